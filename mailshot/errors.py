@@ -1,0 +1,98 @@
+"""Owns the exception tree and how a problem in a file is shown; refuses to know what any caller was doing.
+
+    MailshotError                something the user can mend; the CLI prints it without a traceback
+    ├── InvalidInput     exit 3  problems in files the user wrote, each with its place
+    ├── SettingsError    exit 3  a MAILSHOT_* variable is missing or wrong
+    ├── NotFound         exit 4  a name that nothing in the project carries
+    ├── Refused          exit 5  a request that the present state forbids (launch of a changed plan)
+    └── Unavailable      exit 6  a part we need does not answer (database, SMTP server)
+
+Anything else that is raised is a bug of ours and exits 1 with its traceback. Exit 2 is Typer's for wrong arguments.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong at one place. `line` and `column` count from 1; 0 means the file as a whole."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+    excerpt: str = ""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        shown = [f"{place}: {self.message}"]
+        if self.excerpt:
+            shown += [f"    {self.excerpt.rstrip()}", "    " + " " * max(self.column - 1, 0) + "^"]
+        if self.remedy:
+            shown.append(f"    {self.remedy}")
+        return "\n".join(shown)
+
+
+class MailshotError(Exception):
+    """Base of everything a user can mend. `remedy` says how."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}\n    {self.remedy}" if self.remedy else self.message
+
+
+class InvalidInput(MailshotError):
+    """One or more problems in what the user wrote."""
+
+    exit_code = 3
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class SettingsError(MailshotError):
+    """A setting is missing or wrong."""
+
+    exit_code = 3
+
+
+class NotFound(MailshotError):
+    """A name that nothing carries."""
+
+    exit_code = 4
+
+
+class Refused(MailshotError):
+    """The present state forbids it."""
+
+    exit_code = 5
+
+
+class Unavailable(MailshotError):
+    """A database or server we need does not answer."""
+
+    exit_code = 6
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Suggest the known word closest to `word`, as a sentence, or list the known ones when none is close."""
+    words = sorted(set(known))
+    close = difflib.get_close_matches(word.lower(), [w.lower() for w in words], n=1, cutoff=0.6)
+    if close:
+        return f"Did you mean '{next(w for w in words if w.lower() == close[0])}'?"
+    if not words:
+        return ""
+    shown = ", ".join(words[:12]) + (", …" if len(words) > 12 else "")
+    return f"Known: {shown}."
