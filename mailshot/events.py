@@ -1,0 +1,86 @@
+"""Owns the vocabulary of what can be and happen, each word with its help; refuses to act on any of it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Explained(StrEnum):
+    """A word with its help text: `name = "word", "help"`."""
+
+    help: str
+
+    def __new__(cls, word: str, help: str) -> Explained:
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.help = help
+        return member
+
+
+class DeliveryState(Explained):
+    """Where one delivery stands in the ledger (docs/reliability.md draws the arrows)."""
+
+    pending = "pending", "waits for a worker"
+    claimed = "claimed", "a worker holds it and has not released the final dot"
+    dotting = "dotting", "the intent is committed; the final dot may be out"
+    sent = "sent", "the server took the message (250)"
+    deferred = "deferred", "the server said 'later'; tried again at next_attempt_at"
+    refused = "refused", "the server said 'never' (5xx), or every attempt until the deadline failed"
+    unconfirmed = "unconfirmed", "a crash or lost reply after the dot: it may have arrived, and is not sent again"
+    skipped = "skipped", "left out, with the reason"
+    holdout = "holdout", "matches, but is deliberately not mailed so that uplift can be measured"
+
+
+class Reason(Explained):
+    """Why a matching customer gets no mail in a run."""
+
+    no_address = "no address", "no e-mail address is known"
+    no_consent = "no consent", "has not given, or has withdrawn, consent to the campaign's topic"
+    suppressed = "suppressed", "the address is on the suppression list"
+    guard = "guard", "a guard forbids this content for this customer"
+    already_received = "already received", "an earlier run of this campaign has this customer"
+    frequency_cap = "frequency cap", "has received as many mails as the cap allows"
+    no_content = "no content", "no content entry's 'when' fits"
+    no_offers = "no offers", "fewer offers than the content needs are left"
+    holdout = "holdout", "kept back on purpose, to measure uplift"
+    cancelled = "cancelled", "the run was cancelled before the mail went out"
+    render_failed = "render failed", "the template could not be rendered for this customer"
+
+
+class RunState(Explained):
+    """Where a run stands."""
+
+    running = "running", "workers send it"
+    paused = "paused", "nothing further is sent until it is resumed"
+    cancelled = "cancelled", "nothing further is ever sent"
+    finished = "finished", "every delivery is settled"
+    past = "past", "imported: it was sent by another system"
+
+
+class ScheduleState(Explained):
+    """Where a schedule stands."""
+
+    armed = "armed", "the clock launches it when it is due"
+    paused = "paused", "the clock passes over it"
+    ended = "ended", "nothing more is due"
+
+
+class FeedbackKind(Explained):
+    """What came back."""
+
+    opened = "opened", "the pixel of a mail was loaded"
+    clicked = "clicked", "a link of a mail was followed"
+    bounced = "bounced", "the mail came back"
+    complained = "complained", "the customer reported the mail as unwanted"
+    unsubscribed = "unsubscribed", "the customer withdrew consent to the topic"
+    preference_changed = "preference_changed", "the customer stated or corrected something"
+    converted = "converted", "the customer did what the campaign is for"
+
+
+class FeedbackClass(Explained):
+    """Who is believed to have caused an open or a click."""
+
+    human = "human", "nothing speaks against a person"
+    proxy = "proxy", "a mail provider's image proxy"
+    scanner = "scanner", "a security scanner or a robot"
+    unknown = "unknown", "too little is known to say"

@@ -1,0 +1,117 @@
+"""Owns every setting, its default and its help; refuses to act on any of them (bootstrap does).
+
+Each is read from the variable MAILSHOT_<NAME>, else from `.env` in the project folder. docs/operating.md lists all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mailshot.errors import SettingsError, nearest
+
+PREFIX = "MAILSHOT_"
+EXAMPLES = {
+    "database": "sqlite:///mailshot.db or postgresql://user@host/name",
+    "redis": "redis://127.0.0.1:6379/0",
+    "smtp": "smtp://user:password@mail.example.com:587",
+    "keys": "1:0123456789abcdef0123456789abcdef (make one with 'mailshot init')",
+    "address_key": "32 or more hexadecimal digits, never changed afterwards",
+    "base_url": "https://news.example.com",
+}
+
+
+class Settings(BaseSettings):
+    """All settings of one installation. Secrets never show in a repr."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file_encoding="utf-8", extra="ignore", frozen=True)
+
+    project: Path = Field(Path("."), description="Folder that holds rules/ and templates/.")
+    database: str = Field("sqlite:///mailshot.db", description="Where the rows live: a SQLite file or PostgreSQL.")
+    redis: str = Field("", description="Redis for the doorbell; empty means in process (embedded).")
+    smtp: SecretStr = Field(SecretStr("smtp://127.0.0.1:1025"), description="The server that takes our mail.")
+    starttls: str = Field("auto", description="auto (required unless loopback), required or never.")
+    keys: SecretStr = Field(SecretStr(""), description="Signing keys 'id:hex,id:hex'; the first signs, all verify.")
+    address_key: SecretStr = Field(SecretStr(""), description="Key of the address hashes in the suppression list.")
+    base_url: str = Field("http://127.0.0.1:8080", description="Public address of tracking and preference pages.")
+    web_host: str = Field("127.0.0.1", description="Address the web process listens on.")
+    web_port: int = Field(8080, ge=1, le=65535, description="Port the web process listens on.")
+    inbox_smtp_port: int = Field(1025, ge=1, le=65535, description="Port of the local mail catcher.")
+    inbox_web_port: int = Field(8025, ge=1, le=65535, description="Port of the local mail catcher's pages.")
+    connections: int = Field(20, ge=1, le=200, description="SMTP connections of one worker.")
+    lease: float = Field(30.0, ge=1, description="Seconds a worker holds a claimed delivery without a sign of life.")
+    dot_timeout: float = Field(600.0, ge=60, description="Seconds to wait for the reply to the final dot (RFC 5321).")
+    batch: int = Field(2000, ge=1, description="Deliveries one doorbell works through before it rings again.")
+
+    @field_validator("database")
+    @classmethod
+    def _database(cls, value: str) -> str:
+        if not value.startswith(("sqlite:///", "postgresql://", "postgres://")):
+            raise ValueError("must be a sqlite:/// or postgresql:// address")
+        return value
+
+    @field_validator("redis")
+    @classmethod
+    def _redis(cls, value: str) -> str:
+        if value and urlsplit(value).scheme not in ("redis", "rediss", "unix"):
+            raise ValueError("must be a redis:// address, or empty")
+        return value
+
+    @field_validator("smtp")
+    @classmethod
+    def _smtp(cls, value: SecretStr) -> SecretStr:
+        parts = urlsplit(value.get_secret_value())
+        if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+            raise ValueError("must be smtp://host:port or smtps://host:port")
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url(cls, value: str) -> str:
+        if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname:
+            raise ValueError("must be an http(s) address")
+        return value.rstrip("/")
+
+    @field_validator("starttls")
+    @classmethod
+    def _starttls(cls, value: str) -> str:
+        if value not in ("auto", "required", "never"):
+            raise ValueError("must be auto, required or never")
+        return value
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the queue lives in this process."""
+        return not self.redis
+
+    @property
+    def database_url(self) -> str:
+        """The database's address, a relative SQLite path taken from the project folder."""
+        head, found, path = self.database.partition("sqlite:///")
+        if found and not head and path and not path.startswith(("/", ":")):
+            return f"sqlite:///{(self.project / path).resolve()}"
+        return self.database
+
+
+def load(project: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings of the project folder. Raises SettingsError naming the variable, with an example."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    seen = os.environ if environment is None else environment
+    unknown = sorted(name for name in seen if name.startswith(PREFIX) and name not in known)
+    unknown = [name for name in unknown if not name.startswith(PREFIX + "TEST_")]
+    if unknown:
+        raise SettingsError(f"{unknown[0]} is not a setting.", nearest(unknown[0], known))
+    folder = project or Path(seen.get(PREFIX + "PROJECT", "."))
+    try:
+        return Settings(_env_file=folder / ".env", project=folder)  # type: ignore[call-arg]
+    except ValidationError as error:
+        item = error.errors()[0]
+        name = str(item["loc"][0]).lower()
+        message = str(item["msg"]).removeprefix("Value error, ")
+        example = EXAMPLES.get(name, Settings.model_fields[name].description if name in Settings.model_fields else "")
+        raise SettingsError(f"{PREFIX}{name.upper()} {message}.", f"Example: {example}") from None

@@ -1,0 +1,104 @@
+"""Owns the connection to the database and what one transaction is; refuses to hold any query of the product."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from mailshot.errors import Unavailable
+
+__all__ = ["Connection", "Store"]
+
+PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    # FULL, not NORMAL: after a power cut a released dot must still be in the ledger.
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA busy_timeout=10000",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA cache_size=-65536",
+)
+
+
+class Store:
+    """One database. `read()` and `write()` each give a connection that lives for one transaction."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def open(cls, url: str, pool: int = 8) -> Store:
+        """Connect to `url` without looking inside. Raises Unavailable when a folder or driver is missing."""
+        if url.startswith("sqlite"):
+            return cls(_sqlite(url))
+        driver = url.replace("postgres://", "postgresql://").replace("postgresql://", "postgresql+psycopg://")
+        try:
+            return cls(create_engine(driver, pool_size=pool, max_overflow=pool, pool_pre_ping=True))
+        except ModuleNotFoundError as error:
+            raise Unavailable("The PostgreSQL driver is not installed.", "pip install 'mailshot[postgres]'") from error
+
+    @property
+    def sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a connection that sees one state of the data and writes nothing."""
+        with _told(self.engine), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Give a connection whose changes are committed together at the end, or not at all."""
+        with _told(self.engine), self.engine.connect().execution_options(write=True) as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+@contextmanager
+def _told(engine: Engine) -> Iterator[None]:
+    """Turn a database that cannot be reached or is busy into words for a user."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        text = str(error.orig).strip()
+        where = engine.url.render_as_string(hide_password=True)
+        if "locked" in text:
+            raise Unavailable(
+                f"The database {where} is locked by another process.", "Try again in a moment."
+            ) from error
+        if "no such table" in text or "does not exist" in text:
+            raise Unavailable(f"The database {where} is not set up.", "Run 'mailshot db upgrade'.") from error
+        raise Unavailable(f"The database {where} does not answer: {text}", "See 'mailshot doctor'.") from error
+
+
+def _sqlite(url: str) -> Engine:
+    path = Path(url.removeprefix("sqlite:///"))
+    if not path.parent.is_dir():
+        raise Unavailable(
+            f"The folder {path.parent} for the database does not exist.", "Create it, or run 'mailshot init'."
+        )
+    engine = create_engine(url, connect_args={"timeout": 10, "check_same_thread": False})
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
+    # The driver must not begin transactions by itself: a reader that later writes could not be retried.
+    connection.isolation_level = None
+    for pragma in PRAGMAS:
+        connection.execute(pragma)
+
+
+def _begin(connection: Connection) -> None:
+    write = connection.get_execution_options().get("write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

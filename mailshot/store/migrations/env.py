@@ -1,0 +1,31 @@
+"""Owns how Alembic reaches our connection and writes our column types; refuses to choose a database."""
+
+from typing import Any, Literal
+
+from alembic import context
+from sqlmodel import AutoString, SQLModel
+
+from mailshot.store import columns, tables  # noqa: F401  (the tables fill the metadata)
+
+
+def render(kind: str, item: Any, _context: Any) -> str | Literal[False]:
+    """Write our types by their names in `columns`, so that a migration reads like the tables."""
+    if kind != "type":
+        return False
+    if isinstance(item, columns.Instant | columns.Exact):
+        return f"columns.{type(item).__name__}()"
+    for name in ("Json", "RowId"):
+        if item is getattr(columns, name):
+            return f"columns.{name}"
+    return "sa.String()" if isinstance(item, AutoString) else False
+
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=SQLModel.metadata,
+    render_as_batch=True,
+    compare_type=True,
+    render_item=render,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,68 @@
+"""Owns which version the database has and how it moves to ours; refuses to touch rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from mailshot.errors import Unavailable
+from mailshot.store.engine import Connection, Store
+
+HERE = Path(__file__).parent / "migrations"
+
+
+def config(connection: Connection | None = None) -> Config:
+    made = Config()
+    made.set_main_option("script_location", str(HERE))
+    made.attributes["connection"] = connection
+    return made
+
+
+def newest() -> str:
+    """Return the version this program needs."""
+    head = ScriptDirectory.from_config(config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def version(store: Store) -> str | None:
+    """Return the version the database has, None when it is empty."""
+    with store.read() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(store: Store) -> tuple[str | None, str]:
+    """Bring the database to our version and return (before, after). Raises Unavailable when it is newer than we are."""
+    before = version(store)
+    _refuse_newer(before)
+    if before != newest():
+        with store.write() as connection:
+            command.upgrade(config(connection), "head")
+    return before, newest()
+
+
+def check(store: Store) -> None:
+    """Raise Unavailable unless the database has exactly our version."""
+    found = version(store)
+    _refuse_newer(found)
+    if found is None:
+        raise Unavailable("The database is not set up.", "Run 'mailshot db upgrade'.")
+    if found != newest():
+        raise Unavailable(
+            f"The database has version {found}, this program needs {newest()}.", "Run 'mailshot db upgrade'."
+        )
+
+
+def _refuse_newer(found: str | None) -> None:
+    if found is None:
+        return
+    try:
+        ScriptDirectory.from_config(config()).get_revision(found)
+    except CommandError:
+        message = f"The database has version {found}, which this program does not know: it is newer than we are."
+        raise Unavailable(message, "Install the newer Mailshot, or point MAILSHOT_DATABASE elsewhere.") from None

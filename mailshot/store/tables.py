@@ -1,0 +1,267 @@
+"""Owns the shape of every row; refuses to hold a query.
+
+customer_id leads the key of every large table, so that a sharded PostgreSQL distributes them unchanged and a customer's
+purchases lie side by side on SQLite.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import BigInteger, Index, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from mailshot.store.columns import Exact, Instant, Json, RowId
+
+SQLModel.metadata.naming_convention = {  # type: ignore[assignment]
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Installation(SQLModel, table=True):
+    """One row: what must never change once customers are in."""
+
+    id: int = Field(default=1, primary_key=True)
+    address_key_print: str
+    created_at: datetime = Field(default_factory=now, sa_type=Instant)
+
+
+class Customer(SQLModel, table=True):
+    """Anyone who buys or may buy. `lot` is a stable random number for shares and holdouts."""
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
+    key: str = Field(unique=True)
+    email: str | None = None
+    address_hash: str | None = Field(default=None, index=True)
+    first_name: str | None = None
+    last_name: str | None = None
+    language: str | None = None
+    country: str | None = None
+    time_zone: str | None = None
+    lot: int = Field(sa_type=BigInteger)
+    joined_at: datetime | None = Field(default=None, sa_type=Instant)
+    facts: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+
+
+class Product(SQLModel, table=True):
+    """What can be bought and offered. `known` is false for one that only a purchase line ever named."""
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
+    key: str = Field(unique=True)
+    name: str | None = None
+    department: str | None = Field(default=None, index=True)
+    category: str | None = None
+    type: str | None = None
+    brand: str | None = None
+    size: str | None = None
+    price: Decimal | None = Field(default=None, sa_type=Exact)
+    url: str | None = None
+    known: bool = True
+    facts: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+
+
+class Purchase(SQLModel, table=True):
+    """One line of an order. `nth` tells apart the same product bought twice in one order."""
+
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    order_key: str = Field(primary_key=True)
+    product_id: int = Field(primary_key=True, sa_type=BigInteger)
+    nth: int = Field(default=1, primary_key=True)
+    at: datetime = Field(sa_type=Instant)
+    quantity: Decimal = Field(sa_type=Exact)
+    amount: Decimal = Field(sa_type=Exact)
+    channel: str | None = None
+
+
+class Event(SQLModel, table=True):
+    """One custom event (viewed, redeemed a coupon). `key` makes the same event twice one event."""
+
+    customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    key: str = Field(primary_key=True)
+    name: str = Field(index=True)
+    at: datetime = Field(sa_type=Instant)
+    amount: Decimal | None = Field(default=None, sa_type=Exact)
+    facts: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+
+
+class ConsentLog(SQLModel, table=True):
+    """Every consent given or withdrawn, with its proof. Append-only: the database itself refuses to change it."""
+
+    __tablename__ = "consent_log"
+    __table_args__ = (UniqueConstraint("customer_id", "topic", "at", "given"),)
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
+    customer_id: int = Field(sa_type=BigInteger)
+    topic: str
+    given: bool
+    at: datetime = Field(sa_type=Instant)
+    source: str
+    proof: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+
+
+class Consent(SQLModel, table=True):
+    """The newest entry of the log for each customer and topic."""
+
+    customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    topic: str = Field(primary_key=True)
+    given: bool
+    at: datetime = Field(sa_type=Instant)
+
+
+class Preference(SQLModel, table=True):
+    """What a customer stated: `name: value` holds, or does not. It always wins over a trait."""
+
+    customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    name: str = Field(primary_key=True)
+    value: str = Field(primary_key=True)
+    holds: bool
+    source: str
+    at: datetime = Field(sa_type=Instant)
+
+
+class Trait(SQLModel, table=True):
+    """What we inferred, with confidence (0 to 1) and the evidence in numbers."""
+
+    customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    name: str = Field(primary_key=True)
+    value: str = Field(primary_key=True)
+    confidence: float
+    evidence: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+    as_of: datetime = Field(sa_type=Instant)
+
+
+class Suppression(SQLModel, table=True):
+    """An address that must not be mailed. Only its keyed hash is kept, so that it survives erasure."""
+
+    address_hash: str = Field(primary_key=True)
+    reason: str
+    source: str
+    at: datetime = Field(default_factory=now, sa_type=Instant)
+
+
+class Frozen(SQLModel, table=True):
+    """A definition or template as it was at a launch, named by the digest of its body."""
+
+    digest: str = Field(primary_key=True)
+    kind: str
+    body: dict[str, Any] = Field(sa_type=Json)
+
+
+class Plan(SQLModel, table=True):
+    """What a look at a campaign found. `digest` covers rules, templates, catalogue and as_of."""
+
+    id: str = Field(primary_key=True)
+    campaign: str = Field(index=True)
+    digest: str
+    as_of: datetime = Field(sa_type=Instant)
+    made_at: datetime = Field(default_factory=now, sa_type=Instant)
+    summary: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+
+
+class PlanRow(SQLModel, table=True):
+    """One customer of a plan: the content chosen, or the reason for none."""
+
+    __tablename__ = "plan_row"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    plan_id: str = Field(primary_key=True)
+    customer_id: int = Field(primary_key=True, sa_type=BigInteger)
+    content: str | None = None
+    reason: str | None = None
+
+
+class Schedule(SQLModel, table=True):
+    """A campaign that the clock launches: once at `next_at`, or again and again by `cron` in `zone`."""
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
+    campaign: str = Field(index=True)
+    definition: str
+    cron: str | None = None
+    zone: str = "UTC"
+    next_at: datetime = Field(sa_type=Instant)
+    state: str = "armed"
+    made_at: datetime = Field(default_factory=now, sa_type=Instant)
+
+
+class Run(SQLModel, table=True):
+    """One launch of a campaign. `definition` names the frozen campaign; (schedule_id, slot) can be launched once."""
+
+    __table_args__ = (UniqueConstraint("schedule_id", "slot"),)
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
+    campaign: str = Field(index=True)
+    topic: str
+    definition: str
+    at_least_once: bool = False
+    state: str = "running"
+    as_of: datetime = Field(sa_type=Instant)
+    plan_id: str | None = Field(default=None, unique=True)
+    schedule_id: int | None = Field(default=None, sa_type=BigInteger)
+    slot: datetime | None = Field(default=None, sa_type=Instant)
+    launched_at: datetime = Field(default_factory=now, sa_type=Instant)
+    finished_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
+class Delivery(SQLModel, table=True):
+    """The ledger: one customer in one run. `token` fences the worker that claimed it; `offers` are product ids."""
+
+    __table_args__ = (
+        Index("ix_delivery_due", "run_id", "state", "customer_id"),
+        Index("ix_delivery_customer", "customer_id"),
+    )
+
+    run_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    customer_id: int = Field(primary_key=True, sa_type=BigInteger)
+    state: str
+    content: str | None = None
+    reason: str | None = None
+    offers: list[int] | None = Field(default=None, sa_type=Json)
+    token: int | None = Field(default=None, sa_type=BigInteger)
+    lease_until: datetime | None = Field(default=None, sa_type=Instant)
+    attempts: int = 0
+    next_attempt_at: datetime | None = Field(default=None, sa_type=Instant)
+    dotted_at: datetime | None = Field(default=None, sa_type=Instant)
+    settled_at: datetime | None = Field(default=None, sa_type=Instant)
+    reply: str | None = None
+
+
+class Link(SQLModel, table=True):
+    """A link that stood in a mail; `id` is a hash of the address, so the same link has one row."""
+
+    id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    url: str
+
+
+class Feedback(SQLModel, table=True):
+    """What came back from a customer. `key` makes the same report twice one report; `class` says who caused it."""
+
+    __table_args__ = (UniqueConstraint("customer_id", "key"), Index("ix_feedback_run", "run_id", "kind"))
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
+    customer_id: int = Field(sa_type=BigInteger)
+    run_id: int | None = Field(default=None, sa_type=BigInteger)
+    kind: str
+    key: str
+    at: datetime = Field(sa_type=Instant)
+    by: str = "human"
+    why: str = ""
+    link_id: int | None = Field(default=None, sa_type=BigInteger)
+    detail: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+
+
+class Lease(SQLModel, table=True):
+    """Who holds a named office (the clock) until when."""
+
+    name: str = Field(primary_key=True)
+    holder: str
+    until: datetime = Field(sa_type=Instant)

@@ -1,0 +1,102 @@
+"""Owns the signed ids in links and envelope addresses; refuses to carry anything but ids.
+
+A token is base64url of: version (1 byte), key id (1 byte), the ids as varints, and a 128-bit HMAC-SHA-256 tag (RFC 2104)
+under a key derived for its purpose, so that a click token can never unsubscribe. It holds no address and never expires:
+an unsubscribe link must work for as long as somebody keeps the mail.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from enum import StrEnum
+
+from mailshot.errors import SettingsError
+
+VERSION = 1
+TAG_BYTES = 16
+MOST_CHARACTERS = 120
+
+
+class Purpose(StrEnum):
+    """What a token may be used for; each has its own derived key."""
+
+    click = "click"
+    open = "open"
+    unsubscribe = "unsubscribe"
+    preferences = "preferences"
+    confirm = "confirm"
+    bounce = "bounce"
+    message = "message"
+
+
+class KeyRing:
+    """Mints tokens with its first key and reads those of all its keys, so that keys rotate with overlap."""
+
+    def __init__(self, keys: Mapping[int, bytes]) -> None:
+        if not keys:
+            raise SettingsError("MAILSHOT_KEYS is empty.", "Run 'mailshot init', or set it to 1:<32 hex digits>.")
+        self._signer = next(iter(keys))
+        self._derived = {
+            (number, purpose): hmac.digest(key, b"mailshot/" + purpose.encode(), "sha256")
+            for number, key in keys.items()
+            for purpose in Purpose
+        }
+
+    @classmethod
+    def parse(cls, text: str) -> KeyRing:
+        """Read 'id:hex,id:hex'. Raises SettingsError for a short or malformed key."""
+        keys: dict[int, bytes] = {}
+        for part in filter(None, (piece.strip() for piece in text.split(","))):
+            number, _, digits = part.partition(":")
+            try:
+                keys[int(number)] = bytes.fromhex(digits)
+            except ValueError:
+                keys[-1] = b""
+            if not all(0 <= key < 256 and len(secret) >= 16 for key, secret in keys.items()):
+                raise SettingsError("MAILSHOT_KEYS is malformed.", "Write 'id:hex' with an id of 0-255 and 32+ digits.")
+        return cls(keys)
+
+    def mint(self, purpose: Purpose, *ids: int) -> str:
+        """Return a token that carries `ids` (each 0 or more) for `purpose`."""
+        body = bytes((VERSION, self._signer)) + b"".join(map(_varint, ids))
+        tag = hmac.digest(self._derived[self._signer, purpose], body, "sha256")[:TAG_BYTES]
+        return urlsafe_b64encode(body + tag).rstrip(b"=").decode()
+
+    def read(self, purpose: Purpose, token: str) -> tuple[int, ...] | None:
+        """Return the ids of a genuine token for `purpose`, else None, whatever is wrong with it."""
+        if not token.isascii() or len(token) > MOST_CHARACTERS:
+            return None
+        try:
+            raw = urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        except ValueError:
+            return None
+        body, tag = raw[:-TAG_BYTES], raw[-TAG_BYTES:]
+        key = self._derived.get((body[1], purpose)) if len(body) > 2 and body[0] == VERSION else None
+        # A digest is made even when no key fits, so that the time tells nothing.
+        expected = hmac.digest(key or bytes(32), body, "sha256")[:TAG_BYTES]
+        if not hmac.compare_digest(expected, tag) or key is None:
+            return None
+        canonical = urlsafe_b64encode(raw).rstrip(b"=").decode() == token
+        return _ids(body[2:]) if canonical else None
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _ids(data: bytes) -> tuple[int, ...]:
+    ids, value, shift = [], 0, 0
+    for byte in data:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            ids.append(value)
+            value, shift = 0, 0
+    return tuple(ids)
