@@ -1,7 +1,7 @@
 """Owns strict YAML: text to nodes that know their place; refuses to know what any file means.
 
 Tags, anchors, aliases and merges are refused, as are duplicate keys, more than 64 KB or 20 levels. Every scalar stays
-the text that was written (`NO` is a country, `01234` a postcode, `12:30` a time): whoever reads a field decides its type.
+the text that was written (`NO` is a country, `01234` a postcode): whoever reads a field decides its type.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from sqlmodel import Field, SQLModel
 
 from mailshot.store.columns import Exact, Instant, Json, RowId
 
-SQLModel.metadata.naming_convention = {  # type: ignore[assignment]
+SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
