@@ -1,0 +1,18 @@
+"""Owns the names a rule may use in this shop; refuses to gather them (the rulebook does)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from mailshot.profile.catalogue import Catalogue, builtin
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Facts, topics, and the values each trait and each preference can have."""
+
+    catalogue: Catalogue = field(default_factory=builtin)
+    topics: Collection[str] = ()
+    traits: Mapping[str, Collection[str]] = field(default_factory=dict)
+    preferences: Mapping[str, Collection[str]] = field(default_factory=dict)
