@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mailshot import documents
-from mailshot.audience import nodes, purchases, scalars
+from mailshot.audience import nodes, purchases
 from mailshot.audience.nodes import Condition
 from mailshot.audience.vocabulary import Vocabulary
 from mailshot.documents import Node, Problems, Scalar, Sequence
 from mailshot.errors import nearest
+from mailshot.profile import scalars
 from mailshot.profile.lifecycle import Stage
 
 Resolver = Callable[[str, Node, Problems], Condition | None]
@@ -171,9 +172,9 @@ _READERS: dict[str, Reader] = {
     "any": _any,
     "not": _not,
     "everyone": _everyone,
-    "bought": lambda parser, node: purchases.bought(node, parser.vocabulary.catalogue, parser.problems),
+    "bought": lambda parser, node: purchases.bought(node, parser.vocabulary.products, parser.problems),
     "never_bought": lambda parser, node: purchases.bought(
-        node, parser.vocabulary.catalogue, parser.problems, never=True
+        node, parser.vocabulary.products, parser.problems, never=True
     ),
     "lifecycle": _lifecycle,
     "preference": _preference,

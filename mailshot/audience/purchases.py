@@ -1,15 +1,15 @@
-"""Owns reading what a rule says about purchases and products; refuses the other conditions."""
+"""Owns reading what a rule says about purchases; refuses the other conditions."""
 
 from __future__ import annotations
 
 from mailshot import documents
-from mailshot.audience import scalars
 from mailshot.audience.nodes import MEASURES, Bought, Condition, Measure, Not
-from mailshot.documents import Node, Problems, Scalar, Sequence
-from mailshot.errors import nearest
-from mailshot.profile.catalogue import Catalogue, FactType
+from mailshot.documents import Node, Problems, Scalar
+from mailshot.profile import scalars, selections
+from mailshot.profile.catalogue import FactType
 from mailshot.profile.comparison import Comparison
-from mailshot.profile.products import Filter, Selection
+from mailshot.profile.products import Selection
+from mailshot.profile.selections import Range
 from mailshot.profile.window import EVER, Edge, Span, Window
 
 WINDOWS = {
@@ -18,11 +18,9 @@ WINDOWS = {
     "since": "from a date on: 'since: 2026-01-01'",
     "between": "two dates, both included: 'between: [2026-01-01, 2026-03-31]'",
 }
-GROUP = "any_of"
-EXCEPT = "except"
 
 
-def bought(node: Node, catalogue: Catalogue, problems: Problems, never: bool = False) -> Condition | None:
+def bought(node: Node, products: Range, problems: Problems, never: bool = False) -> Condition | None:
     """Read what stands under `bought:` or `never_bought:`."""
     before = len(problems.found)
     if not isinstance(node, documents.Mapping):
@@ -34,51 +32,17 @@ def bought(node: Node, catalogue: Catalogue, problems: Problems, never: bool = F
         return None
     own = {*WINDOWS, *MEASURES, "channel"}
     filters = documents.Mapping(node.line, node.column, tuple(entry for entry in node if entry[0].text not in own))
-    products = selection(filters, catalogue, problems, also=own) if filters.entries else Selection()
+    meant = selections.read(filters, products, problems, also=own) if filters.entries else Selection()
     window = _window(node, problems)
     channel = node.get("channel")
     channels = scalars.texts(channel, problems, "channel") if channel else ()
     measures = tuple(filter(None, (_measure(key, given, problems) for key, given in node if key.text in MEASURES)))
     if never and measures:
         problems.add(node, "'never_bought' takes no measure", "Use 'bought' with 'times: {at_most: …}'.")
-    if len(problems.found) > before or products is None:
+    if len(problems.found) > before or meant is None:
         return None
-    found = Bought(node.line, products, window, channels, measures)
+    found = Bought(node.line, meant, window, channels, measures)
     return Not(node.line, found) if never else found
-
-
-def selection(node: Node, catalogue: Catalogue, problems: Problems, also: set[str] | None = None) -> Selection | None:
-    """Read which products are meant: fields that must all fit, or `any_of` a list of such."""
-    if not isinstance(node, documents.Mapping) or not node.entries:
-        problems.add(node, "expected product fields", "For example {department: PRODUCE}.")
-        return None
-    group = node.get(GROUP)
-    if group is None:
-        one = _filter(node, catalogue, problems, also or set())
-        return Selection((one,)) if one else None
-    if len(node.entries) > 1 or not isinstance(group, Sequence) or not group.items:
-        problems.add(node, f"'{GROUP}' stands alone and holds a list of product fields")
-        return None
-    parts = [selection(item, catalogue, problems) for item in group.items]
-    return Selection(tuple(one for part in parts if part for one in part.filters))
-
-
-def _filter(node: documents.Mapping, catalogue: Catalogue, problems: Problems, also: set[str]) -> Filter | None:
-    fields, exceptions, sound = [], None, True
-    for key, given in node:
-        if key.text == EXCEPT:
-            exceptions = selection(given, catalogue, problems)
-            sound = sound and exceptions is not None
-        elif fact := catalogue.product.get(key.text):
-            found = scalars.comparison(given, fact.type, problems)
-            fields.append((fact, found)) if found else None
-            sound = sound and found is not None
-        else:
-            problems.add(
-                key, f"unknown product field '{key.text}'", nearest(key.text, {*catalogue.product, *also, EXCEPT})
-            )
-            sound = False
-    return Filter(tuple(fields), exceptions) if sound else None
 
 
 def _measure(key: Scalar, node: Node, problems: Problems) -> Measure | None:
@@ -129,7 +93,7 @@ def _before(node: Node, problems: Problems) -> tuple[Edge, Edge] | None:
     raw = node.text.strip() if isinstance(node, Scalar) else ""
     if raw.endswith(" ago") and (span := Span.parse(raw.removesuffix(" ago"))):
         return None, span
-    if found := scalars._typed(raw, FactType.date):
+    if found := scalars.typed(raw, FactType.date):
         return None, found  # type: ignore[return-value]
     problems.add(
         node, f"'before': '{raw}' is neither a date nor 'so long ago'", "For example '30 days ago' or 2026-01-01."

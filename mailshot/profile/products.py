@@ -12,17 +12,20 @@ from mailshot.profile.comparison import Comparison
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Every field must fit, and nothing of `exceptions`."""
+    """Every field must fit, the product belongs to every named group, and to nothing of `exceptions`."""
 
-    fields: tuple[tuple[Fact, Comparison], ...]
+    fields: tuple[tuple[Fact, Comparison], ...] = ()
+    groups: tuple[Group, ...] = ()
     exceptions: Selection | None = None
 
     def matches(self, product: Mapping[str, Any]) -> bool:
         fits = all(comparison.holds(product.get(fact.name)) for fact, comparison in self.fields)
-        return fits and not (self.exceptions and self.exceptions.matches(product))
+        belongs = all(group.selection.matches(product) for group in self.groups)
+        return fits and belongs and not (self.exceptions and self.exceptions.matches(product))
 
     def words(self) -> str:
-        said = [f"{fact.name} {comparison.words()}" for fact, comparison in self.fields]
+        said = [group.name for group in self.groups]
+        said += [f"{fact.name} {comparison.words()}" for fact, comparison in self.fields]
         unless = f" except {self.exceptions.words()}" if self.exceptions else ""
         return " and ".join(said) + unless
 
@@ -39,3 +42,11 @@ class Selection:
 
     def words(self) -> str:
         return " or ".join(one.words() for one in self.filters) or "any product"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A selection with a name, so that rules, guards and traits mean the same by 'meat'."""
+
+    name: str
+    selection: Selection

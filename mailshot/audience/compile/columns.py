@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, FromClause, TypeDecorator, and_, bindparam
 
 from mailshot.profile.catalogue import Fact, FactType
 from mailshot.profile.comparison import KNOWN, Comparison
-from mailshot.profile.products import Selection
+from mailshot.profile.products import Filter, Selection
 
 Clause = ColumnElement[bool]
 
@@ -21,7 +21,7 @@ def product_clause(product: FromClause, selection: Selection) -> Clause:
     """Return the clause that is true of the products of `selection`."""
     if not selection.filters:
         return true()
-    return or_(*(_filter(product, one.fields, one.exceptions) for one in selection.filters))
+    return or_(*(_filter(product, one) for one in selection.filters))
 
 
 def fact_column(table: FromClause, fact: Fact) -> ColumnElement[Any]:
@@ -70,10 +70,11 @@ def _sql(value: Any, column: ColumnElement[Any]) -> Any:
     return value
 
 
-def _filter(product: FromClause, fields: Any, exceptions: Selection | None) -> Clause:
-    parts = [compare(fact_column(product, fact), comparison) for fact, comparison in fields]
-    if exceptions is not None:
-        parts.append(not_(product_clause(product, exceptions)))
+def _filter(product: FromClause, one: Filter) -> Clause:
+    parts = [compare(fact_column(product, fact), comparison) for fact, comparison in one.fields]
+    parts += [product_clause(product, group.selection) for group in one.groups]
+    if one.exceptions is not None:
+        parts.append(not_(product_clause(product, one.exceptions)))
     return and_(*parts)
 
 

@@ -55,13 +55,13 @@ def value(node: Node, kind: FactType, problems: Problems) -> Value | None:
     if not isinstance(node, Scalar):
         problems.add(node, f"expected {EXAMPLES[kind]}")
         return None
-    found = _typed(node.text.strip(), kind)
+    found = typed(node.text.strip(), kind)
     if found is None:
         problems.add(node, f"'{node.text}' is not {EXAMPLES[kind]}")
     return found
 
 
-def _typed(raw: str, kind: FactType) -> Value | None:
+def typed(raw: str, kind: FactType) -> Value | None:
     if kind is FactType.text:
         return raw or None
     if kind is FactType.boolean:
