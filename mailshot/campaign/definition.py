@@ -58,7 +58,7 @@ class Strict(BaseModel):
 
 
 class Content(Strict):
-    """One mail of the campaign; the first whose `when` fits a customer is chosen. `about` names its products for guards."""
+    """One mail of the campaign; the first whose `when` fits is chosen. `about` names its products for guards."""
 
     name: str
     template: str
@@ -124,7 +124,7 @@ class Cap(Strict):
 
 class Limits(Strict):
     cap: Cap | None = None
-    rate: int | None = Field(None, ge=1, description="Mails per minute over all workers.")
+    rate: int | None = Field(default=None, ge=1, description="Mails per minute over all workers.")
 
 
 class Goal(Strict):

@@ -35,7 +35,7 @@ LEAST_CONFIDENCE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Never:
-    """`value` is inferred of those who never buy `products`; `prior` is the share of such people known from elsewhere."""
+    """`value` holds for those who never buy `products`; `prior` is the share of such people known from elsewhere."""
 
     value: str
     label: str
