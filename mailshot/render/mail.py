@@ -64,7 +64,8 @@ class Mail:
         if self.per_mail_inlining:
             html = _inlined(html, self.name)
         subject = " ".join(self._subject.render(values).split())
-        return Rendered(subject, html, self._text.render(values), tuple(linker.links.values()))
+        words = text.tidy(self._text.render(values))
+        return Rendered(subject, html, words, tuple(linker.links.values()))
 
 
 _cache: dict[tuple[object, ...], Mail] = {}

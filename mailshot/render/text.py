@@ -14,6 +14,8 @@ from mailshot.render.hold import Held, Part
 from mailshot.render.pieces import Piece
 
 _HIDDEN = re.compile(r"display\s*:\s*none|mso-hide\s*:\s*all", re.IGNORECASE)
+_BLANKS = re.compile(r"[ \t\u00a0\u200c]+(?:\n|\Z)")
+_GAPS = re.compile(r"\n{3,}")
 _LAYOUT = ("table", "thead", "tbody", "tfoot", "tr", "td", "th")
 _SILENT = ("mailto:", "tel:", "#")
 
@@ -35,9 +37,13 @@ def derive(held: Held, document: str) -> list[Part]:
         elif element.tag == "a":
             _address(element, held)
     config = ParserConfig(css=CSS_PROFILES["strict"])
-    lines = [line.strip() for line in Inscriptis(tree, config).get_text().splitlines()]
-    text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
-    return held.parts(text, plain=True)
+    lines = [" ".join(line.split()) for line in Inscriptis(tree, config).get_text().splitlines()]
+    return held.parts("\n".join(lines), plain=True)
+
+
+def tidy(text: str) -> str:
+    """Strip blanks at line ends and leave at most one empty line in a row."""
+    return _GAPS.sub("\n\n", _BLANKS.sub("\n", text)).strip() + "\n"
 
 
 def _unseen(element: lxml.html.HtmlElement) -> bool:
