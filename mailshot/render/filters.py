@@ -25,7 +25,7 @@ def titlecase(text: object) -> str:
     name = " ".join(str(text or "").split())
     if any(letter.islower() for letter in name):
         return name
-    name = re.sub(r"\s+-\s+", " – ", re.sub(r"(?<=\w)/(?=\w)", " / ", name))
+    name = re.sub(r"\s+-\s+", " – ", re.sub(r"(?<=\w)/(?=\w)|(?<=\w\w)&(?=\w\w)", r" \g<0> ", name))
     first = True
 
     def calm(match: re.Match[str]) -> str:

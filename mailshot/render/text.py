@@ -21,7 +21,7 @@ _SILENT = ("mailto:", "tel:", "#")
 
 
 def derive(held: Held, document: str) -> list[Part]:
-    """Draw the text and tags of the plain text part from a held document: hidden and decorative parts are left out,
+    """Draw the text and tags of the plain text part from a held document: hidden and decorative parts (and `data-html-only`) are left out,
     layout tables read downwards, and each link is followed by its address in angle brackets.
     """
     if not document.strip():
@@ -47,7 +47,8 @@ def tidy(text: str) -> str:
 
 
 def _unseen(element: lxml.html.HtmlElement) -> bool:
-    return element.get("aria-hidden") == "true" or bool(_HIDDEN.search(element.get("style", "")))
+    silent = element.get("aria-hidden") == "true" or element.get("data-html-only") is not None
+    return silent or bool(_HIDDEN.search(element.get("style", "")))
 
 
 def _speak(comment: etree._Comment, held: Held) -> None:
