@@ -15,6 +15,7 @@ class Company(Strict):
     brand: str = "Mailshot"
     time_zone: Zone = ZoneInfo("UTC")
     currency: str = "USD"
+    link_hosts: tuple[str, ...] = ()
     as_of: datetime | None = None
 
 

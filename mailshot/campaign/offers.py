@@ -1,4 +1,4 @@
-"""Owns choosing the products each mail offers: the customer's own favourites first, then what others buy; never a barred one."""
+"""Owns choosing the products each mail offers: own favourites first, then what others buy; refuses barred ones."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from mailshot.profile.products import Selection
 from mailshot.store import offers
 from mailshot.store.engine import Connection
 from mailshot.store.offers import Forbidden
+
+SLICE = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +31,15 @@ def choose(
     connection: Connection, compiled: Compiler, plan_id: str, demand: Demand, forbidden: Sequence[Forbidden]
 ) -> None:
     """Write the offers of every customer of a plan whose content asks for them."""
-    own = offers.bought(
-        connection, compiled, plan_id, demand.contents, demand.products, demand.since, forbidden, demand.take
-    )
-    wanting = list(offers.wanting(connection, compiled, plan_id, demand.contents, forbidden))
-    barred = {flags for _, flags in wanting}
-    popular = {flags: _popular(connection, compiled, demand, forbidden, flags) for flags in barred}
-    offers.keep(connection, plan_id, _filled(dict(own), wanting, popular, demand))
+    popular: dict[tuple[bool, ...], list[int]] = {}
+    last = 0
+    # In slices of customers, so that memory does not grow with the audience.
+    while wanting := offers.wanting(connection, compiled, plan_id, demand.contents, forbidden, last, SLICE):
+        first, last = wanting[0][0], wanting[-1][0]
+        own = offers.bought(connection, compiled, demand.products, demand.since, (first, last), forbidden, demand.take)
+        for flags in {flags for _, flags in wanting} - popular.keys():
+            popular[flags] = _popular(connection, compiled, demand, forbidden, flags)
+        offers.keep(connection, plan_id, _filled(own, wanting, popular, demand))
 
 
 def _popular(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from itertools import groupby, islice
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import and_, bindparam, distinct, func, not_, select, update
@@ -24,14 +24,13 @@ Forbidden = tuple[Condition, Selection]
 def bought(
     connection: Connection,
     compiled: Compiler,
-    plan_id: str,
-    contents: Sequence[str],
     products: Selection,
     since: datetime,
+    customers: tuple[int, int],
     forbidden: Sequence[Forbidden],
     most: int,
-) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-    """Give each customer of `contents` with the allowed products it bought most: (customer, [(product, times), …])."""
+) -> dict[int, list[tuple[int, int]]]:
+    """Return, for each customer between two ids, the allowed products it bought most as (product, times)."""
     purchase = SCHEMA.purchase.c
     times = func.count(distinct(purchase.order_key))
     order = func.row_number().over(
@@ -39,21 +38,16 @@ def bought(
     )
     ranked = (
         select(purchase.customer_id, purchase.product_id, times.label("times"), order.label("place"))
-        .where(
-            purchase.customer_id.in_(_wanting(plan_id, contents)),
-            purchase.product_id.in_(_ids(products)),
-            purchase.at >= since,
-            purchase.at < compiled.as_of,
-            *(not_(and_(purchase.product_id.in_(_ids(never)), purchase.customer_id.in_(compiled.select(who))))
-              for who, never in forbidden),
-        )
+        .where(purchase.customer_id.between(*customers), purchase.product_id.in_(_ids(products)))
+        .where(purchase.at >= since, purchase.at < compiled.as_of, *_unless(compiled, forbidden))
         .group_by(purchase.customer_id, purchase.product_id)
         .subquery()
-    )  # fmt: skip
+    )
     best = select(ranked.c.customer_id, ranked.c.product_id, ranked.c.times).where(ranked.c.place <= most)
-    rows = connection.execute(best.order_by(ranked.c.customer_id, ranked.c.place))
-    for customer_id, group in groupby(rows, key=lambda row: row[0]):
-        yield int(customer_id), [(int(row[1]), int(row[2])) for row in group]
+    found: dict[int, list[tuple[int, int]]] = {}
+    for customer_id, product_id, number in connection.execute(best.order_by(ranked.c.customer_id, ranked.c.place)):
+        found.setdefault(customer_id, []).append((product_id, number))
+    return found
 
 
 def popular(
@@ -76,13 +70,20 @@ def popular(
 
 
 def wanting(
-    connection: Connection, compiled: Compiler, plan_id: str, contents: Sequence[str], forbidden: Sequence[Forbidden]
-) -> Iterator[tuple[int, tuple[bool, ...]]]:
-    """Give each customer who is to get one of `contents`, in order, with which of `forbidden` applies."""
+    connection: Connection,
+    compiled: Compiler,
+    plan_id: str,
+    contents: Sequence[str],
+    forbidden: Sequence[Forbidden],
+    after: int,
+    most: int,
+) -> list[tuple[int, tuple[bool, ...]]]:
+    """Return the next customers after an id who are to get one of `contents`, with which of `forbidden` applies."""
     flags = [ROW.c.customer_id.in_(compiled.select(who)) for who, _ in forbidden]
-    rows = select(ROW.c.customer_id, *flags).where(*_mailed(plan_id, contents)).order_by(ROW.c.customer_id)
-    for row in connection.execute(rows):
-        yield int(row[0]), tuple(bool(flag) for flag in row[1:])
+    mailed = [ROW.c.plan_id == plan_id, ROW.c.reason.is_(None), ROW.c.content.in_(contents)]
+    rows = select(ROW.c.customer_id, *flags).where(*mailed, ROW.c.customer_id > after)
+    found = connection.execute(rows.order_by(ROW.c.customer_id).limit(most))
+    return [(int(row[0]), tuple(bool(flag) for flag in row[1:])) for row in found]
 
 
 def keep(connection: Connection, plan_id: str, chosen: Iterable[tuple[int, list[list[int]], int]]) -> None:
@@ -114,12 +115,12 @@ def forbidden_offered(connection: Connection, plan_id: str, compiled: Compiler, 
     return found
 
 
-def _wanting(plan_id: str, contents: Sequence[str]) -> Any:
-    return select(ROW.c.customer_id).where(*_mailed(plan_id, contents))
-
-
-def _mailed(plan_id: str, contents: Sequence[str]) -> list[Any]:
-    return [ROW.c.plan_id == plan_id, ROW.c.reason.is_(None), ROW.c.content.in_(contents)]
+def _unless(compiled: Compiler, forbidden: Sequence[Forbidden]) -> list[Any]:
+    purchase = SCHEMA.purchase.c
+    return [
+        not_(and_(purchase.product_id.in_(_ids(never)), purchase.customer_id.in_(compiled.select(who))))
+        for who, never in forbidden
+    ]
 
 
 def _ids(selection: Selection) -> Any:

@@ -1,4 +1,4 @@
-"""Owns deciding, in one statement, what each customer of an audience gets and why some get nothing; refuses rules as text.
+"""Owns deciding, in one statement, what each customer gets and why some get nothing; refuses rules as text.
 
 The decisions of a plan are rows, so that a preview, a launch and an explanation can never disagree.
 """

@@ -26,7 +26,7 @@ ARROWS = {
 
 
 def begin(connection: Connection, run: Mapping[str, Any]) -> int:
-    """Create a run with a delivery for every row of its plan. Raises Refused when that plan or slot has begun before."""
+    """Create a run with a delivery for every row of its plan. Raises Refused when the plan or slot has begun."""
     try:
         run_id = connection.execute(insert(RUN).returning(RUN.c.id), dict(run)).scalar_one()
     except IntegrityError:
