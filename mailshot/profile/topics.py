@@ -1,0 +1,80 @@
+"""Owns the topics a customer can join or leave; refuses to know who did.
+
+`rules/topics.yaml` lists them:
+
+    offers:
+      title: Weekly offers
+      help: What is reduced this week, chosen by what you like
+    service:
+      title: About your orders
+      requires_consent: false     # may be sent until the customer says no
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, RootModel, field_validator
+
+from mailshot import documents
+from mailshot.errors import NotFound, nearest
+
+TRACKING = "tracking"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One subscription subject. `requires_consent` is false where mail may be sent until the customer says no."""
+
+    name: str
+    title: str
+    help: str = ""
+    requires_consent: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Every topic by name, in the order in which the file lists them."""
+
+    by_name: Mapping[str, Topic]
+
+    def __iter__(self) -> Iterator[Topic]:
+        return iter(self.by_name.values())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.by_name
+
+    def get(self, name: str) -> Topic:
+        """Return the topic called `name`. Raises NotFound with the nearest known word."""
+        if name not in self.by_name:
+            raise NotFound(f"There is no topic '{name}'.", nearest(name, self.by_name))
+        return self.by_name[name]
+
+
+class _Declared(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    title: str
+    help: str = ""
+    requires_consent: bool = True
+
+
+class _File(RootModel[dict[str, _Declared]]):
+    @field_validator("root")
+    @classmethod
+    def _names(cls, topics: dict[str, _Declared]) -> dict[str, _Declared]:
+        for name in topics:
+            if not name.isidentifier() or name != name.lower():
+                raise ValueError(f"'{name}' is not a topic name: use lower case letters, digits and _")
+        if TRACKING in topics:
+            raise ValueError(f"'{TRACKING}' is reserved for the consent to count opens and clicks")
+        return topics
+
+
+def read(document: documents.Document) -> Topics:
+    """Return the topics that `rules/topics.yaml` lists. Raises InvalidInput."""
+    declared = document.model(_File).root
+    return Topics(
+        {name: Topic(name, item.title, item.help, item.requires_consent) for name, item in declared.items()}
+    )
