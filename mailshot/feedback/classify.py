@@ -75,7 +75,7 @@ def classify(hit: Hit) -> Verdict:
 
 
 def burst(clicks: Sequence[Click]) -> list[int]:
-    """Return the ids of the clicks that lie in any two seconds with three different links; `clicks` in order of time."""
+    """Return the ids of the clicks within any two seconds of three different links; `clicks` in order of time."""
     found: set[int] = set()
     start = 0
     for end, click in enumerate(clicks):

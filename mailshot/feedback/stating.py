@@ -41,9 +41,11 @@ def save(
 ) -> dict[str, Any]:
     """Save all wishes and return what they changed; saving the same again changes nothing."""
     now = standing(connection, customer_id)
-    left = {name: _join_or_leave(connection, customer_id, name, on, topics, now, at) for name, on in wishes.topics.items()}
-    said = _say(connection, customer_id, wishes, statements, now, at)
-    changes = {**{name: wishes.topics[name] for name, changed in left.items() if changed}, **said}
+    changes: dict[str, Any] = {}
+    for name, given in wishes.topics.items():
+        if _join_or_leave(connection, customer_id, name, given, topics, now, at):
+            changes[name] = given
+    changes |= _say(connection, customer_id, wishes, statements, now, at)
     if changes:
         _tell(connection, customer_id, run_id, changes, at)
     return changes

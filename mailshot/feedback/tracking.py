@@ -1,7 +1,7 @@
 """Owns what happens when a mail's pixel or link is fetched; refuses to count anybody who has not agreed to it.
 
 One piece of feedback is an open or click of one mail (and link) in one minute by one class: a reload and a repeated
-request count once, coming back an hour later counts again, and a scanner's visit never hides a person's in the same minute.
+request count once, coming back an hour later counts again, and a scanner's visit never hides a person's in that minute.
 """
 
 from __future__ import annotations

@@ -32,11 +32,10 @@ class Standing:
     stated: Mapping[tuple[str, str], bool]
     inferred: tuple[Inferred, ...] = ()
 
-    @property
-    def judged(self) -> list[tuple[str, str]]:
-        """The (name, value) pairs a customer may call right or wrong: inferred ones, then corrections made earlier."""
+    def judged(self, statements: Statements) -> list[tuple[str, str]]:
+        """Return the (name, value) pairs to call right or wrong: the inferred, then earlier answers about such."""
         pairs = dict.fromkeys((trait.name, trait.value) for trait in self.inferred)
-        return list(pairs | dict.fromkeys(pair for pair, holds in self.stated.items() if not holds))
+        return list(pairs | dict.fromkeys(pair for pair in self.stated if statements.get(pair[0]) is None))
 
 
 @dataclass(slots=True)
@@ -57,7 +56,7 @@ def controls(standing: Standing, topics: Topics, statements: Statements) -> Cont
     for question in statements:
         holding = tuple(value for value in question.values if standing.stated.get((question.name, value)))
         found |= {SAY + question.name: holding} if holding else {}
-    for name, value in standing.judged:
+    for name, value in standing.judged(statements):
         if (name, value) in standing.stated:
             found[f"{JUDGE}{name}.{value}"] = ("right" if standing.stated[name, value] else "wrong",)
     return found
@@ -75,7 +74,7 @@ def wishes(
     for question in statements:
         if SAY + question.name in changed:
             _say(made, question, _words(posted, SAY + question.name), _words(shown, SAY + question.name))
-    for name, value in _judged(changed, standing, made):
+    for name, value in _judged(changed, standing, statements, made):
         _judge(made, name, value, _words(posted, f"{JUDGE}{name}.{value}"))
     _contradictions(made, statements)
     return made
@@ -95,8 +94,11 @@ def _say(made: Wishes, question: Question, words: tuple[str, ...], before: tuple
         made.unsaid += [(question.name, word) for word in before if word not in words]
 
 
-def _judged(changed: Iterable[str], standing: Standing, made: Wishes) -> list[tuple[str, str]]:
-    known = {f"{JUDGE}{name}.{value}": (name, value) for name, value in (*standing.judged, *standing.stated)}
+def _judged(
+    changed: Iterable[str], standing: Standing, statements: Statements, made: Wishes
+) -> list[tuple[str, str]]:
+    pairs = (*standing.judged(statements), *standing.stated)
+    known = {f"{JUDGE}{name}.{value}": (name, value) for name, value in pairs}
     asked = sorted(name for name in changed if name.startswith(JUDGE))
     if any(name not in known for name in asked):
         made.problems.append("What we concluded has changed since this page was opened. Please look again.")

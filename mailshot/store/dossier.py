@@ -61,14 +61,15 @@ def export(connection: Connection, customer_id: int) -> dict[str, Any]:
     found["suppression"] = _rows(connection, held, held.c.address_hash.in_(hashes))
     for column, named in NAMED_BY.items():
         ids = {row[column] for rows in found.values() for row in rows if row.get(column) is not None}
-        found[named.name] = [row for some in _chunks(sorted(ids)) for row in _rows(connection, named, named.c.id.in_(some))]
+        chunks = (named.c.id.in_(some) for some in _chunks(sorted(ids)))
+        found[named.name] = [row for where in chunks for row in _rows(connection, named, where)]
     return found
 
 
 def erase(connection: Connection, customer_id: int, address_hash: str | None, source: str, at: datetime) -> bool:
     """Remove everything personal about a customer and return whether there was any.
 
-    The row itself stays without content: its number must never be given to somebody else, for links in old mails carry it.
+    The row stays, empty: its number must never be given to somebody else, for links in old mails carry it.
     """
     known = person(connection, customer_id)
     if known is None or known.erased:
