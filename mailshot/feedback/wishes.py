@@ -62,9 +62,7 @@ def controls(standing: Standing, topics: Topics, statements: Statements) -> Cont
     return found
 
 
-def wishes(
-    posted: Controls, shown: Controls, standing: Standing, topics: Topics, statements: Statements
-) -> Wishes:
+def wishes(posted: Controls, shown: Controls, standing: Standing, topics: Topics, statements: Statements) -> Wishes:
     """Return what a posted page asks for beyond what it showed; a page that contradicts itself gets problems."""
     made = Wishes()
     changed = {name for name in posted.keys() | shown.keys() if _words(posted, name) != _words(shown, name)}
@@ -94,9 +92,7 @@ def _say(made: Wishes, question: Question, words: tuple[str, ...], before: tuple
         made.unsaid += [(question.name, word) for word in before if word not in words]
 
 
-def _judged(
-    changed: Iterable[str], standing: Standing, statements: Statements, made: Wishes
-) -> list[tuple[str, str]]:
+def _judged(changed: Iterable[str], standing: Standing, statements: Statements, made: Wishes) -> list[tuple[str, str]]:
     pairs = (*standing.judged(statements), *standing.stated)
     known = {f"{JUDGE}{name}.{value}": (name, value) for name, value in pairs}
     asked = sorted(name for name in changed if name.startswith(JUDGE))

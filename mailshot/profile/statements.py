@@ -90,8 +90,5 @@ def read(document: documents.Document) -> Statements:
     """Return the questions that `rules/preferences.yaml` lists. Raises InvalidInput."""
     declared = document.model(_File).root
     return Statements(
-        {
-            name: Question(name, item.title, item.help, item.choice, dict(item.values))
-            for name, item in declared.items()
-        }
+        {name: Question(name, item.title, item.help, item.choice, dict(item.values)) for name, item in declared.items()}
     )

@@ -75,6 +75,4 @@ class _File(RootModel[dict[str, _Declared]]):
 def read(document: documents.Document) -> Topics:
     """Return the topics that `rules/topics.yaml` lists. Raises InvalidInput."""
     declared = document.model(_File).root
-    return Topics(
-        {name: Topic(name, item.title, item.help, item.requires_consent) for name, item in declared.items()}
-    )
+    return Topics({name: Topic(name, item.title, item.help, item.requires_consent) for name, item in declared.items()})

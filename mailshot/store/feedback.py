@@ -70,9 +70,7 @@ def circumstances(connection: Connection, run_id: int, customer_id: int) -> Circ
     return Circumstances(row.dotted_at, row.state, bool(row.given)) if row else None
 
 
-def clicks_around(
-    connection: Connection, run_id: int, customer_id: int, at: datetime, reach: timedelta
-) -> list[Click]:
+def clicks_around(connection: Connection, run_id: int, customer_id: int, at: datetime, reach: timedelta) -> list[Click]:
     """Return the clicks in one mail within `reach` of a moment, in order of time."""
     c = FEEDBACK.c
     rows = connection.execute(

@@ -37,9 +37,7 @@ def stated(connection: Connection, customer_id: int) -> dict[tuple[str, str], bo
 def state(connection: Connection, customer_id: int, said: Statement, source: str, at: datetime) -> bool:
     """Keep one statement and return whether it counts; an older one than is known does not."""
     values = {"holds": said.holds, "source": source, "at": at}
-    row = sql.insert(connection, PREFERENCE).values(
-        customer_id=customer_id, name=said.name, value=said.value, **values
-    )
+    row = sql.insert(connection, PREFERENCE).values(customer_id=customer_id, name=said.name, value=said.value, **values)
     c = PREFERENCE.c
     kept = row.on_conflict_do_update(
         index_elements=[c.customer_id, c.name, c.value], set_=values, where=c.at <= row.excluded.at

@@ -19,14 +19,12 @@ from mailshot.profile.topics import Topics
 from mailshot.store.engine import Store
 from mailshot.store.group import GroupCommit
 from mailshot.tokens import KeyRing
-from mailshot.web import erasing, preferences, site, tracking, unsubscribing
+from mailshot.web import erasing, files, preferences, site, tracking, unsubscribing
 from mailshot.web.headers import Protected
 from mailshot.web.rates import Rates
 from mailshot.web.site import Site
 
 STATIC = Path(__file__).parent / "static"
-KINDS = {".css": "text/css", ".svg": "image/svg+xml"}
-DAY = {"Cache-Control": "public, max-age=86400"}
 
 
 def build(
@@ -47,7 +45,14 @@ def build(
         await group.close()
 
     app = Starlette(
-        routes=[*tracking.ROUTES, *unsubscribing.ROUTES, *preferences.ROUTES, *erasing.ROUTES, *_static(), _health()],
+        routes=[
+            *tracking.ROUTES,
+            *unsubscribing.ROUTES,
+            *preferences.ROUTES,
+            *erasing.ROUTES,
+            *files.routes(STATIC),
+            Route("/healthz", _health),
+        ],
         middleware=[Middleware(Protected)],
         exception_handlers={HTTPException: _refused, Unavailable: _unavailable},
         lifespan=life,
@@ -68,23 +73,6 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     return PlainTextResponse("Please try again in a moment.\n", 503, {"Retry-After": "5"})
 
 
-def _static() -> list[Route]:
-    """Serve the few files from memory: no ranges, no paths from a request."""
-
-    def route(file: Path) -> Route:
-        content, kind = file.read_bytes(), KINDS[file.suffix]
-
-        async def serve(_: Request) -> Response:
-            return Response(content, media_type=kind, headers=DAY)
-
-        return Route(f"/static/{file.name}", serve)
-
-    return [route(file) for file in sorted(STATIC.iterdir()) if file.suffix in KINDS]
-
-
-def _health() -> Route:
-    async def health(request: Request) -> Response:
-        await site.of(request).read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
-        return PlainTextResponse("ok\n")
-
-    return Route("/healthz", health)
+async def _health(request: Request) -> Response:
+    await site.of(request).read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+    return PlainTextResponse("ok\n")

@@ -7,9 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-HERE = Path(__file__).parent
 PAGES = Environment(
-    loader=FileSystemLoader([HERE / "pages", HERE / "inbox" / "pages"]),
+    loader=FileSystemLoader(Path(__file__).parent / "pages"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,

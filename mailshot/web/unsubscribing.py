@@ -33,9 +33,7 @@ async def leave(request: Request) -> Response:
         raise HTTPException(400, f"Send {FIELD}={WORD} (RFC 8058).")
     here = site.of(request)
     at, proof = here.clock(), {"method": "one-click" if one_click else "page"}
-    topic = await here.group.do(
-        lambda connection: unsubscribing.withdraw(connection, run_id, customer_id, at, proof)
-    )
+    topic = await here.group.do(lambda connection: unsubscribing.withdraw(connection, run_id, customer_id, at, proof))
     if topic is None:
         raise HTTPException(404)
     return _shown(request, customer_id, topic, left=True)
