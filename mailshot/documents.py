@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml import events as yaml_events
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -274,6 +274,8 @@ def _key(document: Document, path: tuple[Step, ...]) -> Node | None:
 
 def _siblings(kind: type[BaseModel], path: tuple[Step, ...]) -> list[str]:
     """Return the field names known where the unknown key of `path` stands."""
+    if issubclass(kind, RootModel):
+        kind = _model_in(kind.model_fields["root"].annotation) or kind
     for step in path[:-1]:
         if not isinstance(step, str) or step not in kind.model_fields:
             continue

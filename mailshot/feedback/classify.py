@@ -1,0 +1,93 @@
+"""Owns the judgement of who caused an open or a click; refuses to read the clock, a request or a row.
+
+A HEAD, a known robot, a click sooner after the dot than anybody reads, and many different links at once come from
+scanners; a mail provider's image proxy hides the person behind it; what speaks against nobody is human.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from is_crawler import is_crawler
+
+from mailshot.events import FeedbackClass, FeedbackKind
+from mailshot.store.feedback import Click
+
+SOONEST_CLICK = 5.0  # seconds
+BURST = timedelta(seconds=2)
+BURST_LINKS = 3
+PROXIES = {
+    "GoogleImageProxy": "Gmail's image proxy",
+    "YahooMailProxy": "Yahoo's image proxy",
+    "ggpht.com": "Gmail's image proxy",
+    "DuckDuckGo-EmailProtection": "DuckDuckGo's mail protection",
+}
+# Apple's privacy proxy gives nothing but this; no browser does.
+APPLE = "Mozilla/5.0"
+SCANNERS = re.compile(
+    r"barracuda|proofpoint|mimecast|safelinks|fireeye|trendmicro|symantec|forcepoint|cisco|sophos|paloalto|"
+    r"zscaler|headless|phantomjs|selenium|puppeteer|playwright",
+    re.IGNORECASE,
+)
+# Mail programs name themselves without a browser's name, which a robot detector takes for a robot.
+MAIL_PROGRAMS = re.compile(
+    r"^(thunderbird|microsoft outlook|outlook|macoutlook|mail|applemail|airmail|spark|k-?9 ?mail|evolution|samsung)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One request for a pixel or link. `since_dot` is in seconds, None when the moment of the dot is unknown."""
+
+    kind: FeedbackKind
+    method: str
+    agent: str
+    since_dot: float | None = None
+    prefetch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    by: FeedbackClass
+    why: str
+
+
+def classify(hit: Hit) -> Verdict:
+    """Return who is believed to have caused a hit, and why."""
+    agent = hit.agent.strip()
+    if hit.method == "HEAD":
+        return Verdict(FeedbackClass.scanner, "asked for the head only")
+    if hit.prefetch:
+        return Verdict(FeedbackClass.scanner, "fetched ahead of the reader")
+    if proxy := _proxy(hit.kind, agent):
+        return Verdict(FeedbackClass.proxy, proxy)
+    if hit.kind is FeedbackKind.clicked and hit.since_dot is not None and hit.since_dot < SOONEST_CLICK:
+        return Verdict(FeedbackClass.scanner, f"clicked less than {SOONEST_CLICK:.0f} seconds after the mail went out")
+    if not agent:
+        return Verdict(FeedbackClass.unknown, "no user agent")
+    if SCANNERS.search(agent) or (not MAIL_PROGRAMS.match(agent) and is_crawler(agent)):
+        return Verdict(FeedbackClass.scanner, "a known robot")
+    return Verdict(FeedbackClass.human, "")
+
+
+def burst(clicks: Sequence[Click]) -> list[int]:
+    """Return the ids of the clicks within any two seconds of three different links; `clicks` in order of time."""
+    found: set[int] = set()
+    start = 0
+    for end, click in enumerate(clicks):
+        while click.at - clicks[start].at > BURST:
+            start += 1
+        together = clicks[start : end + 1]
+        if len({one.link_id for one in together}) >= BURST_LINKS:
+            found.update(one.id for one in together)
+    return sorted(found)
+
+
+def _proxy(kind: FeedbackKind, agent: str) -> str | None:
+    if kind is FeedbackKind.opened and agent == APPLE:
+        return "Apple's privacy proxy"
+    return next((name for mark, name in PROXIES.items() if mark in agent), None)

@@ -1,0 +1,89 @@
+"""Owns saving what a customer wishes: consents, statements and corrections; refuses to read a form."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from mailshot.events import FeedbackKind
+from mailshot.feedback.wishes import Standing, Wishes
+from mailshot.profile import consent as decision
+from mailshot.profile.statements import Statement, Statements
+from mailshot.profile.topics import TRACKING, Topic, Topics
+from mailshot.store import consent, feedback, preferences
+from mailshot.store.engine import Connection
+
+SOURCE = "preference page"
+TRACKING_TOPIC = Topic(
+    TRACKING,
+    "Learn from what I open and click",
+    "Lets us see which of our mails you open and which links you follow, so that we send fewer and better ones.",
+)
+
+
+def standing(connection: Connection, customer_id: int) -> Standing:
+    """Return how a customer stands now."""
+    return Standing(
+        consent.entries(connection, customer_id),
+        preferences.stated(connection, customer_id),
+        tuple(preferences.traits(connection, customer_id)),
+    )
+
+
+def save(
+    connection: Connection,
+    customer_id: int,
+    run_id: int | None,
+    wishes: Wishes,
+    topics: Topics,
+    statements: Statements,
+    at: datetime,
+) -> dict[str, Any]:
+    """Save all wishes and return what they changed; saving the same again changes nothing."""
+    now = standing(connection, customer_id)
+    changes: dict[str, Any] = {}
+    for name, given in wishes.topics.items():
+        if _join_or_leave(connection, customer_id, name, given, topics, now, at):
+            changes[name] = given
+    changes |= _say(connection, customer_id, wishes, statements, now, at)
+    if changes:
+        _tell(connection, customer_id, run_id, changes, at)
+    return changes
+
+
+def _join_or_leave(
+    connection: Connection, customer_id: int, name: str, given: bool, topics: Topics, now: Standing, at: datetime
+) -> bool:
+    topic = TRACKING_TOPIC if name == TRACKING else topics.get(name)
+    entry = now.consents.get(name)
+    if decision.allowed(topic, entry) == given:
+        return False
+    proof = {"text": f"{topic.title}. {topic.help}".strip()}
+    return consent.record(connection, customer_id, name, given, decision.moment(entry, at), SOURCE, proof)
+
+
+def _say(
+    connection: Connection, customer_id: int, wishes: Wishes, statements: Statements, now: Standing, at: datetime
+) -> dict[str, bool | None]:
+    changes: dict[str, bool | None] = {}
+    for name, value in wishes.unsaid:
+        if preferences.unsay(connection, customer_id, name, value):
+            changes[f"{name}: {value}"] = None
+    for said in (one for wish in wishes.said for one in statements.consequences(wish, now.stated)):
+        if now.stated.get((said.name, said.value)) is not said.holds and _keep(connection, customer_id, said, at):
+            changes[f"{said.name}: {said.value}"] = said.holds
+    return changes
+
+
+def _keep(connection: Connection, customer_id: int, said: Statement, at: datetime) -> bool:
+    return preferences.state(connection, customer_id, said, SOURCE, at)
+
+
+def _tell(connection: Connection, customer_id: int, run_id: int | None, changes: dict[str, Any], at: datetime) -> None:
+    def piece(kind: FeedbackKind, name: str, detail: dict[str, Any]) -> feedback.Piece:
+        return feedback.Piece(customer_id, kind, f"{kind.value}:{name}:{at.isoformat()}", at, run_id, detail=detail)
+
+    feedback.record(connection, piece(FeedbackKind.preference_changed, "", {"changes": changes}))
+    for name, given in changes.items():
+        if given is False and ":" not in name and name != TRACKING:
+            feedback.record(connection, piece(FeedbackKind.unsubscribed, name, {"topic": name}))

@@ -1,0 +1,41 @@
+"""Owns leaving the topic of a mail with one click (RFC 8058); refuses to ask for anything but the mail's own token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from mailshot.events import FeedbackKind
+from mailshot.profile import consent as decision
+from mailshot.store import consent, dossier, feedback
+from mailshot.store.engine import Connection
+
+SOURCE = "unsubscribe link"
+
+
+def topic(connection: Connection, run_id: int, customer_id: int) -> str | None:
+    """Return the topic that a mail's unsubscribe link leaves, None when the run or the customer is unknown."""
+    return feedback.topic_of(connection, run_id) if dossier.person(connection, customer_id) else None
+
+
+def withdraw(
+    connection: Connection, run_id: int, customer_id: int, at: datetime, proof: Mapping[str, Any]
+) -> str | None:
+    """Withdraw the consent to a mail's topic, once, and return the topic; None when the mail is unknown.
+
+    It binds every mail whose dot is not yet released, for the ledger's last step reads the same row.
+    """
+    left = topic(connection, run_id, customer_id)
+    if left is None:
+        return None
+    entry = consent.entries(connection, customer_id).get(left)
+    if entry is None or entry.given:
+        moment = decision.moment(entry, at)
+        consent.record(connection, customer_id, left, False, moment, SOURCE, {**proof, "run": run_id})
+        key = f"{FeedbackKind.unsubscribed.value}:{run_id}:{moment.isoformat()}"
+        detail = {"topic": left}
+        feedback.record(
+            connection, feedback.Piece(customer_id, FeedbackKind.unsubscribed, key, at, run_id, detail=detail)
+        )
+    return left

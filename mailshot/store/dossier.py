@@ -1,0 +1,125 @@
+"""Owns all that is held about one customer: reading it out and erasing it; refuses to decide who may ask.
+
+What a table holds about a customer is found by its `customer_id` column, so that a new table is read out without a word
+here. Erasing leaves numbers that name nobody: the ledger, the kinds and times of feedback, the proof of consent, and a
+keyed hash that keeps the address from being mailed when somebody imports it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Table, select
+from sqlmodel import SQLModel
+
+from mailshot.events import DeliveryState, Reason
+from mailshot.store import consent, sql, suppression
+from mailshot.store.engine import Connection, Store
+from mailshot.store.tables import Customer, Delivery, Feedback, Link, PlanRow, Preference, Product, Purchase, Trait
+from mailshot.store.tables import Event as CustomEvent
+
+CUSTOMER = sql.table(Customer)
+DELIVERY = sql.table(Delivery)
+FEEDBACK = sql.table(Feedback)
+GONE = tuple(sql.table(model) for model in (Purchase, CustomEvent, Preference, Trait, PlanRow))
+NAMED_BY = {"product_id": sql.table(Product), "link_id": sql.table(Link)}
+ERASED_KEY = "erased:"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who a page greets. An erased customer has neither name nor address."""
+
+    customer_id: int
+    first_name: str | None
+    email: str | None
+    address_hash: str | None
+    erased: bool
+
+
+def person(connection: Connection, customer_id: int) -> Person | None:
+    """Return who a customer is, None when there is no such customer."""
+    c = CUSTOMER.c
+    row = connection.execute(
+        select(c.id, c.first_name, c.email, c.address_hash, c.key).where(c.id == customer_id)
+    ).first()
+    return Person(row.id, row.first_name, row.email, row.address_hash, row.key.startswith(ERASED_KEY)) if row else None
+
+
+def export(connection: Connection, customer_id: int) -> dict[str, Any]:
+    """Return every row held about a customer, by table, in types that JSON knows (GDPR articles 15 and 20)."""
+    found = {"customer": _rows(connection, CUSTOMER, CUSTOMER.c.id == customer_id)}
+    for name, about in sorted(SQLModel.metadata.tables.items()):
+        if "customer_id" in about.c:
+            found[name] = _rows(connection, about, about.c.customer_id == customer_id)
+    hashes = [row["address_hash"] for row in found["customer"] if row["address_hash"]]
+    held = suppression.SUPPRESSION
+    found["suppression"] = _rows(connection, held, held.c.address_hash.in_(hashes))
+    for column, named in NAMED_BY.items():
+        ids = {row[column] for rows in found.values() for row in rows if row.get(column) is not None}
+        chunks = (named.c.id.in_(some) for some in _chunks(sorted(ids)))
+        found[named.name] = [row for where in chunks for row in _rows(connection, named, where)]
+    return found
+
+
+def erase(connection: Connection, customer_id: int, address_hash: str | None, source: str, at: datetime) -> bool:
+    """Remove everything personal about a customer and return whether there was any.
+
+    The row stays, empty: its number must never be given to somebody else, for links in old mails carry it.
+    """
+    known = person(connection, customer_id)
+    if known is None or known.erased:
+        return False
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA secure_delete=ON")
+    for hashed in {address_hash, known.address_hash} - {None}:
+        suppression.add_erased(connection, str(hashed), source, at)
+    for topic, entry in consent.entries(connection, customer_id).items():
+        if entry.given:
+            consent.record(connection, customer_id, topic, False, at, source)
+    for table in GONE:
+        connection.execute(table.delete().where(table.c.customer_id == customer_id))
+    _blank(connection, customer_id)
+    return True
+
+
+def scrub(store: Store) -> None:
+    """Overwrite what an erasure left in SQLite's log; PostgreSQL does so by its own vacuum."""
+    if store.sqlite:
+        with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _blank(connection: Connection, customer_id: int) -> None:
+    d = DELIVERY.c
+    connection.execute(FEEDBACK.update().where(FEEDBACK.c.customer_id == customer_id).values(why="", detail={}))
+    connection.execute(DELIVERY.update().where(d.customer_id == customer_id).values(offers=None, reply=None))
+    waiting = (DeliveryState.pending.value, DeliveryState.claimed.value, DeliveryState.deferred.value)
+    unsent = DELIVERY.update().where(d.customer_id == customer_id, d.state.in_(waiting))
+    connection.execute(unsent.values(state=DeliveryState.skipped.value, reason=Reason.suppressed.value, token=None))
+    empty: dict[str, Any] = {column.name: None for column in CUSTOMER.c if column.nullable}
+    empty |= {"key": f"{ERASED_KEY}{customer_id}", "facts": {}}
+    connection.execute(CUSTOMER.update().where(CUSTOMER.c.id == customer_id).values(**empty))
+
+
+def _rows(connection: Connection, table: Table, where: Any) -> list[dict[str, Any]]:
+    found = connection.execute(select(table).where(where).order_by(*table.primary_key.columns))
+    return [_jsonable(row._mapping) for row in found]
+
+
+def _jsonable(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): _plain(value) for name, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def _chunks(ids: list[int], size: int = 500) -> list[list[int]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]

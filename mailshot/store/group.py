@@ -1,0 +1,110 @@
+"""Owns the group commit: many small writes of an event loop in one transaction; refuses to know what any of them does.
+
+Every caller is answered only after its write is on disk. A batch is first tried as it is; when one of its writes fails,
+the batch is rolled back and tried once more with a savepoint around each, so that only the failing caller hears of it.
+A write may therefore run twice: it must do nothing but talk to its connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from mailshot.errors import Refused
+from mailshot.store.engine import Connection, Store
+
+T = TypeVar("T")
+MOST_IN_ONE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    apply: Callable[[Connection], Any]
+    answer: asyncio.Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    error: Exception
+
+
+class GroupCommit:
+    """Collects the writes of one event loop; all that wait when a transaction begins share it."""
+
+    def __init__(self, store: Store, most: int = MOST_IN_ONE) -> None:
+        self._store = store
+        self._most = most
+        self._waiting: deque[_Waiting] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="group-commit")
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def do(self, apply: Callable[[Connection], T]) -> T:
+        """Run `apply` in a shared transaction and return its value once that is committed.
+
+        Raises what `apply` raised, or what the transaction raised (Unavailable); in both cases nothing was written.
+        """
+        if self._closed:
+            raise Refused("The group commit is closed.")
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(apply, answer))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._drain())
+        return await answer
+
+    async def close(self) -> None:
+        """Take nothing new, commit what waits, and end the worker thread."""
+        self._closed = True
+        if self._task is not None:
+            await self._task
+        self._thread.shutdown()
+
+    async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+            outcomes = await loop.run_in_executor(self._thread, self._commit, batch)
+            for waiting, outcome in zip(batch, outcomes, strict=True):
+                _answer(waiting.answer, outcome)
+
+    def _commit(self, batch: list[_Waiting]) -> list[Any]:
+        try:
+            return self._together(batch)
+        except Exception:
+            # Who failed is unknown, and PostgreSQL refuses the rest of a failed transaction anyhow.
+            return self._apart(batch)
+
+    def _together(self, batch: list[_Waiting]) -> list[Any]:
+        with self._store.write() as connection:
+            return [waiting.apply(connection) for waiting in batch]
+
+    def _apart(self, batch: list[_Waiting]) -> list[Any]:
+        try:
+            with self._store.write() as connection:
+                return [_guarded(connection, waiting) for waiting in batch]
+        except Exception as error:
+            return [_Failed(error)] * len(batch)
+
+
+def _guarded(connection: Connection, waiting: _Waiting) -> Any:
+    savepoint = connection.begin_nested()
+    try:
+        outcome = waiting.apply(connection)
+        savepoint.commit()
+        return outcome
+    except Exception as error:
+        savepoint.rollback()
+        return _Failed(error)
+
+
+def _answer(answer: asyncio.Future[Any], outcome: Any) -> None:
+    if answer.done():  # the caller went away; what it asked for is written all the same
+        return
+    if isinstance(outcome, _Failed):
+        answer.set_exception(outcome.error)
+    else:
+        answer.set_result(outcome)

@@ -1,0 +1,38 @@
+"""Owns the rows of links that stood in mails; refuses to hand out anything but http and https."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from sqlalchemy import select
+
+from mailshot.store import sql
+from mailshot.store.engine import Connection
+from mailshot.store.tables import Link
+
+LINK = sql.table(Link)
+SCHEMES = ("http", "https")
+
+
+def keep(connection: Connection, urls: dict[int, str]) -> None:
+    """Keep each link under its id; one that is already known is left as it is."""
+    if urls:
+        rows = [{"id": number, "url": url} for number, url in urls.items()]
+        connection.execute(sql.insert(connection, LINK).on_conflict_do_nothing(), rows)
+
+
+def find(connection: Connection, link_id: int) -> str | None:
+    """Return the address of a link, None when it is unknown or a browser must not be sent there."""
+    url = connection.scalar(select(LINK.c.url).where(LINK.c.id == link_id))
+    return url if url and safe(url) else None
+
+
+def safe(url: str) -> bool:
+    """Tell whether `url` is an absolute http(s) address that fits in one header line."""
+    if not url.isascii() or any(ord(character) <= 0x20 or ord(character) == 0x7F for character in url) or "\\" in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in SCHEMES and bool(parts.hostname)
+    except ValueError:
+        return False

@@ -1,0 +1,63 @@
+"""Owns the rows of what customers stated and what we inferred about them; refuses to weigh one against the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from mailshot.profile.statements import Statement
+from mailshot.store import sql
+from mailshot.store.engine import Connection
+from mailshot.store.tables import Preference, Trait
+
+PREFERENCE = sql.table(Preference)
+TRAIT = sql.table(Trait)
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """One trait, with confidence from 0 to 1 and its evidence in numbers and words."""
+
+    name: str
+    value: str
+    confidence: float
+    evidence: dict[str, Any]
+
+
+def stated(connection: Connection, customer_id: int) -> dict[tuple[str, str], bool]:
+    """Return what the customer stated: (name, value) and whether it holds."""
+    c = PREFERENCE.c
+    rows = connection.execute(select(c.name, c.value, c.holds).where(c.customer_id == customer_id))
+    return {(name, value): holds for name, value, holds in rows}
+
+
+def state(connection: Connection, customer_id: int, said: Statement, source: str, at: datetime) -> bool:
+    """Keep one statement and return whether it counts; an older one than is known does not."""
+    values = {"holds": said.holds, "source": source, "at": at}
+    row = sql.insert(connection, PREFERENCE).values(customer_id=customer_id, name=said.name, value=said.value, **values)
+    c = PREFERENCE.c
+    kept = row.on_conflict_do_update(
+        index_elements=[c.customer_id, c.name, c.value], set_=values, where=c.at <= row.excluded.at
+    )
+    return connection.execute(kept).rowcount == 1
+
+
+def unsay(connection: Connection, customer_id: int, name: str, value: str) -> bool:
+    """Forget one statement and return whether there was one."""
+    c = PREFERENCE.c
+    gone = PREFERENCE.delete().where(c.customer_id == customer_id, c.name == name, c.value == value)
+    return connection.execute(gone).rowcount == 1
+
+
+def traits(connection: Connection, customer_id: int) -> list[Inferred]:
+    """Return what we inferred about a customer, the surest first."""
+    c = TRAIT.c
+    rows = connection.execute(
+        select(c.name, c.value, c.confidence, c.evidence)
+        .where(c.customer_id == customer_id)
+        .order_by(c.confidence.desc(), c.name, c.value)
+    )
+    return [Inferred(*row) for row in rows]

@@ -1,0 +1,35 @@
+"""Owns the rows of addresses that must not be mailed; refuses to hold an address (only its keyed hash)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select
+
+from mailshot.store import sql
+from mailshot.store.engine import Connection
+from mailshot.store.tables import Suppression
+
+SUPPRESSION = sql.table(Suppression)
+ERASED = "erased"
+
+
+def add(connection: Connection, address_hash: str, reason: str, source: str, at: datetime) -> bool:
+    """Suppress an address and return whether it was not suppressed before; the first reason stays."""
+    row = sql.insert(connection, SUPPRESSION).values(address_hash=address_hash, reason=reason, source=source, at=at)
+    return connection.execute(row.on_conflict_do_nothing()).rowcount == 1
+
+
+def add_erased(connection: Connection, address_hash: str, source: str, at: datetime) -> None:
+    """Suppress the address of an erased customer, whatever reason stood there before."""
+    values = {"reason": ERASED, "source": source, "at": at}
+    row = sql.insert(connection, SUPPRESSION).values(address_hash=address_hash, **values)
+    connection.execute(row.on_conflict_do_update(index_elements=[SUPPRESSION.c.address_hash], set_=values))
+
+
+def reason(connection: Connection, address_hash: str) -> str | None:
+    """Return why an address must not be mailed, None when it may."""
+    found: str | None = connection.scalar(
+        select(SUPPRESSION.c.reason).where(SUPPRESSION.c.address_hash == address_hash)
+    )
+    return found

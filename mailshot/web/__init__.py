@@ -1,0 +1,1 @@
+"""What customers reach over HTTP: tracking, unsubscribing, preferences; and the local inbox. Nothing here can send."""

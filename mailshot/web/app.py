@@ -1,0 +1,78 @@
+"""Owns putting the customer site together; refuses to listen on a port (serve does)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from mailshot.errors import Unavailable
+from mailshot.profile.statements import Statements
+from mailshot.profile.topics import Topics
+from mailshot.store.engine import Store
+from mailshot.store.group import GroupCommit
+from mailshot.tokens import KeyRing
+from mailshot.web import erasing, files, preferences, site, tracking, unsubscribing
+from mailshot.web.headers import Protected
+from mailshot.web.rates import Rates
+from mailshot.web.site import Site
+
+STATIC = Path(__file__).parent / "static"
+
+
+def build(
+    store: Store,
+    keys: KeyRing,
+    topics: Topics,
+    statements: Statements,
+    brand: str,
+    address_key: bytes,
+    rates: Rates | None = None,
+) -> Starlette:
+    """Return the site that customers reach: /o, /c, /u, /p and /healthz."""
+    group = GroupCommit(store)
+
+    @asynccontextmanager
+    async def life(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await group.close()
+
+    app = Starlette(
+        routes=[
+            *tracking.ROUTES,
+            *unsubscribing.ROUTES,
+            *preferences.ROUTES,
+            *erasing.ROUTES,
+            *files.routes(STATIC),
+            Route("/healthz", _health),
+        ],
+        middleware=[Middleware(Protected)],
+        exception_handlers={HTTPException: _refused, Unavailable: _unavailable},
+        lifespan=life,
+    )
+    app.state.site = Site(store, group, keys, topics, statements, brand, address_key, rates or Rates())
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 410:
+        return site.of(request).page("erased.html", 410)
+    words = "Not found." if error.status_code == 404 else error.detail
+    return PlainTextResponse(f"{words}\n", error.status_code, error.headers)
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    return PlainTextResponse("Please try again in a moment.\n", 503, {"Retry-After": "5"})
+
+
+async def _health(request: Request) -> Response:
+    await site.of(request).read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+    return PlainTextResponse("ok\n")

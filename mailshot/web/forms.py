@@ -1,0 +1,63 @@
+"""Owns reading a posted form within limits and from whom it may come; refuses to know any field.
+
+At most 1 MB, 100 fields and 15 seconds; files are refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlsplit
+
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Message, Receive
+
+MOST_BYTES = 1024 * 1024
+MOST_FIELDS = 100
+LONGEST = 15.0  # seconds
+OURS = ("same-origin", "none")
+
+
+async def read(request: Request) -> FormData:
+    """Return the posted fields, urlencoded or multipart. Raises 400, 408 or 413."""
+    length = request.headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > MOST_BYTES:
+        raise HTTPException(413, "The form is too large.")
+    counted = Request(request.scope, _at_most(request.receive))
+    try:
+        async with asyncio.timeout(LONGEST):
+            return await counted.form(max_files=0, max_fields=MOST_FIELDS, max_part_size=MOST_BYTES)
+    except TimeoutError:
+        raise HTTPException(408, "The form took too long to arrive.") from None
+    except UnicodeDecodeError:
+        raise HTTPException(400, "The form is not readable.") from None
+
+
+def refuse_foreign(request: Request) -> None:
+    """Raise 403 unless a post comes from our own page. The token in the path is what authorises; this keeps others off.
+
+    A client that sends neither header is no browser, so nobody can have been led into it.
+    """
+    site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    if site is not None:
+        foreign = site not in OURS
+    else:
+        foreign = origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
+    if foreign:
+        raise HTTPException(403, "This form can only be sent from its own page.")
+
+
+def _at_most(receive: Receive) -> Receive:
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > MOST_BYTES:
+            raise HTTPException(413, "The form is too large.")
+        return message
+
+    return counted

@@ -1,0 +1,130 @@
+"""Owns the preference page and its saving; refuses to know what a topic, question or trait is about."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from mailshot.feedback import stating, wishes
+from mailshot.store import dossier
+from mailshot.store.engine import Connection
+from mailshot.store.preferences import Inferred
+from mailshot.tokens import Purpose
+from mailshot.web import forms, site
+from mailshot.web.site import Site
+
+SHOWN = "shown"
+SURE = ((0.99, "We are almost certain"), (0.9, "We are fairly sure"), (0.7, "We think so"), (0.0, "It is only a guess"))
+SEVEREST = 422
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One conclusion as the page shows it."""
+
+    control: str
+    label: str
+    words: str
+    sure: str
+    overruled: str
+    share: int = field(default=0)
+
+
+async def page(request: Request) -> Response:
+    """Show how the customer stands."""
+    here, customer_id = site.of(request), (await site.ids(request, Purpose.preferences, 1, 2))[0]
+    person, standing = await here.read(lambda connection: _look(connection, customer_id))
+    shown = wishes.controls(standing, here.topics, here.statements)
+    return _shown(request, person, standing, shown, shown, [])
+
+
+async def save(request: Request) -> Response:
+    """Save everything at once, then lead back to the page."""
+    here, (customer_id, *runs) = site.of(request), await site.ids(request, Purpose.preferences, 1, 2)
+    forms.refuse_foreign(request)
+    form = await forms.read(request)
+    person, standing = await here.read(lambda connection: _look(connection, customer_id))
+    posted, shown = _posted(form), _was_shown(form)
+    if shown is None:
+        shown = wishes.controls(standing, here.topics, here.statements)
+    made = wishes.wishes(posted, shown, standing, here.topics, here.statements)
+    if made.problems:
+        return _shown(request, person, standing, posted, shown, made.problems)
+    at, run_id = here.clock(), runs[0] if runs else None
+    await here.group.do(
+        lambda connection: stating.save(connection, customer_id, run_id, made, here.topics, here.statements, at)
+    )
+    return RedirectResponse(f"{request.url.path}?saved=1", 303)
+
+
+def _look(connection: Connection, customer_id: int) -> tuple[dossier.Person, wishes.Standing]:
+    person = dossier.person(connection, customer_id)
+    if person is None:
+        raise HTTPException(404)
+    if person.erased:
+        raise HTTPException(410)
+    return person, stating.standing(connection, customer_id)
+
+
+def _posted(form: FormData) -> wishes.Controls:
+    names = (name for name in form if name != SHOWN)
+    return {name: tuple(str(word) for word in form.getlist(name)) for name in names}
+
+
+def _was_shown(form: FormData) -> wishes.Controls | None:
+    """Return what the posted page had shown, None when it does not say so (or not readably)."""
+    try:
+        told = json.loads(str(form[SHOWN]))
+        return {str(name): tuple(map(str, words)) for name, words in told.items()}
+    except (KeyError, ValueError, AttributeError, TypeError, RecursionError):
+        return None
+
+
+def _shown(
+    request: Request,
+    person: dossier.Person,
+    standing: wishes.Standing,
+    held: wishes.Controls,
+    shown: wishes.Controls,
+    problems: list[str],
+) -> Response:
+    here = site.of(request)
+    words: dict[str, Any] = {
+        "person": person,
+        "topics": [(wishes.TOPIC + topic.name, topic) for topic in here.topics],
+        "questions": [(wishes.SAY + question.name, question) for question in here.statements],
+        "cards": _cards(here, standing),
+        "tracking": stating.TRACKING_TOPIC,
+        "held": held,
+        "shown": json.dumps(shown, separators=(",", ":")),
+        "problems": problems,
+        "saved": "saved" in request.query_params and not problems,
+        "here": f"/p/{request.path_params['token']}",
+    }
+    return here.page("preferences.html", SEVEREST if problems else 200, **words)
+
+
+def _cards(here: Site, standing: wishes.Standing) -> list[Card]:
+    inferred = {(trait.name, trait.value): trait for trait in standing.inferred}
+    return [_card(here, standing, pair, inferred.get(pair)) for pair in standing.judged(here.statements)]
+
+
+def _card(here: Site, standing: wishes.Standing, pair: tuple[str, str], trait: Inferred | None) -> Card:
+    (name, value), question = pair, here.statements.get(pair[0])
+    evidence = trait.evidence if trait else {}
+    label = evidence.get("label") or (question and question.values.get(value)) or f"{name}: {value}".replace("_", " ")
+    sure = next(words for least, words in SURE if trait.confidence >= least) if trait else "You told us"
+    said = [word for word, label_ in (question.values.items() if question else ()) if standing.stated.get((name, word))]
+    overruled = question.values[said[0]] if question and said and said[0] != value else ""
+    share = round(100 * trait.confidence) if trait else 0
+    return Card(f"{wishes.JUDGE}{name}.{value}", str(label), str(evidence.get("words", "")), sure, overruled, share)
+
+
+ROUTES = [Route("/p/{token}", page), Route("/p/{token}", save, methods=["POST"])]

@@ -1,0 +1,73 @@
+"""Owns what every page needs: rows, keys, words, brand and clock; refuses to answer a request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from mailshot.profile.statements import Statements
+from mailshot.profile.topics import Topics
+from mailshot.store.engine import Connection, Store
+from mailshot.store.group import GroupCommit
+from mailshot.tokens import KeyRing, Purpose
+from mailshot.web import paper
+from mailshot.web.rates import Rates
+
+T = TypeVar("T")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Site:
+    """One customer site. Writes go through `group`, so that nothing is answered before it is on disk."""
+
+    store: Store
+    group: GroupCommit
+    keys: KeyRing
+    topics: Topics
+    statements: Statements
+    brand: str
+    address_key: bytes
+    rates: Rates
+    clock: Callable[[], datetime] = field(default=_now)
+
+    async def read(self, look: Callable[[Connection], T]) -> T:
+        """Run a query in a worker thread and return what it found."""
+        return await asyncio.to_thread(self._read, look)
+
+    def _read(self, look: Callable[[Connection], T]) -> T:
+        with self.store.read() as connection:
+            return look(connection)
+
+    def page(self, name: str, status: int = 200, **words: Any) -> HTMLResponse:
+        """Return a page made from one of our templates."""
+        return HTMLResponse(paper.render(name, brand=self.brand, **words), status)
+
+
+def of(request: Request) -> Site:
+    """Return the site that a request came to."""
+    site: Site = request.app.state.site
+    return site
+
+
+async def ids(request: Request, purpose: Purpose, *counts: int) -> tuple[int, ...]:
+    """Return the ids in the path's token. Raises 429 beyond its rate and one plain 404 for whatever is not genuine."""
+    site = of(request)
+    token = request.path_params["token"]
+    found = site.keys.read(purpose, token)
+    rate = site.rates.pages if purpose is Purpose.preferences else site.rates.mails
+    site.rates.take(rate, "address", request.client.host if request.client else "")
+    if found is None or len(found) not in counts:
+        raise HTTPException(404)
+    site.rates.take(site.rates.tokens, "token", token)
+    return found
