@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,7 +35,15 @@ class Desk:
     """Claims a little ahead and writes letters as connections ask for them, so that few rows are held at a time."""
 
     def __init__(
-        self, store: Store, rounds: Rounds, mailing: Mailing, run: Any, keys: KeyRing, base_url: str, most: int
+        self,
+        store: Store,
+        rounds: Rounds,
+        mailing: Mailing,
+        run: Mapping[str, Any],
+        keys: KeyRing,
+        base_url: str,
+        most: int,
+        stop: threading.Event,
     ) -> None:
         self._store, self._rounds, self._mailing, self._run = store, rounds, mailing, run
         self._keys, self._base_url = keys, base_url
@@ -42,7 +51,16 @@ class Desk:
         self._products: dict[int, dict[str, Any]] = {}
         self._waiting: list[tuple[Claimed, dict[str, Any], bool]] = []
         self._lock = asyncio.Lock()
-        self.stopped = False
+        self._stop = stop
+        self._halted = False
+
+    @property
+    def stopped(self) -> bool:
+        return self._halted or self._stop.is_set()
+
+    def halt(self) -> None:
+        """Give out no further letter in this batch."""
+        self._halted = True
 
     async def letters(self) -> AsyncIterator[Task]:
         """Give the next letter to whichever connection asks, until nothing is due or we are told to stop."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -39,17 +40,16 @@ class Post:
     redis: str = ""
 
 
-async def deliver(post: Post, run: Mapping[str, Any], mailing: Mailing, rate: int | None, most: int, stop: asyncio.Event) -> None:
+async def deliver(
+    post: Post, run: Mapping[str, Any], mailing: Mailing, rate: int | None, most: int, stop: threading.Event
+) -> None:
     """Send up to `most` due deliveries of a run over `post.connections` connections; stop softly when told to."""
-    token = secrets.randbits(62)
-    rounds = Rounds(post.store, run["id"], token, post.lease)
-    desk = Desk(post.store, rounds, mailing, run, post.keys, post.base_url, most)
-    watcher = asyncio.create_task(_watch(stop, desk))
+    rounds = Rounds(post.store, run["id"], secrets.randbits(62), post.lease)
+    desk = Desk(post.store, rounds, mailing, run, post.keys, post.base_url, most, stop)
     worker = _Worker(post, run, rounds, desk, pace.of(run["id"], rate, post.redis))
     try:
         await asyncio.gather(*(worker.work() for _ in range(post.connections)))
     finally:
-        watcher.cancel()
         await rounds.close()
 
 
@@ -101,7 +101,7 @@ class _Worker:
     def _give_up(self, task: Task, error: Unavailable) -> None:
         """The server is not there: nothing was tried, so the row goes back as it was, and we stop asking."""
         log.error("%s", error)
-        self.desk.stopped = True
+        self.desk.halt()
         self.rounds.settle(Settled(task.customer_id, DeliveryState.pending))
 
     def _fault(self, reply: str) -> None:
@@ -109,7 +109,7 @@ class _Worker:
         self.faults += 1
         if self.faults >= MOST_FAULTS:
             log.error("the server objects to the sender, stopping for now: %s", reply)
-            self.desk.stopped = True
+            self.desk.halt()
 
 
 def _settled(task: Task, verdict: Verdict, launched_at: datetime, now: datetime) -> Settled:
@@ -122,8 +122,3 @@ def _settled(task: Task, verdict: Verdict, launched_at: datetime, now: datetime)
     if verdict.outcome is Outcome.refused or again is None:
         return Settled(who, DeliveryState.refused, reply)
     return Settled(who, DeliveryState.deferred, reply, next_attempt_at=again)
-
-
-async def _watch(stop: asyncio.Event, desk: Desk) -> None:
-    await stop.wait()
-    desk.stopped = True

@@ -70,7 +70,6 @@ class Connection:
         self._server = server
         self._client = client
         self.eight_bit = client.supports_extension("8bitmime")
-        self.international = client.supports_extension("smtputf8")
 
     @classmethod
     async def open(cls, server: Server) -> Connection:
@@ -135,7 +134,6 @@ class Connection:
 
     def _commands(self, parcel: Parcel) -> list[tuple[Phase, bytes, float]]:
         options = " BODY=8BITMIME" if self.eight_bit else ""
-        options += " SMTPUTF8" if self.international and not parcel.envelope_to.isascii() else ""
         return [
             (Phase.mail, f"MAIL FROM:<{parcel.envelope_from}>{options}".encode(), COMMAND),
             (Phase.rcpt, f"RCPT TO:<{parcel.envelope_to}>".encode(), COMMAND),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mailshot.render import message
+from mailshot.render import headers, message
 from mailshot.render.mail import Link, Mail, Rendered, Tracking, compile_mail
 from mailshot.render.message import Envelope
 from mailshot.render.source import Source
@@ -114,7 +114,7 @@ def write(mailing: Mailing, delivery: Delivery, keys: KeyRing, base_url: str) ->
         unsubscribe_url=links["unsubscribe"],
         unsubscribe_mailto=f"mailto:{bounce}?subject=unsubscribe",
     )
-    return Letter(bounce, delivery.address, message_id, rendered, envelope)
+    return Letter(bounce, headers.ascii_address(delivery.address), message_id, rendered, envelope)
 
 
 def _values(mailing: Mailing, delivery: Delivery, links: Mapping[str, str]) -> dict[str, object]:

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 
 from mailshot.audience.compile import Compiler, Schema
 from mailshot.audience.nodes import Condition
-from mailshot.store import tables
+from mailshot.store import sql, tables
 from mailshot.store.engine import Connection
 
-
-def table(model: Any) -> Any:
-    """Return the Core table behind a model."""
-    return model.__table__
-
-
 SCHEMA = Schema(
-    customer=table(tables.Customer),
-    product=table(tables.Product),
-    purchase=table(tables.Purchase),
-    consent=table(tables.Consent),
-    preference=table(tables.Preference),
-    trait=table(tables.Trait),
+    customer=sql.table(tables.Customer),
+    product=sql.table(tables.Product),
+    purchase=sql.table(tables.Purchase),
+    consent=sql.table(tables.Consent),
+    preference=sql.table(tables.Preference),
+    trait=sql.table(tables.Trait),
 )
 
 

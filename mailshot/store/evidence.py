@@ -13,12 +13,12 @@ from mailshot.audience.compile import fact_column, product_clause
 from mailshot.profile.catalogue import Fact
 from mailshot.profile.products import Selection
 from mailshot.profile.traits import Conclusion, Count
-from mailshot.store import tables
+from mailshot.store import sql, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
 
 CHUNK = 5_000
-TRAIT = tables.Trait.__table__  # type: ignore[attr-defined]
+TRAIT = sql.table(tables.Trait)
 
 
 def counts(

@@ -9,6 +9,7 @@ from typing import Any
 from sqlmodel import col, select
 
 from mailshot.errors import NotFound
+from mailshot.store import sql
 from mailshot.store.engine import Connection
 from mailshot.store.tables import Frozen
 
@@ -21,9 +22,8 @@ def digest(body: Any) -> str:
 def keep(connection: Connection, kind: str, body: dict[str, Any]) -> str:
     """Keep a body, once, and return its digest."""
     name = digest(body)
-    table = Frozen.__table__  # type: ignore[attr-defined]
-    if connection.execute(select(col(Frozen.digest)).where(col(Frozen.digest) == name)).first() is None:
-        connection.execute(table.insert(), {"digest": name, "kind": kind, "body": body})
+    row = sql.insert(connection, sql.table(Frozen)).values(digest=name, kind=kind, body=body)
+    connection.execute(row.on_conflict_do_nothing())
     return name
 
 

@@ -13,15 +13,14 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, bindparam, case, exists, func, literal, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from mailshot.events import DeliveryState, Reason, RunState
-from mailshot.store import tables
-from mailshot.store.audiences import SCHEMA, table
+from mailshot.store import sql, tables
+from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
 from mailshot.store.plans import DELIVERY, RUN, SUPPRESSION
 
-LINK = table(tables.Link)
+LINK = sql.table(tables.Link)
 D = DELIVERY.c
 OPEN = (DeliveryState.pending, DeliveryState.claimed, DeliveryState.dotting, DeliveryState.deferred)
 FROM = {
@@ -80,7 +79,7 @@ def intend(connection: Connection, run_id: int, token: int, customer_ids: Sequen
     This one statement is the intent, the fence against workers that lost their lease, and the last look at consent and
     suppression. Returns the customers whose dot may be released once the transaction is committed.
     """
-    _hold(connection, customer_ids)
+    sql.hold(connection, customer_ids)
     allowed = (
         update(DELIVERY)
         .where(D.run_id == run_id, D.customer_id.in_(customer_ids), D.token == token)
@@ -137,8 +136,7 @@ def keep_links(connection: Connection, links: Iterable[tuple[int, str]]) -> None
     """Keep links, each once, so that a click finds where to go."""
     rows = [{"id": number, "url": url} for number, url in links]
     if rows:
-        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-        connection.execute(dialect.insert(LINK).on_conflict_do_nothing(), rows)
+        connection.execute(sql.insert(connection, LINK).on_conflict_do_nothing(), rows)
 
 
 def renew(connection: Connection, run_id: int, token: int, until: datetime) -> int:
@@ -225,14 +223,6 @@ def counts(connection: Connection, run_id: int) -> dict[str, int]:
     """Count the rows of a run by state."""
     grouped = select(D.state, func.count()).where(D.run_id == run_id).group_by(D.state)
     return {str(row[0]): int(row[1]) for row in connection.execute(grouped)}
-
-
-def _hold(connection: Connection, customer_ids: Sequence[int]) -> None:
-    """Let a withdrawal that is being written finish first, or wait for us (it locks the same row; SQLite has one writer)."""
-    if connection.dialect.name != "sqlite":
-        customer = SCHEMA.customer.c
-        rows = select(customer.id).where(customer.id.in_(customer_ids)).order_by(customer.id)
-        connection.execute(rows.with_for_update(read=True)).all()
 
 
 def _due(now: datetime) -> Any:

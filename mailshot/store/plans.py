@@ -17,12 +17,12 @@ from mailshot.audience.nodes import Condition
 from mailshot.events import DeliveryState, Reason
 from mailshot.profile import lot
 from mailshot.profile.products import Selection
-from mailshot.store import tables
-from mailshot.store.audiences import SCHEMA, table
+from mailshot.store import sql, tables
+from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
 
-PLAN, ROW, RUN = table(tables.Plan), table(tables.PlanRow), table(tables.Run)
-DELIVERY, SUPPRESSION = table(tables.Delivery), table(tables.Suppression)
+PLAN, ROW, RUN = sql.table(tables.Plan), sql.table(tables.PlanRow), sql.table(tables.Run)
+DELIVERY, SUPPRESSION = sql.table(tables.Delivery), sql.table(tables.Suppression)
 RECEIVED = tuple(
     getattr(DeliveryState, name) for name in ("pending", "claimed", "dotting", "sent", "deferred", "unconfirmed")
 )

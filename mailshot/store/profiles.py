@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, func, or_, select
 
 from mailshot.errors import NotFound
 from mailshot.profile.customer import Inferred, Line, Profile
-from mailshot.store import tables
+from mailshot.store import sql, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
 
@@ -64,7 +64,7 @@ def products(connection: Connection, product_ids: Iterable[int]) -> dict[int, di
 
 
 def _rows(connection: Connection, model: Any, customer_id: int) -> list[Any]:
-    rows = model.__table__
+    rows = sql.table(model)
     return list(connection.execute(select(rows).where(rows.c.customer_id == customer_id)).mappings())
 
 

@@ -11,12 +11,11 @@ from sqlalchemy.exc import IntegrityError
 
 from mailshot.errors import Refused
 from mailshot.events import DeliveryState, Reason, RunState, ScheduleState
-from mailshot.store import tables
-from mailshot.store.audiences import table
+from mailshot.store import sql, tables
 from mailshot.store.engine import Connection
 from mailshot.store.plans import DELIVERY, ROW, RUN
 
-SCHEDULE = table(tables.Schedule)
+SCHEDULE = sql.table(tables.Schedule)
 ARROWS = {
     RunState.paused: (RunState.running,),
     RunState.running: (RunState.paused,),
