@@ -11,8 +11,42 @@ from mailshot import errors
 from mailshot.render import filters, sandbox
 from mailshot.render.report import Place, Report
 
-LOOP = frozenset("index index0 revindex revindex0 first last length depth depth0 previtem nextitem cycle changed".split())
-_SAME = frozenset("batch default d first groupby last list reject rejectattr reverse select selectattr slice sort unique".split())
+LOOP = frozenset(
+    [
+        "index",
+        "index0",
+        "revindex",
+        "revindex0",
+        "first",
+        "last",
+        "length",
+        "depth",
+        "depth0",
+        "previtem",
+        "nextitem",
+        "cycle",
+        "changed",
+    ]
+)
+_SAME = frozenset(
+    [
+        "batch",
+        "default",
+        "d",
+        "first",
+        "groupby",
+        "last",
+        "list",
+        "reject",
+        "rejectattr",
+        "reverse",
+        "select",
+        "selectattr",
+        "slice",
+        "sort",
+        "unique",
+    ]
+)
 _BY_ATTRIBUTE = {"selectattr": 0, "rejectattr": 0, "sum": 0, "groupby": 0}
 _FORBIDDEN: dict[type[nodes.Node], str] = {
     nodes.ScopedEvalContextModifier: "Escaping cannot be switched off in a mail.",
@@ -54,7 +88,9 @@ class FactFinder(NodeVisitor):
             return next((scope[node.name] for scope in reversed(self._scopes) if node.name in scope), None)
         if isinstance(node, nodes.Filter) and node.name in _SAME:
             return self._group(node.node)
-        if isinstance(node, nodes.Getitem) and not (isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str)):
+        if isinstance(node, nodes.Getitem) and not (
+            isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str)
+        ):
             return self._group(node.node)
         if isinstance(node, nodes.CondExpr):
             return self._group(node.expr1)
@@ -142,7 +178,9 @@ class FactFinder(NodeVisitor):
 
     def visit_Filter(self, node: nodes.Filter) -> None:
         if node.name not in filters.NAMES:
-            self._problem(node, f"There is no filter '{node.name}' in a mail.", errors.nearest(node.name, filters.NAMES))
+            self._problem(
+                node, f"There is no filter '{node.name}' in a mail.", errors.nearest(node.name, filters.NAMES)
+            )
         named = [pair.value for pair in node.kwargs if pair.key == "attribute"]
         position = _BY_ATTRIBUTE.get(node.name)
         attributes = named + (node.args[position : position + 1] if position is not None else [])
@@ -169,7 +207,7 @@ class FactFinder(NodeVisitor):
         if isinstance(called, nodes.Getattr) and called.attr in sandbox.METHODS:
             self.visit(called.node)
         elif not (isinstance(called, nodes.Name) and called.name == "range"):
-            self._problem(node, "This cannot be called in a mail.", errors.nearest("", {"range", *sandbox.METHODS}))
+            self._problem(called, "This cannot be called in a mail.", errors.nearest("", {"range", *sandbox.METHODS}))
         for part in (*node.args, *(pair.value for pair in node.kwargs)):
             self.visit(part)
 
@@ -182,6 +220,9 @@ def find(
     A group that is only counted or tested, with no fact of it named, appears by its own name (`offers`).
     """
     finder = FactFinder(vocabulary, places, report)
-    finder.visit(tree)
+    try:
+        finder.visit(tree)
+    except RecursionError:
+        report.add(places[0], "The expressions are nested too deeply.")
     grouped = {fact.partition(".")[0] for fact in finder.facts if "." in fact}
     return frozenset(fact for fact in finder.facts if "." in fact or fact not in grouped)

@@ -1,4 +1,4 @@
-"""Owns the filters a mail may use: a choice of Jinja's and our own for shop data; refuses filters that draw lots or escape."""
+"""Owns the filters a mail may use, a choice of Jinja's and our own; refuses those that draw lots or mark text safe."""
 
 from __future__ import annotations
 
@@ -11,21 +11,59 @@ from markupsafe import Markup, escape
 
 WIDEST = 80
 JINJA = frozenset(
-    "abs batch capitalize count d default dictsort first float groupby int items join last length list lower map max min "
-    "reject rejectattr replace reverse round select selectattr slice sort string striptags sum title trim truncate unique "
-    "upper urlencode wordcount".split()
+    [
+        "abs",
+        "batch",
+        "capitalize",
+        "count",
+        "d",
+        "default",
+        "dictsort",
+        "first",
+        "float",
+        "groupby",
+        "int",
+        "items",
+        "join",
+        "last",
+        "length",
+        "list",
+        "lower",
+        "map",
+        "max",
+        "min",
+        "reject",
+        "rejectattr",
+        "replace",
+        "reverse",
+        "round",
+        "select",
+        "selectattr",
+        "slice",
+        "sort",
+        "string",
+        "striptags",
+        "sum",
+        "title",
+        "trim",
+        "truncate",
+        "unique",
+        "upper",
+        "urlencode",
+        "wordcount",
+    ]
 )
-_SMALL = frozenset("a an and as at by for from in of on or the to with".split())
-_UNITS = frozenset("oz lb lbs ct pk ml kg gal qt pt".split())
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_SMALL = frozenset(["a", "an", "and", "as", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"])
+_UNITS = frozenset(["oz", "lb", "lbs", "ct", "pk", "ml", "kg", "gal", "qt", "pt"])
+_WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 
 
 def titlecase(text: object) -> str:
-    """Calm a shouting product name: `ICE - CRUSHED/CUBED` becomes `Ice – Crushed / Cubed`; other names stay."""
+    """Calm a shouting product name: `ICE - CRUSHED/CUBED` becomes a calm name with capitals; others stay."""
     name = " ".join(str(text or "").split())
     if any(letter.islower() for letter in name):
         return name
-    name = re.sub(r"\s+-\s+", " – ", re.sub(r"(?<=\w)/(?=\w)|(?<=\w\w)&(?=\w\w)", r" \g<0> ", name))
+    name = re.sub(r"\s+-\s+", " \u2013 ", re.sub(r"(?<=\w)/(?=\w)|(?<=\w\w)&(?=\w\w)", r" \g<0> ", name))
     first = True
 
     def calm(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Owns making one text of a mail and its layouts, includes and macros; refuses names that are only known at send time."""
+"""Owns making one text of a mail and its layouts, includes and macros; refuses names known only at send time."""
 
 from __future__ import annotations
 

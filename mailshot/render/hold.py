@@ -181,7 +181,7 @@ class Held:
         start = match.start("attributes")
         for word in self.words.findall(match["name"]):
             self._report.add(self.place_of(word), "A tag cannot stand in an element's name.")
-        values: dict[str, str] = {}
+        values = {a["name"].lower(): _unquoted(a["value"]) for a in _ATTRIBUTE.finditer(match["attributes"])}
         held = _ATTRIBUTE.sub(lambda a: self._attribute(match["name"].lower(), values, a, start), match["attributes"])
         if not match[0].startswith("</"):
             self.elements.append((match["name"].lower(), values, self._place(match.start())))
@@ -194,10 +194,8 @@ class Held:
             message = "A tag between attributes cannot be held; put it inside an attribute's value."
             self._report.add(self.place_of(self.words.findall(name)[0]), message)
         if value is None:
-            values[name] = ""
             return match[0]
-        value = value[1:-1].replace('"', "&quot;") if value[0] in "\"'" else value
-        values[name] = value
+        value = _unquoted(value)
         inner = self.words.search(value)
         if inner and name in STYLING and self._styled_once:
             message = f"A {name} that depends on the customer cannot be inlined once."
@@ -212,6 +210,11 @@ class Held:
         sent = self._word(*self._links(self.parts(value), values, place))
         self.addresses[sent] = written
         return f'href="{sent}"'
+
+
+def _unquoted(value: str | None) -> str:
+    """Give an attribute's value as it stands between double quotes."""
+    return value[1:-1].replace('"', "&quot;") if value and value[0] in "\"'" else value or ""
 
 
 _EACH = "Write the cases out, or set `inline: each` in the template's settings.yaml (slower: once per mail)."

@@ -1,4 +1,4 @@
-"""Owns a mail compiled once and rendered per customer; refuses to look up a value, a link's target or a consent itself."""
+"""Owns a mail compiled once and rendered per customer; refuses to look up values or consent itself."""
 
 from __future__ import annotations
 
@@ -107,7 +107,9 @@ def _compile(source: Source, vocabulary: Vocabulary, hosts: frozenset[str]) -> M
     words = compile_parts([*_texts_only(plain)], source.file("body.txt"), sandbox.TEXT, report)
     subject = compile_parts(_texts_only(flat["subject.txt"]), source.file("subject.txt"), sandbox.TEXT, report)
     report.settle()
-    assert html and words and subject
+    assert html
+    assert words
+    assert subject
     files = source.file("subject.txt"), source.file("body.html")
     findings = lint.examine(flat["subject.txt"], held, slots, needed, *files) + lint.weight(html.size, files[1])
     return Mail(source.name, needed, findings, each, subject, html, words, tuple(slots.places), hosts)
@@ -142,10 +144,17 @@ def _each(source: Source, report: Report) -> bool:
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 0, 0)
         report.add(place, str(getattr(error, "problem", "") or "This is not YAML."))
         return False
-    if not isinstance(settings, dict) or set(settings) - {"inline"} or settings.get("inline") not in (None, "once", "each"):
+    if (
+        not isinstance(settings, dict)
+        or set(settings) - {"inline"}
+        or settings.get("inline") not in (None, "once", "each")
+    ):
         unknown = next((str(key) for key in settings if key != "inline"), "") if isinstance(settings, dict) else ""
-        report.add(Place(file, 1, 1), "The settings know one word: `inline: once` or `inline: each`.",
-                   errors.nearest(unknown, ["inline"]) if unknown else "")
+        report.add(
+            Place(file, 1, 1),
+            "The settings know one word: `inline: once` or `inline: each`.",
+            errors.nearest(unknown, ["inline"]) if unknown else "",
+        )
         return False
     return bool(settings.get("inline") == "each")
 

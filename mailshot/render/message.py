@@ -8,7 +8,6 @@ from __future__ import annotations
 import binascii
 import hashlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
@@ -136,7 +135,7 @@ def _transfer(text: str, eight_bit: bool) -> tuple[bytes, bytes]:
     """Choose how a body travels: as it is where lines and server allow, else quoted-printable."""
     raw = text.encode("utf-8", "replace")
     if text.isascii() or eight_bit:
-        longest: Callable[[bytes], int] = len
-        if max(map(longest, raw.split(b"\r\n"))) <= headers.LONGEST:
+        if max(len(line) for line in raw.split(b"\r\n")) <= headers.LONGEST:
             return (b"7bit" if text.isascii() else b"8bit"), raw
-    return b"quoted-printable", binascii.b2a_qp(raw, quotetabs=False, istext=True)
+    quoted = binascii.b2a_qp(raw.replace(b"\r\n", b"\n"), quotetabs=False, istext=True)
+    return b"quoted-printable", quoted.replace(b"\n", b"\r\n")

@@ -15,7 +15,7 @@ from jinja2 import StrictUndefined, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from mailshot.render import filters
 
@@ -29,7 +29,24 @@ LARGEST_NUMBER = 10**15
 LONGEST_RANGE = 1_000
 TURN = 16
 METHODS = frozenset(
-    "capitalize cycle changed endswith get items keys lower lstrip rstrip split startswith strip title upper values".split()
+    [
+        "capitalize",
+        "cycle",
+        "changed",
+        "endswith",
+        "get",
+        "items",
+        "keys",
+        "lower",
+        "lstrip",
+        "rstrip",
+        "split",
+        "startswith",
+        "strip",
+        "title",
+        "upper",
+        "values",
+    ]
 )
 """The only methods a template may call, on text, groups of facts and `loop`."""
 
@@ -83,10 +100,8 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             METER.charge(len(result))
         return result
 
-    for mark in ("jinja_pass_arg",):
-        if hasattr(function, mark):
-            setattr(bounded, mark, getattr(function, mark))
-    bounded.__name__ = name
+    if hasattr(function, "jinja_pass_arg"):
+        bounded.jinja_pass_arg = function.jinja_pass_arg  # type: ignore[attr-defined]
     return bounded
 
 
@@ -103,7 +118,7 @@ def _concat(parts: Sequence[object]) -> str:
     """Join as `~` does: escaped when any part is."""
     METER.charge(sum(len(part) for part in parts if isinstance(part, str)))
     if any(isinstance(part, Markup) for part in parts):
-        return Markup("").join("" if part is None else part for part in parts)
+        return Markup("").join("" if part is None else escape(part) for part in parts)
     return "".join("" if part is None else str(part) for part in parts)
 
 
@@ -177,7 +192,9 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         elif operator == "+" and isinstance(left, list) and isinstance(right, list):
             METER.charge(TURN * (len(left) + len(right)))
         elif operator == "**" or not (isinstance(left, int | float) and isinstance(right, int | float)):
-            raise SecurityError(f"'{operator}' works on two numbers only" if operator != "**" else "no powers in a mail")
+            raise SecurityError(
+                "no powers in a mail" if operator == "**" else f"'{operator}' works on two numbers only"
+            )
         _check(operator, left)
         _check(operator, right)
         return super().call_binop(context, operator, left, right)
@@ -185,4 +202,3 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
 
 HTML = MailEnvironment(autoescape=True)
 TEXT = MailEnvironment(autoescape=False)
-

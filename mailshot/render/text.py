@@ -1,4 +1,4 @@
-"""Owns the plain text of a mail whose author wrote none, drawn from its HTML; refuses to keep what readers never see."""
+"""Owns the plain text of a mail whose author wrote none, drawn from its HTML; refuses what readers never see."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ _SILENT = ("mailto:", "tel:", "#")
 
 
 def derive(held: Held, document: str) -> list[Part]:
-    """Draw the text and tags of the plain text part from a held document: hidden and decorative parts (and `data-html-only`) are left out,
-    layout tables read downwards, and each link is followed by its address in angle brackets.
+    """Draw the text and tags of the plain text part from a held document.
+
+    Hidden and decorative elements and those marked `data-html-only` are left out, layout tables read downwards, and
+    each link is followed by its address in angle brackets.
     """
     if not document.strip():
         return []
