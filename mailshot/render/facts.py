@@ -59,6 +59,12 @@ _FORBIDDEN: dict[type[nodes.Node], str] = {
     nodes.Pow: "Powers are not available in a mail.",
     nodes.NSRef: "Namespaces are not available in a mail.",
 }
+
+
+class ListOf(frozenset[str]):
+    """The fields of each item of a list in a vocabulary, as `offers` is one."""
+
+
 Scope = dict[str, str | None]
 """What each name stands for here: a group of facts by its name, or None for a plain value."""
 
@@ -120,6 +126,9 @@ class FactFinder(NodeVisitor):
             self._problem(node, f"'{field}' is not a fact.", after=after)
         elif isinstance(owner, nodes.Name) and owner.name == "loop" and field not in LOOP:
             self._problem(node, f"'loop' has no '{field}'.", errors.nearest(field, LOOP), after)
+        elif isinstance(owner, nodes.Name) and isinstance(self._vocabulary.get(owner.name), ListOf):
+            remedy = f"Write {{% for item in {owner.name} %}}, or {owner.name}[0].{field}."
+            self._problem(node, f"'{owner.name}' is a list.", remedy, after)
         elif group and field not in self._vocabulary[group]:
             name = owner.name if isinstance(owner, nodes.Name) else group
             remedy = errors.nearest(field, self._vocabulary[group])
@@ -186,13 +195,19 @@ class FactFinder(NodeVisitor):
         attributes = named + (node.args[position : position + 1] if position is not None else [])
         group = self._group(node.node)
         for attribute in attributes:
-            if group and isinstance(attribute, nodes.Const) and isinstance(attribute.value, str):
+            if isinstance(attribute, nodes.Const) and isinstance(attribute.value, str):
                 self._attribute(attribute, group, attribute.value)
+            else:
+                self._problem(node, f"'{node.name}' needs the name of a fact in quotes.")
         self.generic_visit(node)
 
-    def _attribute(self, node: nodes.Node, group: str, names: str) -> None:
+    def _attribute(self, node: nodes.Node, group: str | None, names: str) -> None:
         for name in names.split(","):
-            if name not in self._vocabulary[group]:
+            if name.startswith("_") or "._" in name:
+                self._problem(node, f"'{name}' is not a fact.")
+            elif group is None:
+                continue
+            elif name not in self._vocabulary[group]:
                 self._problem(node, f"Unknown fact '{group}.{name}'.", errors.nearest(name, self._vocabulary[group]))
             else:
                 self.facts.add(f"{group}.{name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from jinja2.exceptions import SecurityError
@@ -60,7 +61,12 @@ _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 
 def titlecase(text: object) -> str:
     """Calm a shouting product name: `ICE - CRUSHED/CUBED` becomes a calm name with capitals; others stay."""
-    name = " ".join(str(text or "").split())
+    return _calm(text if type(text) is str else str(text or ""))
+
+
+@lru_cache(maxsize=8192)
+def _calm(text: str) -> str:
+    name = " ".join(text.split())
     if any(letter.islower() for letter in name):
         return name
     name = re.sub(r"\s+-\s+", " \u2013 ", re.sub(r"(?<=\w)/(?=\w)|(?<=\w\w)&(?=\w\w)", r" \g<0> ", name))

@@ -146,8 +146,9 @@ class Flattener:
 
     def _macros(self, file: str) -> dict[str, macros.Macro]:
         """List what a file can call: its own macros and those it imports, by the name it calls them."""
-        found = {node.name: node for node in self._tree(file) if isinstance(node, macros.Macro)}
-        for node in self._tree(file):
+        nodes = list(_nodes(self._tree(file)))
+        found = {node.name: node for node in nodes if isinstance(node, macros.Macro)}
+        for node in nodes:
             if isinstance(node, Piece) and node.kind == "statement" and node.word in ("import", "from"):
                 name = self._named(node)
                 theirs = [n for n in self._tree(name) if isinstance(n, macros.Macro)] if name else []
@@ -174,8 +175,13 @@ def _nested(pieces: Iterator[Piece], until: str) -> Iterator[Node]:
             yield macros.Macro(piece.tokens[1].text, piece, tuple(_nested(pieces, "endmacro")))
 
 
-def _blocks(tree: Sequence[Node]) -> Iterator[Block]:
+def _nodes(tree: Sequence[Node]) -> Iterator[Node]:
+    """List a tree with all that its blocks hold."""
     for node in tree:
+        yield node
         if isinstance(node, Block):
-            yield node
-            yield from _blocks(node.body)
+            yield from _nodes(node.body)
+
+
+def _blocks(tree: Sequence[Node]) -> Iterator[Block]:
+    return (node for node in _nodes(tree) if isinstance(node, Block))

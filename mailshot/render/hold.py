@@ -20,7 +20,9 @@ Links = Callable[[list[Part], dict[str, str], Place], list[Part]]
 """Takes the parts of an address, the element's attributes and its place; gives the parts to send."""
 
 STYLING = ("class", "id", "style")
-_ADDRESSES = ("href", "src", "action", "background", "srcset", "cite", "longdesc", "name", "content", "alt", "title")
+_FETCHED = ("href", "src", "action", "formaction", "background", "poster", "data", "cite", "longdesc", "xlink:href")
+_TEXTS = ("srcset", "name", "content", "alt", "title", "summary", "label")
+_HREF = re.compile(r"(?<=\s)href\s*=\s*(?P<value>\"[^\"]*\"|'[^']*')", re.IGNORECASE)
 _MARKUP = re.compile(
     r"(?P<comment><!--.*?-->)"
     r"|(?P<bogus><[!?][^>]*>)"
@@ -158,13 +160,23 @@ class Held:
         if match["entity"]:
             return self._word(match[0])
         if match["comment"] or match["bogus"]:
-            return match[0] if match[0].lower().startswith("<!doctype") else self._comment(match[0])
+            return match[0] if match[0].lower().startswith("<!doctype") else self._comment(self._written(match))
         if match["tag"]:
             return self._tag(match)
         inside = match["inside"]
         if match["rawname"].lower() == "style":
             return self._style(match)
+        word = self.words.search(inside)
+        if word and match["rawname"].lower() == "script":
+            self._report.add(self.place_of(word[0]), "No customer's value may stand in a script.")
         return match["raw"] + (self._word(inside) if inside.strip() else inside) + match["rawend"]
+
+    def _written(self, match: re.Match[str]) -> str:
+        """Keep a comment as it is, but for the links in one that some readers obey (`<!--[if mso]>`)."""
+        if not self._links or "[if" not in match[0].lower():
+            return match[0]
+        start = match.start()
+        return _HREF.sub(lambda a: self._href(_unquoted(a["value"]), {}, self._place(start + a.start())), match[0])
 
     def _style(self, match: re.Match[str]) -> str:
         if not self._styled_once:
@@ -200,9 +212,14 @@ class Held:
         if inner and name in STYLING and self._styled_once:
             message = f"A {name} that depends on the customer cannot be inlined once."
             self._report.add(self.place_of(inner[0]), message, _EACH)
+        if inner and name.startswith("on"):
+            self._report.add(self.place_of(inner[0]), "No customer's value may stand in a script.")
         if name == "href" and element in ("a", "area") and self._links:
             return self._href(value, values, self._place(start + match.start()))
-        return f'{name}="{self._word(value)}"' if inner or name in _ADDRESSES else match[0]
+        if name in _FETCHED and inner and self._links:
+            place = self._place(start + match.start())
+            return f'{name}="{self._word(*self._links(self.parts(value), _UNTRACKED, place))}"'
+        return f'{name}="{self._word(value)}"' if inner or name in _FETCHED + _TEXTS else match[0]
 
     def _href(self, value: str, values: dict[str, str], place: Place) -> str:
         assert self._links is not None
@@ -217,4 +234,5 @@ def _unquoted(value: str | None) -> str:
     return value[1:-1].replace('"', "&quot;") if value and value[0] in "\"'" else value or ""
 
 
+_UNTRACKED = {"data-no-track": ""}
 _EACH = "Write the cases out, or set `inline: each` in the template's settings.yaml (slower: once per mail)."

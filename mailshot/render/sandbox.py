@@ -28,6 +28,8 @@ LONGEST_LIST = 10_000
 LARGEST_NUMBER = 10**15
 LONGEST_RANGE = 1_000
 TURN = 16
+_COLLECTIONS = (list, tuple, dict, range)
+_NUMBERS = (int, float)
 METHODS = frozenset(
     [
         "capitalize",
@@ -74,8 +76,10 @@ def finalize(value: object) -> object:
     """Charge what is printed; print nothing for a fact that is not known (None)."""
     if value is None:
         return ""
-    text = value if isinstance(value, str) else str(value) if isinstance(value, list | dict | tuple) else None
-    METER.charge(len(text) if text is not None else TURN)
+    if isinstance(value, str):
+        METER.charge(len(value))
+    else:
+        METER.charge(len(str(value)) if isinstance(value, _COLLECTIONS) else TURN)
     return value
 
 
@@ -93,7 +97,9 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a filter so that neither its arguments nor its result can be huge."""
 
     def bounded(*arguments: Any, **options: Any) -> Any:
-        for argument in (*arguments, *options.values()):
+        for argument in arguments:
+            _check(name, argument)
+        for argument in options.values():
             _check(name, argument)
         result = function(*arguments, **options)
         if isinstance(result, str):
@@ -106,11 +112,13 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _check(name: str, value: object) -> None:
-    if isinstance(value, str) and len(value) > LONGEST_TEXT:
-        raise SecurityError(f"{name}: the text is longer than {LONGEST_TEXT} characters")
-    if isinstance(value, Sized) and len(value) > max(LONGEST_LIST, LONGEST_TEXT if isinstance(value, str) else 0):
-        raise SecurityError(f"{name}: the list has more than {LONGEST_LIST} items")
-    if isinstance(value, int | float) and abs(value) > LARGEST_NUMBER:
+    if isinstance(value, str):
+        if len(value) > LONGEST_TEXT:
+            raise SecurityError(f"{name}: the text is longer than {LONGEST_TEXT} characters")
+    elif isinstance(value, _COLLECTIONS):
+        if len(value) > LONGEST_LIST:
+            raise SecurityError(f"{name}: the list has more than {LONGEST_LIST} items")
+    elif isinstance(value, _NUMBERS) and abs(value) > LARGEST_NUMBER:
         raise SecurityError(f"{name}: the number is too large")
 
 

@@ -15,6 +15,7 @@ from mailshot.render.pieces import Piece
 
 _HIDDEN = re.compile(r"display\s*:\s*none|mso-hide\s*:\s*all", re.IGNORECASE)
 _BLANKS = re.compile(r"[ \t\u00a0\u200c]+(?:\n|\Z)")
+_INDENTS = re.compile(r"^[ \t\u00a0]+", re.MULTILINE)
 _GAPS = re.compile(r"\n{3,}")
 _LAYOUT = ("table", "thead", "tbody", "tfoot", "tr", "td", "th")
 _SILENT = ("mailto:", "tel:", "#")
@@ -43,8 +44,9 @@ def derive(held: Held, document: str) -> list[Part]:
     return held.parts("\n".join(lines), plain=True)
 
 
-def tidy(text: str) -> str:
-    """Strip blanks at line ends and leave at most one empty line in a row."""
+def tidy(text: str, drawn: bool) -> str:
+    """Strip blanks at line ends and leave at most one empty line in a row; `drawn` text has no indents either."""
+    text = _INDENTS.sub("", text) if drawn else text
     return _GAPS.sub("\n\n", _BLANKS.sub("\n", text)).strip() + "\n"
 
 

@@ -18,7 +18,7 @@ VOCABULARY = {
     "customer": {"first_name", "last_name", "email", "language", "household_size"},
     "campaign": {"name"},
     "sender": {"name", "postal_address", "email"},
-    "offers": {"key", "name", "department", "category", "brand", "size", "url", "reason"},
+    "offers": mail.ListOf({"key", "name", "department", "category", "brand", "size", "url", "reason"}),
     "links": {"unsubscribe", "preferences"},
     "traits": {"diet"},
 }
@@ -45,7 +45,13 @@ def values(**changes: object) -> dict[str, object]:
     for number, offer in enumerate(offers):
         offer["url"] = f"https://{SHOP}/p/{number}?a=1&b=2#top"
     return {
-        "customer": {"first_name": "Rosa", "last_name": "L", "email": "r@x.example", "language": "en", "household_size": 4},
+        "customer": {
+            "first_name": "Rosa",
+            "last_name": "L",
+            "email": "r@x.example",
+            "language": "en",
+            "household_size": 4,
+        },
         "campaign": {"name": "Week"},
         "sender": {"name": "Market", "postal_address": "1 Lane", "email": "m@x.example"},
         "offers": offers,

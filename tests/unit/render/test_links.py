@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailshot.render import links
@@ -39,6 +39,17 @@ def test_with_consent_each_link_has_its_own_click_address() -> None:
     assert rendered.html.count("https://go.example/o/1.gif") == 1
     assert rendered.html.index("1.gif") < rendered.html.index("</body>")
     assert all(0 < link.id < 2**63 for link in rendered.links)
+
+
+def test_links_in_comments_for_outlook_and_pictures_are_checked_too() -> None:
+    page = '<!--[if mso]><v:rect href="{{ offers[0].url }}"><![endif]--><img alt="" src="{{ offers[1].url }}">'
+    mail = compile_body(PAGE.format(page))
+    rendered = mail.render(values(), TRACKING)
+    assert f'<v:rect href="https://go.example/c/{rendered.links[0].id}">' in rendered.html
+    assert f'src="https://{SHOP}/p/1?a=1&amp;b=2#top"' in rendered.html
+    for urls in (("https://evil.example/", f"https://{SHOP}/"), (f"https://{SHOP}/", "javascript:x")):
+        with pytest.raises(RenderError, match="allowed host"):
+            mail.render(values(offers=[{"url": url} for url in urls]), None)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +114,7 @@ def test_a_personal_link_may_lead_to_an_allowed_host_however_it_is_spelled() -> 
         assert hrefs(mail.render(values(offers=[{"url": url}]), None).html) == [url.replace(" ", "%20")]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_no_value_in_a_links_query_leaves_its_attribute_or_host(value: str) -> None:
     mail = compile_body(PAGE.format('<a href="https://x.example/?q={{ customer.email }}">x</a>'))

@@ -23,9 +23,9 @@ from tests.unit.render.material import TEMPLATES, compile_body
         ("{% if customer.first_name §%}\nx", "end of template"),
         ("a\n{{ customer.first_name | §}}", "expected token"),
         ("{{ §'open }}", "unexpected char"),
-        ("<p class=\"x\n§{{ traits.diet }}\">", "class that depends"),
+        ('<p class="x\n§{{ traits.diet }}">', "class that depends"),
         ("<p id='§{{ traits.diet }}'>", "id that depends"),
-        ("<p style=\"color: §{{ traits.diet }}\">", "style that depends"),
+        ('<p style="color: §{{ traits.diet }}">', "style that depends"),
         ("<style>p { color: §{{ traits.diet }} }</style>", "style that depends"),
         ("<p §{% if traits.diet %}hidden{% endif %}>x</p>", "between attributes"),
         ("§{% extends customer.language %}", "plain file name"),
@@ -38,6 +38,11 @@ from tests.unit.render.material import TEMPLATES, compile_body
         ("{{ §customer }}", "group of facts"),
         ("{{ §2 ** 9 }}", "Powers"),
         ("{{ customer.first_name.§__class__ }}", "not a fact"),
+        ("{{ offers.§name }}", "'offers' is a list"),
+        ("<p onclick='§{{ traits.diet }}'>", "in a script"),
+        ("<script>§{{ traits.diet }}</script>", "in a script"),
+        ("<img §src='x{{ traits.diet }}'>", "begins with http"),
+        ("<!--[if mso]><v:rect §href='javascript:x'><![endif]-->", "begins with http"),
         ("{{ self§.x() }}", "self"),
         ("{% for o in offers %}{{ loop.§idx }}{% endfor %}", "'loop' has no 'idx'"),
         ("<a §href='javascript:alert(1)'>x</a>", "begins with http"),
@@ -63,7 +68,9 @@ def test_each_fault_has_its_place(marked: str, words: str) -> None:
 def test_a_fault_in_a_layout_points_into_the_layout() -> None:
     layout = "<html>\n<body>\n{% block a %}{% endblock %}\n  <p>{{ sender.adress }}</p></body></html>"
     with pytest.raises(errors.InvalidInput) as refusal:
-        compile_body("{% extends '_base/l.html' %}\n{% block a %}\n\n{{ offers[0].nmae }}{% endblock %}", _base__l_html=layout)
+        compile_body(
+            "{% extends '_base/l.html' %}\n{% block a %}\n\n{{ offers[0].nmae }}{% endblock %}", _base__l_html=layout
+        )
     places = [(p.file, p.line, p.column) for p in refusal.value.problems]
     assert places == [("templates/_base/l.html", 4, 16), ("templates/m/body.html", 4, 14)]
     assert "<p>{{ sender.adress }}</p>" in refusal.value.problems[0].excerpt
@@ -97,13 +104,25 @@ def test_circles_end() -> None:
 
 def test_badly_nested_html_that_would_move_a_tag_is_refused() -> None:
     with pytest.raises(errors.InvalidInput, match="not well nested"):
-        compile_body("<html><head>{% if traits.diet %}</head><body>{% endif %}<p>x</p></body></html><p>{{ campaign.name }}")
+        compile_body(
+            "<html><head>{% if traits.diet %}</head><body>{% endif %}<p>x</p></body></html><p>{{ campaign.name }}"
+        )
 
 
 def test_lint_speaks_of_what_is_missing() -> None:
-    body = '<html><body><img src="https://x.example/a.png"><a href="http://x.example/">x</a><a href="">y</a></body></html>'
+    body = (
+        '<html><body><img src="https://x.example/a.png"><a href="http://x.example/">x</a><a href="">y</a></body></html>'
+    )
     said = [str(finding) for finding in compile_body(body, subject=" ").findings]
-    for words in ("subject is missing", "postal address", "unsubscribe", "alt text", "plain http", "nowhere", "language"):
+    for words in (
+        "subject is missing",
+        "postal address",
+        "unsubscribe",
+        "alt text",
+        "plain http",
+        "nowhere",
+        "language",
+    ):
         assert any(words in line for line in said), words
     assert any("body.html:1:13: warning: The image" in line for line in said)
 

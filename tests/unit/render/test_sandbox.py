@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,8 @@ PAYLOADS = [
     "{% set b %}{% for i in range(900) %}{% for j in range(900) %}data{% endfor %}{% endfor %}{% endset %}",
     "{% set a = 'aaaaaaaaaa' %}" + "{% set a = a ~ a ~ a ~ a ~ a ~ a ~ a ~ a ~ a ~ a %}" * 9 + "{{ a }}",
     "{% set a = 'aaaaaaaaaa' %}" + "{% set a = a + a + a + a + a + a + a + a + a + a %}" * 9 + "{{ a }}",
-    "{% set a %}aaaaaaaaaa{% endset %}" + "{% set a %}{{ a }}{{ a }}{{ a }}{{ a }}{{ a }}{{ a }}{{ a }}{% endset %}" * 9,
+    "{% set a %}aaaaaaaaaa{% endset %}"
+    + "{% set a %}{{ a }}{{ a }}{{ a }}{{ a }}{{ a }}{{ a }}{{ a }}{% endset %}" * 9,
     "{% set a = 'aaaaaaaaaa' %}" + "{% set a = [a, a, a, a, a, a, a, a, a, a]|join %}" * 9 + "{{ a }}",
     "{% set a = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1] %}" + "{% set a = a + a + a + a + a + a + a + a + a %}" * 9,
     "{% set a = 'a\na' %}" + "{% set a = a|indent(80)|replace('a', 'a\na\na\na\na\na\na\na\na') %}" * 9,
@@ -99,7 +101,7 @@ def test_a_payload_is_stopped_in_little_memory(payload: str) -> None:
 
 
 def test_an_include_that_doubles_itself_stops() -> None:
-    bombs = {f"_base__{n}_html": f"{{% include '_base/{n + 1}.html' %}}" * 10 for n in range(12)}
+    bombs: dict[str, Any] = {f"_base__{n}_html": f"{{% include '_base/{n + 1}.html' %}}" * 10 for n in range(12)}
     with pytest.raises(errors.InvalidInput, match="is over"):
         compile_body("{% include '_base/0.html' %}", **bombs, _base__12_html="x" * 1000)
 
