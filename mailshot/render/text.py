@@ -14,6 +14,7 @@ from mailshot.render.hold import Held, Part
 from mailshot.render.pieces import Piece
 
 _HIDDEN = re.compile(r"display\s*:\s*none|mso-hide\s*:\s*all", re.IGNORECASE)
+_ELEMENT = re.compile(r"<[a-z]", re.IGNORECASE)
 _BLANKS = re.compile(r"[ \t\u00a0\u200c]+(?:\n|\Z)")
 _INDENTS = re.compile(r"^[ \t\u00a0]+", re.MULTILINE)
 _GAPS = re.compile(r"\n{3,}")
@@ -27,9 +28,7 @@ def derive(held: Held, document: str) -> list[Part]:
     Hidden and decorative elements and those marked `data-html-only` are left out, layout tables read downwards, and
     each link is followed by its address in angle brackets.
     """
-    if not document.strip():
-        return []
-    tree = lxml.html.document_fromstring(document)
+    tree = lxml.html.document_fromstring(document if _ELEMENT.search(document) else f"<div>{document}</div>")
     for element in list(tree.iter()):
         if isinstance(element, etree._Comment):
             _speak(element, held)
