@@ -37,6 +37,7 @@ class Flattener:
         self._files, self._environment, self._report = files, environment, report
         self._trees: dict[str, tuple[Node, ...]] = {}
         self._blocks: dict[str, list[Block]] = {}
+        self._callable: dict[str, dict[str, macros.Macro]] = {}
         self._size = 0
 
     def flatten(self, entry: str) -> list[Piece]:
@@ -146,6 +147,8 @@ class Flattener:
 
     def _macros(self, file: str) -> dict[str, macros.Macro]:
         """List what a file can call: its own macros and those it imports, by the name it calls them."""
+        if file in self._callable:
+            return self._callable[file]
         nodes = list(_nodes(self._tree(file)))
         found = {node.name: node for node in nodes if isinstance(node, macros.Macro)}
         for node in nodes:
@@ -153,6 +156,7 @@ class Flattener:
                 name = self._named(node)
                 theirs = [n for n in self._tree(name) if isinstance(n, macros.Macro)] if name else []
                 found |= macros.imported(node, theirs, self._report)
+        self._callable[file] = found
         return found
 
     def _tree(self, name: str) -> tuple[Node, ...]:

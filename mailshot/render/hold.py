@@ -23,12 +23,13 @@ STYLING = ("class", "id", "style")
 _FETCHED = ("href", "src", "action", "formaction", "background", "poster", "data", "cite", "longdesc", "xlink:href")
 _TEXTS = ("srcset", "name", "content", "alt", "title", "summary", "label")
 _HREF = re.compile(r"(?<=\s)href\s*=\s*(?P<value>\"[^\"]*\"|'[^']*')", re.IGNORECASE)
+_REST = r"(?:[^<>\"']|\"[^\"]*\"|'[^']*')*+"
 _MARKUP = re.compile(
-    r"(?P<comment><!--.*?-->)"
-    r"|(?P<bogus><[!?][^>]*>)"
-    r"|(?P<raw><(?P<rawname>style|script|title|textarea)\b(?:[^>\"']|\"[^\"]*\"|'[^']*')*>)"
-    r"(?P<inside>.*?)(?P<rawend></(?P=rawname)\s*>)"
-    r"|(?P<tag></?(?P<name>[a-zA-Z][^\s/>]*)(?P<attributes>(?:[^>\"']|\"[^\"]*\"|'[^']*')*)>)"
+    r"(?P<comment><!--.*?(?:-->|\Z))"
+    r"|(?P<bogus><[!?][^>]*(?:>|\Z))"
+    rf"|(?P<raw><(?P<rawname>style|script|title|textarea)\b{_REST}>)"
+    r"(?P<inside>.*?)(?P<rawend></(?P=rawname)\s*>|\Z)"
+    rf"|(?P<tag></?(?P<name>[a-zA-Z][^\s/<>]*+)(?P<attributes>{_REST})>)"
     r"|(?P<entity>&(?:\#[0-9]+|\#[xX][0-9a-fA-F]+|[a-zA-Z][a-zA-Z0-9]*);)",
     re.DOTALL | re.IGNORECASE,
 )

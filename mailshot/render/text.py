@@ -56,18 +56,11 @@ def _unseen(element: lxml.html.HtmlElement) -> bool:
 
 def _speak(comment: etree._Comment, held: Held) -> None:
     """Turn a comment that stands for a statement into the statement's word; drop any other comment."""
-    word = held.statement(comment.text)
+    spoken = lxml.html.Element("span")
+    spoken.text, spoken.tail, comment.tail = held.statement(comment.text), comment.tail, None
     parent = comment.getparent()
-    if parent is None:
-        return
-    spoken = f"{word}{comment.tail or ''}"
-    before = comment.getprevious()
-    if before is not None:
-        before.tail = (before.tail or "") + spoken
-    else:
-        parent.text = (parent.text or "") + spoken
-    comment.tail = None
-    parent.remove(comment)
+    if parent is not None:
+        parent.replace(comment, spoken)
 
 
 def _address(element: lxml.html.HtmlElement, held: Held) -> None:

@@ -68,13 +68,13 @@ def bodies(found: Message) -> list[str]:
 @example("x" * 2000, "ü" * 400, '"\\', True)
 @example("a, b <c@d>", "\ud800", "=?=?=?", True)
 def test_any_text_in_headers_and_bodies_comes_back(subject: str, name: str, body: str, eight_bit: bool) -> None:
-    rendered = Rendered(subject, f"<p>{body}</p>", f"{subject}\n{body}")
+    rendered = Rendered(subject, f"<p>{body}</p>", f"Text\n{body}")
     found = read(message.assemble(rendered, envelope(to_name=name, from_name=subject[:80]), eight_bit))
     assert names(found) == EXPECTED
     assert decoded(found["Subject"]) == headers.clean(subject)
     assert headers.clean(name) in decoded(found["To"]).replace('\\"', '"').replace("\\\\", "\\")
     assert found["To"].endswith("<rosa@example.com>") or found["To"] == "rosa@example.com"
-    assert bodies(found) == [plain(f"{subject}\n{body}"), plain(f"<p>{body}</p>")]
+    assert bodies(found) == [plain(f"Text\n{body}"), plain(f"<p>{body}</p>")]
 
 
 @settings(deadline=None)
@@ -128,6 +128,11 @@ def test_the_headers_of_bulk_mail_are_all_there_once() -> None:
     assert found["Feedback-ID"] == "week:offers:main:greenleaf"
     assert found["Date"] == "Wed, 04 Mar 2026 05:06:07 +0000"
     assert [part.get_content_type() for part in found.walk()][1:] == ["text/plain", "text/html"]
+
+
+def test_a_blank_text_part_says_at_least_the_subject() -> None:
+    found = read(message.assemble(Rendered("Hello", "<p>h</p>", " \n"), envelope(), True))
+    assert bodies(found)[0] == "Hello\r\n"
 
 
 def test_a_service_mail_has_no_way_out_in_its_headers() -> None:
