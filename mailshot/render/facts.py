@@ -12,41 +12,17 @@ from mailshot.render import filters, sandbox
 from mailshot.render.report import Place, Report
 
 LOOP = frozenset(
-    [
-        "index",
-        "index0",
-        "revindex",
-        "revindex0",
-        "first",
-        "last",
-        "length",
-        "depth",
-        "depth0",
-        "previtem",
-        "nextitem",
-        "cycle",
-        "changed",
-    ]
-)
+    {
+        "index", "index0", "revindex", "revindex0", "first", "last", "length", "depth", "depth0", "previtem",
+        "nextitem", "cycle", "changed",
+    }
+)  # fmt: skip
 _SAME = frozenset(
-    [
-        "batch",
-        "default",
-        "d",
-        "first",
-        "groupby",
-        "last",
-        "list",
-        "reject",
-        "rejectattr",
-        "reverse",
-        "select",
-        "selectattr",
-        "slice",
-        "sort",
-        "unique",
-    ]
-)
+    {
+        "batch", "default", "d", "first", "groupby", "last", "list", "reject", "rejectattr", "reverse", "select",
+        "selectattr", "slice", "sort", "unique",
+    }
+)  # fmt: skip
 _BY_ATTRIBUTE = {"selectattr": 0, "rejectattr": 0, "sum": 0, "groupby": 0}
 _FORBIDDEN: dict[type[nodes.Node], str] = {
     nodes.ScopedEvalContextModifier: "Escaping cannot be switched off in a mail.",

@@ -31,25 +31,11 @@ TURN = 16
 _COLLECTIONS = (list, tuple, dict, range)
 _NUMBERS = (int, float)
 METHODS = frozenset(
-    [
-        "capitalize",
-        "cycle",
-        "changed",
-        "endswith",
-        "get",
-        "items",
-        "keys",
-        "lower",
-        "lstrip",
-        "rstrip",
-        "split",
-        "startswith",
-        "strip",
-        "title",
-        "upper",
-        "values",
-    ]
-)
+    {
+        "capitalize", "cycle", "changed", "endswith", "get", "items", "keys", "lower", "lstrip", "rstrip", "split",
+        "startswith", "strip", "title", "upper", "values",
+    }
+)  # fmt: skip
 """The only methods a template may call, on text, groups of facts and `loop`."""
 
 
