@@ -1,4 +1,4 @@
-"""Owns the way from a template and a customer's values to the bytes of one mail; refuses to know the store or the network.
+"""Owns the way from a template and a customer's values to the bytes of one mail; refuses to know store or network.
 
     source    what is on disk, frozen by content
     mail      compile once, render per customer

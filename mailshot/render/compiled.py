@@ -65,12 +65,12 @@ def compile_parts(
     """
     pieces = iter([part for part in parts if isinstance(part, Piece)])
     source: list[str] = []
-    places = [Place(file, 1, 1)]
+    places = [Place(file, 1, 1)] * 2
     for text in re.split(r"([\x01\x02])", _marked(parts)):
         if _MARKS.fullmatch(text):
             piece = next(pieces)
             text = _broken(piece)
-            places += [places[-1]] * (text.count("\n", 0, 4) - 1) + [piece.place] * text.count("\n")
+            places += [piece.place] * text.count("\n")
         else:
             text = _BRACE.sub("{{ '{' }}", text)
             places += [places[-1]] * text.count("\n")
@@ -80,7 +80,9 @@ def compile_parts(
         code = environment.compile(tree)
         template = jinja2.Template.from_code(environment, code, environment.make_globals(None))
     except (SyntaxError, RecursionError, MemoryError, jinja2.TemplateSyntaxError):
-        report.add(Place(file, 0, 0), "The tags are nested too deeply.", "Use fewer loops and conditions inside others.")
+        report.add(
+            Place(file, 0, 0), "The tags are nested too deeply.", "Use fewer loops and conditions inside others."
+        )
         return None
     return Compiled(template, places, sum(len(part) for part in parts if isinstance(part, str)))
 

@@ -14,9 +14,16 @@ def part(sheet: str) -> tuple[str, str]:
     inlined: list[str] = []
     kept: list[str] = []
     for rule in rules(_COMMENT.sub("", sheet)):
-        selector = rule.partition("{")[0].strip()
-        stays = selector.startswith("@") or _STAYS.search(selector)
-        (kept if stays else inlined).append(" ".join(rule.split()))
+        selectors, brace, declarations = rule.partition("{")
+        if rule.startswith("@") or not brace:
+            kept.append(rule)
+            continue
+        stays = [one.strip() for one in selectors.split(",") if _STAYS.search(one)]
+        moves = [one.strip() for one in selectors.split(",") if not _STAYS.search(one)]
+        if stays:
+            kept.append(f"{', '.join(stays)} {{{declarations}")
+        if moves:
+            inlined.append(f"{', '.join(moves)} {{{declarations}")
     return "\n".join(inlined), "\n".join(kept)
 
 

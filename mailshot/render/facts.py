@@ -11,8 +11,18 @@ from mailshot import errors
 from mailshot.render import filters, sandbox
 from mailshot.render.report import Place, Report
 
-LOOP = frozenset("index index0 revindex revindex0 first last length depth depth0 previtem nextitem cycle changed".split())
-_SAME = frozenset("batch default d first groupby last list reject rejectattr reverse select selectattr slice sort unique".split())
+LOOP = frozenset(
+    {
+        "index", "index0", "revindex", "revindex0", "first", "last", "length", "depth", "depth0", "previtem",
+        "nextitem", "cycle", "changed",
+    }
+)  # fmt: skip
+_SAME = frozenset(
+    {
+        "batch", "default", "d", "first", "groupby", "last", "list", "reject", "rejectattr", "reverse", "select",
+        "selectattr", "slice", "sort", "unique",
+    }
+)  # fmt: skip
 _BY_ATTRIBUTE = {"selectattr": 0, "rejectattr": 0, "sum": 0, "groupby": 0}
 _FORBIDDEN: dict[type[nodes.Node], str] = {
     nodes.ScopedEvalContextModifier: "Escaping cannot be switched off in a mail.",
@@ -25,6 +35,12 @@ _FORBIDDEN: dict[type[nodes.Node], str] = {
     nodes.Pow: "Powers are not available in a mail.",
     nodes.NSRef: "Namespaces are not available in a mail.",
 }
+
+
+class ListOf(frozenset[str]):
+    """The fields of each item of a list in a vocabulary, as `offers` is one."""
+
+
 Scope = dict[str, str | None]
 """What each name stands for here: a group of facts by its name, or None for a plain value."""
 
@@ -54,7 +70,9 @@ class FactFinder(NodeVisitor):
             return next((scope[node.name] for scope in reversed(self._scopes) if node.name in scope), None)
         if isinstance(node, nodes.Filter) and node.name in _SAME:
             return self._group(node.node)
-        if isinstance(node, nodes.Getitem) and not (isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str)):
+        if isinstance(node, nodes.Getitem) and not (
+            isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str)
+        ):
             return self._group(node.node)
         if isinstance(node, nodes.CondExpr):
             return self._group(node.expr1)
@@ -84,6 +102,9 @@ class FactFinder(NodeVisitor):
             self._problem(node, f"'{field}' is not a fact.", after=after)
         elif isinstance(owner, nodes.Name) and owner.name == "loop" and field not in LOOP:
             self._problem(node, f"'loop' has no '{field}'.", errors.nearest(field, LOOP), after)
+        elif isinstance(owner, nodes.Name) and isinstance(self._vocabulary.get(owner.name), ListOf):
+            remedy = f"Write {{% for item in {owner.name} %}}, or {owner.name}[0].{field}."
+            self._problem(node, f"'{owner.name}' is a list.", remedy, after)
         elif group and field not in self._vocabulary[group]:
             name = owner.name if isinstance(owner, nodes.Name) else group
             remedy = errors.nearest(field, self._vocabulary[group])
@@ -142,19 +163,27 @@ class FactFinder(NodeVisitor):
 
     def visit_Filter(self, node: nodes.Filter) -> None:
         if node.name not in filters.NAMES:
-            self._problem(node, f"There is no filter '{node.name}' in a mail.", errors.nearest(node.name, filters.NAMES))
+            self._problem(
+                node, f"There is no filter '{node.name}' in a mail.", errors.nearest(node.name, filters.NAMES)
+            )
         named = [pair.value for pair in node.kwargs if pair.key == "attribute"]
         position = _BY_ATTRIBUTE.get(node.name)
         attributes = named + (node.args[position : position + 1] if position is not None else [])
         group = self._group(node.node)
         for attribute in attributes:
-            if group and isinstance(attribute, nodes.Const) and isinstance(attribute.value, str):
+            if isinstance(attribute, nodes.Const) and isinstance(attribute.value, str):
                 self._attribute(attribute, group, attribute.value)
+            else:
+                self._problem(node, f"'{node.name}' needs the name of a fact in quotes.")
         self.generic_visit(node)
 
-    def _attribute(self, node: nodes.Node, group: str, names: str) -> None:
+    def _attribute(self, node: nodes.Node, group: str | None, names: str) -> None:
         for name in names.split(","):
-            if name not in self._vocabulary[group]:
+            if name.startswith("_") or "._" in name:
+                self._problem(node, f"'{name}' is not a fact.")
+            elif group is None:
+                continue
+            elif name not in self._vocabulary[group]:
                 self._problem(node, f"Unknown fact '{group}.{name}'.", errors.nearest(name, self._vocabulary[group]))
             else:
                 self.facts.add(f"{group}.{name}")
@@ -169,7 +198,7 @@ class FactFinder(NodeVisitor):
         if isinstance(called, nodes.Getattr) and called.attr in sandbox.METHODS:
             self.visit(called.node)
         elif not (isinstance(called, nodes.Name) and called.name == "range"):
-            self._problem(node, "This cannot be called in a mail.", errors.nearest("", {"range", *sandbox.METHODS}))
+            self._problem(called, "This cannot be called in a mail.", errors.nearest("", {"range", *sandbox.METHODS}))
         for part in (*node.args, *(pair.value for pair in node.kwargs)):
             self.visit(part)
 
@@ -182,6 +211,9 @@ def find(
     A group that is only counted or tested, with no fact of it named, appears by its own name (`offers`).
     """
     finder = FactFinder(vocabulary, places, report)
-    finder.visit(tree)
+    try:
+        finder.visit(tree)
+    except RecursionError:
+        report.add(places[0], "The expressions are nested too deeply.")
     grouped = {fact.partition(".")[0] for fact in finder.facts if "." in fact}
     return frozenset(fact for fact in finder.facts if "." in fact or fact not in grouped)

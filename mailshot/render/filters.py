@@ -1,9 +1,10 @@
-"""Owns the filters a mail may use: a choice of Jinja's and our own for shop data; refuses filters that draw lots or escape."""
+"""Owns the filters a mail may use, a choice of Jinja's and our own; refuses those that draw lots or mark text safe."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from jinja2.exceptions import SecurityError
@@ -11,21 +12,37 @@ from markupsafe import Markup, escape
 
 WIDEST = 80
 JINJA = frozenset(
-    "abs batch capitalize count d default dictsort first float groupby int items join last length list lower map max min "
-    "reject rejectattr replace reverse round select selectattr slice sort string striptags sum title trim truncate unique "
-    "upper urlencode wordcount".split()
-)
-_SMALL = frozenset("a an and as at by for from in of on or the to with".split())
-_UNITS = frozenset("oz lb lbs ct pk ml kg gal qt pt".split())
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+    {
+        "abs", "batch", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "int", "items",
+        "join", "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse",
+        "round", "select", "selectattr", "slice", "sort", "string", "striptags", "sum", "title", "trim", "truncate",
+        "unique", "upper", "urlencode", "wordcount",
+    }
+)  # fmt: skip
+_SMALL = frozenset(
+    {
+        "a", "an", "and", "as", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with",
+    }
+)  # fmt: skip
+_UNITS = frozenset(
+    {
+        "oz", "lb", "lbs", "ct", "pk", "ml", "kg", "gal", "qt", "pt",
+    }
+)  # fmt: skip
+_WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 
 
 def titlecase(text: object) -> str:
-    """Calm a shouting product name: `ICE - CRUSHED/CUBED` becomes `Ice – Crushed / Cubed`; other names stay."""
-    name = " ".join(str(text or "").split())
+    """Calm a shouting product name: `ICE - CRUSHED/CUBED` becomes a calm name with capitals; others stay."""
+    return _calm(text if type(text) is str else str(text or ""))
+
+
+@lru_cache(maxsize=8192)
+def _calm(text: str) -> str:
+    name = " ".join(text.split())
     if any(letter.islower() for letter in name):
         return name
-    name = re.sub(r"\s+-\s+", " – ", re.sub(r"(?<=\w)/(?=\w)|(?<=\w\w)&(?=\w\w)", r" \g<0> ", name))
+    name = re.sub(r"\s+-\s+", " \u2013 ", re.sub(r"(?<=\w)/(?=\w)|(?<=\w\w)&(?=\w\w)", r" \g<0> ", name))
     first = True
 
     def calm(match: re.Match[str]) -> str:

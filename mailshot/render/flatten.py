@@ -1,4 +1,4 @@
-"""Owns making one text of a mail and its layouts, includes and macros; refuses names that are only known at send time."""
+"""Owns making one text of a mail and its layouts, includes and macros; refuses names known only at send time."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ class Flattener:
         self._files, self._environment, self._report = files, environment, report
         self._trees: dict[str, tuple[Node, ...]] = {}
         self._blocks: dict[str, list[Block]] = {}
+        self._callable: dict[str, dict[str, macros.Macro]] = {}
         self._size = 0
 
     def flatten(self, entry: str) -> list[Piece]:
@@ -146,12 +147,16 @@ class Flattener:
 
     def _macros(self, file: str) -> dict[str, macros.Macro]:
         """List what a file can call: its own macros and those it imports, by the name it calls them."""
-        found = {node.name: node for node in self._tree(file) if isinstance(node, macros.Macro)}
-        for node in self._tree(file):
+        if file in self._callable:
+            return self._callable[file]
+        nodes = list(_nodes(self._tree(file)))
+        found = {node.name: node for node in nodes if isinstance(node, macros.Macro)}
+        for node in nodes:
             if isinstance(node, Piece) and node.kind == "statement" and node.word in ("import", "from"):
                 name = self._named(node)
                 theirs = [n for n in self._tree(name) if isinstance(n, macros.Macro)] if name else []
                 found |= macros.imported(node, theirs, self._report)
+        self._callable[file] = found
         return found
 
     def _tree(self, name: str) -> tuple[Node, ...]:
@@ -174,8 +179,13 @@ def _nested(pieces: Iterator[Piece], until: str) -> Iterator[Node]:
             yield macros.Macro(piece.tokens[1].text, piece, tuple(_nested(pieces, "endmacro")))
 
 
-def _blocks(tree: Sequence[Node]) -> Iterator[Block]:
+def _nodes(tree: Sequence[Node]) -> Iterator[Node]:
+    """List a tree with all that its blocks hold."""
     for node in tree:
+        yield node
         if isinstance(node, Block):
-            yield node
-            yield from _blocks(node.body)
+            yield from _nodes(node.body)
+
+
+def _blocks(tree: Sequence[Node]) -> Iterator[Block]:
+    return (node for node in _nodes(tree) if isinstance(node, Block))

@@ -137,7 +137,9 @@ def listed(name: str, display: object, identifier: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,255}", identifier):
         raise RenderError(f"{name} needs a name like a domain, such as offers.example.com.")
     shown = clean(display)
-    described = [f'"{shown}"'.replace("\\", "")] if shown.isascii() and '"' not in shown and len(shown) < 60 else encoded(
-        shown, len(name) + 2
+    described = (
+        [f'"{shown}"'.replace("\\", "")]
+        if shown.isascii() and '"' not in shown and len(shown) < 60
+        else encoded(shown, len(name) + 2)
     )
     return fold(name, [*(described if shown else []), f"<{identifier}>"])

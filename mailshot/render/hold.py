@@ -20,13 +20,16 @@ Links = Callable[[list[Part], dict[str, str], Place], list[Part]]
 """Takes the parts of an address, the element's attributes and its place; gives the parts to send."""
 
 STYLING = ("class", "id", "style")
-_ADDRESSES = ("href", "src", "action", "background", "srcset", "cite", "longdesc", "name", "content", "alt", "title")
+_FETCHED = ("href", "src", "action", "formaction", "background", "poster", "data", "cite", "longdesc", "xlink:href")
+_TEXTS = ("srcset", "name", "content", "alt", "title", "summary", "label")
+_HREF = re.compile(r"(?<=\s)href\s*=\s*(?P<value>\"[^\"]*\"|'[^']*')", re.IGNORECASE)
+_REST = r"(?:[^<>\"']|\"[^\"]*\"|'[^']*')*+"
 _MARKUP = re.compile(
-    r"(?P<comment><!--.*?-->)"
-    r"|(?P<bogus><[!?][^>]*>)"
-    r"|(?P<raw><(?P<rawname>style|script|title|textarea)\b(?:[^>\"']|\"[^\"]*\"|'[^']*')*>)"
-    r"(?P<inside>.*?)(?P<rawend></(?P=rawname)\s*>)"
-    r"|(?P<tag></?(?P<name>[a-zA-Z][^\s/>]*)(?P<attributes>(?:[^>\"']|\"[^\"]*\"|'[^']*')*)>)"
+    r"(?P<comment><!--.*?(?:-->|\Z))"
+    r"|(?P<bogus><[!?][^>]*(?:>|\Z))"
+    rf"|(?P<raw><(?P<rawname>style|script|title|textarea)\b{_REST}>)"
+    r"(?P<inside>.*?)(?P<rawend></(?P=rawname)\s*>|\Z)"
+    rf"|(?P<tag></?(?P<name>[a-zA-Z][^\s/<>]*+)(?P<attributes>{_REST})>)"
     r"|(?P<entity>&(?:\#[0-9]+|\#[xX][0-9a-fA-F]+|[a-zA-Z][a-zA-Z0-9]*);)",
     re.DOTALL | re.IGNORECASE,
 )
@@ -158,13 +161,23 @@ class Held:
         if match["entity"]:
             return self._word(match[0])
         if match["comment"] or match["bogus"]:
-            return match[0] if match[0].lower().startswith("<!doctype") else self._comment(match[0])
+            return match[0] if match[0].lower().startswith("<!doctype") else self._comment(self._written(match))
         if match["tag"]:
             return self._tag(match)
         inside = match["inside"]
         if match["rawname"].lower() == "style":
             return self._style(match)
+        word = self.words.search(inside)
+        if word and match["rawname"].lower() == "script":
+            self._report.add(self.place_of(word[0]), "No customer's value may stand in a script.")
         return match["raw"] + (self._word(inside) if inside.strip() else inside) + match["rawend"]
+
+    def _written(self, match: re.Match[str]) -> str:
+        """Keep a comment as it is, but for the links in one that some readers obey (`<!--[if mso]>`)."""
+        if not self._links or "[if" not in match[0].lower():
+            return match[0]
+        start = match.start()
+        return _HREF.sub(lambda a: self._href(_unquoted(a["value"]), {}, self._place(start + a.start())), match[0])
 
     def _style(self, match: re.Match[str]) -> str:
         if not self._styled_once:
@@ -181,7 +194,7 @@ class Held:
         start = match.start("attributes")
         for word in self.words.findall(match["name"]):
             self._report.add(self.place_of(word), "A tag cannot stand in an element's name.")
-        values: dict[str, str] = {}
+        values = {a["name"].lower(): _unquoted(a["value"]) for a in _ATTRIBUTE.finditer(match["attributes"])}
         held = _ATTRIBUTE.sub(lambda a: self._attribute(match["name"].lower(), values, a, start), match["attributes"])
         if not match[0].startswith("</"):
             self.elements.append((match["name"].lower(), values, self._place(match.start())))
@@ -194,17 +207,20 @@ class Held:
             message = "A tag between attributes cannot be held; put it inside an attribute's value."
             self._report.add(self.place_of(self.words.findall(name)[0]), message)
         if value is None:
-            values[name] = ""
             return match[0]
-        value = value[1:-1].replace('"', "&quot;") if value[0] in "\"'" else value
-        values[name] = value
+        value = _unquoted(value)
         inner = self.words.search(value)
         if inner and name in STYLING and self._styled_once:
             message = f"A {name} that depends on the customer cannot be inlined once."
             self._report.add(self.place_of(inner[0]), message, _EACH)
+        if inner and name.startswith("on"):
+            self._report.add(self.place_of(inner[0]), "No customer's value may stand in a script.")
         if name == "href" and element in ("a", "area") and self._links:
             return self._href(value, values, self._place(start + match.start()))
-        return f'{name}="{self._word(value)}"' if inner or name in _ADDRESSES else match[0]
+        if name in _FETCHED and inner and self._links:
+            place = self._place(start + match.start())
+            return f'{name}="{self._word(*self._links(self.parts(value), _UNTRACKED, place))}"'
+        return f'{name}="{self._word(value)}"' if inner or name in _FETCHED + _TEXTS else match[0]
 
     def _href(self, value: str, values: dict[str, str], place: Place) -> str:
         assert self._links is not None
@@ -214,4 +230,10 @@ class Held:
         return f'href="{sent}"'
 
 
+def _unquoted(value: str | None) -> str:
+    """Give an attribute's value as it stands between double quotes."""
+    return value[1:-1].replace('"', "&quot;") if value and value[0] in "\"'" else value or ""
+
+
+_UNTRACKED = {"data-no-track": ""}
 _EACH = "Write the cases out, or set `inline: each` in the template's settings.yaml (slower: once per mail)."

@@ -11,6 +11,7 @@ from mailshot.render.hold import Held
 from mailshot.render.report import Report
 
 _HTML = re.compile(r"<html\b", re.IGNORECASE)
+_ELEMENT = re.compile(r"<[a-z]", re.IGNORECASE)
 
 
 def inline(held: Held, report: Report) -> str:
@@ -22,6 +23,8 @@ def inline(held: Held, report: Report) -> str:
     opening = _HTML.search(held.text)
     start = opening.start() if opening else 0
     head, document = held.text[:start], held.text[start:]
+    if not _ELEMENT.search(document):
+        return held.text
     inliner = Premailer(
         allow_network=False,
         disable_validation=True,
@@ -32,7 +35,7 @@ def inline(held: Held, report: Report) -> str:
         align_floating_images=False,
         cssutils_logging_level=logging.CRITICAL,
     )
-    inlined: str = inliner.transform(document, pretty_print=False) if document.strip() else document
+    inlined: str = inliner.transform(document, pretty_print=False)
     before, after = held.order(document), held.order(inlined)
     if before != after:
         strayed = next((a for a, b in zip(before, [*after, ""], strict=False) if a != b), before[-1] if before else "")

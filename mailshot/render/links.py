@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -100,7 +100,9 @@ class Slots:
         self.places.append(place)
         flags = f"{number} , {int(tracked)} , {int(open_host)} , "
         if open_host and isinstance(parts[0], Piece):
-            return [expression([*spelled(f"_link ( {flags} (", place), *parts[0].tokens, *spelled(") )", place)], place)]
+            return [
+                expression([*spelled(f"_link ( {flags} (", place), *parts[0].tokens, *spelled(") )", place)], place)
+            ]
         capture = statement(spelled("set _address", place), place)
         release = statement(spelled("endset", place), place)
         return [capture, *parts, release, expression(spelled(f"_link ( {flags} _address )", place), place)]
@@ -111,7 +113,7 @@ class Linker:
 
     mail_function = True
 
-    def __init__(self, places: list[Place], allowed_hosts: frozenset[str], tracking: Tracking | None) -> None:
+    def __init__(self, places: Sequence[Place], allowed_hosts: frozenset[str], tracking: Tracking | None) -> None:
         self._places, self._hosts, self._tracking = places, allowed_hosts, tracking
         self.links: dict[int, Link] = {}
 

@@ -58,7 +58,7 @@ def _elements(held: Held, body_file: str) -> Iterator[Finding]:
         if name == "img" and "alt" not in attributes:
             yield Finding("warning", "The image has no alt text.", place)
         if name == "html" and not attributes.get("lang"):
-            yield Finding("warning", "The mail does not say its language: <html lang=\"en\">.", place)
+            yield Finding("warning", 'The mail does not say its language: <html lang="en">.', place)
         if name == "script":
             yield Finding("error", "Mail readers never run scripts.", place)
     if not any(name == "html" for name, _, _ in held.elements):

@@ -106,7 +106,9 @@ def _named(part: list[Token]) -> tuple[str, list[Token]]:
 
 def _bind(macro: Macro, piece: Piece, tokens: Sequence[Token], report: Report) -> Arguments:
     """Pair parameters with the values given or their defaults; what does not fit goes to the report."""
-    parameters = [(part[0].text, _named(part)[1] if len(part) > 2 else []) for part in _split(macro.opening.tokens[3:-1])]
+    parameters = [
+        (part[0].text, _named(part)[1] if len(part) > 2 else []) for part in _split(macro.opening.tokens[3:-1])
+    ]
     names = [name for name, _ in parameters]
     given: dict[str, list[Token]] = {}
     for position, part in enumerate(_split(tokens)):

@@ -1,7 +1,8 @@
-"""Owns a mail compiled once and rendered per customer; refuses to look up a value, a link's target or a consent itself."""
+"""Owns a mail compiled once and rendered per customer; refuses to look up values or consent itself."""
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from ruamel.yaml.error import YAMLError
 from mailshot import errors
 from mailshot.render import facts, lint, sandbox, text
 from mailshot.render.compiled import Compiled, compile_parts
+from mailshot.render.facts import ListOf
 from mailshot.render.failure import RenderError
 from mailshot.render.flatten import Flattener
 from mailshot.render.hold import Held, Part
@@ -23,9 +25,10 @@ from mailshot.render.pieces import Piece, expression, parse, spelled
 from mailshot.render.report import Place, Report
 from mailshot.render.source import Source
 
-__all__ = ["Finding", "Link", "Mail", "RenderError", "Rendered", "Tracking", "compile_mail"]
+__all__ = ["Finding", "Link", "ListOf", "Mail", "RenderError", "Rendered", "Tracking", "compile_mail"]
 
 Vocabulary = Mapping[str, Collection[str]]
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 KEPT = 256
 """Compiled mails kept in this process."""
 
@@ -51,6 +54,7 @@ class Mail:
     _subject: Compiled
     _html: Compiled
     _text: Compiled
+    _drawn: bool
     _link_places: tuple[Place, ...]
     _allowed_hosts: frozenset[str]
 
@@ -64,7 +68,7 @@ class Mail:
         if self.per_mail_inlining:
             html = _inlined(html, self.name)
         subject = " ".join(self._subject.render(values).split())
-        words = text.tidy(self._text.render(values))
+        words = text.tidy(self._text.render(values), self._drawn)
         return Rendered(subject, html, words, tuple(linker.links.values()))
 
 
@@ -78,7 +82,7 @@ def compile_mail(source: Source, vocabulary: Vocabulary, *, allowed_hosts: Colle
     `vocabulary` maps each name a template may use to its fields. `allowed_hosts` are the lower-case hosts to which a
     link that is one whole `{{ … }}` may lead. Raises InvalidInput with every problem of the template.
     """
-    words = tuple(sorted((name, tuple(sorted(fields))) for name, fields in vocabulary.items()))
+    words = tuple(sorted((name, type(fields).__name__, tuple(sorted(fields))) for name, fields in vocabulary.items()))
     hosts = frozenset(host.lower() for host in allowed_hosts)
     key = (source.digest, words, hosts)
     with _lock:
@@ -107,10 +111,14 @@ def _compile(source: Source, vocabulary: Vocabulary, hosts: frozenset[str]) -> M
     words = compile_parts([*_texts_only(plain)], source.file("body.txt"), sandbox.TEXT, report)
     subject = compile_parts(_texts_only(flat["subject.txt"]), source.file("subject.txt"), sandbox.TEXT, report)
     report.settle()
-    assert html and words and subject
+    assert html
+    assert words
+    assert subject
     files = source.file("subject.txt"), source.file("body.html")
     findings = lint.examine(flat["subject.txt"], held, slots, needed, *files) + lint.weight(html.size, files[1])
-    return Mail(source.name, needed, findings, each, subject, html, words, tuple(slots.places), hosts)
+    return Mail(
+        source.name, needed, findings, each, subject, html, words, "body.txt" not in flat, tuple(slots.places), hosts
+    )
 
 
 def _texts(source: Source) -> list[str]:
@@ -142,10 +150,17 @@ def _each(source: Source, report: Report) -> bool:
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 0, 0)
         report.add(place, str(getattr(error, "problem", "") or "This is not YAML."))
         return False
-    if not isinstance(settings, dict) or set(settings) - {"inline"} or settings.get("inline") not in (None, "once", "each"):
+    if (
+        not isinstance(settings, dict)
+        or set(settings) - {"inline"}
+        or settings.get("inline") not in (None, "once", "each")
+    ):
         unknown = next((str(key) for key in settings if key != "inline"), "") if isinstance(settings, dict) else ""
-        report.add(Place(file, 1, 1), "The settings know one word: `inline: once` or `inline: each`.",
-                   errors.nearest(unknown, ["inline"]) if unknown else "")
+        report.add(
+            Place(file, 1, 1),
+            "The settings know one word: `inline: once` or `inline: each`.",
+            errors.nearest(unknown, ["inline"]) if unknown else "",
+        )
         return False
     return bool(settings.get("inline") == "each")
 
@@ -167,7 +182,7 @@ def _inlined(html: str, name: str) -> str:
     """Inline one rendered mail."""
     file = f"{name}/body.html"
     report = Report({})
-    held = Held([Piece("data", html, Place(file, 1, 1))], report, None, styled_once=True)
+    held = Held([Piece("data", _CONTROLS.sub(" ", html), Place(file, 1, 1))], report, None, styled_once=True)
     document = inline(held, report)
     if report:
         raise RenderError("The rendered HTML is not well nested, so its styles cannot be inlined.", Place(file, 0, 0))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import binascii
 import hashlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
@@ -17,8 +16,11 @@ from mailshot.render import headers
 from mailshot.render.failure import RenderError
 from mailshot.render.mail import Rendered
 
-_LINE_ENDS = re.compile("\r\n|\r|\u2028|\u2029|\x85|\x0b|\x0c")
-_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
+_PLAIN = bytes(
+    10 if code in b"\r\x0b\x0c" else 32 if code in b"\x7f" or (code < 32 and code not in b"\t\n") else code
+    for code in range(256)
+)
+_SEPARATORS = ("\x85".encode(), "\u2028".encode(), "\u2029".encode())
 _BLOCK = re.compile(r"(?:[!-9;-~]+:(?: [^\r\n\0]*)(?:\r\n [^\r\n\0]*[^\r\n\0 ][^\r\n\0]*)*(?:\r\n|\Z))+")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
 
@@ -54,7 +56,7 @@ def assemble(rendered: Rendered, envelope: Envelope, eight_bit: bool) -> bytes:
     `eight_bit` says that the server offers 8BITMIME (RFC 6152). Raises RenderError for an address or identifier that
     cannot stand in a header.
     """
-    text, html = _body(rendered.text or rendered.subject or " "), _body(rendered.html)
+    text, html = _body(rendered.text if rendered.text.strip() else f"{rendered.subject}\n"), _body(rendered.html)
     boundary = _boundary(envelope.boundary_seed, text, html)
     parts = [(b"plain", *_transfer(text, eight_bit)), (b"html", *_transfer(html, eight_bit))]
     encodings = {encoding for _, encoding, _ in parts}
@@ -119,24 +121,25 @@ def _guarded(lines: list[str]) -> str:
     return block[:-2]
 
 
-def _boundary(seed: str, *bodies: str) -> str:
+def _boundary(seed: str, *bodies: bytes) -> str:
     boundary, turn = "", 0
-    while not boundary or any(boundary in body for body in bodies):
+    while not boundary or any(boundary.encode() in body for body in bodies):
         boundary = "=_" + hashlib.sha256(f"{turn}:{seed}".encode()).hexdigest()[:32]
         turn += 1
     return boundary
 
 
-def _body(text: str) -> str:
-    """Give a body CRLF line ends and no control characters."""
-    return _CONTROLS.sub(" ", _LINE_ENDS.sub("\n", text)).replace("\n", "\r\n")
+def _body(text: str) -> bytes:
+    """Encode a body with CRLF line ends, whatever ended its lines, and blanks for control characters."""
+    raw = text.encode("utf-8", "replace").replace(b"\r\n", b"\n").translate(_PLAIN)
+    for separator in _SEPARATORS:
+        raw = raw.replace(separator, b"\n")
+    return raw.replace(b"\n", b"\r\n")
 
 
-def _transfer(text: str, eight_bit: bool) -> tuple[bytes, bytes]:
+def _transfer(raw: bytes, eight_bit: bool) -> tuple[bytes, bytes]:
     """Choose how a body travels: as it is where lines and server allow, else quoted-printable."""
-    raw = text.encode("utf-8", "replace")
-    if text.isascii() or eight_bit:
-        longest: Callable[[bytes], int] = len
-        if max(map(longest, raw.split(b"\r\n"))) <= headers.LONGEST:
-            return (b"7bit" if text.isascii() else b"8bit"), raw
-    return b"quoted-printable", binascii.b2a_qp(raw, quotetabs=False, istext=True)
+    if (eight_bit or raw.isascii()) and max(map(len, raw.split(b"\r\n"))) <= headers.LONGEST:
+        return (b"7bit" if raw.isascii() else b"8bit"), raw
+    quoted = binascii.b2a_qp(raw.replace(b"\r\n", b"\n"), quotetabs=False, istext=True)
+    return b"quoted-printable", quoted.replace(b"\n", b"\r\n")

@@ -40,6 +40,13 @@ class Piece:
         """Give the first word inside the tag: `if`, `for`, `customer`; empty for text."""
         return self.tokens[0].text if self.tokens else ""
 
+    @property
+    def end(self) -> Place:
+        """Give the place of the closing braces."""
+        line, column = Lines(self.text).at(max(self.text.rfind("}") - 1, 0))
+        start = self.place.column if line == 1 else 1
+        return Place(self.place.file, self.place.line + line - 1, start + column - 1)
+
     def spells(self, *words: str) -> bool:
         """Tell whether the tag consists of exactly these tokens."""
         return tuple(token.text for token in self.tokens) == words
@@ -124,12 +131,11 @@ def parse(
     places = [Place(file, 1, 1)]
     last = Place(file, 1, 1)
     for piece in pieces:
-        last = piece.place
         if piece.kind in ("data", "raw"):
             continue
+        last = piece.place
         marks = ("{{", "}}") if piece.kind == "expression" else ("{%", "%}")
-        end = piece.tokens[-1].place if piece.tokens else piece.place
-        for token in (Token(marks[0], piece.place), *piece.tokens, Token(marks[1], end)):
+        for token in (Token(marks[0], piece.place), *piece.tokens, Token(marks[1], piece.end)):
             source.append(token.text + "\n")
             places += [token.place] * (token.text.count("\n") + 1)
     places.append(last)
@@ -137,6 +143,8 @@ def parse(
         return environment.parse("".join(source)), places
     except jinja2.TemplateSyntaxError as error:
         report.add(places[min(error.lineno, len(places) - 1)], error.message or "This cannot be read.")
+    except ValueError:
+        report.add(Place(file, 0, 0), "A number has too many digits.")
     except RecursionError:
         report.add(Place(file, 0, 0), "The expressions are nested too deeply.")
     return nodes.Template([]), places

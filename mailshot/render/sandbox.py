@@ -15,7 +15,7 @@ from jinja2 import StrictUndefined, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from mailshot.render import filters
 
@@ -28,9 +28,14 @@ LONGEST_LIST = 10_000
 LARGEST_NUMBER = 10**15
 LONGEST_RANGE = 1_000
 TURN = 16
+_COLLECTIONS = (list, tuple, dict, range)
+_NUMBERS = (int, float)
 METHODS = frozenset(
-    "capitalize cycle changed endswith get items keys lower lstrip rstrip split startswith strip title upper values".split()
-)
+    {
+        "capitalize", "cycle", "changed", "endswith", "get", "items", "keys", "lower", "lstrip", "rstrip", "split",
+        "startswith", "strip", "title", "upper", "values",
+    }
+)  # fmt: skip
 """The only methods a template may call, on text, groups of facts and `loop`."""
 
 
@@ -57,8 +62,10 @@ def finalize(value: object) -> object:
     """Charge what is printed; print nothing for a fact that is not known (None)."""
     if value is None:
         return ""
-    text = value if isinstance(value, str) else str(value) if isinstance(value, list | dict | tuple) else None
-    METER.charge(len(text) if text is not None else TURN)
+    if isinstance(value, str):
+        METER.charge(len(value))
+    else:
+        METER.charge(len(str(value)) if isinstance(value, _COLLECTIONS) else TURN)
     return value
 
 
@@ -76,26 +83,28 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a filter so that neither its arguments nor its result can be huge."""
 
     def bounded(*arguments: Any, **options: Any) -> Any:
-        for argument in (*arguments, *options.values()):
+        for argument in arguments:
+            _check(name, argument)
+        for argument in options.values():
             _check(name, argument)
         result = function(*arguments, **options)
         if isinstance(result, str):
             METER.charge(len(result))
         return result
 
-    for mark in ("jinja_pass_arg",):
-        if hasattr(function, mark):
-            setattr(bounded, mark, getattr(function, mark))
-    bounded.__name__ = name
+    if hasattr(function, "jinja_pass_arg"):
+        bounded.jinja_pass_arg = function.jinja_pass_arg  # type: ignore[attr-defined]
     return bounded
 
 
 def _check(name: str, value: object) -> None:
-    if isinstance(value, str) and len(value) > LONGEST_TEXT:
-        raise SecurityError(f"{name}: the text is longer than {LONGEST_TEXT} characters")
-    if isinstance(value, Sized) and len(value) > max(LONGEST_LIST, LONGEST_TEXT if isinstance(value, str) else 0):
-        raise SecurityError(f"{name}: the list has more than {LONGEST_LIST} items")
-    if isinstance(value, int | float) and abs(value) > LARGEST_NUMBER:
+    if isinstance(value, str):
+        if len(value) > LONGEST_TEXT:
+            raise SecurityError(f"{name}: the text is longer than {LONGEST_TEXT} characters")
+    elif isinstance(value, _COLLECTIONS):
+        if len(value) > LONGEST_LIST:
+            raise SecurityError(f"{name}: the list has more than {LONGEST_LIST} items")
+    elif isinstance(value, _NUMBERS) and abs(value) > LARGEST_NUMBER:
         raise SecurityError(f"{name}: the number is too large")
 
 
@@ -103,7 +112,7 @@ def _concat(parts: Sequence[object]) -> str:
     """Join as `~` does: escaped when any part is."""
     METER.charge(sum(len(part) for part in parts if isinstance(part, str)))
     if any(isinstance(part, Markup) for part in parts):
-        return Markup("").join("" if part is None else part for part in parts)
+        return Markup("").join("" if part is None else escape(part) for part in parts)
     return "".join("" if part is None else str(part) for part in parts)
 
 
@@ -177,7 +186,9 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         elif operator == "+" and isinstance(left, list) and isinstance(right, list):
             METER.charge(TURN * (len(left) + len(right)))
         elif operator == "**" or not (isinstance(left, int | float) and isinstance(right, int | float)):
-            raise SecurityError(f"'{operator}' works on two numbers only" if operator != "**" else "no powers in a mail")
+            raise SecurityError(
+                "no powers in a mail" if operator == "**" else f"'{operator}' works on two numbers only"
+            )
         _check(operator, left)
         _check(operator, right)
         return super().call_binop(context, operator, left, right)
@@ -185,4 +196,3 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
 
 HTML = MailEnvironment(autoescape=True)
 TEXT = MailEnvironment(autoescape=False)
-

@@ -1,4 +1,4 @@
-"""Owns the plain text of a mail whose author wrote none, drawn from its HTML; refuses to keep what readers never see."""
+"""Owns the plain text of a mail whose author wrote none, drawn from its HTML; refuses what readers never see."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from mailshot.render.hold import Held, Part
 from mailshot.render.pieces import Piece
 
 _HIDDEN = re.compile(r"display\s*:\s*none|mso-hide\s*:\s*all", re.IGNORECASE)
+_ELEMENT = re.compile(r"<[a-z]", re.IGNORECASE)
 _BLANKS = re.compile(r"[ \t\u00a0\u200c]+(?:\n|\Z)")
+_INDENTS = re.compile(r"^[ \t\u00a0]+", re.MULTILINE)
 _GAPS = re.compile(r"\n{3,}")
 _LAYOUT = ("table", "thead", "tbody", "tfoot", "tr", "td", "th")
 _SILENT = ("mailto:", "tel:", "#")
 
 
 def derive(held: Held, document: str) -> list[Part]:
-    """Draw the text and tags of the plain text part from a held document: hidden and decorative parts (and `data-html-only`) are left out,
-    layout tables read downwards, and each link is followed by its address in angle brackets.
+    """Draw the text and tags of the plain text part from a held document.
+
+    Hidden and decorative elements and those marked `data-html-only` are left out, layout tables read downwards, and
+    each link is followed by its address in angle brackets.
     """
-    if not document.strip():
-        return []
-    tree = lxml.html.document_fromstring(document)
+    tree = lxml.html.document_fromstring(document if _ELEMENT.search(document) else f"<div>{document}</div>")
     for element in list(tree.iter()):
         if isinstance(element, etree._Comment):
             _speak(element, held)
@@ -41,8 +43,9 @@ def derive(held: Held, document: str) -> list[Part]:
     return held.parts("\n".join(lines), plain=True)
 
 
-def tidy(text: str) -> str:
-    """Strip blanks at line ends and leave at most one empty line in a row."""
+def tidy(text: str, drawn: bool) -> str:
+    """Strip blanks at line ends and leave at most one empty line in a row; `drawn` text has no indents either."""
+    text = _INDENTS.sub("", text) if drawn else text
     return _GAPS.sub("\n\n", _BLANKS.sub("\n", text)).strip() + "\n"
 
 
@@ -53,18 +56,11 @@ def _unseen(element: lxml.html.HtmlElement) -> bool:
 
 def _speak(comment: etree._Comment, held: Held) -> None:
     """Turn a comment that stands for a statement into the statement's word; drop any other comment."""
-    word = held.statement(comment.text)
+    spoken = lxml.html.Element("span")
+    spoken.text, spoken.tail, comment.tail = held.statement(comment.text), comment.tail, None
     parent = comment.getparent()
-    if parent is None:
-        return
-    spoken = f"{word}{comment.tail or ''}"
-    before = comment.getprevious()
-    if before is not None:
-        before.tail = (before.tail or "") + spoken
-    else:
-        parent.text = (parent.text or "") + spoken
-    comment.tail = None
-    parent.remove(comment)
+    if parent is not None:
+        parent.replace(comment, spoken)
 
 
 def _address(element: lxml.html.HtmlElement, held: Held) -> None:
