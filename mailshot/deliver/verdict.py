@@ -35,7 +35,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of one transaction. `close`: the connection must not be used again; `ours`: the fault is the sender's."""
+    """The outcome of one transaction. `close`: the connection is not used again; `ours`: the fault is the sender's."""
 
     outcome: Outcome
     phase: Phase

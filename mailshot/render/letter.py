@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from mailshot.render import headers, message
-from mailshot.render.mail import Link, Mail, Rendered, Tracking, compile_mail
+from mailshot.render.mail import Link, ListOf, Mail, Rendered, Tracking, compile_mail
 from mailshot.render.message import Envelope
 from mailshot.render.source import Source
 from mailshot.tokens import KeyRing, Purpose
@@ -32,7 +32,8 @@ class Mailing:
     @classmethod
     def thaw(cls, body: Mapping[str, Any]) -> Mailing:
         """Compile a frozen mailing. Raises InvalidInput when a template is not sound."""
-        words = {name: tuple(fields) for name, fields in body["vocabulary"].items()}
+        words: dict[str, Collection[str]] = {name: tuple(fields) for name, fields in body["vocabulary"].items()}
+        words["offers"] = ListOf(words["offers"])
         hosts = tuple(body["link_hosts"])
         mails = {
             name: compile_mail(Source(item["name"], item["files"]), words, allowed_hosts=hosts)

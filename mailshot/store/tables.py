@@ -169,7 +169,7 @@ class Plan(SQLModel, table=True):
 
 
 class PlanRow(SQLModel, table=True):
-    """One customer of a plan: the content chosen, or the reason for none; `offers` pairs product ids with times bought."""
+    """One customer of a plan: the content, or the reason for none; `offers` pairs product ids with times bought."""
 
     __tablename__ = "plan_row"
     __table_args__ = ({"sqlite_with_rowid": False},)
