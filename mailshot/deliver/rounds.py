@@ -1,6 +1,7 @@
 """Owns the group commit of the ledger: one transaction a round for all connections; refuses single commits.
 
-A round carries every outcome and every intent that waits at its beginning. Intents are answered after the commit, and an outcome is never committed later than the next intent of its connection. So after a crash at most one delivery per
+A round carries every outcome and every intent that waits at its beginning. Intents are answered after the commit, and
+an outcome is never committed later than the next intent of its connection. So after a crash at most one delivery per
 connection is in doubt, and a mail costs a share of a commit instead of two.
 """
 

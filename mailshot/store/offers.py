@@ -26,20 +26,21 @@ def bought(
     compiled: Compiler,
     products: Selection,
     since: datetime,
-    customers: tuple[int, int],
+    customer_ids: Sequence[int],
     forbidden: Sequence[Forbidden],
     most: int,
 ) -> dict[int, list[tuple[int, int]]]:
-    """Return, for each customer between two ids, the allowed products it bought most as (product, times)."""
+    """Return, for each of the customers (ids in order), the allowed products it bought most as (product, times)."""
     purchase = SCHEMA.purchase.c
-    times = func.count(distinct(purchase.order_key))
+    times = func.count()
     order = func.row_number().over(
         partition_by=purchase.customer_id, order_by=(times.desc(), func.max(purchase.at).desc(), purchase.product_id)
     )
     ranked = (
         select(purchase.customer_id, purchase.product_id, times.label("times"), order.label("place"))
-        .where(purchase.customer_id.between(*customers), purchase.product_id.in_(_ids(products)))
-        .where(purchase.at >= since, purchase.at < compiled.as_of, *_unless(compiled, forbidden))
+        .where(purchase.customer_id.in_(customer_ids), purchase.product_id.in_(_ids(products)))
+        # The first line of a product in each order: counting lines then counts orders.
+        .where(purchase.nth == 1, purchase.at >= since, purchase.at < compiled.as_of, *_unless(compiled, forbidden))
         .group_by(purchase.customer_id, purchase.product_id)
         .subquery()
     )
@@ -50,20 +51,12 @@ def bought(
     return found
 
 
-def popular(
-    connection: Connection,
-    products: Selection,
-    since: datetime,
-    until: datetime,
-    without: Sequence[Selection],
-    most: int,
-) -> list[int]:
-    """Return the products that most customers bought, less those of `without`."""
+def popular(connection: Connection, products: Selection, since: datetime, until: datetime, most: int) -> list[int]:
+    """Return the products that most customers bought between two moments."""
     purchase = SCHEMA.purchase.c
     buyers = func.count(distinct(purchase.customer_id))
-    allowed = [not_(purchase.product_id.in_(_ids(never))) for never in without]
     ranked = select(purchase.product_id).where(
-        purchase.product_id.in_(_ids(products)), purchase.at >= since, purchase.at < until, *allowed
+        purchase.product_id.in_(_ids(products)), purchase.at >= since, purchase.at < until
     )
     ordered = ranked.group_by(purchase.product_id).order_by(buyers.desc(), purchase.product_id).limit(most)
     return [int(row[0]) for row in connection.execute(ordered)]

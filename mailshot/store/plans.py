@@ -58,7 +58,9 @@ def decide(connection: Connection, plan_id: str, compiled: Compiler, question: Q
     chosen = (
         select(customer.id, customer.email, customer.address_hash, customer.lot, _content(compiled, question))
         .where(compiled.clause(question.audience))
-        .subquery("chosen")
+        .cte("chosen")
+        # Without this SQLite works out the content afresh for every reason that looks at it.
+        .prefix_with("MATERIALIZED")
     )
     verdict = select(literal(plan_id), chosen.c.id, chosen.c.content, _reason(chosen, compiled, question))
     connection.execute(delete(ROW).where(ROW.c.plan_id == plan_id))
