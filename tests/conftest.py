@@ -1,0 +1,60 @@
+"""Owns the fixtures every test may use. `store` is a fresh, upgraded database: once on SQLite, once on PostgreSQL."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mailshot.store.engine import Store
+from tests import servers
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an upgraded SQLite file to copy."""
+    path = tmp_path_factory.mktemp("template") / "mailshot.db"
+    servers.upgraded(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    with servers.postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> Iterator[str]:
+    """Give the name of an upgraded PostgreSQL database to copy."""
+    with servers.database(postgres_server) as url:
+        yield servers.name_of(servers.upgraded(url))
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """Return the address of a fresh SQLite database."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'mailshot.db')}"
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
+    """Give the address of a fresh PostgreSQL database."""
+    with servers.database(postgres_server, postgres_template) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """Return the address of a fresh, upgraded database, on each kind in turn."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    """Give an open store on a fresh, upgraded database, on each kind in turn."""
+    opened = Store.open(store_url)
+    yield opened
+    opened.close()
