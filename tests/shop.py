@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,10 @@ EVIDENCE = {
     "words": "0 meat lines of 212 food lines in the last 365 days; a typical household would have had 21.",
     "lines": 212,
 }
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 def seed(store: Store) -> None:
@@ -91,6 +96,13 @@ class Look:
                 name: [tuple(row) for row in connection.execute(select(table).order_by(*table.primary_key.columns))]
                 for name, table in sql.table(Customer).metadata.tables.items()
             }
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody uses just now."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
 
 
 def path(purpose: Purpose, *ids: int) -> str:

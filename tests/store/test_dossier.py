@@ -4,10 +4,14 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlmodel import SQLModel
 
+from mailshot.events import FeedbackKind
+from mailshot.profile import address
 from mailshot.profile.statements import Statement
 from mailshot.store import dossier, feedback, preferences, sql, suppression
 from mailshot.store.engine import Store
@@ -23,7 +27,7 @@ def plant(store: Store) -> None:
     """Put a canary into every text and document held about Ada."""
     shop.seed(store)
     mine = {"customer_id": ADA}
-    rows = [
+    rows: list[tuple[type[SQLModel], dict[str, Any]]] = [
         (Product, {"id": 40, "key": "fig", "name": f"{CANARY}-product", "known": True, "facts": {}}),
         (
             Purchase,
@@ -45,10 +49,10 @@ def plant(store: Store) -> None:
         reply = {"offers": [40], "reply": f"250 {CANARY}-reply"}
         connection.execute(ledger.update().where(own).values(**reply, state="deferred"))
         preferences.state(connection, ADA, Statement(f"{CANARY}-pref", "x", True), "page", NOW)
-        kind = feedback.FeedbackKind.clicked
+        kind = FeedbackKind.clicked
         piece = feedback.Piece(ADA, kind, "k", NOW, RUN, link_id=shop.LINK, detail={"agent": f"{CANARY}-agent"})
         feedback.record(connection, piece)
-        suppression.add(connection, shop.address.fingerprint(shop.ADDRESS_KEY, "ada@example.com"), "x", CANARY, NOW)
+        suppression.add(connection, address.fingerprint(shop.ADDRESS_KEY, "ada@example.com"), "x", CANARY, NOW)
 
 
 def test_the_export_holds_every_row_of_every_table(store: Store) -> None:
@@ -56,7 +60,21 @@ def test_the_export_holds_every_row_of_every_table(store: Store) -> None:
     with store.read() as connection:
         held = dossier.export(connection, ADA)
     text = json.dumps(held)
-    ends = "product order channel event name content last country fact key reply pref agent".split()
+    ends = [
+        "product",
+        "order",
+        "channel",
+        "event",
+        "name",
+        "content",
+        "last",
+        "country",
+        "fact",
+        "key",
+        "reply",
+        "pref",
+        "agent",
+    ]
     assert [end for end in ends if f"{CANARY}-{end}" not in text] == []
     assert f"{CANARY}@example.com" in text
     assert held["suppression"][0]["source"] == CANARY
@@ -68,7 +86,7 @@ def test_the_export_holds_every_row_of_every_table(store: Store) -> None:
 
 
 def erase(store: Store) -> bool:
-    hashed = shop.address.fingerprint(shop.ADDRESS_KEY, f"{CANARY}@example.com")
+    hashed = address.fingerprint(shop.ADDRESS_KEY, f"{CANARY}@example.com")
     with store.write() as connection:
         done = dossier.erase(connection, ADA, hashed, "page", NOW)
     dossier.scrub(store)
@@ -86,7 +104,7 @@ def test_erasing_leaves_numbers_and_two_hashes(store: Store) -> None:
     assert [row for row in after["customer"] if row[0] == BEN] == [row for row in before["customer"] if row[0] == BEN]
     with store.read() as connection:
         for email in ("ada@example.com", f"{CANARY}@example.com"):
-            hashed = shop.address.fingerprint(shop.ADDRESS_KEY, email)
+            hashed = address.fingerprint(shop.ADDRESS_KEY, email)
             assert suppression.reason(connection, hashed) == suppression.ERASED
         row = connection.execute(select(sql.table(Delivery)).where(sql.table(Delivery).c.customer_id == ADA)).one()
         gone = dossier.person(connection, ADA)
