@@ -57,6 +57,20 @@ def test_an_unknown_link_and_a_bad_token_get_the_same_answer(client: TestClient,
     assert look.feedback() == []
 
 
+ELSEWHERE = ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "%0d%0aLocation:x"]
+WAYS = ["?next={}", "?url={}", "?redirect={}", "/{}", "/../../{}", "#{}", ";{}", "%00{}", "%2f{}", "?{}", "@{}", "//{}"]
+
+
+@pytest.mark.parametrize("elsewhere", ELSEWHERE)
+def test_nothing_in_the_address_leads_elsewhere(client: TestClient, elsewhere: str) -> None:
+    genuine = client.get(CLICK).headers["location"]
+    for way in WAYS:
+        for hint in ({}, {"Host": "evil.example"}, {"X-Forwarded-Host": "evil.example", "Referer": elsewhere[:20]}):
+            answer = client.get(CLICK + way.format(elsewhere), headers=hint)
+            assert answer.headers.get("location", genuine) == genuine
+            assert answer.status_code in (302, 404)
+
+
 @pytest.mark.parametrize("purpose", list(Purpose))
 @pytest.mark.parametrize("page", ["o", "c", "u", "p"])
 def test_a_token_opens_its_own_kind_of_page_only(client: TestClient, purpose: Purpose, page: str) -> None:
