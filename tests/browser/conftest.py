@@ -25,7 +25,8 @@ def chromium() -> str:
     pytest.skip("NO CHROMIUM FOUND: the pages were not looked at (set CHROMIUM)")
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: an event loop runs in this thread as long as it is open.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
