@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailshot.events import FeedbackClass, FeedbackKind
+from mailshot.events import DeliveryState, FeedbackClass, FeedbackKind
 from mailshot.feedback import classify
 from mailshot.store import feedback, links
 from mailshot.store.engine import Connection
@@ -52,7 +52,7 @@ def _take(connection: Connection, fetch: Fetch, kind: FeedbackKind, link_id: int
         return False
     since_dot = (fetch.at - met.dotted_at).total_seconds() if met.dotted_at else None
     verdict = classify.classify(classify.Hit(kind, fetch.method, fetch.agent, since_dot, fetch.prefetch))
-    if verdict.by in SEEN[kind]:
+    if met.state == DeliveryState.unconfirmed.value and verdict.by in SEEN[kind]:
         feedback.confirm(connection, fetch.run_id, fetch.customer_id, fetch.at, f"{kind.value} by the customer")
     detail = {"agent": fetch.agent[:300]} if fetch.agent else {}
     key = f"{kind.value}:{fetch.run_id}:{link_id or ''}:{fetch.at:%Y-%m-%dT%H:%M}:{verdict.by.value}"

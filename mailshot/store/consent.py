@@ -42,7 +42,7 @@ def record(
     moved = state.on_conflict_do_update(
         index_elements=[old.customer_id, old.topic], set_={"given": new.given, "at": new.at}, where=newer
     )
-    return connection.execute(moved).rowcount == 1
+    return sql.changed(connection, moved)
 
 
 def tracked(connection: Connection, customer_ids: Collection[int]) -> set[int]:

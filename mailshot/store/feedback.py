@@ -55,7 +55,7 @@ def record(connection: Connection, piece: Piece) -> bool:
     """Keep a piece of feedback and return whether it is new."""
     words = {"kind": piece.kind.value, "by": piece.by.value}
     row = sql.insert(connection, FEEDBACK).values(**{**asdict(piece), **words})
-    return connection.execute(row.on_conflict_do_nothing()).rowcount == 1
+    return sql.changed(connection, row.on_conflict_do_nothing())
 
 
 def circumstances(connection: Connection, run_id: int, customer_id: int) -> Circumstances | None:
@@ -96,7 +96,7 @@ def confirm(connection: Connection, run_id: int, customer_id: int, at: datetime,
     arrived = DELIVERY.update().where(
         d.run_id == run_id, d.customer_id == customer_id, d.state == DeliveryState.unconfirmed.value
     )
-    return connection.execute(arrived.values(state=DeliveryState.sent.value, settled_at=at, reply=how)).rowcount == 1
+    return sql.changed(connection, arrived.values(state=DeliveryState.sent.value, settled_at=at, reply=how))
 
 
 def topic_of(connection: Connection, run_id: int) -> str | None:

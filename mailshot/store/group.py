@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from sqlalchemy.exc import InterfaceError, OperationalError
+
 from mailshot.errors import Refused
 from mailshot.store.engine import Connection, Store
 
@@ -96,6 +98,8 @@ def _guarded(connection: Connection, waiting: _Waiting) -> Any:
         outcome = waiting.apply(connection)
         savepoint.commit()
         return outcome
+    except (OperationalError, InterfaceError):
+        raise  # the database itself fails: then nobody's write is safe
     except Exception as error:
         savepoint.rollback()
         return _Failed(error)

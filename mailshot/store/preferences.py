@@ -42,14 +42,14 @@ def state(connection: Connection, customer_id: int, said: Statement, source: str
     kept = row.on_conflict_do_update(
         index_elements=[c.customer_id, c.name, c.value], set_=values, where=c.at <= row.excluded.at
     )
-    return connection.execute(kept).rowcount == 1
+    return sql.changed(connection, kept)
 
 
 def unsay(connection: Connection, customer_id: int, name: str, value: str) -> bool:
     """Forget one statement and return whether there was one."""
     c = PREFERENCE.c
     gone = PREFERENCE.delete().where(c.customer_id == customer_id, c.name == name, c.value == value)
-    return connection.execute(gone).rowcount == 1
+    return sql.changed(connection, gone)
 
 
 def traits(connection: Connection, customer_id: int) -> list[Inferred]:

@@ -34,3 +34,8 @@ def hold(connection: Connection, customer_ids: Sequence[int], alone: bool = Fals
 def insert(connection: Connection, into: Table) -> postgresql.Insert | sqlite.Insert:
     """Return an insert that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
     return postgresql.insert(into) if connection.dialect.name == "postgresql" else sqlite.insert(into)
+
+
+def changed(connection: Connection, statement: Any) -> bool:
+    """Execute an insert or update of one row and return whether it changed one."""
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1

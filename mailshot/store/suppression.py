@@ -17,7 +17,7 @@ ERASED = "erased"
 def add(connection: Connection, address_hash: str, reason: str, source: str, at: datetime) -> bool:
     """Suppress an address and return whether it was not suppressed before; the first reason stays."""
     row = sql.insert(connection, SUPPRESSION).values(address_hash=address_hash, reason=reason, source=source, at=at)
-    return connection.execute(row.on_conflict_do_nothing()).rowcount == 1
+    return sql.changed(connection, row.on_conflict_do_nothing())
 
 
 def add_erased(connection: Connection, address_hash: str, source: str, at: datetime) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 
 from starlette.exceptions import HTTPException
@@ -11,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from mailshot.profile import address
 from mailshot.store import dossier
 from mailshot.store.engine import Connection
 from mailshot.tokens import Purpose
@@ -45,7 +45,8 @@ async def erase(request: Request) -> Response:
     person = await _known(request, customer_id)
     if posted.get(CONFIRM) != WORD:
         return here.page("erase.html", 422, here=f"/p/{request.path_params['token']}", unconfirmed=True)
-    at, hashed = here.clock(), _hash(here.address_key, person.email)
+    at = here.clock()
+    hashed = address.fingerprint(here.address_key, person.email) if person.email else None
 
     def apply(connection: Connection) -> bool:
         return dossier.erase(connection, customer_id, hashed, SOURCE, at)
@@ -62,10 +63,6 @@ async def _known(request: Request, customer_id: int) -> dossier.Person:
     if person.erased:
         raise HTTPException(410)
     return person
-
-
-def _hash(key: bytes, email: str | None) -> str | None:
-    return hmac.digest(key, email.strip().lower().encode(), "sha256").hex() if email else None
 
 
 ROUTES = [

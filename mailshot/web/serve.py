@@ -2,14 +2,57 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import uvicorn
 from starlette.types import ASGIApp
 
+from mailshot.errors import Unavailable
+
 DRAIN = 10  # seconds
+LONGEST_START = 15.0  # seconds
 
 
-def server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
-    """Return a server to run in a thread; it ends when `should_exit` is set to true."""
+def run(app: ASGIApp, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT, then answer what has begun and return. Raises Unavailable for a taken port."""
+    server = _server(app, host, port)
+    try:
+        server.run()
+    except SystemExit:
+        raise _taken(host, port) from None
+
+
+class Beside:
+    """A server in a thread of its own, between start() and stop()."""
+
+    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+        self.host, self.port = host, port
+        self._server = _server(app, host, port)
+        self._thread = threading.Thread(target=self._run, name=f"web-{port}", daemon=True)
+
+    def start(self) -> None:
+        """Return once the port answers. Raises Unavailable when it is taken."""
+        self._thread.start()
+        deadline = time.monotonic() + LONGEST_START
+        while not self._server.started and self._thread.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if not self._server.started:
+            raise _taken(self.host, self.port)
+
+    def stop(self) -> None:
+        """Answer what has begun and close the port."""
+        self._server.should_exit = True
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._server.run()
+        except SystemExit:  # the server's way to say that it cannot listen; start() tells it
+            return
+
+
+def _server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
     # Paths carry tokens, so there is no access log.
     config = uvicorn.Config(
         app,
@@ -27,6 +70,5 @@ def server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def run(app: ASGIApp, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT, then answer what has begun and return."""
-    server(app, host, port).run()
+def _taken(host: str, port: int) -> Unavailable:
+    return Unavailable(f"Cannot listen on {host}:{port}.", "Is another process using the port?")

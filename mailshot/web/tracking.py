@@ -14,7 +14,7 @@ from mailshot.feedback import tracking
 from mailshot.tokens import Purpose
 from mailshot.web import site
 
-PIXEL = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+PIXEL = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
 UNSTORED = {"Cache-Control": "no-store, private, max-age=0"}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -12,57 +10,52 @@ from mailshot.web import serve
 from mailshot.web.inbox import catcher, pages
 from mailshot.web.inbox.box import Box
 
-LONGEST_START = 10.0  # seconds
-
 
 class Inbox:
     """The SMTP catcher and its pages, each in a thread between start() and stop()."""
 
     def __init__(self, smtp_port: int, web_port: int, folder: Path, host: str = "127.0.0.1") -> None:
         if not _loopback(host):
-            raise Refused(f"The inbox listens on this machine only, not on {host}.", "Use 127.0.0.1.")
+            raise Refused(f"The inbox listens on this machine only, not on '{host}'.", "Use 127.0.0.1.")
         self.box = Box(folder)
-        self._host, self._smtp_port = host, smtp_port
+        self._where = f"{host}:{smtp_port}"
         self._catcher = catcher.controller(self.box, host, smtp_port)
-        self._pages = serve.server(pages.build(self.box), host, web_port)
-        self._thread = threading.Thread(target=self._pages.run, name="inbox-pages", daemon=True)
+        self._pages = serve.Beside(pages.build(self.box), host, web_port)
 
     def start(self) -> None:
         """Begin to take and show mail. Raises Unavailable when a port is taken."""
-        self._catch()
-        self._thread.start()
-        deadline = time.monotonic() + LONGEST_START
-        while not self._pages.started and self._thread.is_alive() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        if not self._pages.started:
+        self.catch()
+        try:
+            self._pages.start()
+        except Unavailable:
             self._catcher.stop()
-            raise Unavailable(f"The inbox cannot show mail on {self._host}:{self._pages.config.port}.")
+            raise
 
     def stop(self) -> None:
         """Finish what has begun and close both ports."""
         self._catcher.stop()
-        self._pages.should_exit = True
-        self._thread.join()
+        self._pages.stop()
 
-    def serve(self) -> None:
-        """Take and show mail until SIGTERM or SIGINT; for the main thread of a process."""
-        self._catch()
-        try:
-            self._pages.run()
-        finally:
-            self._catcher.stop()
-
-    def _catch(self) -> None:
+    def catch(self) -> None:
+        """Begin to take mail only."""
         try:
             self._catcher.start()
         except OSError as error:
-            where = f"{self._host}:{self._smtp_port}"
-            raise Unavailable(f"The inbox cannot take mail on {where}: {error.strerror}.") from error
+            raise Unavailable(f"The inbox cannot take mail on {self._where}: {error.strerror}.") from error
+
+    def release(self) -> None:
+        """Take no more mail."""
+        self._catcher.stop()
 
 
 def run(smtp_port: int, web_port: int, folder: Path, host: str = "127.0.0.1") -> None:
     """Take mail on one port and show it on the other until SIGTERM. Raises Refused for a host beyond this machine."""
-    Inbox(smtp_port, web_port, folder, host).serve()
+    inbox = Inbox(smtp_port, web_port, folder, host)
+    inbox.catch()
+    try:
+        serve.run(pages.build(inbox.box), host, web_port)
+    finally:
+        inbox.release()
 
 
 def _loopback(host: str) -> bool:

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from mailshot.store import preferences, sql
+from mailshot.store.tables import Customer, Trait
+from tests.browser.conftest import Open, Watched
+from tests.shop import ADA, PREFERENCES, UNSUBSCRIBE
+
+XSS = '"><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)><svg onload=alert(3)>'
+
+
+def test_a_customer_changes_a_topic_and_corrects_a_conclusion(open_site: Open, watched: Watched) -> None:
+    page = watched.page
+    page.goto(open_site.url + PREFERENCES)
+    expect(page.get_by_role("heading", name="Hello Ada")).to_be_visible()
+    page.get_by_role("switch", name="Recipes").check()
+    page.get_by_role("switch", name="Weekly offers").uncheck()
+    card = page.get_by_role("group", name="Vegetarian household")
+    expect(card).to_contain_text("0 meat lines of 212 food lines")
+    card.get_by_role("radio", name="That is wrong").check()
+    page.get_by_role("button", name="Save my preferences").click()
+    expect(page.get_by_role("status")).to_contain_text("Saved")
+    expect(page.get_by_role("switch", name="Recipes")).to_be_checked()
+    expect(page.get_by_role("radio", name="That is wrong")).to_be_checked()
+    assert open_site.look.given(ADA, "recipes") is True
+    assert open_site.look.given(ADA, "offers") is False
+    with open_site.look.store.read() as connection:
+        assert preferences.stated(connection, ADA) == {("diet", "vegetarian"): False}
+    assert watched.complaints == []
+    assert watched.foreign == []
+
+
+def test_the_page_can_be_used_with_the_keyboard_alone(open_site: Open, watched: Watched) -> None:
+    page = watched.page
+    page.goto(open_site.url + PREFERENCES)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    expect(page.get_by_role("switch", name="Weekly offers")).not_to_be_checked()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("Saved")
+    assert open_site.look.given(ADA, "offers") is False
+
+
+def test_unsubscribing_takes_one_button(open_site: Open, watched: Watched) -> None:
+    page = watched.page
+    page.goto(open_site.url + UNSUBSCRIBE)
+    assert open_site.look.given(ADA, "offers") is True
+    page.get_by_role("button", name="Unsubscribe").click()
+    expect(page.get_by_role("heading", name="You are unsubscribed")).to_be_visible()
+    assert open_site.look.given(ADA, "offers") is False
+    page.get_by_role("link", name="See all my preferences").click()
+    expect(page.get_by_role("switch", name="Weekly offers")).not_to_be_checked()
+    assert watched.complaints == []
+
+
+def test_erasing_asks_twice(open_site: Open, watched: Watched) -> None:
+    page = watched.page
+    page.goto(open_site.url + PREFERENCES)
+    page.get_by_role("link", name="Delete my data").click()
+    page.get_by_role("button", name="Delete my data").click()
+    assert "ada@example.com" in str(open_site.look.everything())
+    page.get_by_role("checkbox", name="Yes, delete everything").check()
+    page.get_by_role("button", name="Delete my data").click()
+    expect(page.get_by_role("heading", name="Your data is deleted")).to_be_visible()
+    assert "ada@example.com" not in str(open_site.look.everything())
+    assert watched.complaints == []
+
+
+def test_foreign_text_never_runs(open_site: Open, watched: Watched) -> None:
+    customer, trait = sql.table(Customer), sql.table(Trait)
+    with open_site.look.store.write() as connection:
+        connection.execute(customer.update().values(first_name=XSS))
+        connection.execute(trait.update().values(evidence={"label": XSS, "words": XSS}, value=XSS))
+    page = watched.page
+    page.goto(open_site.url + PREFERENCES)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("alert(1)")
+    page.get_by_role("radio", name="That is wrong").check()
+    page.get_by_role("button", name="Save my preferences").click()
+    expect(page.get_by_role("status")).to_contain_text("Saved")
+    assert (watched.dialogs, watched.foreign, watched.complaints) == ([], [], [])
+
+
+@pytest.mark.parametrize("width", [320, 360, 700, 1200])
+def test_no_page_is_wider_than_its_window(open_site: Open, browser: Browser, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 700})
+    page = context.new_page()
+    for path in (PREFERENCES, UNSUBSCRIBE, f"{PREFERENCES}/erase"):
+        page.goto(open_site.url + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        small = (
+            "[...document.querySelectorAll('button, label')].filter(e => e.getBoundingClientRect().height < 30).length"
+        )
+        assert page.evaluate(small) == 0
+    context.close()

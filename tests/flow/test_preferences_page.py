@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import html
+import json
+import re
+from datetime import UTC, datetime
+
+import pytest
+from starlette.testclient import TestClient
+
+from mailshot.profile.statements import Statement
+from mailshot.store import preferences, sql
+from mailshot.store.tables import Customer, Trait
+from mailshot.tokens import Purpose
+from tests import shop
+from tests.shop import ADA, BEN, PREFERENCES
+
+Form = dict[str, list[str]]
+
+
+def form(page: str) -> Form:
+    """Return what a browser would send for the page as it stands."""
+    fields: Form = {}
+    for tag in re.findall(r"<input\b[^>]*>", page):
+        given = {name: html.unescape(value) for name, value in re.findall(r'([\w-]+)="([^"]*)"', tag)}
+        if given["type"] == "hidden" or re.search(r"\schecked\b", tag):
+            fields.setdefault(given["name"], []).append(given["value"])
+    return fields
+
+
+def stated(look: shop.Look) -> dict[tuple[str, str], bool]:
+    with look.store.read() as connection:
+        return preferences.stated(connection, ADA)
+
+
+def test_the_page_says_what_we_think_and_why(client: TestClient) -> None:
+    page = client.get(PREFERENCES).text
+    for words in (
+        "Hello Ada",
+        "Weekly offers",
+        "About your orders",
+        "Vegetarian household",
+        "0 meat lines of 212 food lines",
+        "We are almost certain",
+        "That is wrong",
+    ):
+        assert words in page
+    assert form(page).keys() >= {"topic.offers", "topic.service", "tracking", "shown"}
+    assert "topic.recipes" not in form(page)
+
+
+def test_everything_is_saved_at_once_and_shown(client: TestClient, look: shop.Look) -> None:
+    sent = form(client.get(PREFERENCES).text)
+    del sent["tracking"]
+    sent |= {"topic.recipes": ["on"], "say.frequency": ["weekly"], "judge.diet.vegetarian": ["wrong"]}
+    answer = client.post(PREFERENCES, data=sent)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{PREFERENCES}?saved=1")
+    page = client.get(answer.headers["location"]).text
+    assert "Saved" in page
+    assert look.given(ADA, "recipes") is True
+    assert look.given(ADA, "tracking") is False
+    assert stated(look) == {("frequency", "weekly"): True, ("diet", "vegetarian"): False}
+    assert form(page)["judge.diet.vegetarian"] == ["wrong"]
+    (row,) = look.feedback()
+    changes = {"recipes": True, "tracking": False, "frequency: weekly": True, "diet: vegetarian": False}
+    assert (row["kind"], row["detail"]) == ("preference_changed", {"changes": changes})
+
+
+def test_saving_the_same_again_changes_nothing(client: TestClient, look: shop.Look) -> None:
+    sent = form(client.get(PREFERENCES).text) | {"topic.recipes": ["on"], "say.diet": ["vegan"]}
+    client.post(PREFERENCES, data=sent)
+    before = look.everything()
+    for _ in range(3):
+        assert client.post(PREFERENCES, data=sent).status_code == 303
+    assert look.everything() == before
+
+
+def test_one_choice_replaces_the_other(client: TestClient, look: shop.Look) -> None:
+    client.post(PREFERENCES, data=form(client.get(PREFERENCES).text) | {"judge.diet.vegetarian": ["right"]})
+    assert stated(look) == {("diet", "vegetarian"): True}
+    page = client.get(PREFERENCES).text
+    assert form(page)["say.diet"] == ["vegetarian"]
+    client.post(PREFERENCES, data=form(page) | {"say.diet": ["no_pork"]})
+    assert stated(look) == {("diet", "vegetarian"): False, ("diet", "no_pork"): True}
+    assert "You told us: No pork" in client.get(PREFERENCES).text
+
+
+def test_an_old_page_does_not_bring_back_what_was_left_since(client: TestClient, look: shop.Look) -> None:
+    old = form(client.get(PREFERENCES).text)
+    client.post(shop.UNSUBSCRIBE, data={"List-Unsubscribe": "One-Click"})
+    client.post(PREFERENCES, data=old | {"say.diet": ["vegan"]})
+    assert look.given(ADA, "offers") is False
+    assert stated(look) == {("diet", "vegan"): True}
+
+
+def test_leaving_a_topic_here_is_an_unsubscribe_too(client: TestClient, look: shop.Look) -> None:
+    sent = form(client.get(PREFERENCES).text)
+    del sent["topic.offers"]
+    client.post(PREFERENCES, data=sent)
+    assert [(row["kind"], row["run_id"]) for row in look.feedback()] == [
+        ("preference_changed", shop.RUN),
+        ("unsubscribed", shop.RUN),
+    ]
+
+
+def test_a_contradiction_is_explained_and_nothing_is_saved(client: TestClient, look: shop.Look) -> None:
+    before = look.everything()
+    sent = form(client.get(PREFERENCES).text)
+    sent |= {"say.diet": ["vegan"], "judge.diet.vegetarian": ["right"], "topic.recipes": ["on"]}
+    answer = client.post(PREFERENCES, data=sent)
+    assert answer.status_code == 422
+    assert "contradict each other: “Vegan”, “Vegetarian”" in html.unescape(answer.text)
+    assert look.everything() == before
+    again = form(answer.text)
+    assert (again["say.diet"], again["topic.recipes"]) == (["vegan"], ["on"])
+    assert json.loads(again["shown"][0]) == json.loads(sent["shown"][0])
+
+
+@pytest.mark.parametrize("shown", ["", "{", "[]", "7", '{"topic.offers": 7}', '{"a": null}', "[" * 90000])
+def test_a_page_that_does_not_say_what_it_showed_is_read_as_a_whole(
+    client: TestClient, look: shop.Look, shown: str
+) -> None:
+    assert client.post(PREFERENCES, data={"shown": shown, "topic.recipes": "on"}).status_code == 303
+    assert look.given(ADA, "recipes") is True
+    assert look.given(ADA, "offers") is False
+
+
+def test_a_page_without_a_run_works_and_a_stranger_is_not_found(client: TestClient, look: shop.Look) -> None:
+    ben = shop.path(Purpose.preferences, BEN)
+    assert client.post(ben, data={"topic.offers": "on"}).status_code == 303
+    assert look.given(BEN, "offers") is True
+    assert look.feedback()[0]["run_id"] is None
+    assert client.get(shop.path(Purpose.preferences, 99)).status_code == 404
+
+
+XSS = ["<script>alert(1)</script>", '"><img src=x onerror=a()>', "'-alert(1)-'", "{{7*7}}", "</title><svg onload=a()>"]
+
+
+@pytest.mark.parametrize("payload", XSS)
+def test_foreign_text_is_shown_and_never_run(client: TestClient, look: shop.Look, payload: str) -> None:
+    customer, trait = sql.table(Customer), sql.table(Trait)
+    with look.store.write() as connection:
+        connection.execute(customer.update().where(customer.c.id == ADA).values(first_name=payload))
+        evidence = {"label": payload, "words": payload}
+        connection.execute(trait.update().values(evidence=evidence, value=payload))
+        preferences.state(connection, ADA, Statement(payload, payload, False), "import", datetime.now(UTC))
+    page = client.get(PREFERENCES).text
+    assert html.escape(payload) == payload or payload not in page
+    assert page.count(html.escape(payload).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")) >= 4
+    assert "<script" not in page
+    sent = form(page) | {f"judge.diet.{payload}": ["wrong"]}
+    assert client.post(PREFERENCES, data=sent).status_code == 303
+    assert stated(look)[("diet", payload)] is False

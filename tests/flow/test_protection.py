@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests import shop
+from tests.shop import ADA, CLICK, PIXEL, PREFERENCES, UNSUBSCRIBE
+
+FOREIGN = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "http://127.0.0.1:9999"},
+    {"Origin": "http://127.0.0.1.evil.example"},
+    {"Origin": "null"},
+    {"Origin": ""},
+]
+OWN = [{"Sec-Fetch-Site": "same-origin", "Origin": "http://127.0.0.1"}, {"Origin": "http://127.0.0.1"}, {}]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+@pytest.mark.parametrize("path", [PREFERENCES, f"{PREFERENCES}/erase"])
+def test_a_post_from_another_site_is_refused(
+    client: TestClient, look: shop.Look, path: str, headers: dict[str, str]
+) -> None:
+    before = look.everything()
+    assert client.post(path, data={"confirm": "erase", "shown": "{}"}, headers=headers).status_code == 403
+    assert look.everything() == before
+
+
+@pytest.mark.parametrize("headers", OWN)
+def test_our_own_page_may_post(client: TestClient, headers: dict[str, str]) -> None:
+    assert client.post(PREFERENCES, data={}, headers=headers).status_code == 303
+
+
+@pytest.mark.parametrize("path", [PIXEL, CLICK, UNSUBSCRIBE, PREFERENCES, f"{PREFERENCES}/erase", "/x", "/healthz"])
+def test_every_answer_is_protected(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+    assert headers["content-security-policy"].startswith("default-src 'none'; style-src 'self'; img-src 'self'")
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "no-store" in headers["cache-control"]
+    assert "set-cookie" not in headers
+
+
+def test_nothing_is_too_large_to_be_refused(client: TestClient, look: shop.Look) -> None:
+    many = {f"f{number}": "x" for number in range(101)}
+    assert client.post(PREFERENCES, data=many).status_code == 400
+    assert client.post(PREFERENCES, files=dict.fromkeys(many, (None, "x"))).status_code == 400
+    assert client.post(PREFERENCES, data={"shown": "x" * 1_100_000}).status_code == 413
+    urlencoded = {"Content-Type": "application/x-www-form-urlencoded"}
+    chunks = (b"a" * 65536 for _ in range(40))
+    assert client.post(UNSUBSCRIBE, content=chunks, headers=urlencoded).status_code == 413
+    assert client.post(UNSUBSCRIBE, files={"List-Unsubscribe": ("a.txt", "One-Click")}).status_code == 400
+    assert look.given(ADA, "offers") is True
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=", b"x"),
+        ("multipart/form-data; boundary=b", b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--"),
+        ("multipart/form-data; boundary=b", b"--b\r\nnonsense"),
+        ("application/x-www-form-urlencoded", b"%ff%fe=%00&&&==;"),
+        ("application/x-www-form-urlencoded; charset=utf-16", b"\xff\xfea=b"),
+        ("application/json", b'{"List-Unsubscribe": "One-Click"}'),
+        ("", b"List-Unsubscribe=One-Click"),
+    ],
+)
+def test_a_broken_form_is_refused_in_words(client: TestClient, look: shop.Look, kind: str, body: bytes) -> None:
+    answer = client.post(UNSUBSCRIBE, content=body, headers={"Content-Type": kind})
+    assert answer.status_code == 400
+    assert look.given(ADA, "offers") is True
+
+
+def test_the_stylesheet_is_served_without_ranges(client: TestClient) -> None:
+    answer = client.get("/static/style.css", headers={"Range": "bytes=0-0,1-1,2-2"})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/css")
+    assert client.get("/static/../app.py").status_code == 404
+    assert client.get("/static/%2e%2e/app.py").status_code == 404
+
+
+def test_health_tells_whether_the_database_answers(client: TestClient) -> None:
+    assert client.get("/healthz").text == "ok\n"

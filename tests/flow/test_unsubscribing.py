@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from mailshot.tokens import KeyRing, Purpose
+from mailshot.web import app
+from tests import shop
+from tests.shop import ADA, BEN, PREFERENCES, RUN, UNSUBSCRIBE
+
+HITS = int(os.environ.get("MAILSHOT_TEST_HITS", "1000"))
+FORMS = {"one-click": {"List-Unsubscribe": "One-Click"}, "button": {"leave": "yes"}}
+
+
+def encoded(fields: dict[str, str], multipart: bool) -> dict[str, Any]:
+    return {"files": {name: (None, value) for name, value in fields.items()}} if multipart else {"data": fields}
+
+
+@pytest.mark.parametrize("multipart", [False, True], ids=["urlencoded", "multipart"])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_post_unsubscribes_at_once_and_once(client: TestClient, look: shop.Look, form: str, multipart: bool) -> None:
+    foreign = {"Origin": "https://mail.example", "Sec-Fetch-Site": "cross-site"}
+    for _ in range(3):
+        answer = client.post(UNSUBSCRIBE, headers=foreign, **encoded(FORMS[form], multipart))
+        assert answer.status_code == 200
+        assert "location" not in answer.headers
+        assert "set-cookie" not in answer.headers
+        assert "You are unsubscribed" in answer.text
+        assert look.given(ADA, "offers") is False
+    (row,) = look.feedback()
+    assert (row["kind"], row["run_id"], row["detail"]) == ("unsubscribed", RUN, {"topic": "offers"})
+    assert look.given(ADA, "tracking") is True
+
+
+def test_who_never_consented_is_unsubscribed_too(client: TestClient, look: shop.Look) -> None:
+    assert client.post(shop.path(Purpose.unsubscribe, RUN, BEN), data=FORMS["one-click"]).status_code == 200
+    assert look.given(BEN, "offers") is False
+
+
+def test_who_joined_again_can_leave_again_with_the_old_mail(client: TestClient, look: shop.Look) -> None:
+    client.post(UNSUBSCRIBE, data=FORMS["one-click"])
+    client.post(PREFERENCES, data={"shown": "{}", "topic.offers": "on"})
+    assert look.given(ADA, "offers") is True
+    client.post(UNSUBSCRIBE, data=FORMS["one-click"])
+    assert look.given(ADA, "offers") is False
+    assert len(look.feedback("unsubscribed")) == 2
+
+
+@pytest.mark.parametrize("body", [{}, {"List-Unsubscribe": "No"}, {"other": "One-Click"}])
+def test_another_body_changes_nothing(client: TestClient, look: shop.Look, body: dict[str, str]) -> None:
+    assert client.post(UNSUBSCRIBE, data=body).status_code == 400
+    assert look.given(ADA, "offers") is True
+
+
+def test_looking_changes_nothing_however_often(client: TestClient, look: shop.Look) -> None:
+    before = look.everything()
+    pages = [UNSUBSCRIBE, PREFERENCES, f"{PREFERENCES}/export", f"{PREFERENCES}/erase", f"{UNSUBSCRIBE}?leave=yes"]
+    for number in range(HITS):
+        headers = {"Purpose": "prefetch"} if number % 3 == 0 else {}
+        method = "HEAD" if number % 2 else "GET"
+        assert client.request(method, pages[number % len(pages)], headers=headers).status_code == 200
+    assert look.everything() == before
+
+
+def test_an_unknown_run_or_customer_is_not_found(client: TestClient) -> None:
+    for ids in ((99, ADA), (RUN, 99)):
+        path = shop.path(Purpose.unsubscribe, *ids)
+        assert client.get(path).status_code == 404
+        assert client.post(path, data=FORMS["one-click"]).status_code == 404
+
+
+def test_a_link_signed_with_an_older_key_still_works(look: shop.Look) -> None:
+    old = KeyRing({1: bytes(range(16))})
+    keys = KeyRing({number: bytes([number]) * 16 for number in (6, 5, 4, 3, 2)} | {1: bytes(range(16))})
+    site = app.build(look.store, keys, shop.TOPICS, shop.STATEMENTS, "Greenleaf", shop.ADDRESS_KEY)
+    with TestClient(site) as client:
+        path = f"/u/{old.mint(Purpose.unsubscribe, RUN, ADA)}"
+        assert client.post(path, data=FORMS["one-click"]).status_code == 200
+    assert look.given(ADA, "offers") is False

@@ -1,0 +1,116 @@
+"""Owns a small shop for tests of the customer side: two customers, one run, one link; refuses to know any test."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from starlette.applications import Starlette
+
+from mailshot import documents
+from mailshot.profile import address, statements, topics
+from mailshot.store import consent, links, sql
+from mailshot.store.engine import Store
+from mailshot.store.tables import Customer, Delivery, Feedback, Run, Trait
+from mailshot.tokens import KeyRing, Purpose
+from mailshot.web import app
+from mailshot.web.rates import Rates
+
+RULES = Path(__file__).parent.parent / "rules"
+KEYS = KeyRing({1: bytes(range(16))})
+ADDRESS_KEY = b"address-key-of-the-test-shop"
+ADA, BEN, RUN, LINK = 7, 8, 3, 5
+LINK_URL = "https://shop.example.com/figs?week=23&from=mail#top"
+BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36"
+TOPICS = topics.read(documents.load(RULES / "topics.yaml"))
+STATEMENTS = statements.read(documents.load(RULES / "preferences.yaml"))
+EVIDENCE = {
+    "label": "Vegetarian household",
+    "words": "0 meat lines of 212 food lines in the last 365 days; a typical household would have had 21.",
+    "lines": 212,
+}
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def seed(store: Store) -> None:
+    """Put the shop's rows in: Ada takes offers and lets us count, Ben said nothing."""
+    now = datetime.now(UTC)
+    with store.write() as connection:
+        for number, name in ((ADA, "Ada"), (BEN, "Ben")):
+            email = f"{name.lower()}@example.com"
+            row = {"id": number, "key": f"K{number}", "email": email, "first_name": name, "lot": number, "facts": {}}
+            row["address_hash"] = address.fingerprint(ADDRESS_KEY, email)
+            connection.execute(sql.table(Customer).insert().values(**row))
+            delivery = {"run_id": RUN, "customer_id": number, "state": "sent", "attempts": 1}
+            dotted = now - timedelta(minutes=5)
+            connection.execute(sql.table(Delivery).insert().values(**delivery, dotted_at=dotted))
+        run = {"id": RUN, "campaign": "week-23", "topic": "offers", "definition": "d", "as_of": now}
+        defaults = {"at_least_once": False, "state": "running", "launched_at": now}
+        connection.execute(sql.table(Run).insert().values(**run, **defaults))
+        for topic in ("offers", topics.TRACKING):
+            consent.record(connection, ADA, topic, True, now - timedelta(days=30), "import")
+        trait = {"customer_id": ADA, "name": "diet", "value": "vegetarian", "confidence": 0.994}
+        connection.execute(sql.table(Trait).insert().values(**trait, evidence=EVIDENCE, as_of=now))
+        links.keep(connection, {LINK: LINK_URL})
+
+
+def site(store: Store, rates: Rates | None = None) -> Starlette:
+    """Return the customer site over the shop's rows."""
+    return app.build(store, KEYS, TOPICS, STATEMENTS, "Greenleaf Market", ADDRESS_KEY, rates or generous())
+
+
+def generous() -> Rates:
+    return Rates("1000000/minute", "1000000/minute", "1000000/minute")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a test sees in the rows."""
+
+    store: Store
+
+    def given(self, customer_id: int, topic: str) -> bool | None:
+        with self.store.read() as connection:
+            entry = consent.entries(connection, customer_id).get(topic)
+        return entry.given if entry else None
+
+    def feedback(self, kind: str | None = None) -> list[Mapping[str, Any]]:
+        table = sql.table(Feedback)
+        query = select(table).order_by(table.c.id)
+        with self.store.read() as connection:
+            rows = connection.execute(query.where(table.c.kind == kind) if kind else query)
+            return [dict(row._mapping) for row in rows]
+
+    def everything(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Return every row of every table, to compare before and after."""
+        with self.store.read() as connection:
+            return {
+                name: [tuple(row) for row in connection.execute(select(table).order_by(*table.primary_key.columns))]
+                for name, table in sql.table(Customer).metadata.tables.items()
+            }
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody uses just now."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def path(purpose: Purpose, *ids: int) -> str:
+    """Return the path of a page for genuine ids."""
+    return f"/{purpose.value[0]}/{KEYS.mint(purpose, *ids)}"
+
+
+UNSUBSCRIBE = path(Purpose.unsubscribe, RUN, ADA)
+PREFERENCES = path(Purpose.preferences, ADA, RUN)
+PIXEL = path(Purpose.open, RUN, ADA)
+CLICK = path(Purpose.click, RUN, ADA, LINK)

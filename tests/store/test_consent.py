@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+
+import pytest
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DatabaseError
+
+from mailshot.profile import consent as decision
+from mailshot.store import consent
+from mailshot.store.engine import Store
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+def test_any_order_of_arrival_and_any_repetition_end_the_same(store: Store) -> None:
+    said = [
+        decision.Entry(True, NOON),
+        decision.Entry(False, NOON + timedelta(hours=2)),
+        decision.Entry(True, NOON + timedelta(hours=1)),
+        decision.Entry(True, NOON + timedelta(hours=2)),
+    ]
+    for customer, order in enumerate(permutations(said), start=1):
+        with store.write() as connection:
+            for entry in (*order, *order):
+                consent.record(connection, customer, "offers", entry.given, entry.at, "import")
+            assert consent.entries(connection, customer) == {"offers": decision.newest(said)}
+            log = consent.LOG
+            counted = connection.scalar(select(func.count()).where(log.c.customer_id == customer))
+            assert counted == len(said)
+
+
+def test_record_tells_whether_the_entry_counts(store: Store) -> None:
+    with store.write() as connection:
+        assert consent.record(connection, 1, "offers", True, NOON, "import")
+        assert not consent.record(connection, 1, "offers", True, NOON, "import")
+        assert not consent.record(connection, 1, "offers", False, NOON - timedelta(1), "import")
+        assert consent.record(connection, 1, "offers", False, NOON, "page", {"text": "Weekly offers"})
+
+
+@pytest.mark.parametrize("change", ["UPDATE consent_log SET given = true", "DELETE FROM consent_log"])
+def test_the_log_only_grows(store: Store, change: str) -> None:
+    with store.write() as connection:
+        consent.record(connection, 1, "offers", True, NOON, "import")
+    with pytest.raises(DatabaseError, match="append-only"), store.write() as connection:
+        connection.execute(text(change))

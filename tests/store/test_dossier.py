@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlmodel import SQLModel
+
+from mailshot.events import FeedbackKind
+from mailshot.profile import address
+from mailshot.profile.statements import Statement
+from mailshot.store import dossier, feedback, preferences, sql, suppression
+from mailshot.store.engine import Store
+from mailshot.store.tables import Customer, Delivery, Event, PlanRow, Product, Purchase
+from tests import shop
+from tests.shop import ADA, BEN, RUN
+
+NOW = datetime.now(UTC)
+CANARY = "canary-7f3a91"
+
+
+def plant(store: Store) -> None:
+    """Put a canary into every text and document held about Ada."""
+    shop.seed(store)
+    mine = {"customer_id": ADA}
+    rows: list[tuple[type[SQLModel], dict[str, Any]]] = [
+        (Product, {"id": 40, "key": "fig", "name": f"{CANARY}-product", "known": True, "facts": {}}),
+        (
+            Purchase,
+            {**mine, "order_key": f"{CANARY}-order", "product_id": 40, "nth": 1, "at": NOW, "amount": Decimal("2.5")}
+            | {"quantity": Decimal(1), "channel": f"{CANARY}-channel"},
+        ),
+        (Event, {**mine, "key": f"{CANARY}-event", "name": f"{CANARY}-name", "at": NOW, "facts": {"a": CANARY}}),
+        (PlanRow, {**mine, "plan_id": "p", "content": f"{CANARY}-content"}),
+    ]
+    with store.write() as connection:
+        for model, row in rows:
+            connection.execute(sql.table(model).insert().values(**row))
+        customer = sql.table(Customer)
+        words = {"last_name": f"{CANARY}-last", "country": f"{CANARY}-country", "facts": {"size": f"{CANARY}-fact"}}
+        email = {"email": f"{CANARY}@example.com", "key": f"{CANARY}-key"}
+        connection.execute(customer.update().where(customer.c.id == ADA).values(**words, **email))
+        ledger = sql.table(Delivery)
+        own = (ledger.c.run_id == RUN) & (ledger.c.customer_id == ADA)
+        reply = {"offers": [40], "reply": f"250 {CANARY}-reply"}
+        connection.execute(ledger.update().where(own).values(**reply, state="deferred"))
+        preferences.state(connection, ADA, Statement(f"{CANARY}-pref", "x", True), "page", NOW)
+        kind = FeedbackKind.clicked
+        piece = feedback.Piece(ADA, kind, "k", NOW, RUN, link_id=shop.LINK, detail={"agent": f"{CANARY}-agent"})
+        feedback.record(connection, piece)
+        suppression.add(connection, address.fingerprint(shop.ADDRESS_KEY, "ada@example.com"), "x", CANARY, NOW)
+
+
+def test_the_export_holds_every_row_of_every_table(store: Store) -> None:
+    plant(store)
+    with store.read() as connection:
+        held = dossier.export(connection, ADA)
+    text = json.dumps(held)
+    ends = [
+        "product",
+        "order",
+        "channel",
+        "event",
+        "name",
+        "content",
+        "last",
+        "country",
+        "fact",
+        "key",
+        "reply",
+        "pref",
+        "agent",
+    ]
+    assert [end for end in ends if f"{CANARY}-{end}" not in text] == []
+    assert f"{CANARY}@example.com" in text
+    assert held["suppression"][0]["source"] == CANARY
+    assert held["link"] == [{"id": shop.LINK, "url": shop.LINK_URL}]
+    assert held["purchase"][0]["amount"] == "2.5000"
+    assert [row["topic"] for row in held["consent"]] == ["offers", "tracking"]
+    own = {row["customer_id"] for rows in held.values() for row in rows if "customer_id" in row}
+    assert own == {ADA}
+
+
+def erase(store: Store) -> bool:
+    hashed = address.fingerprint(shop.ADDRESS_KEY, f"{CANARY}@example.com")
+    with store.write() as connection:
+        done = dossier.erase(connection, ADA, hashed, "page", NOW)
+    dossier.scrub(store)
+    return done
+
+
+def test_erasing_leaves_numbers_and_two_hashes(store: Store) -> None:
+    plant(store)
+    before = shop.Look(store).everything()
+    assert erase(store)
+    after = shop.Look(store).everything()
+    left = {name: [row for row in rows if CANARY in str(row)] for name, rows in after.items()}
+    # The product is not about Ada.
+    assert [name for name, rows in left.items() if rows] == ["product"]
+    assert [row for row in after["customer"] if row[0] == BEN] == [row for row in before["customer"] if row[0] == BEN]
+    with store.read() as connection:
+        for email in ("ada@example.com", f"{CANARY}@example.com"):
+            hashed = address.fingerprint(shop.ADDRESS_KEY, email)
+            assert suppression.reason(connection, hashed) == suppression.ERASED
+        row = connection.execute(select(sql.table(Delivery)).where(sql.table(Delivery).c.customer_id == ADA)).one()
+        gone = dossier.person(connection, ADA)
+    assert (row.state, row.reason) == ("skipped", "suppressed")
+    assert gone is not None
+    assert (gone.erased, gone.email, gone.first_name) == (True, None, None)
+    assert shop.Look(store).given(ADA, "offers") is False
+
+
+def test_erasing_again_does_nothing(store: Store) -> None:
+    plant(store)
+    assert erase(store)
+    before = shop.Look(store).everything()
+    assert not erase(store)
+    assert shop.Look(store).everything() == before
+
+
+@pytest.mark.parametrize("word", [f"{CANARY}-last", f"{CANARY}-order", f"{CANARY}@example.com", f"{CANARY}-pref"])
+def test_no_byte_of_it_is_left_in_the_files(sqlite_url: str, tmp_path: Path, word: str) -> None:
+    store = Store.open(sqlite_url)
+    plant(store)
+    assert any(word.encode() in file.read_bytes() for file in tmp_path.iterdir())
+    erase(store)
+    assert [file.name for file in tmp_path.iterdir() if word.encode() in file.read_bytes()] == []
+    store.close()

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+
+from mailshot.events import DeliveryState
+from mailshot.feedback import tracking
+from mailshot.feedback.tracking import Fetch
+from mailshot.store import consent, feedback, links
+from mailshot.store.engine import Store
+from tests import shop
+from tests.shop import ADA, BEN, BROWSER, LINK, LINK_URL, RUN
+
+NOW = datetime.now(UTC).replace(second=10, microsecond=0)
+
+
+def fetch(seconds: float = 0, method: str = "GET", agent: str = BROWSER, customer: int = ADA) -> Fetch:
+    return Fetch(RUN, customer, NOW + timedelta(seconds=seconds), method, agent)
+
+
+def test_the_same_request_again_changes_nothing(store: Store) -> None:
+    shop.seed(store)
+    with store.write() as connection:
+        for _ in range(10):
+            assert tracking.clicked(connection, fetch(), LINK) == LINK_URL
+            tracking.opened(connection, fetch())
+    rows = shop.Look(store).feedback()
+    assert [(row["kind"], row["by"], row["link_id"]) for row in rows] == [
+        ("clicked", "human", LINK),
+        ("opened", "human", None),
+    ]
+
+
+def test_coming_back_later_counts_again_and_a_scanner_hides_nobody(store: Store) -> None:
+    shop.seed(store)
+    with store.write() as connection:
+        tracking.clicked(connection, fetch(method="HEAD"), LINK)
+        tracking.clicked(connection, fetch(10), LINK)
+        tracking.clicked(connection, fetch(3600), LINK)
+    assert [row["by"] for row in shop.Look(store).feedback("clicked")] == ["scanner", "human", "human"]
+
+
+def test_a_burst_is_blamed_on_a_scanner_in_any_order_of_arrival(store: Store) -> None:
+    shop.seed(store)
+    urls = {number: f"https://shop.example.com/{number}" for number in range(11, 15)}
+    with store.write() as connection:
+        links.keep(connection, urls)
+    for hour, order in enumerate(permutations([(11, 0.0), (12, 0.9), (13, 1.8), (14, 30.0)]), start=1):
+        with store.write() as connection:
+            for link, second in order:
+                tracking.clicked(connection, fetch(hour * 3600 + second), link)
+    rows = shop.Look(store).feedback("clicked")
+    assert {(row["link_id"], row["by"]) for row in rows} == {
+        (11, "scanner"),
+        (12, "scanner"),
+        (13, "scanner"),
+        (14, "human"),
+    }
+    assert len(rows) == 24 * 4
+
+
+def test_nothing_is_kept_without_consent_to_count(store: Store) -> None:
+    shop.seed(store)
+    with store.write() as connection:
+        assert tracking.clicked(connection, fetch(customer=BEN), LINK) == LINK_URL
+        assert not tracking.opened(connection, fetch(customer=BEN))
+        assert not tracking.opened(connection, Fetch(999, ADA, NOW, "GET", BROWSER))
+        consent.record(connection, ADA, "tracking", False, NOW, "page")
+        assert tracking.clicked(connection, fetch(), LINK) == LINK_URL
+        assert not tracking.opened(connection, fetch())
+    assert shop.Look(store).feedback() == []
+
+
+def test_a_person_seen_settles_a_delivery_in_doubt_and_a_scanner_does_not(store: Store) -> None:
+    shop.seed(store)
+    d = feedback.DELIVERY
+    mine = (d.c.run_id == RUN) & (d.c.customer_id == ADA)
+
+    def state() -> str:
+        with store.read() as connection:
+            return str(connection.execute(d.select().where(mine)).one().state)
+
+    with store.write() as connection:
+        connection.execute(d.update().where(mine).values(state=DeliveryState.unconfirmed.value, dotted_at=NOW))
+        tracking.clicked(connection, fetch(60, method="HEAD"), LINK)
+        tracking.clicked(connection, fetch(1), LINK)
+    assert state() == "unconfirmed"
+    with store.write() as connection:
+        tracking.clicked(connection, fetch(60), LINK)
+    assert state() == "sent"
+    with store.write() as connection:
+        connection.execute(d.update().where(mine).values(state=DeliveryState.refused.value))
+        tracking.opened(connection, fetch(120))
+    assert state() == "refused"

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import ProgrammingError
+
+from mailshot.errors import Refused, Unavailable
+from mailshot.store import suppression
+from mailshot.store.engine import Connection, Store
+from mailshot.store.group import GroupCommit
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+def add(name: str, connection: Connection) -> str:
+    suppression.add(connection, name, "test", "test", NOON)
+    return name
+
+
+def kept(store: Store) -> int:
+    with store.read() as connection:
+        return connection.scalar(select(func.count()).select_from(suppression.SUPPRESSION)) or 0
+
+
+def test_many_writes_share_few_transactions_and_each_gets_its_own_answer(store: Store) -> None:
+    begun = []
+
+    class Counted(GroupCommit):
+        def _commit(self, batch):  # type: ignore[no-untyped-def]
+            begun.append(len(batch))
+            return super()._commit(batch)
+
+    async def work() -> list[str]:
+        group = Counted(store, most=50)
+        answers = await asyncio.gather(*(group.do(lambda c, n=n: add(f"a{n}", c)) for n in range(200)))  # type: ignore[misc]
+        await group.close()
+        return answers
+
+    assert asyncio.run(work()) == [f"a{n}" for n in range(200)]
+    assert kept(store) == 200
+    assert sum(begun) == 200
+    assert max(begun) <= 50
+    assert len(begun) <= 10
+
+
+def test_an_answer_comes_after_the_commit(store: Store) -> None:
+    async def work() -> None:
+        group = GroupCommit(store)
+        for number in range(5):
+            await group.do(lambda c, n=number: add(f"a{n}", c))  # type: ignore[misc]
+            assert kept(store) == number + 1
+        await group.close()
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("wrong", ["INSERT INTO suppression (address_hash) VALUES ('half')", None])
+def test_one_that_fails_leaves_the_others_alone(store: Store, wrong: str | None) -> None:
+    def fail(connection: Connection) -> str:
+        add("lost", connection)
+        if wrong:
+            connection.execute(text(wrong))
+        raise LookupError("mine")
+
+    async def work() -> list[object]:
+        group = GroupCommit(store)
+        good = [group.do(lambda c, n=n: add(f"a{n}", c)) for n in range(10)]  # type: ignore[misc]
+        answers = await asyncio.gather(*good[:5], group.do(fail), *good[5:], return_exceptions=True)
+        await group.close()
+        return list(answers)
+
+    answers = asyncio.run(work())
+    assert isinstance(answers.pop(5), Exception)
+    assert answers == [f"a{n}" for n in range(10)]
+    assert kept(store) == 10
+
+
+def test_nobody_is_answered_when_the_transaction_fails(store: Store) -> None:
+    # PostgreSQL calls a missing table a mistake of the statement, SQLite one of the database.
+    expected = Unavailable if store.sqlite else ProgrammingError
+    with store.write() as connection:
+        connection.execute(text("DROP TABLE suppression"))
+
+    async def work() -> list[object]:
+        group = GroupCommit(store)
+        writes = [group.do(lambda c, n=n: add(f"a{n}", c)) for n in range(3)]  # type: ignore[misc]
+        answers = await asyncio.gather(*writes, return_exceptions=True)
+        await group.close()
+        return list(answers)
+
+    assert [type(answer) for answer in asyncio.run(work())] == [expected] * 3
+
+
+def test_a_caller_that_goes_away_stops_nobody_and_its_write_is_kept(store: Store) -> None:
+    async def work() -> None:
+        group = GroupCommit(store)
+        gone = asyncio.create_task(group.do(lambda c: add("gone", c)))
+        stays = asyncio.create_task(group.do(lambda c: add("stays", c)))
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert await stays == "stays"
+        await group.close()
+
+    asyncio.run(work())
+    assert kept(store) == 2
+
+
+def test_close_commits_what_waits_and_takes_nothing_new(store: Store) -> None:
+    async def work() -> None:
+        group = GroupCommit(store)
+        waiting = asyncio.create_task(group.do(lambda c: add("last", c)))
+        await asyncio.sleep(0)
+        await group.close()
+        assert await waiting == "last"
+        with pytest.raises(Refused):
+            await group.do(lambda c: add("late", c))
+
+    asyncio.run(work())
+    assert kept(store) == 1

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from mailshot.store import links
+from mailshot.store.engine import Store
+
+
+def test_a_link_is_found_by_its_id_and_kept_once(store: Store) -> None:
+    with store.write() as connection:
+        links.keep(connection, {5: "https://shop.example.com/a?b=c#d"})
+        links.keep(connection, {5: "https://other.example.com/", 6: "http://shop.example.com"})
+        assert links.find(connection, 5) == "https://shop.example.com/a?b=c#d"
+        assert links.find(connection, 6) == "http://shop.example.com"
+        assert links.find(connection, 7) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "//evil.example",
+        "/local",
+        "https:///path",
+        "https://a.example/\r\nSet-Cookie: x=1",
+        "https://a.example\\@evil.example",
+        "file:///etc/passwd",
+        "http://[::1",
+        "https://a.example/ü",
+        "",
+    ],
+)
+def test_no_browser_is_sent_to_an_odd_address(store: Store, url: str) -> None:
+    with store.write() as connection:
+        links.keep(connection, {9: url})
+        assert links.find(connection, 9) is None

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from mailshot.profile.statements import Statement
+from mailshot.store import preferences, suppression
+from mailshot.store.engine import Store
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+def test_the_newest_statement_counts(store: Store) -> None:
+    said, denied = Statement("diet", "vegan", True), Statement("diet", "vegan", False)
+    with store.write() as connection:
+        assert preferences.state(connection, 1, said, "page", NOON)
+        assert not preferences.state(connection, 1, denied, "import", NOON - timedelta(days=1))
+        assert preferences.stated(connection, 1) == {("diet", "vegan"): True}
+        assert preferences.state(connection, 1, denied, "page", NOON + timedelta(days=1))
+        assert preferences.stated(connection, 1) == {("diet", "vegan"): False}
+        assert preferences.unsay(connection, 1, "diet", "vegan")
+        assert not preferences.unsay(connection, 1, "diet", "vegan")
+        assert preferences.stated(connection, 1) == {}
+
+
+def test_a_suppressed_address_keeps_its_first_reason_until_it_is_erased(store: Store) -> None:
+    with store.write() as connection:
+        assert suppression.add(connection, "aa", "bounced", "dsn", NOON)
+        assert not suppression.add(connection, "aa", "complained", "arf", NOON)
+        assert suppression.reason(connection, "aa") == "bounced"
+        suppression.add_erased(connection, "aa", "page", NOON)
+        assert suppression.reason(connection, "aa") == suppression.ERASED
+        assert suppression.reason(connection, "bb") is None

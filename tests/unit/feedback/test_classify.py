@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+
+import pytest
+
+from mailshot.events import FeedbackClass, FeedbackKind
+from mailshot.feedback import classify
+from mailshot.feedback.classify import Hit
+from mailshot.store.feedback import Click
+from tests.shop import BROWSER
+
+IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
+OUTLOOK = "Mozilla/4.0 (compatible; MSIE 7.0; Windows NT 10.0; Microsoft Outlook 16.0.17328; ms-office; MSOffice 16)"
+GMAIL = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
+YAHOO = "YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html"
+GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+OPEN, CLICK = FeedbackKind.opened, FeedbackKind.clicked
+
+
+@pytest.mark.parametrize(
+    ("hit", "by"),
+    [
+        (Hit(CLICK, "GET", BROWSER, 60), "human"),
+        (Hit(CLICK, "GET", IPHONE, None), "human"),
+        (Hit(OPEN, "GET", OUTLOOK, 1), "human"),
+        (Hit(OPEN, "GET", "Thunderbird/115.0", 60), "human"),
+        (Hit(OPEN, "GET", "Outlook-Android/2.0", 60), "human"),
+        (Hit(CLICK, "HEAD", BROWSER, 60), "scanner"),
+        (Hit(CLICK, "GET", BROWSER, 60, prefetch=True), "scanner"),
+        (Hit(CLICK, "GET", BROWSER, 4.9), "scanner"),
+        (Hit(CLICK, "GET", BROWSER, -3), "scanner"),
+        (Hit(CLICK, "GET", BROWSER, 5.0), "human"),
+        (Hit(CLICK, "GET", GOOGLEBOT, 60), "scanner"),
+        (Hit(CLICK, "GET", "python-requests/2.31", 60), "scanner"),
+        (Hit(CLICK, "GET", "BarracudaCentral", 60), "scanner"),
+        (Hit(CLICK, "GET", BROWSER.replace("Chrome", "HeadlessChrome"), 60), "scanner"),
+        (Hit(OPEN, "GET", GMAIL, 60), "proxy"),
+        (Hit(OPEN, "GET", YAHOO, 60), "proxy"),
+        (Hit(OPEN, "GET", "Mozilla/5.0", 60), "proxy"),
+        (Hit(CLICK, "GET", "Mozilla/5.0", 60), "human"),
+        (Hit(CLICK, "GET", " ", 60), "unknown"),
+        (Hit(CLICK, "GET", "", 1), "scanner"),
+    ],
+)
+def test_who_caused_it(hit: Hit, by: str) -> None:
+    verdict = classify.classify(hit)
+    assert verdict.by == by
+    assert bool(verdict.why) == (verdict.by is not FeedbackClass.human)
+
+
+def clicks(*at: tuple[int, float]) -> list[Click]:
+    noon = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    return [Click(number, link, noon + timedelta(seconds=s)) for number, (link, s) in enumerate(at)]
+
+
+def test_three_links_within_two_seconds_are_a_burst() -> None:
+    assert classify.burst(clicks((1, 0), (2, 1), (3, 2))) == [0, 1, 2]
+    assert classify.burst(clicks((1, 0), (2, 1), (3, 2.1))) == []
+    assert classify.burst(clicks((1, 0), (1, 0.5), (2, 1), (1, 1.5))) == []
+    assert classify.burst(clicks((9, 0), (1, 10), (2, 10.5), (3, 11), (4, 12.5), (9, 30))) == [1, 2, 3, 4]
+
+
+def test_a_burst_is_found_whichever_click_arrives_last() -> None:
+    all_of_them = clicks((1, 0), (2, 0.5), (3, 1), (4, 2.5), (5, 2.9))
+    for order in permutations(all_of_them):
+        blamed: set[int] = set()
+        arrived: list[Click] = []
+        for click in order:
+            arrived.append(click)
+            near = [one for one in arrived if abs(one.at - click.at) <= classify.BURST]
+            blamed.update(classify.burst(sorted(near, key=lambda one: one.at)))
+        assert blamed == set(classify.burst(all_of_them))
