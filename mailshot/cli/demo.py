@@ -1,4 +1,4 @@
-"""Owns `demo`: the whole job on real purchases, told step by step; refuses shortcuts (everything goes the user's way)."""
+"""Owns `demo`: the whole job on real purchases, step by step; refuses shortcuts (all goes the user's way)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from mailshot.cli import campaigns, data, project, reports, shared
+from mailshot.cli import campaigns, data, project, reports, rules, shared
 from mailshot.cli.visitors import Visitors
 from mailshot.errors import Unavailable
 
@@ -21,7 +21,9 @@ MAPPING = "rules/imports/complete-journey.yaml"
 
 
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where the demo project is made, anew each time.")] = Path("demo-project"),
+    folder: Annotated[Path, typer.Option(help="Where the demo project is made, anew each time.")] = Path(
+        "demo-project"
+    ),
     keep: Annotated[bool, typer.Option(help="Stay up at the end, to look around.")] = False,
 ) -> None:
     """Import a real year of groceries, plan, send to a local inbox, let customers answer, plan again, report."""
@@ -33,8 +35,7 @@ def demo(
     shared.say(f"Made {folder}: example rules and templates, fresh keys, an empty SQLite database.")
     with Services() as services:
         _tell_story(services)
-        _step(9, "Look around")
-        shared.say(f"All of this took {time.monotonic() - started:.0f} seconds.")
+        _step(9, f"Look around (all of this took {time.monotonic() - started:.0f} seconds)")
         shared.say(f"The project is in {Path.cwd()}; its rules and templates are yours to change.")
         if keep:
             shared.say(f"Inbox: {services.inbox_url}    Ctrl-C ends it.")
@@ -57,10 +58,10 @@ def _tell_story(services: Services) -> None:
     visitors = Visitors(services.inbox_url)
     for told in visitors.answer():
         shared.say(f"  {told}")
-    _step(7, "The next plan knows: 'come back' and the same campaign again")
-    data.traits()
+    _step(7, "The next plan knows")
     campaigns.plan(CAMPAIGN)
-    visitors.explain(CAMPAIGN)
+    if visitors.corrected:
+        rules.explain(CAMPAIGN, visitors.corrected)
     _step(8, "The report")
     reports.report(CAMPAIGN)
 
