@@ -1,7 +1,7 @@
 """Owns the signed ids in links and envelope addresses; refuses to carry anything but ids.
 
 A token is base64url of: version (1 byte), key id (1 byte), the ids as varints, and a 128-bit HMAC-SHA-256 tag
-(RFC 2104) under a key derived for its purpose, so that a click token can never unsubscribe. It holds no address and never expires:
+(RFC 2104) under a key derived for its purpose, so that a click token can never unsubscribe. It never expires:
 an unsubscribe link must work for as long as somebody keeps the mail.
 """
 

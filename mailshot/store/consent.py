@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, or_, select
 
 from mailshot.profile.consent import Entry
+from mailshot.profile.topics import TRACKING
 from mailshot.store import sql
 from mailshot.store.engine import Connection
 from mailshot.store.tables import Consent, ConsentLog
@@ -31,6 +32,7 @@ def record(
     Entries may arrive in any order and more than once: `consent` only moves to a newer one, and of two at the same
     moment to the withdrawal. `proof` must hold no personal data, for the log cannot be erased.
     """
+    sql.hold(connection, [customer_id], alone=True)
     row = {"customer_id": customer_id, "topic": topic, "given": given, "at": at}
     log = sql.insert(connection, LOG).values(**row, source=source, proof=dict(proof or {}))
     connection.execute(log.on_conflict_do_nothing())
@@ -41,6 +43,14 @@ def record(
         index_elements=[old.customer_id, old.topic], set_={"given": new.given, "at": new.at}, where=newer
     )
     return sql.changed(connection, moved)
+
+
+def tracked(connection: Connection, customer_ids: Collection[int]) -> set[int]:
+    """Return those of the customers who consent to opens and clicks being noticed."""
+    given = select(CONSENT.c.customer_id).where(
+        CONSENT.c.customer_id.in_(customer_ids), CONSENT.c.topic == TRACKING, CONSENT.c.given.is_(True)
+    )
+    return set(connection.scalars(given))
 
 
 def entries(connection: Connection, customer_id: int) -> dict[str, Entry]:

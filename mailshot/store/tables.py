@@ -169,7 +169,7 @@ class Plan(SQLModel, table=True):
 
 
 class PlanRow(SQLModel, table=True):
-    """One customer of a plan: the content chosen, or the reason for none."""
+    """One customer of a plan: the content, or the reason for none; `offers` pairs product ids with times bought."""
 
     __tablename__ = "plan_row"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -178,6 +178,7 @@ class PlanRow(SQLModel, table=True):
     customer_id: int = Field(primary_key=True, sa_type=BigInteger)
     content: str | None = None
     reason: str | None = None
+    offers: list[list[int]] | None = Field(default=None, sa_type=Json)
 
 
 class Schedule(SQLModel, table=True):
@@ -213,7 +214,7 @@ class Run(SQLModel, table=True):
 
 
 class Delivery(SQLModel, table=True):
-    """The ledger: one customer in one run. `token` fences the worker that claimed it; `offers` are product ids."""
+    """The ledger: one customer in one run. `token` fences the worker that claimed it; `offers` as planned."""
 
     __table_args__ = (
         Index("ix_delivery_due", "run_id", "state", "customer_id"),
@@ -225,7 +226,7 @@ class Delivery(SQLModel, table=True):
     state: str
     content: str | None = None
     reason: str | None = None
-    offers: list[int] | None = Field(default=None, sa_type=Json)
+    offers: list[list[int]] | None = Field(default=None, sa_type=Json)
     token: int | None = Field(default=None, sa_type=BigInteger)
     lease_until: datetime | None = Field(default=None, sa_type=Instant)
     attempts: int = 0

@@ -152,6 +152,7 @@ def upgrade() -> None:
         sa.Column("customer_id", sa.BigInteger(), nullable=False),
         sa.Column("content", sa.String(), nullable=True),
         sa.Column("reason", sa.String(), nullable=True),
+        sa.Column("offers", columns.Json, nullable=True),
         sa.PrimaryKeyConstraint("plan_id", "customer_id", name=op.f("pk_plan_row")),
         sqlite_with_rowid=False,
     )

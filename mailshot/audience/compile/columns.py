@@ -1,0 +1,131 @@
+"""Owns comparisons of columns as SQL clauses that are never NULL; refuses to know conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, FromClause, TypeDecorator, and_, bindparam, false, func, not_, or_, true
+
+from mailshot.profile.catalogue import Fact, FactType
+from mailshot.profile.comparison import KNOWN, Comparison
+from mailshot.profile.products import Filter, Selection
+
+Clause = ColumnElement[bool]
+
+
+def product_clause(product: FromClause, selection: Selection) -> Clause:
+    """Return the clause that is true of the products of `selection`."""
+    if not selection.filters:
+        return true()
+    return or_(*(_filter(product, one) for one in selection.filters))
+
+
+def fact_column(table: FromClause, fact: Fact) -> ColumnElement[Any]:
+    """Return the column of a built-in fact, or the typed path into `facts` of an own one."""
+    if not fact.own:
+        return table.c[fact.name]
+    path = table.c.facts[fact.name]
+    typed: dict[FactType, Callable[[], ColumnElement[Any]]] = {
+        FactType.number: lambda: path.as_numeric(18, 4),
+        FactType.boolean: path.as_boolean,
+    }
+    column: ColumnElement[Any] = typed.get(fact.type, path.as_string)()
+    return column
+
+
+def compare(column: ColumnElement[Any], comparison: Comparison) -> Clause:
+    """Return the comparison as a clause that is never NULL, so that NOT around it means what it says."""
+    if comparison.operator == KNOWN:
+        return column.is_not(None) if comparison.values[0] else column.is_(None)
+    given = [_sql(value, column) for value in comparison.values]
+    clause: Clause = func.coalesce(_COMPARE[comparison.operator](column, given), false())
+    return clause
+
+
+_COMPARE: dict[str, Callable[[ColumnElement[Any], list[Any]], Clause]] = {
+    "at_least": lambda column, given: column >= given[0],
+    "at_most": lambda column, given: column <= given[0],
+    "more_than": lambda column, given: column > given[0],
+    "less_than": lambda column, given: column < given[0],
+    "between": lambda column, given: column.between(given[0], given[1]),
+    "exactly": lambda column, given: column == given[0],
+    "is": lambda column, given: column == given[0],
+    "one_of": lambda column, given: column.in_(given),
+    # Not LIKE: SQLite ignores the case of ASCII letters there, PostgreSQL does not.
+    "starts_with": lambda column, given: func.substr(column, 1, len(given[0])) == given[0],
+    "ends_with": lambda column, given: func.substr(column, func.length(column) - len(given[0]) + 1) == given[0],
+    "contains": lambda column, given: func.replace(column, given[0], "") != column,
+}
+
+
+def _sql(value: Any, column: ColumnElement[Any]) -> Any:
+    if isinstance(value, date):
+        return value.isoformat()  # own dates are ISO texts, which sort as dates do
+    if isinstance(value, Decimal) and not isinstance(column.type, TypeDecorator):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value
+
+
+def _filter(product: FromClause, one: Filter) -> Clause:
+    parts = [compare(fact_column(product, fact), comparison) for fact, comparison in one.fields]
+    parts += [product_clause(product, group.selection) for group in one.groups]
+    if one.exceptions is not None:
+        parts.append(not_(product_clause(product, one.exceptions)))
+    return and_(*parts)
+
+
+def days(column: ColumnElement[Any], comparison: Comparison, zone: ZoneInfo) -> Clause:
+    """Compare a moment with whole days of the company's zone."""
+    if comparison.operator == KNOWN:
+        return compare(column, comparison)
+    dates = [day for day in comparison.values if isinstance(day, date)]
+    starts = [datetime(day.year, day.month, day.day, tzinfo=zone) for day in dates]
+    ends = [start + timedelta(days=1) for start in starts]
+    if comparison.operator == "one_of":
+        clause = or_(*(and_(column >= start, column < end) for start, end in zip(starts, ends, strict=True)))
+    else:
+        clause = {
+            "at_least": lambda: column >= starts[0],
+            "at_most": lambda: column < ends[0],
+            "more_than": lambda: column >= ends[0],
+            "less_than": lambda: column < starts[0],
+            "between": lambda: and_(column >= starts[0], column < ends[-1]),
+            "exactly": lambda: and_(column >= starts[0], column < ends[0]),
+        }[comparison.operator]()
+    known: Clause = func.coalesce(clause, false())
+    return known
+
+
+def age(edge: ColumnElement[Any], comparison: Comparison, as_of: datetime) -> Clause:
+    """Compare whole days passed between `edge` and `as_of`: n days means n <= age < n + 1."""
+
+    def passed(count: int) -> datetime:
+        return as_of - timedelta(days=count)
+
+    given = [int(value) for value in comparison.values if isinstance(value, Decimal)]
+    if comparison.operator == "one_of":
+        return or_(*(and_(edge <= passed(count), edge > passed(count + 1)) for count in given))
+    low, high = given[0], given[-1]
+    clauses: dict[str, Callable[[], Clause]] = {
+        "at_least": lambda: edge <= passed(low),
+        "at_most": lambda: edge > passed(low + 1),
+        "more_than": lambda: edge <= passed(low + 1),
+        "less_than": lambda: edge > passed(low),
+        "between": lambda: and_(edge <= passed(low), edge > passed(high + 1)),
+        "exactly": lambda: and_(edge <= passed(low), edge > passed(low + 1)),
+    }
+    return clauses[comparison.operator]()
+
+
+def scaled(total: ColumnElement[Any], orders: ColumnElement[Any], comparison: Comparison) -> Clause:
+    bounds = [orders * _bind(total, value) for value in comparison.values]
+    clause: Clause = _COMPARE[comparison.operator](total, bounds)
+    return clause
+
+
+def _bind(like: ColumnElement[Any], value: Any) -> ColumnElement[Any]:
+    return bindparam(None, value, type_=like.type, unique=True)

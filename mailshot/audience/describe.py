@@ -1,0 +1,97 @@
+"""Owns saying a condition in plain words; refuses to say whether it holds."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+
+from mailshot.audience import nodes
+from mailshot.audience.nodes import Condition
+
+
+@singledispatch
+def words(condition: Condition) -> str:
+    """Return the condition as a phrase; groups say only what joins their parts."""
+    raise TypeError(condition)
+
+
+@words.register
+def _all(condition: nodes.All) -> str:
+    return "all of:"
+
+
+@words.register
+def _any(condition: nodes.Any) -> str:
+    return "any of:"
+
+
+@words.register
+def _not(condition: nodes.Not) -> str:
+    if isinstance(condition.part, nodes.Bought):
+        return "not " + words(condition.part)
+    return "not:"
+
+
+@words.register
+def _everyone(condition: nodes.Everyone) -> str:
+    return "everyone"
+
+
+@words.register
+def _fact(condition: nodes.FactIs) -> str:
+    return f"{condition.fact.name} {condition.comparison.words()}"
+
+
+@words.register
+def _stage(condition: nodes.InStage) -> str:
+    return f"lifecycle is {' or '.join(condition.stages)}"
+
+
+@words.register
+def _prefers(condition: nodes.Prefers) -> str:
+    return f"stated {condition.name}: {condition.value}"
+
+
+@words.register
+def _shows(condition: nodes.Shows) -> str:
+    return f"{condition.name} is {condition.value} (stated, or inferred with confidence {condition.confidence:g})"
+
+
+@words.register
+def _consents(condition: nodes.Consents) -> str:
+    return f"consents to {condition.topic}"
+
+
+@words.register
+def _member(condition: nodes.Member) -> str:
+    return f"belongs to '{condition.audience}'"
+
+
+@words.register
+def _share(condition: nodes.Share) -> str:
+    return f"is in a random share of {condition.parts / 100:g}%"
+
+
+@words.register
+def _bought(condition: nodes.Bought) -> str:
+    said = [f"bought {condition.products.words()}"]
+    if condition.channels:
+        said.append(f"through {' or '.join(condition.channels)}")
+    if condition.window.words() != "ever":
+        said.append(condition.window.words())
+    said += [f"{nodes.MEASURES[measure.name]} {measure.comparison.words()}" for measure in condition.measures]
+    return ", ".join(said)
+
+
+def tree(condition: Condition, indent: int = 0) -> str:
+    """Return the whole condition, a line for each part."""
+    lines = ["  " * indent + words(condition)]
+    lines += [tree(part, indent + 1) for part in _parts(condition)]
+    return "\n".join(lines)
+
+
+def _parts(condition: Condition) -> tuple[Condition, ...]:
+    if isinstance(condition, nodes.All | nodes.Any):
+        return condition.parts
+    if isinstance(condition, nodes.Not) and not isinstance(condition.part, nodes.Bought):
+        return (condition.part,)
+    return (condition.condition,) if isinstance(condition, nodes.Member) else ()

@@ -1,0 +1,125 @@
+"""Owns the tree a rule becomes: frozen conditions with their line; refuses to compile, evaluate or describe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mailshot.profile.catalogue import Fact
+from mailshot.profile.comparison import Comparison
+from mailshot.profile.lifecycle import Stage
+from mailshot.profile.products import Selection
+from mailshot.profile.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Anything that is true or false of a customer. `line` is where it stands in its file."""
+
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class All(Condition):
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Any(Condition):
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not(Condition):
+    part: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Everyone(Condition):
+    """True of every customer."""
+
+
+@dataclass(frozen=True, slots=True)
+class FactIs(Condition):
+    fact: Fact
+    comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class InStage(Condition):
+    stages: tuple[Stage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prefers(Condition):
+    """The customer stated `name: value`."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shows(Condition):
+    """`name: value` was inferred with at least `confidence`, unless the customer stated otherwise."""
+
+    name: str
+    value: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Consents(Condition):
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member(Condition):
+    """Belongs to another audience, whose condition is already resolved."""
+
+    audience: str
+    condition: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Share(Condition):
+    """A stable random share of everyone, in ten-thousandths; the salt decides who."""
+
+    parts: int
+    salt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What is counted over the purchase lines that fit: `times`, `amount`, `days_since_last`, …"""
+
+    name: str
+    comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Bought(Condition):
+    """Purchases of `products` in `window` through `channels`, counted by every measure (all must hold)."""
+
+    products: Selection
+    window: Window
+    channels: tuple[str, ...]
+    measures: tuple[Measure, ...]
+
+    @property
+    def holds_for_none(self) -> bool:
+        """Whether a customer without a single fitting purchase satisfies it (`times: {at_most: 2}`)."""
+        zero = all(measure.name in COUNTS and measure.comparison.holds(0) for measure in self.measures)  # type: ignore[arg-type]
+        return bool(self.measures) and zero
+
+
+COUNTS = {
+    "times": "orders",
+    "items": "items",
+    "amount": "spent",
+    "distinct_products": "different products",
+}
+AGES = {
+    "days_since_last": "days since the last",
+    "days_since_first": "days since the first",
+    "average_order": "spent on average per order",
+}
+MEASURES = {**COUNTS, **AGES}

@@ -1,0 +1,26 @@
+"""Owns the names a rule may use in this shop; refuses to gather them (the rulebook does)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from mailshot.profile.catalogue import Catalogue, builtin
+from mailshot.profile.products import Selection
+from mailshot.profile.selections import Range
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Facts, product groups, topics, and the values each trait and each preference can have."""
+
+    catalogue: Catalogue = field(default_factory=builtin)
+    topics: Collection[str] = ()
+    traits: Mapping[str, Collection[str]] = field(default_factory=dict)
+    preferences: Mapping[str, Collection[str]] = field(default_factory=dict)
+    groups: Mapping[str, Selection] = field(default_factory=dict)
+
+    @property
+    def products(self) -> Range:
+        """What a choice of products may name."""
+        return Range(self.catalogue.product, self.groups)

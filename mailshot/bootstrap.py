@@ -1,0 +1,86 @@
+"""Owns building the parts from the settings: the only place that chooses embedded or scale-out; refuses to run them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+
+from mailshot.deliver.pipeline import Post
+from mailshot.deliver.smtp import Server
+from mailshot.errors import SettingsError
+from mailshot.queue import Doorbell, broker
+from mailshot.settings import Settings
+from mailshot.store import offices, schema
+from mailshot.store.engine import Store
+from mailshot.tokens import KeyRing
+
+# Read by dramatiq when a worker starts: with more than one doorbell in hand, another process might stand idle.
+os.environ.setdefault("dramatiq_queue_prefetch", "1")
+
+
+@dataclass(frozen=True)
+class App:
+    """All parts of one process, made when first asked for."""
+
+    settings: Settings
+    store: Store
+
+    @cached_property
+    def keys(self) -> KeyRing:
+        return KeyRing.parse(self.settings.keys.get_secret_value())
+
+    @cached_property
+    def address_key(self) -> bytes:
+        return address_key(self.settings)
+
+    @cached_property
+    def doorbell(self) -> Doorbell:
+        return Doorbell(broker(self.settings.redis))
+
+    @cached_property
+    def server(self) -> Server:
+        settings = self.settings
+        return Server.parse(settings.smtp.get_secret_value(), settings.starttls, settings.dot_timeout)
+
+    @cached_property
+    def post(self) -> Post:
+        settings = self.settings
+        return Post(
+            store=self.store,
+            server=self.server,
+            keys=self.keys,
+            base_url=settings.base_url,
+            connections=settings.connections,
+            lease=timedelta(seconds=settings.lease),
+            redis=settings.redis,
+        )
+
+
+def build(settings: Settings) -> App:
+    """Open the database and check its version and keys. Raises SettingsError or Unavailable."""
+    app = App(settings, open_store(settings))
+    schema.check(app.store)
+    with app.store.write() as connection:
+        offices.vouch(connection, app.address_key)
+    return app
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the database without looking at its version."""
+    return Store.open(settings.database_url)
+
+
+def address_key(settings: Settings) -> bytes:
+    """Return the key of the address hashes. Raises SettingsError when it is missing or short."""
+    try:
+        key = bytes.fromhex(settings.address_key.get_secret_value())
+    except ValueError:
+        key = b""
+    if len(key) < 16:
+        message = "MAILSHOT_ADDRESS_KEY is missing or too short."
+        raise SettingsError(
+            message, "Run 'mailshot init', or set 32 or more hexadecimal digits; never change it later."
+        )
+    return key

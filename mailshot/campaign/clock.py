@@ -1,0 +1,58 @@
+"""Owns launching what is due by schedule, each slot once; refuses to keep time (the caller says what time it is)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+from mailshot.campaign import frozen as editions
+from mailshot.campaign import launch
+from mailshot.errors import MailshotError
+from mailshot.store import frozen, runs
+from mailshot.store.engine import Store
+
+log = logging.getLogger(__name__)
+# A slot missed for longer (the machine was off) is passed over: Monday's offer must not go out on Thursday.
+GRACE = timedelta(hours=6)
+
+
+def tick(store: Store, now: datetime) -> list[int]:
+    """Launch every schedule whose moment has come and return the new runs. Two clocks at once launch each slot once."""
+    with store.read() as connection:
+        ripe = runs.due(connection, now)
+    begun = []
+    for schedule in ripe:
+        try:
+            run_id = _fire(store, schedule, now)
+        except MailshotError as error:
+            log.error("schedule %s of '%s' could not be launched: %s", schedule["id"], schedule["campaign"], error)
+            continue
+        begun += [run_id] if run_id is not None else []
+    return begun
+
+
+def _fire(store: Store, schedule: Mapping[str, Any], now: datetime) -> int | None:
+    slot = schedule["next_at"]
+    with store.write() as connection:
+        if not runs.advance(connection, schedule["id"], slot, _following(schedule, now)):
+            return None
+        if now - slot > GRACE:
+            log.warning("schedule %s: its moment %s is long past and is passed over", schedule["id"], slot)
+            return None
+        edition = editions.thaw(frozen.body(connection, schedule["definition"]))
+        as_of = editions.as_of(edition, None, slot)
+        plan_id = f"{schedule['id']}@{slot.isoformat(timespec='minutes')}"
+        place = (schedule["id"], slot)
+        return launch.begin(connection, edition, plan_id, schedule["definition"], as_of, now, place)
+
+
+def _following(schedule: Mapping[str, Any], now: datetime) -> datetime | None:
+    if not schedule["cron"]:
+        return None
+    # Local wall time decides: CronSim fires once in an hour that comes twice, and after a gap that never came.
+    return next(CronSim(schedule["cron"], max(now, schedule["next_at"]).astimezone(ZoneInfo(schedule["zone"]))))

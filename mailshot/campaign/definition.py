@@ -1,0 +1,177 @@
+"""Owns one campaign as its YAML file says it; refuses to look at customers.
+
+campaign: vegetable week
+topic: offers
+sender: greenleaf
+audience: vegetable lovers
+content:
+  - {name: vegetarian, when: {trait: {diet: vegetarian}}, template: vegetables, offers: vegetables}
+  - {name: others, template: market, offers: market}
+offers:
+  vegetables: {products: {department: PRODUCE}, take: 6}
+schedule: {cron: "0 9 * * MON", zone: Europe/Oslo}
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from mailshot.profile.window import Span
+
+
+def _span(text: Any) -> Span:
+    found = text if isinstance(text, Span) else Span.parse(str(text))
+    if found is None:
+        raise ValueError("is not a length of time; write for example '7 days'")
+    return found
+
+
+def _zone(text: Any) -> ZoneInfo:
+    try:
+        return ZoneInfo(str(text))
+    except (KeyError, ValueError, OSError):
+        raise ValueError("is not a time zone; write for example 'Europe/Oslo'") from None
+
+
+def _share(text: Any) -> int:
+    try:
+        parts = round(float(str(text).removesuffix("%")) * 100) if str(text).endswith("%") else -1
+    except ValueError:
+        parts = -1
+    if not 0 <= parts <= 9_999:
+        raise ValueError("must be a percentage from 0% to 99.99%, for example '5%'")
+    return parts
+
+
+Length = Annotated[Span, BeforeValidator(_span)]
+Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
+Parts = Annotated[int, BeforeValidator(_share)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Content(Strict):
+    """One mail of the campaign; the first whose `when` fits is chosen. `about` names its products for guards."""
+
+    name: str
+    template: str
+    when: Any = None
+    offers: str | None = None
+    about: Any = None
+
+
+class Offers(Strict):
+    """Products chosen per customer: what was bought most within the window first, then what others buy most."""
+
+    products: Any
+    take: int = Field(6, ge=1, le=50)
+    at_least: int = Field(1, ge=0)
+    bought_within: Length = Span(1, "year")
+    fill: bool = True
+
+
+class Schedule(Strict):
+    """Now (empty), once `at` a moment, or again and again by `cron`, in `zone`."""
+
+    at: datetime | None = None
+    cron: str | None = None
+    zone: Zone | None = None
+
+    @field_validator("cron")
+    @classmethod
+    def _cron(cls, text: str | None) -> str | None:
+        try:
+            if text is not None:
+                CronSim(text, datetime(2026, 1, 1))
+        except CronSimError as error:
+            message = "is not a cron expression (minute hour day month weekday), for example '0 9 * * MON'"
+            raise ValueError(f"{message}: {error}") from None
+        return text
+
+    @model_validator(mode="after")
+    def _one(self) -> Schedule:
+        if self.at and self.cron:
+            raise ValueError("'at' and 'cron' exclude each other")
+        return self
+
+    def next_after(self, moment: datetime, zone: ZoneInfo) -> datetime | None:
+        """Return the next due moment after `moment`, None when there is none."""
+        local = self.zone or zone
+        if self.at is not None:
+            due = self.at if self.at.tzinfo else self.at.replace(tzinfo=local)
+            return due if due > moment else None
+        return next(CronSim(self.cron, moment.astimezone(local))) if self.cron else None
+
+    def words(self) -> str:
+        if self.cron:
+            return str(CronSim(self.cron, datetime(2026, 1, 1)).explain())
+        return f"once at {self.at:%Y-%m-%d %H:%M}" if self.at else "now"
+
+
+class Cap(Strict):
+    """At most `mails` mails to one customer, over all campaigns, in any span `per`."""
+
+    mails: int = Field(ge=1)
+    per: Length
+
+
+class Limits(Strict):
+    cap: Cap | None = None
+    rate: int | None = Field(default=None, ge=1, description="Mails per minute over all workers.")
+
+
+class Goal(Strict):
+    """What counts as success: purchases of `products` `within` a span after the mail."""
+
+    products: Any = None
+    within: Length = Span(14, "day")
+
+
+class Campaign(Strict):
+    """A campaign file. Rules in it (`when`, `products`, `about`) stay as written; the rulebook reads them in place."""
+
+    campaign: str
+    description: str = ""
+    topic: str
+    sender: str
+    audience: str
+    content: list[Content] = Field(min_length=1)
+    offers: dict[str, Offers] = {}
+    schedule: Schedule = Schedule()
+    limits: Limits = Limits()
+    holdout: Parts = 500
+    goal: Goal | None = None
+    in_doubt: Literal["at_most_once", "at_least_once"] = "at_most_once"
+    repeat: bool = False
+    as_of: datetime | None = None
+
+    @field_validator("schedule", mode="before")
+    @classmethod
+    def _now(cls, value: Any) -> Any:
+        return {} if value == "now" else value
+
+    @field_validator("as_of", mode="before")
+    @classmethod
+    def _day(cls, value: Any) -> Any:
+        return datetime.combine(date.fromisoformat(value), datetime.min.time()) if _is_day(value) else value
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a customer may receive it again in a later run."""
+        return self.repeat or self.schedule.cron is not None
+
+
+def _is_day(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 10
+
+
+def goal_window(campaign: Campaign) -> timedelta:
+    """Return how long after the mail a purchase counts as success."""
+    return (campaign.goal or Goal()).within.rough

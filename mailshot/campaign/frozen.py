@@ -1,0 +1,82 @@
+"""Owns what a launch freezes: all rules as texts, and the mailing a worker needs; refuses to change either later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mailshot.campaign.rulebook import ReadCampaign, Rulebook
+from mailshot.errors import NotFound
+from mailshot.render import letter, source
+from mailshot.render.letter import Mailing
+
+
+@dataclass(frozen=True)
+class Edition:
+    """A campaign with its rulebook and templates, as read from disk or thawed from the database."""
+
+    rulebook: Rulebook
+    read: ReadCampaign
+    body: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.read.campaign.campaign
+
+    def mailing(self) -> Mailing:
+        """Compile its templates. Raises InvalidInput with every problem in them."""
+        return Mailing.thaw(self.body["mailing"])
+
+
+def edition(rulebook: Rulebook, project: Path, name: str) -> Edition:
+    """Read a campaign and its templates from a project folder. Raises NotFound or InvalidInput."""
+    read = rulebook.campaign(name)
+    body = {"campaign": name, "rules": rulebook.freeze(), "mailing": _mailing(rulebook, read, project)}
+    return Edition(rulebook, read, body)
+
+
+def thaw(body: Mapping[str, Any]) -> Edition:
+    """Read a frozen edition."""
+    rulebook = Rulebook.thaw(body["rules"])
+    return Edition(rulebook, rulebook.campaign(body["campaign"]), body)
+
+
+def as_of(edition: Edition, asked: datetime | None, now: datetime) -> datetime:
+    """Return the moment that counts as today: asked for, else the campaign's, else the company's, else now."""
+    zone = edition.rulebook.company.time_zone
+    chosen = asked or edition.read.campaign.as_of or edition.rulebook.company.as_of or now
+    return chosen if chosen.tzinfo else chosen.replace(tzinfo=zone)
+
+
+def _mailing(rulebook: Rulebook, read: ReadCampaign, project: Path) -> dict[str, Any]:
+    campaign = read.campaign
+    facts = rulebook.catalogue
+    return {
+        "campaign": campaign.campaign,
+        "topic": campaign.topic,
+        "topic_title": rulebook.topics.get(campaign.topic).title,
+        "needs_consent": rulebook.topics.get(campaign.topic).requires_consent,
+        "sender": {**read.sender.model_dump(), "brand": read.sender.brand or rulebook.company.brand},
+        "contents": _templates(read, project, rulebook),
+        "vocabulary": letter.vocabulary(facts.customer, facts.product),
+        "link_hosts": list(rulebook.company.link_hosts),
+        "rate": campaign.limits.rate,
+    }
+
+
+def _templates(read: ReadCampaign, project: Path, rulebook: Rulebook) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    problems = rulebook.campaigns[read.campaign.campaign].problems()
+    for number, content in enumerate(read.campaign.content):
+        try:
+            read_source = source.read(project / "templates", content.template)
+        except NotFound as error:
+            node = rulebook.campaigns[read.campaign.campaign].at("content", number, "template")
+            problems.add(node, error.message, error.remedy)
+            continue
+        found[content.name] = {"name": read_source.name, "files": dict(read_source.files)}
+    problems.raise_if_any()
+    return found

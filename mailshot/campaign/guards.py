@@ -1,0 +1,62 @@
+"""Owns the rules that hold for every campaign (`rules/guards.yaml`); refuses exceptions to them.
+
+- guard: no meat to vegetarians
+  why: A household that eats no meat is never sent a meat offer.
+  customers: {trait: {diet: vegetarian, confidence: 0.5}}
+  never: {group: meat}
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mailshot import documents
+from mailshot.audience.book import Book
+from mailshot.audience.nodes import Condition
+from mailshot.documents import Document, Node, Problems, Sequence
+from mailshot.errors import nearest
+from mailshot.profile import selections
+from mailshot.profile.products import Selection
+
+KEYS = ("guard", "why", "customers", "never")
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """`customers` are never mailed about, nor offered, the products of `never`."""
+
+    name: str
+    why: str
+    customers: Condition
+    never: Selection
+
+
+def read(document: Document | None, book: Book) -> tuple[Guard, ...]:
+    """Read all guards. Raises InvalidInput with every problem."""
+    if document is None:
+        return ()
+    problems = document.problems()
+    if not isinstance(document.root, Sequence):
+        problems.add(document.root, "expected a list of guards", "Start each with '- guard: <name>'.")
+        problems.raise_if_any()
+    assert isinstance(document.root, Sequence)
+    found = [_guard(node, book, problems) for node in document.root.items]
+    problems.raise_if_any()
+    return tuple(guard for guard in found if guard)
+
+
+def _guard(node: Node, book: Book, problems: Problems) -> Guard | None:
+    if not isinstance(node, documents.Mapping):
+        problems.add(node, "expected a guard", "For example '- guard: no meat to vegetarians'.")
+        return None
+    for key, _ in node:
+        if key.text not in KEYS:
+            problems.add(key, f"unknown word '{key.text}'", nearest(key.text, KEYS))
+    name, why, customers, never = (node.get(key) for key in KEYS)
+    if not isinstance(name, documents.Scalar) or customers is None or never is None:
+        problems.add(node, "a guard needs 'guard', 'customers' and 'never'")
+        return None
+    condition = book.condition(customers, problems, name.text)
+    products = selections.read(never, book.vocabulary.products, problems)
+    told = why.text if isinstance(why, documents.Scalar) else ""
+    return Guard(name.text, told, condition, products) if condition and products else None

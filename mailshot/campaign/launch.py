@@ -1,0 +1,97 @@
+"""Owns launching a planned campaign, at once or by schedule; refuses anything but exactly what was planned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailshot.campaign import plan
+from mailshot.campaign.frozen import Edition
+from mailshot.errors import Refused
+from mailshot.store import frozen, plans, runs
+from mailshot.store.engine import Connection, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """What a launch began: a run at once, or a schedule whose first run is due at `next_at`."""
+
+    run_id: int | None = None
+    schedule_id: int | None = None
+    next_at: datetime | None = None
+    mails: int = 0
+
+
+def launch(store: Store, edition: Edition, as_of: datetime, now: datetime, plan_id: str | None = None) -> Launched:
+    """Launch what was planned, in one transaction. Raises Refused when it was not planned, or has changed since."""
+    edition.mailing()
+    with store.write() as connection:
+        planned = _planned(connection, edition, as_of, plan_id)
+        definition = frozen.keep(connection, "campaign", dict(edition.body))
+        due = edition.read.campaign.schedule.next_after(now, edition.rulebook.company.time_zone)
+        if due is not None:
+            return _arm(connection, edition, definition, due, now)
+        run_id = begin(connection, edition, planned, definition, as_of, now)
+        mails = sum(number for _, reason, number in plans.counts(connection, planned) if reason is None)
+    return Launched(run_id=run_id, mails=mails)
+
+
+def begin(
+    connection: Connection,
+    edition: Edition,
+    plan_id: str,
+    definition: str,
+    as_of: datetime,
+    now: datetime,
+    slot: tuple[int, datetime] | None = None,
+) -> int:
+    """Decide afresh under `plan_id` and create the run with its deliveries. `slot` is the schedule and its moment."""
+    campaign = edition.read.campaign
+    plan.decide(connection, edition, plan_id, as_of)
+    run = {
+        "campaign": campaign.campaign,
+        "topic": campaign.topic,
+        "definition": definition,
+        "at_least_once": campaign.in_doubt == "at_least_once",
+        "state": "running",
+        "as_of": as_of,
+        "plan_id": plan_id,
+        "schedule_id": slot[0] if slot else None,
+        "slot": slot[1] if slot else None,
+        "launched_at": now,
+    }
+    return runs.begin(connection, run)
+
+
+def _planned(connection: Connection, edition: Edition, as_of: datetime, plan_id: str | None) -> str:
+    current = plan.identity(connection, edition, as_of)
+    name = edition.name
+    if plans.get(connection, current) is None:
+        last = plans.latest(connection, name)
+        if last and last["digest"] != frozen.digest(edition.body):
+            message = f"The rules or templates of '{name}' have changed since plan {last['id']}."
+        elif last:
+            message = f"Plan {last['id']} of '{name}' is already launched, or was made for another day."
+        else:
+            message = f"'{name}' has not been planned."
+        raise Refused(message, f"Look at it first: mailshot plan '{name}'.")
+    if plan_id is not None and plan_id != current:
+        raise Refused(
+            f"Plan {plan_id} is not the current plan of '{name}'; that is {current}.", "Look at that one first."
+        )
+    return current
+
+
+def _arm(connection: Connection, edition: Edition, definition: str, due: datetime, now: datetime) -> Launched:
+    schedule = edition.read.campaign.schedule
+    zone = schedule.zone or edition.rulebook.company.time_zone
+    row = {
+        "campaign": edition.name,
+        "definition": definition,
+        "cron": schedule.cron,
+        "zone": zone.key,
+        "next_at": due,
+        "state": "armed",
+        "made_at": now,
+    }
+    return Launched(schedule_id=runs.arm(connection, row), next_at=due)

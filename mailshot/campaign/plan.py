@@ -1,0 +1,184 @@
+"""Owns the look at a campaign before anything is sent; refuses to send, and writes nothing but its own record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from mailshot.audience.compile import Compiler
+from mailshot.campaign import offers
+from mailshot.campaign.frozen import Edition
+from mailshot.campaign.offers import Demand
+from mailshot.errors import MailshotError
+from mailshot.store import audiences, frozen, plans, runs
+from mailshot.store import offers as offer_rows
+from mailshot.store.engine import Connection, Store
+from mailshot.store.offers import Forbidden
+from mailshot.store.plans import Choice, Question
+
+SECONDS_PER_MAIL = 0.004
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would happen. `contents` counts mails by content, `left_out` customers by reason."""
+
+    id: str
+    campaign: str
+    as_of: datetime
+    customers: int
+    audience: int
+    contents: Mapping[str, int]
+    left_out: Mapping[str, int]
+    changes: Mapping[str, int] | None
+    schedule: str
+    seconds: float
+    findings: tuple[str, ...] = ()
+    next_at: datetime | None = field(default=None)
+
+    @property
+    def mails(self) -> int:
+        return sum(self.contents.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for a script: plain values only."""
+        shown = {
+            name: getattr(self, name) for name in ("id", "campaign", "customers", "audience", "schedule", "seconds")
+        }
+        due = self.next_at.isoformat() if self.next_at else None
+        return {
+            **shown, "as_of": self.as_of.isoformat(), "mails": self.mails, "contents": dict(self.contents),
+            "left_out": dict(self.left_out), "changes": dict(self.changes) if self.changes else None,
+            "next_at": due, "findings": list(self.findings),
+        }  # fmt: skip
+
+
+def make(store: Store, edition: Edition, as_of: datetime, now: datetime) -> Plan:
+    """Plan a campaign as of a moment and keep the record. Raises InvalidInput for a schedule in the past."""
+    mailing = edition.mailing()
+    next_at = _next(edition, now)
+    with store.write() as connection:
+        plan_id = identity(connection, edition, as_of)
+        before = plans.latest(connection, edition.name, other_than=plan_id)
+        decide(connection, edition, plan_id, as_of)
+        head = {
+            "id": plan_id, "campaign": edition.name, "digest": frozen.digest(edition.body),
+            "as_of": as_of, "made_at": now, "summary": {},
+        }  # fmt: skip
+        plans.record(connection, head)
+        contents, left_out = _counts(connection, plan_id, edition)
+        changes = plans.changes(connection, plan_id, before["id"]) if before else None
+        everyone = audiences.customers(connection)
+    findings = [
+        f"{name}: {finding.level}: {finding}" for name, mail in mailing.mails.items() for finding in mail.findings
+    ]
+    total = sum(contents.values())
+    return Plan(
+        id=plan_id,
+        campaign=edition.name,
+        as_of=as_of,
+        customers=everyone,
+        audience=total + sum(left_out.values()),
+        contents=contents,
+        left_out=left_out,
+        changes=changes,
+        schedule=edition.read.campaign.schedule.words(),
+        seconds=duration(edition, total),
+        findings=tuple(findings),
+        next_at=next_at,
+    )
+
+
+def identity(connection: Connection, edition: Edition, as_of: datetime) -> str:
+    """Return the id of a plan: the same until rules, templates or a fixed as_of change, or the campaign is launched."""
+    fixed = edition.read.campaign.as_of or edition.rulebook.company.as_of
+    today = as_of.isoformat() if fixed else ""
+    return frozen.digest([frozen.digest(edition.body), today, runs.launches(connection, edition.name)])[:12]
+
+
+def decide(connection: Connection, edition: Edition, plan_id: str, as_of: datetime) -> None:
+    """Decide for every customer of the audience, then choose the offers; guards are checked once more at the end."""
+    compiled = audiences.compiler(as_of, edition.rulebook.company.time_zone)
+    plans.decide(connection, plan_id, compiled, _question(connection, edition, as_of))
+    forbidden: list[Forbidden] = [(guard.customers, guard.never) for guard in edition.rulebook.guards]
+    for demand in _demands(edition, as_of):
+        offers.choose(connection, compiled, plan_id, demand, forbidden)
+    _prove(connection, compiled, plan_id, forbidden)
+
+
+def duration(edition: Edition, mails: int) -> float:
+    """Estimate the seconds a run takes: by its rate limit, else by an ordinary server."""
+    rate = edition.read.campaign.limits.rate
+    return mails * 60 / rate if rate else mails * SECONDS_PER_MAIL
+
+
+def _question(connection: Connection, edition: Edition, as_of: datetime) -> Question:
+    campaign = edition.read.campaign
+    choices = tuple(
+        Choice(item.name, edition.read.when.get(item.name), _barred(connection, edition, item.name))
+        for item in campaign.content
+    )
+    cap = campaign.limits.cap
+    return Question(
+        campaign=campaign.campaign,
+        audience=edition.read.audience.condition,
+        topic=campaign.topic,
+        needs_consent=edition.rulebook.topics.get(campaign.topic).requires_consent,
+        choices=choices,
+        holdout=campaign.holdout,
+        repeats=campaign.repeats,
+        cap_mails=cap.mails if cap else 0,
+        cap_since=cap.per.before(as_of) if cap else None,
+    )
+
+
+def _barred(connection: Connection, edition: Edition, content: str) -> tuple[Any, ...]:
+    """A content about products that a guard forbids is kept from the guard's customers."""
+    about = edition.read.about.get(content)
+    if about is None:
+        return ()
+    return tuple(guard.customers for guard in edition.rulebook.guards if plans.overlap(connection, about, guard.never))
+
+
+def _demands(edition: Edition, as_of: datetime) -> list[Demand]:
+    campaign = edition.read.campaign
+    found = []
+    for name, entry in campaign.offers.items():
+        users = tuple(item.name for item in campaign.content if item.offers == name)
+        since = entry.bought_within.before(as_of)
+        products = edition.read.offered[name]
+        found.append(Demand(users, products, since, entry.take, entry.at_least, entry.fill))
+    return [demand for demand in found if demand.contents]
+
+
+def _prove(connection: Connection, compiled: Compiler, plan_id: str, forbidden: list[Forbidden]) -> None:
+    found = offer_rows.forbidden_offered(connection, plan_id, compiled, forbidden)
+    if found:
+        raise MailshotError(
+            f"{found} offers break a guard; nothing was planned.", "This is a fault of ours: report it."
+        )
+
+
+def _counts(connection: Connection, plan_id: str, edition: Edition) -> tuple[dict[str, int], dict[str, int]]:
+    contents = {item.name: 0 for item in edition.read.campaign.content}
+    left_out: dict[str, int] = {}
+    for content, reason, number in plans.counts(connection, plan_id):
+        if reason is None:
+            contents[content or ""] = number
+        else:
+            left_out[reason] = left_out.get(reason, 0) + number
+    return contents, dict(sorted(left_out.items(), key=lambda item: -item[1]))
+
+
+def _next(edition: Edition, now: datetime) -> datetime | None:
+    schedule = edition.read.campaign.schedule
+    due = schedule.next_after(now, edition.rulebook.company.time_zone)
+    if schedule.at is not None and due is None:
+        document = edition.rulebook.campaigns[edition.name]
+        problems = document.problems()
+        node = document.at("schedule", "at")
+        problems.add(node, "this moment has passed", "Choose a later one, or 'schedule: now'.")
+        problems.raise_if_any()
+    return due

@@ -1,0 +1,246 @@
+"""Owns everything under rules/ read together and checked against each other; refuses rows.
+
+A rulebook is made of texts by path, so that a folder on disk and a frozen copy in the database are read alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mailshot import documents
+from mailshot.audience.book import Audience, Book
+from mailshot.audience.nodes import Condition
+from mailshot.audience.vocabulary import Vocabulary
+from mailshot.campaign import company, guards
+from mailshot.campaign.company import Company
+from mailshot.campaign.definition import Campaign
+from mailshot.campaign.guards import Guard
+from mailshot.documents import Document, Step
+from mailshot.errors import InvalidInput, NotFound, Problem, nearest
+from mailshot.profile import catalogue, selections, senders, statements, topics, traits
+from mailshot.profile.catalogue import Catalogue
+from mailshot.profile.products import Selection
+from mailshot.profile.senders import Sender
+from mailshot.profile.statements import Statements
+from mailshot.profile.topics import Topics
+from mailshot.profile.traits import Trait
+
+Read = TypeVar("Read")
+FOLDERS = ("audiences", "campaigns", "traits")
+
+
+@dataclass(frozen=True)
+class Rulebook:
+    """All rules of a shop. Each part is read when first asked for; `check` reads them all."""
+
+    files: Mapping[str, Document]
+
+    @classmethod
+    def load(cls, project: Path) -> Rulebook:
+        """Read rules/ of a project folder. Raises NotFound without one, InvalidInput for a file that is no YAML."""
+        folder = project / "rules"
+        if not folder.is_dir():
+            raise NotFound(
+                f"There is no folder {folder}.", "Run 'mailshot init' for a new project, or set MAILSHOT_PROJECT."
+            )
+        paths = [*folder.glob("*.yaml"), *(path for name in FOLDERS for path in (folder / name).glob("*.yaml"))]
+        return cls(_gather({str(path.relative_to(project)): path for path in sorted(paths)}, project))
+
+    @classmethod
+    def thaw(cls, texts: Mapping[str, str]) -> Rulebook:
+        """Read a frozen copy."""
+        return cls({name: documents.parse(text, name) for name, text in texts.items()})
+
+    def freeze(self) -> dict[str, str]:
+        """Return all texts by path."""
+        return {name: document.text for name, document in self.files.items()}
+
+    @cached_property
+    def company(self) -> Company:
+        return company.read(self._file("company"))
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        return self._read("facts", catalogue.read, catalogue.builtin())
+
+    @cached_property
+    def groups(self) -> dict[str, Selection]:
+        return self._read("products", lambda found: selections.groups(found, self.catalogue.product), {})
+
+    @cached_property
+    def topics(self) -> Topics:
+        return self._read("topics", topics.read, Topics({}))
+
+    @cached_property
+    def statements(self) -> Statements:
+        return self._read("preferences", statements.read, Statements({}))
+
+    @cached_property
+    def senders(self) -> dict[str, Sender]:
+        return self._read("senders", senders.read, {})
+
+    @cached_property
+    def traits(self) -> tuple[Trait, ...]:
+        products = selections.Range(self.catalogue.product, self.groups)
+        return tuple(traits.read(document, products) for document in self._folder("traits"))
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        stated = {question.name: tuple(question.values) for question in self.statements}
+        inferred = {trait.name: self._values(trait, stated) for trait in self.traits}
+        return Vocabulary(self.catalogue, tuple(self.topics.by_name), inferred, stated, self.groups)
+
+    @cached_property
+    def book(self) -> Book:
+        return Book(self._folder("audiences"), self.vocabulary)
+
+    @cached_property
+    def guards(self) -> tuple[Guard, ...]:
+        return guards.read(self._file("guards"), self.book)
+
+    @cached_property
+    def campaigns(self) -> dict[str, Document]:
+        """Campaign files by the campaign's name."""
+        found: dict[str, Document] = {}
+        for document in self._folder("campaigns"):
+            root = document.root
+            name = root.get("campaign") if isinstance(root, documents.Mapping) else None
+            found[name.text if isinstance(name, documents.Scalar) else document.name] = document
+        return found
+
+    def audiences(self) -> list[Audience]:
+        return self.book.audiences()
+
+    def campaign(self, name: str) -> ReadCampaign:
+        """Return one campaign with its rules read. Raises NotFound with the nearest name, or InvalidInput."""
+        if name not in self.campaigns:
+            raise NotFound(f"There is no campaign '{name}'.", nearest(name, self.campaigns))
+        return ReadCampaign.read(self, self.campaigns[name])
+
+    def check(self) -> list[Problem]:
+        """Return every problem of every file."""
+        parts: list[Callable[[], Any]] = [
+            lambda: self.company, lambda: self.catalogue, lambda: self.groups, lambda: self.topics,
+            lambda: self.statements, lambda: self.senders, lambda: self.traits, self.audiences, lambda: self.guards,
+        ]  # fmt: skip
+        parts += [partial(self.campaign, name) for name in self.campaigns]
+        found: dict[Problem, None] = {}
+        for part in parts:
+            try:
+                part()
+            except InvalidInput as error:
+                found |= dict.fromkeys(error.problems)
+        return list(found)
+
+    def _values(self, trait: Trait, stated: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | AnyWord:
+        if trait.each:
+            return AnyWord()
+        return tuple(dict.fromkeys([never.value for never in trait.nevers] + list(stated.get(trait.name, ()))))
+
+    def _file(self, name: str) -> Document | None:
+        return self.files.get(f"rules/{name}.yaml")
+
+    def _folder(self, name: str) -> list[Document]:
+        return [document for path, document in self.files.items() if path.startswith(f"rules/{name}/")]
+
+    def _read(self, name: str, reader: Callable[[Document], Read], default: Read) -> Read:
+        document = self._file(name)
+        return reader(document) if document else default
+
+
+class AnyWord(tuple[str, ...]):
+    """The values of a trait that has one for every value of a product field: any word is known."""
+
+    def __contains__(self, word: object) -> bool:
+        return isinstance(word, str)
+
+
+@dataclass(frozen=True)
+class ReadCampaign:
+    """A campaign whose conditions and selections are read: by content name and by offers name."""
+
+    campaign: Campaign
+    audience: Audience
+    sender: Sender
+    when: Mapping[str, Condition]
+    about: Mapping[str, Selection]
+    offered: Mapping[str, Selection]
+    goal: Selection
+    file: str
+
+    @classmethod
+    def read(cls, rulebook: Rulebook, document: Document) -> ReadCampaign:
+        """Read a campaign's file in the light of the rulebook. Raises InvalidInput with every problem."""
+        campaign = document.model(Campaign)
+        reader = _Reader(rulebook, document)
+        reader.names(campaign)
+        contents, offers = campaign.content, campaign.offers
+        when = {item.name: reader.when(n, item.name) for n, item in enumerate(contents) if item.when is not None}
+        about = {item.name: reader.products("content", n, "about") for n, item in enumerate(contents) if item.about}
+        offered = {name: reader.products("offers", name, "products") for name in offers}
+        goal = reader.products("goal", "products") if campaign.goal and campaign.goal.products else Selection()
+        audience = reader.audience(campaign)
+        reader.problems.raise_if_any()
+        assert audience is not None
+        sound = {name: condition for name, condition in when.items() if condition}
+        sender = rulebook.senders[campaign.sender]
+        return cls(campaign, audience, sender, sound, about, offered, goal, document.name)
+
+
+class _Reader:
+    """Reads the rules inside one campaign file, collecting what is wrong."""
+
+    def __init__(self, rulebook: Rulebook, document: Document) -> None:
+        self.rulebook = rulebook
+        self.document = document
+        self.problems = document.problems()
+
+    def names(self, campaign: Campaign) -> None:
+        known = {"topic": self.rulebook.topics.by_name, "sender": self.rulebook.senders}
+        for field, words in known.items():
+            self._known(getattr(campaign, field), words, field, field)
+        seen: set[str] = set()
+        for number, content in enumerate(campaign.content):
+            if content.offers is not None:
+                self._known(content.offers, campaign.offers, "offers", "content", number, "offers")
+            if content.name in seen:
+                self._add(f"the content '{content.name}' stands twice", "Rename one.", "content", number, "name")
+            seen.add(content.name)
+
+    def audience(self, campaign: Campaign) -> Audience | None:
+        if campaign.audience not in self.rulebook.book.names:
+            self._known(campaign.audience, self.rulebook.book.names, "audience", "audience")
+            return None
+        return self.rulebook.book.audience(campaign.audience)
+
+    def when(self, number: int, salt: str) -> Condition | None:
+        node = self.document.at("content", number, "when")
+        return self.rulebook.book.condition(node, self.problems, f"{self.document.name}:{salt}")
+
+    def products(self, *path: Step) -> Selection:
+        found = selections.read(self.document.at(*path), self.rulebook.vocabulary.products, self.problems)
+        return found or Selection()
+
+    def _known(self, word: str, known: Any, what: str, *path: Step) -> None:
+        if word not in known:
+            self._add(f"unknown {what} '{word}'", nearest(word, known), *path)
+
+    def _add(self, message: str, remedy: str, *path: Step) -> None:
+        self.problems.add(self.document.at(*path), message, remedy)
+
+
+def _gather(paths: Mapping[str, Path], project: Path) -> dict[str, Document]:
+    found: dict[str, Document] = {}
+    problems: list[Problem] = []
+    for name, path in paths.items():
+        try:
+            found[name] = documents.load(path, project)
+        except InvalidInput as error:
+            problems += error.problems
+    if problems:
+        raise InvalidInput(problems)
+    return found

@@ -1,0 +1,108 @@
+"""Owns turning claimed rows into letters: facts and offers of many rows at once; refuses to send."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mailshot.deliver.rounds import Rounds
+from mailshot.events import DeliveryState, Reason
+from mailshot.render import letter
+from mailshot.render.letter import Letter, Mailing
+from mailshot.render.mail import RenderError
+from mailshot.store import consent, profiles
+from mailshot.store.engine import Store
+from mailshot.store.ledger import Claimed, Settled
+from mailshot.tokens import KeyRing
+
+AHEAD = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One claimed row with its letter, and how often it was tried, this time included."""
+
+    customer_id: int
+    attempts: int
+    letter: Letter
+
+
+class Desk:
+    """Claims a little ahead and writes letters as connections ask for them, so that few rows are held at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        rounds: Rounds,
+        mailing: Mailing,
+        run: Mapping[str, Any],
+        keys: KeyRing,
+        base_url: str,
+        most: int,
+        stop: threading.Event,
+    ) -> None:
+        self._store, self._rounds, self._mailing, self._run = store, rounds, mailing, run
+        self._keys, self._base_url = keys, base_url
+        self._left = most
+        self._products: dict[int, dict[str, Any]] = {}
+        self._waiting: list[tuple[Claimed, dict[str, Any], bool]] = []
+        self._lock = asyncio.Lock()
+        self._stop = stop
+        self._halted = False
+
+    @property
+    def stopped(self) -> bool:
+        return self._halted or self._stop.is_set()
+
+    def halt(self) -> None:
+        """Give out no further letter in this batch."""
+        self._halted = True
+
+    async def letters(self) -> AsyncIterator[Task]:
+        """Give the next letter to whichever connection asks, until nothing is due or we are told to stop."""
+        while not self.stopped:
+            async with self._lock:
+                if not self._waiting and not self.stopped:
+                    self._waiting = await self._claim()
+                if not self._waiting:
+                    return
+                claimed, facts, tracked = self._waiting.pop()
+            if task := self._write(claimed, facts, tracked):
+                yield task
+
+    async def _claim(self) -> list[tuple[Claimed, dict[str, Any], bool]]:
+        rows = await self._rounds.claim(min(AHEAD, self._left)) if self._left > 0 and not self._rounds.broken else []
+        self._left -= len(rows)
+        if not rows:
+            return []
+        facts, tracked = await asyncio.to_thread(self._load, rows)
+        return [(row, facts.get(row.customer_id, {}), row.customer_id in tracked) for row in reversed(rows)]
+
+    def _load(self, rows: list[Claimed]) -> tuple[dict[int, dict[str, Any]], set[int]]:
+        customers = [row.customer_id for row in rows]
+        wanted = {product for row in rows for product, _ in row.offers} - self._products.keys()
+        with self._store.read() as connection:
+            if wanted:
+                self._products |= profiles.products(connection, wanted)
+            return profiles.many(connection, customers), consent.tracked(connection, customers)
+
+    def _write(self, row: Claimed, facts: dict[str, Any], tracked: bool) -> Task | None:
+        offers = [(self._products[product], times) for product, times in row.offers if product in self._products]
+        date: datetime = self._run["launched_at"]
+        try:
+            if not facts.get("email"):
+                raise RenderError("the customer has no address any more")
+            delivery = letter.Delivery(
+                self._run["id"], row.customer_id, row.content, facts["email"], facts, offers, tracked, date
+            )
+            written = letter.write(self._mailing, delivery, self._keys, self._base_url)
+        except RenderError as error:
+            # Only this row fails: a poisoned value must not stop the others.
+            reason, state = str(Reason.render_failed), DeliveryState.skipped
+            self._rounds.settle(Settled(row.customer_id, state, reply=str(error)[:500], reason=reason))
+            return None
+        return Task(row.customer_id, row.attempts, written)

@@ -1,0 +1,124 @@
+"""Owns the story of sending a batch of one run, top to bottom; refuses details (each verb lives in its own module)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mailshot.deliver import pace, retry
+from mailshot.deliver.desk import Desk, Task
+from mailshot.deliver.rounds import Rounds
+from mailshot.deliver.smtp import Connection, Parcel, Server
+from mailshot.deliver.verdict import Outcome, Verdict
+from mailshot.errors import Unavailable
+from mailshot.events import DeliveryState
+from mailshot.render.letter import Mailing
+from mailshot.store.engine import Store
+from mailshot.store.ledger import Settled
+from mailshot.tokens import KeyRing
+
+log = logging.getLogger(__name__)
+MOST_FAULTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """All that sending needs besides the run itself."""
+
+    store: Store
+    server: Server
+    keys: KeyRing
+    base_url: str
+    connections: int
+    lease: timedelta
+    redis: str = ""
+
+
+async def deliver(
+    post: Post, run: Mapping[str, Any], mailing: Mailing, rate: int | None, most: int, stop: threading.Event
+) -> None:
+    """Send up to `most` due deliveries of a run over `post.connections` connections; stop softly when told to."""
+    rounds = Rounds(post.store, run["id"], secrets.randbits(62), post.lease)
+    desk = Desk(post.store, rounds, mailing, run, post.keys, post.base_url, most, stop)
+    worker = _Worker(post, run, rounds, desk, pace.of(run["id"], rate, post.redis))
+    try:
+        await asyncio.gather(*(worker.work() for _ in range(post.connections)))
+    finally:
+        await rounds.close()
+
+
+class _Worker:
+    """What all connections of one batch share."""
+
+    def __init__(self, post: Post, run: Mapping[str, Any], rounds: Rounds, desk: Desk, tempo: pace.Pace) -> None:
+        self.post, self.run, self.rounds, self.desk, self.tempo = post, run, rounds, desk, tempo
+        self.faults = 0
+
+    async def work(self) -> None:
+        """Send letter after letter over one connection, opened when the first is there."""
+        connection: Connection | None = None
+        async for task in self.desk.letters():
+            try:
+                connection = connection or await Connection.open(self.post.server)
+            except Unavailable as error:
+                self._give_up(task, error)
+                continue
+            await self.tempo.turn()
+            verdict = await self._hand_over(connection, task)
+            if verdict is None or verdict.close:
+                connection = None
+            if verdict:
+                self._settle(task, verdict)
+        if connection:
+            await connection.quit()
+
+    async def _hand_over(self, connection: Connection, task: Task) -> Verdict | None:
+        """Body, commit, dot. None when the dot must not be released; then the connection is gone."""
+        letter = task.letter
+        parcel = Parcel(letter.envelope_from, letter.envelope_to, letter.data(connection.eight_bit))
+        verdict = await connection.offer(parcel)
+        if verdict is not None:
+            return verdict
+        links = [(link.id, link.url) for link in letter.links]
+        if not await self.rounds.intend(task.customer_id, links):
+            connection.drop()
+            return None
+        return await connection.release()
+
+    def _settle(self, task: Task, verdict: Verdict) -> None:
+        if verdict.ours:
+            self._fault(verdict.reply)
+        elif verdict.outcome is Outcome.accepted:
+            self.faults = 0
+        self.rounds.settle(_settled(task, verdict, self.run["launched_at"], datetime.now(UTC)))
+
+    def _give_up(self, task: Task, error: Unavailable) -> None:
+        """The server is not there: nothing was tried, so the row goes back as it was, and we stop asking."""
+        log.error("%s", error)
+        self.desk.halt()
+        self.rounds.settle(Settled(task.customer_id, DeliveryState.pending))
+
+    def _fault(self, reply: str) -> None:
+        """The server finds fault with us, not with the recipient: after a few such replies, stop for this batch."""
+        self.faults += 1
+        if self.faults >= MOST_FAULTS:
+            log.error("the server objects to the sender, stopping for now: %s", reply)
+            self.desk.halt()
+
+
+def _settled(task: Task, verdict: Verdict, launched_at: datetime, now: datetime) -> Settled:
+    who, reply = task.customer_id, verdict.reply
+    if verdict.outcome is Outcome.accepted:
+        return Settled(who, DeliveryState.sent, reply)
+    if verdict.outcome is Outcome.in_doubt:
+        return Settled(who, DeliveryState.unconfirmed, reply)
+    again = retry.next_attempt(task.attempts, launched_at, now)
+    if verdict.outcome is Outcome.refused or again is None:
+        return Settled(who, DeliveryState.refused, reply)
+    return Settled(who, DeliveryState.deferred, reply, next_attempt_at=again)

@@ -1,0 +1,145 @@
+"""Owns the group commit of the ledger: one transaction a round for all connections; refuses single commits.
+
+A round carries every outcome and every intent that waits at its beginning. Intents are answered after the commit, and
+an outcome is never committed later than the next intent of its connection. So after a crash at most one delivery per
+connection is in doubt, and a mail costs a share of a commit instead of two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from mailshot.errors import MailshotError
+from mailshot.events import DeliveryState
+from mailshot.store import ledger
+from mailshot.store.engine import Store
+from mailshot.store.ledger import Claimed, Settled
+
+log = logging.getLogger(__name__)
+PATIENCE = 60.0
+
+
+@dataclass(slots=True)
+class Intent:
+    """One delivery that waits to be allowed its dot, with the links its mail holds."""
+
+    customer_id: int
+    links: Sequence[tuple[int, str]]
+    answer: asyncio.Future[bool]
+
+
+class Rounds:
+    """The ledger of one run for one worker. `broken` is set once the ledger could not be written."""
+
+    def __init__(self, store: Store, run_id: int, token: int, lease: timedelta) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._token = token
+        self._lease = lease
+        self._intents: list[Intent] = []
+        self._outcomes: list[Settled] = []
+        self._known_links: set[int] = set()
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._renewed = datetime.now(UTC)
+        self.broken = False
+        self._task = asyncio.create_task(self._turn())
+
+    async def claim(self, most: int) -> list[Claimed]:
+        """Take due rows, or none when the ledger does not answer."""
+
+        def take() -> list[Claimed]:
+            now = datetime.now(UTC)
+            with self._store.write() as connection:
+                return ledger.claim(connection, self._run_id, self._token, now, now + self._lease, most)
+
+        try:
+            return await asyncio.to_thread(take)
+        except MailshotError as error:
+            log.error("cannot claim: %s", error)
+            self.broken = True
+            return []
+
+    async def intend(self, customer_id: int, links: Sequence[tuple[int, str]]) -> bool:
+        """Say whether the dot may be released; the intent is committed when this returns True."""
+        if self.broken:
+            return False
+        intent = Intent(customer_id, links, asyncio.get_running_loop().create_future())
+        self._intents.append(intent)
+        self._wake.set()
+        return await intent.answer
+
+    def settle(self, outcome: Settled) -> None:
+        """Hand in what became of a row; it is committed with the next round."""
+        self._outcomes.append(outcome)
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Commit what is left and give back the rows that were never offered."""
+        self._closing = True
+        self._wake.set()
+        await self._task
+        with suppress(MailshotError):
+            await asyncio.to_thread(self._give_back)
+
+    async def _turn(self) -> None:
+        while not (self._closing and not self._intents and not self._outcomes):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._lease.total_seconds() / 3)
+            self._wake.clear()
+            intents, self._intents = self._intents, []
+            outcomes, self._outcomes = self._outcomes, []
+            await self._round(intents, outcomes)
+
+    async def _round(self, intents: list[Intent], outcomes: list[Settled]) -> None:
+        try:
+            allowed = await asyncio.to_thread(self._commit, intents, outcomes)
+        except MailshotError as error:
+            await self._failed(intents, outcomes, error)
+            return
+        for intent in intents:
+            self._known_links.update(number for number, _ in intent.links)
+            if not intent.answer.done():
+                intent.answer.set_result(intent.customer_id in allowed)
+
+    def _commit(self, intents: list[Intent], outcomes: list[Settled]) -> set[int]:
+        now = datetime.now(UTC)
+        links = {number: url for intent in intents for number, url in intent.links if number not in self._known_links}
+        wanted = sorted(intent.customer_id for intent in intents)
+        with self._store.write() as connection:
+            ledger.settle(connection, self._run_id, self._token, outcomes, now)
+            allowed: set[int] = set()
+            if wanted:
+                ledger.keep_links(connection, links.items())
+                allowed = ledger.intend(connection, self._run_id, self._token, wanted, now)
+                declined = [customer_id for customer_id in wanted if customer_id not in allowed]
+                if declined:
+                    ledger.decline(connection, self._run_id, self._token, declined, now)
+            if now - self._renewed > self._lease / 3:
+                ledger.renew(connection, self._run_id, self._token, now + self._lease)
+                self._renewed = now
+        return allowed
+
+    async def _failed(self, intents: list[Intent], outcomes: list[Settled], error: MailshotError) -> None:
+        """No commit, no dot. Whether the database took the intents is unknown, so they are undone once it answers."""
+        log.error("the ledger cannot be written: %s", error)
+        self.broken = True
+        for intent in intents:
+            if not intent.answer.done():
+                intent.answer.set_result(False)
+        undone = [Settled(intent.customer_id, DeliveryState.pending) for intent in intents]
+        self._outcomes = outcomes + undone + self._outcomes
+        if self._closing and datetime.now(UTC) - self._renewed > timedelta(seconds=PATIENCE):
+            # The leases lapse by themselves; what was in doubt is then shown as unconfirmed.
+            self._outcomes = []
+        await asyncio.sleep(1.0)
+        self._wake.set()
+
+    def _give_back(self) -> None:
+        with self._store.write() as connection:
+            ledger.release(connection, self._run_id, self._token)

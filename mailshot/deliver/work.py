@@ -1,0 +1,51 @@
+"""Owns answering a doorbell: look at the ledger, send what one run owes, say whether more is due; refuses the queue."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from mailshot.deliver import pipeline
+from mailshot.deliver.pipeline import Post
+from mailshot.events import RunState
+from mailshot.render.letter import Mailing
+from mailshot.store import frozen, ledger, runs
+from mailshot.store.engine import Store
+
+
+def answer(post: Post, run_id: int, most: int, stop: threading.Event) -> bool:
+    """Send up to `most` due deliveries of a run; return whether more is due now. Doing it twice at once is harmless."""
+    with post.store.write() as connection:
+        ledger.recover(connection, datetime.now(UTC))
+    with post.store.read() as connection:
+        run = runs.get(connection, run_id)
+        if run is None or run["state"] != RunState.running or stop.is_set():
+            return False
+        body = frozen.body(connection, run["definition"])
+    mailing, rate = _mailing(run["definition"], body), body["mailing"]["rate"]
+    asyncio.run(pipeline.deliver(post, run, mailing, rate, most, stop))
+    with post.store.write() as connection:
+        now = datetime.now(UTC)
+        ledger.finish(connection, now)
+        return not stop.is_set() and ledger.is_due(connection, run_id, now)
+
+
+_mailings: dict[str, Mailing] = {}
+
+
+def _mailing(digest: str, body: Mapping[str, Any]) -> Mailing:
+    """Compile a frozen mailing once in this process; a digest never means anything else."""
+    if digest not in _mailings:
+        _mailings[digest] = Mailing.thaw(body["mailing"])
+    return _mailings[digest]
+
+
+def owed(store: Store, now: datetime) -> list[int]:
+    """Recover lapsed leases, finish what is done, and return the runs that owe mail and that nobody works on."""
+    with store.write() as connection:
+        ledger.recover(connection, now)
+        ledger.finish(connection, now)
+        return [run_id for run_id, workers in ledger.owed(connection, now) if not workers]

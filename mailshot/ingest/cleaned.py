@@ -1,0 +1,135 @@
+"""Owns the careful way through a text file, line by line; refuses to guess what a broken line meant.
+
+CSV that keeps RFC 4180 to the letter never comes here. What comes is JSON Lines, and a CSV file in which some row is
+broken: the broken rows are told with their line, and reading goes on with the line after.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+MOST_CELL = 64 * 1024
+MOST_LINE = 8 << 20
+MOST_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row and the line it begins in."""
+
+    line: int
+    cells: list[str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A line that is no row."""
+
+    line: int
+    value: str
+    reason: str
+
+
+def csv_rows(path: Path, delimiter: str, width: int) -> Iterator[Row | Broken]:
+    """Give every row of a CSV file below its header, and every line that is none."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = _Lines(file)
+        csv.field_size_limit(MOST_CELL)
+        for number, found in enumerate(_records(lines, delimiter, width)):
+            if number:
+                yield found
+
+
+def _records(lines: _Lines, delimiter: str, width: int) -> Iterator[Row | Broken]:
+    while True:
+        begin = lines.number + 1
+        lines.taken.clear()
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            shown = _shown(lines.taken[0])
+            lines.back_to_second()
+            yield Broken(begin, shown, f"is not valid CSV: {error}")
+            continue
+        if cells is None:
+            return
+        if not cells:
+            continue
+        if len(cells) == width:
+            yield Row(begin, list(cells))
+        else:
+            shown = _shown(lines.taken[0])
+            lines.back_to_second()
+            yield Broken(begin, shown, f"has {len(cells)} values; the header names {width}")
+
+
+class _Lines:
+    """Lines of a file that can be given a second time, so that one stray quote does not swallow the rows after it."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+        self.number = 0
+        self.taken: list[str] = []
+        self.waiting: list[str] = []
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self.waiting.pop() if self.waiting else self.file.readline(MOST_LINE)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self.taken.append(line)
+        return line
+
+    def back_to_second(self) -> None:
+        """Give all lines of the last record again but its first."""
+        again = self.taken[1:]
+        self.waiting += reversed(again)
+        self.number -= len(again)
+
+
+def json_rows(path: Path, wanted: list[str], seen: set[str]) -> Iterator[Row | Broken]:
+    """Give the values of `wanted` of every object of a JSON Lines file, adding every name in it to `seen`."""
+    with path.open(encoding="utf-8-sig", newline="\n") as file:
+        for number, line in enumerate(iter(lambda: file.readline(MOST_LINE), ""), 1):
+            if not line.strip():
+                continue
+            try:
+                # Numbers stay the text that was written, so that amounts are exact.
+                found = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
+                if not isinstance(found, dict):
+                    raise ValueError("it is a list or a single value")
+                seen.update(found)
+                yield Row(number, [_cell(name, found.get(name)) for name in wanted])
+            except json.JSONDecodeError as error:
+                yield Broken(number, _shown(line), f"is not valid JSON: {error.msg}")
+            except RecursionError:
+                yield Broken(number, _shown(line), "is not a row: it is nested too deeply")
+            except ValueError as error:
+                yield Broken(number, _shown(line), f"is not a row: {error}")
+
+
+def _cell(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str):
+        raise ValueError(f"'{name}' is a list or an object")
+    if len(value) > MOST_CELL:
+        raise ValueError(f"'{name}' is longer than {MOST_CELL:,} characters")
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise ValueError(f"'{name}' has half a letter (a lone surrogate)")
+    return value
+
+
+def _shown(line: str) -> str:
+    return line.rstrip("\r\n")[:MOST_SHOWN]

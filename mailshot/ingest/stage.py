@@ -1,0 +1,139 @@
+"""Owns the workbench: a DuckDB database in a temporary folder, bounded in memory; refuses to know any kind of row.
+
+What is read from files, and the keys of what the store has, lie here as tables, so that checking, joining and sorting are
+done many rows at a time and spill to disk when they must.
+"""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import duckdb
+
+from mailshot.ingest.values import literal, name
+
+MEMORY = "256MB"
+THREADS = 2
+BATCH = 10_000
+BLOCK = 1 << 18
+MOST_LINE = 8 << 20
+
+
+class Writer(Protocol):
+    """What writes one row after the other."""
+
+    def writerow(self, row: Iterable[Any], /) -> Any: ...
+
+    def writerows(self, rows: Iterable[Iterable[Any]], /) -> Any: ...
+
+
+class Stage:
+    """One workbench. `folder` is gone when it is closed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.session = duckdb.connect(str(folder / "stage.duckdb"))
+        # Nothing is fetched from anywhere, and no table of one import is cached for the next.
+        for setting in (
+            f"memory_limit = '{MEMORY}'",
+            f"threads = {THREADS}",
+            f"temp_directory = {literal(str(folder / 'spill'))}",
+            "TimeZone = 'UTC'",
+            "autoinstall_known_extensions = false",
+            "enable_progress_bar = false",
+        ):
+            self.session.execute(f"SET {setting}")
+
+    def run(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement and return its rows, which should be few."""
+        return self.session.execute(statement).fetchall()
+
+    def one(self, statement: str) -> int:
+        """Return the one number that a statement gives."""
+        return int(self.run(statement)[0][0] or 0)
+
+    def stream(self, statement: str) -> Iterator[list[tuple[Any, ...]]]:
+        """Give the rows of a query in batches, on a cursor of their own."""
+        with self.session.cursor() as cursor:
+            cursor.execute(statement)
+            while batch := cursor.fetchmany(BATCH):
+                yield batch
+
+    @contextmanager
+    def writer(self, file: str) -> Iterator[Writer]:
+        """Give a writer of rows into a file on the workbench."""
+        with (self.folder / file).open("w", encoding="utf-8", newline="") as opened:
+            yield csv.writer(opened, quoting=csv.QUOTE_ALL)
+
+    def load(self, table: str, types: dict[str, str], file: str) -> None:
+        """Append what a writer wrote to a table; None and '' become NULL."""
+        source = read_csv(self.folder / file, types, header=False)
+        self.run(f"INSERT INTO {table} SELECT * FROM {source}")
+        (self.folder / file).unlink()
+
+    def replace(self, table: str, types: dict[str, str], rows: Iterable[Sequence[Any]]) -> None:
+        """Fill a table anew."""
+        columns = ", ".join(f"{name(column)} {kind}" for column, kind in types.items())
+        self.run(f"CREATE OR REPLACE TABLE {table} ({columns})")
+        with self.writer(table) as writer:
+            writer.writerows(rows)
+        self.load(table, types, table)
+
+
+@contextmanager
+def opened() -> Iterator[Stage]:
+    """Give a workbench for as long as it is needed."""
+    with tempfile.TemporaryDirectory(prefix="mailshot-import-") as folder:
+        stage = Stage(Path(folder))
+        try:
+            yield stage
+        finally:
+            stage.session.close()
+
+
+def read_csv(path: Path, types: dict[str, str], header: bool, delimiter: str = ",") -> str:
+    """Return the table expression of a CSV file that keeps RFC 4180 to the letter."""
+    columns = ", ".join(f"{literal(column)}: {literal(kind)}" for column, kind in types.items())
+    return (
+        f"read_csv({literal(str(path))}, auto_detect = false, header = {header}, delim = {literal(delimiter)}, "
+        f"""quote = '"', escape = '"', strict_mode = true, null_padding = false, max_line_size = {MOST_LINE}, """
+        f"columns = {{{columns}}})"
+    )
+
+
+class Rows:
+    """The rows of a query on the workbench, on their way into the store. `instants` name its columns that hold times."""
+
+    def __init__(self, stage: Stage, query: str, instants: Sequence[str], moved: Callable[[int], None]) -> None:
+        self.stage = stage
+        self.query = query
+        self.instants = instants
+        self.moved = moved
+        self.count = 0
+
+    def tuples(self) -> Iterator[list[tuple[Any, ...]]]:
+        """Give them in batches, as SQLite takes them."""
+        self.count = 0
+        for batch in self.stage.stream(self.query):
+            yield batch
+            self.count += len(batch)
+            self.moved(self.count)
+
+    def csv(self) -> Iterator[bytes]:
+        """Give them as text in blocks, as PostgreSQL's COPY takes them."""
+        shown = ", ".join(f"make_timestamp({name(at)})::VARCHAR || '+00' AS {name(at)}" for at in self.instants)
+        query = f"SELECT * REPLACE ({shown}) FROM ({self.query})" if shown else self.query
+        path = self.stage.folder / "load.csv"
+        self.count = self.stage.one(f"COPY ({query}) TO {literal(str(path))} (FORMAT csv, HEADER false)")
+        size, sent = path.stat().st_size or 1, 0
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                yield block
+                sent += len(block)
+                self.moved(self.count * sent // size)
+        path.unlink()

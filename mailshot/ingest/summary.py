@@ -1,0 +1,58 @@
+"""Owns what an import tells: its progress and its outcome, as values; refuses to print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far one part of the work is. `total` 0 means that nobody can know yet."""
+
+    label: str
+    done: int
+    total: int
+
+
+Progress = Callable[[Step], None]
+
+
+def silent(_step: Step) -> None:
+    """Show no progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one file brought. added + changed + unchanged + repeated + rejected = read."""
+
+    kind: str
+    file: str
+    read: int
+    added: int
+    changed: int
+    unchanged: int
+    repeated: int
+    rejected: int
+    by_reason: Mapping[str, int] = field(default_factory=dict)
+    warnings: Mapping[str, int] = field(default_factory=dict)
+    rejects: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a whole mapping brought. `dry` says that nothing was kept."""
+
+    mapping: str
+    dry: bool
+    imports: tuple[Report, ...]
+
+    @property
+    def rejected(self) -> int:
+        return sum(report.rejected for report in self.imports)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data, ready for JSON."""
+        return asdict(self)

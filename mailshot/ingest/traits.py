@@ -1,0 +1,39 @@
+"""Owns inferring every trait for every customer; refuses the arithmetic (profile) and the counting (store)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from mailshot.profile import traits
+from mailshot.profile.catalogue import Fact
+from mailshot.profile.traits import Conclusion, Trait
+from mailshot.store import evidence
+from mailshot.store.engine import Connection, Store
+
+
+def infer(
+    store: Store, definitions: Sequence[Trait], facts: Mapping[str, Fact], as_of: datetime, zone: ZoneInfo
+) -> dict[str, int]:
+    """Infer all traits as of a moment, in place of the former ones; return how many conclusions each trait got."""
+    with store.write() as connection:
+        return {
+            trait.name: evidence.replace(
+                connection, trait.name, _concluded(connection, trait, facts, as_of, zone), as_of
+            )
+            for trait in definitions
+        }
+
+
+def _concluded(
+    connection: Connection, trait: Trait, facts: Mapping[str, Fact], as_of: datetime, zone: ZoneInfo
+) -> Iterator[Conclusion]:
+    start, end = trait.window.bounds(as_of, zone)
+    for never in trait.nevers:
+        yield from traits.abstentions(
+            trait, never, evidence.counts(connection, trait.among, never.products, start, end)
+        )
+    if trait.each:
+        for value, each in evidence.counts_by(connection, trait.among, facts[trait.each], start, end).items():
+            yield from traits.favourites(trait, value, each)

@@ -1,0 +1,75 @@
+"""Owns how one value is compared, in Python and in words; refuses to know where the value comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+Value = str | Decimal | bool | date
+
+ORDERED: Mapping[str, str] = {
+    "at_least": "at least",
+    "at_most": "at most",
+    "more_than": "more than",
+    "less_than": "less than",
+    "between": "between",
+    "exactly": "exactly",
+}
+TEXTUAL: Mapping[str, str] = {
+    "is": "is",
+    "one_of": "is one of",
+    "starts_with": "starts with",
+    "ends_with": "ends with",
+    "contains": "contains",
+}
+KNOWN = "known"
+
+_HOLDS: Mapping[str, Callable[[Any, tuple[Any, ...]], bool]] = {
+    "at_least": lambda value, given: bool(value >= given[0]),
+    "at_most": lambda value, given: bool(value <= given[0]),
+    "more_than": lambda value, given: bool(value > given[0]),
+    "less_than": lambda value, given: bool(value < given[0]),
+    "between": lambda value, given: bool(given[0] <= value <= given[1]),
+    "exactly": lambda value, given: bool(value == given[0]),
+    "is": lambda value, given: bool(value == given[0]),
+    "one_of": lambda value, given: value in given,
+    "starts_with": lambda value, given: str(value).startswith(given[0]),
+    "ends_with": lambda value, given: str(value).endswith(given[0]),
+    "contains": lambda value, given: given[0] in str(value),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`operator` against `values`; `between` includes both. An unknown value satisfies only `known: no`."""
+
+    operator: str
+    values: tuple[Value, ...]
+
+    def holds(self, value: Value | None) -> bool:
+        """Say whether `value` satisfies it."""
+        if self.operator == KNOWN:
+            return (value is not None) == self.values[0]
+        return value is not None and _HOLDS[self.operator](value, self.values)
+
+    def words(self) -> str:
+        """Return it as a phrase: 'at least 3', 'is one of MEAT, DELI'."""
+        if self.operator == KNOWN:
+            return "is known" if self.values[0] else "is not known"
+        given = [show(value) for value in self.values]
+        joined = " and ".join(given) if self.operator == "between" else ", ".join(given)
+        return f"{(ORDERED | TEXTUAL)[self.operator]} {joined}"  # type: ignore[operator]
+
+
+def show(value: Value | None) -> str:
+    """Return a value as a reader expects it."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Decimal):
+        return f"{value.normalize():,f}" if value == value.to_integral_value() else f"{value:,.2f}"
+    return str(value)

@@ -1,0 +1,64 @@
+"""Owns one customer's whole profile as a value, for explaining and rendering; refuses to fetch it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One purchase line with what is known of its product."""
+
+    order: str
+    at: datetime
+    quantity: Decimal
+    amount: Decimal
+    product: Mapping[str, Any]
+    channel: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """A trait's confidence (0 to 1) and its evidence; `words` says it in a sentence."""
+
+    confidence: float
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        return str(self.evidence.get("words", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """All a rule may ask about a customer. Preferences and traits are keyed (name, value)."""
+
+    id: int
+    lot: int
+    facts: Mapping[str, Any]
+    purchases: tuple[Line, ...] = ()
+    consents: Mapping[str, bool] = field(default_factory=dict)
+    preferences: Mapping[tuple[str, str], bool] = field(default_factory=dict)
+    traits: Mapping[tuple[str, str], Inferred] = field(default_factory=dict)
+
+    def holds(self, name: str, value: str, confidence: float) -> bool:
+        """Say whether `name: value` is true of the customer: what was stated, else what was inferred surely enough.
+
+        A stated value that holds silences inference for the whole name: who says "I eat everything" is no vegetarian.
+        """
+        stated = self.stated(name, value)
+        if stated is not None:
+            return stated
+        inferred = self.traits.get((name, value))
+        return inferred is not None and inferred.confidence >= confidence
+
+    def stated(self, name: str, value: str) -> bool | None:
+        """Return what the customer's own statements say of `name: value`, None when they say nothing."""
+        said = self.preferences.get((name, value))
+        if said is None and any(holds for (other, _), holds in self.preferences.items() if other == name):
+            return False
+        return said

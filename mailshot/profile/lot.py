@@ -1,0 +1,39 @@
+"""Owns stable random shares: who falls into a 10 % share, the same on every machine and in SQL; refuses chance.
+
+Each customer has a lot, drawn once by hashing the key. A salt (the name of the campaign or experiment) chooses one of a
+family of pairwise independent hash functions (a * lot + b mod p, Carter and Wegman 1979), so that being held out of one
+campaign says nothing about the next. All numbers stay below 2^62, so both databases compute the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+PRIME = 2_147_483_647
+PARTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """The hash function of one salt. Works on whole numbers and on SQL expressions alike."""
+
+    factor: int
+    offset: int
+
+    def part(self, lot: Any) -> Any:
+        """Return 0 to 9,999."""
+        return (lot * self.factor + self.offset) % PRIME % PARTS
+
+
+def draw(salt: str) -> Draw:
+    """Return the hash function that `salt` chooses."""
+    digest = hashlib.blake2b(salt.encode(), digest_size=16).digest()
+    factor = int.from_bytes(digest[:8], "big") % (PRIME - 1) + 1
+    return Draw(factor, int.from_bytes(digest[8:], "big") % PRIME)
+
+
+def lot(key: str) -> int:
+    """Return a customer's lot, 0 to 2^31 - 2, from the key in the shop's system."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") % PRIME

@@ -1,0 +1,158 @@
+"""Owns reading typed values and comparisons out of YAML nodes; refuses to know conditions.
+
+Each function returns None after it has told the problem, so that one pass finds every error of a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal, InvalidOperation
+
+from mailshot import documents
+from mailshot.documents import Node, Problems, Scalar, Sequence
+from mailshot.errors import nearest
+from mailshot.profile.catalogue import FactType
+from mailshot.profile.comparison import KNOWN, ORDERED, TEXTUAL, Comparison, Value
+from mailshot.profile.window import Span
+
+MOST_VALUES = 10_000
+OPERATORS: Mapping[FactType, tuple[str, ...]] = {FactType.text: tuple(TEXTUAL), FactType.boolean: ("is",)}
+EXAMPLES = {
+    FactType.number: "a number such as 3 or 12.50",
+    FactType.boolean: "yes or no",
+    FactType.date: "a date such as 2026-03-31",
+    FactType.text: "a word or text",
+}
+
+
+def text(node: Node, problems: Problems, what: str) -> str | None:
+    """Read one non-empty text."""
+    if isinstance(node, Scalar) and node.text.strip():
+        return node.text
+    problems.add(node, f"{what} must be a word or text")
+    return None
+
+
+def texts(node: Node, problems: Problems, what: str) -> tuple[str, ...]:
+    """Read one text or a list of them."""
+    items = node.items if isinstance(node, Sequence) else (node,)
+    found = [text(item, problems, what) for item in items]
+    return tuple(item for item in found if item is not None)
+
+
+def word(node: Node, known: Mapping[str, object] | tuple[str, ...], problems: Problems, what: str) -> str | None:
+    """Read one text that must be among `known`, else suggest the nearest."""
+    found = text(node, problems, what)
+    if found is not None and found not in known:
+        problems.add(node, f"unknown {what} '{found}'", nearest(found, known))
+        return None
+    return found
+
+
+def value(node: Node, kind: FactType, problems: Problems) -> Value | None:
+    """Read one value of the given type."""
+    if not isinstance(node, Scalar):
+        problems.add(node, f"expected {EXAMPLES[kind]}")
+        return None
+    found = typed(node.text.strip(), kind)
+    if found is None:
+        problems.add(node, f"'{node.text}' is not {EXAMPLES[kind]}")
+    return found
+
+
+def typed(raw: str, kind: FactType) -> Value | None:
+    if kind is FactType.text:
+        return raw or None
+    if kind is FactType.boolean:
+        return {"yes": True, "true": True, "no": False, "false": False}.get(raw.lower())
+    try:
+        if kind is FactType.date:
+            return date.fromisoformat(raw)
+        number = Decimal(raw)
+        return number if number.is_finite() and round(number, 4) == number else None
+    except (ValueError, InvalidOperation):
+        return None
+
+
+def comparison(node: Node, kind: FactType, problems: Problems) -> Comparison | None:
+    """Read `NO`, `[NO, SE]` or `{at_least: 3}` for a fact of type `kind`."""
+    if isinstance(node, Sequence):
+        return _one_of(node, kind, problems)
+    if isinstance(node, documents.Mapping):
+        return _operator(node, kind, problems)
+    found = value(node, kind, problems)
+    return (
+        None
+        if found is None
+        else Comparison("is" if kind in (FactType.text, FactType.boolean) else "exactly", (found,))
+    )
+
+
+def _one_of(node: Sequence, kind: FactType, problems: Problems) -> Comparison | None:
+    if not node.items:
+        problems.add(node, "the list is empty", "Name at least one value, or remove the line.")
+        return None
+    if len(node.items) > MOST_VALUES:
+        problems.add(node, f"the list has {len(node.items):,} values; at most {MOST_VALUES:,} are allowed")
+        return None
+    found = [value(item, kind, problems) for item in node.items]
+    return Comparison("one_of", tuple(item for item in found if item is not None))
+
+
+def _operator(node: documents.Mapping, kind: FactType, problems: Problems) -> Comparison | None:
+    operators = OPERATORS.get(kind, tuple(ORDERED))
+    known = (*operators, KNOWN)
+    if len(node.entries) != 1:
+        problems.add(node, "expected exactly one comparison", f"For example {{{known[0]}: …}}.")
+        return None
+    key, given = node.entries[0]
+    if key.text not in known:
+        problems.add(key, f"unknown comparison '{key.text}' for a {kind}", nearest(key.text, known))
+        return None
+    if key.text == KNOWN:
+        answer = value(given, FactType.boolean, problems)
+        return None if answer is None else Comparison(KNOWN, (answer,))
+    if key.text == "one_of":
+        return comparison(given, kind, problems)
+    if key.text == "between":
+        return _between(given, kind, problems)
+    found = value(given, kind, problems)
+    return None if found is None else Comparison(key.text, (found,))
+
+
+def _between(node: Node, kind: FactType, problems: Problems) -> Comparison | None:
+    if not isinstance(node, Sequence) or len(node.items) != 2:
+        problems.add(node, "'between' needs a list of two values", "For example [10, 20].")
+        return None
+    low, high = (value(item, kind, problems) for item in node.items)
+    if low is None or high is None:
+        return None
+    if low > high:  # type: ignore[operator]
+        problems.add(node, f"'between' runs backwards: {low} is more than {high}", "Swap the two values.")
+        return None
+    return Comparison("between", (low, high))
+
+
+def span(node: Node, problems: Problems, what: str) -> Span | None:
+    """Read a length of time such as '90 days'."""
+    found = Span.parse(node.text) if isinstance(node, Scalar) else None
+    if found is None:
+        said = f"'{node.text}'" if isinstance(node, Scalar) else "this"
+        problems.add(
+            node, f"{what}: {said} is not a length of time", "Write for example '90 days', '2 weeks' or '1 year'."
+        )
+    return found
+
+
+def share(node: Node, problems: Problems, what: str) -> int | None:
+    """Read a percentage such as '10%' as ten-thousandths."""
+    raw = node.text.strip() if isinstance(node, Scalar) else ""
+    try:
+        parts = Decimal(raw.removesuffix("%")) * 100 if raw.endswith("%") else Decimal(-1)
+    except InvalidOperation:
+        parts = Decimal(-1)
+    if not 0 <= parts <= 10_000 or parts != parts.to_integral_value():
+        problems.add(node, f"{what} must be a percentage from 0% to 100%", "For example '10%' or '2.5%'.")
+        return None
+    return int(parts)

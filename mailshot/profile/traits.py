@@ -1,0 +1,192 @@
+"""Owns what can be inferred about customers and how surely; refuses to count purchases (the store does).
+
+trait: diet
+help: What a household never eats, judged by what it never buys.
+among: {group: food}              the purchase lines that could have shown it
+within: 365 days
+values:
+  vegetarian: {label: Vegetarian household, never: {group: meat}, prior: 5%}
+
+trait: favourite_department
+each: department                  a value for every department
+more_than: 1.5                    times the share an ordinary household gives it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from mailshot import documents
+from mailshot.documents import Document, Node, Problems
+from mailshot.errors import nearest
+from mailshot.profile import scalars, selections, statistics
+from mailshot.profile.catalogue import FactType
+from mailshot.profile.products import Selection
+from mailshot.profile.selections import Range
+from mailshot.profile.window import Span, Window
+
+KEYS = ("trait", "help", "among", "within", "values", "each", "label", "more_than")
+VALUE_KEYS = ("label", "never", "prior")
+LEAST_CONFIDENCE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Never:
+    """`value` holds for those who never buy `products`; `prior` is the share of such people known from elsewhere."""
+
+    value: str
+    label: str
+    products: Selection
+    prior: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trait:
+    """One trait: either values judged by what is never bought, or the values of the product field `each`."""
+
+    name: str
+    help: str
+    among: Selection
+    window: Window
+    nevers: tuple[Never, ...] = ()
+    each: str = ""
+    label: str = "{value}"
+    more_than: float = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Of `lines` purchase lines that could have shown it, `hits` did."""
+
+    customer_id: int
+    lines: int
+    hits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    customer_id: int
+    name: str
+    value: str
+    confidence: float
+    evidence: Mapping[str, Any]
+
+
+def abstentions(trait: Trait, never: Never, counts: Iterable[Count]) -> Iterator[Conclusion]:
+    """Conclude who abstains from `never.products`, from the counts of the whole base."""
+    seen = list(counts)
+    base = statistics.fit((count.lines, count.hits) for count in seen)
+    if base is None:
+        return
+    base = replace(base, abstain=never.prior) if never.prior is not None else base
+    for count in seen:
+        confidence = base.abstains(count.lines) if not count.hits else 0.0
+        if confidence >= LEAST_CONFIDENCE:
+            evidence = _evidence(trait, never.label, never.products.words(), count, base)
+            yield Conclusion(count.customer_id, trait.name, never.value, confidence, evidence)
+
+
+def favourites(trait: Trait, value: str, counts: Iterable[Count]) -> Iterator[Conclusion]:
+    """Conclude who gives `value` of the product field far more of the basket than others do."""
+    seen = list(counts)
+    base = statistics.fit((count.lines, count.hits) for count in seen)
+    if base is None:
+        return
+    for count in seen:
+        confidence = base.exceeds(count.lines, count.hits, trait.more_than) if count.hits else 0.0
+        if confidence >= 0.5:
+            label = trait.label.replace("{value}", value.title())
+            yield Conclusion(
+                count.customer_id, trait.name, value, confidence, _evidence(trait, label, value, count, base)
+            )
+
+
+def _evidence(trait: Trait, label: str, what: str, count: Count, base: statistics.Base) -> dict[str, Any]:
+    usual = base.mean * count.lines
+    among = trait.among.words()
+    words = f"{count.hits} {what} lines of {count.lines} {among} lines {trait.window.words()}"
+    words += f"; an ordinary customer would have {usual:.0f}"
+    if not count.hits:
+        words += f", and none only once in {1 / max(base.chance_of_none(count.lines), 1e-9):,.0f} times"
+    return {"label": label, "words": words, "hits": count.hits, "lines": count.lines, "usual": round(usual, 1)}
+
+
+def read(document: Document, products: Range) -> Trait:
+    """Read one file of `rules/traits/`. Raises InvalidInput with every problem in it."""
+    problems = document.problems()
+    root = document.root
+    if not isinstance(root, documents.Mapping):
+        problems.add(root, "is not a trait", "Begin with 'trait: <name>'.")
+        problems.raise_if_any()
+    assert isinstance(root, documents.Mapping)
+    _known(root, KEYS, problems)
+    name, among = root.get("trait"), root.get("among")
+    if not isinstance(name, documents.Scalar) or name.empty:
+        problems.add(root, "'trait' is missing", "Name what is inferred, for example 'trait: diet'.")
+    span = root.get("within")
+    window = Window(scalars.span(span, problems, "'within'") if span else Span(1, "year"))
+    nevers = _nevers(root, products, problems)
+    trait = Trait(
+        name=name.text if isinstance(name, documents.Scalar) else "",
+        help=_said(root, "help"),
+        among=(selections.read(among, products, problems) if among else None) or Selection(),
+        window=window,
+        nevers=nevers,
+        each=_each(root, products, problems),
+        label=_said(root, "label") or "{value}",
+        more_than=_times(root, problems),
+    )
+    problems.raise_if_any()
+    return trait
+
+
+def _nevers(root: documents.Mapping, products: Range, problems: Problems) -> tuple[Never, ...]:
+    values = root.get("values")
+    if values is None:
+        if root.get("each") is None:
+            problems.add(root, "says neither 'values' nor 'each'", "Name the values, or a product field in 'each'.")
+        return ()
+    if not isinstance(values, documents.Mapping):
+        problems.add(values, "expected the values by name", "For example 'vegetarian: {never: {department: MEAT}}'.")
+        return ()
+    return tuple(filter(None, (_never(key, node, products, problems) for key, node in values)))
+
+
+def _never(key: documents.Scalar, node: Node, products: Range, problems: Problems) -> Never | None:
+    meant = node.get("never") if isinstance(node, documents.Mapping) else None
+    if not isinstance(node, documents.Mapping) or meant is None:
+        problems.add(
+            node, f"'{key.text}' does not say which products are never bought", "Add 'never: {department: …}'."
+        )
+        return None
+    _known(node, VALUE_KEYS, problems)
+    prior = node.get("prior")
+    share = scalars.share(prior, problems, "'prior'") if prior else None
+    chosen = selections.read(meant, products, problems)
+    label = _said(node, "label") or key.text
+    return Never(key.text, label, chosen, None if share is None else share / 10_000) if chosen else None
+
+
+def _each(root: documents.Mapping, products: Range, problems: Problems) -> str:
+    each = root.get("each")
+    return (scalars.word(each, products.facts, problems, "product field") or "") if each else ""
+
+
+def _times(root: documents.Mapping, problems: Problems) -> float:
+    node = root.get("more_than")
+    value = scalars.value(node, FactType.number, problems) if node else Decimal("1.5")
+    return float(value) if isinstance(value, Decimal) else 1.5
+
+
+def _known(node: documents.Mapping, keys: tuple[str, ...], problems: Problems) -> None:
+    for key, _ in node:
+        if key.text not in keys:
+            problems.add(key, f"unknown word '{key.text}'", nearest(key.text, keys))
+
+
+def _said(node: documents.Mapping, key: str) -> str:
+    found = node.get(key)
+    return found.text if isinstance(found, documents.Scalar) else ""

@@ -1,0 +1,40 @@
+"""Owns parting a style sheet into what can be inlined and what must stay; refuses to understand declarations."""
+
+from __future__ import annotations
+
+import re
+
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_STAYS = re.compile(r"::?(?!first-child|last-child|nth-child)[a-zA-Z-]+|\*|\[data-|\[class")
+"""Selectors that speak of a state, or of what only the reader's own style adds."""
+
+
+def part(sheet: str) -> tuple[str, str]:
+    """Part a sheet into plain rules and the rest (`@media`, `@font-face`, `:hover`), each in its own order."""
+    inlined: list[str] = []
+    kept: list[str] = []
+    for rule in rules(_COMMENT.sub("", sheet)):
+        selectors, brace, declarations = rule.partition("{")
+        if rule.startswith("@") or not brace:
+            kept.append(rule)
+            continue
+        stays = [one.strip() for one in selectors.split(",") if _STAYS.search(one)]
+        moves = [one.strip() for one in selectors.split(",") if not _STAYS.search(one)]
+        if stays:
+            kept.append(f"{', '.join(stays)} {{{declarations}")
+        if moves:
+            inlined.append(f"{', '.join(moves)} {{{declarations}")
+    return "\n".join(inlined), "\n".join(kept)
+
+
+def rules(sheet: str) -> list[str]:
+    """Cut a sheet without comments at the end of each outermost rule."""
+    found: list[str] = []
+    depth, start = 0, 0
+    for match in re.finditer(r"[{};]|\"[^\"]*\"|'[^']*'", sheet):
+        depth += {"{": 1, "}": -1}.get(match[0], 0)
+        if depth <= 0 and match[0] in "};":
+            found.append(sheet[start : match.end()].strip())
+            depth, start = 0, match.end()
+    rest = sheet[start:].strip()
+    return [rule for rule in [*found, rest] if rule]

@@ -1,0 +1,125 @@
+"""Owns the filters a mail may use, a choice of Jinja's and our own; refuses those that draw lots or mark text safe."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from jinja2.exceptions import SecurityError
+from markupsafe import Markup, escape
+
+WIDEST = 80
+JINJA = frozenset(
+    {
+        "abs", "batch", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "int", "items",
+        "join", "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse",
+        "round", "select", "selectattr", "slice", "sort", "string", "striptags", "sum", "title", "trim", "truncate",
+        "unique", "upper", "urlencode", "wordcount",
+    }
+)  # fmt: skip
+_SMALL = frozenset(
+    {
+        "a", "an", "and", "as", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with",
+    }
+)  # fmt: skip
+_UNITS = frozenset(
+    {
+        "oz", "lb", "lbs", "ct", "pk", "ml", "kg", "gal", "qt", "pt",
+    }
+)  # fmt: skip
+_WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
+
+
+def titlecase(text: object) -> str:
+    """Calm a shouting product name: `ICE - CRUSHED/CUBED` becomes a calm name with capitals; others stay."""
+    return _calm(text if type(text) is str else str(text or ""))
+
+
+@lru_cache(maxsize=8192)
+def _calm(text: str) -> str:
+    name = " ".join(text.split())
+    if any(letter.islower() for letter in name):
+        return name
+    name = re.sub(r"\s+-\s+", " \u2013 ", re.sub(r"(?<=\w)/(?=\w)|(?<=\w\w)&(?=\w\w)", r" \g<0> ", name))
+    first = True
+
+    def calm(match: re.Match[str]) -> str:
+        nonlocal first
+        word, opening = match[0].lower(), first
+        first = False
+        return word if word in _UNITS or (word in _SMALL and not opening) else word[0].upper() + word[1:]
+
+    return _WORD.sub(calm, name)
+
+
+def initials(text: object) -> str:
+    """Take the first letters of the first two words: `Fresh Herbs` becomes `FH`."""
+    return "".join(word[0] for word in _WORD.findall(str(text or ""))[:2]).upper()
+
+
+def money(amount: Any, sign: str = "$") -> str:
+    """Write an amount with two decimals and thousands apart: `1234.5` becomes `$1,234.50`."""
+    return f"{sign}{float(amount):,.2f}"
+
+
+def listing(items: Any, last: str = "and") -> str:
+    """Join as a person would: `peas, beans and corn`."""
+    words = [str(item) for item in items]
+    return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
+
+
+def center(text: object, width: int = 40) -> str:
+    """Centre in a field of at most 80."""
+    return str(text).center(_narrow("center", width))
+
+
+def indent(text: str, width: int = 4) -> str:
+    """Indent every line after the first by at most 80."""
+    return str(text).replace("\n", "\n" + " " * _narrow("indent", width))
+
+
+def _narrow(name: str, width: int) -> int:
+    if not 0 <= width <= WIDEST:
+        raise SecurityError(f"{name}: a width from 0 to {WIDEST}")
+    return width
+
+
+def _small(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Hold a filter's arguments, other than what it works on, to short texts and small numbers."""
+    skip = 2 if hasattr(function, "jinja_pass_arg") else 1
+
+    def small(*arguments: Any, **options: Any) -> Any:
+        for value in (*arguments[skip:], *options.values()):
+            if (isinstance(value, str) and len(value) > 200) or (isinstance(value, int) and abs(value) > 1000):
+                raise SecurityError(f"{name}: the argument is too large")
+        if name == "sum" and len(arguments) + len(options) > skip + 1:
+            raise SecurityError("sum: only the attribute can be given")
+        return function(*arguments, **options)
+
+    if hasattr(function, "jinja_pass_arg"):
+        small.jinja_pass_arg = function.jinja_pass_arg  # type: ignore[attr-defined]
+    return small
+
+
+def _escape(text: object) -> Markup:
+    return escape("" if text is None else text)
+
+
+OWN: dict[str, Callable[..., Any]] = {
+    "center": center,
+    "indent": indent,
+    "initials": initials,
+    "listing": listing,
+    "money": money,
+    "titlecase": titlecase,
+}
+NAMES = JINJA | OWN.keys() | {"e", "escape"}
+
+
+def allowed(jinja: Mapping[str, Callable[..., Any]], autoescape: bool) -> dict[str, Callable[..., Any]]:
+    """Choose the filters of an environment; in plain text `escape` changes nothing."""
+    chosen = {name: _small(function, name) for name, function in jinja.items() if name in JINJA}
+    escaping: Callable[..., Any] = _escape if autoescape else str
+    return {**chosen, **OWN, "e": escaping, "escape": escaping}

@@ -1,0 +1,191 @@
+"""Owns making one text of a mail and its layouts, includes and macros; refuses names known only at send time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import jinja2
+
+from mailshot import errors
+from mailshot.render import macros
+from mailshot.render.pieces import Piece, cut, parse
+from mailshot.render.report import Place, Report
+
+DEEPEST = 20
+LARGEST = 1024 * 1024
+"""Characters of the flattened text; an include that doubles itself stops here."""
+_OUTSIDE = ("set", "import", "from")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A named part that a child may replace."""
+
+    name: str
+    body: tuple[Node, ...]
+    place: Place
+
+
+Node = Piece | Block | macros.Macro
+
+
+class Flattener:
+    """Follow extends, block, super, include, import and macro through the files of one source."""
+
+    def __init__(self, files: Mapping[str, str], environment: jinja2.Environment, report: Report) -> None:
+        self._files, self._environment, self._report = files, environment, report
+        self._trees: dict[str, tuple[Node, ...]] = {}
+        self._blocks: dict[str, list[Block]] = {}
+        self._callable: dict[str, dict[str, macros.Macro]] = {}
+        self._size = 0
+
+    def flatten(self, entry: str) -> list[Piece]:
+        """Give the pieces of the whole text of `entry`, in order; what cannot be followed goes to the report."""
+        chain = self._chain(entry)
+        self._blocks = {}
+        for tree in chain:
+            for block in _blocks(tree):
+                self._blocks.setdefault(block.name, []).append(block)
+        self._refuse_strays(chain)
+        pieces: list[Piece] = []
+        for tree in chain[:-1]:
+            pieces += [node for node in tree if isinstance(node, Piece) and node.word == "set"]
+        pieces += self._emit(chain[-1], (), 0)
+        return pieces
+
+    def _chain(self, entry: str) -> list[tuple[Node, ...]]:
+        names, chain = [entry], [self._tree(entry)]
+        while parent := next((n for n in chain[-1] if isinstance(n, Piece) and n.word == "extends"), None):
+            name = self._named(parent, 2)
+            if name is None or name in names:
+                if name is not None:
+                    self._report.add(parent.place, f"'{name}' extends itself, by way of {' and '.join(names)}.")
+                break
+            names.append(name)
+            chain.append(self._tree(name))
+        return chain
+
+    def _refuse_strays(self, chain: Sequence[tuple[Node, ...]]) -> None:
+        """Refuse what a child writes where it can never be shown."""
+        parents: set[str] = set()
+        for tree in reversed(chain):
+            own = list(_blocks(tree))
+            if tree is not chain[-1]:
+                for block in (node for node in tree if isinstance(node, Block) and node.name not in parents):
+                    message = f"The layout has no block '{block.name}', so this would never be shown."
+                    self._report.add(block.place, message, errors.nearest(block.name, parents))
+                for node in tree:
+                    if isinstance(node, Piece) and node.word not in ("extends", *_OUTSIDE) and node.text.strip():
+                        self._report.add(node.place, "This stands outside every block, so it would never be shown.")
+            parents |= {block.name for block in own}
+
+    def _emit(self, tree: Sequence[Node], inside: tuple[Block, ...], depth: int) -> Iterator[Piece]:
+        for node in tree:
+            if isinstance(node, macros.Macro):
+                continue
+            if isinstance(node, Block):
+                yield from self._emit_block(self._blocks.get(node.name, [node])[0], inside, depth)
+            elif node.word in ("extends", "import", "from") and node.kind == "statement":
+                continue
+            elif node.word == "include" and node.kind == "statement":
+                yield from self._emit_include(node, inside, depth)
+            elif node.spells("super", "(", ")"):
+                yield from self._emit_super(node, inside, depth)
+            else:
+                yield from self._emit_piece(node, inside, depth)
+
+    def _emit_piece(self, piece: Piece, inside: tuple[Block, ...], depth: int) -> Iterator[Piece]:
+        known = self._macros(piece.place.file) if piece.tokens else {}
+        call = macros.call(piece, known, self._report) if known else None
+        if call is None:
+            self._size += len(piece.text)
+            if self._size > LARGEST:
+                self._report.add(piece.place, f"The mail with all it includes is over {LARGEST} characters.")
+                return
+            yield piece
+        elif not self._too_deep(piece, depth):
+            macro, opening, closing = call
+            yield from opening
+            yield from self._emit(macro.body, inside, depth + 1)
+            yield from closing
+
+    def _emit_block(self, block: Block, inside: tuple[Block, ...], depth: int) -> Iterator[Piece]:
+        if depth <= DEEPEST:
+            yield from self._emit(block.body, (*inside, block), depth + 1)
+
+    def _emit_super(self, piece: Piece, inside: tuple[Block, ...], depth: int) -> Iterator[Piece]:
+        versions = self._blocks.get(inside[-1].name, []) if inside else []
+        above = next((i for i, block in enumerate(versions) if block is inside[-1]), -1) + 1
+        if not 0 < above < len(versions):
+            self._report.add(piece.place, "super() has nothing above it here.")
+        elif not self._too_deep(piece, depth):
+            yield from self._emit_block(versions[above], inside[:-1], depth + 1)
+
+    def _emit_include(self, piece: Piece, inside: tuple[Block, ...], depth: int) -> Iterator[Piece]:
+        name = self._named(piece, 2)
+        if name is not None and not self._too_deep(piece, depth) and self._size <= LARGEST:
+            yield from self._emit(self._tree(name), inside, depth + 1)
+
+    def _too_deep(self, piece: Piece, depth: int) -> bool:
+        if depth > DEEPEST:
+            self._report.add(piece.place, f"Includes and macros nest more than {DEEPEST} deep here.")
+        return depth > DEEPEST
+
+    def _named(self, piece: Piece, length: int | None = None) -> str | None:
+        """Read the plain file name after extends, include, import or from."""
+        words = [token.text for token in piece.tokens]
+        if len(words) < 2 or words[1][0] not in "'\"" or (length and len(words) != length):
+            self._report.add(piece.place, f"{piece.word} needs one plain file name in quotes, known before sending.")
+            return None
+        name = words[1][1:-1]
+        if name not in self._files:
+            known = [file for file in self._files if file.endswith((".html", ".txt"))]
+            self._report.add(piece.tokens[1].place, f"There is no file '{name}'.", errors.nearest(name, known))
+            return None
+        return name
+
+    def _macros(self, file: str) -> dict[str, macros.Macro]:
+        """List what a file can call: its own macros and those it imports, by the name it calls them."""
+        if file in self._callable:
+            return self._callable[file]
+        nodes = list(_nodes(self._tree(file)))
+        found = {node.name: node for node in nodes if isinstance(node, macros.Macro)}
+        for node in nodes:
+            if isinstance(node, Piece) and node.kind == "statement" and node.word in ("import", "from"):
+                name = self._named(node)
+                theirs = [n for n in self._tree(name) if isinstance(n, macros.Macro)] if name else []
+                found |= macros.imported(node, theirs, self._report)
+        self._callable[file] = found
+        return found
+
+    def _tree(self, name: str) -> tuple[Node, ...]:
+        if name not in self._trees:
+            pieces = cut(self._files[name], name, self._environment, self._report)
+            parse(pieces, name, self._environment, self._report)
+            self._trees[name] = tuple(_nested(iter(pieces), ""))
+        return self._trees[name]
+
+
+def _nested(pieces: Iterator[Piece], until: str) -> Iterator[Node]:
+    for piece in pieces:
+        if piece.kind != "statement" or piece.word not in ("block", "macro", "endblock", "endmacro"):
+            yield piece
+        elif piece.word == until:
+            return
+        elif piece.word == "block" and len(piece.tokens) > 1:
+            yield Block(piece.tokens[1].text, tuple(_nested(pieces, "endblock")), piece.place)
+        elif piece.word == "macro" and len(piece.tokens) > 1:
+            yield macros.Macro(piece.tokens[1].text, piece, tuple(_nested(pieces, "endmacro")))
+
+
+def _nodes(tree: Sequence[Node]) -> Iterator[Node]:
+    """List a tree with all that its blocks hold."""
+    for node in tree:
+        yield node
+        if isinstance(node, Block):
+            yield from _nodes(node.body)
+
+
+def _blocks(tree: Sequence[Node]) -> Iterator[Block]:
+    return (node for node in _nodes(tree) if isinstance(node, Block))

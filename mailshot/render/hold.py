@@ -1,0 +1,239 @@
+"""Owns putting letters-only words in the place of what an HTML parser would harm, and taking them back out unharmed.
+
+Held are every Jinja tag, every comment, every entity, every address and every attribute that has a tag in it. A tag
+between elements becomes a comment, so that a loop around table rows stays where it was written.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+
+from mailshot.render import css
+from mailshot.render.pieces import Lines, Piece
+from mailshot.render.report import Place, Report
+
+Part = str | Piece
+Links = Callable[[list[Part], dict[str, str], Place], list[Part]]
+"""Takes the parts of an address, the element's attributes and its place; gives the parts to send."""
+
+STYLING = ("class", "id", "style")
+_FETCHED = ("href", "src", "action", "formaction", "background", "poster", "data", "cite", "longdesc", "xlink:href")
+_TEXTS = ("srcset", "name", "content", "alt", "title", "summary", "label")
+_HREF = re.compile(r"(?<=\s)href\s*=\s*(?P<value>\"[^\"]*\"|'[^']*')", re.IGNORECASE)
+_REST = r"(?:[^<>\"']|\"[^\"]*\"|'[^']*')*+"
+_MARKUP = re.compile(
+    r"(?P<comment><!--.*?(?:-->|\Z))"
+    r"|(?P<bogus><[!?][^>]*(?:>|\Z))"
+    rf"|(?P<raw><(?P<rawname>style|script|title|textarea)\b{_REST}>)"
+    r"(?P<inside>.*?)(?P<rawend></(?P=rawname)\s*>|\Z)"
+    rf"|(?P<tag></?(?P<name>[a-zA-Z][^\s/<>]*+)(?P<attributes>{_REST})>)"
+    r"|(?P<entity>&(?:\#[0-9]+|\#[xX][0-9a-fA-F]+|[a-zA-Z][a-zA-Z0-9]*);)",
+    re.DOTALL | re.IGNORECASE,
+)
+_ATTRIBUTE = re.compile(r"(?P<name>[^\s\"'>/=]+)(?:\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"'>]+))?")
+
+
+class Held:
+    """One text with its tags held, the element tags in it, and the way back."""
+
+    def __init__(self, pieces: Sequence[Piece], report: Report, links: Links | None, styled_once: bool) -> None:
+        self._report, self._links, self._styled_once = report, links, styled_once
+        self._parts: list[list[Part]] = []
+        self._statements: set[str] = set()
+        self._commented: set[str] = set()
+        self.addresses: dict[str, str] = {}
+        """Words that stand for an address, by the word as it was written without our link code."""
+        self.elements: list[tuple[str, dict[str, str], Place]] = []
+        text = "".join(piece.text for piece in pieces if piece.kind == "data")
+        self._prefix = next(p for p in ("zq" + "x" * n for n in range(len(text) + 2)) if p not in text.lower())
+        self.words = re.compile(self._prefix + "[a-p]{5}zj")
+        self._joined = ""
+        self._starts: list[int] = []
+        self._pieces = list(pieces)
+        self.text = self._hold_markup(self._join())
+
+    # Words
+
+    def _word(self, *parts: Part) -> str:
+        number = len(self._parts)
+        self._parts.append(list(parts))
+        letters = "".join(chr(ord("a") + (number >> shift & 15)) for shift in (16, 12, 8, 4, 0))
+        return f"{self._prefix}{letters}zj"
+
+    def _number(self, word: str) -> int:
+        number = 0
+        for letter in word[len(self._prefix) : -2]:
+            number = number << 4 | ord(letter) - ord("a")
+        return number
+
+    def hold(self, piece: Piece) -> str:
+        """Hold one more tag and give its word."""
+        return self._word(piece)
+
+    def _comment(self, *parts: Part) -> str:
+        word = self._word(*parts)
+        self._commented.add(word)
+        return f"<!--{word}-->"
+
+    def parts(self, text: str, plain: bool = False) -> list[Part]:
+        """Take every word back out of a text: the text and tags it stood for, in order.
+
+        With `plain`, entities that were held become the characters they mean.
+        """
+        found: list[Part] = []
+        position = 0
+        for match in self.words.finditer(text):
+            start, end = match.span()
+            if match[0] in self._commented and text[start - 4 : start] == "<!--":
+                start, end = start - 4, end + 3
+            found.append(text[position:start])
+            for part in self._parts[self._number(match[0])]:
+                if isinstance(part, Piece):
+                    found.append(part)
+                else:
+                    inner = self.parts(part, plain)
+                    found += [html.unescape(p) if plain and isinstance(p, str) else p for p in inner]
+            position = end
+        found.append(text[position:])
+        return [part for part in found if part != ""]
+
+    def statement(self, comment: str | None) -> str:
+        """Give the word of the tag that a comment in the held text stands for, or nothing for a written comment."""
+        word = (comment or "").strip()
+        inner = self._parts[self._number(word)] if word in self._commented else []
+        return word if len(inner) == 1 and inner[0] in self._statements else ""
+
+    def order(self, text: str) -> list[str]:
+        """List the words of a text as they stand."""
+        return self.words.findall(text)
+
+    def place_of(self, word: str) -> Place:
+        """Say where what a word stands for was written."""
+        pieces = [part for part in self.parts(word) if isinstance(part, Piece)]
+        return pieces[0].place if pieces else self._pieces[0].place if self._pieces else Place("", 0, 0)
+
+    # From pieces to one text, and back to places
+
+    def _join(self) -> str:
+        shown: list[str] = []
+        length = 0
+        for piece in self._pieces:
+            text = piece.text
+            if piece.kind != "data":
+                text = self._word(piece)
+                if piece.kind == "statement":
+                    self._statements.add(text)
+            self._starts.append(length)
+            length += len(text)
+            shown.append(text)
+        self._joined = "".join(shown)
+        return self._joined
+
+    def _place(self, offset: int) -> Place:
+        index = bisect_right(self._starts, offset) - 1
+        piece = self._pieces[index]
+        if piece.kind != "data":
+            return piece.place
+        line, column = Lines(piece.text).at(offset - self._starts[index])
+        first = piece.place.column - 1 if line == 1 else 0
+        return Place(piece.place.file, piece.place.line + line - 1, column + first)
+
+    # Markup
+
+    def _hold_markup(self, text: str) -> str:
+        return "".join(self._pass(text))
+
+    def _pass(self, text: str) -> Iterator[str]:
+        position = 0
+        for match in _MARKUP.finditer(text):
+            yield self._between(text[position : match.start()])
+            yield self._markup(match)
+            position = match.end()
+        yield self._between(text[position:])
+
+    def _between(self, text: str) -> str:
+        return self.words.sub(lambda m: self._comment(m[0]) if m[0] in self._statements else m[0], text)
+
+    def _markup(self, match: re.Match[str]) -> str:
+        if match["entity"]:
+            return self._word(match[0])
+        if match["comment"] or match["bogus"]:
+            return match[0] if match[0].lower().startswith("<!doctype") else self._comment(self._written(match))
+        if match["tag"]:
+            return self._tag(match)
+        inside = match["inside"]
+        if match["rawname"].lower() == "style":
+            return self._style(match)
+        word = self.words.search(inside)
+        if word and match["rawname"].lower() == "script":
+            self._report.add(self.place_of(word[0]), "No customer's value may stand in a script.")
+        return match["raw"] + (self._word(inside) if inside.strip() else inside) + match["rawend"]
+
+    def _written(self, match: re.Match[str]) -> str:
+        """Keep a comment as it is, but for the links in one that some readers obey (`<!--[if mso]>`)."""
+        if not self._links or "[if" not in match[0].lower():
+            return match[0]
+        start = match.start()
+        return _HREF.sub(lambda a: self._href(_unquoted(a["value"]), {}, self._place(start + a.start())), match[0])
+
+    def _style(self, match: re.Match[str]) -> str:
+        if not self._styled_once:
+            return match[0]
+        word = self.words.search(match["inside"])
+        if word:
+            message = "A style that depends on the customer cannot be inlined once."
+            self._report.add(self.place_of(word[0]), message, _EACH)
+        inlined, kept = css.part(match["inside"])
+        held = f'<style data-premailer="ignore">{self._word(kept)}</style>' if kept.strip() else ""
+        return f"{match['raw']}{inlined}</style>{held}"
+
+    def _tag(self, match: re.Match[str]) -> str:
+        start = match.start("attributes")
+        for word in self.words.findall(match["name"]):
+            self._report.add(self.place_of(word), "A tag cannot stand in an element's name.")
+        values = {a["name"].lower(): _unquoted(a["value"]) for a in _ATTRIBUTE.finditer(match["attributes"])}
+        held = _ATTRIBUTE.sub(lambda a: self._attribute(match["name"].lower(), values, a, start), match["attributes"])
+        if not match[0].startswith("</"):
+            self.elements.append((match["name"].lower(), values, self._place(match.start())))
+        opening = "</" if match[0].startswith("</") else "<"
+        return f"{opening}{match['name']}{held}>"
+
+    def _attribute(self, element: str, values: dict[str, str], match: re.Match[str], start: int) -> str:
+        name, value = match["name"].lower(), match["value"]
+        if self.words.search(name):
+            message = "A tag between attributes cannot be held; put it inside an attribute's value."
+            self._report.add(self.place_of(self.words.findall(name)[0]), message)
+        if value is None:
+            return match[0]
+        value = _unquoted(value)
+        inner = self.words.search(value)
+        if inner and name in STYLING and self._styled_once:
+            message = f"A {name} that depends on the customer cannot be inlined once."
+            self._report.add(self.place_of(inner[0]), message, _EACH)
+        if inner and name.startswith("on"):
+            self._report.add(self.place_of(inner[0]), "No customer's value may stand in a script.")
+        if name == "href" and element in ("a", "area") and self._links:
+            return self._href(value, values, self._place(start + match.start()))
+        if name in _FETCHED and inner and self._links:
+            place = self._place(start + match.start())
+            return f'{name}="{self._word(*self._links(self.parts(value), _UNTRACKED, place))}"'
+        return f'{name}="{self._word(value)}"' if inner or name in _FETCHED + _TEXTS else match[0]
+
+    def _href(self, value: str, values: dict[str, str], place: Place) -> str:
+        assert self._links is not None
+        written = self._word(value)
+        sent = self._word(*self._links(self.parts(value), values, place))
+        self.addresses[sent] = written
+        return f'href="{sent}"'
+
+
+def _unquoted(value: str | None) -> str:
+    """Give an attribute's value as it stands between double quotes."""
+    return value[1:-1].replace('"', "&quot;") if value and value[0] in "\"'" else value or ""
+
+
+_UNTRACKED = {"data-no-track": ""}
+_EACH = "Write the cases out, or set `inline: each` in the template's settings.yaml (slower: once per mail)."

@@ -1,0 +1,150 @@
+"""Owns the way from one delivery to its message: values, tokens, envelope, bytes; refuses rows and connections.
+
+Everything is a function of the frozen mailing and the delivery, so the same row gives the same bytes in any process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mailshot.render import headers, message
+from mailshot.render.mail import Link, ListOf, Mail, Rendered, Tracking, compile_mail
+from mailshot.render.message import Envelope
+from mailshot.render.source import Source
+from mailshot.tokens import KeyRing, Purpose
+
+OFFER_EXTRAS = ("times", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Mailing:
+    """What a run froze for its letters. `sender` holds the fields of rules/senders.yaml."""
+
+    campaign: str
+    topic: str
+    topic_title: str
+    sender: Mapping[str, Any]
+    mails: Mapping[str, Mail]
+
+    @classmethod
+    def thaw(cls, body: Mapping[str, Any]) -> Mailing:
+        """Compile a frozen mailing. Raises InvalidInput when a template is not sound."""
+        words: dict[str, Collection[str]] = {name: tuple(fields) for name, fields in body["vocabulary"].items()}
+        words["offers"] = ListOf(words["offers"])
+        hosts = tuple(body["link_hosts"])
+        mails = {
+            name: compile_mail(Source(item["name"], item["files"]), words, allowed_hosts=hosts)
+            for name, item in body["contents"].items()
+        }
+        return cls(body["campaign"], body["topic"], body["topic_title"], body["sender"], mails)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One row to write: the customer's facts, and its offers as (facts of the product, times bought)."""
+
+    run_id: int
+    customer_id: int
+    content: str
+    address: str
+    facts: Mapping[str, Any]
+    offers: Sequence[tuple[Mapping[str, Any], int]]
+    tracked: bool
+    date: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One mail ready to hand over. `envelope_from` is its VERP address; `links` must be kept before it goes out."""
+
+    envelope_from: str
+    envelope_to: str
+    message_id: str
+    rendered: Rendered
+    envelope: Envelope
+
+    def data(self, eight_bit: bool) -> bytes:
+        """Return the message's bytes."""
+        return message.assemble(self.rendered, self.envelope, eight_bit)
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        return self.rendered.links
+
+
+def vocabulary(customer: Collection[str], product: Collection[str]) -> dict[str, list[str]]:
+    """Return every name a template may use."""
+    return {
+        "customer": sorted(customer),
+        "offers": sorted({*product, *OFFER_EXTRAS}),
+        "campaign": ["name"],
+        "sender": ["email", "name", "postal_address"],
+        "links": ["preferences", "unsubscribe"],
+    }
+
+
+def write(mailing: Mailing, delivery: Delivery, keys: KeyRing, base_url: str) -> Letter:
+    """Write one letter. Raises RenderError for what fails for this customer alone."""
+    ids = (delivery.run_id, delivery.customer_id)
+    sender = mailing.sender
+    links = {
+        "unsubscribe": f"{base_url}/u/{keys.mint(Purpose.unsubscribe, *ids)}",
+        "preferences": f"{base_url}/p/{keys.mint(Purpose.preferences, delivery.customer_id, delivery.run_id)}",
+    }
+    rendered = mailing.mails[delivery.content].render(
+        _values(mailing, delivery, links), _tracking(keys, base_url, ids) if delivery.tracked else None
+    )
+    domain = str(sender["address"]).rpartition("@")[2]
+    bounce = f"b+{keys.mint(Purpose.bounce, *ids)}@{sender['bounce_domain'] or domain}"
+    message_id = f"{keys.mint(Purpose.message, *ids)}@{domain}"
+    envelope = Envelope(
+        message_id=message_id,
+        date=delivery.date,
+        from_name=str(sender["name"]),
+        from_address=str(sender["address"]),
+        to_name=_full_name(delivery.facts),
+        to_address=delivery.address,
+        reply_to=sender["reply_to"],
+        list_id=f"{mailing.topic}.{sender['list_domain'] or domain}",
+        list_name=mailing.topic_title,
+        feedback_id=f"{delivery.run_id}:{mailing.topic}:{delivery.content}:{sender['feedback_id']}",
+        boundary_seed=message_id,
+        unsubscribe_url=links["unsubscribe"],
+        unsubscribe_mailto=f"mailto:{bounce}?subject=unsubscribe",
+    )
+    return Letter(bounce, headers.ascii_address(delivery.address), message_id, rendered, envelope)
+
+
+def _values(mailing: Mailing, delivery: Delivery, links: Mapping[str, str]) -> dict[str, object]:
+    sender = mailing.sender
+    return {
+        "customer": dict(delivery.facts),
+        "offers": [{**product, "times": times, "reason": _reason(times)} for product, times in delivery.offers],
+        "campaign": {"name": mailing.campaign},
+        "sender": {
+            "name": sender["brand"] or sender["name"],
+            "email": sender["address"],
+            "postal_address": sender["postal_address"],
+        },
+        "links": dict(links),
+    }
+
+
+def _reason(times: int) -> str:
+    if times > 2:
+        return f"You bought it {times} times"
+    return "You have bought it before" if times else "Many of our customers like it"
+
+
+def _tracking(keys: KeyRing, base_url: str, ids: tuple[int, int]) -> Tracking:
+    return Tracking(
+        click=lambda link: f"{base_url}/c/{keys.mint(Purpose.click, *ids, link)}",
+        pixel=f"{base_url}/o/{keys.mint(Purpose.open, *ids)}",
+    )
+
+
+def _full_name(facts: Mapping[str, Any]) -> str:
+    return " ".join(str(part) for part in (facts.get("first_name"), facts.get("last_name")) if part)

@@ -1,0 +1,143 @@
+"""Owns what a link in a mail may be and where its clicks lead; refuses every address that is not plainly http(s).
+
+A link is found once, when the template is compiled. At send time its final address is checked and, with the customer's
+consent to tracking, exchanged for a click address. An id is made of the address alone, so it is the same everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from markupsafe import Markup, escape
+
+from mailshot.render.failure import RenderError
+from mailshot.render.pieces import Piece, expression, spelled, statement
+from mailshot.render.report import Place, Report
+
+Part = str | Piece
+_STATIC = re.compile(r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?(?=[/?#]|$)", re.IGNORECASE)
+_HOST = re.compile(r"https?://([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::\d{1,5})?(?:[/?#]|$)", re.IGNORECASE)
+_UNTRACKED = re.compile(r"(?:mailto:|tel:|#)", re.IGNORECASE)
+_UNSAFE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\"<>\\^`{|}]")
+OWN = (("links", ".", "unsubscribe"), ("links", ".", "preferences"))
+"""Our own addresses: they work without tracking and are never exchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One address a customer may follow. `id` is positive and fits 63 bits."""
+
+    id: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tracking:
+    """Where clicks (by link id) and opens of one delivery are noticed; absent without the customer's consent."""
+
+    click: Callable[[int], str]
+    pixel: str
+
+
+@lru_cache(maxsize=16384)
+def link(url: str) -> Link:
+    """Give the link of an address: the first 63 bits of its SHA-256, never 0."""
+    number = int.from_bytes(hashlib.sha256(url.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1
+    return Link(number or 1, url)
+
+
+@dataclass(slots=True)
+class Slots:
+    """The link places of one template, in order."""
+
+    report: Report
+    places: list[Place] = field(default_factory=list)
+    plain: list[Place] = field(default_factory=list)
+    """Where a link begins with http://."""
+    dead: list[Place] = field(default_factory=list)
+    """Where a link leads nowhere."""
+
+    def __call__(self, parts: list[Part], attributes: dict[str, str], place: Place) -> list[Part]:
+        """Check one href and give what is sent in its place: the same, or a tag that ends in `_link`."""
+        first = parts[0] if parts else ""
+        if not parts or parts == ["#"]:
+            self.dead.append(place)
+            return parts
+        if isinstance(first, Piece):
+            return self._expression(first, parts, attributes, place)
+        address = html.unescape(first)
+        if _UNTRACKED.match(address):
+            return parts
+        if not self._literal(address, len(parts) == 1, place):
+            return parts
+        if address.lower().startswith("http://"):
+            self.plain.append(place)
+        return self._slot(parts, "data-no-track" not in attributes, place, open_host=False)
+
+    def _literal(self, address: str, whole: bool, place: Place) -> bool:
+        host = _STATIC.match(address)
+        fixed = host and (whole or len(address) > host.end())
+        if not fixed or _UNSAFE.search(address):
+            message = "A link begins with http(s)://host/ written out, or is exactly one {{ … }}."
+            self.report.add(place, message, "mailto:, tel: and #anchor are allowed too.")
+        return bool(fixed)
+
+    def _expression(self, first: Piece, parts: list[Part], attributes: dict[str, str], place: Place) -> list[Part]:
+        if len(parts) > 1 or first.kind != "expression":
+            message = "A link that begins with a tag is exactly that one {{ … }} and nothing else."
+            self.report.add(first.place, message, "Write https://host/ before it.")
+            return parts
+        own = tuple(token.text for token in first.tokens) in OWN
+        return parts if own else self._slot(parts, "data-no-track" not in attributes, place, open_host=True)
+
+    def _slot(self, parts: list[Part], tracked: bool, place: Place, open_host: bool) -> list[Part]:
+        number = len(self.places)
+        self.places.append(place)
+        flags = f"{number} , {int(tracked)} , {int(open_host)} , "
+        if open_host and isinstance(parts[0], Piece):
+            return [
+                expression([*spelled(f"_link ( {flags} (", place), *parts[0].tokens, *spelled(") )", place)], place)
+            ]
+        capture = statement(spelled("set _address", place), place)
+        release = statement(spelled("endset", place), place)
+        return [capture, *parts, release, expression(spelled(f"_link ( {flags} _address )", place), place)]
+
+
+class Linker:
+    """What `_link` is during one render: it checks addresses, exchanges them and remembers the links."""
+
+    mail_function = True
+
+    def __init__(self, places: Sequence[Place], allowed_hosts: frozenset[str], tracking: Tracking | None) -> None:
+        self._places, self._hosts, self._tracking = places, allowed_hosts, tracking
+        self.links: dict[int, Link] = {}
+
+    def __call__(self, number: int, tracked: int, open_host: int, address: object) -> object:
+        """Give the address to send. Raises RenderError when it leads where no link of this mail may lead."""
+        written = address if isinstance(address, Markup) else escape(str(address or ""))
+        url = html.unescape(written)
+        if open_host or _UNSAFE.search(url):
+            url = self._checked(number, _safe(url), open_host)
+            written = escape(url)
+        if not (tracked and self._tracking):
+            return written
+        found = link(url)
+        self.links[found.id] = found
+        return escape(self._tracking.click(found.id))
+
+    def _checked(self, number: int, url: str, open_host: int) -> str:
+        host = _HOST.match(url)
+        if host is None or (open_host and host[1].lower() not in self._hosts):
+            where = host[1] if host else url[:60]
+            raise RenderError(f"The link leads to '{where}', which is not an allowed host.", self._places[number])
+        return url
+
+
+def _safe(url: str) -> str:
+    """Percent-encode the characters no address may hold."""
+    return _UNSAFE.sub(lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode()), url.strip())

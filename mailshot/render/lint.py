@@ -1,0 +1,71 @@
+"""Owns what is worth saying about a mail that works but is not good yet; refuses to stop anything by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from mailshot.render.hold import Held
+from mailshot.render.links import Slots
+from mailshot.render.pieces import Piece
+from mailshot.render.report import Place
+
+LARGEST = 100 * 1024
+"""Bytes of HTML; Gmail cuts a mail after 102 KB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One remark. An error keeps a commercial mail from being launched, a warning does not."""
+
+    level: Literal["error", "warning"]
+    message: str
+    place: Place
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.level}: {self.message}"
+
+
+def examine(
+    subject: Iterable[Piece], held: Held, slots: Slots, facts: frozenset[str], subject_file: str, body_file: str
+) -> tuple[Finding, ...]:
+    """Remark on a compiled mail, errors first."""
+    found = [*_required(subject, facts, subject_file, body_file), *_links(slots), *_elements(held, body_file)]
+    return tuple(sorted(found, key=lambda finding: (finding.level, finding.place)))
+
+
+def _required(subject: Iterable[Piece], facts: frozenset[str], subject_file: str, body_file: str) -> Iterator[Finding]:
+    body = Place(body_file, 0, 0)
+    if not "".join(piece.text for piece in subject).strip():
+        yield Finding("error", "The subject is missing.", Place(subject_file, 0, 0))
+    if "sender.postal_address" not in facts:
+        yield Finding("error", "The sender's postal address is missing: {{ sender.postal_address }}.", body)
+    if "links.unsubscribe" not in facts:
+        yield Finding("error", "There is no link to unsubscribe: {{ links.unsubscribe }}.", body)
+
+
+def _links(slots: Slots) -> Iterator[Finding]:
+    for place in slots.plain:
+        yield Finding("warning", "The link is plain http; use https.", place)
+    for place in slots.dead:
+        yield Finding("warning", "The link leads nowhere.", place)
+
+
+def _elements(held: Held, body_file: str) -> Iterator[Finding]:
+    body = Place(body_file, 0, 0)
+    for name, attributes, place in held.elements:
+        if name == "img" and "alt" not in attributes:
+            yield Finding("warning", "The image has no alt text.", place)
+        if name == "html" and not attributes.get("lang"):
+            yield Finding("warning", 'The mail does not say its language: <html lang="en">.', place)
+        if name == "script":
+            yield Finding("error", "Mail readers never run scripts.", place)
+    if not any(name == "html" for name, _, _ in held.elements):
+        yield Finding("warning", "The mail is not a whole document: <!doctype html><html>…</html>.", body)
+
+
+def weight(size: int, body_file: str) -> tuple[Finding, ...]:
+    """Remark on HTML of `size` characters that readers would cut."""
+    message = f"The HTML has {size // 1024} KB before any customer's values; readers cut a mail after 100 KB."
+    return (Finding("warning", message, Place(body_file, 0, 0)),) if size > LARGEST else ()

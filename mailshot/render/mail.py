@@ -1,0 +1,189 @@
+"""Owns a mail compiled once and rendered per customer; refuses to look up values or consent itself."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from mailshot import errors
+from mailshot.render import facts, lint, sandbox, text
+from mailshot.render.compiled import Compiled, compile_parts
+from mailshot.render.facts import ListOf
+from mailshot.render.failure import RenderError
+from mailshot.render.flatten import Flattener
+from mailshot.render.hold import Held, Part
+from mailshot.render.inline import inline
+from mailshot.render.links import Link, Linker, Slots, Tracking
+from mailshot.render.lint import Finding
+from mailshot.render.pieces import Piece, expression, parse, spelled
+from mailshot.render.report import Place, Report
+from mailshot.render.source import Source
+
+__all__ = ["Finding", "Link", "ListOf", "Mail", "RenderError", "Rendered", "Tracking", "compile_mail"]
+
+Vocabulary = Mapping[str, Collection[str]]
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
+KEPT = 256
+"""Compiled mails kept in this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One customer's mail. `links` are the addresses that were exchanged; empty without tracking."""
+
+    subject: str
+    html: str
+    text: str
+    links: tuple[Link, ...] = ()
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A compiled template. `facts` are dotted names, `findings` what lint has to say."""
+
+    name: str
+    facts: frozenset[str]
+    findings: tuple[Finding, ...]
+    per_mail_inlining: bool
+    _subject: Compiled
+    _html: Compiled
+    _text: Compiled
+    _drawn: bool
+    _link_places: tuple[Place, ...]
+    _allowed_hosts: frozenset[str]
+
+    def render(self, values: Mapping[str, object], tracking: Tracking | None) -> Rendered:
+        """Render for one customer; without tracking there is no pixel and no exchanged link.
+
+        Raises RenderError for what fails for this customer alone: a missing value, an address on no allowed host.
+        """
+        linker = Linker(self._link_places, self._allowed_hosts, tracking)
+        html = self._html.render({**values, "_link": linker, "_pixel": _pixel(tracking)})
+        if self.per_mail_inlining:
+            html = _inlined(html, self.name)
+        subject = " ".join(self._subject.render(values).split())
+        words = text.tidy(self._text.render(values), self._drawn)
+        return Rendered(subject, html, words, tuple(linker.links.values()))
+
+
+_cache: dict[tuple[object, ...], Mail] = {}
+_lock = threading.Lock()
+
+
+def compile_mail(source: Source, vocabulary: Vocabulary, *, allowed_hosts: Collection[str] = ()) -> Mail:
+    """Compile a source, once per content in this process.
+
+    `vocabulary` maps each name a template may use to its fields. `allowed_hosts` are the lower-case hosts to which a
+    link that is one whole `{{ … }}` may lead. Raises InvalidInput with every problem of the template.
+    """
+    words = tuple(sorted((name, type(fields).__name__, tuple(sorted(fields))) for name, fields in vocabulary.items()))
+    hosts = frozenset(host.lower() for host in allowed_hosts)
+    key = (source.digest, words, hosts)
+    with _lock:
+        known = _cache.pop(key, None)
+    mail = known or _compile(source, vocabulary, hosts)
+    with _lock:
+        _cache[key] = mail
+        while len(_cache) > KEPT:
+            del _cache[next(iter(_cache))]
+    return mail
+
+
+def _compile(source: Source, vocabulary: Vocabulary, hosts: frozenset[str]) -> Mail:
+    report = Report(source.files)
+    each = _each(source, report)
+    flattener = Flattener(source.files, sandbox.HTML, report)
+    flat = {part: flattener.flatten(source.file(part)) for part in _texts(source)}
+    needed = _facts(source, flat, vocabulary, report)
+    slots = Slots(report)
+    held = Held(flat["body.html"], report, slots, styled_once=not each)
+    report.settle()
+    document = held.text if each else inline(held, report)
+    report.settle()
+    plain: list[Part] = [*flat["body.txt"]] if "body.txt" in flat else text.derive(held, document)
+    html = compile_parts(held.parts(_with_pixel(document, held)), source.file("body.html"), sandbox.HTML, report)
+    words = compile_parts([*_texts_only(plain)], source.file("body.txt"), sandbox.TEXT, report)
+    subject = compile_parts(_texts_only(flat["subject.txt"]), source.file("subject.txt"), sandbox.TEXT, report)
+    report.settle()
+    assert html
+    assert words
+    assert subject
+    files = source.file("subject.txt"), source.file("body.html")
+    findings = lint.examine(flat["subject.txt"], held, slots, needed, *files) + lint.weight(html.size, files[1])
+    return Mail(
+        source.name, needed, findings, each, subject, html, words, "body.txt" not in flat, tuple(slots.places), hosts
+    )
+
+
+def _texts(source: Source) -> list[str]:
+    return [part for part in ("subject.txt", "body.html", "body.txt") if source.file(part) in source.files]
+
+
+def _texts_only(parts: Collection[Part]) -> list[Part]:
+    """Turn pieces of plain data into text."""
+    return [part.text if isinstance(part, Piece) and part.kind == "data" else part for part in parts]
+
+
+def _facts(source: Source, flat: Mapping[str, list[Piece]], vocabulary: Vocabulary, report: Report) -> frozenset[str]:
+    needed: frozenset[str] = frozenset()
+    for part, pieces in flat.items():
+        tree, places = parse(pieces, source.file(part), sandbox.HTML, report)
+        needed |= facts.find(tree, places, vocabulary, report)
+    return needed
+
+
+def _each(source: Source, report: Report) -> bool:
+    """Read `inline: once` (as without settings.yaml) or `inline: each`."""
+    file = source.file("settings.yaml")
+    if file not in source.files:
+        return False
+    try:
+        settings = YAML(typ="safe", pure=True).load(source.files[file]) or {}
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 0, 0)
+        report.add(place, str(getattr(error, "problem", "") or "This is not YAML."))
+        return False
+    if (
+        not isinstance(settings, dict)
+        or set(settings) - {"inline"}
+        or settings.get("inline") not in (None, "once", "each")
+    ):
+        unknown = next((str(key) for key in settings if key != "inline"), "") if isinstance(settings, dict) else ""
+        report.add(
+            Place(file, 1, 1),
+            "The settings know one word: `inline: once` or `inline: each`.",
+            errors.nearest(unknown, ["inline"]) if unknown else "",
+        )
+        return False
+    return bool(settings.get("inline") == "each")
+
+
+def _with_pixel(document: str, held: Held) -> str:
+    pixel = held.hold(expression(spelled("_pixel", Place("", 0, 0)), Place("", 0, 0)))
+    start = document.lower().rfind("</body>")
+    return document[:start] + pixel + document[start:] if start >= 0 else document + pixel
+
+
+def _pixel(tracking: Tracking | None) -> Markup:
+    if tracking is None:
+        return Markup("")
+    style = "display:block;width:1px;height:1px;border:0"
+    return Markup('<img src="{}" width="1" height="1" alt="" style="{}">').format(escape(tracking.pixel), style)
+
+
+def _inlined(html: str, name: str) -> str:
+    """Inline one rendered mail."""
+    file = f"{name}/body.html"
+    report = Report({})
+    held = Held([Piece("data", _CONTROLS.sub(" ", html), Place(file, 1, 1))], report, None, styled_once=True)
+    document = inline(held, report)
+    if report:
+        raise RenderError("The rendered HTML is not well nested, so its styles cannot be inlined.", Place(file, 0, 0))
+    return "".join(part for part in held.parts(document) if isinstance(part, str))

@@ -1,0 +1,150 @@
+"""Owns a template file cut into text and Jinja tags, each with its place; refuses to give the tags a meaning."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import jinja2
+from jinja2 import nodes
+
+from mailshot.render.report import Place, Report
+
+Kind = Literal["data", "expression", "statement", "raw"]
+_KINDS: dict[str, Kind] = {"variable_begin": "expression", "block_begin": "statement", "raw_begin": "raw"}
+_AT = re.compile(r" at (\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One word or sign inside a tag."""
+
+    text: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of text, or one whole tag. `tokens` are what stands between its braces."""
+
+    kind: Kind
+    text: str
+    place: Place
+    tokens: tuple[Token, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """Give the first word inside the tag: `if`, `for`, `customer`; empty for text."""
+        return self.tokens[0].text if self.tokens else ""
+
+    @property
+    def end(self) -> Place:
+        """Give the place of the closing braces."""
+        line, column = Lines(self.text).at(max(self.text.rfind("}") - 1, 0))
+        start = self.place.column if line == 1 else 1
+        return Place(self.place.file, self.place.line + line - 1, start + column - 1)
+
+    def spells(self, *words: str) -> bool:
+        """Tell whether the tag consists of exactly these tokens."""
+        return tuple(token.text for token in self.tokens) == words
+
+
+def expression(tokens: Sequence[Token], place: Place) -> Piece:
+    """Make a `{{ … }}` tag from tokens."""
+    return Piece("expression", "{{ " + " ".join(token.text for token in tokens) + " }}", place, tuple(tokens))
+
+
+def statement(tokens: Sequence[Token], place: Place) -> Piece:
+    """Make a `{% … %}` tag from tokens."""
+    return Piece("statement", "{% " + " ".join(token.text for token in tokens) + " %}", place, tuple(tokens))
+
+
+def spelled(text: str, place: Place) -> list[Token]:
+    """Make tokens of blank-separated words that all stand at one place."""
+    return [Token(word, place) for word in text.split()]
+
+
+class Lines:
+    """Turn offsets in a text into lines and columns."""
+
+    def __init__(self, text: str) -> None:
+        self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
+
+    def at(self, offset: int) -> tuple[int, int]:
+        """Give line and column, both from 1."""
+        line = bisect_right(self._starts, offset)
+        return line, offset - self._starts[line - 1] + 1
+
+
+def cut(text: str, file: str, environment: jinja2.Environment, report: Report) -> list[Piece]:
+    """Cut a file into pieces; their texts, joined, are the file without its Jinja comments."""
+    lines = Lines(text)
+    found: list[Piece] = []
+    position, begin, opened = 0, 0, ""
+    tokens: list[Token] = []
+
+    def place(offset: int) -> Place:
+        return Place(file, *lines.at(offset))
+
+    try:
+        for _, kind, value in environment.lexer.tokeniter(text, None):
+            start = text.index(value, position) if value else position
+            if start > position and not opened:
+                found.append(Piece("data", text[position:start], place(position)))
+            position = start + len(value)
+            if kind.endswith("_begin"):
+                opened, begin, tokens = kind, start, []
+            elif kind.endswith("_end"):
+                if opened in _KINDS:
+                    found.append(Piece(_KINDS[opened], text[begin:position], place(begin), tuple(tokens)))
+                opened = ""
+            elif not opened and value:
+                found.append(Piece("data", value, place(start)))
+            elif opened in ("variable_begin", "block_begin") and kind != "whitespace":
+                tokens.append(Token(value, place(start)))
+    except jinja2.TemplateSyntaxError as error:
+        at = _AT.search(error.message or "")
+        where = place(int(at[1])) if at else Place(file, error.lineno, _first_tag(text, error.lineno))
+        report.add(where, _AT.sub("", error.message or "") + ".")
+        return []
+    if position < len(text):
+        found.append(Piece("data", text[position:], place(position)))
+    return found
+
+
+def _first_tag(text: str, line: int) -> int:
+    column = text.splitlines()[line - 1].find("{") if 0 < line <= len(text.splitlines()) else 0
+    return max(column, 0) + 1
+
+
+def parse(
+    pieces: Iterable[Piece], file: str, environment: jinja2.Environment, report: Report
+) -> tuple[nodes.Template, list[Place]]:
+    """Parse the tags alone, one token a line, so that every node's line number finds its token's own place.
+
+    Returns the tree and the places by line (from 1). Syntax errors go to the report and leave an empty tree.
+    """
+    source: list[str] = []
+    places = [Place(file, 1, 1)]
+    last = Place(file, 1, 1)
+    for piece in pieces:
+        if piece.kind in ("data", "raw"):
+            continue
+        last = piece.place
+        marks = ("{{", "}}") if piece.kind == "expression" else ("{%", "%}")
+        for token in (Token(marks[0], piece.place), *piece.tokens, Token(marks[1], piece.end)):
+            source.append(token.text + "\n")
+            places += [token.place] * (token.text.count("\n") + 1)
+    places.append(last)
+    try:
+        return environment.parse("".join(source)), places
+    except jinja2.TemplateSyntaxError as error:
+        report.add(places[min(error.lineno, len(places) - 1)], error.message or "This cannot be read.")
+    except ValueError:
+        report.add(Place(file, 0, 0), "A number has too many digits.")
+    except RecursionError:
+        report.add(Place(file, 0, 0), "The expressions are nested too deeply.")
+    return nodes.Template([]), places

@@ -1,0 +1,89 @@
+"""Owns a mail template as it stands on disk, frozen by content; refuses to understand what is in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+
+from mailshot import errors
+
+REQUIRED = ("subject.txt", "body.html")
+OPTIONAL = ("body.txt", "settings.yaml")
+SHARED = "_base"
+LARGEST_FILE = 256 * 1024
+"""Bytes. A mail over 100 KB is cut by readers anyway; more than this is not a template."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A mail's files by their path under templates/, e.g. `weekly/body.html` and `_base/layout.html`."""
+
+    name: str
+    files: Mapping[str, str] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "files", MappingProxyType(dict(self.files)))
+
+    @cached_property
+    def digest(self) -> str:
+        """Name the content: SHA-256, in hex, of the canonical JSON of name and files."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def file(self, part: str) -> str:
+        """Spell the key of one of this mail's own files."""
+        return f"{self.name}/{part}"
+
+    def to_json(self) -> str:
+        """Write the canonical JSON that `from_json` reads."""
+        content = {"name": self.name, "files": dict(self.files)}
+        return json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Source:
+        """Read what `to_json` wrote."""
+        content = json.loads(text)
+        return cls(content["name"], content["files"])
+
+
+def read(folder: Path, name: str) -> Source:
+    """Read the mail `name` and everything in `_base` from a templates folder.
+
+    Raises NotFound when there is no such mail, InvalidInput for missing, unreadable or too large files.
+    """
+    known = sorted(path.parent.name for path in folder.glob("[!_.]*/body.html"))
+    home = folder / name
+    if name in ("", ".", "..") or "/" in name or "\\" in name or name.startswith("_") or not home.is_dir():
+        raise errors.NotFound(f"There is no template '{name}' in {folder}.", errors.nearest(name, known))
+    wanted = [home / part for part in REQUIRED] + [home / part for part in OPTIONAL if (home / part).exists()]
+    wanted += sorted(path for path in (folder / SHARED).rglob("*") if path.is_file() and not path.name.startswith("."))
+    files: dict[str, str] = {}
+    problems: list[errors.Problem] = []
+    for path in wanted:
+        outcome = _read_file(path)
+        if isinstance(outcome, errors.Problem):
+            problems.append(outcome)
+        else:
+            files[path.relative_to(folder).as_posix()] = outcome
+    if problems:
+        raise errors.InvalidInput(problems)
+    return Source(name, files)
+
+
+def _read_file(path: Path) -> str | errors.Problem:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return errors.Problem(str(path), 0, 0, f"{path.name} is missing or cannot be read.")
+    if len(content) > LARGEST_FILE:
+        return errors.Problem(str(path), 0, 0, f"The file has {len(content)} bytes; at most {LARGEST_FILE} are read.")
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
+        return errors.Problem(str(path), line, column, "The file is not UTF-8 here.", remedy="Save it as UTF-8.")

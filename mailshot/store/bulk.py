@@ -1,0 +1,58 @@
+"""Owns loading many rows at once: add the new, change what differs, leave the rest; refuses to know where rows come from.
+
+Values arrive as the database keeps them (columns.Instant: microseconds on SQLite, timestamptz text on PostgreSQL;
+columns.Exact: ten-thousandths; JSON: text without nulls), so that nothing is converted row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Table
+from sqlmodel import SQLModel, select
+
+from mailshot.store import bulk_postgres, bulk_sqlite, tables
+from mailshot.store.bulk_load import Load, Rows
+from mailshot.store.columns import microseconds
+from mailshot.store.engine import Connection
+
+__all__ = ["Counts", "Load", "Rows", "past_runs", "read", "upsert"]
+
+BATCH = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many rows a load added and changed; the others were there already."""
+
+    added: int
+    changed: int
+
+
+def upsert(connection: Connection, load: Load, rows: Rows) -> Counts:
+    """Load the rows within the connection's transaction and count what was added and changed."""
+    if connection.dialect.name == "sqlite":
+        return Counts(*bulk_sqlite.upsert(connection, load, rows))
+    return Counts(*bulk_postgres.upsert(connection, load, rows))
+
+
+def read(connection: Connection, table: str, columns: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
+    """Give these columns of all rows in batches, without holding them all."""
+    shape = _table(table)
+    wanted = select(*(shape.c[column] for column in columns))
+    result = connection.execute(wanted.execution_options(stream_results=True, yield_per=BATCH))
+    for part in result.partitions():
+        yield [tuple(row) for row in part]
+
+
+def past_runs(connection: Connection) -> Iterator[list[tuple[Any, ...]]]:
+    """Give id, campaign and the moment in microseconds since 1970 of every imported run."""
+    wanted = select(tables.Run.id, tables.Run.campaign, tables.Run.as_of).where(tables.Run.state == "past")
+    for part in connection.execute(wanted).partitions(BATCH):
+        yield [(run, campaign, microseconds(moment)) for run, campaign, moment in part]
+
+
+def _table(name: str) -> Table:
+    return SQLModel.metadata.tables[name]

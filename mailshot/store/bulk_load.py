@@ -1,0 +1,77 @@
+"""Owns what a bulk load is: which table, which columns, which key; refuses to run one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+KEYS: dict[str, tuple[str, ...]] = {
+    "customer": ("key",),
+    "product": ("key",),
+    "purchase": ("customer_id", "order_key", "product_id", "nth"),
+    "event": ("customer_id", "key"),
+    "consent": ("customer_id", "topic"),
+    "consent_log": ("customer_id", "topic", "at", "given"),
+    "feedback": ("customer_id", "key"),
+    "frozen": ("digest",),
+    "run": ("plan_id",),
+    "delivery": ("run_id", "customer_id"),
+}
+# A row that is there stays as it is.
+KEPT = {"consent_log", "frozen", "feedback", "delivery"}
+# Of two words about one consent the newest counts; of two at the same moment, the no.
+CONDITIONS = {
+    "consent": '"consent"."at" < excluded."at" OR ("consent"."at" = excluded."at" AND excluded.given < "consent".given)'
+}
+
+
+class Rows(Protocol):
+    """Rows with unique keys, sorted by key, in the order of the columns asked for."""
+
+    def tuples(self) -> Iterator[list[tuple[Any, ...]]]:
+        """Give them in batches, as SQLite takes them."""
+
+    def csv(self) -> Iterator[bytes]:
+        """Give them as RFC 4180 text in blocks, as PostgreSQL's COPY takes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What to load where. `facts` names the keys of a JSON `facts` column that the rows speak about; others are kept."""
+
+    table: str
+    columns: tuple[str, ...]
+    facts: tuple[str, ...] = ()
+    add_only: bool = False
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return KEYS[self.table]
+
+    @property
+    def kept(self) -> bool:
+        return self.add_only or self.table in KEPT
+
+    @property
+    def updated(self) -> tuple[str, ...]:
+        return tuple(column for column in self.columns if column not in self.key)
+
+    @property
+    def condition(self) -> str:
+        """When a row that is there is changed, if not simply when it differs."""
+        return CONDITIONS.get(self.table, "")
+
+    @property
+    def into(self) -> str:
+        """The table and its columns, as INSERT and COPY name them."""
+        return f'"{self.table}" ({names(self.columns)})'
+
+
+def names(columns: Sequence[str]) -> str:
+    return ", ".join(f'"{column}"' for column in columns)
+
+
+def text(value: str) -> str:
+    """Return the value as an SQL literal."""
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,42 @@
+"""Owns bulk loading into SQLite: one prepared upsert, many tuples; refuses to begin or end a transaction."""
+
+from __future__ import annotations
+
+from mailshot.store import bulk_load
+from mailshot.store.bulk_load import Load, Rows
+from mailshot.store.engine import Connection
+
+
+def upsert(connection: Connection, load: Load, rows: Rows) -> tuple[int, int]:
+    """Load the rows and return how many were added and changed."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    marks = ", ".join("?" * len(load.columns))
+    statement = f"INSERT INTO {load.into} VALUES ({marks}) {on_conflict(load)}"
+    before, touched = _count(connection, load), driver.total_changes
+    for batch in rows.tuples():
+        connection.exec_driver_sql(statement, batch)
+    added = _count(connection, load) - before
+    return added, driver.total_changes - touched - added
+
+
+def on_conflict(load: Load) -> str:
+    """Return what happens to a row that is there already."""
+    target = f"ON CONFLICT ({bulk_load.names(load.key)})"
+    if load.kept or not load.updated:
+        return f"{target} DO NOTHING"
+    sets, differences = [], []
+    for column in load.updated:
+        old, new = f'"{load.table}"."{column}"', f'excluded."{column}"'
+        if column != "facts":
+            sets.append(f'"{column}" = {new}')
+            differences.append(f"{old} IS NOT {new}")
+        elif load.facts:
+            paths = [bulk_load.text(f'$."{name}"') for name in load.facts]
+            sets.append(f"facts = json_patch(json_remove({old}, {', '.join(paths)}), {new})")
+            differences += [f"json_extract({old}, {path}) IS NOT json_extract({new}, {path})" for path in paths]
+    return f"{target} DO UPDATE SET {', '.join(sets)} WHERE {load.condition or ' OR '.join(differences)}"
+
+
+def _count(connection: Connection, load: Load) -> int:
+    return int(connection.exec_driver_sql(f'SELECT count(*) FROM "{load.table}"').scalar_one())

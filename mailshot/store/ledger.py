@@ -1,0 +1,259 @@
+"""Owns every arrow between delivery states, each one guarded update; refuses to talk to a server.
+
+    pending -> claimed -> dotting -> sent          docs/reliability.md draws the rest
+
+`token` is the fence: a worker that lost its lease finds no row that still carries it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, bindparam, case, exists, func, literal, or_, select, update
+
+from mailshot.events import DeliveryState, Reason, RunState
+from mailshot.store import sql, tables
+from mailshot.store.audiences import SCHEMA
+from mailshot.store.engine import Connection
+from mailshot.store.plans import DELIVERY, RUN, SUPPRESSION
+
+LINK = sql.table(tables.Link)
+D = DELIVERY.c
+OPEN = (DeliveryState.pending, DeliveryState.claimed, DeliveryState.dotting, DeliveryState.deferred)
+FROM = {
+    DeliveryState.sent: (DeliveryState.dotting, DeliveryState.unconfirmed),
+    DeliveryState.unconfirmed: (DeliveryState.dotting,),
+    DeliveryState.refused: (DeliveryState.claimed, DeliveryState.dotting),
+    DeliveryState.deferred: (DeliveryState.claimed, DeliveryState.dotting),
+    DeliveryState.pending: (DeliveryState.claimed, DeliveryState.dotting),
+    DeliveryState.skipped: (DeliveryState.claimed,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A row a worker holds."""
+
+    customer_id: int
+    content: str
+    offers: list[list[int]]
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a row a worker held. `state` is where it goes; `reason` or `reply` says why."""
+
+    customer_id: int
+    state: DeliveryState
+    reply: str | None = None
+    reason: str | None = None
+    next_attempt_at: datetime | None = None
+
+
+def claim(connection: Connection, run_id: int, token: int, now: datetime, until: datetime, most: int) -> list[Claimed]:
+    """Take up to `most` due rows of a running run under `token` until the lease ends."""
+    due = (
+        select(D.customer_id)
+        .where(D.run_id == run_id, _due(now), _running(run_id))
+        .order_by(D.state.desc(), D.customer_id)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    taken = (
+        update(DELIVERY)
+        .where(D.run_id == run_id, D.customer_id.in_(due.scalar_subquery()), _due(now))
+        .values(state=str(DeliveryState.claimed), token=token, lease_until=until, attempts=D.attempts + 1)
+        .returning(D.customer_id, D.content, D.offers, D.attempts)
+    )
+    rows = connection.execute(taken).all()
+    return [Claimed(int(row[0]), str(row[1]), row[2] or [], int(row[3])) for row in rows]
+
+
+def intend(connection: Connection, run_id: int, token: int, customer_ids: Sequence[int], now: datetime) -> set[int]:
+    """Commit the intent to release the dot, where the row is still ours and the customer may still be mailed.
+
+    This one statement is the intent, the fence against workers that lost their lease, and the last look at consent and
+    suppression. Returns the customers whose dot may be released once the transaction is committed.
+    """
+    sql.hold(connection, customer_ids)
+    allowed = (
+        update(DELIVERY)
+        .where(D.run_id == run_id, D.customer_id.in_(customer_ids), D.token == token)
+        .where(D.state == str(DeliveryState.claimed), _running(run_id), *_allowed(run_id))
+        .values(state=str(DeliveryState.dotting), dotted_at=now)
+        .returning(D.customer_id)
+    )
+    return {int(row[0]) for row in connection.execute(allowed)}
+
+
+def decline(connection: Connection, run_id: int, token: int, customer_ids: Sequence[int], now: datetime) -> None:
+    """Put rows that were not allowed where they belong: skipped with the reason, or back when the run only pauses."""
+    running, permitted = _running(run_id), and_(*_allowed(run_id))
+    state = case((permitted, literal(str(DeliveryState.pending))), else_=literal(str(DeliveryState.skipped)))
+    reason = case(
+        (permitted, None),
+        (_suppressed(), literal(str(Reason.suppressed))),
+        else_=literal(str(Reason.no_consent)),
+    )
+    ours = update(DELIVERY).where(D.run_id == run_id, D.customer_id.in_(customer_ids), D.token == token)
+    held = ours.where(D.state == str(DeliveryState.claimed), or_(~running, ~permitted))
+    connection.execute(held.values(state=state, reason=reason, token=None, lease_until=None, attempts=D.attempts - 1))
+
+
+def settle(connection: Connection, run_id: int, token: int, outcomes: Iterable[Settled], now: datetime) -> int:
+    """Write what became of rows; each only where it is still ours and an arrow leads there. Returns how many moved."""
+    moved = 0
+    for state, group in _by_state(outcomes).items():
+        change = (
+            update(DELIVERY)
+            .where(D.run_id == run_id, D.customer_id == bindparam("who"), D.token == token)
+            .where(D.state.in_([str(before) for before in FROM[state]]))
+            .values(
+                state=str(state),
+                reply=bindparam("said"),
+                reason=bindparam("why"),
+                next_attempt_at=bindparam("again"),
+                settled_at=None if state in OPEN else now,
+                lease_until=None,
+                # An unconfirmed or sent row keeps its token, so that late news of the same worker still finds it.
+                **({"token": None} if state in OPEN else {}),
+                **({"attempts": D.attempts - 1} if state is DeliveryState.pending else {}),
+            )
+        )
+        rows = [
+            {"who": item.customer_id, "said": item.reply, "why": item.reason, "again": item.next_attempt_at}
+            for item in group
+        ]
+        moved += connection.execute(change, rows).rowcount
+    return moved
+
+
+def keep_links(connection: Connection, links: Iterable[tuple[int, str]]) -> None:
+    """Keep links, each once, so that a click finds where to go."""
+    rows = [{"id": number, "url": url} for number, url in links]
+    if rows:
+        connection.execute(sql.insert(connection, LINK).on_conflict_do_nothing(), rows)
+
+
+def renew(connection: Connection, run_id: int, token: int, until: datetime) -> int:
+    """Prolong the lease of all rows held under `token`; return how many there are."""
+    held = (str(DeliveryState.claimed), str(DeliveryState.dotting))
+    mine = update(DELIVERY).where(D.run_id == run_id, D.token == token, D.state.in_(held))
+    return connection.execute(mine.values(lease_until=until)).rowcount
+
+
+def release(connection: Connection, run_id: int, token: int) -> int:
+    """Give back every row that is claimed under `token` and was not offered; return how many."""
+    mine = update(DELIVERY).where(D.run_id == run_id, D.token == token, D.state == str(DeliveryState.claimed))
+    back = {"state": str(DeliveryState.pending), "token": None, "lease_until": None, "attempts": D.attempts - 1}
+    return connection.execute(mine.values(**back)).rowcount
+
+
+def recover(connection: Connection, now: datetime) -> tuple[int, int]:
+    """Take rows from workers whose lease lapsed; return how many are tried again and how many are unconfirmed.
+
+    Before the dot nothing left us, so the row is pending again. After the intent it may have left: at most once shows
+    the row as unconfirmed, at least once sends the same bytes again.
+    """
+    lapsed = D.lease_until < now
+    again = select(RUN.c.id).where(RUN.c.at_least_once.is_(True))
+    claimed, dotting = D.state == str(DeliveryState.claimed), D.state == str(DeliveryState.dotting)
+    back = update(DELIVERY).where(lapsed, or_(claimed, and_(dotting, D.run_id.in_(again))))
+    unsure = update(DELIVERY).where(lapsed, dotting, D.run_id.not_in(again))
+    pending = connection.execute(back.values(state=str(DeliveryState.pending), token=None, lease_until=None)).rowcount
+    doubt = {"state": str(DeliveryState.unconfirmed), "settled_at": now, "lease_until": None}
+    doubt["reply"] = "the worker ended between the final dot and the reply"
+    return pending, connection.execute(unsure.values(**doubt)).rowcount
+
+
+def owed(connection: Connection, now: datetime) -> list[tuple[int, int]]:
+    """Return each running run that has due rows, with the number of workers that hold live claims on it."""
+    due = exists().where(D.run_id == RUN.c.id, _due(now))
+    alive = (
+        select(func.count(D.token.distinct()))
+        .where(D.run_id == RUN.c.id, D.state.in_([str(DeliveryState.claimed), str(DeliveryState.dotting)]))
+        .where(D.lease_until >= now)
+        .scalar_subquery()
+    )
+    runs = select(RUN.c.id, alive).where(RUN.c.state == str(RunState.running), due).order_by(RUN.c.id)
+    return [(int(row[0]), int(row[1])) for row in connection.execute(runs)]
+
+
+def is_due(connection: Connection, run_id: int, now: datetime) -> bool:
+    """Say whether a run has rows that can be sent now."""
+    return connection.execute(select(D.run_id).where(D.run_id == run_id, _due(now)).limit(1)).first() is not None
+
+
+def finish(connection: Connection, now: datetime) -> list[int]:
+    """Finish the running runs whose every row is settled; return their ids."""
+    unsettled = exists().where(D.run_id == RUN.c.id, D.state.in_([str(state) for state in OPEN]))
+    done = update(RUN).where(RUN.c.state == str(RunState.running), ~unsettled).returning(RUN.c.id)
+    finished = connection.execute(done.values(state=str(RunState.finished), finished_at=now))
+    return [int(row[0]) for row in finished]
+
+
+def abandon(connection: Connection, run_id: int, now: datetime) -> int:
+    """Skip every row of a cancelled run that no worker holds; return how many."""
+    waiting = (str(DeliveryState.pending), str(DeliveryState.deferred))
+    mine = update(DELIVERY).where(D.run_id == run_id, D.state.in_(waiting))
+    gone = {"state": str(DeliveryState.skipped), "reason": str(Reason.cancelled), "settled_at": now}
+    return connection.execute(mine.values(**gone)).rowcount
+
+
+def resolve(connection: Connection, run_id: int, resend: bool, now: datetime) -> int:
+    """Settle the unconfirmed rows of a run by hand: send them again, or accept them as sent. Returns how many."""
+    mine = update(DELIVERY).where(D.run_id == run_id, D.state == str(DeliveryState.unconfirmed))
+    if resend:
+        changed = mine.values(state=str(DeliveryState.pending), token=None, settled_at=None)
+        connection.execute(
+            update(RUN)
+            .where(RUN.c.id == run_id, RUN.c.state == str(RunState.finished))
+            .values(state=str(RunState.running), finished_at=None)
+        )
+    else:
+        changed = mine.values(state=str(DeliveryState.sent), settled_at=now, reply="accepted by hand")
+    return connection.execute(changed).rowcount
+
+
+def counts(connection: Connection, run_id: int) -> dict[str, int]:
+    """Count the rows of a run by state."""
+    grouped = select(D.state, func.count()).where(D.run_id == run_id).group_by(D.state)
+    return {str(row[0]): int(row[1]) for row in connection.execute(grouped)}
+
+
+def _due(now: datetime) -> Any:
+    deferred = and_(D.state == str(DeliveryState.deferred), D.next_attempt_at <= now)
+    return or_(D.state == str(DeliveryState.pending), deferred)
+
+
+def _running(run_id: int) -> Any:
+    return exists().where(RUN.c.id == run_id, RUN.c.state == str(RunState.running))
+
+
+def _suppressed() -> Any:
+    customer = SCHEMA.customer.c
+    return exists().where(customer.id == D.customer_id, customer.address_hash == SUPPRESSION.c.address_hash)
+
+
+def _allowed(run_id: int) -> list[Any]:
+    """The customer still exists with an address, is not suppressed and has not said no to the run's topic."""
+    customer, consent = SCHEMA.customer.c, SCHEMA.consent.c
+    reachable = exists().where(customer.id == D.customer_id, customer.email.is_not(None))
+    withdrawn = exists().where(
+        consent.customer_id == D.customer_id,
+        consent.given.is_(False),
+        RUN.c.id == run_id,
+        consent.topic == RUN.c.topic,
+    )
+    return [reachable, ~_suppressed(), ~withdrawn]
+
+
+def _by_state(outcomes: Iterable[Settled]) -> dict[DeliveryState, list[Settled]]:
+    groups: dict[DeliveryState, list[Settled]] = {}
+    for outcome in outcomes:
+        groups.setdefault(outcome.state, []).append(outcome)
+    return groups

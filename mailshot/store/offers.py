@@ -1,0 +1,120 @@
+"""Owns finding products to offer each customer of a plan; refuses to choose among them (campaign.offers does)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import and_, bindparam, distinct, func, not_, select, update
+
+from mailshot.audience.compile import Compiler, product_clause
+from mailshot.audience.nodes import Condition
+from mailshot.events import Reason
+from mailshot.profile.products import Selection
+from mailshot.store.audiences import SCHEMA
+from mailshot.store.engine import Connection
+from mailshot.store.plans import ROW
+
+CHUNK = 2_000
+Forbidden = tuple[Condition, Selection]
+
+
+def bought(
+    connection: Connection,
+    compiled: Compiler,
+    products: Selection,
+    since: datetime,
+    customer_ids: Sequence[int],
+    forbidden: Sequence[Forbidden],
+    most: int,
+) -> dict[int, list[tuple[int, int]]]:
+    """Return, for each of the customers (ids in order), the allowed products it bought most as (product, times)."""
+    purchase = SCHEMA.purchase.c
+    times = func.count()
+    order = func.row_number().over(
+        partition_by=purchase.customer_id, order_by=(times.desc(), func.max(purchase.at).desc(), purchase.product_id)
+    )
+    ranked = (
+        select(purchase.customer_id, purchase.product_id, times.label("times"), order.label("place"))
+        .where(purchase.customer_id.in_(customer_ids), purchase.product_id.in_(_ids(products)))
+        # The first line of a product in each order: counting lines then counts orders.
+        .where(purchase.nth == 1, purchase.at >= since, purchase.at < compiled.as_of, *_unless(compiled, forbidden))
+        .group_by(purchase.customer_id, purchase.product_id)
+        .subquery()
+    )
+    best = select(ranked.c.customer_id, ranked.c.product_id, ranked.c.times).where(ranked.c.place <= most)
+    found: dict[int, list[tuple[int, int]]] = {}
+    for customer_id, product_id, number in connection.execute(best.order_by(ranked.c.customer_id, ranked.c.place)):
+        found.setdefault(customer_id, []).append((product_id, number))
+    return found
+
+
+def popular(connection: Connection, products: Selection, since: datetime, until: datetime, most: int) -> list[int]:
+    """Return the products that most customers bought between two moments."""
+    purchase = SCHEMA.purchase.c
+    buyers = func.count(distinct(purchase.customer_id))
+    ranked = select(purchase.product_id).where(
+        purchase.product_id.in_(_ids(products)), purchase.at >= since, purchase.at < until
+    )
+    ordered = ranked.group_by(purchase.product_id).order_by(buyers.desc(), purchase.product_id).limit(most)
+    return [int(row[0]) for row in connection.execute(ordered)]
+
+
+def wanting(
+    connection: Connection,
+    compiled: Compiler,
+    plan_id: str,
+    contents: Sequence[str],
+    forbidden: Sequence[Forbidden],
+    after: int,
+    most: int,
+) -> list[tuple[int, tuple[bool, ...]]]:
+    """Return the next customers after an id who are to get one of `contents`, with which of `forbidden` applies."""
+    flags = [ROW.c.customer_id.in_(compiled.select(who)) for who, _ in forbidden]
+    mailed = [ROW.c.plan_id == plan_id, ROW.c.reason.is_(None), ROW.c.content.in_(contents)]
+    rows = select(ROW.c.customer_id, *flags).where(*mailed, ROW.c.customer_id > after)
+    found = connection.execute(rows.order_by(ROW.c.customer_id).limit(most))
+    return [(int(row[0]), tuple(bool(flag) for flag in row[1:])) for row in found]
+
+
+def keep(connection: Connection, plan_id: str, chosen: Iterable[tuple[int, list[list[int]], int]]) -> None:
+    """Write the offers of each customer; who has fewer than needed (third value) is left out for that reason."""
+    change = (
+        update(ROW)
+        .where(ROW.c.plan_id == plan_id, ROW.c.customer_id == bindparam("who"))
+        .values(offers=bindparam("what"), reason=bindparam("why"))
+    )
+    rows = iter(chosen)
+    while chunk := list(islice(rows, CHUNK)):
+        connection.execute(
+            change,
+            [
+                {"who": who, "what": what, "why": None if len(what) >= least else str(Reason.no_offers)}
+                for who, what, least in chunk
+            ],
+        )
+
+
+def forbidden_offered(connection: Connection, plan_id: str, compiled: Compiler, forbidden: Sequence[Forbidden]) -> int:
+    """Count offers of a plan that a guard forbids; anything but 0 is a bug, and stops the launch."""
+    found = 0
+    for who, never in forbidden:
+        barred = {int(row[0]) for row in connection.execute(_ids(never))}
+        rows = select(ROW.c.offers).where(ROW.c.plan_id == plan_id, ROW.c.customer_id.in_(compiled.select(who)))
+        for (offers,) in connection.execute(rows.where(ROW.c.reason.is_(None))):
+            found += sum(product in barred for product, _ in offers or ())
+    return found
+
+
+def _unless(compiled: Compiler, forbidden: Sequence[Forbidden]) -> list[Any]:
+    purchase = SCHEMA.purchase.c
+    return [
+        not_(and_(purchase.product_id.in_(_ids(never)), purchase.customer_id.in_(compiled.select(who))))
+        for who, never in forbidden
+    ]
+
+
+def _ids(selection: Selection) -> Any:
+    return select(SCHEMA.product.c.id).where(product_clause(SCHEMA.product, selection))

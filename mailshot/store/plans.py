@@ -1,0 +1,192 @@
+"""Owns deciding, in one statement, what each customer gets and why some get nothing; refuses rules as text.
+
+The decisions of a plan are rows, so that a preview, a launch and an explanation can never disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, case, delete, exists, false, func, insert, literal, not_, or_, select, true
+
+from mailshot.audience.compile import Compiler, product_clause
+from mailshot.audience.nodes import Condition
+from mailshot.events import DeliveryState, Reason
+from mailshot.profile import lot
+from mailshot.profile.products import Selection
+from mailshot.store import sql, tables
+from mailshot.store.audiences import SCHEMA
+from mailshot.store.engine import Connection
+
+PLAN, ROW, RUN = sql.table(tables.Plan), sql.table(tables.PlanRow), sql.table(tables.Run)
+DELIVERY, SUPPRESSION = sql.table(tables.Delivery), sql.table(tables.Suppression)
+RECEIVED = tuple(
+    getattr(DeliveryState, name) for name in ("pending", "claimed", "dotting", "sent", "deferred", "unconfirmed")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One content entry: who gets it (None: everyone left), and who a guard keeps from it."""
+
+    name: str
+    when: Condition | None
+    barred: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All that decides about one campaign as of one moment."""
+
+    campaign: str
+    audience: Condition
+    topic: str
+    needs_consent: bool
+    choices: tuple[Choice, ...]
+    holdout: int
+    repeats: bool
+    cap_mails: int = 0
+    cap_since: datetime | None = None
+
+
+def decide(connection: Connection, plan_id: str, compiled: Compiler, question: Question) -> None:
+    """Write one row for each customer of the audience: the content, or the reason for none."""
+    customer = SCHEMA.customer.c
+    chosen = (
+        select(customer.id, customer.email, customer.address_hash, customer.lot, _content(compiled, question))
+        .where(compiled.clause(question.audience))
+        .cte("chosen")
+        # Without this SQLite works out the content afresh for every reason that looks at it.
+        .prefix_with("MATERIALIZED")
+    )
+    verdict = select(literal(plan_id), chosen.c.id, chosen.c.content, _reason(chosen, compiled, question))
+    connection.execute(delete(ROW).where(ROW.c.plan_id == plan_id))
+    connection.execute(insert(ROW).from_select(["plan_id", "customer_id", "content", "reason"], verdict))
+
+
+def _content(compiled: Compiler, question: Question) -> Any:
+    whens = [(compiled.clause(item.when) if item.when else true(), literal(item.name)) for item in question.choices]
+    return case(*whens, else_=None).label("content")
+
+
+def _reason(chosen: Any, compiled: Compiler, question: Question) -> Any:
+    """The first reason that applies; their order is the order in which a marketer would mend them."""
+    lacks = not_(_consents(chosen, question)) if question.needs_consent else _withdrawn(chosen, question)
+    reasons = [
+        (chosen.c.email.is_(None), Reason.no_address),
+        (exists().where(SUPPRESSION.c.address_hash == chosen.c.address_hash), Reason.suppressed),
+        (lacks, Reason.no_consent),
+        (chosen.c.content.is_(None), Reason.no_content),
+        (_barred(chosen, compiled, question), Reason.guard),
+    ]
+    if not question.repeats:
+        reasons.append((_received(chosen, RUN.c.campaign == question.campaign), Reason.already_received))
+    if question.cap_mails:
+        reasons.append((_capped(chosen, question), Reason.frequency_cap))
+    if question.holdout:
+        held = lot.draw(f"holdout:{question.campaign}").part(chosen.c.lot) < question.holdout
+        reasons.append((held, Reason.holdout))
+    return case(*[(clause, literal(str(reason))) for clause, reason in reasons], else_=None)
+
+
+def _consents(chosen: Any, question: Question) -> Any:
+    consent = SCHEMA.consent.c
+    given = exists().where(consent.customer_id == chosen.c.id, consent.topic == question.topic, consent.given.is_(True))
+    return given
+
+
+def _withdrawn(chosen: Any, question: Question) -> Any:
+    consent = SCHEMA.consent.c
+    return exists().where(consent.customer_id == chosen.c.id, consent.topic == question.topic, consent.given.is_(False))
+
+
+def _received(chosen: Any, which: Any) -> Any:
+    mine = select(DELIVERY.c.run_id).join(RUN, RUN.c.id == DELIVERY.c.run_id)
+    return exists(
+        mine.where(DELIVERY.c.customer_id == chosen.c.id, DELIVERY.c.state.in_(RECEIVED), which).correlate(chosen)
+    )
+
+
+def _capped(chosen: Any, question: Question) -> Any:
+    counted = select(func.count()).select_from(DELIVERY.join(RUN, RUN.c.id == DELIVERY.c.run_id))
+    recent = counted.where(
+        DELIVERY.c.customer_id == chosen.c.id, DELIVERY.c.state.in_(RECEIVED), RUN.c.as_of >= question.cap_since
+    )
+    return recent.correlate(chosen).scalar_subquery() >= question.cap_mails
+
+
+def _barred(chosen: Any, compiled: Compiler, question: Question) -> Any:
+    found = []
+    for choice in question.choices:
+        for condition in choice.barred:
+            found.append(and_(chosen.c.content == choice.name, chosen.c.id.in_(compiled.select(condition))))
+    return or_(*found) if found else false()
+
+
+def overlap(connection: Connection, first: Selection, second: Selection) -> bool:
+    """Say whether any product of the catalogue belongs to both selections."""
+    product = SCHEMA.product
+    both = select(product.c.id).where(product_clause(product, first), product_clause(product, second)).limit(1)
+    return connection.execute(both).first() is not None
+
+
+def record(connection: Connection, plan: Mapping[str, Any]) -> None:
+    """Keep a plan's head in place of one with the same id; rows of the campaign's older, unlaunched plans go."""
+    connection.execute(delete(PLAN).where(PLAN.c.id == plan["id"]))
+    connection.execute(insert(PLAN), dict(plan))
+    kept = select(PLAN.c.id).where(PLAN.c.campaign == plan["campaign"]).order_by(PLAN.c.made_at.desc()).limit(2)
+    stale = select(PLAN.c.id).where(PLAN.c.campaign == plan["campaign"], PLAN.c.id.not_in(kept))
+    connection.execute(delete(ROW).where(ROW.c.plan_id.in_(stale)))
+
+
+def latest(connection: Connection, campaign: str, other_than: str = "") -> Mapping[str, Any] | None:
+    """Return the newest plan of a campaign."""
+    newest = select(PLAN).where(PLAN.c.campaign == campaign, PLAN.c.id != other_than)
+    return connection.execute(newest.order_by(PLAN.c.made_at.desc()).limit(1)).mappings().first()  # type: ignore[return-value]
+
+
+def get(connection: Connection, plan_id: str) -> Mapping[str, Any] | None:
+    """Return one plan by id."""
+    return connection.execute(select(PLAN).where(PLAN.c.id == plan_id)).mappings().first()  # type: ignore[return-value]
+
+
+def counts(connection: Connection, plan_id: str) -> list[tuple[str | None, str | None, int]]:
+    """Count a plan's customers by (content, reason)."""
+    grouped = select(ROW.c.content, ROW.c.reason, func.count()).where(ROW.c.plan_id == plan_id)
+    return [(row[0], row[1], row[2]) for row in connection.execute(grouped.group_by(ROW.c.content, ROW.c.reason))]
+
+
+def changes(connection: Connection, plan_id: str, before: str) -> dict[str, int]:
+    """Count who enters, leaves and changes content between two plans, looking only at those who get a mail."""
+    old, new = ROW.alias("old"), ROW.alias("new")
+
+    def mailed(row: Any, plan: str) -> Any:
+        return select(row.c.customer_id, row.c.content).where(row.c.plan_id == plan, row.c.reason.is_(None)).subquery()
+
+    then, today = mailed(old, before), mailed(new, plan_id)
+    same = then.c.customer_id == today.c.customer_id
+    pairs = today.join(then, same)
+
+    def count(source: Any, *where: Any) -> int:
+        return int(connection.execute(select(func.count()).select_from(source).where(*where)).scalar_one())
+
+    return {
+        "entered": count(today.outerjoin(then, same), then.c.customer_id.is_(None)),
+        "left": count(then.outerjoin(today, same), today.c.customer_id.is_(None)),
+        "changed": count(pairs, today.c.content != then.c.content),
+    }
+
+
+def row(connection: Connection, plan_id: str, customer_id: int) -> Mapping[str, Any] | None:
+    """Return what a plan decided about one customer."""
+    mine = select(ROW).where(ROW.c.plan_id == plan_id, ROW.c.customer_id == customer_id)
+    return connection.execute(mine).mappings().first()  # type: ignore[return-value]
+
+
+def samples(connection: Connection, plan_id: str, content: str, most: int) -> Sequence[Mapping[str, Any]]:
+    """Return a few customers who get `content`."""
+    some = select(ROW).where(ROW.c.plan_id == plan_id, ROW.c.content == content, ROW.c.reason.is_(None))
+    return connection.execute(some.order_by(ROW.c.customer_id).limit(most)).mappings().all()  # type: ignore[return-value]

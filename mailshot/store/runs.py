@@ -1,0 +1,115 @@
+"""Owns runs and schedules: begun once, paused, resumed, cancelled, finished; refuses single deliveries (ledger)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import case, func, insert, literal, select, update
+from sqlalchemy.exc import IntegrityError
+
+from mailshot.errors import Refused
+from mailshot.events import DeliveryState, Reason, RunState, ScheduleState
+from mailshot.store import sql, tables
+from mailshot.store.engine import Connection
+from mailshot.store.plans import DELIVERY, ROW, RUN
+
+SCHEDULE = sql.table(tables.Schedule)
+ARROWS = {
+    RunState.paused: (RunState.running,),
+    RunState.running: (RunState.paused,),
+    RunState.cancelled: (RunState.running, RunState.paused),
+    RunState.finished: (RunState.running,),
+}
+
+
+def begin(connection: Connection, run: Mapping[str, Any]) -> int:
+    """Create a run with a delivery for every row of its plan. Raises Refused when the plan or slot has begun."""
+    try:
+        run_id = connection.execute(insert(RUN).returning(RUN.c.id), dict(run)).scalar_one()
+    except IntegrityError:
+        raise Refused(f"This plan of '{run['campaign']}' is already launched.", "Plan again to launch again.") from None
+    state = case(
+        (ROW.c.reason.is_(None), literal(str(DeliveryState.pending))),
+        (ROW.c.reason == str(Reason.holdout), literal(str(DeliveryState.holdout))),
+        else_=literal(str(DeliveryState.skipped)),
+    )
+    planned = select(
+        literal(run_id), ROW.c.customer_id, state, ROW.c.content, ROW.c.reason, ROW.c.offers, literal(0)
+    ).where(ROW.c.plan_id == run["plan_id"])
+    columns = ["run_id", "customer_id", "state", "content", "reason", "offers", "attempts"]
+    connection.execute(insert(DELIVERY).from_select(columns, planned))
+    return int(run_id)
+
+
+def get(connection: Connection, run_id: int) -> Mapping[str, Any] | None:
+    """Return one run."""
+    return connection.execute(select(RUN).where(RUN.c.id == run_id)).mappings().first()  # type: ignore[return-value]
+
+
+def of(connection: Connection, campaign: str) -> list[Mapping[str, Any]]:
+    """Return the runs of a campaign, newest first."""
+    mine = select(RUN).where(RUN.c.campaign == campaign).order_by(RUN.c.id.desc())
+    return list(connection.execute(mine).mappings())  # type: ignore[arg-type]
+
+
+def all_of(connection: Connection, *states: str) -> list[Mapping[str, Any]]:
+    """Return every run in one of `states` (all states when none is named), oldest first."""
+    some = select(RUN).where(RUN.c.state.in_(states)) if states else select(RUN)
+    return list(connection.execute(some.order_by(RUN.c.id)).mappings())  # type: ignore[arg-type]
+
+
+def move(connection: Connection, run_id: int, to: RunState, at: datetime) -> bool:
+    """Move a run along an arrow; False when its present state has none there."""
+    values: dict[str, Any] = {"state": str(to)}
+    if to in (RunState.finished, RunState.cancelled):
+        values["finished_at"] = at
+    moved = update(RUN).where(RUN.c.id == run_id, RUN.c.state.in_(ARROWS[to])).values(**values)
+    return connection.execute(moved).rowcount == 1
+
+
+def launches(connection: Connection, campaign: str) -> int:
+    """Count the runs of a campaign, so that planning again after a launch is a new plan."""
+    return int(connection.execute(select(func.count()).where(RUN.c.campaign == campaign)).scalar_one())
+
+
+def arm(connection: Connection, schedule: Mapping[str, Any]) -> int:
+    """Create a schedule. Raises Refused while the campaign has one that is not ended."""
+    open_ones = select(SCHEDULE.c.id).where(
+        SCHEDULE.c.campaign == schedule["campaign"], SCHEDULE.c.state != str(ScheduleState.ended)
+    )
+    if connection.execute(open_ones).first():
+        name = schedule["campaign"]
+        raise Refused(f"'{name}' is already scheduled.", f"Cancel that first: mailshot cancel '{name}'.")
+    return int(connection.execute(insert(SCHEDULE).returning(SCHEDULE.c.id), dict(schedule)).scalar_one())
+
+
+def due(connection: Connection, moment: datetime) -> list[Mapping[str, Any]]:
+    """Return the armed schedules whose next moment has come."""
+    ripe = select(SCHEDULE).where(SCHEDULE.c.state == str(ScheduleState.armed), SCHEDULE.c.next_at <= moment)
+    return list(connection.execute(ripe.order_by(SCHEDULE.c.next_at)).mappings())  # type: ignore[arg-type]
+
+
+def schedules(connection: Connection, campaign: str | None = None) -> list[Mapping[str, Any]]:
+    """Return the schedules that are not ended."""
+    open_ones = select(SCHEDULE).where(SCHEDULE.c.state != str(ScheduleState.ended))
+    mine = open_ones.where(SCHEDULE.c.campaign == campaign) if campaign else open_ones
+    return list(connection.execute(mine.order_by(SCHEDULE.c.next_at)).mappings())  # type: ignore[arg-type]
+
+
+def advance(connection: Connection, schedule_id: int, slot: datetime, following: datetime | None) -> bool:
+    """Move a schedule past `slot`; False when another process already has."""
+    values: dict[str, Any] = {"next_at": following} if following else {"state": str(ScheduleState.ended)}
+    moved = update(SCHEDULE).where(
+        SCHEDULE.c.id == schedule_id, SCHEDULE.c.next_at == slot, SCHEDULE.c.state == str(ScheduleState.armed)
+    )
+    return connection.execute(moved.values(**values)).rowcount == 1
+
+
+def set_schedule(connection: Connection, campaign: str, to: ScheduleState) -> int:
+    """Pause, arm again or end a campaign's schedules; return how many changed."""
+    mine = update(SCHEDULE).where(
+        SCHEDULE.c.campaign == campaign, SCHEDULE.c.state != str(ScheduleState.ended), SCHEDULE.c.state != str(to)
+    )
+    return connection.execute(mine.values(state=str(to))).rowcount

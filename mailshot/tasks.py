@@ -1,0 +1,97 @@
+"""Owns the Dramatiq actor and the threads around it: worker and clock; refuses to know how mail is sent or planned.
+
+An actor takes an id only and retries nothing: what failed is still in the ledger, and the ledger is looked at again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+from datetime import UTC, datetime, timedelta
+
+import dramatiq
+
+from mailshot.bootstrap import App
+from mailshot.campaign import clock
+from mailshot.deliver import work
+from mailshot.errors import MailshotError
+from mailshot.queue import ACTOR, QUEUE
+from mailshot.store import offices
+
+log = logging.getLogger(__name__)
+TICK = 1.0
+LOOK = 5.0
+OFFICE = "clock"
+TERM = timedelta(seconds=10)
+
+
+def declare(app: App, stop: threading.Event) -> None:
+    """Declare the send actor on the app's broker."""
+
+    @dramatiq.actor(actor_name=ACTOR, queue_name=QUEUE, broker=app.doorbell.broker)
+    def deliver(run_id: int) -> None:
+        _answer(app, run_id, stop)
+
+
+def work_until(app: App, threads: int, stop: threading.Event) -> None:
+    """Answer doorbells in `threads` threads until told to stop; then finish what is past MAIL FROM."""
+    declare(app, stop)
+    worker = dramatiq.Worker(app.doorbell.broker, queues={QUEUE}, worker_threads=threads, worker_timeout=200)
+    worker.start()
+    try:
+        # The doorbell may be lost or out of order: whatever happens, look at the ledger now and then.
+        while not stop.wait(LOOK):
+            for run_id in _owed(app):
+                if not app.doorbell.ring(run_id):
+                    _answer(app, run_id, stop)
+    finally:
+        stop.set()
+        worker.stop(timeout=int(app.settings.dot_timeout * 1000) + 60_000)
+
+
+def tick_until(app: App, stop: threading.Event) -> None:
+    """Be the clock, if nobody else is, until told to stop: launch what is due and ring for what is owed."""
+    holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+    looked = datetime.now(UTC) - TERM
+    while not stop.wait(TICK):
+        now = datetime.now(UTC)
+        try:
+            with app.store.write() as connection:
+                if not offices.take(connection, OFFICE, holder, now, now + TERM):
+                    continue
+            for run_id in clock.tick(app.store, now):
+                app.doorbell.ring(run_id)
+            if now - looked >= timedelta(seconds=LOOK):
+                looked = now
+                for run_id in work.owed(app.store, now):
+                    app.doorbell.ring(run_id)
+        except MailshotError as error:
+            log.error("the clock could not tick: %s", error)
+    _leave(app, holder)
+
+
+def _answer(app: App, run_id: int, stop: threading.Event) -> None:
+    try:
+        if work.answer(app.post, run_id, app.settings.batch, stop):
+            app.doorbell.ring(run_id)
+    except MailshotError as error:
+        log.error("run %s: %s", run_id, error)
+
+
+def _owed(app: App) -> list[int]:
+    try:
+        return work.owed(app.store, datetime.now(UTC))
+    except MailshotError as error:
+        log.error("cannot look at the ledger: %s", error)
+        return []
+
+
+def _leave(app: App, holder: str) -> None:
+    try:
+        with app.store.write() as connection:
+            offices.leave(connection, OFFICE, holder)
+    except MailshotError as error:
+        log.warning("could not leave the clock's office: %s", error)

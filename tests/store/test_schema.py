@@ -1,0 +1,21 @@
+"""Checks that a fresh store has our version and lets rows through, on both databases."""
+
+from __future__ import annotations
+
+from sqlmodel import insert, select
+
+from mailshot.store import schema, tables
+from mailshot.store.engine import Store
+
+
+def test_a_fresh_store_has_the_newest_version(store: Store) -> None:
+    schema.check(store)
+    assert schema.upgrade(store) == (schema.newest(), schema.newest())
+
+
+def test_each_test_begins_empty(store: Store) -> None:
+    with store.write() as connection:
+        assert connection.execute(select(tables.Customer)).all() == []
+        connection.execute(insert(tables.Customer).values(key="1", lot=1, facts={}))
+    with store.read() as connection:
+        assert len(connection.execute(select(tables.Customer)).all()) == 1
