@@ -15,7 +15,7 @@ from mailshot.cli import shared
 from mailshot.errors import Refused
 
 if TYPE_CHECKING:
-    import uvicorn
+    from starlette.applications import Starlette
 
     from mailshot.bootstrap import App
 
@@ -25,32 +25,37 @@ Threads = Annotated[int, typer.Option(help="Runs worked on at the same time.", m
 def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run the inbox.")] = False) -> None:
     """Run everything in one process: web, worker and clock (embedded; scale-out has a process for each)."""
     from mailshot import tasks
+    from mailshot.web import serve
 
     app = shared.app()
     if not app.settings.embedded:
         raise Refused("MAILSHOT_REDIS is set, so this project scales out.", "Start the processes of the Procfile.")
     with stopping() as stop, _inbox(app) if inbox else _nothing():
-        site = _site(app)
         parts = [
             threading.Thread(target=tasks.work_until, args=(app, threads, stop), name="worker"),
             threading.Thread(target=tasks.tick_until, args=(app, stop), name="clock"),
-            threading.Thread(target=site.run, name="web"),
         ]
+        site = serve.Beside(_site(app), app.settings.web_host, app.settings.web_port)
+        site.start()
         for part in parts:
             part.start()
-        shared.say(f"Up: {app.settings.base_url} (preferences, tracking), sending to {app.server}. Ctrl-C stops softly.")
+        shared.say(
+            f"Up: {app.settings.base_url} (preferences, tracking), sending to {app.server}. Ctrl-C stops softly."
+        )
         stop.wait()
-        site.should_exit = True
         for part in parts:
             part.join()
+        site.stop()
     shared.say("Stopped: nothing is left half sent.")
 
 
 def web() -> None:
     """Run the public pages: tracking, unsubscribing, preferences."""
+    from mailshot.web import serve
+
     app = shared.app()
     shared.say(f"Web on {app.settings.web_host}:{app.settings.web_port} as {app.settings.base_url}.")
-    _site(app).run()
+    serve.run(_site(app), app.settings.web_host, app.settings.web_port)
 
 
 def worker(threads: Threads = 1) -> None:
@@ -81,10 +86,9 @@ def inbox(
     from mailshot.web.inbox import running
 
     settings = shared.settings()
-    caught = running.Inbox(settings.inbox_smtp_port, settings.inbox_web_port, folder, host)
     shared.say(f"Inbox: http://{host}:{settings.inbox_web_port} catches smtp://{host}:{settings.inbox_smtp_port}.")
     shared.next_step("mailshot up, in another terminal")
-    caught.serve()
+    running.run(settings.inbox_smtp_port, settings.inbox_web_port, folder, host)
 
 
 @contextmanager
@@ -125,10 +129,8 @@ def _inbox(app: App) -> Iterator[None]:
         caught.stop()
 
 
-def _site(app: App) -> uvicorn.Server:
+def _site(app: App) -> Starlette:
     from mailshot.web import app as site
-    from mailshot.web import serve
 
     rules = shared.rulebook(app.settings.project)
-    built = site.build(app.store, app.keys, rules.topics, rules.statements, rules.company.brand, app.address_key)
-    return serve.server(built, app.settings.web_host, app.settings.web_port)
+    return site.build(app.store, app.keys, rules.topics, rules.statements, rules.company.brand, app.address_key)
