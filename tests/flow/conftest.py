@@ -1,0 +1,37 @@
+"""Owns the fixtures of whole runs: a shop, a sink, the parts of one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mailshot.bootstrap import App
+from mailshot.settings import Settings
+from mailshot.store.engine import Store
+from tests import processes, project
+from tests.processes import Sink
+from tests.project import Shop
+
+
+@pytest.fixture
+def sink(tmp_path: Path) -> Iterator[Sink]:
+    with processes.sink(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def shop(store: Store, tmp_path: Path) -> Shop:
+    return Shop.open(store, tmp_path / "shop", 60)
+
+
+@pytest.fixture
+def app(shop: Shop, sink: Sink) -> Callable[..., App]:
+    """Return a maker of an app for the shop that hands over to the sink."""
+
+    def make(**given: object) -> App:
+        values = {"smtp": sink.url, "keys": project.KEYS, "address_key": project.ADDRESS_KEY, "connections": 4}
+        return App(Settings(project=shop.folder, **{**values, **given}), shop.store)  # type: ignore[arg-type]
+
+    return make
