@@ -28,25 +28,47 @@ OFFICE = "clock"
 TERM = timedelta(seconds=10)
 
 
-def declare(app: App, stop: threading.Event) -> None:
+class Hands:
+    """The threads of one process that answer doorbells."""
+
+    def __init__(self, threads: int) -> None:
+        self._free = threading.Semaphore(threads)
+
+    @property
+    def idle(self) -> bool:
+        """Whether one of them has nothing to do."""
+        if not self._free.acquire(blocking=False):
+            return False
+        self._free.release()
+        return True
+
+    def answer(self, app: App, run_id: int, stop: threading.Event) -> None:
+        """Send what a run owes, and ring again when more is due."""
+        with self._free:
+            _answer(app, run_id, stop)
+
+
+def declare(app: App, hands: Hands, stop: threading.Event) -> None:
     """Declare the send actor on the app's broker."""
 
     @dramatiq.actor(actor_name=ACTOR, queue_name=QUEUE, broker=app.doorbell.broker)
     def deliver(run_id: int) -> None:
-        _answer(app, run_id, stop)
+        hands.answer(app, run_id, stop)
 
 
 def work_until(app: App, threads: int, stop: threading.Event) -> None:
     """Answer doorbells in `threads` threads until told to stop; then finish what is past MAIL FROM."""
-    declare(app, stop)
+    hands = Hands(threads)
+    declare(app, hands, stop)
     worker = dramatiq.Worker(app.doorbell.broker, queues={QUEUE}, worker_threads=threads, worker_timeout=200)
     worker.start()
     try:
         # The doorbell may be lost or out of order: whatever happens, look at the ledger now and then.
-        while not stop.wait(LOOK):
-            for run_id in _owed(app):
+        while not stop.is_set():
+            for run_id in _owed(app) if hands.idle else []:
                 if not app.doorbell.ring(run_id):
-                    _answer(app, run_id, stop)
+                    hands.answer(app, run_id, stop)
+            stop.wait(min(LOOK, app.settings.lease / 2))
     finally:
         stop.set()
         worker.stop(timeout=int(app.settings.dot_timeout * 1000) + 60_000)
@@ -83,7 +105,8 @@ def _answer(app: App, run_id: int, stop: threading.Event) -> None:
 
 def _owed(app: App) -> list[int]:
     try:
-        return work.owed(app.store, datetime.now(UTC))
+        # Who shares a Redis shares the rate, and so may share a run.
+        return work.owed(app.store, datetime.now(UTC), shared=not app.settings.embedded)
     except MailshotError as error:
         log.error("cannot look at the ledger: %s", error)
         return []

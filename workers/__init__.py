@@ -1,0 +1,1 @@
+"""Owns the process scripts of the Procfile; refuses any logic (mailshot.tasks holds it)."""

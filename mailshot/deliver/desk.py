@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from mailshot.deliver import verdict
 from mailshot.deliver.rounds import Rounds
+from mailshot.errors import MailshotError
 from mailshot.events import DeliveryState, Reason
 from mailshot.render import letter
 from mailshot.render.letter import Letter, Mailing
@@ -19,6 +22,7 @@ from mailshot.store.engine import Store
 from mailshot.store.ledger import Claimed, Settled
 from mailshot.tokens import KeyRing
 
+log = logging.getLogger(__name__)
 AHEAD = 100
 
 
@@ -56,11 +60,20 @@ class Desk:
 
     @property
     def stopped(self) -> bool:
-        return self._halted or self._stop.is_set()
+        return self._halted or self._rounds.broken or self._stop.is_set()
 
     def halt(self) -> None:
         """Give out no further letter in this batch."""
         self._halted = True
+
+    def spoiled(self, customer_id: int, error: Exception) -> None:
+        """Leave out a row whose letter cannot be made: whatever the fault is, it must not stop the others."""
+        known = isinstance(error, RenderError)
+        if not known:
+            log.error("run %s, customer %s: no letter", self._run["id"], customer_id, exc_info=error)
+        reply = verdict.said(str(error) if known else f"{type(error).__name__}: {error}")
+        reason = str(Reason.render_failed)
+        self._rounds.settle(Settled(customer_id, DeliveryState.skipped, reply=reply, reason=reason))
 
     async def letters(self) -> AsyncIterator[Task]:
         """Give the next letter to whichever connection asks, until nothing is due or we are told to stop."""
@@ -75,11 +88,16 @@ class Desk:
                 yield task
 
     async def _claim(self) -> list[tuple[Claimed, dict[str, Any], bool]]:
-        rows = await self._rounds.claim(min(AHEAD, self._left)) if self._left > 0 and not self._rounds.broken else []
+        rows = await self._rounds.claim(min(AHEAD, self._left)) if self._left > 0 else []
         self._left -= len(rows)
         if not rows:
             return []
-        facts, tracked = await asyncio.to_thread(self._load, rows)
+        try:
+            facts, tracked = await asyncio.to_thread(self._load, rows)
+        except MailshotError as error:
+            log.error("the customers of a batch cannot be read: %s", error)
+            self.halt()
+            return []
         return [(row, facts.get(row.customer_id, {}), row.customer_id in tracked) for row in reversed(rows)]
 
     def _load(self, rows: list[Claimed]) -> tuple[dict[int, dict[str, Any]], set[int]]:
@@ -100,9 +118,7 @@ class Desk:
                 self._run["id"], row.customer_id, row.content, facts["email"], facts, offers, tracked, date
             )
             written = letter.write(self._mailing, delivery, self._keys, self._base_url)
-        except RenderError as error:
-            # Only this row fails: a poisoned value must not stop the others.
-            reason, state = str(Reason.render_failed), DeliveryState.skipped
-            self._rounds.settle(Settled(row.customer_id, state, reply=str(error)[:500], reason=reason))
+        except Exception as error:
+            self.spoiled(row.customer_id, error)
             return None
         return Task(row.customer_id, row.attempts, written)

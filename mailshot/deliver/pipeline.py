@@ -15,7 +15,7 @@ from mailshot.deliver import pace, retry
 from mailshot.deliver.desk import Desk, Task
 from mailshot.deliver.rounds import Rounds
 from mailshot.deliver.smtp import Connection, Parcel, Server
-from mailshot.deliver.verdict import Outcome, Verdict
+from mailshot.deliver.verdict import Outcome, Phase, Verdict
 from mailshot.errors import Unavailable
 from mailshot.events import DeliveryState
 from mailshot.render.letter import Mailing
@@ -42,46 +42,78 @@ class Post:
 
 async def deliver(
     post: Post, run: Mapping[str, Any], mailing: Mailing, rate: int | None, most: int, stop: threading.Event
-) -> None:
-    """Send up to `most` due deliveries of a run over `post.connections` connections; stop softly when told to."""
+) -> bool:
+    """Send up to `most` due deliveries of a run over `post.connections` connections; stop softly when told to.
+
+    Returns False when something was in the way (server, ledger), so that going on at once would only meet it again.
+    """
     rounds = Rounds(post.store, run["id"], secrets.randbits(62), post.lease)
     desk = Desk(post.store, rounds, mailing, run, post.keys, post.base_url, most, stop)
     worker = _Worker(post, run, rounds, desk, pace.of(run["id"], rate, post.redis))
     try:
-        await asyncio.gather(*(worker.work() for _ in range(post.connections)))
+        # One connection that fails by a fault of ours must not tear down the others between dot and reply.
+        ended = await asyncio.gather(*(worker.work() for _ in range(post.connections)), return_exceptions=True)
     finally:
         await rounds.close()
+    for fault in ended:
+        if fault is not None:
+            raise fault
+    return not desk.stopped
 
 
 class _Worker:
-    """What all connections of one batch share."""
+    """What all connections of one batch share. `lines` counts the open ones."""
 
     def __init__(self, post: Post, run: Mapping[str, Any], rounds: Rounds, desk: Desk, tempo: pace.Pace) -> None:
         self.post, self.run, self.rounds, self.desk, self.tempo = post, run, rounds, desk, tempo
         self.faults = 0
+        self.lines = 0
 
     async def work(self) -> None:
         """Send letter after letter over one connection, opened when the first is there."""
         connection: Connection | None = None
         async for task in self.desk.letters():
+            if not await self.tempo.turn(lambda: self.desk.stopped):
+                break
             try:
-                connection = connection or await Connection.open(self.post.server)
+                connection = await self._send(connection, task)
             except Unavailable as error:
                 self._give_up(task, error)
-                continue
-            await self.tempo.turn()
-            verdict = await self._hand_over(connection, task)
-            if verdict is None or verdict.close:
-                connection = None
-            if verdict:
-                self._settle(task, verdict)
+                return
         if connection:
             await connection.quit()
+
+    async def _send(self, connection: Connection | None, task: Task) -> Connection | None:
+        """Send one letter and settle its row; return the connection if it can be used again."""
+        connection = connection or await self._open()
+        used = connection.used
+        verdict = await self._hand_over(connection, task)
+        if verdict and verdict.close and verdict.phase is Phase.mail and used:
+            # The server had enough of this connection; it says nothing about us or this mail.
+            self.lines -= 1
+            connection = await self._open()
+            verdict = await self._hand_over(connection, task)
+        if verdict:
+            self._settle(task, verdict)
+        if verdict and not verdict.close:
+            return connection
+        self.lines -= 1
+        return None
+
+    async def _open(self) -> Connection:
+        connection = await Connection.open(self.post.server)
+        self.lines += 1
+        return connection
 
     async def _hand_over(self, connection: Connection, task: Task) -> Verdict | None:
         """Body, commit, dot. None when the dot must not be released; then the connection is gone."""
         letter = task.letter
-        parcel = Parcel(letter.envelope_from, letter.envelope_to, letter.data(connection.eight_bit))
+        try:
+            parcel = Parcel(letter.envelope_from, letter.envelope_to, letter.data(connection.eight_bit))
+        except Exception as error:
+            self.desk.spoiled(task.customer_id, error)
+            connection.drop()
+            return None
         verdict = await connection.offer(parcel)
         if verdict is not None:
             return verdict
@@ -96,12 +128,13 @@ class _Worker:
             self._fault(verdict.reply)
         elif verdict.outcome is Outcome.accepted:
             self.faults = 0
-        self.rounds.settle(_settled(task, verdict, self.run["launched_at"], datetime.now(UTC)))
+        self.rounds.settle(_settled(task, verdict, self.run, datetime.now(UTC)))
 
     def _give_up(self, task: Task, error: Unavailable) -> None:
-        """The server is not there: nothing was tried, so the row goes back as it was, and we stop asking."""
+        """The server takes no further connection: nothing was tried, so the row goes back; without any line, stop."""
         log.error("%s", error)
-        self.desk.halt()
+        if not self.lines:
+            self.desk.halt()
         self.rounds.settle(Settled(task.customer_id, DeliveryState.pending))
 
     def _fault(self, reply: str) -> None:
@@ -112,13 +145,13 @@ class _Worker:
             self.desk.halt()
 
 
-def _settled(task: Task, verdict: Verdict, launched_at: datetime, now: datetime) -> Settled:
+def _settled(task: Task, verdict: Verdict, run: Mapping[str, Any], now: datetime) -> Settled:
     who, reply = task.customer_id, verdict.reply
     if verdict.outcome is Outcome.accepted:
         return Settled(who, DeliveryState.sent, reply)
-    if verdict.outcome is Outcome.in_doubt:
+    again = retry.next_attempt(task.attempts, run["launched_at"], now)
+    if verdict.outcome is Outcome.in_doubt and (again is None or not run["at_least_once"]):
         return Settled(who, DeliveryState.unconfirmed, reply)
-    again = retry.next_attempt(task.attempts, launched_at, now)
     if verdict.outcome is Outcome.refused or again is None:
         return Settled(who, DeliveryState.refused, reply)
     return Settled(who, DeliveryState.deferred, reply, next_attempt_at=again)

@@ -58,6 +58,8 @@ class Rounds:
             with self._store.write() as connection:
                 return ledger.claim(connection, self._run_id, self._token, now, now + self._lease, most)
 
+        if self.broken:
+            return []
         try:
             return await asyncio.to_thread(take)
         except MailshotError as error:
@@ -83,25 +85,35 @@ class Rounds:
         """Commit what is left and give back the rows that were never offered."""
         self._closing = True
         self._wake.set()
-        await self._task
-        with suppress(MailshotError):
-            await asyncio.to_thread(self._give_back)
+        try:
+            await self._task
+        finally:
+            with suppress(MailshotError):
+                await asyncio.to_thread(self._give_back)
 
     async def _turn(self) -> None:
-        while not (self._closing and not self._intents and not self._outcomes):
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._lease.total_seconds() / 3)
-            self._wake.clear()
-            intents, self._intents = self._intents, []
-            outcomes, self._outcomes = self._outcomes, []
-            await self._round(intents, outcomes)
+        try:
+            while not (self._closing and not self._intents and not self._outcomes):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), self._lease.total_seconds() / 3)
+                self._wake.clear()
+                await self._round()
+        finally:
+            # Whatever ended the rounds, nobody may wait for an answer that never comes.
+            self.broken = True
+            self._refuse(self._intents)
 
-    async def _round(self, intents: list[Intent], outcomes: list[Settled]) -> None:
+    async def _round(self) -> None:
+        intents, self._intents = self._intents, []
+        outcomes, self._outcomes = self._outcomes, []
         try:
             allowed = await asyncio.to_thread(self._commit, intents, outcomes)
         except MailshotError as error:
             await self._failed(intents, outcomes, error)
             return
+        except BaseException:
+            self._refuse(intents)
+            raise
         for intent in intents:
             self._known_links.update(number for number, _ in intent.links)
             if not intent.answer.done():
@@ -129,9 +141,7 @@ class Rounds:
         """No commit, no dot. Whether the database took the intents is unknown, so they are undone once it answers."""
         log.error("the ledger cannot be written: %s", error)
         self.broken = True
-        for intent in intents:
-            if not intent.answer.done():
-                intent.answer.set_result(False)
+        self._refuse(intents)
         undone = [Settled(intent.customer_id, DeliveryState.pending) for intent in intents]
         self._outcomes = outcomes + undone + self._outcomes
         if self._closing and datetime.now(UTC) - self._renewed > timedelta(seconds=PATIENCE):
@@ -139,6 +149,11 @@ class Rounds:
             self._outcomes = []
         await asyncio.sleep(1.0)
         self._wake.set()
+
+    def _refuse(self, intents: list[Intent]) -> None:
+        for intent in intents:
+            if not intent.answer.done():
+                intent.answer.set_result(False)
 
     def _give_back(self) -> None:
         with self._store.write() as connection:

@@ -8,30 +8,43 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cache
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
-from mailshot.deliver.verdict import Outcome, Phase, Verdict, judge, lost
+from mailshot.deliver.verdict import Phase, Verdict, judge, lost
 from mailshot.errors import Unavailable
 
-CONNECT, COMMAND, DATA = 30.0, 300.0, 120.0
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+BREATH = 0.01
 Broken = (aiosmtplib.SMTPException, OSError, EOFError, asyncio.TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long to wait for each step, in seconds (RFC 5321 section 4.5.3.2)."""
+
+    connect: float = 30.0
+    command: float = 300.0
+    data: float = 120.0
+    block: float = 180.0
+    dot: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
-    """Where mail is handed over. `secure`: whether STARTTLS must be; None takes it where offered (loopback only)."""
+    """Where mail is handed over. `secure`: whether STARTTLS must be, and its certificate be good."""
 
     host: str
     port: int
     username: str | None
     password: str | None
     tls: bool
-    secure: bool | None
-    dot_timeout: float = 600.0
+    secure: bool
+    timeouts: Timeouts = field(default_factory=Timeouts)
 
     @classmethod
     def parse(cls, url: str, starttls: str, dot_timeout: float = 600.0) -> Server:
@@ -39,15 +52,15 @@ class Server:
         parts = urlsplit(url)
         host = parts.hostname or "127.0.0.1"
         tls = parts.scheme == "smtps"
-        secure = {"required": True, "never": False}.get(starttls, None if host in LOOPBACK else True)
+        secure = {"required": True, "never": False}.get(starttls, host not in LOOPBACK)
         return cls(
             host,
             parts.port or (465 if tls else 25),
             unquote(parts.username) if parts.username else None,
             unquote(parts.password) if parts.password else None,
             tls,
-            False if tls else secure,
-            dot_timeout,
+            secure and not tls,
+            replace(Timeouts(), dot=dot_timeout),
         )
 
     def __str__(self) -> str:
@@ -64,12 +77,16 @@ class Parcel:
 
 
 class Connection:
-    """One connection. After `offer` returned None, exactly one of `release` and `drop` must follow."""
+    """One connection. After `offer` returned None, exactly one of `release` and `drop` must follow.
+
+    `used`: a transaction went through, so a break before the next one only says that the server had enough of us.
+    """
 
     def __init__(self, server: Server, client: aiosmtplib.SMTP) -> None:
-        self._server = server
+        self._timeouts = server.timeouts
         self._client = client
         self.eight_bit = client.supports_extension("8bitmime")
+        self.used = False
 
     @classmethod
     async def open(cls, server: Server) -> Connection:
@@ -77,18 +94,17 @@ class Connection:
         client = aiosmtplib.SMTP(
             hostname=server.host,
             port=server.port,
-            timeout=CONNECT,
+            timeout=server.timeouts.connect,
             use_tls=server.tls,
             start_tls=server.secure,
             username=server.username,
             password=server.password,
-            tls_context=ssl.create_default_context(),
+            tls_context=trust() if server.tls or server.secure else None,
         )
         try:
             await client.connect()
-            if not client.is_ehlo_or_helo_needed:
-                return cls(server, client)
-            await client.ehlo()
+            if client.is_ehlo_or_helo_needed:
+                await _greet(client)
             return cls(server, client)
         except Broken as error:
             client.close()
@@ -105,6 +121,7 @@ class Connection:
                     return await self._reset(verdict)
             phase = Phase.body
             self._protocol().write(stuffed(parcel.data))
+            await self._flushed()
         except Broken as error:
             self.drop()
             return lost(phase, str(error) or type(error).__name__)
@@ -112,12 +129,19 @@ class Connection:
 
     async def release(self) -> Verdict:
         """Send the final dot and judge the reply."""
+        if not self._client.is_connected:
+            self.drop()
+            return lost(Phase.body, "the server left before the dot")
         try:
-            code, text = await self._say(b".", self._server.dot_timeout)
+            code, text = await self._say(b".", self._timeouts.dot)
         except Broken as error:
             self.drop()
             return lost(Phase.dot, str(error) or type(error).__name__)
-        return judge(Phase.dot, code, text)
+        self.used = True
+        verdict = judge(Phase.dot, code, text)
+        if verdict.close:
+            self.drop()
+        return verdict
 
     def drop(self) -> None:
         """Close without another word: a server that saw no dot delivers nothing (RFC 5321 section 4.1.1.10)."""
@@ -135,26 +159,50 @@ class Connection:
     def _commands(self, parcel: Parcel) -> list[tuple[Phase, bytes, float]]:
         options = " BODY=8BITMIME" if self.eight_bit else ""
         return [
-            (Phase.mail, f"MAIL FROM:<{parcel.envelope_from}>{options}".encode(), COMMAND),
-            (Phase.rcpt, f"RCPT TO:<{parcel.envelope_to}>".encode(), COMMAND),
-            (Phase.data, b"DATA", DATA),
+            (Phase.mail, f"MAIL FROM:<{parcel.envelope_from}>{options}".encode(), self._timeouts.command),
+            (Phase.rcpt, f"RCPT TO:<{parcel.envelope_to}>".encode(), self._timeouts.command),
+            (Phase.data, b"DATA", self._timeouts.data),
         ]
+
+    async def _flushed(self) -> None:
+        """Wait until the body has left us; what stays in our own buffer would make the dot wait for a deaf server."""
+        transport = self._client.transport
+        async with asyncio.timeout(self._timeouts.block):
+            while isinstance(transport, asyncio.WriteTransport) and transport.get_write_buffer_size():
+                if transport.is_closing():
+                    raise aiosmtplib.SMTPServerDisconnected("connection lost")
+                await asyncio.sleep(BREATH)
 
     async def _say(self, command: bytes, timeout: float) -> tuple[int, str]:
         response = await self._protocol().execute_command(command, timeout=timeout)
         return response.code, response.message
 
     async def _reset(self, verdict: Verdict) -> Verdict:
-        if verdict.close:
-            self.drop()
-        elif verdict.outcome is not Outcome.accepted:
-            await self._say(b"RSET", COMMAND)
-        return verdict
+        """Make the connection fit for the next transaction, or close it; the verdict stands whatever comes of that."""
+        with suppress(*Broken):
+            if not verdict.close and (await self._say(b"RSET", self._timeouts.command))[0] < 300:
+                self.used = True
+                return verdict
+        self.drop()
+        return replace(verdict, close=True)
 
     def _protocol(self) -> aiosmtplib.protocol.SMTPProtocol:
         if self._client.protocol is None:
             raise aiosmtplib.SMTPServerDisconnected("connection is closed")
         return self._client.protocol
+
+
+@cache
+def trust() -> ssl.SSLContext:
+    """Return the certificates we believe, read once: reading them takes longer than sending a mail."""
+    return ssl.create_default_context()
+
+
+async def _greet(client: aiosmtplib.SMTP) -> None:
+    try:
+        await client.ehlo()
+    except aiosmtplib.SMTPHeloError:
+        await client.helo()
 
 
 def stuffed(data: bytes) -> bytes:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})")
+_ODD = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 TOO_BUSY = 421
+LONGEST = 500
 
 
 class Phase(StrEnum):
@@ -46,7 +48,7 @@ class Verdict:
 
 def judge(phase: Phase, code: int, text: str) -> Verdict:
     """Judge a reply that ended a transaction in `phase`. 2xx counts as accepted only after the dot."""
-    reply = f"{code} {text}".strip()[:500]
+    reply = said(f"{code} {text}")
     if 200 <= code < 300 and phase is Phase.dot:
         return Verdict(Outcome.accepted, phase, reply)
     # After an error outside RCPT and the dot the connection itself is suspect.
@@ -60,4 +62,9 @@ def judge(phase: Phase, code: int, text: str) -> Verdict:
 def lost(phase: Phase, reason: str) -> Verdict:
     """Judge a connection that broke, or a reply that did not come in time, in `phase`."""
     outcome = Outcome.in_doubt if phase is Phase.dot else Outcome.retry
-    return Verdict(outcome, phase, f"{phase}: {reason}"[:500], close=True)
+    return Verdict(outcome, phase, said(f"{phase}: {reason}"), close=True)
+
+
+def said(text: str) -> str:
+    """Cut short what somebody said, and make a blank of what a database or a terminal could choke on."""
+    return _ODD.sub(" ", text).strip()[:LONGEST]

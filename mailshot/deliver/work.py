@@ -26,11 +26,11 @@ def answer(post: Post, run_id: int, most: int, stop: threading.Event) -> bool:
             return False
         body = frozen.body(connection, run["definition"])
     mailing, rate = _mailing(run["definition"], body), body["mailing"]["rate"]
-    asyncio.run(pipeline.deliver(post, run, mailing, rate, most, stop))
+    clear = asyncio.run(pipeline.deliver(post, run, mailing, rate, most, stop))
     with post.store.write() as connection:
         now = datetime.now(UTC)
         ledger.finish(connection, now)
-        return not stop.is_set() and ledger.is_due(connection, run_id, now)
+        return clear and not stop.is_set() and ledger.is_due(connection, run_id, now)
 
 
 _mailings: dict[str, Mailing] = {}
@@ -43,9 +43,12 @@ def _mailing(digest: str, body: Mapping[str, Any]) -> Mailing:
     return _mailings[digest]
 
 
-def owed(store: Store, now: datetime) -> list[int]:
-    """Recover lapsed leases, finish what is done, and return the runs that owe mail and that nobody works on."""
+def owed(store: Store, now: datetime, shared: bool = False) -> list[int]:
+    """Recover lapsed leases, finish what is done, and return the runs that owe mail.
+
+    Without `shared` only those that nobody works on.
+    """
     with store.write() as connection:
         ledger.recover(connection, now)
         ledger.finish(connection, now)
-        return [run_id for run_id, workers in ledger.owed(connection, now) if not workers]
+        return [run_id for run_id, workers in ledger.owed(connection, now) if shared or not workers]

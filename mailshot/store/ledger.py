@@ -15,13 +15,15 @@ from typing import Any
 from sqlalchemy import and_, bindparam, case, exists, func, literal, or_, select, update
 
 from mailshot.events import DeliveryState, Reason, RunState
-from mailshot.store import sql, tables
+from mailshot.store import columns, sql, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
 from mailshot.store.plans import DELIVERY, RUN, SUPPRESSION
 
 LINK = sql.table(tables.Link)
 D = DELIVERY.c
+UNSETTLED_RUNS = [str(state) for state in (RunState.running, RunState.paused, RunState.cancelled)]
+IN_DOUBT = "the worker ended between the final dot and the reply"
 OPEN = (DeliveryState.pending, DeliveryState.claimed, DeliveryState.dotting, DeliveryState.deferred)
 FROM = {
     DeliveryState.sent: (DeliveryState.dotting, DeliveryState.unconfirmed),
@@ -56,17 +58,21 @@ class Settled:
 
 def claim(connection: Connection, run_id: int, token: int, now: datetime, until: datetime, most: int) -> list[Claimed]:
     """Take up to `most` due rows of a running run under `token` until the lease ends."""
-    due = (
-        select(D.customer_id)
-        .where(D.run_id == run_id, _due(now), _running(run_id))
-        .order_by(D.state.desc(), D.customer_id)
-        .limit(most)
-        .with_for_update(skip_locked=True)
-    )
+    taken: list[Claimed] = []
+    for due in (D.state == str(DeliveryState.pending), _deferred(now)):
+        if len(taken) < most:
+            taken += _take(connection, run_id, due, most - len(taken), token=token, lease_until=until)
+    return taken
+
+
+def _take(connection: Connection, run_id: int, due: Any, most: int, **held: Any) -> list[Claimed]:
+    # One state at a time and in the index's order, so that a claim reads only what it takes. A CTE is worked out once.
+    some = select(D.customer_id).where(D.run_id == run_id, due, _running(run_id)).order_by(D.customer_id)
+    chosen = some.limit(most).with_for_update(skip_locked=True, of=DELIVERY).cte("chosen")
     taken = (
         update(DELIVERY)
-        .where(D.run_id == run_id, D.customer_id.in_(due.scalar_subquery()), _due(now))
-        .values(state=str(DeliveryState.claimed), token=token, lease_until=until, attempts=D.attempts + 1)
+        .where(D.run_id == run_id, D.customer_id.in_(select(chosen.c.customer_id)), due)
+        .values(state=str(DeliveryState.claimed), attempts=D.attempts + 1, **held)
         .returning(D.customer_id, D.content, D.offers, D.attempts)
     )
     rows = connection.execute(taken).all()
@@ -96,12 +102,15 @@ def decline(connection: Connection, run_id: int, token: int, customer_ids: Seque
     state = case((permitted, literal(str(DeliveryState.pending))), else_=literal(str(DeliveryState.skipped)))
     reason = case(
         (permitted, None),
+        (~_reachable(), literal(str(Reason.no_address))),
         (_suppressed(), literal(str(Reason.suppressed))),
         else_=literal(str(Reason.no_consent)),
     )
+    settled_at = case((permitted, None), else_=literal(now, columns.Instant()))
     ours = update(DELIVERY).where(D.run_id == run_id, D.customer_id.in_(customer_ids), D.token == token)
     held = ours.where(D.state == str(DeliveryState.claimed), or_(~running, ~permitted))
-    connection.execute(held.values(state=state, reason=reason, token=None, lease_until=None, attempts=D.attempts - 1))
+    back = {"token": None, "lease_until": None, "attempts": D.attempts - 1, "settled_at": settled_at}
+    connection.execute(held.values(state=state, reason=reason, **back))
 
 
 def settle(connection: Connection, run_id: int, token: int, outcomes: Iterable[Settled], now: datetime) -> int:
@@ -111,7 +120,7 @@ def settle(connection: Connection, run_id: int, token: int, outcomes: Iterable[S
         change = (
             update(DELIVERY)
             .where(D.run_id == run_id, D.customer_id == bindparam("who"), D.token == token)
-            .where(D.state.in_([str(before) for before in FROM[state]]))
+            .where(or_(*(D.state == str(before) for before in FROM[state])))
             .values(
                 state=str(state),
                 reply=bindparam("said"),
@@ -134,7 +143,8 @@ def settle(connection: Connection, run_id: int, token: int, outcomes: Iterable[S
 
 def keep_links(connection: Connection, links: Iterable[tuple[int, str]]) -> None:
     """Keep links, each once, so that a click finds where to go."""
-    rows = [{"id": number, "url": url} for number, url in links]
+    # In one order everywhere: two workers that keep the same links must not wait for each other.
+    rows = [{"id": number, "url": url} for number, url in sorted(links)]
     if rows:
         connection.execute(sql.insert(connection, LINK).on_conflict_do_nothing(), rows)
 
@@ -159,15 +169,18 @@ def recover(connection: Connection, now: datetime) -> tuple[int, int]:
     Before the dot nothing left us, so the row is pending again. After the intent it may have left: at most once shows
     the row as unconfirmed, at least once sends the same bytes again.
     """
-    lapsed = D.lease_until < now
-    again = select(RUN.c.id).where(RUN.c.at_least_once.is_(True))
-    claimed, dotting = D.state == str(DeliveryState.claimed), D.state == str(DeliveryState.dotting)
-    back = update(DELIVERY).where(lapsed, or_(claimed, and_(dotting, D.run_id.in_(again))))
-    unsure = update(DELIVERY).where(lapsed, dotting, D.run_id.not_in(again))
-    pending = connection.execute(back.values(state=str(DeliveryState.pending), token=None, lease_until=None)).rowcount
-    doubt = {"state": str(DeliveryState.unconfirmed), "settled_at": now, "lease_until": None}
-    doubt["reply"] = "the worker ended between the final dot and the reply"
-    return pending, connection.execute(unsure.values(**doubt)).rowcount
+    back = {"state": str(DeliveryState.pending), "token": None, "lease_until": None}
+    doubt = {"state": str(DeliveryState.unconfirmed), "settled_at": now, "lease_until": None, "reply": IN_DOUBT}
+    again = RUN.c.at_least_once.is_(True)
+    pending = connection.execute(_lapsed(DeliveryState.claimed, now).values(**back)).rowcount
+    pending += connection.execute(_lapsed(DeliveryState.dotting, now, again).values(**back)).rowcount
+    return pending, connection.execute(_lapsed(DeliveryState.dotting, now, ~again).values(**doubt)).rowcount
+
+
+def _lapsed(state: DeliveryState, now: datetime, *which: Any) -> Any:
+    # Only runs that are not over can hold such rows; naming them keeps this from reading all that was ever sent.
+    alive = select(RUN.c.id).where(RUN.c.state.in_(UNSETTLED_RUNS), *which)
+    return update(DELIVERY).where(D.run_id.in_(alive), D.state == str(state), D.lease_until < now)
 
 
 def owed(connection: Connection, now: datetime) -> list[tuple[int, int]]:
@@ -189,7 +202,9 @@ def is_due(connection: Connection, run_id: int, now: datetime) -> bool:
 
 
 def finish(connection: Connection, now: datetime) -> list[int]:
-    """Finish the running runs whose every row is settled; return their ids."""
+    """Finish the running runs whose every row is settled, skip what cancelled runs got back; return the finished."""
+    cancelled = select(RUN.c.id).where(RUN.c.state == str(RunState.cancelled))
+    _skip_waiting(connection, D.run_id.in_(cancelled), now)
     unsettled = exists().where(D.run_id == RUN.c.id, D.state.in_([str(state) for state in OPEN]))
     done = update(RUN).where(RUN.c.state == str(RunState.running), ~unsettled).returning(RUN.c.id)
     finished = connection.execute(done.values(state=str(RunState.finished), finished_at=now))
@@ -198,10 +213,13 @@ def finish(connection: Connection, now: datetime) -> list[int]:
 
 def abandon(connection: Connection, run_id: int, now: datetime) -> int:
     """Skip every row of a cancelled run that no worker holds; return how many."""
+    return _skip_waiting(connection, D.run_id == run_id, now)
+
+
+def _skip_waiting(connection: Connection, which: Any, now: datetime) -> int:
     waiting = (str(DeliveryState.pending), str(DeliveryState.deferred))
-    mine = update(DELIVERY).where(D.run_id == run_id, D.state.in_(waiting))
     gone = {"state": str(DeliveryState.skipped), "reason": str(Reason.cancelled), "settled_at": now}
-    return connection.execute(mine.values(**gone)).rowcount
+    return connection.execute(update(DELIVERY).where(which, D.state.in_(waiting)).values(**gone)).rowcount
 
 
 def resolve(connection: Connection, run_id: int, resend: bool, now: datetime) -> int:
@@ -225,9 +243,12 @@ def counts(connection: Connection, run_id: int) -> dict[str, int]:
     return {str(row[0]): int(row[1]) for row in connection.execute(grouped)}
 
 
+def _deferred(now: datetime) -> Any:
+    return and_(D.state == str(DeliveryState.deferred), D.next_attempt_at <= now)
+
+
 def _due(now: datetime) -> Any:
-    deferred = and_(D.state == str(DeliveryState.deferred), D.next_attempt_at <= now)
-    return or_(D.state == str(DeliveryState.pending), deferred)
+    return or_(D.state == str(DeliveryState.pending), _deferred(now))
 
 
 def _running(run_id: int) -> Any:
@@ -239,17 +260,21 @@ def _suppressed() -> Any:
     return exists().where(customer.id == D.customer_id, customer.address_hash == SUPPRESSION.c.address_hash)
 
 
+def _reachable() -> Any:
+    customer = SCHEMA.customer.c
+    return exists().where(customer.id == D.customer_id, customer.email.is_not(None))
+
+
 def _allowed(run_id: int) -> list[Any]:
     """The customer still exists with an address, is not suppressed and has not said no to the run's topic."""
-    customer, consent = SCHEMA.customer.c, SCHEMA.consent.c
-    reachable = exists().where(customer.id == D.customer_id, customer.email.is_not(None))
+    consent = SCHEMA.consent.c
     withdrawn = exists().where(
         consent.customer_id == D.customer_id,
         consent.given.is_(False),
         RUN.c.id == run_id,
         consent.topic == RUN.c.topic,
     )
-    return [reachable, ~_suppressed(), ~withdrawn]
+    return [_reachable(), ~_suppressed(), ~withdrawn]
 
 
 def _by_state(outcomes: Iterable[Settled]) -> dict[DeliveryState, list[Settled]]:

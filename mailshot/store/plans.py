@@ -63,6 +63,7 @@ def decide(connection: Connection, plan_id: str, compiled: Compiler, question: Q
         .prefix_with("MATERIALIZED")
     )
     verdict = select(literal(plan_id), chosen.c.id, chosen.c.content, _reason(chosen, compiled, question))
+    sql.alone(connection, f"plan {question.campaign}")
     connection.execute(delete(ROW).where(ROW.c.plan_id == plan_id))
     connection.execute(insert(ROW).from_select(["plan_id", "customer_id", "content", "reason"], verdict))
 

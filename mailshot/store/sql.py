@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Table, select
+from sqlalchemy import Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel
 
@@ -29,6 +29,12 @@ def hold(connection: Connection, customer_ids: Sequence[int], alone: bool = Fals
         id = table(Customer).c.id
         rows = select(id).where(id.in_(customer_ids)).order_by(id)
         connection.execute(rows.with_for_update(read=not alone)).all()
+
+
+def alone(connection: Connection, name: str) -> None:
+    """Wait until no other transaction is `alone` under the same name. SQLite has one writer at a time anyway."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
 def insert(connection: Connection, into: Table) -> postgresql.Insert | sqlite.Insert:
