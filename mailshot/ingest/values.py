@@ -57,7 +57,9 @@ def parse(field: Field, source: Source, columns: dict[str, str], zone: str, raw:
         kind = "VARCHAR"
     read, fault, gap = _reader(field, kind, source.format, zone, raw)
     missing = "'is missing'" if field.required else "NULL"
-    told = f"WHEN {_text(raw, kind)} IS NULL THEN {missing} WHEN {value} IS NULL THEN {fault}{_limits(field, value)}"
+    # Only texts can be blank, too long or hold a NUL.
+    seen, limits = (_text(raw, kind), _limits(field, value)) if kind == "VARCHAR" else (raw, "")
+    told = f"WHEN {seen} IS NULL THEN {missing} WHEN {value} IS NULL THEN {fault}{limits}"
     return Parsed(_raw(source, columns), read, f"CASE {told} END", gap)
 
 
