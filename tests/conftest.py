@@ -10,6 +10,7 @@ import pytest
 
 from mailshot.store.engine import Store
 from tests import servers
+from tests.store.shop import FILES, Shop
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +59,13 @@ def store(store_url: str) -> Iterator[Store]:
     opened = Store.open(store_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def shop(store: Store, tmp_path: Path) -> Shop:
+    """Return a small shop with its files, on an empty store of each kind in turn."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    made = Shop(folder, store)
+    made.put(FILES)
+    return made

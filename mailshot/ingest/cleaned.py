@@ -61,6 +61,9 @@ def _records(lines: _Lines, delimiter: str, width: int) -> Iterator[Row | Broken
             return
         if not cells:
             continue
+        while len(cells) > width and not cells[-1]:
+            # Delimiters at the end of the line, as some programs write them; DuckDB overlooks them too.
+            cells.pop()
         if len(cells) == width:
             yield Row(begin, list(cells))
         else:

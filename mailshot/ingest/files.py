@@ -66,7 +66,7 @@ class MissingColumn(Unreadable):
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A file that can be read. `columns` are DuckDB's types by name; `lines` counts the line ends of a text file."""
+    """A file that can be read. `columns` are DuckDB's types by name; `lines` counts those of a text file."""
 
     path: Path
     format: Format
@@ -123,26 +123,33 @@ def examine(path: Path, delimiter: str | None) -> DataFile:
 
 
 def _lines_of_text(path: Path) -> int:
-    """Decode the whole file and return how many lines end in it."""
+    """Decode the whole file and return how many lines it has; 0 when some end in a lone CR and nobody can say."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    lines = since = 0
+    lines = since = lone = 0
+    last = b""
     with path.open("rb") as file:
         while block := file.read(BLOCK):
-            if not lines and block.startswith(_WIDE):
+            if not last and block.startswith(_WIDE):
                 raise Unreadable(f"'{path.name}' is UTF-16 text", "Save it as UTF-8.", 1)
-            pending = decoder.getstate()[0]
-            try:
-                decoder.decode(block)
-            except UnicodeDecodeError as error:
-                line = lines + (pending + block)[: error.start].count(b"\n") + 1
-                raise Unreadable(f"'{path.name}' is not UTF-8 text in line {line}", "Save it as UTF-8.", line) from None
+            _decode(path, decoder, block, lines)
+            lone += block.count(b"\r") - (last + block).count(b"\r\n") if b"\r" in last + block else 0
             lines += block.count(b"\n")
             since = len(block) - block.rfind(b"\n") - 1 + (since if b"\n" not in block else 0)
             if since > MOST_LINE:
                 raise Unreadable(f"line {lines + 1} of '{path.name}' is longer than {MOST_LINE:,} bytes", "", lines + 1)
+            last = block[-1:]
     if decoder.getstate()[0]:
         raise Unreadable(f"'{path.name}' ends in the middle of a letter", "Is it cut off?", lines + 1)
-    return lines
+    return 0 if lone else lines + bool(since)
+
+
+def _decode(path: Path, decoder: codecs.IncrementalDecoder, block: bytes, lines: int) -> None:
+    pending = decoder.getstate()[0]
+    try:
+        decoder.decode(block)
+    except UnicodeDecodeError as error:
+        line = lines + (pending + block)[: error.start].count(b"\n") + 1
+        raise Unreadable(f"'{path.name}' is not UTF-8 text in line {line}", "Save it as UTF-8.", line) from None
 
 
 def _csv(path: Path, delimiter: str | None, lines: int) -> DataFile:

@@ -1,6 +1,6 @@
 """Owns the way of one file onto the workbench: every cell parsed, every bad row told; refuses to look into the store.
 
-For import number n there are then three tables: rows_n (#line, each field by name, #gap), faults_n and warnings_n (line,
+Import number n then has three tables: rows_n (#line, each field by name, #fault, #gap), faults_n and warnings_n (line,
 column, value, reason). Good rows are those whose line is in no fault.
 """
 
@@ -69,9 +69,10 @@ def read(stage: Stage, reading: Reading) -> int:
         f'INSERT INTO {reading.faults} SELECT "#line", "#fault".name, "#fault".value, "#fault".reason '
         f'FROM {reading.rows} WHERE "#fault" IS NOT NULL'
     )
+    skipped = literal(f"the clock in {reading.zone} skipped this time: taken as one hour later")
     stage.run(
-        f'INSERT INTO {reading.warnings} SELECT "#line", NULL, NULL, '
-        f"""'the clock in {reading.zone} skipped this time: taken as one hour later' FROM {reading.rows} WHERE "#gap" """
+        f'INSERT INTO {reading.warnings} SELECT "#line", NULL, NULL, {skipped} FROM {reading.rows} '
+        'WHERE "#gap" AND "#fault" IS NULL'
     )
     return broken + stage.one(f"SELECT count(*) FROM {reading.rows}")
 
@@ -92,9 +93,9 @@ def _read_csv(stage: Stage, reading: Reading) -> None:
         _parse(stage, reading, f'SELECT row_number() OVER () + 1 AS "#line", * FROM {source}', file.columns)
     except duckdb.Error:
         return _read_cleaned(stage, reading)
-    notable = stage.one(f'SELECT count(*) FROM {reading.rows} WHERE "#fault" IS NOT NULL OR "#gap"')
-    rows = stage.one(f"SELECT count(*) FROM {source}") if notable else 0
-    if notable and rows + 1 not in (file.lines, file.lines + 1):
+    rows = stage.one(f"SELECT count(*) FROM {source if reading.item.distinct else reading.rows}")
+    if rows + 1 != file.lines:
+        # Some row spans lines, or some line is blank: the lines of a reject file would be wrong.
         _read_cleaned(stage, reading)
 
 

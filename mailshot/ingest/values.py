@@ -57,9 +57,10 @@ def parse(field: Field, source: Source, columns: dict[str, str], zone: str, raw:
         kind = "VARCHAR"
     read, fault, gap = _reader(field, kind, source.format, zone, raw)
     missing = "'is missing'" if field.required else "NULL"
-    empty = f"trim({raw}) = ''" if kind == "VARCHAR" else "FALSE"
-    told = f"CASE WHEN {raw} IS NULL OR {empty} THEN {missing} WHEN {value} IS NULL THEN {fault}{_limits(field, value)} END"
-    return Parsed(_raw(source, columns), read, told, gap)
+    # Only texts can be blank, too long or hold a NUL.
+    seen, limits = (_text(raw, kind), _limits(field, value)) if kind == "VARCHAR" else (raw, "")
+    told = f"WHEN {seen} IS NULL THEN {missing} WHEN {value} IS NULL THEN {fault}{limits}"
+    return Parsed(_raw(source, columns), read, f"CASE {told} END", gap)
 
 
 def _raw(source: Source, columns: dict[str, str]) -> str:
@@ -119,10 +120,10 @@ def _number(kind: str, raw: str, text: str) -> str:
         return f"CASE WHEN {raw} BETWEEN -99999999999999 AND 99999999999999 THEN {raw}::BIGINT * {SCALE} END"
     if kind.startswith("DECIMAL"):
         fits = f"{raw} = round({raw}, 4) AND abs({raw}) < 100000000000000"
-        return f"CASE WHEN {fits} THEN (TRY_CAST({raw} AS DECIMAL(18, 4)) * {SCALE})::BIGINT END"
+        return f"CASE WHEN {fits} THEN (TRY_CAST({raw} AS DECIMAL(18, 4))::DECIMAL(24, 4) * {SCALE})::BIGINT END"
     return (
         f"CASE WHEN regexp_full_match({text}, {literal(_NUMBER)}) "
-        f"THEN (TRY_CAST({text} AS DECIMAL(18, 4)) * {SCALE})::BIGINT END"
+        f"THEN (TRY_CAST({text} AS DECIMAL(18, 4))::DECIMAL(24, 4) * {SCALE})::BIGINT END"
     )
 
 

@@ -1,4 +1,4 @@
-"""Owns loading many rows at once: add the new, change what differs, leave the rest; refuses to know where rows come from.
+"""Owns loading many rows at once: add the new, change what differs; refuses to know where rows come from.
 
 Values arrive as the database keeps them (columns.Instant: microseconds on SQLite, timestamptz text on PostgreSQL;
 columns.Exact: ten-thousandths; JSON: text without nulls), so that nothing is converted row by row.

@@ -38,7 +38,7 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to load where. `facts` names the keys of a JSON `facts` column that the rows speak about; others are kept."""
+    """What to load where. `facts` are the keys of a JSON `facts` column the rows speak of; others are kept."""
 
     table: str
     columns: tuple[str, ...]

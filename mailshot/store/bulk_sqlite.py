@@ -1,23 +1,43 @@
-"""Owns bulk loading into SQLite: one prepared upsert, many tuples; refuses to begin or end a transaction."""
+"""Owns bulk loading into SQLite: one prepared upsert of many rows; refuses to begin or end a transaction."""
 
 from __future__ import annotations
+
+from itertools import chain
+from typing import Any
 
 from mailshot.store import bulk_load
 from mailshot.store.bulk_load import Load, Rows
 from mailshot.store.engine import Connection
+
+MOST_VALUES = 500
 
 
 def upsert(connection: Connection, load: Load, rows: Rows) -> tuple[int, int]:
     """Load the rows and return how many were added and changed."""
     driver = connection.connection.driver_connection
     assert driver is not None
-    marks = ", ".join("?" * len(load.columns))
-    statement = f"INSERT INTO {load.into} VALUES ({marks}) {on_conflict(load)}"
     before, touched = _count(connection, load), driver.total_changes
     for batch in rows.tuples():
-        connection.exec_driver_sql(statement, batch)
+        _insert(connection, load, batch)
     added = _count(connection, load) - before
     return added, driver.total_changes - touched - added
+
+
+def _insert(connection: Connection, load: Load, batch: list[tuple[Any, ...]]) -> None:
+    """Insert many rows by each statement: that takes half the time of a statement a row."""
+    many = MOST_VALUES // len(load.columns)
+    whole = len(batch) - len(batch) % many
+    flat = chain.from_iterable
+    groups = [tuple(flat(batch[start : start + many])) for start in range(0, whole, many)]
+    if groups:
+        connection.exec_driver_sql(_statement(load, many), groups)
+    if batch[whole:]:
+        connection.exec_driver_sql(_statement(load, 1), batch[whole:])
+
+
+def _statement(load: Load, rows: int) -> str:
+    row = f"({', '.join('?' * len(load.columns))})"
+    return f"INSERT INTO {load.into} VALUES {', '.join([row] * rows)} {on_conflict(load)}"
 
 
 def on_conflict(load: Load) -> str:

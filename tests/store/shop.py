@@ -1,0 +1,100 @@
+"""Owns a small shop in a folder, to import from; refuses to hold an expectation."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlmodel import SQLModel, select
+
+from mailshot import documents
+from mailshot.ingest import importer
+from mailshot.ingest.summary import Progress, Report, Summary, silent
+from mailshot.profile import catalogue
+from mailshot.store.engine import Store
+
+KEY = b"0123456789abcdef" * 2
+FACTS = """
+customer:
+  age: {type: text}
+  children: {type: number}
+  member: {type: boolean}
+  birthday: {type: date}
+product:
+  organic: {type: boolean}
+"""
+
+CUSTOMERS = "kind: customers\n    file: customers.csv\n    columns: {key: id, email: mail, first_name: name, age: age}"
+PRODUCTS = "kind: products\n    file: products.csv\n    columns: {key: sku, name: name, price: price, organic: organic}"
+PURCHASES = (
+    "kind: purchases\n    file: purchases.csv\n    columns: "
+    "{customer: id, order: receipt, product: sku, at: at, quantity: n, amount: paid}"
+)
+
+FILES = {
+    "customers.csv": "id,mail,name,age\n1,ann@example.com,Ann,30\n2,bob@Example.com,Bob,\n3,,Cy,50\n",
+    "products.csv": "sku,name,price,organic\nA,Apple,0.50,yes\nB,Beef,12.3456,no\n",
+    "purchases.csv": (
+        "id,receipt,sku,at,n,paid\n1,R1,A,2026-01-02 03:04:05,2,1.00\n1,R1,A,2026-01-02 03:04:05,1,0.50\n"
+        "2,R2,B,2026-01-03T10:00:00Z,0.5,6.1728\n2,R3,C,2026-01-04,-1,-3.00\n"
+    ),
+}
+
+
+@dataclass
+class Shop:
+    """A folder with data files and a mapping, and the store they go to."""
+
+    folder: Path
+    store: Store
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def put(self, files: Mapping[str, str | bytes]) -> None:
+        for name, body in files.items():
+            (self.folder / name).write_bytes(body if isinstance(body, bytes) else body.encode())
+
+    def load(
+        self, *imports: str, zone: str = "UTC", name: str = "Shop", dry: bool = False, progress: Progress = silent
+    ) -> Summary:
+        """Import with a mapping of these imports (each as YAML below its dash)."""
+        lines = "".join(f"  - {each}\n" for each in imports)
+        path = self.folder / "mapping.yaml"
+        path.write_text(f"name: {name}\ntime_zone: {zone}\nimports:\n{lines}")
+        facts = catalogue.read(documents.parse(FACTS, "facts.yaml"))
+        do = importer.check if dry else importer.run
+        return do(
+            self.store, path, catalogue=facts, address_key=KEY, rejects=self.folder / "rejects", progress=progress
+        )
+
+    def one(self, what: str, **options: Any) -> Report:
+        """Import one file and return its report."""
+        (report,) = self.load(what, **options).imports
+        return report
+
+    def all(self, **options: Any) -> Summary:
+        """Import the customers, products and purchases of the shop."""
+        return self.load(CUSTOMERS, PRODUCTS, PURCHASES, **options)
+
+    def rejected(self, report: Report) -> list[dict[str, str]]:
+        """Return the rows of the report's reject file."""
+        with open(report.rejects, encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def rows(self, table: type[SQLModel], *columns: str) -> list[tuple[Any, ...]]:
+        """Return these columns of every row, sorted."""
+        shape = table.metadata.tables[str(table.__tablename__)]
+        with self.store.read() as connection:
+            found = connection.execute(select(*(shape.c[column] for column in columns))).all()
+        return sorted((tuple(row) for row in found), key=repr)
+
+    def everything(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Return every row of every table but the version's."""
+        tables = SQLModel.metadata.tables
+        with self.store.read() as connection:
+            return {
+                name: sorted((tuple(row) for row in connection.execute(select(*table.c)).all()), key=repr)
+                for name, table in tables.items()
+            }
