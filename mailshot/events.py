@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 
 class Explained(StrEnum):
@@ -15,6 +16,14 @@ class Explained(StrEnum):
         member._value_ = word
         member.help = help
         return member
+
+    @classmethod
+    def of(cls, word: str) -> Self:
+        """Return the member that `word` names. Raises ValueError."""
+        found = next((member for member in cls if member == word), None)
+        if found is None:
+            raise ValueError(f"{word!r} is no {cls.__name__}")
+        return found
 
 
 class DeliveryState(Explained):

@@ -16,6 +16,8 @@ from dramatiq.errors import DramatiqError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from mailshot.errors import Unavailable
+
 QUEUE = "send"
 ACTOR = "deliver"
 log = logging.getLogger(__name__)
@@ -53,3 +55,11 @@ class Doorbell:
             log.warning("the queue does not answer, the ledger will be looked at all the same: %s", error)
             return False
         return True
+
+
+def ping(redis_url: str) -> None:
+    """Raise Unavailable when the Redis does not answer."""
+    try:
+        redis.Redis.from_url(redis_url, socket_connect_timeout=3, socket_timeout=3).ping()
+    except redis.RedisError as error:
+        raise Unavailable(f"Redis does not answer: {error}", "See MAILSHOT_REDIS; mail is sent without it, too.") from None

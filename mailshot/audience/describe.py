@@ -48,7 +48,7 @@ def _stage(condition: nodes.InStage) -> str:
 
 @words.register
 def _prefers(condition: nodes.Prefers) -> str:
-    return f"stated {condition.name}: {condition.value}"
+    return f"stated {condition.name}: {'' if condition.says else 'not '}{condition.value}"
 
 
 @words.register

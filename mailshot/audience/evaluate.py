@@ -94,7 +94,9 @@ class Judge:
     @verdict.register
     def _prefers(self, condition: nodes.Prefers) -> Verdict:
         said = self.profile.preferences.get((condition.name, condition.value))
-        return self._told(condition, bool(said), "never stated" if said is None else f"stated: {show(said)}")
+        return self._told(
+            condition, said is condition.says, "never stated" if said is None else f"stated: {show(said)}"
+        )
 
     @verdict.register
     def _shows(self, condition: nodes.Shows) -> Verdict:

@@ -51,10 +51,11 @@ class InStage(Condition):
 
 @dataclass(frozen=True, slots=True)
 class Prefers(Condition):
-    """The customer stated `name: value`."""
+    """The customer stated that `name: value` holds, or (`says` false) that it does not."""
 
     name: str
     value: str
+    says: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from mailshot.audience.vocabulary import Vocabulary
 from mailshot.documents import Node, Problems, Scalar, Sequence
 from mailshot.errors import nearest
 from mailshot.profile import scalars
+from mailshot.profile.catalogue import FactType
 from mailshot.profile.lifecycle import Stage
 
 Resolver = Callable[[str, Node, Problems], Condition | None]
@@ -29,7 +30,7 @@ WORDS = {
     "bought": "purchases, filtered by product fields and a window, and counted",
     "never_bought": "no such purchase in the window",
     "lifecycle": "prospect, new, active, lapsing or lapsed",
-    "preference": "what the customer stated: 'preference: {diet: vegetarian}'",
+    "preference": "what the customer stated: 'preference: {diet: vegetarian}'; 'says: no' for what was denied",
     "trait": "what was inferred, or stated: 'trait: {diet: vegetarian, confidence: 0.95}'",
     "consent": "consent to a topic is given",
     "audience": "belongs to another audience",
@@ -128,8 +129,10 @@ def _lifecycle(parser: Parser, node: Node) -> Condition | None:
 
 def _preference(parser: Parser, node: Node) -> Condition | None:
     known = {name: tuple(values) for name, values in parser.vocabulary.preferences.items()}
-    found = parser.pair(node, "preference", known)
-    return nodes.Prefers(node.line, *found) if found else None
+    found = parser.pair(node, "preference", known, extra="says")
+    said = node.get("says") if isinstance(node, documents.Mapping) else None
+    says = scalars.value(said, FactType.boolean, parser.problems) if said else True
+    return nodes.Prefers(node.line, *found, bool(says)) if found and says is not None else None
 
 
 def _trait(parser: Parser, node: Node) -> Condition | None:

@@ -113,3 +113,9 @@ def set_schedule(connection: Connection, campaign: str, to: ScheduleState) -> in
         SCHEDULE.c.campaign == campaign, SCHEDULE.c.state != str(ScheduleState.ended), SCHEDULE.c.state != str(to)
     )
     return connection.execute(mine.values(state=str(to))).rowcount
+
+
+def delivery(connection: Connection, run_id: int, customer_id: int) -> Mapping[str, Any] | None:
+    """Return one row of the ledger."""
+    mine = select(DELIVERY).where(DELIVERY.c.run_id == run_id, DELIVERY.c.customer_id == customer_id)
+    return connection.execute(mine).mappings().first()  # type: ignore[return-value]

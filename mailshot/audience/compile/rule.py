@@ -96,7 +96,7 @@ class Compiler:
 
     @clause.register
     def _prefers(self, condition: nodes.Prefers) -> Clause:
-        return self._in(self._stated(condition.name, condition.value, holds=True))
+        return self._in(self._stated(condition.name, condition.value, condition.says))
 
     @clause.register
     def _shows(self, condition: nodes.Shows) -> Clause:

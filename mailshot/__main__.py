@@ -1,0 +1,37 @@
+"""Owns the way in from the shell: runs a command and turns errors into words and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from mailshot.errors import MailshotError
+
+
+def run(command: Callable[[], object]) -> None:
+    """Run a command; exit with the error's own code (see mailshot.errors), 130 after Ctrl-C."""
+    from mailshot.cli import shared
+
+    shared.logs()
+    try:
+        command()
+    except MailshotError as error:
+        shared.err.print("[red]Error:[/red]", end=" ")
+        shared.err.print(str(error), markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        shared.err.print("Stopped.")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def main() -> None:
+    """Run the command line."""
+    from mailshot.cli.commands import cli
+
+    run(cli)
+
+
+if __name__ == "__main__":
+    main()

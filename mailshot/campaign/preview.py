@@ -1,0 +1,48 @@
+"""Owns writing a letter as a real customer would get it, without a run; refuses links that do anything."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from mailshot.campaign.frozen import Edition
+from mailshot.errors import Refused
+from mailshot.render import letter
+from mailshot.render.letter import Letter
+from mailshot.store import plans, profiles
+from mailshot.store.engine import Store
+from mailshot.tokens import KeyRing
+
+# No run and no customer has this id: whoever clicks in a test mail unsubscribes nobody.
+NOBODY = 0
+
+
+def write(store: Store, edition: Edition, customer: str, keys: KeyRing, base_url: str, now: datetime) -> Letter:
+    """Write the letter that the latest plan has for a customer, found by key or address.
+
+    Raises NotFound for an unknown customer, Refused when the plan has no mail for them, RenderError.
+    """
+    with store.read() as connection:
+        customer_id = profiles.find(connection, customer)
+        plan = plans.latest(connection, edition.name)
+        if plan is None:
+            raise Refused(f"'{edition.name}' has not been planned.", f"Run: mailshot plan '{edition.name}'.")
+        row = plans.row(connection, plan["id"], customer_id)
+        if row is None or row["reason"] is not None:
+            why = f"left out: {row['reason']}" if row else "not in the audience"
+            hint = f"mailshot rules explain '{edition.name}' {customer}"
+            raise Refused(f"Plan {plan['id']} has no mail for {customer} ({why}).", f"Ask why: {hint}")
+        facts = profiles.many(connection, [customer_id])[customer_id]
+        products = profiles.products(connection, [product for product, _ in row["offers"] or ()])
+    offers = [(products[product], times) for product, times in row["offers"] or () if product in products]
+    delivery = letter.Delivery(NOBODY, NOBODY, row["content"], facts["email"], facts, offers, tracked=False, date=now)
+    return letter.write(edition.mailing(), delivery, keys, base_url)
+
+
+def someone(store: Store, edition: Edition, content: str | None = None) -> str | None:
+    """Return the key of a customer who gets a mail in the latest plan."""
+    with store.read() as connection:
+        plan = plans.latest(connection, edition.name)
+        names = [content] if content else [item.name for item in edition.read.campaign.content]
+        found = [row for name in names for row in (plans.samples(connection, plan["id"], name, 1) if plan else ())]
+        ids = [int(row["customer_id"]) for row in found[:1]]
+        return str(profiles.many(connection, ids)[ids[0]]["key"]) if ids else None

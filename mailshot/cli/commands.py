@@ -1,0 +1,37 @@
+"""Owns the list of commands; refuses to hold any of them."""
+
+from __future__ import annotations
+
+import typer
+
+from mailshot.cli import campaigns, data, database, demo, doctor, mails, project, reports, rules, serving
+
+cli = typer.Typer(
+    name="mailshot",
+    help="Campaigns and personalised mail from rules, templates and purchase history.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+cli.command("init")(project.init)
+cli.command("import")(data.import_)
+cli.command("traits")(data.traits)
+cli.add_typer(rules.cli, name="rules")
+cli.command("plan")(campaigns.plan)
+cli.command("preview")(mails.preview)
+cli.command("send-test")(mails.send_test)
+cli.command("launch")(campaigns.launch)
+cli.command("pause")(campaigns.pause)
+cli.command("resume")(campaigns.resume)
+cli.command("cancel")(campaigns.cancel)
+cli.command("resolve")(campaigns.resolve)
+cli.command("status")(reports.status)
+cli.command("report")(reports.report)
+cli.command("up")(serving.up)
+cli.command("web")(serving.web)
+cli.command("worker")(serving.worker)
+cli.command("clock")(serving.clock)
+cli.command("inbox")(serving.inbox)
+cli.add_typer(database.cli, name="db")
+cli.command("doctor")(doctor.doctor)
+cli.command("demo")(demo.demo)

@@ -1,0 +1,102 @@
+"""Owns `import` and `traits`: files in, conclusions drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from mailshot.cli import shared
+
+if TYPE_CHECKING:
+    from mailshot.ingest.summary import Step, Summary
+
+
+def import_(
+    mapping: Annotated[Path, typer.Argument(help="The mapping file, from columns to facts.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Look at everything, keep nothing.")] = False,
+    json: shared.AsJson = False,
+) -> None:
+    """Import customers, products, purchases, consents and events by a mapping file."""
+    from mailshot.ingest import importer
+
+    app = shared.app()
+    rules = shared.rulebook(app.settings.project)
+    run = importer.check if check else importer.run
+    with _Bar(quiet=json) as bar:
+        summary = run(
+            app.store,
+            mapping,
+            data=data,
+            catalogue=rules.catalogue,
+            address_key=app.address_key,
+            rejects=app.settings.project / "rejects",
+            progress=bar.show,
+        )
+    if json:
+        shared.as_json(summary.as_dict())
+    else:
+        _tell(summary)
+        shared.next_step("mailshot traits" if not check else f"mailshot import {mapping}")
+
+
+def traits(as_of: shared.AsOf = None, json: shared.AsJson = False) -> None:
+    """Infer every customer's traits from what was bought."""
+    from mailshot.ingest import traits as stage
+
+    app = shared.app()
+    rules = shared.rulebook(app.settings.project)
+    today = shared.company_today(rules, as_of)
+    with shared.err.status("Looking at every customer's purchases …"):
+        found = stage.infer(app.store, rules.traits, rules.catalogue.product, today, rules.company.time_zone)
+    if json:
+        shared.as_json({"as_of": today, "conclusions": found})
+        return
+    shared.counts(f"Traits as of {today:%Y-%m-%d}", found, "trait", {trait.name: trait.help for trait in rules.traits})
+    shared.next_step("mailshot plan CAMPAIGN (see them with: mailshot rules list)")
+
+
+def _tell(summary: Summary) -> None:
+    rows = [
+        (item.kind, item.read, item.added, item.changed, item.unchanged + item.repeated, item.rejected, f"{item.seconds:.1f} s")
+        for item in summary.imports
+    ]
+    columns = ("kind", "read", "added", "changed", "unchanged", "rejected", "took")
+    shared.table(f"Import: {summary.mapping}", columns, rows, right=(1, 2, 3, 4, 5, 6))
+    for item in summary.imports:
+        for reason, number in item.by_reason.items():
+            shared.say(f"  [red]{number:,}[/red] rows of {item.kind} rejected: {reason}")
+        for warning, number in item.warnings.items():
+            shared.say(f"  [yellow]{number:,}[/yellow] rows of {item.kind}: {warning}")
+        if item.rejects:
+            shared.say(f"  see {item.rejects}")
+
+
+class _Bar:
+    """A progress bar with rate and time left, one line for each part of the import."""
+
+    def __init__(self, quiet: bool) -> None:
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
+        )  # fmt: skip
+        self._progress = Progress(*columns, console=shared.err, disable=quiet, transient=True)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, step: Step) -> None:
+        if step.label not in self._tasks:
+            self._tasks[step.label] = self._progress.add_task(step.label, total=step.total or None, rate="")
+        task = self._tasks[step.label]
+        speed = self._progress.tasks[task].speed
+        rate = f"{speed:,.0f}/s" if speed else ""
+        self._progress.update(task, completed=step.done, total=step.total or None, rate=rate)

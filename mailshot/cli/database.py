@@ -1,0 +1,30 @@
+"""Owns `db`: the database's version."""
+
+from __future__ import annotations
+
+import typer
+
+from mailshot.cli import shared
+
+cli = typer.Typer(help="Set up and upgrade the database.", no_args_is_help=True)
+
+
+@cli.command()
+def upgrade() -> None:
+    """Bring the database to the version this program needs."""
+    from mailshot import bootstrap
+    from mailshot.store import schema
+
+    before, after = schema.upgrade(bootstrap.open_store(shared.settings()))
+    shared.say(f"The database has version {after}" + (" already." if before == after else f" (was {before or 'empty'})."))
+    shared.next_step("mailshot doctor")
+
+
+@cli.command()
+def version() -> None:
+    """Print the version the database has and the one we need."""
+    from mailshot import bootstrap
+    from mailshot.store import schema
+
+    found = schema.version(bootstrap.open_store(shared.settings()))
+    shared.say(f"The database has {found or 'no version'}, this program needs {schema.newest()}.")

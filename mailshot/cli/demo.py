@@ -1,0 +1,109 @@
+"""Owns `demo`: the whole job on real purchases, step by step; refuses shortcuts (all goes the user's way)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mailshot.cli import campaigns, data, project, reports, rules, shared
+from mailshot.cli.visitors import Visitors
+from mailshot.errors import Unavailable
+
+CAMPAIGN = "vegetable week"
+MAPPING = "rules/imports/complete-journey.yaml"
+
+
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the demo project is made, anew each time.")] = Path(
+        "demo-project"
+    ),
+    keep: Annotated[bool, typer.Option(help="Stay up at the end, to look around.")] = False,
+) -> None:
+    """Import a real year of groceries, plan, send to a local inbox, let customers answer, plan again, report."""
+    started = time.monotonic()
+    _step(1, "A new project")
+    shutil.rmtree(folder, ignore_errors=True)
+    project.create(folder)
+    os.chdir(folder)
+    shared.say(f"Made {folder}: example rules and templates, fresh keys, an empty SQLite database.")
+    with Services() as services:
+        _tell_story(services)
+        _step(9, f"Look around (all of this took {time.monotonic() - started:.0f} seconds)")
+        shared.say(f"The project is in {Path.cwd()}; its rules and templates are yours to change.")
+        if keep:
+            shared.say(f"Inbox: {services.inbox_url}    Ctrl-C ends it.")
+            services.wait()
+    shared.next_step(f"cd {folder}, then: mailshot up --inbox, and open {services.inbox_url}")
+
+
+def _tell_story(services: Services) -> None:
+    _step(2, "A year of purchases of 2,469 households")
+    data.import_(Path(MAPPING))
+    _step(3, "What the purchases tell about each household")
+    data.traits()
+    _step(4, "The plan")
+    campaigns.plan(CAMPAIGN)
+    _step(5, "Launch: every mail goes to the inbox on this machine")
+    campaigns.launch(CAMPAIGN)
+    services.wait_for_run()
+    reports.status()
+    _step(6, "Some customers open, click, leave, and correct us")
+    visitors = Visitors(services.inbox_url)
+    for told in visitors.answer():
+        shared.say(f"  {told}")
+    _step(7, "The next plan knows")
+    campaigns.plan(CAMPAIGN)
+    if visitors.corrected:
+        rules.explain(CAMPAIGN, visitors.corrected)
+    _step(8, "The report")
+    reports.report(CAMPAIGN)
+
+
+def _step(number: int, title: str) -> None:
+    shared.out.rule(f"[bold]{number}. {title}[/bold]", align="left")
+
+
+class Services:
+    """`mailshot up --inbox` as a process of its own, as a user would run it; it ends with us."""
+
+    def __init__(self) -> None:
+        self._settings = shared.settings()
+        self.inbox_url = f"http://127.0.0.1:{self._settings.inbox_web_port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Services:
+        command = [sys.executable, "-m", "mailshot", "up", "--inbox"]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        Visitors(self.inbox_url).wait_until_there(self._process)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process:
+            self._process.terminate()
+            self._process.wait(60)
+
+    def wait(self) -> None:
+        if self._process:
+            self._process.wait()
+
+    def wait_for_run(self) -> None:
+        """Wait until every run is finished. Raises Unavailable when the services ended or it takes ten minutes."""
+        from mailshot.events import RunState
+        from mailshot.store import runs
+
+        store = shared.app().store
+        for _ in range(1200):
+            with store.read() as connection:
+                if not runs.all_of(connection, RunState.running):
+                    return
+            if self._process and self._process.poll() is not None:
+                break
+            time.sleep(0.5)
+        raise Unavailable("The run did not finish.", "See 'mailshot status' and 'mailshot doctor'.")

@@ -1,0 +1,99 @@
+"""Owns `doctor`: looks at every part and says what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import typer
+
+from mailshot.cli import shared
+from mailshot.errors import InvalidInput, MailshotError
+
+if TYPE_CHECKING:
+    from mailshot.bootstrap import App
+
+
+def doctor(json: shared.AsJson = False) -> None:
+    """Check settings, database, keys, rules, templates, SMTP server, Redis and clock."""
+    found = [_look(name, look) for name, look in _LOOKS.items()]
+    if json:
+        shared.as_json([{"part": name, "sound": sound, "says": says} for name, sound, says in found])
+    else:
+        for name, sound, says in found:
+            shared.out.print(f"{'✓' if sound else '✗'} {name}: {says}", markup=False)
+    if not all(sound for _, sound, _ in found):
+        raise typer.Exit(6)
+
+
+def _look(name: str, look: Callable[[], str]) -> tuple[str, bool, str]:
+    try:
+        return name, True, look()
+    except InvalidInput as error:
+        return name, False, f"{len(error.problems)} problems, the first: {error.problems[0]}"
+    except MailshotError as error:
+        return name, False, str(error)
+
+
+def _settings() -> str:
+    settings = shared.settings()
+    return f"project {settings.project.resolve()}, {'embedded' if settings.embedded else 'scale-out'}"
+
+
+def _database() -> str:
+    return f"{shared.app().store.engine.url.render_as_string(hide_password=True)} is up to date"
+
+
+def _keys() -> str:
+    app: App = shared.app()
+    assert app.keys
+    return "signing keys and address key are set"
+
+
+def _rules() -> str:
+    from mailshot.campaign import frozen
+
+    project = shared.settings().project
+    rules = shared.rulebook(project)
+    shared.refuse(rules.check())
+    for name in rules.campaigns:
+        frozen.edition(rules, project, name).mailing()
+    return f"{len(rules.campaigns)} campaigns with their templates are sound"
+
+
+def _smtp() -> str:
+    from mailshot.deliver import trial
+
+    app = shared.app()
+    trial.greet(app.server)
+    return f"{app.server} greets us"
+
+
+def _queue() -> str:
+    settings = shared.settings()
+    if settings.embedded:
+        return "in process"
+    from mailshot import queue
+
+    queue.ping(settings.redis)
+    return f"{settings.redis} answers"
+
+
+def _clock() -> str:
+    from mailshot.store import offices
+
+    app = shared.app()
+    with app.store.read() as connection:
+        holder = offices.holder(connection, "clock", shared.now())
+    return f"held by {holder}" if holder else "nobody is the clock now: schedules wait until 'mailshot up' or a clock runs"
+
+
+_LOOKS: dict[str, Callable[[], str]] = {
+    "settings": _settings,
+    "database": _database,
+    "keys": _keys,
+    "rules": _rules,
+    "smtp": _smtp,
+    "queue": _queue,
+    "clock": _clock,
+}

@@ -1,0 +1,67 @@
+"""Owns `preview` and `send-test`: one mail as a real customer would get it."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mailshot.cli import shared
+from mailshot.errors import Refused, Unavailable
+
+if TYPE_CHECKING:
+    from mailshot.bootstrap import App
+    from mailshot.render.letter import Letter
+
+Customer = Annotated[str | None, typer.Option("--as", help="A customer's key or address; without it, the first one.")]
+Campaign = Annotated[str, typer.Argument(help="The campaign's name.")]
+
+
+def preview(
+    campaign: Campaign,
+    customer: Customer = None,
+    to: Annotated[Path | None, typer.Option(help="Write the HTML here instead of opening a browser.")] = None,
+    text: Annotated[bool, typer.Option("--text", help="Print the plain text part.")] = False,
+) -> None:
+    """Show a campaign's mail as a customer of the latest plan would get it."""
+    letter = _letter(shared.app(), campaign, customer)
+    if text:
+        shared.out.print(f"{letter.rendered.subject}\n\n{letter.rendered.text}", markup=False)
+        return
+    path = to or Path.cwd() / "preview.html"
+    path.write_text(letter.rendered.html, encoding="utf-8")
+    shared.say(f"Subject: {letter.rendered.subject}")
+    shared.say(f"Wrote {path} (for {letter.envelope_to}; links and pixel of a preview lead nowhere).")
+    if to is None:
+        webbrowser.open(path.as_uri())
+    shared.next_step(f"mailshot send-test '{campaign}' you@example.com")
+
+
+def send_test(
+    campaign: Campaign,
+    address: Annotated[str, typer.Argument(help="Where to send it.")],
+    customer: Customer = None,
+) -> None:
+    """Send a campaign's mail to yourself, as a customer of the latest plan would get it."""
+    from mailshot.deliver import trial
+    from mailshot.deliver.verdict import Outcome
+
+    app = shared.app()
+    letter = _letter(app, campaign, customer)
+    verdict = trial.send(app.server, letter, address)
+    if verdict.outcome is not Outcome.accepted:
+        raise Unavailable(f"{app.server} did not take the mail: {verdict.reply}", "Nothing else was sent.")
+    shared.say(f"Sent '{letter.rendered.subject}' to {address}: {verdict.reply}")
+    shared.next_step(f"mailshot launch '{campaign}'")
+
+
+def _letter(app: App, campaign: str, customer: str | None) -> Letter:
+    from mailshot.campaign import preview as stage
+
+    edition = shared.edition(app.settings.project, campaign)
+    chosen = customer or stage.someone(app.store, edition)
+    if chosen is None:
+        raise Refused(f"No plan of '{campaign}' has a mail for anybody.", f"Run: mailshot plan '{campaign}'.")
+    return stage.write(app.store, edition, chosen, app.keys, app.settings.base_url, shared.now())

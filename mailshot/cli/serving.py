@@ -1,0 +1,134 @@
+"""Owns the commands that keep running: `up`, `web`, `worker`, `clock`, `inbox`. Ctrl-C or SIGTERM ends each softly."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mailshot.cli import shared
+from mailshot.errors import Refused
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from mailshot.bootstrap import App
+
+Threads = Annotated[int, typer.Option(help="Runs worked on at the same time.", min=1, max=16)]
+
+
+def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run the inbox.")] = False) -> None:
+    """Run everything in one process: web, worker and clock (embedded; scale-out has a process for each)."""
+    from mailshot import tasks
+
+    app = shared.app()
+    if not app.settings.embedded:
+        raise Refused("MAILSHOT_REDIS is set, so this project scales out.", "Start the processes of the Procfile.")
+    with stopping() as stop, _inbox(app) if inbox else _nothing():
+        site = _site(app)
+        parts = [
+            threading.Thread(target=tasks.work_until, args=(app, threads, stop), name="worker"),
+            threading.Thread(target=tasks.tick_until, args=(app, stop), name="clock"),
+            threading.Thread(target=site.run, name="web"),
+        ]
+        for part in parts:
+            part.start()
+        shared.say(f"Up: {app.settings.base_url} (preferences, tracking), sending to {app.server}. Ctrl-C stops softly.")
+        stop.wait()
+        site.should_exit = True
+        for part in parts:
+            part.join()
+    shared.say("Stopped: nothing is left half sent.")
+
+
+def web() -> None:
+    """Run the public pages: tracking, unsubscribing, preferences."""
+    app = shared.app()
+    shared.say(f"Web on {app.settings.web_host}:{app.settings.web_port} as {app.settings.base_url}.")
+    _site(app).run()
+
+
+def worker(threads: Threads = 1) -> None:
+    """Run a worker that renders and sends; start as many as you like."""
+    from mailshot import tasks
+
+    app = shared.app()
+    with stopping() as stop:
+        shared.say(f"Worker with {app.settings.connections} connections to {app.server}.")
+        tasks.work_until(app, threads, stop)
+
+
+def clock() -> None:
+    """Run the clock: launches what is due, rings for what is owed. A second one waits in case the first ends."""
+    from mailshot import tasks
+
+    app = shared.app()
+    with stopping() as stop:
+        shared.say("Clock.")
+        tasks.tick_until(app, stop)
+
+
+def inbox(
+    host: Annotated[str, typer.Option(help="Only addresses of this machine are taken.")] = "127.0.0.1",
+    folder: Annotated[Path, typer.Option(help="Where caught mails are kept.")] = Path("inbox"),
+) -> None:
+    """Catch all mail on this machine and show it as a mail client would. Nothing leaves it."""
+    from mailshot.web.inbox import running
+
+    settings = shared.settings()
+    caught = running.Inbox(settings.inbox_smtp_port, settings.inbox_web_port, folder, host)
+    shared.say(f"Inbox: http://{host}:{settings.inbox_web_port} catches smtp://{host}:{settings.inbox_smtp_port}.")
+    shared.next_step("mailshot up, in another terminal")
+    caught.serve()
+
+
+@contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """Give an event that SIGTERM and Ctrl-C set; a second Ctrl-C ends at once."""
+    stop = threading.Event()
+
+    def told(number: int, _frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        stop.set()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def _inbox(app: App) -> Iterator[None]:
+    from mailshot.web.inbox import running
+
+    settings = app.settings
+    caught = running.Inbox(settings.inbox_smtp_port, settings.inbox_web_port, settings.project / "inbox")
+    caught.start()
+    shared.say(f"Inbox: http://127.0.0.1:{settings.inbox_web_port}")
+    try:
+        yield
+    finally:
+        caught.stop()
+
+
+def _site(app: App) -> uvicorn.Server:
+    from mailshot.web import app as site
+    from mailshot.web import serve
+
+    rules = shared.rulebook(app.settings.project)
+    built = site.build(app.store, app.keys, rules.topics, rules.statements, rules.company.brand, app.address_key)
+    return serve.server(built, app.settings.web_host, app.settings.web_port)

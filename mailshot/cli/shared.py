@@ -1,0 +1,118 @@
+"""Owns what every command shares: settings, rules, the moment, output for people and for scripts; refuses any job."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mailshot.errors import InvalidInput, Problem
+
+if TYPE_CHECKING:
+    from mailshot.bootstrap import App
+    from mailshot.campaign.frozen import Edition
+    from mailshot.campaign.rulebook import Rulebook
+    from mailshot.settings import Settings
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+AsOf = Annotated[
+    datetime | None,
+    typer.Option("--as-of", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="Take this moment as today (company time)."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def settings() -> Settings:
+    """Read the settings of the project folder we stand in (or MAILSHOT_PROJECT)."""
+    from mailshot import settings as found
+
+    return found.load()
+
+
+def app() -> App:
+    """Build the parts for this project. Raises what bootstrap raises."""
+    from mailshot import bootstrap
+
+    return bootstrap.build(settings())
+
+
+def rulebook(project: Path) -> Rulebook:
+    from mailshot.campaign.rulebook import Rulebook
+
+    return Rulebook.load(project)
+
+
+def edition(project: Path, campaign: str) -> Edition:
+    """Read a campaign with its rules and templates; other files' errors do not matter here."""
+    from mailshot.campaign import frozen
+
+    return frozen.edition(rulebook(project), project, campaign)
+
+
+def today(found: Edition, asked: datetime | None) -> datetime:
+    from mailshot.campaign import frozen
+
+    return frozen.as_of(found, asked, now())
+
+
+def company_today(rules: Rulebook, asked: datetime | None) -> datetime:
+    """Return the moment that counts as today outside a campaign."""
+    chosen = asked or rules.company.as_of or now()
+    return chosen if chosen.tzinfo else chosen.replace(tzinfo=rules.company.time_zone)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def say(text: str = "") -> None:
+    out.print(text)
+
+
+def next_step(text: str) -> None:
+    """Say what to do next."""
+    out.print(f"[dim]Next:[/dim] {text}")
+
+
+def as_json(value: Any) -> None:
+    """Print one JSON document and nothing else."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> None:
+    """Print a table; `right` are the columns of numbers."""
+    shown = Table(title=title or None, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    for number, name in enumerate(columns):
+        shown.add_column(name, justify="right" if number in right else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    out.print(shown)
+
+
+def counts(title: str, numbers: Mapping[str, int], what: str, help: Mapping[str, str] | None = None) -> None:
+    """Print numbers by name."""
+    rows = [(name, number, (help or {}).get(name, "")) for name, number in numbers.items()]
+    table(title, (what, "customers", ""), rows, right=(1,))
+
+
+def refuse(problems: Sequence[Problem]) -> None:
+    """Raise all problems together, if there are any."""
+    if problems:
+        raise InvalidInput(problems)
+
+
+def logs() -> None:
+    """Log warnings and errors to stderr; MAILSHOT_LOG is not a setting, so use the usual LOGLEVEL."""
+    level = os.environ.get("LOGLEVEL", "WARNING").upper()
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -1,0 +1,136 @@
+"""Owns simulated customers for the demo: they see only mails and answer over real HTTP; refuses inside knowledge."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from subprocess import Popen
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from lxml import html
+
+from mailshot.errors import Unavailable
+
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+READERS, CLICKERS = 12, 5
+# Nobody reads a mail sooner; a click sooner after the mail is taken for a scanner's.
+READING = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail as its reader sees it."""
+
+    to: str
+    subject: str
+    headers: dict[str, str]
+    html: str
+
+    def links(self, part: str) -> list[str]:
+        """Return the addresses in the mail that contain `part`, images included."""
+        found = [str(link) for _, _, link, _ in html.fromstring(self.html).iterlinks()]
+        return [link for link in dict.fromkeys(found) if part in link]
+
+
+class Visitors:
+    """A handful of customers with a mail client each."""
+
+    def __init__(self, inbox_url: str) -> None:
+        self._inbox = inbox_url
+        self._open = build_opener(_Stay())
+        self._corrected = ""
+
+    def wait_until_there(self, process: Popen[bytes]) -> None:
+        """Wait until the inbox answers. Raises Unavailable when it does not within 30 seconds."""
+        for _ in range(150):
+            try:
+                self._get(f"{self._inbox}/api/mails?most=1")
+                return
+            except URLError:
+                if process.poll() is not None:
+                    break
+                time.sleep(0.2)
+        raise Unavailable("The inbox did not start.", "Is another one running? See MAILSHOT_INBOX_WEB_PORT.")
+
+    def answer(self) -> Iterator[str]:
+        """Read, click, leave and correct; say what each did."""
+        listed = json.loads(self._get(f"{self._inbox}/api/mails"))["mails"]
+        yield f"{len(listed):,} mails are in the inbox."
+        time.sleep(READING)
+        mails = [self._mail(item["id"]) for item in listed[:READERS]]
+        yield from self._read(mails)
+        yield self._leave(mails[-1])
+        yield self._correct(listed)
+
+    def _read(self, mails: list[Mail]) -> Iterator[str]:
+        for mail in mails:
+            for pixel in mail.links("/o/"):
+                self._get(pixel)
+        for mail in mails[:CLICKERS]:
+            for link in mail.links("/c/")[:1]:
+                self._get(link)
+        yield f"{len(mails)} customers opened their mail, {CLICKERS} of them clicked an offer."
+
+    def _leave(self, mail: Mail) -> str:
+        """What a mail client's unsubscribe button does (RFC 8058)."""
+        url = mail.headers["List-Unsubscribe"].split(">")[0].strip(" <")
+        self._post(url, {"List-Unsubscribe": "One-Click"})
+        return f"{mail.to} unsubscribed with one click."
+
+    def _correct(self, listed: list[dict[str, Any]]) -> str:
+        """Find somebody we take for a vegetarian, and let them say that we are wrong."""
+        subjects = {item["subject"] for item in listed[:READERS]}
+        rare = [item for item in listed if item["subject"] not in subjects] + listed
+        for item in rare[:40]:
+            mail = self._mail(item["id"])
+            page_url = mail.links("/p/")[0]
+            page = html.fromstring(self._get(page_url).decode())
+            form = next(form for form in page.forms if form.method == "POST")
+            control = next((name for name in form.fields if str(name).endswith("diet.vegetarian")), None)
+            if control is None:
+                continue
+            evidence = page.xpath(f"//fieldset[.//input[@name='{control}']]//p[@class='evidence']/text()")
+            form.fields[control] = "wrong"
+            self._post(page_url, [(name, value) for name, value in form.form_values()])
+            self._corrected = mail.to
+            return f"{mail.to} read “{evidence[0] if evidence else ''}” and corrected it: “I do eat meat”."
+        return "Nobody was taken for a vegetarian."
+
+    @property
+    def corrected(self) -> str:
+        """The address of the customer who corrected a trait, or nothing."""
+        return self._corrected
+
+    def _mail(self, mail_id: str) -> Mail:
+        shown = json.loads(self._get(f"{self._inbox}/api/mails/{mail_id}"))
+        headers = dict(shown["headers"])
+        return Mail(headers.get("To", ""), headers.get("Subject", ""), headers, shown["html"] or shown["text"])
+
+    def _get(self, url: str) -> bytes:
+        return self._ask(Request(url, headers={"User-Agent": BROWSER}))
+
+    def _post(self, url: str, fields: Any) -> bytes:
+        body = urlencode(fields).encode()
+        return self._ask(Request(url, data=body, headers={"User-Agent": BROWSER}, method="POST"))
+
+    def _ask(self, request: Request) -> bytes:
+        try:
+            with self._open.open(request, timeout=20) as response:
+                found: bytes = response.read()
+                return found
+        except HTTPError as error:
+            if error.code in (302, 303):
+                return b""
+            raise
+
+
+class _Stay(HTTPRedirectHandler):
+    """Notice where a click leads without going there: the shop of the example does not exist."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None

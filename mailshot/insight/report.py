@@ -1,0 +1,130 @@
+"""Owns what became of the runs: sent, noticed, answered, bought; refuses to print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from mailshot.errors import NotFound, nearest
+from mailshot.events import DeliveryState, FeedbackClass, FeedbackKind
+from mailshot.insight import uplift
+from mailshot.insight.uplift import Uplift
+from mailshot.profile.products import Selection
+from mailshot.store import reports
+from mailshot.store.engine import Connection, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One run in a row: people, each counted once; opens and clicks are human ones, `machine` the others."""
+
+    run_id: int
+    campaign: str
+    state: str
+    as_of: datetime
+    sent: int
+    unconfirmed: int
+    refused: int
+    opened: int
+    clicked: int
+    machine: int
+    unsubscribed: int
+    converted: int
+
+    def as_dict(self) -> dict[str, Any]:
+        shown = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**shown, "as_of": self.as_of.isoformat()}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One run in depth. `uplift` compares the buyers among the mailed with those held out, in the goal's window."""
+
+    line: Line
+    states: Mapping[str, int]
+    contents: Mapping[str, int]
+    reasons: Mapping[str, int]
+    links: list[tuple[str, int]]
+    mailed: reports.Bought
+    held: reports.Bought
+    uplift: Uplift
+    complete: bool
+    days: int = field(default=0)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            **self.line.as_dict(),
+            "states": dict(self.states),
+            "contents": dict(self.contents),
+            "reasons": dict(self.reasons),
+            "links": self.links,
+            "mailed": {
+                "customers": self.mailed.customers,
+                "buyers": self.mailed.buyers,
+                "spent": str(self.mailed.spent),
+            },
+            "held_out": {"customers": self.held.customers, "buyers": self.held.buyers, "spent": str(self.held.spent)},
+            "uplift": self.uplift.words(),
+            "goal_window_complete": self.complete,
+        }
+
+
+def lines(store: Store, campaign: str | None = None) -> list[Line]:
+    """Return all runs, or those of one campaign, oldest first. Raises NotFound for a campaign without a run."""
+    with store.read() as connection:
+        rows = reports.runs(connection)
+        states, feedback = reports.states(connection), reports.feedback(connection)
+    names = {row["campaign"] for row in rows}
+    if campaign is not None and campaign not in names:
+        raise NotFound(f"There is no run of '{campaign}'.", nearest(campaign, names))
+    chosen = [row for row in rows if campaign in (None, row["campaign"])]
+    return [_line(row, states.get(row["id"], {}), feedback.get(row["id"], {})) for row in chosen]
+
+
+def of(store: Store, line: Line, goal: Selection, window: timedelta) -> Report:
+    """Return one run in depth; `goal` and `window` say what counts as success."""
+    with store.read() as connection:
+        end = line.as_of + window
+        mailed = reports.bought(connection, line.run_id, False, goal, line.as_of, end)
+        held = reports.bought(connection, line.run_id, True, goal, line.as_of, end)
+        return Report(
+            line=line,
+            states=reports.states(connection).get(line.run_id, {}),
+            contents=reports.contents(connection, line.run_id),
+            reasons=reports.reasons(connection, line.run_id),
+            links=reports.links(connection, line.run_id, 5),
+            mailed=mailed,
+            held=held,
+            uplift=uplift.compare((mailed.customers, mailed.buyers), (held.customers, held.buyers)),
+            complete=_complete(connection, end),
+            days=window.days,
+        )
+
+
+def _complete(connection: Connection, end: datetime) -> bool:
+    last = reports.last_purchase(connection)
+    return last is not None and last >= end
+
+
+def _line(row: Mapping[str, Any], states: Mapping[str, int], feedback: Mapping[tuple[str, str], int]) -> Line:
+    def people(kind: FeedbackKind, human: bool = True) -> int:
+        return sum(
+            number for (found, by), number in feedback.items() if found == kind and (by == FeedbackClass.human) == human
+        )
+
+    return Line(
+        run_id=row["id"],
+        campaign=row["campaign"],
+        state=row["state"],
+        as_of=row["as_of"],
+        sent=states.get(DeliveryState.sent, 0),
+        unconfirmed=states.get(DeliveryState.unconfirmed, 0),
+        refused=states.get(DeliveryState.refused, 0),
+        opened=people(FeedbackKind.opened),
+        clicked=people(FeedbackKind.clicked),
+        machine=people(FeedbackKind.opened, human=False) + people(FeedbackKind.clicked, human=False),
+        unsubscribed=people(FeedbackKind.unsubscribed),
+        converted=people(FeedbackKind.converted),
+    )
