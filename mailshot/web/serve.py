@@ -16,9 +16,8 @@ LONGEST_START = 15.0  # seconds
 
 def run(app: ASGIApp, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT, then answer what has begun and return. Raises Unavailable for a taken port."""
-    server = _server(app, host, port)
     try:
-        server.run()
+        server(app, host, port).run()
     except SystemExit:
         raise _taken(host, port) from None
 
@@ -28,7 +27,8 @@ class Beside:
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         self.host, self.port = host, port
-        self._server = _server(app, host, port)
+        self._app = app
+        self._server = server(app, host, port)
         self._thread = threading.Thread(target=self._run, name=f"web-{port}", daemon=True)
 
     def start(self) -> None:
@@ -39,6 +39,10 @@ class Beside:
             time.sleep(0.01)
         if not self._server.started:
             raise _taken(self.host, self.port)
+
+    def serve(self) -> None:
+        """Serve in this thread until SIGTERM or SIGINT, instead of start() and stop()."""
+        run(self._app, self.host, self.port)
 
     def stop(self) -> None:
         """Answer what has begun and close the port."""
@@ -52,7 +56,8 @@ class Beside:
             return
 
 
-def _server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
+def server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
+    """Return a server to run in any thread; it ends when its `should_exit` is set to true."""
     # Paths carry tokens, so there is no access log.
     config = uvicorn.Config(
         app,

@@ -130,3 +130,9 @@ def test_no_byte_of_it_is_left_in_the_files(sqlite_url: str, tmp_path: Path, wor
     erase(store)
     assert [file.name for file in tmp_path.iterdir() if word.encode() in file.read_bytes()] == []
     store.close()
+
+
+def test_every_table_about_customers_is_either_emptied_or_known_to_name_nobody() -> None:
+    about = {name for name, table in SQLModel.metadata.tables.items() if "customer_id" in table.c}
+    kept = {"consent", "consent_log", "delivery", "feedback"}
+    assert about == kept | {table.name for table in dossier.GONE}

@@ -24,7 +24,7 @@ class Inbox:
 
     def start(self) -> None:
         """Begin to take and show mail. Raises Unavailable when a port is taken."""
-        self.catch()
+        self._catch()
         try:
             self._pages.start()
         except Unavailable:
@@ -36,26 +36,24 @@ class Inbox:
         self._catcher.stop()
         self._pages.stop()
 
-    def catch(self) -> None:
-        """Begin to take mail only."""
+    def serve(self) -> None:
+        """Take and show mail until SIGTERM or SIGINT; for the main thread of a process."""
+        self._catch()
+        try:
+            self._pages.serve()
+        finally:
+            self._catcher.stop()
+
+    def _catch(self) -> None:
         try:
             self._catcher.start()
         except OSError as error:
             raise Unavailable(f"The inbox cannot take mail on {self._where}: {error.strerror}.") from error
 
-    def release(self) -> None:
-        """Take no more mail."""
-        self._catcher.stop()
-
 
 def run(smtp_port: int, web_port: int, folder: Path, host: str = "127.0.0.1") -> None:
     """Take mail on one port and show it on the other until SIGTERM. Raises Refused for a host beyond this machine."""
-    inbox = Inbox(smtp_port, web_port, folder, host)
-    inbox.catch()
-    try:
-        serve.run(pages.build(inbox.box), host, web_port)
-    finally:
-        inbox.release()
+    Inbox(smtp_port, web_port, folder, host).serve()
 
 
 def _loopback(host: str) -> bool:
