@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email import message_from_string
 from subprocess import Popen
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -59,13 +60,22 @@ class Visitors:
 
     def answer(self) -> Iterator[str]:
         """Read, click, leave and correct; say what each did."""
-        listed = json.loads(self._get(f"{self._inbox}/api/mails"))["mails"]
+        listed = self._listed()
         yield f"{len(listed):,} mails are in the inbox."
         time.sleep(READING)
         mails = [self._mail(item["id"]) for item in listed[:READERS]]
         yield from self._read(mails)
         yield self._leave(mails[-1])
         yield self._correct(listed)
+
+    def _listed(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while True:
+            after = found[-1]["id"] if found else ""
+            page = json.loads(self._get(f"{self._inbox}/api/mails?{urlencode({'after': after})}"))["mails"]
+            if not page:
+                return found
+            found += page
 
     def _read(self, mails: list[Mail]) -> Iterator[str]:
         for mail in mails:
@@ -108,8 +118,9 @@ class Visitors:
 
     def _mail(self, mail_id: str) -> Mail:
         shown = json.loads(self._get(f"{self._inbox}/api/mails/{mail_id}"))
-        headers = dict(shown["headers"])
-        return Mail(headers.get("To", ""), headers.get("Subject", ""), headers, shown["html"] or shown["text"])
+        headers = {name: str(value) for name, value in message_from_string(shown["source"]).items()}
+        to = str(shown["headers"].get("To", ""))
+        return Mail(to, str(shown["headers"].get("Subject", "")), headers, shown["html"] or shown["text"])
 
     def _get(self, url: str) -> bytes:
         return self._ask(Request(url, headers={"User-Agent": BROWSER}))
