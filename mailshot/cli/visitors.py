@@ -106,7 +106,7 @@ class Visitors:
                 continue
             evidence = page.xpath(f"//fieldset[.//input[@name='{control}']]//p[@class='evidence']/text()")
             form.fields[control] = "wrong"
-            self._post(page_url, [(name, value) for name, value in form.form_values()])
+            self._post(page_url, [pair for pair in form.form_values() if not _unanswered(*pair)])
             self._corrected = mail.to
             return f"{mail.to} read “{evidence[0] if evidence else ''}” and corrected it: “I do eat meat”."
         return "Nobody was taken for a vegetarian."
@@ -138,6 +138,11 @@ class Visitors:
             if error.code in (302, 303):
                 return b""
             raise
+
+
+def _unanswered(name: str, value: str) -> bool:
+    """lxml takes a radio button with an empty value ("No answer") for one without a value, which says "on"."""
+    return value == "on" and name.startswith(("say.", "judge."))
 
 
 class _Stay(HTTPRedirectHandler):
