@@ -108,19 +108,28 @@ def read_csv(path: Path, types: dict[str, str], header: bool, delimiter: str = "
 
 
 class Rows:
-    """The rows of a query on the workbench, on their way into the store. `instants` are its columns of times."""
+    """The rows of a query on the workbench, on their way into the store.
 
-    def __init__(self, stage: Stage, query: str, instants: Sequence[str], moved: Callable[[int], None]) -> None:
+    `instants` are its columns of times; `fixed` those that say the same in every row, which SQLite is told once.
+    """
+
+    def __init__(
+        self, stage: Stage, query: str, instants: Sequence[str], fixed: Sequence[str], moved: Callable[[int], None]
+    ) -> None:
         self.stage = stage
         self.query = query
         self.instants = instants
+        self.fixed = fixed
         self.moved = moved
         self.count = 0
 
     def tuples(self) -> Iterator[list[tuple[Any, ...]]]:
-        """Give them in batches, as SQLite takes them."""
+        """Give them in batches, as SQLite takes them, without the fixed columns."""
         self.count = 0
-        for batch in self.stage.stream(self.query):
+        query = (
+            f"SELECT * EXCLUDE ({', '.join(map(name, self.fixed))}) FROM ({self.query})" if self.fixed else self.query
+        )
+        for batch in self.stage.stream(query):
             yield batch
             self.count += len(batch)
             self.moved(self.count)
