@@ -17,6 +17,7 @@ from mailshot.errors import MailshotError
 def run(task: Callable[[App, threading.Event], None]) -> int:
     """Run a task until SIGTERM or SIGINT asks it to stop; return the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     stop = threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:
