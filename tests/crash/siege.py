@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-
 from mailshot.events import RunState
 from mailshot.store import ledger, runs
 from tests import processes
