@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +24,7 @@ def schedule() -> list[timedelta]:
 
 def test_waits_grow_until_the_deadline() -> None:
     tried = schedule()
-    waits = [later - earlier for earlier, later in zip(tried, tried[1:], strict=False)]
+    waits = [later - earlier for earlier, later in pairwise(tried)]
     assert waits == sorted(waits)
     assert waits[0] == timedelta(minutes=1)
     assert timedelta(days=2) < tried[-1] <= retry.DEADLINE
