@@ -35,7 +35,10 @@ class Gone(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """How the sink behaves. `delay`: the longest random wait before the reply to the dot, in seconds."""
+    """How the sink behaves. `delay`: the longest random wait before the reply to the dot, in seconds.
+
+    `most`: messages of one connection, 0 for any number. `certificate`: PEM of key and certificate, to offer STARTTLS.
+    """
 
     log: Path
     delay: float = 0.0
@@ -157,7 +160,7 @@ class Session:
     async def _act(self, fault: str, phase: str) -> None:
         if fault.isdigit():
             self._say(f"{fault} {SAYS.get(fault, '4.0.0' if fault[0] == '4' else '5.0.0')} as asked at {phase}")
-            if fault == "421" or phase == "connect":
+            if fault == "421" or phase in ("connect", "body"):
                 raise Gone
         elif fault == "stall":
             await asyncio.sleep(3600)
