@@ -59,6 +59,11 @@ class Store:
         with _told(self.engine), self.engine.connect().execution_options(write=True) as connection, connection.begin():
             yield connection
 
+    def analyse(self) -> None:
+        """Let the database count its rows anew, so that it plans its queries by what is there now."""
+        with self.write() as connection:
+            connection.exec_driver_sql("ANALYZE")
+
     def close(self) -> None:
         self.engine.dispose()
 
