@@ -61,12 +61,10 @@ class Stage:
         return int(self.run(statement)[0][0] or 0)
 
     def stream(self, statement: str) -> Iterator[list[tuple[Any, ...]]]:
-        """Give the rows of a query in batches, the next one being made while the last one is used."""
-        with self.session.cursor() as cursor, ThreadPoolExecutor(1) as beside:
+        """Give the rows of a query in batches."""
+        with self.session.cursor() as cursor:
             cursor.execute(statement)
-            coming = beside.submit(cursor.fetchmany, BATCH)
-            while batch := coming.result():
-                coming = beside.submit(cursor.fetchmany, BATCH)
+            while batch := cursor.fetchmany(BATCH):
                 yield batch
 
     def export(self, query: str, path: Path) -> Iterator[bytes]:
