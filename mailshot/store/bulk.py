@@ -40,8 +40,8 @@ def upsert(connection: Connection, load: Load, rows: Rows) -> Counts:
 def read(connection: Connection, table: str, columns: Sequence[str]) -> Iterator[Sequence[Sequence[Any]]]:
     """Give these columns (keys and texts) of all rows in batches, without holding them all."""
     wanted = f'SELECT {bulk_load.names(columns)} FROM "{table}"'
-    options = {"stream_results": True, "yield_per": BATCH}
-    yield from connection.exec_driver_sql(wanted, execution_options=options).partitions()
+    options = {"stream_results": True}
+    yield from connection.exec_driver_sql(wanted, execution_options=options).partitions(BATCH)
 
 
 def past_runs(connection: Connection) -> Iterator[Sequence[Sequence[Any]]]:

@@ -40,8 +40,8 @@ class Rows(Protocol):
 class Load:
     """What to load where.
 
-    `facts` are the keys of a JSON `facts` column that the rows speak of; others are kept. `add_only` leaves rows as they
-    are that are there. `fixed` are columns with the same SQL literal in every row.
+    `facts` are the keys of a JSON `facts` column that the rows speak of; others are kept. `add_only` leaves rows that
+    are there alone. `fixed` are columns with the same SQL literal in every row.
     """
 
     table: str
