@@ -17,7 +17,7 @@ from tests.project import Shop
 
 @pytest.fixture
 def sink(tmp_path: Path) -> Iterator[Sink]:
-    with processes.sink(tmp_path) as running:
+    with processes.sink(tmp_path, "--whole") as running:
         yield running
 
 
