@@ -35,7 +35,9 @@ def test_a_worker_that_slept_past_its_lease_sends_nothing_twice(lay: Lay) -> Non
     assert toll.unconfirmed <= CONNECTIONS * 2
 
 
-def test_a_locked_database_gets_no_dot_and_the_run_goes_on(sqlite_url: str, sink: processes.Sink, tmp_path: Path) -> None:
+def test_a_locked_database_gets_no_dot_and_the_run_goes_on(
+    sqlite_url: str, sink: processes.Sink, tmp_path: Path
+) -> None:
     store = Store.open(sqlite_url)
     shop = Shop.open(store, tmp_path / "shop", 1500)
     with siege.siege(shop, sink, tmp_path, MAILSHOT_LEASE="30") as laid:

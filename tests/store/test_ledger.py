@@ -48,13 +48,13 @@ def customers(store: Store, number: int) -> list[int]:
 def begin(store: Store, who: list[int], at_least_once: bool = False, plan: str = "") -> int:
     """Begin a run with a pending delivery for each customer."""
     plan = plan or f"plan{next(PLANS)}"
-    rows = [{"plan_id": plan, "customer_id": number, "content": "hello"} for number in who]
+    planned = [{"plan_id": plan, "customer_id": number, "content": "hello"} for number in who]
     head = {
         "campaign": plan, "topic": project.TOPIC, "definition": "none", "at_least_once": at_least_once,
         "state": "running", "as_of": NOW, "plan_id": plan, "launched_at": NOW,
     }  # fmt: skip
     with store.write() as connection:
-        connection.execute(sql.table(tables.PlanRow).insert(), rows)
+        connection.execute(sql.table(tables.PlanRow).insert(), planned)
         return runs.begin(connection, head)
 
 
@@ -236,9 +236,8 @@ def test_workers_never_share_a_row(store: Store) -> None:
 def test_two_begins_of_one_plan_make_one_run(store: Store) -> None:
     who = customers(store, 3)
     run_id = begin(store, who, plan="same")
-    with pytest.raises(Refused), store.write() as connection:
-        head = {"campaign": "same", "topic": "offers", "definition": "d", "as_of": NOW, "plan_id": "same"}
-        runs.begin(connection, {**head, "at_least_once": False, "state": "running", "launched_at": NOW})
+    with pytest.raises(Refused):
+        begin(store, customers(store, 1), plan="same")
     assert set(rows(store, run_id)) == set(who)
 
 
@@ -402,3 +401,11 @@ def test_any_history_keeps_to_the_arrows(store: Store, at_least_once: bool) -> N
     chosen = settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=calm, database=None)
     chosen = settings(chosen, phases=[Phase.generate])
     run_state_machine_as_test(machine, settings=chosen)
+
+
+def test_what_is_said_first_counts_as_new_and_once(store: Store) -> None:
+    ann, *_ = customers(store, 1)
+    said = (ann, "recipes", False, NOW, "test")
+    assert [apply(store, consent.record, *said) for _ in range(2)] == [True, False]
+    suppressed = ("ab" * 16, "complained", "test", NOW)
+    assert [apply(store, suppression.add, *suppressed) for _ in range(2)] == [True, False]
