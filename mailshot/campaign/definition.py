@@ -169,7 +169,7 @@ class Campaign(Strict):
 
 
 def next_slot(cron: str, local: datetime) -> datetime:
-    """Return the first moment after `local` at which its wall clock fits; one that comes twice counts the first time."""
+    """Return the first moment after `local` whose wall clock fits; of an hour that comes twice the first counts."""
     # In the second of two equal hours CronSim names a moment of the first; only UTC tells them apart.
     return next(due for due in CronSim(cron, local) if due.astimezone(UTC) > local.astimezone(UTC))
 

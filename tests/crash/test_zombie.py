@@ -22,9 +22,9 @@ LEASE = 1.0
 
 
 def test_a_worker_that_slept_past_its_lease_sends_nothing_twice(lay: Lay) -> None:
-    with lay(1500) as laid:
-        for share in (0.2, 0.5):
-            processes.until(lambda share=share: laid.arrived() > share * 1500, 60, "some are sent")  # type: ignore[misc]
+    with lay(1000) as laid:
+        for share in (0.1, 0.5):
+            processes.until(lambda share=share: laid.arrived() > share * 1000, 60, "some are sent")  # type: ignore[misc]
             zombie = laid.workers[0]
             zombie.send_signal(signal.SIGSTOP)
             laid.add()
