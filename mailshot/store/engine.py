@@ -24,6 +24,8 @@ PRAGMAS = (
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-65536",
 )
+# Without preserve_rowcount, psycopg has forgotten how many rows an insert changed by the time we ask.
+WRITE = {"write": True, "preserve_rowcount": True}
 
 
 class Store:
@@ -56,7 +58,7 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection whose changes are committed together at the end, or not at all."""
-        with _told(self.engine), self.engine.connect().execution_options(write=True) as connection, connection.begin():
+        with _told(self.engine), self.engine.connect().execution_options(**WRITE) as connection, connection.begin():
             yield connection
 
     def analyse(self) -> None:

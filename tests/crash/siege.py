@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mailshot.errors import Unavailable
 from mailshot.events import RunState
 from mailshot.store import ledger, runs
 from tests import processes
@@ -96,6 +97,13 @@ class Siege:
         """Count the rows in one state."""
         with self.shop.store.read() as connection:
             return ledger.counts(connection, self.run_id).get(name, 0)
+
+    def finished_at_last(self) -> bool:
+        """Ask again when our own connection was ended too."""
+        try:
+            return self.finished()
+        except Unavailable:
+            return False
 
     def finished(self) -> bool:
         with self.shop.store.read() as connection:
