@@ -18,7 +18,7 @@ from mailshot.tokens import KeyRing
 NOBODY = 0
 EACH = 3
 # These letters are thrown away: their links need only be as long as real ones.
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_QUOTED = re.compile("['\"].*['\"]", re.DOTALL)
 KEYS, BASE_URL = KeyRing({0: bytes(32)}), "https://sample.invalid"
 
 
@@ -52,6 +52,6 @@ def _fault(mailing: Mailing, sample: Delivery) -> str:
 
 
 def _impersonal(told: str, facts: Iterable[str]) -> str:
-    """Keep quoted words that name a fact; what else is quoted may be the customer's."""
+    """Keep a quoted word that names a fact; what else stands from the first quote to the last may be the customer's."""
     names = {part for fact in facts for part in (fact, *fact.split("."))}
     return _QUOTED.sub(lambda found: found[0] if found[0][1:-1] in names else "'…'", told)
