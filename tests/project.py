@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from mailshot.campaign import frozen as editions
 from mailshot.campaign import launch, plan
 from mailshot.campaign.frozen import Edition
 from mailshot.campaign.rulebook import Rulebook
-from mailshot.profile import address
+from mailshot.profile import address, lot
 from mailshot.store import sql, tables
 from mailshot.store.engine import Store
 
@@ -119,15 +118,14 @@ class Shop:
 
 def people(number: int, local: str = "c{n}", first: int = 1) -> list[dict[str, Any]]:
     """Return rows of customers; `local` is the local part of their addresses."""
-    chance = random.Random(first)
-    return [person(f"c{n}", f"{local.format(n=n)}@mail.example", chance) for n in range(first, first + number)]
+    return [person(f"c{n}", f"{local.format(n=n)}@mail.example") for n in range(first, first + number)]
 
 
-def person(key: str, email: str, chance: random.Random) -> dict[str, Any]:
+def person(key: str, email: str) -> dict[str, Any]:
     """Return the row of one customer."""
     hashed = address.fingerprint(bytes.fromhex(ADDRESS_KEY), email)
     return {
-        "key": key, "email": email, "address_hash": hashed, "first_name": f"Ann {key}", "lot": chance.getrandbits(62),
+        "key": key, "email": email, "address_hash": hashed, "first_name": f"Ann {key}", "lot": lot.lot(key),
         "facts": {},
     }  # fmt: skip
 

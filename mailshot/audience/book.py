@@ -20,6 +20,7 @@ from mailshot.documents import Document, Node, Problems
 from mailshot.errors import InvalidInput, NotFound, Problem, nearest
 
 KEYS = ("audience", "description", "who")
+MOST_LEVELS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,9 @@ class Book:
             return None
         if name not in self._files:
             problems.add(node, f"unknown audience '{name}'", nearest(name, self._files))
+            return None
+        if len(self._reading) > MOST_LEVELS:
+            problems.add(node, f"the audiences name each other more than {MOST_LEVELS} levels deep")
             return None
         found = self._audience(name)
         if found is None:

@@ -90,8 +90,6 @@ def tree(condition: Condition, indent: int = 0) -> str:
 
 
 def _parts(condition: Condition) -> tuple[Condition, ...]:
-    if isinstance(condition, nodes.All | nodes.Any):
-        return condition.parts
-    if isinstance(condition, nodes.Not) and not isinstance(condition.part, nodes.Bought):
-        return (condition.part,)
-    return (condition.condition,) if isinstance(condition, nodes.Member) else ()
+    if isinstance(condition, nodes.Not) and isinstance(condition.part, nodes.Bought):
+        return ()
+    return condition.inner

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import singledispatchmethod
 from typing import Any
@@ -16,7 +16,6 @@ from zoneinfo import ZoneInfo
 from mailshot.audience import describe, nodes
 from mailshot.audience.nodes import Condition
 from mailshot.profile import lifecycle, lot
-from mailshot.profile.catalogue import FactType
 from mailshot.profile.comparison import show
 from mailshot.profile.customer import Line, Profile
 from mailshot.profile.lifecycle import DEFAULT, Thresholds
@@ -74,13 +73,7 @@ class Judge:
 
     @verdict.register
     def _fact(self, condition: nodes.FactIs) -> Verdict:
-        value = self.profile.facts.get(condition.fact.name)
-        if isinstance(value, datetime):
-            value = value.astimezone(self.zone).date()
-        elif condition.fact.type is FactType.number and value is not None:
-            value = Decimal(str(value))
-        elif condition.fact.type is FactType.date and isinstance(value, str):
-            value = datetime.fromisoformat(value).date()
+        value = condition.fact.typed(self.profile.facts.get(condition.fact.name), self.zone)
         return self._told(condition, condition.comparison.holds(value), show(value))
 
     @verdict.register
@@ -145,11 +138,14 @@ class Judge:
             "items": lambda: sum((line.quantity for line in lines), Decimal()),
             "amount": lambda: spent,
             "distinct_products": lambda: len({line.product["key"] for line in lines}),
-            "days_since_last": lambda: (self.as_of - max(line.at for line in lines)).days,
-            "days_since_first": lambda: (self.as_of - min(line.at for line in lines)).days,
+            "days_since_last": lambda: self._days(max(line.at for line in lines)),
+            "days_since_first": lambda: self._days(min(line.at for line in lines)),
             "average_order": lambda: spent / orders,
         }
         return Decimal(measured[name]())
+
+    def _days(self, since: datetime) -> int:
+        return (self.as_of.astimezone(UTC) - since.astimezone(UTC)).days
 
     def _seen(self, lines: list[Line]) -> str:
         if not lines:

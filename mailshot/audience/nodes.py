@@ -17,20 +17,46 @@ class Condition:
 
     line: int
 
+    @property
+    def size(self) -> int:
+        """How many comparisons it comes to, with those of its parts and of the audiences it names."""
+        return 1 + sum(part.size for part in self.inner)
+
+    @property
+    def depth(self) -> int:
+        return 1 + max((part.depth for part in self.inner), default=0)
+
+    @property
+    def inner(self) -> tuple[Condition, ...]:
+        """The conditions it is made of."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
 class All(Condition):
     parts: tuple[Condition, ...]
+
+    @property
+    def inner(self) -> tuple[Condition, ...]:
+        return self.parts
 
 
 @dataclass(frozen=True, slots=True)
 class Any(Condition):
     parts: tuple[Condition, ...]
 
+    @property
+    def inner(self) -> tuple[Condition, ...]:
+        return self.parts
+
 
 @dataclass(frozen=True, slots=True)
 class Not(Condition):
     part: Condition
+
+    @property
+    def inner(self) -> tuple[Condition, ...]:
+        return (self.part,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +68,10 @@ class Everyone(Condition):
 class FactIs(Condition):
     fact: Fact
     comparison: Comparison
+
+    @property
+    def size(self) -> int:
+        return self.comparison.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +109,10 @@ class Member(Condition):
     audience: str
     condition: Condition
 
+    @property
+    def inner(self) -> tuple[Condition, ...]:
+        return (self.condition,)
+
 
 @dataclass(frozen=True, slots=True)
 class Share(Condition):
@@ -104,6 +138,14 @@ class Bought(Condition):
     window: Window
     channels: tuple[str, ...]
     measures: tuple[Measure, ...]
+
+    @property
+    def size(self) -> int:
+        return 1 + self.products.size + sum(measure.comparison.size for measure in self.measures)
+
+    @property
+    def depth(self) -> int:
+        return 1 + self.products.depth
 
     @property
     def holds_for_none(self) -> bool:

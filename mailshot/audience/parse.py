@@ -21,6 +21,7 @@ Resolver = Callable[[str, Node, Problems], Condition | None]
 Reader = Callable[["Parser", Node], Condition | None]
 SURE = 0.95
 MOST_NODES = 500
+MOST_LEVELS = 20
 
 WORDS = {
     "all": "every condition of a list holds",
@@ -55,17 +56,28 @@ class Parser:
                 node, "expected a condition", "For example 'bought: {department: PRODUCE, within: 90 days}'."
             )
             return None
-        self.count += len(node.entries)
-        if self.count > MOST_NODES:
-            self.problems.add(
-                node, f"the rule has more than {MOST_NODES} conditions", "Split it into several audiences."
-            )
-            return None
-        parts = [self._word(key, given) for key, given in node]
+        parts = [self._counted(key, given) for key, given in node]
         sound = tuple(part for part in parts if part is not None)
         if len(sound) < len(parts):
             return None
         return sound[0] if len(sound) == 1 else nodes.All(node.line, sound)
+
+    def _counted(self, key: Scalar, node: Node) -> Condition | None:
+        """Read one word unless the rule, with the audiences it names, has grown too large for a database."""
+        if self.count > MOST_NODES:
+            return None
+        found = self._word(key, node)
+        # Groups only pass on what their parts have been counted for.
+        counted = found.size if isinstance(found, nodes.Member) or (found and not found.inner) else 1
+        self.count += counted
+        if self.count > MOST_NODES:
+            told = f"the rule comes to more than {MOST_NODES} conditions, with those of the audiences it names"
+            self.problems.add(key, told, "Make it simpler; write lists of texts as one condition.")
+            return None
+        if found and found.depth > MOST_LEVELS:
+            self.problems.add(key, f"the rule is nested deeper than {MOST_LEVELS} levels, with the audiences it names")
+            return None
+        return found
 
     def _word(self, key: Scalar, node: Node) -> Condition | None:
         if reader := _READERS.get(key.text):

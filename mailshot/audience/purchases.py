@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
 from mailshot import documents
 from mailshot.audience.nodes import MEASURES, Bought, Condition, Measure, Not
 from mailshot.documents import Node, Problems, Scalar
@@ -12,6 +15,7 @@ from mailshot.profile.products import Selection
 from mailshot.profile.selections import Range
 from mailshot.profile.window import EVER, Edge, Span, Window
 
+MOST_DAYS = 36_500
 WINDOWS = {
     "within": "the last so-and-so long: 'within: 90 days'",
     "before": "longer ago than: 'before: 30 days ago', or before a date",
@@ -53,6 +57,9 @@ def _measure(key: Scalar, node: Node, problems: Problems) -> Measure | None:
     if found and key.text.startswith("days_") and any(given != int(given) for given in found.values):  # type: ignore[arg-type]
         problems.add(node, f"'{key.text}' counts whole days")
         return None
+    if found and key.text.startswith("days_") and any(not 0 <= given <= MOST_DAYS for given in found.values):  # type: ignore[operator]
+        problems.add(node, f"'{key.text}' counts from 0 to {MOST_DAYS:,} days")
+        return None
     return Measure(key.text, found) if found else None
 
 
@@ -69,7 +76,16 @@ def _window(node: documents.Mapping, problems: Problems) -> Window:
         start, end = edges[0] or start, edges[1] or end
     if len(said) > 1 and {key.text for key, _ in said} not in ({"within", "before"}, {"since", "before"}):
         problems.add(said[1][0], "two windows contradict each other", "Keep one, or use 'since' with 'before'.")
+    elif len(said) > 1 and _backwards(start, end):
+        problems.add(said[1][0], "the window ends before it begins", "Swap the two.")
     return Window(start, end)
+
+
+def _backwards(start: Edge, end: Edge) -> bool:
+    if type(start) is not type(end):
+        return False  # how a day and 'so long ago' lie to each other changes from day to day
+    begins, ends = Window(start, end).bounds(datetime(2199, 12, 31, tzinfo=UTC), ZoneInfo("UTC"))
+    return begins is not None and begins >= ends
 
 
 def _edges(name: str, node: Node, problems: Problems) -> tuple[Edge, Edge] | None:
@@ -93,8 +109,9 @@ def _before(node: Node, problems: Problems) -> tuple[Edge, Edge] | None:
     raw = node.text.strip() if isinstance(node, Scalar) else ""
     if raw.endswith(" ago") and (span := Span.parse(raw.removesuffix(" ago"))):
         return None, span
-    if found := scalars.typed(raw, FactType.date):
-        return None, found  # type: ignore[return-value]
+    found = scalars.typed(raw, FactType.date)
+    if isinstance(found, date):
+        return None, found - timedelta(days=1)  # a window's end includes its day
     problems.add(
         node, f"'before': '{raw}' is neither a date nor 'so long ago'", "For example '30 days ago' or 2026-01-01."
     )

@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from mailshot.profile import scalars
 from mailshot.profile.window import Span
 
 
@@ -39,11 +40,10 @@ def _zone(text: Any) -> ZoneInfo:
 
 
 def _share(text: Any) -> int:
-    try:
-        parts = round(float(str(text).removesuffix("%")) * 100) if str(text).endswith("%") else -1
-    except ValueError:
-        parts = -1
-    if not 0 <= parts <= 9_999:
+    if isinstance(text, int):
+        return text
+    parts = scalars.parts(str(text))
+    if parts is None or parts > 9_999:
         raise ValueError("must be a percentage from 0% to 99.99%, for example '5%'")
     return parts
 
@@ -75,6 +75,12 @@ class Offers(Strict):
     at_least: int = Field(1, ge=0)
     bought_within: Length = Span(1, "year")
     fill: bool = True
+
+    @model_validator(mode="after")
+    def _room(self) -> Offers:
+        if self.at_least > self.take:
+            raise ValueError(f"'at_least' asks for {self.at_least} products, 'take' allows {self.take}")
+        return self
 
 
 class Schedule(Strict):

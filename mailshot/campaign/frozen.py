@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mailshot.campaign.rulebook import ReadCampaign, Rulebook
+from mailshot.campaign.read import ReadCampaign
+from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import NotFound
 from mailshot.render import letter, source
 from mailshot.render.letter import Mailing

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from mailshot.campaign import plan
 from mailshot.campaign.frozen import Edition
 from mailshot.errors import Refused
 from mailshot.store import frozen, plans, runs
 from mailshot.store.engine import Connection, Store
+
+# A plan is a look at one day: who waits longer must look again.
+FRESH = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +28,15 @@ class Launched:
 
 
 def launch(store: Store, edition: Edition, as_of: datetime, now: datetime, plan_id: str | None = None) -> Launched:
-    """Launch what was planned, in one transaction. Raises Refused when it was not planned, or has changed since."""
+    """Launch what was planned, in one transaction.
+
+    Raises Refused when it was not planned, has changed since, or has errors; InvalidInput for a schedule in the past.
+    """
     edition.mailing()
+    due = plan.due(edition, now)
     with store.write() as connection:
         planned = _planned(connection, edition, as_of, plan_id)
         definition = frozen.keep(connection, "campaign", dict(edition.body))
-        due = edition.read.campaign.schedule.next_after(now, edition.rulebook.company.time_zone)
         if due is not None:
             return _arm(connection, edition, definition, due, now)
         run_id = begin(connection, edition, planned, definition, as_of, now)
@@ -48,6 +56,8 @@ def begin(
     """Decide afresh under `plan_id` and create the run with its deliveries. `slot` is the schedule and its moment."""
     campaign = edition.read.campaign
     plan.decide(connection, edition, plan_id, as_of)
+    if slot:  # nobody planned it by hand
+        plan.record(connection, edition, plan_id, as_of, now)
     run = {
         "campaign": campaign.campaign,
         "topic": campaign.topic,
@@ -66,7 +76,8 @@ def begin(
 def _planned(connection: Connection, edition: Edition, as_of: datetime, plan_id: str | None) -> str:
     current = plan.identity(connection, edition, as_of)
     name = edition.name
-    if plans.get(connection, current) is None:
+    planned = plans.get(connection, current)
+    if planned is None:
         last = plans.latest(connection, name)
         if last and last["digest"] != frozen.digest(edition.body):
             message = f"The rules or templates of '{name}' have changed since plan {last['id']}."
@@ -75,11 +86,25 @@ def _planned(connection: Connection, edition: Edition, as_of: datetime, plan_id:
         else:
             message = f"'{name}' has not been planned."
         raise Refused(message, f"Look at it first: mailshot plan '{name}'.")
+    _refuse_stale(name, planned, as_of)
     if plan_id is not None and plan_id != current:
         raise Refused(
             f"Plan {plan_id} is not the current plan of '{name}'; that is {current}.", "Look at that one first."
         )
     return current
+
+
+def _refuse_stale(name: str, planned: Mapping[str, Any], as_of: datetime) -> None:
+    errors = planned["summary"].get("errors", [])
+    if errors:
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        message = f"Plan {planned['id']} of '{name}' has errors: {errors[0]}{more}"
+        raise Refused(message, f"Mend them and look again: mailshot plan '{name}'.")
+    if abs(as_of - planned["as_of"]) > FRESH:
+        message = (
+            f"Plan {planned['id']} of '{name}' looked at {planned['as_of']:%Y-%m-%d %H:%M %Z}, which is not today."
+        )
+        raise Refused(message, f"Look again: mailshot plan '{name}'.")
 
 
 def _arm(connection: Connection, edition: Edition, definition: str, due: datetime, now: datetime) -> Launched:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from mailshot.audience.compile import Compiler
-from mailshot.campaign import offers
+from mailshot.campaign import offers, samples
 from mailshot.campaign.frozen import Edition
 from mailshot.campaign.offers import Demand
 from mailshot.errors import MailshotError
+from mailshot.render.letter import Mailing
 from mailshot.store import audiences, frozen, plans, runs
 from mailshot.store import offers as offer_rows
 from mailshot.store.engine import Connection, Store
@@ -36,6 +37,7 @@ class Plan:
     schedule: str
     seconds: float
     findings: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
     next_at: datetime | None = field(default=None)
 
     @property
@@ -51,29 +53,23 @@ class Plan:
         return {
             **shown, "as_of": self.as_of.isoformat(), "mails": self.mails, "contents": dict(self.contents),
             "left_out": dict(self.left_out), "changes": dict(self.changes) if self.changes else None,
-            "next_at": due, "findings": list(self.findings),
+            "next_at": due, "findings": list(self.findings), "errors": list(self.errors),
         }  # fmt: skip
 
 
 def make(store: Store, edition: Edition, as_of: datetime, now: datetime) -> Plan:
     """Plan a campaign as of a moment and keep the record. Raises InvalidInput for a schedule in the past."""
     mailing = edition.mailing()
-    next_at = _next(edition, now)
+    next_at = due(edition, now)
     with store.write() as connection:
         plan_id = identity(connection, edition, as_of)
         before = plans.latest(connection, edition.name, other_than=plan_id)
         decide(connection, edition, plan_id, as_of)
-        head = {
-            "id": plan_id, "campaign": edition.name, "digest": frozen.digest(edition.body),
-            "as_of": as_of, "made_at": now, "summary": {},
-        }  # fmt: skip
-        plans.record(connection, head)
+        errors = [*_remarks(mailing, "error"), *samples.faults(connection, mailing, plan_id, now)]
+        record(connection, edition, plan_id, as_of, now, errors)
         contents, left_out = _counts(connection, plan_id, edition)
         changes = plans.changes(connection, plan_id, before["id"]) if before else None
         everyone = audiences.customers(connection)
-    findings = [
-        f"{name}: {finding.level}: {finding}" for name, mail in mailing.mails.items() for finding in mail.findings
-    ]
     total = sum(contents.values())
     return Plan(
         id=plan_id,
@@ -86,9 +82,21 @@ def make(store: Store, edition: Edition, as_of: datetime, now: datetime) -> Plan
         changes=changes,
         schedule=edition.read.campaign.schedule.words(),
         seconds=duration(edition, total),
-        findings=tuple(findings),
+        findings=tuple(_remarks(mailing, "warning")),
+        errors=tuple(errors),
         next_at=next_at,
     )
+
+
+def record(
+    connection: Connection, edition: Edition, plan_id: str, as_of: datetime, now: datetime, errors: Sequence[str] = ()
+) -> None:
+    """Keep the head of a plan whose rows are decided; while it has errors it cannot be launched."""
+    head = {
+        "id": plan_id, "campaign": edition.name, "digest": frozen.digest(edition.body),
+        "as_of": as_of, "made_at": now, "summary": {"errors": list(errors)},
+    }  # fmt: skip
+    plans.record(connection, head)
 
 
 def identity(connection: Connection, edition: Edition, as_of: datetime) -> str:
@@ -172,13 +180,18 @@ def _counts(connection: Connection, plan_id: str, edition: Edition) -> tuple[dic
     return contents, dict(sorted(left_out.items(), key=lambda item: -item[1]))
 
 
-def _next(edition: Edition, now: datetime) -> datetime | None:
+def _remarks(mailing: Mailing, level: str) -> list[str]:
+    return [f"{name}: {told}" for name, mail in mailing.mails.items() for told in mail.findings if told.level == level]
+
+
+def due(edition: Edition, now: datetime) -> datetime | None:
+    """Return when its schedule is due first, None for now. Raises InvalidInput when that moment has passed."""
     schedule = edition.read.campaign.schedule
-    due = schedule.next_after(now, edition.rulebook.company.time_zone)
-    if schedule.at is not None and due is None:
+    found = schedule.next_after(now, edition.rulebook.company.time_zone)
+    if schedule.at is not None and found is None:
         document = edition.rulebook.campaigns[edition.name]
         problems = document.problems()
         node = document.at("schedule", "at")
         problems.add(node, "this moment has passed", "Choose a later one, or 'schedule: now'.")
         problems.raise_if_any()
-    return due
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from mailshot.campaign import samples
 from mailshot.campaign.frozen import Edition
 from mailshot.errors import Refused
 from mailshot.render import letter
@@ -11,9 +12,6 @@ from mailshot.render.letter import Letter
 from mailshot.store import plans, profiles
 from mailshot.store.engine import Store
 from mailshot.tokens import KeyRing
-
-# No run and no customer has this id: whoever clicks in a test mail unsubscribes nobody.
-NOBODY = 0
 
 
 def write(store: Store, edition: Edition, customer: str, keys: KeyRing, base_url: str, now: datetime) -> Letter:
@@ -31,10 +29,7 @@ def write(store: Store, edition: Edition, customer: str, keys: KeyRing, base_url
             why = f"left out: {row['reason']}" if row else "not in the audience"
             hint = f"mailshot rules explain '{edition.name}' {customer}"
             raise Refused(f"Plan {plan['id']} has no mail for {customer} ({why}).", f"Ask why: {hint}")
-        facts = profiles.many(connection, [customer_id])[customer_id]
-        products = profiles.products(connection, [product for product, _ in row["offers"] or ()])
-    offers = [(products[product], times) for product, times in row["offers"] or () if product in products]
-    delivery = letter.Delivery(NOBODY, NOBODY, row["content"], facts["email"], facts, offers, tracked=False, date=now)
+        delivery = samples.delivery(connection, row, now, tracked=False)
     return letter.write(edition.mailing(), delivery, keys, base_url)
 
 

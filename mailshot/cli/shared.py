@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mailshot.errors import InvalidInput, Problem
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from mailshot.campaign.frozen import Edition
     from mailshot.campaign.rulebook import Rulebook
     from mailshot.settings import Settings
+
+__all__ = ["escape"]
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)

@@ -12,7 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
 from enum import StrEnum
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
@@ -34,6 +38,26 @@ class Fact:
     type: FactType
     help: str
     own: bool = False
+
+    def typed(self, raw: Any, zone: ZoneInfo | None = None) -> str | bool | Decimal | date | None:
+        """Return a kept value as this fact's type; one of another type is as good as unknown.
+
+        A moment counts as its day in `zone`.
+        """
+        if self.type is FactType.number:
+            return Decimal(str(raw)) if isinstance(raw, int | float | Decimal) and not isinstance(raw, bool) else None
+        if self.type is FactType.date:
+            return _day(raw, zone)
+        return raw if isinstance(raw, bool if self.type is FactType.boolean else str) else None
+
+
+def _day(raw: Any, zone: ZoneInfo | None) -> date | None:
+    if isinstance(raw, datetime):
+        return raw.astimezone(zone).date()
+    try:
+        return date.fromisoformat(raw) if isinstance(raw, str) else None
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

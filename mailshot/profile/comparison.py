@@ -55,6 +55,11 @@ class Comparison:
             return (value is not None) == self.values[0]
         return value is not None and _HOLDS[self.operator](value, self.values)
 
+    @property
+    def size(self) -> int:
+        """How many comparisons it comes to: a list of texts is looked up as one."""
+        return 1 if isinstance(self.values[0], str) else len(self.values)
+
     def words(self) -> str:
         """Return it as a phrase: 'at least 3', 'is one of MEAT, DELI'."""
         if self.operator == KNOWN:

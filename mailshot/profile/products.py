@@ -19,9 +19,22 @@ class Filter:
     exceptions: Selection | None = None
 
     def matches(self, product: Mapping[str, Any]) -> bool:
-        fits = all(comparison.holds(product.get(fact.name)) for fact, comparison in self.fields)
+        fits = all(comparison.holds(fact.typed(product.get(fact.name))) for fact, comparison in self.fields)
         belongs = all(group.selection.matches(product) for group in self.groups)
         return fits and belongs and not (self.exceptions and self.exceptions.matches(product))
+
+    @property
+    def size(self) -> int:
+        """How many comparisons it comes to, with those of its groups and exceptions."""
+        return sum(comparison.size for _, comparison in self.fields) + sum(inner.size for inner in self._inner)
+
+    @property
+    def depth(self) -> int:
+        return 1 + max((inner.depth for inner in self._inner), default=0)
+
+    @property
+    def _inner(self) -> list[Selection]:
+        return [group.selection for group in self.groups] + ([self.exceptions] if self.exceptions else [])
 
     def words(self) -> str:
         said = [group.name for group in self.groups]
@@ -35,6 +48,16 @@ class Selection:
     """A product belongs when any of the filters matches; no filter at all means every product."""
 
     filters: tuple[Filter, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """How many comparisons it comes to."""
+        return sum(one.size for one in self.filters)
+
+    @property
+    def depth(self) -> int:
+        """How deep groups and exceptions lie within each other."""
+        return max((one.depth for one in self.filters), default=0)
 
     def matches(self, product: Mapping[str, Any]) -> bool:
         """Say whether a product, given as a mapping of fact names to values, belongs."""

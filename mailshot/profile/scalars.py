@@ -5,6 +5,7 @@ Each function returns None after it has told the problem, so that one pass finds
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -17,7 +18,12 @@ from mailshot.profile.comparison import KNOWN, ORDERED, TEXTUAL, Comparison, Val
 from mailshot.profile.window import Span
 
 MOST_VALUES = 10_000
+# Each number or day of a list is a comparison of its own; texts are looked up together.
+MOST_NUMBERS = 100
+LARGEST = 10**11
+YEARS = range(1800, 2200)
 OPERATORS: Mapping[FactType, tuple[str, ...]] = {FactType.text: tuple(TEXTUAL), FactType.boolean: ("is",)}
+_PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)\s*%", re.ASCII)
 EXAMPLES = {
     FactType.number: "a number such as 3 or 12.50",
     FactType.boolean: "yes or no",
@@ -68,9 +74,11 @@ def typed(raw: str, kind: FactType) -> Value | None:
         return {"yes": True, "true": True, "no": False, "false": False}.get(raw.lower())
     try:
         if kind is FactType.date:
-            return date.fromisoformat(raw)
+            day = date.fromisoformat(raw)
+            return day if day.year in YEARS else None
         number = Decimal(raw)
-        return number if number.is_finite() and round(number, 4) == number else None
+        small = number.is_finite() and abs(number) < LARGEST
+        return number if small and round(number, 4) == number else None
     except (ValueError, InvalidOperation):
         return None
 
@@ -93,11 +101,13 @@ def _one_of(node: Sequence, kind: FactType, problems: Problems) -> Comparison | 
     if not node.items:
         problems.add(node, "the list is empty", "Name at least one value, or remove the line.")
         return None
-    if len(node.items) > MOST_VALUES:
-        problems.add(node, f"the list has {len(node.items):,} values; at most {MOST_VALUES:,} are allowed")
+    most = MOST_VALUES if kind is FactType.text else MOST_NUMBERS
+    if len(node.items) > most:
+        problems.add(node, f"the list has {len(node.items):,} values; at most {most:,} are allowed")
         return None
     found = [value(item, kind, problems) for item in node.items]
-    return Comparison("one_of", tuple(item for item in found if item is not None))
+    sound = tuple(item for item in found if item is not None)
+    return Comparison("one_of", sound) if len(sound) == len(found) else None
 
 
 def _operator(node: documents.Mapping, kind: FactType, problems: Problems) -> Comparison | None:
@@ -147,12 +157,14 @@ def span(node: Node, problems: Problems, what: str) -> Span | None:
 
 def share(node: Node, problems: Problems, what: str) -> int | None:
     """Read a percentage such as '10%' as ten-thousandths."""
-    raw = node.text.strip() if isinstance(node, Scalar) else ""
-    try:
-        parts = Decimal(raw.removesuffix("%")) * 100 if raw.endswith("%") else Decimal(-1)
-    except InvalidOperation:
-        parts = Decimal(-1)
-    if not 0 <= parts <= 10_000 or parts != parts.to_integral_value():
+    found = parts(node.text) if isinstance(node, Scalar) else None
+    if found is None:
         problems.add(node, f"{what} must be a percentage from 0% to 100%", "For example '10%' or '2.5%'.")
-        return None
-    return int(parts)
+    return found
+
+
+def parts(text: str) -> int | None:
+    """Return the ten-thousandths that '2.5%' says, None when it says no whole number of them from 0% to 100%."""
+    match = _PERCENT.fullmatch(text.strip())
+    found = Decimal(match[1]) * 100 if match else Decimal(-1)
+    return int(found) if 0 <= found <= 10_000 and found == found.to_integral_value() else None

@@ -21,6 +21,8 @@ ANY_OF = "any_of"
 EXCEPT = "except"
 GROUP = "group"
 EXAMPLE = "For example {department: PRODUCE}."
+MOST_PARTS = 500
+MOST_LEVELS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,15 @@ def read(node: Node, products: Range, problems: Problems, also: Iterable[str] = 
     if not isinstance(node, documents.Mapping) or not node.entries:
         problems.add(node, "expected product fields", EXAMPLE)
         return None
+    found = _selection(node, products, problems, also)
+    if found and (found.size > MOST_PARTS or found.depth > MOST_LEVELS):
+        told = f"comes to more than {MOST_PARTS} comparisons or {MOST_LEVELS} levels, with the groups it names"
+        problems.add(node, f"the choice of products {told}", "Make it simpler.")
+        return None
+    return found
+
+
+def _selection(node: documents.Mapping, products: Range, problems: Problems, also: Iterable[str]) -> Selection | None:
     several = node.get(ANY_OF)
     if several is None:
         one = _filter(node, products, problems, also)
@@ -60,6 +71,8 @@ def read(node: Node, products: Range, problems: Problems, also: Iterable[str] = 
         problems.add(node, f"'{ANY_OF}' stands alone and holds a list of product fields")
         return None
     parts = [read(item, products, problems) for item in several.items]
+    if None in parts:
+        return None
     return Selection(tuple(one for part in parts if part for one in part.filters))
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+EARLIEST = 1800  # no purchase is older, and neither database minds a year like this
 _SPAN = re.compile(r"(\d{1,5})\s*(hour|day|week|month|year)s?")
 
 
@@ -28,10 +29,13 @@ class Span:
         """Return the moment this long before; a month before 31 March is the last day of February."""
         if self.unit in ("month", "year"):
             months = moment.year * 12 + moment.month - 1 - self.count * (12 if self.unit == "year" else 1)
-            year, month = max(months // 12, 1), months % 12 + 1
+            year, month = max(months // 12, EARLIEST), months % 12 + 1
             return moment.replace(year=year, month=month, day=min(moment.day, monthrange(year, month)[1]))
-        hours = {"hour": 1, "day": 24, "week": 168}[self.unit] * self.count
-        return moment - timedelta(hours=hours)
+        if self.unit == "hour":
+            # Hours pass alike whatever the clock on the wall does; a day ago is the same time by that clock.
+            return (moment.astimezone(UTC) - timedelta(hours=self.count)).astimezone(moment.tzinfo)
+        days = {"day": 1, "week": 7}[self.unit] * self.count
+        return moment - timedelta(days=days)
 
     @property
     def rough(self) -> timedelta:

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import and_, bindparam, distinct, func, not_, select, update
+from sqlalchemy import and_, bindparam, distinct, func, not_, or_, select, update
 
 from mailshot.audience.compile import Compiler, product_clause
 from mailshot.audience.nodes import Condition
@@ -73,7 +73,9 @@ def wanting(
 ) -> list[tuple[int, tuple[bool, ...]]]:
     """Return the next customers after an id who are to get one of `contents`, with which of `forbidden` applies."""
     flags = [ROW.c.customer_id.in_(compiled.select(who)) for who, _ in forbidden]
-    mailed = [ROW.c.plan_id == plan_id, ROW.c.reason.is_(None), ROW.c.content.in_(contents)]
+    # Those held out are asked as well: they stand for the mailed only if the same would have been offered to them.
+    candidates = or_(ROW.c.reason.is_(None), ROW.c.reason == str(Reason.holdout))
+    mailed = [ROW.c.plan_id == plan_id, candidates, ROW.c.content.in_(contents)]
     rows = select(ROW.c.customer_id, *flags).where(*mailed, ROW.c.customer_id > after)
     found = connection.execute(rows.order_by(ROW.c.customer_id).limit(most))
     return [(int(row[0]), tuple(bool(flag) for flag in row[1:])) for row in found]
@@ -84,7 +86,7 @@ def keep(connection: Connection, plan_id: str, chosen: Iterable[tuple[int, list[
     change = (
         update(ROW)
         .where(ROW.c.plan_id == plan_id, ROW.c.customer_id == bindparam("who"))
-        .values(offers=bindparam("what"), reason=bindparam("why"))
+        .values(offers=bindparam("what"), reason=func.coalesce(bindparam("why"), ROW.c.reason))
     )
     rows = iter(chosen)
     while chunk := list(islice(rows, CHUNK)):

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, FromClause, TypeDecorator, and_, bindparam, false, func, not_, or_, true
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    String,
+    TypeDecorator,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    not_,
+    or_,
+    true,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from mailshot.profile.catalogue import Fact, FactType
 from mailshot.profile.comparison import KNOWN, Comparison
@@ -33,8 +48,36 @@ def fact_column(table: FromClause, fact: Fact) -> ColumnElement[Any]:
         FactType.number: lambda: path.as_numeric(18, 4),
         FactType.boolean: path.as_boolean,
     }
-    column: ColumnElement[Any] = typed.get(fact.type, path.as_string)()
-    return column
+    kept = _Kept(table.c.facts, bindparam(None, fact.name, String(), unique=True))
+    # Kept before the fact was declared otherwise: neither database may stumble over it, nor call 'abc' a 0.
+    return case((kept.in_(_JSON[fact.type]), typed.get(fact.type, path.as_string)()))
+
+
+class _Kept(FunctionElement[str]):
+    """What JSON calls the type of a value in an object, as the database spells it."""
+
+    inherit_cache = True
+    type = String()
+
+
+_JSON = {
+    FactType.number: ("number", "integer", "real"),
+    FactType.boolean: ("boolean", "true", "false"),
+    FactType.text: ("string", "text"),
+    FactType.date: ("string", "text"),
+}
+
+
+@compiles(_Kept, "sqlite")
+def _kept_sqlite(element: Any, compiler: Any, **given: Any) -> str:
+    kept, name = (compiler.process(part, **given) for part in element.clauses)
+    return f"(SELECT type FROM json_each({kept}) WHERE key = {name})"
+
+
+@compiles(_Kept, "postgresql")
+def _kept_postgresql(element: Any, compiler: Any, **given: Any) -> str:
+    kept, name = (compiler.process(part, **given) for part in element.clauses)
+    return f"jsonb_typeof({kept} -> {name})"
 
 
 def compare(column: ColumnElement[Any], comparison: Comparison) -> Clause:
@@ -104,7 +147,8 @@ def age(edge: ColumnElement[Any], comparison: Comparison, as_of: datetime) -> Cl
     """Compare whole days passed between `edge` and `as_of`: n days means n <= age < n + 1."""
 
     def passed(count: int) -> datetime:
-        return as_of - timedelta(days=count)
+        # In UTC, where every day has 24 hours: on a wall clock two days of the year have not.
+        return as_of.astimezone(UTC) - timedelta(days=count)
 
     given = [int(value) for value in comparison.values if isinstance(value, Decimal)]
     if comparison.operator == "one_of":

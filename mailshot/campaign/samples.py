@@ -1,0 +1,57 @@
+"""Owns letters written on trial, from rows of a plan; refuses to keep or to send them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from mailshot.render import letter
+from mailshot.render.failure import RenderError
+from mailshot.render.letter import Delivery, Mailing
+from mailshot.store import plans, profiles
+from mailshot.store.engine import Connection
+from mailshot.tokens import KeyRing
+
+# No run and no customer has this id: whoever clicks in a test mail unsubscribes nobody.
+NOBODY = 0
+EACH = 3
+# These letters are thrown away: their links need only be as long as real ones.
+_QUOTED = re.compile("['\"].*['\"]", re.DOTALL)
+KEYS, BASE_URL = KeyRing({0: bytes(32)}), "https://sample.invalid"
+
+
+def delivery(connection: Connection, row: Mapping[str, Any], date: datetime, tracked: bool) -> Delivery:
+    """Return what a plan's row has for its customer, as a delivery of no run."""
+    customer_id = int(row["customer_id"])
+    facts = profiles.many(connection, [customer_id])[customer_id]
+    products = profiles.products(connection, [product for product, _ in row["offers"] or ()])
+    offers = [(products[product], times) for product, times in row["offers"] or () if product in products]
+    return Delivery(NOBODY, NOBODY, row["content"], facts["email"], facts, offers, tracked, date)
+
+
+def faults(connection: Connection, mailing: Mailing, plan_id: str, date: datetime) -> Iterator[str]:
+    """Write a few letters of each content and give what failed, without a word about the customer."""
+    for content in mailing.mails:
+        found = [
+            _fault(mailing, delivery(connection, row, date, tracked=True))
+            for row in plans.samples(connection, plan_id, content, EACH)
+        ]
+        for told, number in {told: found.count(told) for told in found if told}.items():
+            yield f"{content}: {number} of {len(found)} samples cannot be written: {told}"
+
+
+def _fault(mailing: Mailing, sample: Delivery) -> str:
+    try:
+        letter.write(mailing, sample, KEYS, BASE_URL).data(eight_bit=True)
+    except RenderError as error:
+        told = _impersonal(error.reason, mailing.mails[sample.content].facts)
+        return f"{error.place}: {told}" if error.place else told
+    return ""
+
+
+def _impersonal(told: str, facts: Iterable[str]) -> str:
+    """Keep a quoted word that names a fact; what else stands from the first quote to the last may be the customer's."""
+    names = {part for fact in facts for part in (fact, *fact.split("."))}
+    return _QUOTED.sub(lambda found: found[0] if found[0][1:-1] in names else "'…'", told)
