@@ -63,4 +63,6 @@ def ping(redis_url: str) -> None:
     try:
         redis.Redis.from_url(redis_url, socket_connect_timeout=3, socket_timeout=3).ping()
     except redis.RedisError as error:
-        raise Unavailable(f"Redis does not answer: {error}", "See MAILSHOT_REDIS; mail is sent without it, too.") from None
+        raise Unavailable(
+            f"Redis does not answer: {error}", "See MAILSHOT_REDIS; mail is sent without it, too."
+        ) from None

@@ -63,8 +63,22 @@ def show_lines(lines: list[Line]) -> None:
          line.unsubscribed, line.converted, line.unconfirmed, line.refused)
         for line in lines
     ]  # fmt: skip
-    columns = ("run", "campaign", "state", "as of", "sent", "opened", "clicked", "left", "converted", "unconfirmed", "refused")
-    shared.table("Runs (people, each counted once; opens and clicks of humans)", columns, rows, right=(0, 4, 5, 6, 7, 8, 9, 10))
+    columns = (
+        "run",
+        "campaign",
+        "state",
+        "as of",
+        "sent",
+        "opened",
+        "clicked",
+        "left",
+        "converted",
+        "unconfirmed",
+        "refused",
+    )
+    shared.table(
+        "Runs (people, each counted once; opens and clicks of humans)", columns, rows, right=(0, 4, 5, 6, 7, 8, 9, 10)
+    )
 
 
 def show_report(found: Report) -> None:
@@ -82,7 +96,9 @@ def show_report(found: Report) -> None:
     if not found.complete:
         shared.say(f"The {found.days} days in which purchases count are not over (or not yet imported).")
     bought, held = found.mailed, found.held
-    shared.say(f"Bought: {bought.buyers:,} of {bought.customers:,} mailed, {held.buyers:,} of {held.customers:,} held out.")
+    shared.say(
+        f"Bought: {bought.buyers:,} of {bought.customers:,} mailed, {held.buyers:,} of {held.customers:,} held out."
+    )
     shared.say(f"Uplift: {found.uplift.words()}.")
 
 
@@ -127,7 +143,11 @@ def _drawn(store: Store) -> Table:
     for run in state["runs"]:
         counts = run["deliveries"]
         waiting = sum(counts.get(name, 0) for name in WAITING)
-        numbers = (counts.get("sent", 0), waiting, *(counts.get(n, 0) for n in ("skipped", "holdout", "refused", "unconfirmed")))
+        numbers = (
+            counts.get("sent", 0),
+            waiting,
+            *(counts.get(n, 0) for n in ("skipped", "holdout", "refused", "unconfirmed")),
+        )
         shown.add_row(str(run["run"]), run["campaign"], run["state"], *(f"{number:,}" for number in numbers))
     for item in state["schedules"]:
         shown.add_row("-", item["campaign"], f"{item['state']}, next {item['next_at']:%Y-%m-%d %H:%M %Z}")

@@ -34,7 +34,9 @@ def check(json: shared.AsJson = False) -> None:
         shared.as_json([problem.__dict__ if hasattr(problem, "__dict__") else str(problem) for problem in problems])
     shared.refuse(problems)
     if not json:
-        shared.say(f"{len(rules.files)} files are sound: {len(rules.book.names)} audiences, {len(rules.campaigns)} campaigns.")
+        shared.say(
+            f"{len(rules.files)} files are sound: {len(rules.book.names)} audiences, {len(rules.campaigns)} campaigns."
+        )
         shared.next_step("mailshot rules count")
 
 

@@ -95,7 +95,9 @@ def as_json(value: Any) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> None:
     """Print a table; `right` are the columns of numbers."""
-    shown = Table(title=title or None, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    shown = Table(
+        title=title or None, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False
+    )
     for number, name in enumerate(columns):
         shown.add_column(name, justify="right" if number in right else "left", overflow="fold")
     for row in rows:

@@ -9,7 +9,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from email.message import EmailMessage
 from email.policy import SMTP
 from importlib.util import find_spec
@@ -32,7 +31,7 @@ MEAT = """(department in ('MEAT', 'MEAT-PCKGD', 'SEAFOOD', 'SEAFOOD-PCKGD')
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Run `mailshot demo` once and give its project folder and all it said."""
     folder = tmp_path_factory.mktemp("demo")
     smtp, inbox, web = _free_ports(3)
@@ -50,7 +49,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]
     finally:
         processes.end(process, signal.SIGTERM)
     assert process.returncode == 0, said
-    yield folder / "project", said
+    return folder / "project", said
 
 
 @pytest.fixture(scope="module")

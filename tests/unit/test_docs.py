@@ -1,4 +1,4 @@
-"""Owns that the docs cannot drift: what is declared once in code must stand in them, and their examples must be sound."""
+"""Owns that the docs cannot drift: what code declares once stands in them, and their examples are sound."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from mailshot.settings import PREFIX, Settings
 ROOT = Path(__file__).parents[2]
 DOCS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", DOCS["rules"] + (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-SNIPPETS = re.findall(r"^\| `\w+`[^|]*\|[^|]*\| `(\w+: [^`]+)` \|$", DOCS["rules"].split("## Comparisons")[0], re.MULTILINE)
+SNIPPETS = re.findall(
+    r"^\| `\w+`[^|]*\|[^|]*\| `(\w+: [^`]+)` \|$", DOCS["rules"].split("## Comparisons")[0], re.MULTILINE
+)
 
 
 def test_every_setting_is_documented() -> None:
@@ -28,7 +30,9 @@ def test_every_setting_is_documented() -> None:
 
 def test_every_command_is_documented() -> None:
     commands = typer.main.get_command(cli).commands  # type: ignore[attr-defined]
-    assert [name for name in commands if f"mailshot {name}" not in DOCS["operating"] and f"`{name}" not in DOCS["operating"]] == []
+    assert [
+        name for name in commands if f"mailshot {name}" not in DOCS["operating"] and f"`{name}" not in DOCS["operating"]
+    ] == []
 
 
 @pytest.mark.parametrize("words", [parse.WORDS, nodes.MEASURES, purchases.WINDOWS, ORDERED, TEXTUAL, {KNOWN: ""}])

@@ -81,9 +81,7 @@ def test_a_failed_greeting_is_unavailable(tmp_path: Path, fault: str) -> None:
         ("after-accept", "stall", "in_doubt", False),
     ],
 )
-def test_each_fault_in_each_phase_has_its_verdict(
-    sink: Sink, phase: str, fault: str, outcome: str, kept: bool
-) -> None:
+def test_each_fault_in_each_phase_has_its_verdict(sink: Sink, phase: str, fault: str, outcome: str, kept: bool) -> None:
     name = f"{fault}-{phase}-ann"
     verdict, again = transaction(sink, "ann", name) if phase == "mail" else transaction(sink, name)
     assert (verdict.outcome, again) == (outcome, kept)
