@@ -51,9 +51,8 @@ def launch(
         shared.say(f"Launched '{campaign}' as run {begun.run_id}: {begun.mails:,} mails are due.")
         shared.next_step("'mailshot up' sends them (or a running worker does); watch with: mailshot status --watch")
     else:
-        shared.say(
-            f"Scheduled '{campaign}': {edition.read.campaign.schedule.words()}. Next: {begun.next_at:%Y-%m-%d %H:%M %Z}."
-        )
+        due = f"{begun.next_at:%Y-%m-%d %H:%M %Z}"
+        shared.say(f"Scheduled '{campaign}': {edition.read.campaign.schedule.words()}. Next: {due}.")
         shared.next_step("keep 'mailshot up' (or the clock) running; stop it with: mailshot cancel")
 
 
