@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, TimeoutError
 
 from mailshot.errors import Unavailable
 
@@ -75,8 +75,8 @@ def _told(engine: Engine) -> Iterator[None]:
     """Turn a database that cannot be reached or is busy into words for a user."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
-        text = str(error.orig).strip()
+    except (OperationalError, InterfaceError, InternalError, TimeoutError) as error:
+        text = str(getattr(error, "orig", error)).strip()
         where = engine.url.render_as_string(hide_password=True)
         if "locked" in text:
             raise Unavailable(

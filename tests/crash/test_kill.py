@@ -41,8 +41,8 @@ def test_twenty_kills_in_twenty_thousand_mails(lay: Lay, chance: random.Random) 
 
 
 def test_a_soft_stop_leaves_nothing_in_doubt(lay: Lay, chance: random.Random) -> None:
-    with lay(2000) as laid:
+    with lay(800) as laid:
         laid.attack(2, chance, signal.SIGTERM)
         toll = laid.finish()
     print(toll, laid.kills)
-    assert_kept(laid, toll, 2000, 0)
+    assert_kept(laid, toll, 800, 0)

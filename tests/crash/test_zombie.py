@@ -22,9 +22,9 @@ LEASE = 1.0
 
 
 def test_a_worker_that_slept_past_its_lease_sends_nothing_twice(lay: Lay) -> None:
-    with lay(1000) as laid:
+    with lay(600) as laid:
         for share in (0.1, 0.5):
-            processes.until(lambda share=share: laid.arrived() > share * 1000, 60, "some are sent")  # type: ignore[misc]
+            processes.until(lambda share=share: laid.arrived() > share * 600, 60, "some are sent")  # type: ignore[misc]
             zombie = laid.workers[0]
             zombie.send_signal(signal.SIGSTOP)
             laid.add()
@@ -39,7 +39,7 @@ def test_a_locked_database_gets_no_dot_and_the_run_goes_on(
     sqlite_url: str, sink: processes.Sink, tmp_path: Path
 ) -> None:
     store = Store.open(sqlite_url)
-    shop = Shop.open(store, tmp_path / "shop", 1500)
+    shop = Shop.open(store, tmp_path / "shop", 900)
     with siege.siege(shop, sink, tmp_path, MAILSHOT_LEASE="30") as laid:
         processes.until(lambda: laid.arrived() > 300, 60, "some are sent")
         with closing(sqlite3.connect(store.engine.url.database or "", isolation_level=None, timeout=30)) as foreign:
@@ -51,7 +51,7 @@ def test_a_locked_database_gets_no_dot_and_the_run_goes_on(
             foreign.execute("ROLLBACK")
         assert len(during) <= dotting <= CONNECTIONS, "what had its intent may arrive, nothing else"
         toll = laid.finish()
-    assert toll.states == {"sent": 1500}
+    assert toll.states == {"sent": 900}
     assert toll.lost == toll.unknown == toll.twice == 0
     assert laid.sound()
     store.close()
@@ -61,10 +61,10 @@ def test_terminated_backends_get_no_dot_and_the_run_goes_on(
     postgres_url: str, sink: processes.Sink, tmp_path: Path, redis_url: str
 ) -> None:
     store = Store.open(postgres_url)
-    shop = Shop.open(store, tmp_path / "shop", 1500)
+    shop = Shop.open(store, tmp_path / "shop", 900)
     with siege.siege(shop, sink, tmp_path, 2, MAILSHOT_LEASE="5", MAILSHOT_REDIS=redis_url) as laid:
         with psycopg.connect(postgres_url, autocommit=True) as operator:
-            for share in range(1, 6):
+            for share in range(1, 4):
                 processes.until(
                     lambda share=share: laid.arrived() > share * 200 or laid.finished_at_last(),  # type: ignore[misc]
                     60,
@@ -77,7 +77,7 @@ def test_terminated_backends_get_no_dot_and_the_run_goes_on(
         processes.until(laid.finished_at_last, 120, "the run is finished")
         toll = laid.finish()
     assert toll.lost == toll.unknown == toll.twice == 0
-    assert toll.states == {"sent": 1500}
+    assert toll.states == {"sent": 900}
     store.close()
 
 
