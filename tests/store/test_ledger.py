@@ -13,9 +13,10 @@ from sqlalchemy import event
 
 from mailshot.deliver.rounds import Rounds
 from mailshot.errors import Refused
-from mailshot.events import DeliveryState, RunState
-from mailshot.store import consent, ledger, runs, sql, suppression, tables
+from mailshot.events import DeliveryState, FeedbackClass, FeedbackKind, RunState
+from mailshot.store import consent, feedback, ledger, runs, sql, suppression, tables
 from mailshot.store.engine import Store
+from mailshot.store.feedback import Piece
 from mailshot.store.ledger import Settled
 from tests import project
 from tests.store.rows import LEASE, NOW, apply, begin, claim, customers, intend, rows, settle, states
@@ -77,6 +78,19 @@ def test_a_lapsed_lease(store: Store, at_least_once: bool, after: str) -> None:
     assert apply(store, ledger.recover, NOW + LEASE * 2) == ((2, 0) if at_least_once else (1, 1))
     assert states(store, run_id) == {ann: after, bob: "pending"}
     assert intend(store, run_id, 7, [bob]) == set(), "a worker without a lease gets no dot"
+
+
+@pytest.mark.parametrize("at_least_once", [False, True])
+def test_a_mail_read_before_its_lease_lapsed_has_arrived(store: Store, at_least_once: bool) -> None:
+    ann, bob = customers(store, 2)
+    run_id = begin(store, [ann, bob], at_least_once)
+    claim(store, run_id, 7)
+    intend(store, run_id, 7, [ann, bob])
+    apply(store, feedback.record, Piece(ann, FeedbackKind.clicked, "a click", NOW, run_id))
+    scanned = Piece(bob, FeedbackKind.clicked, "a scan", NOW, run_id, by=FeedbackClass.scanner)
+    apply(store, feedback.record, scanned)
+    apply(store, ledger.recover, NOW + LEASE * 2)
+    assert states(store, run_id) == {ann: "sent", bob: "pending" if at_least_once else "unconfirmed"}
 
 
 def test_late_news_settles_what_was_in_doubt(store: Store) -> None:
