@@ -61,10 +61,12 @@ class Stage:
         return int(self.run(statement)[0][0] or 0)
 
     def stream(self, statement: str) -> Iterator[list[tuple[Any, ...]]]:
-        """Give the rows of a query in batches."""
-        with self.session.cursor() as cursor:
+        """Give the rows of a query in batches, the next one fetched while the last is being used."""
+        with self.session.cursor() as cursor, ThreadPoolExecutor(1) as beside:
             cursor.execute(statement)
-            while batch := cursor.fetchmany(BATCH):
+            coming = beside.submit(cursor.fetchmany, BATCH)
+            while batch := coming.result():
+                coming = beside.submit(cursor.fetchmany, BATCH)
                 yield batch
 
     def export(self, query: str, path: Path) -> Iterator[bytes]:
