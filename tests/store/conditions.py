@@ -41,7 +41,7 @@ TEXTS = (
 PARTS = ("Lit-", "t-", "é", "É", "%", "_", "'", "\\", "😀", "x", "Lit-a", "longer than any of them")
 DATES = tuple(date(2026, 3, 8) + timedelta(days=n) for n in (-400, -1, 0, 1, 20, 30)) + (date(1900, 2, 28),)
 NUMBERS = tuple(map(Decimal, ("-3", "0", "0.1", "0.3", "1", "2", "2.5", "3", "10", "12.3456", "30", "99999999.9999")))
-COUNTS = tuple(map(Decimal, ("0", "1", "2", "2.5", "3")))
+COUNTS = tuple(map(Decimal, ("0", "0.6", "1", "1.5", "2", "2.5", "3")))
 AGES = tuple(map(Decimal, ("0", "1", "29", "30", "31", "90", "36500")))
 AMOUNTS = tuple(map(Decimal, ("-1", "0", "0.3", "1", "2.5", "3.3333", "5", "10")))
 SPANS = tuple(
