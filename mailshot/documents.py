@@ -150,7 +150,9 @@ def parse(text: str, name: str) -> Document:
     except ReaderError as error:
         before = text[: error.position]
         place = Node(before.count("\n") + 1, error.position - before.rfind("\n"))
-        problems.add(place, f"holds a character that YAML does not allow (U+{ord(text[error.position]):04X})", "Remove it.")
+        problems.add(
+            place, f"holds a character that YAML does not allow (U+{ord(text[error.position]):04X})", "Remove it."
+        )
         root = Scalar(1, 1, "")
     except (YAMLError, ValueError) as error:
         problems.add(Node(0, 0), f"is not valid YAML: {str(error).splitlines()[0]}")
@@ -207,7 +209,7 @@ class _Builder:
     def _take(self, event: Any) -> None:
         if isinstance(event, yaml_events.ScalarEvent):
             if _UNFIT.search(event.value):
-                self.problems.add(_place(event), "holds a control character", "Write it without \\0, \\x or \\u escapes.")
+                self.problems.add(_place(event), "holds a control character", "Write it without escapes.")
             self._add(Scalar(*_spot(event), event.value, event.style is not None and event.style in "'\"|>"))
         elif isinstance(event, (yaml_events.MappingStartEvent, yaml_events.SequenceStartEvent)):
             if len(self.stack) >= MOST_LEVELS:
