@@ -140,23 +140,20 @@ def parse(text: str, name: str) -> Document:
     if len(text.encode()) > MOST_BYTES:
         raise InvalidInput([Problem(name, 0, 0, f"is larger than {MOST_BYTES:,} bytes")])
     problems = Problems(name, text.splitlines())
+    root: Node = Scalar(1, 1, "")
     try:
         root = _Builder(problems).build(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Node(mark.line + 1, mark.column + 1) if mark else Node(0, 0)
         problems.add(place, f"is not valid YAML: {error.problem or error.context}", _syntax_remedy(text, place))
-        root = Scalar(1, 1, "")
     except ReaderError as error:
-        before = text[: error.position]
-        place = Node(before.count("\n") + 1, error.position - before.rfind("\n"))
+        place = Node(text.count("\n", 0, error.position) + 1, error.position - text.rfind("\n", 0, error.position))
         problems.add(
             place, f"holds a character that YAML does not allow (U+{ord(text[error.position]):04X})", "Remove it."
         )
-        root = Scalar(1, 1, "")
     except (YAMLError, ValueError) as error:
         problems.add(Node(0, 0), f"is not valid YAML: {str(error).splitlines()[0]}")
-        root = Scalar(1, 1, "")
     problems.raise_if_any()
     return Document(name, text, root)
 

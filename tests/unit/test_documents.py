@@ -13,12 +13,32 @@ from mailshot.documents import Mapping, Scalar, Sequence, plain
 from mailshot.errors import InvalidInput, Problem
 
 TEXTS = {
-    "a: NO": "NO", "a: no": "no", "a: on": "on", "a: yes": "yes", "a: True": "True", "a: 01234": "01234",
-    "a: 12:30:45": "12:30:45", "a: 0x1F": "0x1F", "a: 1_000": "1_000", "a: 1e3": "1e3", "a: .inf": ".inf", "a: 0o17": "0o17",
-    "a: 2026-03-31": "2026-03-31", "a: 2026-03-31 09:00": "2026-03-31 09:00", "a: =": "=", "a: '~'": "~",
-    "a: \"null\"": "null", "a: '01'": "01", "a: é😀": "é😀", 'a: "\\u00e9"': "é", "a: 'it''s'": "it's", "a: x # said": "x",
-    "a: |\n  two\n  lines\n": "two\nlines\n", "a: >\n  one\n  line\n": "one line\n", "a: http://x.example/#a": "http://x.example/#a",
-}  # fmt: skip
+    "a: NO": "NO",
+    "a: no": "no",
+    "a: on": "on",
+    "a: yes": "yes",
+    "a: True": "True",
+    "a: 01234": "01234",
+    "a: 12:30:45": "12:30:45",
+    "a: 0x1F": "0x1F",
+    "a: 1_000": "1_000",
+    "a: 1e3": "1e3",
+    "a: .inf": ".inf",
+    "a: 0o17": "0o17",
+    "a: 2026-03-31": "2026-03-31",
+    "a: 2026-03-31 09:00": "2026-03-31 09:00",
+    "a: =": "=",
+    "a: '~'": "~",
+    'a: "null"': "null",
+    "a: '01'": "01",
+    "a: é😀": "é😀",
+    'a: "\\u00e9"': "é",
+    "a: 'it''s'": "it's",
+    "a: x # said": "x",
+    "a: |\n  two\n  lines\n": "two\nlines\n",
+    "a: >\n  one\n  line\n": "one line\n",
+    "a: http://x.example/#a": "http://x.example/#a",
+}
 EMPTY = ["a:", "a: ~", "a: null", "a: # said"]
 REFUSED = {
     "a: 1\na: 2": (2, 1, "'a' stands twice (first in line 1)"),
@@ -41,12 +61,21 @@ REFUSED = {
     "a: 1\nb: \x1b[31m": (2, 4, "holds a character that YAML does not allow (U+001B)"),
 }
 BROKEN = {
-    "a: [1": "is not valid YAML", "a: 'x": "is not valid YAML", "a: b: c": "is not valid YAML", "a:\n\tb: 1": "is not valid YAML",
-    "a: @x": "is not valid YAML", "a: %x": "is not valid YAML", "a: `x`": "is not valid YAML", "{a: 1}}": "is not valid YAML",
-    "a: 1\n b: 2": "is not valid YAML", "a: " + "[" * 3000: "is nested deeper than 20 levels",
-    "a: " + "[" * 21 + "]" * 21: "is nested deeper than 20 levels", "a: " + "{b: " * 21: "is nested deeper than 20 levels",
-    "a: " + "x" * 65_536: "is larger than 65,536 bytes", "a: " + "é" * 32_768: "is larger than 65,536 bytes",
-}  # fmt: skip
+    "a: [1": "is not valid YAML",
+    "a: 'x": "is not valid YAML",
+    "a: b: c": "is not valid YAML",
+    "a:\n\tb: 1": "is not valid YAML",
+    "a: @x": "is not valid YAML",
+    "a: %x": "is not valid YAML",
+    "a: `x`": "is not valid YAML",
+    "{a: 1}}": "is not valid YAML",
+    "a: 1\n b: 2": "is not valid YAML",
+    "a: " + "[" * 3000: "is nested deeper than 20 levels",
+    "a: " + "[" * 21 + "]" * 21: "is nested deeper than 20 levels",
+    "a: " + "{b: " * 21: "is nested deeper than 20 levels",
+    "a: " + "x" * 65_536: "is larger than 65,536 bytes",
+    "a: " + "é" * 32_768: "is larger than 65,536 bytes",
+}
 
 
 def problem(text: str) -> Problem:
@@ -142,7 +171,7 @@ def test_every_node_knows_where_it_stands() -> None:
 
 
 PIECES = st.sampled_from(
-    list("{}[]:,-?&*!|>'\"%@`#~\n\t \\") + ["a", "b: ", "- ", "<<: ", "\n  ", "---", '"\\x00"', "é", "\u2028", "\x85"]
+    [*list("{}[]:,-?&*!|>'\"%@`#~\n\t \\"), "a", "b: ", "- ", "<<: ", "\n  ", "---", '"\\x00"', "é", "\u2028", "\x85"]
 )
 
 
@@ -152,6 +181,6 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         document = documents.parse(text, "f.yaml")
     except InvalidInput as error:
-        assert str(error).startswith("f.yaml")
+        assert str(error).startswith("f.yaml")  # noqa: PT017
     else:
         plain(document.root)

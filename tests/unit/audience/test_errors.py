@@ -1,4 +1,4 @@
-"""Checks that a wrong rule is refused at its place, in words that help, and that every error of a file is told at once."""
+"""Checks that a wrong rule is refused at its place, in words that help, with all errors of a file at once."""
 
 from __future__ import annotations
 
@@ -19,20 +19,48 @@ WRONG = {
     "{bought: {departmnt: A}}": (10, "unknown product field 'departmnt'", "Did you mean 'department'?"),
     "{bought: {department: A, witin: 3 days}}": (25, "unknown product field 'witin'", "Did you mean 'within'?"),
     "{bought: {group: b}}": (17, "unknown product group 'b'", "Known: a, cheap, not a."),
-    "{bought: x}": (9, "expected product fields, a window or a measure", "For example {department: PRODUCE, within: 90 days}."),
-    "{bought: {within: 90}}": (18, "'within': '90' is not a length of time", "Write for example '90 days', '2 weeks' or '1 year'."),
-    "{bought: {within: -3 days}}": (18, "'within': '-3 days' is not a length of time", "Write for example '90 days', '2 weeks' or '1 year'."),
-    "{bought: {before: soon}}": (18, "'before': 'soon' is neither a date nor 'so long ago'", "For example '30 days ago' or 2026-01-01."),
+    "{bought: x}": (
+        9,
+        "expected product fields, a window or a measure",
+        "For example {department: PRODUCE, within: 90 days}.",
+    ),
+    "{bought: {within: 90}}": (
+        18,
+        "'within': '90' is not a length of time",
+        "Write for example '90 days', '2 weeks' or '1 year'.",
+    ),
+    "{bought: {within: -3 days}}": (
+        18,
+        "'within': '-3 days' is not a length of time",
+        "Write for example '90 days', '2 weeks' or '1 year'.",
+    ),
+    "{bought: {before: soon}}": (
+        18,
+        "'before': 'soon' is neither a date nor 'so long ago'",
+        "For example '30 days ago' or 2026-01-01.",
+    ),
     "{bought: {since: 2026-02-30}}": (17, "'2026-02-30' is not a date such as 2026-03-31", ""),
     "{bought: {since: 0001-01-01}}": (17, "'0001-01-01' is not a date such as 2026-03-31", ""),
     "{bought: {between: [2026-03-01]}}": (19, "'between' needs a list of two values", "For example [10, 20]."),
-    "{bought: {between: [2026-03-02, 2026-03-01]}}": (19, "'between' runs backwards: 2026-03-02 is more than 2026-03-01", "Swap the two values."),
-    "{bought: {within: 3 days, since: 2026-01-01}}": (26, "two windows contradict each other", "Keep one, or use 'since' with 'before'."),
+    "{bought: {between: [2026-03-02, 2026-03-01]}}": (
+        19,
+        "'between' runs backwards: 2026-03-02 is more than 2026-03-01",
+        "Swap the two values.",
+    ),
+    "{bought: {within: 3 days, since: 2026-01-01}}": (
+        26,
+        "two windows contradict each other",
+        "Keep one, or use 'since' with 'before'.",
+    ),
     "{bought: {within: 3 days, before: 4 days ago}}": (26, "the window ends before it begins", "Swap the two."),
     "{bought: {since: 2026-01-01, before: 2026-01-01}}": (29, "the window ends before it begins", "Swap the two."),
     "{bought: {times: many}}": (17, "'many' is not a number such as 3 or 12.50", ""),
     "{bought: {times: {atleast: 3}}}": (18, "unknown comparison 'atleast' for a number", "Did you mean 'at_least'?"),
-    "{bought: {times: {at_least: 1, at_most: 2}}}": (17, "expected exactly one comparison", "For example {at_least: …}."),
+    "{bought: {times: {at_least: 1, at_most: 2}}}": (
+        17,
+        "expected exactly one comparison",
+        "For example {at_least: …}.",
+    ),
     "{bought: {times: {known: yes}}}": (17, "'times' is always known", "Compare it with a number."),
     "{bought: {times: {at_least: 1.23456}}}": (28, "'1.23456' is not a number such as 3 or 12.50", ""),
     "{bought: {times: {at_least: 1e20}}}": (28, "'1e20' is not a number such as 3 or 12.50", ""),
@@ -40,7 +68,11 @@ WRONG = {
     "{bought: {days_since_last: 1.5}}": (27, "'days_since_last' counts whole days", ""),
     "{bought: {days_since_last: 99999999}}": (27, "'days_since_last' counts from 0 to 36,500 days", ""),
     "{bought: {days_since_last: -1}}": (27, "'days_since_last' counts from 0 to 36,500 days", ""),
-    "{never_bought: {department: A, times: 3}}": (15, "'never_bought' takes no measure", "Use 'bought' with 'times: {at_most: …}'."),
+    "{never_bought: {department: A, times: 3}}": (
+        15,
+        "'never_bought' takes no measure",
+        "Use 'bought' with 'times: {at_most: …}'.",
+    ),
     "{country: []}": (10, "the list is empty", "Name at least one value, or remove the line."),
     "{country: {more_than: A}}": (11, "unknown comparison 'more_than' for a text", ""),
     "{country: }": (9, "'' is not a word or text", ""),
@@ -53,7 +85,11 @@ WRONG = {
     "{preference: {diet: vegan, says: perhaps}}": (33, "'perhaps' is not yes or no", ""),
     "{trait: diet}": (8, "expected one trait and its value", "For example 'trait: {diet: vegetarian}'."),
     "{trait: {diet: vegan, confidence: 2}}": (34, "confidence must be more than 0 and at most 1", "For example 0.95."),
-    "{trait: {diet: vegan, confidence: nan}}": (34, "confidence must be more than 0 and at most 1", "For example 0.95."),
+    "{trait: {diet: vegan, confidence: nan}}": (
+        34,
+        "confidence must be more than 0 and at most 1",
+        "For example 0.95.",
+    ),
     "{consent: ofers}": (10, "unknown topic 'ofers'", "Did you mean 'offers'?"),
     "{audience: nobody}": (11, "unknown audience 'nobody'", "Known: test."),
     "{share: 10}": (8, "'share' must be a percentage from 0% to 100%", "For example '10%' or '2.5%'."),
@@ -62,10 +98,14 @@ WRONG = {
     "{everyone: no}": (11, "write 'everyone: yes'", ""),
     "{all: {everyone: yes}}": (6, "expected a list of conditions", "Start each with '- '."),
     "{any: []}": (6, "expected a list of conditions", "Start each with '- '."),
-    "{not: [{everyone: yes}]}": (6, "expected a condition", "For example 'bought: {department: PRODUCE, within: 90 days}'."),
+    "{not: [{everyone: yes}]}": (
+        6,
+        "expected a condition",
+        "For example 'bought: {department: PRODUCE, within: 90 days}'.",
+    ),
     "everybody": (0, "expected a condition", "For example 'bought: {department: PRODUCE, within: 90 days}'."),
     "{}": (0, "expected a condition", "For example 'bought: {department: PRODUCE, within: 90 days}'."),
-}  # fmt: skip
+}
 
 
 def problems(*texts: str) -> list[Problem]:
@@ -87,16 +127,24 @@ def test_a_wrong_rule_is_refused_at_its_place(rule: str) -> None:
 
 def test_every_error_of_every_file_is_told_at_once() -> None:
     found = problems(
-        "audience: one\nwho:\n  any:\n    - contry: 'NO'\n    - bought: {witin: 3 days, times: many}\n    - share: 200%\n",
+        "audience: one\nwho:\n  any:\n    - contry: 'NO'\n    - bought: {witin: 3 days, times: many}\n    - share: 200%\n",  # noqa: E501
         "audience: two\nwho: {lifecycle: [activ, nwe]}\ndescripton: x\n",
         "who: {everyone: yes}\n",
         "audience: one\nwho: {everyone: yes}\n",
         "audience: three\n",
     )
     assert [(item.file[-6], item.line, item.column) for item in found] == [
-        ("2", 1, 1), ("3", 1, 11), ("0", 4, 7), ("0", 5, 16), ("0", 5, 38), ("0", 6, 14), ("4", 1, 1),
-        ("1", 3, 1), ("1", 2, 19), ("1", 2, 26),
-    ]  # fmt: skip
+        ("2", 1, 1),
+        ("3", 1, 11),
+        ("0", 4, 7),
+        ("0", 5, 16),
+        ("0", 5, 38),
+        ("0", 6, 14),
+        ("4", 1, 1),
+        ("1", 3, 1),
+        ("1", 2, 19),
+        ("1", 2, 26),
+    ]
 
 
 def test_audiences_in_a_circle_are_refused() -> None:
@@ -147,7 +195,7 @@ TOO_LARGE = {
     "101 dates": (rule("{joined_at: [" + "2026-01-01, " * 101 + "]}"), "the list has 101 values; at most 100"),
     "many lists": (rule("{any: [" + ("{age: [" + "1, " * 99 + "]}, ") * 6 + "]}"), "the rule comes to more than 500"),
     "many products": (rule("{bought: {any_of: [" + "{name: a}, " * 501 + "]}}"), "comes to more than 500 comparisons"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", TOO_LARGE)
@@ -212,10 +260,14 @@ SCALARS = st.sampled_from(
 ) | st.text("ab:{}[],'\"\\ 0é", max_size=4)
 TREES = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
-    | st.lists(st.tuples(NAMES, inner), max_size=3).map(lambda pairs: "{" + ", ".join(f"{k}: {v}" for k, v in pairs) + "}"),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
+        | st.lists(st.tuples(NAMES, inner), max_size=3).map(
+            lambda pairs: "{" + ", ".join(f"{k}: {v}" for k, v in pairs) + "}"
+        )
+    ),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @given(TREES | st.text(max_size=40))
@@ -236,5 +288,5 @@ def _read_or_refused(text: str) -> None:
     try:
         Book([documents.parse(text, "f.yaml")], VOCABULARY).audiences()
     except InvalidInput as error:
-        assert error.problems
-        assert all(problem.file == "f.yaml" for problem in error.problems)
+        assert error.problems  # noqa: PT017
+        assert all(problem.file == "f.yaml" for problem in error.problems)  # noqa: PT017
