@@ -9,7 +9,7 @@ demo: $(VENV)/.demo ## Import a real year of groceries, plan, send to a local in
 	$(BIN)/mailshot demo
 
 test: $(VENV)/.dev ## Run all tests.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.dev ## Style, types, import contract and shape.
 	$(BIN)/ruff check .

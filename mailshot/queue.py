@@ -20,6 +20,7 @@ from mailshot.errors import Unavailable
 
 QUEUE = "send"
 ACTOR = "deliver"
+GONE = (DramatiqError, redis.RedisError, OSError)
 log = logging.getLogger(__name__)
 
 
@@ -51,7 +52,7 @@ class Doorbell:
         message: Message[None] = Message(queue_name=QUEUE, actor_name=ACTOR, args=(run_id,), kwargs={}, options={})
         try:
             self.broker.enqueue(message)
-        except (DramatiqError, redis.RedisError, OSError) as error:
+        except GONE as error:
             log.warning("the queue does not answer, the ledger will be looked at all the same: %s", error)
             return False
         return True
@@ -62,4 +63,6 @@ def ping(redis_url: str) -> None:
     try:
         redis.Redis.from_url(redis_url, socket_connect_timeout=3, socket_timeout=3).ping()
     except redis.RedisError as error:
-        raise Unavailable(f"Redis does not answer: {error}", "See MAILSHOT_REDIS; mail is sent without it, too.") from None
+        raise Unavailable(
+            f"Redis does not answer: {error}", "See MAILSHOT_REDIS; mail is sent without it, too."
+        ) from None

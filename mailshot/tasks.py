@@ -10,6 +10,8 @@ import os
 import secrets
 import socket
 import threading
+import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import dramatiq
@@ -18,11 +20,12 @@ from mailshot.bootstrap import App
 from mailshot.campaign import clock
 from mailshot.deliver import work
 from mailshot.errors import MailshotError
-from mailshot.queue import ACTOR, QUEUE
+from mailshot.queue import ACTOR, GONE, QUEUE
 from mailshot.store import offices
 
 log = logging.getLogger(__name__)
 TICK = 1.0
+GOODBYE = 3_000
 LOOK = 5.0
 OFFICE = "clock"
 TERM = timedelta(seconds=10)
@@ -32,6 +35,7 @@ class Hands:
     """The threads of one process that answer doorbells."""
 
     def __init__(self, threads: int) -> None:
+        self._threads = threads
         self._free = threading.Semaphore(threads)
 
     @property
@@ -41,6 +45,12 @@ class Hands:
             return False
         self._free.release()
         return True
+
+    def rest(self, patience: float) -> None:
+        """Wait until all of them are free, at most `patience` seconds."""
+        until = time.monotonic() + patience
+        for _ in range(self._threads):
+            self._free.acquire(timeout=max(until - time.monotonic(), 0))
 
     def answer(self, app: App, run_id: int, stop: threading.Event) -> None:
         """Send what a run owes, and ring again when more is due."""
@@ -71,7 +81,10 @@ def work_until(app: App, threads: int, stop: threading.Event) -> None:
             stop.wait(min(LOOK, app.settings.lease / 2))
     finally:
         stop.set()
-        worker.stop(timeout=int(app.settings.dot_timeout * 1000) + 60_000)
+        hands.rest(app.settings.dot_timeout + 60)
+        # With Redis gone, dramatiq's threads try to acknowledge for ever; no mail hangs on them any more.
+        with suppress(*GONE):
+            worker.stop(timeout=GOODBYE)
 
 
 def tick_until(app: App, stop: threading.Event) -> None:

@@ -35,7 +35,10 @@ class Gone(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """How the sink behaves. `delay`: the longest random wait before the reply to the dot, in seconds."""
+    """How the sink behaves. `delay`: the longest random wait before the reply to the dot, in seconds.
+
+    `most`: messages of one connection, 0 for any number. `certificate`: PEM of key and certificate, to offer STARTTLS.
+    """
 
     log: Path
     delay: float = 0.0
@@ -43,12 +46,14 @@ class Options:
     most: int = 0
     at_connect: str = ""
     certificate: str = ""
+    whole: bool = False
 
 
 class Books:
     """The log: one JSON line per recipient and acceptance, on disk when `enter` returns."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, whole: bool) -> None:
+        self._whole = whole
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def enter(self, sender: str, recipient: str, data: bytes) -> None:
@@ -59,6 +64,7 @@ class Books:
             "id": found[1].decode() if found else "",
             "at": time.time(),
             "sha256": hashlib.sha256(data).hexdigest(),
+            **({"data": data.decode("utf-8", "replace")} if self._whole else {}),
         }
         os.write(self._file, json.dumps(entry).encode() + b"\n")
         os.fsync(self._file)
@@ -157,7 +163,7 @@ class Session:
     async def _act(self, fault: str, phase: str) -> None:
         if fault.isdigit():
             self._say(f"{fault} {SAYS.get(fault, '4.0.0' if fault[0] == '4' else '5.0.0')} as asked at {phase}")
-            if fault == "421" or phase == "connect":
+            if fault == "421" or phase in ("connect", "body"):
                 raise Gone
         elif fault == "stall":
             await asyncio.sleep(3600)
@@ -181,7 +187,7 @@ class Session:
 
 async def serve(port: int, options: Options) -> None:
     """Serve until killed; print the port."""
-    books = Books(options.log)
+    books = Books(options.log, options.whole)
 
     async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await Session(options, books, reader, writer).serve()
@@ -201,9 +207,10 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=0, help="messages per connection")
     parser.add_argument("--at-connect", default="")
     parser.add_argument("--certificate", default="", help="PEM of key and certificate: offer STARTTLS")
+    parser.add_argument("--whole", action="store_true", help="keep the messages too")
     given = parser.parse_args()
     options = Options(
-        given.log, given.delay, not given.seven_bit, given.most, given.at_connect, certificate=given.certificate
+        given.log, given.delay, not given.seven_bit, given.most, given.at_connect, given.certificate, given.whole
     )
     asyncio.run(serve(given.port, options))
 

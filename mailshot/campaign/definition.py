@@ -14,7 +14,7 @@ schedule: {cron: "0 9 * * MON", zone: Europe/Oslo}
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -113,7 +113,7 @@ class Schedule(Strict):
         if self.at is not None:
             due = self.at if self.at.tzinfo else self.at.replace(tzinfo=local)
             return due if due > moment else None
-        return next(CronSim(self.cron, moment.astimezone(local))) if self.cron else None
+        return next_slot(self.cron, moment.astimezone(local)) if self.cron else None
 
     def words(self) -> str:
         if self.cron:
@@ -172,6 +172,12 @@ class Campaign(Strict):
     def repeats(self) -> bool:
         """Whether a customer may receive it again in a later run."""
         return self.repeat or self.schedule.cron is not None
+
+
+def next_slot(cron: str, local: datetime) -> datetime:
+    """Return the first moment after `local` whose wall clock fits; of an hour that comes twice the first counts."""
+    # In the second of two equal hours CronSim names a moment of the first; only UTC tells them apart.
+    return next(due for due in CronSim(cron, local) if due.astimezone(UTC) > local.astimezone(UTC))
 
 
 def _is_day(value: Any) -> bool:

@@ -44,12 +44,15 @@ def launch(
     if begun.run_id is not None and not app.settings.embedded:
         app.doorbell.ring(begun.run_id)
     if json:
-        shared.as_json({"run": begun.run_id, "schedule": begun.schedule_id, "next_at": begun.next_at, "mails": begun.mails})
+        shared.as_json(
+            {"run": begun.run_id, "schedule": begun.schedule_id, "next_at": begun.next_at, "mails": begun.mails}
+        )
     elif begun.run_id is not None:
         shared.say(f"Launched '{campaign}' as run {begun.run_id}: {begun.mails:,} mails are due.")
         shared.next_step("'mailshot up' sends them (or a running worker does); watch with: mailshot status --watch")
     else:
-        shared.say(f"Scheduled '{campaign}': {edition.read.campaign.schedule.words()}. Next: {begun.next_at:%Y-%m-%d %H:%M %Z}.")
+        due = f"{begun.next_at:%Y-%m-%d %H:%M %Z}"
+        shared.say(f"Scheduled '{campaign}': {edition.read.campaign.schedule.words()}. Next: {due}.")
         shared.next_step("keep 'mailshot up' (or the clock) running; stop it with: mailshot cancel")
 
 
@@ -94,7 +97,9 @@ def show(made: Plan) -> None:
         shared.counts("", made.left_out, "left out", {str(reason): reason.help for reason in Reason})
     if made.changes:
         said = ", ".join(f"{number:,} {what}" for what, number in made.changes.items())
-        shared.say(f"Since the plan before: {said} content" if made.changes["changed"] else f"Since the plan before: {said}")
+        shared.say(
+            f"Since the plan before: {said} content" if made.changes["changed"] else f"Since the plan before: {said}"
+        )
     shared.say(f"Schedule: {made.schedule}" + (f", next {made.next_at:%Y-%m-%d %H:%M %Z}" if made.next_at else ""))
     shared.say(f"Sending takes about {_length(made.seconds)}.")
     for finding in made.findings:

@@ -61,7 +61,15 @@ def traits(as_of: shared.AsOf = None, json: shared.AsJson = False) -> None:
 
 def _tell(summary: Summary) -> None:
     rows = [
-        (item.kind, item.read, item.added, item.changed, item.unchanged + item.repeated, item.rejected, f"{item.seconds:.1f} s")
+        (
+            item.kind,
+            item.read,
+            item.added,
+            item.changed,
+            item.unchanged + item.repeated,
+            item.rejected,
+            f"{item.seconds:.1f} s",
+        )
         for item in summary.imports
     ]
     columns = ("kind", "read", "added", "changed", "unchanged", "rejected", "took")

@@ -16,7 +16,9 @@ def upgrade() -> None:
     from mailshot.store import schema
 
     before, after = schema.upgrade(bootstrap.open_store(shared.settings()))
-    shared.say(f"The database has version {after}" + (" already." if before == after else f" (was {before or 'empty'})."))
+    shared.say(
+        f"The database has version {after}" + (" already." if before == after else f" (was {before or 'empty'}).")
+    )
     shared.next_step("mailshot doctor")
 
 

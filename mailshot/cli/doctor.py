@@ -85,7 +85,9 @@ def _clock() -> str:
     app = shared.app()
     with app.store.read() as connection:
         holder = offices.holder(connection, "clock", shared.now())
-    return f"held by {holder}" if holder else "nobody is the clock now: schedules wait until 'mailshot up' or a clock runs"
+    return (
+        f"held by {holder}" if holder else "nobody is the clock now: schedules wait until 'mailshot up' or a clock runs"
+    )
 
 
 _LOOKS: dict[str, Callable[[], str]] = {

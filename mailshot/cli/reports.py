@@ -64,7 +64,9 @@ def show_lines(lines: list[Line]) -> None:
         for line in lines
     ]  # fmt: skip
     columns = ("run", "campaign", "state", "as of", "sent", "opened", "clicked", "left", "goal")
-    shared.table("Runs (people, each counted once; opens and clicks of humans)", columns, rows, right=(0, 4, 5, 6, 7, 8))
+    shared.table(
+        "Runs (people, each counted once; opens and clicks of humans)", columns, rows, right=(0, 4, 5, 6, 7, 8)
+    )
     for line in lines:
         if line.unconfirmed or line.refused:
             shared.say(f"Run {line.run_id}: {line.unconfirmed:,} unconfirmed, {line.refused:,} refused.")
@@ -85,7 +87,9 @@ def show_report(found: Report) -> None:
     if not found.complete:
         shared.say(f"The {found.days} days in which purchases count are not over (or not yet imported).")
     bought, held = found.mailed, found.held
-    shared.say(f"Bought: {bought.buyers:,} of {bought.customers:,} mailed, {held.buyers:,} of {held.customers:,} held out.")
+    shared.say(
+        f"Bought: {bought.buyers:,} of {bought.customers:,} mailed, {held.buyers:,} of {held.customers:,} held out."
+    )
     shared.say(f"Uplift: {found.uplift.words()}.")
 
 
@@ -131,7 +135,11 @@ def _drawn(store: Store) -> Table:
     for run in state["runs"]:
         counts = run["deliveries"]
         waiting = sum(counts.get(name, 0) for name in WAITING)
-        numbers = (counts.get("sent", 0), waiting, *(counts.get(n, 0) for n in ("skipped", "holdout", "refused", "unconfirmed")))
+        numbers = (
+            counts.get("sent", 0),
+            waiting,
+            *(counts.get(n, 0) for n in ("skipped", "holdout", "refused", "unconfirmed")),
+        )
         shown.add_row(str(run["run"]), run["campaign"], run["state"], *(f"{number:,}" for number in numbers))
     for item in state["schedules"]:
         shown.add_row("-", item["campaign"], f"{item['state']}, next {item['next_at']:%Y-%m-%d %H:%M %Z}")
@@ -149,4 +157,6 @@ def _csv(lines: list[Line]) -> None:
     for line in lines:
         # A cell that begins like a formula would run in a spreadsheet.
         cells = [str(value) for value in line.as_dict().values()]
-        writer.writerow(["'" + cell if cell and cell[0] in "=+-@\t\r" and not cell[1:].isdigit() else cell for cell in cells])
+        writer.writerow(
+            ["'" + cell if cell and cell[0] in "=+-@\t\r" and not cell[1:].isdigit() else cell for cell in cells]
+        )

@@ -35,7 +35,9 @@ def check(json: shared.AsJson = False) -> None:
         shared.as_json([asdict(problem) for problem in problems])
     shared.refuse(problems)
     if not json:
-        shared.say(f"{len(rules.files)} files are sound: {len(rules.book.names)} audiences, {len(rules.campaigns)} campaigns.")
+        shared.say(
+            f"{len(rules.files)} files are sound: {len(rules.book.names)} audiences, {len(rules.campaigns)} campaigns."
+        )
         shared.next_step("mailshot rules count")
 
 
@@ -97,7 +99,9 @@ def explain(
 
 
 def _show(name: str, found: Explanation, campaign: bool) -> None:
-    shared.say(f"[bold]{shared.escape(name)}[/bold] for customer {shared.escape(found.customer)}, as of {found.as_of:%Y-%m-%d}")
+    shared.say(
+        f"[bold]{shared.escape(name)}[/bold] for customer {shared.escape(found.customer)}, as of {found.as_of:%Y-%m-%d}"
+    )
     shared.out.print(_tree("audience", found.audience))
     if not campaign:
         shared.say("In the audience." if found.audience.holds else "Not in the audience.")

@@ -93,21 +93,23 @@ def inbox(
 
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
-    """Give an event that SIGTERM and Ctrl-C set; a second Ctrl-C ends at once."""
+    """Give an event that SIGTERM and Ctrl-C set; a second Ctrl-C ends at once.
+
+    The handlers stay until the process ends, so that a runner that asks twice does not cut the farewell short.
+    """
     stop = threading.Event()
 
     def told(number: int, _frame: Any) -> None:
-        if stop.is_set():
+        if stop.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.set()
 
-    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, told)
     try:
         yield stop
     finally:
         stop.set()
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

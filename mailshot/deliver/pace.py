@@ -40,13 +40,15 @@ class Limited:
 
     async def turn(self, stopped: Callable[[], bool]) -> bool:
         while not stopped():
+            asked = self._limiter
             try:
-                if await self._limiter.hit(self._item, self._name):
+                if await asked.hit(self._item, self._name):
                     return True
-                reset, _ = await self._limiter.get_window_stats(self._item, self._name)
+                reset, _ = await asked.get_window_stats(self._item, self._name)
             except StorageError as error:
-                log.warning("Redis does not answer, each worker keeps to the rate by itself: %s", error)
-                self._limiter = MovingWindowRateLimiter(MemoryStorage())
+                if asked is self._limiter:
+                    log.warning("Redis does not answer, each worker keeps to the rate by itself: %s", error)
+                    self._limiter = MovingWindowRateLimiter(MemoryStorage())
                 continue
             await asyncio.sleep(min(max(reset - time.time(), SHORTEST_WAIT), LONGEST_WAIT))
         return False

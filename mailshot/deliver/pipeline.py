@@ -53,12 +53,13 @@ async def deliver(
     try:
         # One connection that fails by a fault of ours must not tear down the others between dot and reply.
         ended = await asyncio.gather(*(worker.work() for _ in range(post.connections)), return_exceptions=True)
+        clear = not desk.stopped
     finally:
         await rounds.close()
     for fault in ended:
         if fault is not None:
             raise fault
-    return not desk.stopped
+    return clear
 
 
 class _Worker:

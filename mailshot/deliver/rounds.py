@@ -44,6 +44,7 @@ class Rounds:
         self._intents: list[Intent] = []
         self._outcomes: list[Settled] = []
         self._known_links: set[int] = set()
+        self._held: set[int] = set()
         self._wake = asyncio.Event()
         self._closing = False
         self._renewed = datetime.now(UTC)
@@ -51,7 +52,11 @@ class Rounds:
         self._task = asyncio.create_task(self._turn())
 
     async def claim(self, most: int) -> list[Claimed]:
-        """Take due rows, or none when the ledger does not answer."""
+        """Take due rows, or none when the ledger does not answer.
+
+        A row that lapsed and came back to us while a connection still holds it is given out once: both would carry our
+        token, so the ledger could not tell them apart.
+        """
 
         def take() -> list[Claimed]:
             now = datetime.now(UTC)
@@ -61,7 +66,9 @@ class Rounds:
         if self.broken:
             return []
         try:
-            return await asyncio.to_thread(take)
+            rows = [row for row in await asyncio.to_thread(take) if row.customer_id not in self._held]
+            self._held.update(row.customer_id for row in rows)
+            return rows
         except MailshotError as error:
             log.error("cannot claim: %s", error)
             self.broken = True
@@ -78,6 +85,7 @@ class Rounds:
 
     def settle(self, outcome: Settled) -> None:
         """Hand in what became of a row; it is committed with the next round."""
+        self._held.discard(outcome.customer_id)
         self._outcomes.append(outcome)
         self._wake.set()
 
@@ -118,6 +126,7 @@ class Rounds:
             self._known_links.update(number for number, _ in intent.links)
             if not intent.answer.done():
                 intent.answer.set_result(intent.customer_id in allowed)
+        self._held.difference_update(intent.customer_id for intent in intents if intent.customer_id not in allowed)
 
     def _commit(self, intents: list[Intent], outcomes: list[Settled]) -> set[int]:
         now = datetime.now(UTC)

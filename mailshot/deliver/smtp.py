@@ -110,6 +110,11 @@ class Connection:
             client.close()
             raise Unavailable(f"The SMTP server {server} does not take us: {error}", "See MAILSHOT_SMTP.") from error
 
+    @property
+    def alive(self) -> bool:
+        """Whether the server has not left, as far as we have heard."""
+        return self._client.is_connected
+
     async def offer(self, parcel: Parcel) -> Verdict | None:
         """Go as far as the body, without the dot. None means the server waits for the dot."""
         phase = Phase.mail
@@ -129,7 +134,7 @@ class Connection:
 
     async def release(self) -> Verdict:
         """Send the final dot and judge the reply."""
-        if not self._client.is_connected:
+        if not self.alive:
             self.drop()
             return lost(Phase.body, "the server left before the dot")
         try:

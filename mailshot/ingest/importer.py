@@ -87,7 +87,9 @@ def run(
     """Import every file of a mapping. Raises InvalidInput, with nothing written, when a file cannot be used."""
     with stage.opened() as bench:
         job = _Job(bench, mapping.load(mapping_path, catalogue), address_key, rejects, progress)
-        return Summary(job.plan.mapping.name, False, tuple(_import(job, store, each) for each in _read_all(job, data)))
+        imported = tuple(_import(job, store, each) for each in _read_all(job, data))
+    store.analyse()
+    return Summary(job.plan.mapping.name, False, imported)
 
 
 def check(

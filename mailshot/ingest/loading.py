@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mailshot.ingest.fields import Type
 from mailshot.ingest.reading import Reading
 from mailshot.ingest.stage import Rows, Stage
 from mailshot.ingest.summary import Progress, Step
@@ -13,6 +15,8 @@ from mailshot.ingest.values import literal, name
 from mailshot.store import bulk
 from mailshot.store.bulk import Counts
 from mailshot.store.engine import Connection
+
+_LITERAL = re.compile(r"'[^']*'|\d+|TRUE|FALSE")
 
 
 @dataclass(slots=True)
@@ -41,7 +45,7 @@ class Loading:
         """Put columns of all the store's rows on the workbench as `known_<table>`."""
         self.known(table, columns, bulk.read(self.connection, table, list(columns)))
 
-    def known(self, table: str, columns: dict[str, str], batches: Iterable[Sequence[tuple[Any, ...]]]) -> None:
+    def known(self, table: str, columns: dict[str, str], batches: Iterable[Sequence[Sequence[Any]]]) -> None:
         self.stage.replace(f"known_{table}", columns, (row for batch in batches for row in batch))
 
     def refuse_unknown(self, key: str, table: str, column: str, reason: str) -> None:
@@ -79,7 +83,8 @@ class Loading:
         add_only: bool = False,
     ) -> Counts:
         """Load `columns` (each with the expression that gives it) of a table expression, sorted by the target's key."""
-        load = bulk.Load(table, tuple(columns), tuple(facts), add_only)
+        fixed = {column: said for column, expression in columns.items() if (said := self._fixed(expression))}
+        load = bulk.Load(table, tuple(columns), tuple(facts), add_only, fixed)
         shown = ", ".join(f"{expression} AS {name(column)}" for column, expression in columns.items())
         order = ", ".join(name(column) for column in load.key)
         total = self.good
@@ -88,7 +93,17 @@ class Loading:
             self.progress(Step(self.label, min(done, total), total))
 
         query = f"SELECT * FROM (SELECT {shown} FROM {source}) ORDER BY {order}"
-        return bulk.upsert(self.connection, load, Rows(self.stage, query, instants, moved))
+        return bulk.upsert(self.connection, load, Rows(self.stage, query, instants, tuple(fixed), moved))
+
+    def _fixed(self, expression: str) -> str:
+        """Return the SQL literal that an expression is in every row, or ''."""
+        if _LITERAL.fullmatch(expression):
+            return expression
+        for key, target in self.reading.fields.items():
+            said = self.reading.item.columns[key].constant
+            if expression == name(key) and said is not None and said.strip() and target.type in (Type.text, Type.key):
+                return literal(said.strip(" \t\r\n"))
+        return ""
 
 
 def json(facts: dict[str, str]) -> str:

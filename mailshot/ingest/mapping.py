@@ -91,7 +91,7 @@ class Mapping(BaseModel):
     def _zone(cls, name: str) -> str:
         try:
             ZoneInfo(name)
-        except (OSError, ValueError):
+        except (KeyError, OSError, ValueError):
             raise ValueError(f"'{name}' is not a time zone; write one as in 'Europe/Oslo'") from None
         return name
 

@@ -28,16 +28,22 @@ def purchases(loading: Loading) -> Counts:
     loading.look_up("customer", _KEYS)
     loading.refuse_unknown("customer", "customer", "key", "is no customer's key")
     _add_stubs(loading)
-    turn = 'row_number() OVER (PARTITION BY k.id, r."order", p.id ORDER BY "#line")'
     source = (
-        f'(SELECT k.id AS customer_id, r."order" AS order_key, p.id AS product_id, {turn} AS nth, r.* '
+        'SELECT k.id AS customer_id, r."order" AS order_key, p.id AS product_id, r.* '
         f"FROM ({loading.sound()}) AS r JOIN known_customer AS k ON k.key = r.customer "
-        "JOIN known_product AS p ON p.key = r.product)"
+        "JOIN known_product AS p ON p.key = r.product"
     )
     loading.good = loading.stage.one(f"SELECT count(*) FROM ({loading.sound()})")
-    columns = ["customer_id", "order_key", "product_id", "nth", "at", "quantity", "amount"]
-    columns += ["channel"] if "channel" in loading.reading.fields else []
-    return loading.upsert("purchase", {column: name(column) for column in columns}, source, instants=["at"])
+    line = 'customer, "order", product'
+    turn = f'row_number() OVER (PARTITION BY {line} ORDER BY "#line")'
+    columns = {column: name(column) for column in ("customer_id", "order_key", "product_id")}
+    # Most shops write one line a product and order; then there is no need to number them.
+    again = loading.stage.one(
+        f"SELECT count(*) FROM (FROM ({loading.sound()}) SELECT 1 GROUP BY {line} HAVING count(*) > 1)"
+    )
+    columns["nth"] = turn if again else "1"
+    columns |= {key: name(key) for key in ("at", "quantity", "amount", "channel") if key in loading.reading.fields}
+    return loading.upsert("purchase", columns, f"({source})", instants=["at"])
 
 
 def events(loading: Loading) -> Counts:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import csv
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +23,7 @@ MEMORY = "192MB"
 THREADS = 2
 BATCH = 10_000
 BLOCK = 1 << 18
+PAUSE = 0.005
 MOST_LINE = 8 << 20
 
 
@@ -58,11 +61,34 @@ class Stage:
         return int(self.run(statement)[0][0] or 0)
 
     def stream(self, statement: str) -> Iterator[list[tuple[Any, ...]]]:
-        """Give the rows of a query in batches, on a cursor of their own."""
-        with self.session.cursor() as cursor:
+        """Give the rows of a query in batches, the next one fetched while the last is being used."""
+        with self.session.cursor() as cursor, ThreadPoolExecutor(1) as beside:
             cursor.execute(statement)
-            while batch := cursor.fetchmany(BATCH):
+            coming = beside.submit(cursor.fetchmany, BATCH)
+            while batch := coming.result():
+                coming = beside.submit(cursor.fetchmany, BATCH)
                 yield batch
+
+    def export(self, query: str, path: Path) -> Iterator[bytes]:
+        """Give a query's rows as CSV in blocks, read from a file while it is written; the file is left there whole."""
+        with self.session.cursor() as cursor, ThreadPoolExecutor(1) as beside:
+            copy = f"COPY ({query}) TO {literal(str(path))} (FORMAT csv, HEADER false, USE_TMP_FILE false)"
+            # Empty before anybody reads: an earlier load may have left it.
+            path.write_bytes(b"")
+            writing = beside.submit(cursor.execute, copy)
+            with path.open("rb") as file:
+                while True:
+                    # Asked before reading: what was written up to the end is then read.
+                    ended = writing.done()
+                    if block := file.read(BLOCK):
+                        yield block
+                    elif ended:
+                        break
+                    else:
+                        time.sleep(PAUSE)
+                writing.result()
+                if file.tell() != path.stat().st_size:
+                    raise OSError(f"{path} was replaced while it was read")
 
     @contextmanager
     def writer(self, file: str) -> Iterator[Writer]:
@@ -108,33 +134,37 @@ def read_csv(path: Path, types: dict[str, str], header: bool, delimiter: str = "
 
 
 class Rows:
-    """The rows of a query on the workbench, on their way into the store. `instants` are its columns of times."""
+    """The rows of a query on the workbench, on their way into the store.
 
-    def __init__(self, stage: Stage, query: str, instants: Sequence[str], moved: Callable[[int], None]) -> None:
+    `instants` are its columns of times; `fixed` those that say the same in every row, which SQLite is told once.
+    """
+
+    def __init__(
+        self, stage: Stage, query: str, instants: Sequence[str], fixed: Sequence[str], moved: Callable[[int], None]
+    ) -> None:
         self.stage = stage
         self.query = query
         self.instants = instants
+        self.fixed = fixed
         self.moved = moved
-        self.count = 0
 
     def tuples(self) -> Iterator[list[tuple[Any, ...]]]:
-        """Give them in batches, as SQLite takes them."""
-        self.count = 0
-        for batch in self.stage.stream(self.query):
+        """Give them in batches, as SQLite takes them, without the fixed columns."""
+        sent = 0
+        query = (
+            f"SELECT * EXCLUDE ({', '.join(map(name, self.fixed))}) FROM ({self.query})" if self.fixed else self.query
+        )
+        for batch in self.stage.stream(query):
             yield batch
-            self.count += len(batch)
-            self.moved(self.count)
+            sent += len(batch)
+            self.moved(sent)
 
     def csv(self) -> Iterator[bytes]:
         """Give them as text in blocks, as PostgreSQL's COPY takes them."""
         shown = ", ".join(f"make_timestamp({name(at)})::VARCHAR || '+00' AS {name(at)}" for at in self.instants)
         query = f"SELECT * REPLACE ({shown}) FROM ({self.query})" if shown else self.query
-        path = self.stage.folder / "load.csv"
-        self.count = self.stage.one(f"COPY ({query}) TO {literal(str(path))} (FORMAT csv, HEADER false)")
-        size, sent = path.stat().st_size or 1, 0
-        with path.open("rb") as file:
-            while block := file.read(BLOCK):
-                yield block
-                sent += len(block)
-                self.moved(self.count * sent // size)
-        path.unlink()
+        sent = 0
+        for block in self.stage.export(query, self.stage.folder / "load.csv"):
+            yield block
+            sent += block.count(b"\n")
+            self.moved(sent)

@@ -7,6 +7,9 @@ yes or no as a boolean, all else as text. A cell that cannot be read gives no va
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo
 
 from mailshot.ingest.fields import MOST, Field, Type
 from mailshot.ingest.mapping import Source
@@ -159,15 +162,31 @@ def _instant(kind: str, form: str | None, zone: str, raw: str, text: str) -> tup
         return _within(f"{moment}::TIMESTAMPTZ"), "FALSE"
     naive = _naive(kind, form, raw, text)
     local = f"{naive} AT TIME ZONE {literal(zone)}"
-    # Clocks go forward at night; looking only there saves converting every time twice.
-    gap = f"CASE WHEN hour({naive}) < 4 THEN ({local}) AT TIME ZONE {literal(zone)} <> {naive} ELSE FALSE END"
-    if zone == "UTC":
-        local, gap = f"{naive} AT TIME ZONE 'UTC'", "FALSE"
+    gap, days = "FALSE", ", ".join(f"DATE {literal(day)}" for day in _days_of_change(zone))
+    if days:
+        # Only on these days can a time be skipped; looking nowhere else saves converting every time there and back.
+        there_and_back = f"({local}) AT TIME ZONE {literal(zone)} <> {naive}"
+        gap = f"CASE WHEN {naive}::DATE IN ({days}) THEN {there_and_back} ELSE FALSE END"
     if kind != "VARCHAR" or form:
         return _within(local), gap
     zoned = f"regexp_full_match({text}, {literal(_OFFSET)})"
     moment = f"CASE WHEN {zoned} THEN TRY_CAST({text} AS TIMESTAMPTZ) ELSE {local} END"
     return _within(moment), f"CASE WHEN {zoned} THEN FALSE ELSE {gap} END"
+
+
+@cache
+def _days_of_change(zone: str) -> tuple[str, ...]:
+    """Return the days, 1970 to 2039, on which or around which the zone's clock went forward."""
+    found: set[date] = set()
+    clock, noon = ZoneInfo(zone), datetime(1970, 1, 1, 12)
+    before = noon.replace(tzinfo=clock).utcoffset()
+    while noon.year < 2040:
+        noon += timedelta(days=1)
+        now = noon.replace(tzinfo=clock).utcoffset()
+        if before is not None and now is not None and now > before:
+            found |= {noon.date() - timedelta(days=1), noon.date()}
+        before = now
+    return tuple(sorted(day.isoformat() for day in found))
 
 
 def _within(moment: str) -> str:

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Table
-from sqlmodel import SQLModel, select
+from sqlmodel import select
 
-from mailshot.store import bulk_postgres, bulk_sqlite, tables
+from mailshot.store import bulk_load, bulk_postgres, bulk_sqlite, tables
 from mailshot.store.bulk_load import Load, Rows
 from mailshot.store.columns import microseconds
 from mailshot.store.engine import Connection
@@ -38,21 +37,15 @@ def upsert(connection: Connection, load: Load, rows: Rows) -> Counts:
     return Counts(*bulk_postgres.upsert(connection, load, rows))
 
 
-def read(connection: Connection, table: str, columns: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
-    """Give these columns of all rows in batches, without holding them all."""
-    shape = _table(table)
-    wanted = select(*(shape.c[column] for column in columns))
-    result = connection.execute(wanted.execution_options(stream_results=True, yield_per=BATCH))
-    for part in result.partitions():
-        yield [tuple(row) for row in part]
+def read(connection: Connection, table: str, columns: Sequence[str]) -> Iterator[Sequence[Sequence[Any]]]:
+    """Give these columns (keys and texts) of all rows in batches, without holding them all."""
+    wanted = f'SELECT {bulk_load.names(columns)} FROM "{table}"'
+    options = {"stream_results": True}
+    yield from connection.exec_driver_sql(wanted, execution_options=options).partitions(BATCH)
 
 
-def past_runs(connection: Connection) -> Iterator[list[tuple[Any, ...]]]:
+def past_runs(connection: Connection) -> Iterator[Sequence[Sequence[Any]]]:
     """Give id, campaign and the moment in microseconds since 1970 of every imported run."""
     wanted = select(tables.Run.id, tables.Run.campaign, tables.Run.as_of).where(tables.Run.state == "past")
     for part in connection.execute(wanted).partitions(BATCH):
         yield [(run, campaign, microseconds(moment)) for run, campaign, moment in part]
-
-
-def _table(name: str) -> Table:
-    return SQLModel.metadata.tables[name]

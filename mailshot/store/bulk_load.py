@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 KEYS: dict[str, tuple[str, ...]] = {
@@ -30,7 +30,7 @@ class Rows(Protocol):
     """Rows with unique keys, sorted by key, in the order of the columns asked for."""
 
     def tuples(self) -> Iterator[list[tuple[Any, ...]]]:
-        """Give them in batches, as SQLite takes them."""
+        """Give them in batches, as SQLite takes them, without the fixed columns."""
 
     def csv(self) -> Iterator[bytes]:
         """Give them as RFC 4180 text in blocks, as PostgreSQL's COPY takes them."""
@@ -38,12 +38,17 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to load where. `facts` are the keys of a JSON `facts` column the rows speak of; others are kept."""
+    """What to load where.
+
+    `facts` are the keys of a JSON `facts` column that the rows speak of; others are kept. `add_only` leaves rows that
+    are there alone. `fixed` are columns with the same SQL literal in every row.
+    """
 
     table: str
     columns: tuple[str, ...]
     facts: tuple[str, ...] = ()
     add_only: bool = False
+    fixed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, InternalError, OperationalError, TimeoutError
 
 from mailshot.errors import Unavailable
 
@@ -24,6 +24,8 @@ PRAGMAS = (
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-65536",
 )
+# Without preserve_rowcount, psycopg has forgotten how many rows an insert changed by the time we ask.
+WRITE = {"write": True, "preserve_rowcount": True}
 
 
 class Store:
@@ -58,8 +60,13 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection whose changes are committed together at the end, or not at all."""
-        with _told(self.engine), self.engine.connect().execution_options(write=True) as connection, connection.begin():
+        with _told(self.engine), self.engine.connect().execution_options(**WRITE) as connection, connection.begin():
             yield connection
+
+    def analyse(self) -> None:
+        """Let the database count its rows anew, so that it plans its queries by what is there now."""
+        with self.write() as connection:
+            connection.exec_driver_sql("ANALYZE")
 
     def close(self) -> None:
         self.engine.dispose()
@@ -70,8 +77,8 @@ def _told(engine: Engine) -> Iterator[None]:
     """Turn a database that cannot be reached or is busy into words for a user."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
-        text = str(error.orig).strip()
+    except (OperationalError, InterfaceError, InternalError, TimeoutError) as error:
+        text = str(getattr(error, "orig", error)).strip()
         where = engine.url.render_as_string(hide_password=True)
         if "locked" in text:
             raise Unavailable(

@@ -14,15 +14,16 @@ from typing import Any
 
 from sqlalchemy import and_, bindparam, case, exists, func, literal, or_, select, update
 
-from mailshot.events import DeliveryState, Reason, RunState
+from mailshot.events import DeliveryState, FeedbackClass, Reason, RunState
 from mailshot.store import columns, sql, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
 from mailshot.store.plans import DELIVERY, RUN, SUPPRESSION
 
-LINK = sql.table(tables.Link)
+LINK, FEEDBACK = sql.table(tables.Link), sql.table(tables.Feedback)
 D = DELIVERY.c
 UNSETTLED_RUNS = [str(state) for state in (RunState.running, RunState.paused, RunState.cancelled)]
+SEEN = "the customer has opened or clicked it"
 IN_DOUBT = "the worker ended between the final dot and the reply"
 OPEN = (DeliveryState.pending, DeliveryState.claimed, DeliveryState.dotting, DeliveryState.deferred)
 FROM = {
@@ -167,14 +168,23 @@ def recover(connection: Connection, now: datetime) -> tuple[int, int]:
     """Take rows from workers whose lease lapsed; return how many are tried again and how many are unconfirmed.
 
     Before the dot nothing left us, so the row is pending again. After the intent it may have left: at most once shows
-    the row as unconfirmed, at least once sends the same bytes again.
+    the row as unconfirmed, at least once sends the same bytes again. A mail that was read meanwhile has arrived.
     """
+    arrived = {"state": str(DeliveryState.sent), "settled_at": now, "lease_until": None, "reply": SEEN}
+    connection.execute(_lapsed(DeliveryState.dotting, now).where(_was_read()).values(**arrived))
     back = {"state": str(DeliveryState.pending), "token": None, "lease_until": None}
     doubt = {"state": str(DeliveryState.unconfirmed), "settled_at": now, "lease_until": None, "reply": IN_DOUBT}
     again = RUN.c.at_least_once.is_(True)
     pending = connection.execute(_lapsed(DeliveryState.claimed, now).values(**back)).rowcount
     pending += connection.execute(_lapsed(DeliveryState.dotting, now, again).values(**back)).rowcount
     return pending, connection.execute(_lapsed(DeliveryState.dotting, now, ~again).values(**doubt)).rowcount
+
+
+def _was_read() -> Any:
+    by_people = (str(FeedbackClass.human), str(FeedbackClass.proxy))
+    return exists().where(
+        FEEDBACK.c.customer_id == D.customer_id, FEEDBACK.c.run_id == D.run_id, FEEDBACK.c.by.in_(by_people)
+    )
 
 
 def _lapsed(state: DeliveryState, now: datetime, *which: Any) -> Any:

@@ -23,7 +23,7 @@ def assert_kept(laid: Siege, toll: Toll, customers: int, in_doubt: int) -> None:
 
 def test_killed_workers_lose_and_double_nothing(lay: Lay, chance: random.Random) -> None:
     with lay(2000) as laid:
-        laid.attack(8, chance)
+        laid.attack(4, chance)
         toll = laid.finish()
     print(toll, laid.kills)
     assert_kept(laid, toll, 2000, CONNECTIONS * laid.kills)
@@ -41,8 +41,8 @@ def test_twenty_kills_in_twenty_thousand_mails(lay: Lay, chance: random.Random) 
 
 
 def test_a_soft_stop_leaves_nothing_in_doubt(lay: Lay, chance: random.Random) -> None:
-    with lay(2000) as laid:
-        laid.attack(4, chance, signal.SIGTERM)
+    with lay(800) as laid:
+        laid.attack(2, chance, signal.SIGTERM)
         toll = laid.finish()
     print(toll, laid.kills)
-    assert_kept(laid, toll, 2000, 0)
+    assert_kept(laid, toll, 800, 0)

@@ -34,7 +34,7 @@ def client(look: customers.Look) -> Iterator[TestClient]:
 
 @pytest.fixture
 def sink(tmp_path: Path) -> Iterator[Sink]:
-    with processes.sink(tmp_path) as running:
+    with processes.sink(tmp_path, "--whole") as running:
         yield running
 
 
