@@ -7,6 +7,7 @@ the text that was written (`NO` is a country, `01234` a postcode): whoever reads
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +17,14 @@ from pydantic import BaseModel, RootModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml import events as yaml_events
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.reader import ReaderError
 
 from mailshot.errors import InvalidInput, Problem, nearest
 
 MOST_BYTES = 64 * 1024
 MOST_LEVELS = 20
+# Neither database takes a NUL, and half a character is no text.
+_UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 Model = TypeVar("Model", bound=BaseModel)
 Step = str | int
 
@@ -136,16 +140,20 @@ def parse(text: str, name: str) -> Document:
     if len(text.encode()) > MOST_BYTES:
         raise InvalidInput([Problem(name, 0, 0, f"is larger than {MOST_BYTES:,} bytes")])
     problems = Problems(name, text.splitlines())
+    root: Node = Scalar(1, 1, "")
     try:
         root = _Builder(problems).build(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Node(mark.line + 1, mark.column + 1) if mark else Node(0, 0)
         problems.add(place, f"is not valid YAML: {error.problem or error.context}", _syntax_remedy(text, place))
-        root = Scalar(1, 1, "")
+    except ReaderError as error:
+        place = Node(text.count("\n", 0, error.position) + 1, error.position - text.rfind("\n", 0, error.position))
+        problems.add(
+            place, f"holds a character that YAML does not allow (U+{ord(text[error.position]):04X})", "Remove it."
+        )
     except (YAMLError, ValueError) as error:
         problems.add(Node(0, 0), f"is not valid YAML: {str(error).splitlines()[0]}")
-        root = Scalar(1, 1, "")
     problems.raise_if_any()
     return Document(name, text, root)
 
@@ -197,6 +205,8 @@ class _Builder:
 
     def _take(self, event: Any) -> None:
         if isinstance(event, yaml_events.ScalarEvent):
+            if _UNFIT.search(event.value):
+                self.problems.add(_place(event), "holds a control character", "Write it without escapes.")
             self._add(Scalar(*_spot(event), event.value, event.style is not None and event.style in "'\"|>"))
         elif isinstance(event, (yaml_events.MappingStartEvent, yaml_events.SequenceStartEvent)):
             if len(self.stack) >= MOST_LEVELS:

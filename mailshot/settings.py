@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -53,19 +54,21 @@ class Settings(BaseSettings):
     def _database(cls, value: str) -> str:
         if not value.startswith(("sqlite:///", "postgresql://", "postgres://")):
             raise ValueError("must be a sqlite:/// or postgresql:// address")
+        if value == "sqlite:///" or not _split(value).path.strip("/"):
+            raise ValueError("must name the file or database")
         return value
 
     @field_validator("redis")
     @classmethod
     def _redis(cls, value: str) -> str:
-        if value and urlsplit(value).scheme not in ("redis", "rediss", "unix"):
+        if value and _split(value).scheme not in ("redis", "rediss", "unix"):
             raise ValueError("must be a redis:// address, or empty")
         return value
 
     @field_validator("smtp")
     @classmethod
     def _smtp(cls, value: SecretStr) -> SecretStr:
-        parts = urlsplit(value.get_secret_value())
+        parts = _split(value.get_secret_value())
         if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
             raise ValueError("must be smtp://host:port or smtps://host:port")
         return value
@@ -73,7 +76,7 @@ class Settings(BaseSettings):
     @field_validator("base_url")
     @classmethod
     def _base_url(cls, value: str) -> str:
-        if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname:
+        if _split(value).scheme not in ("http", "https") or not _split(value).hostname:
             raise ValueError("must be an http(s) address")
         return value.rstrip("/")
 
@@ -100,18 +103,37 @@ class Settings(BaseSettings):
 
 def load(project: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings of the project folder. Raises SettingsError naming the variable, with an example."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
     seen = os.environ if environment is None else environment
-    unknown = sorted(name for name in seen if name.startswith(PREFIX) and name not in known)
-    unknown = [name for name in unknown if not name.startswith(PREFIX + "TEST_")]
+    folder = project or Path(seen.get(PREFIX + "PROJECT", "."))
+    found = {**_dotenv(folder / ".env"), **{name: value for name, value in seen.items() if name.startswith(PREFIX)}}
+    known = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    unknown = sorted(name for name in found if name not in known and not name.startswith(PREFIX + "TEST_"))
     if unknown:
         raise SettingsError(f"{unknown[0]} is not a setting.", nearest(unknown[0], known))
-    folder = project or Path(seen.get(PREFIX + "PROJECT", "."))
+    given = {known[name]: value for name, value in found.items() if name in known}
     try:
-        return Settings(_env_file=folder / ".env", project=folder)  # type: ignore[call-arg]
+        return Settings(**{**given, "project": folder})  # type: ignore[arg-type]
     except ValidationError as error:
-        item = error.errors()[0]
-        name = str(item["loc"][0]).lower()
-        message = str(item["msg"]).removeprefix("Value error, ")
-        example = EXAMPLES.get(name, Settings.model_fields[name].description if name in Settings.model_fields else "")
-        raise SettingsError(f"{PREFIX}{name.upper()} {message}.", f"Example: {example}") from None
+        raise _explained(error) from None
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    try:
+        found = dotenv_values(path, encoding="utf-8")
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is not UTF-8 text.", "Save it as UTF-8.") from None
+    return {name: value for name, value in found.items() if name.startswith(PREFIX) and value is not None}
+
+
+def _explained(error: ValidationError) -> SettingsError:
+    item = error.errors(include_input=False)[0]
+    name = str(item["loc"][0]).lower()
+    message = str(item["msg"]).removeprefix("Value error, ")
+    example = EXAMPLES.get(name, f"{PREFIX}{name.upper()}={Settings.model_fields[name].default}")
+    return SettingsError(f"{PREFIX}{name.upper()}: {message[:1].lower()}{message[1:]}.", f"Example: {example}")
+
+
+def _split(value: str) -> SplitResult:
+    parts = urlsplit(value)
+    assert parts.port is None or parts.port >= 0  # reading the port raises ValueError for one that is none
+    return parts

@@ -51,7 +51,8 @@ class KeyRing:
         for part in filter(None, (piece.strip() for piece in text.split(","))):
             number, _, digits = part.partition(":")
             try:
-                keys[int(number)] = bytes.fromhex(digits)
+                # A number that stands twice would silently drop the former key, and with it every link it signed.
+                keys[-1 if int(number) in keys else int(number)] = bytes.fromhex(digits)
             except ValueError:
                 keys[-1] = b""
             if not all(0 <= key < 256 and len(secret) >= 16 for key, secret in keys.items()):
@@ -83,6 +84,8 @@ class KeyRing:
 
 
 def _varint(value: int) -> bytes:
+    if value < 0:
+        raise ValueError("an id is 0 or more")
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -32,7 +32,7 @@ def preview(
         return
     path = to or Path.cwd() / "preview.html"
     path.write_text(letter.rendered.html, encoding="utf-8")
-    shared.say(f"Subject: {letter.rendered.subject}")
+    shared.say(f"Subject: {shared.escape(letter.rendered.subject)}")
     shared.say(f"Wrote {path} (for {letter.envelope_to}; links and pixel of a preview lead nowhere).")
     if to is None:
         webbrowser.open(path.as_uri())
@@ -53,7 +53,7 @@ def send_test(
     verdict = trial.send(app.server, letter, address)
     if verdict.outcome is not Outcome.accepted:
         raise Unavailable(f"{app.server} did not take the mail: {verdict.reply}", "Nothing else was sent.")
-    shared.say(f"Sent '{letter.rendered.subject}' to {address}: {verdict.reply}")
+    shared.say(shared.escape(f"Sent '{letter.rendered.subject}' to {address}: {verdict.reply}"))
     shared.next_step(f"mailshot launch '{campaign}'")
 
 

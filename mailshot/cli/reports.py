@@ -60,25 +60,16 @@ def show_lines(lines: list[Line]) -> None:
     """Print all runs in a table."""
     rows = [
         (line.run_id, line.campaign, line.state, f"{line.as_of:%Y-%m-%d}", line.sent, line.opened, line.clicked,
-         line.unsubscribed, line.converted, line.unconfirmed, line.refused)
+         line.unsubscribed, line.converted)
         for line in lines
     ]  # fmt: skip
-    columns = (
-        "run",
-        "campaign",
-        "state",
-        "as of",
-        "sent",
-        "opened",
-        "clicked",
-        "left",
-        "converted",
-        "unconfirmed",
-        "refused",
-    )
+    columns = ("run", "campaign", "state", "as of", "sent", "opened", "clicked", "left", "goal")
     shared.table(
-        "Runs (people, each counted once; opens and clicks of humans)", columns, rows, right=(0, 4, 5, 6, 7, 8, 9, 10)
+        "Runs (people, each counted once; opens and clicks of humans)", columns, rows, right=(0, 4, 5, 6, 7, 8)
     )
+    for line in lines:
+        if line.unconfirmed or line.refused:
+            shared.say(f"Run {line.run_id}: {line.unconfirmed:,} unconfirmed, {line.refused:,} refused.")
 
 
 def show_report(found: Report) -> None:
@@ -139,7 +130,8 @@ def _drawn(store: Store) -> Table:
     state = _state(store)
     shown = Table(box=None, header_style="dim", pad_edge=False)
     for name in ("run", "campaign", "state", "sent", "waiting", "skipped", "held out", "refused", "unconfirmed"):
-        shown.add_column(name, justify="left" if name in ("campaign", "state") else "right")
+        words = name in ("campaign", "state")
+        shown.add_column(name, justify="left" if words else "right", no_wrap=not words)
     for run in state["runs"]:
         counts = run["deliveries"]
         waiting = sum(counts.get(name, 0) for name in WAITING)
@@ -158,9 +150,13 @@ def _csv(lines: list[Line]) -> None:
     import csv
     import sys
 
+    from mailshot.insight.report import Line
+
     writer = csv.writer(sys.stdout)
-    writer.writerow([*lines[0].as_dict()] if lines else [])
+    writer.writerow(Line.__dataclass_fields__)
     for line in lines:
         # A cell that begins like a formula would run in a spreadsheet.
         cells = [str(value) for value in line.as_dict().values()]
-        writer.writerow(["'" + cell if cell[:1] in "=+-@\t\r" and not cell[1:].isdigit() else cell for cell in cells])
+        writer.writerow(
+            ["'" + cell if cell and cell[0] in "=+-@\t\r" and not cell[1:].isdigit() else cell for cell in cells]
+        )

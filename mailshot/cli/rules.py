@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,7 +32,7 @@ def check(json: shared.AsJson = False) -> None:
         except InvalidInput as error:
             problems += [problem for problem in error.problems if problem not in problems]
     if json:
-        shared.as_json([problem.__dict__ if hasattr(problem, "__dict__") else str(problem) for problem in problems])
+        shared.as_json([asdict(problem) for problem in problems])
     shared.refuse(problems)
     if not json:
         shared.say(
@@ -98,7 +99,9 @@ def explain(
 
 
 def _show(name: str, found: Explanation, campaign: bool) -> None:
-    shared.say(f"[bold]{name}[/bold] for customer {found.customer}, as of {found.as_of:%Y-%m-%d}")
+    shared.say(
+        f"[bold]{shared.escape(name)}[/bold] for customer {shared.escape(found.customer)}, as of {found.as_of:%Y-%m-%d}"
+    )
     shared.out.print(_tree("audience", found.audience))
     if not campaign:
         shared.say("In the audience." if found.audience.holds else "Not in the audience.")
@@ -108,20 +111,20 @@ def _show(name: str, found: Explanation, campaign: bool) -> None:
     for guard, verdict in found.guards.items():
         shared.out.print(_tree(f"guard '{guard}' applies", verdict))
     for offer in found.offers:
-        shared.say(f"  offer: {offer.words()}")
+        shared.say(f"  offer: {shared.escape(offer.words())}")
     for delivery in found.deliveries:
-        shared.say(f"  {delivery}")
-    shared.say(f"[bold]{found.outcome()}[/bold]")
+        shared.say(f"  {shared.escape(delivery)}")
+    shared.say(f"[bold]{shared.escape(found.outcome())}[/bold]")
 
 
 def _tree(label: str, verdict: Verdict) -> Tree:
-    return _grow(Tree(f"[dim]{label}[/dim]"), verdict)
+    return _grow(Tree(f"[dim]{shared.escape(label)}[/dim]"), verdict)
 
 
 def _grow(tree: Tree, verdict: Verdict) -> Tree:
     sign = "[green]✓[/green]" if verdict.holds else "[red]✗[/red]"
-    found = f"  [dim]{verdict.found}[/dim]" if verdict.found else ""
-    branch = tree.add(f"{sign} {verdict.words}{found}")
+    found = f"  [dim]{shared.escape(verdict.found)}[/dim]" if verdict.found else ""
+    branch = tree.add(f"{sign} {shared.escape(verdict.words)}{found}")
     for part in verdict.parts:
         _grow(branch, part)
     return tree

@@ -85,7 +85,7 @@ def say(text: str = "") -> None:
 
 def next_step(text: str) -> None:
     """Say what to do next."""
-    out.print(f"[dim]Next:[/dim] {text}")
+    out.print(f"[dim]Next:[/dim] {escape(text)}", soft_wrap=True)  # a command is copied in one piece
 
 
 def as_json(value: Any) -> None:
@@ -96,12 +96,18 @@ def as_json(value: Any) -> None:
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> None:
     """Print a table; `right` are the columns of numbers."""
     shown = Table(
-        title=title or None, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False
+        title=escape(title) or None,
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        box=None,
+        pad_edge=False,
     )
     for number, name in enumerate(columns):
-        shown.add_column(name, justify="right" if number in right else "left", overflow="fold")
+        # Only words may go over several lines: a number or its heading never breaks.
+        shown.add_column(name, justify="right" if number in right else "left", no_wrap=number in right, overflow="fold")
     for row in rows:
-        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else escape(str(cell)) for cell in row))
     out.print(shown)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, TimeoutError
+from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, InternalError, OperationalError, TimeoutError
 
 from mailshot.errors import Unavailable
 
@@ -42,6 +42,8 @@ class Store:
         driver = url.replace("postgres://", "postgresql://").replace("postgresql://", "postgresql+psycopg://")
         try:
             return cls(create_engine(driver, pool_size=pool, max_overflow=pool, pool_pre_ping=True))
+        except (ArgumentError, ValueError) as error:
+            raise Unavailable("The database's address cannot be read.", "postgresql://user@host:5432/name") from error
         except ModuleNotFoundError as error:
             raise Unavailable("The PostgreSQL driver is not installed.", "pip install 'mailshot[postgres]'") from error
 
@@ -85,6 +87,11 @@ def _told(engine: Engine) -> Iterator[None]:
         if "no such table" in text or "does not exist" in text:
             raise Unavailable(f"The database {where} is not set up.", "Run 'mailshot db upgrade'.") from error
         raise Unavailable(f"The database {where} does not answer: {text}", "See 'mailshot doctor'.") from error
+    except DatabaseError as error:
+        if getattr(error.orig, "sqlite_errorname", "") not in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
+            raise
+        where = engine.url.render_as_string(hide_password=True)
+        raise Unavailable(f"{where} is not a sound SQLite database: {error.orig}", "Put back a copy of it.") from error
 
 
 def _sqlite(url: str) -> Engine:

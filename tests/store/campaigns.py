@@ -21,7 +21,7 @@ from tests.project import TOPIC, Shop
 
 NOW = datetime(2026, 6, 1, 9, tzinfo=UTC)
 FILES = {
-    "rules/preferences.yaml": "diet: {title: Diet, choice: single, values: {vegetarian: Vegetarian, everything: All}}\n",
+    "rules/preferences.yaml": "diet: {title: Diet, choice: single, values: {vegetarian: Vegetarian, everything: All}}\n",  # noqa: E501
     "rules/guards.yaml": """
 - guard: no meat to vegetarians
   customers: {preference: {diet: vegetarian}}
@@ -88,11 +88,18 @@ def add(shop: Shop, key: str, consent: bool | None = True, held: bool = False, *
 def buy(store: Store, customer: int, bought: Mapping[int, int], at: datetime = NOW - timedelta(days=3)) -> None:
     """Let a customer buy products, each so many times in orders of its own."""
     lines = [
-        {"customer_id": customer, "order_key": f"{product}-{n}", "product_id": product, "nth": 1, "at": at,
-         "quantity": Decimal(1), "amount": Decimal("2.50")}
+        {
+            "customer_id": customer,
+            "order_key": f"{product}-{n}",
+            "product_id": product,
+            "nth": 1,
+            "at": at,
+            "quantity": Decimal(1),
+            "amount": Decimal("2.50"),
+        }
         for product, times in bought.items()
         for n in range(times)
-    ]  # fmt: skip
+    ]
     insert(store, tables.Purchase, lines)
 
 
@@ -103,8 +110,15 @@ def state(store: Store, customer: int, value: str, holds: bool = True) -> None:
 
 def sent(store: Store, customer: int, campaign: str, at: datetime) -> None:
     """Record a mail of an earlier run."""
-    run = {"campaign": campaign, "topic": TOPIC, "definition": "d", "at_least_once": False, "state": "finished",
-           "as_of": at, "launched_at": at}  # fmt: skip
+    run = {
+        "campaign": campaign,
+        "topic": TOPIC,
+        "definition": "d",
+        "at_least_once": False,
+        "state": "finished",
+        "as_of": at,
+        "launched_at": at,
+    }
     with store.write() as connection:
         runs = sql.table(tables.Run)
         run_id = connection.execute(runs.insert().returning(runs.c.id), run).scalar_one()

@@ -39,9 +39,9 @@ TEXTS = (
     "Lit-😀x",
 )
 PARTS = ("Lit-", "t-", "é", "É", "%", "_", "'", "\\", "😀", "x", "Lit-a", "longer than any of them")
-DATES = tuple(date(2026, 3, 8) + timedelta(days=n) for n in (-400, -1, 0, 1, 20, 30)) + (date(1900, 2, 28),)
+DATES = (*tuple(date(2026, 3, 8) + timedelta(days=n) for n in (-400, -1, 0, 1, 20, 30)), date(1900, 2, 28))
 NUMBERS = tuple(map(Decimal, ("-3", "0", "0.1", "0.3", "1", "2", "2.5", "3", "10", "12.3456", "30", "99999999.9999")))
-COUNTS = tuple(map(Decimal, ("0", "1", "2", "2.5", "3")))
+COUNTS = tuple(map(Decimal, ("0", "0.6", "1", "1.5", "2", "2.5", "3")))
 AGES = tuple(map(Decimal, ("0", "1", "29", "30", "31", "90", "36500")))
 AMOUNTS = tuple(map(Decimal, ("-1", "0", "0.3", "1", "2.5", "3.3333", "5", "10")))
 SPANS = tuple(
@@ -52,14 +52,18 @@ TOPICS = ("offers", "recipes")
 CHOICES = {"diet": ("everything", "vegetarian", "vegan"), "size": ("small", "large")}
 CUSTOMER = {
     **catalogue.CUSTOMER,
-    **{name: Fact(name, FactType(kind), "", own=True) for name, kind in
-       {"age": "number", "member": "boolean", "born": "date", "nick": "text"}.items()},
-}  # fmt: skip
+    **{
+        name: Fact(name, FactType(kind), "", own=True)
+        for name, kind in {"age": "number", "member": "boolean", "born": "date", "nick": "text"}.items()
+    },
+}
 PRODUCT = {
     **catalogue.PRODUCT,
-    **{name: Fact(name, FactType(kind), "", own=True) for name, kind in
-       {"weight": "number", "organic": "boolean", "launched": "date", "label": "text"}.items()},
-}  # fmt: skip
+    **{
+        name: Fact(name, FactType(kind), "", own=True)
+        for name, kind in {"weight": "number", "organic": "boolean", "launched": "date", "label": "text"}.items()
+    },
+}
 ASKED = [CUSTOMER[name] for name in ("country", "first_name", "joined_at", "age", "member", "born", "nick", "key")]
 ABOUT = [PRODUCT[name] for name in ("department", "name", "price", "weight", "organic", "launched", "label", "key")]
 SIMPLE = Selection((Filter(((PRODUCT["department"], Comparison("is", ("Lit-a",))),)),))
@@ -115,8 +119,9 @@ def _filter(exceptions: Any) -> Any:
 
 SELECTIONS = st.lists(
     _filter(st.none() | st.lists(_filter(st.none()), min_size=1, max_size=2).map(lambda one: Selection(tuple(one)))),
-    min_size=1, max_size=3,
-).map(lambda found: Selection(tuple(found)))  # fmt: skip
+    min_size=1,
+    max_size=3,
+).map(lambda found: Selection(tuple(found)))
 DAYS = sampled(DATES)
 WINDOWS = st.one_of(
     st.just(EVER),
@@ -128,9 +133,12 @@ WINDOWS = st.one_of(
     st.builds(Window, st.just(DATES[0]), sampled(SPANS[:-1])),
 )
 POOLS = {
-    **dict.fromkeys(("times", "distinct_products"), COUNTS), "items": NUMBERS, "amount": AMOUNTS, "average_order": AMOUNTS,
+    **dict.fromkeys(("times", "distinct_products"), COUNTS),
+    "items": NUMBERS,
+    "amount": AMOUNTS,
+    "average_order": AMOUNTS,
     **dict.fromkeys(("days_since_last", "days_since_first"), AGES),
-}  # fmt: skip
+}
 MEASURES = st.lists(
     sampled(sorted(POOLS)).flatmap(
         lambda name: compared(FactType.number, POOLS[name], False).map(lambda how: Measure(name, how))
@@ -139,9 +147,13 @@ MEASURES = st.lists(
     unique_by=lambda measure: measure.name,
 ).map(tuple)
 BOUGHT = st.builds(
-    Bought, st.just(0), st.just(Selection()) | SELECTIONS, WINDOWS,
-    st.lists(sampled(CHANNELS), max_size=2).map(tuple), MEASURES,
-).filter(lambda found: found != Bought(0, Selection(), EVER, (), ()))  # fmt: skip
+    Bought,
+    st.just(0),
+    st.just(Selection()) | SELECTIONS,
+    WINDOWS,
+    st.lists(sampled(CHANNELS), max_size=2).map(tuple),
+    MEASURES,
+).filter(lambda found: found != Bought(0, Selection(), EVER, (), ()))
 CHOICE = sampled([(name, value) for name, values in CHOICES.items() for value in values])
 LEAVES = st.one_of(
     *map(_fact, ASKED),

@@ -68,22 +68,29 @@ DAY = sampled([day.isoformat() for day in DATES])
 TEXT, MAYBE = sampled(TEXTS), st.none() | sampled(TEXTS)
 CUSTOMER = st.fixed_dictionaries(
     {
-        "country": MAYBE, "first_name": MAYBE, "joined_at": st.none() | sampled(EDGES),
+        "country": MAYBE,
+        "first_name": MAYBE,
+        "joined_at": st.none() | sampled(EDGES),
         "facts": _own({"age": NUMBER, "member": st.booleans(), "born": DAY, "nick": TEXT}),
     }
-)  # fmt: skip
+)
 PRODUCT = st.fixed_dictionaries(
     {
-        "department": MAYBE, "name": MAYBE, "price": st.none() | sampled(NUMBERS),
+        "department": MAYBE,
+        "name": MAYBE,
+        "price": st.none() | sampled(NUMBERS),
         "facts": _own({"weight": NUMBER, "organic": st.booleans(), "launched": DAY, "label": TEXT}),
     }
-)  # fmt: skip
+)
 LINE = st.fixed_dictionaries(
     {
-        "order_key": sampled(["o1", "o2", "o3"]), "at": sampled(EDGES), "channel": st.none() | sampled(CHANNELS),
-        "quantity": sampled(NUMBERS[:8]), "amount": sampled([Decimal(n) for n in ("-1", "0", "0.1", "0.2", "1", "2.5", "5")]),
+        "order_key": sampled(["o1", "o2", "o3"]),
+        "at": sampled(EDGES),
+        "channel": st.none() | sampled(CHANNELS),
+        "quantity": sampled(NUMBERS[:8]),
+        "amount": sampled([Decimal(n) for n in ("-1", "0", "0.1", "0.2", "1", "2.5", "5")]),
     }
-)  # fmt: skip
+)
 WORDS = [(name, value) for name, values in CHOICES.items() for value in values]
 
 
@@ -105,14 +112,23 @@ def populations(draw: st.DrawFn, most: int = 6) -> Population:
         draw, ids, TOPICS, lambda topic: {"topic": topic, "given": draw(st.booleans()), "at": AS_OF}
     )
     rows[tables.Preference] = _each(
-        draw, ids, WORDS,
+        draw,
+        ids,
+        WORDS,
         lambda said: {"name": said[0], "value": said[1], "holds": draw(st.booleans()), "source": "page", "at": AS_OF},
-    )  # fmt: skip
+    )
     rows[tables.Trait] = _each(
-        draw, ids, WORDS,
-        lambda said: {"name": said[0], "value": said[1], "confidence": draw(sampled((0.3, 0.5, 0.94, 0.95, 1.0))),
-                      "evidence": {}, "as_of": AS_OF},
-    )  # fmt: skip
+        draw,
+        ids,
+        WORDS,
+        lambda said: {
+            "name": said[0],
+            "value": said[1],
+            "confidence": draw(sampled((0.3, 0.5, 0.94, 0.95, 1.0))),
+            "evidence": {},
+            "as_of": AS_OF,
+        },
+    )
     return Population(rows)
 
 

@@ -171,7 +171,8 @@ def test_changes_since_the_last_plan(shop: Shop) -> None:
     comes = add(shop, "d", country="NO")
     write(shop, "templates/hello/subject.txt", "News")
     assert planned(shop, NOW + timedelta(hours=1)).changes == {"entered": 1, "left": 1, "changed": 1}
-    assert stays and comes
+    assert stays
+    assert comes
 
 
 def test_a_correction_moves_the_content_of_the_next_plan(shop: Shop) -> None:

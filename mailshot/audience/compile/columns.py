@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import (
     ColumnElement,
     FromClause,
+    Numeric,
     String,
     TypeDecorator,
     and_,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     not_,
     or_,
     true,
+    type_coerce,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -30,6 +32,7 @@ from mailshot.profile.comparison import KNOWN, Comparison
 from mailshot.profile.products import Filter, Selection
 
 Clause = ColumnElement[bool]
+NUMBER = Numeric(18, 4, asdecimal=False)
 
 
 def product_clause(product: FromClause, selection: Selection) -> Clause:
@@ -84,7 +87,11 @@ def compare(column: ColumnElement[Any], comparison: Comparison) -> Clause:
     """Return the comparison as a clause that is never NULL, so that NOT around it means what it says."""
     if comparison.operator == KNOWN:
         return column.is_not(None) if comparison.values[0] else column.is_(None)
-    given = [_sql(value, column) for value in comparison.values]
+    if isinstance(comparison.values[0], Decimal) and not isinstance(column.type, TypeDecorator):
+        # Else a driver takes the type of a count, or of a list's first value, and rounds the rest to it.
+        column = type_coerce(column, NUMBER)
+    # Own dates are ISO texts, which sort as dates do.
+    given = [value.isoformat() if isinstance(value, date) else value for value in comparison.values]
     clause: Clause = func.coalesce(_COMPARE[comparison.operator](column, given), false())
     return clause
 
@@ -103,14 +110,6 @@ _COMPARE: dict[str, Callable[[ColumnElement[Any], list[Any]], Clause]] = {
     "ends_with": lambda column, given: func.substr(column, func.length(column) - len(given[0]) + 1) == given[0],
     "contains": lambda column, given: func.replace(column, given[0], "") != column,
 }
-
-
-def _sql(value: Any, column: ColumnElement[Any]) -> Any:
-    if isinstance(value, date):
-        return value.isoformat()  # own dates are ISO texts, which sort as dates do
-    if isinstance(value, Decimal) and not isinstance(column.type, TypeDecorator):
-        return int(value) if value == value.to_integral_value() else float(value)
-    return value
 
 
 def _filter(product: FromClause, one: Filter) -> Clause:

@@ -1,0 +1,62 @@
+"""Checks that a bad setting names itself, with an example, wherever it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mailshot import settings
+from mailshot.errors import SettingsError
+
+BAD = {
+    "DATABASE": ["mysql://x", "mailshot.db", "sqlite:///", "postgresql://u@h:port/x", "postgresql://h"],
+    "REDIS": ["http://x", "redis://h:99999"],
+    "SMTP": ["mail.example.com", "http://x", "smtp://", "smtp://h:99999", "smtp://[::1"],
+    "STARTTLS": ["yes", ""],
+    "BASE_URL": ["news.example.com", "ftp://x", "https://", "https://h:x"],
+    "WEB_PORT": ["0", "65536", "http", ""],
+    "INBOX_SMTP_PORT": ["-1"],
+    "INBOX_WEB_PORT": ["1.5"],
+    "CONNECTIONS": ["0", "201"],
+    "LEASE": ["0", "soon"],
+    "DOT_TIMEOUT": ["59"],
+    "BATCH": ["0"],
+}
+EACH = [(name, value) for name, values in BAD.items() for value in values]
+
+
+@pytest.mark.parametrize(("name", "value"), EACH)
+@pytest.mark.parametrize("in_file", [False, True])
+def test_a_bad_value_names_its_variable_and_an_example(tmp_path: Path, name: str, value: str, in_file: bool) -> None:
+    if in_file:
+        (tmp_path / ".env").write_text(f"MAILSHOT_{name}={value}\n")
+    with pytest.raises(SettingsError) as caught:
+        settings.load(tmp_path, {} if in_file else {f"MAILSHOT_{name}": value})
+    assert caught.value.message.startswith(f"MAILSHOT_{name}: ")
+    assert caught.value.remedy.startswith("Example: ")
+    assert caught.value.exit_code == 3
+
+
+def test_an_unknown_variable_is_refused_in_both_places(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="Did you mean 'MAILSHOT_SMTP'"):
+        settings.load(tmp_path, {"MAILSHOT_SMPT": "x"})
+    (tmp_path / ".env").write_text("MAILSHOT_ADRESS_KEY=x\nOTHER=y\n")
+    with pytest.raises(SettingsError, match="Did you mean 'MAILSHOT_ADDRESS_KEY'"):
+        settings.load(tmp_path, {})
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MAILSHOT_WEB_PORT=81\nMAILSHOT_BATCH=7\n")
+    found = settings.load(tmp_path, {"MAILSHOT_WEB_PORT": "82"})
+    assert (found.web_port, found.batch, found.project) == (82, 7, tmp_path)
+    assert found.database_url == f"sqlite:///{tmp_path / 'mailshot.db'}"
+
+
+def test_secrets_do_not_show(tmp_path: Path) -> None:
+    found = settings.load(tmp_path, {"MAILSHOT_KEYS": "1:" + "ab" * 16, "MAILSHOT_SMTP": "smtp://u:canary@h"})
+    assert "canary" not in repr(found)
+    assert "abab" not in repr(found)
+    with pytest.raises(SettingsError) as caught:
+        settings.load(tmp_path, {"MAILSHOT_SMTP": "smtps://u:canary@h:99999"})
+    assert "canary" not in str(caught.value)

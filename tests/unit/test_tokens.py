@@ -1,0 +1,76 @@
+"""Checks that a token is good for its purpose and for nothing else."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailshot.errors import SettingsError
+from mailshot.tokens import KeyRing, Purpose
+
+RING = KeyRing.parse("7:" + "5a" * 32)
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+IDS = st.lists(st.integers(0, 2**63 - 1), max_size=4).map(tuple)
+
+
+@given(IDS, st.sampled_from(list(Purpose)))
+def test_ids_come_back(ids: tuple[int, ...], purpose: Purpose) -> None:
+    token = RING.mint(purpose, *ids)
+    assert RING.read(purpose, token) == (ids or None)
+    assert set(token) <= set(ALPHABET)
+
+
+def test_only_the_diagonal_of_purposes_is_read() -> None:
+    for minted, read in itertools.product(Purpose, Purpose):
+        assert (RING.read(read, RING.mint(minted, 1, 2)) is not None) is (minted is read)
+
+
+def test_no_single_change_is_accepted() -> None:
+    token = RING.mint(Purpose.unsubscribe, 12, 345_678)
+    changed = {token[:at] + letter + token[at + 1 :] for at in range(len(token)) for letter in ALPHABET} - {token}
+    changed |= {token[:at] + token[at + 1 :] for at in range(len(token))} | {
+        token + letter for letter in ALPHABET + "="
+    }
+    changed |= {token[:at] + token[at + 1] + token[at] + token[at + 2 :] for at in range(len(token) - 1)} - {token}
+    assert not [each for each in changed if RING.read(Purpose.unsubscribe, each) is not None]
+
+
+@given(st.text(max_size=130) | st.text(ALPHABET, max_size=130))
+def test_no_other_text_is_accepted(text: str) -> None:
+    assert RING.read(Purpose.click, text) is None
+
+
+def test_keys_rotate_with_overlap() -> None:
+    old, new = "1:" + "aa" * 16, "2:" + "bb" * 16
+    before, during, after = (KeyRing.parse(text) for text in (old, f"{new},{old}", new))
+    token = before.mint(Purpose.unsubscribe, 5)
+    assert [ring.read(Purpose.unsubscribe, token) for ring in (before, during, after)] == [(5,), (5,), None]
+    assert after.read(Purpose.unsubscribe, during.mint(Purpose.unsubscribe, 5)) == (5,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " , ",
+        "1",
+        "1:",
+        "1:abc",
+        "1:" + "aa" * 15,
+        "256:" + "aa" * 16,
+        "-1:" + "aa" * 16,
+        "x:" + "aa" * 16,
+        "1:" + "aa" * 16 + ",1:" + "bb" * 16,
+    ],
+)
+def test_malformed_keys_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="MAILSHOT_KEYS"):
+        KeyRing.parse(text)
+
+
+def test_an_id_below_nothing_is_a_bug() -> None:
+    with pytest.raises(ValueError, match="0 or more"):
+        RING.mint(Purpose.click, -1)
