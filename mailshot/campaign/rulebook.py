@@ -103,12 +103,16 @@ class Rulebook:
 
     @cached_property
     def campaigns(self) -> dict[str, Document]:
-        """Campaign files by the campaign's name."""
+        """Campaign files by the campaign's name. Raises InvalidInput when two files bear one name."""
         found: dict[str, Document] = {}
         for document in self._folder("campaigns"):
-            root = document.root
-            name = root.get("campaign") if isinstance(root, documents.Mapping) else None
-            found[name.text if isinstance(name, documents.Scalar) else document.name] = document
+            node = document.at("campaign")
+            name = node.text if isinstance(node, documents.Scalar) else document.name
+            if name in found:
+                problems = document.problems()
+                problems.add(node, f"the campaign '{name}' is already in {found[name].name}", "Rename one.")
+                problems.raise_if_any()
+            found[name] = document
         return found
 
     def audiences(self) -> list[Audience]:
@@ -126,8 +130,11 @@ class Rulebook:
             lambda: self.company, lambda: self.catalogue, lambda: self.groups, lambda: self.topics,
             lambda: self.statements, lambda: self.senders, lambda: self.traits, self.audiences, lambda: self.guards,
         ]  # fmt: skip
-        parts += [partial(self.campaign, name) for name in self.campaigns]
         found: dict[Problem, None] = {}
+        try:
+            parts += [partial(self.campaign, name) for name in self.campaigns]
+        except InvalidInput as error:
+            found |= dict.fromkeys(error.problems)
         for part in parts:
             try:
                 part()
