@@ -272,3 +272,9 @@ def test_progress_runs_up_to_its_total(shop: Shop) -> None:
     last = {step.label: step for step in seen if step.total}
     assert {step.done == step.total for step in last.values()} == {True}
     assert "purchases from purchases.csv" in last
+
+
+def test_only_the_owner_reads_what_was_rejected(shop: Shop) -> None:
+    shop.put({"products.csv": "sku,name,price,organic\nA,Apple,cheap,no\n"})
+    shop.one(PRODUCTS)
+    assert (shop.folder / "rejects").stat().st_mode & 0o077 == 0
