@@ -98,7 +98,7 @@ def explain(
 
 
 def _show(name: str, found: Explanation, campaign: bool) -> None:
-    shared.say(f"[bold]{name}[/bold] for customer {found.customer}, as of {found.as_of:%Y-%m-%d}")
+    shared.say(f"[bold]{name}[/bold] for customer {shared.plain(found.customer)}, as of {found.as_of:%Y-%m-%d}")
     shared.out.print(_tree("audience", found.audience))
     if not campaign:
         shared.say("In the audience." if found.audience.holds else "Not in the audience.")
@@ -108,9 +108,9 @@ def _show(name: str, found: Explanation, campaign: bool) -> None:
     for guard, verdict in found.guards.items():
         shared.out.print(_tree(f"guard '{guard}' applies", verdict))
     for offer in found.offers:
-        shared.say(f"  offer: {offer.words()}")
+        shared.say(f"  offer: {shared.plain(offer.words())}")
     for delivery in found.deliveries:
-        shared.say(f"  {delivery}")
+        shared.say(f"  {shared.plain(delivery)}")
     shared.say(f"[bold]{found.outcome()}[/bold]")
 
 
@@ -120,8 +120,8 @@ def _tree(label: str, verdict: Verdict) -> Tree:
 
 def _grow(tree: Tree, verdict: Verdict) -> Tree:
     sign = "[green]✓[/green]" if verdict.holds else "[red]✗[/red]"
-    found = f"  [dim]{verdict.found}[/dim]" if verdict.found else ""
-    branch = tree.add(f"{sign} {verdict.words}{found}")
+    found = f"  [dim]{shared.plain(verdict.found)}[/dim]" if verdict.found else ""
+    branch = tree.add(f"{sign} {shared.plain(verdict.words)}{found}")
     for part in verdict.parts:
         _grow(branch, part)
     return tree

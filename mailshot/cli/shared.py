@@ -83,6 +83,11 @@ def say(text: str = "") -> None:
     out.print(text)
 
 
+def plain(text: object) -> str:
+    """Make foreign words (a name, a subject, an address) fit to be said: no markup, no control of the terminal."""
+    return escape("".join(letter if letter.isprintable() else " " for letter in str(text)))
+
+
 def next_step(text: str) -> None:
     """Say what to do next."""
     out.print(f"[dim]Next:[/dim] {text}")
