@@ -59,8 +59,8 @@ def report(
 def show_lines(lines: list[Line]) -> None:
     """Print all runs in a table."""
     rows = [
-        (line.run_id, shared.plain(line.campaign), line.state, f"{line.as_of:%Y-%m-%d}", line.sent, line.opened, line.clicked,
-         line.unsubscribed, line.converted, line.unconfirmed, line.refused)
+        (line.run_id, shared.plain(line.campaign), line.state, f"{line.as_of:%Y-%m-%d}", line.sent, line.opened,
+         line.clicked, line.unsubscribed, line.converted, line.unconfirmed, line.refused)
         for line in lines
     ]  # fmt: skip
     columns = (
