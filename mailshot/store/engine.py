@@ -42,7 +42,9 @@ class Store:
             return cls(_sqlite(url))
         driver = url.replace("postgres://", "postgresql://").replace("postgresql://", "postgresql+psycopg://")
         try:
-            return cls(create_engine(driver, pool_size=pool, max_overflow=pool, pool_pre_ping=True))
+            return cls(
+                create_engine(driver, hide_parameters=True, pool_size=pool, max_overflow=pool, pool_pre_ping=True)
+            )
         except ModuleNotFoundError as error:
             raise Unavailable("The PostgreSQL driver is not installed.", "pip install 'mailshot[postgres]'") from error
 
@@ -95,7 +97,7 @@ def _sqlite(url: str) -> Engine:
             f"The folder {path.parent} for the database does not exist.", "Create it, or run 'mailshot init'."
         )
     _keep_private(path)
-    engine = create_engine(url, connect_args={"timeout": 10, "check_same_thread": False})
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 10, "check_same_thread": False})
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import insert, select
 
 from mailshot.store import schema, tables
@@ -33,3 +35,14 @@ def test_only_the_owner_reads_the_database_file(tmp_path: Path) -> None:
     store.close()
     assert modes["fresh.db"] == 0o600
     assert set(modes.values()) == {0o600}
+
+
+def test_an_error_does_not_tell_what_was_to_be_written(sqlite_url: str) -> None:
+    store = Store.open(sqlite_url)
+    row = insert(tables.Customer).values(key="1", lot=1, facts={}, email="ann@example.com")
+    with store.write() as connection:
+        connection.execute(row)
+    with pytest.raises(IntegrityError) as told, store.write() as connection:
+        connection.execute(row)
+    store.close()
+    assert "ann@example.com" not in str(told.value)
