@@ -33,8 +33,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_file_encoding="utf-8", extra="ignore", frozen=True)
 
     project: Path = Field(Path("."), description="Folder that holds rules/ and templates/.")
-    database: str = Field("sqlite:///mailshot.db", description="Where the rows live: a SQLite file or PostgreSQL.")
-    redis: str = Field("", description="Redis for the doorbell; empty means in process (embedded).")
+    database: str = Field(
+        "sqlite:///mailshot.db", repr=False, description="Where the rows live: a SQLite file or PostgreSQL."
+    )
+    redis: str = Field("", repr=False, description="Redis for the doorbell; empty means in process (embedded).")
     smtp: SecretStr = Field(SecretStr("smtp://127.0.0.1:1025"), description="The server that takes our mail.")
     starttls: str = Field("auto", description="auto (required unless loopback), required or never.")
     keys: SecretStr = Field(SecretStr(""), description="Signing keys 'id:hex,id:hex'; the first signs, all verify.")

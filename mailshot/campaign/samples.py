@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +20,8 @@ NOBODY = 0
 EACH = 3
 # These letters are thrown away: their links need only be as long as real ones.
 _QUOTED = re.compile("['\"].*['\"]", re.DOTALL)
+# Nor do they go anywhere: one customer's odd address says nothing about the template, and is met when it is sent to.
+ADDRESS = "somebody@sample.invalid"
 KEYS, BASE_URL = KeyRing({0: bytes(32)}), "https://sample.invalid"
 
 
@@ -35,7 +38,7 @@ def faults(connection: Connection, mailing: Mailing, plan_id: str, date: datetim
     """Write a few letters of each content and give what failed, without a word about the customer."""
     for content in mailing.mails:
         found = [
-            _fault(mailing, delivery(connection, row, date, tracked=True))
+            _fault(mailing, replace(delivery(connection, row, date, tracked=True), address=ADDRESS))
             for row in plans.samples(connection, plan_id, content, EACH)
         ]
         for told, number in {told: found.count(told) for told in found if told}.items():

@@ -103,9 +103,9 @@ def show(made: Plan) -> None:
     shared.say(f"Schedule: {made.schedule}" + (f", next {made.next_at:%Y-%m-%d %H:%M %Z}" if made.next_at else ""))
     shared.say(f"Sending takes about {_length(made.seconds)}.")
     for finding in made.findings:
-        shared.say(f"[yellow]{shared.escape(finding)}[/yellow]")
+        shared.say(f"[yellow]{shared.plain(finding)}[/yellow]")
     for error in made.errors:
-        shared.say(f"[red]Error: {shared.escape(error)}[/red]")
+        shared.say(f"[red]Error: {shared.plain(error)}[/red]")
     if made.errors:
         shared.next_step(f"mend the errors (nothing can be launched before), then: mailshot plan '{made.campaign}'")
         return

@@ -76,9 +76,9 @@ def _tell(summary: Summary) -> None:
     shared.table(f"Import: {summary.mapping}", columns, rows, right=(1, 2, 3, 4, 5, 6))
     for item in summary.imports:
         for reason, number in item.by_reason.items():
-            shared.say(f"  [red]{number:,}[/red] rows of {item.kind} rejected: {reason}")
+            shared.say(f"  [red]{number:,}[/red] rows of {item.kind} rejected: {shared.plain(reason)}")
         for warning, number in item.warnings.items():
-            shared.say(f"  [yellow]{number:,}[/yellow] rows of {item.kind}: {warning}")
+            shared.say(f"  [yellow]{number:,}[/yellow] rows of {item.kind}: {shared.plain(warning)}")
         if item.rejects:
             shared.say(f"  see {item.rejects}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import typer
 
@@ -76,7 +77,7 @@ def _queue() -> str:
     from mailshot import queue
 
     queue.ping(settings.redis)
-    return f"{settings.redis} answers"
+    return f"Redis on {urlsplit(settings.redis).hostname or 'a local socket'} answers"
 
 
 def _clock() -> str:

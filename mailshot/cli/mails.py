@@ -28,11 +28,12 @@ def preview(
     """Show a campaign's mail as a customer of the latest plan would get it."""
     letter = _letter(shared.app(), campaign, customer)
     if text:
-        shared.out.print(f"{letter.rendered.subject}\n\n{letter.rendered.text}", markup=False)
+        lines = [letter.rendered.subject, "", *letter.rendered.text.splitlines()]
+        shared.say("\n".join(map(shared.plain, lines)))
         return
     path = to or Path.cwd() / "preview.html"
     path.write_text(letter.rendered.html, encoding="utf-8")
-    shared.say(f"Subject: {shared.escape(letter.rendered.subject)}")
+    shared.say(f"Subject: {shared.plain(letter.rendered.subject)}")
     shared.say(f"Wrote {path} (for {letter.envelope_to}; links and pixel of a preview lead nowhere).")
     if to is None:
         webbrowser.open(path.as_uri())
@@ -53,7 +54,7 @@ def send_test(
     verdict = trial.send(app.server, letter, address)
     if verdict.outcome is not Outcome.accepted:
         raise Unavailable(f"{app.server} did not take the mail: {verdict.reply}", "Nothing else was sent.")
-    shared.say(shared.escape(f"Sent '{letter.rendered.subject}' to {address}: {verdict.reply}"))
+    shared.say(shared.plain(f"Sent '{letter.rendered.subject}' to {address}: {verdict.reply}"))
     shared.next_step(f"mailshot launch '{campaign}'")
 
 

@@ -39,8 +39,9 @@ def create(folder: Path) -> None:
     for name in ("rules", "templates"):
         shutil.copytree(starter() / name, folder / name)
     dotenv = DOTENV.format(key=secrets.token_hex(32), address_key=secrets.token_hex(32))
+    (folder / ".gitignore").write_text(".env\n*.db*\ninbox/\nrejects/\n", encoding="utf-8")
+    (folder / ".env").touch(mode=0o600)
     (folder / ".env").write_text(dotenv, encoding="utf-8")
-    (folder / ".env").chmod(0o600)
     store = bootstrap.open_store(settings.load(folder))
     schema.upgrade(store)
     store.close()

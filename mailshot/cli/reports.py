@@ -75,7 +75,9 @@ def show_lines(lines: list[Line]) -> None:
 def show_report(found: Report) -> None:
     """Print one run in depth."""
     line = found.line
-    shared.say(f"[bold]Run {line.run_id}[/bold] of '{line.campaign}': {line.state}, as of {line.as_of:%Y-%m-%d}")
+    shared.say(
+        f"[bold]Run {line.run_id}[/bold] of '{shared.plain(line.campaign)}': {line.state}, as of {line.as_of:%Y-%m-%d}"
+    )
     shared.counts("", found.states, "deliveries", {str(state): state.help for state in DeliveryState})
     shared.counts("", found.contents, "sent by content")
     if found.reasons:
@@ -83,7 +85,7 @@ def show_report(found: Report) -> None:
     people = {"opened": line.opened, "clicked": line.clicked, "left": line.unsubscribed, "converted": line.converted}
     shared.counts("", people, "people who", {"left": f"and {line.machine:,} opens or clicks by machines"})
     for url, number in found.links:
-        shared.say(f"  {number:,} clicked {url}")
+        shared.say(f"  {number:,} clicked {shared.plain(url)}")
     if not found.complete:
         shared.say(f"The {found.days} days in which purchases count are not over (or not yet imported).")
     bought, held = found.mailed, found.held

@@ -100,7 +100,7 @@ def explain(
 
 def _show(name: str, found: Explanation, campaign: bool) -> None:
     shared.say(
-        f"[bold]{shared.escape(name)}[/bold] for customer {shared.escape(found.customer)}, as of {found.as_of:%Y-%m-%d}"
+        f"[bold]{shared.plain(name)}[/bold] for customer {shared.plain(found.customer)}, as of {found.as_of:%Y-%m-%d}"
     )
     shared.out.print(_tree("audience", found.audience))
     if not campaign:
@@ -111,20 +111,20 @@ def _show(name: str, found: Explanation, campaign: bool) -> None:
     for guard, verdict in found.guards.items():
         shared.out.print(_tree(f"guard '{guard}' applies", verdict))
     for offer in found.offers:
-        shared.say(f"  offer: {shared.escape(offer.words())}")
+        shared.say(f"  offer: {shared.plain(offer.words())}")
     for delivery in found.deliveries:
-        shared.say(f"  {shared.escape(delivery)}")
-    shared.say(f"[bold]{shared.escape(found.outcome())}[/bold]")
+        shared.say(f"  {shared.plain(delivery)}")
+    shared.say(f"[bold]{shared.plain(found.outcome())}[/bold]")
 
 
 def _tree(label: str, verdict: Verdict) -> Tree:
-    return _grow(Tree(f"[dim]{shared.escape(label)}[/dim]"), verdict)
+    return _grow(Tree(f"[dim]{shared.plain(label)}[/dim]"), verdict)
 
 
 def _grow(tree: Tree, verdict: Verdict) -> Tree:
     sign = "[green]✓[/green]" if verdict.holds else "[red]✗[/red]"
-    found = f"  [dim]{shared.escape(verdict.found)}[/dim]" if verdict.found else ""
-    branch = tree.add(f"{sign} {shared.escape(verdict.words)}{found}")
+    found = f"  [dim]{shared.plain(verdict.found)}[/dim]" if verdict.found else ""
+    branch = tree.add(f"{sign} {shared.plain(verdict.words)}{found}")
     for part in verdict.parts:
         _grow(branch, part)
     return tree

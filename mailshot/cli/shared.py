@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from mailshot.campaign.rulebook import Rulebook
     from mailshot.settings import Settings
 
-__all__ = ["escape"]
-
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -83,6 +81,11 @@ def say(text: str = "") -> None:
     out.print(text)
 
 
+def plain(text: object) -> str:
+    """Make foreign words (a name, a subject, an address) fit to be said: no markup, no control of the terminal."""
+    return escape("".join(letter if letter.isprintable() else " " for letter in str(text)))
+
+
 def next_step(text: str) -> None:
     """Say what to do next."""
     out.print(f"[dim]Next:[/dim] {escape(text)}", soft_wrap=True)  # a command is copied in one piece
@@ -107,7 +110,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
         # Only words may go over several lines: a number or its heading never breaks.
         shown.add_column(name, justify="right" if number in right else "left", no_wrap=number in right, overflow="fold")
     for row in rows:
-        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else escape(str(cell)) for cell in row))
+        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else plain(cell) for cell in row))
     out.print(shown)
 
 

@@ -89,7 +89,7 @@ def _say(made: Wishes, question: Question, words: tuple[str, ...], before: tuple
         return
     made.said += [Statement(question.name, word, True) for word in words if word not in before]
     if question.choice is Choice.several or not words:
-        made.unsaid += [(question.name, word) for word in before if word not in words]
+        made.unsaid += [(question.name, word) for word in before if word in question.values and word not in words]
 
 
 def _judged(changed: Iterable[str], standing: Standing, statements: Statements, made: Wishes) -> list[tuple[str, str]]:

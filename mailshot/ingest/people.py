@@ -13,8 +13,10 @@ from mailshot.ingest.loading import Loading, json
 from mailshot.ingest.values import SCALE, literal, name
 from mailshot.profile import address, lot
 from mailshot.profile.address import Fault
+from mailshot.store import dossier
 from mailshot.store.bulk import Counts
 
+ERASED = f"begins with {dossier.ERASED_KEY}, which marks erased customers"
 _DERIVED = {"row": "BIGINT", "lot": "BIGINT", "address": "VARCHAR", "print": "VARCHAR", "fault": "VARCHAR"}
 
 
@@ -23,6 +25,7 @@ def customers(loading: Loading) -> Counts:
     fields = loading.reading.fields
     with_address = "email" in fields
     loading.look_up("customer", {"key": "VARCHAR", "address_hash": "VARCHAR"})
+    _refuse_keys_of_erased(loading)
     _derive(loading, with_address)
     loading.keep_last("good", f'SELECT * FROM ({loading.sound()}) JOIN derived ON "#line" = derived.row', ["key"])
     if with_address:
@@ -57,6 +60,15 @@ def fact(field: Field) -> str:
     if field.type is Type.number:
         return f"{name(field.name)} / {SCALE}.0"
     return name(field.name)
+
+
+def _refuse_keys_of_erased(loading: Loading) -> None:
+    """Keep out keys that only an erasure gives: one would fill an erased customer's row, or block an erasure."""
+    loading.stage.run(
+        f'INSERT INTO {loading.reading.faults} SELECT "#line", {literal(loading.reading.label("key"))}, key, '
+        f"{literal(ERASED)} FROM ({loading.sound()}) "
+        f"WHERE starts_with(key, {literal(dossier.ERASED_KEY)})"
+    )
 
 
 def _derive(loading: Loading, with_address: bool) -> None:

@@ -25,7 +25,7 @@ def write(stage: Stage, reading: Reading, path: Path) -> str:
     if not stage.one(f"SELECT (SELECT count(*) FROM {reading.faults}) + (SELECT count(*) FROM {reading.warnings})"):
         path.unlink(missing_ok=True)
         return ""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # a rejected line is still about a person
     beside = path.with_name(path.name + ".new")
     stage.run(
         f"""COPY (SELECT line, "column", value, reason FROM (

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ class Store:
             return cls(_sqlite(url))
         driver = url.replace("postgres://", "postgresql://").replace("postgresql://", "postgresql+psycopg://")
         try:
-            return cls(create_engine(driver, pool_size=pool, max_overflow=pool, pool_pre_ping=True))
+            return cls(
+                create_engine(driver, hide_parameters=True, pool_size=pool, max_overflow=pool, pool_pre_ping=True)
+            )
         except (ArgumentError, ValueError) as error:
             raise Unavailable("The database's address cannot be read.", "postgresql://user@host:5432/name") from error
         except ModuleNotFoundError as error:
@@ -100,10 +103,18 @@ def _sqlite(url: str) -> Engine:
         raise Unavailable(
             f"The folder {path.parent} for the database does not exist.", "Create it, or run 'mailshot init'."
         )
-    engine = create_engine(url, connect_args={"timeout": 10, "check_same_thread": False})
+    _keep_private(path)
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 10, "check_same_thread": False})
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _keep_private(path: Path) -> None:
+    """Make a new database file readable by its owner alone; SQLite gives its log and index the same mode."""
+    if not path.name.startswith(":"):
+        with suppress(OSError):  # connecting tells it better
+            os.close(os.open(path, os.O_CREAT, 0o600))
 
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:

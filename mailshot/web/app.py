@@ -57,6 +57,8 @@ def build(
         exception_handlers={HTTPException: _refused, Unavailable: _unavailable},
         lifespan=life,
     )
+    # Such a redirect would repeat the token under whatever name and scheme the request came with.
+    app.router.redirect_slashes = False
     app.state.site = Site(store, group, keys, topics, statements, brand, address_key, rates or Rates())
     return app
 

@@ -61,7 +61,10 @@ def of(request: Request) -> Site:
 
 
 async def ids(request: Request, purpose: Purpose, *counts: int) -> tuple[int, ...]:
-    """Return the ids in the path's token. Raises 429 beyond its rate and one plain 404 for whatever is not genuine."""
+    """Return the ids in the path's token. Raises 429 beyond its rate and one plain 404 for whatever is not genuine.
+
+    Leaving is never refused for having been asked too often: no scanner may use up a customer's way out.
+    """
     site = of(request)
     token = request.path_params["token"]
     found = site.keys.read(purpose, token)
@@ -69,5 +72,6 @@ async def ids(request: Request, purpose: Purpose, *counts: int) -> tuple[int, ..
     site.rates.take(rate, "address", request.client.host if request.client else "")
     if found is None or len(found) not in counts:
         raise HTTPException(404)
-    site.rates.take(site.rates.tokens, "token", token)
+    if not (purpose is Purpose.unsubscribe and request.method == "POST"):
+        site.rates.take(site.rates.tokens, "token", token)
     return found

@@ -167,3 +167,8 @@ def test_the_button_unsubscribes_as_a_mail_client_would(running: Running, store:
     finally:
         site.stop()
     assert "cannot be reached" in httpx.post(f"{where}/unsubscribe", follow_redirects=True).text
+
+
+def test_only_the_owner_reads_the_folder(running: Running, tmp_path: Path) -> None:
+    running.send(mail())
+    assert (tmp_path / "inbox").stat().st_mode & 0o077 == 0

@@ -83,5 +83,18 @@ def test_the_stylesheet_is_served_without_ranges(client: TestClient) -> None:
     assert client.get("/static/%2e%2e/app.py").status_code == 404
 
 
+@pytest.mark.parametrize("path", [UNSUBSCRIBE, PREFERENCES, CLICK])
+def test_no_redirect_repeats_a_token(client: TestClient, path: str) -> None:
+    answer = client.get(f"{path}/", headers={"Host": "evil.example"})
+    assert answer.status_code == 404
+    assert "location" not in answer.headers
+
+
 def test_health_tells_whether_the_database_answers(client: TestClient) -> None:
     assert client.get("/healthz").text == "ok\n"
+
+
+def test_what_no_database_can_hold_is_not_asked_of_it(client: TestClient, look: shop.Look) -> None:
+    shown = '{"say.diet": ["\\ud800", "\\u0000"], "judge.\\ud800.x": ["wrong"]}'
+    assert client.post(PREFERENCES, data={"shown": shown}).status_code in (303, 422)
+    assert client.post(PREFERENCES, data={"shown": '{"say.diet": ["\\ud800"]}'}).status_code == 303

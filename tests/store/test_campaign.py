@@ -264,6 +264,13 @@ def test_errors_of_samples_say_nothing_of_the_customer(shop: Shop) -> None:
         assert private not in told
 
 
+def test_one_odd_address_does_not_keep_a_campaign_from_everybody(shop: Shop) -> None:
+    add(shop, "k", country="NO", email="j\u00f8rn@mail.example")
+    add(shop, "l", country="NO")
+    assert planned(shop).errors == ()
+    assert launched(shop).mails == 2
+
+
 def scheduled(shop: Shop, schedule: str) -> None:
     write(shop, "rules/campaigns/week.yaml", f"{WEEK}schedule: {schedule}\n")
 

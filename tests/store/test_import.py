@@ -272,3 +272,17 @@ def test_progress_runs_up_to_its_total(shop: Shop) -> None:
     last = {step.label: step for step in seen if step.total}
     assert {step.done == step.total for step in last.values()} == {True}
     assert "purchases from purchases.csv" in last
+
+
+def test_only_the_owner_reads_what_was_rejected(shop: Shop) -> None:
+    shop.put({"products.csv": "sku,name,price,organic\nA,Apple,cheap,no\n"})
+    shop.one(PRODUCTS)
+    assert (shop.folder / "rejects").stat().st_mode & 0o077 == 0
+
+
+def test_a_key_of_erased_customers_is_refused(shop: Shop) -> None:
+    shop.one(CUSTOMERS)
+    shop.put({"customers.csv": "id,mail,name,age\nerased:1,new@example.com,New,\n4,dan@example.com,Dan,\n"})
+    report = shop.one(CUSTOMERS)
+    assert (report.added, report.rejected) == (1, 1)
+    assert shop.rejected(report)[0]["reason"].startswith("begins with erased:")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import insert, select
 
 from mailshot.store import schema, tables
@@ -19,3 +23,26 @@ def test_each_test_begins_empty(store: Store) -> None:
         connection.execute(insert(tables.Customer).values(key="1", lot=1, facts={}))
     with store.read() as connection:
         assert len(connection.execute(select(tables.Customer)).all()) == 1
+
+
+def test_only_the_owner_reads_the_database_file(tmp_path: Path) -> None:
+    store = Store.open(f"sqlite:///{tmp_path / 'fresh.db'}")
+    schema.upgrade(store)
+    with store.read() as connection:
+        schema.check(store)
+        assert connection.execute(select(tables.Customer)).all() == []
+        modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    store.close()
+    assert modes["fresh.db"] == 0o600
+    assert set(modes.values()) == {0o600}
+
+
+def test_an_error_does_not_tell_what_was_to_be_written(sqlite_url: str) -> None:
+    store = Store.open(sqlite_url)
+    row = insert(tables.Customer).values(key="1", lot=1, facts={}, email="ann@example.com")
+    with store.write() as connection:
+        connection.execute(row)
+    with pytest.raises(IntegrityError) as told, store.write() as connection:
+        connection.execute(row)
+    store.close()
+    assert "ann@example.com" not in str(told.value)

@@ -39,8 +39,9 @@ class Box:
 
     def __init__(self, folder: Path) -> None:
         self._new, self._tmp = folder / "new", folder / "tmp"
-        for part in (self._new, self._tmp):
-            part.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for part in (folder, self._new, self._tmp):  # mails carry genuine links of customers
+            part.mkdir(mode=0o700, exist_ok=True)
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._ids = sorted(file.stem for file in self._new.iterdir() if NAME.match(file.stem))

@@ -74,3 +74,8 @@ def test_what_contradicts_itself_or_was_never_asked_is_a_problem(changed: Contro
 
 def test_unknown_controls_are_passed_over() -> None:
     assert ask({**SHOWN, "topic.secret": ("on",), "say.income": ("high",), "x": ("y",)}) == Wishes()
+
+
+def test_only_answers_that_can_be_given_are_taken_back() -> None:
+    shown = {"say.diet": ("no_pork", "\ud800", "\0", "bread")}
+    assert ask({}, shown).unsaid == [("diet", "no_pork")]

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from mailshot.cli import shared
+
+FOREIGN = [
+    "Bob [/bold]",
+    "[red]Ann",
+    "a\\[b]",
+    "[link=https://e.example]x[/link]",
+    "\x1b]0;owned\x07\x1b[31m",
+    "a\nb\rc",
+]
+
+
+@pytest.mark.parametrize("words", FOREIGN)
+def test_foreign_words_are_said_and_never_obeyed(words: str) -> None:
+    console = Console(highlight=False, force_terminal=True, color_system="truecolor", width=200)
+    with console.capture() as said:
+        console.print(f"Subject: {shared.plain(words)}", end="")
+    assert said.get() == "Subject: " + "".join(letter if letter >= " " else " " for letter in words)
