@@ -148,7 +148,9 @@ def _preference(parser: Parser, node: Node) -> Condition | None:
 
 
 def _trait(parser: Parser, node: Node) -> Condition | None:
-    known = {name: tuple(values) for name, values in parser.vocabulary.traits.items()}
+    # A trait with a value for every department knows any word: its values must not be copied into a list.
+    traits = parser.vocabulary.traits.items()
+    known = {name: values if isinstance(values, tuple) else tuple(values) for name, values in traits}
     found = parser.pair(node, "trait", known, extra="confidence")
     sure = node.get("confidence") if isinstance(node, documents.Mapping) else None
     confidence = _confidence(parser, sure) if sure else SURE

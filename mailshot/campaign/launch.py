@@ -17,6 +17,10 @@ from mailshot.store.engine import Connection, Store
 FRESH = timedelta(days=1)
 
 
+DRIFT = 0.1
+FEW = 10
+
+
 @dataclass(frozen=True, slots=True)
 class Launched:
     """What a launch began: a run at once, or a schedule whose first run is due at `next_at`."""
@@ -30,7 +34,8 @@ class Launched:
 def launch(store: Store, edition: Edition, as_of: datetime, now: datetime, plan_id: str | None = None) -> Launched:
     """Launch what was planned, in one transaction.
 
-    Raises Refused when it was not planned, has changed since, or has errors; InvalidInput for a schedule in the past.
+    Raises Refused when it was not planned, has changed since, has errors, or would send far more or fewer mails than
+    the plan showed; InvalidInput for a schedule in the past.
     """
     edition.mailing()
     due = plan.due(edition, now)
@@ -39,8 +44,10 @@ def launch(store: Store, edition: Edition, as_of: datetime, now: datetime, plan_
         definition = frozen.keep(connection, "campaign", dict(edition.body))
         if due is not None:
             return _arm(connection, edition, definition, due, now)
+        shown = plans.mails(connection, planned)
         run_id = begin(connection, edition, planned, definition, as_of, now)
-        mails = sum(number for _, reason, number in plans.counts(connection, planned) if reason is None)
+        mails = plans.mails(connection, planned)
+        _refuse_surprise(edition.name, shown, mails)
     return Launched(run_id=run_id, mails=mails)
 
 
@@ -71,6 +78,13 @@ def begin(
         "launched_at": now,
     }
     return runs.begin(connection, run)
+
+
+def _refuse_surprise(name: str, shown: int, mails: int) -> None:
+    """What customers did since the plan may change a few; more than that has not been looked at."""
+    if abs(mails - shown) > max(DRIFT * shown, FEW):
+        message = f"The plan of '{name}' showed {shown:,} mails; by now it would be {mails:,}."
+        raise Refused(message, f"The data has changed: look again with: mailshot plan '{name}'.")
 
 
 def _planned(connection: Connection, edition: Edition, as_of: datetime, plan_id: str | None) -> str:

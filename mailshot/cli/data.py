@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +28,7 @@ def import_(
     app = shared.app()
     rules = shared.rulebook(app.settings.project)
     run = importer.check if check else importer.run
-    with _Bar(quiet=json) as bar:
+    with _Bar(quiet=json) as bar, _interrupted():
         summary = run(
             app.store,
             mapping,
@@ -55,7 +57,8 @@ def traits(as_of: shared.AsOf = None, json: shared.AsJson = False) -> None:
     if json:
         shared.as_json({"as_of": today, "conclusions": found})
         return
-    shared.counts(f"Traits as of {today:%Y-%m-%d}", found, "trait", {trait.name: trait.help for trait in rules.traits})
+    rows = [(trait.name, found[trait.name], trait.help) for trait in rules.traits]
+    shared.table(f"Traits as of {today:%Y-%m-%d}", ("trait", "conclusions", ""), rows, right=(1,))
     shared.next_step("mailshot plan CAMPAIGN (see them with: mailshot rules list)")
 
 
@@ -81,6 +84,17 @@ def _tell(summary: Summary) -> None:
             shared.say(f"  [yellow]{number:,}[/yellow] rows of {item.kind}: {shared.plain(warning)}")
         if item.rejects:
             shared.say(f"  see {item.rejects}")
+
+
+@contextmanager
+def _interrupted() -> Iterator[None]:
+    """DuckDB answers Ctrl-C with an error of its own; the file that was being loaded is rolled back either way."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "interrupt" not in str(error).lower():
+            raise
+        raise KeyboardInterrupt from None
 
 
 class _Bar:

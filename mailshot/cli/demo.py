@@ -40,7 +40,7 @@ def demo(
         if keep:
             shared.say(f"Inbox: {services.inbox_url}    Ctrl-C ends it.")
             services.wait()
-    shared.next_step(f"cd {folder}, then: mailshot up --inbox, and open {services.inbox_url}")
+    shared.next_step(f"make up (it is: cd {folder}; mailshot up --inbox), then open {services.inbox_url}")
 
 
 def _tell_story(services: Services) -> None:

@@ -39,6 +39,7 @@ def status(
 
 def report(
     campaign: Annotated[str | None, typer.Argument(help="One campaign in depth; all runs without a name.")] = None,
+    past: Annotated[bool, typer.Option("--past", help="Also list imported campaigns.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     json: shared.AsJson = False,
 ) -> None:
@@ -47,6 +48,8 @@ def report(
 
     app = shared.app()
     lines = stage.lines(app.store, campaign)
+    if campaign is None and not past:
+        lines = [line for line in lines if line.state != RunState.past]
     if csv:
         _csv(lines)
     elif campaign is None:

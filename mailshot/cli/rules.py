@@ -13,6 +13,7 @@ from mailshot.cli import shared
 if TYPE_CHECKING:
     from mailshot.audience.evaluate import Verdict
     from mailshot.campaign.explain import Explanation
+    from mailshot.campaign.rulebook import Rulebook
 
 cli = typer.Typer(help="Check, count and explain rules.", no_args_is_help=True)
 
@@ -38,7 +39,28 @@ def check(json: shared.AsJson = False) -> None:
         shared.say(
             f"{len(rules.files)} files are sound: {len(rules.book.names)} audiences, {len(rules.campaigns)} campaigns."
         )
+        _warn(rules)
         shared.next_step("mailshot rules count")
+
+
+@cli.command()
+def values(
+    field: Annotated[str, typer.Argument(help="A product field: department, category, brand, …")],
+    part: Annotated[str, typer.Argument(help="Only values that contain this, in whatever case.")] = "",
+    json: shared.AsJson = False,
+) -> None:
+    """List the values that products have, to write them in rules to the letter."""
+    from mailshot.errors import NotFound, nearest
+    from mailshot.store import products
+
+    app = shared.app()
+    facts = shared.rulebook(app.settings.project).catalogue.product
+    if field not in facts:
+        raise NotFound(f"There is no product field '{field}'.", nearest(field, facts))
+    with app.store.read() as connection:
+        every = products.values(connection, facts[field])
+    found = {value: number for value, number in every.items() if part.lower() in value.lower()}
+    shared.as_json(found) if json else shared.table("", (field, "products"), list(found.items()), right=(1,))
 
 
 @cli.command("list")
@@ -96,6 +118,19 @@ def explain(
         known = [*rules.campaigns, *rules.book.names]
         raise NotFound(f"There is no audience or campaign '{name}'.", nearest(name, known))
     shared.as_json(found.as_dict()) if json else _show(name, found, name in rules.campaigns)
+
+
+def _warn(rules: Rulebook) -> None:
+    """Hold the products that rules name against the catalogue, where there is one already."""
+    from mailshot.campaign import spelling
+    from mailshot.errors import MailshotError
+
+    try:
+        with shared.app().store.read() as connection:
+            for warning in spelling.strangers(connection, rules):
+                shared.say(f"[yellow]Warning:[/yellow] {shared.plain(warning)}")
+    except MailshotError:
+        return  # rules can be checked without a database
 
 
 def _show(name: str, found: Explanation, campaign: bool) -> None:

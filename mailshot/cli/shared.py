@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mailshot.errors import InvalidInput, Problem
+from mailshot.errors import InvalidInput, NotFound, Problem
 
 if TYPE_CHECKING:
     from mailshot.bootstrap import App
@@ -45,7 +45,11 @@ def app() -> App:
     """Build the parts for this project. Raises what bootstrap raises."""
     from mailshot import bootstrap
 
-    return bootstrap.build(settings())
+    chosen = settings()
+    if not ((chosen.project / "rules").is_dir() or chosen.keys.get_secret_value()):
+        where = chosen.project.resolve()
+        raise NotFound(f"{where} holds no project.", "Go into one, set MAILSHOT_PROJECT, or make one: mailshot init.")
+    return bootstrap.build(chosen)
 
 
 def rulebook(project: Path) -> Rulebook:

@@ -60,8 +60,8 @@ def initials(text: object) -> str:
 
 
 def money(amount: Any, sign: str = "$") -> str:
-    """Write an amount with two decimals and thousands apart: `1234.5` becomes `$1,234.50`."""
-    return f"{sign}{float(amount):,.2f}"
+    """Write an amount with two decimals and thousands apart: `1234.5` becomes `$1,234.50`; an unknown one nothing."""
+    return "" if amount is None else f"{sign}{float(amount):,.2f}"
 
 
 def listing(items: Any, last: str = "and") -> str:

@@ -28,6 +28,8 @@ class Mailing:
     topic_title: str
     sender: Mapping[str, Any]
     mails: Mapping[str, Mail]
+    unknown: Mapping[str, Mapping[str, None]]
+    """Every fact a template may name, about customers and offers, as nothing: what is not known prints nothing."""
 
     @classmethod
     def thaw(cls, body: Mapping[str, Any]) -> Mailing:
@@ -39,7 +41,8 @@ class Mailing:
             name: compile_mail(Source(item["name"], item["files"]), words, allowed_hosts=hosts)
             for name, item in body["contents"].items()
         }
-        return cls(body["campaign"], body["topic"], body["topic_title"], body["sender"], mails)
+        unknown = {name: dict.fromkeys(body["vocabulary"][name]) for name in ("customer", "offers")}
+        return cls(body["campaign"], body["topic"], body["topic_title"], body["sender"], mails, unknown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +122,12 @@ def write(mailing: Mailing, delivery: Delivery, keys: KeyRing, base_url: str) ->
 
 
 def _values(mailing: Mailing, delivery: Delivery, links: Mapping[str, str]) -> dict[str, object]:
-    sender = mailing.sender
+    sender, nobody, nothing = mailing.sender, mailing.unknown["customer"], mailing.unknown["offers"]
     return {
-        "customer": dict(delivery.facts),
-        "offers": [{**product, "times": times, "reason": _reason(times)} for product, times in delivery.offers],
+        "customer": {**nobody, **delivery.facts},
+        "offers": [
+            {**nothing, **product, "times": times, "reason": _reason(times)} for product, times in delivery.offers
+        ],
         "campaign": {"name": mailing.campaign},
         "sender": {
             "name": sender["brand"] or sender["name"],

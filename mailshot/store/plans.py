@@ -160,6 +160,11 @@ def counts(connection: Connection, plan_id: str) -> list[tuple[str | None, str |
     return [(row[0], row[1], row[2]) for row in connection.execute(grouped.group_by(ROW.c.content, ROW.c.reason))]
 
 
+def mails(connection: Connection, plan_id: str) -> int:
+    """Count the customers of a plan who get a mail."""
+    return sum(number for _, reason, number in counts(connection, plan_id) if reason is None)
+
+
 def changes(connection: Connection, plan_id: str, before: str) -> dict[str, int]:
     """Count who enters, leaves and changes content between two plans, looking only at those who get a mail."""
     old, new = ROW.alias("old"), ROW.alias("new")

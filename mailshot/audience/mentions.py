@@ -1,0 +1,42 @@
+"""Owns finding which product values a rule names, so that they can be held against the catalogue; refuses to look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mailshot.audience import nodes
+from mailshot.audience.nodes import Condition
+from mailshot.profile.catalogue import Fact, FactType
+from mailshot.profile.products import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A rule says that a product field is exactly `value`."""
+
+    fact: Fact
+    value: str
+
+
+def of_rule(condition: Condition) -> Iterator[Mention]:
+    """Give every product value that a condition names, groups and exceptions included."""
+    if isinstance(condition, nodes.Bought):
+        yield from of_products(condition.products)
+    elif isinstance(condition, nodes.All | nodes.Any):
+        for part in condition.parts:
+            yield from of_rule(part)
+    elif isinstance(condition, nodes.Not):
+        yield from of_rule(condition.part)
+
+
+def of_products(selection: Selection) -> Iterator[Mention]:
+    """Give every product value that a selection names."""
+    for one in selection.filters:
+        for fact, comparison in one.fields:
+            if fact.type is FactType.text and comparison.operator in ("is", "one_of"):
+                yield from (Mention(fact, str(value)) for value in comparison.values)
+        for group in one.groups:
+            yield from of_products(group.selection)
+        if one.exceptions is not None:
+            yield from of_products(one.exceptions)
