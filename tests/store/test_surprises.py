@@ -1,0 +1,78 @@
+"""Owns what must not surprise a marketer: a plan that is no longer true, unknown facts, names no product has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mailshot.campaign import launch, preview, spelling
+from mailshot.campaign.rulebook import Rulebook
+from mailshot.errors import Refused
+from mailshot.store import runs
+from mailshot.store.engine import Store
+from mailshot.tokens import KeyRing
+from tests.project import Shop
+from tests.store.campaigns import NOW, WEEK, add, buy, edition, open_shop, planned, write
+
+KEYS = KeyRing({1: b"k" * 32})
+
+
+@pytest.fixture
+def shop(store: Store, tmp_path: Path) -> Shop:
+    return open_shop(store, tmp_path / "shop", WEEK)
+
+
+def test_a_launch_of_far_more_mails_than_planned_is_refused(shop: Shop) -> None:
+    made = planned(shop)
+    assert made.mails == 0
+    for number in range(20):
+        add(shop, f"late{number}", country="NO")
+    with pytest.raises(Refused, match=r"showed 0 mails; by now it would be 20"):
+        launch.launch(shop.store, edition(shop), NOW, NOW, made.id)
+    with shop.store.read() as connection:
+        assert runs.of(connection, "week") == [], "nothing is begun"
+    assert planned(shop).mails == 20
+    assert launch.launch(shop.store, edition(shop), NOW, NOW).mails == 20
+
+
+def test_a_few_more_or_fewer_are_launched(shop: Shop) -> None:
+    for number in range(20):
+        add(shop, f"early{number}", country="NO")
+    planned(shop)
+    add(shop, "late", country="NO")
+    assert launch.launch(shop.store, edition(shop), NOW, NOW).mails == 21
+
+
+def test_an_unknown_fact_of_ones_own_prints_nothing(shop: Shop) -> None:
+    write(shop, "rules/facts.yaml", "customer: {tier: {type: text}}\nproduct: {season: {type: text}}\n")
+    hello = (shop.folder / "templates/hello/body.html").read_text(encoding="utf-8")
+    tier = "[{% if customer.tier %}{{ customer.tier }}{% else %}no tier{% endif %}]"
+    shown = hello.replace(
+        "</body>", f"<p>{tier}{{% for offer in offers %}}({{{{ offer.season }}}}){{% endfor %}}</p></body>"
+    )
+    write(shop, "templates/hello/body.html", shown)
+    buy(shop.store, add(shop, "plain", country="SE"), {1: 1})
+    add(shop, "golden", country="NO", facts={"tier": "gold"})
+    assert planned(shop).errors == ()
+
+    def read(customer: str) -> str:
+        return preview.write(shop.store, edition(shop), customer, KEYS, "http://127.0.0.1", NOW).rendered.html
+
+    assert "[no tier]()" in read("plain")
+    assert "[gold]" in read("golden")
+
+
+def test_names_that_no_product_has_are_told_with_the_nearest(shop: Shop) -> None:
+    rule = "audience: typo\nwho: {never_bought: {department: Meat, within: 90 days}}\n"
+    write(shop, "rules/audiences/typo.yaml", rule)
+    with shop.store.read() as connection:
+        (warning,) = spelling.strangers(connection, Rulebook.load(shop.folder))
+    assert warning == "rules/audiences/typo.yaml: no product has the department 'Meat'. Did you mean 'MEAT'?"
+
+
+def test_a_trait_with_a_value_for_every_department_knows_any_word(shop: Shop) -> None:
+    (shop.folder / "rules/traits").mkdir(exist_ok=True)
+    write(shop, "rules/traits/likes.yaml", "trait: likes\neach: department\n")
+    write(shop, "rules/audiences/likers.yaml", "audience: likers\nwho: {trait: {likes: GREEN}}\n")
+    assert Rulebook.load(shop.folder).check() == []
