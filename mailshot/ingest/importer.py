@@ -24,6 +24,7 @@ from mailshot.ingest.reading import Reading
 from mailshot.ingest.stage import Stage
 from mailshot.ingest.summary import Progress, Report, Step, Summary, silent
 from mailshot.profile.catalogue import Catalogue
+from mailshot.store import bulk
 from mailshot.store.bulk import Counts
 from mailshot.store.engine import Connection, Store
 
@@ -88,7 +89,7 @@ def run(
     with stage.opened() as bench:
         job = _Job(bench, mapping.load(mapping_path, catalogue), address_key, rejects, progress)
         imported = tuple(_import(job, store, each) for each in _read_all(job, data))
-    store.analyse()
+    bulk.analyse(store)
     return Summary(job.plan.mapping.name, False, imported)
 
 

@@ -15,11 +15,12 @@ from sqlmodel import select
 from mailshot.store import bulk_load, bulk_postgres, bulk_sqlite, tables
 from mailshot.store.bulk_load import Load, Rows
 from mailshot.store.columns import microseconds
-from mailshot.store.engine import Connection
+from mailshot.store.engine import Connection, Store
 
-__all__ = ["Counts", "Load", "Rows", "past_runs", "read", "upsert"]
+__all__ = ["Counts", "Load", "Rows", "analyse", "past_runs", "read", "upsert"]
 
 BATCH = 10_000
+LARGE = ("customer", "product", "purchase", "consent", "event")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +50,14 @@ def past_runs(connection: Connection) -> Iterator[Sequence[Sequence[Any]]]:
     wanted = select(tables.Run.id, tables.Run.campaign, tables.Run.as_of).where(tables.Run.state == "past")
     for part in connection.execute(wanted).partitions(BATCH):
         yield [(run, campaign, microseconds(moment)) for run, campaign, moment in part]
+
+
+def analyse(store: Store) -> None:
+    """Let the database look at its large tables anew, so that it plans its queries by what is there now."""
+    with store.write() as connection:
+        if store.sqlite:
+            # A sample is enough to plan by; counting every row would take as long as loading many.
+            connection.exec_driver_sql("PRAGMA analysis_limit=1000")
+            connection.exec_driver_sql("ANALYZE")
+        else:
+            connection.exec_driver_sql(f"ANALYZE {', '.join(LARGE)}")

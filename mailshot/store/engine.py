@@ -66,14 +66,6 @@ class Store:
         with _told(self.engine), self.engine.connect().execution_options(**WRITE) as connection, connection.begin():
             yield connection
 
-    def analyse(self) -> None:
-        """Let the database count its rows anew, so that it plans its queries by what is there now."""
-        with self.write() as connection:
-            if self.sqlite:
-                # A sample is enough to plan by; counting every row would take as long as loading many.
-                connection.exec_driver_sql("PRAGMA analysis_limit=1000")
-            connection.exec_driver_sql("ANALYZE")
-
     def close(self) -> None:
         self.engine.dispose()
 
