@@ -7,6 +7,7 @@
     ├── Refused          exit 5  a request that the present state forbids (launch of a changed plan)
     └── Unavailable      exit 6  a part we need does not answer (database, SMTP server)
 
+An example in a rule file that does not come out as it says is such a problem, too: `rules test` then exits 3.
 Anything else that is raised is a bug of ours and exits 1 with its traceback. Exit 2 is Typer's for wrong arguments.
 """
 
@@ -15,6 +16,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+WIDEST, LONGEST = 160, 400
+_JOINS = "\t\u200d"  # a tab, and what joins several emoji into one
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +36,20 @@ class Problem:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         shown = [f"{place}: {self.message}"]
         if self.excerpt:
-            shown += [f"    {self.excerpt.rstrip()}", "    " + " " * max(self.column - 1, 0) + "^"]
+            shown += self._pointed()
         if self.remedy:
             shown.append(f"    {self.remedy}")
         return "\n".join(shown)
+
+    def _pointed(self) -> list[str]:
+        """Return the line, as much of it as fits, with a caret below; what cannot be seen is shown as a box."""
+        at = max(self.column - 1, 0)
+        start = max(at - WIDEST // 2, 0) if len(self.excerpt) > WIDEST else 0
+        part = self.excerpt.rstrip()[start : start + WIDEST]
+        shown = "".join(sign if sign.isprintable() or sign in _JOINS else "\ufffd" for sign in part)
+        padding = "".join("\t" if sign == "\t" else " " for sign in self.excerpt[start:at].ljust(at - start))
+        left, right = "…" * (start > 0), "…" * (len(self.excerpt.rstrip()) > start + WIDEST)
+        return [f"    {left}{shown}{right}", f"    {' ' * len(left)}{padding}^"]
 
 
 class MailshotError(Exception):
@@ -53,12 +67,12 @@ class MailshotError(Exception):
 
 
 class InvalidInput(MailshotError):
-    """One or more problems in what the user wrote."""
+    """One or more problems in what the user wrote; `where` says whose they are when that is not plain."""
 
     exit_code = 3
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
+    def __init__(self, problems: Sequence[Problem], where: str = "") -> None:
+        super().__init__("\n".join([where] * bool(where) + [str(problem) for problem in problems]))
         self.problems = tuple(problems)
 
 
@@ -96,3 +110,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
         return ""
     shown = ", ".join(words[:12]) + (", …" if len(words) > 12 else "")
     return f"Known: {shown}."
+
+
+def shortened(text: str) -> str:
+    """Return a sentence without the middle when someone's long text has got into it."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 :]}"

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from starlette.applications import Starlette
 
 from mailshot import documents
-from mailshot.profile import address, statements, topics
+from mailshot.profile import address, catalogue, statements, topics
 from mailshot.store import consent, links, sql
 from mailshot.store.engine import Store
 from mailshot.store.tables import Customer, Delivery, Feedback, Run, Trait
@@ -29,6 +29,7 @@ LINK_URL = "https://shop.example.com/figs?week=23&from=mail#top"
 BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36"
 TOPICS = topics.read(documents.load(RULES / "topics.yaml"))
 STATEMENTS = statements.read(documents.load(RULES / "preferences.yaml"))
+CATALOGUE = catalogue.read(documents.load(RULES / "facts.yaml"))
 EVIDENCE = {
     "label": "Vegetarian household",
     "words": "0 meat lines of 212 food lines in the last 365 days; a typical household would have had 21.",
@@ -64,7 +65,9 @@ def seed(store: Store) -> None:
 
 def site(store: Store, rates: Rates | None = None) -> Starlette:
     """Return the customer site over the shop's rows."""
-    return app.build(store, KEYS, TOPICS, STATEMENTS, "Greenleaf Market", ADDRESS_KEY, rates or generous())
+    return app.build(
+        store, KEYS, TOPICS, STATEMENTS, "Greenleaf Market", ADDRESS_KEY, rates or generous(), catalogue=CATALOGUE
+    )
 
 
 def generous() -> Rates:

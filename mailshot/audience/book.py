@@ -19,7 +19,7 @@ from mailshot.audience.vocabulary import Vocabulary
 from mailshot.documents import Document, Node, Problems
 from mailshot.errors import InvalidInput, NotFound, Problem, nearest
 
-KEYS = ("audience", "description", "who")
+KEYS = ("audience", "description", "who", "examples")
 MOST_LEVELS = 20
 
 
@@ -51,10 +51,14 @@ class Book:
 
     def audiences(self) -> list[Audience]:
         """Return every audience. Raises InvalidInput with all problems of all files."""
-        found = [self._audience(name) for name in self.names]
+        found = self.sound()
         if self.problems:
             raise InvalidInput(self.problems)
-        return [audience for audience in found if audience]
+        return found
+
+    def sound(self) -> list[Audience]:
+        """Return every audience that can be read; what is wrong with the others then stands in `problems`."""
+        return [audience for name in self.names if (audience := self._audience(name))]
 
     def audience(self, name: str) -> Audience:
         """Return one audience. Raises NotFound with the nearest name, or InvalidInput."""
@@ -64,6 +68,10 @@ class Book:
         if found is None:
             raise InvalidInput(self.problems)
         return found
+
+    def document(self, name: str) -> Document:
+        """Return the file of an audience."""
+        return self._files[name]
 
     def condition(self, node: Node, problems: Problems, salt: str) -> Condition | None:
         """Read a condition that stands in another kind of file (a campaign's `when`, a guard's `customers`)."""
@@ -79,7 +87,7 @@ class Book:
             problems.add(name, f"the audience '{name.text}' is already in {self._files[name.text].name}", "Rename one.")
         else:
             self._files[name.text] = document
-        self.problems += problems.found
+        self.problems += problems.told()
 
     def _audience(self, name: str) -> Audience | None:
         if name not in self._read:
@@ -93,12 +101,12 @@ class Book:
         assert isinstance(document.root, documents.Mapping)
         for key, _ in document.root:
             if key.text not in KEYS:
-                problems.add(key, f"unknown word '{key.text}'", nearest(key.text, KEYS))
+                problems.unknown(key, f"unknown word '{key.text}'", key.text, KEYS)
         who, description = document.root.get("who"), document.root.get("description")
         if who is None:
             problems.add(document.root, "'who' is missing", "Say who belongs: 'who: {bought: …}'.")
         condition = Parser(self.vocabulary, problems, name, self._resolve).condition(who) if who else None
-        self.problems += problems.found
+        self.problems += problems.told()
         if problems.found or condition is None:
             return None
         told = description.text if isinstance(description, documents.Scalar) else ""
@@ -110,7 +118,7 @@ class Book:
             problems.add(node, f"the audiences refer to each other in a circle: {circle}")
             return None
         if name not in self._files:
-            problems.add(node, f"unknown audience '{name}'", nearest(name, self._files))
+            problems.unknown(node, f"unknown audience '{name}'", name, self._files)
             return None
         if len(self._reading) > MOST_LEVELS:
             problems.add(node, f"the audiences name each other more than {MOST_LEVELS} levels deep")

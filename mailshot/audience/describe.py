@@ -6,6 +6,7 @@ from functools import singledispatch
 
 from mailshot.audience import nodes
 from mailshot.audience.nodes import Condition
+from mailshot.profile.history import BOUGHT, MEASURES
 
 
 @singledispatch
@@ -25,8 +26,13 @@ def _any(condition: nodes.Any) -> str:
 
 
 @words.register
+def _count(condition: nodes.Count) -> str:
+    return f"{condition.comparison.words()} of:"
+
+
+@words.register
 def _not(condition: nodes.Not) -> str:
-    if isinstance(condition.part, nodes.Bought):
+    if isinstance(condition.part, nodes.Happened):
         return "not " + words(condition.part)
     return "not:"
 
@@ -39,6 +45,12 @@ def _everyone(condition: nodes.Everyone) -> str:
 @words.register
 def _fact(condition: nodes.FactIs) -> str:
     return f"{condition.fact.name} {condition.comparison.words()}"
+
+
+@words.register
+def _dated(condition: nodes.Dated) -> str:
+    whose = " (customer's time)" if condition.local else ""
+    return f"{condition.fact.name} {condition.when.words()}{whose}"
 
 
 @words.register
@@ -72,13 +84,16 @@ def _share(condition: nodes.Share) -> str:
 
 
 @words.register
-def _bought(condition: nodes.Bought) -> str:
-    said = [f"bought {condition.products.words()}"]
-    if condition.channels:
-        said.append(f"through {' or '.join(condition.channels)}")
+def _happened(condition: nodes.Happened) -> str:
+    history = condition.history
+    head = history.word.replace("_", " ")
+    said = [f"{head} {condition.products.words()}" if history is BOUGHT else head]
+    if condition.products.filters and history is not BOUGHT:
+        said.append(f"of {condition.products.words()}")
+    said += [f"{fact.name} {comparison.words()}" for fact, comparison in condition.fields]
     if condition.window.words() != "ever":
         said.append(condition.window.words())
-    said += [f"{nodes.MEASURES[measure.name]} {measure.comparison.words()}" for measure in condition.measures]
+    said += [f"{MEASURES[measure.name]} {measure.comparison.words()}" for measure in condition.measures]
     return ", ".join(said)
 
 
@@ -90,6 +105,6 @@ def tree(condition: Condition, indent: int = 0) -> str:
 
 
 def _parts(condition: Condition) -> tuple[Condition, ...]:
-    if isinstance(condition, nodes.Not) and isinstance(condition.part, nodes.Bought):
+    if isinstance(condition, nodes.Not) and isinstance(condition.part, nodes.Happened):
         return ()
     return condition.inner

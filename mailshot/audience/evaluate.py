@@ -5,9 +5,9 @@ It must agree with the compiled SQL on every customer: tests compare them on gen
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import singledispatchmethod
 from typing import Any
@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo
 
 from mailshot.audience import describe, nodes
 from mailshot.audience.nodes import Condition
-from mailshot.profile import lifecycle, lot
+from mailshot.profile import lifecycle, lot, zones
 from mailshot.profile.comparison import show
-from mailshot.profile.customer import Line, Profile
-from mailshot.profile.lifecycle import DEFAULT, Thresholds
+from mailshot.profile.customer import Happening, Profile
+from mailshot.profile.history import BOUGHT, MEASURES, History
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,6 @@ class Judge:
     profile: Profile
     as_of: datetime
     zone: ZoneInfo
-    thresholds: Thresholds = DEFAULT
 
     @singledispatchmethod
     def verdict(self, condition: Condition) -> Verdict:
@@ -61,9 +60,15 @@ class Judge:
         return self._told(condition, any(part.holds for part in parts), _tally(parts), parts)
 
     @verdict.register
+    def _count(self, condition: nodes.Count) -> Verdict:
+        parts = tuple(map(self.verdict, condition.parts))
+        holding = Decimal(sum(part.holds for part in parts))
+        return self._told(condition, condition.comparison.holds(holding), _tally(parts), parts)
+
+    @verdict.register
     def _not(self, condition: nodes.Not) -> Verdict:
         part = self.verdict(condition.part)
-        if isinstance(condition.part, nodes.Bought):
+        if isinstance(condition.part, nodes.Happened):
             return self._told(condition, not part.holds, part.found)
         return self._told(condition, not part.holds, "", (part,))
 
@@ -77,10 +82,18 @@ class Judge:
         return self._told(condition, condition.comparison.holds(value), show(value))
 
     @verdict.register
+    def _dated(self, condition: nodes.Dated) -> Verdict:
+        zone = self.zone_of(condition.local)
+        value = condition.fact.typed(self.profile.facts.get(condition.fact.name), zone)
+        day = value if isinstance(value, date) else None
+        today = self.as_of.astimezone(zone).date()
+        return self._told(condition, condition.when.holds(day, today), f"{show(day)}, today {today}")
+
+    @verdict.register
     def _stage(self, condition: nodes.InStage) -> Verdict:
-        days = [line.at for line in self.profile.purchases if line.at < self.as_of]
+        days = [line.at for line in self._history(BOUGHT) if line.at < self.as_of]
         first, last = (min(days), max(days)) if days else (None, None)
-        found = lifecycle.stage(first, last, self.as_of, self.thresholds)
+        found = lifecycle.stage(first, last, self.as_of.astimezone(self.zone), condition.thresholds)
         since = f", last purchase {last.astimezone(self.zone).date()}" if last else ""
         return self._told(condition, found in condition.stages, f"{found}{since}")
 
@@ -118,26 +131,41 @@ class Judge:
         return self._told(condition, part < condition.parts, f"stands at {part / 100:.2f}%")
 
     @verdict.register
-    def _bought(self, condition: nodes.Bought) -> Verdict:
-        start, end = condition.window.bounds(self.as_of, self.zone)
-        lines = [line for line in self.profile.purchases if _fits(line, condition, start, end)]
+    def _happened(self, condition: nodes.Happened) -> Verdict:
+        lines = self.fitting(condition)
         if not condition.measures:
             return self._told(condition, bool(lines), self._seen(lines))
         if not lines:
             return self._told(condition, condition.holds_for_none, "none")
-        values = {measure: self._measured(measure.name, lines) for measure in condition.measures}
+        values = self.measured(condition, lines)
         holds = all(measure.comparison.holds(value) for measure, value in values.items())
-        found = ", ".join(f"{nodes.MEASURES[measure.name]} {show(value)}" for measure, value in values.items())
+        found = ", ".join(f"{MEASURES[measure.name]} {show(value)}" for measure, value in values.items())
         return self._told(condition, holds, found)
 
-    def _measured(self, name: str, lines: list[Line]) -> Decimal:
-        spent = sum((line.amount for line in lines), Decimal())
-        orders = len({line.order for line in lines})
+    def fitting(self, condition: nodes.Happened) -> list[Happening]:
+        """Return what happened to the customer that the condition means."""
+        start, end = condition.window.bounds(self.as_of, self.zone_of(condition.window.local))
+        return [line for line in self._history(condition.history) if _fits(line, condition, start, end)]
+
+    def measured(self, condition: nodes.Happened, lines: list[Happening]) -> dict[nodes.Measure, Decimal]:
+        """Return what each measure of the condition comes to; nothing without a happening."""
+        return {measure: self._measured(measure.name, lines) for measure in condition.measures} if lines else {}
+
+    def zone_of(self, local: bool) -> ZoneInfo:
+        """Return the customer's own time zone, or the company's."""
+        return zones.of(self.profile.facts.get("time_zone"), self.zone) if local else self.zone
+
+    def _history(self, history: History) -> Sequence[Happening]:
+        return self.profile.histories.get(history.word, ())
+
+    def _measured(self, name: str, lines: list[Happening]) -> Decimal:
+        spent = sum((line.amount or Decimal() for line in lines), Decimal())
+        orders = len({line.occasion for line in lines})
         measured: dict[str, Callable[[], Decimal | int]] = {
             "times": lambda: orders,
-            "items": lambda: sum((line.quantity for line in lines), Decimal()),
+            "items": lambda: sum((line.quantity or Decimal() for line in lines), Decimal()),
             "amount": lambda: spent,
-            "distinct_products": lambda: len({line.product["key"] for line in lines}),
+            "distinct_products": lambda: len({line.product["key"] for line in lines if line.product}),
             "days_since_last": lambda: self._days(max(line.at for line in lines)),
             "days_since_first": lambda: self._days(min(line.at for line in lines)),
             "average_order": lambda: spent / orders,
@@ -147,22 +175,27 @@ class Judge:
     def _days(self, since: datetime) -> int:
         return (self.as_of.astimezone(UTC) - since.astimezone(UTC)).days
 
-    def _seen(self, lines: list[Line]) -> str:
+    def _seen(self, lines: list[Happening]) -> str:
         if not lines:
             return "none"
         last = max(lines, key=lambda line: line.at)
-        name = last.product.get("name") or last.product["key"]
-        orders = len({line.order for line in lines})
-        return f"in {orders} order{'s' * (orders > 1)}, last {last.at.astimezone(self.zone).date()}: {name}"
+        times = len({line.occasion for line in lines})
+        named = [str(value) for value in last.about.values() if value]
+        if last.product:
+            named = [str(last.product.get("name") or last.product["key"])]
+        about = f": {', '.join(named)}" if named else ""
+        return f"{times} time{'s' * (times > 1)}, last {last.at.astimezone(self.zone).date()}{about}"
 
     def _told(self, condition: Condition, holds: bool, found: str, parts: tuple[Verdict, ...] = ()) -> Verdict:
         return Verdict(holds, describe.words(condition), found, condition.line, parts)
 
 
-def _fits(line: Line, condition: nodes.Bought, start: datetime | None, end: datetime) -> bool:
+def _fits(line: Happening, condition: nodes.Happened, start: datetime | None, end: datetime) -> bool:
     inside = line.at < end and (start is None or line.at >= start)
-    channel = not condition.channels or line.channel in condition.channels
-    return inside and channel and condition.products.matches(line.product)
+    fields = all(comparison.holds(fact.typed(line.about.get(fact.name))) for fact, comparison in condition.fields)
+    products = condition.products
+    meant = not products.filters or (line.product is not None and products.matches(line.product))
+    return inside and fields and meant
 
 
 def _tally(parts: tuple[Verdict, ...]) -> str:

@@ -21,13 +21,11 @@ class Mention:
 
 def of_rule(condition: Condition) -> Iterator[Mention]:
     """Give every product value that a condition names, groups and exceptions included."""
-    if isinstance(condition, nodes.Bought):
+    if isinstance(condition, nodes.Happened):
         yield from of_products(condition.products)
-    elif isinstance(condition, nodes.All | nodes.Any):
-        for part in condition.parts:
-            yield from of_rule(part)
-    elif isinstance(condition, nodes.Not):
-        yield from of_rule(condition.part)
+    # An audience that is named has its own file, which tells its own mistakes.
+    for part in () if isinstance(condition, nodes.Member) else condition.inner:
+        yield from of_rule(part)
 
 
 def of_products(selection: Selection) -> Iterator[Mention]:

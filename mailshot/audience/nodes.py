@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from mailshot.profile.catalogue import Fact
 from mailshot.profile.comparison import Comparison
-from mailshot.profile.lifecycle import Stage
-from mailshot.profile.products import Selection
-from mailshot.profile.window import Window
+from mailshot.profile.history import COUNTS, History
+from mailshot.profile.lifecycle import DEFAULT, Stage, Thresholds
+from mailshot.profile.products import EVERYTHING, Selection
+from mailshot.profile.relative import Relative
+from mailshot.profile.window import EVER, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,23 @@ class Any(Condition):
 
 
 @dataclass(frozen=True, slots=True)
+class Count(Condition):
+    """So many of the parts hold."""
+
+    comparison: Comparison
+    parts: tuple[Condition, ...]
+
+    @property
+    def depth(self) -> int:
+        # Counting nests a database's expressions twice as deep as 'all' and 'any' do.
+        return 2 + max((part.depth for part in self.parts), default=0)
+
+    @property
+    def inner(self) -> tuple[Condition, ...]:
+        return self.parts
+
+
+@dataclass(frozen=True, slots=True)
 class Not(Condition):
     part: Condition
 
@@ -75,8 +95,24 @@ class FactIs(Condition):
 
 
 @dataclass(frozen=True, slots=True)
+class Dated(Condition):
+    """A date fact lies so far from today: the company's today, or (`local`) the customer's own."""
+
+    fact: Fact
+    when: Relative
+    local: bool = False
+
+    @property
+    def size(self) -> int:
+        # An anniversary has a day in each of many years, and others where it is already, or still, another day.
+        yearly = 120 if self.local else 40
+        return yearly if self.when.word == "anniversary_in" else 1
+
+
+@dataclass(frozen=True, slots=True)
 class InStage(Condition):
     stages: tuple[Stage, ...]
+    thresholds: Thresholds = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,24 +160,26 @@ class Share(Condition):
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What is counted over the purchase lines that fit: `times`, `amount`, `days_since_last`, …"""
+    """What is counted over the happenings that fit: `times`, `amount`, `days_since_last`, …"""
 
     name: str
     comparison: Comparison
 
 
 @dataclass(frozen=True, slots=True)
-class Bought(Condition):
-    """Purchases of `products` in `window` through `channels`, counted by every measure (all must hold)."""
+class Happened(Condition):
+    """Happenings of one kind in `window`, by their own fields and the product's, counted by every measure."""
 
-    products: Selection
-    window: Window
-    channels: tuple[str, ...]
-    measures: tuple[Measure, ...]
+    history: History
+    fields: tuple[tuple[Fact, Comparison], ...] = ()
+    products: Selection = EVERYTHING
+    window: Window = EVER
+    measures: tuple[Measure, ...] = ()
 
     @property
     def size(self) -> int:
-        return 1 + self.products.size + sum(measure.comparison.size for measure in self.measures)
+        fields = sum(comparison.size for _, comparison in self.fields)
+        return 1 + fields + self.products.size + sum(measure.comparison.size for measure in self.measures)
 
     @property
     def depth(self) -> int:
@@ -149,20 +187,6 @@ class Bought(Condition):
 
     @property
     def holds_for_none(self) -> bool:
-        """Whether a customer without a single fitting purchase satisfies it (`times: {at_most: 2}`)."""
-        zero = all(measure.name in COUNTS and measure.comparison.holds(0) for measure in self.measures)  # type: ignore[arg-type]
+        """Whether a customer to whom nothing of the kind happened satisfies it (`times: {at_most: 2}`)."""
+        zero = all(measure.name in COUNTS and measure.comparison.holds(Decimal()) for measure in self.measures)
         return bool(self.measures) and zero
-
-
-COUNTS = {
-    "times": "orders",
-    "items": "items",
-    "amount": "spent",
-    "distinct_products": "different products",
-}
-AGES = {
-    "days_since_last": "days since the last",
-    "days_since_first": "days since the first",
-    "average_order": "spent on average per order",
-}
-MEASURES = {**COUNTS, **AGES}

@@ -6,15 +6,19 @@ Every function tells what is wrong and returns None, so that one pass over a fil
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from functools import partial
 
 from mailshot import documents
-from mailshot.audience import nodes, purchases
+from mailshot.audience import happenings, nodes, windows
 from mailshot.audience.nodes import Condition
 from mailshot.audience.vocabulary import Vocabulary
 from mailshot.documents import Node, Problems, Scalar, Sequence
-from mailshot.errors import nearest
-from mailshot.profile import scalars
-from mailshot.profile.catalogue import FactType
+from mailshot.profile import relative, scalars
+from mailshot.profile.catalogue import Fact, FactType
+from mailshot.profile.comparison import ORDERED
+from mailshot.profile.history import HISTORIES, History
 from mailshot.profile.lifecycle import Stage
 
 Resolver = Callable[[str, Node, Problems], Condition | None]
@@ -27,9 +31,10 @@ WORDS = {
     "all": "every condition of a list holds",
     "any": "at least one condition of a list holds",
     "not": "the condition does not hold",
+    "of": "so many conditions of a list hold: 'at_least: 2' beside 'of: [...]'; also at_most, exactly, …",
     "everyone": "true of every customer: 'everyone: yes'",
-    "bought": "purchases, filtered by product fields and a window, and counted",
-    "never_bought": "no such purchase in the window",
+    **{history.word: history.help for history in HISTORIES.values()},
+    **{history.never: f"not '{history.word}'" for history in HISTORIES.values() if history.never},
     "lifecycle": "prospect, new, active, lapsing or lapsed",
     "preference": "what the customer stated: 'preference: {diet: vegetarian}'; 'says: no' for what was denied",
     "trait": "what was inferred, or stated: 'trait: {diet: vegetarian, confidence: 0.95}'",
@@ -37,6 +42,7 @@ WORDS = {
     "audience": "belongs to another audience",
     "share": "a stable random share: 'share: 10%'",
 }
+OF = "of"
 
 
 class Parser:
@@ -56,11 +62,24 @@ class Parser:
                 node, "expected a condition", "For example 'bought: {department: PRODUCE, within: 90 days}'."
             )
             return None
-        parts = [self._counted(key, given) for key, given in node]
+        parts = [self._counted(key, given) for key, given in self._joined(node)]
         sound = tuple(part for part in parts if part is not None)
         if len(sound) < len(parts):
             return None
         return sound[0] if len(sound) == 1 else nodes.All(node.line, sound)
+
+    def _joined(self, node: documents.Mapping) -> list[tuple[Scalar, Node]]:
+        """Return the entries of a mapping, `at_least: 2` and `of: [...]` as one."""
+        if node.get(OF) is None:
+            return list(node)
+        how = [entry for entry in node if entry[0].text in ORDERED]
+        if len(how) != 1:
+            example = "For example 'at_least: 2' beside 'of: [...]'."
+            self.problems.add(node, f"'{OF}' needs one comparison that says how many", example)
+        others = [entry for entry in node if entry not in how]
+        return [
+            (key, replace(node, entries=(*how, (key, given))) if key.text == OF else given) for key, given in others
+        ]
 
     def _counted(self, key: Scalar, node: Node) -> Condition | None:
         """Read one word unless the rule, with the audiences it names, has grown too large for a database."""
@@ -83,11 +102,25 @@ class Parser:
         if reader := _READERS.get(key.text):
             return reader(self, node)
         if fact := self.vocabulary.catalogue.customer.get(key.text):
-            comparison = scalars.comparison(node, fact.type, self.problems)
-            return nodes.FactIs(key.line, fact, comparison) if comparison else None
+            return self._fact(key, fact, node)
+        if key.text in ORDERED:
+            self.problems.add(key, f"'{key.text}' needs '{OF}' beside it", "For example 'at_least: 2' and 'of: [...]'.")
+            return None
         known = {*WORDS, *self.vocabulary.catalogue.customer}
-        self.problems.add(key, f"unknown condition or fact '{key.text}'", nearest(key.text, known))
+        self.problems.unknown(key, f"unknown condition or fact '{key.text}'", key.text, known)
         return None
+
+    def _fact(self, key: Scalar, fact: Fact, node: Node) -> Condition | None:
+        if fact.type is FactType.date and isinstance(node, documents.Mapping) and windows.relates(node):
+            when, local = windows.dated(node, self.problems), windows.zone(node, self.problems)
+            if when and local and not fact.own and when.word == "anniversary_in":
+                told = f"'{fact.name}' is a moment: its anniversary is kept by the company's calendar"
+                self.problems.add(node, told, "Leave out 'zone'.")
+                return None
+            return nodes.Dated(key.line, fact, when, local) if when else None
+        also = relative.WORDS if fact.type is FactType.date else ()
+        comparison = scalars.fact(node, fact, self.problems, also)
+        return nodes.FactIs(key.line, fact, comparison) if comparison else None
 
     def group(self, node: Node) -> tuple[Condition, ...] | None:
         if not isinstance(node, Sequence) or not node.items:
@@ -125,6 +158,19 @@ def _not(parser: Parser, node: Node) -> Condition | None:
     return nodes.Not(node.line, part) if part else None
 
 
+def _of(parser: Parser, node: Node) -> Condition | None:
+    if not isinstance(node, documents.Mapping) or len(node.entries) != 2:
+        return None  # told where the words were joined
+    (how, number), (_, listed) = node.entries
+    pair = replace(node, entries=((how, number),))
+    comparison = scalars.comparison(pair, FactType.number, parser.problems, most=scalars.MOST_COUNTS)
+    parts = parser.group(listed)
+    if comparison and any(given != int(given) for given in comparison.values if isinstance(given, Decimal)):
+        parser.problems.add(number, f"'{how.text}' counts whole conditions")
+        return None
+    return nodes.Count(node.line, comparison, parts) if parts and comparison else None
+
+
 def _everyone(parser: Parser, node: Node) -> Condition | None:
     if isinstance(node, Scalar) and node.text == "yes":
         return nodes.Everyone(node.line)
@@ -132,11 +178,16 @@ def _everyone(parser: Parser, node: Node) -> Condition | None:
     return None
 
 
+def _happened(history: History, never: bool, parser: Parser, node: Node) -> Condition | None:
+    return happenings.read(node, history, parser.vocabulary, parser.problems, never)
+
+
 def _lifecycle(parser: Parser, node: Node) -> Condition | None:
     items = node.items if isinstance(node, Sequence) else (node,)
     known = tuple(stage.value for stage in Stage)
     found = [scalars.word(item, known, parser.problems, "lifecycle stage") for item in items]
-    return nodes.InStage(node.line, tuple(Stage(name) for name in found if name)) if all(found) and found else None
+    stages = tuple(Stage(name) for name in found if name)
+    return nodes.InStage(node.line, stages, parser.vocabulary.thresholds) if all(found) and found else None
 
 
 def _preference(parser: Parser, node: Node) -> Condition | None:
@@ -153,19 +204,8 @@ def _trait(parser: Parser, node: Node) -> Condition | None:
     known = {name: values if isinstance(values, tuple) else tuple(values) for name, values in traits}
     found = parser.pair(node, "trait", known, extra="confidence")
     sure = node.get("confidence") if isinstance(node, documents.Mapping) else None
-    confidence = _confidence(parser, sure) if sure else SURE
+    confidence = scalars.confidence(sure, parser.problems) if sure else SURE
     return nodes.Shows(node.line, *found, confidence) if found and confidence is not None else None
-
-
-def _confidence(parser: Parser, node: Node) -> float | None:
-    try:
-        found = float(node.text) if isinstance(node, Scalar) else 0.0
-    except ValueError:
-        found = 0.0
-    if not 0 < found <= 1:
-        parser.problems.add(node, "confidence must be more than 0 and at most 1", "For example 0.95.")
-        return None
-    return found
 
 
 def _consent(parser: Parser, node: Node) -> Condition | None:
@@ -189,14 +229,15 @@ _READERS: dict[str, Reader] = {
     "any": _any,
     "not": _not,
     "everyone": _everyone,
-    "bought": lambda parser, node: purchases.bought(node, parser.vocabulary.products, parser.problems),
-    "never_bought": lambda parser, node: purchases.bought(
-        node, parser.vocabulary.products, parser.problems, never=True
-    ),
     "lifecycle": _lifecycle,
     "preference": _preference,
     "trait": _trait,
     "consent": _consent,
     "audience": _audience,
     "share": _share,
+    "of": _of,
 }
+for _history in HISTORIES.values():
+    _READERS[_history.word] = partial(_happened, _history, False)
+    if _history.never:
+        _READERS[_history.never] = partial(_happened, _history, True)

@@ -6,19 +6,21 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from mailshot.profile.catalogue import Catalogue, builtin
+from mailshot.profile.lifecycle import DEFAULT, Thresholds
 from mailshot.profile.products import Selection
 from mailshot.profile.selections import Range
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Facts, product groups, topics, and the values each trait and each preference can have."""
+    """Facts, product groups, topics, the values each trait and each preference can have, and lifecycle thresholds."""
 
     catalogue: Catalogue = field(default_factory=builtin)
     topics: Collection[str] = ()
     traits: Mapping[str, Collection[str]] = field(default_factory=dict)
     preferences: Mapping[str, Collection[str]] = field(default_factory=dict)
     groups: Mapping[str, Selection] = field(default_factory=dict)
+    thresholds: Thresholds = DEFAULT
 
     @property
     def products(self) -> Range:

@@ -14,15 +14,18 @@ schedule: {cron: "0 9 * * MON", zone: Europe/Oslo}
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
-from mailshot.profile import scalars
+from mailshot.profile import scalars, schema
 from mailshot.profile.window import Span
+
+_DATED = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 def _span(text: Any) -> Span:
@@ -39,18 +42,29 @@ def _zone(text: Any) -> ZoneInfo:
         raise ValueError("is not a time zone; write for example 'Europe/Oslo'") from None
 
 
+def _moment(text: Any) -> Any:
+    # A number would be taken for seconds since 1970, and '2026' for half an hour of them.
+    if isinstance(text, str) and not (_DATED.match(text) and int(text[:4]) in scalars.YEARS):
+        raise ValueError("is not a date or a moment; write for example 2026-03-31 or 2026-03-31 09:00")
+    return text
+
+
 def _share(text: Any) -> int:
     if isinstance(text, int):
         return text
     parts = scalars.parts(str(text))
     if parts is None or parts > 9_999:
-        raise ValueError("must be a percentage from 0% to 99.99%, for example '5%'")
+        raise ValueError("must be a percentage from 0% to 99.99%; write for example '5%'")
     return parts
 
 
-Length = Annotated[Span, BeforeValidator(_span)]
-Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
-Parts = Annotated[int, BeforeValidator(_share)]
+Length = Annotated[Span, BeforeValidator(_span), WithJsonSchema(schema.SPAN)]
+Zone = Annotated[ZoneInfo, BeforeValidator(_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Oslo"]})]
+Parts = Annotated[int, BeforeValidator(_share), WithJsonSchema(schema.SHARE)]
+# Read in place by the rulebook; an editor is told where their own schemas stand.
+Rule = Annotated[Any, WithJsonSchema({schema.STANDS: "condition"})]
+Products = Annotated[Any, WithJsonSchema({schema.STANDS: "selection"})]
+Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema(schema.MOMENT)]
 
 
 class Strict(BaseModel):
@@ -62,15 +76,15 @@ class Content(Strict):
 
     name: str
     template: str
-    when: Any = None
+    when: Rule = None
     offers: str | None = None
-    about: Any = None
+    about: Products = None
 
 
 class Offers(Strict):
     """Products chosen per customer: what was bought most within the window first, then what others buy most."""
 
-    products: Any
+    products: Products
     take: int = Field(6, ge=1, le=50)
     at_least: int = Field(1, ge=0)
     bought_within: Length = Span(1, "year")
@@ -86,7 +100,7 @@ class Offers(Strict):
 class Schedule(Strict):
     """Now (empty), once `at` a moment, or again and again by `cron`, in `zone`."""
 
-    at: datetime | None = None
+    at: Moment | None = None
     cron: str | None = None
     zone: Zone | None = None
 
@@ -97,14 +111,14 @@ class Schedule(Strict):
             if text is not None:
                 CronSim(text, datetime(2026, 1, 1))
         except CronSimError as error:
-            message = "is not a cron expression (minute hour day month weekday), for example '0 9 * * MON'"
-            raise ValueError(f"{message}: {error}") from None
+            message = f"is not a cron expression (minute hour day month weekday): {error}"
+            raise ValueError(f"{message}; write for example '0 9 * * MON'") from None
         return text
 
     @model_validator(mode="after")
     def _one(self) -> Schedule:
         if self.at and self.cron:
-            raise ValueError("'at' and 'cron' exclude each other")
+            raise ValueError("'at' and 'cron' exclude each other; keep one")
         return self
 
     def next_after(self, moment: datetime, zone: ZoneInfo) -> datetime | None:
@@ -136,7 +150,7 @@ class Limits(Strict):
 class Goal(Strict):
     """What counts as success: purchases of `products` `within` a span after the mail."""
 
-    products: Any = None
+    products: Products = None
     within: Length = Span(14, "day")
 
 
@@ -156,17 +170,12 @@ class Campaign(Strict):
     goal: Goal | None = None
     in_doubt: Literal["at_most_once", "at_least_once"] = "at_most_once"
     repeat: bool = False
-    as_of: datetime | None = None
+    as_of: Moment | None = None
 
     @field_validator("schedule", mode="before")
     @classmethod
     def _now(cls, value: Any) -> Any:
         return {} if value == "now" else value
-
-    @field_validator("as_of", mode="before")
-    @classmethod
-    def _day(cls, value: Any) -> Any:
-        return datetime.combine(date.fromisoformat(value), datetime.min.time()) if _is_day(value) else value
 
     @property
     def repeats(self) -> bool:
@@ -178,10 +187,6 @@ def next_slot(cron: str, local: datetime) -> datetime:
     """Return the first moment after `local` whose wall clock fits; of an hour that comes twice the first counts."""
     # In the second of two equal hours CronSim names a moment of the first; only UTC tells them apart.
     return next(due for due in CronSim(cron, local) if due.astimezone(UTC) > local.astimezone(UTC))
-
-
-def _is_day(value: Any) -> bool:
-    return isinstance(value, str) and len(value) == 10
 
 
 def goal_window(campaign: Campaign) -> timedelta:

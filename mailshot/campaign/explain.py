@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from mailshot.audience.book import Audience
+from mailshot.audience.changes import Advisor, Change
 from mailshot.audience.evaluate import Judge, Verdict
 from mailshot.audience.nodes import Everyone
+from mailshot.campaign import frozen
+from mailshot.campaign.checks import Check, Checker
 from mailshot.campaign.frozen import Edition
 from mailshot.campaign.rulebook import Rulebook
-from mailshot.events import Reason
+from mailshot.errors import NotFound, Refused
+from mailshot.events import DeliveryState, Reason, RunState
 from mailshot.profile.customer import Profile
-from mailshot.store import plans, profiles, runs
+from mailshot.store import frozen as frozen_rows
+from mailshot.store import obstacles, plans, profiles, runs
 from mailshot.store.engine import Connection, Store
 
 
@@ -36,11 +42,19 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Verdicts on the audience, each content's `when` and each guard; then what was decided and where it stands."""
+    """Verdicts on the audience, each content's `when` and each guard; then what was decided and where it stands.
+
+    `needed` is what would have to change to be in the audience, `checks` all that a campaign's mail must pass. With a
+    `run` everything is as it was for that run.
+    """
 
     customer: str
     as_of: datetime
     audience: Verdict
+    needed: tuple[Change, ...] = ()
+    checks: tuple[Check, ...] = ()
+    run: int | None = None
+    state: str | None = None
     contents: dict[str, Verdict] = field(default_factory=dict)
     guards: dict[str, Verdict] = field(default_factory=dict)
     plan: str | None = None
@@ -50,7 +64,9 @@ class Explanation:
     deliveries: tuple[str, ...] = ()
 
     def outcome(self) -> str:
-        """Say in a sentence what the plan decided."""
+        """Say in a sentence what was decided."""
+        if self.run is not None:
+            return self._of_run()
         if self.plan is None:
             return "No plan has looked at this customer yet."
         if self.content is None and self.reason is None:
@@ -58,6 +74,18 @@ class Explanation:
         if self.reason:
             return f"No mail: {self.reason} ({Reason.of(self.reason).help})."
         return f"Gets the mail '{self.content}'."
+
+    def _of_run(self) -> str:
+        if self.state is None:
+            return f"Run {self.run} has no row for this customer: not in the audience then."
+        why = f": {self.reason} ({Reason.of(self.reason).help})" if self.reason else ""
+        help = DeliveryState.of(self.state).help
+        content = f" '{self.content}'" if self.content and not self.reason else ""
+        return f"Run {self.run}{content}: {self.state}{why or f' ({help})'}."
+
+    def obstacles(self) -> list[Check]:
+        """Return the checks that do not pass."""
+        return [check for check in self.checks if not check.passes]
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -67,7 +95,11 @@ class Explanation:
             "plan": self.plan,
             "content": self.content,
             "reason": self.reason,
+            "run": self.run,
+            "state": self.state,
             "audience": self.audience.as_dict(),
+            "needed": [change.words() for change in self.needed],
+            "checks": [check.as_dict() for check in self.checks],
             "contents": {name: verdict.as_dict() for name, verdict in self.contents.items()},
             "guards": {name: verdict.as_dict() for name, verdict in self.guards.items()},
             "offers": [offer.words() for offer in self.offers],
@@ -75,37 +107,74 @@ class Explanation:
         }
 
 
-def audience(store: Store, rulebook: Rulebook, found: Audience, customer: str, as_of: datetime) -> Explanation:
-    """Explain one audience for one customer. Raises NotFound."""
+def audience(
+    store: Store, rulebook: Rulebook, found: Audience, customer: str, as_of: datetime, back: bool = False
+) -> Explanation:
+    """Explain one audience for one customer; `back` hears only what was said before `as_of`. Raises NotFound."""
     with store.read() as connection:
-        profile = profiles.profile(connection, profiles.find(connection, customer))
+        profile = profiles.profile(connection, profiles.find(connection, customer), as_of if back else None)
     judge = Judge(profile, as_of, rulebook.company.time_zone)
-    return Explanation(customer, as_of, judge.verdict(found.condition))
+    return Explanation(customer, as_of, judge.verdict(found.condition), needed=Advisor(judge).changes(found.condition))
 
 
 def campaign(store: Store, edition: Edition, customer: str, as_of: datetime) -> Explanation:
     """Explain one campaign for one customer, as the latest plan decided and the ledger stands. Raises NotFound."""
     with store.read() as connection:
         profile = profiles.profile(connection, profiles.find(connection, customer))
-        judge = Judge(profile, as_of, edition.rulebook.company.time_zone)
         plan = plans.latest(connection, edition.name)
         row = plans.row(connection, plan["id"], profile.id) if plan else None
-        guards = {guard.name: judge.verdict(guard.customers) for guard in edition.rulebook.guards}
-        whens = edition.read.when
-        return Explanation(
-            customer=customer,
-            as_of=as_of,
-            audience=judge.verdict(edition.read.audience.condition),
-            contents={
-                item.name: judge.verdict(whens.get(item.name, Everyone(0))) for item in edition.read.campaign.content
-            },
-            guards=guards,
-            plan=plan["id"] if plan else None,
-            content=row["content"] if row else None,
-            reason=row["reason"] if row else None,
-            offers=_offers(connection, edition, row["offers"] or [] if row else [], guards),
-            deliveries=tuple(_deliveries(connection, edition.name, profile)),
-        )
+        found = _explained(connection, edition, Judge(profile, as_of, edition.rulebook.company.time_zone), row or {})
+        return replace(found, customer=customer, plan=plan["id"] if plan else None)
+
+
+def run(store: Store, name: str, run_id: int, customer: str) -> Explanation:
+    """Explain what a run decided for one customer, with the rules it froze and as everything was known then.
+
+    Raises NotFound for an unknown run or customer, Refused for a run that another system sent.
+    """
+    with store.read() as connection:
+        head = runs.get(connection, run_id)
+        if head is None or head["campaign"] != name:
+            mine = ", ".join(str(each["id"]) for each in runs.of(connection, name)) or "none"
+            raise NotFound(f"There is no run {run_id} of '{name}'.", f"Its runs: {mine}.")
+        if head["state"] == RunState.past:
+            raise Refused(f"Run {run_id} was sent by another system, whose rules are not known.")
+        edition = frozen.thaw(frozen_rows.body(connection, head["definition"]))
+        known_by = head["launched_at"]
+        profile = profiles.profile(connection, profiles.find(connection, customer), before=known_by)
+        row = runs.delivery(connection, run_id, profile.id) or {}
+        judge = Judge(profile, head["as_of"], edition.rulebook.company.time_zone)
+        found = _explained(connection, edition, judge, row, known_by, run_id)
+        return replace(found, customer=customer, run=run_id, state=row.get("state"), plan=head["plan_id"])
+
+
+def _explained(
+    connection: Connection,
+    edition: Edition,
+    judge: Judge,
+    row: Mapping[str, Any],
+    before: datetime | None = None,
+    but: int | None = None,
+) -> Explanation:
+    """Explain a campaign as one judge sees it; `row` is what was decided, empty where nothing was."""
+    advisor, whens = Advisor(judge), edition.read.when
+    guards = {guard.name: judge.verdict(guard.customers) for guard in edition.rulebook.guards}
+    standing = obstacles.of(connection, judge.profile.id, before, but)
+    return Explanation(
+        customer="",
+        as_of=judge.as_of,
+        audience=judge.verdict(edition.read.audience.condition),
+        needed=advisor.changes(edition.read.audience.condition),
+        checks=Checker(connection, edition, advisor, standing).all(),
+        contents={
+            item.name: judge.verdict(whens.get(item.name, Everyone(0))) for item in edition.read.campaign.content
+        },
+        guards=guards,
+        content=row.get("content"),
+        reason=row.get("reason"),
+        offers=_offers(connection, edition, row.get("offers") or [], guards),
+        deliveries=tuple(_deliveries(connection, edition.name, judge.profile)),
+    )
 
 
 def _offers(

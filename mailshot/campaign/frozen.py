@@ -47,9 +47,7 @@ def thaw(body: Mapping[str, Any]) -> Edition:
 
 def as_of(edition: Edition, asked: datetime | None, now: datetime) -> datetime:
     """Return the moment that counts as today: asked for, else the campaign's, else the company's, else now."""
-    zone = edition.rulebook.company.time_zone
-    chosen = asked or edition.read.campaign.as_of or edition.rulebook.company.as_of or now
-    return chosen if chosen.tzinfo else chosen.replace(tzinfo=zone)
+    return edition.rulebook.company.today(asked or edition.read.campaign.as_of, now)
 
 
 def _mailing(rulebook: Rulebook, read: ReadCampaign, project: Path) -> dict[str, Any]:

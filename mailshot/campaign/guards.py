@@ -14,7 +14,6 @@ from mailshot import documents
 from mailshot.audience.book import Book
 from mailshot.audience.nodes import Condition
 from mailshot.documents import Document, Node, Problems, Sequence
-from mailshot.errors import nearest
 from mailshot.profile import selections
 from mailshot.profile.products import Selection
 
@@ -51,7 +50,7 @@ def _guard(node: Node, book: Book, problems: Problems) -> Guard | None:
         return None
     for key, _ in node:
         if key.text not in KEYS:
-            problems.add(key, f"unknown word '{key.text}'", nearest(key.text, KEYS))
+            problems.unknown(key, f"unknown word '{key.text}'", key.text, KEYS)
     name, why, customers, never = (node.get(key) for key in KEYS)
     if not isinstance(name, documents.Scalar) or customers is None or never is None:
         problems.add(node, "a guard needs 'guard', 'customers' and 'never'")

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from mailshot.audience.compile import Compiler
-from mailshot.campaign import offers, samples
+from mailshot.campaign import moves, offers, samples
 from mailshot.campaign.frozen import Edition
+from mailshot.campaign.moves import Moves, Wanted
 from mailshot.campaign.offers import Demand
 from mailshot.errors import MailshotError
 from mailshot.render.letter import Mailing
@@ -39,6 +40,7 @@ class Plan:
     findings: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     next_at: datetime | None = field(default=None)
+    moves: Moves | None = None
 
     @property
     def mails(self) -> int:
@@ -57,14 +59,20 @@ class Plan:
         }  # fmt: skip
 
 
-def make(store: Store, edition: Edition, as_of: datetime, now: datetime) -> Plan:
-    """Plan a campaign as of a moment and keep the record. Raises InvalidInput for a schedule in the past."""
+def make(store: Store, edition: Edition, as_of: datetime, now: datetime, wanted: Wanted | None = None) -> Plan:
+    """Plan a campaign as of a moment and keep the record; `wanted` says what to compare it with, customer by customer.
+
+    Raises InvalidInput for a schedule in the past, and what `moves.since` raises.
+    """
     mailing = edition.mailing()
     next_at = due(edition, now)
     with store.write() as connection:
         plan_id = identity(connection, edition, as_of)
         before = plans.latest(connection, edition.name, other_than=plan_id)
         decide(connection, edition, plan_id, as_of)
+        currency = edition.rulebook.company.currency
+        # Before the record is kept: with it go the rows of all but the last two plans.
+        went = moves.since(connection, edition.name, plan_id, as_of, currency, wanted) if wanted else None
         errors = [*_remarks(mailing, "error"), *samples.faults(connection, mailing, plan_id, now)]
         record(connection, edition, plan_id, as_of, now, errors)
         contents, left_out = _counts(connection, plan_id, edition)
@@ -85,6 +93,7 @@ def make(store: Store, edition: Edition, as_of: datetime, now: datetime) -> Plan
         findings=tuple(_remarks(mailing, "warning")),
         errors=tuple(errors),
         next_at=next_at,
+        moves=went,
     )
 
 
@@ -108,8 +117,8 @@ def identity(connection: Connection, edition: Edition, as_of: datetime) -> str:
 
 def decide(connection: Connection, edition: Edition, plan_id: str, as_of: datetime) -> None:
     """Decide for every customer of the audience, then choose the offers; guards are checked once more at the end."""
-    compiled = audiences.compiler(as_of, edition.rulebook.company.time_zone)
-    plans.decide(connection, plan_id, compiled, _question(connection, edition, as_of))
+    compiled = audiences.weighed(connection, audiences.compiler(as_of, edition.rulebook.company.time_zone))
+    plans.decide(connection, plan_id, compiled, question(connection, edition, as_of))
     forbidden: list[Forbidden] = [(guard.customers, guard.never) for guard in edition.rulebook.guards]
     for demand in _demands(edition, as_of):
         offers.choose(connection, compiled, plan_id, demand, forbidden)
@@ -122,7 +131,8 @@ def duration(edition: Edition, mails: int) -> float:
     return mails * 60 / rate if rate else mails * SECONDS_PER_MAIL
 
 
-def _question(connection: Connection, edition: Edition, as_of: datetime) -> Question:
+def question(connection: Connection, edition: Edition, as_of: datetime) -> Question:
+    """Return all that decides about a campaign as of a moment."""
     campaign = edition.read.campaign
     choices = tuple(
         Choice(item.name, edition.read.when.get(item.name), _barred(connection, edition, item.name))

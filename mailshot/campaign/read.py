@@ -10,7 +10,6 @@ from mailshot.audience.book import Audience
 from mailshot.audience.nodes import Condition
 from mailshot.campaign.definition import Campaign
 from mailshot.documents import Document, Step
-from mailshot.errors import nearest
 from mailshot.profile import selections
 from mailshot.profile.products import Selection
 from mailshot.profile.senders import Sender
@@ -93,7 +92,7 @@ class _Reader:
 
     def _known(self, word: str, known: Any, what: str, *path: Step) -> None:
         if word not in known:
-            self._add(f"unknown {what} '{word}'", nearest(word, known), *path)
+            self.problems.unknown(self.document.at(*path), f"unknown {what} '{word}'", word, known)
 
     def _add(self, message: str, remedy: str, *path: Step) -> None:
         self.problems.add(self.document.at(*path), message, remedy)

@@ -29,6 +29,8 @@ from mailshot.profile.topics import Topics
 from mailshot.profile.traits import Trait
 
 Read = TypeVar("Read")
+Broken = Mapping[str, tuple[Problem, ...]]
+FOLDER = "rules"
 FOLDERS = ("audiences", "campaigns", "traits")
 
 
@@ -41,13 +43,19 @@ class Rulebook:
     @classmethod
     def load(cls, project: Path) -> Rulebook:
         """Read rules/ of a project folder. Raises NotFound without one, InvalidInput for a file that is no YAML."""
-        folder = project / "rules"
-        if not folder.is_dir():
-            raise NotFound(
-                f"There is no folder {folder}.", "Run 'mailshot init' for a new project, or set MAILSHOT_PROJECT."
-            )
-        paths = [*folder.glob("*.yaml"), *(path for name in FOLDERS for path in (folder / name).glob("*.yaml"))]
-        return cls(_gather({str(path.relative_to(project)): path for path in sorted(paths)}, project))
+        found, broken = _loaded(project)
+        raise_broken(broken)
+        return cls(found)
+
+    @classmethod
+    def sound(cls, project: Path) -> tuple[Rulebook, list[Problem]]:
+        """Read rules/ without those audiences and campaigns that are no YAML; return what is wrong with these, too.
+
+        Raises InvalidInput for any other file: without it, the sound ones would mean something else.
+        """
+        found, broken = _loaded(project)
+        raise_broken({name: problems for name, problems in broken.items() if not apart(name)})
+        return cls(found), [problem for problems in broken.values() for problem in problems]
 
     @classmethod
     def thaw(cls, texts: Mapping[str, str]) -> Rulebook:
@@ -90,8 +98,9 @@ class Rulebook:
     @cached_property
     def vocabulary(self) -> Vocabulary:
         stated = {question.name: tuple(question.values) for question in self.statements}
+        thresholds = self.company.lifecycle.thresholds
         inferred = {trait.name: self._values(trait, stated) for trait in self.traits}
-        return Vocabulary(self.catalogue, tuple(self.topics.by_name), inferred, stated, self.groups)
+        return Vocabulary(self.catalogue, tuple(self.topics.by_name), inferred, stated, self.groups, thresholds)
 
     @cached_property
     def book(self) -> Book:
@@ -165,14 +174,46 @@ class AnyWord(tuple[str, ...]):
         return isinstance(word, str)
 
 
-def _gather(paths: Mapping[str, Path], project: Path) -> dict[str, Document]:
+def paths(rules: Path) -> dict[str, Path]:
+    """Return the files of a rules folder that are read, by the name a project knows them by."""
+    folders = ("", *FOLDERS)
+    found = {path.relative_to(rules).as_posix(): path for name in folders for path in (rules / name).glob("*.yaml")}
+    return {f"{FOLDER}/{name}": found[name] for name in sorted(found) if belongs(name)}
+
+
+def belongs(name: str) -> bool:
+    """Say whether a file, named from the rules folder, is read. Hidden ones are locks and scraps of editors."""
+    folder, _, file = name.rpartition("/")
+    return folder in ("", *FOLDERS) and file.endswith(".yaml") and not file.startswith(".")
+
+
+def apart(name: str) -> bool:
+    """Say whether a file can be left out without changing what the others mean."""
+    return name.startswith((f"{FOLDER}/audiences/", f"{FOLDER}/campaigns/"))
+
+
+def gather(readers: Mapping[str, Callable[[], Document]]) -> tuple[dict[str, Document], Broken]:
+    """Read every file; return the documents, and the problems of those that are none, by name."""
     found: dict[str, Document] = {}
-    problems: list[Problem] = []
-    for name, path in paths.items():
+    broken: dict[str, tuple[Problem, ...]] = {}
+    for name, read in readers.items():
         try:
-            found[name] = documents.load(path, project)
+            found[name] = read()
         except InvalidInput as error:
-            problems += error.problems
-    if problems:
-        raise InvalidInput(problems)
-    return found
+            broken[name] = error.problems
+    return found, broken
+
+
+def raise_broken(broken: Broken) -> None:
+    """Raise all problems together, if there are any."""
+    if broken:
+        raise InvalidInput([problem for problems in broken.values() for problem in problems])
+
+
+def _loaded(project: Path) -> tuple[dict[str, Document], Broken]:
+    folder = project / FOLDER
+    if not folder.is_dir():
+        raise NotFound(
+            f"There is no folder {folder}.", "Run 'mailshot init' for a new project, or set MAILSHOT_PROJECT."
+        )
+    return gather({name: partial(documents.load, path, project) for name, path in paths(folder).items()})

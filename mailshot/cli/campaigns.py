@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mailshot.cli import shared
+from mailshot.cli import changes, shared
 from mailshot.errors import Refused
 from mailshot.events import Reason, RunState
 
@@ -16,15 +16,27 @@ if TYPE_CHECKING:
 Name = Annotated[str, typer.Argument(help="The campaign's name.")]
 
 
-def plan(campaign: Name, as_of: shared.AsOf = None, json: shared.AsJson = False) -> None:
+def plan(
+    campaign: Name,
+    as_of: shared.AsOf = None,
+    diff: Annotated[bool, typer.Option("--diff", help="Show who moved since the plan before.")] = False,
+    against: Annotated[
+        str | None, typer.Option("--against", help="Compare with this plan's id, or with 'run 3' or 'run' (the last).")
+    ] = None,
+    examples: changes.Examples = 5,
+    json: shared.AsJson = False,
+) -> None:
     """Show what a launch would do: who gets which mail, who is left out and why. Sends nothing."""
     from mailshot.campaign import plan as stage
+    from mailshot.campaign.moves import Wanted
 
+    wanted = Wanted(against, examples) if diff or against is not None else None
     app = shared.app()
     edition = shared.edition(app.settings.project, campaign)
     with shared.err.status("Looking at the audience …"):
-        made = stage.make(app.store, edition, shared.today(edition, as_of), shared.now())
-    shared.as_json(made.as_dict()) if json else show(made)
+        made = stage.make(app.store, edition, shared.today(edition, as_of), shared.now(), wanted)
+    compared = {"diff": made.moves.as_dict() if made.moves else None} if wanted else {}
+    shared.as_json(made.as_dict() | compared) if json else show(made, wanted is not None)
 
 
 def launch(
@@ -88,14 +100,16 @@ def resolve(
     shared.say(f"{number:,} deliveries of run {run}: {'sent again' if how == 'resend' else 'accepted as sent'}.")
 
 
-def show(made: Plan) -> None:
-    """Print a plan for people."""
+def show(made: Plan, compared: bool = False) -> None:
+    """Print a plan for people; `compared` also how customers moved."""
     shared.say(f"[bold]Plan {made.id}[/bold] of '{made.campaign}' as of {made.as_of:%Y-%m-%d %H:%M %Z}")
     shared.say(f"{made.customers:,} customers, {made.audience:,} in the audience, [bold]{made.mails:,} mails[/bold]")
     shared.counts("", made.contents, "gets")
     if made.left_out:
         shared.counts("", made.left_out, "left out", {str(reason): reason.help for reason in Reason})
-    if made.changes:
+    if compared:
+        changes.show_moves(made.moves)
+    elif made.changes:
         said = ", ".join(f"{number:,} {what}" for what, number in made.changes.items())
         shared.say(
             f"Since the plan before: {said} content" if made.changes["changed"] else f"Since the plan before: {said}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mailshot.cli import campaigns, data, database, demo, doctor, mails, project, reports, rules, serving
+from mailshot.cli import backtest, campaigns, data, database, demo, doctor, mails, project, reports, rules, serving
 
 cli = typer.Typer(
     name="mailshot",
@@ -18,6 +18,7 @@ cli.command("import")(data.import_)
 cli.command("traits")(data.traits)
 cli.add_typer(rules.cli, name="rules")
 cli.command("plan")(campaigns.plan)
+cli.command("backtest")(backtest.backtest)
 cli.command("preview")(mails.preview)
 cli.command("send-test")(mails.send_test)
 cli.command("launch")(campaigns.launch)

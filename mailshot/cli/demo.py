@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from mailshot.cli import campaigns, data, project, reports, rules, shared
+from mailshot.cli import campaigns, data, explaining, project, reports, shared
 from mailshot.cli.visitors import Visitors
 from mailshot.errors import Unavailable
 
@@ -61,7 +61,7 @@ def _tell_story(services: Services) -> None:
     _step(7, "The next plan knows")
     campaigns.plan(CAMPAIGN)
     if visitors.corrected:
-        rules.explain(CAMPAIGN, visitors.corrected)
+        explaining.explain(CAMPAIGN, visitors.corrected)
     _step(8, "The report")
     reports.report(CAMPAIGN)
 

@@ -135,4 +135,7 @@ def _site(app: App) -> Starlette:
     from mailshot.web import app as site
 
     rules = shared.rulebook(app.settings.project)
-    return site.build(app.store, app.keys, rules.topics, rules.statements, rules.company.brand, app.address_key)
+    return site.build(
+        app.store, app.keys, rules.topics, rules.statements, rules.company.brand, app.address_key,
+        catalogue=rules.catalogue,
+    )  # fmt: skip

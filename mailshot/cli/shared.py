@@ -58,6 +58,13 @@ def rulebook(project: Path) -> Rulebook:
     return Rulebook.load(project)
 
 
+def sound(project: Path) -> tuple[Rulebook, list[Problem]]:
+    """Read the rules without the audiences and campaigns that are no YAML, and what is wrong with these."""
+    from mailshot.campaign.rulebook import Rulebook
+
+    return Rulebook.sound(project)
+
+
 def edition(project: Path, campaign: str) -> Edition:
     """Read a campaign with its rules and templates; other files' errors do not matter here."""
     from mailshot.campaign import frozen
@@ -73,8 +80,7 @@ def today(found: Edition, asked: datetime | None) -> datetime:
 
 def company_today(rules: Rulebook, asked: datetime | None) -> datetime:
     """Return the moment that counts as today outside a campaign."""
-    chosen = asked or rules.company.as_of or now()
-    return chosen if chosen.tzinfo else chosen.replace(tzinfo=rules.company.time_zone)
+    return rules.company.today(asked, now())
 
 
 def now() -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mailshot.profile.catalogue import Catalogue, Fact, FactType
@@ -17,6 +17,8 @@ class Kind(StrEnum):
     purchases = "purchases"
     consents = "consents"
     events = "events"
+    interactions = "interactions"
+    referrals = "referrals"
     campaigns = "campaigns"
     recipients = "recipients"
     conversions = "conversions"
@@ -41,13 +43,14 @@ MOST = {Type.key: 200, Type.text: 500, Type.long_text: 2_000, Type.email: 320}
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One target of a column. `own` marks a fact that lives in the row's JSON `facts`."""
+    """One target of a column. `own` marks a fact that lives in the row's JSON `facts`; `choices` all it can be."""
 
     name: str
     type: Type
     help: str
     required: bool = False
     own: bool = False
+    choices: tuple[str, ...] | None = None
 
 
 def _fields(*fields: Field) -> dict[str, Field]:
@@ -81,6 +84,21 @@ FIXED: dict[Kind, dict[str, Field]] = {
         _AT,
         Field("key", Type.key, "Key of the event; made from name and time when not mapped"),
         Field("amount", Type.number, "An amount that belongs to it"),
+        Field("product", Type.key, "Key of the product it is about"),
+    ),
+    Kind.interactions: _fields(
+        _CUSTOMER,
+        Field("kind", Type.key, "Call, visit, support, or any other word", required=True),
+        _AT,
+        Field("key", Type.key, "Key of the interaction; made from kind and time when not mapped"),
+        Field("direction", Type.text, "Who began it: in or out", choices=("in", "out")),
+        Field("outcome", Type.text, "What came of it"),
+    ),
+    Kind.referrals: _fields(
+        Field("customer", Type.key, "Key of the customer who brought the other", required=True),
+        Field("referred", Type.key, "Key of the customer who was brought", required=True),
+        _AT,
+        Field("source", Type.text, "Where the referral was made, as in 'friend link'"),
     ),
     Kind.campaigns: _fields(
         Field("key", Type.key, "Key of the campaign", required=True),
@@ -107,26 +125,43 @@ _BUILT_IN = {"key": Type.key, "email": Type.email, "joined_at": Type.instant, "u
 
 
 def of(kind: Kind, catalogue: Catalogue) -> dict[str, Field]:
-    """Return the fields that an import of this kind may map; events and conversions take `facts.<name>` besides."""
+    """Return the fields that an import of this kind may map; what happened has the shop's own as `facts.<name>`."""
     if kind is Kind.customers:
         return _of_facts(catalogue.customer)
-    return _of_facts(catalogue.product) if kind is Kind.products else FIXED[kind]
+    if kind is Kind.products:
+        return _of_facts(catalogue.product)
+    if kind is Kind.interactions:
+        return {**FIXED[kind], **_details(catalogue.interaction)}
+    if kind is not Kind.events:
+        return FIXED[kind]
+    declared = replace(FIXED[kind]["name"], choices=tuple(catalogue.events))
+    carried = {name: fact for event in catalogue.events.values() for name, fact in event.facts.items()}
+    return {**FIXED[kind], "name": declared, **_details(carried)}
 
 
 def loose(kind: Kind, name: str) -> Field | None:
-    """Return the field that `facts.<name>` stands for in an event or conversion."""
+    """Return the field that `facts.<name>` stands for in a conversion: what is known of it is nobody's to declare."""
     fact = name.removeprefix(FACT_PREFIX)
-    if kind not in (Kind.events, Kind.conversions) or fact == name or not fact.isidentifier():
+    if kind is not Kind.conversions or fact == name or not fact.isidentifier():
         return None
-    return Field(name, Type.long_text, "A detail of the event", own=True)
+    return Field(name, Type.long_text, "A detail of the conversion", own=True)
 
 
 def _of_facts(facts: Mapping[str, Fact]) -> dict[str, Field]:
     made = {}
     for fact in facts.values():
         kind = _TYPES[fact.type] if fact.own else _BUILT_IN.get(fact.name, _built_in(fact))
-        made[fact.name] = Field(fact.name, kind, fact.help, required=fact.name == "key", own=fact.own)
+        required, choices = fact.name == "key", fact.choices or None
+        made[fact.name] = Field(fact.name, kind, fact.help, required=required, own=fact.own, choices=choices)
     return made
+
+
+def _details(facts: Mapping[str, Fact]) -> dict[str, Field]:
+    own = {f"{FACT_PREFIX}{name}": fact for name, fact in facts.items()}
+    return {
+        name: Field(name, _TYPES[fact.type], fact.help, own=True, choices=fact.choices or None)
+        for name, fact in own.items()
+    }
 
 
 def _built_in(fact: Fact) -> Type:

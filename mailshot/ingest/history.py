@@ -5,8 +5,8 @@ A past campaign is a run in state 'past'; `plan_id` 'past:<key>' makes it one ru
 
 from __future__ import annotations
 
+from mailshot.ingest.happenings import details, own_key
 from mailshot.ingest.loading import Loading, json
-from mailshot.ingest.shop import details, own_key
 from mailshot.store import bulk
 from mailshot.store.bulk import Counts
 

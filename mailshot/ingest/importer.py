@@ -15,7 +15,7 @@ import duckdb
 
 from mailshot.documents import Problems
 from mailshot.errors import SettingsError
-from mailshot.ingest import files, history, mapping, people, reading, rejects, shop, stage, values
+from mailshot.ingest import files, happenings, history, mapping, people, reading, rejects, shop, stage, values
 from mailshot.ingest.fields import Kind
 from mailshot.ingest.files import MissingColumn, Unreadable
 from mailshot.ingest.loading import Loading
@@ -35,7 +35,9 @@ LOADERS: dict[Kind, Callable[[Loading], Counts]] = {
     Kind.products: shop.products,
     Kind.purchases: shop.purchases,
     Kind.consents: people.consents,
-    Kind.events: shop.events,
+    Kind.events: happenings.events,
+    Kind.interactions: happenings.interactions,
+    Kind.referrals: happenings.referrals,
     Kind.campaigns: history.campaigns,
     Kind.recipients: history.recipients,
     Kind.conversions: history.conversions,

@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 
 from mailshot import documents
 from mailshot.documents import Document, Problems
-from mailshot.errors import nearest
 from mailshot.ingest import fields
 from mailshot.ingest.fields import Kind
 from mailshot.profile.catalogue import Catalogue
@@ -62,7 +61,26 @@ def _source(value: Any) -> Source:
         return Source(constant=value["value"])
     if isinstance(value, dict) and set(value) == {"column", "format"}:
         return Source(("", str(value["column"]), ""), format=str(value["format"]))
-    raise ValueError("write a column, a text with {column}, {value: …}, or {column: …, format: …}")
+    raise ValueError("must be a column, a text with {column}, {value: …}, or {column: …, format: …}; name a column")
+
+
+_SOURCE = {
+    "anyOf": [
+        {"type": "string", "description": "A column, or a text with {column} in it"},
+        {
+            "type": "object",
+            "properties": {"value": {"type": ["string", "number", "boolean"], "description": "The same for every row"}},
+            "required": ["value"],
+            "additionalProperties": False,
+        },
+        {
+            "type": "object",
+            "properties": {"column": {"type": "string"}, "format": {"type": "string", "examples": ["%d.%m.%Y"]}},
+            "required": ["column", "format"],
+            "additionalProperties": False,
+        },
+    ]
+}
 
 
 class Import(BaseModel):
@@ -74,7 +92,7 @@ class Import(BaseModel):
     file: str
     distinct: bool = False
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
-    columns: dict[str, Annotated[Source, BeforeValidator(_source)]] = Field(min_length=1)
+    columns: dict[str, Annotated[Source, BeforeValidator(_source), WithJsonSchema(_SOURCE)]] = Field(min_length=1)
 
 
 class Mapping(BaseModel):
@@ -132,7 +150,7 @@ def _fields(
             chosen[name] = field
         else:
             place = document.at("imports", number, "columns", name)
-            problems.add(place, f"{item.kind} have no field '{name}'", nearest(name, known))
+            problems.unknown(place, f"{item.kind} have no field '{name}'", name, known)
     missing = [name for name, field in known.items() if field.required and name not in item.columns]
     if missing:
         listed = ", ".join(f"'{name}'" for name in missing)

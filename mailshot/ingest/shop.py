@@ -1,17 +1,17 @@
-"""Owns the import of products, purchase lines and events; refuses to invent a customer.
+"""Owns the import of products and purchase lines; refuses to invent a customer.
 
 A purchase of a product that nobody described is kept: the product is added as a stub, known by its key alone.
 """
 
 from __future__ import annotations
 
-from mailshot.ingest.fields import FACT_PREFIX
 from mailshot.ingest.loading import Loading, json
 from mailshot.ingest.people import fact
 from mailshot.ingest.values import literal, name
+from mailshot.store import buyers
 from mailshot.store.bulk import Counts
 
-_KEYS = {"id": "BIGINT", "key": "VARCHAR"}
+KEYS = {"id": "BIGINT", "key": "VARCHAR"}
 
 
 def products(loading: Loading) -> Counts:
@@ -25,9 +25,9 @@ def products(loading: Loading) -> Counts:
 
 def purchases(loading: Loading) -> Counts:
     """Add purchase lines; the same product twice in one order is told apart by its turn in the file."""
-    loading.look_up("customer", _KEYS)
+    loading.look_up("customer", KEYS)
     loading.refuse_unknown("customer", "customer", "key", "is no customer's key")
-    _add_stubs(loading)
+    add_stubs(loading)
     source = (
         'SELECT k.id AS customer_id, r."order" AS order_key, p.id AS product_id, r.* '
         f"FROM ({loading.sound()}) AS r JOIN known_customer AS k ON k.key = r.customer "
@@ -43,40 +43,25 @@ def purchases(loading: Loading) -> Counts:
     )
     columns["nth"] = turn if again else "1"
     columns |= {key: name(key) for key in ("at", "quantity", "amount", "channel") if key in loading.reading.fields}
-    return loading.upsert("purchase", columns, f"({source})", instants=["at"])
+    counts = loading.upsert("purchase", columns, f"({source})", instants=["at"])
+    _sum_up(loading)
+    return counts
 
 
-def events(loading: Loading) -> Counts:
-    """Add events; one without a key of its own is known by its name, its time, and its turn among those."""
-    loading.look_up("customer", _KEYS)
-    loading.refuse_unknown("customer", "customer", "key", "is no customer's key")
-    turn = 'row_number() OVER (PARTITION BY customer, name, "at" ORDER BY "#line")'
-    made = f"""name || '@' || "at" || '#' || {turn}"""
-    joined = (
-        f"SELECT k.id AS customer_id, {own_key(loading, made)} AS event_key, r.* FROM ({loading.sound()}) AS r "
-        "JOIN known_customer AS k ON k.key = r.customer"
-    )
-    loading.keep_last("good", joined, ["customer_id", "event_key"])
-    columns = {"customer_id": "customer_id", "key": "event_key", "name": "name", "at": '"at"'}
-    columns |= {"amount": "amount"} if "amount" in loading.reading.fields else {}
-    own = details(loading)
-    return loading.upsert("event", {**columns, "facts": json(own)}, "good", instants=["at"], facts=list(own))
+def _sum_up(loading: Loading) -> None:
+    """Sum up the purchases of whoever stands in the file; of everybody, when that is most."""
+    named = f"(SELECT DISTINCT customer AS key FROM ({loading.sound()})) JOIN known_customer USING (key)"
+    some = loading.stage.one(f"SELECT count(*) FROM {named}")
+    most = loading.stage.one("SELECT count(*) FROM known_customer") / 2
+    ids = None if some > most else [int(row[0]) for row in loading.stage.run(f"SELECT id FROM {named}")]
+    buyers.refresh(loading.connection, ids)
+    buyers.weigh(loading.connection)
 
 
-def own_key(loading: Loading, made: str) -> str:
-    """Return the expression of a row's key, made where it brings none."""
-    return f"coalesce(r.key, {made})" if "key" in loading.reading.fields else made
-
-
-def details(loading: Loading) -> dict[str, str]:
-    """Return what `facts.<name>` columns say, by name."""
-    named = (key for key in loading.reading.fields if key.startswith(FACT_PREFIX))
-    return {key.removeprefix(FACT_PREFIX): name(key) for key in named}
-
-
-def _add_stubs(loading: Loading) -> None:
-    loading.look_up("product", _KEYS)
-    unknown = f"({loading.sound()}) AS r ANTI JOIN known_product AS k ON k.key = r.product"
+def add_stubs(loading: Loading) -> None:
+    """Add the products that rows name and nobody described, and look all products up."""
+    loading.look_up("product", KEYS)
+    unknown = f"({loading.sound()}) AS r ANTI JOIN known_product AS k ON k.key = r.product WHERE r.product IS NOT NULL"
     lines = loading.stage.one(f"SELECT count(*) FROM {unknown}")
     if not lines:
         return
@@ -88,4 +73,4 @@ def _add_stubs(loading: Loading) -> None:
     stubs = f"(SELECT DISTINCT product FROM {unknown})"
     columns = {"key": "product", "known": "FALSE", "facts": "'{}'"}
     loading.upsert("product", columns, stubs, add_only=True)
-    loading.look_up("product", _KEYS)
+    loading.look_up("product", KEYS)

@@ -109,6 +109,10 @@ def _limits(field: Field, value: str) -> str:
     most = MOST.get(field.type)
     if most is None:
         return ""
+    if field.choices is not None:
+        known = ", ".join(map(literal, ("", *field.choices)))
+        reason = literal(f"is none of: {', '.join(field.choices[:8]) or 'nothing is declared in rules/facts.yaml'}")
+        return f" WHEN {value} NOT IN ({known}) THEN {reason}"
     return (
         f" WHEN length({value}) > {most} THEN 'is longer than {most} characters'"
         f" WHEN contains({value}, chr(0)) THEN 'has a NUL in it'"

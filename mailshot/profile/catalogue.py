@@ -3,22 +3,26 @@
 `rules/facts.yaml` declares a shop's own facts beside the built-in ones:
 
     customer:
-      household_size: {type: text, help: "Persons in the household, 1 to 5+"}
+      household_size: {type: text, help: "Persons in the household", choices: ["1", "2", "3", "4", "5+"]}
     product:
       organic: {type: boolean, help: "Whether the product is certified organic"}
+    event:
+      viewed: {help: Looked at a product's page, facts: {seconds: {type: number, unit: seconds, help: How long}}}
+    interaction:
+      agent: {type: text, help: Who spoke with the customer}
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
 from mailshot import documents
 
@@ -32,12 +36,17 @@ class FactType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One typed thing. `own` marks a fact the shop declared: it lives in the row's `facts`, not in a column."""
+    """One typed thing. `own` marks a fact the shop declared: it lives in the row's `facts`, not in a column.
+
+    `unit` is for people (seconds, EUR); `choices` are the only values it can have, none for any.
+    """
 
     name: str
     type: FactType
     help: str
     own: bool = False
+    unit: str = ""
+    choices: tuple[str, ...] = ()
 
     def typed(self, raw: Any, zone: ZoneInfo | None = None) -> str | bool | Decimal | date | None:
         """Return a kept value as this fact's type; one of another type is as good as unknown.
@@ -61,11 +70,22 @@ def _day(raw: Any, zone: ZoneInfo | None) -> date | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """Something of the shop's own that happens to customers, and the facts that each such event carries."""
+
+    name: str
+    help: str
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Every fact by name, about customers and about products."""
+    """Every fact by name, about customers, products and interactions, and every event."""
 
     customer: Mapping[str, Fact]
     product: Mapping[str, Fact]
+    events: Mapping[str, Event] = field(default_factory=dict)
+    interaction: Mapping[str, Fact] = field(default_factory=dict)
 
 
 def _builtin(facts: Mapping[str, tuple[FactType, str]]) -> dict[str, Fact]:
@@ -98,30 +118,81 @@ PRODUCT = _builtin(
     }
 )
 
+# What rules say beside facts: a fact of such a name could not be asked about.
+RESERVED = frozenset((
+    "all", "any", "not", "of", "everyone", "lifecycle", "preference", "trait", "consent", "audience", "share",
+    "group", "any_of", "except", "zone", "within", "before", "since", "during", "in_next", "anniversary_in",
+    "bought", "did", "received", "opened", "clicked", "converted", "contacted", "referred", "was_referred",
+    "never_bought", "never_did", "never_received", "never_opened", "never_clicked", "never_converted",
+    "never_contacted", "never_referred", "at_least", "at_most", "more_than", "less_than", "between", "exactly",
+    "times", "items", "amount", "distinct_products", "days_since_last", "days_since_first", "average_order",
+))  # fmt: skip
+_TAKEN: Mapping[str, Collection[str]] = {
+    "customer": {*CUSTOMER, *RESERVED},
+    "product": {*PRODUCT, *RESERVED, "channel"},
+    "interaction": {*RESERVED, "kind", "direction", "outcome"},
+}
 
-class _Declared(BaseModel):
+
+class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+class Declared(_Strict):
+    """One fact of the shop's own."""
 
     type: FactType
     help: str = ""
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _chosen(self) -> Self:
+        if self.choices and self.type is not FactType.text:
+            raise ValueError("only a text can have 'choices'")
+        return self
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class DeclaredEvent(_Strict):
+    """One event of the shop's own, with the facts it carries."""
 
-    customer: dict[str, _Declared] = {}
-    product: dict[str, _Declared] = {}
+    help: str = ""
+    facts: dict[str, Declared] = {}
 
-    @field_validator("customer", "product")
+
+class File(_Strict):
+    """`rules/facts.yaml`: the shop's own facts about customers, products and interactions, and its own events."""
+
+    customer: dict[str, Declared] = {}
+    product: dict[str, Declared] = {}
+    event: dict[str, DeclaredEvent] = {}
+    interaction: dict[str, Declared] = {}
+
+    @field_validator("customer", "product", "interaction")
     @classmethod
-    def _names(cls, facts: dict[str, _Declared], info: object) -> dict[str, _Declared]:
-        taken = CUSTOMER if getattr(info, "field_name", "") == "customer" else PRODUCT
-        for name in facts:
-            if not name.isidentifier() or name != name.lower():
-                raise ValueError(f"'{name}' is not a fact name: use lower case letters, digits and _")
-            if name in taken:
-                raise ValueError(f"'{name}' is built in; choose another name")
+    def _names(cls, facts: dict[str, Declared], info: ValidationInfo) -> dict[str, Declared]:
+        _check(facts, _TAKEN[info.field_name or ""])
         return facts
+
+    @field_validator("event")
+    @classmethod
+    def _events(cls, events: dict[str, DeclaredEvent]) -> dict[str, DeclaredEvent]:
+        types: dict[str, tuple[FactType, str]] = {}
+        for event, declared in events.items():
+            _check(declared.facts, {*PRODUCT, *RESERVED, "event"})
+            for name, fact in declared.facts.items():
+                known, other = types.setdefault(name, (fact.type, event))
+                if known is not fact.type:
+                    raise ValueError(f"'{name}' is a {known} for '{other}' and a {fact.type} for '{event}'")
+        return events
+
+
+def _check(facts: Mapping[str, Declared], taken: Collection[str]) -> None:
+    for name in facts:
+        if not name.isidentifier() or name != name.lower():
+            raise ValueError(f"'{name}' is not a fact name; use lower case letters, digits and _")
+        if name in taken:
+            raise ValueError(f"'{name}' is built in; choose another name")
 
 
 def builtin() -> Catalogue:
@@ -130,10 +201,19 @@ def builtin() -> Catalogue:
 
 
 def read(document: documents.Document) -> Catalogue:
-    """Return the built-in facts and those that `rules/facts.yaml` declares. Raises InvalidInput."""
-    declared = document.model(_File)
-    return Catalogue(_with(CUSTOMER, declared.customer), _with(PRODUCT, declared.product))
+    """Return the built-in facts and what `rules/facts.yaml` declares. Raises InvalidInput."""
+    declared = document.model(File)
+    events = {name: Event(name, item.help, _own(item.facts)) for name, item in declared.event.items()}
+    return Catalogue(
+        {**CUSTOMER, **_own(declared.customer)},
+        {**PRODUCT, **_own(declared.product)},
+        events,
+        _own(declared.interaction),
+    )
 
 
-def _with(known: Mapping[str, Fact], declared: Mapping[str, _Declared]) -> dict[str, Fact]:
-    return {**known, **{name: Fact(name, item.type, item.help, own=True) for name, item in declared.items()}}
+def _own(declared: Mapping[str, Declared]) -> dict[str, Fact]:
+    return {
+        name: Fact(name, item.type, item.help, own=True, unit=item.unit, choices=item.choices)
+        for name, item in declared.items()
+    }

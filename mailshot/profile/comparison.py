@@ -57,8 +57,8 @@ class Comparison:
 
     @property
     def size(self) -> int:
-        """How many comparisons it comes to: a list of texts is looked up as one."""
-        return 1 if isinstance(self.values[0], str) else len(self.values)
+        """How many comparisons it comes to: a list is looked up as one, but days and counts are compared one by one."""
+        return len(self.values) if self.operator == "one_of" and isinstance(self.values[0], date) else 1
 
     def words(self) -> str:
         """Return it as a phrase: 'at least 3', 'is one of MEAT, DELI'."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -10,15 +10,19 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One purchase line with what is known of its product."""
+class Happening:
+    """One thing that happened: a purchase line, an event, a mail opened, a call.
 
-    order: str
+    `occasion` is what `times` counts (the order of a line); `about` holds the fields of the kind, and `product` what is
+    known of the product, if there was one.
+    """
+
+    occasion: str
     at: datetime
-    quantity: Decimal
-    amount: Decimal
-    product: Mapping[str, Any]
-    channel: str | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+    product: Mapping[str, Any] | None = None
+    amount: Decimal | None = None
+    quantity: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +39,12 @@ class Inferred:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """All a rule may ask about a customer. Preferences and traits are keyed (name, value)."""
+    """All a rule may ask about a customer. Preferences and traits are keyed (name, value), histories by their word."""
 
     id: int
     lot: int
     facts: Mapping[str, Any]
-    purchases: tuple[Line, ...] = ()
+    histories: Mapping[str, Sequence[Happening]] = field(default_factory=dict)
     consents: Mapping[str, bool] = field(default_factory=dict)
     preferences: Mapping[tuple[str, str], bool] = field(default_factory=dict)
     traits: Mapping[tuple[str, str], Inferred] = field(default_factory=dict)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
+
+from mailshot.profile.window import Span
 
 
 class Stage(StrEnum):
@@ -19,20 +21,20 @@ class Stage(StrEnum):
 class Thresholds:
     """How long a first purchase makes one new, and how long a silence makes one lapsing, then lapsed."""
 
-    new: timedelta = timedelta(days=30)
-    lapsing: timedelta = timedelta(days=30)
-    lapsed: timedelta = timedelta(days=90)
+    new: Span
+    lapsing: Span
+    lapsed: Span
 
 
-DEFAULT = Thresholds()
+DEFAULT = Thresholds(new=Span(30, "day"), lapsing=Span(30, "day"), lapsed=Span(90, "day"))
 
 
 def stage(first: datetime | None, last: datetime | None, as_of: datetime, thresholds: Thresholds = DEFAULT) -> Stage:
     """Return the stage of a customer whose purchases before `as_of` began at `first` and ended at `last`."""
     if first is None or last is None:
         return Stage.prospect
-    if last < as_of - thresholds.lapsed:
+    if last < thresholds.lapsed.before(as_of):
         return Stage.lapsed
-    if last < as_of - thresholds.lapsing:
+    if last < thresholds.lapsing.before(as_of):
         return Stage.lapsing
-    return Stage.new if first >= as_of - thresholds.new else Stage.active
+    return Stage.new if first >= thresholds.new.before(as_of) else Stage.active

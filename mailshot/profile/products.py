@@ -73,3 +73,6 @@ class Group:
 
     name: str
     selection: Selection
+
+
+EVERYTHING = Selection()

@@ -6,20 +6,19 @@ Each function returns None after it has told the problem, so that one pass finds
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
 
 from mailshot import documents
 from mailshot.documents import Node, Problems, Scalar, Sequence
-from mailshot.errors import nearest
-from mailshot.profile.catalogue import FactType
+from mailshot.profile.catalogue import Fact, FactType
 from mailshot.profile.comparison import KNOWN, ORDERED, TEXTUAL, Comparison, Value
 from mailshot.profile.window import Span
 
 MOST_VALUES = 10_000
-# Each number or day of a list is a comparison of its own; texts are looked up together.
-MOST_NUMBERS = 100
+# A list of texts or numbers is looked up as one; each day or count of a list is a comparison of its own.
+MOST_COUNTS = 100
 LARGEST = 10**11
 YEARS = range(1800, 2200)
 OPERATORS: Mapping[FactType, tuple[str, ...]] = {FactType.text: tuple(TEXTUAL), FactType.boolean: ("is",)}
@@ -47,11 +46,11 @@ def texts(node: Node, problems: Problems, what: str) -> tuple[str, ...]:
     return tuple(item for item in found if item is not None)
 
 
-def word(node: Node, known: Mapping[str, object] | tuple[str, ...], problems: Problems, what: str) -> str | None:
+def word(node: Node, known: Collection[str], problems: Problems, what: str) -> str | None:
     """Read one text that must be among `known`, else suggest the nearest."""
     found = text(node, problems, what)
     if found is not None and found not in known:
-        problems.add(node, f"unknown {what} '{found}'", nearest(found, known))
+        problems.unknown(node, f"unknown {what} '{found}'", found, known)
         return None
     return found
 
@@ -65,6 +64,16 @@ def value(node: Node, kind: FactType, problems: Problems) -> Value | None:
     if found is None:
         problems.add(node, f"'{node.text}' is not {EXAMPLES[kind]}")
     return found
+
+
+def of_fact(node: Node, about: Fact, problems: Problems) -> Value | None:
+    """Read one value that a fact can have."""
+    if not isinstance(node, Scalar):
+        problems.add(node, f"expected one value: {EXAMPLES[about.type]}")
+        return None
+    if about.choices:
+        return word(node, about.choices, problems, about.name)
+    return value(node, about.type, problems)
 
 
 def typed(raw: str, kind: FactType) -> Value | None:
@@ -83,12 +92,29 @@ def typed(raw: str, kind: FactType) -> Value | None:
         return None
 
 
-def comparison(node: Node, kind: FactType, problems: Problems) -> Comparison | None:
-    """Read `NO`, `[NO, SE]` or `{at_least: 3}` for a fact of type `kind`."""
+def fact(node: Node, about: Fact, problems: Problems, also: Iterable[str] = ()) -> Comparison | None:
+    """Read what a fact is compared with; where it can have certain values only, another one is told.
+
+    `also` are further comparisons that are known where it stands.
+    """
+    before = len(problems.found)
+    found = comparison(node, about.type, problems, also=also)
+    if found and about.choices and found.operator in ("is", "one_of"):
+        inner = node.entries[0][1] if isinstance(node, documents.Mapping) else node
+        known = frozenset(about.choices)
+        for item in inner.items if isinstance(inner, Sequence) else (inner,):
+            word(item, known, problems, about.name)
+    return found if len(problems.found) == before else None
+
+
+def comparison(
+    node: Node, kind: FactType, problems: Problems, most: int = MOST_VALUES, also: Iterable[str] = ()
+) -> Comparison | None:
+    """Read `NO`, `[NO, SE]` or `{at_least: 3}` for a value of type `kind`; `most` is how long a list may be."""
     if isinstance(node, Sequence):
-        return _one_of(node, kind, problems)
+        return _one_of(node, kind, problems, most)
     if isinstance(node, documents.Mapping):
-        return _operator(node, kind, problems)
+        return _operator(node, kind, problems, most, also)
     found = value(node, kind, problems)
     return (
         None
@@ -97,11 +123,11 @@ def comparison(node: Node, kind: FactType, problems: Problems) -> Comparison | N
     )
 
 
-def _one_of(node: Sequence, kind: FactType, problems: Problems) -> Comparison | None:
+def _one_of(node: Sequence, kind: FactType, problems: Problems, most: int) -> Comparison | None:
     if not node.items:
         problems.add(node, "the list is empty", "Name at least one value, or remove the line.")
         return None
-    most = MOST_VALUES if kind is FactType.text else MOST_NUMBERS
+    most = min(most, MOST_COUNTS) if kind is FactType.date else most
     if len(node.items) > most:
         problems.add(node, f"the list has {len(node.items):,} values; at most {most:,} are allowed")
         return None
@@ -110,7 +136,9 @@ def _one_of(node: Sequence, kind: FactType, problems: Problems) -> Comparison | 
     return Comparison("one_of", sound) if len(sound) == len(found) else None
 
 
-def _operator(node: documents.Mapping, kind: FactType, problems: Problems) -> Comparison | None:
+def _operator(
+    node: documents.Mapping, kind: FactType, problems: Problems, most: int, also: Iterable[str]
+) -> Comparison | None:
     operators = OPERATORS.get(kind, tuple(ORDERED))
     known = (*operators, KNOWN)
     if len(node.entries) != 1:
@@ -118,13 +146,13 @@ def _operator(node: documents.Mapping, kind: FactType, problems: Problems) -> Co
         return None
     key, given = node.entries[0]
     if key.text not in known:
-        problems.add(key, f"unknown comparison '{key.text}' for a {kind}", nearest(key.text, known))
+        problems.unknown(key, f"unknown comparison '{key.text}' for a {kind}", key.text, {*known, *also})
         return None
     if key.text == KNOWN:
         answer = value(given, FactType.boolean, problems)
         return None if answer is None else Comparison(KNOWN, (answer,))
     if key.text == "one_of":
-        return comparison(given, kind, problems)
+        return comparison(given, kind, problems, most)
     if key.text == "between":
         return _between(given, kind, problems)
     found = value(given, kind, problems)
@@ -152,6 +180,18 @@ def span(node: Node, problems: Problems, what: str) -> Span | None:
         problems.add(
             node, f"{what}: {said} is not a length of time", "Write for example '90 days', '2 weeks' or '1 year'."
         )
+    return found
+
+
+def confidence(node: Node, problems: Problems) -> float | None:
+    """Read how sure an inference is."""
+    try:
+        found = float(node.text) if isinstance(node, Scalar) else 0.0
+    except ValueError:
+        found = 0.0
+    if not 0 < found <= 1:
+        problems.add(node, "confidence must be more than 0 and at most 1", "For example 0.95.")
+        return None
     return found
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from mailshot import documents
 from mailshot.documents import Document, Node, Problems, Sequence
-from mailshot.errors import nearest
 from mailshot.profile import scalars
 from mailshot.profile.catalogue import Fact
 from mailshot.profile.products import Filter, Group, Selection
@@ -87,11 +86,11 @@ def _filter(node: documents.Mapping, products: Range, problems: Problems, also: 
         elif key.text == GROUP:
             named = _groups(given, products, problems)
         elif fact := products.facts.get(key.text):
-            comparison = scalars.comparison(given, fact.type, problems)
+            comparison = scalars.fact(given, fact, problems)
             fields += [(fact, comparison)] if comparison else []
         else:
             known = {*products.facts, *also, EXCEPT, GROUP, ANY_OF}
-            problems.add(key, f"unknown product field '{key.text}'", nearest(key.text, known))
+            problems.unknown(key, f"unknown product field '{key.text}'", key.text, known)
     return Filter(tuple(fields), named, exceptions) if len(problems.found) == before else None
 
 

@@ -44,10 +44,10 @@ class Sender(BaseModel):
         return self.address.rpartition("@")[2]
 
 
-class _Senders(RootModel[dict[str, Sender]]):
+class File(RootModel[dict[str, Sender]]):
     pass
 
 
 def read(document: Document) -> dict[str, Sender]:
     """Read all senders by name. Raises InvalidInput."""
-    return document.model(_Senders).root
+    return document.model(File).root

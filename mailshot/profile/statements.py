@@ -76,19 +76,19 @@ class _Declared(BaseModel):
     values: dict[str, str] = Field(min_length=1, max_length=20)
 
 
-class _File(RootModel[dict[str, _Declared]]):
+class File(RootModel[dict[str, _Declared]]):
     @field_validator("root")
     @classmethod
     def _names(cls, questions: dict[str, _Declared]) -> dict[str, _Declared]:
         for name in questions:
             if not name.isidentifier() or name != name.lower():
-                raise ValueError(f"'{name}' is not a preference name: use lower case letters, digits and _")
+                raise ValueError(f"'{name}' is not a preference name; use lower case letters, digits and _")
         return questions
 
 
 def read(document: documents.Document) -> Statements:
     """Return the questions that `rules/preferences.yaml` lists. Raises InvalidInput."""
-    declared = document.model(_File).root
+    declared = document.model(File).root
     return Statements(
         {name: Question(name, item.title, item.help, item.choice, dict(item.values)) for name, item in declared.items()}
     )

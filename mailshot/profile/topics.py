@@ -60,13 +60,13 @@ class _Declared(BaseModel):
     requires_consent: bool = True
 
 
-class _File(RootModel[dict[str, _Declared]]):
+class File(RootModel[dict[str, _Declared]]):
     @field_validator("root")
     @classmethod
     def _names(cls, topics: dict[str, _Declared]) -> dict[str, _Declared]:
         for name in topics:
             if not name.isidentifier() or name != name.lower():
-                raise ValueError(f"'{name}' is not a topic name: use lower case letters, digits and _")
+                raise ValueError(f"'{name}' is not a topic name; use lower case letters, digits and _")
         if TRACKING in topics:
             raise ValueError(f"'{TRACKING}' is reserved for the consent to count opens and clicks")
         return topics
@@ -74,5 +74,5 @@ class _File(RootModel[dict[str, _Declared]]):
 
 def read(document: documents.Document) -> Topics:
     """Return the topics that `rules/topics.yaml` lists. Raises InvalidInput."""
-    declared = document.model(_File).root
+    declared = document.model(File).root
     return Topics({name: Topic(name, item.title, item.help, item.requires_consent) for name, item in declared.items()})

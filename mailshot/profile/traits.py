@@ -21,7 +21,6 @@ from typing import Any
 
 from mailshot import documents
 from mailshot.documents import Document, Node, Problems
-from mailshot.errors import nearest
 from mailshot.profile import scalars, selections, statistics
 from mailshot.profile.catalogue import FactType
 from mailshot.profile.products import Selection
@@ -184,7 +183,7 @@ def _times(root: documents.Mapping, problems: Problems) -> float:
 def _known(node: documents.Mapping, keys: tuple[str, ...], problems: Problems) -> None:
     for key, _ in node:
         if key.text not in keys:
-            problems.add(key, f"unknown word '{key.text}'", nearest(key.text, keys))
+            problems.unknown(key, f"unknown word '{key.text}'", key.text, keys)
 
 
 def _said(node: documents.Mapping, key: str) -> str:

@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-EARLIEST = 1800  # no purchase is older, and neither database minds a year like this
+EARLIEST, LATEST = 1800, 2400  # nothing that is asked about lies further off, and neither database minds such a year
 _SPAN = re.compile(r"(\d{1,5})\s*(hour|day|week|month|year)s?")
+
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+_LEAST = {"hour": HOUR, "day": DAY, "week": 7 * DAY, "month": 28 * DAY, "year": 365 * DAY}
+_MOST = {**_LEAST, "month": 31 * DAY, "year": 366 * DAY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,59 +32,136 @@ class Span:
 
     def before(self, moment: datetime) -> datetime:
         """Return the moment this long before; a month before 31 March is the last day of February."""
+        return self._moved(moment, -self.count)
+
+    def after(self, moment: datetime, times: int = 1) -> datetime:
+        """Return the moment so many times this long after; each counts from `moment`, so that a 31st stays one."""
+        return self._moved(moment, self.count * times)
+
+    def _moved(self, moment: datetime, count: int) -> datetime:
         if self.unit in ("month", "year"):
-            months = moment.year * 12 + moment.month - 1 - self.count * (12 if self.unit == "year" else 1)
-            year, month = max(months // 12, EARLIEST), months % 12 + 1
+            months = moment.year * 12 + moment.month - 1 + count * (12 if self.unit == "year" else 1)
+            year, month = min(max(months // 12, EARLIEST), LATEST), months % 12 + 1
             return moment.replace(year=year, month=month, day=min(moment.day, monthrange(year, month)[1]))
         if self.unit == "hour":
             # Hours pass alike whatever the clock on the wall does; a day ago is the same time by that clock.
-            return (moment.astimezone(UTC) - timedelta(hours=self.count)).astimezone(moment.tzinfo)
-        days = {"day": 1, "week": 7}[self.unit] * self.count
-        return moment - timedelta(days=days)
+            return (moment.astimezone(UTC) + timedelta(hours=count)).astimezone(moment.tzinfo)
+        return moment + timedelta(days={"day": 1, "week": 7}[self.unit] * count)
 
     @property
     def rough(self) -> timedelta:
         """The length for arithmetic that has no anchor: a month as 30 days, a year as 365."""
         return timedelta(hours={"hour": 1, "day": 24, "week": 168, "month": 720, "year": 8760}[self.unit] * self.count)
 
+    @property
+    def shortest(self) -> timedelta:
+        """The least it can come to: a February, a day on which the clocks go forward."""
+        return self.count * _LEAST[self.unit] - (timedelta() if self.unit == "hour" else HOUR)
+
+    @property
+    def longest(self) -> timedelta:
+        """The most it can come to."""
+        return self.count * _MOST[self.unit] + (timedelta() if self.unit == "hour" else HOUR)
+
     def __str__(self) -> str:
         return f"{self.count} {self.unit}{'' if self.count == 1 else 's'}"
 
 
-Edge = Span | date | None
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A stretch of the calendar beside today: this month (0 back), last quarter (1 back). Weeks begin on Monday."""
+
+    unit: str
+    back: int
+
+    @classmethod
+    def parse(cls, text: str) -> Period | None:
+        """Return the period that `text` says, None when it says none."""
+        words = text.strip().lower()
+        if words in _DAYS:
+            return cls("day", _DAYS[words])
+        match = _PERIOD.fullmatch(words)
+        return cls(match[2], ("this", "last").index(match[1])) if match else None
+
+    def days(self, today: date) -> tuple[date, date]:
+        """Return its first and its last day."""
+        if self.unit in _MONTHS:
+            size = _MONTHS[self.unit]
+            begins = (today.year * 12 + today.month - 1) // size * size - self.back * size
+            return _first(begins), _first(begins + size) - timedelta(days=1)
+        length = 7 if self.unit == "week" else 1
+        first = today - timedelta(days=(today.weekday() if length == 7 else 0) + length * self.back)
+        return first, first + timedelta(days=length - 1)
+
+    def __str__(self) -> str:
+        if self.unit == "day":
+            return ("today", "yesterday")[self.back]
+        return f"{('this', 'last')[self.back]} {self.unit}"
+
+
+_DAYS = {"today": 0, "yesterday": 1}
+_MONTHS = {"month": 1, "quarter": 3, "year": 12}
+_PERIOD = re.compile(r"(this|last)\s+(week|month|quarter|year)")
+
+
+def _first(month: int) -> date:
+    return date(month // 12, month % 12 + 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """An edge at an exact moment; None is open."""
+
+    at: datetime | None
+
+
+Edge = Span | Period | Instant | date | None
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
     """From `start` (included) to `end` (excluded); None means open, or `as_of` for the end: nothing later is ever seen.
 
-    A date as `end` includes that whole day in the company's time zone.
+    A date or period as `end` includes its last day. Days are the company's, or (`local`) the customer's own.
     """
 
     start: Edge = None
     end: Edge = None
+    local: bool = False
 
     def bounds(self, as_of: datetime, zone: ZoneInfo) -> tuple[datetime | None, datetime]:
-        """Return the moments between which something must lie."""
-        return _moment(self.start, as_of, zone, 0), min(_moment(self.end, as_of, zone, 1) or as_of, as_of)
+        """Return the moments between which something must lie, in UTC."""
+        now = as_of.astimezone(zone)
+        end = _moment(self.end, now, last=True)
+        ends = min(as_of.astimezone(UTC), end or as_of.astimezone(UTC))
+        return _moment(self.start, now, last=False), ends
 
     def words(self) -> str:
+        said = self._said()
+        return f"{said} (customer's time)" if self.local else said
+
+    def _said(self) -> str:
+        if isinstance(self.start, Period) and self.start == self.end:
+            return f"during {self.start}"
         if isinstance(self.start, Span) and self.end is None:
             return f"within {self.start}"
         if isinstance(self.end, Span):
-            since = f" since {self.start} ago" if self.start else ""
+            since = f" since {self.start}{' ago' if isinstance(self.start, Span) else ''}" if self.start else ""
             return f"more than {self.end} ago{since}"
-        if self.start and self.end:
+        if isinstance(self.start, date) and isinstance(self.end, date):
             return f"between {self.start} and {self.end}"
-        return f"since {self.start}" if self.start else f"until {self.end}" if self.end else "ever"
+        since = f"since {self.start}{' ago' if isinstance(self.start, Span) else ''}" if self.start else ""
+        return " ".join(filter(None, (since, f"until {self.end}" if self.end else ""))) or "ever"
 
 
 EVER = Window()
 
 
-def _moment(edge: Edge, as_of: datetime, zone: ZoneInfo, extra_days: int) -> datetime | None:
+def _moment(edge: Edge, now: datetime, last: bool) -> datetime | None:
+    if edge is None or isinstance(edge, Instant):
+        return edge.at if edge else None
     if isinstance(edge, Span):
-        return edge.before(as_of)
-    if edge is None:
-        return None
-    return datetime.combine(edge + timedelta(days=extra_days), time(), zone)
+        return edge.before(now).astimezone(UTC)
+    if isinstance(edge, Period):
+        edge = edge.days(now.date())[last]
+    return datetime.combine(edge + timedelta(days=int(last)), time(), now.tzinfo).astimezone(UTC)

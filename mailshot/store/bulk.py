@@ -20,7 +20,7 @@ from mailshot.store.engine import Connection, Store
 __all__ = ["Counts", "Load", "Rows", "analyse", "past_runs", "read", "upsert"]
 
 BATCH = 10_000
-LARGE = ("customer", "product", "purchase", "consent", "event")
+LARGE = ("customer", "product", "purchase", "purchase_order", "buyer", "consent", "event", "interaction", "referral")
 
 
 @dataclass(frozen=True, slots=True)

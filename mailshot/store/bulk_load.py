@@ -11,6 +11,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "product": ("key",),
     "purchase": ("customer_id", "order_key", "product_id", "nth"),
     "event": ("customer_id", "key"),
+    "interaction": ("customer_id", "key"),
+    "referral": ("customer_id", "referred_id"),
     "consent": ("customer_id", "topic"),
     "consent_log": ("customer_id", "topic", "at", "given"),
     "feedback": ("customer_id", "key"),

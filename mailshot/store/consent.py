@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import and_, or_, select
 
-from mailshot.profile.consent import Entry
+from mailshot.profile.consent import Entry, newest
 from mailshot.profile.topics import TRACKING
 from mailshot.store import sql
 from mailshot.store.engine import Connection
@@ -53,9 +53,11 @@ def tracked(connection: Connection, customer_ids: Collection[int]) -> set[int]:
     return set(connection.scalars(given))
 
 
-def entries(connection: Connection, customer_id: int) -> dict[str, Entry]:
-    """Return the entry that counts for each topic the customer ever said something about."""
-    found = connection.execute(
-        select(CONSENT.c.topic, CONSENT.c.given, CONSENT.c.at).where(CONSENT.c.customer_id == customer_id)
-    )
-    return {topic: Entry(given, at) for topic, given, at in found}
+def entries(connection: Connection, customer_id: int, before: datetime | None = None) -> dict[str, Entry]:
+    """Return the entry that counts for each topic the customer ever said something about, or that counted `before`."""
+    said: dict[str, list[Entry]] = {}
+    for table in (CONSENT, LOG) if before else (CONSENT,):
+        mine = select(table.c.topic, table.c.given, table.c.at).where(table.c.customer_id == customer_id)
+        for topic, given, at in connection.execute(mine.where(table.c.at < before) if before else mine):
+            said.setdefault(topic, []).append(Entry(given, at))
+    return {topic: last for topic, found in said.items() if (last := newest(found))}

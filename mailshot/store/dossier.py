@@ -19,13 +19,31 @@ from sqlmodel import SQLModel
 from mailshot.events import DeliveryState, Reason
 from mailshot.store import consent, sql, suppression
 from mailshot.store.engine import Connection, Store
-from mailshot.store.tables import Customer, Delivery, Feedback, Link, PlanRow, Preference, Product, Purchase, Trait
+from mailshot.store.tables import (
+    Buyer,
+    Customer,
+    Delivery,
+    Feedback,
+    Interaction,
+    Link,
+    Order,
+    PlanRow,
+    Preference,
+    Product,
+    Purchase,
+    Referral,
+    Trait,
+)  # fmt: skip
 from mailshot.store.tables import Event as CustomEvent
 
 CUSTOMER = sql.table(Customer)
 DELIVERY = sql.table(Delivery)
 FEEDBACK = sql.table(Feedback)
-GONE = tuple(sql.table(model) for model in (Purchase, CustomEvent, Preference, Trait, PlanRow))
+REFERRAL = sql.table(Referral)
+GONE = tuple(
+    sql.table(model)
+    for model in (Purchase, Order, Buyer, CustomEvent, Interaction, Referral, Preference, Trait, PlanRow)
+)
 NAMED_BY = {"product_id": sql.table(Product), "link_id": sql.table(Link)}
 ERASED_KEY = "erased:"
 
@@ -83,6 +101,7 @@ def erase(connection: Connection, customer_id: int, address_hash: str | None, so
             consent.record(connection, customer_id, topic, False, at, source)
     for table in GONE:
         connection.execute(table.delete().where(table.c.customer_id == customer_id))
+    connection.execute(REFERRAL.delete().where(REFERRAL.c.referred_id == customer_id))
     _blank(connection, customer_id)
     return True
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, InternalError, OperationalError, TimeoutError
+from sqlalchemy.pool import StaticPool
 
 from mailshot.errors import Unavailable
 
@@ -49,6 +50,11 @@ class Store:
             raise Unavailable("The database's address cannot be read.", "postgresql://user@host:5432/name") from error
         except ModuleNotFoundError as error:
             raise Unavailable("The PostgreSQL driver is not installed.", "pip install 'mailshot[postgres]'") from error
+
+    @classmethod
+    def memory(cls) -> Store:
+        """Open an empty database that nobody else sees and that is gone when it is closed."""
+        return cls(_prepared("sqlite://", poolclass=StaticPool))
 
     @property
     def sqlite(self) -> bool:
@@ -99,7 +105,11 @@ def _sqlite(url: str) -> Engine:
             f"The folder {path.parent} for the database does not exist.", "Create it, or run 'mailshot init'."
         )
     _keep_private(path)
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 10, "check_same_thread": False})
+    return _prepared(url)
+
+
+def _prepared(url: str, **more: Any) -> Engine:
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 10, "check_same_thread": False}, **more)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine
@@ -109,7 +119,8 @@ def _keep_private(path: Path) -> None:
     """Make a new database file readable by its owner alone; SQLite gives its log and index the same mode."""
     if not path.name.startswith(":"):
         with suppress(OSError):  # connecting tells it better
-            os.close(os.open(path, os.O_CREAT, 0o600))
+            # Never opens one that is there: closing it would drop the locks this process holds on it (POSIX).
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, case, delete, exists, false, func, insert, literal, not_, or_, select, true
+from sqlalchemy import Select, and_, case, delete, exists, false, func, insert, literal, not_, or_, select, true
 
-from mailshot.audience.compile import Compiler, product_clause
+from mailshot.audience.compile import Compiler, consents, product_clause, there
 from mailshot.audience.nodes import Condition
 from mailshot.events import DeliveryState, Reason
 from mailshot.profile import lot
@@ -54,18 +54,26 @@ class Question:
 
 def decide(connection: Connection, plan_id: str, compiled: Compiler, question: Question) -> None:
     """Write one row for each customer of the audience: the content, or the reason for none."""
+    decided = verdicts(compiled, question).add_columns(literal(plan_id))
+    sql.alone(connection, f"plan {question.campaign}")
+    connection.execute(delete(ROW).where(ROW.c.plan_id == plan_id))
+    connection.execute(insert(ROW).from_select(["customer_id", "content", "reason", "plan_id"], decided))
+
+
+def verdicts(compiled: Compiler, question: Question) -> Select[Any]:
+    """Return the select of (id, content, reason) of each customer of the audience.
+
+    When the compiler looks back, consents, suppressions and earlier mails count as they were then.
+    """
     customer = SCHEMA.customer.c
     chosen = (
         select(customer.id, customer.email, customer.address_hash, customer.lot, _content(compiled, question))
-        .where(compiled.clause(question.audience))
+        .where(compiled.clause(question.audience), there(SCHEMA, compiled.before))
         .cte("chosen")
         # Without this SQLite works out the content afresh for every reason that looks at it.
         .prefix_with("MATERIALIZED")
     )
-    verdict = select(literal(plan_id), chosen.c.id, chosen.c.content, _reason(chosen, compiled, question))
-    sql.alone(connection, f"plan {question.campaign}")
-    connection.execute(delete(ROW).where(ROW.c.plan_id == plan_id))
-    connection.execute(insert(ROW).from_select(["plan_id", "customer_id", "content", "reason"], verdict))
+    return select(chosen.c.id, chosen.c.content, _reason(chosen, compiled, question).label("reason"))
 
 
 def _content(compiled: Compiler, question: Question) -> Any:
@@ -75,33 +83,31 @@ def _content(compiled: Compiler, question: Question) -> Any:
 
 def _reason(chosen: Any, compiled: Compiler, question: Question) -> Any:
     """The first reason that applies; their order is the order in which a marketer would mend them."""
-    lacks = not_(_consents(chosen, question)) if question.needs_consent else _withdrawn(chosen, question)
+    before = compiled.before
+    said = consents(SCHEMA, question.topic, question.needs_consent, before)
+    last = said.where(SCHEMA.consent.c.customer_id == chosen.c.id).exists()
+    lacks = not_(last) if question.needs_consent else last
+    held = SUPPRESSION.c.address_hash == chosen.c.address_hash
     reasons = [
         (chosen.c.email.is_(None), Reason.no_address),
-        (exists().where(SUPPRESSION.c.address_hash == chosen.c.address_hash), Reason.suppressed),
+        (exists().where(held, _by(SUPPRESSION.c.at, before)), Reason.suppressed),
         (lacks, Reason.no_consent),
         (chosen.c.content.is_(None), Reason.no_content),
         (_barred(chosen, compiled, question), Reason.guard),
     ]
     if not question.repeats:
-        reasons.append((_received(chosen, RUN.c.campaign == question.campaign), Reason.already_received))
+        mine = and_(RUN.c.campaign == question.campaign, _by(RUN.c.as_of, before))
+        reasons.append((_received(chosen, mine), Reason.already_received))
     if question.cap_mails:
-        reasons.append((_capped(chosen, question), Reason.frequency_cap))
+        reasons.append((_capped(chosen, question, before), Reason.frequency_cap))
     if question.holdout:
-        held = lot.draw(f"holdout:{question.campaign}").part(chosen.c.lot) < question.holdout
-        reasons.append((held, Reason.holdout))
+        drawn = lot.draw(f"holdout:{question.campaign}").part(chosen.c.lot) < question.holdout
+        reasons.append((drawn, Reason.holdout))
     return case(*[(clause, literal(str(reason))) for clause, reason in reasons], else_=None)
 
 
-def _consents(chosen: Any, question: Question) -> Any:
-    consent = SCHEMA.consent.c
-    given = exists().where(consent.customer_id == chosen.c.id, consent.topic == question.topic, consent.given.is_(True))
-    return given
-
-
-def _withdrawn(chosen: Any, question: Question) -> Any:
-    consent = SCHEMA.consent.c
-    return exists().where(consent.customer_id == chosen.c.id, consent.topic == question.topic, consent.given.is_(False))
+def _by(moment: Any, before: datetime | None) -> Any:
+    return true() if before is None else moment < before
 
 
 def _received(chosen: Any, which: Any) -> Any:
@@ -111,10 +117,13 @@ def _received(chosen: Any, which: Any) -> Any:
     )
 
 
-def _capped(chosen: Any, question: Question) -> Any:
+def _capped(chosen: Any, question: Question, before: datetime | None) -> Any:
     counted = select(func.count()).select_from(DELIVERY.join(RUN, RUN.c.id == DELIVERY.c.run_id))
     recent = counted.where(
-        DELIVERY.c.customer_id == chosen.c.id, DELIVERY.c.state.in_(RECEIVED), RUN.c.as_of >= question.cap_since
+        DELIVERY.c.customer_id == chosen.c.id,
+        DELIVERY.c.state.in_(RECEIVED),
+        RUN.c.as_of >= question.cap_since,
+        _by(RUN.c.as_of, before),
     )
     return recent.correlate(chosen).scalar_subquery() >= question.cap_mails
 
@@ -138,9 +147,17 @@ def record(connection: Connection, plan: Mapping[str, Any]) -> None:
     """Keep a plan's head in place of one with the same id; rows of the campaign's older, unlaunched plans go."""
     connection.execute(delete(PLAN).where(PLAN.c.id == plan["id"]))
     connection.execute(insert(PLAN), dict(plan))
-    kept = select(PLAN.c.id).where(PLAN.c.campaign == plan["campaign"]).order_by(PLAN.c.made_at.desc()).limit(2)
-    stale = select(PLAN.c.id).where(PLAN.c.campaign == plan["campaign"], PLAN.c.id.not_in(kept))
+    stale = select(PLAN.c.id).where(PLAN.c.campaign == plan["campaign"], PLAN.c.id.not_in(_kept(plan["campaign"])))
     connection.execute(delete(ROW).where(ROW.c.plan_id.in_(stale)))
+
+
+def kept(connection: Connection, plan: Mapping[str, Any]) -> bool:
+    """Say whether the rows of a plan are still there."""
+    return plan["id"] in connection.scalars(_kept(plan["campaign"])).all()
+
+
+def _kept(campaign: str) -> Any:
+    return select(PLAN.c.id).where(PLAN.c.campaign == campaign).order_by(PLAN.c.made_at.desc()).limit(2)
 
 
 def latest(connection: Connection, campaign: str, other_than: str = "") -> Mapping[str, Any] | None:

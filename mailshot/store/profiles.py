@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import RowMapping, func, or_, select
 
+from mailshot.audience.compile import Source
 from mailshot.errors import NotFound
-from mailshot.profile.customer import Inferred, Line, Profile
-from mailshot.store import sql, tables
+from mailshot.profile.customer import Happening, Inferred, Profile
+from mailshot.profile.history import HISTORIES
+from mailshot.store import consent, sql, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
 
@@ -30,20 +33,28 @@ def find(connection: Connection, words: str) -> int:
     return int(found)
 
 
-def profile(connection: Connection, customer_id: int) -> Profile:
-    """Return all that is known of one customer. Raises NotFound."""
+def profile(
+    connection: Connection,
+    customer_id: int,
+    before: datetime | None = None,
+    words: Collection[str] = tuple(HISTORIES),
+) -> Profile:
+    """Return what is known of one customer, with the histories named by `words`. Raises NotFound.
+
+    Of consents and preferences it is what was said `before`; None hears all that was ever said.
+    """
     row = connection.execute(select(SCHEMA.customer).where(SCHEMA.customer.c.id == customer_id)).mappings().first()
     if row is None:
         raise NotFound(f"There is no customer {customer_id}.")
-    consents = _rows(connection, tables.Consent, customer_id)
-    preferences = _rows(connection, tables.Preference, customer_id)
+    heard = [sql.table(tables.Preference).c.at < before] if before else []
+    preferences = _rows(connection, tables.Preference, customer_id, *heard)
     traits = _rows(connection, tables.Trait, customer_id)
     return Profile(
         id=customer_id,
         lot=row["lot"],
         facts=facts(row, COLUMNS),
-        purchases=tuple(_lines(connection, customer_id)),
-        consents={item["topic"]: item["given"] for item in consents},
+        histories=_histories(connection, customer_id, words),
+        consents={topic: entry.given for topic, entry in consent.entries(connection, customer_id, before).items()},
         preferences={(item["name"], item["value"]): item["holds"] for item in preferences},
         traits={(item["name"], item["value"]): Inferred(item["confidence"], item["evidence"]) for item in traits},
     )
@@ -79,16 +90,40 @@ def names(connection: Connection, product_ids: Collection[int]) -> dict[int, str
     return found
 
 
-def _rows(connection: Connection, model: Any, customer_id: int) -> list[Any]:
+def _rows(connection: Connection, model: Any, customer_id: int, *which: Any) -> list[Any]:
     rows = sql.table(model)
-    return list(connection.execute(select(rows).where(rows.c.customer_id == customer_id)).mappings())
+    return list(connection.execute(select(rows).where(rows.c.customer_id == customer_id, *which)).mappings())
 
 
-def _lines(connection: Connection, customer_id: int) -> Iterable[Line]:
-    purchase, product = SCHEMA.purchase, SCHEMA.product
-    joined = purchase.join(product, product.c.id == purchase.c.product_id)
-    bought = select(purchase, product.c.facts, *(product.c[name].label(f"product_{name}") for name in PRODUCT_COLUMNS))
-    ordered = bought.select_from(joined).where(purchase.c.customer_id == customer_id).order_by(purchase.c.at)
-    for row in connection.execute(ordered).mappings():
-        about = {name: row[f"product_{name}"] for name in PRODUCT_COLUMNS} | (row["facts"] or {})
-        yield Line(row["order_key"], row["at"], row["quantity"], row["amount"], about, row["channel"])
+def _histories(connection: Connection, customer_id: int, words: Collection[str]) -> dict[str, tuple[Happening, ...]]:
+    """Return what happened to a customer, by word; the products are fetched once for all of it."""
+    rows = {word: _rows_of(connection, SCHEMA.sources[word], customer_id) for word in words}
+    ids = {row["product_id"] for found in rows.values() for row in found if row.get("product_id") is not None}
+    known = products(connection, ids) if ids else {}
+    return {
+        word: tuple(_happening(row, turn, SCHEMA.sources[word].fields, known) for turn, row in enumerate(found))
+        for word, found in rows.items()
+    }
+
+
+def _rows_of(connection: Connection, source: Source, customer_id: int) -> Sequence[RowMapping]:
+    chosen: dict[str, Any] = {f"field_{name}": source.column(name) for name in source.fields}
+    chosen |= {"at": source.at, "occasion": source.occasion, "amount": source.amount, "quantity": source.quantity}
+    chosen |= {"product_id": source.product, "facts": source.table.c.get("facts")}
+    labelled = [column.label(name) for name, column in chosen.items() if column is not None]
+    mine = select(*labelled).select_from(source.rows(source.fields)).where(source.customer == customer_id)
+    ordered = mine.where(source.at.is_not(None), *source.only).order_by(source.at)
+    return connection.execute(ordered).mappings().all()
+
+
+def _happening(row: RowMapping, turn: int, fields: Iterable[str], known: Mapping[int, dict[str, Any]]) -> Happening:
+    about = {name: row[f"field_{name}"] for name in fields} | (row.get("facts") or {})
+    occasion = row.get("occasion")
+    return Happening(
+        str(turn) if occasion is None else str(occasion),
+        row["at"],
+        about,
+        known.get(row.get("product_id") or 0),
+        row.get("amount"),
+        row.get("quantity"),
+    )

@@ -52,7 +52,10 @@ class Customer(SQLModel, table=True):
 
 
 class Product(SQLModel, table=True):
-    """What can be bought and offered. `known` is false for one that only a purchase line ever named."""
+    """What can be bought and offered. `known` is false for one that only a purchase line ever named.
+
+    `lines` is about how many lines bought it: from it the database is told which way is the shorter.
+    """
 
     id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
     key: str = Field(unique=True)
@@ -65,13 +68,17 @@ class Product(SQLModel, table=True):
     price: Decimal | None = Field(default=None, sa_type=Exact)
     url: str | None = None
     known: bool = True
+    lines: int = 0
     facts: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
 
 
 class Purchase(SQLModel, table=True):
     """One line of an order. `nth` tells apart the same product bought twice in one order."""
 
-    __table_args__ = ({"sqlite_with_rowid": False},)
+    __table_args__ = (
+        Index("ix_purchase_product_id", "product_id", "at", postgresql_include=["customer_id", "order_key"]),
+        {"sqlite_with_rowid": False},
+    )
 
     customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
     order_key: str = Field(primary_key=True)
@@ -83,6 +90,34 @@ class Purchase(SQLModel, table=True):
     channel: str | None = None
 
 
+class Buyer(SQLModel, table=True):
+    """The sums over all of a customer's purchases, made from them; `gross` only of what is above zero."""
+
+    __table_args__ = (Index("ix_buyer_last_at", "last_at", "first_at"),)
+
+    customer_id: int = Field(primary_key=True, sa_type=RowId, sa_column_kwargs={"autoincrement": False})
+    first_at: datetime = Field(sa_type=Instant)
+    last_at: datetime = Field(sa_type=Instant)
+    orders: int
+    lines: int
+    gross: Decimal = Field(sa_type=Exact)
+
+
+class Order(SQLModel, table=True):
+    """The sums over the lines of one order at one moment, made from them; `gross` only of what is above zero."""
+
+    __tablename__ = "purchase_order"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    at: datetime = Field(primary_key=True, sa_type=Instant)
+    order_key: str = Field(primary_key=True)
+    lines: int
+    items: Decimal = Field(sa_type=Exact)
+    amount: Decimal = Field(sa_type=Exact)
+    gross: Decimal = Field(sa_type=Exact)
+
+
 class Event(SQLModel, table=True):
     """One custom event (viewed, redeemed a coupon). `key` makes the same event twice one event."""
 
@@ -90,8 +125,30 @@ class Event(SQLModel, table=True):
     key: str = Field(primary_key=True)
     name: str = Field(index=True)
     at: datetime = Field(sa_type=Instant)
+    product_id: int | None = Field(default=None, sa_type=BigInteger)
     amount: Decimal | None = Field(default=None, sa_type=Exact)
     facts: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+
+
+class Interaction(SQLModel, table=True):
+    """One conversation: a call, a visit, a support case. `key` makes the same one twice one."""
+
+    customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    key: str = Field(primary_key=True)
+    kind: str
+    at: datetime = Field(sa_type=Instant)
+    direction: str | None = None
+    outcome: str | None = None
+    facts: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+
+
+class Referral(SQLModel, table=True):
+    """One customer brought another, `referred_id`."""
+
+    customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    referred_id: int = Field(primary_key=True, sa_type=BigInteger, index=True)
+    at: datetime = Field(sa_type=Instant)
+    source: str | None = None
 
 
 class ConsentLog(SQLModel, table=True):

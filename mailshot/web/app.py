@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from mailshot.errors import Unavailable
+from mailshot.profile.catalogue import Catalogue, builtin
 from mailshot.profile.statements import Statements
 from mailshot.profile.topics import Topics
 from mailshot.store.engine import Store
@@ -35,6 +36,7 @@ def build(
     brand: str,
     address_key: bytes,
     rates: Rates | None = None,
+    catalogue: Catalogue | None = None,
 ) -> Starlette:
     """Return the site that customers reach: /o, /c, /u, /p and /healthz."""
     group = GroupCommit(store)
@@ -59,7 +61,8 @@ def build(
     )
     # Such a redirect would repeat the token under whatever name and scheme the request came with.
     app.router.redirect_slashes = False
-    app.state.site = Site(store, group, keys, topics, statements, brand, address_key, rates or Rates())
+    facts = (catalogue or builtin()).customer
+    app.state.site = Site(store, group, keys, topics, statements, facts, brand, address_key, rates or Rates())
     return app
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
@@ -13,7 +15,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from mailshot.feedback import stating, wishes
-from mailshot.store import dossier
+from mailshot.profile.comparison import show
+from mailshot.store import dossier, profiles
 from mailshot.store.engine import Connection
 from mailshot.store.preferences import Inferred
 from mailshot.tokens import Purpose
@@ -42,7 +45,7 @@ async def page(request: Request) -> Response:
     here, customer_id = site.of(request), (await site.ids(request, Purpose.preferences, 1, 2))[0]
     person, standing = await here.read(lambda connection: _look(connection, customer_id))
     shown = wishes.controls(standing, here.topics, here.statements)
-    return _shown(request, person, standing, shown, shown, [])
+    return await _shown(request, person, standing, shown, shown, [])
 
 
 async def save(request: Request) -> Response:
@@ -56,7 +59,7 @@ async def save(request: Request) -> Response:
         shown = wishes.controls(standing, here.topics, here.statements)
     made = wishes.wishes(posted, shown, standing, here.topics, here.statements)
     if made.problems:
-        return _shown(request, person, standing, posted, shown, made.problems)
+        return await _shown(request, person, standing, posted, shown, made.problems)
     at, run_id = here.clock(), runs[0] if runs else None
     await here.group.do(
         lambda connection: stating.save(connection, customer_id, run_id, made, here.topics, here.statements, at)
@@ -87,7 +90,7 @@ def _was_shown(form: FormData) -> wishes.Controls | None:
         return None
 
 
-def _shown(
+async def _shown(
     request: Request,
     person: dossier.Person,
     standing: wishes.Standing,
@@ -96,11 +99,13 @@ def _shown(
     problems: list[str],
 ) -> Response:
     here = site.of(request)
+    held_facts = await here.read(lambda connection: profiles.many(connection, [person.customer_id]))
     words: dict[str, Any] = {
         "person": person,
         "topics": [(wishes.TOPIC + topic.name, topic) for topic in here.topics],
         "questions": [(wishes.SAY + question.name, question) for question in here.statements],
         "cards": _cards(here, standing),
+        "facts": list(_facts(here, held_facts.get(person.customer_id, {}))),
         "tracking": stating.TRACKING_TOPIC,
         "held": held,
         "shown": json.dumps(shown, separators=(",", ":")),
@@ -109,6 +114,14 @@ def _shown(
         "here": f"/p/{request.path_params['token']}",
     }
     return here.page("preferences.html", SEVEREST if problems else 200, **words)
+
+
+def _facts(here: Site, held: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Give what is known of the customer, as the catalogue calls it, with its unit."""
+    for name, fact in here.facts.items():
+        value = fact.typed(held.get(name), ZoneInfo("UTC"))
+        if value is not None:
+            yield fact.help or name.replace("_", " "), f"{show(value)} {fact.unit}".strip()
 
 
 def _cards(here: Site, standing: wishes.Standing) -> list[Card]:

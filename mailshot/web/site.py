@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from mailshot.profile.catalogue import Fact
 from mailshot.profile.statements import Statements
 from mailshot.profile.topics import Topics
 from mailshot.store.engine import Connection, Store
@@ -36,6 +37,7 @@ class Site:
     keys: KeyRing
     topics: Topics
     statements: Statements
+    facts: Mapping[str, Fact]
     brand: str
     address_key: bytes
     rates: Rates

@@ -49,6 +49,18 @@ def test_the_page_says_what_we_think_and_why(client: TestClient) -> None:
     assert "topic.recipes" not in form(page)
 
 
+def test_the_page_tells_what_is_known_as_the_catalogue_calls_it(client: TestClient, look: shop.Look) -> None:
+    customer = sql.table(Customer)
+    with look.store.write() as connection:
+        facts = {"age": "45-54", "kids_count": "<3+>", "forgotten": "x", "income": 7}
+        connection.execute(customer.update().where(customer.c.id == ADA).values(facts=facts))
+    page = client.get(PREFERENCES).text
+    assert "Age group of the household&#39;s head" in page
+    assert "45-54" in page
+    assert "&lt;3+&gt;" in page
+    assert "forgotten" not in page
+
+
 def test_everything_is_saved_at_once_and_shown(client: TestClient, look: shop.Look) -> None:
     sent = form(client.get(PREFERENCES).text)
     del sent["tracking"]

@@ -14,7 +14,7 @@ from mailshot.campaign.frozen import Edition
 from mailshot.campaign.plan import Plan
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.profile import lot
-from mailshot.store import sql, suppression, tables
+from mailshot.store import buyers, sql, suppression, tables
 from mailshot.store.engine import Store
 from tests import project
 from tests.project import TOPIC, Shop
@@ -101,6 +101,8 @@ def buy(store: Store, customer: int, bought: Mapping[int, int], at: datetime = N
         for n in range(times)
     ]
     insert(store, tables.Purchase, lines)
+    with store.write() as connection:
+        buyers.refresh(connection)
 
 
 def state(store: Store, customer: int, value: str, holds: bool = True) -> None:

@@ -12,14 +12,16 @@ from typing import Any
 from hypothesis import strategies as st
 
 from mailshot.audience import nodes
-from mailshot.audience.nodes import Bought, Condition, Measure
+from mailshot.audience.nodes import Condition, Happened, Measure
 from mailshot.audience.vocabulary import Vocabulary
 from mailshot.profile import catalogue, comparison
 from mailshot.profile.catalogue import Catalogue, Fact, FactType
 from mailshot.profile.comparison import KNOWN, Comparison
-from mailshot.profile.lifecycle import Stage
-from mailshot.profile.products import Filter, Group, Selection
-from mailshot.profile.window import EVER, Span, Window
+from mailshot.profile.history import DID, HISTORIES, History
+from mailshot.profile.lifecycle import Stage, Thresholds
+from mailshot.profile.products import EVERYTHING, Filter, Group, Selection
+from mailshot.profile.relative import Relative
+from mailshot.profile.window import EVER, Period, Span, Window
 
 AS_OF = datetime(2026, 4, 7, 13, 30, tzinfo=UTC)
 SALT = "Lit-audience"
@@ -42,6 +44,7 @@ PARTS = ("Lit-", "t-", "é", "É", "%", "_", "'", "\\", "😀", "x", "Lit-a", "l
 DATES = (*tuple(date(2026, 3, 8) + timedelta(days=n) for n in (-400, -1, 0, 1, 20, 30)), date(1900, 2, 28))
 NUMBERS = tuple(map(Decimal, ("-3", "0", "0.1", "0.3", "1", "2", "2.5", "3", "10", "12.3456", "30", "99999999.9999")))
 COUNTS = tuple(map(Decimal, ("0", "0.6", "1", "1.5", "2", "2.5", "3")))
+WHOLE = tuple(map(Decimal, ("0", "1", "2", "3")))
 AGES = tuple(map(Decimal, ("0", "1", "29", "30", "31", "90", "36500")))
 AMOUNTS = tuple(map(Decimal, ("-1", "0", "0.3", "1", "2.5", "3.3333", "5", "10")))
 SPANS = tuple(
@@ -72,7 +75,18 @@ GROUPS = {
     "cheap": Selection((Filter(((PRODUCT["price"], Comparison("less_than", (Decimal("2.5"),))),)), *SIMPLE.filters)),
     "not a": Selection((Filter(groups=(Group("a", SIMPLE),), exceptions=SIMPLE),)),
 }
-VOCABULARY = Vocabulary(Catalogue(CUSTOMER, PRODUCT), TOPICS, CHOICES, CHOICES, GROUPS)
+SEEN = {"seconds": Fact("seconds", FactType.number, "", own=True), "page": Fact("page", FactType.text, "", own=True)}
+EVENTS = {
+    "Lit-viewed": catalogue.Event("Lit-viewed", "", SEEN),
+    "added to basket": catalogue.Event("added to basket", "", {"page": SEEN["page"]}),
+}
+AGENT = {
+    "agent": Fact("agent", FactType.text, "", own=True, choices=("Lit-a", "Lit-é")),
+    "minutes": Fact("minutes", FactType.number, "", own=True),
+}
+CATALOGUE = Catalogue(CUSTOMER, PRODUCT, EVENTS, AGENT)
+THRESHOLDS = Thresholds(new=Span(1, "month"), lapsing=Span(30, "day"), lapsed=Span(1, "year"))
+VOCABULARY = Vocabulary(CATALOGUE, TOPICS, CHOICES, CHOICES, GROUPS, THRESHOLDS)
 
 
 def sampled(pool: Any) -> Any:
@@ -123,14 +137,22 @@ SELECTIONS = st.lists(
     max_size=3,
 ).map(lambda found: Selection(tuple(found)))
 DAYS = sampled(DATES)
+PERIODS = tuple(map(Period.parse, ("today", "yesterday", "this week", "last month", "this quarter", "last year")))
 WINDOWS = st.one_of(
     st.just(EVER),
     st.builds(Window, sampled(SPANS)),
     st.builds(Window, st.none(), sampled(SPANS) | DAYS),
-    st.builds(Window, DAYS),
+    st.builds(Window, DAYS | sampled(PERIODS)),
     st.tuples(DAYS, DAYS).map(lambda both: Window(*sorted(both))),
+    sampled(PERIODS).map(lambda period: Window(period, period)),
     st.builds(Window, st.just(Span(1, "year")), sampled(SPANS[:-1]) | st.just(DATES[3])),
     st.builds(Window, st.just(DATES[0]), sampled(SPANS[:-1])),
+)
+WINDOWS |= WINDOWS.map(lambda window: replace(window, local=True))
+RELATIVES = st.one_of(
+    st.builds(Relative, sampled(("within", "before", "in_next", "anniversary_in")), sampled(SPANS[2:])),
+    st.builds(Relative, st.just("during"), sampled(PERIODS)),
+    st.builds(Relative, st.just("anniversary_in"), sampled(PERIODS[:4])),
 )
 POOLS = {
     **dict.fromkeys(("times", "distinct_products"), COUNTS),
@@ -139,29 +161,72 @@ POOLS = {
     "average_order": AMOUNTS,
     **dict.fromkeys(("days_since_last", "days_since_first"), AGES),
 }
-MEASURES = st.lists(
-    sampled(sorted(POOLS)).flatmap(
+SPANNING = {"event": tuple(EVENTS), "by": ("human", "proxy"), "direction": ("in", "out"), "seconds": NUMBERS}
+SPANNING |= {"agent": AGENT["agent"].choices, "channel": CHANNELS, "campaign": ("Lit-a", "Lit-é"), "topic": TOPICS}
+SPANNING |= {"content": ("Lit-a", "Lit-x"), "link": ("Lit-a/x", "Lit-é"), "minutes": NUMBERS, "page": TEXTS}
+
+
+def _measures(history: History) -> Any:
+    """Up to three measures that this kind of happening has."""
+    one = sampled(sorted(history.measures)).flatmap(
         lambda name: compared(FactType.number, POOLS[name], False).map(lambda how: Measure(name, how))
-    ),
-    max_size=3,
-    unique_by=lambda measure: measure.name,
-).map(tuple)
-BOUGHT = st.builds(
-    Bought,
-    st.just(0),
-    st.just(Selection()) | SELECTIONS,
-    WINDOWS,
-    st.lists(sampled(CHANNELS), max_size=2).map(tuple),
-    MEASURES,
-).filter(lambda found: found != Bought(0, Selection(), EVER, (), ()))
+    )
+    return st.lists(one, max_size=3, unique_by=lambda measure: measure.name).map(tuple)
+
+
+def _fields(history: History) -> Any:
+    """Comparisons of up to two fields; those that hold unless said otherwise come last, as a reader adds them."""
+    facts = history.known(CATALOGUE)
+    own = [fact for fact in facts.values() if fact.name not in history.defaults]
+    usual = tuple((facts[name], Comparison("is", (value,))) for name, value in history.defaults.items())
+    if not own:
+        return st.just(usual)
+    one = sampled(own).flatmap(lambda fact: st.tuples(st.just(fact), _of_fact(fact)))
+    several = st.lists(one, max_size=2, unique_by=lambda each: each[0].name).map(tuple)
+    plain = several.filter(lambda each: _carried(history, each)).map(lambda some: some + usual)
+    if not usual:
+        return plain
+    said = _either(("is",), sampled(facts["by"].choices)).map(lambda how: ((facts["by"], how),))
+    return plain | said
+
+
+def _of_fact(fact: Fact) -> Any:
+    pool = SPANNING.get(fact.name, TEXTS)
+    return _either(("is",), sampled(pool)) if fact.type is FactType.text else compared(fact.type, pool)
+
+
+def _carried(history: History, fields: Any) -> bool:
+    """Only one of the events carries seconds; a rule may not ask the other for them."""
+    said = {fact.name: how for fact, how in fields}
+    return history is not DID or "seconds" not in said or "Lit-viewed" in getattr(said.get("event"), "values", EVENTS)
+
+
+def _happened(history: History) -> Any:
+    products = st.just(EVERYTHING) | SELECTIONS if history.of_products else st.just(EVERYTHING)
+    return st.builds(
+        Happened, st.just(0), st.just(history), _fields(history), products, WINDOWS, _measures(history)
+    ).filter(lambda found: found != Happened(0, history))
+
+
+BOUGHT = _happened(HISTORIES["bought"])
+HAPPENED = [_happened(history) for history in HISTORIES.values()]
+DATED = st.builds(nodes.Dated, st.just(0), sampled([CUSTOMER["born"], CUSTOMER["joined_at"]]), RELATIVES, st.booleans())
+
+
+def _unsayable(found: nodes.Dated) -> bool:
+    """A moment has no day of the year that is the same in every zone."""
+    return found.local and not found.fact.own and found.when.word == "anniversary_in"
+
+
 CHOICE = sampled([(name, value) for name, values in CHOICES.items() for value in values])
 LEAVES = st.one_of(
     *map(_fact, ASKED),
     BOUGHT,
     BOUGHT,
-    BOUGHT,
+    *HAPPENED,
+    DATED.filter(lambda found: not _unsayable(found)),
     st.just(nodes.Everyone(0)),
-    st.lists(sampled(list(Stage)), min_size=1, max_size=3).map(lambda some: nodes.InStage(0, tuple(some))),
+    st.lists(sampled(list(Stage)), min_size=1, max_size=3).map(lambda some: nodes.InStage(0, tuple(some), THRESHOLDS)),
     st.tuples(CHOICE, st.booleans()).map(lambda said: nodes.Prefers(0, *said[0], said[1])),
     st.tuples(CHOICE, sampled((0.5, 0.95, 1.0))).map(lambda said: nodes.Shows(0, *said[0], said[1])),
     sampled(TOPICS).map(lambda topic: nodes.Consents(0, topic)),
@@ -169,11 +234,15 @@ LEAVES = st.one_of(
 )
 
 
+HOW_MANY = compared(FactType.number, WHOLE, False).filter(lambda how: how.operator != "one_of")
+
+
 def _nested(inner: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
     several = st.lists(inner, min_size=1, max_size=4).map(tuple)
     return st.one_of(
         several.map(lambda parts: nodes.All(0, parts)),
         several.map(lambda parts: nodes.Any(0, parts)),
+        st.builds(nodes.Count, st.just(0), HOW_MANY, several),
         inner.map(lambda part: nodes.Not(0, part)),
         inner.map(lambda part: nodes.Member(0, "Lit-other", part)),
     )
@@ -220,10 +289,26 @@ def _(condition: nodes.Any) -> Any:
 
 
 @_spelt.register
+def _(condition: nodes.Count) -> Any:
+    how = condition.comparison
+    number = [str(value) for value in how.values]
+    return {
+        how.operator: number if how.operator == "between" else number[0],
+        "of": [_spelt(part) for part in condition.parts],
+    }
+
+
+@_spelt.register
+def _(condition: nodes.Dated) -> Any:
+    length = f"{condition.when.length} ago" if condition.when.word == "before" else str(condition.when.length)
+    return {condition.fact.name: {condition.when.word: length} | ({"zone": "customer"} if condition.local else {})}
+
+
+@_spelt.register
 def _(condition: nodes.Not) -> Any:
     part = condition.part
-    if isinstance(part, Bought) and not part.measures:
-        return {"never_bought": _purchases(part)}
+    if isinstance(part, Happened) and part.history.never and not part.measures:
+        return {part.history.never: _happening(part)}
     return {"not": _spelt(part)}
 
 
@@ -268,14 +353,16 @@ def _(condition: nodes.Share) -> Any:
 
 
 @_spelt.register
-def _(condition: Bought) -> Any:
-    return {"bought": _purchases(condition)}
+def _(condition: Happened) -> Any:
+    return {condition.history.word: _happening(condition)}
 
 
-def _purchases(condition: Bought) -> dict[str, Any]:
+def _happening(condition: Happened) -> dict[str, Any]:
     shown = _products(condition.products) | _window(condition.window)
-    if condition.channels:
-        shown["channel"] = list(condition.channels)
+    usual = condition.history.defaults
+    shown |= {
+        fact.name: _how(how) for fact, how in condition.fields if how != Comparison("is", (usual.get(fact.name),))
+    }
     return shown | {measure.name: _how(measure.comparison) for measure in condition.measures}
 
 
@@ -292,15 +379,17 @@ def _one(each: Filter) -> dict[str, Any]:
 
 
 def _window(window: Window) -> dict[str, Any]:
+    shown: dict[str, Any] = {"zone": "customer"} if window.local else {}
     start, end = window.start, window.end
+    if isinstance(start, Period) and start == end:
+        return shown | {"during": str(start)}
     if isinstance(start, date) and isinstance(end, date):
-        return {"between": [str(start), str(end)]}
-    shown: dict[str, Any] = {}
+        return shown | {"between": [str(start), str(end)]}
     if start is not None:
         shown["within" if isinstance(start, Span) else "since"] = str(start)
     if isinstance(end, Span):
         shown["before"] = f"{end} ago"
-    elif end is not None:
+    elif isinstance(end, date):
         shown["before"] = str(end + timedelta(days=1))  # an end includes its day, 'before' does not
     return shown
 

@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import strategies as st
 
 from mailshot.profile import lot
-from mailshot.store import sql, tables
+from mailshot.store import buyers, sql, tables
 from mailshot.store.engine import Connection
-from tests.store.conditions import AS_OF, CHANNELS, CHOICES, DATES, NUMBERS, TEXTS, TOPICS, sampled
+from tests.store.conditions import AS_OF, CHANNELS, CHOICES, DATES, EVENTS, NUMBERS, TEXTS, TOPICS, sampled
 
 ZONE = ZoneInfo("America/New_York")
 MOMENT = timedelta(microseconds=1)
@@ -34,6 +34,9 @@ EDGES = [
     AS_OF - timedelta(hours=36),
     AS_OF + timedelta(days=1),
 ]
+ZONES = ("America/New_York", "Asia/Tokyo", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Europe/Oslo", "no such zone")
+# What a look back must tell apart: long before, just before, at, and after "today".
+SAID = [AS_OF - timedelta(days=90), AS_OF - timedelta(days=1), AS_OF - MOMENT, AS_OF, AS_OF + timedelta(days=1)]
 Rows = list[dict[str, Any]]
 
 
@@ -52,6 +55,7 @@ class Population:
         for model, rows in self.rows.items():
             if rows:
                 connection.execute(sql.table(model).insert(), rows)
+        buyers.refresh(connection)
 
 
 def _own(known: Mapping[str, Any]) -> Any:
@@ -63,6 +67,7 @@ def _own(known: Mapping[str, Any]) -> Any:
     )
 
 
+AT = sampled(EDGES)
 NUMBER = sampled([int(number) if number == int(number) else float(number) for number in NUMBERS])
 DAY = sampled([day.isoformat() for day in DATES])
 TEXT, MAYBE = sampled(TEXTS), st.none() | sampled(TEXTS)
@@ -71,6 +76,7 @@ CUSTOMER = st.fixed_dictionaries(
         "country": MAYBE,
         "first_name": MAYBE,
         "joined_at": st.none() | sampled(EDGES),
+        "time_zone": st.none() | sampled(ZONES),
         "facts": _own({"age": NUMBER, "member": st.booleans(), "born": DAY, "nick": TEXT}),
     }
 )
@@ -108,14 +114,26 @@ def populations(draw: st.DrawFn, most: int = 6) -> Population:
     ids, goods = [row["id"] for row in customers], [row["id"] for row in products]
     rows: dict[type[Any], Rows] = {tables.Customer: customers, tables.Product: products}
     rows[tables.Purchase] = _lines(draw, ids, goods) if ids and goods else []
-    rows[tables.Consent] = _each(
-        draw, ids, TOPICS, lambda topic: {"topic": topic, "given": draw(st.booleans()), "at": AS_OF}
+    rows |= _happenings(draw, ids, goods)
+    rows[tables.ConsentLog] = _each(
+        draw,
+        ids,
+        [(topic, at, given) for topic in TOPICS for at in SAID for given in (True, False)],
+        lambda said: {"topic": said[0], "at": said[1], "given": said[2], "source": "page", "proof": {}},
+        most=10,
     )
+    rows[tables.Consent] = _newest(rows[tables.ConsentLog])
     rows[tables.Preference] = _each(
         draw,
         ids,
         WORDS,
-        lambda said: {"name": said[0], "value": said[1], "holds": draw(st.booleans()), "source": "page", "at": AS_OF},
+        lambda said: {
+            "name": said[0],
+            "value": said[1],
+            "holds": draw(st.booleans()),
+            "source": "page",
+            "at": draw(sampled(SAID)),
+        },
     )
     rows[tables.Trait] = _each(
         draw,
@@ -132,6 +150,58 @@ def populations(draw: st.DrawFn, most: int = 6) -> Population:
     return Population(rows)
 
 
+def _happenings(draw: st.DrawFn, ids: Sequence[int], goods: Sequence[int]) -> dict[type[Any], Rows]:
+    """Give events, conversations, referrals, and the mails of two runs with what came back."""
+
+    def some(model: type[Any], most: int = 6, **columns: Any) -> Rows:
+        drawn = draw(st.lists(st.fixed_dictionaries(columns), max_size=most)) if ids else []
+        return [{"customer_id": draw(sampled(ids)), "key": f"Lit-{n}", **row} for n, row in enumerate(drawn)]
+
+    own = _own({"seconds": NUMBER, "page": TEXT})
+    talk = _own({"agent": TEXT, "minutes": NUMBER})
+    amount = st.none() | sampled([Decimal(n) for n in ("-1", "0", "0.1", "1", "5")])
+    events, runs = sampled((*EVENTS, "undeclared")), sampled((1, 2))
+    kinds = sampled(("opened", "clicked", "converted", "bounced"))
+    rows: dict[type[Any], Rows] = {
+        tables.Event: some(
+            tables.Event, name=events, at=AT, product_id=sampled([None, *goods]), amount=amount, facts=own
+        ),
+        tables.Interaction: some(
+            tables.Interaction,
+            kind=sampled(TEXTS),
+            at=AT,
+            direction=st.none() | sampled(("in", "out")),
+            outcome=MAYBE,
+            facts=talk,
+        ),
+        tables.Run: [
+            {"id": 1, "campaign": "Lit-a", "topic": "offers", "definition": "", "as_of": AS_OF, "state": "finished"},
+            {"id": 2, "campaign": "Lit-é", "topic": "recipes", "definition": "", "as_of": AS_OF, "state": "running"},
+        ],
+        tables.Link: [{"id": 1, "url": "Lit-a/x"}, {"id": 2, "url": "Lit-é"}],
+        tables.Feedback: some(
+            tables.Feedback,
+            run_id=st.none() | runs,
+            kind=kinds,
+            at=AT,
+            link_id=st.none() | sampled((1, 2)),
+            by=sampled(("human", "proxy", "scanner", "unknown")),
+        ),
+    }
+    pairs = draw(st.lists(st.tuples(runs, sampled(ids)), max_size=6, unique=True)) if ids else []
+    states = sampled(("sent", "sent", "skipped", "pending"))
+    rows[tables.Delivery] = [
+        {"run_id": run, "customer_id": who, "state": draw(states), "content": draw(sampled(("Lit-a", "Lit-x", None))),
+         "settled_at": draw(st.none() | AT)}
+        for run, who in pairs
+    ]  # fmt: skip
+    friends = draw(st.lists(st.tuples(sampled(ids), sampled(ids)), max_size=5, unique=True)) if ids else []
+    rows[tables.Referral] = [
+        {"customer_id": who, "referred_id": friend, "at": draw(AT), "source": draw(MAYBE)} for who, friend in friends
+    ]
+    return rows
+
+
 def _lines(draw: st.DrawFn, ids: Sequence[int], goods: Sequence[int]) -> Rows:
     drawn = draw(st.lists(st.tuples(sampled(ids), sampled(goods), LINE), max_size=14))
     return [
@@ -140,8 +210,18 @@ def _lines(draw: st.DrawFn, ids: Sequence[int], goods: Sequence[int]) -> Rows:
     ]
 
 
-def _each(draw: st.DrawFn, ids: Sequence[int], words: Sequence[Any], made: Any) -> Rows:
+def _newest(log: Rows) -> Rows:
+    """The entry that counts for each customer and topic; of two at one moment, the withdrawal."""
+    found: dict[tuple[int, str], dict[str, Any]] = {}
+    for entry in sorted(log, key=lambda entry: (entry["at"], not entry["given"])):
+        found[entry["customer_id"], entry["topic"]] = {
+            name: entry[name] for name in ("customer_id", "topic", "given", "at")
+        }
+    return list(found.values())
+
+
+def _each(draw: st.DrawFn, ids: Sequence[int], words: Sequence[Any], made: Any, most: int = 6) -> Rows:
     if not ids:
         return []
-    pairs = draw(st.lists(st.tuples(sampled(ids), sampled(words)), max_size=6, unique=True))
+    pairs = draw(st.lists(st.tuples(sampled(ids), sampled(words)), max_size=most, unique=True))
     return [{"customer_id": customer, **made(word)} for customer, word in pairs]

@@ -25,6 +25,11 @@ customer:
   birthday: {type: date}
 product:
   organic: {type: boolean}
+event:
+  redeemed: {facts: {coupon: {type: text}}}
+  viewed: {facts: {seconds: {type: number, unit: seconds}, page: {type: text, choices: [home, shop]}}}
+interaction:
+  agent: {type: text}
 """
 
 CUSTOMERS = "kind: customers\n    file: customers.csv\n    columns: {key: id, email: mail, first_name: name, age: age}"

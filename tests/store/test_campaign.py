@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ from sqlalchemy import select
 
 from mailshot.campaign import clock, control, explain, launch, plan, preview
 from mailshot.campaign.launch import Launched
-from mailshot.errors import InvalidInput, Refused
+from mailshot.errors import InvalidInput, NotFound, Refused
 from mailshot.events import Reason, RunState
-from mailshot.store import plans, runs, sql, tables
+from mailshot.store import consent, plans, runs, sql, tables
 from mailshot.store.engine import Store
 from mailshot.tokens import KeyRing
 from tests.project import KEYS, Shop
@@ -386,3 +386,39 @@ def test_the_fixed_today_is_part_of_the_plan(shop: Shop) -> None:
     second = plan.make(shop.store, edition(shop), NOW, NOW)
     assert first.id != second.id
     assert campaigns.planned(shop).id == second.id
+
+
+def test_explain_says_how_every_check_stands_and_what_would_have_to_change(shop: Shop) -> None:
+    who = everybody(shop)
+    made = planned(shop)
+    keys = dict(zip(who, "abcdefghijkl", strict=True))
+    decided = {
+        "no address": "address", "suppressed": "suppression", "no consent": "consent to 'offers'", "guard": "guards",
+        "no content": "content", "already received": "first time", "frequency cap": "frequency cap",
+        "holdout": "holdout",
+    }  # fmt: skip
+    for name, number in who.items():
+        row = rows(shop, made.id)[number]
+        found = explain.campaign(shop.store, edition(shop), keys[name], NOW)
+        failing = [check.name for check in found.obstacles()]
+        assert failing[:1] == ([decided[row["reason"]]] if row["reason"] in decided else [])
+        assert all(check.remedy for check in found.obstacles())
+
+
+def test_explain_looks_back_at_a_run_with_what_was_known_then(shop: Shop) -> None:
+    who = everybody(shop)
+    planned(shop)
+    begun = launched(shop)
+    assert begun.run_id is not None
+    keys = dict(zip(who, "abcdefghijkl", strict=True))
+    before = {name: explain.run(shop.store, "week", begun.run_id, keys[name]) for name in who}
+    write(shop, "rules/audiences/all.yaml", "audience: all\nwho: {country: XX}\n")
+    with shop.store.write() as connection:
+        for number in who.values():
+            consent.record(connection, number, "offers", False, datetime.now(UTC) + timedelta(days=1), "page")
+    for name in who:
+        found = explain.run(shop.store, "week", begun.run_id, keys[name])
+        assert found == before[name]
+        assert str(begun.run_id) in found.outcome()
+    with pytest.raises(NotFound, match="no run 99 of 'week'"):
+        explain.run(shop.store, "week", 99, "a")

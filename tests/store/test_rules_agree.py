@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mailshot import documents
-from mailshot.audience import nodes
+from mailshot.audience import doubts, nodes
+from mailshot.audience.changes import Advisor
 from mailshot.audience.evaluate import Judge
 from mailshot.audience.nodes import Condition
 from mailshot.audience.parse import Parser
@@ -42,10 +45,10 @@ def both(sqlite_url: str, postgres_url: str) -> Iterator[list[Store]]:
         store.close()
 
 
-@given(populations(), st.lists(CONDITIONS, min_size=1, max_size=RULES_EACH), MOMENTS)
+@given(populations(), st.lists(CONDITIONS, min_size=1, max_size=RULES_EACH), MOMENTS, st.integers(0, 3))
 @often
 def test_python_sqlite_and_postgresql_agree_on_every_customer(
-    both: list[Store], population: Population, conditions: list[Condition], as_of: object
+    both: list[Store], population: Population, conditions: list[Condition], as_of: object, way: int
 ) -> None:
     for store in both:
         # Nothing is committed: the next population finds the tables empty again.
@@ -57,8 +60,39 @@ def test_python_sqlite_and_postgresql_agree_on_every_customer(
                 found = list(audiences.members(connection, compiled, condition))
                 judged = [who.id for who in people if Judge(who, as_of, ZONE).verdict(condition).holds]  # type: ignore[arg-type]
                 assert found == judged, store.engine.dialect.name
+                # Whichever way the compiler takes to the lines, the answer must be the same.
+                many = replace(compiled, share=lambda products, window: 1.0)
+                other = {0: compiled, 1: many, 2: replace(many, beside=True), 3: replace(compiled, beside=True)}[way]
+                assert sorted(connection.scalars(other.select(condition))) == judged
+                certain = doubts.certain(condition, as_of.astimezone(ZONE).date())  # type: ignore[attr-defined]
+                assert certain is None or len(judged) == certain * len(people)
+                for who in people:
+                    advisor = Advisor(Judge(who, as_of, ZONE))  # type: ignore[arg-type]
+                    assert (advisor.changes(condition) == ()) is (who.id in judged)
                 assert audiences.count(connection, compiled, condition) == len(judged)
             transaction.rollback()
+
+
+@given(populations(), st.lists(CONDITIONS, min_size=1, max_size=RULES_EACH), MOMENTS)
+@often
+def test_they_agree_on_the_past_as_it_was_known_then(
+    both: list[Store], population: Population, conditions: list[Condition], as_of: datetime
+) -> None:
+    for store in both:
+        with store.engine.connect().execution_options(write=True) as connection, connection.begin() as transaction:
+            population.put(connection)
+            people = [profiles.profile(connection, customer, as_of) for customer in population.ids]
+            known = [who for who in people if _there(who, as_of)]
+            for condition in conditions:
+                compiled = audiences.compiler(as_of, ZONE, back=True)
+                judged = [who.id for who in known if Judge(who, as_of, ZONE).verdict(condition).holds]
+                assert list(audiences.members(connection, compiled, condition)) == judged, store.engine.dialect.name
+            transaction.rollback()
+
+
+def _there(who: Profile, as_of: datetime) -> bool:
+    joined = who.facts["joined_at"]
+    return joined is None or joined < as_of or any(line.at < as_of for line in who.histories["bought"])
 
 
 @given(CONDITIONS)

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import typer.main
 
 from mailshot import documents, events
-from mailshot.audience import nodes, parse, purchases
+from mailshot.audience import examples as reading
+from mailshot.audience import occasions, parse, windows
 from mailshot.audience.book import Book
+from mailshot.campaign import examples
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.cli.commands import cli
+from mailshot.profile import relative
+from mailshot.profile.catalogue import RESERVED
 from mailshot.profile.comparison import KNOWN, ORDERED, TEXTUAL
+from mailshot.profile.history import HISTORIES, MEASURES
 from mailshot.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 DOCS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", DOCS["rules"] + (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-SNIPPETS = re.findall(
-    r"^\| `\w+`[^|]*\|[^|]*\| `(\w+: [^`]+)` \|$", DOCS["rules"].split("## Comparisons")[0], re.MULTILINE
-)
+SNIPPETS = re.findall(r"^\|.*\| `(\{?\w+: [^`]+)` \|$", DOCS["rules"].split("## The other files")[0], re.MULTILINE)
+NOW = datetime(2026, 6, 1, 9, tzinfo=UTC)
+VOCABULARY = [parse.WORDS, MEASURES, windows.WORDS, relative.WORDS, ORDERED, TEXTUAL, {KNOWN: "", windows.ZONE: ""}]
+FIELDS = {name: "" for history in HISTORIES.values() for name in history.fields}
 
 
 def test_every_setting_is_documented() -> None:
@@ -35,9 +42,14 @@ def test_every_command_is_documented() -> None:
     ] == []
 
 
-@pytest.mark.parametrize("words", [parse.WORDS, nodes.MEASURES, purchases.WINDOWS, ORDERED, TEXTUAL, {KNOWN: ""}])
-def test_every_rule_word_is_documented(words: dict[str, str]) -> None:
-    assert [word for word in words if f"`{word}" not in DOCS["rules"]] == []
+@pytest.mark.parametrize("words", [*VOCABULARY, FIELDS])
+def test_every_rule_word_is_documented_with_an_example_that_is_run(words: dict[str, str]) -> None:
+    run = " ".join([*SNIPPETS, *EXAMPLES])
+    assert [word for word in words if f"`{word}" not in DOCS["rules"] or not re.search(rf"\b{word}:", run)] == []
+
+
+def test_no_fact_can_be_named_like_a_word_of_the_language() -> None:
+    assert {word for words in VOCABULARY for word in words} - RESERVED <= {"is", "one_of", "known", *TEXTUAL}
 
 
 @pytest.mark.parametrize("kind", [events.DeliveryState, events.FeedbackKind])
@@ -59,6 +71,28 @@ def test_every_audience_in_the_docs_is_sound(example: str, rules: Rulebook) -> N
     assert Book([documents.parse(example, "docs")], rules.vocabulary).audiences()
 
 
+@pytest.mark.parametrize("example", [text for text in EXAMPLES if "\nexamples:" in text])
+def test_every_example_in_the_docs_comes_out_as_it_says(example: str, rules: Rulebook) -> None:
+    book = Rulebook.thaw({**rules.freeze(), "rules/audiences/docs.yaml": example})
+    chosen = [audience for audience in book.audiences() if audience.file == "rules/audiences/docs.yaml"]
+    told = examples.run(book, NOW, chosen)
+    assert len(told.outcomes) > 1
+    assert [outcome.example.name for outcome in told.failed] == []
+
+
+def test_every_example_of_the_example_shop_comes_out_as_it_says(rules: Rulebook) -> None:
+    assert examples.problems(rules, NOW) == []
+    told = examples.run(rules, NOW, rules.audiences())
+    assert told.without == []
+    assert [outcome.example.name for outcome in told.failed] == []
+
+
+def test_every_word_of_an_example_is_documented() -> None:
+    section = DOCS["rules"].split("## Examples")[1].split("## The other files")[0]
+    words = {*reading.WORDS, *occasions.WORDS} - {*HISTORIES}
+    assert [word for word in sorted(words) if f"| `{word}`" not in section] == []
+
+
 @pytest.mark.parametrize("example", [text for text in EXAMPLES if text.startswith("campaign")])
 def test_every_campaign_in_the_docs_is_sound(example: str, rules: Rulebook) -> None:
     texts = {path: text for path, text in rules.freeze().items() if not path.startswith("rules/campaigns/")}
@@ -74,4 +108,4 @@ def test_every_condition_in_the_docs_is_sound(snippet: str, rules: Rulebook) -> 
 
 
 def test_the_conditions_in_the_docs_are_found() -> None:
-    assert len(SNIPPETS) >= len(parse.WORDS) - 1
+    assert len(SNIPPETS) >= len(parse.WORDS) + len(MEASURES)

@@ -54,9 +54,9 @@ REFUSED = {
     "a: !own {b: 1}": (1, 4, "uses a tag (!own)"),
     "? [1, 2]\n: 3": (1, 3, "uses a list or mapping as a key"),
     "a: 1\n---\nb: 2": (2, 1, "has a second document"),
-    'a: "\\0"': (1, 4, "holds a control character"),
-    'a: "\\ud83d"': (1, 4, "holds a control character"),
-    'a: "\\x1b[31m"': (1, 4, "holds a control character"),
+    'a: "\\0"': (1, 4, "holds a control character (U+0000)"),
+    'a: "\\ud83d"': (1, 4, "holds half a character (U+D83D)"),
+    'a: "\\x1b[31m"': (1, 4, "holds a control character (U+001B)"),
     "a: 1\nb: x\x00y": (2, 5, "holds a character that YAML does not allow (U+0000)"),
     "a: 1\nb: \x1b[31m": (2, 4, "holds a character that YAML does not allow (U+001B)"),
 }
@@ -73,8 +73,8 @@ BROKEN = {
     "a: " + "[" * 3000: "is nested deeper than 20 levels",
     "a: " + "[" * 21 + "]" * 21: "is nested deeper than 20 levels",
     "a: " + "{b: " * 21: "is nested deeper than 20 levels",
-    "a: " + "x" * 65_536: "is larger than 65,536 bytes",
-    "a: " + "é" * 32_768: "is larger than 65,536 bytes",
+    "a: " + "x" * 65_536: "at most 65,536 are allowed",
+    "a: " + "é" * 32_768: "at most 65,536 are allowed",
 }
 
 
@@ -135,7 +135,7 @@ def test_other_ways_to_write_the_same(tmp_path: Path, raw: bytes) -> None:
 
 UNREADABLE = {
     "latin-1": ("a: 1\nb: é".encode("latin-1"), 2, "is not UTF-8 text here"),
-    "utf-16": ("a: x".encode("utf-16"), 1, "is not UTF-8 text here"),
+    "utf-16": ("a: x".encode("utf-16"), 0, "is UTF-16, not UTF-8 text"),
     "large": (b"# " + b"x" * 65_600, 0, "is 65,602 bytes; at most 65,536 are allowed"),
 }
 

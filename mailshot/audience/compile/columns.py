@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import reduce
+from operator import add
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -25,33 +27,40 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.elements import Grouping, UnaryExpression
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.operators import custom_op
 
+from mailshot.audience.compile.lists import Listed, ListOf
 from mailshot.profile.catalogue import Fact, FactType
-from mailshot.profile.comparison import KNOWN, Comparison
+from mailshot.profile.comparison import KNOWN, Comparison, Value
 from mailshot.profile.products import Filter, Selection
 
 Clause = ColumnElement[bool]
 NUMBER = Numeric(18, 4, asdecimal=False)
+MOST_IN_ROW = 8
 
 
 def product_clause(product: FromClause, selection: Selection) -> Clause:
     """Return the clause that is true of the products of `selection`."""
     if not selection.filters:
         return true()
-    return or_(*(_filter(product, one) for one in selection.filters))
+    return any_of(_filter(product, one) for one in selection.filters)
 
 
 def fact_column(table: FromClause, fact: Fact) -> ColumnElement[Any]:
     """Return the column of a built-in fact, or the typed path into `facts` of an own one."""
-    if not fact.own:
-        return table.c[fact.name]
-    path = table.c.facts[fact.name]
+    return own(table.c.facts, fact) if fact.own else table.c[fact.name]
+
+
+def own(facts: ColumnElement[Any], fact: Fact) -> ColumnElement[Any]:
+    """Return the typed path of an own fact into the JSON column that holds it."""
+    path = facts[fact.name]
     typed: dict[FactType, Callable[[], ColumnElement[Any]]] = {
         FactType.number: lambda: path.as_numeric(18, 4),
         FactType.boolean: path.as_boolean,
     }
-    kept = _Kept(table.c.facts, bindparam(None, fact.name, String(), unique=True))
+    kept = _Kept(facts, bindparam(None, fact.name, String(), unique=True))
     # Kept before the fact was declared otherwise: neither database may stumble over it, nor call 'abc' a 0.
     return case((kept.in_(_JSON[fact.type]), typed.get(fact.type, path.as_string)()))
 
@@ -90,9 +99,23 @@ def compare(column: ColumnElement[Any], comparison: Comparison) -> Clause:
     if isinstance(comparison.values[0], Decimal) and not isinstance(column.type, TypeDecorator):
         # Else a driver takes the type of a count, or of a list's first value, and rounds the rest to it.
         column = type_coerce(column, NUMBER)
+    if comparison.operator == "one_of":
+        return func.coalesce(listed(column, comparison.values), false())
     # Own dates are ISO texts, which sort as dates do.
     given = [value.isoformat() if isinstance(value, date) else value for value in comparison.values]
     clause: Clause = func.coalesce(_COMPARE[comparison.operator](column, given), false())
+    return clause
+
+
+def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the same value in a form that leads the database to no index of the column."""
+    return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
+
+
+def listed(column: ColumnElement[Any], values: Iterable[Value | int]) -> Clause:
+    """Return whether the column is one of many values, which travel as one parameter however many there are."""
+    given = [value.isoformat() if isinstance(value, date) else value for value in values]
+    clause: Clause = Listed(column, bindparam(None, given, type_=ListOf(column.type), unique=True))
     return clause
 
 
@@ -104,7 +127,6 @@ _COMPARE: dict[str, Callable[[ColumnElement[Any], list[Any]], Clause]] = {
     "between": lambda column, given: column.between(given[0], given[1]),
     "exactly": lambda column, given: column == given[0],
     "is": lambda column, given: column == given[0],
-    "one_of": lambda column, given: column.in_(given),
     # Not LIKE: SQLite ignores the case of ASCII letters there, PostgreSQL does not.
     "starts_with": lambda column, given: func.substr(column, 1, len(given[0])) == given[0],
     "ends_with": lambda column, given: func.substr(column, func.length(column) - len(given[0]) + 1) == given[0],
@@ -117,7 +139,7 @@ def _filter(product: FromClause, one: Filter) -> Clause:
     parts += [product_clause(product, group.selection) for group in one.groups]
     if one.exceptions is not None:
         parts.append(not_(product_clause(product, one.exceptions)))
-    return and_(*parts)
+    return all_of(parts)
 
 
 def days(column: ColumnElement[Any], comparison: Comparison, zone: ZoneInfo) -> Clause:
@@ -128,7 +150,7 @@ def days(column: ColumnElement[Any], comparison: Comparison, zone: ZoneInfo) -> 
     starts = [datetime(day.year, day.month, day.day, tzinfo=zone) for day in dates]
     ends = [start + timedelta(days=1) for start in starts]
     if comparison.operator == "one_of":
-        clause = or_(*(and_(column >= start, column < end) for start, end in zip(starts, ends, strict=True)))
+        clause = any_of(and_(column >= start, column < end) for start, end in zip(starts, ends, strict=True))
     else:
         clause = {
             "at_least": lambda: column >= starts[0],
@@ -151,7 +173,7 @@ def age(edge: ColumnElement[Any], comparison: Comparison, as_of: datetime) -> Cl
 
     given = [int(value) for value in comparison.values if isinstance(value, Decimal)]
     if comparison.operator == "one_of":
-        return or_(*(and_(edge <= passed(count), edge > passed(count + 1)) for count in given))
+        return any_of(and_(edge <= passed(count), edge > passed(count + 1)) for count in given)
     low, high = given[0], given[-1]
     clauses: dict[str, Callable[[], Clause]] = {
         "at_least": lambda: edge <= passed(low),
@@ -164,9 +186,43 @@ def age(edge: ColumnElement[Any], comparison: Comparison, as_of: datetime) -> Cl
     return clauses[comparison.operator]()
 
 
-def scaled(total: ColumnElement[Any], orders: ColumnElement[Any], comparison: Comparison) -> Clause:
-    bounds = [orders * _bind(total, value) for value in comparison.values]
-    clause: Clause = _COMPARE[comparison.operator](total, bounds)
+def all_of(clauses: Iterable[Clause]) -> Clause:
+    """Join clauses by AND, as a tree: the database reads a long row of them as one level for each."""
+    found: Clause = _joined(and_, list(clauses))
+    return found
+
+
+def any_of(clauses: Iterable[Clause]) -> Clause:
+    """Join clauses by OR, as a tree."""
+    found: Clause = _joined(or_, list(clauses))
+    return found
+
+
+def total(numbers: Iterable[ColumnElement[Any]]) -> ColumnElement[Any]:
+    """Add numbers up, as a tree."""
+    found: ColumnElement[Any] = _joined(lambda *some: reduce(add, some), list(numbers))
+    return found
+
+
+def _joined(join: Callable[..., Any], parts: list[Any]) -> Any:
+    while len(parts) > MOST_IN_ROW:
+        rows = [parts[start : start + MOST_IN_ROW] for start in range(0, len(parts), MOST_IN_ROW)]
+        parts = [_Row(join(*row)) for row in rows]
+    return join(*parts)
+
+
+class _Row(Grouping[Any]):
+    """Clauses in brackets that stay there: SQLAlchemy writes out any others of the same operator in the row above."""
+
+    inherit_cache = True
+    operator = None
+
+
+def scaled(spent: ColumnElement[Any], orders: ColumnElement[Any], comparison: Comparison) -> Clause:
+    bounds = [orders * _bind(spent, value) for value in comparison.values]
+    if comparison.operator == "one_of":
+        return any_of(spent == bound for bound in bounds)
+    clause: Clause = _COMPARE[comparison.operator](spent, bounds)
     return clause
 
 

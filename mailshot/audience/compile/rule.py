@@ -1,65 +1,54 @@
 """Owns turning conditions into SQL; refuses to know the database: the tables and `as_of` are given.
 
-Every value travels as a bound parameter. Parts of `all` and `any` become flat lists, and each purchase condition one
-grouped subquery over the customer key, so that depth stays far below SQLite's limit of 100.
+Every value travels as a bound parameter. Long `all` and `any` become balanced trees, and what happened one grouped
+subquery over the customer key, so that depth stays far below 100, the lowest limit an SQLite is built with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import singledispatchmethod
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import (
-    ColumnElement,
-    FromClause,
-    Select,
-    and_,
-    distinct,
-    func,
-    not_,
-    or_,
-    select,
-    true,
-)
+from sqlalchemy import Select, and_, case, not_, or_, select, true
 
 from mailshot.audience import nodes
-from mailshot.audience.compile import columns
+from mailshot.audience.compile import columns, dates, then, universe
 from mailshot.audience.compile.columns import Clause
+from mailshot.audience.compile.histories import Histories, Share, few
+from mailshot.audience.compile.schema import Schema
 from mailshot.audience.nodes import Condition
 from mailshot.profile import lot
 from mailshot.profile.catalogue import FactType
-from mailshot.profile.lifecycle import DEFAULT, Stage, Thresholds
-from mailshot.profile.products import Selection
-from mailshot.profile.window import EVER, Window
+from mailshot.profile.history import BOUGHT
 
-
-@dataclass(frozen=True, slots=True)
-class Schema:
-    """The tables a rule is compiled against."""
-
-    customer: FromClause
-    product: FromClause
-    purchase: FromClause
-    consent: FromClause
-    preference: FromClause
-    trait: FromClause
+# Conditions that are quickly looked up for each customer.
+NARROWING = (nodes.FactIs, nodes.Dated, nodes.Shows, nodes.Prefers, nodes.Consents, nodes.Share)
 
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """Compiles conditions as of one moment, with the company's zone for dates that a rule names."""
+    """Compiles conditions as of one moment, with the company's zone for dates that a rule names.
+
+    `before` looks back: what customers said from then on is not heard yet. None hears all that was ever said.
+    """
 
     schema: Schema
     as_of: datetime
     zone: ZoneInfo
-    thresholds: Thresholds = DEFAULT
+    before: datetime | None = None
+    share: Share = few
+    beside: bool = False
+    buyers: bool = False
 
     def select(self, condition: Condition) -> Select[Any]:
         """Return the select of the ids of all customers that satisfy `condition`."""
+        summary = self.schema.source(BOUGHT).summary
+        if summary is not None and universe.only_buyers(condition):
+            # Their sums are a narrow table, and say of most whether a second look is worth it.
+            return select(summary.customer.label("id")).where(replace(self, buyers=True).clause(condition))
         return select(self.schema.customer.c.id).where(self.clause(condition))
 
     @singledispatchmethod
@@ -69,11 +58,20 @@ class Compiler:
 
     @clause.register
     def _all(self, condition: nodes.All) -> Clause:
-        return and_(*map(self.clause, condition.parts))
+        # Where one part names few customers, the others need only look at those.
+        driving = [part for part in condition.parts if self._histories.drives(part)][:1]
+        narrowing = driving or [part for part in condition.parts if isinstance(part, NARROWING)]
+        others = replace(self, beside=True) if narrowing else self
+        return columns.all_of((self if part in driving else others).clause(part) for part in condition.parts)
 
     @clause.register
     def _any(self, condition: nodes.Any) -> Clause:
-        return or_(*map(self.clause, condition.parts))
+        return columns.any_of(map(self.clause, condition.parts))
+
+    @clause.register
+    def _count(self, condition: nodes.Count) -> Clause:
+        holding = columns.total(case((self.clause(part), 1), else_=0) for part in condition.parts)
+        return columns.compare(holding, condition.comparison)
 
     @clause.register
     def _not(self, condition: nodes.Not) -> Clause:
@@ -91,8 +89,16 @@ class Compiler:
         return columns.compare(column, condition.comparison)
 
     @clause.register
+    def _dated(self, condition: nodes.Dated) -> Clause:
+        return dates.clause(self.schema.customer, condition, self.as_of, self.zone)
+
+    @clause.register
     def _stage(self, condition: nodes.InStage) -> Clause:
-        return or_(*map(self._one_stage, condition.stages))
+        return self._histories.stage(condition)
+
+    @clause.register
+    def _happened(self, condition: nodes.Happened) -> Clause:
+        return self._histories.happened(condition)
 
     @clause.register
     def _prefers(self, condition: nodes.Prefers) -> Clause:
@@ -108,15 +114,14 @@ class Compiler:
         silenced = select(preference.customer_id).where(
             preference.name == condition.name,
             or_(preference.holds.is_(True), preference.value == condition.value),
+            then.stated(self.schema, self.before),
         )
         stated = self._stated(condition.name, condition.value, holds=True)
         return or_(self._in(stated), and_(self._in(inferred), not_(self._in(silenced))))
 
     @clause.register
     def _consents(self, condition: nodes.Consents) -> Clause:
-        consent = self.schema.consent.c
-        given = select(consent.customer_id).where(consent.topic == condition.topic, consent.given.is_(True))
-        return self._in(given)
+        return self._in(then.consents(self.schema, condition.topic, True, self.before))
 
     @clause.register
     def _member(self, condition: nodes.Member) -> Clause:
@@ -127,70 +132,18 @@ class Compiler:
         clause: Clause = lot.draw(condition.salt).part(self.schema.customer.c.lot) < condition.parts
         return clause
 
-    @clause.register
-    def _bought(self, condition: nodes.Bought) -> Clause:
-        lines = self._lines(condition.products, condition.window, condition.channels)
-        if not condition.measures:
-            return self._in(lines.distinct())
-        having = and_(*(self._measure(measure) for measure in condition.measures))
-        grouped = lines.group_by(self.schema.purchase.c.customer_id)
-        if condition.holds_for_none:
-            # Those without a line satisfy it too, so name the ones who do not.
-            return not_(self._in(grouped.having(not_(having))))
-        return self._in(grouped.having(having))
+    @property
+    def _histories(self) -> Histories:
+        return Histories(self.schema, self.as_of, self.zone, self.share, self.beside, self.buyers)
 
     def _in(self, ids: Select[Any]) -> Clause:
-        return self.schema.customer.c.id.in_(ids)
+        return self._histories.id.in_(ids)
 
     def _stated(self, name: str, value: str, holds: bool) -> Select[Any]:
         preference = self.schema.preference.c
         return select(preference.customer_id).where(
-            preference.name == name, preference.value == value, preference.holds.is_(holds)
+            preference.name == name,
+            preference.value == value,
+            preference.holds.is_(holds),
+            then.stated(self.schema, self.before),
         )
-
-    def _lines(self, products: Selection, window: Window, channels: tuple[str, ...]) -> Select[Any]:
-        purchase, product = self.schema.purchase.c, self.schema.product
-        start, end = window.bounds(self.as_of, self.zone)
-        lines = select(purchase.customer_id).where(purchase.at < end)
-        if start is not None:
-            lines = lines.where(purchase.at >= start)
-        if channels:
-            lines = lines.where(purchase.channel.in_(channels))
-        if products.filters:
-            lines = lines.where(
-                purchase.product_id.in_(select(product.c.id).where(columns.product_clause(product, products)))
-            )
-        return lines
-
-    def _measure(self, measure: nodes.Measure) -> Clause:
-        purchase = self.schema.purchase.c
-        if measure.name in ("days_since_last", "days_since_first"):
-            edge = func.max(purchase.at) if measure.name == "days_since_last" else func.min(purchase.at)
-            return columns.age(edge, measure.comparison, self.as_of)
-        orders = func.count(distinct(purchase.order_key))
-        if measure.name == "average_order":
-            # Compared as spent >= bound * orders: exact where a division would round.
-            return columns.scaled(func.sum(purchase.amount, type_=purchase.amount.type), orders, measure.comparison)
-        counted: dict[str, Callable[[], ColumnElement[Any]]] = {
-            "times": lambda: orders,
-            "items": lambda: func.sum(purchase.quantity, type_=purchase.quantity.type),
-            "amount": lambda: func.sum(purchase.amount, type_=purchase.amount.type),
-            "distinct_products": lambda: func.count(distinct(purchase.product_id)),
-        }
-        return columns.compare(counted[measure.name](), measure.comparison)
-
-    def _one_stage(self, stage: Stage) -> Clause:
-        purchase = self.schema.purchase.c
-        ever = self._lines(Selection(), EVER, ())
-        if stage is Stage.prospect:
-            return not_(self._in(ever.distinct()))
-        first, last = func.min(purchase.at), func.max(purchase.at)
-        lapsed, lapsing = self.as_of - self.thresholds.lapsed, self.as_of - self.thresholds.lapsing
-        new = self.as_of - self.thresholds.new
-        having = {
-            Stage.lapsed: (last < lapsed,),
-            Stage.lapsing: (last >= lapsed, last < lapsing),
-            Stage.active: (last >= lapsing, first < new),
-            Stage.new: (last >= lapsing, first >= new),
-        }[stage]
-        return self._in(ever.group_by(purchase.customer_id).having(and_(*having)))

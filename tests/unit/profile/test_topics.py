@@ -22,7 +22,7 @@ def test_topics_keep_their_order_and_need_consent_unless_said_otherwise() -> Non
         ("offers: {titel: Offers}", "rules/topics.yaml:1:10", "Did you mean 'title'?"),
         ("tracking: {title: Opens}", "rules/topics.yaml:1:1", "reserved"),
         ("Weekly Offers: {title: Offers}", "rules/topics.yaml:1:1", "not a topic name"),
-        ("offers: {title: O, requires_consent: maybe}", "rules/topics.yaml:1:38", "valid boolean"),
+        ("offers: {title: O, requires_consent: maybe}", "rules/topics.yaml:1:38", "must be yes or no, not 'maybe'"),
     ],
 )
 def test_a_wrong_file_is_refused_with_its_place(text: str, place: str, words: str) -> None:

@@ -1,0 +1,272 @@
+"""Owns turning what happened to customers into SQL; refuses every other condition.
+
+A condition becomes the set of customers it happened to, grouped where something is counted. Two ways lead there: from
+the products to their few lines, or, where many products are meant or others have already narrowed the customers down,
+from each customer to the lines. What is summed up of all a customer's purchases keeps most of them from being looked
+at: no choice of lines can come to more than all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    case,
+    distinct,
+    exists,
+    false,
+    func,
+    literal,
+    not_,
+    select,
+)
+
+from mailshot.audience import nodes
+from mailshot.audience.compile import columns, limits, recency
+from mailshot.audience.compile.columns import Clause
+from mailshot.audience.compile.schema import Column, Schema, Source, Summary
+from mailshot.profile import zones
+from mailshot.profile.history import BOUGHT
+from mailshot.profile.lifecycle import Stage
+from mailshot.profile.products import Selection
+from mailshot.profile.window import EVER, Window
+
+Share = Callable[[Selection, Window], float]
+# Beyond this share of all lines it is faster to look at the customers one by one.
+FEW = 0.25
+FRESH = {Stage.new, Stage.active}
+
+
+def few(_: Selection, __: Window) -> float:
+    """Take every choice of lines for a small one, where nothing is known."""
+    return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Histories:
+    """Compiles conditions on happenings as of one moment.
+
+    `share` says which part of all lines a choice of products in a window makes. `beside`: others narrow the customers
+    down. `buyers`: they are looked for among the sums of purchases, not among all customers.
+    """
+
+    schema: Schema
+    as_of: datetime
+    zone: ZoneInfo
+    share: Share = few
+    beside: bool = False
+    buyers: bool = False
+
+    def happened(self, condition: nodes.Happened) -> Clause:
+        """Return the clause that is true of whom it happened to, so often and so much."""
+        source = self._source(condition)
+        if source.summary is None:
+            return self._among(source, condition)
+        if parts := recency.windows(condition, self.as_of, self.zone):
+            return and_(self.happened(parts[0]), *(not_(self.happened(part)) for part in parts[1:]))
+        return (
+            self._each(source, condition) if self.beside or not self._few(condition) else self._among(source, condition)
+        )
+
+    def drives(self, condition: nodes.Condition) -> bool:
+        """Say whether a condition names few customers, found from the products they bought."""
+        if not isinstance(condition, nodes.Happened) or condition.holds_for_none:
+            return False
+        return self.schema.source(condition.history).summary is not None and self._few(condition)
+
+    def _source(self, condition: nodes.Happened) -> Source:
+        """Return where to look: among the orders, where no condition asks for what only their lines say."""
+        source = self.schema.source(condition.history)
+        lines = condition.fields or condition.products.filters
+        if source.coarse is None or lines or any(measure.name == "distinct_products" for measure in condition.measures):
+            return source
+        return source.coarse
+
+    def _few(self, condition: nodes.Happened) -> bool:
+        return bool(condition.products.filters) and self.share(condition.products, condition.window) <= FEW
+
+    @property
+    def id(self) -> Column:
+        """Return whom the clauses are about."""
+        summary = self.schema.source(BOUGHT).summary
+        return summary.customer if self.buyers and summary is not None else self.schema.customer.c.id
+
+    def stage(self, condition: nodes.InStage) -> Clause:
+        """Return the clause that is true of the customers in any of these lifecycle stages."""
+        source = self.schema.source(BOUGHT).coarse or self.schema.source(BOUGHT)
+        stages: list[Stage | None] = list(condition.stages)
+        if set(stages) >= FRESH:
+            # New or active: no need to know which.
+            stages = [None, *(stage for stage in stages if stage not in FRESH)]
+        return columns.any_of(self._one_stage(source, stage, condition) for stage in dict.fromkeys(stages))
+
+    def _among(self, source: Source, condition: nodes.Happened) -> Clause:
+        """Gather all lines that are meant, then group them."""
+        lines = self._lines(source, condition, select(source.customer))
+        if not condition.measures:
+            return self._in(lines.distinct())
+        having = self._having(source, condition)
+        grouped = lines.group_by(source.customer)
+        if condition.holds_for_none:
+            # Those to whom nothing happened satisfy it too, so name the ones who do not.
+            return not_(self._in(grouped.having(not_(having))))
+        return self._in(grouped.having(having))
+
+    def _each(self, source: Source, condition: nodes.Happened) -> Clause:
+        """Go from each customer whose sums can reach it to the lines."""
+        summary = source.summary
+        assert summary is not None
+        reversed_ = condition.holds_for_none
+        narrowed = [*limits.of_window(summary, condition.window, self.as_of, self.zone)]
+        narrowed += limits.of_measures(summary, condition.measures, reversed_, self.as_of)
+        meant = self._judged(source, condition, summary.customer, reversed_)
+        if self._summed(condition):
+            # Whoever bought nothing since is judged by the sums alone.
+            sums = limits.exactly(summary, condition.measures, self.as_of)
+            meant = case((summary.last_at < self.as_of, not_(sums) if reversed_ else sums), else_=meant)
+        found = self._with_sums(source, and_(*narrowed, meant))
+        return not_(found) if reversed_ else found
+
+    def _summed(self, condition: nodes.Happened) -> bool:
+        """Say whether the sums of all purchases are what the condition asks for."""
+        whole = condition.window == EVER and not condition.products.filters and not condition.fields
+        return whole and bool(condition.measures) and all(m.name in limits.EXACT for m in condition.measures)
+
+    def _with_sums(self, source: Source, clause: Clause) -> Clause:
+        assert source.summary is not None
+        customer, known = self.id, source.summary.customer
+        if self.buyers:
+            return clause
+        if self.beside:
+            return exists(select(known).where(known == customer, clause).correlate(self.schema.customer))
+        return self._in(select(known).where(clause))
+
+    def _judged(self, source: Source, condition: nodes.Happened, customer: Column, reversed_: bool) -> Clause:
+        """Return whether the lines of one customer satisfy the condition (or not, when `reversed_`)."""
+        having = self._having(source, condition) if condition.measures else None
+        # Of no lines nothing is said, but by `holds_for_none`, which is told apart before.
+        some = and_(func.count() > 0, not_(having) if reversed_ else having) if having is not None else None
+        shown = select(literal(1)) if some is None else select(some)
+        lines = self._lines(source, condition, shown, one_customer=True).where(source.customer == customer)
+        assert source.summary is not None
+        if having is None:
+            return exists(lines.correlate(source.summary.table))
+        return func.coalesce(lines.correlate(source.summary.table).scalar_subquery(), false())
+
+    def _having(self, source: Source, condition: nodes.Happened) -> Clause:
+        return and_(*(self._measure(source, measure) for measure in condition.measures))
+
+    def _in(self, ids: Select[Any]) -> Clause:
+        return self.id.in_(ids)
+
+    def _lines(
+        self, source: Source, condition: nodes.Happened, shown: Select[Any], one_customer: bool = False
+    ) -> Select[Any]:
+        """Return the select of all that is meant; of `one_customer` the key leads to the lines, not the product."""
+        names = [fact.name for fact, _ in condition.fields if not fact.own]
+        lines = shown.select_from(source.rows(names)).where(*source.only)
+        lines = self._within(lines, source, condition.window)
+        for fact, comparison in condition.fields:
+            column = columns.own(source.table.c.facts, fact) if fact.own else source.column(fact.name)
+            lines = lines.where(columns.compare(column, comparison))
+        if condition.products.filters:
+            assert source.product is not None
+            product = self.schema.product
+            meant = select(product.c.id).where(columns.product_clause(product, condition.products))
+            bought = columns.unindexed(source.product) if one_customer else source.product
+            lines = lines.where(bought.in_(meant))
+        return lines
+
+    def _within(self, lines: Select[Any], source: Source, window: Window) -> Select[Any]:
+        start, end = window.bounds(self.as_of, self.zone)
+        begins: ColumnElement[Any] | None = _bind(source.at, start) if start else None
+        ends: ColumnElement[Any] = _bind(source.at, end)
+        if window.local:
+            own = self.schema.customer.alias()
+            lines = lines.join(own, own.c.id == source.customer)
+            others = zones.grouped(lambda zone: window.bounds(self.as_of, zone), self.zone)
+            living = [(columns.listed(own.c.time_zone, names), bounds) for bounds, names in others.items()]
+            if living:
+                first = [(lives, _bind(source.at, bounds[0])) for lives, bounds in living]
+                begins = case(*first, else_=begins) if start else None
+                ends = case(*((lives, _bind(source.at, bounds[1])) for lives, bounds in living), else_=ends)
+        lines = lines.where(source.at < ends)
+        return lines if begins is None else lines.where(source.at >= begins)
+
+    def _measure(self, source: Source, measure: nodes.Measure) -> Clause:
+        if measure.name in ("days_since_last", "days_since_first"):
+            edge = func.max(source.at) if measure.name == "days_since_last" else func.min(source.at)
+            return columns.age(edge, measure.comparison, self.as_of)
+        orders: ColumnElement[Any] = func.count() if source.occasion is None else func.count(distinct(source.occasion))
+        if measure.name == "average_order":
+            # Compared as spent >= bound * orders: exact where a division would round.
+            return columns.scaled(_total(source.amount), orders, measure.comparison)
+        counted: dict[str, Callable[[], ColumnElement[Any]]] = {
+            "times": lambda: orders,
+            "items": lambda: _total(source.quantity),
+            "amount": lambda: _total(source.amount),
+            "distinct_products": lambda: _different(source.product),
+        }
+        return columns.compare(counted[measure.name](), measure.comparison)
+
+    def _one_stage(self, source: Source, stage: Stage | None, condition: nodes.InStage) -> Clause:
+        summary = source.summary
+        assert summary is not None
+        if stage is Stage.prospect:
+            return not_(self._with_sums(source, summary.first_at < self.as_of))
+        reached = self._reached(stage, condition, summary.first_at, summary.last_at)
+        lines = select(and_(*self._reached(stage, condition, func.min(source.at), func.max(source.at))))
+        lines = lines.where(source.customer == summary.customer, source.at < self.as_of)
+        then = lines.correlate(summary.table).scalar_subquery()
+        # Whoever bought nothing since "today" is judged by the first and last purchase alone.
+        whole = case((summary.last_at < self.as_of, and_(*reached)), else_=func.coalesce(then, false()))
+        return self._with_sums(
+            source, and_(summary.first_at < self.as_of, self._since(stage, condition, summary), whole)
+        )
+
+    def _since(self, stage: Stage | None, condition: nodes.InStage, summary: Summary) -> Clause:
+        """Return what holds of the sums of everybody in a stage, whatever was bought since "today"."""
+        _, lapsing, lapsed = self._thresholds(condition)
+        if stage is Stage.lapsed:
+            return summary.first_at < lapsed
+        return summary.last_at >= (lapsed if stage is Stage.lapsing else lapsing)
+
+    def _thresholds(self, condition: nodes.InStage) -> tuple[datetime, datetime, datetime]:
+        """Return the moments since which a first purchase makes one new, and a silence lapsing, then lapsed."""
+        now, told = self.as_of.astimezone(self.zone), condition.thresholds
+        new, lapsing, lapsed = (each.before(now).astimezone(UTC) for each in (told.new, told.lapsing, told.lapsed))
+        return new, lapsing, lapsed
+
+    def _reached(self, stage: Stage | None, condition: nodes.InStage, first: Column, last: Column) -> list[Clause]:
+        new, lapsing, lapsed = self._thresholds(condition)
+        return {
+            None: [last >= lapsing],
+            Stage.lapsed: [last < lapsed],
+            Stage.lapsing: [last >= lapsed, last < lapsing],
+            Stage.active: [last >= lapsing, first < new],
+            Stage.new: [last >= lapsing, first >= new],
+        }[stage]
+
+
+def _total(column: ColumnElement[Any] | None) -> ColumnElement[Any]:
+    """Sum what is known; nothing known comes to 0."""
+    assert column is not None
+    summed: ColumnElement[Any] = func.sum(column, type_=column.type)
+    return func.coalesce(summed, literal(0, column.type), type_=column.type)
+
+
+def _different(column: ColumnElement[Any] | None) -> ColumnElement[Any]:
+    assert column is not None
+    return func.count(distinct(column))
+
+
+def _bind(like: ColumnElement[Any], value: Any) -> ColumnElement[Any]:
+    return bindparam(None, value, type_=like.type, unique=True)

@@ -1,0 +1,67 @@
+"""Owns long lists of values as one bound parameter; refuses to know what is compared with them.
+
+A parameter for each value would meet PostgreSQL's limit of 65,535, and fill every statement cache.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Boolean, Text, TypeDecorator
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
+
+
+class ListOf(TypeDecorator[list[Any]]):
+    """Values of another type: an array on PostgreSQL, a JSON text on SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, item: TypeEngine[Any]) -> None:
+        super().__init__()
+        self.item = item
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name != "postgresql":
+            return dialect.type_descriptor(Text())
+        inner = self.item.load_dialect_impl(dialect) if isinstance(self.item, TypeDecorator) else self.item
+        return dialect.type_descriptor(ARRAY(inner))
+
+    def process_bind_param(self, value: list[Any] | None, dialect: Dialect) -> Any:
+        given = value or []
+        converts = type(self.item).process_bind_param if isinstance(self.item, TypeDecorator) else None
+        if converts not in (None, TypeDecorator.process_bind_param):
+            assert isinstance(self.item, TypeDecorator)
+            given = [self.item.process_bind_param(one, dialect) for one in given]
+        return given if dialect.name == "postgresql" else json.dumps(given, ensure_ascii=False, default=_number)
+
+
+class Listed(FunctionElement[bool]):
+    """Whether a column is among the values of a `ListOf`."""
+
+    inherit_cache = True
+    type = Boolean()
+
+
+@compiles(Listed, "sqlite")
+def _listed_sqlite(element: Any, compiler: Any, **given: Any) -> str:
+    column, values = (compiler.process(part, **given) for part in element.clauses)
+    return f"({column} IN (SELECT value FROM json_each({values})))"
+
+
+@compiles(Listed, "postgresql")
+def _listed_postgresql(element: Any, compiler: Any, **given: Any) -> str:
+    column, values = (compiler.process(part, **given) for part in element.clauses)
+    return f"({column} = ANY({values}))"
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    raise TypeError(value)

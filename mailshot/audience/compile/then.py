@@ -1,0 +1,55 @@
+"""Owns what was said and known before a past moment, as clauses; refuses to choose the moment.
+
+`before` is None for a look at today: then the newest word counts, whatever "today" a company pins. With a moment, only
+what lies strictly before it counts, as with purchases. A consent that has been given or withdrawn since is looked up in
+the log; all others are still the newest entry, so that few rows are looked up twice.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, true
+
+if TYPE_CHECKING:
+    from mailshot.audience.compile.schema import Schema
+
+Clause = ColumnElement[bool]
+
+
+def consents(schema: Schema, topic: str, given: bool, before: datetime | None) -> Select[Any]:
+    """Return the ids of the customers whose last word on `topic` is that consent is `given` (or withdrawn)."""
+    consent, log = schema.consent.c, schema.consent_log.c
+    about = select(consent.customer_id).where(consent.topic == topic)
+    if before is None:
+        return about.where(consent.given.is_(given))
+    last = (
+        select(log.given)
+        .where(log.customer_id == consent.customer_id, log.topic == topic, log.at < before)
+        # Of two at one moment the withdrawal counts, and False sorts before True.
+        .order_by(log.at.desc(), log.given)
+        .limit(1)
+        .correlate(schema.consent)
+        .scalar_subquery()
+    )
+    still = and_(consent.at < before, consent.given.is_(given))
+    return about.where(or_(still, and_(consent.at >= before, last.is_(given))))
+
+
+def stated(schema: Schema, before: datetime | None) -> Clause:
+    """Return the clause over preferences that is true of those stated before."""
+    clause: Clause = true() if before is None else schema.preference.c.at < before
+    return clause
+
+
+def there(schema: Schema, before: datetime | None) -> Clause:
+    """Return the clause over customers that is true of those who were customers before: joined, or had bought.
+
+    Where it is not known when a customer joined, we cannot say otherwise.
+    """
+    if before is None:
+        return true()
+    customer, purchase = schema.customer.c, schema.purchase.c
+    bought = exists().where(purchase.customer_id == customer.id, purchase.at < before)
+    return or_(customer.joined_at.is_(None), customer.joined_at < before, bought.correlate(schema.customer))

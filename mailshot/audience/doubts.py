@@ -1,0 +1,228 @@
+"""Owns finding what a marketer can hardly have meant: clauses that always hold, never hold, or contradict each other.
+
+Refuses to call them mistakes: a rule with doubts is valid. Only what is certain is told, so silence proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from itertools import combinations
+
+from mailshot.audience import bounds, describe, nodes
+from mailshot.audience.nodes import Condition
+from mailshot.profile.comparison import Comparison
+from mailshot.profile.history import BOUGHT
+from mailshot.profile.lifecycle import Stage
+from mailshot.profile.window import Period, Span, Window
+
+COUNTED = ("times", "distinct_products")  # never less than none, as items and amounts can be with returns
+NEVER, ALWAYS = "can never be true", "is always true"
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What is odd about the condition on `line`."""
+
+    line: int
+    words: str
+
+
+def of(condition: Condition, today: date) -> list[Doubt]:
+    """Return every doubt about a rule, from the top down."""
+    found = list(_walk(condition, today))
+    whole = certain(condition, today)
+    if whole is False:
+        found.insert(0, Doubt(condition.line, "nobody can ever belong"))
+    elif whole and not isinstance(condition, nodes.Everyone):
+        found.insert(0, Doubt(condition.line, "everybody belongs"))
+    return found
+
+
+def _walk(condition: Condition, today: date) -> Iterator[Doubt]:
+    said = _own(condition, today)
+    if said:
+        yield Doubt(condition.line, said)
+    # An audience that is named has its own file, which tells its own doubts.
+    for part in () if isinstance(condition, nodes.Member) else condition.inner:
+        yield from _walk(part, today)
+
+
+def _own(condition: Condition, today: date) -> str:
+    """Say what is odd about a condition itself, not about its parts."""
+    if isinstance(condition, nodes.Everyone):
+        return ""
+    if isinstance(condition, nodes.All | nodes.Any):
+        return _among(condition)
+    sure = certain(condition, today)
+    if sure is None or isinstance(condition, nodes.Not | nodes.Member):
+        return ""
+    return f"'{describe.words(condition).removesuffix(':')}' {ALWAYS if sure else NEVER}{_why(condition, today)}"
+
+
+def _why(condition: Condition, today: date) -> str:
+    if isinstance(condition, nodes.Happened) and _to_come(condition.window, today):
+        return " yet: the window has not begun"
+    return ""
+
+
+def _among(group: nodes.All | nodes.Any) -> str:
+    """Say which two parts of a group contradict, make up for, or repeat each other."""
+    bare = map(_bare, group.parts)
+    for (one, said), (other, too) in combinations(zip(group.parts, bare, strict=True), 2):
+        told = ""
+        if said == too:
+            told = "say the same"
+        elif isinstance(group, nodes.All) and contradict(one, other):
+            told = "contradict each other"
+        elif isinstance(group, nodes.Any) and _denies(one, other):
+            told = "leave nobody out"
+        if told:
+            first, second = (f"'{describe.words(each)}' (line {each.line})" for each in (one, other))
+            return f"{first} and {second} {told}"
+    return ""
+
+
+def certain(condition: Condition, today: date) -> bool | None:
+    """Return whether a condition holds of everyone or of no one; None when that depends."""
+    if isinstance(condition, nodes.Not):
+        inner = certain(condition.part, today)
+        return None if inner is None else not inner
+    if isinstance(condition, nodes.Member):
+        return certain(condition.condition, today)
+    if isinstance(condition, nodes.All | nodes.Any | nodes.Count):
+        return _of_parts(condition, today)
+    if isinstance(condition, nodes.Happened):
+        return _of_happenings(condition, today)
+    if isinstance(condition, nodes.Share):
+        return {0: False, 10_000: True}.get(condition.parts)
+    if isinstance(condition, nodes.InStage):
+        return True if set(condition.stages) == set(Stage) else None
+    return True if isinstance(condition, nodes.Everyone) else None
+
+
+def _of_parts(condition: nodes.All | nodes.Any | nodes.Count, today: date) -> bool | None:
+    parts = condition.parts
+    sure = [certain(part, today) for part in parts]
+    if isinstance(condition, nodes.All) and any(contradict(*pair) for pair in combinations(parts, 2)):
+        return False
+    if isinstance(condition, nodes.Any) and any(_denies(*pair) for pair in combinations(parts, 2)):
+        return True
+    everything, something = Comparison("exactly", (Decimal(len(parts)),)), Comparison("at_least", (Decimal(1),))
+    how = everything if isinstance(condition, nodes.All) else something
+    how = condition.comparison if isinstance(condition, nodes.Count) else how
+    possible = {how.holds(Decimal(n)) for n in range(sure.count(True), len(parts) - sure.count(False) + 1)}
+    return possible.pop() if len(possible) == 1 else None
+
+
+def _of_happenings(condition: nodes.Happened, today: date) -> bool | None:
+    if _to_come(condition.window, today) and not condition.holds_for_none:
+        return False
+    fitting = [_measured(measure, condition.window) for measure in condition.measures]
+    if False in fitting:
+        return False
+    return True if fitting and all(fitting) and condition.holds_for_none else None
+
+
+def _measured(measure: nodes.Measure, window: Window) -> bool | None:
+    if measure.name in COUNTED:
+        none = Comparison("at_least", (Decimal(),))
+        if not bounds.together((measure.comparison, none)):
+            return False
+        return True if (measure.comparison.operator, measure.comparison.values) == ("at_least", (Decimal(),)) else None
+    if measure.name.startswith("days_"):
+        within = (
+            [Comparison("at_most", (Decimal(window.start.longest.days),))] if isinstance(window.start, Span) else []
+        )
+        since = [Comparison("at_least", (Decimal(window.end.shortest.days),))] if isinstance(window.end, Span) else []
+        return None if bounds.together((measure.comparison, *within, *since)) else False
+    return None
+
+
+def _to_come(window: Window, today: date) -> bool:
+    return isinstance(window.start, date) and window.start > today
+
+
+def same(one: Condition, other: Condition) -> bool:
+    """Say whether two conditions mean the same, wherever they stand."""
+    return type(one) is type(other) and _bare(one) == _bare(other)
+
+
+def _bare(condition: Condition) -> object:
+    """Return a condition without the places of its parts."""
+    values = [getattr(condition, name) for name in condition.__dataclass_fields__ if name != "line"]
+    return type(condition), *(_unplaced(value) for value in values)
+
+
+def _unplaced(value: object) -> object:
+    if isinstance(value, Condition):
+        return _bare(value)
+    return tuple(map(_unplaced, value)) if isinstance(value, tuple) else value
+
+
+def _denies(one: Condition, other: Condition) -> bool:
+    return any(isinstance(a, nodes.Not) and same(a.part, b) for a, b in ((one, other), (other, one)))
+
+
+def contradict(one: Condition, other: Condition) -> bool:
+    """Say whether no customer can satisfy both; False where that is not certain."""
+    if _denies(one, other):
+        return True
+    if isinstance(one, nodes.FactIs) and isinstance(other, nodes.FactIs):
+        return one.fact == other.fact and not bounds.together((one.comparison, other.comparison))
+    if isinstance(one, nodes.InStage) and isinstance(other, nodes.InStage):
+        return not set(one.stages) & set(other.stages)
+    if isinstance(one, nodes.Prefers) and isinstance(other, nodes.Prefers):
+        return (one.name, one.value) == (other.name, other.value) and one.says is not other.says
+    if isinstance(one, nodes.Happened) and isinstance(other, nodes.Happened):
+        return _counts_contradict(one, other)
+    pairs = ((one, other), (other, one))
+    return any(_never_meets(a, b) or _prospect_buys(a, b) for a, b in pairs)
+
+
+def _counts_contradict(one: nodes.Happened, other: nodes.Happened) -> bool:
+    """The same things cannot be counted as two different numbers."""
+    if (one.history, one.fields, one.products, one.window) != (
+        other.history,
+        other.fields,
+        other.products,
+        other.window,
+    ):
+        return False
+    theirs = {measure.name: measure.comparison for measure in other.measures}
+    common = [(measure.comparison, theirs[measure.name]) for measure in one.measures if measure.name in theirs]
+    return not all(bounds.together(pair) for pair in common)
+
+
+def _never_meets(denial: Condition, claim: Condition) -> bool:
+    """'Never in 90 days' leaves no room for 'in 30 days'."""
+    if not (isinstance(denial, nodes.Not) and isinstance(denial.part, nodes.Happened)):
+        return False
+    wide = denial.part
+    if not isinstance(claim, nodes.Happened) or claim.holds_for_none or wide.measures:
+        return False
+    about = wide.history is claim.history and set(wide.fields) <= set(claim.fields)
+    products = not wide.products.filters or wide.products == claim.products
+    return about and products and _covers(wide.window, claim.window)
+
+
+def _prospect_buys(stage: Condition, claim: Condition) -> bool:
+    if not (isinstance(stage, nodes.InStage) and set(stage.stages) == {Stage.prospect}):
+        return False
+    return isinstance(claim, nodes.Happened) and claim.history is BOUGHT and not claim.holds_for_none
+
+
+def _covers(wide: Window, narrow: Window) -> bool:
+    """Say whether whatever lies in `narrow` lies in `wide`."""
+    begins = wide.start is None or wide.start == narrow.start or _earlier(wide.start, narrow.start)
+    ends = wide.end is None or wide.end == narrow.end or _earlier(narrow.end, wide.end)
+    return begins and ends and (wide.local == narrow.local or wide == Window(local=wide.local))
+
+
+def _earlier(one: object, other: object) -> bool:
+    if isinstance(one, Span) and isinstance(other, Span):
+        return one.shortest >= other.longest
+    dates = isinstance(one, date) and isinstance(other, date)
+    return dates and not isinstance(one, Period) and one < other  # type: ignore[operator]

@@ -1,0 +1,206 @@
+"""Owns a campaign or audience as it would have been on past dates, and what its customers then bought; writes nothing.
+
+As it was then: consents, preferences, suppressions, earlier mails and purchases strictly before each date. What has no
+history is said (campaign.caveats).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from mailshot.audience.book import Audience
+from mailshot.audience.compile import Compiler
+from mailshot.audience.nodes import Condition
+from mailshot.campaign import caveats, plan
+from mailshot.campaign.caveats import Looked
+from mailshot.campaign.definition import Goal
+from mailshot.campaign.frozen import Edition
+from mailshot.campaign.series import Series, end_of_data
+from mailshot.profile import shares
+from mailshot.profile.products import Selection
+from mailshot.profile.shares import Estimate
+from mailshot.profile.window import Span
+from mailshot.store import audiences, backtests
+from mailshot.store.backtests import Group, Seen, Spending
+from mailshot.store.engine import Connection, Store
+
+Told = Callable[[int, int], None]
+ANYTHING, FORTNIGHT = Selection(), Span(14, "day")
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What counts as success: purchases of `products` `within` a span after the date."""
+
+    products: Selection = ANYTHING
+    within: Span = FORTNIGHT
+
+    def words(self) -> str:
+        return f"bought {self.products.words()} within {self.within}"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The audience that is looked at; with the campaign it belongs to, if it is one."""
+
+    name: str
+    condition: Condition
+    aim: Aim
+    edition: Edition | None = None
+
+    @classmethod
+    def campaign(cls, edition: Edition) -> Subject:
+        goal = edition.read.campaign.goal or Goal()
+        return cls(edition.name, edition.read.audience.condition, Aim(edition.read.goal, goal.within), edition)
+
+    @classmethod
+    def audience(cls, found: Audience) -> Subject:
+        return cls(found.name, found.condition, Aim())
+
+    @property
+    def kind(self) -> str:
+        return "campaign" if self.edition else "audience"
+
+    @property
+    def conditions(self) -> list[Condition]:
+        return caveats.conditions(self.edition) if self.edition else [self.condition]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One date. `contents` and `left_out` are a campaign's; `kept` and `left` are None on the first date."""
+
+    as_of: datetime
+    contents: Mapping[str, int]
+    left_out: Mapping[str, int]
+    inside: Group
+    outside: Group
+    complete: bool
+    kept: int | None = None
+    left: int | None = None
+
+    @property
+    def size(self) -> int:
+        return self.inside.customers
+
+    @property
+    def entered(self) -> int | None:
+        return None if self.kept is None else self.size - self.kept
+
+    @property
+    def mails(self) -> int:
+        return sum(self.contents.values())
+
+    @property
+    def difference(self) -> Estimate:
+        """In the audience against outside, in shares who bought."""
+        return shares.difference(
+            (self.inside.customers, self.inside.buyers), (self.outside.customers, self.outside.buyers)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """All dates of one subject, and what they cannot say."""
+
+    name: str
+    kind: str
+    aim: Aim
+    looks: Sequence[Look]
+    notes: Sequence[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for a script: plain values only."""
+        goal = {"products": self.aim.products.words(), "within": str(self.aim.within)}
+        dates = [_plain(look, self.kind == "campaign") for look in self.looks]
+        return {self.kind: self.name, "goal": goal, "dates": dates, "notes": list(self.notes)}
+
+
+def make(store: Store, subject: Subject, series: Series, zone: ZoneInfo, told: Told) -> Backtest:
+    """Look at a subject on each date of a series; `told` hears how many of how many are done. Raises Refused."""
+    with store.read() as connection:
+        known = backtests.known(connection)
+        dates = series.moments(known.first, known.last, subject.aim.within, zone)
+        looked = Looked(subject.conditions, dates, zone)
+        notes = [caveats.SELECTION, *caveats.of_rules(connection, looked), *caveats.of_data(looked, known)]
+    end = end_of_data(known.last, zone) if known.last else None
+    looks: list[Look] = []
+    before: Seen | None = None
+    for number, moment in enumerate(dates):
+        told(number, len(dates))
+        # A transaction for each date: a reader that stays open keeps SQLite's log from being cut short.
+        with store.read() as connection:
+            seen = _seen(connection, subject, audiences.compiler(moment, zone, back=True))
+        done = end is not None and subject.aim.within.after(moment) <= end
+        looks.append(_look(moment, seen, subject, before, done))
+        before = seen
+    notes += [*caveats.of_customers(known), *caveats.unfinished(dates, [look.complete for look in looks])]
+    if subject.edition:
+        notes += caveats.of_campaign(subject.edition)
+    return Backtest(subject.name, subject.kind, subject.aim, looks, notes)
+
+
+def _seen(connection: Connection, subject: Subject, compiled: Compiler) -> Seen:
+    moment = compiled.as_of
+    spending = Spending(subject.aim.products, moment, subject.aim.within.after(moment))
+    if subject.edition is None:
+        return backtests.of_audience(connection, compiled, subject.condition, spending)
+    question = plan.question(connection, subject.edition, moment)
+    return backtests.of_campaign(connection, compiled, question, spending)
+
+
+def _look(moment: datetime, seen: Seen, subject: Subject, before: Seen | None, complete: bool) -> Look:
+    contents = {item.name: 0 for item in subject.edition.read.campaign.content} if subject.edition else {}
+    left_out: dict[str, int] = {}
+    for (content, reason), number in seen.parts.items():
+        if reason is not None:
+            left_out[reason] = left_out.get(reason, 0) + number
+        elif content is not None:
+            contents[content] += number
+    ordered = dict(sorted(left_out.items(), key=lambda item: (-item[1], item[0])))
+    look = Look(moment, contents, ordered, seen.inside, seen.outside, complete)
+    if before is None:
+        return look
+    kept = (before.members & seen.members).bit_count()
+    return replace(look, kept=kept, left=before.inside.customers - kept)
+
+
+def spent(group: Group) -> Estimate:
+    """Return what a customer of a group spent on average, who bought nothing included."""
+    return shares.mean(group.customers, float(group.spent), group.squares)
+
+
+def bought(group: Group) -> Estimate:
+    """Return the share of a group who bought."""
+    return shares.share(group.customers, group.buyers)
+
+
+def _plain(look: Look, campaign: bool) -> dict[str, Any]:
+    decided = {"mails": look.mails, "contents": dict(look.contents), "left_out": dict(look.left_out)}
+    return {
+        "as_of": look.as_of.isoformat(),
+        "audience": look.size,
+        "kept": look.kept,
+        "entered": look.entered,
+        "left": look.left,
+        **(decided if campaign else {}),
+        "in_audience": _group(look.inside),
+        "outside": _group(look.outside),
+        "difference": estimated(look.difference),
+        "complete": look.complete,
+    }
+
+
+def _group(group: Group) -> dict[str, Any]:
+    counted = {"customers": group.customers, "buyers": group.buyers, "spent": str(group.spent)}
+    return {**counted, "share": estimated(bought(group)), "mean": estimated(spent(group))}
+
+
+def estimated(found: Estimate) -> dict[str, Any]:
+    """Return an estimate for a script, with the words for it when it says too little."""
+    shown = {name: round(getattr(found, name), 6) for name in ("value", "low", "high")}
+    return {**shown, "words": "" if found.enough else shares.TOO_FEW}

@@ -1,0 +1,68 @@
+"""Owns remembering audience sizes while rules are written, and counting anew only what means something else; refuses to
+wait for saves, and to print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mailshot.campaign import standing
+from mailshot.campaign.rulebook import Rulebook
+from mailshot.campaign.standing import Standing
+from mailshot.errors import Problem
+from mailshot.store import audiences
+from mailshot.store.engine import Store
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """The size of an audience that was counted; None before it was there, and after it is gone. Lasted `seconds`."""
+
+    name: str
+    before: int | None
+    after: int | None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    means: Hashable
+    file: str
+    customers: int
+
+
+@dataclass(slots=True)
+class Recount:
+    """Counts for one moment, that of the start: what moves is what the writer did. `only` is the one asked for."""
+
+    store: Store
+    now: datetime
+    clock: Callable[[], float]
+    asked: datetime | None = None
+    only: str | None = None
+    _known: dict[str, _Known] = field(default_factory=dict)
+
+    def look(self, rules: Rulebook, problems: Sequence[Problem]) -> Iterator[News]:
+        """Count each audience that is new or means something else. One with errors keeps the size it had."""
+        found = [one for one in rules.book.sound() if self.only in (None, one.name)]
+        for one in found:
+            news = self._counted(standing.audience(rules, one, self.asked, self.now))
+            if news:
+                yield news
+        broken = {problem.file for problem in problems}
+        for name, known in list(self._known.items()):
+            if name not in rules.book.names and known.file not in broken:
+                del self._known[name]
+                yield News(name, known.customers, None)
+
+    def _counted(self, new: Standing) -> News | None:
+        name, means = new.audience.name, new.means
+        known = self._known.get(name)
+        if known and known.means == means:
+            return None
+        began = self.clock()
+        with self.store.read() as connection:
+            customers = audiences.count(connection, new.compiled, new.audience.condition)
+        self._known[name] = _Known(means, new.audience.file, customers)
+        return News(name, known.customers if known else None, customers, self.clock() - began)

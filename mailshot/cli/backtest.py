@@ -1,0 +1,171 @@
+"""Owns `backtest`: what a rule would have done on past dates, and what the customers then did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mailshot.cli import shared
+
+if TYPE_CHECKING:
+    from mailshot.campaign.backtest import Aim, Backtest, Subject
+    from mailshot.campaign.hindsight import Hindsight
+    from mailshot.campaign.rulebook import Rulebook
+    from mailshot.campaign.series import Series
+    from mailshot.profile.products import Selection
+    from mailshot.profile.window import Span
+
+FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M"]
+
+
+Day = datetime | None
+Since = Annotated[Day, typer.Option("--from", formats=FORMATS, help="First date (company time).")]
+Until = Annotated[Day, typer.Option("--until", formats=FORMATS, help="Last date; by default as late as data allows.")]
+Every = Annotated[str, typer.Option("--every", help="How far apart the dates are.")]
+Within = Annotated[str | None, typer.Option("--goal-within", help="How long a purchase counts, say '14 days'.")]
+Group = Annotated[str | None, typer.Option("--goal-group", help="Count this group of rules/products.yaml.")]
+Products = Annotated[str | None, typer.Option("--goal-products", help="Count these, say '{brand: Private}'.")]
+Past = Annotated[bool, typer.Option("--past-campaigns", help="Would it have found who answered imported campaigns?")]
+Plot = Annotated[Path | None, typer.Option("--plot", help="Draw it into a .png or .svg file.")]
+Csv = Annotated[Path | None, typer.Option("--csv", help="Write the numbers into a file.")]
+
+
+def backtest(
+    name: Annotated[str, typer.Argument(help="An audience or a campaign.")],
+    since: Since = None,
+    until: Until = None,
+    every: Every = "1 month",
+    within: Within = None,
+    group: Group = None,
+    products: Products = None,
+    past: Past = False,
+    plot: Plot = None,
+    csv: Csv = None,
+    json: shared.AsJson = False,
+) -> None:
+    """Show what an audience or campaign would have been on past dates, and what was then bought. Writes no row."""
+    from mailshot.campaign import backtest as stage
+    from mailshot.campaign import hindsight
+
+    drawing = _drawing(plot)
+    app = shared.app()
+    rules = shared.rulebook(app.settings.project)
+    subject = _subject(rules, app.settings.project, name)
+    subject = replace(subject, aim=_aim(rules, subject.aim, within, group, products))
+    series = _series(rules, since, until, every)
+    zone = rules.company.time_zone
+    with shared.err.status("Looking back …") as status:
+        look = hindsight.make if past else stage.make
+        found: Any = look(app.store, subject, series, zone, lambda n, of: status.update(f"Looking back: {n} of {of} …"))
+    if drawing and plot:
+        _write(plot, lambda: drawing(found, rules.company.currency, plot))
+    _tell(found, rules.company.currency, plot, csv, json)
+
+
+def _tell(found: Backtest | Hindsight, currency: str, plot: Path | None, csv: Path | None, json: bool) -> None:
+    from mailshot.cli import shown
+
+    if csv:
+        _write(csv, lambda: shown.save(csv, found))
+    if json:
+        shared.as_json(found.as_dict())
+        return
+    shown.show(found, currency)
+    for path in filter(None, (csv, plot)):
+        shared.say(f"Written: {shared.plain(path)}")
+
+
+def _subject(rules: Rulebook, project: Path, name: str) -> Subject:
+    from mailshot.campaign import frozen
+    from mailshot.campaign.backtest import Subject
+    from mailshot.errors import NotFound, nearest
+
+    if name in rules.campaigns:
+        return Subject.campaign(frozen.edition(rules, project, name))
+    if name in rules.book.names:
+        return Subject.audience(rules.book.audience(name))
+    known = [*rules.campaigns, *rules.book.names]
+    raise NotFound(f"There is no audience or campaign '{name}'.", nearest(name, known))
+
+
+def _aim(rules: Rulebook, aim: Aim, within: str | None, group: str | None, products: str | None) -> Aim:
+    if group is not None and products is not None:
+        raise typer.BadParameter("--goal-group and --goal-products exclude each other")
+    span = _span(within, "--goal-within") if within is not None else aim.within
+    if group is not None:
+        return replace(aim, within=span, products=_group(rules, group))
+    chosen = _products(rules, products) if products is not None else aim.products
+    return replace(aim, within=span, products=chosen)
+
+
+def _group(rules: Rulebook, name: str) -> Selection:
+    from mailshot.errors import NotFound, nearest
+    from mailshot.profile.products import Filter, Group, Selection
+
+    if name not in rules.groups:
+        raise NotFound(f"There is no product group '{name}'.", nearest(name, rules.groups))
+    return Selection((Filter(groups=(Group(name, rules.groups[name]),)),))
+
+
+def _products(rules: Rulebook, text: str) -> Selection:
+    from mailshot import documents
+    from mailshot.profile import selections
+    from mailshot.profile.products import Selection
+
+    document = documents.parse(text, "--goal-products")
+    problems = document.problems()
+    found = selections.read(document.root, rules.vocabulary.products, problems)
+    problems.raise_if_any()
+    return found or Selection()
+
+
+def _series(rules: Rulebook, since: datetime | None, until: datetime | None, every: str) -> Series:
+    from mailshot.campaign.series import Series
+
+    zone = rules.company.time_zone
+    if since and until and since > until:
+        raise typer.BadParameter(f"--from ({since:%Y-%m-%d}) is after --until ({until:%Y-%m-%d})")
+    if any(given.year not in range(1800, 2200) for given in (since, until) if given):
+        raise typer.BadParameter("--from and --until lie between the years 1800 and 2199")
+    first, last = (given.replace(tzinfo=zone) if given else None for given in (since, until))
+    return Series(first, last, _span(every, "--every"))
+
+
+def _span(text: str, option: str) -> Span:
+    from mailshot.profile.window import Span
+
+    found = Span.parse(text)
+    if found is None:
+        raise typer.BadParameter(f"{option}: '{text}' is not a length of time; write for example '2 weeks'")
+    return found
+
+
+def _drawing(path: Path | None) -> Callable[[Any, str, Path], None] | None:
+    """Find out before the work begins whether its result can be drawn. Raises Unavailable without matplotlib."""
+    if path is None:
+        return None
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise typer.BadParameter(f"--plot: '{path}' must end in .png or .svg")
+    from mailshot.errors import Unavailable
+
+    try:
+        from mailshot.cli import drawn
+    except ModuleNotFoundError as error:
+        raise Unavailable(
+            "Drawing needs matplotlib, which is not installed.", "pip install 'mailshot[charts]'"
+        ) from error
+    return drawn.save
+
+
+def _write(path: Path, save: Callable[[], None]) -> None:
+    from mailshot.errors import Refused
+
+    try:
+        save()
+    except OSError as error:
+        raise Refused(f"{path} cannot be written: {error.strerror or error}.", "Choose another place.") from error

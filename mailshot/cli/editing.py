@@ -1,0 +1,35 @@
+"""Owns `rules schema`: writes what editors complete and check YAML by; refuses to touch a rule."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mailshot.cli import shared
+
+FOLDER = Path("rules/schemas")
+
+
+def schema(
+    to: Annotated[Path | None, typer.Option(help=f"Folder to write to; {FOLDER} of the project unless said.")] = None,
+    general: Annotated[bool, typer.Option(help="For any shop: own facts, events and names are let pass.")] = False,
+) -> None:
+    """Write the JSON Schema of every kind of YAML file, with this shop's own facts, events and names."""
+    from mailshot import schemas
+
+    project = None if general else shared.settings().project
+    found = schemas.general() if project is None else schemas.of(shared.rulebook(project))
+    folder = to or (project or Path()) / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, body in found.items():
+        (folder / f"{name}.json").write_text(text(body), encoding="utf-8")
+    shared.say(f"Wrote {len(found)} schemas to {shared.plain(folder)}.")
+    shared.next_step(f"begin a file with: # yaml-language-server: $schema=../schemas/{next(iter(found))}.json")
+
+
+def text(body: object) -> str:
+    """Return a schema as its file holds it."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")) + "\n"

@@ -1,0 +1,78 @@
+"""Owns `rules explain`: why a customer is in, or gets a mail, or not; refuses to decide anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mailshot.cli import shared, trees
+
+if TYPE_CHECKING:
+    from mailshot.campaign.explain import Explanation
+
+YES, NO = "[green]✓[/green]", "[red]✗[/red]"
+
+
+def explain(
+    name: Annotated[str, typer.Argument(help="An audience or a campaign.")],
+    customer: Annotated[str, typer.Argument(help="A customer's key or address.")],
+    as_of: shared.AsOf = None,
+    run: Annotated[
+        int | None, typer.Option(help="A past run of the campaign: with the rules and facts of then.")
+    ] = None,
+    json: shared.AsJson = False,
+) -> None:
+    """Say why a customer is in an audience, or gets a campaign's mail with these products, or not."""
+    found, campaign = _find(name, customer, as_of, run)
+    shared.as_json(found.as_dict()) if json else _show(name, found, campaign)
+
+
+def _find(name: str, customer: str, as_of: shared.AsOf, run: int | None) -> tuple[Explanation, bool]:
+    from mailshot.campaign import explain as stage
+    from mailshot.errors import NotFound, nearest
+
+    app = shared.app()
+    if run is not None:
+        return stage.run(app.store, name, run, customer), True
+    rules = shared.rulebook(app.settings.project)
+    if name in rules.campaigns:
+        edition = shared.edition(app.settings.project, name)
+        return stage.campaign(app.store, edition, customer, shared.today(edition, as_of)), True
+    if name in rules.book.names:
+        today, audience = shared.company_today(rules, as_of), rules.book.audience(name)
+        return stage.audience(app.store, rules, audience, customer, today, back=as_of is not None), False
+    known = [*rules.campaigns, *rules.book.names]
+    raise NotFound(f"There is no audience or campaign '{name}'.", nearest(name, known))
+
+
+def _show(name: str, found: Explanation, campaign: bool) -> None:
+    shared.say(
+        f"[bold]{shared.plain(name)}[/bold] for customer {shared.plain(found.customer)}, as of {found.as_of:%Y-%m-%d}"
+    )
+    shared.out.print(trees.of("audience", found.audience))
+    if campaign:
+        _show_campaign(found)
+        return
+    shared.say("[bold]In the audience.[/bold]" if found.audience.holds else "[bold]Not in the audience.[/bold]")
+    if found.needed:
+        shared.say("To get in:")
+    for change in found.needed:
+        shared.say(f"  - {shared.plain(change.words())}")
+
+
+def _show_campaign(found: Explanation) -> None:
+    for content, verdict in found.contents.items():
+        shared.out.print(trees.of(f"content '{content}' when", verdict))
+    for guard, verdict in found.guards.items():
+        shared.out.print(trees.of(f"guard '{guard}' applies", verdict))
+    shared.say("[dim]what a mail must pass[/dim]")
+    for check in found.checks:
+        remedy = f": {shared.plain(check.remedy)}" if check.remedy else ""
+        said = f"{shared.plain(check.name)}  [dim]{shared.plain(check.found)}[/dim]"
+        shared.say(f"  {YES if check.passes else NO} {said}{remedy}")
+    for offer in found.offers:
+        shared.say(f"  offer: {shared.plain(offer.words())}")
+    for delivery in found.deliveries:
+        shared.say(f"  {shared.plain(delivery)}")
+    shared.say(f"[bold]{shared.plain(found.outcome())}[/bold]")

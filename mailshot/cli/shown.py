@@ -1,0 +1,241 @@
+"""Owns backtests for people and spreadsheets: tables and charts of a terminal, rows of a CSV file; refuses to count."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mailshot.campaign import backtest as stage
+from mailshot.campaign.backtest import Backtest, Look
+from mailshot.campaign.hindsight import Hindsight, Past
+from mailshot.cli import charts, shared
+from mailshot.cli.charts import Bar, Reach
+from mailshot.profile import shares
+from mailshot.profile.shares import Estimate
+
+INSIDE, OUTSIDE = "blue", "yellow"
+WIDEST = 120
+
+
+def show(found: Backtest | Hindsight, currency: str) -> None:
+    """Print a backtest for people."""
+    if isinstance(found, Backtest):
+        _show_backtest(found, currency)
+    else:
+        _show_hindsight(found)
+    for note in found.notes:
+        shared.say(f"[dim]- {shared.plain(note)}[/dim]")
+
+
+def save(path: Path, found: Backtest | Hindsight) -> None:
+    """Write a backtest's numbers as CSV: a line for each date, or past campaign."""
+    rows = list(_rows(found))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), restval=0)
+        writer.writeheader()
+        # A cell that begins like a formula would run in a spreadsheet; only words can, and numbers may be negative.
+        writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
+
+
+def series(found: Backtest) -> dict[str, list[int]]:
+    """Return what an audience consists of, by date: a campaign's contents and reasons, else who stayed and came."""
+    looks = found.looks
+    if found.kind == "audience":
+        return {
+            "kept": [look.kept or 0 for look in looks],
+            "entered": [look.size - (look.kept or 0) for look in looks],
+        }
+    contents = dict.fromkeys(name for look in looks for name in look.contents)
+    reasons = dict.fromkeys(name for look in looks for name in look.left_out)
+    mailed = {f"mail: {name}": [look.contents.get(name, 0) for look in looks] for name in contents}
+    return mailed | {f"no mail: {name}": [look.left_out.get(name, 0) for look in looks] for name in reasons}
+
+
+def percent(found: Estimate) -> str:
+    """Return '34% 31-37', a share with its interval."""
+    return f"{found.value * 100:.0f}% {found.low * 100:.0f}-{found.high * 100:.0f}" if found.enough else shares.TOO_FEW
+
+
+def _show_backtest(found: Backtest, currency: str) -> None:
+    shared.say(f"[bold]{shared.plain(found.name)}[/bold] ({found.kind}) as it would have been, {_dates(found.looks)}")
+    _sizes(found)
+    _bought(found, currency)
+    if len(found.looks) > 1:
+        shared.say()
+        _charts(found)
+
+
+def _dates(looks: Sequence[Look]) -> str:
+    first, last = looks[0].as_of, looks[-1].as_of
+    return f"{first:%Y-%m-%d} to {last:%Y-%m-%d}" if len(looks) > 1 else f"{first:%Y-%m-%d}"
+
+
+def day(looks: Sequence[Look] | Sequence[Past], one: Look | Past) -> str:
+    """Return a date, with the time where any date of the series has one."""
+    timed = any(look.as_of.hour or look.as_of.minute for look in looks)
+    return f"{one.as_of:%Y-%m-%d %H:%M}" if timed else f"{one.as_of:%Y-%m-%d}"
+
+
+def _sizes(found: Backtest) -> None:
+    looks, campaign = found.looks, found.kind == "campaign"
+    columns = ("as of", "audience", "kept", "entered", "left") + (("mails", "left out") if campaign else ())
+    rows = [
+        (day(looks, look), look.size, *(_known(n) for n in (look.kept, look.entered, look.left)))
+        + ((look.mails, look.size - look.mails) if campaign else ())
+        for look in looks
+    ]
+    shared.table("Who", columns, rows, right=range(1, len(columns)))
+    if campaign:
+        _decided(found)
+
+
+def _decided(found: Backtest) -> None:
+    """Print mails and reasons by date; where they are too many for the terminal, what is typical of each."""
+    parts = series(found)
+    headings = [name.replace(" ", "\n") for name in parts]
+    width = 10 + sum(2 + max(map(len, [*name.split(), f"{max(numbers):,}"])) for name, numbers in parts.items())
+    shared.say()
+    if width <= shared.out.width:
+        rows = [(day(found.looks, look), *(n[i] for n in parts.values())) for i, look in enumerate(found.looks)]
+        shared.table("Mails, and why none", ("as of", *headings), rows, right=range(1, len(parts) + 1))
+        return
+    lines = [(name, n[0], n[-1], min(n), max(n), round(sum(n) / len(n))) for name, n in parts.items()]
+    title = "Mails, and why none (by date: --csv or --json)"
+    shared.table(title, ("", "first", "last", "least", "most", "mean"), lines, right=range(1, 6))
+
+
+def _known(number: int | None) -> object:
+    return "-" if number is None else number
+
+
+def _bought(found: Backtest, currency: str) -> None:
+    looks = found.looks
+    each = (f"{currency} each\ninside", f"{currency} each\noutside")
+    columns = ("as of", "share\ninside", "share\noutside", "difference\nin points", *each)
+    rows = [
+        (
+            day(looks, look) + ("" if look.complete else " *"),
+            percent(stage.bought(look.inside)),
+            percent(stage.bought(look.outside)),
+            points(look.difference),
+            _amount(stage.spent(look.inside)),
+            _amount(stage.spent(look.outside)),
+        )
+        for look in looks
+    ]
+    shared.say()
+    shared.table(f"Who {found.aim.words()}, inside and outside the audience (95 % intervals)", columns, rows)
+    if not all(look.complete for look in looks):
+        shared.say("[dim]* the data ends within the goal's window[/dim]")
+
+
+def points(found: Estimate) -> str:
+    """Return '+14 11..17', a difference of shares in points with its interval."""
+    if not found.enough:
+        return shares.TOO_FEW
+    return f"{found.value * 100:+.0f} {found.low * 100:+.0f}..{found.high * 100:+.0f}"
+
+
+def _amount(found: Estimate) -> str:
+    return f"{found.value:,.2f} ±{found.high - found.value:,.2f}" if found.enough else shares.TOO_FEW
+
+
+def _charts(found: Backtest) -> None:
+    width = min(shared.out.width, WIDEST)
+    parts = series(found)
+    lines = [Bar(day(found.looks, look), [n[i] for n in parts.values()]) for i, look in enumerate(found.looks)]
+    shared.out.print(charts.bars("Audience (customers)", list(parts), lines, width), soft_wrap=True)
+    reaches = []
+    for look in found.looks:
+        for label, group, style in (("inside ", look.inside, INSIDE), ("outside", look.outside, OUTSIDE)):
+            name = day(found.looks, look) if label == "inside " else ""
+            reaches.append(_reach(f"{name:<10} {label}", stage.bought(group), group.customers, style))
+    title = f"Share who {found.aim.words()} (├──●──┤ 95 %; ○ {shares.TOO_FEW})"
+    shared.out.print(charts.reaches(title, reaches, width), soft_wrap=True)
+
+
+def _reach(label: str, found: Estimate, customers: int, style: str) -> Reach:
+    span = (found.low, found.value, found.high) if customers else None
+    return Reach(label, span, found.enough, style)
+
+
+def _show_hindsight(found: Hindsight) -> None:
+    name = shared.plain(found.name)
+    shared.say(f"[bold]{name}[/bold]: would it have found who answered past campaigns? As of each one's start.")
+    columns = (
+        "campaign",
+        "as of",
+        "got it",
+        "answered\ninside",
+        "answered\noutside",
+        "difference\nin points",
+    )
+    rows: list[Sequence[object]] = [
+        (past.campaign, day(found.pasts, past), past.recipients, answered(past.inside), answered(past.outside),
+         points(past.difference))
+        for past in found.pasts
+    ]  # fmt: skip
+    inside, outside = found.total()
+    together = (inside[0] + outside[0], answered(inside), answered(outside), points(found.pooled))
+    shared.table("", columns, [*rows, ("all together", "", *together)], right=(2,))
+    shared.say(_summary(found))
+
+
+def answered(counted: tuple[int, int]) -> str:
+    """Return '41/202 20%'."""
+    size, hits = counted
+    return f"{hits:,}/{size:,} {hits / size * 100:.0f}%" if size else "-"
+
+
+def _summary(found: Hindsight) -> str:
+    (inside, hits), (outside, others) = found.total()
+    if not hits + others:
+        return "Nobody answered."
+    mailed, reached = inside / (inside + outside) * 100, hits / (hits + others) * 100
+    told = found.pooled
+    verdict = f"{told.value * 100:+.1f} points, 95 % between {told.low * 100:+.1f} and {told.high * 100:+.1f}"
+    chance = ": could be chance" if told.could_be_chance else ""
+    return (
+        f"Mailing only the audience would have taken {mailed:.0f}% of the mails and met {reached:.0f}% of the answers. "
+        f"Within the same campaign the answers differ by {verdict + chance if told.enough else shares.TOO_FEW}."
+    )
+
+
+def _rows(found: Backtest | Hindsight) -> Iterator[dict[str, Any]]:
+    if isinstance(found, Hindsight):
+        for past in found.pasts:
+            yield {
+                "campaign": past.campaign, "as_of": past.as_of.isoformat(), **_flat("inside", past.inside),
+                **_flat("outside", past.outside), **_estimate("difference", past.difference), "over": past.over,
+            }  # fmt: skip
+        return
+    parts = series(found) if found.kind == "campaign" else {}
+    for number, look in enumerate(found.looks):
+        yield {
+            "as_of": look.as_of.isoformat(), "audience": look.size,
+            "kept": look.kept, "entered": look.entered, "left": look.left,
+            **{name: numbers[number] for name, numbers in parts.items()},
+            "inside customers": look.inside.customers, "inside buyers": look.inside.buyers,
+            **_estimate("inside share", stage.bought(look.inside)),
+            **_estimate("inside mean", stage.spent(look.inside)),
+            "outside customers": look.outside.customers, "outside buyers": look.outside.buyers,
+            **_estimate("outside share", stage.bought(look.outside)),
+            **_estimate("outside mean", stage.spent(look.outside)),
+            **_estimate("difference", look.difference), "complete": look.complete,
+        }  # fmt: skip
+
+
+def _flat(name: str, counted: tuple[int, int]) -> dict[str, int]:
+    return {f"{name} recipients": counted[0], f"{name} answered": counted[1]}
+
+
+def _estimate(name: str, found: Estimate) -> dict[str, object]:
+    said = "" if found.enough else shares.TOO_FEW
+    shown = {name: found.value, f"{name} low": found.low, f"{name} high": found.high}
+    return {**{key: round(value, 6) for key, value in shown.items()}, f"{name} note": said}
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

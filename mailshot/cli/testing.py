@@ -1,0 +1,73 @@
+"""Owns `rules test`: the examples in rule files, and what would have to change where one fails; refuses to judge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mailshot.cli import shared, trees
+from mailshot.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from mailshot.campaign.examples import Outcome, Report
+
+
+def run(
+    audience: Annotated[str | None, typer.Argument(help="One audience; all of them without a name.")] = None,
+    json: shared.AsJson = False,
+) -> None:
+    """Try the examples that stand in the rule files: made-up customers, and whether the rule means them."""
+    from mailshot.campaign import examples
+
+    rules, problems = shared.sound(shared.settings().project)
+    if audience:
+        # An audience that is not there may be in a file that cannot be read.
+        shared.refuse(problems if audience not in rules.book.names else ())
+        chosen, problems = [rules.book.audience(audience)], []
+    else:
+        chosen = rules.book.sound()
+        problems += rules.book.problems
+    now = shared.now()
+    with shared.err.status("Trying …"):
+        report = examples.run(rules, now, chosen)
+    problems += examples.problems(rules, now, audience)
+    shared.as_json(report.as_dict()) if json else _show(report)
+    shared.refuse(problems)
+    if any(not outcome.agreed for outcome in report.outcomes):
+        raise typer.Exit(1)  # a bug of ours
+    if report.failed:
+        raise typer.Exit(InvalidInput.exit_code)
+
+
+def _show(report: Report) -> None:
+    for outcome in report.failed:
+        _explain(outcome)
+    held = len({outcome.audience.name for outcome in report.outcomes})
+    told = f"{_number(len(report.outcomes), 'example')} in {_number(held, 'audience')}"
+    failed = len(report.failed)
+    how = f"[red]{failed:,} not as expected.[/red]" if failed else "[green]all as expected.[/green]"
+    shared.say(f"{told}: {how}" if report.outcomes else "There are no examples.")
+    if report.without:
+        none = "has no examples" if len(report.without) == 1 else "have no examples"
+        names = shared.plain(", ".join(report.without))
+        shared.say(f"[dim]{_number(len(report.without), 'audience')} {none}: {names}.[/dim]")
+    if failed:
+        shared.next_step("mend the rule or the example, then: mailshot rules test")
+
+
+def _explain(outcome: Outcome) -> None:
+    example, audience = outcome.example, outcome.audience
+    place = f"{audience.file}:{example.line}"
+    shared.say(f"[red]✗[/red] [bold]{shared.plain(f'{audience.name}: {example.name}')}[/bold] ({shared.plain(place)})")
+    shared.say(f"  {shared.plain(outcome.words())}")
+    label = f"as of {example.as_of:%Y-%m-%d %H:%M}"
+    shared.out.print(trees.of(label, outcome.verdict, audience.condition))
+    for change in outcome.changes:
+        wanted = "To match" if example.matches else "Not to match"
+        shared.say(f"  {wanted}: {shared.plain(change)}")
+    shared.say()
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"

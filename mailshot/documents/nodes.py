@@ -1,0 +1,115 @@
+"""Owns the pieces of a parsed file, each with its place, and what is wrong with them; refuses to read any text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from mailshot.errors import InvalidInput, Problem, nearest, shortened
+
+Step = str | int
+MOST_TOLD = 50
+MOST_COMPARED = 10_000  # comparing words is slow, and nobody reads the hundredth suggestion
+_BREAK = re.compile("\r\n|\r|\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A piece of a document at `line`:`column` (from 1)."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar(Node):
+    text: str
+    quoted: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was written (`key:`), which is not the same as an empty quoted text."""
+        return not self.quoted and self.text in ("", "~", "null")
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence(Node):
+    items: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping(Node):
+    entries: tuple[tuple[Scalar, Node], ...]
+
+    def __iter__(self) -> Iterator[tuple[Scalar, Node]]:
+        return iter(self.entries)
+
+    def get(self, key: str) -> Node | None:
+        return next((value for name, value in self.entries if name.text == key), None)
+
+
+@dataclass(slots=True)
+class Problems:
+    """Collects what is wrong in one file, so that all of it is told at once; of very many, the first ones."""
+
+    file: str
+    lines: list[str]
+    found: list[Problem] = field(default_factory=list)
+    uncounted: int = 0
+
+    def add(self, node: Node, message: str, remedy: str = "") -> None:
+        excerpt = self.lines[node.line - 1] if 0 < node.line <= len(self.lines) else ""
+        told = Problem(self.file, node.line, node.column, shortened(message), excerpt, shortened(remedy))
+        self.found.append(told)
+
+    def unknown(self, node: Node, message: str, word: str, known: Collection[str]) -> None:
+        """Tell of a word that is not among the known ones, with the nearest of these."""
+        few = len(self.found) < MOST_TOLD and len(self.found) * len(known) < MOST_COMPARED
+        self.add(node, message, nearest(word, known) if few else "")
+
+    def told(self) -> list[Problem]:
+        """Return the problems from top to bottom; of very many the first, and how many more there are."""
+        ordered = sorted(self.found, key=lambda problem: (problem.line, problem.column))
+        more = len(ordered) - MOST_TOLD + self.uncounted
+        if more <= 0:
+            return ordered
+        told = f"and {more:,} more problem{'s' * (more > 1)}"
+        rest = Problem(self.file, 0, 0, told, "", "Mend the first ones, and check again.")
+        return [*ordered[:MOST_TOLD], rest]
+
+    def raise_if_any(self) -> None:
+        if self.found:
+            raise InvalidInput(self.told())
+
+
+def plain(node: Node) -> Any:
+    """Return the node as dicts, lists and texts; a value left empty becomes None."""
+    if isinstance(node, Mapping):
+        return {key.text: plain(value) for key, value in node}
+    if isinstance(node, Sequence):
+        return [plain(item) for item in node.items]
+    assert isinstance(node, Scalar)
+    return None if node.empty else node.text
+
+
+def below(node: Node, step: Step) -> Node | None:
+    """Return what stands under a key or at a number of a list, None when nothing does."""
+    if isinstance(node, Mapping) and isinstance(step, str):
+        return node.get(step)
+    if isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
+        return node.items[step]
+    return None
+
+
+def lines(text: str) -> list[str]:
+    """Return the lines of a text as an editor numbers them: an odd separator within a line ends none."""
+    found = _BREAK.split(text)
+    return found[:-1] if len(found) > 1 and not found[-1] else found
+
+
+def place(text: str, index: int) -> Node:
+    """Return where a character of a text stands."""
+    before = _BREAK.split(text[:index])
+    return Node(len(before), len(before[-1]) + 1)

@@ -1,0 +1,78 @@
+"""Owns the import of what happened beside purchases: events, conversations, referrals; refuses all else."""
+
+from __future__ import annotations
+
+from mailshot.ingest.fields import FACT_PREFIX
+from mailshot.ingest.loading import Loading, json
+from mailshot.ingest.people import fact
+from mailshot.ingest.shop import KEYS, add_stubs
+from mailshot.ingest.values import literal
+from mailshot.store.bulk import Counts
+
+
+def events(loading: Loading) -> Counts:
+    """Add events; one without a key of its own is known by its name, its time, and its turn among those."""
+    columns = {"name": "name"}
+    columns |= {"amount": "amount"} if "amount" in loading.reading.fields else {}
+    if "product" in loading.reading.fields:
+        add_stubs(loading)
+        columns["product_id"] = "(SELECT id FROM known_product WHERE known_product.key = product)"
+    return _add(loading, "event", "name", columns)
+
+
+def interactions(loading: Loading) -> Counts:
+    """Add conversations; one without a key of its own is known by its kind, its time, and its turn among those."""
+    columns: dict[str, str] = {
+        "kind": "kind",
+        **{name: name for name in ("direction", "outcome") if name in loading.reading.fields},
+    }
+    return _add(loading, "interaction", "kind", columns)
+
+
+def referrals(loading: Loading) -> Counts:
+    """Add who brought whom; nobody brings himself."""
+    _customers(loading)
+    loading.refuse_unknown("referred", "customer", "key", "is no customer's key")
+    label = literal(loading.reading.label("referred"))
+    loading.stage.run(
+        f'INSERT INTO {loading.reading.faults} SELECT "#line", {label}, referred, '
+        f"'is the same customer' FROM ({loading.sound()}) WHERE referred = customer"
+    )
+    joined = (
+        f"SELECT k.id AS customer_id, f.id AS referred_id, r.* FROM ({loading.sound()}) AS r "
+        "JOIN known_customer AS k ON k.key = r.customer JOIN known_customer AS f ON f.key = r.referred"
+    )
+    loading.keep_last("good", joined, ["customer_id", "referred_id"])
+    columns = {"customer_id": "customer_id", "referred_id": "referred_id", "at": '"at"'}
+    columns |= {"source": "source"} if "source" in loading.reading.fields else {}
+    return loading.upsert("referral", columns, "good", instants=["at"])
+
+
+def own_key(loading: Loading, made: str) -> str:
+    """Return the expression of a row's key, made where it brings none."""
+    return f"coalesce(r.key, {made})" if "key" in loading.reading.fields else made
+
+
+def details(loading: Loading) -> dict[str, str]:
+    """Return what `facts.<name>` columns say, by name."""
+    named = {key: field for key, field in loading.reading.fields.items() if key.startswith(FACT_PREFIX)}
+    return {key.removeprefix(FACT_PREFIX): fact(field) for key, field in named.items()}
+
+
+def _add(loading: Loading, table: str, named: str, columns: dict[str, str]) -> Counts:
+    _customers(loading)
+    turn = f'row_number() OVER (PARTITION BY customer, {named}, "at" ORDER BY "#line")'
+    made = f"""{named} || '@' || "at" || '#' || {turn}"""
+    joined = (
+        f"SELECT k.id AS customer_id, {own_key(loading, made)} AS happening_key, r.* FROM ({loading.sound()}) AS r "
+        "JOIN known_customer AS k ON k.key = r.customer"
+    )
+    loading.keep_last("good", joined, ["customer_id", "happening_key"])
+    own = details(loading)
+    all_columns = {"customer_id": "customer_id", "key": "happening_key", "at": '"at"', **columns, "facts": json(own)}
+    return loading.upsert(table, all_columns, "good", instants=["at"], facts=list(own))
+
+
+def _customers(loading: Loading) -> None:
+    loading.look_up("customer", KEYS)
+    loading.refuse_unknown("customer", "customer", "key", "is no customer's key")

@@ -1,0 +1,34 @@
+"""Owns the time zones of the world by name; refuses to guess one that is misspelt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TypeVar
+from zoneinfo import ZoneInfo, available_timezones
+
+Found = TypeVar("Found")
+
+
+@cache
+def known() -> Mapping[str, ZoneInfo]:
+    """Return every zone by its name (IANA)."""
+    return {name: ZoneInfo(name) for name in sorted(available_timezones())}
+
+
+def of(name: object, otherwise: ZoneInfo) -> ZoneInfo:
+    """Return the zone of that name, `otherwise` when there is none."""
+    return known().get(name, otherwise) if isinstance(name, str) else otherwise
+
+
+def grouped(say: Callable[[ZoneInfo], Found], otherwise: ZoneInfo) -> dict[Found, list[str]]:
+    """Return the zones that something is different for, by what `say` says of them: most of the world says the same.
+
+    Zones that agree with `otherwise` are left out.
+    """
+    found: dict[Found, list[str]] = {}
+    usual = say(otherwise)
+    for name, zone in known().items():
+        if (said := say(zone)) != usual:
+            found.setdefault(said, []).append(name)
+    return found

@@ -1,0 +1,146 @@
+"""Owns comparing two sets of customers, each with an outcome, inside the database; refuses to know why they differ.
+
+An outcome is a word: of an audience, to be in it; of a plan or run, the content or the reason for none. No outcome at
+all means that the customer is not in the set. One statement looks at each set once and tells sizes, money, examples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Select,
+    String,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+)
+
+from mailshot.audience.compile import Compiler
+from mailshot.audience.nodes import Condition
+from mailshot.store.audiences import SCHEMA
+from mailshot.store.engine import Connection
+from mailshot.store.plans import DELIVERY, RECEIVED, ROW
+
+MAIL, NONE = "mail:", "none:"
+PURCHASE = SCHEMA.purchase.c
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """How many customers went from outcome `was` to `now` (None: not in the set), with those who spent most first."""
+
+    was: str | None
+    now: str | None
+    customers: int
+    spent: Decimal
+    examples: tuple[int, ...]
+
+
+def audience(compiled: Compiler, condition: Condition) -> Select[Any]:
+    """Return the set of those who satisfy a condition."""
+    (members,) = compiled.select(condition).subquery().c
+    return select(members.label("customer_id"), _word(MAIL))
+
+
+def nobody() -> Select[Any]:
+    """Return the empty set."""
+    return select(SCHEMA.customer.c.id.label("customer_id"), _word(MAIL)).where(false())
+
+
+def plan(plan_id: str) -> Select[Any]:
+    """Return what a plan decided."""
+    decided = _outcome(ROW.c.content, ROW.c.reason)
+    return select(ROW.c.customer_id, decided).where(ROW.c.plan_id == plan_id)
+
+
+def run(run_id: int) -> Select[Any]:
+    """Return what became of each customer of a run: the content unless the mail did not go out."""
+    state = DELIVERY.c.state
+    reason = func.coalesce(DELIVERY.c.reason, case((state.in_(RECEIVED), cast(null(), String)), else_=state))
+    return select(DELIVERY.c.customer_id, _outcome(DELIVERY.c.content, reason)).where(DELIVERY.c.run_id == run_id)
+
+
+def moves(
+    connection: Connection, before: Select[Any], after: Select[Any], spent: tuple[datetime, datetime], most: int
+) -> list[Move]:
+    """Return how customers moved between two sets, those who stayed included.
+
+    `spent` are the moments between which money counts, `most` is how many examples each move gets.
+    """
+    both = _both(before, after)
+    moved = _moved(both, spent)
+    money = func.sum(moved.c.spent, type_=PURCHASE.amount.type)
+    tally = (
+        select(both.c.was, both.c.now, cast(literal(0), BigInteger), func.count(), money)
+        .select_from(both.outerjoin(moved, moved.c.customer_id == both.c.customer_id))
+        .group_by(both.c.was, both.c.now)
+    )
+    place = func.row_number().over(
+        partition_by=(moved.c.was, moved.c.now), order_by=(moved.c.spent.desc(), moved.c.customer_id)
+    )
+    ranked = select(moved, place.label("place")).subquery()
+    shown = select(
+        ranked.c.was, ranked.c.now, ranked.c.customer_id, cast(ranked.c.place, BigInteger), ranked.c.spent
+    ).where(ranked.c.place <= most)
+    rows = connection.execute(union_all(tally, shown)).all()
+    return _told(rows)
+
+
+def _both(before: Select[Any], after: Select[Any]) -> Any:
+    """Both sets side by side. Not a full join: older SQLite has none, and a sum over both reads each just once."""
+    old, new = before.subquery(), after.subquery()
+    nothing = cast(null(), String)
+    sides = union_all(
+        select(old.c.customer_id, old.c.outcome.label("was"), nothing.label("now")),
+        select(new.c.customer_id, nothing.label("was"), new.c.outcome.label("now")),
+    ).subquery()
+    merged = select(sides.c.customer_id, func.max(sides.c.was).label("was"), func.max(sides.c.now).label("now"))
+    return merged.group_by(sides.c.customer_id).cte("both").prefix_with("MATERIALIZED")
+
+
+def _moved(both: Any, spent: tuple[datetime, datetime]) -> Any:
+    went = or_(both.c.was.is_(None), both.c.now.is_(None), both.c.was != both.c.now)
+    gone = select(both).where(went).cte("went").prefix_with("MATERIALIZED")
+    amount = func.sum(PURCHASE.amount, type_=PURCHASE.amount.type).label("amount")
+    sums = (
+        select(PURCHASE.customer_id, amount)
+        .where(PURCHASE.customer_id.in_(select(gone.c.customer_id)), PURCHASE.at >= spent[0], PURCHASE.at < spent[1])
+        .group_by(PURCHASE.customer_id)
+        .subquery()
+    )
+    money = func.coalesce(sums.c.amount, literal(Decimal(0), PURCHASE.amount.type)).label("spent")
+    joined = gone.outerjoin(sums, sums.c.customer_id == gone.c.customer_id)
+    return select(gone, money).select_from(joined).cte("moved").prefix_with("MATERIALIZED")
+
+
+def _told(rows: Any) -> list[Move]:
+    examples: dict[tuple[str | None, str | None], list[tuple[int, int]]] = {}
+    for was, now, customer_id, place, _ in rows:
+        if customer_id:
+            examples.setdefault((was, now), []).append((place, customer_id))
+    found = []
+    for was, now, customer_id, customers, spent in rows:
+        if not customer_id:
+            who = tuple(who for _, who in sorted(examples.get((was, now), ())))
+            found.append(Move(was, now, int(customers), spent or Decimal(0), who))
+    return found
+
+
+def _outcome(content: Any, reason: Any) -> Any:
+    mailed = literal(MAIL, String) + func.coalesce(content, "")
+    return case((reason.is_(None), mailed), else_=literal(NONE, String) + reason).label("outcome")
+
+
+def _word(word: str) -> Any:
+    return literal(word, String).label("outcome")

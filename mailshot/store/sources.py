@@ -1,0 +1,96 @@
+"""Owns where each kind of happening lies among the tables; refuses to ask any of them."""
+
+from __future__ import annotations
+
+from sqlalchemy import and_
+
+from mailshot.audience.compile import Beside, Source, Summary
+from mailshot.events import DeliveryState, FeedbackKind
+from mailshot.profile import history
+from mailshot.store import sql, tables
+
+BUYER, SUMS = sql.table(tables.Buyer), ("first_at", "last_at", "orders", "lines", "gross")
+PURCHASE, ORDER = sql.table(tables.Purchase), sql.table(tables.Order)
+EVENT = sql.table(tables.Event)
+INTERACTION, REFERRAL = sql.table(tables.Interaction), sql.table(tables.Referral)
+DELIVERY, FEEDBACK = sql.table(tables.Delivery), sql.table(tables.Feedback)
+RUN, LINK = sql.table(tables.Run), sql.table(tables.Link)
+
+
+def _feedback(kind: FeedbackKind) -> Source:
+    """What came back, with the run and the mail it came back for."""
+    same = and_(DELIVERY.c.run_id == FEEDBACK.c.run_id, DELIVERY.c.customer_id == FEEDBACK.c.customer_id)
+    ran = RUN.c.id == FEEDBACK.c.run_id
+    return Source(
+        FEEDBACK,
+        FEEDBACK.c.customer_id,
+        FEEDBACK.c.at,
+        fields={
+            "campaign": Beside(RUN.c.campaign, RUN, ran),
+            "topic": Beside(RUN.c.topic, RUN, ran),
+            "content": Beside(DELIVERY.c.content, DELIVERY, same),
+            "by": FEEDBACK.c.by,
+            "link": Beside(LINK.c.url, LINK, LINK.c.id == FEEDBACK.c.link_id),
+        },
+        only=(FEEDBACK.c.kind == kind.value,),
+    )
+
+
+SUMMARY = Summary(BUYER, **{name: BUYER.c[name] for name in SUMS}, customer=BUYER.c.customer_id)
+ORDERS = Source(
+    ORDER,
+    ORDER.c.customer_id,
+    ORDER.c.at,
+    occasion=ORDER.c.order_key,
+    amount=ORDER.c.amount,
+    quantity=ORDER.c["items"],
+    summary=SUMMARY,
+)
+SOURCES = {
+    history.BOUGHT.word: Source(
+        PURCHASE,
+        PURCHASE.c.customer_id,
+        PURCHASE.c.at,
+        fields={"channel": PURCHASE.c.channel},
+        occasion=PURCHASE.c.order_key,
+        product=PURCHASE.c.product_id,
+        amount=PURCHASE.c.amount,
+        quantity=PURCHASE.c.quantity,
+        summary=SUMMARY,
+        coarse=ORDERS,
+    ),
+    history.DID.word: Source(
+        EVENT,
+        EVENT.c.customer_id,
+        EVENT.c.at,
+        fields={"event": EVENT.c.name},
+        product=EVENT.c.product_id,
+        amount=EVENT.c.amount,
+    ),
+    history.RECEIVED.word: Source(
+        DELIVERY,
+        DELIVERY.c.customer_id,
+        DELIVERY.c.settled_at,
+        fields={
+            "campaign": Beside(RUN.c.campaign, RUN, RUN.c.id == DELIVERY.c.run_id),
+            "topic": Beside(RUN.c.topic, RUN, RUN.c.id == DELIVERY.c.run_id),
+            "content": DELIVERY.c.content,
+        },
+        only=(DELIVERY.c.state == DeliveryState.sent.value,),
+    ),
+    history.OPENED.word: _feedback(FeedbackKind.opened),
+    history.CLICKED.word: _feedback(FeedbackKind.clicked),
+    history.CONVERTED.word: _feedback(FeedbackKind.converted),
+    history.CONTACTED.word: Source(
+        INTERACTION,
+        INTERACTION.c.customer_id,
+        INTERACTION.c.at,
+        fields={name: INTERACTION.c[name] for name in ("kind", "direction", "outcome")},
+    ),
+    history.REFERRED.word: Source(
+        REFERRAL, REFERRAL.c.customer_id, REFERRAL.c.at, fields={"source": REFERRAL.c.source}
+    ),
+    history.WAS_REFERRED.word: Source(
+        REFERRAL, REFERRAL.c.referred_id, REFERRAL.c.at, fields={"source": REFERRAL.c.source}
+    ),
+}

@@ -1,0 +1,80 @@
+"""Checks that what a file lacks or holds too much of is told in plain words, in its place, with what to write."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import BaseModel
+
+from mailshot import documents
+from mailshot.campaign.company import Company
+from mailshot.campaign.definition import Campaign
+from mailshot.errors import InvalidInput
+from mailshot.ingest.mapping import Mapping
+from mailshot.profile import catalogue, senders, statements, topics
+
+HEAD = "campaign: a\ntopic: t\nsender: s\naudience: b\n"
+WHOLE = HEAD + "content: [{name: a, template: b}]\n"
+GREEN = "offers: {m: {products: {department: A}, "
+SENDER = "a: {name: x, address: a@example.com, postal_address: 1 Main Street, "
+# The kind, the text, the place, the message and the beginning of the remedy.
+WRONG: list[tuple[type[BaseModel], str, int, int, str, str]] = [
+    (Campaign, "", 1, 1, "the file is empty", "Write a value"),
+    (Campaign, "- a", 1, 1, "the file must hold words with values, not a list", "It knows: campaign, "),
+    (Campaign, "audience:x", 1, 1, "the file must hold words with values, not 'audience:x'", "It knows: campaign, "),
+    (topics.File, "- a", 1, 1, "the file must hold words with values, not a list", "Write lines such as"),
+    (Campaign, HEAD, 1, 1, "'content' is missing", "Add 'content: …'."),
+    (Campaign, HEAD + "content:", 5, 9, "'content' is empty", "Write a value, or remove the line."),
+    (Campaign, HEAD + "content: x", 5, 10, "'content' must be a list, not 'x'", "Start each entry with '- '."),
+    (Campaign, HEAD + "content: []", 5, 10, "'content' has nothing in it", "Name at least one."),
+    (Campaign, HEAD + "content:\n- {name: a}", 6, 3, "'template' is missing in an entry of 'content'", "Add 'templ"),
+    (Campaign, HEAD + "content:\n- x", 6, 3, "an entry of 'content' must hold words with values, not 'x'", "It knows"),
+    (Campaign, WHOLE + "contnt: x", 6, 1, "unknown word 'contnt'", "Did you mean 'content'?"),
+    (Campaign, WHOLE + "description: {a: b}", 6, 14, "'description' must be one text, not words", "Put a text"),
+    (Campaign, WHOLE + GREEN + "take: many}}", 6, 47, "'take' must be a whole number, not 'many'", "Write digits only"),
+    (Campaign, WHOLE + GREEN + "take: 1.5}}", 6, 47, "'take' must be a whole number, not '1.5'", "Write digits only"),
+    (Campaign, WHOLE + GREEN + "take: 0}}", 6, 47, "'take' must be at least 1, not '0'", "Write a larger number."),
+    (Campaign, WHOLE + GREEN + "take: 51}}", 6, 47, "'take' must be at most 50, not '51'", "Write a smaller number."),
+    (Campaign, WHOLE + "offers: [m]", 6, 9, "'offers' must hold words with values, not a list", "Write lines such as"),
+    (Campaign, WHOLE + "offers: {m: x}", 6, 13, "'m' must hold words with values, not 'x'", "It knows: products, take"),
+    (Campaign, WHOLE + "repeat: perhaps", 6, 9, "'repeat' must be yes or no, not 'perhaps'", "Write yes or no."),
+    (Campaign, WHOLE + "in_doubt: at_most_one", 6, 11, "unknown 'in_doubt' 'at_most_one'", "Did you mean 'at_most_o"),
+    (Campaign, WHOLE + "in_doubt: [a]", 6, 11, "'in_doubt' must be one text, not a list", "Put a text"),
+    (Campaign, WHOLE + "holdout: 200%", 6, 10, "'holdout': '200%' must be a percentage", "Write for example '5%'."),
+    (Campaign, WHOLE + "holdout: {a: b}", 6, 10, "'holdout' must be a percentage", "Write for example '5%'."),
+    (Campaign, WHOLE + "goal: {within: soon}", 6, 16, "'within': 'soon' is not a length of time", "Write for example"),
+    (Campaign, WHOLE + "schedule: {cron: x}", 6, 18, "'cron': 'x' is not a cron expression", "Write for example '0 9"),
+    (Campaign, WHOLE + "schedule: {zone: Mars}", 6, 18, "'zone': 'Mars' is not a time zone", "Write for example"),
+    (Campaign, WHOLE + "schedule: {at: 2026}", 6, 16, "'at': '2026' is not a date or a moment", "Write for example"),
+    (Campaign, WHOLE + "as_of: 2026-02-30", 6, 8, "'as_of' must be a date or a moment, not '2026-02-30'", "For ex"),
+    (Campaign, WHOLE + "as_of: 9999-12-31", 6, 8, "'as_of': '9999-12-31' is not a date or a moment", "Write for exa"),
+    (Company, "as_of: 1775500000", 1, 8, "'as_of': '1775500000' is not a date or a moment", "Write for example"),
+    (Company, "brand: x\nlink_hosts: a", 2, 13, "'link_hosts' must be a list, not 'a'", "Start each entry with"),
+    (topics.File, "a: {title: x}\nB: {title: x}", 2, 1, "'B' is not a topic name", "Use lower case letters"),
+    (catalogue.File, "customer:\n  a: {type: txt}", 2, 13, "unknown 'type' 'txt'", "Did you mean 'text'?"),
+    (catalogue.File, "customer:\n  email: {type: text}", 2, 3, "'email' is built in", "Choose another name."),
+    (statements.File, "a:\n  title: x\n  values: {}", 3, 11, "'values' has nothing in it", "Name at least one."),
+    (statements.File, "a: {title: x, values: {" + ", ".join(f"v{n}: x" for n in range(21)) + "}}",
+     1, 23, "'values' has more than 20 entries", "Leave some out."),
+    (senders.File, SENDER + "feedback_id: ab}", 1, 82, "'feedback_id' is shorter than the least", "Write a"),
+    (senders.File, SENDER + f"feedback_id: {'a' * 16}}}", 1, 82, "'feedback_id' is longer than the greatest", ""),
+    (senders.File, SENDER + "reply_to: y}", 1, 79, "'reply_to': 'y' is not an e-mail address", ""),
+    (Mapping, "name: x\nimports:\n- kind: custmers\n", 3, 9, "unknown 'kind' 'custmers'", "Did you mean 'customers'?"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "text", "line", "column", "message", "remedy"), WRONG, ids=range(len(WRONG)))
+def test_a_wrong_field_is_told_in_plain_words(
+    kind: type[BaseModel], text: str, line: int, column: int, message: str, remedy: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        documents.parse(text, "f.yaml").model(kind)
+    told = [(found.line, found.column, found.message, found.remedy) for found in caught.value.problems]
+    assert [one for one in told if one[:2] == (line, column) and message in one[2] and one[3].startswith(remedy)], told
+
+
+def test_very_many_wrong_fields_are_counted() -> None:
+    text = "customer:\n" + "".join(f"  f{n}: {{type: x}}\n" for n in range(3000))
+    with pytest.raises(InvalidInput) as caught:
+        documents.parse(text, "f.yaml").model(catalogue.File)
+    *told, rest = caught.value.problems
+    assert (len(told), rest.message) == (50, "and 2,950 more problems")
