@@ -13,6 +13,9 @@ from mailshot.profile.products import EVERYTHING, Selection
 from mailshot.profile.relative import Relative
 from mailshot.profile.window import EVER, Window
 
+# How many comparisons it comes to, about, where moments are meant that differ from zone to zone or from year to year.
+MANY_ZONES, MANY_YEARS = 10, 40
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -104,9 +107,13 @@ class Dated(Condition):
 
     @property
     def size(self) -> int:
-        # An anniversary has a day in each of many years, and others where it is already, or still, another day.
-        yearly = 120 if self.local else 40
-        return yearly if self.when.word == "anniversary_in" else 1
+        yearly = self.when.word == "anniversary_in"
+        if self.fact.own:
+            # A day is a text: its end is compared with a list, and around the world it is one of three.
+            return (3 if yearly else 1) * (3 if self.local else 1)
+        if yearly:
+            return MANY_YEARS
+        return MANY_ZONES if self.local else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +186,8 @@ class Happened(Condition):
     @property
     def size(self) -> int:
         fields = sum(comparison.size for _, comparison in self.fields)
-        return 1 + fields + self.products.size + sum(measure.comparison.size for measure in self.measures)
+        own = MANY_ZONES if self.window.local else 1
+        return own + fields + self.products.size + sum(measure.comparison.size for measure in self.measures)
 
     @property
     def depth(self) -> int:

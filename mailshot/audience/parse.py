@@ -43,6 +43,7 @@ WORDS = {
     "share": "a stable random share: 'share: 10%'",
 }
 OF = "of"
+GROUPS = {"all", "any", "not", OF}
 
 
 class Parser:
@@ -86,9 +87,8 @@ class Parser:
         if self.count > MOST_NODES:
             return None
         found = self._word(key, node)
-        # Groups only pass on what their parts have been counted for.
-        counted = found.size if isinstance(found, nodes.Member) or (found and not found.inner) else 1
-        self.count += counted
+        # The parts of a group have been counted when they were read.
+        self.count += found.size if found and key.text not in GROUPS else 1
         if self.count > MOST_NODES:
             told = f"the rule comes to more than {MOST_NODES} conditions, with those of the audiences it names"
             self.problems.add(key, told, "Make it simpler; write lists of texts as one condition.")

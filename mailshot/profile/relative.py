@@ -12,6 +12,7 @@ from mailshot.profile.window import Period, Span
 
 # Nobody is older, and no contract.
 MOST_YEARS = 120
+LEAP_DAY = (2, 29)
 WORDS = {
     "within": "in the last so-and-so long: 'joined_at: {within: 30 days}'",
     "before": "longer ago than: 'born: {before: 18 years ago}'",
@@ -32,6 +33,13 @@ class Relative:
     def ranges(self, today: date) -> tuple[Days, ...]:
         """Return the days it means, as ranges with both ends included; None is an open beginning."""
         return _RANGES[self.word](self.length, today)
+
+    def yearly(self, today: date) -> tuple[tuple[int, tuple[str, ...]], ...]:
+        """Return the anniversaries it means, as years they are kept in, each with the days born on ('02-28')."""
+        kept: dict[int, dict[str, None]] = {}
+        for day, (month, born) in _kept(self.length, today):
+            kept.setdefault(day.year, {})[f"{month:02}-{born:02}"] = None
+        return tuple((year, tuple(days)) for year, days in kept.items())
 
     def holds(self, day: date | None, today: date) -> bool:
         """Say whether a day is meant; an unknown one never is."""
@@ -60,23 +68,26 @@ def _during(length: Span | Period, today: date) -> tuple[Days, ...]:
     return (length.days(today),)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def _anniversary(length: Span | Period, today: date) -> tuple[Days, ...]:
-    """The days of the year that come, in every year before: 29 February is kept on the 28th where there is none."""
+    """The days of the year that come, in every year before."""
+    born = {
+        date(year, *day_of_year)
+        for day, day_of_year in _kept(length, today)
+        for year in range(day.year - MOST_YEARS, day.year)
+        if day_of_year != LEAP_DAY or isleap(year)
+    }
+    return tuple(_runs(sorted(born)))
+
+
+def _kept(length: Span | Period, today: date) -> Iterator[tuple[date, tuple[int, int]]]:
+    """Give the days that come, each with the (month, day) whose anniversary it is: with no 29 February, the 28th."""
     first, last = length.days(today) if isinstance(length, Period) else (today, _ahead(length, today))
-    count = min((last - first).days, 365) + 1
-    kept = {day for n in range(count) for day in _born(first + timedelta(days=n))}
-    return tuple(_runs(sorted(kept)))
-
-
-def _born(day: date) -> Iterator[date]:
-    """Give the days whose anniversary is kept on `day`."""
-    leap_too = (day.month, day.day) == (2, 28) and not isleap(day.year)
-    for year in range(day.year - MOST_YEARS, day.year):
-        if (day.month, day.day) != (2, 29) or isleap(year):
-            yield day.replace(year=year)
-        if leap_too and isleap(year):
-            yield date(year, 2, 29)
+    for n in range(min((last - first).days, 365) + 1):
+        day = first + timedelta(days=n)
+        yield day, (day.month, day.day)
+        if (day.month, day.day) == (2, 28) and not isleap(day.year):
+            yield day, LEAP_DAY
 
 
 def _runs(days: list[date]) -> Iterator[Days]:

@@ -2,57 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, FromClause, and_, false, func, not_
+from sqlalchemy import ColumnElement, FromClause, String, and_, false, func, not_
 
 from mailshot.audience import nodes
 from mailshot.audience.compile import columns
 from mailshot.audience.compile.columns import Clause
 from mailshot.profile import zones
+from mailshot.profile.relative import MOST_YEARS, Relative
 
-Ranges = tuple[tuple[Any, Any], ...]
+Column = ColumnElement[Any]
+Days = tuple[tuple[date | None, date], ...]
 
 
 def clause(customer: FromClause, condition: nodes.Dated, as_of: datetime, zone: ZoneInfo) -> Clause:
     """Return the clause that is true (never NULL) of the customers whose day lies so far from today."""
     column = columns.fact_column(customer, condition.fact)
+    say, fits = _spelling(condition)
 
-    def ranges(where: ZoneInfo) -> Ranges:
-        days = condition.when.ranges(as_of.astimezone(where).date())
-        return _texts(days) if condition.fact.own else _moments(days, where)
+    def said(where: ZoneInfo) -> Hashable:
+        return say(condition.when, as_of.astimezone(where).date(), where)
 
-    usual = _among(column, ranges(zone), own=condition.fact.own)
-    others = zones.grouped(ranges, zone) if condition.local else {}
+    def holds(meant: Hashable) -> Clause:
+        known: Clause = func.coalesce(fits(column, meant), false())
+        return known
+
+    usual = holds(said(zone))
+    others = zones.grouped(said, zone) if condition.local else {}
     if not others:
         return usual
     living = {
-        found: func.coalesce(columns.listed(customer.c.time_zone, names), false()) for found, names in others.items()
+        meant: func.coalesce(columns.listed(customer.c.time_zone, names), false()) for meant, names in others.items()
     }
-    elsewhere = [and_(lives, _among(column, found, own=condition.fact.own)) for found, lives in living.items()]
+    elsewhere = [and_(lives, holds(meant)) for meant, lives in living.items()]
     return columns.any_of([*elsewhere, and_(not_(columns.any_of(living.values())), usual)])
 
 
-def _among(column: ColumnElement[Any], ranges: Ranges, own: bool) -> Clause:
-    """Own days are texts whose end belongs to them; of moments the end is the first one that does not."""
-
-    def one(low: Any, high: Any) -> Clause:
-        ends = column <= high if own else column < high
-        return ends if low is None else and_(column >= low, ends)
-
-    known: Clause = func.coalesce(columns.any_of(one(low, high) for low, high in ranges), false())
-    return known
+Say = Callable[[Relative, date, ZoneInfo], Hashable]
+Fits = Callable[[Column, Any], Clause]
 
 
-def _texts(days: tuple[tuple[date | None, date], ...]) -> Ranges:
+def _spelling(condition: nodes.Dated) -> tuple[Say, Fits]:
+    """Return what says which days are meant, and what compares a column with them."""
+    if not condition.fact.own:
+        return lambda when, today, zone: _moments(when.ranges(today), zone), _between_moments
+    if condition.when.word == "anniversary_in":
+        return lambda when, today, _: when.yearly(today), _born_on
+    return lambda when, today, _: _texts(when.ranges(today)), _between_texts
+
+
+def _texts(days: Days) -> tuple[tuple[str | None, str], ...]:
     return tuple((low.isoformat() if low else None, high.isoformat()) for low, high in days)
 
 
-def _moments(days: tuple[tuple[date | None, date], ...], zone: ZoneInfo) -> Ranges:
+def _between_texts(column: Column, days: tuple[tuple[str | None, str], ...]) -> Clause:
+    """Own days are ISO texts, which sort as days do."""
+    return columns.any_of(column <= high if low is None else and_(column >= low, column <= high) for low, high in days)
+
+
+def _moments(days: Days, zone: ZoneInfo) -> tuple[tuple[datetime | None, datetime], ...]:
     return tuple(
         (_midnight(low, zone) if low else None, _midnight(high + timedelta(days=1), zone)) for low, high in days
+    )
+
+
+def _between_moments(column: Column, moments: tuple[tuple[datetime | None, datetime], ...]) -> Clause:
+    return columns.any_of(
+        column < end if start is None else and_(column >= start, column < end) for start, end in moments
+    )
+
+
+def _born_on(column: Column, years: tuple[tuple[int, tuple[str, ...]], ...]) -> Clause:
+    """Compare the end of an ISO text with days of the year: '02-28' of '1990-02-28'."""
+    day = func.substr(column, 6, type_=String())
+    return columns.any_of(
+        and_(columns.listed(day, days), column >= f"{year - MOST_YEARS}", column < f"{year}") for year, days in years
     )
 
 

@@ -62,15 +62,15 @@ class Compiler:
         driving = [part for part in condition.parts if self._histories.drives(part)][:1]
         narrowing = driving or [part for part in condition.parts if isinstance(part, NARROWING)]
         others = replace(self, beside=True) if narrowing else self
-        return columns.all_of((self if part in driving else others).clause(part) for part in condition.parts)
+        return columns.all_of((self if part in driving else others).clause(part) for part in _deepest_last(condition))
 
     @clause.register
     def _any(self, condition: nodes.Any) -> Clause:
-        return columns.any_of(map(self.clause, condition.parts))
+        return columns.any_of(map(self.clause, _deepest_last(condition)))
 
     @clause.register
     def _count(self, condition: nodes.Count) -> Clause:
-        holding = columns.total(case((self.clause(part), 1), else_=0) for part in condition.parts)
+        holding = columns.total(case((self.clause(part), 1), else_=0) for part in _deepest_last(condition))
         return columns.compare(holding, condition.comparison)
 
     @clause.register
@@ -147,3 +147,8 @@ class Compiler:
             preference.holds.is_(holds),
             then.stated(self.schema, self.before),
         )
+
+
+def _deepest_last(condition: nodes.All | nodes.Any | nodes.Count) -> list[Condition]:
+    """Return the parts so that the deepest adds least: databases read `a AND b AND c` as `(a AND b) AND c`."""
+    return sorted(condition.parts, key=lambda part: part.depth)
