@@ -37,13 +37,16 @@ EVIDENCE = {
 }
 
 
+# One moment for a whole session: tests that compare with it may come many minutes after they were collected.
+BEGAN = datetime.now(UTC)
+
+
 def now() -> datetime:
     return datetime.now(UTC)
 
 
 def seed(store: Store) -> None:
     """Put the shop's rows in: Ada takes offers and lets us count, Ben said nothing."""
-    now = datetime.now(UTC)
     with store.write() as connection:
         for number, name in ((ADA, "Ada"), (BEN, "Ben")):
             email = f"{name.lower()}@example.com"
@@ -51,15 +54,15 @@ def seed(store: Store) -> None:
             row["address_hash"] = address.fingerprint(ADDRESS_KEY, email)
             connection.execute(sql.table(Customer).insert().values(**row))
             delivery = {"run_id": RUN, "customer_id": number, "state": "sent", "attempts": 1}
-            dotted = now - timedelta(minutes=5)
+            dotted = BEGAN - timedelta(minutes=5)
             connection.execute(sql.table(Delivery).insert().values(**delivery, dotted_at=dotted))
-        run = {"id": RUN, "campaign": "week-23", "topic": "offers", "definition": "d", "as_of": now}
-        defaults = {"at_least_once": False, "state": "running", "launched_at": now}
+        run = {"id": RUN, "campaign": "week-23", "topic": "offers", "definition": "d", "as_of": BEGAN}
+        defaults = {"at_least_once": False, "state": "running", "launched_at": BEGAN}
         connection.execute(sql.table(Run).insert().values(**run, **defaults))
         for topic in ("offers", topics.TRACKING):
-            consent.record(connection, ADA, topic, True, now - timedelta(days=30), "import")
+            consent.record(connection, ADA, topic, True, BEGAN - timedelta(days=30), "import")
         trait = {"customer_id": ADA, "name": "diet", "value": "vegetarian", "confidence": 0.994}
-        connection.execute(sql.table(Trait).insert().values(**trait, evidence=EVIDENCE, as_of=now))
+        connection.execute(sql.table(Trait).insert().values(**trait, evidence=EVIDENCE, as_of=BEGAN))
         links.keep(connection, {LINK: LINK_URL})
 
 

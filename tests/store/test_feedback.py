@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import permutations
 
 from mailshot.events import DeliveryState
@@ -11,7 +11,7 @@ from mailshot.store.engine import Store
 from tests import shop
 from tests.shop import ADA, BEN, BROWSER, LINK, LINK_URL, RUN
 
-NOW = datetime.now(UTC).replace(second=10, microsecond=0)
+NOW = shop.BEGAN.replace(second=10, microsecond=0)
 
 
 def fetch(seconds: float = 0, method: str = "GET", agent: str = BROWSER, customer: int = ADA) -> Fetch:
