@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from mailshot.profile.catalogue import Fact
 from mailshot.profile.comparison import Comparison
-from mailshot.profile.history import COUNTS, History
+from mailshot.profile.history import BOUGHT, COUNTS, History
 from mailshot.profile.lifecycle import DEFAULT, Stage, Thresholds
 from mailshot.profile.products import EVERYTHING, Selection
 from mailshot.profile.relative import Relative
@@ -36,6 +36,11 @@ class Condition:
     def inner(self) -> tuple[Condition, ...]:
         """The conditions it is made of."""
         return ()
+
+    @property
+    def histories(self) -> frozenset[str]:
+        """The words of the histories that must be known to judge a customer."""
+        return frozenset(word for part in self.inner for word in part.histories)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,10 @@ class InStage(Condition):
     stages: tuple[Stage, ...]
     thresholds: Thresholds = DEFAULT
 
+    @property
+    def histories(self) -> frozenset[str]:
+        return frozenset({BOUGHT.word})
+
 
 @dataclass(frozen=True, slots=True)
 class Prefers(Condition):
@@ -192,6 +201,10 @@ class Happened(Condition):
     @property
     def depth(self) -> int:
         return 1 + self.products.depth
+
+    @property
+    def histories(self) -> frozenset[str]:
+        return frozenset({self.history.word})
 
     @property
     def holds_for_none(self) -> bool:

@@ -93,8 +93,6 @@ class Purchase(SQLModel, table=True):
 class Buyer(SQLModel, table=True):
     """The sums over all of a customer's purchases, made from them; `gross` only of what is above zero."""
 
-    __table_args__ = (Index("ix_buyer_last_at", "last_at", "first_at"),)
-
     customer_id: int = Field(primary_key=True, sa_type=RowId, sa_column_kwargs={"autoincrement": False})
     first_at: datetime = Field(sa_type=Instant)
     last_at: datetime = Field(sa_type=Instant)

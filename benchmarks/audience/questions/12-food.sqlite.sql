@@ -5,7 +5,7 @@ SELECT customer_id FROM purchase WHERE +"at" >= {1 year} AND +"at" < {now} AND +
     OR (department = 'GROCERY' AND category NOT IN ('GROCERY 7', 'GROCERY 12', 'GROCERY 31', 'GROCERY 55')))
 GROUP BY customer_id HAVING sum(amount) >= 2000000
 -- shape: sums correlated
-SELECT customer_id FROM buyer h NOT INDEXED WHERE last_at >= {1 year} AND gross >= 2000000
+SELECT customer_id FROM buyer h WHERE last_at >= {1 year} AND gross >= 2000000
   AND (SELECT sum(gross) >= 2000000 FROM purchase_order o
     WHERE o.customer_id = h.customer_id AND "at" >= {1 year} AND "at" < {now})
   AND (SELECT sum(amount) >= 2000000 FROM purchase p

@@ -27,9 +27,8 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.elements import Grouping, UnaryExpression
+from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.sql.operators import custom_op
 
 from mailshot.audience.compile.lists import Listed, ListOf
 from mailshot.profile.catalogue import Fact, FactType
@@ -60,13 +59,12 @@ def own(facts: ColumnElement[Any], fact: Fact) -> ColumnElement[Any]:
         FactType.number: lambda: path.as_numeric(18, 4),
         FactType.boolean: path.as_boolean,
     }
-    kept = _Kept(facts, bindparam(None, fact.name, String(), unique=True))
     # Kept before the fact was declared otherwise: neither database may stumble over it, nor call 'abc' a 0.
-    return case((kept.in_(_JSON[fact.type]), typed.get(fact.type, path.as_string)()))
+    return case((_Kept(path).in_(_JSON[fact.type]), typed.get(fact.type, path.as_string)()))
 
 
 class _Kept(FunctionElement[str]):
-    """What JSON calls the type of a value in an object, as the database spells it."""
+    """What JSON calls the type of a value, as the database spells it."""
 
     inherit_cache = True
     type = String()
@@ -82,14 +80,13 @@ _JSON = {
 
 @compiles(_Kept, "sqlite")
 def _kept_sqlite(element: Any, compiler: Any, **given: Any) -> str:
-    kept, name = (compiler.process(part, **given) for part in element.clauses)
-    return f"(SELECT type FROM json_each({kept}) WHERE key = {name})"
+    (path,) = element.clauses
+    return f"json_type({compiler.process(path.left, **given)}, {compiler.process(path.right, **given)})"
 
 
 @compiles(_Kept, "postgresql")
 def _kept_postgresql(element: Any, compiler: Any, **given: Any) -> str:
-    kept, name = (compiler.process(part, **given) for part in element.clauses)
-    return f"jsonb_typeof({kept} -> {name})"
+    return f"jsonb_typeof({compiler.process(element.clauses, **given)})"
 
 
 def compare(column: ColumnElement[Any], comparison: Comparison) -> Clause:
@@ -108,8 +105,28 @@ def compare(column: ColumnElement[Any], comparison: Comparison) -> Clause:
 
 
 def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the same value in a form that leads the database to no index of the column."""
-    return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
+    """Return the same value in a form that leads SQLite to no index of the column; PostgreSQL weighs by itself."""
+    return Unindexed(column)
+
+
+class Unindexed(FunctionElement[Any]):
+    """A column that is only looked at."""
+
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[Any]) -> None:
+        super().__init__(column)
+        self.type = column.type
+
+
+@compiles(Unindexed, "sqlite")
+def _unindexed_sqlite(element: Any, compiler: Any, **given: Any) -> str:
+    return f"+{compiler.process(element.clauses.clauses[0], **given)}"
+
+
+@compiles(Unindexed, "postgresql")
+def _unindexed_postgresql(element: Any, compiler: Any, **given: Any) -> str:
+    return str(compiler.process(element.clauses.clauses[0], **given))
 
 
 def listed(column: ColumnElement[Any], values: Iterable[Value | int]) -> Clause:

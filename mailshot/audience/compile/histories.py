@@ -40,8 +40,10 @@ from mailshot.profile.products import Selection
 from mailshot.profile.window import EVER, Window
 
 Share = Callable[[Selection, Window], float]
-# Beyond this share of all lines it is faster to look at the customers one by one.
-FEW = 0.25
+# Beyond this share of all lines it is faster to look at the customers one by one; the lower one is for what does not
+# stand in the index that leads from the products to their lines.
+FEW, FEW_LOOKED_UP = 0.25, 0.05
+INDEXED = {"times", "distinct_products", "days_since_last", "days_since_first"}
 FRESH = {Stage.new, Stage.active}
 
 
@@ -90,8 +92,21 @@ class Histories:
             return source
         return source.coarse
 
+    def effort(self, condition: nodes.Condition) -> int:
+        """Return how much looking it takes to judge a customer: 0 at a row, 1 into a set, 2 at orders, 3 at lines."""
+        if condition.inner:
+            return max(map(self.effort, condition.inner))
+        if not isinstance(condition, nodes.Happened):
+            return int(isinstance(condition, nodes.Prefers | nodes.Shows | nodes.Consents))
+        source = self._source(condition)
+        if source.summary is None or self._few(condition):
+            return 1
+        return 2 if source.coarse is None else 3
+
     def _few(self, condition: nodes.Happened) -> bool:
-        return bool(condition.products.filters) and self.share(condition.products, condition.window) <= FEW
+        indexed = not condition.fields and all(measure.name in INDEXED for measure in condition.measures)
+        most = FEW if indexed else FEW_LOOKED_UP
+        return bool(condition.products.filters) and self.share(condition.products, condition.window) <= most
 
     @property
     def id(self) -> Column:
@@ -112,7 +127,7 @@ class Histories:
         """Gather all lines that are meant, then group them."""
         lines = self._lines(source, condition, select(source.customer))
         if not condition.measures:
-            return self._in(lines.distinct())
+            return self._in(lines)
         having = self._having(source, condition)
         grouped = lines.group_by(source.customer)
         if condition.holds_for_none:
@@ -152,9 +167,7 @@ class Histories:
     def _judged(self, source: Source, condition: nodes.Happened, customer: Column, reversed_: bool) -> Clause:
         """Return whether the lines of one customer satisfy the condition (or not, when `reversed_`)."""
         having = self._having(source, condition) if condition.measures else None
-        # Of no lines nothing is said, but by `holds_for_none`, which is told apart before.
-        some = and_(func.count() > 0, not_(having) if reversed_ else having) if having is not None else None
-        shown = select(literal(1)) if some is None else select(some)
+        shown = select(literal(1)) if having is None else select(not_(having) if reversed_ else having)
         lines = self._lines(source, condition, shown, one_customer=True).where(source.customer == customer)
         assert source.summary is not None
         if having is None:
@@ -208,7 +221,7 @@ class Histories:
         orders: ColumnElement[Any] = func.count() if source.occasion is None else func.count(distinct(source.occasion))
         if measure.name == "average_order":
             # Compared as spent >= bound * orders: exact where a division would round.
-            return columns.scaled(_total(source.amount), orders, measure.comparison)
+            return and_(orders > 0, columns.scaled(_total(source.amount), orders, measure.comparison))
         counted: dict[str, Callable[[], ColumnElement[Any]]] = {
             "times": lambda: orders,
             "items": lambda: _total(source.quantity),

@@ -7,21 +7,17 @@ from mailshot.audience.nodes import Condition
 from mailshot.profile.history import BOUGHT
 from mailshot.profile.lifecycle import Stage
 
-OF_CUSTOMERS = (nodes.FactIs, nodes.Dated, nodes.Share)
+OF_ROWS = (nodes.FactIs, nodes.Dated, nodes.Share)
 
 
 def only_buyers(condition: Condition) -> bool:
-    """Say whether a rule is true of buyers only and asks for nothing that stands in the row of a customer."""
-    return _bought(condition) and not _looks_at_rows(condition)
-
-
-def _bought(condition: Condition) -> bool:
+    """Say whether a rule is true of buyers only."""
     if isinstance(condition, nodes.All):
-        return any(map(_bought, condition.parts))
+        return any(map(only_buyers, condition.parts))
     if isinstance(condition, nodes.Any):
-        return all(map(_bought, condition.parts))
+        return all(map(only_buyers, condition.parts))
     if isinstance(condition, nodes.Member):
-        return _bought(condition.condition)
+        return only_buyers(condition.condition)
     if isinstance(condition, nodes.InStage):
         return Stage.prospect not in condition.stages
     if isinstance(condition, nodes.Not):
@@ -29,5 +25,6 @@ def _bought(condition: Condition) -> bool:
     return isinstance(condition, nodes.Happened) and condition.history is BOUGHT and not condition.holds_for_none
 
 
-def _looks_at_rows(condition: Condition) -> bool:
-    return isinstance(condition, OF_CUSTOMERS) or any(map(_looks_at_rows, condition.inner))
+def of_rows(condition: Condition) -> bool:
+    """Say whether a condition asks only for what stands in the row of a customer."""
+    return isinstance(condition, OF_ROWS) or (bool(condition.inner) and all(map(of_rows, condition.inner)))

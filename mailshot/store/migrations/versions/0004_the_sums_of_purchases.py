@@ -47,7 +47,6 @@ def upgrade() -> None:
         sa.Column("gross", Exact(), nullable=False),
         sa.PrimaryKeyConstraint("customer_id", name=op.f("pk_buyer")),
     )
-    op.create_index(op.f("ix_buyer_last_at"), "buyer", ["last_at", "first_at"])
     include = ["customer_id", "order_key"]
     op.create_index(op.f("ix_purchase_product_id"), "purchase", ["product_id", "at"], postgresql_include=include)
     op.add_column("product", sa.Column("lines", sa.Integer(), nullable=False, server_default="0"))
