@@ -72,6 +72,14 @@ def chain(head: str, one: str, size: int = 1) -> list[str]:
     return made
 
 
+def wide(levels: int, width: int) -> str:
+    """Return 'any' and 'all' in turn in each other, each with the next first and then many comparisons."""
+    inner = "age: 40"
+    for n in range(levels):
+        inner = f"{('any', 'all')[n % 2]}: [{{{inner}}}, {each('age: {at_least: #}', width, first=n * width)}]"
+    return f"{{{inner}}}"
+
+
 def nested(opening: str, innermost: str, closing: str, times: int) -> str:
     return opening * times + innermost + closing * times
 
@@ -106,6 +114,7 @@ LARGE: dict[str, list[str]] = {
     "counts in counts": [rule(nested("{at_least: 1, of: [", "{age: 40}", "]}", DEEPEST // 2 - 1))],
     "nots in nots": [rule(nested("{not: ", "{age: 40}", "}", DEEPEST - 2))],
     "nots with company": [rule(nested("{country: {known: yes}, not: ", "{age: {more_than: 90}}", "}", 9))],
+    **{f"{levels} wide levels": [rule(wide(levels, 490 // levels))] for levels in (2, 3, 4, 5, 6)},
     "lists in lists": [rule(nested("{any: [", f"{{all: [{each('age: {at_least: -#}', 400)}]}}", "]}", 7))],
     "a long list of texts": [rule(f"{{country: {values('#', LONGEST)}}}")],
     "a long list of numbers": [rule(f"{{age: {values('#', LONGEST)}}}")],
