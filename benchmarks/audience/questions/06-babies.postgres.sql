@@ -11,3 +11,10 @@ SELECT customer_id FROM (
   GROUP BY customer_id HAVING max("at") < {60 days}) AS h
 WHERE (SELECT sum(amount) > 1000000 FROM purchase_order o
     WHERE o.customer_id = h.customer_id AND "at" >= {1 month} AND "at" < {now})
+-- shape: not since
+SELECT customer_id FROM (SELECT DISTINCT customer_id FROM purchase
+  WHERE "at" < {60 days} AND product_id IN (SELECT id FROM product WHERE department = 'BABY')) AS h
+WHERE customer_id NOT IN (SELECT customer_id FROM purchase
+    WHERE "at" >= {60 days} AND "at" < {now} AND product_id IN (SELECT id FROM product WHERE department = 'BABY'))
+  AND (SELECT sum(amount) > 1000000 FROM purchase_order o
+    WHERE o.customer_id = h.customer_id AND "at" >= {1 month} AND "at" < {now})

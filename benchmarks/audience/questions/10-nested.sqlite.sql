@@ -21,3 +21,15 @@ SELECT customer_id FROM buyer h WHERE last_at >= {90 days} AND first_at < {now} 
     WHERE p.customer_id = h.customer_id AND "at" >= {1 year} AND "at" < {now} AND +product_id IN (SELECT id FROM product WHERE department = 'FROZEN GROCERY'))))
   AND NOT EXISTS (SELECT 1 FROM purchase p
     WHERE p.customer_id = h.customer_id AND "at" >= {1 year} AND "at" < {now} AND +product_id IN (SELECT id FROM product WHERE department IN ('WINE', 'BEER', 'SPIRITS')))
+-- shape: gold first, drinkers as a set
+SELECT customer_id FROM buyer h WHERE last_at >= {90 days} AND first_at < {now} AND (last_at < {now} OR EXISTS (SELECT 1 FROM purchase_order o
+    WHERE o.customer_id = h.customer_id AND "at" >= {90 days} AND "at" < {now}))
+  AND customer_id NOT IN (SELECT customer_id FROM purchase
+    WHERE "at" >= {1 year} AND "at" < {now} AND product_id IN (SELECT id FROM product WHERE department IN ('WINE', 'BEER', 'SPIRITS')))
+  AND ((orders >= 2 AND (SELECT (facts ->> 'segment') = 'gold' FROM customer WHERE id = h.customer_id)
+      AND (SELECT count(DISTINCT order_key) >= 2 FROM purchase o
+        WHERE o.customer_id = h.customer_id AND "at" >= {180 days} AND "at" < {now} AND channel = 'online'))
+    OR (customer_id NOT IN (SELECT customer_id FROM purchase
+        WHERE "at" >= {1 year} AND "at" < {now} AND product_id IN (SELECT id FROM product WHERE department = 'FROZEN GROCERY'))
+      AND (SELECT sum(quantity) >= 100000 FROM purchase p
+        WHERE p.customer_id = h.customer_id AND "at" >= {180 days} AND "at" < {now} AND +product_id IN (SELECT id FROM product WHERE brand = 'Private'))))

@@ -19,7 +19,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    false,
     func,
     not_,
     or_,
@@ -97,11 +96,16 @@ def compare(column: ColumnElement[Any], comparison: Comparison) -> Clause:
         # Else a driver takes the type of a count, or of a list's first value, and rounds the rest to it.
         column = type_coerce(column, NUMBER)
     if comparison.operator == "one_of":
-        return func.coalesce(listed(column, comparison.values), false())
+        return surely(listed(column, comparison.values))
     # Own dates are ISO texts, which sort as dates do.
     given = [value.isoformat() if isinstance(value, date) else value for value in comparison.values]
-    clause: Clause = func.coalesce(_COMPARE[comparison.operator](column, given), false())
-    return clause
+    return surely(_COMPARE[comparison.operator](column, given))
+
+
+def surely(clause: Any) -> Clause:
+    """Return the clause with false for NULL, in the one form that PostgreSQL still sees how many rows it leaves."""
+    sure: Clause = clause.is_(true())
+    return sure
 
 
 def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -177,8 +181,7 @@ def days(column: ColumnElement[Any], comparison: Comparison, zone: ZoneInfo) -> 
             "between": lambda: and_(column >= starts[0], column < ends[-1]),
             "exactly": lambda: and_(column >= starts[0], column < ends[0]),
         }[comparison.operator]()
-    known: Clause = func.coalesce(clause, false())
-    return known
+    return surely(clause)
 
 
 def age(edge: ColumnElement[Any], comparison: Comparison, as_of: datetime) -> Clause:
@@ -205,7 +208,7 @@ def age(edge: ColumnElement[Any], comparison: Comparison, as_of: datetime) -> Cl
 
 def all_of(clauses: Iterable[Clause]) -> Clause:
     """Join clauses by AND, as a tree: the database reads a long row of them as one level for each."""
-    found: Clause = _joined(and_, list(clauses))
+    found: Clause = _joined(and_, list(clauses) or [true()])
     return found
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, FromClause, String, and_, false, func, not_
+from sqlalchemy import ColumnElement, FromClause, String, and_, func, not_
 
 from mailshot.audience import nodes
 from mailshot.audience.compile import columns
@@ -28,16 +28,13 @@ def clause(customer: FromClause, condition: nodes.Dated, as_of: datetime, zone: 
         return say(condition.when, as_of.astimezone(where).date(), where)
 
     def holds(meant: Hashable) -> Clause:
-        known: Clause = func.coalesce(fits(column, meant), false())
-        return known
+        return columns.surely(fits(column, meant))
 
     usual = holds(said(zone))
     others = zones.grouped(said, zone) if condition.local else {}
     if not others:
         return usual
-    living = {
-        meant: func.coalesce(columns.listed(customer.c.time_zone, names), false()) for meant, names in others.items()
-    }
+    living = {meant: columns.surely(columns.listed(customer.c.time_zone, names)) for meant, names in others.items()}
     elsewhere = [and_(lives, holds(meant)) for meant, lives in living.items()]
     return columns.any_of([*elsewhere, and_(not_(columns.any_of(living.values())), usual)])
 

@@ -8,7 +8,7 @@ at: no choice of lines can come to more than all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,17 +22,18 @@ from sqlalchemy import (
     case,
     distinct,
     exists,
-    false,
     func,
     literal,
     not_,
     select,
+    true,
 )
 
 from mailshot.audience import nodes
-from mailshot.audience.compile import columns, limits, recency
+from mailshot.audience.compile import columns, limits
 from mailshot.audience.compile.columns import Clause
 from mailshot.audience.compile.schema import Column, Schema, Source, Summary
+from mailshot.audience.compile.universe import Universe
 from mailshot.profile import zones
 from mailshot.profile.history import BOUGHT
 from mailshot.profile.lifecycle import Stage
@@ -43,6 +44,8 @@ Share = Callable[[Selection, Window], float]
 # Beyond this share of all lines it is faster to look at the customers one by one; the lower one is for what does not
 # stand in the index that leads from the products to their lines.
 FEW, FEW_LOOKED_UP = 0.25, 0.05
+# To look at a customer's lines takes so much longer than to gather a few of them.
+LOOK = 5
 INDEXED = {"times", "distinct_products", "days_since_last", "days_since_first"}
 FRESH = {Stage.new, Stage.active}
 
@@ -54,29 +57,50 @@ def few(_: Selection, __: Window) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Histories:
-    """Compiles conditions on happenings as of one moment.
+    """Compiles conditions on happenings as of one moment, of the customers of a universe.
 
-    `share` says which part of all lines a choice of products in a window makes. `beside`: others narrow the customers
-    down. `buyers`: they are looked for among the sums of purchases, not among all customers.
+    `share` says which part of all lines a choice of products in a window makes. `gathers`: make sets of customers even
+    where much is meant, for databases that join large ones well. `beside`: others narrow the customers down, `left` so
+    far.
     """
 
     schema: Schema
     as_of: datetime
     zone: ZoneInfo
+    universe: Universe
     share: Share = few
+    gathers: bool = False
     beside: bool = False
-    buyers: bool = False
+    left: float = 1.0
 
     def happened(self, condition: nodes.Happened) -> Clause:
         """Return the clause that is true of whom it happened to, so often and so much."""
         source = self._source(condition)
-        if source.summary is None:
-            return self._among(source, condition)
-        if parts := recency.windows(condition, self.as_of, self.zone):
-            return and_(self.happened(parts[0]), *(not_(self.happened(part)) for part in parts[1:]))
-        return (
-            self._each(source, condition) if self.beside or not self._few(condition) else self._among(source, condition)
-        )
+        if source.summary is None or self._quickly_gathered(source, condition):
+            return self._in_set(condition)
+        return self._each(source, condition)
+
+    def _quickly_gathered(self, source: Source, condition: nodes.Happened) -> bool:
+        """Say whether to gather all lines that are meant, rather than look at those of each customer."""
+        if self._few(condition):
+            return self.share(condition.products, condition.window) <= LOOK * self.left
+        return self.gathers and self.left == 1 and source.coarse is not None
+
+    def ids(self, condition: nodes.Happened) -> Select[Any]:
+        """Return the ids of those to whom it happened; where nothing at all would do, of those it does not fit."""
+        source = self._source(condition)
+        lines = self._lines(source, condition, select(source.customer))
+        if self.gathers and source.summary is not None and not self._few(condition):
+            able = select(source.summary.customer).where(*self._narrowed(source.summary, condition))
+            lines = lines.where(source.customer.in_(able))
+        if not condition.measures:
+            return lines
+        having = self._having(source, condition)
+        return lines.group_by(source.customer).having(not_(having) if condition.holds_for_none else having)
+
+    def _in_set(self, condition: nodes.Happened) -> Clause:
+        found = self._in(self.ids(condition))
+        return not_(found) if condition.holds_for_none else found
 
     def drives(self, condition: nodes.Condition) -> bool:
         """Say whether a condition names few customers, found from the products they bought."""
@@ -108,12 +132,6 @@ class Histories:
         most = FEW if indexed else FEW_LOOKED_UP
         return bool(condition.products.filters) and self.share(condition.products, condition.window) <= most
 
-    @property
-    def id(self) -> Column:
-        """Return whom the clauses are about."""
-        summary = self.schema.source(BOUGHT).summary
-        return summary.customer if self.buyers and summary is not None else self.schema.customer.c.id
-
     def stage(self, condition: nodes.InStage) -> Clause:
         """Return the clause that is true of the customers in any of these lifecycle stages."""
         source = self.schema.source(BOUGHT).coarse or self.schema.source(BOUGHT)
@@ -123,32 +141,23 @@ class Histories:
             stages = [None, *(stage for stage in stages if stage not in FRESH)]
         return columns.any_of(self._one_stage(source, stage, condition) for stage in dict.fromkeys(stages))
 
-    def _among(self, source: Source, condition: nodes.Happened) -> Clause:
-        """Gather all lines that are meant, then group them."""
-        lines = self._lines(source, condition, select(source.customer))
-        if not condition.measures:
-            return self._in(lines)
-        having = self._having(source, condition)
-        grouped = lines.group_by(source.customer)
-        if condition.holds_for_none:
-            # Those to whom nothing happened satisfy it too, so name the ones who do not.
-            return not_(self._in(grouped.having(not_(having))))
-        return self._in(grouped.having(having))
-
     def _each(self, source: Source, condition: nodes.Happened) -> Clause:
         """Go from each customer whose sums can reach it to the lines."""
         summary = source.summary
         assert summary is not None
         reversed_ = condition.holds_for_none
-        narrowed = [*limits.of_window(summary, condition.window, self.as_of, self.zone)]
-        narrowed += limits.of_measures(summary, condition.measures, reversed_, self.as_of)
         meant = self._judged(source, condition, summary.customer, reversed_)
         if self._summed(condition):
             # Whoever bought nothing since is judged by the sums alone.
             sums = limits.exactly(summary, condition.measures, self.as_of)
             meant = case((summary.last_at < self.as_of, not_(sums) if reversed_ else sums), else_=meant)
-        found = self._with_sums(source, and_(*narrowed, meant))
+        found = self._with_sums(source, and_(*self._narrowed(summary, condition), meant))
         return not_(found) if reversed_ else found
+
+    def _narrowed(self, summary: Summary, condition: nodes.Happened) -> Iterator[Clause]:
+        """Give what holds of the sums of all who come into question."""
+        yield from limits.of_window(summary, condition.window, self.as_of, self.zone)
+        yield from limits.of_measures(summary, condition.measures, condition.holds_for_none, self.as_of)
 
     def _summed(self, condition: nodes.Happened) -> bool:
         """Say whether the sums of all purchases are what the condition asks for."""
@@ -157,28 +166,29 @@ class Histories:
 
     def _with_sums(self, source: Source, clause: Clause) -> Clause:
         assert source.summary is not None
-        customer, known = self.id, source.summary.customer
-        if self.buyers:
+        known = source.summary.customer
+        if self.universe.sums:
             return clause
         if self.beside:
-            return exists(select(known).where(known == customer, clause).correlate(self.schema.customer))
+            mine = select(known).where(known == self.universe.id, clause)
+            return exists(mine.correlate_except(source.summary.table))
         return self._in(select(known).where(clause))
 
     def _judged(self, source: Source, condition: nodes.Happened, customer: Column, reversed_: bool) -> Clause:
         """Return whether the lines of one customer satisfy the condition (or not, when `reversed_`)."""
-        having = self._having(source, condition) if condition.measures else None
-        shown = select(literal(1)) if having is None else select(not_(having) if reversed_ else having)
+        having = self._having(source, condition) if condition.measures else true()
+        shown = select(not_(having) if reversed_ else having)
         lines = self._lines(source, condition, shown, one_customer=True).where(source.customer == customer)
+        # The first line is enough. Not EXISTS, which PostgreSQL would answer for everybody at once.
         assert source.summary is not None
-        if having is None:
-            return exists(lines.correlate(source.summary.table))
-        return func.coalesce(lines.correlate(source.summary.table).scalar_subquery(), false())
+        return columns.surely(lines.limit(1).correlate(source.summary.table).scalar_subquery())
 
     def _having(self, source: Source, condition: nodes.Happened) -> Clause:
         return and_(*(self._measure(source, measure) for measure in condition.measures))
 
     def _in(self, ids: Select[Any]) -> Clause:
-        return self.id.in_(ids)
+        found: Clause = self.universe.id.in_(ids)
+        return found
 
     def _lines(
         self, source: Source, condition: nodes.Happened, shown: Select[Any], one_customer: bool = False
@@ -240,7 +250,7 @@ class Histories:
         lines = lines.where(source.customer == summary.customer, source.at < self.as_of)
         then = lines.correlate(summary.table).scalar_subquery()
         # Whoever bought nothing since "today" is judged by the first and last purchase alone.
-        whole = case((summary.last_at < self.as_of, and_(*reached)), else_=func.coalesce(then, false()))
+        whole = case((summary.last_at < self.as_of, and_(*reached)), else_=columns.surely(then))
         return self._with_sums(
             source, and_(summary.first_at < self.as_of, self._since(stage, condition, summary), whole)
         )

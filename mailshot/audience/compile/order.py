@@ -12,16 +12,24 @@ from mailshot.audience.nodes import Condition
 SHALLOW = 4
 
 
-def conjuncts(condition: Condition) -> Iterator[Condition]:
-    """Give what must hold for a condition to hold, each by itself: of `not: {any: [a, b]}` not a, and not b."""
+Told = Callable[[Condition], nodes.All | None]
+
+
+def conjuncts(condition: Condition, told: Told) -> Iterator[Condition]:
+    """Give what must hold for a condition to hold, each by itself: of `not: {any: [a, b]}` not a, and not b.
+
+    `told` says what one condition is told by, when it is told by several.
+    """
     if isinstance(condition, nodes.All):
         for part in condition.parts:
-            yield from conjuncts(part)
+            yield from conjuncts(part, told)
     elif isinstance(condition, nodes.Member):
-        yield from conjuncts(condition.condition)
+        yield from conjuncts(condition.condition, told)
     elif isinstance(condition, nodes.Not) and isinstance(condition.part, nodes.Any):
         for part in condition.part.parts:
-            yield from conjuncts(nodes.Not(condition.line, part))
+            yield from conjuncts(nodes.Not(condition.line, part), told)
+    elif several := told(condition):
+        yield from several.parts
     else:
         yield condition
 

@@ -9,28 +9,33 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 from mailshot.audience import nodes
 from mailshot.profile.comparison import Comparison
+from mailshot.profile.history import BOUGHT
 from mailshot.profile.window import EVER, Instant, Window
 
 
-def windows(condition: nodes.Happened, as_of: datetime, zone: ZoneInfo) -> tuple[nodes.Happened, ...]:
-    """Return what must have happened, then what must not; nothing when it cannot be told so."""
-    if condition.window != EVER or not condition.products.filters or len(condition.measures) != 1:
-        return ()
+def told(condition: nodes.Condition, as_of: datetime) -> nodes.All | None:
+    """Return what must have happened with what must not have happened since; None when it cannot be told so."""
+    if not isinstance(condition, nodes.Happened) or condition.history is not BOUGHT or condition.window != EVER:
+        return None
+    if not condition.products.filters or len(condition.measures) != 1:
+        return None
     (measure,) = condition.measures
     between = _days(measure.comparison) if measure.name == "days_since_last" else None
     if between is None:
-        return ()
+        return None
     low, high = between
     now = as_of.astimezone(UTC)
     # n whole days ago means n <= age < n + 1: the end belongs to it, the beginning does not.
     ends = now - timedelta(days=low) + timedelta(microseconds=1) if low else None
     begins = now - timedelta(days=high + 1) + timedelta(microseconds=1) if high is not None else None
     then = replace(condition, measures=(), window=Window(Instant(begins), Instant(ends)))
-    return (then,) if ends is None else (then, replace(condition, measures=(), window=Window(Instant(ends), None)))
+    if ends is None:
+        return nodes.All(condition.line, (then,))
+    since = replace(condition, measures=(), window=Window(Instant(ends), None))
+    return nodes.All(condition.line, (then, nodes.Not(condition.line, since)))
 
 
 def _days(comparison: Comparison) -> tuple[int, int | None] | None:

@@ -6,19 +6,22 @@ subquery over the customer key, so that depth stays far below 100, the lowest li
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import singledispatchmethod
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, case, exists, literal, not_, or_, select, true, union_all
+from sqlalchemy import CompoundSelect, Select, and_, case, exists, literal, not_, or_, select, true, union_all
 
 from mailshot.audience import nodes
-from mailshot.audience.compile import columns, dates, order, then, universe
+from mailshot.audience.compile import columns, dates, order, recency, then
+from mailshot.audience.compile import universe as universes
 from mailshot.audience.compile.columns import Clause
 from mailshot.audience.compile.histories import Histories, Share, few
 from mailshot.audience.compile.schema import Schema
+from mailshot.audience.compile.universe import Universe
 from mailshot.audience.nodes import Condition
 from mailshot.profile import lot
 from mailshot.profile.catalogue import FactType
@@ -27,14 +30,19 @@ from mailshot.profile.history import BOUGHT
 # Conditions that are quickly looked up for each customer.
 NARROWING = (nodes.FactIs, nodes.Dated, nodes.Shows, nodes.Prefers, nodes.Consents, nodes.Share)
 
+# Conditions that name few customers, as a rule.
+DRIVING = (nodes.Shows, nodes.Prefers)
+# To which share, as a rule.
+USUAL_LEFT = 0.02
+
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
     """Compiles conditions as of one moment, with the company's zone for dates that a rule names.
 
     `before` looks back: what customers said from then on is not heard yet. None hears all that was ever said.
-    `beside`: other conditions narrow the customers down; `driven`: so far that few are left. `buyers`: they are looked
-    for among the sums of purchases.
+    `share` and `gathers` choose the way to what happened (see `Histories`). `beside`: other conditions narrow the
+    customers down; `left`: to so small a share, when one of them drives.
     """
 
     schema: Schema
@@ -42,17 +50,25 @@ class Compiler:
     zone: ZoneInfo
     before: datetime | None = None
     share: Share = few
+    gathers: bool = False
     beside: bool = False
-    driven: bool = False
-    buyers: bool = False
+    left: float = 1.0
+    among: Universe | None = None
 
     def select(self, condition: Condition) -> Select[Any]:
         """Return the select of the ids of all customers that satisfy `condition`."""
-        summary = self.schema.source(BOUGHT).summary
-        if summary is not None and universe.only_buyers(condition):
+        parts = self._arranged(condition)
+        driving = self._driving(parts)
+        if driving is not None:
+            universe = self._found(driving)
+            parts.remove(driving)
+        elif universes.only_buyers(condition) and (summary := self.schema.source(BOUGHT).summary):
             # Their sums are a narrow table, and say of most whether a second look is worth it.
-            return select(summary.customer.label("id")).where(replace(self, buyers=True)._part(condition))
-        return select(self.schema.customer.c.id).where(self.clause(condition))
+            universe = Universe(summary.customer, sums=True)
+        else:
+            universe = self._among
+        within = replace(self, among=universe)
+        return select(universe.id.label("id")).where(within._joined(parts, self._left(driving)))
 
     @singledispatchmethod
     def clause(self, condition: Condition) -> Clause:
@@ -61,27 +77,25 @@ class Compiler:
 
     @clause.register
     def _all(self, condition: nodes.All) -> Clause:
-        parts = order.arranged(order.conjuncts(condition), self._histories.effort)
-        driving = next((part for part in parts if self._drives(part)), None)
-        narrowing = driving or any(isinstance(part, NARROWING) for part in parts)
-        others = replace(self, beside=True, driven=bool(driving)) if narrowing else self
-        rows = [part for part in parts if self.buyers and universe.of_rows(part)]
-        clauses = [(self if part is driving else others)._part(part) for part in parts if part not in rows]
-        return columns.all_of([*clauses, *([self._part(nodes.All(condition.line, tuple(rows)))] if rows else [])])
+        parts = self._arranged(condition)
+        driving = self._driving(parts)
+        if driving is None:
+            return self._joined(parts, self.left)
+        parts.remove(driving)
+        return and_(self._of(driving), self._joined(parts, self._left(driving)))
 
     @clause.register
     def _any(self, condition: nodes.Any) -> Clause:
-        return columns.any_of(map(self._part, order.arranged(condition.parts, self._histories.effort)))
+        return columns.any_of(map(self._of, self._sorted(condition.parts)))
 
     @clause.register
     def _count(self, condition: nodes.Count) -> Clause:
-        parts = order.arranged(condition.parts, self._histories.effort)
-        holding = columns.total(case((self._part(part), 1), else_=0) for part in parts)
+        holding = columns.total(case((self._of(part), 1), else_=0) for part in self._sorted(condition.parts))
         return columns.compare(holding, condition.comparison)
 
     @clause.register
     def _not(self, condition: nodes.Not) -> Clause:
-        return not_(self._part(condition.part))
+        return not_(self._of(condition.part))
 
     @clause.register
     def _everyone(self, condition: nodes.Everyone) -> Clause:
@@ -104,14 +118,95 @@ class Compiler:
 
     @clause.register
     def _happened(self, condition: nodes.Happened) -> Clause:
-        return self._histories.happened(condition)
+        told = recency.told(condition, self.as_of)
+        return self.clause(told) if told else self._histories.happened(condition)
 
     @clause.register
     def _prefers(self, condition: nodes.Prefers) -> Clause:
-        return self._among(self._stated(condition.name, condition.value, condition.says))
+        return self._within(self._stated(condition.name, condition.value, condition.says))
 
     @clause.register
     def _shows(self, condition: nodes.Shows) -> Clause:
+        found: Clause = self._among.id.in_(self._shown(condition))
+        return found
+
+    @clause.register
+    def _consents(self, condition: nodes.Consents) -> Clause:
+        return self._within(then.consents(self.schema, condition.topic, True, self.before))
+
+    @clause.register
+    def _member(self, condition: nodes.Member) -> Clause:
+        return self._of(condition.condition)
+
+    @clause.register
+    def _share(self, condition: nodes.Share) -> Clause:
+        clause: Clause = lot.draw(condition.salt).part(self.schema.customer.c.lot) < condition.parts
+        return clause
+
+    def _arranged(self, condition: Condition) -> list[Condition]:
+        """Return what must hold for a condition to hold, in the order in which it is best asked."""
+        return self._sorted(order.conjuncts(condition, lambda part: recency.told(part, self.as_of)))
+
+    def _sorted(self, parts: Iterable[Condition]) -> list[Condition]:
+        return order.arranged(parts, self._histories.effort)
+
+    def _driving(self, parts: Iterable[Condition]) -> Condition | None:
+        """Return a part that names few customers, who are found without looking at all."""
+        return next((part for part in parts if isinstance(part, DRIVING) or self._histories.drives(part)), None)
+
+    def _found(self, driving: Condition) -> Universe:
+        """Return those whom a driving part names, each once."""
+        if isinstance(driving, nodes.Shows):
+            ids = select(self._shown(driving).subquery())
+        elif isinstance(driving, nodes.Prefers):
+            ids = self._stated(driving.name, driving.value, driving.says)
+        else:
+            assert isinstance(driving, nodes.Happened)
+            ids = self._histories.ids(driving)
+        return Universe(ids.distinct().subquery().c[0])
+
+    def _left(self, driving: Condition | None) -> float:
+        """Return the share of all lines that belong to whom a driving part leaves."""
+        if isinstance(driving, nodes.Happened):
+            return self.share(driving.products, driving.window)
+        return self.left if driving is None else USUAL_LEFT
+
+    def _joined(self, parts: list[Condition], left: float) -> Clause:
+        """Return the clause that is true where all parts are, which narrow each other down."""
+        narrowing = left < 1 or any(isinstance(part, NARROWING) for part in parts)
+        compiler = replace(self, beside=True, left=left) if narrowing else self
+        # What stands in the row is looked up once.
+        rows = tuple(part for part in parts if not self._among.rows and universes.of_rows(part))
+        once = [nodes.All(0, rows)] if len(rows) > 1 else rows
+        return columns.all_of(compiler._of(part) for part in [*(part for part in parts if part not in rows), *once])
+
+    def _of(self, condition: Condition) -> Clause:
+        """Return the clause of a part, by way of the customer's row where it is needed and not at hand."""
+        if self._among.rows or not universes.of_rows(condition):
+            return self.clause(condition)
+        customer = self.schema.customer
+        held = replace(self, among=None).clause(condition)
+        return exists(select(literal(1)).where(customer.c.id == self._among.id, held).correlate_except(customer))
+
+    @property
+    def _among(self) -> Universe:
+        return self.among or Universe(self.schema.customer.c.id, rows=True)
+
+    @property
+    def _histories(self) -> Histories:
+        return Histories(
+            self.schema, self.as_of, self.zone, self._among, self.share, self.gathers, self.beside, self.left
+        )
+
+    def _within(self, ids: Select[Any]) -> Clause:
+        """Return whether the customer is among these: a set, or a look at each of the few that are left."""
+        if self.left == 1:
+            found: Clause = self._among.id.in_(ids)
+            return found
+        (customer,) = ids.selected_columns
+        return exists(ids.where(customer == self._among.id).correlate_except(customer.table))
+
+    def _shown(self, condition: nodes.Shows) -> CompoundSelect[Any]:
         trait, preference = self.schema.trait.c, self.schema.preference.c
         silenced = select(preference.customer_id).where(
             preference.name == condition.name,
@@ -124,50 +219,7 @@ class Compiler:
             trait.confidence >= condition.confidence,
             trait.customer_id.not_in(silenced),
         )
-        found: Clause = self._id.in_(union_all(self._stated(condition.name, condition.value, holds=True), inferred))
-        return found
-
-    @clause.register
-    def _consents(self, condition: nodes.Consents) -> Clause:
-        return self._among(then.consents(self.schema, condition.topic, True, self.before))
-
-    @clause.register
-    def _member(self, condition: nodes.Member) -> Clause:
-        return self._part(condition.condition)
-
-    @clause.register
-    def _share(self, condition: nodes.Share) -> Clause:
-        clause: Clause = lot.draw(condition.salt).part(self.schema.customer.c.lot) < condition.parts
-        return clause
-
-    def _part(self, condition: Condition) -> Clause:
-        """Return the clause of a part, by way of the customer's row where it is needed and not at hand."""
-        if not (self.buyers and universe.of_rows(condition)):
-            return self.clause(condition)
-        customer = self.schema.customer
-        held = replace(self, buyers=False).clause(condition)
-        return exists(select(literal(1)).where(customer.c.id == self._id, held).correlate_except(customer))
-
-    def _drives(self, condition: Condition) -> bool:
-        """Say whether a condition names few customers, who are found without looking at all."""
-        return isinstance(condition, nodes.Shows | nodes.Prefers) or self._histories.drives(condition)
-
-    @property
-    def _histories(self) -> Histories:
-        return Histories(self.schema, self.as_of, self.zone, self.share, self.beside, self.buyers)
-
-    @property
-    def _id(self) -> Any:
-        # One condition drives; of the others no index leads to customers.
-        return columns.unindexed(self._histories.id) if self.driven else self._histories.id
-
-    def _among(self, ids: Select[Any]) -> Clause:
-        """Return whether the customer is among these: a set, or a look at each of the few that are left."""
-        if not self.driven:
-            found: Clause = self._id.in_(ids)
-            return found
-        (customer,) = ids.selected_columns
-        return exists(ids.where(customer == self._histories.id).correlate_except(customer.table))
+        return union_all(self._stated(condition.name, condition.value, holds=True), inferred)
 
     def _stated(self, name: str, value: str, holds: bool) -> Select[Any]:
         preference = self.schema.preference.c

@@ -1,13 +1,25 @@
-"""Owns saying among whom the customers of a rule are to be found: all customers, or those who ever bought."""
+"""Owns saying among whom the customers of a rule are looked for; refuses to look."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from mailshot.audience import nodes
+from mailshot.audience.compile.schema import Column
 from mailshot.audience.nodes import Condition
 from mailshot.profile.history import BOUGHT
 from mailshot.profile.lifecycle import Stage
 
 OF_ROWS = (nodes.FactIs, nodes.Dated, nodes.Share)
+
+
+@dataclass(frozen=True, slots=True)
+class Universe:
+    """Everybody named by `id`: all customers (their `rows` are at hand), all buyers (their `sums` are), or a few."""
+
+    id: Column
+    rows: bool = False
+    sums: bool = False
 
 
 def only_buyers(condition: Condition) -> bool:
