@@ -194,7 +194,7 @@ def judging(store: Store, asked: list[rules.Question], customers: int, as_of: da
         rule = asked[number % len(asked)].condition
         begun = time.perf_counter()
         with store.read() as connection:
-            profile = profiles.profile(connection, 1 + number * 7919 % customers, words=rule.histories)
+            profile = profiles.profile(connection, 1 + number * 7919 % customers, words=rule.words)
         Judge(profile, as_of, ZONE).verdict(rule)
         taken.append(time.perf_counter() - begun)
     usual = statistics.median(taken)

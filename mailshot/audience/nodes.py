@@ -38,9 +38,9 @@ class Condition:
         return ()
 
     @property
-    def histories(self) -> frozenset[str]:
-        """The words of the histories that must be known to judge a customer."""
-        return frozenset(word for part in self.inner for word in part.histories)
+    def words(self) -> frozenset[str]:
+        """What must be known of a customer to judge it: the words of histories, and of what was said or inferred."""
+        return frozenset(word for part in self.inner for word in part.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class InStage(Condition):
     thresholds: Thresholds = DEFAULT
 
     @property
-    def histories(self) -> frozenset[str]:
+    def words(self) -> frozenset[str]:
         return frozenset({BOUGHT.word})
 
 
@@ -139,6 +139,10 @@ class Prefers(Condition):
     value: str
     says: bool = True
 
+    @property
+    def words(self) -> frozenset[str]:
+        return frozenset({"preference"})
+
 
 @dataclass(frozen=True, slots=True)
 class Shows(Condition):
@@ -148,10 +152,18 @@ class Shows(Condition):
     value: str
     confidence: float
 
+    @property
+    def words(self) -> frozenset[str]:
+        return frozenset({"trait", "preference"})
+
 
 @dataclass(frozen=True, slots=True)
 class Consents(Condition):
     topic: str
+
+    @property
+    def words(self) -> frozenset[str]:
+        return frozenset({"consent"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +215,7 @@ class Happened(Condition):
         return 1 + self.products.depth
 
     @property
-    def histories(self) -> frozenset[str]:
+    def words(self) -> frozenset[str]:
         return frozenset({self.history.word})
 
     @property

@@ -10,16 +10,22 @@ from typing import Any
 
 from sqlalchemy import RowMapping, Select, bindparam, func, or_, select
 
+from mailshot.audience.compile import listed
 from mailshot.errors import NotFound
 from mailshot.profile.customer import Happening, Inferred, Profile
 from mailshot.profile.history import HISTORIES
-from mailshot.store import consent, sql, tables
+from mailshot.store import consent
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
 
 COLUMNS = ("key", "email", "first_name", "last_name", "language", "country", "time_zone", "joined_at")
+ALL = (*HISTORIES, "preference", "trait", "consent")
 # Databases limit the parameters of one statement.
 MOST_AT_ONCE = 10_000
+# Made once, as all that is asked of one customer: a statement takes longer to make than to answer.
+_CUSTOMER = select(SCHEMA.customer).where(SCHEMA.customer.c.id == bindparam("customer"))
+_PREFERENCES = select(SCHEMA.preference).where(SCHEMA.preference.c.customer_id == bindparam("customer"))
+_TRAITS = select(SCHEMA.trait).where(SCHEMA.trait.c.customer_id == bindparam("customer"))
 PRODUCT_COLUMNS = ("key", "name", "department", "category", "type", "brand", "size", "price", "url")
 
 
@@ -37,25 +43,27 @@ def profile(
     connection: Connection,
     customer_id: int,
     before: datetime | None = None,
-    words: Collection[str] = tuple(HISTORIES),
+    words: Collection[str] = ALL,
 ) -> Profile:
-    """Return what is known of one customer, with the histories named by `words`. Raises NotFound.
+    """Return what is known of one customer, as far as `words` of rules name it. Raises NotFound.
 
     Of consents and preferences it is what was said `before`; None hears all that was ever said.
     """
-    row = connection.execute(select(SCHEMA.customer).where(SCHEMA.customer.c.id == customer_id)).mappings().first()
+    mine = {"customer": customer_id}
+    row = connection.execute(_CUSTOMER, mine).mappings().first()
     if row is None:
         raise NotFound(f"There is no customer {customer_id}.")
-    heard = [sql.table(tables.Preference).c.at < before] if before else []
-    preferences = _rows(connection, tables.Preference, customer_id, *heard)
-    traits = _rows(connection, tables.Trait, customer_id)
+    heard = _PREFERENCES.where(SCHEMA.preference.c.at < before) if before else _PREFERENCES
+    said = connection.execute(heard, mine).mappings().all() if "preference" in words else ()
+    traits = connection.execute(_TRAITS, mine).mappings().all() if "trait" in words else ()
+    consents = consent.entries(connection, customer_id, before) if "consent" in words else {}
     return Profile(
         id=customer_id,
         lot=row["lot"],
         facts=facts(row, COLUMNS),
-        histories=_histories(connection, customer_id, words),
-        consents={topic: entry.given for topic, entry in consent.entries(connection, customer_id, before).items()},
-        preferences={(item["name"], item["value"]): item["holds"] for item in preferences},
+        histories=_histories(connection, customer_id, [word for word in words if word in HISTORIES]),
+        consents={topic: entry.given for topic, entry in consents.items()},
+        preferences={(item["name"], item["value"]): item["holds"] for item in said},
         traits={(item["name"], item["value"]): Inferred(item["confidence"], item["evidence"]) for item in traits},
     )
 
@@ -73,7 +81,7 @@ def many(connection: Connection, customer_ids: list[int]) -> dict[int, dict[str,
 
 def products(connection: Connection, product_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
     """Return the facts of products by id."""
-    chosen = select(SCHEMA.product).where(SCHEMA.product.c.id.in_(list(product_ids)))
+    chosen = select(SCHEMA.product).where(listed(SCHEMA.product.c.id, product_ids))
     return {row["id"]: facts(row, PRODUCT_COLUMNS) for row in connection.execute(chosen).mappings()}
 
 
@@ -90,11 +98,6 @@ def names(connection: Connection, product_ids: Collection[int]) -> dict[int, str
     return found
 
 
-def _rows(connection: Connection, model: Any, customer_id: int, *which: Any) -> list[Any]:
-    rows = sql.table(model)
-    return list(connection.execute(select(rows).where(rows.c.customer_id == customer_id, *which)).mappings())
-
-
 def _histories(connection: Connection, customer_id: int, words: Collection[str]) -> dict[str, tuple[Happening, ...]]:
     """Return what happened to a customer, by word; the products are fetched once for all of it."""
     rows = {word: connection.execute(_asked(word), {"customer": customer_id}).mappings().all() for word in words}
@@ -108,7 +111,7 @@ def _histories(connection: Connection, customer_id: int, words: Collection[str])
 
 @cache
 def _asked(word: str) -> Select[Any]:
-    """Return the select of all of one kind that happened to `customer`; it takes longer to make than to answer."""
+    """Return the select of all of one kind that happened to `customer`."""
     source = SCHEMA.sources[word]
     chosen: dict[str, Any] = {f"field_{name}": source.column(name) for name in source.fields}
     chosen |= {"at": source.at, "occasion": source.occasion, "amount": source.amount, "quantity": source.quantity}

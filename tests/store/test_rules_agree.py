@@ -73,6 +73,9 @@ def test_python_sqlite_and_postgresql_agree_on_every_customer(
                 assert sorted(connection.scalars(replace(compiled, **way).select(condition))) == judged
                 certain = doubts.certain(condition, as_of.astimezone(ZONE).date())
                 assert certain is None or len(judged) == certain * len(people)
+                # What a rule's words name is enough to judge it.
+                enough = (profiles.profile(connection, who.id, words=condition.words) for who in people)
+                assert [who.id for who in enough if Judge(who, as_of, ZONE).verdict(condition).holds] == judged
                 for who in people:
                     advisor = Advisor(Judge(who, as_of, ZONE))
                     assert (advisor.changes(condition) == ()) is (who.id in judged)

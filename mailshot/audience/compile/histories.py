@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -33,6 +33,7 @@ from mailshot.audience import nodes
 from mailshot.audience.compile import columns, limits
 from mailshot.audience.compile.columns import Clause
 from mailshot.audience.compile.schema import Column, Schema, Source, Summary
+from mailshot.audience.compile.stages import Stages
 from mailshot.audience.compile.universe import Universe
 from mailshot.profile import zones
 from mailshot.profile.history import BOUGHT
@@ -47,7 +48,6 @@ FEW, FEW_LOOKED_UP = 0.25, 0.05
 # To look at a customer's lines takes so much longer than to gather a few of them.
 LOOK = 5
 INDEXED = {"times", "distinct_products", "days_since_last", "days_since_first"}
-FRESH = {Stage.new, Stage.active}
 
 
 def few(_: Selection, __: Window) -> float:
@@ -135,23 +135,27 @@ class Histories:
     def stage(self, condition: nodes.InStage) -> Clause:
         """Return the clause that is true of the customers in any of these lifecycle stages."""
         source = self.schema.source(BOUGHT).coarse or self.schema.source(BOUGHT)
-        stages: list[Stage | None] = list(condition.stages)
-        if set(stages) >= FRESH:
-            # New or active: no need to know which.
-            stages = [None, *(stage for stage in stages if stage not in FRESH)]
-        return columns.any_of(self._one_stage(source, stage, condition) for stage in dict.fromkeys(stages))
+        assert source.summary is not None
+        clauses = []
+        if buying := [stage for stage in condition.stages if stage is not Stage.prospect]:
+            stages = Stages.of(source, condition.thresholds, self.as_of, self.zone)
+            clauses.append(self._with_sums(source, stages.any_of(buying)))
+        if Stage.prospect in condition.stages:
+            clauses.append(not_(self._with_sums(source, source.summary.first_at < self.as_of)))
+        return columns.any_of(clauses)
 
     def _each(self, source: Source, condition: nodes.Happened) -> Clause:
         """Go from each customer whose sums can reach it to the lines."""
         summary = source.summary
         assert summary is not None
         reversed_ = condition.holds_for_none
-        meant = self._judged(source, condition, summary.customer, reversed_)
+        judged = self._judged(source, condition, summary.customer, reversed_)
+        meant = and_(*self._narrowed(summary, condition), judged)
         if self._summed(condition):
             # Whoever bought nothing since is judged by the sums alone.
             sums = limits.exactly(summary, condition.measures, self.as_of)
             meant = case((summary.last_at < self.as_of, not_(sums) if reversed_ else sums), else_=meant)
-        found = self._with_sums(source, and_(*self._narrowed(summary, condition), meant))
+        found = self._with_sums(source, meant)
         return not_(found) if reversed_ else found
 
     def _narrowed(self, summary: Summary, condition: nodes.Happened) -> Iterator[Clause]:
@@ -239,44 +243,6 @@ class Histories:
             "distinct_products": lambda: _different(source.product),
         }
         return columns.compare(counted[measure.name](), measure.comparison)
-
-    def _one_stage(self, source: Source, stage: Stage | None, condition: nodes.InStage) -> Clause:
-        summary = source.summary
-        assert summary is not None
-        if stage is Stage.prospect:
-            return not_(self._with_sums(source, summary.first_at < self.as_of))
-        reached = self._reached(stage, condition, summary.first_at, summary.last_at)
-        lines = select(and_(*self._reached(stage, condition, func.min(source.at), func.max(source.at))))
-        lines = lines.where(source.customer == summary.customer, source.at < self.as_of)
-        then = lines.correlate(summary.table).scalar_subquery()
-        # Whoever bought nothing since "today" is judged by the first and last purchase alone.
-        whole = case((summary.last_at < self.as_of, and_(*reached)), else_=columns.surely(then))
-        return self._with_sums(
-            source, and_(summary.first_at < self.as_of, self._since(stage, condition, summary), whole)
-        )
-
-    def _since(self, stage: Stage | None, condition: nodes.InStage, summary: Summary) -> Clause:
-        """Return what holds of the sums of everybody in a stage, whatever was bought since "today"."""
-        _, lapsing, lapsed = self._thresholds(condition)
-        if stage is Stage.lapsed:
-            return summary.first_at < lapsed
-        return summary.last_at >= (lapsed if stage is Stage.lapsing else lapsing)
-
-    def _thresholds(self, condition: nodes.InStage) -> tuple[datetime, datetime, datetime]:
-        """Return the moments since which a first purchase makes one new, and a silence lapsing, then lapsed."""
-        now, told = self.as_of.astimezone(self.zone), condition.thresholds
-        new, lapsing, lapsed = (each.before(now).astimezone(UTC) for each in (told.new, told.lapsing, told.lapsed))
-        return new, lapsing, lapsed
-
-    def _reached(self, stage: Stage | None, condition: nodes.InStage, first: Column, last: Column) -> list[Clause]:
-        new, lapsing, lapsed = self._thresholds(condition)
-        return {
-            None: [last >= lapsing],
-            Stage.lapsed: [last < lapsed],
-            Stage.lapsing: [last >= lapsed, last < lapsing],
-            Stage.active: [last >= lapsing, first < new],
-            Stage.new: [last >= lapsing, first >= new],
-        }[stage]
 
 
 def _total(column: ColumnElement[Any] | None) -> ColumnElement[Any]:

@@ -1,0 +1,70 @@
+"""Owns the lifecycle as clauses over the sums of a buyer's purchases; refuses prospects, who have none."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import and_, case, func, select
+
+from mailshot.audience.compile import columns
+from mailshot.audience.compile.columns import Clause
+from mailshot.audience.compile.schema import Column, Source, Summary
+from mailshot.profile.lifecycle import Stage, Thresholds
+
+FRESH = frozenset({Stage.new, Stage.active})
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Compiles stages as of one moment: bought first since `new`; silent since `lapsing`, or even `lapsed`."""
+
+    source: Source
+    as_of: datetime
+    new: datetime
+    lapsing: datetime
+    lapsed: datetime
+
+    @classmethod
+    def of(cls, source: Source, thresholds: Thresholds, as_of: datetime, zone: ZoneInfo) -> Stages:
+        now = as_of.astimezone(zone)
+        told = (thresholds.new, thresholds.lapsing, thresholds.lapsed)
+        return cls(source, as_of, *(each.before(now).astimezone(UTC) for each in told))
+
+    def any_of(self, stages: Collection[Stage]) -> Clause:
+        """Return the clause that is true of the buyers in any of these stages."""
+        known: list[Stage | None] = list(dict.fromkeys(stages))
+        if set(known) >= FRESH:
+            # New or active: no need to know which.
+            known = [None, *(stage for stage in known if stage not in FRESH)]
+        return columns.any_of(map(self._one, known))
+
+    def _one(self, stage: Stage | None) -> Clause:
+        summary = self.source.summary
+        assert summary is not None
+        # Whoever bought nothing since "today" is judged by the first and last purchase alone.
+        whole = self._reached(stage, summary.first_at, summary.last_at)
+        lines = select(self._reached(stage, func.min(self.source.at), func.max(self.source.at)))
+        lines = lines.where(self.source.customer == summary.customer, self.source.at < self.as_of)
+        then = columns.surely(lines.correlate(summary.table).scalar_subquery())
+        return case((summary.last_at < self.as_of, whole), else_=and_(self._possible(stage, summary), then))
+
+    def _possible(self, stage: Stage | None, summary: Summary) -> Clause:
+        """Return what holds of the sums of everybody in a stage, whatever was bought since "today"."""
+        if stage is Stage.lapsed:
+            return summary.first_at < self.lapsed
+        return and_(
+            summary.last_at >= (self.lapsed if stage is Stage.lapsing else self.lapsing), summary.first_at < self.as_of
+        )
+
+    def _reached(self, stage: Stage | None, first: Column, last: Column) -> Clause:
+        reached = {
+            None: [last >= self.lapsing],
+            Stage.lapsed: [last < self.lapsed],
+            Stage.lapsing: [last >= self.lapsed, last < self.lapsing],
+            Stage.active: [last >= self.lapsing, first < self.new],
+            Stage.new: [last >= self.lapsing, first >= self.new],
+        }
+        return and_(*reached[stage])
