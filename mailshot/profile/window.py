@@ -109,13 +109,13 @@ def _first(month: int) -> date:
 
 
 @dataclass(frozen=True, slots=True)
-class Instant:
+class Fixed:
     """An edge at an exact moment; None is open."""
 
     at: datetime | None
 
 
-Edge = Span | Period | Instant | date | None
+Edge = Span | Period | Fixed | date | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ EVER = Window()
 
 
 def _moment(edge: Edge, now: datetime, last: bool) -> datetime | None:
-    if edge is None or isinstance(edge, Instant):
+    if edge is None or isinstance(edge, Fixed):
         return edge.at if edge else None
     if isinstance(edge, Span):
         return edge.before(now).astimezone(UTC)

@@ -13,7 +13,7 @@ from decimal import Decimal
 from mailshot.audience import nodes
 from mailshot.profile.comparison import Comparison
 from mailshot.profile.history import BOUGHT
-from mailshot.profile.window import EVER, Instant, Window
+from mailshot.profile.window import EVER, Fixed, Window
 
 
 def told(condition: nodes.Condition, as_of: datetime) -> nodes.All | None:
@@ -31,10 +31,10 @@ def told(condition: nodes.Condition, as_of: datetime) -> nodes.All | None:
     # n whole days ago means n <= age < n + 1: the end belongs to it, the beginning does not.
     ends = now - timedelta(days=low) + timedelta(microseconds=1) if low else None
     begins = now - timedelta(days=high + 1) + timedelta(microseconds=1) if high is not None else None
-    then = replace(condition, measures=(), window=Window(Instant(begins), Instant(ends)))
+    then = replace(condition, measures=(), window=Window(Fixed(begins), Fixed(ends)))
     if ends is None:
         return nodes.All(condition.line, (then,))
-    since = replace(condition, measures=(), window=Window(Instant(ends), None))
+    since = replace(condition, measures=(), window=Window(Fixed(ends), None))
     return nodes.All(condition.line, (then, nodes.Not(condition.line, since)))
 
 

@@ -1,0 +1,35 @@
+"""Checks into which parts a rule is taken apart before it is compiled, and in which order they are asked."""
+
+from __future__ import annotations
+
+from mailshot.audience.compile import order, universe
+from mailshot.audience.nodes import All, Any, Condition, Consents, Member, Not, Share
+
+A, B, C = (Consents(1, name) for name in "abc")
+ROW = Share(1, 10, "salt")
+
+
+def parts(condition: Condition) -> list[Condition]:
+    return list(order.conjuncts(condition, lambda _: None))
+
+
+def test_all_and_named_audiences_are_their_parts() -> None:
+    assert parts(All(1, (A, Member(1, "x", All(1, (B, C)))))) == [A, B, C]
+
+
+def test_not_any_is_none_of_them_and_not_all_stays_whole() -> None:
+    assert parts(Not(1, Any(1, (A, B)))) == [Not(1, A), Not(1, B)]
+    whole = Not(1, All(1, (A, B)))
+    assert parts(whole) == [whole]
+
+
+def test_what_costs_least_is_asked_first_and_what_lies_deep_last() -> None:
+    deep: Condition = ROW
+    for _ in range(order.SHALLOW):
+        deep = Not(1, deep)
+    assert order.arranged([deep, A, ROW], lambda part: int(part is A)) == [ROW, A, deep]
+
+
+def test_only_what_asks_for_rows_alone_is_looked_up_in_them() -> None:
+    assert universe.of_rows(Any(1, (ROW, Not(1, ROW))))
+    assert not universe.of_rows(All(1, (ROW, A)))
