@@ -2,10 +2,11 @@
 
     python -m benchmarks.import_purchases
 
-Both sides fill the same table with the same indexes, in turn, in one run. Ours reads the Parquet file, checks every
-cell, looks up customers and products, and counts what it added. The rival only loads rows that lie ready in key order:
-by `sqlite3 .import` or the driver's executemany, whichever is faster, and by PostgreSQL's COPY. Prints medians, their
-ratio, and the peak memory of the importing process.
+Both sides fill the same tables (the lines, and the sums of orders and buyers that rules look at first) with the same
+indexes, in turn, in one run. Ours reads the Parquet file, checks every cell, looks up customers and products, counts
+what it added and sums it up. The rival only loads rows that lie ready in key order: by `sqlite3 .import` or the
+driver's executemany, whichever is faster, and by PostgreSQL's COPY. Prints medians, their ratio, and the peak memory of
+the importing process.
 """
 
 from __future__ import annotations
@@ -36,7 +37,12 @@ from tests import servers
 ROOT = Path(__file__).parents[1]
 MOST_RATIO = 2.0
 MOST_MEGABYTES = 500
-COLUMNS = "customer_id, order_key, product_id, nth, at, quantity, amount, channel"
+# What an import of purchases fills, with its columns; the first ones are the key.
+TABLES = {
+    "purchase": "customer_id, order_key, product_id, nth, at, quantity, amount, channel",
+    "purchase_order": "customer_id, at, order_key, lines, items, amount, gross",
+    "buyer": "customer_id, first_at, last_at, orders, lines, gross",
+}
 
 
 def main() -> int:
@@ -105,15 +111,18 @@ def ours(url: str, data: Path | None) -> tuple[float, float]:
 
 def on_sqlite(folder: Path, data: Path | None, runs: int) -> bool:
     """Compare on SQLite, each run on a copy of a database that has everything but the purchases."""
-    full, bare, work, ready = (folder / name for name in ("full.db", "bare.db", "work.db", "ready.csv"))
+    full, bare, work = (folder / name for name in ("full.db", "bare.db", "work.db"))
     servers.upgraded(f"sqlite:///{full}")
     store = Store.open(f"sqlite:///{full}")
     bring(store, data, "customers", "products", "purchases")
     store.close()
-    with sqlite3.connect(full, isolation_level=None) as connection, ready.open("w", newline="") as file:
-        order = f"SELECT {COLUMNS} FROM purchase ORDER BY customer_id, order_key, product_id, nth"
-        csv.writer(file).writerows(connection.execute(order))
-        connection.execute("DELETE FROM purchase")
+    ready = {}
+    with sqlite3.connect(full, isolation_level=None) as connection:
+        for table, columns in TABLES.items():
+            ready[table] = connection.execute(f"SELECT {columns} FROM {table} ORDER BY {columns}").fetchall()
+            with (folder / f"{table}.csv").open("w", newline="") as file:
+                csv.writer(file).writerows(ready[table])
+            connection.execute(f"DELETE FROM {table}")
         connection.execute(f"VACUUM INTO '{bare}'")
     connection.close()
 
@@ -124,28 +133,29 @@ def on_sqlite(folder: Path, data: Path | None, runs: int) -> bool:
 
     rivals: dict[str, Callable[[], float]] = {"executemany of ready tuples": lambda: by_driver(work, ready)}
     if shutil.which("sqlite3"):
-        rivals["sqlite3 .import"] = lambda: by_shell(work, ready)
+        rivals["sqlite3 .import"] = lambda: by_shell(work, folder)
     return compare("SQLite", f"sqlite:///{work}", fresh, rivals, data, runs)
 
 
-def by_shell(path: Path, ready: Path) -> float:
+def by_shell(path: Path, folder: Path) -> float:
     """Load with SQLite's own shell under the settings we run it with; return seconds."""
-    script = ";\n".join(PRAGMAS) + f";\n.mode csv\n.import {ready} purchase\n"
+    loads = [f".import {folder / table}.csv {table}\n" for table in TABLES]
+    script = ";\n".join(PRAGMAS) + ";\n.mode csv\n" + "".join(loads)
     begun = time.perf_counter()
     subprocess.run(["sqlite3", str(path)], input=script, text=True, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - begun
 
 
-def by_driver(path: Path, ready: Path) -> float:
-    """Load tuples that lie ready in memory with one prepared statement; return seconds."""
-    with ready.open(newline="") as file:
-        rows = [(int(a), b, int(c), int(d), int(e), int(f), int(g), h) for a, b, c, d, e, f, g, h in csv.reader(file)]
+def by_driver(path: Path, ready: dict[str, list[tuple[object, ...]]]) -> float:
+    """Load tuples that lie ready in memory, each table with one prepared statement; return seconds."""
     connection = sqlite3.connect(path, isolation_level=None)
     for pragma in PRAGMAS:
         connection.execute(pragma)
     begun = time.perf_counter()
     connection.execute("BEGIN IMMEDIATE")
-    connection.executemany(f"INSERT INTO purchase ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    for table, columns in TABLES.items():
+        marks = ", ".join("?" * len(columns.split(", ")))
+        connection.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", ready[table])
     connection.execute("COMMIT")
     seconds = time.perf_counter() - begun
     connection.close()
@@ -153,37 +163,37 @@ def by_driver(path: Path, ready: Path) -> float:
 
 
 def on_postgres(url: str, folder: Path, data: Path | None, runs: int) -> bool:
-    """Compare on PostgreSQL, each run on a truncated table."""
-    ready = folder / "ready-postgres.csv"
+    """Compare on PostgreSQL, each run on truncated tables."""
     store = Store.open(servers.upgraded(url))
     bring(store, data, "customers", "products", "purchases")
     store.close()
-    order = f"SELECT {COLUMNS} FROM purchase ORDER BY customer_id, order_key, product_id, nth"
-    with (
-        psycopg.connect(url) as connection,
-        ready.open("wb") as file,
-        connection.cursor().copy(f"COPY ({order}) TO STDOUT (FORMAT csv)") as copy,
-    ):
-        for block in copy:
-            file.write(block)
+    for table, columns in TABLES.items():
+        with (
+            psycopg.connect(url) as connection,
+            (folder / f"{table}.copy").open("wb") as file,
+            connection.cursor().copy(f"COPY (SELECT {columns} FROM {table} ORDER BY {columns}) TO STDOUT") as copy,
+        ):
+            for block in copy:
+                file.write(block)
 
     def fresh() -> None:
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("TRUNCATE purchase")
+            connection.execute(f"TRUNCATE {', '.join(TABLES)}")
             connection.execute("CHECKPOINT")
 
     def by_copy() -> float:
         begun = time.perf_counter()
-        with (
-            psycopg.connect(url) as connection,
-            ready.open("rb") as file,
-            connection.cursor().copy(f"COPY purchase ({COLUMNS}) FROM STDIN (FORMAT csv)") as copy,
-        ):
-            while block := file.read(1 << 18):
-                copy.write(block)
+        with psycopg.connect(url) as connection:
+            for table, columns in TABLES.items():
+                with (
+                    (folder / f"{table}.copy").open("rb") as file,
+                    connection.cursor().copy(f"COPY {table} ({columns}) FROM STDIN") as copy,
+                ):
+                    while block := file.read(1 << 18):
+                        copy.write(block)
         return time.perf_counter() - begun
 
-    return compare("PostgreSQL", url, fresh, {"COPY of a ready CSV file": by_copy}, data, runs)
+    return compare("PostgreSQL", url, fresh, {"COPY of ready files": by_copy}, data, runs)
 
 
 def compare(
