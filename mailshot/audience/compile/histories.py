@@ -20,22 +20,20 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    distinct,
     exists,
-    func,
-    literal,
     not_,
     select,
     true,
 )
 
 from mailshot.audience import nodes
-from mailshot.audience.compile import columns, limits
+from mailshot.audience.compile import columns, limits, measures
 from mailshot.audience.compile.columns import Clause
 from mailshot.audience.compile.schema import Column, Schema, Source, Summary
 from mailshot.audience.compile.stages import Stages
 from mailshot.audience.compile.universe import Universe
 from mailshot.profile import zones
+from mailshot.profile.catalogue import Fact
 from mailshot.profile.history import BOUGHT
 from mailshot.profile.lifecycle import Stage
 from mailshot.profile.products import Selection
@@ -95,7 +93,7 @@ class Histories:
             lines = lines.where(source.customer.in_(able))
         if not condition.measures:
             return lines
-        having = self._having(source, condition)
+        having = measures.all_of(source, condition.measures, self.as_of)
         return lines.group_by(source.customer).having(not_(having) if condition.holds_for_none else having)
 
     def _in_set(self, condition: nodes.Happened) -> Clause:
@@ -180,15 +178,12 @@ class Histories:
 
     def _judged(self, source: Source, condition: nodes.Happened, customer: Column, reversed_: bool) -> Clause:
         """Return whether the lines of one customer satisfy the condition (or not, when `reversed_`)."""
-        having = self._having(source, condition) if condition.measures else true()
+        having = measures.all_of(source, condition.measures, self.as_of) if condition.measures else true()
         shown = select(not_(having) if reversed_ else having)
         lines = self._lines(source, condition, shown, one_customer=True).where(source.customer == customer)
         # The first line is enough. Not EXISTS, which PostgreSQL would answer for everybody at once.
         assert source.summary is not None
         return columns.surely(lines.limit(1).correlate(source.summary.table).scalar_subquery())
-
-    def _having(self, source: Source, condition: nodes.Happened) -> Clause:
-        return and_(*(self._measure(source, measure) for measure in condition.measures))
 
     def _in(self, ids: Select[Any]) -> Clause:
         found: Clause = self.universe.id.in_(ids)
@@ -200,10 +195,9 @@ class Histories:
         """Return the select of all that is meant; of `one_customer` the key leads to the lines, not the product."""
         names = [fact.name for fact, _ in condition.fields if not fact.own]
         lines = shown.select_from(source.rows(names)).where(*source.only)
-        lines = self._within(lines, source, condition.window)
-        for fact, comparison in condition.fields:
-            column = columns.own(source.table.c.facts, fact) if fact.own else source.column(fact.name)
-            lines = lines.where(columns.compare(column, comparison))
+        lines = self._within(lines, source, condition.window).where(
+            *(columns.compare(_field(source, fact), comparison) for fact, comparison in condition.fields)
+        )
         if condition.products.filters:
             assert source.product is not None
             product = self.schema.product
@@ -228,33 +222,9 @@ class Histories:
         lines = lines.where(source.at < ends)
         return lines if begins is None else lines.where(source.at >= begins)
 
-    def _measure(self, source: Source, measure: nodes.Measure) -> Clause:
-        if measure.name in ("days_since_last", "days_since_first"):
-            edge = func.max(source.at) if measure.name == "days_since_last" else func.min(source.at)
-            return columns.age(edge, measure.comparison, self.as_of)
-        orders: ColumnElement[Any] = func.count() if source.occasion is None else func.count(distinct(source.occasion))
-        if measure.name == "average_order":
-            # Compared as spent >= bound * orders: exact where a division would round.
-            return and_(orders > 0, columns.scaled(_total(source.amount), orders, measure.comparison))
-        counted: dict[str, Callable[[], ColumnElement[Any]]] = {
-            "times": lambda: orders,
-            "items": lambda: _total(source.quantity),
-            "amount": lambda: _total(source.amount),
-            "distinct_products": lambda: _different(source.product),
-        }
-        return columns.compare(counted[measure.name](), measure.comparison)
 
-
-def _total(column: ColumnElement[Any] | None) -> ColumnElement[Any]:
-    """Sum what is known; nothing known comes to 0."""
-    assert column is not None
-    summed: ColumnElement[Any] = func.sum(column, type_=column.type)
-    return func.coalesce(summed, literal(0, column.type), type_=column.type)
-
-
-def _different(column: ColumnElement[Any] | None) -> ColumnElement[Any]:
-    assert column is not None
-    return func.count(distinct(column))
+def _field(source: Source, fact: Fact) -> Column:
+    return columns.own(source.table.c.facts, fact) if fact.own else source.column(fact.name)
 
 
 def _bind(like: ColumnElement[Any], value: Any) -> ColumnElement[Any]:

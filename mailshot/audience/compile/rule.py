@@ -29,11 +29,8 @@ from mailshot.profile.history import BOUGHT
 
 # Conditions that are quickly looked up for each customer.
 NARROWING = (nodes.FactIs, nodes.Dated, nodes.Shows, nodes.Prefers, nodes.Consents, nodes.Share)
-
-# Conditions that name few customers, as a rule.
-DRIVING = (nodes.Shows, nodes.Prefers)
-# To which share, as a rule.
-USUAL_LEFT = 0.02
+# Conditions that, as a rule, name few customers, and the share of all lines that is taken to be theirs.
+DRIVING, USUAL_LEFT = (nodes.Shows, nodes.Prefers), 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +120,7 @@ class Compiler:
 
     @clause.register
     def _prefers(self, condition: nodes.Prefers) -> Clause:
-        return self._within(self._stated(condition.name, condition.value, condition.says))
+        return self._belongs(self._stated(condition.name, condition.value, condition.says))
 
     @clause.register
     def _shows(self, condition: nodes.Shows) -> Clause:
@@ -132,7 +129,7 @@ class Compiler:
 
     @clause.register
     def _consents(self, condition: nodes.Consents) -> Clause:
-        return self._within(then.consents(self.schema, condition.topic, True, self.before))
+        return self._belongs(then.consents(self.schema, condition.topic, True, self.before))
 
     @clause.register
     def _member(self, condition: nodes.Member) -> Clause:
@@ -198,7 +195,7 @@ class Compiler:
             self.schema, self.as_of, self.zone, self._among, self.share, self.gathers, self.beside, self.left
         )
 
-    def _within(self, ids: Select[Any]) -> Clause:
+    def _belongs(self, ids: Select[Any]) -> Clause:
         """Return whether the customer is among these: a set, or a look at each of the few that are left."""
         if self.left == 1:
             found: Clause = self._among.id.in_(ids)
@@ -229,8 +226,3 @@ class Compiler:
             preference.holds.is_(holds),
             then.stated(self.schema, self.before),
         )
-
-
-def _deepest_last(condition: nodes.All | nodes.Any | nodes.Count) -> list[Condition]:
-    """Return the parts so that the deepest adds least: databases read `a AND b AND c` as `(a AND b) AND c`."""
-    return sorted(condition.parts, key=lambda part: part.depth)
