@@ -64,9 +64,11 @@ def _day(raw: Any, zone: ZoneInfo | None) -> date | None:
     if isinstance(raw, datetime):
         return raw.astimezone(zone).date()
     try:
-        return date.fromisoformat(raw) if isinstance(raw, str) else None
+        day = date.fromisoformat(raw) if isinstance(raw, str) else None
     except ValueError:
         return None
+    # Python reads '20260331' and '2026-W14-2' too; only what sorts as days do is one here.
+    return day if day and day.isoformat() == raw else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Select, func, select, text
 
-from mailshot.audience.compile import Compiler, Schema, product_clause, there
+from mailshot.audience.compile import Compiler, Schema, there
 from mailshot.audience.nodes import Condition
-from mailshot.profile.products import Selection
-from mailshot.profile.window import Window
 from mailshot.store import sources, sql, tables
 from mailshot.store.engine import Connection
+from mailshot.store.weights import Weights
 
 DAY = timedelta(days=1)
 SCHEMA = Schema(
@@ -36,29 +34,15 @@ def compiler(as_of: datetime, zone: ZoneInfo, back: bool = False) -> Compiler:
 
 
 def weighed(connection: Connection, compiled: Compiler) -> Compiler:
-    """Return the compiler with an eye for how many lines products make, so that it takes the shorter way."""
+    """Return the compiler with an eye for how much conditions mean, so that it takes the shorter way."""
     _make_room(connection)
-    lines = SCHEMA.product.c.lines
-    everything = int(connection.execute(select(func.coalesce(func.sum(lines), 0))).scalar_one())
-    since = _oldest(connection)
-
-    @cache
-    def of_products(products: Selection) -> float:
-        meant = select(func.coalesce(func.sum(lines), 0)).where(product_clause(SCHEMA.product, products))
-        return int(connection.execute(meant).scalar_one()) / max(everything, 1)
-
-    def share(products: Selection, window: Window) -> float:
-        start, end = window.bounds(compiled.as_of, compiled.zone)
-        whole = max(compiled.as_of - since, DAY) if since else DAY
-        part = min(max(end - max(start or since or end, since or end), timedelta()) / whole, 1.0)
-        return of_products(products) * part
-
     # PostgreSQL joins large sets faster than it looks at each customer, SQLite does not.
-    return replace(compiled, share=share, gathers=connection.dialect.name != "sqlite")
+    gathers = connection.dialect.name != "sqlite"
+    return replace(compiled, share=Weights(connection, compiled).share, gathers=gathers)
 
 
 def _make_room(connection: Connection) -> None:
-    """Let PostgreSQL keep a million ids in memory until the transaction ends; else it looks through a list."""
+    """Let PostgreSQL keep a million ids in memory until the transaction ends, and not compile before it begins."""
     if connection.dialect.name != "sqlite":
         connection.execute(text("SET LOCAL work_mem = '128MB'"))
         connection.execute(text("SET LOCAL jit = off"))
@@ -69,14 +53,6 @@ def present(compiled: Compiler, condition: Condition) -> Select[Any]:
     if compiled.before is None:
         return compiled.select(condition)
     return select(SCHEMA.customer.c.id).where(compiled.clause(condition), there(SCHEMA, compiled.before))
-
-
-def _oldest(connection: Connection) -> datetime | None:
-    """Return about when purchases begin, from a few customers."""
-    buyer = sql.table(tables.Buyer).c
-    some = select(buyer.first_at).order_by(buyer.customer_id).limit(100).subquery()
-    found: datetime | None = connection.execute(select(func.min(some.c.first_at, type_=buyer.first_at.type))).scalar()
-    return found
 
 
 def count(connection: Connection, compiled: Compiler, condition: Condition) -> int:

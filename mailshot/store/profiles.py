@@ -122,7 +122,7 @@ def _asked(word: str) -> Select[Any]:
 
 
 def _happening(row: RowMapping, turn: int, fields: Iterable[str], known: Mapping[int, dict[str, Any]]) -> Happening:
-    about = {name: row[f"field_{name}"] for name in fields} | (row.get("facts") or {})
+    about = (row.get("facts") or {}) | {name: row[f"field_{name}"] for name in fields}
     occasion = row.get("occasion")
     return Happening(
         str(turn) if occasion is None else str(occasion),

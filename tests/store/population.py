@@ -61,10 +61,8 @@ class Population:
 def _own(known: Mapping[str, Any]) -> Any:
     """Facts as an import keeps them, some missing or null; and of another type, as left by a changed declaration."""
     odd = [None, 7, 0.5, True, []]
-    texts = {name: [] if values is DAY else ["Lit-a", "7"] for name, values in known.items()}
-    return st.fixed_dictionaries(
-        {}, optional={name: values | sampled(odd + texts[name]) for name, values in known.items()}
-    )
+    texts = ["Lit-a", "7", "unknown", "01.02.1990", "12026-04-07", "1990-02-31", "1990-02-29", "0000-01-01", "20260331"]
+    return st.fixed_dictionaries({}, optional={name: values | sampled(odd + texts) for name, values in known.items()})
 
 
 AT = sampled(EDGES)

@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     FromClause,
     Numeric,
@@ -58,8 +59,10 @@ def own(facts: ColumnElement[Any], fact: Fact) -> ColumnElement[Any]:
         FactType.number: lambda: path.as_numeric(18, 4),
         FactType.boolean: path.as_boolean,
     }
-    # Kept before the fact was declared otherwise: neither database may stumble over it, nor call 'abc' a 0.
-    return case((_Kept(path).in_(_JSON[fact.type]), typed.get(fact.type, path.as_string)()))
+    value = typed.get(fact.type, path.as_string)()
+    # Kept before the fact was declared otherwise: neither database may stumble over it, nor call 'abc' a 0 or a day.
+    kept = _Kept(path).in_(_JSON[fact.type])
+    return case((and_(kept, _IsDay(value)) if fact.type is FactType.date else kept, value))
 
 
 class _Kept(FunctionElement[str]):
@@ -86,6 +89,37 @@ def _kept_sqlite(element: Any, compiler: Any, **given: Any) -> str:
 @compiles(_Kept, "postgresql")
 def _kept_postgresql(element: Any, compiler: Any, **given: Any) -> str:
     return f"jsonb_typeof({compiler.process(element.clauses, **given)})"
+
+
+class _IsDay(FunctionElement[bool]):
+    """Whether a text is a day of the calendar as ISO 8601 writes it ('2026-03-31')."""
+
+    inherit_cache = True
+    type = Boolean()
+
+    def __init__(self, text: ColumnElement[Any]) -> None:
+        super().__init__(text, *(bindparam(None, said, String(), unique=True) for said in (_DAYS, _FIRST)))
+
+
+_FIRST = "0001"
+_LEAP = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)"
+_DAYS = (
+    "^(?!0000)([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
+    f"|02-(0[1-9]|1[0-9]|2[0-8]))|{_LEAP}-02-29)$"
+)
+
+
+@compiles(_IsDay, "sqlite")
+def _is_day_sqlite(element: Any, compiler: Any, **given: Any) -> str:
+    text, _, first = (compiler.process(part, **given) for part in element.clauses)
+    # There and back again: SQLite takes 31 February, and means 3 March.
+    return f"(date(julianday({text})) IS {text} AND {text} >= {first})"
+
+
+@compiles(_IsDay, "postgresql")
+def _is_day_postgresql(element: Any, compiler: Any, **given: Any) -> str:
+    text, days, _ = (compiler.process(part, **given) for part in element.clauses)
+    return f"({text} ~ {days})"
 
 
 def compare(column: ColumnElement[Any], comparison: Comparison) -> Clause:

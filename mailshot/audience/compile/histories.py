@@ -36,10 +36,9 @@ from mailshot.profile import zones
 from mailshot.profile.catalogue import Fact
 from mailshot.profile.history import BOUGHT
 from mailshot.profile.lifecycle import Stage
-from mailshot.profile.products import Selection
 from mailshot.profile.window import EVER, Window
 
-Share = Callable[[Selection, Window], float]
+Share = Callable[[nodes.Condition], float]
 # Beyond this share of all lines it is faster to look at the customers one by one; the lower one is for what does not
 # stand in the index that leads from the products to their lines.
 FEW, FEW_LOOKED_UP = 0.25, 0.05
@@ -48,18 +47,18 @@ LOOK = 5
 INDEXED = {"times", "distinct_products", "days_since_last", "days_since_first"}
 
 
-def few(_: Selection, __: Window) -> float:
-    """Take every choice of lines for a small one, where nothing is known."""
-    return 0.0
+def few(condition: nodes.Condition) -> float:
+    """Take every choice of lines for a small one, and nothing else, where nothing is known."""
+    return 0.0 if isinstance(condition, nodes.Happened) else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Histories:
     """Compiles conditions on happenings as of one moment, of the customers of a universe.
 
-    `share` says which part of all lines a choice of products in a window makes. `gathers`: make sets of customers even
-    where much is meant, for databases that join large ones well. `beside`: others narrow the customers down, `left` so
-    far.
+    `share` says which part of all lines a condition means. `gathers`: make sets of customers even where much is meant,
+    for databases that join large ones well. `beside`: others narrow the customers down, `left` so far that one of them
+    means no larger share.
     """
 
     schema: Schema
@@ -81,7 +80,7 @@ class Histories:
     def _quickly_gathered(self, source: Source, condition: nodes.Happened) -> bool:
         """Say whether to gather all lines that are meant, rather than look at those of each customer."""
         if self._few(condition):
-            return self.share(condition.products, condition.window) <= LOOK * self.left
+            return self.share(condition) <= LOOK * self.left
         return self.gathers and self.left == 1 and source.coarse is not None
 
     def ids(self, condition: nodes.Happened) -> Select[Any]:
@@ -128,7 +127,7 @@ class Histories:
     def _few(self, condition: nodes.Happened) -> bool:
         indexed = not condition.fields and all(measure.name in INDEXED for measure in condition.measures)
         most = FEW if indexed else FEW_LOOKED_UP
-        return bool(condition.products.filters) and self.share(condition.products, condition.window) <= most
+        return bool(condition.products.filters) and self.share(condition) <= most
 
     def stage(self, condition: nodes.InStage) -> Clause:
         """Return the clause that is true of the customers in any of these lifecycle stages."""

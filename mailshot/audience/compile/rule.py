@@ -19,7 +19,7 @@ from mailshot.audience import nodes
 from mailshot.audience.compile import columns, dates, order, recency, then
 from mailshot.audience.compile import universe as universes
 from mailshot.audience.compile.columns import Clause
-from mailshot.audience.compile.histories import Histories, Share, few
+from mailshot.audience.compile.histories import LOOK, Histories, Share, few
 from mailshot.audience.compile.schema import Schema
 from mailshot.audience.compile.universe import Universe
 from mailshot.audience.nodes import Condition
@@ -29,8 +29,8 @@ from mailshot.profile.history import BOUGHT
 
 # Conditions that are quickly looked up for each customer.
 NARROWING = (nodes.FactIs, nodes.Dated, nodes.Shows, nodes.Prefers, nodes.Consents, nodes.Share)
-# Conditions that, as a rule, name few customers, and the share of all lines that is taken to be theirs.
-DRIVING, USUAL_LEFT = (nodes.Shows, nodes.Prefers), 0.02
+# What only few customers show or state is looked up first: at most such a share of them.
+RARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class Compiler:
     """Compiles conditions as of one moment, with the company's zone for dates that a rule names.
 
     `before` looks back: what customers said from then on is not heard yet. None hears all that was ever said.
-    `share` and `gathers` choose the way to what happened (see `Histories`). `beside`: other conditions narrow the
-    customers down; `left`: to so small a share, when one of them drives.
+    `share` and `gathers` choose the way to what happened, `beside` and `left` say what others leave (see `Histories`).
+    `among`: where customers are looked for; None is the table of all.
     """
 
     schema: Schema
@@ -64,12 +64,12 @@ class Compiler:
             universe = Universe(summary.customer, sums=True)
         else:
             universe = self._among
-        within = replace(self, among=universe)
-        return select(universe.id.label("id")).where(within._joined(parts, self._left(driving)))
+        left = self._weight(driving) if driving else self.left
+        return select(universe.id.label("id")).where(replace(self, among=universe)._joined(parts, left))
 
     @singledispatchmethod
     def clause(self, condition: Condition) -> Clause:
-        """Return a clause over the customer table that is true (never NULL) where `condition` holds."""
+        """Return a clause over those looked `among` that is true (never NULL) where `condition` holds."""
         raise TypeError(condition)
 
     @clause.register
@@ -79,7 +79,7 @@ class Compiler:
         if driving is None:
             return self._joined(parts, self.left)
         parts.remove(driving)
-        return and_(self._of(driving), self._joined(parts, self._left(driving)))
+        return and_(self._of(driving), self._joined(parts, self._weight(driving)))
 
     @clause.register
     def _any(self, condition: nodes.Any) -> Clause:
@@ -148,8 +148,18 @@ class Compiler:
         return order.arranged(parts, self._histories.effort)
 
     def _driving(self, parts: Iterable[Condition]) -> Condition | None:
-        """Return a part that names few customers, who are found without looking at all."""
-        return next((part for part in parts if isinstance(part, DRIVING) or self._histories.drives(part)), None)
+        """Return the part that names the fewest customers, when they are found without looking at all."""
+        return min((part for part in parts if self._drives(part)), key=self._weight, default=None)
+
+    def _drives(self, part: Condition) -> bool:
+        if isinstance(part, nodes.Shows | nodes.Prefers):
+            return self.share(part) <= RARE
+        return self._histories.drives(part)
+
+    def _weight(self, driving: Condition) -> float:
+        """Return a share of lines: to look at those of the customers it names takes `LOOK` times as long."""
+        share = self.share(driving)
+        return share if isinstance(driving, nodes.Happened) else share / LOOK
 
     def _found(self, driving: Condition) -> Universe:
         """Return those whom a driving part names, each once."""
@@ -161,12 +171,6 @@ class Compiler:
             assert isinstance(driving, nodes.Happened)
             ids = self._histories.ids(driving)
         return Universe(ids.distinct().subquery().c[0])
-
-    def _left(self, driving: Condition | None) -> float:
-        """Return the share of all lines that belong to whom a driving part leaves."""
-        if isinstance(driving, nodes.Happened):
-            return self.share(driving.products, driving.window)
-        return self.left if driving is None else USUAL_LEFT
 
     def _joined(self, parts: list[Condition], left: float) -> Clause:
         """Return the clause that is true where all parts are, which narrow each other down."""

@@ -31,7 +31,9 @@ class Stages:
     def of(cls, source: Source, thresholds: Thresholds, as_of: datetime, zone: ZoneInfo) -> Stages:
         now = as_of.astimezone(zone)
         told = (thresholds.new, thresholds.lapsing, thresholds.lapsed)
-        return cls(source, as_of, *(each.before(now).astimezone(UTC) for each in told))
+        new, lapsing, lapsed = (each.before(now).astimezone(UTC) for each in told)
+        # 26 weeks can begin before 6 months do: whoever has lapsed is not lapsing, let alone active.
+        return cls(source, as_of, new, max(lapsing, lapsed), lapsed)
 
     def any_of(self, stages: Collection[Stage]) -> Clause:
         """Return the clause that is true of the buyers in any of these stages."""

@@ -1,0 +1,82 @@
+"""Owns estimating how much a condition means, so that a rule is asked from its narrowest side; refuses to be exact."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import FromClause, and_, case, distinct, func, select, true
+
+from mailshot.audience import nodes
+from mailshot.audience.compile import Compiler, product_clause
+from mailshot.profile.products import Selection
+from mailshot.profile.window import Window
+from mailshot.store import sql, tables
+from mailshot.store.engine import Connection
+
+DAY = timedelta(days=1)
+SAMPLE = 5_000
+BUYER, PRODUCT = sql.table(tables.Buyer), sql.table(tables.Product)
+TRAIT, PREFERENCE = sql.table(tables.Trait), sql.table(tables.Preference)
+
+
+class Weights:
+    """Estimates shares by one look at the catalogue and at the first few customers, each once."""
+
+    def __init__(self, connection: Connection, compiled: Compiler) -> None:
+        self.connection = connection
+        self.as_of, self.zone = compiled.as_of, compiled.zone
+        self.known: dict[Any, float] = {}
+
+    def share(self, condition: nodes.Condition) -> float:
+        """Return the share of all lines that a happening means, or of all customers who show or state something."""
+        if isinstance(condition, nodes.Happened):
+            return self._of_products(condition.products) * self._of_time(condition.window)
+        if isinstance(condition, nodes.Shows):
+            meant = {"name": condition.name, "value": condition.value}
+            return self._of_customers(TRAIT, **meant) + self._of_customers(PREFERENCE, **meant, holds=True)
+        if isinstance(condition, nodes.Prefers):
+            return self._of_customers(PREFERENCE, name=condition.name, value=condition.value, holds=condition.says)
+        return 1.0
+
+    def _of_products(self, products: Selection) -> float:
+        if products not in self.known:
+            lines = select(func.coalesce(func.sum(PRODUCT.c.lines), 0))
+            meant = lines.where(product_clause(PRODUCT, products))
+            self.known[products] = int(self.connection.execute(meant).scalar_one()) / max(self._lines, 1)
+        return self.known[products]
+
+    def _of_time(self, window: Window) -> float:
+        start, end = window.bounds(self.as_of, self.zone)
+        since = self._oldest
+        whole = max(self.as_of - since, DAY) if since else DAY
+        return min(max(end - max(start or since or end, since or end), timedelta()) / whole, 1.0)
+
+    def _of_customers(self, table: FromClause, **meant: Any) -> float:
+        key = (table, *meant.values())
+        if key not in self.known:
+            fits = and_(*(table.c[name] == value for name, value in meant.items()))
+            some = (
+                select(table.c.customer_id, fits.label("fits")).order_by(table.c.customer_id).limit(SAMPLE).subquery()
+            )
+            asked = select(
+                func.count(distinct(case((some.c.fits == true(), some.c.customer_id)))),
+                func.min(some.c.customer_id),
+                func.max(some.c.customer_id),
+            )
+            found, first, last = self.connection.execute(asked).one()
+            self.known[key] = found / ((last or 0) - (first or 0) + 1)
+        return self.known[key]
+
+    @cached_property
+    def _lines(self) -> int:
+        return int(self.connection.execute(select(func.coalesce(func.sum(PRODUCT.c.lines), 0))).scalar_one())
+
+    @cached_property
+    def _oldest(self) -> datetime | None:
+        """About when purchases begin."""
+        some = select(BUYER.c.first_at).order_by(BUYER.c.customer_id).limit(100).subquery()
+        asked = select(func.min(some.c.first_at, type_=BUYER.c.first_at.type))
+        found: datetime | None = self.connection.execute(asked).scalar()
+        return found
