@@ -34,7 +34,8 @@ def read(node: Node, history: History, vocabulary: Vocabulary, problems: Problem
     """Read what stands under `bought:`, `never_opened:` and so on."""
     if not isinstance(node, documents.Mapping):
         told = "expected fields, a window or a measure"
-        problems.add(node, told, f"For example {EXAMPLES.get(history.word, '{campaign: spring, within: 90 days}')}.")
+        example = EXAMPLES.get(history.word, "{campaign: spring, within: 90 days}")
+        problems.add(node, told, f"For example {example}; {{}} for any at all.")
         return None
     return _Reader(node, history, vocabulary, problems).condition(never)
 

@@ -1,40 +1,50 @@
-"""Owns finding which product values a rule names, so that they can be held against the catalogue; refuses to look."""
+"""Owns finding which words a rule takes for granted, so that they can be held against what is kept; refuses to look."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mailshot.audience import nodes
 from mailshot.audience.nodes import Condition
 from mailshot.profile.catalogue import Fact, FactType
+from mailshot.profile.comparison import Comparison
 from mailshot.profile.products import Selection
+
+PRODUCT, CUSTOMER = "product", "customer"
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A rule says that a product field is exactly `value`."""
+    """A rule says in `line` (0: not known) that a text of a product, a customer or a history is exactly `value`."""
 
+    of: str
     fact: Fact
     value: str
+    line: int = 0
 
 
 def of_rule(condition: Condition) -> Iterator[Mention]:
-    """Give every product value that a condition names, groups and exceptions included."""
+    """Give every text that a condition names; groups of products and other audiences tell their own."""
+    if isinstance(condition, nodes.FactIs):
+        yield from _texts(CUSTOMER, [(condition.fact, condition.comparison)], condition.line)
     if isinstance(condition, nodes.Happened):
-        yield from of_products(condition.products)
-    # An audience that is named has its own file, which tells its own mistakes.
+        yield from _texts(condition.history.word, condition.fields, condition.line)
+        yield from of_products(condition.products, condition.line)
     for part in () if isinstance(condition, nodes.Member) else condition.inner:
         yield from of_rule(part)
 
 
-def of_products(selection: Selection) -> Iterator[Mention]:
-    """Give every product value that a selection names."""
+def of_products(selection: Selection, line: int = 0) -> Iterator[Mention]:
+    """Give every product value that a selection names itself."""
     for one in selection.filters:
-        for fact, comparison in one.fields:
-            if fact.type is FactType.text and comparison.operator in ("is", "one_of"):
-                yield from (Mention(fact, str(value)) for value in comparison.values)
-        for group in one.groups:
-            yield from of_products(group.selection)
+        yield from _texts(PRODUCT, one.fields, line)
         if one.exceptions is not None:
-            yield from of_products(one.exceptions)
+            yield from of_products(one.exceptions, line)
+
+
+def _texts(of: str, fields: Iterable[tuple[Fact, Comparison]], line: int) -> Iterator[Mention]:
+    for fact, comparison in fields:
+        # Words from a list that is given have been held against it already.
+        if fact.type is FactType.text and not fact.choices and comparison.operator in ("is", "one_of"):
+            yield from (Mention(of, fact, str(value), line) for value in comparison.values)

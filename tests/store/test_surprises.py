@@ -68,7 +68,25 @@ def test_names_that_no_product_has_are_told_with_the_nearest(shop: Shop) -> None
     write(shop, "rules/audiences/typo.yaml", rule)
     with shop.store.read() as connection:
         (warning,) = spelling.strangers(connection, Rulebook.load(shop.folder))
-    assert warning == "rules/audiences/typo.yaml: no product has the department 'Meat'. Did you mean 'MEAT'?"
+    assert warning == "rules/audiences/typo.yaml:2: no product has the department 'Meat'. Did you mean 'MEAT'?"
+
+
+def test_campaigns_topics_and_countries_that_nobody_has_are_told(shop: Shop) -> None:
+    buy(shop.store, add(shop, "plain", country="SE"), {1: 1})
+    rule = (
+        "audience: typo\nwho:\n  never_received: {campaign: helo}\n  not: {opened: {topic: ofers}}\n"
+        "  country: [Sweden, SE]\n  contacted: {kind: cal}\n"
+    )
+    write(shop, "rules/audiences/typo.yaml", rule)
+    with shop.store.read() as connection:
+        told = [one for one in spelling.strangers(connection, Rulebook.load(shop.folder)) if "typo.yaml" in one]
+    assert [warning.split(": ", 1)[1].split("'. ")[0] for warning in told] == [
+        "no 'received' has the campaign 'helo",
+        "no 'opened' has the topic 'ofers",
+        "no customer has the country 'Sweden",
+    ]
+    assert "typo.yaml:3: " in told[0]
+    assert "Did you mean 'offers'?" in told[1]
 
 
 def test_a_trait_with_a_value_for_every_department_knows_any_word(shop: Shop) -> None:

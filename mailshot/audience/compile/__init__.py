@@ -1,10 +1,11 @@
 """Rules to SQL: the only part of this room that knows SQLAlchemy."""
 
-from mailshot.audience.compile.columns import fact_column, listed, product_clause
+from mailshot.audience.compile.columns import fact_column, listed, own, product_clause
 from mailshot.audience.compile.rule import Compiler
 from mailshot.audience.compile.schema import Beside, Schema, Source, Summary
 from mailshot.audience.compile.then import consents, there
 
 __all__ = [
-    "Beside", "Compiler", "Schema", "Source", "Summary", "consents", "fact_column", "listed", "product_clause", "there",
+    "Beside", "Compiler", "Schema", "Source", "Summary",
+    "consents", "fact_column", "listed", "own", "product_clause", "there",
 ]  # fmt: skip

@@ -22,7 +22,7 @@ WRONG = {
     "{bought: x}": (
         9,
         "expected fields, a window or a measure",
-        "For example {department: PRODUCE, within: 90 days}.",
+        "For example {department: PRODUCE, within: 90 days}; {} for any at all.",
     ),
     "{bought: {within: 90}}": (
         18,
