@@ -134,7 +134,8 @@ def make(store: Store, subject: Subject, series: Series, zone: ZoneInfo, told: T
         told(number, len(dates))
         # A transaction for each date: a reader that stays open keeps SQLite's log from being cut short.
         with store.read() as connection:
-            seen = _seen(connection, subject, audiences.compiler(moment, zone, back=True))
+            compiled = audiences.weighed(connection, audiences.compiler(moment, zone, back=True))
+            seen = _seen(connection, subject, compiled)
         done = end is not None and subject.aim.within.after(moment) <= end
         looks.append(_look(moment, seen, subject, before, done))
         before = seen

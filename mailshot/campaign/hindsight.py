@@ -106,7 +106,8 @@ def make(store: Store, subject: Subject, series: Series, zone: ZoneInfo, told: T
         told(number, len(runs))
         compiled = audiences.compiler(run.as_of.astimezone(zone), zone, back=True)
         with store.read() as connection:
-            inside, outside = backtests.answers(connection, compiled, subject.condition, run.id)
+            weighed = audiences.weighed(connection, compiled)
+            inside, outside = backtests.answers(connection, weighed, subject.condition, run.id)
         over = end is not None and run.finished_at is not None and run.finished_at <= end
         pasts.append(Past(run.campaign, compiled.as_of, inside, outside, over))
     return Hindsight(subject.name, pasts, [*notes, *_remarks(pasts, people, early), *caveats.of_customers(known)])

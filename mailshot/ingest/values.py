@@ -100,7 +100,9 @@ def _reader(field: Field, kind: str, form: str | None, zone: str, raw: str) -> t
         value, gap = _instant(kind, form, zone, raw, text)
         return value, f"'is not a time between {_EARLIEST[:4]} and {_LATEST[:4]}, as in 2026-03-31 18:05'", gap
     if field.type is Type.date:
-        value = f"strftime({_naive(kind, form, raw, text)}, '%Y-%m-%d')"
+        day = f"strftime({_naive(kind, form, raw, text)}, '%Y-%m-%d')"
+        # DuckDB also reads '12026-04-07', 'infinity' and years before our era, which no rule compares rightly.
+        value = f"CASE WHEN regexp_full_match({day}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') THEN {day} END"
         return value, "'is not a date, as in 2026-03-31'", "FALSE"
     return text, "'is missing'", "FALSE"
 

@@ -75,6 +75,16 @@ def test_columns_that_are_not_mapped_are_kept(shop: Shop) -> None:
     assert [shop.one(each).changed for each in (more, CUSTOMERS, more)] == [0, 0, 0]
 
 
+def test_only_days_that_sort_as_days_do_are_dates(shop: Shop) -> None:
+    shop.all()
+    odd = ("12026-04-07", "infinity", "-infinity", "0044-03-15 (BC)", "1990-02-31")
+    lines = "".join(f"{n},{day}\n" for n, day in enumerate(odd, 10))
+    shop.put({"more.csv": f"id,birthday\n1,1990-02-28\n2,28.02.1990\n{lines}"})
+    report = shop.one("kind: customers\n    file: more.csv\n    columns: {key: id, birthday: birthday}")
+    assert report.rejected == len(odd) + 1
+    assert set(report.by_reason) == {"birthday is not a date, as in 2026-03-31"}
+
+
 def test_an_own_fact_that_is_emptied_is_forgotten(shop: Shop) -> None:
     shop.one(CUSTOMERS)
     shop.put({"customers.csv": "id,mail,name,age\n1,ann@example.com,Ann,\n"})
