@@ -11,17 +11,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
-    Boolean,
     ColumnElement,
-    FromClause,
     Numeric,
-    String,
     TypeDecorator,
     and_,
     bindparam,
-    case,
     func,
-    not_,
     or_,
     true,
     type_coerce,
@@ -31,95 +26,11 @@ from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.sql.functions import FunctionElement
 
 from mailshot.audience.compile.lists import Listed, ListOf
-from mailshot.profile.catalogue import Fact, FactType
 from mailshot.profile.comparison import KNOWN, Comparison, Value
-from mailshot.profile.products import Filter, Selection
 
 Clause = ColumnElement[bool]
 NUMBER = Numeric(18, 4, asdecimal=False)
 MOST_IN_ROW = 8
-
-
-def product_clause(product: FromClause, selection: Selection) -> Clause:
-    """Return the clause that is true of the products of `selection`."""
-    if not selection.filters:
-        return true()
-    return any_of(_filter(product, one) for one in selection.filters)
-
-
-def fact_column(table: FromClause, fact: Fact) -> ColumnElement[Any]:
-    """Return the column of a built-in fact, or the typed path into `facts` of an own one."""
-    return own(table.c.facts, fact) if fact.own else table.c[fact.name]
-
-
-def own(facts: ColumnElement[Any], fact: Fact) -> ColumnElement[Any]:
-    """Return the typed path of an own fact into the JSON column that holds it."""
-    path = facts[fact.name]
-    typed: dict[FactType, Callable[[], ColumnElement[Any]]] = {
-        FactType.number: lambda: path.as_numeric(18, 4),
-        FactType.boolean: path.as_boolean,
-    }
-    value = typed.get(fact.type, path.as_string)()
-    # Kept before the fact was declared otherwise: neither database may stumble over it, nor call 'abc' a 0 or a day.
-    kept = _Kept(path).in_(_JSON[fact.type])
-    return case((and_(kept, _IsDay(value)) if fact.type is FactType.date else kept, value))
-
-
-class _Kept(FunctionElement[str]):
-    """What JSON calls the type of a value, as the database spells it."""
-
-    inherit_cache = True
-    type = String()
-
-
-_JSON = {
-    FactType.number: ("number", "integer", "real"),
-    FactType.boolean: ("boolean", "true", "false"),
-    FactType.text: ("string", "text"),
-    FactType.date: ("string", "text"),
-}
-
-
-@compiles(_Kept, "sqlite")
-def _kept_sqlite(element: Any, compiler: Any, **given: Any) -> str:
-    (path,) = element.clauses
-    return f"json_type({compiler.process(path.left, **given)}, {compiler.process(path.right, **given)})"
-
-
-@compiles(_Kept, "postgresql")
-def _kept_postgresql(element: Any, compiler: Any, **given: Any) -> str:
-    return f"jsonb_typeof({compiler.process(element.clauses, **given)})"
-
-
-class _IsDay(FunctionElement[bool]):
-    """Whether a text is a day of the calendar as ISO 8601 writes it ('2026-03-31')."""
-
-    inherit_cache = True
-    type = Boolean()
-
-    def __init__(self, text: ColumnElement[Any]) -> None:
-        super().__init__(text, *(bindparam(None, said, String(), unique=True) for said in (_DAYS, _FIRST)))
-
-
-_FIRST = "0001"
-_LEAP = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)"
-_DAYS = (
-    "^(?!0000)([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
-    f"|02-(0[1-9]|1[0-9]|2[0-8]))|{_LEAP}-02-29)$"
-)
-
-
-@compiles(_IsDay, "sqlite")
-def _is_day_sqlite(element: Any, compiler: Any, **given: Any) -> str:
-    text, _, first = (compiler.process(part, **given) for part in element.clauses)
-    # There and back again: SQLite takes 31 February, and means 3 March.
-    return f"(date(julianday({text})) IS {text} AND {text} >= {first})"
-
-
-@compiles(_IsDay, "postgresql")
-def _is_day_postgresql(element: Any, compiler: Any, **given: Any) -> str:
-    text, days, _ = (compiler.process(part, **given) for part in element.clauses)
-    return f"({text} ~ {days})"
 
 
 def compare(column: ColumnElement[Any], comparison: Comparison) -> Clause:
@@ -187,14 +98,6 @@ _COMPARE: dict[str, Callable[[ColumnElement[Any], list[Any]], Clause]] = {
     "ends_with": lambda column, given: func.substr(column, func.length(column) - len(given[0]) + 1) == given[0],
     "contains": lambda column, given: func.replace(column, given[0], "") != column,
 }
-
-
-def _filter(product: FromClause, one: Filter) -> Clause:
-    parts = [compare(fact_column(product, fact), comparison) for fact, comparison in one.fields]
-    parts += [product_clause(product, group.selection) for group in one.groups]
-    if one.exceptions is not None:
-        parts.append(not_(product_clause(product, one.exceptions)))
-    return all_of(parts)
 
 
 def days(column: ColumnElement[Any], comparison: Comparison, zone: ZoneInfo) -> Clause:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, FromClause, String, and_, func, not_
 
 from mailshot.audience import nodes
-from mailshot.audience.compile import columns
+from mailshot.audience.compile import columns, facts
 from mailshot.audience.compile.columns import Clause
 from mailshot.profile import zones
 from mailshot.profile.relative import MOST_YEARS, Relative
@@ -21,7 +21,7 @@ Days = tuple[tuple[date | None, date], ...]
 
 def clause(customer: FromClause, condition: nodes.Dated, as_of: datetime, zone: ZoneInfo) -> Clause:
     """Return the clause that is true (never NULL) of the customers whose day lies so far from today."""
-    column = columns.fact_column(customer, condition.fact)
+    column = facts.fact_column(customer, condition.fact)
     say, fits = _spelling(condition)
 
     def said(where: ZoneInfo) -> Hashable:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from mailshot.audience import nodes
-from mailshot.audience.compile import columns, limits, measures
+from mailshot.audience.compile import columns, facts, limits, measures
 from mailshot.audience.compile.columns import Clause
 from mailshot.audience.compile.schema import Column, Schema, Source, Summary
 from mailshot.audience.compile.stages import Stages
@@ -200,7 +200,7 @@ class Histories:
         if condition.products.filters:
             assert source.product is not None
             product = self.schema.product
-            meant = select(product.c.id).where(columns.product_clause(product, condition.products))
+            meant = select(product.c.id).where(facts.product_clause(product, condition.products))
             bought = columns.unindexed(source.product) if one_customer else source.product
             lines = lines.where(bought.in_(meant))
         return lines
@@ -223,7 +223,7 @@ class Histories:
 
 
 def _field(source: Source, fact: Fact) -> Column:
-    return columns.own(source.table.c.facts, fact) if fact.own else source.column(fact.name)
+    return facts.own(source.table.c.facts, fact) if fact.own else source.column(fact.name)
 
 
 def _bind(like: ColumnElement[Any], value: Any) -> ColumnElement[Any]:

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import CompoundSelect, Select, and_, case, exists, literal, not_, or_, select, true, union_all
 
 from mailshot.audience import nodes
-from mailshot.audience.compile import columns, dates, order, recency, then
+from mailshot.audience.compile import columns, dates, facts, order, recency, then
 from mailshot.audience.compile import universe as universes
 from mailshot.audience.compile.columns import Clause
 from mailshot.audience.compile.histories import LOOK, Histories, Share, few
@@ -100,7 +100,7 @@ class Compiler:
 
     @clause.register
     def _fact(self, condition: nodes.FactIs) -> Clause:
-        column = columns.fact_column(self.schema.customer, condition.fact)
+        column = facts.fact_column(self.schema.customer, condition.fact)
         if condition.fact.type is FactType.date and not condition.fact.own:
             return columns.days(column, condition.comparison, self.zone)
         return columns.compare(column, condition.comparison)
