@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, case, func, select
+from sqlalchemy import and_, func, or_, select
 
 from mailshot.audience.compile import columns
 from mailshot.audience.compile.columns import Clause
@@ -46,20 +46,19 @@ class Stages:
     def _one(self, stage: Stage | None) -> Clause:
         summary = self.source.summary
         assert summary is not None
-        # Whoever bought nothing since "today" is judged by the first and last purchase alone.
-        whole = self._reached(stage, summary.first_at, summary.last_at)
         lines = select(self._reached(stage, func.min(self.source.at), func.max(self.source.at)))
         lines = lines.where(self.source.customer == summary.customer, self.source.at < self.as_of)
         then = columns.surely(lines.correlate(summary.table).scalar_subquery())
-        return case((summary.last_at < self.as_of, whole), else_=and_(self._possible(stage, summary), then))
+        # Whoever bought nothing since "today" is judged by the first and last purchase alone.
+        whole = and_(summary.last_at < self.as_of, self._reached(stage, summary.first_at, summary.last_at))
+        return and_(self._possible(stage, summary), or_(whole, and_(summary.last_at >= self.as_of, then)))
 
     def _possible(self, stage: Stage | None, summary: Summary) -> Clause:
         """Return what holds of the sums of everybody in a stage, whatever was bought since "today"."""
         if stage is Stage.lapsed:
             return summary.first_at < self.lapsed
-        return and_(
-            summary.last_at >= (self.lapsed if stage is Stage.lapsing else self.lapsing), summary.first_at < self.as_of
-        )
+        silent = self.lapsed if stage is Stage.lapsing else self.lapsing
+        return and_(summary.last_at >= silent, summary.first_at < self.as_of)
 
     def _reached(self, stage: Stage | None, first: Column, last: Column) -> Clause:
         reached = {
