@@ -114,7 +114,7 @@ class Histories:
         return source.coarse
 
     def effort(self, condition: nodes.Condition) -> int:
-        """Return how much looking it takes to judge a customer: 0 at a row, 1 into a set, 2 at orders, 3 at lines."""
+        """Return how much looking it takes: 0 at a row or the sums, 1 into a set, 2 at orders, 3 at lines."""
         if condition.inner:
             return max(map(self.effort, condition.inner))
         if not isinstance(condition, nodes.Happened):
