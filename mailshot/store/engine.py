@@ -26,6 +26,7 @@ PRAGMAS = (
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-65536",
 )
+MOST_READERS = 4
 # Without preserve_rowcount, psycopg has forgotten how many rows an insert changed by the time we ask.
 WRITE = {"write": True, "preserve_rowcount": True}
 
@@ -60,6 +61,11 @@ class Store:
     def sqlite(self) -> bool:
         return self.engine.dialect.name == "sqlite"
 
+    @property
+    def readers(self) -> int:
+        """How many connections read at once with profit: one for each core, but few enough for their caches."""
+        return 1 if isinstance(self.engine.pool, StaticPool) else min(os.cpu_count() or 1, MOST_READERS)
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give a connection that sees one state of the data and writes nothing."""
@@ -70,6 +76,13 @@ class Store:
     def write(self) -> Iterator[Connection]:
         """Give a connection whose changes are committed together at the end, or not at all."""
         with _told(self.engine), self.engine.connect().execution_options(**WRITE) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def upkeep(self) -> Iterator[Connection]:
+        """Give a connection to PostgreSQL outside any transaction, as sweeping a table demands."""
+        assert not self.sqlite
+        with _told(self.engine), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             yield connection
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, UniqueConstraint
+from sqlalchemy import BigInteger, Index, PrimaryKeyConstraint, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from mailshot.store.columns import Exact, Instant, Json, RowId
@@ -76,6 +76,14 @@ class Purchase(SQLModel, table=True):
     """One line of an order. `nth` tells apart the same product bought twice in one order."""
 
     __table_args__ = (
+        # A customer's rows lie side by side in the key alone, so the key holds all of them.
+        PrimaryKeyConstraint(
+            "customer_id",
+            "order_key",
+            "product_id",
+            "nth",
+            postgresql_include=["at", "quantity", "amount", "channel"],
+        ),
         Index("ix_purchase_product_id", "product_id", "at", postgresql_include=["customer_id", "order_key"]),
         {"sqlite_with_rowid": False},
     )
@@ -105,7 +113,12 @@ class Order(SQLModel, table=True):
     """The sums over the lines of one order at one moment, made from them; `gross` only of what is above zero."""
 
     __tablename__ = "purchase_order"
-    __table_args__ = ({"sqlite_with_rowid": False},)
+    __table_args__ = (
+        PrimaryKeyConstraint(
+            "customer_id", "at", "order_key", postgresql_include=["lines", "items", "amount", "gross"]
+        ),
+        {"sqlite_with_rowid": False},
+    )
 
     customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
     at: datetime = Field(primary_key=True, sa_type=Instant)

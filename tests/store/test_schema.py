@@ -5,16 +5,36 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import insert, select
 
-from mailshot.store import schema, tables
+from mailshot.store import schema, sql, tables
 from mailshot.store.engine import Store
 
 
 def test_a_fresh_store_has_the_newest_version(store: Store) -> None:
     schema.check(store)
     assert schema.upgrade(store) == (schema.newest(), schema.newest())
+
+
+def test_the_tables_are_those_that_the_code_names(store: Store) -> None:
+    with store.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": False})
+        assert compare_metadata(context, tables.SQLModel.metadata) == []
+
+
+def test_keys_hold_whole_rows_where_rows_lie_elsewhere(postgres_url: str) -> None:
+    store = Store.open(postgres_url)
+    with store.read() as connection:
+        for table in (tables.Purchase, tables.Order):
+            columns = {column.name for column in sql.table(table).columns}
+            key = inspect(connection).get_pk_constraint(sql.table(table).name)
+            held = key["dialect_options"]["postgresql_include"]
+            assert {*key["constrained_columns"], *held} == columns
+    store.close()
 
 
 def test_each_test_begins_empty(store: Store) -> None:
