@@ -136,9 +136,9 @@ def compiled(store: Store, compiler: Compiler, one: rules.Question) -> Run:
     """Return what asks by the rule, each time in a transaction of its own: for ids, or (COUNTED) for their number."""
 
     def run(wanted: str) -> list[tuple[Any, ...]]:
+        if wanted == COUNTED:
+            return [(audiences.count(store, compiler, one.condition),)]
         with store.read() as connection:
-            if wanted == COUNTED:
-                return [(audiences.count(connection, compiler, one.condition),)]
             return [(found,) for found in audiences.members(connection, compiler, one.condition)]
 
     return run

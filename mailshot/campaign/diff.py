@@ -14,7 +14,7 @@ from mailshot.campaign.rulebook import Rulebook, apart
 from mailshot.campaign.standing import Key, Standing
 from mailshot.errors import InvalidInput, NotFound, nearest
 from mailshot.profile.window import Span
-from mailshot.store import differences, profiles
+from mailshot.store import audiences, differences, profiles
 from mailshot.store.differences import MAIL, Move
 from mailshot.store.engine import Connection, Store
 
@@ -122,7 +122,7 @@ class _Look:
 
     def _asked(self, old: Standing | None, new: Standing | None) -> tuple[int, int, Moved, Moved]:
         as_of = next(one.as_of for one in (new, old) if one)
-        before, after = (_set(one) for one in (old, new))
+        before, after = (self._set(one) for one in (old, new))
         # Of an audience that is wholly new or gone, nobody asks why.
         most = self.most if old and new else 0
         found = {
@@ -133,16 +133,17 @@ class _Look:
         was, now = (sum(one.customers for one in some if one) for some in ((stayed, left), (stayed, entered)))
         return was, now, self._moved(entered, old, new), self._moved(left, old, new)
 
+    def _set(self, one: Standing | None) -> Any:
+        if one is None:
+            return differences.nobody()
+        return differences.audience(audiences.weighed(self.connection, one.compiled), one.audience.condition)
+
     def _moved(self, move: Move | None, old: Standing | None, new: Standing | None) -> Moved:
         if move is None:
             return Moved()
         people = [profiles.profile(self.connection, who) for who in move.examples]
         told = [(str(one.facts["key"]), why.moved(old.verdict(one), new.verdict(one))) for one in people if old and new]
         return Moved(move.customers, move.spent, tuple(told))
-
-
-def _set(one: Standing | None) -> Any:
-    return differences.audience(one.compiled, one.audience.condition) if one else differences.nobody()
 
 
 def _sound(version: Version, side: str, asked: datetime | None, now: datetime, only: str | None) -> dict[Key, Standing]:

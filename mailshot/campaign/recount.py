@@ -62,7 +62,6 @@ class Recount:
         if known and known.means == means:
             return None
         began = self.clock()
-        with self.store.read() as connection:
-            customers = audiences.count(connection, new.compiled, new.audience.condition)
+        customers = audiences.count(self.store, new.compiled, new.audience.condition)
         self._known[name] = _Known(means, new.audience.file, customers)
         return News(name, known.customers if known else None, customers, self.clock() - began)

@@ -108,7 +108,7 @@ def count(
     compiled = audiences.compiler(shared.company_today(rules, as_of), rules.company.time_zone, back=as_of is not None)
     with app.store.read() as connection:
         everyone = audiences.customers(connection)
-        numbers = {item.name: audiences.count(connection, compiled, item.condition) for item in chosen}
+    numbers = {item.name: audiences.count(app.store, compiled, item.condition) for item in chosen}
     if json:
         told = [asdict(problem) for problem in problems]
         shared.as_json({"customers": everyone, "audiences": numbers, "errors": told})

@@ -22,12 +22,13 @@ TRAIT, PREFERENCE = sql.table(tables.Trait), sql.table(tables.Preference)
 
 
 class Weights:
-    """Estimates shares by one look at the catalogue and at the first few customers, each once."""
+    """The compiler's statistics, from one look at the catalogue and at the first few customers, each once."""
 
     def __init__(self, connection: Connection, compiled: Compiler) -> None:
         self.connection = connection
         self.as_of, self.zone = compiled.as_of, compiled.zone
         self.known: dict[Any, float] = {}
+        self.marked: dict[Selection, bytes] = {}
 
     def share(self, condition: nodes.Condition) -> float:
         """Return the share of all lines that a happening means, or of all customers who show or state something."""
@@ -39,6 +40,17 @@ class Weights:
         if isinstance(condition, nodes.Prefers):
             return self._of_customers(PREFERENCE, name=condition.name, value=condition.value, holds=condition.says)
         return 1.0
+
+    def marks(self, products: Selection) -> bytes:
+        """Return which products are meant: byte n is 1 where the product with id n is, the last one is 0."""
+        if products not in self.marked:
+            meant = select(PRODUCT.c.id).where(product_clause(PRODUCT, products))
+            numbers = self.connection.scalars(meant).all()
+            found = bytearray(max(numbers, default=0) + 2)
+            for number in numbers:
+                found[number] = 1
+            self.marked[products] = bytes(found)
+        return self.marked[products]
 
     def _of_products(self, products: Selection) -> float:
         if products not in self.known:

@@ -52,7 +52,7 @@ def test_sets_money_and_examples_are_those_of_plain_python(
         with store.engine.connect().execution_options(write=True) as connection, connection.begin() as transaction:
             population.put(connection)
             people = [profiles.profile(connection, customer) for customer in population.ids]
-            compiled = audiences.compiler(AS_OF, ZONE)
+            compiled = audiences.weighed(connection, audiences.compiler(AS_OF, ZONE))
             sets = [differences.audience(compiled, condition) for condition in (old, new)]
             found = {
                 (move.was, move.now): (move.customers, move.spent, move.examples)

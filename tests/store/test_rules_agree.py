@@ -21,8 +21,10 @@ from mailshot.audience.nodes import Condition
 from mailshot.audience.parse import Parser
 from mailshot.documents import Node, Problems
 from mailshot.profile.customer import Profile
-from mailshot.store import audiences, profiles, tables
+from mailshot.profile.products import Selection
+from mailshot.store import abreast, audiences, profiles, tables
 from mailshot.store.engine import Store
+from mailshot.store.weights import Weights
 from tests.store.conditions import AS_OF, CONDITIONS, SALT, VOCABULARY, members, without_places, written
 from tests.store.population import ZONE, Population, populations
 
@@ -34,11 +36,29 @@ often = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 # Europe's midday as "today": arithmetic on the company's wall clock must not shift what a day is.
-# The ways the compiler can take to the lines.
+
+
+class Haphazard:
+    """Statistics that may say anything about the data, so that the compiler takes any way to the lines."""
+
+    def __init__(self, weights: Weights, seed: int, marking: bool) -> None:
+        self.weights, self.seed, self.marking = weights, seed, marking
+
+    def share(self, condition: Condition) -> float:
+        return (len(repr(condition)) + self.seed) % 7 / 20
+
+    def marks(self, products: Selection) -> bytes | None:
+        return self.weights.marks(products) if self.marking else None
+
+
 WAYS = st.fixed_dictionaries(
     {
-        "share": st.integers(0, 20).map(lambda n: lambda condition: (len(repr(condition)) + n) % 7 / 20),
-        "gathers": st.booleans(),
+        "seed": st.integers(0, 20),
+        "marking": st.booleans(),
+    }
+)
+LEFT = st.fixed_dictionaries(
+    {
         "beside": st.booleans(),
         "left": st.sampled_from([1.0, 0.02]),
     }
@@ -55,10 +75,15 @@ def both(sqlite_url: str, postgres_url: str) -> Iterator[list[Store]]:
         store.close()
 
 
-@given(populations(), st.lists(CONDITIONS, min_size=1, max_size=RULES_EACH), MOMENTS, WAYS)
+@given(populations(), st.lists(CONDITIONS, min_size=1, max_size=RULES_EACH), MOMENTS, WAYS, LEFT)
 @often
 def test_python_sqlite_and_postgresql_agree_on_every_customer(
-    both: list[Store], population: Population, conditions: list[Condition], as_of: datetime, way: dict[str, Any]
+    both: list[Store],
+    population: Population,
+    conditions: list[Condition],
+    as_of: datetime,
+    way: dict[str, Any],
+    left: dict[str, Any],
 ) -> None:
     for store in both:
         # Nothing is committed: the next population finds the tables empty again.
@@ -70,7 +95,9 @@ def test_python_sqlite_and_postgresql_agree_on_every_customer(
                 found = list(audiences.members(connection, compiled, condition))
                 judged = [who.id for who in people if Judge(who, as_of, ZONE).verdict(condition).holds]
                 assert found == judged, store.engine.dialect.name
-                assert sorted(connection.scalars(replace(compiled, **way).select(condition))) == judged
+                haphazard = Haphazard(Weights(connection, compiled), **way)
+                chosen = replace(compiled, statistics=haphazard, **left).select(condition)
+                assert sorted(connection.scalars(chosen)) == judged
                 certain = doubts.certain(condition, as_of.astimezone(ZONE).date())
                 assert certain is None or len(judged) == certain * len(people)
                 # What a rule's words name is enough to judge it.
@@ -79,7 +106,8 @@ def test_python_sqlite_and_postgresql_agree_on_every_customer(
                 for who in people:
                     advisor = Advisor(Judge(who, as_of, ZONE))
                     assert (advisor.changes(condition) == ()) is (who.id in judged)
-                assert audiences.count(connection, compiled, condition) == len(judged)
+                halves = abreast.parts(range(max(population.ids, default=0) + 1), 2)
+                assert sum(audiences.number(connection, chosen, some) for some in halves) == len(judged)
             transaction.rollback()
 
 

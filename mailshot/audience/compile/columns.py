@@ -21,11 +21,9 @@ from sqlalchemy import (
     true,
     type_coerce,
 )
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import Grouping
-from sqlalchemy.sql.functions import FunctionElement
 
-from mailshot.audience.compile.lists import Listed, ListOf
+from mailshot.audience.compile.lists import Listed, ListOf, Marked, Marks
 from mailshot.profile.comparison import KNOWN, Comparison, Value
 
 Clause = ColumnElement[bool]
@@ -53,35 +51,17 @@ def surely(clause: Any) -> Clause:
     return sure
 
 
-def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the same value in a form that leads SQLite to no index of the column; PostgreSQL weighs by itself."""
-    return Unindexed(column)
-
-
-class Unindexed(FunctionElement[Any]):
-    """A column that is only looked at."""
-
-    inherit_cache = True
-
-    def __init__(self, column: ColumnElement[Any]) -> None:
-        super().__init__(column)
-        self.type = column.type
-
-
-@compiles(Unindexed, "sqlite")
-def _unindexed_sqlite(element: Any, compiler: Any, **given: Any) -> str:
-    return f"+{compiler.process(element.clauses.clauses[0], **given)}"
-
-
-@compiles(Unindexed, "postgresql")
-def _unindexed_postgresql(element: Any, compiler: Any, **given: Any) -> str:
-    return str(compiler.process(element.clauses.clauses[0], **given))
-
-
 def listed(column: ColumnElement[Any], values: Iterable[Value | int]) -> Clause:
     """Return whether the column is one of many values, which travel as one parameter however many there are."""
     given = [value.isoformat() if isinstance(value, date) else value for value in values]
     clause: Clause = Listed(column, bindparam(None, given, type_=ListOf(column.type), unique=True))
+    return clause
+
+
+def marked(column: ColumnElement[Any], marks: bytes) -> Clause:
+    """Return whether the column is one of the ids that are marked: byte n says it of n, the last one is 0."""
+    given = bindparam(None, marks, type_=Marks(), unique=True)
+    clause: Clause = Marked(column, given, bindparam(None, len(marks) - 1, type_=column.type, unique=True))
     return clause
 
 

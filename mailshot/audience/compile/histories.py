@@ -8,7 +8,7 @@ at: no choice of lines can come to more than all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,65 +31,54 @@ from mailshot.audience.compile import columns, facts, limits, measures
 from mailshot.audience.compile.columns import Clause
 from mailshot.audience.compile.schema import Column, Schema, Source, Summary
 from mailshot.audience.compile.stages import Stages
+from mailshot.audience.compile.statistics import Statistics
 from mailshot.audience.compile.universe import Universe
 from mailshot.profile import zones
 from mailshot.profile.catalogue import Fact
 from mailshot.profile.history import BOUGHT
 from mailshot.profile.lifecycle import Stage
+from mailshot.profile.products import Selection
 from mailshot.profile.window import EVER, Window
 
-Share = Callable[[nodes.Condition], float]
 # Beyond this share of all lines it is faster to look at the customers one by one; the lower one is for what does not
 # stand in the index that leads from the products to their lines.
 FEW, FEW_LOOKED_UP = 0.25, 0.05
 # To look at a customer's lines takes so much longer than to gather a few of them.
 LOOK = 5
+ROW, SET, ORDERS, LINES = range(4)
 INDEXED = {"times", "distinct_products", "days_since_last", "days_since_first"}
-
-
-def few(condition: nodes.Condition) -> float:
-    """Take every choice of lines for a small one, and nothing else, where nothing is known."""
-    return 0.0 if isinstance(condition, nodes.Happened) else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Histories:
     """Compiles conditions on happenings as of one moment, of the customers of a universe.
 
-    `share` says which part of all lines a condition means. `gathers`: make sets of customers even where much is meant,
-    for databases that join large ones well. `beside`: others narrow the customers down, `left` so far that one of them
-    means no larger share.
+    `beside`: others narrow the customers down, `left` so far that one of them means no larger share.
     """
 
     schema: Schema
     as_of: datetime
     zone: ZoneInfo
     universe: Universe
-    share: Share = few
-    gathers: bool = False
+    statistics: Statistics
     beside: bool = False
     left: float = 1.0
 
     def happened(self, condition: nodes.Happened) -> Clause:
         """Return the clause that is true of whom it happened to, so often and so much."""
         source = self._source(condition)
-        if source.summary is None or self._quickly_gathered(source, condition):
+        if source.summary is None or self._quickly_gathered(condition):
             return self._in_set(condition)
         return self._each(source, condition)
 
-    def _quickly_gathered(self, source: Source, condition: nodes.Happened) -> bool:
+    def _quickly_gathered(self, condition: nodes.Happened) -> bool:
         """Say whether to gather all lines that are meant, rather than look at those of each customer."""
-        if self._few(condition):
-            return self.share(condition) <= LOOK * self.left
-        return self.gathers and self.left == 1 and source.coarse is not None
+        return self._few(condition) and self.statistics.share(condition) <= LOOK * self.left
 
     def ids(self, condition: nodes.Happened) -> Select[Any]:
         """Return the ids of those to whom it happened; where nothing at all would do, of those it does not fit."""
         source = self._source(condition)
         lines = self._lines(source, condition, select(source.customer))
-        if self.gathers and source.summary is not None and not self._few(condition):
-            able = select(source.summary.customer).where(*self._narrowed(source.summary, condition))
-            lines = lines.where(source.customer.in_(able))
         if not condition.measures:
             return lines
         having = measures.all_of(source, condition.measures, self.as_of)
@@ -114,20 +103,20 @@ class Histories:
         return source.coarse
 
     def effort(self, condition: nodes.Condition) -> int:
-        """Return how much looking it takes: 0 at a row or the sums, 1 into a set, 2 at orders, 3 at lines."""
+        """Return how much looking it takes: at a row or the sums, into a set, at a customer's orders or lines."""
         if condition.inner:
             return max(map(self.effort, condition.inner))
         if not isinstance(condition, nodes.Happened):
-            return int(isinstance(condition, nodes.Prefers | nodes.Shows | nodes.Consents))
+            return SET if isinstance(condition, nodes.Prefers | nodes.Shows | nodes.Consents) else ROW
         source = self._source(condition)
         if source.summary is None or self._few(condition):
-            return 1
-        return 2 if source.coarse is None else 3
+            return SET
+        return ORDERS if source.coarse is None else LINES
 
     def _few(self, condition: nodes.Happened) -> bool:
         indexed = not condition.fields and all(measure.name in INDEXED for measure in condition.measures)
         most = FEW if indexed else FEW_LOOKED_UP
-        return bool(condition.products.filters) and self.share(condition) <= most
+        return bool(condition.products.filters) and self.statistics.share(condition) <= most
 
     def stage(self, condition: nodes.InStage) -> Clause:
         """Return the clause that is true of the customers in any of these lifecycle stages."""
@@ -199,11 +188,17 @@ class Histories:
         )
         if condition.products.filters:
             assert source.product is not None
-            product = self.schema.product
-            meant = select(product.c.id).where(facts.product_clause(product, condition.products))
-            bought = columns.unindexed(source.product) if one_customer else source.product
-            lines = lines.where(bought.in_(meant))
+            marks = self.statistics.marks(condition.products) if one_customer else None
+            lines = lines.where(self._of(condition.products, source.product, marks))
         return lines
+
+    def _of(self, products: Selection, bought: Column, marks: bytes | None) -> Clause:
+        """Return whether a product is meant: by its mark where lines are looked at, else by the index of the lines."""
+        if marks is not None:
+            return columns.marked(bought, marks)
+        product = self.schema.product
+        found: Clause = bought.in_(select(product.c.id).where(facts.product_clause(product, products)))
+        return found
 
     def _within(self, lines: Select[Any], source: Source, window: Window) -> Select[Any]:
         start, end = window.bounds(self.as_of, self.zone)

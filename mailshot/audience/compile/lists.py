@@ -1,4 +1,4 @@
-"""Owns long lists of values as one bound parameter; refuses to know what is compared with them.
+"""Owns many values as one bound parameter; refuses to know what is compared with them.
 
 A parameter for each value would meet PostgreSQL's limit of 65,535, and fill every statement cache.
 """
@@ -9,7 +9,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Boolean, Text, TypeDecorator
+from sqlalchemy import Boolean, LargeBinary, Text, TypeDecorator
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
@@ -65,3 +65,33 @@ def _number(value: Any) -> Any:
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     raise TypeError(value)
+
+
+class Marks(TypeDecorator[bytes]):
+    """A set of ids as one byte for each: byte n is 1 where n belongs to it. The last one is 0."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> Any:
+        # SQLite counts bytes from 1, and nobody has the id 0.
+        return value[1:] if value and dialect.name == "sqlite" else value
+
+
+class Marked(FunctionElement[bool]):
+    """Whether an id is marked: a look at one byte, where a set would be searched. One beyond the last is not."""
+
+    inherit_cache = True
+    type = Boolean()
+
+
+@compiles(Marked, "sqlite")
+def _marked_sqlite(element: Any, compiler: Any, **given: Any) -> str:
+    column, marks, _ = (compiler.process(part, **given) for part in element.clauses)
+    return f"(substr({marks}, {column}, 1) = x'01')"
+
+
+@compiles(Marked, "postgresql")
+def _marked_postgresql(element: Any, compiler: Any, **given: Any) -> str:
+    column, marks, last = (compiler.process(part, **given) for part in element.clauses)
+    return f"(get_byte({marks}, least({column}, {last})::integer) = 1)"

@@ -7,7 +7,7 @@ subquery over the customer key, so that depth stays far below 100, the lowest li
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import singledispatchmethod
 from typing import Any
@@ -19,8 +19,9 @@ from mailshot.audience import nodes
 from mailshot.audience.compile import columns, dates, facts, order, recency, then
 from mailshot.audience.compile import universe as universes
 from mailshot.audience.compile.columns import Clause
-from mailshot.audience.compile.histories import LOOK, Histories, Share, few
+from mailshot.audience.compile.histories import LOOK, ORDERS, Histories
 from mailshot.audience.compile.schema import Schema
+from mailshot.audience.compile.statistics import Statistics, Unknown
 from mailshot.audience.compile.universe import Universe
 from mailshot.audience.nodes import Condition
 from mailshot.profile import lot
@@ -38,16 +39,15 @@ class Compiler:
     """Compiles conditions as of one moment, with the company's zone for dates that a rule names.
 
     `before` looks back: what customers said from then on is not heard yet. None hears all that was ever said.
-    `share` and `gathers` choose the way to what happened, `beside` and `left` say what others leave (see `Histories`).
-    `among`: where customers are looked for; None is the table of all.
+    `statistics` choose the way to what happened, `beside` and `left` say what others leave (see `Histories`). `among`:
+    where customers are looked for; None is the table of all.
     """
 
     schema: Schema
     as_of: datetime
     zone: ZoneInfo
     before: datetime | None = None
-    share: Share = few
-    gathers: bool = False
+    statistics: Statistics = field(default_factory=Unknown)
     beside: bool = False
     left: float = 1.0
     among: Universe | None = None
@@ -66,6 +66,11 @@ class Compiler:
             universe = self._among
         left = self._weight(driving) if driving else self.left
         return select(universe.id.label("id")).where(replace(self, among=universe)._joined(parts, left))
+
+    def looks(self, condition: Condition) -> bool:
+        """Say whether customers are looked at one by one, all or a few, rather than joined with sets."""
+        driven = self._driving(self._arranged(condition)) is not None
+        return driven or self._histories.effort(condition) >= ORDERS
 
     @singledispatchmethod
     def clause(self, condition: Condition) -> Clause:
@@ -153,12 +158,12 @@ class Compiler:
 
     def _drives(self, part: Condition) -> bool:
         if isinstance(part, nodes.Shows | nodes.Prefers):
-            return self.share(part) <= RARE
+            return self.statistics.share(part) <= RARE
         return self._histories.drives(part)
 
     def _weight(self, driving: Condition) -> float:
         """Return a share of lines: to look at those of the customers it names takes `LOOK` times as long."""
-        share = self.share(driving)
+        share = self.statistics.share(driving)
         return share if isinstance(driving, nodes.Happened) else share / LOOK
 
     def _found(self, driving: Condition) -> Universe:
@@ -195,9 +200,7 @@ class Compiler:
 
     @property
     def _histories(self) -> Histories:
-        return Histories(
-            self.schema, self.as_of, self.zone, self._among, self.share, self.gathers, self.beside, self.left
-        )
+        return Histories(self.schema, self.as_of, self.zone, self._among, self.statistics, self.beside, self.left)
 
     def _belongs(self, ids: Select[Any]) -> Clause:
         """Return whether the customer is among these: a set, or a look at each of the few that are left."""

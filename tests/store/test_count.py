@@ -1,0 +1,75 @@
+"""Checks that customers are counted once, however many connections count them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import event
+
+from mailshot.audience import nodes
+from mailshot.audience.nodes import Measure
+from mailshot.profile.comparison import Comparison
+from mailshot.profile.history import BOUGHT
+from mailshot.profile.window import Span, Window
+from mailshot.store import abreast, audiences
+from mailshot.store.engine import Connection, Store
+from tests.store.conditions import AS_OF
+from tests.store.population import ZONE
+from tests.store.rows import customers
+
+EVERYONE = nodes.Everyone(0)
+
+# Spent 1 or more in a year: asks for a look at the orders of each customer.
+SPENT = nodes.Happened(
+    0,
+    BOUGHT,
+    window=Window(start=Span(1, "year")),
+    measures=(Measure("amount", Comparison("at_least", (Decimal(1),))),),
+)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch, store: Store) -> list[range]:
+    """Make every customer worth a connection of its own, and keep whom each was asked about."""
+    parts: list[range] = []
+    asked = audiences.number
+
+    def number(connection: Connection, found: object, ids: range | None = None) -> int:
+        parts.append(ids or range(0))
+        return asked(connection, found, ids)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(abreast, "LEAST", 1)
+    monkeypatch.setattr(audiences, "number", number)
+    monkeypatch.setattr(Store, "readers", 3)
+    return parts
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 10])
+def test_every_customer_is_counted_once(store: Store, counted: list[range], number: int) -> None:
+    customers(store, number)
+    assert audiences.count(store, audiences.compiler(AS_OF, ZONE), EVERYONE) == number
+    assert len([who for some in counted for who in some]) == len({who for some in counted for who in some})
+
+
+def test_looking_at_customers_is_shared_among_connections(store: Store, counted: list[range]) -> None:
+    customers(store, 9)
+    opened: list[object] = []
+    event.listen(store.engine, "checkout", lambda *given: opened.append(given[0]))
+    assert audiences.count(store, audiences.compiler(AS_OF, ZONE), SPENT) == 0
+    assert len(counted) == 3
+    assert len(opened) == 1 + 3
+
+
+def test_a_database_in_memory_has_one_connection() -> None:
+    store = Store.memory()
+    assert store.readers == 1
+    store.close()
+
+
+@pytest.mark.parametrize(("ids", "number"), [(range(0), 4), (range(5, 6), 4), (range(3, 103), 7), (range(10), 0)])
+def test_parts_make_up_the_whole(ids: range, number: int) -> None:
+    found = abreast.parts(ids, number)
+    assert [one for some in found for one in some] == list(ids)
+    assert len(found) <= max(number, 1)
+    assert all(found)
