@@ -6,7 +6,7 @@ A rulebook is made of texts by path, so that a folder on disk and a frozen copy 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +39,7 @@ class Rulebook:
     """All rules of a shop. Each part is read when first asked for; `check` reads them all."""
 
     files: Mapping[str, Document]
+    _refused: dict[str, InvalidInput] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def load(cls, project: Path) -> Rulebook:
@@ -163,8 +164,15 @@ class Rulebook:
         return [document for path, document in self.files.items() if path.startswith(f"rules/{name}/")]
 
     def _read(self, name: str, reader: Callable[[Document], Read], default: Read) -> Read:
+        # Every campaign asks for these: what is wrong with a file is found once.
+        if name in self._refused:
+            raise self._refused[name]
         document = self._file(name)
-        return reader(document) if document else default
+        try:
+            return reader(document) if document else default
+        except InvalidInput as error:
+            self._refused[name] = error
+            raise
 
 
 class AnyWord(tuple[str, ...]):
