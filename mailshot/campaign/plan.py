@@ -117,12 +117,14 @@ def identity(connection: Connection, edition: Edition, as_of: datetime) -> str:
 
 def decide(connection: Connection, edition: Edition, plan_id: str, as_of: datetime) -> None:
     """Decide for every customer of the audience, then choose the offers; guards are checked once more at the end."""
-    compiled = audiences.weighed(connection, audiences.compiler(as_of, edition.rulebook.company.time_zone))
+    compiler = audiences.compiler(as_of, edition.rulebook.company.time_zone)
+    compiled = audiences.weighed(connection, compiler)
     plans.decide(connection, plan_id, compiled, question(connection, edition, as_of))
     forbidden: list[Forbidden] = [(guard.customers, guard.never) for guard in edition.rulebook.guards]
     for demand in _demands(edition, as_of):
         offers.choose(connection, compiled, plan_id, demand, forbidden)
-    _prove(connection, compiled, plan_id, forbidden)
+    # Products may have been changed meanwhile: the proof looks at them again.
+    _prove(connection, audiences.weighed(connection, compiler), plan_id, forbidden)
 
 
 def duration(edition: Edition, mails: int) -> float:

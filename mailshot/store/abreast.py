@@ -5,27 +5,52 @@ SQLite works on one core for each connection, and PostgreSQL looks at customers 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from typing import Any, TypeVar
 
 from mailshot.store.engine import Connection, Store
 
 LEAST = 50_000  # ids; for fewer a second connection is not worth opening
+Asked = TypeVar("Asked")
 
 
-def total(store: Store, counted: Callable[[Connection, range], int], ids: range) -> int:
-    """Add up what is counted of each part of the ids. Every connection sees the moment at which it begins."""
-
-    def part(some: range) -> int:
-        with store.read() as connection:
-            return counted(connection, some)
-
-    some = parts(ids, min(store.readers, -(-len(ids) // LEAST)))
-    with ThreadPoolExecutor(max(len(some), 1)) as pool:
-        return sum(pool.map(part, some))
+def parts(store: Store, ids: range) -> list[range]:
+    """Cut the ids into as many ranges as are worth a connection, at least one."""
+    return cut(ids, min(store.readers, max(len(ids) // LEAST, 1)))
 
 
-def parts(ids: range, number: int) -> list[range]:
-    """Cut a range into so many of about the same length; none of them is empty."""
+def cut(ids: range, number: int) -> list[range]:
+    """Cut a range into at most so many of about the same length, none of them empty."""
     step = -(-len(ids) // max(number, 1))
     return [ids[start : start + step] for start in range(0, len(ids), step)] if step else []
+
+
+def total(store: Store, counted: Callable[[Connection, Asked], int], asked: Sequence[Asked]) -> int:
+    """Add up what is counted for each, every one on a connection of its own that sees the moment at which it begins.
+
+    Where one fails, or the user wants no more, the others are broken off.
+    """
+    running: list[Any] = []
+
+    def one(some: Asked) -> int:
+        with store.read() as connection:
+            driver = connection.connection.driver_connection
+            running.append(driver)
+            try:
+                return counted(connection, some)
+            finally:
+                running.remove(driver)
+
+    if len(asked) < 2:
+        return sum(map(one, asked))
+    with ThreadPoolExecutor(len(asked)) as pool:
+        answers = [pool.submit(one, some) for some in asked]
+        try:
+            return sum(part.result() for part in as_completed(answers))
+        except BaseException:
+            # Again and again: one that has not begun yet does not hear it.
+            while wait(answers, timeout=0.1).not_done:
+                for driver in list(running):
+                    driver.interrupt() if store.sqlite else driver.cancel()
+            raise

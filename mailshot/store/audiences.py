@@ -50,27 +50,25 @@ def present(compiled: Compiler, condition: Condition) -> Select[Any]:
     """Return the select of who satisfies the condition and was a customer by then."""
     if compiled.before is None:
         return compiled.select(condition)
-    return select(SCHEMA.customer.c.id).where(compiled.clause(condition), there(SCHEMA, compiled.before))
+    customer = SCHEMA.customer.c.id
+    found = compiled.clause(condition)
+    return select(customer).where(found, there(SCHEMA, compiled.before), *compiled.universe.holds(customer))
 
 
 def count(store: Store, compiled: Compiler, condition: Condition) -> int:
     """Count the customers that satisfy `condition`, on several cores."""
     with store.read() as connection:
         chosen = weighed(connection, compiled)
-        found = present(chosen, condition)
         # PostgreSQL makes sets on several cores by itself, but looks at one customer after the other on one.
-        if not store.sqlite and not chosen.looks(condition):
-            return number(connection, found)
-        ids = _ids(connection)
-    return abreast.total(store, lambda connection, some: number(connection, found, some), ids)
+        split = store.sqlite or chosen.looks(condition)
+        ranges = abreast.parts(store, _ids(connection)) if split else [None]
+        found = [present(chosen.within(ids), condition) for ids in ranges]
+    return abreast.total(store, _number, found)
 
 
-def number(connection: Connection, found: Select[Any], ids: range | None = None) -> int:
-    """Count the customers that a select finds, all or those within a range of ids."""
+def _number(connection: Connection, found: Select[Any]) -> int:
     _make_room(connection)
-    members = found.subquery()
-    within = [members.c.id >= ids.start, members.c.id < ids.stop] if ids else []
-    return int(connection.execute(select(func.count()).select_from(members).where(*within)).scalar_one())
+    return int(connection.execute(select(func.count()).select_from(found.subquery())).scalar_one())
 
 
 def _ids(connection: Connection) -> range:

@@ -22,6 +22,8 @@ __all__ = ["Counts", "Load", "Rows", "analyse", "past_runs", "read", "upsert"]
 BATCH = 10_000
 LARGE = ("customer", "product", "purchase", "purchase_order", "buyer", "consent", "event", "interaction", "referral")
 
+SWEPT = ("purchase", "purchase_order")
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -53,7 +55,10 @@ def past_runs(connection: Connection) -> Iterator[Sequence[Sequence[Any]]]:
 
 
 def analyse(store: Store) -> None:
-    """Let the database look at its large tables anew, so that it plans its queries by what is there now."""
+    """Let the database look at its large tables anew, so that it plans its queries by what is there now.
+
+    On PostgreSQL those tables are swept whose keys hold whole rows: else the key is not believed without the row.
+    """
     if store.sqlite:
         with store.write() as connection:
             # A sample is enough to plan by; counting every row would take as long as loading many.
@@ -61,5 +66,5 @@ def analyse(store: Store) -> None:
             connection.exec_driver_sql("ANALYZE")
     else:
         with store.upkeep() as connection:
-            # Only of swept tables does PostgreSQL believe the key without a look at the row beside it.
-            connection.exec_driver_sql(f"VACUUM (ANALYZE) {', '.join(LARGE)}")
+            connection.exec_driver_sql(f"ANALYZE {', '.join(LARGE)}")
+            connection.exec_driver_sql(f"VACUUM {', '.join(SWEPT)}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, InternalError, OperationalError, TimeoutError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import QueuePool, StaticPool
 
 from mailshot.errors import Unavailable
 
@@ -63,12 +63,12 @@ class Store:
 
     @property
     def readers(self) -> int:
-        """How many connections read at once with profit: one for each core, but few enough for their caches."""
-        return 1 if isinstance(self.engine.pool, StaticPool) else min(os.cpu_count() or 1, MOST_READERS)
+        """How many connections read at once with profit: one for each of our cores, but few enough for their caches."""
+        return min(os.cpu_count() or 1, MOST_READERS) if isinstance(self.engine.pool, QueuePool) else 1
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Give a connection that sees one state of the data and writes nothing."""
+        """Give a connection that writes nothing: it sees one state of the data, on PostgreSQL one per statement."""
         with _told(self.engine), self.engine.connect() as connection:
             yield connection
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -17,18 +18,19 @@ from mailshot.store.engine import Connection
 
 DAY = timedelta(days=1)
 SAMPLE = 5_000
+MOST_MARKS = 2_000_000  # bytes
 BUYER, PRODUCT = sql.table(tables.Buyer), sql.table(tables.Product)
 TRAIT, PREFERENCE = sql.table(tables.Trait), sql.table(tables.Preference)
 
 
 class Weights:
-    """The compiler's statistics, from one look at the catalogue and at the first few customers, each once."""
+    """The compiler's statistics, by looks at the catalogue and at the first few customers, each once."""
 
     def __init__(self, connection: Connection, compiled: Compiler) -> None:
         self.connection = connection
         self.as_of, self.zone = compiled.as_of, compiled.zone
         self.known: dict[Any, float] = {}
-        self.marked: dict[Selection, bytes] = {}
+        self.marked: dict[Selection, bytes | None] = {}
 
     def share(self, condition: nodes.Condition) -> float:
         """Return the share of all lines that a happening means, or of all customers who show or state something."""
@@ -41,15 +43,14 @@ class Weights:
             return self._of_customers(PREFERENCE, name=condition.name, value=condition.value, holds=condition.says)
         return 1.0
 
-    def marks(self, products: Selection) -> bytes:
-        """Return which products are meant: byte n is 1 where the product with id n is, the last one is 0."""
+    def marks(self, products: Selection) -> bytes | None:
+        """Return which products are meant: byte n is 1 where the product with id n is, the last one is 0.
+
+        None where ids are too large for that.
+        """
         if products not in self.marked:
             meant = select(PRODUCT.c.id).where(product_clause(PRODUCT, products))
-            numbers = self.connection.scalars(meant).all()
-            found = bytearray(max(numbers, default=0) + 2)
-            for number in numbers:
-                found[number] = 1
-            self.marked[products] = bytes(found)
+            self.marked[products] = _marks(self.connection.scalars(meant).all())
         return self.marked[products]
 
     def _of_products(self, products: Selection) -> float:
@@ -92,3 +93,13 @@ class Weights:
         asked = select(func.min(some.c.first_at, type_=BUYER.c.first_at.type))
         found: datetime | None = self.connection.execute(asked).scalar()
         return found
+
+
+def _marks(ids: Sequence[int]) -> bytes | None:
+    last = max(ids, default=0)
+    if last >= MOST_MARKS:
+        return None
+    marks = bytearray(last + 2)
+    for number in ids:
+        marks[number] = 1
+    return bytes(marks)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import TextClause, event, text
 
 from mailshot.audience import nodes
+from mailshot.audience.compile import Compiler
 from mailshot.audience.nodes import Measure
 from mailshot.profile.comparison import Comparison
 from mailshot.profile.history import BOUGHT
@@ -33,14 +34,14 @@ SPENT = nodes.Happened(
 def counted(monkeypatch: pytest.MonkeyPatch, store: Store) -> list[range]:
     """Make every customer worth a connection of its own, and keep whom each was asked about."""
     parts: list[range] = []
-    asked = audiences.number
+    within = Compiler.within
 
-    def number(connection: Connection, found: object, ids: range | None = None) -> int:
+    def noted(self: Compiler, ids: range | None) -> Compiler:
         parts.append(ids or range(0))
-        return asked(connection, found, ids)  # type: ignore[arg-type]
+        return within(self, ids)
 
     monkeypatch.setattr(abreast, "LEAST", 1)
-    monkeypatch.setattr(audiences, "number", number)
+    monkeypatch.setattr(Compiler, "within", noted)
     monkeypatch.setattr(Store, "readers", 3)
     return parts
 
@@ -61,6 +62,18 @@ def test_looking_at_customers_is_shared_among_connections(store: Store, counted:
     assert len(opened) == 1 + 3
 
 
+def test_one_that_fails_breaks_off_the_others(store: Store) -> None:
+    endless = {"sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"}
+    slow = text(endless.get(store.engine.dialect.name, "SELECT 1 FROM pg_sleep(3600)"))
+    with pytest.raises(ZeroDivisionError):
+        abreast.total(store, _asked, [slow, None])
+    assert abreast.total(store, _asked, [text("SELECT 2"), text("SELECT 3")]) == 5
+
+
+def _asked(connection: Connection, statement: TextClause | None) -> int:
+    return 1 // 0 if statement is None else int(connection.scalar(statement) or 0)
+
+
 def test_a_database_in_memory_has_one_connection() -> None:
     store = Store.memory()
     assert store.readers == 1
@@ -69,7 +82,7 @@ def test_a_database_in_memory_has_one_connection() -> None:
 
 @pytest.mark.parametrize(("ids", "number"), [(range(0), 4), (range(5, 6), 4), (range(3, 103), 7), (range(10), 0)])
 def test_parts_make_up_the_whole(ids: range, number: int) -> None:
-    found = abreast.parts(ids, number)
+    found = abreast.cut(ids, number)
     assert [one for some in found for one in some] == list(ids)
     assert len(found) <= max(number, 1)
     assert all(found)

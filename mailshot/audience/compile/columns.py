@@ -21,7 +21,9 @@ from sqlalchemy import (
     true,
     type_coerce,
 )
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import Grouping
+from sqlalchemy.sql.functions import FunctionElement
 
 from mailshot.audience.compile.lists import Listed, ListOf, Marked, Marks
 from mailshot.profile.comparison import KNOWN, Comparison, Value
@@ -49,6 +51,31 @@ def surely(clause: Any) -> Clause:
     """Return the clause with false for NULL, in the one form that PostgreSQL still sees how many rows it leaves."""
     sure: Clause = clause.is_(true())
     return sure
+
+
+def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the same value in a form that leads SQLite to no index of the column; PostgreSQL weighs by itself."""
+    return Unindexed(column)
+
+
+class Unindexed(FunctionElement[Any]):
+    """A column that is only looked at."""
+
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[Any]) -> None:
+        super().__init__(column)
+        self.type = column.type
+
+
+@compiles(Unindexed, "sqlite")
+def _unindexed_sqlite(element: Any, compiler: Any, **given: Any) -> str:
+    return f"+{compiler.process(element.clauses.clauses[0], **given)}"
+
+
+@compiles(Unindexed, "postgresql")
+def _unindexed_postgresql(element: Any, compiler: Any, **given: Any) -> str:
+    return str(compiler.process(element.clauses.clauses[0], **given))
 
 
 def listed(column: ColumnElement[Any], values: Iterable[Value | int]) -> Clause:

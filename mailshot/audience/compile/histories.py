@@ -78,7 +78,7 @@ class Histories:
     def ids(self, condition: nodes.Happened) -> Select[Any]:
         """Return the ids of those to whom it happened; where nothing at all would do, of those it does not fit."""
         source = self._source(condition)
-        lines = self._lines(source, condition, select(source.customer))
+        lines = self._lines(source, condition, select(source.customer)).where(*self.universe.holds(source.customer))
         if not condition.measures:
             return lines
         having = measures.all_of(source, condition.measures, self.as_of)
@@ -162,7 +162,7 @@ class Histories:
         if self.beside:
             mine = select(known).where(known == self.universe.id, clause)
             return exists(mine.correlate_except(source.summary.table))
-        return self._in(select(known).where(clause))
+        return self._in(select(known).where(clause, *self.universe.holds(known)))
 
     def _judged(self, source: Source, condition: nodes.Happened, customer: Column, reversed_: bool) -> Clause:
         """Return whether the lines of one customer satisfy the condition (or not, when `reversed_`)."""
@@ -188,14 +188,17 @@ class Histories:
         )
         if condition.products.filters:
             assert source.product is not None
-            marks = self.statistics.marks(condition.products) if one_customer else None
-            lines = lines.where(self._of(condition.products, source.product, marks))
+            if one_customer:
+                return lines.where(self._marked(source.product, condition.products))
+            return lines.where(self._of(source.product, condition.products))
         return lines
 
-    def _of(self, products: Selection, bought: Column, marks: bytes | None) -> Clause:
-        """Return whether a product is meant: by its mark where lines are looked at, else by the index of the lines."""
-        if marks is not None:
-            return columns.marked(bought, marks)
+    def _marked(self, bought: Column, products: Selection) -> Clause:
+        """Return whether a product is meant without being led to the lines by it."""
+        marks = self.statistics.marks(products)
+        return self._of(columns.unindexed(bought), products) if marks is None else columns.marked(bought, marks)
+
+    def _of(self, bought: Column, products: Selection) -> Clause:
         product = self.schema.product
         found: Clause = bought.in_(select(product.c.id).where(facts.product_clause(product, products)))
         return found

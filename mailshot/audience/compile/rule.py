@@ -61,14 +61,19 @@ class Compiler:
             parts.remove(driving)
         elif universes.only_buyers(condition) and (summary := self.schema.source(BOUGHT).summary):
             # Their sums are a narrow table, and say of most whether a second look is worth it.
-            universe = Universe(summary.customer, sums=True)
+            universe = Universe(summary.customer, sums=True, ids=self.universe.ids)
         else:
-            universe = self._among
+            universe = self.universe
         left = self._weight(driving) if driving else self.left
-        return select(universe.id.label("id")).where(replace(self, among=universe)._joined(parts, left))
+        held = replace(self, among=universe)._joined(parts, left)
+        return select(universe.id.label("id")).where(held, *universe.holds(universe.id))
+
+    def within(self, ids: range | None) -> Compiler:
+        """Return the same compiler for those of all customers whose id lies in a range, or for all."""
+        return replace(self, among=Universe(self.schema.customer.c.id, rows=True, ids=ids))
 
     def looks(self, condition: Condition) -> bool:
-        """Say whether customers are looked at one by one, all or a few, rather than joined with sets."""
+        """Say whether anybody is looked at one by one, all or those whom a part names, rather than found in sets."""
         driven = self._driving(self._arranged(condition)) is not None
         return driven or self._histories.effort(condition) >= ORDERS
 
@@ -129,7 +134,7 @@ class Compiler:
 
     @clause.register
     def _shows(self, condition: nodes.Shows) -> Clause:
-        found: Clause = self._among.id.in_(self._shown(condition))
+        found: Clause = self.universe.id.in_(self._shown(condition))
         return found
 
     @clause.register
@@ -175,40 +180,40 @@ class Compiler:
         else:
             assert isinstance(driving, nodes.Happened)
             ids = self._histories.ids(driving)
-        return Universe(ids.distinct().subquery().c[0])
+        return Universe(ids.distinct().subquery().c[0], ids=self.universe.ids)
 
     def _joined(self, parts: list[Condition], left: float) -> Clause:
         """Return the clause that is true where all parts are, which narrow each other down."""
         narrowing = left < 1 or any(isinstance(part, NARROWING) for part in parts)
         compiler = replace(self, beside=True, left=left) if narrowing else self
         # What stands in the row is looked up once.
-        rows = tuple(part for part in parts if not self._among.rows and universes.of_rows(part))
+        rows = tuple(part for part in parts if not self.universe.rows and universes.of_rows(part))
         once = [nodes.All(0, rows)] if len(rows) > 1 else rows
         return columns.all_of(compiler._of(part) for part in [*(part for part in parts if part not in rows), *once])
 
     def _of(self, condition: Condition) -> Clause:
         """Return the clause of a part, by way of the customer's row where it is needed and not at hand."""
-        if self._among.rows or not universes.of_rows(condition):
+        if self.universe.rows or not universes.of_rows(condition):
             return self.clause(condition)
         customer = self.schema.customer
-        held = replace(self, among=None).clause(condition)
-        return exists(select(literal(1)).where(customer.c.id == self._among.id, held).correlate_except(customer))
+        held = self.within(self.universe.ids).clause(condition)
+        return exists(select(literal(1)).where(customer.c.id == self.universe.id, held).correlate_except(customer))
 
     @property
-    def _among(self) -> Universe:
+    def universe(self) -> Universe:
         return self.among or Universe(self.schema.customer.c.id, rows=True)
 
     @property
     def _histories(self) -> Histories:
-        return Histories(self.schema, self.as_of, self.zone, self._among, self.statistics, self.beside, self.left)
+        return Histories(self.schema, self.as_of, self.zone, self.universe, self.statistics, self.beside, self.left)
 
     def _belongs(self, ids: Select[Any]) -> Clause:
         """Return whether the customer is among these: a set, or a look at each of the few that are left."""
         if self.left == 1:
-            found: Clause = self._among.id.in_(ids)
+            found: Clause = self.universe.id.in_(ids)
             return found
         (customer,) = ids.selected_columns
-        return exists(ids.where(customer == self._among.id).correlate_except(customer.table))
+        return exists(ids.where(customer == self.universe.id).correlate_except(customer.table))
 
     def _shown(self, condition: nodes.Shows) -> CompoundSelect[Any]:
         trait, preference = self.schema.trait.c, self.schema.preference.c

@@ -16,7 +16,10 @@ class Statistics(Protocol):
         """Return the share of all lines that a happening means, or of all customers who show or state something."""
 
     def marks(self, products: Selection) -> bytes | None:
-        """Return which products are meant: byte n is 1 where the product with id n is, the last one is 0."""
+        """Return which products are meant: byte n is 1 where the product with id n is, the last one is 0.
+
+        None where that would take too many bytes.
+        """
 
 
 class Unknown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mailshot.audience import nodes
+from mailshot.audience.compile.columns import Clause
 from mailshot.audience.compile.schema import Column
 from mailshot.audience.nodes import Condition
 from mailshot.profile.history import BOUGHT
@@ -15,11 +16,19 @@ OF_ROWS = (nodes.FactIs, nodes.Dated, nodes.Share)
 
 @dataclass(frozen=True, slots=True)
 class Universe:
-    """Everybody named by `id`: all customers (their `rows` are at hand), all buyers (their `sums` are), or a few."""
+    """Everybody named by `id`: all customers (their `rows` are at hand), all buyers (their `sums` are), or a few.
+
+    Of them only those whose id lies in `ids`; None: all.
+    """
 
     id: Column
     rows: bool = False
     sums: bool = False
+    ids: range | None = None
+
+    def holds(self, customer: Column) -> list[Clause]:
+        """Return the clauses that are true of the customers in `ids`, for the key of any table."""
+        return [] if self.ids is None else [customer >= self.ids.start, customer < self.ids.stop]
 
 
 def only_buyers(condition: Condition) -> bool:
