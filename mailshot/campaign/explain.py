@@ -44,8 +44,8 @@ class Offered:
 class Explanation:
     """Verdicts on the audience, each content's `when` and each guard; then what was decided and where it stands.
 
-    `needed` is what would have to change to be in the audience, `checks` all that a campaign's mail must pass. With a
-    `run` everything is as it was for that run.
+    `needed` is what would have to change to be in the audience, `checks` all that a campaign's mail must pass: none
+    where only an audience was asked about. With a `run` everything is as it was for that run.
     """
 
     customer: str
@@ -67,6 +67,8 @@ class Explanation:
         """Say in a sentence what was decided."""
         if self.run is not None:
             return self._of_run()
+        if not self.checks:
+            return "In the audience." if self.audience.holds else "Not in the audience."
         if self.plan is None:
             return "No plan has looked at this customer yet."
         if self.content is None and self.reason is None:

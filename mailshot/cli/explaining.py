@@ -54,7 +54,7 @@ def _show(name: str, found: Explanation, campaign: bool) -> None:
     if campaign:
         _show_campaign(found)
         return
-    shared.say("[bold]In the audience.[/bold]" if found.audience.holds else "[bold]Not in the audience.[/bold]")
+    shared.say(f"[bold]{found.outcome()}[/bold]")
     if found.needed:
         shared.say("To get in:")
     for change in found.needed:

@@ -344,6 +344,7 @@ def test_output_for_scripts_is_one_json_document(shop: Shop) -> None:
     answers = {words: json.loads(said) for words, (_, said) in found.items()}
     assert {code for code, _ in found.values()} == {0}
     assert answers["plan", "week"]["mails"] == answers["launch", "week"]["mails"] > 0
+    assert answers["rules", "explain", "all", "a"]["outcome"] == "In the audience."
     (line,) = csv.DictReader(io.StringIO(listed.stdout))
     assert line["campaign"] == "week"
 
