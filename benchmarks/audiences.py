@@ -126,7 +126,7 @@ def compare(
         ours = None if given.by_hand else compiled(store, compiler, one)
         fits, medians[one.name] = question(one.name, kind, ours, hand, rival, given.rounds)
         kept &= fits
-    kept &= judging(store, asked, max(given.customers), given.as_of)
+    kept &= judging(store, asked, given.as_of)
     duck.close()
     store.close()
     return kept, medians
@@ -187,8 +187,10 @@ def timed(run: Run, sql: str) -> float:
     return time.perf_counter() - begun
 
 
-def judging(store: Store, asked: list[rules.Question], customers: int, as_of: datetime) -> bool:
+def judging(store: Store, asked: list[rules.Question], as_of: datetime) -> bool:
     """Gather and judge a thousand customers one by one and print the median."""
+    with store.read() as connection:
+        customers = audiences.customers(connection)
     taken = []
     for number in range(1000):
         rule = asked[number % len(asked)].condition
