@@ -16,7 +16,6 @@ from mailshot.store import abreast, sources, sql, tables
 from mailshot.store.engine import Connection, Store
 from mailshot.store.weights import Weights
 
-MAPPED = 2_000_000_000  # bytes of the file, the most that SQLite maps unless it is built otherwise
 SCHEMA = Schema(
     customer=sql.table(tables.Customer),
     product=sql.table(tables.Product),
@@ -46,15 +45,6 @@ def _make_room(connection: Connection) -> None:
         connection.execute(text("SET LOCAL jit = off"))
 
 
-def _map_file(connection: Connection) -> None:
-    """Let SQLite look at pages where the system holds them, instead of copying each.
-
-    Only to count: a disk that fails then ends the process, which must not happen to one that sends.
-    """
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(f"PRAGMA mmap_size={MAPPED}")
-
-
 def present(compiled: Compiler, condition: Condition) -> Select[Any]:
     """Return the select of who satisfies the condition and was a customer by then."""
     if compiled.before is None:
@@ -69,7 +59,7 @@ def count(store: Store, compiled: Compiler, condition: Condition) -> int:
     with store.read() as connection:
         chosen = weighed(connection, compiled)
         # PostgreSQL makes sets on several cores by itself, but looks at one customer after the other on one.
-        split = store.sqlite or chosen.looks(condition)
+        split = store.sqlite or chosen.looks_one_by_one(condition)
         ranges = abreast.parts(store, _ids(connection)) if split else [None]
         found = [present(chosen.within(ids), condition) for ids in ranges]
     return abreast.total(store, _number, found)
@@ -77,7 +67,6 @@ def count(store: Store, compiled: Compiler, condition: Condition) -> int:
 
 def _number(connection: Connection, found: Select[Any]) -> int:
     _make_room(connection)
-    _map_file(connection)
     return int(connection.execute(select(func.count()).select_from(found.subquery())).scalar_one())
 
 

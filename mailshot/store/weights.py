@@ -1,4 +1,4 @@
-"""Owns estimating how much a condition means, so that a rule is asked from its narrowest side; refuses to be exact."""
+"""Owns what the compiler's statistics say of our data: about how much a condition means, and which products exactly."""
 
 from __future__ import annotations
 

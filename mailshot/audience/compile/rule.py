@@ -72,8 +72,8 @@ class Compiler:
         """Return the same compiler for those of all customers whose id lies in a range, or for all."""
         return replace(self, among=Universe(self.schema.customer.c.id, rows=True, ids=ids))
 
-    def looks(self, condition: Condition) -> bool:
-        """Say whether anybody is looked at one by one, all or those whom a part names, rather than found in sets."""
+    def looks_one_by_one(self, condition: Condition) -> bool:
+        """Say whether customers, all or those whom a part names, are looked at rather than only found in sets."""
         driven = self._driving(self._arranged(condition)) is not None
         return driven or self._histories.effort(condition) >= ORDERS
 
