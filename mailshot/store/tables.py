@@ -85,6 +85,10 @@ class Purchase(SQLModel, table=True):
             postgresql_include=["at", "quantity", "amount", "channel"],
         ),
         Index("ix_purchase_product_id", "product_id", "at", postgresql_include=["customer_id", "order_key"]),
+        # Whole rows once more, a customer's by time: SQLite reads one at a time, and so only those of a window.
+        Index("ix_purchase_customer_id", "customer_id", "at", "product_id", "amount", "quantity", "channel").ddl_if(
+            dialect="sqlite"
+        ),
         {"sqlite_with_rowid": False},
     )
 

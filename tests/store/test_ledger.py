@@ -6,10 +6,8 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from mailshot.deliver.rounds import Rounds
 from mailshot.errors import Refused
@@ -20,6 +18,7 @@ from mailshot.store.feedback import Piece
 from mailshot.store.ledger import Settled
 from tests import project
 from tests.store.rows import LEASE, NOW, apply, begin, claim, customers, intend, rows, settle, states
+from tests.store.steps import steps
 
 S = DeliveryState
 
@@ -234,21 +233,11 @@ def test_what_is_said_first_counts_as_new_and_once(store: Store) -> None:
 
 def test_claim_and_recover_read_by_the_index(sqlite_url: str) -> None:
     store = Store.open(sqlite_url)
-    seen: list[tuple[str, Any]] = []
-
-    def note(connection: object, cursor: object, statement: str, given: object, *_: object) -> None:
-        seen.append((statement, given))
-
-    event.listen(store.engine, "before_cursor_execute", note)
     run_id = begin(store, customers(store, 3))
-    seen.clear()
-    claim(store, run_id, 7)
-    apply(store, ledger.recover, NOW)
-    apply(store, ledger.is_due, run_id, NOW)
-    with store.read() as connection:
-        for statement, given in [pair for pair in seen if not pair[0].startswith("BEGIN")]:
-            steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given).all()
-            told = "\n".join(str(step[-1]) for step in steps)
-            assert "SCAN delivery" not in told
-            assert "TEMP B-TREE" not in told
+    with steps(store) as told:
+        claim(store, run_id, 7)
+        apply(store, ledger.recover, NOW)
+        apply(store, ledger.is_due, run_id, NOW)
+    assert told
+    assert not [one for one in told if "SCAN delivery" in one or "TEMP B-TREE" in one]
     store.close()

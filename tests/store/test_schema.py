@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ from sqlmodel import insert, select
 
 from mailshot.store import schema, sql, tables
 from mailshot.store.engine import Store
+from tests.store.rows import NOW
+from tests.store.steps import steps
+
+ONLY_SQLITE = {"ix_purchase_customer_id"}
 
 
 def test_a_fresh_store_has_the_newest_version(store: Store) -> None:
@@ -21,9 +26,22 @@ def test_a_fresh_store_has_the_newest_version(store: Store) -> None:
 
 
 def test_the_tables_are_those_that_the_code_names(store: Store) -> None:
+    def ours(_: object, name: str | None, *__: object) -> bool:
+        return store.sqlite or name not in ONLY_SQLITE
+
     with store.read() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": False})
+        context = MigrationContext.configure(connection, opts={"compare_type": False, "include_object": ours})
         assert compare_metadata(context, tables.SQLModel.metadata) == []
+
+
+def test_the_purchases_of_a_window_are_read_by_time_and_nowhere_else(sqlite_url: str) -> None:
+    store = Store.open(sqlite_url)
+    line = sql.table(tables.Purchase)
+    mine = select(line).where(line.c.customer_id == 1, line.c.at.between(NOW - timedelta(days=90), NOW))
+    with steps(store) as told, store.read() as connection:
+        connection.execute(mine)
+    assert told == ["SEARCH purchase USING COVERING INDEX ix_purchase_customer_id (customer_id=? AND at>? AND at<?)"]
+    store.close()
 
 
 def test_keys_hold_whole_rows_where_rows_lie_elsewhere(postgres_url: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -46,6 +46,8 @@ FEW, FEW_LOOKED_UP = 0.25, 0.05
 # To look at a customer's lines takes so much longer than to gather a few of them.
 LOOK = 5
 ROW, SET, ORDERS, LINES = range(4)
+# What lies between two moments in either database.
+TICK = timedelta(microseconds=1)
 INDEXED = {"times", "distinct_products", "days_since_last", "days_since_first"}
 
 
@@ -206,7 +208,7 @@ class Histories:
     def _within(self, lines: Select[Any], source: Source, window: Window) -> Select[Any]:
         start, end = window.bounds(self.as_of, self.zone)
         begins: ColumnElement[Any] | None = _bind(source.at, start) if start else None
-        ends: ColumnElement[Any] = _bind(source.at, end)
+        last: ColumnElement[Any] = _bind(source.at, end - TICK)
         if window.local:
             own = self.schema.customer.alias()
             lines = lines.join(own, own.c.id == source.customer)
@@ -215,9 +217,9 @@ class Histories:
             if living:
                 first = [(lives, _bind(source.at, bounds[0])) for lives, bounds in living]
                 begins = case(*first, else_=begins) if start else None
-                ends = case(*((lives, _bind(source.at, bounds[1])) for lives, bounds in living), else_=ends)
-        lines = lines.where(source.at < ends)
-        return lines if begins is None else lines.where(source.at >= begins)
+                last = case(*((lives, _bind(source.at, bounds[1] - TICK)) for lives, bounds in living), else_=last)
+        # SQLite reads the moment once for BETWEEN, and twice for two comparisons.
+        return lines.where(source.at <= last if begins is None else source.at.between(begins, last))
 
 
 def _field(source: Source, fact: Fact) -> Column:

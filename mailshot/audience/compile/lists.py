@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Boolean, LargeBinary, Text, TypeDecorator
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -42,11 +42,23 @@ class ListOf(TypeDecorator[list[Any]]):
         return given if dialect.name == "postgresql" else json.dumps(given, ensure_ascii=False, default=_number)
 
 
-class Listed(FunctionElement[bool]):
-    """Whether a column is among the values of a `ListOf`."""
+class Comparison(FunctionElement[bool]):
+    """What is written as a whole comparison in brackets.
+
+    SQLAlchemy would set `= 1` behind it on SQLite, which then sees no way through an index, and compares twice.
+    """
 
     inherit_cache = True
     type = Boolean()
+
+    def self_group(self, against: Any = None) -> Self:
+        return self
+
+
+class Listed(Comparison):
+    """Whether a column is among the values of a `ListOf`."""
+
+    inherit_cache = True
 
 
 @compiles(Listed, "sqlite")
@@ -78,11 +90,10 @@ class Marks(TypeDecorator[bytes]):
         return value[1:] if value and dialect.name == "sqlite" else value
 
 
-class Marked(FunctionElement[bool]):
+class Marked(Comparison):
     """Whether an id is marked: a look at one byte, where a set would be searched. One beyond the last is not."""
 
     inherit_cache = True
-    type = Boolean()
 
 
 @compiles(Marked, "sqlite")

@@ -1,0 +1,29 @@
+"""Owns telling how SQLite goes about statements; refuses to judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import event
+
+from mailshot.store.engine import Store
+
+
+@contextmanager
+def steps(store: Store) -> Iterator[list[str]]:
+    """Give a list that holds, at the end, the steps of every statement in between, a text for each."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(connection: object, cursor: object, statement: str, given: object, *_: object) -> None:
+        seen.append((statement, given))
+
+    told: list[str] = []
+    event.listen(store.engine, "before_cursor_execute", note)
+    yield told
+    event.remove(store.engine, "before_cursor_execute", note)
+    with store.read() as connection:
+        for statement, given in [pair for pair in seen if not pair[0].startswith("BEGIN")]:
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given).all()
+            told.append("\n".join(str(row[-1]) for row in rows))
