@@ -1,6 +1,7 @@
 """Owns asking several connections side by side, each about some of the customers; refuses to know what is asked.
 
-SQLite works on one core for each connection, and PostgreSQL looks at customers one by one on one core too.
+SQLite works on one core for each connection. PostgreSQL's own helpers are left out: they share neither the looks at
+customers one by one nor the sets of whom is excluded, of which each makes one of everybody.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from typing import Any, TypeVar
 
+from sqlalchemy import text
+
 from mailshot.store.engine import Connection, Store
 
 LEAST = 50_000  # ids; for fewer a second connection is not worth opening
 Asked = TypeVar("Asked")
 
 
-def parts(store: Store, ids: range) -> list[range]:
-    """Cut the ids into as many ranges as are worth a connection, at least one."""
-    return cut(ids, min(store.readers, max(len(ids) // LEAST, 1)))
+def parts(store: Store, ids: range) -> Sequence[range | None]:
+    """Cut the ids into as many ranges as are worth a connection; None, for everybody, where one is enough."""
+    number = min(store.readers, len(ids) // LEAST)
+    return cut(ids, number) if number > 1 else [None]
 
 
 def cut(ids: range, number: int) -> list[range]:
@@ -38,6 +42,8 @@ def total(store: Store, counted: Callable[[Connection, Asked], int], asked: Sequ
             driver = connection.connection.driver_connection
             running.append(driver)
             try:
+                if len(asked) > 1 and not store.sqlite:
+                    connection.execute(text("SET LOCAL max_parallel_workers_per_gather = 0"))
                 return counted(connection, some)
             finally:
                 running.remove(driver)

@@ -58,10 +58,7 @@ def count(store: Store, compiled: Compiler, condition: Condition) -> int:
     """Count the customers that satisfy `condition`, on several cores."""
     with store.read() as connection:
         chosen = weighed(connection, compiled)
-        # PostgreSQL makes sets on several cores by itself, but looks at one customer after the other on one.
-        split = store.sqlite or chosen.looks_one_by_one(condition)
-        ranges = abreast.parts(store, _ids(connection)) if split else [None]
-        found = [present(chosen.within(ids), condition) for ids in ranges]
+        found = [present(chosen.within(ids), condition) for ids in abreast.parts(store, _ids(connection))]
     return abreast.total(store, _number, found)
 
 

@@ -19,7 +19,7 @@ from mailshot.audience import nodes
 from mailshot.audience.compile import columns, dates, facts, order, recency, then
 from mailshot.audience.compile import universe as universes
 from mailshot.audience.compile.columns import Clause
-from mailshot.audience.compile.histories import LOOK, ORDERS, Histories
+from mailshot.audience.compile.histories import LOOK, Histories
 from mailshot.audience.compile.schema import Schema
 from mailshot.audience.compile.statistics import Statistics, Unknown
 from mailshot.audience.compile.universe import Universe
@@ -71,11 +71,6 @@ class Compiler:
     def within(self, ids: range | None) -> Compiler:
         """Return the same compiler for those of all customers whose id lies in a range, or for all."""
         return replace(self, among=Universe(self.schema.customer.c.id, rows=True, ids=ids))
-
-    def looks_one_by_one(self, condition: Condition) -> bool:
-        """Say whether customers, all or those whom a part names, are looked at rather than only found in sets."""
-        driven = self._driving(self._arranged(condition)) is not None
-        return driven or self._histories.effort(condition) >= ORDERS
 
     @singledispatchmethod
     def clause(self, condition: Condition) -> Clause:
