@@ -42,7 +42,7 @@ class ListOf(TypeDecorator[list[Any]]):
         return given if dialect.name == "postgresql" else json.dumps(given, ensure_ascii=False, default=_number)
 
 
-class Comparison(FunctionElement[bool]):
+class Bracketed(FunctionElement[bool]):
     """What is written as a whole comparison in brackets.
 
     SQLAlchemy would set `= 1` behind it on SQLite, which then sees no way through an index, and compares twice.
@@ -55,7 +55,7 @@ class Comparison(FunctionElement[bool]):
         return self
 
 
-class Listed(Comparison):
+class Listed(Bracketed):
     """Whether a column is among the values of a `ListOf`."""
 
     inherit_cache = True
@@ -90,7 +90,7 @@ class Marks(TypeDecorator[bytes]):
         return value[1:] if value and dialect.name == "sqlite" else value
 
 
-class Marked(Comparison):
+class Marked(Bracketed):
     """Whether an id is marked: a look at one byte, where a set would be searched. One beyond the last is not."""
 
     inherit_cache = True
