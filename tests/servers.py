@@ -50,6 +50,19 @@ def database(server: str, template: str = "template1") -> Iterator[str]:
         _run(server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
+@contextmanager
+def guest(database: str, connections: int) -> Iterator[str]:
+    """Give the address of the database for somebody who reads everything, on so many connections at once."""
+    name = f"mailshot_test_{secrets.token_hex(6)}"
+    role = sql.Identifier(name)
+    _run(database, sql.SQL("CREATE ROLE {} LOGIN CONNECTION LIMIT {}").format(role, connections))
+    _run(database, sql.SQL("GRANT pg_read_all_data TO {}").format(role))
+    try:
+        yield f"{database}{'&' if '?' in database else '?'}user={name}"
+    finally:
+        _run(database, sql.SQL("DROP ROLE {}").format(role))
+
+
 def address(server: str, name: str) -> str:
     """Return the server's address with another database's name."""
     parts = {key: str(value) for key, value in conninfo.conninfo_to_dict(server).items()}

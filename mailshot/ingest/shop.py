@@ -49,13 +49,18 @@ def purchases(loading: Loading) -> Counts:
 
 
 def _sum_up(loading: Loading) -> None:
-    """Sum up the purchases of whoever stands in the file; of everybody, when that is most."""
-    named = f"(SELECT DISTINCT customer AS key FROM ({loading.sound()})) JOIN known_customer USING (key)"
+    """Sum up the purchases of whoever stands in the file, and count the lines of its products."""
+    buyers.refresh(loading.connection, _named(loading, "customer"))
+    buyers.weigh(loading.connection, _named(loading, "product"))
+
+
+def _named(loading: Loading, table: str) -> list[int] | None:
+    """Return the ids that stand in the file; None, for all there are, when those are most."""
+    named = f"(SELECT DISTINCT {table} AS key FROM ({loading.sound()})) JOIN known_{table} USING (key)"
     some = loading.stage.one(f"SELECT count(*) FROM {named}")
-    most = loading.stage.one("SELECT count(*) FROM known_customer") / 2
-    ids = None if some > most else [int(row[0]) for row in loading.stage.run(f"SELECT id FROM {named}")]
-    buyers.refresh(loading.connection, ids)
-    buyers.weigh(loading.connection)
+    if some > loading.stage.one(f"SELECT count(*) FROM known_{table}") / 2:
+        return None
+    return [int(row[0]) for row in loading.stage.run(f"SELECT id FROM {named}")]
 
 
 def add_stubs(loading: Loading) -> None:

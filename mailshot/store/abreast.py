@@ -6,12 +6,15 @@ customers one by one nor the sets of whom is excluded, of which each makes one o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed, wait
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
+from contextlib import ExitStack, suppress
+from queue import SimpleQueue
+from typing import TypeVar
 
 from sqlalchemy import text
 
+from mailshot.errors import Unavailable
 from mailshot.store.engine import Connection, Store
 
 LEAST = 50_000  # ids; for fewer a second connection is not worth opening
@@ -31,32 +34,55 @@ def cut(ids: range, number: int) -> list[range]:
 
 
 def total(store: Store, counted: Callable[[Connection, Asked], int], asked: Sequence[Asked]) -> int:
-    """Add up what is counted for each, every one on a connection of its own that sees the moment at which it begins.
+    """Add up what is counted for each, on as many connections as can be had; each sees the moment at which it begins.
 
-    Where one fails, or the user wants no more, the others are broken off.
+    Where one fails, or the user wants no more, the others are broken off. Raises Unavailable when none can be had.
     """
-    running: list[Any] = []
+    with ExitStack() as stack:
+        connections = list(_opened(store, stack, len(asked)))
+        if len(connections) < 2:
+            return sum(counted(connections[0], some) for some in asked) if asked else 0
+        free: SimpleQueue[Connection] = SimpleQueue()
+        for connection in connections:
+            _alone(store, connection)
+            free.put(connection)
 
-    def one(some: Asked) -> int:
-        with store.read() as connection:
-            driver = connection.connection.driver_connection
-            running.append(driver)
+        def one(some: Asked) -> int:
+            connection = free.get()
             try:
-                if len(asked) > 1 and not store.sqlite:
-                    connection.execute(text("SET LOCAL max_parallel_workers_per_gather = 0"))
                 return counted(connection, some)
             finally:
-                running.remove(driver)
+                free.put(connection)
 
-    if len(asked) < 2:
-        return sum(map(one, asked))
-    with ThreadPoolExecutor(len(asked)) as pool:
-        answers = [pool.submit(one, some) for some in asked]
-        try:
-            return sum(part.result() for part in as_completed(answers))
-        except BaseException:
-            # Again and again: one that has not begun yet does not hear it.
-            while wait(answers, timeout=0.1).not_done:
-                for driver in list(running):
-                    driver.interrupt() if store.sqlite else driver.cancel()
-            raise
+        with ThreadPoolExecutor(len(connections)) as pool:
+            answers = [pool.submit(one, some) for some in asked]
+            try:
+                return sum(part.result() for part in as_completed(answers))
+            except BaseException:
+                _break_off(store, connections, answers)
+                raise
+
+
+def _opened(store: Store, stack: ExitStack, number: int) -> Iterator[Connection]:
+    """Open one connection, and more as far as the server gives them."""
+    if number:
+        yield stack.enter_context(store.read())
+    with suppress(Unavailable):
+        for _ in range(number - 1):
+            yield stack.enter_context(store.read())
+
+
+def _alone(store: Store, connection: Connection) -> None:
+    if not store.sqlite:
+        connection.execute(text("SET LOCAL max_parallel_workers_per_gather = 0"))
+
+
+def _break_off(store: Store, connections: Sequence[Connection], answers: Sequence[Future[int]]) -> None:
+    drivers = [connection.connection.driver_connection for connection in connections]
+    for answer in answers:
+        answer.cancel()
+    # Again and again: one that has not begun yet does not hear it.
+    while wait(answers, timeout=0.1).not_done:
+        for driver in drivers:
+            assert driver is not None
+            driver.interrupt() if store.sqlite else driver.cancel()

@@ -22,6 +22,8 @@ KEYS: dict[str, tuple[str, ...]] = {
 }
 # A row that is there stays as it is.
 KEPT = {"consent_log", "frozen", "feedback", "delivery"}
+# Counting cuts customers into ranges of ids, and products are marked by theirs: ids must lie close together.
+NUMBERED = {"customer", "product"}
 # Of two words about one consent the newest counts; of two at the same moment, the no.
 CONDITIONS = {
     "consent": '"consent"."at" < excluded."at" OR ("consent"."at" = excluded."at" AND excluded.given < "consent".given)'
@@ -59,6 +61,10 @@ class Load:
     @property
     def kept(self) -> bool:
         return self.add_only or self.table in KEPT
+
+    @property
+    def numbered(self) -> bool:
+        return self.table in NUMBERED
 
     @property
     def updated(self) -> tuple[str, ...]:

@@ -11,10 +11,13 @@ def upsert(connection: Connection, load: Load, rows: Rows) -> tuple[int, int]:
     """Load the rows and return how many were added and changed.
 
     They are copied straight into the table, as a new file can be; where one is there already, we start over beside the
-    table. The rows are sorted, so a file that comes a second time meets its first row at once.
+    table. The rows are sorted, so a file that comes a second time meets its first row at once. Numbered rows are loaded
+    beside the table wherever it holds any: a row that is refused has taken a number all the same.
     """
     from psycopg.errors import UniqueViolation
 
+    if load.numbered and connection.exec_driver_sql(f'SELECT EXISTS (SELECT FROM "{load.table}")').scalar():
+        return _merge(connection, load, rows)
     part = connection.begin_nested()
     try:
         added = _copy(connection, load.into, rows)
@@ -50,13 +53,25 @@ def _merge(connection: Connection, load: Load, rows: Rows) -> tuple[int, int]:
         f'CREATE TEMP TABLE loading ON COMMIT DROP AS SELECT {columns} FROM "{load.table}" WITH NO DATA'
     )
     _copy(connection, f"pg_temp.loading ({columns})", rows)
+    insert = _numbered(load) if load.numbered else f"INSERT INTO {load.into} SELECT {columns} FROM pg_temp.loading"
     # A row that this very statement added has no deleting transaction (xmax) yet.
     added, changed = connection.exec_driver_sql(
-        f"WITH done AS (INSERT INTO {load.into} SELECT {columns} FROM pg_temp.loading "
-        f"{on_conflict(load)} RETURNING xmax = 0 AS added) "
+        f"WITH done AS ({insert} {on_conflict(load)} RETURNING xmax = 0 AS added) "
         "SELECT count(*) FILTER (WHERE added), count(*) FILTER (WHERE NOT added) FROM done"
     ).one()
     return int(added), int(changed)
+
+
+def _numbered(load: Load) -> str:
+    """Return the insert that draws a number for new rows alone: a conflict draws one before it is seen."""
+    given = ", ".join(f'loading."{column}"' for column in load.columns)
+    keys = ", ".join(f'loading."{column}"' for column in load.key)
+    same = " AND ".join(f'there."{column}" = loading."{column}"' for column in load.key)
+    number = f"coalesce(there.id, nextval(pg_get_serial_sequence('{load.table}', 'id')))"
+    return (
+        f'INSERT INTO "{load.table}" (id, {bulk_load.names(load.columns)}) SELECT {number}, {given} '
+        f'FROM pg_temp.loading LEFT JOIN "{load.table}" AS there ON {same} ORDER BY {keys}'
+    )
 
 
 def _copy(connection: Connection, into: str, rows: Rows) -> int:

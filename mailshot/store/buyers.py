@@ -31,10 +31,11 @@ def refresh(connection: Connection, customer_ids: Collection[int] | None = None)
         _replace(connection, lambda column, some=some: listed(column, some))  # type: ignore[misc]
 
 
-def weigh(connection: Connection) -> None:
-    """Count the lines of every product."""
+def weigh(connection: Connection, product_ids: Collection[int] | None = None) -> None:
+    """Count the lines of some products, or of all."""
     line = PURCHASE.c
-    counted = select(line.product_id, func.count().label("lines")).group_by(line.product_id).subquery()
+    meant = true() if product_ids is None else listed(line.product_id, product_ids)
+    counted = select(line.product_id, func.count().label("lines")).where(meant).group_by(line.product_id).subquery()
     told = update(PRODUCT).where(PRODUCT.c.id == counted.c.product_id, PRODUCT.c.lines != counted.c.lines)
     connection.execute(told.values(lines=counted.c.lines))
 

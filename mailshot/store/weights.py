@@ -30,7 +30,7 @@ class Weights:
         self.connection = connection
         self.as_of, self.zone = compiled.as_of, compiled.zone
         self.known: dict[Any, float] = {}
-        self.marked: dict[Selection, bytes | None] = {}
+        self.meant: dict[Selection, tuple[float, bytes | None]] = {}
 
     def share(self, condition: nodes.Condition) -> float:
         """Return the share of all lines that a happening means, or of all customers who show or state something."""
@@ -48,17 +48,19 @@ class Weights:
 
         None where ids are too large for that.
         """
-        if products not in self.marked:
-            meant = select(PRODUCT.c.id).where(product_clause(PRODUCT, products))
-            self.marked[products] = _marks(self.connection.scalars(meant).all())
-        return self.marked[products]
+        return self._products(products)[1]
 
     def _of_products(self, products: Selection) -> float:
-        if products not in self.known:
-            lines = select(func.coalesce(func.sum(PRODUCT.c.lines), 0))
-            meant = lines.where(product_clause(PRODUCT, products))
-            self.known[products] = int(self.connection.execute(meant).scalar_one()) / max(self._lines, 1)
-        return self.known[products]
+        return self._products(products)[0]
+
+    def _products(self, products: Selection) -> tuple[float, bytes | None]:
+        """Return the share of all lines that are of these products, and the marks of them."""
+        if products not in self.meant:
+            chosen = select(PRODUCT.c.id, PRODUCT.c.lines).where(product_clause(PRODUCT, products))
+            found = self.connection.execute(chosen).all()
+            share = sum(lines for _, lines in found) / max(self._lines, 1)
+            self.meant[products] = share, _marks([number for number, _ in found])
+        return self.meant[products]
 
     def _of_time(self, window: Window) -> float:
         start, end = window.bounds(self.as_of, self.zone)

@@ -17,6 +17,7 @@ from mailshot.store.engine import Connection
 from tests.store.conditions import AS_OF, CHANNELS, CHOICES, DATES, EVENTS, NUMBERS, TEXTS, TOPICS, sampled
 
 ZONE = ZoneInfo("America/New_York")
+ZONES = ("America/New_York", "Asia/Tokyo", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Europe/Oslo", "no such zone")
 MOMENT = timedelta(microseconds=1)
 # Where mistakes live: whole days and months before "today", midnights, and the night the clocks went forward.
 EDGES = [
@@ -30,11 +31,16 @@ EDGES = [
         for day in DATES
         for hour in (0, 3, 23)
     ),
+    *(
+        datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC) + shift
+        for day in (AS_OF - timedelta(days=days) for days in (0, 1, 14))
+        for zone in ZONES[1:-1]
+        for shift in (-MOMENT, timedelta())
+    ),
     AS_OF - timedelta(hours=1),
     AS_OF - timedelta(hours=36),
     AS_OF + timedelta(days=1),
 ]
-ZONES = ("America/New_York", "Asia/Tokyo", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Europe/Oslo", "no such zone")
 # What a look back must tell apart: long before, just before, at, and after "today".
 SAID = [AS_OF - timedelta(days=90), AS_OF - timedelta(days=1), AS_OF - MOMENT, AS_OF, AS_OF + timedelta(days=1)]
 Rows = list[dict[str, Any]]

@@ -21,8 +21,10 @@ def steps(store: Store) -> Iterator[list[str]]:
 
     told: list[str] = []
     event.listen(store.engine, "before_cursor_execute", note)
-    yield told
-    event.remove(store.engine, "before_cursor_execute", note)
+    try:
+        yield told
+    finally:
+        event.remove(store.engine, "before_cursor_execute", note)
     with store.read() as connection:
         for statement, given in [pair for pair in seen if not pair[0].startswith("BEGIN")]:
             rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given).all()

@@ -15,6 +15,7 @@ from mailshot.profile.history import BOUGHT
 from mailshot.profile.window import Span, Window
 from mailshot.store import abreast, audiences
 from mailshot.store.engine import Connection, Store
+from tests import servers
 from tests.store.conditions import AS_OF
 from tests.store.population import ZONE
 from tests.store.rows import customers
@@ -31,7 +32,7 @@ SPENT = nodes.Happened(
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch, store: Store) -> list[range]:
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[range]:
     """Make every customer worth a connection of its own, and keep whom each was asked about."""
     parts: list[range] = []
     within = Compiler.within
@@ -50,6 +51,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, store: Store) -> list[range]:
 def test_every_customer_is_counted_once(store: Store, counted: list[range], number: int) -> None:
     customers(store, number)
     assert audiences.count(store, audiences.compiler(AS_OF, ZONE), EVERYONE) == number
+    assert len(counted) == max(min(number, 3), 1)
     assert len([who for some in counted for who in some]) == len({who for some in counted for who in some})
 
 
@@ -60,6 +62,28 @@ def test_looking_at_customers_is_shared_among_connections(store: Store, counted:
     assert audiences.count(store, audiences.compiler(AS_OF, ZONE), SPENT) == 0
     assert len(counted) == 3
     assert len(opened) == 1 + 3
+
+
+def test_a_server_that_gives_one_connection_is_asked_for_one_part_after_the_other(
+    counted: list[range], postgres_url: str
+) -> None:
+    store = Store.open(postgres_url)
+    customers(store, 9)
+    store.close()
+    with servers.guest(postgres_url, connections=1) as url:
+        store = Store.open(url)
+        assert audiences.count(store, audiences.compiler(AS_OF, ZONE), EVERYONE) == 9
+        assert len(counted) == 3
+        store.close()
+
+
+def test_several_connections_do_without_helpers_of_the_server(postgres_url: str) -> None:
+    store = Store.open(postgres_url)
+    helpers = text("SHOW max_parallel_workers_per_gather")
+    assert abreast.total(store, _asked, [helpers, helpers]) == 0
+    for count in ([helpers], [helpers]):
+        assert abreast.total(store, _asked, count) > 0
+    store.close()
 
 
 def test_one_that_fails_breaks_off_the_others(store: Store) -> None:

@@ -11,7 +11,7 @@ from mailshot.errors import InvalidInput
 from mailshot.ingest.summary import Step
 from mailshot.profile import address, lot
 from mailshot.store import tables
-from tests.store.shop import CUSTOMERS, KEY, PRODUCTS, PURCHASES, Shop
+from tests.store.shop import CUSTOMERS, FILES, KEY, PRODUCTS, PURCHASES, Shop
 
 
 def test_customers_products_and_purchases_arrive_exactly(shop: Shop) -> None:
@@ -59,6 +59,21 @@ def test_a_changed_file_touches_only_the_rows_that_differ(shop: Shop) -> None:
     shop.put({"purchases.csv": "id,receipt,sku,at,n,paid\n1,R1,A,2026-01-02 03:04:05,2,1.25\n"})
     report = shop.one(PURCHASES)
     assert (report.added, report.changed, report.unchanged) == (0, 1, 0)
+
+
+def test_ids_lie_close_together_however_often_a_file_comes_again(shop: Shop) -> None:
+    for _ in range(3):
+        shop.all()
+    shop.put(
+        {
+            "customers.csv": FILES["customers.csv"] + "0,,Di,1\n",
+            "purchases.csv": FILES["purchases.csv"] + "0,R4,0,2026-01-04,1,1\n",
+        }
+    )
+    shop.all()
+    for table, number in ((tables.Customer, 4), (tables.Product, 4)):
+        ids = [row[0] for row in shop.rows(table, "id")]
+        assert sorted(ids) == list(range(min(ids), min(ids) + number))
 
 
 def test_columns_that_are_not_mapped_are_kept(shop: Shop) -> None:

@@ -37,14 +37,19 @@ def compare(column: ColumnElement[Any], comparison: Comparison) -> Clause:
     """Return the comparison as a clause that is never NULL, so that NOT around it means what it says."""
     if comparison.operator == KNOWN:
         return column.is_not(None) if comparison.values[0] else column.is_(None)
+    return surely(bare(column, comparison))
+
+
+def bare(column: ColumnElement[Any], comparison: Comparison) -> Clause:
+    """Return the comparison with a value that is known, as a clause that is NULL where the column is."""
     if isinstance(comparison.values[0], Decimal) and not isinstance(column.type, TypeDecorator):
         # Else a driver takes the type of a count, or of a list's first value, and rounds the rest to it.
         column = type_coerce(column, NUMBER)
     if comparison.operator == "one_of":
-        return surely(listed(column, comparison.values))
+        return listed(column, comparison.values)
     # Own dates are ISO texts, which sort as dates do.
     given = [value.isoformat() if isinstance(value, date) else value for value in comparison.values]
-    return surely(_COMPARE[comparison.operator](column, given))
+    return _COMPARE[comparison.operator](column, given)
 
 
 def surely(clause: Any) -> Clause:

@@ -148,8 +148,9 @@ class Histories:
 
     def _narrowed(self, summary: Summary, condition: nodes.Happened) -> Iterator[Clause]:
         """Give what holds of the sums of all who come into question."""
-        yield from limits.of_window(summary, condition.window, self.as_of, self.zone)
+        # What they come to first: it leaves fewer than the window does, and SQLite asks in this order.
         yield from limits.of_measures(summary, condition.measures, condition.holds_for_none, self.as_of)
+        yield from limits.of_window(summary, condition.window, self.as_of, self.zone)
 
     def _summed(self, condition: nodes.Happened) -> bool:
         """Say whether the sums of all purchases are what the condition asks for."""

@@ -78,4 +78,5 @@ def _least(summary: Summary, name: str, low: Decimal, as_of: datetime) -> Iterat
 
 
 def _at_least(column: Column, low: Decimal) -> Clause:
-    return columns.compare(column, Comparison("at_least", (low,)))
+    # Sums are never NULL.
+    return columns.bare(column, Comparison("at_least", (low,)))
