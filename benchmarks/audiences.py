@@ -164,10 +164,13 @@ def question(
     medians = {who: statistics.median(seconds) for who, seconds in taken.items()}
     answered = [asked[who] for who in asked if medians[who] < math.inf]
     found = [{row[0] for row in run("" if sql == COUNTED else sql)} for run, sql in answered]
-    agreed = all(some == found[0] for some in found)
+    counted = {run(COUNTED)[0][0] for run, sql in answered if sql == COUNTED}
+    agreed = all(some == found[0] for some in found) and counted <= {len(found[0])}
     byhand, rival, mine = medians["hand"], medians["duck"], medians.get("ours", math.nan)
     line = f"  {name:16}{len(found[0]):>10,}{mine * 1000:>8.0f}{byhand * 1000:>9.0f}{mine / byhand:>7.2f}"
-    told = f"{hand} ({byhand / rival:.2f} x)" + ("" if agreed else f"  THEY DISAGREE: {[len(one) for one in found]}")
+    told = f"{hand} ({byhand / rival:.2f} x)" + (
+        "" if agreed else f"  THEY DISAGREE: {[len(one) for one in found]}, {counted}"
+    )
     print(f"{line}{rival * 1000:>8.0f}{mine / rival:>7.2f}  {told}", flush=True)
     return agreed and mine <= min(MOST_BY_HAND * byhand, MOST_BY_DUCKDB[kind] * rival), mine
 

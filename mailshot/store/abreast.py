@@ -1,7 +1,7 @@
 """Owns asking several connections side by side, each about some of the customers; refuses to know what is asked.
 
-SQLite works on one core for each connection. PostgreSQL's own helpers are left out: they share neither the looks at
-customers one by one nor the sets of whom is excluded, of which each makes one of everybody.
+SQLite works on one core for each connection. PostgreSQL's own helpers are left out: they do not share the looks at
+customers one by one, and some sets each of them makes anew.
 """
 
 from __future__ import annotations

@@ -13,9 +13,11 @@ from mailshot.audience.nodes import Measure
 from mailshot.profile.comparison import Comparison
 from mailshot.profile.history import BOUGHT
 from mailshot.profile.window import Span, Window
-from mailshot.store import abreast, audiences
+from mailshot.store import abreast, audiences, tables
 from mailshot.store.engine import Connection, Store
+from mailshot.store.weights import Weights
 from tests import servers
+from tests.store.campaigns import insert
 from tests.store.conditions import AS_OF
 from tests.store.population import ZONE
 from tests.store.rows import customers
@@ -53,6 +55,18 @@ def test_every_customer_is_counted_once(store: Store, counted: list[range], numb
     assert audiences.count(store, audiences.compiler(AS_OF, ZONE), EVERYONE) == number
     assert len(counted) == max(min(number, 3), 1)
     assert len([who for some in counted for who in some]) == len({who for some in counted for who in some})
+
+
+def test_those_whom_a_rare_part_names_are_counted_once(
+    store: Store, counted: list[range], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = customers(store, 9)
+    said = {"name": "diet", "value": "vegan", "holds": True, "source": "test", "at": AS_OF}
+    insert(store, tables.Preference, [{"customer_id": one, **said} for one in who])
+    monkeypatch.setattr(Weights, "share", lambda *_: 0.0)
+    for rare in (nodes.Prefers(0, "diet", "vegan"), nodes.Shows(0, "diet", "vegan", 0.5)):
+        assert audiences.count(store, audiences.compiler(AS_OF, ZONE), nodes.All(0, (rare, EVERYONE))) == 9
+    assert len(counted) == 6
 
 
 def test_looking_at_customers_is_shared_among_connections(store: Store, counted: list[range]) -> None:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from mailshot.audience import nodes
-from mailshot.audience.compile import columns, facts, limits, measures
+from mailshot.audience.compile import columns, facts, limits, measures, sets
 from mailshot.audience.compile.columns import Clause
 from mailshot.audience.compile.schema import Column, Schema, Source, Summary
 from mailshot.audience.compile.stages import Stages
@@ -87,8 +87,8 @@ class Histories:
         return lines.group_by(source.customer).having(not_(having) if condition.holds_for_none else having)
 
     def _in_set(self, condition: nodes.Happened) -> Clause:
-        found = self._in(self.ids(condition))
-        return not_(found) if condition.holds_for_none else found
+        ids = self.ids(condition)
+        return (sets.outside if condition.holds_for_none else sets.inside)(self.universe.id, ids)
 
     def drives(self, condition: nodes.Condition) -> bool:
         """Say whether a condition names few customers, found from the products they bought."""
@@ -165,7 +165,7 @@ class Histories:
         if self.beside:
             mine = select(known).where(known == self.universe.id, clause)
             return exists(mine.correlate_except(source.summary.table))
-        return self._in(select(known).where(clause, *self.universe.holds(known)))
+        return sets.inside(self.universe.id, select(known).where(clause, *self.universe.holds(known)))
 
     def _judged(self, source: Source, condition: nodes.Happened, customer: Column, reversed_: bool) -> Clause:
         """Return whether the lines of one customer satisfy the condition (or not, when `reversed_`)."""
@@ -175,10 +175,6 @@ class Histories:
         # The first line is enough. Not EXISTS, which PostgreSQL would answer for everybody at once.
         assert source.summary is not None
         return columns.surely(lines.limit(1).correlate(source.summary.table).scalar_subquery())
-
-    def _in(self, ids: Select[Any]) -> Clause:
-        found: Clause = self.universe.id.in_(ids)
-        return found
 
     def _lines(
         self, source: Source, condition: nodes.Happened, shown: Select[Any], one_customer: bool = False

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import CompoundSelect, Select, and_, case, exists, literal, not_, or_, select, true, union_all
 
 from mailshot.audience import nodes
-from mailshot.audience.compile import columns, dates, facts, order, recency, then
+from mailshot.audience.compile import columns, dates, facts, order, recency, sets, then
 from mailshot.audience.compile import universe as universes
 from mailshot.audience.compile.columns import Clause
 from mailshot.audience.compile.histories import LOOK, Histories
@@ -129,8 +129,7 @@ class Compiler:
 
     @clause.register
     def _shows(self, condition: nodes.Shows) -> Clause:
-        found: Clause = self.universe.id.in_(self._shown(condition))
-        return found
+        return sets.inside(self.universe.id, self._shown(condition))
 
     @clause.register
     def _consents(self, condition: nodes.Consents) -> Clause:
@@ -205,8 +204,7 @@ class Compiler:
     def _belongs(self, ids: Select[Any]) -> Clause:
         """Return whether the customer is among these: a set, or a look at each of the few that are left."""
         if self.left == 1:
-            found: Clause = self.universe.id.in_(ids)
-            return found
+            return sets.inside(self.universe.id, ids)
         (customer,) = ids.selected_columns
         return exists(ids.where(customer == self.universe.id).correlate_except(customer.table))
 
