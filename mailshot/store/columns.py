@@ -16,6 +16,12 @@ MICROSECOND = timedelta(microseconds=1)
 SCALE = 4
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+# Alembic compares names, so both databases give indexes and keys the same ones.
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
 # SQLite only numbers rows by itself when the key is exactly INTEGER.
 RowId = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -59,6 +65,11 @@ class Exact(TypeDecorator[Decimal]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         return None if value is None else Decimal(int(value)).scaleb(-SCALE)
+
+
+def now() -> datetime:
+    """Return the present moment in UTC."""
+    return datetime.now(UTC)
 
 
 def microseconds(moment: datetime) -> int:

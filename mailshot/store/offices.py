@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import or_, select
 
 from mailshot.errors import SettingsError
-from mailshot.store import sql, tables
+from mailshot.store import columns, sql, tables
 from mailshot.store.engine import Connection
 
 LEASE = sql.table(tables.Lease)
@@ -48,4 +48,4 @@ def vouch(connection: Connection, address_key: bytes) -> None:
 
 
 def _first(given: str) -> dict[str, object]:
-    return {"address_key_print": given, "created_at": tables.now()}
+    return {"address_key_print": given, "created_at": columns.now()}

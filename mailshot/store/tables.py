@@ -6,24 +6,16 @@ purchases lie side by side on SQLite.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import BigInteger, Index, PrimaryKeyConstraint, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from mailshot.store.columns import Exact, Instant, Json, RowId
+from mailshot.store.columns import NAMING_CONVENTION, Exact, Instant, Json, RowId, now
 
-SQLModel.metadata.naming_convention = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-}
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
+SQLModel.metadata.naming_convention = NAMING_CONVENTION
 
 
 class Installation(SQLModel, table=True):
@@ -221,6 +213,17 @@ class Suppression(SQLModel, table=True):
     at: datetime = Field(default_factory=now, sa_type=Instant)
 
 
+class AddressWithdrawal(SQLModel, table=True):
+    """The newest withdrawal said of an address itself: it binds every customer who has or gets the address."""
+
+    __tablename__ = "address_withdrawal"
+
+    address_hash: str = Field(primary_key=True)
+    topic: str = Field(primary_key=True)
+    at: datetime = Field(sa_type=Instant)
+    source: str
+
+
 class Frozen(SQLModel, table=True):
     """A definition or template as it was at a launch, named by the digest of its body."""
 
@@ -267,7 +270,10 @@ class Schedule(SQLModel, table=True):
 
 
 class Run(SQLModel, table=True):
-    """One launch of a campaign. `definition` names the frozen campaign; (schedule_id, slot) can be launched once."""
+    """One launch of a campaign. `definition` names the frozen campaign; (schedule_id, slot) can be launched once.
+
+    `service` marks mail on a topic that needs no consent: no cap counts it, and none holds it back.
+    """
 
     __table_args__ = (UniqueConstraint("schedule_id", "slot"),)
 
@@ -276,6 +282,7 @@ class Run(SQLModel, table=True):
     topic: str
     definition: str
     at_least_once: bool = False
+    service: bool = False
     state: str = "running"
     as_of: datetime = Field(sa_type=Instant)
     plan_id: str | None = Field(default=None, unique=True)
