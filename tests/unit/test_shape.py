@@ -40,4 +40,4 @@ def test_functions_are_short() -> None:
 
 @pytest.mark.parametrize("path", OWN, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_module_says_what_it_is(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), "a module begins with a sentence about itself"
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), "say what the module is"
