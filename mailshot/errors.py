@@ -112,6 +112,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"Known: {shown}."
 
 
+def similar(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word of which `word` looks like a misspelling, None when there is none."""
+    return next(iter(difflib.get_close_matches(word.lower(), [*known], n=1, cutoff=0.8)), None)
+
+
 def shortened(text: str) -> str:
     """Return a sentence without the middle when someone's long text has got into it."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 :]}"

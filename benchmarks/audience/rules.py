@@ -36,7 +36,7 @@ def questions(as_of: datetime) -> list[Question]:
     groups = selections.groups(documents.load(HERE / "products.yaml"), facts.product)
     traits = {"favourite_department": ("PRODUCE",), "diet": ("vegetarian",)}
     files = [documents.load(path) for path in sorted((HERE / "questions").glob("*.yaml"))]
-    book = Book(files, Vocabulary(facts, ("offers", "recipes"), traits, {}, groups))
+    book = Book(files, Vocabulary(facts, ("offers", "recipes"), traits, groups=groups))
     conditions = {Path(found.file).stem: found.condition for found in book.audiences()}
     return [Question(name, conditions[name], _shapes(name, as_of)) for name in sorted(conditions)]
 

@@ -19,6 +19,7 @@ from mailshot.profile import lifecycle, lot, zones
 from mailshot.profile.comparison import show
 from mailshot.profile.customer import Happening, Profile
 from mailshot.profile.history import BOUGHT, MEASURES, History
+from mailshot.profile.implications import decided, stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +100,24 @@ class Judge:
 
     @verdict.register
     def _prefers(self, condition: nodes.Prefers) -> Verdict:
-        said = self.profile.preferences.get((condition.name, condition.value))
-        return self._told(
-            condition, said is condition.says, "never stated" if said is None else f"stated: {show(said)}"
-        )
+        answer = stated(self.profile.preferences, condition.name, condition.closure)
+        holds = answer is not None and answer[0] is condition.says
+        return self._told(condition, holds, _said(answer, condition.value) if answer else "never stated")
 
     @verdict.register
     def _shows(self, condition: nodes.Shows) -> Verdict:
-        holds = self.profile.holds(condition.name, condition.value, condition.confidence)
-        stated = self.profile.stated(condition.name, condition.value)
-        if stated is not None:
-            return self._told(condition, holds, f"stated: {show(stated)}, which wins over what was inferred")
-        inferred = self.profile.traits.get((condition.name, condition.value))
-        found = f"confidence {inferred.confidence:.3f}: {inferred.words}" if inferred else "not inferred"
-        return self._told(condition, holds, found)
+        answer = decided(self.profile.preferences, condition.name, condition.closure)
+        if answer is not None:
+            return self._told(
+                condition, answer[0], f"{_said(answer, condition.value)}, which wins over what was inferred"
+            )
+        inferred = self.profile.inferred(condition.name, condition.closure)
+        if inferred is None:
+            return self._told(condition, False, "not inferred")
+        value, trait = inferred
+        source = "" if value == condition.value else f"{value} implies it: "
+        found = f"{source}confidence {trait.confidence:.3f}: {trait.words}"
+        return self._told(condition, trait.confidence >= condition.confidence, found)
 
     @verdict.register
     def _consents(self, condition: nodes.Consents) -> Verdict:
@@ -196,6 +201,14 @@ def _fits(line: Happening, condition: nodes.Happened, start: datetime | None, en
     products = condition.products
     meant = not products.filters or (line.product is not None and products.matches(line.product))
     return inside and fields and meant
+
+
+def _said(answer: tuple[bool, str], value: str) -> str:
+    """Say what the customer stated, and from which other word it follows."""
+    holds, word = answer
+    if word == value:
+        return f"stated: {show(holds)}"
+    return f"stated: {word}, which {'implies it' if holds else 'rules it out'}"
 
 
 def _tally(parts: tuple[Verdict, ...]) -> str:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from mailshot.profile.catalogue import Fact
 from mailshot.profile.comparison import Comparison
 from mailshot.profile.history import BOUGHT, COUNTS, History
+from mailshot.profile.implications import Closure
 from mailshot.profile.lifecycle import DEFAULT, Stage, Thresholds
 from mailshot.profile.products import EVERYTHING, Selection
 from mailshot.profile.relative import Relative
@@ -133,11 +134,15 @@ class InStage(Condition):
 
 @dataclass(frozen=True, slots=True)
 class Prefers(Condition):
-    """The customer stated that `name: value` holds, or (`says` false) that it does not."""
+    """The customer stated something from which `name: value` follows, or (`says` false) its denial."""
 
     name: str
-    value: str
+    closure: Closure
     says: bool = True
+
+    @property
+    def value(self) -> str:
+        return self.closure.value
 
     @property
     def words(self) -> frozenset[str]:
@@ -146,11 +151,15 @@ class Prefers(Condition):
 
 @dataclass(frozen=True, slots=True)
 class Shows(Condition):
-    """`name: value` was inferred with at least `confidence`, unless the customer stated otherwise."""
+    """`name: value`, or a value that implies it, was inferred with at least `confidence`; what was stated wins."""
 
     name: str
-    value: str
+    closure: Closure
     confidence: float
+
+    @property
+    def value(self) -> str:
+        return self.closure.value
 
     @property
     def words(self) -> frozenset[str]:

@@ -195,7 +195,9 @@ def _preference(parser: Parser, node: Node) -> Condition | None:
     found = parser.pair(node, "preference", known, extra="says")
     said = node.get("says") if isinstance(node, documents.Mapping) else None
     says = scalars.value(said, FactType.boolean, parser.problems) if said else True
-    return nodes.Prefers(node.line, *found, bool(says)) if found and says is not None else None
+    if found is None or says is None:
+        return None
+    return nodes.Prefers(node.line, found[0], parser.vocabulary.closure(*found), bool(says))
 
 
 def _trait(parser: Parser, node: Node) -> Condition | None:
@@ -205,7 +207,9 @@ def _trait(parser: Parser, node: Node) -> Condition | None:
     found = parser.pair(node, "trait", known, extra="confidence")
     sure = node.get("confidence") if isinstance(node, documents.Mapping) else None
     confidence = scalars.confidence(sure, parser.problems) if sure else SURE
-    return nodes.Shows(node.line, *found, confidence) if found and confidence is not None else None
+    if found is None or confidence is None:
+        return None
+    return nodes.Shows(node.line, found[0], parser.vocabulary.closure(*found), confidence)
 
 
 def _consent(parser: Parser, node: Node) -> Condition | None:

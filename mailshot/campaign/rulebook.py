@@ -98,10 +98,16 @@ class Rulebook:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        stated = {question.name: tuple(question.values) for question in self.statements}
-        thresholds = self.company.lifecycle.thresholds
-        inferred = {trait.name: self._values(trait, stated) for trait in self.traits}
-        return Vocabulary(self.catalogue, tuple(self.topics.by_name), inferred, stated, self.groups, thresholds)
+        stated = {question.name: question.words for question in self.statements}
+        return Vocabulary(
+            catalogue=self.catalogue,
+            topics=tuple(self.topics.by_name),
+            traits={trait.name: self._values(trait, stated) for trait in self.traits},
+            preferences=stated,
+            implications={question.name: question.implications for question in self.statements},
+            groups=self.groups,
+            thresholds=self.company.lifecycle.thresholds,
+        )
 
     @cached_property
     def book(self) -> Book:

@@ -8,7 +8,7 @@ from typing import Any
 from mailshot.events import FeedbackKind
 from mailshot.feedback.wishes import Standing, Wishes
 from mailshot.profile import consent as decision
-from mailshot.profile.statements import Statement, Statements
+from mailshot.profile.statements import Statements
 from mailshot.profile.topics import TRACKING, Topic, Topics
 from mailshot.store import consent, feedback, preferences
 from mailshot.store.engine import Connection
@@ -66,17 +66,24 @@ def _say(
     connection: Connection, customer_id: int, wishes: Wishes, statements: Statements, now: Standing, at: datetime
 ) -> dict[str, bool | None]:
     changes: dict[str, bool | None] = {}
-    for name, value in wishes.unsaid:
+    standing = dict(now.stated)
+
+    def unsay(name: str, value: str) -> None:
         if preferences.unsay(connection, customer_id, name, value):
             changes[f"{name}: {value}"] = None
-    for said in (one for wish in wishes.said for one in statements.consequences(wish, now.stated)):
-        if now.stated.get((said.name, said.value)) is not said.holds and _keep(connection, customer_id, said, at):
-            changes[f"{said.name}: {said.value}"] = said.holds
+        standing.pop((name, value), None)
+
+    for name, value in wishes.unsaid:
+        unsay(name, value)
+    for said in wishes.said:
+        if statements.follows(said, standing):
+            continue
+        for value in statements.retracted(said, standing):
+            unsay(said.name, value)
+        known = standing.get((said.name, said.value))
+        if known is not said.holds and preferences.state(connection, customer_id, said, SOURCE, at):
+            changes[f"{said.name}: {said.value}"] = standing[said.name, said.value] = said.holds
     return changes
-
-
-def _keep(connection: Connection, customer_id: int, said: Statement, at: datetime) -> bool:
-    return preferences.state(connection, customer_id, said, SOURCE, at)
 
 
 def _tell(connection: Connection, customer_id: int, run_id: int | None, changes: dict[str, Any], at: datetime) -> None:

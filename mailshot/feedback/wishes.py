@@ -88,8 +88,7 @@ def _say(made: Wishes, question: Question, words: tuple[str, ...], before: tuple
         made.problems.append(f"Please choose one of the answers to “{question.title}”.")
         return
     made.said += [Statement(question.name, word, True) for word in words if word not in before]
-    if question.choice is Choice.several or not words:
-        made.unsaid += [(question.name, word) for word in before if word in question.values and word not in words]
+    made.unsaid += [(question.name, word) for word in before if word in question.values and word not in words]
 
 
 def _judged(changed: Iterable[str], standing: Standing, statements: Statements, made: Wishes) -> list[tuple[str, str]]:
@@ -110,10 +109,16 @@ def _judge(made: Wishes, name: str, value: str, words: tuple[str, ...]) -> None:
         made.problems.append("Please answer “That is right” or “That is wrong”.")
 
 
+def _several(question: Question, values: set[str]) -> bool:
+    """Say whether these are answers that do not follow from one of them."""
+    return not any(values <= set(question.implications.implied(value)) for value in values) if values else False
+
+
 def _contradictions(made: Wishes, statements: Statements) -> None:
     for question in statements:
         said = [one for one in made.said if one.name == question.name]
         hold, fail = {one.value for one in said if one.holds}, {one.value for one in said if not one.holds}
-        if (question.choice is Choice.single and len(hold) > 1) or hold & fail:
+        follows = {word for value in hold for word in question.implications.implied(value)}
+        if (question.choice is Choice.single and _several(question, hold)) or follows & fail:
             labels = ", ".join(f"“{question.values.get(value, value)}”" for value in sorted(hold | fail))
             made.problems.append(f"Your answers to “{question.title}” contradict each other: {labels}. Please check.")

@@ -8,6 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from mailshot.profile.implications import Closure
+
 
 @dataclass(frozen=True, slots=True)
 class Happening:
@@ -49,20 +51,14 @@ class Profile:
     preferences: Mapping[tuple[str, str], bool] = field(default_factory=dict)
     traits: Mapping[tuple[str, str], Inferred] = field(default_factory=dict)
 
-    def holds(self, name: str, value: str, confidence: float) -> bool:
-        """Say whether `name: value` is true of the customer: what was stated, else what was inferred surely enough.
+    def inferred(self, name: str, closure: Closure) -> tuple[str, Inferred] | None:
+        """Return the surest trait that makes a value true, with its own value; None when there is none.
 
-        A stated value that holds silences inference for the whole name: who says "I eat everything" is no vegetarian.
+        A trait that the customer denied, or one that implies something denied, does not count.
         """
-        stated = self.stated(name, value)
-        if stated is not None:
-            return stated
-        inferred = self.traits.get((name, value))
-        return inferred is not None and inferred.confidence >= confidence
-
-    def stated(self, name: str, value: str) -> bool | None:
-        """Return what the customer's own statements say of `name: value`, None when they say nothing."""
-        said = self.preferences.get((name, value))
-        if said is None and any(holds for (other, _), holds in self.preferences.items() if other == name):
-            return False
-        return said
+        found = [
+            (value, self.traits[name, value])
+            for value, implied in closure.sources
+            if (name, value) in self.traits and not any(self.preferences.get((name, w)) is False for w in implied)
+        ]
+        return max(found, key=lambda pair: pair[1].confidence, default=None)

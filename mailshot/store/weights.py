@@ -37,11 +37,17 @@ class Weights:
         if isinstance(condition, nodes.Happened):
             return self._of_products(condition.products) * self._of_time(condition.window)
         if isinstance(condition, nodes.Shows):
-            meant = {"name": condition.name, "value": condition.value}
-            return self._of_customers(TRAIT, **meant) + self._of_customers(PREFERENCE, **meant, holds=True)
+            words = condition.closure.implying
+            inferred = sum(self._of_customers(TRAIT, name=condition.name, value=word) for word in words)
+            return inferred + self._stated(condition.name, words, holds=True)
         if isinstance(condition, nodes.Prefers):
-            return self._of_customers(PREFERENCE, name=condition.name, value=condition.value, holds=condition.says)
+            closure = condition.closure
+            words = closure.implying if condition.says else closure.implied
+            return self._stated(condition.name, words, holds=condition.says)
         return 1.0
+
+    def _stated(self, name: str, values: Sequence[str], holds: bool) -> float:
+        return sum(self._of_customers(PREFERENCE, name=name, value=value, holds=holds) for value in values)
 
     def marks(self, products: Selection) -> bytes | None:
         """Return which products are meant: byte n is 1 where the product with id n is, the last one is 0.

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from mailshot.feedback import stating, wishes
 from mailshot.profile.comparison import show
+from mailshot.profile.implications import decided
 from mailshot.store import dossier, profiles
 from mailshot.store.engine import Connection
 from mailshot.store.preferences import Inferred
@@ -30,13 +31,13 @@ SEVEREST = 422
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One conclusion as the page shows it."""
+    """One conclusion as the page shows it. `answer` says which statement of the customer settles it, if one does."""
 
     control: str
     label: str
     words: str
     sure: str
-    overruled: str
+    answer: str
     share: int = field(default=0)
 
 
@@ -134,10 +135,23 @@ def _card(here: Site, standing: wishes.Standing, pair: tuple[str, str], trait: I
     evidence = trait.evidence if trait else {}
     label = evidence.get("label") or (question and question.values.get(value)) or f"{name}: {value}".replace("_", " ")
     sure = next(words for least, words in SURE if trait.confidence >= least) if trait else "You told us"
-    said = [word for word, label_ in (question.values.items() if question else ()) if standing.stated.get((name, word))]
-    overruled = question.values[said[0]] if question and said and said[0] != value else ""
     share = round(100 * trait.confidence) if trait else 0
-    return Card(f"{wishes.JUDGE}{name}.{value}", str(label), str(evidence.get("words", "")), sure, overruled, share)
+    words = str(evidence.get("words", ""))
+    return Card(f"{wishes.JUDGE}{name}.{value}", str(label), words, sure, _answer(here, standing, pair), share)
+
+
+def _answer(here: Site, standing: wishes.Standing, pair: tuple[str, str]) -> str:
+    """Say which other answer of the customer settles a conclusion, empty when none does."""
+    (name, value), question = pair, here.statements.get(pair[0])
+    answer = decided(standing.stated, name, here.statements.implications(name).closure(value))
+    if question is None or answer is None or answer[1] == value:
+        return ""
+    holds, word = answer
+    if not standing.stated[name, word]:  # a denial, which has a card of its own
+        return ""
+    return (
+        f"You told us: {question.values.get(word, word)}. {'That includes this.' if holds else 'That is what counts.'}"
+    )
 
 
 ROUTES = [Route("/p/{token}", page), Route("/p/{token}", save, methods=["POST"])]

@@ -93,8 +93,20 @@ def test_one_choice_replaces_the_other(client: TestClient, look: shop.Look) -> N
     page = client.get(PREFERENCES).text
     assert form(page)["say.diet"] == ["vegetarian"]
     client.post(PREFERENCES, data=form(page) | {"say.diet": ["no_pork"]})
-    assert stated(look) == {("diet", "vegetarian"): False, ("diet", "no_pork"): True}
-    assert "You told us: No pork" in client.get(PREFERENCES).text
+    assert stated(look) == {("diet", "no_pork"): True}
+    assert "You told us: No pork. That is what counts." in client.get(PREFERENCES).text
+
+
+def test_a_vegan_is_a_vegetarian_and_nothing_but_the_answer_is_kept(client: TestClient, look: shop.Look) -> None:
+    for answer in ("vegetarian", "vegan"):
+        client.post(PREFERENCES, data=form(client.get(PREFERENCES).text) | {"say.diet": [answer]})
+    assert stated(look) == {("diet", "vegan"): True}
+    page = client.get(PREFERENCES).text
+    assert "You told us: Vegan. That includes this." in page
+    client.post(PREFERENCES, data=form(page) | {"judge.diet.vegetarian": ["right"]})
+    assert stated(look) == {("diet", "vegan"): True}
+    client.post(PREFERENCES, data=form(page) | {"judge.diet.vegetarian": ["wrong"]})
+    assert stated(look) == {("diet", "vegetarian"): False}
 
 
 def test_an_old_page_does_not_bring_back_what_was_left_since(client: TestClient, look: shop.Look) -> None:
@@ -118,13 +130,13 @@ def test_leaving_a_topic_here_is_an_unsubscribe_too(client: TestClient, look: sh
 def test_a_contradiction_is_explained_and_nothing_is_saved(client: TestClient, look: shop.Look) -> None:
     before = look.everything()
     sent = form(client.get(PREFERENCES).text)
-    sent |= {"say.diet": ["vegan"], "judge.diet.vegetarian": ["right"], "topic.recipes": ["on"]}
+    sent |= {"say.diet": ["everything"], "judge.diet.vegetarian": ["right"], "topic.recipes": ["on"]}
     answer = client.post(PREFERENCES, data=sent)
     assert answer.status_code == 422
-    assert "contradict each other: “Vegan”, “Vegetarian”" in html.unescape(answer.text)
+    assert "contradict each other: “Everything”, “Vegetarian”" in html.unescape(answer.text)
     assert look.everything() == before
     again = form(answer.text)
-    assert (again["say.diet"], again["topic.recipes"]) == (["vegan"], ["on"])
+    assert (again["say.diet"], again["topic.recipes"]) == (["everything"], ["on"])
     assert json.loads(again["shown"][0]) == json.loads(sent["shown"][0])
 
 

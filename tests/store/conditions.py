@@ -18,6 +18,7 @@ from mailshot.profile import catalogue, comparison
 from mailshot.profile.catalogue import Catalogue, Fact, FactType
 from mailshot.profile.comparison import KNOWN, Comparison
 from mailshot.profile.history import DID, HISTORIES, History
+from mailshot.profile.implications import Implications
 from mailshot.profile.lifecycle import Stage, Thresholds
 from mailshot.profile.products import EVERYTHING, Filter, Group, Selection
 from mailshot.profile.relative import Relative
@@ -52,7 +53,8 @@ SPANS = tuple(
 )
 CHANNELS = ("store", "web", "Lit-ß")
 TOPICS = ("offers", "recipes")
-CHOICES = {"diet": ("everything", "vegetarian", "vegan"), "size": ("small", "large")}
+CHOICES = {"diet": ("everything", "no_pork", "vegetarian", "vegan"), "size": ("small", "large")}
+IMPLICATIONS = {"diet": Implications({"vegan": ("vegetarian",), "vegetarian": ("no_pork", "no_meat")})}
 CUSTOMER = {
     **catalogue.CUSTOMER,
     **{
@@ -86,7 +88,7 @@ AGENT = {
 }
 CATALOGUE = Catalogue(CUSTOMER, PRODUCT, EVENTS, AGENT)
 THRESHOLDS = Thresholds(new=Span(1, "month"), lapsing=Span(30, "day"), lapsed=Span(1, "year"))
-VOCABULARY = Vocabulary(CATALOGUE, TOPICS, CHOICES, CHOICES, GROUPS, THRESHOLDS)
+VOCABULARY = Vocabulary(CATALOGUE, TOPICS, CHOICES, CHOICES, IMPLICATIONS, GROUPS, THRESHOLDS)
 
 
 def sampled(pool: Any) -> Any:
@@ -218,7 +220,7 @@ def _unsayable(found: nodes.Dated) -> bool:
     return found.local and not found.fact.own and found.when.word == "anniversary_in"
 
 
-CHOICE = sampled([(name, value) for name, values in CHOICES.items() for value in values])
+CHOICE = sampled([(name, VOCABULARY.closure(name, value)) for name, values in CHOICES.items() for value in values])
 LEAVES = st.one_of(
     *map(_fact, ASKED),
     BOUGHT,

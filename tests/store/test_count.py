@@ -12,6 +12,7 @@ from mailshot.audience.compile import Compiler
 from mailshot.audience.nodes import Measure
 from mailshot.profile.comparison import Comparison
 from mailshot.profile.history import BOUGHT
+from mailshot.profile.implications import alone
 from mailshot.profile.window import Span, Window
 from mailshot.store import abreast, audiences, tables
 from mailshot.store.engine import Connection, Store
@@ -64,7 +65,7 @@ def test_those_whom_a_rare_part_names_are_counted_once(
     said = {"name": "diet", "value": "vegan", "holds": True, "source": "test", "at": AS_OF}
     insert(store, tables.Preference, [{"customer_id": one, **said} for one in who])
     monkeypatch.setattr(Weights, "share", lambda *_: 0.0)
-    for rare in (nodes.Prefers(0, "diet", "vegan"), nodes.Shows(0, "diet", "vegan", 0.5)):
+    for rare in (nodes.Prefers(0, "diet", alone("vegan")), nodes.Shows(0, "diet", alone("vegan"), 0.5)):
         assert audiences.count(store, audiences.compiler(AS_OF, ZONE), nodes.All(0, (rare, EVERYONE))) == 9
     assert len(counted) == 6
 

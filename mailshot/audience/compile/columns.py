@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import reduce
@@ -87,6 +87,12 @@ def listed(column: ColumnElement[Any], values: Iterable[Value | int]) -> Clause:
     """Return whether the column is one of many values, which travel as one parameter however many there are."""
     given = [value.isoformat() if isinstance(value, date) else value for value in values]
     clause: Clause = Listed(column, bindparam(None, given, type_=ListOf(column.type), unique=True))
+    return clause
+
+
+def equals_any(column: ColumnElement[Any], words: Sequence[str]) -> Clause:
+    """Return whether the column is one of a few words; of one word, the comparison that every index serves."""
+    clause: Clause = column == words[0] if len(words) == 1 else listed(column, words)
     return clause
 
 

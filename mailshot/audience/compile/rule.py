@@ -6,14 +6,27 @@ subquery over the customer key, so that depth stays far below 100, the lowest li
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import singledispatchmethod
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import CompoundSelect, Select, and_, case, exists, literal, not_, or_, select, true, union_all
+from sqlalchemy import (
+    CompoundSelect,
+    FromClause,
+    Select,
+    and_,
+    case,
+    exists,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+    union_all,
+)
 
 from mailshot.audience import nodes
 from mailshot.audience.compile import columns, dates, facts, order, recency, sets, then
@@ -125,7 +138,7 @@ class Compiler:
 
     @clause.register
     def _prefers(self, condition: nodes.Prefers) -> Clause:
-        return self._belongs(self._stated(condition.name, condition.value, condition.says))
+        return self._belongs(self._stated(condition))
 
     @clause.register
     def _shows(self, condition: nodes.Shows) -> Clause:
@@ -170,7 +183,7 @@ class Compiler:
         if isinstance(driving, nodes.Shows):
             ids = select(self._shown(driving).subquery())
         elif isinstance(driving, nodes.Prefers):
-            ids = self._stated(driving.name, driving.value, driving.says)
+            ids = self._stated(driving)
         else:
             assert isinstance(driving, nodes.Happened)
             ids = self._histories.ids(driving)
@@ -209,25 +222,44 @@ class Compiler:
         return exists(ids.where(customer == self.universe.id).correlate_except(customer.table))
 
     def _shown(self, condition: nodes.Shows) -> CompoundSelect[Any]:
-        trait, preference = self.schema.trait.c, self.schema.preference.c
-        silenced = select(preference.customer_id).where(
-            preference.name == condition.name,
-            or_(preference.holds.is_(True), preference.value == condition.value),
-            then.stated(self.schema, self.before),
+        said = self._words(condition.name, condition.closure.implying, holds=True)
+        sources = condition.closure.sources
+        return union_all(said, *(self._inferred(condition, value, implied) for value, implied in sources))
+
+    def _inferred(self, condition: nodes.Shows, value: str, implied: Sequence[str]) -> Select[Any]:
+        """Return who shows the trait `value` and stated neither another value nor a denial of what it implies."""
+        trait, preference = self.schema.trait.c, self.schema.preference
+        silenced = select(preference.c.customer_id).where(
+            preference.c.name == condition.name,
+            or_(preference.c.holds.is_(True), columns.equals_any(preference.c.value, implied)),
+            then.stated(preference, self.before),
         )
-        inferred = select(trait.customer_id).where(
+        return select(trait.customer_id).where(
             trait.name == condition.name,
-            trait.value == condition.value,
+            trait.value == value,
             trait.confidence >= condition.confidence,
             trait.customer_id.not_in(silenced),
         )
-        return union_all(self._stated(condition.name, condition.value, holds=True), inferred)
 
-    def _stated(self, name: str, value: str, holds: bool) -> Select[Any]:
-        preference = self.schema.preference.c
-        return select(preference.customer_id).where(
-            preference.name == name,
-            preference.value == value,
-            preference.holds.is_(holds),
-            then.stated(self.schema, self.before),
+    def _stated(self, condition: nodes.Prefers) -> Select[Any]:
+        closure = condition.closure
+        if condition.says:
+            return self._words(condition.name, closure.implying, holds=True)
+        denied = self._words(condition.name, closure.implied, holds=False)
+        if closure.sources == ((closure.value, (closure.value,)),):
+            return denied  # one row says either yes or no
+        (customer,) = denied.selected_columns
+        claimed = self._words(condition.name, closure.implying, holds=True, preference=self.schema.preference.alias())
+        return denied.where(customer.not_in(claimed))
+
+    def _words(
+        self, name: str, values: Sequence[str], holds: bool, preference: FromClause | None = None
+    ) -> Select[Any]:
+        """Return who stated that one of the values of a preference holds, or does not."""
+        table = self.schema.preference if preference is None else preference
+        return select(table.c.customer_id).where(
+            table.c.name == name,
+            columns.equals_any(table.c.value, values),
+            table.c.holds.is_(holds),
+            then.stated(table, self.before),
         )

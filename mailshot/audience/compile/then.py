@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, true
+from sqlalchemy import ColumnElement, FromClause, Select, and_, exists, or_, select, true
 
 if TYPE_CHECKING:
     from mailshot.audience.compile.schema import Schema
@@ -37,9 +37,9 @@ def consents(schema: Schema, topic: str, given: bool, before: datetime | None) -
     return about.where(or_(still, and_(consent.at >= before, last.is_(given))))
 
 
-def stated(schema: Schema, before: datetime | None) -> Clause:
+def stated(preference: FromClause, before: datetime | None) -> Clause:
     """Return the clause over preferences that is true of those stated before."""
-    clause: Clause = true() if before is None else schema.preference.c.at < before
+    clause: Clause = true() if before is None else preference.c.at < before
     return clause
 
 

@@ -62,7 +62,8 @@ def test_no_answer_takes_a_statement_back() -> None:
     [
         {"say.diet": ("bread",)},
         {"say.diet": ("vegan", "vegetarian")},
-        {"say.diet": ("vegan",), "judge.diet.vegetarian": ("right",)},
+        {"say.diet": ("everything",), "judge.diet.vegetarian": ("right",)},
+        {"say.diet": ("vegan",), "judge.diet.vegetarian": ("wrong",)},
         {"say.diet": ("vegetarian",), "judge.diet.vegetarian": ("wrong",)},
         {"judge.diet.vegetarian": ("perhaps",)},
         {"judge.income.high": ("right",)},
@@ -70,6 +71,10 @@ def test_no_answer_takes_a_statement_back() -> None:
 )
 def test_what_contradicts_itself_or_was_never_asked_is_a_problem(changed: Controls) -> None:
     assert ask({**SHOWN, **changed}).problems
+
+
+def test_a_vegan_may_agree_that_the_household_is_vegetarian() -> None:
+    assert ask({**SHOWN, "say.diet": ("vegan",), "judge.diet.vegetarian": ("right",)}).problems == []
 
 
 def test_unknown_controls_are_passed_over() -> None:

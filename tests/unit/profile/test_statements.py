@@ -10,7 +10,11 @@ from mailshot.profile.statements import Statement
 RULES = """
 diet:
   title: What do you eat?
-  values: {vegetarian: Vegetarian, vegan: Vegan, no_pork: No pork}
+  values:
+    everything: Everything
+    no_pork: {}
+    vegetarian: {label: Vegetarian, implies: [no_pork, no_meat]}
+    vegan: {label: Vegan, implies: vegetarian}
 hobby:
   title: What do you like?
   choice: several
@@ -19,17 +23,71 @@ hobby:
 KNOWN = statements.read(documents.parse(RULES, "rules/preferences.yaml"))
 
 
-def test_one_choice_takes_back_what_was_stated_before() -> None:
+def test_a_new_answer_retracts_the_one_before_and_denies_nothing() -> None:
     before = {("diet", "vegan"): True, ("diet", "no_pork"): False, ("hobby", "bake"): True}
-    made = KNOWN.consequences(Statement("diet", "vegetarian", True), before)
-    assert made == [Statement("diet", "vegetarian", True), Statement("diet", "vegan", False)]
+    assert KNOWN.retracted(Statement("diet", "everything", True), before) == ["vegan"]
+
+
+def test_yes_retracts_each_no_to_what_it_implies() -> None:
+    before = {("diet", "no_pork"): False, ("diet", "everything"): False}
+    assert KNOWN.retracted(Statement("diet", "vegan", True), before) == ["no_pork"]
+
+
+def test_no_retracts_each_yes_that_implies_it() -> None:
+    assert KNOWN.retracted(Statement("diet", "vegetarian", False), {("diet", "vegan"): True}) == ["vegan"]
+
+
+def test_what_follows_from_an_answer_leaves_the_answer() -> None:
+    assert KNOWN.retracted(Statement("diet", "vegetarian", True), {("diet", "vegan"): True}) == []
+
+
+@pytest.mark.parametrize("said", [Statement("hobby", "garden", True), Statement("pet", "cat", True)])
+def test_several_choices_and_other_names_retract_nothing(said: Statement) -> None:
+    assert KNOWN.retracted(said, {("diet", "vegan"): True, ("hobby", "bake"): True}) == []
+
+
+def test_an_answer_without_a_label_is_called_by_its_word() -> None:
+    question = KNOWN.by_name["diet"]
+    assert question.values["no_pork"] == "No pork"
+    assert question.words == ("everything", "no_pork", "vegetarian", "vegan", "no_meat")
+
+
+def _refused(values: str) -> str:
+    with pytest.raises(InvalidInput) as error:
+        statements.read(documents.parse(f"diet:\n  title: x\n  values:\n{values}", "rules/preferences.yaml"))
+    return str(error.value)
 
 
 @pytest.mark.parametrize(
-    "said", [Statement("hobby", "garden", True), Statement("diet", "vegetarian", False), Statement("pet", "cat", True)]
+    ("values", "circle"),
+    [
+        ("    a: {implies: a}", "a -> a"),
+        ("    a: {implies: b}\n    b: {implies: a}", "a -> b -> a"),
+        ("    a: {implies: [c, b]}\n    b: {implies: d}\n    d: {implies: b}", "b -> d -> b"),
+    ],
 )
-def test_several_choices_and_denials_and_other_names_take_nothing_back(said: Statement) -> None:
-    assert KNOWN.consequences(said, {("diet", "vegan"): True, ("hobby", "bake"): True}) == [said]
+def test_values_that_imply_each_other_are_refused_with_their_place(values: str, circle: str) -> None:
+    told = _refused(values)
+    assert circle in told
+    assert "rules/preferences.yaml:" in told
+
+
+def test_a_misspelt_implied_value_is_refused_with_the_nearest() -> None:
+    assert "Did you mean 'vegetarian'?" in _refused("    vegetarian: V\n    vegan: {implies: vegetarain}")
+
+
+@pytest.mark.parametrize(
+    ("values", "mails", "days"),
+    [
+        ("weekly: At most once a week", 1, 7),
+        ("rarely: {label: Rarely, at_most: {mails: 2, per: 1 year}}", 2, 365),
+    ],
+)
+def test_answers_say_how_often_a_customer_may_be_mailed(values: str, mails: int, days: int) -> None:
+    text = f"frequency:\n  title: How often?\n  values:\n    always: Always\n    {values}"
+    limits = statements.read(documents.parse(text, "rules/preferences.yaml")).limits()
+    (((name, _), limit),) = limits.items()
+    assert (name, limit.mails, limit.per.rough.days) == ("frequency", mails, days)
 
 
 def test_an_empty_list_of_values_is_refused() -> None:

@@ -1,0 +1,59 @@
+"""The example shop's guards, judged for households that say what they eat."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from mailshot.audience.evaluate import Judge
+from mailshot.campaign.rulebook import Rulebook
+from mailshot.profile.customer import Happening, Inferred, Profile
+
+RULES = Rulebook.load(Path(__file__).parents[3])
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+MEAT = {"key": "beef", "department": "MEAT", "category": "BEEF"}
+PORK = {"key": "pork", "department": "MEAT", "category": "PORK"}
+GUESTS = Happening("o1", NOON - timedelta(days=90), {}, MEAT, Decimal(9), Decimal(1))
+BREAD = Happening(
+    "o2", NOON - timedelta(days=90), {}, {"key": "bread", "department": "GROCERY"}, Decimal(2), Decimal(1)
+)
+VEGETARIAN = {("diet", "vegetarian"): Inferred(0.9)}
+
+
+def _kept_from(product: dict[str, str], bought: Happening, said: dict[str, bool], **known: object) -> bool:
+    """Say whether a guard of the shop keeps the product from a household."""
+    preferences = {("diet", value): holds for value, holds in said.items()}
+    profile = Profile(1, 0, {}, {"bought": (bought,)}, preferences=preferences, **known)  # type: ignore[arg-type]
+    judge = Judge(profile, NOON, ZoneInfo("UTC"))
+    return any(judge.verdict(guard.customers).holds and guard.never.matches(product) for guard in RULES.guards)
+
+
+def test_a_vegan_who_bought_meat_once_for_guests_gets_no_meat() -> None:
+    assert _kept_from(MEAT, GUESTS, {"vegan": True})
+
+
+def test_a_vegetarian_who_turns_vegan_gets_no_meat() -> None:
+    assert _kept_from(MEAT, BREAD, {"vegan": True})
+    assert _kept_from(MEAT, GUESTS, {"vegan": True, "vegetarian": False})  # as an earlier version stored it
+
+
+@pytest.mark.parametrize("answer", ["vegetarian", "vegan", "no_pork"])
+def test_whoever_eats_no_meat_or_no_pork_gets_no_pork(answer: str) -> None:
+    assert _kept_from(PORK, GUESTS, {answer: True})
+
+
+def test_a_vegetarian_household_by_its_purchases_gets_no_pork() -> None:
+    assert _kept_from(PORK, GUESTS, {}, traits=VEGETARIAN)
+
+
+def test_a_household_that_eats_everything_gets_meat_and_pork() -> None:
+    for product in (MEAT, PORK):
+        assert not _kept_from(product, BREAD, {"everything": True}, traits=VEGETARIAN)
+
+
+def test_a_household_that_eats_pork_is_not_taken_for_vegetarian() -> None:
+    assert not _kept_from(MEAT, GUESTS, {"no_pork": False}, traits=VEGETARIAN)
