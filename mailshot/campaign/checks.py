@@ -12,7 +12,9 @@ from typing import Any
 from mailshot.audience.changes import Advisor
 from mailshot.audience.nodes import Everyone
 from mailshot.campaign.frozen import Edition
+from mailshot.events import Reason
 from mailshot.profile import lot
+from mailshot.profile.statements import Limit
 from mailshot.store import plans
 from mailshot.store.engine import Connection
 from mailshot.store.obstacles import Obstacles
@@ -35,12 +37,13 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Checker:
-    """Checks one customer, seen through `advisor`, against one campaign."""
+    """Checks one customer, seen through `advisor`, against one campaign; `decided` is the reason a plan has given."""
 
     connection: Connection
     edition: Edition
     advisor: Advisor
     obstacles: Obstacles
+    decided: str | None = None
 
     def all(self) -> tuple[Check, ...]:
         """Return every check, in the order of a plan's reasons."""
@@ -54,6 +57,8 @@ class Checker:
             self._guards(content),
             *self._repeat(),
             *self._cap(),
+            *self._choices(),
+            *self._inbox(),
             self._holdout(),
         )
 
@@ -72,13 +77,17 @@ class Checker:
         return Check("suppression", reason is None, f"suppressed: {reason}" if reason else "not suppressed", remedy)
 
     def _consent(self) -> Check:
-        topic = self.edition.read.campaign.topic
-        given = self.advisor.judge.profile.consents.get(topic)
-        needed = self.edition.rulebook.topics.get(topic).requires_consent
-        passes = bool(given) if needed else given is not False
+        gates = self.edition.gates
+        name = f"consent to '{gates.topic}'"
+        given = self.advisor.judge.profile.consents.get(gates.topic)
+        others = [key for topic, key in self.obstacles.withdrawn if topic == gates.topic]
+        if others and given is not False:
+            by = ", ".join(f"customer '{key}'" for key in others if key)
+            told = f"withdrawn at this address by {by}" if by else "withdrawn for this address by an import"
+            return Check(name, False, told, f"the owner of the address must consent to '{gates.topic}' again")
+        passes = bool(given) if gates.needs_consent else given is not False
         told = "never asked" if given is None else "given" if given else "withdrawn"
-        remedy = "" if passes else f"the customer must consent to '{topic}'"
-        return Check(f"consent to '{topic}'", passes, told, remedy)
+        return Check(name, passes, told, "" if passes else f"the customer must consent to '{gates.topic}'")
 
     def _content(self) -> tuple[str | None, Check]:
         """Return the content that fits first, and the check that one does."""
@@ -117,15 +126,32 @@ class Checker:
         yield Check("first time", not mails, told, "the campaign says 'repeat: no'" if mails else "")
 
     def _cap(self) -> Iterator[Check]:
-        cap = self.edition.read.campaign.limits.cap
-        if cap is None:
-            return
+        if self.edition.gates.cap is not None:
+            yield self._limit("frequency cap", self.edition.gates.cap)
+
+    def _choices(self) -> Iterator[Check]:
+        """How often the customer, or another one at the same address, wants to be mailed."""
+        for (name, value), limit in self.edition.gates.asked.items():
+            if (name, value) in self.obstacles.answers:
+                label = self.edition.rulebook.statements.by_name[name].values[value]
+                yield self._limit(f"customer's choice '{label}'", limit)
+
+    def _limit(self, name: str, limit: Limit) -> Check:
         as_of = self.advisor.judge.as_of
-        mails = self.obstacles.since(cap.per.before(as_of))
-        passes = len(mails) < cap.mails
-        free = cap.per.after(mails[cap.mails - 1]["as_of"].astimezone(as_of.tzinfo)) if not passes else as_of
-        remedy = "" if passes else f"room again after {free:%Y-%m-%d %H:%M}"
-        yield Check("frequency cap", passes, f"{len(mails)} of {cap.mails} mails in {cap.per}", remedy)
+        mails = self.obstacles.since(limit.per.before(as_of), service=self.edition.gates.service)
+        found = f"{len(mails)} of {limit.mails} mails in {limit.per}"
+        if len(mails) < limit.mails:
+            return Check(name, True, found)
+        if limit.mails == 0:
+            return Check(name, False, "wants no mail", "the customer must choose otherwise")
+        free = limit.per.after(mails[limit.mails - 1]["sent_at"].astimezone(as_of.tzinfo))
+        return Check(name, False, found, f"room again after {free:%Y-%m-%d %H:%M}")
+
+    def _inbox(self) -> Iterator[Check]:
+        if self.obstacles.mates:
+            told = f"shared with {', '.join(map(repr, self.obstacles.mates))}: one of them gets the mail"
+            taken = self.decided == Reason.same_address
+            yield Check("inbox", not taken, told, "the other customer is mailed" if taken else "")
 
     def _holdout(self) -> Check:
         campaign = self.edition.read.campaign

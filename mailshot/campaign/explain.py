@@ -167,7 +167,7 @@ def _explained(
         as_of=judge.as_of,
         audience=judge.verdict(edition.read.audience.condition),
         needed=advisor.changes(edition.read.audience.condition),
-        checks=Checker(connection, edition, advisor, standing).all(),
+        checks=Checker(connection, edition, advisor, standing, row.get("reason")).all(),
         contents={
             item.name: judge.verdict(whens.get(item.name, Everyone(0))) for item in edition.read.campaign.content
         },

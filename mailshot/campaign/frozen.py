@@ -11,8 +11,10 @@ from typing import Any
 from mailshot.campaign.read import ReadCampaign
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import NotFound
+from mailshot.profile.statements import Limit
 from mailshot.render import letter, source
 from mailshot.render.letter import Mailing
+from mailshot.store.eligibility import Gates
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,11 @@ class Edition:
     @property
     def name(self) -> str:
         return self.read.campaign.campaign
+
+    @property
+    def gates(self) -> Gates:
+        """What the campaign asks of everybody it mails."""
+        return gates(self.rulebook, self.read)
 
     def mailing(self) -> Mailing:
         """Compile its templates. Raises InvalidInput with every problem in them."""
@@ -50,6 +57,17 @@ def as_of(edition: Edition, asked: datetime | None, now: datetime) -> datetime:
     return edition.rulebook.company.today(asked or edition.read.campaign.as_of, now)
 
 
+def gates(rulebook: Rulebook, read: ReadCampaign) -> Gates:
+    """Return what a campaign asks of everybody it mails: consent, its cap, and how often customers want mail."""
+    campaign, cap = read.campaign, read.campaign.limits.cap
+    return Gates(
+        topic=campaign.topic,
+        needs_consent=rulebook.topics.get(campaign.topic).requires_consent,
+        cap=Limit(cap.mails, cap.per) if cap else None,
+        choices=rulebook.statements.limits(),
+    )
+
+
 def _mailing(rulebook: Rulebook, read: ReadCampaign, project: Path) -> dict[str, Any]:
     campaign = read.campaign
     facts = rulebook.catalogue
@@ -58,6 +76,7 @@ def _mailing(rulebook: Rulebook, read: ReadCampaign, project: Path) -> dict[str,
         "topic": campaign.topic,
         "topic_title": rulebook.topics.get(campaign.topic).title,
         "needs_consent": rulebook.topics.get(campaign.topic).requires_consent,
+        "gates": gates(rulebook, read).freeze(),
         "sender": {**read.sender.model_dump(), "brand": read.sender.brand or rulebook.company.brand},
         "contents": _templates(read, project, rulebook),
         "vocabulary": letter.vocabulary(facts.customer, facts.product),

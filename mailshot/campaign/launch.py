@@ -69,6 +69,7 @@ def begin(
         "campaign": campaign.campaign,
         "topic": campaign.topic,
         "definition": definition,
+        "service": edition.gates.service,
         "at_least_once": campaign.in_doubt == "at_least_once",
         "state": "running",
         "as_of": as_of,

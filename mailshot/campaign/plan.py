@@ -14,7 +14,7 @@ from mailshot.campaign.moves import Moves, Wanted
 from mailshot.campaign.offers import Demand
 from mailshot.errors import MailshotError
 from mailshot.render.letter import Mailing
-from mailshot.store import audiences, frozen, plans, runs
+from mailshot.store import audiences, eligibility, frozen, plans, runs
 from mailshot.store import offers as offer_rows
 from mailshot.store.engine import Connection, Store
 from mailshot.store.offers import Forbidden
@@ -119,10 +119,11 @@ def decide(connection: Connection, edition: Edition, plan_id: str, as_of: dateti
     """Decide for every customer of the audience, then choose the offers; guards are checked once more at the end."""
     compiler = audiences.compiler(as_of, edition.rulebook.company.time_zone)
     compiled = audiences.weighed(connection, compiler)
-    plans.decide(connection, plan_id, compiled, question(connection, edition, as_of))
+    plans.decide(connection, plan_id, compiled, question(connection, edition))
     forbidden: list[Forbidden] = [(guard.customers, guard.never) for guard in edition.rulebook.guards]
     for demand in _demands(edition, as_of):
         offers.choose(connection, compiled, plan_id, demand, forbidden)
+    eligibility.one_per_inbox(connection, plan_id)
     # Products may have been changed meanwhile: the proof looks at them again.
     _prove(connection, audiences.weighed(connection, compiler), plan_id, forbidden)
 
@@ -133,24 +134,20 @@ def duration(edition: Edition, mails: int) -> float:
     return mails * 60 / rate if rate else mails * SECONDS_PER_MAIL
 
 
-def question(connection: Connection, edition: Edition, as_of: datetime) -> Question:
-    """Return all that decides about a campaign as of a moment."""
+def question(connection: Connection, edition: Edition) -> Question:
+    """Return all that decides about a campaign."""
     campaign = edition.read.campaign
     choices = tuple(
         Choice(item.name, edition.read.when.get(item.name), _barred(connection, edition, item.name))
         for item in campaign.content
     )
-    cap = campaign.limits.cap
     return Question(
         campaign=campaign.campaign,
         audience=edition.read.audience.condition,
-        topic=campaign.topic,
-        needs_consent=edition.rulebook.topics.get(campaign.topic).requires_consent,
+        gates=edition.gates,
         choices=choices,
         holdout=campaign.holdout,
         repeats=campaign.repeats,
-        cap_mails=cap.mails if cap else 0,
-        cap_since=cap.per.before(as_of) if cap else None,
     )
 
 

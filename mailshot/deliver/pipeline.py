@@ -19,6 +19,7 @@ from mailshot.deliver.verdict import Outcome, Phase, Verdict
 from mailshot.errors import Unavailable
 from mailshot.events import DeliveryState
 from mailshot.render.letter import Mailing
+from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
 from mailshot.store.ledger import Settled
 from mailshot.tokens import KeyRing
@@ -41,13 +42,19 @@ class Post:
 
 
 async def deliver(
-    post: Post, run: Mapping[str, Any], mailing: Mailing, rate: int | None, most: int, stop: threading.Event
+    post: Post,
+    run: Mapping[str, Any],
+    mailing: Mailing,
+    gates: Gates,
+    rate: int | None,
+    most: int,
+    stop: threading.Event,
 ) -> bool:
     """Send up to `most` due deliveries of a run over `post.connections` connections; stop softly when told to.
 
     Returns False when something was in the way (server, ledger), so that going on at once would only meet it again.
     """
-    rounds = Rounds(post.store, run["id"], secrets.randbits(62), post.lease)
+    rounds = Rounds(post.store, run, gates, secrets.randbits(62), post.lease)
     desk = Desk(post.store, rounds, mailing, run, post.keys, post.base_url, most, stop)
     worker = _Worker(post, run, rounds, desk, pace.of(run["id"], rate, post.redis))
     try:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from mailshot.errors import MailshotError
 from mailshot.events import DeliveryState
 from mailshot.store import ledger
+from mailshot.store.eligibility import Gates, SendGates
 from mailshot.store.engine import Store
 from mailshot.store.ledger import Claimed, Settled
 
@@ -36,9 +38,11 @@ class Intent:
 class Rounds:
     """The ledger of one run for one worker. `broken` is set once the ledger could not be written."""
 
-    def __init__(self, store: Store, run_id: int, token: int, lease: timedelta) -> None:
+    def __init__(self, store: Store, run: Mapping[str, Any], gates: Gates, token: int, lease: timedelta) -> None:
         self._store = store
-        self._run_id = run_id
+        self._run_id: int = run["id"]
+        self._as_of, self._launched_at = run["as_of"], run["launched_at"]
+        self._gates = gates
         self._token = token
         self._lease = lease
         self._intents: list[Intent] = []
@@ -137,10 +141,11 @@ class Rounds:
             allowed: set[int] = set()
             if wanted:
                 ledger.keep_links(connection, links.items())
-                allowed = ledger.intend(connection, self._run_id, self._token, wanted, now)
+                gates = SendGates(self._run_id, self._gates, self._as_of + (now - self._launched_at))
+                allowed = ledger.intend(connection, self._run_id, self._token, wanted, now, gates)
                 declined = [customer_id for customer_id in wanted if customer_id not in allowed]
                 if declined:
-                    ledger.decline(connection, self._run_id, self._token, declined, now)
+                    ledger.decline(connection, self._run_id, self._token, declined, now, gates)
             if now - self._renewed > self._lease / 3:
                 ledger.renew(connection, self._run_id, self._token, now + self._lease)
                 self._renewed = now

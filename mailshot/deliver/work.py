@@ -13,6 +13,7 @@ from mailshot.deliver.pipeline import Post
 from mailshot.events import RunState
 from mailshot.render.letter import Mailing
 from mailshot.store import frozen, ledger, runs
+from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
 
 
@@ -25,8 +26,8 @@ def answer(post: Post, run_id: int, most: int, stop: threading.Event) -> bool:
         if run is None or run["state"] != RunState.running or stop.is_set():
             return False
         body = frozen.body(connection, run["definition"])
-    mailing, rate = _mailing(run["definition"], body), body["mailing"]["rate"]
-    clear = asyncio.run(pipeline.deliver(post, run, mailing, rate, most, stop))
+    mailing, gates = _mailing(run["definition"], body), Gates.thaw(body["mailing"]["gates"])
+    clear = asyncio.run(pipeline.deliver(post, run, mailing, gates, body["mailing"]["rate"], most, stop))
     with post.store.write() as connection:
         now = datetime.now(UTC)
         ledger.finish(connection, now)

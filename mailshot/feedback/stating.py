@@ -24,7 +24,7 @@ TRACKING_TOPIC = Topic(
 def standing(connection: Connection, customer_id: int) -> Standing:
     """Return how a customer stands now."""
     return Standing(
-        consent.entries(connection, customer_id),
+        consent.binding(connection, customer_id),
         preferences.stated(connection, customer_id),
         tuple(preferences.traits(connection, customer_id)),
     )
@@ -59,7 +59,13 @@ def _join_or_leave(
     if decision.allowed(topic, entry) == given:
         return False
     proof = {"text": f"{topic.title}. {topic.help}".strip()}
-    return consent.record(connection, customer_id, name, given, decision.moment(entry, at), SOURCE, proof)
+    moment = decision.moment(entry, at)
+    if given:
+        # The owner of the inbox joins again: that ends what others with the same address had withdrawn.
+        for mate, _, left, _ in consent.withdrawals(connection, customer_id):
+            if left == name and mate != customer_id:
+                consent.record(connection, mate, name, True, moment, SOURCE, proof)
+    return consent.record(connection, customer_id, name, given, moment, SOURCE, proof)
 
 
 def _say(

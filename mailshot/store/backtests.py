@@ -16,9 +16,9 @@ from sqlalchemy import BigInteger, Select, String, and_, case, cast, distinct, f
 
 from mailshot.audience.compile import Compiler, product_clause, there
 from mailshot.audience.nodes import Condition
-from mailshot.events import FeedbackKind, RunState
+from mailshot.events import FeedbackKind, Reason, RunState
 from mailshot.profile.products import Selection
-from mailshot.store import audiences, sql, tables
+from mailshot.store import audiences, eligibility, sql, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.columns import SCALE
 from mailshot.store.dossier import ERASED_KEY
@@ -163,8 +163,11 @@ def _seen(connection: Connection, compiled: Compiler, members: Select[Any], spen
     here = [there(SCHEMA, compiled.before), _present()]
     erased = set(connection.scalars(select(customer.c.id).where(not_(_present()))))
     seen, bits = Seen(), _Bits()
+    inboxes = _Inboxes(connection)
     for number, content, reason in connection.execute(members, execution_options=STREAMED):
         if number not in erased:
+            # Of an audience there is no content: all of its members are counted.
+            reason = inboxes.reason(number, reason) if content else reason
             seen.parts[content, reason] = seen.parts.get((content, reason), 0) + 1
             bits.add(number)
     for number, spent in connection.execute(_bought(spending, here), execution_options=STREAMED):
@@ -174,6 +177,25 @@ def _seen(connection: Connection, compiled: Compiler, members: Select[Any], spen
     seen.outside.customers = int(everyone) - seen.inside.customers
     seen.members = int(bits)
     return seen
+
+
+class _Inboxes:
+    """Lets one customer of each address have the mail, as a plan does."""
+
+    def __init__(self, connection: Connection) -> None:
+        inbox = eligibility.inboxes()
+        pairs = select(inbox.c.id, func.min(inbox.c.mate)).group_by(inbox.c.id)
+        self._of: dict[int, int] = {row[0]: row[1] for row in connection.execute(pairs)}
+        self._taken: set[int] = set()
+
+    def reason(self, customer_id: int, reason: str | None) -> str | None:
+        inbox = self._of.get(customer_id)
+        if inbox is None or reason not in (None, str(Reason.holdout)):
+            return reason
+        if inbox in self._taken:
+            return str(Reason.same_address)
+        self._taken.add(inbox)
+        return reason
 
 
 def _bought(spending: Spending, here: Sequence[Any]) -> Select[Any]:

@@ -29,8 +29,8 @@ from sqlalchemy import (
 from mailshot.audience.compile import Compiler
 from mailshot.audience.nodes import Condition
 from mailshot.store.audiences import SCHEMA
+from mailshot.store.eligibility import DELIVERY, RECEIVED, ROW
 from mailshot.store.engine import Connection
-from mailshot.store.plans import DELIVERY, RECEIVED, ROW
 
 MAIL, NONE = "mail:", "none:"
 PURCHASE = SCHEMA.purchase.c

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, exists, func, literal, or_, select, update
+from sqlalchemy import and_, bindparam, case, exists, func, literal, not_, or_, select, update
 
 from mailshot.events import DeliveryState, FeedbackClass, Reason, RunState
 from mailshot.store import columns, sql, tables
-from mailshot.store.audiences import SCHEMA
+from mailshot.store.eligibility import DELIVERY, RUN, SendGates
 from mailshot.store.engine import Connection
-from mailshot.store.plans import DELIVERY, RUN, SUPPRESSION
 
 LINK, FEEDBACK = sql.table(tables.Link), sql.table(tables.Feedback)
 D = DELIVERY.c
@@ -80,36 +79,39 @@ def _take(connection: Connection, run_id: int, due: Any, most: int, **held: Any)
     return [Claimed(int(row[0]), str(row[1]), row[2] or [], int(row[3])) for row in rows]
 
 
-def intend(connection: Connection, run_id: int, token: int, customer_ids: Sequence[int], now: datetime) -> set[int]:
+def intend(
+    connection: Connection, run_id: int, token: int, customer_ids: Sequence[int], now: datetime, gates: SendGates
+) -> set[int]:
     """Commit the intent to release the dot, where the row is still ours and the customer may still be mailed.
 
-    This one statement is the intent, the fence against workers that lost their lease, and the last look at consent and
-    suppression. Returns the customers whose dot may be released once the transaction is committed.
+    This one statement is the intent, the fence against workers that lost their lease, and the last look at all that
+    may forbid the mail. Returns the customers whose dot may be released once the transaction is committed.
     """
-    sql.hold(connection, customer_ids)
+    # Where earlier mails are counted, no other run may send to the same inbox meanwhile.
+    counts = gates.gates.counts
+    sql.hold(connection, customer_ids, alone=counts, inbox=counts)
     allowed = (
         update(DELIVERY)
         .where(D.run_id == run_id, D.customer_id.in_(customer_ids), D.token == token)
-        .where(D.state == str(DeliveryState.claimed), _running(run_id), *_allowed(run_id))
+        .where(D.state == str(DeliveryState.claimed), _running(run_id))
+        .where(*(not_(forbidden) for forbidden, _ in gates.reasons()))
         .values(state=str(DeliveryState.dotting), dotted_at=now)
         .returning(D.customer_id)
     )
     return {int(row[0]) for row in connection.execute(allowed)}
 
 
-def decline(connection: Connection, run_id: int, token: int, customer_ids: Sequence[int], now: datetime) -> None:
+def decline(
+    connection: Connection, run_id: int, token: int, customer_ids: Sequence[int], now: datetime, gates: SendGates
+) -> None:
     """Put rows that were not allowed where they belong: skipped with the reason, or back when the run only pauses."""
-    running, permitted = _running(run_id), and_(*_allowed(run_id))
-    state = case((permitted, literal(str(DeliveryState.pending))), else_=literal(str(DeliveryState.skipped)))
-    reason = case(
-        (permitted, None),
-        (~_reachable(), literal(str(Reason.no_address))),
-        (_suppressed(), literal(str(Reason.suppressed))),
-        else_=literal(str(Reason.no_consent)),
-    )
-    settled_at = case((permitted, None), else_=literal(now, columns.Instant()))
+    running, reasons = _running(run_id), gates.reasons()
+    forbidden = or_(*(clause for clause, _ in reasons))
+    state = case((forbidden, literal(str(DeliveryState.skipped))), else_=literal(str(DeliveryState.pending)))
+    reason = case(*((clause, literal(str(why))) for clause, why in reasons), else_=None)
+    settled_at = case((forbidden, literal(now, columns.Instant())), else_=None)
     ours = update(DELIVERY).where(D.run_id == run_id, D.customer_id.in_(customer_ids), D.token == token)
-    held = ours.where(D.state == str(DeliveryState.claimed), or_(~running, ~permitted))
+    held = ours.where(D.state == str(DeliveryState.claimed), or_(not_(running), forbidden))
     back = {"token": None, "lease_until": None, "attempts": D.attempts - 1, "settled_at": settled_at}
     connection.execute(held.values(state=state, reason=reason, **back))
 
@@ -263,28 +265,6 @@ def _due(now: datetime) -> Any:
 
 def _running(run_id: int) -> Any:
     return exists().where(RUN.c.id == run_id, RUN.c.state == str(RunState.running))
-
-
-def _suppressed() -> Any:
-    customer = SCHEMA.customer.c
-    return exists().where(customer.id == D.customer_id, customer.address_hash == SUPPRESSION.c.address_hash)
-
-
-def _reachable() -> Any:
-    customer = SCHEMA.customer.c
-    return exists().where(customer.id == D.customer_id, customer.email.is_not(None))
-
-
-def _allowed(run_id: int) -> list[Any]:
-    """The customer still exists with an address, is not suppressed and has not said no to the run's topic."""
-    consent = SCHEMA.consent.c
-    withdrawn = exists().where(
-        consent.customer_id == D.customer_id,
-        consent.given.is_(False),
-        RUN.c.id == run_id,
-        consent.topic == RUN.c.topic,
-    )
-    return [_reachable(), ~_suppressed(), ~withdrawn]
 
 
 def _by_state(outcomes: Iterable[Settled]) -> dict[DeliveryState, list[Settled]]:

@@ -1,4 +1,4 @@
-"""Owns the rows that could keep a campaign's mail from one customer; refuses to decide (plans does, for everybody)."""
+"""What could keep a campaign's mail from one customer, as rows: plans decide, this is for explaining."""
 
 from __future__ import annotations
 
@@ -9,22 +9,33 @@ from typing import Any
 
 from sqlalchemy import RowMapping, select
 
+from mailshot.store import consent
 from mailshot.store.audiences import SCHEMA
+from mailshot.store.eligibility import DELIVERY, PREFERENCE, RECEIVED, RUN, SENT_AT, SUPPRESSION, WITHDRAWAL
 from mailshot.store.engine import Connection
-from mailshot.store.plans import DELIVERY, RECEIVED, RUN, SUPPRESSION
 
 
 @dataclass(frozen=True, slots=True)
 class Obstacles:
-    """`suppression` is why the address must not be mailed; `mails` are the runs that mailed, newest first."""
+    """All that binds the inbox of one customer.
+
+    `suppression` is why the address must not be mailed, None when it may. `mates` are the keys of the other customers
+    with the same address. `withdrawn` pairs a topic with the key of the other customer who withdrew it, or None where
+    the withdrawal names the address itself. `answers` are the preferences that anybody there stated, as (name, value).
+    `mails` are the mails of the inbox, newest first: id and campaign of the run, `sent_at`, and whether it is service
+    mail.
+    """
 
     email: str | None
     suppression: str | None
+    mates: Sequence[str]
+    withdrawn: Sequence[tuple[str, str | None]]
+    answers: frozenset[tuple[str, str]]
     mails: Sequence[RowMapping]
 
-    def since(self, moment: datetime) -> list[RowMapping]:
-        """Return the mails of runs from a moment on."""
-        return [mail for mail in self.mails if mail["as_of"] >= moment]
+    def since(self, moment: datetime, service: bool = False) -> list[RowMapping]:
+        """Return the mails from a moment on; service mail only when it is asked for."""
+        return [mail for mail in self.mails if mail["sent_at"] >= moment and (service or not mail["service"])]
 
     def of(self, campaign: str) -> list[RowMapping]:
         """Return the mails of one campaign."""
@@ -35,14 +46,52 @@ def of(connection: Connection, customer_id: int, before: datetime | None, but: i
     """Return what stands in the way of one customer: known `before`, and without the run `but` itself."""
     customer = SCHEMA.customer.c
     row = connection.execute(select(customer.email, customer.address_hash).where(customer.id == customer_id)).one()
+    inbox = {customer_id: ""}
+    if row.address_hash:
+        mates = select(customer.id, customer.key).where(customer.address_hash == row.address_hash)
+        inbox |= {int(mate.id): str(mate.key) for mate in connection.execute(mates.order_by(customer.id))}
+    others = {number: key for number, key in inbox.items() if number != customer_id}
     held = select(SUPPRESSION.c.reason).where(SUPPRESSION.c.address_hash == row.address_hash)
-    suppression = connection.scalar(_before(held, SUPPRESSION.c.at, before)) if row.address_hash else None
-    got = select(RUN.c.id, RUN.c.campaign, RUN.c.as_of).join(DELIVERY, DELIVERY.c.run_id == RUN.c.id)
-    got = got.where(DELIVERY.c.customer_id == customer_id, DELIVERY.c.state.in_(RECEIVED))
+    return Obstacles(
+        email=row.email,
+        suppression=connection.scalar(_before(held, SUPPRESSION.c.at, before)) if row.address_hash else None,
+        mates=list(others.values()),
+        withdrawn=_withdrawn(connection, customer_id, row.address_hash, others, before),
+        answers=_answers(connection, list(inbox), before),
+        mails=_mails(connection, list(inbox), before, but),
+    )
+
+
+def _withdrawn(
+    connection: Connection, customer_id: int, address_hash: str | None, others: dict[int, str], before: datetime | None
+) -> list[tuple[str, str | None]]:
+    own = consent.entries(connection, customer_id, before)
+    found: list[tuple[str, str | None]] = []
+    for mate, key in others.items():
+        said = consent.entries(connection, mate, before)
+        found += [(topic, key) for topic, entry in said.items() if not entry.given]
+    mine = select(WITHDRAWAL.c.topic, WITHDRAWAL.c.at).where(WITHDRAWAL.c.address_hash == address_hash)
+    for topic, at in connection.execute(_before(mine, WITHDRAWAL.c.at, before)):
+        entry = own.get(topic)
+        if entry is None or not (entry.given and entry.at > at):
+            found.append((topic, None))
+    return found
+
+
+def _answers(connection: Connection, inbox: list[int], before: datetime | None) -> frozenset[tuple[str, str]]:
+    p = PREFERENCE.c
+    said = select(p.name, p.value).where(p.customer_id.in_(inbox), p.holds.is_(True))
+    return frozenset((row[0], row[1]) for row in connection.execute(_before(said, p.at, before)))
+
+
+def _mails(connection: Connection, inbox: list[int], before: datetime | None, but: int | None) -> Sequence[RowMapping]:
+    got = select(RUN.c.id, RUN.c.campaign, RUN.c.service, SENT_AT.label("sent_at"))
+    got = got.join(DELIVERY, DELIVERY.c.run_id == RUN.c.id)
+    got = got.where(DELIVERY.c.customer_id.in_(inbox), DELIVERY.c.state.in_(RECEIVED))
     if but is not None:
         got = got.where(RUN.c.id != but)
-    mails = connection.execute(_before(got, RUN.c.launched_at, before).order_by(RUN.c.as_of.desc())).mappings().all()
-    return Obstacles(row.email, suppression, mails)
+    ordered = _before(got, RUN.c.launched_at, before).order_by(SENT_AT.desc(), RUN.c.id.desc())
+    return connection.execute(ordered).mappings().all()
 
 
 def _before(rows: Any, column: Any, before: datetime | None) -> Any:

@@ -7,25 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, case, delete, exists, false, func, insert, literal, not_, or_, select, true
+from sqlalchemy import Select, and_, case, delete, false, func, insert, literal, or_, select, true
 
-from mailshot.audience.compile import Compiler, consents, product_clause, there
+from mailshot.audience.compile import Compiler, product_clause, there
 from mailshot.audience.nodes import Condition
-from mailshot.events import DeliveryState, Reason
+from mailshot.events import Reason
 from mailshot.profile import lot
 from mailshot.profile.products import Selection
-from mailshot.store import sql, tables
+from mailshot.store import eligibility, sql, tables
 from mailshot.store.audiences import SCHEMA
+from mailshot.store.eligibility import Gates, PlanGates
 from mailshot.store.engine import Connection
 
 PLAN, ROW, RUN = sql.table(tables.Plan), sql.table(tables.PlanRow), sql.table(tables.Run)
-DELIVERY, SUPPRESSION = sql.table(tables.Delivery), sql.table(tables.Suppression)
-RECEIVED = tuple(
-    getattr(DeliveryState, name) for name in ("pending", "claimed", "dotting", "sent", "deferred", "unconfirmed")
-)
+DELIVERY = sql.table(tables.Delivery)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +40,17 @@ class Question:
 
     campaign: str
     audience: Condition
-    topic: str
-    needs_consent: bool
+    gates: Gates
     choices: tuple[Choice, ...]
     holdout: int
     repeats: bool
-    cap_mails: int = 0
-    cap_since: datetime | None = None
 
 
 def decide(connection: Connection, plan_id: str, compiled: Compiler, question: Question) -> None:
     """Write one row for each customer of the audience: the content, or the reason for none."""
     decided = verdicts(compiled, question).add_columns(literal(plan_id))
-    sql.alone(connection, f"plan {question.campaign}")
+    # Alone among all campaigns: each must count what the others are about to send.
+    sql.alone(connection, "plan")
     connection.execute(delete(ROW).where(ROW.c.plan_id == plan_id))
     connection.execute(insert(ROW).from_select(["customer_id", "content", "reason", "plan_id"], decided))
 
@@ -84,48 +79,24 @@ def _content(compiled: Compiler, question: Question) -> Any:
 def _reason(chosen: Any, compiled: Compiler, question: Question) -> Any:
     """The first reason that applies; their order is the order in which a marketer would mend them."""
     before = compiled.before
-    said = consents(SCHEMA, question.topic, question.needs_consent, before)
-    last = said.where(SCHEMA.consent.c.customer_id == chosen.c.id).exists()
-    lacks = not_(last) if question.needs_consent else last
-    held = SUPPRESSION.c.address_hash == chosen.c.address_hash
+    gates = PlanGates(chosen, question.gates, compiled.as_of, before, eligibility.inboxes())
     reasons = [
         (chosen.c.email.is_(None), Reason.no_address),
-        (exists().where(held, _by(SUPPRESSION.c.at, before)), Reason.suppressed),
-        (lacks, Reason.no_consent),
+        (gates.suppressed, Reason.suppressed),
+        (gates.lacks_consent, Reason.no_consent),
         (chosen.c.content.is_(None), Reason.no_content),
         (_barred(chosen, compiled, question), Reason.guard),
     ]
     if not question.repeats:
-        mine = and_(RUN.c.campaign == question.campaign, _by(RUN.c.as_of, before))
-        reasons.append((_received(chosen, mine), Reason.already_received))
-    if question.cap_mails:
-        reasons.append((_capped(chosen, question, before), Reason.frequency_cap))
+        reasons.append((gates.received(RUN.c.campaign == question.campaign), Reason.already_received))
+    if question.gates.cap is not None:
+        reasons.append((gates.capped, Reason.frequency_cap))
+    if question.gates.asked:
+        reasons.append((gates.asked_for_less, Reason.asked_for_less))
     if question.holdout:
         drawn = lot.draw(f"holdout:{question.campaign}").part(chosen.c.lot) < question.holdout
         reasons.append((drawn, Reason.holdout))
     return case(*[(clause, literal(str(reason))) for clause, reason in reasons], else_=None)
-
-
-def _by(moment: Any, before: datetime | None) -> Any:
-    return true() if before is None else moment < before
-
-
-def _received(chosen: Any, which: Any) -> Any:
-    mine = select(DELIVERY.c.run_id).join(RUN, RUN.c.id == DELIVERY.c.run_id)
-    return exists(
-        mine.where(DELIVERY.c.customer_id == chosen.c.id, DELIVERY.c.state.in_(RECEIVED), which).correlate(chosen)
-    )
-
-
-def _capped(chosen: Any, question: Question, before: datetime | None) -> Any:
-    counted = select(func.count()).select_from(DELIVERY.join(RUN, RUN.c.id == DELIVERY.c.run_id))
-    recent = counted.where(
-        DELIVERY.c.customer_id == chosen.c.id,
-        DELIVERY.c.state.in_(RECEIVED),
-        RUN.c.as_of >= question.cap_since,
-        _by(RUN.c.as_of, before),
-    )
-    return recent.correlate(chosen).scalar_subquery() >= question.cap_mails
 
 
 def _barred(chosen: Any, compiled: Compiler, question: Question) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Table, func, select
+from sqlalchemy import ColumnElement, Table, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel
 
@@ -20,14 +20,18 @@ def table(model: type[SQLModel]) -> Table:
     return found
 
 
-def hold(connection: Connection, customer_ids: Sequence[int], alone: bool = False) -> None:
+def hold(connection: Connection, customer_ids: Sequence[int], alone: bool = False, inbox: bool = False) -> None:
     """Lock customers until the transaction ends: `alone` to change what may be sent to them, shared to send.
 
-    So a withdrawal and the release of a dot never pass each other unseen. SQLite has one writer at a time anyway.
+    So a withdrawal and the release of a dot never pass each other unseen. `inbox` takes along everybody who has the
+    address of one of them. SQLite has one writer at a time anyway.
     """
     if connection.dialect.name != "sqlite":
-        id = table(Customer).c.id
-        rows = select(id).where(id.in_(customer_ids)).order_by(id)
+        customer = table(Customer).c
+        meant: ColumnElement[bool] = customer.id.in_(customer_ids)
+        if inbox:
+            meant = or_(meant, customer.address_hash.in_(select(customer.address_hash).where(meant)))
+        rows = select(customer.id).where(meant).order_by(customer.id)
         connection.execute(rows.with_for_update(read=not alone)).all()
 
 

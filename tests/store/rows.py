@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from mailshot.events import DeliveryState
 from mailshot.store import ledger, runs, sql, tables
+from mailshot.store.eligibility import Gates, SendGates
 from mailshot.store.engine import Store
 from mailshot.store.ledger import Settled
 from tests import project
@@ -19,6 +20,7 @@ NOW = project.NOW
 LEASE = timedelta(seconds=30)
 DELIVERY = sql.table(tables.Delivery)
 PLANS = count(1)
+GATES = Gates(project.TOPIC, needs_consent=True)
 
 
 def customers(store: Store, number: int) -> list[int]:
@@ -40,6 +42,13 @@ def begin(store: Store, who: list[int], at_least_once: bool = False, plan: str =
         return runs.begin(connection, head)
 
 
+def head(store: Store, run_id: int) -> Mapping[str, Any]:
+    with store.read() as connection:
+        found = runs.get(connection, run_id)
+    assert found is not None
+    return found
+
+
 def rows(store: Store, run_id: int) -> dict[int, Any]:
     with store.read() as connection:
         found = connection.execute(DELIVERY.select().where(DELIVERY.c.run_id == run_id)).mappings().all()
@@ -55,11 +64,14 @@ def claim(store: Store, run_id: int, token: int, now: datetime = NOW, most: int 
         return [row.customer_id for row in ledger.claim(connection, run_id, token, now, now + LEASE, most)]
 
 
-def intend(store: Store, run_id: int, token: int, who: list[int], now: datetime = NOW) -> set[int]:
+def intend(
+    store: Store, run_id: int, token: int, who: list[int], now: datetime = NOW, gates: Gates = GATES
+) -> set[int]:
     """Ask for dots as a worker does: what is not allowed is put where it belongs."""
+    asked = SendGates(run_id, gates, now)
     with store.write() as connection:
-        allowed = ledger.intend(connection, run_id, token, who, now)
-        ledger.decline(connection, run_id, token, [one for one in who if one not in allowed], now)
+        allowed = ledger.intend(connection, run_id, token, who, now, asked)
+        ledger.decline(connection, run_id, token, [one for one in who if one not in allowed], now, asked)
     return allowed
 
 

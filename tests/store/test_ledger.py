@@ -17,7 +17,7 @@ from mailshot.store.engine import Store
 from mailshot.store.feedback import Piece
 from mailshot.store.ledger import Settled
 from tests import project
-from tests.store.rows import LEASE, NOW, apply, begin, claim, customers, intend, rows, settle, states
+from tests.store.rows import GATES, LEASE, NOW, apply, begin, claim, customers, head, intend, rows, settle, states
 from tests.store.steps import steps
 
 S = DeliveryState
@@ -191,7 +191,7 @@ def test_a_row_that_comes_back_to_its_holder_is_in_one_hand(store: Store) -> Non
     run_id = begin(store, who)
 
     async def story() -> list[bool]:
-        rounds = Rounds(store, run_id, 7, timedelta(minutes=5))
+        rounds = Rounds(store, head(store, run_id), GATES, 7, timedelta(minutes=5))
         assert len(await rounds.claim(10)) == 3
         # As after a laptop's sleep: everything lapses, and is recovered before its holder goes on.
         apply(store, ledger.recover, datetime.now(UTC) + timedelta(hours=1))
@@ -211,7 +211,7 @@ def test_rounds_that_fail_leave_nobody_waiting(store: Store) -> None:
     run_id = begin(store, [ann])
 
     async def story() -> bool:
-        rounds = Rounds(store, run_id, 7, LEASE)
+        rounds = Rounds(store, head(store, run_id), GATES, 7, LEASE)
         await rounds.claim(1)
         # A link whose number no column holds: a fault of ours, not of the database.
         answer = await rounds.intend(ann, [(2**80, "https://shop.example")])

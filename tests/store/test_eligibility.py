@@ -1,0 +1,365 @@
+"""Who may be mailed: an address is one inbox, however many customers share it, and earlier mails count."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailshot.campaign import explain, launch
+from mailshot.events import Reason
+from mailshot.profile.statements import Limit
+from mailshot.profile.window import Span
+from mailshot.store import consent, runs, sql, suppression, tables
+from mailshot.store.eligibility import Gates
+from mailshot.store.engine import Store
+from tests import project
+from tests.project import TOPIC, Shop
+from tests.store import rows as ledger_rows
+from tests.store.campaigns import NOW, edition, insert, open_shop, planned, sent
+from tests.store.rows import begin, claim, intend, settle, states
+from tests.store.test_campaign import rows
+
+DAY = timedelta(days=1)
+CAMPAIGN = """campaign: {name}
+topic: {topic}
+sender: bay
+audience: all
+holdout: 0%
+repeat: yes
+content: [{{name: hello, template: hello}}]
+"""
+TOPICS = "offers: {title: Offers}\nservice: {title: Orders, requires_consent: false}\n"
+FREQUENCY = """diet: {title: Diet, values: {vegetarian: Vegetarian}}
+frequency:
+  title: How often?
+  values:
+    always: Always
+    weekly: {label: Weekly, at_most: {mails: 1, per: 7 days}}
+    no_ads: {label: None, at_most: {mails: 0, per: 1 day}}
+"""
+
+
+@pytest.fixture
+def shop(store: Store, tmp_path: Path) -> Shop:
+    made = open_shop(store, tmp_path / "shop", CAMPAIGN.format(name="week", topic="offers"))
+    (made.folder / "rules/topics.yaml").write_text(TOPICS)
+    (made.folder / "rules/preferences.yaml").write_text(FREQUENCY)
+    for name, topic in (("other", "offers"), ("order", "service")):
+        (made.folder / f"rules/campaigns/{name}.yaml").write_text(CAMPAIGN.format(name=name, topic=topic))
+    return made
+
+
+def person(shop: Shop, key: str, email: str = "guest@mail.example", given: datetime | None = NOW - 30 * DAY) -> int:
+    """Add one customer, who consented at a moment (None: never)."""
+    (found,) = shop.add([project.person(key, email)], consent=False)
+    if given:
+        say(shop, found, True, given)
+    return found
+
+
+def say(shop: Shop, who: int, given: bool, at: datetime, topic: str = TOPIC) -> None:
+    with shop.store.write() as connection:
+        consent.record(connection, who, topic, given, at, "test")
+
+
+def withdraw_address(shop: Shop, email: str, at: datetime) -> None:
+    hashed = project.person("x", email)["address_hash"]
+    insert(shop.store, tables.AddressWithdrawal, [{"address_hash": hashed, "topic": TOPIC, "at": at, "source": "t"}])
+
+
+def choose(shop: Shop, who: int, value: str) -> None:
+    row = {"customer_id": who, "name": "frequency", "value": value, "holds": True, "source": "page", "at": NOW}
+    insert(shop.store, tables.Preference, [row])
+
+
+def reasons(shop: Shop, name: str = "week", now: datetime = NOW) -> dict[int, str | None]:
+    return {who: row["reason"] for who, row in rows(shop, planned(shop, now, name).id).items()}
+
+
+def failing(shop: Shop, key: str, name: str = "week") -> dict[str, str]:
+    found = explain.campaign(shop.store, edition(shop, name), key, NOW)
+    return {check.name: check.found for check in found.obstacles()}
+
+
+@pytest.mark.parametrize("who", ["first", "second"])
+def test_a_withdrawal_by_either_customer_stops_the_topic_at_their_address(shop: Shop, who: str) -> None:
+    one, other = person(shop, "Q1", "guest@mail.example"), person(shop, "Q2", "Guest@Mail.Example")
+    say(shop, one if who == "first" else other, False, NOW - DAY)
+    assert reasons(shop) == {one: "no consent", other: "no consent"}
+    stays = "Q2" if who == "first" else "Q1"
+    told = failing(shop, stays)["consent to 'offers'"]
+    assert told == f"withdrawn at this address by customer '{'Q1' if who == 'first' else 'Q2'}'"
+
+
+def test_a_withdrawal_binds_others_at_the_address_even_when_their_yes_is_newer(shop: Shop) -> None:
+    one, other = person(shop, "Q1", given=NOW - DAY), person(shop, "Q2", given=None)
+    say(shop, other, False, NOW - 9 * DAY)
+    assert set(reasons(shop).values()) == {"no consent"}
+    assert one != other
+
+
+def test_a_withdrawal_of_another_topic_or_another_address_stops_nothing(shop: Shop) -> None:
+    one = person(shop, "Q1")
+    say(shop, person(shop, "Q2"), False, NOW - DAY, topic="service")
+    say(shop, person(shop, "Q3", "else@mail.example"), False, NOW - DAY)
+    assert reasons(shop)[one] is None
+
+
+@pytest.mark.parametrize(("days", "reason"), [(10, None), (30, "no consent"), (40, "no consent")])
+def test_a_withdrawal_of_the_address_binds_unless_the_customer_consented_later(
+    shop: Shop, days: int, reason: str | None
+) -> None:
+    one = person(shop, "Q1", given=NOW - timedelta(days=days))
+    withdraw_address(shop, "GUEST@mail.example", NOW - 30 * DAY)
+    assert reasons(shop) == {one: reason}
+    if reason:
+        assert "for this address" in failing(shop, "Q1")["consent to 'offers'"]
+
+
+def test_a_withdrawal_of_the_address_stops_service_mail_too(shop: Shop) -> None:
+    one, hashed = person(shop, "Q1", given=None), project.person("x", "guest@mail.example")["address_hash"]
+    row = {"address_hash": hashed, "topic": "service", "at": NOW - DAY, "source": "t"}
+    insert(shop.store, tables.AddressWithdrawal, [row])
+    assert reasons(shop, "order") == {one: "no consent"}
+
+
+def test_joining_again_on_the_page_ends_the_withdrawal_of_the_others(shop: Shop) -> None:
+    from mailshot.feedback import stating
+    from mailshot.feedback.wishes import Wishes
+
+    book = edition(shop).rulebook
+    one, other = person(shop, "Q1"), person(shop, "Q2")
+    say(shop, other, False, NOW - DAY)
+    withdraw_address(shop, "guest@mail.example", NOW - DAY)
+    with shop.store.write() as connection:
+        assert not stating.standing(connection, one).consents[TOPIC].given
+        stating.save(connection, one, None, Wishes(topics={TOPIC: True}), book.topics, book.statements, NOW)
+    assert sorted(reasons(shop).values(), key=str) == [None, "same address"]
+
+
+def test_two_customers_of_one_address_get_one_mail(shop: Shop) -> None:
+    one, other, third = person(shop, "Q1"), person(shop, "Q2"), person(shop, "Q3", "else@mail.example")
+    assert reasons(shop) == {one: None, other: "same address", third: None}
+    told = explain.campaign(shop.store, edition(shop), "Q2", NOW)
+    assert "shared with 'Q1'" in failing(shop, "Q2")["inbox"]
+    assert told.reason == Reason.same_address
+
+
+def test_the_inbox_gets_the_mail_of_the_first_who_qualifies(shop: Shop) -> None:
+    one, other = person(shop, "Q1", given=None), person(shop, "Q2")
+    assert reasons(shop) == {one: "no consent", other: None}
+
+
+def test_what_one_customer_received_counts_for_the_other(shop: Shop) -> None:
+    text = CAMPAIGN.format(name="week", topic="offers").replace("repeat: yes", "repeat: no")
+    (shop.folder / "rules/campaigns/week.yaml").write_text(text)
+    one, other = person(shop, "Q1"), person(shop, "Q2")
+    sent(shop.store, one, "week", NOW - 100 * DAY)
+    assert reasons(shop) == {one: "already received", other: "already received"}
+    assert "first time" in failing(shop, "Q2")
+
+
+def test_a_cap_counts_the_mails_of_the_whole_inbox(shop: Shop) -> None:
+    text = CAMPAIGN.format(name="week", topic="offers") + "limits: {cap: {mails: 2, per: 7 days}}\n"
+    (shop.folder / "rules/campaigns/week.yaml").write_text(text)
+    one, other, third = person(shop, "Q1"), person(shop, "Q2"), person(shop, "Q3", "else@mail.example")
+    sent(shop.store, one, "other", NOW - 2 * DAY)
+    sent(shop.store, third, "other", NOW - 2 * DAY)
+    assert reasons(shop) == {one: None, other: "same address", third: None}
+    sent(shop.store, other, "more", NOW - DAY)
+    assert reasons(shop) == {one: "frequency cap", other: "frequency cap", third: None}
+    assert failing(shop, "Q1")["frequency cap"] == "2 of 2 mails in 7 days"
+
+
+@pytest.mark.parametrize(("days", "reason"), [(6.9, "asked for less"), (7.1, None)])
+def test_a_customer_who_asked_for_one_mail_a_week_gets_one(shop: Shop, days: float, reason: str | None) -> None:
+    one, other = person(shop, "Q1"), person(shop, "Q2", "else@mail.example")
+    choose(shop, one, "weekly")
+    for who in (one, other):
+        sent(shop.store, who, "other", NOW - timedelta(days=days))
+    assert reasons(shop) == {one: reason, other: None}
+    if reason:
+        assert failing(shop, "Q1") == {"customer's choice 'Weekly'": "1 of 1 mails in 7 days"}
+
+
+def test_a_choice_binds_everybody_at_the_address(shop: Shop) -> None:
+    one, other = person(shop, "Q1"), person(shop, "Q2")
+    choose(shop, other, "weekly")
+    sent(shop.store, other, "other", NOW - DAY)
+    assert reasons(shop) == {one: "asked for less", other: "asked for less"}
+
+
+def test_who_wants_no_mail_gets_service_mail_only(shop: Shop) -> None:
+    one = person(shop, "Q1")
+    choose(shop, one, "no_ads")
+    assert reasons(shop) == {one: "asked for less"}
+    assert reasons(shop, "order") == {one: None}
+
+
+def test_service_mail_is_neither_counted_nor_held_back(shop: Shop) -> None:
+    one = person(shop, "Q1")
+    choose(shop, one, "weekly")
+    begun = launched(shop, "order")
+    assert head(shop, begun)["service"]
+    assert reasons(shop, now=NOW + DAY) == {one: None}
+    launched(shop, "week", NOW + DAY)
+    assert reasons(shop, "other", now=NOW + 2 * DAY) == {one: "asked for less"}
+    assert reasons(shop, "order", now=NOW + 2 * DAY) == {one: None}
+
+
+def launched(shop: Shop, name: str, now: datetime = NOW) -> int:
+    planned(shop, now, name)
+    found = launch.launch(shop.store, edition(shop, name), now, now).run_id
+    assert found is not None
+    return found
+
+
+def head(shop: Shop, run_id: int) -> Any:
+    with shop.store.read() as connection:
+        return runs.get(connection, run_id)
+
+
+WEEKLY = {("frequency", "weekly"): Limit(1, Span(7, "day"))}
+
+
+def given(store: Store, number: int = 1, email: str | None = None) -> list[int]:
+    """Add customers, all at one address where it is named."""
+    people = ledger_rows.customers(store, number)
+    if email:
+        hashed = project.person("x", email)["address_hash"]
+        customer = sql.table(tables.Customer)
+        with store.write() as connection:
+            same = customer.update().where(customer.c.id.in_(people))
+            connection.execute(same.values(email=email, address_hash=hashed))
+    return people
+
+
+def reason(store: Store, run_id: int) -> dict[int, str | None]:
+    return {who: row["reason"] for who, row in ledger_rows.rows(store, run_id).items()}
+
+
+def test_at_the_dot_a_withdrawal_by_another_customer_of_the_address_counts(store: Store) -> None:
+    one, other = given(store, 2, "guest@mail.example")
+    run_id = begin(store, [one])
+    claim(store, run_id, 7)
+    with store.write() as connection:
+        consent.record(connection, other, TOPIC, False, ledger_rows.NOW, "test")
+    assert intend(store, run_id, 7, [one]) == set()
+    assert reason(store, run_id) == {one: "no consent"}
+
+
+def test_at_the_dot_a_withdrawal_of_the_address_counts(store: Store) -> None:
+    (one,) = given(store, 1, "guest@mail.example")
+    run_id = begin(store, [one])
+    claim(store, run_id, 7)
+    hashed = project.person("x", "guest@mail.example")["address_hash"]
+    late = datetime.now(UTC) + DAY
+    insert(store, tables.AddressWithdrawal, [{"address_hash": hashed, "topic": TOPIC, "at": late, "source": "t"}])
+    assert intend(store, run_id, 7, [one]) == set()
+    assert reason(store, run_id) == {one: "no consent"}
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_of_two_who_came_to_share_an_address_after_the_launch_one_is_mailed(store: Store, together: bool) -> None:
+    one, other = given(store, 2)
+    run_id = begin(store, [one, other])
+    given_address(store, [one, other])
+    claim(store, run_id, 7)
+    if together:
+        assert intend(store, run_id, 7, [one, other]) == {one}
+    else:
+        assert intend(store, run_id, 7, [other]) == set()
+        assert intend(store, run_id, 7, [one]) == {one}
+    assert reason(store, run_id) == {one: None, other: "same address"}
+
+
+def given_address(store: Store, people: list[int]) -> None:
+    hashed = project.person("x", "both@mail.example")["address_hash"]
+    customer = sql.table(tables.Customer)
+    with store.write() as connection:
+        same = customer.update().where(customer.c.id.in_(people))
+        connection.execute(same.values(email="both@mail.example", address_hash=hashed))
+
+
+@pytest.mark.parametrize(
+    ("gates", "expected"),
+    [
+        (Gates(TOPIC, True, cap=Limit(1, Span(7, "day"))), "frequency cap"),
+        (Gates(TOPIC, True, choices=WEEKLY), "asked for less"),
+        (Gates(TOPIC, False, choices=WEEKLY), None),
+        (Gates(TOPIC, True, cap=Limit(2, Span(7, "day"))), None),
+    ],
+)
+def test_at_the_dot_earlier_mails_to_the_inbox_count(store: Store, gates: Gates, expected: str | None) -> None:
+    one, other = given(store, 2, "guest@mail.example")
+    answer = {"customer_id": one, "name": "frequency", "value": "weekly", "holds": True, "source": "p", "at": NOW}
+    insert(store, tables.Preference, [answer])
+    first, second = begin(store, [other]), begin(store, [one])
+    claim(store, first, 7)
+    claim(store, second, 8)
+    assert intend(store, first, 7, [other], gates=gates) == {other}
+    settle(store, first, 7, other, ledger_rows.DeliveryState.sent)
+    assert intend(store, second, 8, [one], gates=gates) == (set() if expected else {one})
+    assert reason(store, second) == {one: expected}
+    assert states(store, second) == {one: "skipped" if expected else "dotting"}
+
+
+def test_the_window_rolls_from_when_the_mail_left_not_from_the_launch(store: Store) -> None:
+    """A mail that a slow run sent days after its launch still counts a week from then."""
+    (one,) = given(store)
+    gates = Gates(TOPIC, True, cap=Limit(1, Span(7, "day")))
+    first, second = begin(store, [one]), begin(store, [one])
+    late, start = timedelta(days=5), ledger_rows.NOW
+    claim(store, first, 7, start + late)
+    assert intend(store, first, 7, [one], start + late, gates) == {one}
+    settle(store, first, 7, one, ledger_rows.DeliveryState.sent)
+    claim(store, second, 8, start + timedelta(days=8))
+    assert intend(store, second, 8, [one], start + timedelta(days=8), gates) == set()
+    third = begin(store, [one])
+    claim(store, third, 9, start + timedelta(days=13))
+    assert intend(store, third, 9, [one], start + timedelta(days=13), gates) == {one}
+
+
+def test_two_runs_at_one_moment_cannot_both_pass_the_cap(store: Store) -> None:
+    one, other = given(store, 2, "guest@mail.example")
+    gates = Gates(TOPIC, True, cap=Limit(1, Span(1, "day")))
+    for _ in range(5):
+        pair = [(begin(store, [one]), 7, one), (begin(store, [other]), 8, other)]
+        for run_id, token, _who in pair:
+            claim(store, run_id, token)
+        ready = threading.Barrier(2)
+
+        def dot(job: tuple[int, int, int], ready: threading.Barrier = ready) -> set[int]:
+            run_id, token, who = job
+            ready.wait(30)
+            return intend(store, run_id, token, [who], gates=gates)
+
+        with ThreadPoolExecutor(2) as pool:
+            passed = [who for found in pool.map(dot, pair) for who in found]
+        assert len(passed) == 1
+        delivery = sql.table(tables.Delivery)
+        with store.write() as connection:
+            connection.execute(delivery.delete())
+
+
+def test_a_suppressed_address_is_suppressed_for_all_its_customers(shop: Shop) -> None:
+    one, other = person(shop, "Q1"), person(shop, "Q2")
+    with shop.store.write() as connection:
+        suppression.add(connection, project.person("x", "guest@mail.example")["address_hash"], "bounced", "t", NOW)
+    assert reasons(shop) == {one: "suppressed", other: "suppressed"}
+
+
+def test_tracking_is_off_for_an_inbox_when_anybody_there_refused_it(shop: Shop) -> None:
+    one, other, free = person(shop, "Q1"), person(shop, "Q2"), person(shop, "Q3", "else@mail.example")
+    for who in (one, free):
+        say(shop, who, True, NOW, "tracking")
+    with shop.store.read() as connection:
+        assert consent.tracked(connection, [one, other, free]) == {one, free}
+    say(shop, other, False, NOW - DAY, "tracking")
+    with shop.store.read() as connection:
+        assert consent.tracked(connection, [one, other, free]) == {free}
