@@ -31,6 +31,14 @@ class Interval:
         )
         return Interval(low, high, over, under)
 
+    def reaches(self, count: int) -> bool:
+        """Say whether a count is large enough."""
+        return self.low is None or (count > self.low if self.over else count >= self.low)
+
+    def spares(self, count: int) -> bool:
+        """Say whether a count is small enough."""
+        return self.high is None or (count < self.high if self.under else count <= self.high)
+
     @property
     def empty(self) -> bool:
         if self.low is None or self.high is None:

@@ -7,7 +7,7 @@ anything that can.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import singledispatchmethod
@@ -48,9 +48,9 @@ class Advisor:
 
     def changes(self, condition: Condition, wanted: bool = True) -> Changes:
         """Return the fewest changes after which `condition` would hold (or not, when not `wanted`)."""
-        if self.judge.verdict(condition).holds is wanted:
-            return ()
-        return self._needed(condition, wanted)
+        # What is unknown does not bring about what is wanted, be it that the condition holds or that it does not.
+        advisor = Advisor(replace(self.judge, denied=not wanted))
+        return () if advisor.judge.verdict(condition).holds is wanted else advisor._needed(condition, wanted)
 
     @singledispatchmethod
     def _needed(self, condition: Condition, wanted: bool) -> Changes:
@@ -93,6 +93,8 @@ class Advisor:
     @_needed.register
     def _happened(self, condition: nodes.Happened, wanted: bool) -> Changes:
         lines = self.judge.fitting(condition)
+        if condition.unseen and not self.judge.profile.tracked and not (wanted and condition.grows):
+            return (self._change(condition, wanted, "the customer must consent to tracking first"),)
         hint = self._more(condition, lines) if wanted else self._gone(condition, lines)
         return (self._change(condition, wanted, hint, fixed=_past(condition.window)),)
 

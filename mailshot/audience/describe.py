@@ -94,6 +94,8 @@ def _happened(condition: nodes.Happened) -> str:
     if condition.window.words() != "ever":
         said.append(condition.window.words())
     said += [f"{MEASURES[measure.name]} {measure.comparison.words()}" for measure in condition.measures]
+    if condition.untracked:
+        said.append("the untracked included")
     return ", ".join(said)
 
 

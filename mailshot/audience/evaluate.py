@@ -6,20 +6,22 @@ It must agree with the compiled SQL on every customer: tests compare them on gen
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import singledispatchmethod
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from mailshot.audience import describe, nodes
+from mailshot.audience import bounds, describe, nodes
 from mailshot.audience.nodes import Condition
 from mailshot.profile import lifecycle, lot, zones
 from mailshot.profile.comparison import show
 from mailshot.profile.customer import Happening, Profile
 from mailshot.profile.history import BOUGHT, MEASURES, History
 from mailshot.profile.implications import decided, stated
+
+UNSEEN = "unknown without consent to tracking"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,17 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Judges one profile as of one moment."""
+    """Judges one profile as of one moment.
+
+    Of customers who do not consent to tracking it is unknown whether they open or click. What is unknown makes no rule
+    true: neither "opened" nor "never opened". `denied` is set below a 'not': for that reason the unknown counts as true
+    there (the lower bound of Kleene's three-valued logic).
+    """
 
     profile: Profile
     as_of: datetime
     zone: ZoneInfo
+    denied: bool = False
 
     @singledispatchmethod
     def verdict(self, condition: Condition) -> Verdict:
@@ -63,12 +71,20 @@ class Judge:
     @verdict.register
     def _count(self, condition: nodes.Count) -> Verdict:
         parts = tuple(map(self.verdict, condition.parts))
-        holding = Decimal(sum(part.holds for part in parts))
-        return self._told(condition, condition.comparison.holds(holding), _tally(parts), parts)
+        if not condition.unseen:
+            holding = Decimal(sum(part.holds for part in parts))
+            return self._told(condition, condition.comparison.holds(holding), _tally(parts), parts)
+        few, many = (
+            sum(replace(self, denied=denied).verdict(part).holds for part in condition.parts)
+            for denied in (False, True)
+        )
+        # As many hold as are certain, or up to as many as are possible.
+        wanted, (low, high) = bounds.of(condition.comparison), (many, few) if self.denied else (few, many)
+        return self._told(condition, wanted.reaches(low) and wanted.spares(high), _tally(parts), parts)
 
     @verdict.register
     def _not(self, condition: nodes.Not) -> Verdict:
-        part = self.verdict(condition.part)
+        part = replace(self, denied=not self.denied).verdict(condition.part)
         if isinstance(condition.part, nodes.Happened):
             return self._told(condition, not part.holds, part.found)
         return self._told(condition, not part.holds, "", (part,))
@@ -138,6 +154,16 @@ class Judge:
     @verdict.register
     def _happened(self, condition: nodes.Happened) -> Verdict:
         lines = self.fitting(condition)
+        seen = self._of_lines(condition, lines)
+        if self.profile.tracked or not condition.unseen:
+            return seen
+        if self.denied:
+            return replace(seen, holds=True, found=f"{UNSEEN}; seen: {seen.found}")
+        if condition.grows and seen.holds:
+            return seen
+        return replace(seen, holds=False, found=f"{UNSEEN}; seen: {seen.found}")
+
+    def _of_lines(self, condition: nodes.Happened, lines: list[Happening]) -> Verdict:
         if not condition.measures:
             return self._told(condition, bool(lines), self._seen(lines))
         if not lines:

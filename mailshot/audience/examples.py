@@ -31,6 +31,7 @@ from mailshot.profile import lot, scalars, specimens, zones
 from mailshot.profile.catalogue import Fact, FactType
 from mailshot.profile.customer import Inferred, Profile
 from mailshot.profile.history import HISTORIES
+from mailshot.profile.topics import TRACKING
 
 Said = TypeVar("Said")
 EXAMPLES = "examples"
@@ -39,7 +40,7 @@ WORDS = {
     "as_of": "what counts as today: 2026-04-01, 2026-04-01 09:00; without it, the company's today",
     "customer": "facts: '{country: NO, joined_at: 2 years ago}'",
     **{history.word: f"a list of {history.help}" for history in HISTORIES.values()},
-    "consents": "topics: '{offers: yes, recipes: no}'",
+    "consents": "topics, and tracking: '{offers: yes, tracking: no}'",
     "preferences": "what was stated: '{diet: vegetarian}', or denied: '{diet: {value: vegan, says: no}}'",
     "traits": "what was inferred: '{diet: {value: vegetarian, confidence: 0.97}}'; surely, without confidence",
     "share": "no: outside of every random share that the rule names; inside without it",
@@ -112,13 +113,14 @@ class _Reader:
 
     def _profile(self) -> Profile:
         facts = {"key": KEY, **self._facts()}
-        known = self.vocabulary
+        known, consents = self.vocabulary, self._consents()
         return Profile(
             id=0,
             lot=self._lot(str(facts["key"])),
             facts=facts,
             histories=Teller(known, self.clock, self.problems).histories(self.node),
-            consents=self._consents(),
+            consents=consents,
+            tracked=consents.get(TRACKING, False),
             preferences=dict(self._words("preferences", "preference", known.preferences, "says", self._says)),
             traits=dict(self._words("traits", "trait", known.traits, "confidence", self._sure)),
         )

@@ -21,6 +21,7 @@ from mailshot.profile.history import DID, MEASURES, History
 from mailshot.profile.products import EVERYTHING, Selection
 
 MOST_DAYS = 36_500
+UNTRACKED = "untracked"
 EXAMPLES = {
     "bought": "{department: PRODUCE, within: 90 days}",
     "did": "{event: viewed, within: 7 days}",
@@ -50,7 +51,7 @@ class _Reader:
 
     def condition(self, never: bool) -> Condition | None:
         before = len(self.problems.found)
-        own = {*windows.WORDS, windows.ZONE, *MEASURES, *self.known}
+        own = {*windows.WORDS, windows.ZONE, *MEASURES, *self.known, *({UNTRACKED} if self.history.tracked else ())}
         products = self._products(own)
         if not self.history.of_products:
             self._refuse_strangers(own)
@@ -60,9 +61,11 @@ class _Reader:
         if never and measures:
             remedy = f"Use '{self.history.word}' with 'times: {{at_most: …}}'."
             self.problems.add(self.node, f"'{self.history.never}' takes no measure", remedy)
+        said = self.node.get(UNTRACKED) if self.history.tracked else None
+        untracked = bool(scalars.value(said, FactType.boolean, self.problems)) if said else False
         if len(self.problems.found) > before or products is None:
             return None
-        found = Happened(self.node.line, self.history, fields, products, window, measures)
+        found = Happened(self.node.line, self.history, fields, products, window, measures, untracked)
         return Not(self.node.line, found) if never else found
 
     def _products(self, own: set[str]) -> Selection | None:

@@ -34,6 +34,11 @@ class Condition:
         return 1 + max((part.depth for part in self.inner), default=0)
 
     @property
+    def unseen(self) -> bool:
+        """Whether it may be unknown of customers who do not consent to tracking."""
+        return any(part.unseen for part in self.inner)
+
+    @property
     def inner(self) -> tuple[Condition, ...]:
         """The conditions it is made of."""
         return ()
@@ -205,13 +210,17 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Happened(Condition):
-    """Happenings of one kind in `window`, by their own fields and the product's, counted by every measure."""
+    """Happenings of one kind in `window`, by their own fields and the product's, counted by every measure.
+
+    `untracked` takes customers who do not consent to tracking for such as never open or click.
+    """
 
     history: History
     fields: tuple[tuple[Fact, Comparison], ...] = ()
     products: Selection = EVERYTHING
     window: Window = EVER
     measures: tuple[Measure, ...] = ()
+    untracked: bool = False
 
     @property
     def size(self) -> int:
@@ -225,7 +234,18 @@ class Happened(Condition):
 
     @property
     def words(self) -> frozenset[str]:
-        return frozenset({self.history.word})
+        return frozenset({self.history.word} | ({"consent"} if self.unseen else set()))
+
+    @property
+    def unseen(self) -> bool:
+        """Whether it is unknown of customers who do not consent to tracking, beyond what was seen of them."""
+        return self.history.tracked and not self.untracked
+
+    @property
+    def grows(self) -> bool:
+        """Whether it stays true whatever else happens, so that what was seen is enough."""
+        more = ("at_least", "more_than")
+        return all(measure.name == "times" and measure.comparison.operator in more for measure in self.measures)
 
     @property
     def holds_for_none(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from mailshot.audience import examples, occasions, parse, windows
+from mailshot.audience import examples, happenings, occasions, parse, windows
 from mailshot.audience.vocabulary import Vocabulary
 from mailshot.profile import relative, schema
 from mailshot.profile.catalogue import Fact, FactType
@@ -28,6 +28,7 @@ WINDOWS: Mapping[str, Schema] = {
     "between": schema.compared("between", FactType.date, schema.DATE),
     "during": PERIOD,
 }
+TRACKED = "Whether customers who do not consent to tracking count as such as never do it; otherwise they never fit"
 RELATIVE: Mapping[str, Schema] = {
     "within": schema.SPAN,
     "before": schema.AGO,
@@ -108,6 +109,7 @@ def _history(
         **fields,
         **_described(WINDOWS, windows.WORDS),
         windows.ZONE: ZONE,
+        **({happenings.UNTRACKED: {**schema.BOOLEAN, "description": TRACKED}} if history.tracked else {}),
     }
     open_fields = open_ended and (history.of_products or history.word == "contacted")
     others: Schema | bool = schema.anything() if open_fields else False

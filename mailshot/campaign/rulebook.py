@@ -101,7 +101,7 @@ class Rulebook:
         stated = {question.name: question.words for question in self.statements}
         return Vocabulary(
             catalogue=self.catalogue,
-            topics=tuple(self.topics.by_name),
+            topics=(*self.topics.by_name, topics.TRACKING),
             traits={trait.name: self._values(trait, stated) for trait in self.traits},
             preferences=stated,
             implications={question.name: question.implications for question in self.statements},

@@ -41,7 +41,11 @@ class Inferred:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """All a rule may ask about a customer. Preferences and traits are keyed (name, value), histories by their word."""
+    """All a rule may ask about a customer. Preferences and traits are keyed (name, value), histories by their word.
+
+    `tracked`: the customer consents to opens and clicks being noticed, and nobody at the address refuses. Of others it
+    is unknown whether they open or click.
+    """
 
     id: int
     lot: int
@@ -50,6 +54,7 @@ class Profile:
     consents: Mapping[str, bool] = field(default_factory=dict)
     preferences: Mapping[tuple[str, str], bool] = field(default_factory=dict)
     traits: Mapping[tuple[str, str], Inferred] = field(default_factory=dict)
+    tracked: bool = False
 
     def inferred(self, name: str, closure: Closure) -> tuple[str, Inferred] | None:
         """Return the surest trait that makes a value true, with its own value; None when there is none.

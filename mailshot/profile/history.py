@@ -37,7 +37,10 @@ def _text(name: str, help: str, choices: tuple[str, ...] = ()) -> Fact:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """One kind. `word` begins a condition, `never` its denial; `defaults` hold for fields that a rule does not name."""
+    """One kind. `word` begins a condition, `never` its denial; `defaults` hold for fields that a rule does not name.
+
+    `tracked`: it is only seen of customers who consent to tracking.
+    """
 
     word: str
     help: str
@@ -46,6 +49,7 @@ class History:
     of_products: bool = False
     measures: tuple[str, ...] = _ALWAYS
     defaults: Mapping[str, str] = field(default_factory=dict)
+    tracked: bool = False
 
     def known(self, catalogue: Catalogue) -> dict[str, Fact]:
         """Return every field a rule may name, with the shop's own ones."""
@@ -86,6 +90,7 @@ OPENED = History(
     {**_MAIL, "by": _BY},
     "never_opened",
     defaults=_HUMAN,
+    tracked=True,
 )
 CLICKED = History(
     "clicked",
@@ -93,6 +98,7 @@ CLICKED = History(
     {**_MAIL, "by": _BY, "link": _text("link", "Address the link leads to")},
     "never_clicked",
     defaults=_HUMAN,
+    tracked=True,
 )
 CONVERTED = History("converted", "goals reached in answer to a campaign", _MAIL, never="never_converted")
 CONTACTED = History(

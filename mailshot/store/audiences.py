@@ -21,6 +21,7 @@ SCHEMA = Schema(
     product=sql.table(tables.Product),
     consent=sql.table(tables.Consent),
     consent_log=sql.table(tables.ConsentLog),
+    address_withdrawal=sql.table(tables.AddressWithdrawal),
     preference=sql.table(tables.Preference),
     trait=sql.table(tables.Trait),
     sources=sources.SOURCES,

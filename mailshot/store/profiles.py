@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, Select, bindparam, func, or_, select
 
-from mailshot.audience.compile import listed
+from mailshot.audience.compile import listed, tracked
 from mailshot.errors import NotFound
 from mailshot.profile.customer import Happening, Inferred, Profile
 from mailshot.profile.history import HISTORIES
@@ -65,7 +65,13 @@ def profile(
         consents={topic: entry.given for topic, entry in consents.items()},
         preferences={(item["name"], item["value"]): item["holds"] for item in said},
         traits={(item["name"], item["value"]): Inferred(item["confidence"], item["evidence"]) for item in traits},
+        tracked="consent" in words and _tracked(connection, customer_id, before),
     )
+
+
+def _tracked(connection: Connection, customer_id: int, before: datetime | None) -> bool:
+    mine = tracked(SCHEMA, before).where(SCHEMA.consent.c.customer_id == customer_id)
+    return connection.execute(mine).first() is not None
 
 
 def facts(row: RowMapping, columns: Iterable[str]) -> dict[str, Any]:

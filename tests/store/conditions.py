@@ -52,7 +52,7 @@ SPANS = tuple(
     Span(*each) for each in ((1, "hour"), (36, "hour"), (1, "day"), (30, "day"), (2, "week"), (1, "month"), (1, "year"))
 )
 CHANNELS = ("store", "web", "Lit-ß")
-TOPICS = ("offers", "recipes")
+TOPICS = ("offers", "recipes", "tracking")
 CHOICES = {"diet": ("everything", "no_pork", "vegetarian", "vegan"), "size": ("small", "large")}
 IMPLICATIONS = {"diet": Implications({"vegan": ("vegetarian",), "vegetarian": ("no_pork", "no_meat")})}
 CUSTOMER = {
@@ -206,7 +206,14 @@ def _carried(history: History, fields: Any) -> bool:
 def _happened(history: History) -> Any:
     products = st.just(EVERYTHING) | SELECTIONS if history.of_products else st.just(EVERYTHING)
     return st.builds(
-        Happened, st.just(0), st.just(history), _fields(history), products, WINDOWS, _measures(history)
+        Happened,
+        st.just(0),
+        st.just(history),
+        _fields(history),
+        products,
+        WINDOWS,
+        _measures(history),
+        st.booleans() if history.tracked else st.just(False),
     ).filter(lambda found: found != Happened(0, history))
 
 
@@ -365,6 +372,7 @@ def _happening(condition: Happened) -> dict[str, Any]:
     shown |= {
         fact.name: _how(how) for fact, how in condition.fields if how != Comparison("is", (usual.get(fact.name),))
     }
+    shown |= {"untracked": "yes"} if condition.untracked else {}
     return shown | {measure.name: _how(measure.comparison) for measure in condition.measures}
 
 

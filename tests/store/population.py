@@ -81,6 +81,7 @@ CUSTOMER = st.fixed_dictionaries(
         "first_name": MAYBE,
         "joined_at": st.none() | sampled(EDGES),
         "time_zone": st.none() | sampled(ZONES),
+        "address_hash": st.none() | sampled(["shared", "another"]),
         "facts": _own({"age": NUMBER, "member": st.booleans(), "born": DAY, "nick": TEXT}),
     }
 )
@@ -127,6 +128,10 @@ def populations(draw: st.DrawFn, most: int = 6) -> Population:
         most=10,
     )
     rows[tables.Consent] = _newest(rows[tables.ConsentLog])
+    rows[tables.AddressWithdrawal] = [
+        {"address_hash": name, "topic": "tracking", "at": draw(sampled(SAID)), "source": "import"}
+        for name in draw(st.lists(sampled(["shared", "another"]), max_size=1))
+    ]
     rows[tables.Preference] = _each(
         draw,
         ids,

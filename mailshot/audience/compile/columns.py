@@ -25,6 +25,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.sql.functions import FunctionElement
 
+from mailshot.audience.bounds import Interval
 from mailshot.audience.compile.lists import Listed, ListOf, Marked, Marks
 from mailshot.profile.comparison import KNOWN, Comparison, Value
 
@@ -191,6 +192,16 @@ class _Row(Grouping[Any]):
 
     inherit_cache = True
     operator = None
+
+
+def between(low: ColumnElement[Any], high: ColumnElement[Any], wanted: Interval) -> Clause:
+    """Return whether `low` is large enough and `high` is small enough for an interval of numbers."""
+    parts: list[Clause] = []
+    if wanted.low is not None:
+        parts.append(bare(low, Comparison("more_than" if wanted.over else "at_least", (wanted.low,))))
+    if wanted.high is not None:
+        parts.append(bare(high, Comparison("less_than" if wanted.under else "at_most", (wanted.high,))))
+    return and_(*parts)
 
 
 def scaled(spent: ColumnElement[Any], orders: ColumnElement[Any], comparison: Comparison) -> Clause:

@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
+    ColumnElement,
     CompoundSelect,
     FromClause,
     Select,
@@ -28,7 +29,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from mailshot.audience import nodes
+from mailshot.audience import bounds, nodes
 from mailshot.audience.compile import columns, dates, facts, order, recency, sets, then
 from mailshot.audience.compile import universe as universes
 from mailshot.audience.compile.columns import Clause
@@ -53,7 +54,8 @@ class Compiler:
 
     `before` looks back: what customers said from then on is not heard yet. None hears all that was ever said.
     `statistics` choose the way to what happened, `beside` and `left` say what others leave (see `Histories`). `among`:
-    where customers are looked for; None is the table of all.
+    where customers are looked for; None is the table of all. `denied` is set below a 'not', where what is unknown of
+    customers who do not consent to tracking counts as true (see `Judge`).
     """
 
     schema: Schema
@@ -64,6 +66,7 @@ class Compiler:
     beside: bool = False
     left: float = 1.0
     among: Universe | None = None
+    denied: bool = False
 
     def select(self, condition: Condition) -> Select[Any]:
         """Return the select of the ids of all customers that satisfy `condition`."""
@@ -105,12 +108,17 @@ class Compiler:
 
     @clause.register
     def _count(self, condition: nodes.Count) -> Clause:
-        holding = columns.total(case((self._of(part), 1), else_=0) for part in self._sorted(condition.parts))
-        return columns.compare(holding, condition.comparison)
+        if not condition.unseen:
+            return columns.compare(self._holding(condition), condition.comparison)
+        few, many = (replace(self, denied=denied)._holding(condition) for denied in (False, True))
+        return columns.between(*((many, few) if self.denied else (few, many)), bounds.of(condition.comparison))
+
+    def _holding(self, condition: nodes.Count) -> ColumnElement[int]:
+        return columns.total(case((self._of(part), 1), else_=0) for part in self._sorted(condition.parts))
 
     @clause.register
     def _not(self, condition: nodes.Not) -> Clause:
-        return not_(self._of(condition.part))
+        return not_(replace(self, denied=not self.denied)._of(condition.part))
 
     @clause.register
     def _everyone(self, condition: nodes.Everyone) -> Clause:
@@ -133,8 +141,13 @@ class Compiler:
 
     @clause.register
     def _happened(self, condition: nodes.Happened) -> Clause:
-        told = recency.told(condition, self.as_of)
-        return self.clause(told) if told else self._histories.happened(condition)
+        if told := recency.told(condition, self.as_of):
+            return self.clause(told)
+        seen = self._histories.happened(condition)
+        if not condition.unseen or (condition.grows and not self.denied):
+            return seen
+        tracked = self._belongs(then.tracked(self.schema, self.before))
+        return or_(seen, not_(tracked)) if self.denied else and_(seen, tracked)
 
     @clause.register
     def _prefers(self, condition: nodes.Prefers) -> Clause:

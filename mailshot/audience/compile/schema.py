@@ -78,6 +78,7 @@ class Schema:
     product: FromClause
     consent: FromClause
     consent_log: FromClause
+    address_withdrawal: FromClause
     preference: FromClause
     trait: FromClause
     sources: Mapping[str, Source]

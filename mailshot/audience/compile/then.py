@@ -10,7 +10,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, and_, exists, or_, select, true
+from sqlalchemy import ColumnElement, FromClause, Select, and_, exists, not_, or_, select, true, union_all
+
+from mailshot.profile.topics import TRACKING
 
 if TYPE_CHECKING:
     from mailshot.audience.compile.schema import Schema
@@ -35,6 +37,31 @@ def consents(schema: Schema, topic: str, given: bool, before: datetime | None) -
     )
     still = and_(consent.at < before, consent.given.is_(given))
     return about.where(or_(still, and_(consent.at >= before, last.is_(given))))
+
+
+def tracked(schema: Schema, before: datetime | None) -> Select[Any]:
+    """Return the ids of the customers whose opens and clicks are noticed.
+
+    They consent to tracking, and nobody with the same address refuses it: an address is one inbox.
+    """
+    one, other, consent = schema.customer.alias("one"), schema.customer.alias("other"), schema.consent.c
+    refused = consents(schema, TRACKING, False, before).subquery()
+    mates = select(one.c.id).join(other, other.c.address_hash == one.c.address_hash)
+    mates = mates.join(refused, refused.c.customer_id == other.c.id)
+    withdrawal = schema.address_withdrawal
+    said = schema.consent_log if before else schema.consent
+    later = exists().where(
+        said.c.customer_id == one.c.id,
+        said.c.topic == TRACKING,
+        said.c.given.is_(True),
+        said.c.at > withdrawal.c.at,
+        true() if before is None else said.c.at < before,
+    )
+    address = select(one.c.id).join(withdrawal, withdrawal.c.address_hash == one.c.address_hash)
+    address = address.where(withdrawal.c.topic == TRACKING, not_(later.correlate(one, withdrawal)))
+    if before is not None:
+        address = address.where(withdrawal.c.at < before)
+    return consents(schema, TRACKING, True, before).where(consent.customer_id.not_in(union_all(mates, address)))
 
 
 def stated(preference: FromClause, before: datetime | None) -> Clause:

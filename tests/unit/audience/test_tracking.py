@@ -1,0 +1,86 @@
+"""Opens and clicks of customers who do not consent to tracking are unknown: no rule is true of them by that."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from mailshot import documents
+from mailshot.audience import parse
+from mailshot.audience.changes import Advisor
+from mailshot.audience.evaluate import UNSEEN, Judge
+from mailshot.audience.nodes import Condition
+from mailshot.audience.vocabulary import Vocabulary
+from mailshot.profile.customer import Happening, Profile
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+WORDS = Vocabulary(topics=("offers", "tracking"))
+OPENED = Happening("1", NOON - timedelta(days=3), {"by": "human"})
+
+
+def rule(text: str) -> Condition:
+    document = documents.parse(text, "rule.yaml")
+    problems = document.problems()
+    found = parse.Parser(WORDS, problems, "rule", lambda *_: None).condition(document.root)
+    problems.raise_if_any()
+    assert found is not None
+    return found
+
+
+def judge(tracked: bool, *opened: Happening) -> Judge:
+    consents = {"tracking": True} if tracked else {}
+    return Judge(Profile(1, 0, {}, {"opened": opened}, consents, tracked=tracked), NOON, ZoneInfo("UTC"))
+
+
+@pytest.mark.parametrize(
+    ("text", "tracked", "untracked"),
+    [
+        ("never_opened: {}", True, False),
+        ("opened: {}", False, False),
+        ("not: {opened: {}}", True, False),
+        ("not: {never_opened: {}}", False, False),
+        ("not: {not: {never_opened: {}}}", True, False),
+        ("never_opened: {untracked: yes}", True, True),
+        ("not: {opened: {untracked: yes}}", True, True),
+        ("opened: {times: {at_most: 2}}", True, False),
+        ("not: {opened: {times: {at_most: 2}}}", False, False),
+        ("never_clicked: {within: 90 days}", True, False),
+        ("any: [{never_opened: {}}, {everyone: yes}]", True, True),
+        ("not: {all: [{opened: {}}, {everyone: yes}]}", True, False),
+        ("at_least: 1\nof: [{never_opened: {}}, {never_clicked: {}}]", True, False),
+        ("at_most: 1\nof: [{never_opened: {}}, {never_clicked: {}}]", False, False),
+        ("at_most: 0\nof: [{opened: {}}, {clicked: {}}]", True, False),
+        ("not: {at_least: 1, of: [{opened: {}}, {clicked: {}}]}", True, False),
+        ("at_most: 2\nof: [{opened: {}}, {clicked: {}}]", True, True),
+        ("consent: tracking", True, False),
+    ],
+)
+def test_what_holds_of_a_customer_of_whom_nothing_was_seen(text: str, tracked: bool, untracked: bool) -> None:
+    condition = rule(text)
+    assert judge(True).verdict(condition).holds is tracked
+    assert judge(False).verdict(condition).holds is untracked
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("opened: {within: 7 days}", True),
+        ("never_opened: {within: 7 days}", False),
+        ("opened: {times: {at_least: 1}}", True),
+        ("opened: {times: {exactly: 1}}", False),
+        ("opened: {days_since_last: {at_least: 3}}", False),
+    ],
+)
+def test_what_was_seen_before_tracking_was_refused_stays_true(text: str, holds: bool) -> None:
+    assert judge(False, OPENED).verdict(rule(text)).holds is holds
+
+
+def test_explaining_says_that_it_is_unknown_and_what_would_have_to_change() -> None:
+    condition = rule("never_opened: {}")
+    verdict = judge(False).verdict(condition)
+    assert verdict.found == f"{UNSEEN}; seen: none"
+    (change,) = Advisor(judge(False)).changes(condition)
+    assert "must consent to tracking" in change.hint
+    assert Advisor(judge(True)).changes(condition) == ()
