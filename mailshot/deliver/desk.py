@@ -28,9 +28,10 @@ AHEAD = 100
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One claimed row with its letter, and how often it was tried, this time included."""
+    """One claimed row with its letter, the address as it is kept, and how often it was tried, this time included."""
 
     customer_id: int
+    address: str
     attempts: int
     letter: Letter
 
@@ -121,4 +122,4 @@ class Desk:
         except Exception as error:
             self.spoiled(row.customer_id, error)
             return None
-        return Task(row.customer_id, row.attempts, written)
+        return Task(row.customer_id, facts["email"], row.attempts, written)

@@ -161,5 +161,5 @@ def _settled(task: Task, verdict: Verdict, run: Mapping[str, Any], now: datetime
     if verdict.outcome is Outcome.in_doubt and (again is None or not run["at_least_once"]):
         return Settled(who, DeliveryState.unconfirmed, reply)
     if verdict.outcome is Outcome.refused or again is None:
-        return Settled(who, DeliveryState.refused, reply)
+        return Settled(who, DeliveryState.refused, reply, no_mailbox=task.address if verdict.gone else None)
     return Settled(who, DeliveryState.deferred, reply, next_attempt_at=again)

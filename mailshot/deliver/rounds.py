@@ -17,7 +17,7 @@ from typing import Any
 
 from mailshot.errors import MailshotError
 from mailshot.events import DeliveryState
-from mailshot.store import ledger
+from mailshot.store import ledger, suppression
 from mailshot.store.eligibility import Gates, SendGates
 from mailshot.store.engine import Store
 from mailshot.store.ledger import Claimed, Settled
@@ -138,6 +138,8 @@ class Rounds:
         wanted = sorted(intent.customer_id for intent in intents)
         with self._store.write() as connection:
             ledger.settle(connection, self._run_id, self._token, outcomes, now)
+            if refused := [(one.customer_id, one.no_mailbox) for one in outcomes if one.no_mailbox]:
+                suppression.add_refused(connection, refused, f"run {self._run_id}", now)
             allowed: set[int] = set()
             if wanted:
                 ledger.keep_links(connection, links.items())

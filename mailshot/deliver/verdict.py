@@ -11,7 +11,19 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-_ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})")
+# An enhanced status code stands at the beginning of the text (RFC 2034); elsewhere it may be a version or an address.
+_ENHANCED = re.compile(r"\s*([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
+# The mailbox does not exist, moved away or is closed (RFC 3463). 5.1.7 and 5.1.8 speak of the sender's address.
+_GONE = {("1", "1"), ("1", "2"), ("1", "3"), ("1", "6"), ("1", "10"), ("2", "1")}
+_UNKNOWN_USER = re.compile(
+    r"\b(?:unknown|no such|invalid|nonexistent|non-existent) (?:local )?(?:user|mailbox|recipient|address|account)\b"
+    r"|\b(?:user|mailbox|recipient|address|account)\b.{0,40}?\b(?:unknown|not found|doesn't exist|does not exist)\b",
+    re.IGNORECASE,
+)
+_POLICY = re.compile(
+    r"spam|block|polic|blacklist|denylist|reputation|greylist|rate|spf|dkim|dmarc|sender", re.IGNORECASE
+)
+NO_MAILBOX = (550, 551, 553)
 _ODD = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 TOO_BUSY = 421
 LONGEST = 500
@@ -37,13 +49,18 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of one transaction. `close`: the connection is not used again; `ours`: the fault is the sender's."""
+    """The outcome of one transaction.
+
+    `close`: the connection is not used again. `ours`: the fault is the sender's. `gone`: there is no such mailbox, and
+    there never will be.
+    """
 
     outcome: Outcome
     phase: Phase
     reply: str
     close: bool = False
     ours: bool = False
+    gone: bool = False
 
 
 def judge(phase: Phase, code: int, text: str) -> Verdict:
@@ -53,10 +70,26 @@ def judge(phase: Phase, code: int, text: str) -> Verdict:
         return Verdict(Outcome.accepted, phase, reply)
     # After an error outside RCPT and the dot the connection itself is suspect.
     close = code == TOO_BUSY or phase not in (Phase.rcpt, Phase.dot)
-    found = _ENHANCED.search(text)
-    ours = bool(found and found[2] == "7")
+    status = _status(code, text)
+    ours = bool(status and status[0] == "7")
     lasting = 500 <= code < 600 and not (ours or phase in (Phase.connect, Phase.mail))
-    return Verdict(Outcome.refused if lasting else Outcome.retry, phase, reply, close, ours or phase is Phase.mail)
+    outcome = Outcome.refused if lasting else Outcome.retry
+    gone = lasting and phase in (Phase.rcpt, Phase.dot) and _no_mailbox(phase, code, status, text)
+    return Verdict(outcome, phase, reply, close, ours or phase is Phase.mail, gone)
+
+
+def _status(code: int, text: str) -> tuple[str, str] | None:
+    """Return subject and detail of the enhanced status code that a reply begins with, if its class is the reply's."""
+    found = _ENHANCED.match(text)
+    return (found[2], found[3]) if found and int(found[1]) == code // 100 else None
+
+
+def _no_mailbox(phase: Phase, code: int, status: tuple[str, str] | None, text: str) -> bool:
+    """Say whether a refusal means that the mailbox does not exist. Without an enhanced code only plain words count."""
+    if status is not None:
+        return status in _GONE
+    said_so = phase is Phase.rcpt and code in NO_MAILBOX and _UNKNOWN_USER.search(text) is not None
+    return said_so and _POLICY.search(text) is None
 
 
 def lost(phase: Phase, reason: str) -> Verdict:

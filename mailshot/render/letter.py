@@ -116,7 +116,6 @@ def write(mailing: Mailing, delivery: Delivery, keys: KeyRing, base_url: str) ->
         feedback_id=f"{delivery.run_id}:{mailing.topic}:{delivery.content}:{sender['feedback_id']}",
         boundary_seed=message_id,
         unsubscribe_url=links["unsubscribe"],
-        unsubscribe_mailto=f"mailto:{bounce}?subject=unsubscribe",
     )
     return Letter(bounce, headers.ascii_address(delivery.address), message_id, rendered, envelope)
 

@@ -47,13 +47,17 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of a row a worker held. `state` is where it goes; `reason` or `reply` says why."""
+    """What became of a row a worker held. `state` is where it goes; `reason` or `reply` says why.
+
+    `no_mailbox` is the address that the server says does not exist, None otherwise.
+    """
 
     customer_id: int
     state: DeliveryState
     reply: str | None = None
     reason: str | None = None
     next_attempt_at: datetime | None = None
+    no_mailbox: str | None = None
 
 
 def claim(connection: Connection, run_id: int, token: int, now: datetime, until: datetime, most: int) -> list[Claimed]:

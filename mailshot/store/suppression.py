@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 
 from mailshot.store import sql
 from mailshot.store.audiences import SCHEMA
@@ -12,7 +13,7 @@ from mailshot.store.engine import Connection
 from mailshot.store.tables import Suppression
 
 SUPPRESSION = sql.table(Suppression)
-ERASED = "erased"
+ERASED, NO_MAILBOX = "erased", "hard bounce"
 
 
 def add(connection: Connection, address_hash: str, reason: str, source: str, at: datetime) -> bool:
@@ -20,6 +21,22 @@ def add(connection: Connection, address_hash: str, reason: str, source: str, at:
     _hold(connection, address_hash)
     row = sql.insert(connection, SUPPRESSION).values(address_hash=address_hash, reason=reason, source=source, at=at)
     return sql.changed(connection, row.on_conflict_do_nothing())
+
+
+def add_refused(connection: Connection, refused: Collection[tuple[int, str]], source: str, at: datetime) -> None:
+    """Suppress the addresses of customers (id, address as mailed) whose mailbox a server says does not exist.
+
+    One that a customer has changed since is left alone: what was refused is the old one. Nobody is locked, for a mail
+    that leaves at the same moment is refused as well.
+    """
+    customer = SCHEMA.customer.c
+    pairs = tuple_(customer.id, customer.email).in_(list(refused))
+    hashes = connection.scalars(select(customer.address_hash).where(pairs, customer.address_hash.is_not(None)))
+    values = {"reason": NO_MAILBOX, "source": source, "at": at}
+    # In one order everywhere: two workers must not wait for each other.
+    rows = [{"address_hash": address_hash, **values} for address_hash in sorted(set(hashes))]
+    if rows:
+        connection.execute(sql.insert(connection, SUPPRESSION).on_conflict_do_nothing(), rows)
 
 
 def add_erased(connection: Connection, address_hash: str, source: str, at: datetime) -> None:

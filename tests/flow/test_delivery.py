@@ -17,7 +17,7 @@ from mailshot.campaign import control
 from mailshot.deliver import work
 from mailshot.events import RunState
 from mailshot.feedback import unsubscribing
-from mailshot.store import ledger, runs, sql, tables
+from mailshot.store import ledger, runs, sql, suppression, tables
 from tests import processes, project
 from tests.processes import Sink
 from tests.project import Shop
@@ -262,3 +262,21 @@ def _states(shop: Shop, run_id: int) -> dict[int, str]:
     with shop.store.read() as connection:
         rows = connection.execute(delivery.select().where(delivery.c.run_id == run_id)).all()
     return {row.customer_id: row.state for row in rows}
+
+
+def test_a_mailbox_that_does_not_exist_is_suppressed(shop: Shop, sink: Sink, app: Apps) -> None:
+    """Only the address that was refused: neither for the sender's fault, nor the one a customer has moved to since."""
+    people = ["550-rcpt-gone", "557-rcpt-policy", "450-rcpt-later", "554-dot-content"]
+    shop.add([project.person(local, f"{local}@mail.example") for local in people])
+    run_id = shop.launch()
+    answer(app(), run_id)
+    held = sql.table(tables.Suppression)
+    with shop.store.read() as connection:
+        found = [tuple(row) for row in connection.execute(held.select().with_only_columns(
+            held.c.address_hash, held.c.reason, held.c.source))]  # fmt: skip
+    gone = project.person("x", "550-rcpt-gone@mail.example")["address_hash"]
+    assert found == [(gone, "hard bounce", f"run {run_id}")]
+    with shop.store.write() as connection:
+        moved = [(shop.customers[0], "former@mail.example")]
+        suppression.add_refused(connection, moved, "test", datetime.now(UTC))
+        assert connection.execute(held.select()).all()[1:] == []
