@@ -3,13 +3,17 @@
 A token is base64url of: version (1 byte), key id (1 byte), the ids as varints, and a 128-bit HMAC-SHA-256 tag
 (RFC 2104) under a key derived for its purpose, so that a click token can never unsubscribe. It never expires:
 an unsubscribe link must work for as long as somebody keeps the mail.
+
+In an address the same bytes are base32hex (RFC 4648 section 7) in lower case, after a prefix of their own: servers may
+change the case of a local part, and it holds 64 octets at most (RFC 5321).
 """
 
 from __future__ import annotations
 
 import hmac
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+import re
+from base64 import b32hexdecode, b32hexencode, urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from mailshot.errors import SettingsError
@@ -17,6 +21,8 @@ from mailshot.errors import SettingsError
 VERSION = 1
 TAG_BYTES = 16
 MOST_CHARACTERS = 120
+# What a link's token is made of. Mail programs glue to it what follows a link in the text: a period, a bracket, a quote.
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Purpose(StrEnum):
@@ -28,7 +34,13 @@ class Purpose(StrEnum):
     preferences = "preferences"
     confirm = "confirm"
     bounce = "bounce"
+    leave = "leave"
+    reply = "reply"
     message = "message"
+
+
+#: What the local part of an address begins with, by the purpose of its token: returned mail, unsubscribe mail, replies.
+PREFIXES = {Purpose.bounce: "b", Purpose.leave: "u", Purpose.reply: "r"}
 
 
 class KeyRing:
@@ -61,9 +73,7 @@ class KeyRing:
 
     def mint(self, purpose: Purpose, *ids: int) -> str:
         """Return a token that carries `ids` (each 0 or more) for `purpose`."""
-        body = bytes((VERSION, self._signer)) + b"".join(map(_varint, ids))
-        tag = hmac.digest(self._derived[self._signer, purpose], body, "sha256")[:TAG_BYTES]
-        return urlsafe_b64encode(body + tag).rstrip(b"=").decode()
+        return urlsafe_b64encode(self._signed(purpose, ids)).rstrip(b"=").decode()
 
     def read(self, purpose: Purpose, token: str) -> tuple[int, ...] | None:
         """Return the ids of a genuine token for `purpose`, else None, whatever is wrong with it."""
@@ -73,14 +83,52 @@ class KeyRing:
             raw = urlsafe_b64decode(token + "=" * (-len(token) % 4))
         except ValueError:
             return None
+        canonical = urlsafe_b64encode(raw).rstrip(b"=").decode() == token
+        return self._ids_of(purpose, raw) if canonical else None
+
+    def mint_local_part(self, purpose: Purpose, *ids: int) -> str:
+        """Return the local part of an address that carries `ids`, for a purpose of `PREFIXES`: at most 64 octets."""
+        return f"{PREFIXES[purpose]}+{_base32(self._signed(purpose, ids))}"
+
+    def read_local_part(self, local_part: str) -> tuple[Purpose, tuple[int, ...]] | None:
+        """Return the purpose and the ids of a local part in any case, None when it is none of ours."""
+        prefix, _, token = local_part.strip().lower().partition("+")
+        purpose = next((purpose for purpose, mark in PREFIXES.items() if mark == prefix), None)
+        if purpose is None or not token.isascii() or len(token) > MOST_CHARACTERS:
+            return None
+        try:
+            raw = b32hexdecode(token.upper() + "=" * (-len(token) % 8))
+        except ValueError:
+            return None
+        ids = self._ids_of(purpose, raw) if _base32(raw) == token else None
+        return None if ids is None else (purpose, ids)
+
+    def _signed(self, purpose: Purpose, ids: Sequence[int]) -> bytes:
+        body = bytes((VERSION, self._signer)) + b"".join(map(_varint, ids))
+        return body + hmac.digest(self._derived[self._signer, purpose], body, "sha256")[:TAG_BYTES]
+
+    def _ids_of(self, purpose: Purpose, raw: bytes) -> tuple[int, ...] | None:
         body, tag = raw[:-TAG_BYTES], raw[-TAG_BYTES:]
         key = self._derived.get((body[1], purpose)) if len(body) > 2 and body[0] == VERSION else None
         # A digest is made even when no key fits, so that the time tells nothing.
         expected = hmac.digest(key or bytes(32), body, "sha256")[:TAG_BYTES]
-        if not hmac.compare_digest(expected, tag) or key is None:
-            return None
-        canonical = urlsafe_b64encode(raw).rstrip(b"=").decode() == token
-        return _ids(body[2:]) if canonical else None
+        genuine = hmac.compare_digest(expected, tag) and key is not None
+        return _ids(body[2:]) if genuine else None
+
+
+def trimmed(token: str) -> list[str]:
+    """Return what a token of a link may be when something was glued to it, the likeliest first.
+
+    Whatever cannot belong to a token ends it; a dash or an underscore at the end may be part of it or not.
+    """
+    found = _TOKEN.match(token)
+    if found is None:
+        return []
+    return list(dict.fromkeys((found[0], found[0].rstrip("-_"))))
+
+
+def _base32(raw: bytes) -> str:
+    return b32hexencode(raw).rstrip(b"=").decode().lower()
 
 
 def _varint(value: int) -> bytes:

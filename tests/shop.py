@@ -69,8 +69,9 @@ def seed(store: Store) -> None:
 def site(store: Store, rates: Rates | None = None) -> Starlette:
     """Return the customer site over the shop's rows."""
     return app.build(
-        store, KEYS, TOPICS, STATEMENTS, "Greenleaf Market", ADDRESS_KEY, rates or generous(), catalogue=CATALOGUE
-    )
+        store, KEYS, TOPICS, STATEMENTS, "Greenleaf Market", ADDRESS_KEY, rates or generous(), catalogue=CATALOGUE,
+        contact="hello@greenleaf.example.com",
+    )  # fmt: skip
 
 
 def generous() -> Rates:

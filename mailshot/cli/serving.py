@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from mailshot.bootstrap import App
+    from mailshot.campaign.rulebook import Rulebook
 
 Threads = Annotated[int, typer.Option(help="Runs worked on at the same time.", min=1, max=16)]
 
@@ -137,5 +138,11 @@ def _site(app: App) -> Starlette:
     rules = shared.rulebook(app.settings.project)
     return site.build(
         app.store, app.keys, rules.topics, rules.statements, rules.company.brand, app.address_key,
-        catalogue=rules.catalogue,
+        catalogue=rules.catalogue, contact=_contact(rules),
     )  # fmt: skip
+
+
+def _contact(rules: Rulebook) -> str:
+    """Return the address that answers customers: the first sender's."""
+    first = next(iter(rules.senders.values()), None)
+    return (first.reply_to or first.address) if first else ""

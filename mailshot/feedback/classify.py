@@ -22,6 +22,7 @@ BURST_LINKS = 3
 PROXIES = {
     "GoogleImageProxy": "Gmail's image proxy",
     "YahooMailProxy": "Yahoo's image proxy",
+    "YahooCacheSystem": "Yahoo's image proxy",
     "ggpht.com": "Gmail's image proxy",
     "DuckDuckGo-EmailProtection": "DuckDuckGo's mail protection",
 }
@@ -32,9 +33,12 @@ SCANNERS = re.compile(
     r"zscaler|headless|phantomjs|selenium|puppeteer|playwright",
     re.IGNORECASE,
 )
-# Mail programs name themselves without a browser's name, which a robot detector takes for a robot.
+# Mail programs name themselves without a browser's name, which a robot detector takes for a robot. Outlook for Windows
+# loads pictures by way of Word, which presents itself as 'ms-office'.
 MAIL_PROGRAMS = re.compile(
-    r"^(thunderbird|microsoft outlook|outlook|macoutlook|mail|applemail|airmail|spark|k-?9 ?mail|evolution|samsung)\b",
+    r"^(thunderbird|microsoft outlook|outlook|macoutlook|windowsmail|mail|applemail|airmail|spark|k-?9 ?mail|evolution"
+    r"|samsung|yahoomobilemail|superhuman|lotus-?notes|em ?client|mimestream|postbox|mailspring|mailmate|bluemail"
+    r"|fairemail|foxmail|the bat|claws mail|kmail|geary|zimbra)\b|\bms-?office\b",
     re.IGNORECASE,
 )
 
@@ -62,14 +66,15 @@ def classify(hit: Hit) -> Verdict:
     if hit.method == "HEAD":
         return Verdict(FeedbackClass.scanner, "asked for the head only")
     if hit.prefetch:
-        return Verdict(FeedbackClass.scanner, "fetched ahead of the reader")
+        by = FeedbackClass.proxy if hit.kind is FeedbackKind.opened else FeedbackClass.scanner
+        return Verdict(by, "fetched ahead of the reader")
     if proxy := _proxy(hit.kind, agent):
         return Verdict(FeedbackClass.proxy, proxy)
     if hit.kind is FeedbackKind.clicked and hit.since_dot is not None and hit.since_dot < SOONEST_CLICK:
         return Verdict(FeedbackClass.scanner, f"clicked less than {SOONEST_CLICK:.0f} seconds after the mail went out")
     if not agent:
         return Verdict(FeedbackClass.unknown, "no user agent")
-    if SCANNERS.search(agent) or (not MAIL_PROGRAMS.match(agent) and is_crawler(agent)):
+    if SCANNERS.search(agent) or (not MAIL_PROGRAMS.search(agent) and is_crawler(agent)):
         return Verdict(FeedbackClass.scanner, "a known robot")
     return Verdict(FeedbackClass.human, "")
 

@@ -101,7 +101,7 @@ def write(mailing: Mailing, delivery: Delivery, keys: KeyRing, base_url: str) ->
         _values(mailing, delivery, links), _tracking(keys, base_url, ids) if delivery.tracked else None
     )
     domain = str(sender["address"]).rpartition("@")[2]
-    bounce = f"b+{keys.mint(Purpose.bounce, *ids)}@{sender['bounce_domain'] or domain}"
+    bounce = f"{keys.mint_local_part(Purpose.bounce, *ids)}@{sender['bounce_domain'] or domain}"
     message_id = f"{keys.mint(Purpose.message, *ids)}@{domain}"
     envelope = Envelope(
         message_id=message_id,

@@ -37,8 +37,12 @@ def build(
     address_key: bytes,
     rates: Rates | None = None,
     catalogue: Catalogue | None = None,
+    contact: str = "",
 ) -> Starlette:
-    """Return the site that customers reach: /o, /c, /u, /p and /healthz."""
+    """Return the site that customers reach: /o, /c, /u, /p and /healthz.
+
+    `contact` is the address that the page of a dead unsubscribe link names, empty for none.
+    """
     group = GroupCommit(store)
 
     @asynccontextmanager
@@ -62,7 +66,7 @@ def build(
     # Such a redirect would repeat the token under whatever name and scheme the request came with.
     app.router.redirect_slashes = False
     facts = (catalogue or builtin()).customer
-    app.state.site = Site(store, group, keys, topics, statements, facts, brand, address_key, rates or Rates())
+    app.state.site = Site(store, group, keys, topics, statements, facts, brand, contact, address_key, rates or Rates())
     return app
 
 
@@ -70,6 +74,8 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 410:
         return site.of(request).page("erased.html", 410)
+    if error.status_code == 404 and request.url.path.startswith("/u/"):
+        return site.of(request).page("dead.html", 404, contact=site.of(request).contact)
     words = "Not found." if error.status_code == 404 else error.detail
     return PlainTextResponse(f"{words}\n", error.status_code, error.headers)
 

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from mailshot import tokens
 from mailshot.profile.catalogue import Fact
 from mailshot.profile.statements import Statements
 from mailshot.profile.topics import Topics
@@ -30,7 +31,10 @@ def _now() -> datetime:
 
 @dataclass(frozen=True)
 class Site:
-    """One customer site. Writes go through `group`, so that nothing is answered before it is on disk."""
+    """One customer site. Writes go through `group`, so that nothing is answered before it is on disk.
+
+    `contact` is the address that a customer can write to when a link does not work, empty when none is known.
+    """
 
     store: Store
     group: GroupCommit
@@ -39,6 +43,7 @@ class Site:
     statements: Statements
     facts: Mapping[str, Fact]
     brand: str
+    contact: str
     address_key: bytes
     rates: Rates
     clock: Callable[[], datetime] = field(default=_now)
@@ -65,11 +70,12 @@ def of(request: Request) -> Site:
 async def ids(request: Request, purpose: Purpose, *counts: int) -> tuple[int, ...]:
     """Return the ids in the path's token. Raises 429 beyond its rate and one plain 404 for whatever is not genuine.
 
+    What mail programs glue to the end of a link is cut off; what is left must be as genuine as ever.
     Leaving is never refused for having been asked too often: no scanner may use up a customer's way out.
     """
     site = of(request)
     token = request.path_params["token"]
-    found = site.keys.read(purpose, token)
+    found = next(filter(None, (site.keys.read(purpose, each) for each in tokens.trimmed(token))), None)
     rate = site.rates.pages if purpose is Purpose.preferences else site.rates.mails
     site.rates.take(rate, "address", request.client.host if request.client else "")
     if found is None or len(found) not in counts:

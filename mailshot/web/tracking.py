@@ -43,4 +43,4 @@ def _fetch(request: Request, run_id: int, customer_id: int, at: datetime) -> tra
     return tracking.Fetch(run_id, customer_id, at, request.method, head.get("user-agent", ""), ahead)
 
 
-ROUTES = [Route("/o/{token}", opened), Route("/c/{token}", clicked)]
+ROUTES = [Route("/o/{token:path}", opened), Route("/c/{token:path}", clicked)]

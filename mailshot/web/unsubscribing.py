@@ -46,4 +46,5 @@ def _shown(request: Request, customer_id: int, topic: str, left: bool) -> Respon
     return here.page("unsubscribe.html", topic=title, left=left, button=BUTTON, preferences=f"/p/{preferences}")
 
 
-ROUTES = [Route("/u/{token}", page), Route("/u/{token}", leave, methods=["POST"])]
+# A path, for a slash glued to the link is no other page.
+ROUTES = [Route("/u/{token:path}", page), Route("/u/{token:path}", leave, methods=["POST"])]

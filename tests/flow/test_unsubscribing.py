@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,3 +81,26 @@ def test_a_link_signed_with_an_older_key_still_works(look: shop.Look) -> None:
         path = f"/u/{old.mint(Purpose.unsubscribe, RUN, ADA)}"
         assert client.post(path, data=FORMS["one-click"]).status_code == 200
     assert look.given(ADA, "offers") is False
+
+
+SUFFIXES = (
+    (Path(__file__).parents[1] / "inputs/W04-unsubscribe-suffixes.txt").read_text(encoding="utf-8").splitlines()[1:]
+)
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, "%22", "%27", "]", "%C2%A0", ").", "/.", "-", "_", ">%0D%0A"])
+def test_a_link_with_something_glued_to_it_works(client: TestClient, look: shop.Look, suffix: str) -> None:
+    assert client.get(f"{UNSUBSCRIBE}{suffix}").status_code == 200
+    assert look.given(ADA, "offers") is True
+    assert client.post(f"{UNSUBSCRIBE}{suffix}", data=FORMS["one-click"]).status_code == 200
+    assert look.given(ADA, "offers") is False
+
+
+@pytest.mark.parametrize("dead", ["/u/x", "/u/", "/u/%20", UNSUBSCRIBE[:-1], UNSUBSCRIBE.replace("/u/", "/u/A")])
+def test_a_dead_unsubscribe_link_names_an_address_to_write_to(client: TestClient, look: shop.Look, dead: str) -> None:
+    before = look.everything()
+    for answer in (client.get(dead), client.post(dead, data=FORMS["one-click"])):
+        assert answer.status_code == 404
+        assert "This link does not work" in answer.text
+        assert "hello@greenleaf.example.com" in answer.text
+    assert look.everything() == before

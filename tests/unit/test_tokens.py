@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailshot.errors import SettingsError
-from mailshot.tokens import KeyRing, Purpose
+from mailshot.tokens import PREFIXES, KeyRing, Purpose, trimmed
 
 RING = KeyRing.parse("7:" + "5a" * 32)
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -74,3 +74,44 @@ def test_malformed_keys_are_refused(text: str) -> None:
 def test_an_id_below_nothing_is_a_bug() -> None:
     with pytest.raises(ValueError, match="0 or more"):
         RING.mint(Purpose.click, -1)
+
+
+@given(st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=2).map(tuple), st.sampled_from(sorted(PREFIXES)))
+def test_the_ids_of_an_address_come_back_in_any_case(ids: tuple[int, ...], purpose: Purpose) -> None:
+    local_part = RING.mint_local_part(purpose, *ids)
+    assert len(local_part) <= 64
+    assert local_part == local_part.lower()
+    assert local_part.startswith(f"{PREFIXES[purpose]}+")
+    for spelling in (local_part, local_part.upper(), local_part.title()):
+        assert RING.read_local_part(spelling) == (purpose, ids)
+
+
+def test_the_token_of_one_prefix_is_not_read_under_another() -> None:
+    token = RING.mint_local_part(Purpose.bounce, 3, 4).partition("+")[2]
+    assert RING.read_local_part(f"u+{token}") is None
+    assert RING.read_local_part(f"r+{token}") is None
+    assert RING.read_local_part(f"x+{token}") is None
+    assert RING.read_local_part(token) is None
+
+
+def test_no_single_change_of_an_address_is_accepted() -> None:
+    local_part = RING.mint_local_part(Purpose.bounce, 12, 345_678)
+    letters = "0123456789abcdefghijklmnopqrstuvwxyz=+é"
+    changed = {local_part[:at] + letter + local_part[at + 1 :] for at in range(len(local_part)) for letter in letters}
+    changed |= {local_part + letter for letter in letters} | {local_part[:-1]}
+    assert not [each for each in changed - {local_part} if RING.read_local_part(each) is not None]
+
+
+@given(st.text(max_size=130))
+def test_no_other_local_part_is_read(text: str) -> None:
+    assert RING.read_local_part(text) is None
+
+
+@pytest.mark.parametrize(
+    "glued", ["", ".", ",", ")", ">", "'", "\u200b", "\u00a0", "/", "/x", "=", "%", "-", "__", ").x"]
+)
+def test_what_is_glued_to_a_link_is_cut_off(glued: str) -> None:
+    for number in range(50):  # some tokens end with a dash or an underscore themselves
+        token = RING.mint(Purpose.unsubscribe, number)
+        assert [RING.read(Purpose.unsubscribe, each) for each in trimmed(token + glued)].count((number,)) == 1
+    assert trimmed(glued + "x")[:1] in ([], ["x"], [f"{glued}x"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from mailshot.feedback.classify import Hit
 from mailshot.store.feedback import Click
 from tests.shop import BROWSER
 
+INPUTS = Path(__file__).parents[2] / "inputs"
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
 OUTLOOK = "Mozilla/4.0 (compatible; MSIE 7.0; Windows NT 10.0; Microsoft Outlook 16.0.17328; ms-office; MSOffice 16)"
 GMAIL = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
@@ -29,6 +31,10 @@ OPEN, CLICK = FeedbackKind.opened, FeedbackKind.clicked
         (Hit(OPEN, "GET", "Outlook-Android/2.0", 60), "human"),
         (Hit(CLICK, "HEAD", BROWSER, 60), "scanner"),
         (Hit(CLICK, "GET", BROWSER, 60, prefetch=True), "scanner"),
+        (Hit(OPEN, "GET", BROWSER, 60, prefetch=True), "proxy"),
+        (Hit(OPEN, "GET", "Mozilla/4.0 (compatible; ms-office; MSOffice 15)", 60), "human"),
+        (Hit(OPEN, "GET", "Superhuman", 60), "human"),
+        (Hit(OPEN, "GET", "Microsoft Office Existence Discovery", 60), "scanner"),
         (Hit(CLICK, "GET", BROWSER, 4.9), "scanner"),
         (Hit(CLICK, "GET", BROWSER, -3), "scanner"),
         (Hit(CLICK, "GET", BROWSER, 5.0), "human"),
@@ -72,3 +78,10 @@ def test_a_burst_is_found_whichever_click_arrives_last() -> None:
             near = [one for one in arrived if abs(one.at - click.at) <= classify.BURST]
             blamed.update(classify.burst(sorted(near, key=lambda one: one.at)))
         assert blamed == set(classify.burst(all_of_them))
+
+
+@pytest.mark.parametrize("line", (INPUTS / "W02-user-agent.tsv").read_text(encoding="utf-8").splitlines()[1:])
+def test_user_agents_of_mail_programs(line: str) -> None:
+    _, request, agent, expected = line.split("\t")
+    kind = OPEN if request == "pixel" else CLICK
+    assert expected.startswith(classify.classify(Hit(kind, "GET", agent, 60)).by)

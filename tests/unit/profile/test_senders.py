@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from mailshot import documents
+from mailshot.errors import InvalidInput
+from mailshot.profile import senders
+
+GOOD = "shop:\n  name: Shop\n  postal_address: 1 Quay, Oslo\n  address: {address}\n  bounce_domain: {domain}\n"
+
+
+def _read(address: str, domain: str = "''") -> senders.Sender:
+    text = GOOD.format(address=address, domain=domain)
+    return senders.read(documents.parse(text, "rules/senders.yaml"))["shop"]
+
+
+@pytest.mark.parametrize("address", ["a@example.com", "hello@mail.example.org", "a@shop.test", "news@shop.example"])
+def test_addresses_for_trying_things_out_are_accepted(address: str) -> None:
+    assert _read(address).address == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "not an address@evilexample.com",
+        "a b@example.com",
+        "@example.com",
+        "a@@example.org",
+        "x.test",
+        "<a@example.com>",
+    ],
+)
+def test_what_only_ends_like_one_is_refused_with_its_place(address: str) -> None:
+    with pytest.raises(InvalidInput, match=r"rules/senders\.yaml:4.*is not an e-mail address"):
+        _read(f'"{address}"')
+
+
+@pytest.mark.parametrize("domain", ["two words", "example.com>", "a@example.com", "-x.example", "x..example"])
+def test_a_bounce_domain_that_is_none_is_refused(domain: str) -> None:
+    with pytest.raises(InvalidInput, match="is not a domain"):
+        _read("a@example.com", f'"{domain}"')
