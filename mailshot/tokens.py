@@ -21,7 +21,7 @@ from mailshot.errors import SettingsError
 VERSION = 1
 TAG_BYTES = 16
 MOST_CHARACTERS = 120
-# What a link's token is made of. Mail programs glue to it what follows a link in the text: a period, a bracket, a quote.
+# What a link's token is made of. Mail programs glue to it what follows in the text: a period, a bracket, a quote.
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 
 
