@@ -49,7 +49,7 @@ def _records(lines: _Lines, delimiter: str, width: int) -> Iterator[Row | Broken
     while True:
         begin = lines.number + 1
         lines.taken.clear()
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
         try:
             cells = next(reader, None)
         except csv.Error as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import importlib.util
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,6 +28,9 @@ MOST_EXPANSION = 100
 FREE_EXPANSION = 256 << 20
 DELIMITERS = ",;\t|"
 PACKAGE = "package:"
+# Blanks between a quote and a delimiter; looked for across blocks, as far as SEAM.
+_LOOSE_QUOTE = re.compile(rb'"[ \t]+(?:[,;\t|\r\n]|$)|(?:^|[,;\t|\r\n])[ \t]+"')
+SEAM = 256
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -123,21 +127,25 @@ def examine(path: Path, delimiter: str | None) -> DataFile:
 
 
 def _lines_of_text(path: Path) -> int:
-    """Decode the whole file and return how many lines it has; 0 when some end in a lone CR and nobody can say."""
+    """Decode the whole file and return how many lines it has; 0 when it needs the careful reader.
+
+    It does when a line ends in a lone CR, and when blanks stand around a quoted cell, which no two readers take alike.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
     lines = since = lone = 0
-    last = b""
+    last = seam = b""
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             if not last and block.startswith(_WIDE):
                 raise Unreadable(f"'{path.name}' is UTF-16 text", "Save it as UTF-8.", 1)
             _decode(path, decoder, block, lines)
             lone += block.count(b"\r") - (last + block).count(b"\r\n") if b"\r" in last + block else 0
+            lone += bool(b'"' in block and _LOOSE_QUOTE.search(seam + block))
             lines += block.count(b"\n")
             since = len(block) - block.rfind(b"\n") - 1 + (since if b"\n" not in block else 0)
             if since > MOST_LINE:
                 raise Unreadable(f"line {lines + 1} of '{path.name}' is longer than {MOST_LINE:,} bytes", "", lines + 1)
-            last = block[-1:]
+            last, seam = block[-1:], block[-SEAM:]
     if decoder.getstate()[0]:
         raise Unreadable(f"'{path.name}' ends in the middle of a letter", "Is it cut off?", lines + 1)
     return 0 if lone else lines + bool(since)

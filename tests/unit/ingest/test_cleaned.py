@@ -66,6 +66,8 @@ def test_whatever_a_writer_quotes_comes_back(bench: Stage, rows: list[tuple[str,
 @example(mess='"1"x,2\n3,4\n')
 @example(mess='"1,2\n3,4\n')
 @example(mess="\n\n1,2")
+@example(mess=", \"\"")
+@example(mess=",\"\" ")
 def test_any_mess_gives_the_same_rows_fast_or_careful(bench: Stage, mess: str) -> None:
     with written(("a,b\n" + mess).encode()) as path:
         got, faults = read(bench, path)
