@@ -30,6 +30,7 @@ import psycopg
 
 from mailshot import documents
 from mailshot.ingest import importer
+from mailshot.ingest.importer import Options
 from mailshot.profile import catalogue
 from mailshot.store.engine import PRAGMAS, Store
 from tests import servers
@@ -97,7 +98,7 @@ def bring(store: Store, data: Path | None, *kinds: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mapping.yaml"
         path.write_text("\n  - kind: ".join([head, *chosen]))
-        importer.run(store, path, data=data, catalogue=facts, address_key=b"k" * 32, rejects=Path(folder))
+        importer.run(store, path, Options(facts, (), b"k" * 32, Path(folder), data=data))
 
 
 def ours(url: str, data: Path | None) -> tuple[float, float]:

@@ -11,37 +11,48 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from mailshot.cli import shared
+from mailshot.errors import InvalidInput
 
 if TYPE_CHECKING:
     from mailshot.ingest.summary import Step, Summary
 
 
+#: Different reasons shown of one file; the notes file has all of them.
+MOST_REASONS = 20
+
+
 def import_(
     mapping: Annotated[Path, typer.Argument(help="The mapping file, from columns to facts.")],
     data: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
+    file: Annotated[Path | None, typer.Option(help="Rejected rows that were fixed, to read again.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Look at everything, keep nothing.")] = False,
     json: shared.AsJson = False,
 ) -> None:
-    """Import customers, products, purchases, consents and events by a mapping file."""
+    """Import customers, products, purchases, consents, suppressions and events by a mapping file."""
     from mailshot.ingest import importer
 
     app = shared.app()
     rules = shared.rulebook(app.settings.project)
     run = importer.check if check else importer.run
     with _Bar(quiet=json) as bar, _interrupted():
-        summary = run(
-            app.store,
-            mapping,
-            data=data,
+        options = importer.Options(
             catalogue=rules.catalogue,
+            topics=rules.topics.by_name,
             address_key=app.address_key,
             rejects=app.settings.project / "rejects",
+            data=data,
+            file=file,
             progress=bar.show,
         )
+        summary = run(app.store, mapping, options)
     if json:
         shared.as_json(summary.as_dict())
     else:
         _tell(summary)
+    _warn_of_withdrawals(summary)
+    if summary.failed:
+        raise typer.Exit(InvalidInput.exit_code)
+    if not json:
         shared.next_step("mailshot traits" if not check else f"mailshot import {mapping}")
 
 
@@ -78,12 +89,26 @@ def _tell(summary: Summary) -> None:
     columns = ("kind", "read", "added", "changed", "unchanged", "rejected", "took")
     shared.table(f"Import: {summary.mapping}", columns, rows, right=(1, 2, 3, 4, 5, 6))
     for item in summary.imports:
-        for reason, number in item.by_reason.items():
+        for reason, number in list(item.by_reason.items())[:MOST_REASONS]:
             shared.say(f"  [red]{number:,}[/red] rows of {item.kind} rejected: {shared.plain(reason)}")
-        for warning, number in item.warnings.items():
+        for warning, number in list(item.warnings.items())[:MOST_REASONS]:
             shared.say(f"  [yellow]{number:,}[/yellow] rows of {item.kind}: {shared.plain(warning)}")
+        if item.notes:
+            shared.say(f"  all of it, cell by cell: {shared.plain(item.notes)}")
         if item.rejects:
-            shared.say(f"  see {item.rejects}")
+            shared.say(f"  to fix and read again with --file: {shared.plain(item.rejects)}")
+
+
+def _warn_of_withdrawals(summary: Summary) -> None:
+    """Say loudly that somebody may still be mailed who does not want it."""
+    for item in summary.imports:
+        if item.withdrawals_rejected:
+            rows = f"{item.withdrawals_rejected:,} row{'s' * (item.withdrawals_rejected != 1)} of {item.file}"
+            shared.err.print(
+                f"[bold red]{shared.plain(rows)} may be WITHDRAWALS and were not understood: these people may still "
+                f"be mailed.[/bold red] Fix {shared.plain(item.rejects)}, then read it again with --file.",
+                soft_wrap=True,
+            )
 
 
 @contextmanager

@@ -35,10 +35,12 @@ class Broken:
     reason: str
 
 
-def csv_rows(path: Path, delimiter: str, width: int) -> Iterator[Row | Broken]:
-    """Give every row of a CSV file below its header, and every line that is none."""
+def csv_rows(path: Path, delimiter: str, width: int, skipped: int = 0) -> Iterator[Row | Broken]:
+    """Give every row of a CSV file below its header, and every line that is none; `skipped` lines stand above it."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         lines = _Lines(file)
+        for _ in range(skipped):
+            next(lines)
         csv.field_size_limit(MOST_CELL)
         for number, found in enumerate(_records(lines, delimiter, width)):
             if number:
@@ -49,7 +51,7 @@ def _records(lines: _Lines, delimiter: str, width: int) -> Iterator[Row | Broken
     while True:
         begin = lines.number + 1
         lines.taken.clear()
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
         try:
             cells = next(reader, None)
         except csv.Error as error:

@@ -1,8 +1,12 @@
-"""Owns what can be imported: each kind with its fields, their types and their help; refuses to read a file."""
+"""Owns what can be imported: each kind with its fields, their types and their help; refuses to read a file.
+
+A cell that cannot be read costs the row when its field is required, or is a key: without it the row would be another.
+Else the row comes in without that one value. What a withdrawal lacks is never decided here (see `loader_decides`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -22,6 +26,7 @@ class Kind(StrEnum):
     campaigns = "campaigns"
     recipients = "recipients"
     conversions = "conversions"
+    suppressions = "suppressions"
 
 
 class Type(StrEnum):
@@ -41,16 +46,46 @@ class Type(StrEnum):
 MOST = {Type.key: 200, Type.text: 500, Type.long_text: 2_000, Type.email: 320}
 
 
+YES = ("yes", "y", "true", "t", "1", "on", "given")
+NO = ("no", "n", "false", "f", "0", "off", "withdrawn")
+# What other mailers export. Only words that cannot mean anything else: 'active', 'pending' or 'unconfirmed' are no
+# consent for certain and no withdrawal either, so the mapping has to say what they stand for.
+_OPTED = ("opted {}", "opted-{}", "opted_{}", "opt {}", "opt-{}", "opt_{}", "opt{}")
+GIVEN_YES = ("subscribed", "subscribe", "granted", "consented", *(form.format("in") for form in _OPTED))
+GIVEN_NO = (
+    "unsubscribed", "unsubscribe", "un-subscribed", "unsub", "cleaned", "revoked", "refused", "declined", "denied",
+    "not given", "not subscribed", "bounced", "hard bounce", "hard bounced", "complained", "complaint",
+    "spam complaint",
+    "blocklisted", "blacklisted", "suppressed", "do not contact", "do not email", "do not mail",
+    *(form.format("out") for form in _OPTED),
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One target of a column. `own` marks a fact that lives in the row's JSON `facts`; `choices` all it can be."""
+    """One target of a column."""
 
     name: str
     type: Type
     help: str
+    #: It must be mapped, and a row in which it cannot be read is rejected.
     required: bool = False
+    #: A fact that lives in the row's JSON `facts`.
     own: bool = False
+    #: All it can be; None: anything.
     choices: tuple[str, ...] | None = None
+    #: Words recognised in any case, and written as here.
+    known: tuple[str, ...] = ()
+    #: The loader rejects the row or not: a withdrawal is obeyed even where this cannot be read.
+    loader_decides: bool = False
+    #: Words of a boolean.
+    yes: tuple[str, ...] = YES
+    no: tuple[str, ...] = NO
+
+    @property
+    def losable(self) -> bool:
+        """Whether a row comes in without this value when it cannot be read."""
+        return self.loader_decides or not (self.required or self.name == "key")
 
 
 def _fields(*fields: Field) -> dict[str, Field]:
@@ -60,6 +95,12 @@ def _fields(*fields: Field) -> dict[str, Field]:
 _CUSTOMER = Field("customer", Type.key, "Key of the customer", required=True)
 _CAMPAIGN = Field("campaign", Type.key, "Key of the past campaign", required=True)
 _AT = Field("at", Type.instant, "When it happened", required=True)
+# Of these two one must be mapped, and a row needs one of them.
+EITHER = ("customer", "email")
+_WHO = (
+    Field("customer", Type.key, "Key of the customer", loader_decides=True),
+    Field("email", Type.email, "Address, where the customer's key is not known", loader_decides=True),
+)
 
 FIXED: dict[Kind, dict[str, Field]] = {
     Kind.purchases: _fields(
@@ -72,11 +113,18 @@ FIXED: dict[Kind, dict[str, Field]] = {
         Field("channel", Type.text, "Where it was bought, as in 'web' or 'store'"),
     ),
     Kind.consents: _fields(
-        _CUSTOMER,
+        *_WHO,
         Field("topic", Type.key, "The topic, or 'tracking'", required=True),
-        Field("given", Type.boolean, "Whether it was given (yes) or withdrawn (no)", required=True),
-        _AT,
-        Field("source", Type.text, "Where it was given, as in 'web form'", required=True),
+        Field(
+            "given",
+            Type.boolean,
+            "Whether it was given (yes) or withdrawn (no)",
+            required=True,
+            yes=(*YES, *GIVEN_YES),
+            no=(*NO, *GIVEN_NO),
+        ),
+        replace(_AT, loader_decides=True),
+        Field("source", Type.text, "Where it was given, as in 'web form'", required=True, loader_decides=True),
     ),
     Kind.events: _fields(
         _CUSTOMER,
@@ -114,6 +162,12 @@ FIXED: dict[Kind, dict[str, Field]] = {
         _AT,
         Field("key", Type.key, "Key of the conversion; made from campaign and time when not mapped"),
     ),
+    Kind.suppressions: _fields(
+        *_WHO,
+        Field("reason", Type.text, "Why it must not be mailed, as in 'hard bounce'"),
+        Field("at", Type.instant, "Since when; the import's moment when not mapped"),
+        Field("source", Type.text, "Where this is known from; the mapping's name when not mapped"),
+    ),
 }
 _TYPES = {
     FactType.text: Type.long_text,
@@ -124,8 +178,14 @@ _TYPES = {
 _BUILT_IN = {"key": Type.key, "email": Type.email, "joined_at": Type.instant, "url": Type.long_text}
 
 
-def of(kind: Kind, catalogue: Catalogue) -> dict[str, Field]:
-    """Return the fields that an import of this kind may map; what happened has the shop's own as `facts.<name>`."""
+def of(kind: Kind, catalogue: Catalogue, topics: Collection[str]) -> dict[str, Field]:
+    """Return the fields that an import of this kind may map; what happened has the shop's own as `facts.<name>`.
+
+    `topics` are those of rules/topics.yaml and 'tracking'. A past campaign may name one that is no more.
+    """
+    if kind in (Kind.consents, Kind.campaigns):
+        topic = replace(FIXED[kind]["topic"], known=tuple(topics))
+        return {**FIXED[kind], "topic": replace(topic, choices=topic.known) if kind is Kind.consents else topic}
     if kind is Kind.customers:
         return _of_facts(catalogue.customer)
     if kind is Kind.products:

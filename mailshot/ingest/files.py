@@ -1,6 +1,6 @@
 """Owns data files as they lie there: found, readable as a whole, with which columns; refuses to judge a single row.
 
-What is wrong here is wrong with the file, so nothing of it is imported: a missing file, another encoding than UTF-8, no
+What is wrong here is wrong with the file, so nothing of it is imported: a missing file, an unnamed encoding, no
 header, a Parquet file without its footer, or one that would unpack to far more than it is.
 """
 
@@ -9,9 +9,11 @@ from __future__ import annotations
 import codecs
 import csv
 import importlib.util
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 
 import duckdb
@@ -27,7 +29,19 @@ MOST_EXPANSION = 100
 FREE_EXPANSION = 256 << 20
 DELIMITERS = ",;\t|"
 PACKAGE = "package:"
-_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# Blanks between a quote and a delimiter; looked for across blocks, as far as SEAM.
+_LOOSE_QUOTE = re.compile(rb'"[ \t]+(?:[,;\t|\r\n]|$)|(?:^|[,;\t|\r\n])[ \t]+"')
+SEAM = 256
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_NO_UTF8 = "Name its encoding in the mapping, as in 'encoding: cp1252', or save it as UTF-8."
+# How Excel names the delimiter in a line above the header.
+_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 
 
 class Format(StrEnum):
@@ -66,13 +80,17 @@ class MissingColumn(Unreadable):
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A file that can be read. `columns` are DuckDB's types by name; `lines` counts those of a text file."""
+    """A file that can be read.
+
+    `columns` are DuckDB's types by name; `lines` counts those of a text file; `skipped` those before its header.
+    """
 
     path: Path
     format: Format
     columns: dict[str, str]
     delimiter: str = ","
     lines: int = 0
+    skipped: int = 0
 
 
 def find(name: str, beside: Path, data: Path | None) -> Path:
@@ -104,8 +122,11 @@ def _install(name: str) -> str:
     return f"Install the Python package '{name.removeprefix(PACKAGE).partition('/')[0]}', or give its folder by --data."
 
 
-def examine(path: Path, delimiter: str | None) -> DataFile:
-    """Read as much of the file as it takes to know that the whole of it can be imported. Raises Unreadable."""
+def examine(path: Path, delimiter: str | None, encoding: str | None, folder: Path) -> DataFile:
+    """Read as much of the file as it takes to know that the whole of it can be imported. Raises Unreadable.
+
+    Text that is not UTF-8 is copied into `folder` as UTF-8; a byte order mark counts more than `encoding`.
+    """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
         raise Unreadable(
@@ -114,6 +135,7 @@ def examine(path: Path, delimiter: str | None) -> DataFile:
     try:
         if kind is Format.parquet:
             return DataFile(path, kind, _parquet(path))
+        path = _as_utf8(path, encoding, folder)
         lines = _lines_of_text(path)
         if kind is Format.jsonl:
             return DataFile(path, kind, {}, lines=lines)
@@ -122,22 +144,45 @@ def examine(path: Path, delimiter: str | None) -> DataFile:
         raise Unreadable(f"'{path.name}' cannot be read: {error.strerror}") from None
 
 
+def _as_utf8(path: Path, encoding: str | None, folder: Path) -> Path:
+    """Return the path of the file as UTF-8 text: its own, or that of a copy."""
+    with path.open("rb") as file:
+        first = file.read(4)
+    marked = next((named for mark, named in _MARKS.items() if first.startswith(mark)), None)
+    chosen = codecs.lookup(marked or encoding or "utf-8").name
+    if chosen in ("utf-8", "utf-8-sig", "ascii"):
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    copy, lines = folder / path.name, 1
+    with path.open(encoding=chosen, newline="") as source, copy.open("w", encoding="utf-8", newline="") as target:
+        try:
+            while block := source.read(BLOCK):
+                lines += block.count("\n")
+                target.write(block)
+        except UnicodeError:
+            message = f"'{path.name}' is not {chosen} text from line {lines} on"
+            raise Unreadable(message, "Name its encoding in the mapping, as in 'encoding: cp1252'.", lines) from None
+    return copy
+
+
 def _lines_of_text(path: Path) -> int:
-    """Decode the whole file and return how many lines it has; 0 when some end in a lone CR and nobody can say."""
+    """Decode the whole file and return how many lines it has; 0 when it needs the careful reader.
+
+    It does when a line ends in a lone CR, and when blanks stand around a quoted cell, which no two readers take alike.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
     lines = since = lone = 0
-    last = b""
+    last = seam = b""
     with path.open("rb") as file:
         while block := file.read(BLOCK):
-            if not last and block.startswith(_WIDE):
-                raise Unreadable(f"'{path.name}' is UTF-16 text", "Save it as UTF-8.", 1)
             _decode(path, decoder, block, lines)
             lone += block.count(b"\r") - (last + block).count(b"\r\n") if b"\r" in last + block else 0
+            lone += bool(b'"' in block and _LOOSE_QUOTE.search(seam + block))
             lines += block.count(b"\n")
             since = len(block) - block.rfind(b"\n") - 1 + (since if b"\n" not in block else 0)
             if since > MOST_LINE:
                 raise Unreadable(f"line {lines + 1} of '{path.name}' is longer than {MOST_LINE:,} bytes", "", lines + 1)
-            last = block[-1:]
+            last, seam = block[-1:], block[-SEAM:]
     if decoder.getstate()[0]:
         raise Unreadable(f"'{path.name}' ends in the middle of a letter", "Is it cut off?", lines + 1)
     return 0 if lone else lines + bool(since)
@@ -149,18 +194,21 @@ def _decode(path: Path, decoder: codecs.IncrementalDecoder, block: bytes, lines:
         decoder.decode(block)
     except UnicodeDecodeError as error:
         line = lines + (pending + block)[: error.start].count(b"\n") + 1
-        raise Unreadable(f"'{path.name}' is not UTF-8 text in line {line}", "Save it as UTF-8.", line) from None
+        message, remedy = f"'{path.name}' is not UTF-8 text in line {line}", _NO_UTF8
+        raise Unreadable(message, remedy, line) from None
 
 
 def _csv(path: Path, delimiter: str | None, lines: int) -> DataFile:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        first = file.readline(BLOCK)
+        first, skipped, chosen = file.readline(BLOCK), 0, delimiter
+        if named := _SEPARATOR.fullmatch(first):
+            skipped, chosen, first = 1, delimiter or named[1], file.readline(BLOCK)
+        chosen = chosen or max(DELIMITERS, key=first.count)
         file.seek(0)
-        chosen = delimiter or max(DELIMITERS, key=first.count)
         try:
-            header = next(csv.reader(file, delimiter=chosen, strict=True), [])
+            header = next(csv.reader(islice(file, skipped, None), delimiter=chosen, strict=True), [])
         except csv.Error as error:
-            raise Unreadable(f"'{path.name}' has no readable header: {error}", line=1) from None
+            raise Unreadable(f"'{path.name}' has no readable header: {error}", line=1 + skipped) from None
     if not any(header):
         raise Unreadable(f"'{path.name}' is empty: not even a header is there", "The first line names the columns.", 1)
     if len(header) > MOST_COLUMNS:
@@ -171,7 +219,7 @@ def _csv(path: Path, delimiter: str | None, lines: int) -> DataFile:
     if twice:
         raise Unreadable(f"'{path.name}' names the column '{twice[0]}' twice", "Give each column a name of its own.", 1)
     names = [name.strip() or f"column {number}" for number, name in enumerate(header, 1)]
-    return DataFile(path, Format.csv, dict.fromkeys(names, "VARCHAR"), chosen, lines)
+    return DataFile(path, Format.csv, dict.fromkeys(names, "VARCHAR"), chosen, lines, skipped)
 
 
 def _parquet(path: Path) -> dict[str, str]:

@@ -6,7 +6,6 @@ from mailshot.ingest.fields import FACT_PREFIX
 from mailshot.ingest.loading import Loading, json
 from mailshot.ingest.people import fact
 from mailshot.ingest.shop import KEYS, add_stubs
-from mailshot.ingest.values import literal
 from mailshot.store.bulk import Counts
 
 
@@ -17,7 +16,7 @@ def events(loading: Loading) -> Counts:
     if "product" in loading.reading.fields:
         add_stubs(loading)
         columns["product_id"] = "(SELECT id FROM known_product WHERE known_product.key = product)"
-    return _add(loading, "event", "name", columns)
+    return _add(loading, "event", "name", columns, {"product_id": "product"})
 
 
 def interactions(loading: Loading) -> Counts:
@@ -33,11 +32,7 @@ def referrals(loading: Loading) -> Counts:
     """Add who brought whom; nobody brings himself."""
     _customers(loading)
     loading.refuse_unknown("referred", "customer", "key", "is no customer's key")
-    label = literal(loading.reading.label("referred"))
-    loading.stage.run(
-        f'INSERT INTO {loading.reading.faults} SELECT "#line", {label}, referred, '
-        f"'is the same customer' FROM ({loading.sound()}) WHERE referred = customer"
-    )
+    loading.refuse("referred", "'is the same customer'", f"{loading.reading.rows} WHERE referred = customer")
     joined = (
         f"SELECT k.id AS customer_id, f.id AS referred_id, r.* FROM ({loading.sound()}) AS r "
         "JOIN known_customer AS k ON k.key = r.customer JOIN known_customer AS f ON f.key = r.referred"
@@ -59,7 +54,9 @@ def details(loading: Loading) -> dict[str, str]:
     return {key.removeprefix(FACT_PREFIX): fact(field) for key, field in named.items()}
 
 
-def _add(loading: Loading, table: str, named: str, columns: dict[str, str]) -> Counts:
+def _add(
+    loading: Loading, table: str, named: str, columns: dict[str, str], derived: dict[str, str] | None = None
+) -> Counts:
     _customers(loading)
     turn = f'row_number() OVER (PARTITION BY customer, {named}, "at" ORDER BY "#line")'
     made = f"""{named} || '@' || "at" || '#' || {turn}"""
@@ -70,7 +67,7 @@ def _add(loading: Loading, table: str, named: str, columns: dict[str, str]) -> C
     loading.keep_last("good", joined, ["customer_id", "happening_key"])
     own = details(loading)
     all_columns = {"customer_id": "customer_id", "key": "happening_key", "at": '"at"', **columns, "facts": json(own)}
-    return loading.upsert(table, all_columns, "good", instants=["at"], facts=list(own))
+    return loading.upsert(table, all_columns, "good", instants=["at"], facts=list(own), derived=derived)
 
 
 def _customers(loading: Loading) -> None:

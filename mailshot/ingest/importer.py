@@ -5,17 +5,32 @@ Each file of a mapping is one transaction: an interruption leaves it wholly in, 
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
 from mailshot.documents import Problems
-from mailshot.errors import SettingsError
-from mailshot.ingest import files, happenings, history, mapping, people, reading, rejects, shop, stage, values
+from mailshot.errors import InvalidInput, Problem, SettingsError
+from mailshot.ingest import (
+    consents,
+    doubts,
+    files,
+    happenings,
+    history,
+    mapping,
+    people,
+    reading,
+    rejects,
+    shop,
+    stage,
+    suppressions,
+)
 from mailshot.ingest.fields import Kind
 from mailshot.ingest.files import MissingColumn, Unreadable
 from mailshot.ingest.loading import Loading
@@ -24,7 +39,8 @@ from mailshot.ingest.reading import Reading
 from mailshot.ingest.stage import Stage
 from mailshot.ingest.summary import Progress, Report, Step, Summary, silent
 from mailshot.profile.catalogue import Catalogue
-from mailshot.store import bulk
+from mailshot.profile.topics import TRACKING
+from mailshot.store import bulk, columns
 from mailshot.store.bulk import Counts
 from mailshot.store.engine import Connection, Store
 
@@ -34,14 +50,36 @@ LOADERS: dict[Kind, Callable[[Loading], Counts]] = {
     Kind.customers: people.customers,
     Kind.products: shop.products,
     Kind.purchases: shop.purchases,
-    Kind.consents: people.consents,
+    Kind.consents: consents.consents,
     Kind.events: happenings.events,
     Kind.interactions: happenings.interactions,
     Kind.referrals: happenings.referrals,
     Kind.campaigns: history.campaigns,
     Kind.recipients: history.recipients,
     Kind.conversions: history.conversions,
+    Kind.suppressions: suppressions.suppressions,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What an import goes by, beside its mapping."""
+
+    #: What rules/facts.yaml declares.
+    catalogue: Catalogue
+    #: The names in rules/topics.yaml; consents to others are refused. 'tracking' is always known.
+    topics: Collection[str]
+    #: The key by which addresses are hashed.
+    address_key: bytes
+    #: The folder for what was rejected.
+    rejects: Path
+    #: Where data files may lie, beside the mapping's own folder.
+    data: Path | None = None
+    #: A file to read instead of the mapping's: rejected rows that were fixed. Only its import is done.
+    file: Path | None = None
+    progress: Progress = silent
+    #: The moment of the import; None: now.
+    now: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +88,11 @@ class _Job:
 
     bench: Stage
     plan: Plan
-    address_key: bytes
-    rejects: Path
-    progress: Progress
+    options: Options
+    #: The imports of the mapping to do, by their number.
+    numbers: tuple[int, ...]
+    now: datetime
+    dry: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,43 +117,44 @@ class _Undo(Exception):
     """Ends a dry run."""
 
 
-def run(
-    store: Store,
-    mapping_path: Path,
-    *,
-    data: Path | None = None,
-    catalogue: Catalogue,
-    address_key: bytes,
-    rejects: Path,
-    progress: Progress = silent,
-) -> Summary:
+def run(store: Store, mapping_path: Path, options: Options) -> Summary:
     """Import every file of a mapping. Raises InvalidInput, with nothing written, when a file cannot be used."""
     with stage.opened() as bench:
-        job = _Job(bench, mapping.load(mapping_path, catalogue), address_key, rejects, progress)
-        imported = tuple(_import(job, store, each) for each in _read_all(job, data))
+        job = _job(bench, mapping_path, options, dry=False)
+        imported = tuple(_import(job, store, each) for each in _read_all(job))
     bulk.analyse(store)
     return Summary(job.plan.mapping.name, False, imported)
 
 
-def check(
-    store: Store,
-    mapping_path: Path,
-    *,
-    data: Path | None = None,
-    catalogue: Catalogue,
-    address_key: bytes,
-    rejects: Path,
-    progress: Progress = silent,
-) -> Summary:
+def check(store: Store, mapping_path: Path, options: Options) -> Summary:
     """Do all that `run` would do, tell it, and take it back. Raises InvalidInput as `run` does."""
     done: list[Report] = []
     with stage.opened() as bench:
-        job = _Job(bench, mapping.load(mapping_path, catalogue), address_key, rejects, progress)
-        judged = _read_all(job, data)
+        job = _job(bench, mapping_path, options, dry=True)
+        judged = _read_all(job)
         with suppress(_Undo), store.write() as connection:
             done += [_tell(job, each, _load(job, connection, each)) for each in judged]
             raise _Undo
     return Summary(job.plan.mapping.name, True, tuple(done))
+
+
+def _job(bench: Stage, mapping_path: Path, options: Options, dry: bool) -> _Job:
+    plan = mapping.load(mapping_path, options.catalogue, (*options.topics, TRACKING))
+    return _Job(bench, plan, options, _numbers(plan, options.file), options.now or columns.now(), dry)
+
+
+def _numbers(plan: Plan, file: Path | None) -> tuple[int, ...]:
+    """Return which imports to do: all of them, or the one that a file of rejected rows belongs to."""
+    imports = plan.mapping.imports
+    if file is None or len(imports) == 1:
+        return tuple(range(len(imports)))
+    named = re.search(r"-([a-z]+)-(\d+)\.\w+$", file.name)
+    number = int(named[2]) - 1 if named else -1
+    if named and 0 <= number < len(imports) and imports[number].kind == named[1]:
+        return (number,)
+    message = f"'{file.name}' does not say which of the {len(imports)} imports in {plan.path} it belongs to"
+    remedy = f"Name it as import wrote it, as in {_slug(plan, 0)}.csv."
+    raise InvalidInput([Problem(str(file), 0, 0, message, remedy=remedy)])
 
 
 def _import(job: _Job, store: Store, judged: _Judged) -> Report:
@@ -122,36 +163,29 @@ def _import(job: _Job, store: Store, judged: _Judged) -> Report:
     return _tell(job, judged, loaded)
 
 
-def _read_all(job: _Job, data: Path | None) -> list[_Judged]:
+def _read_all(job: _Job) -> list[_Judged]:
     """Examine all files, then read them; what is wrong with any of them is told at once."""
     problems = job.plan.document.problems()
-    readings = [_examine(job, number, data, problems) for number in range(len(job.plan.mapping.imports))]
+    readings = [_examine(job, number, problems) for number in job.numbers]
     problems.raise_if_any()
     judged = [_read(job, each, problems) for each in readings if each]
     problems.raise_if_any()
     return [each for each in judged if each]
 
 
-def _examine(job: _Job, number: int, data: Path | None, problems: Problems) -> Reading | None:
-    item = job.plan.mapping.imports[number]
+def _examine(job: _Job, number: int, problems: Problems) -> Reading | None:
+    item, options = job.plan.mapping.imports[number], job.options
     try:
-        path = files.find(item.file, job.plan.path.parent, data)
-        found = files.examine(path, item.delimiter)
+        path = options.file or files.find(item.file, job.plan.path.parent, options.data)
+        if not path.is_file():
+            raise Unreadable(f"'{path}' is not there")
+        found = files.examine(path, item.delimiter, item.encoding, job.bench.folder / f"utf8-{number}")
     except Unreadable as error:
         problems.add(job.plan.document.at("imports", number, "file"), error.message, error.remedy)
         return None
     each = Reading(number, item, found, job.plan.fields[number], job.plan.mapping.time_zone)
-    for field, source in item.columns.items():
-        place = job.plan.document.at("imports", number, "columns", field)
-        for column in source.columns if found.columns else ():
-            if column not in found.columns:
-                missing = MissingColumn(found.path.name, column, found.columns)
-                problems.add(place, missing.message, missing.remedy)
-            elif not values.readable(found.columns[column]):
-                problems.add(place, f"column '{column}' holds {found.columns[column]}, not single values")
-        if source.constant is not None and (reason := reading.faulty_constant(job.bench, each, field)):
-            problems.add(place, f"'{source.constant}' {reason}")
-    if "email" in each.fields and len(job.address_key) < SHORTEST_KEY:
+    doubts.refuse_wrong_columns(job.bench, each, job.plan.document, problems)
+    if "email" in each.fields and len(options.address_key) < SHORTEST_KEY:
         raise SettingsError(
             "MAILSHOT_ADDRESS_KEY is not set.", "Run 'mailshot init', or set it to 32 or more hexadecimal digits."
         )
@@ -159,10 +193,11 @@ def _examine(job: _Job, number: int, data: Path | None, problems: Problems) -> R
 
 
 def _read(job: _Job, each: Reading, problems: Problems) -> _Judged | None:
-    job.progress(Step(f"reading {each.file.path.name}", 0, 0))
+    job.options.progress(Step(f"reading {each.file.path.name}", 0, 0))
     begun = time.monotonic()
     try:
         rows = reading.read(job.bench, each)
+        doubts.refuse_ambiguous_numbers(job.bench, each, job.plan.document, problems)
     except MissingColumn as error:
         fields = [key for key, source in each.item.columns.items() if error.column in source.columns]
         problems.add(job.plan.document.at("imports", each.number, "columns", fields[0]), error.message, error.remedy)
@@ -177,30 +212,50 @@ def _read(job: _Job, each: Reading, problems: Problems) -> _Judged | None:
 
 def _load(job: _Job, connection: Connection, judged: _Judged) -> _Loaded:
     begun = time.monotonic()
-    loading = Loading(job.bench, connection, judged.reading, job.plan.mapping.name, job.address_key, job.progress)
+    options, name = job.options, job.plan.mapping.name
+    loading = Loading(job.bench, connection, judged.reading, name, options.address_key, options.progress, job.now)
     counts = LOADERS[judged.reading.item.kind](loading)
     return _Loaded(counts, loading.good, time.monotonic() - begun)
 
 
+def _slug(plan: Plan, number: int) -> str:
+    return f"{plan.mapping.slug}-{plan.mapping.imports[number].kind}-{number + 1}"
+
+
 def _tell(job: _Job, judged: _Judged, loaded: _Loaded) -> Report:
-    """Write the reject file of an import that is done, and sum it up."""
+    """Write the reject files of an import that is done, and sum it up."""
     each, counts = judged.reading, loaded.counts
-    name = f"{job.plan.mapping.slug}-{each.item.kind}-{each.number + 1}.csv"
-    reasons = rejects.by_reason(job.bench, each.faults)
-    remarks = rejects.by_reason(job.bench, each.warnings)
-    rejected = sum(reasons.values())
-    job.bench.run(f"DROP TABLE {each.rows}")
-    return Report(
+    rejects.settle(job.bench, each)
+    rejected = job.bench.one(f"SELECT count(DISTINCT line) FROM {each.faults}")
+    report = Report(
         kind=each.item.kind.value,
-        file=each.item.file,
+        file=str(job.options.file or each.item.file),
         read=judged.rows,
         added=counts.added,
         changed=counts.changed,
         unchanged=loaded.good - counts.added - counts.changed,
         repeated=judged.rows - rejected - loaded.good,
         rejected=rejected,
-        by_reason=reasons,
-        warnings=remarks,
-        rejects=rejects.write(job.bench, each, job.rejects / name),
+        withdrawals_rejected=rejects.withdrawals(job.bench, each),
+        by_reason=rejects.by_reason(job.bench, each.faults),
+        warnings=rejects.by_reason(job.bench, each.warnings),
+        rejects=_write_rejects(job, each),
+        notes=rejects.write_notes(job.bench, each, _path(job, each, rejects.NOTES_SUFFIX)),
         seconds=round(judged.seconds + loaded.seconds, 3),
     )
+    job.bench.run(f"DROP TABLE {each.rows}")
+    job.bench.run(f"DROP VIEW {each.source}")
+    job.bench.run(f"DROP TABLE IF EXISTS {each.lines}")
+    return report
+
+
+def _write_rejects(job: _Job, each: Reading) -> str:
+    path = _path(job, each, ".csv")
+    if job.dry and job.options.file and path.exists() and path.samefile(job.options.file):
+        # A look at fixed rows must not take the fixes away.
+        return str(path)
+    return rejects.write_rows(job.bench, each, path)
+
+
+def _path(job: _Job, each: Reading, suffix: str) -> Path:
+    return job.options.rejects / f"{_slug(job.plan, each.number)}{suffix}"

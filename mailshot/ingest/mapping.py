@@ -10,76 +10,34 @@ imports:
       email: "{login}@shop.test"  # a text with columns in it
       country: {value: NO}        # the same for every row
       joined_at: {column: since, format: "%d.%m.%Y"}
+
+docs/imports.md tells the whole of it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
 
 from mailshot import documents
 from mailshot.documents import Document, Problems
-from mailshot.ingest import fields
-from mailshot.ingest.fields import Kind
+from mailshot.ingest import fields, sources
+from mailshot.ingest.fields import EITHER, Kind, Type
+from mailshot.ingest.sources import Source
 from mailshot.profile.catalogue import Catalogue
 
-_HOLE = re.compile(r"\{([^{}]*)\}")
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a field's value comes from: texts and column names in turn (`parts` begins with a text), or a constant."""
-
-    parts: tuple[str, ...] = ()
-    constant: str | None = None
-    format: str | None = None
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.parts[1::2]
-
-    @property
-    def plain(self) -> bool:
-        """Whether it is one column and nothing else, so that the column's own type counts."""
-        return len(self.parts) == 3 and not self.parts[0] and not self.parts[2]
-
-    def __str__(self) -> str:
-        if self.constant is not None:
-            return "(constant)"
-        return " + ".join(self.columns)
-
-
-def _source(value: Any) -> Source:
-    if isinstance(value, str):
-        return Source(tuple(_HOLE.split(value))) if _HOLE.search(value) else Source(("", value, ""))
-    if isinstance(value, dict) and set(value) == {"value"} and isinstance(value["value"], str):
-        return Source(constant=value["value"])
-    if isinstance(value, dict) and set(value) == {"column", "format"}:
-        return Source(("", str(value["column"]), ""), format=str(value["format"]))
-    raise ValueError("must be a column, a text with {column}, {value: …}, or {column: …, format: …}; name a column")
-
-
-_SOURCE = {
-    "anyOf": [
-        {"type": "string", "description": "A column, or a text with {column} in it"},
-        {
-            "type": "object",
-            "properties": {"value": {"type": ["string", "number", "boolean"], "description": "The same for every row"}},
-            "required": ["value"],
-            "additionalProperties": False,
-        },
-        {
-            "type": "object",
-            "properties": {"column": {"type": "string"}, "format": {"type": "string", "examples": ["%d.%m.%Y"]}},
-            "required": ["column", "format"],
-            "additionalProperties": False,
-        },
-    ]
+# Which options of a column mean something for a field of a type; `values` does for each.
+_OPTIONS = {
+    Type.number: ("decimal", "thousands", "currency"),
+    Type.boolean: ("yes", "no"),
+    Type.instant: ("format",),
+    Type.date: ("format",),
 }
 
 
@@ -92,7 +50,37 @@ class Import(BaseModel):
     file: str
     distinct: bool = False
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
-    columns: dict[str, Annotated[Source, BeforeValidator(_source), WithJsonSchema(_SOURCE)]] = Field(min_length=1)
+    encoding: str | None = Field(default=None, description="Of a text file that is not UTF-8, as in cp1252")
+    # How the cells of the whole file are written, where a column does not say it for itself.
+    yes: Annotated[Any, WithJsonSchema(sources.SPELLINGS["yes"])] = None
+    no: Annotated[Any, WithJsonSchema(sources.SPELLINGS["no"])] = None
+    decimal: Annotated[Any, WithJsonSchema(sources.SPELLINGS["decimal"])] = None
+    thousands: Annotated[Any, WithJsonSchema(sources.SPELLINGS["thousands"])] = None
+    currency: Annotated[Any, WithJsonSchema(sources.SPELLINGS["currency"])] = None
+    columns: dict[str, Annotated[Source, BeforeValidator(sources.read), WithJsonSchema(sources.SCHEMA)]] = Field(
+        min_length=1
+    )
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, name: str | None) -> str | None:
+        try:
+            # Only what is text, and not a transformation such as rot13.
+            if name is not None:
+                "".encode(name)
+        except LookupError:
+            raise ValueError(f"'{name}' is not an encoding; write one as in cp1252, latin-1 or utf-16") from None
+        return name
+
+    @field_validator("yes", "no", "decimal", "thousands", "currency", mode="before")
+    @classmethod
+    def _spelling(cls, said: Any, info: ValidationInfo) -> Any:
+        return sources.option(str(info.field_name), said)
+
+    def spelling_of(self, kind: Type) -> dict[str, Any]:
+        """Return what the import as a whole says of how values of a type are written."""
+        options = {word: getattr(self, word) for word in _OPTIONS.get(kind, ()) if word != "format"}
+        return {word: said for word, said in options.items() if said}
 
 
 class Mapping(BaseModel):
@@ -129,20 +117,23 @@ class Plan:
     fields: tuple[dict[str, fields.Field], ...]
 
 
-def load(path: Path, catalogue: Catalogue) -> Plan:
-    """Read a mapping and check its fields against the catalogue. Raises InvalidInput."""
+def load(path: Path, catalogue: Catalogue, topics: Collection[str]) -> Plan:
+    """Read a mapping and check its fields against the catalogue and the topics. Raises InvalidInput."""
     document = documents.load(path)
     mapping = document.model(Mapping)
     problems = document.problems()
-    chosen = tuple(_fields(document, problems, number, item, catalogue) for number, item in enumerate(mapping.imports))
+    chosen, imports = [], []
+    for number, item in enumerate(mapping.imports):
+        chosen.append(_fields(document, problems, number, item, fields.of(item.kind, catalogue, topics)))
+        columns = {name: _spelt(document, problems, number, item, field) for name, field in chosen[-1].items()}
+        imports.append(item.model_copy(update={"columns": {**item.columns, **columns}}))
     problems.raise_if_any()
-    return Plan(path, document, mapping, chosen)
+    return Plan(path, document, mapping.model_copy(update={"imports": imports}), tuple(chosen))
 
 
 def _fields(
-    document: Document, problems: Problems, number: int, item: Import, catalogue: Catalogue
+    document: Document, problems: Problems, number: int, item: Import, known: dict[str, fields.Field]
 ) -> dict[str, fields.Field]:
-    known = fields.of(item.kind, catalogue)
     chosen = {}
     for name in item.columns:
         field = known.get(name) or fields.loose(item.kind, name)
@@ -151,8 +142,27 @@ def _fields(
         else:
             place = document.at("imports", number, "columns", name)
             problems.unknown(place, f"{item.kind} have no field '{name}'", name, known)
-    missing = [name for name, field in known.items() if field.required and name not in item.columns]
+    missing = [f"'{name}'" for name, field in known.items() if field.required and name not in item.columns]
+    if all(name in known for name in EITHER) and not any(name in item.columns for name in EITHER):
+        missing = [" or ".join(f"'{name}'" for name in EITHER), *missing]
     if missing:
-        listed = ", ".join(f"'{name}'" for name in missing)
-        problems.add(document.at("imports", number, "columns"), f"{item.kind} also need {listed}")
+        problems.add(document.at("imports", number, "columns"), f"{item.kind} also need {', '.join(missing)}")
     return chosen
+
+
+def _spelt(document: Document, problems: Problems, number: int, item: Import, field: fields.Field) -> Source:
+    """Return a column's source with what the import as a whole says of how its cells are written."""
+    source = item.columns[field.name]
+    fitting = _OPTIONS.get(field.type, ())
+    for word in source.options:
+        if word not in fitting and word != "values":
+            place = document.at("imports", number, "columns", field.name, word)
+            remedy = f"Choose {', '.join((*fitting, 'values'))}." if fitting else "Remove it."
+            problems.add(place, f"'{word}' means nothing here: '{field.name}' is a {field.type}", remedy)
+    if source.constant is not None or any(word in source.options for word in fitting):
+        return source
+    try:
+        return sources.spelt(source, **item.spelling_of(field.type))
+    except ValueError as error:
+        problems.add(document.at("imports", number), str(error))
+        return source

@@ -1,37 +1,124 @@
-"""Owns the reject file: which line was left out, or taken with a remark, and why; refuses to decide it."""
+"""What is wrong with an imported file: counted by reason, and written down so that it can be found and fixed.
+
+Two files per import, in the project's rejects/ folder:
+
+- `<mapping>-<kind>-<n>.csv` holds the rows that were rejected or came in without some of their values, as they stood in
+  the source, with `reject_line` and `reject_reason` behind. Fixed, it is read by the same mapping (import --file).
+- `<mapping>-<kind>-<n>.notes.csv` lists every fault and warning: line, column, value, reason.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from mailshot.ingest.expressions import FLOATS, TEXT, literal, name, text_of
+from mailshot.ingest.fields import Kind
 from mailshot.ingest.reading import Reading
 from mailshot.ingest.stage import Stage
-from mailshot.ingest.values import literal
 
 REMARK = "warning: "
+LINE, REASON = "reject_line", "reject_reason"
+REJECTED, PARTIAL = "rejected: ", "taken without: "
+SIBLING = "part of an order line that was rejected"
+NOTES_SUFFIX = ".notes.csv"
+_REFUSALS = (Kind.consents, Kind.suppressions)
+# Lines of one product in one order are told apart by their turn, so they are read again together.
+_TURNS = {Kind.purchases: ("customer", "order", "product")}
 
 
 def by_reason(stage: Stage, table: str) -> dict[str, int]:
     """Count notes by column and reason, without what a reason quotes; the most frequent first."""
-    plain = "regexp_replace(reason, ' ''.*''', '')"
+    plain = "regexp_replace(reason, ' ''.*''', '') || CASE WHEN field IS NULL THEN '' ELSE ': taken without it' END"
     shown = f"""coalesce("column" || ' ', '') || {plain}"""
     found = stage.run(f"SELECT {shown}, count(*) FROM {table} GROUP BY 1 ORDER BY 2 DESC, 1")
     return {str(reason): int(count) for reason, count in found}
 
 
-def write(stage: Stage, reading: Reading, path: Path) -> str:
-    """Write the faults and warnings of one import as a whole file, or see to it that none is left; return its name."""
-    if not stage.one(f"SELECT (SELECT count(*) FROM {reading.faults}) + (SELECT count(*) FROM {reading.warnings})"):
+def withdrawals(stage: Stage, reading: Reading) -> int:
+    """Count the rejected rows by which somebody said, or may have said, that they want no mail."""
+    lines = f"SELECT DISTINCT line FROM {reading.faults}"
+    if reading.item.kind is Kind.consents:
+        lines += f' WHERE line NOT IN (SELECT "#line" FROM {reading.rows} WHERE given)'
+    return stage.one(f"SELECT count(*) FROM ({lines})") if reading.item.kind in _REFUSALS else 0
+
+
+def settle(stage: Stage, reading: Reading) -> None:
+    """Move what was told of lost cells to the faults where the row was rejected after all."""
+    lost = f"FROM {reading.warnings} WHERE field IS NOT NULL AND line IN (SELECT line FROM {reading.faults})"
+    stage.run(f"INSERT INTO {reading.faults} SELECT * REPLACE (NULL AS field) {lost}")
+    stage.run(f"DELETE {lost}")
+    stage.run(f"UPDATE {reading.faults} SET field = NULL WHERE field IS NOT NULL")
+
+
+def write_notes(stage: Stage, reading: Reading, path: Path) -> str:
+    """Write every fault and warning as one file, or see to it that none is left; return its name."""
+    note = f"CASE WHEN field IS NULL THEN {literal(REMARK)} ELSE {literal(REMARK + PARTIAL)} END || reason"
+    query = f"""SELECT line, "column", value, reason FROM (
+        SELECT * FROM {reading.faults}
+        UNION ALL BY NAME SELECT * REPLACE ({note} AS reason) FROM {reading.warnings})"""
+    return _write(stage, query, "line, reason", path, ",")
+
+
+def write_rows(stage: Stage, reading: Reading, path: Path) -> str:
+    """Write the rows that were rejected or lost a value, to be fixed and read again; return the file's name."""
+    said = """string_agg(coalesce("column" || ' ', '') || reason, '; ' ORDER BY "column", reason)"""
+    # A line that is no row has no cells: what it says stands in its reason.
+    whole = """CASE WHEN "column" IS NULL THEN reason || coalesce(': ' || value, '') ELSE reason END"""
+    faults, lost = f"(SELECT * REPLACE ({whole} AS reason) FROM {reading.faults})", "field IS NOT NULL"
+    stage.run(
+        f"""CREATE OR REPLACE TABLE rejected AS
+        SELECT line, {literal(REJECTED)} || {said} AS reason FROM {faults} GROUP BY line
+        UNION ALL SELECT line, {literal(PARTIAL)} || {said} FROM {reading.warnings} WHERE {lost} GROUP BY line"""
+    )
+    _add_siblings(stage, reading)
+    kinds = {row[0]: str(row[1]) for row in stage.run(f"DESCRIBE SELECT * FROM {reading.source}")}
+    columns = [column for column in kinds if column not in ("#line", "file_row_number", LINE, REASON)]
+    cells = "".join(f"{_cell(column, kinds[column])} AS {name(column)}, " for column in columns)
+    query = f"""SELECT {cells}j.line AS {LINE}, j.reason AS {REASON}
+        FROM rejected AS j LEFT JOIN {reading.source} AS s ON s."#line" = j.line"""
+    return _write(stage, query, LINE, path, reading.file.delimiter, mark=True)
+
+
+def _add_siblings(stage: Stage, reading: Reading) -> None:
+    """Add the good lines that share customer, order and product with a rejected one."""
+    keys = ", ".join(map(name, _TURNS.get(reading.item.kind, ())))
+    if not keys:
+        return
+    stage.run(
+        f"""INSERT INTO rejected SELECT "#line", {literal(SIBLING)} FROM {reading.rows}
+        WHERE "#line" NOT IN (SELECT line FROM rejected) AND ({keys}) IN (
+            SELECT ({keys}) FROM {reading.rows} WHERE "#line" IN (SELECT line FROM rejected))"""
+    )
+
+
+def _cell(column: str, kind: str) -> str:
+    return text_of(f"s.{name(column)}", kind) if kind in FLOATS else f"s.{name(column)}::{TEXT}"
+
+
+def _write(stage: Stage, query: str, order: str, path: Path, delimiter: str, mark: bool = False) -> str:
+    """Write a query's rows as a whole CSV file in place of the former one; without rows, none. Return its name."""
+    if not stage.one(f"SELECT count(*) FROM ({query})"):
         path.unlink(missing_ok=True)
         return ""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # a rejected line is still about a person
     beside = path.with_name(path.name + ".new")
     stage.run(
-        f"""COPY (SELECT line, "column", value, reason FROM (
-            SELECT * FROM {reading.faults}
-            UNION ALL BY NAME SELECT * REPLACE ({literal(REMARK)} || reason AS reason) FROM {reading.warnings})
-        ORDER BY line, reason) TO {literal(str(beside))} (FORMAT csv, HEADER true)"""
+        f"COPY (SELECT * FROM ({query}) ORDER BY {order}) TO {literal(str(beside))} "
+        f"(FORMAT csv, HEADER true, DELIMITER {literal(delimiter)})"
     )
+    if mark:
+        # Whatever encoding the mapping names, this file is UTF-8, and its mark says so.
+        _mark(beside)
     os.replace(beside, path)
     return str(path)
+
+
+def _mark(path: Path) -> None:
+    """Put a byte order mark before a file, in blocks."""
+    marked = path.with_name(path.name + ".marked")
+    with path.open("rb") as source, marked.open("wb") as target:
+        target.write(b"\xef\xbb\xbf")
+        while block := source.read(1 << 20):
+            target.write(block)
+    os.replace(marked, path)

@@ -5,9 +5,9 @@ A purchase of a product that nobody described is kept: the product is added as a
 
 from __future__ import annotations
 
+from mailshot.ingest.expressions import name
 from mailshot.ingest.loading import Loading, json
 from mailshot.ingest.people import fact
-from mailshot.ingest.values import literal, name
 from mailshot.store import buyers
 from mailshot.store.bulk import Counts
 
@@ -70,11 +70,7 @@ def add_stubs(loading: Loading) -> None:
     lines = loading.stage.one(f"SELECT count(*) FROM {unknown}")
     if not lines:
         return
-    label = literal(loading.reading.label("product"))
-    loading.stage.run(
-        f"""INSERT INTO {loading.reading.warnings}
-        SELECT "#line", {label}, product, 'was not described: added as a stub' FROM {unknown}"""
-    )
+    loading.warn("product", "'was not described: added as a stub'", unknown)
     stubs = f"(SELECT DISTINCT product FROM {unknown})"
     columns = {"key": "product", "known": "FALSE", "facts": "'{}'"}
     loading.upsert("product", columns, stubs, add_only=True)

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import duckdb
 
-from mailshot.ingest.values import literal, name
+from mailshot.ingest.expressions import literal, name
 
 MEMORY = "192MB"
 THREADS = 2
@@ -122,14 +122,16 @@ def opened() -> Iterator[Stage]:
             stage.session.close()
 
 
-def read_csv(path: Path, types: dict[str, str], header: bool, delimiter: str = ",", ends: str = "") -> str:
+def read_csv(
+    path: Path, types: dict[str, str], header: bool, delimiter: str = ",", ends: str = "", skipped: int = 0
+) -> str:
     """Return the table expression of a CSV file that keeps RFC 4180 to the letter; `ends` is how its lines end."""
     ends = f"new_line = {literal(ends)}, " if ends else ""
     columns = ", ".join(f"{literal(column)}: {literal(kind)}" for column, kind in types.items())
     return (
         f"read_csv({literal(str(path))}, auto_detect = false, header = {header}, delim = {literal(delimiter)}, "
         f"""quote = '"', escape = '"', strict_mode = true, null_padding = false, max_line_size = {MOST_LINE}, """
-        f"{ends}columns = {{{columns}}})"
+        f"{ends}skip = {skipped}, columns = {{{columns}}})"
     )
 
 

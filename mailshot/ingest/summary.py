@@ -25,7 +25,10 @@ def silent(_step: Step) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one file brought. added + changed + unchanged + repeated + rejected = read."""
+    """What one file brought. added + changed + unchanged + repeated + rejected = read.
+
+    `by_reason` and `warnings` count cells: of one row several may be wrong.
+    """
 
     kind: str
     file: str
@@ -37,7 +40,12 @@ class Report:
     rejected: int
     by_reason: Mapping[str, int] = field(default_factory=dict)
     warnings: Mapping[str, int] = field(default_factory=dict)
+    #: Of the rejected rows those that are, or may be, withdrawals or suppressions: someone may still be mailed.
+    withdrawals_rejected: int = 0
+    #: The file of the rows that were rejected or came in without a value, to be fixed and read again; '' without any.
     rejects: str = ""
+    #: The file of all faults and warnings, cell by cell.
+    notes: str = ""
     seconds: float = 0.0
 
 
@@ -52,6 +60,16 @@ class Summary:
     @property
     def rejected(self) -> int:
         return sum(report.rejected for report in self.imports)
+
+    @property
+    def withdrawals_rejected(self) -> int:
+        return sum(report.withdrawals_rejected for report in self.imports)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a withdrawal was rejected, or every row of a file."""
+        nothing = any(report.read and report.rejected == report.read for report in self.imports)
+        return nothing or bool(self.withdrawals_rejected)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, ready for JSON."""

@@ -20,7 +20,10 @@ from mailshot.store.engine import Connection, Store
 __all__ = ["Counts", "Load", "Rows", "analyse", "past_runs", "read", "upsert"]
 
 BATCH = 10_000
-LARGE = ("customer", "product", "purchase", "purchase_order", "buyer", "consent", "event", "interaction", "referral")
+LARGE = (
+    "customer", "product", "purchase", "purchase_order", "buyer", "consent", "event", "interaction", "referral",
+    "address_withdrawal", "suppression",
+)  # fmt: skip
 
 SWEPT = ("purchase", "purchase_order")
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
+
+from mailshot.store.columns import EPOCH
 
 KEYS: dict[str, tuple[str, ...]] = {
     "customer": ("key",),
@@ -19,14 +22,25 @@ KEYS: dict[str, tuple[str, ...]] = {
     "frozen": ("digest",),
     "run": ("plan_id",),
     "delivery": ("run_id", "customer_id"),
+    "address_withdrawal": ("address_hash", "topic"),
+    "suppression": ("address_hash",),
 }
 # A row that is there stays as it is.
-KEPT = {"consent_log", "frozen", "feedback", "delivery"}
+KEPT = {"consent_log", "frozen", "feedback", "delivery", "suppression"}
 # Counting cuts customers into ranges of ids, and products are marked by theirs: ids must lie close together.
 NUMBERED = {"customer", "product"}
-# Of two words about one consent the newest counts; of two at the same moment, the no.
+# Of two entries about one consent the newest counts; of two at the same moment, the withdrawal. One given after
+# `{latest}` came of a wrong clock, so its moment means nothing: anything else counts more. Of two withdrawals at one
+# moment the source decides, so that the order in which files come changes nothing.
 CONDITIONS = {
-    "consent": '"consent"."at" < excluded."at" OR ("consent"."at" = excluded."at" AND excluded.given < "consent".given)'
+    "consent": (
+        '"consent"."at" < excluded."at" OR ("consent"."at" = excluded."at" AND excluded.given < "consent".given) '
+        'OR ("consent".given AND "consent"."at" > {latest})'
+    ),
+    "address_withdrawal": (
+        '"address_withdrawal"."at" < excluded."at" OR ("address_withdrawal"."at" = excluded."at" '
+        'AND excluded.source < "address_withdrawal".source)'
+    ),
 }
 
 
@@ -45,7 +59,7 @@ class Load:
     """What to load where.
 
     `facts` are the keys of a JSON `facts` column that the rows speak of; others are kept. `add_only` leaves rows that
-    are there alone. `fixed` are columns with the same SQL literal in every row.
+    are there alone. `fixed` are columns with the same SQL literal in every row. Nothing was said after `latest`.
     """
 
     table: str
@@ -53,6 +67,7 @@ class Load:
     facts: tuple[str, ...] = ()
     add_only: bool = False
     fixed: Mapping[str, str] = field(default_factory=dict)
+    latest: datetime = EPOCH
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -70,10 +85,9 @@ class Load:
     def updated(self) -> tuple[str, ...]:
         return tuple(column for column in self.columns if column not in self.key)
 
-    @property
-    def condition(self) -> str:
-        """When a row that is there is changed, if not simply when it differs."""
-        return CONDITIONS.get(self.table, "")
+    def condition(self, latest: str) -> str:
+        """Return when a row that is there is changed, if not simply when it differs; `latest` as SQL."""
+        return CONDITIONS.get(self.table, "").format(latest=latest)
 
     @property
     def into(self) -> str:

@@ -34,6 +34,7 @@ def on_conflict(load: Load) -> str:
     if load.kept or not load.updated:
         return f"{target} DO NOTHING"
     sets, differences = [], []
+    latest = f"{bulk_load.text(load.latest.isoformat())}::timestamptz"
     for column in load.updated:
         old, new = f'"{load.table}"."{column}"', f'excluded."{column}"'
         if column != "facts":
@@ -43,7 +44,7 @@ def on_conflict(load: Load) -> str:
             keys = [bulk_load.text(name) for name in load.facts]
             sets.append(f"facts = ({old} - ARRAY[{', '.join(keys)}]::text[]) || {new}")
             differences += [f"{old} -> {key} IS DISTINCT FROM {new} -> {key}" for key in keys]
-    return f"{target} DO UPDATE SET {', '.join(sets)} WHERE {load.condition or ' OR '.join(differences)}"
+    return f"{target} DO UPDATE SET {', '.join(sets)} WHERE {load.condition(latest) or ' OR '.join(differences)}"
 
 
 def _merge(connection: Connection, load: Load, rows: Rows) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mailshot.store import bulk_load
 from mailshot.store.bulk_load import Load, Rows
+from mailshot.store.columns import microseconds
 from mailshot.store.engine import Connection
 
 MOST_VALUES = 500
@@ -46,6 +47,7 @@ def on_conflict(load: Load) -> str:
     if load.kept or not load.updated:
         return f"{target} DO NOTHING"
     sets, differences = [], []
+    latest = str(microseconds(load.latest))
     for column in load.updated:
         old, new = f'"{load.table}"."{column}"', f'excluded."{column}"'
         if column != "facts":
@@ -55,7 +57,7 @@ def on_conflict(load: Load) -> str:
             paths = [bulk_load.text(f'$."{name}"') for name in load.facts]
             sets.append(f"facts = json_patch(json_remove({old}, {', '.join(paths)}), {new})")
             differences += [f"json_extract({old}, {path}) IS NOT json_extract({new}, {path})" for path in paths]
-    return f"{target} DO UPDATE SET {', '.join(sets)} WHERE {load.condition or ' OR '.join(differences)}"
+    return f"{target} DO UPDATE SET {', '.join(sets)} WHERE {load.condition(latest) or ' OR '.join(differences)}"
 
 
 def _count(connection: Connection, load: Load) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from sqlmodel import SQLModel, select
 
 from mailshot import documents
 from mailshot.ingest import importer
+from mailshot.ingest.importer import Options
 from mailshot.ingest.summary import Progress, Report, Summary, silent
 from mailshot.profile import catalogue
 from mailshot.store.engine import Store
 
+TOPICS = ("offers", "recipes", "service")
 KEY = b"0123456789abcdef" * 2
 FACTS = """
 customer:
@@ -62,17 +65,23 @@ class Shop:
             (self.folder / name).write_bytes(body if isinstance(body, bytes) else body.encode())
 
     def load(
-        self, *imports: str, zone: str = "UTC", name: str = "Shop", dry: bool = False, progress: Progress = silent
+        self,
+        *imports: str,
+        zone: str = "UTC",
+        name: str = "Shop",
+        dry: bool = False,
+        progress: Progress = silent,
+        file: Path | None = None,
+        now: datetime | None = None,
     ) -> Summary:
         """Import with a mapping of these imports (each as YAML below its dash)."""
         lines = "".join(f"  - {each}\n" for each in imports)
         path = self.folder / "mapping.yaml"
-        path.write_text(f"name: {name}\ntime_zone: {zone}\nimports:\n{lines}")
+        path.write_text(f"name: {name}\ntime_zone: {zone}\nimports:\n{lines}", encoding="utf-8")
         facts = catalogue.read(documents.parse(FACTS, "facts.yaml"))
-        do = importer.check if dry else importer.run
-        return do(
-            self.store, path, catalogue=facts, address_key=KEY, rejects=self.folder / "rejects", progress=progress
-        )
+        rejects = self.folder / "rejects"
+        options = Options(facts, TOPICS, KEY, rejects, file=file, progress=progress, now=now)
+        return (importer.check if dry else importer.run)(self.store, path, options)
 
     def one(self, what: str, **options: Any) -> Report:
         """Import one file and return its report."""
@@ -84,9 +93,21 @@ class Shop:
         return self.load(CUSTOMERS, PRODUCTS, PURCHASES, **options)
 
     def rejected(self, report: Report) -> list[dict[str, str]]:
-        """Return the rows of the report's reject file."""
-        with open(report.rejects, encoding="utf-8", newline="") as file:
+        """Return what was wrong with each cell, as the notes file lists it."""
+        with open(report.notes, encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
+
+    def warned(self, report: Report, value: str | None = None) -> list[str]:
+        """Return what was said of cells whose rows came in (of those with a value), with their columns."""
+        notes = self.rejected(report) if report.notes else []
+        told = [note for note in notes if note["reason"].startswith("warning: ") and value in (None, note["value"])]
+        reasons = [note["reason"].removeprefix("warning: ").removeprefix("taken without: ") for note in told]
+        return [f"{note['column']} {reason}".strip() for note, reason in zip(told, reasons, strict=True)]
+
+    def to_fix(self, report: Report, delimiter: str = ",") -> list[dict[str, str]]:
+        """Return the rows of the file that is to be fixed and read again."""
+        with open(report.rejects, encoding="utf-8-sig", newline="") as file:
+            return list(csv.DictReader(file, delimiter=delimiter))
 
     def rows(self, table: type[SQLModel], *columns: str) -> list[tuple[Any, ...]]:
         """Return these columns of every row, sorted."""

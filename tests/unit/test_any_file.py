@@ -113,7 +113,7 @@ def test_a_slip_in_a_mapping_is_told_in_its_place(tmp_path: Path, text: str) -> 
     path.write_bytes(text.encode(errors="surrogatepass"))
     with soon():
         try:
-            mapping.load(path, FACTS)
+            mapping.load(path, FACTS, ())
         except InvalidInput as error:
             shown = path.read_bytes().decode("utf-8-sig", "replace")
             assert list(mutants.untrue(error.problems, {str(path): shown})) == []  # noqa: PT017

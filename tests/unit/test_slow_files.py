@@ -122,6 +122,6 @@ def test_the_worst_mappings_are_read_or_refused_soon(what: str, tmp_path: Path) 
     path.write_text(MAPPINGS[what])
     with soon():
         try:
-            mapping.load(path, FACTS)
+            mapping.load(path, FACTS, ())
         except InvalidInput as error:
             sensible(error.problems, str(path))

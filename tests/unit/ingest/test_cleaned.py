@@ -38,7 +38,7 @@ def written(body: bytes, name: str = "x.csv") -> Iterator[Path]:
 
 def read(bench: Stage, path: Path) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
     """Return the rows (line, a, b) and the faults (line, reason) of a file with columns a and b."""
-    found = files.examine(path, ",")
+    found = files.examine(path, ",", None, path.parent)
     names = list(found.columns)
     columns = {field: mapping.Source(("", column, "")) for field, column in zip(("a", "b"), names, strict=True)}
     item = mapping.Import.model_construct(kind=Kind.events, file=path.name, distinct=False, columns=columns)
@@ -66,6 +66,8 @@ def test_whatever_a_writer_quotes_comes_back(bench: Stage, rows: list[tuple[str,
 @example(mess='"1"x,2\n3,4\n')
 @example(mess='"1,2\n3,4\n')
 @example(mess="\n\n1,2")
+@example(mess=', ""')
+@example(mess=',"" ')
 def test_any_mess_gives_the_same_rows_fast_or_careful(bench: Stage, mess: str) -> None:
     with written(("a,b\n" + mess).encode()) as path:
         got, faults = read(bench, path)
@@ -91,7 +93,7 @@ def test_one_stray_quote_costs_one_line() -> None:
 @given(st.binary(max_size=60))
 def test_any_bytes_as_json_lines_are_rows_or_broken(body: bytes) -> None:
     with written(body, "x.jsonl") as path, suppress(files.Unreadable):
-        files.examine(path, None)
+        files.examine(path, None, None, path.parent)
         assert all(row.line > 0 for row in cleaned.json_rows(path, ["a"], set()))
 
 
@@ -99,4 +101,4 @@ def test_any_bytes_as_json_lines_are_rows_or_broken(body: bytes) -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes_as_parquet_are_told_and_never_crash(body: bytes) -> None:
     with written(b"PAR1" + body + b"PAR1", "x.parquet") as path, pytest.raises(files.Unreadable):
-        files.examine(path, None)
+        files.examine(path, None, None, path.parent)

@@ -1,0 +1,81 @@
+"""Addresses in imported rows: their normal form and keyed hash, and the customers who have them.
+
+Only Python can normalise and hash an address, so it is done beside the workbench and joined by line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from mailshot.ingest.expressions import literal, name
+from mailshot.ingest.loading import Loading
+from mailshot.profile import address
+from mailshot.profile.address import Fault
+from mailshot.store import sql
+
+#: What addresses_n holds of each row that names an address: `print` is the keyed hash, `fault` why there is none.
+HASHED = {"row": "BIGINT", "address": "VARCHAR", "print": "VARCHAR", "fault": "VARCHAR"}
+MOST_HELD = 10_000
+
+
+def hash_all(loading: Loading) -> None:
+    """Make the table `hashed` of all rows that name an address, by their line."""
+    query = f'SELECT "#line", email FROM {loading.reading.rows} WHERE email IS NOT NULL'
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        for batch in loading.stage.stream(query) if "email" in loading.reading.fields else ():
+            for line, written in batch:
+                yield (line, *_hashed(loading.address_key, written))
+
+    loading.stage.replace("hashed", HASHED, rows())
+
+
+def find_people(loading: Loading) -> None:
+    """Make the table `who`: for each row its customer, where the key names one, and the hash of its address.
+
+    Columns: row, customer_id, and print. A row that names nobody is rejected; `print` is of a readable address only.
+    """
+    loading.look_up("customer", {"id": "BIGINT", "key": "VARCHAR", "address_hash": "VARCHAR"})
+    hash_all(loading)
+    fields = loading.reading.fields
+    key, email = (name(each) if each in fields else "NULL::VARCHAR" for each in ("customer", "email"))
+    loading.stage.run(
+        f'CREATE OR REPLACE TABLE who AS SELECT r."#line" AS row, {key} AS key, {email} AS email, '
+        "k.id AS customer_id, k.address_hash, h.print, h.fault "
+        f"FROM {loading.reading.rows} AS r LEFT JOIN known_customer AS k ON k.key = {key} "
+        'LEFT JOIN hashed AS h ON h.row = r."#line"'
+    )
+    _tell_unreadable(loading)
+
+
+def _tell_unreadable(loading: Loading) -> None:
+    """Tell the addresses and keys that cannot be read, and reject the rows that then name nobody."""
+    reading = loading.reading
+    faulty = "'is no e-mail address: ' || fault"
+    if "email" in reading.fields:
+        loading.warn("email", faulty, '(SELECT row AS "#line", * FROM who WHERE fault IS NOT NULL)')
+    nameless = "SELECT row FROM who WHERE key IS NULL AND print IS NULL"
+    labels = ", ".join(literal(reading.label(each)) for each in ("customer", "email") if each in reading.fields)
+    # What was lost of them is why they are rejected.
+    lost = f'FROM {reading.warnings} WHERE line IN ({nameless}) AND "column" IN ({labels})'
+    loading.stage.run(f"INSERT INTO {reading.faults} SELECT * {lost}")
+    loading.stage.run(f"DELETE {lost}")
+    field = "email" if "email" in reading.fields else "customer"
+    silent = f'SELECT row AS "#line", * FROM who WHERE row IN ({nameless} EXCEPT SELECT line FROM {reading.faults})'
+    loading.refuse(field, "'is missing'", f"({silent})", "NULL")
+
+
+def hold(loading: Loading, query: str) -> None:
+    """Lock the customers whose ids a query gives, so that no mail to them is released past what is being said."""
+    ids = (int(row[0]) for batch in loading.stage.stream(f"{query} ORDER BY 1") for row in batch)
+    while some := list(islice(ids, MOST_HELD)):
+        sql.hold(loading.connection, some, alone=True)
+
+
+def _hashed(key: bytes, written: str) -> tuple[str | None, str | None, str | None]:
+    """Return address, hash and fault."""
+    found = address.normalise(written)
+    if isinstance(found, Fault):
+        return None, None, found.reason
+    return found.email, address.fingerprint(key, found.email), None
