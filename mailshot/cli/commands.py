@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from mailshot.cli import backtest, campaigns, data, database, demo, doctor, mails, project, reports, rules, serving
+from mailshot.cli import (
+    backtest,
+    campaigns,
+    data,
+    database,
+    demo,
+    doctor,
+    mails,
+    project,
+    reports,
+    rules,
+    serving,
+    suppression,
+)  # fmt: skip
 
 cli = typer.Typer(
     name="mailshot",
@@ -33,6 +46,7 @@ cli.command("web")(serving.web)
 cli.command("worker")(serving.worker)
 cli.command("clock")(serving.clock)
 cli.command("inbox")(serving.inbox)
+cli.add_typer(suppression.cli, name="suppression")
 cli.add_typer(database.cli, name="db")
 cli.command("doctor")(doctor.doctor)
 cli.command("demo")(demo.demo)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import RowMapping, select, tuple_
 
 from mailshot.store import sql
 from mailshot.store.audiences import SCHEMA
@@ -13,7 +13,7 @@ from mailshot.store.engine import Connection
 from mailshot.store.tables import Suppression
 
 SUPPRESSION = sql.table(Suppression)
-ERASED, NO_MAILBOX = "erased", "hard bounce"
+ERASED, BOUNCED = "erased", "bounced"
 
 
 def add(connection: Connection, address_hash: str, reason: str, source: str, at: datetime) -> bool:
@@ -32,7 +32,7 @@ def add_refused(connection: Connection, refused: Collection[tuple[int, str]], so
     customer = SCHEMA.customer.c
     pairs = tuple_(customer.id, customer.email).in_(list(refused))
     hashes = connection.scalars(select(customer.address_hash).where(pairs, customer.address_hash.is_not(None)))
-    values = {"reason": NO_MAILBOX, "source": source, "at": at}
+    values = {"reason": BOUNCED, "source": source, "at": at}
     # In one order everywhere: two workers must not wait for each other.
     rows = [{"address_hash": address_hash, **values} for address_hash in sorted(set(hashes))]
     if rows:
@@ -52,6 +52,17 @@ def _hold(connection: Connection, address_hash: str) -> None:
     customer = SCHEMA.customer.c
     theirs = select(customer.id).where(customer.address_hash == address_hash)
     sql.hold(connection, connection.scalars(theirs).all(), alone=True)
+
+
+def get(connection: Connection, address_hash: str) -> RowMapping | None:
+    """Return the row of an address that must not be mailed, None when it may."""
+    held = select(SUPPRESSION).where(SUPPRESSION.c.address_hash == address_hash)
+    return connection.execute(held).mappings().first()
+
+
+def lift(connection: Connection, address_hash: str) -> bool:
+    """Let an address be mailed again; return whether it was suppressed."""
+    return sql.changed(connection, SUPPRESSION.delete().where(SUPPRESSION.c.address_hash == address_hash))
 
 
 def reason(connection: Connection, address_hash: str) -> str | None:

@@ -275,7 +275,7 @@ def test_a_mailbox_that_does_not_exist_is_suppressed(shop: Shop, sink: Sink, app
         found = [tuple(row) for row in connection.execute(held.select().with_only_columns(
             held.c.address_hash, held.c.reason, held.c.source))]  # fmt: skip
     gone = project.person("x", "550-rcpt-gone@mail.example")["address_hash"]
-    assert found == [(gone, "hard bounce", f"run {run_id}")]
+    assert found == [(gone, "bounced", f"run {run_id}")]
     with shop.store.write() as connection:
         moved = [(shop.customers[0], "former@mail.example")]
         suppression.add_refused(connection, moved, "test", datetime.now(UTC))

@@ -1,0 +1,67 @@
+"""`suppression`: look up an address that must not be mailed, and lift it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mailshot.cli import shared
+from mailshot.errors import NotFound, Refused
+
+cli = typer.Typer(help="Look up addresses that must not be mailed, and lift them.", no_args_is_help=True)
+
+Address = Annotated[str, typer.Argument(help="The e-mail address, in any spelling.")]
+
+
+@cli.command()
+def show(address: Address, json: shared.AsJson = False) -> None:
+    """Say whether an address is suppressed, why and since when."""
+    from mailshot.store import suppression
+
+    app = shared.app()
+    with app.store.read() as connection:
+        found = suppression.get(connection, _hash(app.address_key, address))
+    if json:
+        shared.as_json({"address": address, "suppression": dict(found) if found else None})
+    elif found is None:
+        shared.say(f"{shared.plain(address)} is not suppressed.")
+    else:
+        reason, source = shared.plain(found["reason"]), shared.plain(found["source"])
+        shared.say(f"{shared.plain(address)} is suppressed: {reason} ({source}, {found['at']:%Y-%m-%d %H:%M %Z}).")
+
+
+@cli.command()
+def lift(
+    address: Address,
+    even_though: Annotated[
+        str | None, typer.Option(help="The reason, repeated, where it was not a bounce.", metavar="REASON")
+    ] = None,
+) -> None:
+    """Let an address be mailed again, for example after a mailbox was repaired. Consent is still needed."""
+    from mailshot.store import suppression
+
+    app = shared.app()
+    hashed = _hash(app.address_key, address)
+    with app.store.write() as connection:
+        found = suppression.get(connection, hashed)
+        if found is None:
+            raise NotFound(f"{address} is not suppressed.")
+        reason = str(found["reason"])
+        if reason == suppression.ERASED:
+            raise Refused(f"{address} belonged to a customer who had all data erased.", "It stays suppressed.")
+        if reason != suppression.BOUNCED and even_though != reason:
+            remedy = f"If its owner asked for mail again, add --even-though '{reason}'."
+            raise Refused(f"{address} is suppressed for another reason than a bounce: {reason}.", remedy)
+        suppression.lift(connection, hashed)
+    shared.say(f"{shared.plain(address)} may be mailed again, where its owner consents.")
+
+
+def _hash(key: bytes, written: str) -> str:
+    from mailshot.errors import InvalidInput, Problem
+    from mailshot.profile import address as addresses
+
+    found = addresses.normalise(written)
+    if isinstance(found, addresses.Fault):
+        raise InvalidInput([Problem("the address", 0, 0, f"'{written}' is no e-mail address: {found.reason}")])
+    return addresses.fingerprint(key, found.email)

@@ -1,0 +1,54 @@
+"""Looking up and lifting suppressed addresses, as an operator does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mailshot.store import suppression
+from mailshot.store.engine import Store
+from tests import project
+from tests.flow.test_cli import INVALID, MISSING, REFUSED, tried
+from tests.project import NOW, Shop
+
+
+@pytest.fixture
+def shop(store: Store, tmp_path: Path) -> Shop:
+    """Give a shop with an address suppressed for each kind of reason."""
+    made = Shop.open(store, tmp_path / "shop")
+    with store.write() as connection:
+        for reason in ("bounced", "complained", suppression.ERASED):
+            hashed = project.person("x", f"{reason}@mail.example")["address_hash"]
+            suppression.add(connection, hashed, reason, "run 3", NOW)
+    return made
+
+
+def test_a_bounce_is_shown_and_lifted(shop: Shop) -> None:
+    assert tried(shop, "suppression", "show", "free@mail.example") == (0, "free@mail.example is not suppressed.\n")
+    code, told = tried(shop, "suppression", "show", "Bounced@Mail.Example")
+    assert code == 0
+    assert "suppressed: bounced (run 3" in told
+    assert tried(shop, "suppression", "lift", "BOUNCED@mail.example")[0] == 0
+    assert "is not suppressed" in tried(shop, "suppression", "show", "bounced@mail.example")[1]
+    assert tried(shop, "suppression", "lift", "bounced@mail.example")[0] == MISSING
+
+
+def test_a_complaint_is_lifted_only_by_who_says_so(shop: Shop) -> None:
+    code, told = tried(shop, "suppression", "lift", "complained@mail.example")
+    assert code == REFUSED
+    assert "--even-though 'complained'" in told
+    assert tried(shop, "suppression", "lift", "complained@mail.example", "--even-though", "bounced")[0] == REFUSED
+    assert tried(shop, "suppression", "lift", "complained@mail.example", "--even-though", "complained")[0] == 0
+
+
+def test_an_erased_address_stays_suppressed(shop: Shop) -> None:
+    code, told = tried(shop, "suppression", "lift", "erased@mail.example", "--even-though", "erased")
+    assert code == REFUSED
+    assert "stays suppressed" in told
+
+
+def test_what_is_no_address_is_told(shop: Shop) -> None:
+    code, told = tried(shop, "suppression", "show", "not an address")
+    assert code == INVALID
+    assert "is no e-mail address" in told
