@@ -17,8 +17,6 @@ from mailshot.store import plans
 from mailshot.store.engine import Connection
 from mailshot.store.obstacles import Obstacles
 
-HOLDOUT = "holdout:"
-
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -112,9 +110,13 @@ class Checker:
         campaign = self.edition.read.campaign
         if campaign.repeats:
             return
-        mails = self.obstacles.of(campaign.campaign)
-        told = f"run {mails[0]['id']} had this customer" if mails else "no earlier run had this customer"
-        yield Check("first time", not mails, told, "the campaign says 'repeat: no'" if mails else "")
+        as_of = self.advisor.judge.as_of
+        since = campaign.received_since(as_of, self.edition.rulebook.company.time_zone)
+        mails = self.obstacles.of(campaign.campaign, since, as_of)
+        lately = f" within {campaign.repeat}" if since else ""
+        told = f"run {mails[0]['id']} had this customer" if mails else f"no earlier run had this customer{lately}"
+        says = f"after {campaign.repeat}" if since else "no"
+        yield Check("first time", not mails, told, f"the campaign says 'repeat: {says}'" if mails else "")
 
     def _cap(self) -> Iterator[Check]:
         cap = self.edition.read.campaign.limits.cap
@@ -129,7 +131,7 @@ class Checker:
 
     def _holdout(self) -> Check:
         campaign = self.edition.read.campaign
-        part = lot.draw(f"{HOLDOUT}{campaign.campaign}").part(self.advisor.judge.profile.lot)
+        part = lot.holdout(campaign.campaign).part(self.advisor.judge.profile.lot)
         passes = part >= campaign.holdout
         told = f"stands at {part / 100:.2f}%, the first {campaign.holdout / 100:g}% are kept back"
         return Check("holdout", passes, told, "" if passes else "the lot decides; 'holdout: 0%' keeps nobody back")

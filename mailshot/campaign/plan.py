@@ -149,6 +149,7 @@ def question(connection: Connection, edition: Edition, as_of: datetime) -> Quest
         choices=choices,
         holdout=campaign.holdout,
         repeats=campaign.repeats,
+        received_since=campaign.received_since(as_of, edition.rulebook.company.time_zone),
         cap_mails=cap.mails if cap else 0,
         cap_since=cap.per.before(as_of) if cap else None,
     )

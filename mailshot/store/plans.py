@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Select, and_, case, delete, exists, false, func, insert, literal, not_, or_, select, true
@@ -23,9 +23,8 @@ from mailshot.store.engine import Connection
 
 PLAN, ROW, RUN = sql.table(tables.Plan), sql.table(tables.PlanRow), sql.table(tables.Run)
 DELIVERY, SUPPRESSION = sql.table(tables.Delivery), sql.table(tables.Suppression)
-RECEIVED = tuple(
-    getattr(DeliveryState, name) for name in ("pending", "claimed", "dotting", "sent", "deferred", "unconfirmed")
-)
+WAITING = tuple(getattr(DeliveryState, name) for name in ("pending", "claimed", "dotting", "deferred"))
+RECEIVED = (*WAITING, DeliveryState.sent, DeliveryState.unconfirmed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,8 @@ class Question:
     choices: tuple[Choice, ...]
     holdout: int
     repeats: bool
+    #: A mail of this campaign keeps a customer from the next one when it counts since then; None: since ever.
+    received_since: datetime | None = None
     cap_mails: int = 0
     cap_since: datetime | None = None
 
@@ -96,12 +97,12 @@ def _reason(chosen: Any, compiled: Compiler, question: Question) -> Any:
         (_barred(chosen, compiled, question), Reason.guard),
     ]
     if not question.repeats:
-        mine = and_(RUN.c.campaign == question.campaign, _by(RUN.c.as_of, before))
+        mine = and_(RUN.c.campaign == question.campaign, _by(RUN.c.as_of, before), _lately(question, compiled.as_of))
         reasons.append((_received(chosen, mine), Reason.already_received))
     if question.cap_mails:
         reasons.append((_capped(chosen, question, before), Reason.frequency_cap))
     if question.holdout:
-        drawn = lot.draw(f"holdout:{question.campaign}").part(chosen.c.lot) < question.holdout
+        drawn = lot.holdout(question.campaign).part(chosen.c.lot) < question.holdout
         reasons.append((drawn, Reason.holdout))
     return case(*[(clause, literal(str(reason))) for clause, reason in reasons], else_=None)
 
@@ -115,6 +116,24 @@ def _received(chosen: Any, which: Any) -> Any:
     return exists(
         mine.where(DELIVERY.c.customer_id == chosen.c.id, DELIVERY.c.state.in_(RECEIVED), which).correlate(chosen)
     )
+
+
+def delayed(since: datetime, as_of: datetime) -> datetime:
+    """Return the moment from which a mail counts as received `since` by when it went out, whatever its run's `as_of`.
+
+    A mail counts from its run's `as_of`: a weekly run that takes an hour must not miss its customers the week after.
+    Only one that went out much later, as after a pause, counts from then.
+    """
+    return since + min(timedelta(days=1), (as_of - since) / 4)
+
+
+def _lately(question: Question, as_of: datetime) -> Any:
+    """A mail that waits always counts. So does one planned, or sent with much delay, within the gap."""
+    since = question.received_since
+    if since is None:
+        return true()
+    sent = and_(DELIVERY.c.settled_at > delayed(since, as_of), DELIVERY.c.settled_at <= as_of)
+    return or_(RUN.c.as_of > since, DELIVERY.c.state.in_(WAITING), sent)
 
 
 def _capped(chosen: Any, question: Question, before: datetime | None) -> Any:

@@ -36,7 +36,7 @@ def at_once(number: int, act: Callable[[], object]) -> list[object]:
 
 def armed(shop: Shop, cron: str, now: datetime) -> None:
     """Launch a campaign that the clock then repeats."""
-    edition = shop.campaign(more=f'schedule: {{cron: "{cron}"}}\n')
+    edition = shop.campaign(more=f'schedule: {{cron: "{cron}"}}\nrepeat: yes\n')
     plan.make(shop.store, edition, now, now)
     assert launch.launch(shop.store, edition, now, now).schedule_id
 

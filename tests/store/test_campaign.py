@@ -272,7 +272,8 @@ def test_one_odd_address_does_not_keep_a_campaign_from_everybody(shop: Shop) -> 
 
 
 def scheduled(shop: Shop, schedule: str) -> None:
-    write(shop, "rules/campaigns/week.yaml", f"{WEEK}schedule: {schedule}\n")
+    repeat = "repeat: yes\n" if "cron" in schedule else ""
+    write(shop, "rules/campaigns/week.yaml", f"{WEEK}schedule: {schedule}\n{repeat}")
 
 
 def test_a_moment_that_has_passed_is_refused_with_its_place(shop: Shop) -> None:
