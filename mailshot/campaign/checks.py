@@ -126,7 +126,7 @@ class Checker:
         mails = self.obstacles.since(cap.per.before(as_of))
         passes = len(mails) < cap.mails
         free = cap.per.after(mails[cap.mails - 1]["as_of"].astimezone(as_of.tzinfo)) if not passes else as_of
-        remedy = "" if passes else f"room again after {free:%Y-%m-%d %H:%M}"
+        remedy = "" if passes else f"room again after {free:%Y-%m-%d %H:%M %Z}"
         yield Check("frequency cap", passes, f"{len(mails)} of {cap.mails} mails in {cap.per}", remedy)
 
     def _holdout(self) -> Check:

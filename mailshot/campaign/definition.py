@@ -151,14 +151,20 @@ class Schedule(Strict):
         """Return the next due moment after `moment`, None when there is none."""
         local = self.zone or zone
         if self.at is not None:
-            due = self.at if self.at.tzinfo else self.at.replace(tzinfo=local)
+            due = self._due(zone)
             return due if due > moment else None
         return next_slot(self.cron, moment.astimezone(local)) if self.cron else None
 
-    def words(self) -> str:
+    def words(self, zone: ZoneInfo) -> str:
+        """Return it for people; `zone` is the company's, in which they think."""
         if self.cron:
-            return str(CronSim(self.cron, datetime(2026, 1, 1)).explain())
-        return f"once at {self.at:%Y-%m-%d %H:%M}" if self.at else "now"
+            elsewhere = f" ({self.zone.key})" if self.zone and self.zone.key != zone.key else ""
+            return f"{CronSim(self.cron, datetime(2026, 1, 1)).explain()}{elsewhere}"
+        return f"once at {self._due(zone).astimezone(zone):%Y-%m-%d %H:%M %Z}" if self.at else "now"
+
+    def _due(self, zone: ZoneInfo) -> datetime:
+        assert self.at
+        return self.at if self.at.tzinfo else self.at.replace(tzinfo=self.zone or zone)
 
 
 class Cap(Strict):

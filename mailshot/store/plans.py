@@ -70,6 +70,7 @@ def verdicts(compiled: Compiler, question: Question) -> Select[Any]:
     chosen = (
         select(customer.id, customer.email, customer.address_hash, customer.lot, _content(compiled, question))
         .where(compiled.clause(question.audience), there(SCHEMA, compiled.before))
+        .where(*compiled.universe.holds(customer.id))
         .cte("chosen")
         # Without this SQLite works out the content afresh for every reason that looks at it.
         .prefix_with("MATERIALIZED")
@@ -167,7 +168,7 @@ def record(connection: Connection, plan: Mapping[str, Any]) -> None:
     connection.execute(delete(PLAN).where(PLAN.c.id == plan["id"]))
     connection.execute(insert(PLAN), dict(plan))
     stale = select(PLAN.c.id).where(PLAN.c.campaign == plan["campaign"], PLAN.c.id.not_in(_kept(plan["campaign"])))
-    connection.execute(delete(ROW).where(ROW.c.plan_id.in_(stale)))
+    connection.execute(delete(ROW).where(ROW.c.plan_id.in_(stale.where(PLAN.c.id != plan["id"]))))
 
 
 def kept(connection: Connection, plan: Mapping[str, Any]) -> bool:

@@ -53,7 +53,7 @@ def due(shop: Shop) -> datetime:
 
 
 def test_ten_launches_at_once_make_one_run(shop: Shop) -> None:
-    edition = shop.campaign()
+    edition = shop.campaign(more="repeat: yes\n")
     as_of = editions.as_of(edition, None, NOW)
     for _ in range(3):
         plan.make(shop.store, edition, as_of, NOW)
