@@ -27,6 +27,8 @@ Parts = Mapping[str, str]
 def parts(edition: Edition) -> dict[str, str]:
     """Return a digest of each part by its name, such as "audience 'regulars'"; equal for equal meanings.
 
+    A database may return the words of a frozen edition in another order, so each mapping is sorted.
+
     Raises InvalidInput when a template is not sound.
     """
     named = [*_own(edition), *_templates(edition), *_guards(edition)]
@@ -62,7 +64,7 @@ def _own(edition: Edition) -> Iterator[tuple[str, Any]]:
     yield FILE, (_said(edition), [meaning.written(rule) for rule in _in_file(edition)])
     yield f"audience '{read.audience.name}'", meaning.written(read.audience.condition)
     yield f"topic '{topic.name}'", (topic.title, topic.requires_consent)
-    yield f"sender '{campaign.sender}'", edition.body["mailing"]["sender"]
+    yield f"sender '{campaign.sender}'", sorted(edition.body["mailing"]["sender"].items())
     yield "company", (company.time_zone.key, edition.body["mailing"]["link_hosts"])
 
 

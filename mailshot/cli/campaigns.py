@@ -182,10 +182,9 @@ def _change(campaign: str, to: RunState, said: str) -> None:
     if to is RunState.running and not app.settings.embedded:
         for run_id in changed.runs:
             app.doorbell.ring(run_id)
-    runs = ", ".join(map(str, changed.runs)) or "none"
+    what = [f"run {number}" for number in changed.runs] + ["its schedule"] * bool(changed.schedules)
     gone = f"; {changed.given_up:,} waiting mails are given up" if changed.given_up else ""
-    schedules = {0: "no schedule", 1: "its schedule"}.get(changed.schedules, f"{changed.schedules} schedules")
-    shared.say(f"{said} '{campaign}': runs {runs}; {schedules}{gone}.")
+    shared.say(shared.plain(f"{said} '{campaign}': {', '.join(what)}{gone}."))
     if changed.under_way:
         shared.say(f"{changed.under_way:,} mails are under way: a worker finishes or gives back each of them.")
     shared.next_step("mailshot status")

@@ -203,7 +203,7 @@ def _drawn(store: Store, project: Path, every: bool) -> Group:
 
 
 def _table(found: list[dict[str, Any]]) -> Table:
-    shown = Table(box=None, header_style="dim", pad_edge=False)
+    shown = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("run", "campaign", "state", "sent", "waiting", "skipped", "held out", "refused", "unconfirmed"):
         words = name in ("campaign", "state")
         shown.add_column(name, justify="left" if words else "right", no_wrap=not words, overflow="fold")

@@ -133,12 +133,8 @@ def _outdated(rules: Rulebook, project: Path) -> list[Problem]:
         files = {name: document.name for name, document in rules.campaigns.items()}
     except MailshotError:
         return []
-    return [
-        Problem(
-            files.get(item.campaign, "rules/campaigns"), 0, 0, f"'{item.campaign}' is {item.words()}", "", item.remedy()
-        )
-        for item in found
-    ]
+    told = {item.campaign: f"'{item.campaign}' is {item.words()}. {item.remedy()}." for item in found}
+    return [Problem(files.get(name, "rules/campaigns"), 0, 0, words) for name, words in told.items()]
 
 
 def _warn(rules: Rulebook) -> None:
