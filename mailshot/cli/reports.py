@@ -196,6 +196,11 @@ def _state(store: Store, project: Path, every: bool) -> dict[str, Any]:
 def _drawn(store: Store, project: Path, every: bool) -> Group:
     found, older = _runs(store, every)
     parts: list[RenderableType] = [_table(found)]
+    parts += [
+        f"Run {run['run']} is cancelled; {run['under_way']:,} of its mails are still under way."
+        for run in found
+        if run["state"] == RunState.cancelled and run["under_way"]
+    ]
     parts += [_schedule(item) for item in _scheduled(store, project)]
     if older:
         parts.append(Text(f"{older:,} older runs are over: mailshot status --all", style="dim"))
@@ -211,9 +216,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
         counts, state = run["deliveries"], run["state"]
         waiting = sum(counts.get(name, 0) for name in WAITING)
         if state == RunState.cancelled:
-            # What waited is given up; only what a worker holds at this moment may still go out.
-            waiting = run["under_way"]
-            state += f", {waiting:,} under way" if waiting else ""
+            waiting = 0  # given up; what a worker holds at this moment is told below
         numbers = (counts.get("sent", 0), waiting, *(counts.get(name, 0) for name in COUNTED))
         shown.add_row(str(run["run"]), shared.plain(run["campaign"]), state, *(f"{number:,}" for number in numbers))
     return shown
