@@ -75,6 +75,11 @@ class ScheduleState(Explained):
     paused = "paused", "the clock passes over it"
     ended = "ended", "nothing more is due"
 
+    @property
+    def label(self) -> str:
+        """The word for people and scripts; rows keep the older one."""
+        return "scheduled" if self is ScheduleState.armed else str(self)
+
 
 class FeedbackKind(Explained):
     """What came back."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from mailshot.audience.nodes import Condition, Member
 from mailshot.profile.catalogue import Fact
-from mailshot.profile.products import Group
+from mailshot.profile.products import Group, Selection
 
 # What is written elsewhere and only named in a rule: the word for it, and what it stands for.
 NAMED: Mapping[type, tuple[str, str, str]] = {
@@ -28,14 +28,19 @@ def of(condition: Condition) -> Hashable:
     return _essence(condition, {Group: "name", Member: "audience"})
 
 
-def written(condition: Condition) -> Hashable:
+def written(condition: Condition | Selection) -> Hashable:
     """Return what its own file says: equal as long as only things that it names have changed."""
     return _essence(condition, {kind: inside for kind, (_, _, inside) in NAMED.items()})
 
 
+def named(condition: Condition | Selection) -> dict[tuple[str, str], Hashable]:
+    """Return what the groups, audiences and facts mean that are named, directly or not, by kind and name."""
+    return dict(_named(condition))
+
+
 def shifted(before: Condition, after: Condition) -> list[str]:
     """Return the groups, audiences and facts that both name and that have come to mean something else."""
-    old, new = dict(_named(before)), dict(_named(after))
+    old, new = named(before), named(after)
     return [f"{kind} '{name}'" for kind, name in new if old.get((kind, name), new[kind, name]) != new[kind, name]]
 
 

@@ -150,7 +150,7 @@ def _seen(connection: Connection, subject: Subject, compiled: Compiler) -> Seen:
     spending = Spending(subject.aim.products, moment, subject.aim.within.after(moment))
     if subject.edition is None:
         return backtests.of_audience(connection, compiled, subject.condition, spending)
-    question = plan.question(connection, subject.edition)
+    question = plan.question(connection, subject.edition, moment)
     return backtests.of_campaign(connection, compiled, question, spending)
 
 

@@ -16,10 +16,9 @@ from mailshot.events import Reason
 from mailshot.profile import lot
 from mailshot.profile.statements import Limit
 from mailshot.store import plans
+from mailshot.store.eligibility import tolerance
 from mailshot.store.engine import Connection
 from mailshot.store.obstacles import Obstacles
-
-HOLDOUT = "holdout:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +120,13 @@ class Checker:
         campaign = self.edition.read.campaign
         if campaign.repeats:
             return
-        mails = self.obstacles.of(campaign.campaign)
-        told = f"run {mails[0]['id']} had this customer" if mails else "no earlier run had this customer"
-        yield Check("first time", not mails, told, "the campaign says 'repeat: no'" if mails else "")
+        as_of = self.advisor.judge.as_of
+        since = campaign.received_since(as_of, self.edition.rulebook.company.time_zone)
+        mails = self.obstacles.of(campaign.campaign, since, as_of)
+        lately = f" within {campaign.repeat}" if since else ""
+        told = f"run {mails[0]['id']} had this customer" if mails else f"no earlier run had this customer{lately}"
+        says = f"after {campaign.repeat}" if since else "no"
+        yield Check("first time", not mails, told, f"the campaign says 'repeat: {says}'" if mails else "")
 
     def _cap(self) -> Iterator[Check]:
         if self.edition.gates.cap is not None:
@@ -138,14 +141,17 @@ class Checker:
 
     def _limit(self, name: str, limit: Limit) -> Check:
         as_of = self.advisor.judge.as_of
-        mails = self.obstacles.since(limit.per.before(as_of), service=self.edition.gates.service)
+        since = limit.per.before(as_of)
+        mails = self.obstacles.since(since, as_of, service=self.edition.gates.service)
         found = f"{len(mails)} of {limit.mails} mails in {limit.per}"
         if len(mails) < limit.mails:
             return Check(name, True, found)
         if limit.mails == 0:
             return Check(name, False, "wants no mail", "the customer must choose otherwise")
-        free = limit.per.after(mails[limit.mails - 1]["sent_at"].astimezone(as_of.tzinfo))
-        return Check(name, False, found, f"room again after {free:%Y-%m-%d %H:%M}")
+        last = mails[limit.mails - 1]
+        counts_from = max(last["as_of"], last["sent_at"] - tolerance(since, as_of))
+        free = limit.per.after(counts_from.astimezone(as_of.tzinfo))
+        return Check(name, False, found, f"room again after {free:%Y-%m-%d %H:%M %Z}")
 
     def _inbox(self) -> Iterator[Check]:
         if self.obstacles.mates:
@@ -155,7 +161,7 @@ class Checker:
 
     def _holdout(self) -> Check:
         campaign = self.edition.read.campaign
-        part = lot.draw(f"{HOLDOUT}{campaign.campaign}").part(self.advisor.judge.profile.lot)
+        part = lot.holdout(campaign.campaign).part(self.advisor.judge.profile.lot)
         passes = part >= campaign.holdout
         told = f"stands at {part / 100:.2f}%, the first {campaign.holdout / 100:g}% are kept back"
         return Check("holdout", passes, told, "" if passes else "the lot decides; 'holdout: 0%' keeps nobody back")

@@ -25,23 +25,29 @@ def tick(store: Store, now: datetime) -> list[int]:
     with store.read() as connection:
         ripe = runs.due(connection, now)
     begun = []
-    for schedule in ripe:
+    for schedule_id, campaign in ripe:
         try:
-            run_id = _fire(store, schedule, now)
+            run_id = _fire(store, schedule_id, campaign, now)
         except MailshotError as error:
-            log.error("schedule %s of '%s' could not be launched: %s", schedule["id"], schedule["campaign"], error)
+            log.error("schedule %s of '%s' could not be launched: %s", schedule_id, campaign, error)
             continue
         begun += [run_id] if run_id is not None else []
     return begun
 
 
-def _fire(store: Store, schedule: Mapping[str, Any], now: datetime) -> int | None:
-    slot = schedule["next_at"]
+def _fire(store: Store, schedule_id: int, campaign: str, now: datetime) -> int | None:
     with store.write() as connection:
+        runs.alone(connection, campaign)
+        # Read and held here: another clock may have launched it, or 'launch --replace' changed it, since it was due.
+        schedule = runs.take_due(connection, schedule_id, now)
+        if schedule is None:
+            return None
+        slot = schedule["next_at"]
         if not runs.advance(connection, schedule["id"], slot, _following(schedule, now)):
             return None
         if now - slot > GRACE:
-            log.warning("schedule %s: its moment %s is long past and is passed over", schedule["id"], slot)
+            said = f"{slot.astimezone(ZoneInfo(schedule['zone'])):%Y-%m-%d %H:%M %Z}"
+            log.warning("the mail of '%s' for %s is passed over: it is too late", schedule["campaign"], said)
             return None
         edition = editions.thaw(frozen.body(connection, schedule["definition"]))
         as_of = editions.as_of(edition, None, slot)

@@ -42,9 +42,9 @@ class Company(Strict):
     lifecycle: Lifecycle = Lifecycle()
 
     def today(self, asked: datetime | None, now: datetime) -> datetime:
-        """Return the moment that counts as today: asked for, else the company's, else now."""
+        """Return the moment that counts as today: asked for, else the company's, else now; in the company's zone."""
         chosen = asked or self.as_of or now
-        return chosen if chosen.tzinfo else chosen.replace(tzinfo=self.time_zone)
+        return chosen.astimezone(self.time_zone) if chosen.tzinfo else chosen.replace(tzinfo=self.time_zone)
 
 
 def read(document: Document | None) -> Company:

@@ -10,6 +10,7 @@ content:
 offers:
   vegetables: {products: {department: PRODUCE}, take: 6}
 schedule: {cron: "0 9 * * MON", zone: Europe/Oslo}
+repeat: yes
 """
 
 from __future__ import annotations
@@ -20,7 +21,17 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from mailshot.profile import scalars, schema
 from mailshot.profile.window import Span
@@ -58,9 +69,24 @@ def _share(text: Any) -> int:
     return parts
 
 
+def _repeat(value: Any) -> bool | Span:
+    text = str(value).strip().lower()
+    span = Span.parse(text.removeprefix("after ")) if text.startswith("after ") else None
+    if isinstance(value, Span) or span:
+        return span or value
+    try:
+        return _TRUTH.validate_python(value)
+    except ValidationError:
+        hint = f"write 'after {text}'" if Span.parse(text) else "write yes, no, or for example 'after 300 days'"
+        raise ValueError(f"is not yes, no or 'after' a length of time; {hint}") from None
+
+
+_TRUTH = TypeAdapter(bool)
 Length = Annotated[Span, BeforeValidator(_span), WithJsonSchema(schema.SPAN)]
 Zone = Annotated[ZoneInfo, BeforeValidator(_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Oslo"]})]
 Parts = Annotated[int, BeforeValidator(_share), WithJsonSchema(schema.SHARE)]
+#: False: once in all runs. True: in every run. A length of time: again when the last mail is at least that long ago.
+Repeat = Annotated[bool | Span, BeforeValidator(_repeat), WithJsonSchema(schema.REPEAT)]
 # Read in place by the rulebook; an editor is told where their own schemas stand.
 Rule = Annotated[Any, WithJsonSchema({schema.STANDS: "condition"})]
 Products = Annotated[Any, WithJsonSchema({schema.STANDS: "selection"})]
@@ -125,14 +151,20 @@ class Schedule(Strict):
         """Return the next due moment after `moment`, None when there is none."""
         local = self.zone or zone
         if self.at is not None:
-            due = self.at if self.at.tzinfo else self.at.replace(tzinfo=local)
+            due = self._due(zone)
             return due if due > moment else None
         return next_slot(self.cron, moment.astimezone(local)) if self.cron else None
 
-    def words(self) -> str:
+    def words(self, zone: ZoneInfo) -> str:
+        """Return it for people; `zone` is the company's, in which they think."""
         if self.cron:
-            return str(CronSim(self.cron, datetime(2026, 1, 1)).explain())
-        return f"once at {self.at:%Y-%m-%d %H:%M}" if self.at else "now"
+            elsewhere = f" ({self.zone.key})" if self.zone and self.zone.key != zone.key else ""
+            return f"{CronSim(self.cron, datetime(2026, 1, 1)).explain()}{elsewhere}"
+        return f"once at {self._due(zone).astimezone(zone):%Y-%m-%d %H:%M %Z}" if self.at else "now"
+
+    def _due(self, zone: ZoneInfo) -> datetime:
+        assert self.at
+        return self.at if self.at.tzinfo else self.at.replace(tzinfo=self.zone or zone)
 
 
 class Cap(Strict):
@@ -169,7 +201,7 @@ class Campaign(Strict):
     holdout: Parts = 500
     goal: Goal | None = None
     in_doubt: Literal["at_most_once", "at_least_once"] = "at_most_once"
-    repeat: bool = False
+    repeat: Repeat | None = None
     as_of: Moment | None = None
 
     @field_validator("schedule", mode="before")
@@ -179,8 +211,14 @@ class Campaign(Strict):
 
     @property
     def repeats(self) -> bool:
-        """Whether a customer may receive it again in a later run."""
-        return self.repeat or self.schedule.cron is not None
+        """Whether every customer may receive it again in every later run."""
+        # A schedule that was launched when `repeat` could be left out beside `cron` goes on as it was launched.
+        return self.schedule.cron is not None if self.repeat is None else self.repeat is True
+
+    def received_since(self, as_of: datetime, zone: ZoneInfo) -> datetime | None:
+        """Return since when a mail keeps a customer from the next one; None: since ever. `zone` is the company's."""
+        local = as_of.astimezone(self.schedule.zone or zone)
+        return self.repeat.before(local) if isinstance(self.repeat, Span) else None
 
 
 def next_slot(cron: str, local: datetime) -> datetime:

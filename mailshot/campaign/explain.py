@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from mailshot.audience.book import Audience
 from mailshot.audience.changes import Advisor, Change
 from mailshot.audience.evaluate import Judge, Verdict
 from mailshot.audience.nodes import Everyone
-from mailshot.campaign import frozen
+from mailshot.campaign import frozen, launch, plan
 from mailshot.campaign.checks import Check, Checker
 from mailshot.campaign.frozen import Edition
 from mailshot.campaign.rulebook import Rulebook
-from mailshot.errors import NotFound, Refused
+from mailshot.errors import NotFound, Refused, nearest
 from mailshot.events import DeliveryState, Reason, RunState
 from mailshot.profile.customer import Profile
 from mailshot.store import frozen as frozen_rows
@@ -45,7 +46,8 @@ class Explanation:
     """Verdicts on the audience, each content's `when` and each guard; then what was decided and where it stands.
 
     `needed` is what would have to change to be in the audience, `checks` all that a campaign's mail must pass: none
-    where only an audience was asked about. With a `run` everything is as it was for that run.
+    where only an audience was asked about. With a `run` everything is as it was for that run. Without one, `content`
+    and `reason` are what the latest plan decided, and `since` says what is otherwise by now.
     """
 
     customer: str
@@ -58,6 +60,8 @@ class Explanation:
     contents: dict[str, Verdict] = field(default_factory=dict)
     guards: dict[str, Verdict] = field(default_factory=dict)
     plan: str | None = None
+    planned: str = ""
+    since: str = ""
     content: str | None = None
     reason: str | None = None
     offers: tuple[Offered, ...] = ()
@@ -70,16 +74,19 @@ class Explanation:
         if not self.checks:
             return "In the audience." if self.audience.holds else "Not in the audience."
         if self.plan is None:
-            return "No plan has looked at this customer yet."
+            return f"No plan has looked at this customer yet. {self.since}".rstrip()
+        if not self.since:
+            return decided(self.content, self.reason)
         if self.content is None and self.reason is None:
-            return "Not in the audience: no mail."
-        if self.reason:
-            return f"No mail: {self.reason} ({Reason.of(self.reason).help})."
-        return f"Gets the mail '{self.content}'."
+            return f"{self.planned} has no row for this customer. {self.since}"
+        return f"{self.planned} says: {decided(self.content, self.reason)} {self.since}"
 
     def _of_run(self) -> str:
         if self.state is None:
-            return f"Run {self.run} has no row for this customer: not in the audience then."
+            then = "not in the audience then"
+            if self.audience.holds:
+                then += ", though by what is known today the customer would be (facts and traits have no history)"
+            return f"Run {self.run} has no row for this customer: {then}."
         why = f": {self.reason} ({Reason.of(self.reason).help})" if self.reason else ""
         help = DeliveryState.of(self.state).help
         content = f" '{self.content}'" if self.content and not self.reason else ""
@@ -95,6 +102,8 @@ class Explanation:
             "as_of": self.as_of.isoformat(),
             "outcome": self.outcome(),
             "plan": self.plan,
+            "planned": self.planned,
+            "since": self.since,
             "content": self.content,
             "reason": self.reason,
             "run": self.run,
@@ -121,12 +130,50 @@ def audience(
 
 def campaign(store: Store, edition: Edition, customer: str, as_of: datetime) -> Explanation:
     """Explain one campaign for one customer, as the latest plan decided and the ledger stands. Raises NotFound."""
+    zone = edition.rulebook.company.time_zone
     with store.read() as connection:
         profile = profiles.profile(connection, profiles.find(connection, customer))
-        plan = plans.latest(connection, edition.name)
-        row = plans.row(connection, plan["id"], profile.id) if plan else None
-        found = _explained(connection, edition, Judge(profile, as_of, edition.rulebook.company.time_zone), row or {})
-        return replace(found, customer=customer, plan=plan["id"] if plan else None)
+        head = plans.latest(connection, edition.name)
+        row = plans.row(connection, head["id"], profile.id) if head else None
+        found = _explained(connection, edition, Judge(profile, as_of.astimezone(zone), zone), row or {})
+        since = _since(connection, edition, profile.id, as_of, head, row)
+        planned = _planned(connection, head, zone) if head else ""
+        return replace(found, customer=customer, plan=head["id"] if head else None, planned=planned, since=since)
+
+
+def decided(content: str | None, reason: str | None) -> str:
+    """Say in a sentence what was decided for a customer; neither content nor reason means not in the audience."""
+    if reason:
+        return f"No mail: {reason} ({Reason.of(reason).help})."
+    return f"Gets the mail '{content}'." if content else "Not in the audience: no mail."
+
+
+def _planned(connection: Connection, head: Mapping[str, Any], zone: ZoneInfo) -> str:
+    run = next((run["id"] for run in runs.of(connection, head["campaign"]) if run["plan_id"] == head["id"]), None)
+    launched = f", launched as run {run}," if run else ""
+    return f"The plan of {head['made_at'].astimezone(zone):%Y-%m-%d %H:%M %Z}{launched}"
+
+
+def _since(
+    connection: Connection,
+    edition: Edition,
+    customer_id: int,
+    as_of: datetime,
+    head: Mapping[str, Any] | None,
+    row: Mapping[str, Any] | None,
+) -> str:
+    """Say what a plan would decide now where it is not what the latest plan decided, and what has changed since."""
+    content, reason = plan.verdict(connection, edition, customer_id, as_of)
+    before = (row["content"], row["reason"]) if row else (None, None)
+    if before[1] == Reason.no_offers:  # which offers are left is only known when all customers are planned
+        before = (before[0], None)
+        reason = None if reason == Reason.holdout else reason
+    changed = launch.changes(edition, head) if head else []
+    # A content is planned for those who are left out, too; then only the reason matters.
+    if head and (before == (content, reason) or (reason and before[1] == reason)):
+        return ""
+    rules = f" Changed since: {', '.join(changed)}." if changed else ""
+    return f"By now: {decided(content, reason)}{rules} To decide again: mailshot plan '{edition.name}'."
 
 
 def run(store: Store, name: str, run_id: int, customer: str) -> Explanation:
@@ -137,15 +184,17 @@ def run(store: Store, name: str, run_id: int, customer: str) -> Explanation:
     with store.read() as connection:
         head = runs.get(connection, run_id)
         if head is None or head["campaign"] != name:
-            mine = ", ".join(str(each["id"]) for each in runs.of(connection, name)) or "none"
-            raise NotFound(f"There is no run {run_id} of '{name}'.", f"Its runs: {mine}.")
+            mine = ", ".join(str(each["id"]) for each in runs.of(connection, name))
+            remedy = f"Its runs: {mine}." if mine else nearest(name, runs.campaigns(connection))
+            raise NotFound(f"There is no run {run_id} of '{name}'.", remedy)
         if head["state"] == RunState.past:
             raise Refused(f"Run {run_id} was sent by another system, whose rules are not known.")
         edition = frozen.thaw(frozen_rows.body(connection, head["definition"]))
         known_by = head["launched_at"]
         profile = profiles.profile(connection, profiles.find(connection, customer), before=known_by)
         row = runs.delivery(connection, run_id, profile.id) or {}
-        judge = Judge(profile, head["as_of"], edition.rulebook.company.time_zone)
+        zone = edition.rulebook.company.time_zone
+        judge = Judge(profile, head["as_of"].astimezone(zone), zone)
         found = _explained(connection, edition, judge, row, known_by, run_id)
         return replace(found, customer=customer, run=run_id, state=row.get("state"), plan=head["plan_id"])
 
@@ -175,7 +224,7 @@ def _explained(
         content=row.get("content"),
         reason=row.get("reason"),
         offers=_offers(connection, edition, row.get("offers") or [], guards),
-        deliveries=tuple(_deliveries(connection, edition.name, judge.profile)),
+        deliveries=tuple(_deliveries(connection, edition, judge.profile)),
     )
 
 
@@ -193,11 +242,12 @@ def _offers(
     return tuple(found)
 
 
-def _deliveries(connection: Connection, campaign: str, profile: Profile) -> list[str]:
-    found = []
-    for run in runs.of(connection, campaign):
+def _deliveries(connection: Connection, edition: Edition, profile: Profile) -> list[str]:
+    found, zone = [], edition.rulebook.company.time_zone
+    for run in runs.of(connection, edition.name):
         row = runs.delivery(connection, run["id"], profile.id)
         if row:
             said = f" ({row['reason'] or row['reply']})" if row["reason"] or row["reply"] else ""
-            found.append(f"run {run['id']} of {run['launched_at']:%Y-%m-%d %H:%M}: {row['state']}{said}")
+            at = f"{run['launched_at'].astimezone(zone):%Y-%m-%d %H:%M %Z}"
+            found.append(f"run {run['id']} of {at}: {row['state']}{said}")
     return found

@@ -10,9 +10,9 @@ from typing import Any
 
 from mailshot.campaign.read import ReadCampaign
 from mailshot.campaign.rulebook import Rulebook
-from mailshot.errors import NotFound
+from mailshot.errors import NotFound, Problem
 from mailshot.profile.statements import Limit
-from mailshot.render import letter, source
+from mailshot.render import letter, report, source
 from mailshot.render.letter import Mailing
 from mailshot.store.eligibility import Gates
 
@@ -44,6 +44,12 @@ def edition(rulebook: Rulebook, project: Path, name: str) -> Edition:
     read = rulebook.campaign(name)
     body = {"campaign": name, "rules": rulebook.freeze(), "mailing": _mailing(rulebook, read, project)}
     return Edition(rulebook, read, body)
+
+
+def faults(edition: Edition) -> list[Problem]:
+    """Return what keeps its mails from being launched, in its templates. Raises InvalidInput when one is not sound."""
+    found = [remark for remarks in edition.mailing().findings("error").values() for remark in remarks]
+    return [Problem(report.shown(one.place.file), one.place.line, one.place.column, one.message) for one in found]
 
 
 def thaw(body: Mapping[str, Any]) -> Edition:

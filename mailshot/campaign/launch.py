@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from mailshot.campaign import plan
+from mailshot.campaign import dependencies, plan
 from mailshot.campaign.frozen import Edition
 from mailshot.errors import Refused
+from mailshot.events import ScheduleState
 from mailshot.store import frozen, plans, runs
 from mailshot.store.engine import Connection, Store
 
@@ -22,33 +24,62 @@ FEW = 10
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """How a launch was asked for. `plan_id` is the plan that must be the current one.
+
+    `replace` puts this version in the place of the one that is scheduled; `even_if_empty` begins a run without a mail.
+    """
+
+    plan_id: str | None = None
+    replace: bool = False
+    even_if_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Launched:
-    """What a launch began: a run at once, or a schedule whose first run is due at `next_at`."""
+    """What a launch began: a run at once, or a schedule whose first run is due at `next_at`.
+
+    `replaced` says that a schedule was replaced, `unchanged` that it has this version already.
+    """
 
     run_id: int | None = None
     schedule_id: int | None = None
     next_at: datetime | None = None
     mails: int = 0
+    replaced: bool = False
+    unchanged: bool = False
+    paused: bool = False
 
 
-def launch(store: Store, edition: Edition, as_of: datetime, now: datetime, plan_id: str | None = None) -> Launched:
-    """Launch what was planned, in one transaction.
+def launch(
+    store: Store, edition: Edition, as_of: datetime, now: datetime, asked: Asked | str | None = None
+) -> Launched:
+    """Launch what was planned, in one transaction; `asked` may be just the plan's id.
 
-    Raises Refused when it was not planned, has changed since, has errors, or would send far more or fewer mails than
-    the plan showed; InvalidInput for a schedule in the past.
+    Raises Refused when it was not planned, has changed since, has errors, would send nothing, or far more or fewer
+    mails than the plan showed, or is scheduled already; InvalidInput for a schedule in the past.
     """
+    wanted = asked if isinstance(asked, Asked) else Asked(asked)
     edition.mailing()
     due = plan.due(edition, now)
     with store.write() as connection:
-        planned = _planned(connection, edition, as_of, plan_id)
+        # Two launches at once must not both find that nothing is scheduled.
+        runs.alone(connection, edition.name)
+        scheduled = runs.open_schedule(connection, edition.name)
+        _refuse_schedule(edition.name, scheduled is not None, wanted.replace)
+        planned = _planned(connection, edition, as_of, wanted.plan_id)
         definition = frozen.keep(connection, "campaign", dict(edition.body))
         if due is not None:
-            return _arm(connection, edition, definition, due, now)
+            return _schedule(connection, edition, _row(edition, definition, due, now), scheduled, now)
+        if scheduled:
+            runs.end_schedule(connection, scheduled["id"])
         shown = plans.mails(connection, planned)
         run_id = begin(connection, edition, planned, definition, as_of, now)
         mails = plans.mails(connection, planned)
+        if not mails and not wanted.even_if_empty:
+            _refuse_empty(connection, edition.name, planned)
         _refuse_surprise(edition.name, shown, mails)
-    return Launched(run_id=run_id, mails=mails)
+    return Launched(run_id=run_id, mails=mails, replaced=scheduled is not None)
 
 
 def begin(
@@ -81,6 +112,23 @@ def begin(
     return runs.begin(connection, run)
 
 
+def _refuse_schedule(name: str, scheduled: bool, replace: bool) -> None:
+    if scheduled and not replace:
+        remedy = (
+            f"To take this version instead: mailshot launch '{name}' --replace. To end it: mailshot cancel '{name}'."
+        )
+        raise Refused(f"'{name}' is already scheduled.", remedy)
+    if replace and not scheduled:
+        raise Refused(f"'{name}' is not scheduled, so there is nothing to replace.", f"Run: mailshot launch '{name}'.")
+
+
+def _refuse_empty(connection: Connection, name: str, planned: str) -> None:
+    reasons = sorted(((number, reason) for _, reason, number in plans.counts(connection, planned)), reverse=True)
+    why = ", ".join(f"{number:,} {reason}" for number, reason in reasons) or "the audience is empty"
+    remedy = f"See mailshot plan '{name}'. To launch it all the same, add --even-if-empty."
+    raise Refused(f"Nobody would get a mail of '{name}': {why}.", remedy)
+
+
 def _refuse_surprise(name: str, shown: int, mails: int) -> None:
     """What customers did since the plan may change a few; more than that has not been looked at."""
     if abs(mails - shown) > max(DRIFT * shown, FEW):
@@ -90,18 +138,21 @@ def _refuse_surprise(name: str, shown: int, mails: int) -> None:
 
 def _planned(connection: Connection, edition: Edition, as_of: datetime, plan_id: str | None) -> str:
     current = plan.identity(connection, edition, as_of)
-    name = edition.name
+    name, zone = edition.name, edition.rulebook.company.time_zone
     planned = plans.get(connection, current)
     if planned is None:
         last = plans.latest(connection, name)
-        if last and last["digest"] != frozen.digest(edition.body):
-            message = f"The rules or templates of '{name}' have changed since plan {last['id']}."
+        changed = changes(edition, last) if last else []
+        if last and changed:
+            message = (
+                f"The rules or templates of '{name}' have changed since plan {_of(last, zone)}: {', '.join(changed)}."
+            )
         elif last:
-            message = f"Plan {last['id']} of '{name}' is already launched, or was made for another day."
+            message = f"Plan {_of(last, zone)} of '{name}' is already launched, or was made for another day."
         else:
             message = f"'{name}' has not been planned."
         raise Refused(message, f"Look at it first: mailshot plan '{name}'.")
-    _refuse_stale(name, planned, as_of)
+    _refuse_stale(name, planned, as_of, zone)
     if plan_id is not None and plan_id != current:
         raise Refused(
             f"Plan {plan_id} is not the current plan of '{name}'; that is {current}.", "Look at that one first."
@@ -109,29 +160,64 @@ def _planned(connection: Connection, edition: Edition, as_of: datetime, plan_id:
     return current
 
 
-def _refuse_stale(name: str, planned: Mapping[str, Any], as_of: datetime) -> None:
+def changes(edition: Edition, planned: Mapping[str, Any]) -> list[str]:
+    """Return what has changed since a plan, by name; none while its rules and templates mean the same."""
+    if planned["digest"] == dependencies.digest(edition):
+        return []
+    return dependencies.differences(planned["summary"].get("parts", {}), dependencies.parts(edition)) or ["its files"]
+
+
+def _of(planned: Mapping[str, Any], zone: ZoneInfo) -> str:
+    return f"{planned['id']} of {planned['made_at'].astimezone(zone):%Y-%m-%d %H:%M %Z}"
+
+
+def _refuse_stale(name: str, planned: Mapping[str, Any], as_of: datetime, zone: ZoneInfo) -> None:
     errors = planned["summary"].get("errors", [])
     if errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         message = f"Plan {planned['id']} of '{name}' has errors: {errors[0]}{more}"
-        raise Refused(message, f"Mend them and look again: mailshot plan '{name}'.")
+        raise Refused(message, f"Fix them, then run: mailshot plan '{name}'.")
     if abs(as_of - planned["as_of"]) > FRESH:
-        message = (
-            f"Plan {planned['id']} of '{name}' looked at {planned['as_of']:%Y-%m-%d %H:%M %Z}, which is not today."
-        )
+        day = f"{planned['as_of'].astimezone(zone):%Y-%m-%d %H:%M %Z}"
+        message = f"Plan {planned['id']} of '{name}' looked at {day}, which is not today."
         raise Refused(message, f"Look again: mailshot plan '{name}'.")
 
 
-def _arm(connection: Connection, edition: Edition, definition: str, due: datetime, now: datetime) -> Launched:
+def _row(edition: Edition, definition: str, due: datetime, now: datetime) -> dict[str, Any]:
     schedule = edition.read.campaign.schedule
     zone = schedule.zone or edition.rulebook.company.time_zone
-    row = {
+    return {
         "campaign": edition.name,
         "definition": definition,
         "cron": schedule.cron,
         "zone": zone.key,
         "next_at": due,
-        "state": "armed",
         "made_at": now,
     }
-    return Launched(schedule_id=runs.arm(connection, row), next_at=due)
+
+
+def _schedule(
+    connection: Connection, edition: Edition, row: dict[str, Any], old: Mapping[str, Any] | None, now: datetime
+) -> Launched:
+    """Create the schedule, or put this version in the place of `old`, which stays paused if it is."""
+    if old is None:
+        made = runs.schedule(connection, {**row, "state": str(ScheduleState.armed)})
+        return Launched(schedule_id=made, next_at=row["next_at"])
+    paused, same = old["state"] == ScheduleState.paused, old["definition"] == row["definition"]
+    next_at = old["next_at"] if same else _next_slot(connection, edition, old, now) or row["next_at"]
+    if not same:
+        runs.reschedule(connection, old["id"], {**row, "next_at": next_at})
+    return Launched(schedule_id=old["id"], next_at=next_at, replaced=not same, unchanged=same, paused=paused)
+
+
+def _next_slot(connection: Connection, edition: Edition, old: Mapping[str, Any], now: datetime) -> datetime | None:
+    """Return the first slot of the new version: one that is due and not launched yet, else the next one.
+
+    A clock that runs ahead of this host may have launched the next slot already.
+    """
+    schedule, zone = edition.read.campaign.schedule, edition.rulebook.company.time_zone
+    waiting: datetime = old["next_at"]
+    if waiting <= now and schedule.next_after(waiting - timedelta(seconds=1), zone) == waiting:
+        return waiting
+    last = runs.last_slot(connection, old["id"])
+    return schedule.next_after(max(now, last) if last else now, zone)

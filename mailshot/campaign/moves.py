@@ -20,6 +20,9 @@ OUTSIDE = "not in the audience"
 # The id of a plan has 12 digits or a colon; what is shorter is the number of a run.
 _RUN = re.compile(r"(?:run)?[ :#]*(\d{1,9})|run")
 
+#: What a plan is compared with: its kind, number and moment, and its rows.
+Earlier = tuple[tuple[str, Any, datetime], Any]
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -66,12 +69,14 @@ def since(
 ) -> Moves | None:
     """Compare a plan whose rows are decided with an earlier one, or a run; None when there is nothing before it.
 
+    `as_of` is in the company's zone, in which moments are told.
     Raises NotFound, or Refused for another campaign's, or one whose rows are no longer kept.
     """
     found = _earlier(connection, campaign, plan_id, wanted.against)
     if found is None:
         return None
-    told, before = found
+    (kind, number, at), before = found
+    told = f"{kind} {number} of {at.astimezone(as_of.tzinfo):%Y-%m-%d %H:%M %Z}"
     window = YEAR.before(as_of), as_of
     rows = differences.moves(connection, before, differences.plan(plan_id), window, wanted.most)
     stayed = sum(row.customers for row in rows if row.was == row.now)
@@ -98,7 +103,7 @@ def _words(outcome: str | None) -> str:
     return outcome.removeprefix(NONE) if outcome.startswith(NONE) else f"mail '{outcome.removeprefix(MAIL)}'"
 
 
-def _earlier(connection: Connection, campaign: str, plan_id: str, asked: str | None) -> tuple[str, Any] | None:
+def _earlier(connection: Connection, campaign: str, plan_id: str, asked: str | None) -> Earlier | None:
     if asked is None:
         before = plans.latest(connection, campaign, other_than=plan_id)
         return _of_plan(connection, before) if before else None
@@ -123,14 +128,14 @@ def _run(connection: Connection, campaign: str, number: str | None) -> Mapping[s
     return found[0]
 
 
-def _of_run(run: Mapping[str, Any]) -> tuple[str, Any]:
-    return f"run {run['id']} of {run['launched_at']:%Y-%m-%d %H:%M %Z}", differences.run(run["id"])
+def _of_run(run: Mapping[str, Any]) -> Earlier:
+    return ("run", run["id"], run["launched_at"]), differences.run(run["id"])
 
 
-def _of_plan(connection: Connection, plan: Mapping[str, Any]) -> tuple[str, Any]:
+def _of_plan(connection: Connection, plan: Mapping[str, Any]) -> Earlier:
     run = next((run for run in runs.of(connection, plan["campaign"]) if run["plan_id"] == plan["id"]), None)
     if plans.kept(connection, plan):
-        return f"plan {plan['id']} of {plan['made_at']:%Y-%m-%d %H:%M %Z}", differences.plan(plan["id"])
+        return ("plan", plan["id"], plan["made_at"]), differences.plan(plan["id"])
     if run is None:
         raise Refused(f"The customers of plan {plan['id']} are no longer kept.", "Only the last two plans' are.")
     return _of_run(run)

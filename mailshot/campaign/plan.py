@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from mailshot.audience.compile import Compiler
-from mailshot.campaign import moves, offers, samples
+from mailshot.campaign import dependencies, moves, offers, samples, scheduled
 from mailshot.campaign.frozen import Edition
 from mailshot.campaign.moves import Moves, Wanted
 from mailshot.campaign.offers import Demand
+from mailshot.campaign.scheduled import Scheduled
 from mailshot.errors import MailshotError
 from mailshot.render.letter import Mailing
 from mailshot.store import audiences, eligibility, frozen, plans, runs
@@ -41,6 +42,7 @@ class Plan:
     errors: tuple[str, ...] = ()
     next_at: datetime | None = field(default=None)
     moves: Moves | None = None
+    scheduled: Scheduled | None = None
 
     @property
     def mails(self) -> int:
@@ -55,6 +57,7 @@ class Plan:
         return {
             **shown, "as_of": self.as_of.isoformat(), "mails": self.mails, "contents": dict(self.contents),
             "left_out": dict(self.left_out), "changes": dict(self.changes) if self.changes else None,
+            "scheduled": self.scheduled.as_dict() if self.scheduled else None,
             "next_at": due, "findings": list(self.findings), "errors": list(self.errors),
         }  # fmt: skip
 
@@ -64,7 +67,7 @@ def make(store: Store, edition: Edition, as_of: datetime, now: datetime, wanted:
 
     Raises InvalidInput for a schedule in the past, and what `moves.since` raises.
     """
-    mailing = edition.mailing()
+    mailing, zone = edition.mailing(), edition.rulebook.company.time_zone
     next_at = due(edition, now)
     with store.write() as connection:
         plan_id = identity(connection, edition, as_of)
@@ -72,28 +75,31 @@ def make(store: Store, edition: Edition, as_of: datetime, now: datetime, wanted:
         decide(connection, edition, plan_id, as_of)
         currency = edition.rulebook.company.currency
         # Before the record is kept: with it go the rows of all but the last two plans.
-        went = moves.since(connection, edition.name, plan_id, as_of, currency, wanted) if wanted else None
+        went = (
+            moves.since(connection, edition.name, plan_id, as_of.astimezone(zone), currency, wanted) if wanted else None
+        )
         errors = [*_remarks(mailing, "error"), *samples.faults(connection, mailing, plan_id, now)]
         record(connection, edition, plan_id, as_of, now, errors)
         contents, left_out = _counts(connection, plan_id, edition)
         changes = plans.changes(connection, plan_id, before["id"]) if before else None
-        everyone = audiences.customers(connection)
+        everyone, open_one = audiences.customers(connection), scheduled.of(connection, edition)
     total = sum(contents.values())
     return Plan(
         id=plan_id,
         campaign=edition.name,
-        as_of=as_of,
+        as_of=as_of.astimezone(zone),
         customers=everyone,
         audience=total + sum(left_out.values()),
         contents=contents,
         left_out=left_out,
         changes=changes,
-        schedule=edition.read.campaign.schedule.words(),
+        schedule=edition.read.campaign.schedule.words(zone),
         seconds=duration(edition, total),
         findings=tuple(_remarks(mailing, "warning")),
         errors=tuple(errors),
-        next_at=next_at,
+        next_at=next_at and next_at.astimezone(zone),
         moves=went,
+        scheduled=open_one,
     )
 
 
@@ -101,25 +107,29 @@ def record(
     connection: Connection, edition: Edition, plan_id: str, as_of: datetime, now: datetime, errors: Sequence[str] = ()
 ) -> None:
     """Keep the head of a plan whose rows are decided; while it has errors it cannot be launched."""
+    parts = dependencies.parts(edition)
     head = {
-        "id": plan_id, "campaign": edition.name, "digest": frozen.digest(edition.body),
-        "as_of": as_of, "made_at": now, "summary": {"errors": list(errors)},
+        "id": plan_id, "campaign": edition.name, "digest": frozen.digest(parts),
+        "as_of": as_of, "made_at": now, "summary": {"errors": list(errors), "parts": parts},
     }  # fmt: skip
     plans.record(connection, head)
 
 
 def identity(connection: Connection, edition: Edition, as_of: datetime) -> str:
-    """Return the id of a plan: the same until rules, templates or a fixed as_of change, or the campaign is launched."""
+    """Return the id of a plan: the same until what decides about the campaign changes, or it is launched.
+
+    That is its rules and templates (see dependencies) and a fixed `as_of`; what others use does not matter.
+    """
     fixed = edition.read.campaign.as_of or edition.rulebook.company.as_of
-    today = as_of.isoformat() if fixed else ""
-    return frozen.digest([frozen.digest(edition.body), today, runs.launches(connection, edition.name)])[:12]
+    today = as_of.astimezone(UTC).isoformat() if fixed else ""
+    return frozen.digest([dependencies.digest(edition), today, runs.launches(connection, edition.name)])[:12]
 
 
 def decide(connection: Connection, edition: Edition, plan_id: str, as_of: datetime) -> None:
     """Decide for every customer of the audience, then choose the offers; guards are checked once more at the end."""
     compiler = audiences.compiler(as_of, edition.rulebook.company.time_zone)
     compiled = audiences.weighed(connection, compiler)
-    plans.decide(connection, plan_id, compiled, question(connection, edition))
+    plans.decide(connection, plan_id, compiled, question(connection, edition, as_of))
     forbidden: list[Forbidden] = [(guard.customers, guard.never) for guard in edition.rulebook.guards]
     for demand in _demands(edition, as_of):
         offers.choose(connection, compiled, plan_id, demand, forbidden)
@@ -128,14 +138,27 @@ def decide(connection: Connection, edition: Edition, plan_id: str, as_of: dateti
     _prove(connection, audiences.weighed(connection, compiler), plan_id, forbidden)
 
 
+def verdict(
+    connection: Connection, edition: Edition, customer_id: int, as_of: datetime
+) -> tuple[str | None, str | None]:
+    """Return the content and reason that a plan would decide for one customer now; neither outside the audience.
+
+    Whether enough offers are left is not asked.
+    """
+    compiler = audiences.compiler(as_of, edition.rulebook.company.time_zone)
+    compiled = compiler.within(range(customer_id, customer_id + 1))
+    row = connection.execute(plans.verdicts(compiled, question(connection, edition, as_of))).first()
+    return (row.content, row.reason) if row else (None, None)
+
+
 def duration(edition: Edition, mails: int) -> float:
     """Estimate the seconds a run takes: by its rate limit, else by an ordinary server."""
     rate = edition.read.campaign.limits.rate
     return mails * 60 / rate if rate else mails * SECONDS_PER_MAIL
 
 
-def question(connection: Connection, edition: Edition) -> Question:
-    """Return all that decides about a campaign."""
+def question(connection: Connection, edition: Edition, as_of: datetime) -> Question:
+    """Return all that decides about a campaign as of a moment."""
     campaign = edition.read.campaign
     choices = tuple(
         Choice(item.name, edition.read.when.get(item.name), _barred(connection, edition, item.name))
@@ -148,6 +171,7 @@ def question(connection: Connection, edition: Edition) -> Question:
         choices=choices,
         holdout=campaign.holdout,
         repeats=campaign.repeats,
+        received_since=campaign.received_since(as_of, edition.rulebook.company.time_zone),
     )
 
 
@@ -174,7 +198,7 @@ def _prove(connection: Connection, compiled: Compiler, plan_id: str, forbidden: 
     found = offer_rows.forbidden_offered(connection, plan_id, compiled, forbidden)
     if found:
         raise MailshotError(
-            f"{found} offers break a guard; nothing was planned.", "This is a fault of ours: report it."
+            f"{found} offers break a guard; nothing was planned.", "This is a bug in Mailshot; please report it."
         )
 
 
@@ -190,7 +214,7 @@ def _counts(connection: Connection, plan_id: str, edition: Edition) -> tuple[dic
 
 
 def _remarks(mailing: Mailing, level: str) -> list[str]:
-    return [f"{name}: {told}" for name, mail in mailing.mails.items() for told in mail.findings if told.level == level]
+    return [f"{name}: {remark}" for name, remarks in mailing.findings(level).items() for remark in remarks]
 
 
 def due(edition: Edition, now: datetime) -> datetime | None:

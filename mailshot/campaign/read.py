@@ -17,6 +17,11 @@ from mailshot.profile.senders import Sender
 if TYPE_CHECKING:
     from mailshot.campaign.rulebook import Rulebook
 
+REPEAT = (
+    "Add 'repeat: no' (each customer once), 'repeat: yes' (in every run), "
+    "or for example 'repeat: after 300 days' (again when the last mail is that long ago)."
+)
+
 
 @dataclass(frozen=True)
 class ReadCampaign:
@@ -37,6 +42,7 @@ class ReadCampaign:
         campaign = document.model(Campaign)
         reader = _Reader(rulebook, document)
         reader.names(campaign)
+        reader.repeat(campaign)
         contents, offers = campaign.content, campaign.offers
         when = {item.name: reader.when(n, item.name) for n, item in enumerate(contents) if item.when is not None}
         about = {
@@ -75,6 +81,11 @@ class _Reader:
             if content.name in seen:
                 self._add(f"the content '{content.name}' stands twice", "Rename one.", "content", number, "name")
             seen.add(content.name)
+
+    def repeat(self, campaign: Campaign) -> None:
+        """Ask how often one customer gets a recurring campaign. Rules of the past were launched without saying it."""
+        if campaign.schedule.cron is not None and campaign.repeat is None and not self.rulebook.past:
+            self._add("the campaign recurs, but does not say whether a customer gets it again", REPEAT, "schedule")
 
     def audience(self, campaign: Campaign) -> Audience | None:
         if campaign.audience not in self.rulebook.book.names:

@@ -36,12 +36,12 @@ def read(project: Path, asked: str | None) -> Version:
     if asked and (rules := _rules(Path(asked))) is not None:
         return _version(asked, _in_folder(rules))
     revision = git.find(project, asked)
-    return _version(str(revision), _in_revision(revision))
+    return _version(str(revision), _in_revision(revision), past=True)
 
 
-def _version(label: str, readers: Mapping[str, Callable[[], Document]]) -> Version:
+def _version(label: str, readers: Mapping[str, Callable[[], Document]], past: bool = False) -> Version:
     found, broken = rulebook.gather(readers)
-    return Version(label, Rulebook(found), broken)
+    return Version(label, Rulebook(found, past), broken)
 
 
 def _rules(folder: Path) -> Path | None:

@@ -36,9 +36,14 @@ FOLDERS = ("audiences", "campaigns", "traits")
 
 @dataclass(frozen=True)
 class Rulebook:
-    """All rules of a shop. Each part is read when first asked for; `check` reads them all."""
+    """All rules of a shop. Each part is read when first asked for; `check` reads them all.
+
+    `past` marks rules as they once were, frozen at a launch or in a git revision: a word that only later became
+    required may be missing in them.
+    """
 
     files: Mapping[str, Document]
+    past: bool = False
     _refused: dict[str, InvalidInput] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
@@ -61,7 +66,7 @@ class Rulebook:
     @classmethod
     def thaw(cls, texts: Mapping[str, str]) -> Rulebook:
         """Read a frozen copy."""
-        return cls({name: documents.parse(text, name) for name, text in texts.items()})
+        return cls({name: documents.parse(text, name) for name, text in texts.items()}, past=True)
 
     def freeze(self) -> dict[str, str]:
         """Return all texts by path."""

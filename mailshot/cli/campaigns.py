@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mailshot.cli import changes, shared
-from mailshot.errors import Refused
+from mailshot.errors import InvalidInput, NotFound, Refused
 from mailshot.events import Reason, RunState
 
 if TYPE_CHECKING:
+    from mailshot.campaign.frozen import Edition
+    from mailshot.campaign.launch import Launched
     from mailshot.campaign.plan import Plan
+    from mailshot.store.engine import Store
 
 Name = Annotated[str, typer.Argument(help="The campaign's name.")]
 
@@ -37,12 +40,20 @@ def plan(
         made = stage.make(app.store, edition, shared.today(edition, as_of), shared.now(), wanted)
     compared = {"diff": made.moves.as_dict() if made.moves else None} if wanted else {}
     shared.as_json(made.as_dict() | compared) if json else show(made, wanted is not None)
+    if made.errors:
+        raise typer.Exit(InvalidInput.exit_code)
 
 
 def launch(
     campaign: Name,
     plan: Annotated[str | None, typer.Option(help="Launch exactly this plan.")] = None,
     as_of: shared.AsOf = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put this version in the place of the one that is scheduled.")
+    ] = False,
+    even_if_empty: Annotated[
+        bool, typer.Option("--even-if-empty", help="Begin a run although nobody would get a mail.")
+    ] = False,
     json: shared.AsJson = False,
 ) -> None:
     """Launch what was planned: now, or as its schedule says."""
@@ -52,20 +63,34 @@ def launch(
     app = shared.app()
     edition = shared.edition(app.settings.project, campaign)
     trial.greet(app.server)
-    begun = stage.launch(app.store, edition, shared.today(edition, as_of), shared.now(), plan)
+    asked = stage.Asked(plan, replace, even_if_empty)
+    begun = stage.launch(app.store, edition, shared.today(edition, as_of), shared.now(), asked)
     if begun.run_id is not None and not app.settings.embedded:
         app.doorbell.ring(begun.run_id)
     if json:
-        shared.as_json(
-            {"run": begun.run_id, "schedule": begun.schedule_id, "next_at": begun.next_at, "mails": begun.mails}
-        )
+        numbers = {"run": begun.run_id, "schedule": begun.schedule_id, "next_at": begun.next_at, "mails": begun.mails}
+        shared.as_json({**numbers, "replaced": begun.replaced, "unchanged": begun.unchanged})
     elif begun.run_id is not None:
-        shared.say(f"Launched '{campaign}' as run {begun.run_id}: {begun.mails:,} mails are due.")
+        ended = " Its schedule is ended." if begun.replaced else ""
+        shared.say(f"Launched '{campaign}' as run {begun.run_id}: {begun.mails:,} mails are due.{ended}")
         shared.next_step("'mailshot up' sends them (or a running worker does); watch with: mailshot status --watch")
     else:
-        due = f"{begun.next_at:%Y-%m-%d %H:%M %Z}"
-        shared.say(f"Scheduled '{campaign}': {edition.read.campaign.schedule.words()}. Next: {due}.")
-        shared.next_step("keep 'mailshot up' (or the clock) running; stop it with: mailshot cancel")
+        _show_schedule(edition, begun)
+
+
+def _show_schedule(edition: Edition, begun: Launched) -> None:
+    name, zone = edition.name, edition.rulebook.company.time_zone
+    assert begun.next_at
+    how = "Replaced the schedule of" if begun.replaced else "Scheduled"
+    if begun.unchanged:
+        how = "This version is scheduled already, so nothing changed:"
+    said = f"{edition.read.campaign.schedule.words(zone)}. Next: {shared.moment(begun.next_at, zone)}"
+    shared.say(shared.plain(f"{how} '{name}': {said}."))
+    if begun.paused:
+        shared.say("It is paused.")
+        shared.next_step(f"mailshot resume '{name}'")
+        return
+    shared.next_step(f"keep 'mailshot up' (or the clock) running; stop it with: mailshot cancel '{name}'")
 
 
 def pause(campaign: Name) -> None:
@@ -96,8 +121,19 @@ def resolve(
     with app.store.write() as connection:
         number = ledger.resolve(connection, run, how == "resend", shared.now())
     if not number:
+        _refuse_unknown(app.store, run)
         raise Refused(f"Run {run} has no unconfirmed delivery.", "See 'mailshot status'.")
     shared.say(f"{number:,} deliveries of run {run}: {'sent again' if how == 'resend' else 'accepted as sent'}.")
+
+
+def _refuse_unknown(store: Store, run: int) -> None:
+    from mailshot.store import runs
+
+    with store.read() as connection:
+        known = [each["id"] for each in runs.all_of(connection)]
+    if run not in known:
+        told = f"Known: {', '.join(map(str, known[-12:]))}." if known else "Nothing was launched yet."
+        raise NotFound(f"There is no run {run}.", told)
 
 
 def show(made: Plan, compared: bool = False) -> None:
@@ -115,28 +151,42 @@ def show(made: Plan, compared: bool = False) -> None:
             f"Since the plan before: {said} content" if made.changes["changed"] else f"Since the plan before: {said}"
         )
     shared.say(f"Schedule: {made.schedule}" + (f", next {made.next_at:%Y-%m-%d %H:%M %Z}" if made.next_at else ""))
+    if made.scheduled:
+        shared.say(f"[yellow]{shared.plain(_capital(made.scheduled.words()))}.[/yellow]")
     shared.say(f"Sending takes about {_length(made.seconds)}.")
     for finding in made.findings:
         shared.say(f"[yellow]{shared.plain(finding)}[/yellow]")
     for error in made.errors:
         shared.say(f"[red]Error: {shared.plain(error)}[/red]")
     if made.errors:
-        shared.next_step(f"mend the errors (nothing can be launched before), then: mailshot plan '{made.campaign}'")
+        shared.next_step(f"fix the errors (nothing can be launched before), then: mailshot plan '{made.campaign}'")
         return
-    shared.next_step(f"mailshot preview '{made.campaign}', then: mailshot launch '{made.campaign}' --plan {made.id}")
+    if made.scheduled and made.scheduled.current:
+        shared.next_step("nothing: this version is scheduled. See mailshot status")
+        return
+    replace = " --replace" if made.scheduled else ""
+    launch = f"mailshot launch '{made.campaign}'{replace} --plan {made.id}"
+    shared.next_step(f"mailshot preview '{made.campaign}', then: {launch}")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _change(campaign: str, to: RunState, said: str) -> None:
     from mailshot.campaign import control
 
     app = shared.app()
-    changed = control.change(app.store, campaign, to, shared.now())
+    known = shared.campaigns(app.settings.project)
+    changed = control.change(app.store, campaign, to, shared.now(), known)
     if to is RunState.running and not app.settings.embedded:
         for run_id in changed.runs:
             app.doorbell.ring(run_id)
-    runs = ", ".join(map(str, changed.runs)) or "none"
+    what = [f"run {number}" for number in changed.runs] + ["its schedule"] * bool(changed.schedules)
     gone = f"; {changed.given_up:,} waiting mails are given up" if changed.given_up else ""
-    shared.say(f"{said} '{campaign}': runs {runs}; {changed.schedules} schedules{gone}.")
+    shared.say(shared.plain(f"{said} '{campaign}': {', '.join(what)}{gone}."))
+    if changed.under_way:
+        shared.say(f"{changed.under_way:,} mails are under way: a worker finishes or gives back each of them.")
     shared.next_step("mailshot status")
 
 

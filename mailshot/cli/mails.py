@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mailshot.cli import shared
-from mailshot.errors import Refused, Unavailable
+from mailshot.errors import InvalidInput, Problem, Refused, Unavailable
 
 if TYPE_CHECKING:
     from mailshot.bootstrap import App
     from mailshot.render.letter import Letter
 
 Customer = Annotated[str | None, typer.Option("--as", help="A customer's key or address; without it, the first one.")]
+EXAMPLE = "Write one plain address, for example you@example.com."
 Campaign = Annotated[str, typer.Argument(help="The campaign's name.")]
 
 
@@ -49,13 +50,29 @@ def send_test(
     from mailshot.deliver import trial
     from mailshot.deliver.verdict import Outcome
 
+    to = _address(address)
     app = shared.app()
     letter = _letter(app, campaign, customer)
-    verdict = trial.send(app.server, letter, address)
+    verdict = trial.send(app.server, letter, to)
     if verdict.outcome is not Outcome.accepted:
         raise Unavailable(f"{app.server} did not take the mail: {verdict.reply}", "Nothing else was sent.")
-    shared.say(shared.plain(f"Sent '{letter.rendered.subject}' to {address}: {verdict.reply}"))
+    shared.say(shared.plain(f"Sent '{letter.rendered.subject}' to {to}: {verdict.reply}"))
     shared.next_step(f"mailshot launch '{campaign}'")
+
+
+def _address(text: str) -> str:
+    """Return an address as it travels. Raises InvalidInput for what is none."""
+    from mailshot.profile import address
+
+    found = address.normalise(text)
+    if isinstance(found, address.Fault):
+        raise InvalidInput(
+            [Problem("ADDRESS", 0, 0, f"'{text}' is not an e-mail address: {found.reason}", "", EXAMPLE)]
+        )
+    if found.smtputf8:
+        reason = "it has letters before the @-sign that need SMTPUTF8, which Mailshot does not send"
+        raise InvalidInput([Problem("ADDRESS", 0, 0, f"'{text}' cannot be written to: {reason}")])
+    return found.email
 
 
 def _letter(app: App, campaign: str, customer: str | None) -> Letter:

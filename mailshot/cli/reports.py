@@ -3,42 +3,58 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from mailshot.cli import shared
-from mailshot.events import DeliveryState, RunState
+from mailshot.events import DeliveryState, RunState, ScheduleState
 
 if TYPE_CHECKING:
+    from mailshot.campaign.read import ReadCampaign
+    from mailshot.campaign.scheduled import Scheduled
     from mailshot.insight.report import Line, Report
     from mailshot.store.engine import Store
 
+# What is over stays in 'status' for so long.
+RECENT = timedelta(days=7)
 WAITING = ("pending", "claimed", "dotting", "deferred")
+COUNTED = ("skipped", "holdout", "refused", "unconfirmed")
 
 
 def status(
     watch: Annotated[bool, typer.Option("--watch", help="Keep showing until every run is done or Ctrl-C.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also show runs that were over more than a week ago.")] = False,
     json: shared.AsJson = False,
 ) -> None:
-    """Show every run and schedule that is not over, and what is unconfirmed."""
-    store = shared.app().store
+    """Show the runs that go on or ended in the last 7 days, what is scheduled, and what is unconfirmed."""
+    app = shared.app()
+    project = app.settings.project
     if json:
-        shared.as_json(_state(store))
+        shared.as_json(_state(app.store, project, every))
         return
     if not watch:
-        shared.out.print(_drawn(store))
+        shared.out.print(_drawn(app.store, project, every))
         return
-    with Live(_drawn(store), console=shared.out, refresh_per_second=2) as live:
-        while any(run["state"] == RunState.running for run in _state(store)["runs"]):
+    with Live(_drawn(app.store, project, every), console=shared.out, refresh_per_second=2) as live:
+        while any(run["state"] == RunState.running for run in _runs(app.store, every)[0]):
             time.sleep(0.5)
-            live.update(_drawn(store))
+            live.update(_drawn(app.store, project, every))
 
 
 def report(
-    campaign: Annotated[str | None, typer.Argument(help="One campaign in depth; all runs without a name.")] = None,
+    campaign: Annotated[
+        str | None, typer.Argument(help="One campaign: its runs, and the newest with mails in depth; else all runs.")
+    ] = None,
+    run: Annotated[int | None, typer.Option("--run", help="Show this run in depth.")] = None,
     past: Annotated[bool, typer.Option("--past", help="Also list imported campaigns.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     json: shared.AsJson = False,
@@ -47,40 +63,48 @@ def report(
     from mailshot.insight import report as stage
 
     app = shared.app()
-    lines = stage.lines(app.store, campaign)
+    project = app.settings.project
+    lines = stage.lines(app.store, campaign, shared.campaigns(project) if campaign else ())
+    chosen = stage.newest(lines, run) if campaign or run is not None else None
     if campaign is None and not past:
         lines = [line for line in lines if line.state != RunState.past]
     if csv:
-        _csv(lines)
-    elif campaign is None:
-        shared.as_json([line.as_dict() for line in lines]) if json else show_lines(lines)
-    else:
-        found = _deep(app.store, app.settings.project, campaign, lines[-1])
-        shared.as_json(found.as_dict()) if json else show_report(found)
+        _csv([chosen] if chosen and run is not None else lines)
+        return
+    if chosen is None:
+        shared.as_json([line.as_dict() for line in lines]) if json else show_lines(lines, shared.zone(project))
+        return
+    found = _deep(app.store, project, chosen)
+    runs = [line.as_dict() for line in lines if line.campaign == chosen.campaign]
+    if json:
+        shared.as_json(found.as_dict() | {"runs": runs})
+        return
+    if run is None and len(lines) > 1:
+        show_lines(lines, shared.zone(project))
+        shared.say()
+    show_report(found, shared.zone(project))
 
 
-def show_lines(lines: list[Line]) -> None:
-    """Print all runs in a table."""
+def show_lines(lines: list[Line], zone: ZoneInfo) -> None:
+    """Print all runs in a table, with their days in the company's zone."""
     rows = [
-        (line.run_id, line.campaign, line.state, f"{line.as_of:%Y-%m-%d}", line.sent, line.opened, line.clicked,
-         line.unsubscribed, line.converted)
+        (line.run_id, line.campaign, line.state, f"{line.as_of.astimezone(zone):%Y-%m-%d}", line.sent, line.opened,
+         line.clicked, line.unsubscribed, line.converted)
         for line in lines
     ]  # fmt: skip
     columns = ("run", "campaign", "state", "as of", "sent", "opened", "clicked", "left", "goal")
-    shared.table(
-        "Runs (people, each counted once; opens and clicks of humans)", columns, rows, right=(0, 4, 5, 6, 7, 8)
-    )
+    title = "Runs (people, each counted once; opens and clicks of humans)"
+    shared.table(title, columns, rows, right=(0, 4, 5, 6, 7, 8), whole=(3,))
     for line in lines:
         if line.unconfirmed or line.refused:
             shared.say(f"Run {line.run_id}: {line.unconfirmed:,} unconfirmed, {line.refused:,} refused.")
 
 
-def show_report(found: Report) -> None:
+def show_report(found: Report, zone: ZoneInfo) -> None:
     """Print one run in depth."""
     line = found.line
-    shared.say(
-        f"[bold]Run {line.run_id}[/bold] of '{shared.plain(line.campaign)}': {line.state}, as of {line.as_of:%Y-%m-%d}"
-    )
+    day = f"{line.as_of.astimezone(zone):%Y-%m-%d}"
+    shared.say(f"[bold]Run {line.run_id}[/bold] of '{shared.plain(line.campaign)}': {line.state}, as of {day}")
     shared.counts("", found.states, "deliveries", {str(state): state.help for state in DeliveryState})
     shared.counts("", found.contents, "sent by content")
     if found.reasons:
@@ -98,56 +122,113 @@ def show_report(found: Report) -> None:
     shared.say(f"Uplift: {found.uplift.words()}.")
 
 
-def _deep(store: Store, project: Any, campaign: str, line: Line) -> Report:
-    from datetime import timedelta
-
+def _deep(store: Store, project: Path, line: Line) -> Report:
     from mailshot.campaign.definition import goal_window
-    from mailshot.errors import NotFound
     from mailshot.insight import report as stage
     from mailshot.profile.products import Selection
 
-    try:
-        read = shared.rulebook(project).campaign(campaign)
-        goal, window = read.goal, goal_window(read.campaign)
-    except NotFound:  # an imported campaign has no file
-        goal, window = Selection(), timedelta(days=14)
+    read = _goal(store, project, line)
+    goal, window = (read.goal, goal_window(read.campaign)) if read else (Selection(), timedelta(days=14))
     return stage.of(store, line, goal, window)
 
 
-def _state(store: Store) -> dict[str, Any]:
+def _goal(store: Store, project: Path, line: Line) -> ReadCampaign | None:
+    """Return the campaign as it was frozen when the run was launched: a later edit of its goal judges no past run.
+
+    Of an imported run nothing was frozen; a file of its name counts, where there is one.
+    """
+    from mailshot.campaign import frozen
+    from mailshot.errors import NotFound
+    from mailshot.store import frozen as bodies
+    from mailshot.store import runs
+
+    with store.read() as connection:
+        run = runs.get(connection, line.run_id)
+        try:
+            if run and run["state"] != RunState.past:
+                return frozen.thaw(bodies.body(connection, run["definition"])).read
+            return shared.rulebook(project).campaign(line.campaign)
+        except NotFound:
+            return None
+
+
+def _runs(store: Store, every: bool) -> tuple[list[dict[str, Any]], int]:
+    """Return the runs to show, and how many others there are."""
     from mailshot.store import ledger, runs
 
     with store.read() as connection:
-        found = [
-            {"run": run["id"], "campaign": run["campaign"], "state": run["state"], "launched_at": run["launched_at"],
-             "deliveries": ledger.counts(connection, run["id"])}
-            for run in runs.all_of(connection)
-            if run["state"] != RunState.past
-        ]  # fmt: skip
-        armed = [
-            {"campaign": item["campaign"], "state": item["state"], "next_at": item["next_at"]}
-            for item in runs.schedules(connection)
-        ]
-    return {"runs": found, "schedules": armed}
+        known = [run for run in runs.all_of(connection) if run["state"] != RunState.past]
+        chosen = [run for run in known if every or _recent(run)]
+        found = []
+        for run in chosen:
+            counts = ledger.counts(connection, run["id"])
+            found.append(
+                {"run": run["id"], "campaign": run["campaign"], "state": run["state"],
+                 "launched_at": run["launched_at"], "finished_at": run["finished_at"], "deliveries": counts,
+                 "under_way": ledger.under_way(counts)}
+            )  # fmt: skip
+    return found, len(known) - len(chosen)
 
 
-def _drawn(store: Store) -> Table:
-    state = _state(store)
-    shown = Table(box=None, header_style="dim", pad_edge=False)
+def _recent(run: Mapping[str, Any]) -> bool:
+    """Whether a run goes on, or ended a short while ago."""
+    ended = run["finished_at"]
+    return run["state"] in (RunState.running, RunState.paused) or (ended and shared.now() - ended <= RECENT)
+
+
+def _scheduled(store: Store, project: Path) -> list[Scheduled]:
+    from mailshot.store import runs
+
+    with store.read() as connection:
+        if not runs.schedules(connection):
+            return []
+        from mailshot.campaign import scheduled
+
+        return scheduled.every(connection, project)
+
+
+def _state(store: Store, project: Path, every: bool) -> dict[str, Any]:
+    found, older = _runs(store, every)
+    schedules = [item.as_dict() for item in _scheduled(store, project)]
+    return {"runs": found, "schedules": schedules, "older_runs": older}
+
+
+def _drawn(store: Store, project: Path, every: bool) -> Group:
+    found, older = _runs(store, every)
+    parts: list[RenderableType] = [_table(found)]
+    parts += [
+        f"Run {run['run']} is cancelled; {run['under_way']:,} of its mails are still under way."
+        for run in found
+        if run["state"] == RunState.cancelled and run["under_way"]
+    ]
+    parts += [_schedule(item) for item in _scheduled(store, project)]
+    if older:
+        parts.append(Text(f"{older:,} older runs are over: mailshot status --all", style="dim"))
+    return Group(*parts)
+
+
+def _table(found: list[dict[str, Any]]) -> Table:
+    shown = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("run", "campaign", "state", "sent", "waiting", "skipped", "held out", "refused", "unconfirmed"):
         words = name in ("campaign", "state")
-        shown.add_column(name, justify="left" if words else "right", no_wrap=not words)
-    for run in state["runs"]:
-        counts = run["deliveries"]
+        shown.add_column(name, justify="left" if words else "right", no_wrap=not words, overflow="fold")
+    for run in found:
+        counts, state = run["deliveries"], run["state"]
         waiting = sum(counts.get(name, 0) for name in WAITING)
-        numbers = (
-            counts.get("sent", 0),
-            waiting,
-            *(counts.get(n, 0) for n in ("skipped", "holdout", "refused", "unconfirmed")),
-        )
-        shown.add_row(str(run["run"]), run["campaign"], run["state"], *(f"{number:,}" for number in numbers))
-    for item in state["schedules"]:
-        shown.add_row("-", item["campaign"], f"{item['state']}, next {item['next_at']:%Y-%m-%d %H:%M %Z}")
+        if state == RunState.cancelled:
+            waiting = 0  # given up; what a worker holds at this moment is told below
+        numbers = (counts.get("sent", 0), waiting, *(counts.get(name, 0) for name in COUNTED))
+        shown.add_row(str(run["run"]), shared.plain(run["campaign"]), state, *(f"{number:,}" for number in numbers))
+    return shown
+
+
+def _schedule(item: Scheduled) -> Text:
+    paused = " (paused)" if item.state == ScheduleState.paused else ""
+    head = f"'{item.campaign}'{paused}: next {item.next_at:%Y-%m-%d %H:%M %Z}, {item.words()}."
+    shown = Text("".join(letter if letter.isprintable() else " " for letter in head))
+    if not item.current:
+        shown.stylize("yellow")
+        shown.append(f"\n  {item.remedy()}", style="dim")
     return shown
 
 

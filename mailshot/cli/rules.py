@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mailshot.cli import changes, editing, explaining, shared, testing, watching
+from mailshot.errors import Problem
 
 if TYPE_CHECKING:
     from mailshot.campaign.rulebook import Rulebook
@@ -32,10 +34,12 @@ def check(json: shared.AsJson = False) -> None:
     problems += examples.problems(rules, shared.now())
     for name in rules.campaigns if not problems else ():
         try:
-            frozen.edition(rules, project, name).mailing()
+            found = frozen.faults(frozen.edition(rules, project, name))
         except InvalidInput as error:
-            problems += [problem for problem in error.problems if problem not in problems]
+            found = list(error.problems)
+        problems += [problem for problem in found if problem not in problems]
     doubts = doubting.all_of(rules, shared.company_today(rules, None).date()) if not problems else []
+    doubts += _outdated(rules, project)
     if json:
         levels = [("error", problem) for problem in problems] + [("warning", problem) for problem in doubts]
         shared.as_json([{"level": level, **asdict(problem)} for level, problem in levels])
@@ -116,6 +120,21 @@ def count(
         said = {item.name: item.description for item in chosen}
         shared.counts(f"{everyone:,} customers as of {compiled.as_of:%Y-%m-%d}", numbers, "audience", said)
     shared.refuse(problems)
+
+
+def _outdated(rules: Rulebook, project: Path) -> list[Problem]:
+    """Tell of the schedules whose version the files no longer say, where there is a database."""
+    from mailshot.campaign import scheduled
+    from mailshot.errors import MailshotError
+
+    try:
+        with shared.app().store.read() as connection:
+            found = [item for item in scheduled.every(connection, project) if not item.current]
+        files = {name: document.name for name, document in rules.campaigns.items()}
+    except MailshotError:
+        return []
+    told = {item.campaign: f"'{item.campaign}' is {item.words()}. {item.remedy()}." for item in found}
+    return [Problem(files.get(name, "rules/campaigns"), 0, 0, words) for name, words in told.items()]
 
 
 def _warn(rules: Rulebook) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
@@ -87,6 +88,31 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def zone(project: Path) -> ZoneInfo:
+    """Return the company's time zone, in which moments are shown; UTC while that file cannot be read."""
+    from mailshot import documents
+    from mailshot.campaign import company
+
+    path = project / "rules" / "company.yaml"
+    try:
+        return company.read(documents.load(path, project) if path.exists() else None).time_zone
+    except InvalidInput:
+        return ZoneInfo("UTC")
+
+
+def moment(at: datetime, zone: ZoneInfo) -> str:
+    """Show a moment in the company's zone, and name the zone."""
+    return f"{at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+
+
+def campaigns(project: Path) -> list[str]:
+    """Return the names of the campaigns in the rules, as far as they can be read."""
+    try:
+        return list(sound(project)[0].campaigns)
+    except (InvalidInput, NotFound):
+        return []
+
+
 def say(text: str = "") -> None:
     out.print(text)
 
@@ -106,8 +132,14 @@ def as_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> None:
-    """Print a table; `right` are the columns of numbers."""
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    right: Sequence[int] = (),
+    whole: Sequence[int] = (),
+) -> None:
+    """Print a table; `right` are the columns of numbers, `whole` others that never break, such as dates."""
     shown = Table(
         title=escape(title) or None,
         title_justify="left",
@@ -118,7 +150,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
     )
     for number, name in enumerate(columns):
         # Only words may go over several lines: a number or its heading never breaks.
-        shown.add_column(name, justify="right" if number in right else "left", no_wrap=number in right, overflow="fold")
+        fixed = number in right or number in whole
+        shown.add_column(name, justify="right" if number in right else "left", no_wrap=fixed, overflow="fold")
     for row in rows:
         shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else plain(cell) for cell in row))
     out.print(shown)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,10 +15,15 @@ from mailshot.profile.products import Selection
 from mailshot.store import reports
 from mailshot.store.engine import Connection, Store
 
+NO_MAIL = (DeliveryState.skipped, DeliveryState.holdout)
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One run in a row: people, each counted once; opens and clicks are human ones, `machine` the others."""
+    """One run in a row: people, each counted once; opens and clicks are human ones, `machine` the others.
+
+    `mails` are those sent, and those that wait or failed: not who was left out or held out.
+    """
 
     run_id: int
     campaign: str
@@ -32,6 +37,7 @@ class Line:
     machine: int
     unsubscribed: int
     converted: int
+    mails: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         shown = {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -71,14 +77,32 @@ class Report:
         }
 
 
-def lines(store: Store, campaign: str | None = None) -> list[Line]:
-    """Return all runs, or those of one campaign, oldest first. Raises NotFound for a campaign without a run."""
+def newest(found: Sequence[Line], run: int | None = None) -> Line:
+    """Return the run asked for, else the newest that has mails, else the newest. Raises NotFound for no such run."""
+    if run is not None:
+        chosen = next((line for line in found if line.run_id == run), None)
+        if chosen is None:
+            whose = f" of '{found[0].campaign}'" if len({line.campaign for line in found}) == 1 else ""
+            numbers = ", ".join(str(line.run_id) for line in found[-12:])
+            raise NotFound(f"There is no run {run}{whose}.", f"Known: {numbers}." if numbers else "")
+        return chosen
+    return next((line for line in reversed(found) if line.mails), found[-1])
+
+
+def lines(store: Store, campaign: str | None = None, known: Collection[str] = ()) -> list[Line]:
+    """Return all runs, or those of one campaign, oldest first. `known` are the campaigns of the rules.
+
+    Raises NotFound for a campaign without a run.
+    """
     with store.read() as connection:
         rows = reports.runs(connection)
         states, feedback = reports.states(connection), reports.feedback(connection)
     names = {row["campaign"] for row in rows}
     if campaign is not None and campaign not in names:
-        raise NotFound(f"There is no run of '{campaign}'.", nearest(campaign, names))
+        never = f"It was never launched. See mailshot plan '{campaign}'."
+        raise NotFound(
+            f"There is no run of '{campaign}'.", never if campaign in known else nearest(campaign, {*names, *known})
+        )
     chosen = [row for row in rows if campaign in (None, row["campaign"])]
     return [_line(row, states.get(row["id"], {}), feedback.get(row["id"], {})) for row in chosen]
 
@@ -127,4 +151,5 @@ def _line(row: Mapping[str, Any], states: Mapping[str, int], feedback: Mapping[t
         machine=people(FeedbackKind.opened, human=False) + people(FeedbackKind.clicked, human=False),
         unsubscribed=people(FeedbackKind.unsubscribed),
         converted=people(FeedbackKind.converted),
+        mails=sum(number for state, number in states.items() if state not in NO_MAIL),
     )

@@ -34,6 +34,11 @@ def draw(salt: str) -> Draw:
     return Draw(factor, int.from_bytes(digest[8:], "big") % PRIME)
 
 
+def holdout(campaign: str) -> Draw:
+    """Return the hash function that decides who is held out of a campaign: the parts below its share."""
+    return draw(f"holdout:{campaign}")
+
+
 def lot(key: str) -> int:
     """Return a customer's lot, 0 to 2^31 - 2, from the key in the shop's system."""
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") % PRIME

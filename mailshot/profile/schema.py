@@ -28,6 +28,13 @@ SPAN: Schema = {
 AGO: Schema = {"type": "string", "pattern": r"^.* ago\s*$", "examples": ["30 days ago"]}
 SHARE: Schema = {"type": "string", "pattern": r"^\s*[0-9]{1,3}(\.[0-9]{1,6})?\s*%\s*$", "examples": ["10%"]}
 MOMENT: Schema = {"type": "string", "examples": ["2026-12-01 09:00"]}
+REPEAT: Schema = {
+    "anyOf": [
+        BOOLEAN,
+        {**SPAN, "pattern": SPAN["pattern"].replace(r"^\s*", r"^\s*after\s+"), "examples": ["after 300 days"]},
+    ],
+    "description": "no: once in all runs; yes: in every run; 'after 300 days': again when the last is that long ago",
+}
 # Stands for a definition that is put in when the schema of a whole file is made.
 STANDS = "x-mailshot"
 VALUES = {FactType.text: TEXT, FactType.number: NUMBER, FactType.boolean: BOOLEAN, FactType.date: DATE}

@@ -40,6 +40,11 @@ class Flattener:
         self._callable: dict[str, dict[str, macros.Macro]] = {}
         self._size = 0
 
+    @property
+    def files(self) -> frozenset[str]:
+        """Return the files that were followed so far."""
+        return frozenset(self._trees)
+
     def flatten(self, entry: str) -> list[Piece]:
         """Give the pieces of the whole text of `entry`, in order; what cannot be followed goes to the report."""
         chain = self._chain(entry)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from mailshot.render import headers, message
-from mailshot.render.mail import Link, ListOf, Mail, Rendered, Tracking, compile_mail
+from mailshot.render.mail import Finding, Link, ListOf, Mail, Rendered, Tracking, compile_mail
 from mailshot.render.message import Envelope
 from mailshot.render.source import Source
 from mailshot.tokens import KeyRing, Purpose
@@ -30,6 +30,15 @@ class Mailing:
     mails: Mapping[str, Mail]
     unknown: Mapping[str, Mapping[str, None]]
     """Every fact a template may name, about customers and offers, as nothing: what is not known prints nothing."""
+    bulk: bool = True
+    """Whether its topic needs consent: such mail must have a link to unsubscribe and the sender's postal address."""
+
+    def findings(self, level: str) -> dict[str, list[Finding]]:
+        """Return the remarks of a level on each content's mail, those left out that do not matter for this topic."""
+        return {
+            name: [told for told in mail.findings if told.level == level and (self.bulk or not told.bulk)]
+            for name, mail in self.mails.items()
+        }
 
     @classmethod
     def thaw(cls, body: Mapping[str, Any]) -> Mailing:
@@ -42,7 +51,8 @@ class Mailing:
             for name, item in body["contents"].items()
         }
         unknown = {name: dict.fromkeys(body["vocabulary"][name]) for name in ("customer", "offers")}
-        return cls(body["campaign"], body["topic"], body["topic_title"], body["sender"], mails, unknown)
+        head = (body["campaign"], body["topic"], body["topic_title"], body["sender"])
+        return cls(*head, mails, unknown, body.get("needs_consent", True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,8 @@ class Slots:
     """Where a link begins with http://."""
     dead: list[Place] = field(default_factory=list)
     """Where a link leads nowhere."""
+    own: set[str] = field(default_factory=set)
+    """Our own pages that a link leads to: 'unsubscribe', 'preferences'."""
 
     def __call__(self, parts: list[Part], attributes: dict[str, str], place: Place) -> list[Part]:
         """Check one href and give what is sent in its place: the same, or a tag that ends in `_link`."""
@@ -92,8 +94,11 @@ class Slots:
             message = "A link that begins with a tag is exactly that one {{ … }} and nothing else."
             self.report.add(first.place, message, "Write https://host/ before it.")
             return parts
-        own = tuple(token.text for token in first.tokens) in OWN
-        return parts if own else self._slot(parts, "data-no-track" not in attributes, place, open_host=True)
+        words = tuple(token.text for token in first.tokens)
+        if words in OWN:
+            self.own.add(words[-1])
+            return parts
+        return self._slot(parts, "data-no-track" not in attributes, place, open_host=True)
 
     def _slot(self, parts: list[Part], tracked: bool, place: Place, open_host: bool) -> list[Part]:
         number = len(self.places)

@@ -11,38 +11,61 @@ from mailshot.render.links import Slots
 from mailshot.render.pieces import Piece
 from mailshot.render.report import Place
 
+POSTAL, UNSUBSCRIBE = "sender.postal_address", "links.unsubscribe"
 LARGEST = 100 * 1024
 """Bytes of HTML; Gmail cuts a mail after 102 KB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One remark. An error keeps a commercial mail from being launched, a warning does not."""
+    """One remark. An error keeps a mail from being launched, a warning does not.
+
+    `bulk` remarks matter only for mail on a topic that needs consent: a receipt needs no link to unsubscribe.
+    """
 
     level: Literal["error", "warning"]
     message: str
     place: Place
+    bulk: bool = False
 
     def __str__(self) -> str:
         return f"{self.place}: {self.level}: {self.message}"
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a mail: its file, and the facts it names."""
+
+    file: str
+    facts: frozenset[str]
+
+
 def examine(
-    subject: Iterable[Piece], held: Held, slots: Slots, facts: frozenset[str], subject_file: str, body_file: str
+    subject: Iterable[Piece], held: Held, slots: Slots, subject_file: str, html: Part, text: Part | None
 ) -> tuple[Finding, ...]:
-    """Remark on a compiled mail, errors first."""
-    found = [*_required(subject, facts, subject_file, body_file), *_links(slots), *_elements(held, body_file)]
+    """Remark on a compiled mail, errors first. `text` is its own plain text, None where that is made of the HTML."""
+    found = [*_links(slots), *_elements(held, html.file), *_required(slots, html)]
+    if not "".join(piece.text for piece in subject).strip():
+        found.append(Finding("error", "The subject is missing.", Place(subject_file, 0, 0)))
+    if text:
+        found += _required_in_text(text)
     return tuple(sorted(found, key=lambda finding: (finding.level, finding.place)))
 
 
-def _required(subject: Iterable[Piece], facts: frozenset[str], subject_file: str, body_file: str) -> Iterator[Finding]:
-    body = Place(body_file, 0, 0)
-    if not "".join(piece.text for piece in subject).strip():
-        yield Finding("error", "The subject is missing.", Place(subject_file, 0, 0))
-    if "sender.postal_address" not in facts:
-        yield Finding("error", "The sender's postal address is missing: {{ sender.postal_address }}.", body)
-    if "links.unsubscribe" not in facts:
-        yield Finding("error", "There is no link to unsubscribe: {{ links.unsubscribe }}.", body)
+def _required(slots: Slots, html: Part) -> Iterator[Finding]:
+    place = Place(html.file, 0, 0)
+    if POSTAL not in html.facts:
+        yield Finding("error", f"The sender's postal address is missing: {{{{ {POSTAL} }}}}.", place, bulk=True)
+    if "unsubscribe" not in slots.own:
+        example = f'<a href="{{{{ {UNSUBSCRIBE} }}}}">'
+        yield Finding("error", f"There is no link to unsubscribe: {example}.", place, bulk=True)
+
+
+def _required_in_text(text: Part) -> Iterator[Finding]:
+    for name in (POSTAL, UNSUBSCRIBE):
+        if name not in text.facts:
+            message = f"The plain text has no {{{{ {name} }}}}."
+            yield Finding("warning", message, Place(text.file, 0, 0), bulk=True)
 
 
 def _links(slots: Slots) -> Iterator[Finding]:

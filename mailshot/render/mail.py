@@ -45,10 +45,14 @@ class Rendered:
 
 @dataclass(frozen=True)
 class Mail:
-    """A compiled template. `facts` are dotted names, `findings` what lint has to say."""
+    """A compiled template. `facts` are dotted names, `findings` what lint has to say.
+
+    `files` are those it is made of: of the shared ones only what it extends, includes or imports.
+    """
 
     name: str
     facts: frozenset[str]
+    files: frozenset[str]
     findings: tuple[Finding, ...]
     per_mail_inlining: bool
     _subject: Compiled
@@ -100,7 +104,7 @@ def _compile(source: Source, vocabulary: Vocabulary, hosts: frozenset[str]) -> M
     each = _each(source, report)
     flattener = Flattener(source.files, sandbox.HTML, report)
     flat = {part: flattener.flatten(source.file(part)) for part in _texts(source)}
-    needed = _facts(source, flat, vocabulary, report)
+    needed = {part: _facts(source, part, pieces, vocabulary, report) for part, pieces in flat.items()}
     slots = Slots(report)
     held = Held(flat["body.html"], report, slots, styled_once=not each)
     report.settle()
@@ -114,11 +118,13 @@ def _compile(source: Source, vocabulary: Vocabulary, hosts: frozenset[str]) -> M
     assert html
     assert words
     assert subject
-    files = source.file("subject.txt"), source.file("body.html")
-    findings = lint.examine(flat["subject.txt"], held, slots, needed, *files) + lint.weight(html.size, files[1])
-    return Mail(
-        source.name, needed, findings, each, subject, html, words, "body.txt" not in flat, tuple(slots.places), hosts
+    findings = _findings(source, flat["subject.txt"], held, slots, needed) + lint.weight(
+        html.size, source.file("body.html")
     )
+    used = flattener.files | ({source.file("settings.yaml")} & source.files.keys())
+    derived, places = "body.txt" not in flat, tuple(slots.places)
+    facts_used = frozenset[str]().union(*needed.values())
+    return Mail(source.name, facts_used, used, findings, each, subject, html, words, derived, places, hosts)
 
 
 def _texts(source: Source) -> list[str]:
@@ -130,12 +136,19 @@ def _texts_only(parts: Collection[Part]) -> list[Part]:
     return [part.text if isinstance(part, Piece) and part.kind == "data" else part for part in parts]
 
 
-def _facts(source: Source, flat: Mapping[str, list[Piece]], vocabulary: Vocabulary, report: Report) -> frozenset[str]:
-    needed: frozenset[str] = frozenset()
-    for part, pieces in flat.items():
-        tree, places = parse(pieces, source.file(part), sandbox.HTML, report)
-        needed |= facts.find(tree, places, vocabulary, report)
-    return needed
+def _facts(source: Source, part: str, pieces: list[Piece], vocabulary: Vocabulary, report: Report) -> frozenset[str]:
+    tree, places = parse(pieces, source.file(part), sandbox.HTML, report)
+    return facts.find(tree, places, vocabulary, report)
+
+
+def _findings(
+    source: Source, subject: list[Piece], held: Held, slots: Slots, needed: Mapping[str, frozenset[str]]
+) -> tuple[Finding, ...]:
+    html, plain = (
+        lint.Part(source.file(part), needed[part]) if part in needed else None for part in ("body.html", "body.txt")
+    )
+    assert html
+    return lint.examine(subject, held, slots, source.file("subject.txt"), html, plain)
 
 
 def _each(source: Source, report: Report) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from sqlalchemy import (
@@ -125,6 +125,20 @@ def _sent_at(element: Any, compiler: Any, **given: Any) -> str:
 SENT_AT = _SentAt(RUN, DELIVERY)
 
 
+def tolerance(since: datetime, as_of: datetime) -> timedelta:
+    """Return how late a mail may leave and still count from its launch, in a window that began `since`.
+
+    A weekly run takes an hour: whoever was mailed at its end must not be passed over the week after. Only a mail that
+    left much later, as after a pause, counts from when it left.
+    """
+    return min(timedelta(days=1), (as_of - since) / 4)
+
+
+def _recent(run: FromClause, delivery: FromClause, since: datetime, as_of: datetime) -> Clause:
+    late = _SentAt(run, delivery) > since + tolerance(since, as_of)
+    return or_(run.c.as_of > since, late)
+
+
 def inboxes() -> CTE:
     """Return the pairs (id, mate) of customers who share an address, each with itself too: few rows in any shop."""
     shared = (
@@ -196,9 +210,13 @@ class PlanGates:
             not_(exists().where(since).correlate(self.chosen, WITHDRAWAL)),
         )
 
-    def received(self, *which: Clause) -> Clause:
-        """Return whether the inbox has got, or will get, a mail of such a run."""
-        return self._at_least(1, and_(true(), *which))
+    def received(self, campaign: str, since: datetime | None) -> Clause:
+        """Return whether the inbox has got a mail of a campaign since a moment (None: ever), or is about to."""
+        mine = RUN.c.campaign == campaign
+        if since is None:
+            return self._at_least(1, mine)
+        recent = or_(_recent(RUN, DELIVERY, since, self.as_of), DELIVERY.c.state.in_(WAITING))
+        return self._at_least(1, and_(mine, recent))
 
     @property
     def capped(self) -> Clause:
@@ -294,7 +312,7 @@ class SendGates:
         if limit.mails == 0:
             return true()
         mail, ran = DELIVERY.alias("mail"), RUN.alias("ran")
-        recent = _SentAt(ran, mail) >= limit.per.before(self.as_of)
+        recent = _recent(ran, mail, limit.per.before(self.as_of), self.as_of)
         meant = and_(ran.c.id == mail.c.run_id, ran.c.id != self.run_id, _counted(ran, self.gates), recent)
         mails = _inbox(mail, meant, mail.c.state.in_(LEFT)).with_only_columns(func.count())
         return mails.scalar_subquery() >= limit.mails

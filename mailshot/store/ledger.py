@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -257,6 +257,11 @@ def counts(connection: Connection, run_id: int) -> dict[str, int]:
     """Count the rows of a run by state."""
     grouped = select(D.state, func.count()).where(D.run_id == run_id).group_by(D.state)
     return {str(row[0]): int(row[1]) for row in connection.execute(grouped)}
+
+
+def under_way(counts: Mapping[str, int]) -> int:
+    """Return how many rows a worker holds, of the rows of a run counted by state."""
+    return sum(counts.get(state, 0) for state in (DeliveryState.claimed, DeliveryState.dotting))
 
 
 def _deferred(now: datetime) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, select
 
-from mailshot.store import consent
+from mailshot.store import consent, eligibility
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.eligibility import DELIVERY, PREFERENCE, RECEIVED, RUN, SENT_AT, SUPPRESSION, WITHDRAWAL
 from mailshot.store.engine import Connection
@@ -22,8 +22,8 @@ class Obstacles:
     `suppression` is why the address must not be mailed, None when it may. `mates` are the keys of the other customers
     with the same address. `withdrawn` pairs a topic with the key of the other customer who withdrew it, or None where
     the withdrawal names the address itself. `answers` are the preferences that anybody there stated, as (name, value).
-    `mails` are the mails of the inbox, newest first: id and campaign of the run, `sent_at`, and whether it is service
-    mail.
+    `mails` are the mails of the inbox, newest first: id, campaign and `as_of` of the run, `sent_at`, the state, and
+    whether it is service mail.
     """
 
     email: str | None
@@ -33,13 +33,21 @@ class Obstacles:
     answers: frozenset[tuple[str, str]]
     mails: Sequence[RowMapping]
 
-    def since(self, moment: datetime, service: bool = False) -> list[RowMapping]:
-        """Return the mails from a moment on; service mail only when it is asked for."""
-        return [mail for mail in self.mails if mail["sent_at"] >= moment and (service or not mail["service"])]
+    def since(self, moment: datetime, as_of: datetime, service: bool = False) -> list[RowMapping]:
+        """Return the mails that count from a moment on, as a plan counts them; service mail only when asked for."""
+        return [mail for mail in self.mails if _recent(mail, moment, as_of) and (service or not mail["service"])]
 
-    def of(self, campaign: str) -> list[RowMapping]:
-        """Return the mails of one campaign."""
-        return [mail for mail in self.mails if mail["campaign"] == campaign]
+    def of(self, campaign: str, since: datetime | None, as_of: datetime) -> list[RowMapping]:
+        """Return the mails of one campaign that count as received `since` a moment; None: since ever."""
+        mine = [mail for mail in self.mails if mail["campaign"] == campaign]
+        if since is None:
+            return mine
+        return [mail for mail in mine if _recent(mail, since, as_of) or mail["state"] in eligibility.WAITING]
+
+
+def _recent(mail: RowMapping, since: datetime, as_of: datetime) -> bool:
+    late = mail["sent_at"] > since + eligibility.tolerance(since, as_of)
+    return bool(mail["as_of"] > since or late)
 
 
 def of(connection: Connection, customer_id: int, before: datetime | None, but: int | None = None) -> Obstacles:
@@ -85,7 +93,7 @@ def _answers(connection: Connection, inbox: list[int], before: datetime | None) 
 
 
 def _mails(connection: Connection, inbox: list[int], before: datetime | None, but: int | None) -> Sequence[RowMapping]:
-    got = select(RUN.c.id, RUN.c.campaign, RUN.c.service, SENT_AT.label("sent_at"))
+    got = select(RUN.c.id, RUN.c.campaign, RUN.c.as_of, RUN.c.service, DELIVERY.c.state, SENT_AT.label("sent_at"))
     got = got.join(DELIVERY, DELIVERY.c.run_id == RUN.c.id)
     got = got.where(DELIVERY.c.customer_id.in_(inbox), DELIVERY.c.state.in_(RECEIVED))
     if but is not None:

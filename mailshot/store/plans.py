@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, and_, case, delete, false, func, insert, literal, or_, select, true
@@ -44,6 +45,8 @@ class Question:
     choices: tuple[Choice, ...]
     holdout: int
     repeats: bool
+    #: A mail of this campaign keeps a customer from the next one when it counts since then; None: since ever.
+    received_since: datetime | None = None
 
 
 def decide(connection: Connection, plan_id: str, compiled: Compiler, question: Question) -> None:
@@ -64,6 +67,7 @@ def verdicts(compiled: Compiler, question: Question) -> Select[Any]:
     chosen = (
         select(customer.id, customer.email, customer.address_hash, customer.lot, _content(compiled, question))
         .where(compiled.clause(question.audience), there(SCHEMA, compiled.before))
+        .where(*compiled.universe.holds(customer.id))
         .cte("chosen")
         # Without this SQLite works out the content afresh for every reason that looks at it.
         .prefix_with("MATERIALIZED")
@@ -88,13 +92,13 @@ def _reason(chosen: Any, compiled: Compiler, question: Question) -> Any:
         (_barred(chosen, compiled, question), Reason.guard),
     ]
     if not question.repeats:
-        reasons.append((gates.received(RUN.c.campaign == question.campaign), Reason.already_received))
+        reasons.append((gates.received(question.campaign, question.received_since), Reason.already_received))
     if question.gates.cap is not None:
         reasons.append((gates.capped, Reason.frequency_cap))
     if question.gates.asked:
         reasons.append((gates.asked_for_less, Reason.asked_for_less))
     if question.holdout:
-        drawn = lot.draw(f"holdout:{question.campaign}").part(chosen.c.lot) < question.holdout
+        drawn = lot.holdout(question.campaign).part(chosen.c.lot) < question.holdout
         reasons.append((drawn, Reason.holdout))
     return case(*[(clause, literal(str(reason))) for clause, reason in reasons], else_=None)
 
@@ -119,7 +123,7 @@ def record(connection: Connection, plan: Mapping[str, Any]) -> None:
     connection.execute(delete(PLAN).where(PLAN.c.id == plan["id"]))
     connection.execute(insert(PLAN), dict(plan))
     stale = select(PLAN.c.id).where(PLAN.c.campaign == plan["campaign"], PLAN.c.id.not_in(_kept(plan["campaign"])))
-    connection.execute(delete(ROW).where(ROW.c.plan_id.in_(stale)))
+    connection.execute(delete(ROW).where(ROW.c.plan_id.in_(stale.where(PLAN.c.id != plan["id"]))))
 
 
 def kept(connection: Connection, plan: Mapping[str, Any]) -> bool:

@@ -54,6 +54,11 @@ def of(connection: Connection, campaign: str) -> list[Mapping[str, Any]]:
     return list(connection.execute(mine).mappings())  # type: ignore[arg-type]
 
 
+def campaigns(connection: Connection) -> set[str]:
+    """Return the name of every campaign that was ever launched, scheduled or imported."""
+    return {str(name) for table in (RUN, SCHEDULE) for name in connection.scalars(select(table.c.campaign).distinct())}
+
+
 def all_of(connection: Connection, *states: str) -> list[Mapping[str, Any]]:
     """Return every run in one of `states` (all states when none is named), oldest first."""
     some = select(RUN).where(RUN.c.state.in_(states)) if states else select(RUN)
@@ -74,21 +79,53 @@ def launches(connection: Connection, campaign: str) -> int:
     return int(connection.execute(select(func.count()).where(RUN.c.campaign == campaign)).scalar_one())
 
 
-def arm(connection: Connection, schedule: Mapping[str, Any]) -> int:
-    """Create a schedule. Raises Refused while the campaign has one that is not ended."""
-    open_ones = select(SCHEDULE.c.id).where(
-        SCHEDULE.c.campaign == schedule["campaign"], SCHEDULE.c.state != str(ScheduleState.ended)
-    )
-    if connection.execute(open_ones).first():
-        name = schedule["campaign"]
-        raise Refused(f"'{name}' is already scheduled.", f"Cancel that first: mailshot cancel '{name}'.")
-    return int(connection.execute(insert(SCHEDULE).returning(SCHEDULE.c.id), dict(schedule)).scalar_one())
+def alone(connection: Connection, campaign: str) -> None:
+    """Wait until no other transaction launches, schedules or replaces this campaign. Take it before its schedule."""
+    sql.alone(connection, f"launch {campaign}")
 
 
-def due(connection: Connection, moment: datetime) -> list[Mapping[str, Any]]:
-    """Return the armed schedules whose next moment has come."""
-    ripe = select(SCHEDULE).where(SCHEDULE.c.state == str(ScheduleState.armed), SCHEDULE.c.next_at <= moment)
-    return list(connection.execute(ripe.order_by(SCHEDULE.c.next_at)).mappings())  # type: ignore[arg-type]
+def schedule(connection: Connection, row: Mapping[str, Any]) -> int:
+    """Create a schedule; the caller has made sure, alone, that the campaign has none that is open."""
+    return int(connection.execute(insert(SCHEDULE).returning(SCHEDULE.c.id), dict(row)).scalar_one())
+
+
+def reschedule(connection: Connection, schedule_id: int, row: Mapping[str, Any]) -> None:
+    """Put another version in the place of an open schedule. It keeps its number, so no slot is launched twice."""
+    connection.execute(update(SCHEDULE).where(SCHEDULE.c.id == schedule_id).values(**row))
+
+
+def open_schedule(connection: Connection, campaign: str) -> Mapping[str, Any] | None:
+    """Return the schedule of a campaign that is not ended, held until the transaction ends."""
+    mine = select(SCHEDULE).where(SCHEDULE.c.campaign == campaign, SCHEDULE.c.state != str(ScheduleState.ended))
+    return connection.execute(mine.with_for_update()).mappings().first()  # type: ignore[return-value]
+
+
+def end_schedule(connection: Connection, schedule_id: int) -> None:
+    """End one schedule."""
+    ended = update(SCHEDULE).where(SCHEDULE.c.id == schedule_id)
+    connection.execute(ended.values(state=str(ScheduleState.ended)))
+
+
+def last_slot(connection: Connection, schedule_id: int) -> datetime | None:
+    """Return the latest moment of a schedule that was launched."""
+    found: datetime | None = connection.scalar(select(func.max(RUN.c.slot)).where(RUN.c.schedule_id == schedule_id))
+    return found
+
+
+def due(connection: Connection, moment: datetime) -> list[tuple[int, str]]:
+    """Return the schedules, with their campaigns, that the clock has to launch; first what was due first."""
+    ripe = select(SCHEDULE.c.id, SCHEDULE.c.campaign).where(*_ripe(moment))
+    return [(int(row[0]), str(row[1])) for row in connection.execute(ripe.order_by(SCHEDULE.c.next_at))]
+
+
+def take_due(connection: Connection, schedule_id: int, moment: datetime) -> Mapping[str, Any] | None:
+    """Return a schedule as it is now, held until the transaction ends; None when it is no longer due."""
+    ripe = select(SCHEDULE).where(SCHEDULE.c.id == schedule_id, *_ripe(moment))
+    return connection.execute(ripe.with_for_update()).mappings().first()  # type: ignore[return-value]
+
+
+def _ripe(moment: datetime) -> tuple[Any, ...]:
+    return SCHEDULE.c.state == str(ScheduleState.armed), SCHEDULE.c.next_at <= moment
 
 
 def schedules(connection: Connection, campaign: str | None = None) -> list[Mapping[str, Any]]:

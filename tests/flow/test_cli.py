@@ -317,7 +317,7 @@ def test_errors_of_a_plan_stop_the_launch(shop: Shop) -> None:
         (shop.folder / TEMPLATE).write_text("<p>Hello</p>", encoding="utf-8")
         planned = mailshot(shop, "plan", "week")
         launched = mailshot(shop, "launch", "week", MAILSHOT_SMTP=sink.url)
-    assert planned.returncode == 0
+    assert planned.returncode == INVALID
     assert "Error: meat: templates/hello/body.html: error: There is no link to unsubscribe" in " ".join(
         planned.stdout.split()
     )

@@ -36,7 +36,7 @@ def at_once(number: int, act: Callable[[], object]) -> list[object]:
 
 def armed(shop: Shop, cron: str, now: datetime) -> None:
     """Launch a campaign that the clock then repeats."""
-    edition = shop.campaign(more=f'schedule: {{cron: "{cron}"}}\n')
+    edition = shop.campaign(more=f'schedule: {{cron: "{cron}"}}\nrepeat: yes\n')
     plan.make(shop.store, edition, now, now)
     assert launch.launch(shop.store, edition, now, now).schedule_id
 
@@ -53,7 +53,7 @@ def due(shop: Shop) -> datetime:
 
 
 def test_ten_launches_at_once_make_one_run(shop: Shop) -> None:
-    edition = shop.campaign()
+    edition = shop.campaign(more="repeat: yes\n")
     as_of = editions.as_of(edition, None, NOW)
     for _ in range(3):
         plan.make(shop.store, edition, as_of, NOW)

@@ -70,7 +70,7 @@ def planned(shop: Shop, now: datetime = NOW, name: str = "week") -> Plan:
 
 def lots(held: bool, campaign: str = "week", parts: int = 1000) -> Iterator[int]:
     """Give lots of customers who are (not) held out of the campaign."""
-    chosen = lot.draw(f"holdout:{campaign}")
+    chosen = lot.holdout(campaign)
     return (number for number in count(1) if (chosen.part(number) < parts) is held)
 
 

@@ -133,7 +133,7 @@ SURROUNDINGS = {
     "today": (
         {"audiences/all": "audience: all\nwho: {bought: {within: 7 days}}\n"},
         {"company": "time_zone: America/New_York\nas_of: 2026-08-01\nlink_hosts: [shop.example]\n"},
-        ("today 2026-06-01 09:00 UTC -> 2026-08-01 00:00 EDT",),
+        ("today 2026-06-01 05:00 EDT -> 2026-08-01 00:00 EDT",),
         (1, 0),
     ),
     "zone": (

@@ -1,0 +1,141 @@
+"""What decides about a campaign's mails, part by part: its file, audience, templates, guards, topic, sender, company.
+
+A plan's identity is made of these parts, so that a change elsewhere does not void it. The same parts say what differs
+between the version of a schedule and the files as they are now. Rules count by what they mean: where they stand, how
+they are explained and comments change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from mailshot.audience import meaning, nodes
+from mailshot.audience.nodes import Condition
+from mailshot.campaign.frozen import Edition
+from mailshot.profile.products import Selection
+from mailshot.store import frozen
+
+FILE = "campaign file"
+GUARD, PREFERENCE = "guard", "preference"
+#: Fields of a preference that are shown to customers and decide nothing.
+_SHOWN = ("title", "help", "label")
+Parts = Mapping[str, str]
+
+
+def parts(edition: Edition) -> dict[str, str]:
+    """Return a digest of each part by its name, such as "audience 'regulars'"; equal for equal meanings.
+
+    A database may return the words of a frozen edition in another order, so each mapping is sorted.
+
+    Raises InvalidInput when a template is not sound.
+    """
+    named = [*_own(edition), *_templates(edition), *_guards(edition)]
+    for rule in _rules(edition):
+        named += [(f"{kind} '{name}'", means) for (kind, name), means in meaning.named(rule).items()]
+        named += _preferences(edition, rule)
+    # One name may stand for several: a customer's 'key' and a product's.
+    values: dict[str, set[str]] = {}
+    for name, value in named:
+        values.setdefault(name, set()).add(repr(value))
+    return {name: frozen.digest(sorted(several)) for name, several in values.items()}
+
+
+def digest(edition: Edition) -> str:
+    """Return one digest of all parts."""
+    return frozen.digest(parts(edition))
+
+
+def differences(before: Parts, after: Parts) -> list[str]:
+    """Return the names of the parts that differ, the most telling first; none when all are equal.
+
+    A part that only one side has is a consequence of another that differs, unless it is a guard: guards hold unasked.
+    """
+    both = [name for name in after if name in before and before[name] != after[name]]
+    alone = [name for name in (*after, *before) if (name in before) is not (name in after)]
+    return both + [name for name in alone if name.startswith(GUARD) or not both]
+
+
+def _own(edition: Edition) -> Iterator[tuple[str, Any]]:
+    read, rules = edition.read, edition.rulebook
+    campaign, company = read.campaign, rules.company
+    topic = rules.topics.get(campaign.topic)
+    yield FILE, (_said(edition), [meaning.written(rule) for rule in _in_file(edition)])
+    yield f"audience '{read.audience.name}'", meaning.written(read.audience.condition)
+    yield f"topic '{topic.name}'", (topic.title, topic.requires_consent)
+    yield f"sender '{campaign.sender}'", sorted(edition.body["mailing"]["sender"].items())
+    if edition.gates.asked:
+        yield "how often customers want mail", sorted(edition.gates.asked.items())
+    yield "company", (company.time_zone.key, edition.body["mailing"]["link_hosts"])
+
+
+def _said(edition: Edition) -> list[tuple[str, Any]]:
+    """Return all words of the campaign file that are no rules."""
+    campaign = edition.read.campaign
+    said = campaign.model_dump(exclude={"content", "offers", "goal"})
+    contents = [(item.name, item.template, item.offers) for item in campaign.content]
+    offers = [(name, item.model_dump(exclude={"products"})) for name, item in sorted(campaign.offers.items())]
+    goal = campaign.goal and campaign.goal.within
+    return [*sorted(said.items()), ("content", contents), ("offers", offers), ("goal", goal)]
+
+
+def _in_file(edition: Edition) -> list[Condition | Selection]:
+    read = edition.read
+    named = (read.when, read.about, read.offered)
+    return [*(rule for rules in named for _, rule in sorted(rules.items())), read.goal]  # type: ignore[list-item]
+
+
+def _rules(edition: Edition) -> Sequence[Condition | Selection]:
+    guards = [rule for guard in _holding(edition) for rule in (guard.customers, guard.never)]
+    return [edition.read.audience.condition, *_in_file(edition), *guards]
+
+
+def _holding(edition: Edition) -> Sequence[Any]:
+    """Return the guards that can keep a mail or an offer back."""
+    return edition.rulebook.guards if edition.read.about or edition.read.offered else ()
+
+
+def _guards(edition: Edition) -> Iterator[tuple[str, Any]]:
+    for guard in _holding(edition):
+        yield f"{GUARD} '{guard.name}'", (meaning.written(guard.customers), meaning.written(guard.never))
+
+
+def _templates(edition: Edition) -> Iterator[tuple[str, Any]]:
+    contents, mails = edition.body["mailing"]["contents"], edition.mailing().mails
+    catalogue = edition.rulebook.catalogue
+    known = {"customer": catalogue.customer, "offers": catalogue.product}
+    for name, mail in mails.items():
+        files = contents[name]["files"]
+        own = f"{contents[name]['name']}/"
+        yield f"template '{own[:-1]}'", sorted((file, files[file]) for file in mail.files if file.startswith(own))
+        for file in sorted(file for file in mail.files if not file.startswith(own)):
+            yield f"template '{file}'", files[file]
+        for fact in sorted(mail.facts):
+            group, _, word = fact.partition(".")
+            if word in known.get(group, {}):
+                yield f"fact '{word}'", known[group][word].type
+
+
+def _preferences(edition: Edition, rule: Condition | Selection) -> Iterator[tuple[str, Any]]:
+    for name in sorted(set(_asked(rule))) if isinstance(rule, Condition) else ():
+        question = edition.rulebook.statements.get(name)
+        if question is not None:
+            yield f"{PREFERENCE} '{name}'", _decisive(question)
+
+
+def _asked(condition: Condition) -> Iterator[str]:
+    if isinstance(condition, nodes.Prefers | nodes.Shows):
+        yield condition.name
+    for part in condition.inner:
+        yield from _asked(part)
+
+
+def _decisive(value: Any) -> Any:
+    """Return what a preference means: its values and what they imply, without what is only shown."""
+    if is_dataclass(value):
+        named = [field.name for field in fields(value) if field.name not in _SHOWN]
+        return [(name, _decisive(getattr(value, name))) for name in named]
+    if isinstance(value, Mapping):
+        return [(key, None if isinstance(inner, str) else _decisive(inner)) for key, inner in sorted(value.items())]
+    return value
