@@ -49,8 +49,11 @@ def import_(
         shared.as_json(summary.as_dict())
     else:
         _tell(summary)
-    _warn_of_withdrawals(summary)
+    _warn(summary)
     if summary.failed:
+        fix = next(item.rejects for item in summary.imports if item.failed)
+        if not json:
+            shared.next_step(f"fix {fix}, then: mailshot import {mapping} --file {fix}")
         raise typer.Exit(InvalidInput.exit_code)
     if not json:
         shared.next_step("mailshot traits" if not check else f"mailshot import {mapping}")
@@ -90,25 +93,31 @@ def _tell(summary: Summary) -> None:
     shared.table(f"Import: {summary.mapping}", columns, rows, right=(1, 2, 3, 4, 5, 6))
     for item in summary.imports:
         for reason, number in list(item.by_reason.items())[:MOST_REASONS]:
-            shared.say(f"  [red]{number:,}[/red] rows of {item.kind} rejected: {shared.plain(reason)}")
+            shared.say(f"  [red]{number:,}[/red] row{_s(number)} of {item.kind} rejected: {shared.plain(reason)}")
         for warning, number in list(item.warnings.items())[:MOST_REASONS]:
-            shared.say(f"  [yellow]{number:,}[/yellow] rows of {item.kind}: {shared.plain(warning)}")
+            shared.say(f"  [yellow]{number:,}[/yellow] row{_s(number)} of {item.kind}: {shared.plain(warning)}")
         if item.notes:
             shared.say(f"  all of it, cell by cell: {shared.plain(item.notes)}")
         if item.rejects:
             shared.say(f"  to fix and read again with --file: {shared.plain(item.rejects)}")
 
 
-def _warn_of_withdrawals(summary: Summary) -> None:
-    """Say loudly that somebody may still be mailed who does not want it."""
+def _warn(summary: Summary) -> None:
+    """Say loudly, also beside JSON, that someone may still be mailed against their will, or that nothing came in."""
     for item in summary.imports:
-        if item.withdrawals_rejected:
-            rows = f"{item.withdrawals_rejected:,} row{'s' * (item.withdrawals_rejected != 1)} of {item.file}"
-            shared.err.print(
-                f"[bold red]{shared.plain(rows)} may be WITHDRAWALS and were not understood: these people may still "
-                f"be mailed.[/bold red] Fix {shared.plain(item.rejects)}, then read it again with --file.",
-                soft_wrap=True,
-            )
+        if number := item.withdrawals_rejected:
+            rows = f"{number:,} row{_s(number)} of {shared.plain(item.file)}"
+            _loudly(f"{rows} may be WITHDRAWALS and were not understood: these people may still be mailed.")
+        elif item.failed:
+            _loudly(f"Nothing of {shared.plain(item.file)} came in: every row was rejected.")
+
+
+def _s(number: int) -> str:
+    return "s" * (number != 1)
+
+
+def _loudly(text: str) -> None:
+    shared.err.print(f"[bold red]{text}[/bold red]", soft_wrap=True)
 
 
 @contextmanager

@@ -48,6 +48,11 @@ class Report:
     notes: str = ""
     seconds: float = 0.0
 
+    @property
+    def failed(self) -> bool:
+        """Whether a withdrawal was rejected, or every row there was."""
+        return bool(self.withdrawals_rejected) or bool(self.read and self.rejected == self.read)
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -62,14 +67,9 @@ class Summary:
         return sum(report.rejected for report in self.imports)
 
     @property
-    def withdrawals_rejected(self) -> int:
-        return sum(report.withdrawals_rejected for report in self.imports)
-
-    @property
     def failed(self) -> bool:
-        """Whether a withdrawal was rejected, or every row of a file."""
-        nothing = any(report.read and report.rejected == report.read for report in self.imports)
-        return nothing or bool(self.withdrawals_rejected)
+        """Whether something must be put right before anything else is done."""
+        return any(report.failed for report in self.imports)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, ready for JSON."""

@@ -17,9 +17,11 @@ from sqlalchemy import Table, select
 from sqlmodel import SQLModel
 
 from mailshot.events import DeliveryState, Reason
+from mailshot.profile import consent as decision
 from mailshot.store import consent, sql, suppression
 from mailshot.store.engine import Connection, Store
 from mailshot.store.tables import (
+    AddressWithdrawal,
     Buyer,
     Customer,
     Delivery,
@@ -75,8 +77,8 @@ def export(connection: Connection, customer_id: int) -> dict[str, Any]:
         if "customer_id" in about.c:
             found[name] = _rows(connection, about, about.c.customer_id == customer_id)
     hashes = [row["address_hash"] for row in found["customer"] if row["address_hash"]]
-    held = suppression.SUPPRESSION
-    found["suppression"] = _rows(connection, held, held.c.address_hash.in_(hashes))
+    for held in (suppression.SUPPRESSION, sql.table(AddressWithdrawal)):
+        found[held.name] = _rows(connection, held, held.c.address_hash.in_(hashes))
     for column, named in NAMED_BY.items():
         ids = {row[column] for rows in found.values() for row in rows if row.get(column) is not None}
         chunks = (named.c.id.in_(some) for some in _chunks(sorted(ids)))
@@ -98,7 +100,8 @@ def erase(connection: Connection, customer_id: int, address_hash: str | None, so
         suppression.add_erased(connection, str(hashed), source, at)
     for topic, entry in consent.entries(connection, customer_id).items():
         if entry.given:
-            consent.record(connection, customer_id, topic, False, at, source)
+            # After the entry that counts, even where that one came of a wrong clock.
+            consent.record(connection, customer_id, topic, False, decision.moment(entry, at), source)
     for table in GONE:
         connection.execute(table.delete().where(table.c.customer_id == customer_id))
     connection.execute(REFERRAL.delete().where(REFERRAL.c.referred_id == customer_id))

@@ -8,10 +8,10 @@ from functools import cache
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, bindparam, func, or_, select
+from sqlalchemy import RowMapping, Select, bindparam, func, select
 
 from mailshot.audience.compile import listed, tracked
-from mailshot.errors import NotFound
+from mailshot.errors import NotFound, Refused
 from mailshot.profile.customer import Happening, Inferred, Profile
 from mailshot.profile.history import HISTORIES
 from mailshot.store import consent
@@ -22,6 +22,7 @@ COLUMNS = ("key", "email", "first_name", "last_name", "language", "country", "ti
 ALL = (*HISTORIES, "preference", "trait", "consent")
 # Databases limit the parameters of one statement.
 MOST_AT_ONCE = 10_000
+MOST_NAMED = 10
 # Made once, as all that is asked of one customer: a statement takes longer to make than to answer.
 _CUSTOMER = select(SCHEMA.customer).where(SCHEMA.customer.c.id == bindparam("customer"))
 _PREFERENCES = select(SCHEMA.preference).where(SCHEMA.preference.c.customer_id == bindparam("customer"))
@@ -30,13 +31,22 @@ PRODUCT_COLUMNS = ("key", "name", "department", "category", "type", "brand", "si
 
 
 def find(connection: Connection, words: str) -> int:
-    """Return the id of the customer with this key or address. Raises NotFound."""
+    """Return the id of the customer with this key, or else with this address.
+
+    Raises NotFound, and Refused when several customers share the address.
+    """
     customer = SCHEMA.customer.c
-    asked = or_(customer.key == words, func.lower(customer.email) == words.lower())
-    found = connection.execute(select(customer.id).where(asked).limit(1)).scalar()
-    if found is None:
+    by_key = connection.scalar(select(customer.id).where(customer.key == words))
+    if by_key is not None:
+        return int(by_key)
+    theirs = func.lower(customer.email) == words.lower()
+    found = connection.execute(select(customer.id, customer.key).where(theirs).order_by(customer.key)).all()
+    if not found:
         raise NotFound(f"There is no customer with the key or address '{words}'.", "Keys are those of the import.")
-    return int(found)
+    if len(found) > 1:
+        keys = ", ".join(row.key for row in found[:MOST_NAMED]) + ", …" * (len(found) > MOST_NAMED)
+        raise Refused(f"{len(found)} customers share the address '{words}'.", f"Name one by its key: {keys}.")
+    return int(found[0].id)
 
 
 def profile(
