@@ -64,7 +64,7 @@ def report(
 
     app = shared.app()
     project = app.settings.project
-    lines = stage.lines(app.store, campaign, shared.campaigns(project) if campaign else ())
+    lines = stage.lines(app.store, campaign, lambda: shared.campaigns(project))
     chosen = stage.newest(lines, run) if campaign or run is not None else None
     if campaign is None and not past:
         lines = [line for line in lines if line.state != RunState.past]

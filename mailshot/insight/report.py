@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -89,8 +89,8 @@ def newest(found: Sequence[Line], run: int | None = None) -> Line:
     return next((line for line in reversed(found) if line.mails), found[-1])
 
 
-def lines(store: Store, campaign: str | None = None, known: Collection[str] = ()) -> list[Line]:
-    """Return all runs, or those of one campaign, oldest first. `known` are the campaigns of the rules.
+def lines(store: Store, campaign: str | None = None, known: Callable[[], Collection[str]] = tuple) -> list[Line]:
+    """Return all runs, or those of one campaign, oldest first. `known` gives the campaigns of the rules.
 
     Raises NotFound for a campaign without a run.
     """
@@ -99,10 +99,9 @@ def lines(store: Store, campaign: str | None = None, known: Collection[str] = ()
         states, feedback = reports.states(connection), reports.feedback(connection)
     names = {row["campaign"] for row in rows}
     if campaign is not None and campaign not in names:
-        never = f"It was never launched. See mailshot plan '{campaign}'."
-        raise NotFound(
-            f"There is no run of '{campaign}'.", never if campaign in known else nearest(campaign, {*names, *known})
-        )
+        never, others = f"It was never launched. See mailshot plan '{campaign}'.", known()
+        remedy = never if campaign in others else nearest(campaign, {*names, *others})
+        raise NotFound(f"There is no run of '{campaign}'.", remedy)
     chosen = [row for row in rows if campaign in (None, row["campaign"])]
     return [_line(row, states.get(row["id"], {}), feedback.get(row["id"], {})) for row in chosen]
 
