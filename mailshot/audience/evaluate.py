@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo
 
 from mailshot.audience import describe, nodes
 from mailshot.audience.nodes import Condition
-from mailshot.profile import lifecycle, lot, zones
+from mailshot.profile import lifecycle, lot, returns, zones
 from mailshot.profile.comparison import show
 from mailshot.profile.customer import Happening, Profile
-from mailshot.profile.history import BOUGHT, MEASURES, History
+from mailshot.profile.history import BOUGHT, MEASURES, RETURNED, History
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,11 @@ class Judge:
         return zones.of(self.profile.facts.get("time_zone"), self.zone) if local else self.zone
 
     def _history(self, history: History) -> Sequence[Happening]:
-        return self.profile.histories.get(history.word, ())
+        """Return all of one kind; of purchases only those that had not been sent back yet."""
+        lines = self.profile.histories.get(history.kept_as, ())
+        if history is RETURNED:
+            return returns.returned(lines)
+        return [line for line in returns.bought(lines) if line.stands(self.as_of)] if history is BOUGHT else lines
 
     def _measured(self, name: str, lines: list[Happening]) -> Decimal:
         spent = sum((line.amount or Decimal() for line in lines), Decimal())

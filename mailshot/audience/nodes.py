@@ -216,7 +216,7 @@ class Happened(Condition):
 
     @property
     def words(self) -> frozenset[str]:
-        return frozenset({self.history.word})
+        return frozenset({self.history.kept_as})
 
     @property
     def holds_for_none(self) -> bool:

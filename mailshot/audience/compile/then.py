@@ -37,6 +37,13 @@ def consents(schema: Schema, topic: str, given: bool, before: datetime | None) -
     return about.where(or_(still, and_(consent.at >= before, last.is_(given))))
 
 
+def stands(returned_at: ColumnElement[Any], as_of: datetime | None) -> Clause:
+    """Return the clause that is true of what was bought and not returned before a moment; None: not at all."""
+    if as_of is None:
+        return returned_at.is_(None)
+    return or_(returned_at.is_(None), returned_at >= as_of)
+
+
 def stated(schema: Schema, before: datetime | None) -> Clause:
     """Return the clause over preferences that is true of those stated before."""
     clause: Clause = true() if before is None else schema.preference.c.at < before
