@@ -26,7 +26,8 @@ def products(loading: Loading) -> Counts:
 def purchases(loading: Loading) -> Counts:
     """Add purchase lines; the same product twice in one order is told apart by its turn in the file.
 
-    Returns have turns of their own, below zero, so that one that names the order of its purchase does not replace it.
+    A return is told apart by its moment as well: one that names the order of its purchase must not replace it, nor one
+    of tomorrow's file another of the same order.
     """
     loading.look_up("customer", KEYS)
     loading.refuse_unknown("customer", "customer", "key", "is no customer's key")
@@ -37,7 +38,7 @@ def purchases(loading: Loading) -> Counts:
         "JOIN known_product AS p ON p.key = r.product"
     )
     loading.good = loading.stage.one(f"SELECT count(*) FROM ({loading.sound()})")
-    line = 'customer, "order", product, quantity < 0'
+    line = 'customer, "order", product, CASE WHEN quantity < 0 THEN "at" END'
     returned = loading.stage.one(f"SELECT count(*) FROM ({loading.sound()}) WHERE quantity < 0")
     turn = f'row_number() OVER (PARTITION BY {line} ORDER BY "#line")'
     columns = {column: name(column) for column in ("customer_id", "order_key", "product_id")}
@@ -46,7 +47,8 @@ def purchases(loading: Loading) -> Counts:
         f"SELECT count(*) FROM (FROM ({loading.sound()}) SELECT 1 GROUP BY {line} HAVING count(*) > 1)"
     )
     turn = turn if again else "1"
-    columns["nth"] = f"CASE WHEN quantity < 0 THEN -{turn} ELSE {turn} END" if returned else turn
+    back = f'-(abs("at") * {buyers.EQUAL_RETURNS} + {turn})'
+    columns["nth"] = f"CASE WHEN quantity < 0 THEN {back} ELSE {turn} END" if returned else turn
     _warn_of_odd_amounts(loading)
     columns |= {key: name(key) for key in ("at", "quantity", "amount", "channel") if key in loading.reading.fields}
     counts = loading.upsert("purchase", columns, f"({source})", instants=["at"])

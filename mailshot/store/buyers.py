@@ -33,6 +33,8 @@ from mailshot.store.engine import Connection
 BUYER, ORDER = sql.table(tables.Buyer), sql.table(tables.Order)
 PURCHASE, PRODUCT = sql.table(tables.Purchase), sql.table(tables.Product)
 CHUNK = 10_000
+#: `nth` of a return is -(so many times the microseconds of its moment, plus its turn among equal ones).
+EQUAL_RETURNS = 100
 
 
 def refresh(connection: Connection, customer_ids: Collection[int] | None = None) -> None:

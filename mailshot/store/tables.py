@@ -69,7 +69,7 @@ class Product(SQLModel, table=True):
 
 
 class Purchase(SQLModel, table=True):
-    """One line of an order. `nth` tells apart equal products of an order: 1, 2, … bought, -1, -2, … returned.
+    """One line of an order. `nth` tells apart equal products of an order: 1, 2, … bought, below 0 returned.
 
     `returned_at` is from when on it does not count as bought (store.returns), None for what was kept. A line that was
     returned in parts gives way to rows for these, with `nth` from FIRST_PART on.
@@ -88,7 +88,7 @@ class Purchase(SQLModel, table=True):
     customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
     order_key: str = Field(primary_key=True)
     product_id: int = Field(primary_key=True, sa_type=BigInteger)
-    nth: int = Field(default=1, primary_key=True)
+    nth: int = Field(default=1, primary_key=True, sa_type=BigInteger)
     at: datetime = Field(sa_type=Instant)
     quantity: Decimal = Field(sa_type=Exact)
     amount: Decimal = Field(sa_type=Exact)

@@ -5,13 +5,15 @@ The marks and sums themselves are made after the last migration (store.schema), 
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import datetime
 from itertools import groupby
 
 import sqlalchemy as sa
 import sqlmodel
 from alembic import op
 
-from mailshot.store.columns import Exact, Instant
+from mailshot.store.columns import Exact, Instant, microseconds
 
 revision = "0008"
 down_revision = "0007"
@@ -23,6 +25,8 @@ OWNER = ["customer_id", "order_key"]
 WHOLE = ["customer_id", "at", "product_id", "quantity", "amount", "channel", "returned_at"]
 BEFORE = ["customer_id", "at", "product_id", "amount", "quantity", "channel"]
 SUMS = ["lines", "items", "amount", "gross"]
+# A return is told apart by its moment: so many times the microseconds of it, plus a turn among equal ones.
+EQUAL_RETURNS = 100
 # As version 0004 sums up: returns count among the lines.
 ORDERS = """
 INSERT INTO purchase_order (customer_id, at, order_key, lines, items, amount, gross)
@@ -42,7 +46,7 @@ def upgrade() -> None:
     op.add_column("buyer", sa.Column("returned_at", Instant(), nullable=True))
     op.drop_table("purchase_order")
     _create_orders(sa.Column("part", sa.Integer(), nullable=False), sa.Column("returned_at", Instant(), nullable=True))
-    _key(f'({KEY}) INCLUDE ("at", quantity, amount, channel, returned_at)')
+    _key(sa.BigInteger(), f'({KEY}) INCLUDE ("at", quantity, amount, channel, returned_at)')
     _index("ix_purchase_product_id", ["product_id", "at", "returned_at"], postgresql_include=OWNER)
     if _sqlite():
         _index("ix_purchase_customer_id", WHOLE)
@@ -57,7 +61,7 @@ def downgrade() -> None:
     op.execute("DELETE FROM purchase WHERE nth > 1000000")
     _renumber(apart=False)
     op.drop_index("ix_purchase_returned", "purchase")
-    _key(f'({KEY}) INCLUDE ("at", quantity, amount, channel)')
+    _key(sa.Integer(), f'({KEY}) INCLUDE ("at", quantity, amount, channel)')
     _index("ix_purchase_product_id", ["product_id", "at"], postgresql_include=OWNER)
     if _sqlite():
         _index("ix_purchase_customer_id", BEFORE)
@@ -92,11 +96,12 @@ def _create_orders(*more: sa.Column[object]) -> None:
     )
 
 
-def _key(columns: str) -> None:
+def _key(nth: sa.Integer, columns: str) -> None:
+    """Make the key anew on PostgreSQL; SQLite keeps whole rows in it, and integers of any size."""
     if not _sqlite():
-        op.execute(
-            f"ALTER TABLE purchase DROP CONSTRAINT pk_purchase, ADD CONSTRAINT pk_purchase PRIMARY KEY {columns}"
-        )
+        op.drop_constraint("pk_purchase", "purchase")
+        op.alter_column("purchase", "nth", type_=nth)
+        op.execute(f"ALTER TABLE purchase ADD CONSTRAINT pk_purchase PRIMARY KEY {columns}")
 
 
 def _index(name: str, columns: list[str], **more: list[str]) -> None:
@@ -105,28 +110,33 @@ def _index(name: str, columns: list[str], **more: list[str]) -> None:
 
 
 def _renumber(apart: bool) -> None:
-    """Count returns as -1, -2, … and purchases as 1, 2, …; or, not `apart`, all of a product in an order in one row."""
+    """Number returns below zero by their moment, and purchases 1, 2, …; or, not `apart`, both in one row."""
     bind = op.get_bind()
     returned = "SELECT DISTINCT customer_id, order_key, product_id FROM purchase WHERE quantity < 0"
     same = "r.customer_id = p.customer_id AND r.order_key = p.order_key AND r.product_id = p.product_id"
     rows = bind.execute(
         sa.text(
-            f"SELECT p.customer_id, p.order_key, p.product_id, p.nth, p.quantity < 0 FROM ({returned}) AS r "
+            f'SELECT p.customer_id, p.order_key, p.product_id, p.nth, p.quantity < 0, p."at" FROM ({returned}) AS r '
             f"JOIN purchase AS p ON {same} ORDER BY p.customer_id, p.order_key, p.product_id, abs(p.nth), p.nth DESC"
         )
     ).all()
     moves: list[dict[str, object]] = []
     for (customer, order, product), lines in groupby(rows, key=lambda row: tuple(row[:3])):
-        turns = {True: 0, False: 0}
-        for *_, nth, back in lines:
-            kind = bool(back) and apart
+        turns: Counter[object] = Counter()
+        for *_, nth, back, at in lines:
+            kind = at if back and apart else None
             turns[kind] += 1
-            new = -turns[kind] if kind else turns[kind]
+            new = turns[kind] if kind is None else -(abs(_microseconds(kind)) * EQUAL_RETURNS + turns[kind])
             moves.append({"c": customer, "o": order, "p": product, "old": nth, "new": new})
     where = "WHERE customer_id = :c AND order_key = :o AND product_id = :p AND nth"
     # By way of numbers that none has, so that no two rows ever have the same.
     changed = [move for move in moves if move["old"] != move["new"]]
-    far = [{**move, "far": 2_000_000 + int(str(move["new"]))} for move in changed]
+    far = [{**move, "far": 2_000_000 + turn} for turn, move in enumerate(changed)]
     if far:
         bind.execute(sa.text(f"UPDATE purchase SET nth = :far {where} = :old"), far)
         bind.execute(sa.text(f"UPDATE purchase SET nth = :new {where} = :far"), far)
+
+
+def _microseconds(at: object) -> int:
+    """Return what SQLite keeps of a moment."""
+    return microseconds(at) if isinstance(at, datetime) else int(str(at))
