@@ -5,7 +5,7 @@ It must agree with the compiled SQL on every customer: tests compare them on gen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -134,18 +134,30 @@ class Judge:
     def _happened(self, condition: nodes.Happened) -> Verdict:
         lines = self.fitting(condition)
         if not condition.measures:
-            return self._told(condition, bool(lines), self._seen(lines))
+            return self._told(condition, bool(lines), self._seen(lines) + self._sent_back(condition))
         if not lines:
-            return self._told(condition, condition.holds_for_none, "none")
+            return self._told(condition, condition.holds_for_none, "none" + self._sent_back(condition))
         values = self.measured(condition, lines)
         holds = all(measure.comparison.holds(value) for measure, value in values.items())
         found = ", ".join(f"{MEASURES[measure.name]} {show(value)}" for measure, value in values.items())
-        return self._told(condition, holds, found)
+        return self._told(condition, holds, found + self._sent_back(condition))
 
     def fitting(self, condition: nodes.Happened) -> list[Happening]:
         """Return what happened to the customer that the condition means."""
+        return self._fitting(condition, self._history(condition.history))
+
+    def _fitting(self, condition: nodes.Happened, lines: Iterable[Happening]) -> list[Happening]:
         start, end = condition.window.bounds(self.as_of, self.zone_of(condition.window.local))
-        return [line for line in self._history(condition.history) if _fits(line, condition, start, end)]
+        return [line for line in lines if _fits(line, condition, start, end)]
+
+    def _sent_back(self, condition: nodes.Happened) -> str:
+        """Say how many of the orders that a condition on purchases means do not count, or not whole."""
+        if condition.history is not BOUGHT:
+            return ""
+        bought = returns.bought(self.profile.histories.get(BOUGHT.kept_as, ()))
+        gone = self._fitting(condition, (line for line in bought if not line.stands(self.as_of)))
+        orders = len({line.occasion for line in gone})
+        return f" (without what was returned of {orders} order{'s' * (orders > 1)})" if orders else ""
 
     def measured(self, condition: nodes.Happened, lines: list[Happening]) -> dict[nodes.Measure, Decimal]:
         """Return what each measure of the condition comes to; nothing without a happening."""
