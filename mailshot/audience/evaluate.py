@@ -151,13 +151,13 @@ class Judge:
         return [line for line in lines if _fits(line, condition, start, end)]
 
     def _sent_back(self, condition: nodes.Happened) -> str:
-        """Say how many of the orders that a condition on purchases means do not count, or not whole."""
+        """Say of how many orders that a condition on purchases means something was sent back."""
         if condition.history is not BOUGHT:
             return ""
         bought = returns.bought(self.profile.histories.get(BOUGHT.kept_as, ()))
         gone = self._fitting(condition, (line for line in bought if not line.stands(self.as_of)))
         orders = len({line.occasion for line in gone})
-        return f" (without what was returned of {orders} order{'s' * (orders > 1)})" if orders else ""
+        return f" (items returned from {orders} order{'s' * (orders > 1)})" if orders else ""
 
     def measured(self, condition: nodes.Happened, lines: list[Happening]) -> dict[nodes.Measure, Decimal]:
         """Return what each measure of the condition comes to; nothing without a happening."""
