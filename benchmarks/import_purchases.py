@@ -40,9 +40,9 @@ MOST_RATIO = 2.0
 MOST_MEGABYTES = 500
 # What an import of purchases fills, with its columns; the first ones are the key.
 TABLES = {
-    "purchase": "customer_id, order_key, product_id, nth, at, quantity, amount, channel",
-    "purchase_order": "customer_id, at, order_key, lines, items, amount, gross",
-    "buyer": "customer_id, first_at, last_at, orders, lines, gross",
+    "purchase": "customer_id, order_key, product_id, nth, at, quantity, amount, channel, returned_at",
+    "purchase_order": "customer_id, at, order_key, part, lines, items, amount, gross, returned_at",
+    "buyer": "customer_id, first_at, last_at, orders, lines, gross, returned_at",
 }
 
 

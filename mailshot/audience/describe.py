@@ -6,7 +6,7 @@ from functools import singledispatch
 
 from mailshot.audience import nodes
 from mailshot.audience.nodes import Condition
-from mailshot.profile.history import BOUGHT, MEASURES
+from mailshot.profile.history import BOUGHT, MEASURES, RETURNED
 
 
 @singledispatch
@@ -87,8 +87,9 @@ def _share(condition: nodes.Share) -> str:
 def _happened(condition: nodes.Happened) -> str:
     history = condition.history
     head = history.word.replace("_", " ")
-    said = [f"{head} {condition.products.words()}" if history is BOUGHT else head]
-    if condition.products.filters and history is not BOUGHT:
+    bare = history in (BOUGHT, RETURNED)
+    said = [f"{head} {condition.products.words()}" if bare else head]
+    if condition.products.filters and not bare:
         said.append(f"of {condition.products.words()}")
     said += [f"{fact.name} {comparison.words()}" for fact, comparison in condition.fields]
     if condition.window.words() != "ever":

@@ -5,7 +5,7 @@ It must agree with the compiled SQL on every customer: tests compare them on gen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo
 
 from mailshot.audience import bounds, describe, nodes
 from mailshot.audience.nodes import Condition
-from mailshot.profile import lifecycle, lot, zones
+from mailshot.profile import lifecycle, lot, returns, zones
 from mailshot.profile.comparison import show
 from mailshot.profile.customer import Happening, Profile
-from mailshot.profile.history import BOUGHT, MEASURES, History
+from mailshot.profile.history import BOUGHT, MEASURES, RETURNED, History
 from mailshot.profile.implications import decided, stated
 
 UNSEEN = "unknown without consent to tracking"
@@ -165,18 +165,30 @@ class Judge:
 
     def _of_lines(self, condition: nodes.Happened, lines: list[Happening]) -> Verdict:
         if not condition.measures:
-            return self._told(condition, bool(lines), self._seen(lines))
+            return self._told(condition, bool(lines), self._seen(lines) + self._sent_back(condition))
         if not lines:
-            return self._told(condition, condition.holds_for_none, "none")
+            return self._told(condition, condition.holds_for_none, "none" + self._sent_back(condition))
         values = self.measured(condition, lines)
         holds = all(measure.comparison.holds(value) for measure, value in values.items())
         found = ", ".join(f"{MEASURES[measure.name]} {show(value)}" for measure, value in values.items())
-        return self._told(condition, holds, found)
+        return self._told(condition, holds, found + self._sent_back(condition))
 
     def fitting(self, condition: nodes.Happened) -> list[Happening]:
         """Return what happened to the customer that the condition means."""
+        return self._fitting(condition, self._history(condition.history))
+
+    def _fitting(self, condition: nodes.Happened, lines: Iterable[Happening]) -> list[Happening]:
         start, end = condition.window.bounds(self.as_of, self.zone_of(condition.window.local))
-        return [line for line in self._history(condition.history) if _fits(line, condition, start, end)]
+        return [line for line in lines if _fits(line, condition, start, end)]
+
+    def _sent_back(self, condition: nodes.Happened) -> str:
+        """Say of how many orders that a condition on purchases means something was sent back."""
+        if condition.history is not BOUGHT:
+            return ""
+        bought = returns.bought(self.profile.histories.get(BOUGHT.kept_as, ()))
+        gone = self._fitting(condition, (line for line in bought if not line.stands(self.as_of)))
+        orders = len({line.occasion for line in gone})
+        return f" (items returned from {orders} order{'s' * (orders > 1)})" if orders else ""
 
     def measured(self, condition: nodes.Happened, lines: list[Happening]) -> dict[nodes.Measure, Decimal]:
         """Return what each measure of the condition comes to; nothing without a happening."""
@@ -187,7 +199,11 @@ class Judge:
         return zones.of(self.profile.facts.get("time_zone"), self.zone) if local else self.zone
 
     def _history(self, history: History) -> Sequence[Happening]:
-        return self.profile.histories.get(history.word, ())
+        """Return all of one kind; of purchases only those that had not been sent back yet."""
+        lines = self.profile.histories.get(history.kept_as, ())
+        if history is RETURNED:
+            return returns.returned(lines)
+        return [line for line in returns.bought(lines) if line.stands(self.as_of)] if history is BOUGHT else lines
 
     def _measured(self, name: str, lines: list[Happening]) -> Decimal:
         spent = sum((line.amount or Decimal() for line in lines), Decimal())

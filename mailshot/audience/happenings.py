@@ -24,6 +24,7 @@ MOST_DAYS = 36_500
 UNTRACKED = "untracked"
 EXAMPLES = {
     "bought": "{department: PRODUCE, within: 90 days}",
+    "returned": "{department: PRODUCE, within: 90 days}",
     "did": "{event: viewed, within: 7 days}",
     "contacted": "{kind: call, within: 2 weeks}",
     "referred": "{within: 1 year}",

@@ -234,7 +234,7 @@ class Happened(Condition):
 
     @property
     def words(self) -> frozenset[str]:
-        return frozenset({self.history.word} | ({"consent"} if self.unseen else set()))
+        return frozenset({self.history.kept_as} | ({"consent"} if self.unseen else set()))
 
     @property
     def unseen(self) -> bool:

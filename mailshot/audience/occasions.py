@@ -24,7 +24,7 @@ from mailshot.errors import nearest
 from mailshot.profile import scalars, selections, specimens
 from mailshot.profile.catalogue import Fact, FactType
 from mailshot.profile.customer import Happening
-from mailshot.profile.history import BOUGHT, DID, HISTORIES, History
+from mailshot.profile.history import BOUGHT, DID, HISTORIES, RETURNED, History
 
 AT, TIMES, ORDER, AMOUNT, QUANTITY = "at", "times", "order", "amount", "quantity"
 WORDS = {
@@ -32,11 +32,12 @@ WORDS = {
     TIMES: "so many times at that moment: for purchases, in so many orders",
     ORDER: "joins lines into one order; without it, each line is an order of its own",
     AMOUNT: "what the line came to; without it, quantity times price, else 0",
-    QUANTITY: "how many items, 1 without it",
+    QUANTITY: "how many items, 1 without it; below zero for a return",
 }
 MOST_TIMES, MOST_IN_ALL = 1_000, 10_000
 A_LINE = {
     "bought": "{group: vegetables, at: 10 days ago}",
+    "returned": "{group: vegetables, at: 5 days ago}",
     "did": "{event: viewed, at: 10 days ago}",
     "contacted": "{kind: call, at: 10 days ago}",
     "referred": "{at: 10 days ago}",
@@ -44,11 +45,12 @@ A_LINE = {
 }
 A_MAIL = "{campaign: spring, at: 10 days ago}"
 SOMETHING = "a product"
+LINES = (BOUGHT.word, RETURNED.word)
 
 
 def own(history: History) -> tuple[str, ...]:
     """Return the words of a line that are neither fields of the happening nor of its product."""
-    more = {BOUGHT.word: (ORDER, AMOUNT, QUANTITY), DID.word: (AMOUNT,)}
+    more = dict.fromkeys(LINES, (ORDER, AMOUNT, QUANTITY)) | {DID.word: (AMOUNT,)}
     return (AT, TIMES, *more.get(history.word, ()))
 
 
@@ -77,7 +79,7 @@ class Teller:
             line.product = self._product(line)
         told: dict[str, list[Happening]] = {}
         for line in lines:
-            told.setdefault(line.history.word, []).extend(self._happenings(line))
+            told.setdefault(line.history.kept_as, []).extend(self._happenings(line))
         return {word: tuple(sorted(found, key=lambda each: each.at)) for word, found in told.items()}
 
     def _lines(self, key: Scalar, given: Node) -> Iterator[_Line]:
@@ -96,8 +98,11 @@ class Teller:
         orders = self._orders(line, len(times))
         if len(self.problems.found) > before:
             return
-        if line.history is BOUGHT:
+        if line.history.word in LINES:
             numbers = _paid(numbers, line.product or {})
+        if line.history is RETURNED:
+            # As a file of purchases tells it.
+            numbers = {name: -abs(number) for name, number in numbers.items() if number is not None}
         for at, order in zip(times, orders, strict=True):
             yield Happening(order, at, about, line.product, numbers[AMOUNT], numbers[QUANTITY])
 
@@ -128,7 +133,7 @@ class Teller:
 
     def _orders(self, line: _Line, number: int) -> list[str]:
         """Return what `times` counts, for each time: the order a line belongs to, else one of its own."""
-        given = line.node.get(ORDER) if line.history is BOUGHT else None
+        given = line.node.get(ORDER) if line.history.word in LINES else None
         if given is None:
             return [f"line {line.node.line}.{line.node.column}, {n}" for n in range(1, number + 1)]
         if number > 1:

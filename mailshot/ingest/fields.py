@@ -108,8 +108,13 @@ FIXED: dict[Kind, dict[str, Field]] = {
         Field("order", Type.key, "Key of the order (receipt, basket)", required=True),
         Field("product", Type.key, "Key of the product", required=True),
         _AT,
-        Field("quantity", Type.number, "How many; negative for a return", required=True),
-        Field("amount", Type.number, "Paid for the whole line, in the shop's currency", required=True),
+        Field("quantity", Type.number, "How many; below zero for a return", required=True),
+        Field(
+            "amount",
+            Type.number,
+            "Paid for the whole line, or (below zero) paid back, in the shop's currency",
+            required=True,
+        ),
         Field("channel", Type.text, "Where it was bought, as in 'web' or 'store'"),
     ),
     Kind.consents: _fields(

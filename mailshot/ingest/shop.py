@@ -1,11 +1,11 @@
-"""Owns the import of products and purchase lines; refuses to invent a customer.
+"""Owns the import of products and purchase lines, returns among them; refuses to invent a customer.
 
 A purchase of a product that nobody described is kept: the product is added as a stub, known by its key alone.
 """
 
 from __future__ import annotations
 
-from mailshot.ingest.expressions import name
+from mailshot.ingest.expressions import literal, name
 from mailshot.ingest.loading import Loading, json
 from mailshot.ingest.people import fact
 from mailshot.store import buyers
@@ -24,7 +24,11 @@ def products(loading: Loading) -> Counts:
 
 
 def purchases(loading: Loading) -> Counts:
-    """Add purchase lines; the same product twice in one order is told apart by its turn in the file."""
+    """Add purchase lines; the same product twice in one order is told apart by its turn in the file.
+
+    A return is told apart by its moment as well: one that names the order of its purchase must not replace it, nor one
+    of tomorrow's file another of the same order.
+    """
     loading.look_up("customer", KEYS)
     loading.refuse_unknown("customer", "customer", "key", "is no customer's key")
     add_stubs(loading)
@@ -34,18 +38,32 @@ def purchases(loading: Loading) -> Counts:
         "JOIN known_product AS p ON p.key = r.product"
     )
     loading.good = loading.stage.one(f"SELECT count(*) FROM ({loading.sound()})")
-    line = 'customer, "order", product'
+    line = 'customer, "order", product, CASE WHEN quantity < 0 THEN "at" END'
+    returned = loading.stage.one(f"SELECT count(*) FROM ({loading.sound()}) WHERE quantity < 0")
     turn = f'row_number() OVER (PARTITION BY {line} ORDER BY "#line")'
     columns = {column: name(column) for column in ("customer_id", "order_key", "product_id")}
     # Most shops write one line a product and order; then there is no need to number them.
     again = loading.stage.one(
         f"SELECT count(*) FROM (FROM ({loading.sound()}) SELECT 1 GROUP BY {line} HAVING count(*) > 1)"
     )
-    columns["nth"] = turn if again else "1"
+    turn = turn if again else "1"
+    back = f'-(abs("at") * {buyers.EQUAL_RETURNS} + {turn})'
+    columns["nth"] = f"CASE WHEN quantity < 0 THEN {back} ELSE {turn} END" if returned else turn
+    _warn_of_odd_amounts(loading)
     columns |= {key: name(key) for key in ("at", "quantity", "amount", "channel") if key in loading.reading.fields}
     counts = loading.upsert("purchase", columns, f"({source})", instants=["at"])
     _sum_up(loading)
     return counts
+
+
+def _warn_of_odd_amounts(loading: Loading) -> None:
+    """Tell the lines whose quantity and amount do not go together, and how they are read."""
+    odd = {
+        "quantity < 0 AND amount > 0": "is above zero for a return: taken as the money that was paid back",
+        "quantity = 0 AND amount < 0": "is below zero without a quantity: counts neither as bought nor as returned",
+    }
+    for which, reason in odd.items():
+        loading.warn("amount", literal(reason), f"({loading.sound()}) WHERE {which}", "amount::VARCHAR")
 
 
 def _sum_up(loading: Loading) -> None:

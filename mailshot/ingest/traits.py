@@ -29,11 +29,11 @@ def infer(
 def _concluded(
     connection: Connection, trait: Trait, facts: Mapping[str, Fact], as_of: datetime, zone: ZoneInfo
 ) -> Iterator[Conclusion]:
-    start, end = trait.window.bounds(as_of, zone)
+    window = trait.window.bounds(as_of, zone)
     for never in trait.nevers:
         yield from traits.abstentions(
-            trait, never, evidence.counts(connection, trait.among, never.products, start, end)
+            trait, never, evidence.counts(connection, trait.among, never.products, window, as_of)
         )
     if trait.each:
-        for value, each in evidence.counts_by(connection, trait.among, facts[trait.each], start, end).items():
+        for value, each in evidence.counts_by(connection, trait.among, facts[trait.each], window, as_of).items():
             yield from traits.favourites(trait, value, each)

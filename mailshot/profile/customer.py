@@ -16,7 +16,7 @@ class Happening:
     """One thing that happened: a purchase line, an event, a mail opened, a call.
 
     `occasion` is what `times` counts (the order of a line); `about` holds the fields of the kind, and `product` what is
-    known of the product, if there was one.
+    known of the product, if there was one. `returned_at` is when a purchase was sent back, None if it was not.
     """
 
     occasion: str
@@ -25,6 +25,11 @@ class Happening:
     product: Mapping[str, Any] | None = None
     amount: Decimal | None = None
     quantity: Decimal | None = None
+    returned_at: datetime | None = None
+
+    def stands(self, as_of: datetime) -> bool:
+        """Say whether it had not been sent back by then."""
+        return self.returned_at is None or self.returned_at >= as_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class Inferred:
 class Profile:
     """All a rule may ask about a customer. Preferences and traits are keyed (name, value), histories by their word.
 
+    Under 'bought' stand the lines as imported, returns among them; `profile.returns` sets one off against the other.
     `tracked`: the customer consents to opens and clicks being noticed, and nobody at the address refuses. Of others it
     is unknown whether they open or click.
     """

@@ -40,6 +40,7 @@ class History:
     """One kind. `word` begins a condition, `never` its denial; `defaults` hold for fields that a rule does not name.
 
     `tracked`: it is only seen of customers who consent to tracking.
+    `lines` is the word under which its lines are kept with those of another kind; '' for those kept by themselves.
     """
 
     word: str
@@ -50,6 +51,12 @@ class History:
     measures: tuple[str, ...] = _ALWAYS
     defaults: Mapping[str, str] = field(default_factory=dict)
     tracked: bool = False
+    lines: str = ""
+
+    @property
+    def kept_as(self) -> str:
+        """The word under which a profile keeps what happened."""
+        return self.lines or self.word
 
     def known(self, catalogue: Catalogue) -> dict[str, Fact]:
         """Return every field a rule may name, with the shop's own ones."""
@@ -67,6 +74,15 @@ BOUGHT = History(
     never="never_bought",
     of_products=True,
     measures=tuple(MEASURES),
+)
+RETURNED = History(
+    "returned",
+    "purchases sent back, filtered by product fields and a window, and counted",
+    _facts(_text("channel", "Where it was returned, as in 'web' or 'store'")),
+    never="never_returned",
+    of_products=True,
+    measures=tuple(MEASURES),
+    lines="bought",
 )
 DID = History(
     "did",
@@ -120,5 +136,5 @@ REFERRED = History(
 WAS_REFERRED = History("was_referred", "was brought by another customer", REFERRED.fields)
 HISTORIES = {
     history.word: history
-    for history in (BOUGHT, DID, RECEIVED, OPENED, CLICKED, CONVERTED, CONTACTED, REFERRED, WAS_REFERRED)
+    for history in (BOUGHT, RETURNED, DID, RECEIVED, OPENED, CLICKED, CONVERTED, CONTACTED, REFERRED, WAS_REFERRED)
 }

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Select, String, and_, case, cast, distinct, func, not_, null, select, type_coerce
 
-from mailshot.audience.compile import Compiler, product_clause, there
+from mailshot.audience.compile import Compiler, product_clause, stands, there
 from mailshot.audience.nodes import Condition
 from mailshot.events import FeedbackKind, Reason, RunState
 from mailshot.profile.products import Selection
@@ -32,7 +32,7 @@ TRAIT = sql.table(tables.Trait)
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """Purchases of `products` from `start` on, before `end`."""
+    """Purchases of `products` from `start` on, before `end`, that were not returned as far as is known today."""
 
     products: Selection
     start: datetime
@@ -202,7 +202,7 @@ def _bought(spending: Spending, here: Sequence[Any]) -> Select[Any]:
     purchase = SCHEMA.purchase.c
     total = cast(func.sum(type_coerce(purchase.amount, BigInteger)), BigInteger)
     lines = select(purchase.customer_id, total.label("spent")).where(
-        purchase.at >= spending.start, purchase.at < spending.end
+        purchase.at >= spending.start, purchase.at < spending.end, stands(purchase.returned_at, None)
     )
     if spending.products.filters:
         meant = select(SCHEMA.product.c.id).where(product_clause(SCHEMA.product, spending.products))

@@ -26,7 +26,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from mailshot.audience.compile import Compiler
+from mailshot.audience.compile import Compiler, stands
 from mailshot.audience.nodes import Condition
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.eligibility import DELIVERY, RECEIVED, ROW
@@ -116,6 +116,7 @@ def _moved(both: Any, spent: tuple[datetime, datetime]) -> Any:
     sums = (
         select(PURCHASE.customer_id, amount)
         .where(PURCHASE.customer_id.in_(select(gone.c.customer_id)), PURCHASE.at >= spent[0], PURCHASE.at < spent[1])
+        .where(stands(PURCHASE.returned_at, spent[1]))
         .group_by(PURCHASE.customer_id)
         .subquery()
     )

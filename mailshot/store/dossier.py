@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Table, select
+from sqlalchemy import Table, and_, select
 from sqlmodel import SQLModel
 
 from mailshot.events import DeliveryState, Reason
@@ -21,6 +21,7 @@ from mailshot.profile import consent as decision
 from mailshot.store import consent, sql, suppression
 from mailshot.store.engine import Connection, Store
 from mailshot.store.tables import (
+    FIRST_PART,
     AddressWithdrawal,
     Buyer,
     Customer,
@@ -42,6 +43,9 @@ CUSTOMER = sql.table(Customer)
 DELIVERY = sql.table(Delivery)
 FEEDBACK = sql.table(Feedback)
 REFERRAL = sql.table(Referral)
+PURCHASE = sql.table(Purchase)
+# Not what stands for lines that were returned in parts: the lines themselves are read out.
+IMPORTED = PURCHASE.c.nth < FIRST_PART
 GONE = tuple(
     sql.table(model)
     for model in (Purchase, Order, Buyer, CustomEvent, Interaction, Referral, Preference, Trait, PlanRow)
@@ -75,7 +79,8 @@ def export(connection: Connection, customer_id: int) -> dict[str, Any]:
     found = {"customer": _rows(connection, CUSTOMER, CUSTOMER.c.id == customer_id)}
     for name, about in sorted(SQLModel.metadata.tables.items()):
         if "customer_id" in about.c:
-            found[name] = _rows(connection, about, about.c.customer_id == customer_id)
+            mine = about.c.customer_id == customer_id
+            found[name] = _rows(connection, about, and_(mine, IMPORTED) if name == PURCHASE.name else mine)
     hashes = [row["address_hash"] for row in found["customer"] if row["address_hash"]]
     for held in (suppression.SUPPRESSION, sql.table(AddressWithdrawal)):
         found[held.name] = _rows(connection, held, held.c.address_hash.in_(hashes))

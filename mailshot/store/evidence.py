@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import case, delete, func, insert, select
 
-from mailshot.audience.compile import fact_column, product_clause
+from mailshot.audience.compile import fact_column, product_clause, stands
 from mailshot.profile.catalogue import Fact
 from mailshot.profile.products import Selection
 from mailshot.profile.traits import Conclusion, Count
@@ -22,25 +22,27 @@ TRAIT = sql.table(tables.Trait)
 
 
 def counts(
-    connection: Connection, among: Selection, hits: Selection, start: datetime | None, end: datetime
+    connection: Connection, among: Selection, hits: Selection, window: tuple[datetime | None, datetime], as_of: datetime
 ) -> Iterator[Count]:
-    """Count each customer's purchase lines `among` and, of those, the `hits`, between `start` and `end`."""
+    """Count each customer's purchase lines `among` and, of those, the `hits`, in a window; none returned by `as_of`."""
     purchase = SCHEMA.purchase.c
     hit = case((purchase.product_id.in_(_ids(hits)), 1), else_=0)
-    counted = select(purchase.customer_id, func.count(), func.sum(hit)).where(*_window(among, start, end))
+    counted = select(purchase.customer_id, func.count(), func.sum(hit)).where(*_meant(among, window, as_of))
     for row in connection.execute(counted.group_by(purchase.customer_id)):
         yield Count(int(row[0]), int(row[1]), int(row[2]))
 
 
 def counts_by(
-    connection: Connection, among: Selection, field: Fact, start: datetime | None, end: datetime
+    connection: Connection, among: Selection, field: Fact, window: tuple[datetime | None, datetime], as_of: datetime
 ) -> dict[str, list[Count]]:
     """Count each customer's lines for every value of a product field; customers without a hit count as 0."""
     purchase, product = SCHEMA.purchase, SCHEMA.product
     value = fact_column(product, field)
     joined = purchase.join(product, product.c.id == purchase.c.product_id)
     grouped = select(purchase.c.customer_id, value, func.count()).select_from(joined)
-    rows = connection.execute(grouped.where(*_window(among, start, end)).group_by(purchase.c.customer_id, value)).all()
+    rows = connection.execute(
+        grouped.where(*_meant(among, window, as_of)).group_by(purchase.c.customer_id, value)
+    ).all()
     lines: dict[int, int] = {}
     found: dict[str, dict[int, int]] = {}
     for customer_id, name, number in rows:
@@ -78,7 +80,7 @@ def _ids(selection: Selection) -> Any:
     return select(SCHEMA.product.c.id).where(product_clause(SCHEMA.product, selection))
 
 
-def _window(among: Selection, start: datetime | None, end: datetime) -> list[Any]:
-    purchase = SCHEMA.purchase.c
-    within = [purchase.at < end] + ([purchase.at >= start] if start else [])
+def _meant(among: Selection, window: tuple[datetime | None, datetime], as_of: datetime) -> list[Any]:
+    purchase, (start, end) = SCHEMA.purchase.c, window
+    within = [purchase.at < end, stands(purchase.returned_at, as_of)] + ([purchase.at >= start] if start else [])
     return [*within, purchase.product_id.in_(_ids(among))] if among.filters else within

@@ -69,7 +69,7 @@ class _Rows:
         self.rows: Rows = {}
         self.number = count(1)
         self.products: dict[str, int] = {}
-        self.lines = Counter[tuple[str, int | None]]()
+        self.lines = Counter[tuple[str, int | None, int]]()
 
     def customer(self, facts: Mapping[str, Any], lot: int) -> int:
         columns = {name: facts.get(name) for name in profiles.COLUMNS}
@@ -94,9 +94,10 @@ class _Rows:
             self._add(tables.Trait, {**row, "evidence": dict(inferred.evidence), "as_of": self.as_of})
 
     def bought(self, who: int, line: Happening) -> None:
-        order = (line.occasion, self._product(line))
+        sign = -1 if line.quantity is not None and line.quantity < 0 else 1
+        order = (line.occasion, self._product(line), sign)
         self.lines[order] += 1
-        row = {"customer_id": who, "order_key": order[0], "product_id": order[1], "nth": self.lines[order]}
+        row = {"customer_id": who, "order_key": order[0], "product_id": order[1], "nth": sign * self.lines[order]}
         numbers = {"quantity": line.quantity, "amount": line.amount, "channel": line.about.get("channel")}
         self._add(tables.Purchase, {**row, "at": line.at, **numbers})
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import and_, bindparam, distinct, func, not_, or_, select, update
 
-from mailshot.audience.compile import Compiler, product_clause
+from mailshot.audience.compile import Compiler, product_clause, stands
 from mailshot.audience.nodes import Condition
 from mailshot.events import Reason
 from mailshot.profile.products import Selection
@@ -32,15 +32,15 @@ def bought(
 ) -> dict[int, list[tuple[int, int]]]:
     """Return, for each of the customers (ids in order), the allowed products it bought most as (product, times)."""
     purchase = SCHEMA.purchase.c
-    times = func.count()
+    times = func.count(distinct(purchase.order_key))
     order = func.row_number().over(
         partition_by=purchase.customer_id, order_by=(times.desc(), func.max(purchase.at).desc(), purchase.product_id)
     )
     ranked = (
         select(purchase.customer_id, purchase.product_id, times.label("times"), order.label("place"))
         .where(purchase.customer_id.in_(customer_ids), purchase.product_id.in_(_ids(products)))
-        # The first line of a product in each order: counting lines then counts orders.
-        .where(purchase.nth == 1, purchase.at >= since, purchase.at < compiled.as_of, *_unless(compiled, forbidden))
+        .where(purchase.at >= since, purchase.at < compiled.as_of, stands(purchase.returned_at, compiled.as_of))
+        .where(*_unless(compiled, forbidden))
         .group_by(purchase.customer_id, purchase.product_id)
         .subquery()
     )
@@ -58,6 +58,7 @@ def popular(connection: Connection, products: Selection, since: datetime, until:
     ranked = select(purchase.product_id).where(
         purchase.product_id.in_(_ids(products)), purchase.at >= since, purchase.at < until
     )
+    ranked = ranked.where(stands(purchase.returned_at, until))
     ordered = ranked.group_by(purchase.product_id).order_by(buyers.desc(), purchase.product_id).limit(most)
     return [int(row[0]) for row in connection.execute(ordered)]
 

@@ -19,7 +19,9 @@ from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
 
 COLUMNS = ("key", "email", "first_name", "last_name", "language", "country", "time_zone", "joined_at")
-ALL = (*HISTORIES, "preference", "trait", "consent")
+# Returns are told by the lines of purchases.
+KEPT = tuple(word for word, history in HISTORIES.items() if history.kept_as == word)
+ALL = (*KEPT, "preference", "trait", "consent")
 # Databases limit the parameters of one statement.
 MOST_AT_ONCE = 10_000
 MOST_NAMED = 10
@@ -71,7 +73,7 @@ def profile(
         id=customer_id,
         lot=row["lot"],
         facts=facts(row, COLUMNS),
-        histories=_histories(connection, customer_id, [word for word in words if word in HISTORIES]),
+        histories=_histories(connection, customer_id, [word for word in words if word in KEPT]),
         consents={topic: entry.given for topic, entry in consents.items()},
         preferences={(item["name"], item["value"]): item["holds"] for item in said},
         traits={(item["name"], item["value"]): Inferred(item["confidence"], item["evidence"]) for item in traits},
@@ -134,7 +136,7 @@ def _asked(word: str) -> Select[Any]:
     chosen |= {"product_id": source.product, "facts": source.table.c.get("facts")}
     labelled = [column.label(name) for name, column in chosen.items() if column is not None]
     mine = select(*labelled).select_from(source.rows(source.fields)).where(source.customer == bindparam("customer"))
-    return mine.where(source.at.is_not(None), *source.only).order_by(source.at)
+    return mine.where(source.at.is_not(None), *source.only, *source.imported).order_by(source.at)
 
 
 def _happening(row: RowMapping, turn: int, fields: Iterable[str], known: Mapping[int, dict[str, Any]]) -> Happening:

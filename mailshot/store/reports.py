@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import distinct, func, select
 
-from mailshot.audience.compile import product_clause
+from mailshot.audience.compile import product_clause, stands
 from mailshot.events import DeliveryState, FeedbackClass
 from mailshot.profile.products import Selection
 from mailshot.store import sql, tables
@@ -80,14 +80,14 @@ def links(connection: Connection, run_id: int, most: int) -> list[tuple[str, int
 def bought(
     connection: Connection, run_id: int, holdout: bool, products: Selection, start: datetime, end: datetime
 ) -> Bought:
-    """Sum what the mailed, or the held-out, customers of a run bought between two moments."""
+    """Sum what the mailed, or the held-out, customers of a run bought between two moments, and have not returned."""
     group = (str(DeliveryState.holdout),) if holdout else REACHED
     mine = select(DELIVERY.c.customer_id).where(DELIVERY.c.run_id == run_id, DELIVERY.c.state.in_(group))
     purchase = SCHEMA.purchase.c
     meant = select(SCHEMA.product.c.id).where(product_clause(SCHEMA.product, products))
     counted = select(
         func.count(distinct(purchase.customer_id)), func.sum(purchase.amount, type_=purchase.amount.type)
-    ).where(purchase.customer_id.in_(mine), purchase.at >= start, purchase.at < end)
+    ).where(purchase.customer_id.in_(mine), purchase.at >= start, purchase.at < end, stands(purchase.returned_at, None))
     row = connection.execute(counted.where(purchase.product_id.in_(meant)) if products.filters else counted).one()
     size = connection.scalar(select(func.count()).select_from(mine.subquery())) or 0
     return Bought(int(size), int(row[0]), row[1] or Decimal(0))

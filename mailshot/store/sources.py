@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import and_
+from sqlalchemy import and_, func, literal_column
 
 from mailshot.audience.compile import Beside, Source, Summary
 from mailshot.events import DeliveryState, FeedbackKind
 from mailshot.profile import history
 from mailshot.store import sql, tables
 
-BUYER, SUMS = sql.table(tables.Buyer), ("first_at", "last_at", "orders", "lines", "gross")
+BUYER, SUMS = sql.table(tables.Buyer), ("first_at", "last_at", "orders", "lines", "gross", "returned_at")
 PURCHASE, ORDER = sql.table(tables.Purchase), sql.table(tables.Order)
 EVENT = sql.table(tables.Event)
 INTERACTION, REFERRAL = sql.table(tables.Interaction), sql.table(tables.Referral)
@@ -44,6 +44,7 @@ ORDERS = Source(
     occasion=ORDER.c.order_key,
     amount=ORDER.c.amount,
     quantity=ORDER.c["items"],
+    returned_at=ORDER.c.returned_at,
     summary=SUMMARY,
 )
 SOURCES = {
@@ -56,8 +57,22 @@ SOURCES = {
         product=PURCHASE.c.product_id,
         amount=PURCHASE.c.amount,
         quantity=PURCHASE.c.quantity,
+        imported=(PURCHASE.c.nth < tables.FIRST_PART,),
+        returned_at=PURCHASE.c.returned_at,
         summary=SUMMARY,
         coarse=ORDERS,
+    ),
+    history.RETURNED.word: Source(
+        PURCHASE,
+        PURCHASE.c.customer_id,
+        PURCHASE.c.at,
+        fields={"channel": PURCHASE.c.channel},
+        occasion=PURCHASE.c.order_key,
+        product=PURCHASE.c.product_id,
+        amount=func.abs(PURCHASE.c.amount, type_=PURCHASE.c.amount.type),
+        quantity=-PURCHASE.c.quantity,
+        # The first, word for word, leads to the index of such lines.
+        only=(PURCHASE.c.quantity <= literal_column("0"), PURCHASE.c.quantity < literal_column("0")),
     ),
     history.DID.word: Source(
         EVENT,

@@ -10,12 +10,16 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, PrimaryKeyConstraint, UniqueConstraint
+from sqlalchemy import BigInteger, Index, PrimaryKeyConstraint, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from mailshot.store.columns import NAMING_CONVENTION, Exact, Instant, Json, RowId, now
 
 SQLModel.metadata.naming_convention = NAMING_CONVENTION
+FIRST_PART = 1_000_001
+_LINE = ["at", "quantity", "amount", "channel", "returned_at"]
+_SUMS = ["lines", "items", "amount", "gross", "returned_at"]
+_WHOSE, _NOT_BOUGHT = ["customer_id", "order_key"], text("quantity <= 0")
 
 
 class Installation(SQLModel, table=True):
@@ -65,37 +69,35 @@ class Product(SQLModel, table=True):
 
 
 class Purchase(SQLModel, table=True):
-    """One line of an order. `nth` tells apart the same product bought twice in one order."""
+    """One line of an order. `nth` tells apart equal products of an order: 1, 2, … bought, below 0 returned.
+
+    `returned_at` is from when on it does not count as bought (store.returns), None for what was kept. A line that was
+    returned in parts gives way to rows for these, with `nth` from FIRST_PART on.
+    """
 
     __table_args__ = (
         # A customer's rows lie side by side in the key alone, so the key holds all of them.
-        PrimaryKeyConstraint(
-            "customer_id",
-            "order_key",
-            "product_id",
-            "nth",
-            postgresql_include=["at", "quantity", "amount", "channel"],
-        ),
-        Index("ix_purchase_product_id", "product_id", "at", postgresql_include=["customer_id", "order_key"]),
+        PrimaryKeyConstraint("customer_id", "order_key", "product_id", "nth", postgresql_include=_LINE),
+        Index("ix_purchase_product_id", "product_id", "at", "returned_at", postgresql_include=_WHOSE),
         # Whole rows once more, a customer's by time: SQLite reads one at a time, and so only those of a window.
-        Index("ix_purchase_customer_id", "customer_id", "at", "product_id", "amount", "quantity", "channel").ddl_if(
-            dialect="sqlite"
-        ),
+        Index("ix_purchase_customer_id", "customer_id", "at", "product_id", *_LINE[1:]).ddl_if(dialect="sqlite"),
+        Index("ix_purchase_returned", "customer_id", "at", sqlite_where=_NOT_BOUGHT, postgresql_where=_NOT_BOUGHT),
         {"sqlite_with_rowid": False},
     )
 
     customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
     order_key: str = Field(primary_key=True)
     product_id: int = Field(primary_key=True, sa_type=BigInteger)
-    nth: int = Field(default=1, primary_key=True)
+    nth: int = Field(default=1, primary_key=True, sa_type=BigInteger)
     at: datetime = Field(sa_type=Instant)
     quantity: Decimal = Field(sa_type=Exact)
     amount: Decimal = Field(sa_type=Exact)
     channel: str | None = None
+    returned_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
 class Buyer(SQLModel, table=True):
-    """The sums over all of a customer's purchases, made from them; `gross` only of what is above zero."""
+    """The sums over all of a customer's purchases, with what was returned last; `gross` only of what is above zero."""
 
     customer_id: int = Field(primary_key=True, sa_type=RowId, sa_column_kwargs={"autoincrement": False})
     first_at: datetime = Field(sa_type=Instant)
@@ -103,26 +105,27 @@ class Buyer(SQLModel, table=True):
     orders: int
     lines: int
     gross: Decimal = Field(sa_type=Exact)
+    returned_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
 class Order(SQLModel, table=True):
-    """The sums over the lines of one order at one moment, made from them; `gross` only of what is above zero."""
+    """The sums over one order's lines at one moment, made from them: `part` 0 of those kept, the others returned."""
 
     __tablename__ = "purchase_order"
     __table_args__ = (
-        PrimaryKeyConstraint(
-            "customer_id", "at", "order_key", postgresql_include=["lines", "items", "amount", "gross"]
-        ),
+        PrimaryKeyConstraint("customer_id", "at", "order_key", "part", postgresql_include=_SUMS),
         {"sqlite_with_rowid": False},
     )
 
     customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
     at: datetime = Field(primary_key=True, sa_type=Instant)
     order_key: str = Field(primary_key=True)
+    part: int = Field(default=0, primary_key=True)
     lines: int
     items: Decimal = Field(sa_type=Exact)
     amount: Decimal = Field(sa_type=Exact)
     gross: Decimal = Field(sa_type=Exact)
+    returned_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
 class Event(SQLModel, table=True):

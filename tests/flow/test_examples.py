@@ -153,3 +153,40 @@ def test_examples_change_no_meaning(project: Path) -> None:
     put(project, "rules/audiences/lovers.yaml", LOVERS.split("examples")[0])
     without = Rulebook.thaw(Rulebook.load(project).freeze())
     assert rules.book.audience("lovers") == without.book.audience("lovers")
+
+
+RETURNS = sorted((processes.ROOT / "tests/inputs/returns").glob("*.yaml"))
+SENT_BACK = """audience: sent back
+who: {returned: {within: 30 days, amount: {at_least: 20}}, never_bought: {}}
+examples:
+  - name: all of it
+    bought: {name: A, at: 40 days ago, quantity: 2, amount: 20}
+    returned: {name: A, at: 5 days ago, quantity: 2, amount: 20}
+    matches: yes
+  - name: told as a purchase below zero
+    bought:
+      - {name: A, at: 40 days ago, quantity: 2, amount: 20}
+      - {name: A, at: 5 days ago, quantity: -2, amount: -20}
+    matches: yes
+  - name: nothing was bought
+    returned: {name: A, at: 5 days ago, amount: 20}
+    matches: yes
+  - name: one is kept
+    bought: {name: A, at: 40 days ago, quantity: 3, amount: 30}
+    returned: {name: A, at: 5 days ago, quantity: 2, amount: 20}
+    matches: no
+  - name: too long ago
+    bought: {name: A, at: 60 days ago, quantity: 2, amount: 20}
+    returned: {name: A, at: 40 days ago, quantity: 2, amount: 20}
+    matches: no
+"""
+
+
+def test_what_was_returned_was_not_bought(project: Path) -> None:
+    assert len(RETURNS) == 2
+    for path in RETURNS:
+        put(project, f"rules/audiences/{path.stem}.yaml", path.read_text())
+    put(project, "rules/audiences/back.yaml", SENT_BACK)
+    done = mailshot(project, "rules", "test")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0] == "10 examples in 5 audiences: all as expected."

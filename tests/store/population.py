@@ -98,9 +98,19 @@ LINE = st.fixed_dictionaries(
         "order_key": sampled(["o1", "o2", "o3"]),
         "at": sampled(EDGES),
         "channel": st.none() | sampled(CHANNELS),
-        "quantity": sampled(NUMBERS[:8]),
-        "amount": sampled([Decimal(n) for n in ("-1", "0", "0.1", "0.2", "1", "2.5", "5")]),
+        "quantity": sampled([Decimal(n) for n in ("-3", "-1", "0", "0.1", "0.5", "1", "2", "2.5", "3")]),
+        "amount": sampled([Decimal(n) for n in ("-2.5", "-1", "0", "0.1", "0.2", "1", "2.5", "5")]),
     }
+)
+# Of a purchase that is there: all of it, some, or more than was bought; at its price, in its order, later, or not.
+BACK = st.fixed_dictionaries(
+    {"at": sampled(EDGES)},
+    optional={
+        "order_key": sampled(["o1", "o3", "r"]),
+        "channel": st.none() | sampled(CHANNELS),
+        "quantity": sampled([Decimal(n) for n in ("-0.1", "-0.5", "-1", "-2", "-9")]),
+        "amount": sampled([Decimal(n) for n in ("-5", "-1", "-0.3333", "0", "1")]),
+    },
 )
 WORDS = [(name, value) for name, values in CHOICES.items() for value in values]
 
@@ -213,10 +223,10 @@ def _happenings(draw: st.DrawFn, ids: Sequence[int], goods: Sequence[int]) -> di
 
 def _lines(draw: st.DrawFn, ids: Sequence[int], goods: Sequence[int]) -> Rows:
     drawn = draw(st.lists(st.tuples(sampled(ids), sampled(goods), LINE), max_size=14))
-    return [
-        {**line, "customer_id": customer, "product_id": product, "nth": number}
-        for number, (customer, product, line) in enumerate(drawn, 1)
-    ]
+    bought = [{**line, "customer_id": customer, "product_id": product} for customer, product, line in drawn]
+    back = draw(st.lists(st.tuples(sampled(bought), BACK), max_size=8)) if bought else []
+    returned = [{**line, "quantity": -line["quantity"], "amount": -line["amount"], **how} for line, how in back]
+    return [{**line, "nth": number} for number, line in enumerate([*bought, *returned], 1)]
 
 
 def _newest(log: Rows) -> Rows:

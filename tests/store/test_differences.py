@@ -19,6 +19,7 @@ from mailshot.campaign.recount import Recount
 from mailshot.campaign.revisions import Version
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import InvalidInput, NotFound, Refused
+from mailshot.profile import returns
 from mailshot.store import audiences, differences, profiles, sql, tables
 from mailshot.store.differences import MAIL
 from mailshot.store.engine import Store
@@ -62,7 +63,8 @@ def test_sets_money_and_examples_are_those_of_plain_python(
         ways: dict[tuple[str | None, str | None], list[tuple[Decimal, int]]] = {}
         for who in people:
             was, now = (MAIL if Judge(who, AS_OF, ZONE).verdict(one).holds else None for one in (old, new))
-            spent = sum((line.amount for line in who.histories["bought"] if AS_OF - YEAR <= line.at < AS_OF), Decimal())
+            bought = (line for line in returns.bought(who.histories["bought"]) if line.stands(AS_OF))
+            spent = sum((line.amount or Decimal() for line in bought if AS_OF - YEAR <= line.at < AS_OF), Decimal())
             if was or now:
                 ways.setdefault((was, now), []).append((-spent, who.id))
         assert found == {

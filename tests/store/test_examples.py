@@ -89,7 +89,8 @@ def _sayable(who: Profile) -> Profile:
     facts = _typed(who.facts, CATALOGUE.customer)
     if facts.get("time_zone") == ZONES[-1]:
         del facts["time_zone"]
-    told = {word: tuple(filter(None, (_happened(word, line) for line in who.histories[word]))) for word in HISTORIES}
+    lived = who.histories.items()
+    told = {word: tuple(filter(None, (_happened(word, line) for line in lines))) for word, lines in lived}
     return replace(who, facts=facts, histories=told)
 
 
@@ -168,7 +169,7 @@ def _text(value: Any) -> str:
 
 def test_every_kind_of_happening_can_be_put(world: Store) -> None:
     said = {word: (Happening("1", AS_OF, dict(history.DID.defaults, event="e"), {"key": "p"}, Decimal(1), Decimal(1)),)
-            for word in HISTORIES}  # fmt: skip
+            for word in profiles.KEPT}  # fmt: skip
     with examples.lived(world, Profile(0, 1, {"key": "k"}, said), AS_OF) as (connection, number):
         lived = profiles.profile(connection, number)
-    assert {word: len(lines) for word, lines in lived.histories.items()} == dict.fromkeys(HISTORIES, 1)
+    assert {word: len(lines) for word, lines in lived.histories.items()} == dict.fromkeys(profiles.KEPT, 1)

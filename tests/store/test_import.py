@@ -35,7 +35,8 @@ def test_customers_products_and_purchases_arrive_exactly(shop: Shop) -> None:
         ("R1", 1, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), Decimal("2.0000"), Decimal("1.0000")),
         ("R1", 2, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), Decimal("1.0000"), Decimal("0.5000")),
         ("R2", 1, datetime(2026, 1, 3, 10, tzinfo=UTC), Decimal("0.5000"), Decimal("6.1728")),
-        ("R3", 1, datetime(2026, 1, 4, tzinfo=UTC), Decimal("-1.0000"), Decimal("-3.0000")),
+        # A return is told apart by its moment: of Unix second 1767484800 the first.
+        ("R3", -176748480000000001, datetime(2026, 1, 4, tzinfo=UTC), Decimal("-1.0000"), Decimal("-3.0000")),
     ]
 
 

@@ -124,12 +124,12 @@ class Histories:
         """Return the clause that is true of the customers in any of these lifecycle stages."""
         source = self.schema.source(BOUGHT).coarse or self.schema.source(BOUGHT)
         assert source.summary is not None
+        stages = Stages.of(source, condition.thresholds, self.as_of, self.zone)
         clauses = []
         if buying := [stage for stage in condition.stages if stage is not Stage.prospect]:
-            stages = Stages.of(source, condition.thresholds, self.as_of, self.zone)
             clauses.append(self._with_sums(source, stages.any_of(buying)))
         if Stage.prospect in condition.stages:
-            clauses.append(not_(self._with_sums(source, source.summary.first_at < self.as_of)))
+            clauses.append(not_(self._with_sums(source, stages.bought)))
         return columns.any_of(clauses)
 
     def _each(self, source: Source, condition: nodes.Happened) -> Clause:
@@ -140,9 +140,10 @@ class Histories:
         judged = self._judged(source, condition, summary.customer, reversed_)
         meant = and_(*self._narrowed(summary, condition), judged)
         if self._summed(condition):
-            # Whoever bought nothing since is judged by the sums alone.
+            # Whoever bought nothing since, and returned nothing, is judged by the sums alone.
             sums = limits.exactly(summary, condition.measures, self.as_of)
-            meant = case((summary.last_at < self.as_of, not_(sums) if reversed_ else sums), else_=meant)
+            settled = and_(summary.last_at < self.as_of, summary.returned_at.is_(None))
+            meant = case((settled, not_(sums) if reversed_ else sums), else_=meant)
         found = self._with_sums(source, meant)
         return not_(found) if reversed_ else found
 
@@ -181,7 +182,7 @@ class Histories:
     ) -> Select[Any]:
         """Return the select of all that is meant; of `one_customer` the key leads to the lines, not the product."""
         names = [fact.name for fact, _ in condition.fields if not fact.own]
-        lines = shown.select_from(source.rows(names)).where(*source.only)
+        lines = shown.select_from(source.rows(names)).where(*source.only, *source.stands(self.as_of))
         lines = self._within(lines, source, condition.window).where(
             *(columns.compare(_field(source, fact), comparison) for fact, comparison in condition.fields)
         )

@@ -1,6 +1,6 @@
 """Owns what the sums over all of a customer's purchases say about any choice of them; refuses to look at a line.
 
-No choice of lines can come to more than all of them, counted without returns. So whoever's sums stay below what is
+No choice of lines can come to more than all of them, whatever was returned later. So whoever's sums stay below what is
 asked for needs no second look.
 """
 

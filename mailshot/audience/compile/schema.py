@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause
 
+from mailshot.audience.compile import then
 from mailshot.profile.history import BOUGHT, History
 
 Column = ColumnElement[Any]
@@ -24,7 +26,11 @@ class Beside:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The sums over all that ever happened to each customer; `gross` adds up only what is above zero."""
+    """The sums over all that ever happened to each customer; `gross` adds up only what is above zero.
+
+    What was returned since is among them, so that they bound what was bought by any day; `returned_at` is when
+    something was last returned, None if nothing was: only then do they say what was bought and kept.
+    """
 
     table: FromClause
     customer: Column
@@ -33,6 +39,7 @@ class Summary:
     orders: Column
     lines: Column
     gross: Column
+    returned_at: Column
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,8 @@ class Source:
     """Where one kind of happening lies: a table, and what its columns mean.
 
     `occasion` is what `times` counts, None when each row is one; `only` are the rows that are of this kind. `coarse`
-    has the same happenings summed up by occasion, for conditions that ask for nothing else.
+    has the same happenings summed up by occasion, for conditions that ask for nothing else. `returned_at` is the moment
+    from which on a row does not count any more. `imported` are the rows as they came, without those made from them.
     """
 
     table: FromClause
@@ -52,6 +60,8 @@ class Source:
     amount: Column | None = None
     quantity: Column | None = None
     only: tuple[ColumnElement[bool], ...] = ()
+    imported: tuple[ColumnElement[bool], ...] = ()
+    returned_at: Column | None = None
     summary: Summary | None = None
     coarse: Source | None = None
 
@@ -59,6 +69,10 @@ class Source:
         """Return the column of a built-in field."""
         found = self.fields[name]
         return found.column if isinstance(found, Beside) else found
+
+    def stands(self, as_of: datetime) -> list[ColumnElement[bool]]:
+        """Return the clauses that are true of the rows that still counted at a moment."""
+        return [] if self.returned_at is None else [then.stands(self.returned_at, as_of)]
 
     def rows(self, names: Iterable[str]) -> FromClause:
         """Return the table joined with those that these fields need."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, func, not_, or_, select
 
 from mailshot.audience.compile import columns
 from mailshot.audience.compile.columns import Clause
@@ -46,15 +46,29 @@ class Stages:
     def _one(self, stage: Stage | None) -> Clause:
         summary = self.source.summary
         assert summary is not None
-        lines = select(self._reached(stage, func.min(self.source.at), func.max(self.source.at)))
-        lines = lines.where(self.source.customer == summary.customer, self.source.at < self.as_of)
-        then = columns.surely(lines.correlate(summary.table).scalar_subquery())
-        # Whoever bought nothing since "today" is judged by the first and last purchase alone.
-        whole = and_(summary.last_at < self.as_of, self._reached(stage, summary.first_at, summary.last_at))
-        return and_(self._possible(stage, summary), or_(whole, and_(summary.last_at >= self.as_of, then)))
+        then = self._of_lines(self._reached(stage, func.min(self.source.at), func.max(self.source.at)))
+        # Whoever bought nothing since "today", and returned nothing, is judged by the first and last purchase alone.
+        settled = and_(summary.last_at < self.as_of, summary.returned_at.is_(None))
+        whole = and_(settled, self._reached(stage, summary.first_at, summary.last_at))
+        return and_(self._possible(stage, summary), or_(whole, and_(not_(settled), then)))
+
+    @property
+    def bought(self) -> Clause:
+        """The clause that is true of those who had bought something by then that they had not returned."""
+        summary = self.source.summary
+        assert summary is not None
+        kept = self._of_lines(func.count() > 0)
+        return and_(summary.first_at < self.as_of, or_(summary.returned_at.is_(None), kept))
+
+    def _of_lines(self, shown: Clause) -> Clause:
+        """Return whether that is true of the purchases that one customer had made by then, and not returned."""
+        summary = self.source.summary
+        assert summary is not None
+        mine = (self.source.customer == summary.customer, self.source.at < self.as_of, *self.source.stands(self.as_of))
+        return columns.surely(select(shown).where(*mine).correlate(summary.table).scalar_subquery())
 
     def _possible(self, stage: Stage | None, summary: Summary) -> Clause:
-        """Return what holds of the sums of everybody in a stage, whatever was bought since "today"."""
+        """Return what holds of the sums of everybody in a stage, whatever was bought or returned since "today"."""
         if stage is Stage.lapsed:
             return summary.first_at < self.lapsed
         silent = self.lapsed if stage is Stage.lapsing else self.lapsing

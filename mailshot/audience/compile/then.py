@@ -39,6 +39,16 @@ def consents(schema: Schema, topic: str, given: bool, before: datetime | None) -
     return about.where(or_(still, and_(consent.at >= before, last.is_(given))))
 
 
+def stands(returned_at: ColumnElement[Any], as_of: datetime | None) -> Clause:
+    """Return the clause that is true of what was bought before a moment and not returned before it; None: at all.
+
+    What was bought later must be left out besides: of returns themselves it is true until they came.
+    """
+    if as_of is None:
+        return returned_at.is_(None)
+    return or_(returned_at.is_(None), returned_at >= as_of)
+
+
 def tracked(schema: Schema, before: datetime | None) -> Select[Any]:
     """Return the ids of the customers whose opens and clicks are noticed.
 

@@ -97,7 +97,19 @@ def test_what_happened_needs_few_words() -> None:
 @pytest.mark.parametrize("word", HISTORIES)
 def test_every_kind_can_have_happened(word: str) -> None:
     event = "event: Lit-viewed, " if word == "did" else ""
-    assert len(one(f"{word}: [{{{event}times: 3}}]").profile.histories[word]) == 3
+    assert len(one(f"{word}: [{{{event}times: 3}}]").profile.histories[HISTORIES[word].kept_as]) == 3
+
+
+def test_a_return_is_a_purchase_below_zero() -> None:
+    said = "{key: A, at: 3 days ago, quantity: 2, amount: 10, channel: web}"
+    other = "{key: A, at: 3 days ago, quantity: -2, amount: -10, channel: web}"
+    ways = [one(f"returned: {said}"), one(f"returned: {other}"), one(f"bought: {other}")]
+    (line,) = ways[0].profile.histories["bought"]
+    assert (line.quantity, line.amount) == (Decimal(-2), Decimal(-10))
+    told = [
+        (each.at, each.about, each.quantity, each.amount) for way in ways for each in way.profile.histories["bought"]
+    ]
+    assert told[0] == told[1] == told[2]
 
 
 def test_the_customer_is_as_written() -> None:
