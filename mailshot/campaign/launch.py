@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from mailshot.campaign import plan
+from mailshot.campaign import conversions, plan
 from mailshot.campaign.frozen import Edition
 from mailshot.errors import Refused
 from mailshot.store import frozen, plans, runs
@@ -70,6 +70,7 @@ def begin(
         "topic": campaign.topic,
         "definition": definition,
         "service": edition.gates.service,
+        "goal": conversions.frozen_goal(edition),
         "at_least_once": campaign.in_doubt == "at_least_once",
         "state": "running",
         "as_of": as_of,

@@ -75,6 +75,8 @@ class _Reader:
             if content.name in seen:
                 self._add(f"the content '{content.name}' stands twice", "Rename one.", "content", number, "name")
             seen.add(content.name)
+        if campaign.goal and campaign.goal.event is not None:
+            self._known(campaign.goal.event, self.rulebook.catalogue.events, "event", "goal", "event")
 
     def audience(self, campaign: Campaign) -> Audience | None:
         if campaign.audience not in self.rulebook.book.names:

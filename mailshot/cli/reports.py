@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mailshot.insight.report import Line, Report
     from mailshot.store.engine import Store
 
+CONVERTED = "reached the goal, and this mail was the last they clicked before, else the last they got"
 WAITING = ("pending", "claimed", "dotting", "deferred")
 
 
@@ -44,9 +45,12 @@ def report(
     json: shared.AsJson = False,
 ) -> None:
     """Report what became of the runs: sent, noticed, answered, bought."""
+    from mailshot.campaign import conversions
     from mailshot.insight import report as stage
 
     app = shared.app()
+    with shared.err.status("Looking for answers to the mails …"):
+        conversions.make(app.store, unfinished=True)
     lines = stage.lines(app.store, campaign)
     if campaign is None and not past:
         lines = [line for line in lines if line.state != RunState.past]
@@ -55,7 +59,7 @@ def report(
     elif campaign is None:
         shared.as_json([line.as_dict() for line in lines]) if json else show_lines(lines)
     else:
-        found = _deep(app.store, app.settings.project, campaign, lines[-1])
+        found = stage.of(app.store, lines[-1])
         shared.as_json(found.as_dict()) if json else show_report(found)
 
 
@@ -86,32 +90,19 @@ def show_report(found: Report) -> None:
     if found.reasons:
         shared.counts("", found.reasons, "left out")
     people = {"opened": line.opened, "clicked": line.clicked, "left": line.unsubscribed, "converted": line.converted}
-    shared.counts("", people, "people who", {"left": f"and {line.machine:,} opens or clicks by machines"})
+    help = {"left": f"and {line.machine:,} opens or clicks by machines", "converted": CONVERTED}
+    shared.counts("", people, "people who", help)
     for url, number in found.links:
         shared.say(f"  {number:,} clicked {shared.plain(url)}")
+    shared.say(f"Goal: {shared.plain(found.goal.words())} after the mail.")
     if not found.complete:
-        shared.say(f"The {found.days} days in which purchases count are not over (or not yet imported).")
+        shared.say(f"The {found.goal.within} in which it counts are not over (or not yet imported).")
     bought, held = found.mailed, found.held
+    did = "Bought" if found.goal.event is None else "Did it"
     shared.say(
-        f"Bought: {bought.buyers:,} of {bought.customers:,} mailed, {held.buyers:,} of {held.customers:,} held out."
+        f"{did}: {bought.buyers:,} of {bought.customers:,} mailed, {held.buyers:,} of {held.customers:,} held out."
     )
     shared.say(f"Uplift: {found.uplift.words()}.")
-
-
-def _deep(store: Store, project: Any, campaign: str, line: Line) -> Report:
-    from datetime import timedelta
-
-    from mailshot.campaign.definition import goal_window
-    from mailshot.errors import NotFound
-    from mailshot.insight import report as stage
-    from mailshot.profile.products import Selection
-
-    try:
-        read = shared.rulebook(project).campaign(campaign)
-        goal, window = read.goal, goal_window(read.campaign)
-    except NotFound:  # an imported campaign has no file
-        goal, window = Selection(), timedelta(days=14)
-    return stage.of(store, line, goal, window)
 
 
 def _state(store: Store) -> dict[str, Any]:

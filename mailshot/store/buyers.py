@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Select, case, delete, distinct, func, insert, select, true, update
 
 from mailshot.audience.compile import listed
-from mailshot.store import sql, tables
+from mailshot.store import conversions, sql, tables
 from mailshot.store.engine import Connection
 
 BUYER, ORDER = sql.table(tables.Buyer), sql.table(tables.Order)
@@ -21,7 +21,8 @@ CHUNK = 10_000
 
 
 def refresh(connection: Connection, customer_ids: Collection[int] | None = None) -> None:
-    """Sum up the purchases of some customers anew, or of all."""
+    """Sum up the purchases of some customers anew, or of all, and note that conversions may be made of them."""
+    conversions.mark(connection, customer_ids)
     if customer_ids is None:
         _replace(connection, lambda _: true())
         return

@@ -70,11 +70,7 @@ class Purchase(SQLModel, table=True):
     __table_args__ = (
         # A customer's rows lie side by side in the key alone, so the key holds all of them.
         PrimaryKeyConstraint(
-            "customer_id",
-            "order_key",
-            "product_id",
-            "nth",
-            postgresql_include=["at", "quantity", "amount", "channel"],
+            "customer_id", "order_key", "product_id", "nth", postgresql_include=["at", "quantity", "amount", "channel"]
         ),
         Index("ix_purchase_product_id", "product_id", "at", postgresql_include=["customer_id", "order_key"]),
         # Whole rows once more, a customer's by time: SQLite reads one at a time, and so only those of a window.
@@ -83,7 +79,6 @@ class Purchase(SQLModel, table=True):
         ),
         {"sqlite_with_rowid": False},
     )
-
     customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
     order_key: str = Field(primary_key=True)
     product_id: int = Field(primary_key=True, sa_type=BigInteger)
@@ -115,7 +110,6 @@ class Order(SQLModel, table=True):
         ),
         {"sqlite_with_rowid": False},
     )
-
     customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
     at: datetime = Field(primary_key=True, sa_type=Instant)
     order_key: str = Field(primary_key=True)
@@ -163,7 +157,6 @@ class ConsentLog(SQLModel, table=True):
 
     __tablename__ = "consent_log"
     __table_args__ = (UniqueConstraint("customer_id", "topic", "at", "given"),)
-
     id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
     customer_id: int = Field(sa_type=BigInteger)
     topic: str
@@ -217,7 +210,6 @@ class AddressWithdrawal(SQLModel, table=True):
     """The newest withdrawal said of an address itself: it binds every customer who has or gets the address."""
 
     __tablename__ = "address_withdrawal"
-
     address_hash: str = Field(primary_key=True)
     topic: str = Field(primary_key=True)
     at: datetime = Field(sa_type=Instant)
@@ -248,7 +240,6 @@ class PlanRow(SQLModel, table=True):
 
     __tablename__ = "plan_row"
     __table_args__ = ({"sqlite_with_rowid": False},)
-
     plan_id: str = Field(primary_key=True)
     customer_id: int = Field(primary_key=True, sa_type=BigInteger)
     content: str | None = None
@@ -272,17 +263,17 @@ class Schedule(SQLModel, table=True):
 class Run(SQLModel, table=True):
     """One launch of a campaign. `definition` names the frozen campaign; (schedule_id, slot) can be launched once.
 
-    `service` marks mail on a topic that needs no consent: no cap counts it, and none holds it back.
+    `service` marks mail on a topic that needs no consent: no cap counts it, and none holds it back. `goal`: {} is none.
     """
 
     __table_args__ = (UniqueConstraint("schedule_id", "slot"),)
-
     id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
     campaign: str = Field(index=True)
     topic: str
     definition: str
     at_least_once: bool = False
     service: bool = False
+    goal: dict[str, Any] | None = Field(default=None, sa_type=Json)
     state: str = "running"
     as_of: datetime = Field(sa_type=Instant)
     plan_id: str | None = Field(default=None, unique=True)
@@ -299,7 +290,6 @@ class Delivery(SQLModel, table=True):
         Index("ix_delivery_due", "run_id", "state", "customer_id"),
         Index("ix_delivery_customer", "customer_id"),
     )
-
     run_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
     customer_id: int = Field(primary_key=True, sa_type=BigInteger)
     state: str
@@ -326,7 +316,6 @@ class Feedback(SQLModel, table=True):
     """What came back from a customer. `key` makes the same report twice one report; `class` says who caused it."""
 
     __table_args__ = (UniqueConstraint("customer_id", "key"), Index("ix_feedback_run", "run_id", "kind"))
-
     id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
     customer_id: int = Field(sa_type=BigInteger)
     run_id: int | None = Field(default=None, sa_type=BigInteger)
@@ -337,6 +326,14 @@ class Feedback(SQLModel, table=True):
     why: str = ""
     link_id: int | None = Field(default=None, sa_type=BigInteger)
     detail: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+
+
+class ConversionDue(SQLModel, table=True):
+    """A customer whose conversions are to be made again: what they are made of has changed."""
+
+    __tablename__ = "conversion_due"
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
+    customer_id: int = Field(sa_type=BigInteger)
 
 
 class Lease(SQLModel, table=True):
