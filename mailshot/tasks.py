@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 import dramatiq
 
 from mailshot.bootstrap import App
-from mailshot.campaign import clock
+from mailshot.campaign import clock, conversions
 from mailshot.deliver import work
 from mailshot.errors import MailshotError
 from mailshot.queue import ACTOR, GONE, QUEUE
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 TICK = 1.0
 GOODBYE = 3_000
 LOOK = 5.0
+#: Transactions in which the clock makes conversions at one look: well under a second, for launches must not be late.
+CONVERSIONS = 10
 OFFICE = "clock"
 TERM = timedelta(seconds=10)
 
@@ -103,6 +105,7 @@ def tick_until(app: App, stop: threading.Event) -> None:
                 looked = now
                 for run_id in work.owed(app.store, now):
                     app.doorbell.ring(run_id)
+                conversions.make(app.store, CONVERSIONS)
         except MailshotError as error:
             log.error("the clock could not tick: %s", error)
     _leave(app, holder)

@@ -16,7 +16,7 @@ repeat: yes
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -180,9 +180,10 @@ class Limits(Strict):
 
 
 class Goal(Strict):
-    """What counts as success: purchases of `products` `within` a span after the mail."""
+    """What counts as success: purchases of `products`, or an `event` (on them), `within` a span after the mail."""
 
     products: Products = None
+    event: str | None = Field(default=None, description="An event of rules/facts.yaml; purchases without it.")
     within: Length = Span(14, "day")
 
 
@@ -225,8 +226,3 @@ def next_slot(cron: str, local: datetime) -> datetime:
     """Return the first moment after `local` whose wall clock fits; of an hour that comes twice the first counts."""
     # In the second of two equal hours CronSim names a moment of the first; only UTC tells them apart.
     return next(due for due in CronSim(cron, local) if due.astimezone(UTC) > local.astimezone(UTC))
-
-
-def goal_window(campaign: Campaign) -> timedelta:
-    """Return how long after the mail a purchase counts as success."""
-    return (campaign.goal or Goal()).within.rough

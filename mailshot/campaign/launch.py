@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from mailshot.campaign import dependencies, plan
+from mailshot.campaign import conversions, dependencies, plan
 from mailshot.campaign.frozen import Edition
 from mailshot.errors import Refused
 from mailshot.events import ScheduleState
@@ -101,6 +101,7 @@ def begin(
         "topic": campaign.topic,
         "definition": definition,
         "service": edition.gates.service,
+        "goal": conversions.frozen_goal(edition),
         "at_least_once": campaign.in_doubt == "at_least_once",
         "state": "running",
         "as_of": as_of,

@@ -81,6 +81,8 @@ class _Reader:
             if content.name in seen:
                 self._add(f"the content '{content.name}' stands twice", "Rename one.", "content", number, "name")
             seen.add(content.name)
+        if campaign.goal and campaign.goal.event is not None:
+            self._known(campaign.goal.event, self.rulebook.catalogue.events, "event", "goal", "event")
 
     def repeat(self, campaign: Campaign) -> None:
         """Ask how often one customer gets a recurring campaign. Rules of the past were launched without saying it."""

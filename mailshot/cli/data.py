@@ -14,6 +14,7 @@ from mailshot.cli import shared
 from mailshot.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from mailshot.bootstrap import App
     from mailshot.ingest.summary import Step, Summary
 
 
@@ -45,6 +46,8 @@ def import_(
             progress=bar.show,
         )
         summary = run(app.store, mapping, options)
+    if not check:
+        _convert(app)
     if json:
         shared.as_json(summary.as_dict())
     else:
@@ -74,6 +77,14 @@ def traits(as_of: shared.AsOf = None, json: shared.AsJson = False) -> None:
     rows = [(trait.name, found[trait.name], trait.help) for trait in rules.traits]
     shared.table(f"Traits as of {today:%Y-%m-%d}", ("trait", "conclusions", ""), rows, right=(1,))
     shared.next_step("mailshot plan CAMPAIGN (see them with: mailshot rules list)")
+
+
+def _convert(app: App) -> None:
+    """Look whether what was bought or done answers a mail."""
+    from mailshot.campaign import conversions
+
+    with shared.err.status("Looking for answers to the mails …"):
+        conversions.make(app.store)
 
 
 def _tell(summary: Summary) -> None:

@@ -19,13 +19,13 @@ from mailshot.cli import shared
 from mailshot.events import DeliveryState, RunState, ScheduleState
 
 if TYPE_CHECKING:
-    from mailshot.campaign.read import ReadCampaign
     from mailshot.campaign.scheduled import Scheduled
     from mailshot.insight.report import Line, Report
     from mailshot.store.engine import Store
 
 # What is over stays in 'status' for so long.
 RECENT = timedelta(days=7)
+CONVERTED = "reached the goal, and this mail was the last they clicked before, else the last they got"
 WAITING = ("pending", "claimed", "dotting", "deferred")
 COUNTED = ("skipped", "holdout", "refused", "unconfirmed")
 
@@ -60,10 +60,13 @@ def report(
     json: shared.AsJson = False,
 ) -> None:
     """Report what became of the runs: sent, noticed, answered, bought."""
+    from mailshot.campaign import conversions
     from mailshot.insight import report as stage
 
     app = shared.app()
     project = app.settings.project
+    with shared.err.status("Looking for answers to the mails …"):
+        conversions.make(app.store, unfinished=True)
     lines = stage.lines(app.store, campaign, lambda: shared.campaigns(project))
     chosen = stage.newest(lines, run) if campaign or run is not None else None
     if campaign is None and not past:
@@ -74,7 +77,7 @@ def report(
     if chosen is None:
         shared.as_json([line.as_dict() for line in lines]) if json else show_lines(lines, shared.zone(project))
         return
-    found = _deep(app.store, project, chosen)
+    found = stage.of(app.store, chosen)
     runs = [line.as_dict() for line in lines if line.campaign == chosen.campaign]
     if json:
         shared.as_json(found.as_dict() | {"runs": runs})
@@ -110,46 +113,19 @@ def show_report(found: Report, zone: ZoneInfo) -> None:
     if found.reasons:
         shared.counts("", found.reasons, "left out")
     people = {"opened": line.opened, "clicked": line.clicked, "left": line.unsubscribed, "converted": line.converted}
-    shared.counts("", people, "people who", {"left": f"and {line.machine:,} opens or clicks by machines"})
+    help = {"left": f"and {line.machine:,} opens or clicks by machines", "converted": CONVERTED}
+    shared.counts("", people, "people who", help)
     for url, number in found.links:
         shared.say(f"  {number:,} clicked {shared.plain(url)}")
+    shared.say(f"Goal: {shared.plain(found.goal.words())} after the mail.")
     if not found.complete:
-        shared.say(f"The {found.days} days in which purchases count are not over (or not yet imported).")
+        shared.say(f"The {found.goal.within} in which it counts are not over (or not yet imported).")
     bought, held = found.mailed, found.held
+    did = "Bought" if found.goal.event is None else "Did it"
     shared.say(
-        f"Bought: {bought.buyers:,} of {bought.customers:,} mailed, {held.buyers:,} of {held.customers:,} held out."
+        f"{did}: {bought.buyers:,} of {bought.customers:,} mailed, {held.buyers:,} of {held.customers:,} held out."
     )
     shared.say(f"Uplift: {found.uplift.words()}.")
-
-
-def _deep(store: Store, project: Path, line: Line) -> Report:
-    from mailshot.campaign.definition import goal_window
-    from mailshot.insight import report as stage
-    from mailshot.profile.products import Selection
-
-    read = _goal(store, project, line)
-    goal, window = (read.goal, goal_window(read.campaign)) if read else (Selection(), timedelta(days=14))
-    return stage.of(store, line, goal, window)
-
-
-def _goal(store: Store, project: Path, line: Line) -> ReadCampaign | None:
-    """Return the campaign as it was frozen when the run was launched: a later edit of its goal judges no past run.
-
-    Of an imported run nothing was frozen; a file of its name counts, where there is one.
-    """
-    from mailshot.campaign import frozen
-    from mailshot.errors import NotFound
-    from mailshot.store import frozen as bodies
-    from mailshot.store import runs
-
-    with store.read() as connection:
-        run = runs.get(connection, line.run_id)
-        try:
-            if run and run["state"] != RunState.past:
-                return frozen.thaw(bodies.body(connection, run["definition"])).read
-            return shared.rulebook(project).campaign(line.campaign)
-        except NotFound:
-            return None
 
 
 def _runs(store: Store, every: bool) -> tuple[list[dict[str, Any]], int]:

@@ -1,25 +1,76 @@
-"""Owns waiting one's turn under a rate; refuses to know what is sent. Redis shares the rate between workers."""
+"""Waits until a mail may go under the rates of its campaign and of its sender.
+
+Mails are spread evenly: 119 a minute are one each 0.504 seconds, from the first on, so no minute begins with a burst.
+A campaign never exceeds its own rate, in however many runs; all campaigns of one sender (one address that mail comes
+from) together never exceed the largest of their rates. A campaign without a rate is not held back and not counted.
+
+The rule is kept twice: in Redis, for all workers, and in this process (`Here`), for one process without Redis or when
+Redis does not answer. Start at `Limited.turn`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
-from limits.aio.storage import MemoryStorage, RedisStorage
-from limits.aio.strategies import MovingWindowRateLimiter
-from limits.errors import StorageError
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
-SHORTEST_WAIT, LONGEST_WAIT = 0.02, 0.5
+#: A slot is taken so many seconds before it comes, so that a late wake-up does not delay the slots after it. What is
+#: taken and then not used, because the run is stopped, is lost.
+AHEAD = 0.05
+#: Whoever waits looks so often whether to stop.
+LONGEST_WAIT, SHORTEST_WAIT = 0.5, 0.001
+#: A campaign that has not asked for so many seconds is over: its rate no longer counts for its sender.
+ACTIVE = 10.0
+
+# Per sender one hash: campaign -> "last slot, rate, last asked". Returns the seconds until the next slot, and whether
+# it was taken. A clock that was set back must not stop all mail, so no slot lies further ahead than one can be taken.
+_SCRIPT = """
+local mine, rate, ahead = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local active, now = tonumber(ARGV[4]), tonumber(ARGV[5])
+if not now then
+  local t = redis.call('TIME')
+  now = tonumber(t[1]) + tonumber(t[2]) / 1000000
+end
+local slot, fastest, latest, own = now, rate, nil, nil
+local state = redis.call('HGETALL', KEYS[1])
+for i = 1, #state, 2 do
+  local last, its, asked = string.match(state[i + 1], '(%S+) (%S+) (%S+)')
+  last, its, asked = math.min(tonumber(last), now + ahead), tonumber(its), tonumber(asked)
+  latest = math.max(latest or last, last)
+  if state[i] == mine then
+    own = last
+  elseif asked >= now - active then
+    fastest = math.max(fastest, its)
+  elseif last + 60 / its < now then
+    redis.call('HDEL', KEYS[1], state[i])
+  end
+end
+if own then slot = math.max(slot, own + 60 / rate) end
+if latest then slot = math.max(slot, latest + 60 / fastest) end
+local taken = slot - now <= ahead
+if taken then own = slot end
+redis.call('HSET', KEYS[1], mine, string.format('%.6f %.6f %.6f', own or now - 60 / rate, rate, now))
+redis.call('EXPIRE', KEYS[1], math.ceil(active + 120 / rate) + 60)
+return {string.format('%.6f', slot - now), taken and 1 or 0}
+"""
 
 
 class Pace(Protocol):
     async def turn(self, stopped: Callable[[], bool]) -> bool:
         """Return True when the next mail may go, False as soon as `stopped` says so."""
+
+    async def close(self) -> None:
+        """Give back connections."""
 
 
 class NoLimit:
@@ -28,36 +79,123 @@ class NoLimit:
     async def turn(self, stopped: Callable[[], bool]) -> bool:
         return not stopped()
 
+    async def close(self) -> None:
+        return None
+
+
+class Slots(Protocol):
+    """Who has sent when, and at which rates."""
+
+    async def take(self, sender: str, campaign: str, rate: int) -> tuple[float, bool]:
+        """Return the seconds until the next slot, and whether it was taken because it is near."""
+
+    async def close(self) -> None:
+        """Give back connections."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    last: float
+    rate: int
+    asked: float
+
+
+class Here:
+    """The slots of this process, for all its threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self._senders: dict[str, dict[str, _Entry]] = {}
+
+    async def take(self, sender: str, campaign: str, rate: int) -> tuple[float, bool]:
+        with self._lock:
+            return self._take(self._senders.setdefault(sender, {}), campaign, rate, self._clock())
+
+    async def close(self) -> None:
+        return None
+
+    def _take(self, entries: dict[str, _Entry], campaign: str, rate: int, now: float) -> tuple[float, bool]:
+        others = {name: entry for name, entry in entries.items() if name != campaign}
+        for name, entry in others.items():
+            if entry.asked < now - ACTIVE and entry.last + 60 / entry.rate < now:
+                del entries[name]
+        fastest = max([rate, *(entry.rate for entry in others.values() if entry.asked >= now - ACTIVE)])
+        slot = max([now, *(min(entry.last, now + AHEAD) + 60 / fastest for entry in entries.values())])
+        own = entries.get(campaign)
+        if own:
+            slot = max(slot, min(own.last, now + AHEAD) + 60 / rate)
+        taken = slot - now <= AHEAD
+        last = slot if taken else own.last if own else now - 60 / rate
+        entries[campaign] = _Entry(last, rate, now)
+        return slot - now, taken
+
+
+class Shared:
+    """The slots of all workers on one Redis, by its clock unless another is given."""
+
+    def __init__(self, url: str, clock: Callable[[], float] | None = None) -> None:
+        # A repeated command whose first reply was lost would take a second slot.
+        self._redis = Redis.from_url(
+            url, retry=Retry(NoBackoff(), 0), socket_timeout=3, socket_connect_timeout=3, decode_responses=True
+        )
+        self._script = self._redis.register_script(_SCRIPT)
+        self._clock = clock
+
+    async def take(self, sender: str, campaign: str, rate: int) -> tuple[float, bool]:
+        now = f"{self._clock():.6f}" if self._clock else ""
+        wait, taken = await self._script(keys=[f"mailshot:pace:{sender}"], args=[campaign, rate, AHEAD, ACTIVE, now])
+        return float(wait), bool(taken)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+
+_HERE = Here()
+
 
 class Limited:
-    """At most `rate` turns a minute for everyone who shares `name` (and the Redis, when there is one)."""
+    """At most `rate` turns a minute for a campaign, and its sender's rate for all campaigns of the sender."""
 
-    def __init__(self, name: str, rate: int, redis_url: str = "") -> None:
-        self._limiter = MovingWindowRateLimiter(_shared(redis_url) if redis_url else MemoryStorage())
-        # Where the rate allows it, spread over the seconds instead of a burst each minute.
-        self._item = RateLimitItemPerSecond(rate // 60) if rate >= 60 else RateLimitItemPerMinute(rate)
-        self._name = name
+    def __init__(
+        self, campaign: str, sender: str, rate: int, slots: Slots, sleep: Callable[[float], Awaitable[Any]]
+    ) -> None:
+        self._campaign, self._sender, self._rate = campaign, sender.casefold(), rate
+        self._slots, self._sleep = slots, sleep
+        # One connection asks for all of a batch, else all of them would ask at the same moment.
+        self._asking = asyncio.Lock()
 
     async def turn(self, stopped: Callable[[], bool]) -> bool:
+        async with self._asking:
+            wait = await self._next(stopped)
+        if wait is None:
+            return False
+        await self._sleep(wait)
+        return not stopped()
+
+    async def close(self) -> None:
+        await self._slots.close()
+
+    async def _next(self, stopped: Callable[[], bool]) -> float | None:
+        """Wait until the next slot is near and take it; return the seconds until it comes, None when stopped."""
         while not stopped():
-            asked = self._limiter
-            try:
-                if await asked.hit(self._item, self._name):
-                    return True
-                reset, _ = await asked.get_window_stats(self._item, self._name)
-            except StorageError as error:
-                if asked is self._limiter:
-                    log.warning("Redis does not answer, each worker keeps to the rate by itself: %s", error)
-                    self._limiter = MovingWindowRateLimiter(MemoryStorage())
-                continue
-            await asyncio.sleep(min(max(reset - time.time(), SHORTEST_WAIT), LONGEST_WAIT))
-        return False
+            wait, taken = await self._take()
+            if taken:
+                return max(wait, 0.0)
+            await self._sleep(min(max(wait - AHEAD, SHORTEST_WAIT), LONGEST_WAIT))
+        return None
+
+    async def _take(self) -> tuple[float, bool]:
+        try:
+            return await self._slots.take(self._sender, self._campaign, self._rate)
+        except (RedisError, OSError) as error:
+            log.warning("Redis does not answer, each worker keeps to the rate by itself: %s", error)
+            await self._slots.close()
+            self._slots = _HERE
+            return await self._slots.take(self._sender, self._campaign, self._rate)
 
 
-def _shared(redis_url: str) -> RedisStorage:
-    return RedisStorage(f"async+{redis_url}", implementation="redispy", wrap_exceptions=True)
-
-
-def of(run_id: int, rate: int | None, redis_url: str) -> Pace:
-    """Return the pace of a run."""
-    return Limited(f"run:{run_id}", rate, redis_url) if rate else NoLimit()
+def of(campaign: str, sender: str, rate: int | None, redis_url: str) -> Pace:
+    """Return the pace of a campaign's mails from a sender's address, `rate` in mails a minute, None for no limit."""
+    if not rate:
+        return NoLimit()
+    return Limited(campaign, sender, rate, Shared(redis_url) if redis_url else _HERE, asyncio.sleep)

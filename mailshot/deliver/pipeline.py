@@ -56,13 +56,15 @@ async def deliver(
     """
     rounds = Rounds(post.store, run, gates, secrets.randbits(62), post.lease)
     desk = Desk(post.store, rounds, mailing, run, post.keys, post.base_url, most, stop)
-    worker = _Worker(post, run, rounds, desk, pace.of(run["id"], rate, post.redis))
+    tempo = pace.of(run["campaign"], str(mailing.sender["address"]), rate, post.redis)
+    worker = _Worker(post, run, rounds, desk, tempo)
     try:
         # One connection that fails by a fault of ours must not tear down the others between dot and reply.
         ended = await asyncio.gather(*(worker.work() for _ in range(post.connections)), return_exceptions=True)
         clear = not desk.stopped
     finally:
         await rounds.close()
+        await tempo.close()
     for fault in ended:
         if fault is not None:
             raise fault

@@ -6,6 +6,7 @@ from mailshot.ingest.fields import FACT_PREFIX
 from mailshot.ingest.loading import Loading, json
 from mailshot.ingest.people import fact
 from mailshot.ingest.shop import KEYS, add_stubs
+from mailshot.store import conversions
 from mailshot.store.bulk import Counts
 
 
@@ -16,7 +17,11 @@ def events(loading: Loading) -> Counts:
     if "product" in loading.reading.fields:
         add_stubs(loading)
         columns["product_id"] = "(SELECT id FROM known_product WHERE known_product.key = product)"
-    return _add(loading, "event", "name", columns, {"product_id": "product"})
+    counts = _add(loading, "event", "name", columns, {"product_id": "product"})
+    if counts.added or counts.changed:
+        whose = loading.stage.run("SELECT DISTINCT customer_id FROM good")
+        conversions.mark(loading.connection, [int(row[0]) for row in whose])
+    return counts
 
 
 def interactions(loading: Loading) -> Counts:

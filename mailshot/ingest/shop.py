@@ -8,7 +8,7 @@ from __future__ import annotations
 from mailshot.ingest.expressions import literal, name
 from mailshot.ingest.loading import Loading, json
 from mailshot.ingest.people import fact
-from mailshot.store import buyers
+from mailshot.store import buyers, conversions
 from mailshot.store.bulk import Counts
 
 KEYS = {"id": "BIGINT", "key": "VARCHAR"}
@@ -20,7 +20,10 @@ def products(loading: Loading) -> Counts:
     loading.keep_last("good", loading.sound(), ["key"])
     columns = {key: name(key) for key, field in fields.items() if not field.own}
     own = {key: fact(field) for key, field in fields.items() if field.own}
-    return loading.upsert("product", {**columns, "known": "TRUE", "facts": json(own)}, "good", facts=list(own))
+    counts = loading.upsert("product", {**columns, "known": "TRUE", "facts": json(own)}, "good", facts=list(own))
+    if counts.added or counts.changed:
+        conversions.mark_sent(loading.connection)
+    return counts
 
 
 def purchases(loading: Loading) -> Counts:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from mailshot.errors import NotFound, nearest
 from mailshot.events import DeliveryState, FeedbackClass, FeedbackKind
 from mailshot.insight import uplift
 from mailshot.insight.uplift import Uplift
-from mailshot.profile.products import Selection
-from mailshot.store import reports
+from mailshot.profile.goals import Goal
+from mailshot.profile.products import EVERYTHING
+from mailshot.profile.window import Span
+from mailshot.store import conversions, reports
 from mailshot.store.engine import Connection, Store
 
 NO_MAIL = (DeliveryState.skipped, DeliveryState.holdout)
+#: What is looked at where a run has no goal: nothing is a conversion then.
+ANY_PURCHASE = Goal(EVERYTHING, Span(14, "day"), ZoneInfo("UTC"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run in depth. `uplift` compares the buyers among the mailed with those held out, in the goal's window."""
+    """One run in depth, by the goal that it froze at its launch, or by `ANY_PURCHASE` where that was none.
+
+    `uplift` compares those among the mailed and the held-out who reached the goal, whether or not a mail gets the
+    credit: the window of all of them begins at the run's `as_of`.
+    """
 
     line: Line
     states: Mapping[str, int]
@@ -57,7 +66,7 @@ class Report:
     held: reports.Bought
     uplift: Uplift
     complete: bool
-    days: int = field(default=0)
+    goal: Goal = field(default=ANY_PURCHASE)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -73,6 +82,7 @@ class Report:
             },
             "held_out": {"customers": self.held.customers, "buyers": self.held.buyers, "spent": str(self.held.spent)},
             "uplift": self.uplift.words(),
+            "goal": self.goal.words(),
             "goal_window_complete": self.complete,
         }
 
@@ -106,12 +116,12 @@ def lines(store: Store, campaign: str | None = None, known: Callable[[], Collect
     return [_line(row, states.get(row["id"], {}), feedback.get(row["id"], {})) for row in chosen]
 
 
-def of(store: Store, line: Line, goal: Selection, window: timedelta) -> Report:
-    """Return one run in depth; `goal` and `window` say what counts as success."""
+def of(store: Store, line: Line) -> Report:
+    """Return one run in depth."""
     with store.read() as connection:
-        end = line.as_of + window
-        mailed = reports.bought(connection, line.run_id, False, goal, line.as_of, end)
-        held = reports.bought(connection, line.run_id, True, goal, line.as_of, end)
+        goal = conversions.goal_of(connection, line.run_id) or ANY_PURCHASE
+        mailed = reports.reached(connection, line.run_id, False, goal, line.as_of)
+        held = reports.reached(connection, line.run_id, True, goal, line.as_of)
         return Report(
             line=line,
             states=reports.states(connection).get(line.run_id, {}),
@@ -121,14 +131,14 @@ def of(store: Store, line: Line, goal: Selection, window: timedelta) -> Report:
             mailed=mailed,
             held=held,
             uplift=uplift.compare((mailed.customers, mailed.buyers), (held.customers, held.buyers)),
-            complete=_complete(connection, end),
-            days=window.days,
+            complete=_complete(connection, goal, line.as_of),
+            goal=goal,
         )
 
 
-def _complete(connection: Connection, end: datetime) -> bool:
-    last = reports.last_purchase(connection)
-    return last is not None and last >= end
+def _complete(connection: Connection, goal: Goal, as_of: datetime) -> bool:
+    last = reports.newest(connection, goal)
+    return last is not None and last >= goal.end(as_of)
 
 
 def _line(row: Mapping[str, Any], states: Mapping[str, int], feedback: Mapping[tuple[str, str], int]) -> Line:

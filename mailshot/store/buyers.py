@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from mailshot.audience.compile import listed
-from mailshot.store import returns, sql, tables
+from mailshot.store import conversions, returns, sql, tables
 from mailshot.store.engine import Connection
 
 BUYER, ORDER = sql.table(tables.Buyer), sql.table(tables.Order)
@@ -38,7 +38,11 @@ EQUAL_RETURNS = 100
 
 
 def refresh(connection: Connection, customer_ids: Collection[int] | None = None) -> None:
-    """Set the returns of some customers, or of all, off against their purchases, and sum these up anew."""
+    """Set the returns of some customers, or of all, off against their purchases, and sum these up anew.
+
+    Conversions may be made of them, so that is noted, too.
+    """
+    conversions.mark(connection, customer_ids)
     if customer_ids is None:
         _replace(connection, lambda _: true())
         return

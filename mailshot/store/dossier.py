@@ -18,7 +18,7 @@ from sqlmodel import SQLModel
 
 from mailshot.events import DeliveryState, Reason
 from mailshot.profile import consent as decision
-from mailshot.store import consent, sql, suppression
+from mailshot.store import consent, conversions, sql, suppression
 from mailshot.store.engine import Connection, Store
 from mailshot.store.tables import (
     FIRST_PART,
@@ -110,6 +110,7 @@ def erase(connection: Connection, customer_id: int, address_hash: str | None, so
     for table in GONE:
         connection.execute(table.delete().where(table.c.customer_id == customer_id))
     connection.execute(REFERRAL.delete().where(REFERRAL.c.referred_id == customer_id))
+    conversions.forget(connection, customer_id)
     _blank(connection, customer_id)
     return True
 

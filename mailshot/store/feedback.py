@@ -10,7 +10,7 @@ from sqlalchemy import and_, select
 
 from mailshot.events import DeliveryState, FeedbackClass, FeedbackKind
 from mailshot.profile.topics import TRACKING
-from mailshot.store import sql
+from mailshot.store import conversions, sql
 from mailshot.store.engine import Connection
 from mailshot.store.tables import Consent, Delivery, Feedback, Run
 
@@ -55,7 +55,10 @@ def record(connection: Connection, piece: Piece) -> bool:
     """Keep a piece of feedback and return whether it is new."""
     words = {"kind": piece.kind.value, "by": piece.by.value}
     row = sql.insert(connection, FEEDBACK).values(**{**asdict(piece), **words})
-    return sql.changed(connection, row.on_conflict_do_nothing())
+    new = sql.changed(connection, row.on_conflict_do_nothing())
+    if new and piece.kind in (FeedbackKind.clicked, FeedbackKind.bounced):
+        conversions.mark(connection, [piece.customer_id])
+    return new
 
 
 def circumstances(connection: Connection, run_id: int, customer_id: int) -> Circumstances | None:
@@ -87,6 +90,7 @@ def blame_scanner(connection: Connection, ids: list[int], why: str) -> int:
     c = FEEDBACK.c
     believed = (FeedbackClass.human.value, FeedbackClass.unknown.value)
     change = FEEDBACK.update().where(c.id.in_(ids), c.by.in_(believed))
+    conversions.mark_of_feedback(connection, ids)
     return connection.execute(change.values(by=FeedbackClass.scanner.value, why=why)).rowcount
 
 
@@ -96,6 +100,7 @@ def confirm(connection: Connection, run_id: int, customer_id: int, at: datetime,
     arrived = DELIVERY.update().where(
         d.run_id == run_id, d.customer_id == customer_id, d.state == DeliveryState.unconfirmed.value
     )
+    conversions.mark(connection, [customer_id])
     return sql.changed(connection, arrived.values(state=DeliveryState.sent.value, settled_at=at, reply=how))
 
 

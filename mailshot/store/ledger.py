@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, case, exists, func, literal, not_, or_, select, update
 
 from mailshot.events import DeliveryState, FeedbackClass, Reason, RunState
-from mailshot.store import columns, sql, tables
+from mailshot.store import columns, conversions, sql, tables
 from mailshot.store.eligibility import DELIVERY, RUN, SendGates
 from mailshot.store.engine import Connection
 
@@ -224,11 +224,15 @@ def finish(connection: Connection, now: datetime) -> list[int]:
     unsettled = exists().where(D.run_id == RUN.c.id, D.state.in_([str(state) for state in OPEN]))
     done = update(RUN).where(RUN.c.state == str(RunState.running), ~unsettled).returning(RUN.c.id)
     finished = connection.execute(done.values(state=str(RunState.finished), finished_at=now))
-    return [int(row[0]) for row in finished]
+    ended = [int(row[0]) for row in finished]
+    for run_id in ended:
+        conversions.mark_sent(connection, run_id)
+    return ended
 
 
 def abandon(connection: Connection, run_id: int, now: datetime) -> int:
     """Skip every row of a cancelled run that no worker holds; return how many."""
+    conversions.mark_sent(connection, run_id)
     return _skip_waiting(connection, D.run_id == run_id, now)
 
 
@@ -250,6 +254,7 @@ def resolve(connection: Connection, run_id: int, resend: bool, now: datetime) ->
         )
     else:
         changed = mine.values(state=str(DeliveryState.sent), settled_at=now, reply="accepted by hand")
+        conversions.mark_sent(connection, run_id)
     return connection.execute(changed).rowcount
 
 

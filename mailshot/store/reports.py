@@ -10,11 +10,10 @@ from typing import Any
 
 from sqlalchemy import distinct, func, select
 
-from mailshot.audience.compile import product_clause, stands
 from mailshot.events import DeliveryState, FeedbackClass
-from mailshot.profile.products import Selection
-from mailshot.store import sql, tables
-from mailshot.store.audiences import SCHEMA
+from mailshot.profile.goals import Goal
+from mailshot.store import conversions, sql, tables
+from mailshot.store.conversions import EVENT, PURCHASE
 from mailshot.store.engine import Connection
 from mailshot.store.plans import DELIVERY, RUN
 
@@ -77,25 +76,25 @@ def links(connection: Connection, run_id: int, most: int) -> list[tuple[str, int
     return [(str(row[0]), int(row[1])) for row in connection.execute(rows.limit(most))]
 
 
-def bought(
-    connection: Connection, run_id: int, holdout: bool, products: Selection, start: datetime, end: datetime
-) -> Bought:
-    """Sum what the mailed, or the held-out, customers of a run bought between two moments, and have not returned."""
+def reached(connection: Connection, run_id: int, holdout: bool, goal: Goal, start: datetime) -> Bought:
+    """Sum what the mailed, or the held-out, customers of a run bought (or did) that fits a goal, from a moment on."""
     group = (str(DeliveryState.holdout),) if holdout else REACHED
     mine = select(DELIVERY.c.customer_id).where(DELIVERY.c.run_id == run_id, DELIVERY.c.state.in_(group))
-    purchase = SCHEMA.purchase.c
-    meant = select(SCHEMA.product.c.id).where(product_clause(SCHEMA.product, products))
-    counted = select(
-        func.count(distinct(purchase.customer_id)), func.sum(purchase.amount, type_=purchase.amount.type)
-    ).where(purchase.customer_id.in_(mine), purchase.at >= start, purchase.at < end, stands(purchase.returned_at, None))
-    row = connection.execute(counted.where(purchase.product_id.in_(meant)) if products.filters else counted).one()
+    what = (PURCHASE if goal.event is None else EVENT).c
+    counted = select(func.count(distinct(what.customer_id)), func.sum(what.amount, type_=what.amount.type)).where(
+        what.customer_id.in_(mine), what.at >= start, what.at < goal.end(start), *conversions.counted(goal)
+    )
+    row = connection.execute(counted).one()
     size = connection.scalar(select(func.count()).select_from(mine.subquery())) or 0
     return Bought(int(size), int(row[0]), row[1] or Decimal(0))
 
 
-def last_purchase(connection: Connection) -> datetime | None:
-    """Return when the newest known purchase was made."""
-    found: datetime | None = connection.scalar(select(func.max(SCHEMA.purchase.c.at)))
+def newest(connection: Connection, goal: Goal) -> datetime | None:
+    """Return when the newest known purchase was made, or the newest event that the goal means."""
+    moment = select(func.max(PURCHASE.c.at))
+    if goal.event is not None:
+        moment = select(func.max(EVENT.c.at)).where(EVENT.c.name == goal.event)
+    found: datetime | None = connection.scalar(moment)
     return found
 
 

@@ -1,7 +1,6 @@
-"""Owns the shape of every row; refuses to hold a query.
+"""The shape of every row.
 
-customer_id leads the key of every large table, so that a sharded PostgreSQL distributes them unchanged and a customer's
-purchases lie side by side on SQLite.
+`customer_id` leads the key of every large table: a sharded PostgreSQL distributes them as they are.
 """
 
 from __future__ import annotations
@@ -84,7 +83,6 @@ class Purchase(SQLModel, table=True):
         Index("ix_purchase_returned", "customer_id", "at", sqlite_where=_NOT_BOUGHT, postgresql_where=_NOT_BOUGHT),
         {"sqlite_with_rowid": False},
     )
-
     customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
     order_key: str = Field(primary_key=True)
     product_id: int = Field(primary_key=True, sa_type=BigInteger)
@@ -116,7 +114,6 @@ class Order(SQLModel, table=True):
         PrimaryKeyConstraint("customer_id", "at", "order_key", "part", postgresql_include=_SUMS),
         {"sqlite_with_rowid": False},
     )
-
     customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
     at: datetime = Field(primary_key=True, sa_type=Instant)
     order_key: str = Field(primary_key=True)
@@ -166,7 +163,6 @@ class ConsentLog(SQLModel, table=True):
 
     __tablename__ = "consent_log"
     __table_args__ = (UniqueConstraint("customer_id", "topic", "at", "given"),)
-
     id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
     customer_id: int = Field(sa_type=BigInteger)
     topic: str
@@ -220,7 +216,6 @@ class AddressWithdrawal(SQLModel, table=True):
     """The newest withdrawal said of an address itself: it binds every customer who has or gets the address."""
 
     __tablename__ = "address_withdrawal"
-
     address_hash: str = Field(primary_key=True)
     topic: str = Field(primary_key=True)
     at: datetime = Field(sa_type=Instant)
@@ -251,7 +246,6 @@ class PlanRow(SQLModel, table=True):
 
     __tablename__ = "plan_row"
     __table_args__ = ({"sqlite_with_rowid": False},)
-
     plan_id: str = Field(primary_key=True)
     customer_id: int = Field(primary_key=True, sa_type=BigInteger)
     content: str | None = None
@@ -275,17 +269,17 @@ class Schedule(SQLModel, table=True):
 class Run(SQLModel, table=True):
     """One launch of a campaign. `definition` names the frozen campaign; (schedule_id, slot) can be launched once.
 
-    `service` marks mail on a topic that needs no consent: no cap counts it, and none holds it back.
+    `service` marks mail on a topic that needs no consent: no cap counts it, and none holds it back. `goal`: {} is none.
     """
 
     __table_args__ = (UniqueConstraint("schedule_id", "slot"),)
-
     id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
     campaign: str = Field(index=True)
     topic: str
     definition: str
     at_least_once: bool = False
     service: bool = False
+    goal: dict[str, Any] | None = Field(default=None, sa_type=Json)
     state: str = "running"
     as_of: datetime = Field(sa_type=Instant)
     plan_id: str | None = Field(default=None, unique=True)
@@ -302,7 +296,6 @@ class Delivery(SQLModel, table=True):
         Index("ix_delivery_due", "run_id", "state", "customer_id"),
         Index("ix_delivery_customer", "customer_id"),
     )
-
     run_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
     customer_id: int = Field(primary_key=True, sa_type=BigInteger)
     state: str
@@ -329,7 +322,6 @@ class Feedback(SQLModel, table=True):
     """What came back from a customer. `key` makes the same report twice one report; `class` says who caused it."""
 
     __table_args__ = (UniqueConstraint("customer_id", "key"), Index("ix_feedback_run", "run_id", "kind"))
-
     id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
     customer_id: int = Field(sa_type=BigInteger)
     run_id: int | None = Field(default=None, sa_type=BigInteger)
@@ -340,6 +332,14 @@ class Feedback(SQLModel, table=True):
     why: str = ""
     link_id: int | None = Field(default=None, sa_type=BigInteger)
     detail: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+
+
+class ConversionDue(SQLModel, table=True):
+    """A customer whose conversions are to be made again: what they are made of has changed."""
+
+    __tablename__ = "conversion_due"
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
+    customer_id: int = Field(sa_type=BigInteger)
 
 
 class Lease(SQLModel, table=True):

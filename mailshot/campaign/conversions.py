@@ -1,0 +1,87 @@
+"""Makes conversions: what customers bought or did in answer to a mail, by the goal that the mail's run froze.
+
+`make` is called after imports, before reports, and by the clock. It does nothing where nothing has changed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from mailshot.campaign import frozen as editions
+from mailshot.campaign.frozen import Edition
+from mailshot.errors import MailshotError
+from mailshot.events import RunState
+from mailshot.profile.goals import Goal
+from mailshot.store import conversions, frozen, runs
+from mailshot.store.engine import Connection, Store
+
+log = logging.getLogger(__name__)
+#: Customers looked at in one transaction: SQLite lets nobody else write meanwhile, for some tens of milliseconds.
+CHUNK = 500
+#: Runs of earlier versions whose frozen rules are read in one transaction, at a tenth of a second each.
+RUNS = 10
+
+
+def make(store: Store, most: int | None = None, unfinished: bool = False) -> bool:
+    """Make what is due, in at most `most` transactions; return whether more may be left.
+
+    `unfinished` looks at runs, too, that are still being sent, whatever has changed.
+    """
+    if unfinished:
+        _mark_unfinished(store)
+    done = 0
+    while _step(store):
+        done += 1
+        if done == most:
+            return True
+    return False
+
+
+def goal(edition: Edition) -> Goal | None:
+    """Return what counts as success of a campaign, None where it has no goal."""
+    wanted = edition.read.campaign.goal
+    if wanted is None:
+        return None
+    return Goal(edition.read.goal, wanted.within, edition.rulebook.company.time_zone, wanted.event)
+
+
+def frozen_goal(edition: Edition) -> Mapping[str, Any]:
+    """Return the goal as a run keeps it."""
+    found = goal(edition)
+    return found.freeze() if found else {}
+
+
+def _step(store: Store) -> bool:
+    """Do one transaction's work; return whether there was any."""
+    with store.read() as connection:
+        if not conversions.is_due(connection):
+            return False
+    with store.write() as connection:
+        return _read_goals(connection) or conversions.make(connection, CHUNK) > 0
+
+
+def _read_goals(connection: Connection) -> bool:
+    """Read the goals of some runs that an earlier version launched; return whether there were any."""
+    found = conversions.unread(connection, RUNS)
+    for run_id, definition in found:
+        conversions.keep_goal(connection, run_id, _goal_of(connection, run_id, definition))
+    return bool(found)
+
+
+def _goal_of(connection: Connection, run_id: int, definition: str) -> Goal | None:
+    try:
+        return goal(editions.thaw(frozen.body(connection, definition)))
+    except MailshotError as error:
+        log.warning("run %s has no conversions, for its rules can no longer be read: %s", run_id, error)
+        return None
+
+
+def _mark_unfinished(store: Store) -> None:
+    with store.read() as connection:
+        found = [run["id"] for run in runs.all_of(connection, RunState.running, RunState.paused)]
+    if found:
+        with store.write() as connection:
+            for run_id in found:
+                conversions.mark_sent(connection, run_id)

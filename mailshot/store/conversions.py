@@ -1,0 +1,286 @@
+"""The rows of conversions: feedback that is made from purchases, events, clicks and the ledger, and from nothing else.
+
+They are worked out anew for each customer something has changed of, so facts may arrive in any order, any number of
+times, and be corrected or taken back. Each order (or event) is one row at most, `goal:order:<key>`, whatever number of
+campaigns hope for it; the mail that gets the credit is its `run_id`.
+
+Whatever writes one of those facts calls `mark` in the same transaction. The queue is only ever added to: nobody who
+marks waits for somebody who works it off. Start at `make`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from json import dumps, loads
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from mailshot.audience.compile import listed, product_clause, stands
+from mailshot.events import DeliveryState, FeedbackClass, FeedbackKind, RunState
+from mailshot.profile.goals import Claim, Goal, credited
+from mailshot.store import sql, tables
+from mailshot.store.audiences import SCHEMA
+from mailshot.store.columns import MICROSECOND, Instant
+from mailshot.store.eligibility import DELIVERY, RUN, SENT_AT
+from mailshot.store.engine import Connection
+
+DUE, FEEDBACK = sql.table(tables.ConversionDue), sql.table(tables.Feedback)
+BUYER, EVENT, PURCHASE = sql.table(tables.Buyer), sql.table(tables.Event), sql.table(tables.Purchase)
+#: What the keys of these rows begin with; imported conversions have keys of their own.
+MADE = "goal:"
+AFTER_CLICK, AFTER_MAIL = "after a click in the mail", "after the mail"
+CHUNK = 10_000
+Found = dict[tuple[int, str], Claim]
+
+
+class _Later(FunctionElement[datetime]):
+    """A moment and so many microseconds."""
+
+    inherit_cache = True
+    type = Instant()
+
+    def __init__(self, moment: ColumnElement[datetime], microseconds: int) -> None:
+        super().__init__(moment, literal(microseconds, BigInteger()))
+
+
+@compiles(_Later, "sqlite")
+def _later_sqlite(element: Any, compiler: Any, **given: Any) -> str:
+    moment, microseconds = (compiler.process(part, **given) for part in element.clauses)
+    return f"({moment} + {microseconds})"
+
+
+@compiles(_Later, "postgresql")
+def _later_postgresql(element: Any, compiler: Any, **given: Any) -> str:
+    moment, microseconds = (compiler.process(part, **given) for part in element.clauses)
+    return f"({moment} + {microseconds} * interval '1 microsecond')"
+
+
+def mark(connection: Connection, customer_ids: Collection[int] | None = None) -> None:
+    """Note that something has changed of some customers, or of all, so that their conversions are made again."""
+    ids = None if customer_ids is None else sorted(customer_ids)
+    for start in range(0, 1 if ids is None else len(ids), CHUNK):
+        _mark(connection, *(() if ids is None else (listed(DELIVERY.c.customer_id, ids[start : start + CHUNK]),)))
+
+
+def mark_sent(connection: Connection, run_id: int | None = None) -> None:
+    """Note that mails of a run (of all runs) count, of customers of whom later purchases or events are known already.
+
+    A run that ends needs it where "today" is pinned, a mail in doubt that turns out to have arrived needs it, and so
+    does everybody when products change and other purchases than before fit a goal.
+    """
+    bought = exists().where(BUYER.c.customer_id == DELIVERY.c.customer_id, BUYER.c.last_at >= RUN.c.as_of)
+    did = exists().where(EVENT.c.customer_id == DELIVERY.c.customer_id, EVENT.c.at >= RUN.c.as_of)
+    _mark(connection, true() if run_id is None else RUN.c.id == run_id, or_(bought, did))
+
+
+def mark_of_feedback(connection: Connection, ids: Collection[int]) -> None:
+    """Note that these rows of feedback have changed."""
+    whose = select(FEEDBACK.c.customer_id).where(listed(FEEDBACK.c.id, sorted(ids)))
+    _mark(connection, DELIVERY.c.customer_id.in_(whose))
+
+
+def _mark(connection: Connection, *which: ColumnElement[bool]) -> None:
+    mailed = and_(RUN.c.state != str(RunState.past), DELIVERY.c.state.not_in(_NEVER_MAILED), *which)
+    joined = DELIVERY.join(RUN, RUN.c.id == DELIVERY.c.run_id)
+    customers = select(DELIVERY.c.customer_id).distinct().select_from(joined).where(mailed)
+    connection.execute(insert(DUE).from_select(["customer_id"], customers))
+
+
+_NEVER_MAILED = (str(DeliveryState.skipped), str(DeliveryState.holdout))
+
+
+def forget(connection: Connection, customer_id: int) -> None:
+    """Remove what was made of an erased customer's purchases and events; what was imported stays."""
+    connection.execute(delete(FEEDBACK).where(FEEDBACK.c.customer_id == customer_id, _made()))
+    connection.execute(delete(DUE).where(DUE.c.customer_id == customer_id))
+
+
+def is_due(connection: Connection) -> bool:
+    """Say whether anything waits to be made."""
+    return connection.execute(select(DUE.c.id).limit(1)).first() is not None
+
+
+def make(connection: Connection, most: int) -> int:
+    """Make the conversions of up to `most` entries of the queue; return how many entries that were, 0 at its end.
+
+    The goals of all runs must be known (`unread`).
+    """
+    sql.alone(connection, "conversions")
+    entries = connection.execute(select(DUE.c.id, DUE.c.customer_id).order_by(DUE.c.id).limit(most)).all()
+    if entries:
+        customers = sorted({int(row[1]) for row in entries})
+        _replace(connection, customers, _wanted(connection, customers))
+        connection.execute(delete(DUE).where(listed(DUE.c.id, [int(row[0]) for row in entries])))
+    return len(entries)
+
+
+def unread(connection: Connection, most: int) -> list[tuple[int, str]]:
+    """Return up to `most` runs, each with its definition, whose goal has not been read from it yet."""
+    chosen = select(RUN.c.id, RUN.c.definition).where(RUN.c.goal.is_(None), RUN.c.state != str(RunState.past))
+    return [(int(row[0]), str(row[1])) for row in connection.execute(chosen.order_by(RUN.c.id).limit(most))]
+
+
+def keep_goal(connection: Connection, run_id: int, goal: Goal | None) -> None:
+    """Keep a run's goal, as it was at its launch."""
+    connection.execute(RUN.update().where(RUN.c.id == run_id).values(goal=goal.freeze() if goal else {}))
+
+
+def goal_of(connection: Connection, run_id: int) -> Goal | None:
+    """Return a run's goal, None for a campaign without one and for an imported one."""
+    body = connection.scalar(select(RUN.c.goal).where(RUN.c.id == run_id))
+    return Goal.thaw(body) if body else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Mailed:
+    """A run that has a goal, and how its own calendar lies to real time."""
+
+    goal: str
+    as_of: datetime
+    launched_at: datetime
+
+    def on_calendar(self, at: datetime) -> datetime:
+        return self.as_of + (at - self.launched_at)
+
+
+@lru_cache(maxsize=1024)
+def _thawed(goal: str) -> Goal:
+    return Goal.thaw(loads(goal))
+
+
+def _wanted(connection: Connection, customers: Sequence[int]) -> Found:
+    """Return every conversion of some customers by customer and key."""
+    runs = _runs(connection, customers)
+    clicks = _clicks(connection, customers, runs)
+    claims: dict[tuple[int, str], list[Claim]] = {}
+    for frozen in {run.goal for run in runs.values()}:
+        goal = _thawed(frozen)
+        of_goal = [run_id for run_id, run in runs.items() if run.goal == frozen]
+        for run_id, customer, key, at, sent_at in connection.execute(_answers(goal, of_goal, customers)):
+            if at < goal.end(sent_at):
+                # A mail may have been sent again, so a click may lie before the moment that the ledger knows.
+                before = [click for click in clicks.get((run_id, customer), ()) if click <= at]
+                claim = Claim(run_id, at, sent_at, max(before, default=None))
+                claims.setdefault((customer, f"{MADE}{'event' if goal.event else 'order'}:{key}"), []).append(claim)
+    return {place: credited(some) for place, some in claims.items()}
+
+
+def _runs(connection: Connection, customers: Sequence[int]) -> dict[int, _Mailed]:
+    """Return the runs with a goal that mailed any of some customers."""
+    mailed = select(DELIVERY.c.run_id).where(
+        listed(DELIVERY.c.customer_id, customers), DELIVERY.c.state == str(DeliveryState.sent)
+    )
+    rows = connection.execute(
+        select(RUN.c.id, RUN.c.goal, RUN.c.as_of, RUN.c.launched_at).where(
+            RUN.c.id.in_(mailed), RUN.c.state != str(RunState.past)
+        )
+    )
+    return {int(row[0]): _Mailed(dumps(row[1], sort_keys=True), row[2], row[3]) for row in rows if row[1]}
+
+
+def _clicks(
+    connection: Connection, customers: Sequence[int], runs: Mapping[int, _Mailed]
+) -> dict[tuple[int, int], list[datetime]]:
+    """Return when people clicked by run and customer, on the calendar of the run."""
+    f = FEEDBACK.c
+    by_people = and_(f.kind == str(FeedbackKind.clicked), f.by == str(FeedbackClass.human))
+    chosen = select(f.run_id, f.customer_id, f.at).where(listed(f.customer_id, customers), by_people)
+    found: dict[tuple[int, int], list[datetime]] = {}
+    for run_id, customer, at in connection.execute(chosen):
+        if run_id in runs:
+            found.setdefault((run_id, customer), []).append(runs[run_id].on_calendar(at))
+    return found
+
+
+def _answers(goal: Goal, run_ids: Sequence[int], customers: Sequence[int]) -> Select[Any]:
+    """Return the query of (run, customer, key, moment, moment of the mail) of what may be an answer to a mail.
+
+    The moment of an order is that of its first line that counts. A window that is longest in any zone is looked at; the
+    caller knows the calendar. Mails that came back were not received.
+    """
+    table = PURCHASE if goal.event is None else EVENT
+    what = table.c
+    key = what.order_key if goal.event is None else what.key
+    longest = _Later(SENT_AT, goal.within.longest // MICROSECOND)
+    back = exists().where(
+        FEEDBACK.c.customer_id == DELIVERY.c.customer_id,
+        FEEDBACK.c.run_id == DELIVERY.c.run_id,
+        FEEDBACK.c.kind == str(FeedbackKind.bounced),
+    )
+    joined = DELIVERY.join(RUN, RUN.c.id == DELIVERY.c.run_id).join(table, what.customer_id == DELIVERY.c.customer_id)
+    return (
+        select(
+            DELIVERY.c.run_id, DELIVERY.c.customer_id, key, func.min(what.at, type_=Instant()),
+            func.min(SENT_AT, type_=Instant()),
+        )
+        .select_from(joined)
+        .where(listed(DELIVERY.c.customer_id, customers), listed(DELIVERY.c.run_id, run_ids))
+        .where(DELIVERY.c.state == str(DeliveryState.sent), what.at >= SENT_AT, what.at < longest, not_(back))
+        .where(*counted(goal))
+        .group_by(DELIVERY.c.run_id, DELIVERY.c.customer_id, key)
+    )  # fmt: skip
+
+
+def counted(goal: Goal) -> list[ColumnElement[bool]]:
+    """Return the clauses over purchases, or over events, that are true of what a goal counts, whenever it was."""
+    table = PURCHASE if goal.event is None else EVENT
+    # What was returned was not bought.
+    clauses = [stands(PURCHASE.c.returned_at, None) if goal.event is None else EVENT.c.name == goal.event]
+    if goal.products.filters:
+        meant = select(SCHEMA.product.c.id).where(product_clause(SCHEMA.product, goal.products))
+        clauses.append(table.c.product_id.in_(meant))
+    return clauses
+
+
+def _replace(connection: Connection, customers: Sequence[int], wanted: Found) -> None:
+    """Add, change and remove rows so that those of some customers are what is wanted."""
+    f = FEEDBACK.c
+    chosen = select(f.id, f.customer_id, f.key, f.run_id, f.at, f.why).where(listed(f.customer_id, customers), _made())
+    gone, new = [], dict(wanted)
+    for number, customer, key, *values in connection.execute(chosen).all():
+        claim = wanted.get((customer, key))
+        if claim is not None and [claim.run_id, claim.at, _why(claim)] == values:
+            del new[customer, key]
+        else:
+            gone.append(int(number))
+    if gone:
+        connection.execute(delete(FEEDBACK).where(listed(f.id, gone)))
+    if new:
+        rows = [_row(customer, key, new[customer, key]) for customer, key in sorted(new)]
+        connection.execute(sql.insert(connection, FEEDBACK).on_conflict_do_nothing(), rows)
+
+
+def _row(customer: int, key: str, claim: Claim) -> dict[str, Any]:
+    return {
+        "customer_id": customer, "run_id": claim.run_id, "kind": str(FeedbackKind.converted), "key": key,
+        "at": claim.at, "by": str(FeedbackClass.human), "why": _why(claim), "detail": {},
+    }  # fmt: skip
+
+
+def _why(claim: Claim) -> str:
+    return AFTER_MAIL if claim.clicked_at is None else AFTER_CLICK
+
+
+def _made() -> ColumnElement[bool]:
+    key = func.substr(FEEDBACK.c.key, 1, len(MADE))
+    return and_(FEEDBACK.c.kind == str(FeedbackKind.converted), key == MADE)

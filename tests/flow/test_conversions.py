@@ -1,0 +1,77 @@
+"""A campaign with a goal, the way a marketer goes: mails go out, purchases are imported, report and rule agree."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+from mailshot.store import sql, tables
+from mailshot.store.engine import Store
+from tests import processes
+from tests.project import Shop
+
+GOAL = "goal: {products: {department: GREEN}, within: 14 days}\n"
+MAPPING = """name: till
+time_zone: UTC
+imports:
+  - {kind: products, file: products.csv, columns: {key: sku, department: area}}
+  - kind: purchases
+    file: purchases.csv
+    columns: {customer: id, order: receipt, product: sku, at: at, quantity: n, amount: paid}
+"""
+BUYERS = """select count(distinct p.customer_id) from purchase p join product on product.id = p.product_id
+    join delivery d on d.customer_id = p.customer_id and d.run_id = :run and d.state = 'sent'
+    where product.department = 'GREEN' and p.at >= d.dotted_at and
+    (select sum(quantity) from purchase o where o.customer_id = p.customer_id and o.order_key = p.order_key) > 0"""
+
+
+def mailshot(shop: Shop, *words: str) -> Any:
+    """Run a command as a process and return what it printed as JSON."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MAILSHOT_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "mailshot", *words, "--json"],
+        env={**kept, "PYTHONPATH": str(processes.ROOT), **shop.environment()},
+        cwd=shop.folder, text=True, capture_output=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_report_rule_and_sql_agree_after_any_import(store: Store, tmp_path: Path) -> None:
+    shop = Shop.open(store, tmp_path / "shop", 5)
+    sent = datetime.now(UTC).replace(microsecond=0) - timedelta(days=5)
+    run_id = shop.launch(shop.campaign(more=GOAL), sent)
+    delivery = sql.table(tables.Delivery)
+    with store.write() as connection:
+        connection.execute(delivery.update().values(state="sent", dotted_at=sent, settled_at=sent))
+        last = max(shop.customers)
+        connection.execute(delivery.update().where(delivery.c.customer_id == last).values(state="holdout"))
+    (shop.folder / "mapping.yaml").write_text(MAPPING)
+    (shop.folder / "products.csv").write_text("sku,area\nfig,GREEN\nham,MEAT\n")
+    rows = [("c1", "r1", "fig", 1, 1), ("c1", "r2", "fig", 2, 1), ("c2", "r3", "ham", 1, 1), ("c3", "r4", "fig", -1, 1),
+            ("c4", "r5", "fig", 3, 1), ("c5", "r6", "fig", 1, 1)]  # fmt: skip
+    for given_back in ([], [("c4", "r5", "fig", 4, -1)], []):
+        lines = [f"{who},{order},{sku},{(sent + timedelta(days=days)).isoformat()},{n},{n}"
+                 for who, order, sku, days, n in rows + given_back]  # fmt: skip
+        (shop.folder / "purchases.csv").write_text("\n".join(["id,receipt,sku,at,n,paid", *lines]) + "\n")
+        mailshot(shop, "import", "mapping.yaml")
+        report = mailshot(shop, "report", "hello")
+        with store.read() as connection:
+            by_hand = connection.execute(text(BUYERS), {"run": run_id}).scalar_one()
+        assert 0 < report["converted"] == report["mailed"]["buyers"] == by_hand
+        assert count(shop, "converted") == by_hand
+        assert count(shop, "never_converted") == len(shop.customers) - by_hand
+
+
+def count(shop: Shop, word: str) -> int:
+    """Count the customers whom a rule with this word means."""
+    rule = f"audience: {word}\nwho: {{{word}: {{campaign: hello}}}}\n"
+    (shop.folder / f"rules/audiences/{word}.yaml").write_text(rule)
+    return int(mailshot(shop, "rules", "count", word)["audiences"][word])
