@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from alembic import command
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mailshot import documents
 from mailshot.audience.evaluate import Judge
+from mailshot.audience.nodes import Condition
 from mailshot.audience.parse import Parser
 from mailshot.profile import catalogue
 from mailshot.profile.comparison import Comparison
 from mailshot.profile.products import EVERYTHING, Filter, Selection
 from mailshot.store import audiences, backtests, buyers, dossier, evidence, offers, profiles, schema, sql, tables
-from tests.store.conditions import VOCABULARY
+from mailshot.store.engine import Store
+from tests.store.conditions import AS_OF, VOCABULARY
+from tests.store.population import Population
 from tests.store.shop import CUSTOMERS, Shop
 
 INPUTS = Path(__file__).parents[1] / "inputs" / "returns"
@@ -48,13 +56,19 @@ def buy(shop: Shop, *files: str) -> None:
         shop.load(LINES.format(f"lines-{number}.csv"))
 
 
-def who(shop: Shop, rule: str, as_of: datetime = TODAY) -> str:
-    """Return the keys of the customers whom a rule means, by the statement and by explaining each alike."""
+@cache
+def read(rule: str) -> Condition:
     document = documents.parse(rule, "rule.yaml")
     problems = document.problems()
     condition = Parser(VOCABULARY, problems, "salt", lambda *_: None).condition(document.root)  # type: ignore[arg-type]
     problems.raise_if_any()
     assert condition
+    return condition
+
+
+def who(shop: Shop, rule: str, as_of: datetime = TODAY) -> str:
+    """Return the keys of the customers whom a rule means, by the statement and by explaining each alike."""
+    condition = read(rule)
     keys = dict(shop.rows(tables.Customer, "id", "key"))
     with shop.store.read() as connection:
         found = list(audiences.members(connection, audiences.compiler(as_of, ZONE), condition))
@@ -215,13 +229,10 @@ def test_a_returned_steak_is_no_meat_bought(returned: Shop) -> None:
 
 
 def test_a_look_back_counts_what_was_then_bought_and_kept(returned: Shop) -> None:
-    document = documents.parse("everyone: yes", "rule.yaml")
-    everyone = Parser(VOCABULARY, document.problems(), "salt", lambda *_: None).condition(document.root)  # type: ignore[arg-type]
-    assert everyone
     spending = backtests.Spending(EVERYTHING, datetime(2017, 11, 1, tzinfo=UTC), TODAY)
     compiled = audiences.compiler(datetime(2017, 11, 1, tzinfo=UTC), ZONE, back=True)
     with returned.store.read() as connection:
-        seen = backtests.of_audience(connection, compiled, everyone, spending)
+        seen = backtests.of_audience(connection, compiled, read("everyone: yes"), spending)
     assert (seen.inside.buyers, seen.inside.spent) == (1, Decimal(100))
 
 
@@ -261,3 +272,69 @@ def test_an_older_database_is_brought_to_the_same_rows(returned: Shop) -> None:
     assert returned.everything() == before
     report = returned.one(LINES.format("returns.csv"))
     assert (report.added, report.changed) == (0, 0)
+
+
+SIMPLE = """
+bought: {}
+bought: {times: {exactly: 1}}
+bought: {times: {at_most: 1}}
+bought: {times: {at_least: 2}}
+bought: {items: {exactly: 1}}
+bought: {amount: {at_least: 1}}
+bought: {amount: {at_most: 1}}
+bought: {average_order: {at_most: 1}}
+bought: {distinct_products: {exactly: 1}}
+bought: {days_since_last: {exactly: 2}}
+bought: {days_since_first: {at_most: 2}}
+bought: {key: Lit-1, days_since_last: {at_most: 2}}
+bought: {within: 3 days}
+never_bought: {key: Lit-1, within: 3 days}
+lifecycle: prospect
+lifecycle: [prospect, lapsed]
+lifecycle: new
+lifecycle: [active, lapsing]
+returned: {key: Lit-1}
+returned: {times: {exactly: 1}, amount: {at_least: 1}}
+returned: {items: {at_most: 1}, within: 3 days}
+never_returned: {within: 3 days}
+""".strip().splitlines()
+# Few days, products and orders, so that most returns find something.
+LINE = st.fixed_dictionaries(
+    {
+        "customer_id": st.integers(1, 2),
+        "product_id": st.integers(1, 2),
+        "order_key": st.sampled_from(("a", "b", "c")),
+        "at": st.sampled_from([AS_OF - timedelta(days=days) for days in (400, 40, 5, 2, 1, 0)]),
+        "quantity": st.sampled_from([Decimal(number) for number in ("1", "1", "2", "-1", "-1", "-2", "0")]),
+        "amount": st.sampled_from([Decimal(number) for number in ("1", "2", "-1", "-2", "0")]),
+    }
+)
+
+
+@pytest.fixture
+def both(sqlite_url: str, postgres_url: str) -> Iterator[list[Store]]:
+    stores = [Store.open(sqlite_url), Store.open(postgres_url)]
+    yield stores
+    for store in stores:
+        store.close()
+
+
+@given(st.lists(LINE, min_size=1, max_size=10), st.sampled_from((0, 2, 5)))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+def test_every_measure_is_net_of_returns_as_of_any_day(
+    both: list[Store], lines: list[dict[str, Any]], days: int
+) -> None:
+    as_of = AS_OF - timedelta(days=days)
+    people = [{"id": number, "key": f"Lit-{number}", "lot": number, "facts": {}} for number in (1, 2)]
+    goods = [{"id": number, "key": f"Lit-{number}", "known": True, "facts": {}} for number in (1, 2)]
+    numbered = [{**line, "nth": number} for number, line in enumerate(lines, 1)]
+    rows = {tables.Customer: people, tables.Product: goods, tables.Purchase: numbered}
+    for store in both:
+        with store.engine.connect().execution_options(write=True) as connection, connection.begin() as transaction:
+            Population(rows).put(connection)
+            profile = [profiles.profile(connection, row["id"]) for row in people]
+            for rule in SIMPLE:
+                judged = [one.id for one in profile if Judge(one, as_of, ZONE).verdict(read(rule)).holds]
+                found = audiences.members(connection, audiences.compiler(as_of, ZONE), read(rule))
+                assert list(found) == judged, (rule, store.engine.dialect.name)
+            transaction.rollback()
