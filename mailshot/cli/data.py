@@ -46,13 +46,13 @@ def import_(
             progress=bar.show,
         )
         summary = run(app.store, mapping, options)
-    if not check:
-        _convert(app)
     if json:
         shared.as_json(summary.as_dict())
     else:
         _tell(summary)
     _warn_of_withdrawals(summary)
+    if not check:
+        _convert(app)
     if summary.failed:
         raise typer.Exit(InvalidInput.exit_code)
     if not json:
