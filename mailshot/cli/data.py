@@ -46,13 +46,13 @@ def import_(
             progress=bar.show,
         )
         summary = run(app.store, mapping, options)
-    if not check:
-        _convert(app)
     if json:
         shared.as_json(summary.as_dict())
     else:
         _tell(summary)
     _warn(summary)
+    if not check:
+        _convert(app)
     if summary.failed:
         fix = next(item.rejects for item in summary.imports if item.failed)
         if not json:

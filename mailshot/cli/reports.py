@@ -117,7 +117,8 @@ def show_report(found: Report, zone: ZoneInfo) -> None:
     shared.counts("", people, "people who", help)
     for url, number in found.links:
         shared.say(f"  {number:,} clicked {shared.plain(url)}")
-    shared.say(f"Goal: {shared.plain(found.goal.words())} after the mail.")
+    no_goal = f"none; what is counted here: {found.goal.words()}"
+    shared.say(f"Goal: {shared.plain(found.aim or no_goal)} after the mail.")
     if not found.complete:
         shared.say(f"The {found.goal.within} in which it counts are not over (or not yet imported).")
     bought, held = found.mailed, found.held

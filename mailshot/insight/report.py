@@ -68,6 +68,11 @@ class Report:
     complete: bool
     goal: Goal = field(default=ANY_PURCHASE)
 
+    @property
+    def aim(self) -> str | None:
+        """The run's goal in words, None where it has none."""
+        return None if self.goal is ANY_PURCHASE else self.goal.words()
+
     def as_dict(self) -> dict[str, Any]:
         return {
             **self.line.as_dict(),
@@ -82,7 +87,7 @@ class Report:
             },
             "held_out": {"customers": self.held.customers, "buyers": self.held.buyers, "spent": str(self.held.spent)},
             "uplift": self.uplift.words(),
-            "goal": self.goal.words(),
+            "goal": self.aim,
             "goal_window_complete": self.complete,
         }
 

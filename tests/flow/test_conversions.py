@@ -6,14 +6,21 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
-from mailshot.store import sql, tables
+from mailshot import tasks
+from mailshot.bootstrap import App
+from mailshot.campaign import conversions
+from mailshot.events import FeedbackKind
+from mailshot.store import buyers, feedback, sql, tables
 from mailshot.store.engine import Store
+from mailshot.store.feedback import Piece
 from tests import processes
 from tests.project import Shop
 
@@ -68,6 +75,38 @@ def test_report_rule_and_sql_agree_after_any_import(store: Store, tmp_path: Path
         assert 0 < report["converted"] == report["mailed"]["buyers"] == by_hand
         assert count(shop, "converted") == by_hand
         assert count(shop, "never_converted") == len(shop.customers) - by_hand
+
+
+def test_the_clock_makes_what_a_click_changes(store: Store, shop: Shop, app: Callable[..., App]) -> None:
+    sent = datetime.now(UTC) - timedelta(days=5)
+    runs = [shop.launch(shop.campaign(name, "goal: {within: 14 days}\n"), sent) for name in ("first", "second")]
+    who = shop.customers[0]
+    line = {"customer_id": who, "order_key": "r", "product_id": 1, "at": sent + timedelta(days=2), "nth": 1,
+            "quantity": 1, "amount": 1}  # fmt: skip
+    with store.write() as connection:
+        connection.execute(sql.table(tables.Delivery).update().values(state="sent", dotted_at=sent, settled_at=sent))
+        connection.execute(sql.table(tables.Purchase).insert(), line)
+        buyers.refresh(connection, [who])
+    conversions.make(store)
+    assert credited(store) == [runs[1]]
+    piece = Piece(who, FeedbackKind.clicked, "click", sent + timedelta(days=1), runs[0])
+    with store.write() as connection:
+        feedback.record(connection, piece)
+    stop = threading.Event()
+    clock = threading.Thread(target=tasks.tick_until, args=(app(), stop))
+    clock.start()
+    try:
+        processes.until(lambda: credited(store) == [runs[0]], 60, "the clicked mail has the credit")
+    finally:
+        stop.set()
+        clock.join()
+
+
+def credited(store: Store) -> list[int]:
+    """Return the run of every conversion."""
+    f = sql.table(tables.Feedback).c
+    with store.read() as connection:
+        return list(connection.scalars(select(f.run_id).where(f.kind == "converted")))
 
 
 def count(shop: Shop, word: str) -> int:

@@ -133,6 +133,16 @@ def test_report_rule_and_sql_agree(field: Field) -> None:
     assert field.rule("{never_converted: {campaign: week}}", later) == {two, three}
     found = report.of(field.store, line)
     assert (found.mailed.customers, found.mailed.buyers, found.held.buyers) == (2, 1, 1)
+    assert found.aim == "bought department is GREEN within 14 days"
+
+
+def test_a_campaign_without_a_goal_converts_nobody(field: Field) -> None:
+    field.mail(goal="")
+    for who in field.shop.customers:
+        field.buy(who, SENT + DAY)
+    assert field.made() == set()
+    found = report.of(field.store, report.lines(field.store, "week")[0])
+    assert (found.aim, found.line.converted, found.mailed.buyers) == (None, 0, 3)
 
 
 @pytest.mark.parametrize(
