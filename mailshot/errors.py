@@ -6,6 +6,7 @@
     ├── NotFound         exit 4  a name that nothing in the project carries
     ├── Refused          exit 5  a request that the present state forbids (launch of a changed plan)
     └── Unavailable      exit 6  a part we need does not answer (database, SMTP server)
+        └── Busy         exit 6  another process keeps the database locked
 
 An example in a rule file that does not come out as it says is such a problem, too: `rules test` then exits 3.
 Anything else that is raised is a bug of ours and exits 1 with its traceback. Exit 2 is Typer's for wrong arguments.
@@ -98,6 +99,10 @@ class Unavailable(MailshotError):
     """A database or server we need does not answer."""
 
     exit_code = 6
+
+
+class Busy(Unavailable):
+    """Another process is writing to a database that has one writer at a time."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ import dramatiq
 from mailshot.bootstrap import App
 from mailshot.campaign import clock, conversions
 from mailshot.deliver import work
-from mailshot.errors import MailshotError
+from mailshot.errors import Busy, MailshotError
 from mailshot.queue import ACTOR, GONE, QUEUE
 from mailshot.store import offices
 
@@ -31,6 +31,8 @@ LOOK = 5.0
 CONVERSIONS = 10
 OFFICE = "clock"
 TERM = timedelta(seconds=10)
+# An import of some million rows keeps SQLite locked for minutes; what lasts longer is worth a look.
+LONG_BUSY_SECONDS = 600.0
 
 
 class Hands:
@@ -60,6 +62,27 @@ class Hands:
             _answer(app, run_id, stop)
 
 
+class BusyWatch:
+    """Tells of a database that another process keeps locked, once and only when it has lasted long."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._since: float | None = None
+        self._told = False
+
+    def free(self) -> None:
+        """Take note that the database could be used."""
+        self._since, self._told = None, False
+
+    def busy(self, error: Busy) -> None:
+        """Take note that it could not."""
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        if not self._told and now - self._since >= LONG_BUSY_SECONDS:
+            self._told = True
+            log.error("%s has waited for %.0f minutes: %s", self._what, (now - self._since) / 60, error)
+
+
 def declare(app: App, hands: Hands, stop: threading.Event) -> None:
     """Declare the send actor on the app's broker."""
 
@@ -70,14 +93,14 @@ def declare(app: App, hands: Hands, stop: threading.Event) -> None:
 
 def work_until(app: App, threads: int, stop: threading.Event) -> None:
     """Answer doorbells in `threads` threads until told to stop; then finish what is past MAIL FROM."""
-    hands = Hands(threads)
+    hands, watch = Hands(threads), BusyWatch("the worker")
     declare(app, hands, stop)
     worker = dramatiq.Worker(app.doorbell.broker, queues={QUEUE}, worker_threads=threads, worker_timeout=200)
     worker.start()
     try:
         # The doorbell may be lost or out of order: whatever happens, look at the ledger now and then.
         while not stop.is_set():
-            for run_id in _owed(app) if hands.idle else []:
+            for run_id in _owed(app, watch) if hands.idle else []:
                 if not app.doorbell.ring(run_id):
                     hands.answer(app, run_id, stop)
             stop.wait(min(LOOK, app.settings.lease / 2))
@@ -92,23 +115,36 @@ def work_until(app: App, threads: int, stop: threading.Event) -> None:
 def tick_until(app: App, stop: threading.Event) -> None:
     """Be the clock, if nobody else is, until told to stop: launch what is due and ring for what is owed."""
     holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
-    looked = datetime.now(UTC) - TERM
+    looked, watch = datetime.now(UTC) - TERM, BusyWatch("the clock")
     while not stop.wait(TICK):
         now = datetime.now(UTC)
         try:
-            with app.store.write() as connection:
-                if not offices.take(connection, OFFICE, holder, now, now + TERM):
-                    continue
-            for run_id in clock.tick(app.store, now):
-                app.doorbell.ring(run_id)
-            if now - looked >= timedelta(seconds=LOOK):
-                looked = now
-                for run_id in work.owed(app.store, now):
+            if _is_clock(app, holder, now):
+                for run_id in clock.tick(app.store, now):
                     app.doorbell.ring(run_id)
-                conversions.make(app.store, CONVERSIONS)
+                if now - looked >= timedelta(seconds=LOOK):
+                    looked = now
+                    for run_id in work.owed(app.store, now):
+                        app.doorbell.ring(run_id)
+                    conversions.make(app.store, CONVERSIONS)
+            watch.free()
+        except Busy as error:
+            watch.busy(error)
         except MailshotError as error:
             log.error("the clock could not tick: %s", error)
     _leave(app, holder)
+
+
+def _is_clock(app: App, holder: str, now: datetime) -> bool:
+    """Say whether `holder` is the clock. The lease is renewed at half its term, not at every tick: that is a write."""
+    with app.store.read() as connection:
+        standing = offices.standing(connection, OFFICE)
+    if standing and standing[0] == holder and standing[1] > now + TERM / 2:
+        return True
+    if standing and standing[0] != holder and standing[1] >= now:
+        return False
+    with app.store.write() as connection:
+        return offices.take(connection, OFFICE, holder, now, now + TERM)
 
 
 def _answer(app: App, run_id: int, stop: threading.Event) -> None:
@@ -119,10 +155,15 @@ def _answer(app: App, run_id: int, stop: threading.Event) -> None:
         log.error("run %s: %s", run_id, error)
 
 
-def _owed(app: App) -> list[int]:
+def _owed(app: App, watch: BusyWatch) -> list[int]:
     try:
         # Who shares a Redis shares the rate, and so may share a run.
-        return work.owed(app.store, datetime.now(UTC), shared=not app.settings.embedded)
+        owed = work.owed(app.store, datetime.now(UTC), shared=not app.settings.embedded)
+        watch.free()
+        return owed
+    except Busy as error:
+        watch.busy(error)
+        return []
     except MailshotError as error:
         log.error("cannot look at the ledger: %s", error)
         return []

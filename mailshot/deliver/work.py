@@ -49,7 +49,11 @@ def owed(store: Store, now: datetime, shared: bool = False) -> list[int]:
 
     Without `shared` only those that nobody works on.
     """
-    with store.write() as connection:
-        ledger.recover(connection, now)
-        ledger.finish(connection, now)
+    with store.read() as connection:
+        unsettled = ledger.is_unsettled(connection, now)
+    if unsettled:  # SQLite has one writer at a time: an idle process must not wait for an import or a plan to end
+        with store.write() as connection:
+            ledger.recover(connection, now)
+            ledger.finish(connection, now)
+    with store.read() as connection:
         return [run_id for run_id, workers in ledger.owed(connection, now) if shared or not workers]

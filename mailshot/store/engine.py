@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, InternalError, OperationalError, TimeoutError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from mailshot.errors import Unavailable
+from mailshot.errors import Busy, Unavailable
 
 __all__ = ["Connection", "Store"]
 
@@ -98,9 +98,7 @@ def _told(engine: Engine) -> Iterator[None]:
         text = str(getattr(error, "orig", error)).strip()
         where = engine.url.render_as_string(hide_password=True)
         if "locked" in text:
-            raise Unavailable(
-                f"The database {where} is locked by another process.", "Try again in a moment."
-            ) from error
+            raise Busy(f"The database {where} is locked by another process.", "Try again in a moment.") from error
         if "no such table" in text or "does not exist" in text:
             raise Unavailable(f"The database {where} is not set up.", "Run 'mailshot db upgrade'.") from error
         raise Unavailable(f"The database {where} does not answer: {text}", "See 'mailshot doctor'.") from error

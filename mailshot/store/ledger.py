@@ -24,6 +24,7 @@ D = DELIVERY.c
 UNSETTLED_RUNS = [str(state) for state in (RunState.running, RunState.paused, RunState.cancelled)]
 SEEN = "the customer has opened or clicked it"
 IN_DOUBT = "the worker ended between the final dot and the reply"
+WAITING = (str(DeliveryState.pending), str(DeliveryState.deferred))
 OPEN = (DeliveryState.pending, DeliveryState.claimed, DeliveryState.dotting, DeliveryState.deferred)
 FROM = {
     DeliveryState.sent: (DeliveryState.dotting, DeliveryState.unconfirmed),
@@ -230,6 +231,22 @@ def finish(connection: Connection, now: datetime) -> list[int]:
     return ended
 
 
+def is_unsettled(connection: Connection, now: datetime) -> bool:
+    """Say whether `recover` or `finish` would change anything, by reading alone."""
+    alive = select(RUN.c.id).where(RUN.c.state.in_(UNSETTLED_RUNS))
+    held = D.state.in_([str(DeliveryState.claimed), str(DeliveryState.dotting)])
+    lapsed = exists().where(D.run_id.in_(alive), held, D.lease_until < now)
+    open_row = exists().where(D.run_id == RUN.c.id, D.state.in_([str(state) for state in OPEN]))
+    waiting = exists().where(D.run_id == RUN.c.id, D.state.in_(WAITING))
+    over = exists().where(
+        or_(
+            and_(RUN.c.state == str(RunState.running), ~open_row),
+            and_(RUN.c.state == str(RunState.cancelled), waiting),
+        )
+    )
+    return bool(connection.scalar(select(or_(lapsed, over))))
+
+
 def abandon(connection: Connection, run_id: int, now: datetime) -> int:
     """Skip every row of a cancelled run that no worker holds; return how many."""
     conversions.mark_sent(connection, run_id)
@@ -237,9 +254,8 @@ def abandon(connection: Connection, run_id: int, now: datetime) -> int:
 
 
 def _skip_waiting(connection: Connection, which: Any, now: datetime) -> int:
-    waiting = (str(DeliveryState.pending), str(DeliveryState.deferred))
     gone = {"state": str(DeliveryState.skipped), "reason": str(Reason.cancelled), "settled_at": now}
-    return connection.execute(update(DELIVERY).where(which, D.state.in_(waiting)).values(**gone)).rowcount
+    return connection.execute(update(DELIVERY).where(which, D.state.in_(WAITING)).values(**gone)).rowcount
 
 
 def resolve(connection: Connection, run_id: int, resend: bool, now: datetime) -> int:

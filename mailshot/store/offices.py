@@ -23,6 +23,12 @@ def take(connection: Connection, office: str, holder: str, now: datetime, until:
     return bool(connection.execute(taken).rowcount == 1)
 
 
+def standing(connection: Connection, office: str) -> tuple[str, datetime] | None:
+    """Return who took an office last, and when that lease ends or ended; None when nobody ever did."""
+    row = connection.execute(select(LEASE.c.holder, LEASE.c.until).where(LEASE.c.name == office)).first()
+    return (row.holder, row.until) if row else None
+
+
 def leave(connection: Connection, office: str, holder: str) -> None:
     """Give up an office, so that the next holder need not wait."""
     connection.execute(LEASE.delete().where(LEASE.c.name == office, LEASE.c.holder == holder))

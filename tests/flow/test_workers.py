@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from mailshot import tasks
 from mailshot.bootstrap import App
+from mailshot.deliver import work
+from mailshot.errors import Busy, Unavailable
+from mailshot.settings import Settings
+from mailshot.store import engine, offices
+from mailshot.store.engine import Store
 from tests import processes, project
 from tests.flow.test_delivery import Apps, assert_all_once, finished
 from tests.processes import Sink
@@ -32,6 +41,11 @@ class Workers:
         for thread in self._threads:
             thread.join(30)
         assert not any(thread.is_alive() for thread in self._threads)
+
+
+def own(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what Mailshot logged; threads of dramatiq that lost their Redis go on complaining after their test."""
+    return [record.getMessage() for record in caplog.records if record.name.startswith("mailshot")]
 
 
 def test_workers_in_process_find_a_run_by_themselves(shop: Shop, sink: Sink, app: Apps) -> None:
@@ -64,3 +78,57 @@ def test_redis_may_do_what_it_likes(shop: Shop, sink: Sink, app: Apps, trouble: 
                 redis.begin()
             processes.until(lambda: finished(shop, run_id), 90, "the run is finished")
     assert_all_once(shop, sink, run_id, 300)
+
+
+def test_looking_for_what_is_owed_waits_for_no_writer(shop: Shop) -> None:
+    run_id, now = shop.launch(), datetime.now(UTC)
+    with shop.store.write() as writer:
+        offices.take(writer, "other", "import", now, now)
+        assert work.owed(shop.store, now) == [run_id]
+    with shop.store.write() as connection:
+        assert offices.take(connection, tasks.OFFICE, "me", now, now + tasks.TERM)
+    one = App(Settings(project=shop.folder), shop.store)
+    with shop.store.write() as writer:
+        offices.take(writer, "other", "import", now, now)
+        assert tasks._is_clock(one, "me", now + timedelta(seconds=1))
+        assert not tasks._is_clock(one, "you", now + timedelta(seconds=1))
+
+
+def test_an_idle_clock_and_worker_wait_in_silence_for_a_long_import(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(engine, "PRAGMAS", [*engine.PRAGMAS, "PRAGMA busy_timeout=20"])
+    refused: list[Busy] = []
+    monkeypatch.setattr(tasks.BusyWatch, "busy", lambda _, error: refused.append(error))
+    store = Store.open(sqlite_url)
+    one = App(Settings(project=tmp_path), store)
+
+    def has_clock() -> bool:
+        with store.read() as connection:
+            return offices.holder(connection, tasks.OFFICE, datetime.now(UTC)) is not None
+
+    with ExitStack() as both, caplog.at_level(logging.WARNING):
+        long_import = both.enter_context(ExitStack())
+        long_import.enter_context(store.write())
+        both.enter_context(Workers(one))
+        processes.until(lambda: len(refused) > 1, 60, "the clock has been refused twice")
+        long_import.close()
+        processes.until(has_clock, 60, "the clock ticks again")
+    assert own(caplog) == []
+    store.close()
+
+
+def test_a_database_locked_for_very_long_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(tasks.time, "monotonic", lambda: now[0])
+    watch, told = tasks.BusyWatch("the clock"), []
+    for now[0] in (0.0, 300.0, tasks.LONG_BUSY_SECONDS, 1000.0):
+        watch.busy(Busy("It is locked."))
+        told.append(len(own(caplog)))
+    assert told == [0, 0, 1, 1]
+    watch.free()
+    watch.busy(Busy("It is locked."))
+    assert len(own(caplog)) == 1
+    assert isinstance(Busy(""), Unavailable)

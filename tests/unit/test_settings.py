@@ -53,6 +53,17 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert found.database_url == f"sqlite:///{tmp_path / 'mailshot.db'}"
 
 
+def test_a_given_environment_is_the_only_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = settings.load(tmp_path, {})
+    for name, value in {"WEB_PORT": "83", "KEYS": "1:" + "ab" * 16, "DATABASE": "nonsense", "PROJECT": "/"}.items():
+        monkeypatch.setenv(f"MAILSHOT_{name}", value)
+    monkeypatch.setenv("mailshot_batch", "9")
+    assert settings.load(tmp_path, {}) == defaults
+    assert settings.load(None, {"MAILSHOT_PROJECT": str(tmp_path), "MAILSHOT_BATCH": "7"}).batch == 7
+    monkeypatch.setenv("MAILSHOT_DATABASE", "sqlite:///other.db")
+    assert settings.load(tmp_path).web_port == 83
+
+
 def test_secrets_do_not_show(tmp_path: Path) -> None:
     found = settings.load(tmp_path, {"MAILSHOT_KEYS": "1:" + "ab" * 16, "MAILSHOT_SMTP": "smtp://u:canary@h"})
     assert "canary" not in repr(found)
