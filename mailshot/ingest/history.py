@@ -26,7 +26,8 @@ def campaigns(loading: Loading) -> Counts:
     columns = {"plan_id": "'past:' || key", "campaign": "key", "topic": "topic", "definition": "digest"}
     columns |= {"at_least_once": "FALSE", "state": "'past'"}
     times = {"as_of": "start", "launched_at": "start", "finished_at": "finish"}
-    return loading.upsert("run", {**columns, **times}, "good", instants=list(times))
+    derived = {"finished_at": "end"}
+    return loading.upsert("run", {**columns, **times}, "good", instants=list(times), derived=derived)
 
 
 def recipients(loading: Loading) -> Counts:

@@ -179,7 +179,10 @@ def _examine(job: _Job, number: int, problems: Problems) -> Reading | None:
         path = options.file or files.find(item.file, job.plan.path.parent, options.data)
         if not path.is_file():
             raise Unreadable(f"'{path}' is not there")
-        found = files.examine(path, item.delimiter, item.encoding, job.bench.folder / f"utf8-{number}")
+        # Corrected rows are UTF-8 as import wrote them, or in whatever an editor made of them.
+        found = files.examine(
+            path, item.delimiter, item.encoding, job.bench.folder / f"utf8-{number}", bool(options.file)
+        )
     except Unreadable as error:
         problems.add(job.plan.document.at("imports", number, "file"), error.message, error.remedy)
         return None

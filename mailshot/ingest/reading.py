@@ -19,7 +19,7 @@ import duckdb
 from mailshot.errors import nearest
 from mailshot.ingest import cleaned, values
 from mailshot.ingest.expressions import literal, name
-from mailshot.ingest.fields import Field
+from mailshot.ingest.fields import MOST, Field
 from mailshot.ingest.files import DataFile, Format, MissingColumn
 from mailshot.ingest.mapping import Import
 from mailshot.ingest.sources import Source
@@ -197,7 +197,7 @@ def _parse(stage: Stage, reading: Reading, columns: dict[str, str]) -> None:
         raws = f'SELECT min("#line") AS "#line", {cells} FROM ({raws}) GROUP BY {cells}'
     read = ", ".join(f"{each.value} AS v{at}" for at, each in enumerate(parsed))
     faults = ", ".join(f"{each.fault} AS f{at}" for at, each in enumerate(parsed))
-    named = ", ".join(f"CASE WHEN f{at} IS NULL THEN v{at} END AS {name(key)}" for at, key in enumerate(reading.fields))
+    named = ", ".join(f"{_value(field, at)} AS {name(key)}" for at, (key, field) in enumerate(reading.fields.items()))
     gaps = " OR ".join(each.gap for each in parsed if each.gap != "FALSE") or "FALSE"
     notes, lost = _notes(reading, parsed)
     stage.run(
@@ -205,6 +205,11 @@ def _parse(stage: Stage, reading: Reading, columns: dict[str, str]) -> None:
         f'SELECT "#line", {named}, {notes} AS "#notes", {lost} AS "#lost", {gaps} AS "#gap" '
         f"FROM (SELECT *, {faults} FROM (SELECT *, {read} FROM ({raws})))"
     )
+
+
+def _value(field: Field, at: int) -> str:
+    """Return the expression of a value that counts: only a text can have one and a fault at once."""
+    return f"CASE WHEN f{at} IS NULL THEN v{at} END" if field.losable and field.type in MOST else f"v{at}"
 
 
 def _notes(reading: Reading, parsed: list[Parsed]) -> tuple[str, str]:
