@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import select, text
+from typer.testing import CliRunner
 
 from mailshot import tasks
 from mailshot.bootstrap import App
 from mailshot.campaign import conversions
+from mailshot.cli.commands import cli
 from mailshot.events import FeedbackKind
 from mailshot.store import buyers, feedback, sql, tables
 from mailshot.store.engine import Store
@@ -40,14 +40,14 @@ BUYERS = """select count(distinct p.customer_id) from purchase p join product on
 
 
 def mailshot(shop: Shop, *words: str) -> Any:
-    """Run a command as a process and return what it printed as JSON."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MAILSHOT_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "mailshot", *words, "--json"],
-        env={**kept, "PYTHONPATH": str(processes.ROOT), **shop.environment()},
-        cwd=shop.folder, text=True, capture_output=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    """Run a command in this process and return what it printed as JSON."""
+    # Settings are read from the environment and the folder, as a user's are.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(shop.folder)
+        for name, value in shop.environment().items():
+            patch.setenv(name, value)
+        done = CliRunner().invoke(cli, [*words, "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
 
 
