@@ -16,7 +16,7 @@ from mailshot.cli import campaigns, data, explaining, project, reports, shared
 from mailshot.cli.visitors import Visitors
 from mailshot.errors import Unavailable
 
-CAMPAIGN = "vegetable week"
+CAMPAIGN, NEXT_CAMPAIGN = "vegetable week", "weekly picks"
 MAPPING = "rules/imports/complete-journey.yaml"
 
 
@@ -30,7 +30,7 @@ def demo(
     started = time.monotonic()
     _step(1, "A new project")
     shutil.rmtree(folder, ignore_errors=True)
-    project.create(folder)
+    project.create(folder, project.Example.grocery)
     os.chdir(folder)
     shared.say(f"Made {folder}: example rules and templates, fresh keys, an empty SQLite database.")
     with Services() as services:
@@ -62,6 +62,10 @@ def _tell_story(services: Services) -> None:
     campaigns.plan(CAMPAIGN)
     if visitors.corrected:
         explaining.explain(CAMPAIGN, visitors.corrected)
+    if visitors.vegan:
+        shared.say("\nAnd the vegan household: no meat among the offers, whatever it bought.")
+        campaigns.plan(NEXT_CAMPAIGN)
+        explaining.explain(NEXT_CAMPAIGN, visitors.vegan)
     _step(8, "The report")
     reports.report(CAMPAIGN)
 

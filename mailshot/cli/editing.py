@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -23,11 +24,16 @@ def schema(
     project = None if general else shared.settings().project
     found = schemas.general() if project is None else schemas.of(shared.rulebook(project))
     folder = to or (project or Path()) / FOLDER
+    write(found, folder)
+    shared.say(f"Wrote {len(found)} schemas to {shared.plain(folder)}.")
+    shared.next_step(f"begin a file with: # yaml-language-server: $schema=../schemas/{next(iter(found))}.json")
+
+
+def write(found: Mapping[str, object], folder: Path) -> None:
+    """Write schemas to a folder, each to a file of its name."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, body in found.items():
         (folder / f"{name}.json").write_text(text(body), encoding="utf-8")
-    shared.say(f"Wrote {len(found)} schemas to {shared.plain(folder)}.")
-    shared.next_step(f"begin a file with: # yaml-language-server: $schema=../schemas/{next(iter(found))}.json")
 
 
 def text(body: object) -> str:

@@ -1,9 +1,10 @@
-"""Owns `init`: a new project folder with example rules and templates; refuses to overwrite anything."""
+"""`init`: a new project folder, small and usable at once, or with the rules of an example shop."""
 
 from __future__ import annotations
 
 import secrets
 import shutil
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -21,14 +22,27 @@ MAILSHOT_ADDRESS_KEY={address_key}
 """
 
 
-def init(folder: Annotated[Path, typer.Argument(help="The new project's folder.")]) -> None:
-    """Make a new project: example rules and templates, fresh keys, an empty database."""
-    create(folder)
-    shared.say(f"Made [bold]{folder}[/bold]: rules/, templates/, .env with fresh keys, and the database.")
-    shared.next_step(f"cd {folder}, then: mailshot import rules/imports/complete-journey.yaml")
+class Example(StrEnum):
+    """The shops whose rules and templates a project may begin with."""
+
+    grocery = "grocery"
 
 
-def create(folder: Path) -> None:
+MAPPINGS = {None: "rules/imports/shop.yaml", Example.grocery: "rules/imports/complete-journey.yaml"}
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="The new project's folder.")],
+    example: Annotated[Example | None, typer.Option(help="Begin with the rules of an example shop.")] = None,
+) -> None:
+    """Make a new project: one example of each file, a few customers to import, fresh keys, an empty database."""
+    create(folder, example)
+    data = "rules/ and templates/" if example else "rules/, templates/ and data/ with one example of each file"
+    shared.say(f"Made [bold]{folder}[/bold]: {data}, .env with fresh keys, and the database.")
+    shared.next_step(f"cd {folder}, then: mailshot import {MAPPINGS[example]}")
+
+
+def create(folder: Path, example: Example | None = None) -> None:
     """Make the project. Raises Refused when there is one already."""
     from mailshot import bootstrap, settings
     from mailshot.store import schema
@@ -36,8 +50,13 @@ def create(folder: Path) -> None:
     if (folder / "rules").exists() or (folder / ".env").exists():
         raise Refused(f"{folder} already holds a project.", "Choose another folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("rules", "templates"):
-        shutil.copytree(starter() / name, folder / name)
+    if example:
+        for name in ("rules", "templates"):
+            shutil.copytree(starter() / name, folder / name)
+    else:
+        shutil.copytree(HERE / "blank", folder, dirs_exist_ok=True)
+        shutil.copytree(starter() / "templates/_base", folder / "templates/_base")
+        _write_schemas(folder)
     dotenv = DOTENV.format(key=secrets.token_hex(32), address_key=secrets.token_hex(32))
     (folder / ".gitignore").write_text(".env\n*.db*\ninbox/\nrejects/\n", encoding="utf-8")
     (folder / ".env").touch(mode=0o600)
@@ -45,6 +64,13 @@ def create(folder: Path) -> None:
     store = bootstrap.open_store(settings.load(folder))
     schema.upgrade(store)
     store.close()
+
+
+def _write_schemas(project: Path) -> None:
+    from mailshot import schemas
+    from mailshot.cli import editing
+
+    editing.write(schemas.of(shared.rulebook(project)), project / editing.FOLDER)
 
 
 def starter() -> Path:

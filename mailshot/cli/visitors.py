@@ -44,7 +44,7 @@ class Visitors:
     def __init__(self, inbox_url: str) -> None:
         self._inbox = inbox_url
         self._open = build_opener(_Stay())
-        self._corrected = ""
+        self._corrected, self._vegan = "", ""
 
     def wait_until_there(self, process: Popen[bytes]) -> None:
         """Wait until the inbox answers. Raises Unavailable when it does not within 30 seconds."""
@@ -67,6 +67,7 @@ class Visitors:
         yield from self._read(mails)
         yield self._leave(mails[-1])
         yield self._correct(listed)
+        yield self._turn_vegan(listed)
 
     def _listed(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -98,18 +99,38 @@ class Visitors:
         rare = [item for item in listed if item["subject"] not in subjects] + listed
         for item in rare[:40]:
             mail = self._mail(item["id"])
-            page_url = mail.links("/p/")[0]
-            page = html.fromstring(self._get(page_url).decode())
-            form = next(form for form in page.forms if form.method == "POST")
+            page_url, form = self._preferences(mail)
             control = next((name for name in form.fields if str(name).endswith("diet.vegetarian")), None)
             if control is None:
                 continue
-            evidence = page.xpath(f"//fieldset[.//input[@name='{control}']]//p[@class='evidence']/text()")
+            evidence = form.xpath(f".//fieldset[.//input[@name='{control}']]//p[@class='evidence']/text()")
             form.fields[control] = "wrong"
             self._post(page_url, [pair for pair in form.form_values() if not _unanswered(*pair)])
             self._corrected = mail.to
             return f"{mail.to} read “{evidence[0] if evidence else ''}” and corrected it: “I do eat meat”."
         return "Nobody was taken for a vegetarian."
+
+    def _turn_vegan(self, listed: list[dict[str, Any]]) -> str:
+        """Let one more customer say on the preference page that they eat vegan."""
+        mail = next(
+            mail for mail in (self._mail(item["id"]) for item in listed[READERS:]) if mail.to != self._corrected
+        )
+        page_url, form = self._preferences(mail)
+        form.fields["say.diet"] = "vegan"
+        self._post(page_url, [pair for pair in form.form_values() if not _unanswered(*pair)])
+        self._vegan = mail.to
+        return f"{mail.to} told us: “Vegan”. That implies vegetarian, and no pork."
+
+    def _preferences(self, mail: Mail) -> tuple[str, Any]:
+        """Open the preference page of a mail; return its address and its form."""
+        page_url = mail.links("/p/")[0]
+        page = html.fromstring(self._get(page_url).decode())
+        return page_url, next(form for form in page.forms if form.method == "POST")
+
+    @property
+    def vegan(self) -> str:
+        """The address of the customer who told us to eat vegan, or nothing."""
+        return self._vegan
 
     @property
     def corrected(self) -> str:

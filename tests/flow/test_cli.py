@@ -422,9 +422,28 @@ def test_every_command_explains_itself(command: str) -> None:
     assert max(map(len, result.output.splitlines())) <= 80
 
 
-def test_a_new_project_is_sound(tmp_path: Path) -> None:
+@pytest.mark.parametrize("example", [[], ["--example", "grocery"]], ids=["empty", "grocery"])
+def test_a_new_project_is_sound(tmp_path: Path, example: list[str]) -> None:
     runner = CliRunner()
-    assert runner.invoke(cli, ["init", str(tmp_path / "new")]).exit_code == 0
+    assert runner.invoke(cli, ["init", str(tmp_path / "new"), *example]).exit_code == 0
     assert (tmp_path / "new/.env").stat().st_mode & 0o077 == 0
-    result = runner.invoke(cli, ["rules", "check"], env={"MAILSHOT_PROJECT": str(tmp_path / "new")})
-    assert result.exit_code == 0, result.output
+    surroundings = {"MAILSHOT_PROJECT": str(tmp_path / "new")}
+    for command in (["rules", "check"], ["rules", "test"]):
+        result = runner.invoke(cli, command, env=surroundings)
+        assert result.exit_code == 0, result.output
+
+
+def test_a_new_project_works_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the first commands of a newcomer show, with the made-up customers that are there."""
+    runner, folder = CliRunner(), tmp_path / "new"
+    assert runner.invoke(cli, ["init", str(folder)]).exit_code == 0
+    monkeypatch.chdir(folder)
+    loaded = runner.invoke(cli, ["import", "rules/imports/shop.yaml"])
+    assert loaded.exit_code == 0, loaded.output
+    assert "rejected" not in loaded.output.split("Next:")[0].replace("unchanged  rejected", "")
+    planned = json.loads(runner.invoke(cli, ["plan", "hello", "--json"]).output)
+    assert (planned["customers"], planned["mails"], planned["errors"]) == (5, 2, [])
+    assert planned["left_out"] == {"no consent": 1}
+    shown = runner.invoke(cli, ["preview", "hello"])
+    assert shown.exit_code == 0, shown.output
+    assert "Thank you, Ada" in shown.output
