@@ -146,7 +146,7 @@ def test_cancelled_runs_are_shown_so_at_once(shop: Shop) -> None:
     code, told = said("cancel", "hello")
     assert (code, "run 1; 2 waiting mails are given up" in told, "1 mails are under way" in told) == (0, True, True)
     told = said("status")[1]
-    assert "Run 1 is cancelled; 1 of its mails are under way" in flat(told)
+    assert "Run 1 is cancelled; 1 of its mails are still under way" in flat(told)
     assert next(line for line in told.splitlines() if "hello" in line).split()[:5] == [
         "1",
         "hello",
