@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from mailshot.store import buyers, tables
 from mailshot.store.engine import Store
@@ -22,6 +23,7 @@ from tests import processes, project
 from tests.flow.test_cli import INVALID, MISSING, REFUSED, UNAVAILABLE, mailshot, rows, tried
 from tests.project import Shop
 from tests.store.campaigns import WEEK, insert, open_shop
+from tests.store.test_campaign import everything
 
 FIRST = datetime(2026, 1, 5, 15, tzinfo=UTC)
 ODD = "audience: '[b]grün $x$ _all[/b]'\nwho: {bought: {within: 30 days}}\n"
@@ -30,7 +32,10 @@ ODD = "audience: '[b]grün $x$ _all[/b]'\nwho: {bought: {within: 30 days}}\n"
 @pytest.fixture
 def shop(sqlite_url: str, tmp_path: Path) -> Iterator[Shop]:
     """Give a shop with 80 customers, of whom some buy each week for five months; on SQLite."""
-    store = Store.open(sqlite_url)
+    yield from _shop(Store.open(sqlite_url), tmp_path)
+
+
+def _shop(store: Store, tmp_path: Path) -> Iterator[Shop]:
     made = open_shop(store, tmp_path / "shop", WEEK.replace("audience: all", "audience: '[b]grün $x$ _all[/b]'"))
     (made.folder / "rules/audiences/odd.yaml").write_text(ODD, encoding="utf-8")
     (made.folder / "rules/products.yaml").write_text("greens: {department: GREEN}\n", encoding="utf-8")
@@ -160,27 +165,30 @@ def test_without_matplotlib_the_remedy_is_named_before_any_work(shop: Shop, tmp_
     assert mailshot(shop, "backtest", "all").returncode == 0
 
 
-def test_ctrl_c_leaves_no_file_and_no_row(shop: Shop) -> None:
-    before = rows(shop)
-    surroundings = {**os.environ, "PYTHONPATH": str(processes.ROOT), **shop.environment()}
-    words = (
-        "backtest",
-        "week",
-        "--from",
-        "2025-05-01",
-        "--until",
-        "2026-05-01",
-        "--every",
-        "1 day",
-        "--csv",
-        "out.csv",
-    )
-    running = subprocess.Popen(
-        [sys.executable, "-m", "mailshot", *words], env=surroundings, cwd=shop.folder, stderr=subprocess.PIPE, text=True
-    )
-    time.sleep(2.5)
-    running.send_signal(signal.SIGINT)
-    told = running.communicate(timeout=60)[1]
-    assert (running.returncode, "Traceback" in told) == (130, False), told
-    assert not (shop.folder / "out.csv").exists()
-    assert rows(shop) == before
+def test_ctrl_c_leaves_no_file_and_no_row(postgres_url: str, tmp_path: Path) -> None:
+    """The purchases are locked, so the signal comes in the middle of the work, however fast or busy the machine is."""
+    for shop in _shop(Store.open(postgres_url), tmp_path):
+        before = everything(shop.store)
+        surroundings = {**os.environ, "PYTHONPATH": str(processes.ROOT), **shop.environment()}
+        words = ["backtest", "week", "--from", "2026-02-01", "--until", "2026-04-01", "--csv", "out.csv"]
+        with shop.store.engine.connect() as holder, holder.begin():
+            holder.execute(text("LOCK TABLE purchase IN ACCESS EXCLUSIVE MODE"))
+            command = [sys.executable, "-m", "mailshot", *words]
+            running = subprocess.Popen(command, env=surroundings, cwd=shop.folder, stderr=subprocess.PIPE, text=True)
+            _wait_until_blocked(shop.store, running)
+            running.send_signal(signal.SIGINT)
+            told = running.communicate(timeout=120)[1]
+        assert (running.returncode, "Traceback" in told) == (130, False), told
+        assert not (shop.folder / "out.csv").exists()
+        assert everything(shop.store) == before
+
+
+def _wait_until_blocked(store: Store, running: subprocess.Popen[str]) -> None:
+    """Wait until the process stands before the lock; raise when it ends instead."""
+    blocked = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'purchase'::regclass")
+    while running.poll() is None:
+        with store.engine.connect() as connection:
+            if connection.scalar(blocked):
+                return
+        time.sleep(0.05)
+    raise AssertionError(running.communicate()[1])
