@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from starlette.applications import Starlette
 
 from mailshot import documents
 from mailshot.profile import address, catalogue, statements, topics
+from mailshot.profile.catalogue import Catalogue
 from mailshot.store import consent, links, sql
 from mailshot.store.engine import Store
 from mailshot.store.tables import Customer, Delivery, Feedback, Run, Trait
@@ -66,11 +68,11 @@ def seed(store: Store) -> None:
         links.keep(connection, {LINK: LINK_URL})
 
 
-def site(store: Store, rates: Rates | None = None) -> Starlette:
+def site(store: Store, rates: Rates | None = None, facts: Catalogue = CATALOGUE, zone: ZoneInfo = app.UTC) -> Starlette:
     """Return the customer site over the shop's rows."""
     return app.build(
-        store, KEYS, TOPICS, STATEMENTS, "Greenleaf Market", ADDRESS_KEY, rates or generous(), catalogue=CATALOGUE,
-        contact="hello@greenleaf.example.com",
+        store, KEYS, TOPICS, STATEMENTS, "Greenleaf Market", ADDRESS_KEY, rates or generous(), catalogue=facts,
+        contact="hello@greenleaf.example.com", zone=zone,
     )  # fmt: skip
 
 

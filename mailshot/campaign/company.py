@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from mailshot.campaign.definition import Length, Moment, Strict, Zone
 from mailshot.documents import Document
+from mailshot.profile import locales
 from mailshot.profile.lifecycle import DEFAULT, Thresholds
 
 
@@ -31,12 +33,28 @@ class Lifecycle(Strict):
         return Thresholds(self.new, self.lapsing, self.lapsed)
 
 
+def _currency(code: str) -> str:
+    if not re.fullmatch("[A-Z]{3}", code):
+        raise ValueError("is not a currency's code; write for example 'EUR' or 'NOK' (ISO 4217)")
+    return code
+
+
+def _language(code: str) -> str:
+    if not locales.is_language(code):
+        raise ValueError("is not a language; write for example 'en', 'en-GB' or 'nb' (BCP 47)")
+    return code
+
+
 class Company(Strict):
-    """`as_of` makes a past moment "today", for data that ends there."""
+    """`as_of` makes a past moment "today", for data that ends there.
+
+    Mails write money, and dates for customers whose language is not known, as people of `language` do.
+    """
 
     brand: str = "Mailshot"
     time_zone: Zone = ZoneInfo("UTC")
-    currency: str = "USD"
+    currency: Annotated[str, AfterValidator(_currency)] = "USD"
+    language: Annotated[str, AfterValidator(_language)] = locales.ENGLISH
     link_hosts: tuple[str, ...] = ()
     as_of: Moment | None = None
     lifecycle: Lifecycle = Lifecycle()

@@ -67,7 +67,8 @@ def _own(edition: Edition) -> Iterator[tuple[str, Any]]:
     yield f"sender '{campaign.sender}'", sorted(edition.body["mailing"]["sender"].items())
     if edition.gates.asked:
         yield "how often customers want mail", sorted(edition.gates.asked.items())
-    yield "company", (company.time_zone.key, edition.body["mailing"]["link_hosts"])
+    mailing = edition.body["mailing"]
+    yield "company", (company.time_zone.key, mailing["link_hosts"], sorted(mailing["manner"].items()))
 
 
 def _said(edition: Edition) -> list[tuple[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 from mailshot.campaign.read import ReadCampaign
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import NotFound, Problem
+from mailshot.profile.catalogue import Fact, FactType
 from mailshot.profile.statements import Limit
 from mailshot.render import letter, report, source
 from mailshot.render.letter import Mailing
@@ -85,10 +86,21 @@ def _mailing(rulebook: Rulebook, read: ReadCampaign, project: Path) -> dict[str,
         "gates": gates(rulebook, read).freeze(),
         "sender": {**read.sender.model_dump(), "brand": read.sender.brand or rulebook.company.brand},
         "contents": _templates(read, project, rulebook),
+        "manner": {
+            "language": rulebook.company.language,
+            "time_zone": str(rulebook.company.time_zone),
+            "currency": rulebook.company.currency,
+        },
+        "dates": {"customer": _days(facts.customer), "offers": _days(facts.product)},
         "vocabulary": letter.vocabulary(facts.customer, facts.product),
         "link_hosts": list(rulebook.company.link_hosts),
         "rate": campaign.limits.rate,
     }
+
+
+def _days(facts: Mapping[str, Fact]) -> list[str]:
+    """Return the shop's own facts that are days: they are kept as texts."""
+    return sorted(name for name, fact in facts.items() if fact.own and fact.type is FactType.date)
 
 
 def _templates(read: ReadCampaign, project: Path, rulebook: Rulebook) -> dict[str, Any]:

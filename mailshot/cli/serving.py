@@ -138,7 +138,8 @@ def _site(app: App) -> Starlette:
     rules = shared.rulebook(app.settings.project)
     return site.build(
         app.store, app.keys, rules.topics, rules.statements, rules.company.brand, app.address_key,
-        catalogue=rules.catalogue, contact=_contact(rules),
+        catalogue=rules.catalogue, contact=_contact(rules), zone=rules.company.time_zone,
+        language=rules.company.language,
     )  # fmt: skip
 
 

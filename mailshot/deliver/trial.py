@@ -9,9 +9,11 @@ from mailshot.deliver.smtp import Connection, Parcel, Server
 from mailshot.deliver.verdict import Verdict
 from mailshot.render.letter import Letter
 
+MARK = "[Test] "
+
 
 def send(server: Server, letter: Letter, to: str) -> Verdict:
-    """Send a letter to another address and return the server's verdict. Raises Unavailable."""
+    """Send a letter to another address, marked as a test, and return the server's verdict. Raises Unavailable."""
     return asyncio.run(_send(server, letter, to))
 
 
@@ -26,7 +28,8 @@ def greet(server: Server) -> None:
 
 async def _send(server: Server, letter: Letter, to: str) -> Verdict:
     connection = await Connection.open(server)
-    addressed = replace(letter, envelope=replace(letter.envelope, to_address=to, to_name=""))
+    marked = replace(letter.rendered, subject=MARK + letter.rendered.subject)
+    addressed = replace(letter, rendered=marked, envelope=replace(letter.envelope, to_address=to, to_name=""))
     parcel = Parcel(letter.envelope_from, to, addressed.data(connection.eight_bit))
     verdict = await connection.offer(parcel) or await connection.release()
     await connection.quit()

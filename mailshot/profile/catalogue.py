@@ -3,7 +3,8 @@
 `rules/facts.yaml` declares a shop's own facts beside the built-in ones:
 
     customer:
-      household_size: {type: text, help: "Persons in the household", choices: ["1", "2", "3", "4", "5+"]}
+      household_size: {type: text, title: People at home, help: "As in '5+'", choices: ["1", "2", "3", "4", "5+"]}
+      margin: {type: number, hidden: yes, help: "What the household's orders leave us a year"}
     product:
       organic: {type: boolean, help: "Whether the product is certified organic"}
     event:
@@ -38,7 +39,8 @@ class FactType(StrEnum):
 class Fact:
     """One typed thing. `own` marks a fact the shop declared: it lives in the row's `facts`, not in a column.
 
-    `unit` is for people (seconds, EUR); `choices` are the only values it can have, none for any.
+    `unit` is for people (seconds, EUR); `choices` are the only values it can have, none for any. `help` is for those
+    who write rules, `title` for the customer who reads it on the preference page, where a `hidden` fact is left out.
     """
 
     name: str
@@ -47,6 +49,13 @@ class Fact:
     own: bool = False
     unit: str = ""
     choices: tuple[str, ...] = ()
+    title: str = ""
+    hidden: bool = False
+
+    @property
+    def label(self) -> str:
+        """What the customer is told that it is: the title, else the name made readable."""
+        return self.title or self.name.replace("_", " ").strip().capitalize()
 
     def typed(self, raw: Any, zone: ZoneInfo | None = None) -> str | bool | Decimal | date | None:
         """Return a kept value as this fact's type; one of another type is as good as unknown.
@@ -90,8 +99,8 @@ class Catalogue:
     interaction: Mapping[str, Fact] = field(default_factory=dict)
 
 
-def _builtin(facts: Mapping[str, tuple[FactType, str]]) -> dict[str, Fact]:
-    return {name: Fact(name, kind, help) for name, (kind, help) in facts.items()}
+def _builtin(facts: Mapping[str, tuple[FactType, str]], titles: Mapping[str, str] | None = None) -> dict[str, Fact]:
+    return {name: Fact(name, kind, help, title=(titles or {}).get(name, "")) for name, (kind, help) in facts.items()}
 
 
 CUSTOMER = _builtin(
@@ -104,7 +113,8 @@ CUSTOMER = _builtin(
         "country": (FactType.text, "Country, as in 'NO' (ISO 3166)"),
         "time_zone": (FactType.text, "Time zone, as in 'Europe/Oslo' (IANA)"),
         "joined_at": (FactType.date, "When the customer became known"),
-    }
+    },
+    titles={"key": "Customer number", "email": "E-mail address", "joined_at": "With us since"},
 )
 PRODUCT = _builtin(
     {
@@ -156,6 +166,13 @@ class Declared(_Strict):
         return self
 
 
+class DeclaredCustomer(Declared):
+    """One fact of the shop's own about customers, who see it on the preference page unless it is hidden."""
+
+    title: str = ""
+    hidden: bool = False
+
+
 class DeclaredEvent(_Strict):
     """One event of the shop's own, with the facts it carries."""
 
@@ -166,7 +183,7 @@ class DeclaredEvent(_Strict):
 class File(_Strict):
     """`rules/facts.yaml`: the shop's own facts about customers, products and interactions, and its own events."""
 
-    customer: dict[str, Declared] = {}
+    customer: dict[str, DeclaredCustomer] = {}
     product: dict[str, Declared] = {}
     event: dict[str, DeclaredEvent] = {}
     interaction: dict[str, Declared] = {}
@@ -216,7 +233,4 @@ def read(document: documents.Document) -> Catalogue:
 
 
 def _own(declared: Mapping[str, Declared]) -> dict[str, Fact]:
-    return {
-        name: Fact(name, item.type, item.help, own=True, unit=item.unit, choices=item.choices)
-        for name, item in declared.items()
-    }
+    return {name: Fact(name, own=True, **item.model_dump()) for name, item in declared.items()}

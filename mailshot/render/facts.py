@@ -8,6 +8,7 @@ from jinja2 import nodes
 from jinja2.visitor import NodeVisitor
 
 from mailshot import errors
+from mailshot.profile import locales
 from mailshot.render import filters, sandbox
 from mailshot.render.report import Place, Report
 
@@ -166,6 +167,7 @@ class FactFinder(NodeVisitor):
             self._problem(
                 node, f"There is no filter '{node.name}' in a mail.", errors.nearest(node.name, filters.NAMES)
             )
+        self._date_format(node)
         named = [pair.value for pair in node.kwargs if pair.key == "attribute"]
         position = _BY_ATTRIBUTE.get(node.name)
         attributes = named + (node.args[position : position + 1] if position is not None else [])
@@ -176,6 +178,13 @@ class FactFinder(NodeVisitor):
             else:
                 self._problem(node, f"'{node.name}' needs the name of a fact in quotes.")
         self.generic_visit(node)
+
+    def _date_format(self, node: nodes.Filter) -> None:
+        """Refuse a format of a date that cannot be written, where the template says which it is."""
+        forms = [*node.args[:1], *(pair.value for pair in node.kwargs if pair.key == "form")]
+        for form in forms if node.name == "date" else ():
+            if isinstance(form, nodes.Const) and (fault := locales.pattern_fault(str(form.value))):
+                self._problem(form, *fault)
 
     def _attribute(self, node: nodes.Node, group: str | None, names: str) -> None:
         for name in names.split(","):

@@ -7,10 +7,16 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from jinja2 import pass_context
 from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context, StrictUndefined
 from markupsafe import Markup, escape
 
+from mailshot.profile.locales import Manner
+
 WIDEST = 80
+# Where the values of a mail hold its Manner. No template can name what begins with an underscore.
+MANNER = "_manner"
 JINJA = frozenset(
     {
         "abs", "batch", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "int", "items",
@@ -59,9 +65,31 @@ def initials(text: object) -> str:
     return "".join(word[0] for word in _WORD.findall(str(text or ""))[:2]).upper()
 
 
-def money(amount: Any, sign: str = "$") -> str:
-    """Write an amount with two decimals and thousands apart: `1234.5` becomes `$1,234.50`; an unknown one nothing."""
-    return "" if amount is None else f"{sign}{float(amount):,.2f}"
+@pass_context
+def date(context: Context, value: Any, form: str = "long") -> str:
+    """Write a date in the customer's language, a moment in their time zone: `31 March 2026`; an unknown one as nothing.
+
+    `form` is short, medium, long, full or a pattern of CLDR such as `d MMMM`.
+    """
+    return manner(context).date(_defined(value), form)
+
+
+@pass_context
+def money(context: Context, amount: Any, currency: str | None = None) -> str:
+    """Write an amount in the company's currency as the company does: `$1,234.50`; an unknown one as nothing."""
+    return manner(context).money(_defined(amount), currency)
+
+
+def manner(context: Context) -> Manner:
+    """Return how the mail that is being rendered writes dates and money."""
+    found = context.get(MANNER)
+    return found if isinstance(found, Manner) else Manner()
+
+
+def _defined(value: Any) -> Any:
+    if isinstance(value, StrictUndefined):
+        str(value)  # raises, with the name of what is missing
+    return value
 
 
 def listing(items: Any, last: str = "and") -> str:
@@ -109,6 +137,7 @@ def _escape(text: object) -> Markup:
 
 OWN: dict[str, Callable[..., Any]] = {
     "center": center,
+    "date": date,
     "indent": indent,
     "initials": initials,
     "listing": listing,

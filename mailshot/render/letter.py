@@ -6,11 +6,14 @@ Everything is a function of the frozen mailing and the delivery, so the same row
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from mailshot.render import headers, message
+from mailshot.profile import zones
+from mailshot.profile.locales import Manner
+from mailshot.render import filters, headers, message
 from mailshot.render.mail import Finding, Link, ListOf, Mail, Rendered, Tracking, compile_mail
 from mailshot.render.message import Envelope
 from mailshot.render.source import Source
@@ -32,6 +35,10 @@ class Mailing:
     """Every fact a template may name, about customers and offers, as nothing: what is not known prints nothing."""
     bulk: bool = True
     """Whether its topic needs consent: such mail must have a link to unsubscribe and the sender's postal address."""
+    manner: Manner = field(default_factory=Manner)
+    """How the company writes dates and money."""
+    dates: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """The facts about customers and offers that are days but kept as texts."""
 
     def findings(self, level: str) -> dict[str, list[Finding]]:
         """Return the remarks of a level on each content's mail, those left out that do not matter for this topic."""
@@ -52,7 +59,8 @@ class Mailing:
         }
         unknown = {name: dict.fromkeys(body["vocabulary"][name]) for name in ("customer", "offers")}
         head = (body["campaign"], body["topic"], body["topic_title"], body["sender"])
-        return cls(*head, mails, unknown, body.get("needs_consent", True))
+        thawed = cls(*head, mails, unknown, body.get("needs_consent", True))
+        return replace(thawed, manner=_manner(body.get("manner", {})), dates=body.get("dates", {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +138,26 @@ def write(mailing: Mailing, delivery: Delivery, keys: KeyRing, base_url: str) ->
     return Letter(bounce, headers.ascii_address(delivery.address), message_id, rendered, envelope)
 
 
+def _manner(company: Mapping[str, str]) -> Manner:
+    """Return how a company writes, from what was frozen of it; nothing was in versions that wrote no dates."""
+    if not company:
+        return Manner()
+    return Manner("", ZoneInfo(company["time_zone"]), company["language"], company["currency"])
+
+
 def _values(mailing: Mailing, delivery: Delivery, links: Mapping[str, str]) -> dict[str, object]:
     sender, nobody, nothing = mailing.sender, mailing.unknown["customer"], mailing.unknown["offers"]
+    customer, days = _dated(delivery.facts, mailing.dates.get("customer", ())), mailing.dates.get("offers", ())
     return {
-        "customer": {**nobody, **delivery.facts},
+        filters.MANNER: replace(
+            mailing.manner,
+            language=str(customer.get("language") or ""),
+            zone=zones.of(customer.get("time_zone"), mailing.manner.zone or ZoneInfo("UTC")),
+        ),
+        "customer": {**nobody, **customer},
         "offers": [
-            {**nothing, **product, "times": times, "reason": _reason(times)} for product, times in delivery.offers
+            {**nothing, **_dated(product, days), "times": times, "reason": _reason(times)}
+            for product, times in delivery.offers
         ],
         "campaign": {"name": mailing.campaign},
         "sender": {
@@ -145,6 +167,18 @@ def _values(mailing: Mailing, delivery: Delivery, links: Mapping[str, str]) -> d
         },
         "links": dict(links),
     }
+
+
+def _dated(facts: Mapping[str, Any], days: Collection[str]) -> dict[str, Any]:
+    """Return facts with those that are days as days; a text that is none is as good as unknown."""
+    return {**facts, **{name: _day(facts[name]) for name in days if facts.get(name) is not None}}
+
+
+def _day(text: Any) -> date | None:
+    try:
+        return date.fromisoformat(str(text))
+    except ValueError:
+        return None
 
 
 def _reason(times: int) -> str:

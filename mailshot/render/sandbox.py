@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence, Sized
+from datetime import date
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from jinja2 import StrictUndefined, nodes
+from jinja2 import StrictUndefined, nodes, pass_context
 from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup, escape
@@ -29,7 +32,7 @@ LARGEST_NUMBER = 10**15
 LONGEST_RANGE = 1_000
 TURN = 16
 _COLLECTIONS = (list, tuple, dict, range)
-_NUMBERS = (int, float)
+_NUMBERS = (int, float, Decimal)
 METHODS = frozenset(
     {
         "capitalize", "cycle", "changed", "endswith", "get", "items", "keys", "lower", "lstrip", "rstrip", "split",
@@ -58,10 +61,13 @@ class Meter(threading.local):
 METER = Meter()
 
 
-def finalize(value: object) -> object:
-    """Charge what is printed; print nothing for a fact that is not known (None)."""
+@pass_context
+def finalize(context: Context, value: object) -> object:
+    """Charge what is printed; print nothing for a fact that is not known (None), and a date as a person writes it."""
     if value is None:
         return ""
+    if isinstance(value, date):
+        value = filters.manner(context).date(value)
     if isinstance(value, str):
         METER.charge(len(value))
     else:
@@ -104,12 +110,14 @@ def _check(name: str, value: object) -> None:
     elif isinstance(value, _COLLECTIONS):
         if len(value) > LONGEST_LIST:
             raise SecurityError(f"{name}: the list has more than {LONGEST_LIST} items")
-    elif isinstance(value, _NUMBERS) and abs(value) > LARGEST_NUMBER:
+    elif isinstance(value, _NUMBERS) and not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
         raise SecurityError(f"{name}: the number is too large")
 
 
-def _concat(parts: Sequence[object]) -> str:
-    """Join as `~` does: escaped when any part is."""
+@pass_context
+def _concat(context: Context, values: Sequence[object]) -> str:
+    """Join as `~` does, dates as a person writes them: escaped when any part is."""
+    parts = [filters.manner(context).date(part) if isinstance(part, date) else part for part in values]
     METER.charge(sum(len(part) for part in parts if isinstance(part, str)))
     if any(isinstance(part, Markup) for part in parts):
         return Markup("").join("" if part is None else escape(part) for part in parts)
@@ -122,6 +130,11 @@ def bounded_range(*arguments: int) -> range:
     if len(found) > LONGEST_RANGE:
         raise SecurityError(f"range: at most {LONGEST_RANGE} numbers")
     return found
+
+
+def _exact(number: Any) -> Any:
+    """Turn a number that meets an exact one into an exact one."""
+    return Decimal(str(number)) if isinstance(number, float) else number
 
 
 class _Guard(NodeTransformer):
@@ -185,10 +198,12 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
             METER.charge(len(left) + len(right))
         elif operator == "+" and isinstance(left, list) and isinstance(right, list):
             METER.charge(TURN * (len(left) + len(right)))
-        elif operator == "**" or not (isinstance(left, int | float) and isinstance(right, int | float)):
+        elif operator == "**" or not (isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS)):
             raise SecurityError(
                 "no powers in a mail" if operator == "**" else f"'{operator}' works on two numbers only"
             )
+        elif isinstance(left, Decimal) or isinstance(right, Decimal):
+            left, right = _exact(left), _exact(right)
         _check(operator, left)
         _check(operator, right)
         return super().call_binop(context, operator, left, right)

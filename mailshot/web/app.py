@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from mailshot.errors import Unavailable
 from mailshot.profile.catalogue import Catalogue, builtin
@@ -25,6 +26,7 @@ from mailshot.web.headers import Protected
 from mailshot.web.rates import Rates
 from mailshot.web.site import Site
 
+UTC = ZoneInfo("UTC")
 STATIC = Path(__file__).parent / "static"
 
 
@@ -38,10 +40,13 @@ def build(
     rates: Rates | None = None,
     catalogue: Catalogue | None = None,
     contact: str = "",
+    zone: ZoneInfo = UTC,
+    language: str = "en",
 ) -> Starlette:
     """Return the site that customers reach: /o, /c, /u, /p and /healthz.
 
-    `contact` is the address that the page of a dead unsubscribe link names, empty for none.
+    `contact` is the address that the page of a dead unsubscribe link names, empty for none. Dates are written for
+    `zone` where the customer's own is not known, and as the company's `language` does where that is English.
     """
     group = GroupCommit(store)
 
@@ -51,14 +56,7 @@ def build(
         await group.close()
 
     app = Starlette(
-        routes=[
-            *tracking.ROUTES,
-            *unsubscribing.ROUTES,
-            *preferences.ROUTES,
-            *erasing.ROUTES,
-            *files.routes(STATIC),
-            Route("/healthz", _health),
-        ],
+        routes=_routes(),
         middleware=[Middleware(Protected)],
         exception_handlers={HTTPException: _refused, Unavailable: _unavailable},
         lifespan=life,
@@ -66,8 +64,16 @@ def build(
     # Such a redirect would repeat the token under whatever name and scheme the request came with.
     app.router.redirect_slashes = False
     facts = (catalogue or builtin()).customer
-    app.state.site = Site(store, group, keys, topics, statements, facts, brand, contact, address_key, rates or Rates())
+    app.state.site = Site(
+        store, group, keys, topics, statements, facts, brand, contact, address_key, rates or Rates(),
+        zone=zone, language=language,
+    )  # fmt: skip
     return app
+
+
+def _routes() -> list[BaseRoute]:
+    pages = [*tracking.ROUTES, *unsubscribing.ROUTES, *preferences.ROUTES, *erasing.ROUTES]
+    return [*pages, *files.routes(STATIC), Route("/healthz", _health)]
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
@@ -15,7 +15,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from mailshot.feedback import stating, wishes
-from mailshot.profile.comparison import show
+from mailshot.profile import locales, zones
+from mailshot.profile.comparison import Value, show
 from mailshot.profile.implications import decided
 from mailshot.store import dossier, profiles
 from mailshot.store.engine import Connection
@@ -25,6 +26,7 @@ from mailshot.web import forms, site
 from mailshot.web.site import Site
 
 SHOWN = "shown"
+READABLE = {"country": locales.country, "language": locales.language_name}
 SURE = ((0.99, "We are almost certain"), (0.9, "We are fairly sure"), (0.7, "We think so"), (0.0, "It is only a guess"))
 SEVEREST = 422
 
@@ -118,11 +120,21 @@ async def _shown(
 
 
 def _facts(here: Site, held: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Give what is known of the customer, as the catalogue calls it, with its unit."""
+    """Give what is known of the customer, in words for the customer, with its unit."""
+    zone = zones.of(held.get("time_zone"), here.zone)
+    manner = locales.Manner(locales.ENGLISH, zone, here.language)
     for name, fact in here.facts.items():
-        value = fact.typed(held.get(name), ZoneInfo("UTC"))
-        if value is not None:
-            yield fact.help or name.replace("_", " "), f"{show(value)} {fact.unit}".strip()
+        value = fact.typed(held.get(name), zone)
+        if value is not None and value != "" and not fact.hidden:
+            yield fact.label, f"{_readable(name, value, manner)} {fact.unit}".strip()
+
+
+def _readable(name: str, value: Value, manner: locales.Manner) -> str:
+    if isinstance(value, date):
+        return manner.date(value)
+    if name in READABLE and isinstance(value, str):
+        return READABLE[name](value)
+    return show(value)
 
 
 def _cards(here: Site, standing: wishes.Standing) -> list[Card]:

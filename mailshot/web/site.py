@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -34,6 +35,7 @@ class Site:
     """One customer site. Writes go through `group`, so that nothing is answered before it is on disk.
 
     `contact` is the address that a customer can write to when a link does not work, empty when none is known.
+    Dates are written for `zone` where the customer's own is not known, in the English of `language`.
     """
 
     store: Store
@@ -47,6 +49,8 @@ class Site:
     address_key: bytes
     rates: Rates
     clock: Callable[[], datetime] = field(default=_now)
+    zone: ZoneInfo = field(default=ZoneInfo("UTC"))
+    language: str = "en"
 
     async def read(self, look: Callable[[Connection], T]) -> T:
         """Run a query in a worker thread and return what it found."""

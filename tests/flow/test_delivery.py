@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 import pytest
 
 from mailshot.bootstrap import App
-from mailshot.campaign import control
-from mailshot.deliver import work
+from mailshot.campaign import control, plan, preview
+from mailshot.deliver import trial, work
+from mailshot.deliver.verdict import Outcome
 from mailshot.events import RunState
 from mailshot.feedback import unsubscribing
 from mailshot.store import ledger, runs, sql, suppression, tables
@@ -280,3 +281,21 @@ def test_a_mailbox_that_does_not_exist_is_suppressed(shop: Shop, sink: Sink, app
         moved = [(shop.customers[0], "former@mail.example")]
         suppression.add_refused(connection, moved, "test", datetime.now(UTC))
         assert connection.execute(held.select()).all()[1:] == []
+
+
+def test_a_test_mail_says_so_in_its_subject_and_counts_for_nothing(shop: Shop, sink: Sink, app: Apps) -> None:
+    edition = shop.campaign()
+    plan.make(shop.store, edition, project.NOW, project.NOW)
+    one = app()
+    letter = preview.write(shop.store, edition, "c7", one.keys, "https://x.example", project.NOW)
+    assert trial.send(one.server, letter, "me@shop.example").outcome is Outcome.accepted
+    [entry] = sink.entries()
+    message = email.message_from_string(entry["data"], policy=email.policy.default)
+    assert (entry["rcpt"], message["To"], message["Subject"]) == ("me@shop.example",) * 2 + ("[Test] Hello Ann c7",)
+    run_id = shop.launch(edition)
+    answer(one, run_id)
+    subjects = [
+        email.message_from_string(mail["data"], policy=email.policy.default)["Subject"] for mail in sink.entries()
+    ]
+    assert sum(subject.startswith("[Test] ") for subject in subjects) == 1
+    assert counts(shop, run_id) == {"sent": 60}

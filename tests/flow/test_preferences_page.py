@@ -4,10 +4,13 @@ import html
 import json
 import re
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from starlette.testclient import TestClient
 
+from mailshot import documents
+from mailshot.profile import catalogue
 from mailshot.profile.statements import Statement
 from mailshot.store import preferences, sql
 from mailshot.store.tables import Customer, Trait
@@ -49,16 +52,73 @@ def test_the_page_says_what_we_think_and_why(client: TestClient) -> None:
     assert "topic.recipes" not in form(page)
 
 
-def test_the_page_tells_what_is_known_as_the_catalogue_calls_it(client: TestClient, look: shop.Look) -> None:
+def known(page: str) -> dict[str, str]:
+    """Return what the page tells the customer that we know, by its label."""
+    return {
+        html.unescape(label): html.unescape(value)
+        for label, value in re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page, re.DOTALL)
+    }
+
+
+FACTS_FILE = """
+customer:
+  age: {type: text, title: Age group, help: "Age group, as in '45-54'"}
+  kids_count: {type: text, help: "0 to 3+"}
+  birthday: {type: date, help: "As in 1990-02-01"}
+  newsletter_on_paper: {type: boolean, title: "Paper <letter>", help: "true or false"}
+  visits: {type: number, unit: times, help: "Count"}
+  spent: {type: number, unit: NOK}
+  margin: {type: number, hidden: yes, help: "Internal score"}
+"""
+KEPT = {
+    "age": "45-54",
+    "kids_count": "<3+>",
+    "birthday": "1990-02-01",
+    "newsletter_on_paper": False,
+    "visits": 1234,
+    "spent": 12.5,
+    "margin": 7,
+    "forgotten": "x",
+    "income": 7,
+}
+
+
+def test_the_page_tells_what_is_known_in_words_for_the_customer(look: shop.Look) -> None:
     customer = sql.table(Customer)
+    row = {"facts": KEPT, "country": "NO", "language": "pt-BR", "joined_at": datetime(2026, 3, 31, 22, 30, tzinfo=UTC)}
     with look.store.write() as connection:
-        facts = {"age": "45-54", "kids_count": "<3+>", "forgotten": "x", "income": 7}
-        connection.execute(customer.update().where(customer.c.id == ADA).values(facts=facts))
+        connection.execute(customer.update().where(customer.c.id == ADA).values(**row))
+    facts = catalogue.read(documents.parse(FACTS_FILE, "rules/facts.yaml"))
+    with TestClient(shop.site(look.store, facts=facts, zone=ZoneInfo("Europe/Oslo")), "http://127.0.0.1") as client:
+        page = client.get(PREFERENCES).text
+    assert known(page) == {
+        "Customer number": "K7",
+        "E-mail address": "ada@example.com",
+        "First name": "Ada",
+        "Language": "Portuguese (Brazil)",
+        "Country": "Norway",
+        "With us since": "April 1, 2026",
+        "Age group": "45-54",
+        "Kids count": "<3+>",
+        "Birthday": "February 1, 1990",
+        "Paper <letter>": "no",
+        "Visits": "1,234 times",
+        "Spent": "12.50 NOK",
+    }
+    for internal in ("as in", "BCP 47", "ISO", "IANA", "true or false", "Internal", "margin", "forgotten"):
+        assert internal not in page
+
+
+def test_the_help_of_no_fact_of_the_example_shop_is_shown(client: TestClient, look: shop.Look) -> None:
+    customer = sql.table(Customer)
+    facts = {name: "some" for name, fact in shop.CATALOGUE.customer.items() if fact.own}
+    with look.store.write() as connection:
+        connection.execute(customer.update().where(customer.c.id == ADA).values(facts=facts, country="Q7"))
     page = client.get(PREFERENCES).text
-    assert "Age group of the household&#39;s head" in page
-    assert "45-54" in page
-    assert "&lt;3+&gt;" in page
-    assert "forgotten" not in page
+    assert {"Yearly income", "Home", "People at home", "Who lives there"} <= known(page).keys()
+    assert known(page)["Country"] == "Q7"
+    for fact in [fact for fact in shop.CATALOGUE.customer.values() if fact.help != fact.label]:
+        assert html.escape(fact.help) not in page
 
 
 def test_everything_is_saved_at_once_and_shown(client: TestClient, look: shop.Look) -> None:

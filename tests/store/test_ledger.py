@@ -102,6 +102,35 @@ def test_late_news_settles_what_was_in_doubt(store: Store) -> None:
     assert settle(store, run_id, 7, ann, S.sent) == 1
 
 
+def test_reading_tells_whether_there_is_anything_to_settle(store: Store) -> None:
+    def unsettled(now: datetime) -> bool:
+        with store.read() as connection:
+            return ledger.is_unsettled(connection, now)
+
+    ann, bob, cleo = customers(store, 3)
+    run_id = begin(store, [ann, bob, cleo])
+    claim(store, run_id, 7, most=2)
+    intend(store, run_id, 7, [ann])
+    assert not unsettled(NOW)
+    for _ in range(2):  # the second time for what was pending again
+        assert unsettled(NOW + LEASE * 2)
+        apply(store, ledger.recover, NOW + LEASE * 2)
+        assert not unsettled(NOW + LEASE * 2)
+        claim(store, run_id, 8, most=1)
+    apply(store, ledger.recover, NOW + LEASE * 2)
+    apply(store, runs.move, run_id, RunState.cancelled, NOW)
+    assert unsettled(NOW), "of a cancelled run some are pending"
+    apply(store, ledger.finish, NOW)
+    assert not unsettled(NOW + LEASE * 9)
+    other = begin(store, [ann])
+    claim(store, other, 7)
+    intend(store, other, 7, [ann])
+    settle(store, other, 7, ann, S.sent)
+    assert unsettled(NOW), "every row of a running run is settled"
+    assert apply(store, ledger.finish, NOW) == [other]
+    assert not unsettled(NOW)
+
+
 def test_renewing_keeps_a_lease(store: Store) -> None:
     ann, bob = customers(store, 2)
     run_id = begin(store, [ann, bob])

@@ -141,3 +141,10 @@ def test_the_starter_mails_greet_the_nameless(name: str) -> None:
     nobody = {**known, "customer": {"first_name": None, "household_size": None}, "offers": []}
     rendered = starter(name).render(nobody, None)
     assert "None" not in rendered.html + rendered.text + rendered.subject
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_starter_mail_shows_the_campaigns_internal_name(name: str) -> None:
+    mail = starter(name)
+    assert "campaign.name" not in mail.facts
+    assert "INTERNAL" not in mail.render({**sample(name), "campaign": {"name": "INTERNAL"}}, None).html

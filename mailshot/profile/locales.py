@@ -1,0 +1,191 @@
+"""Writes dates, money, countries and languages as people of a language do, from Unicode's CLDR by way of Babel.
+
+Babel takes a tenth of a second to import, so it is imported where something is written; commands that only look never
+wait for it. A language that CLDR does not know is no error: the next best is used, and English at last.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from mailshot.errors import nearest
+
+if TYPE_CHECKING:
+    from babel import Locale
+
+ENGLISH = "en"
+FORMATS = ("short", "medium", "long", "full")
+# What a pattern may be made of, with the greatest length of each (https://unicode.org/reports/tr35/tr35-dates.html).
+_LETTERS = {"y": 4, "M": 5, "L": 5, "d": 2, "E": 5, "c": 5, "Q": 4, "w": 2}
+_CLOCK = {"h": 2, "H": 2, "k": 2, "K": 2, "m": 2, "s": 2, "a": 3, "z": 4}
+_TRAPS = {"Y": "y for the year", "D": "d for the day of the month", "S": "s for the second", "A": "a for AM or PM"}
+_QUOTED = re.compile("'[^']*'")
+_WORD = re.compile(r"[^\W\d_]+")
+_RUN = re.compile(r"([A-Za-z])\1*")
+_PLAIN = "For example 'long', 'd MMMM y' or 'EEEE'."
+# CLDR puts a space between the letters of a currency and a digit; Babel leaves it out.
+_SPACED = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How one customer's mail writes things. `language` is the customer's own, empty when it is not known.
+
+    `zone` is the customer's where known, else the company's. Money is written as the company does.
+    """
+
+    language: str = ""
+    zone: ZoneInfo | None = None
+    company_language: str = ENGLISH
+    currency: str = "USD"
+
+    def date(self, value: object, form: str = "long") -> str:
+        """Write a date, moment or ISO text as a day of the zone, by a format's name or a pattern; None as nothing.
+
+        Raises ValueError for what is no date, and for a pattern that `pattern_fault` refuses.
+        """
+        if value is None:
+            return ""
+        if fault := pattern_fault(form):
+            raise ValueError(f"date: {' '.join(fault)}")
+        return written_date(_moment(value), form, _locale(self.language, self.company_language), self.zone)
+
+    def money(self, amount: object, currency: str | None = None) -> str:
+        """Write an amount in the company's currency, or another by its ISO 4217 code; None as nothing.
+
+        Raises ValueError for what is no amount.
+        """
+        if amount is None:
+            return ""
+        return written_money(_amount(amount), currency or self.currency, _locale("", self.company_language))
+
+
+def written_date(value: date | datetime, form: str, locale: Locale, zone: ZoneInfo | None) -> str:
+    """Write a day, or a moment as it is in `zone` (UTC without one). Raises ValueError for the time of a mere day."""
+    from babel import dates
+
+    if isinstance(value, datetime):
+        local = value.astimezone(zone or UTC) if value.tzinfo else value
+        value = local.date() if form in FORMATS else local
+    elif any(run[0] in _CLOCK for run in _RUN.findall(_QUOTED.sub(" ", form))) and form not in FORMATS:
+        raise ValueError("date: this is a day, which has no time; leave the hours out of the format")
+    if isinstance(value, datetime):
+        return dates.format_datetime(value, form, locale=locale)
+    return dates.format_date(value, form, locale=locale)
+
+
+def written_money(amount: Decimal, currency: str, locale: Locale) -> str:
+    """Write an amount with its currency's decimals, rounded half up. Raises ValueError for one beyond any price."""
+    from babel import numbers
+
+    digits = numbers.get_currency_precision(currency)
+    try:
+        exact = amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+    except InvalidOperation:
+        raise ValueError("money: the amount is too large") from None
+    return _SPACED.sub("\u00a0", numbers.format_currency(exact, currency, locale=locale))
+
+
+def country(code: str, language: str = ENGLISH) -> str:
+    """Return a country's name, or the code where none is known."""
+    return _locale(language, ENGLISH).territories.get(code.strip().upper()) or code
+
+
+def language_name(code: str, language: str = ENGLISH) -> str:
+    """Return a language's name, or the code where none is known."""
+    found = _parsed(code)
+    return (found.get_display_name(_locale(language, ENGLISH)) if found else None) or code
+
+
+def is_language(code: str) -> bool:
+    """Say whether CLDR knows this language, as in 'nb', 'pt-BR' or 'zh-Hant-TW' (BCP 47)."""
+    return code == ENGLISH or _parsed(code) is not None
+
+
+def pattern_fault(form: str) -> tuple[str, str] | None:
+    """Return what is wrong with the format of a date, and the remedy; None when it can be used."""
+    if form in FORMATS:
+        return None
+    if "%" in form:
+        return f"'{form}' uses %, which means nothing here.", "Write d MMMM y instead of %d %B %Y."
+    bare = _QUOTED.sub(" ", form)
+    if "'" in bare:
+        return f"a quote in '{form}' is never closed.", "Put words in single quotes, as in d 'of' MMMM."
+    for word in _WORD.findall(bare):
+        if fault := _word_fault(word, form):
+            return fault
+    letters = {run[0] for run in _RUN.findall(bare)}
+    if "m" in letters and not letters & set("hHkK"):
+        return f"m in '{form}' is the minute.", "Write M for the month."
+    return None if letters else (f"'{form}' shows no part of the date.", _PLAIN)
+
+
+def _word_fault(word: str, form: str) -> tuple[str, str] | None:
+    known = {**_LETTERS, **_CLOCK}
+    for run in _RUN.finditer(word):
+        letter, length = run[1], len(run[0])
+        if letter in _TRAPS:
+            return f"'{run[0]}' in '{form}' is not what it looks like.", f"Write {_TRAPS[letter]}."
+        if letter not in known or length > known[letter]:
+            break
+    else:
+        if _RUN.sub("", word) == "":
+            return None
+    likely = nearest(form, FORMATS)
+    remedy = likely if likely.startswith("Did you mean") else f"Put words in single quotes. {_PLAIN}"
+    return f"'{word}' in '{form}' is no part of a date.", remedy
+
+
+def _moment(value: object) -> date | datetime:
+    if isinstance(value, date):
+        return value
+    try:
+        text = str(value).strip()
+        return date.fromisoformat(text) if len(text) == len("2026-03-31") else datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"date: '{value}' is not a date such as 2026-03-31") from None
+
+
+def _amount(value: object) -> Decimal:
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if isinstance(value, bool) or not amount.is_finite():
+        raise ValueError(f"money: '{value}' is not an amount such as 12.50")
+    return amount
+
+
+@lru_cache(maxsize=512)
+def _locale(language: str, company: str) -> Locale:
+    """Return the locale of a customer's language, else the company's, else English.
+
+    A language without a region is written as the company does, where that is the same: `en` as en-GB for a shop that
+    says en-GB.
+    """
+    house = _parsed(company)
+    own = _parsed(language)
+    if own is not None and house is not None and own.territory is None and own.language == house.language:
+        return house if own.script in (None, house.script) else own
+    found = own or house or _parsed(ENGLISH)
+    assert found is not None
+    return found
+
+
+def _parsed(code: str) -> Locale | None:
+    """Read a language tag, without its last parts as far as these are not known."""
+    from babel import Locale, UnknownLocaleError
+
+    parts = code.strip().replace("_", "-").split(".")[0].split("@")[0].split("-")[:4]
+    while parts and parts[0]:
+        try:
+            return Locale.parse("-".join(parts), sep="-")
+        except (UnknownLocaleError, ValueError, TypeError):
+            parts.pop()
+    return None
