@@ -21,6 +21,7 @@ from mailshot.store import consent, conversions, sql, suppression
 from mailshot.store.engine import Connection, Store
 from mailshot.store.tables import (
     Buyer,
+    ConversionDue,
     Customer,
     Delivery,
     Feedback,
@@ -42,7 +43,7 @@ FEEDBACK = sql.table(Feedback)
 REFERRAL = sql.table(Referral)
 GONE = tuple(
     sql.table(model)
-    for model in (Purchase, Order, Buyer, CustomEvent, Interaction, Referral, Preference, Trait, PlanRow)
+    for model in (Purchase, Order, Buyer, CustomEvent, Interaction, Referral, Preference, Trait, PlanRow, ConversionDue)
 )
 NAMED_BY = {"product_id": sql.table(Product), "link_id": sql.table(Link)}
 ERASED_KEY = "erased:"
