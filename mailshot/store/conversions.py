@@ -112,7 +112,6 @@ _NEVER_MAILED = (str(DeliveryState.skipped), str(DeliveryState.holdout))
 def forget(connection: Connection, customer_id: int) -> None:
     """Remove what was made of an erased customer's purchases and events; what was imported stays."""
     connection.execute(delete(FEEDBACK).where(FEEDBACK.c.customer_id == customer_id, _made()))
-    connection.execute(delete(DUE).where(DUE.c.customer_id == customer_id))
 
 
 def is_due(connection: Connection) -> bool:

@@ -24,6 +24,7 @@ from mailshot.store.tables import (
     FIRST_PART,
     AddressWithdrawal,
     Buyer,
+    ConversionDue,
     Customer,
     Delivery,
     Feedback,
@@ -48,7 +49,7 @@ PURCHASE = sql.table(Purchase)
 IMPORTED = PURCHASE.c.nth < FIRST_PART
 GONE = tuple(
     sql.table(model)
-    for model in (Purchase, Order, Buyer, CustomEvent, Interaction, Referral, Preference, Trait, PlanRow)
+    for model in (Purchase, Order, Buyer, CustomEvent, Interaction, Referral, Preference, Trait, PlanRow, ConversionDue)
 )
 NAMED_BY = {"product_id": sql.table(Product), "link_id": sql.table(Link)}
 ERASED_KEY = "erased:"
