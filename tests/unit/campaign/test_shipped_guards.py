@@ -41,6 +41,12 @@ def test_a_vegetarian_who_turns_vegan_gets_no_meat() -> None:
     assert _kept_from(MEAT, GUESTS, {"vegan": True, "vegetarian": False})  # as an earlier version stored it
 
 
+def test_only_a_vegan_gets_no_milk() -> None:
+    milk = {"key": "milk", "department": "GROCERY", "category": "FLUID MILK PRODUCTS"}
+    assert _kept_from(milk, BREAD, {"vegan": True})
+    assert not _kept_from(milk, BREAD, {"vegetarian": True})
+
+
 @pytest.mark.parametrize("answer", ["vegetarian", "vegan", "no_pork"])
 def test_whoever_eats_no_meat_or_no_pork_gets_no_pork(answer: str) -> None:
     assert _kept_from(PORK, GUESTS, {answer: True})
