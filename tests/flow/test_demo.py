@@ -86,10 +86,19 @@ def test_every_mail_can_be_left_with_one_click(mails: list[EmailMessage]) -> Non
 
 
 def test_the_second_plan_differs_because_of_the_answers(demo: tuple[Path, str]) -> None:
-    first, second = re.findall(r"([\d,]+) mails\n", demo[1])
+    first, second, _ = re.findall(r"([\d,]+) mails\n", demo[1])
     assert int(first.replace(",", "")) - 1 == int(second.replace(",", ""))
     assert "no consent" in demo[1].split("7. ")[1]
     assert "stated: no, which wins over what was" in " ".join(demo[1].split())
+
+
+def test_a_household_that_says_vegan_is_offered_neither_meat_nor_milk(demo: tuple[Path, str]) -> None:
+    told = " ".join(demo[1].split("And the vegan household")[1].split("8. ")[0].split())
+    assert "stated: vegan, which implies it" in told
+    offers = re.findall(r"offer: .*? \((.*?), ", told)
+    assert len(offers) == 6
+    assert not [offer for offer in offers if "MEAT" in offer or "SEAFOOD" in offer]
+    assert "MILK" not in told.split("what a mail must pass")[-1]
 
 
 def test_the_report_shows_the_answers(demo: tuple[Path, str]) -> None:

@@ -49,7 +49,7 @@ def settle(shop: Shop, now: datetime, state: DeliveryState = DeliveryState.sent)
     """Let every waiting mail go out, and finish the runs."""
     with shop.store.write() as connection:
         waiting = DELIVERY.update().where(DELIVERY.c.state == "pending")
-        connection.execute(waiting.values(state=str(state), settled_at=now))
+        connection.execute(waiting.values(state=str(state), dotted_at=now, settled_at=now))
         ledger.finish(connection, now)
 
 
