@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mailshot.deliver import pace
 from mailshot.store.engine import Store
 from tests import servers
 from tests.store.shop import FILES, Shop
@@ -32,6 +33,12 @@ def postgres_template(postgres_server: str) -> Iterator[str]:
     """Give the name of an upgraded PostgreSQL database to copy."""
     with servers.database(postgres_server) as url:
         yield servers.name_of(servers.upgraded(url))
+
+
+@pytest.fixture(autouse=True)
+def _own_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test wait for the mails that another one sent: a process keeps one set of rates."""
+    monkeypatch.setattr(pace, "_HERE", pace.Here())
 
 
 @pytest.fixture
