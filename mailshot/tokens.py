@@ -35,12 +35,11 @@ class Purpose(StrEnum):
     confirm = "confirm"
     bounce = "bounce"
     leave = "leave"
-    reply = "reply"
     message = "message"
 
 
-#: What the local part of an address begins with, by the purpose of its token: returned mail, unsubscribe mail, replies.
-PREFIXES = {Purpose.bounce: "b", Purpose.leave: "u", Purpose.reply: "r"}
+#: What the local part of an address begins with, by the purpose of its token: returned mail, unsubscribe mail.
+PREFIXES = {Purpose.bounce: "b", Purpose.leave: "u"}
 
 
 class KeyRing:

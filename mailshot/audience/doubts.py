@@ -177,7 +177,7 @@ def contradict(one: Condition, other: Condition) -> bool:
     if isinstance(one, nodes.Prefers) and isinstance(other, nodes.Prefers):
         same_name = one.name == other.name and one.says is not other.says
         yes, no = (one, other) if one.says else (other, one)
-        # Whoever says yes to a value has said yes to all that it implies.
+        # Yes to a value is yes to all that it implies.
         return same_name and yes.value in no.closure.implying
     if isinstance(one, nodes.Happened) and isinstance(other, nodes.Happened):
         return _counts_contradict(one, other)

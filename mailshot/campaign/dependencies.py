@@ -77,7 +77,7 @@ def _said(edition: Edition) -> list[tuple[str, Any]]:
     said = campaign.model_dump(exclude={"content", "offers", "goal"})
     contents = [(item.name, item.template, item.offers) for item in campaign.content]
     offers = [(name, item.model_dump(exclude={"products"})) for name, item in sorted(campaign.offers.items())]
-    goal = campaign.goal and campaign.goal.within
+    goal = campaign.goal and (campaign.goal.event, campaign.goal.within)
     return [*sorted(said.items()), ("content", contents), ("offers", offers), ("goal", goal)]
 
 

@@ -69,7 +69,7 @@ def since(
 ) -> Moves | None:
     """Compare a plan whose rows are decided with an earlier one, or a run; None when there is nothing before it.
 
-    `as_of` is in the company's zone, in which moments are told.
+    `as_of` is in the company's zone, in which moments are printed.
     Raises NotFound, or Refused for another campaign's, or one whose rows are no longer kept.
     """
     found = _earlier(connection, campaign, plan_id, wanted.against)

@@ -14,8 +14,9 @@ from mailshot.campaign.moves import Moves, Wanted
 from mailshot.campaign.offers import Demand
 from mailshot.campaign.scheduled import Scheduled
 from mailshot.errors import MailshotError
+from mailshot.events import Reason
 from mailshot.render.letter import Mailing
-from mailshot.store import audiences, eligibility, frozen, plans, runs
+from mailshot.store import audiences, eligibility, frozen, obstacles, plans, runs
 from mailshot.store import offers as offer_rows
 from mailshot.store.engine import Connection, Store
 from mailshot.store.offers import Forbidden
@@ -146,9 +147,19 @@ def verdict(
     Whether enough offers are left is not asked.
     """
     compiler = audiences.compiler(as_of, edition.rulebook.company.time_zone)
-    compiled = compiler.within(range(customer_id, customer_id + 1))
-    row = connection.execute(plans.verdicts(compiled, question(connection, edition, as_of))).first()
-    return (row.content, row.reason) if row else (None, None)
+    asked = question(connection, edition, as_of)
+
+    def decided(number: int) -> tuple[str | None, str | None]:
+        compiled = compiler.within(range(number, number + 1))
+        row = connection.execute(plans.verdicts(compiled, asked)).first()
+        return (row.content, row.reason) if row else (None, None)
+
+    content, reason = decided(customer_id)
+    # Of one inbox the first is mailed, or held out for all.
+    earlier = obstacles.earlier(connection, customer_id) if plans.represents_inbox(content, reason) else ()
+    if any(plans.represents_inbox(*decided(mate)) for mate in earlier):
+        reason = str(Reason.same_address)
+    return content, reason
 
 
 def duration(edition: Edition, mails: int) -> float:

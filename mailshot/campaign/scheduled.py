@@ -1,7 +1,7 @@
 """How the version of a campaign that is scheduled differs from the files as they are now.
 
-A schedule keeps the version it was launched with, so edits change nothing until `launch --replace` takes them. Whoever
-edits must be told so: `status`, `plan` and `rules check` do, by what this module returns.
+A schedule keeps the version it was launched with, so edits change nothing until `launch --replace` takes them.
+`status`, `plan` and `rules check` report it, with the texts of this module.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from mailshot.cli import (
     rules,
     serving,
     suppression,
-)  # fmt: skip
+)
 
 cli = typer.Typer(
     name="mailshot",

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mailshot.render.letter import Letter
 
 Customer = Annotated[str | None, typer.Option("--as", help="A customer's key or address; without it, the first one.")]
-EXAMPLE = "Write one plain address, for example you@example.com."
 Campaign = Annotated[str, typer.Argument(help="The campaign's name.")]
 
 
@@ -62,13 +61,7 @@ def send_test(
 
 def _address(text: str) -> str:
     """Return an address as it travels. Raises InvalidInput for what is none."""
-    from mailshot.profile import address
-
-    found = address.normalise(text)
-    if isinstance(found, address.Fault):
-        raise InvalidInput(
-            [Problem("ADDRESS", 0, 0, f"'{text}' is not an e-mail address: {found.reason}", "", EXAMPLE)]
-        )
+    found = shared.address(text)
     if found.smtputf8:
         reason = "it has letters before the @-sign that need SMTPUTF8, which Mailshot does not send"
         raise InvalidInput([Problem("ADDRESS", 0, 0, f"'{text}' cannot be written to: {reason}")])

@@ -41,13 +41,17 @@ def status(
     if json:
         shared.as_json(_state(app.store, project, every))
         return
+    # Once: to compare the files with a schedule is to read all rules.
+    scheduled = _scheduled(app.store, project)
+    found, older = _runs(app.store, every)
     if not watch:
-        shared.out.print(_drawn(app.store, project, every))
+        shared.out.print(_drawn(found, older, scheduled))
         return
-    with Live(_drawn(app.store, project, every), console=shared.out, refresh_per_second=2) as live:
-        while any(run["state"] == RunState.running for run in _runs(app.store, every)[0]):
+    with Live(_drawn(found, older, scheduled), console=shared.out, refresh_per_second=2) as live:
+        while any(run["state"] == RunState.running for run in found):
             time.sleep(0.5)
-            live.update(_drawn(app.store, project, every))
+            found, older = _runs(app.store, every)
+            live.update(_drawn(found, older, scheduled))
 
 
 def report(
@@ -170,15 +174,14 @@ def _state(store: Store, project: Path, every: bool) -> dict[str, Any]:
     return {"runs": found, "schedules": schedules, "older_runs": older}
 
 
-def _drawn(store: Store, project: Path, every: bool) -> Group:
-    found, older = _runs(store, every)
+def _drawn(found: list[dict[str, Any]], older: int, scheduled: list[Scheduled]) -> Group:
     parts: list[RenderableType] = [_table(found)]
     parts += [
         f"Run {run['run']} is cancelled; {run['under_way']:,} of its mails are still under way."
         for run in found
         if run["state"] == RunState.cancelled and run["under_way"]
     ]
-    parts += [_schedule(item) for item in _scheduled(store, project)]
+    parts += [_schedule(item) for item in scheduled]
     if older:
         parts.append(Text(f"{older:,} older runs are over: mailshot status --all", style="dim"))
     return Group(*parts)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mailshot.bootstrap import App
     from mailshot.campaign.frozen import Edition
     from mailshot.campaign.rulebook import Rulebook
+    from mailshot.profile.address import Address
     from mailshot.settings import Settings
 
 out = Console(highlight=False)
@@ -32,6 +33,7 @@ AsOf = Annotated[
     datetime | None,
     typer.Option("--as-of", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="Take this moment as today (company time)."),
 ]
+EXAMPLE_ADDRESS = "Write one plain address, for example you@example.com."
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
@@ -98,6 +100,17 @@ def zone(project: Path) -> ZoneInfo:
         return company.read(documents.load(path, project) if path.exists() else None).time_zone
     except InvalidInput:
         return ZoneInfo("UTC")
+
+
+def address(text: str) -> Address:
+    """Read an address that was given as an argument. Raises InvalidInput for what is none."""
+    from mailshot.profile import address as addresses
+
+    found = addresses.normalise(text)
+    if isinstance(found, addresses.Fault):
+        message, remedy = f"'{text}' is not an e-mail address: {found.reason}", EXAMPLE_ADDRESS
+        raise InvalidInput([Problem("ADDRESS", 0, 0, message, remedy=remedy)])
+    return found
 
 
 def moment(at: datetime, zone: ZoneInfo) -> str:

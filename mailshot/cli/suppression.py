@@ -58,10 +58,6 @@ def lift(
 
 
 def _hash(key: bytes, written: str) -> str:
-    from mailshot.errors import InvalidInput, Problem
-    from mailshot.profile import address as addresses
+    from mailshot.profile import address
 
-    found = addresses.normalise(written)
-    if isinstance(found, addresses.Fault):
-        raise InvalidInput([Problem("the address", 0, 0, f"'{written}' is no e-mail address: {found.reason}")])
-    return addresses.fingerprint(key, found.email)
+    return address.fingerprint(key, shared.address(written).email)

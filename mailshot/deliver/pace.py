@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 #: A slot is taken so many seconds before it comes, so that a late wake-up does not delay the slots after it. What is
 #: taken and then not used, because the run is stopped, is lost.
 AHEAD = 0.05
-#: Whoever waits looks so often whether to stop.
+#: Seconds between two checks for a stop while a mail waits for its slot.
 LONGEST_WAIT, SHORTEST_WAIT = 0.5, 0.001
 #: A campaign that has not asked for so many seconds is over: its rate no longer counts for its sender.
 ACTIVE = 10.0

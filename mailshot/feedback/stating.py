@@ -62,9 +62,9 @@ def _join_or_leave(
     moment = decision.moment(entry, at)
     if given:
         # The owner of the inbox joins again: that ends what others with the same address had withdrawn.
-        for mate, _, left, _ in consent.withdrawals(connection, customer_id):
-            if left == name and mate != customer_id:
-                consent.record(connection, mate, name, True, moment, SOURCE, proof)
+        for withdrawal in consent.withdrawals(connection, customer_id):
+            if withdrawal.topic == name and withdrawal.customer_id is not None:
+                consent.record(connection, withdrawal.customer_id, name, True, moment, SOURCE, proof)
     return consent.record(connection, customer_id, name, given, moment, SOURCE, proof)
 
 

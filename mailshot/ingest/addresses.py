@@ -67,10 +67,13 @@ def _tell_unreadable(loading: Loading) -> None:
 
 
 def hold(loading: Loading, query: str) -> None:
-    """Lock the customers whose ids a query gives, so that no mail to them is released past what is being said."""
+    """Lock the customers whose ids a query gives, and all at their addresses, before their withdrawals are written.
+
+    So no mail to any of them is released past what is being said.
+    """
     ids = (int(row[0]) for batch in loading.stage.stream(f"{query} ORDER BY 1") for row in batch)
     while some := list(islice(ids, MOST_HELD)):
-        sql.hold(loading.connection, some, alone=True)
+        sql.hold(loading.connection, some, alone=True, inbox=True)
 
 
 def _hashed(key: bytes, written: str) -> tuple[str | None, str | None, str | None]:

@@ -16,7 +16,7 @@ from mailshot.ingest.loading import Loading, json
 from mailshot.store.bulk import Counts
 from mailshot.store.columns import microseconds
 
-#: How far ahead of ours the clock of whoever wrote the file may be.
+#: How far ahead of ours the clock that dated the rows may be.
 CLOCK_TOLERANCE = timedelta(hours=1)
 #: The source of a withdrawal that names none.
 UNNAMED_SOURCE = "import"
@@ -42,7 +42,7 @@ def _rows(loading: Loading) -> str:
 
 
 def _refuse_strangers(loading: Loading) -> None:
-    """Reject what is about nobody we know; a withdrawal of an unknown address is none of these."""
+    """Reject rows about unknown customers, except a withdrawal of an unknown address, which is kept."""
     rows, fields = _rows(loading), loading.reading.fields
     if "customer" in fields:
         unknown = f"{rows} WHERE key IS NOT NULL AND customer_id IS NULL"

@@ -32,7 +32,7 @@ class Closure:
 
     @property
     def implied(self) -> tuple[str, ...]:
-        """The values that this one makes true, itself first: whoever denies one of them denies this one."""
+        """The values that this one makes true, itself first: to deny one of them is to deny this one."""
         return self.sources[0][1]
 
 

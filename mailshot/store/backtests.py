@@ -23,7 +23,7 @@ from mailshot.store.audiences import SCHEMA
 from mailshot.store.columns import SCALE
 from mailshot.store.dossier import ERASED_KEY
 from mailshot.store.engine import Connection
-from mailshot.store.plans import DELIVERY, RUN, Question, verdicts
+from mailshot.store.plans import DELIVERY, RUN, Question, represents_inbox, verdicts
 from mailshot.store.reports import FEEDBACK, REACHED
 
 STREAMED = {"yield_per": 10_000}
@@ -166,8 +166,7 @@ def _seen(connection: Connection, compiled: Compiler, members: Select[Any], spen
     inboxes = _Inboxes(connection)
     for number, content, reason in connection.execute(members, execution_options=STREAMED):
         if number not in erased:
-            # Of an audience there is no content: all of its members are counted.
-            reason = inboxes.reason(number, reason) if content else reason
+            reason = inboxes.reason(number, content, reason)
             seen.parts[content, reason] = seen.parts.get((content, reason), 0) + 1
             bits.add(number)
     for number, spent in connection.execute(_bought(spending, here), execution_options=STREAMED):
@@ -180,7 +179,7 @@ def _seen(connection: Connection, compiled: Compiler, members: Select[Any], spen
 
 
 class _Inboxes:
-    """Lets one customer of each address have the mail, as a plan does."""
+    """Lets one customer of each address have the mail, as a plan does; members of an audience have no content."""
 
     def __init__(self, connection: Connection) -> None:
         inbox = eligibility.inboxes()
@@ -188,9 +187,9 @@ class _Inboxes:
         self._of: dict[int, int] = {row[0]: row[1] for row in connection.execute(pairs)}
         self._taken: set[int] = set()
 
-    def reason(self, customer_id: int, reason: str | None) -> str | None:
+    def reason(self, customer_id: int, content: str | None, reason: str | None) -> str | None:
         inbox = self._of.get(customer_id)
-        if inbox is None or reason not in (None, str(Reason.holdout)):
+        if inbox is None or not represents_inbox(content, reason):
             return reason
         if inbox in self._taken:
             return str(Reason.same_address)

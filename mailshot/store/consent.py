@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, or_, select
 
+from mailshot.audience.compile import then
 from mailshot.profile.consent import Entry, newest
-from mailshot.profile.topics import TRACKING
 from mailshot.store import sql
+from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
 from mailshot.store.tables import AddressWithdrawal, Consent, ConsentLog, Customer
 
@@ -47,48 +49,52 @@ def record(
 
 
 def tracked(connection: Connection, customer_ids: Collection[int]) -> set[int]:
-    """Return those of the customers who consent to opens and clicks being noticed, and nobody at their address refuses.
+    """Return those of the customers whose opens and clicks are noticed: nobody at their address refuses tracking."""
+    return set(connection.scalars(then.tracked(SCHEMA, None, customer_ids)))
 
-    An address is one inbox, so a refusal by any of its customers binds all of them.
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A withdrawal that binds a customer who did not say it: another customer's at the same address, or the address's.
+
+    `customer_id` and `key` are the other customer's; None where the withdrawal names the address alone.
     """
-    given = select(CONSENT.c.customer_id, CONSENT.c.at).where(
-        CONSENT.c.customer_id.in_(customer_ids), CONSENT.c.topic == TRACKING, CONSENT.c.given.is_(True)
-    )
-    mine, theirs, refused = CUSTOMER.alias("mine"), CUSTOMER.alias("theirs"), CONSENT.alias("refused")
-    mates = mine.join(theirs, theirs.c.address_hash == mine.c.address_hash)
-    mates = mates.join(refused, and_(refused.c.customer_id == theirs.c.id, refused.c.topic == TRACKING))
-    by_mates = select(mine.c.id).select_from(mates).where(mine.c.id.in_(customer_ids), refused.c.given.is_(False))
-    own = given.subquery()
-    address = own.join(mine, mine.c.id == own.c.customer_id)
-    address = address.join(WITHDRAWAL, WITHDRAWAL.c.address_hash == mine.c.address_hash)
-    newer = and_(WITHDRAWAL.c.topic == TRACKING, WITHDRAWAL.c.at >= own.c.at)
-    by_address = select(own.c.customer_id).select_from(address).where(newer)
-    return set(connection.scalars(given)) - {*connection.scalars(by_mates), *connection.scalars(by_address)}
+
+    topic: str
+    at: datetime
+    customer_id: int | None = None
+    key: str | None = None
 
 
-def binding(connection: Connection, customer_id: int) -> dict[str, Entry]:
-    """Return the entry that counts for each topic, with what was withdrawn at the address by others or for it."""
-    found = entries(connection, customer_id)
+def withdrawals(connection: Connection, customer_id: int, before: datetime | None = None) -> list[Withdrawal]:
+    """Return the withdrawals by others that bind a customer, those said `before`; None hears all.
+
+    One that names the address binds unless the customer consented later.
+    """
+    own = entries(connection, customer_id, before)
     address = select(CUSTOMER.c.address_hash).where(CUSTOMER.c.id == customer_id).scalar_subquery()
-    for withdrawal in connection.execute(select(WITHDRAWAL).where(WITHDRAWAL.c.address_hash == address)):
-        own = found.get(withdrawal.topic)
-        if own is None or own.at <= withdrawal.at:
-            found[withdrawal.topic] = Entry(False, withdrawal.at)
-    for mate, _, topic, at in withdrawals(connection, customer_id):
-        if mate != customer_id:
-            own = found.get(topic)
-            found[topic] = Entry(False, max(at, own.at) if own else at)
+    mates = select(CUSTOMER.c.id, CUSTOMER.c.key).where(CUSTOMER.c.address_hash == address)
+    found = [
+        Withdrawal(topic, entry.at, mate.id, mate.key)
+        for mate in connection.execute(mates.where(CUSTOMER.c.id != customer_id).order_by(CUSTOMER.c.id)).all()
+        for topic, entry in entries(connection, mate.id, before).items()
+        if not entry.given
+    ]
+    named = select(WITHDRAWAL.c.topic, WITHDRAWAL.c.at).where(WITHDRAWAL.c.address_hash == address)
+    for topic, at in connection.execute(named.where(WITHDRAWAL.c.at < before) if before else named):
+        entry = own.get(topic)
+        if entry is None or not (entry.given and entry.at > at):
+            found.append(Withdrawal(topic, at))
     return found
 
 
-def withdrawals(connection: Connection, customer_id: int) -> list[tuple[int, str, str, datetime]]:
-    """Return (customer, key, topic, moment) of each withdrawal by anybody at the customer's address."""
-    mine, theirs = CUSTOMER.alias("mine"), CUSTOMER.alias("theirs")
-    mates = mine.join(theirs, theirs.c.address_hash == mine.c.address_hash)
-    mates = mates.join(CONSENT, CONSENT.c.customer_id == theirs.c.id)
-    found = select(theirs.c.id, theirs.c.key, CONSENT.c.topic, CONSENT.c.at).select_from(mates)
-    rows = connection.execute(found.where(mine.c.id == customer_id, CONSENT.c.given.is_(False)))
-    return [(int(row[0]), row[1], row[2], row[3]) for row in rows]
+def binding(connection: Connection, customer_id: int) -> dict[str, Entry]:
+    """Return the entry that counts for each topic, with the withdrawals by others that bind the customer."""
+    found = entries(connection, customer_id)
+    for withdrawal in withdrawals(connection, customer_id):
+        own = found.get(withdrawal.topic)
+        found[withdrawal.topic] = Entry(False, max(withdrawal.at, own.at) if own else withdrawal.at)
+    return found
 
 
 def entries(connection: Connection, customer_id: int, before: datetime | None = None) -> dict[str, Entry]:

@@ -4,8 +4,8 @@ They are worked out anew for each customer something has changed of, so facts ma
 times, and be corrected or taken back. Each order (or event) is one row at most, `goal:order:<key>`, whatever number of
 campaigns hope for it; the mail that gets the credit is its `run_id`.
 
-Whatever writes one of those facts calls `mark` in the same transaction. The queue is only ever added to: nobody who
-marks waits for somebody who works it off. Start at `make`.
+Whatever writes one of those facts calls `mark` in the same transaction. The queue is append-only,
+so a transaction that marks never waits for one that works the queue off. Start at `make`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Who may be mailed: the gates that a plan, an explanation and the last check before a send have in common.
 
-An address is one inbox, whoever of its customers is mailed. A withdrawal by any of them, a suppression, what was sent
+An address is one inbox, whichever of its customers is mailed. A withdrawal by any of them, a suppression, what was sent
 before and how often to write bind all of them. So each gate asks about the inbox: the customer and everybody who has
 the same `address_hash`.
 
@@ -128,7 +128,7 @@ SENT_AT = _SentAt(RUN, DELIVERY)
 def tolerance(since: datetime, as_of: datetime) -> timedelta:
     """Return how late a mail may leave and still count from its launch, in a window that began `since`.
 
-    A weekly run takes an hour: whoever was mailed at its end must not be passed over the week after. Only a mail that
+    A weekly run takes an hour: customers mailed at its end must not be skipped the week after. Only a mail that
     left much later, as after a pause, counts from when it left.
     """
     return min(timedelta(days=1), (as_of - since) / 4)
@@ -238,8 +238,8 @@ class PlanGates:
     def _reached(self, limit: Limit) -> Clause:
         if limit.mails == 0:
             return true()
-        since = limit.per.before(self.as_of) <= SENT_AT
-        return self._at_least(limit.mails, and_(since, _counted(RUN, self.gates)))
+        recent = _recent(RUN, DELIVERY, limit.per.before(self.as_of), self.as_of)
+        return self._at_least(limit.mails, and_(recent, _counted(RUN, self.gates)))
 
     def _at_least(self, number: int, which: Clause) -> Clause:
         """Return whether so many mails of such runs went, or will go, to the inbox."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, and_, select
 
 from mailshot.store import consent, eligibility
 from mailshot.store.audiences import SCHEMA
-from mailshot.store.eligibility import DELIVERY, PREFERENCE, RECEIVED, RUN, SENT_AT, SUPPRESSION, WITHDRAWAL
+from mailshot.store.eligibility import DELIVERY, PREFERENCE, RECEIVED, RUN, SENT_AT, SUPPRESSION
 from mailshot.store.engine import Connection
 
 
@@ -58,32 +58,23 @@ def of(connection: Connection, customer_id: int, before: datetime | None, but: i
     if row.address_hash:
         mates = select(customer.id, customer.key).where(customer.address_hash == row.address_hash)
         inbox |= {int(mate.id): str(mate.key) for mate in connection.execute(mates.order_by(customer.id))}
-    others = {number: key for number, key in inbox.items() if number != customer_id}
     held = select(SUPPRESSION.c.reason).where(SUPPRESSION.c.address_hash == row.address_hash)
     return Obstacles(
         email=row.email,
         suppression=connection.scalar(_before(held, SUPPRESSION.c.at, before)) if row.address_hash else None,
-        mates=list(others.values()),
-        withdrawn=_withdrawn(connection, customer_id, row.address_hash, others, before),
+        mates=[key for number, key in inbox.items() if number != customer_id],
+        withdrawn=[(found.topic, found.key) for found in consent.withdrawals(connection, customer_id, before)],
         answers=_answers(connection, list(inbox), before),
         mails=_mails(connection, list(inbox), before, but),
     )
 
 
-def _withdrawn(
-    connection: Connection, customer_id: int, address_hash: str | None, others: dict[int, str], before: datetime | None
-) -> list[tuple[str, str | None]]:
-    own = consent.entries(connection, customer_id, before)
-    found: list[tuple[str, str | None]] = []
-    for mate, key in others.items():
-        said = consent.entries(connection, mate, before)
-        found += [(topic, key) for topic, entry in said.items() if not entry.given]
-    mine = select(WITHDRAWAL.c.topic, WITHDRAWAL.c.at).where(WITHDRAWAL.c.address_hash == address_hash)
-    for topic, at in connection.execute(_before(mine, WITHDRAWAL.c.at, before)):
-        entry = own.get(topic)
-        if entry is None or not (entry.given and entry.at > at):
-            found.append((topic, None))
-    return found
+def earlier(connection: Connection, customer_id: int) -> list[int]:
+    """Return the other customers with the same address who come before this one: the first of them is mailed."""
+    mine, theirs = SCHEMA.customer.alias("mine"), SCHEMA.customer.alias("theirs")
+    same = and_(theirs.c.address_hash == mine.c.address_hash, theirs.c.id < mine.c.id)
+    found = select(theirs.c.id).select_from(mine.join(theirs, same)).where(mine.c.id == customer_id)
+    return [int(number) for number in connection.scalars(found.order_by(theirs.c.id))]
 
 
 def _answers(connection: Connection, inbox: list[int], before: datetime | None) -> frozenset[tuple[str, str]]:

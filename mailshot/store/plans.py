@@ -75,6 +75,11 @@ def verdicts(compiled: Compiler, question: Question) -> Select[Any]:
     return select(chosen.c.id, chosen.c.content, _reason(chosen, compiled, question).label("reason"))
 
 
+def represents_inbox(content: str | None, reason: str | None) -> bool:
+    """Say whether a customer stands for an inbox: is mailed, or held out to be compared with those who are."""
+    return content is not None and reason in (None, str(Reason.holdout))
+
+
 def _content(compiled: Compiler, question: Question) -> Any:
     whens = [(compiled.clause(item.when) if item.when else true(), literal(item.name)) for item in question.choices]
     return case(*whens, else_=None).label("content")

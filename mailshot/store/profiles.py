@@ -77,13 +77,8 @@ def profile(
         consents={topic: entry.given for topic, entry in consents.items()},
         preferences={(item["name"], item["value"]): item["holds"] for item in said},
         traits={(item["name"], item["value"]): Inferred(item["confidence"], item["evidence"]) for item in traits},
-        tracked="consent" in words and _tracked(connection, customer_id, before),
+        tracked="consent" in words and connection.scalar(tracked(SCHEMA, before, [customer_id])) is not None,
     )
-
-
-def _tracked(connection: Connection, customer_id: int, before: datetime | None) -> bool:
-    mine = tracked(SCHEMA, before).where(SCHEMA.consent.c.customer_id == customer_id)
-    return connection.execute(mine).first() is not None
 
 
 def facts(row: RowMapping, columns: Iterable[str]) -> dict[str, Any]:

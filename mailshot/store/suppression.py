@@ -26,7 +26,7 @@ def add(connection: Connection, address_hash: str, reason: str, source: str, at:
 def add_refused(connection: Connection, refused: Collection[tuple[int, str]], source: str, at: datetime) -> None:
     """Suppress the addresses of customers (id, address as mailed) whose mailbox a server says does not exist.
 
-    One that a customer has changed since is left alone: what was refused is the old one. Nobody is locked, for a mail
+    An address that the customer has changed since is left alone: the old one was refused. No customer is locked: a mail
     that leaves at the same moment is refused as well.
     """
     customer = SCHEMA.customer.c
@@ -63,11 +63,3 @@ def get(connection: Connection, address_hash: str) -> RowMapping | None:
 def lift(connection: Connection, address_hash: str) -> bool:
     """Let an address be mailed again; return whether it was suppressed."""
     return sql.changed(connection, SUPPRESSION.delete().where(SUPPRESSION.c.address_hash == address_hash))
-
-
-def reason(connection: Connection, address_hash: str) -> str | None:
-    """Return why an address must not be mailed, None when it may."""
-    found: str | None = connection.scalar(
-        select(SUPPRESSION.c.reason).where(SUPPRESSION.c.address_hash == address_hash)
-    )
-    return found

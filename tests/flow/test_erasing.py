@@ -32,7 +32,7 @@ def test_erasing_takes_two_steps(client: TestClient, look: shop.Look) -> None:
     assert "Your data is deleted" in answer.text
     with look.store.read() as connection:
         hashed = address.fingerprint(shop.ADDRESS_KEY, "Ada@Example.com ")
-        assert suppression.reason(connection, hashed) == suppression.ERASED
+        assert suppression.get(connection, hashed)["reason"] == suppression.ERASED
     assert "ada@example.com" not in str(look.everything())
 
 

@@ -51,4 +51,4 @@ def test_an_erased_address_stays_suppressed(shop: Shop) -> None:
 def test_what_is_no_address_is_told(shop: Shop) -> None:
     code, told = tried(shop, "suppression", "show", "not an address")
     assert code == INVALID
-    assert "is no e-mail address" in told
+    assert "is not an e-mail address" in told

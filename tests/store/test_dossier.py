@@ -105,7 +105,7 @@ def test_erasing_leaves_numbers_and_two_hashes(store: Store) -> None:
     with store.read() as connection:
         for email in ("ada@example.com", f"{CANARY}@example.com"):
             hashed = address.fingerprint(shop.ADDRESS_KEY, email)
-            assert suppression.reason(connection, hashed) == suppression.ERASED
+            assert suppression.get(connection, hashed)["reason"] == suppression.ERASED
         row = connection.execute(select(sql.table(Delivery)).where(sql.table(Delivery).c.customer_id == ADA)).one()
         gone = dossier.person(connection, ADA)
     assert (row.state, row.reason) == ("skipped", "suppressed")

@@ -148,6 +148,7 @@ def test_two_customers_of_one_address_get_one_mail(shop: Shop) -> None:
     told = explain.campaign(shop.store, edition(shop), "Q2", NOW)
     assert "shared with 'Q1'" in failing(shop, "Q2")["inbox"]
     assert told.reason == Reason.same_address
+    assert told.outcome().startswith("No mail: same address")
 
 
 def test_the_inbox_gets_the_mail_of_the_first_who_qualifies(shop: Shop) -> None:
@@ -185,6 +186,31 @@ def test_a_customer_who_asked_for_one_mail_a_week_gets_one(shop: Shop, days: flo
     assert reasons(shop) == {one: reason, other: None}
     if reason:
         assert failing(shop, "Q1") == {"customer's choice 'Weekly'": "1 of 1 mails in 7 days"}
+
+
+@pytest.mark.parametrize("limit", ["cap", "choice"])
+@pytest.mark.parametrize(("days", "held"), [(6.9, True), (7, False)])
+def test_a_weekly_mail_reaches_the_same_people_every_week(shop: Shop, limit: str, days: float, held: bool) -> None:
+    """The run takes an hour. Whoever was mailed at its end is mailed a week later too, and not before."""
+    one = person(shop, "Q1")
+    if limit == "choice":
+        choose(shop, one, "weekly")
+    else:
+        text = CAMPAIGN.format(name="week", topic="offers") + "limits: {cap: {mails: 1, per: 7 days}}\n"
+        (shop.folder / "rules/campaigns/week.yaml").write_text(text)
+    launched(shop, "week", NOW)
+    delivery, left = sql.table(tables.Delivery), NOW + timedelta(minutes=50)
+    with shop.store.write() as connection:
+        connection.execute(delivery.update().values(state="sent", dotted_at=left, settled_at=left))
+    later = NOW + timedelta(days=days)
+    reason = {"cap": "frequency cap", "choice": "asked for less"}[limit] if held else None
+    assert reasons(shop, now=later) == {one: reason}
+    found = explain.campaign(shop.store, edition(shop), "Q1", later)
+    assert [check.name for check in found.obstacles()] == ([] if reason is None else [failing_check(limit)])
+
+
+def failing_check(limit: str) -> str:
+    return {"cap": "frequency cap", "choice": "customer's choice 'Weekly'"}[limit]
 
 
 def test_a_choice_binds_everybody_at_the_address(shop: Shop) -> None:

@@ -26,7 +26,7 @@ def test_a_suppressed_address_keeps_its_first_reason_until_it_is_erased(store: S
     with store.write() as connection:
         assert suppression.add(connection, "aa", "bounced", "dsn", NOON)
         assert not suppression.add(connection, "aa", "complained", "arf", NOON)
-        assert suppression.reason(connection, "aa") == "bounced"
+        assert suppression.get(connection, "aa")["reason"] == "bounced"
         suppression.add_erased(connection, "aa", "page", NOON)
-        assert suppression.reason(connection, "aa") == suppression.ERASED
-        assert suppression.reason(connection, "bb") is None
+        assert suppression.get(connection, "aa")["reason"] == suppression.ERASED
+        assert suppression.get(connection, "bb") is None

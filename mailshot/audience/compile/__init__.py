@@ -1,10 +1,10 @@
 """Rules to SQL: the only part of this room that knows SQLAlchemy."""
 
-from mailshot.audience.compile.columns import listed, unindexed
+from mailshot.audience.compile.columns import listed, stands, unindexed
 from mailshot.audience.compile.facts import fact_column, own, product_clause
 from mailshot.audience.compile.rule import Compiler
 from mailshot.audience.compile.schema import Beside, Schema, Source, Summary
-from mailshot.audience.compile.then import consents, stands, there, tracked
+from mailshot.audience.compile.then import consents, there, tracked
 
 __all__ = [
     "Beside", "Compiler", "Schema", "Source", "Summary",

@@ -204,6 +204,16 @@ def between(low: ColumnElement[Any], high: ColumnElement[Any], wanted: Interval)
     return and_(*parts)
 
 
+def stands(returned_at: ColumnElement[Any], as_of: datetime | None) -> Clause:
+    """Return the clause that is true of what was bought before a moment and not returned before it; None: at all.
+
+    What was bought later must be left out besides: of returns themselves it is true until they came.
+    """
+    if as_of is None:
+        return returned_at.is_(None)
+    return or_(returned_at.is_(None), returned_at >= as_of)
+
+
 def scaled(spent: ColumnElement[Any], orders: ColumnElement[Any], comparison: Comparison) -> Clause:
     bounds = [orders * _bind(spent, value) for value in comparison.values]
     if comparison.operator == "one_of":

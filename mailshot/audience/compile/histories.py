@@ -140,7 +140,7 @@ class Histories:
         judged = self._judged(source, condition, summary.customer, reversed_)
         meant = and_(*self._narrowed(summary, condition), judged)
         if self._summed(condition):
-            # Whoever bought nothing since, and returned nothing, is judged by the sums alone.
+            # A customer with no later purchase and no return is judged by the totals alone.
             sums = limits.exactly(summary, condition.measures, self.as_of)
             settled = and_(summary.last_at < self.as_of, summary.returned_at.is_(None))
             meant = case((settled, not_(sums) if reversed_ else sums), else_=meant)

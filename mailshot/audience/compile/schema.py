@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause
 
-from mailshot.audience.compile import then
+from mailshot.audience.compile import columns
 from mailshot.profile.history import BOUGHT, History
 
 Column = ColumnElement[Any]
@@ -72,7 +72,7 @@ class Source:
 
     def stands(self, as_of: datetime) -> list[ColumnElement[bool]]:
         """Return the clauses that are true of the rows that still counted at a moment."""
-        return [] if self.returned_at is None else [then.stands(self.returned_at, as_of)]
+        return [] if self.returned_at is None else [columns.stands(self.returned_at, as_of)]
 
     def rows(self, names: Iterable[str]) -> FromClause:
         """Return the table joined with those that these fields need."""

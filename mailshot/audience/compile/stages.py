@@ -47,7 +47,7 @@ class Stages:
         summary = self.source.summary
         assert summary is not None
         then = self._of_lines(self._reached(stage, func.min(self.source.at), func.max(self.source.at)))
-        # Whoever bought nothing since "today", and returned nothing, is judged by the first and last purchase alone.
+        # A customer with no purchase since "today" and no return is judged by the first and last purchase alone.
         settled = and_(summary.last_at < self.as_of, summary.returned_at.is_(None))
         whole = and_(settled, self._reached(stage, summary.first_at, summary.last_at))
         return and_(self._possible(stage, summary), or_(whole, and_(not_(settled), then)))

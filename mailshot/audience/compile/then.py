@@ -7,6 +7,7 @@ the log; all others are still the newest entry, so that few rows are looked up t
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -39,18 +40,8 @@ def consents(schema: Schema, topic: str, given: bool, before: datetime | None) -
     return about.where(or_(still, and_(consent.at >= before, last.is_(given))))
 
 
-def stands(returned_at: ColumnElement[Any], as_of: datetime | None) -> Clause:
-    """Return the clause that is true of what was bought before a moment and not returned before it; None: at all.
-
-    What was bought later must be left out besides: of returns themselves it is true until they came.
-    """
-    if as_of is None:
-        return returned_at.is_(None)
-    return or_(returned_at.is_(None), returned_at >= as_of)
-
-
-def tracked(schema: Schema, before: datetime | None) -> Select[Any]:
-    """Return the ids of the customers whose opens and clicks are noticed.
+def tracked(schema: Schema, before: datetime | None, among: Collection[int] | None = None) -> Select[Any]:
+    """Return the ids of the customers whose opens and clicks are noticed, `among` some or all.
 
     They consent to tracking, and nobody with the same address refuses it: an address is one inbox.
     """
@@ -71,7 +62,11 @@ def tracked(schema: Schema, before: datetime | None) -> Select[Any]:
     address = address.where(withdrawal.c.topic == TRACKING, not_(later.correlate(one, withdrawal)))
     if before is not None:
         address = address.where(withdrawal.c.at < before)
-    return consents(schema, TRACKING, True, before).where(consent.customer_id.not_in(union_all(mates, address)))
+    given = consents(schema, TRACKING, True, before)
+    if among is not None:
+        given = given.where(consent.customer_id.in_(among))
+        mates, address = (refusing.where(one.c.id.in_(among)) for refusing in (mates, address))
+    return given.where(consent.customer_id.not_in(union_all(mates, address)))
 
 
 def stated(preference: FromClause, before: datetime | None) -> Clause:
