@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import json
 import re
 import signal
 import socket
@@ -101,6 +102,27 @@ def test_a_household_that_says_vegan_is_offered_neither_meat_nor_milk(demo: tupl
     assert "MILK" not in told.split("what a mail must pass")[-1]
 
 
+def test_only_the_answer_keeps_products_of_animals_from_that_household(demo: tuple[Path, str]) -> None:
+    told = re.search(r"(household-\d+@example\.com) told us: “Vegan”", demo[1])
+    assert told
+    rows = sqlite3.connect(demo[0] / "mailshot.db")
+    stated = "select c.id, p.at from customer c join preference p on p.customer_id = c.id where c.email = ?"
+    [(customer, at)] = rows.execute(f"{stated} and (p.name, p.value, p.holds) = ('diet', 'vegan', 1)", (told[1],))
+    count = "select count(*) from preference where customer_id = ?"
+    assert rows.execute(count, (customer,)).fetchone() == (1,), "what was said, and nothing that only follows from it"
+    animals = _products_where(f"({MEAT}) or product_category in ('FLUID MILK PRODUCTS', 'CHEESE', 'EGGS')")
+    keys = dict(rows.execute("select id, key from product").fetchall())
+    planned = "select made_at, offers from plan_row join plan on plan.id = plan_id where customer_id = ?"
+    before, after = set[int](), set[int]()
+    for made_at, offers in rows.execute(planned, (customer,)):
+        (after if made_at > at else before).update(
+            int(keys[product]) for product, _ in json.loads(offers or "null") or ()
+        )
+    assert before & animals, "it was offered some before"
+    assert after
+    assert after & animals == set()
+
+
 def test_the_report_shows_the_answers(demo: tuple[Path, str]) -> None:
     report = demo[1].split("8. ")[1]
     assert re.search(r"opened +12", report)
@@ -126,13 +148,20 @@ def _meat_of_the_data() -> tuple[set[int], set[str]]:
     assert DATA is not None
     lines, products = (f"read_parquet('{DATA / name}.parquet')" for name in ("transactions", "products"))
     database = duckdb.connect()
-    meat = {row[0] for row in database.execute(f"select product_id from {products} where {MEAT}").fetchall()}
+    meat = _products_where(MEAT)
     without = database.execute(
         f"select household_id from {lines} left join {products} using (product_id)"
         f" where transaction_timestamp >= '2017-01-01 09:00' and transaction_timestamp < '2018-01-01 09:00'"
         f" group by 1 having count(*) filter (where {MEAT}) = 0"
     )
     return meat, {f"household-{row[0]}@example.com" for row in without.fetchall()}
+
+
+def _products_where(condition: str) -> set[int]:
+    """Return the products of the data that a condition in SQL is true of."""
+    assert DATA is not None
+    products = f"read_parquet('{DATA / 'products'}.parquet')"
+    return {row[0] for row in duckdb.sql(f"select product_id from {products} where {condition}").fetchall()}
 
 
 def _free_ports(number: int) -> list[int]:
