@@ -37,12 +37,7 @@ class Document:
 
     def at(self, *path: Step) -> Node:
         """Return the node at `path`, or the deepest one that exists on the way."""
-        node = self.root
-        for step in path:
-            if (below := nodes.below(node, step)) is None:
-                return node
-            node = below
-        return node
+        return nodes.at(self.root, *path)
 
     def model(self, kind: type[Model], problems: Problems | None = None) -> Model:
         """Read the whole document as a pydantic model; raise InvalidInput with the place of each error."""
@@ -53,7 +48,7 @@ class Document:
             wrong = error.errors(include_url=False, include_input=False)
             found.uncounted += len(wrong[nodes.MOST_TOLD :])
             for item in wrong[: nodes.MOST_TOLD]:
-                fields.explain(self, kind, item, found)
+                fields.explain(self.root, kind, item, found)
             raise InvalidInput(found.told()) from None
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, RootModel
 
+from mailshot.documents import nodes
 from mailshot.documents.nodes import Mapping, Node, Problems, Scalar, Step
-
-if TYPE_CHECKING:
-    from mailshot.documents.document import Document
 
 Path = tuple[Step, ...]
 Words = tuple[str, str]
@@ -41,20 +39,20 @@ _FAULTS = {
 }
 
 
-def explain(document: Document, kind: type[BaseModel], item: Any, problems: Problems) -> None:
-    """Tell one error of pydantic's as a problem of the document."""
+def explain(root: Node, kind: type[BaseModel], item: Any, problems: Problems) -> None:
+    """Tell one error of pydantic's as a problem of the document with this root."""
     path: Path = tuple(item["loc"])
-    node, fault = document.at(*path), str(item["type"])
+    node, fault = nodes.at(root, *path), str(item["type"])
     if fault == "extra_forbidden":
         word = str(path[-1])
-        problems.unknown(_key(document, path) or node, f"unknown word '{word}'", word, _words(kind, path))
+        problems.unknown(_key(root, path) or node, f"unknown word '{word}'", word, _words(kind, path))
     elif fault == "missing":
         above = f" in {_name(path[:-1])}" if len(path) > 1 else ""
         problems.add(node, f"'{path[-1]}' is missing{above}", f"Add '{path[-1]}: …'.")
     elif fault == "value_error":
         message, remedy = _own_words(str(item["msg"]).removeprefix("Value error, "), path, node)
         named = _NAMED.match(message)
-        problems.add((_key(document, (*path, named[1])) if named else None) or node, message, remedy)
+        problems.add((_key(root, (*path, named[1])) if named else None) or node, message, remedy)
     elif isinstance(node, Scalar) and node.empty:
         problems.add(node, f"{_name(path)} is empty", "Write a value, or remove the line.")
     elif fault in ("model_type", "dict_type", "model_attributes_type"):
@@ -98,8 +96,8 @@ def _said(node: Node) -> str:
     return "words with values" if isinstance(node, Mapping) else "a list"
 
 
-def _key(document: Document, path: Path) -> Node | None:
-    parent = document.at(*path[:-1])
+def _key(root: Node, path: Path) -> Node | None:
+    parent = nodes.at(root, *path[:-1])
     return next((key for key, _ in parent if key.text == path[-1]), None) if isinstance(parent, Mapping) else None
 
 

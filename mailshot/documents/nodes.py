@@ -103,6 +103,15 @@ def below(node: Node, step: Step) -> Node | None:
     return None
 
 
+def at(node: Node, *path: Step) -> Node:
+    """Return the node at `path` below this one, or the deepest one that exists on the way."""
+    for step in path:
+        if (found := below(node, step)) is None:
+            return node
+        node = found
+    return node
+
+
 def lines(text: str) -> list[str]:
     """Return the lines of a text as an editor numbers them: an odd separator within a line ends none."""
     found = _BREAK.split(text)

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import jinja2
 
 from mailshot import errors
 from mailshot.render import macros
 from mailshot.render.pieces import Piece, cut, parse
-from mailshot.render.report import Place, Report
+from mailshot.render.report import Report
+from mailshot.render.tree import Block, Macro, Node, blocks, nested, walk
 
 DEEPEST = 20
 LARGEST = 1024 * 1024
 """Characters of the flattened text; an include that doubles itself stops here."""
 _OUTSIDE = ("set", "import", "from")
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A named part that a child may replace."""
-
-    name: str
-    body: tuple[Node, ...]
-    place: Place
-
-
-Node = Piece | Block | macros.Macro
 
 
 class Flattener:
@@ -37,7 +25,7 @@ class Flattener:
         self._files, self._environment, self._report = files, environment, report
         self._trees: dict[str, tuple[Node, ...]] = {}
         self._blocks: dict[str, list[Block]] = {}
-        self._callable: dict[str, dict[str, macros.Macro]] = {}
+        self._callable: dict[str, dict[str, Macro]] = {}
         self._size = 0
 
     @property
@@ -50,7 +38,7 @@ class Flattener:
         chain = self._chain(entry)
         self._blocks = {}
         for tree in chain:
-            for block in _blocks(tree):
+            for block in blocks(tree):
                 self._blocks.setdefault(block.name, []).append(block)
         self._refuse_strays(chain)
         pieces: list[Piece] = []
@@ -75,7 +63,7 @@ class Flattener:
         """Refuse what a child writes where it can never be shown."""
         parents: set[str] = set()
         for tree in reversed(chain):
-            own = list(_blocks(tree))
+            own = list(blocks(tree))
             if tree is not chain[-1]:
                 for block in (node for node in tree if isinstance(node, Block) and node.name not in parents):
                     message = f"The layout has no block '{block.name}', so this would never be shown."
@@ -87,7 +75,7 @@ class Flattener:
 
     def _emit(self, tree: Sequence[Node], inside: tuple[Block, ...], depth: int) -> Iterator[Piece]:
         for node in tree:
-            if isinstance(node, macros.Macro):
+            if isinstance(node, Macro):
                 continue
             if isinstance(node, Block):
                 yield from self._emit_block(self._blocks.get(node.name, [node])[0], inside, depth)
@@ -150,16 +138,16 @@ class Flattener:
             return None
         return name
 
-    def _macros(self, file: str) -> dict[str, macros.Macro]:
+    def _macros(self, file: str) -> dict[str, Macro]:
         """List what a file can call: its own macros and those it imports, by the name it calls them."""
         if file in self._callable:
             return self._callable[file]
-        nodes = list(_nodes(self._tree(file)))
-        found = {node.name: node for node in nodes if isinstance(node, macros.Macro)}
+        nodes = list(walk(self._tree(file)))
+        found = {node.name: node for node in nodes if isinstance(node, Macro)}
         for node in nodes:
             if isinstance(node, Piece) and node.kind == "statement" and node.word in ("import", "from"):
                 name = self._named(node)
-                theirs = [n for n in self._tree(name) if isinstance(n, macros.Macro)] if name else []
+                theirs = [n for n in self._tree(name) if isinstance(n, Macro)] if name else []
                 found |= macros.imported(node, theirs, self._report)
         self._callable[file] = found
         return found
@@ -168,29 +156,5 @@ class Flattener:
         if name not in self._trees:
             pieces = cut(self._files[name], name, self._environment, self._report)
             parse(pieces, name, self._environment, self._report)
-            self._trees[name] = tuple(_nested(iter(pieces), ""))
+            self._trees[name] = tuple(nested(iter(pieces)))
         return self._trees[name]
-
-
-def _nested(pieces: Iterator[Piece], until: str) -> Iterator[Node]:
-    for piece in pieces:
-        if piece.kind != "statement" or piece.word not in ("block", "macro", "endblock", "endmacro"):
-            yield piece
-        elif piece.word == until:
-            return
-        elif piece.word == "block" and len(piece.tokens) > 1:
-            yield Block(piece.tokens[1].text, tuple(_nested(pieces, "endblock")), piece.place)
-        elif piece.word == "macro" and len(piece.tokens) > 1:
-            yield macros.Macro(piece.tokens[1].text, piece, tuple(_nested(pieces, "endmacro")))
-
-
-def _nodes(tree: Sequence[Node]) -> Iterator[Node]:
-    """List a tree with all that its blocks hold."""
-    for node in tree:
-        yield node
-        if isinstance(node, Block):
-            yield from _nodes(node.body)
-
-
-def _blocks(tree: Sequence[Node]) -> Iterator[Block]:
-    return (node for node in _nodes(tree) if isinstance(node, Block))

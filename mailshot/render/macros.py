@@ -6,26 +6,13 @@ Written out, the body stands where its HTML belongs, so style rules reach it and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mailshot import errors
 from mailshot.render.pieces import Piece, Token, spelled, statement
 from mailshot.render.report import Report
-
-if TYPE_CHECKING:
-    from mailshot.render.flatten import Node
+from mailshot.render.tree import Macro
 
 Arguments = list[tuple[str, list[Token]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Macro:
-    """A named piece of markup with parameters; `opening` is its `{% macro … %}` tag."""
-
-    name: str
-    opening: Piece
-    body: tuple[Node, ...]
 
 
 def imported(piece: Piece, theirs: Sequence[Macro], report: Report) -> dict[str, Macro]:
