@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from mailshot.store import buyers
 from mailshot.store.engine import Store
 from tests.store.steps import steps
@@ -12,6 +14,8 @@ def test_the_sums_of_a_few_are_found_by_their_keys(sqlite_url: str) -> None:
     with steps(store) as told, store.write() as connection:
         buyers.refresh(connection, [1, 2])
         buyers.weigh(connection, [1, 2])
-    assert len(told) == 10
-    assert not [one for one in told if "SCAN purchase" in one or "SCAN buyer" in one]
+    # Conversions to make: 1. Returns: 4, here without any. Orders: 3. Buyers: 2. Products: 1.
+    assert len(told) == 11
+    tables = ("purchase", "purchase_order", "buyer", "product", "delivery", "run")
+    assert not [one for one in told for table in tables if re.search(rf"SCAN {table}\b", one)]
     store.close()
