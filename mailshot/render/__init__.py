@@ -4,5 +4,6 @@
     mail      compile once, render per customer
     message   a rendered mail and its envelope become bytes
 
-Everything else here is a room behind those three: flatten, tree, macros, hold, inline, links, facts, sandbox, text, lint.
+Everything else here is a room behind those three: flatten, tree, macros, hold, inline, links, facts, sandbox, text,
+lint.
 """
