@@ -41,10 +41,44 @@ def test_a_vegetarian_who_turns_vegan_gets_no_meat() -> None:
     assert _kept_from(MEAT, GUESTS, {"vegan": True, "vegetarian": False})  # as an earlier version stored it
 
 
-def test_only_a_vegan_gets_no_milk() -> None:
-    milk = {"key": "milk", "department": "GROCERY", "category": "FLUID MILK PRODUCTS"}
-    assert _kept_from(milk, BREAD, {"vegan": True})
-    assert not _kept_from(milk, BREAD, {"vegetarian": True})
+@pytest.mark.parametrize(
+    "product",
+    [
+        {"department": "GROCERY", "category": "FLUID MILK PRODUCTS", "type": "FLUID MILK WHITE ONLY"},
+        {"department": "NUTRITION", "category": "REFRIGERATED", "type": "DAIRY CHEESE"},
+        {"department": "PASTRY", "category": "CAKES", "type": "CAKES: CREME/PUDDING"},
+        {"department": "MISCELLANEOUS", "type": "BUTTER"},
+        {},
+    ],
+)
+def test_only_a_vegan_gets_nothing_that_may_not_be_a_plant(product: dict[str, str]) -> None:
+    product = {"key": "one", **product}
+    assert _kept_from(product, BREAD, {"vegan": True})
+    assert not _kept_from(product, BREAD, {"vegetarian": True})
+
+
+@pytest.mark.parametrize(
+    "product",
+    [
+        {"department": "PRODUCE", "category": "CARROTS", "type": "CARROTS BAGGED"},
+        {"department": "NUTRITION", "category": "REFRIGERATED", "type": "TOFU"},
+    ],
+)
+def test_a_vegan_gets_plants(product: dict[str, str]) -> None:
+    assert not _kept_from({"key": "one", **product}, BREAD, {"vegan": True})
+
+
+@pytest.mark.parametrize(
+    "product",
+    [
+        {"department": "GROCERY", "category": "WAREHOUSE SNACKS", "type": "MEAT SNACKS"},
+        {"department": "GROCERY", "category": "BEANS - CANNED GLASS & MW", "type": "PREPARED BEANS - BAKED W/PORK"},
+        {"department": "GROCERY", "category": "SOUP", "type": "CONDENSED SOUP"},
+    ],
+)
+def test_a_vegetarian_gets_nothing_that_may_hold_meat(product: dict[str, str]) -> None:
+    assert _kept_from({"key": "one", **product}, BREAD, {"vegetarian": True})
+    assert not _kept_from({"key": "one", **product}, GUESTS, {"everything": True})
 
 
 @pytest.mark.parametrize("answer", ["vegetarian", "vegan", "no_pork"])
