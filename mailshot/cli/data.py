@@ -59,7 +59,8 @@ def import_(
             shared.next_step(f"fix {fix}, then: mailshot import {mapping} --file {fix}")
         raise typer.Exit(InvalidInput.exit_code)
     if not json:
-        shared.next_step("mailshot traits" if not check else f"mailshot import {mapping}")
+        after = "mailshot traits" if rules.traits else "mailshot rules count"
+        shared.next_step(f"mailshot import {mapping}" if check else after)
 
 
 def traits(as_of: shared.AsOf = None, json: shared.AsJson = False) -> None:

@@ -55,7 +55,7 @@ def send_test(
     verdict = trial.send(app.server, letter, to)
     if verdict.outcome is not Outcome.accepted:
         raise Unavailable(f"{app.server} did not take the mail: {verdict.reply}", "Nothing else was sent.")
-    shared.say(shared.plain(f"Sent '{letter.rendered.subject}' to {to}: {verdict.reply}"))
+    shared.say(shared.plain(f"Sent '{trial.MARK}{letter.rendered.subject}' to {to}: {verdict.reply}"))
     shared.next_step(f"mailshot launch '{campaign}'")
 
 

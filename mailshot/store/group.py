@@ -3,11 +3,15 @@
 Every caller is answered only after its write is on disk. A batch is first tried as it is; when one of its writes fails,
 the batch is rolled back and tried once more with a savepoint around each, so that only the failing caller hears of it.
 A write may therefore run twice: it must do nothing but talk to its connection.
+
+On SQLite an import may hold the database for longer than a connection waits for it. The batch is then tried again:
+mail programs do not repeat an unsubscribe request that was turned away.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,11 +20,13 @@ from typing import Any, TypeVar
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from mailshot.errors import Refused
+from mailshot.errors import Busy, Refused
 from mailshot.store.engine import Connection, Store
 
 T = TypeVar("T")
 MOST_IN_ONE = 500
+#: How long a batch is tried while another process writes, in seconds.
+PATIENCE_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +80,20 @@ class GroupCommit:
                 _answer(waiting.answer, outcome)
 
     def _commit(self, batch: list[_Waiting]) -> list[Any]:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self._try(batch)
+            except Busy as error:
+                if time.monotonic() > deadline:
+                    return [_Failed(error)] * len(batch)
+
+    def _try(self, batch: list[_Waiting]) -> list[Any]:
+        """Commit the batch. Raises Busy, with nothing written, while another process writes."""
         try:
             return self._together(batch)
+        except Busy:
+            raise
         except Exception:
             # Who failed is unknown, and PostgreSQL refuses the rest of a failed transaction anyhow.
             return self._apart(batch)
@@ -88,6 +106,8 @@ class GroupCommit:
         try:
             with self._store.write() as connection:
                 return [_guarded(connection, waiting) for waiting in batch]
+        except Busy:
+            raise
         except Exception as error:
             return [_Failed(error)] * len(batch)
 

@@ -58,7 +58,7 @@ def test_a_withdrawal_that_is_not_understood_is_loud_and_fixed_by_its_file(shop:
     code, told = tried(shop, "import", "m.yaml")
     assert code == INVALID
     assert "1 row of said.csv may be WITHDRAWALS and were not understood: these people may still be mailed." in told
-    assert "mailshot traits" not in told
+    assert "mailshot rules count" not in told
     assert "mailshot import m.yaml --file" in told
     assert given(shop) == {"Q1": 1, "Q2": 1}
     path = shop.folder / "rejects" / "m-consents-1.csv"
@@ -66,7 +66,7 @@ def test_a_withdrawal_that_is_not_understood_is_loud_and_fixed_by_its_file(shop:
     assert 'Q1,offers,stop it,2026-02-01,4,"rejected: given is neither yes nor no;' in text
     path.write_text(text.replace("stop it", "no"), encoding="utf-8")
     code, told = tried(shop, "import", "m.yaml", "--file", str(path))
-    assert (code, "mailshot traits" in told) == (0, True)
+    assert (code, "mailshot rules count" in told) == (0, True)
     assert given(shop) == {"Q1": 0, "Q2": 1}
     assert not path.exists()
 

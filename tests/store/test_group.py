@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import ProgrammingError
 
-from mailshot.errors import Refused, Unavailable
-from mailshot.store import suppression
+from mailshot.errors import Busy, Refused, Unavailable
+from mailshot.store import schema, suppression
 from mailshot.store.engine import Connection, Store
 from mailshot.store.group import GroupCommit
 
@@ -106,6 +108,38 @@ def test_a_caller_that_goes_away_stops_nobody_and_its_write_is_kept(store: Store
 
     asyncio.run(work())
     assert kept(store) == 2
+
+
+def test_a_write_outwaits_another_process_that_holds_the_database(tmp_path: Path) -> None:
+    """An import holds it for longer than one connection waits; the lock is given back when that has shown twice."""
+    path, refused = tmp_path / "mailshot.db", []
+    store = Store.open(f"sqlite:///{path}")
+    schema.upgrade(store)
+    holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN IMMEDIATE")
+
+    class Watched(GroupCommit):
+        def _try(self, batch):  # type: ignore[no-untyped-def]
+            try:
+                return super()._try(batch)
+            except Busy as error:
+                refused.append(error)
+                if len(refused) == 2:
+                    holder.execute("ROLLBACK")
+                raise
+
+    async def work() -> str:
+        group = Watched(store)
+        answer = await group.do(lambda c: add("no", c))
+        await group.close()
+        return answer
+
+    store.engine.dispose()
+    event.listen(store.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=20"))
+    assert asyncio.run(work()) == "no"
+    assert len(refused) == 2
+    assert kept(store) == 1
+    store.close()
 
 
 def test_close_commits_what_waits_and_takes_nothing_new(store: Store) -> None:
