@@ -68,7 +68,10 @@ class Checker:
 
     def _address(self) -> Check:
         email = self.obstacles.email
-        return Check("address", email is not None, email or "unknown", "" if email else "an address must be imported")
+        if email is None:
+            return Check("address", False, "unknown", "an address must be imported")
+        remedy = "" if email.isascii() else f"{Reason.unsupported_address.help}: another address must be imported"
+        return Check("address", not remedy, email, remedy)
 
     def _suppression(self) -> Check:
         reason = self.obstacles.suppression
@@ -163,5 +166,10 @@ class Checker:
         campaign = self.edition.read.campaign
         part = lot.holdout(campaign.campaign).part(self.advisor.judge.profile.lot)
         passes = part >= campaign.holdout
-        told = f"stands at {part / 100:.2f}%, the first {campaign.holdout / 100:g}% are kept back"
-        return Check("holdout", passes, told, "" if passes else "the lot decides; 'holdout: 0%' keeps nobody back")
+        told = f"bucket {part / 100:.2f}%; customers below {campaign.holdout / 100:g}% are held out"
+        return Check(
+            "holdout",
+            passes,
+            told,
+            "" if passes else "assigned at random, fixed per customer; 'holdout: 0%' holds out nobody",
+        )

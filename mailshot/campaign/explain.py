@@ -36,9 +36,11 @@ class Offered:
     guards: tuple[str, ...]
 
     def words(self) -> str:
-        why = f"bought {self.times} times" if self.times else "popular with others"
+        bought = "bought once" if self.times == 1 else f"bought {self.times} times"
+        why = bought if self.times else "popular with others"
+        place = ", ".join(part for part in (self.department, self.category) if part)
         asked = f"; allowed by {', '.join(self.guards)}" if self.guards else ""
-        return f"{self.name} ({self.department}, {self.category}): {why}{asked}"
+        return f"{self.name} ({place}): {why}{asked}" if place else f"{self.name}: {why}{asked}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def launch(
         shared.as_json({**numbers, "replaced": begun.replaced, "unchanged": begun.unchanged})
     elif begun.run_id is not None:
         ended = " Its schedule is ended." if begun.replaced else ""
-        shared.say(f"Launched '{campaign}' as run {begun.run_id}: {begun.mails:,} mails are due.{ended}")
+        shared.say(f"Launched '{campaign}' as run {begun.run_id}: {shared.counted(begun.mails, 'mail')} due.{ended}")
         shared.next_step("'mailshot up' sends them (or a running worker does); watch with: mailshot status --watch")
     else:
         _show_schedule(edition, begun)
@@ -139,7 +139,10 @@ def _refuse_unknown(store: Store, run: int) -> None:
 def show(made: Plan, compared: bool = False) -> None:
     """Print a plan for people; `compared` also how customers moved."""
     shared.say(f"[bold]Plan {made.id}[/bold] of '{made.campaign}' as of {made.as_of:%Y-%m-%d %H:%M %Z}")
-    shared.say(f"{made.customers:,} customers, {made.audience:,} in the audience, [bold]{made.mails:,} mails[/bold]")
+    shared.say(
+        f"{shared.counted(made.customers, 'customer')}, {made.audience:,} in the audience, "
+        f"[bold]{shared.counted(made.mails, 'mail')}[/bold]"
+    )
     shared.counts("", made.contents, "gets")
     if made.left_out:
         shared.counts("", made.left_out, "left out", {str(reason): reason.help for reason in Reason})
@@ -183,10 +186,12 @@ def _change(campaign: str, to: RunState, said: str) -> None:
         for run_id in changed.runs:
             app.doorbell.ring(run_id)
     what = [f"run {number}" for number in changed.runs] + ["its schedule"] * bool(changed.schedules)
-    gone = f"; {changed.given_up:,} waiting mails are given up" if changed.given_up else ""
+    gone = f"; {shared.counted(changed.given_up, 'waiting mail')} given up" if changed.given_up else ""
     shared.say(shared.plain(f"{said} '{campaign}': {', '.join(what)}{gone}."))
     if changed.under_way:
-        shared.say(f"{changed.under_way:,} mails are under way: a worker finishes or gives back each of them.")
+        shared.say(
+            f"{shared.counted(changed.under_way, 'mail')} under way: a worker finishes or gives back each of them."
+        )
     shared.next_step("mailshot status")
 
 

@@ -105,9 +105,9 @@ def _tell(summary: Summary) -> None:
     shared.table(f"Import: {summary.mapping}", columns, rows, right=(1, 2, 3, 4, 5, 6))
     for item in summary.imports:
         for reason, number in list(item.by_reason.items())[:MOST_REASONS]:
-            shared.say(f"  [red]{number:,}[/red] row{_s(number)} of {item.kind} rejected: {shared.plain(reason)}")
+            shared.say(f"  [red]{shared.counted(number, 'row')}[/red] of {item.kind} rejected: {shared.plain(reason)}")
         for warning, number in list(item.warnings.items())[:MOST_REASONS]:
-            shared.say(f"  [yellow]{number:,}[/yellow] row{_s(number)} of {item.kind}: {shared.plain(warning)}")
+            shared.say(f"  [yellow]{shared.counted(number, 'row')}[/yellow] of {item.kind}: {shared.plain(warning)}")
         if item.notes:
             shared.say(f"  all of it, cell by cell: {shared.plain(item.notes)}")
         if item.rejects:
@@ -118,14 +118,10 @@ def _warn(summary: Summary) -> None:
     """Say loudly, also beside JSON, that someone may still be mailed against their will, or that nothing came in."""
     for item in summary.imports:
         if number := item.withdrawals_rejected:
-            rows = f"{number:,} row{_s(number)} of {shared.plain(item.file)}"
+            rows = f"{shared.counted(number, 'row')} of {shared.plain(item.file)}"
             _loudly(f"{rows} may be WITHDRAWALS and were not understood: these people may still be mailed.")
         elif item.failed:
             _loudly(f"Nothing of {shared.plain(item.file)} came in: every row was rejected.")
-
-
-def _s(number: int) -> str:
-    return "s" * (number != 1)
 
 
 def _loudly(text: str) -> None:

@@ -59,7 +59,7 @@ def _rules() -> str:
     shared.refuse(rules.check())
     for name in rules.campaigns:
         frozen.edition(rules, project, name).mailing()
-    return f"{len(rules.campaigns)} campaigns with their templates are sound"
+    return f"{shared.counted(len(rules.campaigns), 'campaign')} with templates: no errors"
 
 
 def _smtp() -> str:

@@ -71,7 +71,9 @@ def report(
     project = app.settings.project
     with shared.err.status("Looking for answers to the mails …"):
         conversions.make(app.store, unfinished=True)
-    lines = stage.lines(app.store, campaign, lambda: shared.campaigns(project))
+    company = shared.company(project)
+    today = company.today(None, shared.now())
+    lines = stage.lines(app.store, today, campaign, lambda: shared.campaigns(project))
     chosen = stage.newest(lines, run) if campaign or run is not None else None
     if campaign is None and not past:
         lines = [line for line in lines if line.state != RunState.past]
@@ -79,17 +81,17 @@ def report(
         _csv([chosen] if chosen and run is not None else lines)
         return
     if chosen is None:
-        shared.as_json([line.as_dict() for line in lines]) if json else show_lines(lines, shared.zone(project))
+        shared.as_json([line.as_dict() for line in lines]) if json else show_lines(lines, company.time_zone)
         return
-    found = stage.of(app.store, chosen)
+    found = stage.of(app.store, chosen, today)
     runs = [line.as_dict() for line in lines if line.campaign == chosen.campaign]
     if json:
         shared.as_json(found.as_dict() | {"runs": runs})
         return
     if run is None and len(lines) > 1:
-        show_lines(lines, shared.zone(project))
+        show_lines(lines, company.time_zone)
         shared.say()
-    show_report(found, shared.zone(project))
+    show_report(found, company.time_zone)
 
 
 def show_lines(lines: list[Line], zone: ZoneInfo) -> None:

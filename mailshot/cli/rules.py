@@ -47,9 +47,9 @@ def check(json: shared.AsJson = False) -> None:
     if not json:
         for doubt in doubts:
             shared.say(f"[yellow]Warning:[/yellow] {shared.plain(doubt)}")
-        shared.say(
-            f"{len(rules.files)} files are sound: {len(rules.book.names)} audiences, {len(rules.campaigns)} campaigns."
-        )
+        audiences = shared.counted(len(rules.book.names), "audience")
+        campaigns = shared.counted(len(rules.campaigns), "campaign")
+        shared.say(f"{len(rules.files)} files are sound: {audiences}, {campaigns}.")
         _warn(rules)
         shared.next_step("mailshot rules count")
 
@@ -118,7 +118,9 @@ def count(
         shared.as_json({"customers": everyone, "audiences": numbers, "errors": told})
     else:
         said = {item.name: item.description for item in chosen}
-        shared.counts(f"{everyone:,} customers as of {compiled.as_of:%Y-%m-%d}", numbers, "audience", said)
+        shared.counts(
+            f"{shared.counted(everyone, 'customer')} as of {compiled.as_of:%Y-%m-%d}", numbers, "audience", said
+        )
     shared.refuse(problems)
 
 

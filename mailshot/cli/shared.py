@@ -21,6 +21,7 @@ from mailshot.errors import InvalidInput, NotFound, Problem
 
 if TYPE_CHECKING:
     from mailshot.bootstrap import App
+    from mailshot.campaign.company import Company
     from mailshot.campaign.frozen import Edition
     from mailshot.campaign.rulebook import Rulebook
     from mailshot.profile.address import Address
@@ -92,14 +93,19 @@ def now() -> datetime:
 
 def zone(project: Path) -> ZoneInfo:
     """Return the company's time zone, in which moments are shown; UTC while that file cannot be read."""
+    return company(project).time_zone
+
+
+def company(project: Path) -> Company:
+    """Read rules/company.yaml alone, which is quicker than all rules; the defaults while it cannot be read."""
     from mailshot import documents
-    from mailshot.campaign import company
+    from mailshot.campaign import company as file
 
     path = project / "rules" / "company.yaml"
     try:
-        return company.read(documents.load(path, project) if path.exists() else None).time_zone
+        return file.read(documents.load(path, project) if path.exists() else None)
     except InvalidInput:
-        return ZoneInfo("UTC")
+        return file.read(None)
 
 
 def address(text: str) -> Address:
@@ -133,6 +139,11 @@ def say(text: str = "") -> None:
 def plain(text: object) -> str:
     """Make foreign words (a name, a subject, an address) fit to be said: no markup, no control of the terminal."""
     return escape("".join(letter if letter.isprintable() else " " for letter in str(text)))
+
+
+def counted(number: int, noun: str) -> str:
+    """Return '1 mail', or '2,000 mails'."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def next_step(text: str) -> None:

@@ -18,6 +18,7 @@ from mailshot.store import dossier
 from mailshot.store.bulk import Counts
 
 ERASED = f"begins with {dossier.ERASED_KEY}, which marks erased customers"
+UNSUPPORTED = "has letters before the @ that need SMTPUTF8, which Mailshot does not send: this customer gets no mail"
 SHARED = "the two count as one inbox, which gets one mail of each campaign and is left alone when either withdraws"
 # Who has the address in the store comes before who is new to it; of either, the first in the file.
 _KNOWN = -(1 << 40)
@@ -34,6 +35,8 @@ def customers(loading: Loading) -> Counts:
         addresses.hash_all(loading)
         faulty = '(SELECT row AS "#line", fault FROM hashed WHERE fault IS NOT NULL)'
         loading.lose("email", "'is no e-mail address: ' || fault", faulty)
+        unsupported = '(SELECT row AS "#line", * FROM hashed WHERE strlen(address) > length(address))'
+        loading.warn("email", literal(UNSUPPORTED), unsupported, "address")
     _draw_lots(loading)
     loading.keep_last("good", _joined(loading), ["key"])
     columns = {"key": "key", "lot": '"#lot"'}
@@ -95,5 +98,5 @@ def _tell_shared(loading: Loading) -> None:
         GROUP BY print HAVING claims > 1"""
     )
     sharing = 'good JOIN owners ON owners.print = good."#print" WHERE owners.owner <> good.key'
-    reason = f"'shares its address with customer ''' || owner || ''': {SHARED}'"
+    reason = f"'is the address of another customer ''' || owner || ''', too: {SHARED}'"
     loading.warn("email", reason, sharing, '"#address"')

@@ -104,14 +104,16 @@ def newest(found: Sequence[Line], run: int | None = None) -> Line:
     return next((line for line in reversed(found) if line.mails), found[-1])
 
 
-def lines(store: Store, campaign: str | None = None, known: Callable[[], Collection[str]] = tuple) -> list[Line]:
+def lines(
+    store: Store, today: datetime, campaign: str | None = None, known: Callable[[], Collection[str]] = tuple
+) -> list[Line]:
     """Return all runs, or those of one campaign, oldest first. `known` gives the campaigns of the rules.
 
-    Raises NotFound for a campaign without a run.
+    Nothing that was bought after `today`, the company's, counts. Raises NotFound for a campaign without a run.
     """
     with store.read() as connection:
         rows = reports.runs(connection)
-        states, feedback = reports.states(connection), reports.feedback(connection)
+        states, feedback = reports.states(connection), reports.feedback(connection, today)
     names = {row["campaign"] for row in rows}
     if campaign is not None and campaign not in names:
         never, others = f"It was never launched. See mailshot plan '{campaign}'.", known()
@@ -121,12 +123,12 @@ def lines(store: Store, campaign: str | None = None, known: Callable[[], Collect
     return [_line(row, states.get(row["id"], {}), feedback.get(row["id"], {})) for row in chosen]
 
 
-def of(store: Store, line: Line) -> Report:
-    """Return one run in depth."""
+def of(store: Store, line: Line, today: datetime) -> Report:
+    """Return one run in depth, as it stands on the company's `today`."""
     with store.read() as connection:
         goal = conversions.goal_of(connection, line.run_id) or ANY_PURCHASE
-        mailed = reports.reached(connection, line.run_id, False, goal, line.as_of)
-        held = reports.reached(connection, line.run_id, True, goal, line.as_of)
+        mailed = reports.reached(connection, line.run_id, False, goal, line.as_of, today)
+        held = reports.reached(connection, line.run_id, True, goal, line.as_of, today)
         return Report(
             line=line,
             states=reports.states(connection).get(line.run_id, {}),
@@ -136,13 +138,13 @@ def of(store: Store, line: Line) -> Report:
             mailed=mailed,
             held=held,
             uplift=uplift.compare((mailed.customers, mailed.buyers), (held.customers, held.buyers)),
-            complete=_complete(connection, goal, line.as_of),
+            complete=_complete(connection, goal, line.as_of, today),
             goal=goal,
         )
 
 
-def _complete(connection: Connection, goal: Goal, as_of: datetime) -> bool:
-    last = reports.newest(connection, goal)
+def _complete(connection: Connection, goal: Goal, as_of: datetime, today: datetime) -> bool:
+    last = reports.newest(connection, goal, today)
     return last is not None and last >= goal.end(as_of)
 
 

@@ -269,6 +269,7 @@ class SendGates:
         suppressed = CUSTOMER.c.address_hash == SUPPRESSION.c.address_hash
         found = [
             (not_(exists().where(_ITS_CUSTOMER, CUSTOMER.c.email.is_not(None))), Reason.no_address),
+            (exists().where(_ITS_CUSTOMER, sql.HasNonAscii(CUSTOMER.c.email)), Reason.unsupported_address),
             (exists().where(_ITS_CUSTOMER, suppressed), Reason.suppressed),
             (self._withdrawn, Reason.no_consent),
         ]

@@ -91,6 +91,7 @@ def _reason(chosen: Any, compiled: Compiler, question: Question) -> Any:
     gates = PlanGates(chosen, question.gates, compiled.as_of, before, eligibility.inboxes())
     reasons = [
         (chosen.c.email.is_(None), Reason.no_address),
+        (sql.HasNonAscii(chosen.c.email), Reason.unsupported_address),
         (gates.suppressed, Reason.suppressed),
         (gates.lacks_consent, Reason.no_consent),
         (chosen.c.content.is_(None), Reason.no_content),

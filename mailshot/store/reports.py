@@ -8,9 +8,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import distinct, func, select
+from sqlalchemy import distinct, func, or_, select
 
-from mailshot.events import DeliveryState, FeedbackClass
+from mailshot.events import DeliveryState, FeedbackClass, FeedbackKind
 from mailshot.profile.goals import Goal
 from mailshot.store import conversions, sql, tables
 from mailshot.store.conversions import EVENT, PURCHASE
@@ -51,10 +51,15 @@ def reasons(connection: Connection, run_id: int) -> dict[str, int]:
     return {str(row[0]): int(row[1]) for row in connection.execute(rows.group_by(DELIVERY.c.reason))}
 
 
-def feedback(connection: Connection) -> dict[int, dict[tuple[str, str], int]]:
-    """Count customers, each once, by run and then by (kind, who is believed to have caused it)."""
+def feedback(connection: Connection, today: datetime) -> dict[int, dict[tuple[str, str], int]]:
+    """Count customers, each once, by run and then by (kind, who is believed to have caused it).
+
+    Conversions after `today` are of orders with a date to come; they do not count yet.
+    """
     columns = (FEEDBACK.c.run_id, FEEDBACK.c.kind, FEEDBACK.c.by)
-    grouped = select(*columns, func.count(distinct(FEEDBACK.c.customer_id))).where(FEEDBACK.c.run_id.is_not(None))
+    known = or_(FEEDBACK.c.kind != str(FeedbackKind.converted), FEEDBACK.c.at <= today)
+    people = func.count(distinct(FEEDBACK.c.customer_id))
+    grouped = select(*columns, people).where(FEEDBACK.c.run_id.is_not(None), known)
     found: dict[int, dict[tuple[str, str], int]] = {}
     for run_id, kind, by, number in connection.execute(grouped.group_by(*columns)):
         found.setdefault(run_id, {})[kind, by] = number
@@ -76,24 +81,28 @@ def links(connection: Connection, run_id: int, most: int) -> list[tuple[str, int
     return [(str(row[0]), int(row[1])) for row in connection.execute(rows.limit(most))]
 
 
-def reached(connection: Connection, run_id: int, holdout: bool, goal: Goal, start: datetime) -> Bought:
-    """Sum what the mailed, or the held-out, customers of a run bought (or did) that fits a goal, from a moment on."""
+def reached(connection: Connection, run_id: int, holdout: bool, goal: Goal, start: datetime, today: datetime) -> Bought:
+    """Sum what the mailed, or the held-out, customers of a run bought (or did) from `start` to `today` for a goal."""
     group = (str(DeliveryState.holdout),) if holdout else REACHED
     mine = select(DELIVERY.c.customer_id).where(DELIVERY.c.run_id == run_id, DELIVERY.c.state.in_(group))
     what = (PURCHASE if goal.event is None else EVENT).c
     counted = select(func.count(distinct(what.customer_id)), func.sum(what.amount, type_=what.amount.type)).where(
-        what.customer_id.in_(mine), what.at >= start, what.at < goal.end(start), *conversions.counted(goal)
+        what.customer_id.in_(mine),
+        what.at >= start,
+        what.at < goal.end(start),
+        what.at <= today,
+        *conversions.counted(goal),
     )
     row = connection.execute(counted).one()
     size = connection.scalar(select(func.count()).select_from(mine.subquery())) or 0
     return Bought(int(size), int(row[0]), row[1] or Decimal(0))
 
 
-def newest(connection: Connection, goal: Goal) -> datetime | None:
-    """Return when the newest known purchase was made, or the newest event that the goal means."""
-    moment = select(func.max(PURCHASE.c.at))
+def newest(connection: Connection, goal: Goal, today: datetime) -> datetime | None:
+    """Return when the newest purchase up to `today` was made, or the newest event that the goal means."""
+    moment = select(func.max(PURCHASE.c.at)).where(PURCHASE.c.at <= today)
     if goal.event is not None:
-        moment = select(func.max(EVENT.c.at)).where(EVENT.c.name == goal.event)
+        moment = select(func.max(EVENT.c.at)).where(EVENT.c.name == goal.event, EVENT.c.at <= today)
     found: datetime | None = connection.scalar(moment)
     return found
 

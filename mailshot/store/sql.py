@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, func, or_, select
+from sqlalchemy import Boolean, ColumnElement, Table, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 from sqlmodel import SQLModel
 
 from mailshot.store.engine import Connection
@@ -18,6 +20,20 @@ def table(model: type[SQLModel]) -> Table:
     found: Any = vars(model)["__table__"]
     assert isinstance(found, Table)
     return found
+
+
+class HasNonAscii(FunctionElement[bool]):
+    """Whether a text has a letter outside ASCII; NULL of NULL."""
+
+    inherit_cache = True
+    type = Boolean()
+
+
+@compiles(HasNonAscii)
+def _has_non_ascii(element: Any, compiler: Any, **given: Any) -> str:
+    text = compiler.process(element.clause_expr, **given)
+    octets = f"octet_length{text}" if compiler.dialect.name == "postgresql" else f"length(CAST({text} AS BLOB))"
+    return f"({octets} > length{text})"
 
 
 def hold(connection: Connection, customer_ids: Sequence[int], alone: bool = False, inbox: bool = False) -> None:

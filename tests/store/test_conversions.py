@@ -28,6 +28,7 @@ from tests.project import Shop
 from tests.store.campaigns import insert
 
 SENT = datetime(2026, 6, 1, 9, tzinfo=UTC)
+LATER = datetime(2027, 1, 1, tzinfo=UTC)
 HOUR, DAY, TICK = timedelta(hours=1), timedelta(days=1), timedelta(microseconds=1)
 GREEN, MEAT = 1, 4
 EVENTS = "event: {redeemed: {facts: {coupon: {type: text}}}, viewed: {}}\n"
@@ -116,7 +117,7 @@ def test_report_rule_and_sql_agree(field: Field) -> None:
     field.buy(two, SENT + DAY, MEAT)
     field.buy(three, SENT + DAY)
     field.made()
-    (line,) = report.lines(field.store, "week")
+    (line,) = report.lines(field.store, LATER, "week")
     later = SENT + 20 * DAY
     by_hand = text(
         "select count(distinct p.customer_id) from purchase p join product on product.id = p.product_id"
@@ -131,9 +132,20 @@ def test_report_rule_and_sql_agree(field: Field) -> None:
     assert field.rule("{converted: {campaign: week}}", later) == {one}
     assert field.rule("{converted: {campaign: week, times: {at_least: 2}}}", later) == {one}
     assert field.rule("{never_converted: {campaign: week}}", later) == {two, three}
-    found = report.of(field.store, line)
+    found = report.of(field.store, line, LATER)
     assert (found.mailed.customers, found.mailed.buyers, found.held.buyers) == (2, 1, 1)
     assert found.aim == "bought department is GREEN within 14 days"
+
+
+def test_an_order_with_a_date_to_come_counts_from_that_day_on(field: Field) -> None:
+    one, _, _ = field.shop.customers
+    field.mail(to=[one])
+    field.buy(one, SENT + 3 * DAY)
+    field.made()
+    for today, number in ((SENT + 2 * DAY, 0), (SENT + 4 * DAY, 1)):
+        (line,) = report.lines(field.store, today, "week")
+        assert (line.converted, report.of(field.store, line, today).mailed.buyers) == (number, number)
+        assert len(field.rule("{converted: {campaign: week}}", today)) == number
 
 
 def test_a_campaign_without_a_goal_converts_nobody(field: Field) -> None:
@@ -141,7 +153,7 @@ def test_a_campaign_without_a_goal_converts_nobody(field: Field) -> None:
     for who in field.shop.customers:
         field.buy(who, SENT + DAY)
     assert field.made() == set()
-    found = report.of(field.store, report.lines(field.store, "week")[0])
+    found = report.of(field.store, report.lines(field.store, LATER, "week")[0], LATER)
     assert (found.aim, found.line.converted, found.mailed.buyers) == (None, 0, 3)
 
 
@@ -211,7 +223,7 @@ def test_an_order_counts_once_for_the_last_human_click_else_the_last_mail(field:
         ids = connection.scalars(select(f.id).where(f.run_id == second, f.kind == "clicked")).all()
         feedback.blame_scanner(connection, [int(number) for number in ids], "burst")
     assert field.made() == {(one, first, order)}
-    assert {line.campaign: line.converted for line in report.lines(field.store)} == {
+    assert {line.campaign: line.converted for line in report.lines(field.store, LATER)} == {
         "first": 1,
         "second": 0,
         "third": 0,
@@ -263,7 +275,7 @@ def test_an_event_may_be_the_goal(field: Field) -> None:
     field.do(three, SENT + DAY)
     field.buy(two, SENT + DAY)
     assert field.made() == {(one, run_id, key)}
-    found = report.of(field.store, report.lines(field.store, "week")[0])
+    found = report.of(field.store, report.lines(field.store, LATER, "week")[0], LATER)
     assert (found.mailed.buyers, found.mailed.customers, found.held.buyers) == (1, 2, 1)
     assert found.goal.words() == "did 'redeemed' within 2 days"
     about = field.mail("about", "goal: {event: viewed, products: {department: GREEN}}\n", SENT + 9 * DAY)

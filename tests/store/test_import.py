@@ -119,7 +119,7 @@ def test_two_customers_may_have_one_address_and_are_told_to_share_it(shop: Shop)
         report = shop.one(CUSTOMERS)
         assert report.rejected == 0
         assert shop.warned(report) == [
-            "mail shares its address with customer '9': the two count as one inbox, "
+            "mail is the address of another customer '9', too: the two count as one inbox, "
             "which gets one mail of each campaign and is left alone when either withdraws"
         ]
         assert shop.rows(tables.Customer, "key", "email") == [
@@ -138,7 +138,7 @@ def test_an_address_in_use_outside_the_file_is_shared(shop: Shop) -> None:
     report = shop.one(CUSTOMERS)
     assert report.added == 1
     assert len(report.warnings) == 1
-    assert "shares its address with customer '1'" in shop.warned(report)[0]
+    assert "is the address of another customer '1', too" in shop.warned(report)[0]
     held = shop.rows(tables.Customer, "key", "email")
     assert {("8", "ann@example.com"), ("1", "ann@example.com")} <= set(held)
 

@@ -49,7 +49,7 @@ def test_a_german_export(dirty: Shop) -> None:
     assert facts(dirty, "age")["2"] == "Bad\nHomburg"
     told = dirty.warned(report)
     assert len(told) == 2
-    assert told[0].startswith("E-Mail Adresse shares its address with customer '2'")
+    assert told[0].startswith("E-Mail Adresse is the address of another customer '2', too")
     assert told[1] == "Punkte is not a number as in 1.234,56"
     names = dict(dirty.rows(tables.Customer, "key", "first_name"))
     assert (names["1"], names["5"]) == ("Änne", "Dora 🎉")
