@@ -3,10 +3,9 @@
     python -m benchmarks.launches --folder DIR [--customers 500000 1000000]
 
 The shop is that of `benchmarks.audiences`. The campaign is for everybody: consent, suppression, addresses that several
-customers share, a frequency cap, a holdout and earlier mails are looked at. The rival copies the rows that were launched
-into a table with the same key and indexes, by one INSERT … SELECT of the same database: what anything that keeps a
-ledger must at least do. Prints medians in seconds, their ratio, how it grows with the customers, and the peak memory of
-this process.
+customers share, a frequency cap, a holdout and earlier mails are looked at. The rival copies the launched rows into a
+table with the same key and indexes, by one INSERT … SELECT of the same database: the least that a ledger costs. Prints
+medians in seconds, their ratio, how it grows with the customers, and the peak memory of this process.
 """
 
 from __future__ import annotations

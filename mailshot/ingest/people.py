@@ -14,10 +14,10 @@ from mailshot.ingest.fields import Field, Type
 from mailshot.ingest.loading import Loading, json
 from mailshot.ingest.numbers import SCALE
 from mailshot.profile import lot
-from mailshot.store import dossier
+from mailshot.store import audiences
 from mailshot.store.bulk import Counts
 
-ERASED = f"begins with {dossier.ERASED_KEY}, which marks erased customers"
+ERASED = f"begins with {audiences.ERASED_KEY}, which marks erased customers"
 UNSUPPORTED = "has letters before the @ that need SMTPUTF8, which Mailshot does not send: this customer gets no mail"
 SHARED = "the two count as one inbox, which gets one mail of each campaign and is left alone when either withdraws"
 # Who has the address in the store comes before who is new to it; of either, the first in the file.
@@ -70,7 +70,7 @@ def fact(field: Field) -> str:
 def _refuse_keys_of_erased(loading: Loading) -> None:
     """Keep out keys that only an erasure gives: one would fill an erased customer's row, or block an erasure."""
     loading.refuse(
-        "key", literal(ERASED), f"{loading.reading.rows} WHERE starts_with(key, {literal(dossier.ERASED_KEY)})"
+        "key", literal(ERASED), f"{loading.reading.rows} WHERE starts_with(key, {literal(audiences.ERASED_KEY)})"
     )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import ColumnElement, Select, func, select, text
 
 from mailshot.audience.compile import Compiler, Schema, there
 from mailshot.audience.nodes import Condition
@@ -26,6 +26,8 @@ SCHEMA = Schema(
     trait=sql.table(tables.Trait),
     sources=sources.SOURCES,
 )
+#: What the key of an erased customer begins with.
+ERASED_KEY = "erased:"
 
 
 def compiler(as_of: datetime, zone: ZoneInfo, back: bool = False) -> Compiler:
@@ -82,6 +84,11 @@ def members(connection: Connection, compiled: Compiler, condition: Condition) ->
         yield int(row[0])
 
 
+def not_erased() -> ColumnElement[bool]:
+    """Whether a customer was not erased: what the erased bought is forgotten, so they would pass for non-buyers."""
+    return func.substr(SCHEMA.customer.c.key, 1, len(ERASED_KEY)) != ERASED_KEY
+
+
 def customers(connection: Connection) -> int:
-    """Count everyone."""
-    return int(connection.execute(select(func.count()).select_from(SCHEMA.customer)).scalar_one())
+    """Count everyone but the erased."""
+    return int(connection.execute(select(func.count()).select_from(SCHEMA.customer).where(not_erased())).scalar_one())

@@ -21,7 +21,6 @@ from mailshot.profile.products import Selection
 from mailshot.store import audiences, eligibility, sql, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.columns import SCALE
-from mailshot.store.dossier import ERASED_KEY
 from mailshot.store.engine import Connection
 from mailshot.store.plans import DELIVERY, RUN, Question, represents_inbox, verdicts
 from mailshot.store.reports import FEEDBACK, REACHED
@@ -97,8 +96,8 @@ def known(connection: Connection) -> Known:
     """Return how far the data reaches."""
     purchase, customer = SCHEMA.purchase.c, SCHEMA.customer.c
     first, last = connection.execute(select(func.min(purchase.at), func.max(purchase.at))).one()
-    erased = case((_present(), 0), else_=1)
-    unknown = case((and_(customer.joined_at.is_(None), _present()), 1), else_=0)
+    erased = case((audiences.not_erased(), 0), else_=1)
+    unknown = case((and_(customer.joined_at.is_(None), audiences.not_erased()), 1), else_=0)
     row = connection.execute(select(func.count(), func.sum(unknown), func.sum(erased)).select_from(SCHEMA.customer))
     number, without, gone = row.one()
     return Known(first, last, int(number) - int(gone or 0), int(without or 0), int(gone or 0))
@@ -138,7 +137,7 @@ def answers(
     inside = DELIVERY.c.customer_id.in_(compiled.select(condition))
     joined = DELIVERY.join(SCHEMA.customer, SCHEMA.customer.c.id == DELIVERY.c.customer_id)
     mine = select(inside, DELIVERY.c.customer_id.in_(converted)).select_from(joined)
-    mine = mine.where(DELIVERY.c.run_id == run_id, DELIVERY.c.state.in_(REACHED), _present())
+    mine = mine.where(DELIVERY.c.run_id == run_id, DELIVERY.c.state.in_(REACHED), audiences.not_erased())
     counted: Counter[tuple[bool, bool]] = Counter()
     for belongs, answered in connection.execute(mine, execution_options=STREAMED):
         counted[bool(belongs), bool(answered)] += 1
@@ -160,8 +159,8 @@ def answerers(connection: Connection, run_ids: Collection[int]) -> tuple[int, in
 def _seen(connection: Connection, compiled: Compiler, members: Select[Any], spending: Spending) -> Seen:
     """Sum row by row: who is inside first, then who bought. Neither database joins two such results in linear time."""
     customer = SCHEMA.customer
-    here = [there(SCHEMA, compiled.before), _present()]
-    erased = set(connection.scalars(select(customer.c.id).where(not_(_present()))))
+    here = [there(SCHEMA, compiled.before), audiences.not_erased()]
+    erased = set(connection.scalars(select(customer.c.id).where(not_(audiences.not_erased()))))
     seen, bits = Seen(), _Bits()
     inboxes = _Inboxes(connection)
     for number, content, reason in connection.execute(members, execution_options=STREAMED):
@@ -210,8 +209,3 @@ def _bought(spending: Spending, here: Sequence[Any]) -> Select[Any]:
     customer = SCHEMA.customer
     joined = bought.join(customer, customer.c.id == bought.c.customer_id)
     return select(bought.c.customer_id, bought.c.spent).select_from(joined).where(*here)
-
-
-def _present() -> Any:
-    """Erased customers belong nowhere: what they bought is forgotten, so they would pass for people who buy nothing."""
-    return func.substr(SCHEMA.customer.c.key, 1, len(ERASED_KEY)) != ERASED_KEY

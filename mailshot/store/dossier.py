@@ -19,6 +19,7 @@ from sqlmodel import SQLModel
 from mailshot.events import DeliveryState, Reason
 from mailshot.profile import consent as decision
 from mailshot.store import consent, conversions, sql, suppression
+from mailshot.store.audiences import ERASED_KEY
 from mailshot.store.engine import Connection, Store
 from mailshot.store.tables import (
     FIRST_PART,
@@ -52,7 +53,6 @@ GONE = tuple(
     for model in (Purchase, Order, Buyer, CustomEvent, Interaction, Referral, Preference, Trait, PlanRow, ConversionDue)
 )
 NAMED_BY = {"product_id": sql.table(Product), "link_id": sql.table(Link)}
-ERASED_KEY = "erased:"
 
 
 @dataclass(frozen=True, slots=True)
