@@ -137,9 +137,9 @@ class Checker:
 
     def _choices(self) -> Iterator[Check]:
         """How often the customer, or another one at the same address, wants to be mailed."""
-        for (name, value), limit in self.edition.gates.asked.items():
+        for (name, value), limit in self.edition.gates.asked:
             if (name, value) in self.obstacles.answers:
-                label = self.edition.rulebook.statements.by_name[name].values[value]
+                label = self.edition.rulebook.statements.by_name[name].values.get(value, value)
                 yield self._limit(f"customer's choice '{label}'", limit)
 
     def _limit(self, name: str, limit: Limit) -> Check:

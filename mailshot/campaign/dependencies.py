@@ -66,7 +66,7 @@ def _own(edition: Edition) -> Iterator[tuple[str, Any]]:
     yield f"topic '{topic.name}'", (topic.title, topic.requires_consent)
     yield f"sender '{campaign.sender}'", sorted(edition.body["mailing"]["sender"].items())
     if edition.gates.asked:
-        yield "how often customers want mail", sorted(edition.gates.asked.items())
+        yield "how often customers want mail", sorted(edition.gates.asked, key=repr)
     mailing = edition.body["mailing"]
     yield "company", (company.time_zone.key, mailing["link_hosts"], sorted(mailing["manner"].items()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -96,17 +97,26 @@ def inbox(
 def stopping() -> Iterator[threading.Event]:
     """Give an event that SIGTERM and Ctrl-C set; a second Ctrl-C ends at once.
 
-    The handlers stay until the process ends, so that a runner that asks twice does not cut the farewell short.
+    The handlers stay until the process ends, so that a runner that asks twice does not cut the shutdown short.
     """
-    stop = threading.Event()
+    stop, asked = threading.Event(), False
+    reader, writer = os.pipe()
 
-    def told(number: int, _frame: Any) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
+    def listen() -> None:
+        os.read(reader, 1)
         stop.set()
 
+    def ask(number: int, _frame: Any) -> None:
+        # No lock is taken here: a signal that interrupts this handler would wait for it for ever.
+        nonlocal asked
+        if asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked = True
+        os.write(writer, b"x")
+
+    threading.Thread(target=listen, name="stop-signals", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, told)
+        signal.signal(number, ask)
     try:
         yield stop
     finally:

@@ -56,6 +56,9 @@ class Limit:
         return f"at most {self.mails} mail{'s' * (self.mails != 1)} within {self.per}"
 
 
+#: A preference and its value, as in ('frequency', 'weekly').
+Answer = tuple[str, str]
+
 # What these answers to the question 'frequency' mean where its file does not say so with 'at_most'.
 COMMON_LIMITS = {
     "daily": Limit(1, Span(1, "day")),
@@ -117,9 +120,15 @@ class Statements:
         question = self.by_name.get(name)
         return question.implications if question else Implications()
 
-    def limits(self) -> dict[tuple[str, str], Limit]:
-        """Return the answers, as (name, value), that say how often a customer may be mailed."""
-        return {(question.name, value): limit for question in self for value, limit in question.limits.items()}
+    def limits(self) -> tuple[tuple[Answer, Limit], ...]:
+        """Return the answers that limit how often a customer may be mailed, each with every limit it has or implies."""
+        return tuple(
+            ((question.name, value), question.limits[implied])
+            for question in self
+            for value in question.words
+            for implied in question.implications.implied(value)
+            if implied in question.limits
+        )
 
     def follows(self, said: Statement, before: Mapping[tuple[str, str], bool]) -> bool:
         """Say whether `said` is a yes that follows from another answer anyway, so that nothing need be stored."""
@@ -211,11 +220,8 @@ def read(document: Document) -> Statements:
 
 def _question(name: str, item: _Declared) -> Question:
     common = COMMON_LIMITS if name == FREQUENCY else {}
-    limits = {
-        value: Limit(said.at_most.mails, said.at_most.per) if said.at_most else common[value]
-        for value, said in item.values.items()
-        if said.at_most or value in common
-    }
+    stated = {value: said.at_most for value, said in item.values.items() if said.at_most}
+    limits = {**common, **{value: Limit(at_most.mails, at_most.per) for value, at_most in stated.items()}}
     return Question(
         name=name,
         title=item.title,

@@ -9,8 +9,8 @@ Start at `PlanGates` (all candidates of a plan at once) and at `SendGates` (a de
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -35,7 +35,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from mailshot.audience.compile import consents
 from mailshot.events import DeliveryState, Reason
-from mailshot.profile.statements import Limit
+from mailshot.profile.statements import Answer, Limit
 from mailshot.profile.window import Span
 from mailshot.store import sql, tables
 from mailshot.store.audiences import SCHEMA
@@ -57,15 +57,15 @@ RECEIVED = (*WAITING, *LEFT)
 class Gates:
     """What a campaign asks of everybody it mails.
 
-    `cap` is the campaign's own, None without one. `choices` maps the answers (name, value) of a preference to how often
-    a customer who gave them may be mailed. Neither counts mail on topics that need no consent (service mail), and a
+    `cap` is the campaign's own, None without one. `choices` are answers of a preference with how often a
+    customer who gave them may be mailed. Neither counts mail on topics that need no consent (service mail), and a
     choice never holds such mail back.
     """
 
     topic: str
     needs_consent: bool
     cap: Limit | None = None
-    choices: Mapping[tuple[str, str], Limit] = field(default_factory=dict)
+    choices: Sequence[tuple[Answer, Limit]] = ()
 
     @property
     def service(self) -> bool:
@@ -73,9 +73,9 @@ class Gates:
         return not self.needs_consent
 
     @property
-    def asked(self) -> Mapping[tuple[str, str], Limit]:
+    def asked(self) -> Sequence[tuple[Answer, Limit]]:
         """The choices that bind this campaign."""
-        return {} if self.service else self.choices
+        return () if self.service else self.choices
 
     @property
     def counts(self) -> bool:
@@ -84,14 +84,14 @@ class Gates:
 
     def freeze(self) -> dict[str, Any]:
         """Return it in types that JSON knows."""
-        choices = [[*answer, limit.mails, str(limit.per)] for answer, limit in self.choices.items()]
+        choices = [[*answer, limit.mails, str(limit.per)] for answer, limit in self.choices]
         cap = [self.cap.mails, str(self.cap.per)] if self.cap else None
         return {"topic": self.topic, "needs_consent": self.needs_consent, "cap": cap, "choices": choices}
 
     @classmethod
     def thaw(cls, body: Mapping[str, Any]) -> Self:
         """Read what `freeze` returned."""
-        choices = {(name, value): _limit(mails, per) for name, value, mails, per in body["choices"]}
+        choices = tuple(((name, value), _limit(mails, per)) for name, value, mails, per in body["choices"])
         return cls(body["topic"], body["needs_consent"], _limit(*body["cap"]) if body["cap"] else None, choices)
 
 
@@ -228,7 +228,7 @@ class PlanGates:
     def asked_for_less(self) -> Clause:
         """A customer of the inbox chose to be mailed less often than this mail would make it."""
         clauses = []
-        for (name, value), limit in self.gates.asked.items():
+        for (name, value), limit in self.gates.asked:
             said = and_(_answered(name, value), _by(PREFERENCE.c.at, self.before))
             own = select(PREFERENCE.c.customer_id).where(said)
             mates = select(self.inbox.c.id).join(PREFERENCE, PREFERENCE.c.customer_id == self.inbox.c.mate).where(said)
@@ -306,7 +306,7 @@ class SendGates:
 
     @property
     def _asked_for_less(self) -> Clause:
-        asked = self.gates.asked.items()
+        asked = self.gates.asked
         return or_(*(and_(exists(_inbox(PREFERENCE, _answered(*it))), self._reached(limit)) for it, limit in asked))
 
     def _reached(self, limit: Limit) -> Clause:

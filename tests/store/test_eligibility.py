@@ -250,7 +250,7 @@ def head(shop: Shop, run_id: int) -> Any:
         return runs.get(connection, run_id)
 
 
-WEEKLY = {("frequency", "weekly"): Limit(1, Span(7, "day"))}
+WEEKLY = ((("frequency", "weekly"), Limit(1, Span(7, "day"))),)
 
 
 def given(store: Store, number: int = 1, email: str | None = None) -> list[int]:

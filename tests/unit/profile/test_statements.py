@@ -86,8 +86,21 @@ def test_a_misspelt_implied_value_is_refused_with_the_nearest() -> None:
 def test_answers_say_how_often_a_customer_may_be_mailed(values: str, mails: int, days: int) -> None:
     text = f"frequency:\n  title: How often?\n  values:\n    always: Always\n    {values}"
     limits = statements.read(documents.parse(text, "rules/preferences.yaml")).limits()
-    (((name, _), limit),) = limits.items()
+    (((name, _), limit),) = limits
     assert (name, limit.mails, limit.per.rough.days) == ("frequency", mails, days)
+
+
+def test_an_answer_has_the_limits_of_all_that_it_implies() -> None:
+    text = """frequency:
+      title: How often?
+      values:
+        rarely: {label: Rarely, implies: [monthly, calm], at_most: {mails: 9, per: 1 year}}
+        monthly: Once a month
+        calm: {label: Not twice a day, implies: daily}"""
+    limits = statements.read(documents.parse(text, "rules/preferences.yaml")).limits()
+    assert sorted((value, limit.mails, limit.per.rough.days) for (_, value), limit in limits) == [
+        ("calm", 1, 1), ("daily", 1, 1), ("monthly", 1, 30), ("rarely", 1, 1), ("rarely", 1, 30), ("rarely", 9, 365),
+    ]  # fmt: skip
 
 
 def test_an_empty_list_of_values_is_refused() -> None:
