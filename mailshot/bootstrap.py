@@ -46,6 +46,9 @@ class App:
 
     @cached_property
     def post(self) -> Post:
+        # Here, for most commands send nothing, and rules take long to import.
+        from mailshot.campaign.reconsidering import reconsider
+
         settings = self.settings
         return Post(
             store=self.store,
@@ -54,6 +57,7 @@ class App:
             base_url=settings.base_url,
             connections=settings.connections,
             lease=timedelta(seconds=settings.lease),
+            reconsider=reconsider,
             redis=settings.redis,
         )
 

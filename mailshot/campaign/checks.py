@@ -5,11 +5,12 @@ The plan's row says what was decided. This list says how each check stands, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mailshot.audience.changes import Advisor
+from mailshot.audience.evaluate import Verdict
 from mailshot.audience.nodes import Everyone
 from mailshot.campaign.frozen import Edition
 from mailshot.events import Reason
@@ -42,6 +43,7 @@ class Checker:
     edition: Edition
     advisor: Advisor
     obstacles: Obstacles
+    guards: Mapping[str, Verdict]
     decided: str | None = None
 
     def all(self) -> tuple[Check, ...]:
@@ -112,12 +114,13 @@ class Checker:
             for guard in self.edition.rulebook.guards
             if about is not None
             and plans.overlap(self.connection, about, guard.never)
-            and self.advisor.judge.verdict(guard.customers).holds
+            and self.guards[guard.name].holds
         ]
         if not barring:
             return Check("guards", True, "none forbids this content")
         changes = [change.words() for guard in barring for change in self.advisor.changes(guard.customers, False)]
-        return Check("guards", False, ", ".join(f"'{guard.name}'" for guard in barring), "; ".join(changes))
+        remedy = "; ".join(changes) or "others at this address must state otherwise"
+        return Check("guards", False, ", ".join(f"'{guard.name}'" for guard in barring), remedy)
 
     def _repeat(self) -> Iterator[Check]:
         campaign = self.edition.read.campaign

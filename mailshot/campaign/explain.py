@@ -13,6 +13,7 @@ from mailshot.audience.changes import Advisor, Change
 from mailshot.audience.evaluate import Judge, Verdict
 from mailshot.audience.nodes import Everyone
 from mailshot.campaign import frozen, launch, plan
+from mailshot.campaign import guards as guarding
 from mailshot.campaign.checks import Check, Checker
 from mailshot.campaign.frozen import Edition
 from mailshot.campaign.rulebook import Rulebook
@@ -211,14 +212,14 @@ def _explained(
 ) -> Explanation:
     """Explain a campaign as one judge sees it; `row` is what was decided, empty where nothing was."""
     advisor, whens = Advisor(judge), edition.read.when
-    guards = {guard.name: judge.verdict(guard.customers) for guard in edition.rulebook.guards}
     standing = obstacles.of(connection, judge.profile.id, before, but)
+    guards = guarding.verdicts(edition.rulebook.guards, judge, standing.answers)
     return Explanation(
         customer="",
         as_of=judge.as_of,
         audience=judge.verdict(edition.read.audience.condition),
         needed=advisor.changes(edition.read.audience.condition),
-        checks=Checker(connection, edition, advisor, standing, row.get("reason")).all(),
+        checks=Checker(connection, edition, advisor, standing, guards, row.get("reason")).all(),
         contents={
             item.name: judge.verdict(whens.get(item.name, Everyone(0))) for item in edition.read.campaign.content
         },

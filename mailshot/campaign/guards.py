@@ -8,10 +8,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
 from mailshot import documents
 from mailshot.audience.book import Book
+from mailshot.audience.evaluate import Judge, Verdict
 from mailshot.audience.nodes import Condition
 from mailshot.documents import Document, Node, Problems, Sequence
 from mailshot.profile import selections
@@ -28,6 +30,22 @@ class Guard:
     why: str
     customers: Condition
     never: Selection
+
+
+def verdicts(guards: Iterable[Guard], judge: Judge, answers: Collection[tuple[str, str]]) -> dict[str, Verdict]:
+    """Judge by name whom each guard binds: what others at the same address state, `answers`, binds as well.
+
+    Their answers only ever add to whom a guard binds (see store.guarding, which says the same in SQL).
+    """
+    profile = judge.profile
+    together = Judge(
+        replace(profile, preferences={**profile.preferences, **dict.fromkeys(answers, True)}), judge.as_of, judge.zone
+    )
+    found = {}
+    for guard in guards:
+        own = judge.verdict(guard.customers)
+        found[guard.name] = own if own.holds else together.verdict(guard.customers)
+    return found
 
 
 def read(document: Document | None, book: Book) -> tuple[Guard, ...]:

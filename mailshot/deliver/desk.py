@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,12 +18,15 @@ from mailshot.render import letter
 from mailshot.render.letter import Letter, Mailing
 from mailshot.render.mail import RenderError
 from mailshot.store import consent, profiles
-from mailshot.store.engine import Store
+from mailshot.store.engine import Connection, Store
 from mailshot.store.ledger import Claimed, Settled
 from mailshot.tokens import KeyRing
 
 log = logging.getLogger(__name__)
 AHEAD = 100
+#: What guards still allow rows whose customers have said something since the launch: given a run and such rows, the
+#: offers of each by customer, None for one that must not be mailed.
+Reconsider = Callable[[Connection, Mapping[str, Any], Sequence[Claimed]], Mapping[int, list[list[int]] | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Task:
     customer_id: int
     address: str
     attempts: int
+    revision: int
     letter: Letter
 
 
@@ -47,11 +51,12 @@ class Desk:
         run: Mapping[str, Any],
         keys: KeyRing,
         base_url: str,
+        reconsider: Reconsider,
         most: int,
         stop: threading.Event,
     ) -> None:
         self._store, self._rounds, self._mailing, self._run = store, rounds, mailing, run
-        self._keys, self._base_url = keys, base_url
+        self._keys, self._base_url, self._reconsider = keys, base_url, reconsider
         self._left = most
         self._products: dict[int, dict[str, Any]] = {}
         self._waiting: list[tuple[Claimed, dict[str, Any], bool]] = []
@@ -94,20 +99,33 @@ class Desk:
         if not rows:
             return []
         try:
-            facts, tracked = await asyncio.to_thread(self._load, rows)
+            allowed, facts, tracked = await asyncio.to_thread(self._load, rows)
         except MailshotError as error:
             log.error("the customers of a batch cannot be read: %s", error)
             self.halt()
             return []
-        return [(row, facts.get(row.customer_id, {}), row.customer_id in tracked) for row in reversed(rows)]
+        for row in rows:
+            if row.customer_id not in allowed:
+                self._rounds.settle(Settled(row.customer_id, DeliveryState.skipped, reason=str(Reason.guard)))
+        return [(row, facts.get(who, {}), who in tracked) for who, row in reversed(allowed.items())]
 
-    def _load(self, rows: list[Claimed]) -> tuple[dict[int, dict[str, Any]], set[int]]:
-        customers = [row.customer_id for row in rows]
+    def _load(self, rows: list[Claimed]) -> tuple[dict[int, Claimed], dict[int, dict[str, Any]], set[int]]:
+        """Return the rows that may still be mailed by customer, the facts of customers, and who is tracked."""
         wanted = {product for row in rows for product, _ in row.offers} - self._products.keys()
         with self._store.read() as connection:
+            allowed = self._reconsidered(connection, rows)
             if wanted:
                 self._products |= profiles.products(connection, wanted)
-            return profiles.many(connection, customers), consent.tracked(connection, customers)
+            customers = list(allowed)
+            return allowed, profiles.many(connection, customers), consent.tracked(connection, customers)
+
+    def _reconsidered(self, connection: Connection, rows: list[Claimed]) -> dict[int, Claimed]:
+        revised = [row for row in rows if row.revision]
+        offers = self._reconsider(connection, self._run, revised) if revised else {}
+        decided = {row.customer_id: offers.get(row.customer_id, row.offers) for row in rows}
+        return {
+            row.customer_id: replace(row, offers=left) for row in rows if (left := decided[row.customer_id]) is not None
+        }
 
     def _write(self, row: Claimed, facts: dict[str, Any], tracked: bool) -> Task | None:
         offers = [(self._products[product], times) for product, times in row.offers if product in self._products]
@@ -122,4 +140,4 @@ class Desk:
         except Exception as error:
             self.spoiled(row.customer_id, error)
             return None
-        return Task(row.customer_id, facts["email"], row.attempts, written)
+        return Task(row.customer_id, facts["email"], row.attempts, row.revision, written)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mailshot.deliver import pace, retry
-from mailshot.deliver.desk import Desk, Task
+from mailshot.deliver.desk import Desk, Reconsider, Task
 from mailshot.deliver.rounds import Rounds
 from mailshot.deliver.smtp import Connection, Parcel, Server
 from mailshot.deliver.verdict import Outcome, Phase, Verdict
@@ -38,6 +38,7 @@ class Post:
     base_url: str
     connections: int
     lease: timedelta
+    reconsider: Reconsider
     redis: str = ""
 
 
@@ -55,7 +56,7 @@ async def deliver(
     Returns False when something was in the way (server, ledger), so that going on at once would only meet it again.
     """
     rounds = Rounds(post.store, run, gates, secrets.randbits(62), post.lease)
-    desk = Desk(post.store, rounds, mailing, run, post.keys, post.base_url, most, stop)
+    desk = Desk(post.store, rounds, mailing, run, post.keys, post.base_url, post.reconsider, most, stop)
     tempo = pace.of(run["campaign"], str(mailing.sender["address"]), rate, post.redis)
     worker = _Worker(post, run, rounds, desk, tempo)
     try:
@@ -128,7 +129,7 @@ class _Worker:
         if verdict is not None:
             return verdict
         links = [(link.id, link.url) for link in letter.links]
-        if not await self.rounds.intend(task.customer_id, links):
+        if not await self.rounds.intend(task.customer_id, task.revision, links):
             connection.drop()
             return None
         return await connection.release()

@@ -31,6 +31,7 @@ class Intent:
     """One delivery that waits to be allowed its dot, with the links its mail holds."""
 
     customer_id: int
+    revision: int
     links: Sequence[tuple[int, str]]
     answer: asyncio.Future[bool]
 
@@ -78,11 +79,11 @@ class Rounds:
             self.broken = True
             return []
 
-    async def intend(self, customer_id: int, links: Sequence[tuple[int, str]]) -> bool:
-        """Say whether the dot may be released; the intent is committed when this returns True."""
+    async def intend(self, customer_id: int, revision: int, links: Sequence[tuple[int, str]]) -> bool:
+        """Say whether the dot of a letter may be released; the intent is committed when this returns True."""
         if self.broken:
             return False
-        intent = Intent(customer_id, links, asyncio.get_running_loop().create_future())
+        intent = Intent(customer_id, revision, links, asyncio.get_running_loop().create_future())
         self._intents.append(intent)
         self._wake.set()
         return await intent.answer
@@ -135,7 +136,7 @@ class Rounds:
     def _commit(self, intents: list[Intent], outcomes: list[Settled]) -> set[int]:
         now = datetime.now(UTC)
         links = {number: url for intent in intents for number, url in intent.links if number not in self._known_links}
-        wanted = sorted(intent.customer_id for intent in intents)
+        wanted = {intent.customer_id: intent.revision for intent in intents}
         with self._store.write() as connection:
             ledger.settle(connection, self._run_id, self._token, outcomes, now)
             if refused := [(one.customer_id, one.no_mailbox) for one in outcomes if one.no_mailbox]:
@@ -145,7 +146,7 @@ class Rounds:
                 ledger.keep_links(connection, links.items())
                 gates = SendGates(self._run_id, self._gates, self._as_of + (now - self._launched_at))
                 allowed = ledger.intend(connection, self._run_id, self._token, wanted, now, gates)
-                declined = [customer_id for customer_id in wanted if customer_id not in allowed]
+                declined = {who: revision for who, revision in wanted.items() if who not in allowed}
                 if declined:
                     ledger.decline(connection, self._run_id, self._token, declined, now, gates)
             if now - self._renewed > self._lease / 3:

@@ -10,7 +10,7 @@ from mailshot.feedback.wishes import Standing, Wishes
 from mailshot.profile import consent as decision
 from mailshot.profile.statements import Statements
 from mailshot.profile.topics import TRACKING, Topic, Topics
-from mailshot.store import consent, feedback, preferences
+from mailshot.store import consent, feedback, ledger, preferences
 from mailshot.store.engine import Connection
 
 SOURCE = "preference page"
@@ -47,6 +47,8 @@ def save(
             changes[name] = given
     changes |= _say(connection, customer_id, wishes, statements, now, at)
     if changes:
+        # Mail that is being prepared may no longer fit.
+        ledger.revise(connection, [customer_id])
         _tell(connection, customer_id, run_id, changes, at)
     return changes
 

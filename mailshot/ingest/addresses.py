@@ -71,9 +71,15 @@ def hold(loading: Loading, query: str) -> None:
 
     So no mail to any of them is released past what is being said.
     """
-    ids = (int(row[0]) for batch in loading.stage.stream(f"{query} ORDER BY 1") for row in batch)
+    for ids in many(loading, f"{query} ORDER BY 1"):
+        sql.hold(loading.connection, ids, alone=True, inbox=True)
+
+
+def many(loading: Loading, query: str) -> Iterator[list[int]]:
+    """Give the ids that a query on the workbench returns, so many at a time as one statement takes."""
+    ids = (int(row[0]) for batch in loading.stage.stream(query) for row in batch)
     while some := list(islice(ids, MOST_HELD)):
-        sql.hold(loading.connection, some, alone=True, inbox=True)
+        yield some
 
 
 def _hashed(key: bytes, written: str) -> tuple[str | None, str | None, str | None]:

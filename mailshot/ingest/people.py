@@ -14,7 +14,7 @@ from mailshot.ingest.fields import Field, Type
 from mailshot.ingest.loading import Loading, json
 from mailshot.ingest.numbers import SCALE
 from mailshot.profile import lot
-from mailshot.store import audiences
+from mailshot.store import audiences, consent, ledger
 from mailshot.store.bulk import Counts
 
 ERASED = f"begins with {audiences.ERASED_KEY}, which marks erased customers"
@@ -29,7 +29,7 @@ def customers(loading: Loading) -> Counts:
     """Add new customers, and change what a mapped column says differently about known ones."""
     fields = loading.reading.fields
     with_address = "email" in fields
-    loading.look_up("customer", {"key": "VARCHAR", "address_hash": "VARCHAR"})
+    loading.look_up("customer", {"id": "BIGINT", "key": "VARCHAR", "address_hash": "VARCHAR"})
     _refuse_keys_of_erased(loading)
     if with_address:
         addresses.hash_all(loading)
@@ -42,12 +42,22 @@ def customers(loading: Loading) -> Counts:
     columns = {"key": "key", "lot": '"#lot"'}
     if with_address:
         _tell_shared(loading)
+        _leave_addresses(loading)
         columns |= {"email": '"#address"', "address_hash": '"#print"'}
     columns |= {key: name(key) for key, field in fields.items() if not field.own and key not in ("key", "email")}
     own = {key: fact(field) for key, field in fields.items() if field.own}
     columns["facts"] = json(own)
     instants, derived = ["joined_at"] if "joined_at" in fields else [], {"address_hash": "email"}
     return loading.upsert("customer", columns, "good", instants=instants, facts=list(own), derived=derived)
+
+
+def _leave_addresses(loading: Loading) -> None:
+    """Before customers get other addresses: keep what was withdrawn at the old ones, and call back waiting mail."""
+    moved = 'good JOIN known_customer AS k USING (key) WHERE good."#print" IS DISTINCT FROM k.address_hash'
+    kept = """coalesce(list_contains("#lost", 'email'), FALSE)"""
+    for ids in addresses.many(loading, f"SELECT k.id FROM {moved} AND NOT {kept} ORDER BY k.id"):
+        consent.keep_for_address(loading.connection, ids, loading.now, loading.mapping)
+        ledger.revise(loading.connection, ids)
 
 
 def _joined(loading: Loading) -> str:

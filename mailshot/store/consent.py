@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, literal, or_, select
 
 from mailshot.audience.compile import then
 from mailshot.profile.consent import Entry, newest
 from mailshot.store import sql
 from mailshot.store.audiences import SCHEMA
+from mailshot.store.columns import Instant
 from mailshot.store.engine import Connection
 from mailshot.store.tables import AddressWithdrawal, Consent, ConsentLog, Customer
 
@@ -46,6 +47,26 @@ def record(
         index_elements=[old.customer_id, old.topic], set_={"given": new.given, "at": new.at}, where=newer
     )
     return sql.changed(connection, moved)
+
+
+def keep_for_address(connection: Connection, customer_ids: Sequence[int], at: datetime, source: str) -> None:
+    """Keep the standing withdrawals of customers for the address that each of them leaves at a moment.
+
+    Others who read that inbox stay bound by what was withdrawn there.
+    """
+    withdrawn = (
+        select(CUSTOMER.c.address_hash, CONSENT.c.topic, literal(at, Instant()), literal(source))
+        .join(CONSENT, CONSENT.c.customer_id == CUSTOMER.c.id)
+        .where(CUSTOMER.c.id.in_(customer_ids), CUSTOMER.c.address_hash.is_not(None), CONSENT.c.given.is_(False))
+        .distinct()
+    )
+    columns = ["address_hash", "topic", "at", "source"]
+    row = sql.insert(connection, WITHDRAWAL).from_select(columns, withdrawn)
+    key = [WITHDRAWAL.c.address_hash, WITHDRAWAL.c.topic]
+    newer = {"at": row.excluded.at, "source": row.excluded.source}
+    connection.execute(
+        row.on_conflict_do_update(index_elements=key, set_=newer, where=WITHDRAWAL.c.at < row.excluded.at)
+    )
 
 
 def tracked(connection: Connection, customer_ids: Collection[int]) -> set[int]:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, exists, func, literal, not_, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, literal, not_, or_, select, update
 
 from mailshot.events import DeliveryState, FeedbackClass, Reason, RunState
 from mailshot.store import columns, conversions, sql, tables
-from mailshot.store.eligibility import DELIVERY, RUN, SendGates
+from mailshot.store.eligibility import CUSTOMER, DELIVERY, RUN, SendGates
 from mailshot.store.engine import Connection
 
 LINK, FEEDBACK = sql.table(tables.Link), sql.table(tables.Feedback)
@@ -38,12 +38,13 @@ FROM = {
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A row a worker holds."""
+    """A row a worker holds. `revision` counts what its customer has said since the launch (see `revise`)."""
 
     customer_id: int
     content: str
     offers: list[list[int]]
     attempts: int
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,27 +79,42 @@ def _take(connection: Connection, run_id: int, due: Any, most: int, **held: Any)
         update(DELIVERY)
         .where(D.run_id == run_id, D.customer_id.in_(select(chosen.c.customer_id)), due)
         .values(state=str(DeliveryState.claimed), attempts=D.attempts + 1, **held)
-        .returning(D.customer_id, D.content, D.offers, D.attempts)
+        .returning(D.customer_id, D.content, D.offers, D.attempts, D.revision)
     )
     rows = connection.execute(taken).all()
-    return [Claimed(int(row[0]), str(row[1]), row[2] or [], int(row[3])) for row in rows]
+    return [Claimed(int(row[0]), str(row[1]), row[2] or [], int(row[3]), int(row[4])) for row in rows]
+
+
+def revise(connection: Connection, customer_ids: Sequence[int]) -> None:
+    """Note that what was written, or is to be written, to these inboxes no longer fits what their customers say.
+
+    A letter that was written before loses its intent: the row goes back, is judged and written again.
+    """
+    sql.hold(connection, customer_ids, alone=True, inbox=True)
+    customer, mate = CUSTOMER, CUSTOMER.alias("mate")
+    shared = customer.join(mate, or_(mate.c.id == customer.c.id, mate.c.address_hash == customer.c.address_hash))
+    inbox = select(mate.c.id).select_from(shared).where(customer.c.id.in_(customer_ids))
+    open_rows = update(DELIVERY).where(D.customer_id.in_(inbox), D.state.in_((*WAITING, str(DeliveryState.claimed))))
+    connection.execute(open_rows.values(revision=D.revision + 1))
 
 
 def intend(
-    connection: Connection, run_id: int, token: int, customer_ids: Sequence[int], now: datetime, gates: SendGates
+    connection: Connection, run_id: int, token: int, written: Mapping[int, int], now: datetime, gates: SendGates
 ) -> set[int]:
     """Commit the intent to release the dot, where the row is still ours and the customer may still be mailed.
 
     This one statement is the intent, the fence against workers that lost their lease, and the last look at all that
-    may forbid the mail. Returns the customers whose dot may be released once the transaction is committed.
+    may forbid the mail. `written` maps each customer to the revision that the letter was written for. Returns the
+    customers whose dot may be released once the transaction is committed.
     """
+    customer_ids = sorted(written)
     # Where earlier mails are counted, no other run may send to the same inbox meanwhile.
     counts = gates.gates.counts
     sql.hold(connection, customer_ids, alone=counts, inbox=counts)
     allowed = (
         update(DELIVERY)
         .where(D.run_id == run_id, D.customer_id.in_(customer_ids), D.token == token)
-        .where(D.state == str(DeliveryState.claimed), _running(run_id))
+        .where(D.state == str(DeliveryState.claimed), _running(run_id), not_(_outdated(written)))
         .where(*(not_(forbidden) for forbidden, _ in gates.reasons()))
         .values(state=str(DeliveryState.dotting), dotted_at=now)
         .returning(D.customer_id)
@@ -106,17 +122,28 @@ def intend(
     return {int(row[0]) for row in connection.execute(allowed)}
 
 
+def _outdated(written: Mapping[int, int]) -> ColumnElement[bool]:
+    """A row whose customer has said something since its letter was written."""
+    by_revision: dict[int, list[int]] = {}
+    for customer_id, revision in written.items():
+        by_revision.setdefault(revision, []).append(customer_id)
+    if len(by_revision) == 1:
+        return D.revision != next(iter(by_revision))
+    return or_(*(and_(D.revision != number, D.customer_id.in_(some)) for number, some in by_revision.items()))
+
+
 def decline(
-    connection: Connection, run_id: int, token: int, customer_ids: Sequence[int], now: datetime, gates: SendGates
+    connection: Connection, run_id: int, token: int, written: Mapping[int, int], now: datetime, gates: SendGates
 ) -> None:
-    """Put rows that were not allowed where they belong: skipped with the reason, or back when the run only pauses."""
+    """Put rows that were not allowed where they belong: skipped with the reason, or back to be written again."""
     running, reasons = _running(run_id), gates.reasons()
     forbidden = or_(*(clause for clause, _ in reasons))
     state = case((forbidden, literal(str(DeliveryState.skipped))), else_=literal(str(DeliveryState.pending)))
     reason = case(*((clause, literal(str(why))) for clause, why in reasons), else_=None)
     settled_at = case((forbidden, literal(now, columns.Instant())), else_=None)
-    ours = update(DELIVERY).where(D.run_id == run_id, D.customer_id.in_(customer_ids), D.token == token)
-    held = ours.where(D.state == str(DeliveryState.claimed), or_(not_(running), forbidden))
+    ours = update(DELIVERY).where(D.run_id == run_id, D.customer_id.in_(sorted(written)), D.token == token)
+    back_again = or_(not_(running), _outdated(written), forbidden)
+    held = ours.where(D.state == str(DeliveryState.claimed), back_again)
     back = {"token": None, "lease_until": None, "attempts": D.attempts - 1, "settled_at": settled_at}
     connection.execute(held.values(state=state, reason=reason, **back))
 

@@ -15,6 +15,7 @@ from mailshot.events import Reason
 from mailshot.profile.products import Selection
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
+from mailshot.store.guarding import bound
 from mailshot.store.plans import ROW
 
 CHUNK = 2_000
@@ -73,7 +74,7 @@ def wanting(
     most: int,
 ) -> list[tuple[int, tuple[bool, ...]]]:
     """Return the next customers after an id who are to get one of `contents`, with which of `forbidden` applies."""
-    flags = [ROW.c.customer_id.in_(compiled.select(who)) for who, _ in forbidden]
+    flags = [ROW.c.customer_id.in_(bound(compiled, who)) for who, _ in forbidden]
     # Those held out are asked as well: they stand for the mailed only if the same would have been offered to them.
     candidates = or_(ROW.c.reason.is_(None), ROW.c.reason == str(Reason.holdout))
     mailed = [ROW.c.plan_id == plan_id, candidates, ROW.c.content.in_(contents)]
@@ -105,7 +106,7 @@ def forbidden_offered(connection: Connection, plan_id: str, compiled: Compiler, 
     found = 0
     for who, never in forbidden:
         barred = {int(row[0]) for row in connection.execute(_ids(never))}
-        rows = select(ROW.c.offers).where(ROW.c.plan_id == plan_id, ROW.c.customer_id.in_(compiled.select(who)))
+        rows = select(ROW.c.offers).where(ROW.c.plan_id == plan_id, ROW.c.customer_id.in_(bound(compiled, who)))
         for (offers,) in connection.execute(rows.where(ROW.c.reason.is_(None))):
             found += sum(product in barred for product, _ in offers or ())
     return found
@@ -114,7 +115,7 @@ def forbidden_offered(connection: Connection, plan_id: str, compiled: Compiler, 
 def _unless(compiled: Compiler, forbidden: Sequence[Forbidden]) -> list[Any]:
     purchase = SCHEMA.purchase.c
     return [
-        not_(and_(purchase.product_id.in_(_ids(never)), purchase.customer_id.in_(compiled.select(who))))
+        not_(and_(purchase.product_id.in_(_ids(never)), purchase.customer_id.in_(bound(compiled, who))))
         for who, never in forbidden
     ]
 

@@ -21,6 +21,7 @@ from mailshot.store import eligibility, sql, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.eligibility import Gates, PlanGates
 from mailshot.store.engine import Connection
+from mailshot.store.guarding import bound
 
 PLAN, ROW, RUN = sql.table(tables.Plan), sql.table(tables.PlanRow), sql.table(tables.Run)
 DELIVERY = sql.table(tables.Delivery)
@@ -113,7 +114,7 @@ def _barred(chosen: Any, compiled: Compiler, question: Question) -> Any:
     found = []
     for choice in question.choices:
         for condition in choice.barred:
-            found.append(and_(chosen.c.content == choice.name, chosen.c.id.in_(compiled.select(condition))))
+            found.append(and_(chosen.c.content == choice.name, chosen.c.id.in_(bound(compiled, condition))))
     return or_(*found) if found else false()
 
 

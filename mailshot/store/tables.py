@@ -1,7 +1,4 @@
-"""The shape of every row.
-
-`customer_id` leads the key of every large table: a sharded PostgreSQL distributes them as they are.
-"""
+"""The shape of every row. `customer_id` leads the key of every large table, so that PostgreSQL can be sharded by it."""
 
 from __future__ import annotations
 
@@ -290,7 +287,7 @@ class Run(SQLModel, table=True):
 
 
 class Delivery(SQLModel, table=True):
-    """The ledger: one customer in one run. `token` fences the worker that claimed it; `offers` as planned."""
+    """The ledger: one customer in one run. `token` fences the worker that claimed it, `revision` its letter."""
 
     __table_args__ = (
         Index("ix_delivery_due", "run_id", "state", "customer_id"),
@@ -305,6 +302,7 @@ class Delivery(SQLModel, table=True):
     token: int | None = Field(default=None, sa_type=BigInteger)
     lease_until: datetime | None = Field(default=None, sa_type=Instant)
     attempts: int = 0
+    revision: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     next_attempt_at: datetime | None = Field(default=None, sa_type=Instant)
     dotted_at: datetime | None = Field(default=None, sa_type=Instant)
     settled_at: datetime | None = Field(default=None, sa_type=Instant)

@@ -70,8 +70,8 @@ def intend(
     """Ask for dots as a worker does: what is not allowed is put where it belongs."""
     asked = SendGates(run_id, gates, now)
     with store.write() as connection:
-        allowed = ledger.intend(connection, run_id, token, who, now, asked)
-        ledger.decline(connection, run_id, token, [one for one in who if one not in allowed], now, asked)
+        allowed = ledger.intend(connection, run_id, token, dict.fromkeys(who, 0), now, asked)
+        ledger.decline(connection, run_id, token, {one: 0 for one in who if one not in allowed}, now, asked)
     return allowed
 
 

@@ -359,3 +359,22 @@ def test_the_export_holds_withdrawals_of_the_address(people: Shop) -> None:
     with people.store.read() as connection:
         held = dossier.export(connection, who)
     assert [(row["topic"], row["source"]) for row in held["address_withdrawal"]] == [("offers", "test")]
+
+
+def test_what_was_withdrawn_at_an_address_stays_when_the_account_moves_away(people: Shop) -> None:
+    say(people, "1,yes,2026-01-01\nQ1,yes,2026-01-01\nQ2,yes,2026-01-01\nQ1,no,2026-03-01\n2,no,2026-03-01\n")
+    people.put({"people.csv": PEOPLE.replace("Q1,guest@example.com", "Q1,else@example.com")})
+    people.one(CUSTOMERS, now=NOW)
+    assert withdrawn(people) == {(print_of("guest@example.com"), "offers"): NOW}
+    assert standing(people)["Q2"][0], "it said nothing itself"
+    keys = dict(people.rows(tables.Customer, "key", "id"))
+    with people.store.read() as connection:
+        assert not consent.binding(connection, keys["Q2"])["offers"].given
+        assert consent.binding(connection, keys["1"])["offers"].given
+
+
+def test_an_address_that_cannot_be_read_moves_nobody(people: Shop) -> None:
+    say(people, "Q1,no,2026-03-01\n")
+    people.put({"people.csv": PEOPLE.replace("Q1,guest@example.com", "Q1,not an address")})
+    people.one(CUSTOMERS, now=NOW)
+    assert withdrawn(people) == {}

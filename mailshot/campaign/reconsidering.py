@@ -1,0 +1,62 @@
+"""Judges planned mails anew whose customers have said something since the launch, by the guards of their run.
+
+Who says "vegan" after a launch gets no meat, though the plan did not know it. Start at `reconsider`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from mailshot.audience.evaluate import Judge
+from mailshot.campaign import frozen as editions
+from mailshot.campaign import guards as guarding
+from mailshot.campaign.frozen import Edition
+from mailshot.store import frozen, obstacles, plans, profiles
+from mailshot.store.engine import Connection
+from mailshot.store.ledger import Claimed
+
+Offers = list[list[int]]
+
+
+def reconsider(connection: Connection, run: Mapping[str, Any], rows: Sequence[Claimed]) -> dict[int, Offers | None]:
+    """Return the offers that guards still allow by customer; None for one whose mail a guard forbids."""
+    edition = _edition(connection, run["definition"])
+    as_of = run["as_of"] + (datetime.now(UTC) - run["launched_at"])
+    return {row.customer_id: _allowed(connection, edition, as_of, row) for row in rows}
+
+
+def _allowed(connection: Connection, edition: Edition, as_of: datetime, row: Claimed) -> Offers | None:
+    words = frozenset(word for guard in edition.rulebook.guards for word in guard.customers.words)
+    profile = profiles.profile(connection, row.customer_id, words=words)
+    answers = obstacles.of(connection, row.customer_id, None).answers
+    judge = Judge(profile, as_of, edition.rulebook.company.time_zone)
+    verdicts = guarding.verdicts(edition.rulebook.guards, judge, answers)
+    guards = [guard for guard in edition.rulebook.guards if verdicts[guard.name].holds]
+    about = edition.read.about.get(row.content)
+    if about is not None and any(plans.overlap(connection, about, guard.never) for guard in guards):
+        return None
+    facts = profiles.products(connection, [product for product, _ in row.offers])
+    left = [
+        [product, times]
+        for product, times in row.offers
+        if not any(guard.never.matches(facts[product]) for guard in guards)
+    ]
+    return left if left == row.offers or len(left) >= _at_least(edition, row.content) else None
+
+
+def _at_least(edition: Edition, content: str) -> int:
+    """Return how many offers a content needs."""
+    campaign = edition.read.campaign
+    name = next(item.offers for item in campaign.content if item.name == content)
+    return campaign.offers[name].at_least if name else 0
+
+
+def _edition(connection: Connection, definition: str) -> Edition:
+    if definition not in _editions:
+        _editions[definition] = editions.thaw(frozen.body(connection, definition))
+    return _editions[definition]
+
+
+_editions: dict[str, Edition] = {}

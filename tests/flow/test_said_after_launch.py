@@ -1,0 +1,153 @@
+"""What customers say, and where they move, after a launch counts for the mail that is already planned or written."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mailshot.bootstrap import App
+from mailshot.campaign import explain
+from mailshot.campaign.rulebook import Rulebook
+from mailshot.deliver import work
+from mailshot.feedback import stating
+from mailshot.feedback.wishes import Wishes
+from mailshot.profile.statements import Statement
+from mailshot.store import ledger, sql, suppression, tables
+from tests import project
+from tests.processes import Sink
+from tests.project import Shop
+from tests.store import campaigns, rows
+
+WEEK = """campaign: week
+topic: offers
+sender: bay
+audience: all
+holdout: 0%
+content:
+  - {name: meat, when: {country: "NO"}, template: hello, about: {department: MEAT}}
+  - {name: picks, template: picks, offers: picks}
+offers:
+  picks: {products: {department: [GREEN, MEAT]}, take: 3, at_least: 1, fill: no}
+"""
+BODY = """<p>{% for offer in offers %}[{{ offer.name }}]{% endfor %}</p>
+<p><a href="{{ links.unsubscribe }}">Unsubscribe</a>, {{ sender.postal_address }}</p>
+"""
+LATER = datetime.now(UTC) - timedelta(days=3)
+
+
+@pytest.fixture
+def shop(shop: Shop) -> Shop:
+    opened = campaigns.open_shop(shop.store, shop.folder, WEEK)
+    for name, text in {"subject.txt": "Picks", "body.html": BODY, "sample.yaml": "customer: {}\n"}.items():
+        path = opened.folder / "templates" / "picks" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return opened
+
+
+def say(shop: Shop, customer: int, diet: str) -> None:
+    """Answer the question of the preference page."""
+    rules = Rulebook.load(shop.folder)
+    wishes = Wishes(said=[Statement("diet", diet, True)])
+    with shop.store.write() as connection:
+        stating.save(connection, customer, None, wishes, rules.topics, rules.statements, datetime.now(UTC))
+
+
+def launched(shop: Shop) -> int:
+    return shop.launch(campaigns.edition(shop))
+
+
+def sent(app: Callable[..., App], run_id: int) -> None:
+    work.answer(app().post, run_id, 1000, threading.Event())
+
+
+def became(shop: Shop, run_id: int, *who: int) -> list[Any]:
+    """Return the reason, or else the state, of these customers' mails."""
+    found = rows.rows(shop.store, run_id)
+    return [found[one]["reason"] or found[one]["state"] for one in who]
+
+
+def test_who_says_vegetarian_after_the_launch_gets_no_meat(shop: Shop, sink: Sink, app: Callable[..., App]) -> None:
+    eater, turned, back = (campaigns.add(shop, key, country="NO") for key in "abc")
+    run_id = launched(shop)
+    say(shop, turned, "vegetarian")
+    say(shop, back, "vegetarian")
+    say(shop, back, "everything")
+    sent(app, run_id)
+    assert became(shop, run_id, eater, turned, back) == ["sent", "guard", "sent"]
+    assert sink.recipients() == {"a@mail.example", "c@mail.example"}
+
+
+def test_offers_that_are_forbidden_by_now_are_left_out(shop: Shop, sink: Sink, app: Callable[..., App]) -> None:
+    both, meat = campaigns.add(shop, "a"), campaigns.add(shop, "b")
+    campaigns.buy(shop.store, both, {1: 1, 4: 2}, LATER)
+    campaigns.buy(shop.store, meat, {4: 1}, LATER)
+    run_id = launched(shop)
+    for one in (both, meat):
+        say(shop, one, "vegetarian")
+    sent(app, run_id)
+    assert became(shop, run_id, both, meat) == ["sent", "guard"]
+    (mail,) = sink.entries()
+    assert "[Product 1]" in mail["data"]
+    assert "[Product 4]" not in mail["data"]
+
+
+def test_what_is_said_for_one_account_binds_the_guards_of_the_inbox(shop: Shop) -> None:
+    address = project.person("x", "both@mail.example")
+    shared = {"email": address["email"], "address_hash": address["address_hash"], "country": "NO"}
+    eater, vegetarian = campaigns.add(shop, "a", **shared), campaigns.add(shop, "b", **shared)
+    other = campaigns.add(shop, "c", country="NO")
+    say(shop, vegetarian, "vegetarian")
+    say(shop, other, "everything")
+    run_id = launched(shop)
+    assert became(shop, run_id, eater, vegetarian, other) == ["guard", "guard", "pending"]
+    found = explain.campaign(shop.store, campaigns.edition(shop), "a", datetime.now(UTC))
+    assert [check.name for check in found.obstacles()][:1] == ["guards"]
+    assert found.obstacles()[0].remedy
+
+
+def test_offers_of_a_shared_inbox_fit_everybody_there(shop: Shop) -> None:
+    address = project.person("x", "both@mail.example")
+    shared = {"email": address["email"], "address_hash": address["address_hash"]}
+    eater, vegetarian = campaigns.add(shop, "a", **shared), campaigns.add(shop, "b", **shared)
+    campaigns.buy(shop.store, eater, {1: 1, 4: 2}, LATER)
+    say(shop, vegetarian, "vegetarian")
+    run_id = launched(shop)
+    assert [product for product, _ in rows.rows(shop.store, run_id)[eater]["offers"]] == [1]
+
+
+def test_a_letter_that_was_written_before_is_written_again(shop: Shop) -> None:
+    one, other = campaigns.add(shop, "a", country="NO"), campaigns.add(shop, "b", country="NO")
+    run_id, now = launched(shop), datetime.now(UTC)
+    assert rows.claim(shop.store, run_id, 7, now, 100) == [one, other]
+    say(shop, one, "everything")
+    assert rows.intend(shop.store, run_id, 7, [one, other], now) == {other}
+    assert became(shop, run_id, one, other) == ["pending", "dotting"]
+    with shop.store.write() as connection:
+        (again,) = ledger.claim(connection, run_id, 7, now, now + rows.LEASE, 10)
+    assert (again.customer_id, again.revision) == (one, 1)
+    assert rows.intend(shop.store, run_id, 7, [one], now) == set(), "the first letter stays outdated"
+
+
+def test_mail_goes_where_the_customer_has_moved(shop: Shop, sink: Sink, app: Callable[..., App]) -> None:
+    moved, stays = campaigns.add(shop, "a", country="NO"), campaigns.add(shop, "b", country="NO")
+    run_id, now = launched(shop), datetime.now(UTC)
+    rows.claim(shop.store, run_id, 7, now, 100)
+    new = project.person("a", "new@mail.example")
+    with shop.store.write() as connection:
+        ledger.revise(connection, [moved])
+        customer = sql.table(tables.Customer)
+        values = {"email": new["email"], "address_hash": new["address_hash"]}
+        connection.execute(customer.update().where(customer.c.id == moved).values(**values))
+        suppression.add(connection, project.person("a", "a@mail.example")["address_hash"], "bounced", "test", now)
+    assert rows.intend(shop.store, run_id, 7, [moved], now) == set()
+    with shop.store.write() as connection:
+        ledger.release(connection, run_id, 7)
+    sent(app, run_id)
+    assert became(shop, run_id, moved, stays) == ["sent", "sent"]
+    assert {"new@mail.example", "b@mail.example"} <= sink.recipients()
+    assert "a@mail.example" not in sink.recipients()
