@@ -14,7 +14,7 @@ from mailshot.profile.relative import Relative
 from mailshot.profile.window import EVER, Edge, Period, Span, Window
 
 WORDS = {
-    "within": "the last so-and-so long: 'within: 90 days'",
+    "within": "within the last N hours, days, weeks, months or years: 'within: 90 days'",
     "before": "longer ago than: 'before: 30 days ago', or before a date",
     "since": "from a date on: 'since: 2026-01-01', or 'since: this month'",
     "between": "two dates, both included: 'between: [2026-01-01, 2026-03-31]'",

@@ -14,11 +14,11 @@ from mailshot.profile.window import Period, Span
 MOST_YEARS = 120
 LEAP_DAY = (2, 29)
 WORDS = {
-    "within": "in the last so-and-so long: 'joined_at: {within: 30 days}'",
+    "within": "within the last N hours, days, weeks, months or years: 'joined_at: {within: 30 days}'",
     "before": "longer ago than: 'born: {before: 18 years ago}'",
-    "in_next": "in the next so-and-so long: 'renewal: {in_next: 14 days}'",
+    "in_next": "within the next N days, weeks or months: 'renewal: {in_next: 14 days}'",
     "during": "in a stretch of the calendar: 'joined_at: {during: last month}'",
-    "anniversary_in": "has its day of the year in the next so-and-so long, or today: 'born: {anniversary_in: 7 days}'",
+    "anniversary_in": "its day of the year is today or within the next N days: 'born: {anniversary_in: 7 days}'",
 }
 Days = tuple[date | None, date]
 
