@@ -14,7 +14,7 @@ from mailshot.ingest.fields import Field, Type
 from mailshot.ingest.loading import Loading, json
 from mailshot.ingest.numbers import SCALE
 from mailshot.profile import lot
-from mailshot.store import audiences, consent, ledger
+from mailshot.store import audiences, consent, inboxes, ledger
 from mailshot.store.bulk import Counts
 
 ERASED = f"begins with {audiences.ERASED_KEY}, which marks erased customers"
@@ -58,6 +58,7 @@ def _leave_addresses(loading: Loading) -> None:
     for ids in addresses.many(loading, f"SELECT k.id FROM {moved} AND NOT {kept} ORDER BY k.id"):
         consent.keep_for_address(loading.connection, ids, loading.now, loading.mapping)
         ledger.revise(loading.connection, ids)
+        inboxes.leave(loading.connection, ids, loading.now)
 
 
 def _joined(loading: Loading) -> str:

@@ -18,7 +18,7 @@ from mailshot.audience.compile import Compiler, product_clause, stands, there
 from mailshot.audience.nodes import Condition
 from mailshot.events import FeedbackKind, Reason, RunState
 from mailshot.profile.products import Selection
-from mailshot.store import audiences, eligibility, sql, tables
+from mailshot.store import audiences, inboxes, sql, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.columns import SCALE
 from mailshot.store.engine import Connection
@@ -181,7 +181,7 @@ class _Inboxes:
     """Lets one customer of each address have the mail, as a plan does; members of an audience have no content."""
 
     def __init__(self, connection: Connection) -> None:
-        inbox = eligibility.inboxes()
+        inbox = inboxes.shared()
         pairs = select(inbox.c.id, func.min(inbox.c.mate)).group_by(inbox.c.id)
         self._of: dict[int, int] = {row[0]: row[1] for row in connection.execute(pairs)}
         self._taken: set[int] = set()

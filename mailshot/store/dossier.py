@@ -21,6 +21,7 @@ from mailshot.profile import consent as decision
 from mailshot.store import consent, conversions, sql, suppression
 from mailshot.store.audiences import ERASED_KEY
 from mailshot.store.engine import Connection, Store
+from mailshot.store.inboxes import FormerAddress
 from mailshot.store.tables import (
     FIRST_PART,
     AddressWithdrawal,
@@ -50,7 +51,19 @@ PURCHASE = sql.table(Purchase)
 IMPORTED = PURCHASE.c.nth < FIRST_PART
 GONE = tuple(
     sql.table(model)
-    for model in (Purchase, Order, Buyer, CustomEvent, Interaction, Referral, Preference, Trait, PlanRow, ConversionDue)
+    for model in (
+        Purchase,
+        Order,
+        Buyer,
+        CustomEvent,
+        Interaction,
+        Referral,
+        Preference,
+        Trait,
+        PlanRow,
+        ConversionDue,
+        FormerAddress,
+    )
 )
 NAMED_BY = {"product_id": sql.table(Product), "link_id": sql.table(Link)}
 

@@ -18,11 +18,9 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     FromClause,
-    Select,
     and_,
     exists,
     func,
-    literal,
     not_,
     or_,
     select,
@@ -37,7 +35,7 @@ from mailshot.audience.compile import consents
 from mailshot.events import DeliveryState, Reason
 from mailshot.profile.statements import Answer, Limit
 from mailshot.profile.window import Span
-from mailshot.store import sql, tables
+from mailshot.store import inboxes, sql, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.columns import Instant
 from mailshot.store.engine import Connection
@@ -139,25 +137,9 @@ def _recent(run: FromClause, delivery: FromClause, since: datetime, as_of: datet
     return or_(run.c.as_of > since, late)
 
 
-def inboxes() -> CTE:
-    """Return the pairs (id, mate) of customers who share an address, each with itself too: few rows in any shop."""
-    shared = (
-        select(CUSTOMER.c.address_hash)
-        .where(CUSTOMER.c.address_hash.is_not(None))
-        .group_by(CUSTOMER.c.address_hash)
-        .having(func.count() > 1)
-        .subquery()
-    )
-    one, other = CUSTOMER.alias("one"), CUSTOMER.alias("other")
-    pairs = shared.join(one, one.c.address_hash == shared.c.address_hash)
-    pairs = pairs.join(other, other.c.address_hash == shared.c.address_hash)
-    found = select(one.c.id.label("id"), other.c.id.label("mate")).select_from(pairs).cte("inbox")
-    return found.prefix_with("MATERIALIZED")
-
-
 def one_per_inbox(connection: Connection, plan_id: str) -> None:
     """Leave out of a plan all customers of an inbox but the first who would get a mail or is held out."""
-    inbox, first = inboxes(), ROW.alias("first")
+    inbox, first = inboxes.shared(), ROW.alias("first")
 
     def stands(row: FromClause) -> Clause:
         return and_(row.c.plan_id == plan_id, or_(row.c.reason.is_(None), row.c.reason == str(Reason.holdout)))
@@ -183,6 +165,7 @@ class PlanGates:
     as_of: datetime
     before: datetime | None
     inbox: CTE
+    mailed: CTE
 
     @property
     def suppressed(self) -> Clause:
@@ -248,8 +231,9 @@ class PlanGates:
         mine = select(func.count()).select_from(mails).where(DELIVERY.c.customer_id == self.chosen.c.id, meant)
         one = exists(mine.with_only_columns(DELIVERY.c.run_id).correlate(self.chosen))
         own = one if number == 1 else mine.correlate(self.chosen).scalar_subquery() >= number
-        joined = mails.join(self.inbox, self.inbox.c.mate == DELIVERY.c.customer_id)
-        together = select(self.inbox.c.id).select_from(joined).where(meant).group_by(self.inbox.c.id)
+        theirs = and_(self.mailed.c.mate == DELIVERY.c.customer_id, inboxes.was_sent(self.mailed.c.until))
+        joined = mails.join(self.mailed, theirs)
+        together = select(self.mailed.c.id).select_from(joined).where(meant).group_by(self.mailed.c.id)
         return or_(own, self.chosen.c.id.in_(together.having(func.count() >= number)))
 
 
@@ -289,7 +273,7 @@ class SendGates:
             WITHDRAWAL.c.topic == topic,
             not_(since),
         )
-        said = _inbox(CONSENT, CONSENT.c.topic == topic, CONSENT.c.given.is_(False))
+        said = inboxes.of_delivery(CONSENT, CONSENT.c.topic == topic, CONSENT.c.given.is_(False))
         return or_(exists(said), address.correlate(DELIVERY))
 
     @property
@@ -302,12 +286,14 @@ class SendGates:
         other = DELIVERY.alias("other")
         first = and_(other.c.state.in_(WAITING), other.c.customer_id < DELIVERY.c.customer_id)
         mate = and_(other.c.run_id == self.run_id, other.c.customer_id != DELIVERY.c.customer_id)
-        return exists(_inbox(other, mate, or_(other.c.state.in_(LEFT), first)))
+        return exists(inboxes.of_delivery(other, mate, or_(other.c.state.in_(LEFT), first)))
 
     @property
     def _asked_for_less(self) -> Clause:
-        asked = self.gates.asked
-        return or_(*(and_(exists(_inbox(PREFERENCE, _answered(*it))), self._reached(limit)) for it, limit in asked))
+        def stated(answer: Answer) -> Clause:
+            return exists(inboxes.of_delivery(PREFERENCE, _answered(*answer)))
+
+        return or_(*(and_(stated(answer), self._reached(limit)) for answer, limit in self.gates.asked))
 
     def _reached(self, limit: Limit) -> Clause:
         if limit.mails == 0:
@@ -315,19 +301,11 @@ class SendGates:
         mail, ran = DELIVERY.alias("mail"), RUN.alias("ran")
         recent = _recent(ran, mail, limit.per.before(self.as_of), self.as_of)
         meant = and_(ran.c.id == mail.c.run_id, ran.c.id != self.run_id, _counted(ran, self.gates), recent)
-        mails = _inbox(mail, meant, mail.c.state.in_(LEFT)).with_only_columns(func.count())
+        mails = inboxes.of_delivery(mail, meant, mail.c.state.in_(LEFT)).with_only_columns(func.count())
         return mails.scalar_subquery() >= limit.mails
 
 
 _ITS_CUSTOMER = CUSTOMER.c.id == DELIVERY.c.customer_id
-
-
-def _inbox(table: FromClause, *which: Clause) -> Select[Any]:
-    """Return such rows of the customer of a delivery, and of everybody who has the same address."""
-    mine, theirs = CUSTOMER.alias("mine"), CUSTOMER.alias("theirs")
-    same = or_(theirs.c.id == mine.c.id, theirs.c.address_hash == mine.c.address_hash)
-    joined = and_(mine.c.id == DELIVERY.c.customer_id, same, table.c.customer_id == theirs.c.id)
-    return select(literal(1)).where(joined, *which).correlate(DELIVERY)
 
 
 def _given_since(said: FromClause, customer: ColumnElement[Any], topic: str) -> Clause:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, literal, not_, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, exists, false, func, literal, not_, or_, select, update
 
 from mailshot.events import DeliveryState, FeedbackClass, Reason, RunState
 from mailshot.store import columns, conversions, sql, tables
@@ -129,7 +129,7 @@ def _outdated(written: Mapping[int, int]) -> ColumnElement[bool]:
         by_revision.setdefault(revision, []).append(customer_id)
     if len(by_revision) == 1:
         return D.revision != next(iter(by_revision))
-    return or_(*(and_(D.revision != number, D.customer_id.in_(some)) for number, some in by_revision.items()))
+    return or_(false(), *(and_(D.revision != number, D.customer_id.in_(some)) for number, some in by_revision.items()))
 
 
 def decline(

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, and_, select
 
-from mailshot.store import consent, eligibility
+from mailshot.store import consent, eligibility, inboxes
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.eligibility import DELIVERY, PREFERENCE, RECEIVED, RUN, SENT_AT, SUPPRESSION
 from mailshot.store.engine import Connection
@@ -65,7 +65,7 @@ def of(connection: Connection, customer_id: int, before: datetime | None, but: i
         mates=[key for number, key in inbox.items() if number != customer_id],
         withdrawn=[(found.topic, found.key) for found in consent.withdrawals(connection, customer_id, before)],
         answers=_answers(connection, list(inbox), before),
-        mails=_mails(connection, list(inbox), before, but),
+        mails=_mails(connection, customer_id, list(inbox), before, but),
     )
 
 
@@ -83,10 +83,12 @@ def _answers(connection: Connection, inbox: list[int], before: datetime | None) 
     return frozenset((row[0], row[1]) for row in connection.execute(_before(said, p.at, before)))
 
 
-def _mails(connection: Connection, inbox: list[int], before: datetime | None, but: int | None) -> Sequence[RowMapping]:
+def _mails(
+    connection: Connection, customer_id: int, inbox: list[int], before: datetime | None, but: int | None
+) -> Sequence[RowMapping]:
     got = select(RUN.c.id, RUN.c.campaign, RUN.c.as_of, RUN.c.service, DELIVERY.c.state, SENT_AT.label("sent_at"))
     got = got.join(DELIVERY, DELIVERY.c.run_id == RUN.c.id)
-    got = got.where(DELIVERY.c.customer_id.in_(inbox), DELIVERY.c.state.in_(RECEIVED))
+    got = got.where(inboxes.mails_of(customer_id, inbox), DELIVERY.c.state.in_(RECEIVED))
     if but is not None:
         got = got.where(RUN.c.id != but)
     ordered = _before(got, RUN.c.launched_at, before).order_by(SENT_AT.desc(), RUN.c.id.desc())

@@ -17,7 +17,7 @@ from mailshot.audience.nodes import Condition
 from mailshot.events import Reason
 from mailshot.profile import lot
 from mailshot.profile.products import Selection
-from mailshot.store import eligibility, sql, tables
+from mailshot.store import inboxes, sql, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.eligibility import Gates, PlanGates
 from mailshot.store.engine import Connection
@@ -89,7 +89,8 @@ def _content(compiled: Compiler, question: Question) -> Any:
 def _reason(chosen: Any, compiled: Compiler, question: Question) -> Any:
     """The first reason that applies; their order is the order in which a marketer would mend them."""
     before = compiled.before
-    gates = PlanGates(chosen, question.gates, compiled.as_of, before, eligibility.inboxes())
+    inbox = inboxes.shared()
+    gates = PlanGates(chosen, question.gates, compiled.as_of, before, inbox, inboxes.mailed(inbox))
     reasons = [
         (chosen.c.email.is_(None), Reason.no_address),
         (sql.HasNonAscii(chosen.c.email), Reason.unsupported_address),

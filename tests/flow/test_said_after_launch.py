@@ -16,7 +16,7 @@ from mailshot.deliver import work
 from mailshot.feedback import stating
 from mailshot.feedback.wishes import Wishes
 from mailshot.profile.statements import Statement
-from mailshot.store import ledger, sql, suppression, tables
+from mailshot.store import inboxes, ledger, sql, suppression, tables
 from tests import project
 from tests.processes import Sink
 from tests.project import Shop
@@ -131,6 +131,41 @@ def test_a_letter_that_was_written_before_is_written_again(shop: Shop) -> None:
         (again,) = ledger.claim(connection, run_id, 7, now, now + rows.LEASE, 10)
     assert (again.customer_id, again.revision) == (one, 1)
     assert rows.intend(shop.store, run_id, 7, [one], now) == set(), "the first letter stays outdated"
+
+
+def test_mail_that_an_inbox_got_stays_with_it_when_its_customer_moves(shop: Shop) -> None:
+    """A shop gives customers new keys: whoever reads the inbox under the new one has had the campaign already."""
+    old, other = campaigns.add(shop, "a", country="NO"), campaigns.add(shop, "b", country="NO")
+    for one in (old, other):
+        campaigns.sent(shop.store, one, "week", datetime.now(UTC) - timedelta(days=2))
+    new = project.person("a", "new@mail.example")
+    with shop.store.write() as connection:
+        inboxes.leave(connection, [old], datetime.now(UTC) - timedelta(days=1))
+        customer = sql.table(tables.Customer)
+        values = {"email": new["email"], "address_hash": new["address_hash"]}
+        connection.execute(customer.update().where(customer.c.id == old).values(**values))
+    left = project.person("a", "a@mail.example")
+    heir = campaigns.add(shop, "h", email=left["email"], address_hash=left["address_hash"], country="NO")
+    fresh = campaigns.add(shop, "f", country="NO")
+    run_id = launched(shop)
+    assert became(shop, run_id, old, other, heir, fresh) == [*["already received"] * 3, "pending"]
+    found = explain.campaign(shop.store, campaigns.edition(shop), "h", datetime.now(UTC))
+    assert [check.name for check in found.obstacles()] == ["first time"]
+
+
+def test_mail_that_a_customer_gets_elsewhere_is_not_the_old_inboxs(shop: Shop) -> None:
+    gone = campaigns.add(shop, "a", country="NO")
+    with shop.store.write() as connection:
+        inboxes.leave(connection, [gone], datetime.now(UTC) - timedelta(days=5))
+        customer = sql.table(tables.Customer)
+        new = project.person("a", "new@mail.example")
+        values = {"email": new["email"], "address_hash": new["address_hash"]}
+        connection.execute(customer.update().where(customer.c.id == gone).values(**values))
+    campaigns.sent(shop.store, gone, "week", datetime.now(UTC) - timedelta(days=2))
+    left = project.person("a", "a@mail.example")
+    heir = campaigns.add(shop, "h", email=left["email"], address_hash=left["address_hash"], country="NO")
+    run_id = launched(shop)
+    assert became(shop, run_id, gone, heir) == ["already received", "pending"]
 
 
 def test_mail_goes_where_the_customer_has_moved(shop: Shop, sink: Sink, app: Callable[..., App]) -> None:

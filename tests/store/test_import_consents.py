@@ -12,7 +12,7 @@ from mailshot.ingest.fields import GIVEN_NO, GIVEN_YES, NO, YES
 from mailshot.ingest.summary import Report
 from mailshot.profile import address
 from mailshot.profile.consent import Entry
-from mailshot.store import consent, dossier, profiles, sql, suppression, tables
+from mailshot.store import consent, dossier, inboxes, profiles, sql, suppression, tables
 from tests.store.shop import KEY, Shop
 
 INPUTS = Path(__file__).parents[1] / "inputs"
@@ -366,6 +366,7 @@ def test_what_was_withdrawn_at_an_address_stays_when_the_account_moves_away(peop
     people.put({"people.csv": PEOPLE.replace("Q1,guest@example.com", "Q1,else@example.com")})
     people.one(CUSTOMERS, now=NOW)
     assert withdrawn(people) == {(print_of("guest@example.com"), "offers"): NOW}
+    assert people.rows(inboxes.FormerAddress, "address_hash", "until") == [(print_of("guest@example.com"), NOW)]
     assert standing(people)["Q2"][0], "it said nothing itself"
     keys = dict(people.rows(tables.Customer, "key", "id"))
     with people.store.read() as connection:

@@ -1,0 +1,95 @@
+"""Which customers read one inbox: those who have the same address now, and those who had it when a mail was sent.
+
+An address is one inbox, whichever of its customers is mailed. A customer who gets another address takes along what
+they say; the mails they got stay with the inbox that got them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CTE, BigInteger, ColumnElement, FromClause, Select, and_, func, literal, null, or_, select
+from sqlmodel import Field, SQLModel
+
+from mailshot.store import sql
+from mailshot.store.columns import Instant
+from mailshot.store.engine import Connection
+from mailshot.store.tables import Customer, Delivery, Run
+
+Clause = ColumnElement[bool]
+
+
+class FormerAddress(SQLModel, table=True):
+    """An address that a customer had `until` an import gave them another one, by its keyed hash."""
+
+    __tablename__ = "former_address"
+    customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    address_hash: str = Field(primary_key=True, index=True)
+    until: datetime = Field(sa_type=Instant)
+
+
+CUSTOMER, FORMER = sql.table(Customer), sql.table(FormerAddress)
+DELIVERY, RUN = sql.table(Delivery), sql.table(Run)
+
+
+def leave(connection: Connection, customer_ids: Sequence[int], at: datetime) -> None:
+    """Remember the addresses that customers have, before they get others."""
+    had = select(CUSTOMER.c.id, CUSTOMER.c.address_hash, literal(at, Instant()))
+    had = had.where(CUSTOMER.c.id.in_(customer_ids), CUSTOMER.c.address_hash.is_not(None))
+    row = sql.insert(connection, FORMER).from_select(["customer_id", "address_hash", "until"], had)
+    key = [FORMER.c.customer_id, FORMER.c.address_hash]
+    connection.execute(row.on_conflict_do_update(index_elements=key, set_={"until": row.excluded.until}))
+
+
+def shared() -> CTE:
+    """Return the pairs (id, mate) of customers who share an address, each with itself too: few rows in any shop."""
+    hashes = (
+        select(CUSTOMER.c.address_hash)
+        .where(CUSTOMER.c.address_hash.is_not(None))
+        .group_by(CUSTOMER.c.address_hash)
+        .having(func.count() > 1)
+        .subquery()
+    )
+    one, other = CUSTOMER.alias("one"), CUSTOMER.alias("other")
+    pairs = hashes.join(one, one.c.address_hash == hashes.c.address_hash)
+    pairs = pairs.join(other, other.c.address_hash == hashes.c.address_hash)
+    found = select(one.c.id.label("id"), other.c.id.label("mate")).select_from(pairs).cte("inbox")
+    return found.prefix_with("MATERIALIZED")
+
+
+def mailed(inbox: CTE) -> CTE:
+    """Return (id, mate, until): whose mails went to the inbox of a customer, up to a moment (NULL: to this day).
+
+    `inbox` is what `shared` returned. Only customers with more than their own mails are listed, each with itself.
+    """
+    one = CUSTOMER.alias("one")
+    moved = one.join(FORMER, and_(FORMER.c.address_hash == one.c.address_hash, FORMER.c.customer_id != one.c.id))
+    open_end = null().cast(Instant())
+    pairs = select(inbox.c.id, inbox.c.mate, open_end.label("until")).union(
+        select(one.c.id, one.c.id, open_end).select_from(moved),
+        select(one.c.id, FORMER.c.customer_id, FORMER.c.until).select_from(moved),
+    )
+    return pairs.cte("mailed").prefix_with("MATERIALIZED")
+
+
+def was_sent(until: ColumnElement[Any]) -> Clause:
+    """Whether a mail of a run went out before a customer left the address."""
+    return or_(until.is_(None), RUN.c.launched_at < until)
+
+
+def mails_of(customer_id: int, mates: Sequence[int]) -> Clause:
+    """Whether a delivery, joined with its run, went to the inbox that a customer shares with `mates` (and itself)."""
+    address = select(CUSTOMER.c.address_hash).where(CUSTOMER.c.id == customer_id).scalar_subquery()
+    then = and_(FORMER.c.customer_id == DELIVERY.c.customer_id, FORMER.c.address_hash == address)
+    earlier = select(FORMER.c.customer_id).where(then, RUN.c.launched_at < FORMER.c.until).correlate(DELIVERY, RUN)
+    return or_(DELIVERY.c.customer_id.in_(mates), earlier.exists())
+
+
+def of_delivery(table: FromClause, *which: Clause) -> Select[Any]:
+    """Return such rows of the customer of a delivery, and of everybody who has the same address."""
+    mine, theirs = CUSTOMER.alias("mine"), CUSTOMER.alias("theirs")
+    same = or_(theirs.c.id == mine.c.id, theirs.c.address_hash == mine.c.address_hash)
+    joined = and_(mine.c.id == DELIVERY.c.customer_id, same, table.c.customer_id == theirs.c.id)
+    return select(literal(1)).where(joined, *which).correlate(DELIVERY)
