@@ -57,6 +57,14 @@ def say(shop: Shop, customer: int, diet: str) -> None:
         stating.save(connection, customer, None, wishes, rules.topics, rules.statements, datetime.now(UTC))
 
 
+def move(shop: Shop, customer: int, email: str) -> None:
+    """Give a customer another address, in the row alone."""
+    new, table = project.person("x", email), sql.table(tables.Customer)
+    with shop.store.write() as connection:
+        values = {"email": new["email"], "address_hash": new["address_hash"]}
+        connection.execute(table.update().where(table.c.id == customer).values(**values))
+
+
 def launched(shop: Shop) -> int:
     return shop.launch(campaigns.edition(shop))
 
@@ -138,12 +146,9 @@ def test_mail_that_an_inbox_got_stays_with_it_when_its_customer_moves(shop: Shop
     old, other = campaigns.add(shop, "a", country="NO"), campaigns.add(shop, "b", country="NO")
     for one in (old, other):
         campaigns.sent(shop.store, one, "week", datetime.now(UTC) - timedelta(days=2))
-    new = project.person("a", "new@mail.example")
     with shop.store.write() as connection:
         inboxes.leave(connection, [old], datetime.now(UTC) - timedelta(days=1))
-        customer = sql.table(tables.Customer)
-        values = {"email": new["email"], "address_hash": new["address_hash"]}
-        connection.execute(customer.update().where(customer.c.id == old).values(**values))
+    move(shop, old, "new@mail.example")
     left = project.person("a", "a@mail.example")
     heir = campaigns.add(shop, "h", email=left["email"], address_hash=left["address_hash"], country="NO")
     fresh = campaigns.add(shop, "f", country="NO")
@@ -157,10 +162,7 @@ def test_mail_that_a_customer_gets_elsewhere_is_not_the_old_inboxs(shop: Shop) -
     gone = campaigns.add(shop, "a", country="NO")
     with shop.store.write() as connection:
         inboxes.leave(connection, [gone], datetime.now(UTC) - timedelta(days=5))
-        customer = sql.table(tables.Customer)
-        new = project.person("a", "new@mail.example")
-        values = {"email": new["email"], "address_hash": new["address_hash"]}
-        connection.execute(customer.update().where(customer.c.id == gone).values(**values))
+    move(shop, gone, "new@mail.example")
     campaigns.sent(shop.store, gone, "week", datetime.now(UTC) - timedelta(days=2))
     left = project.person("a", "a@mail.example")
     heir = campaigns.add(shop, "h", email=left["email"], address_hash=left["address_hash"], country="NO")
@@ -172,13 +174,10 @@ def test_mail_goes_where_the_customer_has_moved(shop: Shop, sink: Sink, app: Cal
     moved, stays = campaigns.add(shop, "a", country="NO"), campaigns.add(shop, "b", country="NO")
     run_id, now = launched(shop), datetime.now(UTC)
     rows.claim(shop.store, run_id, 7, now, 100)
-    new = project.person("a", "new@mail.example")
     with shop.store.write() as connection:
         ledger.revise(connection, [moved])
-        customer = sql.table(tables.Customer)
-        values = {"email": new["email"], "address_hash": new["address_hash"]}
-        connection.execute(customer.update().where(customer.c.id == moved).values(**values))
         suppression.add(connection, project.person("a", "a@mail.example")["address_hash"], "bounced", "test", now)
+    move(shop, moved, "new@mail.example")
     assert rows.intend(shop.store, run_id, 7, [moved], now) == set()
     with shop.store.write() as connection:
         ledger.release(connection, run_id, 7)
