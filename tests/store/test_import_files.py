@@ -206,6 +206,7 @@ def test_unicode_addresses_are_normalised_or_told(shop: Shop) -> None:
     ]
     assert [(row["line"], row["column"], row["value"]) for row in shop.rejected(report)] == [
         ("4", "mail", "c@💩.la"),
+        ("5", "mail", "josé@example.org"),
         ("7", "mail", "l" * 65 + "@example.org"),
     ]
 
