@@ -30,7 +30,7 @@ class Loading:
     mapping: str
     address_key: bytes
     progress: Progress
-    #: The moment of the import: nothing that was said lies after it.
+    #: The moment of the import.
     now: datetime
     good: int = field(default=0)
 
