@@ -200,6 +200,8 @@ def _read(job: _Job, each: Reading, problems: Problems) -> _Judged | None:
     begun = time.monotonic()
     try:
         rows = reading.read(job.bench, each)
+        if job.options.file:
+            rejects.refuse_hopeless(job.bench, each)
         doubts.refuse_ambiguous_numbers(job.bench, each, job.plan.document, problems)
     except MissingColumn as error:
         fields = [key for key, source in each.item.columns.items() if error.column in source.columns]
