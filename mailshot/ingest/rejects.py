@@ -5,11 +5,16 @@ Two files per import, in the project's rejects/ folder:
 - `<mapping>-<kind>-<n>.csv` holds the rows that were rejected or came in without some of their values, as they stood in
   the source, with `reject_line` and `reject_reason` behind. Fixed, it is read by the same mapping (import --file).
 - `<mapping>-<kind>-<n>.notes.csv` lists every fault and warning: line, column, value, reason.
+
+A file of rejected rows may have been corrected by hand: one that is there is never overwritten, but kept under
+another name, and a look that keeps nothing (import --check) writes to `….check.csv` instead.
 """
 
 from __future__ import annotations
 
+import filecmp
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mailshot.ingest.expressions import FLOATS, TEXT, literal, name, text_of
@@ -77,8 +82,8 @@ def write_notes(stage: Stage, reading: Reading, path: Path) -> str:
     return _write(stage, query, "line, reason", path, ",")
 
 
-def write_rows(stage: Stage, reading: Reading, path: Path) -> str:
-    """Write the rows that were rejected or lost a value, to be fixed and read again; return the file's name."""
+def collect(stage: Stage, reading: Reading) -> int:
+    """Make the table `rejected` of the lines that must be fixed and read again, and return how many they are."""
     said = """string_agg(coalesce("column" || ' ', '') || reason, '; ' ORDER BY "column", reason)"""
     # A line that is no row has no cells: what it says stands in its reason.
     whole = """CASE WHEN "column" IS NULL THEN reason || coalesce(': ' || value, '') ELSE reason END"""
@@ -89,12 +94,29 @@ def write_rows(stage: Stage, reading: Reading, path: Path) -> str:
         UNION ALL SELECT line, {literal(PARTIAL)} || {said} FROM {reading.warnings} WHERE {lost} GROUP BY line"""
     )
     _add_siblings(stage, reading)
+    return stage.one("SELECT count(*) FROM rejected")
+
+
+def write_rows(stage: Stage, reading: Reading, path: Path, used: bool) -> tuple[str, str]:
+    """Write the rows that `collect` found, to be fixed and read again; return the file's name and the former one's.
+
+    A former file with other rows is kept under the name that is returned, '' without one; not one that was `used`,
+    which is this import's own source.
+    """
     kinds = {row[0]: str(row[1]) for row in stage.run(f"DESCRIBE SELECT * FROM {reading.source}")}
     columns = [column for column in kinds if column not in ("#line", "file_row_number", LINE, REASON)]
     cells = "".join(f"{_cell(column, kinds[column])} AS {name(column)}, " for column in columns)
     query = f"""SELECT {cells}j.line AS {LINE}, j.reason AS {REASON}
         FROM rejected AS j LEFT JOIN {reading.source} AS s ON s."#line" = j.line"""
-    return _write(stage, query, LINE, path, reading.file.delimiter, mark=True)
+    former = None if used or not path.exists() else path.rename(path.with_name(path.name + ".former"))
+    written = _write(stage, query, LINE, path, reading.file.delimiter, mark=True)
+    if former is None:
+        return written, ""
+    if not written or filecmp.cmp(former, path, shallow=False):
+        former.unlink()
+        return written, ""
+    moment = datetime.fromtimestamp(former.stat().st_mtime, tz=UTC)
+    return written, str(former.rename(path.with_name(f"{path.stem}.{moment:%Y%m%d-%H%M%S-%f}.csv")))
 
 
 def _add_siblings(stage: Stage, reading: Reading) -> None:
