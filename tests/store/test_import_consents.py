@@ -401,3 +401,18 @@ def test_the_export_holds_withdrawals_of_the_address(people: Shop) -> None:
     with people.store.read() as connection:
         held = dossier.export(connection, who)
     assert [(row["topic"], row["source"]) for row in held["address_withdrawal"]] == [("offers", "test")]
+
+
+@pytest.mark.parametrize("written", ["*@example.net", "%@example.net", "sales*@example.net", "*.x@example.net"])
+def test_wildcards_are_refused_loudly(people: Shop, written: str) -> None:
+    report = by_address(people, f"{written},no,2026-01-01\nb%c@example.com,no,2026-01-01\n")
+    assert (report.rejected, report.withdrawals_rejected) == (1, 1)
+    assert "name each one, for whole domains cannot be suppressed" in people.rejected(report)[0]["reason"]
+    assert set(withdrawn(people)) == {(print_of("b%c@example.com"), "offers")}
+    people.put({"list.csv": f"mail\n{written}\nx@example.com\n"})
+    report = people.one(SUPPRESSIONS.format("list.csv", "{email: mail}"))
+    assert (report.added, report.rejected, report.withdrawals_rejected, report.failed) == (1, 1, 1, True)
+    assert set(suppressed(people)) == {print_of("x@example.com")}
+    people.put({"people.csv": f"id,mail\n9,{written}\n"})
+    assert len(people.one(CUSTOMERS).warnings) == 1
+    assert dict(people.rows(tables.Customer, "key", "email"))["9"] is None
