@@ -68,14 +68,13 @@ def _refuse_incomplete(loading: Loading, field: str) -> None:
 def _refuse_future(loading: Loading) -> None:
     """Reject consents from beyond the tolerance; tell withdrawals from there, and every row that lies ahead at all."""
     now, latest = microseconds(loading.now), _latest(loading)
-    written = "strftime(make_timestamp(\"at\"), '%Y-%m-%d %H:%M UTC')"
     future = f'{loading.reading.rows} WHERE "at" > {latest}'
     reason = "lies after this import; no consent is given in the future (is the mapping''s time_zone right?)"
-    loading.refuse("at", f"'{reason}'", f"{future} AND given", written)
+    loading.refuse("at", f"'{reason}'", f"{future} AND given")
     obeyed = f'({loading.sound()}) WHERE "at" > {latest} AND NOT given'
-    loading.warn("at", "'lies after this import: the withdrawal counts from this import'", obeyed, written)
+    loading.warn("at", "'lies after this import: the withdrawal counts from this import'", obeyed)
     ahead = f'({loading.sound()}) WHERE "at" > {now} AND "at" <= {latest}'
-    loading.warn("at", literal(AHEAD), ahead, written)
+    loading.warn("at", literal(AHEAD), ahead)
 
 
 def _latest(loading: Loading) -> int:

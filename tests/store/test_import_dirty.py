@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -447,3 +448,19 @@ def test_rejected_rows_of_other_files_are_read_again_too(shop: Shop, suffix: str
     assert again.rejected == 0
     assert facts(shop, "birthday") == dict.fromkeys(facts(shop, "birthday")) | {before[0][0]: "1980-01-01"}
     assert shop.rows(tables.Customer, "key", "joined_at") == before
+
+
+def test_the_notes_show_what_the_cell_says(shop: Shop) -> None:
+    shop.all()
+    shop.put({"purchases.csv": "id;receipt;sku;at;n;paid\n1;R7;A;2026-02-01;-1;8,50\n"})
+    report = shop.one(PURCHASES.replace("amount: paid", "amount: {column: paid, decimal: ','}"))
+    assert len(shop.warned(report, "8,50")) == 1
+    shop.put({"c.csv": "id,given,at\n1,yes,02.09.2027 08:00\n2,no,02.09.2027 08:00\n"})
+    at = "at: {column: at, format: '%d.%m.%Y %H:%M'}"
+    columns = f"{{customer: id, topic: {{value: offers}}, given: given, {at}, source: {{value: x}}}}"
+    now = datetime(2026, 11, 27, tzinfo=UTC)
+    report = shop.one(f"kind: consents\n    file: c.csv\n    columns: {columns}", zone="Europe/Berlin", now=now)
+    assert [(row["line"], row["value"]) for row in shop.rejected(report)] == [
+        ("2", "02.09.2027 08:00"),
+        ("3", "02.09.2027 08:00"),
+    ]
