@@ -53,14 +53,11 @@ def import_(
     _warn(summary)
     if not check:
         _convert(app)
-    if summary.failed:
-        fix = next(item.rejects for item in summary.imports if item.failed)
-        if not json:
-            shared.next_step(f"fix {fix}, then: mailshot import {mapping} --file {fix}")
-        raise typer.Exit(InvalidInput.exit_code)
     if not json:
         after = "mailshot traits" if rules.traits else "mailshot rules count"
-        shared.next_step(f"mailshot import {mapping}" if check else after)
+        shared.next_step(_next_step(summary, mapping, data, file) or after)
+    if summary.failed:
+        raise typer.Exit(InvalidInput.exit_code)
 
 
 def traits(as_of: shared.AsOf = None, json: shared.AsJson = False) -> None:
@@ -78,6 +75,17 @@ def traits(as_of: shared.AsOf = None, json: shared.AsJson = False) -> None:
     rows = [(trait.name, found[trait.name], trait.help) for trait in rules.traits]
     shared.table(f"Traits as of {today:%Y-%m-%d}", ("trait", "conclusions", ""), rows, right=(1,))
     shared.next_step("mailshot plan CAMPAIGN (see them with: mailshot rules list)")
+
+
+def _next_step(summary: Summary, mapping: Path, data: Path | None, file: Path | None) -> str:
+    """Return what to do next to get the file in, '' when it is."""
+    again = f"mailshot import {mapping}" + (f" --data {data}" if data else "")
+    failed = next((item for item in summary.imports if item.failed), None)
+    if not summary.dry:
+        return f"fix {failed.rejects}, then: {again} --file {failed.rejects}" if failed else ""
+    # A look kept nothing: the same file must be read for good.
+    again += f" --file {file}" if file else ""
+    return f"correct {failed.file} (its faults: {failed.notes}), then: {again} --check" if failed else again
 
 
 def _convert(app: App) -> None:
@@ -110,7 +118,11 @@ def _tell(summary: Summary) -> None:
             shared.say(f"  [yellow]{shared.counted(number, 'row')}[/yellow] of {item.kind}: {shared.plain(warning)}")
         if item.notes:
             shared.say(f"  all of it, cell by cell: {shared.plain(item.notes)}")
-        if item.rejects:
+        if item.former_rejects:
+            shared.say(f"  the former file of rejected rows is kept: {shared.plain(item.former_rejects)}")
+        if item.rejects and summary.dry:
+            shared.say(f"  rows that would have to be fixed: {shared.plain(item.rejects)}")
+        elif item.rejects:
             shared.say(f"  to fix and read again with --file: {shared.plain(item.rejects)}")
 
 

@@ -5,6 +5,7 @@ Only Python can normalise and hash an address, so it is done beside the workbenc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 
@@ -17,6 +18,9 @@ from mailshot.store import sql
 #: What addresses_n holds of each row that names an address: `print` is the keyed hash, `fault` why there is none.
 HASHED = {"row": "BIGINT", "address": "VARCHAR", "print": "VARCHAR", "fault": "VARCHAR"}
 MOST_HELD = 10_000
+#: RFC 5321 allows these signs before the @, but in a list '*@example.net' or '%@example.net' means all of a domain.
+WILDCARD = re.compile(r"%@|[^@]*\*[^@]*@")
+MANY = "* and % stand for many addresses; name each one, for whole domains cannot be suppressed"
 
 
 def hash_all(loading: Loading) -> None:
@@ -84,6 +88,8 @@ def many(loading: Loading, query: str) -> Iterator[list[int]]:
 
 def _hashed(key: bytes, written: str) -> tuple[str | None, str | None, str | None]:
     """Return address, hash and fault."""
+    if WILDCARD.match(written.strip()):
+        return None, None, MANY
     found = address.normalise(written)
     if isinstance(found, Fault):
         return None, None, found.reason

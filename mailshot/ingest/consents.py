@@ -2,8 +2,11 @@
 
 A withdrawal is never dropped silently. Where person and topic are certain it is obeyed, whatever else of the row
 cannot be read; where they are not, the row is rejected and the import says so loudly. One of an address that no
-customer has is kept for the address, and binds every customer who gets it. Nothing counts from later than the import:
-a consent from the future is refused, a withdrawal from the future counts from now.
+customer has is kept for the address, and binds every customer who gets it.
+
+Every row keeps its own moment, so that reading a file again adds nothing: a consent that was moved to the import would
+be a new and later one each time, and undo what was withdrawn in between. A consent dated further ahead than a clock
+may go wrong is refused.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from mailshot.store.columns import microseconds
 
 #: How far ahead of ours the clock that dated the rows may be.
 CLOCK_TOLERANCE = timedelta(hours=1)
+AHEAD = "lies after this import (is the mapping's time_zone right?)"
 #: The source of a withdrawal that names none.
 UNNAMED_SOURCE = "import"
 _NO_CUSTOMER = "is no customer''s key"
@@ -62,13 +66,20 @@ def _refuse_incomplete(loading: Loading, field: str) -> None:
 
 
 def _refuse_future(loading: Loading) -> None:
-    latest = microseconds(loading.now + CLOCK_TOLERANCE)
-    written = "strftime(make_timestamp(\"at\"), '%Y-%m-%d %H:%M UTC')"
+    """Reject consents from beyond the tolerance; tell withdrawals from there, and every row that lies ahead at all."""
+    now, latest = microseconds(loading.now), _latest(loading)
     future = f'{loading.reading.rows} WHERE "at" > {latest}'
     reason = "lies after this import; no consent is given in the future (is the mapping''s time_zone right?)"
-    loading.refuse("at", f"'{reason}'", f"{future} AND given", written)
+    loading.refuse("at", f"'{reason}'", f"{future} AND given")
     obeyed = f'({loading.sound()}) WHERE "at" > {latest} AND NOT given'
-    loading.warn("at", "'lies after this import: the withdrawal counts from now'", obeyed, written)
+    loading.warn("at", "'lies after this import: the withdrawal counts from this import'", obeyed)
+    ahead = f'({loading.sound()}) WHERE "at" > {now} AND "at" <= {latest}'
+    loading.warn("at", literal(AHEAD), ahead)
+
+
+def _latest(loading: Loading) -> int:
+    """Return the latest moment that a row of this import may have, in microseconds."""
+    return microseconds(loading.now + CLOCK_TOLERANCE)
 
 
 def _tell_obeyed(loading: Loading, field: str, outcome: str) -> None:
@@ -84,10 +95,12 @@ def _tell_obeyed(loading: Loading, field: str, outcome: str) -> None:
 
 def _gather(loading: Loading) -> None:
     """Make `good` of the sound rows, each about one customer or one address, and `targets` of whom each concerns."""
-    now = microseconds(loading.now)
+    # A withdrawal without a readable time, or from further ahead than the tolerance, may be newer than any consent
+    # that this import accepts, and those may lie ahead by the whole tolerance: only at its very end is none later.
+    latest = _latest(loading)
     said = (
         'SELECT "#line", customer_id, print, topic, given, '
-        f'least(coalesce("at", {now}), {now}) AS "at", coalesce(source, {literal(UNNAMED_SOURCE)}) AS source '
+        f'least(coalesce("at", {latest}), {latest}) AS "at", coalesce(source, {literal(UNNAMED_SOURCE)}) AS source '
         f'FROM ({loading.sound()}) JOIN who ON row = "#line"'
     )
     loading.keep_last("good", said, ["customer_id", "print", "topic", "at", "given"])

@@ -148,7 +148,7 @@ def _numbers(plan: Plan, file: Path | None) -> tuple[int, ...]:
     imports = plan.mapping.imports
     if file is None or len(imports) == 1:
         return tuple(range(len(imports)))
-    named = re.search(r"-([a-z]+)-(\d+)\.\w+$", file.name)
+    named = re.search(r"-([a-z]+)-(\d+)(\.check|\.[\d-]+)?\.\w+$", file.name)
     number = int(named[2]) - 1 if named else -1
     if named and 0 <= number < len(imports) and imports[number].kind == named[1]:
         return (number,)
@@ -200,6 +200,8 @@ def _read(job: _Job, each: Reading, problems: Problems) -> _Judged | None:
     begun = time.monotonic()
     try:
         rows = reading.read(job.bench, each)
+        if job.options.file:
+            rejects.refuse_hopeless(job.bench, each)
         doubts.refuse_ambiguous_numbers(job.bench, each, job.plan.document, problems)
     except MissingColumn as error:
         fields = [key for key, source in each.item.columns.items() if error.column in source.columns]
@@ -230,6 +232,7 @@ def _tell(job: _Job, judged: _Judged, loaded: _Loaded) -> Report:
     each, counts = judged.reading, loaded.counts
     rejects.settle(job.bench, each)
     rejected = job.bench.one(f"SELECT count(DISTINCT line) FROM {each.faults}")
+    written, former = _write_rejects(job, each)
     report = Report(
         kind=each.item.kind.value,
         file=str(job.options.file or each.item.file),
@@ -242,7 +245,8 @@ def _tell(job: _Job, judged: _Judged, loaded: _Loaded) -> Report:
         withdrawals_rejected=rejects.withdrawals(job.bench, each),
         by_reason=rejects.by_reason(job.bench, each.faults),
         warnings=rejects.by_reason(job.bench, each.warnings),
-        rejects=_write_rejects(job, each),
+        rejects=written,
+        former_rejects=former,
         notes=rejects.write_notes(job.bench, each, _path(job, each, rejects.NOTES_SUFFIX)),
         seconds=round(judged.seconds + loaded.seconds, 3),
     )
@@ -252,13 +256,21 @@ def _tell(job: _Job, judged: _Judged, loaded: _Loaded) -> Report:
     return report
 
 
-def _write_rejects(job: _Job, each: Reading) -> str:
+def _write_rejects(job: _Job, each: Reading) -> tuple[str, str]:
+    """Write the rows to fix; return the file's name, and the name under which a former one is kept."""
     path = _path(job, each, ".csv")
-    if job.dry and job.options.file and path.exists() and path.samefile(job.options.file):
+    left, used = rejects.collect(job.bench, each), bool(job.options.file and _same(path, job.options.file))
+    if job.dry and used:
         # A look at fixed rows must not take the fixes away.
-        return str(path)
-    return rejects.write_rows(job.bench, each, path)
+        return (str(path) if left else ""), ""
+    written, former = rejects.write_rows(job.bench, each, path, used or job.dry)
+    return written, former
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and one.samefile(other)
 
 
 def _path(job: _Job, each: Reading, suffix: str) -> Path:
-    return job.options.rejects / f"{_slug(job.plan, each.number)}{suffix}"
+    """Return the path of a file of this import in the rejects folder; a look writes to one of its own."""
+    return job.options.rejects / f"{_slug(job.plan, each.number)}{'.check' if job.dry else ''}{suffix}"

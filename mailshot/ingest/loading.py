@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from mailshot.ingest import reading
 from mailshot.ingest.expressions import literal, name
-from mailshot.ingest.fields import FACT_PREFIX, Type
+from mailshot.ingest.fields import CODE_FIELDS, FACT_PREFIX, Type
 from mailshot.ingest.reading import Reading
 from mailshot.ingest.stage import Rows, Stage
 from mailshot.ingest.summary import Progress, Step
@@ -17,6 +18,8 @@ from mailshot.store import bulk
 from mailshot.store.bulk import Counts
 from mailshot.store.engine import Connection
 
+# What a field of these types holds is not what the file says: ten-thousandths, microseconds.
+_CONVERTED = (Type.number, Type.instant, Type.boolean, Type.date)
 _LITERAL = re.compile(r"'[^']*'|\d+|TRUE|FALSE")
 
 
@@ -30,7 +33,7 @@ class Loading:
     mapping: str
     address_key: bytes
     progress: Progress
-    #: The moment of the import: nothing that was said lies after it.
+    #: The moment of the import.
     now: datetime
     good: int = field(default=0)
 
@@ -54,7 +57,7 @@ class Loading:
     def refuse(self, key: str, reason: str, rows: str, value: str = "") -> None:
         """Reject the rows of a table expression (with #line) because of the cell of `key`.
 
-        `reason` and `value` are expressions; the value is what stands in the field unless said otherwise.
+        `reason` and `value` are expressions; the value is what stands in the cell unless said otherwise.
         """
         self._note(self.reading.faults, key, reason, rows, value)
 
@@ -63,8 +66,14 @@ class Loading:
         self._note(self.reading.warnings, key, reason, rows, value)
 
     def _note(self, table: str, key: str, reason: str, rows: str, value: str) -> None:
-        label, value = literal(self.reading.label(key)) if key else "NULL", value or (name(key) if key else "NULL")
-        self.stage.run(f'INSERT INTO {table} SELECT "#line", {label}, {value}, {reason}, NULL FROM {rows}')
+        label, shown = literal(self.reading.label(key)) if key else "NULL", value or (name(key) if key else "NULL")
+        notes = f'SELECT "#line" AS line, {label} AS label, {shown}, {reason} AS reason, NULL FROM {rows}'
+        if value or not key or self.reading.fields[key].type not in _CONVERTED:
+            self.stage.run(f"INSERT INTO {table} {notes}")
+        elif self.stage.one(f"SELECT count(*) FROM {rows}"):
+            cells = reading.cells(self.stage, self.reading, key)
+            joined = f'(SELECT line, label, reason FROM ({notes})) LEFT JOIN ({cells}) ON "#line" = line'
+            self.stage.run(f"INSERT INTO {table} SELECT line, label, cell, reason, NULL FROM {joined}")
 
     def reject_lost(self, field: str, lines: str) -> None:
         """Reject the rows, given by a query of their lines, that lost this field."""
@@ -162,7 +171,14 @@ class Loading:
             return expression
         for key, target in self.reading.fields.items():
             said = self.reading.item.columns[key].constant
-            if expression == name(key) and said is not None and said.strip() and target.type in (Type.text, Type.key):
+            # A code may be written otherwise than the mapping does.
+            if (
+                key not in CODES
+                and expression == name(key)
+                and said is not None
+                and said.strip()
+                and target.type in (Type.text, Type.key)
+            ):
                 return literal(said.strip(" \t\r\n"))
         return ""
 

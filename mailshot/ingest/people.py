@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mailshot.ingest import addresses
+from mailshot.ingest import addresses, codes
 from mailshot.ingest.expressions import literal, name
 from mailshot.ingest.fields import Field, Type
 from mailshot.ingest.loading import Loading, json
@@ -35,8 +35,9 @@ def customers(loading: Loading) -> Counts:
         addresses.hash_all(loading)
         faulty = '(SELECT row AS "#line", fault FROM hashed WHERE fault IS NOT NULL)'
         loading.lose("email", "'is no e-mail address: ' || fault", faulty)
-        unsupported = '(SELECT row AS "#line", * FROM hashed WHERE strlen(address) > length(address))'
-        loading.warn("email", literal(UNSUPPORTED), unsupported, "address")
+        unsupported = "(SELECT row FROM hashed WHERE strlen(address) > length(address))"
+        loading.warn("email", literal(UNSUPPORTED), f'{loading.reading.rows} JOIN {unsupported} ON row = "#line"')
+    codes.settle(loading)
     _draw_lots(loading)
     loading.keep_last("good", _joined(loading), ["key"])
     columns = {"key": "key", "lot": '"#lot"'}
@@ -110,4 +111,4 @@ def _tell_shared(loading: Loading) -> None:
     )
     sharing = 'good JOIN owners ON owners.print = good."#print" WHERE owners.owner <> good.key'
     reason = f"'is the address of another customer ''' || owner || ''', too: {SHARED}'"
-    loading.warn("email", reason, sharing, '"#address"')
+    loading.warn("email", reason, sharing)

@@ -18,7 +18,7 @@ import duckdb
 
 from mailshot.errors import nearest
 from mailshot.ingest import cleaned, values
-from mailshot.ingest.expressions import literal, name
+from mailshot.ingest.expressions import TEXT, literal, name, text_of
 from mailshot.ingest.fields import MOST, Field
 from mailshot.ingest.files import DataFile, Format, MissingColumn
 from mailshot.ingest.mapping import Import
@@ -72,6 +72,15 @@ class Reading:
     def label(self, field: str) -> str:
         """Say where a field's value stands in the file."""
         return str(self.item.columns[field]) if field in self.item.columns else field
+
+
+def cells(stage: Stage, reading: Reading, field: str) -> str:
+    """Return the query of what stands in a field's cell, as text: #line and cell."""
+    types = {row[0]: str(row[1]) for row in stage.run(f"DESCRIBE SELECT * FROM {reading.source}")}
+    source = reading.item.columns[field]
+    kind = types[source.columns[0]] if source.plain else TEXT
+    cell = text_of(f"({values.raw_cell(source, types)})", TEXT if kind.startswith(("ENUM", "UUID")) else kind)
+    return f'SELECT "#line", left({cell}, {MOST_VALUE}) AS cell FROM {reading.source}'
 
 
 def read(stage: Stage, reading: Reading) -> int:

@@ -5,11 +5,16 @@ Two files per import, in the project's rejects/ folder:
 - `<mapping>-<kind>-<n>.csv` holds the rows that were rejected or came in without some of their values, as they stood in
   the source, with `reject_line` and `reject_reason` behind. Fixed, it is read by the same mapping (import --file).
 - `<mapping>-<kind>-<n>.notes.csv` lists every fault and warning: line, column, value, reason.
+
+A file of rejected rows may have been corrected by hand: one that is there is never overwritten, but kept under
+another name, and a look that keeps nothing (import --check) writes to `….check.csv` instead.
 """
 
 from __future__ import annotations
 
+import filecmp
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mailshot.ingest.expressions import FLOATS, TEXT, literal, name, text_of
@@ -20,11 +25,28 @@ from mailshot.ingest.stage import Stage
 REMARK = "warning: "
 LINE, REASON = "reject_line", "reject_reason"
 REJECTED, PARTIAL = "rejected: ", "taken without: "
-SIBLING = "part of an order line that was rejected"
+SIBLING = "nothing is wrong here: read again, because it may count together with a rejected row"
+#: Of a row whose keys are all unreadable nothing can be said about the rows it counts with.
+IN_SOURCE = "correct this one in the source file and import that"
 NOTES_SUFFIX = ".notes.csv"
 _REFUSALS = (Kind.consents, Kind.suppressions)
-# Lines of one product in one order are told apart by their turn, so they are read again together.
-_TURNS = {Kind.purchases: ("customer", "order", "product")}
+# Rows that agree on all of these fields are told apart by their turn in the file.
+_TURNS = {
+    Kind.purchases: ("customer", "order", "product"),
+    Kind.events: ("customer", "at", "name"),
+    Kind.interactions: ("customer", "at", "kind"),
+    Kind.conversions: ("customer", "at", "campaign"),
+}
+# Of rows that agree on all of these fields the last counts.
+_LAST = {
+    Kind.customers: ("key",),
+    Kind.products: ("key",),
+    Kind.campaigns: ("key",),
+    Kind.referrals: ("customer", "referred"),
+    **dict.fromkeys((Kind.events, Kind.interactions, Kind.conversions), ("customer", "key")),
+}
+# Fields that so many rows agree on that they narrow nothing down by themselves.
+_COMMON = {"product", "name", "kind", "campaign"}
 
 
 def by_reason(stage: Stage, table: str) -> dict[str, int]:
@@ -60,8 +82,8 @@ def write_notes(stage: Stage, reading: Reading, path: Path) -> str:
     return _write(stage, query, "line, reason", path, ",")
 
 
-def write_rows(stage: Stage, reading: Reading, path: Path) -> str:
-    """Write the rows that were rejected or lost a value, to be fixed and read again; return the file's name."""
+def collect(stage: Stage, reading: Reading) -> int:
+    """Make the table `rejected` of the lines that must be fixed and read again, and return how many they are."""
     said = """string_agg(coalesce("column" || ' ', '') || reason, '; ' ORDER BY "column", reason)"""
     # A line that is no row has no cells: what it says stands in its reason.
     whole = """CASE WHEN "column" IS NULL THEN reason || coalesce(': ' || value, '') ELSE reason END"""
@@ -72,24 +94,96 @@ def write_rows(stage: Stage, reading: Reading, path: Path) -> str:
         UNION ALL SELECT line, {literal(PARTIAL)} || {said} FROM {reading.warnings} WHERE {lost} GROUP BY line"""
     )
     _add_siblings(stage, reading)
+    return stage.one("SELECT count(*) FROM rejected")
+
+
+def write_rows(stage: Stage, reading: Reading, path: Path, used: bool) -> tuple[str, str]:
+    """Write the rows that `collect` found, to be fixed and read again; return the file's name and the former one's.
+
+    A former file with other rows is kept under the name that is returned, '' without one; not one that was `used`,
+    which is this import's own source.
+    """
     kinds = {row[0]: str(row[1]) for row in stage.run(f"DESCRIBE SELECT * FROM {reading.source}")}
     columns = [column for column in kinds if column not in ("#line", "file_row_number", LINE, REASON)]
     cells = "".join(f"{_cell(column, kinds[column])} AS {name(column)}, " for column in columns)
     query = f"""SELECT {cells}j.line AS {LINE}, j.reason AS {REASON}
         FROM rejected AS j LEFT JOIN {reading.source} AS s ON s."#line" = j.line"""
-    return _write(stage, query, LINE, path, reading.file.delimiter, mark=True)
+    former = None if used or not path.exists() else path.rename(path.with_name(path.name + ".former"))
+    written = _write(stage, query, LINE, path, reading.file.delimiter, mark=True)
+    if former is None:
+        return written, ""
+    if not written or filecmp.cmp(former, path, shallow=False):
+        former.unlink()
+        return written, ""
+    moment = datetime.fromtimestamp(former.stat().st_mtime, tz=UTC)
+    return written, str(former.rename(path.with_name(f"{path.stem}.{moment:%Y%m%d-%H%M%S-%f}.csv")))
 
 
 def _add_siblings(stage: Stage, reading: Reading) -> None:
-    """Add the good lines that share customer, order and product with a rejected one."""
-    keys = ", ".join(map(name, _TURNS.get(reading.item.kind, ())))
-    if not keys:
+    """Add the good rows that may count together with a row of `rejected`, once that one is corrected.
+
+    A turn, and which row is the last, follow from the rows of one key together: read again alone, a corrected row would
+    take the place of a good one. A cell that is wrong may become anything, so the rows must agree on the other cells.
+    """
+    if not stage.one("SELECT count(*) FROM rejected"):
         return
+    turns = _TURNS.get(reading.item.kind, ())
+    for keys in (turns, _LAST.get(reading.item.kind, ())):
+        fields = [field for field in keys if field in reading.fields]
+        if fields and len(fields) == len(keys):
+            _add_agreeing(stage, reading, fields)
+    if turns:
+        lost = f"reason <> {literal(SIBLING)} AND line NOT IN ({_known_by(reading, turns)})"
+        mark = literal("; " + IN_SOURCE)
+        stage.run(
+            f"UPDATE rejected SET reason = reason || {mark} WHERE {lost} AND NOT contains(reason, {literal(IN_SOURCE)})"
+        )
+
+
+def _known_by(reading: Reading, turns: tuple[str, ...]) -> str:
+    """Return the query of the rejected lines with readable cells that narrow down which rows they count with."""
+    sure = [f"NOT ({_wrong(reading, field)})" for field in turns if field not in _COMMON]
+    known = f"({' OR '.join(sure)})"
+    if "key" in reading.fields:
+        # A row with a key of its own counts with those of the same customer and key.
+        known += f" AND NOT ({_wrong(reading, 'customer')} AND {_wrong(reading, 'key')})"
+    rejected = f'{reading.rows} AS r WHERE r."#line" IN (SELECT line FROM rejected)'
+    return f'SELECT "#line" FROM {rejected} AND {known}'
+
+
+def _wrong(reading: Reading, field: str) -> str:
+    """Return the condition, over rows called r, that a field's cell is at fault."""
+    label = literal(reading.label(field))
+    return f'EXISTS (FROM {reading.faults} AS f WHERE f.line = r."#line" AND f."column" = {label})'
+
+
+def _add_agreeing(stage: Stage, reading: Reading, fields: list[str]) -> None:
+    """Add the good rows that agree with a row of `rejected` on those of the fields whose cells are not at fault."""
+    cells = ", ".join(f"r.{name(field)}" for field in fields)
+    wrong = ", ".join(f"{_wrong(reading, field)} AS w{at}" for at, field in enumerate(fields))
+    flags = ", ".join(f"w{at}" for at in range(len(fields)))
     stage.run(
-        f"""INSERT INTO rejected SELECT "#line", {literal(SIBLING)} FROM {reading.rows}
-        WHERE "#line" NOT IN (SELECT line FROM rejected) AND ({keys}) IN (
-            SELECT ({keys}) FROM {reading.rows} WHERE "#line" IN (SELECT line FROM rejected))"""
+        f"CREATE OR REPLACE TABLE partial_keys AS SELECT {cells}, {wrong} FROM {reading.rows} AS r "
+        f'WHERE r."#line" IN (SELECT line FROM rejected WHERE reason <> {literal(SIBLING)})'
     )
+    for pattern in stage.run(f"SELECT DISTINCT {flags} FROM partial_keys"):
+        sure = [field for field, faulty in zip(fields, pattern, strict=True) if not faulty]
+        if not set(sure) - _COMMON:
+            continue
+        same = ", ".join(map(name, sure))
+        which = " AND ".join(f"w{at} = {faulty}" for at, faulty in enumerate(pattern))
+        stage.run(
+            f"""INSERT INTO rejected SELECT "#line", {literal(SIBLING)} FROM {reading.rows}
+            WHERE "#line" NOT IN (SELECT line FROM rejected)
+            AND ({same}) IN (SELECT ({same}) FROM partial_keys WHERE {which})"""
+        )
+
+
+def refuse_hopeless(stage: Stage, reading: Reading) -> None:
+    """Reject again the corrected rows that say of themselves that they can only be corrected in the source file."""
+    if REASON in reading.file.columns:
+        lines = f'SELECT "#line" FROM {reading.source} WHERE contains({name(REASON)}, {literal(IN_SOURCE)})'
+        stage.run(f"INSERT INTO {reading.faults} SELECT *, NULL, NULL, {literal(IN_SOURCE)}, NULL FROM ({lines})")
 
 
 def _cell(column: str, kind: str) -> str:

@@ -66,7 +66,7 @@ def _warn_of_odd_amounts(loading: Loading) -> None:
         "quantity = 0 AND amount < 0": "is below zero without a quantity: counts neither as bought nor as returned",
     }
     for which, reason in odd.items():
-        loading.warn("amount", literal(reason), f"({loading.sound()}) WHERE {which}", "amount::VARCHAR")
+        loading.warn("amount", literal(reason), f"({loading.sound()}) WHERE {which}")
 
 
 def _sum_up(loading: Loading) -> None:

@@ -44,6 +44,8 @@ class Report:
     withdrawals_rejected: int = 0
     #: The file of the rows that were rejected or came in without a value, to be fixed and read again; '' without any.
     rejects: str = ""
+    #: The name under which a former file of rejected rows is kept, because it differs; '' without one.
+    former_rejects: str = ""
     #: The file of all faults and warnings, cell by cell.
     notes: str = ""
     seconds: float = 0.0

@@ -45,10 +45,11 @@ def parse(field: Field, source: Source, columns: dict[str, str], zone: str, raw:
     # Only texts can be blank, too long or hold a NUL.
     seen, limits = (text, _limits(field, value)) if kind == TEXT else (raw, "")
     reason = f"WHEN {seen} IS NULL THEN {missing} WHEN {value} IS NULL THEN {fault}{limits}"
-    return Parsed(_raw(source, columns), read, f"CASE {reason} END", gap)
+    return Parsed(raw_cell(source, columns), read, f"CASE {reason} END", gap)
 
 
-def _raw(source: Source, columns: dict[str, str]) -> str:
+def raw_cell(source: Source, columns: dict[str, str]) -> str:
+    """Return the expression of what stands in a field's cell, of the column's own type."""
     if source.constant is not None:
         return literal(source.constant)
     if source.plain:
@@ -82,7 +83,7 @@ def _reader(field: Field, kind: str, source: Source, zone: str, raw: str, text: 
     if field.type is Type.boolean:
         return (
             _boolean(field, source, text),
-            "'is neither yes nor no; the mapping can name its words (yes:, no:)'",
+            literal(NO_BOOLEAN),
             "FALSE",
         )
     if field.type is Type.instant:

@@ -59,7 +59,8 @@ class Load:
     """What to load where.
 
     `facts` are the keys of a JSON `facts` column that the rows speak of; others are kept. `add_only` leaves rows that
-    are there alone. `fixed` are columns with the same SQL literal in every row. Nothing was said after `latest`.
+    are there alone. `fixed` are columns with the same SQL literal in every row. No consent is given after `latest`: one
+    that the store has came of a wrong clock.
     """
 
     table: str

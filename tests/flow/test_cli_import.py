@@ -128,3 +128,39 @@ def test_a_customer_is_not_named_by_an_address_of_two(shop: Shop) -> None:
     assert "is the address of another customer" in " ".join(told.split())
     code, told = tried(shop, "rules", "explain", "everyone", "q1@example.com")
     assert (code, "Name one by its key: Q1, Q2." in told) == (5, True)
+
+
+def test_corrected_rows_survive_a_check_and_another_import(shop: Shop) -> None:
+    said("Q1,offers,yes,2026-01-01", "Q2,offers,perhaps,2026-02-01")
+    assert tried(shop, "import", "m.yaml")[0] == INVALID
+    path = Path("rejects/m-consents-1.csv")
+    fixed = path.read_text("utf-8-sig").replace("perhaps", "no")
+    path.write_text(fixed, encoding="utf-8")
+    code, told = tried(shop, "import", "m.yaml", "--check")
+    assert (code, path.read_text("utf-8")) == (INVALID, fixed)
+    assert "rejects/m-consents-1.check.csv" in told.replace("\n", "")
+    assert "Next: correct said.csv" in told
+    code, told = tried(shop, "import", "m.yaml", "--check", "--file", str(path))
+    assert (code, path.read_text("utf-8")) == (0, fixed)
+    assert "fix" not in told
+    assert f"mailshot import m.yaml --file {path}" in told
+    code, told = tried(shop, "import", "m.yaml")
+    kept = [each for each in Path("rejects").glob("m-consents-1.2*.csv") if each.read_text("utf-8") == fixed]
+    assert (code, len(kept)) == (INVALID, 1)
+    assert kept[0].name in told.replace("\n", "")
+    # The same rejected rows again are no reason to keep another file.
+    assert tried(shop, "import", "m.yaml")[0] == INVALID
+    assert len(list(Path("rejects").iterdir())) == 3
+    assert tried(shop, "import", "m.yaml", "--file", str(kept[0]))[0] == 0
+    assert given(shop) == {"Q1": 1, "Q2": 0}
+
+
+def test_a_look_at_looked_at_rows_takes_no_fix_away(shop: Shop) -> None:
+    said("Q2,offers,perhaps,2026-02-01")
+    tried(shop, "import", "m.yaml", "--check")
+    path = Path("rejects/m-consents-1.check.csv")
+    for word, code in (("maybe", INVALID), ("no", 0)):
+        fixed = path.read_text("utf-8-sig").replace("perhaps", word).replace("maybe", word)
+        path.write_text(fixed, encoding="utf-8")
+        assert tried(shop, "import", "m.yaml", "--check", "--file", str(path))[0] == code
+        assert path.read_text("utf-8") == fixed

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from mailshot.errors import InvalidInput, Refused
+from mailshot.feedback import unsubscribing
+from mailshot.ingest.consents import CLOCK_TOLERANCE
 from mailshot.ingest.fields import GIVEN_NO, GIVEN_YES, NO, YES
 from mailshot.ingest.summary import Report
 from mailshot.profile import address
@@ -17,6 +19,8 @@ from tests.store.shop import KEY, Shop
 
 INPUTS = Path(__file__).parents[1] / "inputs"
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+#: When a withdrawal without a readable time is entered: no consent of the import can be later.
+LATEST = NOW + CLOCK_TOLERANCE
 PEOPLE = (
     "id,mail\nQ1,guest@example.com\nQ2,Guest@Example.com\nQ3,q3@example.com\nQ4,\n"
     "1,a@example.com\n2,b@example.com\n3,c@example.com\n"
@@ -147,12 +151,50 @@ def test_consent_words_of_the_field(people: Shop) -> None:
     assert {key: given for key, (given, _) in standing(people).items()} == {"1": False, "2": True, "3": False}
 
 
-def test_a_consent_from_the_future_is_refused_and_a_withdrawal_counts_from_now(people: Shop) -> None:
-    report = say(people, "1,yes,2062-03-01\n2,no,2062-03-01\n3,yes,2026-11-27T12:30:00Z\n")
+def test_a_consent_from_the_future_is_refused_and_a_withdrawal_is_obeyed(people: Shop) -> None:
+    report = say(people, "1,yes,2062-03-01\n2,no,2062-03-01\n3,yes,2026-11-27T12:30:00Z\nQ3,no,2026-11-27T12:30:00Z\n")
     assert (report.rejected, report.withdrawals_rejected) == (1, 0)
     assert "lies after this import" in people.rejected(report)[0]["reason"]
-    assert standing(people) == {"2": (False, NOW), "3": (True, NOW)}
-    assert max(row[0] for row in people.rows(tables.ConsentLog, "at")) == NOW
+    soon = NOW + timedelta(minutes=30)
+    assert standing(people) == {"2": (False, LATEST), "3": (True, soon), "Q3": (False, soon)}
+    assert people.warned(report)[1:] == ["at lies after this import (is the mapping's time_zone right?)"] * 2
+
+
+@pytest.mark.parametrize("moment", ["", "soon", "2062-03-01", "2026-11-27 13:00:01"])
+@pytest.mark.parametrize("rows", ["1,yes,2026-11-27 13:00\n1,no,{}\n", "1,no,{}\n1,yes,2026-11-27 13:00\n"])
+def test_a_withdrawal_of_unknown_time_beats_every_consent_that_is_taken(people: Shop, rows: str, moment: str) -> None:
+    assert say(people, rows.format(moment)).rejected == 0
+    assert standing(people) == {"1": (False, LATEST)}
+
+
+def mailed(shop: Shop, key: str) -> int:
+    """Import a past campaign that a customer got, and return the number of its run."""
+    shop.put({"campaigns.csv": "key,start\nold,2026-01-01\n", "got.csv": f"campaign,id\nold,{key}\n"})
+    shop.load(
+        "kind: campaigns\n    file: campaigns.csv\n    columns: {key: key, start: start, topic: {value: offers}}",
+        "kind: recipients\n    file: got.csv\n    columns: {campaign: campaign, customer: id}",
+    )
+    ((run,),) = shop.rows(tables.Run, "id")
+    return int(run)
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 50, 60])
+def test_a_file_read_again_never_undoes_a_click(people: Shop, ahead: int) -> None:
+    run, (who,) = (
+        mailed(people, "3"),
+        [number for number, key in people.rows(tables.Customer, "id", "key") if key == "3"],
+    )
+    file = f"3,yes,{NOW + timedelta(minutes=ahead):%Y-%m-%d %H:%M}\n"
+    say(people, file)
+    with people.store.write() as connection:
+        unsubscribing.withdraw(connection, run, who, NOW + timedelta(minutes=1), {})
+    before = people.everything()
+    for hours in (0, 1, 100):
+        people.put({"said.csv": f"id,given,at\n{file}"})
+        again = people.one(consents("said.csv"), now=NOW + timedelta(hours=hours))
+        assert (again.added, again.changed, again.unchanged) == (0, 0, 1)
+        assert people.everything() == before
+    assert not standing(people)["3"][0]
 
 
 def test_local_times_are_compared_as_moments(people: Shop) -> None:
@@ -169,7 +211,7 @@ def test_a_withdrawal_ends_a_consent_from_the_future_of_an_earlier_import(people
         consent.record(connection, ids["1"], "offers", True, day("2062-03-01"), "old import")
     say(people, f"1,no,{moment}\n")
     assert not standing(people)["1"][0]
-    assert standing(people)["1"][1] <= NOW
+    assert standing(people)["1"][1] <= LATEST
     with people.store.read() as connection:
         (entry,) = consent.entries(connection, ids["1"]).values()
         assert not entry.given
@@ -182,7 +224,7 @@ def test_a_withdrawal_whose_time_cannot_be_read_counts_from_the_import(people: S
     say(people, "1,yes,2026-01-01\n")
     report = say(people, f"1,no,{moment}\n2,yes,{moment}\n3,yes,2026-01-01\n")
     assert (report.rejected, report.withdrawals_rejected) == (1, 0)
-    assert standing(people) == {"1": (False, NOW), "3": (True, day("2026-01-01"))}
+    assert standing(people) == {"1": (False, LATEST), "3": (True, day("2026-01-01"))}
     assert len(people.warned(report)) == 1
     assert people.warned(report)[0].endswith("the withdrawal counts from this import")
 
@@ -379,3 +421,18 @@ def test_an_address_that_cannot_be_read_moves_nobody(people: Shop) -> None:
     people.put({"people.csv": PEOPLE.replace("Q1,guest@example.com", "Q1,not an address")})
     people.one(CUSTOMERS, now=NOW)
     assert withdrawn(people) == {}
+
+
+@pytest.mark.parametrize("written", ["*@example.net", "%@example.net", "sales*@example.net", "*.x@example.net"])
+def test_wildcards_are_refused_loudly(people: Shop, written: str) -> None:
+    report = by_address(people, f"{written},no,2026-01-01\nb%c@example.com,no,2026-01-01\n")
+    assert (report.rejected, report.withdrawals_rejected) == (1, 1)
+    assert "name each one, for whole domains cannot be suppressed" in people.rejected(report)[0]["reason"]
+    assert set(withdrawn(people)) == {(print_of("b%c@example.com"), "offers")}
+    people.put({"list.csv": f"mail\n{written}\nx@example.com\n"})
+    report = people.one(SUPPRESSIONS.format("list.csv", "{email: mail}"))
+    assert (report.added, report.rejected, report.withdrawals_rejected, report.failed) == (1, 1, 1, True)
+    assert set(suppressed(people)) == {print_of("x@example.com")}
+    people.put({"people.csv": f"id,mail\n9,{written}\n"})
+    assert len(people.one(CUSTOMERS).warnings) == 1
+    assert dict(people.rows(tables.Customer, "key", "email"))["9"] is None

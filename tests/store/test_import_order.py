@@ -14,12 +14,15 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mailshot.ingest.consents import CLOCK_TOLERANCE
 from mailshot.profile import address
 from mailshot.store import tables
 from tests.store.shop import KEY, Shop
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
+#: Moments around the import and within the tolerance, by a number that stands for the day.
+SOON = {1000: NOW, 1001: NOW + timedelta(minutes=1), 1002: NOW + timedelta(minutes=50), 1003: NOW + CLOCK_TOLERANCE}
 NUMBERS = count()
 #: Two customers share an address, one has none; 'stranger' belongs to none of them.
 CUSTOMERS = {"a": "one", "b": "one", "c": "two", "d": ""}
@@ -46,8 +49,17 @@ class Said:
         key = f"{self.customer}-{tag}" if self.customer else ""
         if self.given is None:
             return f"{key},{mail}\n"
-        moment = START + timedelta(days=self.day)
-        return f"{key},{mail},{self.topic},{'yes' if self.given else 'no'},{moment:%Y-%m-%d},s{self.day % 2}\n"
+        said = "yes" if self.given else "no"
+        return f"{key},{mail},{self.topic},{said},{self.moment:%Y-%m-%d %H:%M},s{self.day % 2}\n"
+
+    @property
+    def moment(self) -> datetime:
+        return SOON.get(self.day, START + timedelta(days=self.day))
+
+    @property
+    def entered(self) -> datetime:
+        """Return the moment that the import enters for a withdrawal."""
+        return min(self.moment, NOW + CLOCK_TOLERANCE)
 
 
 WHO = st.one_of(
@@ -60,8 +72,8 @@ CONSENT = st.builds(
     WHO,
     st.sampled_from(["offers", "OFFERS", "tracking"]),
     st.booleans(),
-    # Few days, so that some are said at the same moment; one is in the future of the import.
-    st.sampled_from([0, 1, 2, 3, 400]),
+    # Few days, so that some are said at the same moment; one is in the future of the import, some just ahead of it.
+    st.sampled_from([0, 1, 2, 3, 400, *SOON]),
 )
 ROWS = st.lists(st.one_of(CONSENT, st.builds(lambda who: Said(*who), WHO)), min_size=1, max_size=8)
 
@@ -114,7 +126,7 @@ def state(shop: Shop, tag: str) -> dict[str, Any]:
 def assert_never_dropped(held: dict[str, Any], rows: list[Said]) -> None:
     """Check that each withdrawal stands, unless something newer of the same person gives consent."""
     for row in rows:
-        moment, topic = min(START + timedelta(days=row.day), NOW), row.topic.lower()
+        moment, topic = row.entered, row.topic.lower()
         if row.given is None and row.address:
             assert row.address in held["suppressed"]
         if row.given is not False:

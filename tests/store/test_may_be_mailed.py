@@ -11,7 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mailshot.audience.nodes import Everyone
-from mailshot.store import audiences, plans, sql, tables
+from mailshot.ingest.consents import CLOCK_TOLERANCE
+from mailshot.profile import consent as decision
+from mailshot.profile.consent import Entry
+from mailshot.store import audiences, consent, plans, sql, tables
 from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
 from mailshot.store.plans import Choice, Question
@@ -36,21 +39,37 @@ class Said:
 
     who: str
     given: bool | None
-    days_ago: int
+    #: How long before the import; below zero is after it. None: the cell says no time (of withdrawals alone).
+    ago: timedelta | None
 
     @property
     def by_address(self) -> bool:
         return "@" in self.who
 
     @property
+    def cell(self) -> str:
+        return "" if self.ago is None else (NOW - self.ago).isoformat()
+
+    @property
     def at(self) -> datetime:
-        return NOW - timedelta(days=self.days_ago)
+        """Return the moment that counts."""
+        latest = NOW + CLOCK_TOLERANCE
+        return latest if self.ago is None else min(NOW - self.ago, latest)
+
+    @property
+    def taken(self) -> bool:
+        """Return whether the import takes the row: no consent is given beyond the tolerance of clocks."""
+        return not self.given or (self.ago is not None and -self.ago <= CLOCK_TOLERANCE)
 
 
-DAYS = st.integers(1, 4)
-CONSENTS = st.builds(Said, st.sampled_from([*PEOPLE, *ADDRESSES]), st.booleans(), DAYS)
+DAYS = st.integers(1, 4).map(lambda days: timedelta(days=days))
+MINUTES = st.sampled_from([1, 0, -1, -50, -60, -61, -90]).map(lambda minutes: timedelta(minutes=minutes))
+AGO = st.one_of(DAYS, MINUTES)
+ANYBODY = st.sampled_from([*PEOPLE, *ADDRESSES])
+CONSENTS = st.builds(Said, ANYBODY, st.booleans(), AGO)
+UNTIMED = st.builds(Said, ANYBODY, st.just(False), st.none())
 HELD = st.builds(Said, st.sampled_from(ADDRESSES), st.none(), DAYS)
-STORIES = st.lists(st.one_of(CONSENTS, CONSENTS, CONSENTS, HELD), max_size=8)
+STORIES = st.lists(st.one_of(CONSENTS, CONSENTS, CONSENTS, UNTIMED, HELD), max_size=8)
 
 
 def _expected(story: Sequence[Said]) -> set[str]:
@@ -69,7 +88,8 @@ def _expected(story: Sequence[Said]) -> set[str]:
 def _newest(story: Sequence[Said], key: str) -> bool | None:
     """What a customer said last, by key or for the address; of two at one moment the withdrawal counts."""
     address = (PEOPLE[key] or "").lower()
-    mine = [said for said in story if said.given is not None and said.who.lower() in (key.lower(), address)]
+    theirs = (key.lower(), address)
+    mine = [said for said in story if said.given is not None and said.taken and said.who.lower() in theirs]
     last = max(mine, key=lambda said: (said.at, not said.given), default=None)
     return last.given if last else None
 
@@ -84,7 +104,7 @@ def _load(shop: Shop, story: Sequence[Said], number: int) -> None:
         if rows:
             file = f"part-{number}-{turn}.csv"
             values = {True: "yes", False: "no", None: "hard bounce"}
-            lines = [f"{said.who},offers,{values[said.given]},{said.at.isoformat()}" for said in rows]
+            lines = [f"{said.who},offers,{values[said.given]},{said.cell}" for said in rows]
             shop.put({file: "\n".join([f"who,topic,{column},at", *lines]) + "\n"})
             shop.load(mapping.format(file=file), now=NOW)
 
@@ -127,3 +147,24 @@ def test_the_order_of_imports_changes_nobody(
         for number, part in enumerate(parts):
             _load(shop, part, number)
         assert _mailed(store) == _expected(story)
+
+
+@given(story=STORIES)
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_reading_a_file_again_never_undoes_what_was_withdrawn_since(
+    store: Store, tmp_path: Path, story: list[Said]
+) -> None:
+    shop = Shop(tmp_path, store)
+    _emptied(shop)
+    _load(shop, story, 0)
+    for who, _ in shop.rows(tables.Customer, "id", "key"):
+        with store.write() as connection:
+            entry: Entry | None = consent.binding(connection, who).get("offers")
+            moment = decision.moment(entry, NOW + timedelta(minutes=1))
+            consent.record(connection, who, "offers", False, moment, "click")
+    _load(shop, story, 1)
+    assert _mailed(store) == set()
