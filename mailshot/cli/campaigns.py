@@ -149,10 +149,9 @@ def show(made: Plan, compared: bool = False) -> None:
     if compared:
         changes.show_moves(made.moves)
     elif made.changes:
-        said = ", ".join(f"{number:,} {what}" for what, number in made.changes.items())
-        shared.say(
-            f"Since the plan before: {said} content" if made.changes["changed"] else f"Since the plan before: {said}"
-        )
+        counts = ", ".join(f"{number:,} {what}" for what, number in made.changes.items())
+        content = " content" if made.changes["changed"] else ""
+        shared.say(f"Since {made.compared_with}: {counts}{content}")
     shared.say(f"Schedule: {made.schedule}" + (f", next {made.next_at:%Y-%m-%d %H:%M %Z}" if made.next_at else ""))
     if made.scheduled:
         shared.say(f"[yellow]{shared.plain(_capital(made.scheduled.words()))}.[/yellow]")
