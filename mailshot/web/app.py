@@ -27,6 +27,8 @@ from mailshot.web.rates import Rates
 from mailshot.web.site import Site
 
 UTC = ZoneInfo("UTC")
+#: Our own pages that mails link to: a dead link to one gets a page for people.
+OWN_PAGES = ("/u/", "/p/")
 STATIC = Path(__file__).parent / "static"
 
 
@@ -45,7 +47,7 @@ def build(
 ) -> Starlette:
     """Return the site that customers reach: /o, /c, /u, /p and /healthz.
 
-    `contact` is the address that the page of a dead unsubscribe link names, empty for none. Dates are written for
+    `contact` is the address that the page of a dead link names, empty for none. Dates are written for
     `zone` where the customer's own is not known, and as the company's `language` does where that is English.
     """
     group = GroupCommit(store)
@@ -72,7 +74,7 @@ def build(
 
 
 def _routes() -> list[BaseRoute]:
-    pages = [*tracking.ROUTES, *unsubscribing.ROUTES, *preferences.ROUTES, *erasing.ROUTES]
+    pages = [*tracking.ROUTES, *unsubscribing.ROUTES, *erasing.ROUTES, *preferences.ROUTES]
     return [*pages, *files.routes(STATIC), Route("/healthz", _health)]
 
 
@@ -80,7 +82,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 410:
         return site.of(request).page("erased.html", 410)
-    if error.status_code == 404 and request.url.path.startswith("/u/"):
+    if error.status_code == 404 and request.url.path.startswith(OWN_PAGES):
         return site.of(request).page("dead.html", 404, contact=site.of(request).contact)
     words = "Not found." if error.status_code == 404 else error.detail
     return PlainTextResponse(f"{words}\n", error.status_code, error.headers)

@@ -71,6 +71,12 @@ def of(request: Request) -> Site:
     return site
 
 
+def token(request: Request) -> str:
+    """Return the token that `ids` found in the path, without what was glued to it."""
+    found: str = request.state.token
+    return found
+
+
 async def ids(request: Request, purpose: Purpose, *counts: int) -> tuple[int, ...]:
     """Return the ids in the path's token. Raises 429 beyond its rate and one plain 404 for whatever is not genuine.
 
@@ -78,12 +84,14 @@ async def ids(request: Request, purpose: Purpose, *counts: int) -> tuple[int, ..
     Leaving is never refused for having been asked too often: no scanner may use up a customer's way out.
     """
     site = of(request)
-    token = request.path_params["token"]
-    found = next(filter(None, (site.keys.read(purpose, each) for each in tokens.trimmed(token))), None)
+    written = request.path_params["token"]
+    genuine = ((text, ids) for text in tokens.trimmed(written) if (ids := site.keys.read(purpose, text)))
+    text, found = next(genuine, (written, None))
     rate = site.rates.pages if purpose is Purpose.preferences else site.rates.mails
     site.rates.take(rate, "address", request.client.host if request.client else "")
     if found is None or len(found) not in counts:
         raise HTTPException(404)
     if not (purpose is Purpose.unsubscribe and request.method == "POST"):
-        site.rates.take(site.rates.tokens, "token", token)
+        site.rates.take(site.rates.tokens, "token", text)
+    request.state.token = text
     return found
