@@ -24,7 +24,7 @@ from mailshot.tokens import KeyRing
 from mailshot.web import erasing, files, preferences, site, tracking, unsubscribing
 from mailshot.web.headers import Protected
 from mailshot.web.rates import Rates
-from mailshot.web.site import Site
+from mailshot.web.site import Site, TestMailLink
 
 UTC = ZoneInfo("UTC")
 #: Our own pages that mails link to: a dead link to one gets a page for people.
@@ -60,7 +60,7 @@ def build(
     app = Starlette(
         routes=_routes(),
         middleware=[Middleware(Protected)],
-        exception_handlers={HTTPException: _refused, Unavailable: _unavailable},
+        exception_handlers={HTTPException: _refused, Unavailable: _unavailable, TestMailLink: _test_mail},
         lifespan=life,
     )
     # Such a redirect would repeat the token under whatever name and scheme the request came with.
@@ -86,6 +86,10 @@ async def _refused(request: Request, error: Exception) -> Response:
         return site.of(request).page("dead.html", 404, contact=site.of(request).contact)
     words = "Not found." if error.status_code == 404 else error.detail
     return PlainTextResponse(f"{words}\n", error.status_code, error.headers)
+
+
+async def _test_mail(request: Request, error: Exception) -> Response:
+    return site.of(request).page("test_mail.html")
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

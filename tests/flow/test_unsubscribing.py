@@ -128,3 +128,24 @@ def test_who_shares_an_inbox_with_one_who_left_is_told_so(client: TestClient, lo
         connection.execute(customer.update().where(customer.c.id == BEN).values(address_hash=hashed))
         consent.record(connection, BEN, "offers", False, shop.BEGAN, "import")
     assert "You are unsubscribed" in client.get(UNSUBSCRIBE).text
+
+
+TEST_MAIL = [
+    shop.path(Purpose.unsubscribe, 0, 0),
+    shop.path(Purpose.preferences, 0, 0),
+    f"{shop.path(Purpose.preferences, 0, 0)}/erase",
+    shop.path(Purpose.click, 0, 0, shop.LINK),
+]
+
+
+@pytest.mark.parametrize("path", TEST_MAIL)
+def test_the_links_of_a_test_mail_say_what_they_are(client: TestClient, look: shop.Look, path: str) -> None:
+    before = look.everything()
+    answers = [client.get(path), client.get(f"{path}/")]
+    if not path.startswith("/c/"):
+        answers += [client.post(path, data=form) for form in (*FORMS.values(), {"confirm": "erase"}, {})]
+    for answer in answers:
+        assert answer.status_code == 200
+        assert "This is a test mail: nothing was changed" in answer.text
+    assert client.get(shop.path(Purpose.open, 0, 0)).headers["content-type"] == "image/gif"
+    assert look.everything() == before
