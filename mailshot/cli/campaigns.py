@@ -155,20 +155,32 @@ def show(made: Plan, compared: bool = False) -> None:
     shared.say(f"Schedule: {made.schedule}" + (f", next {made.next_at:%Y-%m-%d %H:%M %Z}" if made.next_at else ""))
     if made.scheduled:
         shared.say(f"[yellow]{shared.plain(_capital(made.scheduled.words()))}.[/yellow]")
-    shared.say(f"Sending takes about {_length(made.seconds)}.")
+    if made.mails:
+        shared.say(f"Sending takes about {_length(made.seconds)}.")
     for finding in made.findings:
         shared.say(f"[yellow]{shared.plain(finding)}[/yellow]")
     for error in made.errors:
         shared.say(f"[red]Error: {shared.plain(error)}[/red]")
+    shared.next_step(next_after(made))
+
+
+def next_after(made: Plan) -> str:
+    """Return what can be done after a plan."""
+    name = made.campaign
     if made.errors:
-        shared.next_step(f"fix the errors (nothing can be launched before), then: mailshot plan '{made.campaign}'")
-        return
+        return f"fix the errors (nothing can be launched before), then: mailshot plan '{name}'"
     if made.scheduled and made.scheduled.current:
-        shared.next_step("nothing: this version is scheduled. See mailshot status")
-        return
-    replace = " --replace" if made.scheduled else ""
-    launch = f"mailshot launch '{made.campaign}'{replace} --plan {made.id}"
-    shared.next_step(f"mailshot preview '{made.campaign}', then: {launch}")
+        return "nothing: this version is scheduled. See mailshot status"
+    launch = f"mailshot launch '{name}'{' --replace' if made.scheduled else ''} --plan {made.id}"
+    if made.mails:
+        return f"mailshot preview '{name}', then: {launch}"
+    if not made.customers:
+        return f"import customers: mailshot import MAPPING, then: mailshot plan '{name}'"
+    why = "everybody in the audience is left out" if made.audience else "nobody is in the audience"
+    ask = f"mailshot rules explain '{name}' CUSTOMER"
+    if made.next_at:  # who gets it is decided anew on the day
+        return f"today {why}; ask why of one customer: {ask}. To schedule it all the same: {launch}"
+    return f"{why}; ask why of one customer: {ask}"
 
 
 def _capital(text: str) -> str:
