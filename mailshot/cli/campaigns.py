@@ -35,7 +35,7 @@ def plan(
 
     wanted = Wanted(against, examples) if diff or against is not None else None
     app = shared.app()
-    edition = shared.edition(app.settings.project, campaign)
+    edition = shared.edition(app, campaign)
     with shared.err.status("Looking at the audience …"):
         made = stage.make(app.store, edition, shared.today(edition, as_of), shared.now(), wanted)
     compared = {"diff": made.moves.as_dict() if made.moves else None} if wanted else {}
@@ -61,7 +61,7 @@ def launch(
     from mailshot.deliver import trial
 
     app = shared.app()
-    edition = shared.edition(app.settings.project, campaign)
+    edition = shared.edition(app, campaign)
     trial.greet(app.server)
     asked = stage.Asked(plan, replace, even_if_empty)
     begun = stage.launch(app.store, edition, shared.today(edition, as_of), shared.now(), asked)

@@ -71,7 +71,7 @@ def _address(text: str) -> str:
 def _letter(app: App, campaign: str, customer: str | None) -> Letter:
     from mailshot.campaign import preview as stage
 
-    edition = shared.edition(app.settings.project, campaign)
+    edition = shared.edition(app, campaign)
     chosen = customer or stage.someone(app.store, edition)
     if chosen is None:
         raise stage.no_mail(app.store, edition)
