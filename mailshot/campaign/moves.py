@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Any
 
+from mailshot.campaign.frozen import Edition
 from mailshot.errors import NotFound, Refused
 from mailshot.profile.window import Span
-from mailshot.store import differences, plans, profiles, runs
+from mailshot.store import differences, plans, profiles, replanned, runs
 from mailshot.store.differences import MAIL, NONE
 from mailshot.store.engine import Connection
 
@@ -26,10 +27,29 @@ Earlier = tuple[tuple[str, Any, datetime], Any]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to compare a plan with (None: the plan before), and how many examples each move gets."""
+    """What to compare a plan with (None: the plan before, see `Previous`), and how many examples each move gets."""
 
     against: str | None = None
     most: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """The campaign's newest plan before the one at hand. `rows` is the id under which its rows are.
+
+    Where both have the same id, because only data changed, the rows were set aside before they were decided anew.
+    """
+
+    plan: Mapping[str, Any]
+    rows: str
+
+    @property
+    def set_aside(self) -> bool:
+        return bool(self.rows != self.plan["id"])
+
+    def label(self, zone: tzinfo | None) -> str:
+        """Name the plan by its id and time, as `Moves.since` does."""
+        return _label("plan", self.plan["id"], self.plan["made_at"], zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +84,44 @@ class Moves:
         }  # fmt: skip
 
 
+def previous(connection: Connection, campaign: str, plan_id: str) -> Previous | None:
+    """Return a campaign's newest plan before `plan_id` is decided, None where there is none. `drop` it afterwards."""
+    newest = plans.latest(connection, campaign)
+    if newest is None:
+        return None
+    return Previous(newest, replanned.set_aside(connection, plan_id) if newest["id"] == plan_id else newest["id"])
+
+
+def drop(connection: Connection, before: Previous | None) -> None:
+    """Delete the rows that `previous` set aside."""
+    if before and before.set_aside:
+        replanned.drop(connection, before.rows)
+
+
 def since(
-    connection: Connection, campaign: str, plan_id: str, as_of: datetime, currency: str, wanted: Wanted
+    connection: Connection, edition: Edition, plan_id: str, before: Previous | None, as_of: datetime, wanted: Wanted
 ) -> Moves | None:
     """Compare a plan whose rows are decided with an earlier one, or a run; None when there is nothing before it.
 
-    `as_of` is in the company's zone, in which moments are printed.
-    Raises NotFound, or Refused for another campaign's, or one whose rows are no longer kept.
+    Moments are printed in the company's zone. Raises NotFound, or Refused for another campaign's plan, or one whose
+    rows are no longer kept.
     """
-    found = _earlier(connection, campaign, plan_id, wanted.against)
+    company = edition.rulebook.company
+    found = _earlier(connection, edition.name, plan_id, before, wanted.against)
     if found is None:
         return None
-    (kind, number, at), before = found
-    told = f"{kind} {number} of {at.astimezone(as_of.tzinfo):%Y-%m-%d %H:%M %Z}"
+    (kind, number, at), earlier = found
+    label = _label(kind, number, at, company.time_zone)
+    as_of = as_of.astimezone(company.time_zone)
     window = YEAR.before(as_of), as_of
-    rows = differences.moves(connection, before, differences.plan(plan_id), window, wanted.most)
+    rows = differences.moves(connection, earlier, differences.plan(plan_id), window, wanted.most)
     stayed = sum(row.customers for row in rows if row.was == row.now)
     ids = [who for row in rows if row.was != row.now for who in row.examples]
     facts = profiles.many(connection, ids)
     moved = [_move(row, facts) for row in rows if row.was != row.now]
-    return Moves(told, currency, stayed, tuple(sorted(moved, key=lambda one: (-one.customers, one.was, one.now))))
+    return Moves(
+        label, company.currency, stayed, tuple(sorted(moved, key=lambda one: (-one.customers, one.was, one.now)))
+    )
 
 
 def _move(row: differences.Move, facts: Mapping[int, Mapping[str, Any]]) -> Move:
@@ -103,10 +141,15 @@ def _words(outcome: str | None) -> str:
     return outcome.removeprefix(NONE) if outcome.startswith(NONE) else f"mail '{outcome.removeprefix(MAIL)}'"
 
 
-def _earlier(connection: Connection, campaign: str, plan_id: str, asked: str | None) -> Earlier | None:
+def _label(kind: str, number: object, at: datetime, zone: tzinfo | None) -> str:
+    return f"{kind} {number} of {at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+
+
+def _earlier(
+    connection: Connection, campaign: str, plan_id: str, before: Previous | None, asked: str | None
+) -> Earlier | None:
     if asked is None:
-        before = plans.latest(connection, campaign, other_than=plan_id)
-        return _of_plan(connection, before) if before else None
+        return _of_previous(connection, before) if before else None
     number = _RUN.fullmatch(asked.strip().lower())
     if number:
         return _of_run(_run(connection, campaign, number[1]))
@@ -114,7 +157,8 @@ def _earlier(connection: Connection, campaign: str, plan_id: str, asked: str | N
     if named is None or named["campaign"] != campaign:
         raise NotFound(f"'{campaign}' has no plan '{asked}'.", "Name a plan's id, or a run: --against 'run 3'.")
     if named["id"] == plan_id:
-        raise Refused(f"Plan {plan_id} is the plan at hand.", "Name an earlier one, or a run: --against 'run 3'.")
+        remedy = "--diff compares it with what it was before. Or name an earlier one, or a run: --against 'run 3'."
+        raise Refused(f"Plan {plan_id} is the plan at hand.", remedy)
     return _of_plan(connection, named)
 
 
@@ -130,6 +174,12 @@ def _run(connection: Connection, campaign: str, number: str | None) -> Mapping[s
 
 def _of_run(run: Mapping[str, Any]) -> Earlier:
     return ("run", run["id"], run["launched_at"]), differences.run(run["id"])
+
+
+def _of_previous(connection: Connection, before: Previous) -> Earlier:
+    if before.set_aside:
+        return ("plan", before.plan["id"], before.plan["made_at"]), differences.plan(before.rows)
+    return _of_plan(connection, before.plan)
 
 
 def _of_plan(connection: Connection, plan: Mapping[str, Any]) -> Earlier:

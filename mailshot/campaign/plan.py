@@ -27,7 +27,10 @@ SECONDS_PER_MAIL = 0.004
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What would happen. `contents` counts mails by content, `left_out` customers by reason."""
+    """What would happen. `contents` counts mails by content, `left_out` customers by reason.
+
+    `changes` counts who entered, left or gets other content since the plan that `compared_with` names by id and time.
+    """
 
     id: str
     campaign: str
@@ -44,6 +47,7 @@ class Plan:
     next_at: datetime | None = field(default=None)
     moves: Moves | None = None
     scheduled: Scheduled | None = None
+    compared_with: str | None = None
 
     @property
     def mails(self) -> int:
@@ -58,6 +62,7 @@ class Plan:
         return {
             **shown, "as_of": self.as_of.isoformat(), "mails": self.mails, "contents": dict(self.contents),
             "left_out": dict(self.left_out), "changes": dict(self.changes) if self.changes else None,
+            "compared_with": self.compared_with,
             "scheduled": self.scheduled.as_dict() if self.scheduled else None,
             "next_at": due, "findings": list(self.findings), "errors": list(self.errors),
         }  # fmt: skip
@@ -72,17 +77,15 @@ def make(store: Store, edition: Edition, as_of: datetime, now: datetime, wanted:
     next_at = due(edition, now)
     with store.write() as connection:
         plan_id = identity(connection, edition, as_of)
-        before = plans.latest(connection, edition.name, other_than=plan_id)
+        before = moves.previous(connection, edition.name, plan_id)
         decide(connection, edition, plan_id, as_of)
-        currency = edition.rulebook.company.currency
         # Before the record is kept: with it go the rows of all but the last two plans.
-        went = (
-            moves.since(connection, edition.name, plan_id, as_of.astimezone(zone), currency, wanted) if wanted else None
-        )
+        moved = moves.since(connection, edition, plan_id, before, as_of, wanted) if wanted else None
         errors = [*_remarks(mailing, "error"), *samples.faults(connection, mailing, plan_id, now)]
         record(connection, edition, plan_id, as_of, now, errors)
         contents, left_out = _counts(connection, plan_id, edition)
-        changes = plans.changes(connection, plan_id, before["id"]) if before else None
+        changes = plans.changes(connection, plan_id, before.rows) if before else None
+        moves.drop(connection, before)
         everyone, open_one = audiences.customers(connection), scheduled.of(connection, edition)
     total = sum(contents.values())
     return Plan(
@@ -99,8 +102,9 @@ def make(store: Store, edition: Edition, as_of: datetime, now: datetime, wanted:
         findings=tuple(_remarks(mailing, "warning")),
         errors=tuple(errors),
         next_at=next_at and next_at.astimezone(zone),
-        moves=went,
+        moves=moved,
         scheduled=open_one,
+        compared_with=before.label(zone) if before else None,
     )
 
 

@@ -23,7 +23,7 @@ def write(store: Store, edition: Edition, customer: str, keys: KeyRing, base_url
         customer_id = profiles.find(connection, customer)
         plan = plans.latest(connection, edition.name)
         if plan is None:
-            raise Refused(f"'{edition.name}' has not been planned.", f"Run: mailshot plan '{edition.name}'.")
+            raise _not_planned(edition.name)
         row = plans.row(connection, plan["id"], customer_id)
         if row is None or row["reason"] is not None:
             why = f"left out: {row['reason']}" if row else "not in the audience"
@@ -41,3 +41,17 @@ def someone(store: Store, edition: Edition, content: str | None = None) -> str |
         found = [row for name in names for row in (plans.samples(connection, plan["id"], name, 1) if plan else ())]
         ids = [int(row["customer_id"]) for row in found[:1]]
         return str(profiles.many(connection, ids)[ids[0]]["key"]) if ids else None
+
+
+def no_mail(store: Store, edition: Edition) -> Refused:
+    """Return why nobody's mail can be shown: no plan was made yet, or the latest one has no mail."""
+    with store.read() as connection:
+        plan = plans.latest(connection, edition.name)
+    if plan is None:
+        return _not_planned(edition.name)
+    ask = f"Ask why of one customer: mailshot rules explain '{edition.name}' CUSTOMER."
+    return Refused(f"Plan {plan['id']} of '{edition.name}' has no mail for anybody.", ask)
+
+
+def _not_planned(name: str) -> Refused:
+    return Refused(f"'{name}' has not been planned.", f"Run: mailshot plan '{name}'.")

@@ -20,7 +20,7 @@ from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import InvalidInput, NotFound
 from mailshot.events import ScheduleState
 from mailshot.store import frozen, runs
-from mailshot.store.engine import Connection
+from mailshot.store.engine import Connection, Store
 
 GONE = "the campaign's file is gone"
 WRONG = "the files have errors now (see mailshot rules check)"
@@ -45,6 +45,10 @@ class Scheduled:
         """Whether the files still say what is scheduled."""
         return not self.differs and not self.trouble
 
+    @property
+    def paused(self) -> bool:
+        return self.state is ScheduleState.paused
+
     def words(self) -> str:
         """Say which version is scheduled, and what differs."""
         version = f"scheduled with the version of {self.made_at:%Y-%m-%d %H:%M %Z}"
@@ -56,11 +60,17 @@ class Scheduled:
         """Say how to take the version of the files, or to end the schedule."""
         if self.current:
             return ""
-        end = f"end it: mailshot cancel '{self.campaign}'"
+        stands = f"It goes on sending that version; to {self._change()}"
+        if self.paused:
+            stands = (
+                f"It is paused; to go on sending that version: mailshot resume '{self.campaign}'; to {self._change()}"
+            )
+        return stands
+
+    def _change(self) -> str:
         if self.trouble:
-            return f"It goes on sending that version; to {end}"
-        replace = f"mailshot plan '{self.campaign}', then: mailshot launch '{self.campaign}' --replace"
-        return f"It goes on sending that version; to take the new one: {replace}"
+            return f"end it: mailshot cancel '{self.campaign}'"
+        return f"take the new one: mailshot plan '{self.campaign}', then: mailshot launch '{self.campaign}' --replace"
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -100,6 +110,19 @@ def of(connection: Connection, edition: Edition) -> Scheduled | None:
     """Return the schedule of a campaign, held against an edition of it; None when it is not scheduled."""
     rows = runs.schedules(connection, edition.name)
     return _compared(connection, rows[0], edition) if rows else None
+
+
+def refuse_gone(store: Store, rulebook: Rulebook, campaign: str) -> None:
+    """Raise NotFound for a campaign whose file is gone while it is scheduled: it goes on being sent, or is paused."""
+    if campaign in rulebook.campaigns:
+        return
+    with store.read() as connection:
+        rows = runs.schedules(connection, campaign)
+    if rows:
+        found = _schedule(rows[0], rulebook.company.time_zone, trouble=GONE)
+        raise NotFound(
+            f"There is no campaign '{campaign}' in the rules, but it is {found.words()}.", f"{found.remedy()}."
+        )
 
 
 def _compared(connection: Connection, row: Mapping[str, Any], edition: Edition) -> Scheduled:

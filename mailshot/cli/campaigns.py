@@ -35,7 +35,7 @@ def plan(
 
     wanted = Wanted(against, examples) if diff or against is not None else None
     app = shared.app()
-    edition = shared.edition(app.settings.project, campaign)
+    edition = shared.edition(app, campaign)
     with shared.err.status("Looking at the audience …"):
         made = stage.make(app.store, edition, shared.today(edition, as_of), shared.now(), wanted)
     compared = {"diff": made.moves.as_dict() if made.moves else None} if wanted else {}
@@ -61,7 +61,7 @@ def launch(
     from mailshot.deliver import trial
 
     app = shared.app()
-    edition = shared.edition(app.settings.project, campaign)
+    edition = shared.edition(app, campaign)
     trial.greet(app.server)
     asked = stage.Asked(plan, replace, even_if_empty)
     begun = stage.launch(app.store, edition, shared.today(edition, as_of), shared.now(), asked)
@@ -149,27 +149,38 @@ def show(made: Plan, compared: bool = False) -> None:
     if compared:
         changes.show_moves(made.moves)
     elif made.changes:
-        said = ", ".join(f"{number:,} {what}" for what, number in made.changes.items())
-        shared.say(
-            f"Since the plan before: {said} content" if made.changes["changed"] else f"Since the plan before: {said}"
-        )
+        counts = ", ".join(f"{number:,} {what}" for what, number in made.changes.items())
+        content = " content" if made.changes["changed"] else ""
+        shared.say(f"Since {made.compared_with}: {counts}{content}")
     shared.say(f"Schedule: {made.schedule}" + (f", next {made.next_at:%Y-%m-%d %H:%M %Z}" if made.next_at else ""))
     if made.scheduled:
         shared.say(f"[yellow]{shared.plain(_capital(made.scheduled.words()))}.[/yellow]")
-    shared.say(f"Sending takes about {_length(made.seconds)}.")
+    if made.mails:
+        shared.say(f"Sending takes about {_length(made.seconds)}.")
     for finding in made.findings:
         shared.say(f"[yellow]{shared.plain(finding)}[/yellow]")
     for error in made.errors:
         shared.say(f"[red]Error: {shared.plain(error)}[/red]")
+    shared.next_step(next_after(made))
+
+
+def next_after(made: Plan) -> str:
+    """Return what can be done after a plan."""
+    name = made.campaign
     if made.errors:
-        shared.next_step(f"fix the errors (nothing can be launched before), then: mailshot plan '{made.campaign}'")
-        return
+        return f"fix the errors (nothing can be launched before), then: mailshot plan '{name}'"
     if made.scheduled and made.scheduled.current:
-        shared.next_step("nothing: this version is scheduled. See mailshot status")
-        return
-    replace = " --replace" if made.scheduled else ""
-    launch = f"mailshot launch '{made.campaign}'{replace} --plan {made.id}"
-    shared.next_step(f"mailshot preview '{made.campaign}', then: {launch}")
+        return "nothing: this version is scheduled. See mailshot status"
+    launch = f"mailshot launch '{name}'{' --replace' if made.scheduled else ''} --plan {made.id}"
+    if made.mails:
+        return f"mailshot preview '{name}', then: {launch}"
+    if not made.customers:
+        return f"import customers: mailshot import MAPPING, then: mailshot plan '{name}'"
+    why = "everybody in the audience is left out" if made.audience else "nobody is in the audience"
+    ask = f"mailshot rules explain '{name}' CUSTOMER"
+    if made.next_at:  # who gets it is decided anew on the day
+        return f"today {why}; ask why of one customer: {ask}. To schedule it all the same: {launch}"
+    return f"{why}; ask why of one customer: {ask}"
 
 
 def _capital(text: str) -> str:

@@ -30,6 +30,7 @@ def explain(
 
 def _find(name: str, customer: str, as_of: shared.AsOf, run: int | None) -> tuple[Explanation, bool]:
     from mailshot.campaign import explain as stage
+    from mailshot.campaign import scheduled
     from mailshot.errors import NotFound, nearest
 
     app = shared.app()
@@ -37,11 +38,12 @@ def _find(name: str, customer: str, as_of: shared.AsOf, run: int | None) -> tupl
         return stage.run(app.store, name, run, customer), True
     rules = shared.rulebook(app.settings.project)
     if name in rules.campaigns:
-        edition = shared.edition(app.settings.project, name)
+        edition = shared.edition(app, name)
         return stage.campaign(app.store, edition, customer, shared.today(edition, as_of)), True
     if name in rules.book.names:
         today, audience = shared.company_today(rules, as_of), rules.book.audience(name)
         return stage.audience(app.store, rules, audience, customer, today, back=as_of is not None), False
+    scheduled.refuse_gone(app.store, rules, name)
     known = [*rules.campaigns, *rules.book.names]
     raise NotFound(f"There is no audience or campaign '{name}'.", nearest(name, known))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mailshot.cli import shared
-from mailshot.errors import InvalidInput, Problem, Refused, Unavailable
+from mailshot.errors import InvalidInput, Problem, Unavailable
 
 if TYPE_CHECKING:
     from mailshot.bootstrap import App
@@ -71,8 +71,8 @@ def _address(text: str) -> str:
 def _letter(app: App, campaign: str, customer: str | None) -> Letter:
     from mailshot.campaign import preview as stage
 
-    edition = shared.edition(app.settings.project, campaign)
+    edition = shared.edition(app, campaign)
     chosen = customer or stage.someone(app.store, edition)
     if chosen is None:
-        raise Refused(f"No plan of '{campaign}' has a mail for anybody.", f"Run: mailshot plan '{campaign}'.")
+        raise stage.no_mail(app.store, edition)
     return stage.write(app.store, edition, chosen, app.keys, app.settings.base_url, shared.now())

@@ -119,8 +119,12 @@ def show_report(found: Report, zone: ZoneInfo) -> None:
     if found.reasons:
         shared.counts("", found.reasons, "left out")
     people = {"opened": line.opened, "clicked": line.clicked, "left": line.unsubscribed, "converted": line.converted}
-    help = {"left": f"and {line.machine:,} opens or clicks by machines", "converted": CONVERTED}
-    shared.counts("", people, "people who", help)
+    shared.counts("", people, "people who", {"converted": CONVERTED})
+    if line.machine:
+        whose = "1 customer" if line.machine == 1 else f"{line.machine:,} customers"
+        shared.say(
+            f"Machines (image proxies, scanners) opened or clicked the mail of {whose}; that is not counted here."
+        )
     for url, number in found.links:
         shared.say(f"  {number:,} clicked {shared.plain(url)}")
     no_goal = f"none; what is counted here: {found.goal.words()}"
@@ -133,6 +137,12 @@ def show_report(found: Report, zone: ZoneInfo) -> None:
         f"{did}: {bought.buyers:,} of {bought.customers:,} mailed, {held.buyers:,} of {held.customers:,} held out."
     )
     shared.say(f"Uplift: {found.uplift.words()}.")
+
+
+def machines(customers: int) -> str:
+    """Say of how many customers proxies or scanners opened or clicked the mail."""
+    whose = shared.counted(customers, "customer")
+    return f"Machines (image proxies, scanners) opened or clicked the mail of {whose}; that is not counted above."
 
 
 def _runs(store: Store, every: bool) -> tuple[list[dict[str, Any]], int]:

@@ -43,10 +43,10 @@ def check(json: shared.AsJson = False) -> None:
     if json:
         levels = [("error", problem) for problem in problems] + [("warning", problem) for problem in doubts]
         shared.as_json([{"level": level, **asdict(problem)} for level, problem in levels])
+    for doubt in doubts if not json else ():
+        shared.say(f"[yellow]Warning:[/yellow] {shared.plain(doubt)}")
     shared.refuse(problems)
     if not json:
-        for doubt in doubts:
-            shared.say(f"[yellow]Warning:[/yellow] {shared.plain(doubt)}")
         audiences = shared.counted(len(rules.book.names), "audience")
         campaigns = shared.counted(len(rules.campaigns), "campaign")
         shared.say(f"{len(rules.files)} files are sound: {audiences}, {campaigns}.")

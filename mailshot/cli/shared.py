@@ -69,11 +69,17 @@ def sound(project: Path) -> tuple[Rulebook, list[Problem]]:
     return Rulebook.sound(project)
 
 
-def edition(project: Path, campaign: str) -> Edition:
-    """Read a campaign with its rules and templates; other files' errors do not matter here."""
-    from mailshot.campaign import frozen
+def edition(app: App, campaign: str) -> Edition:
+    """Read a campaign with its rules and templates; other files' errors do not matter here.
 
-    return frozen.edition(rulebook(project), project, campaign)
+    Raises NotFound, which also tells when a campaign is scheduled without its file.
+    """
+    from mailshot.campaign import frozen, scheduled
+
+    project = app.settings.project
+    rules = rulebook(project)
+    scheduled.refuse_gone(app.store, rules, campaign)
+    return frozen.edition(rules, project, campaign)
 
 
 def today(found: Edition, asked: datetime | None) -> datetime:

@@ -16,19 +16,26 @@ Address = Annotated[str, typer.Argument(help="The e-mail address, in any spellin
 
 @cli.command()
 def show(address: Address, json: shared.AsJson = False) -> None:
-    """Say whether an address is suppressed, why and since when."""
+    """Say whether an address is suppressed, why and since when, and which topics were withdrawn there."""
     from mailshot.store import suppression
 
     app = shared.app()
+    hashed = _hash(app.address_key, address)
     with app.store.read() as connection:
-        found = suppression.get(connection, _hash(app.address_key, address))
+        found, withdrawn = suppression.get(connection, hashed), suppression.withdrawn(connection, hashed)
     if json:
-        shared.as_json({"address": address, "suppression": dict(found) if found else None})
-    elif found is None:
+        shared.as_json({"address": address, "suppression": dict(found) if found else None, "withdrawn": withdrawn})
+        return
+    zone = shared.zone(app.settings.project)
+    if found is None:
         shared.say(f"{shared.plain(address)} is not suppressed.")
     else:
         reason, source = shared.plain(found["reason"]), shared.plain(found["source"])
-        shared.say(f"{shared.plain(address)} is suppressed: {reason} ({source}, {found['at']:%Y-%m-%d %H:%M %Z}).")
+        at = shared.moment(found["at"], zone)
+        shared.say(f"{shared.plain(address)} is suppressed: {reason} ({source}, {at}).")
+    if withdrawn:
+        topics = ", ".join(f"{topic} ({shared.moment(at, zone)})" for topic, at in withdrawn.items())
+        shared.say(f"Withdrawn at this address: {shared.plain(topics)}.")
 
 
 @cli.command()

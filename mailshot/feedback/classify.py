@@ -26,6 +26,9 @@ PROXIES = {
     "ggpht.com": "Gmail's image proxy",
     "DuckDuckGo-EmailProtection": "DuckDuckGo's mail protection",
 }
+# Other mail providers: what fetches pictures for their readers calls itself so, in many spellings
+# (SeznamEmailProxy, MailRuImageProxy, 'Mail.Ru image proxy', YandexImageResizer, 'GMX ImageProxy').
+_IMAGE_PROXY = re.compile(r"(?:image|img|e-?mail)[ _-]?(?:proxy|resizer)\b", re.IGNORECASE)
 # Apple's privacy proxy gives nothing but this; no browser does.
 APPLE = "Mozilla/5.0"
 SCANNERS = re.compile(
@@ -38,7 +41,8 @@ SCANNERS = re.compile(
 MAIL_PROGRAMS = re.compile(
     r"^(thunderbird|microsoft outlook|outlook|macoutlook|windowsmail|mail|applemail|airmail|spark|k-?9 ?mail|evolution"
     r"|samsung|yahoomobilemail|superhuman|lotus-?notes|em ?client|mimestream|postbox|mailspring|mailmate|bluemail"
-    r"|fairemail|foxmail|the bat|claws mail|kmail|geary|zimbra)\b|\bms-?office\b",
+    r"|fairemail|foxmail|the bat|claws mail|kmail|geary|zimbra)\b|\bms-?office\b"
+    r"|\bmicrosoft (?:office )?outlook\b",
     re.IGNORECASE,
 )
 
@@ -95,4 +99,5 @@ def burst(clicks: Sequence[Click]) -> list[int]:
 def _proxy(kind: FeedbackKind, agent: str) -> str | None:
     if kind is FeedbackKind.opened and agent == APPLE:
         return "Apple's privacy proxy"
-    return next((name for mark, name in PROXIES.items() if mark in agent), None)
+    known = next((name for mark, name in PROXIES.items() if mark in agent), None)
+    return known or ("a mail provider's image proxy" if _IMAGE_PROXY.search(agent) else None)

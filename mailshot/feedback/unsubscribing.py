@@ -19,6 +19,13 @@ def topic(connection: Connection, run_id: int, customer_id: int) -> str | None:
     return feedback.topic_of(connection, run_id) if dossier.person(connection, customer_id) else None
 
 
+def is_left(connection: Connection, customer_id: int, topic: str) -> bool:
+    """Say whether a customer withdrew from a topic, or somebody at the same address did, which binds them too."""
+    entry = consent.entries(connection, customer_id).get(topic)
+    withdrawn = entry is not None and not entry.given
+    return withdrawn or any(other.topic == topic for other in consent.withdrawals(connection, customer_id))
+
+
 def withdraw(
     connection: Connection, run_id: int, customer_id: int, at: datetime, proof: Mapping[str, Any]
 ) -> str | None:

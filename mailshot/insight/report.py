@@ -25,8 +25,9 @@ ANY_PURCHASE = Goal(EVERYTHING, Span(14, "day"), ZoneInfo("UTC"))
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One run in a row: people, each counted once; opens and clicks are human ones, `machine` the others.
+    """One run in a row: people, each counted once; opens and clicks are human ones.
 
+    `machine` counts the customers whose mail a proxy or scanner opened or clicked, whether or not they did, too.
     `mails` are those sent, and those that wait or failed: not who was left out or held out.
     """
 
@@ -114,13 +115,16 @@ def lines(
     with store.read() as connection:
         rows = reports.runs(connection)
         states, feedback = reports.states(connection), reports.feedback(connection, today)
+        machines = reports.machines(connection)
     names = {row["campaign"] for row in rows}
     if campaign is not None and campaign not in names:
         never, others = f"It was never launched. See mailshot plan '{campaign}'.", known()
         remedy = never if campaign in others else nearest(campaign, {*names, *others})
         raise NotFound(f"There is no run of '{campaign}'.", remedy)
     chosen = [row for row in rows if campaign in (None, row["campaign"])]
-    return [_line(row, states.get(row["id"], {}), feedback.get(row["id"], {})) for row in chosen]
+    return [
+        _line(row, states.get(row["id"], {}), feedback.get(row["id"], {}), machines.get(row["id"], 0)) for row in chosen
+    ]
 
 
 def of(store: Store, line: Line, today: datetime) -> Report:
@@ -148,11 +152,11 @@ def _complete(connection: Connection, goal: Goal, as_of: datetime, today: dateti
     return last is not None and last >= goal.end(as_of)
 
 
-def _line(row: Mapping[str, Any], states: Mapping[str, int], feedback: Mapping[tuple[str, str], int]) -> Line:
-    def people(kind: FeedbackKind, human: bool = True) -> int:
-        return sum(
-            number for (found, by), number in feedback.items() if found == kind and (by == FeedbackClass.human) == human
-        )
+def _line(
+    row: Mapping[str, Any], states: Mapping[str, int], feedback: Mapping[tuple[str, str], int], machine: int
+) -> Line:
+    def people(kind: FeedbackKind) -> int:
+        return feedback.get((kind, FeedbackClass.human), 0)
 
     return Line(
         run_id=row["id"],
@@ -164,7 +168,7 @@ def _line(row: Mapping[str, Any], states: Mapping[str, int], feedback: Mapping[t
         refused=states.get(DeliveryState.refused, 0),
         opened=people(FeedbackKind.opened),
         clicked=people(FeedbackKind.clicked),
-        machine=people(FeedbackKind.opened, human=False) + people(FeedbackKind.clicked, human=False),
+        machine=machine,
         unsubscribed=people(FeedbackKind.unsubscribed),
         converted=people(FeedbackKind.converted),
         mails=sum(number for state, number in states.items() if state not in NO_MAIL),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from email_validator import EmailNotValidError, validate_email
@@ -9,13 +10,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel
 
 from mailshot.documents import Document
 
+_WORD = re.compile(r"[!-9;-~]+")
+
 
 def _address(text: str) -> str:
     try:
         # Names reserved for tests (RFC 2606) are right for trying things out on a local inbox.
-        return validate_email(text, check_deliverability=False, test_environment=True).normalized
+        found = validate_email(text, check_deliverability=False, test_environment=True)
     except EmailNotValidError as error:
         raise ValueError(f"is not an e-mail address: {error}") from None
+    if not found.local_part or not found.local_part.isascii():
+        raise ValueError("has letters before the @-sign that need SMTPUTF8, which Mailshot does not send; use a-z")
+    return found.normalized
 
 
 def _domain(text: str) -> str:
@@ -24,6 +30,14 @@ def _domain(text: str) -> str:
             _address(f"postmaster@{text}")
         except ValueError:
             raise ValueError("is not a domain; write for example mail.example.com") from None
+    return text
+
+
+def _word(text: str) -> str:
+    if not _WORD.fullmatch(text):
+        raise ValueError(
+            "is not one word of ASCII letters, digits and signs without a colon (it goes into Feedback-ID)"
+        )
     return text
 
 
@@ -42,7 +56,7 @@ class Sender(BaseModel):
     reply_to: Address | None = None
     bounce_domain: Domain = ""
     list_domain: Domain = ""
-    feedback_id: str = Field("mailshot", min_length=5, max_length=15)
+    feedback_id: Annotated[str, AfterValidator(_word)] = Field("mailshot", min_length=5, max_length=15)
     brand: str = ""
 
     @property

@@ -6,7 +6,9 @@ RFC 5322 for lines and addresses, RFC 2047 for words that are not ASCII, RFC 589
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
+import unicodedata
 from functools import lru_cache
 
 import idna
@@ -24,6 +26,8 @@ _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _LOCAL = re.compile(r"[^\s\x00-\x20\x7f-\xa0\"(),:;<>@\[\]\\\u2028\u2029]{1,64}")
 _SAFE_Q = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!*+-/")
 _URL = re.compile(r"[!-;=?-~]+")
+_PLAIN_WORD = re.compile(r"[!-9;-~]+")
+_NOT_IN_WORD = re.compile(r"[^A-Za-z0-9._]+")
 
 
 def clean(text: object) -> str:
@@ -123,6 +127,18 @@ def addresses(name: str, uris: list[str]) -> str:
             raise RenderError(f"{name} needs a plain ASCII address of at most {LONGEST - 6} characters.")
     words = [f"<{uri}>" for uri in uris]
     return fold(name, [f"{word}," for word in words[:-1]] + words[-1:])
+
+
+def word(text: str) -> str:
+    """Spell a name as one ASCII word without a colon: as it is, or without accents and with a print of the name.
+
+    The print keeps names apart that only differ in what was taken away.
+    """
+    if _PLAIN_WORD.fullmatch(text):
+        return text
+    ascii = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    digits = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    return "-".join(filter(None, (_NOT_IN_WORD.sub("-", ascii).strip("-"), digits)))
 
 
 def token(name: str, value: str) -> str:

@@ -118,8 +118,9 @@ def write(mailing: Mailing, delivery: Delivery, keys: KeyRing, base_url: str) ->
     rendered = mailing.mails[delivery.content].render(
         _values(mailing, delivery, links), _tracking(keys, base_url, ids) if delivery.tracked else None
     )
-    domain = str(sender["address"]).rpartition("@")[2]
-    bounce = f"{keys.mint_local_part(Purpose.bounce, *ids)}@{sender['bounce_domain'] or domain}"
+    domain = headers.ascii_domain(str(sender["address"]).rpartition("@")[2])
+    bounces = headers.ascii_domain(str(sender["bounce_domain"] or domain))
+    bounce = f"{keys.mint_local_part(Purpose.bounce, *ids)}@{bounces}"
     message_id = f"{keys.mint(Purpose.message, *ids)}@{domain}"
     envelope = Envelope(
         message_id=message_id,
@@ -129,13 +130,18 @@ def write(mailing: Mailing, delivery: Delivery, keys: KeyRing, base_url: str) ->
         to_name=_full_name(delivery.facts),
         to_address=delivery.address,
         reply_to=sender["reply_to"],
-        list_id=f"{mailing.topic}.{sender['list_domain'] or domain}",
+        list_id=f"{headers.word(mailing.topic)}.{headers.ascii_domain(str(sender['list_domain'] or domain))}",
         list_name=mailing.topic_title,
-        feedback_id=f"{delivery.run_id}:{mailing.topic}:{delivery.content}:{sender['feedback_id']}",
+        feedback_id=_feedback_id(mailing, delivery),
         boundary_seed=message_id,
         unsubscribe_url=links["unsubscribe"],
     )
     return Letter(bounce, headers.ascii_address(delivery.address), message_id, rendered, envelope)
+
+
+def _feedback_id(mailing: Mailing, delivery: Delivery) -> str:
+    names = (headers.word(name) for name in (mailing.topic, delivery.content))
+    return ":".join((str(delivery.run_id), *names, str(mailing.sender["feedback_id"])))
 
 
 def _manner(company: Mapping[str, str]) -> Manner:

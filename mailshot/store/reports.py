@@ -66,6 +66,16 @@ def feedback(connection: Connection, today: datetime) -> dict[int, dict[tuple[st
     return found
 
 
+def machines(connection: Connection) -> dict[int, int]:
+    """Count by run the customers, each once, in whose mails a proxy or scanner opened or clicked anything."""
+    noticed = (str(FeedbackKind.opened), str(FeedbackKind.clicked))
+    by = (str(FeedbackClass.proxy), str(FeedbackClass.scanner))
+    rows = select(FEEDBACK.c.run_id, func.count(distinct(FEEDBACK.c.customer_id))).where(
+        FEEDBACK.c.run_id.is_not(None), FEEDBACK.c.kind.in_(noticed), FEEDBACK.c.by.in_(by)
+    )
+    return {int(run_id): int(number) for run_id, number in connection.execute(rows.group_by(FEEDBACK.c.run_id))}
+
+
 def links(connection: Connection, run_id: int, most: int) -> list[tuple[str, int]]:
     """Return the links of a run that most people clicked."""
     link = sql.table(tables.Link)

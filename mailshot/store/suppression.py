@@ -7,12 +7,12 @@ from datetime import datetime
 
 from sqlalchemy import RowMapping, select, tuple_
 
-from mailshot.store import sql
+from mailshot.store import consent, sql
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
-from mailshot.store.tables import Suppression
+from mailshot.store.tables import AddressWithdrawal, Suppression
 
-SUPPRESSION = sql.table(Suppression)
+SUPPRESSION, WITHDRAWAL = sql.table(Suppression), sql.table(AddressWithdrawal)
 ERASED, BOUNCED = "erased", "bounced"
 
 
@@ -58,6 +58,17 @@ def get(connection: Connection, address_hash: str) -> RowMapping | None:
     """Return the row of an address that must not be mailed, None when it may."""
     held = select(SUPPRESSION).where(SUPPRESSION.c.address_hash == address_hash)
     return connection.execute(held).mappings().first()
+
+
+def withdrawn(connection: Connection, address_hash: str) -> dict[str, datetime]:
+    """Return the topics withdrawn at an address, by any customer who has it or by the address alone, and since when."""
+    customer = SCHEMA.customer.c
+    owners = connection.scalars(select(customer.id).where(customer.address_hash == address_hash)).all()
+    if not owners:
+        named = select(WITHDRAWAL.c.topic, WITHDRAWAL.c.at).where(WITHDRAWAL.c.address_hash == address_hash)
+        return {row.topic: row.at for row in connection.execute(named.order_by(WITHDRAWAL.c.topic))}
+    binding = [item for owner in owners for item in consent.binding(connection, owner).items()]
+    return {topic: entry.at for topic, entry in sorted(binding, key=lambda item: item[0]) if not entry.given}
 
 
 def lift(connection: Connection, address_hash: str) -> bool:

@@ -24,9 +24,11 @@ from mailshot.tokens import KeyRing
 from mailshot.web import erasing, files, preferences, site, tracking, unsubscribing
 from mailshot.web.headers import Protected
 from mailshot.web.rates import Rates
-from mailshot.web.site import Site
+from mailshot.web.site import Site, TestMailLink
 
 UTC = ZoneInfo("UTC")
+#: Our own pages that mails link to: a dead link to one gets a page for people.
+OWN_PAGES = ("/u/", "/p/")
 STATIC = Path(__file__).parent / "static"
 
 
@@ -45,7 +47,7 @@ def build(
 ) -> Starlette:
     """Return the site that customers reach: /o, /c, /u, /p and /healthz.
 
-    `contact` is the address that the page of a dead unsubscribe link names, empty for none. Dates are written for
+    `contact` is the address that the page of a dead link names, empty for none. Dates are written for
     `zone` where the customer's own is not known, and as the company's `language` does where that is English.
     """
     group = GroupCommit(store)
@@ -58,7 +60,7 @@ def build(
     app = Starlette(
         routes=_routes(),
         middleware=[Middleware(Protected)],
-        exception_handlers={HTTPException: _refused, Unavailable: _unavailable},
+        exception_handlers={HTTPException: _refused, Unavailable: _unavailable, TestMailLink: _test_mail},
         lifespan=life,
     )
     # Such a redirect would repeat the token under whatever name and scheme the request came with.
@@ -72,7 +74,7 @@ def build(
 
 
 def _routes() -> list[BaseRoute]:
-    pages = [*tracking.ROUTES, *unsubscribing.ROUTES, *preferences.ROUTES, *erasing.ROUTES]
+    pages = [*tracking.ROUTES, *unsubscribing.ROUTES, *erasing.ROUTES, *preferences.ROUTES]
     return [*pages, *files.routes(STATIC), Route("/healthz", _health)]
 
 
@@ -80,10 +82,14 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 410:
         return site.of(request).page("erased.html", 410)
-    if error.status_code == 404 and request.url.path.startswith("/u/"):
+    if error.status_code == 404 and request.url.path.startswith(OWN_PAGES):
         return site.of(request).page("dead.html", 404, contact=site.of(request).contact)
     words = "Not found." if error.status_code == 404 else error.detail
     return PlainTextResponse(f"{words}\n", error.status_code, error.headers)
+
+
+async def _test_mail(request: Request, error: Exception) -> Response:
+    return site.of(request).page("test_mail.html")
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

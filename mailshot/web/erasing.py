@@ -34,7 +34,7 @@ async def page(request: Request) -> Response:
     """Say what erasing means, with the button that does it."""
     customer_id = (await site.ids(request, Purpose.preferences, 1, 2))[0]
     await _known(request, customer_id)
-    return site.of(request).page("erase.html", here=f"/p/{request.path_params['token']}", unconfirmed=False)
+    return site.of(request).page("erase.html", here=f"/p/{site.token(request)}", unconfirmed=False)
 
 
 async def erase(request: Request) -> Response:
@@ -44,7 +44,7 @@ async def erase(request: Request) -> Response:
     posted = await forms.read(request)
     person = await _known(request, customer_id)
     if posted.get(CONFIRM) != WORD:
-        return here.page("erase.html", 422, here=f"/p/{request.path_params['token']}", unconfirmed=True)
+        return here.page("erase.html", 422, here=f"/p/{site.token(request)}", unconfirmed=True)
     at = here.clock()
     hashed = address.fingerprint(here.address_key, person.email) if person.email else None
 
@@ -65,8 +65,9 @@ async def _known(request: Request, customer_id: int) -> dossier.Person:
     return person
 
 
+# A tail, for what is glued to the address of such a page must not lead to the preferences.
 ROUTES = [
-    Route("/p/{token}/export", export),
-    Route("/p/{token}/erase", page),
-    Route("/p/{token}/erase", erase, methods=["POST"]),
+    Route("/p/{token}/export{tail:path}", export),
+    Route("/p/{token}/erase{tail:path}", page),
+    Route("/p/{token}/erase{tail:path}", erase, methods=["POST"]),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -29,6 +30,8 @@ SHOWN = "shown"
 READABLE = {"country": locales.country, "language": locales.language_name}
 SURE = ((0.99, "We are almost certain"), (0.9, "We are fairly sure"), (0.7, "We think so"), (0.0, "It is only a guess"))
 SEVEREST = 422
+# The pages below this one (see erasing): a form posted there is never one of preferences.
+_BELOW = re.compile(r"/(export|erase)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ async def page(request: Request) -> Response:
 
 async def save(request: Request) -> Response:
     """Save everything at once, then lead back to the page."""
+    if _BELOW.search(request.path_params["token"]):
+        raise HTTPException(405)
     here, (customer_id, *runs) = site.of(request), await site.ids(request, Purpose.preferences, 1, 2)
     forms.refuse_foreign(request)
     form = await forms.read(request)
@@ -67,7 +72,7 @@ async def save(request: Request) -> Response:
     await here.group.do(
         lambda connection: stating.save(connection, customer_id, run_id, made, here.topics, here.statements, at)
     )
-    return RedirectResponse(f"{request.url.path}?saved=1", 303)
+    return RedirectResponse(f"/p/{site.token(request)}?saved=1", 303)
 
 
 def _look(connection: Connection, customer_id: int) -> tuple[dossier.Person, wishes.Standing]:
@@ -114,7 +119,7 @@ async def _shown(
         "shown": json.dumps(shown, separators=(",", ":")),
         "problems": problems,
         "saved": "saved" in request.query_params and not problems,
-        "here": f"/p/{request.path_params['token']}",
+        "here": f"/p/{site.token(request)}",
     }
     return here.page("preferences.html", SEVEREST if problems else 200, **words)
 
@@ -166,4 +171,5 @@ def _answer(here: Site, standing: wishes.Standing, pair: tuple[str, str]) -> str
     )
 
 
-ROUTES = [Route("/p/{token}", page), Route("/p/{token}", save, methods=["POST"])]
+# A path, for a slash glued to the link is no other page. The routes of the pages below this one come first.
+ROUTES = [Route("/p/{token:path}", page), Route("/p/{token:path}", save, methods=["POST"])]

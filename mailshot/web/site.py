@@ -30,6 +30,10 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+class TestMailLink(Exception):
+    """A genuine link of a test mail, which belongs to no run and no customer."""
+
+
 @dataclass(frozen=True)
 class Site:
     """One customer site. Writes go through `group`, so that nothing is answered before it is on disk.
@@ -71,19 +75,31 @@ def of(request: Request) -> Site:
     return site
 
 
+def token(request: Request) -> str:
+    """Return the token that `ids` found in the path, without what was glued to it."""
+    found: str = request.state.token
+    return found
+
+
 async def ids(request: Request, purpose: Purpose, *counts: int) -> tuple[int, ...]:
     """Return the ids in the path's token. Raises 429 beyond its rate and one plain 404 for whatever is not genuine.
+
+    Raises TestMailLink where an id is 0: rows count from 1, and test mails are written for nobody.
 
     What mail programs glue to the end of a link is cut off; what is left must be as genuine as ever.
     Leaving is never refused for having been asked too often: no scanner may use up a customer's way out.
     """
     site = of(request)
-    token = request.path_params["token"]
-    found = next(filter(None, (site.keys.read(purpose, each) for each in tokens.trimmed(token))), None)
+    written = request.path_params["token"]
+    genuine = ((text, ids) for text in tokens.trimmed(written) if (ids := site.keys.read(purpose, text)))
+    text, found = next(genuine, (written, None))
     rate = site.rates.pages if purpose is Purpose.preferences else site.rates.mails
     site.rates.take(rate, "address", request.client.host if request.client else "")
     if found is None or len(found) not in counts:
         raise HTTPException(404)
     if not (purpose is Purpose.unsubscribe and request.method == "POST"):
-        site.rates.take(site.rates.tokens, "token", token)
+        site.rates.take(site.rates.tokens, "token", text)
+    if 0 in found:
+        raise TestMailLink
+    request.state.token = text
     return found

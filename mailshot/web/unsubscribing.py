@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mailshot.feedback import unsubscribing
+from mailshot.store.engine import Connection
 from mailshot.tokens import Purpose
 from mailshot.web import forms, site
 
@@ -16,12 +17,17 @@ BUTTON = "leave"
 
 
 async def page(request: Request) -> Response:
-    """Show what would be left, with one button."""
+    """Show what would be left, with one button; who left already is shown just that."""
     run_id, customer_id = await site.ids(request, Purpose.unsubscribe, 2)
-    topic = await site.of(request).read(lambda connection: unsubscribing.topic(connection, run_id, customer_id))
+
+    def look(connection: Connection) -> tuple[str | None, bool]:
+        topic = unsubscribing.topic(connection, run_id, customer_id)
+        return topic, topic is not None and unsubscribing.is_left(connection, customer_id, topic)
+
+    topic, left = await site.of(request).read(look)
     if topic is None:
         raise HTTPException(404)
-    return _shown(request, customer_id, topic, left=False)
+    return _shown(request, customer_id, topic, left)
 
 
 async def leave(request: Request) -> Response:

@@ -292,3 +292,20 @@ def test_moments_are_in_company_time_and_never_cut(shop: Shop) -> None:
 def test_a_plan_shows_company_time_whatever_the_moment_is_given_in(shop: Shop) -> None:
     assert "as of 2026-10-03 14:05 EDT" in said("plan", "hello", "--as-of", "2026-10-03T14:05")[1]
     assert project.NOW.tzinfo is UTC
+
+
+def test_a_scheduled_campaign_without_file_or_template_is_told(shop: Shop) -> None:
+    shop.campaign(more='schedule: {cron: "0 9 * * *"}\nrepeat: yes\n')
+    said("plan", "hello")
+    assert said("launch", "hello")[0] == 0
+    (shop.folder / "templates/hello/body.html").unlink()
+    code, told = said("rules", "check")
+    assert code == 3
+    assert "'hello' is scheduled with the version of" in flat(told)
+    (shop.folder / "rules/campaigns/hello.yaml").unlink()
+    for command in (["plan", "hello"], ["launch", "hello"], ["preview", "hello"], ["rules", "explain", "hello", "c1"]):
+        code, told = said(*command)
+        assert code == 4
+        assert "There is no campaign 'hello' in the rules, but it is scheduled with the version of" in flat(told)
+    said("pause", "hello")
+    assert "It is paused" in flat(said("plan", "hello")[1])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from email.message import EmailMessage
 from pathlib import Path
 from smtplib import SMTP
@@ -72,6 +73,7 @@ def test_thousands_are_paged_and_searched(running: Running) -> None:
     assert "Mail 1899" in page
     found = httpx.get(running.url, params={"search": "mail 1234"}).text
     assert "of 1</span>" in found
+    assert f"Times in {datetime.now().astimezone():%Z}" in found
     assert "Nothing found" in httpx.get(running.url, params={"search": "<script>alert(1)</script>"}).text
 
 

@@ -4,6 +4,7 @@ import html
 import json
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -19,6 +20,9 @@ from tests import shop
 from tests.shop import ADA, BEN, PREFERENCES
 
 Form = dict[str, list[str]]
+SUFFIXES = (
+    (Path(__file__).parents[1] / "inputs/W04-unsubscribe-suffixes.txt").read_text(encoding="utf-8").splitlines()[1:]
+)
 
 
 def form(page: str) -> Form:
@@ -235,3 +239,32 @@ def test_foreign_text_is_shown_and_never_run(client: TestClient, look: shop.Look
     sent = form(page) | {f"judge.diet.{payload}": ["wrong"]}
     assert client.post(PREFERENCES, data=sent).status_code == 303
     assert stated(look)[("diet", payload)] is False
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, "//", "%3C/a%3E", "%22", "]", "/.", "-", ">%0D%0A"])
+def test_a_link_with_something_glued_to_it_works(client: TestClient, look: shop.Look, suffix: str) -> None:
+    answer = client.get(f"{PREFERENCES}{suffix}")
+    assert answer.status_code == 200
+    assert f'action="{PREFERENCES}"' in answer.text
+    assert f'href="{PREFERENCES}/export"' in answer.text
+    saved = client.post(f"{PREFERENCES}{suffix}", data={"shown": "{}", "topic.recipes": "on"})
+    assert (saved.status_code, saved.headers["location"]) == (303, f"{PREFERENCES}?saved=1")
+    assert look.given(ADA, "recipes") is True
+
+
+@pytest.mark.parametrize("suffix", ["", "/", "%3E"])
+def test_the_pages_below_the_link_stay_what_they_are(client: TestClient, look: shop.Look, suffix: str) -> None:
+    assert client.get(f"{PREFERENCES}/export{suffix}").headers["content-type"] == "application/json"
+    assert "Delete everything about me" in client.get(f"{PREFERENCES}/erase{suffix}").text
+    before = look.everything()
+    assert client.post(f"{PREFERENCES}/export{suffix}", data={"shown": "{}"}).status_code == 405
+    assert client.post(f"{PREFERENCES}/erase{suffix}", data={"other": "1"}).status_code == 422
+    assert look.everything() == before
+
+
+@pytest.mark.parametrize("dead", ["/p/x", "/p/", PREFERENCES[:-1], f"{PREFERENCES[:-1]}/erase"])
+def test_a_dead_link_names_an_address_to_write_to(client: TestClient, dead: str) -> None:
+    answer = client.get(dead)
+    assert answer.status_code == 404
+    assert "This link does not work" in answer.text
+    assert "hello@greenleaf.example.com" in answer.text

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
+from mailshot.store import consent, sql
+from mailshot.store.tables import Customer
 from mailshot.tokens import KeyRing, Purpose
 from mailshot.web import app
 from tests import shop
@@ -103,4 +106,46 @@ def test_a_dead_unsubscribe_link_names_an_address_to_write_to(client: TestClient
         assert answer.status_code == 404
         assert "This link does not work" in answer.text
         assert "hello@greenleaf.example.com" in answer.text
+    assert look.everything() == before
+
+
+def test_who_unsubscribed_already_is_told_so(client: TestClient, look: shop.Look) -> None:
+    assert "Stop mail on" in client.get(UNSUBSCRIBE).text
+    client.post(UNSUBSCRIBE, data=FORMS["button"])
+    before = look.everything()
+    page = client.get(UNSUBSCRIBE).text
+    assert "You are unsubscribed" in page
+    assert "<form" not in page
+    assert look.everything() == before
+    client.post(PREFERENCES, data={"shown": "{}", "topic.offers": "on"})
+    assert "Stop mail on" in client.get(UNSUBSCRIBE).text
+
+
+def test_who_shares_an_inbox_with_one_who_left_is_told_so(client: TestClient, look: shop.Look) -> None:
+    customer = sql.table(Customer)
+    with look.store.write() as connection:
+        hashed = select(customer.c.address_hash).where(customer.c.id == ADA).scalar_subquery()
+        connection.execute(customer.update().where(customer.c.id == BEN).values(address_hash=hashed))
+        consent.record(connection, BEN, "offers", False, shop.BEGAN, "import")
+    assert "You are unsubscribed" in client.get(UNSUBSCRIBE).text
+
+
+TEST_MAIL = [
+    shop.path(Purpose.unsubscribe, 0, 0),
+    shop.path(Purpose.preferences, 0, 0),
+    f"{shop.path(Purpose.preferences, 0, 0)}/erase",
+    shop.path(Purpose.click, 0, 0, shop.LINK),
+]
+
+
+@pytest.mark.parametrize("path", TEST_MAIL)
+def test_the_links_of_a_test_mail_say_what_they_are(client: TestClient, look: shop.Look, path: str) -> None:
+    before = look.everything()
+    answers = [client.get(path), client.get(f"{path}/")]
+    if not path.startswith("/c/"):
+        answers += [client.post(path, data=form) for form in (*FORMS.values(), {"confirm": "erase"}, {})]
+    for answer in answers:
+        assert answer.status_code == 200
+        assert "This is a test mail: nothing was changed" in answer.text
+    assert client.get(shop.path(Purpose.open, 0, 0)).headers["content-type"] == "image/gif"
     assert look.everything() == before

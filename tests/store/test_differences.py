@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 
 from mailshot.audience.book import Audience
@@ -324,3 +325,38 @@ def test_a_stated_preference_moves_one_from_mail_to_guard(shop: Shop) -> None:
     state(shop.store, who, "vegetarian")
     write(shop, "templates/hello/subject.txt", "Another")
     assert told(between(shop, days=0.1)) == {("mail 'meat'", "guard"): ("reason", ("a",))}
+
+
+def test_a_plan_made_again_is_compared_with_what_it_decided_before(shop: Shop) -> None:
+    first = add(shop, "a", country="NO")
+    made = planned(shop)
+    assert (made.changes, made.compared_with) == (None, None)
+    add(shop, "b", country="NO")
+    with shop.store.write() as connection:
+        consent = sql.table(tables.Consent)
+        connection.execute(consent.update().where(consent.c.customer_id == first).values(given=False))
+    again = plan.make(shop.store, edition(shop), NOW, NOW + timedelta(hours=1), Wanted())
+    assert again.id == made.id
+    assert again.changes == {"entered": 1, "left": 1, "changed": 0}
+    assert again.compared_with == f"plan {made.id} of 2026-06-01 05:00 EDT"
+    assert again.moves is not None
+    assert again.moves.since == again.compared_with
+    assert told(again.moves) == {
+        (OUTSIDE, "mail 'meat'"): ("entered", ("b",)),
+        ("mail 'meat'", "no consent"): ("reason", ("a",)),
+    }
+    same = planned(shop, NOW + timedelta(hours=2))
+    assert same.changes == {"entered": 0, "left": 0, "changed": 0}
+    assert same.compared_with == f"plan {made.id} of 2026-06-01 06:00 EDT"
+    with shop.store.read() as connection:
+        rows = sql.table(tables.PlanRow)
+        assert set(connection.scalars(sqlalchemy.select(rows.c.plan_id))) == {made.id}
+
+
+def test_a_plan_that_comes_back_is_compared_with_the_newest_other(shop: Shop) -> None:
+    add(shop, "a", country="NO")
+    planned(shop)
+    write(shop, "rules/campaigns/week.yaml", f"{WEEK}description: another\n")
+    another = planned(shop, NOW + timedelta(hours=1))
+    write(shop, "rules/campaigns/week.yaml", WEEK)
+    assert planned(shop, NOW + timedelta(hours=2)).compared_with == f"plan {another.id} of 2026-06-01 06:00 EDT"

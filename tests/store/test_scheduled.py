@@ -14,7 +14,7 @@ from mailshot.campaign import clock, launch, plan, scheduled
 from mailshot.campaign import frozen as editions
 from mailshot.campaign.launch import Asked, Launched
 from mailshot.campaign.rulebook import Rulebook
-from mailshot.errors import Refused
+from mailshot.errors import NotFound, Refused
 from mailshot.events import ScheduleState
 from mailshot.store import frozen as bodies
 from mailshot.store import runs
@@ -135,6 +135,38 @@ def test_a_campaign_whose_file_is_gone_or_wrong_is_told(shop: Shop) -> None:
     assert "mailshot cancel 'hello'" in item.remedy()
     # It is sent all the same, as it was launched.
     assert len(clock.tick(shop.store, SLOT)) == 1
+
+
+def test_a_campaign_that_is_scheduled_without_its_file_says_what_becomes_of_it(shop: Shop) -> None:
+    shop.campaign(more=DAILY)
+    launched(shop)
+    rules = Rulebook.load(shop.folder)
+    scheduled.refuse_gone(shop.store, rules, "hello")
+    scheduled.refuse_gone(shop.store, rules, "another")
+    (shop.folder / "rules/campaigns/hello.yaml").unlink()
+    rules = Rulebook.load(shop.folder)
+    with pytest.raises(NotFound, match="but it is scheduled with the version of 2026-06-01 05:00 EDT") as caught:
+        scheduled.refuse_gone(shop.store, rules, "hello")
+    assert caught.value.remedy == "It goes on sending that version; to end it: mailshot cancel 'hello'."
+    with shop.store.write() as connection:
+        runs.set_schedule(connection, "hello", ScheduleState.paused)
+    with pytest.raises(NotFound) as caught:
+        scheduled.refuse_gone(shop.store, rules, "hello")
+    assert caught.value.remedy.startswith(
+        "It is paused; to go on sending that version: mailshot resume 'hello'; to end it"
+    )
+
+
+def test_a_paused_schedule_with_another_version_does_not_go_on(shop: Shop) -> None:
+    shop.campaign(more=DAILY)
+    launched(shop)
+    with shop.store.write() as connection:
+        runs.set_schedule(connection, "hello", ScheduleState.paused)
+    write(shop, "templates/hello/subject.txt", "Another subject")
+    [item] = open_schedules(shop)
+    assert "goes on" not in item.remedy()
+    assert "mailshot resume 'hello'" in item.remedy()
+    assert "launch 'hello' --replace" in item.remedy()
 
 
 def test_replacing_takes_the_new_version_and_twice_is_harmless(shop: Shop) -> None:

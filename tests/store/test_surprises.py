@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import email
+import re
 from pathlib import Path
 
 import pytest
 
-from mailshot.campaign import launch, preview, spelling
+from mailshot.campaign import frozen, launch, plan, preview, spelling
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import Refused
-from mailshot.store import runs
+from mailshot.store import runs, sql, tables
 from mailshot.store.engine import Store
 from mailshot.tokens import KeyRing
+from tests import project
 from tests.project import Shop
 from tests.store.campaigns import NOW, WEEK, add, buy, edition, open_shop, planned, write
 
@@ -94,3 +97,26 @@ def test_a_trait_with_a_value_for_every_department_knows_any_word(shop: Shop) ->
     write(shop, "rules/traits/likes.yaml", "trait: likes\neach: department\n")
     write(shop, "rules/audiences/likers.yaml", "audience: likers\nwho: {trait: {likes: GREEN}}\n")
     assert Rulebook.load(shop.folder).check() == []
+
+
+def test_names_outside_ascii_are_planned_and_written(store: Store, tmp_path: Path) -> None:
+    """Campaign, content, topic and the sender's domain stand in headers, which are ASCII."""
+    sender = project.FILES["rules/senders.yaml"].replace("hello@bay.example.com", "hello@bücher.example.com")
+    shop = Shop.open(store, tmp_path / "shop", 1, {
+        "rules/senders.yaml": sender, "rules/topics.yaml": "offers: {title: Offers}\nkäse: {title: Käse}\n",
+        "rules/audiences/everyone.yaml": "audience: everyone\nwho: {everyone: yes}\n",
+    })  # fmt: skip
+    text = project.CAMPAIGN.format(name="käse woche").replace("{name: hello,", "{name: käse laib,")
+    path = shop.folder / "rules" / "campaigns" / "kaese.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text.replace("topic: offers", "topic: käse"), encoding="utf-8")
+    with store.write() as connection:
+        row = {"customer_id": shop.customers[0], "topic": "käse", "given": True, "at": project.NOW}
+        connection.execute(sql.table(tables.Consent).insert(), row)
+    campaign = frozen.edition(Rulebook.load(shop.folder), shop.folder, "käse woche")
+    made = plan.make(store, campaign, project.NOW, project.NOW)
+    assert (made.mails, made.errors) == (1, ())
+    letter = preview.write(store, campaign, "c1", KeyRing.parse(project.KEYS), "https://bay.example", project.NOW)
+    message = email.message_from_bytes(letter.data(eight_bit=False))
+    assert re.fullmatch(r"0:kase-[0-9a-f]+:kase-laib-[0-9a-f]+:bayshop", message["Feedback-ID"])
+    assert re.search(r"<kase-[0-9a-f]+\.xn--bcher-kva\.example\.com>", message["List-Id"])

@@ -85,3 +85,38 @@ def test_user_agents_of_mail_programs(line: str) -> None:
     _, request, agent, expected = line.split("\t")
     kind = OPEN if request == "pixel" else CLICK
     assert expected.startswith(classify.classify(Hit(kind, "GET", agent, 60)).by)
+
+
+MAIL_PROGRAMS = [
+    "Microsoft Office/16.0 (Microsoft Outlook Mail 16.0.5134; Pro)",
+    "Microsoft Office/16.0 (Windows NT 10.0; Microsoft Outlook 16.0.17328; Pro)",
+    "Microsoft Office/15.0 (Windows NT 6.1; Microsoft Outlook 15.0.4420; Pro)",
+    "Microsoft Office/14.0 (Windows NT 6.1; Microsoft Outlook 14.0.7143; Pro; ms-office; MSOffice 14)",
+    "Microsoft Office Outlook 12.0",
+    "Microsoft Office/12.0 (Windows NT 6.0; Microsoft Office Outlook 12.0.4518; Pro)",
+]
+IMAGE_PROXIES = [
+    "SeznamEmailProxy/3.0.123",
+    "Mozilla/5.0 (compatible; SeznamEmailProxy/2.0.11)",
+    "MailRuImageProxy/1.0",
+    "Mail.Ru image proxy",
+    "Mozilla/5.0 (Windows NT 6.1; WOW64; rv:28.0) Gecko/20100101 Firefox/28.0 (via Mail.Ru image proxy)",
+    "Mozilla/5.0 (compatible; YandexImageResizer/2.0; +http://yandex.com/bots)",
+    "GMX ImageProxy",
+    "WEB.DE ImageProxy",
+]
+
+
+@pytest.mark.parametrize("agent", MAIL_PROGRAMS)
+def test_outlook_is_a_person_whichever_way_it_writes_its_name(agent: str) -> None:
+    assert [classify.classify(Hit(kind, "GET", agent, 60)).by for kind in (OPEN, CLICK)] == ["human", "human"]
+
+
+@pytest.mark.parametrize("agent", IMAGE_PROXIES)
+def test_the_image_proxy_of_a_mail_provider_hides_a_person(agent: str) -> None:
+    assert classify.classify(Hit(OPEN, "GET", agent, 60)).by == "proxy"
+
+
+@pytest.mark.parametrize("agent", ["Microsoft Office Existence Discovery", "Microsoft Office Protocol Discovery"])
+def test_what_office_asks_on_its_own_is_no_person(agent: str) -> None:
+    assert classify.classify(Hit(CLICK, "GET", agent, 60)).by == "scanner"

@@ -39,3 +39,18 @@ def test_what_only_ends_like_one_is_refused_with_its_place(address: str) -> None
 def test_a_bounce_domain_that_is_none_is_refused(domain: str) -> None:
     with pytest.raises(InvalidInput, match="is not a domain"):
         _read("a@example.com", f'"{domain}"')
+
+
+@pytest.mark.parametrize("field", ["address", "reply_to"])
+def test_an_address_that_needs_smtputf8_is_refused_with_its_place(field: str) -> None:
+    text = GOOD.format(address="a@example.com", domain="''") + "  reply_to: b@example.com\n"
+    own = {"address": "a@example.com", "reply_to": "b@example.com"}[field]
+    with pytest.raises(InvalidInput, match=r"rules/senders\.yaml:[46].*SMTPUTF8"):
+        senders.read(documents.parse(text.replace(own, "ü@example.com"), "rules/senders.yaml"))
+
+
+@pytest.mark.parametrize("word", ["two words", "käsehaus", "a:bcdef"])
+def test_a_feedback_id_that_is_no_word_is_refused(word: str) -> None:
+    text = GOOD.format(address="a@example.com", domain="''") + f"  feedback_id: '{word}'\n"
+    with pytest.raises(InvalidInput, match="ASCII"):
+        senders.read(documents.parse(text, "rules/senders.yaml"))

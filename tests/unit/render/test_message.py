@@ -221,3 +221,11 @@ def test_the_starter_mails_are_messages(name: str) -> None:
     rendered = starter(name).render(sample(name), TRACKING)
     found = read(message.assemble(rendered, envelope(), True))
     assert bodies(found) == [rendered.text.replace("\n", "\r\n"), rendered.html.replace("\n", "\r\n")]
+
+
+def test_names_become_words_and_stay_apart() -> None:
+    assert headers.word("meat-free") == "meat-free"
+    spelled = [headers.word(name) for name in ("käse", "kase", "meat free", "a:b", "Сыр", "チーズ", "kåse")]
+    assert all(re.fullmatch(r"[!-9;-~]+", word) for word in spelled)
+    assert len(set(spelled)) == len(spelled)
+    assert spelled[0].startswith("kase-")
