@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import duckdb
 
 from mailshot.documents import Document, Problems
-from mailshot.ingest import moments, numbers, reading
+from mailshot.ingest import codes, moments, numbers, reading
 from mailshot.ingest.expressions import INTEGERS, TEXT, literal, name, readable, text_of
 from mailshot.ingest.fields import Type
 from mailshot.ingest.files import Format, MissingColumn
@@ -31,13 +31,18 @@ def refuse_wrong_columns(stage: Stage, each: Reading, document: Document, proble
                 problems.add(place, missing.message, missing.remedy)
             elif not readable(each.file.columns[column]):
                 problems.add(place, f"column '{column}' holds {each.file.columns[column]}, not single values")
-        if source.constant is not None and (reason := reading.faulty_constant(stage, each, field, source.constant)):
+        if source.constant is not None and (reason := _faulty(stage, each, field, source.constant)):
             problems.add(place, f"'{source.constant}' {reason}")
         for word, ours in source.values:
-            if ours is not None and (reason := reading.faulty_constant(stage, each, field, ours)):
+            if ours is not None and (reason := _faulty(stage, each, field, ours)):
                 at = document.at("imports", each.number, "columns", field, "values")
                 problems.add(at, f"'{word}' stands for '{ours}', which {reason}")
         _refuse_formats(stage, each, field, source, document, problems)
+
+
+def _faulty(stage: Stage, each: Reading, field: str, text: str) -> str:
+    """Return why a value that the mapping gives is none for its field, or ''."""
+    return reading.faulty_constant(stage, each, field, text) or (codes.fault(each, field, text) if text.strip() else "")
 
 
 def _refuse_formats(

@@ -13,6 +13,8 @@ from enum import StrEnum
 from mailshot.profile.catalogue import Catalogue, Fact, FactType
 
 FACT_PREFIX = "facts."
+#: Fields of customers that hold a code (see `codes`).
+CODE_FIELDS = ("country", "language", "time_zone")
 
 
 class Kind(StrEnum):

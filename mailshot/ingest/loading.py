@@ -10,7 +10,7 @@ from typing import Any
 
 from mailshot.ingest import reading
 from mailshot.ingest.expressions import literal, name
-from mailshot.ingest.fields import FACT_PREFIX, Type
+from mailshot.ingest.fields import CODE_FIELDS, FACT_PREFIX, Type
 from mailshot.ingest.reading import Reading
 from mailshot.ingest.stage import Rows, Stage
 from mailshot.ingest.summary import Progress, Step
@@ -171,7 +171,14 @@ class Loading:
             return expression
         for key, target in self.reading.fields.items():
             said = self.reading.item.columns[key].constant
-            if expression == name(key) and said is not None and said.strip() and target.type in (Type.text, Type.key):
+            # A code may be written otherwise than the mapping does.
+            if (
+                key not in CODE_FIELDS
+                and expression == name(key)
+                and said is not None
+                and said.strip()
+                and target.type in (Type.text, Type.key)
+            ):
                 return literal(said.strip(" \t\r\n"))
         return ""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mailshot.ingest import addresses
+from mailshot.ingest import addresses, codes
 from mailshot.ingest.expressions import literal, name
 from mailshot.ingest.fields import Field, Type
 from mailshot.ingest.loading import Loading, json
@@ -37,6 +37,7 @@ def customers(loading: Loading) -> Counts:
         loading.lose("email", "'is no e-mail address: ' || fault", faulty)
         unsupported = "(SELECT row FROM hashed WHERE strlen(address) > length(address))"
         loading.warn("email", literal(UNSUPPORTED), f'{loading.reading.rows} JOIN {unsupported} ON row = "#line"')
+    codes.settle(loading)
     _draw_lots(loading)
     loading.keep_last("good", _joined(loading), ["key"])
     columns = {"key": "key", "lot": '"#lot"'}

@@ -32,6 +32,11 @@ _PLAIN = "For example 'long', 'd MMMM y' or 'EEEE'."
 # CLDR puts a space between the letters of a currency and a digit; Babel leaves it out.
 _SPACED = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 
+# CLDR names these, but they are no countries: unknown, pseudo-locales, unions, outlying Oceania.
+_NO_COUNTRIES = {"ZZ", "XA", "XB", "EU", "EZ", "UN", "QO"}
+_NO_LANGUAGES = {"und", "mul", "zxx"}
+_TAG = re.compile(r"(?P<language>[A-Za-z]{2,3})([-_](?P<script>[A-Za-z]{4}))?([-_](?P<region>[A-Za-z]{2}|[0-9]{3}))?")
+
 
 @dataclass(frozen=True, slots=True)
 class Manner:
@@ -106,6 +111,41 @@ def language_name(code: str, language: str = ENGLISH) -> str:
 def is_language(code: str) -> bool:
     """Say whether CLDR knows this language, as in 'nb', 'pt-BR' or 'zh-Hant-TW' (BCP 47)."""
     return code == ENGLISH or _parsed(code) is not None
+
+
+@lru_cache(maxsize=4096)
+def country_code(text: str) -> str | None:
+    """Return the ISO 3166 code that a text means in any case, also 'UK' and three letters ('NOR'); None without one."""
+    from babel.core import get_global
+
+    code = text.strip().upper()
+    if len(code) == 3 or code == "UK":
+        codes = get_global("territory_aliases").get(code, []) if code.isalpha() else []
+        code = codes[0] if len(codes) == 1 else ""
+    known = len(code) == 2 and code not in _NO_COUNTRIES and code in _locale(ENGLISH, ENGLISH).territories
+    return code if known else None
+
+
+@lru_cache(maxsize=4096)
+def language_tag(text: str) -> str | None:
+    """Return the BCP 47 tag that a text is in any case, also with underscores ('en_GB'); None: there is none."""
+    match = _TAG.fullmatch(text.strip())
+    if match is None:
+        return None
+    language = _language(match["language"].lower())
+    region = match["region"] and (match["region"] if match["region"].isdigit() else country_code(match["region"]))
+    if language is None or (match["region"] and not region):
+        return None
+    return "-".join(filter(None, (language, match["script"] and match["script"].title(), region)))
+
+
+def _language(code: str) -> str | None:
+    """Return the code of a language, of two letters where it has one; None for what is no language."""
+    from babel.core import get_global
+
+    if len(code) == 3:
+        code = str(get_global("language_aliases").get(code, code))
+    return code if code in _locale(ENGLISH, ENGLISH).languages and code not in _NO_LANGUAGES else None
 
 
 def pattern_fault(form: str) -> tuple[str, str] | None:

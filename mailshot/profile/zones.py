@@ -21,6 +21,16 @@ def of(name: object, otherwise: ZoneInfo) -> ZoneInfo:
     return known().get(name, otherwise) if isinstance(name, str) else otherwise
 
 
+@cache
+def _by_letters() -> Mapping[str, str]:
+    return {name.casefold(): name for name in known()}
+
+
+def name_of(text: str) -> str | None:
+    """Return the name of the zone that a text is in any case, blanks for underscores; None when there is none."""
+    return _by_letters().get("_".join(text.split()).casefold())
+
+
 def grouped(say: Callable[[ZoneInfo], Found], otherwise: ZoneInfo) -> dict[Found, list[str]]:
     """Return the zones that something is different for, by what `say` says of them: most of the world says the same.
 

@@ -464,3 +464,39 @@ def test_the_notes_show_what_the_cell_says(shop: Shop) -> None:
         ("2", "02.09.2027 08:00"),
         ("3", "02.09.2027 08:00"),
     ]
+
+
+# A cell of each column, and what is kept of it; None: the value that the customer has.
+CODES = {
+    "country": {"no": "NO", " GB ": "GB", "uk": "GB", "NOR": "NO", "XK": "XK", "Norway": None, "ZZ": None, "12": None},
+    "language": {
+        "EN": "en", "en_GB": "en-GB", "ZH-hant-tw": "zh-Hant-TW", "deu": "de", "es-419": "es-419", "nb": "nb",
+        "deutsch": None, "xx": None, "en-ZZ": None, "und": None, "x-y": None,
+    },
+    "time_zone": {"Europe/oslo": "Europe/Oslo", "utc": "UTC", "America/new york": "America/New_York", "Mars/X": None},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", CODES)
+def test_codes_are_written_as_meant_or_told(shop: Shop, field: str) -> None:
+    usual = {"country": "SE", "language": "sv", "time_zone": "Europe/Paris"}[field]
+    cells = list(CODES[field])
+    shop.put({"c.csv": "id,code\n" + "".join(f"{n},{cell}\n" for n, cell in enumerate(cells, 10))})
+    shop.one(customers("c.csv", key="id", **{field: f"{{value: {usual}}}"}))
+    report = shop.one(customers("c.csv", key="id", **{field: "code"}))
+    held = [value for _, value in shop.rows(tables.Customer, "key", field)]
+    assert held == [CODES[field][cell] or usual for cell in cells]
+    assert [row["value"] for row in shop.rejected(report)] == [cell for cell in cells if CODES[field][cell] is None]
+    assert report.rejected == 0
+    again = shop.one(customers("c.csv", key="id", **{field: "code"}))
+    assert (again.added, again.changed) == (0, 0)
+
+
+def test_codes_of_the_mapping_are_refused_at_their_line(shop: Shop) -> None:
+    shop.put({"c.csv": "id,code\n1,x\n"})
+    for column in ("{value: Norway}", "{column: code, values: {x: ZZ}}"):
+        with pytest.raises(InvalidInput, match="is not a country code") as raised:
+            shop.one(customers("c.csv", key="id", country=column))
+        assert raised.value.problems[0].line == 6
+    assert shop.one(customers("c.csv", key="id", country="{value: no}", language="{value: en_GB}")).added == 1
+    assert shop.rows(tables.Customer, "country", "language") == [("NO", "en-GB")]
