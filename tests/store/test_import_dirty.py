@@ -500,3 +500,25 @@ def test_codes_of_the_mapping_are_refused_at_their_line(shop: Shop) -> None:
         assert raised.value.problems[0].line == 6
     assert shop.one(customers("c.csv", key="id", country="{value: no}", language="{value: en_GB}")).added == 1
     assert shop.rows(tables.Customer, "country", "language") == [("NO", "en-GB")]
+
+
+def test_what_is_dated_after_the_import_is_told(shop: Shop) -> None:
+    now = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    shop.all(now=now)
+    rows = "id,receipt,sku,at,n,paid\n1,R7,A,2026-06-01 14:00,1,8\n1,R8,A,2026-06-01 14:00:01,1,8\n"
+    shop.put(
+        {
+            "purchases.csv": rows,
+            "e.csv": "id,at\n1,2027-01-01\n1,2026-01-01\n",
+        }
+    )
+    report = shop.one(PURCHASES, now=now, zone="Europe/Berlin")
+    assert (report.added, shop.warned(report)) == (2, ["at lies after this import; counts from that day on"])
+    assert len(shop.warned(report, "2026-06-01 14:00:01")) == 1
+    report = shop.one(
+        "kind: events\n    file: e.csv\n    columns: {customer: id, name: {value: viewed}, at: at}", now=now
+    )
+    assert (report.added, shop.warned(report, "2027-01-01")) == (
+        2,
+        ["at lies after this import; counts from that day on"],
+    )
