@@ -74,6 +74,8 @@ class Field:
     required: bool = False
     #: A fact that lives in the row's JSON `facts`.
     own: bool = False
+    #: A fact of a customer: its dates are those of people alive.
+    of_person: bool = False
     #: All it can be; None: anything.
     choices: tuple[str, ...] | None = None
     #: Words recognised in any case, and written as here.
@@ -194,7 +196,8 @@ def of(kind: Kind, catalogue: Catalogue, topics: Collection[str]) -> dict[str, F
         topic = replace(FIXED[kind]["topic"], known=tuple(topics))
         return {**FIXED[kind], "topic": replace(topic, choices=topic.known) if kind is Kind.consents else topic}
     if kind is Kind.customers:
-        return _of_facts(catalogue.customer)
+        facts = _of_facts(catalogue.customer)
+        return {name: replace(field, of_person=True) for name, field in facts.items()}
     if kind is Kind.products:
         return _of_facts(catalogue.product)
     if kind is Kind.interactions:
