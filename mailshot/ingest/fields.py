@@ -53,13 +53,18 @@ NO = ("no", "n", "false", "f", "0", "off", "withdrawn")
 # What other mailers export. Only words that cannot mean anything else: 'active', 'pending' or 'unconfirmed' are no
 # consent for certain and no withdrawal either, so the mapping has to say what they stand for.
 _OPTED = ("opted {}", "opted-{}", "opted_{}", "opt {}", "opt-{}", "opt_{}", "opt{}")
-GIVEN_YES = ("subscribed", "subscribe", "granted", "consented", *(form.format("in") for form in _OPTED))
+GIVEN_YES = (
+    "subscribed", "subscribe", "granted", "consented", *(form.format("in") for form in _OPTED),
+    # German, Norwegian, French, Spanish, as the exports of mailers in these languages have them.
+    "angemeldet", "påmeldt", "abonné", "abonnée", "alta",
+)  # fmt: skip
 GIVEN_NO = (
     "unsubscribed", "unsubscribe", "un-subscribed", "unsub", "cleaned", "revoked", "refused", "declined", "denied",
     "not given", "not subscribed", "bounced", "hard bounce", "hard bounced", "complained", "complaint",
     "spam complaint",
     "blocklisted", "blacklisted", "suppressed", "do not contact", "do not email", "do not mail",
     *(form.format("out") for form in _OPTED),
+    "abgemeldet", "avmeldt", "désabonné", "désabonnée", "baja",
 )  # fmt: skip
 
 

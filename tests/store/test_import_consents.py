@@ -135,6 +135,14 @@ def test_a_word_that_is_neither_is_loud(people: Shop, word: str) -> None:
     assert people.to_fix(report)[0]["given"] == word
 
 
+def test_words_of_other_languages(people: Shop) -> None:
+    pairs = (("Angemeldet", "Abgemeldet"), ("Påmeldt", "AVMELDT"), ("Abonné", "DÉSABONNÉ"), ("Alta", "Baja"))
+    for yes, no in pairs:
+        assert say(people, f"1,{yes},2026-01-01\n2,{no},2026-01-01\n").rejected == 0
+        assert {key: given for key, (given, _) in standing(people).items()} == {"1": True, "2": False}
+    assert not set(YES + GIVEN_YES) & set(NO + GIVEN_NO)
+
+
 def test_words_of_the_mapping_come_first(people: Shop) -> None:
     given = "{column: given, yes: [ja, x, '0'], no: [nein, aktiv nicht, 1]}"
     rows = "1,JA,2026-01-01\n2,nein,2026-01-01\n3,1,2026-01-01\nQ3,0,2026-01-01\nQ4,Aktiv Nicht,2026-01-01\n"
