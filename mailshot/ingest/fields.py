@@ -53,13 +53,18 @@ NO = ("no", "n", "false", "f", "0", "off", "withdrawn")
 # What other mailers export. Only words that cannot mean anything else: 'active', 'pending' or 'unconfirmed' are no
 # consent for certain and no withdrawal either, so the mapping has to say what they stand for.
 _OPTED = ("opted {}", "opted-{}", "opted_{}", "opt {}", "opt-{}", "opt_{}", "opt{}")
-GIVEN_YES = ("subscribed", "subscribe", "granted", "consented", *(form.format("in") for form in _OPTED))
+GIVEN_YES = (
+    "subscribed", "subscribe", "granted", "consented", *(form.format("in") for form in _OPTED),
+    # German, Norwegian, French, Spanish, as the exports of mailers in these languages have them.
+    "angemeldet", "påmeldt", "abonné", "abonnée", "alta",
+)  # fmt: skip
 GIVEN_NO = (
     "unsubscribed", "unsubscribe", "un-subscribed", "unsub", "cleaned", "revoked", "refused", "declined", "denied",
     "not given", "not subscribed", "bounced", "hard bounce", "hard bounced", "complained", "complaint",
     "spam complaint",
     "blocklisted", "blacklisted", "suppressed", "do not contact", "do not email", "do not mail",
     *(form.format("out") for form in _OPTED),
+    "abgemeldet", "avmeldt", "désabonné", "désabonnée", "baja",
 )  # fmt: skip
 
 
@@ -74,6 +79,8 @@ class Field:
     required: bool = False
     #: A fact that lives in the row's JSON `facts`.
     own: bool = False
+    #: A fact of a customer: its dates are those of people alive.
+    of_person: bool = False
     #: All it can be; None: anything.
     choices: tuple[str, ...] | None = None
     #: Words recognised in any case, and written as here.
@@ -194,7 +201,8 @@ def of(kind: Kind, catalogue: Catalogue, topics: Collection[str]) -> dict[str, F
         topic = replace(FIXED[kind]["topic"], known=tuple(topics))
         return {**FIXED[kind], "topic": replace(topic, choices=topic.known) if kind is Kind.consents else topic}
     if kind is Kind.customers:
-        return _of_facts(catalogue.customer)
+        facts = _of_facts(catalogue.customer)
+        return {name: replace(field, of_person=True) for name, field in facts.items()}
     if kind is Kind.products:
         return _of_facts(catalogue.product)
     if kind is Kind.interactions:

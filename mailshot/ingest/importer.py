@@ -59,6 +59,10 @@ LOADERS: dict[Kind, Callable[[Loading], Counts]] = {
     Kind.conversions: history.conversions,
     Kind.suppressions: suppressions.suppressions,
 }
+#: Kinds of what happened at a moment: a rule counts none of it before its day.
+HAPPENED = (
+    Kind.purchases, Kind.events, Kind.interactions, Kind.referrals, Kind.campaigns, Kind.conversions, Kind.customers,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +224,16 @@ def _load(job: _Job, connection: Connection, judged: _Judged) -> _Loaded:
     options, name = job.options, job.plan.mapping.name
     loading = Loading(job.bench, connection, judged.reading, name, options.address_key, options.progress, job.now)
     counts = LOADERS[judged.reading.item.kind](loading)
+    _warn_of_future(loading)
     return _Loaded(counts, loading.good, time.monotonic() - begun)
+
+
+def _warn_of_future(loading: Loading) -> None:
+    """Tell the rows of what has not happened yet; consents judge their moments themselves."""
+    for field in ("at", "start", "joined_at"):
+        if loading.reading.item.kind in HAPPENED and field in loading.reading.fields:
+            ahead = f'({loading.sound()}) WHERE "{field}" > {columns.microseconds(loading.now)}'
+            loading.warn(field, "'lies after this import; counts from that day on'", ahead)
 
 
 def _slug(plan: Plan, number: int) -> str:

@@ -110,7 +110,7 @@ class Loading:
             return
         later = f'lead("#line") OVER (PARTITION BY {keys} ORDER BY "#line")'
         self.stage.run(f'CREATE OR REPLACE TABLE {table} AS SELECT *, {later} AS "#later" FROM {table}')
-        again = "'stands again in line ''' || \"#later\" || ''', and that one counts'"
+        again = "'stands again further down (line ' || \"#later\" || '), and that row counts'"
         self.warn("", again, f'{table} WHERE "#later" IS NOT NULL')
         self.stage.run(f'DELETE FROM {table} WHERE "#later" IS NOT NULL')
         self.good = self.stage.one(f"SELECT count(*) FROM {table}")
@@ -173,7 +173,7 @@ class Loading:
             said = self.reading.item.columns[key].constant
             # A code may be written otherwise than the mapping does.
             if (
-                key not in CODES
+                key not in CODE_FIELDS
                 and expression == name(key)
                 and said is not None
                 and said.strip()

@@ -71,11 +71,15 @@ def instant(kind: str, source: Source, zone: str, raw: str, text: str) -> Moment
     return Moment(_either(bounded), fault, gap)
 
 
-def day(kind: str, source: Source, raw: str, text: str) -> Moment:
-    """Return the expressions of a day."""
-    days = [f"strftime({naive}, '%Y-%m-%d')" for naive in _naive(kind, source, raw, text)]
-    value = _either([f"CASE WHEN regexp_full_match({day}, '{_DAY}') THEN {day} END" for day in days])
-    return Moment(value, _unreadable(source, kind, text, "date"))
+def day(kind: str, source: Source, raw: str, text: str, of_person: bool = False) -> Moment:
+    """Return the expressions of a day; one `of_person` lies in the years that moments do, others have four digits."""
+    ways = _naive(kind, source, raw, text)
+    first, last = (int(EARLIEST[:4]), int(LATEST[:4]) - 1) if of_person else (1000, 9999)
+    days = [f"strftime({naive}, '%Y-%m-%d')" for naive in ways]
+    inside = f"BETWEEN '{first}-01-01' AND '{last}-12-31'"
+    value = [f"CASE WHEN regexp_full_match({day}, '{_DAY}') AND {day} {inside} THEN {day} END" for day in days]
+    outside = f"isfinite({_either(ways)}) THEN 'lies before {first} or after {last}'"
+    return Moment(_either(value), f"CASE WHEN {outside} ELSE {_unreadable(source, kind, text, 'date')} END")
 
 
 def _naive(kind: str, source: Source, raw: str, text: str) -> list[str]:

@@ -7,6 +7,7 @@ plan and the last check before the dot see to it that one inbox gets one mail of
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from mailshot.ingest import addresses, codes
 from mailshot.ingest.expressions import literal, name
@@ -38,6 +39,7 @@ def customers(loading: Loading) -> Counts:
         unsupported = "(SELECT row FROM hashed WHERE strlen(address) > length(address))"
         loading.warn("email", literal(UNSUPPORTED), f'{loading.reading.rows} JOIN {unsupported} ON row = "#line"')
     codes.settle(loading)
+    _lose_unborn(loading)
     _draw_lots(loading)
     loading.keep_last("good", _joined(loading), ["key"])
     columns = {"key": "key", "lot": '"#lot"'}
@@ -84,6 +86,15 @@ def _refuse_keys_of_erased(loading: Loading) -> None:
     loading.refuse(
         "key", literal(ERASED), f"{loading.reading.rows} WHERE starts_with(key, {literal(audiences.ERASED_KEY)})"
     )
+
+
+def _lose_unborn(loading: Loading) -> None:
+    """Take away days of birth after the import; anywhere on earth it is at most the next day."""
+    tomorrow = literal(f"{loading.now + timedelta(days=1):%Y-%m-%d}")
+    for key, field in loading.reading.fields.items():
+        if field.own and field.type is Type.date and "birth" in key.lower():
+            unborn = f'(SELECT "#line" FROM {loading.reading.rows} WHERE {name(key)} > {tomorrow})'
+            loading.lose(key, "'lies in the future: a birthday from 1900 until today is taken'", unborn)
 
 
 def _draw_lots(loading: Loading) -> None:

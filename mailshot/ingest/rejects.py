@@ -23,6 +23,8 @@ from mailshot.ingest.reading import Reading
 from mailshot.ingest.stage import Stage
 
 REMARK = "warning: "
+# What differs from row to row in reasons of one kind.
+_QUOTED, _LINE = ":? '.*'", r" \(line \d+\)"
 LINE, REASON = "reject_line", "reject_reason"
 REJECTED, PARTIAL = "rejected: ", "taken without: "
 SIBLING = "nothing is wrong here: read again, because it may count together with a rejected row"
@@ -51,7 +53,9 @@ _COMMON = {"product", "name", "kind", "campaign"}
 
 def by_reason(stage: Stage, table: str) -> dict[str, int]:
     """Count notes by column and reason, without what a reason quotes; the most frequent first."""
-    plain = "regexp_replace(reason, ' ''.*''', '') || CASE WHEN field IS NULL THEN '' ELSE ': taken without it' END"
+    # Whole sentences are left: a quotation goes with the colon before it, a reason that goes on loses its full stop.
+    plain = f"regexp_replace(regexp_replace(reason, {literal(_QUOTED)}, ''), {literal(_LINE)}, '')"
+    plain = f"rtrim({plain}, '.') || CASE WHEN field IS NULL THEN '' ELSE ': taken without it' END"
     shown = f"""coalesce("column" || ' ', '') || {plain}"""
     found = stage.run(f"SELECT {shown}, count(*) FROM {table} GROUP BY 1 ORDER BY 2 DESC, 1")
     return {str(reason): int(count) for reason, count in found}

@@ -90,7 +90,7 @@ def _reader(field: Field, kind: str, source: Source, zone: str, raw: str, text: 
         moment = moments.instant(kind, source, zone, raw, text)
         return moment.value, moment.fault, moment.gap
     if field.type is Type.date:
-        moment = moments.day(kind, source, raw, text)
+        moment = moments.day(kind, source, raw, text, field.of_person)
         return moment.value, moment.fault, moment.gap
     if field.known:
         cases = " ".join(f"WHEN {literal(word.lower())} THEN {literal(word)}" for word in field.known)

@@ -115,7 +115,7 @@ def is_language(code: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def country_code(text: str) -> str | None:
-    """Return the ISO 3166 code that a text means, in any case: also 'UK' and three letters ('NOR'); None without one."""
+    """Return the ISO 3166 code that a text means in any case, also 'UK' and three letters ('NOR'); None without one."""
     from babel.core import get_global
 
     code = text.strip().upper()

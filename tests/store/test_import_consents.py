@@ -135,6 +135,14 @@ def test_a_word_that_is_neither_is_loud(people: Shop, word: str) -> None:
     assert people.to_fix(report)[0]["given"] == word
 
 
+def test_words_of_other_languages(people: Shop) -> None:
+    pairs = (("Angemeldet", "Abgemeldet"), ("Påmeldt", "AVMELDT"), ("Abonné", "DÉSABONNÉ"), ("Alta", "Baja"))
+    for yes, no in pairs:
+        assert say(people, f"1,{yes},2026-01-01\n2,{no},2026-01-01\n").rejected == 0
+        assert {key: given for key, (given, _) in standing(people).items()} == {"1": True, "2": False}
+    assert not set(YES + GIVEN_YES) & set(NO + GIVEN_NO)
+
+
 def test_words_of_the_mapping_come_first(people: Shop) -> None:
     given = "{column: given, yes: [ja, x, '0'], no: [nein, aktiv nicht, 1]}"
     rows = "1,JA,2026-01-01\n2,nein,2026-01-01\n3,1,2026-01-01\nQ3,0,2026-01-01\nQ4,Aktiv Nicht,2026-01-01\n"
@@ -436,3 +444,21 @@ def test_wildcards_are_refused_loudly(people: Shop, written: str) -> None:
     people.put({"people.csv": f"id,mail\n9,{written}\n"})
     assert len(people.one(CUSTOMERS).warnings) == 1
     assert dict(people.rows(tables.Customer, "key", "email"))["9"] is None
+
+
+def test_a_file_read_again_changes_nothing_but_for_two_kinds_of_no(people: Shop) -> None:
+    rows = "1,no,\n2,no,2026-01-01\n"
+    say(people, rows)
+    ids = {key: who for who, key in people.rows(tables.Customer, "id", "key")}
+    later = NOW + timedelta(days=1)
+    with people.store.write() as connection:
+        for key in ("1", "2"):
+            consent.record(connection, ids[key], "offers", True, later, "preference page")
+    people.put({"said.csv": f"id,given,at\n{rows}", "list.csv": "mail\nx@example.com\n"})
+    people.one(consents("said.csv"), now=NOW + timedelta(days=2))
+    assert standing(people) == {"1": (False, LATEST + timedelta(days=2)), "2": (True, later)}
+    what = SUPPRESSIONS.format("list.csv", "{email: mail}")
+    people.one(what)
+    with people.store.write() as connection:
+        connection.execute(sql.table(tables.Suppression).delete())
+    assert people.one(what).added == 1

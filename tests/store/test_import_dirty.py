@@ -500,3 +500,47 @@ def test_codes_of_the_mapping_are_refused_at_their_line(shop: Shop) -> None:
         assert raised.value.problems[0].line == 6
     assert shop.one(customers("c.csv", key="id", country="{value: no}", language="{value: en_GB}")).added == 1
     assert shop.rows(tables.Customer, "country", "language") == [("NO", "en-GB")]
+
+
+def test_what_is_dated_after_the_import_is_told(shop: Shop) -> None:
+    now = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    shop.all(now=now)
+    rows = "id,receipt,sku,at,n,paid\n1,R7,A,2026-06-01 14:00,1,8\n1,R8,A,2026-06-01 14:00:01,1,8\n"
+    shop.put(
+        {
+            "purchases.csv": rows,
+            "e.csv": "id,at\n1,2027-01-01\n1,2026-01-01\n",
+        }
+    )
+    report = shop.one(PURCHASES, now=now, zone="Europe/Berlin")
+    assert (report.added, shop.warned(report)) == (2, ["at lies after this import; counts from that day on"])
+    assert len(shop.warned(report, "2026-06-01 14:00:01")) == 1
+    report = shop.one(
+        "kind: events\n    file: e.csv\n    columns: {customer: id, name: {value: viewed}, at: at}", now=now
+    )
+    assert (report.added, shop.warned(report, "2027-01-01")) == (
+        2,
+        ["at lies after this import; counts from that day on"],
+    )
+
+
+def test_dates_of_people_lie_in_a_sensible_range(shop: Shop) -> None:
+    days = {
+        "0001-01-01": "lies before 1900 or after 2199", "1899-12-31": "lies before 1900 or after 2199",
+        "9999-12-31": "lies before 1900 or after 2199", "2031-01-01": "lies in the future", "1900-01-01": "",
+        "2026-06-01": "", "1990-02-31": "is no date that exists",
+    }  # fmt: skip
+    shop.put({"d.csv": "id,day\n" + "".join(f"{n},{day}\n" for n, day in enumerate(days, 10))})
+    report = shop.one(customers("d.csv", key="id", birthday="day"), now=datetime(2026, 6, 1, 12, tzinfo=UTC))
+    assert list(facts(shop, "birthday").values()) == [None if reason else day for day, reason in days.items()]
+    reasons = {row["value"]: row["reason"].removeprefix("warning: taken without: ") for row in shop.rejected(report)}
+    assert {day: reason[: len(days[day])] for day, reason in reasons.items()} == {d: r for d, r in days.items() if r}
+
+
+def test_summaries_are_whole_sentences(shop: Shop) -> None:
+    rows = ("1,a@ex,b,1", "2,a b@example.com,A,1", "3,x@example.com,B,1", "3,x@example.com,B,1", "4,x@example.com,C,1")
+    shop.put({"customers.csv": "\n".join(["id,mail,name,age", *rows]) + "\n"})
+    told = shop.one(CUSTOMERS).warnings
+    assert "stands again further down, and that row counts" in told
+    assert not [reason for reason in told if ".:" in reason or "::" in reason or "  " in reason or "'" in reason]
+    assert any(reason.startswith("mail is the address of another customer, too: the two count") for reason in told)
