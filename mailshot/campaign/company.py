@@ -34,7 +34,7 @@ class Lifecycle(Strict):
 
 
 def _currency(code: str) -> str:
-    if not re.fullmatch("[A-Z]{3}", code):
+    if not (re.fullmatch("[A-Z]{3}", code) and locales.is_currency(code)):
         raise ValueError("is not a currency's code; write for example 'EUR' or 'NOK' (ISO 4217)")
     return code
 

@@ -25,19 +25,19 @@ cli.command("test")(testing.run)
 @cli.command()
 def check(json: shared.AsJson = False) -> None:
     """Check every file under rules/ and every template that a campaign uses."""
-    from mailshot.campaign import doubting, examples, frozen
+    from mailshot.campaign import doubting, examples, frozen, templates
     from mailshot.errors import InvalidInput
 
     project = shared.settings().project
     rules = shared.rulebook(project)
     problems = rules.check()
     problems += examples.problems(rules, shared.now())
-    for name in rules.campaigns if not problems else ():
+    for name in _campaigns(rules):
         try:
             found = frozen.faults(frozen.edition(rules, project, name))
         except InvalidInput as error:
-            found = list(error.problems)
-        problems += [problem for problem in found if problem not in problems]
+            found = [*error.problems, *templates.problems(rules, project, name)]
+        problems += [problem for problem in dict.fromkeys(found) if problem not in problems]
     doubts = doubting.all_of(rules, shared.company_today(rules, None).date()) if not problems else []
     doubts += _outdated(rules, project)
     if json:
@@ -122,6 +122,16 @@ def count(
             f"{shared.counted(everyone, 'customer')} as of {compiled.as_of:%Y-%m-%d}", numbers, "audience", said
         )
     shared.refuse(problems)
+
+
+def _campaigns(rules: Rulebook) -> list[str]:
+    """Return the campaigns; none while two files bear one name, which is a problem of its own."""
+    from mailshot.errors import InvalidInput
+
+    try:
+        return list(rules.campaigns)
+    except InvalidInput:
+        return []
 
 
 def _outdated(rules: Rulebook, project: Path) -> list[Problem]:

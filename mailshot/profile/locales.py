@@ -1,4 +1,4 @@
-"""Writes dates, money, countries and languages as people of a language do, from Unicode's CLDR by way of Babel.
+"""Writes dates, numbers, money, countries, languages as people of a language do, from Unicode's CLDR by way of Babel.
 
 Babel takes a tenth of a second to import, so it is imported where something is written; commands that only look never
 wait for it. A language that CLDR does not know is no error: the next best is used, and English at last.
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from mailshot.errors import nearest
+from mailshot.profile.yes_no import YES_NO
 
 if TYPE_CHECKING:
     from babel import Locale
@@ -36,6 +37,12 @@ _SPACED = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 _NO_COUNTRIES = {"ZZ", "XA", "XB", "EU", "EZ", "UN", "QO"}
 _NO_LANGUAGES = {"und", "mul", "zxx"}
 _TAG = re.compile(r"(?P<language>[A-Za-z]{2,3})([-_](?P<script>[A-Za-z]{4}))?([-_](?P<region>[A-Za-z]{2}|[0-9]{3}))?")
+
+
+# The decimals in a pattern of CLDR, such as '#,##0.###'.
+_DECIMALS = re.compile(r"\.[#0]+")
+MOST_DIGITS = 9
+_USUAL_CURRENCIES = frozenset({"USD", "EUR", "GBP", "CHF", "NOK", "SEK", "DKK"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,45 @@ class Manner:
         if amount is None:
             return ""
         return written_money(_amount(amount), currency or self.currency, _locale("", self.company_language))
+
+    def number(self, value: object, digits: int | None = None) -> str:
+        """Write a number as people of the mail's language do: `1.250,5`; None as nothing.
+
+        At most three decimals, or exactly `digits` of them. Raises ValueError for what is no number.
+        """
+        if value is None:
+            return ""
+        return written_number(_amount(value, "number"), digits, _locale(self.language, self.company_language))
+
+    def yes_no(self, value: bool) -> str:
+        """Write a truth value as yes or no of the mail's language, in English where its words are not known."""
+        locale = _locale(self.language, self.company_language)
+        return YES_NO.get(locale.language, YES_NO[ENGLISH])[0 if value else 1]
+
+
+def written_number(number: Decimal, digits: int | None, locale: Locale) -> str:
+    """Write a number, rounded half up. Raises ValueError for one that is too large, or more than 9 digits."""
+    from babel import numbers
+
+    if digits is not None and not 0 <= digits <= MOST_DIGITS:
+        raise ValueError(f"number: from 0 to {MOST_DIGITS} decimals")
+    try:
+        exact = number.quantize(Decimal(1).scaleb(-(3 if digits is None else digits)), ROUND_HALF_UP)
+    except InvalidOperation:
+        raise ValueError("number: it is too large") from None
+    pattern = locale.decimal_formats[None].pattern
+    if digits is not None:
+        pattern = _DECIMALS.sub("." + "0" * digits if digits else "", pattern)
+    return numbers.format_decimal(exact, pattern, locale=locale)
+
+
+def is_currency(code: str) -> bool:
+    """Say whether this is the ISO 4217 code of a currency, as in 'EUR'."""
+    if code in _USUAL_CURRENCIES:  # without waiting for Babel
+        return True
+    from babel import numbers
+
+    return bool(numbers.is_currency(code))
 
 
 def written_date(value: date | datetime, form: str, locale: Locale, zone: ZoneInfo | None) -> str:
@@ -192,13 +238,13 @@ def _moment(value: object) -> date | datetime:
         raise ValueError(f"date: '{value}' is not a date such as 2026-03-31") from None
 
 
-def _amount(value: object) -> Decimal:
+def _amount(value: object, what: str = "money") -> Decimal:
     try:
         amount = Decimal(str(value))
     except InvalidOperation:
         amount = Decimal("NaN")
     if isinstance(value, bool) or not amount.is_finite():
-        raise ValueError(f"money: '{value}' is not an amount such as 12.50")
+        raise ValueError(f"{what}: '{value}' is not {'an amount' if what == 'money' else 'a number'} such as 12.50")
     return amount
 
 

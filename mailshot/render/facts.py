@@ -168,6 +168,7 @@ class FactFinder(NodeVisitor):
                 node, f"There is no filter '{node.name}' in a mail.", errors.nearest(node.name, filters.NAMES)
             )
         self._date_format(node)
+        self._currency(node)
         named = [pair.value for pair in node.kwargs if pair.key == "attribute"]
         position = _BY_ATTRIBUTE.get(node.name)
         attributes = named + (node.args[position : position + 1] if position is not None else [])
@@ -185,6 +186,13 @@ class FactFinder(NodeVisitor):
         for form in forms if node.name == "date" else ():
             if isinstance(form, nodes.Const) and (fault := locales.pattern_fault(str(form.value))):
                 self._problem(form, *fault)
+
+    def _currency(self, node: nodes.Filter) -> None:
+        """Refuse a currency that there is not, where the template says which it is."""
+        codes = [*node.args[:1], *(pair.value for pair in node.kwargs if pair.key == "currency")]
+        for code in codes if node.name == "money" else ():
+            if isinstance(code, nodes.Const) and code.value is not None and not locales.is_currency(str(code.value)):
+                self._problem(code, f"'{code.value}' is not a currency's code.", "Write for example 'EUR' (ISO 4217).")
 
     def _attribute(self, node: nodes.Node, group: str | None, names: str) -> None:
         for name in names.split(","):

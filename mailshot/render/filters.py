@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import date as date_type
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +17,8 @@ from markupsafe import Markup, escape
 from mailshot.profile.locales import Manner
 
 WIDEST = 80
+# Whole numbers from here on are grouped: 10,000.
+YEARS_END = 10_000
 # Where the values of a mail hold its Manner. No template can name what begins with an underscore.
 MANNER = "_manner"
 JINJA = frozenset(
@@ -80,6 +84,40 @@ def money(context: Context, amount: Any, currency: str | None = None) -> str:
     return manner(context).money(_defined(amount), currency)
 
 
+@pass_context
+def number(context: Context, value: Any, digits: int | None = None) -> str:
+    """Write a number as people of the mail's language do: `1.250,5`; an unknown one as nothing.
+
+    `digits` is how many decimals it gets; without it as many as it has, at most three.
+    """
+    return manner(context).number(_defined(value), digits)
+
+
+def spelled(context: Context, value: object) -> object:
+    """Return what a person reads in place of a date, a number or a truth value; other values as they are.
+
+    A whole number below 10,000 keeps its digits together: it may be a year.
+    """
+    if isinstance(value, date_type):
+        return manner(context).date(value)
+    if isinstance(value, bool):
+        return manner(context).yes_no(value)
+    if isinstance(value, float | Decimal) or (isinstance(value, int) and abs(value) >= YEARS_END):
+        return manner(context).number(value)
+    return value
+
+
+def plain(value: object) -> object:
+    """Return a number as machines write it, for the attribute of an element: 80, 1250.5."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return value
+    text = f"{Decimal(str(value)):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+plain.mail_function = True  # type: ignore[attr-defined]
+
+
 def manner(context: Context) -> Manner:
     """Return how the mail that is being rendered writes dates and money."""
     found = context.get(MANNER)
@@ -142,6 +180,7 @@ OWN: dict[str, Callable[..., Any]] = {
     "initials": initials,
     "listing": listing,
     "money": money,
+    "number": number,
     "titlecase": titlecase,
 }
 NAMES = JINJA | OWN.keys() | {"e", "escape"}

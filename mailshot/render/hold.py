@@ -11,7 +11,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 
-from mailshot.render import css
+from mailshot.render import css, pieces
 from mailshot.render.pieces import Lines, Piece
 from mailshot.render.report import Place, Report
 
@@ -220,11 +220,13 @@ class Held:
         if name in _FETCHED and inner and self._links:
             place = self._place(start + match.start())
             return f'{name}="{self._word(*self._links(self.parts(value), _UNTRACKED, place))}"'
+        if inner and name not in _TEXTS:
+            return f'{name}="{self._word(*pieces.unspelled(self.parts(value)))}"'
         return f'{name}="{self._word(value)}"' if inner or name in _FETCHED + _TEXTS else match[0]
 
     def _href(self, value: str, values: dict[str, str], place: Place) -> str:
         assert self._links is not None
-        written = self._word(value)
+        written = self._word(*pieces.unspelled(self.parts(value)))
         sent = self._word(*self._links(self.parts(value), values, place))
         self.addresses[sent] = written
         return f'href="{sent}"'

@@ -16,7 +16,7 @@ from functools import lru_cache
 from markupsafe import Markup, escape
 
 from mailshot.render.failure import RenderError
-from mailshot.render.pieces import Piece, expression, spelled, statement
+from mailshot.render.pieces import Piece, expression, spelled, statement, unspelled
 from mailshot.render.report import Place, Report
 
 Part = str | Piece
@@ -110,7 +110,7 @@ class Slots:
             ]
         capture = statement(spelled("set _address", place), place)
         release = statement(spelled("endset", place), place)
-        return [capture, *parts, release, expression(spelled(f"_link ( {flags} _address )", place), place)]
+        return [capture, *unspelled(parts), release, expression(spelled(f"_link ( {flags} _address )", place), place)]
 
 
 class Linker:

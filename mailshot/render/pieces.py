@@ -62,6 +62,17 @@ def statement(tokens: Sequence[Token], place: Place) -> Piece:
     return Piece("statement", "{% " + " ".join(token.text for token in tokens) + " %}", place, tuple(tokens))
 
 
+def unspelled(parts: Sequence[str | Piece]) -> list[str | Piece]:
+    """Return the parts of an attribute's value, whose numbers are for machines: not `1,250.5` but `1250.5`."""
+    found: list[str | Piece] = []
+    for part in parts:
+        if isinstance(part, Piece) and part.kind == "expression":
+            tokens = [*spelled("_plain ( (", part.place), *part.tokens, *spelled(") )", part.place)]
+            part = expression(tokens, part.place)
+        found.append(part)
+    return found
+
+
 def spelled(text: str, place: Place) -> list[Token]:
     """Make tokens of blank-separated words that all stand at one place."""
     return [Token(word, place) for word in text.split()]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence, Sized
-from datetime import date
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -63,11 +62,10 @@ METER = Meter()
 
 @pass_context
 def finalize(context: Context, value: object) -> object:
-    """Charge what is printed; print nothing for a fact that is not known (None), and a date as a person writes it."""
+    """Charge what is printed; print nothing for a fact that is not known (None), dates and numbers as people do."""
     if value is None:
         return ""
-    if isinstance(value, date):
-        value = filters.manner(context).date(value)
+    value = filters.spelled(context, value)
     if isinstance(value, str):
         METER.charge(len(value))
     else:
@@ -116,8 +114,8 @@ def _check(name: str, value: object) -> None:
 
 @pass_context
 def _concat(context: Context, values: Sequence[object]) -> str:
-    """Join as `~` does, dates as a person writes them: escaped when any part is."""
-    parts = [filters.manner(context).date(part) if isinstance(part, date) else part for part in values]
+    """Join as `~` does, dates and numbers as a person writes them: escaped when any part is."""
+    parts = [filters.spelled(context, part) for part in values]
     METER.charge(sum(len(part) for part in parts if isinstance(part, str)))
     if any(isinstance(part, Markup) for part in parts):
         return Markup("").join("" if part is None else escape(part) for part in parts)
@@ -169,7 +167,7 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         allowed = filters.allowed(self.filters, autoescape)
         self.filters = {name: _bounded(name, function) for name, function in allowed.items()}
         self.filters |= {"_concat": _concat, "_turns": _turns}
-        self.globals = {"range": bounded_range}
+        self.globals = {"range": bounded_range, "_plain": filters.plain}
 
     def guarded(self, tree: nodes.Template) -> nodes.Template:
         """Rewrite a parsed template so that its joins and loops are charged."""

@@ -309,3 +309,18 @@ def test_a_scheduled_campaign_without_file_or_template_is_told(shop: Shop) -> No
         assert "There is no campaign 'hello' in the rules, but it is scheduled with the version of" in flat(told)
     said("pause", "hello")
     assert "It is paused" in flat(said("plan", "hello")[1])
+
+
+def test_every_mistake_of_a_campaign_is_told_at_once(shop: Shop) -> None:
+    path = shop.folder / "rules/campaigns/hello.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("sender: bay", "sender: bya").replace("template: hello", "template: hlelo"))
+    code, told = said("rules", "check")
+    assert code == 3
+    assert flat(told).count("unknown sender 'bya'") == 1
+    assert flat(told).count("hlelo") == 2, "message and line"
+    path.write_text(text.replace("audience: everyone", "audience: evryone"))
+    write(shop, "templates/hello/subject.txt", "Hello {{ customer.frist_name }}")
+    told = flat(said("rules", "check")[1])
+    assert told.count("unknown audience 'evryone'") == 1
+    assert told.count("Unknown fact 'customer.frist_name'") == 1

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mailshot.campaign import plan, preview
+from mailshot import documents
+from mailshot.campaign import company, plan, preview
 from mailshot.errors import InvalidInput
 from mailshot.render.letter import Letter
 from mailshot.store import profiles
@@ -90,6 +91,16 @@ def test_a_moment_is_a_day_of_the_customer(read: Read, facts: dict[str, object],
         ("{{ customer.spent|money('NOK') }}", "1.234,50 NOK"),
         ("{{ (customer.spent * 2)|money }}", "2.469,00 €"),
         ("{{ [customer.spent, 1]|map('money')|join(' + ') }}", "1.234,50 € + 1,00 €"),
+        ("{{ customer.spent }}", "1.234,5"),
+        ("{{ 80.0 }} {{ 12500 }} {{ 2026 }}", "80 12.500 2026"),
+        ("{{ customer.spent|number }} {{ 2026|number }}", "1.234,5 2.026"),
+        ("{{ customer.spent|number(2) }} {{ customer.spent|number(0) }}", "1.234,50 1.235"),
+        ("{{ 'you have ' ~ customer.spent }}", "you have 1.234,5"),
+        ("{{ customer.spent > 1 }} {{ customer.spent < 1 }}", "ja nein"),
+        (
+            '<a href="https://shop.example/{{ customer.spent }}/{{ 12500 }}">x</a>',
+            "x <https://shop.example/1234.5/12500>",
+        ),
     ],
 )
 def test_dates_and_money_as_a_person_writes_them(read: Read, words: str, written: str) -> None:
@@ -102,6 +113,7 @@ def test_dates_and_money_as_a_person_writes_them(read: Read, words: str, written
         ("{{ customer.birthday|date('lnog') }}", r"body\.html:1:\d+: 'lnog' .*\n.*\n.*\n +Did you mean 'long'"),
         ("{{ customer.birthday|date(form='DD.MM.YYYY') }}", r"body\.html:1:\d+: .*\n.*\n.*\n +Write d for the day"),
         ("{{ customer.birthday|dat('long') }}", "There is no filter 'dat'"),
+        ("{{ customer.spent|money('EURO') }}", r"body\.html:1:\d+: 'EURO' is not a currency"),
     ],
 )
 def test_a_format_that_means_nothing_is_refused_at_its_place(read: Read, words: str, message: str) -> None:
@@ -132,3 +144,16 @@ print(hashlib.sha256("|".join(written).encode()).hexdigest())
         assert done.returncode == 0, done.stderr
         digests.add(done.stdout)
     assert len(digests) == 1
+
+
+def test_numbers_in_attributes_are_for_machines(read: Read) -> None:
+    letter = read(
+        BODY.format(words='<img alt="{{ 1.5 }}" src="https://x.example/{{ 1.5 }}" width="{{ 2.5 * 1 }}">'), {}
+    )
+    assert all(part in letter.rendered.html for part in ('alt="1,5"', "https://x.example/1.5", 'width="2.5"'))
+
+
+@pytest.mark.parametrize("code", ["XXY", "EURO", "eur"])
+def test_a_currency_that_there_is_not_is_refused(code: str) -> None:
+    with pytest.raises(InvalidInput, match="is not a currency's code"):
+        company.read(documents.parse(f"currency: {code}\n", "rules/company.yaml"))

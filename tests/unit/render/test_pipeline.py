@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.unit.render.material import NAMES, TRACKING, compile_body, sample, starter, values
@@ -148,3 +150,13 @@ def test_no_starter_mail_shows_the_campaigns_internal_name(name: str) -> None:
     mail = starter(name)
     assert "campaign.name" not in mail.facts
     assert "INTERNAL" not in mail.render({**sample(name), "campaign": {"name": "INTERNAL"}}, None).html
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_starter_mail_shows_products_without_an_address_without_a_link(name: str) -> None:
+    given = dict(sample(name))
+    products = [dict(offer) for offer in given.get("offers", ())]  # type: ignore[call-overload]
+    rendered = starter(name).render({**given, "offers": [{**offer, "url": None} for offer in products]}, TRACKING)
+    for offer in products:
+        assert re.split(r"\W", str(offer["name"]).lower())[0] in rendered.text.lower()
+    assert not [link for link in rendered.links if any(link.url == offer["url"] for offer in products)]
