@@ -5,7 +5,8 @@
 The shop is that of `benchmarks.audiences`. The campaign is for everybody: consent, suppression, addresses that several
 customers share, a frequency cap, a holdout and earlier mails are looked at. The rival copies the launched rows into a
 table with the same key and indexes, by one INSERT … SELECT of the same database: the least that a ledger costs. Prints
-medians in seconds, their ratio, how it grows with the customers, and the peak memory of this process.
+medians in seconds, their ratio, how it grows with the customers, and the peak memory of the launching
+process.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
 
 from sqlalchemy import text
@@ -50,22 +54,32 @@ repeat: after 30 days
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """One launch: its mails, the seconds it took, and the peak memory of its process in megabytes."""
+
+    mails: int
+    seconds: float
+    peak: float
+
+
 def main() -> int:
     """Measure both databases and return 0 when every budget is kept."""
     given = arguments()
     kept = True
     with tempfile.TemporaryDirectory() as made:
-        edition = campaign(Path(made) / "shop")
+        project_folder = Path(made) / "shop"
+        write_campaign(project_folder)
         for kind, opened in (("sqlite", on_sqlite), ("postgres", on_postgres)):
             taken = []
             for customers in sorted(given.customers):
                 shop = population.duck(given.folder / f"shop-{customers}.duckdb", customers)
                 with opened(shop) as (url, _):
-                    taken.append((customers, compare(kind, customers, Store.open(url), edition, given.rounds)))
+                    fits, seconds = compare(kind, customers, url, project_folder, given.rounds)
+                kept &= fits
+                taken.append((customers, seconds))
             kept &= growth(kind, taken)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"peak memory: {peak:.0f} MB (budget {MOST_MEMORY})")
-    return 0 if kept and peak < MOST_MEMORY else 1
+    return 0 if kept else 1
 
 
 def arguments() -> argparse.Namespace:
@@ -77,32 +91,43 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def campaign(folder: Path) -> frozen.Edition:
+def write_campaign(folder: Path) -> None:
     """Make a new project whose one campaign is for everybody."""
     project.create(folder)
     (folder / "rules/audiences/everybody.yaml").write_text("audience: everybody\nwho: {share: 100%}\n")
     (folder / "rules/campaigns/hello.yaml").write_text(CAMPAIGN)
-    return frozen.edition(Rulebook.load(folder), folder, "hello")
 
 
-def compare(kind: str, customers: int, store: Store, edition: frozen.Edition, rounds: int) -> float:
-    """Launch and copy in turn, print the line, and return our median in seconds."""
-    ours, hand, mails = [], [], 0
+def compare(kind: str, customers: int, url: str, folder: Path, rounds: int) -> tuple[bool, float]:
+    """Launch and copy in turn, print the line; return whether memory fits, and our median in seconds."""
+    store, ours, hand = Store.open(url), [], []
     for _ in range(rounds):
         with cleared(store):
-            begun = time.perf_counter()
-            made = plan.make(store, edition, NOW, NOW)
-            mails = launch.launch(store, edition, NOW, NOW + timedelta(minutes=1), made.id).mails
-            ours.append(time.perf_counter() - begun)
+            # In a process of its own, whose memory is that of a launch alone.
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                ours.append(pool.submit(launch_once, url, folder).result())
             begun = time.perf_counter()
             with store.write() as connection:
                 connection.execute(text("INSERT INTO rival SELECT * FROM delivery"))
             hand.append(time.perf_counter() - begun)
     store.close()
-    mine, copied = statistics.median(ours), statistics.median(hand)
-    told = f"{mails:,} mails in {mine:.1f} s, copied in {copied:.1f} s"
-    print(f"{kind}, {customers:,} customers: {told}, ratio {mine / copied:.1f}", flush=True)
-    return mine
+    mine, copied = statistics.median(one.seconds for one in ours), statistics.median(hand)
+    peak = max(one.peak for one in ours)
+    measured = f"{ours[0].mails:,} mails in {mine:.1f} s, copied in {copied:.1f} s, ratio {mine / copied:.1f}"
+    print(f"{kind}, {customers:,} customers: {measured}, at most {peak:.0f} MB (budget {MOST_MEMORY})", flush=True)
+    return peak < MOST_MEMORY, mine
+
+
+def launch_once(url: str, folder: Path) -> Launched:
+    """Plan and launch the campaign."""
+    store = Store.open(url)
+    edition = frozen.edition(Rulebook.load(folder), folder, "hello")
+    begun = time.perf_counter()
+    made = plan.make(store, edition, NOW, NOW)
+    mails = launch.launch(store, edition, NOW, NOW + timedelta(minutes=1), made.id).mails
+    seconds = time.perf_counter() - begun
+    store.close()
+    return Launched(mails, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mailshot.errors import SettingsError, nearest
@@ -44,7 +44,9 @@ class Settings(BaseSettings):
     starttls: str = Field("auto", description="auto (required unless loopback), required or never.")
     keys: SecretStr = Field(SecretStr(""), description="Signing keys 'id:hex,id:hex'; the first signs, all verify.")
     address_key: SecretStr = Field(SecretStr(""), description="Key of the address hashes in the suppression list.")
-    base_url: str = Field("http://127.0.0.1:8080", description="Public address of tracking and preference pages.")
+    base_url: str = Field(
+        "http://127.0.0.1:8080", description="Public address of tracking and preference pages. Follows the web port."
+    )
     web_host: str = Field("127.0.0.1", description="Address the web process listens on.")
     web_port: int = Field(8080, ge=1, le=65535, description="Port the web process listens on.")
     inbox_smtp_port: int = Field(1025, ge=1, le=65535, description="Port of the local mail catcher.")
@@ -64,6 +66,13 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)
+
+    @model_validator(mode="after")
+    def _follow_web_port(self) -> Settings:
+        """Without a public address, links in mails lead to the port on this machine."""
+        if "base_url" not in self.model_fields_set:
+            self.__dict__["base_url"] = f"http://127.0.0.1:{self.web_port}"
+        return self
 
     @field_validator("database")
     @classmethod

@@ -29,7 +29,7 @@ def is_left(connection: Connection, customer_id: int, topic: str) -> bool:
 def withdraw(
     connection: Connection, run_id: int, customer_id: int, at: datetime, proof: Mapping[str, Any]
 ) -> str | None:
-    """Withdraw the consent to a mail's topic, once, and return the topic; None when the mail is unknown.
+    """Withdraw the consent to a mail's topic and return the topic; None when the mail is unknown.
 
     It binds every mail whose dot is not yet released, for the ledger's last step reads the same row.
     """
@@ -37,9 +37,10 @@ def withdraw(
     if left is None:
         return None
     entry = consent.entries(connection, customer_id).get(left)
+    moment = decision.moment(entry, at)
+    # Also of one who has left: a consent from between the two that comes in later must not count.
+    consent.record(connection, customer_id, left, False, moment, SOURCE, {**proof, "run": run_id})
     if entry is None or entry.given:
-        moment = decision.moment(entry, at)
-        consent.record(connection, customer_id, left, False, moment, SOURCE, {**proof, "run": run_id})
         key = f"{FeedbackKind.unsubscribed.value}:{run_id}:{moment.isoformat()}"
         detail = {"topic": left}
         feedback.record(

@@ -205,6 +205,16 @@ def test_a_file_read_again_never_undoes_a_click(people: Shop, ahead: int) -> Non
     assert not standing(people)["3"][0]
 
 
+def test_who_leaves_again_is_not_brought_back_by_a_consent_from_between(people: Shop) -> None:
+    run = mailed(people, "3")
+    who = dict(people.rows(tables.Customer, "key", "id"))["3"]
+    say(people, "3,no,2026-03-01\n")
+    with people.store.write() as connection:
+        unsubscribing.withdraw(connection, run, who, NOW, {})
+    say(people, "3,yes,2026-05-01\n")
+    assert not standing(people)["3"][0]
+
+
 def test_local_times_are_compared_as_moments(people: Shop) -> None:
     report = say(people, "1,yes,2026-11-27 23:30\n2,yes,2026-11-28 02:01\n", zone="Pacific/Auckland")
     assert report.rejected == 1

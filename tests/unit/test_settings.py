@@ -64,6 +64,13 @@ def test_a_given_environment_is_the_only_one(tmp_path: Path, monkeypatch: pytest
     assert settings.load(tmp_path).web_port == 83
 
 
+def test_links_lead_to_the_web_port_unless_an_address_is_given(tmp_path: Path) -> None:
+    assert settings.load(tmp_path, {"MAILSHOT_WEB_PORT": "8090"}).base_url == "http://127.0.0.1:8090"
+    given = {"MAILSHOT_WEB_PORT": "8090", "MAILSHOT_BASE_URL": "https://news.example.com"}
+    assert settings.load(tmp_path, given).base_url == "https://news.example.com"
+    assert settings.load(tmp_path, {}).base_url == "http://127.0.0.1:8080"
+
+
 def test_secrets_do_not_show(tmp_path: Path) -> None:
     found = settings.load(tmp_path, {"MAILSHOT_KEYS": "1:" + "ab" * 16, "MAILSHOT_SMTP": "smtp://u:canary@h"})
     assert "canary" not in repr(found)
