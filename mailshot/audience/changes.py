@@ -149,11 +149,15 @@ def _missing(measure: nodes.Measure, value: Decimal | None, as_of: datetime) -> 
     return told(bound - found, MEASURES[measure.name])
 
 
+def _counted(gap: Decimal, what: str) -> str:
+    return "once" if what == MEASURES["times"] and gap == 1 else f"{show(gap)} {what}"
+
+
 _GAPS: dict[str, Callable[[Decimal, str], str]] = {
-    "at_least": lambda gap, what: f"{show(gap)} {what} more",
-    "more_than": lambda gap, what: f"over {show(gap)} {what} more",
-    "exactly": lambda gap, what: f"{show(abs(gap))} {what} {'more' if gap > 0 else 'less'}",
-    "at_most": lambda gap, what: f"{show(-gap)} {what} less",
-    "less_than": lambda gap, what: f"over {show(-gap)} {what} less",
-    "between": lambda gap, what: f"{show(gap)} {what} more" if gap > 0 else "",
+    "at_least": lambda gap, what: f"{_counted(gap, what)} more",
+    "more_than": lambda gap, what: f"over {_counted(gap, what)} more",
+    "exactly": lambda gap, what: f"{_counted(abs(gap), what)} {'more' if gap > 0 else 'less'}",
+    "at_most": lambda gap, what: f"{_counted(-gap, what)} less",
+    "less_than": lambda gap, what: f"over {_counted(-gap, what)} less",
+    "between": lambda gap, what: f"{_counted(gap, what)} more" if gap > 0 else "",
 }

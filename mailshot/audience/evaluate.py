@@ -170,7 +170,7 @@ class Judge:
             return self._told(condition, condition.holds_for_none, "none" + self._sent_back(condition))
         values = self.measured(condition, lines)
         holds = all(measure.comparison.holds(value) for measure, value in values.items())
-        found = ", ".join(f"{MEASURES[measure.name]} {show(value)}" for measure, value in values.items())
+        found = ", ".join(_measure(measure.name, value) for measure, value in values.items())
         return self._told(condition, holds, found + self._sent_back(condition))
 
     def fitting(self, condition: nodes.Happened) -> list[Happening]:
@@ -243,6 +243,12 @@ def _fits(line: Happening, condition: nodes.Happened, start: datetime | None, en
     products = condition.products
     meant = not products.filters or (line.product is not None and products.matches(line.product))
     return inside and fields and meant
+
+
+def _measure(name: str, value: Decimal) -> str:
+    if name == "times":
+        return "once" if value == 1 else f"{show(value)} times"
+    return f"{MEASURES[name]} {show(value)}"
 
 
 def _said(answer: tuple[bool, str], value: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 import shutil
 from enum import StrEnum
 from pathlib import Path
@@ -39,7 +40,7 @@ def init(
     create(folder, example)
     data = "rules/ and templates/" if example else "rules/, templates/ and data/ with one example of each file"
     shared.say(f"Made [bold]{folder}[/bold]: {data}, .env with fresh keys, and the database.")
-    shared.next_step(f"cd {folder}, then: mailshot import {MAPPINGS[example]}")
+    shared.next_step(f"cd {shlex.quote(str(folder))}, then: mailshot import {MAPPINGS[example]}")
 
 
 def create(folder: Path, example: Example | None = None) -> None:

@@ -71,6 +71,8 @@ def values(
     with app.store.read() as connection:
         every = products.values(connection, facts[field])
     found = {value: number for value, number in every.items() if part.lower() in value.lower()}
+    if every and not found:
+        raise NotFound(f"No product has a {field} that contains '{part}'.", nearest(part, every))
     shared.as_json(found) if json else shared.table("", (field, "products"), list(found.items()), right=(1,))
 
 

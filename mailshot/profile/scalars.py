@@ -17,6 +17,7 @@ from mailshot.profile.comparison import KNOWN, ORDERED, TEXTUAL, Comparison, Val
 from mailshot.profile.window import Span
 
 MOST_VALUES = 10_000
+_COMMA = re.compile(r"(-?\d+),(\d+)")
 # A list of texts or numbers is looked up as one; each day or count of a list is a comparison of its own.
 MOST_COUNTS = 100
 LARGEST = 10**11
@@ -62,7 +63,9 @@ def value(node: Node, kind: FactType, problems: Problems) -> Value | None:
         return None
     found = typed(node.text.strip(), kind)
     if found is None:
-        problems.add(node, f"'{node.text}' is not {EXAMPLES[kind]}")
+        point = kind is FactType.number and _COMMA.fullmatch(node.text.strip())
+        remedy = f"Decimals are written with a point: {point[1]}.{point[2]}." if point else ""
+        problems.add(node, f"'{node.text}' is not {EXAMPLES[kind]}", remedy)
     return found
 
 
@@ -136,13 +139,23 @@ def _one_of(node: Sequence, kind: FactType, problems: Problems, most: int) -> Co
     return Comparison("one_of", sound) if len(sound) == len(found) else None
 
 
+def _decimal(node: documents.Mapping) -> str:
+    """Return a remedy for `{at_least: 100,5}`, which YAML reads as two entries; empty for anything else."""
+    if len(node.entries) != 2:
+        return ""
+    (operator, whole), (decimals, _) = node.entries
+    if not (isinstance(whole, Scalar) and whole.text.isdecimal() and decimals.text.isdecimal()):
+        return ""
+    return f"Decimals are written with a point: {{{operator.text}: {whole.text}.{decimals.text}}}."
+
+
 def _operator(
     node: documents.Mapping, kind: FactType, problems: Problems, most: int, also: Iterable[str]
 ) -> Comparison | None:
     operators = OPERATORS.get(kind, tuple(ORDERED))
     known = (*operators, KNOWN)
     if len(node.entries) != 1:
-        problems.add(node, "expected exactly one comparison", f"For example {{{known[0]}: …}}.")
+        problems.add(node, "expected exactly one comparison", _decimal(node) or f"For example {{{known[0]}: …}}.")
         return None
     key, given = node.entries[0]
     if key.text not in known:

@@ -33,6 +33,9 @@ _MARKUP = re.compile(
     r"|(?P<entity>&(?:\#[0-9]+|\#[xX][0-9a-fA-F]+|[a-zA-Z][a-zA-Z0-9]*);)",
     re.DOTALL | re.IGNORECASE,
 )
+_LINK = re.compile(r'<a\b[^>]*?\shref="(?P<address>[^"]*)"[^>]*>(?P<inside>.*?)</a\s*>', re.DOTALL | re.IGNORECASE)
+_IMAGE = re.compile(r"<img\b", re.IGNORECASE)
+_TAG = re.compile(r"<[^>]*>")
 _ATTRIBUTE = re.compile(r"(?P<name>[^\s\"'>/=]+)(?:\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"'>]+))?")
 
 
@@ -223,6 +226,14 @@ class Held:
         if inner and name not in _TEXTS:
             return f'{name}="{self._word(*pieces.unspelled(self.parts(value)))}"'
         return f'{name}="{self._word(value)}"' if inner or name in _FETCHED + _TEXTS else match[0]
+
+    def wordless(self, *tokens: str) -> bool:
+        """Say whether every link to `{{ tokens }}` is empty: there is nothing in it to read or to click."""
+        inside = [
+            match["inside"] for match in _LINK.finditer(self.text)
+            if any(isinstance(part, Piece) and part.spells(*tokens) for part in self.parts(match["address"]))
+        ]  # fmt: skip
+        return bool(inside) and not any(_IMAGE.search(text) or _TAG.sub("", text).strip() for text in inside)
 
     def _href(self, value: str, values: dict[str, str], place: Place) -> str:
         assert self._links is not None

@@ -44,7 +44,7 @@ def examine(
     subject: Iterable[Piece], held: Held, slots: Slots, subject_file: str, html: Part, text: Part | None
 ) -> tuple[Finding, ...]:
     """Remark on a compiled mail, errors first. `text` is its own plain text, None where that is made of the HTML."""
-    found = [*_links(slots), *_elements(held, html.file), *_required(slots, html)]
+    found = [*_links(slots), *_elements(held, html.file), *_required(slots, held, html)]
     if not "".join(piece.text for piece in subject).strip():
         found.append(Finding("error", "The subject is missing.", Place(subject_file, 0, 0)))
     if text:
@@ -52,13 +52,15 @@ def examine(
     return tuple(sorted(found, key=lambda finding: (finding.level, finding.place)))
 
 
-def _required(slots: Slots, html: Part) -> Iterator[Finding]:
+def _required(slots: Slots, held: Held, html: Part) -> Iterator[Finding]:
     place = Place(html.file, 0, 0)
     if POSTAL not in html.facts:
         yield Finding("error", f"The sender's postal address is missing: {{{{ {POSTAL} }}}}.", place, bulk=True)
     if "unsubscribe" not in slots.own:
         example = f'<a href="{{{{ {UNSUBSCRIBE} }}}}">'
         yield Finding("error", f"There is no link to unsubscribe: {example}.", place, bulk=True)
+    elif held.wordless("links", ".", "unsubscribe"):
+        yield Finding("error", "The link to unsubscribe has no words, so nobody can click it.", place, bulk=True)
 
 
 def _required_in_text(text: Part) -> Iterator[Finding]:

@@ -324,3 +324,16 @@ def test_every_mistake_of_a_campaign_is_told_at_once(shop: Shop) -> None:
     told = flat(said("rules", "check")[1])
     assert told.count("unknown audience 'evryone'") == 1
     assert told.count("Unknown fact 'customer.frist_name'") == 1
+
+
+def test_a_product_value_that_nothing_contains_gets_a_suggestion(shop: Shop) -> None:
+    row = {"id": 1, "key": "P1", "name": "Tea", "department": "Tea", "known": True, "facts": {}}
+    with shop.store.write() as connection:
+        connection.execute(sql.table(tables.Product).insert(), row)
+    code, told = said("rules", "values", "department", "Teaa")
+    assert code == 4
+    assert "Did you mean 'Tea'?" in told
+
+
+def test_the_next_step_of_a_new_project_can_be_copied(tmp_path: Path) -> None:
+    assert f"cd '{tmp_path}/a b/c', then" in flat(said("init", f"{tmp_path}/a b/c")[1])

@@ -87,9 +87,9 @@ def test_a_failing_example_says_why_and_what_would_have_to_change(project: Path)
     assert (done.returncode, done.stderr) == (INVALID, "")
     told = done.stdout
     assert "✗ lovers: three trips (rules/audiences/lovers.yaml:6)\n  It should match, but does not.\n" in told
-    assert "├── ✗ bought greens, within 90 days, times at least 4  times 3  line 3" in told
+    assert "├── ✗ bought greens, within 90 days, times at least 4  3 times  line 3" in told
     assert "└── ✓ not bought meat, within 90 days  none  line 4" in told
-    assert "To match: bought greens, within 90 days, times at least 4 (now: times 3): 1 times more" in told
+    assert "To match: bought greens, within 90 days, times at least 4 (now: 3 times): once more" in told
     assert "✗ nordic lovers: example 1 (rules/audiences/nordic.yaml:6)" in told
     assert "line 3 of 'lovers'" in told
     assert "3 examples in 2 audiences: 2 not as expected." in told
@@ -103,7 +103,7 @@ def test_json_is_alone_on_stdout(project: Path) -> None:
     first, second = json.loads(done.stdout)["examples"]
     assert (first["example"], first["line"], first["file"]) == ("three trips", 6, "rules/audiences/lovers.yaml")
     assert (first["expected"], first["matches"], first["as_expected"]) == (True, False, False)
-    assert first["changes"] == ["bought greens, within 90 days, times at least 3 (now: times 2): 1 times more"]
+    assert first["changes"] == ["bought greens, within 90 days, times at least 3 (now: 2 times): once more"]
     assert first["verdict"]["parts"][0]["line"] == 3
     assert (second["as_expected"], second["says"], second["changes"]) == (True, "", [])
 

@@ -33,7 +33,7 @@ WHO = Profile(
 CHANGES = {
     "more times": ("bought: {times: {at_least: 5}}", "3 times more"),
     "more money": ("bought: {amount: {at_least: 12.5}}", "2.50 amount more"),
-    "less": ("bought: {times: {at_most: 1}}", "1 times less"),
+    "less": ("bought: {times: {at_most: 1}}", "once less"),
     "once": ("bought: {within: 5 days}", "once is enough"),
     "waiting": ("never_bought: {within: 30 days}", "so from 2026-04-28 on, if nothing more comes"),
     "silence": ("bought: {days_since_last: {at_least: 30}}", "so on 2026-04-27, if nothing comes before"),

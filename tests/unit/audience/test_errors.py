@@ -308,3 +308,10 @@ def _read_or_refused(text: str) -> None:
     except InvalidInput as error:
         assert error.problems  # noqa: PT017
         assert all(problem.file == "f.yaml" for problem in error.problems)  # noqa: PT017
+
+
+@pytest.mark.parametrize("written", ["{at_least: 100,5}", "\n    at_least: 100,5", "100,5"])
+def test_a_decimal_comma_is_told_how_to_write_it(written: str) -> None:
+    book = Book([documents.parse(f"audience: a\nwho:\n  age: {written}\n", "a.yaml")], VOCABULARY)
+    with pytest.raises(InvalidInput, match=r"with a point: .*100\.5"):
+        book.audiences()

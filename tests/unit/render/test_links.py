@@ -122,3 +122,14 @@ def test_no_value_in_a_links_query_leaves_its_attribute_or_host(value: str) -> N
         page = mail.render(values(customer={"email": value}), tracking).html
         assert len(hrefs(page)) == page.count("<a") == 1
         assert re.match(r"https://(x|go)\.example/", hrefs(page)[0])
+
+
+@pytest.mark.parametrize(
+    ("inside", "fault"),
+    [("", True), (" <span>\n</span>", True), ("leave", False), ("<b>{{ customer.first_name }}</b>", False),
+     ('<img src="https://shop.greenleaf.example/x.png" alt="leave">', False)],
+)  # fmt: skip
+def test_a_link_to_unsubscribe_needs_words(inside: str, fault: bool) -> None:
+    link = f'<a href="{{{{ links.unsubscribe }}}}">{inside}</a>'
+    found = compile_body(f'<html lang="en"><body>{{{{ sender.postal_address }}}} {link}</body></html>').findings
+    assert any("has no words" in finding.message for finding in found) is fault
