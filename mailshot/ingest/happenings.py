@@ -53,6 +53,12 @@ def own_key(loading: Loading, made: str) -> str:
     return f"coalesce(r.key, {made})" if "key" in loading.reading.fields else made
 
 
+def turn(loading: Loading, same: str) -> str:
+    """Return the expression of a row's turn among those that agree on `same` and bring no key of their own."""
+    keyless = ", r.key IS NULL" if "key" in loading.reading.fields else ""
+    return f'row_number() OVER (PARTITION BY {same}{keyless} ORDER BY "#line")'
+
+
 def details(loading: Loading) -> dict[str, str]:
     """Return what `facts.<name>` columns say, by name."""
     named = {key: field for key, field in loading.reading.fields.items() if key.startswith(FACT_PREFIX)}
@@ -63,8 +69,7 @@ def _add(
     loading: Loading, table: str, named: str, columns: dict[str, str], derived: dict[str, str] | None = None
 ) -> Counts:
     _customers(loading)
-    turn = f'row_number() OVER (PARTITION BY customer, {named}, "at" ORDER BY "#line")'
-    made = f"""{named} || '@' || "at" || '#' || {turn}"""
+    made = f"""{named} || '@' || "at" || '#' || {turn(loading, f'customer, {named}, "at"')}"""
     joined = (
         f"SELECT k.id AS customer_id, {own_key(loading, made)} AS happening_key, r.* FROM ({loading.sound()}) AS r "
         "JOIN known_customer AS k ON k.key = r.customer"

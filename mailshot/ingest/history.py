@@ -5,7 +5,7 @@ A past campaign is a run in state 'past'; `plan_id` 'past:<key>' makes it one ru
 
 from __future__ import annotations
 
-from mailshot.ingest.happenings import details, own_key
+from mailshot.ingest.happenings import details, own_key, turn
 from mailshot.ingest.loading import Loading, json
 from mailshot.store import bulk
 from mailshot.store.bulk import Counts
@@ -41,8 +41,8 @@ def recipients(loading: Loading) -> Counts:
 
 def conversions(loading: Loading) -> Counts:
     """Add what customers did in answer to past campaigns."""
-    turn = 'row_number() OVER (PARTITION BY r.customer, r.campaign, r."at" ORDER BY "#line")'
-    made = f"""'converted:' || r.campaign || ':' || r."at" || '#' || {turn}"""
+    same = 'r.customer, r.campaign, r."at"'
+    made = f"""'converted:' || r.campaign || ':' || r."at" || '#' || {turn(loading, same)}"""
     joined = _joined(loading, f"k.id AS customer_id, {own_key(loading, made)} AS feedback_key")
     loading.keep_last("good", joined, ["customer_id", "feedback_key"])
     columns = {"customer_id": "customer_id", "run_id": "run_id", "kind": "'converted'", "key": "feedback_key"}

@@ -261,7 +261,7 @@ def test_a_past_run_is_judged_by_the_goal_of_its_launch(shop: Shop) -> None:
     settle(shop)
     line = {
         "customer_id": shop.customers[0], "order_key": "o", "product_id": 1, "nth": 1,
-        "at": datetime.now(UTC) + timedelta(days=20), "quantity": Decimal(1), "amount": Decimal(5),
+        "at": datetime.now(UTC), "quantity": Decimal(1), "amount": Decimal(5),
     }  # fmt: skip
     with shop.store.write() as connection:
         connection.execute(sql.table(tables.Purchase).insert(), [line])

@@ -270,9 +270,9 @@ def test_count_and_list_go_on_with_what_is_sound(shop: Shop) -> None:
 
 
 def test_a_plan_shows_its_difference(shop: Shop) -> None:
-    assert json.loads(mailshot(shop, "plan", "week", "--diff", "--json").stdout)["diff"] is None
     done = mailshot(shop, "plan", "week", "--diff")
     assert (done.returncode, "There is no earlier plan to compare with." in said(done)) == (0, True)
+    assert json.loads(mailshot(shop, "plan", "week", "--diff", "--json").stdout)["diff"]["moves"] == []
     put(shop, "rules/campaigns/week.yaml", WEEK.replace('when: {country: "NO"}', "when: {country: DK}"))
     done = mailshot(shop, "plan", "week", "--diff")
     told = said(done)
