@@ -12,7 +12,6 @@ process.
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from sqlalchemy import text
 
 from benchmarks.audience import population
 from benchmarks.audiences import MOST_GROWTH, on_postgres, on_sqlite
+from benchmarks.import_purchases import peak_megabytes
 from mailshot.campaign import frozen, launch, plan
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.cli import project
@@ -127,7 +127,7 @@ def launch_once(url: str, folder: Path) -> Launched:
     mails = launch.launch(store, edition, NOW, NOW + timedelta(minutes=1), made.id).mails
     seconds = time.perf_counter() - begun
     store.close()
-    return Launched(mails, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return Launched(mails, seconds, peak_megabytes())
 
 
 @contextmanager

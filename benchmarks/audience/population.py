@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -173,7 +174,8 @@ def sqlite(path: Path, shop: Path) -> Path:
     target.close()
     source.close()
     sum_up(f"sqlite:///{made}")
-    with sqlite3.connect(made) as measured:
+    # Closed before the file is renamed: a connection would go on with a log of the old name.
+    with closing(sqlite3.connect(made)) as measured:
         sizes = measured.execute("SELECT name, sum(pgsize) FROM dbstat GROUP BY 1 ORDER BY 2 DESC LIMIT 8")
         print("  " + ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in sizes))
     made.rename(path)
