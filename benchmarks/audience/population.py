@@ -2,7 +2,8 @@
 measure.
 
 DuckDB makes it out of hashes, so that it is the same on every machine, and keeps it in a native file of its own. SQLite
-gets it in key order through one prepared statement, PostgreSQL by COPY; both into Mailshot's own tables. Nothing is returned: the SQL by hand knows no returns.
+gets it in key order through one prepared statement, PostgreSQL by COPY; both into Mailshot's own tables. Nothing is
+returned: the SQL by hand knows no returns.
 """
 
 from __future__ import annotations
