@@ -108,7 +108,7 @@ class Connection:
             return cls(server, client)
         except Broken as error:
             client.close()
-            raise Unavailable(f"The SMTP server {server} does not take us: {error}", "See MAILSHOT_SMTP.") from error
+            raise Unavailable(f"Cannot connect to the SMTP server {server}: {error}", "See MAILSHOT_SMTP.") from error
 
     @property
     def alive(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -185,3 +186,27 @@ def test_mail_goes_where_the_customer_has_moved(shop: Shop, sink: Sink, app: Cal
     assert became(shop, run_id, moved, stays) == ["sent", "sent"]
     assert {"new@mail.example", "b@mail.example"} <= sink.recipients()
     assert "a@mail.example" not in sink.recipients()
+
+
+def test_what_is_said_while_mails_go_out_counts_from_its_commit(
+    shop: Shop, sink: Sink, app: Callable[..., App]
+) -> None:
+    who = shop.add([row | {"country": "NO"} for row in project.people(200, first=1000)])
+    run_id = launched(shop)
+    said: dict[int, datetime] = {}
+
+    def turn_vegetarian() -> None:
+        for one in reversed(who):
+            say(shop, one, "vegetarian")
+            said[one] = datetime.now(UTC)
+
+    with ThreadPoolExecutor(1) as pool:
+        turning = pool.submit(turn_vegetarian)
+        while not turning.done() or any(state == "pending" for state in rows.states(shop.store, run_id).values()):
+            sent(app, run_id)
+        turning.result(0)
+    found = rows.rows(shop.store, run_id)
+    assert {found[one]["state"] for one in who} <= {"sent", "skipped"}
+    assert all(found[one]["dotted_at"] <= said[one] for one in who if found[one]["state"] == "sent")
+    assert {found[one]["reason"] for one in who if found[one]["state"] == "skipped"} <= {"guard"}
+    assert not sink.twice()
