@@ -44,7 +44,10 @@ class Reason(Explained):
     """Why a matching customer gets no mail in a run."""
 
     no_address = "no address", "no e-mail address is known"
-    unsupported_address = "unsupported address", "it has letters before the @ that need SMTPUTF8, which we do not send"
+    unsupported_address = (
+        "unsupported address",
+        "it has letters such as ü or ø before the @, which Mailshot cannot send to (SMTPUTF8)",
+    )
     no_consent = "no consent", "consent to the campaign's topic was not given, or was withdrawn at this address"
     suppressed = "suppressed", "the address is on the suppression list"
     guard = "guard", "a guard forbids this content for this customer"

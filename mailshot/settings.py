@@ -45,7 +45,8 @@ class Settings(BaseSettings):
     keys: SecretStr = Field(SecretStr(""), description="Signing keys 'id:hex,id:hex'; the first signs, all verify.")
     address_key: SecretStr = Field(SecretStr(""), description="Key of the address hashes in the suppression list.")
     base_url: str = Field(
-        "http://127.0.0.1:8080", description="Public address of tracking and preference pages. Follows the web port."
+        "http://127.0.0.1:8080",
+        description="Public address of tracking and preference pages. The default uses MAILSHOT_WEB_PORT.",
     )
     web_host: str = Field("127.0.0.1", description="Address the web process listens on.")
     web_port: int = Field(8080, ge=1, le=65535, description="Port the web process listens on.")

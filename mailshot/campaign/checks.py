@@ -119,7 +119,7 @@ class Checker:
         if not barring:
             return Check("guards", True, "none forbids this content")
         changes = [change.words() for guard in barring for change in self.advisor.changes(guard.customers, False)]
-        remedy = "; ".join(changes) or "others at this address must state otherwise"
+        remedy = "; ".join(changes) or "another customer with this address must change their answer"
         return Check("guards", False, ", ".join(f"'{guard.name}'" for guard in barring), remedy)
 
     def _repeat(self) -> Iterator[Check]:

@@ -41,7 +41,9 @@ def _unused_implied(rulebook: Rulebook) -> Sequence[Problem]:
             for value in implied:
                 if value not in known and question.name not in anything:
                     node = document.at(question.name, "values", answer, "implies")
-                    message = f"'{answer}' implies '{value}', which no rule, guard, trait or other answer names"
+                    message = (
+                        f"'{answer}' implies '{value}', which is not used in any rule, guard, trait or other answer"
+                    )
                     problems.add(node, message, nearest(value, known - {answer}))
     return problems.told()
 

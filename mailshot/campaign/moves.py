@@ -157,8 +157,10 @@ def _earlier(
     if named is None or named["campaign"] != campaign:
         raise NotFound(f"'{campaign}' has no plan '{asked}'.", "Name a plan's id, or a run: --against 'run 3'.")
     if named["id"] == plan_id:
-        remedy = "--diff compares it with what it was before. Or name an earlier one, or a run: --against 'run 3'."
-        raise Refused(f"Plan {plan_id} is the plan at hand.", remedy)
+        remedy = (
+            "Use --diff to see what changed since the previous plan, or name another plan or a run: --against 'run 3'."
+        )
+        raise Refused(f"Plan {plan_id} cannot be compared with itself.", remedy)
     return _of_plan(connection, named)
 
 

@@ -50,7 +50,7 @@ def no_mail(store: Store, edition: Edition) -> Refused:
     if plan is None:
         return _not_planned(edition.name)
     ask = f"Ask why of one customer: mailshot rules explain '{edition.name}' CUSTOMER."
-    return Refused(f"Plan {plan['id']} of '{edition.name}' has no mail for anybody.", ask)
+    return Refused(f"Plan {plan['id']} of '{edition.name}' contains no mail.", ask)
 
 
 def _not_planned(name: str) -> Refused:

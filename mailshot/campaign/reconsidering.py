@@ -1,6 +1,6 @@
-"""Judges planned mails anew whose customers have said something since the launch, by the guards of their run.
+"""Checks unsent mails against their run's guards again, when a customer's answers or address changed after the launch.
 
-Who says "vegan" after a launch gets no meat, though the plan did not know it. Start at `reconsider`.
+A customer who states "vegan" after the launch gets no meat, although the plan was made before. Start at `reconsider`.
 """
 
 from __future__ import annotations

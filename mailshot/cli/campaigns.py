@@ -176,10 +176,10 @@ def next_after(made: Plan) -> str:
         return f"mailshot preview '{name}', then: {launch}"
     if not made.customers:
         return f"import customers: mailshot import MAPPING, then: mailshot plan '{name}'"
-    why = "everybody in the audience is left out" if made.audience else "nobody is in the audience"
+    why = "all customers in the audience are left out" if made.audience else "the audience is empty"
     ask = f"mailshot rules explain '{name}' CUSTOMER"
     if made.next_at:  # who gets it is decided anew on the day
-        return f"today {why}; ask why of one customer: {ask}. To schedule it all the same: {launch}"
+        return f"today {why}; ask why of one customer: {ask}. To schedule it anyway: {launch}"
     return f"{why}; ask why of one customer: {ask}"
 
 

@@ -85,7 +85,7 @@ def _next_step(summary: Summary, mapping: Path, data: Path | None, file: Path | 
         return f"fix {failed.rejects}, then: {again} --file {failed.rejects}" if failed else ""
     # A look kept nothing: the same file must be read for good.
     again += f" --file {file}" if file else ""
-    return f"correct {failed.file} (its faults: {failed.notes}), then: {again} --check" if failed else again
+    return f"fix {failed.file} (errors are listed in {failed.notes}), then: {again} --check" if failed else again
 
 
 def _convert(app: App) -> None:
@@ -119,9 +119,9 @@ def _tell(summary: Summary) -> None:
         if item.notes:
             shared.say(f"  all of it, cell by cell: {shared.plain(item.notes)}")
         if item.former_rejects:
-            shared.say(f"  the former file of rejected rows is kept: {shared.plain(item.former_rejects)}")
+            shared.say(f"  the previous file of rejected rows was renamed to: {shared.plain(item.former_rejects)}")
         if item.rejects and summary.dry:
-            shared.say(f"  rows that would have to be fixed: {shared.plain(item.rejects)}")
+            shared.say(f"  rows to fix: {shared.plain(item.rejects)}")
         elif item.rejects:
             shared.say(f"  to fix and read again with --file: {shared.plain(item.rejects)}")
 

@@ -63,7 +63,7 @@ def _tell_story(services: Services) -> None:
     if visitors.corrected:
         explaining.explain(CAMPAIGN, visitors.corrected)
     if visitors.vegan:
-        shared.say("\nAnd the vegan household: only plants among the offers, whatever it bought.")
+        shared.say("\nAnd the vegan household: it is offered only plants, whatever it bought.")
         campaigns.plan(NEXT_CAMPAIGN)
         explaining.explain(NEXT_CAMPAIGN, visitors.vegan)
     _step(8, "The report")

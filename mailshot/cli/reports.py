@@ -121,10 +121,7 @@ def show_report(found: Report, zone: ZoneInfo) -> None:
     people = {"opened": line.opened, "clicked": line.clicked, "left": line.unsubscribed, "converted": line.converted}
     shared.counts("", people, "people who", {"converted": CONVERTED})
     if line.machine:
-        whose = "1 customer" if line.machine == 1 else f"{line.machine:,} customers"
-        shared.say(
-            f"Machines (image proxies, scanners) opened or clicked the mail of {whose}; that is not counted here."
-        )
+        shared.say(machines(line.machine))
     for url, number in found.links:
         shared.say(f"  {number:,} clicked {shared.plain(url)}")
     no_goal = f"none; what is counted here: {found.goal.words()}"
@@ -142,7 +139,7 @@ def show_report(found: Report, zone: ZoneInfo) -> None:
 def machines(customers: int) -> str:
     """Say of how many customers proxies or scanners opened or clicked the mail."""
     whose = shared.counted(customers, "customer")
-    return f"Machines (image proxies, scanners) opened or clicked the mail of {whose}; that is not counted above."
+    return f"Image proxies or scanners opened or clicked the mail of {whose}. This is not counted above."
 
 
 def _runs(store: Store, every: bool) -> tuple[list[dict[str, Any]], int]:

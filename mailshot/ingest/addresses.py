@@ -20,7 +20,7 @@ HASHED = {"row": "BIGINT", "address": "VARCHAR", "print": "VARCHAR", "fault": "V
 MOST_HELD = 10_000
 #: RFC 5321 allows these signs before the @, but in a list '*@example.net' or '%@example.net' means all of a domain.
 WILDCARD = re.compile(r"%@|[^@]*\*[^@]*@")
-MANY = "* and % stand for many addresses; name each one, for whole domains cannot be suppressed"
+MANY = "it contains a wildcard (* or %); list each address separately"
 
 
 def hash_all(loading: Loading) -> None:

@@ -1,4 +1,4 @@
-"""Countries, languages and time zones of customers: what a cell stands for, written as ISO 3166, BCP 47 and IANA do.
+"""Normalises customers' countries, languages and time zones to ISO 3166, BCP 47 and IANA codes.
 
 Rules, mails and local days compare these codes letter by letter, so a word that is no code would match nothing and say
 nothing. Case and separators are put right where only one code can be meant; anything else costs the row this value.
@@ -14,7 +14,7 @@ from mailshot.ingest.loading import Loading
 from mailshot.ingest.reading import Reading
 from mailshot.profile import locales, zones
 
-_NAMED = "; the mapping can name what it stands for (values:)"
+_NAMED = "; use 'values:' in the mapping to translate it"
 #: By field, each of CODE_FIELDS: what gives the code of a text (None: there is none), and why a text is refused.
 CODES: dict[str, tuple[Callable[[str], str | None], str]] = {
     "country": (locales.country_code, f"is not a country code as in NO (ISO 3166){_NAMED}"),

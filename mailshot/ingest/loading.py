@@ -110,7 +110,7 @@ class Loading:
             return
         later = f'lead("#line") OVER (PARTITION BY {keys} ORDER BY "#line")'
         self.stage.run(f'CREATE OR REPLACE TABLE {table} AS SELECT *, {later} AS "#later" FROM {table}')
-        again = "'stands again further down (line ' || \"#later\" || '), and that row counts'"
+        again = "'is repeated further down (line ' || \"#later\" || '), and the later row is used'"
         self.warn("", again, f'{table} WHERE "#later" IS NOT NULL')
         self.stage.run(f'DELETE FROM {table} WHERE "#later" IS NOT NULL')
         self.good = self.stage.one(f"SELECT count(*) FROM {table}")

@@ -19,7 +19,9 @@ from mailshot.store import audiences, consent, inboxes, ledger
 from mailshot.store.bulk import Counts
 
 ERASED = f"begins with {audiences.ERASED_KEY}, which marks erased customers"
-UNSUPPORTED = "has letters before the @ that need SMTPUTF8, which Mailshot does not send: this customer gets no mail"
+UNSUPPORTED = (
+    "has letters such as ü or ø before the @, which Mailshot cannot send to (SMTPUTF8): this customer gets no mail"
+)
 SHARED = "the two count as one inbox, which gets one mail of each campaign and is left alone when either withdraws"
 # Who has the address in the store comes before who is new to it; of either, the first in the file.
 _KNOWN = -(1 << 40)
@@ -94,7 +96,7 @@ def _lose_unborn(loading: Loading) -> None:
     for key, field in loading.reading.fields.items():
         if field.own and field.type is Type.date and "birth" in key.lower():
             unborn = f'(SELECT "#line" FROM {loading.reading.rows} WHERE {name(key)} > {tomorrow})'
-            loading.lose(key, "'lies in the future: a birthday from 1900 until today is taken'", unborn)
+            loading.lose(key, "'lies in the future: a date of birth must be between 1900 and today'", unborn)
 
 
 def _draw_lots(loading: Loading) -> None:

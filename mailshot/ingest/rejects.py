@@ -27,9 +27,9 @@ REMARK = "warning: "
 _QUOTED, _LINE = ":? '.*'", r" \(line \d+\)"
 LINE, REASON = "reject_line", "reject_reason"
 REJECTED, PARTIAL = "rejected: ", "taken without: "
-SIBLING = "nothing is wrong here: read again, because it may count together with a rejected row"
+SIBLING = "no error in this row: keep it in the file, because it may belong with a rejected row"
 #: Of a row whose keys are all unreadable nothing can be said about the rows it counts with.
-IN_SOURCE = "correct this one in the source file and import that"
+IN_SOURCE = "correct this row in the source file and import that file"
 NOTES_SUFFIX = ".notes.csv"
 _REFUSALS = (Kind.consents, Kind.suppressions)
 # Rows that agree on all of these fields are told apart by their turn in the file.

@@ -60,7 +60,7 @@ def _required(slots: Slots, held: Held, html: Part) -> Iterator[Finding]:
         example = f'<a href="{{{{ {UNSUBSCRIBE} }}}}">'
         yield Finding("error", f"There is no link to unsubscribe: {example}.", place, bulk=True)
     elif held.wordless("links", ".", "unsubscribe"):
-        yield Finding("error", "The link to unsubscribe has no words, so nobody can click it.", place, bulk=True)
+        yield Finding("error", "The unsubscribe link has no text or image, so it cannot be clicked.", place, bulk=True)
 
 
 def _required_in_text(text: Part) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Whom a guard binds. What anybody at an address says of themselves binds the guards of all who share it.
+"""Selects the customers a guard applies to; answers of one customer count for all who share the address.
 
 One inbox reads the mail, so two accounts of one person, one of which is vegan, get no meat. Answers of others only ever
 add to whom a guard binds: "I eat everything" said for one account takes no guard from another.

@@ -1,4 +1,4 @@
-"""Keeps the rows of a plan that is about to be decided anew, so that the new rows can be compared with them.
+"""Keeps a plan's old rows while it is made again, so that the new rows can be compared with them.
 
 The id of a plan stays the same while its files do, whatever becomes of the customers: deciding anew overwrites rows.
 """

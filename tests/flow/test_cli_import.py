@@ -139,7 +139,7 @@ def test_corrected_rows_survive_a_check_and_another_import(shop: Shop) -> None:
     code, told = tried(shop, "import", "m.yaml", "--check")
     assert (code, path.read_text("utf-8")) == (INVALID, fixed)
     assert "rejects/m-consents-1.check.csv" in told.replace("\n", "")
-    assert "Next: correct said.csv" in told
+    assert "Next: fix said.csv" in told
     code, told = tried(shop, "import", "m.yaml", "--check", "--file", str(path))
     assert (code, path.read_text("utf-8")) == (0, fixed)
     assert "fix" not in told

@@ -277,7 +277,7 @@ def test_what_cannot_be_compared_with_is_refused_and_nothing_is_planned(shop: Sh
         assert moves.plans.latest(connection, "week")["id"] == made[2]  # type: ignore[index]
     # The last but one is there until the new one is kept.
     assert told(between(shop, made[1], days=0.1)) == {}
-    with pytest.raises(Refused, match="is the plan at hand"):
+    with pytest.raises(Refused, match="cannot be compared with itself"):
         between(shop, planned(shop, NOW + timedelta(days=0.2)).id)
 
 

@@ -177,7 +177,7 @@ def test_a_row_whose_keys_are_all_wrong_is_corrected_in_its_source(shop: Shop) -
     shop.put({"f.csv": "id,receipt,sku,at,n,paid\n,,A,2026-01-02 03:04:05,7,7\n1,R1\n"})
     report = shop.one(PURCHASES)
     rows = shop.to_fix(report)
-    assert all("correct this one in the source file" in row["reject_reason"] for row in rows)
+    assert all("correct this row in the source file" in row["reject_reason"] for row in rows)
     path = Path(report.rejects)
     filled = [["1", "R1", "A", "2026-01-02", "7", "7", row["reject_line"], row["reject_reason"]] for row in rows]
     for _ in range(2):

@@ -541,6 +541,6 @@ def test_summaries_are_whole_sentences(shop: Shop) -> None:
     rows = ("1,a@ex,b,1", "2,a b@example.com,A,1", "3,x@example.com,B,1", "3,x@example.com,B,1", "4,x@example.com,C,1")
     shop.put({"customers.csv": "\n".join(["id,mail,name,age", *rows]) + "\n"})
     told = shop.one(CUSTOMERS).warnings
-    assert "stands again further down, and that row counts" in told
+    assert "is repeated further down, and the later row is used" in told
     assert not [reason for reason in told if ".:" in reason or "::" in reason or "  " in reason or "'" in reason]
     assert any(reason.startswith("mail is the address of another customer, too: the two count") for reason in told)

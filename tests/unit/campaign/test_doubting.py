@@ -34,7 +34,7 @@ def doubts(implied: str, **more: str) -> list[str]:
 def test_a_value_that_is_only_implied_and_never_named_is_doubted(implied: str) -> None:
     (told,) = doubts(implied)
     assert told.startswith("rules/preferences.yaml:5:")
-    assert "'vegan' implies 'vegetarisch', which no rule, guard, trait or other answer names" in told
+    assert "'vegan' implies 'vegetarisch', which is not used in any rule, guard, trait or other answer" in told
     assert "Did you mean 'vegetarian'?" in told
 
 
