@@ -94,8 +94,9 @@ def revise(connection: Connection, customer_ids: Sequence[int]) -> None:
     customer, mate = CUSTOMER, CUSTOMER.alias("mate")
     shared = customer.join(mate, or_(mate.c.id == customer.c.id, mate.c.address_hash == customer.c.address_hash))
     inbox = select(mate.c.id).select_from(shared).where(customer.c.id.in_(customer_ids))
-    open_rows = update(DELIVERY).where(D.customer_id.in_(inbox), D.state.in_((*WAITING, str(DeliveryState.claimed))))
-    connection.execute(open_rows.values(revision=D.revision + 1))
+    # What is in doubt may be sent once more.
+    unsent = update(DELIVERY).where(D.customer_id.in_(inbox), D.state.in_((*OPEN, DeliveryState.unconfirmed)))
+    connection.execute(unsent.values(revision=D.revision + 1))
 
 
 def intend(

@@ -14,6 +14,7 @@ from mailshot.bootstrap import App
 from mailshot.campaign import explain
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.deliver import work
+from mailshot.events import DeliveryState
 from mailshot.feedback import stating
 from mailshot.feedback.wishes import Wishes
 from mailshot.profile.statements import Statement
@@ -89,6 +90,21 @@ def test_who_says_vegetarian_after_the_launch_gets_no_meat(shop: Shop, sink: Sin
     sent(app, run_id)
     assert became(shop, run_id, eater, turned, back) == ["sent", "guard", "sent"]
     assert sink.recipients() == {"a@mail.example", "c@mail.example"}
+
+
+def test_mail_in_doubt_is_judged_again_before_it_is_sent_again(shop: Shop, sink: Sink, app: Callable[..., App]) -> None:
+    turned, eater = (campaigns.add(shop, key, country="NO") for key in "ab")
+    run_id, now = launched(shop), datetime.now(UTC)
+    rows.claim(shop.store, run_id, 7, now, 100)
+    assert rows.intend(shop.store, run_id, 7, [turned, eater], now) == {turned, eater}
+    for one in (turned, eater):
+        rows.settle(shop.store, run_id, 7, one, DeliveryState.unconfirmed)
+    say(shop, turned, "vegetarian")
+    with shop.store.write() as connection:
+        ledger.release(connection, run_id, 7)
+        assert ledger.resolve(connection, run_id, True, now) == 2
+    sent(app, run_id)
+    assert became(shop, run_id, turned, eater) == ["guard", "sent"]
 
 
 def test_offers_that_are_forbidden_by_now_are_left_out(shop: Shop, sink: Sink, app: Callable[..., App]) -> None:
