@@ -80,7 +80,13 @@ class Advisor:
         if not fitting:
             return (self._change(condition, wanted, fixed=True),)
         aim = min(fitting, key=lambda n: abs(n - holding))
-        return self._some(condition.parts, aim if aim > holding else len(condition.parts) - aim, aim > holding)
+        changes = self._some(condition.parts, aim if aim > holding else len(condition.parts) - aim, aim > holding)
+        return changes or self._some(self._unknown(condition.parts), len(condition.parts), False)
+
+    def _unknown(self, parts: Iterable[Condition]) -> list[Condition]:
+        """Return the parts of which it is not known whether they hold."""
+        either = [replace(self.judge, denied=denied) for denied in (False, True)]
+        return [part for part in parts if len({judge.verdict(part).holds for judge in either}) > 1]
 
     @_needed.register
     def _everyone(self, condition: nodes.Everyone, wanted: bool) -> Changes:

@@ -84,3 +84,18 @@ def test_explaining_says_that_it_is_unknown_and_what_would_have_to_change() -> N
     (change,) = Advisor(judge(False)).changes(condition)
     assert "must consent to tracking" in change.hint
     assert Advisor(judge(True)).changes(condition) == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not: {exactly: 0, of: [{clicked: {}}]}",
+        "{exactly: 0, of: [{clicked: {}}, {opened: {}}]}",
+        "not: {not: {exactly: 0, of: [{clicked: {}}]}}",
+    ],
+)
+def test_a_count_of_what_is_unknown_says_so_too(text: str) -> None:
+    assert not judge(False).verdict(rule(text)).holds
+    changes = Advisor(judge(False)).changes(rule(text))
+    assert changes
+    assert all("must consent to tracking" in change.hint for change in changes)
