@@ -169,10 +169,6 @@ class Checker:
         campaign = self.edition.read.campaign
         part = lot.holdout(campaign.campaign).part(self.advisor.judge.profile.lot)
         passes = part >= campaign.holdout
-        told = f"bucket {part / 100:.2f}%; customers below {campaign.holdout / 100:g}% are held out"
-        return Check(
-            "holdout",
-            passes,
-            told,
-            "" if passes else "assigned at random, fixed per customer; 'holdout: 0%' holds out nobody",
-        )
+        bucket = f"bucket {part / 100:.2f}%; customers below {campaign.holdout / 100:g}% are held out"
+        remedy = "" if passes else "assigned at random, fixed per customer; 'holdout: 0%' holds out no customers"
+        return Check("holdout", passes, bucket, remedy)

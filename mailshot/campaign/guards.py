@@ -38,13 +38,13 @@ def verdicts(guards: Iterable[Guard], judge: Judge, answers: Collection[tuple[st
     Their answers only ever add to whom a guard binds (see store.guarding, which says the same in SQL).
     """
     profile = judge.profile
-    together = Judge(
-        replace(profile, preferences={**profile.preferences, **dict.fromkeys(answers, True)}), judge.as_of, judge.zone
-    )
+    stated = {**profile.preferences, **dict.fromkeys(answers, True)}
+    together = replace(judge, profile=replace(profile, preferences=stated))
     found = {}
     for guard in guards:
         own = judge.verdict(guard.customers)
-        found[guard.name] = own if own.holds else together.verdict(guard.customers)
+        alike = own.holds or stated == profile.preferences
+        found[guard.name] = own if alike else together.verdict(guard.customers)
     return found
 
 

@@ -44,7 +44,7 @@ def someone(store: Store, edition: Edition, content: str | None = None) -> str |
 
 
 def no_mail(store: Store, edition: Edition) -> Refused:
-    """Return why nobody's mail can be shown: no plan was made yet, or the latest one has no mail."""
+    """Return why no mail can be shown: no plan was made yet, or the latest one contains no mail."""
     with store.read() as connection:
         plan = plans.latest(connection, edition.name)
     if plan is None:

@@ -1,26 +1,36 @@
-"""Owns a campaign whose conditions, products and names are read in the light of the rulebook; refuses customers."""
+"""A campaign whose conditions, products and names are read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mailshot.audience.book import Audience
+from mailshot.audience.book import Audience, Book
 from mailshot.audience.nodes import Condition
 from mailshot.campaign.definition import Campaign
 from mailshot.documents import Document, Step
 from mailshot.profile import selections
+from mailshot.profile.catalogue import Catalogue
 from mailshot.profile.products import Selection
 from mailshot.profile.senders import Sender
-
-if TYPE_CHECKING:
-    from mailshot.campaign.rulebook import Rulebook
+from mailshot.profile.topics import Topics
 
 REPEAT = (
     "Add 'repeat: no' (each customer once), 'repeat: yes' (in every run), "
     "or for example 'repeat: after 300 days' (again when the last mail is that long ago)."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a campaign's file may name. `past` is true of rules from before `repeat` had to be said."""
+
+    catalogue: Catalogue
+    topics: Topics
+    senders: Mapping[str, Sender]
+    book: Book
+    past: bool
 
 
 @dataclass(frozen=True)
@@ -37,10 +47,10 @@ class ReadCampaign:
     file: str
 
     @classmethod
-    def read(cls, rulebook: Rulebook, document: Document) -> ReadCampaign:
-        """Read a campaign's file in the light of the rulebook. Raises InvalidInput with every problem."""
+    def read(cls, context: Context, document: Document) -> ReadCampaign:
+        """Read a campaign's file. Raises InvalidInput with every problem."""
         campaign = document.model(Campaign)
-        reader = _Reader(rulebook, document)
+        reader = _Reader(context, document)
         reader.names(campaign)
         reader.repeat(campaign)
         contents, offers = campaign.content, campaign.offers
@@ -58,20 +68,20 @@ class ReadCampaign:
         reader.problems.raise_if_any()
         assert audience is not None
         sound = {name: condition for name, condition in when.items() if condition}
-        sender = rulebook.senders[campaign.sender]
+        sender = context.senders[campaign.sender]
         return cls(campaign, audience, sender, sound, about, offered, goal, document.name)
 
 
 class _Reader:
     """Reads the rules inside one campaign file, collecting what is wrong."""
 
-    def __init__(self, rulebook: Rulebook, document: Document) -> None:
-        self.rulebook = rulebook
+    def __init__(self, context: Context, document: Document) -> None:
+        self.context = context
         self.document = document
         self.problems = document.problems()
 
     def names(self, campaign: Campaign) -> None:
-        known = {"topic": self.rulebook.topics.by_name, "sender": self.rulebook.senders}
+        known = {"topic": self.context.topics.by_name, "sender": self.context.senders}
         for field, words in known.items():
             self._known(getattr(campaign, field), words, field, field)
         seen: set[str] = set()
@@ -82,25 +92,25 @@ class _Reader:
                 self._add(f"the content '{content.name}' stands twice", "Rename one.", "content", number, "name")
             seen.add(content.name)
         if campaign.goal and campaign.goal.event is not None:
-            self._known(campaign.goal.event, self.rulebook.catalogue.events, "event", "goal", "event")
+            self._known(campaign.goal.event, self.context.catalogue.events, "event", "goal", "event")
 
     def repeat(self, campaign: Campaign) -> None:
         """Ask how often one customer gets a recurring campaign. Rules of the past were launched without saying it."""
-        if campaign.schedule.cron is not None and campaign.repeat is None and not self.rulebook.past:
+        if campaign.schedule.cron is not None and campaign.repeat is None and not self.context.past:
             self._add("the campaign recurs, but does not say whether a customer gets it again", REPEAT, "schedule")
 
     def audience(self, campaign: Campaign) -> Audience | None:
-        if campaign.audience not in self.rulebook.book.names:
-            self._known(campaign.audience, self.rulebook.book.names, "audience", "audience")
+        if campaign.audience not in self.context.book.names:
+            self._known(campaign.audience, self.context.book.names, "audience", "audience")
             return None
-        return self.rulebook.book.audience(campaign.audience)
+        return self.context.book.audience(campaign.audience)
 
     def when(self, number: int, salt: str) -> Condition | None:
         node = self.document.at("content", number, "when")
-        return self.rulebook.book.condition(node, self.problems, f"{self.document.name}:{salt}")
+        return self.context.book.condition(node, self.problems, f"{self.document.name}:{salt}")
 
     def products(self, *path: Step) -> Selection:
-        found = selections.read(self.document.at(*path), self.rulebook.vocabulary.products, self.problems)
+        found = selections.read(self.document.at(*path), self.context.book.vocabulary.products, self.problems)
         return found or Selection()
 
     def _known(self, word: str, known: Any, what: str, *path: Step) -> None:

@@ -17,7 +17,7 @@ from mailshot.audience.vocabulary import Vocabulary
 from mailshot.campaign import company, guards
 from mailshot.campaign.company import Company
 from mailshot.campaign.guards import Guard
-from mailshot.campaign.read import ReadCampaign
+from mailshot.campaign.read import Context, ReadCampaign
 from mailshot.documents import Document
 from mailshot.errors import InvalidInput, NotFound, Problem, nearest
 from mailshot.profile import catalogue, selections, senders, statements, topics, traits
@@ -143,7 +143,8 @@ class Rulebook:
         """Return one campaign with its rules read. Raises NotFound with the nearest name, or InvalidInput."""
         if name not in self.campaigns:
             raise NotFound(f"There is no campaign '{name}'.", nearest(name, self.campaigns))
-        return ReadCampaign.read(self, self.campaigns[name])
+        context = Context(self.catalogue, self.topics, self.senders, self.book, self.past)
+        return ReadCampaign.read(context, self.campaigns[name])
 
     def check(self) -> list[Problem]:
         """Return every problem of every file."""

@@ -24,8 +24,8 @@ from mailshot.tokens import KeyRing
 
 log = logging.getLogger(__name__)
 AHEAD = 100
-#: What guards still allow rows whose customers have said something since the launch: given a run and such rows, the
-#: offers of each by customer, None for one that must not be mailed.
+#: Checks rows against the guards again, whose customers changed answers or address since the launch: takes the run
+#: and the rows, and gives the offers left by customer, None for a customer who must not be mailed.
 Reconsider = Callable[[Connection, Mapping[str, Any], Sequence[Claimed]], Mapping[int, list[list[int]] | None]]
 
 

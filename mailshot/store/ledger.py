@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, case, exists, false, func
 
 from mailshot.events import DeliveryState, FeedbackClass, Reason, RunState
 from mailshot.store import columns, conversions, sql, tables
-from mailshot.store.eligibility import CUSTOMER, DELIVERY, RUN, SendGates
+from mailshot.store.eligibility import DELIVERY, RUN, SendGates
 from mailshot.store.engine import Connection
 
 LINK, FEEDBACK = sql.table(tables.Link), sql.table(tables.Feedback)
@@ -91,11 +91,9 @@ def revise(connection: Connection, customer_ids: Sequence[int]) -> None:
     A letter that was written before loses its intent: the row goes back, is judged and written again.
     """
     sql.hold(connection, customer_ids, alone=True, inbox=True)
-    customer, mate = CUSTOMER, CUSTOMER.alias("mate")
-    shared = customer.join(mate, or_(mate.c.id == customer.c.id, mate.c.address_hash == customer.c.address_hash))
-    inbox = select(mate.c.id).select_from(shared).where(customer.c.id.in_(customer_ids))
     # What is in doubt may be sent once more.
-    unsent = update(DELIVERY).where(D.customer_id.in_(inbox), D.state.in_((*OPEN, DeliveryState.unconfirmed)))
+    states = (*OPEN, DeliveryState.unconfirmed)
+    unsent = update(DELIVERY).where(D.customer_id.in_(sql.sharing(customer_ids)), D.state.in_(states))
     connection.execute(unsent.values(revision=D.revision + 1))
 
 

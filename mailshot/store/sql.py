@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Table, func, or_, select
+from sqlalchemy import Boolean, CompoundSelect, Table, func, select, union
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -44,11 +44,20 @@ def hold(connection: Connection, customer_ids: Sequence[int], alone: bool = Fals
     """
     if connection.dialect.name != "sqlite":
         customer = table(Customer).c
-        meant: ColumnElement[bool] = customer.id.in_(customer_ids)
-        if inbox:
-            meant = or_(meant, customer.address_hash.in_(select(customer.address_hash).where(meant)))
+        meant = customer.id.in_(sharing(customer_ids) if inbox else customer_ids)
         rows = select(customer.id).where(meant).order_by(customer.id)
         connection.execute(rows.with_for_update(read=not alone)).all()
+
+
+def sharing(customer_ids: Sequence[int]) -> CompoundSelect[Any]:
+    """Return the query of the ids of customers and of everybody who has the address of one of them.
+
+    Two look-ups in indexes: joined by OR, PostgreSQL would go through all customers.
+    """
+    customer = table(Customer)
+    mine, theirs = customer.alias("mine"), customer.alias("theirs")
+    mates = select(theirs.c.id).join(mine, mine.c.address_hash == theirs.c.address_hash)
+    return union(select(customer.c.id).where(customer.c.id.in_(customer_ids)), mates.where(mine.c.id.in_(customer_ids)))
 
 
 def alone(connection: Connection, name: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from mailshot.campaign import explain, launch
 from mailshot.events import Reason
@@ -389,3 +390,14 @@ def test_tracking_is_off_for_an_inbox_when_anybody_there_refused_it(shop: Shop) 
     say(shop, other, False, NOW - DAY, "tracking")
     with shop.store.read() as connection:
         assert consent.tracked(connection, [one, other, free]) == {free}
+
+
+def test_the_customers_of_an_inbox_are_found_by_indexes_alone(store: Store) -> None:
+    """Every mail and every withdrawal asks for them: to go through all customers would cost more the larger a shop."""
+    explain = "EXPLAIN QUERY PLAN" if store.sqlite else "EXPLAIN"
+    asked = sql.sharing([1, 2]).compile(store.engine, compile_kwargs={"literal_binds": True})
+    with store.read() as connection:
+        if not store.sqlite:
+            connection.execute(text("SET LOCAL enable_seqscan = off"))
+        steps = [str(row) for row in connection.execute(text(f"{explain} {asked}"))]
+    assert [step for step in steps if "SCAN customer" in step or "Seq Scan" in step or "SCAN mine" in step] == []
