@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -24,6 +25,7 @@ EXAMPLES = {
     "keys": "1:0123456789abcdef0123456789abcdef (make one with 'mailshot init')",
     "address_key": "32 or more hexadecimal digits, never changed afterwards",
     "base_url": "https://news.example.com",
+    "trusted_proxies": "127.0.0.1, 10.0.0.0/8",
 }
 
 
@@ -50,6 +52,10 @@ class Settings(BaseSettings):
     )
     web_host: str = Field("127.0.0.1", description="Address the web process listens on.")
     web_port: int = Field(8080, ge=1, le=65535, description="Port the web process listens on.")
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses of reverse proxies whose X-Forwarded-For is believed, separated by commas; empty: none.",
+    )
     inbox_smtp_port: int = Field(1025, ge=1, le=65535, description="Port of the local mail catcher.")
     inbox_web_port: int = Field(8025, ge=1, le=65535, description="Port of the local mail catcher's pages.")
     connections: int = Field(20, ge=1, le=200, description="SMTP connections of one worker.")
@@ -99,6 +105,16 @@ class Settings(BaseSettings):
             raise ValueError("must be smtp://host:port or smtps://host:port")
         return value
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _trusted_proxies(cls, value: str) -> str:
+        for proxy in _listed(value):
+            try:
+                ip_network(proxy)
+            except ValueError:
+                raise ValueError("must be IP addresses or networks, separated by commas") from None
+        return value
+
     @field_validator("base_url")
     @classmethod
     def _base_url(cls, value: str) -> str:
@@ -112,6 +128,11 @@ class Settings(BaseSettings):
         if value not in ("auto", "required", "never"):
             raise ValueError("must be auto, required or never")
         return value
+
+    @property
+    def proxies(self) -> list[str]:
+        """The addresses and networks of trusted proxies."""
+        return _listed(self.trusted_proxies)
 
     @property
     def embedded(self) -> bool:
@@ -157,6 +178,10 @@ def _explained(error: ValidationError) -> SettingsError:
     message = str(item["msg"]).removeprefix("Value error, ")
     example = EXAMPLES.get(name, f"{PREFIX}{name.upper()}={Settings.model_fields[name].default}")
     return SettingsError(f"{PREFIX}{name.upper()}: {message[:1].lower()}{message[1:]}.", f"Example: {example}")
+
+
+def _listed(value: str) -> list[str]:
+    return [item for item in map(str.strip, value.split(",")) if item]
 
 
 def _split(value: str) -> SplitResult:

@@ -18,7 +18,7 @@ import dramatiq
 
 from mailshot.bootstrap import App
 from mailshot.campaign import clock, conversions
-from mailshot.deliver import work
+from mailshot.deliver import own_data, work
 from mailshot.errors import Busy, MailshotError
 from mailshot.queue import ACTOR, GONE, QUEUE
 from mailshot.store import offices
@@ -103,6 +103,7 @@ def work_until(app: App, threads: int, stop: threading.Event) -> None:
             for run_id in _owed(app, watch) if hands.idle else []:
                 if not app.doorbell.ring(run_id):
                     hands.answer(app, run_id, stop)
+            _mail_links(app)
             stop.wait(min(LOOK, app.settings.lease / 2))
     finally:
         stop.set()
@@ -167,6 +168,18 @@ def _owed(app: App, watch: BusyWatch) -> list[int]:
     except MailshotError as error:
         log.error("cannot look at the ledger: %s", error)
         return []
+
+
+def _mail_links(app: App) -> None:
+    """Mail the links to their own data that customers asked for; what fails now is tried at the next look."""
+    now = datetime.now(UTC)
+    try:
+        if links := own_data.waiting(app.store, now):
+            own_data.send(app.post, links, now)
+    except Busy:
+        return
+    except MailshotError as error:
+        log.error("links to customers' data were not mailed: %s", error)
 
 
 def _leave(app: App, holder: str) -> None:

@@ -4,6 +4,10 @@ A token is base64url of: version (1 byte), key id (1 byte), the ids as varints, 
 (RFC 2104) under a key derived for its purpose, so that a click token can never unsubscribe. It never expires:
 an unsubscribe link must work for as long as somebody keeps the mail.
 
+A forwarded mail carries its tokens along, so they open nothing that would do harm in another's hands: they leave or
+join topics and change answers. Data are shown to the owner of the inbox alone (`confirm`, then `session`).
+Where a token must not outlive the customer's address, one of its ids is the `fingerprint` of that address.
+
 In an address the same bytes are base32hex (RFC 4648 section 7) in lower case, after a prefix of their own: servers may
 change the case of a local part, and it holds 64 octets at most (RFC 5321).
 """
@@ -20,6 +24,7 @@ from mailshot.errors import SettingsError
 
 VERSION = 1
 TAG_BYTES = 16
+FINGERPRINT_BYTES = 5
 MOST_CHARACTERS = 120
 # What a link's token is made of. Mail programs glue to it what follows in the text: a period, a bracket, a quote.
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
@@ -33,6 +38,7 @@ class Purpose(StrEnum):
     unsubscribe = "unsubscribe"
     preferences = "preferences"
     confirm = "confirm"
+    session = "session"
     bounce = "bounce"
     leave = "leave"
     message = "message"
@@ -70,6 +76,14 @@ class KeyRing:
                 raise SettingsError("MAILSHOT_KEYS is malformed.", "Write 'id:hex' with an id of 0-255 and 32+ digits.")
         return cls(keys)
 
+    def fingerprint(self, mailbox: str) -> int:
+        """Return a number of 40 bits that stands for a mailbox in tokens: another mailbox has another number."""
+        return self._fingerprint(self._signer, mailbox)
+
+    def is_fingerprint(self, number: int, mailbox: str) -> bool:
+        """Say whether `number` is the fingerprint of a mailbox under any of the keys."""
+        return number in {self._fingerprint(key, mailbox) for key, _ in self._derived}
+
     def mint(self, purpose: Purpose, *ids: int) -> str:
         """Return a token that carries `ids` (each 0 or more) for `purpose`."""
         return urlsafe_b64encode(self._signed(purpose, ids)).rstrip(b"=").decode()
@@ -101,6 +115,10 @@ class KeyRing:
             return None
         ids = self._ids_of(purpose, raw) if _base32(raw) == token else None
         return None if ids is None else (purpose, ids)
+
+    def _fingerprint(self, key: int, mailbox: str) -> int:
+        digest = hmac.digest(self._derived[key, Purpose.preferences], b"mailbox/" + mailbox.encode(), "sha256")
+        return int.from_bytes(digest[:FINGERPRINT_BYTES])
 
     def _signed(self, purpose: Purpose, ids: Sequence[int]) -> bytes:
         body = bytes((VERSION, self._signer)) + b"".join(map(_varint, ids))

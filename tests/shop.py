@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from starlette.applications import Starlette
 
 from mailshot import documents
 from mailshot.profile import address, catalogue, statements, topics
 from mailshot.profile.catalogue import Catalogue
-from mailshot.store import consent, links, sql
-from mailshot.store.engine import Store
+from mailshot.store import confirmations, consent, links, sql
+from mailshot.store.engine import Connection, Store
 from mailshot.store.tables import Customer, Delivery, Feedback, Run, Trait
 from mailshot.tokens import KeyRing, Purpose
 from mailshot.web import app
@@ -119,7 +119,19 @@ def path(purpose: Purpose, *ids: int) -> str:
     return f"/{purpose.value[0]}/{KEYS.mint(purpose, *ids)}"
 
 
-UNSUBSCRIBE = path(Purpose.unsubscribe, RUN, ADA)
-PREFERENCES = path(Purpose.preferences, ADA, RUN)
+def mailbox(email: str) -> int:
+    """Return what tokens that belong to an address carry of it."""
+    return KEYS.fingerprint(address.mailbox(email))
+
+
+def own_data(connection: Connection, customer_id: int, email: str, at: datetime | None = None) -> str:
+    """Ask for the link to a customer's own data and return its path, as if the mail with it had been read."""
+    assert confirmations.ask(connection, customer_id, RUN, at or now())
+    newest = select(func.max(confirmations.CONFIRMATION.c.id))
+    return f"/d/{KEYS.mint(Purpose.confirm, connection.scalar(newest) or 0, mailbox(email))}"
+
+
+UNSUBSCRIBE = path(Purpose.unsubscribe, RUN, ADA, mailbox("ada@example.com"))
+PREFERENCES = path(Purpose.preferences, RUN, ADA, mailbox("ada@example.com"))
 PIXEL = path(Purpose.open, RUN, ADA)
 CLICK = path(Purpose.click, RUN, ADA, LINK)

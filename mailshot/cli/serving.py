@@ -37,7 +37,7 @@ def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run 
             threading.Thread(target=tasks.work_until, args=(app, threads, stop), name="worker"),
             threading.Thread(target=tasks.tick_until, args=(app, stop), name="clock"),
         ]
-        site = serve.Beside(_site(app), app.settings.web_host, app.settings.web_port)
+        site = serve.Beside(_site(app), app.settings.web_host, app.settings.web_port, app.settings.proxies)
         site.start()
         for part in parts:
             part.start()
@@ -57,7 +57,7 @@ def web() -> None:
 
     app = shared.app()
     shared.say(f"Web on {app.settings.web_host}:{app.settings.web_port} as {app.settings.base_url}.")
-    serve.run(_site(app), app.settings.web_host, app.settings.web_port)
+    serve.run(_site(app), app.settings.web_host, app.settings.web_port, app.settings.proxies)
 
 
 def worker(threads: Threads = 1) -> None:

@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_string
+from email.utils import parseaddr
 from subprocess import Popen
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from lxml import html
@@ -21,6 +22,9 @@ BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.
 READERS, CLICKERS = 12, 5
 # Nobody reads a mail sooner; a click sooner after the mail is taken for a scanner's.
 READING = 6.0
+# How many are asked until one is found who is taken for a vegetarian, and how long a link may be on its way.
+CANDIDATES = 5
+LINK_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +102,38 @@ class Visitors:
         """Find somebody we take for a vegetarian, and let them say that we are wrong."""
         subjects = {item["subject"] for item in listed[:READERS]}
         rare = [item for item in listed if item["subject"] not in subjects] + listed
-        for item in rare[:40]:
+        for item in rare[:CANDIDATES]:
             mail = self._mail(item["id"])
-            page_url, form = self._preferences(mail)
+            save_url, form = self._own_data(mail)
             control = next((name for name in form.fields if str(name).endswith("diet.vegetarian")), None)
             if control is None:
                 continue
             evidence = form.xpath(f".//fieldset[.//input[@name='{control}']]//p[@class='evidence']/text()")
             form.fields[control] = "wrong"
-            self._post(page_url, [pair for pair in form.form_values() if not _unanswered(*pair)])
+            self._post(save_url, [pair for pair in form.form_values() if not _unanswered(*pair)])
             self._corrected = mail.to
-            return f"{mail.to} read “{evidence[0] if evidence else ''}” and corrected it: “I do eat meat”."
+            read = f"read “{evidence[0] if evidence else ''}” and corrected it: “I do eat meat”."
+            return f"{mail.to} asked for a link to their data, {read}"
         return "Nobody was taken for a vegetarian."
+
+    def _own_data(self, mail: Mail) -> tuple[str, Any]:
+        """Ask for the link to one's own data, wait for the mail, open it; return where to save, and the form."""
+        known = {item["id"] for item in self._listed()}
+        self._post(f"{mail.links('/p/')[0]}/data", {})
+        (link,) = self._mail(self._wait_for_mail(known, mail.to)).links("/d/")
+        page = html.fromstring(self._post(link, {}).decode(), base_url=link)
+        form = next(form for form in page.forms if str(form.action).endswith("/save"))
+        return urljoin(link, form.action), form
+
+    def _wait_for_mail(self, known: set[str], to: str) -> str:
+        """Return the id of the mail that came for an address meanwhile. Raises Unavailable when there is none."""
+        for _ in range(LINK_SECONDS * 2):
+            new = (item for item in self._listed() if item["id"] not in known)
+            found = next((str(item["id"]) for item in new if parseaddr(item["to"])[1] == parseaddr(to)[1]), None)
+            if found:
+                return found
+            time.sleep(0.5)
+        raise Unavailable("The mail with the link to one's own data did not come.", "Is a worker running?")
 
     def _turn_vegan(self, listed: list[dict[str, Any]]) -> str:
         """Let one more customer say on the preference page that they eat vegan."""

@@ -4,9 +4,11 @@ A control is a name with the words it holds:
 
     topic.offers: (on)        tracking: (on)
     say.diet: (vegan)         judge.diet.vegetarian: (right) or (wrong)
+    forget.diet: (on)         takes back the answer, on a page that does not show it
 
-Only what differs from what the page *showed* is a wish, so that a page left open for a week takes nothing back that was
-said elsewhere in the meantime.
+Not every page shows every control (see `View`): a mail may be forwarded, and with it the link to its page. Only what
+differs from what the page *showed* is a wish, so that a page left open for a week takes nothing back that was said
+elsewhere in the meantime.
 """
 
 from __future__ import annotations
@@ -21,7 +23,21 @@ from mailshot.store.preferences import Inferred
 
 Controls = dict[str, tuple[str, ...]]
 ON = ("on",)
-TOPIC, SAY, JUDGE = "topic.", "say.", "judge."
+TOPIC, SAY, JUDGE, FORGET = "topic.", "say.", "judge.", "forget."
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a page shows of how a customer stands, and what it takes from them, by how the controls' names begin."""
+
+    shows: tuple[str, ...]
+    takes: tuple[str, ...]
+
+
+#: What is open to everybody who has one of the customer's mails, in its headers alone or as a whole; then to the owner.
+TOPICS_ONLY = View((TOPIC,), (TOPIC,))
+MAIL = View((TOPIC, TRACKING), (TOPIC, TRACKING, SAY, FORGET))
+OWNER = View((TOPIC, TRACKING, SAY, JUDGE), (TOPIC, TRACKING, SAY, JUDGE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +64,13 @@ class Wishes:
     problems: list[str] = field(default_factory=list)
 
 
+def only(held: Controls, names: tuple[str, ...]) -> Controls:
+    """Return the controls whose names begin with one of `names`."""
+    return {name: words for name, words in held.items() if name.startswith(names)}
+
+
 def controls(standing: Standing, topics: Topics, statements: Statements) -> Controls:
-    """Return every control of a customer's page with what it shows; one that shows nothing is left out."""
+    """Return every control of the owner's page with what it shows; one that shows nothing is left out."""
     found: Controls = {TOPIC + t.name: ON for t in topics if allowed(t, standing.consents.get(t.name))}
     tracking = standing.consents.get(TRACKING)
     found |= {TRACKING: ON} if tracking and tracking.given else {}
@@ -70,8 +91,11 @@ def wishes(posted: Controls, shown: Controls, standing: Standing, topics: Topics
         if topic in changed:
             made.topics[topic.removeprefix(TOPIC)] = _words(posted, topic) == ON
     for question in statements:
-        if SAY + question.name in changed:
-            _say(made, question, _words(posted, SAY + question.name), _words(shown, SAY + question.name))
+        words, before = (_words(held, SAY + question.name) for held in (posted, shown))
+        if _words(posted, FORGET + question.name) == ON:
+            before = tuple(value for value in question.values if standing.stated.get((question.name, value)))
+        if words != before:
+            _say(made, question, words, before)
     for name, value in _judged(changed, standing, statements, made):
         _judge(made, name, value, _words(posted, f"{JUDGE}{name}.{value}"))
     _contradictions(made, statements)

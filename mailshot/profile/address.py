@@ -68,10 +68,14 @@ def normalise(text: str) -> Address | Fault:
     return _within_limits(found)
 
 
+def mailbox(email: str) -> str:
+    """Return what two spellings of one mailbox have in common."""
+    return unicodedata.normalize("NFC", email.strip()).lower()
+
+
 def fingerprint(key: bytes, email: str) -> str:
     """Return 32 hex digits of HMAC-SHA256 (RFC 2104) over the mailbox: two spellings of one mailbox have one print."""
-    mailbox = unicodedata.normalize("NFC", email.strip()).lower()
-    return hmac.digest(key, mailbox.encode(), "sha256").hex()[:FINGERPRINT_DIGITS]
+    return hmac.digest(key, mailbox(email).encode(), "sha256").hex()[:FINGERPRINT_DIGITS]
 
 
 def _within_limits(found: Address) -> Address | Fault:

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from mailshot.profile import zones
+from mailshot.profile import address, zones
 from mailshot.profile.locales import Manner
 from mailshot.render import filters, headers, message
 from mailshot.render.mail import Finding, Link, ListOf, Mail, Rendered, Tracking, compile_mail
@@ -111,9 +111,10 @@ def write(mailing: Mailing, delivery: Delivery, keys: KeyRing, base_url: str) ->
     """Write one letter. Raises RenderError for what fails for this customer alone."""
     ids = (delivery.run_id, delivery.customer_id)
     sender = mailing.sender
+    mailbox = keys.fingerprint(address.mailbox(delivery.address))
     links = {
-        "unsubscribe": f"{base_url}/u/{keys.mint(Purpose.unsubscribe, *ids)}",
-        "preferences": f"{base_url}/p/{keys.mint(Purpose.preferences, delivery.customer_id, delivery.run_id)}",
+        "unsubscribe": f"{base_url}/u/{keys.mint(Purpose.unsubscribe, *ids, mailbox)}",
+        "preferences": f"{base_url}/p/{keys.mint(Purpose.preferences, *ids, mailbox)}",
     }
     rendered = mailing.mails[delivery.content].render(
         _values(mailing, delivery, links), _tracking(keys, base_url, ids) if delivery.tracked else None

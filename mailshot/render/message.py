@@ -31,7 +31,7 @@ class Envelope:
 
     `message_id` goes without angle brackets, `unsubscribe_mailto` is a mailto: address, `list_id` a domain-like name
     (RFC 2919), `feedback_id` reads `campaign:topic:account:senderid`. `extra` are headers of our own, name and text.
-    A service mail (double opt-in) has no unsubscribe address and so no list headers of that kind.
+    A service mail goes to one customer who asked for it: it has no unsubscribe address and no `list_id`.
     """
 
     message_id: str
@@ -40,10 +40,10 @@ class Envelope:
     from_address: str
     to_name: str
     to_address: str
-    list_id: str
-    list_name: str
-    feedback_id: str
     boundary_seed: str
+    list_id: str = ""
+    list_name: str = ""
+    feedback_id: str = ""
     unsubscribe_url: str | None = None
     unsubscribe_mailto: str | None = None
     reply_to: str | None = None
@@ -89,7 +89,8 @@ def _lines(rendered: Rendered, envelope: Envelope) -> list[str]:
     if envelope.reply_to:
         found.append(headers.mailbox("Reply-To", "", envelope.reply_to))
     found.append(headers.unstructured("Subject", rendered.subject))
-    found.append(headers.listed("List-Id", envelope.list_name, envelope.list_id))
+    if envelope.list_id:
+        found.append(headers.listed("List-Id", envelope.list_name, envelope.list_id))
     ways = [uri for uri in (envelope.unsubscribe_url, envelope.unsubscribe_mailto) if uri]
     if ways:
         found.append(headers.addresses("List-Unsubscribe", ways))

@@ -7,7 +7,7 @@ keyed hash that keeps the address from being mailed when somebody imports it aga
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -20,6 +20,7 @@ from mailshot.events import DeliveryState, Reason
 from mailshot.profile import consent as decision
 from mailshot.store import consent, conversions, sql, suppression
 from mailshot.store.audiences import ERASED_KEY
+from mailshot.store.confirmations import Confirmation
 from mailshot.store.engine import Connection, Store
 from mailshot.store.inboxes import FormerAddress
 from mailshot.store.tables import (
@@ -63,6 +64,7 @@ GONE = tuple(
         PlanRow,
         ConversionDue,
         FormerAddress,
+        Confirmation,
     )
 )
 NAMED_BY = {"product_id": sql.table(Product), "link_id": sql.table(Link)}
@@ -88,21 +90,29 @@ def person(connection: Connection, customer_id: int) -> Person | None:
     return Person(row.id, row.first_name, row.email, row.address_hash, row.key.startswith(ERASED_KEY)) if row else None
 
 
-def export(connection: Connection, customer_id: int) -> dict[str, Any]:
-    """Return every row held about a customer, by table, in types that JSON knows (GDPR articles 15 and 20)."""
-    found = {"customer": _rows(connection, CUSTOMER, CUSTOMER.c.id == customer_id)}
+def export(connection: Connection, customer_id: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Give every row held about a customer, table after table, in types that JSON knows (GDPR articles 15 and 20)."""
+    named: dict[str, set[int]] = {column: set() for column in NAMED_BY}
+    for name, rows in _held(connection, customer_id):
+        for column, ids in named.items():
+            ids |= {row[column] for row in rows if row.get(column) is not None}
+        yield name, rows
+    for column, about in NAMED_BY.items():
+        chunks = (about.c.id.in_(some) for some in _chunks(sorted(named[column])))
+        yield about.name, [row for where in chunks for row in _rows(connection, about, where)]
+
+
+def _held(connection: Connection, customer_id: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Give the customer's own rows, and those of their address."""
+    customer = _rows(connection, CUSTOMER, CUSTOMER.c.id == customer_id)
+    yield CUSTOMER.name, customer
     for name, about in sorted(SQLModel.metadata.tables.items()):
         if "customer_id" in about.c:
             mine = about.c.customer_id == customer_id
-            found[name] = _rows(connection, about, and_(mine, IMPORTED) if name == PURCHASE.name else mine)
-    hashes = [row["address_hash"] for row in found["customer"] if row["address_hash"]]
-    for held in (suppression.SUPPRESSION, sql.table(AddressWithdrawal)):
-        found[held.name] = _rows(connection, held, held.c.address_hash.in_(hashes))
-    for column, named in NAMED_BY.items():
-        ids = {row[column] for rows in found.values() for row in rows if row.get(column) is not None}
-        chunks = (named.c.id.in_(some) for some in _chunks(sorted(ids)))
-        found[named.name] = [row for where in chunks for row in _rows(connection, named, where)]
-    return found
+            yield name, _rows(connection, about, and_(mine, IMPORTED) if name == PURCHASE.name else mine)
+    hashes = [row["address_hash"] for row in customer if row["address_hash"]]
+    for about in (suppression.SUPPRESSION, sql.table(AddressWithdrawal)):
+        yield about.name, _rows(connection, about, about.c.address_hash.in_(hashes))
 
 
 def erase(connection: Connection, customer_id: int, address_hash: str | None, source: str, at: datetime) -> bool:

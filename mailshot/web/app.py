@@ -21,14 +21,15 @@ from mailshot.profile.topics import Topics
 from mailshot.store.engine import Store
 from mailshot.store.group import GroupCommit
 from mailshot.tokens import KeyRing
-from mailshot.web import erasing, files, preferences, site, tracking, unsubscribing
+from mailshot.web import files, headers, preferences, privacy, site, tracking, unsubscribing
 from mailshot.web.headers import Protected
+from mailshot.web.privacy import LinkEnded
 from mailshot.web.rates import Rates
 from mailshot.web.site import Site, TestMailLink
 
 UTC = ZoneInfo("UTC")
 #: Our own pages that mails link to: a dead link to one gets a page for people.
-OWN_PAGES = ("/u/", "/p/")
+OWN_PAGES = ("/u/", "/p/", "/d/")
 STATIC = Path(__file__).parent / "static"
 
 
@@ -45,7 +46,7 @@ def build(
     zone: ZoneInfo = UTC,
     language: str = "en",
 ) -> Starlette:
-    """Return the site that customers reach: /o, /c, /u, /p and /healthz.
+    """Return the site that customers reach: /o, /c, /u, /p, /d and /healthz.
 
     `contact` is the address that the page of a dead link names, empty for none. Dates are written for
     `zone` where the customer's own is not known, and as the company's `language` does where that is English.
@@ -60,7 +61,7 @@ def build(
     app = Starlette(
         routes=_routes(),
         middleware=[Middleware(Protected)],
-        exception_handlers={HTTPException: _refused, Unavailable: _unavailable, TestMailLink: _test_mail},
+        exception_handlers=HANDLERS,
         lifespan=life,
     )
     # Such a redirect would repeat the token under whatever name and scheme the request came with.
@@ -74,7 +75,7 @@ def build(
 
 
 def _routes() -> list[BaseRoute]:
-    pages = [*tracking.ROUTES, *unsubscribing.ROUTES, *erasing.ROUTES, *preferences.ROUTES]
+    pages = [*tracking.ROUTES, *unsubscribing.ROUTES, *preferences.ROUTES, *privacy.ROUTES]
     return [*pages, *files.routes(STATIC), Route("/healthz", _health)]
 
 
@@ -82,7 +83,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 410:
         return site.of(request).page("erased.html", 410)
-    if error.status_code == 404 and request.url.path.startswith(OWN_PAGES):
+    if error.status_code == 404 and request.scope["path"].startswith(OWN_PAGES):
         return site.of(request).page("dead.html", 404, contact=site.of(request).contact)
     words = "Not found." if error.status_code == 404 else error.detail
     return PlainTextResponse(f"{words}\n", error.status_code, error.headers)
@@ -92,8 +93,22 @@ async def _test_mail(request: Request, error: Exception) -> Response:
     return site.of(request).page("test_mail.html")
 
 
+async def _ended(request: Request, error: Exception) -> Response:
+    assert isinstance(error, LinkEnded)
+    return site.of(request).page("data_ended.html", 410, again=error.again)
+
+
 async def _unavailable(request: Request, error: Exception) -> Response:
     return PlainTextResponse("Please try again in a moment.\n", 503, {"Retry-After": "5"})
+
+
+HANDLERS = {
+    HTTPException: _refused,
+    Unavailable: _unavailable,
+    TestMailLink: _test_mail,
+    LinkEnded: _ended,
+    Exception: headers.failed,
+}
 
 
 async def _health(request: Request) -> Response:

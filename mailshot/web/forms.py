@@ -44,9 +44,16 @@ def refuse_foreign(request: Request) -> None:
     if site is not None:
         foreign = site not in OURS
     else:
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
+        foreign = origin is not None and _host(origin) != request.headers.get("host", "").lower()
     if foreign:
         raise HTTPException(403, "This form can only be sent from its own page.")
+
+
+def _host(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _at_most(receive: Receive) -> Receive:

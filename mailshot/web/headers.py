@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 POLICY = (
@@ -17,6 +19,11 @@ PROTECTION = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
     "Cache-Control": "no-store",
 }
+
+
+async def failed(request: Request, error: Exception) -> Response:
+    """Answer where our own code failed; such answers are made outside of `Protected`, so the headers go along."""
+    return PlainTextResponse("Something went wrong on our side.\n", 500, PROTECTION)
 
 
 class Protected:

@@ -14,64 +14,75 @@ from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 from starlette.exceptions import HTTPException
 
-WINDOW = 60  # seconds
-RETRY = {"Retry-After": str(WINDOW)}
+MINUTE = 60  # seconds
 
 
 class Windows(Storage):
-    """Counts in fixed windows of a minute, in memory of this process."""
+    """Counts in fixed windows, in memory of this process: for each length of window the present one alone."""
 
     STORAGE_SCHEME = None
 
     def __init__(self) -> None:
         super().__init__()
-        self._window = 0
-        self._counts: dict[str, int] = {}
+        self._windows: dict[int, tuple[int, dict[str, int]]] = {}
 
     @property
     def base_exceptions(self) -> type[Exception]:
         return ValueError
 
     def incr(self, key: str, expiry: float, amount: int = 1, **_: Any) -> int:
-        self._turn()
-        self._counts[key] = self._counts.get(key, 0) + amount
-        return self._counts[key]
+        counts = self._counts(int(expiry))
+        counts[key] = counts.get(key, 0) + amount
+        return counts[key]
 
     def get(self, key: str) -> int:
-        self._turn()
-        return self._counts.get(key, 0)
+        return max((self._counts(length).get(key, 0) for length in self._windows), default=0)
 
     def get_expiry(self, key: str) -> float:
-        return float((self._window + 1) * WINDOW)
+        ends = (float((window + 1) * length) for length, (window, counts) in self._windows.items() if key in counts)
+        return max(ends, default=time.time())
 
     def check(self) -> bool:
         return True
 
     def reset(self) -> int | None:
-        counted = len(self._counts)
-        self._counts.clear()
+        counted = sum(len(counts) for _, counts in self._windows.values())
+        self._windows.clear()
         return counted
 
     def clear(self, key: str) -> None:
-        self._counts.pop(key, None)
+        for _, counts in self._windows.values():
+            counts.pop(key, None)
 
-    def _turn(self) -> None:
-        window = int(time.time()) // WINDOW
-        if window != self._window:
-            self._window, self._counts = window, {}
+    def _counts(self, length: int) -> dict[str, int]:
+        now = int(time.time()) // length
+        window, counts = self._windows.get(length, (now, {}))
+        if window != now:
+            counts = {}
+        self._windows[length] = now, counts
+        return counts
 
 
 class Rates:
-    """The limits of one process, each 'n/minute': of a token, of an address on pages, of an address behind mails.
+    """The limits of one process, each 'n/minute' or 'n/hour'.
 
-    Image proxies and mail providers fetch for thousands of customers from a few addresses, hence the third.
+    Of a token, of an address on pages, of an address behind mails, and of one customer's downloads. Image proxies and
+    mail providers fetch for thousands of customers from a few addresses, hence the third.
     """
 
-    def __init__(self, tokens: str = "120/minute", pages: str = "600/minute", mails: str = "60000/minute") -> None:
+    def __init__(
+        self,
+        tokens: str = "120/minute",
+        pages: str = "600/minute",
+        mails: str = "60000/minute",
+        exports: str = "5/hour",
+    ) -> None:
         self._limiter = FixedWindowRateLimiter(Windows())
-        self.tokens, self.pages, self.mails = parse(tokens), parse(pages), parse(mails)
+        self.tokens, self.pages, self.mails, self.exports = map(parse, (tokens, pages, mails, exports))
 
     def take(self, rate: RateLimitItem, *who: str) -> None:
         """Count one request. Raises 429 when it is one too many."""
         if not self._limiter.hit(rate, *who):
-            raise HTTPException(429, "Too many requests. Please try again in a minute.", RETRY)
+            wait = "an hour" if rate.get_expiry() > MINUTE else "a minute"
+            retry = {"Retry-After": str(rate.get_expiry())}
+            raise HTTPException(429, f"Too many requests. Please try again in {wait}.", retry)

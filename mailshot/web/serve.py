@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from mailshot.errors import Unavailable
+from mailshot.web import connections
 
 DRAIN = 10  # seconds
 LONGEST_START = 15.0  # seconds
 
 
-def run(app: ASGIApp, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT, then answer what has begun and return. Raises Unavailable for a taken port."""
+def run(app: ASGIApp, host: str, port: int, proxies: Sequence[str] = ()) -> None:
+    """Serve until SIGTERM or SIGINT, then answer what has begun and return. Raises Unavailable for a taken port.
+
+    `proxies` are the addresses whose X-Forwarded-For is believed.
+    """
     try:
-        server(app, host, port).run()
+        server(app, host, port, proxies).run()
     except SystemExit:
         raise _taken(host, port) from None
 
@@ -25,10 +30,10 @@ def run(app: ASGIApp, host: str, port: int) -> None:
 class Beside:
     """A server in a thread of its own, between start() and stop()."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, proxies: Sequence[str] = ()) -> None:
         self.host, self.port = host, port
-        self._app = app
-        self._server = server(app, host, port)
+        self._app, self._proxies = app, proxies
+        self._server = server(app, host, port, proxies)
         self._thread = threading.Thread(target=self._run, name=f"web-{port}", daemon=True)
 
     def start(self) -> None:
@@ -42,7 +47,7 @@ class Beside:
 
     def serve(self) -> None:
         """Serve in this thread until SIGTERM or SIGINT, instead of start() and stop()."""
-        run(self._app, self.host, self.port)
+        run(self._app, self.host, self.port, self._proxies)
 
     def stop(self) -> None:
         """Answer what has begun and close the port."""
@@ -56,22 +61,26 @@ class Beside:
             return
 
 
-def server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
+def server(app: ASGIApp, host: str, port: int, proxies: Sequence[str] = ()) -> uvicorn.Server:
     """Return a server to run in any thread; it ends when its `should_exit` is set to true."""
     # Paths carry tokens, so there is no access log.
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
-        http="h11",
+        http=connections.bounded(proxies),
         ws="none",
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
+        backlog=connections.BACKLOG,
         timeout_graceful_shutdown=DRAIN,
         timeout_keep_alive=30,
         h11_max_incomplete_event_size=16 * 1024,
     )
+    connections.quiet()
     return uvicorn.Server(config)
 
 

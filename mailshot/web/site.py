@@ -20,7 +20,7 @@ from mailshot.profile.topics import Topics
 from mailshot.store.engine import Connection, Store
 from mailshot.store.group import GroupCommit
 from mailshot.tokens import KeyRing, Purpose
-from mailshot.web import paper
+from mailshot.web import connections, paper
 from mailshot.web.rates import Rates
 
 T = TypeVar("T")
@@ -55,6 +55,9 @@ class Site:
     clock: Callable[[], datetime] = field(default=_now)
     zone: ZoneInfo = field(default=ZoneInfo("UTC"))
     language: str = "en"
+    #: Whose data are being written into a file just now, and how many files may be written at once.
+    exporting: set[int] = field(default_factory=set)
+    exports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
 
     async def read(self, look: Callable[[Connection], T]) -> T:
         """Run a query in a worker thread and return what it found."""
@@ -93,8 +96,8 @@ async def ids(request: Request, purpose: Purpose, *counts: int) -> tuple[int, ..
     written = request.path_params["token"]
     genuine = ((text, ids) for text in tokens.trimmed(written) if (ids := site.keys.read(purpose, text)))
     text, found = next(genuine, (written, None))
-    rate = site.rates.pages if purpose is Purpose.preferences else site.rates.mails
-    site.rates.take(rate, "address", request.client.host if request.client else "")
+    rate = site.rates.pages if purpose in (Purpose.preferences, Purpose.confirm) else site.rates.mails
+    site.rates.take(rate, "address", connections.client(request.client.host) if request.client else "")
     if found is None or len(found) not in counts:
         raise HTTPException(404)
     if not (purpose is Purpose.unsubscribe and request.method == "POST"):

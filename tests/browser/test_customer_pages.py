@@ -1,33 +1,72 @@
 from __future__ import annotations
 
+import json
+
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from mailshot.store import preferences, sql
 from mailshot.store.tables import Customer, Trait
 from tests.browser.conftest import Open, Watched
-from tests.shop import ADA, PREFERENCES, UNSUBSCRIBE
+from tests.shop import ADA, PREFERENCES, UNSUBSCRIBE, own_data
 
 XSS = '"><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)><svg onload=alert(3)>'
 
 
-def test_a_customer_changes_a_topic_and_corrects_a_conclusion(open_site: Open, watched: Watched) -> None:
+def data_page(open_site: Open, page: Page) -> None:
+    """Open the page of Ada's own data, as the link in her mail does."""
+    with open_site.look.store.write() as connection:
+        path = own_data(connection, ADA, "ada@example.com")
+    page.goto(open_site.url + path)
+    page.get_by_role("button", name="Open my data").click()
+
+
+def test_a_customer_changes_topics_and_answers_from_a_mail(open_site: Open, watched: Watched) -> None:
     page = watched.page
     page.goto(open_site.url + PREFERENCES)
-    expect(page.get_by_role("heading", name="Hello Ada")).to_be_visible()
+    expect(page.get_by_role("heading", name="Your preferences")).to_be_visible()
     page.get_by_role("switch", name="Recipes").check()
     page.get_by_role("switch", name="Weekly offers").uncheck()
+    page.get_by_role("radio", name="Vegan").check()
+    page.get_by_role("button", name="Save my preferences").click()
+    expect(page.get_by_role("status")).to_contain_text("Saved")
+    expect(page.get_by_role("switch", name="Recipes")).to_be_checked()
+    expect(page.get_by_role("radio", name="Vegan")).not_to_be_checked()
+    assert open_site.look.given(ADA, "recipes") is True
+    assert open_site.look.given(ADA, "offers") is False
+    with open_site.look.store.read() as connection:
+        assert preferences.stated(connection, ADA) == {("diet", "vegan"): True}
+    assert watched.complaints == []
+    assert watched.foreign == []
+
+
+def test_a_customer_asks_for_a_link_to_their_data(open_site: Open, watched: Watched) -> None:
+    page = watched.page
+    page.goto(open_site.url + PREFERENCES)
+    page.get_by_role("link", name="See, download or delete my data").click()
+    page.get_by_role("button", name="Send me the link").click()
+    expect(page.get_by_role("heading", name="Look into your inbox")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="A link is on its way already")).to_be_visible()
+    assert watched.complaints == []
+
+
+def test_the_owner_corrects_a_conclusion_and_downloads_everything(open_site: Open, watched: Watched) -> None:
+    page = watched.page
+    data_page(open_site, page)
+    expect(page.get_by_role("heading", name="Hello Ada")).to_be_visible()
     card = page.get_by_role("group", name="Vegetarian household")
     expect(card).to_contain_text("0 meat lines of 212 food lines")
     card.get_by_role("radio", name="That is wrong").check()
     page.get_by_role("button", name="Save my preferences").click()
     expect(page.get_by_role("status")).to_contain_text("Saved")
-    expect(page.get_by_role("switch", name="Recipes")).to_be_checked()
     expect(page.get_by_role("radio", name="That is wrong")).to_be_checked()
-    assert open_site.look.given(ADA, "recipes") is True
-    assert open_site.look.given(ADA, "offers") is False
     with open_site.look.store.read() as connection:
         assert preferences.stated(connection, ADA) == {("diet", "vegetarian"): False}
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download my data").click()
+    held = json.loads(download.value.path().read_text())
+    assert held["customer"][0]["email"] == "ada@example.com"
     assert watched.complaints == []
     assert watched.foreign == []
 
@@ -50,15 +89,15 @@ def test_unsubscribing_takes_one_button(open_site: Open, watched: Watched) -> No
     page.get_by_role("button", name="Unsubscribe").click()
     expect(page.get_by_role("heading", name="You are unsubscribed")).to_be_visible()
     assert open_site.look.given(ADA, "offers") is False
-    page.get_by_role("link", name="See all my preferences").click()
+    page.get_by_role("link", name="See all topics").click()
     expect(page.get_by_role("switch", name="Weekly offers")).not_to_be_checked()
     assert watched.complaints == []
 
 
 def test_erasing_asks_twice(open_site: Open, watched: Watched) -> None:
     page = watched.page
-    page.goto(open_site.url + PREFERENCES)
-    page.get_by_role("link", name="Delete my data").click()
+    data_page(open_site, page)
+    page.get_by_role("button", name="Delete my data").click()
     page.get_by_role("button", name="Delete my data").click()
     assert "ada@example.com" in str(open_site.look.everything())
     page.get_by_role("checkbox", name="Yes, delete everything").check()
@@ -74,7 +113,7 @@ def test_foreign_text_never_runs(open_site: Open, watched: Watched) -> None:
         connection.execute(customer.update().values(first_name=XSS))
         connection.execute(trait.update().values(evidence={"label": XSS, "words": XSS}, value=XSS))
     page = watched.page
-    page.goto(open_site.url + PREFERENCES)
+    data_page(open_site, page)
     expect(page.get_by_role("heading", level=1)).to_contain_text("alert(1)")
     page.get_by_role("radio", name="That is wrong").check()
     page.get_by_role("button", name="Save my preferences").click()
@@ -86,8 +125,11 @@ def test_foreign_text_never_runs(open_site: Open, watched: Watched) -> None:
 def test_no_page_is_wider_than_its_window(open_site: Open, browser: Browser, width: int) -> None:
     context = browser.new_context(viewport={"width": width, "height": 700})
     page = context.new_page()
-    for path in (PREFERENCES, UNSUBSCRIBE, f"{PREFERENCES}/erase"):
-        page.goto(open_site.url + path)
+    for path in (PREFERENCES, UNSUBSCRIBE, f"{UNSUBSCRIBE}/topics", f"{PREFERENCES}/data", ""):
+        if path:
+            page.goto(open_site.url + path)
+        else:
+            data_page(open_site, page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         small = (
             "[...document.querySelectorAll('button, label')].filter(e => e.getBoundingClientRect().height < 30).length"

@@ -8,26 +8,27 @@ from mailshot.profile import address
 from mailshot.store import suppression
 from mailshot.store.engine import Store
 from tests import shop
+from tests.flow.pages import OwnPage
 from tests.shop import ADA, CLICK, PIXEL, PREFERENCES, UNSUBSCRIBE
 
-ERASE = f"{PREFERENCES}/erase"
 
-
-def test_the_export_is_a_file_with_all_data(client: TestClient) -> None:
-    answer = client.get(f"{PREFERENCES}/export")
+def test_the_export_is_a_file_with_all_data(client: TestClient, look: shop.Look) -> None:
+    answer = OwnPage(client, look).post("export")
     assert answer.headers["content-disposition"].startswith("attachment")
     held = answer.json()
     assert held["customer"][0]["email"] == "ada@example.com"
     assert held["trait"][0]["evidence"] == shop.EVIDENCE
     assert len(held["consent_log"]) == 2
+    assert [row["customer_id"] for row in held["confirmation"]] == [ADA]
 
 
 def test_erasing_takes_two_steps(client: TestClient, look: shop.Look) -> None:
+    page = OwnPage(client, look)
     before = look.everything()
-    assert "Delete everything about me" in client.get(ERASE).text
-    assert client.post(ERASE, data={}).status_code == 422
+    assert "Delete everything about me" in page.post("erase").text
+    assert page.post("erase", {"asked": "yes"}).status_code == 422
     assert look.everything() == before
-    answer = client.post(ERASE, data={"confirm": "erase"})
+    answer = page.post("erase", {"asked": "yes", "confirm": "erase"})
     assert answer.status_code == 200
     assert "Your data is deleted" in answer.text
     with look.store.read() as connection:
@@ -37,14 +38,18 @@ def test_erasing_takes_two_steps(client: TestClient, look: shop.Look) -> None:
 
 
 def test_links_of_an_erased_customer_do_no_harm(client: TestClient, look: shop.Look) -> None:
-    client.post(ERASE, data={"confirm": "erase"})
-    for page in (PREFERENCES, ERASE, f"{PREFERENCES}/export"):
-        assert client.get(page).status_code == 410
-    assert client.post(ERASE, data={"confirm": "erase"}).status_code == 410
+    page = OwnPage(client, look)
+    page.post("erase", {"confirm": "erase"})
+    for path in (PREFERENCES, f"{PREFERENCES}/data", page.path):
+        assert client.get(path).status_code == 410
+    assert page.post("erase", {"confirm": "erase"}).status_code == 410
+    assert page.post("export").status_code == 410
     assert client.post(PREFERENCES, data={"topic.offers": "on"}).status_code == 410
+    assert client.post(f"{PREFERENCES}/data").status_code == 410
     assert client.get(PIXEL).status_code == 200
     assert client.get(CLICK).status_code == 302
-    assert client.post(UNSUBSCRIBE, data={"List-Unsubscribe": "One-Click"}).status_code == 200
+    left = client.post(UNSUBSCRIBE, data={"List-Unsubscribe": "One-Click"})
+    assert (left.status_code, "topics" in left.text.partition("<main")[2]) == (200, False)
     assert look.feedback() == []
     assert look.given(ADA, "offers") is False
 
@@ -52,9 +57,10 @@ def test_links_of_an_erased_customer_do_no_harm(client: TestClient, look: shop.L
 def test_no_byte_is_left_in_the_files(sqlite_url: str, tmp_path: Path) -> None:
     store = Store.open(sqlite_url)
     shop.seed(store)
-    with TestClient(shop.site(store)) as client:
+    with TestClient(shop.site(store), "http://127.0.0.1") as client:
         client.post(PREFERENCES, data={"say.diet": "no_pork"})
-        assert client.post(ERASE, data={"confirm": "erase"}).status_code == 200
+        page = OwnPage(client, shop.Look(store))
+        assert page.post("erase", {"confirm": "erase"}).status_code == 200
         for word in (b"ada@example.com", b"no_pork", b"Vegetarian household"):
             assert [file.name for file in tmp_path.iterdir() if word in file.read_bytes()] == []
     store.close()

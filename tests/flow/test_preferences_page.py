@@ -17,22 +17,12 @@ from mailshot.store import preferences, sql
 from mailshot.store.tables import Customer, Trait
 from mailshot.tokens import Purpose
 from tests import shop
-from tests.shop import ADA, BEN, PREFERENCES
+from tests.flow.pages import OwnPage, form
+from tests.shop import ADA, PREFERENCES
 
-Form = dict[str, list[str]]
 SUFFIXES = (
     (Path(__file__).parents[1] / "inputs/W04-unsubscribe-suffixes.txt").read_text(encoding="utf-8").splitlines()[1:]
 )
-
-
-def form(page: str) -> Form:
-    """Return what a browser would send for the page as it stands."""
-    fields: Form = {}
-    for tag in re.findall(r"<input\b[^>]*>", page):
-        given = {name: html.unescape(value) for name, value in re.findall(r'([\w-]+)="([^"]*)"', tag)}
-        if given["type"] == "hidden" or re.search(r"\schecked\b", tag):
-            fields.setdefault(given["name"], []).append(given["value"])
-    return fields
 
 
 def stated(look: shop.Look) -> dict[tuple[str, str], bool]:
@@ -40,8 +30,8 @@ def stated(look: shop.Look) -> dict[tuple[str, str], bool]:
         return preferences.stated(connection, ADA)
 
 
-def test_the_page_says_what_we_think_and_why(client: TestClient) -> None:
-    page = client.get(PREFERENCES).text
+def test_the_page_says_what_we_think_and_why(client: TestClient, look: shop.Look) -> None:
+    page = OwnPage(client, look).text
     for words in (
         "Hello Ada",
         "Weekly offers",
@@ -94,7 +84,7 @@ def test_the_page_tells_what_is_known_in_words_for_the_customer(look: shop.Look)
         connection.execute(customer.update().where(customer.c.id == ADA).values(**row))
     facts = catalogue.read(documents.parse(FACTS_FILE, "rules/facts.yaml"))
     with TestClient(shop.site(look.store, facts=facts, zone=ZoneInfo("Europe/Oslo")), "http://127.0.0.1") as client:
-        page = client.get(PREFERENCES).text
+        page = OwnPage(client, look).text
     assert known(page) == {
         "Customer number": "K7",
         "E-mail address": "ada@example.com",
@@ -118,7 +108,7 @@ def test_the_help_of_no_fact_of_the_example_shop_is_shown(client: TestClient, lo
     facts = {name: "some" for name, fact in shop.CATALOGUE.customer.items() if fact.own}
     with look.store.write() as connection:
         connection.execute(customer.update().where(customer.c.id == ADA).values(facts=facts, country="Q7"))
-    page = client.get(PREFERENCES).text
+    page = OwnPage(client, look).text
     assert {"Yearly income", "Home", "People at home", "Who lives there"} <= known(page).keys()
     assert known(page)["Country"] == "Q7"
     for fact in [fact for fact in shop.CATALOGUE.customer.values() if fact.help != fact.label]:
@@ -126,20 +116,43 @@ def test_the_help_of_no_fact_of_the_example_shop_is_shown(client: TestClient, lo
 
 
 def test_everything_is_saved_at_once_and_shown(client: TestClient, look: shop.Look) -> None:
-    sent = form(client.get(PREFERENCES).text)
+    page = OwnPage(client, look)
+    sent = page.form
     del sent["tracking"]
-    sent |= {"topic.recipes": ["on"], "say.frequency": ["weekly"], "judge.diet.vegetarian": ["wrong"]}
+    more = {"topic.recipes": ["on"], "say.frequency": ["weekly"], "judge.diet.vegetarian": ["wrong"]}
+    answer = client.post(f"{page.path}/save", data=sent | more)
+    assert (answer.status_code, "Saved" in answer.text) == (200, True)
+    assert look.given(ADA, "recipes") is True
+    assert look.given(ADA, "tracking") is False
+    assert stated(look) == {("frequency", "weekly"): True, ("diet", "vegetarian"): False}
+    assert form(answer.text)["judge.diet.vegetarian"] == ["wrong"]
+    (row,) = look.feedback()
+    changes = {"recipes": True, "tracking": False, "frequency: weekly": True, "diet: vegetarian": False}
+    assert (row["kind"], row["detail"]) == ("preference_changed", {"changes": changes})
+
+
+def test_a_mails_page_saves_topics_and_answers_and_shows_no_answer(client: TestClient, look: shop.Look) -> None:
+    sent = form(client.get(PREFERENCES).text)
+    assert not {name for name in sent if name.startswith("judge.")}
+    sent |= {"topic.recipes": ["on"], "say.diet": ["vegan"], "judge.diet.vegetarian": ["wrong"]}
     answer = client.post(PREFERENCES, data=sent)
     assert (answer.status_code, answer.headers["location"]) == (303, f"{PREFERENCES}?saved=1")
     page = client.get(answer.headers["location"]).text
     assert "Saved" in page
     assert look.given(ADA, "recipes") is True
-    assert look.given(ADA, "tracking") is False
-    assert stated(look) == {("frequency", "weekly"): True, ("diet", "vegetarian"): False}
-    assert form(page)["judge.diet.vegetarian"] == ["wrong"]
-    (row,) = look.feedback()
-    changes = {"recipes": True, "tracking": False, "frequency: weekly": True, "diet: vegetarian": False}
-    assert (row["kind"], row["detail"]) == ("preference_changed", {"changes": changes})
+    assert stated(look) == {("diet", "vegan"): True}
+    assert form(page)["say.diet"] == [""]
+
+
+def test_an_answer_can_be_taken_back_without_seeing_it(client: TestClient, look: shop.Look) -> None:
+    client.post(PREFERENCES, data={"say.diet": "vegan", "say.frequency": "weekly"})
+    client.post(PREFERENCES, data=form(client.get(PREFERENCES).text))
+    assert stated(look) == {("diet", "vegan"): True, ("frequency", "weekly"): True}
+    client.post(PREFERENCES, data=form(client.get(PREFERENCES).text) | {"forget.diet": ["on"]})
+    assert stated(look) == {("frequency", "weekly"): True}
+    more = {"forget.frequency": ["on"], "say.frequency": ["monthly"]}
+    client.post(PREFERENCES, data=form(client.get(PREFERENCES).text) | more)
+    assert stated(look) == {("frequency", "monthly"): True}
 
 
 def test_saving_the_same_again_changes_nothing(client: TestClient, look: shop.Look) -> None:
@@ -152,24 +165,24 @@ def test_saving_the_same_again_changes_nothing(client: TestClient, look: shop.Lo
 
 
 def test_one_choice_replaces_the_other(client: TestClient, look: shop.Look) -> None:
-    client.post(PREFERENCES, data=form(client.get(PREFERENCES).text) | {"judge.diet.vegetarian": ["right"]})
+    page = OwnPage(client, look)
+    page.post("save", {"judge.diet.vegetarian": ["right"]}, whole=True)
     assert stated(look) == {("diet", "vegetarian"): True}
-    page = client.get(PREFERENCES).text
-    assert form(page)["say.diet"] == ["vegetarian"]
-    client.post(PREFERENCES, data=form(page) | {"say.diet": ["no_pork"]})
+    assert page.form["say.diet"] == ["vegetarian"]
+    page.post("save", {"say.diet": ["no_pork"]}, whole=True)
     assert stated(look) == {("diet", "no_pork"): True}
-    assert "You told us: No pork. That is what counts." in client.get(PREFERENCES).text
+    assert "You told us: No pork. That is what counts." in page.text
 
 
 def test_a_vegan_is_a_vegetarian_and_nothing_but_the_answer_is_kept(client: TestClient, look: shop.Look) -> None:
+    page = OwnPage(client, look)
     for answer in ("vegetarian", "vegan"):
-        client.post(PREFERENCES, data=form(client.get(PREFERENCES).text) | {"say.diet": [answer]})
+        page.post("save", {"say.diet": [answer]}, whole=True)
     assert stated(look) == {("diet", "vegan"): True}
-    page = client.get(PREFERENCES).text
-    assert "You told us: Vegan. That includes this." in page
-    client.post(PREFERENCES, data=form(page) | {"judge.diet.vegetarian": ["right"]})
+    assert "You told us: Vegan. That includes this." in page.text
+    page.post("save", {"judge.diet.vegetarian": ["right"]}, whole=True)
     assert stated(look) == {("diet", "vegan"): True}
-    client.post(PREFERENCES, data=form(page) | {"judge.diet.vegetarian": ["wrong"]})
+    page.post("save", {"judge.diet.vegetarian": ["wrong"]}, whole=True)
     assert stated(look) == {("diet", "vegetarian"): False}
 
 
@@ -192,16 +205,23 @@ def test_leaving_a_topic_here_is_an_unsubscribe_too(client: TestClient, look: sh
 
 
 def test_a_contradiction_is_explained_and_nothing_is_saved(client: TestClient, look: shop.Look) -> None:
-    before = look.everything()
-    sent = form(client.get(PREFERENCES).text)
-    sent |= {"say.diet": ["everything"], "judge.diet.vegetarian": ["right"], "topic.recipes": ["on"]}
-    answer = client.post(PREFERENCES, data=sent)
+    page = OwnPage(client, look)
+    before, sent = look.everything(), page.form
+    more = {"say.diet": ["everything"], "judge.diet.vegetarian": ["right"], "topic.recipes": ["on"]}
+    answer = page.post("save", more, whole=True)
     assert answer.status_code == 422
     assert "contradict each other: “Everything”, “Vegetarian”" in html.unescape(answer.text)
     assert look.everything() == before
     again = form(answer.text)
     assert (again["say.diet"], again["topic.recipes"]) == (["everything"], ["on"])
     assert json.loads(again["shown"][0]) == json.loads(sent["shown"][0])
+
+
+def test_two_answers_to_one_question_are_refused(client: TestClient, look: shop.Look) -> None:
+    before = look.everything()
+    answer = client.post(PREFERENCES, data={"shown": "{}", "say.diet": ["vegan", "everything"]})
+    assert (answer.status_code, "Please choose one" in answer.text) == (422, True)
+    assert look.everything() == before
 
 
 @pytest.mark.parametrize("shown", ["", "{", "[]", "7", '{"topic.offers": 7}', '{"a": null}', "[" * 90000])
@@ -213,12 +233,8 @@ def test_a_page_that_does_not_say_what_it_showed_is_read_as_a_whole(
     assert look.given(ADA, "offers") is False
 
 
-def test_a_page_without_a_run_works_and_a_stranger_is_not_found(client: TestClient, look: shop.Look) -> None:
-    ben = shop.path(Purpose.preferences, BEN)
-    assert client.post(ben, data={"topic.offers": "on"}).status_code == 303
-    assert look.given(BEN, "offers") is True
-    assert look.feedback()[0]["run_id"] is None
-    assert client.get(shop.path(Purpose.preferences, 99)).status_code == 404
+def test_a_stranger_is_not_found(client: TestClient) -> None:
+    assert client.get(shop.path(Purpose.preferences, shop.RUN, 99, 1)).status_code == 404
 
 
 XSS = ["<script>alert(1)</script>", '"><img src=x onerror=a()>', "'-alert(1)-'", "{{7*7}}", "</title><svg onload=a()>"]
@@ -232,12 +248,12 @@ def test_foreign_text_is_shown_and_never_run(client: TestClient, look: shop.Look
         evidence = {"label": payload, "words": payload}
         connection.execute(trait.update().values(evidence=evidence, value=payload))
         preferences.state(connection, ADA, Statement(payload, payload, False), "import", datetime.now(UTC))
-    page = client.get(PREFERENCES).text
+    own = OwnPage(client, look)
+    page = own.text
     assert html.escape(payload) == payload or payload not in page
     assert page.count(html.escape(payload).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")) >= 4
     assert "<script" not in page
-    sent = form(page) | {f"judge.diet.{payload}": ["wrong"]}
-    assert client.post(PREFERENCES, data=sent).status_code == 303
+    assert own.post("save", {f"judge.diet.{payload}": ["wrong"]}, whole=True).status_code == 200
     assert stated(look)[("diet", payload)] is False
 
 
@@ -246,7 +262,7 @@ def test_a_link_with_something_glued_to_it_works(client: TestClient, look: shop.
     answer = client.get(f"{PREFERENCES}{suffix}")
     assert answer.status_code == 200
     assert f'action="{PREFERENCES}"' in answer.text
-    assert f'href="{PREFERENCES}/export"' in answer.text
+    assert f'href="{PREFERENCES}/data"' in answer.text
     saved = client.post(f"{PREFERENCES}{suffix}", data={"shown": "{}", "topic.recipes": "on"})
     assert (saved.status_code, saved.headers["location"]) == (303, f"{PREFERENCES}?saved=1")
     assert look.given(ADA, "recipes") is True
@@ -254,15 +270,14 @@ def test_a_link_with_something_glued_to_it_works(client: TestClient, look: shop.
 
 @pytest.mark.parametrize("suffix", ["", "/", "%3E"])
 def test_the_pages_below_the_link_stay_what_they_are(client: TestClient, look: shop.Look, suffix: str) -> None:
-    assert client.get(f"{PREFERENCES}/export{suffix}").headers["content-type"] == "application/json"
-    assert "Delete everything about me" in client.get(f"{PREFERENCES}/erase{suffix}").text
+    assert "Send me the link" in client.get(f"{PREFERENCES}/data{suffix}").text
     before = look.everything()
-    assert client.post(f"{PREFERENCES}/export{suffix}", data={"shown": "{}"}).status_code == 405
-    assert client.post(f"{PREFERENCES}/erase{suffix}", data={"other": "1"}).status_code == 422
+    for old in ("export", "erase"):
+        assert client.post(f"{PREFERENCES}/{old}{suffix}", data={"shown": "{}"}).status_code == 405
     assert look.everything() == before
 
 
-@pytest.mark.parametrize("dead", ["/p/x", "/p/", PREFERENCES[:-1], f"{PREFERENCES[:-1]}/erase"])
+@pytest.mark.parametrize("dead", ["/p/x", "/p/", PREFERENCES[:-1], f"{PREFERENCES[:-1]}/data", "/d/x"])
 def test_a_dead_link_names_an_address_to_write_to(client: TestClient, dead: str) -> None:
     answer = client.get(dead)
     assert answer.status_code == 404

@@ -20,7 +20,7 @@ OWN = [{"Sec-Fetch-Site": "same-origin", "Origin": "http://127.0.0.1"}, {"Origin
 
 
 @pytest.mark.parametrize("headers", FOREIGN)
-@pytest.mark.parametrize("path", [PREFERENCES, f"{PREFERENCES}/erase"])
+@pytest.mark.parametrize("path", [PREFERENCES, f"{PREFERENCES}/data"])
 def test_a_post_from_another_site_is_refused(
     client: TestClient, look: shop.Look, path: str, headers: dict[str, str]
 ) -> None:
@@ -34,7 +34,7 @@ def test_our_own_page_may_post(client: TestClient, headers: dict[str, str]) -> N
     assert client.post(PREFERENCES, data={}, headers=headers).status_code == 303
 
 
-@pytest.mark.parametrize("path", [PIXEL, CLICK, UNSUBSCRIBE, PREFERENCES, f"{PREFERENCES}/erase", "/x", "/healthz"])
+@pytest.mark.parametrize("path", [PIXEL, CLICK, UNSUBSCRIBE, PREFERENCES, f"{PREFERENCES}/data", "/x", "/healthz"])
 def test_every_answer_is_protected(client: TestClient, path: str) -> None:
     headers = client.get(path).headers
     assert headers["content-security-policy"].startswith("default-src 'none'; style-src 'self'; img-src 'self'")

@@ -8,11 +8,12 @@ import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from mailshot.store import consent, sql
+from mailshot.store import consent, preferences, sql
 from mailshot.store.tables import Customer
 from mailshot.tokens import KeyRing, Purpose
 from mailshot.web import app
 from tests import shop
+from tests.flow.pages import form as form_of
 from tests.shop import ADA, BEN, PREFERENCES, RUN, UNSUBSCRIBE
 
 HITS = int(os.environ.get("MAILSHOT_TEST_HITS", "1000"))
@@ -60,8 +61,10 @@ def test_another_body_changes_nothing(client: TestClient, look: shop.Look, body:
 
 
 def test_looking_changes_nothing_however_often(client: TestClient, look: shop.Look) -> None:
+    with look.store.write() as connection:
+        data = shop.own_data(connection, ADA, "ada@example.com")
     before = look.everything()
-    pages = [UNSUBSCRIBE, PREFERENCES, f"{PREFERENCES}/export", f"{PREFERENCES}/erase", f"{UNSUBSCRIBE}?leave=yes"]
+    pages = [UNSUBSCRIBE, f"{UNSUBSCRIBE}/topics", PREFERENCES, f"{PREFERENCES}/data", data, f"{UNSUBSCRIBE}?leave=yes"]
     for number in range(HITS):
         headers = {"Purpose": "prefetch"} if number % 3 == 0 else {}
         method = "HEAD" if number % 2 else "GET"
@@ -130,10 +133,38 @@ def test_who_shares_an_inbox_with_one_who_left_is_told_so(client: TestClient, lo
     assert "You are unsubscribed" in client.get(UNSUBSCRIBE).text
 
 
+def test_leaving_leads_to_the_topics_and_to_nothing_else(client: TestClient, look: shop.Look) -> None:
+    page = client.post(UNSUBSCRIBE, data=FORMS["one-click"]).text
+    assert f'href="{UNSUBSCRIBE}/topics"' in page
+    assert "/p/" not in page
+    topics = client.get(f"{UNSUBSCRIBE}/topics").text
+    assert set(form_of(topics)) == {"shown", "topic.service"}
+    sent = {"shown": form_of(topics)["shown"], "topic.service": "on", "topic.offers": "on"}
+    more = {"say.diet": "vegan", "judge.diet.vegetarian": "wrong", "tracking": "", "forget.diet": "on"}
+    saved = client.post(f"{UNSUBSCRIBE}/topics", data=sent | more)
+    assert (saved.status_code, saved.headers["location"]) == (303, f"{UNSUBSCRIBE}/topics?saved=1")
+    assert look.given(ADA, "offers") is True
+    assert look.given(ADA, "tracking") is True
+    with look.store.read() as connection:
+        assert preferences.stated(connection, ADA) == {}
+
+
+def test_an_old_mailbox_can_leave_and_no_more(client: TestClient, look: shop.Look) -> None:
+    customer = sql.table(Customer)
+    with look.store.write() as connection:
+        connection.execute(customer.update().where(customer.c.id == ADA).values(email="ada@new.example"))
+    assert client.get(f"{UNSUBSCRIBE}/topics").status_code == 404
+    assert client.post(f"{UNSUBSCRIBE}/topics", data={"topic.recipes": "on"}).status_code == 404
+    assert "/topics" not in client.get(UNSUBSCRIBE).text
+    assert client.post(UNSUBSCRIBE, data=FORMS["one-click"]).status_code == 200
+    assert look.given(ADA, "offers") is False
+    assert look.given(ADA, "recipes") is None
+
+
 TEST_MAIL = [
-    shop.path(Purpose.unsubscribe, 0, 0),
-    shop.path(Purpose.preferences, 0, 0),
-    f"{shop.path(Purpose.preferences, 0, 0)}/erase",
+    shop.path(Purpose.unsubscribe, 0, 0, 1),
+    shop.path(Purpose.preferences, 0, 0, 1),
+    f"{shop.path(Purpose.preferences, 0, 0, 1)}/data",
     shop.path(Purpose.click, 0, 0, shop.LINK),
 ]
 

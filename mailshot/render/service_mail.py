@@ -1,0 +1,49 @@
+"""Writes the mails that Mailshot itself sends to one customer who asked for them; their templates are in `service/`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from mailshot.render import headers
+from mailshot.render.letter import Letter
+from mailshot.render.mail import Rendered
+from mailshot.render.message import Envelope
+
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "service"),
+    autoescape=lambda name: name is not None and name.endswith(".html"),
+    undefined=StrictUndefined,
+    keep_trailing_newline=True,
+)
+
+
+def own_data(sender: Mapping[str, Any], to: str, link: str, at: datetime, identifier: str) -> Letter:
+    """Write the mail with the link that lets a customer at their own data.
+
+    `sender` holds the fields of rules/senders.yaml; `identifier` is the left half of the Message-ID; `at` becomes the
+    mail's date. Raises RenderError for an address that cannot be written to.
+    """
+    brand = str(sender["brand"] or sender["name"])
+    subject = "Your link to your data"
+    words = {"brand": brand, "postal_address": sender["postal_address"], "link": link, "subject": subject}
+    html, text = (TEMPLATES.get_template(f"own_data.{kind}").render(words) for kind in ("html", "txt"))
+    address = str(sender["address"])
+    message_id = f"{identifier}@{headers.ascii_domain(address.rpartition('@')[2])}"
+    envelope = Envelope(
+        message_id=message_id,
+        date=at,
+        from_name=str(sender["name"]),
+        from_address=address,
+        to_name="",
+        to_address=to,
+        boundary_seed=message_id,
+        reply_to=sender["reply_to"],
+        # Nobody's holiday notice shall answer it (RFC 3834).
+        extra=(("Auto-Submitted", "auto-replied"),),
+    )
+    return Letter(address, headers.ascii_address(to), message_id, Rendered(subject, html, text), envelope)

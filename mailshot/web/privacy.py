@@ -1,0 +1,202 @@
+"""A customer's own data, for the owner of the inbox alone: to see, correct, take away and erase.
+
+The way in is a link mailed to the address on file. Fetching it changes nothing, for scanners fetch links; its button
+uses it up and opens the page. What the page asks for then is authorised by a `session` token in its forms, which no
+address carries, and which ends an hour after the link was asked for, or when the address changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO
+
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from mailshot.feedback import stating
+from mailshot.feedback.wishes import OWNER
+from mailshot.profile import address
+from mailshot.store import confirmations, dossier, profiles
+from mailshot.store.engine import Connection, Store
+from mailshot.tokens import Purpose
+from mailshot.web import forms, preference_form, site
+from mailshot.web.preference_form import Page
+from mailshot.web.site import Site
+
+SOURCE = "preference page"
+CONFIRM, WORD = "confirm", "erase"
+SESSION = "session"
+CHUNK_BYTES = 64 * 1024
+
+
+class LinkEnded(Exception):
+    """A genuine link to one's own data that was used, or is too old. `again` is where to ask for another."""
+
+    def __init__(self, again: str = "") -> None:
+        super().__init__(again)
+        self.again = again
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A genuine link: which request it belongs to, whether it was opened, and whose data it leads to."""
+
+    id: int
+    mailbox: int
+    run_id: int
+    person: dossier.Person
+    opened: bool
+
+
+async def page(request: Request) -> Response:
+    """Show the button that opens the data; a link that was used says so."""
+    link = await _link(request)
+    if link.opened:
+        raise LinkEnded(_again(site.of(request), link))
+    return site.of(request).page("data_link.html", here=_address(request))
+
+
+async def open_data(request: Request) -> Response:
+    """Use up the link and show the owner's page."""
+    here, link = site.of(request), await _link(request)
+    forms.refuse_foreign(request)
+    await forms.read(request)
+    at = here.clock()
+    if not await here.group.do(lambda connection: confirmations.open_once(connection, link.id, at)):
+        raise LinkEnded(_again(here, link))
+    return await _shown(request, link)
+
+
+async def save(request: Request) -> Response:
+    """Save everything at once, and show the page as it stands then."""
+    link, form = await _owner(request)
+    customer_id = link.person.customer_id
+    saved = await preference_form.save(site.of(request), customer_id, link.run_id, form, OWNER)
+    return await _shown(request, link, saved if saved.problems else None, saved=not saved.problems)
+
+
+async def export(request: Request) -> Response:
+    """Hand out every row held about the customer as a JSON file, made in a thread of its own."""
+    here, (link, _) = site.of(request), await _owner(request)
+    customer_id = link.person.customer_id
+    if customer_id in here.exporting:
+        raise HTTPException(429, "Your download is being made already.")
+    here.rates.take(here.rates.exports, "export", str(customer_id))
+    here.exporting.add(customer_id)
+    try:
+        async with here.exports:
+            file = await asyncio.to_thread(_written, here.store, customer_id)
+    finally:
+        here.exporting.discard(customer_id)
+    name = {"Content-Disposition": 'attachment; filename="my-data.json"'}
+    return StreamingResponse(_chunks(file), media_type="application/json", headers=name)
+
+
+async def erase(request: Request) -> Response:
+    """Say what erasing means; erase everything once the customer ticked that they mean it."""
+    here, (link, form) = site.of(request), await _owner(request)
+    if form.get(CONFIRM) != WORD:
+        unconfirmed = CONFIRM in form or "asked" in form
+        words = {"here": _address(request), "session": str(form[SESSION]), "unconfirmed": unconfirmed}
+        return here.page("erase.html", 422 if unconfirmed else 200, **words)
+    at, person = here.clock(), link.person
+    hashed = address.fingerprint(here.address_key, person.email) if person.email else None
+
+    def apply(connection: Connection) -> bool:
+        return dossier.erase(connection, person.customer_id, hashed, SOURCE, at)
+
+    await here.group.do(apply)
+    await asyncio.to_thread(dossier.scrub, here.store)
+    return here.page("erased.html")
+
+
+async def _link(request: Request) -> Link:
+    """Return what the link in the path leads to. Raises 404 for none of ours, LinkEnded for one that is too old."""
+    here, (number, mailbox) = site.of(request), await site.ids(request, Purpose.confirm, 2)
+    at = here.clock()
+
+    def look(connection: Connection) -> Link:
+        found = confirmations.get(connection, number, at)
+        if found is None:
+            raise LinkEnded
+        person = preference_form.known(connection, found["customer_id"])
+        return Link(number, mailbox, found["run_id"], person, found["opened_at"] is not None)
+
+    link = await here.read(look)
+    if link.person.email is None or not here.keys.is_fingerprint(mailbox, address.mailbox(link.person.email)):
+        raise HTTPException(404)
+    return link
+
+
+async def _owner(request: Request) -> tuple[Link, FormData]:
+    """Return the link whose page posted a form, and the form. Raises LinkEnded without its session."""
+    link = await _link(request)
+    forms.refuse_foreign(request)
+    form = await forms.read(request)
+    session = site.of(request).keys.read(Purpose.session, str(form.get(SESSION, "")))
+    if not link.opened or session != (link.id, link.mailbox):
+        raise LinkEnded(_again(site.of(request), link))
+    return link, form
+
+
+async def _shown(request: Request, link: Link, page: Page | None = None, saved: bool = False) -> Response:
+    """Show the owner's page: as it was posted when that had problems, else as the customer stands now."""
+    here, customer_id = site.of(request), link.person.customer_id
+    standing = await here.read(lambda connection: stating.standing(connection, customer_id))
+    held = await here.read(lambda connection: profiles.many(connection, [customer_id]))
+    page = page or preference_form.fresh(here, standing, OWNER)
+    owner = {
+        "person": link.person,
+        "cards": preference_form.cards(here, standing),
+        "facts": list(preference_form.facts(here, held.get(customer_id, {}))),
+        "session": here.keys.mint(Purpose.session, link.id, link.mailbox),
+    }
+    words = preference_form.words(here, page)
+    status = 422 if page.problems else 200
+    return here.page("preferences.html", status, **words, saved=saved, here=_address(request), owner=owner)
+
+
+def _again(here: Site, link: Link) -> str:
+    ids = (link.run_id, link.person.customer_id, link.mailbox)
+    return f"/p/{here.keys.mint(Purpose.preferences, *ids)}/data"
+
+
+def _address(request: Request) -> str:
+    return f"/d/{site.token(request)}"
+
+
+def _written(store: Store, customer_id: int) -> IO[bytes]:
+    """Write all data of a customer into a nameless file: a slow reader must keep no transaction open."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (closed once it is sent)
+    with store.read() as connection:
+        between = b"{"
+        for table, rows in dossier.export(connection, customer_id):
+            lines = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in rows)
+            file.write(between + f'\n "{table}": [\n  {lines}\n ]'.encode("utf-8", "replace"))
+            between = b","
+    file.write(b"\n}\n")
+    file.seek(0)
+    return file
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+# Tails and paths, for what is glued to the address of a page must not lead elsewhere.
+ROUTES = [
+    Route("/d/{token}/save{tail:path}", save, methods=["POST"]),
+    Route("/d/{token}/export{tail:path}", export, methods=["POST"]),
+    Route("/d/{token}/erase{tail:path}", erase, methods=["POST"]),
+    Route("/d/{token:path}", page),
+    Route("/d/{token:path}", open_data, methods=["POST"]),
+]
