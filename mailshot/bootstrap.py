@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 
+from mailshot import logs
 from mailshot.deliver.pipeline import Post
 from mailshot.deliver.smtp import Server
 from mailshot.errors import SettingsError
@@ -65,6 +66,7 @@ class App:
 def build(settings: Settings) -> App:
     """Open the database and check its version and keys. Raises SettingsError or Unavailable."""
     app = App(settings, open_store(settings))
+    logs.use_key(app.address_key)
     schema.check(app.store)
     with app.store.write() as connection:
         offices.vouch(connection, app.address_key)

@@ -6,6 +6,7 @@ Each is read from the variable MAILSHOT_<NAME>, else from `.env` in the project 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -27,6 +28,12 @@ EXAMPLES = {
     "base_url": "https://news.example.com",
     "trusted_proxies": "127.0.0.1, 10.0.0.0/8",
 }
+#: What ends the part before the host where it stands by itself, and a % that begins no %23 or the like.
+_UNESCAPED = re.compile(r"[#/?\[\]\\\s@]|%(?![0-9A-Fa-f]{2})")
+ESCAPES = (
+    "a user name or password must have # written as %23, / as %2F, ? as %3F, [ as %5B, ] as %5D, @ as %40, : as %3A "
+    "and % as %25"
+)
 
 
 class Settings(BaseSettings):
@@ -93,14 +100,14 @@ class Settings(BaseSettings):
     @field_validator("redis")
     @classmethod
     def _redis(cls, value: str) -> str:
-        if value and _split(value).scheme not in ("redis", "rediss", "unix"):
+        if value and _server(value).scheme not in ("redis", "rediss", "unix"):
             raise ValueError("must be a redis:// address, or empty")
         return value
 
     @field_validator("smtp")
     @classmethod
     def _smtp(cls, value: SecretStr) -> SecretStr:
-        parts = _split(value.get_secret_value())
+        parts = _server(value.get_secret_value())
         if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
             raise ValueError("must be smtp://host:port or smtps://host:port")
         return value
@@ -184,7 +191,19 @@ def _listed(value: str) -> list[str]:
     return [item for item in map(str.strip, value.split(",")) if item]
 
 
+def _server(value: str) -> SplitResult:
+    """Take the address of a server apart. Raises ValueError where user name or password are not escaped."""
+    user, found, _ = value.partition("://")[2].rpartition("@")
+    if found and _UNESCAPED.search(user):
+        raise ValueError(ESCAPES)
+    return _split(value)
+
+
 def _split(value: str) -> SplitResult:
-    parts = urlsplit(value)
-    assert parts.port is None or parts.port >= 0  # reading the port raises ValueError for one that is none
+    """Take an address apart. Raises ValueError without any of it in the message, for it may hold a password."""
+    try:
+        parts = urlsplit(value)
+        assert parts.port is None or parts.port >= 0  # reading the port raises ValueError for one that is none
+    except ValueError:
+        raise ValueError(f"cannot be read as an address. {ESCAPES[:1].upper()}{ESCAPES[1:]}") from None
     return parts

@@ -26,7 +26,7 @@ def demo(
     ),
     keep: Annotated[bool, typer.Option(help="Stay up at the end, to look around.")] = False,
 ) -> None:
-    """Import a real year of groceries, plan, send to a local inbox, let customers answer, plan again, report."""
+    """Import a year of groceries, plan, send to a local inbox, let customers answer, plan again, report."""
     started = time.monotonic()
     _step(1, "A new project")
     shutil.rmtree(folder, ignore_errors=True)

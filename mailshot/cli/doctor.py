@@ -42,7 +42,9 @@ def _settings() -> str:
 
 
 def _database() -> str:
-    return f"{shared.app().store.engine.url.render_as_string(hide_password=True)} is up to date"
+    from mailshot.store.engine import address
+
+    return f"{address(shared.app().store.engine)} is up to date"
 
 
 def _keys() -> str:

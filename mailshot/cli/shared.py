@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mailshot import logs as mailshot_logs
 from mailshot.errors import InvalidInput, NotFound, Problem
 
 if TYPE_CHECKING:
@@ -201,5 +202,6 @@ def refuse(problems: Sequence[Problem]) -> None:
 
 def logs() -> None:
     """Log warnings and errors to stderr; MAILSHOT_LOG is not a setting, so use the usual LOGLEVEL."""
+    mailshot_logs.protect()
     level = os.environ.get("LOGLEVEL", "WARNING").upper()
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

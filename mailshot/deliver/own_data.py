@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime
 
+from mailshot import logs
 from mailshot.deliver import verdict
 from mailshot.deliver.pipeline import Post
 from mailshot.deliver.smtp import Connection, Parcel
@@ -82,7 +83,7 @@ async def _hand_over(post: Post, letter: Letter) -> Outcome:
     parcel = Parcel(letter.envelope_from, letter.envelope_to, letter.data(connection.eight_bit))
     found = await connection.offer(parcel) or await connection.release()
     if found.outcome is not Outcome.accepted:
-        log.error("the server did not take a link to a customer's data: %s", verdict.said(found.reply))
+        log.error("the server did not take a link to a customer's data: %s", logs.masked(verdict.said(found.reply)))
     if not found.close:
         await connection.quit()
     return found.outcome

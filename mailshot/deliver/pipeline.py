@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from mailshot import logs
 from mailshot.deliver import pace, retry
 from mailshot.deliver.desk import Desk, Reconsider, Task
 from mailshot.deliver.rounds import Rounds
@@ -152,7 +153,7 @@ class _Worker:
         """The server finds fault with us, not with the recipient: after a few such replies, stop for this batch."""
         self.faults += 1
         if self.faults >= MOST_FAULTS:
-            log.error("the server objects to the sender, stopping for now: %s", reply)
+            log.error("the server objects to the sender, stopping for now: %s", logs.masked(reply))
             self.desk.halt()
 
 

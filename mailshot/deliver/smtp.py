@@ -41,7 +41,7 @@ class Server:
     host: str
     port: int
     username: str | None
-    password: str | None
+    password: str | None = field(repr=False)
     tls: bool
     secure: bool
     timeouts: Timeouts = field(default_factory=Timeouts)

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from mailshot.render import headers
 from mailshot.render.letter import Letter
@@ -16,7 +16,7 @@ from mailshot.render.message import Envelope
 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "service"),
-    autoescape=lambda name: name is not None and name.endswith(".html"),
+    autoescape=select_autoescape(["html"]),
     undefined=StrictUndefined,
     keep_trailing_newline=True,
 )

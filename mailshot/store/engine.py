@@ -89,6 +89,11 @@ class Store:
         self.engine.dispose()
 
 
+def address(engine: Engine) -> str:
+    """Return where a database is, without the password, which may also stand among the options."""
+    return engine.url.set(query={}).render_as_string(hide_password=True)
+
+
 @contextmanager
 def _told(engine: Engine) -> Iterator[None]:
     """Turn a database that cannot be reached or is busy into words for a user."""
@@ -96,7 +101,7 @@ def _told(engine: Engine) -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError, InternalError, TimeoutError) as error:
         text = str(getattr(error, "orig", error)).strip()
-        where = engine.url.render_as_string(hide_password=True)
+        where = address(engine)
         if "locked" in text:
             raise Busy(f"The database {where} is locked by another process.", "Try again in a moment.") from error
         if "no such table" in text or "does not exist" in text:
@@ -105,7 +110,7 @@ def _told(engine: Engine) -> Iterator[None]:
     except DatabaseError as error:
         if getattr(error.orig, "sqlite_errorname", "") not in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
             raise
-        where = engine.url.render_as_string(hide_password=True)
+        where = address(engine)
         raise Unavailable(f"{where} is not a sound SQLite database: {error.orig}", "Put back a copy of it.") from error
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from datetime import datetime
@@ -174,3 +175,38 @@ def test_the_button_unsubscribes_as_a_mail_client_would(running: Running, store:
 def test_only_the_owner_reads_the_folder(running: Running, tmp_path: Path) -> None:
     running.send(mail())
     assert (tmp_path / "inbox").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("end", [b"\n.\n", b"\n.\r\n", b"\r.\r", b"\r\n.\n", b"\r\n.\r", b"\r\n\x00.\r\n"])
+def test_only_a_dot_on_a_line_of_its_own_ends_a_mail(running: Running, end: bytes) -> None:
+    with SMTP("127.0.0.1", running.smtp) as connection:
+        connection.ehlo()
+        assert connection.sock is not None
+        smuggled = b"MAIL FROM:<thief@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\nSubject: smuggled\r\n\r\nx"
+        outer = b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\nSubject: outer\r\n\r\nx"
+        connection.sock.sendall(outer + end + smuggled + b"\r\n.\r\n")
+        assert [connection.getreply()[0] for _ in range(4)][:3] == [250, 250, 354]
+    assert [one["subject"] for one in running.list() if one["from"] == "thief@example.com"] == []
+    assert len(running.list()) <= 1
+
+
+def test_a_mail_has_a_thousand_recipients_at_most(running: Running) -> None:
+    with SMTP("127.0.0.1", running.smtp) as connection:
+        connection.ehlo()
+        connection.mail("a@example.com")
+        codes = [connection.rcpt(f"b{number}@example.com")[0] for number in range(1_002)]
+    assert codes == [250] * 1_000 + [452] * 2
+
+
+def test_the_inbox_logs_neither_recipients_nor_mails(running: Running, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        running.send(mail("Secret figs"))
+    assert "example.com" not in caplog.text
+    assert "Secret" not in caplog.text
+
+
+def test_a_mail_of_2_000_levels_is_shown(running: Running) -> None:
+    heads = "".join(f'Content-Type: multipart/mixed; boundary="b{n}"\r\n\r\n--b{n}\r\n' for n in range(2_000))
+    mail_id = running.inbox.box.add("a@example.com", ["b@example.com"], heads.encode())
+    for path in ("/", f"/mail/{mail_id}", f"/mail/{mail_id}/html", f"/api/mails/{mail_id}"):
+        assert httpx.get(running.url + path).status_code == 200

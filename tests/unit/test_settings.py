@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from mailshot import settings
-from mailshot.errors import SettingsError
+from mailshot.deliver.smtp import Server
+from mailshot.errors import SettingsError, Unavailable
+from mailshot.store import engine
+from mailshot.store.engine import Store
 
 BAD = {
     "DATABASE": ["mysql://x", "mailshot.db", "sqlite:///", "postgresql://u@h:port/x", "postgresql://h"],
     "REDIS": ["http://x", "redis://h:99999"],
     "SMTP": ["mail.example.com", "http://x", "smtp://", "smtp://h:99999", "smtp://[::1"],
     "STARTTLS": ["yes", ""],
+    "TRUSTED_PROXIES": ["proxy", "10.0.0.1/8", "127.0.0.1 ::1"],
     "BASE_URL": ["news.example.com", "ftp://x", "https://", "https://h:x"],
     "WEB_PORT": ["0", "65536", "http", ""],
     "INBOX_SMTP_PORT": ["-1"],
@@ -78,3 +83,47 @@ def test_secrets_do_not_show(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         settings.load(tmp_path, {"MAILSHOT_SMTP": "smtps://u:canary@h:99999"})
     assert "canary" not in str(caught.value)
+
+
+SECRETS = [
+    "hun#ter2",
+    "hun/ter2",
+    "hun?ter2",
+    "hun[ter2",
+    "hun]ter2",
+    "hun%ter2",
+    "hun@ter2",
+    "#hunter2",
+    "hunter2%",
+    "hu nter2",
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize(
+    ("name", "address"), [("smtp", "smtp://user:{}@mail.example.com:587"), ("redis", "redis://:{}@127.0.0.1:6379/0")]
+)
+def test_a_password_that_must_be_escaped_gets_a_hint_without_showing_any_of_it(
+    tmp_path: Path, name: str, address: str, secret: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        settings.load(tmp_path, {f"MAILSHOT_{name.upper()}": address.format(secret)})
+    told = str(refused.value)
+    assert "%23" in told
+    for at in range(len(secret) - 2):
+        assert secret[at : at + 3] not in told
+    escaped = settings.load(tmp_path, {f"MAILSHOT_{name.upper()}": address.format(quote(secret, safe=""))})
+    assert escaped
+
+
+def test_a_database_address_is_shown_without_its_password() -> None:
+    for url in ("postgresql://a:hunter2@127.0.0.1:9/x", "postgresql://127.0.0.1:9/x?user=a&password=hunter2"):
+        store = Store.open(url)
+        assert "hunter2" not in engine.address(store.engine)
+        with pytest.raises(Unavailable) as refused, store.read():
+            pass
+        assert "hunter2" not in str(refused.value)
+
+
+def test_a_server_does_not_show_its_password() -> None:
+    assert "hunter2" not in repr(Server.parse("smtp://user:hunter2@mail.example.com", "auto"))

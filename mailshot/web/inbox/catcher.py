@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from aiosmtpd.controller import Controller
@@ -10,6 +11,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from mailshot.web.inbox.box import Box
 
 MOST_BYTES = 25 * 1024 * 1024
+MOST_RECIPIENTS = 1_000  # of one mail: ten times what a server must take (RFC 5321 section 4.5.3.1.8)
 NAME = "inbox.localhost"
 
 
@@ -26,6 +28,14 @@ class Catcher:
         session.host_name = hostname
         return [responses[0], "250-PIPELINING", *responses[1:]]
 
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if len(envelope.rcpt_tos) >= MOST_RECIPIENTS:
+            return "452 4.5.3 Too many recipients"
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 Ok"
+
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         content: Any = envelope.original_content or b""
         try:
@@ -37,6 +47,8 @@ class Catcher:
 
 def controller(box: Box, host: str, port: int) -> Controller:
     """Return the server that fills `box`; it runs in a thread of its own between start() and stop()."""
+    # It logs recipients at INFO and whole mails at DEBUG.
+    logging.getLogger("mail.log").setLevel(logging.WARNING)
     return Controller(
         Catcher(box),
         hostname=host,

@@ -1,25 +1,47 @@
-"""Owns reading one mail's bytes into what a person sees; refuses to touch a file, and never fails on odd bytes."""
+"""Reads one mail's bytes into what a person sees. It never fails on odd bytes, and what it reads of them is bounded.
+
+A mail with more parts or levels than people write is not taken apart: its headers and its source are shown. Python's
+parser goes down a level for each part within a part, and its parser of addresses reads a long header again and again.
+"""
 
 from __future__ import annotations
 
+import codecs
 import email
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from email import policy
 from email.message import EmailMessage, Message
 from email.parser import BytesHeaderParser
+from email.policy import EmailPolicy, Policy
 from functools import cached_property
-from html.parser import HTMLParser
 from ipaddress import ip_address
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-LENIENT = policy.default.clone(raise_on_defect=False)
-URLS = re.compile(r"<\s*([^<>]+?)\s*>")
+from lxml import html as lxml_html
+
+MOST_OF_HEADER = 4_000
+MOST_OF_HEAD = 64 * 1024
+MOST_LEVELS, MOST_PARTS, MOST_LINKS = 20, 100, 1_000
+URLS = re.compile(r"<([^<>]+)>")
 HEAD = re.compile(rb"<head\b[^>]*>", re.IGNORECASE)
 DOCTYPE = re.compile(rb"\s*<!doctype[^>]*>", re.IGNORECASE)
 SUMMARY = ("From", "To", "Subject", "Date")
+_BOUNDARY = re.compile(rb"""\bboundary[*0-9]*\s*=\s*["']?([^"'\s;]{0,70})""", re.IGNORECASE)
+_INNER_MAIL = re.compile(rb"^content-type:\s*message/", re.IGNORECASE | re.MULTILINE)
+# Codecs of Python that are no charsets of mail; some take quadratic time.
+_NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined"})
+
+
+class _Bounded(EmailPolicy):
+    """Reads of each header as much as a person would."""
+
+    def header_fetch_parse(self, name: str, value: str) -> Any:
+        return super().header_fetch_parse(name, value[:MOST_OF_HEADER])
+
+
+LENIENT: Policy[EmailMessage] = _Bounded(raise_on_defect=False)  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +55,7 @@ class Summary:
 
 def summary(raw: bytes) -> Summary:
     """Return the decoded From, To and Subject of a mail."""
-    headers = BytesHeaderParser(policy=LENIENT).parsebytes(raw)
+    headers = BytesHeaderParser(policy=LENIENT).parsebytes(raw[:MOST_OF_HEAD])
     return Summary(*(_header(headers, name) for name in SUMMARY[:3]))
 
 
@@ -42,7 +64,8 @@ class Letter:
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
-        self._parsed: EmailMessage = email.message_from_bytes(raw, policy=LENIENT)
+        whole = raw if _is_simple(raw) else raw[: max(raw.find(b"\r\n\r\n"), 0) or raw.find(b"\n\n")]
+        self._parsed: EmailMessage = email.message_from_bytes(whole, policy=LENIENT)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -66,9 +89,7 @@ class Letter:
     @cached_property
     def links(self) -> list[tuple[str, str]]:
         """The (words, address) of each link of the HTML part, in order."""
-        found = _Links()
-        _safely(lambda: found.feed((self.html or b"").decode("utf-8", "replace")), None)
-        return found.links
+        return _safely(lambda: list(_links(self.html or b"")), [])  # type: ignore[no-any-return]
 
     @property
     def one_click(self) -> str | None:
@@ -81,14 +102,15 @@ class Letter:
     def part(self, content_id: str) -> tuple[str, bytes] | None:
         """Return the type and bytes of an inline image by its Content-ID, None when there is no such image."""
         for part in self._parsed.walk():
-            if part.get_content_maintype() == "image" and _header(part, "Content-ID").strip("<> ") == content_id:
-                return part.get_content_type(), cast(bytes, part.get_payload(decode=True) or b"")
+            kind = _safely(part.get_content_type, "")
+            if kind.startswith("image/") and _header(part, "Content-ID").strip("<> ") == content_id:
+                return kind, cast(bytes, _safely(lambda: part.get_payload(decode=True), b"") or b"")  # noqa: B023
         return None
 
     def page(self, inline: str) -> bytes:
         """Return the HTML part for a frame: links open in a new tab, inline images come from the address `inline`."""
         html = re.sub(rb"(?i)\bcid:", inline.encode(), self.html or b"")
-        place = HEAD.search(html) or DOCTYPE.match(html)
+        place = HEAD.search(html, 0, MOST_OF_HEAD) or DOCTYPE.match(html, 0, MOST_OF_HEAD)
         at = place.end() if place else 0
         return html[:at] + b'<base target="_blank">' + html[at:]
 
@@ -113,18 +135,35 @@ def _header(message: Message[Any, Any], name: str) -> str:
         value = str(message.get(name, ""))
     except Exception:  # the standard library's header parser raises all kinds of errors on odd headers
         value = next((str(raw) for key, raw in message.raw_items() if key.lower() == name.lower()), "")
-    return value.encode("utf-8", "replace").decode("utf-8")
+    return value[:MOST_OF_HEADER].encode("utf-8", "replace").decode("utf-8")
 
 
 def _text(part: Message[Any, Any]) -> str:
     payload = _safely(lambda: part.get_payload(decode=True), None)
     if not isinstance(payload, bytes):
         return str(payload or "")
-    charset = part.get_content_charset() or "utf-8"
+    charset = _safely(part.get_content_charset, "") or "utf-8"
     try:
-        return payload.decode(charset, "replace")
+        known = codecs.lookup(charset).name not in _NO_CHARSETS
+        return payload.decode(charset if known else "utf-8", "replace")
     except (LookupError, ValueError):
         return payload.decode("utf-8", "replace")
+
+
+def _is_simple(raw: bytes) -> bool:
+    """Say whether a mail has few enough parts and levels to be taken apart."""
+    boundaries = [found[1] for found in _BOUNDARY.finditer(raw) if found[1]]
+    if len(boundaries) + len(_INNER_MAIL.findall(raw)) > MOST_LEVELS:
+        return False
+    return sum(raw.count(b"--" + boundary) for boundary in set(boundaries)) <= MOST_PARTS + len(boundaries)
+
+
+def _links(html: bytes) -> Iterator[tuple[str, str]]:
+    """Give the words and the address of the first links."""
+    page = lxml_html.document_fromstring(html, parser=lxml_html.HTMLParser(encoding="utf-8"))
+    for link in page.xpath("//a[@href]")[:MOST_LINKS]:
+        words = " ".join(map(str, link.xpath(".//text() | .//img/@alt")))
+        yield " ".join(words.split()), link.get("href")
 
 
 def _safely(look: Callable[[], Any], otherwise: Any) -> Any:
@@ -132,26 +171,3 @@ def _safely(look: Callable[[], Any], otherwise: Any) -> Any:
         return look()
     except Exception:  # a mail may be arbitrarily broken; showing less of it beats showing an error
         return otherwise
-
-
-class _Links(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.links: list[tuple[str, str]] = []
-        self._open: str | None = None
-        self._words: list[str] = []
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        given = dict(attributes)
-        if tag == "a" and given.get("href"):
-            self._open, self._words = str(given["href"]), []
-        elif tag == "img" and self._open is not None:
-            self._words.append(given.get("alt") or "")
-
-    def handle_data(self, data: str) -> None:
-        self._words.append(data)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "a" and self._open is not None:
-            self.links.append((" ".join(" ".join(self._words).split()), self._open))
-            self._open = None

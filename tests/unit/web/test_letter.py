@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from email.message import EmailMessage
 
 import pytest
@@ -72,3 +73,67 @@ def test_no_bytes_break_it(body: bytes, head: bytes) -> None:
     assert isinstance(letter.summary(seen.raw).subject, str)
     assert isinstance(seen.source + str(seen.headers) + str(seen.text) + str(seen.links) + str(seen.one_click), str)
     assert b"<base" in seen.page("/x?id=")
+
+
+def nested(levels: int, inner: bytes = b"x") -> bytes:
+    """Return a mail of so many parts, each within the one before."""
+    heads = (f'Content-Type: multipart/mixed; boundary="b{n}"\r\n\r\n--b{n}\r\n' for n in range(levels))
+    return "".join(heads).encode() + b"Content-Type: text/html\r\n\r\n" + inner
+
+
+NASTY = {
+    "100,000 addresses": b"To: " + b", ".join(b"a%d@example.com" % n for n in range(100_000)) + b"\r\n\r\nx",
+    "a header of comments": b"To: " + b"(" * 200_000 + b"\r\n\r\nx",
+    "a header of quotes": b"From: " + b'"\\' * 100_000 + b"\r\nContent-Type: " + b"a/" * 90_000 + b"\r\n\r\nx",
+    "encoded words": b"Subject: " + b"=?utf-8?q?a?= " * 50_000 + b"\r\n\r\nx",
+    "2,000 levels": nested(2_000),
+    "2,000 mails in mails": b"Content-Type: message/rfc822\r\n\r\n" * 2_000 + b"x",
+    "100,000 parts": b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\nx\r\n" * 100_000,
+    "folded boundaries": b"".join(
+        b"Content-Type: multipart/x;\r\n boundary*0=a%d\r\n\r\n--a%d\r\n" % (n, n) for n in range(999)
+    ),
+    "an empty boundary": b'Content-Type: multipart/mixed; boundary=""\r\n\r\n' + b"--\r\n" * 100_000,
+    "no end of the headers": b"X: y\r\n" * 300_000,
+    "tags": b"Content-Type: text/html\r\n\r\n" + b"<head <a href='x' <!-- " * 100_000,
+    "deep tags": b"Content-Type: text/html\r\n\r\n" + b"<a href=x><div>" * 100_000,
+    "blanks in the list header": b"List-Unsubscribe-Post: one-click\r\nList-Unsubscribe: <"
+    + b" " * 200_000
+    + b"\r\n\r\nx",
+    **{
+        f"charset {name}": b"Content-Type: text/html; charset="
+        + name.encode()
+        + b"\r\n\r\n"
+        + b"xn--a-\x80\\u" * 200_000
+        for name in (
+            "punycode",
+            "idna",
+            "undefined",
+            "rot13",
+            "unicode_escape",
+            "utf-7",
+            "\x00",
+            "base64",
+            "a" * 500,
+            "utf-16",
+        )
+    },
+    "a bad transfer encoding": b"Content-Type: text/html\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\nbegin 1 x\r\n"
+    + b"\xff" * 9999,
+}
+
+
+@pytest.mark.parametrize("raw", NASTY.values(), ids=NASTY)
+def test_no_mail_takes_long_or_fails(raw: bytes) -> None:
+    began = time.process_time()
+    seen = Letter(raw)
+    assert letter.summary(raw)
+    assert all(len(value) <= 2 * letter.MOST_OF_HEADER for value in seen.headers.values())
+    assert len(seen.links) <= letter.MOST_LINKS
+    assert (seen.html, seen.text, seen.one_click, seen.part("x"), seen.source) is not None
+    assert isinstance(seen.page("/inline?id="), bytes)
+    # Computing time of this process, not the clock's: another process does not change it.
+    assert time.process_time() - began < 10
+
+
+def test_a_mail_of_a_few_levels_is_taken_apart() -> None:
+    assert Letter(nested(15, b"<p>Hello</p>")).html == b"<p>Hello</p>"
