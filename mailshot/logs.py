@@ -32,8 +32,10 @@ def masked(text: str) -> str:
 
 
 def protect() -> None:
-    """Mask the records of all loggers of this process from now on."""
+    """Mask the records of all loggers of this process from now on, and leave out what logs whole rows or mails."""
     logging.setLogRecordFactory(_Record)
+    for name in ("sqlalchemy", "mail.log"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class _Record(logging.LogRecord):

@@ -157,12 +157,14 @@ class Session:
         found = FAULT.match(address)
         if not found or found["phase"] != phase:
             return True
-        await self._act(found["code"] or found["act"], phase)
+        await self._act(found["code"] or found["act"], phase, address)
         return False
 
-    async def _act(self, fault: str, phase: str) -> None:
+    async def _act(self, fault: str, phase: str, address: str = "") -> None:
         if fault.isdigit():
-            self._say(f"{fault} {SAYS.get(fault, '4.0.0' if fault[0] == '4' else '5.0.0')} as asked at {phase}")
+            # Servers repeat the address they object to.
+            said = f"as asked at {phase} <{address}>" if address else f"as asked at {phase}"
+            self._say(f"{fault} {SAYS.get(fault, '4.0.0' if fault[0] == '4' else '5.0.0')} {said}")
             if fault == "421" or phase in ("connect", "body"):
                 raise Gone
         elif fault == "stall":
