@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from mailshot.store.engine import Store
@@ -25,19 +26,19 @@ def wait(until: Callable[[], bool]) -> bool:
     return done
 
 
-def naming(*folders: Path) -> list[str]:
+def left_in(*folders: Path) -> list[Path]:
+    """Return all below these folders. It may be removed meanwhile, which os.walk does not mind."""
+    walks = (walk for folder in folders for walk in os.walk(folder))
+    return [Path(folder, name) for folder, *names in walks for name in (*names[0], *names[1])]
+
+
+def naming(*folders: Path) -> list[Path]:
     """Return the files below these folders that hold the name."""
     found = []
-    for path in (path for folder in folders for path in folder.rglob("*") if path.is_file()):
-        try:
-            found += [str(path)] * (CANARY.encode() in path.read_bytes())
-        except FileNotFoundError:
-            continue
+    for path in left_in(*folders):
+        with suppress(OSError):  # a folder, or removed meanwhile
+            found += [path] * (CANARY.encode() in path.read_bytes())
     return found
-
-
-def left_in(*folders: Path) -> list[str]:
-    return [str(path) for folder in folders for path in folder.rglob("*")]
 
 
 def test_a_killed_import_leaves_no_names(sqlite_url: str, tmp_path: Path) -> None:
