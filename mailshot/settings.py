@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from dotenv import dotenv_values
@@ -19,6 +20,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from mailshot.errors import SettingsError, nearest
 
 PREFIX = "MAILSHOT_"
+_NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+_NUMBERS = ("web_port", "inbox_smtp_port", "inbox_web_port", "connections", "lease", "dot_timeout", "batch")
 EXAMPLES = {
     "database": "sqlite:///mailshot.db or postgresql://user@host/name",
     "redis": "redis://127.0.0.1:6379/0",
@@ -80,6 +83,14 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)
+
+    @field_validator(*_NUMBERS, mode="before")
+    @classmethod
+    def _digits(cls, value: Any) -> Any:
+        # Python alone would also take 1_000, +5, 1e3, inf and digits of other scripts.
+        if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+            raise ValueError("must be a number in digits")
+        return value
 
     @model_validator(mode="after")
     def _follow_web_port(self) -> Settings:

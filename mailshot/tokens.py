@@ -69,7 +69,8 @@ class KeyRing:
             number, _, digits = part.partition(":")
             try:
                 # A number that stands twice would silently drop the former key, and with it every link it signed.
-                keys[-1 if int(number) in keys else int(number)] = bytes.fromhex(digits)
+                at = int(number) if number.isascii() and number.strip().isdigit() else -1
+                keys[-1 if at in keys else at] = bytes.fromhex(digits)
             except ValueError:
                 keys[-1] = b""
             if not all(0 <= key < 256 and len(secret) >= 16 for key, secret in keys.items()):

@@ -118,8 +118,14 @@ class _Reader:
         found = scalars.comparison(node, FactType.number, self.problems, most=scalars.MOST_COUNTS)
         fault = _fault(key.text, found) if found else None
         if fault:
-            self.problems.add(node, fault, "Compare it with a number." if "known" in fault else "")
+            self.problems.add(node, fault, _REMEDIES.get(fault.rpartition("' ")[2], ""))
         return Measure(key.text, found) if found and not fault else None
+
+
+#: What is counted one by one. Amounts and items may be less than 0, by what was returned.
+_NEVER_NEGATIVE = ("times", "distinct_products")
+_KNOWN, _NEGATIVE = "is always known", "is never less than 0"
+_REMEDIES = {_KNOWN: "Compare it with a number.", _NEGATIVE: "Write 0 or more."}
 
 
 def _exactly(comparison: Comparison | None) -> tuple[str, ...]:
@@ -130,7 +136,9 @@ def _exactly(comparison: Comparison | None) -> tuple[str, ...]:
 def _fault(name: str, comparison: Comparison) -> str | None:
     numbers = [given for given in comparison.values if isinstance(given, Decimal)]
     if len(numbers) < len(comparison.values):
-        return f"'{name}' is always known"
+        return f"'{name}' {_KNOWN}"
+    if name in _NEVER_NEGATIVE and any(given < 0 for given in numbers):
+        return f"'{name}' {_NEGATIVE}"
     if not name.startswith("days_"):
         return None
     if any(given != int(given) for given in numbers):

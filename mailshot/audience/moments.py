@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -12,6 +13,7 @@ from mailshot.profile.scalars import YEARS
 from mailshot.profile.window import Span
 
 NOON = time(12)
+_DATED = re.compile(r"\d{4}-\d\d-\d\d(?!\d)", re.ASCII)
 LATEST = datetime(YEARS[-1], 12, 31)
 NEAR = {"yesterday": -1, "today": 0, "tomorrow": 1}
 REMEDY = "Write for example '10 days ago', 'yesterday', 2026-03-01 or 2026-03-01 18:05."
@@ -103,6 +105,8 @@ def _relative(raw: str, clock: Clock) -> datetime | None:
 
 def _stated(raw: str) -> date | datetime | None:
     """Return the day or moment that a text names by the calendar."""
+    if not _DATED.match(raw):
+        return None
     readers: tuple[Callable[[str], date], ...] = (date.fromisoformat, datetime.fromisoformat)
     for read in readers:
         try:

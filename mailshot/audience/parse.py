@@ -168,6 +168,9 @@ def _of(parser: Parser, node: Node) -> Condition | None:
     if comparison and any(given != int(given) for given in comparison.values if isinstance(given, Decimal)):
         parser.problems.add(number, f"'{how.text}' counts whole conditions")
         return None
+    if comparison and any(given < 0 for given in comparison.values if isinstance(given, Decimal)):
+        parser.problems.add(number, f"'{how.text}' counts conditions, so it is never less than 0", "Write 0 or more.")
+        return None
     return nodes.Count(node.line, comparison, parts) if parts and comparison else None
 
 

@@ -111,8 +111,8 @@ class Offers(Strict):
     """Products chosen per customer: what was bought most within the window first, then what others buy most."""
 
     products: Products
-    take: int = Field(6, ge=1, le=50)
-    at_least: int = Field(1, ge=0)
+    take: scalars.Whole = Field(6, ge=1, le=50)
+    at_least: scalars.Whole = Field(1, ge=0)
     bought_within: Length = Span(1, "year")
     fill: bool = True
 
@@ -170,13 +170,15 @@ class Schedule(Strict):
 class Cap(Strict):
     """At most `mails` mails to one customer, over all campaigns, in any span `per`."""
 
-    mails: int = Field(ge=1)
+    mails: scalars.Whole = Field(ge=1)
     per: Length
 
 
 class Limits(Strict):
     cap: Cap | None = None
-    rate: int | None = Field(default=None, ge=1, description="Mails per minute over all workers.")
+    rate: Annotated[int | None, BeforeValidator(scalars.digits)] = Field(
+        default=None, ge=1, description="Mails per minute over all workers."
+    )
 
 
 class Goal(Strict):

@@ -54,7 +54,7 @@ def _rules(folder: Path) -> Path | None:
 def _in_folder(rules: Path, root: Path | None = None) -> dict[str, Callable[[], Document]]:
     if not rules.is_dir():
         raise NotFound(f"There is no folder {rules}.", "Run 'mailshot init', or set MAILSHOT_PROJECT.")
-    return {name: partial(documents.load, path, root) for name, path in rulebook.paths(rules).items()}
+    return {name: partial(documents.load, path, root, rules) for name, path in rulebook.paths(rules).items()}
 
 
 def _in_revision(revision: git.Revision) -> dict[str, Callable[[], Document]]:

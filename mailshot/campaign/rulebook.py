@@ -236,4 +236,4 @@ def _loaded(project: Path) -> tuple[dict[str, Document], Broken]:
         raise NotFound(
             f"There is no folder {folder}.", "Run 'mailshot init' for a new project, or set MAILSHOT_PROJECT."
         )
-    return gather({name: partial(documents.load, path, project) for name, path in paths(folder).items()})
+    return gather({name: partial(documents.load, path, project, folder) for name, path in paths(folder).items()})

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from mailshot.cli import shared
+from mailshot.cli import privacy, shared
 from mailshot.errors import InvalidInput, MailshotError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def doctor(json: shared.AsJson = False) -> None:
-    """Check settings, database, keys, rules, templates, SMTP server, Redis and clock."""
+    """Check settings, database, keys, privacy, rules, templates, SMTP server, Redis and clock."""
     found = [_look(name, look) for name, look in _LOOKS.items()]
     if json:
         shared.as_json([{"part": name, "sound": sound, "says": says} for name, sound, says in found])
@@ -51,6 +51,10 @@ def _keys() -> str:
     app: App = shared.app()
     assert app.keys
     return "signing keys and address key are set"
+
+
+def _privacy() -> str:
+    return privacy.check(shared.settings())
 
 
 def _rules() -> str:
@@ -97,6 +101,7 @@ _LOOKS: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "database": _database,
     "keys": _keys,
+    "privacy": _privacy,
     "rules": _rules,
     "smtp": _smtp,
     "queue": _queue,

@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
+from mailshot import safe_files
 from mailshot.cli import shared
+from mailshot.errors import Refused
 
 FOLDER = Path("rules/schemas")
 
@@ -24,6 +26,8 @@ def schema(
     project = None if general else shared.settings().project
     found = schemas.general() if project is None else schemas.of(shared.rulebook(project))
     folder = to or (project or Path()) / FOLDER
+    if to is None and not safe_files.is_inside(folder, project or Path()):
+        raise Refused(f"{folder} is a link that leads out of the project.", "Remove it, or name a folder by --to.")
     write(found, folder)
     shared.say(f"Wrote {len(found)} schemas to {shared.plain(folder)}.")
     shared.next_step(f"begin a file with: # yaml-language-server: $schema=../schemas/{next(iter(found))}.json")
@@ -33,7 +37,7 @@ def write(found: Mapping[str, object], folder: Path) -> None:
     """Write schemas to a folder, each to a file of its name."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, body in found.items():
-        (folder / f"{name}.json").write_text(text(body), encoding="utf-8")
+        safe_files.write_shared(folder / f"{name}.json", text(body).encode())
 
 
 def text(body: object) -> str:

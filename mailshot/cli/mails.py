@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mailshot import safe_files
 from mailshot.cli import shared
 from mailshot.errors import InvalidInput, Problem, Unavailable
 
@@ -32,12 +33,23 @@ def preview(
         shared.say("\n".join(map(shared.plain, lines)))
         return
     path = to or Path.cwd() / "preview.html"
-    path.write_text(letter.rendered.html, encoding="utf-8")
+    _write(path, letter.rendered.html.encode())
     shared.say(f"Subject: {shared.plain(letter.rendered.subject)}")
     shared.say(f"Wrote {path} (for {letter.envelope_to}; links and pixel of a preview lead nowhere).")
     if to is None:
         webbrowser.open(path.as_uri())
     shared.next_step(f"mailshot send-test '{campaign}' you@example.com")
+
+
+def _write(path: Path, html: bytes) -> None:
+    """Write a customer's mail for its owner's eyes; into a pipe or device as it is. Raises Unavailable."""
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(html)
+        else:
+            safe_files.write_private(path, html)
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be written: {error.strerror}.", "Name another file by --to.") from None
 
 
 def send_test(

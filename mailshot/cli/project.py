@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shlex
 import shutil
@@ -11,7 +12,8 @@ from typing import Annotated
 
 import typer
 
-from mailshot.cli import shared
+from mailshot import safe_files
+from mailshot.cli import privacy, shared
 from mailshot.errors import Refused
 
 HERE = Path(__file__).parent.parent
@@ -48,7 +50,7 @@ def create(folder: Path, example: Example | None = None) -> None:
     from mailshot import bootstrap, settings
     from mailshot.store import schema
 
-    if (folder / "rules").exists() or (folder / ".env").exists():
+    if any(os.path.lexists(folder / name) for name in ("rules", ".env")):
         raise Refused(f"{folder} already holds a project.", "Choose another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     if example:
@@ -59,12 +61,18 @@ def create(folder: Path, example: Example | None = None) -> None:
         shutil.copytree(starter() / "templates/_base", folder / "templates/_base")
         _write_schemas(folder)
     dotenv = DOTENV.format(key=secrets.token_hex(32), address_key=secrets.token_hex(32))
-    (folder / ".gitignore").write_text(".env\n*.db*\ninbox/\nrejects/\n", encoding="utf-8")
-    (folder / ".env").touch(mode=0o600)
-    (folder / ".env").write_text(dotenv, encoding="utf-8")
+    safe_files.write_private(folder / ".env", dotenv.encode())
+    _ignore(folder / ".gitignore")
     store = bootstrap.open_store(settings.load(folder))
     schema.upgrade(store)
     store.close()
+
+
+def _ignore(path: Path) -> None:
+    """Keep out of version control what holds secrets or people's data; lines that are there already stay."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    missing = [line for line in privacy.IGNORED if line not in lines]
+    safe_files.write_shared(path, "".join(f"{line}\n" for line in (*lines, *missing)).encode())
 
 
 def _write_schemas(project: Path) -> None:

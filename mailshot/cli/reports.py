@@ -225,13 +225,10 @@ def _csv(lines: list[Line]) -> None:
     import csv
     import sys
 
+    from mailshot import spreadsheet
     from mailshot.insight.report import Line
 
     writer = csv.writer(sys.stdout)
     writer.writerow(Line.__dataclass_fields__)
     for line in lines:
-        # A cell that begins like a formula would run in a spreadsheet.
-        cells = [str(value) for value in line.as_dict().values()]
-        writer.writerow(
-            ["'" + cell if cell and cell[0] in "=+-@\t\r" and not cell[1:].isdigit() else cell for cell in cells]
-        )
+        writer.writerow(str(spreadsheet.harmless(value)) for value in line.as_dict().values())

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mailshot import spreadsheet
 from mailshot.campaign import backtest as stage
 from mailshot.campaign.backtest import Backtest, Look
 from mailshot.campaign.hindsight import Hindsight, Past
@@ -35,8 +36,7 @@ def save(path: Path, found: Backtest | Hindsight) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), restval=0)
         writer.writeheader()
-        # A cell that begins like a formula would run in a spreadsheet; only words can, and numbers may be negative.
-        writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
+        writer.writerows({name: spreadsheet.harmless(value) for name, value in row.items()} for row in rows)
 
 
 def series(found: Backtest) -> dict[str, list[int]]:
@@ -235,7 +235,3 @@ def _estimate(name: str, found: Estimate) -> dict[str, object]:
     said = "" if found.enough else shares.TOO_FEW
     shown = {name: found.value, f"{name} low": found.low, f"{name} high": found.high}
     return {**{key: round(value, 6) for key, value in shown.items()}, f"{name} note": said}
-
-
-def _harmless(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from mailshot import safe_files
 from mailshot.documents import fields, nodes, strict
 from mailshot.documents.nodes import Node, Problems, Step
 from mailshot.errors import InvalidInput, Problem
@@ -52,13 +53,19 @@ class Document:
             raise InvalidInput(found.told()) from None
 
 
-def load(path: Path, root: Path | None = None) -> Document:
-    """Read and parse one YAML file; errors name it relative to `root`. Raises InvalidInput."""
+def load(path: Path, root: Path | None = None, within: Path | None = None) -> Document:
+    """Read and parse one YAML file; errors name it relative to `root`. Raises InvalidInput.
+
+    It must lie in the folder `within` (None: its own), wherever links in its path lead.
+    """
     name = str(path.relative_to(root)) if root and path.is_relative_to(root) else str(path)
     try:
-        return decode(path.read_bytes(), name)
+        return decode(safe_files.read_bytes(path, within, most=MOST_BYTES), name)
+    except safe_files.TooLarge as error:
+        raise InvalidInput([_too_large(name, error.size)]) from None
     except OSError as error:
-        raise InvalidInput([Problem(name, 0, 0, f"cannot be read: {error.strerror}")]) from None
+        message, remedy = f"cannot be read: {error.strerror}", getattr(error, "remedy", "")
+        raise InvalidInput([Problem(name, 0, 0, message, remedy=remedy)]) from None
 
 
 def decode(raw: bytes, name: str) -> Document:

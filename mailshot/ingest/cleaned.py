@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from mailshot import spreadsheet
+
 MOST_CELL = 64 * 1024
 MOST_LINE = 8 << 20
 MOST_SHOWN = 200
+MOST_NAMES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +38,21 @@ class Broken:
     reason: str
 
 
-def csv_rows(path: Path, delimiter: str, width: int, skipped: int = 0) -> Iterator[Row | Broken]:
-    """Give every row of a CSV file below its header, and every line that is none; `skipped` lines stand above it."""
+def csv_rows(
+    path: Path, delimiter: str, width: int, skipped: int = 0, protected: bool = False
+) -> Iterator[Row | Broken]:
+    """Give every row of a CSV file below its header, and every line that is none; `skipped` lines stand above it.
+
+    With `protected`, what `spreadsheet.protect` put before a cell is taken off.
+    """
     with path.open(encoding="utf-8-sig", newline="") as file:
         lines = _Lines(file)
         for _ in range(skipped):
             next(lines)
         csv.field_size_limit(MOST_CELL)
         for number, found in enumerate(_records(lines, delimiter, width)):
+            if protected and isinstance(found, Row):
+                found = Row(found.line, [spreadsheet.restore(cell or "") for cell in found.cells])
             if number:
                 yield found
 
@@ -112,7 +122,10 @@ def json_rows(path: Path, wanted: list[str], seen: set[str]) -> Iterator[Row | B
                 found = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
                 if not isinstance(found, dict):
                     raise ValueError("it is a list or a single value")
-                seen.update(found)
+                if len(found) > MOST_NAMES:
+                    raise ValueError(f"it has {len(found):,} names; at most {MOST_NAMES:,} are read")
+                # Names are only suggested from; a file may have new ones in every line.
+                seen.update(found if len(seen) < MOST_NAMES else found.keys() & set(wanted))
                 yield Row(number, [_cell(name, found.get(name)) for name in wanted])
             except json.JSONDecodeError as error:
                 yield Broken(number, _shown(line), f"is not valid JSON: {error.msg}")

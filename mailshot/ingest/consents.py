@@ -117,7 +117,7 @@ def _gather(loading: Loading) -> None:
 def _load(loading: Loading) -> Counts:
     """Load `targets` and `good`; a row counts as added by the first customer it concerns, else by its address."""
     addresses.hold(loading, "SELECT DISTINCT customer_id FROM targets WHERE NOT given")
-    proof = json({"import": literal(loading.mapping), "file": literal(loading.reading.file.path.name)})
+    proof = json({"import": literal(loading.mapping), "file": literal(loading.reading.file.name)})
     columns = {"customer_id": "customer_id", "topic": "topic", "given": "given", "at": '"at"'}
     log = {**columns, "source": "source", "proof": proof}
     once = 'row_number() OVER (PARTITION BY customer_id, topic, "at", given ORDER BY "#line") = 1'

@@ -27,7 +27,7 @@ def refuse_wrong_columns(stage: Stage, each: Reading, document: Document, proble
         place = document.at("imports", each.number, "columns", field)
         for column in source.columns if each.file.columns else ():
             if column not in each.file.columns:
-                missing = MissingColumn(each.file.path.name, column, each.file.columns)
+                missing = MissingColumn(each.file.name, column, each.file.columns)
                 problems.add(place, missing.message, missing.remedy)
             elif not readable(each.file.columns[column]):
                 problems.add(place, f"column '{column}' holds {each.file.columns[column]}, not single values")

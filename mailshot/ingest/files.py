@@ -9,26 +9,31 @@ from __future__ import annotations
 import codecs
 import csv
 import importlib.util
+import os
 import re
+import sys
+import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
-import duckdb
-
+from mailshot import safe_files, spreadsheet
 from mailshot.errors import nearest
+from mailshot.ingest import parquet
 
 BLOCK = 1 << 20
 MOST_LINE = 4 << 20
 MOST_COLUMNS = 1_000
-MOST_ROWS = 500_000_000
-MOST_EXPANSION = 100
-# Below this, no expansion hurts.
-FREE_EXPANSION = 256 << 20
+MOST_LINES = 500_000_000
+#: Bytes of a text file: 500 million lines of an ordinary length.
+MOST_BYTES = 64 << 30
 DELIMITERS = ",;\t|"
 PACKAGE = "package:"
+#: The columns that import writes behind rejected rows. A file that has one of them was written by it.
+REJECT_LINE, REJECT_REASON = "reject_line", "reject_reason"
 # Blanks between a quote and a delimiter; looked for across blocks, as far as SEAM.
 _LOOSE_QUOTE = re.compile(rb'"[ \t]+(?:[,;\t|\r\n]|$)|(?:^|[,;\t|\r\n])[ \t]+"')
 SEAM = 256
@@ -78,19 +83,24 @@ class MissingColumn(Unreadable):
         self.column = column
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class DataFile:
-    """A file that can be read.
+    """A file that can be read, open for as long as this is there.
 
-    `columns` are DuckDB's types by name; `lines` counts those of a text file; `skipped` those before its header.
+    `name` is how errors call it, and `path` where it is read: where the system has such paths, that of the open file
+    itself, so that nothing can take its place. `columns` are DuckDB's types by name; `lines` counts those of a text
+    file (0: to be read with care); `skipped` those before its header. `protected` says that import wrote it, with
+    an apostrophe before what a spreadsheet would run.
     """
 
+    name: str
     path: Path
     format: Format
     columns: dict[str, str]
     delimiter: str = ","
     lines: int = 0
     skipped: int = 0
+    protected: bool = False
 
 
 def find(name: str, beside: Path, data: Path | None) -> Path:
@@ -136,15 +146,66 @@ def examine(
             f"'{path.name}' is of no kind we read", f"Known: {', '.join(FORMATS)}. Unpack a compressed file first."
         )
     try:
+        # What a package brings may be a link into a store of its installer.
+        file = safe_files.open_file(path, path.resolve().parent if _is_installed(path) else None)
+    except OSError as error:
+        remedy = getattr(error, "remedy", "")
+        raise Unreadable(f"'{path.name}' cannot be read: {error.strerror}", remedy) from None
+    try:
+        found = _examine(file, path, kind, delimiter, encoding, folder, rather_utf8)
+    except BaseException:
+        file.close()
+        raise
+    weakref.finalize(found, file.close)
+    return found
+
+
+def _examine(
+    file: BinaryIO,
+    path: Path,
+    kind: Format,
+    delimiter: str | None,
+    encoding: str | None,
+    folder: Path,
+    rather_utf8: bool,
+) -> DataFile:
+    opened = _path_of(file, path)
+    try:
         if kind is Format.parquet:
-            return DataFile(path, kind, _parquet(path))
-        path = _as_utf8(path, None if rather_utf8 and _is_utf8(path) else encoding, folder)
-        lines = _lines_of_text(path)
+            return DataFile(path.name, opened, kind, parquet.examine(file))
+        if os.fstat(file.fileno()).st_size > MOST_BYTES:
+            raise Unreadable(f"'{path.name}' has more than {MOST_BYTES >> 30} GB", "Spread it over several files.")
+        text = _Text(path.name, opened)
+        opened = _as_utf8(text, None if rather_utf8 and _is_utf8(opened) else encoding, folder)
+        text = _Text(path.name, opened)
+        lines = _lines_of_text(text)
         if kind is Format.jsonl:
-            return DataFile(path, kind, {}, lines=lines)
-        return _csv(path, delimiter, lines)
+            return DataFile(path.name, opened, kind, {}, lines=lines)
+        return _csv(text, delimiter, lines)
+    except parquet.Refusal as refusal:
+        raise Unreadable(f"'{path.name}' {refusal.reason}", refusal.remedy) from None
     except OSError as error:
         raise Unreadable(f"'{path.name}' cannot be read: {error.strerror}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text file: how errors call it, and where it is read."""
+
+    name: str
+    path: Path
+
+
+def _path_of(file: BinaryIO, path: Path) -> Path:
+    """Return a path that leads to the open file itself, where the system has one, else its own."""
+    found = Path(f"/proc/self/fd/{file.fileno()}")
+    return found if found.exists() else path.resolve()
+
+
+def _is_installed(path: Path) -> bool:
+    """Say whether a file lies in a folder that Python imports from."""
+    folders = (Path(entry).absolute() for entry in sys.path if entry)
+    return any(path.absolute().is_relative_to(folder) for folder in folders if folder.name.endswith("-packages"))
 
 
 def _is_utf8(path: Path) -> bool:
@@ -159,28 +220,29 @@ def _is_utf8(path: Path) -> bool:
     return True
 
 
-def _as_utf8(path: Path, encoding: str | None, folder: Path) -> Path:
+def _as_utf8(text: _Text, encoding: str | None, folder: Path) -> Path:
     """Return the path of the file as UTF-8 text: its own, or that of a copy."""
+    path = text.path
     with path.open("rb") as file:
         first = file.read(4)
     marked = next((named for mark, named in _MARKS.items() if first.startswith(mark)), None)
     chosen = codecs.lookup(marked or encoding or "utf-8").name
     if chosen in ("utf-8", "utf-8-sig", "ascii"):
         return path
-    folder.mkdir(parents=True, exist_ok=True)
-    copy, lines = folder / path.name, 1
+    safe_files.make_private_folder(folder)
+    copy, lines = folder / text.name, 1
     with path.open(encoding=chosen, newline="") as source, copy.open("w", encoding="utf-8", newline="") as target:
         try:
             while block := source.read(BLOCK):
                 lines += block.count("\n")
                 target.write(block)
         except UnicodeError:
-            message = f"'{path.name}' is not {chosen} text from line {lines} on"
+            message = f"'{text.name}' is not {chosen} text from line {lines} on"
             raise Unreadable(message, "Name its encoding in the mapping, as in 'encoding: cp1252'.", lines) from None
     return copy
 
 
-def _lines_of_text(path: Path) -> int:
+def _lines_of_text(text: _Text) -> int:
     """Decode the whole file and return how many lines it has; 0 when it needs the careful reader.
 
     It does when a line ends in a lone CR, and when blanks stand around a quoted cell, which no two readers take alike.
@@ -188,33 +250,35 @@ def _lines_of_text(path: Path) -> int:
     decoder = codecs.getincrementaldecoder("utf-8")()
     lines = since = lone = 0
     last = seam = b""
-    with path.open("rb") as file:
+    with text.path.open("rb") as file:
         while block := file.read(BLOCK):
-            _decode(path, decoder, block, lines)
+            _decode(text.name, decoder, block, lines)
             lone += block.count(b"\r") - (last + block).count(b"\r\n") if b"\r" in last + block else 0
             lone += bool(b'"' in block and _LOOSE_QUOTE.search(seam + block))
             lines += block.count(b"\n")
             since = len(block) - block.rfind(b"\n") - 1 + (since if b"\n" not in block else 0)
             if since > MOST_LINE:
-                raise Unreadable(f"line {lines + 1} of '{path.name}' is longer than {MOST_LINE:,} bytes", "", lines + 1)
+                raise Unreadable(f"line {lines + 1} of '{text.name}' is longer than {MOST_LINE:,} bytes", "", lines + 1)
+            if lines > MOST_LINES:
+                raise Unreadable(f"'{text.name}' has more than {MOST_LINES:,} lines", "Spread it over several files.")
             last, seam = block[-1:], block[-SEAM:]
     if decoder.getstate()[0]:
-        raise Unreadable(f"'{path.name}' ends in the middle of a letter", "Is it cut off?", lines + 1)
+        raise Unreadable(f"'{text.name}' ends in the middle of a letter", "Is it cut off?", lines + 1)
     return 0 if lone else lines + bool(since)
 
 
-def _decode(path: Path, decoder: codecs.IncrementalDecoder, block: bytes, lines: int) -> None:
+def _decode(name: str, decoder: codecs.IncrementalDecoder, block: bytes, lines: int) -> None:
     pending = decoder.getstate()[0]
     try:
         decoder.decode(block)
     except UnicodeDecodeError as error:
         line = lines + (pending + block)[: error.start].count(b"\n") + 1
-        message, remedy = f"'{path.name}' is not UTF-8 text in line {line}", _NO_UTF8
+        message, remedy = f"'{name}' is not UTF-8 text in line {line}", _NO_UTF8
         raise Unreadable(message, remedy, line) from None
 
 
-def _csv(path: Path, delimiter: str | None, lines: int) -> DataFile:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+def _csv(text: _Text, delimiter: str | None, lines: int) -> DataFile:
+    with text.path.open(encoding="utf-8-sig", newline="") as file:
         first, skipped, chosen = file.readline(BLOCK), 0, delimiter
         if named := _SEPARATOR.fullmatch(first):
             skipped, chosen, first = 1, delimiter or named[1], file.readline(BLOCK)
@@ -223,35 +287,22 @@ def _csv(path: Path, delimiter: str | None, lines: int) -> DataFile:
         try:
             header = next(csv.reader(islice(file, skipped, None), delimiter=chosen, strict=True), [])
         except csv.Error as error:
-            raise Unreadable(f"'{path.name}' has no readable header: {error}", line=1 + skipped) from None
+            raise Unreadable(f"'{text.name}' has no readable header: {error}", line=1 + skipped) from None
+    names = _names(text.name, header)
+    protected = REJECT_LINE in names or REJECT_REASON in names
+    names = [spreadsheet.restore(name) for name in names] if protected else names
+    columns = dict.fromkeys(names, "VARCHAR")
+    return DataFile(text.name, text.path, Format.csv, columns, chosen, lines, skipped, protected)
+
+
+def _names(file: str, header: list[str]) -> list[str]:
     if not any(header):
-        raise Unreadable(f"'{path.name}' is empty: not even a header is there", "The first line names the columns.", 1)
+        raise Unreadable(f"'{file}' is empty: not even a header is there", "The first line names the columns.", 1)
     if len(header) > MOST_COLUMNS:
-        raise Unreadable(f"'{path.name}' has {len(header):,} columns; at most {MOST_COLUMNS:,} are read", line=1)
+        raise Unreadable(f"'{file}' has {len(header):,} columns; at most {MOST_COLUMNS:,} are read", line=1)
     # DuckDB tells names apart without regard to case.
     lowered = [name.strip().lower() for name in header]
     twice = [name for name in header if lowered.count(name.strip().lower()) > 1]
     if twice:
-        raise Unreadable(f"'{path.name}' names the column '{twice[0]}' twice", "Give each column a name of its own.", 1)
-    names = [name.strip() or f"column {number}" for number, name in enumerate(header, 1)]
-    return DataFile(path, Format.csv, dict.fromkeys(names, "VARCHAR"), chosen, lines, skipped)
-
-
-def _parquet(path: Path) -> dict[str, str]:
-    with duckdb.connect() as session:
-        try:
-            session.execute("SELECT num_rows FROM parquet_file_metadata($1)", [str(path)])
-            rows = sum(row[0] for row in session.fetchall())
-            session.execute("SELECT sum(total_uncompressed_size) FROM parquet_metadata($1)", [str(path)])
-            unpacked = int((session.fetchone() or (0,))[0] or 0)
-            session.execute("DESCRIBE SELECT * FROM read_parquet($1)", [str(path)])
-            columns = {name: kind for name, kind, *_ in session.fetchall()}
-        except duckdb.Error as error:
-            reason = str(error).splitlines()[0].partition(": ")[2] or "it is damaged"
-            raise Unreadable(f"'{path.name}' is not a whole Parquet file: {reason}", "Is it cut off?") from None
-    size = path.stat().st_size
-    if rows > MOST_ROWS or len(columns) > MOST_COLUMNS:
-        raise Unreadable(f"'{path.name}' claims {rows:,} rows of {len(columns):,} columns: more than is read at once")
-    if unpacked > max(MOST_EXPANSION * size, FREE_EXPANSION):
-        raise Unreadable(f"'{path.name}' would unpack from {size:,} to {unpacked:,} bytes: that is refused")
-    return columns
+        raise Unreadable(f"'{file}' names the column '{twice[0]}' twice", "Give each column a name of its own.", 1)
+    return [name.strip() or f"column {number}" for number, name in enumerate(header, 1)]

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 
 from mailshot.documents import Problems
-from mailshot.errors import InvalidInput, Problem, SettingsError
+from mailshot.errors import InvalidInput, Problem, SettingsError, Unavailable
 from mailshot.ingest import (
     consents,
     doubts,
@@ -123,7 +123,7 @@ class _Undo(Exception):
 
 def run(store: Store, mapping_path: Path, options: Options) -> Summary:
     """Import every file of a mapping. Raises InvalidInput, with nothing written, when a file cannot be used."""
-    with stage.opened() as bench:
+    with _in_words(), stage.opened(options.rejects) as bench:
         job = _job(bench, mapping_path, options, dry=False)
         imported = tuple(_import(job, store, each) for each in _read_all(job))
     bulk.analyse(store)
@@ -133,13 +133,27 @@ def run(store: Store, mapping_path: Path, options: Options) -> Summary:
 def check(store: Store, mapping_path: Path, options: Options) -> Summary:
     """Do all that `run` would do, tell it, and take it back. Raises InvalidInput as `run` does."""
     done: list[Report] = []
-    with stage.opened() as bench:
+    with _in_words(), stage.opened(options.rejects) as bench:
         job = _job(bench, mapping_path, options, dry=True)
         judged = _read_all(job)
         with suppress(_Undo), store.write() as connection:
             done += [_tell(job, each, _load(job, connection, each)) for each in judged]
             raise _Undo
     return Summary(job.plan.mapping.name, True, tuple(done))
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Say plainly that memory or disk did not suffice; what one file brought in before that stays in."""
+    try:
+        yield
+    except (MemoryError, OSError, duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        told = str(error).partition("\n")[0]
+        reason = getattr(error, "strerror", "") or told.partition(": ")[2] or "memory is used up"
+        raise Unavailable(
+            f"The import needs more memory or disk than it may take: {reason}.",
+            "Spread the file over several ones, or free space on the disk; what was imported already is not doubled.",
+        ) from None
 
 
 def _job(bench: Stage, mapping_path: Path, options: Options, dry: bool) -> _Job:
@@ -200,7 +214,7 @@ def _examine(job: _Job, number: int, problems: Problems) -> Reading | None:
 
 
 def _read(job: _Job, each: Reading, problems: Problems) -> _Judged | None:
-    job.options.progress(Step(f"reading {each.file.path.name}", 0, 0))
+    job.options.progress(Step(f"reading {each.file.name}", 0, 0))
     begun = time.monotonic()
     try:
         rows = reading.read(job.bench, each)
@@ -213,7 +227,7 @@ def _read(job: _Job, each: Reading, problems: Problems) -> _Judged | None:
         return None
     except duckdb.Error as error:
         reason = str(error).splitlines()[0].partition(": ")[2]
-        message = f"'{each.file.path.name}' cannot be read to its end: {reason}"
+        message = f"'{each.file.name}' cannot be read to its end: {reason}"
         problems.add(job.plan.document.at("imports", each.number, "file"), message, "Is the file damaged?")
         return None
     return _Judged(each, rows, time.monotonic() - begun)

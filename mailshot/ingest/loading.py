@@ -39,7 +39,7 @@ class Loading:
 
     @property
     def label(self) -> str:
-        return f"{self.reading.item.kind} from {self.reading.file.path.name}"
+        return f"{self.reading.item.kind} from {self.reading.file.name}"
 
     def sound(self) -> str:
         """Return the query of the rows without fault; columns are the fields by name, and #line."""

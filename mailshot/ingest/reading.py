@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from mailshot import spreadsheet
 from mailshot.errors import nearest
 from mailshot.ingest import cleaned, values
 from mailshot.ingest.expressions import TEXT, literal, name, text_of
@@ -148,7 +149,8 @@ def _read_csv(stage: Stage, reading: Reading) -> None:
     """Take the fast way where the file is clean, else the careful one: its lines are then known for certain."""
     file, above = reading.file, reading.file.skipped + 1
     source = read_csv(file.path, file.columns, header=True, delimiter=file.delimiter, skipped=file.skipped)
-    numbered = f'SELECT row_number() OVER () + {above} AS "#line", * FROM {source}'
+    cells = ", ".join(_as_it_was(column) for column in file.columns) if file.protected else "*"
+    numbered = f'SELECT row_number() OVER () + {above} AS "#line", {cells} FROM {source}'
     try:
         stage.run(f"CREATE OR REPLACE VIEW {reading.source} AS {numbered}")
         _parse(stage, reading, file.columns)
@@ -164,7 +166,7 @@ def _read_cleaned(stage: Stage, reading: Reading) -> None:
     file, wanted, seen = reading.file, reading.columns, set(reading.file.columns)
     if file.format is Format.csv:
         names = list(file.columns)
-        found = cleaned.csv_rows(file.path, file.delimiter, len(names), file.skipped)
+        found = cleaned.csv_rows(file.path, file.delimiter, len(names), file.skipped, file.protected)
     else:
         names = wanted
         found = cleaned.json_rows(file.path, wanted, seen)
@@ -176,7 +178,7 @@ def _read_cleaned(stage: Stage, reading: Reading) -> None:
     if file.format is Format.jsonl and stage.one(f"SELECT count(*) FROM {reading.source}"):
         for column in wanted:
             if column not in seen:
-                raise MissingColumn(file.path.name, column, seen)
+                raise MissingColumn(file.name, column, seen)
     _parse(stage, reading, dict.fromkeys(names, "VARCHAR"))
 
 
@@ -186,6 +188,11 @@ def _whole(found: Iterable[cleaned.Row | cleaned.Broken], broken: Writer) -> Ite
             yield (row.line, *row.cells)
         else:
             broken.writerow((row.line, "", row.value, row.reason, ""))
+
+
+def _as_it_was(column: str) -> str:
+    """Return the expression of a cell without the apostrophe that import put before it."""
+    return f"regexp_replace({name(column)}, {literal(spreadsheet.PROTECTED)}, '\\1') AS {name(column)}"
 
 
 def _parquet(reading: Reading) -> str:

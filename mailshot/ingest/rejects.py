@@ -12,20 +12,28 @@ another name, and a look that keeps nothing (import --check) writes to `….chec
 
 from __future__ import annotations
 
+import csv
 import filecmp
+import heapq
 import os
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
+from mailshot import safe_files, spreadsheet
 from mailshot.ingest.expressions import FLOATS, TEXT, literal, name, text_of
 from mailshot.ingest.fields import Kind
+from mailshot.ingest.files import REJECT_LINE, REJECT_REASON
 from mailshot.ingest.reading import Reading
 from mailshot.ingest.stage import Stage
 
 REMARK = "warning: "
 # What differs from row to row in reasons of one kind.
 _QUOTED, _LINE = ":? '.*'", r" \(line \d+\)"
-LINE, REASON = "reject_line", "reject_reason"
+BATCH = 500
+LINE, REASON = REJECT_LINE, REJECT_REASON
 REJECTED, PARTIAL = "rejected: ", "taken without: "
 SIBLING = "no error in this row: keep it in the file, because it may belong with a rejected row"
 #: Of a row whose keys are all unreadable nothing can be said about the rows it counts with.
@@ -82,8 +90,8 @@ def write_notes(stage: Stage, reading: Reading, path: Path) -> str:
     note = f"CASE WHEN field IS NULL THEN {literal(REMARK)} ELSE {literal(REMARK + PARTIAL)} END || reason"
     query = f"""SELECT line, "column", value, reason FROM (
         SELECT * FROM {reading.faults}
-        UNION ALL BY NAME SELECT * REPLACE ({note} AS reason) FROM {reading.warnings})"""
-    return _write(stage, query, "line, reason", path, ",")
+        UNION ALL BY NAME SELECT * REPLACE ({note} AS reason) FROM {reading.warnings}) ORDER BY line, reason"""
+    return _write(stage, path, ["line", "column", "value", "reason"], _rows(stage, query), ",")
 
 
 def collect(stage: Stage, reading: Reading) -> int:
@@ -110,10 +118,15 @@ def write_rows(stage: Stage, reading: Reading, path: Path, used: bool) -> tuple[
     kinds = {row[0]: str(row[1]) for row in stage.run(f"DESCRIBE SELECT * FROM {reading.source}")}
     columns = [column for column in kinds if column not in ("#line", "file_row_number", LINE, REASON)]
     cells = "".join(f"{_cell(column, kinds[column])} AS {name(column)}, " for column in columns)
-    query = f"""SELECT {cells}j.line AS {LINE}, j.reason AS {REASON}
-        FROM rejected AS j LEFT JOIN {reading.source} AS s ON s."#line" = j.line"""
+    # Asked for in the order of the file: sorting whole rows would take more memory than reading them.
+    kept = f'{cells}j.line, j.reason FROM {reading.source} AS s JOIN rejected AS j ON s."#line" = j.line'
+    empty = "".join("NULL, " for _ in columns)
+    none = f'SELECT {empty}line, reason FROM rejected WHERE line NOT IN (SELECT "#line" FROM {reading.source})'
+    lines = (_rows(stage, query) for query in (f"SELECT {kept}", f"{none} ORDER BY line"))
+    rows = heapq.merge(*lines, key=lambda row: row[-2])
     former = None if used or not path.exists() else path.rename(path.with_name(path.name + ".former"))
-    written = _write(stage, query, LINE, path, reading.file.delimiter, mark=True)
+    # Whatever encoding the mapping names, this file is UTF-8, and its mark says so.
+    written = _write(stage, path, [*columns, LINE, REASON], rows, reading.file.delimiter, mark="\ufeff")
     if former is None:
         return written, ""
     if not written or filecmp.cmp(former, path, shallow=False):
@@ -194,29 +207,30 @@ def _cell(column: str, kind: str) -> str:
     return text_of(f"s.{name(column)}", kind) if kind in FLOATS else f"s.{name(column)}::{TEXT}"
 
 
-def _write(stage: Stage, query: str, order: str, path: Path, delimiter: str, mark: bool = False) -> str:
-    """Write a query's rows as a whole CSV file in place of the former one; without rows, none. Return its name."""
-    if not stage.one(f"SELECT count(*) FROM ({query})"):
+def _rows(stage: Stage, query: str) -> Iterator[tuple[Any, ...]]:
+    """Give the rows of a query, a few at a time: each may hold as much text as a line of the file."""
+    with stage.session.cursor() as cursor:
+        cursor.execute(query)
+        while rows := cursor.fetchmany(BATCH):
+            yield from rows
+
+
+def _write(
+    stage: Stage, path: Path, header: list[str], rows: Iterable[tuple[Any, ...]], delimiter: str, mark: str = ""
+) -> str:
+    """Write rows as a whole CSV file in place of the former one; without rows, none. Return its name."""
+    rows = iter(rows)
+    first = next(rows, None)
+    if first is None:
         path.unlink(missing_ok=True)
         return ""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # a rejected line is still about a person
-    beside = path.with_name(path.name + ".new")
-    stage.run(
-        f"COPY (SELECT * FROM ({query}) ORDER BY {order}) TO {literal(str(beside))} "
-        f"(FORMAT csv, HEADER true, DELIMITER {literal(delimiter)})"
-    )
-    if mark:
-        # Whatever encoding the mapping names, this file is UTF-8, and its mark says so.
-        _mark(beside)
+    safe_files.make_private_folder(path.parent)  # a rejected line is still about a person
+    beside = stage.folder / path.name
+    safe_files.create_private(beside)
+    with beside.open("w", encoding="utf-8", newline="") as file:
+        file.write(mark)
+        writer = csv.writer(file, delimiter=delimiter)
+        writer.writerow(map(spreadsheet.harmless, header))
+        writer.writerows(map(spreadsheet.harmless, row) for row in chain((first,), rows))
     os.replace(beside, path)
     return str(path)
-
-
-def _mark(path: Path) -> None:
-    """Put a byte order mark before a file, in blocks."""
-    marked = path.with_name(path.name + ".marked")
-    with path.open("rb") as source, marked.open("wb") as target:
-        target.write(b"\xef\xbb\xbf")
-        while block := source.read(1 << 20):
-            target.write(block)
-    os.replace(marked, path)

@@ -7,7 +7,6 @@ are done many rows at a time and spill to disk when they must.
 from __future__ import annotations
 
 import csv
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 
 import duckdb
 
+from mailshot.ingest import scratch
 from mailshot.ingest.expressions import literal, name
 
 MEMORY = "192MB"
@@ -112,10 +112,10 @@ class Stage:
 
 
 @contextmanager
-def opened() -> Iterator[Stage]:
-    """Give a workbench for as long as it is needed."""
-    with tempfile.TemporaryDirectory(prefix="mailshot-import-") as folder:
-        stage = Stage(Path(folder))
+def opened(within: Path | None = None) -> Iterator[Stage]:
+    """Give a workbench for as long as it is needed, over a folder in `within` (None: where the system has such)."""
+    with scratch.folder(within) as folder:
+        stage = Stage(folder)
         try:
             yield stage
         finally:

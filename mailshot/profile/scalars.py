@@ -9,6 +9,10 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
 
 from mailshot import documents
 from mailshot.documents import Node, Problems, Scalar, Sequence
@@ -17,7 +21,13 @@ from mailshot.profile.comparison import KNOWN, ORDERED, TEXTUAL, Comparison, Val
 from mailshot.profile.window import Span
 
 MOST_VALUES = 10_000
-_COMMA = re.compile(r"(-?\d+),(\d+)")
+_COMMA = re.compile(r"(-?\d+),(\d+)", re.ASCII)
+#: How numbers and days are written. Python would also take 1_000, 1e3, +5, digits of other scripts and 20260331.
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
+_WHOLE = re.compile(r"\s*-?\d+\s*", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+#: 1.000 is one to some and a thousand to others; who means one does not write it so.
+_GROUPED = re.compile(r"-?[1-9]\d{0,2}\.\d\d0", re.ASCII)
 # A list of texts or numbers is looked up as one; each day or count of a list is a comparison of its own.
 MOST_COUNTS = 100
 LARGEST = 10**11
@@ -63,10 +73,35 @@ def value(node: Node, kind: FactType, problems: Problems) -> Value | None:
         return None
     found = typed(node.text.strip(), kind)
     if found is None:
-        point = kind is FactType.number and _COMMA.fullmatch(node.text.strip())
-        remedy = f"Decimals are written with a point: {point[1]}.{point[2]}." if point else ""
+        remedy = _plainly(node.text.strip()) if kind is FactType.number else ""
         problems.add(node, f"'{node.text}' is not {EXAMPLES[kind]}", remedy)
     return found
+
+
+def _plainly(raw: str) -> str:
+    """Return as a remedy how to write a number that is written in another way; empty for what is none."""
+    if point := _COMMA.fullmatch(raw):
+        return f"Decimals are written with a point: {point[1]}.{point[2]}."
+    if _GROUPED.fullmatch(raw):
+        return f"A point stands before decimals: write {raw.replace('.', '')} or {raw.rstrip('0').rstrip('.')}."
+    if _NUMBER.fullmatch(raw):
+        return ""
+    try:
+        number = Decimal(raw)
+    except InvalidOperation:
+        return ""
+    return f"Write it as {number:f}." if number.is_finite() and abs(number) < LARGEST else ""
+
+
+def digits(given: Any) -> Any:
+    """Return what a whole number of a model is read from. Raises PydanticCustomError unless it is plain digits."""
+    if isinstance(given, str) and not _WHOLE.fullmatch(given):
+        raise PydanticCustomError("int_parsing", "must be a whole number")
+    return given
+
+
+#: A whole number in a file, where pydantic alone would also take 1_000, +5 and 5.0.
+Whole = Annotated[int, BeforeValidator(digits)]
 
 
 def of_fact(node: Node, about: Fact, problems: Problems) -> Value | None:
@@ -86,8 +121,10 @@ def typed(raw: str, kind: FactType) -> Value | None:
         return {"yes": True, "true": True, "no": False, "false": False}.get(raw.lower())
     try:
         if kind is FactType.date:
-            day = date.fromisoformat(raw)
-            return day if day.year in YEARS else None
+            day = date.fromisoformat(raw) if _DAY.fullmatch(raw) else None
+            return day if day and day.year in YEARS else None
+        if not _NUMBER.fullmatch(raw) or _GROUPED.fullmatch(raw):
+            return None
         number = Decimal(raw)
         small = number.is_finite() and abs(number) < LARGEST
         return number if small and round(number, 4) == number else None
@@ -198,14 +235,11 @@ def span(node: Node, problems: Problems, what: str) -> Span | None:
 
 def confidence(node: Node, problems: Problems) -> float | None:
     """Read how sure an inference is."""
-    try:
-        found = float(node.text) if isinstance(node, Scalar) else 0.0
-    except ValueError:
-        found = 0.0
-    if not 0 < found <= 1:
+    found = typed(node.text.strip(), FactType.number) if isinstance(node, Scalar) else None
+    if not isinstance(found, Decimal) or not 0 < found <= 1:
         problems.add(node, "confidence must be more than 0 and at most 1", "For example 0.95.")
         return None
-    return found
+    return float(found)
 
 
 def share(node: Node, problems: Problems, what: str) -> int | None:

@@ -18,7 +18,7 @@ Schema = dict[str, Any]
 
 TEXT: Schema = {"type": ["string", "number", "boolean"]}
 BOOLEAN: Schema = {"enum": [True, False, "yes", "no"]}
-NUMBER: Schema = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\s*[+-]?[0-9.]+\s*$"}]}
+NUMBER: Schema = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\s*-?[0-9]+(\.[0-9]+)?\s*$"}]}
 DATE: Schema = {"type": "string", "pattern": r"^\s*\d{4}-\d{2}-\d{2}\s*$"}
 SPAN: Schema = {
     "type": "string",

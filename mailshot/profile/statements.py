@@ -29,7 +29,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, W
 
 from mailshot.documents import Document, Problems
 from mailshot.errors import similar
-from mailshot.profile import schema
+from mailshot.profile import scalars, schema
 from mailshot.profile.implications import Implications
 from mailshot.profile.window import Span
 
@@ -167,7 +167,7 @@ def _words(value: Any) -> Any:
 class _Limit(BaseModel):
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    mails: int = Field(ge=0)
+    mails: scalars.Whole = Field(ge=0)
     per: Annotated[Span, BeforeValidator(_span), WithJsonSchema(schema.SPAN)]
 
 

@@ -177,6 +177,8 @@ def _each(root: documents.Mapping, products: Range, problems: Problems) -> str:
 def _times(root: documents.Mapping, problems: Problems) -> float:
     node = root.get("more_than")
     value = scalars.value(node, FactType.number, problems) if node else Decimal("1.5")
+    if node and isinstance(value, Decimal) and value <= 0:
+        problems.add(node, "'more_than' must be more than 0", "For example 1.5: half as often again.")
     return float(value) if isinstance(value, Decimal) else 1.5
 
 

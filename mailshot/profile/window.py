@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 EARLIEST, LATEST = 1800, 2400  # nothing that is asked about lies further off, and neither database minds such a year
-_SPAN = re.compile(r"(\d{1,5})\s*(hour|day|week|month|year)s?")
+_SPAN = re.compile(r"(\d{1,5})\s*(hour|day|week|month|year)s?", re.ASCII)
 
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

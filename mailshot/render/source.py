@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
-from mailshot import errors
+from mailshot import errors, safe_files
 
 REQUIRED = ("subject.txt", "body.html")
 OPTIONAL = ("body.txt", "settings.yaml")
@@ -59,12 +60,14 @@ def read(folder: Path, name: str) -> Source:
     home = folder / name
     if name in ("", ".", "..") or "/" in name or "\\" in name or name.startswith("_") or not home.is_dir():
         raise errors.NotFound(f"There is no template '{name}' in {folder}.", errors.nearest(name, known))
-    wanted = [home / part for part in REQUIRED] + [home / part for part in OPTIONAL if (home / part).exists()]
-    wanted += sorted(path for path in (folder / SHARED).rglob("*") if path.is_file() and not path.name.startswith("."))
+    wanted = [home / part for part in REQUIRED] + [home / part for part in OPTIONAL if os.path.lexists(home / part)]
+    wanted += sorted(
+        path for path in (folder / SHARED).rglob("*") if not path.is_dir() and not path.name.startswith(".")
+    )
     files: dict[str, str] = {}
     problems: list[errors.Problem] = []
     for path in wanted:
-        outcome = _read_file(path)
+        outcome = _read_file(path, folder)
         if isinstance(outcome, errors.Problem):
             problems.append(outcome)
         else:
@@ -74,13 +77,15 @@ def read(folder: Path, name: str) -> Source:
     return Source(name, files)
 
 
-def _read_file(path: Path) -> str | errors.Problem:
+def _read_file(path: Path, folder: Path) -> str | errors.Problem:
     try:
-        content = path.read_bytes()
+        content = safe_files.read_bytes(path, folder, most=LARGEST_FILE)
+    except safe_files.TooLarge as error:
+        return errors.Problem(str(path), 0, 0, f"The file has {error.size} bytes; at most {LARGEST_FILE} are read.")
+    except safe_files.UnsafeFile as error:
+        return errors.Problem(str(path), 0, 0, f"{path.name} cannot be read: {error.strerror}.", remedy=error.remedy)
     except OSError:
         return errors.Problem(str(path), 0, 0, f"{path.name} is missing or cannot be read.")
-    if len(content) > LARGEST_FILE:
-        return errors.Problem(str(path), 0, 0, f"The file has {len(content)} bytes; at most {LARGEST_FILE} are read.")
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:

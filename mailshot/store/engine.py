@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, InternalError, OperationalError, TimeoutError
 from sqlalchemy.pool import QueuePool, StaticPool
 
+from mailshot import safe_files
 from mailshot.errors import Busy, Unavailable
 
 __all__ = ["Connection", "Store"]
@@ -136,7 +137,7 @@ def _keep_private(path: Path) -> None:
     if not path.name.startswith(":"):
         with suppress(OSError):  # connecting tells it better
             # Never opens one that is there: closing it would drop the locks this process holds on it (POSIX).
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+            safe_files.create_private(path)
 
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:

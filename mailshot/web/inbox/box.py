@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mailshot import safe_files
 from mailshot.web.inbox import letter
 
 NAME = re.compile(r"^[0-9]{16}-[0-9]{6}$")
@@ -39,9 +40,8 @@ class Box:
 
     def __init__(self, folder: Path) -> None:
         self._new, self._tmp = folder / "new", folder / "tmp"
-        folder.parent.mkdir(parents=True, exist_ok=True)
         for part in (folder, self._new, self._tmp):  # mails carry genuine links of customers
-            part.mkdir(mode=0o700, exist_ok=True)
+            safe_files.make_private_folder(part)
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._ids = sorted(file.stem for file in self._new.iterdir() if NAME.match(file.stem))
@@ -53,6 +53,7 @@ class Box:
         head = "".join(f"{line}\r\n" for line in envelope).encode("utf-8", "surrogateescape")
         name = f"{time.time_ns() // 1000:016d}-{next(self._numbers) % 1_000_000:06d}"
         part = self._tmp / name
+        safe_files.create_private(part)
         part.write_bytes(head + content)
         os.rename(part, self._new / f"{name}{ENDING}")
         with self._lock:

@@ -28,6 +28,18 @@ GOOD = {
 
 BAD = [
     "",
+    "=?utf-8?q?x?=@example.com",
+    "=?utf-8?b?eEBleGFtcGxlLmNvbQ0KQmNjOiB5?=@example.com",
+    "a=?b@example.com",
+    "a(comment)@example.com",
+    "<a@example.com>",
+    '"a\r\nBcc: x"@example.com',
+    "\x1ba@example.com",
+    "a\x85b@example.com",
+    "a\u2028b@example.com",
+    "a\u00a0b@example.com",
+    "a\u200bb@example.com",
+    "a@example.com;b@example.com",
     "nobody",
     "@example.com",
     "a@",

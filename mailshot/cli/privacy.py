@@ -1,0 +1,57 @@
+"""Which files of a project hold secrets or people's data, and whether others can read them."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+from pathlib import Path
+
+from mailshot.errors import Refused
+from mailshot.settings import Settings
+
+#: What .gitignore keeps out of version control.
+IGNORED = (".env", "*.db*", "inbox/", "rejects/", "preview*.html")
+#: The same, as paths that git is asked about.
+PRIVATE = (".env", "mailshot.db", "mailshot.db-wal", "inbox/", "rejects/", "preview.html")
+GIT_SECONDS = 10
+
+
+def check(settings: Settings) -> str:
+    """Return that all is private. Raises Refused with what is not, and how to change it."""
+    project = settings.project
+    if readable := _readable_by_others(settings):
+        names = " ".join(str(path) for path in readable)
+        raise Refused(f"Other users of this machine can read {names}.", f"Run: chmod go-rwx {names}")
+    if tracked := _not_ignored(project):
+        lines = "\n    ".join(tracked)
+        raise Refused(
+            "Version control would take files with secrets or people's data.",
+            f"Add to {project / '.gitignore'}:\n    {lines}",
+        )
+    return "files with secrets or people's data are for their owner alone"
+
+
+def _readable_by_others(settings: Settings) -> list[Path]:
+    """Return the private files and folders that others can read; what lies in a private folder is private."""
+    project = settings.project
+    paths = [project / ".env", project / "inbox", project / "rejects", *sorted(project.glob("preview*.html"))]
+    head, sqlite, database = settings.database_url.partition("sqlite:///")
+    if sqlite and not head:
+        paths += [Path(f"{database}{ending}") for ending in ("", "-wal", "-shm")]
+    others = stat.S_IRWXG | stat.S_IRWXO
+    return [path for path in paths if path.exists() and path.stat().st_mode & others]
+
+
+def _not_ignored(project: Path) -> list[str]:
+    """Return the lines that the project's .gitignore lacks; none where the project is not in version control."""
+    command = ["git", "-c", "core.fsmonitor=false", "-C", str(project), "check-ignore", "--no-index", *PRIVATE]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=GIT_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    if done.returncode not in (0, 1):
+        return []
+    ignored = done.stdout.decode(errors="replace").splitlines()
+    lacking = [path for path in PRIVATE if path not in ignored]
+    lines = {"mailshot.db": "*.db*", "mailshot.db-wal": "*.db*", "preview.html": "preview*.html"}
+    return list(dict.fromkeys(lines.get(path, path) for path in lacking))
