@@ -21,7 +21,7 @@ from mailshot.campaign import clock, conversions
 from mailshot.deliver import work
 from mailshot.errors import Busy, MailshotError
 from mailshot.queue import ACTOR, GONE, QUEUE
-from mailshot.store import offices
+from mailshot.store import offices, scrubbing
 
 log = logging.getLogger(__name__)
 TICK = 1.0
@@ -30,6 +30,8 @@ LOOK = 5.0
 #: Transactions in which the clock makes conversions at one look: well under a second, for launches must not be late.
 CONVERSIONS = 10
 OFFICE = "clock"
+#: Between two scrubbings that PostgreSQL finished: each locks every table for a moment.
+SCRUB_GAP = timedelta(seconds=60)
 TERM = timedelta(seconds=10)
 # An import of some million rows keeps SQLite locked for minutes; what lasts longer is worth a look.
 LONG_BUSY_SECONDS = 600.0
@@ -116,6 +118,7 @@ def tick_until(app: App, stop: threading.Event) -> None:
     """Be the clock, if nobody else is, until told to stop: launch what is due and ring for what is owed."""
     holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
     looked, watch = datetime.now(UTC) - TERM, BusyWatch("the clock")
+    scrubbed = looked - SCRUB_GAP
     while not stop.wait(TICK):
         now = datetime.now(UTC)
         try:
@@ -127,12 +130,20 @@ def tick_until(app: App, stop: threading.Event) -> None:
                     for run_id in work.owed(app.store, now):
                         app.doorbell.ring(run_id)
                     conversions.make(app.store, CONVERSIONS)
+                    scrubbed = _scrub(app, scrubbed, now)
             watch.free()
         except Busy as error:
             watch.busy(error)
         except MailshotError as error:
             log.error("the clock could not tick: %s", error)
     _leave(app, holder)
+
+
+def _scrub(app: App, last: datetime, now: datetime) -> datetime:
+    """Take what was erased out of the files, unless that was just done; return when it was done last."""
+    if not app.store.sqlite and now - last < SCRUB_GAP:
+        return last
+    return now if scrubbing.work(app.store, now) else last
 
 
 def _is_clock(app: App, holder: str, now: datetime) -> bool:

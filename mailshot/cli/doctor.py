@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,9 +15,11 @@ from mailshot.errors import InvalidInput, MailshotError
 if TYPE_CHECKING:
     from mailshot.bootstrap import App
 
+REMEDY = "Is a clock running, and is no program reading the database for hours (a backup, a report)?"
+
 
 def doctor(json: shared.AsJson = False) -> None:
-    """Check settings, database, keys, rules, templates, SMTP server, Redis and clock."""
+    """Check settings, database, keys, rules, templates, SMTP server, Redis, clock and erasures."""
     found = [_look(name, look) for name, look in _LOOKS.items()]
     if json:
         shared.as_json([{"part": name, "sound": sound, "says": says} for name, sound, says in found])
@@ -91,6 +94,27 @@ def _clock() -> str:
     )
 
 
+def _erasures() -> str:
+    from mailshot.errors import Unavailable
+    from mailshot.store import erasures, scrubbing
+
+    app = shared.app()
+    with app.store.read() as connection:
+        waiting = erasures.waiting(connection)
+    if waiting.since is None:
+        return "nothing of erased customers waits to be removed from the files"
+    hours = erasures.PROMISED // timedelta(hours=1)
+    since = shared.moment(waiting.since, shared.zone(app.settings.project))
+    state = f"{shared.counted(waiting.number, 'erasure')} not yet removed from the files, the first of {since}"
+    if large := scrubbing.too_large(app.store):
+        raise Unavailable(
+            f"{state}; {', '.join(large)} too large to be locked.", "Run 'mailshot db scrub' at a quiet hour."
+        )
+    if waiting.is_late(shared.now()):
+        raise Unavailable(f"{state}; customers are promised {hours} hours.", REMEDY)
+    return f"{state}; the clock goes on with it"
+
+
 _LOOKS: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "database": _database,
@@ -99,4 +123,5 @@ _LOOKS: dict[str, Callable[[], str]] = {
     "smtp": _smtp,
     "queue": _queue,
     "clock": _clock,
+    "erasures": _erasures,
 }

@@ -1,4 +1,4 @@
-"""Owns the story of an import: everything is read and judged before anything is written; refuses to print.
+"""The course of an import: everything is read and judged before anything is written.
 
 Each file of a mapping is one transaction: an interruption leaves it wholly in, or wholly out.
 """
@@ -18,8 +18,10 @@ import duckdb
 from mailshot.documents import Problems
 from mailshot.errors import InvalidInput, Problem, SettingsError
 from mailshot.ingest import (
+    addresses,
     consents,
     doubts,
+    erased,
     files,
     happenings,
     history,
@@ -40,7 +42,7 @@ from mailshot.ingest.stage import Stage
 from mailshot.ingest.summary import Progress, Report, Step, Summary, silent
 from mailshot.profile.catalogue import Catalogue
 from mailshot.profile.topics import TRACKING
-from mailshot.store import bulk, columns
+from mailshot.store import bulk, columns, erasures
 from mailshot.store.bulk import Counts
 from mailshot.store.engine import Connection, Store
 
@@ -110,15 +112,16 @@ class _Judged:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """What came of the good rows, of which there were `good` with a key of their own."""
+    """What came of the good rows, of which there were `good` with a key of their own; `left_out` are of the erased."""
 
     counts: Counts
     good: int
+    left_out: int
     seconds: float
 
 
 class _Undo(Exception):
-    """Ends a dry run."""
+    """Takes back what a transaction wrote."""
 
 
 def run(store: Store, mapping_path: Path, options: Options) -> Summary:
@@ -162,8 +165,24 @@ def _numbers(plan: Plan, file: Path | None) -> tuple[int, ...]:
 
 
 def _import(job: _Job, store: Store, judged: _Judged) -> Report:
-    with store.write() as connection:
-        loaded = _load(job, connection, judged)
+    """Load a file. It is read and loaded again where a customer was erased meanwhile, for their rows stay out."""
+    try:
+        with store.write() as connection:
+            known = erasures.number(connection)
+            loaded = _load(job, connection, judged)
+            erasures.alone(connection)
+            if erasures.number(connection) != known:
+                raise _Undo
+    except _Undo:
+        problems = job.plan.document.problems()
+        again = _read(job, judged.reading, problems)
+        problems.raise_if_any()
+        assert again
+        judged = again
+        with store.write() as connection:
+            # Erasures wait this time, so that this try is the last one.
+            erasures.alone(connection)
+            loaded = _load(job, connection, judged)
     return _tell(job, judged, loaded)
 
 
@@ -223,9 +242,11 @@ def _load(job: _Job, connection: Connection, judged: _Judged) -> _Loaded:
     begun = time.monotonic()
     options, name = job.options, job.plan.mapping.name
     loading = Loading(job.bench, connection, judged.reading, name, options.address_key, options.progress, job.now)
+    addresses.hash_all(loading)
+    left_out = erased.leave_out(loading)
     counts = LOADERS[judged.reading.item.kind](loading)
     _warn_of_future(loading)
-    return _Loaded(counts, loading.good, time.monotonic() - begun)
+    return _Loaded(counts, loading.good, left_out, time.monotonic() - begun)
 
 
 def _warn_of_future(loading: Loading) -> None:
@@ -253,7 +274,8 @@ def _tell(job: _Job, judged: _Judged, loaded: _Loaded) -> Report:
         added=counts.added,
         changed=counts.changed,
         unchanged=loaded.good - counts.added - counts.changed,
-        repeated=judged.rows - rejected - loaded.good,
+        repeated=judged.rows - rejected - loaded.good - loaded.left_out,
+        left_out=loaded.left_out,
         rejected=rejected,
         withdrawals_rejected=rejects.withdrawals(job.bench, each),
         by_reason=rejects.by_reason(job.bench, each.faults),

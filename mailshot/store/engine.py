@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,16 @@ from mailshot.errors import Busy, Unavailable
 
 __all__ = ["Connection", "Store"]
 
+#: How long a connection waits for another writer.
+BUSY_MILLISECONDS = 10_000
 PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     # FULL, not NORMAL: after a power cut a released dot must still be in the ledger.
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
-    "PRAGMA busy_timeout=10000",
+    # What is deleted or changed is overwritten with zeros, so that an erasure leaves nothing in free pages.
+    "PRAGMA secure_delete=ON",
+    f"PRAGMA busy_timeout={BUSY_MILLISECONDS}",
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-65536",
 )
@@ -85,6 +89,21 @@ class Store:
         with _told(self.engine), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             yield connection
 
+    @contextmanager
+    def bare(self, milliseconds: int) -> Iterator[sqlite3.Connection]:
+        """Give the driver's connection to SQLite, outside any transaction; it waits so long for others and no longer.
+
+        SQLAlchemy's own way (AUTOCOMMIT) would let the driver begin transactions by itself afterwards.
+        """
+        assert self.sqlite
+        with _told(self.engine), closing(self.engine.raw_connection()) as pooled:
+            connection: Any = pooled.driver_connection
+            connection.execute(f"PRAGMA busy_timeout={milliseconds}")
+            try:
+                yield connection
+            finally:
+                connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -94,7 +113,7 @@ def _told(engine: Engine) -> Iterator[None]:
     """Turn a database that cannot be reached or is busy into words for a user."""
     try:
         yield
-    except (OperationalError, InterfaceError, InternalError, TimeoutError) as error:
+    except (OperationalError, sqlite3.OperationalError, InterfaceError, InternalError, TimeoutError) as error:
         text = str(getattr(error, "orig", error)).strip()
         where = engine.url.render_as_string(hide_password=True)
         if "locked" in text:

@@ -10,8 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mailshot.profile import address
-from mailshot.store import dossier
+from mailshot.store import dossier, scrubbing
 from mailshot.store.engine import Connection
 from mailshot.tokens import Purpose
 from mailshot.web import forms, site
@@ -42,17 +41,16 @@ async def erase(request: Request) -> Response:
     here, customer_id = site.of(request), (await site.ids(request, Purpose.preferences, 1, 2))[0]
     forms.refuse_foreign(request)
     posted = await forms.read(request)
-    person = await _known(request, customer_id)
+    await _known(request, customer_id)
     if posted.get(CONFIRM) != WORD:
         return here.page("erase.html", 422, here=f"/p/{site.token(request)}", unconfirmed=True)
     at = here.clock()
-    hashed = address.fingerprint(here.address_key, person.email) if person.email else None
 
     def apply(connection: Connection) -> bool:
-        return dossier.erase(connection, customer_id, hashed, SOURCE, at)
+        return dossier.erase(connection, customer_id, here.address_key, SOURCE, at)
 
     await here.group.do(apply)
-    await asyncio.to_thread(dossier.scrub, here.store)
+    await asyncio.to_thread(scrubbing.try_now, here.store, at)
     return here.page("erased.html")
 
 
