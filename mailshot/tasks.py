@@ -21,7 +21,7 @@ from mailshot.campaign import clock, conversions
 from mailshot.deliver import work
 from mailshot.errors import Busy, MailshotError
 from mailshot.queue import ACTOR, GONE, QUEUE
-from mailshot.store import offices, scrubbing
+from mailshot.store import offices, scrubbing, staging
 
 log = logging.getLogger(__name__)
 TICK = 1.0
@@ -130,6 +130,8 @@ def tick_until(app: App, stop: threading.Event) -> None:
                     for run_id in work.owed(app.store, now):
                         app.doorbell.ring(run_id)
                     conversions.make(app.store, CONVERSIONS)
+                    if app.store.sqlite:
+                        staging.tidy_up(app.store)
                     scrubbed = _scrub(app, scrubbed, now)
             watch.free()
         except Busy as error:

@@ -1,6 +1,7 @@
 """The course of an import: everything is read and judged before anything is written.
 
-Each file of a mapping is one transaction: an interruption leaves it wholly in, or wholly out.
+Each file of a mapping is one transaction: an interruption leaves it wholly in, or wholly out. So do many purchases on
+SQLite, which are filled in out of sight instead (`store.staging`), so that nobody waits for them.
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ from mailshot.ingest.stage import Stage
 from mailshot.ingest.summary import Progress, Report, Step, Summary, silent
 from mailshot.profile.catalogue import Catalogue
 from mailshot.profile.topics import TRACKING
-from mailshot.store import bulk, columns, erasures
+from mailshot.store import bulk, columns, erasures, staging
 from mailshot.store.bulk import Counts
 from mailshot.store.engine import Connection, Store
+from mailshot.store.staging import Staging
 
 SHORTEST_KEY = 16
 
@@ -166,6 +168,8 @@ def _numbers(plan: Plan, file: Path | None) -> tuple[int, ...]:
 
 def _import(job: _Job, store: Store, judged: _Judged) -> Report:
     """Load a file. It is read and loaded again where a customer was erased meanwhile, for their rows stay out."""
+    if store.sqlite and judged.reading.item.kind is Kind.purchases:
+        return _tell(job, judged, _load_purchases(job, store, judged))
     try:
         with store.write() as connection:
             known = erasures.number(connection)
@@ -184,6 +188,18 @@ def _import(job: _Job, store: Store, judged: _Judged) -> Report:
             erasures.alone(connection)
             loaded = _load(job, connection, judged)
     return _tell(job, judged, loaded)
+
+
+def _load_purchases(job: _Job, store: Store, judged: _Judged) -> _Loaded:
+    """Load purchases into SQLite, out of sight and in short transactions where they are many. Raises Refused."""
+    customers = job.bench.one(f"SELECT count(DISTINCT customer) FROM {judged.reading.rows}")
+    with staging.opened(store) as staged:
+        staging.tidy(staged)
+        if staging.is_large(store, judged.rows, customers):
+            with store.read() as connection:
+                return _load(job, connection, judged, staged)
+        with store.write() as connection:
+            return _load(job, connection, judged)
 
 
 def _read_all(job: _Job) -> list[_Judged]:
@@ -238,10 +254,11 @@ def _read(job: _Job, each: Reading, problems: Problems) -> _Judged | None:
     return _Judged(each, rows, time.monotonic() - begun)
 
 
-def _load(job: _Job, connection: Connection, judged: _Judged) -> _Loaded:
+def _load(job: _Job, connection: Connection, judged: _Judged, staged: Staging | None = None) -> _Loaded:
     begun = time.monotonic()
     options, name = job.options, job.plan.mapping.name
     loading = Loading(job.bench, connection, judged.reading, name, options.address_key, options.progress, job.now)
+    loading.staging = staged
     addresses.hash_all(loading)
     left_out = erased.leave_out(loading)
     counts = LOADERS[judged.reading.item.kind](loading)

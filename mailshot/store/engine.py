@@ -1,9 +1,15 @@
-"""Owns the connection to the database and what one transaction is; refuses to hold any query of the product."""
+"""The connection to the database, and what one transaction is.
+
+On SQLite a connection that wants to write asks every few milliseconds, where SQLite's own waiting would ask less and
+less often: an import leaves others only a moment between two of its transactions.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -30,6 +36,11 @@ PRAGMAS = (
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-65536",
 )
+#: How often a connection that wants to write asks whether it may.
+POLL_SECONDS = 0.002
+#: What an import fills beside the real tables, by the end of their names (store.staging), and the option for it.
+STAGED_TABLES, NEXT, STAGED = ("purchase", "purchase_order", "buyer"), "_next", "staged"
+_NAMES = re.compile(rf"\b({'|'.join(STAGED_TABLES)})\b")
 MOST_READERS = 4
 # Without preserve_rowcount, psycopg has forgotten how many rows an insert changed by the time we ask.
 WRITE = {"write": True, "preserve_rowcount": True}
@@ -142,6 +153,7 @@ def _prepared(url: str, **more: Any) -> Engine:
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 10, "check_same_thread": False}, **more)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
+    event.listen(engine, "before_cursor_execute", _redirect, retval=True)
     return engine
 
 
@@ -161,5 +173,33 @@ def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    write = connection.get_execution_options().get("write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    if not connection.get_execution_options().get("write"):
+        connection.exec_driver_sql("BEGIN")
+        return
+    deadline = time.monotonic() + BUSY_MILLISECONDS / 1000
+    connection.exec_driver_sql("PRAGMA busy_timeout=0")
+    try:
+        while not _has_begun(connection, last=time.monotonic() >= deadline):
+            time.sleep(POLL_SECONDS)
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+
+
+def _has_begun(connection: Connection, last: bool) -> bool:
+    """Begin to write and return True; False, or the error where this is the `last` try, while somebody else writes."""
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except OperationalError as error:
+        if last or getattr(error.orig, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
+
+
+def _redirect(
+    connection: Connection, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
+) -> tuple[str, Any]:
+    """Let the statements of a connection with the option STAGED mean the tables that an import fills out of sight."""
+    if connection.get_execution_options().get(STAGED):
+        statement = _NAMES.sub(rf"\1{NEXT}", statement)
+    return statement, parameters

@@ -48,12 +48,24 @@ def upgrade(store: Store) -> tuple[str | None, str]:
     _refuse_newer(before)
     if before != newest():
         with store.write() as connection:
+            _name_indexes(connection)
             command.upgrade(config(connection), "head")
             if before is not None and before < SUMMED_UP:
                 buyers.refresh(connection)
         if store.sqlite and before is not None and before < SCRUBBED:
             _rewrite(store)
     return before, newest()
+
+
+def _name_indexes(connection: Connection) -> None:
+    """Give the indexes of purchases on SQLite their own names again, which migrations know (see store.staging)."""
+    from mailshot.store.staging import OTHER_INDEX
+
+    if connection.dialect.name == "sqlite":
+        other = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND name LIKE '%' || ?"
+        for name, sql in connection.exec_driver_sql(other, (OTHER_INDEX,)).all():
+            connection.exec_driver_sql(f"DROP INDEX {name}")
+            connection.exec_driver_sql(sql.replace(name, name.removesuffix(OTHER_INDEX), 1))
 
 
 def _rewrite(store: Store) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import SQLModel
 
 from mailshot.errors import Busy, Unavailable
-from mailshot.store import dossier, erasures
+from mailshot.store import dossier, erasures, staging
 from mailshot.store.engine import Connection, Store
 
 log = logging.getLogger(__name__)
@@ -89,6 +89,9 @@ def _scrub_sqlite(store: Store) -> bool:
     PASSIVE waits for nobody. Only when it has copied everything is it worth to ask for the writer's lock, in which
     TRUNCATE waits for the last readers.
     """
+    with store.read() as reader:
+        if staging.is_untidy(reader):
+            return False  # rows are still in the tables of an import, which deletes them
     with store.bare(LOCK_MILLISECONDS) as connection:
         _, frames, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if frames != copied:

@@ -101,5 +101,19 @@ def _forget_statistics() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute("DROP TRIGGER consent_log_no_update")
+        op.execute(
+            "CREATE TRIGGER consent_log_no_update BEFORE UPDATE ON consent_log "
+            "BEGIN SELECT RAISE(ABORT, 'consent_log is append-only'); END"
+        )
+    else:
+        op.execute(
+            "CREATE OR REPLACE FUNCTION consent_log_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'consent_log is append-only'; END $$"
+        )
+        for table, columns in PERSONAL.items():
+            parts = (f'ALTER COLUMN "{name}" SET STATISTICS -1' for name in columns)
+            op.execute(f'ALTER TABLE "{table}" {", ".join(parts)}')
     for table in ("vacuum_probe", "erased_key", "erasure"):
         op.drop_table(table)
