@@ -136,12 +136,15 @@ def run(store: Store, mapping_path: Path, options: Options) -> Summary:
 
 
 def check(store: Store, mapping_path: Path, options: Options) -> Summary:
-    """Do all that `run` would do, tell it, and take it back. Raises InvalidInput as `run` does."""
+    """Do all that `run` would do, tell it, and take it back. Raises InvalidInput as `run` does.
+
+    On SQLite it is done to a copy, for nobody could write to the database meanwhile.
+    """
     done: list[Report] = []
     with stage.opened() as bench:
         job = _job(bench, mapping_path, options, dry=True)
         judged = _read_all(job)
-        with suppress(_Undo), store.write() as connection:
+        with store.copied(bench.folder) as own, suppress(_Undo), own.write() as connection:
             done += [_tell(job, each, _load(job, connection, each)) for each in judged]
             raise _Undo
     return Summary(job.plan.mapping.name, True, tuple(done))

@@ -115,6 +115,24 @@ class Store:
             finally:
                 connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
 
+    @contextmanager
+    def copied(self, folder: Path) -> Iterator[Store]:
+        """Give a copy of a SQLite file, made in a folder, and delete it; any other database is given itself."""
+        if not self.sqlite or not self.engine.url.database:
+            yield self
+            return
+        path = folder / "copy.db"
+        _keep_private(path)
+        with self.bare(BUSY_MILLISECONDS) as source, closing(sqlite3.connect(path)) as target:
+            source.backup(target)
+        copy = Store.open(f"sqlite:///{path}")
+        try:
+            yield copy
+        finally:
+            copy.close()
+            for end in ("", "-wal", "-shm"):
+                path.with_name(path.name + end).unlink(missing_ok=True)
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -176,13 +194,14 @@ def _begin(connection: Connection) -> None:
     if not connection.get_execution_options().get("write"):
         connection.exec_driver_sql("BEGIN")
         return
-    deadline = time.monotonic() + BUSY_MILLISECONDS / 1000
+    patience = int(connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one())
+    deadline = time.monotonic() + patience / 1000
     connection.exec_driver_sql("PRAGMA busy_timeout=0")
     try:
         while not _has_begun(connection, last=time.monotonic() >= deadline):
             time.sleep(POLL_SECONDS)
     finally:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={patience}")
 
 
 def _has_begun(connection: Connection, last: bool) -> bool:

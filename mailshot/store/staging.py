@@ -39,8 +39,10 @@ OLD, OTHER_INDEX = "_old", "__b"
 OFFICE, TERM = "import", timedelta(minutes=5)
 #: Lines written in one transaction: some tens of milliseconds.
 MOST_LINES = 10_000
-#: Batches of a file that are written in one transaction: each writes most pages of the index of products again.
-BATCHES = 3
+#: Batches of a file in one transaction, at most: each transaction writes most pages of the index of products again.
+BATCHES = 4
+#: A transaction that takes longer is followed by a smaller one, else by a larger one.
+STEP_SECONDS = 0.2
 #: A file that touches no more lines than these is written in one transaction.
 FEW_LINES = 30_000
 #: Products whose lines are counted in one transaction.
@@ -86,10 +88,13 @@ class Staging:
     def upsert(self, load: Load, rows: Rows) -> tuple[int, int]:
         """Load the rows and return how many were added and changed."""
         before, touched = self._count(), 0
-        batches = rows.tuples()
-        while some := list(islice(batches, BATCHES)):
+        batches, most = rows.tuples(), 1
+        while some := list(islice(batches, most)):
             with self.step() as connection:
+                begun = time.monotonic()
                 touched += sum(bulk_sqlite.insert(connection, load, batch) for batch in some)
+            slow = time.monotonic() - begun > STEP_SECONDS
+            most = max(most - 1, 1) if slow else min(most + 1, BATCHES)
         added = self._count() - before
         return added, touched - added
 

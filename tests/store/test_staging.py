@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import event, select, text
 
 from mailshot.errors import Refused
-from mailshot.ingest import stage
+from mailshot.ingest import importer, stage
 from mailshot.store import consent, dossier, schema, scrubbing, sql, staging
 from mailshot.store.engine import STAGED_TABLES, Connection, Store
 from mailshot.store.tables import Buyer, Customer, Order, Product, Purchase
@@ -224,3 +224,19 @@ def test_indexes_have_their_own_names_after_an_upgrade(many: Shop, tmp_path: Pat
     many.one(PURCHASES)
     many.one(PURCHASES)
     assert names() == own
+
+
+def test_a_look_at_a_file_lets_others_write(many: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = importer._load
+
+    def beside(*given: Any) -> Any:
+        with many.store.bare(0) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        return load(*given)
+
+    monkeypatch.setattr(importer, "_load", beside)
+    before = many.everything()
+    (report,) = many.load(PURCHASES, dry=True).imports
+    assert report.added == 2 * MANY + 14
+    assert many.everything() == before
