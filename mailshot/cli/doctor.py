@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 REMEDY = "Is a clock running, and is no program reading the database for hours (a backup, a report)?"
 
+#: What imports wrote or read and the inbox caught, with names and addresses in clear text.
+FOLDERS = ("rejects", "inbox", "data")
+
 
 def doctor(json: shared.AsJson = False) -> None:
     """Check settings, database, keys, rules, templates, SMTP server, Redis, clock and erasures."""
@@ -94,15 +97,23 @@ def _clock() -> str:
     )
 
 
+def _written() -> str:
+    """Name the project's folders with files that no erasure reaches."""
+    project = shared.settings().project
+    numbers = {folder: sum(1 for file in (project / folder).glob("**/*") if file.is_file()) for folder in FOLDERS}
+    there = [f"{folder}/ ({shared.counted(number, 'file')})" for folder, number in numbers.items() if number]
+    return f"; look through {', '.join(there)} yourself: erasing does not reach them" if there else ""
+
+
 def _erasures() -> str:
     from mailshot.errors import Unavailable
     from mailshot.store import erasures, scrubbing
 
     app = shared.app()
     with app.store.read() as connection:
-        waiting = erasures.waiting(connection)
+        waiting, ever = erasures.waiting(connection), erasures.number(connection)
     if waiting.since is None:
-        return "nothing of erased customers waits to be removed from the files"
+        return "nothing of erased customers waits to be removed from the files" + (_written() if ever else "")
     hours = erasures.PROMISED // timedelta(hours=1)
     since = shared.moment(waiting.since, shared.zone(app.settings.project))
     state = f"{shared.counted(waiting.number, 'erasure')} not yet removed from the files, the first of {since}"

@@ -17,7 +17,7 @@ from pathlib import Path
 import duckdb
 
 from mailshot.documents import Problems
-from mailshot.errors import InvalidInput, Problem, SettingsError
+from mailshot.errors import InvalidInput, Problem, Refused, SettingsError
 from mailshot.ingest import (
     addresses,
     consents,
@@ -49,6 +49,8 @@ from mailshot.store.engine import Connection, Store
 from mailshot.store.staging import Staging
 
 SHORTEST_KEY = 16
+#: How often a file is loaded again because a customer was erased meanwhile.
+TRIES = 5
 
 LOADERS: dict[Kind, Callable[[Loading], Counts]] = {
     Kind.customers: people.customers,
@@ -173,24 +175,28 @@ def _import(job: _Job, store: Store, judged: _Judged) -> Report:
     """Load a file. It is read and loaded again where a customer was erased meanwhile, for their rows stay out."""
     if store.sqlite and judged.reading.item.kind is Kind.purchases:
         return _tell(job, judged, _load_purchases(job, store, judged))
-    try:
-        with store.write() as connection:
+    for _ in range(TRIES):
+        undone = True
+        with suppress(_Undo), store.write() as connection:
             known = erasures.number(connection)
             loaded = _load(job, connection, judged)
+            # Nobody is erased between this look and the commit.
             erasures.alone(connection)
             if erasures.number(connection) != known:
                 raise _Undo
-    except _Undo:
-        problems = job.plan.document.problems()
-        again = _read(job, judged.reading, problems)
-        problems.raise_if_any()
-        assert again
-        judged = again
-        with store.write() as connection:
-            # Erasures wait this time, so that this try is the last one.
-            erasures.alone(connection)
-            loaded = _load(job, connection, judged)
-    return _tell(job, judged, loaded)
+            undone = False
+        if not undone:
+            return _tell(job, judged, loaded)
+        judged = _read_again(job, judged)
+    raise Refused("Customers were erased all the time while this import ran.", "Run it again.")
+
+
+def _read_again(job: _Job, judged: _Judged) -> _Judged:
+    problems = job.plan.document.problems()
+    again = _read(job, judged.reading, problems)
+    problems.raise_if_any()
+    assert again
+    return again
 
 
 def _load_purchases(job: _Job, store: Store, judged: _Judged) -> _Loaded:

@@ -54,3 +54,6 @@ def test_erasures_that_wait_are_told(store: Store, tmp_path: Path) -> None:
     assert "2 erasures not yet removed" in tried(shop, "status")[1]
     assert scrubbing.work(store, datetime.now(UTC)) == 2
     assert state()[0]
+    (shop.folder / "rejects").mkdir()
+    (shop.folder / "rejects" / "shop-customers-1.csv").write_text("id\n")
+    assert "look through rejects/ (1 file)" in state()[1]
