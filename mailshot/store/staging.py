@@ -40,9 +40,9 @@ OFFICE, TERM = "import", timedelta(minutes=5)
 #: Lines written in one transaction: some tens of milliseconds.
 MOST_LINES = 10_000
 #: Batches of a file in one transaction, at most: each transaction writes most pages of the index of products again.
-BATCHES = 4
+BATCHES = 6
 #: A transaction that takes longer is followed by a smaller one, else by a larger one.
-STEP_SECONDS = 0.2
+STEP_SECONDS = 0.35
 #: A file that touches no more lines than these is written in one transaction.
 FEW_LINES = 30_000
 #: Products whose lines are counted in one transaction.
