@@ -21,7 +21,7 @@ from mailshot.campaign import clock, conversions
 from mailshot.deliver import own_data, work
 from mailshot.errors import Busy, MailshotError
 from mailshot.queue import ACTOR, GONE, QUEUE
-from mailshot.store import offices
+from mailshot.store import erasures, offices, scrubbing, staging
 
 log = logging.getLogger(__name__)
 TICK = 1.0
@@ -30,6 +30,8 @@ LOOK = 5.0
 #: Transactions in which the clock makes conversions at one look: well under a second, for launches must not be late.
 CONVERSIONS = 10
 OFFICE = "clock"
+#: Between two scrubbings on PostgreSQL: each may lock every table for a moment.
+SCRUB_GAP, LARGE_SCRUB_GAP = timedelta(seconds=30), timedelta(hours=1)
 TERM = timedelta(seconds=10)
 # An import of some million rows keeps SQLite locked for minutes; what lasts longer is worth a look.
 LONG_BUSY_SECONDS = 600.0
@@ -117,6 +119,7 @@ def tick_until(app: App, stop: threading.Event) -> None:
     """Be the clock, if nobody else is, until told to stop: launch what is due and ring for what is owed."""
     holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
     looked, watch = datetime.now(UTC) - TERM, BusyWatch("the clock")
+    scrubbing_due = looked
     while not stop.wait(TICK):
         now = datetime.now(UTC)
         try:
@@ -128,12 +131,28 @@ def tick_until(app: App, stop: threading.Event) -> None:
                     for run_id in work.owed(app.store, now):
                         app.doorbell.ring(run_id)
                     conversions.make(app.store, CONVERSIONS)
+                    if app.store.sqlite:
+                        staging.tidy_up(app.store)
+                    scrubbing_due = _scrub(app, scrubbing_due, now)
             watch.free()
         except Busy as error:
             watch.busy(error)
         except MailshotError as error:
             log.error("the clock could not tick: %s", error)
     _leave(app, holder)
+
+
+def _scrub(app: App, due: datetime, now: datetime) -> datetime:
+    """Take what was erased out of the files, if that is due; return when it is due again."""
+    with app.store.read() as connection:
+        waiting = erasures.waiting(connection).number
+    if not waiting or now < due:
+        return due
+    scrubbing.work(app.store, now)
+    if app.store.sqlite:
+        return now
+    # What is too large to be locked waits for 'mailshot db scrub'; the rest need not be written anew all the time.
+    return now + (LARGE_SCRUB_GAP if scrubbing.too_large(app.store) else SCRUB_GAP)
 
 
 def _is_clock(app: App, holder: str, now: datetime) -> bool:

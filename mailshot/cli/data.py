@@ -116,6 +116,9 @@ def _tell(summary: Summary) -> None:
             shared.say(f"  [red]{shared.counted(number, 'row')}[/red] of {item.kind} rejected: {shared.plain(reason)}")
         for warning, number in list(item.warnings.items())[:MOST_REASONS]:
             shared.say(f"  [yellow]{shared.counted(number, 'row')}[/yellow] of {item.kind}: {shared.plain(warning)}")
+        if item.left_out:
+            lines = f"{shared.counted(item.left_out, 'row')} of {item.kind}"
+            shared.say(f"  {lines} left out: these customers had their data erased.")
         if item.notes:
             shared.say(f"  all of it, cell by cell: {shared.plain(item.notes)}")
         if item.former_rejects:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from mailshot.cli import shared
+from mailshot.errors import Busy
 
 cli = typer.Typer(help="Set up and upgrade the database.", no_args_is_help=True)
 
@@ -20,6 +21,22 @@ def upgrade() -> None:
         f"The database has version {after}" + (" already." if before == after else f" (was {before or 'empty'}).")
     )
     shared.next_step("mailshot doctor")
+
+
+@cli.command()
+def scrub() -> None:
+    """Remove what was erased from the database's files; on PostgreSQL each table is locked meanwhile."""
+    from mailshot.store import erasures, scrubbing
+
+    store = shared.app().store
+    with shared.err.status("Scrubbing what was erased …"):
+        done = scrubbing.work(store, shared.now(), whole=True)
+    with store.read() as connection:
+        waiting = erasures.waiting(connection)
+    shared.say(f"{shared.counted(done, 'erasure')} finished, {waiting.number:,} waiting.")
+    if waiting.number:
+        message = "Another program still reads or sends what was erased."
+        raise Busy(message, "Try again when it has ended, or leave it to the clock.")
 
 
 @cli.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,9 +15,14 @@ from mailshot.errors import InvalidInput, MailshotError
 if TYPE_CHECKING:
     from mailshot.bootstrap import App
 
+REMEDY = "Is a clock running, and is no program reading the database for hours (a backup, a report)?"
+
+#: What imports wrote or read and the inbox caught, with names and addresses in clear text.
+FOLDERS = ("rejects", "inbox", "data")
+
 
 def doctor(json: shared.AsJson = False) -> None:
-    """Check settings, database, keys, privacy, rules, templates, SMTP server, Redis and clock."""
+    """Check settings, database, keys, privacy, rules, templates, SMTP server, Redis, clock and erasures."""
     found = [_look(name, look) for name, look in _LOOKS.items()]
     if json:
         shared.as_json([{"part": name, "sound": sound, "says": says} for name, sound, says in found])
@@ -97,6 +103,35 @@ def _clock() -> str:
     )
 
 
+def _written() -> str:
+    """Name the project's folders with files that no erasure reaches."""
+    project = shared.settings().project
+    numbers = {folder: sum(1 for file in (project / folder).glob("**/*") if file.is_file()) for folder in FOLDERS}
+    there = [f"{folder}/ ({shared.counted(number, 'file')})" for folder, number in numbers.items() if number]
+    return f"; look through {', '.join(there)} yourself: erasing does not reach them" if there else ""
+
+
+def _erasures() -> str:
+    from mailshot.errors import Unavailable
+    from mailshot.store import erasures, scrubbing
+
+    app = shared.app()
+    with app.store.read() as connection:
+        waiting, ever = erasures.waiting(connection), erasures.number(connection)
+    if waiting.since is None:
+        return "nothing of erased customers waits to be removed from the files" + (_written() if ever else "")
+    hours = erasures.PROMISED // timedelta(hours=1)
+    since = shared.moment(waiting.since, shared.zone(app.settings.project))
+    state = f"{shared.counted(waiting.number, 'erasure')} not yet removed from the files, the first of {since}"
+    if large := scrubbing.too_large(app.store):
+        raise Unavailable(
+            f"{state}; {', '.join(large)} too large to be locked.", "Run 'mailshot db scrub' at a quiet hour."
+        )
+    if waiting.is_late(shared.now()):
+        raise Unavailable(f"{state}; customers are promised {hours} hours.", REMEDY)
+    return f"{state}; the clock goes on with it"
+
+
 _LOOKS: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "database": _database,
@@ -106,4 +141,5 @@ _LOOKS: dict[str, Callable[[], str]] = {
     "smtp": _smtp,
     "queue": _queue,
     "clock": _clock,
+    "erasures": _erasures,
 }

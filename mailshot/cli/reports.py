@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mailshot.campaign.scheduled import Scheduled
     from mailshot.insight.report import Line, Report
     from mailshot.store.engine import Store
+    from mailshot.store.erasures import Waiting
 
 # What is over stays in 'status' for so long.
 RECENT = timedelta(days=7)
@@ -46,6 +48,7 @@ def status(
     found, older = _runs(app.store, every)
     if not watch:
         shared.out.print(_drawn(found, older, scheduled))
+        _tell_erasures(app.store, project)
         return
     with Live(_drawn(found, older, scheduled), console=shared.out, refresh_per_second=2) as live:
         while any(run["state"] == RunState.running for run in found):
@@ -180,7 +183,7 @@ def _scheduled(store: Store, project: Path) -> list[Scheduled]:
 def _state(store: Store, project: Path, every: bool) -> dict[str, Any]:
     found, older = _runs(store, every)
     schedules = [item.as_dict() for item in _scheduled(store, project)]
-    return {"runs": found, "schedules": schedules, "older_runs": older}
+    return {"runs": found, "schedules": schedules, "older_runs": older, "erasures_waiting": asdict(_waiting(store))}
 
 
 def _drawn(found: list[dict[str, Any]], older: int, scheduled: list[Scheduled]) -> Group:
@@ -194,6 +197,20 @@ def _drawn(found: list[dict[str, Any]], older: int, scheduled: list[Scheduled]) 
     if older:
         parts.append(Text(f"{older:,} older runs are over: mailshot status --all", style="dim"))
     return Group(*parts)
+
+
+def _tell_erasures(store: Store, project: Path) -> None:
+    waiting = _waiting(store)
+    if waiting.since:
+        waits, since = shared.counted(waiting.number, "erasure"), shared.moment(waiting.since, shared.zone(project))
+        shared.say(f"{waits} not yet removed from the database's files, the first of {since}: mailshot doctor")
+
+
+def _waiting(store: Store) -> Waiting:
+    from mailshot.store import erasures
+
+    with store.read() as connection:
+        return erasures.waiting(connection)
 
 
 def _table(found: list[dict[str, Any]]) -> Table:

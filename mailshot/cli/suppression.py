@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mailshot.cli import shared
 from mailshot.errors import NotFound, Refused
+
+if TYPE_CHECKING:
+    from mailshot.store.engine import Connection
 
 cli = typer.Typer(help="Look up addresses that must not be mailed, and lift them.", no_args_is_help=True)
 
@@ -44,6 +47,9 @@ def lift(
     even_though: Annotated[
         str | None, typer.Option(help="The reason, repeated, where it was not a bounce.", metavar="REASON")
     ] = None,
+    signed_up_again: Annotated[
+        bool, typer.Option("--signed-up-again", help="Of an erased customer who signed up again by themselves.")
+    ] = False,
 ) -> None:
     """Let an address be mailed again, for example after a mailbox was repaired. Consent is still needed."""
     from mailshot.store import suppression
@@ -56,12 +62,22 @@ def lift(
             raise NotFound(f"{address} is not suppressed.")
         reason = str(found["reason"])
         if reason == suppression.ERASED:
-            raise Refused(f"{address} belonged to a customer who had all data erased.", "It stays suppressed.")
-        if reason != suppression.BOUNCED and even_though != reason:
+            _let_back(connection, hashed, address, signed_up_again)
+        elif reason != suppression.BOUNCED and even_though != reason:
             remedy = f"If its owner asked for mail again, add --even-though '{reason}'."
             raise Refused(f"{address} is suppressed for another reason than a bounce: {reason}.", remedy)
         suppression.lift(connection, hashed)
     shared.say(f"{shared.plain(address)} may be mailed again, where its owner consents.")
+
+
+def _let_back(connection: Connection, hashed: str, address: str, signed_up_again: bool) -> None:
+    """Let what is imported of an erased customer in again, as far as it is newer than the erasure."""
+    from mailshot.store import erasures
+
+    if not signed_up_again:
+        remedy = "It stays suppressed. Only if its owner signed up again after that: add --signed-up-again."
+        raise Refused(f"{address} belonged to a customer who had all data erased.", remedy)
+    erasures.welcome_back(connection, hashed, shared.now())
 
 
 def _hash(key: bytes, written: str) -> str:

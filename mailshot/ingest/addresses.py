@@ -38,10 +38,10 @@ def hash_all(loading: Loading) -> None:
 def find_people(loading: Loading) -> None:
     """Make the table `who`: for each row its customer, where the key names one, and the hash of its address.
 
-    Columns: row, customer_id, and print. A row that names nobody is rejected; `print` is of a readable address only.
+    `hash_all` must have run. Columns: row, customer_id, and print. A row that names nobody is rejected; `print` is of a
+    readable address only.
     """
     loading.look_up("customer", {"id": "BIGINT", "key": "VARCHAR", "address_hash": "VARCHAR"})
-    hash_all(loading)
     fields = loading.reading.fields
     key, email = (name(each) if each in fields else "NULL::VARCHAR" for each in ("customer", "email"))
     loading.stage.run(

@@ -1,6 +1,7 @@
-"""Owns the story of an import: everything is read and judged before anything is written; refuses to print.
+"""The course of an import: everything is read and judged before anything is written.
 
-Each file of a mapping is one transaction: an interruption leaves it wholly in, or wholly out.
+Each file of a mapping is one transaction: an interruption leaves it wholly in, or wholly out. So do many purchases on
+SQLite, which are filled in out of sight instead (`store.staging`), so that nobody waits for them.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from pathlib import Path
 import duckdb
 
 from mailshot.documents import Problems
-from mailshot.errors import InvalidInput, Problem, SettingsError, Unavailable
+from mailshot.errors import InvalidInput, Problem, Refused, SettingsError, Unavailable
 from mailshot.ingest import (
+    addresses,
     consents,
     doubts,
+    erased,
     files,
     happenings,
     history,
@@ -40,11 +43,14 @@ from mailshot.ingest.stage import Stage
 from mailshot.ingest.summary import Progress, Report, Step, Summary, silent
 from mailshot.profile.catalogue import Catalogue
 from mailshot.profile.topics import TRACKING
-from mailshot.store import bulk, columns
+from mailshot.store import bulk, columns, erasures, staging
 from mailshot.store.bulk import Counts
 from mailshot.store.engine import Connection, Store
+from mailshot.store.staging import Staging
 
 SHORTEST_KEY = 16
+#: How often a file is loaded again because a customer was erased meanwhile.
+TRIES = 5
 
 LOADERS: dict[Kind, Callable[[Loading], Counts]] = {
     Kind.customers: people.customers,
@@ -110,15 +116,16 @@ class _Judged:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """What came of the good rows, of which there were `good` with a key of their own."""
+    """What came of the good rows, of which there were `good` with a key of their own; `left_out` are of the erased."""
 
     counts: Counts
     good: int
+    left_out: int
     seconds: float
 
 
 class _Undo(Exception):
-    """Ends a dry run."""
+    """Takes back what a transaction wrote."""
 
 
 def run(store: Store, mapping_path: Path, options: Options) -> Summary:
@@ -131,12 +138,15 @@ def run(store: Store, mapping_path: Path, options: Options) -> Summary:
 
 
 def check(store: Store, mapping_path: Path, options: Options) -> Summary:
-    """Do all that `run` would do, tell it, and take it back. Raises InvalidInput as `run` does."""
+    """Do all that `run` would do, tell it, and take it back. Raises InvalidInput as `run` does.
+
+    On SQLite it is done to a copy, for nobody could write to the database meanwhile.
+    """
     done: list[Report] = []
     with _in_words(), stage.opened(options.rejects) as bench:
         job = _job(bench, mapping_path, options, dry=True)
         judged = _read_all(job)
-        with suppress(_Undo), store.write() as connection:
+        with store.copied(bench.folder) as own, suppress(_Undo), own.write() as connection:
             done += [_tell(job, each, _load(job, connection, each)) for each in judged]
             raise _Undo
     return Summary(job.plan.mapping.name, True, tuple(done))
@@ -176,9 +186,43 @@ def _numbers(plan: Plan, file: Path | None) -> tuple[int, ...]:
 
 
 def _import(job: _Job, store: Store, judged: _Judged) -> Report:
-    with store.write() as connection:
-        loaded = _load(job, connection, judged)
-    return _tell(job, judged, loaded)
+    """Load a file. It is read and loaded again where a customer was erased meanwhile, for their rows stay out."""
+    if store.sqlite and judged.reading.item.kind is Kind.purchases:
+        return _tell(job, judged, _load_purchases(job, store, judged))
+    for _ in range(TRIES):
+        undone = True
+        with suppress(_Undo), store.write() as connection:
+            known = erasures.number(connection)
+            loaded = _load(job, connection, judged)
+            # Nobody is erased between this look and the commit.
+            erasures.alone(connection)
+            if erasures.number(connection) != known:
+                raise _Undo
+            undone = False
+        if not undone:
+            return _tell(job, judged, loaded)
+        judged = _read_again(job, judged)
+    raise Refused("Customers were erased all the time while this import ran.", "Run it again.")
+
+
+def _read_again(job: _Job, judged: _Judged) -> _Judged:
+    problems = job.plan.document.problems()
+    again = _read(job, judged.reading, problems)
+    problems.raise_if_any()
+    assert again
+    return again
+
+
+def _load_purchases(job: _Job, store: Store, judged: _Judged) -> _Loaded:
+    """Load purchases into SQLite, out of sight and in short transactions where they are many. Raises Refused."""
+    customers = job.bench.one(f"SELECT count(DISTINCT customer) FROM {judged.reading.rows}")
+    with staging.opened(store) as staged:
+        staging.tidy(staged)
+        if staging.is_large(store, judged.rows, customers):
+            with store.read() as connection:
+                return _load(job, connection, judged, staged)
+        with store.write() as connection:
+            return _load(job, connection, judged)
 
 
 def _read_all(job: _Job) -> list[_Judged]:
@@ -233,13 +277,16 @@ def _read(job: _Job, each: Reading, problems: Problems) -> _Judged | None:
     return _Judged(each, rows, time.monotonic() - begun)
 
 
-def _load(job: _Job, connection: Connection, judged: _Judged) -> _Loaded:
+def _load(job: _Job, connection: Connection, judged: _Judged, staged: Staging | None = None) -> _Loaded:
     begun = time.monotonic()
     options, name = job.options, job.plan.mapping.name
     loading = Loading(job.bench, connection, judged.reading, name, options.address_key, options.progress, job.now)
+    loading.staging = staged
+    addresses.hash_all(loading)
+    left_out = erased.leave_out(loading)
     counts = LOADERS[judged.reading.item.kind](loading)
     _warn_of_future(loading)
-    return _Loaded(counts, loading.good, time.monotonic() - begun)
+    return _Loaded(counts, loading.good, left_out, time.monotonic() - begun)
 
 
 def _warn_of_future(loading: Loading) -> None:
@@ -267,7 +314,8 @@ def _tell(job: _Job, judged: _Judged, loaded: _Loaded) -> Report:
         added=counts.added,
         changed=counts.changed,
         unchanged=loaded.good - counts.added - counts.changed,
-        repeated=judged.rows - rejected - loaded.good,
+        repeated=judged.rows - rejected - loaded.good - loaded.left_out,
+        left_out=loaded.left_out,
         rejected=rejected,
         withdrawals_rejected=rejects.withdrawals(job.bench, each),
         by_reason=rejects.by_reason(job.bench, each.faults),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,7 +17,8 @@ from mailshot.ingest.stage import Rows, Stage
 from mailshot.ingest.summary import Progress, Step
 from mailshot.store import bulk
 from mailshot.store.bulk import Counts
-from mailshot.store.engine import Connection
+from mailshot.store.engine import STAGED_TABLES, Connection
+from mailshot.store.staging import Staging
 
 # What a field of these types holds is not what the file says: ten-thousandths, microseconds.
 _CONVERTED = (Type.number, Type.instant, Type.boolean, Type.date)
@@ -36,6 +38,8 @@ class Loading:
     #: The moment of the import.
     now: datetime
     good: int = field(default=0)
+    #: The way of purchases into SQLite, out of sight and in short transactions; None: within `connection`'s.
+    staging: Staging | None = None
 
     @property
     def label(self) -> str:
@@ -46,6 +50,23 @@ class Loading:
         if not self.stage.one(f"SELECT count(*) FROM {self.reading.faults}"):
             return f"SELECT * FROM {self.reading.rows}"
         return f'SELECT * FROM {self.reading.rows} ANTI JOIN {self.reading.faults} AS f ON "#line" = f.line'
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Let `connection` write for a moment, where the lines of this import are staged: else it only reads."""
+        if self.staging is None:
+            yield
+            return
+        reader = self.connection
+        with self.staging.step(staged=False) as self.connection:
+            yield
+        self.connection = reader
+        self.rest()
+
+    def rest(self) -> None:
+        """Stop looking at one state of the data: SQLite's log need not keep it, and the next look sees the newest."""
+        if self.staging is not None:
+            self.connection.rollback()
 
     def look_up(self, table: str, columns: dict[str, str]) -> None:
         """Put columns of all the store's rows on the workbench as `known_<table>`."""
@@ -147,10 +168,15 @@ class Loading:
             query = f"SELECT {_names(kept)} FROM ({rows}) ORDER BY {_names(load.key)}"
             times = [column for column in instants if column in kept]
             progress = self._progress(done)
-            part = bulk.upsert(self.connection, load, Rows(self.stage, query, times, tuple(kept_fixed), progress))
+            part = self._load(load, Rows(self.stage, query, times, tuple(kept_fixed), progress))
             counts = Counts(counts.added + part.added, counts.changed + part.changed)
             done += self.stage.one(f"SELECT count(*) FROM ({rows})") if len(groups) > 1 else 0
         return counts
+
+    def _load(self, load: bulk.Load, rows: Rows) -> Counts:
+        if self.staging and load.table in STAGED_TABLES:
+            return Counts(*self.staging.upsert(load, rows))
+        return bulk.upsert(self.connection, load, rows)
 
     def _progress(self, before: int) -> Callable[[int], None]:
         """Return what tells how many rows are loaded, so many `before` this part among them."""

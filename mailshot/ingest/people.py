@@ -35,7 +35,6 @@ def customers(loading: Loading) -> Counts:
     loading.look_up("customer", {"id": "BIGINT", "key": "VARCHAR", "address_hash": "VARCHAR"})
     _refuse_keys_of_erased(loading)
     if with_address:
-        addresses.hash_all(loading)
         faulty = '(SELECT row AS "#line", fault FROM hashed WHERE fault IS NOT NULL)'
         loading.lose("email", "'is no e-mail address: ' || fault", faulty)
         unsupported = "(SELECT row FROM hashed WHERE strlen(address) > length(address))"

@@ -1,4 +1,4 @@
-"""Owns the import of products and purchase lines, returns among them; refuses to invent a customer.
+"""Loads products and purchase lines, returns among them; many lines into SQLite by way of `store.staging`.
 
 A purchase of a product that nobody described is kept: the product is added as a stub, known by its key alone.
 """
@@ -54,6 +54,9 @@ def purchases(loading: Loading) -> Counts:
     columns["nth"] = f"CASE WHEN quantity < 0 THEN {back} ELSE {turn} END" if returned else turn
     _warn_of_odd_amounts(loading)
     columns |= {key: name(key) for key in ("at", "quantity", "amount", "channel") if key in loading.reading.fields}
+    if loading.staging is not None:
+        loading.rest()
+        loading.staging.begin()
     counts = loading.upsert("purchase", columns, f"({source})", instants=["at"])
     _sum_up(loading)
     return counts
@@ -71,6 +74,10 @@ def _warn_of_odd_amounts(loading: Loading) -> None:
 
 def _sum_up(loading: Loading) -> None:
     """Sum up the purchases of whoever stands in the file, and count the lines of its products."""
+    if loading.staging is not None:
+        loading.staging.sum_up(_named(loading, "customer"))
+        loading.staging.put_in_place()
+        return
     buyers.refresh(loading.connection, _named(loading, "customer"))
     buyers.weigh(loading.connection, _named(loading, "product"))
 
@@ -94,5 +101,6 @@ def add_stubs(loading: Loading) -> None:
     loading.warn("product", "'was not described: added as a stub'", unknown)
     stubs = f"(SELECT DISTINCT product FROM {unknown})"
     columns = {"key": "product", "known": "FALSE", "facts": "'{}'"}
-    loading.upsert("product", columns, stubs, add_only=True)
+    with loading.writing():
+        loading.upsert("product", columns, stubs, add_only=True)
     loading.look_up("product", KEYS)

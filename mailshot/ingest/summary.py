@@ -25,7 +25,7 @@ def silent(_step: Step) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one file brought. added + changed + unchanged + repeated + rejected = read.
+    """What one file brought. added + changed + unchanged + repeated + rejected + left_out = read.
 
     `by_reason` and `warnings` count cells: of one row several may be wrong.
     """
@@ -38,6 +38,8 @@ class Report:
     unchanged: int
     repeated: int
     rejected: int
+    #: Rows of customers who had their data erased: nothing of them is kept.
+    left_out: int = 0
     by_reason: Mapping[str, int] = field(default_factory=dict)
     warnings: Mapping[str, int] = field(default_factory=dict)
     #: Of the rejected rows those that are, or may be, withdrawals or suppressions: someone may still be mailed.

@@ -85,6 +85,11 @@ def fingerprint(key: bytes, email: str) -> str:
     return hmac.digest(key, mailbox(email).encode(), "sha256").hex()[:FINGERPRINT_DIGITS]
 
 
+def key_fingerprint(key: bytes, customer_key: str) -> str:
+    """Return 32 hex digits of HMAC-SHA256 over a customer's key; never the print of an address."""
+    return hmac.digest(key, b"customer key\0" + customer_key.encode(), "sha256").hex()[:FINGERPRINT_DIGITS]
+
+
 def _within_limits(found: Address) -> Address | Fault:
     local, domain = len(found.local.encode()), len(found.domain)
     if local > MOST_LOCAL:

@@ -10,14 +10,16 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Select, func, select, text
 
-from mailshot.audience.compile import Compiler, Schema, there
+from mailshot.audience.compile import Compiler, Schema, then, there
 from mailshot.audience.nodes import Condition
 from mailshot.store import abreast, sources, sql, tables
 from mailshot.store.engine import Connection, Store
+from mailshot.store.erasures import Erasure
 from mailshot.store.weights import Weights
 
 SCHEMA = Schema(
     customer=sql.table(tables.Customer),
+    erasure=sql.table(Erasure),
     product=sql.table(tables.Product),
     consent=sql.table(tables.Consent),
     consent_log=sql.table(tables.ConsentLog),
@@ -85,8 +87,8 @@ def members(connection: Connection, compiled: Compiler, condition: Condition) ->
 
 
 def not_erased() -> ColumnElement[bool]:
-    """Whether a customer was not erased: what the erased bought is forgotten, so they would pass for non-buyers."""
-    return func.substr(SCHEMA.customer.c.key, 1, len(ERASED_KEY)) != ERASED_KEY
+    """Whether a customer was not erased."""
+    return then.not_erased(SCHEMA, SCHEMA.customer.c.id)
 
 
 def customers(connection: Connection) -> int:

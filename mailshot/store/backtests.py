@@ -12,9 +12,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, String, and_, case, cast, distinct, func, not_, null, select, type_coerce
+from sqlalchemy import BigInteger, Select, String, and_, case, cast, distinct, func, null, select, type_coerce
 
 from mailshot.audience.compile import Compiler, product_clause, stands, there
+from mailshot.audience.compile.then import not_erased
 from mailshot.audience.nodes import Condition
 from mailshot.events import FeedbackKind, Reason, RunState
 from mailshot.profile.products import Selection
@@ -148,10 +149,12 @@ def answers(
 def answerers(connection: Connection, run_ids: Collection[int]) -> tuple[int, int]:
     """Count the different customers who got, and who answered, any of these runs."""
     got = select(func.count(distinct(DELIVERY.c.customer_id))).where(
-        DELIVERY.c.run_id.in_(run_ids), DELIVERY.c.state.in_(REACHED)
+        DELIVERY.c.run_id.in_(run_ids), DELIVERY.c.state.in_(REACHED), not_erased(SCHEMA, DELIVERY.c.customer_id)
     )
     answered = select(func.count(distinct(FEEDBACK.c.customer_id))).where(
-        FEEDBACK.c.run_id.in_(run_ids), FEEDBACK.c.kind == str(FeedbackKind.converted)
+        FEEDBACK.c.run_id.in_(run_ids),
+        FEEDBACK.c.kind == str(FeedbackKind.converted),
+        not_erased(SCHEMA, FEEDBACK.c.customer_id),
     )
     return int(connection.scalar(got) or 0), int(connection.scalar(answered) or 0)
 
@@ -159,15 +162,13 @@ def answerers(connection: Connection, run_ids: Collection[int]) -> tuple[int, in
 def _seen(connection: Connection, compiled: Compiler, members: Select[Any], spending: Spending) -> Seen:
     """Sum row by row: who is inside first, then who bought. Neither database joins two such results in linear time."""
     customer = SCHEMA.customer
-    here = [there(SCHEMA, compiled.before), audiences.not_erased()]
-    erased = set(connection.scalars(select(customer.c.id).where(not_(audiences.not_erased()))))
+    here = [there(SCHEMA, compiled.before)]
     seen, bits = Seen(), _Bits()
     inboxes = _Inboxes(connection)
     for number, content, reason in connection.execute(members, execution_options=STREAMED):
-        if number not in erased:
-            reason = inboxes.reason(number, content, reason)
-            seen.parts[content, reason] = seen.parts.get((content, reason), 0) + 1
-            bits.add(number)
+        reason = inboxes.reason(number, content, reason)
+        seen.parts[content, reason] = seen.parts.get((content, reason), 0) + 1
+        bits.add(number)
     for number, spent in connection.execute(_bought(spending, here), execution_options=STREAMED):
         (seen.inside if number in bits else seen.outside).add(spent)
     everyone = connection.scalar(select(func.count()).select_from(customer).where(*here)) or 0

@@ -44,12 +44,12 @@ def refresh(connection: Connection, customer_ids: Collection[int] | None = None)
     """
     conversions.mark(connection, customer_ids)
     if customer_ids is None:
-        _replace(connection, lambda _: true())
+        sum_up(connection, lambda _: true())
         return
     ids = sorted(customer_ids)
     for start in range(0, len(ids), CHUNK):
         some = ids[start : start + CHUNK]
-        _replace(connection, lambda column, some=some: listed(column, some))  # type: ignore[misc]
+        sum_up(connection, lambda column, some=some: listed(column, some))  # type: ignore[misc]
 
 
 def weigh(connection: Connection, product_ids: Collection[int] | None = None) -> None:
@@ -61,7 +61,8 @@ def weigh(connection: Connection, product_ids: Collection[int] | None = None) ->
     connection.execute(told.values(lines=counted.c.lines))
 
 
-def _replace(connection: Connection, whose: Callable[[Any], Any]) -> None:
+def sum_up(connection: Connection, whose: Callable[[Any], Any]) -> None:
+    """Set the returns of some customers off and sum up their purchases anew, without a note for conversions."""
     returns.settle(connection, whose)
     line, order, buyer = PURCHASE.c, ORDER.c, BUYER.c
     connection.execute(delete(ORDER).where(whose(order.customer_id)))

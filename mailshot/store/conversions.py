@@ -82,6 +82,11 @@ def mark(connection: Connection, customer_ids: Collection[int] | None = None) ->
         _mark(connection, *(() if ids is None else (listed(DELIVERY.c.customer_id, ids[start : start + CHUNK]),)))
 
 
+def mark_range(connection: Connection, first: int, end: int) -> None:
+    """Note that something has changed of the customers from the id `first` on, before `end`."""
+    _mark(connection, DELIVERY.c.customer_id >= first, DELIVERY.c.customer_id < end)
+
+
 def mark_sent(connection: Connection, run_id: int | None = None) -> None:
     """Note that mails of a run (of all runs) count, of customers of whom later purchases or events are known already.
 

@@ -1,8 +1,9 @@
-"""Owns all that is held about one customer: reading it out and erasing it; refuses to decide who may ask.
+"""All that is held about one customer: reading it out, and erasing it.
 
 What a table holds about a customer is found by its `customer_id` column, so that a new table is read out without a word
-here. Erasing leaves numbers that name nobody: the ledger, the kinds and times of feedback, the proof of consent, and a
-keyed hash that keeps the address from being mailed when somebody imports it again.
+here. Erasing leaves numbers that name nobody: the ledger, the kinds and times of feedback and of consent, and keyed
+hashes of the key and the address that keep both out when the shop's file is imported again. What is erased here still
+lies in the database's files until `store.scrubbing` has seen to them.
 """
 
 from __future__ import annotations
@@ -13,20 +14,22 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Table, and_, select
+from sqlalchemy import String, Table, and_, cast, func, literal, or_, select
 from sqlmodel import SQLModel
 
 from mailshot.events import DeliveryState, Reason
+from mailshot.profile import address, lot
 from mailshot.profile import consent as decision
-from mailshot.store import consent, conversions, sql, suppression
+from mailshot.store import consent, conversions, erasures, sql, suppression
 from mailshot.store.audiences import ERASED_KEY
 from mailshot.store.confirmations import Confirmation
-from mailshot.store.engine import Connection, Store
+from mailshot.store.engine import Connection
 from mailshot.store.inboxes import FormerAddress
 from mailshot.store.tables import (
     FIRST_PART,
     AddressWithdrawal,
     Buyer,
+    ConsentLog,
     ConversionDue,
     Customer,
     Delivery,
@@ -47,6 +50,7 @@ CUSTOMER = sql.table(Customer)
 DELIVERY = sql.table(Delivery)
 FEEDBACK = sql.table(Feedback)
 REFERRAL = sql.table(Referral)
+LOG, WITHDRAWAL = sql.table(ConsentLog), sql.table(AddressWithdrawal)
 PURCHASE = sql.table(Purchase)
 # Not what stands for lines that were returned in parts: the lines themselves are read out.
 IMPORTED = PURCHASE.c.nth < FIRST_PART
@@ -67,6 +71,8 @@ GONE = tuple(
         Confirmation,
     )
 )
+#: The source of what stays about an erased customer.
+SOURCE = "erased"
 NAMED_BY = {"product_id": sql.table(Product), "link_id": sql.table(Link)}
 
 
@@ -111,51 +117,74 @@ def _held(connection: Connection, customer_id: int) -> Iterator[tuple[str, list[
             mine = about.c.customer_id == customer_id
             yield name, _rows(connection, about, and_(mine, IMPORTED) if name == PURCHASE.name else mine)
     hashes = [row["address_hash"] for row in customer if row["address_hash"]]
-    for about in (suppression.SUPPRESSION, sql.table(AddressWithdrawal)):
+    for about in (suppression.SUPPRESSION, WITHDRAWAL):
         yield about.name, _rows(connection, about, about.c.address_hash.in_(hashes))
 
 
-def erase(connection: Connection, customer_id: int, address_hash: str | None, source: str, at: datetime) -> bool:
+def erase(connection: Connection, customer_id: int, address_key: bytes, source: str, at: datetime) -> bool:
     """Remove everything personal about a customer and return whether there was any.
 
     The row stays, empty: its number must never be given to somebody else, for links in old mails carry it.
     """
-    known = person(connection, customer_id)
-    if known is None or known.erased:
+    sql.hold(connection, [customer_id], alone=True, inbox=True)
+    known = connection.execute(select(CUSTOMER).where(CUSTOMER.c.id == customer_id)).first()
+    if known is None or known.key.startswith(ERASED_KEY):
         return False
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("PRAGMA secure_delete=ON")
-    for hashed in {address_hash, known.address_hash} - {None}:
-        suppression.add_erased(connection, str(hashed), source, at)
+    hashed = address.fingerprint(address_key, known.email) if known.email else None
+    hashes = {found for found in (hashed, known.address_hash) if found}
+    for found in sorted(hashes):
+        suppression.add_erased(connection, found, source, at)
     for topic, entry in consent.entries(connection, customer_id).items():
         if entry.given:
             # After the entry that counts, even where that one came of a wrong clock.
             consent.record(connection, customer_id, topic, False, decision.moment(entry, at), source)
+    held = WITHDRAWAL.c.address_hash.in_(_addresses(connection, customer_id) | hashes)
+    connection.execute(WITHDRAWAL.update().where(held).values(source=SOURCE))
+    erasures.record(connection, customer_id, at)
+    sweep(connection, customer_id)
+    erasures.alone(connection)
+    erasures.remember(connection, [address.key_fingerprint(address_key, known.key)], hashed or known.address_hash, at)
+    return True
+
+
+def sweep(connection: Connection, customer_id: int) -> None:
+    """Remove what is held about a customer whose erasure is recorded; again, for what came in beside the erasure."""
     for table in GONE:
         connection.execute(table.delete().where(table.c.customer_id == customer_id))
     connection.execute(REFERRAL.delete().where(REFERRAL.c.referred_id == customer_id))
     conversions.forget(connection, customer_id)
     _blank(connection, customer_id)
-    return True
 
 
-def scrub(store: Store) -> None:
-    """Overwrite what an erasure left in SQLite's log; PostgreSQL does so by its own vacuum."""
-    if store.sqlite:
-        with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+def is_on_the_wire(connection: Connection, customer_id: int) -> bool:
+    """Say whether a mail to a customer may still be answered by the server: the answer may name the address."""
+    mine = DELIVERY.c.customer_id == customer_id
+    dotting = select(DELIVERY.c.run_id).where(mine, DELIVERY.c.state == DeliveryState.dotting.value)
+    return connection.execute(dotting.limit(1)).first() is not None
+
+
+def _addresses(connection: Connection, customer_id: int) -> set[str]:
+    former = sql.table(FormerAddress).c
+    return set(connection.scalars(select(former.address_hash).where(former.customer_id == customer_id)))
 
 
 def _blank(connection: Connection, customer_id: int) -> None:
-    d = DELIVERY.c
-    connection.execute(FEEDBACK.update().where(FEEDBACK.c.customer_id == customer_id).values(why="", detail={}))
-    connection.execute(DELIVERY.update().where(d.customer_id == customer_id).values(offers=None, reply=None))
+    """Empty the rows that stay; a row that is empty already is not written again."""
+    f, d, log = FEEDBACK.c, DELIVERY.c, LOG.c
+    named = FEEDBACK.update().where(f.customer_id == customer_id, func.substr(f.key, 1, len(ERASED_KEY)) != ERASED_KEY)
+    connection.execute(named.values(why="", detail={}, key=literal(ERASED_KEY) + cast(f.id, String)))
+    told = LOG.update().where(log.customer_id == customer_id, log.source != SOURCE)
+    connection.execute(told.values(source=SOURCE, proof={}))
+    held = or_(d.offers.is_not(None), d.reply.is_not(None))
+    connection.execute(DELIVERY.update().where(d.customer_id == customer_id, held).values(offers=None, reply=None))
     waiting = (DeliveryState.pending.value, DeliveryState.claimed.value, DeliveryState.deferred.value)
     unsent = DELIVERY.update().where(d.customer_id == customer_id, d.state.in_(waiting))
     connection.execute(unsent.values(state=DeliveryState.skipped.value, reason=Reason.suppressed.value, token=None))
+    key = f"{ERASED_KEY}{customer_id}"
     empty: dict[str, Any] = {column.name: None for column in CUSTOMER.c if column.nullable}
-    empty |= {"key": f"{ERASED_KEY}{customer_id}", "facts": {}}
-    connection.execute(CUSTOMER.update().where(CUSTOMER.c.id == customer_id).values(**empty))
+    # The lot is drawn from the key, so it could tell whose row this was.
+    empty |= {"key": key, "facts": {}, "lot": lot.lot(key)}
+    connection.execute(CUSTOMER.update().where(CUSTOMER.c.id == customer_id, CUSTOMER.c.key != key).values(**empty))
 
 
 def _rows(connection: Connection, table: Table, where: Any) -> list[dict[str, Any]]:

@@ -1,11 +1,17 @@
-"""Owns the connection to the database and what one transaction is; refuses to hold any query of the product."""
+"""The connection to the database, and what one transaction is.
+
+On SQLite a connection that wants to write asks every few milliseconds, where SQLite's own waiting would ask less and
+less often: an import leaves others only a moment between two of its transactions.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +24,24 @@ from mailshot.errors import Busy, Unavailable
 
 __all__ = ["Connection", "Store"]
 
+#: How long a connection waits for another writer.
+BUSY_MILLISECONDS = 10_000
 PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     # FULL, not NORMAL: after a power cut a released dot must still be in the ledger.
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
-    "PRAGMA busy_timeout=10000",
+    # What is deleted or changed is overwritten with zeros, so that an erasure leaves nothing in free pages.
+    "PRAGMA secure_delete=ON",
+    f"PRAGMA busy_timeout={BUSY_MILLISECONDS}",
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-65536",
 )
+#: How often a connection that wants to write asks whether it may.
+POLL_SECONDS = 0.002
+#: What an import fills beside the real tables, by the end of their names (store.staging), and the option for it.
+STAGED_TABLES, NEXT, STAGED = ("purchase", "purchase_order", "buyer"), "_next", "staged"
+_NAMES = re.compile(rf"\b({'|'.join(STAGED_TABLES)})\b")
 MOST_READERS = 4
 # Without preserve_rowcount, psycopg has forgotten how many rows an insert changed by the time we ask.
 WRITE = {"write": True, "preserve_rowcount": True}
@@ -86,6 +101,39 @@ class Store:
         with _told(self.engine), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             yield connection
 
+    @contextmanager
+    def bare(self, milliseconds: int) -> Iterator[sqlite3.Connection]:
+        """Give the driver's connection to SQLite, outside any transaction; it waits so long for others and no longer.
+
+        SQLAlchemy's own way (AUTOCOMMIT) would let the driver begin transactions by itself afterwards.
+        """
+        assert self.sqlite
+        with _told(self.engine), closing(self.engine.raw_connection()) as pooled:
+            connection: Any = pooled.driver_connection
+            connection.execute(f"PRAGMA busy_timeout={milliseconds}")
+            try:
+                yield connection
+            finally:
+                connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+
+    @contextmanager
+    def copied(self, folder: Path) -> Iterator[Store]:
+        """Give a copy of a SQLite file, made in a folder, and delete it; any other database is given itself."""
+        if not self.sqlite or not self.engine.url.database:
+            yield self
+            return
+        path = folder / "copy.db"
+        _keep_private(path)
+        with self.bare(BUSY_MILLISECONDS) as source, closing(sqlite3.connect(path)) as target:
+            source.backup(target)
+        copy = Store.open(f"sqlite:///{path}")
+        try:
+            yield copy
+        finally:
+            copy.close()
+            for end in ("", "-wal", "-shm"):
+                path.with_name(path.name + end).unlink(missing_ok=True)
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -100,7 +148,7 @@ def _told(engine: Engine) -> Iterator[None]:
     """Turn a database that cannot be reached or is busy into words for a user."""
     try:
         yield
-    except (OperationalError, InterfaceError, InternalError, TimeoutError) as error:
+    except (OperationalError, sqlite3.OperationalError, InterfaceError, InternalError, TimeoutError) as error:
         text = str(getattr(error, "orig", error)).strip()
         where = address(engine)
         if "locked" in text:
@@ -129,6 +177,7 @@ def _prepared(url: str, **more: Any) -> Engine:
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 10, "check_same_thread": False}, **more)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
+    event.listen(engine, "before_cursor_execute", _redirect, retval=True)
     return engine
 
 
@@ -148,5 +197,34 @@ def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    write = connection.get_execution_options().get("write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    if not connection.get_execution_options().get("write"):
+        connection.exec_driver_sql("BEGIN")
+        return
+    patience = int(connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one())
+    deadline = time.monotonic() + patience / 1000
+    connection.exec_driver_sql("PRAGMA busy_timeout=0")
+    try:
+        while not _has_begun(connection, last=time.monotonic() >= deadline):
+            time.sleep(POLL_SECONDS)
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={patience}")
+
+
+def _has_begun(connection: Connection, last: bool) -> bool:
+    """Begin to write and return True; False, or the error where this is the `last` try, while somebody else writes."""
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except OperationalError as error:
+        if last or getattr(error.orig, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
+
+
+def _redirect(
+    connection: Connection, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
+) -> tuple[str, Any]:
+    """Let the statements of a connection with the option STAGED mean the tables that an import fills out of sight."""
+    if connection.get_execution_options().get(STAGED):
+        statement = _NAMES.sub(rf"\1{NEXT}", statement)
+    return statement, parameters

@@ -1,11 +1,12 @@
-"""Owns the group commit: many small writes of an event loop in one transaction; refuses to know what any of them does.
+"""The group commit: many small writes of an event loop in one transaction.
 
 Every caller is answered only after its write is on disk. A batch is first tried as it is; when one of its writes fails,
 the batch is rolled back and tried once more with a savepoint around each, so that only the failing caller hears of it.
 A write may therefore run twice: it must do nothing but talk to its connection.
 
-On SQLite an import may hold the database for longer than a connection waits for it. The batch is then tried again:
-mail programs do not repeat an unsubscribe request that was turned away.
+On SQLite a plan may hold the database for longer than a connection waits for it. The batch is then tried again: mail
+programs do not repeat an unsubscribe request that was turned away. Imports of purchases leave a gap many times a second
+(`store.staging`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Owns the sums behind reports; refuses to interpret them."""
+"""The sums behind reports: mails by what became of them, and people by what they did.
+
+A mail that went out is counted for good. People who had their data erased are not counted: what they bought is
+forgotten.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +14,17 @@ from typing import Any
 
 from sqlalchemy import distinct, func, or_, select
 
+from mailshot.audience.compile.then import not_erased
 from mailshot.events import DeliveryState, FeedbackClass, FeedbackKind
 from mailshot.profile.goals import Goal
 from mailshot.store import conversions, sql, tables
+from mailshot.store.audiences import SCHEMA
 from mailshot.store.conversions import EVENT, PURCHASE
 from mailshot.store.engine import Connection
 from mailshot.store.plans import DELIVERY, RUN
 
 FEEDBACK = sql.table(tables.Feedback)
+_KNOWN = not_erased(SCHEMA, FEEDBACK.c.customer_id)
 REACHED = (str(DeliveryState.sent), str(DeliveryState.unconfirmed))
 
 
@@ -59,7 +66,7 @@ def feedback(connection: Connection, today: datetime) -> dict[int, dict[tuple[st
     columns = (FEEDBACK.c.run_id, FEEDBACK.c.kind, FEEDBACK.c.by)
     known = or_(FEEDBACK.c.kind != str(FeedbackKind.converted), FEEDBACK.c.at <= today)
     people = func.count(distinct(FEEDBACK.c.customer_id))
-    grouped = select(*columns, people).where(FEEDBACK.c.run_id.is_not(None), known)
+    grouped = select(*columns, people).where(FEEDBACK.c.run_id.is_not(None), known, _KNOWN)
     found: dict[int, dict[tuple[str, str], int]] = {}
     for run_id, kind, by, number in connection.execute(grouped.group_by(*columns)):
         found.setdefault(run_id, {})[kind, by] = number
@@ -71,7 +78,7 @@ def machines(connection: Connection) -> dict[int, int]:
     noticed = (str(FeedbackKind.opened), str(FeedbackKind.clicked))
     by = (str(FeedbackClass.proxy), str(FeedbackClass.scanner))
     rows = select(FEEDBACK.c.run_id, func.count(distinct(FEEDBACK.c.customer_id))).where(
-        FEEDBACK.c.run_id.is_not(None), FEEDBACK.c.kind.in_(noticed), FEEDBACK.c.by.in_(by)
+        FEEDBACK.c.run_id.is_not(None), FEEDBACK.c.kind.in_(noticed), FEEDBACK.c.by.in_(by), _KNOWN
     )
     return {int(run_id): int(number) for run_id, number in connection.execute(rows.group_by(FEEDBACK.c.run_id))}
 
@@ -84,7 +91,7 @@ def links(connection: Connection, run_id: int, most: int) -> list[tuple[str, int
     rows = (
         select(link.c.url, people)
         .select_from(joined)
-        .where(FEEDBACK.c.run_id == run_id, FEEDBACK.c.by == str(FeedbackClass.human))
+        .where(FEEDBACK.c.run_id == run_id, FEEDBACK.c.by == str(FeedbackClass.human), _KNOWN)
         .group_by(link.c.url)
         .order_by(people.desc(), link.c.url)
     )
@@ -94,7 +101,9 @@ def links(connection: Connection, run_id: int, most: int) -> list[tuple[str, int
 def reached(connection: Connection, run_id: int, holdout: bool, goal: Goal, start: datetime, today: datetime) -> Bought:
     """Sum what the mailed, or the held-out, customers of a run bought (or did) from `start` to `today` for a goal."""
     group = (str(DeliveryState.holdout),) if holdout else REACHED
-    mine = select(DELIVERY.c.customer_id).where(DELIVERY.c.run_id == run_id, DELIVERY.c.state.in_(group))
+    mine = select(DELIVERY.c.customer_id).where(
+        DELIVERY.c.run_id == run_id, DELIVERY.c.state.in_(group), not_erased(SCHEMA, DELIVERY.c.customer_id)
+    )
     what = (PURCHASE if goal.event is None else EVENT).c
     counted = select(func.count(distinct(what.customer_id)), func.sum(what.amount, type_=what.amount.type)).where(
         what.customer_id.in_(mine),

@@ -11,11 +11,13 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from mailshot.errors import Unavailable
-from mailshot.store.engine import Connection, Store
+from mailshot.store.engine import BUSY_MILLISECONDS, Connection, Store
 
 HERE = Path(__file__).parent / "migrations"
 #: Since this version the sums of purchases are what they are now; older ones are made anew.
 SUMMED_UP = "0008"
+#: Since this version what is deleted is overwritten.
+SCRUBBED = "0011"
 
 
 def config(connection: Connection | None = None) -> Config:
@@ -46,10 +48,31 @@ def upgrade(store: Store) -> tuple[str | None, str]:
     _refuse_newer(before)
     if before != newest():
         with store.write() as connection:
+            _name_indexes(connection)
             command.upgrade(config(connection), "head")
             if before is not None and before < SUMMED_UP:
                 buyers.refresh(connection)
+        if store.sqlite and before is not None and before < SCRUBBED:
+            _rewrite(store)
     return before, newest()
+
+
+def _name_indexes(connection: Connection) -> None:
+    """Give the indexes of purchases on SQLite their own names again, which migrations know (see store.staging)."""
+    from mailshot.store.staging import OTHER_INDEX
+
+    if connection.dialect.name == "sqlite":
+        other = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND name LIKE '%' || ?"
+        for name, sql in connection.exec_driver_sql(other, (OTHER_INDEX,)).all():
+            connection.exec_driver_sql(f"DROP INDEX {name}")
+            connection.exec_driver_sql(sql.replace(name, name.removesuffix(OTHER_INDEX), 1))
+
+
+def _rewrite(store: Store) -> None:
+    """Write SQLite's file anew: earlier versions left what was deleted in its free pages."""
+    with store.bare(BUSY_MILLISECONDS) as connection:
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def check(store: Store) -> None:

@@ -47,6 +47,12 @@ def add_erased(connection: Connection, address_hash: str, source: str, at: datet
     connection.execute(row.on_conflict_do_update(index_elements=[SUPPRESSION.c.address_hash], set_=values))
 
 
+def erased(connection: Connection) -> dict[str, datetime]:
+    """Return the hashes of the addresses of erased customers, with the moment of each erasure."""
+    rows = select(SUPPRESSION.c.address_hash, SUPPRESSION.c.at).where(SUPPRESSION.c.reason == ERASED)
+    return {row.address_hash: row.at for row in connection.execute(rows)}
+
+
 def _hold(connection: Connection, address_hash: str) -> None:
     """Lock whoever has this address, so that no dot passes the suppression unseen."""
     customer = SCHEMA.customer.c

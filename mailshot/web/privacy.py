@@ -23,7 +23,7 @@ from starlette.routing import Route
 from mailshot.feedback import stating
 from mailshot.feedback.wishes import OWNER
 from mailshot.profile import address
-from mailshot.store import confirmations, dossier, profiles
+from mailshot.store import confirmations, dossier, profiles, scrubbing
 from mailshot.store.engine import Connection, Store
 from mailshot.tokens import Purpose
 from mailshot.web import forms, preference_form, site
@@ -106,14 +106,13 @@ async def erase(request: Request) -> Response:
         unconfirmed = CONFIRM in form or "asked" in form
         words = {"here": _address(request), "session": str(form[SESSION]), "unconfirmed": unconfirmed}
         return here.page("erase.html", 422 if unconfirmed else 200, **words)
-    at, person = here.clock(), link.person
-    hashed = address.fingerprint(here.address_key, person.email) if person.email else None
+    at, customer_id = here.clock(), link.person.customer_id
 
     def apply(connection: Connection) -> bool:
-        return dossier.erase(connection, person.customer_id, hashed, SOURCE, at)
+        return dossier.erase(connection, customer_id, here.address_key, SOURCE, at)
 
     await here.group.do(apply)
-    await asyncio.to_thread(dossier.scrub, here.store)
+    await asyncio.to_thread(scrubbing.try_now, here.store, at)
     return here.page("erased.html")
 
 

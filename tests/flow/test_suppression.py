@@ -48,6 +48,8 @@ def test_an_erased_address_stays_suppressed(shop: Shop) -> None:
     code, told = tried(shop, "suppression", "lift", "erased@mail.example", "--even-though", "erased")
     assert code == REFUSED
     assert "stays suppressed" in told
+    assert tried(shop, "suppression", "lift", "erased@mail.example", "--signed-up-again")[0] == 0
+    assert "is not suppressed" in tried(shop, "suppression", "show", "erased@mail.example")[1]
 
 
 def test_what_is_no_address_is_told(shop: Shop) -> None:

@@ -15,7 +15,7 @@ from mailshot.bootstrap import App
 from mailshot.deliver import work
 from mailshot.errors import Busy, Unavailable
 from mailshot.settings import Settings
-from mailshot.store import engine, offices
+from mailshot.store import engine, erasures, offices, scrubbing
 from mailshot.store.engine import Store
 from tests import processes, project
 from tests.flow.test_delivery import Apps, assert_all_once, finished
@@ -132,3 +132,35 @@ def test_a_database_locked_for_very_long_is_told_once(
     watch.busy(Busy("It is locked."))
     assert len(own(caplog)) == 1
     assert isinstance(Busy(""), Unavailable)
+
+
+def test_the_clock_scrubs_what_was_erased(shop: Shop, app: Apps) -> None:
+    with shop.store.write() as connection:
+        erasures.record(connection, 1, datetime.now(UTC))
+
+    def done() -> bool:
+        with shop.store.read() as connection:
+            return erasures.waiting(connection).number == 0
+
+    stop = threading.Event()
+    clock = threading.Thread(target=tasks.tick_until, args=(app(), stop))
+    clock.start()
+    try:
+        processes.until(done, 60, "the clock has scrubbed")
+    finally:
+        stop.set()
+        clock.join(30)
+
+
+def test_tables_too_large_to_be_locked_wait_for_the_operator(
+    shop: Shop, app: Apps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shop.store.sqlite:
+        pytest.skip("SQLite locks nothing")
+    monkeypatch.setattr(scrubbing, "MOST_LOCKED_BYTES", 0)
+    now = datetime.now(UTC)
+    with shop.store.write() as connection:
+        erasures.record(connection, 1, now)
+    assert tasks._scrub(app(), now, now) == now + tasks.LARGE_SCRUB_GAP
+    assert "purchase" in scrubbing.too_large(shop.store)
+    assert scrubbing.work(shop.store, now, whole=True) == 1

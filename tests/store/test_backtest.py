@@ -221,7 +221,7 @@ def test_erased_customers_are_counted_nowhere(shop: Shop) -> None:
     add(shop, "a")
     gone = add(shop, "b")
     with shop.store.write() as connection:
-        dossier.erase(connection, gone, None, "test", project.NOW)
+        dossier.erase(connection, gone, b"k" * 32, "test", project.NOW)
     found = looked(shop, "all", THEN)
     assert (found.looks[0].size, found.looks[0].outside.customers) == (1, 0)
     assert any(note.startswith("1 erased customers count nowhere") for note in found.notes)

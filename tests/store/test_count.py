@@ -14,7 +14,7 @@ from mailshot.profile.comparison import Comparison
 from mailshot.profile.history import BOUGHT
 from mailshot.profile.implications import alone
 from mailshot.profile.window import Span, Window
-from mailshot.store import abreast, audiences, tables
+from mailshot.store import abreast, audiences, dossier, tables
 from mailshot.store.engine import Connection, Store
 from mailshot.store.weights import Weights
 from tests import servers
@@ -125,3 +125,18 @@ def test_parts_make_up_the_whole(ids: range, number: int) -> None:
     assert [one for some in found for one in some] == list(ids)
     assert len(found) <= max(number, 1)
     assert all(found)
+
+
+def test_the_erased_are_not_among_those_who_never_bought(store: Store) -> None:
+    customers(store, 3)
+    bought = nodes.Happened(0, BOUGHT, window=Window(start=Span(1, "year")))
+    never = nodes.Not(0, bought)
+    with store.write() as connection:
+        (first, *_) = audiences.members(connection, audiences.compiler(AS_OF, ZONE), never)
+        assert dossier.erase(connection, first, b"k" * 16, "test", AS_OF)
+    for condition in (never, EVERYONE):
+        for back in (False, True):
+            compiled = audiences.compiler(AS_OF, ZONE, back=back)
+            assert audiences.count(store, compiled, condition) == 2
+            with store.read() as connection:
+                assert first not in audiences.members(connection, compiled, condition)

@@ -408,7 +408,7 @@ def test_erasure_withdraws_a_consent_from_the_future(people: Shop) -> None:
     (who,) = (number for number, key in people.rows(tables.Customer, "id", "key") if key == "1")
     with people.store.write() as connection:
         consent.record(connection, who, "offers", True, day("2062-03-01"), "old import")
-        dossier.erase(connection, who, None, "customer", NOW)
+        dossier.erase(connection, who, b"k" * 32, "customer", NOW)
     consents_now = sql.table(tables.Consent)
     with people.store.read() as connection:
         assert connection.scalars(consents_now.select().with_only_columns(consents_now.c.given)).all() == [False]

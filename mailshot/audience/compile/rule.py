@@ -82,7 +82,8 @@ class Compiler:
             universe = self.universe
         left = self._weight(driving) if driving else self.left
         held = replace(self, among=universe)._joined(parts, left)
-        return select(universe.id.label("id")).where(held, *universe.holds(universe.id))
+        known = () if universe.sums else (then.not_erased(self.schema, universe.id),)  # the erased have no sums
+        return select(universe.id.label("id")).where(held, *known, *universe.holds(universe.id))
 
     def within(self, ids: range | None) -> Compiler:
         """Return the same compiler for those of all customers whose id lies in a range, or for all."""

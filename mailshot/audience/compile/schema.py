@@ -89,6 +89,8 @@ class Schema:
     """The tables a rule is compiled against; `sources` says where each kind of happening lies, by its word."""
 
     customer: FromClause
+    #: One row for each erased customer.
+    erasure: FromClause
     product: FromClause
     consent: FromClause
     consent_log: FromClause

@@ -75,13 +75,26 @@ def stated(preference: FromClause, before: datetime | None) -> Clause:
     return clause
 
 
+def not_erased(schema: Schema, customer: ColumnElement[Any]) -> Clause:
+    """Return the clause, for the key of any table, that is true of customers who were not erased.
+
+    What the erased bought is forgotten, so they would pass for people who never bought.
+    """
+    clause: Clause = customer.not_in(select(schema.erasure.c.customer_id))
+    return clause
+
+
 def there(schema: Schema, before: datetime | None) -> Clause:
     """Return the clause over customers that is true of those who were customers before: joined, or had bought.
 
-    Where it is not known when a customer joined, we cannot say otherwise.
+    Where it is not known when a customer joined, we cannot say otherwise. Erased customers were none.
     """
     if before is None:
-        return true()
+        return not_erased(schema, schema.customer.c.id)
+    return and_(not_erased(schema, schema.customer.c.id), _was_customer(schema, before))
+
+
+def _was_customer(schema: Schema, before: datetime) -> Clause:
     customer, purchase = schema.customer.c, schema.purchase.c
     bought = exists().where(purchase.customer_id == customer.id, purchase.at < before)
     return or_(customer.joined_at.is_(None), customer.joined_at < before, bought.correlate(schema.customer))

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from alembic import context
 from sqlmodel import AutoString, SQLModel
 
-from mailshot.store import columns, confirmations, inboxes, tables  # noqa: F401  (the tables fill the metadata)
+from mailshot.store import columns, confirmations, erasures, inboxes, tables  # noqa: F401  (they fill the metadata)
 
 
 def render(kind: str, item: Any, _context: Any) -> str | Literal[False]:

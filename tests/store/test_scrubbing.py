@@ -1,0 +1,258 @@
+"""What an erasure leaves in the files of the database: nothing, once the clock has been round."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import insert, select, text
+
+from mailshot.profile import address
+from mailshot.store import consent, dossier, erasures, scrubbing, sql, suppression
+from mailshot.store.engine import Connection, Store
+from mailshot.store.inboxes import FormerAddress
+from mailshot.store.tables import (
+    AddressWithdrawal,
+    Customer,
+    Delivery,
+    Event,
+    Feedback,
+    Interaction,
+    PlanRow,
+    Preference,
+    Purchase,
+    Referral,
+    Trait,
+)  # fmt: skip
+from mailshot.store.tables import Order as PurchaseOrder
+from tests import shop
+from tests.shop import ADA, BEN, RUN
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+WORD = "canary"
+MANY = 200
+
+
+def plant(store: Store) -> None:
+    """Put a canary into every text and document of Ada's, and so many others beside her that she is one of many."""
+    shop.seed(store)
+    mine, one = {"customer_id": ADA, "at": NOW}, Decimal(1)
+    line = {**mine, "order_key": f"{WORD}-order", "product_id": 4}
+    sums = {"lines": 1, "items": one, "amount": one, "gross": one}
+    rows: list[tuple[Any, dict[str, Any]]] = [
+        (Purchase, {**line, "nth": 1, "quantity": one, "amount": one, "channel": f"{WORD}-channel"}),
+        (PurchaseOrder, {**mine, "order_key": f"{WORD}-order2", "part": 0, **sums}),
+        (Event, {**mine, "key": f"{WORD}-event", "name": f"{WORD}-name", "facts": {"a": f"{WORD}-a" * 900}}),
+        (Interaction, {**mine, "key": f"{WORD}-call", "kind": f"{WORD}-kind", "facts": {"b": f"{WORD}-b"}}),
+        (Referral, {**mine, "referred_id": BEN, "source": f"{WORD}-source"}),
+        (PlanRow, {"plan_id": "p", "customer_id": ADA, "content": f"{WORD}-content"}),
+        (Preference, {**mine, "name": f"{WORD}-pref", "value": f"{WORD}-value", "holds": True, "source": "page"}),
+        (Feedback, {**mine, "kind": "clicked", "key": f"{WORD}-fb", "why": WORD, "detail": {"ua": f"{WORD}-ua"}}),
+        (FormerAddress, {"customer_id": ADA, "address_hash": "f" * 32, "until": NOW}),
+        (AddressWithdrawal, {"address_hash": "f" * 32, "topic": "offers", "at": NOW, "source": f"{WORD}-where"}),
+    ]  # fmt: skip
+    customer, ledger, trait = (sql.table(model) for model in (Customer, Delivery, Trait))
+    with store.write() as connection:
+        for number in range(100, 100 + MANY):
+            connection.execute(insert(customer).values(key=f"k{number}", id=number, lot=1, facts={"x": number}))
+        for model, row in rows:
+            connection.execute(insert(sql.table(model)).values(**row))
+        names = {"email": f"{WORD}@example.com", "key": f"{WORD}-key", "first_name": f"{WORD}-first"}
+        names |= {"last_name": f"{WORD}-last", "country": f"{WORD}-land", "facts": {"size": f"{WORD}-size"}}
+        connection.execute(customer.update().where(customer.c.id == ADA).values(**names))
+        own = ledger.c.customer_id == ADA
+        connection.execute(ledger.update().where(own).values(reply=f"250 {WORD}-reply", offers=[[4, 1]]))
+        connection.execute(trait.update().where(trait.c.customer_id == ADA).values(evidence={"words": f"{WORD}-words"}))
+        consent.record(connection, ADA, "recipes", True, NOW, f"{WORD}-form", {"text": f"{WORD}-proof"})
+        hashed = address.fingerprint(shop.ADDRESS_KEY, f"{WORD}@example.com")
+        suppression.add(connection, hashed, "complained", f"{WORD}-list", NOW)
+    if not store.sqlite:
+        with store.upkeep() as upkeep:
+            upkeep.exec_driver_sql("ANALYZE")
+
+
+def erase(store: Store, customer_id: int = ADA) -> None:
+    with store.write() as connection:
+        assert dossier.erase(connection, customer_id, shop.ADDRESS_KEY, "page", NOW)
+
+
+def waiting(store: Store) -> erasures.Waiting:
+    with store.read() as connection:
+        return erasures.waiting(connection)
+
+
+def sqlite_files(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir() if file.is_file() and WORD.encode() in file.read_bytes()]
+
+
+def postgres_files(url: str) -> list[str]:
+    """Return the files of a database that hold the canary, read as the server keeps them."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
+        relations = connection.execute(
+            "SELECT oid::regclass::text, pg_relation_filepath(oid) FROM pg_class "
+            "WHERE relkind IN ('r', 'i', 't') AND pg_relation_filepath(oid) IS NOT NULL"
+        ).fetchall()
+        found = []
+        for name, path in relations:
+            content = connection.execute("SELECT pg_read_binary_file(%s, 0, 100000000, true)", (path,)).fetchone()
+            if content and content[0] and WORD.encode() in content[0]:
+                found.append(str(name))
+        return found
+
+
+@pytest.fixture
+def lite(sqlite_url: str) -> Iterator[Store]:
+    store = Store.open(sqlite_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def heavy(postgres_url: str) -> Iterator[Store]:
+    store = Store.open(postgres_url)
+    yield store
+    store.close()
+
+
+def reading(store: Store) -> Connection:
+    """Return a connection that goes on reading the state of this moment."""
+    connection = store.engine.connect()
+    if not store.sqlite:
+        connection.execution_options(isolation_level="REPEATABLE READ")
+    connection.execute(select(sql.table(Customer))).all()
+    return connection
+
+
+def test_sqlite_keeps_nothing_once_the_reader_has_ended(lite: Store, tmp_path: Path) -> None:
+    plant(lite)
+    assert sqlite_files(tmp_path)
+    reader = reading(lite)
+    erase(lite)
+    scrubbing.try_now(lite, NOW)
+    assert waiting(lite) == erasures.Waiting(1, NOW)
+    assert sqlite_files(tmp_path)
+    reader.close()
+    assert scrubbing.work(lite, NOW) == 1
+    assert sqlite_files(tmp_path) == []
+    assert waiting(lite) == erasures.Waiting(0, None)
+
+
+def test_postgres_keeps_nothing_once_the_reader_has_ended(heavy: Store, postgres_url: str) -> None:
+    plant(heavy)
+    assert postgres_files(postgres_url)
+    reader = reading(heavy)
+    erase(heavy)
+    assert scrubbing.work(heavy, NOW) == 0
+    assert waiting(heavy).number == 1
+    reader.close()
+    assert scrubbing.work(heavy, NOW) == 1
+    assert postgres_files(postgres_url) == []
+
+
+def test_no_writer_waits_for_a_scrubbing_that_waits_for_a_reader(lite: Store) -> None:
+    plant(lite)
+    reader = reading(lite)
+    erase(lite)
+    scrubbing.work(lite, NOW)
+    with lite.bare(0) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    reader.close()
+
+
+def test_a_checkpoint_of_sqlite_gives_up_at_once(lite: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection that scrubs waits for a fifth of a second; the next user of it waits as long as ever."""
+    asked: list[int] = []
+    bare = Store.bare
+    monkeypatch.setattr(Store, "bare", lambda self, wait: (asked.append(wait), bare(self, wait))[1])
+    plant(lite)
+    erase(lite)
+    scrubbing.work(lite, NOW)
+    assert asked == [scrubbing.LOCK_MILLISECONDS]
+    with lite.read() as connection:
+        assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 10_000
+
+
+def test_what_is_cut_off_goes_on_the_next_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(store)
+    erase(store)
+    for step in ("_scrub_sqlite", "_scrub_postgresql"):
+        monkeypatch.setattr(scrubbing, step, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        scrubbing.work(store, NOW)
+    monkeypatch.undo()
+    assert waiting(store).number == 1
+    assert scrubbing.work(store, NOW) == 1
+
+
+def test_an_erasure_waits_for_the_answer_to_a_mail_on_its_way(store: Store) -> None:
+    plant(store)
+    ledger = sql.table(Delivery)
+    own = (ledger.c.run_id == RUN) & (ledger.c.customer_id == ADA)
+    with store.write() as connection:
+        connection.execute(ledger.update().where(own).values(state="dotting"))
+    erase(store)
+    assert scrubbing.work(store, NOW) == 0
+    with store.write() as connection:
+        connection.execute(ledger.update().where(own).values(state="refused", reply=f"550 {WORD}@example.com"))
+    assert scrubbing.work(store, NOW) == 1
+    assert WORD not in str(shop.Look(store).everything())
+
+
+def test_what_came_in_beside_an_erasure_goes_as_well(store: Store) -> None:
+    plant(store)
+    erase(store)
+    row = {"customer_id": ADA, "name": WORD, "value": WORD, "holds": True, "source": "page", "at": NOW}
+    with store.write() as connection:
+        connection.execute(insert(sql.table(Preference)).values(**row))
+    assert scrubbing.work(store, NOW) == 1
+    assert WORD not in str(shop.Look(store).everything())
+
+
+def test_two_erasures_at_once_and_one_twice(store: Store) -> None:
+    plant(store)
+    results: list[bool] = []
+
+    def go(customer_id: int) -> None:
+        with store.write() as connection:
+            results.append(dossier.erase(connection, customer_id, shop.ADDRESS_KEY, "page", NOW))
+
+    threads = [threading.Thread(target=go, args=(who,)) for who in (ADA, BEN, ADA)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(results) == [False, True, True]
+    assert waiting(store).number == 2
+
+
+def test_one_of_two_customers_at_an_address_is_erased_alone(store: Store) -> None:
+    plant(store)
+    customer = sql.table(Customer)
+    shared = {
+        "email": f"{WORD}@example.com",
+        "address_hash": address.fingerprint(shop.ADDRESS_KEY, f"{WORD}@example.com"),
+    }
+    with store.write() as connection:
+        connection.execute(customer.update().where(customer.c.id.in_([ADA, BEN])).values(**shared))
+    erase(store)
+    with store.read() as connection:
+        rows = connection.execute(select(customer.c.id, customer.c.email).where(customer.c.id.in_([ADA, BEN]))).all()
+        held = suppression.get(connection, shared["address_hash"])
+    assert dict(map(tuple, rows)) == {ADA: None, BEN: f"{WORD}@example.com"}
+    assert held is not None
+    assert held["reason"] == suppression.ERASED
+
+
+def test_an_erasure_that_waits_too_long_is_late() -> None:
+    since = erasures.Waiting(1, NOW)
+    assert not since.is_late(NOW + erasures.PROMISED)
+    assert since.is_late(NOW + erasures.PROMISED + timedelta(seconds=1))
+    assert not erasures.Waiting(0, None).is_late(NOW)
