@@ -12,6 +12,7 @@ from jinja2.exceptions import SecurityError
 
 from mailshot.render import sandbox
 from mailshot.render.failure import RenderError
+from mailshot.render.meter import METER
 from mailshot.render.pieces import Piece
 from mailshot.render.report import Place, Report
 
@@ -33,7 +34,7 @@ class Compiled:
         """Render for one customer. Raises RenderError with the place of the tag that failed."""
         chunks: list[str] = []
         total = 0
-        sandbox.METER.reset()
+        METER.reset()
         try:
             for chunk in self.template.root_render_func(self.template.new_context(values)):  # type: ignore[arg-type]
                 total += len(chunk)
