@@ -111,16 +111,20 @@ class Flattener:
         known = self._macros(piece.place.file) if piece.tokens else {}
         call = macros.call(piece, known, self._report) if known else None
         if call is None:
-            self._size += len(piece.text)
-            if self._size > LARGEST:
-                self._report.add(piece.place, f"The mail with all it includes is over {LARGEST} characters.")
-                raise _TooLarge
+            self._grow(piece, len(piece.text))
             yield piece
         elif not self._too_deep(piece, depth):
             macro, opening, closing = call
+            self._grow(piece, sum(len(tag.text) for tag in opening))
             yield from opening
             yield from self._emit(macro.body, inside, depth + 1)
             yield from closing
+
+    def _grow(self, piece: Piece, characters: int) -> None:
+        self._size += characters
+        if self._size > LARGEST:
+            self._report.add(piece.place, f"The mail with all it includes is over {LARGEST} characters.")
+            raise _TooLarge
 
     def _emit_block(self, block: Block, inside: tuple[Block, ...], depth: int) -> Iterator[Piece]:
         if depth <= DEEPEST:

@@ -59,6 +59,19 @@ class Guard(NodeTransformer):
         return node
 
 
+class EveryBranch(NodeTransformer):
+    """Put all branches of each `if`, and what stands for an empty loop, one after the other."""
+
+    def visit_If(self, node: nodes.If) -> list[nodes.Node]:
+        self.generic_visit(node)
+        return [*node.body, *node.elif_, *node.else_]
+
+    def visit_For(self, node: nodes.For) -> list[nodes.Node]:
+        self.generic_visit(node)
+        otherwise, node.else_ = node.else_, []
+        return [node, *otherwise]
+
+
 def _filtered(node: nodes.Expr, name: str, *arguments: nodes.Expr) -> nodes.Filter:
     return nodes.Filter(node, name, list(arguments), [], None, None, lineno=node.lineno)
 

@@ -72,8 +72,8 @@ class Meter(threading.local):
     def cost_of(self, value: Any, deepest: int = DEEPEST) -> int:
         """Return what a look at everything in a value costs.
 
-        Raises TooMuchWork when that is more than is left, and SecurityError for a list that is nested deeper than
-        `deepest` or too long.
+        Raises TooMuchWork when that is more than is left, and for a list that is nested deeper than `deepest` or too
+        long.
         """
         if isinstance(value, str):
             return len(value)
@@ -81,10 +81,10 @@ class Meter(threading.local):
 
     def _of_items(self, items: Any, deepest: int, each: int, most: int) -> int:
         if deepest == 0:
-            raise SecurityError("the lists are nested too deeply")
+            raise TooMuchWork("the lists are nested too deeply")
         size = len(items)
         if size > LONGEST_LIST:
-            raise SecurityError(f"the list has more than {LONGEST_LIST} items")
+            raise TooMuchWork(f"the list has more than {LONGEST_LIST} items")
         cost = size * each
         if type(items) is range:
             return cost

@@ -24,6 +24,11 @@ def shown(file: str) -> str:
     return f"templates/{file}"
 
 
+def problem_at(place: Place, message: str, remedy: str = "") -> errors.Problem:
+    """Make a problem of a remark."""
+    return errors.Problem(shown(place.file), place.line, place.column, message, remedy=remedy)
+
+
 class Report:
     """Collect problems, each once, and raise them together."""
 
