@@ -39,10 +39,13 @@ class Compiled:
         return _restored, (marshal.dumps(self.code), list(self.places), self.size, self.template.environment.autoescape)
 
     def every_branch(self) -> Compiled:
-        """Compile it again so that each `if` shows all its branches, whatever its conditions say."""
+        """Return it compiled so that each `if` shows all its branches, whatever its conditions say."""
         environment = self.template.environment
         assert isinstance(environment, sandbox.MailEnvironment)
-        tree = guard.EveryBranch().visit(environment.parse(self.source))
+        branches = guard.EveryBranch()
+        tree = branches.visit(environment.parse(self.source))
+        if not branches.changed:
+            return self
         return _made(environment, environment.compile(environment.guarded(tree)), self.places, self.size)
 
     def render(self, values: Mapping[str, object]) -> str:
@@ -94,7 +97,7 @@ def compile_parts(
     try:
         tree = environment.guarded(environment.parse("".join(source)))
         code = environment.compile(tree)
-    except (SyntaxError, RecursionError, MemoryError, jinja2.TemplateSyntaxError):
+    except (SyntaxError, RecursionError, jinja2.TemplateSyntaxError):
         report.add(
             Place(file, 0, 0), "The tags are nested too deeply.", "Use fewer loops and conditions inside others."
         )

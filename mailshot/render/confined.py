@@ -51,6 +51,10 @@ class _Process:
         )
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def usable(self) -> bool:
         """Whether it lives, and was started by this process and not by the one we were forked from."""
         return self._owner == os.getpid() and self._process.poll() is None

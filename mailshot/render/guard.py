@@ -62,13 +62,17 @@ class Guard(NodeTransformer):
 class EveryBranch(NodeTransformer):
     """Put all branches of each `if`, and what stands for an empty loop, one after the other."""
 
+    changed = False
+
     def visit_If(self, node: nodes.If) -> list[nodes.Node]:
+        self.changed = True
         self.generic_visit(node)
         return [*node.body, *node.elif_, *node.else_]
 
     def visit_For(self, node: nodes.For) -> list[nodes.Node]:
         self.generic_visit(node)
         otherwise, node.else_ = node.else_, []
+        self.changed = self.changed or bool(otherwise)
         return [node, *otherwise]
 
 

@@ -31,7 +31,8 @@ def rehearse(mail: Mail, vocabulary: Mapping[str, Collection[str]]) -> Mail:
 
 
 def _rehearsed(part: Compiled, customers: Sequence[Mapping[str, object]]) -> Finding | None:
-    for written in (part, part.every_branch()):
+    every = part.every_branch()
+    for written in (part, every) if every is not part else (part,):
         for values in customers:
             try:
                 written.render(values)
