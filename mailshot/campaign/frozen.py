@@ -50,7 +50,7 @@ def edition(rulebook: Rulebook, project: Path, name: str) -> Edition:
 def faults(edition: Edition) -> list[Problem]:
     """Return what keeps its mails from being launched, in its templates. Raises InvalidInput when one is not sound."""
     found = [remark for remarks in edition.mailing().findings("error").values() for remark in remarks]
-    return [report.problem_at(one.place, one.message) for one in found]
+    return [Problem(report.shown(one.place.file), one.place.line, one.place.column, one.message) for one in found]
 
 
 def thaw(body: Mapping[str, Any]) -> Edition:

@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 from mailshot import errors
@@ -93,10 +94,8 @@ class _Process:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             assert stream
-            try:
+            with suppress(BrokenPipeError):
                 stream.close()
-            except BrokenPipeError:
-                pass
 
 
 _lock = threading.Lock()
@@ -111,6 +110,8 @@ def run(kind: str, *arguments: Any) -> Any:
     job = pickle.dumps((kind, arguments))
     with _lock:
         answer = _ask(job)
+    outcome: str
+    content: Any
     outcome, content = pickle.loads(answer) if answer is not None else ("overrun", None)
     if outcome == "overrun":
         raise Overrun

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
+
 from mailshot import errors
 from mailshot.render import confined, report, text
 from mailshot.render.compiled import Compiled
@@ -119,9 +120,8 @@ def _compile(source: Source, words: object, hosts: frozenset[str]) -> Mail | err
         return errors.InvalidInput([errors.Problem(file, 0, 0, _OVERRUN, remedy=_SMALLER)])
 
 
-_OVERRUN = (
-    f"To prepare this mail takes more than {confined.SECONDS:g} seconds of computing or {confined.MEGABYTES} MB of memory."
-)
+_LIMITS = f"{confined.SECONDS:g} seconds of computing or {confined.MEGABYTES} MB of memory"
+_OVERRUN = f"To prepare this mail takes more than {_LIMITS}."
 _SMALLER = "Use fewer tags, elements and style rules, and fewer of them inside one another."
 
 

@@ -16,8 +16,9 @@ from mailshot.render.lint import Finding
 from mailshot.render.mail import Mail
 from mailshot.render.meter import TooMuchWork
 
-SPECIMENS: tuple[object, ...] = (None, 7, "seven")
+SPECIMENS: tuple[object, ...] = (None, 1000, "many words " * 10)
 """What all facts of a made-up customer are."""
+_REMEDY = "Use fewer loops inside one another, and shorter texts and lists in them."
 OFFERS = 6
 
 
@@ -38,7 +39,7 @@ def _rehearsed(part: Compiled, customers: Sequence[Mapping[str, object]]) -> Fin
                 written.render(values)
             except RenderError as error:
                 if isinstance(error.__cause__, TooMuchWork):
-                    message = f"This costs too much, at least for some customers: {error.reason}."
+                    message = f"This costs too much, at least for some customers: {error.reason}. {_REMEDY}"
                     return Finding("error", message, error.place or part.places[0], costly=True)
     return None
 

@@ -24,11 +24,6 @@ def shown(file: str) -> str:
     return f"templates/{file}"
 
 
-def problem_at(place: Place, message: str, remedy: str = "") -> errors.Problem:
-    """Make a problem of a remark."""
-    return errors.Problem(shown(place.file), place.line, place.column, message, remedy=remedy)
-
-
 MOST_TOLD = 50
 
 

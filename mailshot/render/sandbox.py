@@ -57,7 +57,7 @@ def finalize(context: Context, value: object) -> object:
         return value
     if value is None:
         return ""
-    if isinstance(value, NUMBERS) and abs(value) > LARGEST_PRINTED:
+    if isinstance(value, NUMBERS) and _is_huge(value):
         raise SecurityError("the number is too large to print")
     printed = filters.spelled(context, value)
     if isinstance(printed, COLLECTIONS):
@@ -66,6 +66,10 @@ def finalize(context: Context, value: object) -> object:
     else:
         METER.charge(PRINTED if printed is not value else TURN)
     return printed
+
+
+def _is_huge(value: Any) -> bool:
+    return bool(abs(value) > LARGEST_PRINTED)
 
 
 def _bounded(name: str, function: Callable[..., Any], shallow: Collection[str]) -> Callable[..., Any]:
@@ -89,7 +93,7 @@ def _bounded(name: str, function: Callable[..., Any], shallow: Collection[str]) 
                     check(name, value)
             elif kind not in SCALARS:
                 if hasattr(value, "__next__"):
-                    return bounded(*(guard.whole(argument) for argument in arguments), **options)
+                    return bounded(*(guard.whole(one) if one is value else one for one in arguments), **options)
                 check(name, value)
                 spent += TURN * len(value) if each and isinstance(value, COLLECTIONS) else METER.cost_of(value)
         if grows:
@@ -146,7 +150,8 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         allowed = filters.allowed(self.filters, autoescape)
         self.filters = {name: _bounded(name, function, filters.SHALLOW) for name, function in allowed.items()}
         self.filters |= {"_concat": _concat, **guard.FILTERS}
-        self.tests = {name: _bounded(name, test, filters.SHALLOW_TESTS) for name, test in self.tests.items()}
+        tests: Any = self.tests
+        self.tests = {name: _bounded(name, test, filters.SHALLOW_TESTS) for name, test in tests.items()}
         self.globals = {"range": bounded_range, "_plain": filters.plain}
 
     def guarded(self, tree: nodes.Template) -> nodes.Template:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (one bomb a line)
 """Owns templates that would eat the time or memory of whoever compiles or renders them, by name, as files of a mail."""
 
 from __future__ import annotations
@@ -133,9 +134,7 @@ LOOPS = {
         )
     )
 }  # fmt: skip
-MACROS = "".join(
-    f"{{% macro m{n}() %}}{f'{{{{ m{n - 1}() }}}}' * 10 if n else ''}{{% endmacro %}}" for n in range(18)
-)
+MACROS = "".join(f"{{% macro m{n}() %}}{f'{{{{ m{n - 1}() }}}}' * 10 if n else ''}{{% endmacro %}}" for n in range(18))
 FLAT = {
     "macros that call ten": _page(MACROS + "{{ m17() }}"),
     "macro of itself": _page("{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}"),

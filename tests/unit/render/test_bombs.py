@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,13 @@ MOST_SECONDS, MOST_GROWTH = 2.5, 100_000_000
 # These use up all the time that a job has: a few stand for them in every run of the tests.
 LONG = {
     *("many sets and ifs", "many tags", "many elifs", "many operators", "many joins", "many comparisons", "many calls"),
-    *("many attributes", "many subscripts", "a long literal", "a long dict", "many unknown filters", "many unknown names"),
+    *("many attributes", "many subscripts", "a long literal", "a long dict", "many unknown filters"),
+    "many unknown names",
     *("settings of brackets", "rules and elements", "one rule of many selectors", "siblings of siblings"),
-    *("links without an end", "links to unsubscribe without an end", "many links", "many images", "comments for Outlook"),
-    *("attributes over lines", "each mail: looped elements", "each mail: looped rules", "many brackets", "many filters"),
+    *("links without an end", "links to unsubscribe without an end", "many links", "many images"),
+    "comments for Outlook",
+    *("attributes over lines", "each mail: looped elements", "each mail: looped rules"),
+    *("many brackets", "many filters"),
     *("many lists in lists", "a tag without an end", "unclosed braces of style", "single braces", "many blocks"),
 }  # fmt: skip
 PAYLOADS = [pytest.param(name, marks=[pytest.mark.torture] if name in LONG else [], id=name) for name in bombs.ALL]
@@ -67,11 +71,9 @@ def test_a_bomb_takes_little_time_and_memory(name: str) -> None:
     confined.run("inline", "<p>x</p>", "m")
     gc.collect()
     before, seconds = peak(reset=True), spent()
-    try:
+    with suppress(errors.InvalidInput, RenderError):
         rendered = compiled(name).render(values(), TRACKING)
         message.assemble(rendered, envelope(), eight_bit=False)
-    except (errors.InvalidInput, RenderError) as refusal:
-        assert str(refusal)
     assert spent() - seconds <= MOST_SECONDS
     assert peak() - before <= MOST_GROWTH
 
