@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from tests.unit.render.odd_bombs import ODD
+
 KB = 1024
 
 
@@ -267,4 +269,4 @@ ONE = {
     "one customer: else": _page("{% if customer.email != 'x' %}a{% elif 1 %}b{% else %}" + _repeat() + "{% endif %}"),
     "one customer: no offers": _page("{% for o in offers %}x{% else %}" + _repeat() + "{% endfor %}"),
 }
-ALL: dict[str, dict[str, str]] = {**LISTS, **TEXTS, **NUMBERS, **LOOPS, **FLAT, **HTML, **EACH, **ONE}
+ALL: dict[str, dict[str, str]] = {**LISTS, **TEXTS, **NUMBERS, **LOOPS, **FLAT, **HTML, **EACH, **ONE, **ODD}
