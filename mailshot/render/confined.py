@@ -28,12 +28,17 @@ MEGABYTES = 96
 BACKSTOP_SECONDS = 120.0
 """Seconds after which a job is ended, computing or not."""
 IDLE_SECONDS = 20
+READY = b"ready"
 HEADER = struct.Struct(">Q")
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TMPDIR", "TEMP")
 
 
 class Overrun(Exception):
     """A job took more time or memory than it may."""
+
+
+class Failed(Exception):
+    """A job ended in an error that nobody foresaw; the text is its traceback."""
 
 
 class _Process:
@@ -50,6 +55,11 @@ class _Process:
             stderr=subprocess.DEVNULL,
             env=environment,
         )
+        assert self._process.stdout
+        if self._process.stdout.read(len(READY)) != READY:
+            self.close()
+            command = f"{sys.executable} -m mailshot.render.jobs"
+            raise errors.Unavailable("The process that compiles templates does not start.", f"See why: {command}")
 
     @property
     def pid(self) -> int:
@@ -105,7 +115,8 @@ _processes: list[_Process] = []
 def run(kind: str, *arguments: Any) -> Any:
     """Run one job of `jobs.KINDS` with picklable arguments and return what it returns.
 
-    Raises Overrun when it takes more than `SECONDS` or `MEGABYTES`, and the InvalidInput or RenderError of the job.
+    Raises Overrun when it takes more than `SECONDS` or `MEGABYTES`, Failed for an error nobody foresaw, the job's
+    InvalidInput or RenderError, and Unavailable when no process can be started.
     """
     job = pickle.dumps((kind, arguments))
     with _lock:
@@ -120,7 +131,7 @@ def run(kind: str, *arguments: Any) -> Any:
     if outcome == "refused":
         raise RenderError(*content)
     if outcome == "failed":
-        raise RuntimeError(f"A template could not be compiled. This is a bug in Mailshot; please report it.\n{content}")
+        raise Failed(content)
     return content
 
 

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from mailshot.errors import InvalidInput
 from mailshot.render import compiling, rehearsal
-from mailshot.render.confined import HEADER, IDLE_SECONDS, MEGABYTES, SECONDS
+from mailshot.render.confined import HEADER, IDLE_SECONDS, MEGABYTES, READY, SECONDS
 from mailshot.render.facts import ListOf
 from mailshot.render.failure import RenderError
 from mailshot.render.mail import Mail
@@ -46,6 +46,8 @@ def main() -> None:
     os.dup2(2, 1)  # what a library prints is no answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
     _limit_memory()
+    taken.write(READY)
+    taken.flush()
     for _ in range(MOST_JOBS):
         job = _next(given)
         if job is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from mailshot.render.source import Source
 
 __all__ = ["Finding", "Link", "ListOf", "Mail", "RenderError", "Rendered", "Tracking", "compile_mail"]
 
+log = logging.getLogger(__name__)
 Vocabulary = Mapping[str, Collection[str]]
 KEPT = 256
 """Compiled mails kept in this process."""
@@ -80,9 +82,10 @@ class Mail:
     def _inlined(self, html: str) -> str:
         try:
             return str(confined.run("inline", html, self.name))
-        except confined.Overrun as error:
+        except (confined.Overrun, confined.Failed) as error:
+            what = "takes too long" if isinstance(error, confined.Overrun) else f"fails: {error}"
             place = Place(f"{self.name}/body.html", 0, 0)
-            raise RenderError("Inlining the styles of this customer's mail takes too long.", place) from error
+            raise RenderError(f"Inlining the styles of this customer's mail {what}.", place) from error
 
 
 _cache: dict[tuple[object, ...], Mail | errors.InvalidInput] = {}
@@ -106,7 +109,7 @@ def compile_mail(source: Source, vocabulary: Vocabulary, *, allowed_hosts: Colle
         while len(_cache) > KEPT:
             del _cache[next(iter(_cache))]
     if isinstance(mail, errors.InvalidInput):
-        raise mail
+        raise errors.InvalidInput(mail.problems)
     return mail
 
 
@@ -116,12 +119,16 @@ def _compile(source: Source, words: object, hosts: frozenset[str]) -> Mail | err
         mail: Mail = confined.run("compile", source.name, dict(source.files), words, hosts)
         return mail
     except confined.Overrun:
-        file = report.shown(source.file("body.html"))
-        return errors.InvalidInput([errors.Problem(file, 0, 0, _OVERRUN, remedy=_SMALLER)])
+        message, remedy = _OVERRUN, _SMALLER
+    except confined.Failed as error:
+        log.error("the template %s cannot be compiled: %s", source.name, error)
+        message, remedy = "This template cannot be compiled.", _REPORT
+    return errors.InvalidInput([errors.Problem(report.shown(source.file("body.html")), 0, 0, message, remedy=remedy)])
 
 
 _LIMITS = f"{confined.SECONDS:g} seconds of computing or {confined.MEGABYTES} MB of memory"
 _OVERRUN = f"To prepare this mail takes more than {_LIMITS}."
+_REPORT = "This is a bug in Mailshot; please report it with the template."
 _SMALLER = "Use fewer tags, elements and style rules, and fewer of them inside one another."
 
 

@@ -21,6 +21,11 @@ from tests.unit.render.material import SHOP, TRACKING, VOCABULARY, envelope, sta
 MOST_SECONDS, MOST_GROWTH = 2.5, 100_000_000
 # These use up all the time that a job has: a few stand for them in every run of the tests.
 LONG = {
+    *("each mail: entities", "many sets", "hexint hash", "a statement without an end", "many elements", "entities"),
+    *("many ifs inside", "text t|min", "text t|max", "text t|unique|list|length", "macro args", "split"),
+    *("many choices", "text t|title"),
+    *("many minus signs", "blanks and tags in the text", "jinja line stmts", "selectors inside one another"),
+    *("each mail: deep elements", "trim blanks", "a long declaration"),
     *("many sets and ifs", "many tags", "many elifs", "many operators", "many joins", "many comparisons", "many calls"),
     *("many attributes", "many subscripts", "a long literal", "a long dict", "many unknown filters"),
     "many unknown names",
@@ -145,3 +150,19 @@ def test_the_process_knows_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_subject_that_no_reader_shows_is_refused() -> None:
     with pytest.raises(RenderError, match="subject is longer than 2000"):
         compiled("subject of a million").render(values(), None)
+
+
+def test_an_error_that_nobody_foresaw_is_a_problem_of_the_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(kind: str, *arguments: object) -> None:
+        raise confined.Failed("Traceback: ValueError")
+
+    monkeypatch.setattr(confined, "run", fail)
+    with pytest.raises(errors.InvalidInput, match="cannot be compiled"):
+        mail.compile_mail(make({"body.html": "<p>never seen before</p>"}), VOCABULARY)
+
+
+def test_a_process_that_does_not_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confined, "_processes", [])
+    monkeypatch.setattr(confined.sys, "executable", "/bin/false")
+    with pytest.raises(errors.Unavailable, match="does not start"):
+        confined.run("inline", "<p>x</p>", "m")
