@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Self
 
 
@@ -38,6 +38,18 @@ class DeliveryState(Explained):
     unconfirmed = "unconfirmed", "a crash or lost reply after the dot: it may have arrived, and is not sent again"
     skipped = "skipped", "left out, with the reason"
     holdout = "holdout", "matches, but is deliberately not mailed so that uplift can be measured"
+
+
+class Suspicion(IntEnum):
+    """Whether a delivery's mail may be what ended the worker that held it, for instance for want of memory."""
+
+    none = 0
+    held = 1
+    """A worker ended that held it, among others."""
+    writing = 2
+    """Its mail is being written although it was held so: nothing else is written meanwhile."""
+    proven = 3
+    """A worker ended while it wrote this mail: it is not tried again."""
 
 
 class Reason(Explained):

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from mailshot.deliver import verdict
 from mailshot.deliver.rounds import Rounds
 from mailshot.errors import MailshotError
-from mailshot.events import DeliveryState, Reason
+from mailshot.events import DeliveryState, Reason, Suspicion
 from mailshot.render import letter
 from mailshot.render.letter import Letter, Mailing
 from mailshot.render.mail import RenderError
@@ -60,7 +61,7 @@ class Desk:
         self._left = most
         self._products: dict[int, dict[str, Any]] = {}
         self._waiting: list[tuple[Claimed, dict[str, Any], bool]] = []
-        self._lock = asyncio.Lock()
+        self._lock, self._writing = asyncio.Lock(), asyncio.Lock()
         self._stop = stop
         self._halted = False
 
@@ -90,8 +91,26 @@ class Desk:
                 if not self._waiting:
                     return
                 claimed, facts, tracked = self._waiting.pop()
-            if task := self._write(claimed, facts, tracked):
+            async with self._writing:
+                task = await self._written(claimed, facts, tracked)
+            if task:
                 yield task
+
+    async def _written(self, row: Claimed, facts: dict[str, Any], tracked: bool) -> Task | None:
+        """Write one letter. One that may have ended a worker is marked before, so that it can end one more at most."""
+        if row.suspicion == Suspicion.none:
+            return self._write(row, facts, tracked)
+        if row.suspicion != Suspicion.held:
+            self.spoiled(row.customer_id, RenderError("a worker ended each time this mail was written"))
+            return None
+        if not await self._rounds.suspect(row.customer_id, Suspicion.writing):
+            return None
+        task = self._write(row, facts, tracked)
+        if task:
+            with suppress(Exception):  # it fails again, and is left out, when it is sent
+                task.letter.data(eight_bit=True)
+            await self._rounds.suspect(row.customer_id, Suspicion.none)
+        return task
 
     async def _claim(self) -> list[tuple[Claimed, dict[str, Any], bool]]:
         rows = await self._rounds.claim(min(AHEAD, self._left)) if self._left > 0 else []

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mailshot.errors import MailshotError
-from mailshot.events import DeliveryState
+from mailshot.events import DeliveryState, Suspicion
 from mailshot.store import ledger, suppression
 from mailshot.store.eligibility import Gates, SendGates
 from mailshot.store.engine import Store
@@ -78,6 +78,20 @@ class Rounds:
             log.error("cannot claim: %s", error)
             self.broken = True
             return []
+
+    async def suspect(self, customer_id: int, suspicion: Suspicion) -> bool:
+        """Commit what is thought of a suspected row; False when the ledger does not answer or the row is not ours."""
+
+        def note() -> bool:
+            with self._store.write() as connection:
+                return ledger.suspect(connection, self._run_id, self._token, customer_id, suspicion)
+
+        try:
+            return not self.broken and await asyncio.to_thread(note)
+        except MailshotError as error:
+            log.error("the ledger cannot be written: %s", error)
+            self.broken = True
+            return False
 
     async def intend(self, customer_id: int, revision: int, links: Sequence[tuple[int, str]]) -> bool:
         """Say whether the dot of a letter may be released; the intent is committed when this returns True."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import marshal
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
+from types import CodeType, TracebackType
+from typing import Any
 
 import jinja2
-from jinja2.exceptions import SecurityError
 
-from mailshot.render import sandbox
+from mailshot.render import guard, sandbox
 from mailshot.render.failure import RenderError
+from mailshot.render.meter import METER, TooMuchWork
 from mailshot.render.pieces import Piece
 from mailshot.render.report import Place, Report
 
@@ -28,17 +30,34 @@ class Compiled:
     template: jinja2.Template
     places: Sequence[Place]
     size: int
+    code: CodeType
+    source: str = ""
+    """What was compiled; not kept when it is handed from one process to another."""
+
+    def __reduce__(self) -> tuple[Callable[..., Compiled], tuple[Any, ...]]:
+        """Pickle the code of the template: the other process need not compile it again."""
+        return _restored, (marshal.dumps(self.code), list(self.places), self.size, self.template.environment.autoescape)
+
+    def every_branch(self) -> Compiled:
+        """Return it compiled so that each `if` shows all its branches, whatever its conditions say."""
+        environment = self.template.environment
+        assert isinstance(environment, sandbox.MailEnvironment)
+        branches = guard.EveryBranch()
+        tree = branches.visit(environment.parse(self.source))
+        if not branches.changed:
+            return self
+        return _made(environment, environment.compile(environment.guarded(tree)), self.places, self.size)
 
     def render(self, values: Mapping[str, object]) -> str:
         """Render for one customer. Raises RenderError with the place of the tag that failed."""
         chunks: list[str] = []
         total = 0
-        sandbox.METER.reset()
+        METER.reset()
         try:
             for chunk in self.template.root_render_func(self.template.new_context(values)):  # type: ignore[arg-type]
                 total += len(chunk)
                 if total > sandbox.LARGEST_OUTPUT:
-                    raise SecurityError(f"the text is longer than {sandbox.LARGEST_OUTPUT} characters")
+                    raise TooMuchWork(f"the text is longer than {sandbox.LARGEST_OUTPUT} characters")
                 chunks.append(chunk)
         except RenderError:
             raise
@@ -78,13 +97,24 @@ def compile_parts(
     try:
         tree = environment.guarded(environment.parse("".join(source)))
         code = environment.compile(tree)
-        template = jinja2.Template.from_code(environment, code, environment.make_globals(None))
-    except (SyntaxError, RecursionError, MemoryError, jinja2.TemplateSyntaxError):
+    except (SyntaxError, RecursionError, jinja2.TemplateSyntaxError):
         report.add(
             Place(file, 0, 0), "The tags are nested too deeply.", "Use fewer loops and conditions inside others."
         )
         return None
-    return Compiled(template, places, sum(len(part) for part in parts if isinstance(part, str)))
+    size = sum(len(part) for part in parts if isinstance(part, str))
+    return _made(environment, code, places, size, "".join(source))
+
+
+def _made(
+    environment: sandbox.MailEnvironment, code: CodeType, places: Sequence[Place], size: int, source: str = ""
+) -> Compiled:
+    template = jinja2.Template.from_code(environment, code, environment.make_globals(None))
+    return Compiled(template, places, size, code, source)
+
+
+def _restored(code: bytes, places: Sequence[Place], size: int, autoescape: bool) -> Compiled:
+    return _made(sandbox.HTML if autoescape else sandbox.TEXT, marshal.loads(code), places, size)
 
 
 def _marked(parts: Sequence[str | Piece]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _STAYS = re.compile(r"::?(?!first-child|last-child|nth-child)[a-zA-Z-]+|\*|\[data-|\[class")
 """Selectors that speak of a state, or of what only the reader's own style adds."""
 

@@ -29,6 +29,23 @@ JINJA = frozenset(
         "unique", "upper", "urlencode", "wordcount",
     }
 )  # fmt: skip
+SHALLOW = frozenset(
+    {
+        "batch", "count", "d", "default", "first", "items", "last", "length", "list", "map", "reject", "rejectattr",
+        "reverse", "select", "selectattr", "slice", "sum",
+    }
+)  # fmt: skip
+"""Filters that do not look into the items of a list, or have others do it, which are charged themselves."""
+SHALLOW_TESTS = frozenset(
+    {
+        "boolean", "callable", "defined", "even", "false", "float", "integer", "iterable", "mapping", "none", "number",
+        "odd", "sameas", "sequence", "string", "true", "undefined",
+    }
+)  # fmt: skip
+GROWING = ("indent", "join", "listing", "replace", "striptags")
+"""Filters that may cost more than the size of their arguments."""
+COSTS = {"date": 400, "money": 400, "number": 400}
+"""Units (see meter) of filters that take long on the smallest value."""
 _SMALL = frozenset(
     {
         "a", "an", "and", "as", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with",
@@ -144,6 +161,19 @@ def center(text: object, width: int = 40) -> str:
 def indent(text: str, width: int = 4) -> str:
     """Indent every line after the first by at most 80."""
     return str(text).replace("\n", "\n" + " " * _narrow("indent", width))
+
+
+def growth(name: str, value: Any, *others: Any) -> int:
+    """Return what a filter in `GROWING` may cost beyond the size of its arguments, in units of the meter.
+
+    A text that is given besides may be repeated for each character or item, and taking out a tag copies the text.
+    """
+    size = len(value) if isinstance(value, str | list | tuple | dict) else 1
+    if isinstance(value, str) and name == "indent":
+        return value.count("\n") * WIDEST
+    if isinstance(value, str) and name == "striptags":
+        return value.count("<") * (size // 64)
+    return sum(size * len(other) for other in others if isinstance(other, str))
 
 
 def _narrow(name: str, width: int) -> int:

@@ -15,7 +15,13 @@ from mailshot.render.tree import Block, Macro, Node, blocks, nested, walk
 DEEPEST = 20
 LARGEST = 1024 * 1024
 """Characters of the flattened text; an include that doubles itself stops here."""
+MOST_STEPS = 50_000
+"""Tags and pieces of text of the flattened text, with those that macros, blocks and includes begin again."""
 _OUTSIDE = ("set", "import", "from")
+
+
+class _TooLarge(Exception):
+    """The flattened text is too large; the problem is in the report."""
 
 
 class Flattener:
@@ -26,7 +32,7 @@ class Flattener:
         self._trees: dict[str, tuple[Node, ...]] = {}
         self._blocks: dict[str, list[Block]] = {}
         self._callable: dict[str, dict[str, Macro]] = {}
-        self._size = 0
+        self._size = self._steps = 0
 
     @property
     def files(self) -> frozenset[str]:
@@ -44,7 +50,10 @@ class Flattener:
         pieces: list[Piece] = []
         for tree in chain[:-1]:
             pieces += [node for node in tree if isinstance(node, Piece) and node.word == "set"]
-        pieces += self._emit(chain[-1], (), 0)
+        try:
+            pieces += self._emit(chain[-1], (), 0)
+        except _TooLarge:
+            return []
         return pieces
 
     def _chain(self, entry: str) -> list[tuple[Node, ...]]:
@@ -75,6 +84,7 @@ class Flattener:
 
     def _emit(self, tree: Sequence[Node], inside: tuple[Block, ...], depth: int) -> Iterator[Piece]:
         for node in tree:
+            self._count(node)
             if isinstance(node, Macro):
                 continue
             if isinstance(node, Block):
@@ -88,20 +98,33 @@ class Flattener:
             else:
                 yield from self._emit_piece(node, inside, depth)
 
+    def _count(self, node: Node) -> None:
+        """Count one step, also one that adds no text: a macro that calls ten others ten deep may be empty."""
+        piece = node.opening if isinstance(node, Macro) else node
+        self._steps += 1
+        if self._steps > MOST_STEPS:
+            message = f"The mail with all it includes and calls has over {MOST_STEPS} parts."
+            self._report.add(piece.place, message, "Call macros and include files fewer times inside one another.")
+            raise _TooLarge
+
     def _emit_piece(self, piece: Piece, inside: tuple[Block, ...], depth: int) -> Iterator[Piece]:
         known = self._macros(piece.place.file) if piece.tokens else {}
         call = macros.call(piece, known, self._report) if known else None
         if call is None:
-            self._size += len(piece.text)
-            if self._size > LARGEST:
-                self._report.add(piece.place, f"The mail with all it includes is over {LARGEST} characters.")
-                return
+            self._grow(piece, len(piece.text))
             yield piece
         elif not self._too_deep(piece, depth):
             macro, opening, closing = call
+            self._grow(piece, sum(len(tag.text) for tag in opening))
             yield from opening
             yield from self._emit(macro.body, inside, depth + 1)
             yield from closing
+
+    def _grow(self, piece: Piece, characters: int) -> None:
+        self._size += characters
+        if self._size > LARGEST:
+            self._report.add(piece.place, f"The mail with all it includes is over {LARGEST} characters.")
+            raise _TooLarge
 
     def _emit_block(self, block: Block, inside: tuple[Block, ...], depth: int) -> Iterator[Piece]:
         if depth <= DEEPEST:
@@ -117,7 +140,7 @@ class Flattener:
 
     def _emit_include(self, piece: Piece, inside: tuple[Block, ...], depth: int) -> Iterator[Piece]:
         name = self._named(piece, 2)
-        if name is not None and not self._too_deep(piece, depth) and self._size <= LARGEST:
+        if name is not None and not self._too_deep(piece, depth):
             yield from self._emit(self._tree(name), inside, depth + 1)
 
     def _too_deep(self, piece: Piece, depth: int) -> bool:

@@ -18,6 +18,8 @@ from mailshot.render.failure import RenderError
 WIDTH = 78
 """Octets of a header line where possible (RFC 5322 §2.1.1)."""
 LONGEST = 998
+LONGEST_NAME = 500
+"""Characters of a mailbox's name; the rest of a longer one is left out."""
 _WORD = 75
 """Octets of an encoded word (RFC 2047 §2)."""
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -84,7 +86,7 @@ def _b(raw: bytes) -> str:
 
 def mailbox(name: str, display: object, address: str) -> str:
     """Write a header of one mailbox: `To: "Ann B." <ann@example.com>`."""
-    shown, spelled = clean(display), f"<{ascii_address(address)}>"
+    shown, spelled = clean(display)[:LONGEST_NAME].strip(), f"<{ascii_address(address)}>"
     if not shown:
         return fold(name, [spelled[1:-1]])
     if not shown.isascii() or len(shown) > 200:

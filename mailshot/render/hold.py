@@ -21,6 +21,21 @@ Links = Callable[[list[Part], dict[str, str], Place], list[Part]]
 
 STYLING = ("class", "id", "style")
 _FETCHED = ("href", "src", "action", "formaction", "background", "poster", "data", "cite", "longdesc", "xlink:href")
+#: Attributes that make a reader fetch, follow or run what stands in them, by what to do in place of a customer's value.
+_FIXED = {
+    "srcset": "Write its addresses out, or use src, whose address is checked.",
+    "imagesrcset": "Write its addresses out.",
+    "lowsrc": "Use src, whose address is checked.",
+    "dynsrc": "Use src, whose address is checked.",
+    "srcdoc": "Write the text into the mail itself; mail readers show no frames.",
+    "ping": "Remove it: Mailshot counts clicks itself, with the customer's consent.",
+    "archive": "Remove it; mail readers run no programs.",
+    "classid": "Remove it; mail readers run no programs.",
+    "codebase": "Remove it; mail readers run no programs.",
+    "manifest": "Remove it; mail readers keep no pages.",
+    "http-equiv": "Write it out.",
+    "refresh": "Remove it and write a link, which is checked.",
+}
 _TEXTS = ("srcset", "name", "content", "alt", "title", "summary", "label")
 _HREF = re.compile(r"(?<=\s)href\s*=\s*(?P<value>\"[^\"]*\"|'[^']*')", re.IGNORECASE)
 _REST = r"(?:[^<>\"']|\"[^\"]*\"|'[^']*')*+"
@@ -30,12 +45,17 @@ _MARKUP = re.compile(
     rf"|(?P<raw><(?P<rawname>style|script|title|textarea)\b{_REST}>)"
     r"(?P<inside>.*?)(?P<rawend></(?P=rawname)\s*>|\Z)"
     rf"|(?P<tag></?(?P<name>[a-zA-Z][^\s/<>]*+)(?P<attributes>{_REST})>)"
+    # A tag that never ends is taken as text in one go: looked at from each of its own quotes anew, it would take hours.
+    rf"|(?P<endless></?[a-zA-Z][^\s/<>]*+(?:[^<>\"']|\"[^\"]*\"|'[^']*'){{400,}}+)"
     r"|(?P<entity>&(?:\#[0-9]+|\#[xX][0-9a-fA-F]+|[a-zA-Z][a-zA-Z0-9]*);)",
     re.DOTALL | re.IGNORECASE,
 )
-_LINK = re.compile(r'<a\b[^>]*?\shref="(?P<address>[^"]*)"[^>]*>(?P<inside>.*?)</a\s*>', re.DOTALL | re.IGNORECASE)
+_INNER = re.compile(r"<(?P<name>[a-zA-Z][^\s/<>]*+)(?P<attributes>[^<>]*)>")
+_TAKEN = re.compile(r"zqx*", re.IGNORECASE)
+_ANCHOR = re.compile(r"<(?P<end>/)?a(?=[\s>/])[^<>]*>", re.IGNORECASE)
+_ADDRESS = re.compile(r'\shref="([^"]*)"', re.IGNORECASE)
 _IMAGE = re.compile(r"<img\b", re.IGNORECASE)
-_TAG = re.compile(r"<[^>]*>")
+_TAG = re.compile(r"<[^<>]*>")
 _ATTRIBUTE = re.compile(r"(?P<name>[^\s\"'>/=]+)(?:\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"'>]+))?")
 
 
@@ -51,10 +71,11 @@ class Held:
         """Words that stand for an address, by the word as it was written without our link code."""
         self.elements: list[tuple[str, dict[str, str], Place]] = []
         text = "".join(piece.text for piece in pieces if piece.kind == "data")
-        self._prefix = next(p for p in ("zq" + "x" * n for n in range(len(text) + 2)) if p not in text.lower())
+        self._prefix = "zq" + "x" * (1 + max((len(run[0]) - 2 for run in _TAKEN.finditer(text)), default=-1))
         self.words = re.compile(self._prefix + "[a-p]{5}zj")
         self._joined = ""
         self._starts: list[int] = []
+        self._lines: dict[int, Lines] = {}
         self._pieces = list(pieces)
         self.text = self._hold_markup(self._join())
 
@@ -140,7 +161,9 @@ class Held:
         piece = self._pieces[index]
         if piece.kind != "data":
             return piece.place
-        line, column = Lines(piece.text).at(offset - self._starts[index])
+        if index not in self._lines:
+            self._lines[index] = Lines(piece.text)
+        line, column = self._lines[index].at(offset - self._starts[index])
         first = piece.place.column - 1 if line == 1 else 0
         return Place(piece.place.file, piece.place.line + line - 1, column + first)
 
@@ -163,6 +186,8 @@ class Held:
     def _markup(self, match: re.Match[str]) -> str:
         if match["entity"]:
             return self._word(match[0])
+        if match["endless"]:
+            return self._between(match[0])
         if match["comment"] or match["bogus"]:
             return match[0] if match[0].lower().startswith("<!doctype") else self._comment(self._written(match))
         if match["tag"]:
@@ -179,6 +204,10 @@ class Held:
         """Keep a comment as it is, but for the links in one that some readers obey (`<!--[if mso]>`)."""
         if not self._links or "[if" not in match[0].lower():
             return match[0]
+        for tag in _INNER.finditer(match[0]):
+            values = {a["name"].lower(): _unquoted(a["value"]) for a in _ATTRIBUTE.finditer(tag["attributes"])}
+            for name, value in values.items():
+                self._refuse_value(tag["name"].lower(), values, name, value)
         start = match.start()
         return _HREF.sub(lambda a: self._href(_unquoted(a["value"]), {}, self._place(start + a.start())), match[0])
 
@@ -216,8 +245,7 @@ class Held:
         if inner and name in STYLING and self._styled_once:
             message = f"A {name} that depends on the customer cannot be inlined once."
             self._report.add(self.place_of(inner[0]), message, _EACH)
-        if inner and name.startswith("on"):
-            self._report.add(self.place_of(inner[0]), "No customer's value may stand in a script.")
+        self._refuse_value(element, values, name, value)
         if name == "href" and element in ("a", "area") and self._links:
             return self._href(value, values, self._place(start + match.start()))
         if name in _FETCHED and inner and self._links:
@@ -227,13 +255,38 @@ class Held:
             return f'{name}="{self._word(*pieces.unspelled(self.parts(value)))}"'
         return f'{name}="{self._word(value)}"' if inner or name in _FETCHED + _TEXTS else match[0]
 
+    def _refuse_value(self, element: str, values: dict[str, str], name: str, value: str) -> None:
+        """Report a customer's value in a script, or where a reader would fetch or follow it unchecked."""
+        inner = self.words.search(value)
+        if inner and name.startswith("on"):
+            self._report.add(self.place_of(inner[0]), "No customer's value may stand in a script.")
+        refreshing = html.unescape(values.get("http-equiv", "")).strip().lower() == "refresh"
+        kind = "refresh" if element == "meta" and name == "content" and refreshing else name
+        if not inner or kind not in _FIXED:
+            return
+        shown = [part for part in self.parts(value) if isinstance(part, Piece) and part.kind == "expression"]
+        if shown:
+            what = f"in a meta {kind}" if kind == "refresh" else f"in '{kind}'"
+            self._report.add(shown[0].place, f"No customer's value may stand {what}.", _FIXED[kind])
+
     def wordless(self, *tokens: str) -> bool:
         """Say whether every link to `{{ tokens }}` is empty: there is nothing in it to read or to click."""
-        inside = [
-            match["inside"] for match in _LINK.finditer(self.text)
-            if any(isinstance(part, Piece) and part.spells(*tokens) for part in self.parts(match["address"]))
-        ]  # fmt: skip
+        inside = [text for address, text in self._anchors() if self._leads_to(address, tokens)]
         return bool(inside) and not any(_IMAGE.search(text) or _TAG.sub("", text).strip() for text in inside)
+
+    def _leads_to(self, address: str, tokens: tuple[str, ...]) -> bool:
+        return any(isinstance(part, Piece) and part.spells(*tokens) for part in self.parts(address))
+
+    def _anchors(self) -> Iterator[tuple[str, str]]:
+        """Give the address and the inside of each link, in one pass."""
+        address, start = "", 0
+        for match in _ANCHOR.finditer(self.text):
+            if not match["end"]:
+                found = _ADDRESS.search(match[0])
+                address, start = (found[1], match.end()) if found and not address else (address, start)
+            elif address:
+                yield address, self.text[start : match.start()]
+                address = ""
 
     def _href(self, value: str, values: dict[str, str], place: Place) -> str:
         assert self._links is not None

@@ -27,6 +27,8 @@ class Finding:
     message: str
     place: Place
     bulk: bool = False
+    costly: bool = False
+    """Whether a made-up customer's mail cost more than a mail may (see rehearsal)."""
 
     def __str__(self) -> str:
         return f"{self.place}: {self.level}: {self.message}"

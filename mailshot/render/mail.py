@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import re
+import logging
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from mailshot import errors
-from mailshot.render import facts, lint, sandbox, text
-from mailshot.render.compiled import Compiled, compile_parts
+from mailshot.render import confined, report, text
+from mailshot.render.compiled import Compiled
 from mailshot.render.facts import ListOf
 from mailshot.render.failure import RenderError
-from mailshot.render.flatten import Flattener
-from mailshot.render.hold import Held, Part
-from mailshot.render.inline import inline
-from mailshot.render.links import Link, Linker, Slots, Tracking
+from mailshot.render.links import Link, Linker, Tracking
 from mailshot.render.lint import Finding
-from mailshot.render.pieces import Piece, expression, parse, spelled
-from mailshot.render.report import Place, Report
+from mailshot.render.report import Place
 from mailshot.render.source import Source
 
 __all__ = ["Finding", "Link", "ListOf", "Mail", "RenderError", "Rendered", "Tracking", "compile_mail"]
 
+log = logging.getLogger(__name__)
 Vocabulary = Mapping[str, Collection[str]]
-_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 KEPT = 256
 """Compiled mails kept in this process."""
+LONGEST_SUBJECT = 2_000
+"""Characters. Mail readers show less than a hundred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +66,29 @@ class Mail:
         linker = Linker(self._link_places, self._allowed_hosts, tracking)
         html = self._html.render({**values, "_link": linker, "_pixel": _pixel(tracking)})
         if self.per_mail_inlining:
-            html = _inlined(html, self.name)
+            html = self._inlined(html)
         subject = " ".join(self._subject.render(values).split())
+        if len(subject) > LONGEST_SUBJECT:
+            place = Place(f"{self.name}/subject.txt", 0, 0)
+            raise RenderError(f"The subject is longer than {LONGEST_SUBJECT} characters.", place)
         words = text.tidy(self._text.render(values), self._drawn)
         return Rendered(subject, html, words, tuple(linker.links.values()))
 
+    @property
+    def parts(self) -> tuple[Compiled, ...]:
+        """HTML, plain text and subject, each with the place of its file."""
+        return self._html, self._text, self._subject
 
-_cache: dict[tuple[object, ...], Mail] = {}
+    def _inlined(self, html: str) -> str:
+        try:
+            return str(confined.run("inline", html, self.name))
+        except (confined.Overrun, confined.Failed) as error:
+            what = "takes too long" if isinstance(error, confined.Overrun) else f"fails: {error}"
+            place = Place(f"{self.name}/body.html", 0, 0)
+            raise RenderError(f"Inlining the styles of this customer's mail {what}.", place) from error
+
+
+_cache: dict[tuple[object, ...], Mail | errors.InvalidInput] = {}
 _lock = threading.Lock()
 
 
@@ -91,97 +103,33 @@ def compile_mail(source: Source, vocabulary: Vocabulary, *, allowed_hosts: Colle
     key = (source.digest, words, hosts)
     with _lock:
         known = _cache.pop(key, None)
-    mail = known or _compile(source, vocabulary, hosts)
+    mail = known or _compile(source, words, hosts)
     with _lock:
         _cache[key] = mail
         while len(_cache) > KEPT:
             del _cache[next(iter(_cache))]
+    if isinstance(mail, errors.InvalidInput):
+        raise errors.InvalidInput(mail.problems)
     return mail
 
 
-def _compile(source: Source, vocabulary: Vocabulary, hosts: frozenset[str]) -> Mail:
-    report = Report(source.files)
-    each = _each(source, report)
-    flattener = Flattener(source.files, sandbox.HTML, report)
-    flat = {part: flattener.flatten(source.file(part)) for part in _texts(source)}
-    needed = {part: _facts(source, part, pieces, vocabulary, report) for part, pieces in flat.items()}
-    slots = Slots(report)
-    held = Held(flat["body.html"], report, slots, styled_once=not each)
-    report.settle()
-    document = held.text if each else inline(held, report)
-    report.settle()
-    plain: list[Part] = [*flat["body.txt"]] if "body.txt" in flat else text.derive(held, document)
-    html = compile_parts(held.parts(_with_pixel(document, held)), source.file("body.html"), sandbox.HTML, report)
-    words = compile_parts([*_texts_only(plain)], source.file("body.txt"), sandbox.TEXT, report)
-    subject = compile_parts(_texts_only(flat["subject.txt"]), source.file("subject.txt"), sandbox.TEXT, report)
-    report.settle()
-    assert html
-    assert words
-    assert subject
-    findings = _findings(source, flat["subject.txt"], held, slots, needed) + lint.weight(
-        html.size, source.file("body.html")
-    )
-    used = flattener.files | ({source.file("settings.yaml")} & source.files.keys())
-    derived, places = "body.txt" not in flat, tuple(slots.places)
-    facts_used = frozenset[str]().union(*needed.values())
-    return Mail(source.name, facts_used, used, findings, each, subject, html, words, derived, places, hosts)
-
-
-def _texts(source: Source) -> list[str]:
-    return [part for part in ("subject.txt", "body.html", "body.txt") if source.file(part) in source.files]
-
-
-def _texts_only(parts: Collection[Part]) -> list[Part]:
-    """Turn pieces of plain data into text."""
-    return [part.text if isinstance(part, Piece) and part.kind == "data" else part for part in parts]
-
-
-def _facts(source: Source, part: str, pieces: list[Piece], vocabulary: Vocabulary, report: Report) -> frozenset[str]:
-    tree, places = parse(pieces, source.file(part), sandbox.HTML, report)
-    return facts.find(tree, places, vocabulary, report)
-
-
-def _findings(
-    source: Source, subject: list[Piece], held: Held, slots: Slots, needed: Mapping[str, frozenset[str]]
-) -> tuple[Finding, ...]:
-    html, plain = (
-        lint.Part(source.file(part), needed[part]) if part in needed else None for part in ("body.html", "body.txt")
-    )
-    assert html
-    return lint.examine(subject, held, slots, source.file("subject.txt"), html, plain)
-
-
-def _each(source: Source, report: Report) -> bool:
-    """Read `inline: once` (as without settings.yaml) or `inline: each`."""
-    file = source.file("settings.yaml")
-    if file not in source.files:
-        return False
+def _compile(source: Source, words: object, hosts: frozenset[str]) -> Mail | errors.InvalidInput:
+    """Have a source compiled, and tried, where it can do no harm. One that took too long is not tried again."""
     try:
-        settings = YAML(typ="safe", pure=True).load(source.files[file]) or {}
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 0, 0)
-        report.add(place, str(getattr(error, "problem", "") or "This is not YAML."))
-        return False
-    if (
-        not isinstance(settings, dict)
-        or set(settings) - {"inline"}
-        or settings.get("inline") not in (None, "once", "each")
-    ):
-        unknown = next((str(key) for key in settings if key != "inline"), "") if isinstance(settings, dict) else ""
-        report.add(
-            Place(file, 1, 1),
-            "The settings know one word: `inline: once` or `inline: each`.",
-            errors.nearest(unknown, ["inline"]) if unknown else "",
-        )
-        return False
-    return bool(settings.get("inline") == "each")
+        mail: Mail = confined.run("compile", source.name, dict(source.files), words, hosts)
+        return mail
+    except confined.Overrun:
+        message, remedy = _OVERRUN, _SMALLER
+    except confined.Failed as error:
+        log.error("the template %s cannot be compiled: %s", source.name, error)
+        message, remedy = "This template cannot be compiled.", _REPORT
+    return errors.InvalidInput([errors.Problem(report.shown(source.file("body.html")), 0, 0, message, remedy=remedy)])
 
 
-def _with_pixel(document: str, held: Held) -> str:
-    pixel = held.hold(expression(spelled("_pixel", Place("", 0, 0)), Place("", 0, 0)))
-    start = document.lower().rfind("</body>")
-    return document[:start] + pixel + document[start:] if start >= 0 else document + pixel
+_LIMITS = f"{confined.SECONDS:g} seconds of computing or {confined.MEGABYTES} MB of memory"
+_OVERRUN = f"To prepare this mail takes more than {_LIMITS}."
+_REPORT = "This is a bug in Mailshot; please report it with the template."
+_SMALLER = "Use fewer tags, elements and style rules, and fewer of them inside one another."
 
 
 def _pixel(tracking: Tracking | None) -> Markup:
@@ -189,14 +137,3 @@ def _pixel(tracking: Tracking | None) -> Markup:
         return Markup("")
     style = "display:block;width:1px;height:1px;border:0"
     return Markup('<img src="{}" width="1" height="1" alt="" style="{}">').format(escape(tracking.pixel), style)
-
-
-def _inlined(html: str, name: str) -> str:
-    """Inline one rendered mail."""
-    file = f"{name}/body.html"
-    report = Report({})
-    held = Held([Piece("data", _CONTROLS.sub(" ", html), Place(file, 1, 1))], report, None, styled_once=True)
-    document = inline(held, report)
-    if report:
-        raise RenderError("The rendered HTML is not well nested, so its styles cannot be inlined.", Place(file, 0, 0))
-    return "".join(part for part in held.parts(document) if isinstance(part, str))

@@ -24,6 +24,9 @@ def shown(file: str) -> str:
     return f"templates/{file}"
 
 
+MOST_TOLD = 50
+
+
 class Report:
     """Collect problems, each once, and raise them together."""
 
@@ -42,6 +45,10 @@ class Report:
         return bool(self._problems)
 
     def settle(self) -> None:
-        """Raise InvalidInput when anything was noted, in the order of the files and lines."""
+        """Raise InvalidInput when anything was noted, in the order of the files and lines; of very many, the first."""
         if self._problems:
-            raise errors.InvalidInput([self._problems[key] for key in sorted(self._problems)])
+            problems = [self._problems[key] for key in sorted(self._problems)]
+            if len(problems) > MOST_TOLD:
+                more = f"There are {len(problems) - MOST_TOLD} more problems. Fix the first ones, then check again."
+                problems[MOST_TOLD:] = [errors.Problem(problems[MOST_TOLD].file, 0, 0, more)]
+            raise errors.InvalidInput(problems)

@@ -6,32 +6,39 @@ grow (joining, padding, loops, captured text) is charged to a meter, and a rende
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Collection, ItemsView, KeysView, Sequence, ValuesView
 from decimal import Decimal
-from itertools import islice
 from typing import Any
 
 from jinja2 import StrictUndefined, nodes, pass_context
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.visitor import NodeTransformer
 from markupsafe import Markup, escape
 
-from mailshot.render import filters
+from mailshot.render import filters, guard
+from mailshot.render.meter import (
+    COLLECTIONS,
+    LARGEST_NUMBER,
+    LARGEST_PRINTED,
+    LONGEST_TEXT,
+    METER,
+    NUMBERS,
+    SCALARS,
+    TURN,
+    check,
+)
 
 LARGEST_OUTPUT = 1_000_000
 """Characters of one rendered part."""
-BUDGET = 2_000_000
-"""What one part may cost: characters printed, captured or joined, and 16 for each turn of a loop."""
-LONGEST_TEXT = 100_000
-LONGEST_LIST = 10_000
-LARGEST_NUMBER = 10**15
 LONGEST_RANGE = 1_000
-TURN = 16
-_COLLECTIONS = (list, tuple, dict, range)
-_NUMBERS = (int, float, Decimal)
+SHORT = 200
+"""Characters of a text that need not be charged when made: it is when it is printed."""
+CALL = 50
+PRINTED = 300
+"""Units of a call, and of writing a date or a number as people do."""
+LONGEST_KEY = 200
+"""Characters of a name that is looked up, and of a text given to a method."""
 METHODS = frozenset(
     {
         "capitalize", "cycle", "changed", "endswith", "get", "items", "keys", "lower", "lstrip", "rstrip", "split",
@@ -41,82 +48,74 @@ METHODS = frozenset(
 """The only methods a template may call, on text, groups of facts and `loop`."""
 
 
-class Meter(threading.local):
-    """What the render now running in this thread may still spend."""
-
-    left = BUDGET
-
-    def reset(self) -> None:
-        """Begin a new part."""
-        self.left = BUDGET
-
-    def charge(self, cost: int) -> None:
-        """Spend, or stop the render."""
-        self.left -= cost
-        if self.left < 0:
-            raise SecurityError("the template does more work than a mail may cost")
-
-
-METER = Meter()
-
-
 @pass_context
 def finalize(context: Context, value: object) -> object:
     """Charge what is printed; print nothing for a fact that is not known (None), dates and numbers as people do."""
+    kind = type(value)
+    if kind is str or kind is Markup:
+        METER.charge(len(value) + TURN)  # type: ignore[arg-type]
+        return value
     if value is None:
         return ""
-    value = filters.spelled(context, value)
-    if isinstance(value, str):
-        METER.charge(len(value))
+    if isinstance(value, NUMBERS) and _is_huge(value):
+        raise SecurityError("the number is too large to print")
+    printed = filters.spelled(context, value)
+    if isinstance(printed, COLLECTIONS):
+        METER.charge_all(printed)
+        METER.charge(len(str(printed)))
     else:
-        METER.charge(len(str(value)) if isinstance(value, _COLLECTIONS) else TURN)
-    return value
+        METER.charge(PRINTED if printed is not value else TURN)
+    return printed
 
 
-def _turns(items: Any, weight: int) -> Any:
-    """Charge a loop, before it runs, for all its turns."""
-    if isinstance(items, StrictUndefined) or items is None:
-        return items
-    if not isinstance(items, Sized):
-        items = list(islice(items, LONGEST_LIST + 1))
-    METER.charge(len(items) * (weight + TURN))
-    return items
+def _is_huge(value: Any) -> bool:
+    return bool(abs(value) > LARGEST_PRINTED)
 
 
-def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a filter so that neither its arguments nor its result can be huge."""
+def _bounded(name: str, function: Callable[..., Any], shallow: Collection[str]) -> Callable[..., Any]:
+    """Wrap a filter or test so that neither its arguments nor its result can be huge, and charge both.
+
+    One in `shallow` does not look into the items of a list.
+    """
+    cost, each, grows = filters.COSTS.get(name, TURN), name in shallow, name in filters.GROWING
+    passed = hasattr(function, "jinja_pass_arg")
 
     def bounded(*arguments: Any, **options: Any) -> Any:
-        for argument in arguments:
-            _check(name, argument)
-        for argument in options.values():
-            _check(name, argument)
+        spent = cost
+        for value in (*arguments, *options.values()) if options else arguments:
+            kind = type(value)
+            if kind is str or kind is Markup:
+                spent += len(value)
+                if spent > LONGEST_TEXT:
+                    check(name, value)
+            elif kind is int:
+                if not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+                    check(name, value)
+            elif kind not in SCALARS:
+                if hasattr(value, "__next__"):
+                    return bounded(*(guard.whole(one) if one is value else one for one in arguments), **options)
+                check(name, value)
+                spent += TURN * len(value) if each and isinstance(value, COLLECTIONS) else METER.cost_of(value)
+        if grows:
+            spent += filters.growth(name, *arguments[passed:], *options.values())
+        METER.charge(spent)
         result = function(*arguments, **options)
-        if isinstance(result, str):
+        if type(result) is list:
+            METER.charge(TURN * len(result))
+        elif isinstance(result, str) and len(result) > SHORT:
             METER.charge(len(result))
         return result
 
-    if hasattr(function, "jinja_pass_arg"):
+    if passed:
         bounded.jinja_pass_arg = function.jinja_pass_arg  # type: ignore[attr-defined]
     return bounded
-
-
-def _check(name: str, value: object) -> None:
-    if isinstance(value, str):
-        if len(value) > LONGEST_TEXT:
-            raise SecurityError(f"{name}: the text is longer than {LONGEST_TEXT} characters")
-    elif isinstance(value, _COLLECTIONS):
-        if len(value) > LONGEST_LIST:
-            raise SecurityError(f"{name}: the list has more than {LONGEST_LIST} items")
-    elif isinstance(value, _NUMBERS) and not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
-        raise SecurityError(f"{name}: the number is too large")
 
 
 @pass_context
 def _concat(context: Context, values: Sequence[object]) -> str:
     """Join as `~` does, dates and numbers as a person writes them: escaped when any part is."""
     parts = [filters.spelled(context, part) for part in values]
-    METER.charge(sum(len(part) for part in parts if isinstance(part, str)))
+    METER.charge(sum(len(part) if isinstance(part, str) else METER.cost_of(part) for part in parts))
     if any(isinstance(part, Markup) for part in parts):
         return Markup("").join("" if part is None else escape(part) for part in parts)
     return "".join("" if part is None else str(part) for part in parts)
@@ -135,22 +134,6 @@ def _exact(number: Any) -> Any:
     return Decimal(str(number)) if isinstance(number, float) else number
 
 
-class _Guard(NodeTransformer):
-    """Send every join and every loop past the meter."""
-
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
-        self.generic_visit(node)
-        parts = nodes.List(node.nodes, lineno=node.lineno)
-        return nodes.Filter(parts, "_concat", [], [], None, None, lineno=node.lineno)
-
-    def visit_For(self, node: nodes.For) -> nodes.Node:
-        weight = sum(len(text.data) for text in node.find_all(nodes.TemplateData))
-        self.generic_visit(node)
-        cost = nodes.Const(weight, lineno=node.lineno)
-        node.iter = nodes.Filter(node.iter, "_turns", [cost], [], None, None, lineno=node.lineno)
-        return node
-
-
 class MailEnvironment(ImmutableSandboxedEnvironment):
     """Jinja with our filters, one global, and a meter."""
 
@@ -165,13 +148,15 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
             finalize=finalize,
         )
         allowed = filters.allowed(self.filters, autoescape)
-        self.filters = {name: _bounded(name, function) for name, function in allowed.items()}
-        self.filters |= {"_concat": _concat, "_turns": _turns}
+        self.filters = {name: _bounded(name, function, filters.SHALLOW) for name, function in allowed.items()}
+        self.filters |= {"_concat": _concat, **guard.FILTERS}
+        tests: Any = self.tests
+        self.tests = {name: _bounded(name, test, filters.SHALLOW_TESTS) for name, test in tests.items()}
         self.globals = {"range": bounded_range, "_plain": filters.plain}
 
     def guarded(self, tree: nodes.Template) -> nodes.Template:
-        """Rewrite a parsed template so that its joins and loops are charged."""
-        guarded: nodes.Template = _Guard().visit(tree)
+        """Rewrite a parsed template so that its loops, lists, joins, slices and comparisons are charged."""
+        guarded: nodes.Template = guard.Guard().visit(tree)
         return guarded
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -179,6 +164,35 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         if type(obj) is dict and attribute in obj:
             return obj[attribute]
         return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Look up by a name or number of a human size; an unknown one is repeated in an error."""
+        if not isinstance(argument, (str, *NUMBERS)) or (isinstance(argument, str) and len(argument) > LONGEST_KEY):
+            raise SecurityError("only a number or a short text can stand in [ ]")
+        return super().getitem(obj, argument)
+
+    def call(self, context: Context, obj: Any, /, *arguments: Any, **options: Any) -> Any:
+        """Call a function or method, charged for what it works on and what it is given."""
+        options.pop("_loop_vars", None)
+        options.pop("_block_vars", None)
+        owner = getattr(obj, "__self__", None)
+        cost = CALL + (len(owner) if isinstance(owner, str) else 0)
+        for value in (*arguments, *options.values()) if options else arguments:
+            if isinstance(value, str):
+                cost += len(value)
+                if len(value) > LONGEST_KEY and isinstance(owner, str):
+                    raise SecurityError(f"{obj.__name__}: the argument is longer than {LONGEST_KEY} characters")
+            elif type(value) not in SCALARS:
+                cost += METER.cost_of(value)
+        METER.charge(cost)
+        if getattr(obj, "mail_function", False):
+            return obj(*arguments, **options)
+        result = super().call(context, obj, *arguments, **options)
+        if isinstance(result, KeysView | ValuesView | ItemsView):
+            result = list(result)
+        if isinstance(result, list):
+            METER.charge(TURN * len(result))
+        return result
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """Let through only what a fact, `loop` or an allowed method is."""
@@ -196,14 +210,14 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
             METER.charge(len(left) + len(right))
         elif operator == "+" and isinstance(left, list) and isinstance(right, list):
             METER.charge(TURN * (len(left) + len(right)))
-        elif operator == "**" or not (isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS)):
+        elif operator == "**" or not (isinstance(left, NUMBERS) and isinstance(right, NUMBERS)):
             raise SecurityError(
                 "no powers in a mail" if operator == "**" else f"'{operator}' works on two numbers only"
             )
         elif isinstance(left, Decimal) or isinstance(right, Decimal):
             left, right = _exact(left), _exact(right)
-        _check(operator, left)
-        _check(operator, right)
+        check(operator, left)
+        check(operator, right)
         return super().call_binop(context, operator, left, right)
 
 

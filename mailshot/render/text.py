@@ -15,7 +15,7 @@ from mailshot.render.pieces import Piece
 
 _HIDDEN = re.compile(r"display\s*:\s*none|mso-hide\s*:\s*all", re.IGNORECASE)
 _ELEMENT = re.compile(r"<[a-z]", re.IGNORECASE)
-_BLANKS = re.compile(r"[ \t\u00a0\u200c]+(?:\n|\Z)")
+_BLANKS = re.compile(r"(?<![ \t\u00a0\u200c])[ \t\u00a0\u200c]++(?:\n|\Z)")
 _INDENTS = re.compile(r"^[ \t\u00a0]+", re.MULTILINE)
 _GAPS = re.compile(r"\n{3,}")
 _LAYOUT = ("table", "thead", "tbody", "tfoot", "tr", "td", "th")

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, case, exists, false, func, literal, not_, or_, select, update
 
-from mailshot.events import DeliveryState, FeedbackClass, Reason, RunState
+from mailshot.events import DeliveryState, FeedbackClass, Reason, RunState, Suspicion
 from mailshot.store import columns, conversions, sql, tables
 from mailshot.store.eligibility import DELIVERY, RUN, SendGates
 from mailshot.store.engine import Connection
@@ -45,6 +45,7 @@ class Claimed:
     offers: list[list[int]]
     attempts: int
     revision: int = 0
+    suspicion: int = Suspicion.none
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,17 @@ def _take(connection: Connection, run_id: int, due: Any, most: int, **held: Any)
         update(DELIVERY)
         .where(D.run_id == run_id, D.customer_id.in_(select(chosen.c.customer_id)), due)
         .values(state=str(DeliveryState.claimed), attempts=D.attempts + 1, **held)
-        .returning(D.customer_id, D.content, D.offers, D.attempts, D.revision)
+        .returning(D.customer_id, D.content, D.offers, D.attempts, D.revision, D.suspicion)
     )
     rows = connection.execute(taken).all()
-    return [Claimed(int(row[0]), str(row[1]), row[2] or [], int(row[3]), int(row[4])) for row in rows]
+    return [Claimed(int(row[0]), str(row[1]), row[2] or [], *(int(number) for number in row[3:])) for row in rows]
+
+
+def suspect(connection: Connection, run_id: int, token: int, customer_id: int, suspicion: Suspicion) -> bool:
+    """Note, before and after a suspected mail is written, what is thought of it; say whether the row is still ours."""
+    ours = update(DELIVERY).where(D.run_id == run_id, D.customer_id == customer_id, D.token == token)
+    held = ours.where(D.state == str(DeliveryState.claimed))
+    return connection.execute(held.values(suspicion=int(suspicion))).rowcount == 1
 
 
 def revise(connection: Connection, customer_ids: Sequence[int]) -> None:
@@ -208,7 +216,10 @@ def recover(connection: Connection, now: datetime) -> tuple[int, int]:
     back = {"state": str(DeliveryState.pending), "token": None, "lease_until": None}
     doubt = {"state": str(DeliveryState.unconfirmed), "settled_at": now, "lease_until": None, "reply": IN_DOUBT}
     again = RUN.c.at_least_once.is_(True)
-    pending = connection.execute(_lapsed(DeliveryState.claimed, now).values(**back)).rowcount
+    # Of all that the worker held, only the mail that it was writing can have ended it.
+    writing = D.suspicion >= int(Suspicion.writing)
+    suspicion = case((writing, literal(int(Suspicion.proven))), else_=literal(int(Suspicion.held)))
+    pending = connection.execute(_lapsed(DeliveryState.claimed, now).values(suspicion=suspicion, **back)).rowcount
     pending += connection.execute(_lapsed(DeliveryState.dotting, now, again).values(**back)).rowcount
     return pending, connection.execute(_lapsed(DeliveryState.dotting, now, ~again).values(**doubt)).rowcount
 

@@ -287,7 +287,7 @@ class Run(SQLModel, table=True):
 
 
 class Delivery(SQLModel, table=True):
-    """The ledger: one customer in one run. `token` fences the worker that claimed it, `revision` its letter."""
+    """The ledger: one customer in one run. `token` fences its worker, `revision` its letter; see events.Suspicion."""
 
     __table_args__ = (
         Index("ix_delivery_due", "run_id", "state", "customer_id"),
@@ -303,6 +303,7 @@ class Delivery(SQLModel, table=True):
     lease_until: datetime | None = Field(default=None, sa_type=Instant)
     attempts: int = 0
     revision: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    suspicion: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     next_attempt_at: datetime | None = Field(default=None, sa_type=Instant)
     dotted_at: datetime | None = Field(default=None, sa_type=Instant)
     settled_at: datetime | None = Field(default=None, sa_type=Instant)

@@ -11,7 +11,7 @@ import pytest
 
 from mailshot.deliver.rounds import Rounds
 from mailshot.errors import Refused
-from mailshot.events import DeliveryState, FeedbackClass, FeedbackKind, RunState
+from mailshot.events import DeliveryState, FeedbackClass, FeedbackKind, RunState, Suspicion
 from mailshot.store import consent, feedback, ledger, runs, sql, suppression, tables
 from mailshot.store.engine import Store
 from mailshot.store.feedback import Piece
@@ -273,3 +273,23 @@ def test_claim_and_recover_read_by_the_index(sqlite_url: str) -> None:
     assert told
     assert not [one for one in told if "SCAN delivery" in one or "TEMP B-TREE" in one]
     store.close()
+
+
+def suspicions(store: Store, run_id: int) -> dict[int, int]:
+    return {who: row["suspicion"] for who, row in rows(store, run_id).items()}
+
+
+def test_a_row_whose_mail_ended_two_workers_is_known(store: Store) -> None:
+    ann, bob, cid = customers(store, 3)
+    run_id = begin(store, [ann, bob, cid])
+    claim(store, run_id, 7, most=2)
+    apply(store, ledger.recover, NOW + LEASE * 2)
+    assert suspicions(store, run_id) == {ann: Suspicion.held, bob: Suspicion.held, cid: Suspicion.none}
+    claim(store, run_id, 8, NOW + LEASE * 2)
+    assert not apply(store, ledger.suspect, run_id, 7, ann, Suspicion.writing), "the first worker lost the row"
+    assert apply(store, ledger.suspect, run_id, 8, ann, Suspicion.writing)
+    apply(store, ledger.recover, NOW + LEASE * 4)
+    assert suspicions(store, run_id) == {ann: Suspicion.proven, bob: Suspicion.held, cid: Suspicion.held}
+    with store.write() as connection:
+        again = ledger.claim(connection, run_id, 9, NOW + LEASE * 4, NOW + LEASE * 5, 10)
+    assert {row.customer_id: row.suspicion for row in again} == suspicions(store, run_id)

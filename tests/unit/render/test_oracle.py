@@ -99,3 +99,37 @@ def test_any_well_nested_body_says_what_jinja_says(parts: list[tuple[str, list[s
     known = values(campaign={"name": "C & <D>"})
     expected = plain({"m/body.html": body}, "m/body.html", known)
     assert Reading(compile_body(body).render(known, None).html).events == Reading(expected).events
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "offers|map(attribute='name')|join(', ')",
+        "offers|map(attribute='name')|map('upper')|join(', ')",
+        "offers|map(attribute='name')|select|list|length",
+        "offers|selectattr('name', 'ne', 'name 1')|map(attribute='key')|list",
+        "offers|rejectattr('name', 'in', ['name 1', 'name 2'])|map(attribute='key')|join",
+        "(offers|selectattr('name')|first).name",
+        "offers|groupby('department')|map('first')|join(' ')",
+        "offers|sort(attribute='name', reverse=true)|map(attribute='name')|listing",
+        "offers|batch(2)|map('length')|join(' ')",
+        "offers|slice(2)|map('length')|list",
+        "offers|map(attribute='name')|unique|max",
+        "offers|map(attribute='name')|reverse|join",
+        "range(5)|sum",
+        "range(5)|select('odd')|map('string')|join",
+        "'a b c'.split()|map('capitalize')|join",
+        "'abc'[1:] ~ [1, 2][::-1]|join",
+        "[[1, 2], [3, [4]]]|string",
+        "{'a': [1]}.items()|list",
+        "customer.get('first_name', 'x')",
+        "(1, 2) == (1, 2) and 1 in [1] and 'os' in customer.first_name and 1 < 2 < 3",
+        "customer.first_name is string and [1] is iterable and 4 is divisibleby(2)",
+        "customer.first_name|default('you')|replace('R', 'P')|truncate(3, true, '')",
+        "'<b>&</b>'|striptags|e",
+    ],
+)
+def test_an_expression_says_what_jinja_says(expression: str) -> None:
+    body = f"<html><body><p>{{{{ {expression} }}}}</p></body></html>"
+    expected = plain({"m/body.html": body}, "m/body.html", values())
+    assert Reading(compile_body(body).render(values(), None).html).events == Reading(expected).events

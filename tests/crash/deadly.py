@@ -1,0 +1,36 @@
+"""Sends a run once, and dies over the mail of one customer as a process that is out of memory does.
+
+Run `python -m tests.crash.deadly CUSTOMER_ID RUN_ID`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from mailshot.bootstrap import App, open_store
+from mailshot.deliver import work
+from mailshot.render import letter
+from mailshot.settings import load
+
+
+def main() -> None:
+    """Answer one doorbell."""
+    deadly, run_id = (int(number) for number in sys.argv[1:])
+    write = letter.write
+
+    def fatal(mailing: Any, delivery: letter.Delivery, *given: Any) -> letter.Letter:
+        if delivery.customer_id == deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return write(mailing, delivery, *given)
+
+    letter.write = fatal
+    settings = load()
+    work.answer(App(settings, open_store(settings)).post, run_id, 2000, threading.Event())
+
+
+if __name__ == "__main__":
+    main()
