@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 import duckdb
 
 from mailshot.documents import Problems
-from mailshot.errors import InvalidInput, Problem, Refused, SettingsError, Unavailable
+from mailshot.errors import InvalidInput, Problem, Refused, SettingsError
 from mailshot.ingest import (
     addresses,
     consents,
@@ -130,7 +130,7 @@ class _Undo(Exception):
 
 def run(store: Store, mapping_path: Path, options: Options) -> Summary:
     """Import every file of a mapping. Raises InvalidInput, with nothing written, when a file cannot be used."""
-    with _in_words(), stage.opened(options.rejects) as bench:
+    with stage.within_means(), stage.opened(options.rejects) as bench:
         job = _job(bench, mapping_path, options, dry=False)
         imported = tuple(_import(job, store, each) for each in _read_all(job))
     bulk.analyse(store)
@@ -143,27 +143,13 @@ def check(store: Store, mapping_path: Path, options: Options) -> Summary:
     On SQLite it is done to a copy, for nobody could write to the database meanwhile.
     """
     done: list[Report] = []
-    with _in_words(), stage.opened(options.rejects) as bench:
+    with stage.within_means(), stage.opened(options.rejects) as bench:
         job = _job(bench, mapping_path, options, dry=True)
         judged = _read_all(job)
         with store.copied(bench.folder) as own, suppress(_Undo), own.write() as connection:
             done += [_tell(job, each, _load(job, connection, each)) for each in judged]
             raise _Undo
     return Summary(job.plan.mapping.name, True, tuple(done))
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """Say plainly that memory or disk did not suffice; what one file brought in before that stays in."""
-    try:
-        yield
-    except (MemoryError, OSError, duckdb.OutOfMemoryException, duckdb.IOException) as error:
-        told = str(error).partition("\n")[0]
-        reason = getattr(error, "strerror", "") or told.partition(": ")[2] or "memory is used up"
-        raise Unavailable(
-            f"The import needs more memory or disk than it may take: {reason}.",
-            "Spread the file over several ones, or free space on the disk; what was imported already is not doubled.",
-        ) from None
 
 
 def _job(bench: Stage, mapping_path: Path, options: Options, dry: bool) -> _Job:

@@ -7,6 +7,7 @@ are done many rows at a time and spill to disk when they must.
 from __future__ import annotations
 
 import csv
+import errno
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 
 import duckdb
 
+from mailshot.errors import Unavailable
 from mailshot.ingest import scratch
 from mailshot.ingest.expressions import literal, name
 
@@ -25,6 +27,8 @@ BATCH = 10_000
 BLOCK = 1 << 18
 PAUSE = 0.005
 MOST_LINE = 8 << 20
+#: The system's ways to say that memory or disk is used up.
+USED_UP = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
 
 
 class Writer(Protocol):
@@ -170,3 +174,19 @@ class Rows:
             yield block
             sent += block.count(b"\n")
             self.moved(sent)
+
+
+@contextmanager
+def within_means() -> Iterator[None]:
+    """Say plainly that memory or disk did not suffice; what one file brought in before that stays in."""
+    try:
+        yield
+    except (MemoryError, OSError, duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        if isinstance(error, OSError) and error.errno not in USED_UP:
+            raise
+        told = str(error).partition("\n")[0]
+        reason = getattr(error, "strerror", "") or told.partition(": ")[2] or "memory is used up"
+        raise Unavailable(
+            f"The import needs more memory or disk than it may take: {reason}.",
+            "Spread the file over several ones, or free space on the disk; what was imported already is not doubled.",
+        ) from None
