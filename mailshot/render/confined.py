@@ -123,7 +123,8 @@ def run(kind: str, *arguments: Any) -> Any:
         answer = _ask(job)
     outcome: str
     content: Any
-    outcome, content = pickle.loads(answer) if answer is not None else ("overrun", None)
+    # What answers is our own code; what it compiles runs in a sandbox there as it does here.
+    outcome, content = pickle.loads(answer) if answer is not None else ("overrun", None)  # nosec B301
     if outcome == "overrun":
         raise Overrun
     if outcome == "invalid":
