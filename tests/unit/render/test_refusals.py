@@ -53,6 +53,15 @@ from tests.unit.render.material import TEMPLATES, compile_body
         ("<a\n  §href='//evil.example/'>x</a>", "begins with http"),
         ("<a §href='data:text/html,x'>x</a>", "begins with http"),
         ("<a href='§{{ links.unsubscribe }}x'>x</a>", "exactly that one"),
+        ("<iframe srcdoc='§{{ traits.diet }}'></iframe>", "in 'srcdoc'"),
+        ("<img src='https://shop.greenleaf.example/a' srcset='§{{ traits.diet }} 2x'>", "in 'srcset'"),
+        ("<source SRCSET='https://x/a, §{{ traits.diet }} 2x'>", "in 'srcset'"),
+        ("<a href='https://shop.greenleaf.example/' ping='§{{ traits.diet }}'>x</a>", "in 'ping'"),
+        ("<link rel='preload' imagesrcset='§{{ traits.diet }}'>", "in 'imagesrcset'"),
+        ("<meta http-equiv='refresh' content='0; url=§{{ traits.diet }}'>", "in a meta refresh"),
+        ("<meta content='§{{ traits.diet }}' http-equiv=refresh>", "in a meta refresh"),
+        ("<meta http-equiv='§{{ traits.diet }}' content='0; url=https://x.example'>", "in 'http-equiv'"),
+        ("<!--[if mso]><iframe srcdoc='§{{ traits.diet }}'></iframe><![endif]-->", "in 'srcdoc'"),
     ],
 )
 def test_each_fault_has_its_place(marked: str, words: str) -> None:
