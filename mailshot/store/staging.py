@@ -43,8 +43,12 @@ MOST_LINES = 10_000
 BATCHES = 6
 #: A transaction that takes longer is followed by a smaller one, else by a larger one.
 STEP_SECONDS = 0.35
-#: A file that touches no more lines than these is written in one transaction.
-FEW_LINES = 30_000
+#: A file that touches no more lines than these is written in one transaction: well under a second.
+FEW_LINES = 300_000
+#: A line that is written takes as long as so many that are only summed up again.
+COST_OF_LINE = 10
+#: To copy what is there takes longer than a file that touches less than this share of it.
+SHARE = 4
 #: Products whose lines are counted in one transaction.
 MOST_PRODUCTS = 5_000
 #: Between two transactions, for others who want to write: they ask every 2 milliseconds.
@@ -158,11 +162,15 @@ def opened(store: Store) -> Iterator[Staging]:
 
 
 def is_large(store: Store, lines: int, customers: int) -> bool:
-    """Say whether so many lines of so many customers are too many for one transaction, with all that they have."""
+    """Say whether so many lines of so many customers are too many for one transaction, with all that they have.
+
+    What little touches of very much is not: each day's purchases must not copy those of all years.
+    """
     with store.read() as connection:
         summed = select(func.count(), func.coalesce(func.sum(buyers.BUYER.c.lines), 0))
-        there, held = connection.execute(summed).one()
-    return lines + customers * int(held) // max(int(there), 1) > FEW_LINES
+        there, held = map(int, connection.execute(summed).one())
+    touched = COST_OF_LINE * lines + customers * held // max(there, 1)
+    return touched > max(FEW_LINES, held // SHARE)
 
 
 def is_untidy(connection: Connection) -> bool:
