@@ -38,6 +38,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every import of purchases be a large one, of very small steps."""
     monkeypatch.setattr(staging, "FEW_LINES", -1)
     monkeypatch.setattr(staging, "MOST_LINES", 5)
+    monkeypatch.setattr(staging, "SUMMED_LINES", 5)
     monkeypatch.setattr(staging, "BATCHES", 1)
     monkeypatch.setattr(staging, "PAUSE_SECONDS", 0)
     monkeypatch.setattr(stage, "BATCH", 5)
