@@ -15,7 +15,11 @@ import traceback
 from typing import Any
 
 HASH_DIGITS = 8
-_ADDRESS = re.compile(r"(?:\"[^\"\r\n]{1,200}\"|[^\s<>()\[\],;:\"'@\\]{1,200})@([\w-][\w.-]*)")
+#: A local part, quoted or not, an @ as it is or as links and bounce addresses spell it, and a domain or an IP address.
+_ADDRESS = re.compile(
+    r"(?P<local>\"(?:[^\"\\\r\n]|\\.){1,200}\"|[^\s<>()\[\],;:\"@\\]{1,200}?)"
+    r"(?:@|%40|=40)(?P<domain>[\w-][\w.-]*|\[[0-9A-Fa-f:.]+\])"
+)
 #: Without a key that the installation keeps, hashes mean something within one process only.
 _key = os.urandom(16)
 
@@ -28,7 +32,7 @@ def use_key(key: bytes) -> None:
 
 def masked(text: str) -> str:
     """Return a text with every e-mail address in it as `<hash>@<domain>`."""
-    return _ADDRESS.sub(_hashed, text) if "@" in text else text
+    return _ADDRESS.sub(_hashed, text) if "@" in text or "40" in text else text
 
 
 def protect() -> None:
@@ -52,5 +56,6 @@ class _Record(logging.LogRecord):
 
 
 def _hashed(found: re.Match[str]) -> str:
-    digest = hmac.digest(_key, found[0].lower().encode("utf-8", "replace"), hashlib.sha256)
-    return f"<{digest.hex()[:HASH_DIGITS]}>@{found[1]}"
+    local = found["local"].lstrip("'")
+    digest = hmac.digest(_key, f"{local}@{found['domain']}".lower().encode("utf-8", "replace"), hashlib.sha256)
+    return f"<{digest.hex()[:HASH_DIGITS]}>@{found['domain']}"

@@ -106,7 +106,7 @@ class Connection:
             if client.is_ehlo_or_helo_needed:
                 await _greet(client)
             return cls(server, client)
-        except Broken as error:
+        except (*Broken, UnicodeError) as error:  # a host name that is none cannot be encoded
             client.close()
             raise Unavailable(f"Cannot connect to the SMTP server {server}: {error}", "See MAILSHOT_SMTP.") from error
 

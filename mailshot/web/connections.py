@@ -96,8 +96,8 @@ class Bounded(H11Protocol):
 
     @property
     def silent(self) -> bool:
-        """Whether no request is being answered."""
-        return self.cycle is None or self.cycle.response_complete
+        """Whether no request is being answered, or the client does not read the answer."""
+        return self.cycle is None or self.cycle.response_complete or self.flow.write_paused
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -119,14 +119,15 @@ class Bounded(H11Protocol):
 
     def _watch(self) -> None:
         """Set the deadline of what is waited for now; a new byte of the same thing does not put it off."""
-        waits = self.silent and self.timeout_keep_alive_task is not None
-        phase: object = "next request" if waits else "head" if self.silent else self.cycle
+        idle = self.cycle is None or self.cycle.response_complete
+        waits = idle and self.timeout_keep_alive_task is not None
+        phase: object = "next request" if waits else "head" if idle else self.cycle
         if phase is self._phase:
             return
         self._stop_watch()
         self._phase = phase
         if not waits and not self.transport.is_closing():
-            seconds = HEAD_SECONDS if self.silent else ANSWER_SECONDS
+            seconds = HEAD_SECONDS if idle else ANSWER_SECONDS
             self._deadline = self.loop.call_later(seconds, self.transport.abort)
 
     def _stop_watch(self) -> None:
@@ -159,7 +160,7 @@ def bounded(proxies: Collection[str] = ()) -> Any:
 
 def quiet() -> None:
     """Bound what uvicorn and asyncio log about clients."""
-    for name in ("uvicorn.error", "asyncio", __name__):
+    for name in ("uvicorn.error", "asyncio", "python_multipart.multipart", __name__):
         logger = logging.getLogger(name)
         if not any(isinstance(known, OnceAMinute) for known in logger.filters):
             logger.addFilter(OnceAMinute())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import urlsplit
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -17,6 +18,7 @@ MOST_BYTES = 1024 * 1024
 MOST_FIELDS = 100
 LONGEST = 15.0  # seconds
 OURS = ("same-origin", "none")
+CHARSETS = (b"utf-8", b"utf8", b"us-ascii", b"iso-8859-1")
 
 
 async def read(request: Request) -> FormData:
@@ -24,13 +26,14 @@ async def read(request: Request) -> FormData:
     length = request.headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > MOST_BYTES:
         raise HTTPException(413, "The form is too large.")
+    _refuse_odd_charset(request)
     counted = Request(request.scope, _at_most(request.receive))
     try:
         async with asyncio.timeout(LONGEST):
             return await counted.form(max_files=0, max_fields=MOST_FIELDS, max_part_size=MOST_BYTES)
     except TimeoutError:
         raise HTTPException(408, "The form took too long to arrive.") from None
-    except UnicodeDecodeError:
+    except (UnicodeError, LookupError):
         raise HTTPException(400, "The form is not readable.") from None
 
 
@@ -47,6 +50,13 @@ def refuse_foreign(request: Request) -> None:
         foreign = origin is not None and _host(origin) != request.headers.get("host", "").lower()
     if foreign:
         raise HTTPException(403, "This form can only be sent from its own page.")
+
+
+def _refuse_odd_charset(request: Request) -> None:
+    """Refuse a form in another charset than browsers send: Python has codecs that take quadratic time."""
+    _, options = parse_options_header(request.headers.get("content-type"))
+    if options.get(b"charset", b"utf-8").strip().lower() not in CHARSETS:
+        raise HTTPException(400, "The form is not readable: send it in UTF-8.")
 
 
 def _host(origin: str) -> str | None:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+MOST_HEADER_BYTES = 16 * 1024
 PROTECTION = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -40,4 +41,9 @@ class Protected:
                     headers.setdefault(name, value)
             await send(message)
 
-        await self.app(scope, receive, protected if scope["type"] == "http" else send)
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+        elif sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADER_BYTES:
+            await PlainTextResponse("The request's headers are too large.\n", 431)(scope, receive, protected)
+        else:
+            await self.app(scope, receive, protected)

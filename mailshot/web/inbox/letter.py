@@ -12,23 +12,27 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.message import EmailMessage, Message
-from email.parser import BytesHeaderParser
 from email.policy import EmailPolicy, Policy
 from functools import cached_property
 from ipaddress import ip_address
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from lxml import etree as lxml_etree
 from lxml import html as lxml_html
 
 MOST_OF_HEADER = 4_000
 MOST_OF_HEAD = 64 * 1024
-MOST_LEVELS, MOST_PARTS, MOST_LINKS = 20, 100, 1_000
+MOST_LEVELS, MOST_PARTS, MOST_LINKS, MOST_WORDS = 20, 100, 1_000, 500
 URLS = re.compile(r"<([^<>]+)>")
 HEAD = re.compile(rb"<head\b[^>]*>", re.IGNORECASE)
 DOCTYPE = re.compile(rb"\s*<!doctype[^>]*>", re.IGNORECASE)
 SUMMARY = ("From", "To", "Subject", "Date")
-_BOUNDARY = re.compile(rb"""\bboundary[*0-9]*\s*=\s*["']?([^"'\s;]{0,70})""", re.IGNORECASE)
+_BOUNDARY = re.compile(rb"""\bboundary\s*=\s*(?:"([^"\r\n]{0,200})"?|([^\s;]{0,200}))""", re.IGNORECASE)
+# In pieces, or with percent signs (RFC 2231): few write it so.
+_SPLIT_BOUNDARY = re.compile(rb"\bboundary\s*\*", re.IGNORECASE)
+_BLANK_LINE = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
+_IMAGE = re.compile(r"image/[a-z0-9.+-]{1,40}")
 _INNER_MAIL = re.compile(rb"^content-type:\s*message/", re.IGNORECASE | re.MULTILINE)
 # Codecs of Python that are no charsets of mail; some take quadratic time.
 _NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined"})
@@ -55,8 +59,7 @@ class Summary:
 
 def summary(raw: bytes) -> Summary:
     """Return the decoded From, To and Subject of a mail."""
-    headers = BytesHeaderParser(policy=LENIENT).parsebytes(raw[:MOST_OF_HEAD])
-    return Summary(*(_header(headers, name) for name in SUMMARY[:3]))
+    return Summary(*(_written(raw, name) for name in SUMMARY[:3]))
 
 
 class Letter:
@@ -64,12 +67,13 @@ class Letter:
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
-        whole = raw if _is_simple(raw) else raw[: max(raw.find(b"\r\n\r\n"), 0) or raw.find(b"\n\n")]
-        self._parsed: EmailMessage = email.message_from_bytes(whole, policy=LENIENT)
+        whole = raw if _is_simple(raw) else _head(raw)
+        empty: EmailMessage = EmailMessage()
+        self._parsed: EmailMessage = _safely(lambda: email.message_from_bytes(whole, policy=LENIENT), empty)
 
     @property
     def headers(self) -> dict[str, str]:
-        return {name: _header(self._parsed, name) for name in SUMMARY}
+        return {name: _written(self.raw, name) for name in SUMMARY}
 
     @cached_property
     def html(self) -> bytes | None:
@@ -103,7 +107,7 @@ class Letter:
         """Return the type and bytes of an inline image by its Content-ID, None when there is no such image."""
         for part in self._parsed.walk():
             kind = _safely(part.get_content_type, "")
-            if kind.startswith("image/") and _header(part, "Content-ID").strip("<> ") == content_id:
+            if _IMAGE.fullmatch(kind) and _header(part, "Content-ID").strip("<> ") == content_id:
                 return kind, cast(bytes, _safely(lambda: part.get_payload(decode=True), b"") or b"")  # noqa: B023
         return None
 
@@ -138,6 +142,19 @@ def _header(message: Message[Any, Any], name: str) -> str:
     return value[:MOST_OF_HEADER].encode("utf-8", "replace").decode("utf-8")
 
 
+def _head(raw: bytes) -> bytes:
+    found = _BLANK_LINE.search(raw)
+    return raw[: found.start() if found else MOST_OF_HEAD][:MOST_OF_HEAD]
+
+
+def _written(raw: bytes, name: str) -> str:
+    """Return a header of the whole mail, found without taking the mail apart; empty when it has none."""
+    line = re.search(rb"^" + name.encode() + rb"[ \t]*:(.*(?:\r?\n[ \t].*)*)", _head(raw), re.IGNORECASE | re.MULTILINE)
+    value = " ".join(line[1][:MOST_OF_HEADER].decode("utf-8", "surrogateescape").split()) if line else ""
+    decoded = _safely(lambda: str(LENIENT.header_fetch_parse(name, value)), value)
+    return str(decoded)[:MOST_OF_HEADER].encode("utf-8", "replace").decode()
+
+
 def _text(part: Message[Any, Any]) -> str:
     payload = _safely(lambda: part.get_payload(decode=True), None)
     if not isinstance(payload, bytes):
@@ -145,16 +162,17 @@ def _text(part: Message[Any, Any]) -> str:
     charset = _safely(part.get_content_charset, "") or "utf-8"
     try:
         known = codecs.lookup(charset).name not in _NO_CHARSETS
-        return payload.decode(charset if known else "utf-8", "replace")
+        text = payload.decode(charset if known else "utf-8", "replace")
     except (LookupError, ValueError):
-        return payload.decode("utf-8", "replace")
+        text = payload.decode("utf-8", "replace")
+    return text.encode("utf-8", "replace").decode()
 
 
 def _is_simple(raw: bytes) -> bool:
     """Say whether a mail has few enough parts and levels to be taken apart."""
-    boundaries = [found[1] for found in _BOUNDARY.finditer(raw) if found[1]]
-    if len(boundaries) + len(_INNER_MAIL.findall(raw)) > MOST_LEVELS:
+    if raw.lower().count(b"boundary") + len(_INNER_MAIL.findall(raw)) > MOST_LEVELS or _SPLIT_BOUNDARY.search(raw):
         return False
+    boundaries = [value for found in _BOUNDARY.finditer(raw) if (value := found[1] or found[2])]
     return sum(raw.count(b"--" + boundary) for boundary in set(boundaries)) <= MOST_PARTS + len(boundaries)
 
 
@@ -162,8 +180,18 @@ def _links(html: bytes) -> Iterator[tuple[str, str]]:
     """Give the words and the address of the first links."""
     page = lxml_html.document_fromstring(html, parser=lxml_html.HTMLParser(encoding="utf-8"))
     for link in page.xpath("//a[@href]")[:MOST_LINKS]:
-        words = " ".join(map(str, link.xpath(".//text() | .//img/@alt")))
-        yield " ".join(words.split()), link.get("href")
+        yield " ".join(_words(link).split()), link.get("href")[:MOST_OF_HEADER]
+
+
+def _words(link: Any) -> str:
+    """Return the first words of a link and the texts of its images: one link may hold all that follows it."""
+    words: list[str] = []
+    for event, element in lxml_etree.iterwalk(link, events=("start", "end")):
+        text = (element.text or element.get("alt")) if event == "start" else element.tail if element is not link else ""
+        words.append((text or "")[:MOST_WORDS])
+        if sum(map(len, words)) >= MOST_WORDS:
+            break
+    return " ".join(words)[:MOST_WORDS]
 
 
 def _safely(look: Callable[[], Any], otherwise: Any) -> Any:

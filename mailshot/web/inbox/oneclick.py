@@ -24,7 +24,7 @@ def post(url: str) -> tuple[int, str]:
         connection.request("POST", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), BODY, FORM)
         answer = connection.getresponse()
         return answer.status, answer.reason
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return 0, str(error) or type(error).__name__
     finally:
         connection.close()

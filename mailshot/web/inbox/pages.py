@@ -144,7 +144,7 @@ async def _letter(request: Request) -> Letter:
     raw = await asyncio.to_thread(_box(request).read, request.path_params["id"])
     if raw is None:
         raise HTTPException(404)
-    return Letter(raw)
+    return await asyncio.to_thread(Letter, raw)
 
 
 def _only_here(request: Request) -> None:
