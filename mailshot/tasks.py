@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 TICK = 1.0
 GOODBYE = 3_000
 LOOK = 5.0
+LINKS = 2.0
 #: Transactions in which the clock makes conversions at one look: well under a second, for launches must not be late.
 CONVERSIONS = 10
 OFFICE = "clock"
@@ -99,17 +100,20 @@ def work_until(app: App, threads: int, stop: threading.Event) -> None:
     declare(app, hands, stop)
     worker = dramatiq.Worker(app.doorbell.broker, queues={QUEUE}, worker_threads=threads, worker_timeout=200)
     worker.start()
+    # In a thread of its own: a server that hangs must not keep the worker from looking at the ledger.
+    links = threading.Thread(target=_mail_links_until, args=(app, stop), name="links")
+    links.start()
     try:
         # The doorbell may be lost or out of order: whatever happens, look at the ledger now and then.
         while not stop.is_set():
             for run_id in _owed(app, watch) if hands.idle else []:
                 if not app.doorbell.ring(run_id):
                     hands.answer(app, run_id, stop)
-            _mail_links(app)
             stop.wait(min(LOOK, app.settings.lease / 2))
     finally:
         stop.set()
         hands.rest(app.settings.dot_timeout + 60)
+        links.join()
         # With Redis gone, dramatiq's threads try to acknowledge for ever; no mail hangs on them any more.
         with suppress(*GONE):
             worker.stop(timeout=GOODBYE)
@@ -189,16 +193,16 @@ def _owed(app: App, watch: BusyWatch) -> list[int]:
         return []
 
 
-def _mail_links(app: App) -> None:
-    """Mail the links to their own data that customers asked for; what fails now is tried at the next look."""
-    now = datetime.now(UTC)
-    try:
-        if links := own_data.waiting(app.store, now):
-            own_data.send(app.post, links, now)
-    except Busy:
-        return
-    except MailshotError as error:
-        log.error("links to customers' data were not mailed: %s", error)
+def _mail_links_until(app: App, stop: threading.Event) -> None:
+    """Mail the links to their own data that customers asked for; what fails now is tried at a later look."""
+    while not stop.wait(LINKS):
+        try:
+            if links := own_data.waiting(app.store, datetime.now(UTC)):
+                own_data.send(app.post, links, stop)
+        except Busy:
+            continue
+        except Exception as error:  # an odd server or row must not keep the links of all others back for good
+            log.error("links to customers' data were not mailed: %s", error)
 
 
 def _leave(app: App, holder: str) -> None:

@@ -126,7 +126,7 @@ def mailbox(email: str) -> int:
 
 def own_data(connection: Connection, customer_id: int, email: str, at: datetime | None = None) -> str:
     """Ask for the link to a customer's own data and return its path, as if the mail with it had been read."""
-    assert confirmations.ask(connection, customer_id, RUN, at or now())
+    assert confirmations.ask(connection, customer_id, RUN, at or now()) is None
     newest = select(func.max(confirmations.CONFIRMATION.c.id))
     return f"/d/{KEYS.mint(Purpose.confirm, connection.scalar(newest) or 0, mailbox(email))}"
 

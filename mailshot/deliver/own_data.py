@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from mailshot import logs
 from mailshot.deliver import verdict
 from mailshot.deliver.pipeline import Post
 from mailshot.deliver.smtp import Connection, Parcel
 from mailshot.deliver.verdict import Outcome
-from mailshot.errors import MailshotError
+from mailshot.errors import MailshotError, Unavailable
 from mailshot.profile import address
 from mailshot.render import service_mail
 from mailshot.render.letter import Letter
@@ -26,8 +27,8 @@ from mailshot.store.engine import Store
 from mailshot.tokens import Purpose
 
 log = logging.getLogger(__name__)
-#: For a whole transaction: this is sent from the thread that also looks at the ledger.
-LONGEST_SECONDS = 60.0
+#: For a whole transaction. A worker that is told to stop waits for the one under way.
+LONGEST_SECONDS = 30.0
 #: What may have arrived counts as sent: the customer can ask again in some minutes.
 AFTER = {
     Outcome.accepted: Mailed.sent,
@@ -43,18 +44,16 @@ def waiting(store: Store, now: datetime) -> list[Due]:
         return confirmations.waiting(connection, now)
 
 
-def send(post: Post, links: Iterable[Due], now: datetime) -> int:
-    """Mail links; return how many a server took. Several workers may do so at once."""
-    return sum(_send(post, due, now) for due in links)
+def send(post: Post, links: Iterable[Due], stop: threading.Event) -> int:
+    """Mail links until told to stop; return how many a server took. Several workers may do so at once."""
+    return sum(_send(post, due) for due in links if not stop.is_set())
 
 
-def _send(post: Post, due: Due, now: datetime) -> bool:
+def _send(post: Post, due: Due) -> bool:
     if not _move(post, due, Mailed.asked, Mailed.sending):
         return False
     try:
-        outcome = asyncio.run(asyncio.wait_for(_hand_over(post, _letter(post, due, now)), LONGEST_SECONDS))
-    except TimeoutError:
-        outcome = Outcome.in_doubt
+        outcome = asyncio.run(_hand_over(post, _letter(post, due, datetime.now(UTC))))
     except MailshotError as error:
         log.error("the link of request %s was not mailed: %s", due.id, error)
         outcome = Outcome.refused
@@ -75,20 +74,30 @@ def _letter(post: Post, due: Due, now: datetime) -> Letter:
 
 
 async def _hand_over(post: Post, letter: Letter) -> Outcome:
+    """Hand a mail over within `LONGEST_SECONDS`: it is in doubt only where the time ran out after the dot."""
+    released = False
     try:
-        connection = await Connection.open(post.server)
-    except MailshotError as error:
-        log.error("%s", error)
-        return Outcome.retry
-    parcel = Parcel(letter.envelope_from, letter.envelope_to, letter.data(connection.eight_bit))
-    found = await connection.offer(parcel) or await connection.release()
-    if found.outcome is not Outcome.accepted:
-        log.error("the server did not take a link to a customer's data: %s", logs.masked(verdict.said(found.reply)))
-    if not found.close:
-        await connection.quit()
-    return found.outcome
+        async with asyncio.timeout(LONGEST_SECONDS):
+            connection = await Connection.open(post.server)
+            found = await connection.offer(_parcel(letter, connection))
+            if found is None:
+                released = True
+                found = await connection.release()
+            if found.outcome is not Outcome.accepted:
+                told = logs.masked(verdict.said(found.reply))
+                log.error("the server did not take a link to a customer's data: %s", told)
+            if not found.close:
+                await connection.quit()
+            return found.outcome
+    except (TimeoutError, Unavailable) as error:
+        log.error("a link to a customer's data cannot be mailed now: %s", error or "the server does not answer")
+        return Outcome.in_doubt if released else Outcome.retry
+
+
+def _parcel(letter: Letter, connection: Connection) -> Parcel:
+    return Parcel(letter.envelope_from, letter.envelope_to, letter.data(connection.eight_bit))
 
 
 def _move(post: Post, due: Due, before: Mailed, after: Mailed) -> bool:
     with post.store.write() as connection:
-        return confirmations.move(connection, due.id, before, after)
+        return confirmations.move(connection, due.id, before, after, datetime.now(UTC))

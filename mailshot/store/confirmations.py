@@ -25,7 +25,10 @@ from mailshot.store.tables import Customer, Run
 VALID = timedelta(hours=1)
 #: A lost mail must not keep a customer out for long, and no inbox must be flooded by one who holds an old mail.
 PAUSE = timedelta(minutes=10)
-MOST_A_DAY = 3
+MOST_A_DAY = 6
+DAY = timedelta(days=1)
+#: From one try to mail a link to the next, while a server says "later".
+RETRY = timedelta(minutes=2)
 KEPT = timedelta(days=7)
 
 
@@ -46,6 +49,7 @@ class Confirmation(SQLModel, table=True):
     run_id: int = Field(sa_type=BigInteger)
     state: str = str(Mailed.asked)
     asked_at: datetime = Field(sa_type=Instant)
+    due_at: datetime = Field(sa_type=Instant)
     opened_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
@@ -62,22 +66,24 @@ class Due:
     email: str | None
 
 
-def ask(connection: Connection, customer_id: int, run_id: int, at: datetime) -> bool:
-    """Ask for a link to be mailed; False when the inbox has had one a short while ago, or enough of them today.
+def ask(connection: Connection, customer_id: int, run_id: int, at: datetime) -> datetime | None:
+    """Ask for a link to be mailed; return None, or from when on it may be asked for, where that was done too often.
 
-    An address is one inbox: what was asked for by all customers who share it counts.
+    An address is one inbox: what was asked for by all customers who share it counts, whatever came of it.
     """
     sql.hold(connection, [customer_id], alone=True, inbox=True)
     c = CONFIRMATION.c
     connection.execute(CONFIRMATION.delete().where(c.asked_at < at - KEPT))
-    today = and_(c.asked_at > at - timedelta(days=1), c.state != Mailed.failed)
-    mates = c.customer_id.in_(sql.sharing([customer_id]))
-    earlier = connection.scalars(select(c.asked_at).where(today, mates)).all()
-    if len(earlier) >= MOST_A_DAY or any(moment > at - PAUSE for moment in earlier):
-        return False
-    values = {"customer_id": customer_id, "run_id": run_id, "state": str(Mailed.asked), "asked_at": at}
+    mates = and_(c.asked_at > at - DAY, c.customer_id.in_(sql.sharing([customer_id])))
+    earlier = connection.scalars(select(c.asked_at).where(mates).order_by(c.asked_at.desc()).limit(MOST_A_DAY)).all()
+    again = earlier[0] + PAUSE if earlier else at
+    if len(earlier) == MOST_A_DAY:
+        again = max(again, earlier[-1] + DAY)
+    if again > at:
+        return again
+    values = {"customer_id": customer_id, "run_id": run_id, "state": str(Mailed.asked), "asked_at": at, "due_at": at}
     connection.execute(CONFIRMATION.insert().values(**values))
-    return True
+    return None
 
 
 def get(connection: Connection, confirmation_id: int, at: datetime) -> Mapping[str, Any] | None:
@@ -101,15 +107,15 @@ def waiting(connection: Connection, at: datetime) -> list[Due]:
         select(c.id, c.run_id, RUN.c.definition, CUSTOMER.c.email)
         .join(RUN, RUN.c.id == c.run_id)
         .join(CUSTOMER, CUSTOMER.c.id == c.customer_id)
-        .where(c.state == Mailed.asked, c.asked_at > at - VALID)
-        .order_by(c.id)
+        .where(c.state == Mailed.asked, c.asked_at > at - VALID, c.due_at <= at)
+        .order_by(c.due_at, c.id)
         .limit(20)
     )
     return [Due(*row) for row in connection.execute(rows)]
 
 
-def move(connection: Connection, confirmation_id: int, before: Mailed, after: Mailed) -> bool:
-    """Take a mail one step on; False when another worker has done so already."""
+def move(connection: Connection, confirmation_id: int, before: Mailed, after: Mailed, at: datetime) -> bool:
+    """Take a mail one step on; False when another worker has done so already. Back to `asked`, it waits a while."""
     c = CONFIRMATION.c
-    moved = CONFIRMATION.update().where(c.id == confirmation_id, c.state == before).values(state=str(after))
-    return sql.changed(connection, moved)
+    moved = CONFIRMATION.update().where(c.id == confirmation_id, c.state == before)
+    return sql.changed(connection, moved.values(state=str(after), due_at=at + RETRY))

@@ -96,29 +96,37 @@ def person(connection: Connection, customer_id: int) -> Person | None:
     return Person(row.id, row.first_name, row.email, row.address_hash, row.key.startswith(ERASED_KEY)) if row else None
 
 
-def export(connection: Connection, customer_id: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Give every row held about a customer, table after table, in types that JSON knows (GDPR articles 15 and 20)."""
+def export(connection: Connection, customer_id: int) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
+    """Give every row held about a customer, table after table, in types that JSON knows (GDPR articles 15 and 20).
+
+    Rows come as they are read: use up those of a table before the next one, for some name the rows to follow.
+    """
     named: dict[str, set[int]] = {column: set() for column in NAMED_BY}
     for name, rows in _held(connection, customer_id):
-        for column, ids in named.items():
-            ids |= {row[column] for row in rows if row.get(column) is not None}
-        yield name, rows
+        yield name, _noting(rows, named)
     for column, about in NAMED_BY.items():
         chunks = (about.c.id.in_(some) for some in _chunks(sorted(named[column])))
-        yield about.name, [row for where in chunks for row in _rows(connection, about, where)]
+        yield about.name, (row for where in chunks for row in _rows(connection, about, where))
 
 
-def _held(connection: Connection, customer_id: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def _noting(rows: Iterator[dict[str, Any]], named: dict[str, set[int]]) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        for column, ids in named.items():
+            if row.get(column) is not None:
+                ids.add(row[column])
+        yield row
+
+
+def _held(connection: Connection, customer_id: int) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
     """Give the customer's own rows, and those of their address."""
-    customer = _rows(connection, CUSTOMER, CUSTOMER.c.id == customer_id)
-    yield CUSTOMER.name, customer
+    yield CUSTOMER.name, _rows(connection, CUSTOMER, CUSTOMER.c.id == customer_id)
     for name, about in sorted(SQLModel.metadata.tables.items()):
         if "customer_id" in about.c:
             mine = about.c.customer_id == customer_id
             yield name, _rows(connection, about, and_(mine, IMPORTED) if name == PURCHASE.name else mine)
-    hashes = [row["address_hash"] for row in customer if row["address_hash"]]
+    hashed = select(CUSTOMER.c.address_hash).where(CUSTOMER.c.id == customer_id)
     for about in (suppression.SUPPRESSION, WITHDRAWAL):
-        yield about.name, _rows(connection, about, about.c.address_hash.in_(hashes))
+        yield about.name, _rows(connection, about, about.c.address_hash.in_(hashed))
 
 
 def erase(connection: Connection, customer_id: int, address_key: bytes, source: str, at: datetime) -> bool:
@@ -187,9 +195,10 @@ def _blank(connection: Connection, customer_id: int) -> None:
     connection.execute(CUSTOMER.update().where(CUSTOMER.c.id == customer_id, CUSTOMER.c.key != key).values(**empty))
 
 
-def _rows(connection: Connection, table: Table, where: Any) -> list[dict[str, Any]]:
-    found = connection.execute(select(table).where(where).order_by(*table.primary_key.columns))
-    return [_jsonable(row._mapping) for row in found]
+def _rows(connection: Connection, table: Table, where: Any) -> Iterator[dict[str, Any]]:
+    chosen = select(table).where(where).order_by(*table.primary_key.columns)
+    for row in connection.execute(chosen.execution_options(yield_per=1_000)):
+        yield _jsonable(row._mapping)
 
 
 def _jsonable(row: Mapping[Any, Any]) -> dict[str, Any]:

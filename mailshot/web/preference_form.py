@@ -7,7 +7,7 @@ inbox sees answers, conclusions and facts.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from mailshot.feedback import stating, wishes
 from mailshot.feedback.wishes import Controls, Standing, View
-from mailshot.profile import locales, zones
+from mailshot.profile import address, locales, zones
 from mailshot.profile.comparison import Value, show
 from mailshot.profile.implications import decided
 from mailshot.store import dossier
@@ -26,6 +26,7 @@ from mailshot.store.preferences import Inferred
 from mailshot.web.site import Site
 
 SHOWN = "shown"
+Check = Callable[[Connection], object]
 READABLE = {"country": locales.country, "language": locales.language_name}
 SURE = ((0.99, "We are almost certain"), (0.9, "We are fairly sure"), (0.7, "We think so"), (0.0, "It is only a guess"))
 
@@ -51,6 +52,14 @@ class Page:
     problems: tuple[str, ...] = ()
 
 
+def reader(here: Site, connection: Connection, customer_id: int, mailbox: int) -> dossier.Person:
+    """Return the customer whose address a link went to. Raises 404 once that is another one, 410 for the erased."""
+    person = known(connection, customer_id)
+    if person.email is None or not here.keys.is_fingerprint(mailbox, address.mailbox(person.email)):
+        raise HTTPException(404)
+    return person
+
+
 def known(connection: Connection, customer_id: int) -> dossier.Person:
     """Return who a customer is. Raises 404 for nobody and 410 for one who was erased."""
     person = dossier.person(connection, customer_id)
@@ -67,17 +76,23 @@ def fresh(here: Site, standing: Standing, view: View) -> Page:
     return Page(shown, shown)
 
 
-async def save(here: Site, customer_id: int, run_id: int, form: FormData, view: View) -> Page:
-    """Save what a posted form changed, all of it or, with problems on the page that is returned, nothing."""
+async def save(here: Site, customer_id: int, run_id: int, form: FormData, view: View, check: Check) -> Page:
+    """Save what a posted form changed, all of it or, with problems on the page that is returned, nothing.
+
+    `check` raises where the link no longer leads to the customer: a form may take its time to arrive.
+    """
     standing = await here.read(lambda connection: stating.standing(connection, customer_id))
     posted, told = wishes.only(_posted(form), view.takes), _was_shown(form)
     shown = fresh(here, standing, view).shown if told is None else wishes.only(told, view.shows)
     made = wishes.wishes(posted, shown, standing, here.topics, here.statements)
     if not made.problems:
         at = here.clock()
-        await here.group.do(
-            lambda connection: stating.save(connection, customer_id, run_id, made, here.topics, here.statements, at)
-        )
+
+        def apply(connection: Connection) -> None:
+            check(connection)
+            stating.save(connection, customer_id, run_id, made, here.topics, here.statements, at)
+
+        await here.group.do(apply)
     return Page(posted, shown, tuple(made.problems))
 
 

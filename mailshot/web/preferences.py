@@ -6,6 +6,7 @@ Whoever has the mail opens this page, so it shows nothing about the customer but
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -14,11 +15,13 @@ from starlette.routing import Route
 
 from mailshot.feedback import stating
 from mailshot.feedback.wishes import MAIL
-from mailshot.profile import address
+from mailshot.profile import locales
 from mailshot.store import confirmations
+from mailshot.store.engine import Connection
 from mailshot.tokens import Purpose
 from mailshot.web import forms, preference_form, site
 from mailshot.web.preference_form import Page
+from mailshot.web.site import Site
 
 SEVEREST = 422
 # The pages below this one, of today and of old: a form posted there is never one of preferences.
@@ -27,7 +30,8 @@ _BELOW = re.compile(r"/(data|export|erase)")
 
 async def page(request: Request) -> Response:
     """Show the topics, and the questions without the answers."""
-    here, (_, customer_id) = site.of(request), await _ids(request)
+    here, (_, customer_id, mailbox) = site.of(request), await _ids(request)
+    await here.read(lambda connection: preference_form.reader(here, connection, customer_id, mailbox))
     standing = await here.read(lambda connection: stating.standing(connection, customer_id))
     return _shown(request, preference_form.fresh(here, standing, MAIL))
 
@@ -36,37 +40,50 @@ async def save(request: Request) -> Response:
     """Save everything at once, then lead back to the page."""
     if _BELOW.search(request.path_params["token"]):
         raise HTTPException(405)
-    run_id, customer_id = await _ids(request)
+    here, (run_id, customer_id, mailbox) = site.of(request), await _ids(request)
     forms.refuse_foreign(request)
     form = await forms.read(request)
-    saved = await preference_form.save(site.of(request), customer_id, run_id, form, MAIL)
+
+    def check(connection: Connection) -> object:
+        return preference_form.reader(here, connection, customer_id, mailbox)
+
+    await here.read(check)
+    saved = await preference_form.save(here, customer_id, run_id, form, MAIL, check)
     return _shown(request, saved) if saved.problems else RedirectResponse(f"{_address(request)}?saved=1", 303)
 
 
 async def data(request: Request) -> Response:
     """Say how to get at one's own data, with the button that asks for the link."""
-    await _ids(request)
-    return site.of(request).page("data.html", here=_address(request), asked=None)
+    here, (_, customer_id, mailbox) = site.of(request), await _ids(request)
+    await here.read(lambda connection: preference_form.reader(here, connection, customer_id, mailbox))
+    return here.page("data.html", here=_address(request), asked=None)
 
 
 async def ask(request: Request) -> Response:
     """Have a link mailed to the address on file; the page says the same whatever that address is."""
-    here, (run_id, customer_id) = site.of(request), await _ids(request)
+    here, (run_id, customer_id, mailbox) = site.of(request), await _ids(request)
     forms.refuse_foreign(request)
     await forms.read(request)
     at = here.clock()
-    asked = await here.group.do(lambda connection: confirmations.ask(connection, customer_id, run_id, at))
-    return here.page("data.html", here=_address(request), asked=asked)
+
+    def apply(connection: Connection) -> datetime | None:
+        preference_form.reader(here, connection, customer_id, mailbox)
+        return confirmations.ask(connection, customer_id, run_id, at)
+
+    again = await here.group.do(apply)
+    moment = _moment(here, again) if again else ""
+    return here.page("data.html", here=_address(request), asked=not again, again=moment, contact=here.contact)
 
 
-async def _ids(request: Request) -> tuple[int, int]:
-    """Return the run and the customer of the link. Raises 404 once the customer has another address."""
+async def _ids(request: Request) -> tuple[int, int, int]:
+    """Return the run, the customer and the fingerprint of the address of the link."""
     run_id, customer_id, mailbox = await site.ids(request, Purpose.preferences, 3)
-    here = site.of(request)
-    person = await here.read(lambda connection: preference_form.known(connection, customer_id))
-    if person.email is None or not here.keys.is_fingerprint(mailbox, address.mailbox(person.email)):
-        raise HTTPException(404)
-    return run_id, customer_id
+    return run_id, customer_id, mailbox
+
+
+def _moment(here: Site, at: datetime) -> str:
+    local = at.astimezone(here.zone)
+    return f"{locales.Manner(locales.ENGLISH, here.zone, here.language).date(local)} {local:%H:%M %Z}"
 
 
 def _shown(request: Request, shown: Page) -> Response:

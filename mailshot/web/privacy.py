@@ -22,12 +22,11 @@ from starlette.routing import Route
 
 from mailshot.feedback import stating
 from mailshot.feedback.wishes import OWNER
-from mailshot.profile import address
 from mailshot.store import confirmations, dossier, profiles, scrubbing
 from mailshot.store.engine import Connection, Store
 from mailshot.tokens import Purpose
 from mailshot.web import forms, preference_form, site
-from mailshot.web.preference_form import Page
+from mailshot.web.preference_form import Check, Page
 from mailshot.web.site import Site
 
 SOURCE = "preference page"
@@ -57,34 +56,38 @@ class Link:
 
 async def page(request: Request) -> Response:
     """Show the button that opens the data; a link that was used says so."""
-    link = await _link(request)
+    here, ids = site.of(request), await _ids(request)
+    link = await here.read(lambda connection: _look(here, connection, ids))
     if link.opened:
-        raise LinkEnded(_again(site.of(request), link))
-    return site.of(request).page("data_link.html", here=_address(request))
+        raise LinkEnded(_again(here, link))
+    return here.page("data_link.html", here=_address(request))
 
 
 async def open_data(request: Request) -> Response:
     """Use up the link and show the owner's page."""
-    here, link = site.of(request), await _link(request)
+    here, ids = site.of(request), await _ids(request)
     forms.refuse_foreign(request)
     await forms.read(request)
-    at = here.clock()
-    if not await here.group.do(lambda connection: confirmations.open_once(connection, link.id, at)):
-        raise LinkEnded(_again(here, link))
-    return await _shown(request, link)
+
+    def apply(connection: Connection) -> Link:
+        link = _look(here, connection, ids)
+        if not confirmations.open_once(connection, link.id, here.clock()):
+            raise LinkEnded(_again(here, link))
+        return link
+
+    return await _shown(request, await here.group.do(apply))
 
 
 async def save(request: Request) -> Response:
     """Save everything at once, and show the page as it stands then."""
-    link, form = await _owner(request)
-    customer_id = link.person.customer_id
-    saved = await preference_form.save(site.of(request), customer_id, link.run_id, form, OWNER)
+    here, (link, form, check) = site.of(request), await _owner(request)
+    saved = await preference_form.save(here, link.person.customer_id, link.run_id, form, OWNER, check)
     return await _shown(request, link, saved if saved.problems else None, saved=not saved.problems)
 
 
 async def export(request: Request) -> Response:
     """Hand out every row held about the customer as a JSON file, made in a thread of its own."""
-    here, (link, _) = site.of(request), await _owner(request)
+    here, (link, _, check) = site.of(request), await _owner(request)
     customer_id = link.person.customer_id
     if customer_id in here.exporting:
         raise HTTPException(429, "Your download is being made already.")
@@ -92,7 +95,7 @@ async def export(request: Request) -> Response:
     here.exporting.add(customer_id)
     try:
         async with here.exports:
-            file = await asyncio.to_thread(_written, here.store, customer_id)
+            file = await asyncio.to_thread(_written, here.store, customer_id, check)
     finally:
         here.exporting.discard(customer_id)
     name = {"Content-Disposition": 'attachment; filename="my-data.json"'}
@@ -101,7 +104,7 @@ async def export(request: Request) -> Response:
 
 async def erase(request: Request) -> Response:
     """Say what erasing means; erase everything once the customer ticked that they mean it."""
-    here, (link, form) = site.of(request), await _owner(request)
+    here, (link, form, check) = site.of(request), await _owner(request)
     if form.get(CONFIRM) != WORD:
         unconfirmed = CONFIRM in form or "asked" in form
         words = {"here": _address(request), "session": str(form[SESSION]), "unconfirmed": unconfirmed}
@@ -109,6 +112,7 @@ async def erase(request: Request) -> Response:
     at, customer_id = here.clock(), link.person.customer_id
 
     def apply(connection: Connection) -> bool:
+        check(connection)
         return dossier.erase(connection, customer_id, here.address_key, SOURCE, at)
 
     await here.group.do(apply)
@@ -116,33 +120,39 @@ async def erase(request: Request) -> Response:
     return here.page("erased.html")
 
 
-async def _link(request: Request) -> Link:
-    """Return what the link in the path leads to. Raises 404 for none of ours, LinkEnded for one that is too old."""
-    here, (number, mailbox) = site.of(request), await site.ids(request, Purpose.confirm, 2)
-    at = here.clock()
-
-    def look(connection: Connection) -> Link:
-        found = confirmations.get(connection, number, at)
-        if found is None:
-            raise LinkEnded
-        person = preference_form.known(connection, found["customer_id"])
-        return Link(number, mailbox, found["run_id"], person, found["opened_at"] is not None)
-
-    link = await here.read(look)
-    if link.person.email is None or not here.keys.is_fingerprint(mailbox, address.mailbox(link.person.email)):
-        raise HTTPException(404)
-    return link
+async def _ids(request: Request) -> tuple[int, int]:
+    """Return the number and the fingerprint of the address of the link in the path."""
+    number, mailbox = await site.ids(request, Purpose.confirm, 2)
+    return number, mailbox
 
 
-async def _owner(request: Request) -> tuple[Link, FormData]:
-    """Return the link whose page posted a form, and the form. Raises LinkEnded without its session."""
-    link = await _link(request)
+def _look(here: Site, connection: Connection, ids: tuple[int, int]) -> Link:
+    """Return what a link leads to now. Raises LinkEnded for one that is too old, 404 once the address is another."""
+    number, mailbox = ids
+    found = confirmations.get(connection, number, here.clock())
+    if found is None:
+        raise LinkEnded
+    person = preference_form.reader(here, connection, found["customer_id"], mailbox)
+    return Link(number, mailbox, found["run_id"], person, found["opened_at"] is not None)
+
+
+async def _owner(request: Request) -> tuple[Link, FormData, Check]:
+    """Return the link whose page posted a form, the form, and a check that it is still good when the form counts.
+
+    Raises LinkEnded without its session. The form comes first: it may take its time, and things change meanwhile.
+    """
+    here, ids = site.of(request), await _ids(request)
     forms.refuse_foreign(request)
     form = await forms.read(request)
-    session = site.of(request).keys.read(Purpose.session, str(form.get(SESSION, "")))
-    if not link.opened or session != (link.id, link.mailbox):
-        raise LinkEnded(_again(site.of(request), link))
-    return link, form
+    session = here.keys.read(Purpose.session, str(form.get(SESSION, "")))
+
+    def check(connection: Connection) -> Link:
+        link = _look(here, connection, ids)
+        if not link.opened or session != ids:
+            raise LinkEnded(_again(here, link))
+        return link
+
+    return await here.read(check), form, check
 
 
 async def _shown(request: Request, link: Link, page: Page | None = None, saved: bool = False) -> Response:
@@ -171,15 +181,17 @@ def _address(request: Request) -> str:
     return f"/d/{site.token(request)}"
 
 
-def _written(store: Store, customer_id: int) -> IO[bytes]:
+def _written(store: Store, customer_id: int, check: Check) -> IO[bytes]:
     """Write all data of a customer into a nameless file: a slow reader must keep no transaction open."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 (closed once it is sent)
     with store.read() as connection:
-        between = b"{"
-        for table, rows in dossier.export(connection, customer_id):
-            lines = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in rows)
-            file.write(between + f'\n "{table}": [\n  {lines}\n ]'.encode("utf-8", "replace"))
-            between = b","
+        check(connection)
+        for number, (table, rows) in enumerate(dossier.export(connection, customer_id)):
+            file.write(f'{"," if number else "{"}\n "{table}": ['.encode())
+            for turn, row in enumerate(rows):
+                line = json.dumps(row, ensure_ascii=False)
+                file.write(f"{',' if turn else ''}\n  {line}".encode("utf-8", "replace"))
+            file.write(b"\n ]")
     file.write(b"\n}\n")
     file.seek(0)
     return file

@@ -61,10 +61,12 @@ async def topics(request: Request) -> Response:
 
 async def save_topics(request: Request) -> Response:
     """Save the topics, then lead back to them."""
-    run_id, customer_id = await _ids(request)
+    here, (run_id, customer_id) = site.of(request), await _ids(request)
     forms.refuse_foreign(request)
     form = await forms.read(request)
-    await preference_form.save(site.of(request), customer_id, run_id, form, TOPICS_ONLY)
+    await preference_form.save(
+        here, customer_id, run_id, form, TOPICS_ONLY, lambda connection: preference_form.known(connection, customer_id)
+    )
     return RedirectResponse(f"{_address(request)}/topics?saved=1", 303)
 
 

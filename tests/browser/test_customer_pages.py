@@ -47,7 +47,7 @@ def test_a_customer_asks_for_a_link_to_their_data(open_site: Open, watched: Watc
     page.get_by_role("button", name="Send me the link").click()
     expect(page.get_by_role("heading", name="Look into your inbox")).to_be_visible()
     page.reload()
-    expect(page.get_by_role("heading", name="A link is on its way already")).to_be_visible()
+    expect(page.get_by_role("heading", name="You can ask again later")).to_be_visible()
     assert watched.complaints == []
 
 

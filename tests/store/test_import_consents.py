@@ -418,7 +418,7 @@ def test_the_export_holds_withdrawals_of_the_address(people: Shop) -> None:
     by_address(people, "a@example.com,no,2026-01-01\n")
     (who,) = (number for number, key in people.rows(tables.Customer, "id", "key") if key == "1")
     with people.store.read() as connection:
-        held = dict(dossier.export(connection, who))
+        held = {name: list(rows) for name, rows in dossier.export(connection, who)}
     assert [(row["topic"], row["source"]) for row in held["address_withdrawal"]] == [("offers", "test")]
 
 

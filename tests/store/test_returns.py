@@ -238,7 +238,7 @@ def test_a_look_back_counts_what_was_then_bought_and_kept(returned: Shop) -> Non
 
 def test_a_customer_is_read_the_lines_as_they_were_imported(returned: Shop) -> None:
     with returned.store.read() as connection:
-        lines = dict(dossier.export(connection, ids(returned)["I7"]))["purchase"]
+        lines = {name: list(rows) for name, rows in dossier.export(connection, ids(returned)["I7"])}["purchase"]
     assert sorted((line["quantity"], line["amount"]) for line in lines) == [
         ("-1.0000", "-100.0000"),
         ("2.0000", "200.0000"),

@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.BigInteger(), nullable=False),
         sa.Column("state", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("asked_at", Instant(), nullable=False),
+        sa.Column("due_at", Instant(), nullable=False),
         sa.Column("opened_at", Instant(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_confirmation")),
     )
