@@ -7,6 +7,7 @@ import socket
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from starlette.applications import Starlette
@@ -28,7 +29,11 @@ async def _broken(request: Request) -> Response:
     raise RuntimeError("a fault of ours")
 
 
-SITE = Starlette(routes=[Route("/", _who), Route("/broken", _broken)])
+async def _large(request: Request) -> Response:
+    return PlainTextResponse("x" * 8_000_000)
+
+
+SITE = Starlette(routes=[Route("/", _who), Route("/large", _large)])
 
 
 @pytest.fixture
@@ -106,6 +111,23 @@ def test_a_connection_may_be_used_again(port: int) -> None:
         for _ in range(3):
             one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             assert answer(one)
+
+
+def test_answers_that_nobody_reads_keep_nobody_out(port: int) -> None:
+    unread = []
+    for _ in range(20):
+        one = socket.socket()
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        one.connect(("127.0.0.1", port))
+        one.setblocking(False)
+        with suppress(BlockingIOError):
+            for _ in range(4):
+                one.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        unread.append(one)
+    for _ in range(5):
+        assert get(port) == "127.0.0.1"
+    for one in unread:
+        one.close()
 
 
 def test_nonsense_fills_no_log(port: int, caplog: pytest.LogCaptureFixture) -> None:

@@ -25,6 +25,7 @@ from mailshot.store.confirmations import CONFIRMATION, Mailed
 from mailshot.store.engine import Store
 from mailshot.tokens import Purpose
 from mailshot.web import app as pages
+from mailshot.web import forms
 from tests import shop as rows
 from tests.flow.pages import form
 from tests.processes import Sink
@@ -302,3 +303,78 @@ def test_one_download_at_a_time_and_five_an_hour(mailed: App, shop: Shop, sink: 
     here.exporting.clear()
     answers = [client.post(f"{path}/export", data={"session": session}).status_code for _ in range(6)]
     assert answers == [200] * 5 + [429]
+
+
+@pytest.mark.parametrize("change", [{"email": "new@ada.example"}, {"email": None, "key": "erased:1"}])
+def test_what_changes_while_a_form_is_on_its_way_counts(
+    mailed: App, sink: Sink, client: TestClient, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = link(mailed, sink, client)
+    session = form(client.post(path).text)["session"][0]
+    preference = own_path(sink, "/p/")
+    customer = sql.table(tables.Customer)
+    arrived = forms.read
+
+    async def slow(request: Any) -> Any:
+        """Let the customer change before the form has arrived."""
+        read = await arrived(request)
+        with mailed.store.write() as connection:
+            canary = customer.c.key == "canary-key"
+            connection.execute(customer.update().where(canary).values(**change))
+        return read
+
+    monkeypatch.setattr(forms, "read", slow)
+    for turn in [f"{path}/export", f"{path}/erase", f"{path}/save", path, preference, f"{preference}/data"]:
+        with mailed.store.write() as connection:
+            back = customer.update().where(customer.c.first_name == "Canaryname")
+            connection.execute(back.values(email="canary@ada.example", key="canary-key"))
+        answer = client.post(
+            turn, data={"session": session, "confirm": "erase", "shown": "{}", "say.diet": "everything"}
+        )
+        assert answer.status_code in (404, 410), turn
+        assert "new@ada.example" not in answer.text
+    with mailed.store.read() as connection:
+        assert connection.scalar(
+            customer.select().with_only_columns(customer.c.id).where(customer.c.first_name == "Canaryname")
+        )
+        assert len(connection.execute(CONFIRMATION.select()).all()) == 1
+
+
+def test_links_that_a_server_puts_off_keep_no_other_back(mailed: App, shop: Shop, sink: Sink) -> None:
+    customer = sql.table(tables.Customer)
+    now = datetime.now(UTC)
+    with mailed.store.write() as connection:
+        for turn, who in enumerate(shop.customers[1:26]):
+            email = f"450-rcpt-c{turn}@x.example" if turn < 24 else "good@x.example"
+            connection.execute(
+                customer.update().where(customer.c.id == who).values(email=email, address_hash=f"h{turn}")
+            )
+            assert confirmations.ask(connection, who, 1, now + timedelta(seconds=turn)) is None
+    assert [send_links(mailed.post, now + timedelta(seconds=30)) for _ in range(3)].count(1) == 1
+    assert newest(sink, "good@x.example")
+
+
+def test_a_worker_that_is_told_to_stop_begins_no_other_link(mailed: App, sink: Sink, client: TestClient) -> None:
+    ask(client, sink)
+    stop = threading.Event()
+    stop.set()
+    assert own_data.send(mailed.post, own_data.waiting(mailed.store, datetime.now(UTC)), stop) == 0
+    assert state(mailed) == Mailed.asked
+
+
+def test_a_server_that_hangs_before_the_dot_gets_the_mail_later(
+    mailed: App, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer = sql.table(tables.Customer)
+    monkeypatch.setattr(own_data, "LONGEST_SECONDS", 0.5)
+    now = datetime.now(UTC)
+    for turn, (email, after) in enumerate(
+        {"stall-rcpt-a@x.example": Mailed.asked, "stall-dot-a@x.example": Mailed.sent}.items()
+    ):
+        who = shop.customers[turn + 1]
+        with mailed.store.write() as connection:
+            connection.execute(CONFIRMATION.delete())
+            connection.execute(customer.update().where(customer.c.id == who).values(email=email, address_hash=email))
+            assert confirmations.ask(connection, who, 1, now) is None
+        assert send_links(mailed.post, now) == (after is Mailed.sent)
+        assert state(mailed) == after

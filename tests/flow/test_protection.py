@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from starlette.testclient import TestClient
 
@@ -100,3 +102,27 @@ def test_what_no_database_can_hold_is_not_asked_of_it(client: TestClient, look: 
     shown = '{"say.diet": ["\\ud800", "\\u0000"], "judge.\\ud800.x": ["wrong"]}'
     assert client.post(PREFERENCES, data={"shown": shown}).status_code in (303, 422)
     assert client.post(PREFERENCES, data={"shown": '{"say.diet": ["\\ud800"]}'}).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "charset", ["punycode", "idna", "undefined", "unicode_escape", "rot13", "utf-7", "utf-16", "x"]
+)
+@pytest.mark.parametrize("path", [UNSUBSCRIBE, PREFERENCES])
+def test_a_form_in_an_odd_charset_is_refused_before_it_is_read(client: TestClient, path: str, charset: str) -> None:
+    kind = {"Content-Type": f"multipart/form-data; boundary=B; charset={charset}"}
+    field = (
+        b"--B\r\nContent-Disposition: form-data; name=x\r\n\r\n"
+        + b"a" * 300_000
+        + b"-"
+        + b"a" * 300_000
+        + b"\r\n--B--\r\n"
+    )
+    began = time.process_time()
+    assert client.post(path, content=field, headers=kind).status_code == 400
+    assert time.process_time() - began < 5
+
+
+def test_headers_over_16_kb_are_refused(client: TestClient) -> None:
+    answer = client.get("/healthz", headers={"X-Long": "x" * 20_000})
+    assert answer.status_code == 431
+    assert answer.headers["x-content-type-options"] == "nosniff"

@@ -34,7 +34,11 @@ def written() -> Iterator[io.StringIO]:
         '550 "canary bird"@shop.example is unknown',
         "550 CANARY@shop.example, canary+tag@shop.example",
         "rcpt:canary@localhost",
-        "smtp://canary:canary@shop.example:25",
+        "mary.o'canary@shop.example and 'canary@shop.example'",
+        '550 "canary \\"q\\" bird"@shop.example',
+        "canary@[192.0.2.1] of shop.example",
+        "canary%40shop.example, canary=40shop.example",
+        "smtp://user:canary@shop.example:25",
     ],
 )
 def test_addresses_are_hashed_and_domains_stay(written: io.StringIO, said: str) -> None:
@@ -46,8 +50,7 @@ def test_addresses_are_hashed_and_domains_stay(written: io.StringIO, said: str) 
     except ValueError:
         log.exception("failed")
     text = written.getvalue()
-    assert "canary@" not in text.lower()
-    assert "canary bird" not in text
+    assert "canary" not in text.lower().replace("canary, ", "")
     assert "shop.example" in text or "localhost" in text
     assert "Traceback" in text
 

@@ -117,6 +117,20 @@ NASTY = {
             "utf-16",
         )
     },
+    "a content type of comments": b"Content-Type: " + b"(" * 900 + b"\r\n\r\nx",
+    "boundaries that begin with a blank": b"".join(
+        b'Content-Type: multipart/x; boundary=" b%d"\r\n\r\n-- b%d\r\n' % (n, n) for n in range(2_000)
+    ),
+    "boundaries of a semicolon": b"".join(
+        b'Content-Type: multipart/x; boundary=";b%d"\r\n\r\n--;b%d\r\n' % (n, n) for n in range(300)
+    ),
+    "blank lines of a carriage return": b"".join(
+        b'Content-Type: multipart/x; boundary="b%d"\r\n\r--b%d\r\n' % (n, n) for n in range(2_000)
+    ),
+    "parts of a boundary in percent signs": b"Content-Type: multipart/x; boundary*=us-ascii''%62\r\n\r\n"
+    + b"--b\r\n\r\nx\r\n" * 100_000,
+    "nested links": b"Content-Type: text/html\r\n\r\n" + b"<a href=x><div>" * 100 + b"word " * 400_000,
+    "a half surrogate": b"Content-Type: text/plain; charset=utf-7\r\n\r\n+2AA-",
     "a bad transfer encoding": b"Content-Type: text/html\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\nbegin 1 x\r\n"
     + b"\xff" * 9999,
 }
@@ -129,6 +143,8 @@ def test_no_mail_takes_long_or_fails(raw: bytes) -> None:
     assert letter.summary(raw)
     assert all(len(value) <= 2 * letter.MOST_OF_HEADER for value in seen.headers.values())
     assert len(seen.links) <= letter.MOST_LINKS
+    assert sum(len(words) for words, _ in seen.links) <= letter.MOST_LINKS * letter.MOST_WORDS
+    assert f"{seen.text}{seen.headers}{letter.summary(raw)}".encode()
     assert (seen.html, seen.text, seen.one_click, seen.part("x"), seen.source) is not None
     assert isinstance(seen.page("/inline?id="), bytes)
     # Computing time of this process, not the clock's: another process does not change it.
