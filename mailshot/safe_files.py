@@ -117,6 +117,16 @@ def write_shared(path: Path, content: bytes) -> None:
             beside.unlink()
 
 
+def write_output(path: Path, content: bytes, private: bool = False) -> None:
+    """Write the file that a command was asked for: in place of a former one or a link; a pipe or device gets it."""
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+    elif private:
+        write_private(path, content)
+    else:
+        write_shared(path, content)
+
+
 def make_private_folder(path: Path) -> None:
     """Create a folder that its owner alone can enter, whatever the umask; one that is there is left as it is."""
     with suppress(FileExistsError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from io import StringIO
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from mailshot import safe_files
 from mailshot.errors import SettingsError, nearest
 
 PREFIX = "MAILSHOT_"
+MOST_BYTES = 64 * 1024
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _NUMBERS = ("web_port", "inbox_smtp_port", "inbox_web_port", "connections", "lease", "dot_timeout", "batch")
 EXAMPLES = {
@@ -184,9 +187,15 @@ def load(project: Path | None = None, environment: Mapping[str, str] | None = No
 
 def _dotenv(path: Path) -> dict[str, str]:
     try:
-        found = dotenv_values(path, encoding="utf-8")
+        # It may be a link: secrets are often kept elsewhere and linked to. What it leads to must be a small file.
+        text = safe_files.read_bytes(path.resolve(), most=MOST_BYTES).decode()
+    except FileNotFoundError:
+        return {}
     except UnicodeDecodeError:
         raise SettingsError(f"{path} is not UTF-8 text.", "Save it as UTF-8.") from None
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}.", "Make it a text file of settings.") from None
+    found = dotenv_values(stream=StringIO(text.removeprefix("\ufeff")))
     return {name: value for name, value in found.items() if name.startswith(PREFIX) and value is not None}
 
 

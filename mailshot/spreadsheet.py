@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 
-#: Also what follows blanks that a spreadsheet drops, and the wide signs that Japanese programs take for these.
+#: Blanks in front, which some spreadsheets drop.
+_BLANKS = " \x0b\x0c\u00a0\u3000\ufeff"
+#: Also the wide signs that Japanese programs take for these.
 _SIGNS = "=+\\-@\\t\\r\\n\\x00\uff1d\uff0b\uff0d\uff20"
 #: Patterns for Python's `re` and for RE2, which DuckDB uses; each is replaced by its first group.
-PROTECTED = rf"\A'('*[{_SIGNS}])"
-FORMULA = rf"\A('*[{_SIGNS}])"
+PROTECTED = rf"\A'('*[{_BLANKS}]*[{_SIGNS}])"
+FORMULA = rf"\A('*[{_BLANKS}]*[{_SIGNS}])"
 _PROTECTED, _FORMULA = re.compile(PROTECTED), re.compile(FORMULA)
 
 

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from mailshot import safe_files
 from mailshot.campaign import backtest as stage
 from mailshot.campaign.backtest import Backtest
 from mailshot.campaign.hindsight import Hindsight
@@ -39,7 +40,7 @@ def save(found: Backtest | Hindsight, currency: str, path: Path) -> None:
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "mailshot"}):
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(drawn, format=kind, dpi=DPI, metadata=metadata)
-    path.write_bytes(drawn.getvalue())
+    safe_files.write_output(path, drawn.getvalue())
 
 
 def _backtest(found: Backtest, currency: str) -> Figure:

@@ -44,10 +44,7 @@ def preview(
 def _write(path: Path, html: bytes) -> None:
     """Write a customer's mail for its owner's eyes; into a pipe or device as it is. Raises Unavailable."""
     try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(html)
-        else:
-            safe_files.write_private(path, html)
+        safe_files.write_output(path, html, private=True)
     except OSError as error:
         raise Unavailable(f"{path} cannot be written: {error.strerror}.", "Name another file by --to.") from None
 

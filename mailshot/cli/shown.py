@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from mailshot import spreadsheet
+from mailshot import safe_files, spreadsheet
 from mailshot.campaign import backtest as stage
 from mailshot.campaign.backtest import Backtest, Look
 from mailshot.campaign.hindsight import Hindsight, Past
@@ -33,10 +34,11 @@ def show(found: Backtest | Hindsight, currency: str) -> None:
 def save(path: Path, found: Backtest | Hindsight) -> None:
     """Write a backtest's numbers as CSV: a line for each date, or past campaign."""
     rows = list(_rows(found))
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with StringIO(newline="") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), restval=0)
         writer.writeheader()
         writer.writerows({name: spreadsheet.harmless(value) for name, value in row.items()} for row in rows)
+        safe_files.write_output(path, file.getvalue().encode())
 
 
 def series(found: Backtest) -> dict[str, list[int]]:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from mailshot import safe_files, spreadsheet
+from mailshot.errors import Unavailable
 from mailshot.ingest.expressions import FLOATS, TEXT, literal, name, text_of
 from mailshot.ingest.fields import Kind
 from mailshot.ingest.files import REJECT_LINE, REJECT_REASON
@@ -224,7 +225,7 @@ def _write(
     if first is None:
         path.unlink(missing_ok=True)
         return ""
-    safe_files.make_private_folder(path.parent)  # a rejected line is still about a person
+    _make_folder(path.parent)
     beside = stage.folder / path.name
     safe_files.create_private(beside)
     with beside.open("w", encoding="utf-8", newline="") as file:
@@ -234,3 +235,12 @@ def _write(
         writer.writerows(map(spreadsheet.harmless, row) for row in chain((first,), rows))
     os.replace(beside, path)
     return str(path)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder for rejected rows, which are about people still. Raises Unavailable when it is something else."""
+    safe_files.make_private_folder(folder)
+    if not folder.is_dir():
+        raise Unavailable(
+            f"Rejected rows cannot be written: '{folder}' is no folder.", "Move it away, and import again."
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from urllib.parse import quote
 
@@ -127,3 +128,24 @@ def test_a_database_address_is_shown_without_its_password() -> None:
 
 def test_a_server_does_not_show_its_password() -> None:
     assert "hunter2" not in repr(Server.parse("smtp://user:hunter2@mail.example.com", "auto"))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "large"])
+def test_settings_that_are_no_small_file_are_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / ".env"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        with path.open("wb") as file:
+            file.truncate(3 << 30)
+    with pytest.raises(SettingsError, match="cannot be read"):
+        settings.load(tmp_path, {})
+
+
+def test_settings_may_be_a_link_to_where_secrets_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("\ufeffMAILSHOT_BATCH=7\n", encoding="utf-8")
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/.env").symlink_to(tmp_path / "secret")
+    assert settings.load(tmp_path / "shop", {}).batch == 7
