@@ -80,9 +80,13 @@ class Staging:
         time.sleep(PAUSE_SECONDS)
 
     def begin(self) -> None:
-        """Make the tables called next, with all that is there now."""
+        """Make the tables called next, with all that is there now.
+
+        Erasures since the import began wait again: its lines were looked through before them, and are written now.
+        """
         tidy(self)
         with self.step(staged=False) as connection:
+            erasures.reopen(connection, _erased(connection) - self.erased)
             for table in STAGED_TABLES:
                 _create(connection, table)
         for ids in self._customers(MOST_LINES, staged=False):
@@ -176,8 +180,8 @@ def is_large(store: Store, lines: int, customers: int) -> bool:
 
 
 def is_untidy(connection: Connection) -> bool:
-    """Say whether an import is being staged, or was killed."""
-    return bool(_tables(connection))
+    """Say whether an import is under way, or was killed: lines of erased customers may lie there, or come yet."""
+    return bool(_tables(connection)) or offices.holder(connection, OFFICE, columns.now()) is not None
 
 
 def tidy_up(store: Store) -> None:

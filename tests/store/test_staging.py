@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy import event, select, text
 
 from mailshot.errors import Refused
 from mailshot.ingest import importer, stage
-from mailshot.store import consent, dossier, schema, scrubbing, sql, staging
+from mailshot.store import consent, dossier, erasures, schema, scrubbing, sql, staging
 from mailshot.store.engine import STAGED_TABLES, Connection, Store
 from mailshot.store.tables import Buyer, Customer, Order, Product, Purchase
 from tests.store.shop import CUSTOMERS, KEY, PURCHASES, Shop
@@ -208,6 +209,34 @@ def test_who_is_erased_while_an_import_runs_stays_erased(many: Shop, monkeypatch
     many.one(PURCHASES)
     assert "R7-1" not in str(many.everything())
     assert scrubbing.work(many.store, staging.columns.now()) == 1
+
+
+@pytest.mark.parametrize("lapsed", [False, True])
+def test_who_is_erased_before_an_import_writes_waits_for_its_end(
+    many: Shop, monkeypatch: pytest.MonkeyPatch, lapsed: bool
+) -> None:
+    """Also where the import reads for so long that its office lapsed, and the erasure was finished meanwhile."""
+    begin = staging.Staging.begin
+    later = staging.columns.now() + timedelta(hours=1)
+
+    def beside(self: staging.Staging) -> None:
+        with many.store.write() as connection:
+            who = connection.scalar(select(sql.table(Customer).c.id).where(sql.table(Customer).c.key == "7"))
+            assert dossier.erase(connection, who, KEY, "page", staging.columns.now())
+            if lapsed:
+                staging.offices.leave(connection, staging.OFFICE, self.holder)
+        assert scrubbing.work(many.store, staging.columns.now()) == int(lapsed)
+        begin(self)
+        assert scrubbing.work(many.store, later) == 0
+        with many.store.read() as connection:
+            assert erasures.waiting(connection).number == 1
+
+    monkeypatch.setattr(staging.Staging, "begin", beside)
+    many.one(PURCHASES)
+    assert "R7-1" not in str(many.everything())
+    assert scrubbing.work(many.store, later) == 1
+    many.store.close()
+    assert not [file for file in many.folder.glob("*.db*") if b"R7-1" in file.read_bytes()]
 
 
 def test_indexes_have_their_own_names_after_an_upgrade(many: Shop, tmp_path: Path) -> None:
