@@ -58,7 +58,7 @@ def work(store: Store, now: datetime, whole: bool = False) -> int:
     if not waiting or (store.sqlite and not _may_rewrite(store, now, whole)):
         return 0
     swept = [customer_id for customer_id in waiting if _sweep(store, customer_id)]
-    if not swept or not (_rewrite_once(store, now) if store.sqlite else _scrub_postgresql(store, whole)):
+    if not swept or not (_rewrite_once(store, now) if store.sqlite else _scrub_postgresql(store, whole, swept)):
         return 0
     with store.write() as connection:
         erasures.finish(connection, swept, now)
@@ -158,14 +158,25 @@ def _is_sending(connection: Connection) -> bool:
     return connection.execute(select(run.id).where(run.state == RunState.running.value).limit(1)).first() is not None
 
 
-def _scrub_postgresql(store: Store, whole: bool) -> bool:
+def may_clear_statistics(store: Store) -> bool:
+    """Say whether our role may write the planner's statistics anew: PostgreSQL only warns where it may not."""
+    if store.sqlite:
+        return True
+    owner = "SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()"
+    with store.read() as connection:
+        return bool(connection.exec_driver_sql(owner).scalar())
+
+
+def _scrub_postgresql(store: Store, whole: bool, swept: list[int]) -> bool:
     """Write the tables anew, with their indexes and statistics; False when one could not be.
+
+    Once all who wrote beside the erasure have ended, what they committed after the first sweep is swept as well.
 
     VACUUM FULL is the one statement that leaves no old byte: a plain one zeroes nothing in the pages that it frees.
     """
-    if not _is_removable(store):
+    if not (_is_removable(store) and all(_sweep(store, who) for who in swept) and _is_removable(store)):
         return False
-    done = True
+    done = may_clear_statistics(store)
     for table in _tables():
         with _upkeep(store) as connection:
             if whole or _size(connection, table) <= MOST_LOCKED_BYTES:

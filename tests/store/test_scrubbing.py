@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -201,6 +202,51 @@ def test_postgres_keeps_nothing_once_the_reader_has_ended(heavy: Store, postgres
     reader.close()
     assert scrubbing.work(heavy, NOW) == 1
     assert postgres_files(postgres_url) == []
+
+
+def test_postgres_sweeps_what_was_committed_after_the_first_sweep(
+    heavy: Store, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(heavy)
+    plan = heavy.engine.connect()
+    plan.execute(insert(sql.table(PlanRow)).values(plan_id="late", customer_id=ADA, content=f"{WORD}-late"))
+    erase(heavy)
+    scrub = scrubbing._scrub_postgresql
+
+    def late(*given: Any) -> bool:
+        plan.commit()
+        plan.close()
+        return scrub(*given)
+
+    monkeypatch.setattr(scrubbing, "_scrub_postgresql", late)
+    assert scrubbing.work(heavy, NOW) == 1
+    assert postgres_files(postgres_url) == []
+
+
+def test_an_erasure_waits_where_the_role_may_not_clear_the_statistics(heavy: Store, postgres_url: str) -> None:
+    """The role owns the tables but not the database."""
+    role = f"guest_{secrets.token_hex(4)}"
+    plant(heavy)
+    with heavy.write() as connection:
+        me = connection.exec_driver_sql("SELECT current_user").scalar_one()
+        connection.exec_driver_sql(f"CREATE ROLE {role} LOGIN")
+        connection.exec_driver_sql(f"GRANT ALL ON SCHEMA public TO {role}")
+        tables = connection.exec_driver_sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").scalars()
+        for table in tables.all():
+            connection.exec_driver_sql(f'ALTER TABLE "{table}" OWNER TO {role}')
+    guest = Store.open(heavy.engine.url.set(username=role).render_as_string(hide_password=False))
+    try:
+        erase(guest)
+        assert not scrubbing.may_clear_statistics(guest)
+        assert scrubbing.work(guest, NOW) == 0
+        assert waiting(guest).number == 1
+        assert scrubbing.work(heavy, NOW) == 1
+    finally:
+        guest.close()
+        with heavy.write() as connection:
+            connection.exec_driver_sql(f"REASSIGN OWNED BY {role} TO {me}")
+            connection.exec_driver_sql(f"DROP OWNED BY {role}")
+            connection.exec_driver_sql(f"DROP ROLE {role}")
 
 
 def test_no_writer_waits_for_a_scrubbing_that_waits_for_a_reader(lite: Store) -> None:
