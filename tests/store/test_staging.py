@@ -71,6 +71,23 @@ def left(store: Store) -> list[str]:
         return [name for name in names if re.fullmatch(rf"({'|'.join(STAGED_TABLES)})_(next|old)", name)]
 
 
+def lengths(shop: Shop) -> list[int]:
+    """Return a list that grows with every transaction from now on, by the number of rows that it changed."""
+    changed: list[int] = []
+    engine = shop.store.engine
+
+    def begun(connection: Connection) -> None:
+        connection.info["before"] = connection.connection.driver_connection.total_changes  # type: ignore[union-attr]
+
+    def ended(connection: Connection) -> None:
+        driver = connection.connection.driver_connection
+        changed.append(driver.total_changes - connection.info["before"])  # type: ignore[union-attr]
+
+    event.listen(engine, "begin", begun)
+    event.listen(engine, "commit", ended)
+    return changed
+
+
 def test_staged_and_whole_imports_end_the_same(many: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     report = many.one(PURCHASES)
     staged = sums(many)
@@ -98,22 +115,23 @@ def test_a_file_on_top_of_others_adds_and_changes(many: Shop) -> None:
 
 def test_no_transaction_writes_more_than_a_few_lines(many: Shop) -> None:
     """Short transactions are what lets others write; their length in lines does not depend on the machine."""
-    changed: list[int] = []
-    engine = many.store.engine
-
-    def begun(connection: Connection) -> None:
-        connection.info["before"] = connection.connection.driver_connection.total_changes  # type: ignore[union-attr]
-
-    def ended(connection: Connection) -> None:
-        driver = connection.connection.driver_connection
-        changed.append(driver.total_changes - connection.info["before"])  # type: ignore[union-attr]
-
-    event.listen(engine, "begin", begun)
-    event.listen(engine, "commit", ended)
+    changed = lengths(many)
     many.one(PURCHASES)
     # Of 94 lines and as many sums: ten lines of a step at most, each with its sums, and the rows of their marks.
     assert max(changed) <= 40
     assert len(changed) > 40
+
+
+def test_the_lines_of_one_customer_are_copied_and_cleared_in_steps(many: Shop) -> None:
+    """A cash desk often books all its anonymous sales on one number."""
+    lines = "".join(f"7,W{number},A,2026-03-01,1,1.00\n" for number in range(200))
+    many.put({"purchases.csv": "id,receipt,sku,at,n,paid\n" + lines})
+    many.one(PURCHASES)
+    many.put({"purchases.csv": "id,receipt,sku,at,n,paid\n1,R1,A,2026-03-01,1,1.00\n"})
+    changed = lengths(many)
+    many.one(PURCHASES)
+    assert len(many.rows(Purchase, "order_key")) == 201
+    assert max(changed) <= 20
 
 
 def test_a_withdrawal_commits_between_two_steps_and_nothing_is_seen_before_the_end(
