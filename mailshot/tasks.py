@@ -156,7 +156,8 @@ def _scrub(app: App, due: datetime, now: datetime) -> datetime:
     if app.store.sqlite:
         return now
     # What is too large to be locked waits for 'mailshot db scrub'; the rest need not be written anew all the time.
-    return now + (LARGE_SCRUB_GAP if scrubbing.too_large(app.store) else SCRUB_GAP)
+    held_up = scrubbing.too_large(app.store) or not scrubbing.may_clear_statistics(app.store)
+    return now + (LARGE_SCRUB_GAP if held_up else SCRUB_GAP)
 
 
 def _is_clock(app: App, holder: str, now: datetime) -> bool:

@@ -25,12 +25,14 @@ def upgrade() -> None:
 
 @cli.command()
 def scrub() -> None:
-    """Remove what was erased from the database's files; on PostgreSQL each table is locked meanwhile."""
+    """Remove what was erased from the database's files; nobody can write meanwhile (on PostgreSQL: to one table)."""
     from mailshot.store import erasures, scrubbing
 
     store = shared.app().store
     with shared.err.status("Scrubbing what was erased …"):
-        done = scrubbing.work(store, shared.now(), whole=True)
+        done = 0
+        while some := scrubbing.work(store, shared.now(), whole=True):
+            done += some
     with store.read() as connection:
         waiting = erasures.waiting(connection)
     shared.say(f"{shared.counted(done, 'erasure')} finished, {waiting.number:,} waiting.")

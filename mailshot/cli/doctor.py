@@ -127,6 +127,9 @@ def _erasures() -> str:
         raise Unavailable(
             f"{state}; {', '.join(large)} too large to be locked.", "Run 'mailshot db scrub' at a quiet hour."
         )
+    if not scrubbing.may_clear_statistics(app.store):
+        message = f"{state}; our role may not write PostgreSQL's statistics anew, which hold common values."
+        raise Unavailable(message, "Let it own the database: ALTER DATABASE name OWNER TO role.")
     if waiting.is_late(shared.now()):
         raise Unavailable(f"{state}; customers are promised {hours} hours.", REMEDY)
     return f"{state}; the clock goes on with it"

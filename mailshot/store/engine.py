@@ -31,7 +31,7 @@ PRAGMAS = (
     # FULL, not NORMAL: after a power cut a released dot must still be in the ledger.
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
-    # What is deleted or changed is overwritten with zeros, so that an erasure leaves nothing in free pages.
+    # What is deleted is overwritten with zeros. Copies in the unused middle of pages stay: see store.scrubbing.
     "PRAGMA secure_delete=ON",
     f"PRAGMA busy_timeout={BUSY_MILLISECONDS}",
     "PRAGMA temp_store=MEMORY",

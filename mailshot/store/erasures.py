@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import BigInteger, func, select, update
+from sqlalchemy import BigInteger, bindparam, func, select, update
 from sqlmodel import Field, SQLModel
 
 from mailshot.store import sql
@@ -117,6 +117,15 @@ def finish(connection: Connection, customer_ids: Collection[int], at: datetime) 
     """Record that nothing of these customers is left in the files."""
     mine = ERASURE.c.customer_id.in_(customer_ids)
     connection.execute(update(ERASURE).where(mine, ERASURE.c.scrubbed_at.is_(None)).values(scrubbed_at=at))
+
+
+def reopen(connection: Connection, customer_ids: Collection[int]) -> None:
+    """Let the erasures of these customers wait again: something of them may come into the files yet."""
+    rows = [{"who": customer_id} for customer_id in sorted(customer_ids)]
+    if rows:
+        connection.execute(
+            update(ERASURE).where(ERASURE.c.customer_id == bindparam("who")).values(scrubbed_at=None), rows
+        )
 
 
 def alone(connection: Connection) -> None:

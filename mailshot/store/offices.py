@@ -34,6 +34,11 @@ def leave(connection: Connection, office: str, holder: str) -> None:
     connection.execute(LEASE.delete().where(LEASE.c.name == office, LEASE.c.holder == holder))
 
 
+def vacate(connection: Connection, office: str) -> None:
+    """Take an office from whoever holds it."""
+    connection.execute(LEASE.delete().where(LEASE.c.name == office))
+
+
 def holder(connection: Connection, office: str, now: datetime) -> str | None:
     """Return who holds an office now."""
     found: str | None = connection.scalar(select(LEASE.c.holder).where(LEASE.c.name == office, LEASE.c.until >= now))

@@ -25,8 +25,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
+from typing import Any
 
 from sqlalchemy import func, select
+from sqlmodel import SQLModel
 
 from mailshot.audience.compile import listed
 from mailshot.errors import Refused
@@ -35,6 +37,8 @@ from mailshot.store.bulk_load import Load, Rows
 from mailshot.store.eligibility import DELIVERY
 from mailshot.store.engine import NEXT, STAGED, STAGED_TABLES, Connection, Store
 
+#: The values of a row's primary key.
+Key = tuple[Any, ...]
 OLD, OTHER_INDEX = "_old", "__b"
 OFFICE, TERM = "import", timedelta(minutes=5)
 #: Lines copied or deleted in one transaction: some tens of milliseconds.
@@ -80,16 +84,24 @@ class Staging:
         time.sleep(PAUSE_SECONDS)
 
     def begin(self) -> None:
-        """Make the tables called next, with all that is there now."""
+        """Make the tables called next, with all that is there now.
+
+        Erasures since the import began wait again: its lines were looked through before them, and are written now.
+        """
         tidy(self)
         with self.step(staged=False) as connection:
+            erasures.reopen(connection, _erased(connection) - self.erased)
             for table in STAGED_TABLES:
                 _create(connection, table)
-        for ids in self._customers(MOST_LINES, staged=False):
-            with self.step(staged=False) as connection:
-                for table in STAGED_TABLES:
-                    rows = f"SELECT * FROM {table} WHERE customer_id BETWEEN {ids[0]} AND {ids[-1]}"
-                    connection.exec_driver_sql(f"INSERT INTO {table}{NEXT} {rows}")
+        for table in STAGED_TABLES:
+            last = None
+            while True:
+                with self.step(staged=False) as connection:
+                    end = _end_of_step(connection, table, last)
+                    _copy(connection, table, last, end)
+                if end is None:
+                    break
+                last = end
 
     def upsert(self, load: Load, rows: Rows) -> tuple[int, int]:
         """Load the rows and return how many were added and changed."""
@@ -106,7 +118,7 @@ class Staging:
 
     def sum_up(self, customer_ids: Sequence[int] | None) -> None:
         """Sum up the purchases of some customers, or of all."""
-        for ids in self._customers(SUMMED_LINES, staged=True, among=customer_ids):
+        for ids in self._customers(SUMMED_LINES, customer_ids):
             with self.step() as connection:
                 buyers.sum_up(connection, lambda column, ids=ids: listed(column, ids))  # type: ignore[misc]
 
@@ -121,11 +133,11 @@ class Staging:
                 connection.exec_driver_sql(f"ALTER TABLE {table}{NEXT} RENAME TO {table}")
         tidy(self)
 
-    def _customers(self, most: int, staged: bool, among: Iterable[int] | None = None) -> Iterator[list[int]]:
+    def _customers(self, most: int, among: Iterable[int] | None) -> Iterator[list[int]]:
         """Give customers with lines in order, as many at a time as have about `most` lines."""
         line = buyers.PURCHASE.c
         with self.store.read() as connection:
-            connection.execution_options(**{STAGED: staged})
+            connection.execution_options(**{STAGED: True})
             grouped = select(line.customer_id, func.count()).group_by(line.customer_id).order_by(line.customer_id)
             counted = [(int(who), int(lines)) for who, lines in connection.execute(grouped)]
         meant, ids, lines = (None if among is None else set(among)), [], 0
@@ -176,8 +188,8 @@ def is_large(store: Store, lines: int, customers: int) -> bool:
 
 
 def is_untidy(connection: Connection) -> bool:
-    """Say whether an import is being staged, or was killed."""
-    return bool(_tables(connection))
+    """Say whether an import is under way, or was killed: lines of erased customers may lie there, or come yet."""
+    return bool(_tables(connection)) or offices.holder(connection, OFFICE, columns.now()) is not None
 
 
 def tidy_up(store: Store) -> None:
@@ -245,16 +257,45 @@ def _clear(staging: Staging, name: str) -> None:
     """Delete a table's rows in short steps, then the table: to drop a large one takes long."""
     while True:
         with staging.step(staged=False) as connection:
-            some = f"SELECT customer_id FROM {name} ORDER BY customer_id LIMIT 1 OFFSET {MOST_LINES}"
-            last = connection.exec_driver_sql(some).scalar()
-            if last is None:
+            end = _end_of_step(connection, name, None)
+            if end is None:
                 connection.exec_driver_sql(f"DELETE FROM {name}")
                 connection.exec_driver_sql(f"DROP TABLE {name}")
                 return
-            first = connection.exec_driver_sql(f"SELECT min(customer_id) FROM {name}").scalar()
-            # Of one customer with very many lines all go at once.
-            end = last if first == last else last - 1
-            connection.exec_driver_sql(f"DELETE FROM {name} WHERE customer_id <= {end}")
+            keys, marks = _keys(name)
+            by = f"{name} {_by_key(connection, name)}"
+            connection.exec_driver_sql(f"DELETE FROM {by} WHERE ({keys}) <= ({marks})", end)
+
+
+def _keys(name: str) -> tuple[str, str]:
+    """Return the columns of the key by which a table's rows lie, and as many marks for values."""
+    key = SQLModel.metadata.tables[name.removesuffix(NEXT).removesuffix(OLD)].primary_key
+    return ", ".join(column.name for column in key), ", ".join("?" for _ in key)
+
+
+def _by_key(connection: Connection, name: str) -> str:
+    """Return the words that let SQLite find rows by their key: by an index it would look at all of one customer's."""
+    asked = "SELECT name FROM pragma_index_list(?) WHERE origin = 'pk'"
+    found = connection.exec_driver_sql(asked, (name,)).scalar()
+    return f'INDEXED BY "{found}"' if found else ""
+
+
+def _end_of_step(connection: Connection, name: str, last: Key | None) -> Key | None:
+    """Return the key of the last row of a step that begins after `last`; None where few rows are left."""
+    keys, marks = _keys(name)
+    after = f"WHERE ({keys}) > ({marks})" if last else ""
+    asked = f"SELECT {keys} FROM {name} {after} ORDER BY {keys} LIMIT 1 OFFSET {MOST_LINES - 1}"
+    found = connection.exec_driver_sql(asked, last or ()).first()
+    return tuple(found) if found else None
+
+
+def _copy(connection: Connection, table: str, last: Key | None, end: Key | None) -> None:
+    """Copy the rows after the key `last` up to `end`, where these are given."""
+    keys, marks = _keys(table)
+    bounds = [f"({keys}) {sign} ({marks})" for sign, key in ((">", last), ("<=", end)) if key]
+    where = " AND ".join(bounds) or "TRUE"
+    rows = f"SELECT * FROM {table} WHERE {where} ORDER BY {keys}"
+    connection.exec_driver_sql(f"INSERT INTO {table}{NEXT} {rows}", (*(last or ()), *(end or ())))
 
 
 def _is_dead(holder: str) -> bool:

@@ -6,13 +6,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import insert, select
 
-from mailshot.store import schema, sql, tables
+from mailshot.errors import Unavailable
+from mailshot.store import schema, scrubbing, sql, tables
 from mailshot.store.engine import Store
 from tests.store.rows import NOW
 from tests.store.steps import steps
@@ -84,3 +86,27 @@ def test_an_error_does_not_tell_what_was_to_be_written(sqlite_url: str) -> None:
         connection.execute(row)
     store.close()
     assert "ann@example.com" not in str(told.value)
+
+
+def test_who_was_erased_by_an_old_version_waits_until_the_file_is_rewritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(f"sqlite:///{tmp_path / 'old.db'}")
+    with store.write() as connection:
+        command.upgrade(schema.config(connection), "0010")
+        customer = sql.table(tables.Customer)
+        connection.execute(insert(customer).values(id=1, key="erased:1", lot=1, facts={}))
+    rewrite = scrubbing.rewrite
+
+    def full(_: Store) -> bool:
+        raise Unavailable("The disk is full.", "Make room.")
+
+    monkeypatch.setattr(scrubbing, "rewrite", full)
+    assert schema.upgrade(store) == ("0010", schema.newest())
+    with pytest.raises(Unavailable):
+        scrubbing.work(store, NOW, whole=True)
+    monkeypatch.setattr(scrubbing, "rewrite", lambda _: False)
+    assert scrubbing.work(store, NOW, whole=True) == 0
+    monkeypatch.setattr(scrubbing, "rewrite", rewrite)
+    assert scrubbing.work(store, NOW, whole=True) == 1
+    store.close()

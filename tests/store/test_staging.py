@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy import event, select, text
 
 from mailshot.errors import Refused
 from mailshot.ingest import importer, stage
-from mailshot.store import consent, dossier, schema, scrubbing, sql, staging
+from mailshot.store import consent, dossier, erasures, schema, scrubbing, sql, staging
 from mailshot.store.engine import STAGED_TABLES, Connection, Store
 from mailshot.store.tables import Buyer, Customer, Order, Product, Purchase
 from tests.store.shop import CUSTOMERS, KEY, PURCHASES, Shop
@@ -70,6 +71,23 @@ def left(store: Store) -> list[str]:
         return [name for name in names if re.fullmatch(rf"({'|'.join(STAGED_TABLES)})_(next|old)", name)]
 
 
+def lengths(shop: Shop) -> list[int]:
+    """Return a list that grows with every transaction from now on, by the number of rows that it changed."""
+    changed: list[int] = []
+    engine = shop.store.engine
+
+    def begun(connection: Connection) -> None:
+        connection.info["before"] = connection.connection.driver_connection.total_changes  # type: ignore[union-attr]
+
+    def ended(connection: Connection) -> None:
+        driver = connection.connection.driver_connection
+        changed.append(driver.total_changes - connection.info["before"])  # type: ignore[union-attr]
+
+    event.listen(engine, "begin", begun)
+    event.listen(engine, "commit", ended)
+    return changed
+
+
 def test_staged_and_whole_imports_end_the_same(many: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     report = many.one(PURCHASES)
     staged = sums(many)
@@ -97,22 +115,23 @@ def test_a_file_on_top_of_others_adds_and_changes(many: Shop) -> None:
 
 def test_no_transaction_writes_more_than_a_few_lines(many: Shop) -> None:
     """Short transactions are what lets others write; their length in lines does not depend on the machine."""
-    changed: list[int] = []
-    engine = many.store.engine
-
-    def begun(connection: Connection) -> None:
-        connection.info["before"] = connection.connection.driver_connection.total_changes  # type: ignore[union-attr]
-
-    def ended(connection: Connection) -> None:
-        driver = connection.connection.driver_connection
-        changed.append(driver.total_changes - connection.info["before"])  # type: ignore[union-attr]
-
-    event.listen(engine, "begin", begun)
-    event.listen(engine, "commit", ended)
+    changed = lengths(many)
     many.one(PURCHASES)
     # Of 94 lines and as many sums: ten lines of a step at most, each with its sums, and the rows of their marks.
     assert max(changed) <= 40
     assert len(changed) > 40
+
+
+def test_the_lines_of_one_customer_are_copied_and_cleared_in_steps(many: Shop) -> None:
+    """A cash desk often books all its anonymous sales on one number."""
+    lines = "".join(f"7,W{number},A,2026-03-01,1,1.00\n" for number in range(200))
+    many.put({"purchases.csv": "id,receipt,sku,at,n,paid\n" + lines})
+    many.one(PURCHASES)
+    many.put({"purchases.csv": "id,receipt,sku,at,n,paid\n1,R1,A,2026-03-01,1,1.00\n"})
+    changed = lengths(many)
+    many.one(PURCHASES)
+    assert len(many.rows(Purchase, "order_key")) == 201
+    assert max(changed) <= 20
 
 
 def test_a_withdrawal_commits_between_two_steps_and_nothing_is_seen_before_the_end(
@@ -208,6 +227,34 @@ def test_who_is_erased_while_an_import_runs_stays_erased(many: Shop, monkeypatch
     many.one(PURCHASES)
     assert "R7-1" not in str(many.everything())
     assert scrubbing.work(many.store, staging.columns.now()) == 1
+
+
+@pytest.mark.parametrize("lapsed", [False, True])
+def test_who_is_erased_before_an_import_writes_waits_for_its_end(
+    many: Shop, monkeypatch: pytest.MonkeyPatch, lapsed: bool
+) -> None:
+    """Also where the import reads for so long that its office lapsed, and the erasure was finished meanwhile."""
+    begin = staging.Staging.begin
+    later = staging.columns.now() + timedelta(hours=1)
+
+    def beside(self: staging.Staging) -> None:
+        with many.store.write() as connection:
+            who = connection.scalar(select(sql.table(Customer).c.id).where(sql.table(Customer).c.key == "7"))
+            assert dossier.erase(connection, who, KEY, "page", staging.columns.now())
+            if lapsed:
+                staging.offices.leave(connection, staging.OFFICE, self.holder)
+        assert scrubbing.work(many.store, staging.columns.now()) == int(lapsed)
+        begin(self)
+        assert scrubbing.work(many.store, later) == 0
+        with many.store.read() as connection:
+            assert erasures.waiting(connection).number == 1
+
+    monkeypatch.setattr(staging.Staging, "begin", beside)
+    many.one(PURCHASES)
+    assert "R7-1" not in str(many.everything())
+    assert scrubbing.work(many.store, later) == 1
+    many.store.close()
+    assert not [file for file in many.folder.glob("*.db*") if b"R7-1" in file.read_bytes()]
 
 
 def test_indexes_have_their_own_names_after_an_upgrade(many: Shop, tmp_path: Path) -> None:
