@@ -55,7 +55,7 @@ def main() -> None:
         answer, sound = _answer(job)
         taken.write(HEADER.pack(len(answer)) + answer)
         taken.flush()
-        if not sound:
+        if not sound or not _time_left():
             return
 
 
@@ -69,8 +69,8 @@ def _next(given: BinaryIO) -> bytes | None:
 
 def _answer(job: bytes) -> tuple[bytes, bool]:
     """Work on a job; return the answer, and whether this process can take another."""
-    kind, arguments = pickle.loads(job)  # nosec B301 (from the process that started this one)
-    _limit_time(SECONDS)
+    kind, arguments, seconds = pickle.loads(job)  # nosec B301 (from the process that started this one)
+    _limit_time(seconds)
     try:
         return pickle.dumps(("done", KINDS[kind](*arguments))), True
     except InvalidInput as error:
@@ -96,6 +96,16 @@ def _limit_time(seconds: float) -> None:
         # The second stop, should anything hold back the timer's signal.
         limit = int(used.ru_utime + used.ru_stime + seconds) + 1 if seconds else most
         resource.setrlimit(resource.RLIMIT_CPU, (limit if most < 0 else min(limit, most), most))
+
+
+def _time_left() -> bool:
+    """Whether another job ends by its own limit before it meets one that the system has set us (`ulimit -t`)."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        used, most = resource.getrusage(resource.RUSAGE_SELF), resource.getrlimit(resource.RLIMIT_CPU)[1]
+        return most < 0 or used.ru_utime + used.ru_stime + 2 * SECONDS < most
+    return True
 
 
 def _limit_memory() -> None:
