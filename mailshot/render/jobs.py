@@ -22,6 +22,7 @@ from mailshot.render import compiling, rehearsal
 from mailshot.render.confined import HEADER, IDLE_SECONDS, MEGABYTES, READY, SECONDS
 from mailshot.render.facts import ListOf
 from mailshot.render.failure import RenderError
+from mailshot.render.lint import Finding
 from mailshot.render.mail import Mail
 from mailshot.render.source import Source
 
@@ -29,15 +30,30 @@ MOST_JOBS = 500
 """Jobs after which the process gives place to a fresh one: libraries keep what they have parsed."""
 
 
-def compile_and_try(name: str, files: Mapping[str, str], words: Any, hosts: frozenset[str]) -> Mail:
-    """Compile a source and render it for made-up customers. Raises InvalidInput."""
+_compiled: list[tuple[Mail, Any]] = []
+"""The mail that was compiled last, with its vocabulary: it cannot be tried after it was handed over (see Compiled)."""
+
+
+def compile_mail(name: str, files: Mapping[str, str], words: Any, hosts: frozenset[str]) -> Mail:
+    """Compile a source. Raises InvalidInput."""
+    _compiled.clear()
     kinds = {ListOf.__name__: ListOf}
     vocabulary = {group: kinds.get(kind, tuple)(fields) for group, kind, fields in words}
     mail = compiling.compile_source(Source(name, files), vocabulary, hosts)
-    return rehearsal.rehearse(mail, vocabulary)
+    _compiled.append((mail, vocabulary))
+    return mail
 
 
-KINDS: dict[str, Callable[..., Any]] = {"compile": compile_and_try, "inline": compiling.inline_rendered}
+def rehearse() -> tuple[Finding, ...]:
+    """Render the mail that was compiled last for made-up customers."""
+    return rehearsal.rehearse(*_compiled.pop()) if _compiled else ()
+
+
+KINDS: dict[str, Callable[..., Any]] = {
+    "compile": compile_mail,
+    "rehearse": rehearse,
+    "inline": compiling.inline_rendered,
+}
 
 
 def main() -> None:

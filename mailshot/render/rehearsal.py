@@ -7,7 +7,6 @@ town goes off here. What fails because the values are made up (a text where a nu
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from mailshot.render.compiled import Compiled
 from mailshot.render.facts import ListOf
@@ -22,15 +21,14 @@ _REMEDY = "Use fewer loops inside one another, and shorter texts and lists in th
 OFFERS = 6
 
 
-def rehearse(mail: Mail, vocabulary: Mapping[str, Collection[str]]) -> Mail:
-    """Render a mail for made-up customers, and return it with an error among its findings for what costs too much.
+def rehearse(mail: Mail, vocabulary: Mapping[str, Collection[str]]) -> tuple[Finding, ...]:
+    """Render a mail for made-up customers, and return an error for each part that costs too much.
 
-    It can still be sent: the customers who do not set it off get their mail.
+    The mail can still be sent: the customers who do not set it off get theirs.
     """
     found = [_rehearsed(part, list(_customers(vocabulary))) for part in mail.parts]
     # A plain text that is drawn from the HTML has the same tags at the same places.
-    costly = dict.fromkeys(finding for finding in found if finding)
-    return replace(mail, findings=(*costly, *mail.findings)) if costly else mail
+    return tuple(dict.fromkeys(finding for finding in found if finding))
 
 
 def _rehearsed(part: Compiled, customers: Sequence[Mapping[str, object]]) -> Finding | None:

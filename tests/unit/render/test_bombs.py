@@ -138,6 +138,20 @@ def test_a_process_that_ended_before_the_job_came_is_replaced() -> None:
     assert confined._processes[0] is not process
 
 
+def test_a_large_mail_that_cannot_be_tried_in_time_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail, "REHEARSAL_SECONDS", 0.005)
+    found = mail.compile_mail(make({"body.html": "<p>{{ customer.first_name }}</p>" * 500}), VOCABULARY)
+    assert any(finding.level == "warning" and "could not be tried" in finding.message for finding in found.findings)
+    assert not any(finding.costly for finding in found.findings)
+    assert found.render(values(), None).html
+
+
+def test_what_was_launched_is_not_tried_again() -> None:
+    content = make(bombs.ALL["one customer: a town"])
+    assert not any(finding.costly for finding in mail.compile_mail(content, VOCABULARY, rehearsed=False).findings)
+    assert any(finding.costly for finding in mail.compile_mail(content, VOCABULARY).findings)
+
+
 def _end_at_each_job(monkeypatch: pytest.MonkeyPatch, ends: list[int]) -> None:
     """Have the compiling process ended from outside by these signals, one for each job that it is given."""
     real = confined._Process.ask

@@ -71,5 +71,5 @@ def test_a_link_without_quotes_in_a_comment_for_outlook_is_checked_and_counted()
 
 
 def test_very_many_odd_tags_are_refused_at_once() -> None:
-    with pytest.raises(errors.InvalidInput, match="where none may stand|has no end"):
+    with pytest.raises(errors.InvalidInput, match=r"where none may stand|has no end"):
         compile_body("<a '" * 50_000 + "<a <" * 10_000)
