@@ -17,6 +17,8 @@ from markupsafe import Markup, escape
 from mailshot.profile.locales import Manner
 
 WIDEST = 80
+LONGEST_KEPT = 200
+"""Characters of a text that is remembered once it is calm: thousands of long ones would fill the memory."""
 # Whole numbers from here on are grouped: 10,000.
 YEARS_END = 10_000
 # Where the values of a mail hold its Manner. No template can name what begins with an underscore.
@@ -61,10 +63,10 @@ _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 
 def titlecase(text: object) -> str:
     """Calm a shouting product name: `ICE - CRUSHED/CUBED` becomes a calm name with capitals; others stay."""
-    return _calm(text if type(text) is str else str(text or ""))
+    name = text if type(text) is str else str(text or "")
+    return _calm_kept(name) if len(name) <= LONGEST_KEPT else _calm(name)
 
 
-@lru_cache(maxsize=8192)
 def _calm(text: str) -> str:
     name = " ".join(text.split())
     if any(letter.islower() for letter in name):
@@ -79,6 +81,9 @@ def _calm(text: str) -> str:
         return word if word in _UNITS or (word in _SMALL and not opening) else word[0].upper() + word[1:]
 
     return _WORD.sub(calm, name)
+
+
+_calm_kept = lru_cache(maxsize=8192)(_calm)
 
 
 def initials(text: object) -> str:
