@@ -46,6 +46,7 @@ SHALLOW_TESTS = frozenset(
 )  # fmt: skip
 GROWING = ("indent", "join", "listing", "replace", "striptags")
 """Filters that may cost more than the size of their arguments."""
+_OF_TEXT = ("indent", "replace", "striptags")
 COSTS = {"date": 400, "money": 400, "number": 400}
 """Units (see meter) of filters that take long on the smallest value."""
 _SMALL = frozenset(
@@ -173,11 +174,13 @@ def growth(name: str, value: Any, *others: Any) -> int:
 
     A text that is given besides may be repeated for each character or item, and taking out a tag copies the text.
     """
+    if name in _OF_TEXT and not isinstance(value, str):
+        value = str(value)  # as the filter does with a list
     size = len(value) if isinstance(value, str | list | tuple | dict) else 1
-    if isinstance(value, str) and name == "indent":
-        return value.count("\n") * WIDEST
-    if isinstance(value, str) and name == "striptags":
-        return value.count("<") * (size // 64)
+    if name == "indent":
+        return int(value.count("\n")) * WIDEST
+    if name == "striptags":
+        return int(value.count("<")) * (size // 64)
     return sum(size * len(other) for other in others if isinstance(other, str))
 
 

@@ -16,6 +16,7 @@ from mailshot.render.facts import ListOf
 from mailshot.render.failure import RenderError
 from mailshot.render.links import Link, Linker, Tracking
 from mailshot.render.lint import Finding
+from mailshot.render.meter import METER
 from mailshot.render.report import Place
 from mailshot.render.source import Source
 
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 Vocabulary = Mapping[str, Collection[str]]
 KEPT = 256
 """Compiled mails kept in this process."""
+INLINE_SECONDS = 0.8
+"""Seconds of computing for inlining one customer's mail, besides what rendering it left of its own."""
 REHEARSAL_SECONDS = 0.5
 """Seconds of computing for trying a new mail with made-up customers."""
 LONGEST_SUBJECT = 2_000
@@ -65,15 +68,16 @@ class Mail:
 
         Raises RenderError for what fails for this customer alone: a missing value, an address on no allowed host.
         """
+        METER.start_clock()
         linker = Linker(self._link_places, self._allowed_hosts, tracking)
         html = self._html.render({**values, "_link": linker, "_pixel": _pixel(tracking)})
-        if self.per_mail_inlining:
-            html = self._inlined(html)
         subject = " ".join(self._subject.render(values).split())
         if len(subject) > LONGEST_SUBJECT:
             place = Place(f"{self.name}/subject.txt", 0, 0)
             raise RenderError(f"The subject is longer than {LONGEST_SUBJECT} characters.", place)
         words = text.tidy(self._text.render(values), self._drawn)
+        if self.per_mail_inlining:
+            html = self._inlined(html, METER.seconds_left())
         return Rendered(subject, html, words, tuple(linker.links.values()))
 
     @property
@@ -81,9 +85,11 @@ class Mail:
         """HTML, plain text and subject, each with the place of its file."""
         return self._html, self._text, self._subject
 
-    def _inlined(self, html: str) -> str:
+    def _inlined(self, html: str, unused: float) -> str:
+        """Inline the styles of a customer's mail that took all but `unused` seconds of those it has for rendering."""
+        seconds = min(confined.SECONDS, INLINE_SECONDS + max(0.0, unused))
         try:
-            return str(confined.run("inline", html, self.name))
+            return str(confined.run("inline", html, self.name, seconds=seconds))
         except (confined.Overrun, confined.Failed) as error:
             what = "takes too long" if isinstance(error, confined.Overrun) else f"fails: {error}"
             place = Place(f"{self.name}/body.html", 0, 0)
