@@ -40,7 +40,7 @@ _mailings: dict[str, Mailing] = {}
 def _mailing(digest: str, body: Mapping[str, Any]) -> Mailing:
     """Compile a frozen mailing once in this process; a digest never means anything else."""
     if digest not in _mailings:
-        _mailings[digest] = Mailing.thaw(body["mailing"])
+        _mailings[digest] = Mailing.thaw(body["mailing"], rehearsed=False)
     return _mailings[digest]
 
 

@@ -119,7 +119,7 @@ def inline_rendered(html: str, name: str) -> str:
     file = f"{name}/body.html"
     report = Report({})
     held = Held([Piece("data", _CONTROLS.sub(" ", html), Place(file, 1, 1))], report, None, styled_once=True)
-    document = inline(held, report)
+    document = "" if report else inline(held, report)
     if report:
         raise RenderError("The rendered HTML is not well nested, so its styles cannot be inlined.", Place(file, 0, 0))
     return "".join(part for part in held.parts(document) if isinstance(part, str))

@@ -15,7 +15,8 @@ import struct
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from mailshot import errors
@@ -35,6 +36,10 @@ _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TMPDIR", "TEMP")
 
 class Overrun(Exception):
     """A job took more time or memory than it may."""
+
+
+class OutOfTime(Overrun):
+    """A job took more seconds of computing than it may."""
 
 
 class Failed(Exception):
@@ -71,9 +76,9 @@ class _Process:
         return self._owner == os.getpid() and self._process.poll() is None
 
     @property
-    def ended_idle(self) -> bool:
-        """Whether it ended because no job came, perhaps at the very moment that one did."""
-        return self._process.wait() in (0, -getattr(signal, "SIGALRM", 0))
+    def ended_by(self) -> int:
+        """How it ended: its exit code, or the number of the signal below zero."""
+        return self._process.wait()
 
     def ask(self, job: bytes) -> bytes | None:
         """Give a job and return the answer, None when the process ended over it."""
@@ -108,23 +113,35 @@ class _Process:
                 stream.close()
 
 
-_lock = threading.Lock()
+_IDLE = (0, -getattr(signal, "SIGALRM", 0))
+"""It ended because no job came, perhaps at the very moment that one did."""
+_TIME_UP = tuple(-getattr(signal, name) for name in ("SIGPROF", "SIGXCPU") if hasattr(signal, name))
+"""The limits of time that a job sets itself. Any other end is not the job's doing: the system ran out of memory."""
+_lock = threading.RLock()
 _processes: list[_Process] = []
 
 
-def run(kind: str, *arguments: Any) -> Any:
+@contextmanager
+def same_process() -> Iterator[None]:
+    """Let no other thread give a job meanwhile, so that those given here go to one process while none ends it."""
+    with _lock:
+        yield
+
+
+def run(kind: str, *arguments: Any, seconds: float = SECONDS) -> Any:
     """Run one job of `jobs.KINDS` with picklable arguments and return what it returns.
 
-    Raises Overrun when it takes more than `SECONDS` or `MEGABYTES`, Failed for an error nobody foresaw, the job's
-    InvalidInput or RenderError, and Unavailable when no process can be started.
+    Raises OutOfTime when it takes more than `seconds`, Overrun for more than `MEGABYTES`, Failed for an error nobody
+    foresaw, the job's InvalidInput or RenderError, and Unavailable when no process can be started or one is ended from
+    outside over this job twice.
     """
-    job = pickle.dumps((kind, arguments))
+    job = pickle.dumps((kind, arguments, seconds))
     with _lock:
         answer = _ask(job)
     outcome: str
     content: Any
     # What answers is our own code; what it compiles runs in a sandbox there as it does here.
-    outcome, content = pickle.loads(answer) if answer is not None else ("overrun", None)  # nosec B301
+    outcome, content = pickle.loads(answer)  # nosec B301
     if outcome == "overrun":
         raise Overrun
     if outcome == "invalid":
@@ -136,8 +153,10 @@ def run(kind: str, *arguments: Any) -> Any:
     return content
 
 
-def _ask(job: bytes) -> bytes | None:
-    for _ in range(3):
+def _ask(job: bytes) -> bytes:
+    """Have a process answer; one that is ended from outside is replaced once."""
+    killed = 0
+    for _ in range(4):
         if _processes and not _processes[0].usable:
             _processes.pop().close()
         if not _processes:
@@ -145,11 +164,17 @@ def _ask(job: bytes) -> bytes | None:
         answer = _processes[0].ask(job)
         if answer is not None:
             return answer
-        idle = _processes[0].ended_idle
+        end = _processes[0].ended_by
         _processes.pop().close()
-        if not idle:
-            return None
-    return None
+        if end in _TIME_UP:
+            raise OutOfTime
+        killed += end not in _IDLE
+        if killed == 2:
+            break
+    raise errors.Unavailable(
+        "The process that compiles templates was ended from outside.",
+        "Perhaps this machine has too little memory. Give it more, or run fewer processes, and try again.",
+    )
 
 
 @atexit.register
@@ -163,7 +188,7 @@ def _close() -> None:
 def _forget() -> None:
     """Begin anew in a process that was forked, whatever thread held the lock."""
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _processes.clear()
 
 

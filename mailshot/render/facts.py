@@ -216,7 +216,8 @@ class FactFinder(NodeVisitor):
             self.visit(called.node)
         elif not (isinstance(called, nodes.Name) and called.name == "range"):
             self._problem(called, "This cannot be called in a mail.", errors.nearest("", {"range", *sandbox.METHODS}))
-        for part in (*node.args, *(pair.value for pair in node.kwargs)):
+        spread = [part for part in (node.dyn_args, node.dyn_kwargs) if part is not None]
+        for part in (*node.args, *(pair.value for pair in node.kwargs), *spread):
             self.visit(part)
 
 

@@ -17,6 +17,8 @@ from markupsafe import Markup, escape
 from mailshot.profile.locales import Manner
 
 WIDEST = 80
+LONGEST_KEPT = 200
+"""Characters of a text that is remembered once it is calm: thousands of long ones would fill the memory."""
 # Whole numbers from here on are grouped: 10,000.
 YEARS_END = 10_000
 # Where the values of a mail hold its Manner. No template can name what begins with an underscore.
@@ -44,6 +46,7 @@ SHALLOW_TESTS = frozenset(
 )  # fmt: skip
 GROWING = ("indent", "join", "listing", "replace", "striptags")
 """Filters that may cost more than the size of their arguments."""
+_OF_TEXT = ("indent", "replace", "striptags")
 COSTS = {"date": 400, "money": 400, "number": 400}
 """Units (see meter) of filters that take long on the smallest value."""
 _SMALL = frozenset(
@@ -61,10 +64,10 @@ _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 
 def titlecase(text: object) -> str:
     """Calm a shouting product name: `ICE - CRUSHED/CUBED` becomes a calm name with capitals; others stay."""
-    return _calm(text if type(text) is str else str(text or ""))
+    name = text if type(text) is str else str(text or "")
+    return _calm_kept(name) if len(name) <= LONGEST_KEPT else _calm(name)
 
 
-@lru_cache(maxsize=8192)
 def _calm(text: str) -> str:
     name = " ".join(text.split())
     if any(letter.islower() for letter in name):
@@ -79,6 +82,9 @@ def _calm(text: str) -> str:
         return word if word in _UNITS or (word in _SMALL and not opening) else word[0].upper() + word[1:]
 
     return _WORD.sub(calm, name)
+
+
+_calm_kept = lru_cache(maxsize=8192)(_calm)
 
 
 def initials(text: object) -> str:
@@ -168,11 +174,13 @@ def growth(name: str, value: Any, *others: Any) -> int:
 
     A text that is given besides may be repeated for each character or item, and taking out a tag copies the text.
     """
+    if name in _OF_TEXT and not isinstance(value, str):
+        value = str(value)  # as the filter does with a list
     size = len(value) if isinstance(value, str | list | tuple | dict) else 1
-    if isinstance(value, str) and name == "indent":
-        return value.count("\n") * WIDEST
-    if isinstance(value, str) and name == "striptags":
-        return value.count("<") * (size // 64)
+    if name == "indent":
+        return int(value.count("\n")) * WIDEST
+    if name == "striptags":
+        return int(value.count("<")) * (size // 64)
     return sum(size * len(other) for other in others if isinstance(other, str))
 
 

@@ -37,20 +37,25 @@ _FIXED = {
     "refresh": "Remove it and write a link, which is checked.",
 }
 _TEXTS = ("srcset", "name", "content", "alt", "title", "summary", "label")
-_HREF = re.compile(r"(?<=\s)href\s*=\s*(?P<value>\"[^\"]*\"|'[^']*')", re.IGNORECASE)
-_REST = r"(?:[^<>\"']|\"[^\"]*\"|'[^']*')*+"
+_NAME = r"[a-zA-Z][^\s/<>\"'=]*+"
+# As browsers and lxml read it. A quote or a < anywhere else is refused: parsers differ about what it begins or ends.
+_REST = r"(?:[\s/]++|[^\s\"'<>/=]++(?:\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'|[^\s\"'<>]++|(?=>)))?+)*+"
 _MARKUP = re.compile(
     r"(?P<comment><!--.*?(?:-->|\Z))"
     r"|(?P<bogus><[!?][^>]*(?:>|\Z))"
-    rf"|(?P<raw><(?P<rawname>style|script|title|textarea)\b{_REST}>)"
+    rf"|(?P<raw><(?P<rawname>style|script|title|textarea)(?=[\s/>])(?P<rawattributes>{_REST})>)"
     r"(?P<inside>.*?)(?P<rawend></(?P=rawname)\s*>|\Z)"
-    rf"|(?P<tag></?(?P<name>[a-zA-Z][^\s/<>]*+)(?P<attributes>{_REST})>)"
-    # A tag that never ends is taken as text in one go: looked at from each of its own quotes anew, it would take hours.
-    rf"|(?P<endless></?[a-zA-Z][^\s/<>]*+(?:[^<>\"']|\"[^\"]*\"|'[^']*'){{400,}}+)"
+    rf"|(?P<tag></?(?P<name>{_NAME})(?=[\s/>])(?P<attributes>{_REST})>)"
+    r"|(?P<broken></?[a-zA-Z])"
     r"|(?P<entity>&(?:\#[0-9]+|\#[xX][0-9a-fA-F]+|[a-zA-Z][a-zA-Z0-9]*);)",
     re.DOTALL | re.IGNORECASE,
 )
-_INNER = re.compile(r"<(?P<name>[a-zA-Z][^\s/<>]*+)(?P<attributes>[^<>]*)>")
+_INNER = re.compile(
+    rf"(?P<tag></?(?P<name>{_NAME})(?=[\s/>])(?P<attributes>{_REST})>)|(?P<broken></?[a-zA-Z])", re.IGNORECASE
+)
+_BEGUN = re.compile(rf"</?(?P<name>{_NAME})(?:(?=[\s/]){_REST})?+")
+MOST_BROKEN = 20
+"""Tags without an end that are told in one text; looking for the end of each takes as long as the text is."""
 _TAKEN = re.compile(r"zqx*", re.IGNORECASE)
 _ANCHOR = re.compile(r"<(?P<end>/)?a(?=[\s>/])[^<>]*>", re.IGNORECASE)
 _ADDRESS = re.compile(r'\shref="([^"]*)"', re.IGNORECASE)
@@ -173,11 +178,14 @@ class Held:
         return "".join(self._pass(text))
 
     def _pass(self, text: str) -> Iterator[str]:
-        position = 0
+        position = broken = 0
         for match in _MARKUP.finditer(text):
             yield self._between(text[position : match.start()])
             yield self._markup(match)
             position = match.end()
+            broken += match["broken"] is not None
+            if broken == MOST_BROKEN:
+                break
         yield self._between(text[position:])
 
     def _between(self, text: str) -> str:
@@ -186,52 +194,81 @@ class Held:
     def _markup(self, match: re.Match[str]) -> str:
         if match["entity"]:
             return self._word(match[0])
-        if match["endless"]:
-            return self._between(match[0])
+        if match["broken"]:
+            self._refuse_broken(match.string, match.start(), match.start())
+            return match[0]
         if match["comment"] or match["bogus"]:
             return match[0] if match[0].lower().startswith("<!doctype") else self._comment(self._written(match))
         if match["tag"]:
-            return self._tag(match)
+            return self._tag(match, match["name"], "attributes")
         inside = match["inside"]
         if match["rawname"].lower() == "style":
             return self._style(match)
         word = self.words.search(inside)
         if word and match["rawname"].lower() == "script":
             self._report.add(self.place_of(word[0]), "No customer's value may stand in a script.")
-        return match["raw"] + (self._word(inside) if inside.strip() else inside) + match["rawend"]
+        opening = self._tag(match, match["rawname"], "rawattributes")
+        return opening + (self._word(inside) if inside.strip() else inside) + match["rawend"]
 
     def _written(self, match: re.Match[str]) -> str:
         """Keep a comment as it is, but for the links in one that some readers obey (`<!--[if mso]>`)."""
-        if not self._links or "[if" not in match[0].lower():
+        if not self._links or "[if" not in self.words.sub("", match[0]).lower():
             return match[0]
-        for tag in _INNER.finditer(match[0]):
-            values = {a["name"].lower(): _unquoted(a["value"]) for a in _ATTRIBUTE.finditer(tag["attributes"])}
-            for name, value in values.items():
-                self._refuse_value(tag["name"].lower(), values, name, value)
-        start = match.start()
-        return _HREF.sub(lambda a: self._href(_unquoted(a["value"]), {}, self._place(start + a.start())), match[0])
+        written, position = [], 0
+        for number, tag in enumerate(_INNER.finditer(match[0])):
+            if tag["broken"]:
+                self._refuse_broken(match[0], tag.start(), match.start() + tag.start())
+                if number >= MOST_BROKEN:
+                    break
+                continue
+            start, position = position, tag.end("attributes")
+            written += [match[0][start : tag.start("attributes")], self._attributes_for_some(tag, match.start())]
+        return "".join(written) + match[0][position:]
+
+    def _attributes_for_some(self, tag: re.Match[str], start: int) -> str:
+        """Check the attributes of a tag that some readers obey, and hold its links; the comment begins at `start`."""
+        name, values = tag["name"].lower(), _values(tag["attributes"])
+
+        def checked(match: re.Match[str]) -> str:
+            value, place = _unquoted(match["value"]), self._place(start + tag.start("attributes") + match.start())
+            self._refuse_value(name, values, match["name"].lower(), value)
+            is_link = match["name"].lower() == "href" and match["value"] is not None
+            return self._href(value, {}, place) if is_link else match[0]
+
+        return _ATTRIBUTE.sub(checked, tag["attributes"])
 
     def _style(self, match: re.Match[str]) -> str:
+        opening = self._tag(match, match["rawname"], "rawattributes")
         if not self._styled_once:
-            return match[0]
+            return f"{opening}{match['inside']}{match['rawend']}"
         word = self.words.search(match["inside"])
         if word:
             message = "A style that depends on the customer cannot be inlined once."
             self._report.add(self.place_of(word[0]), message, _EACH)
         inlined, kept = css.part(match["inside"])
         held = f'<style data-premailer="ignore">{self._word(kept)}</style>' if kept.strip() else ""
-        return f"{match['raw']}{inlined}</style>{held}"
+        return f"{opening}{inlined}</style>{held}"
 
-    def _tag(self, match: re.Match[str]) -> str:
-        start = match.start("attributes")
-        for word in self.words.findall(match["name"]):
+    def _tag(self, match: re.Match[str], written: str, group: str) -> str:
+        """Hold the attributes of a tag with the name `written`; they are this group of the match."""
+        start, name = match.start(group), written.lower()
+        for word in self.words.findall(written):
             self._report.add(self.place_of(word), "A tag cannot stand in an element's name.")
-        values = {a["name"].lower(): _unquoted(a["value"]) for a in _ATTRIBUTE.finditer(match["attributes"])}
-        held = _ATTRIBUTE.sub(lambda a: self._attribute(match["name"].lower(), values, a, start), match["attributes"])
-        if not match[0].startswith("</"):
-            self.elements.append((match["name"].lower(), values, self._place(match.start())))
-        opening = "</" if match[0].startswith("</") else "<"
-        return f"{opening}{match['name']}{held}>"
+        values = _values(match[group])
+        held = _ATTRIBUTE.sub(lambda a: self._attribute(name, values, a, start), match[group])
+        closing = match[0].startswith("</")
+        if not closing:
+            self.elements.append((name, values, self._place(match.start())))
+        return f"{'</' if closing else '<'}{written}{held}>"
+
+    def _refuse_broken(self, text: str, start: int, offset: int) -> None:
+        """Report what begins like a tag at `start`, which is `offset` in the whole text, and is none."""
+        begun = _BEGUN.match(text, start)
+        assert begun
+        sign, name = text[begun.end() : begun.end() + 1], self.words.sub("{{ … }}", begun["name"])
+        message = f"The tag <{name} has a {sign} where none may stand." if sign else f"The tag <{name} has no end."
+        place = self._place(offset + (begun.end() - start if sign else 0))
+        self._report.add(place, message, "Put each attribute's value in quotes. For a < in a text, write &lt;.")
 
     def _attribute(self, element: str, values: dict[str, str], match: re.Match[str], start: int) -> str:
         name, value = match["name"].lower(), match["value"]
@@ -294,6 +331,10 @@ class Held:
         sent = self._word(*self._links(self.parts(value), values, place))
         self.addresses[sent] = written
         return f'href="{sent}"'
+
+
+def _values(attributes: str) -> dict[str, str]:
+    return {match["name"].lower(): _unquoted(match["value"]) for match in _ATTRIBUTE.finditer(attributes)}
 
 
 def _unquoted(value: str | None) -> str:

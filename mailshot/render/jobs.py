@@ -22,6 +22,7 @@ from mailshot.render import compiling, rehearsal
 from mailshot.render.confined import HEADER, IDLE_SECONDS, MEGABYTES, READY, SECONDS
 from mailshot.render.facts import ListOf
 from mailshot.render.failure import RenderError
+from mailshot.render.lint import Finding
 from mailshot.render.mail import Mail
 from mailshot.render.source import Source
 
@@ -29,15 +30,30 @@ MOST_JOBS = 500
 """Jobs after which the process gives place to a fresh one: libraries keep what they have parsed."""
 
 
-def compile_and_try(name: str, files: Mapping[str, str], words: Any, hosts: frozenset[str]) -> Mail:
-    """Compile a source and render it for made-up customers. Raises InvalidInput."""
+_compiled: list[tuple[Mail, Any]] = []
+"""The mail that was compiled last, with its vocabulary: it cannot be tried after it was handed over (see Compiled)."""
+
+
+def compile_mail(name: str, files: Mapping[str, str], words: Any, hosts: frozenset[str]) -> Mail:
+    """Compile a source. Raises InvalidInput."""
+    _compiled.clear()
     kinds = {ListOf.__name__: ListOf}
     vocabulary = {group: kinds.get(kind, tuple)(fields) for group, kind, fields in words}
     mail = compiling.compile_source(Source(name, files), vocabulary, hosts)
-    return rehearsal.rehearse(mail, vocabulary)
+    _compiled.append((mail, vocabulary))
+    return mail
 
 
-KINDS: dict[str, Callable[..., Any]] = {"compile": compile_and_try, "inline": compiling.inline_rendered}
+def rehearse() -> tuple[Finding, ...]:
+    """Render the mail that was compiled last for made-up customers."""
+    return rehearsal.rehearse(*_compiled.pop()) if _compiled else ()
+
+
+KINDS: dict[str, Callable[..., Any]] = {
+    "compile": compile_mail,
+    "rehearse": rehearse,
+    "inline": compiling.inline_rendered,
+}
 
 
 def main() -> None:
@@ -55,7 +71,7 @@ def main() -> None:
         answer, sound = _answer(job)
         taken.write(HEADER.pack(len(answer)) + answer)
         taken.flush()
-        if not sound:
+        if not sound or not _time_left():
             return
 
 
@@ -69,8 +85,8 @@ def _next(given: BinaryIO) -> bytes | None:
 
 def _answer(job: bytes) -> tuple[bytes, bool]:
     """Work on a job; return the answer, and whether this process can take another."""
-    kind, arguments = pickle.loads(job)  # nosec B301 (from the process that started this one)
-    _limit_time(SECONDS)
+    kind, arguments, seconds = pickle.loads(job)  # nosec B301 (from the process that started this one)
+    _limit_time(seconds)
     try:
         return pickle.dumps(("done", KINDS[kind](*arguments))), True
     except InvalidInput as error:
@@ -96,6 +112,16 @@ def _limit_time(seconds: float) -> None:
         # The second stop, should anything hold back the timer's signal.
         limit = int(used.ru_utime + used.ru_stime + seconds) + 1 if seconds else most
         resource.setrlimit(resource.RLIMIT_CPU, (limit if most < 0 else min(limit, most), most))
+
+
+def _time_left() -> bool:
+    """Whether another job ends by its own limit before it meets one that the system has set us (`ulimit -t`)."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        used, most = resource.getrusage(resource.RUSAGE_SELF), resource.getrlimit(resource.RLIMIT_CPU)[1]
+        return most < 0 or used.ru_utime + used.ru_stime + 2 * SECONDS < most
+    return True
 
 
 def _limit_memory() -> None:

@@ -48,13 +48,16 @@ class Mailing:
         }
 
     @classmethod
-    def thaw(cls, body: Mapping[str, Any]) -> Mailing:
-        """Compile a frozen mailing. Raises InvalidInput when a template is not sound."""
+    def thaw(cls, body: Mapping[str, Any], rehearsed: bool = True) -> Mailing:
+        """Compile a frozen mailing; of one that was launched, its plan has told already what a rehearsal finds.
+
+        Raises InvalidInput when a template is not sound.
+        """
         words: dict[str, Collection[str]] = {name: tuple(fields) for name, fields in body["vocabulary"].items()}
         words["offers"] = ListOf(words["offers"])
         hosts = tuple(body["link_hosts"])
         mails = {
-            name: compile_mail(Source(item["name"], item["files"]), words, allowed_hosts=hosts)
+            name: compile_mail(Source(item["name"], item["files"]), words, allowed_hosts=hosts, rehearsed=rehearsed)
             for name, item in body["contents"].items()
         }
         unknown = {name: dict.fromkeys(body["vocabulary"][name]) for name in ("customer", "offers")}

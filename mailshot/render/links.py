@@ -44,11 +44,21 @@ class Tracking:
     pixel: str
 
 
-@lru_cache(maxsize=16384)
+LONGEST_KEPT = 200
+"""Characters of an address that is remembered: thousands of long ones would fill the memory."""
+
+
 def link(url: str) -> Link:
     """Give the link of an address: the first 63 bits of its SHA-256, never 0."""
+    return _kept(url) if len(url) <= LONGEST_KEPT else _link(url)
+
+
+def _link(url: str) -> Link:
     number = int.from_bytes(hashlib.sha256(url.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1
     return Link(number or 1, url)
+
+
+_kept = lru_cache(maxsize=16384)(_link)
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from jinja2.exceptions import SecurityError
 BUDGET = 2_000_000
 """What one part may cost: characters printed, captured, joined or read by a filter, and the turns of loops."""
 RENDER_SECONDS = 1.5
-"""Seconds of computing that one part may take, whatever the meter says."""
+"""Seconds of computing that the parts of one mail may take together, whatever the meter says."""
 LOOK_UNITS = 50_000
 """Units between two looks at the clock: a look takes about as long as five units."""
 LONGEST_TEXT = 100_000
@@ -51,11 +51,18 @@ class Meter(threading.local):
     _next_look = BUDGET
     _until = float("inf")
 
+    def start_clock(self, seconds: float = RENDER_SECONDS) -> None:
+        """Begin a new mail, which may take so many seconds of computing."""
+        self._until = time.thread_time() + seconds
+
+    def seconds_left(self) -> float:
+        """Return the seconds of computing that the mail has left; below zero when it took more."""
+        return self._until - time.thread_time()
+
     def reset(self) -> None:
         """Begin a new part."""
         self.left = BUDGET
         self._next_look = BUDGET - LOOK_UNITS
-        self._until = time.thread_time() + RENDER_SECONDS
 
     def charge(self, cost: int) -> None:
         """Spend, or stop the render. Raises TooMuchWork."""

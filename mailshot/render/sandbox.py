@@ -115,7 +115,8 @@ def _bounded(name: str, function: Callable[..., Any], shallow: Collection[str]) 
 def _concat(context: Context, values: Sequence[object]) -> str:
     """Join as `~` does, dates and numbers as a person writes them: escaped when any part is."""
     parts = [filters.spelled(context, part) for part in values]
-    METER.charge(sum(len(part) if isinstance(part, str) else METER.cost_of(part) for part in parts))
+    written = PRINTED * sum(part is not value for part, value in zip(parts, values, strict=True))
+    METER.charge(written + sum(len(part) if isinstance(part, str) else METER.cost_of(part) for part in parts))
     if any(isinstance(part, Markup) for part in parts):
         return Markup("").join("" if part is None else escape(part) for part in parts)
     return "".join("" if part is None else str(part) for part in parts)
@@ -182,8 +183,8 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
                 cost += len(value)
                 if len(value) > LONGEST_KEY and isinstance(owner, str):
                     raise SecurityError(f"{obj.__name__}: the argument is longer than {LONGEST_KEY} characters")
-            elif type(value) not in SCALARS:
-                cost += METER.cost_of(value)
+            else:
+                cost += 1 if type(value) in SCALARS else METER.cost_of(value)
         METER.charge(cost)
         if getattr(obj, "mail_function", False):
             return obj(*arguments, **options)

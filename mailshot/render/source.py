@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,6 +19,10 @@ OPTIONAL = ("body.txt", "settings.yaml")
 SHARED = "_base"
 LARGEST_FILE = 256 * 1024
 """Bytes. A mail over 100 KB is cut by readers anyway; more than this is not a template."""
+
+MOST_SHARED_FILES = 200
+LARGEST_SHARED = 2_000_000
+"""Bytes of all files in `_base`. Every mail is frozen with all of them, because any may be included."""
 
 
 @dataclass(frozen=True)
@@ -54,27 +59,45 @@ class Source:
 def read(folder: Path, name: str) -> Source:
     """Read the mail `name` and everything in `_base` from a templates folder.
 
-    Raises NotFound when there is no such mail, InvalidInput for missing, unreadable or too large files.
+    Raises NotFound when there is no such mail, InvalidInput for missing, unreadable or too large files, and for
+    too many or too much of them in `_base`.
     """
     known = sorted(path.parent.name for path in folder.glob("[!_.]*/body.html"))
     home = folder / name
     if name in ("", ".", "..") or "/" in name or "\\" in name or name.startswith("_") or not home.is_dir():
         raise errors.NotFound(f"There is no template '{name}' in {folder}.", errors.nearest(name, known))
     wanted = [home / part for part in REQUIRED] + [home / part for part in OPTIONAL if os.path.lexists(home / part)]
-    wanted += sorted(
-        path for path in (folder / SHARED).rglob("*") if not path.is_dir() and not path.name.startswith(".")
-    )
+    shared = _shared(folder)
     files: dict[str, str] = {}
     problems: list[errors.Problem] = []
-    for path in wanted:
+    left = LARGEST_SHARED
+    for path in (*wanted, *shared):
         outcome = _read_file(path, folder)
         if isinstance(outcome, errors.Problem):
             problems.append(outcome)
-        else:
-            files[path.relative_to(folder).as_posix()] = outcome
+            continue
+        files[path.relative_to(folder).as_posix()] = outcome
+        left -= len(outcome.encode()) if path.parent != home else 0
+        if left < 0:
+            raise _too_much(folder, f"{LARGEST_SHARED:,} bytes")
     if problems:
         raise errors.InvalidInput(problems)
     return Source(name, files)
+
+
+def _shared(folder: Path) -> list[Path]:
+    """List the files in `_base`; of folders without an end no more than tells that there are too many."""
+    entries = list(islice((folder / SHARED).rglob("*"), 10 * MOST_SHARED_FILES + 1))
+    paths = sorted(path for path in entries if not path.is_dir() and not path.name.startswith("."))
+    if len(paths) > MOST_SHARED_FILES or len(entries) > 10 * MOST_SHARED_FILES:
+        raise _too_much(folder, f"{MOST_SHARED_FILES} files")
+    return paths
+
+
+def _too_much(folder: Path, most: str) -> errors.InvalidInput:
+    remedy = "Remove what no mail uses, or move it out of templates."
+    message = f"There is too much in this folder; at most {most} are read."
+    return errors.InvalidInput([errors.Problem(str(folder / SHARED), 0, 0, message, remedy=remedy)])
 
 
 def _read_file(path: Path, folder: Path) -> str | errors.Problem:
@@ -86,9 +109,15 @@ def _read_file(path: Path, folder: Path) -> str | errors.Problem:
         return errors.Problem(str(path), 0, 0, f"{path.name} cannot be read: {error.strerror}.", remedy=error.remedy)
     except OSError:
         return errors.Problem(str(path), 0, 0, f"{path.name} is missing or cannot be read.")
+    if b"\0" in content:
+        return _fault(path, content, content.index(b"\0"), "There is a NUL byte in the file here.")
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        column = error.start - content.rfind(b"\n", 0, error.start)
-        return errors.Problem(str(path), line, column, "The file is not UTF-8 here.", remedy="Save it as UTF-8.")
+        return _fault(path, content, error.start, "The file is not UTF-8 here.")
+
+
+def _fault(path: Path, content: bytes, start: int, message: str) -> errors.Problem:
+    line = content.count(b"\n", 0, start) + 1
+    column = start - content.rfind(b"\n", 0, start)
+    return errors.Problem(str(path), line, column, message, remedy="Save it as text, in UTF-8.")

@@ -138,6 +138,54 @@ def test_a_process_that_ended_before_the_job_came_is_replaced() -> None:
     assert confined._processes[0] is not process
 
 
+def test_a_large_mail_that_cannot_be_tried_in_time_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail, "REHEARSAL_SECONDS", 0.005)
+    found = mail.compile_mail(make({"body.html": "<p>{{ customer.first_name }}</p>" * 500}), VOCABULARY)
+    assert any(finding.level == "warning" and "could not be tried" in finding.message for finding in found.findings)
+    assert not any(finding.costly for finding in found.findings)
+    assert found.render(values(), None).html
+
+
+def test_what_was_launched_is_not_tried_again() -> None:
+    content = make(bombs.ALL["one customer: a town"])
+    assert not any(finding.costly for finding in mail.compile_mail(content, VOCABULARY, rehearsed=False).findings)
+    assert any(finding.costly for finding in mail.compile_mail(content, VOCABULARY).findings)
+
+
+def _end_at_each_job(monkeypatch: pytest.MonkeyPatch, ends: list[int]) -> None:
+    """Have the compiling process ended from outside by these signals, one for each job that it is given."""
+    real = confined._Process.ask
+
+    def ask(process: confined._Process, job: bytes) -> bytes | None:
+        if ends:
+            os.kill(process.pid, signal.SIGSTOP)  # so that it cannot answer before the signal comes
+            os.kill(process.pid, ends.pop(0))
+            os.kill(process.pid, signal.SIGCONT)
+        return real(process, job)
+
+    monkeypatch.setattr(confined._Process, "ask", ask)
+
+
+def test_a_process_that_is_killed_over_a_job_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    _end_at_each_job(monkeypatch, [signal.SIGKILL])
+    assert mail.compile_mail(make({"body.html": "<p>killed once</p>"}), VOCABULARY).render(values(), None).html
+
+
+def test_a_process_that_is_killed_twice_is_unavailable_and_the_mail_is_no_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = make({"body.html": "<p>killed twice</p>"})
+    _end_at_each_job(monkeypatch, [signal.SIGKILL, signal.SIGTERM])
+    with pytest.raises(errors.Unavailable, match="ended from outside"):
+        mail.compile_mail(content, VOCABULARY)
+    assert mail.compile_mail(content, VOCABULARY).render(values(), None).html
+
+
+@pytest.mark.parametrize("end", [signal.SIGPROF, signal.SIGXCPU])
+def test_only_the_limits_of_time_make_a_bomb(monkeypatch: pytest.MonkeyPatch, end: int) -> None:
+    _end_at_each_job(monkeypatch, [end])
+    with pytest.raises(confined.OutOfTime):
+        confined.run("inline", "<p>x</p>", "m")
+
+
 def test_the_process_knows_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for process in [*confined._processes]:
         process.close()

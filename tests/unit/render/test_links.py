@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailshot.render import links
+from mailshot.render import filters, links
 from mailshot.render.mail import RenderError
 from tests.unit.render.material import SHOP, TRACKING, compile_body, values
 
@@ -133,3 +133,11 @@ def test_a_link_to_unsubscribe_needs_words(inside: str, fault: bool) -> None:
     link = f'<a href="{{{{ links.unsubscribe }}}}">{inside}</a>'
     found = compile_body(f'<html lang="en"><body>{{{{ sender.postal_address }}}} {link}</body></html>').findings
     assert any("has no text or image" in finding.message for finding in found) is fault
+
+
+def test_only_short_texts_and_addresses_are_remembered() -> None:
+    for kept, function, start in ((links._kept, links.link, "https://x/"), (filters._calm_kept, filters.titlecase, "")):
+        kept.cache_clear()
+        for length in (150, 10_000):
+            function(start + "A" * length)
+        assert kept.cache_info().currsize == 1
