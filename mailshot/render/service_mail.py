@@ -23,7 +23,7 @@ TEMPLATES = Environment(
 
 
 def own_data(sender: Mapping[str, Any], to: str, link: str, at: datetime, identifier: str) -> Letter:
-    """Write the mail with the link that lets a customer at their own data.
+    """Write the mail with the link that opens a customer's own data.
 
     `sender` holds the fields of rules/senders.yaml; `identifier` is the left half of the Message-ID; `at` becomes the
     mail's date. Raises RenderError for an address that cannot be written to.

@@ -1,4 +1,4 @@
-"""The links that let customers at their own data: asked for on a page, mailed to the address on file, opened once.
+"""The links that open a customer's own data: asked for on a page, mailed to the address on file, opened once.
 
 A row goes `asked` -> `sending` -> `sent` or `failed`; each step is one guarded update, so that no link is mailed twice.
 A worker that dies while it sends leaves the row `sending`: the customer asks again. Whether the link was opened is a
