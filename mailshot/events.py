@@ -48,8 +48,11 @@ class Suspicion(IntEnum):
     """A worker ended that held it, among others."""
     writing = 2
     """Its mail is being written although it was held so: nothing else is written meanwhile."""
-    proven = 3
-    """A worker ended while it wrote this mail: it is not tried again."""
+    held_again = 3
+    """A worker ended while it wrote this mail. It may have been stopped by chance, so it is tried once more."""
+    writing_again = 4
+    proven = 5
+    """Two workers ended while they wrote this mail: it is not tried again."""
 
 
 class Reason(Explained):

@@ -97,13 +97,15 @@ class Desk:
                 yield task
 
     async def _written(self, row: Claimed, facts: dict[str, Any], tracked: bool) -> Task | None:
-        """Write one letter. One that may have ended a worker is marked before, so that it can end one more at most."""
+        """Write one letter. One that may have ended a worker is marked before, so that it can end two more at most."""
         if row.suspicion == Suspicion.none:
             return self._write(row, facts, tracked)
-        if row.suspicion != Suspicion.held:
+        marks = {Suspicion.held: Suspicion.writing, Suspicion.held_again: Suspicion.writing_again}
+        mark = marks.get(Suspicion(row.suspicion))
+        if mark is None:
             self.spoiled(row.customer_id, RenderError("a worker ended each time this mail was written"))
             return None
-        if not await self._rounds.suspect(row.customer_id, Suspicion.writing):
+        if not await self._rounds.suspect(row.customer_id, mark):
             return None
         task = self._write(row, facts, tracked)
         if task:

@@ -217,8 +217,11 @@ def recover(connection: Connection, now: datetime) -> tuple[int, int]:
     doubt = {"state": str(DeliveryState.unconfirmed), "settled_at": now, "lease_until": None, "reply": IN_DOUBT}
     again = RUN.c.at_least_once.is_(True)
     # Of all that the worker held, only the mail that it was writing can have ended it.
-    writing = D.suspicion >= int(Suspicion.writing)
-    suspicion = case((writing, literal(int(Suspicion.proven))), else_=literal(int(Suspicion.held)))
+    suspicion = case(
+        (D.suspicion >= int(Suspicion.writing_again), literal(int(Suspicion.proven))),
+        (D.suspicion >= int(Suspicion.writing), literal(int(Suspicion.held_again))),
+        else_=literal(int(Suspicion.held)),
+    )
     pending = connection.execute(_lapsed(DeliveryState.claimed, now).values(suspicion=suspicion, **back)).rowcount
     pending += connection.execute(_lapsed(DeliveryState.dotting, now, again).values(**back)).rowcount
     return pending, connection.execute(_lapsed(DeliveryState.dotting, now, ~again).values(**doubt)).rowcount

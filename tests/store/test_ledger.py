@@ -289,7 +289,10 @@ def test_a_row_whose_mail_ended_two_workers_is_known(store: Store) -> None:
     assert not apply(store, ledger.suspect, run_id, 7, ann, Suspicion.writing), "the first worker lost the row"
     assert apply(store, ledger.suspect, run_id, 8, ann, Suspicion.writing)
     apply(store, ledger.recover, NOW + LEASE * 4)
-    assert suspicions(store, run_id) == {ann: Suspicion.proven, bob: Suspicion.held, cid: Suspicion.held}
+    assert suspicions(store, run_id) == {ann: Suspicion.held_again, bob: Suspicion.held, cid: Suspicion.held}
     with store.write() as connection:
         again = ledger.claim(connection, run_id, 9, NOW + LEASE * 4, NOW + LEASE * 5, 10)
     assert {row.customer_id: row.suspicion for row in again} == suspicions(store, run_id)
+    assert apply(store, ledger.suspect, run_id, 9, ann, Suspicion.writing_again)
+    apply(store, ledger.recover, NOW + LEASE * 6)
+    assert suspicions(store, run_id)[ann] == Suspicion.proven

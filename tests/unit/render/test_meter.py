@@ -16,7 +16,9 @@ LONG = "{% set t = '<a>' %}" + "{% set t = t + t %}" * 11
 
 def units(body: str) -> int:
     """Return the units that a body of HTML costs."""
-    compile_body(body).parts[0].render({**values(), "_pixel": ""})
+    found = compile_body(body)
+    meter.METER.start_clock()
+    found.parts[0].render({**values(), "_pixel": ""})
     return meter.BUDGET - meter.METER.left
 
 
