@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 
-LONGEST_SECONDS = 180
+LONGEST_SECONDS = 60
 
 
 def main(requirements: str) -> int:
