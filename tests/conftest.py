@@ -69,6 +69,22 @@ def store(store_url: str) -> Iterator[Store]:
 
 
 @pytest.fixture
+def sqlite_store(sqlite_url: str) -> Iterator[Store]:
+    """Give an open store on a fresh SQLite database."""
+    opened = Store.open(sqlite_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def postgres_store(postgres_url: str) -> Iterator[Store]:
+    """Give an open store on a fresh PostgreSQL database."""
+    opened = Store.open(postgres_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
 def shop(store: Store, tmp_path: Path) -> Shop:
     """Return a small shop with its files, on an empty store of each kind in turn."""
     folder = tmp_path / "shop"

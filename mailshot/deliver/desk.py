@@ -25,6 +25,11 @@ from mailshot.tokens import KeyRing
 
 log = logging.getLogger(__name__)
 AHEAD = 100
+#: How a row is marked while its mail is written, by what was thought of it before. Others are not written again.
+MARKS: dict[int, Suspicion] = {
+    Suspicion.held: Suspicion.writing,
+    Suspicion.held_again: Suspicion.writing_again,
+}
 #: Checks rows against the guards again, whose customers changed answers or address since the launch: takes the run
 #: and the rows, and gives the offers left by customer, None for a customer who must not be mailed.
 Reconsider = Callable[[Connection, Mapping[str, Any], Sequence[Claimed]], Mapping[int, list[list[int]] | None]]
@@ -100,8 +105,7 @@ class Desk:
         """Write one letter. One that may have ended a worker is marked before, so that it can end two more at most."""
         if row.suspicion == Suspicion.none:
             return self._write(row, facts, tracked)
-        marks = {Suspicion.held: Suspicion.writing, Suspicion.held_again: Suspicion.writing_again}
-        mark = marks.get(Suspicion(row.suspicion))
+        mark = MARKS.get(row.suspicion)
         if mark is None:
             self.spoiled(row.customer_id, RenderError("a worker ended each time this mail was written"))
             return None

@@ -27,7 +27,7 @@ from mailshot.store.engine import Store
 from mailshot.tokens import Purpose
 
 log = logging.getLogger(__name__)
-#: For a whole transaction. A worker that is told to stop waits for the one under way.
+#: Limit of one SMTP transaction. A worker that stops waits for the transaction in progress.
 LONGEST_SECONDS = 30.0
 #: What may have arrived counts as sent: the customer can ask again in some minutes.
 AFTER = {
@@ -45,7 +45,7 @@ def waiting(store: Store, now: datetime) -> list[Due]:
 
 
 def send(post: Post, links: Iterable[Due], stop: threading.Event) -> int:
-    """Mail links until told to stop; return how many a server took. Several workers may do so at once."""
+    """Mail links until `stop` is set; return how many the server accepted. Safe to run in several workers."""
     return sum(_send(post, due) for due in links if not stop.is_set())
 
 
@@ -84,8 +84,8 @@ async def _hand_over(post: Post, letter: Letter) -> Outcome:
                 released = True
                 found = await connection.release()
             if found.outcome is not Outcome.accepted:
-                told = logs.masked(verdict.said(found.reply))
-                log.error("the server did not take a link to a customer's data: %s", told)
+                reply = logs.masked(verdict.said(found.reply))
+                log.error("the server did not take a link to a customer's data: %s", reply)
             if not found.close:
                 await connection.quit()
             return found.outcome

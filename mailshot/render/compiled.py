@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from mailshot.render import guard, sandbox
+from mailshot.render import instrument, sandbox
 from mailshot.render.failure import RenderError
 from mailshot.render.meter import METER, TooMuchWork
 from mailshot.render.pieces import Piece
@@ -42,11 +42,11 @@ class Compiled:
         """Return it compiled so that each `if` shows all its branches, whatever its conditions say."""
         environment = self.template.environment
         assert isinstance(environment, sandbox.MailEnvironment)
-        branches = guard.EveryBranch()
+        branches = instrument.EveryBranch()
         tree = branches.visit(environment.parse(self.source))
         if not branches.changed:
             return self
-        return _made(environment, environment.compile(environment.guarded(tree)), self.places, self.size)
+        return _made(environment, environment.compile(environment.instrumented(tree)), self.places, self.size)
 
     def render(self, values: Mapping[str, object]) -> str:
         """Render for one customer. Raises RenderError with the place of the tag that failed."""
@@ -95,7 +95,7 @@ def compile_parts(
             places += [places[-1]] * text.count("\n")
         source.append(text)
     try:
-        tree = environment.guarded(environment.parse("".join(source)))
+        tree = environment.instrumented(environment.parse("".join(source)))
         code = environment.compile(tree)
     except (SyntaxError, RecursionError, jinja2.TemplateSyntaxError):
         report.add(

@@ -16,7 +16,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
-from mailshot.render import filters, guard
+from mailshot.render import filters, instrument
 from mailshot.render.meter import (
     COLLECTIONS,
     LARGEST_NUMBER,
@@ -93,7 +93,7 @@ def _bounded(name: str, function: Callable[..., Any], shallow: Collection[str]) 
                     check(name, value)
             elif kind not in SCALARS:
                 if hasattr(value, "__next__"):
-                    return bounded(*(guard.whole(one) if one is value else one for one in arguments), **options)
+                    return bounded(*(instrument.whole(one) if one is value else one for one in arguments), **options)
                 check(name, value)
                 spent += TURN * len(value) if each and isinstance(value, COLLECTIONS) else METER.cost_of(value)
         if grows:
@@ -150,15 +150,15 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         )
         allowed = filters.allowed(self.filters, autoescape)
         self.filters = {name: _bounded(name, function, filters.SHALLOW) for name, function in allowed.items()}
-        self.filters |= {"_concat": _concat, **guard.FILTERS}
+        self.filters |= {"_concat": _concat, **instrument.FILTERS}
         tests: Any = self.tests
         self.tests = {name: _bounded(name, test, filters.SHALLOW_TESTS) for name, test in tests.items()}
         self.globals = {"range": bounded_range, "_plain": filters.plain}
 
-    def guarded(self, tree: nodes.Template) -> nodes.Template:
+    def instrumented(self, tree: nodes.Template) -> nodes.Template:
         """Rewrite a parsed template so that its loops, lists, joins, slices and comparisons are charged."""
-        guarded: nodes.Template = guard.Guard().visit(tree)
-        return guarded
+        instrumented: nodes.Template = instrument.Instrument().visit(tree)
+        return instrumented
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Read a fact of a group before anything Python knows by that name."""

@@ -1,7 +1,7 @@
 """The connection to the database, and what one transaction is.
 
-On SQLite a connection that wants to write asks every few milliseconds, where SQLite's own waiting would ask less and
-less often: an import leaves others only a moment between two of its transactions.
+On SQLite a connection that wants to write tries every two milliseconds. SQLite's own busy handler tries less and less
+often, and an import leaves only a moment between two of its transactions.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PRAGMAS = (
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-65536",
 )
-#: How often a connection that wants to write asks whether it may.
+#: Between two tries of a connection that wants to write.
 POLL_SECONDS = 0.002
 #: What an import fills beside the real tables, by the end of their names (store.staging), and the option for it.
 STAGED_TABLES, NEXT, STAGED = ("purchase", "purchase_order", "buyer"), "_next", "staged"
@@ -200,14 +200,16 @@ def _begin(connection: Connection) -> None:
     if not connection.get_execution_options().get("write"):
         connection.exec_driver_sql("BEGIN")
         return
-    patience = int(connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one())
+    # By the driver itself: this stands before each group of mails.
+    driver: Any = connection.connection.driver_connection
+    (patience,) = driver.execute("PRAGMA busy_timeout").fetchone()
     deadline = time.monotonic() + patience / 1000
-    connection.exec_driver_sql("PRAGMA busy_timeout=0")
+    driver.execute("PRAGMA busy_timeout=0")
     try:
         while not _has_begun(connection, last=time.monotonic() >= deadline):
             time.sleep(POLL_SECONDS)
     finally:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout={patience}")
+        driver.execute(f"PRAGMA busy_timeout={patience}")
 
 
 def _has_begun(connection: Connection, last: bool) -> bool:

@@ -34,13 +34,13 @@ log = logging.getLogger(__name__)
 MOST_AT_ONCE = 500
 #: How long a writer may wait for one statement of a step to get its lock, in milliseconds.
 LOCK_MILLISECONDS = 200
-#: PostgreSQL writes a table of this size anew within half a second; nobody writes to it meanwhile.
+#: PostgreSQL rewrites a table of this size within half a second; writes to it wait meanwhile.
 MOST_LOCKED_BYTES = 32 << 20
 #: SQLite writes a file of so many bytes anew in half a second, and one of the second size in two: nobody writes
 #: meanwhile. Between two rewrites others get their turn; a file of the second size is left alone while mails go out.
 SMALL_FILE, LARGE_FILE = 64 << 20, 256 << 20
 REST, LARGE_REST = timedelta(minutes=1), timedelta(hours=1)
-#: Whoever rewrites SQLite's file takes this office until the rest is over, so that all processes rest.
+#: The lease that a rewrite of SQLite's file takes until the rest is over, so that all processes rest.
 OFFICE = "rewrite"
 #: What the planner keeps of these tables' values lies in this one.
 STATISTICS = "pg_catalog.pg_statistic"
@@ -97,7 +97,7 @@ def _tables() -> list[str]:
 
 
 def _may_rewrite(store: Store, now: datetime, whole: bool) -> bool:
-    """Say whether SQLite's file may be written anew now: whether nobody reads it, and the rest is over."""
+    """Say whether SQLite's file may be written anew now: no reader is open, and the rest is over."""
     size = _file_size(store)
     with store.read() as reader:
         if staging.is_untidy(reader):
@@ -111,7 +111,7 @@ def _may_rewrite(store: Store, now: datetime, whole: bool) -> bool:
 
 
 def _rewrite_once(store: Store, now: datetime) -> bool:
-    """Write SQLite's file anew; nobody does it again until the rest is over, even where it fails."""
+    """Rewrite SQLite's file once, and begin the rest, even if the rewrite fails."""
     rest = LARGE_REST if _file_size(store) > SMALL_FILE else REST
     with store.write() as connection:
         offices.vacate(connection, OFFICE)

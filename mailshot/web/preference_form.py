@@ -52,45 +52,71 @@ class Page:
     problems: tuple[str, ...] = ()
 
 
-def reader(here: Site, connection: Connection, customer_id: int, mailbox: int) -> dossier.Person:
-    """Return the customer whose address a link went to. Raises 404 once that is another one, 410 for the erased."""
-    person = known(connection, customer_id)
-    if person.email is None or not here.keys.is_fingerprint(mailbox, address.mailbox(person.email)):
-        raise HTTPException(404)
-    return person
+@dataclass(frozen=True, slots=True)
+class MailLink:
+    """What a link in a mail leads to. `mailbox` is the fingerprint of the address that the mail went to.
+
+    It is 0, which is no fingerprint, for links to unsubscribe of old versions: they lead to no page of topics.
+    """
+
+    here: Site
+    run_id: int
+    customer_id: int
+    mailbox: int
+
+    def check(self, connection: Connection) -> dossier.Person:
+        """Return the customer. Raises 404 for nobody or once the address is another one, 410 for the erased."""
+        person = dossier.person(connection, self.customer_id)
+        if person is not None and person.erased:
+            raise HTTPException(410)
+        if person is None or not self.reads(person):
+            raise HTTPException(404)
+        return person
+
+    def reads(self, person: dossier.Person) -> bool:
+        """Say whether a customer still has the address that the mail went to."""
+        email = person.email
+        return email is not None and self.here.keys.is_fingerprint(self.mailbox, address.mailbox(email))
 
 
-def known(connection: Connection, customer_id: int) -> dossier.Person:
-    """Return who a customer is. Raises 404 for nobody and 410 for one who was erased."""
-    person = dossier.person(connection, customer_id)
-    if person is None:
-        raise HTTPException(404)
-    if person.erased:
-        raise HTTPException(410)
-    return person
+async def fresh(link: MailLink, view: View) -> Page:
+    """Return a view as the customer stands now. Raises as `check` does."""
+
+    def look(connection: Connection) -> Standing:
+        link.check(connection)
+        return stating.standing(connection, link.customer_id)
+
+    return as_it_stands(link.here, await link.here.read(look), view)
 
 
-def fresh(here: Site, standing: Standing, view: View) -> Page:
-    """Return a view as the customer stands now."""
+def as_it_stands(here: Site, standing: Standing, view: View) -> Page:
+    """Return a view of how a customer stands."""
     shown = wishes.only(wishes.controls(standing, here.topics, here.statements), view.shows)
     return Page(shown, shown)
 
 
-async def save(here: Site, customer_id: int, run_id: int, form: FormData, view: View, check: Check) -> Page:
+async def save(link: MailLink, form: FormData, view: View, check: Check | None = None) -> Page:
     """Save what a posted form changed, all of it or, with problems on the page that is returned, nothing.
 
-    `check` raises where the link no longer leads to the customer: a form may take its time to arrive.
+    `check` (None: the link's own) raises where the form no longer counts. It is asked again in the transaction that
+    saves: a form may take its time to arrive.
     """
-    standing = await here.read(lambda connection: stating.standing(connection, customer_id))
+    here, customer_id, check = link.here, link.customer_id, check or link.check
+
+    def look(connection: Connection) -> Standing:
+        check(connection)
+        return stating.standing(connection, customer_id)
+
+    standing = await here.read(look)
     posted, told = wishes.only(_posted(form), view.takes), _was_shown(form)
-    shown = fresh(here, standing, view).shown if told is None else wishes.only(told, view.shows)
+    shown = as_it_stands(here, standing, view).shown if told is None else wishes.only(told, view.shows)
     made = wishes.wishes(posted, shown, standing, here.topics, here.statements)
     if not made.problems:
         at = here.clock()
 
         def apply(connection: Connection) -> None:
             check(connection)
-            stating.save(connection, customer_id, run_id, made, here.topics, here.statements, at)
+            stating.save(connection, customer_id, link.run_id, made, here.topics, here.statements, at)
 
         await here.group.do(apply)
     return Page(posted, shown, tuple(made.problems))

@@ -13,14 +13,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from mailshot.feedback import stating
 from mailshot.feedback.wishes import MAIL
 from mailshot.profile import locales
 from mailshot.store import confirmations
 from mailshot.store.engine import Connection
 from mailshot.tokens import Purpose
 from mailshot.web import forms, preference_form, site
-from mailshot.web.preference_form import Page
+from mailshot.web.preference_form import MailLink, Page
 from mailshot.web.site import Site
 
 SEVEREST = 422
@@ -30,55 +29,44 @@ _BELOW = re.compile(r"/(data|export|erase)")
 
 async def page(request: Request) -> Response:
     """Show the topics, and the questions without the answers."""
-    here, (_, customer_id, mailbox) = site.of(request), await _ids(request)
-    await here.read(lambda connection: preference_form.reader(here, connection, customer_id, mailbox))
-    standing = await here.read(lambda connection: stating.standing(connection, customer_id))
-    return _shown(request, preference_form.fresh(here, standing, MAIL))
+    return _shown(request, await preference_form.fresh(await _link(request), MAIL))
 
 
 async def save(request: Request) -> Response:
     """Save everything at once, then lead back to the page."""
     if _BELOW.search(request.path_params["token"]):
         raise HTTPException(405)
-    here, (run_id, customer_id, mailbox) = site.of(request), await _ids(request)
+    link = await _link(request)
     forms.refuse_foreign(request)
-    form = await forms.read(request)
-
-    def check(connection: Connection) -> object:
-        return preference_form.reader(here, connection, customer_id, mailbox)
-
-    await here.read(check)
-    saved = await preference_form.save(here, customer_id, run_id, form, MAIL, check)
+    saved = await preference_form.save(link, await forms.read(request), MAIL)
     return _shown(request, saved) if saved.problems else RedirectResponse(f"{_address(request)}?saved=1", 303)
 
 
 async def data(request: Request) -> Response:
     """Say how to get at one's own data, with the button that asks for the link."""
-    here, (_, customer_id, mailbox) = site.of(request), await _ids(request)
-    await here.read(lambda connection: preference_form.reader(here, connection, customer_id, mailbox))
-    return here.page("data.html", here=_address(request), asked=None)
+    link = await _link(request)
+    await link.here.read(link.check)
+    return link.here.page("data.html", here=_address(request), asked=None)
 
 
 async def ask(request: Request) -> Response:
     """Have a link mailed to the address on file; the page says the same whatever that address is."""
-    here, (run_id, customer_id, mailbox) = site.of(request), await _ids(request)
+    link = await _link(request)
     forms.refuse_foreign(request)
     await forms.read(request)
-    at = here.clock()
+    here, at = link.here, link.here.clock()
 
     def apply(connection: Connection) -> datetime | None:
-        preference_form.reader(here, connection, customer_id, mailbox)
-        return confirmations.ask(connection, customer_id, run_id, at)
+        link.check(connection)
+        return confirmations.ask(connection, link.customer_id, link.run_id, at)
 
     again = await here.group.do(apply)
     moment = _moment(here, again) if again else ""
     return here.page("data.html", here=_address(request), asked=not again, again=moment, contact=here.contact)
 
 
-async def _ids(request: Request) -> tuple[int, int, int]:
-    """Return the run, the customer and the fingerprint of the address of the link."""
-    run_id, customer_id, mailbox = await site.ids(request, Purpose.preferences, 3)
-    return run_id, customer_id, mailbox
+async def _link(request: Request) -> MailLink:
+    return MailLink(site.of(request), *await site.ids(request, Purpose.preferences, 3))
 
 
 def _moment(here: Site, at: datetime) -> str:

@@ -12,7 +12,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
@@ -21,12 +21,12 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from mailshot.feedback import stating
-from mailshot.feedback.wishes import OWNER
+from mailshot.feedback.wishes import OWNER, Standing
 from mailshot.store import confirmations, dossier, profiles, scrubbing
 from mailshot.store.engine import Connection, Store
 from mailshot.tokens import Purpose
 from mailshot.web import forms, preference_form, site
-from mailshot.web.preference_form import Check, Page
+from mailshot.web.preference_form import Check, MailLink, Page
 from mailshot.web.site import Site
 
 SOURCE = "preference page"
@@ -45,11 +45,10 @@ class LinkEnded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A genuine link: which request it belongs to, whether it was opened, and whose data it leads to."""
+    """A genuine link: which request it belongs to, whom it was mailed to, and whether it was opened."""
 
     id: int
-    mailbox: int
-    run_id: int
+    mail: MailLink
     person: dossier.Person
     opened: bool
 
@@ -80,8 +79,8 @@ async def open_data(request: Request) -> Response:
 
 async def save(request: Request) -> Response:
     """Save everything at once, and show the page as it stands then."""
-    here, (link, form, check) = site.of(request), await _owner(request)
-    saved = await preference_form.save(here, link.person.customer_id, link.run_id, form, OWNER, check)
+    link, form, check = await _owner(request)
+    saved = await preference_form.save(link.mail, form, OWNER, check)
     return await _shown(request, link, saved if saved.problems else None, saved=not saved.problems)
 
 
@@ -132,8 +131,8 @@ def _look(here: Site, connection: Connection, ids: tuple[int, int]) -> Link:
     found = confirmations.get(connection, number, here.clock())
     if found is None:
         raise LinkEnded
-    person = preference_form.reader(here, connection, found["customer_id"], mailbox)
-    return Link(number, mailbox, found["run_id"], person, found["opened_at"] is not None)
+    mail = MailLink(here, found["run_id"], found["customer_id"], mailbox)
+    return Link(number, mail, mail.check(connection), found["opened_at"] is not None)
 
 
 async def _owner(request: Request) -> tuple[Link, FormData, Check]:
@@ -158,14 +157,17 @@ async def _owner(request: Request) -> tuple[Link, FormData, Check]:
 async def _shown(request: Request, link: Link, page: Page | None = None, saved: bool = False) -> Response:
     """Show the owner's page: as it was posted when that had problems, else as the customer stands now."""
     here, customer_id = site.of(request), link.person.customer_id
-    standing = await here.read(lambda connection: stating.standing(connection, customer_id))
-    held = await here.read(lambda connection: profiles.many(connection, [customer_id]))
-    page = page or preference_form.fresh(here, standing, OWNER)
+
+    def look(connection: Connection) -> tuple[Standing, dict[int, dict[str, Any]]]:
+        return stating.standing(connection, customer_id), profiles.many(connection, [customer_id])
+
+    standing, held = await here.read(look)
+    page = page or preference_form.as_it_stands(here, standing, OWNER)
     owner = {
         "person": link.person,
         "cards": preference_form.cards(here, standing),
         "facts": list(preference_form.facts(here, held.get(customer_id, {}))),
-        "session": here.keys.mint(Purpose.session, link.id, link.mailbox),
+        "session": here.keys.mint(Purpose.session, link.id, link.mail.mailbox),
     }
     words = preference_form.words(here, page)
     status = 422 if page.problems else 200
@@ -173,7 +175,7 @@ async def _shown(request: Request, link: Link, page: Page | None = None, saved: 
 
 
 def _again(here: Site, link: Link) -> str:
-    ids = (link.run_id, link.person.customer_id, link.mailbox)
+    ids = (link.mail.run_id, link.mail.customer_id, link.mail.mailbox)
     return f"/p/{here.keys.mint(Purpose.preferences, *ids)}/data"
 
 

@@ -10,14 +10,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from mailshot.feedback import stating, unsubscribing
+from mailshot.feedback import unsubscribing
 from mailshot.feedback.wishes import TOPICS_ONLY
-from mailshot.profile import address
 from mailshot.store import dossier
 from mailshot.store.engine import Connection
 from mailshot.tokens import Purpose
 from mailshot.web import forms, preference_form, site
-from mailshot.web.preference_form import Page
+from mailshot.web.preference_form import MailLink, Page
 
 FIELD, WORD = "List-Unsubscribe", "One-Click"
 BUTTON = "leave"
@@ -25,68 +24,59 @@ BUTTON = "leave"
 
 async def page(request: Request) -> Response:
     """Show what would be left, with one button; who left already is shown just that."""
-    run_id, customer_id, *mailbox = await site.ids(request, Purpose.unsubscribe, 2, 3)
+    link = await _link(request)
 
-    def look(connection: Connection) -> tuple[str | None, bool]:
-        topic = unsubscribing.topic(connection, run_id, customer_id)
-        return topic, topic is not None and unsubscribing.is_left(connection, customer_id, topic)
+    def look(connection: Connection) -> tuple[str | None, bool, bool]:
+        topic = unsubscribing.topic(connection, link.run_id, link.customer_id)
+        left = topic is not None and unsubscribing.is_left(connection, link.customer_id, topic)
+        return topic, left, _is_same_inbox(connection, link)
 
-    topic, left = await site.of(request).read(look)
-    if topic is None:
-        raise HTTPException(404)
-    return _shown(request, topic, left, await _is_same_inbox(request, customer_id, mailbox))
+    return _shown(request, *await link.here.read(look))
 
 
 async def leave(request: Request) -> Response:
     """Withdraw the consent at once: no cookie, no redirect, the same answer however often it is asked."""
-    run_id, customer_id, *mailbox = await site.ids(request, Purpose.unsubscribe, 2, 3)
+    link = await _link(request)
     posted = await forms.read(request)
     one_click = str(posted.get(FIELD, "")).strip().lower() == WORD.lower()
     if not one_click and BUTTON not in posted:
         raise HTTPException(400, f"Send {FIELD}={WORD} (RFC 8058).")
-    here = site.of(request)
-    at, proof = here.clock(), {"method": "one-click" if one_click else "page"}
-    topic = await here.group.do(lambda connection: unsubscribing.withdraw(connection, run_id, customer_id, at, proof))
-    if topic is None:
-        raise HTTPException(404)
-    return _shown(request, topic, True, await _is_same_inbox(request, customer_id, mailbox))
+    at, proof = link.here.clock(), {"method": "one-click" if one_click else "page"}
+
+    def apply(connection: Connection) -> tuple[str | None, bool, bool]:
+        topic = unsubscribing.withdraw(connection, link.run_id, link.customer_id, at, proof)
+        return topic, True, _is_same_inbox(connection, link)
+
+    return _shown(request, *await link.here.group.do(apply))
 
 
 async def topics(request: Request) -> Response:
     """Show the topics that a customer gets."""
-    here, (_, customer_id) = site.of(request), await _ids(request)
-    standing = await here.read(lambda connection: stating.standing(connection, customer_id))
-    return _topics(request, preference_form.fresh(here, standing, TOPICS_ONLY))
+    return _topics(request, await preference_form.fresh(await _link(request), TOPICS_ONLY))
 
 
 async def save_topics(request: Request) -> Response:
     """Save the topics, then lead back to them."""
-    here, (run_id, customer_id) = site.of(request), await _ids(request)
+    link = await _link(request)
     forms.refuse_foreign(request)
-    form = await forms.read(request)
-    await preference_form.save(
-        here, customer_id, run_id, form, TOPICS_ONLY, lambda connection: preference_form.known(connection, customer_id)
-    )
+    await preference_form.save(link, await forms.read(request), TOPICS_ONLY)
     return RedirectResponse(f"{_address(request)}/topics?saved=1", 303)
 
 
-async def _ids(request: Request) -> tuple[int, int]:
-    """Return the run and customer of a mail. Raises 404 once the customer has another address than it went to."""
+async def _link(request: Request) -> MailLink:
     run_id, customer_id, *mailbox = await site.ids(request, Purpose.unsubscribe, 2, 3)
-    if not await _is_same_inbox(request, customer_id, mailbox):
+    return MailLink(site.of(request), run_id, customer_id, sum(mailbox))
+
+
+def _is_same_inbox(connection: Connection, link: MailLink) -> bool:
+    person = dossier.person(connection, link.customer_id)
+    return person is not None and link.reads(person)
+
+
+def _shown(request: Request, topic: str | None, left: bool, same_inbox: bool) -> Response:
+    """Show the page. Raises 404 where the mail is unknown (no `topic`)."""
+    if topic is None:
         raise HTTPException(404)
-    return run_id, customer_id
-
-
-async def _is_same_inbox(request: Request, customer_id: int, mailbox: list[int]) -> bool:
-    """Say whether the customer still has the address that a mail went to; links of old versions do not tell."""
-    here = site.of(request)
-    person = await here.read(lambda connection: dossier.person(connection, customer_id))
-    known = person is not None and person.email
-    return bool(mailbox and known) and here.keys.is_fingerprint(mailbox[0], address.mailbox(str(known)))
-
-
-def _shown(request: Request, topic: str, left: bool, same_inbox: bool) -> Response:
     here = site.of(request)
     title = here.topics.get(topic).title if topic in here.topics else topic
     further = f"{_address(request)}/topics" if same_inbox else ""

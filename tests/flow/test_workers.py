@@ -152,11 +152,10 @@ def test_the_clock_scrubs_what_was_erased(shop: Shop, app: Apps) -> None:
         clock.join(30)
 
 
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
 def test_tables_too_large_to_be_locked_wait_for_the_operator(
     shop: Shop, app: Apps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if shop.store.sqlite:
-        pytest.skip("SQLite locks nothing")
     monkeypatch.setattr(scrubbing, "MOST_LOCKED_BYTES", 0)
     now = datetime.now(UTC)
     with shop.store.write() as connection:

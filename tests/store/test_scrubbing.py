@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import secrets
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -110,20 +109,6 @@ def postgres_files(url: str) -> list[str]:
         return found
 
 
-@pytest.fixture
-def lite(sqlite_url: str) -> Iterator[Store]:
-    store = Store.open(sqlite_url)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def heavy(postgres_url: str) -> Iterator[Store]:
-    store = Store.open(postgres_url)
-    yield store
-    store.close()
-
-
 def reading(store: Store) -> Connection:
     """Return a connection that goes on reading the state of this moment."""
     connection = store.engine.connect()
@@ -133,84 +118,84 @@ def reading(store: Store) -> Connection:
     return connection
 
 
-def test_sqlite_keeps_nothing_once_the_reader_has_ended(lite: Store, tmp_path: Path) -> None:
-    plant(lite)
+def test_sqlite_keeps_nothing_once_the_reader_has_ended(sqlite_store: Store, tmp_path: Path) -> None:
+    plant(sqlite_store)
     assert sqlite_files(tmp_path)
-    reader = reading(lite)
-    erase(lite)
-    scrubbing.try_now(lite, NOW)
-    assert waiting(lite) == erasures.Waiting(1, NOW)
+    reader = reading(sqlite_store)
+    erase(sqlite_store)
+    scrubbing.try_now(sqlite_store, NOW)
+    assert waiting(sqlite_store) == erasures.Waiting(1, NOW)
     assert sqlite_files(tmp_path)
     reader.close()
-    assert scrubbing.work(lite, NOW) == 1
+    assert scrubbing.work(sqlite_store, NOW) == 1
     assert sqlite_files(tmp_path) == []
-    assert waiting(lite) == erasures.Waiting(0, None)
+    assert waiting(sqlite_store) == erasures.Waiting(0, None)
 
 
-def test_sqlite_keeps_no_copies_in_the_middle_of_pages(lite: Store, tmp_path: Path) -> None:
+def test_sqlite_keeps_no_copies_in_the_middle_of_pages(sqlite_store: Store, tmp_path: Path) -> None:
     """Where rows grow in the middle, pages are split, and both halves keep copies that nobody overwrites."""
     customer, draw = sql.table(Customer), random.Random(1)
     numbers = list(range(1, 2001))
     draw.shuffle(numbers)
     for start in range(0, len(numbers), 200):
         rows = [{"id": n, "key": f"{WORD}{n * 7919 % 10007}", "lot": 1, "facts": {}} for n in numbers[start:][:200]]
-        with lite.write() as connection:
+        with sqlite_store.write() as connection:
             connection.execute(insert(customer), rows)
     for number in numbers:
-        erase(lite, number)
-    while scrubbing.work(lite, NOW, whole=True):
+        erase(sqlite_store, number)
+    while scrubbing.work(sqlite_store, NOW, whole=True):
         pass
-    assert waiting(lite).number == 0
+    assert waiting(sqlite_store).number == 0
     assert sqlite_files(tmp_path) == []
 
 
-def test_sqlite_rests_between_two_rewrites(lite: Store) -> None:
-    plant(lite)
-    erase(lite)
-    assert scrubbing.work(lite, NOW) == 1
-    erase(lite, BEN)
-    assert scrubbing.work(lite, NOW + scrubbing.REST) == 0
-    assert scrubbing.work(lite, NOW + scrubbing.REST + timedelta(seconds=1)) == 1
+def test_sqlite_rests_between_two_rewrites(sqlite_store: Store) -> None:
+    plant(sqlite_store)
+    erase(sqlite_store)
+    assert scrubbing.work(sqlite_store, NOW) == 1
+    erase(sqlite_store, BEN)
+    assert scrubbing.work(sqlite_store, NOW + scrubbing.REST) == 0
+    assert scrubbing.work(sqlite_store, NOW + scrubbing.REST + timedelta(seconds=1)) == 1
 
 
 def test_a_large_file_waits_until_nothing_is_sent_or_for_the_operator(
-    lite: Store, monkeypatch: pytest.MonkeyPatch
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plant(lite)
-    erase(lite)
+    plant(sqlite_store)
+    erase(sqlite_store)
     monkeypatch.setattr(scrubbing, "SMALL_FILE", 0)
     run = sql.table(Run)
-    with lite.write() as connection:
+    with sqlite_store.write() as connection:
         connection.execute(run.update().values(state="running"))
-    assert scrubbing.work(lite, NOW) == 0
-    with lite.write() as connection:
+    assert scrubbing.work(sqlite_store, NOW) == 0
+    with sqlite_store.write() as connection:
         connection.execute(run.update().values(state="finished"))
-    assert scrubbing.too_large(lite) == []
+    assert scrubbing.too_large(sqlite_store) == []
     monkeypatch.setattr(scrubbing, "LARGE_FILE", 0)
-    assert scrubbing.work(lite, NOW) == 0
-    assert scrubbing.too_large(lite) == ["the file"]
-    assert scrubbing.work(lite, NOW, whole=True) == 1
+    assert scrubbing.work(sqlite_store, NOW) == 0
+    assert scrubbing.too_large(sqlite_store) == ["the file"]
+    assert scrubbing.work(sqlite_store, NOW, whole=True) == 1
 
 
-def test_postgres_keeps_nothing_once_the_reader_has_ended(heavy: Store, postgres_url: str) -> None:
-    plant(heavy)
+def test_postgres_keeps_nothing_once_the_reader_has_ended(postgres_store: Store, postgres_url: str) -> None:
+    plant(postgres_store)
     assert postgres_files(postgres_url)
-    reader = reading(heavy)
-    erase(heavy)
-    assert scrubbing.work(heavy, NOW) == 0
-    assert waiting(heavy).number == 1
+    reader = reading(postgres_store)
+    erase(postgres_store)
+    assert scrubbing.work(postgres_store, NOW) == 0
+    assert waiting(postgres_store).number == 1
     reader.close()
-    assert scrubbing.work(heavy, NOW) == 1
+    assert scrubbing.work(postgres_store, NOW) == 1
     assert postgres_files(postgres_url) == []
 
 
 def test_postgres_sweeps_what_was_committed_after_the_first_sweep(
-    heavy: Store, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    postgres_store: Store, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plant(heavy)
-    plan = heavy.engine.connect()
+    plant(postgres_store)
+    plan = postgres_store.engine.connect()
     plan.execute(insert(sql.table(PlanRow)).values(plan_id="late", customer_id=ADA, content=f"{WORD}-late"))
-    erase(heavy)
+    erase(postgres_store)
     scrub = scrubbing._scrub_postgresql
 
     def late(*given: Any) -> bool:
@@ -219,57 +204,57 @@ def test_postgres_sweeps_what_was_committed_after_the_first_sweep(
         return scrub(*given)
 
     monkeypatch.setattr(scrubbing, "_scrub_postgresql", late)
-    assert scrubbing.work(heavy, NOW) == 1
+    assert scrubbing.work(postgres_store, NOW) == 1
     assert postgres_files(postgres_url) == []
 
 
-def test_an_erasure_waits_where_the_role_may_not_clear_the_statistics(heavy: Store, postgres_url: str) -> None:
+def test_an_erasure_waits_where_the_role_may_not_clear_the_statistics(postgres_store: Store, postgres_url: str) -> None:
     """The role owns the tables but not the database."""
     role = f"guest_{secrets.token_hex(4)}"
-    plant(heavy)
-    with heavy.write() as connection:
+    plant(postgres_store)
+    with postgres_store.write() as connection:
         me = connection.exec_driver_sql("SELECT current_user").scalar_one()
         connection.exec_driver_sql(f"CREATE ROLE {role} LOGIN")
         connection.exec_driver_sql(f"GRANT ALL ON SCHEMA public TO {role}")
         tables = connection.exec_driver_sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").scalars()
         for table in tables.all():
             connection.exec_driver_sql(f'ALTER TABLE "{table}" OWNER TO {role}')
-    guest = Store.open(heavy.engine.url.set(username=role).render_as_string(hide_password=False))
+    guest = Store.open(postgres_store.engine.url.set(username=role).render_as_string(hide_password=False))
     try:
         erase(guest)
         assert not scrubbing.may_clear_statistics(guest)
         assert scrubbing.work(guest, NOW) == 0
         assert waiting(guest).number == 1
-        assert scrubbing.work(heavy, NOW) == 1
+        assert scrubbing.work(postgres_store, NOW) == 1
     finally:
         guest.close()
-        with heavy.write() as connection:
+        with postgres_store.write() as connection:
             connection.exec_driver_sql(f"REASSIGN OWNED BY {role} TO {me}")
             connection.exec_driver_sql(f"DROP OWNED BY {role}")
             connection.exec_driver_sql(f"DROP ROLE {role}")
 
 
-def test_no_writer_waits_for_a_scrubbing_that_waits_for_a_reader(lite: Store) -> None:
-    plant(lite)
-    reader = reading(lite)
-    erase(lite)
-    scrubbing.work(lite, NOW)
-    with lite.bare(0) as connection:
+def test_no_writer_waits_for_a_scrubbing_that_waits_for_a_reader(sqlite_store: Store) -> None:
+    plant(sqlite_store)
+    reader = reading(sqlite_store)
+    erase(sqlite_store)
+    scrubbing.work(sqlite_store, NOW)
+    with sqlite_store.bare(0) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
     reader.close()
 
 
-def test_a_checkpoint_of_sqlite_gives_up_at_once(lite: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_of_sqlite_gives_up_at_once(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection that scrubs waits for a fifth of a second; the next user of it waits as long as ever."""
     asked: list[int] = []
     bare = Store.bare
     monkeypatch.setattr(Store, "bare", lambda self, wait: (asked.append(wait), bare(self, wait))[1])
-    plant(lite)
-    erase(lite)
-    scrubbing.work(lite, NOW)
+    plant(sqlite_store)
+    erase(sqlite_store)
+    scrubbing.work(sqlite_store, NOW)
     assert set(asked) == {scrubbing.LOCK_MILLISECONDS}
-    with lite.read() as connection:
+    with sqlite_store.read() as connection:
         assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 10_000
 
 

@@ -1,4 +1,4 @@
-"""Owns rewriting a parsed template so that all that can grow passes the meter; refuses to change what it prints.
+"""Rewrites a parsed template so that all that can grow passes the meter; what it prints stays the same.
 
 Charged are loops (before they run, for all their turns and what is written in them), lists, joins, slices and
 comparisons. Filters, tests and calls are charged by the environment itself (see sandbox).
@@ -17,7 +17,7 @@ from mailshot.render.meter import COLLECTIONS, DEEPEST_WRITTEN, LONGEST_LIST, ME
 _SEARCHED = ("in", "notin")
 
 
-class Guard(NodeTransformer):
+class Instrument(NodeTransformer):
     """Send loops, lists, joins, slices and comparisons past the meter."""
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
