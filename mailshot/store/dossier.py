@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import String, Table, and_, cast, func, literal, or_, select
 from sqlmodel import SQLModel
 
+from mailshot.audience.compile import listed
 from mailshot.events import DeliveryState, Reason
 from mailshot.profile import address, lot
 from mailshot.profile import consent as decision
@@ -83,17 +84,14 @@ class Person:
     customer_id: int
     first_name: str | None
     email: str | None
-    address_hash: str | None
     erased: bool
 
 
 def person(connection: Connection, customer_id: int) -> Person | None:
     """Return who a customer is, None when there is no such customer."""
     c = CUSTOMER.c
-    row = connection.execute(
-        select(c.id, c.first_name, c.email, c.address_hash, c.key).where(c.id == customer_id)
-    ).first()
-    return Person(row.id, row.first_name, row.email, row.address_hash, row.key.startswith(ERASED_KEY)) if row else None
+    row = connection.execute(select(c.id, c.first_name, c.email, c.key).where(c.id == customer_id)).first()
+    return Person(row.id, row.first_name, row.email, row.key.startswith(ERASED_KEY)) if row else None
 
 
 def export(connection: Connection, customer_id: int) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
@@ -105,8 +103,7 @@ def export(connection: Connection, customer_id: int) -> Iterator[tuple[str, Iter
     for name, rows in _held(connection, customer_id):
         yield name, _noting(rows, named)
     for column, about in NAMED_BY.items():
-        chunks = (about.c.id.in_(some) for some in _chunks(sorted(named[column])))
-        yield about.name, (row for where in chunks for row in _rows(connection, about, where))
+        yield about.name, _rows(connection, about, listed(about.c.id, sorted(named[column])))
 
 
 def _noting(rows: Iterator[dict[str, Any]], named: dict[str, set[int]]) -> Iterator[dict[str, Any]]:
@@ -209,7 +206,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     return str(value) if isinstance(value, Decimal) else value
-
-
-def _chunks(ids: list[int], size: int = 500) -> list[list[int]]:
-    return [ids[start : start + size] for start in range(0, len(ids), size)]
