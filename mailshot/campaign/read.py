@@ -24,7 +24,7 @@ REPEAT = (
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a campaign's file may name. `past` is true of rules from before `repeat` had to be said."""
+    """What a campaign's file may name. `past`: True for rules written before `repeat` was required."""
 
     catalogue: Catalogue
     topics: Topics

@@ -25,7 +25,7 @@ def upgrade() -> None:
 
 @cli.command()
 def scrub() -> None:
-    """Remove what was erased from the database's files; nobody can write meanwhile (on PostgreSQL: to one table)."""
+    """Remove what was erased from the database's files. Writes wait meanwhile (on PostgreSQL: to one table at a time)."""
     from mailshot.store import erasures, scrubbing
 
     store = shared.app().store
