@@ -25,7 +25,7 @@ def upgrade() -> None:
 
 @cli.command()
 def scrub() -> None:
-    """Remove what was erased from the database's files. Writes wait meanwhile (on PostgreSQL: to one table at a time)."""
+    """Remove what was erased from the database's files. Writes wait meanwhile (PostgreSQL: to one table at a time)."""
     from mailshot.store import erasures, scrubbing
 
     store = shared.app().store
