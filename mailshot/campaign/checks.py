@@ -13,9 +13,9 @@ from mailshot.audience.changes import Advisor
 from mailshot.audience.evaluate import Verdict
 from mailshot.audience.nodes import Everyone
 from mailshot.campaign.frozen import Edition
-from mailshot.events import Reason
 from mailshot.profile import lot
 from mailshot.profile.statements import Limit
+from mailshot.states import Reason
 from mailshot.store import plans
 from mailshot.store.eligibility import tolerance
 from mailshot.store.engine import Connection

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailshot.errors import NotFound, Refused, nearest
-from mailshot.events import RunState, ScheduleState
-from mailshot.store import ledger, runs
+from mailshot.states import RunState, ScheduleState
+from mailshot.store import ledger, ledger_queries, runs
 from mailshot.store.engine import Store
 
 SCHEDULES = {
@@ -41,8 +41,8 @@ def change(store: Store, campaign: str, to: RunState, now: datetime, known: Coll
         moved = [run["id"] for run in runs.of(connection, campaign) if runs.move(connection, run["id"], to, now)]
         schedules = runs.set_schedule(connection, campaign, SCHEDULES[to])
         if to is RunState.cancelled:
-            given_up = sum(ledger.abandon(connection, run_id, now) for run_id in moved)
-            under_way = sum(ledger.under_way(ledger.counts(connection, run_id)) for run_id in moved)
+            given_up = sum(ledger.skip_waiting(connection, run_id, now) for run_id in moved)
+            under_way = sum(ledger_queries.under_way(ledger_queries.counts(connection, run_id)) for run_id in moved)
     if not moved and not schedules:
         raise Refused(f"'{campaign}' has no run or schedule that can become {to}.", "See 'mailshot status'.")
     return Changed(moved, schedules, given_up, under_way)

@@ -12,8 +12,8 @@ from typing import Any
 from mailshot.campaign import frozen as editions
 from mailshot.campaign.frozen import Edition
 from mailshot.errors import MailshotError
-from mailshot.events import RunState
 from mailshot.profile.goals import Goal
+from mailshot.states import RunState
 from mailshot.store import conversions, frozen, runs
 from mailshot.store.engine import Connection, Store
 

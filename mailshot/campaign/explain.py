@@ -18,8 +18,8 @@ from mailshot.campaign.checks import Check, Checker
 from mailshot.campaign.frozen import Edition
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import NotFound, Refused, nearest
-from mailshot.events import DeliveryState, Reason, RunState
 from mailshot.profile.customer import Profile
+from mailshot.states import DeliveryState, Reason, RunState
 from mailshot.store import frozen as frozen_rows
 from mailshot.store import obstacles, plans, profiles, runs
 from mailshot.store.engine import Connection, Store

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from mailshot.campaign import conversions, dependencies, plan
 from mailshot.campaign.frozen import Edition
 from mailshot.errors import Refused
-from mailshot.events import ScheduleState
+from mailshot.states import ScheduleState
 from mailshot.store import frozen, plans, runs
 from mailshot.store.engine import Connection, Store
 

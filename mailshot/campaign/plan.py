@@ -14,8 +14,8 @@ from mailshot.campaign.moves import Moves, Wanted
 from mailshot.campaign.offers import Demand
 from mailshot.campaign.scheduled import Scheduled
 from mailshot.errors import MailshotError
-from mailshot.events import Reason
 from mailshot.render.letter import Mailing
+from mailshot.states import Reason
 from mailshot.store import audiences, eligibility, frozen, obstacles, plans, runs
 from mailshot.store import offers as offer_rows
 from mailshot.store.engine import Connection, Store

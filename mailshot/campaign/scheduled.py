@@ -18,7 +18,7 @@ from mailshot.campaign import frozen as editions
 from mailshot.campaign.frozen import Edition
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import InvalidInput, NotFound
-from mailshot.events import ScheduleState
+from mailshot.states import ScheduleState
 from mailshot.store import frozen, runs
 from mailshot.store.engine import Connection, Store
 

@@ -8,7 +8,7 @@ import typer
 
 from mailshot.cli import changes, shared
 from mailshot.errors import InvalidInput, NotFound, Refused
-from mailshot.events import Reason, RunState
+from mailshot.states import Reason, RunState
 
 if TYPE_CHECKING:
     from mailshot.campaign.frozen import Edition

@@ -99,7 +99,7 @@ class Services:
 
     def wait_for_run(self) -> None:
         """Wait until every run is finished. Raises Unavailable when the services ended or it takes ten minutes."""
-        from mailshot.events import RunState
+        from mailshot.states import RunState
         from mailshot.store import runs
 
         store = shared.app().store

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mailshot.cli import shared
-from mailshot.events import DeliveryState, RunState, ScheduleState
+from mailshot.states import OPEN, DeliveryState, RunState, ScheduleState
 
 if TYPE_CHECKING:
     from mailshot.campaign.scheduled import Scheduled
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 # What is over stays in 'status' for so long.
 RECENT = timedelta(days=7)
 CONVERTED = "reached the goal, and this mail was the last they clicked before, else the last they got"
-WAITING = ("pending", "claimed", "dotting", "deferred")
 COUNTED = ("skipped", "holdout", "refused", "unconfirmed")
 
 
@@ -147,18 +146,18 @@ def machines(customers: int) -> str:
 
 def _runs(store: Store, every: bool) -> tuple[list[dict[str, Any]], int]:
     """Return the runs to show, and how many others there are."""
-    from mailshot.store import ledger, runs
+    from mailshot.store import ledger_queries, runs
 
     with store.read() as connection:
         known = [run for run in runs.all_of(connection) if run["state"] != RunState.past]
         chosen = [run for run in known if every or _recent(run)]
         found = []
         for run in chosen:
-            counts = ledger.counts(connection, run["id"])
+            counts = ledger_queries.counts(connection, run["id"])
             found.append(
                 {"run": run["id"], "campaign": run["campaign"], "state": run["state"],
                  "launched_at": run["launched_at"], "finished_at": run["finished_at"], "deliveries": counts,
-                 "under_way": ledger.under_way(counts)}
+                 "under_way": ledger_queries.under_way(counts)}
             )  # fmt: skip
     return found, len(known) - len(chosen)
 
@@ -220,7 +219,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
         shown.add_column(name, justify="left" if words else "right", no_wrap=not words, overflow="fold")
     for run in found:
         counts, state = run["deliveries"], run["state"]
-        waiting = sum(counts.get(name, 0) for name in WAITING)
+        waiting = sum(counts.get(name, 0) for name in OPEN)
         if state == RunState.cancelled:
             waiting = 0  # given up; what a worker holds at this moment is told below
         numbers = (counts.get("sent", 0), waiting, *(counts.get(name, 0) for name in COUNTED))

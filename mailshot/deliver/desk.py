@@ -14,10 +14,10 @@ from typing import Any
 from mailshot.deliver import verdict
 from mailshot.deliver.rounds import Rounds
 from mailshot.errors import MailshotError
-from mailshot.events import DeliveryState, Reason, Suspicion
 from mailshot.render import letter
 from mailshot.render.letter import Letter, Mailing
 from mailshot.render.mail import RenderError
+from mailshot.states import DeliveryState, Reason, Suspicion
 from mailshot.store import consent, profiles
 from mailshot.store.engine import Connection, Store
 from mailshot.store.ledger import Claimed, Settled

@@ -18,8 +18,8 @@ from mailshot.deliver.rounds import Rounds
 from mailshot.deliver.smtp import Connection, Parcel, Server
 from mailshot.deliver.verdict import Outcome, Phase, Verdict
 from mailshot.errors import Unavailable
-from mailshot.events import DeliveryState
 from mailshot.render.letter import Mailing
+from mailshot.states import DeliveryState
 from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
 from mailshot.store.ledger import Settled

@@ -16,8 +16,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mailshot.errors import MailshotError
-from mailshot.events import DeliveryState, Suspicion
-from mailshot.store import ledger, suppression
+from mailshot.states import DeliveryState, Suspicion
+from mailshot.store import ledger, links, suppression
 from mailshot.store.eligibility import Gates, SendGates
 from mailshot.store.engine import Store
 from mailshot.store.ledger import Claimed, Settled
@@ -84,7 +84,7 @@ class Rounds:
 
         def note() -> bool:
             with self._store.write() as connection:
-                return ledger.suspect(connection, self._run_id, self._token, customer_id, suspicion)
+                return ledger.set_suspicion(connection, self._run_id, self._token, customer_id, suspicion)
 
         try:
             return not self.broken and await asyncio.to_thread(note)
@@ -149,7 +149,9 @@ class Rounds:
 
     def _commit(self, intents: list[Intent], outcomes: list[Settled]) -> set[int]:
         now = datetime.now(UTC)
-        links = {number: url for intent in intents for number, url in intent.links if number not in self._known_links}
+        new_links = {
+            number: url for intent in intents for number, url in intent.links if number not in self._known_links
+        }
         wanted = {intent.customer_id: intent.revision for intent in intents}
         with self._store.write() as connection:
             ledger.settle(connection, self._run_id, self._token, outcomes, now)
@@ -157,12 +159,12 @@ class Rounds:
                 suppression.add_refused(connection, refused, f"run {self._run_id}", now)
             allowed: set[int] = set()
             if wanted:
-                ledger.keep_links(connection, links.items())
+                links.keep(connection, new_links)
                 gates = SendGates(self._run_id, self._gates, self._as_of + (now - self._launched_at))
-                allowed = ledger.intend(connection, self._run_id, self._token, wanted, now, gates)
+                allowed = ledger.commit_intent(connection, self._run_id, self._token, wanted, now, gates)
                 declined = {who: revision for who, revision in wanted.items() if who not in allowed}
                 if declined:
-                    ledger.decline(connection, self._run_id, self._token, declined, now, gates)
+                    ledger.skip_disallowed(connection, self._run_id, self._token, declined, now, gates)
             if now - self._renewed > self._lease / 3:
                 ledger.renew(connection, self._run_id, self._token, now + self._lease)
                 self._renewed = now
@@ -188,4 +190,4 @@ class Rounds:
 
     def _give_back(self) -> None:
         with self._store.write() as connection:
-            ledger.release(connection, self._run_id, self._token)
+            ledger.unclaim(connection, self._run_id, self._token)

@@ -10,9 +10,9 @@ from typing import Any
 
 from mailshot.deliver import pipeline
 from mailshot.deliver.pipeline import Post
-from mailshot.events import RunState
 from mailshot.render.letter import Mailing
-from mailshot.store import frozen, ledger, runs
+from mailshot.states import RunState
+from mailshot.store import frozen, ledger, ledger_queries, runs
 from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
 
@@ -31,7 +31,7 @@ def answer(post: Post, run_id: int, most: int, stop: threading.Event) -> bool:
     with post.store.write() as connection:
         now = datetime.now(UTC)
         ledger.finish(connection, now)
-        return clear and not stop.is_set() and ledger.is_due(connection, run_id, now)
+        return clear and not stop.is_set() and ledger_queries.is_due(connection, run_id, now)
 
 
 _mailings: dict[str, Mailing] = {}
@@ -50,10 +50,10 @@ def owed(store: Store, now: datetime, shared: bool = False) -> list[int]:
     Without `shared` only those that nobody works on.
     """
     with store.read() as connection:
-        unsettled = ledger.is_unsettled(connection, now)
+        unsettled = ledger_queries.is_unsettled(connection, now)
     if unsettled:  # SQLite has one writer at a time: an idle process must not wait for an import or a plan to end
         with store.write() as connection:
             ledger.recover(connection, now)
             ledger.finish(connection, now)
     with store.read() as connection:
-        return [run_id for run_id, workers in ledger.owed(connection, now) if shared or not workers]
+        return [run_id for run_id, workers in ledger_queries.owed(connection, now) if shared or not workers]

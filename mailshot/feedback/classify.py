@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from is_crawler import is_crawler
 
-from mailshot.events import FeedbackClass, FeedbackKind
+from mailshot.states import FeedbackClass, FeedbackKind
 from mailshot.store.feedback import Click
 
 SOONEST_CLICK = 5.0  # seconds

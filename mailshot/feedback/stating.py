@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from mailshot.events import FeedbackKind
 from mailshot.feedback.wishes import Standing, Wishes
 from mailshot.profile import consent as decision
 from mailshot.profile.statements import Statements
 from mailshot.profile.topics import TRACKING, Topic, Topics
+from mailshot.states import FeedbackKind
 from mailshot.store import consent, feedback, ledger, preferences
 from mailshot.store.engine import Connection
 

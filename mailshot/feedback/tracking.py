@@ -9,16 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailshot.events import DeliveryState, FeedbackClass, FeedbackKind
 from mailshot.feedback import classify
-from mailshot.store import feedback, links
+from mailshot.states import PROVES_ARRIVAL, DeliveryState, FeedbackKind
+from mailshot.store import feedback, ledger, links
 from mailshot.store.engine import Connection
-
-SEEN = {
-    FeedbackKind.opened: (FeedbackClass.human, FeedbackClass.proxy),
-    # A scanner may follow links before it lets the mail in, so its clicks prove no arrival.
-    FeedbackKind.clicked: (FeedbackClass.human,),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +46,8 @@ def _take(connection: Connection, fetch: Fetch, kind: FeedbackKind, link_id: int
         return False
     since_dot = (fetch.at - met.dotted_at).total_seconds() if met.dotted_at else None
     verdict = classify.classify(classify.Hit(kind, fetch.method, fetch.agent, since_dot, fetch.prefetch))
-    if met.state == DeliveryState.unconfirmed.value and verdict.by in SEEN[kind]:
-        feedback.confirm(connection, fetch.run_id, fetch.customer_id, fetch.at, f"{kind.value} by the customer")
+    if met.state == DeliveryState.unconfirmed and verdict.by in PROVES_ARRIVAL[kind]:
+        ledger.confirm_arrival(connection, fetch.run_id, fetch.customer_id, fetch.at, f"{kind.value} by the customer")
     detail = {"agent": fetch.agent[:300]} if fetch.agent else {}
     key = f"{kind.value}:{fetch.run_id}:{link_id or ''}:{fetch.at:%Y-%m-%dT%H:%M}:{verdict.by.value}"
     piece = feedback.Piece(

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from mailshot.events import FeedbackKind
 from mailshot.profile import consent as decision
+from mailshot.states import FeedbackKind
 from mailshot.store import consent, dossier, feedback
 from mailshot.store.engine import Connection
 

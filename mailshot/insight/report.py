@@ -9,16 +9,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mailshot.errors import NotFound, nearest
-from mailshot.events import DeliveryState, FeedbackClass, FeedbackKind
 from mailshot.insight import uplift
 from mailshot.insight.uplift import Uplift
 from mailshot.profile.goals import Goal
 from mailshot.profile.products import EVERYTHING
 from mailshot.profile.window import Span
+from mailshot.states import NOT_MAILED, DeliveryState, FeedbackClass, FeedbackKind
 from mailshot.store import conversions, reports
 from mailshot.store.engine import Connection, Store
 
-NO_MAIL = (DeliveryState.skipped, DeliveryState.holdout)
 #: What is looked at where a run has no goal: nothing is a conversion then.
 ANY_PURCHASE = Goal(EVERYTHING, Span(14, "day"), ZoneInfo("UTC"))
 
@@ -171,5 +170,5 @@ def _line(
         machine=machine,
         unsubscribed=people(FeedbackKind.unsubscribed),
         converted=people(FeedbackKind.converted),
-        mails=sum(number for state, number in states.items() if state not in NO_MAIL),
+        mails=sum(number for state, number in states.items() if state not in NOT_MAILED),
     )

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mailshot.events import FeedbackClass
 from mailshot.profile.catalogue import Catalogue, Fact, FactType
+from mailshot.states import FeedbackClass
 
 COUNTS = {
     "times": "times",

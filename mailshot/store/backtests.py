@@ -17,14 +17,14 @@ from sqlalchemy import BigInteger, Select, String, and_, case, cast, distinct, f
 from mailshot.audience.compile import Compiler, product_clause, stands, there
 from mailshot.audience.compile.then import not_erased
 from mailshot.audience.nodes import Condition
-from mailshot.events import FeedbackKind, Reason, RunState
 from mailshot.profile.products import Selection
+from mailshot.states import REACHED, FeedbackKind, Reason, RunState
 from mailshot.store import audiences, inboxes, sql, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.columns import SCALE
 from mailshot.store.engine import Connection
 from mailshot.store.plans import DELIVERY, RUN, Question, represents_inbox, verdicts
-from mailshot.store.reports import FEEDBACK, REACHED
+from mailshot.store.reports import FEEDBACK
 
 STREAMED = {"yield_per": 10_000}
 TRAIT = sql.table(tables.Trait)

@@ -36,8 +36,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from mailshot.audience.compile import listed, product_clause, stands
-from mailshot.events import DeliveryState, FeedbackClass, FeedbackKind, RunState
 from mailshot.profile.goals import Claim, Goal, credited
+from mailshot.states import NOT_MAILED, DeliveryState, FeedbackClass, FeedbackKind, RunState
 from mailshot.store import sql, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.columns import MICROSECOND, Instant
@@ -105,13 +105,10 @@ def mark_of_feedback(connection: Connection, ids: Collection[int]) -> None:
 
 
 def _mark(connection: Connection, *which: ColumnElement[bool]) -> None:
-    mailed = and_(RUN.c.state != str(RunState.past), DELIVERY.c.state.not_in(_NEVER_MAILED), *which)
+    mailed = and_(RUN.c.state != str(RunState.past), DELIVERY.c.state.not_in(NOT_MAILED), *which)
     joined = DELIVERY.join(RUN, RUN.c.id == DELIVERY.c.run_id)
     customers = select(DELIVERY.c.customer_id).distinct().select_from(joined).where(mailed)
     connection.execute(insert(DUE).from_select(["customer_id"], customers))
-
-
-_NEVER_MAILED = (str(DeliveryState.skipped), str(DeliveryState.holdout))
 
 
 def forget(connection: Connection, customer_id: int) -> None:

@@ -28,8 +28,9 @@ from sqlalchemy import (
 
 from mailshot.audience.compile import Compiler, stands
 from mailshot.audience.nodes import Condition
+from mailshot.states import RECEIVED
 from mailshot.store.audiences import SCHEMA
-from mailshot.store.eligibility import DELIVERY, RECEIVED, ROW
+from mailshot.store.eligibility import DELIVERY, ROW
 from mailshot.store.engine import Connection
 
 MAIL, NONE = "mail:", "none:"

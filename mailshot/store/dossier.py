@@ -14,14 +14,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import String, Table, and_, cast, func, literal, or_, select
+from sqlalchemy import String, Table, and_, cast, func, literal, select
 from sqlmodel import SQLModel
 
 from mailshot.audience.compile import listed
-from mailshot.events import DeliveryState, Reason
 from mailshot.profile import address, lot
 from mailshot.profile import consent as decision
-from mailshot.store import consent, conversions, erasures, sql, suppression
+from mailshot.states import DeliveryState
+from mailshot.store import consent, conversions, erasures, ledger, sql, suppression
 from mailshot.store.audiences import ERASED_KEY
 from mailshot.store.confirmations import Confirmation
 from mailshot.store.engine import Connection
@@ -164,7 +164,7 @@ def sweep(connection: Connection, customer_id: int) -> None:
 def is_on_the_wire(connection: Connection, customer_id: int) -> bool:
     """Say whether a mail to a customer may still be answered by the server: the answer may name the address."""
     mine = DELIVERY.c.customer_id == customer_id
-    dotting = select(DELIVERY.c.run_id).where(mine, DELIVERY.c.state == DeliveryState.dotting.value)
+    dotting = select(DELIVERY.c.run_id).where(mine, DELIVERY.c.state == DeliveryState.dotting)
     return connection.execute(dotting.limit(1)).first() is not None
 
 
@@ -175,16 +175,12 @@ def _addresses(connection: Connection, customer_id: int) -> set[str]:
 
 def _blank(connection: Connection, customer_id: int) -> None:
     """Empty the rows that stay; a row that is empty already is not written again."""
-    f, d, log = FEEDBACK.c, DELIVERY.c, LOG.c
+    f, log = FEEDBACK.c, LOG.c
     named = FEEDBACK.update().where(f.customer_id == customer_id, func.substr(f.key, 1, len(ERASED_KEY)) != ERASED_KEY)
     connection.execute(named.values(why="", detail={}, key=literal(ERASED_KEY) + cast(f.id, String)))
     told = LOG.update().where(log.customer_id == customer_id, log.source != SOURCE)
     connection.execute(told.values(source=SOURCE, proof={}))
-    held = or_(d.offers.is_not(None), d.reply.is_not(None))
-    connection.execute(DELIVERY.update().where(d.customer_id == customer_id, held).values(offers=None, reply=None))
-    waiting = (DeliveryState.pending.value, DeliveryState.claimed.value, DeliveryState.deferred.value)
-    unsent = DELIVERY.update().where(d.customer_id == customer_id, d.state.in_(waiting))
-    connection.execute(unsent.values(state=DeliveryState.skipped.value, reason=Reason.suppressed.value, token=None))
+    ledger.erase(connection, customer_id)
     key = f"{ERASED_KEY}{customer_id}"
     empty: dict[str, Any] = {column.name: None for column in CUSTOMER.c if column.nullable}
     # The lot is drawn from the key, so it could tell whose row this was.

@@ -32,9 +32,9 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from mailshot.audience.compile import consents
-from mailshot.events import DeliveryState, Reason
 from mailshot.profile.statements import Answer, Limit
 from mailshot.profile.window import Span
+from mailshot.states import MAY_HAVE_ARRIVED, RECEIVED, UNSENT, Reason
 from mailshot.store import inboxes, sql, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.columns import Instant
@@ -45,10 +45,6 @@ Clause = ColumnElement[bool]
 RUN, DELIVERY, SUPPRESSION = sql.table(tables.Run), sql.table(tables.Delivery), sql.table(tables.Suppression)
 ROW, WITHDRAWAL = sql.table(tables.PlanRow), sql.table(tables.AddressWithdrawal)
 CUSTOMER, CONSENT, PREFERENCE = SCHEMA.customer, SCHEMA.consent, SCHEMA.preference
-# A mail that has left us, or may have; one that still may leave.
-LEFT = tuple(map(str, (DeliveryState.dotting, DeliveryState.sent, DeliveryState.unconfirmed)))
-WAITING = tuple(map(str, (DeliveryState.pending, DeliveryState.claimed, DeliveryState.deferred)))
-RECEIVED = (*WAITING, *LEFT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +194,7 @@ class PlanGates:
         mine = RUN.c.campaign == campaign
         if since is None:
             return self._at_least(1, mine)
-        recent = or_(_recent(RUN, DELIVERY, since, self.as_of), DELIVERY.c.state.in_(WAITING))
+        recent = or_(_recent(RUN, DELIVERY, since, self.as_of), DELIVERY.c.state.in_(UNSENT))
         return self._at_least(1, and_(mine, recent))
 
     @property
@@ -284,9 +280,9 @@ class SendGates:
         let one pass, though neither sees what the other is about to write.
         """
         other = DELIVERY.alias("other")
-        first = and_(other.c.state.in_(WAITING), other.c.customer_id < DELIVERY.c.customer_id)
+        first = and_(other.c.state.in_(UNSENT), other.c.customer_id < DELIVERY.c.customer_id)
         mate = and_(other.c.run_id == self.run_id, other.c.customer_id != DELIVERY.c.customer_id)
-        return exists(inboxes.of_delivery(other, mate, or_(other.c.state.in_(LEFT), first)))
+        return exists(inboxes.of_delivery(other, mate, or_(other.c.state.in_(MAY_HAVE_ARRIVED), first)))
 
     @property
     def _asked_for_less(self) -> Clause:
@@ -301,7 +297,7 @@ class SendGates:
         mail, ran = DELIVERY.alias("mail"), RUN.alias("ran")
         recent = _recent(ran, mail, limit.per.before(self.as_of), self.as_of)
         meant = and_(ran.c.id == mail.c.run_id, ran.c.id != self.run_id, _counted(ran, self.gates), recent)
-        mails = inboxes.of_delivery(mail, meant, mail.c.state.in_(LEFT)).with_only_columns(func.count())
+        mails = inboxes.of_delivery(mail, meant, mail.c.state.in_(MAY_HAVE_ARRIVED)).with_only_columns(func.count())
         return mails.scalar_subquery() >= limit.mails
 
 

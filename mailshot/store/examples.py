@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-from mailshot.events import DeliveryState, FeedbackKind, RunState
 from mailshot.profile import history
 from mailshot.profile.catalogue import CUSTOMER
 from mailshot.profile.customer import Happening, Profile
+from mailshot.states import DeliveryState, FeedbackKind, RunState
 from mailshot.store import buyers, profiles, schema, sql, tables
 from mailshot.store.engine import Connection, Store
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import and_, select
 
-from mailshot.events import DeliveryState, FeedbackClass, FeedbackKind
 from mailshot.profile.topics import TRACKING
+from mailshot.states import NOT_MACHINES, FeedbackClass, FeedbackKind
 from mailshot.store import conversions, sql
 from mailshot.store.engine import Connection
 from mailshot.store.tables import Consent, Delivery, Feedback, Run
@@ -88,20 +88,9 @@ def clicks_around(connection: Connection, run_id: int, customer_id: int, at: dat
 def blame_scanner(connection: Connection, ids: list[int], why: str) -> int:
     """Reclassify clicks that were held for a person's, and return how many were."""
     c = FEEDBACK.c
-    believed = (FeedbackClass.human.value, FeedbackClass.unknown.value)
-    change = FEEDBACK.update().where(c.id.in_(ids), c.by.in_(believed))
+    change = FEEDBACK.update().where(c.id.in_(ids), c.by.in_(NOT_MACHINES))
     conversions.mark_of_feedback(connection, ids)
-    return connection.execute(change.values(by=FeedbackClass.scanner.value, why=why)).rowcount
-
-
-def confirm(connection: Connection, run_id: int, customer_id: int, at: datetime, how: str) -> bool:
-    """Settle a delivery in doubt as sent, for the mail was seen; return whether it was in doubt."""
-    d = DELIVERY.c
-    arrived = DELIVERY.update().where(
-        d.run_id == run_id, d.customer_id == customer_id, d.state == DeliveryState.unconfirmed.value
-    )
-    conversions.mark(connection, [customer_id])
-    return sql.changed(connection, arrived.values(state=DeliveryState.sent.value, settled_at=at, reply=how))
+    return connection.execute(change.values(by=FeedbackClass.scanner, why=why)).rowcount
 
 
 def topic_of(connection: Connection, run_id: int) -> str | None:

@@ -1,7 +1,8 @@
-"""Owns the rows of links that stood in mails; refuses to hand out anything but http and https."""
+"""The links that stood in mails. Only http and https addresses are ever handed out."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from sqlalchemy import select
@@ -14,10 +15,11 @@ LINK = sql.table(Link)
 SCHEMES = ("http", "https")
 
 
-def keep(connection: Connection, urls: dict[int, str]) -> None:
-    """Keep each link under its id; one that is already known is left as it is."""
-    if urls:
-        rows = [{"id": number, "url": url} for number, url in urls.items()]
+def keep(connection: Connection, urls: Mapping[int, str]) -> None:
+    """Store each link under its id, so that a click finds where to go. Known ones are left as they are."""
+    # Sorted, so that two workers which store the same links never wait for each other in a circle.
+    rows = [{"id": number, "url": url} for number, url in sorted(urls.items())]
+    if rows:
         connection.execute(sql.insert(connection, LINK).on_conflict_do_nothing(), rows)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy import RowMapping, and_, select
 
+from mailshot.states import RECEIVED, UNSENT
 from mailshot.store import consent, eligibility, inboxes
 from mailshot.store.audiences import SCHEMA
-from mailshot.store.eligibility import DELIVERY, PREFERENCE, RECEIVED, RUN, SENT_AT, SUPPRESSION
+from mailshot.store.eligibility import DELIVERY, PREFERENCE, RUN, SENT_AT, SUPPRESSION
 from mailshot.store.engine import Connection
 
 
@@ -42,7 +43,7 @@ class Obstacles:
         mine = [mail for mail in self.mails if mail["campaign"] == campaign]
         if since is None:
             return mine
-        return [mail for mail in mine if _recent(mail, since, as_of) or mail["state"] in eligibility.WAITING]
+        return [mail for mail in mine if _recent(mail, since, as_of) or mail["state"] in UNSENT]
 
 
 def _recent(mail: RowMapping, since: datetime, as_of: datetime) -> bool:

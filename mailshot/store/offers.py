@@ -11,8 +11,8 @@ from sqlalchemy import and_, bindparam, distinct, func, not_, or_, select, updat
 
 from mailshot.audience.compile import Compiler, product_clause, stands
 from mailshot.audience.nodes import Condition
-from mailshot.events import Reason
 from mailshot.profile.products import Selection
+from mailshot.states import Reason
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
 from mailshot.store.guarding import bound

@@ -14,9 +14,9 @@ from sqlalchemy import Select, and_, case, delete, false, func, insert, literal,
 
 from mailshot.audience.compile import Compiler, product_clause, there
 from mailshot.audience.nodes import Condition
-from mailshot.events import Reason
 from mailshot.profile import lot
 from mailshot.profile.products import Selection
+from mailshot.states import Reason
 from mailshot.store import inboxes, sql, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.eligibility import Gates, PlanGates

@@ -15,8 +15,8 @@ from typing import Any
 from sqlalchemy import distinct, func, or_, select
 
 from mailshot.audience.compile.then import not_erased
-from mailshot.events import DeliveryState, FeedbackClass, FeedbackKind
 from mailshot.profile.goals import Goal
+from mailshot.states import MACHINES, REACHED, DeliveryState, FeedbackClass, FeedbackKind
 from mailshot.store import conversions, sql, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.conversions import EVENT, PURCHASE
@@ -25,7 +25,6 @@ from mailshot.store.plans import DELIVERY, RUN
 
 FEEDBACK = sql.table(tables.Feedback)
 _KNOWN = not_erased(SCHEMA, FEEDBACK.c.customer_id)
-REACHED = (str(DeliveryState.sent), str(DeliveryState.unconfirmed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +75,8 @@ def feedback(connection: Connection, today: datetime) -> dict[int, dict[tuple[st
 def machines(connection: Connection) -> dict[int, int]:
     """Count by run the customers, each once, in whose mails a proxy or scanner opened or clicked anything."""
     noticed = (str(FeedbackKind.opened), str(FeedbackKind.clicked))
-    by = (str(FeedbackClass.proxy), str(FeedbackClass.scanner))
     rows = select(FEEDBACK.c.run_id, func.count(distinct(FEEDBACK.c.customer_id))).where(
-        FEEDBACK.c.run_id.is_not(None), FEEDBACK.c.kind.in_(noticed), FEEDBACK.c.by.in_(by), _KNOWN
+        FEEDBACK.c.run_id.is_not(None), FEEDBACK.c.kind.in_(noticed), FEEDBACK.c.by.in_(MACHINES), _KNOWN
     )
     return {int(run_id): int(number) for run_id, number in connection.execute(rows.group_by(FEEDBACK.c.run_id))}
 
@@ -100,7 +98,7 @@ def links(connection: Connection, run_id: int, most: int) -> list[tuple[str, int
 
 def reached(connection: Connection, run_id: int, holdout: bool, goal: Goal, start: datetime, today: datetime) -> Bought:
     """Sum what the mailed, or the held-out, customers of a run bought (or did) from `start` to `today` for a goal."""
-    group = (str(DeliveryState.holdout),) if holdout else REACHED
+    group = (DeliveryState.holdout,) if holdout else REACHED
     mine = select(DELIVERY.c.customer_id).where(
         DELIVERY.c.run_id == run_id, DELIVERY.c.state.in_(group), not_erased(SCHEMA, DELIVERY.c.customer_id)
     )

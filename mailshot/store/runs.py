@@ -6,22 +6,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, func, insert, literal, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mailshot.errors import Refused
-from mailshot.events import DeliveryState, Reason, RunState, ScheduleState
-from mailshot.store import sql, tables
+from mailshot.states import RUN_FROM, RunState, ScheduleState
+from mailshot.store import ledger, sql, tables
 from mailshot.store.engine import Connection
-from mailshot.store.plans import DELIVERY, ROW, RUN
+from mailshot.store.plans import DELIVERY, RUN
 
 SCHEDULE = sql.table(tables.Schedule)
-ARROWS = {
-    RunState.paused: (RunState.running,),
-    RunState.running: (RunState.paused,),
-    RunState.cancelled: (RunState.running, RunState.paused),
-    RunState.finished: (RunState.running,),
-}
 
 
 def begin(connection: Connection, run: Mapping[str, Any]) -> int:
@@ -30,16 +24,7 @@ def begin(connection: Connection, run: Mapping[str, Any]) -> int:
         run_id = connection.execute(insert(RUN).returning(RUN.c.id), dict(run)).scalar_one()
     except IntegrityError:
         raise Refused(f"This plan of '{run['campaign']}' is already launched.", "Plan again to launch again.") from None
-    state = case(
-        (ROW.c.reason.is_(None), literal(str(DeliveryState.pending))),
-        (ROW.c.reason == str(Reason.holdout), literal(str(DeliveryState.holdout))),
-        else_=literal(str(DeliveryState.skipped)),
-    )
-    planned = select(
-        literal(run_id), ROW.c.customer_id, state, ROW.c.content, ROW.c.reason, ROW.c.offers, literal(0)
-    ).where(ROW.c.plan_id == run["plan_id"])
-    columns = ["run_id", "customer_id", "state", "content", "reason", "offers", "attempts"]
-    connection.execute(insert(DELIVERY).from_select(columns, planned))
+    ledger.create(connection, int(run_id), run["plan_id"])
     return int(run_id)
 
 
@@ -67,10 +52,10 @@ def all_of(connection: Connection, *states: str) -> list[Mapping[str, Any]]:
 
 def move(connection: Connection, run_id: int, to: RunState, at: datetime) -> bool:
     """Move a run along an arrow; False when its present state has none there."""
-    values: dict[str, Any] = {"state": str(to)}
+    values: dict[str, Any] = {"state": to}
     if to in (RunState.finished, RunState.cancelled):
         values["finished_at"] = at
-    moved = update(RUN).where(RUN.c.id == run_id, RUN.c.state.in_(ARROWS[to])).values(**values)
+    moved = update(RUN).where(RUN.c.id == run_id, RUN.c.state.in_(RUN_FROM[to])).values(**values)
     return connection.execute(moved).rowcount == 1
 
 
@@ -96,14 +81,14 @@ def reschedule(connection: Connection, schedule_id: int, row: Mapping[str, Any])
 
 def open_schedule(connection: Connection, campaign: str) -> Mapping[str, Any] | None:
     """Return the schedule of a campaign that is not ended, held until the transaction ends."""
-    mine = select(SCHEDULE).where(SCHEDULE.c.campaign == campaign, SCHEDULE.c.state != str(ScheduleState.ended))
+    mine = select(SCHEDULE).where(SCHEDULE.c.campaign == campaign, SCHEDULE.c.state != ScheduleState.ended)
     return connection.execute(mine.with_for_update()).mappings().first()  # type: ignore[return-value]
 
 
 def end_schedule(connection: Connection, schedule_id: int) -> None:
     """End one schedule."""
     ended = update(SCHEDULE).where(SCHEDULE.c.id == schedule_id)
-    connection.execute(ended.values(state=str(ScheduleState.ended)))
+    connection.execute(ended.values(state=ScheduleState.ended))
 
 
 def last_slot(connection: Connection, schedule_id: int) -> datetime | None:
@@ -125,21 +110,21 @@ def take_due(connection: Connection, schedule_id: int, moment: datetime) -> Mapp
 
 
 def _ripe(moment: datetime) -> tuple[Any, ...]:
-    return SCHEDULE.c.state == str(ScheduleState.armed), SCHEDULE.c.next_at <= moment
+    return SCHEDULE.c.state == ScheduleState.armed, SCHEDULE.c.next_at <= moment
 
 
 def schedules(connection: Connection, campaign: str | None = None) -> list[Mapping[str, Any]]:
     """Return the schedules that are not ended."""
-    open_ones = select(SCHEDULE).where(SCHEDULE.c.state != str(ScheduleState.ended))
+    open_ones = select(SCHEDULE).where(SCHEDULE.c.state != ScheduleState.ended)
     mine = open_ones.where(SCHEDULE.c.campaign == campaign) if campaign else open_ones
     return list(connection.execute(mine.order_by(SCHEDULE.c.next_at)).mappings())  # type: ignore[arg-type]
 
 
 def advance(connection: Connection, schedule_id: int, slot: datetime, following: datetime | None) -> bool:
     """Move a schedule past `slot`; False when another process already has."""
-    values: dict[str, Any] = {"next_at": following} if following else {"state": str(ScheduleState.ended)}
+    values: dict[str, Any] = {"next_at": following} if following else {"state": ScheduleState.ended}
     moved = update(SCHEDULE).where(
-        SCHEDULE.c.id == schedule_id, SCHEDULE.c.next_at == slot, SCHEDULE.c.state == str(ScheduleState.armed)
+        SCHEDULE.c.id == schedule_id, SCHEDULE.c.next_at == slot, SCHEDULE.c.state == ScheduleState.armed
     )
     return connection.execute(moved.values(**values)).rowcount == 1
 
@@ -147,9 +132,9 @@ def advance(connection: Connection, schedule_id: int, slot: datetime, following:
 def set_schedule(connection: Connection, campaign: str, to: ScheduleState) -> int:
     """Pause, arm again or end a campaign's schedules; return how many changed."""
     mine = update(SCHEDULE).where(
-        SCHEDULE.c.campaign == campaign, SCHEDULE.c.state != str(ScheduleState.ended), SCHEDULE.c.state != str(to)
+        SCHEDULE.c.campaign == campaign, SCHEDULE.c.state != ScheduleState.ended, SCHEDULE.c.state != to
     )
-    return connection.execute(mine.values(state=str(to))).rowcount
+    return connection.execute(mine.values(state=to)).rowcount
 
 
 def delivery(connection: Connection, run_id: int, customer_id: int) -> Mapping[str, Any] | None:

@@ -24,7 +24,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import SQLModel
 
 from mailshot.errors import Busy, Unavailable
-from mailshot.events import RunState
+from mailshot.states import RunState
 from mailshot.store import dossier, erasures, offices, sql, staging
 from mailshot.store.engine import Connection, Store
 from mailshot.store.tables import Run

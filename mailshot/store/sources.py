@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import and_, func, literal_column
 
 from mailshot.audience.compile import Beside, Source, Summary
-from mailshot.events import DeliveryState, FeedbackKind
 from mailshot.profile import history
+from mailshot.states import DeliveryState, FeedbackKind
 from mailshot.store import sql, tables
 
 BUYER, SUMS = sql.table(tables.Buyer), ("first_at", "last_at", "orders", "lines", "gross", "returned_at")

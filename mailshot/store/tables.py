@@ -287,7 +287,7 @@ class Run(SQLModel, table=True):
 
 
 class Delivery(SQLModel, table=True):
-    """The ledger: one customer in one run. `token` fences its worker, `revision` its letter; see events.Suspicion."""
+    """The ledger: one customer in one run. `token` fences its worker, `revision` its letter; see states.Suspicion."""
 
     __table_args__ = (
         Index("ix_delivery_due", "run_id", "state", "customer_id"),

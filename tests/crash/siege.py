@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mailshot.errors import Unavailable
-from mailshot.events import RunState
-from mailshot.store import ledger, runs
+from mailshot.states import RunState
+from mailshot.store import ledger_queries, runs
 from tests import processes
 from tests.processes import Sink
 from tests.project import Shop
@@ -82,7 +82,7 @@ class Siege:
     def toll(self) -> Toll:
         """Compare the ledger with the sink."""
         with self.shop.store.read() as connection:
-            states = ledger.counts(connection, self.run_id)
+            states = ledger_queries.counts(connection, self.run_id)
             rows = connection.exec_driver_sql(
                 "SELECT c.email, d.state FROM delivery d JOIN customer c ON c.id = d.customer_id"
                 f" WHERE d.run_id = {self.run_id}"
@@ -96,7 +96,7 @@ class Siege:
     def state(self, name: str) -> int:
         """Count the rows in one state."""
         with self.shop.store.read() as connection:
-            return ledger.counts(connection, self.run_id).get(name, 0)
+            return ledger_queries.counts(connection, self.run_id).get(name, 0)
 
     def finished_at_last(self) -> bool:
         """Ask again when our own connection was ended too."""

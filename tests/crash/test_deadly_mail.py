@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from mailshot.events import Reason, RunState
+from mailshot.states import Reason, RunState
 from mailshot.store import runs, sql, tables
 from mailshot.store.engine import Store
 from tests import processes

@@ -17,7 +17,7 @@ from mailshot import tasks
 from mailshot.bootstrap import App
 from mailshot.campaign import conversions
 from mailshot.cli.commands import cli
-from mailshot.events import FeedbackKind
+from mailshot.states import FeedbackKind
 from mailshot.store import buyers, feedback, sql, tables
 from mailshot.store.engine import Store
 from mailshot.store.feedback import Piece

@@ -11,7 +11,7 @@ from mailshot.bootstrap import App
 from mailshot.campaign import frozen, plan
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.deliver import work
-from mailshot.events import Reason
+from mailshot.states import Reason
 from mailshot.store import sql, tables
 from tests.processes import Sink
 from tests.project import FILES, NOW, Shop

@@ -16,9 +16,9 @@ from mailshot.bootstrap import App
 from mailshot.campaign import control, plan, preview
 from mailshot.deliver import trial, work
 from mailshot.deliver.verdict import Outcome
-from mailshot.events import RunState
 from mailshot.feedback import unsubscribing
-from mailshot.store import ledger, runs, sql, suppression, tables
+from mailshot.states import RunState
+from mailshot.store import ledger_queries, runs, sql, suppression, tables
 from tests import processes, project
 from tests.processes import Sink
 from tests.project import Shop
@@ -28,7 +28,7 @@ Apps = Callable[..., App]
 
 def counts(shop: Shop, run_id: int) -> dict[str, int]:
     with shop.store.read() as connection:
-        return ledger.counts(connection, run_id)
+        return ledger_queries.counts(connection, run_id)
 
 
 def finished(shop: Shop, run_id: int) -> bool:

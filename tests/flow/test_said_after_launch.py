@@ -14,10 +14,10 @@ from mailshot.bootstrap import App
 from mailshot.campaign import explain
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.deliver import work
-from mailshot.events import DeliveryState
 from mailshot.feedback import stating
 from mailshot.feedback.wishes import Wishes
 from mailshot.profile.statements import Statement
+from mailshot.states import DeliveryState
 from mailshot.store import inboxes, ledger, sql, suppression, tables
 from tests import project
 from tests.processes import Sink
@@ -96,12 +96,12 @@ def test_mail_in_doubt_is_judged_again_before_it_is_sent_again(shop: Shop, sink:
     turned, eater = (campaigns.add(shop, key, country="NO") for key in "ab")
     run_id, now = launched(shop), datetime.now(UTC)
     rows.claim(shop.store, run_id, 7, now, 100)
-    assert rows.intend(shop.store, run_id, 7, [turned, eater], now) == {turned, eater}
+    assert rows.commit_intent(shop.store, run_id, 7, [turned, eater], now) == {turned, eater}
     for one in (turned, eater):
         rows.settle(shop.store, run_id, 7, one, DeliveryState.unconfirmed)
     say(shop, turned, "vegetarian")
     with shop.store.write() as connection:
-        ledger.release(connection, run_id, 7)
+        ledger.unclaim(connection, run_id, 7)
         assert ledger.resolve(connection, run_id, True, now) == 2
     sent(app, run_id)
     assert became(shop, run_id, turned, eater) == ["guard", "sent"]
@@ -150,12 +150,12 @@ def test_a_letter_that_was_written_before_is_written_again(shop: Shop) -> None:
     run_id, now = launched(shop), datetime.now(UTC)
     assert rows.claim(shop.store, run_id, 7, now, 100) == [one, other]
     say(shop, one, "everything")
-    assert rows.intend(shop.store, run_id, 7, [one, other], now) == {other}
+    assert rows.commit_intent(shop.store, run_id, 7, [one, other], now) == {other}
     assert became(shop, run_id, one, other) == ["pending", "dotting"]
     with shop.store.write() as connection:
         (again,) = ledger.claim(connection, run_id, 7, now, now + rows.LEASE, 10)
     assert (again.customer_id, again.revision) == (one, 1)
-    assert rows.intend(shop.store, run_id, 7, [one], now) == set(), "the first letter stays outdated"
+    assert rows.commit_intent(shop.store, run_id, 7, [one], now) == set(), "the first letter stays outdated"
 
 
 def test_mail_that_an_inbox_got_stays_with_it_when_its_customer_moves(shop: Shop) -> None:
@@ -195,9 +195,9 @@ def test_mail_goes_where_the_customer_has_moved(shop: Shop, sink: Sink, app: Cal
         ledger.revise(connection, [moved])
         suppression.add(connection, project.person("a", "a@mail.example")["address_hash"], "bounced", "test", now)
     move(shop, moved, "new@mail.example")
-    assert rows.intend(shop.store, run_id, 7, [moved], now) == set()
+    assert rows.commit_intent(shop.store, run_id, 7, [moved], now) == set()
     with shop.store.write() as connection:
-        ledger.release(connection, run_id, 7)
+        ledger.unclaim(connection, run_id, 7)
     sent(app, run_id)
     assert became(shop, run_id, moved, stays) == ["sent", "sent"]
     assert {"new@mail.example", "b@mail.example"} <= sink.recipients()

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from mailshot.events import DeliveryState
+from mailshot.states import DeliveryState
 from mailshot.store import ledger, runs, sql, tables
 from mailshot.store.eligibility import Gates, SendGates
 from mailshot.store.engine import Store
@@ -64,14 +64,14 @@ def claim(store: Store, run_id: int, token: int, now: datetime = NOW, most: int 
         return [row.customer_id for row in ledger.claim(connection, run_id, token, now, now + LEASE, most)]
 
 
-def intend(
+def commit_intent(
     store: Store, run_id: int, token: int, who: list[int], now: datetime = NOW, gates: Gates = GATES
 ) -> set[int]:
-    """Ask for dots as a worker does: what is not allowed is put where it belongs."""
+    """Ask for dots as a worker does; rows that are not allowed are skipped or pending again."""
     asked = SendGates(run_id, gates, now)
     with store.write() as connection:
-        allowed = ledger.intend(connection, run_id, token, dict.fromkeys(who, 0), now, asked)
-        ledger.decline(connection, run_id, token, {one: 0 for one in who if one not in allowed}, now, asked)
+        allowed = ledger.commit_intent(connection, run_id, token, dict.fromkeys(who, 0), now, asked)
+        ledger.skip_disallowed(connection, run_id, token, {one: 0 for one in who if one not in allowed}, now, asked)
     return allowed
 
 

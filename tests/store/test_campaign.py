@@ -12,7 +12,7 @@ from sqlalchemy import select
 from mailshot.campaign import clock, control, explain, launch, plan, preview
 from mailshot.campaign.launch import Launched
 from mailshot.errors import InvalidInput, NotFound, Refused
-from mailshot.events import Reason, RunState
+from mailshot.states import Reason, RunState
 from mailshot.store import consent, plans, runs, sql, tables
 from mailshot.store.engine import Store
 from mailshot.tokens import KeyRing

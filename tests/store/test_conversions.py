@@ -18,8 +18,8 @@ from sqlmodel import select
 from mailshot.campaign import conversions
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import InvalidInput
-from mailshot.events import FeedbackClass, FeedbackKind
 from mailshot.insight import report
+from mailshot.states import FeedbackClass, FeedbackKind
 from mailshot.store import audiences, buyers, dossier, feedback, ledger, sql, tables
 from mailshot.store import conversions as rows
 from mailshot.store.engine import Store
@@ -192,7 +192,7 @@ def test_only_those_who_got_the_mail_convert(field: Field) -> None:
         field.buy(who, SENT + DAY)
     assert field.made() == set(), "in doubt, or held out"
     with field.store.write() as connection:
-        feedback.confirm(connection, run_id, one, SENT + 2 * DAY, "seen")
+        ledger.confirm_arrival(connection, run_id, one, SENT + 2 * DAY, "seen")
     assert {who for who, *_ in field.made()} == {one}
     with field.store.write() as connection:
         ledger.resolve(connection, run_id, False, SENT + 3 * DAY)

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import SQLModel
 
-from mailshot.events import FeedbackKind
 from mailshot.profile import address
 from mailshot.profile.statements import Statement
+from mailshot.states import FeedbackKind
 from mailshot.store import dossier, feedback, preferences, scrubbing, sql, suppression
 from mailshot.store.engine import Store
 from mailshot.store.tables import Customer, Delivery, Event, PlanRow, Product, Purchase

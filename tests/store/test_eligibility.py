@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import text
 
 from mailshot.campaign import explain, launch
-from mailshot.events import Reason
 from mailshot.profile.statements import Limit
 from mailshot.profile.window import Span
+from mailshot.states import Reason
 from mailshot.store import consent, runs, sql, suppression, tables
 from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
@@ -22,7 +22,7 @@ from tests import project
 from tests.project import TOPIC, Shop
 from tests.store import rows as ledger_rows
 from tests.store.campaigns import NOW, edition, insert, open_shop, planned, sent
-from tests.store.rows import begin, claim, intend, settle, states
+from tests.store.rows import begin, claim, commit_intent, settle, states
 from tests.store.test_campaign import rows
 
 DAY = timedelta(days=1)
@@ -276,7 +276,7 @@ def test_at_the_dot_a_withdrawal_by_another_customer_of_the_address_counts(store
     claim(store, run_id, 7)
     with store.write() as connection:
         consent.record(connection, other, TOPIC, False, ledger_rows.NOW, "test")
-    assert intend(store, run_id, 7, [one]) == set()
+    assert commit_intent(store, run_id, 7, [one]) == set()
     assert reason(store, run_id) == {one: "no consent"}
 
 
@@ -287,7 +287,7 @@ def test_at_the_dot_a_withdrawal_of_the_address_counts(store: Store) -> None:
     hashed = project.person("x", "guest@mail.example")["address_hash"]
     late = datetime.now(UTC) + DAY
     insert(store, tables.AddressWithdrawal, [{"address_hash": hashed, "topic": TOPIC, "at": late, "source": "t"}])
-    assert intend(store, run_id, 7, [one]) == set()
+    assert commit_intent(store, run_id, 7, [one]) == set()
     assert reason(store, run_id) == {one: "no consent"}
 
 
@@ -298,10 +298,10 @@ def test_of_two_who_came_to_share_an_address_after_the_launch_one_is_mailed(stor
     given_address(store, [one, other])
     claim(store, run_id, 7)
     if together:
-        assert intend(store, run_id, 7, [one, other]) == {one}
+        assert commit_intent(store, run_id, 7, [one, other]) == {one}
     else:
-        assert intend(store, run_id, 7, [other]) == set()
-        assert intend(store, run_id, 7, [one]) == {one}
+        assert commit_intent(store, run_id, 7, [other]) == set()
+        assert commit_intent(store, run_id, 7, [one]) == {one}
     assert reason(store, run_id) == {one: None, other: "same address"}
 
 
@@ -329,9 +329,9 @@ def test_at_the_dot_earlier_mails_to_the_inbox_count(store: Store, gates: Gates,
     first, second = begin(store, [other]), begin(store, [one])
     claim(store, first, 7)
     claim(store, second, 8)
-    assert intend(store, first, 7, [other], gates=gates) == {other}
+    assert commit_intent(store, first, 7, [other], gates=gates) == {other}
     settle(store, first, 7, other, ledger_rows.DeliveryState.sent)
-    assert intend(store, second, 8, [one], gates=gates) == (set() if expected else {one})
+    assert commit_intent(store, second, 8, [one], gates=gates) == (set() if expected else {one})
     assert reason(store, second) == {one: expected}
     assert states(store, second) == {one: "skipped" if expected else "dotting"}
 
@@ -343,13 +343,13 @@ def test_the_window_rolls_from_when_the_mail_left_not_from_the_launch(store: Sto
     first, second = begin(store, [one]), begin(store, [one])
     late, start = timedelta(days=5), ledger_rows.NOW
     claim(store, first, 7, start + late)
-    assert intend(store, first, 7, [one], start + late, gates) == {one}
+    assert commit_intent(store, first, 7, [one], start + late, gates) == {one}
     settle(store, first, 7, one, ledger_rows.DeliveryState.sent)
     claim(store, second, 8, start + timedelta(days=8))
-    assert intend(store, second, 8, [one], start + timedelta(days=8), gates) == set()
+    assert commit_intent(store, second, 8, [one], start + timedelta(days=8), gates) == set()
     third = begin(store, [one])
     claim(store, third, 9, start + timedelta(days=13))
-    assert intend(store, third, 9, [one], start + timedelta(days=13), gates) == {one}
+    assert commit_intent(store, third, 9, [one], start + timedelta(days=13), gates) == {one}
 
 
 def test_two_runs_at_one_moment_cannot_both_pass_the_cap(store: Store) -> None:
@@ -364,7 +364,7 @@ def test_two_runs_at_one_moment_cannot_both_pass_the_cap(store: Store) -> None:
         def dot(job: tuple[int, int, int], ready: threading.Barrier = ready) -> set[int]:
             run_id, token, who = job
             ready.wait(30)
-            return intend(store, run_id, token, [who], gates=gates)
+            return commit_intent(store, run_id, token, [who], gates=gates)
 
         with ThreadPoolExecutor(2) as pool:
             passed = [who for found in pool.map(dot, pair) for who in found]

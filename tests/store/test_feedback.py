@@ -3,9 +3,9 @@ from __future__ import annotations
 from datetime import timedelta
 from itertools import permutations
 
-from mailshot.events import DeliveryState
 from mailshot.feedback import tracking
 from mailshot.feedback.tracking import Fetch
+from mailshot.states import DeliveryState
 from mailshot.store import consent, feedback, links
 from mailshot.store.engine import Store
 from tests import shop

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from mailshot.events import DeliveryState, RunState
+from mailshot.states import DeliveryState, RunState
 from mailshot.store import consent, ledger, runs, sql, suppression, tables
 from mailshot.store.engine import Store
 from tests import project
-from tests.store.rows import LEASE, NOW, apply, begin, claim, customers, intend, rows, settle, states
+from tests.store.rows import LEASE, NOW, apply, begin, claim, commit_intent, customers, rows, settle, states
 
 S = DeliveryState
 ARROWS: dict[str, set[DeliveryState]] = {
@@ -56,7 +56,7 @@ class Histories(RuleBasedStateMachine):
     def intend(self, data: st.DataObject) -> None:
         token, one = data.draw(st.sampled_from(self.held))
         claimed = rows(self.store, self.run_id)[one]
-        if intend(self.store, self.run_id, token, [one], self.now):
+        if commit_intent(self.store, self.run_id, token, [one], self.now):
             assert (claimed["state"], claimed["token"]) == ("claimed", token)
             assert self.running
             assert one not in self.no
@@ -88,7 +88,7 @@ class Histories(RuleBasedStateMachine):
     def renew_or_release(self, data: st.DataObject, release: bool) -> None:
         token, _ = data.draw(st.sampled_from(self.held))
         if release:
-            apply(self.store, ledger.release, self.run_id, token)
+            apply(self.store, ledger.unclaim, self.run_id, token)
         else:
             apply(self.store, ledger.renew, self.run_id, token, self.now + LEASE)
 
@@ -103,7 +103,7 @@ class Histories(RuleBasedStateMachine):
     def cancel(self) -> None:
         if apply(self.store, runs.move, self.run_id, RunState.cancelled, self.now):
             self.running = False
-            apply(self.store, ledger.abandon, self.run_id, self.now)
+            apply(self.store, ledger.skip_waiting, self.run_id, self.now)
 
     @rule()
     def finish(self) -> None:

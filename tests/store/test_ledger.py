@@ -11,13 +11,26 @@ import pytest
 
 from mailshot.deliver.rounds import Rounds
 from mailshot.errors import Refused
-from mailshot.events import DeliveryState, FeedbackClass, FeedbackKind, RunState, Suspicion
-from mailshot.store import consent, feedback, ledger, runs, sql, suppression, tables
+from mailshot.states import DeliveryState, FeedbackClass, FeedbackKind, RunState, Suspicion
+from mailshot.store import consent, feedback, ledger, ledger_queries, runs, sql, suppression, tables
 from mailshot.store.engine import Store
 from mailshot.store.feedback import Piece
 from mailshot.store.ledger import Settled
 from tests import project
-from tests.store.rows import GATES, LEASE, NOW, apply, begin, claim, customers, head, intend, rows, settle, states
+from tests.store.rows import (
+    GATES,
+    LEASE,
+    NOW,
+    apply,
+    begin,
+    claim,
+    commit_intent,
+    customers,
+    head,
+    rows,
+    settle,
+    states,
+)
 from tests.store.steps import steps
 
 S = DeliveryState
@@ -27,7 +40,7 @@ def test_a_mail_on_its_way(store: Store) -> None:
     ann, *_ = customers(store, 1)
     run_id = begin(store, [ann])
     assert claim(store, run_id, 7) == [ann]
-    assert intend(store, run_id, 7, [ann]) == {ann}
+    assert commit_intent(store, run_id, 7, [ann]) == {ann}
     assert states(store, run_id) == {ann: "dotting"}
     assert settle(store, run_id, 7, ann, S.sent) == 1
     row = rows(store, run_id)[ann]
@@ -42,7 +55,7 @@ def test_a_deferred_row_waits_for_its_moment(store: Store) -> None:
     later = NOW + timedelta(minutes=5)
     settle(store, run_id, 7, ann, S.deferred, later)
     assert claim(store, run_id, 8) == []
-    assert not apply(store, ledger.is_due, run_id, NOW)
+    assert not apply(store, ledger_queries.is_due, run_id, NOW)
     assert claim(store, run_id, 8, later) == [ann]
     assert rows(store, run_id)[ann]["attempts"] == 2
 
@@ -60,7 +73,7 @@ def test_nothing_leads_out_of_a_settled_row(store: Store, state: DeliveryState) 
     ann, bob = customers(store, 2)
     run_id = begin(store, [ann, bob])
     claim(store, run_id, 7)
-    intend(store, run_id, 7, [ann, bob])
+    commit_intent(store, run_id, 7, [ann, bob])
     settle(store, run_id, 7, ann, S.sent)
     settle(store, run_id, 7, bob, S.refused)
     assert settle(store, run_id, 7, ann, state) + settle(store, run_id, 7, bob, state) == 0
@@ -72,11 +85,11 @@ def test_a_lapsed_lease(store: Store, at_least_once: bool, after: str) -> None:
     ann, bob = customers(store, 2)
     run_id = begin(store, [ann, bob], at_least_once)
     claim(store, run_id, 7)
-    intend(store, run_id, 7, [ann])
+    commit_intent(store, run_id, 7, [ann])
     assert apply(store, ledger.recover, NOW + LEASE) == (0, 0)
     assert apply(store, ledger.recover, NOW + LEASE * 2) == ((2, 0) if at_least_once else (1, 1))
     assert states(store, run_id) == {ann: after, bob: "pending"}
-    assert intend(store, run_id, 7, [bob]) == set(), "a worker without a lease gets no dot"
+    assert commit_intent(store, run_id, 7, [bob]) == set(), "a worker without a lease gets no dot"
 
 
 @pytest.mark.parametrize("at_least_once", [False, True])
@@ -84,7 +97,7 @@ def test_a_mail_read_before_its_lease_lapsed_has_arrived(store: Store, at_least_
     ann, bob = customers(store, 2)
     run_id = begin(store, [ann, bob], at_least_once)
     claim(store, run_id, 7)
-    intend(store, run_id, 7, [ann, bob])
+    commit_intent(store, run_id, 7, [ann, bob])
     apply(store, feedback.record, Piece(ann, FeedbackKind.clicked, "a click", NOW, run_id))
     scanned = Piece(bob, FeedbackKind.clicked, "a scan", NOW, run_id, by=FeedbackClass.scanner)
     apply(store, feedback.record, scanned)
@@ -96,7 +109,7 @@ def test_late_news_settles_what_was_in_doubt(store: Store) -> None:
     ann, *_ = customers(store, 1)
     run_id = begin(store, [ann])
     claim(store, run_id, 7)
-    intend(store, run_id, 7, [ann])
+    commit_intent(store, run_id, 7, [ann])
     apply(store, ledger.recover, NOW + LEASE * 2)
     assert settle(store, run_id, 8, ann, S.sent) == 0, "another worker knows nothing of it"
     assert settle(store, run_id, 7, ann, S.sent) == 1
@@ -105,12 +118,12 @@ def test_late_news_settles_what_was_in_doubt(store: Store) -> None:
 def test_reading_tells_whether_there_is_anything_to_settle(store: Store) -> None:
     def unsettled(now: datetime) -> bool:
         with store.read() as connection:
-            return ledger.is_unsettled(connection, now)
+            return ledger_queries.is_unsettled(connection, now)
 
     ann, bob, cleo = customers(store, 3)
     run_id = begin(store, [ann, bob, cleo])
     claim(store, run_id, 7, most=2)
-    intend(store, run_id, 7, [ann])
+    commit_intent(store, run_id, 7, [ann])
     assert not unsettled(NOW)
     for _ in range(2):  # the second time for what was pending again
         assert unsettled(NOW + LEASE * 2)
@@ -124,7 +137,7 @@ def test_reading_tells_whether_there_is_anything_to_settle(store: Store) -> None
     assert not unsettled(NOW + LEASE * 9)
     other = begin(store, [ann])
     claim(store, other, 7)
-    intend(store, other, 7, [ann])
+    commit_intent(store, other, 7, [ann])
     settle(store, other, 7, ann, S.sent)
     assert unsettled(NOW), "every row of a running run is settled"
     assert apply(store, ledger.finish, NOW) == [other]
@@ -150,7 +163,7 @@ def test_a_withdrawal_and_a_suppression_and_an_erasure_stop_the_dot(store: Store
         suppression.add(connection, str(hashed), "complained", "test", NOW)
         connection.execute(people.update().where(people.c.id == cid).values(email=None))
         connection.execute(people.update().where(people.c.id == eva).values(email="éva@mail.example"))
-    assert intend(store, run_id, 7, who) == {dan}
+    assert commit_intent(store, run_id, 7, who) == {dan}
     found = rows(store, run_id)
     assert [found[one]["reason"] for one in who] == [
         "no consent", "suppressed", "no address", "unsupported address", None,
@@ -164,14 +177,14 @@ def test_a_pause_gives_back_and_a_cancel_gives_up(store: Store) -> None:
     run_id = begin(store, [ann, bob])
     claim(store, run_id, 7, most=1)
     assert apply(store, runs.move, run_id, RunState.paused, NOW)
-    assert intend(store, run_id, 7, [ann]) == set()
+    assert commit_intent(store, run_id, 7, [ann]) == set()
     assert states(store, run_id) == {ann: "pending", bob: "pending"}
     assert claim(store, run_id, 8) == []
     assert apply(store, runs.move, run_id, RunState.running, NOW)
     assert claim(store, run_id, 8, most=1) == [ann]
     assert apply(store, runs.move, run_id, RunState.cancelled, NOW)
-    assert apply(store, ledger.abandon, run_id, NOW) == 1
-    assert intend(store, run_id, 8, [ann]) == set()
+    assert apply(store, ledger.skip_waiting, run_id, NOW) == 1
+    assert commit_intent(store, run_id, 8, [ann]) == set()
     apply(store, ledger.finish, NOW)
     assert {row["reason"] for row in rows(store, run_id).values()} == {"cancelled"}
 
@@ -181,7 +194,7 @@ def test_a_row_in_doubt_is_resolved_by_hand(store: Store, resend: bool, after: s
     ann, *_ = customers(store, 1)
     run_id = begin(store, [ann])
     claim(store, run_id, 7)
-    intend(store, run_id, 7, [ann])
+    commit_intent(store, run_id, 7, [ann])
     settle(store, run_id, 7, ann, S.unconfirmed)
     assert apply(store, ledger.finish, NOW) == [run_id]
     assert apply(store, ledger.resolve, run_id, resend, NOW) == 1
@@ -269,7 +282,7 @@ def test_claim_and_recover_read_by_the_index(sqlite_url: str) -> None:
     with steps(store) as told:
         claim(store, run_id, 7)
         apply(store, ledger.recover, NOW)
-        apply(store, ledger.is_due, run_id, NOW)
+        apply(store, ledger_queries.is_due, run_id, NOW)
     assert told
     assert not [one for one in told if "SCAN delivery" in one or "TEMP B-TREE" in one]
     store.close()
@@ -286,13 +299,13 @@ def test_a_row_whose_mail_ended_two_workers_is_known(store: Store) -> None:
     apply(store, ledger.recover, NOW + LEASE * 2)
     assert suspicions(store, run_id) == {ann: Suspicion.held, bob: Suspicion.held, cid: Suspicion.none}
     claim(store, run_id, 8, NOW + LEASE * 2)
-    assert not apply(store, ledger.suspect, run_id, 7, ann, Suspicion.writing), "the first worker lost the row"
-    assert apply(store, ledger.suspect, run_id, 8, ann, Suspicion.writing)
+    assert not apply(store, ledger.set_suspicion, run_id, 7, ann, Suspicion.writing), "the first worker lost the row"
+    assert apply(store, ledger.set_suspicion, run_id, 8, ann, Suspicion.writing)
     apply(store, ledger.recover, NOW + LEASE * 4)
     assert suspicions(store, run_id) == {ann: Suspicion.held_again, bob: Suspicion.held, cid: Suspicion.held}
     with store.write() as connection:
         again = ledger.claim(connection, run_id, 9, NOW + LEASE * 4, NOW + LEASE * 5, 10)
     assert {row.customer_id: row.suspicion for row in again} == suspicions(store, run_id)
-    assert apply(store, ledger.suspect, run_id, 9, ann, Suspicion.writing_again)
+    assert apply(store, ledger.set_suspicion, run_id, 9, ann, Suspicion.writing_again)
     apply(store, ledger.recover, NOW + LEASE * 6)
     assert suspicions(store, run_id)[ann] == Suspicion.proven

@@ -13,8 +13,8 @@ from sqlalchemy import select
 from mailshot.campaign import clock, explain, launch, plan
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import InvalidInput, Refused
-from mailshot.events import DeliveryState, Reason, RunState
 from mailshot.profile.window import Span
+from mailshot.states import DeliveryState, Reason, RunState
 from mailshot.store import frozen as bodies
 from mailshot.store import ledger, runs, sql, tables
 from mailshot.store.engine import Store

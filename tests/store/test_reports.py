@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mailshot.cli import reports as printed
-from mailshot.events import FeedbackClass, FeedbackKind
 from mailshot.insight import report
+from mailshot.states import FeedbackClass, FeedbackKind
 from mailshot.store import feedback
 from mailshot.store.engine import Store
 from tests import shop

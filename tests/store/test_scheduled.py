@@ -15,7 +15,7 @@ from mailshot.campaign import frozen as editions
 from mailshot.campaign.launch import Asked, Launched
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import NotFound, Refused
-from mailshot.events import ScheduleState
+from mailshot.states import ScheduleState
 from mailshot.store import frozen as bodies
 from mailshot.store import runs
 from mailshot.store.engine import Store

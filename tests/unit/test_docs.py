@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from mailshot import documents, events
+from mailshot import documents, states
 from mailshot.audience import examples as reading
 from mailshot.audience import occasions, parse, windows
 from mailshot.audience.book import Book
@@ -52,8 +52,8 @@ def test_no_fact_can_be_named_like_a_word_of_the_language() -> None:
     assert {word for words in VOCABULARY for word in words} - RESERVED <= {"is", "one_of", "known", *TEXTUAL}
 
 
-@pytest.mark.parametrize("kind", [events.DeliveryState, events.FeedbackKind])
-def test_every_state_and_kind_is_documented_as_declared(kind: type[events.Explained]) -> None:
+@pytest.mark.parametrize("kind", [states.DeliveryState, states.FeedbackKind])
+def test_every_state_and_kind_is_documented_as_declared(kind: type[states.HelpEnum]) -> None:
     assert [word for word in kind if f"| {word} | {word.help} |" not in DOCS["reliability"]] == []
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mailshot.events import FeedbackClass, FeedbackKind
 from mailshot.feedback import classify
 from mailshot.feedback.classify import Hit
+from mailshot.states import FeedbackClass, FeedbackKind
 from mailshot.store.feedback import Click
 from tests.shop import BROWSER
 

@@ -1,0 +1,204 @@
+"""The states of deliveries, runs and schedules, the arrows between them, and the kinds and classes of feedback.
+
+Each word is declared once, with its help text; docs and the CLI read it from here. Below each enum stand the named sets
+of its members: what a query means by "waiting" or "held" is decided here and nowhere else. `store/ledger.py` moves
+deliveries, along `FROM` only.
+
+Members are strings. They are compared with columns and bound as parameters as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum
+from typing import Self
+
+
+class HelpEnum(StrEnum):
+    """An enum of words with their help texts: `name = "word", "help"`."""
+
+    help: str
+
+    def __new__(cls, word: str, help: str) -> HelpEnum:
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.help = help
+        return member
+
+    @classmethod
+    def of(cls, word: str) -> Self:
+        """Return the member that `word` names. Raises ValueError."""
+        member = next((member for member in cls if member == word), None)
+        if member is None:
+            raise ValueError(f"{word!r} is no {cls.__name__}")
+        return member
+
+
+class DeliveryState(HelpEnum):
+    """The state of one delivery in the ledger. `FROM` holds the arrows, docs/reliability.md draws them."""
+
+    pending = "pending", "waits for a worker"
+    claimed = "claimed", "a worker holds it and has not released the final dot"
+    dotting = "dotting", "the intent is committed; the final dot may be out"
+    sent = "sent", "the server took the message (250)"
+    deferred = "deferred", "the server said 'later'; tried again at next_attempt_at"
+    refused = "refused", "the server said 'never' (5xx), or every attempt until the deadline failed"
+    unconfirmed = "unconfirmed", "a crash or lost reply after the dot: it may have arrived, and is not sent again"
+    skipped = "skipped", "left out, with the reason"
+    holdout = "holdout", "matches, but is deliberately not mailed so that uplift can be measured"
+
+
+DeliveryStates = tuple[DeliveryState, ...]
+
+#: No worker holds the row. It is due now, or at next_attempt_at.
+WAITING: DeliveryStates = (DeliveryState.pending, DeliveryState.deferred)
+#: A worker holds the row under its token, until its lease ends.
+HELD: DeliveryStates = (DeliveryState.claimed, DeliveryState.dotting)
+#: Not settled: a run is finished when it has none of these.
+OPEN: DeliveryStates = (DeliveryState.pending, DeliveryState.claimed, DeliveryState.dotting, DeliveryState.deferred)
+#: The dot is not out, so the mail can still be stopped.
+UNSENT: DeliveryStates = (DeliveryState.pending, DeliveryState.claimed, DeliveryState.deferred)
+#: The dot is out, or may be, and the server has not refused the mail: it counts against caps.
+MAY_HAVE_ARRIVED: DeliveryStates = (DeliveryState.dotting, DeliveryState.sent, DeliveryState.unconfirmed)
+#: The customer has the mail, or is to get it: a plan counts both as received.
+RECEIVED: DeliveryStates = (*UNSENT, *MAY_HAVE_ARRIVED)
+#: Settled, and the mail arrived or may have: whom reports count as mailed.
+REACHED: DeliveryStates = (DeliveryState.sent, DeliveryState.unconfirmed)
+#: Settled without any attempt to send.
+NOT_MAILED: DeliveryStates = (DeliveryState.skipped, DeliveryState.holdout)
+
+#: Every arrow: the states from which a delivery may move to each state. A launch creates rows that are pending, skipped
+#: or holdout; no arrow leads to holdout.
+FROM: Mapping[DeliveryState, DeliveryStates] = {
+    DeliveryState.pending: (*HELD, DeliveryState.unconfirmed),
+    DeliveryState.claimed: WAITING,
+    DeliveryState.dotting: (DeliveryState.claimed,),
+    DeliveryState.sent: (DeliveryState.dotting, DeliveryState.unconfirmed),
+    DeliveryState.deferred: HELD,
+    DeliveryState.refused: HELD,
+    DeliveryState.unconfirmed: (DeliveryState.dotting,),
+    DeliveryState.skipped: UNSENT,
+    DeliveryState.holdout: (),
+}
+
+#: The arrows of `FROM` along which a worker may report what became of a row that carries its token. Its late report may
+#: turn unconfirmed into sent, but never into pending: that mail would be sent twice.
+REPORTED_FROM: Mapping[DeliveryState, DeliveryStates] = {
+    DeliveryState.pending: HELD,
+    DeliveryState.sent: (DeliveryState.dotting, DeliveryState.unconfirmed),
+    DeliveryState.deferred: HELD,
+    DeliveryState.refused: HELD,
+    DeliveryState.unconfirmed: (DeliveryState.dotting,),
+    DeliveryState.skipped: (DeliveryState.claimed,),
+}
+
+
+class Suspicion(IntEnum):
+    """Whether a delivery's mail may be what ended the worker that held it, for instance for want of memory."""
+
+    none = 0
+    held = 1
+    """A worker ended that held it, among others."""
+    writing = 2
+    """Its mail is being written although it was held so: nothing else is written meanwhile."""
+    held_again = 3
+    """A worker ended while it wrote this mail. It may have been stopped by chance, so it is tried once more."""
+    writing_again = 4
+    proven = 5
+    """Two workers ended while they wrote this mail: it is not tried again."""
+
+
+class Reason(HelpEnum):
+    """Why a matching customer gets no mail in a run."""
+
+    no_address = "no address", "no e-mail address is known"
+    unsupported_address = (
+        "unsupported address",
+        "it has letters such as ü or ø before the @, which Mailshot cannot send to (SMTPUTF8)",
+    )
+    no_consent = "no consent", "consent to the campaign's topic was not given, or was withdrawn at this address"
+    suppressed = "suppressed", "the address is on the suppression list"
+    guard = "guard", "a guard forbids this content for this customer"
+    already_received = "already received", "an earlier run of this campaign has this customer"
+    frequency_cap = "frequency cap", "has received as many mails as the cap allows"
+    asked_for_less = "asked for less", "the customer chose to be mailed less often"
+    same_address = "same address", "another customer with the same address gets the mail"
+    no_content = "no content", "no content entry's 'when' fits"
+    no_offers = "no offers", "fewer offers than the content needs are left"
+    holdout = "holdout", "kept back on purpose, to measure uplift"
+    cancelled = "cancelled", "the run was cancelled before the mail went out"
+    render_failed = "render failed", "the template could not be rendered for this customer"
+
+
+class RunState(HelpEnum):
+    """The state of a run."""
+
+    running = "running", "workers send it"
+    paused = "paused", "nothing further is sent until it is resumed"
+    cancelled = "cancelled", "nothing further is ever sent"
+    finished = "finished", "every delivery is settled"
+    past = "past", "imported: it was sent by another system"
+
+
+RunStates = tuple[RunState, ...]
+
+#: A worker may still hold rows of such a run. Of a cancelled one, those that were claimed before.
+UNSETTLED_RUNS: RunStates = (RunState.running, RunState.paused, RunState.cancelled)
+
+#: The states from which a run may be moved to each state. Only `ledger.resolve` has one more arrow: where it sends
+#: unconfirmed mails again, a finished run is running again.
+RUN_FROM: Mapping[RunState, RunStates] = {
+    RunState.paused: (RunState.running,),
+    RunState.running: (RunState.paused,),
+    RunState.cancelled: (RunState.running, RunState.paused),
+    RunState.finished: (RunState.running,),
+}
+
+
+class ScheduleState(HelpEnum):
+    """The state of a schedule."""
+
+    armed = "armed", "the clock launches it when it is due"
+    paused = "paused", "the clock passes over it"
+    ended = "ended", "nothing more is due"
+
+    @property
+    def label(self) -> str:
+        """The word for people and scripts; rows keep the older one."""
+        return "scheduled" if self is ScheduleState.armed else str(self)
+
+
+class FeedbackKind(HelpEnum):
+    """What came back."""
+
+    opened = "opened", "the pixel of a mail was loaded"
+    clicked = "clicked", "a link of a mail was followed"
+    bounced = "bounced", "the mail came back"
+    complained = "complained", "the customer reported the mail as unwanted"
+    unsubscribed = "unsubscribed", "the customer withdrew consent to the topic"
+    preference_changed = "preference_changed", "the customer stated or corrected something"
+    converted = "converted", "the customer did what the campaign is for"
+
+
+class FeedbackClass(HelpEnum):
+    """Who is believed to have caused an open or a click."""
+
+    human = "human", "nothing speaks against a person"
+    proxy = "proxy", "a mail provider's image proxy"
+    scanner = "scanner", "a security scanner or a robot"
+    unknown = "unknown", "too little is known to say"
+
+
+FeedbackClasses = tuple[FeedbackClass, ...]
+
+#: The mail arrived if one of these opened it: mail providers fetch the images of mail that they have taken in.
+PROVES_OPEN: FeedbackClasses = (FeedbackClass.human, FeedbackClass.proxy)
+#: Who proves that a mail in doubt arrived. A scanner may follow links before it lets the mail in: its clicks do not.
+PROVES_ARRIVAL: Mapping[FeedbackKind, FeedbackClasses] = {
+    FeedbackKind.opened: PROVES_OPEN,
+    FeedbackKind.clicked: (FeedbackClass.human,),
+}
+#: Opens and clicks that reports count apart from those of people.
+MACHINES: FeedbackClasses = (FeedbackClass.proxy, FeedbackClass.scanner)
+#: Clicks that count as a person's until a burst of them shows a scanner.
+NOT_MACHINES: FeedbackClasses = (FeedbackClass.human, FeedbackClass.unknown)

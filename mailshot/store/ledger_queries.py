@@ -1,0 +1,67 @@
+"""Queries of the ledger: which rows are due, which runs still need a worker, and how many rows are in each state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import and_, exists, func, or_, select
+
+from mailshot.states import HELD, OPEN, UNSETTLED_RUNS, WAITING, DeliveryState, RunState
+from mailshot.store.eligibility import DELIVERY, RUN, Clause
+from mailshot.store.engine import Connection
+
+D = DELIVERY.c
+
+
+def due(now: datetime) -> tuple[Clause, Clause]:
+    """Return the clauses of rows that can be claimed now, one for each state of `WAITING`.
+
+    Apart from each other they follow the index of run, state and customer; see `ledger.claim`.
+    """
+    return D.state == DeliveryState.pending, and_(D.state == DeliveryState.deferred, D.next_attempt_at <= now)
+
+
+def owed(connection: Connection, now: datetime) -> list[tuple[int, int]]:
+    """Return each running run that has due rows, with the number of workers that hold live claims on it."""
+    has_due = exists().where(D.run_id == RUN.c.id, or_(*due(now)))
+    workers = (
+        select(func.count(D.token.distinct()))
+        .where(D.run_id == RUN.c.id, D.state.in_(HELD))
+        .where(D.lease_until >= now)
+        .scalar_subquery()
+    )
+    runs = select(RUN.c.id, workers).where(RUN.c.state == RunState.running, has_due).order_by(RUN.c.id)
+    return [(int(row[0]), int(row[1])) for row in connection.execute(runs)]
+
+
+def is_due(connection: Connection, run_id: int, now: datetime) -> bool:
+    """Return whether a run has rows that can be sent now."""
+    rows = select(D.run_id).where(D.run_id == run_id, or_(*due(now)))
+    return connection.execute(rows.limit(1)).first() is not None
+
+
+def is_unsettled(connection: Connection, now: datetime) -> bool:
+    """Return whether `ledger.recover` or `ledger.finish` would change anything, by reading alone."""
+    unsettled_runs = select(RUN.c.id).where(RUN.c.state.in_(UNSETTLED_RUNS))
+    lapsed = exists().where(D.run_id.in_(unsettled_runs), D.state.in_(HELD), D.lease_until < now)
+    open_row = exists().where(D.run_id == RUN.c.id, D.state.in_(OPEN))
+    waiting = exists().where(D.run_id == RUN.c.id, D.state.in_(WAITING))
+    over = exists().where(
+        or_(
+            and_(RUN.c.state == RunState.running, ~open_row),
+            and_(RUN.c.state == RunState.cancelled, waiting),
+        )
+    )
+    return bool(connection.scalar(select(or_(lapsed, over))))
+
+
+def counts(connection: Connection, run_id: int) -> dict[str, int]:
+    """Count the rows of a run by state."""
+    grouped = select(D.state, func.count()).where(D.run_id == run_id).group_by(D.state)
+    return {str(row[0]): int(row[1]) for row in connection.execute(grouped)}
+
+
+def under_way(by_state: Mapping[str, int]) -> int:
+    """Return how many rows a worker holds, of what `counts` returned."""
+    return sum(by_state.get(state, 0) for state in HELD)
