@@ -98,16 +98,3 @@ def _happened(condition: nodes.Happened) -> str:
     if condition.untracked:
         said.append("the untracked included")
     return ", ".join(said)
-
-
-def tree(condition: Condition, indent: int = 0) -> str:
-    """Return the whole condition, a line for each part."""
-    lines = ["  " * indent + words(condition)]
-    lines += [tree(part, indent + 1) for part in _parts(condition)]
-    return "\n".join(lines)
-
-
-def _parts(condition: Condition) -> tuple[Condition, ...]:
-    if isinstance(condition, nodes.Not) and isinstance(condition.part, nodes.Happened):
-        return ()
-    return condition.inner

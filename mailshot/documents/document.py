@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -28,10 +27,6 @@ class Document:
     name: str
     text: str
     root: Node
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(self.text.encode()).hexdigest()
 
     def problems(self) -> Problems:
         return Problems(self.name, nodes.lines(self.text))

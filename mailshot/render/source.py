@@ -45,15 +45,9 @@ class Source:
         return f"{self.name}/{part}"
 
     def to_json(self) -> str:
-        """Write the canonical JSON that `from_json` reads."""
+        """Return name and files as canonical JSON, which `digest` is taken of."""
         content = {"name": self.name, "files": dict(self.files)}
         return json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
-
-    @classmethod
-    def from_json(cls, text: str) -> Source:
-        """Read what `to_json` wrote."""
-        content = json.loads(text)
-        return cls(content["name"], content["files"])
 
 
 def read(folder: Path, name: str) -> Source:

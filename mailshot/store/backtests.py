@@ -124,7 +124,7 @@ def of_audience(connection: Connection, compiled: Compiler, condition: Condition
 
 def past_runs(connection: Connection) -> list[Any]:
     """Return the campaigns that another system sent, oldest first."""
-    chosen = select(RUN.c.id, RUN.c.campaign, RUN.c.as_of, RUN.c.finished_at).where(RUN.c.state == str(RunState.past))
+    chosen = select(RUN.c.id, RUN.c.campaign, RUN.c.as_of, RUN.c.finished_at).where(RUN.c.state == RunState.past)
     return list(connection.execute(chosen.order_by(RUN.c.as_of, RUN.c.id)))
 
 
@@ -133,7 +133,7 @@ def answers(
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Count the recipients of a run, and those of them who answered, inside a rule's audience and outside."""
     converted = select(FEEDBACK.c.customer_id).where(
-        FEEDBACK.c.run_id == run_id, FEEDBACK.c.kind == str(FeedbackKind.converted)
+        FEEDBACK.c.run_id == run_id, FEEDBACK.c.kind == FeedbackKind.converted
     )
     inside = DELIVERY.c.customer_id.in_(compiled.select(condition))
     joined = DELIVERY.join(SCHEMA.customer, SCHEMA.customer.c.id == DELIVERY.c.customer_id)
@@ -153,7 +153,7 @@ def answerers(connection: Connection, run_ids: Collection[int]) -> tuple[int, in
     )
     answered = select(func.count(distinct(FEEDBACK.c.customer_id))).where(
         FEEDBACK.c.run_id.in_(run_ids),
-        FEEDBACK.c.kind == str(FeedbackKind.converted),
+        FEEDBACK.c.kind == FeedbackKind.converted,
         not_erased(SCHEMA, FEEDBACK.c.customer_id),
     )
     return int(connection.scalar(got) or 0), int(connection.scalar(answered) or 0)

@@ -105,7 +105,7 @@ def mark_of_feedback(connection: Connection, ids: Collection[int]) -> None:
 
 
 def _mark(connection: Connection, *which: ColumnElement[bool]) -> None:
-    mailed = and_(RUN.c.state != str(RunState.past), DELIVERY.c.state.not_in(NOT_MAILED), *which)
+    mailed = and_(RUN.c.state != RunState.past, DELIVERY.c.state.not_in(NOT_MAILED), *which)
     joined = DELIVERY.join(RUN, RUN.c.id == DELIVERY.c.run_id)
     customers = select(DELIVERY.c.customer_id).distinct().select_from(joined).where(mailed)
     connection.execute(insert(DUE).from_select(["customer_id"], customers))
@@ -137,7 +137,7 @@ def make(connection: Connection, most: int) -> int:
 
 def unread(connection: Connection, most: int) -> list[tuple[int, str]]:
     """Return up to `most` runs, each with its definition, whose goal has not been read from it yet."""
-    chosen = select(RUN.c.id, RUN.c.definition).where(RUN.c.goal.is_(None), RUN.c.state != str(RunState.past))
+    chosen = select(RUN.c.id, RUN.c.definition).where(RUN.c.goal.is_(None), RUN.c.state != RunState.past)
     return [(int(row[0]), str(row[1])) for row in connection.execute(chosen.order_by(RUN.c.id).limit(most))]
 
 
@@ -189,11 +189,11 @@ def _wanted(connection: Connection, customers: Sequence[int]) -> Found:
 def _runs(connection: Connection, customers: Sequence[int]) -> dict[int, _Mailed]:
     """Return the runs with a goal that mailed any of some customers."""
     mailed = select(DELIVERY.c.run_id).where(
-        listed(DELIVERY.c.customer_id, customers), DELIVERY.c.state == str(DeliveryState.sent)
+        listed(DELIVERY.c.customer_id, customers), DELIVERY.c.state == DeliveryState.sent
     )
     rows = connection.execute(
         select(RUN.c.id, RUN.c.goal, RUN.c.as_of, RUN.c.launched_at).where(
-            RUN.c.id.in_(mailed), RUN.c.state != str(RunState.past)
+            RUN.c.id.in_(mailed), RUN.c.state != RunState.past
         )
     )
     return {int(row[0]): _Mailed(dumps(row[1], sort_keys=True), row[2], row[3]) for row in rows if row[1]}
@@ -204,7 +204,7 @@ def _clicks(
 ) -> dict[tuple[int, int], list[datetime]]:
     """Return when people clicked by run and customer, on the calendar of the run."""
     f = FEEDBACK.c
-    by_people = and_(f.kind == str(FeedbackKind.clicked), f.by == str(FeedbackClass.human))
+    by_people = and_(f.kind == FeedbackKind.clicked, f.by == FeedbackClass.human)
     chosen = select(f.run_id, f.customer_id, f.at).where(listed(f.customer_id, customers), by_people)
     found: dict[tuple[int, int], list[datetime]] = {}
     for run_id, customer, at in connection.execute(chosen):
@@ -226,7 +226,7 @@ def _answers(goal: Goal, run_ids: Sequence[int], customers: Sequence[int]) -> Se
     back = exists().where(
         FEEDBACK.c.customer_id == DELIVERY.c.customer_id,
         FEEDBACK.c.run_id == DELIVERY.c.run_id,
-        FEEDBACK.c.kind == str(FeedbackKind.bounced),
+        FEEDBACK.c.kind == FeedbackKind.bounced,
     )
     joined = DELIVERY.join(RUN, RUN.c.id == DELIVERY.c.run_id).join(table, what.customer_id == DELIVERY.c.customer_id)
     return (
@@ -236,7 +236,7 @@ def _answers(goal: Goal, run_ids: Sequence[int], customers: Sequence[int]) -> Se
         )
         .select_from(joined)
         .where(listed(DELIVERY.c.customer_id, customers), listed(DELIVERY.c.run_id, run_ids))
-        .where(DELIVERY.c.state == str(DeliveryState.sent), what.at >= SENT_AT, what.at < longest, not_(back))
+        .where(DELIVERY.c.state == DeliveryState.sent, what.at >= SENT_AT, what.at < longest, not_(back))
         .where(*counted(goal))
         .group_by(DELIVERY.c.run_id, DELIVERY.c.customer_id, key)
     )  # fmt: skip
@@ -284,4 +284,4 @@ def _why(claim: Claim) -> str:
 
 def _made() -> ColumnElement[bool]:
     key = func.substr(FEEDBACK.c.key, 1, len(MADE))
-    return and_(FEEDBACK.c.kind == str(FeedbackKind.converted), key == MADE)
+    return and_(FEEDBACK.c.kind == FeedbackKind.converted, key == MADE)

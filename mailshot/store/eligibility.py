@@ -138,7 +138,7 @@ def one_per_inbox(connection: Connection, plan_id: str) -> None:
     inbox, first = inboxes.shared(), ROW.alias("first")
 
     def stands(row: FromClause) -> Clause:
-        return and_(row.c.plan_id == plan_id, or_(row.c.reason.is_(None), row.c.reason == str(Reason.holdout)))
+        return and_(row.c.plan_id == plan_id, or_(row.c.reason.is_(None), row.c.reason == Reason.holdout))
 
     earlier = (
         select(inbox.c.id)
@@ -146,7 +146,7 @@ def one_per_inbox(connection: Connection, plan_id: str) -> None:
         .where(inbox.c.mate < inbox.c.id, stands(first))
     )
     others = update(ROW).where(stands(ROW), ROW.c.customer_id.in_(earlier))
-    connection.execute(others.values(reason=str(Reason.same_address), offers=None))
+    connection.execute(others.values(reason=Reason.same_address, offers=None))
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def clicks_around(connection: Connection, run_id: int, customer_id: int, at: dat
     c = FEEDBACK.c
     rows = connection.execute(
         select(c.id, c.link_id, c.at)
-        .where(c.customer_id == customer_id, c.run_id == run_id, c.kind == FeedbackKind.clicked.value)
+        .where(c.customer_id == customer_id, c.run_id == run_id, c.kind == FeedbackKind.clicked)
         .where(c.link_id.is_not(None), c.at.between(at - reach, at + reach))
         .order_by(c.at)
     )

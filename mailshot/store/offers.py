@@ -76,7 +76,7 @@ def wanting(
     """Return the next customers after an id who are to get one of `contents`, with which of `forbidden` applies."""
     flags = [ROW.c.customer_id.in_(bound(compiled, who)) for who, _ in forbidden]
     # Those held out are asked as well: they stand for the mailed only if the same would have been offered to them.
-    candidates = or_(ROW.c.reason.is_(None), ROW.c.reason == str(Reason.holdout))
+    candidates = or_(ROW.c.reason.is_(None), ROW.c.reason == Reason.holdout)
     mailed = [ROW.c.plan_id == plan_id, candidates, ROW.c.content.in_(contents)]
     rows = select(ROW.c.customer_id, *flags).where(*mailed, ROW.c.customer_id > after)
     found = connection.execute(rows.order_by(ROW.c.customer_id).limit(most))

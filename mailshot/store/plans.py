@@ -78,7 +78,7 @@ def verdicts(compiled: Compiler, question: Question) -> Select[Any]:
 
 def represents_inbox(content: str | None, reason: str | None) -> bool:
     """Say whether a customer stands for an inbox: is mailed, or held out to be compared with those who are."""
-    return content is not None and reason in (None, str(Reason.holdout))
+    return content is not None and reason in (None, Reason.holdout)
 
 
 def _content(compiled: Compiler, question: Question) -> Any:

@@ -63,7 +63,7 @@ def feedback(connection: Connection, today: datetime) -> dict[int, dict[tuple[st
     Conversions after `today` are of orders with a date to come; they do not count yet.
     """
     columns = (FEEDBACK.c.run_id, FEEDBACK.c.kind, FEEDBACK.c.by)
-    known = or_(FEEDBACK.c.kind != str(FeedbackKind.converted), FEEDBACK.c.at <= today)
+    known = or_(FEEDBACK.c.kind != FeedbackKind.converted, FEEDBACK.c.at <= today)
     people = func.count(distinct(FEEDBACK.c.customer_id))
     grouped = select(*columns, people).where(FEEDBACK.c.run_id.is_not(None), known, _KNOWN)
     found: dict[int, dict[tuple[str, str], int]] = {}
@@ -74,7 +74,7 @@ def feedback(connection: Connection, today: datetime) -> dict[int, dict[tuple[st
 
 def machines(connection: Connection) -> dict[int, int]:
     """Count by run the customers, each once, in whose mails a proxy or scanner opened or clicked anything."""
-    noticed = (str(FeedbackKind.opened), str(FeedbackKind.clicked))
+    noticed = (FeedbackKind.opened, FeedbackKind.clicked)
     rows = select(FEEDBACK.c.run_id, func.count(distinct(FEEDBACK.c.customer_id))).where(
         FEEDBACK.c.run_id.is_not(None), FEEDBACK.c.kind.in_(noticed), FEEDBACK.c.by.in_(MACHINES), _KNOWN
     )
@@ -89,7 +89,7 @@ def links(connection: Connection, run_id: int, most: int) -> list[tuple[str, int
     rows = (
         select(link.c.url, people)
         .select_from(joined)
-        .where(FEEDBACK.c.run_id == run_id, FEEDBACK.c.by == str(FeedbackClass.human), _KNOWN)
+        .where(FEEDBACK.c.run_id == run_id, FEEDBACK.c.by == FeedbackClass.human, _KNOWN)
         .group_by(link.c.url)
         .order_by(people.desc(), link.c.url)
     )

@@ -155,7 +155,7 @@ def _file_size(store: Store) -> int:
 
 def _is_sending(connection: Connection) -> bool:
     run = sql.table(Run).c
-    return connection.execute(select(run.id).where(run.state == RunState.running.value).limit(1)).first() is not None
+    return connection.execute(select(run.id).where(run.state == RunState.running).limit(1)).first() is not None
 
 
 def may_clear_statistics(store: Store) -> bool:

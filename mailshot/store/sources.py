@@ -91,7 +91,7 @@ SOURCES = {
             "topic": Beside(RUN.c.topic, RUN, RUN.c.id == DELIVERY.c.run_id),
             "content": DELIVERY.c.content,
         },
-        only=(DELIVERY.c.state == DeliveryState.sent.value,),
+        only=(DELIVERY.c.state == DeliveryState.sent,),
     ),
     history.OPENED.word: _feedback(FeedbackKind.opened),
     history.CLICKED.word: _feedback(FeedbackKind.clicked),
