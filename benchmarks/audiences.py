@@ -30,7 +30,7 @@ from sqlalchemy.exc import OperationalError
 
 from benchmarks.audience import population, rules
 from mailshot.audience.compile import Compiler
-from mailshot.audience.evaluate import Judge
+from mailshot.audience.evaluate import Evaluator
 from mailshot.errors import Unavailable
 from mailshot.store import audiences, profiles
 from mailshot.store.engine import PRAGMAS, Store
@@ -200,7 +200,7 @@ def judging(store: Store, asked: list[rules.Question], as_of: datetime) -> bool:
         begun = time.perf_counter()
         with store.read() as connection:
             profile = profiles.profile(connection, 1 + number * 7919 % customers, words=rule.words)
-        Judge(profile, as_of, ZONE).verdict(rule)
+        Evaluator(profile, as_of, ZONE).verdict(rule)
         taken.append(time.perf_counter() - begun)
     usual = statistics.median(taken)
     print(

@@ -123,7 +123,7 @@ def launch_once(url: str, folder: Path) -> Launched:
     store = Store.open(url)
     edition = frozen.edition(Rulebook.load(folder), folder, "hello")
     begun = time.perf_counter()
-    made = plan.make(store, edition, NOW, NOW)
+    made = plan.make_plan(store, edition, NOW, NOW)
     mails = launch.launch(store, edition, NOW, NOW + timedelta(minutes=1), made.id).mails
     seconds = time.perf_counter() - begun
     store.close()

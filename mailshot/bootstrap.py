@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import cached_property
 
 from mailshot import logs
-from mailshot.deliver.pipeline import Post
+from mailshot.deliver.pipeline import SendSettings
 from mailshot.deliver.smtp import Server
 from mailshot.errors import SettingsError
 from mailshot.queue import Doorbell, broker
@@ -46,12 +46,12 @@ class App:
         return Server.parse(settings.smtp.get_secret_value(), settings.starttls, settings.dot_timeout)
 
     @cached_property
-    def post(self) -> Post:
+    def post(self) -> SendSettings:
         # Here, for most commands send nothing, and rules take long to import.
         from mailshot.campaign.reconsidering import reconsider
 
         settings = self.settings
-        return Post(
+        return SendSettings(
             store=self.store,
             server=self.server,
             keys=self.keys,
@@ -69,7 +69,7 @@ def build(settings: Settings) -> App:
     logs.use_key(app.address_key)
     schema.check(app.store)
     with app.store.write() as connection:
-        offices.vouch(connection, app.address_key)
+        offices.verify_address_key(connection, app.address_key)
     return app
 
 

@@ -15,7 +15,7 @@ from mailshot.audience import schema as conditions
 from mailshot.audience.schema import CONDITION
 from mailshot.audience.vocabulary import Vocabulary
 from mailshot.campaign.company import Company
-from mailshot.campaign.definition import Campaign
+from mailshot.campaign.definition import CampaignDefinition
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.ingest.mapping import Mapping as ImportMapping
 from mailshot.profile import catalogue, schema, senders, statements, topics
@@ -25,7 +25,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 NAME: Schema = {"type": ["string", "number"]}
 
 
-def of(rulebook: Rulebook) -> dict[str, Schema]:
+def schema_for(rulebook: Rulebook) -> dict[str, Schema]:
     """Return the schema of every kind of file by its name, with the words of one shop."""
     defined = conditions.definitions(rulebook.vocabulary, rulebook.book.names)
     made = conditions.example(rulebook.vocabulary)
@@ -39,9 +39,9 @@ def general() -> dict[str, Schema]:
 
 
 def _files(defined: dict[str, Schema], example: Schema, names: Mapping[str, list[str]]) -> dict[str, Schema]:
-    campaign = _model(Campaign)
+    campaign = _model(CampaignDefinition)
     for field, known in names.items():
-        campaign["properties"][field] = {**campaign["properties"][field], **schema.words(known)}
+        campaign["properties"][field] = {**campaign["properties"][field], **schema.enum_of(known)}
         campaign["properties"][field].pop("type", None)
     made: dict[str, Callable[[], Schema]] = {
         "audience": lambda: _audience(example),

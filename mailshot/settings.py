@@ -182,7 +182,7 @@ def load(project: Path | None = None, environment: Mapping[str, str] | None = No
     try:
         return Settings(**{**given, "project": folder})  # type: ignore[arg-type]
     except ValidationError as error:
-        raise _explained(error) from None
+        raise _errors(error) from None
 
 
 def _dotenv(path: Path) -> dict[str, str]:
@@ -199,7 +199,7 @@ def _dotenv(path: Path) -> dict[str, str]:
     return {name: value for name, value in found.items() if name.startswith(PREFIX) and value is not None}
 
 
-def _explained(error: ValidationError) -> SettingsError:
+def _errors(error: ValidationError) -> SettingsError:
     item = error.errors(include_input=False)[0]
     name = str(item["loc"][0]).lower()
     message = str(item["msg"]).removeprefix("Value error, ")

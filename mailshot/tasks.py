@@ -24,21 +24,21 @@ from mailshot.queue import ACTOR, GONE, QUEUE
 from mailshot.store import erasures, offices, scrubbing, staging
 
 log = logging.getLogger(__name__)
-TICK = 1.0
-GOODBYE = 3_000
-LOOK = 5.0
-LINKS = 2.0
+TICK_SECONDS = 1.0
+STOP_TIMEOUT_MS = 3_000
+LEDGER_POLL_SECONDS = 5.0
+DATA_LINK_POLL_SECONDS = 2.0
 #: Transactions in which the clock makes conversions at one look: well under a second, for launches must not be late.
 CONVERSIONS = 10
-OFFICE = "clock"
+CLOCK_LEASE = "clock"
 #: Between two scrubbings on PostgreSQL: each may lock every table for a moment.
 SCRUB_GAP, LARGE_SCRUB_GAP = timedelta(seconds=30), timedelta(hours=1)
-TERM = timedelta(seconds=10)
+LEASE_LENGTH = timedelta(seconds=10)
 # An import of some million rows keeps SQLite locked for minutes; what lasts longer is worth a look.
 LONG_BUSY_SECONDS = 600.0
 
 
-class Hands:
+class WorkerPool:
     """The threads of one process that answer doorbells."""
 
     def __init__(self, threads: int) -> None:
@@ -53,7 +53,7 @@ class Hands:
         self._free.release()
         return True
 
-    def rest(self, patience: float) -> None:
+    def wait_idle(self, patience: float) -> None:
         """Wait until all of them are free, at most `patience` seconds."""
         until = time.monotonic() + patience
         for _ in range(self._threads):
@@ -86,7 +86,7 @@ class BusyWatch:
             log.error("%s has waited for %.0f minutes: %s", self._what, (now - self._since) / 60, error)
 
 
-def declare(app: App, hands: Hands, stop: threading.Event) -> None:
+def declare(app: App, hands: WorkerPool, stop: threading.Event) -> None:
     """Declare the send actor on the app's broker."""
 
     @dramatiq.actor(actor_name=ACTOR, queue_name=QUEUE, broker=app.doorbell.broker)
@@ -96,7 +96,7 @@ def declare(app: App, hands: Hands, stop: threading.Event) -> None:
 
 def work_until(app: App, threads: int, stop: threading.Event) -> None:
     """Answer doorbells in `threads` threads until told to stop; then finish what is past MAIL FROM."""
-    hands, watch = Hands(threads), BusyWatch("the worker")
+    hands, watch = WorkerPool(threads), BusyWatch("the worker")
     declare(app, hands, stop)
     worker = dramatiq.Worker(app.doorbell.broker, queues={QUEUE}, worker_threads=threads, worker_timeout=200)
     worker.start()
@@ -109,30 +109,30 @@ def work_until(app: App, threads: int, stop: threading.Event) -> None:
             for run_id in _owed(app, watch) if hands.idle else []:
                 if not app.doorbell.ring(run_id):
                     hands.answer(app, run_id, stop)
-            stop.wait(min(LOOK, app.settings.lease / 2))
+            stop.wait(min(LEDGER_POLL_SECONDS, app.settings.lease / 2))
     finally:
         stop.set()
-        hands.rest(app.settings.dot_timeout + 60)
+        hands.wait_idle(app.settings.dot_timeout + 60)
         links.join()
         # With Redis gone, dramatiq's threads try to acknowledge for ever; no mail hangs on them any more.
         with suppress(*GONE):
-            worker.stop(timeout=GOODBYE)
+            worker.stop(timeout=STOP_TIMEOUT_MS)
 
 
 def tick_until(app: App, stop: threading.Event) -> None:
     """Be the clock, if nobody else is, until told to stop: launch what is due and ring for what is owed."""
     holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
-    looked, watch = datetime.now(UTC) - TERM, BusyWatch("the clock")
+    looked, watch = datetime.now(UTC) - LEASE_LENGTH, BusyWatch("the clock")
     scrubbing_due = looked
-    while not stop.wait(TICK):
+    while not stop.wait(TICK_SECONDS):
         now = datetime.now(UTC)
         try:
             if _is_clock(app, holder, now):
-                for run_id in clock.tick(app.store, now):
+                for run_id in clock.launch_due(app.store, now):
                     app.doorbell.ring(run_id)
-                if now - looked >= timedelta(seconds=LOOK):
+                if now - looked >= timedelta(seconds=LEDGER_POLL_SECONDS):
                     looked = now
-                    for run_id in work.owed(app.store, now):
+                    for run_id in work.runs_with_due_mail(app.store, now):
                         app.doorbell.ring(run_id)
                     conversions.make(app.store, CONVERSIONS)
                     if app.store.sqlite:
@@ -143,7 +143,7 @@ def tick_until(app: App, stop: threading.Event) -> None:
             watch.busy(error)
         except MailshotError as error:
             log.error("the clock could not tick: %s", error)
-    _leave(app, holder)
+    _release_lease(app, holder)
 
 
 def _scrub(app: App, due: datetime, now: datetime) -> datetime:
@@ -163,18 +163,18 @@ def _scrub(app: App, due: datetime, now: datetime) -> datetime:
 def _is_clock(app: App, holder: str, now: datetime) -> bool:
     """Say whether `holder` is the clock. The lease is renewed at half its term, not at every tick: that is a write."""
     with app.store.read() as connection:
-        standing = offices.standing(connection, OFFICE)
-    if standing and standing[0] == holder and standing[1] > now + TERM / 2:
+        standing = offices.standing(connection, CLOCK_LEASE)
+    if standing and standing[0] == holder and standing[1] > now + LEASE_LENGTH / 2:
         return True
     if standing and standing[0] != holder and standing[1] >= now:
         return False
     with app.store.write() as connection:
-        return offices.take(connection, OFFICE, holder, now, now + TERM)
+        return offices.acquire(connection, CLOCK_LEASE, holder, now, now + LEASE_LENGTH)
 
 
 def _answer(app: App, run_id: int, stop: threading.Event) -> None:
     try:
-        if work.answer(app.post, run_id, app.settings.batch, stop):
+        if work.send_batch(app.post, run_id, app.settings.batch, stop):
             app.doorbell.ring(run_id)
     except MailshotError as error:
         log.error("run %s: %s", run_id, error)
@@ -183,7 +183,7 @@ def _answer(app: App, run_id: int, stop: threading.Event) -> None:
 def _owed(app: App, watch: BusyWatch) -> list[int]:
     try:
         # Who shares a Redis shares the rate, and so may share a run.
-        owed = work.owed(app.store, datetime.now(UTC), shared=not app.settings.embedded)
+        owed = work.runs_with_due_mail(app.store, datetime.now(UTC), shared=not app.settings.embedded)
         watch.free()
         return owed
     except Busy as error:
@@ -196,7 +196,7 @@ def _owed(app: App, watch: BusyWatch) -> list[int]:
 
 def _mail_links_until(app: App, stop: threading.Event) -> None:
     """Mail the links to their own data that customers asked for; what fails now is tried at a later look."""
-    while not stop.wait(LINKS):
+    while not stop.wait(DATA_LINK_POLL_SECONDS):
         try:
             if links := own_data.waiting(app.store, datetime.now(UTC)):
                 own_data.send(app.post, links, stop)
@@ -206,9 +206,9 @@ def _mail_links_until(app: App, stop: threading.Event) -> None:
             log.error("links to customers' data were not mailed: %s", error)
 
 
-def _leave(app: App, holder: str) -> None:
+def _release_lease(app: App, holder: str) -> None:
     try:
         with app.store.write() as connection:
-            offices.leave(connection, OFFICE, holder)
+            offices.release(connection, CLOCK_LEASE, holder)
     except MailshotError as error:
         log.warning("could not leave the clock's office: %s", error)

@@ -10,7 +10,7 @@ from typing import Any
 
 from mailshot.campaign import frozen as editions
 from mailshot.campaign import launch, plan
-from mailshot.campaign.frozen import Edition
+from mailshot.campaign.frozen import Snapshot
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.profile import address, lot
 from mailshot.store import sql, tables
@@ -88,19 +88,19 @@ class Shop:
         self.customers += found
         return found
 
-    def campaign(self, name: str = "hello", more: str = "") -> Edition:
+    def campaign(self, name: str = "hello", more: str = "") -> Snapshot:
         """Write a campaign file and read it; `more` is YAML to add."""
         path = self.folder / "rules" / "campaigns" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(CAMPAIGN.format(name=name) + more, encoding="utf-8")
         return editions.edition(Rulebook.load(self.folder), self.folder, name)
 
-    def launch(self, edition: Edition | None = None, now: datetime | None = None) -> int:
+    def launch(self, edition: Snapshot | None = None, now: datetime | None = None) -> int:
         """Plan and launch a campaign and return its run."""
         edition = edition or self.campaign()
         moment = now or datetime.now(UTC)
         as_of = editions.as_of(edition, None, moment)
-        plan.make(self.store, edition, as_of, moment)
+        plan.make_plan(self.store, edition, as_of, moment)
         run_id = launch.launch(self.store, edition, as_of, moment).run_id
         assert run_id is not None
         return run_id
@@ -125,7 +125,7 @@ def person(key: str, email: str) -> dict[str, Any]:
     """Return the row of one customer."""
     hashed = address.fingerprint(bytes.fromhex(ADDRESS_KEY), email)
     return {
-        "key": key, "email": email, "address_hash": hashed, "first_name": f"Ann {key}", "lot": lot.lot(key),
+        "key": key, "email": email, "address_hash": hashed, "first_name": f"Ann {key}", "lot": lot.bucket(key),
         "facts": {},
     }  # fmt: skip
 

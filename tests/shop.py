@@ -21,7 +21,7 @@ from mailshot.store.engine import Connection, Store
 from mailshot.store.tables import Customer, Delivery, Feedback, Run, Trait
 from mailshot.tokens import KeyRing, Purpose
 from mailshot.web import app
-from mailshot.web.rates import Rates
+from mailshot.web.rates import RequestLimits
 
 RULES = Path(__file__).parent.parent / "rules"
 KEYS = KeyRing({1: bytes(range(16))})
@@ -68,7 +68,9 @@ def seed(store: Store) -> None:
         links.keep(connection, {LINK: LINK_URL})
 
 
-def site(store: Store, rates: Rates | None = None, facts: Catalogue = CATALOGUE, zone: ZoneInfo = app.UTC) -> Starlette:
+def site(
+    store: Store, rates: RequestLimits | None = None, facts: Catalogue = CATALOGUE, zone: ZoneInfo = app.UTC
+) -> Starlette:
     """Return the customer site over the shop's rows."""
     return app.build(
         store, KEYS, TOPICS, STATEMENTS, "Greenleaf Market", ADDRESS_KEY, rates or generous(), catalogue=facts,
@@ -76,8 +78,8 @@ def site(store: Store, rates: Rates | None = None, facts: Catalogue = CATALOGUE,
     )  # fmt: skip
 
 
-def generous() -> Rates:
-    return Rates("1000000/minute", "1000000/minute", "1000000/minute")
+def generous() -> RequestLimits:
+    return RequestLimits("1000000/minute", "1000000/minute", "1000000/minute")
 
 
 @dataclass(frozen=True)

@@ -214,7 +214,7 @@ def sum_up(url: str) -> None:
     begun = time.perf_counter()
     with store.write() as connection:
         buyers.refresh(connection)
-        buyers.weigh(connection)
+        buyers.count_product_lines(connection)
     print(f"  sums of orders and buyers, lines of products: {time.perf_counter() - begun:.1f} s")
     bulk.analyse(store)
     store.close()

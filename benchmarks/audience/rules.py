@@ -9,7 +9,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from mailshot import documents
-from mailshot.audience.book import Book
+from mailshot.audience.book import AudienceRegistry
 from mailshot.audience.nodes import Condition
 from mailshot.audience.vocabulary import Vocabulary
 from mailshot.profile import catalogue, lot, selections
@@ -36,7 +36,7 @@ def questions(as_of: datetime) -> list[Question]:
     groups = selections.groups(documents.load(HERE / "products.yaml"), facts.product)
     traits = {"favourite_department": ("PRODUCE",), "diet": ("vegetarian",)}
     files = [documents.load(path) for path in sorted((HERE / "questions").glob("*.yaml"))]
-    book = Book(files, Vocabulary(facts, ("offers", "recipes"), traits, groups=groups))
+    book = AudienceRegistry(files, Vocabulary(facts, ("offers", "recipes"), traits, groups=groups))
     conditions = {Path(found.file).stem: found.condition for found in book.audiences()}
     return [Question(name, conditions[name], _shapes(name, as_of)) for name in sorted(conditions)]
 
@@ -52,7 +52,7 @@ def _shapes(name: str, as_of: datetime) -> dict[str, dict[str, str]]:
 
 def filled(sql: str, database: str, name: str, as_of: datetime) -> str:
     """Put moments (`{90 days}` before `as_of`, `{now}`) and the numbers of the share into the SQL."""
-    draw = lot.draw(name.partition("-")[2])
+    draw = lot.assigner(name.partition("-")[2])
 
     def value(match: re.Match[str]) -> str:
         if match[1] in ("factor", "offset"):

@@ -33,7 +33,7 @@ class Audience:
     file: str
 
 
-class Book:
+class AudienceRegistry:
     """Reads audiences on demand, so that one may name another whatever the order of the files."""
 
     def __init__(self, files: Iterable[Document], vocabulary: Vocabulary) -> None:
@@ -43,7 +43,7 @@ class Book:
         self._read: dict[str, Audience | None] = {}
         self._reading: list[str] = []
         for document in files:
-            self._enter(document)
+            self._register(document)
 
     @property
     def names(self) -> list[str]:
@@ -77,7 +77,7 @@ class Book:
         """Read a condition that stands in another kind of file (a campaign's `when`, a guard's `customers`)."""
         return Parser(self.vocabulary, problems, salt, self._resolve).condition(node)
 
-    def _enter(self, document: Document) -> None:
+    def _register(self, document: Document) -> None:
         problems = document.problems()
         root = document.root
         name = root.get("audience") if isinstance(root, documents.Mapping) else None

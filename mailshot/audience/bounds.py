@@ -61,7 +61,7 @@ def of(comparison: Comparison) -> Interval:
     return made[comparison.operator]
 
 
-def together(comparisons: Iterable[Comparison]) -> bool:
+def satisfiable(comparisons: Iterable[Comparison]) -> bool:
     """Say whether one value can satisfy all of them; True where that is not certain to be impossible."""
     several = list(comparisons)
     known = {bool(each.values[0]) for each in several if each.operator == KNOWN}

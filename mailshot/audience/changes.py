@@ -13,10 +13,10 @@ from decimal import Decimal
 from functools import singledispatchmethod
 
 from mailshot.audience import describe, nodes
-from mailshot.audience.evaluate import Judge
+from mailshot.audience.evaluate import Evaluator
 from mailshot.audience.nodes import Condition
 from mailshot.profile.comparison import show
-from mailshot.profile.customer import Happening
+from mailshot.profile.customer import Activity
 from mailshot.profile.history import MEASURES
 from mailshot.profile.window import Span, Window
 
@@ -24,7 +24,7 @@ FIXED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class NeededChange:
     """One thing that would have to be so, what is found instead, and how it could come about."""
 
     wanted: str
@@ -37,19 +37,19 @@ class Change:
         return f"{self.wanted}{now}{f': {self.hint}' if self.hint else ''}"
 
 
-Changes = tuple[Change, ...]
+Changes = tuple[NeededChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Advisor:
+class Counterfactual:
     """Says what would have to change for one customer, as one judge sees them."""
 
-    judge: Judge
+    judge: Evaluator
 
     def changes(self, condition: Condition, wanted: bool = True) -> Changes:
         """Return the fewest changes after which `condition` would hold (or not, when not `wanted`)."""
         # What is unknown does not bring about what is wanted, be it that the condition holds or that it does not.
-        advisor = Advisor(replace(self.judge, denied=not wanted))
+        advisor = Counterfactual(replace(self.judge, denied=not wanted))
         return () if advisor.judge.verdict(condition).holds is wanted else advisor._needed(condition, wanted)
 
     @singledispatchmethod
@@ -69,7 +69,7 @@ class Advisor:
         return self.changes(condition.part, not wanted)
 
     @_needed.register
-    def _member(self, condition: nodes.Member, wanted: bool) -> Changes:
+    def _member(self, condition: nodes.InAudience, wanted: bool) -> Changes:
         return self.changes(condition.condition, wanted)
 
     @_needed.register
@@ -93,11 +93,11 @@ class Advisor:
         return (self._change(condition, wanted, fixed=True),)
 
     @_needed.register
-    def _share(self, condition: nodes.Share, wanted: bool) -> Changes:
+    def _share(self, condition: nodes.RandomShare, wanted: bool) -> Changes:
         return (self._change(condition, wanted, "the lot decides, for good", fixed=True),)
 
     @_needed.register
-    def _happened(self, condition: nodes.Happened, wanted: bool) -> Changes:
+    def _happened(self, condition: nodes.ActivityCondition, wanted: bool) -> Changes:
         lines = self.judge.fitting(condition)
         if condition.unseen and not self.judge.profile.tracked and not (wanted and condition.grows):
             return (self._change(condition, wanted, "the customer must consent to tracking first"),)
@@ -109,11 +109,11 @@ class Advisor:
         ways = sorted((self.changes(part, wanted) for part in parts), key=_cost)
         return tuple(dict.fromkeys(change for way in ways[:number] for change in way))
 
-    def _change(self, condition: Condition, wanted: bool, hint: str = "", fixed: bool = False) -> Change:
-        words = describe.words(condition).removesuffix(":")
-        return Change(words if wanted else f"not {words}", self.judge.verdict(condition).found, hint, fixed)
+    def _change(self, condition: Condition, wanted: bool, hint: str = "", fixed: bool = False) -> NeededChange:
+        words = describe.describe(condition).removesuffix(":")
+        return NeededChange(words if wanted else f"not {words}", self.judge.verdict(condition).found, hint, fixed)
 
-    def _more(self, condition: nodes.Happened, lines: list[Happening]) -> str:
+    def _more(self, condition: nodes.ActivityCondition, lines: list[Activity]) -> str:
         """Say how much is missing, measure by measure."""
         if not condition.measures:
             return "once is enough"
@@ -121,7 +121,7 @@ class Advisor:
         told = (_missing(measure, values.get(measure), self.judge.as_of) for measure in condition.measures)
         return "; ".join(filter(None, told))
 
-    def _gone(self, condition: nodes.Happened, lines: list[Happening]) -> str:
+    def _gone(self, condition: nodes.ActivityCondition, lines: list[Activity]) -> str:
         """Say when what happened will lie outside the window, if nothing more comes."""
         start = condition.window.start
         if condition.measures or not lines or not isinstance(start, Span):
@@ -140,7 +140,7 @@ def _past(window: Window) -> bool:
     return window.end is not None and not isinstance(window.end, Span)
 
 
-def _missing(measure: nodes.Measure, value: Decimal | None, as_of: datetime) -> str:
+def _missing(measure: nodes.Aggregate, value: Decimal | None, as_of: datetime) -> str:
     found, how = value or Decimal(), measure.comparison
     if value is not None and how.holds(value):
         return ""

@@ -10,83 +10,83 @@ from mailshot.profile.history import BOUGHT, MEASURES, RETURNED
 
 
 @singledispatch
-def words(condition: Condition) -> str:
+def describe(condition: Condition) -> str:
     """Return the condition as a phrase; groups say only what joins their parts."""
     raise TypeError(condition)
 
 
-@words.register
+@describe.register
 def _all(condition: nodes.All) -> str:
     return "all of:"
 
 
-@words.register
+@describe.register
 def _any(condition: nodes.Any) -> str:
     return "any of:"
 
 
-@words.register
+@describe.register
 def _count(condition: nodes.Count) -> str:
     return f"{condition.comparison.words()} of:"
 
 
-@words.register
+@describe.register
 def _not(condition: nodes.Not) -> str:
-    if isinstance(condition.part, nodes.Happened):
-        return "not " + words(condition.part)
+    if isinstance(condition.part, nodes.ActivityCondition):
+        return "not " + describe(condition.part)
     return "not:"
 
 
-@words.register
+@describe.register
 def _everyone(condition: nodes.Everyone) -> str:
     return "everyone"
 
 
-@words.register
+@describe.register
 def _fact(condition: nodes.FactIs) -> str:
     return f"{condition.fact.name} {condition.comparison.words()}"
 
 
-@words.register
+@describe.register
 def _dated(condition: nodes.Dated) -> str:
     whose = " (customer's time)" if condition.local else ""
     return f"{condition.fact.name} {condition.when.words()}{whose}"
 
 
-@words.register
-def _stage(condition: nodes.InStage) -> str:
+@describe.register
+def _stage(condition: nodes.InLifecycle) -> str:
     return f"lifecycle is {' or '.join(condition.stages)}"
 
 
-@words.register
-def _prefers(condition: nodes.Prefers) -> str:
+@describe.register
+def _prefers(condition: nodes.HasPreference) -> str:
     return f"stated {condition.name}: {'' if condition.says else 'not '}{condition.value}"
 
 
-@words.register
-def _shows(condition: nodes.Shows) -> str:
+@describe.register
+def _shows(condition: nodes.HasTrait) -> str:
     return f"{condition.name} is {condition.value} (stated, or inferred with confidence {condition.confidence:g})"
 
 
-@words.register
-def _consents(condition: nodes.Consents) -> str:
+@describe.register
+def _consents(condition: nodes.HasConsent) -> str:
     return f"consents to {condition.topic}"
 
 
-@words.register
-def _member(condition: nodes.Member) -> str:
+@describe.register
+def _member(condition: nodes.InAudience) -> str:
     return f"belongs to '{condition.audience}'"
 
 
-@words.register
-def _share(condition: nodes.Share) -> str:
+@describe.register
+def _share(condition: nodes.RandomShare) -> str:
     return f"is in a random share of {condition.parts / 100:g}%"
 
 
-@words.register
-def _happened(condition: nodes.Happened) -> str:
+@describe.register
+def _happened(condition: nodes.ActivityCondition) -> str:
     history = condition.history
-    head = history.word.replace("_", " ")
+    head = history.keyword.replace("_", " ")
     bare = history in (BOUGHT, RETURNED)
     said = [f"{head} {condition.products.words()}" if bare else head]
     if condition.products.filters and not bare:

@@ -23,30 +23,30 @@ NEVER, ALWAYS = "can never be true", "is always true"
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class LintWarning:
     """What is odd about the condition on `line`."""
 
     line: int
     words: str
 
 
-def of(condition: Condition, today: date) -> list[Doubt]:
+def of(condition: Condition, today: date) -> list[LintWarning]:
     """Return every doubt about a rule, from the top down."""
     found = list(_walk(condition, today))
-    whole = certain(condition, today)
+    whole = always(condition, today)
     if whole is False:
-        found.insert(0, Doubt(condition.line, "nobody can ever belong"))
+        found.insert(0, LintWarning(condition.line, "nobody can ever belong"))
     elif whole and not isinstance(condition, nodes.Everyone):
-        found.insert(0, Doubt(condition.line, "everybody belongs"))
+        found.insert(0, LintWarning(condition.line, "everybody belongs"))
     return found
 
 
-def _walk(condition: Condition, today: date) -> Iterator[Doubt]:
+def _walk(condition: Condition, today: date) -> Iterator[LintWarning]:
     said = _own(condition, today)
     if said:
-        yield Doubt(condition.line, said)
+        yield LintWarning(condition.line, said)
     # An audience that is named has its own file, which tells its own doubts.
-    for part in () if isinstance(condition, nodes.Member) else condition.inner:
+    for part in () if isinstance(condition, nodes.InAudience) else condition.children:
         yield from _walk(part, today)
 
 
@@ -56,14 +56,14 @@ def _own(condition: Condition, today: date) -> str:
         return ""
     if isinstance(condition, nodes.All | nodes.Any):
         return _among(condition)
-    sure = certain(condition, today)
-    if sure is None or isinstance(condition, nodes.Not | nodes.Member):
+    sure = always(condition, today)
+    if sure is None or isinstance(condition, nodes.Not | nodes.InAudience):
         return ""
-    return f"'{describe.words(condition).removesuffix(':')}' {ALWAYS if sure else NEVER}{_why(condition, today)}"
+    return f"'{describe.describe(condition).removesuffix(':')}' {ALWAYS if sure else NEVER}{_why(condition, today)}"
 
 
 def _why(condition: Condition, today: date) -> str:
-    if isinstance(condition, nodes.Happened) and _to_come(condition.window, today):
+    if isinstance(condition, nodes.ActivityCondition) and _to_come(condition.window, today):
         return " yet: the window has not begun"
     return ""
 
@@ -80,32 +80,32 @@ def _among(group: nodes.All | nodes.Any) -> str:
         elif isinstance(group, nodes.Any) and _denies(one, other):
             told = "leave nobody out"
         if told:
-            first, second = (f"'{describe.words(each)}' (line {each.line})" for each in (one, other))
+            first, second = (f"'{describe.describe(each)}' (line {each.line})" for each in (one, other))
             return f"{first} and {second} {told}"
     return ""
 
 
-def certain(condition: Condition, today: date) -> bool | None:
+def always(condition: Condition, today: date) -> bool | None:
     """Return whether a condition holds of everyone or of no one; None when that depends."""
     if isinstance(condition, nodes.Not):
-        inner = certain(condition.part, today)
+        inner = always(condition.part, today)
         return None if inner is None else not inner
-    if isinstance(condition, nodes.Member):
-        return certain(condition.condition, today)
+    if isinstance(condition, nodes.InAudience):
+        return always(condition.condition, today)
     if isinstance(condition, nodes.All | nodes.Any | nodes.Count):
         return _of_parts(condition, today)
-    if isinstance(condition, nodes.Happened):
+    if isinstance(condition, nodes.ActivityCondition):
         return _of_happenings(condition, today)
-    if isinstance(condition, nodes.Share):
+    if isinstance(condition, nodes.RandomShare):
         return {0: False, 10_000: True}.get(condition.parts)
-    if isinstance(condition, nodes.InStage):
+    if isinstance(condition, nodes.InLifecycle):
         return True if set(condition.stages) == set(Stage) else None
     return True if isinstance(condition, nodes.Everyone) else None
 
 
 def _of_parts(condition: nodes.All | nodes.Any | nodes.Count, today: date) -> bool | None:
     parts = condition.parts
-    sure = [certain(part, today) for part in parts]
+    sure = [always(part, today) for part in parts]
     if isinstance(condition, nodes.All) and any(contradict(*pair) for pair in combinations(parts, 2)):
         return False
     if isinstance(condition, nodes.Any) and any(_denies(*pair) for pair in combinations(parts, 2)):
@@ -117,19 +117,19 @@ def _of_parts(condition: nodes.All | nodes.Any | nodes.Count, today: date) -> bo
     return possible.pop() if len(possible) == 1 else None
 
 
-def _of_happenings(condition: nodes.Happened, today: date) -> bool | None:
-    if _to_come(condition.window, today) and not condition.holds_for_none:
+def _of_happenings(condition: nodes.ActivityCondition, today: date) -> bool | None:
+    if _to_come(condition.window, today) and not condition.matches_empty:
         return False
     fitting = [_measured(measure, condition.window) for measure in condition.measures]
     if False in fitting:
         return False
-    return True if fitting and all(fitting) and condition.holds_for_none else None
+    return True if fitting and all(fitting) and condition.matches_empty else None
 
 
-def _measured(measure: nodes.Measure, window: Window) -> bool | None:
+def _measured(measure: nodes.Aggregate, window: Window) -> bool | None:
     if measure.name in COUNTED:
         none = Comparison("at_least", (Decimal(),))
-        if not bounds.together((measure.comparison, none)):
+        if not bounds.satisfiable((measure.comparison, none)):
             return False
         return True if (measure.comparison.operator, measure.comparison.values) == ("at_least", (Decimal(),)) else None
     if measure.name.startswith("days_"):
@@ -137,7 +137,7 @@ def _measured(measure: nodes.Measure, window: Window) -> bool | None:
             [Comparison("at_most", (Decimal(window.start.longest.days),))] if isinstance(window.start, Span) else []
         )
         since = [Comparison("at_least", (Decimal(window.end.shortest.days),))] if isinstance(window.end, Span) else []
-        return None if bounds.together((measure.comparison, *within, *since)) else False
+        return None if bounds.satisfiable((measure.comparison, *within, *since)) else False
     return None
 
 
@@ -171,21 +171,21 @@ def contradict(one: Condition, other: Condition) -> bool:
     if _denies(one, other):
         return True
     if isinstance(one, nodes.FactIs) and isinstance(other, nodes.FactIs):
-        return one.fact == other.fact and not bounds.together((one.comparison, other.comparison))
-    if isinstance(one, nodes.InStage) and isinstance(other, nodes.InStage):
+        return one.fact == other.fact and not bounds.satisfiable((one.comparison, other.comparison))
+    if isinstance(one, nodes.InLifecycle) and isinstance(other, nodes.InLifecycle):
         return not set(one.stages) & set(other.stages)
-    if isinstance(one, nodes.Prefers) and isinstance(other, nodes.Prefers):
+    if isinstance(one, nodes.HasPreference) and isinstance(other, nodes.HasPreference):
         same_name = one.name == other.name and one.says is not other.says
         yes, no = (one, other) if one.says else (other, one)
         # Yes to a value is yes to all that it implies.
         return same_name and yes.value in no.closure.implying
-    if isinstance(one, nodes.Happened) and isinstance(other, nodes.Happened):
+    if isinstance(one, nodes.ActivityCondition) and isinstance(other, nodes.ActivityCondition):
         return _counts_contradict(one, other)
     pairs = ((one, other), (other, one))
     return any(_never_meets(a, b) or _prospect_buys(a, b) for a, b in pairs)
 
 
-def _counts_contradict(one: nodes.Happened, other: nodes.Happened) -> bool:
+def _counts_contradict(one: nodes.ActivityCondition, other: nodes.ActivityCondition) -> bool:
     """The same things cannot be counted as two different numbers."""
     if (one.history, one.fields, one.products, one.window) != (
         other.history,
@@ -196,15 +196,15 @@ def _counts_contradict(one: nodes.Happened, other: nodes.Happened) -> bool:
         return False
     theirs = {measure.name: measure.comparison for measure in other.measures}
     common = [(measure.comparison, theirs[measure.name]) for measure in one.measures if measure.name in theirs]
-    return not all(bounds.together(pair) for pair in common)
+    return not all(bounds.satisfiable(pair) for pair in common)
 
 
 def _never_meets(denial: Condition, claim: Condition) -> bool:
     """'Never in 90 days' leaves no room for 'in 30 days'."""
-    if not (isinstance(denial, nodes.Not) and isinstance(denial.part, nodes.Happened)):
+    if not (isinstance(denial, nodes.Not) and isinstance(denial.part, nodes.ActivityCondition)):
         return False
     wide = denial.part
-    if not isinstance(claim, nodes.Happened) or claim.holds_for_none or wide.measures:
+    if not isinstance(claim, nodes.ActivityCondition) or claim.matches_empty or wide.measures:
         return False
     about = wide.history is claim.history and set(wide.fields) <= set(claim.fields)
     products = not wide.products.filters or wide.products == claim.products
@@ -212,9 +212,9 @@ def _never_meets(denial: Condition, claim: Condition) -> bool:
 
 
 def _prospect_buys(stage: Condition, claim: Condition) -> bool:
-    if not (isinstance(stage, nodes.InStage) and set(stage.stages) == {Stage.prospect}):
+    if not (isinstance(stage, nodes.InLifecycle) and set(stage.stages) == {Stage.prospect}):
         return False
-    return isinstance(claim, nodes.Happened) and claim.history is BOUGHT and not claim.holds_for_none
+    return isinstance(claim, nodes.ActivityCondition) and claim.history is BOUGHT and not claim.matches_empty
 
 
 def _covers(wide: Window, narrow: Window) -> bool:

@@ -17,8 +17,8 @@ from mailshot.audience import bounds, describe, nodes
 from mailshot.audience.nodes import Condition
 from mailshot.profile import lifecycle, lot, returns, zones
 from mailshot.profile.comparison import show
-from mailshot.profile.customer import Happening, Profile
-from mailshot.profile.history import BOUGHT, MEASURES, RETURNED, History
+from mailshot.profile.customer import Activity, Profile
+from mailshot.profile.history import BOUGHT, MEASURES, RETURNED, ActivityKind
 from mailshot.profile.implications import decided, stated
 
 UNSEEN = "unknown without consent to tracking"
@@ -40,7 +40,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
+class Evaluator:
     """Judges one profile as of one moment.
 
     Of customers who do not consent to tracking it is unknown whether they open or click. What is unknown makes no rule
@@ -85,7 +85,7 @@ class Judge:
     @verdict.register
     def _not(self, condition: nodes.Not) -> Verdict:
         part = replace(self, denied=not self.denied).verdict(condition.part)
-        if isinstance(condition.part, nodes.Happened):
+        if isinstance(condition.part, nodes.ActivityCondition):
             return self._told(condition, not part.holds, part.found)
         return self._told(condition, not part.holds, "", (part,))
 
@@ -107,7 +107,7 @@ class Judge:
         return self._told(condition, condition.when.holds(day, today), f"{show(day)}, today {today}")
 
     @verdict.register
-    def _stage(self, condition: nodes.InStage) -> Verdict:
+    def _stage(self, condition: nodes.InLifecycle) -> Verdict:
         days = [line.at for line in self._history(BOUGHT) if line.at < self.as_of]
         first, last = (min(days), max(days)) if days else (None, None)
         found = lifecycle.stage(first, last, self.as_of.astimezone(self.zone), condition.thresholds)
@@ -115,13 +115,13 @@ class Judge:
         return self._told(condition, found in condition.stages, f"{found}{since}")
 
     @verdict.register
-    def _prefers(self, condition: nodes.Prefers) -> Verdict:
+    def _prefers(self, condition: nodes.HasPreference) -> Verdict:
         answer = stated(self.profile.preferences, condition.name, condition.closure)
         holds = answer is not None and answer[0] is condition.says
         return self._told(condition, holds, _said(answer, condition.value) if answer else "never stated")
 
     @verdict.register
-    def _shows(self, condition: nodes.Shows) -> Verdict:
+    def _shows(self, condition: nodes.HasTrait) -> Verdict:
         answer = decided(self.profile.preferences, condition.name, condition.closure)
         if answer is not None:
             return self._told(
@@ -136,23 +136,23 @@ class Judge:
         return self._told(condition, trait.confidence >= condition.confidence, found)
 
     @verdict.register
-    def _consents(self, condition: nodes.Consents) -> Verdict:
+    def _consents(self, condition: nodes.HasConsent) -> Verdict:
         given = self.profile.consents.get(condition.topic)
         found = "never asked" if given is None else "given" if given else "withdrawn"
         return self._told(condition, bool(given), found)
 
     @verdict.register
-    def _member(self, condition: nodes.Member) -> Verdict:
+    def _member(self, condition: nodes.InAudience) -> Verdict:
         part = self.verdict(condition.condition)
         return self._told(condition, part.holds, "", (part,))
 
     @verdict.register
-    def _share(self, condition: nodes.Share) -> Verdict:
-        part = lot.draw(condition.salt).part(self.profile.lot)
+    def _share(self, condition: nodes.RandomShare) -> Verdict:
+        part = lot.assigner(condition.salt).part(self.profile.lot)
         return self._told(condition, part < condition.parts, f"stands at {part / 100:.2f}%")
 
     @verdict.register
-    def _happened(self, condition: nodes.Happened) -> Verdict:
+    def _happened(self, condition: nodes.ActivityCondition) -> Verdict:
         lines = self.fitting(condition)
         seen = self._of_lines(condition, lines)
         if self.profile.tracked or not condition.unseen:
@@ -163,25 +163,25 @@ class Judge:
             return seen
         return replace(seen, holds=False, found=f"{UNSEEN}; seen: {seen.found}")
 
-    def _of_lines(self, condition: nodes.Happened, lines: list[Happening]) -> Verdict:
+    def _of_lines(self, condition: nodes.ActivityCondition, lines: list[Activity]) -> Verdict:
         if not condition.measures:
             return self._told(condition, bool(lines), self._seen(lines) + self._sent_back(condition))
         if not lines:
-            return self._told(condition, condition.holds_for_none, "none" + self._sent_back(condition))
+            return self._told(condition, condition.matches_empty, "none" + self._sent_back(condition))
         values = self.measured(condition, lines)
         holds = all(measure.comparison.holds(value) for measure, value in values.items())
         found = ", ".join(_measure(measure.name, value) for measure, value in values.items())
         return self._told(condition, holds, found + self._sent_back(condition))
 
-    def fitting(self, condition: nodes.Happened) -> list[Happening]:
+    def fitting(self, condition: nodes.ActivityCondition) -> list[Activity]:
         """Return what happened to the customer that the condition means."""
         return self._fitting(condition, self._history(condition.history))
 
-    def _fitting(self, condition: nodes.Happened, lines: Iterable[Happening]) -> list[Happening]:
+    def _fitting(self, condition: nodes.ActivityCondition, lines: Iterable[Activity]) -> list[Activity]:
         start, end = condition.window.bounds(self.as_of, self.zone_of(condition.window.local))
         return [line for line in lines if _fits(line, condition, start, end)]
 
-    def _sent_back(self, condition: nodes.Happened) -> str:
+    def _sent_back(self, condition: nodes.ActivityCondition) -> str:
         """Say of how many orders that a condition on purchases means something was sent back."""
         if condition.history is not BOUGHT:
             return ""
@@ -190,7 +190,7 @@ class Judge:
         orders = len({line.occasion for line in gone})
         return f" (items returned from {orders} order{'s' * (orders > 1)})" if orders else ""
 
-    def measured(self, condition: nodes.Happened, lines: list[Happening]) -> dict[nodes.Measure, Decimal]:
+    def measured(self, condition: nodes.ActivityCondition, lines: list[Activity]) -> dict[nodes.Aggregate, Decimal]:
         """Return what each measure of the condition comes to; nothing without a happening."""
         return {measure: self._measured(measure.name, lines) for measure in condition.measures} if lines else {}
 
@@ -198,14 +198,14 @@ class Judge:
         """Return the customer's own time zone, or the company's."""
         return zones.of(self.profile.facts.get("time_zone"), self.zone) if local else self.zone
 
-    def _history(self, history: History) -> Sequence[Happening]:
+    def _history(self, history: ActivityKind) -> Sequence[Activity]:
         """Return all of one kind; of purchases only those that had not been sent back yet."""
         lines = self.profile.histories.get(history.kept_as, ())
         if history is RETURNED:
             return returns.returned(lines)
         return [line for line in returns.bought(lines) if line.stands(self.as_of)] if history is BOUGHT else lines
 
-    def _measured(self, name: str, lines: list[Happening]) -> Decimal:
+    def _measured(self, name: str, lines: list[Activity]) -> Decimal:
         spent = sum((line.amount or Decimal() for line in lines), Decimal())
         orders = len({line.occasion for line in lines})
         measured: dict[str, Callable[[], Decimal | int]] = {
@@ -222,7 +222,7 @@ class Judge:
     def _days(self, since: datetime) -> int:
         return (self.as_of.astimezone(UTC) - since.astimezone(UTC)).days
 
-    def _seen(self, lines: list[Happening]) -> str:
+    def _seen(self, lines: list[Activity]) -> str:
         if not lines:
             return "none"
         last = max(lines, key=lambda line: line.at)
@@ -234,10 +234,10 @@ class Judge:
         return f"{times} time{'s' * (times > 1)}, last {last.at.astimezone(self.zone).date()}{about}"
 
     def _told(self, condition: Condition, holds: bool, found: str, parts: tuple[Verdict, ...] = ()) -> Verdict:
-        return Verdict(holds, describe.words(condition), found, condition.line, parts)
+        return Verdict(holds, describe.describe(condition), found, condition.line, parts)
 
 
-def _fits(line: Happening, condition: nodes.Happened, start: datetime | None, end: datetime) -> bool:
+def _fits(line: Activity, condition: nodes.ActivityCondition, start: datetime | None, end: datetime) -> bool:
     inside = line.at < end and (start is None or line.at >= start)
     fields = all(comparison.holds(fact.typed(line.about.get(fact.name))) for fact, comparison in condition.fields)
     products = condition.products

@@ -21,9 +21,9 @@ from typing import Any, TypeVar
 
 from mailshot import documents
 from mailshot.audience import moments, nodes
-from mailshot.audience.moments import Clock
+from mailshot.audience.moments import Today
 from mailshot.audience.nodes import Condition
-from mailshot.audience.occasions import Teller
+from mailshot.audience.occasions import ActivityReader
 from mailshot.audience.vocabulary import Vocabulary
 from mailshot.documents import Document, Node, Problems
 from mailshot.errors import nearest
@@ -39,14 +39,14 @@ WORDS = {
     "name": "what it shows; 'example 1' and so on without it",
     "as_of": "what counts as today: 2026-04-01, 2026-04-01 09:00; without it, the company's today",
     "customer": "facts: '{country: NO, joined_at: 2 years ago}'",
-    **{history.word: f"a list of {history.help}" for history in HISTORIES.values()},
+    **{history.keyword: f"a list of {history.help}" for history in HISTORIES.values()},
     "consents": "topics, and tracking: '{offers: yes, tracking: no}'",
     "preferences": "what was stated: '{diet: vegetarian}', or denied: '{diet: {value: vegan, says: no}}'",
     "traits": "what was inferred: '{diet: {value: vegetarian, confidence: 0.97}}'; surely, without confidence",
     "share": "no: outside of every random share that the rule names; inside without it",
     "matches": "whether the rule means this customer: yes or no",
 }
-HINTS = {history.never: "An example says what happened; leave out what did not." for history in HISTORIES.values()}
+HINTS = {history.negated: "An example says what happened; leave out what did not." for history in HISTORIES.values()}
 HINTS |= {"lifecycle": "It follows from what the customer 'bought'.", "audience": "It follows from the rest."}
 KEY = "example"
 MOST_LOTS = 1_000_000
@@ -65,7 +65,7 @@ class Example:
 
 
 def read(
-    document: Document, vocabulary: Vocabulary, clock: Clock, problems: Problems, condition: Condition | None = None
+    document: Document, vocabulary: Vocabulary, clock: Today, problems: Problems, condition: Condition | None = None
 ) -> list[Example]:
     """Read the examples of an audience; `condition` is its rule, to lay customers into its shares."""
     node = document.root.get(EXAMPLES) if isinstance(document.root, documents.Mapping) else None
@@ -93,7 +93,7 @@ class _Reader:
 
     node: documents.Mapping
     vocabulary: Vocabulary
-    clock: Clock
+    clock: Today
     problems: Problems
     condition: Condition | None
 
@@ -118,7 +118,7 @@ class _Reader:
             id=0,
             lot=self._lot(str(facts["key"])),
             facts=facts,
-            histories=Teller(known, self.clock, self.problems).histories(self.node),
+            histories=ActivityReader(known, self.clock, self.problems).histories(self.node),
             consents=consents,
             tracked=consents.get(TRACKING, False),
             preferences=dict(self._words("preferences", "preference", known.preferences, "says", self._says)),
@@ -223,14 +223,14 @@ class _Reader:
 
 def _shares(condition: Condition) -> frozenset[tuple[str, int]]:
     """Return salt and size of every random share that lies between nobody and everybody."""
-    if isinstance(condition, nodes.Share):
+    if isinstance(condition, nodes.RandomShare):
         return frozenset({(condition.salt, condition.parts)}) if 0 < condition.parts < lot.PARTS else frozenset()
-    return frozenset[tuple[str, int]]().union(*map(_shares, condition.inner))
+    return frozenset[tuple[str, int]]().union(*map(_shares, condition.children))
 
 
 @lru_cache(maxsize=256)
 def _drawn(shares: frozenset[tuple[str, int]], inside: bool, key: str) -> int | None:
-    draws = [(lot.draw(salt), parts) for salt, parts in shares]
-    usual = lot.lot(key)
+    draws = [(lot.assigner(salt), parts) for salt, parts in shares]
+    usual = lot.bucket(key)
     tried = (usual, *range(MOST_LOTS)) if draws else (usual,)
     return next((n for n in tried if all((draw.part(n) < parts) is inside for draw, parts in draws)), None)

@@ -11,14 +11,14 @@ from decimal import Decimal
 
 from mailshot import documents
 from mailshot.audience import windows
-from mailshot.audience.nodes import Condition, Happened, Measure, Not
+from mailshot.audience.nodes import ActivityCondition, Aggregate, Condition, Not
 from mailshot.audience.vocabulary import Vocabulary
 from mailshot.documents import Node, Problems, Scalar
 from mailshot.profile import scalars, selections
 from mailshot.profile.catalogue import Fact, FactType
 from mailshot.profile.comparison import Comparison
-from mailshot.profile.history import DID, MEASURES, History
-from mailshot.profile.products import EVERYTHING, Selection
+from mailshot.profile.history import DID, MEASURES, ActivityKind
+from mailshot.profile.products import EVERYTHING, ProductFilter
 
 MOST_DAYS = 36_500
 UNTRACKED = "untracked"
@@ -32,11 +32,13 @@ EXAMPLES = {
 }
 
 
-def read(node: Node, history: History, vocabulary: Vocabulary, problems: Problems, never: bool) -> Condition | None:
+def read(
+    node: Node, history: ActivityKind, vocabulary: Vocabulary, problems: Problems, never: bool
+) -> Condition | None:
     """Read what stands under `bought:`, `never_opened:` and so on."""
     if not isinstance(node, documents.Mapping):
         told = "expected fields, a window or a measure"
-        example = EXAMPLES.get(history.word, "{campaign: spring, within: 90 days}")
+        example = EXAMPLES.get(history.keyword, "{campaign: spring, within: 90 days}")
         problems.add(node, told, f"For example {example}; {{}} for any at all.")
         return None
     return _Reader(node, history, vocabulary, problems).condition(never)
@@ -45,7 +47,9 @@ def read(node: Node, history: History, vocabulary: Vocabulary, problems: Problem
 class _Reader:
     """Reads one mapping of fields, windows and measures."""
 
-    def __init__(self, node: documents.Mapping, history: History, vocabulary: Vocabulary, problems: Problems) -> None:
+    def __init__(
+        self, node: documents.Mapping, history: ActivityKind, vocabulary: Vocabulary, problems: Problems
+    ) -> None:
         self.node, self.history, self.problems = node, history, problems
         self.vocabulary = vocabulary
         self.known = history.known(vocabulary.catalogue)
@@ -60,16 +64,16 @@ class _Reader:
         window = windows.read(self.node, self.problems)
         measures = tuple(filter(None, (self._measure(*entry) for entry in self.node if entry[0].text in MEASURES)))
         if never and measures:
-            remedy = f"Use '{self.history.word}' with 'times: {{at_most: …}}'."
-            self.problems.add(self.node, f"'{self.history.never}' takes no measure", remedy)
+            remedy = f"Use '{self.history.keyword}' with 'times: {{at_most: …}}'."
+            self.problems.add(self.node, f"'{self.history.negated}' takes no measure", remedy)
         said = self.node.get(UNTRACKED) if self.history.tracked else None
         untracked = bool(scalars.value(said, FactType.boolean, self.problems)) if said else False
         if len(self.problems.found) > before or products is None:
             return None
-        found = Happened(self.node.line, self.history, fields, products, window, measures, untracked)
+        found = ActivityCondition(self.node.line, self.history, fields, products, window, measures, untracked)
         return Not(self.node.line, found) if never else found
 
-    def _products(self, own: set[str]) -> Selection | None:
+    def _products(self, own: set[str]) -> ProductFilter | None:
         """Read what is left when the happening's own words are taken away: the product's."""
         if not self.history.of_products:
             return EVERYTHING
@@ -82,7 +86,7 @@ class _Reader:
     def _refuse_strangers(self, own: set[str]) -> None:
         for key, _ in self.node:
             if key.text not in own:
-                told = f"unknown word '{key.text}' for '{self.history.word}'"
+                told = f"unknown word '{key.text}' for '{self.history.keyword}'"
                 self.problems.unknown(key, told, key.text, own - {*MEASURES} | {*self.history.measures})
 
     def _fields(self) -> tuple[tuple[Fact, Comparison], ...]:
@@ -110,16 +114,16 @@ class _Reader:
                 told = " and ".join(f"'{event.name}'" for event in about)
                 self.problems.unknown(key, f"{told} carries no '{name}'", name, carried)
 
-    def _measure(self, key: Scalar, node: Node) -> Measure | None:
+    def _measure(self, key: Scalar, node: Node) -> Aggregate | None:
         if key.text not in self.history.measures:
             known = ", ".join(self.history.measures)
-            self.problems.add(key, f"'{self.history.word}' has no '{key.text}'", f"It has: {known}.")
+            self.problems.add(key, f"'{self.history.keyword}' has no '{key.text}'", f"It has: {known}.")
             return None
         found = scalars.comparison(node, FactType.number, self.problems, most=scalars.MOST_COUNTS)
         fault = _fault(key.text, found) if found else None
         if fault:
             self.problems.add(node, fault, _REMEDIES.get(fault.rpartition("' ")[2], ""))
-        return Measure(key.text, found) if found and not fault else None
+        return Aggregate(key.text, found) if found and not fault else None
 
 
 #: What is counted one by one. Amounts and items may be less than 0, by what was returned.

@@ -9,31 +9,31 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from mailshot.audience.nodes import Condition, Member
+from mailshot.audience.nodes import Condition, InAudience
 from mailshot.profile.catalogue import Fact
-from mailshot.profile.products import Group, Selection
+from mailshot.profile.products import Group, ProductFilter
 
 # What is written elsewhere and only named in a rule: the word for it, and what it stands for.
 NAMED: Mapping[type, tuple[str, str, str]] = {
     Group: ("group", "name", "selection"),
-    Member: ("audience", "audience", "condition"),
+    InAudience: ("audience", "audience", "condition"),
     Fact: ("fact", "name", "type"),
 }
 # Where it stands and how it is explained changes nobody's mind.
 SILENT = {"line", "help"}
 
 
-def of(condition: Condition) -> Hashable:
+def fingerprint(condition: Condition) -> Hashable:
     """Return what a condition means, wherever and under whatever names it is written: equal for equal meanings."""
-    return _essence(condition, {Group: "name", Member: "audience"})
+    return _essence(condition, {Group: "name", InAudience: "audience"})
 
 
-def written(condition: Condition | Selection) -> Hashable:
+def written(condition: Condition | ProductFilter) -> Hashable:
     """Return what its own file says: equal as long as only things that it names have changed."""
     return _essence(condition, {kind: inside for kind, (_, _, inside) in NAMED.items()})
 
 
-def named(condition: Condition | Selection) -> dict[tuple[str, str], Hashable]:
+def named(condition: Condition | ProductFilter) -> dict[tuple[str, str], Hashable]:
     """Return what the groups, audiences and facts mean that are named, directly or not, by kind and name."""
     return dict(_named(condition))
 
@@ -61,6 +61,9 @@ def _named(value: Any) -> Iterator[tuple[tuple[str, str], Hashable]]:
     elif is_dataclass(value):
         if found := NAMED.get(type(value)):
             kind, name, inside = found
-            yield (kind, getattr(value, name)), _essence(getattr(value, inside), {Group: "name", Member: "audience"})
+            yield (
+                (kind, getattr(value, name)),
+                _essence(getattr(value, inside), {Group: "name", InAudience: "audience"}),
+            )
         for field in fields(value):
             yield from _named(getattr(value, field.name))

@@ -20,7 +20,7 @@ REMEDY = "Write for example '10 days ago', 'yesterday', 2026-03-01 or 2026-03-01
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class Today:
     """What counts as "today", in the company's time zone; `pinned` says that it stays so on other days."""
 
     today: datetime
@@ -32,9 +32,9 @@ class Clock:
         assert isinstance(zone, ZoneInfo)
         return zone
 
-    def at(self, moment: datetime) -> Clock:
+    def at(self, moment: datetime) -> Today:
         """Return a clock that stands at another moment for good."""
-        return Clock((moment if moment.tzinfo else moment.replace(tzinfo=self.zone)).astimezone(self.zone), True)
+        return Today((moment if moment.tzinfo else moment.replace(tzinfo=self.zone)).astimezone(self.zone), True)
 
     def day(self, day: date) -> datetime:
         """Return noon of a day; today, when noon is still to come, its beginning."""
@@ -43,7 +43,7 @@ class Clock:
         return datetime.combine(day, time(), self.zone) if later else noon
 
 
-def pin(node: Node, clock: Clock, problems: Problems) -> Clock:
+def pin(node: Node, clock: Today, problems: Problems) -> Today:
     """Read `as_of`: a day, that is its first moment, or a moment."""
     found = _stated(_text(node))
     if found is None:
@@ -52,7 +52,7 @@ def pin(node: Node, clock: Clock, problems: Problems) -> Clock:
     return clock.at(found if isinstance(found, datetime) else datetime.combine(found, time()))
 
 
-def past(node: Node, clock: Clock, problems: Problems) -> datetime | None:
+def past(node: Node, clock: Today, problems: Problems) -> datetime | None:
     """Read when something happened, in UTC: before "today", and so that it stays as long ago as it is."""
     raw = _text(node)
     stated = _stated(raw)
@@ -72,7 +72,7 @@ def past(node: Node, clock: Clock, problems: Problems) -> datetime | None:
     return None
 
 
-def of_fact(node: Node, clock: Clock, problems: Problems) -> datetime | None:
+def of_fact(node: Node, clock: Today, problems: Problems) -> datetime | None:
     """Read a date of the customer's, which may be to come: also 'in 14 days' and 'tomorrow'."""
     raw = _text(node)
     stated = _stated(raw)
@@ -86,13 +86,13 @@ def _text(node: Node) -> str:
     return node.text.strip() if isinstance(node, Scalar) else ""
 
 
-def _moment(stated: date | datetime, clock: Clock) -> datetime:
+def _moment(stated: date | datetime, clock: Today) -> datetime:
     if not isinstance(stated, datetime):
         return clock.day(stated)
     return stated if stated.tzinfo else stated.replace(tzinfo=clock.zone)
 
 
-def _relative(raw: str, clock: Clock) -> datetime | None:
+def _relative(raw: str, clock: Today) -> datetime | None:
     words = raw.lower()
     if words in NEAR:
         return clock.day(clock.today.date() + timedelta(days=NEAR[words]))

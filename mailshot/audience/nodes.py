@@ -7,10 +7,10 @@ from decimal import Decimal
 
 from mailshot.profile.catalogue import Fact
 from mailshot.profile.comparison import Comparison
-from mailshot.profile.history import BOUGHT, COUNTS, History
+from mailshot.profile.history import BOUGHT, COUNTS, ActivityKind
 from mailshot.profile.implications import Closure
 from mailshot.profile.lifecycle import DEFAULT, Stage, Thresholds
-from mailshot.profile.products import EVERYTHING, Selection
+from mailshot.profile.products import EVERYTHING, ProductFilter
 from mailshot.profile.relative import Relative
 from mailshot.profile.window import EVER, Window
 
@@ -27,26 +27,26 @@ class Condition:
     @property
     def size(self) -> int:
         """How many comparisons it comes to, with those of its parts and of the audiences it names."""
-        return 1 + sum(part.size for part in self.inner)
+        return 1 + sum(part.size for part in self.children)
 
     @property
     def depth(self) -> int:
-        return 1 + max((part.depth for part in self.inner), default=0)
+        return 1 + max((part.depth for part in self.children), default=0)
 
     @property
     def unseen(self) -> bool:
         """Whether it may be unknown of customers who do not consent to tracking."""
-        return any(part.unseen for part in self.inner)
+        return any(part.unseen for part in self.children)
 
     @property
-    def inner(self) -> tuple[Condition, ...]:
+    def children(self) -> tuple[Condition, ...]:
         """The conditions it is made of."""
         return ()
 
     @property
     def words(self) -> frozenset[str]:
         """What must be known of a customer to judge it: the words of histories, and of what was said or inferred."""
-        return frozenset(word for part in self.inner for word in part.words)
+        return frozenset(word for part in self.children for word in part.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +128,17 @@ class Dated(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class InStage(Condition):
+class InLifecycle(Condition):
     stages: tuple[Stage, ...]
     thresholds: Thresholds = DEFAULT
 
     @property
     def words(self) -> frozenset[str]:
-        return frozenset({BOUGHT.word})
+        return frozenset({BOUGHT.keyword})
 
 
 @dataclass(frozen=True, slots=True)
-class Prefers(Condition):
+class HasPreference(Condition):
     """The customer stated something from which `name: value` follows, or (`says` false) its denial."""
 
     name: str
@@ -155,7 +155,7 @@ class Prefers(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class Shows(Condition):
+class HasTrait(Condition):
     """`name: value`, or a value that implies it, was inferred with at least `confidence`; what was stated wins."""
 
     name: str
@@ -172,7 +172,7 @@ class Shows(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class Consents(Condition):
+class HasConsent(Condition):
     topic: str
 
     @property
@@ -181,7 +181,7 @@ class Consents(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class Member(Condition):
+class InAudience(Condition):
     """Belongs to another audience, whose condition is already resolved."""
 
     audience: str
@@ -193,7 +193,7 @@ class Member(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class Share(Condition):
+class RandomShare(Condition):
     """A stable random share of everyone, in ten-thousandths; the salt decides who."""
 
     parts: int
@@ -201,7 +201,7 @@ class Share(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class Aggregate:
     """What is counted over the happenings that fit: `times`, `amount`, `days_since_last`, …"""
 
     name: str
@@ -209,17 +209,17 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class Happened(Condition):
+class ActivityCondition(Condition):
     """Happenings of one kind in `window`, by their own fields and the product's, counted by every measure.
 
     `untracked` takes customers who do not consent to tracking for such as never open or click.
     """
 
-    history: History
+    history: ActivityKind
     fields: tuple[tuple[Fact, Comparison], ...] = ()
-    products: Selection = EVERYTHING
+    products: ProductFilter = EVERYTHING
     window: Window = EVER
-    measures: tuple[Measure, ...] = ()
+    measures: tuple[Aggregate, ...] = ()
     untracked: bool = False
 
     @property
@@ -248,7 +248,7 @@ class Happened(Condition):
         return all(measure.name == "times" and measure.comparison.operator in more for measure in self.measures)
 
     @property
-    def holds_for_none(self) -> bool:
+    def matches_empty(self) -> bool:
         """Whether a customer to whom nothing of the kind happened satisfies it (`times: {at_most: 2}`)."""
         zero = all(measure.name in COUNTS and measure.comparison.holds(Decimal()) for measure in self.measures)
         return bool(self.measures) and zero

@@ -17,14 +17,14 @@ from typing import Any
 
 from mailshot import documents
 from mailshot.audience import moments
-from mailshot.audience.moments import Clock
+from mailshot.audience.moments import Today
 from mailshot.audience.vocabulary import Vocabulary
 from mailshot.documents import Node, Problems, Scalar
 from mailshot.errors import nearest
 from mailshot.profile import scalars, selections, specimens
 from mailshot.profile.catalogue import Fact, FactType
-from mailshot.profile.customer import Happening
-from mailshot.profile.history import BOUGHT, DID, HISTORIES, RETURNED, History
+from mailshot.profile.customer import Activity
+from mailshot.profile.history import BOUGHT, DID, HISTORIES, RETURNED, ActivityKind
 
 AT, TIMES, ORDER, AMOUNT, QUANTITY = "at", "times", "order", "amount", "quantity"
 WORDS = {
@@ -45,39 +45,39 @@ A_LINE = {
 }
 A_MAIL = "{campaign: spring, at: 10 days ago}"
 SOMETHING = "a product"
-LINES = (BOUGHT.word, RETURNED.word)
+LINES = (BOUGHT.keyword, RETURNED.keyword)
 
 
-def own(history: History) -> tuple[str, ...]:
+def own(history: ActivityKind) -> tuple[str, ...]:
     """Return the words of a line that are neither fields of the happening nor of its product."""
-    more = dict.fromkeys(LINES, (ORDER, AMOUNT, QUANTITY)) | {DID.word: (AMOUNT,)}
-    return (AT, TIMES, *more.get(history.word, ()))
+    more = dict.fromkeys(LINES, (ORDER, AMOUNT, QUANTITY)) | {DID.keyword: (AMOUNT,)}
+    return (AT, TIMES, *more.get(history.keyword, ()))
 
 
 @dataclass(slots=True)
 class _Line:
     node: documents.Mapping
-    history: History
+    history: ActivityKind
     product: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)
-class Teller:
+class ActivityReader:
     """Reads what happened in one example."""
 
     vocabulary: Vocabulary
-    clock: Clock
+    clock: Today
     problems: Problems
     goods: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Facts by key, so that lines that name one product share what each says of it."""
     number: int = 0
 
-    def histories(self, node: documents.Mapping) -> dict[str, tuple[Happening, ...]]:
+    def histories(self, node: documents.Mapping) -> dict[str, tuple[Activity, ...]]:
         """Return all that happened, by the word of its kind."""
         lines = [line for key, given in node if key.text in HISTORIES for line in self._lines(key, given)]
         for line in lines:  # before any amount is read: the price may stand in another line
             line.product = self._product(line)
-        told: dict[str, list[Happening]] = {}
+        told: dict[str, list[Activity]] = {}
         for line in lines:
             told.setdefault(line.history.kept_as, []).extend(self._happenings(line))
         return {word: tuple(sorted(found, key=lambda each: each.at)) for word, found in told.items()}
@@ -90,7 +90,7 @@ class Teller:
                 remedy = f"For example '- {A_LINE.get(key.text, A_MAIL)}'."
                 self.problems.add(item, f"expected what the customer {key.text.replace('_', ' ')}", remedy)
 
-    def _happenings(self, line: _Line) -> Iterator[Happening]:
+    def _happenings(self, line: _Line) -> Iterator[Activity]:
         times = self._times(line.node)
         before = len(self.problems.found)
         about = self._about(line)
@@ -98,13 +98,13 @@ class Teller:
         orders = self._orders(line, len(times))
         if len(self.problems.found) > before:
             return
-        if line.history.word in LINES:
+        if line.history.keyword in LINES:
             numbers = _paid(numbers, line.product or {})
         if line.history is RETURNED:
             # As a file of purchases tells it.
             numbers = {name: -abs(number) for name, number in numbers.items() if number is not None}
         for at, order in zip(times, orders, strict=True):
-            yield Happening(order, at, about, line.product, numbers[AMOUNT], numbers[QUANTITY])
+            yield Activity(order, at, about, line.product, numbers[AMOUNT], numbers[QUANTITY])
 
     def _times(self, node: documents.Mapping) -> list[datetime]:
         """Return each moment at which it happened, as often as it did."""
@@ -133,7 +133,7 @@ class Teller:
 
     def _orders(self, line: _Line, number: int) -> list[str]:
         """Return what `times` counts, for each time: the order a line belongs to, else one of its own."""
-        given = line.node.get(ORDER) if line.history.word in LINES else None
+        given = line.node.get(ORDER) if line.history.keyword in LINES else None
         if given is None:
             return [f"line {line.node.line}.{line.node.column}, {n}" for n in range(1, number + 1)]
         if number > 1:
@@ -168,7 +168,7 @@ class Teller:
         said = [(key, given) for key, given in line.node if key.text not in words]
         if not line.history.of_products:
             for key, _ in said:
-                told = f"unknown word '{key.text}' in what the customer {line.history.word.replace('_', ' ')}"
+                told = f"unknown word '{key.text}' in what the customer {line.history.keyword.replace('_', ' ')}"
                 self.problems.add(key, told, nearest(key.text, words))
             return None
         facts = self._described(said, words)
@@ -213,7 +213,7 @@ class Teller:
 
     def _of_group(self, node: Node, facts: dict[str, Any]) -> dict[str, Any]:
         name = scalars.word(node, self.vocabulary.groups, self.problems, "product group")
-        found = specimens.of(self.vocabulary.groups[name], facts) if name else facts
+        found = specimens.synthesize(self.vocabulary.groups[name], facts) if name else facts
         if found is None:
             with_these = " that has the other fields of this line" if facts else ""
             told = f"found no product of the group '{name}'{with_these}"

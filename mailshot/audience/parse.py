@@ -18,7 +18,7 @@ from mailshot.documents import Node, Problems, Scalar, Sequence
 from mailshot.profile import relative, scalars
 from mailshot.profile.catalogue import Fact, FactType
 from mailshot.profile.comparison import ORDERED
-from mailshot.profile.history import HISTORIES, History
+from mailshot.profile.history import HISTORIES, ActivityKind
 from mailshot.profile.lifecycle import Stage
 
 Resolver = Callable[[str, Node, Problems], Condition | None]
@@ -33,8 +33,8 @@ WORDS = {
     "not": "the condition does not hold",
     "of": "so many conditions of a list hold: 'at_least: 2' beside 'of: [...]'; also at_most, exactly, …",
     "everyone": "true of every customer: 'everyone: yes'",
-    **{history.word: history.help for history in HISTORIES.values()},
-    **{history.never: f"not '{history.word}'" for history in HISTORIES.values() if history.never},
+    **{history.keyword: history.help for history in HISTORIES.values()},
+    **{history.negated: f"not '{history.keyword}'" for history in HISTORIES.values() if history.negated},
     "lifecycle": "prospect, new, active, lapsing or lapsed",
     "preference": "what the customer stated: 'preference: {diet: vegetarian}'; 'says: no' for what was denied",
     "trait": "what was inferred, or stated: 'trait: {diet: vegetarian, confidence: 0.95}'",
@@ -181,7 +181,7 @@ def _everyone(parser: Parser, node: Node) -> Condition | None:
     return None
 
 
-def _happened(history: History, never: bool, parser: Parser, node: Node) -> Condition | None:
+def _happened(history: ActivityKind, never: bool, parser: Parser, node: Node) -> Condition | None:
     return happenings.read(node, history, parser.vocabulary, parser.problems, never)
 
 
@@ -190,7 +190,7 @@ def _lifecycle(parser: Parser, node: Node) -> Condition | None:
     known = tuple(stage.value for stage in Stage)
     found = [scalars.word(item, known, parser.problems, "lifecycle stage") for item in items]
     stages = tuple(Stage(name) for name in found if name)
-    return nodes.InStage(node.line, stages, parser.vocabulary.thresholds) if all(found) and found else None
+    return nodes.InLifecycle(node.line, stages, parser.vocabulary.thresholds) if all(found) and found else None
 
 
 def _preference(parser: Parser, node: Node) -> Condition | None:
@@ -200,7 +200,7 @@ def _preference(parser: Parser, node: Node) -> Condition | None:
     says = scalars.value(said, FactType.boolean, parser.problems) if said else True
     if found is None or says is None:
         return None
-    return nodes.Prefers(node.line, found[0], parser.vocabulary.closure(*found), bool(says))
+    return nodes.HasPreference(node.line, found[0], parser.vocabulary.closure(*found), bool(says))
 
 
 def _trait(parser: Parser, node: Node) -> Condition | None:
@@ -212,23 +212,23 @@ def _trait(parser: Parser, node: Node) -> Condition | None:
     confidence = scalars.confidence(sure, parser.problems) if sure else SURE
     if found is None or confidence is None:
         return None
-    return nodes.Shows(node.line, found[0], parser.vocabulary.closure(*found), confidence)
+    return nodes.HasTrait(node.line, found[0], parser.vocabulary.closure(*found), confidence)
 
 
 def _consent(parser: Parser, node: Node) -> Condition | None:
     topic = scalars.word(node, tuple(parser.vocabulary.topics), parser.problems, "topic")
-    return nodes.Consents(node.line, topic) if topic else None
+    return nodes.HasConsent(node.line, topic) if topic else None
 
 
 def _audience(parser: Parser, node: Node) -> Condition | None:
     name = scalars.text(node, parser.problems, "an audience")
     condition = parser.resolve(name, node, parser.problems) if name else None
-    return nodes.Member(node.line, name, condition) if name and condition else None
+    return nodes.InAudience(node.line, name, condition) if name and condition else None
 
 
 def _share(parser: Parser, node: Node) -> Condition | None:
     parts = scalars.share(node, parser.problems, "'share'")
-    return nodes.Share(node.line, parts, parser.name) if parts is not None else None
+    return nodes.RandomShare(node.line, parts, parser.name) if parts is not None else None
 
 
 _READERS: dict[str, Reader] = {
@@ -245,6 +245,6 @@ _READERS: dict[str, Reader] = {
     "of": _of,
 }
 for _history in HISTORIES.values():
-    _READERS[_history.word] = partial(_happened, _history, False)
-    if _history.never:
-        _READERS[_history.never] = partial(_happened, _history, True)
+    _READERS[_history.keyword] = partial(_happened, _history, False)
+    if _history.negated:
+        _READERS[_history.negated] = partial(_happened, _history, True)

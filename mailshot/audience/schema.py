@@ -9,7 +9,7 @@ from mailshot.audience.vocabulary import Vocabulary
 from mailshot.profile import relative, schema
 from mailshot.profile.catalogue import Fact, FactType
 from mailshot.profile.comparison import ORDERED
-from mailshot.profile.history import HISTORIES, MEASURES, History
+from mailshot.profile.history import HISTORIES, MEASURES, ActivityKind
 from mailshot.profile.lifecycle import Stage
 from mailshot.profile.schema import Schema
 
@@ -82,8 +82,8 @@ def _words(vocabulary: Vocabulary, audiences: Collection[str], open_ended: bool)
         "lifecycle": {"anyOf": [stages, schema.several(stages)]},
         "preference": _pair(vocabulary.preferences, said, open_ended),
         "trait": _pair(vocabulary.traits, sure, open_ended),
-        "consent": schema.words(vocabulary.topics, open_ended),
-        "audience": schema.words(audiences, open_ended),
+        "consent": schema.enum_of(vocabulary.topics, open_ended),
+        "audience": schema.enum_of(audiences, open_ended),
         "share": schema.SHARE,
     }
     counts = {name: schema.compared(name, FactType.number, number) for name in ORDERED}
@@ -92,13 +92,13 @@ def _words(vocabulary: Vocabulary, audiences: Collection[str], open_ended: bool)
 
 def _pair(known: Mapping[str, Collection[str]], extra: Mapping[str, Schema], open_ended: bool) -> Schema:
     # A trait with a value for every department has no list of them.
-    named = {name: schema.words(values, open_ended or not list(values)) for name, values in known.items()}
+    named = {name: schema.enum_of(values, open_ended or not list(values)) for name, values in known.items()}
     others = schema.TEXT if open_ended else False
     return {**schema.mapping({**named, **extra}, others=others), "minProperties": 1, "maxProperties": 2}
 
 
 def _history(
-    history: History, vocabulary: Vocabulary, products: Mapping[str, Schema], open_ended: bool
+    history: ActivityKind, vocabulary: Vocabulary, products: Mapping[str, Schema], open_ended: bool
 ) -> dict[str, Schema]:
     fields = {name: schema.comparison(fact) for name, fact in history.known(vocabulary.catalogue).items()}
     if open_ended and "event" in fields:
@@ -111,11 +111,11 @@ def _history(
         windows.ZONE: ZONE,
         **({happenings.UNTRACKED: {**schema.BOOLEAN, "description": TRACKED}} if history.tracked else {}),
     }
-    open_fields = open_ended and (history.of_products or history.word == "contacted")
+    open_fields = open_ended and (history.of_products or history.keyword == "contacted")
     others: Schema | bool = schema.anything() if open_fields else False
-    found = {history.word: {**schema.mapping({**about, **measures}, others=others), "description": history.help}}
-    if history.never:
-        found[history.never] = {**schema.mapping(about, others=others), "description": f"Not: {history.help}"}
+    found = {history.keyword: {**schema.mapping({**about, **measures}, others=others), "description": history.help}}
+    if history.negated:
+        found[history.negated] = {**schema.mapping(about, others=others), "description": f"Not: {history.help}"}
     return found
 
 
@@ -142,7 +142,7 @@ def example(vocabulary: Vocabulary, open_ended: bool = False) -> Schema:
     return schema.mapping(_described(found, examples.WORDS), required=("matches",))
 
 
-def _happenings(history: History, vocabulary: Vocabulary, others: Schema | bool) -> Schema:
+def _happenings(history: ActivityKind, vocabulary: Vocabulary, others: Schema | bool) -> Schema:
     """Return the schema of one thing that happened, or of a list of them."""
     named = {**(vocabulary.catalogue.product if history.of_products else {}), **history.known(vocabulary.catalogue)}
     group: dict[str, Schema] = {"group": {"description": "Some product of it"}} if history.of_products else {}

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from mailshot.profile.catalogue import Catalogue, builtin
 from mailshot.profile.implications import NONE, Closure, Implications
 from mailshot.profile.lifecycle import DEFAULT, Thresholds
-from mailshot.profile.products import Selection
-from mailshot.profile.selections import Range
+from mailshot.profile.products import ProductFilter
+from mailshot.profile.selections import ProductNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Vocabulary:
     traits: Mapping[str, Collection[str]] = field(default_factory=dict)
     preferences: Mapping[str, Collection[str]] = field(default_factory=dict)
     implications: Mapping[str, Implications] = field(default_factory=dict)
-    groups: Mapping[str, Selection] = field(default_factory=dict)
+    groups: Mapping[str, ProductFilter] = field(default_factory=dict)
     thresholds: Thresholds = DEFAULT
 
     def closure(self, name: str, value: str) -> Closure:
@@ -32,6 +32,6 @@ class Vocabulary:
         return self.implications.get(name, NONE).closure(value)
 
     @property
-    def products(self) -> Range:
+    def products(self) -> ProductNames:
         """What a choice of products may name."""
-        return Range(self.catalogue.product, self.groups)
+        return ProductNames(self.catalogue.product, self.groups)

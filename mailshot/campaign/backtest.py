@@ -16,12 +16,12 @@ from mailshot.audience.book import Audience
 from mailshot.audience.compile import Compiler
 from mailshot.audience.nodes import Condition
 from mailshot.campaign import caveats, plan
-from mailshot.campaign.caveats import Looked
+from mailshot.campaign.caveats import BacktestScope
 from mailshot.campaign.definition import Goal
-from mailshot.campaign.frozen import Edition
+from mailshot.campaign.frozen import Snapshot
 from mailshot.campaign.series import Series, end_of_data
 from mailshot.profile import shares
-from mailshot.profile.products import Selection
+from mailshot.profile.products import ProductFilter
 from mailshot.profile.shares import Estimate
 from mailshot.profile.window import Span
 from mailshot.store import audiences, backtests
@@ -29,14 +29,14 @@ from mailshot.store.backtests import Group, Seen, Spending
 from mailshot.store.engine import Connection, Store
 
 Told = Callable[[int, int], None]
-ANYTHING, FORTNIGHT = Selection(), Span(14, "day")
+ANYTHING, FORTNIGHT = ProductFilter(), Span(14, "day")
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
+class ResponseGoal:
     """What counts as success: purchases of `products` `within` a span after the date."""
 
-    products: Selection = ANYTHING
+    products: ProductFilter = ANYTHING
     within: Span = FORTNIGHT
 
     def words(self) -> str:
@@ -49,17 +49,17 @@ class Subject:
 
     name: str
     condition: Condition
-    aim: Aim
-    edition: Edition | None = None
+    aim: ResponseGoal
+    edition: Snapshot | None = None
 
     @classmethod
-    def campaign(cls, edition: Edition) -> Subject:
+    def campaign(cls, edition: Snapshot) -> Subject:
         goal = edition.read.campaign.goal or Goal()
-        return cls(edition.name, edition.read.audience.condition, Aim(edition.read.goal, goal.within), edition)
+        return cls(edition.name, edition.read.audience.condition, ResponseGoal(edition.read.goal, goal.within), edition)
 
     @classmethod
     def audience(cls, found: Audience) -> Subject:
-        return cls(found.name, found.condition, Aim())
+        return cls(found.name, found.condition, ResponseGoal())
 
     @property
     def kind(self) -> str:
@@ -71,7 +71,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Point:
     """One date. `contents` and `left_out` are a campaign's; `kept` and `left` are None on the first date."""
 
     as_of: datetime
@@ -109,8 +109,8 @@ class Backtest:
 
     name: str
     kind: str
-    aim: Aim
-    looks: Sequence[Look]
+    aim: ResponseGoal
+    looks: Sequence[Point]
     notes: Sequence[str]
 
     def as_dict(self) -> dict[str, Any]:
@@ -125,16 +125,16 @@ def make(store: Store, subject: Subject, series: Series, zone: ZoneInfo, told: T
     with store.read() as connection:
         known = backtests.known(connection)
         dates = series.moments(known.first, known.last, subject.aim.within, zone)
-        looked = Looked(subject.conditions, dates, zone)
+        looked = BacktestScope(subject.conditions, dates, zone)
         notes = [caveats.SELECTION, *caveats.of_rules(connection, looked), *caveats.of_data(looked, known)]
     end = end_of_data(known.last, zone) if known.last else None
-    looks: list[Look] = []
+    looks: list[Point] = []
     before: Seen | None = None
     for number, moment in enumerate(dates):
         told(number, len(dates))
         # A transaction for each date: a reader that stays open keeps SQLite's log from being cut short.
         with store.read() as connection:
-            compiled = audiences.weighed(connection, audiences.compiler(moment, zone, back=True))
+            compiled = audiences.with_statistics(connection, audiences.compiler(moment, zone, back=True))
             seen = _seen(connection, subject, compiled)
         done = end is not None and subject.aim.within.after(moment) <= end
         looks.append(_look(moment, seen, subject, before, done))
@@ -154,7 +154,7 @@ def _seen(connection: Connection, subject: Subject, compiled: Compiler) -> Seen:
     return backtests.of_campaign(connection, compiled, question, spending)
 
 
-def _look(moment: datetime, seen: Seen, subject: Subject, before: Seen | None, complete: bool) -> Look:
+def _look(moment: datetime, seen: Seen, subject: Subject, before: Seen | None, complete: bool) -> Point:
     contents = {item.name: 0 for item in subject.edition.read.campaign.content} if subject.edition else {}
     left_out: dict[str, int] = {}
     for (content, reason), number in seen.parts.items():
@@ -163,7 +163,7 @@ def _look(moment: datetime, seen: Seen, subject: Subject, before: Seen | None, c
         elif content is not None:
             contents[content] += number
     ordered = dict(sorted(left_out.items(), key=lambda item: (-item[1], item[0])))
-    look = Look(moment, contents, ordered, seen.inside, seen.outside, complete)
+    look = Point(moment, contents, ordered, seen.inside, seen.outside, complete)
     if before is None:
         return look
     kept = (before.members & seen.members).bit_count()
@@ -177,10 +177,10 @@ def spent(group: Group) -> Estimate:
 
 def bought(group: Group) -> Estimate:
     """Return the share of a group who bought."""
-    return shares.share(group.customers, group.buyers)
+    return shares.proportion(group.customers, group.buyers)
 
 
-def _plain(look: Look, campaign: bool) -> dict[str, Any]:
+def _plain(look: Point, campaign: bool) -> dict[str, Any]:
     decided = {"mails": look.mails, "contents": dict(look.contents), "left_out": dict(look.left_out)}
     return {
         "as_of": look.as_of.isoformat(),

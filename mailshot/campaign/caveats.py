@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from mailshot.audience import nodes
 from mailshot.audience.nodes import Condition
-from mailshot.campaign.frozen import Edition
+from mailshot.campaign.frozen import Snapshot
 from mailshot.profile.window import Span, Window
 from mailshot.store import backtests
 from mailshot.store.backtests import Known
@@ -22,7 +22,7 @@ SELECTION = (
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class BacktestScope:
     """What was looked at: the conditions that decided, and the dates."""
 
     conditions: Sequence[Condition]
@@ -30,17 +30,17 @@ class Looked:
     zone: ZoneInfo
 
 
-def conditions(edition: Edition) -> list[Condition]:
+def conditions(edition: Snapshot) -> list[Condition]:
     """Return all conditions that decide about a campaign."""
     read = edition.read
     guards = [guard.customers for guard in edition.rulebook.guards] if read.about else []
     return [read.audience.condition, *read.when.values(), *guards]
 
 
-def of_rules(connection: Connection, looked: Looked) -> Iterator[str]:
+def of_rules(connection: Connection, looked: BacktestScope) -> Iterator[str]:
     """Say what the rules ask that has no history."""
     parts = [part for condition in looked.conditions for part in _walk(condition)]
-    traits = sorted({part.name for part in parts if isinstance(part, nodes.Shows)})
+    traits = sorted({part.name for part in parts if isinstance(part, nodes.HasTrait)})
     inferred = backtests.inferred(connection, traits)
     for name in traits:
         when = f"{inferred[name].astimezone(looked.zone):%Y-%m-%d}" if name in inferred else ""
@@ -49,11 +49,11 @@ def of_rules(connection: Connection, looked: Looked) -> Iterator[str]:
     facts = {part.fact.name for part in parts if isinstance(part, nodes.FactIs)} - {"joined_at", "key"}
     if facts:
         yield f"Facts have no history: {', '.join(sorted(facts))} as known today, at every date."
-    if any(isinstance(part, nodes.Prefers | nodes.Shows) for part in parts):
+    if any(isinstance(part, nodes.HasPreference | nodes.HasTrait) for part in parts):
         yield "Of preferences only the newest word is kept: one stated later counts as not yet stated."
 
 
-def of_data(looked: Looked, known: Known) -> Iterator[str]:
+def of_data(looked: BacktestScope, known: Known) -> Iterator[str]:
     """Say where the data begins too late for the rules, and whom it does not know well."""
     if known.first is None:
         yield "There are no purchases."
@@ -80,7 +80,7 @@ def of_customers(known: Known) -> Iterator[str]:
         yield f"{known.erased:,} erased customers count nowhere: what they bought is forgotten."
 
 
-def of_campaign(edition: Edition) -> Iterator[str]:
+def of_campaign(edition: Snapshot) -> Iterator[str]:
     """Say what a plan decides that a look back does not."""
     offers = edition.read.campaign.offers
     if any(entry.at_least for entry in offers.values()):
@@ -104,11 +104,13 @@ def _dates(some: int, every: int) -> str:
 
 def _walk(condition: Condition) -> Iterator[Condition]:
     yield condition
-    for part in condition.inner:
+    for part in condition.children:
         yield from _walk(part)
 
 
 def _longest(rules: Iterable[Condition]) -> Span | None:
     windows = [getattr(part, "window", None) for rule in rules for part in _walk(rule)]
     starts = [window.start for window in windows if isinstance(window, Window)]
-    return max((start for start in starts if isinstance(start, Span)), key=lambda span: span.rough, default=None)
+    return max(
+        (start for start in starts if isinstance(start, Span)), key=lambda span: span.approximate_days, default=None
+    )

@@ -9,17 +9,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mailshot.audience.changes import Advisor
+from mailshot.audience.changes import Counterfactual
 from mailshot.audience.evaluate import Verdict
 from mailshot.audience.nodes import Everyone
-from mailshot.campaign.frozen import Edition
+from mailshot.campaign.frozen import Snapshot
 from mailshot.profile import lot
 from mailshot.profile.statements import Limit
 from mailshot.states import Reason
 from mailshot.store import plans
 from mailshot.store.eligibility import tolerance
 from mailshot.store.engine import Connection
-from mailshot.store.obstacles import Obstacles
+from mailshot.store.obstacles import EligibilityRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,13 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Checker:
+class EligibilityReport:
     """Checks one customer, seen through `advisor`, against one campaign; `decided` is the reason a plan has given."""
 
     connection: Connection
-    edition: Edition
-    advisor: Advisor
-    obstacles: Obstacles
+    edition: Snapshot
+    advisor: Counterfactual
+    obstacles: EligibilityRows
     guards: Mapping[str, Verdict]
     decided: str | None = None
 

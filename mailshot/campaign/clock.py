@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 GRACE = timedelta(hours=6)
 
 
-def tick(store: Store, now: datetime) -> list[int]:
+def launch_due(store: Store, now: datetime) -> list[int]:
     """Launch every schedule whose moment has come and return the new runs. Two clocks at once launch each slot once."""
     with store.read() as connection:
         ripe = runs.due(connection, now)
@@ -53,7 +53,7 @@ def _fire(store: Store, schedule_id: int, campaign: str, now: datetime) -> int |
         as_of = editions.as_of(edition, None, slot)
         plan_id = f"{schedule['id']}@{slot.isoformat(timespec='minutes')}"
         place = (schedule["id"], slot)
-        return launch.begin(connection, edition, plan_id, schedule["definition"], as_of, now, place)
+        return launch.start_run(connection, edition, plan_id, schedule["definition"], as_of, now, place)
 
 
 def _following(schedule: Mapping[str, Any], now: datetime) -> datetime | None:

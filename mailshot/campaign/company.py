@@ -24,7 +24,7 @@ class Lifecycle(Strict):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if self.lapsing.rough >= self.lapsed.rough:
+        if self.lapsing.approximate_days >= self.lapsed.approximate_days:
             raise ValueError("'lapsed' must be a longer silence than 'lapsing'")
         return self
 

@@ -19,7 +19,7 @@ SCHEDULES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class StateChange:
     """How many runs and schedules changed, how many waiting deliveries were given up, and how many a worker holds."""
 
     runs: list[int]
@@ -28,7 +28,7 @@ class Changed:
     under_way: int = 0
 
 
-def change(store: Store, campaign: str, to: RunState, now: datetime, known: Collection[str] = ()) -> Changed:
+def set_state(store: Store, campaign: str, to: RunState, now: datetime, known: Collection[str] = ()) -> StateChange:
     """Move all open runs and schedules of a campaign. `known` are the campaigns of the rules.
 
     Raises NotFound for a name that neither they nor any run or schedule bears, Refused when there is nothing to move.
@@ -38,11 +38,13 @@ def change(store: Store, campaign: str, to: RunState, now: datetime, known: Coll
         names = {*known, *runs.campaigns(connection)}
         if campaign not in names:
             raise NotFound(f"There is no campaign '{campaign}'.", nearest(campaign, names))
-        moved = [run["id"] for run in runs.of(connection, campaign) if runs.move(connection, run["id"], to, now)]
+        moved = [
+            run["id"] for run in runs.of_campaign(connection, campaign) if runs.move(connection, run["id"], to, now)
+        ]
         schedules = runs.set_schedule(connection, campaign, SCHEDULES[to])
         if to is RunState.cancelled:
             given_up = sum(ledger.skip_waiting(connection, run_id, now) for run_id in moved)
             under_way = sum(ledger_queries.under_way(ledger_queries.counts(connection, run_id)) for run_id in moved)
     if not moved and not schedules:
         raise Refused(f"'{campaign}' has no run or schedule that can become {to}.", "See 'mailshot status'.")
-    return Changed(moved, schedules, given_up, under_way)
+    return StateChange(moved, schedules, given_up, under_way)

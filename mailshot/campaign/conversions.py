@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mailshot.campaign import frozen as editions
-from mailshot.campaign.frozen import Edition
+from mailshot.campaign.frozen import Snapshot
 from mailshot.errors import MailshotError
 from mailshot.profile.goals import Goal
 from mailshot.states import RunState
@@ -39,7 +39,7 @@ def make(store: Store, most: int | None = None, unfinished: bool = False) -> boo
     return False
 
 
-def goal(edition: Edition) -> Goal | None:
+def goal(edition: Snapshot) -> Goal | None:
     """Return what counts as success of a campaign, None where it has no goal."""
     wanted = edition.read.campaign.goal
     if wanted is None:
@@ -47,7 +47,7 @@ def goal(edition: Edition) -> Goal | None:
     return Goal(edition.read.goal, wanted.within, edition.rulebook.company.time_zone, wanted.event)
 
 
-def frozen_goal(edition: Edition) -> Mapping[str, Any]:
+def frozen_goal(edition: Snapshot) -> Mapping[str, Any]:
     """Return the goal as a run keeps it."""
     found = goal(edition)
     return found.freeze() if found else {}

@@ -189,7 +189,7 @@ class Goal(Strict):
     within: Length = Span(14, "day")
 
 
-class Campaign(Strict):
+class CampaignDefinition(Strict):
     """A campaign file. Rules in it (`when`, `products`, `about`) stay as written; the rulebook reads them in place."""
 
     campaign: str

@@ -13,8 +13,8 @@ from typing import Any
 
 from mailshot.audience import meaning, nodes
 from mailshot.audience.nodes import Condition
-from mailshot.campaign.frozen import Edition
-from mailshot.profile.products import Selection
+from mailshot.campaign.frozen import Snapshot
+from mailshot.profile.products import ProductFilter
 from mailshot.store import frozen
 
 FILE = "campaign file"
@@ -24,7 +24,7 @@ _SHOWN = ("title", "help", "label")
 Parts = Mapping[str, str]
 
 
-def parts(edition: Edition) -> dict[str, str]:
+def parts(edition: Snapshot) -> dict[str, str]:
     """Return a digest of each part by its name, such as "audience 'regulars'"; equal for equal meanings.
 
     A database may return the words of a frozen edition in another order, so each mapping is sorted.
@@ -42,7 +42,7 @@ def parts(edition: Edition) -> dict[str, str]:
     return {name: frozen.digest(sorted(several)) for name, several in values.items()}
 
 
-def digest(edition: Edition) -> str:
+def digest(edition: Snapshot) -> str:
     """Return one digest of all parts."""
     return frozen.digest(parts(edition))
 
@@ -57,7 +57,7 @@ def differences(before: Parts, after: Parts) -> list[str]:
     return both + [name for name in alone if name.startswith(GUARD) or not both]
 
 
-def _own(edition: Edition) -> Iterator[tuple[str, Any]]:
+def _own(edition: Snapshot) -> Iterator[tuple[str, Any]]:
     read, rules = edition.read, edition.rulebook
     campaign, company = read.campaign, rules.company
     topic = rules.topics.get(campaign.topic)
@@ -71,7 +71,7 @@ def _own(edition: Edition) -> Iterator[tuple[str, Any]]:
     yield "company", (company.time_zone.key, mailing["link_hosts"], sorted(mailing["manner"].items()))
 
 
-def _said(edition: Edition) -> list[tuple[str, Any]]:
+def _said(edition: Snapshot) -> list[tuple[str, Any]]:
     """Return all words of the campaign file that are no rules."""
     campaign = edition.read.campaign
     said = campaign.model_dump(exclude={"content", "offers", "goal"})
@@ -81,28 +81,28 @@ def _said(edition: Edition) -> list[tuple[str, Any]]:
     return [*sorted(said.items()), ("content", contents), ("offers", offers), ("goal", goal)]
 
 
-def _in_file(edition: Edition) -> list[Condition | Selection]:
+def _in_file(edition: Snapshot) -> list[Condition | ProductFilter]:
     read = edition.read
     named = (read.when, read.about, read.offered)
     return [*(rule for rules in named for _, rule in sorted(rules.items())), read.goal]  # type: ignore[list-item]
 
 
-def _rules(edition: Edition) -> Sequence[Condition | Selection]:
+def _rules(edition: Snapshot) -> Sequence[Condition | ProductFilter]:
     guards = [rule for guard in _holding(edition) for rule in (guard.customers, guard.never)]
     return [edition.read.audience.condition, *_in_file(edition), *guards]
 
 
-def _holding(edition: Edition) -> Sequence[Any]:
+def _holding(edition: Snapshot) -> Sequence[Any]:
     """Return the guards that can keep a mail or an offer back."""
     return edition.rulebook.guards if edition.read.about or edition.read.offered else ()
 
 
-def _guards(edition: Edition) -> Iterator[tuple[str, Any]]:
+def _guards(edition: Snapshot) -> Iterator[tuple[str, Any]]:
     for guard in _holding(edition):
         yield f"{GUARD} '{guard.name}'", (meaning.written(guard.customers), meaning.written(guard.never))
 
 
-def _templates(edition: Edition) -> Iterator[tuple[str, Any]]:
+def _templates(edition: Snapshot) -> Iterator[tuple[str, Any]]:
     contents, mails = edition.body["mailing"]["contents"], edition.mailing().mails
     catalogue = edition.rulebook.catalogue
     known = {"customer": catalogue.customer, "offers": catalogue.product}
@@ -118,7 +118,7 @@ def _templates(edition: Edition) -> Iterator[tuple[str, Any]]:
                 yield f"fact '{word}'", known[group][word].type
 
 
-def _preferences(edition: Edition, rule: Condition | Selection) -> Iterator[tuple[str, Any]]:
+def _preferences(edition: Snapshot, rule: Condition | ProductFilter) -> Iterator[tuple[str, Any]]:
     for name in sorted(set(_asked(rule))) if isinstance(rule, Condition) else ():
         question = edition.rulebook.statements.get(name)
         if question is not None:
@@ -126,9 +126,9 @@ def _preferences(edition: Edition, rule: Condition | Selection) -> Iterator[tupl
 
 
 def _asked(condition: Condition) -> Iterator[str]:
-    if isinstance(condition, nodes.Prefers | nodes.Shows):
+    if isinstance(condition, nodes.HasPreference | nodes.HasTrait):
         yield condition.name
-    for part in condition.inner:
+    for part in condition.children:
         yield from _asked(part)
 
 

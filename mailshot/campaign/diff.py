@@ -10,8 +10,8 @@ from typing import Any
 
 from mailshot.campaign import standing, why
 from mailshot.campaign.revisions import Version
-from mailshot.campaign.rulebook import Rulebook, apart
-from mailshot.campaign.standing import Key, Standing
+from mailshot.campaign.rulebook import Rulebook, is_independent
+from mailshot.campaign.standing import Key, ResolvedAudience
 from mailshot.errors import InvalidInput, NotFound, nearest
 from mailshot.profile.window import Span
 from mailshot.store import audiences, differences, profiles
@@ -22,7 +22,7 @@ YEAR = Span(1, "year")
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class Movement:
     """So many customers, what they spent in the year before, and some of their keys with the clause that decided."""
 
     customers: int = 0
@@ -45,8 +45,8 @@ class Change:
     name: str
     before: int | None
     after: int | None
-    entered: Moved
-    left: Moved
+    entered: Movement
+    left: Movement
     causes: tuple[str, ...]
     told: bool = False
 
@@ -89,7 +89,7 @@ def compare(
     same = [key for key in new if key in old and old[key].means == new[key].means]
     differing = [key for key in {**new, **old} if key not in same]
     with store.read() as connection:
-        look = _Look(connection, most)
+        look = _Comparer(connection, most)
         changes = tuple(look.change(key, old.get(key), new.get(key)) for key in differing)
     company = after.rulebook.company
     return Diff(
@@ -104,23 +104,23 @@ def compare(
 
 
 @dataclass(slots=True)
-class _Look:
+class _Comparer:
     """Compares in one transaction; campaigns that share an audience share the answer."""
 
     connection: Connection
     most: int
-    known: dict[Hashable, tuple[int, int, Moved, Moved]] = field(default_factory=dict)
+    known: dict[Hashable, tuple[int, int, Movement, Movement]] = field(default_factory=dict)
 
-    def change(self, key: Key, old: Standing | None, new: Standing | None) -> Change:
+    def change(self, key: Key, old: ResolvedAudience | None, new: ResolvedAudience | None) -> Change:
         asked = (old and old.means, new and new.means)
         told = asked in self.known
         if not told:
             self.known[asked] = self._asked(old, new)
         before, after, entered, left = self.known[asked]
-        causes = tuple(standing.causes(old, new)) if old and new else ()
+        causes = tuple(standing.differences_in_meaning(old, new)) if old and new else ()
         return Change(*key, before if old else None, after if new else None, entered, left, causes, told)
 
-    def _asked(self, old: Standing | None, new: Standing | None) -> tuple[int, int, Moved, Moved]:
+    def _asked(self, old: ResolvedAudience | None, new: ResolvedAudience | None) -> tuple[int, int, Movement, Movement]:
         as_of = next(one.as_of for one in (new, old) if one)
         before, after = (self._set(one) for one in (old, new))
         # Of an audience that is wholly new or gone, nobody asks why.
@@ -133,28 +133,34 @@ class _Look:
         was, now = (sum(one.customers for one in some if one) for some in ((stayed, left), (stayed, entered)))
         return was, now, self._moved(entered, old, new), self._moved(left, old, new)
 
-    def _set(self, one: Standing | None) -> Any:
+    def _set(self, one: ResolvedAudience | None) -> Any:
         if one is None:
             return differences.nobody()
-        return differences.audience(audiences.weighed(self.connection, one.compiled), one.audience.condition)
+        return differences.audience(audiences.with_statistics(self.connection, one.compiled), one.audience.condition)
 
-    def _moved(self, move: Move | None, old: Standing | None, new: Standing | None) -> Moved:
+    def _moved(self, move: Move | None, old: ResolvedAudience | None, new: ResolvedAudience | None) -> Movement:
         if move is None:
-            return Moved()
+            return Movement()
         people = [profiles.profile(self.connection, who) for who in move.examples]
-        told = [(str(one.facts["key"]), why.moved(old.verdict(one), new.verdict(one))) for one in people if old and new]
-        return Moved(move.customers, move.spent, tuple(told))
+        told = [
+            (str(one.facts["key"]), why.deciding_clause(old.verdict(one), new.verdict(one)))
+            for one in people
+            if old and new
+        ]
+        return Movement(move.customers, move.spent, tuple(told))
 
 
-def _sound(version: Version, side: str, asked: datetime | None, now: datetime, only: str | None) -> dict[Key, Standing]:
+def _sound(
+    version: Version, side: str, asked: datetime | None, now: datetime, only: str | None
+) -> dict[Key, ResolvedAudience]:
     """Read what a version says of every audience, or of one. Raises InvalidInput that names the version."""
-    rules, found = version.rulebook, dict[Key, Standing]()
-    problems = [problem for name, told in version.broken.items() if not apart(name) for problem in told]
+    rules, found = version.rulebook, dict[Key, ResolvedAudience]()
+    problems = [problem for name, told in version.broken.items() if not is_independent(name) for problem in told]
     # Without a file that others build on, every further error would only be its echo.
     if not problems and only is not None:
-        found, problems = standing.only(rules, only, asked, now)
+        found, problems = standing.resolve_one(rules, only, asked, now)
     elif not problems:
-        found, problems = standing.every(rules, asked, now)
+        found, problems = standing.resolve_all(rules, asked, now)
     if only is None or not found:
         problems += [problem for told in version.broken.values() for problem in told if problem not in problems]
     if problems:

@@ -50,9 +50,9 @@ def _unused_implied(rulebook: Rulebook) -> Sequence[Problem]:
 
 def _named(condition: Condition) -> Iterator[tuple[str, str]]:
     """Give every value of a preference or trait that a condition names."""
-    if isinstance(condition, nodes.Prefers | nodes.Shows):
+    if isinstance(condition, nodes.HasPreference | nodes.HasTrait):
         yield condition.name, condition.value
-    for part in condition.inner:
+    for part in condition.children:
         yield from _named(part)
 
 

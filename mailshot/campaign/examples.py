@@ -14,10 +14,10 @@ from typing import Any
 
 from mailshot.audience import examples
 from mailshot.audience.book import Audience
-from mailshot.audience.changes import Advisor
-from mailshot.audience.evaluate import Judge, Verdict
+from mailshot.audience.changes import Counterfactual
+from mailshot.audience.evaluate import Evaluator, Verdict
 from mailshot.audience.examples import Example
-from mailshot.audience.moments import Clock
+from mailshot.audience.moments import Today
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import InvalidInput, Problem
 from mailshot.store import audiences, profiles
@@ -29,7 +29,7 @@ STEP, STEPS = timedelta(hours=179), 50
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ExampleResult:
     """What became of one example; `changes` say what would have to change, `otherwise` when it comes out otherwise."""
 
     audience: Audience
@@ -82,11 +82,11 @@ class Outcome:
 class Report:
     """All outcomes, and the audiences without an example."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[ExampleResult] = field(default_factory=list)
     without: list[str] = field(default_factory=list)
 
     @property
-    def failed(self) -> list[Outcome]:
+    def failed(self) -> list[ExampleResult]:
         return [outcome for outcome in self.outcomes if not outcome.as_expected]
 
     def as_dict(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def run(rulebook: Rulebook, now: datetime, chosen: Collection[Audience]) -> Repo
     """Judge every example of the audiences that can be read; `problems` tells of the others."""
     report = Report()
     clock = _clock(rulebook, now)
-    with rows.world() as store:
+    with rows.scratch_store() as store:
         for audience in chosen:
             read = _reader(rulebook, audience.name, audience)
             wrong: list[Problem] = []
@@ -123,14 +123,14 @@ def run(rulebook: Rulebook, now: datetime, chosen: Collection[Audience]) -> Repo
     return report
 
 
-Reader = Callable[[Clock, list[Problem]], list[Example]]
+Reader = Callable[[Today, list[Problem]], list[Example]]
 
 
 def _reader(rulebook: Rulebook, name: str, audience: Audience | None) -> Reader:
     """Return what reads the examples of a file as of a moment, and adds what is wrong to a list."""
     document, condition = rulebook.book.document(name), audience.condition if audience else None
 
-    def read(clock: Clock, wrong: list[Problem]) -> list[Example]:
+    def read(clock: Today, wrong: list[Problem]) -> list[Example]:
         problems = document.problems()
         found = examples.read(document, rulebook.vocabulary, clock, problems, condition)
         wrong += sorted(problems.found, key=lambda problem: (problem.line, problem.column))
@@ -139,23 +139,25 @@ def _reader(rulebook: Rulebook, name: str, audience: Audience | None) -> Reader:
     return read
 
 
-def _clock(rulebook: Rulebook, now: datetime) -> Clock:
+def _clock(rulebook: Rulebook, now: datetime) -> Today:
     company = rulebook.company
-    return Clock(company.today(None, now).astimezone(company.time_zone), company.as_of is not None)
+    return Today(company.today(None, now).astimezone(company.time_zone), company.as_of is not None)
 
 
-def _judged(store: Store, clock: Clock, audience: Audience, example: Example, otherwise: datetime | None) -> Outcome:
+def _judged(
+    store: Store, clock: Today, audience: Audience, example: Example, otherwise: datetime | None
+) -> ExampleResult:
     compiled = audiences.compiler(example.as_of, clock.zone)
-    with rows.lived(store, example.profile, example.as_of) as (connection, who):
+    with rows.with_customer(store, example.profile, example.as_of) as (connection, who):
         selected = who in set(audiences.members(connection, compiled, audience.condition))
         profile = profiles.profile(connection, who)
-    judge = Judge(profile, example.as_of, clock.zone)
-    changes = Advisor(judge).changes(audience.condition, example.matches)
+    judge = Evaluator(profile, example.as_of, clock.zone)
+    changes = Counterfactual(judge).changes(audience.condition, example.matches)
     told = tuple(change.words() for change in changes)
-    return Outcome(audience, example, judge.verdict(audience.condition), selected, told, otherwise)
+    return ExampleResult(audience, example, judge.verdict(audience.condition), selected, told, otherwise)
 
 
-def _moving(read: Reader, clock: Clock, audience: Audience, found: list[Example]) -> dict[str, datetime]:
+def _moving(read: Reader, clock: Today, audience: Audience, found: list[Example]) -> dict[str, datetime]:
     """Return when examples without a day of their own come out otherwise than today."""
     if clock.pinned or all(example.pinned for example in found):
         return {}
@@ -163,7 +165,7 @@ def _moving(read: Reader, clock: Clock, audience: Audience, found: list[Example]
     judged = partial(_holds, zone=clock.zone, condition=audience.condition)
     now = {example.name: judged(example) for example in found}
     for step in range(1, STEPS + 1):
-        later = Clock((clock.today + step * STEP).astimezone(clock.zone), False)
+        later = Today((clock.today + step * STEP).astimezone(clock.zone), False)
         for example in read(later, []):
             if not example.pinned and judged(example) is not now.get(example.name):
                 told.setdefault(example.name, later.today)
@@ -171,4 +173,4 @@ def _moving(read: Reader, clock: Clock, audience: Audience, found: list[Example]
 
 
 def _holds(example: Example, zone: Any, condition: Any) -> bool:
-    return Judge(example.profile, example.as_of, zone).verdict(condition).holds
+    return Evaluator(example.profile, example.as_of, zone).verdict(condition).holds

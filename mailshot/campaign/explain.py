@@ -9,13 +9,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mailshot.audience.book import Audience
-from mailshot.audience.changes import Advisor, Change
-from mailshot.audience.evaluate import Judge, Verdict
+from mailshot.audience.changes import Counterfactual, NeededChange
+from mailshot.audience.evaluate import Evaluator, Verdict
 from mailshot.audience.nodes import Everyone
 from mailshot.campaign import frozen, launch, plan
 from mailshot.campaign import guards as guarding
-from mailshot.campaign.checks import Check, Checker
-from mailshot.campaign.frozen import Edition
+from mailshot.campaign.checks import Check, EligibilityReport
+from mailshot.campaign.frozen import Snapshot
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import NotFound, Refused, nearest
 from mailshot.profile.customer import Profile
@@ -56,7 +56,7 @@ class Explanation:
     customer: str
     as_of: datetime
     audience: Verdict
-    needed: tuple[Change, ...] = ()
+    needed: tuple[NeededChange, ...] = ()
     checks: tuple[Check, ...] = ()
     run: int | None = None
     state: str | None = None
@@ -127,18 +127,20 @@ def audience(
     """Explain one audience for one customer; `back` hears only what was said before `as_of`. Raises NotFound."""
     with store.read() as connection:
         profile = profiles.profile(connection, profiles.find(connection, customer), as_of if back else None)
-    judge = Judge(profile, as_of, rulebook.company.time_zone)
-    return Explanation(customer, as_of, judge.verdict(found.condition), needed=Advisor(judge).changes(found.condition))
+    judge = Evaluator(profile, as_of, rulebook.company.time_zone)
+    return Explanation(
+        customer, as_of, judge.verdict(found.condition), needed=Counterfactual(judge).changes(found.condition)
+    )
 
 
-def campaign(store: Store, edition: Edition, customer: str, as_of: datetime) -> Explanation:
+def campaign(store: Store, edition: Snapshot, customer: str, as_of: datetime) -> Explanation:
     """Explain one campaign for one customer, as the latest plan decided and the ledger stands. Raises NotFound."""
     zone = edition.rulebook.company.time_zone
     with store.read() as connection:
         profile = profiles.profile(connection, profiles.find(connection, customer))
         head = plans.latest(connection, edition.name)
         row = plans.row(connection, head["id"], profile.id) if head else None
-        found = _explained(connection, edition, Judge(profile, as_of.astimezone(zone), zone), row or {})
+        found = _explained(connection, edition, Evaluator(profile, as_of.astimezone(zone), zone), row or {})
         since = _since(connection, edition, profile.id, as_of, head, row)
         planned = _planned(connection, head, zone) if head else ""
         return replace(found, customer=customer, plan=head["id"] if head else None, planned=planned, since=since)
@@ -152,14 +154,16 @@ def decided(content: str | None, reason: str | None) -> str:
 
 
 def _planned(connection: Connection, head: Mapping[str, Any], zone: ZoneInfo) -> str:
-    run = next((run["id"] for run in runs.of(connection, head["campaign"]) if run["plan_id"] == head["id"]), None)
+    run = next(
+        (run["id"] for run in runs.of_campaign(connection, head["campaign"]) if run["plan_id"] == head["id"]), None
+    )
     launched = f", launched as run {run}," if run else ""
     return f"The plan of {head['made_at'].astimezone(zone):%Y-%m-%d %H:%M %Z}{launched}"
 
 
 def _since(
     connection: Connection,
-    edition: Edition,
+    edition: Snapshot,
     customer_id: int,
     as_of: datetime,
     head: Mapping[str, Any] | None,
@@ -187,7 +191,7 @@ def run(store: Store, name: str, run_id: int, customer: str) -> Explanation:
     with store.read() as connection:
         head = runs.get(connection, run_id)
         if head is None or head["campaign"] != name:
-            mine = ", ".join(str(each["id"]) for each in runs.of(connection, name))
+            mine = ", ".join(str(each["id"]) for each in runs.of_campaign(connection, name))
             remedy = f"Its runs: {mine}." if mine else nearest(name, runs.campaigns(connection))
             raise NotFound(f"There is no run {run_id} of '{name}'.", remedy)
         if head["state"] == RunState.past:
@@ -197,21 +201,21 @@ def run(store: Store, name: str, run_id: int, customer: str) -> Explanation:
         profile = profiles.profile(connection, profiles.find(connection, customer), before=known_by)
         row = runs.delivery(connection, run_id, profile.id) or {}
         zone = edition.rulebook.company.time_zone
-        judge = Judge(profile, head["as_of"].astimezone(zone), zone)
+        judge = Evaluator(profile, head["as_of"].astimezone(zone), zone)
         found = _explained(connection, edition, judge, row, known_by, run_id)
         return replace(found, customer=customer, run=run_id, state=row.get("state"), plan=head["plan_id"])
 
 
 def _explained(
     connection: Connection,
-    edition: Edition,
-    judge: Judge,
+    edition: Snapshot,
+    judge: Evaluator,
     row: Mapping[str, Any],
     before: datetime | None = None,
     but: int | None = None,
 ) -> Explanation:
     """Explain a campaign as one judge sees it; `row` is what was decided, empty where nothing was."""
-    advisor, whens = Advisor(judge), edition.read.when
+    advisor, whens = Counterfactual(judge), edition.read.when
     standing = obstacles.of(connection, judge.profile.id, before, but)
     guards = guarding.verdicts(edition.rulebook.guards, judge, standing.answers)
     return Explanation(
@@ -219,7 +223,7 @@ def _explained(
         as_of=judge.as_of,
         audience=judge.verdict(edition.read.audience.condition),
         needed=advisor.changes(edition.read.audience.condition),
-        checks=Checker(connection, edition, advisor, standing, guards, row.get("reason")).all(),
+        checks=EligibilityReport(connection, edition, advisor, standing, guards, row.get("reason")).all(),
         contents={
             item.name: judge.verdict(whens.get(item.name, Everyone(0))) for item in edition.read.campaign.content
         },
@@ -232,7 +236,7 @@ def _explained(
 
 
 def _offers(
-    connection: Connection, edition: Edition, chosen: list[list[int]], guards: dict[str, Verdict]
+    connection: Connection, edition: Snapshot, chosen: list[list[int]], guards: dict[str, Verdict]
 ) -> tuple[Offered, ...]:
     facts = profiles.products(connection, [product for product, _ in chosen])
     applying = [guard for guard in edition.rulebook.guards if guards[guard.name].holds]
@@ -245,9 +249,9 @@ def _offers(
     return tuple(found)
 
 
-def _deliveries(connection: Connection, edition: Edition, profile: Profile) -> list[str]:
+def _deliveries(connection: Connection, edition: Snapshot, profile: Profile) -> list[str]:
     found, zone = [], edition.rulebook.company.time_zone
-    for run in runs.of(connection, edition.name):
+    for run in runs.of_campaign(connection, edition.name):
         row = runs.delivery(connection, run["id"], profile.id)
         if row:
             said = f" ({row['reason'] or row['reply']})" if row["reason"] or row["reply"] else ""

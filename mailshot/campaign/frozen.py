@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mailshot.campaign.read import ReadCampaign
+from mailshot.campaign.read import ResolvedCampaign
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import NotFound, Problem
 from mailshot.profile.catalogue import Fact, FactType
@@ -19,11 +19,11 @@ from mailshot.store.eligibility import Gates
 
 
 @dataclass(frozen=True)
-class Edition:
+class Snapshot:
     """A campaign with its rulebook and templates, as read from disk or thawed from the database."""
 
     rulebook: Rulebook
-    read: ReadCampaign
+    read: ResolvedCampaign
     body: Mapping[str, Any]
 
     @property
@@ -40,31 +40,31 @@ class Edition:
         return Mailing.thaw(self.body["mailing"])
 
 
-def edition(rulebook: Rulebook, project: Path, name: str) -> Edition:
+def edition(rulebook: Rulebook, project: Path, name: str) -> Snapshot:
     """Read a campaign and its templates from a project folder. Raises NotFound or InvalidInput."""
     read = rulebook.campaign(name)
     body = {"campaign": name, "rules": rulebook.freeze(), "mailing": _mailing(rulebook, read, project)}
-    return Edition(rulebook, read, body)
+    return Snapshot(rulebook, read, body)
 
 
-def faults(edition: Edition) -> list[Problem]:
+def faults(edition: Snapshot) -> list[Problem]:
     """Return what keeps its mails from being launched, in its templates. Raises InvalidInput when one is not sound."""
     found = [remark for remarks in edition.mailing().findings("error").values() for remark in remarks]
     return [Problem(report.shown(one.place.file), one.place.line, one.place.column, one.message) for one in found]
 
 
-def thaw(body: Mapping[str, Any]) -> Edition:
+def thaw(body: Mapping[str, Any]) -> Snapshot:
     """Read a frozen edition."""
     rulebook = Rulebook.thaw(body["rules"])
-    return Edition(rulebook, rulebook.campaign(body["campaign"]), body)
+    return Snapshot(rulebook, rulebook.campaign(body["campaign"]), body)
 
 
-def as_of(edition: Edition, asked: datetime | None, now: datetime) -> datetime:
+def as_of(edition: Snapshot, asked: datetime | None, now: datetime) -> datetime:
     """Return the moment that counts as today: asked for, else the campaign's, else the company's, else now."""
     return edition.rulebook.company.today(asked or edition.read.campaign.as_of, now)
 
 
-def gates(rulebook: Rulebook, read: ReadCampaign) -> Gates:
+def gates(rulebook: Rulebook, read: ResolvedCampaign) -> Gates:
     """Return what a campaign asks of everybody it mails: consent, its cap, and how often customers want mail."""
     campaign, cap = read.campaign, read.campaign.limits.cap
     return Gates(
@@ -75,7 +75,7 @@ def gates(rulebook: Rulebook, read: ReadCampaign) -> Gates:
     )
 
 
-def _mailing(rulebook: Rulebook, read: ReadCampaign, project: Path) -> dict[str, Any]:
+def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[str, Any]:
     campaign = read.campaign
     facts = rulebook.catalogue
     return {
@@ -103,7 +103,7 @@ def _days(facts: Mapping[str, Fact]) -> list[str]:
     return sorted(name for name, fact in facts.items() if fact.own and fact.type is FactType.date)
 
 
-def _templates(read: ReadCampaign, project: Path, rulebook: Rulebook) -> dict[str, Any]:
+def _templates(read: ResolvedCampaign, project: Path, rulebook: Rulebook) -> dict[str, Any]:
     found: dict[str, Any] = {}
     problems = rulebook.campaigns[read.campaign.campaign].problems()
     for number, content in enumerate(read.campaign.content):

@@ -12,12 +12,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from mailshot import documents
-from mailshot.audience.book import Book
-from mailshot.audience.evaluate import Judge, Verdict
+from mailshot.audience.book import AudienceRegistry
+from mailshot.audience.evaluate import Evaluator, Verdict
 from mailshot.audience.nodes import Condition
 from mailshot.documents import Document, Node, Problems, Sequence
 from mailshot.profile import selections
-from mailshot.profile.products import Selection
+from mailshot.profile.products import ProductFilter
 
 KEYS = ("guard", "why", "customers", "never")
 
@@ -29,10 +29,10 @@ class Guard:
     name: str
     why: str
     customers: Condition
-    never: Selection
+    never: ProductFilter
 
 
-def verdicts(guards: Iterable[Guard], judge: Judge, answers: Collection[tuple[str, str]]) -> dict[str, Verdict]:
+def verdicts(guards: Iterable[Guard], judge: Evaluator, answers: Collection[tuple[str, str]]) -> dict[str, Verdict]:
     """Judge by name whom each guard binds: what others at the same address state, `answers`, binds as well.
 
     Their answers only ever add to whom a guard binds (see store.guarding, which says the same in SQL).
@@ -48,7 +48,7 @@ def verdicts(guards: Iterable[Guard], judge: Judge, answers: Collection[tuple[st
     return found
 
 
-def read(document: Document | None, book: Book) -> tuple[Guard, ...]:
+def read(document: Document | None, book: AudienceRegistry) -> tuple[Guard, ...]:
     """Read all guards. Raises InvalidInput with every problem."""
     if document is None:
         return ()
@@ -62,7 +62,7 @@ def read(document: Document | None, book: Book) -> tuple[Guard, ...]:
     return tuple(guard for guard in found if guard)
 
 
-def _guard(node: Node, book: Book, problems: Problems) -> Guard | None:
+def _guard(node: Node, book: AudienceRegistry, problems: Problems) -> Guard | None:
     if not isinstance(node, documents.Mapping):
         problems.add(node, "expected a guard", "For example '- guard: no meat to vegetarians'.")
         return None

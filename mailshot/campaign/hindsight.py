@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from mailshot.campaign import backtest, caveats
 from mailshot.campaign.backtest import Subject, Told
-from mailshot.campaign.caveats import Looked
+from mailshot.campaign.caveats import BacktestScope
 from mailshot.campaign.series import Series, end_of_data
 from mailshot.errors import Refused
 from mailshot.profile import shares
@@ -29,7 +29,7 @@ CHOSEN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class PastCampaign:
     """One past campaign as of its start: (recipients, those of them who answered) in the audience and outside."""
 
     campaign: str
@@ -52,11 +52,11 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
-class Hindsight:
+class PastResponse:
     """All past campaigns, and all together: each compared within itself, then pooled."""
 
     name: str
-    pasts: Sequence[Past]
+    pasts: Sequence[PastCampaign]
     notes: Sequence[str]
 
     @property
@@ -85,7 +85,7 @@ class Hindsight:
         return {"audience": self.name, "campaigns": each, "together": every, "notes": list(self.notes)}
 
 
-def make(store: Store, subject: Subject, series: Series, zone: ZoneInfo, told: Told) -> Hindsight:
+def make(store: Store, subject: Subject, series: Series, zone: ZoneInfo, told: Told) -> PastResponse:
     """Hold a subject's audience against each past campaign that began in the series. Raises Refused without any."""
     with store.read() as connection:
         known = backtests.known(connection)
@@ -96,7 +96,7 @@ def make(store: Store, subject: Subject, series: Series, zone: ZoneInfo, told: T
                 "There is no past campaign to hold the audience against.",
                 "Import campaigns, recipients and conversions, or choose other dates with --from and --until.",
             )
-        looked = Looked([subject.condition], [run.as_of.astimezone(zone) for run in runs], zone)
+        looked = BacktestScope([subject.condition], [run.as_of.astimezone(zone) for run in runs], zone)
         notes = [CHOSEN, *caveats.of_rules(connection, looked), *caveats.of_data(looked, known)]
         early = sum(known.first is not None and run.as_of < known.first for run in every) if not series.since else 0
         people = backtests.answerers(connection, [run.id for run in runs])
@@ -106,11 +106,11 @@ def make(store: Store, subject: Subject, series: Series, zone: ZoneInfo, told: T
         told(number, len(runs))
         compiled = audiences.compiler(run.as_of.astimezone(zone), zone, back=True)
         with store.read() as connection:
-            weighed = audiences.weighed(connection, compiled)
+            weighed = audiences.with_statistics(connection, compiled)
             inside, outside = backtests.answers(connection, weighed, subject.condition, run.id)
         over = end is not None and run.finished_at is not None and run.finished_at <= end
-        pasts.append(Past(run.campaign, compiled.as_of, inside, outside, over))
-    return Hindsight(subject.name, pasts, [*notes, *_remarks(pasts, people, early), *caveats.of_customers(known)])
+        pasts.append(PastCampaign(run.campaign, compiled.as_of, inside, outside, over))
+    return PastResponse(subject.name, pasts, [*notes, *_remarks(pasts, people, early), *caveats.of_customers(known)])
 
 
 def _within(moment: datetime, series: Series, known: Known) -> bool:
@@ -119,7 +119,7 @@ def _within(moment: datetime, series: Series, known: Known) -> bool:
     return (begins is None or moment >= begins) and (series.until is None or moment <= series.until)
 
 
-def _remarks(pasts: Sequence[Past], people: tuple[int, int], early: int) -> list[str]:
+def _remarks(pasts: Sequence[PastCampaign], people: tuple[int, int], early: int) -> list[str]:
     got, answered = sum(past.recipients for past in pasts), sum(past.answered for past in pasts)
     said = [
         f"The same people come again: {got:,} mails went to {people[0]:,} customers, {answered:,} answers came from "

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mailshot.campaign import conversions, dependencies, plan
-from mailshot.campaign.frozen import Edition
+from mailshot.campaign.frozen import Snapshot
 from mailshot.errors import Refused
 from mailshot.states import ScheduleState
 from mailshot.store import frozen, plans, runs
@@ -52,7 +52,7 @@ class Launched:
 
 
 def launch(
-    store: Store, edition: Edition, as_of: datetime, now: datetime, asked: Asked | str | None = None
+    store: Store, edition: Snapshot, as_of: datetime, now: datetime, asked: Asked | str | None = None
 ) -> Launched:
     """Launch what was planned, in one transaction; `asked` may be just the plan's id.
 
@@ -74,7 +74,7 @@ def launch(
         if scheduled:
             runs.end_schedule(connection, scheduled["id"])
         shown = plans.mails(connection, planned)
-        run_id = begin(connection, edition, planned, definition, as_of, now)
+        run_id = start_run(connection, edition, planned, definition, as_of, now)
         mails = plans.mails(connection, planned)
         if not mails and not wanted.even_if_empty:
             _refuse_empty(connection, edition.name, planned)
@@ -82,9 +82,9 @@ def launch(
     return Launched(run_id=run_id, mails=mails, replaced=scheduled is not None)
 
 
-def begin(
+def start_run(
     connection: Connection,
-    edition: Edition,
+    edition: Snapshot,
     plan_id: str,
     definition: str,
     as_of: datetime,
@@ -137,8 +137,8 @@ def _refuse_surprise(name: str, shown: int, mails: int) -> None:
         raise Refused(message, f"The data has changed: look again with: mailshot plan '{name}'.")
 
 
-def _planned(connection: Connection, edition: Edition, as_of: datetime, plan_id: str | None) -> str:
-    current = plan.identity(connection, edition, as_of)
+def _planned(connection: Connection, edition: Snapshot, as_of: datetime, plan_id: str | None) -> str:
+    current = plan.plan_id_of(connection, edition, as_of)
     name, zone = edition.name, edition.rulebook.company.time_zone
     planned = plans.get(connection, current)
     if planned is None:
@@ -161,7 +161,7 @@ def _planned(connection: Connection, edition: Edition, as_of: datetime, plan_id:
     return current
 
 
-def changes(edition: Edition, planned: Mapping[str, Any]) -> list[str]:
+def changes(edition: Snapshot, planned: Mapping[str, Any]) -> list[str]:
     """Return what has changed since a plan, by name; none while its rules and templates mean the same."""
     if planned["digest"] == dependencies.digest(edition):
         return []
@@ -184,7 +184,7 @@ def _refuse_stale(name: str, planned: Mapping[str, Any], as_of: datetime, zone: 
         raise Refused(message, f"Look again: mailshot plan '{name}'.")
 
 
-def _row(edition: Edition, definition: str, due: datetime, now: datetime) -> dict[str, Any]:
+def _row(edition: Snapshot, definition: str, due: datetime, now: datetime) -> dict[str, Any]:
     schedule = edition.read.campaign.schedule
     zone = schedule.zone or edition.rulebook.company.time_zone
     return {
@@ -198,7 +198,7 @@ def _row(edition: Edition, definition: str, due: datetime, now: datetime) -> dic
 
 
 def _schedule(
-    connection: Connection, edition: Edition, row: dict[str, Any], old: Mapping[str, Any] | None, now: datetime
+    connection: Connection, edition: Snapshot, row: dict[str, Any], old: Mapping[str, Any] | None, now: datetime
 ) -> Launched:
     """Create the schedule, or put this version in the place of `old`, which stays paused if it is."""
     if old is None:
@@ -211,7 +211,7 @@ def _schedule(
     return Launched(schedule_id=old["id"], next_at=next_at, replaced=not same, unchanged=same, paused=paused)
 
 
-def _next_slot(connection: Connection, edition: Edition, old: Mapping[str, Any], now: datetime) -> datetime | None:
+def _next_slot(connection: Connection, edition: Snapshot, old: Mapping[str, Any], now: datetime) -> datetime | None:
     """Return the first slot of the new version: one that is due and not launched yet, else the next one.
 
     A clock that runs ahead of this host may have launched the next slot already.

@@ -9,7 +9,7 @@ from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Any
 
-from mailshot.campaign.frozen import Edition
+from mailshot.campaign.frozen import Snapshot
 from mailshot.errors import NotFound, Refused
 from mailshot.profile.window import Span
 from mailshot.store import differences, plans, profiles, replanned, runs
@@ -26,7 +26,7 @@ Earlier = tuple[tuple[str, Any, datetime], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CompareTo:
     """What to compare a plan with (None: the plan before, see `Previous`), and how many examples each move gets."""
 
     against: str | None = None
@@ -69,7 +69,7 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Moves:
+class PlanDiff:
     """All moves since an earlier plan or run, most customers first; `stayed` are those who get what they got."""
 
     since: str
@@ -99,8 +99,8 @@ def drop(connection: Connection, before: Previous | None) -> None:
 
 
 def since(
-    connection: Connection, edition: Edition, plan_id: str, before: Previous | None, as_of: datetime, wanted: Wanted
-) -> Moves | None:
+    connection: Connection, edition: Snapshot, plan_id: str, before: Previous | None, as_of: datetime, wanted: CompareTo
+) -> PlanDiff | None:
     """Compare a plan whose rows are decided with an earlier one, or a run; None when there is nothing before it.
 
     Moments are printed in the company's zone. Raises NotFound, or Refused for another campaign's plan, or one whose
@@ -117,9 +117,9 @@ def since(
     rows = differences.moves(connection, earlier, differences.plan(plan_id), window, wanted.most)
     stayed = sum(row.customers for row in rows if row.was == row.now)
     ids = [who for row in rows if row.was != row.now for who in row.examples]
-    facts = profiles.many(connection, ids)
+    facts = profiles.facts_of(connection, ids)
     moved = [_move(row, facts) for row in rows if row.was != row.now]
-    return Moves(
+    return PlanDiff(
         label, company.currency, stayed, tuple(sorted(moved, key=lambda one: (-one.customers, one.was, one.now)))
     )
 
@@ -165,7 +165,7 @@ def _earlier(
 
 
 def _run(connection: Connection, campaign: str, number: str | None) -> Mapping[str, Any]:
-    known = runs.of(connection, campaign)
+    known = runs.of_campaign(connection, campaign)
     found = [run for run in known if number is None or run["id"] == int(number)]
     if not found:
         ids = ", ".join(str(run["id"]) for run in known[:12])
@@ -185,7 +185,7 @@ def _of_previous(connection: Connection, before: Previous) -> Earlier:
 
 
 def _of_plan(connection: Connection, plan: Mapping[str, Any]) -> Earlier:
-    run = next((run for run in runs.of(connection, plan["campaign"]) if run["plan_id"] == plan["id"]), None)
+    run = next((run for run in runs.of_campaign(connection, plan["campaign"]) if run["plan_id"] == plan["id"]), None)
     if plans.kept(connection, plan):
         return ("plan", plan["id"], plan["made_at"]), differences.plan(plan["id"])
     if run is None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from mailshot.audience.compile import Compiler
-from mailshot.profile.products import Selection
+from mailshot.profile.products import ProductFilter
 from mailshot.store import offers, profiles
 from mailshot.store.engine import Connection
 from mailshot.store.offers import Forbidden
@@ -21,11 +21,11 @@ LATELY = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class OfferSpec:
     """One offers entry: which contents use it, from which products, how many at most and at least."""
 
     contents: tuple[str, ...]
-    products: Selection
+    products: ProductFilter
     since: datetime
     take: int
     at_least: int
@@ -33,12 +33,12 @@ class Demand:
 
 
 def choose(
-    connection: Connection, compiled: Compiler, plan_id: str, demand: Demand, forbidden: Sequence[Forbidden]
+    connection: Connection, compiled: Compiler, plan_id: str, demand: OfferSpec, forbidden: Sequence[Forbidden]
 ) -> None:
     """Write the offers of every customer of a plan whose content asks for them."""
-    popular = _Popular(connection, compiled, demand, [never for _, never in forbidden])
+    popular = _PopularProducts(connection, compiled, demand, [never for _, never in forbidden])
     last = 0
-    while wanting := offers.wanting(connection, compiled, plan_id, demand.contents, forbidden, last, SLICE):
+    while wanting := offers.next_customers(connection, compiled, plan_id, demand.contents, forbidden, last, SLICE):
         last = wanting[-1][0]
         customers = [customer_id for customer_id, _ in wanting]
         own = offers.bought(connection, compiled, demand.products, demand.since, customers, forbidden, 3 * demand.take)
@@ -46,10 +46,12 @@ def choose(
         offers.keep(connection, plan_id, _filled(own, wanting, popular, demand, names | popular.names))
 
 
-class _Popular:
+class _PopularProducts:
     """What others buy, less what the guards that apply to a customer forbid."""
 
-    def __init__(self, connection: Connection, compiled: Compiler, demand: Demand, never: Sequence[Selection]) -> None:
+    def __init__(
+        self, connection: Connection, compiled: Compiler, demand: OfferSpec, never: Sequence[ProductFilter]
+    ) -> None:
         since = max(demand.since, compiled.as_of - LATELY)
         ranked = offers.popular(connection, demand.products, since, compiled.as_of, POPULAR) if demand.fill else []
         facts = profiles.products(connection, ranked)
@@ -69,8 +71,8 @@ class _Popular:
 def _filled(
     own: dict[int, list[tuple[int, int]]],
     wanting: Sequence[tuple[int, tuple[bool, ...]]],
-    popular: _Popular,
-    demand: Demand,
+    popular: _PopularProducts,
+    demand: OfferSpec,
     names: Mapping[int, str],
 ) -> Iterator[tuple[int, list[list[int]], int]]:
     for customer_id, flags in wanting:

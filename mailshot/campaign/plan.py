@@ -9,9 +9,9 @@ from typing import Any
 
 from mailshot.audience.compile import Compiler
 from mailshot.campaign import dependencies, moves, offers, samples, scheduled
-from mailshot.campaign.frozen import Edition
-from mailshot.campaign.moves import Moves, Wanted
-from mailshot.campaign.offers import Demand
+from mailshot.campaign.frozen import Snapshot
+from mailshot.campaign.moves import CompareTo, PlanDiff
+from mailshot.campaign.offers import OfferSpec
 from mailshot.campaign.scheduled import Scheduled
 from mailshot.errors import MailshotError
 from mailshot.render.letter import Mailing
@@ -20,7 +20,7 @@ from mailshot.store import audiences, eligibility, frozen, obstacles, plans, run
 from mailshot.store import offers as offer_rows
 from mailshot.store.engine import Connection, Store
 from mailshot.store.offers import Forbidden
-from mailshot.store.plans import Choice, Question
+from mailshot.store.plans import ContentChoice, PlanSpec
 
 SECONDS_PER_MAIL = 0.004
 
@@ -45,7 +45,7 @@ class Plan:
     findings: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     next_at: datetime | None = field(default=None)
-    moves: Moves | None = None
+    moves: PlanDiff | None = None
     scheduled: Scheduled | None = None
     compared_with: str | None = None
 
@@ -68,7 +68,7 @@ class Plan:
         }  # fmt: skip
 
 
-def make(store: Store, edition: Edition, as_of: datetime, now: datetime, wanted: Wanted | None = None) -> Plan:
+def make_plan(store: Store, edition: Snapshot, as_of: datetime, now: datetime, wanted: CompareTo | None = None) -> Plan:
     """Plan a campaign as of a moment and keep the record; `wanted` says what to compare it with, customer by customer.
 
     Raises InvalidInput for a schedule in the past, and what `moves.since` raises.
@@ -76,12 +76,12 @@ def make(store: Store, edition: Edition, as_of: datetime, now: datetime, wanted:
     mailing, zone = edition.mailing(), edition.rulebook.company.time_zone
     next_at = due(edition, now)
     with store.write() as connection:
-        plan_id = identity(connection, edition, as_of)
+        plan_id = plan_id_of(connection, edition, as_of)
         before = moves.previous(connection, edition.name, plan_id)
         decide(connection, edition, plan_id, as_of)
         # Before the record is kept: with it go the rows of all but the last two plans.
         moved = moves.since(connection, edition, plan_id, before, as_of, wanted) if wanted else None
-        errors = [*_remarks(mailing, "error"), *samples.faults(connection, mailing, plan_id, now)]
+        errors = [*_remarks(mailing, "error"), *samples.sample_errors(connection, mailing, plan_id, now)]
         record(connection, edition, plan_id, as_of, now, errors)
         contents, left_out = _counts(connection, plan_id, edition)
         changes = plans.changes(connection, plan_id, before.rows) if before else None
@@ -109,7 +109,7 @@ def make(store: Store, edition: Edition, as_of: datetime, now: datetime, wanted:
 
 
 def record(
-    connection: Connection, edition: Edition, plan_id: str, as_of: datetime, now: datetime, errors: Sequence[str] = ()
+    connection: Connection, edition: Snapshot, plan_id: str, as_of: datetime, now: datetime, errors: Sequence[str] = ()
 ) -> None:
     """Keep the head of a plan whose rows are decided; while it has errors it cannot be launched."""
     parts = dependencies.parts(edition)
@@ -120,7 +120,7 @@ def record(
     plans.record(connection, head)
 
 
-def identity(connection: Connection, edition: Edition, as_of: datetime) -> str:
+def plan_id_of(connection: Connection, edition: Snapshot, as_of: datetime) -> str:
     """Return the id of a plan: the same until what decides about the campaign changes, or it is launched.
 
     That is its rules and templates (see dependencies) and a fixed `as_of`; what others use does not matter.
@@ -130,21 +130,21 @@ def identity(connection: Connection, edition: Edition, as_of: datetime) -> str:
     return frozen.digest([dependencies.digest(edition), today, runs.launches(connection, edition.name)])[:12]
 
 
-def decide(connection: Connection, edition: Edition, plan_id: str, as_of: datetime) -> None:
+def decide(connection: Connection, edition: Snapshot, plan_id: str, as_of: datetime) -> None:
     """Decide for every customer of the audience, then choose the offers; guards are checked once more at the end."""
     compiler = audiences.compiler(as_of, edition.rulebook.company.time_zone)
-    compiled = audiences.weighed(connection, compiler)
+    compiled = audiences.with_statistics(connection, compiler)
     plans.decide(connection, plan_id, compiled, question(connection, edition, as_of))
     forbidden: list[Forbidden] = [(guard.customers, guard.never) for guard in edition.rulebook.guards]
     for demand in _demands(edition, as_of):
         offers.choose(connection, compiled, plan_id, demand, forbidden)
     eligibility.one_per_inbox(connection, plan_id)
     # Products may have been changed meanwhile: the proof looks at them again.
-    _prove(connection, audiences.weighed(connection, compiler), plan_id, forbidden)
+    _verify_guards(connection, audiences.with_statistics(connection, compiler), plan_id, forbidden)
 
 
 def verdict(
-    connection: Connection, edition: Edition, customer_id: int, as_of: datetime
+    connection: Connection, edition: Snapshot, customer_id: int, as_of: datetime
 ) -> tuple[str | None, str | None]:
     """Return the content and reason that a plan would decide for one customer now; neither outside the audience.
 
@@ -166,20 +166,20 @@ def verdict(
     return content, reason
 
 
-def duration(edition: Edition, mails: int) -> float:
+def duration(edition: Snapshot, mails: int) -> float:
     """Estimate the seconds a run takes: by its rate limit, else by an ordinary server."""
     rate = edition.read.campaign.limits.rate
     return mails * 60 / rate if rate else mails * SECONDS_PER_MAIL
 
 
-def question(connection: Connection, edition: Edition, as_of: datetime) -> Question:
+def question(connection: Connection, edition: Snapshot, as_of: datetime) -> PlanSpec:
     """Return all that decides about a campaign as of a moment."""
     campaign = edition.read.campaign
     choices = tuple(
-        Choice(item.name, edition.read.when.get(item.name), _barred(connection, edition, item.name))
+        ContentChoice(item.name, edition.read.when.get(item.name), _barred(connection, edition, item.name))
         for item in campaign.content
     )
-    return Question(
+    return PlanSpec(
         campaign=campaign.campaign,
         audience=edition.read.audience.condition,
         gates=edition.gates,
@@ -190,7 +190,7 @@ def question(connection: Connection, edition: Edition, as_of: datetime) -> Quest
     )
 
 
-def _barred(connection: Connection, edition: Edition, content: str) -> tuple[Any, ...]:
+def _barred(connection: Connection, edition: Snapshot, content: str) -> tuple[Any, ...]:
     """A content about products that a guard forbids is kept from the guard's customers."""
     about = edition.read.about.get(content)
     if about is None:
@@ -198,18 +198,18 @@ def _barred(connection: Connection, edition: Edition, content: str) -> tuple[Any
     return tuple(guard.customers for guard in edition.rulebook.guards if plans.overlap(connection, about, guard.never))
 
 
-def _demands(edition: Edition, as_of: datetime) -> list[Demand]:
+def _demands(edition: Snapshot, as_of: datetime) -> list[OfferSpec]:
     campaign = edition.read.campaign
     found = []
     for name, entry in campaign.offers.items():
         users = tuple(item.name for item in campaign.content if item.offers == name)
         since = entry.bought_within.before(as_of)
         products = edition.read.offered[name]
-        found.append(Demand(users, products, since, entry.take, entry.at_least, entry.fill))
+        found.append(OfferSpec(users, products, since, entry.take, entry.at_least, entry.fill))
     return [demand for demand in found if demand.contents]
 
 
-def _prove(connection: Connection, compiled: Compiler, plan_id: str, forbidden: list[Forbidden]) -> None:
+def _verify_guards(connection: Connection, compiled: Compiler, plan_id: str, forbidden: list[Forbidden]) -> None:
     found = offer_rows.forbidden_offered(connection, plan_id, compiled, forbidden)
     if found:
         raise MailshotError(
@@ -217,7 +217,7 @@ def _prove(connection: Connection, compiled: Compiler, plan_id: str, forbidden: 
         )
 
 
-def _counts(connection: Connection, plan_id: str, edition: Edition) -> tuple[dict[str, int], dict[str, int]]:
+def _counts(connection: Connection, plan_id: str, edition: Snapshot) -> tuple[dict[str, int], dict[str, int]]:
     contents = {item.name: 0 for item in edition.read.campaign.content}
     left_out: dict[str, int] = {}
     for content, reason, number in plans.counts(connection, plan_id):
@@ -232,7 +232,7 @@ def _remarks(mailing: Mailing, level: str) -> list[str]:
     return [f"{name}: {remark}" for name, remarks in mailing.findings(level).items() for remark in remarks]
 
 
-def due(edition: Edition, now: datetime) -> datetime | None:
+def due(edition: Snapshot, now: datetime) -> datetime | None:
     """Return when its schedule is due first, None for now. Raises InvalidInput when that moment has passed."""
     schedule = edition.read.campaign.schedule
     found = schedule.next_after(now, edition.rulebook.company.time_zone)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 
 from mailshot.campaign import samples
-from mailshot.campaign.frozen import Edition
+from mailshot.campaign.frozen import Snapshot
 from mailshot.errors import Refused
 from mailshot.render import letter
-from mailshot.render.letter import Letter
+from mailshot.render.letter import OutgoingMail
 from mailshot.store import plans, profiles
 from mailshot.store.engine import Store
 from mailshot.tokens import KeyRing
 
 
-def write(store: Store, edition: Edition, customer: str, keys: KeyRing, base_url: str, now: datetime) -> Letter:
+def write(store: Store, edition: Snapshot, customer: str, keys: KeyRing, base_url: str, now: datetime) -> OutgoingMail:
     """Write the letter that the latest plan has for a customer, found by key or address.
 
     Raises NotFound for an unknown customer, Refused when the plan has no mail for them, RenderError.
@@ -29,21 +29,21 @@ def write(store: Store, edition: Edition, customer: str, keys: KeyRing, base_url
             why = f"left out: {row['reason']}" if row else "not in the audience"
             hint = f"mailshot rules explain '{edition.name}' {customer}"
             raise Refused(f"Plan {plan['id']} has no mail for {customer} ({why}).", f"Ask why: {hint}")
-        delivery = samples.delivery(connection, row, now, tracked=False)
-    return letter.write(edition.mailing(), delivery, keys, base_url)
+        delivery = samples.trial_recipient(connection, row, now, tracked=False)
+    return letter.compose(edition.mailing(), delivery, keys, base_url)
 
 
-def someone(store: Store, edition: Edition, content: str | None = None) -> str | None:
+def sample_customer(store: Store, edition: Snapshot, content: str | None = None) -> str | None:
     """Return the key of a customer who gets a mail in the latest plan."""
     with store.read() as connection:
         plan = plans.latest(connection, edition.name)
         names = [content] if content else [item.name for item in edition.read.campaign.content]
         found = [row for name in names for row in (plans.samples(connection, plan["id"], name, 1) if plan else ())]
         ids = [int(row["customer_id"]) for row in found[:1]]
-        return str(profiles.many(connection, ids)[ids[0]]["key"]) if ids else None
+        return str(profiles.facts_of(connection, ids)[ids[0]]["key"]) if ids else None
 
 
-def no_mail(store: Store, edition: Edition) -> Refused:
+def no_mail(store: Store, edition: Snapshot) -> Refused:
     """Return why no mail can be shown: no plan was made yet, or the latest one contains no mail."""
     with store.read() as connection:
         plan = plans.latest(connection, edition.name)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mailshot.audience.book import Audience, Book
+from mailshot.audience.book import Audience, AudienceRegistry
 from mailshot.audience.nodes import Condition
-from mailshot.campaign.definition import Campaign
+from mailshot.campaign.definition import CampaignDefinition
 from mailshot.documents import Document, Step
 from mailshot.profile import selections
 from mailshot.profile.catalogue import Catalogue
-from mailshot.profile.products import Selection
+from mailshot.profile.products import ProductFilter
 from mailshot.profile.senders import Sender
 from mailshot.profile.topics import Topics
 
@@ -29,27 +29,27 @@ class Context:
     catalogue: Catalogue
     topics: Topics
     senders: Mapping[str, Sender]
-    book: Book
+    book: AudienceRegistry
     past: bool
 
 
 @dataclass(frozen=True)
-class ReadCampaign:
+class ResolvedCampaign:
     """A campaign whose conditions and selections are read: by content name and by offers name."""
 
-    campaign: Campaign
+    campaign: CampaignDefinition
     audience: Audience
     sender: Sender
     when: Mapping[str, Condition]
-    about: Mapping[str, Selection]
-    offered: Mapping[str, Selection]
-    goal: Selection
+    about: Mapping[str, ProductFilter]
+    offered: Mapping[str, ProductFilter]
+    goal: ProductFilter
     file: str
 
     @classmethod
-    def read(cls, context: Context, document: Document) -> ReadCampaign:
+    def read(cls, context: Context, document: Document) -> ResolvedCampaign:
         """Read a campaign's file. Raises InvalidInput with every problem."""
-        campaign = document.model(Campaign)
+        campaign = document.model(CampaignDefinition)
         reader = _Reader(context, document)
         reader.names(campaign)
         reader.repeat(campaign)
@@ -62,7 +62,9 @@ class ReadCampaign:
         }
         offered = {name: reader.products("offers", name, "products") for name in offers}
         goal = (
-            reader.products("goal", "products") if campaign.goal and campaign.goal.products is not None else Selection()
+            reader.products("goal", "products")
+            if campaign.goal and campaign.goal.products is not None
+            else ProductFilter()
         )
         audience = reader.audience(campaign)
         reader.problems.raise_if_any()
@@ -80,7 +82,7 @@ class _Reader:
         self.document = document
         self.problems = document.problems()
 
-    def names(self, campaign: Campaign) -> None:
+    def names(self, campaign: CampaignDefinition) -> None:
         known = {"topic": self.context.topics.by_name, "sender": self.context.senders}
         for field, words in known.items():
             self._known(getattr(campaign, field), words, field, field)
@@ -94,12 +96,12 @@ class _Reader:
         if campaign.goal and campaign.goal.event is not None:
             self._known(campaign.goal.event, self.context.catalogue.events, "event", "goal", "event")
 
-    def repeat(self, campaign: Campaign) -> None:
+    def repeat(self, campaign: CampaignDefinition) -> None:
         """Ask how often one customer gets a recurring campaign. Rules of the past were launched without saying it."""
         if campaign.schedule.cron is not None and campaign.repeat is None and not self.context.past:
             self._add("the campaign recurs, but does not say whether a customer gets it again", REPEAT, "schedule")
 
-    def audience(self, campaign: Campaign) -> Audience | None:
+    def audience(self, campaign: CampaignDefinition) -> Audience | None:
         if campaign.audience not in self.context.book.names:
             self._known(campaign.audience, self.context.book.names, "audience", "audience")
             return None
@@ -109,9 +111,9 @@ class _Reader:
         node = self.document.at("content", number, "when")
         return self.context.book.condition(node, self.problems, f"{self.document.name}:{salt}")
 
-    def products(self, *path: Step) -> Selection:
+    def products(self, *path: Step) -> ProductFilter:
         found = selections.read(self.document.at(*path), self.context.book.vocabulary.products, self.problems)
-        return found or Selection()
+        return found or ProductFilter()
 
     def _known(self, word: str, known: Any, what: str, *path: Step) -> None:
         if word not in known:

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from mailshot.audience.evaluate import Judge
+from mailshot.audience.evaluate import Evaluator
 from mailshot.campaign import frozen as editions
 from mailshot.campaign import guards as guarding
-from mailshot.campaign.frozen import Edition
+from mailshot.campaign.frozen import Snapshot
 from mailshot.store import frozen, obstacles, plans, profiles
 from mailshot.store.engine import Connection
 from mailshot.store.ledger import Claimed
@@ -27,11 +27,11 @@ def reconsider(connection: Connection, run: Mapping[str, Any], rows: Sequence[Cl
     return {row.customer_id: _allowed(connection, edition, as_of, row) for row in rows}
 
 
-def _allowed(connection: Connection, edition: Edition, as_of: datetime, row: Claimed) -> Offers | None:
+def _allowed(connection: Connection, edition: Snapshot, as_of: datetime, row: Claimed) -> Offers | None:
     words = frozenset(word for guard in edition.rulebook.guards for word in guard.customers.words)
     profile = profiles.profile(connection, row.customer_id, words=words)
     answers = obstacles.of(connection, row.customer_id, None).answers
-    judge = Judge(profile, as_of, edition.rulebook.company.time_zone)
+    judge = Evaluator(profile, as_of, edition.rulebook.company.time_zone)
     verdicts = guarding.verdicts(edition.rulebook.guards, judge, answers)
     guards = [guard for guard in edition.rulebook.guards if verdicts[guard.name].holds]
     about = edition.read.about.get(row.content)
@@ -46,17 +46,17 @@ def _allowed(connection: Connection, edition: Edition, as_of: datetime, row: Cla
     return left if left == row.offers or len(left) >= _at_least(edition, row.content) else None
 
 
-def _at_least(edition: Edition, content: str) -> int:
+def _at_least(edition: Snapshot, content: str) -> int:
     """Return how many offers a content needs."""
     campaign = edition.read.campaign
     name = next(item.offers for item in campaign.content if item.name == content)
     return campaign.offers[name].at_least if name else 0
 
 
-def _edition(connection: Connection, definition: str) -> Edition:
+def _edition(connection: Connection, definition: str) -> Snapshot:
     if definition not in _editions:
         _editions[definition] = editions.thaw(frozen.body(connection, definition))
     return _editions[definition]
 
 
-_editions: dict[str, Edition] = {}
+_editions: dict[str, Snapshot] = {}

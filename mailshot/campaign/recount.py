@@ -9,14 +9,14 @@ from datetime import datetime
 
 from mailshot.campaign import standing
 from mailshot.campaign.rulebook import Rulebook
-from mailshot.campaign.standing import Standing
+from mailshot.campaign.standing import ResolvedAudience
 from mailshot.errors import Problem
 from mailshot.store import audiences
 from mailshot.store.engine import Store
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class SizeChange:
     """The size of an audience that was counted; None before it was there, and after it is gone. Lasted `seconds`."""
 
     name: str
@@ -33,7 +33,7 @@ class _Known:
 
 
 @dataclass(slots=True)
-class Recount:
+class LiveCount:
     """Counts for one moment, that of the start: what moves is what the writer did. `only` is the one asked for."""
 
     store: Store
@@ -43,20 +43,20 @@ class Recount:
     only: str | None = None
     _known: dict[str, _Known] = field(default_factory=dict)
 
-    def look(self, rules: Rulebook, problems: Sequence[Problem]) -> Iterator[News]:
+    def look(self, rules: Rulebook, problems: Sequence[Problem]) -> Iterator[SizeChange]:
         """Count each audience that is new or means something else. One with errors keeps the size it had."""
         found = [one for one in rules.book.sound() if self.only in (None, one.name)]
         for one in found:
-            news = self._counted(standing.audience(rules, one, self.asked, self.now))
+            news = self._counted(standing.resolve(rules, one, self.asked, self.now))
             if news:
                 yield news
         broken = {problem.file for problem in problems}
         for name, known in list(self._known.items()):
             if name not in rules.book.names and known.file not in broken:
                 del self._known[name]
-                yield News(name, known.customers, None)
+                yield SizeChange(name, known.customers, None)
 
-    def _counted(self, new: Standing) -> News | None:
+    def _counted(self, new: ResolvedAudience) -> SizeChange | None:
         name, means = new.audience.name, new.means
         known = self._known.get(name)
         if known and known.means == means:
@@ -64,4 +64,4 @@ class Recount:
         began = self.clock()
         customers = audiences.count(self.store, new.compiled, new.audience.condition)
         self._known[name] = _Known(means, new.audience.file, customers)
-        return News(name, known.customers if known else None, customers, self.clock() - began)
+        return SizeChange(name, known.customers if known else None, customers, self.clock() - began)

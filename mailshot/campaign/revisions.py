@@ -40,7 +40,7 @@ def read(project: Path, asked: str | None) -> Version:
 
 
 def _version(label: str, readers: Mapping[str, Callable[[], Document]], past: bool = False) -> Version:
-    found, broken = rulebook.gather(readers)
+    found, broken = rulebook.read_all(readers)
     return Version(label, Rulebook(found, past), broken)
 
 

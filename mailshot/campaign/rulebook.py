@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mailshot import documents
-from mailshot.audience.book import Audience, Book
+from mailshot.audience.book import Audience, AudienceRegistry
 from mailshot.audience.vocabulary import Vocabulary
 from mailshot.campaign import company, guards
 from mailshot.campaign.company import Company
 from mailshot.campaign.guards import Guard
-from mailshot.campaign.read import Context, ReadCampaign
+from mailshot.campaign.read import Context, ResolvedCampaign
 from mailshot.documents import Document
 from mailshot.errors import InvalidInput, NotFound, Problem, nearest
 from mailshot.profile import catalogue, selections, senders, statements, topics, traits
 from mailshot.profile.catalogue import Catalogue
-from mailshot.profile.products import Selection
+from mailshot.profile.products import ProductFilter
 from mailshot.profile.senders import Sender
 from mailshot.profile.statements import Statements
 from mailshot.profile.topics import Topics
@@ -60,7 +60,7 @@ class Rulebook:
         Raises InvalidInput for any other file: without it, the sound ones would mean something else.
         """
         found, broken = _loaded(project)
-        raise_broken({name: problems for name, problems in broken.items() if not apart(name)})
+        raise_broken({name: problems for name, problems in broken.items() if not is_independent(name)})
         return cls(found), [problem for problems in broken.values() for problem in problems]
 
     @classmethod
@@ -81,7 +81,7 @@ class Rulebook:
         return self._read("facts", catalogue.read, catalogue.builtin())
 
     @cached_property
-    def groups(self) -> dict[str, Selection]:
+    def groups(self) -> dict[str, ProductFilter]:
         return self._read("products", lambda found: selections.groups(found, self.catalogue.product), {})
 
     @cached_property
@@ -98,7 +98,7 @@ class Rulebook:
 
     @cached_property
     def traits(self) -> tuple[Trait, ...]:
-        products = selections.Range(self.catalogue.product, self.groups)
+        products = selections.ProductNames(self.catalogue.product, self.groups)
         return tuple(traits.read(document, products) for document in self._folder("traits"))
 
     @cached_property
@@ -115,8 +115,8 @@ class Rulebook:
         )
 
     @cached_property
-    def book(self) -> Book:
-        return Book(self._folder("audiences"), self.vocabulary)
+    def book(self) -> AudienceRegistry:
+        return AudienceRegistry(self._folder("audiences"), self.vocabulary)
 
     @cached_property
     def guards(self) -> tuple[Guard, ...]:
@@ -139,12 +139,12 @@ class Rulebook:
     def audiences(self) -> list[Audience]:
         return self.book.audiences()
 
-    def campaign(self, name: str) -> ReadCampaign:
+    def campaign(self, name: str) -> ResolvedCampaign:
         """Return one campaign with its rules read. Raises NotFound with the nearest name, or InvalidInput."""
         if name not in self.campaigns:
             raise NotFound(f"There is no campaign '{name}'.", nearest(name, self.campaigns))
         context = Context(self.catalogue, self.topics, self.senders, self.book, self.past)
-        return ReadCampaign.read(context, self.campaigns[name])
+        return ResolvedCampaign.read(context, self.campaigns[name])
 
     def check(self) -> list[Problem]:
         """Return every problem of every file."""
@@ -164,9 +164,9 @@ class Rulebook:
                 found |= dict.fromkeys(error.problems)
         return list(found)
 
-    def _values(self, trait: Trait, stated: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | AnyWord:
+    def _values(self, trait: Trait, stated: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | OpenValues:
         if trait.each:
-            return AnyWord()
+            return OpenValues()
         return tuple(dict.fromkeys([never.value for never in trait.nevers] + list(stated.get(trait.name, ()))))
 
     def _file(self, name: str) -> Document | None:
@@ -187,7 +187,7 @@ class Rulebook:
             raise
 
 
-class AnyWord(tuple[str, ...]):
+class OpenValues(tuple[str, ...]):
     """The values of a trait that has one for every value of a product field: any word is known."""
 
     def __contains__(self, word: object) -> bool:
@@ -207,12 +207,12 @@ def belongs(name: str) -> bool:
     return folder in ("", *FOLDERS) and file.endswith(".yaml") and not file.startswith(".")
 
 
-def apart(name: str) -> bool:
+def is_independent(name: str) -> bool:
     """Say whether a file can be left out without changing what the others mean."""
     return name.startswith((f"{FOLDER}/audiences/", f"{FOLDER}/campaigns/"))
 
 
-def gather(readers: Mapping[str, Callable[[], Document]]) -> tuple[dict[str, Document], Broken]:
+def read_all(readers: Mapping[str, Callable[[], Document]]) -> tuple[dict[str, Document], Broken]:
     """Read every file; return the documents, and the problems of those that are none, by name."""
     found: dict[str, Document] = {}
     broken: dict[str, tuple[Problem, ...]] = {}
@@ -236,4 +236,4 @@ def _loaded(project: Path) -> tuple[dict[str, Document], Broken]:
         raise NotFound(
             f"There is no folder {folder}.", "Run 'mailshot init' for a new project, or set MAILSHOT_PROJECT."
         )
-    return gather({name: partial(documents.load, path, project, folder) for name, path in paths(folder).items()})
+    return read_all({name: partial(documents.load, path, project, folder) for name, path in paths(folder).items()})

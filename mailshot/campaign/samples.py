@@ -10,7 +10,7 @@ from typing import Any
 
 from mailshot.render import letter
 from mailshot.render.failure import RenderError
-from mailshot.render.letter import Delivery, Mailing
+from mailshot.render.letter import Mailing, Recipient
 from mailshot.store import plans, profiles
 from mailshot.store.engine import Connection
 from mailshot.tokens import KeyRing
@@ -26,29 +26,29 @@ _UNSUBSCRIBE = re.compile(r"""href\s*=\s*["']?https://sample\.invalid/u/""", re.
 KEYS, BASE_URL = KeyRing({0: bytes(32)}), "https://sample.invalid"
 
 
-def delivery(connection: Connection, row: Mapping[str, Any], date: datetime, tracked: bool) -> Delivery:
+def trial_recipient(connection: Connection, row: Mapping[str, Any], date: datetime, tracked: bool) -> Recipient:
     """Return what a plan's row has for its customer, as a delivery of no run."""
     customer_id = int(row["customer_id"])
-    facts = profiles.many(connection, [customer_id])[customer_id]
+    facts = profiles.facts_of(connection, [customer_id])[customer_id]
     products = profiles.products(connection, [product for product, _ in row["offers"] or ()])
     offers = [(products[product], times) for product, times in row["offers"] or () if product in products]
-    return Delivery(NOBODY, NOBODY, row["content"], facts["email"], facts, offers, tracked, date)
+    return Recipient(NOBODY, NOBODY, row["content"], facts["email"], facts, offers, tracked, date)
 
 
-def faults(connection: Connection, mailing: Mailing, plan_id: str, date: datetime) -> Iterator[str]:
+def sample_errors(connection: Connection, mailing: Mailing, plan_id: str, date: datetime) -> Iterator[str]:
     """Write a few letters of each content and give what failed, without a word about the customer."""
     for content in mailing.mails:
         found = [
-            _fault(mailing, replace(delivery(connection, row, date, tracked=True), address=ADDRESS))
+            _fault(mailing, replace(trial_recipient(connection, row, date, tracked=True), address=ADDRESS))
             for row in plans.samples(connection, plan_id, content, EACH)
         ]
         for told, number in {told: found.count(told) for told in found if told}.items():
             yield f"{content}: {number} of {len(found)} samples cannot be written: {told}"
 
 
-def _fault(mailing: Mailing, sample: Delivery) -> str:
+def _fault(mailing: Mailing, sample: Recipient) -> str:
     try:
-        made = letter.write(mailing, sample, KEYS, BASE_URL)
+        made = letter.compose(mailing, sample, KEYS, BASE_URL)
         made.data(eight_bit=True)
         # The template has the link, but perhaps only on a condition.
         told_already = any(remark.bulk for remark in mailing.findings("error")[sample.content])

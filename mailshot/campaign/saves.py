@@ -25,16 +25,16 @@ def watch(project: Path, wait: Callable[[float], bool]) -> Iterator[None]:
 
     The files are looked at before the sign is given: what is saved while the caller reads makes another sign.
     """
-    seen = _settled(project, _look(project), wait)
+    seen = _debounced(project, _look(project), wait)
     yield
     while not wait(EVERY):
         found = _look(project)
         if found != seen:
-            seen = _settled(project, found, wait)
+            seen = _debounced(project, found, wait)
             yield
 
 
-def _settled(project: Path, found: Seen, wait: Callable[[float], bool]) -> Seen:
+def _debounced(project: Path, found: Seen, wait: Callable[[float], bool]) -> Seen:
     """Wait until two looks are alike; who never stops writing is read all the same."""
     for _ in range(PATIENCE):
         if wait(SETTLED):

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from mailshot.campaign import dependencies
 from mailshot.campaign import frozen as editions
-from mailshot.campaign.frozen import Edition
+from mailshot.campaign.frozen import Snapshot
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import InvalidInput, NotFound
 from mailshot.states import ScheduleState
@@ -106,7 +106,7 @@ def every(connection: Connection, project: Path) -> list[Scheduled]:
     return held
 
 
-def of(connection: Connection, edition: Edition) -> Scheduled | None:
+def of(connection: Connection, edition: Snapshot) -> Scheduled | None:
     """Return the schedule of a campaign, held against an edition of it; None when it is not scheduled."""
     rows = runs.schedules(connection, edition.name)
     return _compared(connection, rows[0], edition) if rows else None
@@ -125,7 +125,7 @@ def refuse_gone(store: Store, rulebook: Rulebook, campaign: str) -> None:
         )
 
 
-def _compared(connection: Connection, row: Mapping[str, Any], edition: Edition) -> Scheduled:
+def _compared(connection: Connection, row: Mapping[str, Any], edition: Snapshot) -> Scheduled:
     now, zone = dependencies.parts(edition), edition.rulebook.company.time_zone
     try:
         then = dependencies.parts(editions.thaw(frozen.body(connection, row["definition"])))

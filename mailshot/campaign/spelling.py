@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from mailshot.audience import mentions
-from mailshot.audience.mentions import CUSTOMER, PRODUCT, Mention
+from mailshot.audience.mentions import CUSTOMER, PRODUCT, LiteralUse
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import nearest
 from mailshot.store import spellings
 from mailshot.store.engine import Connection
 
 
-def strangers(connection: Connection, rulebook: Rulebook) -> list[str]:
+def unknown_values(connection: Connection, rulebook: Rulebook) -> list[str]:
     """Return a warning for each value that rules name and nothing has; none of what is not imported yet."""
     found: dict[str, None] = {}
     for where, mention in _mentions(rulebook):
@@ -31,13 +31,13 @@ def strangers(connection: Connection, rulebook: Rulebook) -> list[str]:
     return list(found)
 
 
-def _expected(rulebook: Rulebook, mention: Mention) -> set[str]:
+def _expected(rulebook: Rulebook, mention: LiteralUse) -> set[str]:
     """Return what a value may be before anything of the kind has happened."""
     known = {"campaign": rulebook.campaigns, "topic": rulebook.topics.by_name}
     return set(known.get(mention.fact.name, ())) if mention.of != PRODUCT and not mention.fact.own else set()
 
 
-def _mentions(rulebook: Rulebook) -> Iterator[tuple[str, Mention]]:
+def _mentions(rulebook: Rulebook) -> Iterator[tuple[str, LiteralUse]]:
     for audience in rulebook.audiences():
         yield from _at(audience.file, mentions.of_rule(audience.condition))
     for guard in rulebook.guards:
@@ -52,5 +52,5 @@ def _mentions(rulebook: Rulebook) -> Iterator[tuple[str, Mention]]:
             yield from _at(read.file, mentions.of_products(selection))
 
 
-def _at(where: str, found: Iterable[Mention]) -> Iterator[tuple[str, Mention]]:
+def _at(where: str, found: Iterable[LiteralUse]) -> Iterator[tuple[str, LiteralUse]]:
     return ((where, mention) for mention in found)

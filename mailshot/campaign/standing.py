@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from mailshot.audience import meaning
 from mailshot.audience.book import Audience
 from mailshot.audience.compile import Compiler
-from mailshot.audience.evaluate import Judge, Verdict
+from mailshot.audience.evaluate import Evaluator, Verdict
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import InvalidInput, Problem
 from mailshot.profile.customer import Profile
@@ -22,7 +22,7 @@ KINDS = AUDIENCE, CAMPAIGN = "audience", "campaign"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ResolvedAudience:
     """An audience with the moment that counts as today and the zone its days are of."""
 
     audience: Audience
@@ -32,33 +32,35 @@ class Standing:
     @property
     def means(self) -> Hashable:
         """Return what decides who belongs: equal for equal meanings."""
-        return meaning.of(self.audience.condition), self.as_of, self.zone.key
+        return meaning.fingerprint(self.audience.condition), self.as_of, self.zone.key
 
     @property
     def compiled(self) -> Compiler:
         return audiences.compiler(self.as_of, self.zone)
 
     def verdict(self, profile: Profile) -> Verdict:
-        return Judge(profile, self.as_of, self.zone).verdict(self.audience.condition)
+        return Evaluator(profile, self.as_of, self.zone).verdict(self.audience.condition)
 
 
-def audience(rules: Rulebook, found: Audience, asked: datetime | None, now: datetime) -> Standing:
+def resolve(rules: Rulebook, found: Audience, asked: datetime | None, now: datetime) -> ResolvedAudience:
     """Return how an audience stands by itself."""
-    return Standing(found, rules.company.today(asked, now), rules.company.time_zone)
+    return ResolvedAudience(found, rules.company.today(asked, now), rules.company.time_zone)
 
 
-def every(rules: Rulebook, asked: datetime | None, now: datetime) -> tuple[dict[Key, Standing], list[Problem]]:
+def resolve_all(
+    rules: Rulebook, asked: datetime | None, now: datetime
+) -> tuple[dict[Key, ResolvedAudience], list[Problem]]:
     """Return how each audience and each campaign's audience stands, and every problem on the way there."""
-    found: dict[Key, Standing] = {}
+    found: dict[Key, ResolvedAudience] = {}
     problems: dict[Problem, None] = {}
 
     def whole() -> None:
-        found.update({(AUDIENCE, one.name): audience(rules, one, asked, now) for one in rules.book.sound()})
+        found.update({(AUDIENCE, one.name): resolve(rules, one, asked, now) for one in rules.book.sound()})
         problems.update(dict.fromkeys(rules.book.problems))
 
     def one(name: str) -> None:
         read = rules.campaign(name)
-        found[CAMPAIGN, name] = audience(rules, read.audience, asked or read.campaign.as_of, now)
+        found[CAMPAIGN, name] = resolve(rules, read.audience, asked or read.campaign.as_of, now)
 
     readers: list[Callable[[], None]] = [whole]
     readers += [partial(one, name) for name in _campaigns(rules, problems)]
@@ -70,13 +72,13 @@ def every(rules: Rulebook, asked: datetime | None, now: datetime) -> tuple[dict[
     return found, list(problems)
 
 
-def only(
+def resolve_one(
     rules: Rulebook, name: str, asked: datetime | None, now: datetime
-) -> tuple[dict[Key, Standing], list[Problem]]:
+) -> tuple[dict[Key, ResolvedAudience], list[Problem]]:
     """Return how one audience stands, if there is one of this name, and the problems on the way there."""
     try:
         known = name in rules.book.names
-        return {(AUDIENCE, name): audience(rules, rules.book.audience(name), asked, now)} if known else {}, []
+        return {(AUDIENCE, name): resolve(rules, rules.book.audience(name), asked, now)} if known else {}, []
     except InvalidInput as error:
         return {}, list(error.problems)
 
@@ -89,7 +91,7 @@ def _campaigns(rules: Rulebook, problems: dict[Problem, None]) -> list[str]:
         return []
 
 
-def causes(before: Standing, after: Standing) -> list[str]:
+def differences_in_meaning(before: ResolvedAudience, after: ResolvedAudience) -> list[str]:
     """Say what makes two standings differ: the rule itself, or what it names or is asked with."""
     old, new = before.audience, after.audience
     told = [f"audience '{old.name}' -> '{new.name}'"] if old.name != new.name else []

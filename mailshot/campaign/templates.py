@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from mailshot.campaign.definition import Campaign
+from mailshot.campaign.definition import CampaignDefinition
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import InvalidInput, NotFound, Problem
 from mailshot.render import letter, source
@@ -16,7 +16,7 @@ def problems(rulebook: Rulebook, project: Path, campaign: str) -> list[Problem]:
     """Return what is wrong with the templates that a campaign names; nothing where its file cannot be read at all."""
     document = rulebook.campaigns[campaign]
     try:
-        contents = document.model(Campaign).content
+        contents = document.model(CampaignDefinition).content
         names, hosts = _vocabulary(rulebook), rulebook.company.link_hosts
     except InvalidInput:
         return []

@@ -26,7 +26,7 @@ class Clause:
         return f"{'' if self.holds else NOT}{when}: {self.words}{found}"
 
 
-def moved(before: Verdict, after: Verdict) -> str:
+def deciding_clause(before: Verdict, after: Verdict) -> str:
     """Say which clause decided, given verdicts that differ: one that only one side has, else why they were out."""
     out, into = (before, after) if after.holds else (after, before)
     out_when, in_when = ("before", "now") if after.holds else ("now", "before")

@@ -13,11 +13,11 @@ import typer
 from mailshot.cli import shared
 
 if TYPE_CHECKING:
-    from mailshot.campaign.backtest import Aim, Backtest, Subject
-    from mailshot.campaign.hindsight import Hindsight
+    from mailshot.campaign.backtest import Backtest, ResponseGoal, Subject
+    from mailshot.campaign.hindsight import PastResponse
     from mailshot.campaign.rulebook import Rulebook
     from mailshot.campaign.series import Series
-    from mailshot.profile.products import Selection
+    from mailshot.profile.products import ProductFilter
     from mailshot.profile.window import Span
 
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M"]
@@ -67,7 +67,7 @@ def backtest(
     _tell(found, rules.company.currency, plot, csv, json)
 
 
-def _tell(found: Backtest | Hindsight, currency: str, plot: Path | None, csv: Path | None, json: bool) -> None:
+def _tell(found: Backtest | PastResponse, currency: str, plot: Path | None, csv: Path | None, json: bool) -> None:
     from mailshot.cli import shown
 
     if csv:
@@ -77,7 +77,7 @@ def _tell(found: Backtest | Hindsight, currency: str, plot: Path | None, csv: Pa
         return
     shown.show(found, currency)
     for path in filter(None, (csv, plot)):
-        shared.say(f"Written: {shared.plain(path)}")
+        shared.print_text(f"Written: {shared.printable(path)}")
 
 
 def _subject(rules: Rulebook, project: Path, name: str) -> Subject:
@@ -93,7 +93,9 @@ def _subject(rules: Rulebook, project: Path, name: str) -> Subject:
     raise NotFound(f"There is no audience or campaign '{name}'.", nearest(name, known))
 
 
-def _aim(rules: Rulebook, aim: Aim, within: str | None, group: str | None, products: str | None) -> Aim:
+def _aim(
+    rules: Rulebook, aim: ResponseGoal, within: str | None, group: str | None, products: str | None
+) -> ResponseGoal:
     if group is not None and products is not None:
         raise typer.BadParameter("--goal-group and --goal-products exclude each other")
     span = _span(within, "--goal-within") if within is not None else aim.within
@@ -103,25 +105,25 @@ def _aim(rules: Rulebook, aim: Aim, within: str | None, group: str | None, produ
     return replace(aim, within=span, products=chosen)
 
 
-def _group(rules: Rulebook, name: str) -> Selection:
+def _group(rules: Rulebook, name: str) -> ProductFilter:
     from mailshot.errors import NotFound, nearest
-    from mailshot.profile.products import Filter, Group, Selection
+    from mailshot.profile.products import Filter, Group, ProductFilter
 
     if name not in rules.groups:
         raise NotFound(f"There is no product group '{name}'.", nearest(name, rules.groups))
-    return Selection((Filter(groups=(Group(name, rules.groups[name]),)),))
+    return ProductFilter((Filter(groups=(Group(name, rules.groups[name]),)),))
 
 
-def _products(rules: Rulebook, text: str) -> Selection:
+def _products(rules: Rulebook, text: str) -> ProductFilter:
     from mailshot import documents
     from mailshot.profile import selections
-    from mailshot.profile.products import Selection
+    from mailshot.profile.products import ProductFilter
 
     document = documents.parse(text, "--goal-products")
     problems = document.problems()
     found = selections.read(document.root, rules.vocabulary.products, problems)
     problems.raise_if_any()
-    return found or Selection()
+    return found or ProductFilter()
 
 
 def _series(rules: Rulebook, since: datetime | None, until: datetime | None, every: str) -> Series:

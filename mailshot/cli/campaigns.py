@@ -11,7 +11,7 @@ from mailshot.errors import InvalidInput, NotFound, Refused
 from mailshot.states import Reason, RunState
 
 if TYPE_CHECKING:
-    from mailshot.campaign.frozen import Edition
+    from mailshot.campaign.frozen import Snapshot
     from mailshot.campaign.launch import Launched
     from mailshot.campaign.plan import Plan
     from mailshot.store.engine import Store
@@ -31,13 +31,13 @@ def plan(
 ) -> None:
     """Show what a launch would do: who gets which mail, who is left out and why. Sends nothing."""
     from mailshot.campaign import plan as stage
-    from mailshot.campaign.moves import Wanted
+    from mailshot.campaign.moves import CompareTo
 
-    wanted = Wanted(against, examples) if diff or against is not None else None
+    wanted = CompareTo(against, examples) if diff or against is not None else None
     app = shared.app()
     edition = shared.edition(app, campaign)
     with shared.err.status("Looking at the audience …"):
-        made = stage.make(app.store, edition, shared.today(edition, as_of), shared.now(), wanted)
+        made = stage.make_plan(app.store, edition, shared.today(edition, as_of), shared.now(), wanted)
     compared = {"diff": made.moves.as_dict() if made.moves else None} if wanted else {}
     shared.as_json(made.as_dict() | compared) if json else show(made, wanted is not None)
     if made.errors:
@@ -62,7 +62,7 @@ def launch(
 
     app = shared.app()
     edition = shared.edition(app, campaign)
-    trial.greet(app.server)
+    trial.check_server(app.server)
     asked = stage.Asked(plan, replace, even_if_empty)
     begun = stage.launch(app.store, edition, shared.today(edition, as_of), shared.now(), asked)
     if begun.run_id is not None and not app.settings.embedded:
@@ -72,22 +72,24 @@ def launch(
         shared.as_json({**numbers, "replaced": begun.replaced, "unchanged": begun.unchanged})
     elif begun.run_id is not None:
         ended = " Its schedule is ended." if begun.replaced else ""
-        shared.say(f"Launched '{campaign}' as run {begun.run_id}: {shared.counted(begun.mails, 'mail')} due.{ended}")
+        shared.print_text(
+            f"Launched '{campaign}' as run {begun.run_id}: {shared.counted(begun.mails, 'mail')} due.{ended}"
+        )
         shared.next_step("'mailshot up' sends them (or a running worker does); watch with: mailshot status --watch")
     else:
         _show_schedule(edition, begun)
 
 
-def _show_schedule(edition: Edition, begun: Launched) -> None:
+def _show_schedule(edition: Snapshot, begun: Launched) -> None:
     name, zone = edition.name, edition.rulebook.company.time_zone
     assert begun.next_at
     how = "Replaced the schedule of" if begun.replaced else "Scheduled"
     if begun.unchanged:
         how = "This version is scheduled already, so nothing changed:"
     said = f"{edition.read.campaign.schedule.words(zone)}. Next: {shared.moment(begun.next_at, zone)}"
-    shared.say(shared.plain(f"{how} '{name}': {said}."))
+    shared.print_text(shared.printable(f"{how} '{name}': {said}."))
     if begun.paused:
-        shared.say("It is paused.")
+        shared.print_text("It is paused.")
         shared.next_step(f"mailshot resume '{name}'")
         return
     shared.next_step(f"keep 'mailshot up' (or the clock) running; stop it with: mailshot cancel '{name}'")
@@ -123,7 +125,7 @@ def resolve(
     if not number:
         _refuse_unknown(app.store, run)
         raise Refused(f"Run {run} has no unconfirmed delivery.", "See 'mailshot status'.")
-    shared.say(f"{number:,} deliveries of run {run}: {'sent again' if how == 'resend' else 'accepted as sent'}.")
+    shared.print_text(f"{number:,} deliveries of run {run}: {'sent again' if how == 'resend' else 'accepted as sent'}.")
 
 
 def _refuse_unknown(store: Store, run: int) -> None:
@@ -138,8 +140,8 @@ def _refuse_unknown(store: Store, run: int) -> None:
 
 def show(made: Plan, compared: bool = False) -> None:
     """Print a plan for people; `compared` also how customers moved."""
-    shared.say(f"[bold]Plan {made.id}[/bold] of '{made.campaign}' as of {made.as_of:%Y-%m-%d %H:%M %Z}")
-    shared.say(
+    shared.print_text(f"[bold]Plan {made.id}[/bold] of '{made.campaign}' as of {made.as_of:%Y-%m-%d %H:%M %Z}")
+    shared.print_text(
         f"{shared.counted(made.customers, 'customer')}, {made.audience:,} in the audience, "
         f"[bold]{shared.counted(made.mails, 'mail')}[/bold]"
     )
@@ -151,16 +153,18 @@ def show(made: Plan, compared: bool = False) -> None:
     elif made.changes:
         counts = ", ".join(f"{number:,} {what}" for what, number in made.changes.items())
         content = " content" if made.changes["changed"] else ""
-        shared.say(f"Since {made.compared_with}: {counts}{content}")
-    shared.say(f"Schedule: {made.schedule}" + (f", next {made.next_at:%Y-%m-%d %H:%M %Z}" if made.next_at else ""))
+        shared.print_text(f"Since {made.compared_with}: {counts}{content}")
+    shared.print_text(
+        f"Schedule: {made.schedule}" + (f", next {made.next_at:%Y-%m-%d %H:%M %Z}" if made.next_at else "")
+    )
     if made.scheduled:
-        shared.say(f"[yellow]{shared.plain(_capital(made.scheduled.words()))}.[/yellow]")
+        shared.print_text(f"[yellow]{shared.printable(_capital(made.scheduled.words()))}.[/yellow]")
     if made.mails:
-        shared.say(f"Sending takes about {_length(made.seconds)}.")
+        shared.print_text(f"Sending takes about {_length(made.seconds)}.")
     for finding in made.findings:
-        shared.say(f"[yellow]{shared.plain(finding)}[/yellow]")
+        shared.print_text(f"[yellow]{shared.printable(finding)}[/yellow]")
     for error in made.errors:
-        shared.say(f"[red]Error: {shared.plain(error)}[/red]")
+        shared.print_text(f"[red]Error: {shared.printable(error)}[/red]")
     shared.next_step(next_after(made))
 
 
@@ -192,15 +196,15 @@ def _change(campaign: str, to: RunState, said: str) -> None:
 
     app = shared.app()
     known = shared.campaigns(app.settings.project)
-    changed = control.change(app.store, campaign, to, shared.now(), known)
+    changed = control.set_state(app.store, campaign, to, shared.now(), known)
     if to is RunState.running and not app.settings.embedded:
         for run_id in changed.runs:
             app.doorbell.ring(run_id)
     what = [f"run {number}" for number in changed.runs] + ["its schedule"] * bool(changed.schedules)
     gone = f"; {shared.counted(changed.given_up, 'waiting mail')} given up" if changed.given_up else ""
-    shared.say(shared.plain(f"{said} '{campaign}': {', '.join(what)}{gone}."))
+    shared.print_text(shared.printable(f"{said} '{campaign}': {', '.join(what)}{gone}."))
     if changed.under_way:
-        shared.say(
+        shared.print_text(
             f"{shared.counted(changed.under_way, 'mail')} under way: a worker finishes or gives back each of them."
         )
     shared.next_step("mailshot status")

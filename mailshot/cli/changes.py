@@ -10,8 +10,8 @@ import typer
 from mailshot.cli import shared
 
 if TYPE_CHECKING:
-    from mailshot.campaign.diff import Change, Diff, Moved
-    from mailshot.campaign.moves import Moves
+    from mailshot.campaign.diff import Change, Diff, Movement
+    from mailshot.campaign.moves import PlanDiff
 
 Examples = Annotated[
     int, typer.Option("--examples", help="So many customers as examples of each move.", min=0, max=100)
@@ -40,38 +40,38 @@ def diff(
 
 def show(found: Diff) -> None:
     """Print a difference of rules for people."""
-    versions = f"{shared.plain(found.before)} -> {shared.plain(found.after)}"
-    shared.say(f"[bold]{versions}[/bold] as of {found.as_of:%Y-%m-%d %H:%M %Z}")
+    versions = f"{shared.printable(found.before)} -> {shared.printable(found.after)}"
+    shared.print_text(f"[bold]{versions}[/bold] as of {found.as_of:%Y-%m-%d %H:%M %Z}")
     for kind in found.unchanged:
         changes = [change for change in found.changes if change.kind == kind]
         if changes:
             columns = (kind, "before", "after", "entered", "spent", "left", "spent")
             shared.table("", columns, [_row(change) for change in changes], right=range(1, 7))
     for change in found.changes:
-        _told(change)
+        _line(change)
     same = [f"{len(names):,} {kind}{'s' * (len(names) != 1)}" for kind, names in found.unchanged.items() if names]
     if same:
-        shared.say(f"{' and '.join(same)} unchanged.")
+        shared.print_text(f"{' and '.join(same)} unchanged.")
     if found.changes:
-        shared.say(f"Spent: in the year before, in {shared.plain(found.currency)}.")
+        shared.print_text(f"Spent: in the year before, in {shared.printable(found.currency)}.")
     for note in found.notes:
-        shared.say(f"[yellow]{shared.plain(note)}[/yellow]")
+        shared.print_text(f"[yellow]{shared.printable(note)}[/yellow]")
 
 
-def show_moves(found: Moves | None) -> None:
+def show_moves(found: PlanDiff | None) -> None:
     """Print how customers moved between two plans, or a run and a plan."""
     if found is None:
-        shared.say("There is no earlier plan to compare with.")
+        shared.print_text("There is no earlier plan to compare with.")
         return
-    since = f"Since {shared.plain(found.since)}"
+    since = f"Since {shared.printable(found.since)}"
     if not found.moves:
-        shared.say(f"{since}: nobody enters, leaves, or gets something else.")
+        shared.print_text(f"{since}: nobody enters, leaves, or gets something else.")
         return
     rows = [(move.was, move.now, move.customers, money(move.spent)) for move in found.moves]
     shared.table(since, ("from", "to", "customers", f"spent {found.currency}"), rows, right=(2, 3))
     for move in found.moves:
         if move.examples:
-            shared.say(shared.plain(f"  {move.was} -> {move.now}: {', '.join(move.examples)}"))
+            shared.print_text(shared.printable(f"  {move.was} -> {move.now}: {', '.join(move.examples)}"))
 
 
 def money(spent: Decimal) -> str:
@@ -84,21 +84,21 @@ def _row(change: Change) -> tuple[object, ...]:
     return (change.name, *sizes, *(cell for pair in moved for cell in pair))
 
 
-def _told(change: Change) -> None:
-    name = f"[bold]{shared.plain(change.name)}[/bold]"
+def _line(change: Change) -> None:
+    name = f"[bold]{shared.printable(change.name)}[/bold]"
     if change.before is None or change.after is None:
-        shared.say(f"{name} ({change.kind}): only {'after' if change.before is None else 'before'}")
+        shared.print_text(f"{name} ({change.kind}): only {'after' if change.before is None else 'before'}")
         return
     still = "" if change.entered.customers or change.left.customers else "; nobody moves"
-    shared.say(f"{name} ({change.kind}): {shared.plain(', '.join(change.causes))}{still}")
+    shared.print_text(f"{name} ({change.kind}): {shared.printable(', '.join(change.causes))}{still}")
     if not change.told:
         _examples("+", change.entered)
         _examples("-", change.left)
 
 
-def _examples(sign: str, moved: Moved) -> None:
+def _examples(sign: str, moved: Movement) -> None:
     for key, told in moved.examples:
-        shared.say(f"  {sign} {shared.plain(key)}: {shared.plain(told)}")
+        shared.print_text(f"  {sign} {shared.printable(key)}: {shared.printable(told)}")
     more = moved.customers - len(moved.examples)
     if moved.examples and more:
-        shared.say(f"    [dim]and {more:,} more[/dim]")
+        shared.print_text(f"    [dim]and {more:,} more[/dim]")

@@ -113,30 +113,36 @@ def _tell(summary: Summary) -> None:
     shared.table(f"Import: {summary.mapping}", columns, rows, right=(1, 2, 3, 4, 5, 6))
     for item in summary.imports:
         for reason, number in list(item.by_reason.items())[:MOST_REASONS]:
-            shared.say(f"  [red]{shared.counted(number, 'row')}[/red] of {item.kind} rejected: {shared.plain(reason)}")
+            shared.print_text(
+                f"  [red]{shared.counted(number, 'row')}[/red] of {item.kind} rejected: {shared.printable(reason)}"
+            )
         for warning, number in list(item.warnings.items())[:MOST_REASONS]:
-            shared.say(f"  [yellow]{shared.counted(number, 'row')}[/yellow] of {item.kind}: {shared.plain(warning)}")
+            shared.print_text(
+                f"  [yellow]{shared.counted(number, 'row')}[/yellow] of {item.kind}: {shared.printable(warning)}"
+            )
         if item.left_out:
             lines = f"{shared.counted(item.left_out, 'row')} of {item.kind}"
-            shared.say(f"  {lines} left out: these customers had their data erased.")
+            shared.print_text(f"  {lines} left out: these customers had their data erased.")
         if item.notes:
-            shared.say(f"  all of it, cell by cell: {shared.plain(item.notes)}")
+            shared.print_text(f"  all of it, cell by cell: {shared.printable(item.notes)}")
         if item.former_rejects:
-            shared.say(f"  the previous file of rejected rows was renamed to: {shared.plain(item.former_rejects)}")
+            shared.print_text(
+                f"  the previous file of rejected rows was renamed to: {shared.printable(item.former_rejects)}"
+            )
         if item.rejects and summary.dry:
-            shared.say(f"  rows to fix: {shared.plain(item.rejects)}")
+            shared.print_text(f"  rows to fix: {shared.printable(item.rejects)}")
         elif item.rejects:
-            shared.say(f"  to fix and read again with --file: {shared.plain(item.rejects)}")
+            shared.print_text(f"  to fix and read again with --file: {shared.printable(item.rejects)}")
 
 
 def _warn(summary: Summary) -> None:
     """Say loudly, also beside JSON, that someone may still be mailed against their will, or that nothing came in."""
     for item in summary.imports:
         if number := item.withdrawals_rejected:
-            rows = f"{shared.counted(number, 'row')} of {shared.plain(item.file)}"
+            rows = f"{shared.counted(number, 'row')} of {shared.printable(item.file)}"
             _loudly(f"{rows} may be WITHDRAWALS and were not understood: these people may still be mailed.")
         elif item.failed:
-            _loudly(f"Nothing of {shared.plain(item.file)} came in: every row was rejected.")
+            _loudly(f"Nothing of {shared.printable(item.file)} came in: every row was rejected.")
 
 
 def _loudly(text: str) -> None:

@@ -17,7 +17,7 @@ def upgrade() -> None:
     from mailshot.store import schema
 
     before, after = schema.upgrade(bootstrap.open_store(shared.settings()))
-    shared.say(
+    shared.print_text(
         f"The database has version {after}" + (" already." if before == after else f" (was {before or 'empty'}).")
     )
     shared.next_step("mailshot doctor")
@@ -35,7 +35,7 @@ def scrub() -> None:
             done += some
     with store.read() as connection:
         waiting = erasures.waiting(connection)
-    shared.say(f"{shared.counted(done, 'erasure')} finished, {waiting.number:,} waiting.")
+    shared.print_text(f"{shared.counted(done, 'erasure')} finished, {waiting.number:,} waiting.")
     if waiting.number:
         message = "Another program still reads or sends what was erased."
         raise Busy(message, "Try again when it has ended, or leave it to the clock.")
@@ -48,4 +48,4 @@ def version() -> None:
     from mailshot.store import schema
 
     found = schema.version(bootstrap.open_store(shared.settings()))
-    shared.say(f"The database has {found or 'no version'}, this program needs {schema.newest()}.")
+    shared.print_text(f"The database has {found or 'no version'}, this program needs {schema.newest()}.")

@@ -32,13 +32,13 @@ def demo(
     shutil.rmtree(folder, ignore_errors=True)
     project.create(folder, project.Example.grocery)
     os.chdir(folder)
-    shared.say(f"Made {folder}: example rules and templates, fresh keys, an empty SQLite database.")
+    shared.print_text(f"Made {folder}: example rules and templates, fresh keys, an empty SQLite database.")
     with Services() as services:
         _tell_story(services)
         _step(9, f"Look around (all of this took {time.monotonic() - started:.0f} seconds)")
-        shared.say(f"The project is in {Path.cwd()}; its rules and templates are yours to change.")
+        shared.print_text(f"The project is in {Path.cwd()}; its rules and templates are yours to change.")
         if keep:
-            shared.say(f"Inbox: {services.inbox_url}    Ctrl-C ends it.")
+            shared.print_text(f"Inbox: {services.inbox_url}    Ctrl-C ends it.")
             services.wait()
     shared.next_step(f"make up (it is: cd {folder}; mailshot up --inbox), then open {services.inbox_url}")
 
@@ -57,13 +57,13 @@ def _tell_story(services: Services) -> None:
     _step(6, "Some customers open, click, leave, and correct us")
     visitors = Visitors(services.inbox_url)
     for told in visitors.answer():
-        shared.say(f"  {told}")
+        shared.print_text(f"  {told}")
     _step(7, "The next plan knows")
     campaigns.plan(CAMPAIGN)
     if visitors.corrected:
         explaining.explain(CAMPAIGN, visitors.corrected)
     if visitors.vegan:
-        shared.say("\nAnd the vegan household: it is offered only plants, whatever it bought.")
+        shared.print_text("\nAnd the vegan household: it is offered only plants, whatever it bought.")
         campaigns.plan(NEXT_CAMPAIGN)
         explaining.explain(NEXT_CAMPAIGN, visitors.vegan)
     _step(8, "The report")

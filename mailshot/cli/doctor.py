@@ -78,7 +78,7 @@ def _smtp() -> str:
     from mailshot.deliver import trial
 
     app = shared.app()
-    trial.greet(app.server)
+    trial.check_server(app.server)
     return f"{app.server} greets us"
 
 
@@ -88,7 +88,7 @@ def _queue() -> str:
         return "in process"
     from mailshot import queue
 
-    queue.ping(settings.redis)
+    queue.check(settings.redis)
     return f"Redis on {urlsplit(settings.redis).hostname or 'a local socket'} answers"
 
 

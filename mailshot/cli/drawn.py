@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from mailshot import safe_files
 from mailshot.campaign import backtest as stage
 from mailshot.campaign.backtest import Backtest
-from mailshot.campaign.hindsight import Hindsight
+from mailshot.campaign.hindsight import PastResponse
 from mailshot.cli import shown
 from mailshot.profile import shares
 from mailshot.profile.shares import Estimate
@@ -30,7 +30,7 @@ MOST_LABELS = 14
 DPI = 110
 
 
-def save(found: Backtest | Hindsight, currency: str, path: Path) -> None:
+def save(found: Backtest | PastResponse, currency: str, path: Path) -> None:
     """Draw a backtest into a file; its suffix says whether as PNG or SVG."""
     figure = _backtest(found, currency) if isinstance(found, Backtest) else _hindsight(found)
     kind = path.suffix.lower().lstrip(".")
@@ -102,7 +102,7 @@ def _points(axes: Axes, points: Sequence[tuple[float, Estimate]], scale: float, 
         )  # fmt: skip
 
 
-def _hindsight(found: Hindsight) -> Figure:
+def _hindsight(found: PastResponse) -> Figure:
     figure = Figure(figsize=(9, 2.6 + 0.27 * (len(found.pasts) + 1)), layout="constrained")
     axes = figure.subplots()
     figure.suptitle(f"{found.name}: would it have found who answered?", fontsize=13, parse_math=False)

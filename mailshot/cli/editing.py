@@ -24,12 +24,12 @@ def schema(
     from mailshot import schemas
 
     project = None if general else shared.settings().project
-    found = schemas.general() if project is None else schemas.of(shared.rulebook(project))
+    found = schemas.general() if project is None else schemas.schema_for(shared.rulebook(project))
     folder = to or (project or Path()) / FOLDER
     if to is None and not safe_files.is_inside(folder, project or Path()):
         raise Refused(f"{folder} is a link that leads out of the project.", "Remove it, or name a folder by --to.")
     write(found, folder)
-    shared.say(f"Wrote {len(found)} schemas to {shared.plain(folder)}.")
+    shared.print_text(f"Wrote {len(found)} schemas to {shared.printable(folder)}.")
     shared.next_step(f"begin a file with: # yaml-language-server: $schema=../schemas/{next(iter(found))}.json")
 
 

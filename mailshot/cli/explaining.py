@@ -49,32 +49,32 @@ def _find(name: str, customer: str, as_of: shared.AsOf, run: int | None) -> tupl
 
 
 def _show(name: str, found: Explanation, campaign: bool) -> None:
-    shared.say(
-        f"[bold]{shared.plain(name)}[/bold] for customer {shared.plain(found.customer)}, as of {found.as_of:%Y-%m-%d}"
+    shared.print_text(
+        f"[bold]{shared.printable(name)}[/bold] for customer {shared.printable(found.customer)}, as of {found.as_of:%Y-%m-%d}"
     )
-    shared.out.print(trees.of("audience", found.audience))
+    shared.out.print(trees.verdict_tree("audience", found.audience))
     if campaign:
         _show_campaign(found)
         return
-    shared.say(f"[bold]{found.outcome()}[/bold]")
+    shared.print_text(f"[bold]{found.outcome()}[/bold]")
     if found.needed:
-        shared.say("To get in:")
+        shared.print_text("To get in:")
     for change in found.needed:
-        shared.say(f"  - {shared.plain(change.words())}")
+        shared.print_text(f"  - {shared.printable(change.words())}")
 
 
 def _show_campaign(found: Explanation) -> None:
     for content, verdict in found.contents.items():
-        shared.out.print(trees.of(f"content '{content}' when", verdict))
+        shared.out.print(trees.verdict_tree(f"content '{content}' when", verdict))
     for guard, verdict in found.guards.items():
-        shared.out.print(trees.of(f"guard '{guard}' applies", verdict))
-    shared.say("[dim]what a mail must pass[/dim]")
+        shared.out.print(trees.verdict_tree(f"guard '{guard}' applies", verdict))
+    shared.print_text("[dim]what a mail must pass[/dim]")
     for check in found.checks:
-        remedy = f": {shared.plain(check.remedy)}" if check.remedy else ""
-        said = f"{shared.plain(check.name)}  [dim]{shared.plain(check.found)}[/dim]"
-        shared.say(f"  {YES if check.passes else NO} {said}{remedy}")
+        remedy = f": {shared.printable(check.remedy)}" if check.remedy else ""
+        said = f"{shared.printable(check.name)}  [dim]{shared.printable(check.found)}[/dim]"
+        shared.print_text(f"  {YES if check.passes else NO} {said}{remedy}")
     for offer in found.offers:
-        shared.say(f"  offer: {shared.plain(offer.words())}")
+        shared.print_text(f"  offer: {shared.printable(offer.words())}")
     for delivery in found.deliveries:
-        shared.say(f"  {shared.plain(delivery)}")
-    shared.say(f"[bold]{shared.plain(found.outcome())}[/bold]")
+        shared.print_text(f"  {shared.printable(delivery)}")
+    shared.print_text(f"[bold]{shared.printable(found.outcome())}[/bold]")

@@ -14,7 +14,7 @@ from mailshot.errors import InvalidInput, Problem, Unavailable
 
 if TYPE_CHECKING:
     from mailshot.bootstrap import App
-    from mailshot.render.letter import Letter
+    from mailshot.render.letter import OutgoingMail
 
 Customer = Annotated[str | None, typer.Option("--as", help="A customer's key or address; without it, the first one.")]
 Campaign = Annotated[str, typer.Argument(help="The campaign's name.")]
@@ -30,12 +30,12 @@ def preview(
     letter = _letter(shared.app(), campaign, customer)
     if text:
         lines = [letter.rendered.subject, "", *letter.rendered.text.splitlines()]
-        shared.say("\n".join(map(shared.plain, lines)))
+        shared.print_text("\n".join(map(shared.printable, lines)))
         return
     path = to or Path.cwd() / "preview.html"
     _write(path, letter.rendered.html.encode())
-    shared.say(f"Subject: {shared.plain(letter.rendered.subject)}")
-    shared.say(f"Wrote {path} (for {letter.envelope_to}; links and pixel of a preview lead nowhere).")
+    shared.print_text(f"Subject: {shared.printable(letter.rendered.subject)}")
+    shared.print_text(f"Wrote {path} (for {letter.envelope_to}; links and pixel of a preview lead nowhere).")
     if to is None:
         webbrowser.open(path.as_uri())
     shared.next_step(f"mailshot send-test '{campaign}' you@example.com")
@@ -56,15 +56,15 @@ def send_test(
 ) -> None:
     """Send a campaign's mail to yourself, as a customer of the latest plan would get it."""
     from mailshot.deliver import trial
-    from mailshot.deliver.verdict import Outcome
+    from mailshot.deliver.verdict import Status
 
     to = _address(address)
     app = shared.app()
     letter = _letter(app, campaign, customer)
-    verdict = trial.send(app.server, letter, to)
-    if verdict.outcome is not Outcome.accepted:
+    verdict = trial.send_test(app.server, letter, to)
+    if verdict.outcome is not Status.accepted:
         raise Unavailable(f"{app.server} did not take the mail: {verdict.reply}", "Nothing else was sent.")
-    shared.say(shared.plain(f"Sent '{trial.MARK}{letter.rendered.subject}' to {to}: {verdict.reply}"))
+    shared.print_text(shared.printable(f"Sent '{trial.MARK}{letter.rendered.subject}' to {to}: {verdict.reply}"))
     shared.next_step(f"mailshot launch '{campaign}'")
 
 
@@ -77,11 +77,11 @@ def _address(text: str) -> str:
     return found.email
 
 
-def _letter(app: App, campaign: str, customer: str | None) -> Letter:
+def _letter(app: App, campaign: str, customer: str | None) -> OutgoingMail:
     from mailshot.campaign import preview as stage
 
     edition = shared.edition(app, campaign)
-    chosen = customer or stage.someone(app.store, edition)
+    chosen = customer or stage.sample_customer(app.store, edition)
     if chosen is None:
         raise stage.no_mail(app.store, edition)
     return stage.write(app.store, edition, chosen, app.keys, app.settings.base_url, shared.now())

@@ -41,7 +41,7 @@ def init(
     """Make a new project: one example of each file, a few customers to import, fresh keys, an empty database."""
     create(folder, example)
     data = "rules/ and templates/" if example else "rules/, templates/ and data/ with one example of each file"
-    shared.say(f"Made [bold]{folder}[/bold]: {data}, .env with fresh keys, and the database.")
+    shared.print_text(f"Made [bold]{folder}[/bold]: {data}, .env with fresh keys, and the database.")
     shared.next_step(f"cd {shlex.quote(str(folder))}, then: mailshot import {MAPPINGS[example]}")
 
 
@@ -79,7 +79,7 @@ def _write_schemas(project: Path) -> None:
     from mailshot import schemas
     from mailshot.cli import editing
 
-    editing.write(schemas.of(shared.rulebook(project)), project / editing.FOLDER)
+    editing.write(schemas.schema_for(shared.rulebook(project)), project / editing.FOLDER)
 
 
 def starter() -> Path:

@@ -92,7 +92,7 @@ def report(
         return
     if run is None and len(lines) > 1:
         show_lines(lines, company.time_zone)
-        shared.say()
+        shared.print_text()
     show_report(found, company.time_zone)
 
 
@@ -108,14 +108,16 @@ def show_lines(lines: list[Line], zone: ZoneInfo) -> None:
     shared.table(title, columns, rows, right=(0, 4, 5, 6, 7, 8), whole=(3,))
     for line in lines:
         if line.unconfirmed or line.refused:
-            shared.say(f"Run {line.run_id}: {line.unconfirmed:,} unconfirmed, {line.refused:,} refused.")
+            shared.print_text(f"Run {line.run_id}: {line.unconfirmed:,} unconfirmed, {line.refused:,} refused.")
 
 
 def show_report(found: Report, zone: ZoneInfo) -> None:
     """Print one run in depth."""
     line = found.line
     day = f"{line.as_of.astimezone(zone):%Y-%m-%d}"
-    shared.say(f"[bold]Run {line.run_id}[/bold] of '{shared.plain(line.campaign)}': {line.state}, as of {day}")
+    shared.print_text(
+        f"[bold]Run {line.run_id}[/bold] of '{shared.printable(line.campaign)}': {line.state}, as of {day}"
+    )
     shared.counts("", found.states, "deliveries", {str(state): state.help for state in DeliveryState})
     shared.counts("", found.contents, "sent by content")
     if found.reasons:
@@ -123,19 +125,19 @@ def show_report(found: Report, zone: ZoneInfo) -> None:
     people = {"opened": line.opened, "clicked": line.clicked, "left": line.unsubscribed, "converted": line.converted}
     shared.counts("", people, "people who", {"converted": CONVERTED})
     if line.machine:
-        shared.say(machines(line.machine))
+        shared.print_text(machines(line.machine))
     for url, number in found.links:
-        shared.say(f"  {number:,} clicked {shared.plain(url)}")
+        shared.print_text(f"  {number:,} clicked {shared.printable(url)}")
     no_goal = f"none; what is counted here: {found.goal.words()}"
-    shared.say(f"Goal: {shared.plain(found.aim or no_goal)} after the mail.")
+    shared.print_text(f"Goal: {shared.printable(found.aim or no_goal)} after the mail.")
     if not found.complete:
-        shared.say(f"The {found.goal.within} in which it counts are not over (or not yet imported).")
+        shared.print_text(f"The {found.goal.within} in which it counts are not over (or not yet imported).")
     bought, held = found.mailed, found.held
     did = "Bought" if found.goal.event is None else "Did it"
-    shared.say(
+    shared.print_text(
         f"{did}: {bought.buyers:,} of {bought.customers:,} mailed, {held.buyers:,} of {held.customers:,} held out."
     )
-    shared.say(f"Uplift: {found.uplift.words()}.")
+    shared.print_text(f"Uplift: {found.uplift.words()}.")
 
 
 def machines(customers: int) -> str:
@@ -202,7 +204,7 @@ def _tell_erasures(store: Store, project: Path) -> None:
     waiting = _waiting(store)
     if waiting.since:
         waits, since = shared.counted(waiting.number, "erasure"), shared.moment(waiting.since, shared.zone(project))
-        shared.say(f"{waits} not yet removed from the database's files, the first of {since}: mailshot doctor")
+        shared.print_text(f"{waits} not yet removed from the database's files, the first of {since}: mailshot doctor")
 
 
 def _waiting(store: Store) -> Waiting:
@@ -223,7 +225,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
         if state == RunState.cancelled:
             waiting = 0  # given up; what a worker holds at this moment is told below
         numbers = (counts.get("sent", 0), waiting, *(counts.get(name, 0) for name in COUNTED))
-        shown.add_row(str(run["run"]), shared.plain(run["campaign"]), state, *(f"{number:,}" for number in numbers))
+        shown.add_row(str(run["run"]), shared.printable(run["campaign"]), state, *(f"{number:,}" for number in numbers))
     return shown
 
 

@@ -44,12 +44,12 @@ def check(json: shared.AsJson = False) -> None:
         levels = [("error", problem) for problem in problems] + [("warning", problem) for problem in doubts]
         shared.as_json([{"level": level, **asdict(problem)} for level, problem in levels])
     for doubt in doubts if not json else ():
-        shared.say(f"[yellow]Warning:[/yellow] {shared.plain(doubt)}")
+        shared.print_text(f"[yellow]Warning:[/yellow] {shared.printable(doubt)}")
     shared.refuse(problems)
     if not json:
         audiences = shared.counted(len(rules.book.names), "audience")
         campaigns = shared.counted(len(rules.campaigns), "campaign")
-        shared.say(f"{len(rules.files)} files are sound: {audiences}, {campaigns}.")
+        shared.print_text(f"{len(rules.files)} files are sound: {audiences}, {campaigns}.")
         _warn(rules)
         shared.next_step("mailshot rules count")
 
@@ -158,7 +158,7 @@ def _warn(rules: Rulebook) -> None:
 
     try:
         with shared.app().store.read() as connection:
-            for warning in spelling.strangers(connection, rules):
-                shared.say(f"[yellow]Warning:[/yellow] {shared.plain(warning)}")
+            for warning in spelling.unknown_values(connection, rules):
+                shared.print_text(f"[yellow]Warning:[/yellow] {shared.printable(warning)}")
     except MailshotError:
         return  # rules can be checked without a database

@@ -37,18 +37,18 @@ def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run 
             threading.Thread(target=tasks.work_until, args=(app, threads, stop), name="worker"),
             threading.Thread(target=tasks.tick_until, args=(app, stop), name="clock"),
         ]
-        site = serve.Beside(_site(app), app.settings.web_host, app.settings.web_port, app.settings.proxies)
+        site = serve.ThreadedServer(_site(app), app.settings.web_host, app.settings.web_port, app.settings.proxies)
         site.start()
         for part in parts:
             part.start()
-        shared.say(
+        shared.print_text(
             f"Up: {app.settings.base_url} (preferences, tracking), sending to {app.server}. Ctrl-C stops softly."
         )
         stop.wait()
         for part in parts:
             part.join()
         site.stop()
-    shared.say("Stopped: nothing is left half sent.")
+    shared.print_text("Stopped: nothing is left half sent.")
 
 
 def web() -> None:
@@ -56,7 +56,7 @@ def web() -> None:
     from mailshot.web import serve
 
     app = shared.app()
-    shared.say(f"Web on {app.settings.web_host}:{app.settings.web_port} as {app.settings.base_url}.")
+    shared.print_text(f"Web on {app.settings.web_host}:{app.settings.web_port} as {app.settings.base_url}.")
     serve.run(_site(app), app.settings.web_host, app.settings.web_port, app.settings.proxies)
 
 
@@ -66,7 +66,7 @@ def worker(threads: Threads = 1) -> None:
 
     app = shared.app()
     with stopping() as stop:
-        shared.say(f"Worker with {app.settings.connections} connections to {app.server}.")
+        shared.print_text(f"Worker with {app.settings.connections} connections to {app.server}.")
         tasks.work_until(app, threads, stop)
 
 
@@ -76,7 +76,7 @@ def clock() -> None:
 
     app = shared.app()
     with stopping() as stop:
-        shared.say("Clock.")
+        shared.print_text("Clock.")
         tasks.tick_until(app, stop)
 
 
@@ -88,7 +88,9 @@ def inbox(
     from mailshot.web.inbox import running
 
     settings = shared.settings()
-    shared.say(f"Inbox: http://{host}:{settings.inbox_web_port} catches smtp://{host}:{settings.inbox_smtp_port}.")
+    shared.print_text(
+        f"Inbox: http://{host}:{settings.inbox_web_port} catches smtp://{host}:{settings.inbox_smtp_port}."
+    )
     shared.next_step("mailshot up, in another terminal")
     running.run(settings.inbox_smtp_port, settings.inbox_web_port, folder, host)
 
@@ -135,7 +137,7 @@ def _inbox(app: App) -> Iterator[None]:
     settings = app.settings
     caught = running.Inbox(settings.inbox_smtp_port, settings.inbox_web_port, settings.project / "inbox")
     caught.start()
-    shared.say(f"Inbox: http://127.0.0.1:{settings.inbox_web_port}")
+    shared.print_text(f"Inbox: http://127.0.0.1:{settings.inbox_web_port}")
     try:
         yield
     finally:

@@ -23,7 +23,7 @@ from mailshot.errors import InvalidInput, NotFound, Problem
 if TYPE_CHECKING:
     from mailshot.bootstrap import App
     from mailshot.campaign.company import Company
-    from mailshot.campaign.frozen import Edition
+    from mailshot.campaign.frozen import Snapshot
     from mailshot.campaign.rulebook import Rulebook
     from mailshot.profile.address import Address
     from mailshot.settings import Settings
@@ -70,7 +70,7 @@ def sound(project: Path) -> tuple[Rulebook, list[Problem]]:
     return Rulebook.sound(project)
 
 
-def edition(app: App, campaign: str) -> Edition:
+def edition(app: App, campaign: str) -> Snapshot:
     """Read a campaign with its rules and templates; other files' errors do not matter here.
 
     Raises NotFound, which also tells when a campaign is scheduled without its file.
@@ -83,7 +83,7 @@ def edition(app: App, campaign: str) -> Edition:
     return frozen.edition(rules, project, campaign)
 
 
-def today(found: Edition, asked: datetime | None) -> datetime:
+def today(found: Snapshot, asked: datetime | None) -> datetime:
     from mailshot.campaign import frozen
 
     return frozen.as_of(found, asked, now())
@@ -139,11 +139,11 @@ def campaigns(project: Path) -> list[str]:
         return []
 
 
-def say(text: str = "") -> None:
+def print_text(text: str = "") -> None:
     out.print(text)
 
 
-def plain(text: object) -> str:
+def printable(text: object) -> str:
     """Make foreign words (a name, a subject, an address) fit to be said: no markup, no control of the terminal."""
     return escape("".join(letter if letter.isprintable() else " " for letter in str(text)))
 
@@ -184,7 +184,7 @@ def table(
         fixed = number in right or number in whole
         shown.add_column(name, justify="right" if number in right else "left", no_wrap=fixed, overflow="fold")
     for row in rows:
-        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else plain(cell) for cell in row))
+        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else printable(cell) for cell in row))
     out.print(shown)
 
 

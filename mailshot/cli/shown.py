@@ -10,10 +10,10 @@ from typing import Any
 
 from mailshot import safe_files, spreadsheet
 from mailshot.campaign import backtest as stage
-from mailshot.campaign.backtest import Backtest, Look
-from mailshot.campaign.hindsight import Hindsight, Past
+from mailshot.campaign.backtest import Backtest, Point
+from mailshot.campaign.hindsight import PastCampaign, PastResponse
 from mailshot.cli import charts, shared
-from mailshot.cli.charts import Bar, Reach
+from mailshot.cli.charts import Bar, Interval
 from mailshot.profile import shares
 from mailshot.profile.shares import Estimate
 
@@ -21,17 +21,17 @@ INSIDE, OUTSIDE = "blue", "yellow"
 WIDEST = 120
 
 
-def show(found: Backtest | Hindsight, currency: str) -> None:
+def show(found: Backtest | PastResponse, currency: str) -> None:
     """Print a backtest for people."""
     if isinstance(found, Backtest):
         _show_backtest(found, currency)
     else:
         _show_hindsight(found)
     for note in found.notes:
-        shared.say(f"[dim]- {shared.plain(note)}[/dim]")
+        shared.print_text(f"[dim]- {shared.printable(note)}[/dim]")
 
 
-def save(path: Path, found: Backtest | Hindsight) -> None:
+def save(path: Path, found: Backtest | PastResponse) -> None:
     """Write a backtest's numbers as CSV: a line for each date, or past campaign."""
     rows = list(_rows(found))
     with StringIO(newline="") as file:
@@ -61,20 +61,22 @@ def percent(found: Estimate) -> str:
 
 
 def _show_backtest(found: Backtest, currency: str) -> None:
-    shared.say(f"[bold]{shared.plain(found.name)}[/bold] ({found.kind}) as it would have been, {_dates(found.looks)}")
+    shared.print_text(
+        f"[bold]{shared.printable(found.name)}[/bold] ({found.kind}) as it would have been, {_dates(found.looks)}"
+    )
     _sizes(found)
     _bought(found, currency)
     if len(found.looks) > 1:
-        shared.say()
+        shared.print_text()
         _charts(found)
 
 
-def _dates(looks: Sequence[Look]) -> str:
+def _dates(looks: Sequence[Point]) -> str:
     first, last = looks[0].as_of, looks[-1].as_of
     return f"{first:%Y-%m-%d} to {last:%Y-%m-%d}" if len(looks) > 1 else f"{first:%Y-%m-%d}"
 
 
-def day(looks: Sequence[Look] | Sequence[Past], one: Look | Past) -> str:
+def day(looks: Sequence[Point] | Sequence[PastCampaign], one: Point | PastCampaign) -> str:
     """Return a date, with the time where any date of the series has one."""
     timed = any(look.as_of.hour or look.as_of.minute for look in looks)
     return f"{one.as_of:%Y-%m-%d %H:%M}" if timed else f"{one.as_of:%Y-%m-%d}"
@@ -98,7 +100,7 @@ def _decided(found: Backtest) -> None:
     parts = series(found)
     headings = [name.replace(" ", "\n") for name in parts]
     width = 10 + sum(2 + max(map(len, [*name.split(), f"{max(numbers):,}"])) for name, numbers in parts.items())
-    shared.say()
+    shared.print_text()
     if width <= shared.out.width:
         rows = [(day(found.looks, look), *(n[i] for n in parts.values())) for i, look in enumerate(found.looks)]
         shared.table("Mails, and why none", ("as of", *headings), rows, right=range(1, len(parts) + 1))
@@ -127,10 +129,10 @@ def _bought(found: Backtest, currency: str) -> None:
         )
         for look in looks
     ]
-    shared.say()
+    shared.print_text()
     shared.table(f"Who {found.aim.words()}, inside and outside the audience (95 % intervals)", columns, rows)
     if not all(look.complete for look in looks):
-        shared.say("[dim]* the data ends within the goal's window[/dim]")
+        shared.print_text("[dim]* the data ends within the goal's window[/dim]")
 
 
 def points(found: Estimate) -> str:
@@ -158,14 +160,14 @@ def _charts(found: Backtest) -> None:
     shared.out.print(charts.reaches(title, reaches, width), soft_wrap=True)
 
 
-def _reach(label: str, found: Estimate, customers: int, style: str) -> Reach:
+def _reach(label: str, found: Estimate, customers: int, style: str) -> Interval:
     span = (found.low, found.value, found.high) if customers else None
-    return Reach(label, span, found.enough, style)
+    return Interval(label, span, found.enough, style)
 
 
-def _show_hindsight(found: Hindsight) -> None:
-    name = shared.plain(found.name)
-    shared.say(f"[bold]{name}[/bold]: would it have found who answered past campaigns? As of each one's start.")
+def _show_hindsight(found: PastResponse) -> None:
+    name = shared.printable(found.name)
+    shared.print_text(f"[bold]{name}[/bold]: would it have found who answered past campaigns? As of each one's start.")
     columns = (
         "campaign",
         "as of",
@@ -182,7 +184,7 @@ def _show_hindsight(found: Hindsight) -> None:
     inside, outside = found.total()
     together = (inside[0] + outside[0], answered(inside), answered(outside), points(found.pooled))
     shared.table("", columns, [*rows, ("all together", "", *together)], right=(2,))
-    shared.say(_summary(found))
+    shared.print_text(_summary(found))
 
 
 def answered(counted: tuple[int, int]) -> str:
@@ -191,7 +193,7 @@ def answered(counted: tuple[int, int]) -> str:
     return f"{hits:,}/{size:,} {hits / size * 100:.0f}%" if size else "-"
 
 
-def _summary(found: Hindsight) -> str:
+def _summary(found: PastResponse) -> str:
     (inside, hits), (outside, others) = found.total()
     if not hits + others:
         return "Nobody answered."
@@ -205,8 +207,8 @@ def _summary(found: Hindsight) -> str:
     )
 
 
-def _rows(found: Backtest | Hindsight) -> Iterator[dict[str, Any]]:
-    if isinstance(found, Hindsight):
+def _rows(found: Backtest | PastResponse) -> Iterator[dict[str, Any]]:
+    if isinstance(found, PastResponse):
         for past in found.pasts:
             yield {
                 "campaign": past.campaign, "as_of": past.as_of.isoformat(), **_flat("inside", past.inside),

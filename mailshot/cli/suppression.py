@@ -31,14 +31,14 @@ def show(address: Address, json: shared.AsJson = False) -> None:
         return
     zone = shared.zone(app.settings.project)
     if found is None:
-        shared.say(f"{shared.plain(address)} is not suppressed.")
+        shared.print_text(f"{shared.printable(address)} is not suppressed.")
     else:
-        reason, source = shared.plain(found["reason"]), shared.plain(found["source"])
+        reason, source = shared.printable(found["reason"]), shared.printable(found["source"])
         at = shared.moment(found["at"], zone)
-        shared.say(f"{shared.plain(address)} is suppressed: {reason} ({source}, {at}).")
+        shared.print_text(f"{shared.printable(address)} is suppressed: {reason} ({source}, {at}).")
     if withdrawn:
         topics = ", ".join(f"{topic} ({shared.moment(at, zone)})" for topic, at in withdrawn.items())
-        shared.say(f"Withdrawn at this address: {shared.plain(topics)}.")
+        shared.print_text(f"Withdrawn at this address: {shared.printable(topics)}.")
 
 
 @cli.command()
@@ -67,7 +67,7 @@ def lift(
             remedy = f"If its owner asked for mail again, add --even-though '{reason}'."
             raise Refused(f"{address} is suppressed for another reason than a bounce: {reason}.", remedy)
         suppression.lift(connection, hashed)
-    shared.say(f"{shared.plain(address)} may be mailed again, where its owner consents.")
+    shared.print_text(f"{shared.printable(address)} may be mailed again, where its owner consents.")
 
 
 def _let_back(connection: Connection, hashed: str, address: str, signed_up_again: bool) -> None:

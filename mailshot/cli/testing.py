@@ -10,7 +10,7 @@ from mailshot.cli import shared, trees
 from mailshot.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from mailshot.campaign.examples import Outcome, Report
+    from mailshot.campaign.examples import ExampleResult, Report
 
 
 def run(
@@ -47,26 +47,28 @@ def _show(report: Report) -> None:
     told = f"{_number(len(report.outcomes), 'example')} in {_number(held, 'audience')}"
     failed = len(report.failed)
     how = f"[red]{failed:,} not as expected.[/red]" if failed else "[green]all as expected.[/green]"
-    shared.say(f"{told}: {how}" if report.outcomes else "There are no examples.")
+    shared.print_text(f"{told}: {how}" if report.outcomes else "There are no examples.")
     if report.without:
         none = "has no examples" if len(report.without) == 1 else "have no examples"
-        names = shared.plain(", ".join(report.without))
-        shared.say(f"[dim]{_number(len(report.without), 'audience')} {none}: {names}.[/dim]")
+        names = shared.printable(", ".join(report.without))
+        shared.print_text(f"[dim]{_number(len(report.without), 'audience')} {none}: {names}.[/dim]")
     if failed:
         shared.next_step("mend the rule or the example, then: mailshot rules test")
 
 
-def _explain(outcome: Outcome) -> None:
+def _explain(outcome: ExampleResult) -> None:
     example, audience = outcome.example, outcome.audience
     place = f"{audience.file}:{example.line}"
-    shared.say(f"[red]✗[/red] [bold]{shared.plain(f'{audience.name}: {example.name}')}[/bold] ({shared.plain(place)})")
-    shared.say(f"  {shared.plain(outcome.words())}")
+    shared.print_text(
+        f"[red]✗[/red] [bold]{shared.printable(f'{audience.name}: {example.name}')}[/bold] ({shared.printable(place)})"
+    )
+    shared.print_text(f"  {shared.printable(outcome.words())}")
     label = f"as of {example.as_of:%Y-%m-%d %H:%M}"
-    shared.out.print(trees.of(label, outcome.verdict, audience.condition))
+    shared.out.print(trees.verdict_tree(label, outcome.verdict, audience.condition))
     for change in outcome.changes:
         wanted = "To match" if example.matches else "Not to match"
-        shared.say(f"  {wanted}: {shared.plain(change)}")
-    shared.say()
+        shared.print_text(f"  {wanted}: {shared.printable(change)}")
+    shared.print_text()
 
 
 def _number(count: int, what: str) -> str:

@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from mailshot.audience.nodes import Condition
 
 
-def of(label: str, verdict: Verdict, condition: Condition | None = None) -> Tree:
+def verdict_tree(label: str, verdict: Verdict, condition: Condition | None = None) -> Tree:
     """Return the tree of a verdict; with the condition it was given on, each line says where it stands in its file."""
-    return _grow(Tree(f"[dim]{shared.plain(label)}[/dim]"), verdict, condition, "")
+    return _grow(Tree(f"[dim]{shared.printable(label)}[/dim]"), verdict, condition, "")
 
 
 def _grow(tree: Tree, verdict: Verdict, condition: Condition | None, where: str) -> Tree:
     sign = "[green]✓[/green]" if verdict.holds else "[red]✗[/red]"
-    found = f"  [dim]{shared.plain(verdict.found)}[/dim]" if verdict.found else ""
-    place = f"  [dim]line {verdict.line}{shared.plain(where)}[/dim]" if condition else ""
-    branch = tree.add(f"{sign} {shared.plain(verdict.words)}{found}{place}")
-    inner = condition.inner if condition else ()
+    found = f"  [dim]{shared.printable(verdict.found)}[/dim]" if verdict.found else ""
+    place = f"  [dim]line {verdict.line}{shared.printable(where)}[/dim]" if condition else ""
+    branch = tree.add(f"{sign} {shared.printable(verdict.words)}{found}{place}")
+    inner = condition.children if condition else ()
     # What another audience says stands in a file of its own.
     where = f" of '{named}'" if (named := getattr(condition, "audience", "")) else where
     for number, part in enumerate(verdict.parts):

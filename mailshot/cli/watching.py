@@ -16,7 +16,7 @@ from mailshot.cli import serving, shared
 from mailshot.errors import InvalidInput, MailshotError, NotFound, Problem, nearest
 
 if TYPE_CHECKING:
-    from mailshot.campaign.recount import News, Recount
+    from mailshot.campaign.recount import LiveCount, SizeChange
     from mailshot.campaign.rulebook import Rulebook
 
 
@@ -26,12 +26,12 @@ def watch(
 ) -> None:
     """Count audiences again whenever a rule is saved, until Ctrl-C."""
     from mailshot.campaign import saves
-    from mailshot.campaign.recount import Recount
+    from mailshot.campaign.recount import LiveCount
 
     with serving.stopping() as stop:
         app = shared.app()
-        recount = Recount(app.store, shared.now(), time.perf_counter, as_of, audience)
-        desk = _Desk(app.settings.project, recount, stop)
+        recount = LiveCount(app.store, shared.now(), time.perf_counter, as_of, audience)
+        desk = _Watcher(app.settings.project, recount, stop)
 
         def wait(seconds: float) -> bool:
             # Not stop.wait: a signal that meets it while it holds its lock would wait for itself.
@@ -43,11 +43,11 @@ def watch(
 
 
 @dataclass(slots=True)
-class _Desk:
+class _Watcher:
     """Reads, counts and tells, once for each save."""
 
     project: Path
-    recount: Recount
+    recount: LiveCount
     stop: threading.Event
     begun: bool = False
     wrong: list[str] = field(default_factory=list)
@@ -80,23 +80,25 @@ class _Desk:
         if self.stop.is_set():
             return
         self.begun = True
-        shared.say(f"[bold]As of {rules.company.today(self.recount.asked, self.recount.now):%Y-%m-%d %H:%M %Z}[/bold]")
+        shared.print_text(
+            f"[bold]As of {rules.company.today(self.recount.asked, self.recount.now):%Y-%m-%d %H:%M %Z}[/bold]"
+        )
         shared.counts("", sizes, "audience")
         self._errors([str(problem) for problem in problems])
-        shared.say(f"[dim]Watching {shared.plain(self.project / 'rules')}; Ctrl-C ends.[/dim]")
+        shared.print_text(f"[dim]Watching {shared.printable(self.project / 'rules')}; Ctrl-C ends.[/dim]")
 
     def _later(self, rules: Rulebook, problems: list[Problem]) -> None:
         try:
             for news in self._counted(rules, problems):
-                shared.say(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {shared.plain(_words(news))}")
+                shared.print_text(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {shared.printable(_words(news))}")
         except MailshotError as error:  # a database that is busy: the next save tries again
             self._errors([str(error)])
             return
         self._errors([str(problem) for problem in problems])
 
-    def _counted(self, rules: Rulebook, problems: Sequence[Problem]) -> Iterator[News]:
+    def _counted(self, rules: Rulebook, problems: Sequence[Problem]) -> Iterator[SizeChange]:
         """Give news as they come. A database at work does not hear Ctrl-C, so that another thread waits for it."""
-        found: queue.Queue[News | BaseException | None] = queue.Queue()
+        found: queue.Queue[SizeChange | BaseException | None] = queue.Queue()
 
         def count() -> None:
             try:
@@ -110,7 +112,7 @@ class _Desk:
         while (news := self._next(found)) is not None:
             yield news
 
-    def _next(self, found: queue.Queue[News | BaseException | None]) -> News | None:
+    def _next(self, found: queue.Queue[SizeChange | BaseException | None]) -> SizeChange | None:
         with shared.err.status("Counting …"):
             while not self.stop.is_set():
                 try:
@@ -129,11 +131,11 @@ class _Desk:
         for words in told:
             shared.out.print(f"{time.strftime('%H:%M:%S')} {words}", style="red", markup=False, soft_wrap=True)
         if not told:
-            shared.say(f"[dim]{time.strftime('%H:%M:%S')}[/dim] [green]The rules are sound again.[/green]")
+            shared.print_text(f"[dim]{time.strftime('%H:%M:%S')}[/dim] [green]The rules are sound again.[/green]")
         self.wrong = told
 
 
-def _words(news: News) -> str:
+def _words(news: SizeChange) -> str:
     took = f" ({news.seconds:.1f} s)"
     if news.after is None:
         return f"{news.name}: gone, was {news.before:,}"

@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Any
 
 from mailshot.deliver import verdict
-from mailshot.deliver.rounds import Rounds
+from mailshot.deliver.rounds import LedgerWriter
 from mailshot.errors import MailshotError
 from mailshot.render import letter
-from mailshot.render.letter import Letter, Mailing
+from mailshot.render.letter import Mailing, OutgoingMail
 from mailshot.render.mail import RenderError
 from mailshot.states import DeliveryState, Reason, Suspicion
 from mailshot.store import consent, profiles
@@ -36,23 +36,23 @@ Reconsider = Callable[[Connection, Mapping[str, Any], Sequence[Claimed]], Mappin
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Prepared:
     """One claimed row with its letter, the address as it is kept, and how often it was tried, this time included."""
 
     customer_id: int
     address: str
     attempts: int
     revision: int
-    letter: Letter
+    letter: OutgoingMail
 
 
-class Desk:
+class Composer:
     """Claims a little ahead and writes letters as connections ask for them, so that few rows are held at a time."""
 
     def __init__(
         self,
         store: Store,
-        rounds: Rounds,
+        rounds: LedgerWriter,
         mailing: Mailing,
         run: Mapping[str, Any],
         keys: KeyRing,
@@ -87,7 +87,7 @@ class Desk:
         reason = str(Reason.render_failed)
         self._rounds.settle(Settled(customer_id, DeliveryState.skipped, reply=reply, reason=reason))
 
-    async def letters(self) -> AsyncIterator[Task]:
+    async def prepared_mails(self) -> AsyncIterator[Prepared]:
         """Give the next letter to whichever connection asks, until nothing is due or we are told to stop."""
         while not self.stopped:
             async with self._lock:
@@ -101,7 +101,7 @@ class Desk:
             if task:
                 yield task
 
-    async def _written(self, row: Claimed, facts: dict[str, Any], tracked: bool) -> Task | None:
+    async def _written(self, row: Claimed, facts: dict[str, Any], tracked: bool) -> Prepared | None:
         """Write one letter. One that may have ended a worker is marked before, so that it can end two more at most."""
         if row.suspicion == Suspicion.none:
             return self._write(row, facts, tracked)
@@ -142,7 +142,7 @@ class Desk:
             if wanted:
                 self._products |= profiles.products(connection, wanted)
             customers = list(allowed)
-            return allowed, profiles.many(connection, customers), consent.tracked(connection, customers)
+            return allowed, profiles.facts_of(connection, customers), consent.tracked(connection, customers)
 
     def _reconsidered(self, connection: Connection, rows: list[Claimed]) -> dict[int, Claimed]:
         revised = [row for row in rows if row.revision]
@@ -152,17 +152,17 @@ class Desk:
             row.customer_id: replace(row, offers=left) for row in rows if (left := decided[row.customer_id]) is not None
         }
 
-    def _write(self, row: Claimed, facts: dict[str, Any], tracked: bool) -> Task | None:
+    def _write(self, row: Claimed, facts: dict[str, Any], tracked: bool) -> Prepared | None:
         offers = [(self._products[product], times) for product, times in row.offers if product in self._products]
         date: datetime = self._run["launched_at"]
         try:
             if not facts.get("email"):
                 raise RenderError("the customer has no address any more")
-            delivery = letter.Delivery(
+            delivery = letter.Recipient(
                 self._run["id"], row.customer_id, row.content, facts["email"], facts, offers, tracked, date
             )
-            written = letter.write(self._mailing, delivery, self._keys, self._base_url)
+            written = letter.compose(self._mailing, delivery, self._keys, self._base_url)
         except Exception as error:
             self.spoiled(row.customer_id, error)
             return None
-        return Task(row.customer_id, facts["email"], row.attempts, row.revision, written)
+        return Prepared(row.customer_id, facts["email"], row.attempts, row.revision, written)

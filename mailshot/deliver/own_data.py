@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 
 from mailshot import logs
 from mailshot.deliver import verdict
-from mailshot.deliver.pipeline import Post
-from mailshot.deliver.smtp import Connection, Parcel
-from mailshot.deliver.verdict import Outcome
+from mailshot.deliver.pipeline import SendSettings
+from mailshot.deliver.smtp import Connection, MailObject
+from mailshot.deliver.verdict import Status
 from mailshot.errors import MailshotError, Unavailable
 from mailshot.profile import address
 from mailshot.render import service_mail
-from mailshot.render.letter import Letter
+from mailshot.render.letter import OutgoingMail
 from mailshot.store import confirmations, frozen
 from mailshot.store.confirmations import Due, Mailed
 from mailshot.store.engine import Store
@@ -31,10 +31,10 @@ log = logging.getLogger(__name__)
 LONGEST_SECONDS = 30.0
 #: What may have arrived counts as sent: the customer can ask again in some minutes.
 AFTER = {
-    Outcome.accepted: Mailed.sent,
-    Outcome.in_doubt: Mailed.sent,
-    Outcome.retry: Mailed.asked,
-    Outcome.refused: Mailed.failed,
+    Status.accepted: Mailed.sent,
+    Status.in_doubt: Mailed.sent,
+    Status.retry: Mailed.asked,
+    Status.refused: Mailed.failed,
 }
 
 
@@ -44,25 +44,25 @@ def waiting(store: Store, now: datetime) -> list[Due]:
         return confirmations.waiting(connection, now)
 
 
-def send(post: Post, links: Iterable[Due], stop: threading.Event) -> int:
+def send(post: SendSettings, links: Iterable[Due], stop: threading.Event) -> int:
     """Mail links until `stop` is set; return how many the server accepted. Safe to run in several workers."""
     return sum(_send(post, due) for due in links if not stop.is_set())
 
 
-def _send(post: Post, due: Due) -> bool:
+def _send(post: SendSettings, due: Due) -> bool:
     if not _move(post, due, Mailed.asked, Mailed.sending):
         return False
     try:
         outcome = asyncio.run(_hand_over(post, _letter(post, due, datetime.now(UTC))))
     except MailshotError as error:
         log.error("the link of request %s was not mailed: %s", due.id, error)
-        outcome = Outcome.refused
+        outcome = Status.refused
     after = AFTER[outcome]
     _move(post, due, Mailed.sending, after)
     return after is Mailed.sent
 
 
-def _letter(post: Post, due: Due, now: datetime) -> Letter:
+def _letter(post: SendSettings, due: Due, now: datetime) -> OutgoingMail:
     """Write a link's mail in the name of the sender whose mail was the customer's way to the page."""
     if due.email is None:
         raise MailshotError("the customer has no address")
@@ -73,17 +73,17 @@ def _letter(post: Post, due: Due, now: datetime) -> Letter:
     return service_mail.own_data(sender, due.email, link, now, post.keys.mint(Purpose.message, due.id))
 
 
-async def _hand_over(post: Post, letter: Letter) -> Outcome:
+async def _hand_over(post: SendSettings, letter: OutgoingMail) -> Status:
     """Hand a mail over within `LONGEST_SECONDS`: it is in doubt only where the time ran out after the dot."""
     released = False
     try:
         async with asyncio.timeout(LONGEST_SECONDS):
             connection = await Connection.open(post.server)
-            found = await connection.offer(_parcel(letter, connection))
+            found = await connection.send_body(_parcel(letter, connection))
             if found is None:
                 released = True
-                found = await connection.release()
-            if found.outcome is not Outcome.accepted:
+                found = await connection.send_dot()
+            if found.outcome is not Status.accepted:
                 reply = logs.masked(verdict.said(found.reply))
                 log.error("the server did not take a link to a customer's data: %s", reply)
             if not found.close:
@@ -91,13 +91,13 @@ async def _hand_over(post: Post, letter: Letter) -> Outcome:
             return found.outcome
     except (TimeoutError, Unavailable) as error:
         log.error("a link to a customer's data cannot be mailed now: %s", error or "the server does not answer")
-        return Outcome.in_doubt if released else Outcome.retry
+        return Status.in_doubt if released else Status.retry
 
 
-def _parcel(letter: Letter, connection: Connection) -> Parcel:
-    return Parcel(letter.envelope_from, letter.envelope_to, letter.data(connection.eight_bit))
+def _parcel(letter: OutgoingMail, connection: Connection) -> MailObject:
+    return MailObject(letter.envelope_from, letter.envelope_to, letter.data(connection.eight_bit))
 
 
-def _move(post: Post, due: Due, before: Mailed, after: Mailed) -> bool:
+def _move(post: SendSettings, due: Due, before: Mailed, after: Mailed) -> bool:
     with post.store.write() as connection:
         return confirmations.move(connection, due.id, before, after, datetime.now(UTC))

@@ -13,10 +13,10 @@ from typing import Any
 
 from mailshot import logs
 from mailshot.deliver import pace, retry
-from mailshot.deliver.desk import Desk, Reconsider, Task
-from mailshot.deliver.rounds import Rounds
-from mailshot.deliver.smtp import Connection, Parcel, Server
-from mailshot.deliver.verdict import Outcome, Phase, Verdict
+from mailshot.deliver.desk import Composer, Prepared, Reconsider
+from mailshot.deliver.rounds import LedgerWriter
+from mailshot.deliver.smtp import Connection, MailObject, Server
+from mailshot.deliver.verdict import Outcome, Phase, Status
 from mailshot.errors import Unavailable
 from mailshot.render.letter import Mailing
 from mailshot.states import DeliveryState
@@ -30,7 +30,7 @@ MOST_FAULTS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class SendSettings:
     """All that sending needs besides the run itself."""
 
     store: Store
@@ -44,7 +44,7 @@ class Post:
 
 
 async def deliver(
-    post: Post,
+    post: SendSettings,
     run: Mapping[str, Any],
     mailing: Mailing,
     gates: Gates,
@@ -56,10 +56,10 @@ async def deliver(
 
     Returns False when something was in the way (server, ledger), so that going on at once would only meet it again.
     """
-    rounds = Rounds(post.store, run, gates, secrets.randbits(62), post.lease)
-    desk = Desk(post.store, rounds, mailing, run, post.keys, post.base_url, post.reconsider, most, stop)
+    rounds = LedgerWriter(post.store, run, gates, secrets.randbits(62), post.lease)
+    desk = Composer(post.store, rounds, mailing, run, post.keys, post.base_url, post.reconsider, most, stop)
     tempo = pace.of(run["campaign"], str(mailing.sender["address"]), rate, post.redis)
-    worker = _Worker(post, run, rounds, desk, tempo)
+    worker = _Sender(post, run, rounds, desk, tempo)
     try:
         # One connection that fails by a fault of ours must not tear down the others between dot and reply.
         ended = await asyncio.gather(*(worker.work() for _ in range(post.connections)), return_exceptions=True)
@@ -73,10 +73,12 @@ async def deliver(
     return clear
 
 
-class _Worker:
+class _Sender:
     """What all connections of one batch share. `lines` counts the open ones."""
 
-    def __init__(self, post: Post, run: Mapping[str, Any], rounds: Rounds, desk: Desk, tempo: pace.Pace) -> None:
+    def __init__(
+        self, post: SendSettings, run: Mapping[str, Any], rounds: LedgerWriter, desk: Composer, tempo: pace.Pace
+    ) -> None:
         self.post, self.run, self.rounds, self.desk, self.tempo = post, run, rounds, desk, tempo
         self.faults = 0
         self.lines = 0
@@ -84,7 +86,7 @@ class _Worker:
     async def work(self) -> None:
         """Send letter after letter over one connection, opened when the first is there."""
         connection: Connection | None = None
-        async for task in self.desk.letters():
+        async for task in self.desk.prepared_mails():
             if not await self.tempo.turn(lambda: self.desk.stopped):
                 break
             try:
@@ -95,7 +97,7 @@ class _Worker:
         if connection:
             await connection.quit()
 
-    async def _send(self, connection: Connection | None, task: Task) -> Connection | None:
+    async def _send(self, connection: Connection | None, task: Prepared) -> Connection | None:
         """Send one letter and settle its row; return the connection if it can be used again."""
         connection = connection or await self._open()
         used = connection.used
@@ -117,32 +119,32 @@ class _Worker:
         self.lines += 1
         return connection
 
-    async def _hand_over(self, connection: Connection, task: Task) -> Verdict | None:
+    async def _hand_over(self, connection: Connection, task: Prepared) -> Outcome | None:
         """Body, commit, dot. None when the dot must not be released; then the connection is gone."""
         letter = task.letter
         try:
-            parcel = Parcel(letter.envelope_from, letter.envelope_to, letter.data(connection.eight_bit))
+            parcel = MailObject(letter.envelope_from, letter.envelope_to, letter.data(connection.eight_bit))
         except Exception as error:
             self.desk.spoiled(task.customer_id, error)
             connection.drop()
             return None
-        verdict = await connection.offer(parcel)
+        verdict = await connection.send_body(parcel)
         if verdict is not None:
             return verdict
         links = [(link.id, link.url) for link in letter.links]
         if not await self.rounds.intend(task.customer_id, task.revision, links):
             connection.drop()
             return None
-        return await connection.release()
+        return await connection.send_dot()
 
-    def _settle(self, task: Task, verdict: Verdict) -> None:
+    def _settle(self, task: Prepared, verdict: Outcome) -> None:
         if verdict.ours:
             self._fault(verdict.reply)
-        elif verdict.outcome is Outcome.accepted:
+        elif verdict.outcome is Status.accepted:
             self.faults = 0
         self.rounds.settle(_settled(task, verdict, self.run, datetime.now(UTC)))
 
-    def _give_up(self, task: Task, error: Unavailable) -> None:
+    def _give_up(self, task: Prepared, error: Unavailable) -> None:
         """The server takes no further connection: nothing was tried, so the row goes back; without any line, stop."""
         log.error("%s", error)
         if not self.lines:
@@ -157,13 +159,13 @@ class _Worker:
             self.desk.halt()
 
 
-def _settled(task: Task, verdict: Verdict, run: Mapping[str, Any], now: datetime) -> Settled:
+def _settled(task: Prepared, verdict: Outcome, run: Mapping[str, Any], now: datetime) -> Settled:
     who, reply = task.customer_id, verdict.reply
-    if verdict.outcome is Outcome.accepted:
+    if verdict.outcome is Status.accepted:
         return Settled(who, DeliveryState.sent, reply)
     again = retry.next_attempt(task.attempts, run["launched_at"], now)
-    if verdict.outcome is Outcome.in_doubt and (again is None or not run["at_least_once"]):
+    if verdict.outcome is Status.in_doubt and (again is None or not run["at_least_once"]):
         return Settled(who, DeliveryState.unconfirmed, reply)
-    if verdict.outcome is Outcome.refused or again is None:
+    if verdict.outcome is Status.refused or again is None:
         return Settled(who, DeliveryState.refused, reply, no_mailbox=task.address if verdict.gone else None)
     return Settled(who, DeliveryState.deferred, reply, next_attempt_at=again)

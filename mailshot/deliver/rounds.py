@@ -36,7 +36,7 @@ class Intent:
     answer: asyncio.Future[bool]
 
 
-class Rounds:
+class LedgerWriter:
     """The ledger of one run for one worker. `broken` is set once the ledger could not be written."""
 
     def __init__(self, store: Store, run: Mapping[str, Any], gates: Gates, token: int, lease: timedelta) -> None:

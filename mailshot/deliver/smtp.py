@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
-from mailshot.deliver.verdict import Phase, Verdict, judge, lost
+from mailshot.deliver.verdict import Outcome, Phase, classify_reply, lost
 from mailshot.errors import Unavailable
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -68,7 +68,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class MailObject:
     """What the transaction needs of a letter; `data` ends with CRLF and is not yet dot-stuffed."""
 
     envelope_from: str
@@ -99,7 +99,7 @@ class Connection:
             start_tls=server.secure,
             username=server.username,
             password=server.password,
-            tls_context=trust() if server.tls or server.secure else None,
+            tls_context=tls_context() if server.tls or server.secure else None,
         )
         try:
             await client.connect()
@@ -115,14 +115,14 @@ class Connection:
         """Whether the server has not left, as far as we have heard."""
         return self._client.is_connected
 
-    async def offer(self, parcel: Parcel) -> Verdict | None:
+    async def send_body(self, parcel: MailObject) -> Outcome | None:
         """Go as far as the body, without the dot. None means the server waits for the dot."""
         phase = Phase.mail
         try:
             for phase, command, timeout in self._commands(parcel):
                 code, text = await self._say(command, timeout)
                 if code != 354 if phase is Phase.data else code >= 300:
-                    verdict = judge(phase, code, text)
+                    verdict = classify_reply(phase, code, text)
                     return await self._reset(verdict)
             phase = Phase.body
             self._protocol().write(stuffed(parcel.data))
@@ -132,7 +132,7 @@ class Connection:
             return lost(phase, str(error) or type(error).__name__)
         return None
 
-    async def release(self) -> Verdict:
+    async def send_dot(self) -> Outcome:
         """Send the final dot and judge the reply."""
         if not self.alive:
             self.drop()
@@ -143,7 +143,7 @@ class Connection:
             self.drop()
             return lost(Phase.dot, str(error) or type(error).__name__)
         self.used = True
-        verdict = judge(Phase.dot, code, text)
+        verdict = classify_reply(Phase.dot, code, text)
         if verdict.close:
             self.drop()
         return verdict
@@ -161,7 +161,7 @@ class Connection:
         except (*Broken, ValueError):
             self.drop()
 
-    def _commands(self, parcel: Parcel) -> list[tuple[Phase, bytes, float]]:
+    def _commands(self, parcel: MailObject) -> list[tuple[Phase, bytes, float]]:
         options = " BODY=8BITMIME" if self.eight_bit else ""
         return [
             (Phase.mail, f"MAIL FROM:<{parcel.envelope_from}>{options}".encode(), self._timeouts.command),
@@ -182,7 +182,7 @@ class Connection:
         response = await self._protocol().execute_command(command, timeout=timeout)
         return response.code, response.message
 
-    async def _reset(self, verdict: Verdict) -> Verdict:
+    async def _reset(self, verdict: Outcome) -> Outcome:
         """Make the connection fit for the next transaction, or close it; the verdict stands whatever comes of that."""
         with suppress(*Broken):
             if not verdict.close and (await self._say(b"RSET", self._timeouts.command))[0] < 300:
@@ -198,7 +198,7 @@ class Connection:
 
 
 @cache
-def trust() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     """Return the certificates we believe, read once: reading them takes longer than sending a mail."""
     return ssl.create_default_context()
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from mailshot.deliver.smtp import Connection, Parcel, Server
-from mailshot.deliver.verdict import Verdict
-from mailshot.render.letter import Letter
+from mailshot.deliver.smtp import Connection, MailObject, Server
+from mailshot.deliver.verdict import Outcome
+from mailshot.render.letter import OutgoingMail
 
 MARK = "[Test] "
 
 
-def send(server: Server, letter: Letter, to: str) -> Verdict:
+def send_test(server: Server, letter: OutgoingMail, to: str) -> Outcome:
     """Send a letter to another address, marked as a test, and return the server's verdict. Raises Unavailable."""
     return asyncio.run(_send(server, letter, to))
 
 
-def greet(server: Server) -> None:
+def check_server(server: Server) -> None:
     """Connect and take leave. Raises Unavailable with what the server said."""
 
     async def meet() -> None:
@@ -26,11 +26,11 @@ def greet(server: Server) -> None:
     asyncio.run(meet())
 
 
-async def _send(server: Server, letter: Letter, to: str) -> Verdict:
+async def _send(server: Server, letter: OutgoingMail, to: str) -> Outcome:
     connection = await Connection.open(server)
     marked = replace(letter.rendered, subject=MARK + letter.rendered.subject)
     addressed = replace(letter, rendered=marked, envelope=replace(letter.envelope, to_address=to, to_name=""))
-    parcel = Parcel(letter.envelope_from, to, addressed.data(connection.eight_bit))
-    verdict = await connection.offer(parcel) or await connection.release()
+    parcel = MailObject(letter.envelope_from, to, addressed.data(connection.eight_bit))
+    verdict = await connection.send_body(parcel) or await connection.send_dot()
     await connection.quit()
     return verdict

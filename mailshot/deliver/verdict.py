@@ -40,7 +40,7 @@ class Phase(StrEnum):
     dot = "dot"
 
 
-class Outcome(StrEnum):
+class Status(StrEnum):
     accepted = "accepted"
     refused = "refused"
     retry = "retry"
@@ -48,14 +48,14 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Outcome:
     """The outcome of one transaction.
 
     `close`: the connection is not used again. `ours`: the fault is the sender's. `gone`: there is no such mailbox, and
     there never will be.
     """
 
-    outcome: Outcome
+    outcome: Status
     phase: Phase
     reply: str
     close: bool = False
@@ -63,19 +63,19 @@ class Verdict:
     gone: bool = False
 
 
-def judge(phase: Phase, code: int, text: str) -> Verdict:
+def classify_reply(phase: Phase, code: int, text: str) -> Outcome:
     """Judge a reply that ended a transaction in `phase`. 2xx counts as accepted only after the dot."""
     reply = said(f"{code} {text}")
     if 200 <= code < 300 and phase is Phase.dot:
-        return Verdict(Outcome.accepted, phase, reply)
+        return Outcome(Status.accepted, phase, reply)
     # After an error outside RCPT and the dot the connection itself is suspect.
     close = code == TOO_BUSY or phase not in (Phase.rcpt, Phase.dot)
     status = _status(code, text)
     ours = bool(status and status[0] == "7")
     lasting = 500 <= code < 600 and not (ours or phase in (Phase.connect, Phase.mail))
-    outcome = Outcome.refused if lasting else Outcome.retry
+    outcome = Status.refused if lasting else Status.retry
     gone = lasting and phase in (Phase.rcpt, Phase.dot) and _no_mailbox(phase, code, status, text)
-    return Verdict(outcome, phase, reply, close, ours or phase is Phase.mail, gone)
+    return Outcome(outcome, phase, reply, close, ours or phase is Phase.mail, gone)
 
 
 def _status(code: int, text: str) -> tuple[str, str] | None:
@@ -92,10 +92,10 @@ def _no_mailbox(phase: Phase, code: int, status: tuple[str, str] | None, text: s
     return said_so and _POLICY.search(text) is None
 
 
-def lost(phase: Phase, reason: str) -> Verdict:
+def lost(phase: Phase, reason: str) -> Outcome:
     """Judge a connection that broke, or a reply that did not come in time, in `phase`."""
-    outcome = Outcome.in_doubt if phase is Phase.dot else Outcome.retry
-    return Verdict(outcome, phase, said(f"{phase}: {reason}"), close=True)
+    outcome = Status.in_doubt if phase is Phase.dot else Status.retry
+    return Outcome(outcome, phase, said(f"{phase}: {reason}"), close=True)
 
 
 def said(text: str) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mailshot.deliver import pipeline
-from mailshot.deliver.pipeline import Post
+from mailshot.deliver.pipeline import SendSettings
 from mailshot.render.letter import Mailing
 from mailshot.states import RunState
 from mailshot.store import frozen, ledger, ledger_queries, runs
@@ -17,7 +17,7 @@ from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
 
 
-def answer(post: Post, run_id: int, most: int, stop: threading.Event) -> bool:
+def send_batch(post: SendSettings, run_id: int, most: int, stop: threading.Event) -> bool:
     """Send up to `most` due deliveries of a run; return whether more is due now. Doing it twice at once is harmless."""
     with post.store.write() as connection:
         ledger.recover(connection, datetime.now(UTC))
@@ -44,7 +44,7 @@ def _mailing(digest: str, body: Mapping[str, Any]) -> Mailing:
     return _mailings[digest]
 
 
-def owed(store: Store, now: datetime, shared: bool = False) -> list[int]:
+def runs_with_due_mail(store: Store, now: datetime, shared: bool = False) -> list[int]:
     """Recover lapsed leases, finish what is done, and return the runs that owe mail.
 
     Without `shared` only those that nobody works on.

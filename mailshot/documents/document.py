@@ -44,7 +44,7 @@ class Document:
             wrong = error.errors(include_url=False, include_input=False)
             found.uncounted += len(wrong[nodes.MOST_TOLD :])
             for item in wrong[: nodes.MOST_TOLD]:
-                fields.explain(self.root, kind, item, found)
+                fields.add_model_errors(self.root, kind, item, found)
             raise InvalidInput(found.told()) from None
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, RootModel
 from mailshot.documents import nodes
 from mailshot.documents.nodes import Mapping, Node, Problems, Scalar, Step
 
-Path = tuple[Step, ...]
+ErrorPath = tuple[Step, ...]
 Words = tuple[str, str]
 # A sentence that begins so wants to be told of what.
 _OF_SOMETHING = ("is ", "must ")
@@ -39,9 +39,9 @@ _FAULTS = {
 }
 
 
-def explain(root: Node, kind: type[BaseModel], item: Any, problems: Problems) -> None:
+def add_model_errors(root: Node, kind: type[BaseModel], item: Any, problems: Problems) -> None:
     """Tell one error of pydantic's as a problem of the document with this root."""
-    path: Path = tuple(item["loc"])
+    path: ErrorPath = tuple(item["loc"])
     node, fault = nodes.at(root, *path), str(item["type"])
     if fault == "extra_forbidden":
         word = str(path[-1])
@@ -66,7 +66,7 @@ def explain(root: Node, kind: type[BaseModel], item: Any, problems: Problems) ->
         problems.add(node, *_fault(fault, item, path, node))
 
 
-def _fault(fault: str, item: Any, path: Path, node: Node) -> Words:
+def _fault(fault: str, item: Any, path: ErrorPath, node: Node) -> Words:
     said = str(item["msg"])
     usual = ("{name} is not right: " + said[:1].lower() + said[1:].replace("{", "{{").replace("}", "}}"), "")
     message, remedy = _FAULTS.get("string_type" if fault in ("literal_error", "enum") else fault, usual)
@@ -74,7 +74,7 @@ def _fault(fault: str, item: Any, path: Path, node: Node) -> Words:
     return message.format(**given), remedy.format()
 
 
-def _own_words(message: str, path: Path, node: Node) -> Words:
+def _own_words(message: str, path: ErrorPath, node: Node) -> Words:
     """Return a message of our own, which may say after a semicolon what to write."""
     message, hint = match.groups() if (match := _HINTED.fullmatch(message)) else (message, "")
     if message.startswith(_OF_SOMETHING):
@@ -82,7 +82,7 @@ def _own_words(message: str, path: Path, node: Node) -> Words:
     return message, f"{hint[:1].upper()}{hint[1:].rstrip('.')}." if hint else ""
 
 
-def _name(path: Path) -> str:
+def _name(path: ErrorPath) -> str:
     """Return how a reader calls the place: by its word, or the list's word."""
     words = [step for step in path if isinstance(step, str)]
     if not words:
@@ -96,12 +96,12 @@ def _said(node: Node) -> str:
     return "words with values" if isinstance(node, Mapping) else "a list"
 
 
-def _key(root: Node, path: Path) -> Node | None:
+def _key(root: Node, path: ErrorPath) -> Node | None:
     parent = nodes.at(root, *path[:-1])
     return next((key for key, _ in parent if key.text == path[-1]), None) if isinstance(parent, Mapping) else None
 
 
-def _words(kind: type[BaseModel], path: Path) -> list[str]:
+def _words(kind: type[BaseModel], path: ErrorPath) -> list[str]:
     """Return the field names known where the last word of `path` stands."""
     if issubclass(kind, RootModel):
         kind = _model_in(kind.model_fields["root"].annotation) or kind

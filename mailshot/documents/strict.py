@@ -32,7 +32,7 @@ def read(text: str, problems: Problems) -> Node:
     try:
         return _Builder(problems).build(text)
     except MarkedYAMLError as error:
-        problems.add(*syntax.told(error, problems.lines))
+        problems.add(*syntax.messages(error, problems.lines))
     except (YAMLError, ValueError) as error:
         problems.add(Node(0, 0), f"is not valid YAML: {str(error).splitlines()[0]}")
     return Scalar(1, 1, "")

@@ -87,7 +87,7 @@ _SAYINGS = (
 )
 
 
-def told(error: MarkedYAMLError, lines: list[str]) -> tuple[Node, str, str]:
+def messages(error: MarkedYAMLError, lines: list[str]) -> tuple[Node, str, str]:
     """Return the place, the message and the remedy of a complaint."""
     complaint = f"{error.context or ''}: {error.problem or ''}"
     saying, match = next(

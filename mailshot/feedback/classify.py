@@ -48,7 +48,7 @@ MAIL_PROGRAMS = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class TrackingRequest:
     """One request for a pixel or link. `since_dot` is in seconds, None when the moment of the dot is unknown."""
 
     kind: FeedbackKind
@@ -59,28 +59,30 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Classification:
     by: FeedbackClass
     why: str
 
 
-def classify(hit: Hit) -> Verdict:
+def classify(hit: TrackingRequest) -> Classification:
     """Return who is believed to have caused a hit, and why."""
     agent = hit.agent.strip()
     if hit.method == "HEAD":
-        return Verdict(FeedbackClass.scanner, "asked for the head only")
+        return Classification(FeedbackClass.scanner, "asked for the head only")
     if hit.prefetch:
         by = FeedbackClass.proxy if hit.kind is FeedbackKind.opened else FeedbackClass.scanner
-        return Verdict(by, "fetched ahead of the reader")
+        return Classification(by, "fetched ahead of the reader")
     if proxy := _proxy(hit.kind, agent):
-        return Verdict(FeedbackClass.proxy, proxy)
+        return Classification(FeedbackClass.proxy, proxy)
     if hit.kind is FeedbackKind.clicked and hit.since_dot is not None and hit.since_dot < SOONEST_CLICK:
-        return Verdict(FeedbackClass.scanner, f"clicked less than {SOONEST_CLICK:.0f} seconds after the mail went out")
+        return Classification(
+            FeedbackClass.scanner, f"clicked less than {SOONEST_CLICK:.0f} seconds after the mail went out"
+        )
     if not agent:
-        return Verdict(FeedbackClass.unknown, "no user agent")
+        return Classification(FeedbackClass.unknown, "no user agent")
     if SCANNERS.search(agent) or (not MAIL_PROGRAMS.search(agent) and is_crawler(agent)):
-        return Verdict(FeedbackClass.scanner, "a known robot")
-    return Verdict(FeedbackClass.human, "")
+        return Classification(FeedbackClass.scanner, "a known robot")
+    return Classification(FeedbackClass.human, "")
 
 
 def burst(clicks: Sequence[Click]) -> list[int]:

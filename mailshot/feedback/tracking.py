@@ -45,12 +45,12 @@ def _take(connection: Connection, fetch: Fetch, kind: FeedbackKind, link_id: int
     if met is None or not met.tracked:
         return False
     since_dot = (fetch.at - met.dotted_at).total_seconds() if met.dotted_at else None
-    verdict = classify.classify(classify.Hit(kind, fetch.method, fetch.agent, since_dot, fetch.prefetch))
+    verdict = classify.classify(classify.TrackingRequest(kind, fetch.method, fetch.agent, since_dot, fetch.prefetch))
     if met.state == DeliveryState.unconfirmed and verdict.by in PROVES_ARRIVAL[kind]:
         ledger.confirm_arrival(connection, fetch.run_id, fetch.customer_id, fetch.at, f"{kind.value} by the customer")
     detail = {"agent": fetch.agent[:300]} if fetch.agent else {}
     key = f"{kind.value}:{fetch.run_id}:{link_id or ''}:{fetch.at:%Y-%m-%dT%H:%M}:{verdict.by.value}"
-    piece = feedback.Piece(
+    piece = feedback.FeedbackEvent(
         fetch.customer_id, kind, key, fetch.at, fetch.run_id, verdict.by, verdict.why, link_id, detail
     )
     return feedback.record(connection, piece)

@@ -11,7 +11,7 @@ from mailshot.states import FeedbackKind
 from mailshot.store import consent, dossier, feedback
 from mailshot.store.engine import Connection
 
-SOURCE = "unsubscribe link"
+LINK_SOURCE = "unsubscribe link"
 
 
 def topic(connection: Connection, run_id: int, customer_id: int) -> str | None:
@@ -37,13 +37,13 @@ def withdraw(
     if left is None:
         return None
     entry = consent.entries(connection, customer_id).get(left)
-    moment = decision.moment(entry, at)
+    moment = decision.effective_at(entry, at)
     # Also of one who has left: a consent from between the two that comes in later must not count.
-    consent.record(connection, customer_id, left, False, moment, SOURCE, {**proof, "run": run_id})
+    consent.record(connection, customer_id, left, False, moment, LINK_SOURCE, {**proof, "run": run_id})
     if entry is None or entry.given:
         key = f"{FeedbackKind.unsubscribed.value}:{run_id}:{moment.isoformat()}"
         detail = {"topic": left}
         feedback.record(
-            connection, feedback.Piece(customer_id, FeedbackKind.unsubscribed, key, at, run_id, detail=detail)
+            connection, feedback.FeedbackEvent(customer_id, FeedbackKind.unsubscribed, key, at, run_id, detail=detail)
         )
     return left

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mailshot.profile.consent import Entry, allowed
-from mailshot.profile.statements import Choice, Question, Statement, Statements
+from mailshot.profile.statements import Choice, Question, StatedPreference, Statements
 from mailshot.profile.topics import TRACKING, Topics
 from mailshot.store.preferences import Inferred
 
@@ -41,7 +41,7 @@ OWNER = View((TOPIC, TRACKING, SAY, JUDGE), (TOPIC, TRACKING, SAY, JUDGE))
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CurrentPreferences:
     """How a customer stands now: consents by topic, statements by (name, value), and what we inferred."""
 
     consents: Mapping[str, Entry]
@@ -59,7 +59,7 @@ class Wishes:
     """What a customer changed, or why it cannot be done."""
 
     topics: dict[str, bool] = field(default_factory=dict)
-    said: list[Statement] = field(default_factory=list)
+    said: list[StatedPreference] = field(default_factory=list)
     unsaid: list[tuple[str, str]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -69,7 +69,7 @@ def only(held: Controls, names: tuple[str, ...]) -> Controls:
     return {name: words for name, words in held.items() if name.startswith(names)}
 
 
-def controls(standing: Standing, topics: Topics, statements: Statements) -> Controls:
+def controls(standing: CurrentPreferences, topics: Topics, statements: Statements) -> Controls:
     """Return every control of the owner's page with what it shows; one that shows nothing is left out."""
     found: Controls = {TOPIC + t.name: ON for t in topics if allowed(t, standing.consents.get(t.name))}
     tracking = standing.consents.get(TRACKING)
@@ -83,7 +83,9 @@ def controls(standing: Standing, topics: Topics, statements: Statements) -> Cont
     return found
 
 
-def wishes(posted: Controls, shown: Controls, standing: Standing, topics: Topics, statements: Statements) -> Wishes:
+def wishes(
+    posted: Controls, shown: Controls, standing: CurrentPreferences, topics: Topics, statements: Statements
+) -> Wishes:
     """Return what a posted page asks for beyond what it showed; a page that contradicts itself gets problems."""
     made = Wishes()
     changed = {name for name in posted.keys() | shown.keys() if _words(posted, name) != _words(shown, name)}
@@ -111,11 +113,13 @@ def _say(made: Wishes, question: Question, words: tuple[str, ...], before: tuple
     if unknown or (question.choice is Choice.single and len(words) > 1):
         made.problems.append(f"Please choose one of the answers to “{question.title}”.")
         return
-    made.said += [Statement(question.name, word, True) for word in words if word not in before]
+    made.said += [StatedPreference(question.name, word, True) for word in words if word not in before]
     made.unsaid += [(question.name, word) for word in before if word in question.values and word not in words]
 
 
-def _judged(changed: Iterable[str], standing: Standing, statements: Statements, made: Wishes) -> list[tuple[str, str]]:
+def _judged(
+    changed: Iterable[str], standing: CurrentPreferences, statements: Statements, made: Wishes
+) -> list[tuple[str, str]]:
     pairs = (*standing.judged(statements), *standing.stated)
     known = {f"{JUDGE}{name}.{value}": (name, value) for name, value in pairs}
     asked = sorted(name for name in changed if name.startswith(JUDGE))
@@ -126,7 +130,7 @@ def _judged(changed: Iterable[str], standing: Standing, statements: Statements, 
 
 def _judge(made: Wishes, name: str, value: str, words: tuple[str, ...]) -> None:
     if words in (("right",), ("wrong",)):
-        made.said.append(Statement(name, value, words == ("right",)))
+        made.said.append(StatedPreference(name, value, words == ("right",)))
     elif not words:
         made.unsaid.append((name, value))
     else:

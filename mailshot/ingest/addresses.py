@@ -76,7 +76,7 @@ def hold(loading: Loading, query: str) -> None:
     So no mail to any of them is released past what is being said.
     """
     for ids in many(loading, f"{query} ORDER BY 1"):
-        sql.hold(loading.connection, ids, alone=True, inbox=True)
+        sql.lock_customers(loading.connection, ids, alone=True, inbox=True)
 
 
 def many(loading: Loading, query: str) -> Iterator[list[int]]:

@@ -13,7 +13,7 @@ from mailshot.ingest.fields import Type
 from mailshot.ingest.files import Format, MissingColumn
 from mailshot.ingest.reading import Reading
 from mailshot.ingest.sources import EXCEL, Source
-from mailshot.ingest.stage import Stage
+from mailshot.ingest.stage import StagingDatabase
 
 _FORMAT_HELP = (
     "Write %d for the day, %m for the month, %Y for the year (%y with two digits), as in %d.%m.%Y; or 'excel' for "
@@ -21,7 +21,7 @@ _FORMAT_HELP = (
 )
 
 
-def refuse_wrong_columns(stage: Stage, each: Reading, document: Document, problems: Problems) -> None:
+def refuse_wrong_columns(stage: StagingDatabase, each: Reading, document: Document, problems: Problems) -> None:
     """Tell columns that are not there or hold no single values, and constants and formats that mean nothing."""
     for field, source in each.item.columns.items():
         place = document.at("imports", each.number, "columns", field)
@@ -40,13 +40,13 @@ def refuse_wrong_columns(stage: Stage, each: Reading, document: Document, proble
         _refuse_formats(stage, each, field, source, document, problems)
 
 
-def _faulty(stage: Stage, each: Reading, field: str, text: str) -> str:
+def _faulty(stage: StagingDatabase, each: Reading, field: str, text: str) -> str:
     """Return why a value that the mapping gives is none for its field, or ''."""
     return reading.faulty_constant(stage, each, field, text) or (codes.fault(each, field, text) if text.strip() else "")
 
 
 def _refuse_formats(
-    stage: Stage, each: Reading, field: str, source: Source, document: Document, problems: Problems
+    stage: StagingDatabase, each: Reading, field: str, source: Source, document: Document, problems: Problems
 ) -> None:
     kind = each.file.columns.get(source.columns[0], TEXT) if source.plain else TEXT
     place = document.at("imports", each.number, "columns", field, "format")
@@ -59,7 +59,7 @@ def _refuse_formats(
             problems.add(place, f"'{form}' is not a date format: it must name day, month and year", _FORMAT_HELP)
 
 
-def _means_a_day(stage: Stage, form: str) -> bool:
+def _means_a_day(stage: StagingDatabase, form: str) -> bool:
     try:
         return bool(stage.one(moments.check_of(form)))
     except duckdb.Error:
@@ -73,7 +73,7 @@ class _Cell:
     column: str
 
 
-def refuse_ambiguous_numbers(stage: Stage, each: Reading, document: Document, problems: Problems) -> None:
+def refuse_ambiguous_numbers(stage: StagingDatabase, each: Reading, document: Document, problems: Problems) -> None:
     """Refuse a column in which '1.234' would be read as 1.234 though its file seems to mean 1234."""
     for field, target in each.fields.items():
         source = each.item.columns[field]
@@ -90,7 +90,7 @@ def refuse_ambiguous_numbers(stage: Stage, each: Reading, document: Document, pr
         problems.add(document.at("imports", each.number, "columns", field), message, remedy)
 
 
-def _decimal_comma(stage: Stage, each: Reading) -> str:
+def _decimal_comma(stage: StagingDatabase, each: Reading) -> str:
     """Return what speaks for a decimal comma in the file, '' when nothing does."""
     for field, source in each.item.columns.items():
         if source.decimal_sign == "," and each.fields[field].type is Type.number:
@@ -107,12 +107,12 @@ def _decimal_comma(stage: Stage, each: Reading) -> str:
     return "" if fraction else "files with semicolons are written where the comma is the decimal sign"
 
 
-def _types(stage: Stage, each: Reading) -> dict[str, str]:
+def _types(stage: StagingDatabase, each: Reading) -> dict[str, str]:
     rows = stage.run(f"DESCRIBE SELECT * FROM {each.source}")
     return {row[0]: str(row[1]) for row in rows if row[0] not in ("#line", "file_row_number")}
 
 
-def _first(stage: Stage, each: Reading, column: str, pattern: str) -> _Cell | None:
+def _first(stage: StagingDatabase, each: Reading, column: str, pattern: str) -> _Cell | None:
     """Return the first cell of a text column that is wholly of this pattern."""
     if _types(stage, each).get(column) != TEXT:
         return None

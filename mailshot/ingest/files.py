@@ -65,7 +65,7 @@ FORMATS = {
 }
 
 
-class Unreadable(Exception):
+class UnreadableFile(Exception):
     """The file as a whole cannot be used; `remedy` says what to do, `line` where (0: nowhere in particular)."""
 
     def __init__(self, message: str, remedy: str = "", line: int = 0) -> None:
@@ -75,7 +75,7 @@ class Unreadable(Exception):
         self.line = line
 
 
-class MissingColumn(Unreadable):
+class MissingColumn(UnreadableFile):
     """The mapping names a column that the file does not have."""
 
     def __init__(self, file: str, column: str, known: Iterable[str]) -> None:
@@ -110,7 +110,7 @@ def find(name: str, beside: Path, data: Path | None) -> Path:
         if place.is_file():
             return place
     looked = " or ".join(str(place) for place in tried)
-    raise Unreadable(f"'{name}' is not there", f"Looked for {looked}." if looked else _install(name))
+    raise UnreadableFile(f"'{name}' is not there", f"Looked for {looked}." if looked else _install(name))
 
 
 def _places(name: str, beside: Path, data: Path | None) -> Iterator[Path]:
@@ -142,7 +142,7 @@ def examine(
     """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
-        raise Unreadable(
+        raise UnreadableFile(
             f"'{path.name}' is of no kind we read", f"Known: {', '.join(FORMATS)}. Unpack a compressed file first."
         )
     try:
@@ -150,7 +150,7 @@ def examine(
         file = safe_files.open_file(path, path.resolve().parent if _is_installed(path) else None)
     except OSError as error:
         remedy = getattr(error, "remedy", "")
-        raise Unreadable(f"'{path.name}' cannot be read: {error.strerror}", remedy) from None
+        raise UnreadableFile(f"'{path.name}' cannot be read: {error.strerror}", remedy) from None
     try:
         found = _examine(file, path, kind, delimiter, encoding, folder, rather_utf8)
     except BaseException:
@@ -174,7 +174,7 @@ def _examine(
         if kind is Format.parquet:
             return DataFile(path.name, opened, kind, parquet.examine(file))
         if os.fstat(file.fileno()).st_size > MOST_BYTES:
-            raise Unreadable(f"'{path.name}' has more than {MOST_BYTES >> 30} GB", "Spread it over several files.")
+            raise UnreadableFile(f"'{path.name}' has more than {MOST_BYTES >> 30} GB", "Spread it over several files.")
         text = _Text(path.name, opened)
         opened = _as_utf8(text, None if rather_utf8 and _is_utf8(opened) else encoding, folder)
         text = _Text(path.name, opened)
@@ -183,9 +183,9 @@ def _examine(
             return DataFile(path.name, opened, kind, {}, lines=lines)
         return _csv(text, delimiter, lines)
     except parquet.Refusal as refusal:
-        raise Unreadable(f"'{path.name}' {refusal.reason}", refusal.remedy) from None
+        raise UnreadableFile(f"'{path.name}' {refusal.reason}", refusal.remedy) from None
     except OSError as error:
-        raise Unreadable(f"'{path.name}' cannot be read: {error.strerror}") from None
+        raise UnreadableFile(f"'{path.name}' cannot be read: {error.strerror}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,9 @@ def _as_utf8(text: _Text, encoding: str | None, folder: Path) -> Path:
                 target.write(block)
         except UnicodeError:
             message = f"'{text.name}' is not {chosen} text from line {lines} on"
-            raise Unreadable(message, "Name its encoding in the mapping, as in 'encoding: cp1252'.", lines) from None
+            raise UnreadableFile(
+                message, "Name its encoding in the mapping, as in 'encoding: cp1252'.", lines
+            ) from None
     return copy
 
 
@@ -258,12 +260,16 @@ def _lines_of_text(text: _Text) -> int:
             lines += block.count(b"\n")
             since = len(block) - block.rfind(b"\n") - 1 + (since if b"\n" not in block else 0)
             if since > MOST_LINE:
-                raise Unreadable(f"line {lines + 1} of '{text.name}' is longer than {MOST_LINE:,} bytes", "", lines + 1)
+                raise UnreadableFile(
+                    f"line {lines + 1} of '{text.name}' is longer than {MOST_LINE:,} bytes", "", lines + 1
+                )
             if lines > MOST_LINES:
-                raise Unreadable(f"'{text.name}' has more than {MOST_LINES:,} lines", "Spread it over several files.")
+                raise UnreadableFile(
+                    f"'{text.name}' has more than {MOST_LINES:,} lines", "Spread it over several files."
+                )
             last, seam = block[-1:], block[-SEAM:]
     if decoder.getstate()[0]:
-        raise Unreadable(f"'{text.name}' ends in the middle of a letter", "Is it cut off?", lines + 1)
+        raise UnreadableFile(f"'{text.name}' ends in the middle of a letter", "Is it cut off?", lines + 1)
     return 0 if lone else lines + bool(since)
 
 
@@ -274,7 +280,7 @@ def _decode(name: str, decoder: codecs.IncrementalDecoder, block: bytes, lines: 
     except UnicodeDecodeError as error:
         line = lines + (pending + block)[: error.start].count(b"\n") + 1
         message, remedy = f"'{name}' is not UTF-8 text in line {line}", _NO_UTF8
-        raise Unreadable(message, remedy, line) from None
+        raise UnreadableFile(message, remedy, line) from None
 
 
 def _csv(text: _Text, delimiter: str | None, lines: int) -> DataFile:
@@ -287,7 +293,7 @@ def _csv(text: _Text, delimiter: str | None, lines: int) -> DataFile:
         try:
             header = next(csv.reader(islice(file, skipped, None), delimiter=chosen, strict=True), [])
         except csv.Error as error:
-            raise Unreadable(f"'{text.name}' has no readable header: {error}", line=1 + skipped) from None
+            raise UnreadableFile(f"'{text.name}' has no readable header: {error}", line=1 + skipped) from None
     names = _names(text.name, header)
     protected = REJECT_LINE in names or REJECT_REASON in names
     names = [spreadsheet.restore(name) for name in names] if protected else names
@@ -297,12 +303,12 @@ def _csv(text: _Text, delimiter: str | None, lines: int) -> DataFile:
 
 def _names(file: str, header: list[str]) -> list[str]:
     if not any(header):
-        raise Unreadable(f"'{file}' is empty: not even a header is there", "The first line names the columns.", 1)
+        raise UnreadableFile(f"'{file}' is empty: not even a header is there", "The first line names the columns.", 1)
     if len(header) > MOST_COLUMNS:
-        raise Unreadable(f"'{file}' has {len(header):,} columns; at most {MOST_COLUMNS:,} are read", line=1)
+        raise UnreadableFile(f"'{file}' has {len(header):,} columns; at most {MOST_COLUMNS:,} are read", line=1)
     # DuckDB tells names apart without regard to case.
     lowered = [name.strip().lower() for name in header]
     twice = [name for name in header if lowered.count(name.strip().lower()) > 1]
     if twice:
-        raise Unreadable(f"'{file}' names the column '{twice[0]}' twice", "Give each column a name of its own.", 1)
+        raise UnreadableFile(f"'{file}' names the column '{twice[0]}' twice", "Give each column a name of its own.", 1)
     return [name.strip() or f"column {number}" for number, name in enumerate(header, 1)]

@@ -35,11 +35,11 @@ from mailshot.ingest import (
     suppressions,
 )
 from mailshot.ingest.fields import Kind
-from mailshot.ingest.files import MissingColumn, Unreadable
+from mailshot.ingest.files import MissingColumn, UnreadableFile
 from mailshot.ingest.loading import Loading
 from mailshot.ingest.mapping import Plan
 from mailshot.ingest.reading import Reading
-from mailshot.ingest.stage import Stage
+from mailshot.ingest.stage import StagingDatabase
 from mailshot.ingest.summary import Progress, Report, Step, Summary, silent
 from mailshot.profile.catalogue import Catalogue
 from mailshot.profile.topics import TRACKING
@@ -96,7 +96,7 @@ class Options:
 class _Job:
     """What stays the same from one import of a mapping to the next."""
 
-    bench: Stage
+    bench: StagingDatabase
     plan: Plan
     options: Options
     #: The imports of the mapping to do, by their number.
@@ -152,7 +152,7 @@ def check(store: Store, mapping_path: Path, options: Options) -> Summary:
     return Summary(job.plan.mapping.name, True, tuple(done))
 
 
-def _job(bench: Stage, mapping_path: Path, options: Options, dry: bool) -> _Job:
+def _job(bench: StagingDatabase, mapping_path: Path, options: Options, dry: bool) -> _Job:
     plan = mapping.load(mapping_path, options.catalogue, (*options.topics, TRACKING))
     return _Job(bench, plan, options, _numbers(plan, options.file), options.now or columns.now(), dry)
 
@@ -226,12 +226,12 @@ def _examine(job: _Job, number: int, problems: Problems) -> Reading | None:
     try:
         path = options.file or files.find(item.file, job.plan.path.parent, options.data)
         if not path.is_file():
-            raise Unreadable(f"'{path}' is not there")
+            raise UnreadableFile(f"'{path}' is not there")
         # Corrected rows are UTF-8 as import wrote them, or in whatever an editor made of them.
         found = files.examine(
             path, item.delimiter, item.encoding, job.bench.folder / f"utf8-{number}", bool(options.file)
         )
-    except Unreadable as error:
+    except UnreadableFile as error:
         problems.add(job.plan.document.at("imports", number, "file"), error.message, error.remedy)
         return None
     each = Reading(number, item, found, job.plan.fields[number], job.plan.mapping.time_zone)

@@ -13,7 +13,7 @@ from mailshot.ingest import reading
 from mailshot.ingest.expressions import literal, name
 from mailshot.ingest.fields import CODE_FIELDS, FACT_PREFIX, Type
 from mailshot.ingest.reading import Reading
-from mailshot.ingest.stage import Rows, Stage
+from mailshot.ingest.stage import Rows, StagingDatabase
 from mailshot.ingest.summary import Progress, Step
 from mailshot.store import bulk
 from mailshot.store.bulk import Counts
@@ -29,7 +29,7 @@ _LITERAL = re.compile(r"'[^']*'|\d+|TRUE|FALSE")
 class Loading:
     """One import on its way into the store, within the one transaction of `connection`."""
 
-    stage: Stage
+    stage: StagingDatabase
     connection: Connection
     reading: Reading
     mapping: str

@@ -104,7 +104,7 @@ def _draw_lots(loading: Loading) -> None:
     def rows() -> Iterator[tuple[object, ...]]:
         for batch in loading.stage.stream(f'SELECT "#line", key FROM ({loading.sound()})'):
             for line, key in batch:
-                yield line, lot.lot(key)
+                yield line, lot.bucket(key)
 
     loading.stage.replace("lots", _LOTS, rows())
 

@@ -24,7 +24,7 @@ from mailshot.ingest.fields import MOST, Field
 from mailshot.ingest.files import DataFile, Format, MissingColumn
 from mailshot.ingest.mapping import Import
 from mailshot.ingest.sources import Source
-from mailshot.ingest.stage import Stage, Writer, read_csv
+from mailshot.ingest.stage import StagingDatabase, Writer, read_csv
 from mailshot.ingest.values import NO_TOPIC, Parsed
 
 NOTES = {"line": "BIGINT", "column": "VARCHAR", "value": "VARCHAR", "reason": "VARCHAR", "field": "VARCHAR"}
@@ -75,7 +75,7 @@ class Reading:
         return str(self.item.columns[field]) if field in self.item.columns else field
 
 
-def cells(stage: Stage, reading: Reading, field: str) -> str:
+def cells(stage: StagingDatabase, reading: Reading, field: str) -> str:
     """Return the query of what stands in a field's cell, as text: #line and cell."""
     types = {row[0]: str(row[1]) for row in stage.run(f"DESCRIBE SELECT * FROM {reading.source}")}
     source = reading.item.columns[field]
@@ -84,7 +84,7 @@ def cells(stage: Stage, reading: Reading, field: str) -> str:
     return f'SELECT "#line", left({cell}, {MOST_VALUE}) AS cell FROM {reading.source}'
 
 
-def read(stage: Stage, reading: Reading) -> int:
+def read(stage: StagingDatabase, reading: Reading) -> int:
     """Put the file's rows, faults and warnings on the workbench; return how many rows it has. Raises Unreadable."""
     for table in (reading.faults, reading.warnings):
         stage.replace(table, NOTES, [])
@@ -105,7 +105,7 @@ def read(stage: Stage, reading: Reading) -> int:
     return broken + stage.one(f"SELECT count(*) FROM {reading.rows}")
 
 
-def _note(stage: Stage, reading: Reading) -> None:
+def _note(stage: StagingDatabase, reading: Reading) -> None:
     """Tell every cell that cannot be read: among the faults when it or another one costs the row."""
     if not stage.one(f'SELECT count(*) FROM {reading.rows} WHERE "#notes" IS NOT NULL'):
         return
@@ -118,7 +118,7 @@ def _note(stage: Stage, reading: Reading) -> None:
     _name_nearest(stage, reading)
 
 
-def _name_nearest(stage: Stage, reading: Reading) -> None:
+def _name_nearest(stage: StagingDatabase, reading: Reading) -> None:
     """Add to the reason of an unknown topic the nearest known one."""
     unknown = f"FROM {reading.faults} WHERE reason = {literal(NO_TOPIC)}"
     if topic := reading.fields.get("topic"):
@@ -137,7 +137,7 @@ def no_topic(word: str, topics: Collection[str]) -> str:
     return f"{NO_TOPIC} ({known}); correct it, or say what it stands for in the mapping (values:)"
 
 
-def faulty_constant(stage: Stage, reading: Reading, field: str, said: str) -> str:
+def faulty_constant(stage: StagingDatabase, reading: Reading, field: str, said: str) -> str:
     """Return why a value that the mapping gives is no value for its field, or ''."""
     parsed = values.parse(reading.fields[field], Source(constant=said), {}, reading.zone, "r", "v")
     rows = f"SELECT r, {parsed.value} AS v FROM (SELECT {parsed.raw} AS r)"
@@ -145,7 +145,7 @@ def faulty_constant(stage: Stage, reading: Reading, field: str, said: str) -> st
     return no_topic(said, reading.fields[field].known) if reason == NO_TOPIC else reason
 
 
-def _read_csv(stage: Stage, reading: Reading) -> None:
+def _read_csv(stage: StagingDatabase, reading: Reading) -> None:
     """Take the fast way where the file is clean, else the careful one: its lines are then known for certain."""
     file, above = reading.file, reading.file.skipped + 1
     source = read_csv(file.path, file.columns, header=True, delimiter=file.delimiter, skipped=file.skipped)
@@ -162,7 +162,7 @@ def _read_csv(stage: Stage, reading: Reading) -> None:
         _read_cleaned(stage, reading)
 
 
-def _read_cleaned(stage: Stage, reading: Reading) -> None:
+def _read_cleaned(stage: StagingDatabase, reading: Reading) -> None:
     file, wanted, seen = reading.file, reading.columns, set(reading.file.columns)
     if file.format is Format.csv:
         names = list(file.columns)
@@ -200,7 +200,7 @@ def _parquet(reading: Reading) -> str:
     return f'SELECT file_row_number + 1 AS "#line", * FROM read_parquet({path}, file_row_number = true)'
 
 
-def _parse(stage: Stage, reading: Reading, columns: dict[str, str]) -> None:
+def _parse(stage: StagingDatabase, reading: Reading, columns: dict[str, str]) -> None:
     """Fill rows_n from source_n: raw cells, then values, then what is wrong, each layer over the one below."""
     parsed = [
         values.parse(field, reading.item.columns[key], columns, reading.zone, f"r{at}", f"v{at}")

@@ -28,7 +28,7 @@ from mailshot.ingest.expressions import FLOATS, TEXT, literal, name, text_of
 from mailshot.ingest.fields import Kind
 from mailshot.ingest.files import REJECT_LINE, REJECT_REASON
 from mailshot.ingest.reading import Reading
-from mailshot.ingest.stage import Stage
+from mailshot.ingest.stage import StagingDatabase
 
 REMARK = "warning: "
 # What differs from row to row in reasons of one kind.
@@ -60,7 +60,7 @@ _LAST = {
 _COMMON = {"product", "name", "kind", "campaign"}
 
 
-def by_reason(stage: Stage, table: str) -> dict[str, int]:
+def by_reason(stage: StagingDatabase, table: str) -> dict[str, int]:
     """Count notes by column and reason, without what a reason quotes; the most frequent first."""
     # Whole sentences are left: a quotation goes with the colon before it, a reason that goes on loses its full stop.
     plain = f"regexp_replace(regexp_replace(reason, {literal(_QUOTED)}, ''), {literal(_LINE)}, '')"
@@ -70,7 +70,7 @@ def by_reason(stage: Stage, table: str) -> dict[str, int]:
     return {str(reason): int(count) for reason, count in found}
 
 
-def withdrawals(stage: Stage, reading: Reading) -> int:
+def withdrawals(stage: StagingDatabase, reading: Reading) -> int:
     """Count the rejected rows by which somebody said, or may have said, that they want no mail."""
     lines = f"SELECT DISTINCT line FROM {reading.faults}"
     if reading.item.kind is Kind.consents:
@@ -78,7 +78,7 @@ def withdrawals(stage: Stage, reading: Reading) -> int:
     return stage.one(f"SELECT count(*) FROM ({lines})") if reading.item.kind in _REFUSALS else 0
 
 
-def settle(stage: Stage, reading: Reading) -> None:
+def settle(stage: StagingDatabase, reading: Reading) -> None:
     """Move what was told of lost cells to the faults where the row was rejected after all."""
     lost = f"FROM {reading.warnings} WHERE field IS NOT NULL AND line IN (SELECT line FROM {reading.faults})"
     stage.run(f"INSERT INTO {reading.faults} SELECT * REPLACE (NULL AS field) {lost}")
@@ -86,7 +86,7 @@ def settle(stage: Stage, reading: Reading) -> None:
     stage.run(f"UPDATE {reading.faults} SET field = NULL WHERE field IS NOT NULL")
 
 
-def write_notes(stage: Stage, reading: Reading, path: Path) -> str:
+def write_notes(stage: StagingDatabase, reading: Reading, path: Path) -> str:
     """Write every fault and warning as one file, or see to it that none is left; return its name."""
     note = f"CASE WHEN field IS NULL THEN {literal(REMARK)} ELSE {literal(REMARK + PARTIAL)} END || reason"
     query = f"""SELECT line, "column", value, reason FROM (
@@ -95,7 +95,7 @@ def write_notes(stage: Stage, reading: Reading, path: Path) -> str:
     return _write(stage, path, ["line", "column", "value", "reason"], _rows(stage, query), ",")
 
 
-def collect(stage: Stage, reading: Reading) -> int:
+def collect(stage: StagingDatabase, reading: Reading) -> int:
     """Make the table `rejected` of the lines that must be fixed and read again, and return how many they are."""
     said = """string_agg(coalesce("column" || ' ', '') || reason, '; ' ORDER BY "column", reason)"""
     # A line that is no row has no cells: what it says stands in its reason.
@@ -110,7 +110,7 @@ def collect(stage: Stage, reading: Reading) -> int:
     return stage.one("SELECT count(*) FROM rejected")
 
 
-def write_rows(stage: Stage, reading: Reading, path: Path, used: bool) -> tuple[str, str]:
+def write_rows(stage: StagingDatabase, reading: Reading, path: Path, used: bool) -> tuple[str, str]:
     """Write the rows that `collect` found, to be fixed and read again; return the file's name and the former one's.
 
     A former file with other rows is kept under the name that is returned, '' without one; not one that was `used`,
@@ -137,7 +137,7 @@ def write_rows(stage: Stage, reading: Reading, path: Path, used: bool) -> tuple[
     return written, str(former.rename(path.with_name(f"{path.stem}.{moment:%Y%m%d-%H%M%S-%f}.csv")))
 
 
-def _add_siblings(stage: Stage, reading: Reading) -> None:
+def _add_siblings(stage: StagingDatabase, reading: Reading) -> None:
     """Add the good rows that may count together with a row of `rejected`, once that one is corrected.
 
     A turn, and which row is the last, follow from the rows of one key together: read again alone, a corrected row would
@@ -175,7 +175,7 @@ def _wrong(reading: Reading, field: str) -> str:
     return f'EXISTS (FROM {reading.faults} AS f WHERE f.line = r."#line" AND f."column" = {label})'
 
 
-def _add_agreeing(stage: Stage, reading: Reading, fields: list[str]) -> None:
+def _add_agreeing(stage: StagingDatabase, reading: Reading, fields: list[str]) -> None:
     """Add the good rows that agree with a row of `rejected` on those of the fields whose cells are not at fault."""
     cells = ", ".join(f"r.{name(field)}" for field in fields)
     wrong = ", ".join(f"{_wrong(reading, field)} AS w{at}" for at, field in enumerate(fields))
@@ -197,7 +197,7 @@ def _add_agreeing(stage: Stage, reading: Reading, fields: list[str]) -> None:
         )
 
 
-def refuse_hopeless(stage: Stage, reading: Reading) -> None:
+def refuse_hopeless(stage: StagingDatabase, reading: Reading) -> None:
     """Reject again the corrected rows that say of themselves that they can only be corrected in the source file."""
     if REASON in reading.file.columns:
         lines = f'SELECT "#line" FROM {reading.source} WHERE contains({name(REASON)}, {literal(IN_SOURCE)})'
@@ -208,7 +208,7 @@ def _cell(column: str, kind: str) -> str:
     return text_of(f"s.{name(column)}", kind) if kind in FLOATS else f"s.{name(column)}::{TEXT}"
 
 
-def _rows(stage: Stage, query: str) -> Iterator[tuple[Any, ...]]:
+def _rows(stage: StagingDatabase, query: str) -> Iterator[tuple[Any, ...]]:
     """Give the rows of a query, a few at a time: each may hold as much text as a line of the file."""
     with stage.session.cursor() as cursor:
         cursor.execute(query)
@@ -217,7 +217,12 @@ def _rows(stage: Stage, query: str) -> Iterator[tuple[Any, ...]]:
 
 
 def _write(
-    stage: Stage, path: Path, header: list[str], rows: Iterable[tuple[Any, ...]], delimiter: str, mark: str = ""
+    stage: StagingDatabase,
+    path: Path,
+    header: list[str],
+    rows: Iterable[tuple[Any, ...]],
+    delimiter: str,
+    mark: str = "",
 ) -> str:
     """Write rows as a whole CSV file in place of the former one; without rows, none. Return its name."""
     rows = iter(rows)

@@ -79,7 +79,7 @@ def _sum_up(loading: Loading) -> None:
         loading.staging.put_in_place()
         return
     buyers.refresh(loading.connection, _named(loading, "customer"))
-    buyers.weigh(loading.connection, _named(loading, "product"))
+    buyers.count_product_lines(loading.connection, _named(loading, "product"))
 
 
 def _named(loading: Loading, table: str) -> list[int] | None:

@@ -39,7 +39,7 @@ class Writer(Protocol):
     def writerows(self, rows: Iterable[Iterable[Any]], /) -> Any: ...
 
 
-class Stage:
+class StagingDatabase:
     """One workbench. `folder` is gone when it is closed."""
 
     def __init__(self, folder: Path) -> None:
@@ -116,10 +116,10 @@ class Stage:
 
 
 @contextmanager
-def opened(within: Path | None = None) -> Iterator[Stage]:
+def opened(within: Path | None = None) -> Iterator[StagingDatabase]:
     """Give a workbench for as long as it is needed, over a folder in `within` (None: where the system has such)."""
     with scratch.folder(within) as folder:
-        stage = Stage(folder)
+        stage = StagingDatabase(folder)
         try:
             yield stage
         finally:
@@ -146,7 +146,12 @@ class Rows:
     """
 
     def __init__(
-        self, stage: Stage, query: str, instants: Sequence[str], fixed: Sequence[str], moved: Callable[[int], None]
+        self,
+        stage: StagingDatabase,
+        query: str,
+        instants: Sequence[str],
+        fixed: Sequence[str],
+        moved: Callable[[int], None],
     ) -> None:
         self.stage = stage
         self.query = query

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from mailshot.profile import traits
 from mailshot.profile.catalogue import Fact
-from mailshot.profile.traits import Conclusion, Trait
+from mailshot.profile.traits import InferredTrait, Trait
 from mailshot.store import evidence
 from mailshot.store.engine import Connection, Store
 
@@ -28,7 +28,7 @@ def infer(
 
 def _concluded(
     connection: Connection, trait: Trait, facts: Mapping[str, Fact], as_of: datetime, zone: ZoneInfo
-) -> Iterator[Conclusion]:
+) -> Iterator[InferredTrait]:
     window = trait.window.bounds(as_of, zone)
     for never in trait.nevers:
         yield from traits.abstentions(

@@ -27,6 +27,6 @@ def allowed(topic: Topic, entry: Entry | None) -> bool:
     return entry.given if entry else not topic.requires_consent
 
 
-def moment(entry: Entry | None, at: datetime) -> datetime:
+def effective_at(entry: Entry | None, at: datetime) -> datetime:
     """Return when a new word counts from: after the last one, even when a clock was set back in between."""
     return max(at, entry.at + timedelta(microseconds=1)) if entry else at

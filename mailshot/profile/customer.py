@@ -12,7 +12,7 @@ from mailshot.profile.implications import Closure
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class Activity:
     """One thing that happened: a purchase line, an event, a mail opened, a call.
 
     `occasion` is what `times` counts (the order of a line); `about` holds the fields of the kind, and `product` what is
@@ -56,7 +56,7 @@ class Profile:
     id: int
     lot: int
     facts: Mapping[str, Any]
-    histories: Mapping[str, Sequence[Happening]] = field(default_factory=dict)
+    histories: Mapping[str, Sequence[Activity]] = field(default_factory=dict)
     consents: Mapping[str, bool] = field(default_factory=dict)
     preferences: Mapping[tuple[str, str], bool] = field(default_factory=dict)
     traits: Mapping[tuple[str, str], Inferred] = field(default_factory=dict)

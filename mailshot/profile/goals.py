@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from mailshot.profile.catalogue import Fact, FactType
 from mailshot.profile.comparison import KNOWN, Comparison, Value
-from mailshot.profile.products import Filter, Group, Selection
+from mailshot.profile.products import Filter, Group, ProductFilter
 from mailshot.profile.window import Span
 
 
@@ -26,7 +26,7 @@ class Goal:
     Days and months are counted by the calendar of `zone`, as everywhere in rules.
     """
 
-    products: Selection
+    products: ProductFilter
     within: Span
     zone: ZoneInfo
     event: str | None = None
@@ -74,7 +74,7 @@ def credited(claims: Iterable[Claim]) -> Claim:
     return max(claims, key=lambda it: (it.clicked_at is not None, it.clicked_at or it.sent_at, it.sent_at, it.run_id))
 
 
-def _freeze(products: Selection) -> list[dict[str, Any]]:
+def _freeze(products: ProductFilter) -> list[dict[str, Any]]:
     return [
         {
             "fields": [
@@ -88,8 +88,8 @@ def _freeze(products: Selection) -> list[dict[str, Any]]:
     ]
 
 
-def _thaw(filters: Iterable[Mapping[str, Any]]) -> Selection:
-    return Selection(
+def _thaw(filters: Iterable[Mapping[str, Any]]) -> ProductFilter:
+    return ProductFilter(
         tuple(
             Filter(
                 tuple(_field(*field) for field in one["fields"]),

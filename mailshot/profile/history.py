@@ -36,17 +36,17 @@ def _text(name: str, help: str, choices: tuple[str, ...] = ()) -> Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class ActivityKind:
     """One kind. `word` begins a condition, `never` its denial; `defaults` hold for fields that a rule does not name.
 
     `tracked`: it is only seen of customers who consent to tracking.
     `lines` is the word under which its lines are kept with those of another kind; '' for those kept by themselves.
     """
 
-    word: str
+    keyword: str
     help: str
     fields: Mapping[str, Fact] = field(default_factory=dict)
-    never: str = ""
+    negated: str = ""
     of_products: bool = False
     measures: tuple[str, ...] = _ALWAYS
     defaults: Mapping[str, str] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class History:
     @property
     def kept_as(self) -> str:
         """The word under which a profile keeps what happened."""
-        return self.lines or self.word
+        return self.lines or self.keyword
 
     def known(self, catalogue: Catalogue) -> dict[str, Fact]:
         """Return every field a rule may name, with the shop's own ones."""
@@ -67,28 +67,28 @@ class History:
         return {**self.fields, **(catalogue.interaction if self is CONTACTED else {})}
 
 
-BOUGHT = History(
+BOUGHT = ActivityKind(
     "bought",
     "purchases, filtered by product fields and a window, and counted",
     _facts(_text("channel", "Where it was bought, as in 'web' or 'store'")),
-    never="never_bought",
+    negated="never_bought",
     of_products=True,
     measures=tuple(MEASURES),
 )
-RETURNED = History(
+RETURNED = ActivityKind(
     "returned",
     "purchases sent back, filtered by product fields and a window, and counted",
     _facts(_text("channel", "Where it was returned, as in 'web' or 'store'")),
-    never="never_returned",
+    negated="never_returned",
     of_products=True,
     measures=tuple(MEASURES),
     lines="bought",
 )
-DID = History(
+DID = ActivityKind(
     "did",
     "events of your own (viewed, added to basket), by their facts and products",
     _facts(_text("event", "Which event, as declared in rules/facts.yaml")),
-    never="never_did",
+    negated="never_did",
     of_products=True,
     measures=("times", "amount", "distinct_products", "days_since_last", "days_since_first"),
 )
@@ -99,8 +99,8 @@ _MAIL = _facts(
 )
 _BY = _text("by", "Who is believed to have caused it; 'human' unless said", tuple(kind.value for kind in FeedbackClass))
 _HUMAN = {"by": FeedbackClass.human.value}
-RECEIVED = History("received", "mails that were delivered to the server", _MAIL, never="never_received")
-OPENED = History(
+RECEIVED = ActivityKind("received", "mails that were delivered to the server", _MAIL, negated="never_received")
+OPENED = ActivityKind(
     "opened",
     "mails opened, by people unless 'by' says otherwise",
     {**_MAIL, "by": _BY},
@@ -108,7 +108,7 @@ OPENED = History(
     defaults=_HUMAN,
     tracked=True,
 )
-CLICKED = History(
+CLICKED = ActivityKind(
     "clicked",
     "links clicked, by people unless 'by' says otherwise",
     {**_MAIL, "by": _BY, "link": _text("link", "Address the link leads to")},
@@ -116,8 +116,8 @@ CLICKED = History(
     defaults=_HUMAN,
     tracked=True,
 )
-CONVERTED = History("converted", "goals reached in answer to a campaign", _MAIL, never="never_converted")
-CONTACTED = History(
+CONVERTED = ActivityKind("converted", "goals reached in answer to a campaign", _MAIL, negated="never_converted")
+CONTACTED = ActivityKind(
     "contacted",
     "conversations: calls, visits, support cases, with their outcome",
     _facts(
@@ -125,16 +125,16 @@ CONTACTED = History(
         _text("direction", "Who began it", ("in", "out")),
         _text("outcome", "What came of it, as in 'interested' or 'solved'"),
     ),
-    never="never_contacted",
+    negated="never_contacted",
 )
-REFERRED = History(
+REFERRED = ActivityKind(
     "referred",
     "customers whom this one brought",
     _facts(_text("source", "Where the referral was made, as in 'friend link'")),
-    never="never_referred",
+    negated="never_referred",
 )
-WAS_REFERRED = History("was_referred", "was brought by another customer", REFERRED.fields)
+WAS_REFERRED = ActivityKind("was_referred", "was brought by another customer", REFERRED.fields)
 HISTORIES = {
-    history.word: history
+    history.keyword: history
     for history in (BOUGHT, RETURNED, DID, RECEIVED, OPENED, CLICKED, CONVERTED, CONTACTED, REFERRED, WAS_REFERRED)
 }

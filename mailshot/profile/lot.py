@@ -16,7 +16,7 @@ PARTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
+class Assigner:
     """The hash function of one salt. Works on whole numbers and on SQL expressions alike."""
 
     factor: int
@@ -27,18 +27,18 @@ class Draw:
         return (lot * self.factor + self.offset) % PRIME % PARTS
 
 
-def draw(salt: str) -> Draw:
+def assigner(salt: str) -> Assigner:
     """Return the hash function that `salt` chooses."""
     digest = hashlib.blake2b(salt.encode(), digest_size=16).digest()
     factor = int.from_bytes(digest[:8], "big") % (PRIME - 1) + 1
-    return Draw(factor, int.from_bytes(digest[8:], "big") % PRIME)
+    return Assigner(factor, int.from_bytes(digest[8:], "big") % PRIME)
 
 
-def holdout(campaign: str) -> Draw:
+def holdout(campaign: str) -> Assigner:
     """Return the hash function that decides who is held out of a campaign: the parts below its share."""
-    return draw(f"holdout:{campaign}")
+    return assigner(f"holdout:{campaign}")
 
 
-def lot(key: str) -> int:
+def bucket(key: str) -> int:
     """Return a customer's lot, 0 to 2^31 - 2, from the key in the shop's system."""
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") % PRIME

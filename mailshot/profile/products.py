@@ -16,7 +16,7 @@ class Filter:
 
     fields: tuple[tuple[Fact, Comparison], ...] = ()
     groups: tuple[Group, ...] = ()
-    exceptions: Selection | None = None
+    exceptions: ProductFilter | None = None
 
     def matches(self, product: Mapping[str, Any]) -> bool:
         fits = all(comparison.holds(fact.typed(product.get(fact.name))) for fact, comparison in self.fields)
@@ -33,7 +33,7 @@ class Filter:
         return 1 + max((inner.depth for inner in self._inner), default=0)
 
     @property
-    def _inner(self) -> list[Selection]:
+    def _inner(self) -> list[ProductFilter]:
         return [group.selection for group in self.groups] + ([self.exceptions] if self.exceptions else [])
 
     def words(self) -> str:
@@ -44,7 +44,7 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class ProductFilter:
     """A product belongs when any of the filters matches; no filter at all means every product."""
 
     filters: tuple[Filter, ...] = ()
@@ -72,7 +72,7 @@ class Group:
     """A selection with a name, so that rules, guards and traits mean the same by 'meat'."""
 
     name: str
-    selection: Selection
+    selection: ProductFilter
 
 
-EVERYTHING = Selection()
+EVERYTHING = ProductFilter()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from mailshot.profile.customer import Happening
+from mailshot.profile.customer import Activity
 
 PLACES = Decimal("0.0001")
 
@@ -118,7 +118,7 @@ def _turn(line: Line) -> tuple[datetime, bool, str, Decimal, Decimal, str]:
     return line.at, line.returns, line.order, line.quantity, line.amount, line.channel
 
 
-def bought(lines: Sequence[Happening]) -> list[Happening]:
+def bought(lines: Sequence[Activity]) -> list[Activity]:
     """Return the purchases among a customer's lines, in parts where something was returned; all in order of time."""
     if all(line.quantity is None or line.quantity > 0 for line in lines):
         return list(lines)
@@ -129,7 +129,7 @@ def bought(lines: Sequence[Happening]) -> list[Happening]:
     return sorted(found, key=lambda line: line.at)
 
 
-def returned(lines: Iterable[Happening]) -> list[Happening]:
+def returned(lines: Iterable[Activity]) -> list[Activity]:
     """Return the returns among a customer's lines, with quantities and amounts above zero."""
     return [
         replace(line, quantity=-line.quantity, amount=abs(line.amount or Decimal()))
@@ -138,7 +138,7 @@ def returned(lines: Iterable[Happening]) -> list[Happening]:
     ]
 
 
-def _line(line: Happening) -> Line:
+def _line(line: Activity) -> Line:
     product = line.product["key"] if line.product else None
     quantity = Decimal(1) if line.quantity is None else line.quantity
     channel = str(line.about.get("channel") or "")

@@ -41,7 +41,7 @@ VALUES = {FactType.text: TEXT, FactType.number: NUMBER, FactType.boolean: BOOLEA
 SELECTION: Schema = {"$ref": "#/$defs/selection"}
 
 
-def words(known: Iterable[str], open_ended: bool = False) -> Schema:
+def enum_of(known: Iterable[str], open_ended: bool = False) -> Schema:
     """Return the schema of one word out of `known`; any word when the list is not the whole truth."""
     listed = sorted(known)
     if open_ended or not listed:
@@ -94,7 +94,7 @@ def product_fields(facts: Mapping[str, Fact], groups: Iterable[str], open_ended:
     several = {"type": "array", "items": SELECTION, "minItems": 1}
     return {
         **{name: {"$ref": f"#/$defs/product_{name}"} for name in facts},
-        GROUP: {"description": "A group of rules/products.yaml", **words(groups, open_ended)},
+        GROUP: {"description": "A group of rules/products.yaml", **enum_of(groups, open_ended)},
         EXCEPT: {"description": "But not these products", **SELECTION},
         ANY_OF: {"description": "Any of several choices of products", **several},
     }

@@ -14,7 +14,7 @@ from mailshot import documents
 from mailshot.documents import Document, Node, Problems, Sequence
 from mailshot.profile import scalars
 from mailshot.profile.catalogue import Fact
-from mailshot.profile.products import Filter, Group, Selection
+from mailshot.profile.products import Filter, Group, ProductFilter
 
 ANY_OF = "any_of"
 EXCEPT = "except"
@@ -25,30 +25,30 @@ MOST_LEVELS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class ProductNames:
     """What a choice of products may name: facts about products, and groups."""
 
     facts: Mapping[str, Fact]
-    groups: Mapping[str, Selection]
+    groups: Mapping[str, ProductFilter]
 
 
-def groups(document: Document, facts: Mapping[str, Fact]) -> dict[str, Selection]:
+def groups(document: Document, facts: Mapping[str, Fact]) -> dict[str, ProductFilter]:
     """Read `rules/products.yaml`: names and what belongs to each; a later group may build on earlier ones."""
     problems = document.problems()
-    found: dict[str, Selection] = {}
+    found: dict[str, ProductFilter] = {}
     if not isinstance(document.root, documents.Mapping):
         problems.add(document.root, "expected names of product groups", "For example 'meat: {department: MEAT}'.")
         problems.raise_if_any()
     assert isinstance(document.root, documents.Mapping)
     for key, node in document.root:
-        selection = read(node, Range(facts, found), problems)
+        selection = read(node, ProductNames(facts, found), problems)
         if selection:
             found[key.text] = selection
     problems.raise_if_any()
     return found
 
 
-def read(node: Node, products: Range, problems: Problems, also: Iterable[str] = ()) -> Selection | None:
+def read(node: Node, products: ProductNames, problems: Problems, also: Iterable[str] = ()) -> ProductFilter | None:
     """Read one choice of products; `also` are further words that are known where it stands."""
     if not isinstance(node, documents.Mapping) or not node.entries:
         problems.add(node, "expected product fields", EXAMPLE)
@@ -61,25 +61,27 @@ def read(node: Node, products: Range, problems: Problems, also: Iterable[str] = 
     return found
 
 
-def _selection(node: documents.Mapping, products: Range, problems: Problems, also: Iterable[str]) -> Selection | None:
+def _selection(
+    node: documents.Mapping, products: ProductNames, problems: Problems, also: Iterable[str]
+) -> ProductFilter | None:
     several = node.get(ANY_OF)
     if several is None:
         one = _filter(node, products, problems, also)
-        return Selection((one,)) if one else None
+        return ProductFilter((one,)) if one else None
     if len(node.entries) > 1 or not isinstance(several, Sequence) or not several.items:
         problems.add(node, f"'{ANY_OF}' stands alone and holds a list of product fields")
         return None
     parts = [read(item, products, problems) for item in several.items]
     if None in parts:
         return None
-    return Selection(tuple(one for part in parts if part for one in part.filters))
+    return ProductFilter(tuple(one for part in parts if part for one in part.filters))
 
 
-def _filter(node: documents.Mapping, products: Range, problems: Problems, also: Iterable[str]) -> Filter | None:
+def _filter(node: documents.Mapping, products: ProductNames, problems: Problems, also: Iterable[str]) -> Filter | None:
     before = len(problems.found)
     fields = []
     named: tuple[Group, ...] = ()
-    exceptions: Selection | None = None
+    exceptions: ProductFilter | None = None
     for key, given in node:
         if key.text == EXCEPT:
             exceptions = read(given, products, problems)
@@ -94,6 +96,6 @@ def _filter(node: documents.Mapping, products: Range, problems: Problems, also: 
     return Filter(tuple(fields), named, exceptions) if len(problems.found) == before else None
 
 
-def _groups(node: Node, products: Range, problems: Problems) -> tuple[Group, ...]:
+def _groups(node: Node, products: ProductNames, problems: Problems) -> tuple[Group, ...]:
     name = scalars.word(node, products.groups, problems, "product group")
     return (Group(name, products.groups[name]),) if name else ()

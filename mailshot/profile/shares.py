@@ -37,7 +37,7 @@ class Estimate:
 NOTHING = Estimate(0.0, 0.0, 0.0, enough=False)
 
 
-def share(customers: int, hits: int) -> Estimate:
+def proportion(customers: int, hits: int) -> Estimate:
     """Return the share of `hits` by Wilson's score interval (1927)."""
     if not customers:
         return NOTHING

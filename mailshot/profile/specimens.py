@@ -10,7 +10,7 @@ from typing import Any
 
 from mailshot.profile.catalogue import Fact, FactType
 from mailshot.profile.comparison import KNOWN, Comparison, Value
-from mailshot.profile.products import Filter, Selection
+from mailshot.profile.products import Filter, ProductFilter
 
 MOST_TRIED = 5_000
 SOME: Mapping[FactType, tuple[Value, ...]] = {
@@ -22,7 +22,7 @@ SOME: Mapping[FactType, tuple[Value, ...]] = {
 Fields = tuple[tuple[Fact, Comparison], ...]
 
 
-def of(selection: Selection, given: Mapping[str, Any]) -> dict[str, Any] | None:
+def synthesize(selection: ProductFilter, given: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return some product of the selection with these facts and as few others as it needs; None when none is found."""
     avoided = tuple(_avoided(selection))
     for fields in _ways(selection):
@@ -42,14 +42,14 @@ def kept(fact: Fact, value: Value) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _ways(selection: Selection) -> Iterator[Fields]:
+def _ways(selection: ProductFilter) -> Iterator[Fields]:
     """Give the comparisons that a product must satisfy, one way to belong after the other."""
     for one in selection.filters or (Filter(),):
         for inner in product(*(list(_ways(group.selection)) for group in one.groups)):
             yield one.fields + tuple(chain.from_iterable(inner))
 
 
-def _avoided(selection: Selection, denied: bool = False) -> Iterator[tuple[Fact, Comparison]]:
+def _avoided(selection: ProductFilter, denied: bool = False) -> Iterator[tuple[Fact, Comparison]]:
     """Give the comparisons of all exceptions."""
     for one in selection.filters:
         yield from one.fields if denied else ()

@@ -95,7 +95,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class StatedPreference:
     """What a customer says: `name: value` holds, or does not."""
 
     name: str
@@ -130,12 +130,12 @@ class Statements:
             if implied in question.limits
         )
 
-    def follows(self, said: Statement, before: Mapping[tuple[str, str], bool]) -> bool:
+    def follows(self, said: StatedPreference, before: Mapping[tuple[str, str], bool]) -> bool:
         """Say whether `said` is a yes that follows from another answer anyway, so that nothing need be stored."""
         implying = self.implications(said.name).closure(said.value).implying
         return said.holds and any(before.get((said.name, word)) for word in implying if word != said.value)
 
-    def retracted(self, said: Statement, before: Mapping[tuple[str, str], bool]) -> list[str]:
+    def retracted(self, said: StatedPreference, before: Mapping[tuple[str, str], bool]) -> list[str]:
         """Return the values of earlier statements that `said` takes back: they are unsaid, and none becomes a "no".
 
         Yes takes back every "no" to what it implies and, where one choice is allowed, each other answer from which it

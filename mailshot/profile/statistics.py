@@ -18,7 +18,7 @@ LEAST_SPREAD, MOST_SPREAD = 1e-4, 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class Prior:
     """The whole base: mean share and spread (intra-class correlation, 0 to 1) of buyers, share of abstainers."""
 
     mean: float
@@ -54,7 +54,7 @@ class Base:
         return 1 - NormalDist(first / total, deviation).cdf(min(times * self.mean, 1.0))
 
 
-def fit(counts: Iterable[tuple[int, int]]) -> Base | None:
+def fit(counts: Iterable[tuple[int, int]]) -> Prior | None:
     """Fit the base to (lines, hits) of many customers; None when nobody ever bought it, or there is no variety.
 
     Expectation-maximisation: weigh each customer without a hit by how likely it is a buyer, then match the moments of
@@ -72,7 +72,7 @@ def fit(counts: Iterable[tuple[int, int]]) -> Base | None:
     return base
 
 
-def _moments(seen: Sequence[tuple[int, int]], weights: Sequence[float], abstain: float) -> Base | None:
+def _moments(seen: Sequence[tuple[int, int]], weights: Sequence[float], abstain: float) -> Prior | None:
     lines = sum(weight * n for weight, (n, _) in zip(weights, seen, strict=True))
     hits = sum(weight * k for weight, (_, k) in zip(weights, seen, strict=True))
     if not hits or hits >= lines:
@@ -82,4 +82,4 @@ def _moments(seen: Sequence[tuple[int, int]], weights: Sequence[float], abstain:
     room = sum(weight * (n - 1) for weight, (n, _) in zip(weights, seen, strict=True))
     excess = scatter / (mean * (1 - mean)) - sum(weights)
     spread = excess / room if room > 0 else LEAST_SPREAD
-    return Base(mean, min(max(spread, LEAST_SPREAD), MOST_SPREAD), abstain)
+    return Prior(mean, min(max(spread, LEAST_SPREAD), MOST_SPREAD), abstain)

@@ -23,8 +23,8 @@ from mailshot import documents
 from mailshot.documents import Document, Node, Problems
 from mailshot.profile import scalars, selections, statistics
 from mailshot.profile.catalogue import FactType
-from mailshot.profile.products import Selection
-from mailshot.profile.selections import Range
+from mailshot.profile.products import ProductFilter
+from mailshot.profile.selections import ProductNames
 from mailshot.profile.window import Span, Window
 
 KEYS = ("trait", "help", "among", "within", "values", "each", "label", "more_than")
@@ -33,12 +33,12 @@ LEAST_CONFIDENCE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Never:
+class Abstention:
     """`value` holds for those who never buy `products`; `prior` is the share of such people known from elsewhere."""
 
     value: str
     label: str
-    products: Selection
+    products: ProductFilter
     prior: float | None
 
 
@@ -48,9 +48,9 @@ class Trait:
 
     name: str
     help: str
-    among: Selection
+    among: ProductFilter
     window: Window
-    nevers: tuple[Never, ...] = ()
+    nevers: tuple[Abstention, ...] = ()
     each: str = ""
     label: str = "{value}"
     more_than: float = 1.5
@@ -66,7 +66,7 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class Conclusion:
+class InferredTrait:
     customer_id: int
     name: str
     value: str
@@ -74,7 +74,7 @@ class Conclusion:
     evidence: Mapping[str, Any]
 
 
-def abstentions(trait: Trait, never: Never, counts: Iterable[Count]) -> Iterator[Conclusion]:
+def abstentions(trait: Trait, never: Abstention, counts: Iterable[Count]) -> Iterator[InferredTrait]:
     """Conclude who abstains from `never.products`, from the counts of the whole base."""
     seen = list(counts)
     base = statistics.fit((count.lines, count.hits) for count in seen)
@@ -85,10 +85,10 @@ def abstentions(trait: Trait, never: Never, counts: Iterable[Count]) -> Iterator
         confidence = base.abstains(count.lines) if not count.hits else 0.0
         if confidence >= LEAST_CONFIDENCE:
             evidence = _evidence(trait, never.label, never.products.words(), count, base)
-            yield Conclusion(count.customer_id, trait.name, never.value, confidence, evidence)
+            yield InferredTrait(count.customer_id, trait.name, never.value, confidence, evidence)
 
 
-def favourites(trait: Trait, value: str, counts: Iterable[Count]) -> Iterator[Conclusion]:
+def favourites(trait: Trait, value: str, counts: Iterable[Count]) -> Iterator[InferredTrait]:
     """Conclude who gives `value` of the product field far more of the basket than others do."""
     seen = list(counts)
     base = statistics.fit((count.lines, count.hits) for count in seen)
@@ -98,12 +98,12 @@ def favourites(trait: Trait, value: str, counts: Iterable[Count]) -> Iterator[Co
         confidence = base.exceeds(count.lines, count.hits, trait.more_than) if count.hits else 0.0
         if confidence >= 0.5:
             label = trait.label.replace("{value}", value.title())
-            yield Conclusion(
+            yield InferredTrait(
                 count.customer_id, trait.name, value, confidence, _evidence(trait, label, value, count, base)
             )
 
 
-def _evidence(trait: Trait, label: str, what: str, count: Count, base: statistics.Base) -> dict[str, Any]:
+def _evidence(trait: Trait, label: str, what: str, count: Count, base: statistics.Prior) -> dict[str, Any]:
     usual = base.mean * count.lines
     among = trait.among.words()
     words = f"{count.hits} {what} lines of {count.lines} {among} lines {trait.window.words()}"
@@ -113,7 +113,7 @@ def _evidence(trait: Trait, label: str, what: str, count: Count, base: statistic
     return {"label": label, "words": words, "hits": count.hits, "lines": count.lines, "usual": round(usual, 1)}
 
 
-def read(document: Document, products: Range) -> Trait:
+def read(document: Document, products: ProductNames) -> Trait:
     """Read one file of `rules/traits/`. Raises InvalidInput with every problem in it."""
     problems = document.problems()
     root = document.root
@@ -131,7 +131,7 @@ def read(document: Document, products: Range) -> Trait:
     trait = Trait(
         name=name.text if isinstance(name, documents.Scalar) else "",
         help=_said(root, "help"),
-        among=(selections.read(among, products, problems) if among else None) or Selection(),
+        among=(selections.read(among, products, problems) if among else None) or ProductFilter(),
         window=window,
         nevers=nevers,
         each=_each(root, products, problems),
@@ -142,7 +142,7 @@ def read(document: Document, products: Range) -> Trait:
     return trait
 
 
-def _nevers(root: documents.Mapping, products: Range, problems: Problems) -> tuple[Never, ...]:
+def _nevers(root: documents.Mapping, products: ProductNames, problems: Problems) -> tuple[Abstention, ...]:
     values = root.get("values")
     if values is None:
         if root.get("each") is None:
@@ -154,7 +154,7 @@ def _nevers(root: documents.Mapping, products: Range, problems: Problems) -> tup
     return tuple(filter(None, (_never(key, node, products, problems) for key, node in values)))
 
 
-def _never(key: documents.Scalar, node: Node, products: Range, problems: Problems) -> Never | None:
+def _never(key: documents.Scalar, node: Node, products: ProductNames, problems: Problems) -> Abstention | None:
     meant = node.get("never") if isinstance(node, documents.Mapping) else None
     if not isinstance(node, documents.Mapping) or meant is None:
         problems.add(
@@ -166,10 +166,10 @@ def _never(key: documents.Scalar, node: Node, products: Range, problems: Problem
     share = scalars.share(prior, problems, "'prior'") if prior else None
     chosen = selections.read(meant, products, problems)
     label = _said(node, "label") or key.text
-    return Never(key.text, label, chosen, None if share is None else share / 10_000) if chosen else None
+    return Abstention(key.text, label, chosen, None if share is None else share / 10_000) if chosen else None
 
 
-def _each(root: documents.Mapping, products: Range, problems: Problems) -> str:
+def _each(root: documents.Mapping, products: ProductNames, problems: Problems) -> str:
     each = root.get("each")
     return (scalars.word(each, products.facts, problems, "product field") or "") if each else ""
 

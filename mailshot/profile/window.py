@@ -49,7 +49,7 @@ class Span:
         return moment + timedelta(days={"day": 1, "week": 7}[self.unit] * count)
 
     @property
-    def rough(self) -> timedelta:
+    def approximate_days(self) -> timedelta:
         """The length for arithmetic that has no anchor: a month as 30 days, a year as 365."""
         return timedelta(hours={"hour": 1, "day": 24, "week": 168, "month": 720, "year": 8760}[self.unit] * self.count)
 

@@ -31,14 +31,14 @@ def name_of(text: str) -> str | None:
     return _by_letters().get("_".join(text.split()).casefold())
 
 
-def grouped(say: Callable[[ZoneInfo], Found], otherwise: ZoneInfo) -> dict[Found, list[str]]:
+def grouped(key: Callable[[ZoneInfo], Found], otherwise: ZoneInfo) -> dict[Found, list[str]]:
     """Return the zones that something is different for, by what `say` says of them: most of the world says the same.
 
     Zones that agree with `otherwise` are left out.
     """
     found: dict[Found, list[str]] = {}
-    usual = say(otherwise)
+    usual = key(otherwise)
     for name, zone in known().items():
-        if (said := say(zone)) != usual:
+        if (said := key(zone)) != usual:
             found.setdefault(said, []).append(name)
     return found

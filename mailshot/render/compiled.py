@@ -13,9 +13,9 @@ import jinja2
 
 from mailshot.render import instrument, sandbox
 from mailshot.render.failure import RenderError
-from mailshot.render.meter import METER, TooMuchWork
-from mailshot.render.pieces import Piece
-from mailshot.render.report import Place, Report
+from mailshot.render.meter import BUDGET, TooMuchWork
+from mailshot.render.pieces import Segment
+from mailshot.render.report import Place, TemplateProblems
 
 _OPENING = re.compile(r"\{[{%][-+]?")
 _ALONE = re.compile(r"^[ \t]*(\x01(?:[ \t]*\x01)*)[ \t]*(?:\n|\Z)", re.MULTILINE)
@@ -52,7 +52,7 @@ class Compiled:
         """Render for one customer. Raises RenderError with the place of the tag that failed."""
         chunks: list[str] = []
         total = 0
-        METER.reset()
+        BUDGET.reset()
         try:
             for chunk in self.template.root_render_func(self.template.new_context(values)):  # type: ignore[arg-type]
                 total += len(chunk)
@@ -76,13 +76,13 @@ class Compiled:
 
 
 def compile_parts(
-    parts: Sequence[str | Piece], file: str, environment: sandbox.MailEnvironment, report: Report
+    parts: Sequence[str | Segment], file: str, environment: sandbox.MailEnvironment, report: TemplateProblems
 ) -> Compiled | None:
     """Compile text and tags into one template; what Python cannot compile goes to the report.
 
     A line that holds nothing but statements leaves nothing behind, not even its end.
     """
-    pieces = iter([part for part in parts if isinstance(part, Piece)])
+    pieces = iter([part for part in parts if isinstance(part, Segment)])
     source: list[str] = []
     places = [Place(file, 1, 1)] * 2
     for text in re.split(r"([\x01\x02])", _marked(parts)):
@@ -118,7 +118,7 @@ def _restored(code: bytes, places: Sequence[Place], size: int, autoescape: bool)
     return _made(sandbox.HTML if autoescape else sandbox.TEXT, marshal.loads(code), places, size)  # nosec B302
 
 
-def _marked(parts: Sequence[str | Piece]) -> str:
+def _marked(parts: Sequence[str | Segment]) -> str:
     """Join the parts with a mark for each tag, and drop the lines that are nothing but statements."""
     shown = [
         _MARKS.sub(" ", part) if isinstance(part, str) else "\x01" if part.kind == "statement" else "\x02"
@@ -127,7 +127,7 @@ def _marked(parts: Sequence[str | Piece]) -> str:
     return _ALONE.sub(lambda match: re.sub(r"[ \t]", "", match[1]), "".join(shown))
 
 
-def _broken(piece: Piece) -> str:
+def _broken(piece: Segment) -> str:
     """Begin a new line inside a tag, which changes nothing but gives the tag a line number of its own."""
     if piece.kind == "raw":
         return piece.text

@@ -16,31 +16,31 @@ from mailshot.render import facts, lint, sandbox, text
 from mailshot.render.compiled import compile_parts
 from mailshot.render.failure import RenderError
 from mailshot.render.flatten import Flattener
-from mailshot.render.hold import Held, Part
+from mailshot.render.hold import Part, Placeholders
 from mailshot.render.inline import inline
-from mailshot.render.links import Slots
+from mailshot.render.links import LinkSlots
 from mailshot.render.lint import Finding
-from mailshot.render.mail import Mail, Vocabulary
-from mailshot.render.pieces import Piece, expression, parse, spelled
-from mailshot.render.report import Place, Report
+from mailshot.render.mail import MailTemplate, Vocabulary
+from mailshot.render.pieces import Segment, expression, parse, tokens_of
+from mailshot.render.report import Place, TemplateProblems
 from mailshot.render.source import Source
 
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
-def compile_source(source: Source, vocabulary: Vocabulary, hosts: frozenset[str]) -> Mail:
+def compile_source(source: Source, vocabulary: Vocabulary, hosts: frozenset[str]) -> MailTemplate:
     """Compile a source. Raises InvalidInput with every problem of the template."""
-    report = Report(source.files)
+    report = TemplateProblems(source.files)
     each = _each(source, report)
     flattener = Flattener(source.files, sandbox.HTML, report)
     flat = {part: flattener.flatten(source.file(part)) for part in _texts(source)}
     needed = {part: _facts(source, part, pieces, vocabulary, report) for part, pieces in flat.items()}
-    slots = Slots(report)
-    held = Held(flat["body.html"], report, slots, styled_once=not each)
+    slots = LinkSlots(report)
+    held = Placeholders(flat["body.html"], report, slots, styled_once=not each)
     report.settle()
     document = held.text if each else inline(held, report)
     report.settle()
-    plain: list[Part] = [*flat["body.txt"]] if "body.txt" in flat else text.derive(held, document)
+    plain: list[Part] = [*flat["body.txt"]] if "body.txt" in flat else text.derived(held, document)
     html = compile_parts(held.parts(_with_pixel(document, held)), source.file("body.html"), sandbox.HTML, report)
     words = compile_parts([*_texts_only(plain)], source.file("body.txt"), sandbox.TEXT, report)
     subject = compile_parts(_texts_only(flat["subject.txt"]), source.file("subject.txt"), sandbox.TEXT, report)
@@ -54,7 +54,7 @@ def compile_source(source: Source, vocabulary: Vocabulary, hosts: frozenset[str]
     used = flattener.files | ({source.file("settings.yaml")} & source.files.keys())
     derived, places = "body.txt" not in flat, tuple(slots.places)
     facts_used = frozenset[str]().union(*needed.values())
-    return Mail(source.name, facts_used, used, findings, each, subject, html, words, derived, places, hosts)
+    return MailTemplate(source.name, facts_used, used, findings, each, subject, html, words, derived, places, hosts)
 
 
 def _texts(source: Source) -> list[str]:
@@ -63,16 +63,18 @@ def _texts(source: Source) -> list[str]:
 
 def _texts_only(parts: Collection[Part]) -> list[Part]:
     """Turn pieces of plain data into text."""
-    return [part.text if isinstance(part, Piece) and part.kind == "data" else part for part in parts]
+    return [part.text if isinstance(part, Segment) and part.kind == "data" else part for part in parts]
 
 
-def _facts(source: Source, part: str, pieces: list[Piece], vocabulary: Vocabulary, report: Report) -> frozenset[str]:
+def _facts(
+    source: Source, part: str, pieces: list[Segment], vocabulary: Vocabulary, report: TemplateProblems
+) -> frozenset[str]:
     tree, places = parse(pieces, source.file(part), sandbox.HTML, report)
     return facts.find(tree, places, vocabulary, report)
 
 
 def _findings(
-    source: Source, subject: list[Piece], held: Held, slots: Slots, needed: Mapping[str, frozenset[str]]
+    source: Source, subject: list[Segment], held: Placeholders, slots: LinkSlots, needed: Mapping[str, frozenset[str]]
 ) -> tuple[Finding, ...]:
     html, plain = (
         lint.Part(source.file(part), needed[part]) if part in needed else None for part in ("body.html", "body.txt")
@@ -81,7 +83,7 @@ def _findings(
     return lint.examine(subject, held, slots, source.file("subject.txt"), html, plain)
 
 
-def _each(source: Source, report: Report) -> bool:
+def _each(source: Source, report: TemplateProblems) -> bool:
     """Read `inline: once` (as without settings.yaml) or `inline: each`."""
     file = source.file("settings.yaml")
     if file not in source.files:
@@ -108,8 +110,8 @@ def _each(source: Source, report: Report) -> bool:
     return bool(settings.get("inline") == "each")
 
 
-def _with_pixel(document: str, held: Held) -> str:
-    pixel = held.hold(expression(spelled("_pixel", Place("", 0, 0)), Place("", 0, 0)))
+def _with_pixel(document: str, held: Placeholders) -> str:
+    pixel = held.hold(expression(tokens_of("_pixel", Place("", 0, 0)), Place("", 0, 0)))
     start = document.lower().rfind("</body>")
     return document[:start] + pixel + document[start:] if start >= 0 else document + pixel
 
@@ -117,8 +119,8 @@ def _with_pixel(document: str, held: Held) -> str:
 def inline_rendered(html: str, name: str) -> str:
     """Inline the styles of one rendered mail of the template `name`. Raises RenderError when it is not well nested."""
     file = f"{name}/body.html"
-    report = Report({})
-    held = Held([Piece("data", _CONTROLS.sub(" ", html), Place(file, 1, 1))], report, None, styled_once=True)
+    report = TemplateProblems({})
+    held = Placeholders([Segment("data", _CONTROLS.sub(" ", html), Place(file, 1, 1))], report, None, styled_once=True)
     document = "" if report else inline(held, report)
     if report:
         raise RenderError("The rendered HTML is not well nested, so its styles cannot be inlined.", Place(file, 0, 0))

@@ -9,7 +9,7 @@ _STAYS = re.compile(r"::?(?!first-child|last-child|nth-child)[a-zA-Z-]+|\*|\[dat
 """Selectors that speak of a state, or of what only the reader's own style adds."""
 
 
-def part(sheet: str) -> tuple[str, str]:
+def split(sheet: str) -> tuple[str, str]:
     """Part a sheet into plain rules and the rest (`@media`, `@font-face`, `:hover`), each in its own order."""
     inlined: list[str] = []
     kept: list[str] = []

@@ -10,7 +10,7 @@ from jinja2.visitor import NodeVisitor
 from mailshot import errors
 from mailshot.profile import locales
 from mailshot.render import filters, sandbox
-from mailshot.render.report import Place, Report
+from mailshot.render.report import Place, TemplateProblems
 
 LOOP = frozenset(
     {
@@ -46,10 +46,12 @@ Scope = dict[str, str | None]
 """What each name stands for here: a group of facts by its name, or None for a plain value."""
 
 
-class FactFinder(NodeVisitor):
+class VariableFinder(NodeVisitor):
     """Walk one parsed template; `facts` collects the dotted names, problems go to the report."""
 
-    def __init__(self, vocabulary: Mapping[str, Collection[str]], places: Sequence[Place], report: Report) -> None:
+    def __init__(
+        self, vocabulary: Mapping[str, Collection[str]], places: Sequence[Place], report: TemplateProblems
+    ) -> None:
         self.facts: set[str] = set()
         self._vocabulary, self._places, self._report = vocabulary, places, report
         self._scopes: list[Scope] = [{name: name for name in vocabulary}]
@@ -222,13 +224,13 @@ class FactFinder(NodeVisitor):
 
 
 def find(
-    tree: nodes.Template, places: Sequence[Place], vocabulary: Mapping[str, Collection[str]], report: Report
+    tree: nodes.Template, places: Sequence[Place], vocabulary: Mapping[str, Collection[str]], report: TemplateProblems
 ) -> frozenset[str]:
     """Give the dotted facts a template needs (`customer.first_name`, `offers.name`); unknown ones go to the report.
 
     A group that is only counted or tested, with no fact of it named, appears by its own name (`offers`).
     """
-    finder = FactFinder(vocabulary, places, report)
+    finder = VariableFinder(vocabulary, places, report)
     try:
         finder.visit(tree)
     except RecursionError:

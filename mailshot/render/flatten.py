@@ -8,8 +8,8 @@ import jinja2
 
 from mailshot import errors
 from mailshot.render import macros
-from mailshot.render.pieces import Piece, cut, parse
-from mailshot.render.report import Report
+from mailshot.render.pieces import Segment, parse, tokenize
+from mailshot.render.report import TemplateProblems
 from mailshot.render.tree import Block, Macro, Node, blocks, nested, walk
 
 DEEPEST = 20
@@ -27,7 +27,7 @@ class _TooLarge(Exception):
 class Flattener:
     """Follow extends, block, super, include, import and macro through the files of one source."""
 
-    def __init__(self, files: Mapping[str, str], environment: jinja2.Environment, report: Report) -> None:
+    def __init__(self, files: Mapping[str, str], environment: jinja2.Environment, report: TemplateProblems) -> None:
         self._files, self._environment, self._report = files, environment, report
         self._trees: dict[str, tuple[Node, ...]] = {}
         self._blocks: dict[str, list[Block]] = {}
@@ -39,7 +39,7 @@ class Flattener:
         """Return the files that were followed so far."""
         return frozenset(self._trees)
 
-    def flatten(self, entry: str) -> list[Piece]:
+    def flatten(self, entry: str) -> list[Segment]:
         """Give the pieces of the whole text of `entry`, in order; what cannot be followed goes to the report."""
         chain = self._chain(entry)
         self._blocks = {}
@@ -47,9 +47,9 @@ class Flattener:
             for block in blocks(tree):
                 self._blocks.setdefault(block.name, []).append(block)
         self._refuse_strays(chain)
-        pieces: list[Piece] = []
+        pieces: list[Segment] = []
         for tree in chain[:-1]:
-            pieces += [node for node in tree if isinstance(node, Piece) and node.word == "set"]
+            pieces += [node for node in tree if isinstance(node, Segment) and node.word == "set"]
         try:
             pieces += self._emit(chain[-1], (), 0)
         except _TooLarge:
@@ -58,7 +58,7 @@ class Flattener:
 
     def _chain(self, entry: str) -> list[tuple[Node, ...]]:
         names, chain = [entry], [self._tree(entry)]
-        while parent := next((n for n in chain[-1] if isinstance(n, Piece) and n.word == "extends"), None):
+        while parent := next((n for n in chain[-1] if isinstance(n, Segment) and n.word == "extends"), None):
             name = self._named(parent, 2)
             if name is None or name in names:
                 if name is not None:
@@ -78,11 +78,11 @@ class Flattener:
                     message = f"The layout has no block '{block.name}', so this would never be shown."
                     self._report.add(block.place, message, errors.nearest(block.name, parents))
                 for node in tree:
-                    if isinstance(node, Piece) and node.word not in ("extends", *_OUTSIDE) and node.text.strip():
+                    if isinstance(node, Segment) and node.word not in ("extends", *_OUTSIDE) and node.text.strip():
                         self._report.add(node.place, "This stands outside every block, so it would never be shown.")
             parents |= {block.name for block in own}
 
-    def _emit(self, tree: Sequence[Node], inside: tuple[Block, ...], depth: int) -> Iterator[Piece]:
+    def _emit(self, tree: Sequence[Node], inside: tuple[Block, ...], depth: int) -> Iterator[Segment]:
         for node in tree:
             self._count(node)
             if isinstance(node, Macro):
@@ -107,9 +107,9 @@ class Flattener:
             self._report.add(piece.place, message, "Call macros and include files fewer times inside one another.")
             raise _TooLarge
 
-    def _emit_piece(self, piece: Piece, inside: tuple[Block, ...], depth: int) -> Iterator[Piece]:
+    def _emit_piece(self, piece: Segment, inside: tuple[Block, ...], depth: int) -> Iterator[Segment]:
         known = self._macros(piece.place.file) if piece.tokens else {}
-        call = macros.call(piece, known, self._report) if known else None
+        call = macros.inline_call(piece, known, self._report) if known else None
         if call is None:
             self._grow(piece, len(piece.text))
             yield piece
@@ -120,17 +120,17 @@ class Flattener:
             yield from self._emit(macro.body, inside, depth + 1)
             yield from closing
 
-    def _grow(self, piece: Piece, characters: int) -> None:
+    def _grow(self, piece: Segment, characters: int) -> None:
         self._size += characters
         if self._size > LARGEST:
             self._report.add(piece.place, f"The mail with all it includes is over {LARGEST} characters.")
             raise _TooLarge
 
-    def _emit_block(self, block: Block, inside: tuple[Block, ...], depth: int) -> Iterator[Piece]:
+    def _emit_block(self, block: Block, inside: tuple[Block, ...], depth: int) -> Iterator[Segment]:
         if depth <= DEEPEST:
             yield from self._emit(block.body, (*inside, block), depth + 1)
 
-    def _emit_super(self, piece: Piece, inside: tuple[Block, ...], depth: int) -> Iterator[Piece]:
+    def _emit_super(self, piece: Segment, inside: tuple[Block, ...], depth: int) -> Iterator[Segment]:
         versions = self._blocks.get(inside[-1].name, []) if inside else []
         above = next((i for i, block in enumerate(versions) if block is inside[-1]), -1) + 1
         if not 0 < above < len(versions):
@@ -138,17 +138,17 @@ class Flattener:
         elif not self._too_deep(piece, depth):
             yield from self._emit_block(versions[above], inside[:-1], depth + 1)
 
-    def _emit_include(self, piece: Piece, inside: tuple[Block, ...], depth: int) -> Iterator[Piece]:
+    def _emit_include(self, piece: Segment, inside: tuple[Block, ...], depth: int) -> Iterator[Segment]:
         name = self._named(piece, 2)
         if name is not None and not self._too_deep(piece, depth):
             yield from self._emit(self._tree(name), inside, depth + 1)
 
-    def _too_deep(self, piece: Piece, depth: int) -> bool:
+    def _too_deep(self, piece: Segment, depth: int) -> bool:
         if depth > DEEPEST:
             self._report.add(piece.place, f"Includes and macros nest more than {DEEPEST} deep here.")
         return depth > DEEPEST
 
-    def _named(self, piece: Piece, length: int | None = None) -> str | None:
+    def _named(self, piece: Segment, length: int | None = None) -> str | None:
         """Read the plain file name after extends, include, import or from."""
         words = [token.text for token in piece.tokens]
         if len(words) < 2 or words[1][0] not in "'\"" or (length and len(words) != length):
@@ -168,7 +168,7 @@ class Flattener:
         nodes = list(walk(self._tree(file)))
         found = {node.name: node for node in nodes if isinstance(node, Macro)}
         for node in nodes:
-            if isinstance(node, Piece) and node.kind == "statement" and node.word in ("import", "from"):
+            if isinstance(node, Segment) and node.kind == "statement" and node.word in ("import", "from"):
                 name = self._named(node)
                 theirs = [n for n in self._tree(name) if isinstance(n, Macro)] if name else []
                 found |= macros.imported(node, theirs, self._report)
@@ -177,7 +177,7 @@ class Flattener:
 
     def _tree(self, name: str) -> tuple[Node, ...]:
         if name not in self._trees:
-            pieces = cut(self._files[name], name, self._environment, self._report)
+            pieces = tokenize(self._files[name], name, self._environment, self._report)
             parse(pieces, name, self._environment, self._report)
             self._trees[name] = tuple(nested(iter(pieces)))
         return self._trees[name]

@@ -143,7 +143,7 @@ def word(text: str) -> str:
     return "-".join(filter(None, (_NOT_IN_WORD.sub("-", ascii).strip("-"), digits)))
 
 
-def token(name: str, value: str) -> str:
+def quoted_token(name: str, value: str) -> str:
     """Write a header of one machine-read word, never encoded and never folded. Raises RenderError for any other."""
     if not re.fullmatch(r"[!-~]+", value) or len(name) + 2 + len(value) > LONGEST:
         raise RenderError(f"{name} needs one plain ASCII word.")

@@ -12,10 +12,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 
 from mailshot.render import css, pieces
-from mailshot.render.pieces import Lines, Piece
-from mailshot.render.report import Place, Report
+from mailshot.render.pieces import Lines, Segment
+from mailshot.render.report import Place, TemplateProblems
 
-Part = str | Piece
+Part = str | Segment
 Links = Callable[[list[Part], dict[str, str], Place], list[Part]]
 """Takes the parts of an address, the element's attributes and its place; gives the parts to send."""
 
@@ -64,10 +64,12 @@ _TAG = re.compile(r"<[^<>]*>")
 _ATTRIBUTE = re.compile(r"(?P<name>[^\s\"'>/=]+)(?:\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"'>]+))?")
 
 
-class Held:
+class Placeholders:
     """One text with its tags held, the element tags in it, and the way back."""
 
-    def __init__(self, pieces: Sequence[Piece], report: Report, links: Links | None, styled_once: bool) -> None:
+    def __init__(
+        self, pieces: Sequence[Segment], report: TemplateProblems, links: Links | None, styled_once: bool
+    ) -> None:
         self._report, self._links, self._styled_once = report, links, styled_once
         self._parts: list[list[Part]] = []
         self._statements: set[str] = set()
@@ -98,7 +100,7 @@ class Held:
             number = number << 4 | ord(letter) - ord("a")
         return number
 
-    def hold(self, piece: Piece) -> str:
+    def hold(self, piece: Segment) -> str:
         """Hold one more tag and give its word."""
         return self._word(piece)
 
@@ -120,7 +122,7 @@ class Held:
                 start, end = start - 4, end + 3
             found.append(text[position:start])
             for part in self._parts[self._number(match[0])]:
-                if isinstance(part, Piece):
+                if isinstance(part, Segment):
                     found.append(part)
                 else:
                     inner = self.parts(part, plain)
@@ -141,7 +143,7 @@ class Held:
 
     def place_of(self, word: str) -> Place:
         """Say where what a word stands for was written."""
-        pieces = [part for part in self.parts(word) if isinstance(part, Piece)]
+        pieces = [part for part in self.parts(word) if isinstance(part, Segment)]
         return pieces[0].place if pieces else self._pieces[0].place if self._pieces else Place("", 0, 0)
 
     # From pieces to one text, and back to places
@@ -245,7 +247,7 @@ class Held:
         if word:
             message = "A style that depends on the customer cannot be inlined once."
             self._report.add(self.place_of(word[0]), message, _EACH)
-        inlined, kept = css.part(match["inside"])
+        inlined, kept = css.split(match["inside"])
         held = f'<style data-premailer="ignore">{self._word(kept)}</style>' if kept.strip() else ""
         return f"{opening}{inlined}</style>{held}"
 
@@ -289,7 +291,7 @@ class Held:
             place = self._place(start + match.start())
             return f'{name}="{self._word(*self._links(self.parts(value), _UNTRACKED, place))}"'
         if inner and name not in _TEXTS:
-            return f'{name}="{self._word(*pieces.unspelled(self.parts(value)))}"'
+            return f'{name}="{self._word(*pieces.without_raw(self.parts(value)))}"'
         return f'{name}="{self._word(value)}"' if inner or name in _FETCHED + _TEXTS else match[0]
 
     def _refuse_value(self, element: str, values: dict[str, str], name: str, value: str) -> None:
@@ -301,7 +303,7 @@ class Held:
         kind = "refresh" if element == "meta" and name == "content" and refreshing else name
         if not inner or kind not in _FIXED:
             return
-        shown = [part for part in self.parts(value) if isinstance(part, Piece) and part.kind == "expression"]
+        shown = [part for part in self.parts(value) if isinstance(part, Segment) and part.kind == "expression"]
         if shown:
             what = f"in a meta {kind}" if kind == "refresh" else f"in '{kind}'"
             self._report.add(shown[0].place, f"No customer's value may stand {what}.", _FIXED[kind])
@@ -312,7 +314,7 @@ class Held:
         return bool(inside) and not any(_IMAGE.search(text) or _TAG.sub("", text).strip() for text in inside)
 
     def _leads_to(self, address: str, tokens: tuple[str, ...]) -> bool:
-        return any(isinstance(part, Piece) and part.spells(*tokens) for part in self.parts(address))
+        return any(isinstance(part, Segment) and part.spells(*tokens) for part in self.parts(address))
 
     def _anchors(self) -> Iterator[tuple[str, str]]:
         """Give the address and the inside of each link, in one pass."""
@@ -327,7 +329,7 @@ class Held:
 
     def _href(self, value: str, values: dict[str, str], place: Place) -> str:
         assert self._links is not None
-        written = self._word(*pieces.unspelled(self.parts(value)))
+        written = self._word(*pieces.without_raw(self.parts(value)))
         sent = self._word(*self._links(self.parts(value), values, place))
         self.addresses[sent] = written
         return f'href="{sent}"'

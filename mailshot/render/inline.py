@@ -7,14 +7,14 @@ import re
 
 from premailer import Premailer
 
-from mailshot.render.hold import Held
-from mailshot.render.report import Report
+from mailshot.render.hold import Placeholders
+from mailshot.render.report import TemplateProblems
 
 _HTML = re.compile(r"<html\b", re.IGNORECASE)
 _ELEMENT = re.compile(r"<[a-z]", re.IGNORECASE)
 
 
-def inline(held: Held, report: Report) -> str:
+def inline(held: Placeholders, report: TemplateProblems) -> str:
     """Inline the styles of a held document and give it back, its words still in place.
 
     Everything before `<html` (doctype, first tags) stays as it is. Words that would be lost or moved by badly nested

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import StrictUndefined, nodes
 from jinja2.visitor import NodeTransformer
 
-from mailshot.render.meter import COLLECTIONS, DEEPEST_WRITTEN, LONGEST_LIST, METER, NESTED, TURN
+from mailshot.render.meter import BUDGET, COLLECTIONS, DEEPEST_WRITTEN, LONGEST_LIST, NESTED, TURN
 
 _SEARCHED = ("in", "notin")
 
@@ -97,7 +97,7 @@ def turns(items: Any, weight: int) -> Any:
     if isinstance(items, StrictUndefined) or items is None:
         return items
     items = whole(items)
-    METER.charge(len(items) * (weight + TURN))
+    BUDGET.charge(len(items) * (weight + TURN))
     return items
 
 
@@ -110,20 +110,20 @@ def written(value: Any) -> Any:
     """Charge a list, tuple or group that the template writes, and refuse one that is nested too deeply."""
     if isinstance(value, dict):
         for key in value:
-            METER.charge_all(key)
-    METER.charge_all(value, DEEPEST_WRITTEN)
+            BUDGET.charge_all(key)
+    BUDGET.charge_all(value, DEEPEST_WRITTEN)
     return value
 
 
 def compared(value: Any) -> Any:
     """Charge a side of a comparison with all that is in it."""
-    METER.charge_all(value)
+    BUDGET.charge_all(value)
     return value
 
 
 def sliced(value: Any) -> Any:
     """Charge a slice of a text or list."""
-    METER.charge(len(value) * (TURN if isinstance(value, COLLECTIONS) else 1))
+    BUDGET.charge(len(value) * (TURN if isinstance(value, COLLECTIONS) else 1))
     return value
 
 

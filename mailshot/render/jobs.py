@@ -23,18 +23,18 @@ from mailshot.render.confined import HEADER, IDLE_SECONDS, MEGABYTES, READY, SEC
 from mailshot.render.facts import ListOf
 from mailshot.render.failure import RenderError
 from mailshot.render.lint import Finding
-from mailshot.render.mail import Mail
+from mailshot.render.mail import MailTemplate
 from mailshot.render.source import Source
 
 MOST_JOBS = 500
 """Jobs after which the process gives place to a fresh one: libraries keep what they have parsed."""
 
 
-_compiled: list[tuple[Mail, Any]] = []
+_compiled: list[tuple[MailTemplate, Any]] = []
 """The mail that was compiled last, with its vocabulary: it cannot be tried after it was handed over (see Compiled)."""
 
 
-def compile_mail(name: str, files: Mapping[str, str], words: Any, hosts: frozenset[str]) -> Mail:
+def compile_mail(name: str, files: Mapping[str, str], words: Any, hosts: frozenset[str]) -> MailTemplate:
     """Compile a source. Raises InvalidInput."""
     _compiled.clear()
     kinds = {ListOf.__name__: ListOf}

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 from mailshot.profile import address, zones
 from mailshot.profile.locales import Manner
 from mailshot.render import filters, headers, message
-from mailshot.render.mail import Finding, Link, ListOf, Mail, Rendered, Tracking, compile_mail
-from mailshot.render.message import Envelope
+from mailshot.render.mail import Finding, Link, ListOf, MailTemplate, RenderedMail, Tracking, compile_mail
+from mailshot.render.message import MailHeaders
 from mailshot.render.source import Source
 from mailshot.tokens import KeyRing, Purpose
 
@@ -30,7 +30,7 @@ class Mailing:
     topic: str
     topic_title: str
     sender: Mapping[str, Any]
-    mails: Mapping[str, Mail]
+    mails: Mapping[str, MailTemplate]
     unknown: Mapping[str, Mapping[str, None]]
     """Every fact a template may name, about customers and offers, as nothing: what is not known prints nothing."""
     bulk: bool = True
@@ -67,7 +67,7 @@ class Mailing:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class Recipient:
     """One row to write: the customer's facts, and its offers as (facts of the product, times bought)."""
 
     run_id: int
@@ -81,14 +81,14 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class OutgoingMail:
     """One mail ready to hand over. `envelope_from` is its VERP address; `links` must be kept before it goes out."""
 
     envelope_from: str
     envelope_to: str
     message_id: str
-    rendered: Rendered
-    envelope: Envelope
+    rendered: RenderedMail
+    envelope: MailHeaders
 
     def data(self, eight_bit: bool) -> bytes:
         """Return the message's bytes."""
@@ -110,7 +110,7 @@ def vocabulary(customer: Collection[str], product: Collection[str]) -> dict[str,
     }
 
 
-def write(mailing: Mailing, delivery: Delivery, keys: KeyRing, base_url: str) -> Letter:
+def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str) -> OutgoingMail:
     """Write one letter. Raises RenderError for what fails for this customer alone."""
     ids = (delivery.run_id, delivery.customer_id)
     sender = mailing.sender
@@ -126,7 +126,7 @@ def write(mailing: Mailing, delivery: Delivery, keys: KeyRing, base_url: str) ->
     bounces = headers.ascii_domain(str(sender["bounce_domain"] or domain))
     bounce = f"{keys.mint_local_part(Purpose.bounce, *ids)}@{bounces}"
     message_id = f"{keys.mint(Purpose.message, *ids)}@{domain}"
-    envelope = Envelope(
+    envelope = MailHeaders(
         message_id=message_id,
         date=delivery.date,
         from_name=str(sender["name"]),
@@ -140,10 +140,10 @@ def write(mailing: Mailing, delivery: Delivery, keys: KeyRing, base_url: str) ->
         boundary_seed=message_id,
         unsubscribe_url=links["unsubscribe"],
     )
-    return Letter(bounce, headers.ascii_address(delivery.address), message_id, rendered, envelope)
+    return OutgoingMail(bounce, headers.ascii_address(delivery.address), message_id, rendered, envelope)
 
 
-def _feedback_id(mailing: Mailing, delivery: Delivery) -> str:
+def _feedback_id(mailing: Mailing, delivery: Recipient) -> str:
     names = (headers.word(name) for name in (mailing.topic, delivery.content))
     return ":".join((str(delivery.run_id), *names, str(mailing.sender["feedback_id"])))
 
@@ -155,7 +155,7 @@ def _manner(company: Mapping[str, str]) -> Manner:
     return Manner("", ZoneInfo(company["time_zone"]), company["language"], company["currency"])
 
 
-def _values(mailing: Mailing, delivery: Delivery, links: Mapping[str, str]) -> dict[str, object]:
+def _values(mailing: Mailing, delivery: Recipient, links: Mapping[str, str]) -> dict[str, object]:
     sender, nobody, nothing = mailing.sender, mailing.unknown["customer"], mailing.unknown["offers"]
     customer, days = _dated(delivery.facts, mailing.dates.get("customer", ())), mailing.dates.get("offers", ())
     return {

@@ -16,10 +16,10 @@ from functools import lru_cache
 from markupsafe import Markup, escape
 
 from mailshot.render.failure import RenderError
-from mailshot.render.pieces import Piece, expression, spelled, statement, unspelled
-from mailshot.render.report import Place, Report
+from mailshot.render.pieces import Segment, expression, statement, tokens_of, without_raw
+from mailshot.render.report import Place, TemplateProblems
 
-Part = str | Piece
+Part = str | Segment
 _STATIC = re.compile(r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?(?=[/?#]|$)", re.IGNORECASE)
 _HOST = re.compile(r"https?://([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::\d{1,5})?(?:[/?#]|$)", re.IGNORECASE)
 _UNTRACKED = re.compile(r"(?:mailto:|tel:|#)", re.IGNORECASE)
@@ -62,10 +62,10 @@ _kept = lru_cache(maxsize=16384)(_link)
 
 
 @dataclass(slots=True)
-class Slots:
+class LinkSlots:
     """The link places of one template, in order."""
 
-    report: Report
+    report: TemplateProblems
     places: list[Place] = field(default_factory=list)
     plain: list[Place] = field(default_factory=list)
     """Where a link begins with http://."""
@@ -80,7 +80,7 @@ class Slots:
         if not parts or parts == ["#"]:
             self.dead.append(place)
             return parts
-        if isinstance(first, Piece):
+        if isinstance(first, Segment):
             return self._expression(first, parts, attributes, place)
         address = html.unescape(first)
         if _UNTRACKED.match(address):
@@ -99,7 +99,7 @@ class Slots:
             self.report.add(place, message, "mailto:, tel: and #anchor are allowed too.")
         return bool(fixed)
 
-    def _expression(self, first: Piece, parts: list[Part], attributes: dict[str, str], place: Place) -> list[Part]:
+    def _expression(self, first: Segment, parts: list[Part], attributes: dict[str, str], place: Place) -> list[Part]:
         if len(parts) > 1 or first.kind != "expression":
             message = "A link that begins with a tag is exactly that one {{ … }} and nothing else."
             self.report.add(first.place, message, "Write https://host/ before it.")
@@ -114,16 +114,21 @@ class Slots:
         number = len(self.places)
         self.places.append(place)
         flags = f"{number} , {int(tracked)} , {int(open_host)} , "
-        if open_host and isinstance(parts[0], Piece):
+        if open_host and isinstance(parts[0], Segment):
             return [
-                expression([*spelled(f"_link ( {flags} (", place), *parts[0].tokens, *spelled(") )", place)], place)
+                expression([*tokens_of(f"_link ( {flags} (", place), *parts[0].tokens, *tokens_of(") )", place)], place)
             ]
-        capture = statement(spelled("set _address", place), place)
-        release = statement(spelled("endset", place), place)
-        return [capture, *unspelled(parts), release, expression(spelled(f"_link ( {flags} _address )", place), place)]
+        capture = statement(tokens_of("set _address", place), place)
+        release = statement(tokens_of("endset", place), place)
+        return [
+            capture,
+            *without_raw(parts),
+            release,
+            expression(tokens_of(f"_link ( {flags} _address )", place), place),
+        ]
 
 
-class Linker:
+class LinkRewriter:
     """What `_link` is during one render: it checks addresses, exchanges them and remembers the links."""
 
     mail_function = True

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from mailshot.render.hold import Held
-from mailshot.render.links import Slots
-from mailshot.render.pieces import Piece
+from mailshot.render.hold import Placeholders
+from mailshot.render.links import LinkSlots
+from mailshot.render.pieces import Segment
 from mailshot.render.report import Place
 
 POSTAL, UNSUBSCRIBE = "sender.postal_address", "links.unsubscribe"
@@ -43,7 +43,7 @@ class Part:
 
 
 def examine(
-    subject: Iterable[Piece], held: Held, slots: Slots, subject_file: str, html: Part, text: Part | None
+    subject: Iterable[Segment], held: Placeholders, slots: LinkSlots, subject_file: str, html: Part, text: Part | None
 ) -> tuple[Finding, ...]:
     """Remark on a compiled mail, errors first. `text` is its own plain text, None where that is made of the HTML."""
     found = [*_links(slots), *_elements(held, html.file), *_required(slots, held, html)]
@@ -54,7 +54,7 @@ def examine(
     return tuple(sorted(found, key=lambda finding: (finding.level, finding.place)))
 
 
-def _required(slots: Slots, held: Held, html: Part) -> Iterator[Finding]:
+def _required(slots: LinkSlots, held: Placeholders, html: Part) -> Iterator[Finding]:
     place = Place(html.file, 0, 0)
     if POSTAL not in html.facts:
         yield Finding("error", f"The sender's postal address is missing: {{{{ {POSTAL} }}}}.", place, bulk=True)
@@ -72,14 +72,14 @@ def _required_in_text(text: Part) -> Iterator[Finding]:
             yield Finding("warning", message, Place(text.file, 0, 0), bulk=True)
 
 
-def _links(slots: Slots) -> Iterator[Finding]:
+def _links(slots: LinkSlots) -> Iterator[Finding]:
     for place in slots.plain:
         yield Finding("warning", "The link is plain http; use https.", place)
     for place in slots.dead:
         yield Finding("warning", "The link leads nowhere.", place)
 
 
-def _elements(held: Held, body_file: str) -> Iterator[Finding]:
+def _elements(held: Placeholders, body_file: str) -> Iterator[Finding]:
     body = Place(body_file, 0, 0)
     for name, attributes, place in held.elements:
         if name == "img" and "alt" not in attributes:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mailshot import errors
-from mailshot.render.pieces import Piece, Token, spelled, statement
-from mailshot.render.report import Report
+from mailshot.render.pieces import Segment, Token, statement, tokens_of
+from mailshot.render.report import TemplateProblems
 from mailshot.render.tree import Macro
 
 Arguments = list[tuple[str, list[Token]]]
 
 
-def imported(piece: Piece, theirs: Sequence[Macro], report: Report) -> dict[str, Macro]:
+def imported(piece: Segment, theirs: Sequence[Macro], report: TemplateProblems) -> dict[str, Macro]:
     """Read `import 'f' as x` or `from 'f' import a, b as c` into the names its file may call."""
     by_name = {macro.name: macro for macro in theirs}
     words = piece.tokens[2:]
@@ -32,7 +32,9 @@ def imported(piece: Piece, theirs: Sequence[Macro], report: Report) -> dict[str,
     return found
 
 
-def call(piece: Piece, known: Mapping[str, Macro], report: Report) -> tuple[Macro, list[Piece], list[Piece]] | None:
+def inline_call(
+    piece: Segment, known: Mapping[str, Macro], report: TemplateProblems
+) -> tuple[Macro, list[Segment], list[Segment]] | None:
     """Read a tag that calls a macro: the macro and the tags that go before and after its body; None for any other tag.
 
     A call anywhere but alone in `{{ }}` is reported.
@@ -42,11 +44,15 @@ def call(piece: Piece, known: Mapping[str, Macro], report: Report) -> tuple[Macr
         bound = _bind(known[name], piece, piece.tokens[start + 1 : -1], report)
         if not bound:
             return known[name], [], []
-        opening = spelled("with", piece.place)
+        opening = tokens_of("with", piece.place)
         for parameter, value in bound:
             comma = [Token(",", piece.place)] if len(opening) > 1 else []
-            opening += [*comma, *spelled(f"{parameter} = (", piece.place), *value, Token(")", piece.place)]
-        return known[name], [statement(opening, piece.place)], [statement(spelled("endwith", piece.place), piece.place)]
+            opening += [*comma, *tokens_of(f"{parameter} = (", piece.place), *value, Token(")", piece.place)]
+        return (
+            known[name],
+            [statement(opening, piece.place)],
+            [statement(tokens_of("endwith", piece.place), piece.place)],
+        )
     for at, token in enumerate(piece.tokens):
         name, _ = _called(piece.tokens, at, known)
         if name:
@@ -91,7 +97,7 @@ def _named(part: list[Token]) -> tuple[str, list[Token]]:
     return (part[0].text, part[2:]) if len(part) > 2 and part[1].text == "=" else ("", part)
 
 
-def _bind(macro: Macro, piece: Piece, tokens: Sequence[Token], report: Report) -> Arguments:
+def _bind(macro: Macro, piece: Segment, tokens: Sequence[Token], report: TemplateProblems) -> Arguments:
     """Pair parameters with the values given or their defaults; what does not fit goes to the report."""
     parameters = [
         (part[0].text, _named(part)[1] if len(part) > 2 else []) for part in _split(macro.opening.tokens[3:-1])
@@ -108,5 +114,5 @@ def _bind(macro: Macro, piece: Piece, tokens: Sequence[Token], report: Report) -
     for name, default in parameters:
         if name not in given and not default:
             report.add(piece.place, f"The macro '{macro.name}' needs '{name}'.")
-        bound.append((name, given.get(name) or default or spelled("none", piece.place)))
+        bound.append((name, given.get(name) or default or tokens_of("none", piece.place)))
     return bound

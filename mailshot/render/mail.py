@@ -14,13 +14,13 @@ from mailshot.render import confined, report, text
 from mailshot.render.compiled import Compiled
 from mailshot.render.facts import ListOf
 from mailshot.render.failure import RenderError
-from mailshot.render.links import Link, Linker, Tracking
+from mailshot.render.links import Link, LinkRewriter, Tracking
 from mailshot.render.lint import Finding
-from mailshot.render.meter import METER
+from mailshot.render.meter import BUDGET
 from mailshot.render.report import Place
 from mailshot.render.source import Source
 
-__all__ = ["Finding", "Link", "ListOf", "Mail", "RenderError", "Rendered", "Tracking", "compile_mail"]
+__all__ = ["Finding", "Link", "ListOf", "MailTemplate", "RenderError", "RenderedMail", "Tracking", "compile_mail"]
 
 log = logging.getLogger(__name__)
 Vocabulary = Mapping[str, Collection[str]]
@@ -35,7 +35,7 @@ LONGEST_SUBJECT = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class RenderedMail:
     """One customer's mail. `links` are the addresses that were exchanged; empty without tracking."""
 
     subject: str
@@ -45,7 +45,7 @@ class Rendered:
 
 
 @dataclass(frozen=True)
-class Mail:
+class MailTemplate:
     """A compiled template. `facts` are dotted names, `findings` what lint has to say.
 
     `files` are those it is made of: of the shared ones only what it extends, includes or imports.
@@ -63,13 +63,13 @@ class Mail:
     _link_places: tuple[Place, ...]
     _allowed_hosts: frozenset[str]
 
-    def render(self, values: Mapping[str, object], tracking: Tracking | None) -> Rendered:
+    def render(self, values: Mapping[str, object], tracking: Tracking | None) -> RenderedMail:
         """Render for one customer; without tracking there is no pixel and no exchanged link.
 
         Raises RenderError for what fails for this customer alone: a missing value, an address on no allowed host.
         """
-        METER.start_clock()
-        linker = Linker(self._link_places, self._allowed_hosts, tracking)
+        BUDGET.start_clock()
+        linker = LinkRewriter(self._link_places, self._allowed_hosts, tracking)
         html = self._html.render({**values, "_link": linker, "_pixel": _pixel(tracking)})
         subject = " ".join(self._subject.render(values).split())
         if len(subject) > LONGEST_SUBJECT:
@@ -77,8 +77,8 @@ class Mail:
             raise RenderError(f"The subject is longer than {LONGEST_SUBJECT} characters.", place)
         words = text.tidy(self._text.render(values), self._drawn)
         if self.per_mail_inlining:
-            html = self._inlined(html, METER.seconds_left())
-        return Rendered(subject, html, words, tuple(linker.links.values()))
+            html = self._inlined(html, BUDGET.seconds_left())
+        return RenderedMail(subject, html, words, tuple(linker.links.values()))
 
     @property
     def parts(self) -> tuple[Compiled, ...]:
@@ -96,13 +96,13 @@ class Mail:
             raise RenderError(f"Inlining the styles of this customer's mail {what}.", place) from error
 
 
-_cache: dict[tuple[object, ...], Mail | errors.InvalidInput] = {}
+_cache: dict[tuple[object, ...], MailTemplate | errors.InvalidInput] = {}
 _lock = threading.Lock()
 
 
 def compile_mail(
     source: Source, vocabulary: Vocabulary, *, allowed_hosts: Collection[str] = (), rehearsed: bool = True
-) -> Mail:
+) -> MailTemplate:
     """Compile a source, once per content in this process.
 
     `vocabulary` maps each name a template may use to its fields. `allowed_hosts` are the lower-case hosts to which a
@@ -124,11 +124,13 @@ def compile_mail(
     return mail
 
 
-def _compile(source: Source, words: object, hosts: frozenset[str], rehearsed: bool) -> Mail | errors.InvalidInput:
+def _compile(
+    source: Source, words: object, hosts: frozenset[str], rehearsed: bool
+) -> MailTemplate | errors.InvalidInput:
     """Have a source compiled, and tried, where it can do no harm. One that took too long is not tried again."""
     try:
         with confined.same_process():
-            mail: Mail = confined.run("compile", source.name, dict(source.files), words, hosts)
+            mail: MailTemplate = confined.run("compile", source.name, dict(source.files), words, hosts)
             findings = _rehearse(mail) if rehearsed else ()
         return replace(mail, findings=(*findings, *mail.findings)) if findings else mail
     except confined.Overrun:
@@ -139,7 +141,7 @@ def _compile(source: Source, words: object, hosts: frozenset[str], rehearsed: bo
     return errors.InvalidInput([errors.Problem(report.shown(source.file("body.html")), 0, 0, message, remedy=remedy)])
 
 
-def _rehearse(mail: Mail) -> tuple[Finding, ...]:
+def _rehearse(mail: MailTemplate) -> tuple[Finding, ...]:
     """Have the mail that was just compiled tried with made-up customers. A large one may be sound and take too long."""
     place = Place(mail.parts[0].places[0].file, 0, 0)
     try:

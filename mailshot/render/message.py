@@ -14,7 +14,7 @@ from email.utils import format_datetime
 
 from mailshot.render import headers
 from mailshot.render.failure import RenderError
-from mailshot.render.mail import Rendered
+from mailshot.render.mail import RenderedMail
 
 _PLAIN = bytes(
     10 if code in b"\r\x0b\x0c" else 32 if code in b"\x7f" or (code < 32 and code not in b"\t\n") else code
@@ -26,7 +26,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope:
+class MailHeaders:
     """All that the headers of one delivery say.
 
     `message_id` goes without angle brackets, `unsubscribe_mailto` is a mailto: address, `list_id` a domain-like name
@@ -50,7 +50,7 @@ class Envelope:
     extra: tuple[tuple[str, str], ...] = ()
 
 
-def assemble(rendered: Rendered, envelope: Envelope, eight_bit: bool) -> bytes:
+def assemble(rendered: RenderedMail, envelope: MailHeaders, eight_bit: bool) -> bytes:
     """Write the message: headers, then text and HTML as alternatives. CRLF ends every line; none is over 998 octets.
 
     `eight_bit` says that the server offers 8BITMIME (RFC 6152). Raises RenderError for an address or identifier that
@@ -79,9 +79,9 @@ def assemble(rendered: Rendered, envelope: Envelope, eight_bit: bool) -> bytes:
     return b"\r\n".join([*pieces, edge + b"--", b""])
 
 
-def _lines(rendered: Rendered, envelope: Envelope) -> list[str]:
+def _lines(rendered: RenderedMail, envelope: MailHeaders) -> list[str]:
     found = [
-        headers.token("Message-ID", f"<{envelope.message_id}>"),
+        headers.quoted_token("Message-ID", f"<{envelope.message_id}>"),
         f"Date: {format_datetime(_aware(envelope.date))}",
         headers.mailbox("From", envelope.from_name, envelope.from_address),
         headers.mailbox("To", envelope.to_name, envelope.to_address),
@@ -97,7 +97,7 @@ def _lines(rendered: Rendered, envelope: Envelope) -> list[str]:
     if envelope.unsubscribe_url:
         found.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")
     if envelope.feedback_id:
-        found.append(headers.token("Feedback-ID", envelope.feedback_id))
+        found.append(headers.quoted_token("Feedback-ID", envelope.feedback_id))
     taken = {line.partition(":")[0].lower() for line in found} | {"mime-version", "bcc", "cc", "sender", "return-path"}
     for name, value in envelope.extra:
         if not _NAME.fullmatch(name) or name.lower() in taken or name.lower().startswith("content-"):

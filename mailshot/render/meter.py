@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2.exceptions import SecurityError
 
-BUDGET = 2_000_000
+MAX_UNITS = 2_000_000
 """What one part may cost: characters printed, captured, joined or read by a filter, and the turns of loops."""
 RENDER_SECONDS = 1.5
 """Seconds of computing that the parts of one mail may take together, whatever the meter says."""
@@ -44,11 +44,11 @@ class TooMuchWork(SecurityError):
     """A part of a mail costs more than it may; another customer's may be cheaper."""
 
 
-class Meter(threading.local):
+class RenderBudget(threading.local):
     """What the render now running in this thread may still spend."""
 
-    left = BUDGET
-    _next_look = BUDGET
+    left = MAX_UNITS
+    _next_look = MAX_UNITS
     _until = float("inf")
 
     def start_clock(self, seconds: float = RENDER_SECONDS) -> None:
@@ -61,8 +61,8 @@ class Meter(threading.local):
 
     def reset(self) -> None:
         """Begin a new part."""
-        self.left = BUDGET
-        self._next_look = BUDGET - LOOK_UNITS
+        self.left = MAX_UNITS
+        self._next_look = MAX_UNITS - LOOK_UNITS
 
     def charge(self, cost: int) -> None:
         """Spend, or stop the render. Raises TooMuchWork."""
@@ -105,7 +105,7 @@ class Meter(threading.local):
         return cost
 
 
-METER = Meter()
+BUDGET = RenderBudget()
 
 
 def check(name: str, value: object) -> None:

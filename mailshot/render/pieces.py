@@ -11,7 +11,7 @@ from typing import Literal
 import jinja2
 from jinja2 import nodes
 
-from mailshot.render.report import Place, Report
+from mailshot.render.report import Place, TemplateProblems
 
 Kind = Literal["data", "expression", "statement", "raw"]
 _KINDS: dict[str, Kind] = {"variable_begin": "expression", "block_begin": "statement", "raw_begin": "raw"}
@@ -27,7 +27,7 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Segment:
     """A stretch of text, or one whole tag. `tokens` are what stands between its braces."""
 
     kind: Kind
@@ -52,28 +52,28 @@ class Piece:
         return tuple(token.text for token in self.tokens) == words
 
 
-def expression(tokens: Sequence[Token], place: Place) -> Piece:
+def expression(tokens: Sequence[Token], place: Place) -> Segment:
     """Make a `{{ … }}` tag from tokens."""
-    return Piece("expression", "{{ " + " ".join(token.text for token in tokens) + " }}", place, tuple(tokens))
+    return Segment("expression", "{{ " + " ".join(token.text for token in tokens) + " }}", place, tuple(tokens))
 
 
-def statement(tokens: Sequence[Token], place: Place) -> Piece:
+def statement(tokens: Sequence[Token], place: Place) -> Segment:
     """Make a `{% … %}` tag from tokens."""
-    return Piece("statement", "{% " + " ".join(token.text for token in tokens) + " %}", place, tuple(tokens))
+    return Segment("statement", "{% " + " ".join(token.text for token in tokens) + " %}", place, tuple(tokens))
 
 
-def unspelled(parts: Sequence[str | Piece]) -> list[str | Piece]:
+def without_raw(parts: Sequence[str | Segment]) -> list[str | Segment]:
     """Return the parts of an attribute's value, whose numbers are for machines: not `1,250.5` but `1250.5`."""
-    found: list[str | Piece] = []
+    found: list[str | Segment] = []
     for part in parts:
-        if isinstance(part, Piece) and part.kind == "expression":
-            tokens = [*spelled("_plain ( (", part.place), *part.tokens, *spelled(") )", part.place)]
+        if isinstance(part, Segment) and part.kind == "expression":
+            tokens = [*tokens_of("_plain ( (", part.place), *part.tokens, *tokens_of(") )", part.place)]
             part = expression(tokens, part.place)
         found.append(part)
     return found
 
 
-def spelled(text: str, place: Place) -> list[Token]:
+def tokens_of(text: str, place: Place) -> list[Token]:
     """Make tokens of blank-separated words that all stand at one place."""
     return [Token(word, place) for word in text.split()]
 
@@ -90,10 +90,10 @@ class Lines:
         return line, offset - self._starts[line - 1] + 1
 
 
-def cut(text: str, file: str, environment: jinja2.Environment, report: Report) -> list[Piece]:
+def tokenize(text: str, file: str, environment: jinja2.Environment, report: TemplateProblems) -> list[Segment]:
     """Cut a file into pieces; their texts, joined, are the file without its Jinja comments."""
     lines = Lines(text)
-    found: list[Piece] = []
+    found: list[Segment] = []
     position, begin, opened = 0, 0, ""
     tokens: list[Token] = []
 
@@ -104,16 +104,16 @@ def cut(text: str, file: str, environment: jinja2.Environment, report: Report) -
         for _, kind, value in environment.lexer.tokeniter(text, None):
             start = text.index(value, position) if value else position
             if start > position and not opened:
-                found.append(Piece("data", text[position:start], place(position)))
+                found.append(Segment("data", text[position:start], place(position)))
             position = start + len(value)
             if kind.endswith("_begin"):
                 opened, begin, tokens = kind, start, []
             elif kind.endswith("_end"):
                 if opened in _KINDS:
-                    found.append(Piece(_KINDS[opened], text[begin:position], place(begin), tuple(tokens)))
+                    found.append(Segment(_KINDS[opened], text[begin:position], place(begin), tuple(tokens)))
                 opened = ""
             elif not opened and value:
-                found.append(Piece("data", value, place(start)))
+                found.append(Segment("data", value, place(start)))
             elif opened in ("variable_begin", "block_begin") and kind != "whitespace":
                 tokens.append(Token(value, place(start)))
     except jinja2.TemplateSyntaxError as error:
@@ -122,7 +122,7 @@ def cut(text: str, file: str, environment: jinja2.Environment, report: Report) -
         report.add(where, _AT.sub("", error.message or "") + ".")
         return []
     if position < len(text):
-        found.append(Piece("data", text[position:], place(position)))
+        found.append(Segment("data", text[position:], place(position)))
     return found
 
 
@@ -132,7 +132,7 @@ def _first_tag(text: str, line: int) -> int:
 
 
 def parse(
-    pieces: Iterable[Piece], file: str, environment: jinja2.Environment, report: Report
+    pieces: Iterable[Segment], file: str, environment: jinja2.Environment, report: TemplateProblems
 ) -> tuple[nodes.Template, list[Place]]:
     """Parse the tags alone, one token a line, so that every node's line number finds its token's own place.
 

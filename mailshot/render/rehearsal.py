@@ -12,8 +12,8 @@ from mailshot.render.compiled import Compiled
 from mailshot.render.facts import ListOf
 from mailshot.render.failure import RenderError
 from mailshot.render.lint import Finding
-from mailshot.render.mail import Mail
-from mailshot.render.meter import METER, TooMuchWork
+from mailshot.render.mail import MailTemplate
+from mailshot.render.meter import BUDGET, TooMuchWork
 
 SPECIMENS: tuple[object, ...] = (None, 1000, "many words " * 10)
 """What all facts of a made-up customer are."""
@@ -23,7 +23,7 @@ MOST_SECONDS = 0.4
 """Seconds of computing for one made-up customer: less than all have (see mail), so that what is slow is named."""
 
 
-def rehearse(mail: Mail, vocabulary: Mapping[str, Collection[str]]) -> tuple[Finding, ...]:
+def rehearse(mail: MailTemplate, vocabulary: Mapping[str, Collection[str]]) -> tuple[Finding, ...]:
     """Render a mail for made-up customers, and return an error for each part that costs too much.
 
     The mail can still be sent: the customers who do not set it off get theirs.
@@ -38,7 +38,7 @@ def _rehearsed(part: Compiled, customers: Sequence[Mapping[str, object]]) -> Fin
     for written in (part, every) if every is not part else (part,):
         for values in customers:
             try:
-                METER.start_clock(MOST_SECONDS)
+                BUDGET.start_clock(MOST_SECONDS)
                 written.render(values)
             except RenderError as error:
                 if isinstance(error.__cause__, TooMuchWork):

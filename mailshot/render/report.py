@@ -27,7 +27,7 @@ def shown(file: str) -> str:
 MOST_TOLD = 50
 
 
-class Report:
+class TemplateProblems:
     """Collect problems, each once, and raise them together."""
 
     def __init__(self, files: Mapping[str, str]) -> None:

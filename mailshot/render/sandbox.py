@@ -18,11 +18,11 @@ from markupsafe import Markup, escape
 
 from mailshot.render import filters, instrument
 from mailshot.render.meter import (
+    BUDGET,
     COLLECTIONS,
     LARGEST_NUMBER,
     LARGEST_PRINTED,
     LONGEST_TEXT,
-    METER,
     NUMBERS,
     SCALARS,
     TURN,
@@ -53,7 +53,7 @@ def finalize(context: Context, value: object) -> object:
     """Charge what is printed; print nothing for a fact that is not known (None), dates and numbers as people do."""
     kind = type(value)
     if kind is str or kind is Markup:
-        METER.charge(len(value) + TURN)  # type: ignore[arg-type]
+        BUDGET.charge(len(value) + TURN)  # type: ignore[arg-type]
         return value
     if value is None:
         return ""
@@ -61,10 +61,10 @@ def finalize(context: Context, value: object) -> object:
         raise SecurityError("the number is too large to print")
     printed = filters.spelled(context, value)
     if isinstance(printed, COLLECTIONS):
-        METER.charge_all(printed)
-        METER.charge(len(str(printed)))
+        BUDGET.charge_all(printed)
+        BUDGET.charge(len(str(printed)))
     else:
-        METER.charge(PRINTED if printed is not value else TURN)
+        BUDGET.charge(PRINTED if printed is not value else TURN)
     return printed
 
 
@@ -95,15 +95,15 @@ def _bounded(name: str, function: Callable[..., Any], shallow: Collection[str]) 
                 if hasattr(value, "__next__"):
                     return bounded(*(instrument.whole(one) if one is value else one for one in arguments), **options)
                 check(name, value)
-                spent += TURN * len(value) if each and isinstance(value, COLLECTIONS) else METER.cost_of(value)
+                spent += TURN * len(value) if each and isinstance(value, COLLECTIONS) else BUDGET.cost_of(value)
         if grows:
             spent += filters.growth(name, *arguments[passed:], *options.values())
-        METER.charge(spent)
+        BUDGET.charge(spent)
         result = function(*arguments, **options)
         if type(result) is list:
-            METER.charge(TURN * len(result))
+            BUDGET.charge(TURN * len(result))
         elif isinstance(result, str) and len(result) > SHORT:
-            METER.charge(len(result))
+            BUDGET.charge(len(result))
         return result
 
     if passed:
@@ -116,7 +116,7 @@ def _concat(context: Context, values: Sequence[object]) -> str:
     """Join as `~` does, dates and numbers as a person writes them: escaped when any part is."""
     parts = [filters.spelled(context, part) for part in values]
     written = PRINTED * sum(part is not value for part, value in zip(parts, values, strict=True))
-    METER.charge(written + sum(len(part) if isinstance(part, str) else METER.cost_of(part) for part in parts))
+    BUDGET.charge(written + sum(len(part) if isinstance(part, str) else BUDGET.cost_of(part) for part in parts))
     if any(isinstance(part, Markup) for part in parts):
         return Markup("").join("" if part is None else escape(part) for part in parts)
     return "".join("" if part is None else str(part) for part in parts)
@@ -184,15 +184,15 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
                 if len(value) > LONGEST_KEY and isinstance(owner, str):
                     raise SecurityError(f"{obj.__name__}: the argument is longer than {LONGEST_KEY} characters")
             else:
-                cost += 1 if type(value) in SCALARS else METER.cost_of(value)
-        METER.charge(cost)
+                cost += 1 if type(value) in SCALARS else BUDGET.cost_of(value)
+        BUDGET.charge(cost)
         if getattr(obj, "mail_function", False):
             return obj(*arguments, **options)
         result = super().call(context, obj, *arguments, **options)
         if isinstance(result, KeysView | ValuesView | ItemsView):
             result = list(result)
         if isinstance(result, list):
-            METER.charge(TURN * len(result))
+            BUDGET.charge(TURN * len(result))
         return result
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
@@ -208,9 +208,9 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Calculate with numbers of a human size; join short texts and lists."""
         if operator == "+" and isinstance(left, str) and isinstance(right, str):
-            METER.charge(len(left) + len(right))
+            BUDGET.charge(len(left) + len(right))
         elif operator == "+" and isinstance(left, list) and isinstance(right, list):
-            METER.charge(TURN * (len(left) + len(right)))
+            BUDGET.charge(TURN * (len(left) + len(right)))
         elif operator == "**" or not (isinstance(left, NUMBERS) and isinstance(right, NUMBERS)):
             raise SecurityError(
                 "no powers in a mail" if operator == "**" else f"'{operator}' works on two numbers only"

@@ -10,9 +10,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from mailshot.render import headers
-from mailshot.render.letter import Letter
-from mailshot.render.mail import Rendered
-from mailshot.render.message import Envelope
+from mailshot.render.letter import OutgoingMail
+from mailshot.render.mail import RenderedMail
+from mailshot.render.message import MailHeaders
 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "service"),
@@ -22,7 +22,7 @@ TEMPLATES = Environment(
 )
 
 
-def own_data(sender: Mapping[str, Any], to: str, link: str, at: datetime, identifier: str) -> Letter:
+def own_data(sender: Mapping[str, Any], to: str, link: str, at: datetime, identifier: str) -> OutgoingMail:
     """Write the mail with the link that opens a customer's own data.
 
     `sender` holds the fields of rules/senders.yaml; `identifier` is the left half of the Message-ID; `at` becomes the
@@ -34,7 +34,7 @@ def own_data(sender: Mapping[str, Any], to: str, link: str, at: datetime, identi
     html, text = (TEMPLATES.get_template(f"own_data.{kind}").render(words) for kind in ("html", "txt"))
     address = str(sender["address"])
     message_id = f"{identifier}@{headers.ascii_domain(address.rpartition('@')[2])}"
-    envelope = Envelope(
+    envelope = MailHeaders(
         message_id=message_id,
         date=at,
         from_name=str(sender["name"]),
@@ -46,4 +46,4 @@ def own_data(sender: Mapping[str, Any], to: str, link: str, at: datetime, identi
         # Nobody's holiday notice shall answer it (RFC 3834).
         extra=(("Auto-Submitted", "auto-replied"),),
     )
-    return Letter(address, headers.ascii_address(to), message_id, Rendered(subject, html, text), envelope)
+    return OutgoingMail(address, headers.ascii_address(to), message_id, RenderedMail(subject, html, text), envelope)

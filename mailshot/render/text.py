@@ -10,8 +10,8 @@ from inscriptis.html_engine import Inscriptis
 from inscriptis.model.config import ParserConfig
 from lxml import etree
 
-from mailshot.render.hold import Held, Part
-from mailshot.render.pieces import Piece
+from mailshot.render.hold import Part, Placeholders
+from mailshot.render.pieces import Segment
 
 _HIDDEN = re.compile(r"display\s*:\s*none|mso-hide\s*:\s*all", re.IGNORECASE)
 _ELEMENT = re.compile(r"<[a-z]", re.IGNORECASE)
@@ -22,7 +22,7 @@ _LAYOUT = ("table", "thead", "tbody", "tfoot", "tr", "td", "th")
 _SILENT = ("mailto:", "tel:", "#")
 
 
-def derive(held: Held, document: str) -> list[Part]:
+def derived(held: Placeholders, document: str) -> list[Part]:
     """Draw the text and tags of the plain text part from a held document.
 
     Hidden and decorative elements and those marked `data-html-only` are left out, layout tables read downwards, and
@@ -31,7 +31,7 @@ def derive(held: Held, document: str) -> list[Part]:
     tree = lxml.html.document_fromstring(document if _ELEMENT.search(document) else f"<div>{document}</div>")
     for element in list(tree.iter()):
         if isinstance(element, etree._Comment):
-            _speak(element, held)
+            _text_of(element, held)
         elif _unseen(element):
             element.drop_tree()
         elif element.tag in _LAYOUT:
@@ -54,7 +54,7 @@ def _unseen(element: lxml.html.HtmlElement) -> bool:
     return silent or bool(_HIDDEN.search(element.get("style", "")))
 
 
-def _speak(comment: etree._Comment, held: Held) -> None:
+def _text_of(comment: etree._Comment, held: Placeholders) -> None:
     """Turn a comment that stands for a statement into the statement's word; drop any other comment."""
     spoken = lxml.html.Element("span")
     spoken.text, spoken.tail, comment.tail = held.statement(comment.text), comment.tail, None
@@ -63,10 +63,10 @@ def _speak(comment: etree._Comment, held: Held) -> None:
         parent.replace(comment, spoken)
 
 
-def _address(element: lxml.html.HtmlElement, held: Held) -> None:
+def _address(element: lxml.html.HtmlElement, held: Placeholders) -> None:
     word = held.addresses.get(element.get("href", ""), "")
     parts = held.parts(word)
-    if parts and (isinstance(parts[0], Piece) or not parts[0].startswith(_SILENT)):
+    if parts and (isinstance(parts[0], Segment) or not parts[0].startswith(_SILENT)):
         last = element[-1] if len(element) else None
         if last is None:
             element.text = f"{(element.text or '').rstrip()} <{word}>"

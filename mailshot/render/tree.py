@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mailshot.render.pieces import Piece
+from mailshot.render.pieces import Segment
 from mailshot.render.report import Place
 
 
@@ -23,14 +23,14 @@ class Macro:
     """A named piece of markup with parameters; `opening` is its `{% macro … %}` tag."""
 
     name: str
-    opening: Piece
+    opening: Segment
     body: tuple[Node, ...]
 
 
-Node = Piece | Block | Macro
+Node = Segment | Block | Macro
 
 
-def nested(pieces: Iterator[Piece], until: str = "") -> Iterator[Node]:
+def nested(pieces: Iterator[Segment], until: str = "") -> Iterator[Node]:
     """Nest the pieces of a file, up to the tag that closes the block or macro they stand in."""
     for piece in pieces:
         if piece.kind != "statement" or piece.word not in ("block", "macro", "endblock", "endmacro"):

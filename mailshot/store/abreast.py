@@ -24,16 +24,16 @@ Asked = TypeVar("Asked")
 def parts(store: Store, ids: range) -> Sequence[range | None]:
     """Cut the ids into as many ranges as are worth a connection; None, for everybody, where one is enough."""
     number = min(store.readers, len(ids) // LEAST)
-    return cut(ids, number) if number > 1 else [None]
+    return key_ranges(ids, number) if number > 1 else [None]
 
 
-def cut(ids: range, number: int) -> list[range]:
+def key_ranges(ids: range, number: int) -> list[range]:
     """Cut a range into at most so many of about the same length, none of them empty."""
     step = -(-len(ids) // max(number, 1))
     return [ids[start : start + step] for start in range(0, len(ids), step)] if step else []
 
 
-def total(store: Store, counted: Callable[[Connection, Asked], int], asked: Sequence[Asked]) -> int:
+def count_parallel(store: Store, counted: Callable[[Connection, Asked], int], asked: Sequence[Asked]) -> int:
     """Add up what is counted for each, on as many connections as can be had; each sees the moment at which it begins.
 
     Where one fails, or the user wants no more, the others are broken off. Raises Unavailable when none can be had.

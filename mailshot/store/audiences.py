@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Select, func, select, text
 
-from mailshot.audience.compile import Compiler, Schema, then, there
+from mailshot.audience.compile import Compiler, Schema, existed, then
 from mailshot.audience.nodes import Condition
 from mailshot.store import abreast, sources, sql, tables
 from mailshot.store.engine import Connection, Store
 from mailshot.store.erasures import Erasure
-from mailshot.store.weights import Weights
+from mailshot.store.weights import DataStatistics
 
 SCHEMA = Schema(
     customer=sql.table(tables.Customer),
@@ -37,10 +37,10 @@ def compiler(as_of: datetime, zone: ZoneInfo, back: bool = False) -> Compiler:
     return Compiler(SCHEMA, as_of, zone, before=as_of if back else None)
 
 
-def weighed(connection: Connection, compiled: Compiler) -> Compiler:
+def with_statistics(connection: Connection, compiled: Compiler) -> Compiler:
     """Return the compiler with an eye for how much conditions mean, so that it takes the shorter way."""
     _make_room(connection)
-    return replace(compiled, statistics=Weights(connection, compiled))
+    return replace(compiled, statistics=DataStatistics(connection, compiled))
 
 
 def _make_room(connection: Connection) -> None:
@@ -50,21 +50,21 @@ def _make_room(connection: Connection) -> None:
         connection.execute(text("SET LOCAL jit = off"))
 
 
-def present(compiled: Compiler, condition: Condition) -> Select[Any]:
+def existing_members(compiled: Compiler, condition: Condition) -> Select[Any]:
     """Return the select of who satisfies the condition and was a customer by then."""
     if compiled.before is None:
         return compiled.select(condition)
     customer = SCHEMA.customer.c.id
     found = compiled.clause(condition)
-    return select(customer).where(found, there(SCHEMA, compiled.before), *compiled.universe.holds(customer))
+    return select(customer).where(found, existed(SCHEMA, compiled.before), *compiled.universe.holds(customer))
 
 
 def count(store: Store, compiled: Compiler, condition: Condition) -> int:
     """Count the customers that satisfy `condition`, on several cores."""
     with store.read() as connection:
-        chosen = weighed(connection, compiled)
-        found = [present(chosen.within(ids), condition) for ids in abreast.parts(store, _ids(connection))]
-    return abreast.total(store, _number, found)
+        chosen = with_statistics(connection, compiled)
+        found = [existing_members(chosen.within(ids), condition) for ids in abreast.parts(store, _ids(connection))]
+    return abreast.count_parallel(store, _number, found)
 
 
 def _number(connection: Connection, found: Select[Any]) -> int:
@@ -80,7 +80,7 @@ def _ids(connection: Connection) -> range:
 
 def members(connection: Connection, compiled: Compiler, condition: Condition) -> Iterator[int]:
     """Give the ids of the customers that satisfy `condition`, in order."""
-    found = present(weighed(connection, compiled), condition)
+    found = existing_members(with_statistics(connection, compiled), condition)
     ordered = found.order_by(found.selected_columns.id)
     for row in connection.execute(ordered, execution_options={"yield_per": 10_000}):
         yield int(row[0])

@@ -14,16 +14,16 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Select, String, and_, case, cast, distinct, func, null, select, type_coerce
 
-from mailshot.audience.compile import Compiler, product_clause, stands, there
+from mailshot.audience.compile import Compiler, existed, product_clause, stands
 from mailshot.audience.compile.then import not_erased
 from mailshot.audience.nodes import Condition
-from mailshot.profile.products import Selection
+from mailshot.profile.products import ProductFilter
 from mailshot.states import REACHED, FeedbackKind, Reason, RunState
 from mailshot.store import audiences, inboxes, sql, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.columns import SCALE
 from mailshot.store.engine import Connection
-from mailshot.store.plans import DELIVERY, RUN, Question, represents_inbox, verdicts
+from mailshot.store.plans import DELIVERY, RUN, PlanSpec, represents_inbox, verdicts
 from mailshot.store.reports import FEEDBACK
 
 STREAMED = {"yield_per": 10_000}
@@ -34,7 +34,7 @@ TRAIT = sql.table(tables.Trait)
 class Spending:
     """Purchases of `products` from `start` on, before `end`, that were not returned as far as is known today."""
 
-    products: Selection
+    products: ProductFilter
     start: datetime
     end: datetime
 
@@ -110,7 +110,7 @@ def inferred(connection: Connection, names: Collection[str]) -> dict[str, dateti
     return {str(row[0]): row[1] for row in connection.execute(newest)}
 
 
-def of_campaign(connection: Connection, compiled: Compiler, question: Question, spending: Spending) -> Seen:
+def of_campaign(connection: Connection, compiled: Compiler, question: PlanSpec, spending: Spending) -> Seen:
     """Sum a campaign's audience by content and reason, and everyone else, with what they bought."""
     return _seen(connection, compiled, verdicts(compiled, question), spending)
 
@@ -118,7 +118,7 @@ def of_campaign(connection: Connection, compiled: Compiler, question: Question, 
 def of_audience(connection: Connection, compiled: Compiler, condition: Condition, spending: Spending) -> Seen:
     """Sum an audience, and everyone else, with what they bought."""
     nothing = cast(null(), String)
-    members = audiences.present(compiled, condition).add_columns(nothing, nothing)
+    members = audiences.existing_members(compiled, condition).add_columns(nothing, nothing)
     return _seen(connection, compiled, members, spending)
 
 
@@ -162,7 +162,7 @@ def answerers(connection: Connection, run_ids: Collection[int]) -> tuple[int, in
 def _seen(connection: Connection, compiled: Compiler, members: Select[Any], spending: Spending) -> Seen:
     """Sum row by row: who is inside first, then who bought. Neither database joins two such results in linear time."""
     customer = SCHEMA.customer
-    here = [there(SCHEMA, compiled.before)]
+    here = [existed(SCHEMA, compiled.before)]
     seen, bits = Seen(), _Bits()
     inboxes = _Inboxes(connection)
     for number, content, reason in connection.execute(members, execution_options=STREAMED):

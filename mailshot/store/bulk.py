@@ -39,13 +39,13 @@ class Counts:
 def upsert(connection: Connection, load: Load, rows: Rows) -> Counts:
     """Load the rows within the connection's transaction and count what was added and changed."""
     if connection.dialect.name == "sqlite":
-        return Counts(*bulk_sqlite.upsert(connection, load, rows))
-    return Counts(*bulk_postgres.upsert(connection, load, rows))
+        return Counts(*bulk_sqlite.upsert_sqlite(connection, load, rows))
+    return Counts(*bulk_postgres.upsert_postgresql(connection, load, rows))
 
 
 def read(connection: Connection, table: str, columns: Sequence[str]) -> Iterator[Sequence[Sequence[Any]]]:
     """Give these columns (keys and texts) of all rows in batches, without holding them all."""
-    wanted = f'SELECT {bulk_load.names(columns)} FROM "{table}"'
+    wanted = f'SELECT {bulk_load.quoted_list(columns)} FROM "{table}"'
     options = {"stream_results": True}
     yield from connection.exec_driver_sql(wanted, execution_options=options).partitions(BATCH)
 

@@ -93,10 +93,10 @@ class Load:
     @property
     def into(self) -> str:
         """The table and its columns, as INSERT and COPY name them."""
-        return f'"{self.table}" ({names(self.columns)})'
+        return f'"{self.table}" ({quoted_list(self.columns)})'
 
 
-def names(columns: Sequence[str]) -> str:
+def quoted_list(columns: Sequence[str]) -> str:
     return ", ".join(f'"{column}"' for column in columns)
 
 

@@ -7,7 +7,7 @@ from mailshot.store.bulk_load import Load, Rows
 from mailshot.store.engine import Connection
 
 
-def upsert(connection: Connection, load: Load, rows: Rows) -> tuple[int, int]:
+def upsert_postgresql(connection: Connection, load: Load, rows: Rows) -> tuple[int, int]:
     """Load the rows and return how many were added and changed.
 
     They are copied straight into the table, as a new file can be; where one is there already, we start over beside the
@@ -28,9 +28,9 @@ def upsert(connection: Connection, load: Load, rows: Rows) -> tuple[int, int]:
     return added, 0
 
 
-def on_conflict(load: Load) -> str:
+def on_conflict_postgresql(load: Load) -> str:
     """Return what happens to a row that is there already."""
-    target = f"ON CONFLICT ({bulk_load.names(load.key)})"
+    target = f"ON CONFLICT ({bulk_load.quoted_list(load.key)})"
     if load.kept or not load.updated:
         return f"{target} DO NOTHING"
     sets, differences = [], []
@@ -48,7 +48,7 @@ def on_conflict(load: Load) -> str:
 
 
 def _merge(connection: Connection, load: Load, rows: Rows) -> tuple[int, int]:
-    columns = bulk_load.names(load.columns)
+    columns = bulk_load.quoted_list(load.columns)
     connection.exec_driver_sql("DROP TABLE IF EXISTS pg_temp.loading")
     connection.exec_driver_sql(
         f'CREATE TEMP TABLE loading ON COMMIT DROP AS SELECT {columns} FROM "{load.table}" WITH NO DATA'
@@ -57,7 +57,7 @@ def _merge(connection: Connection, load: Load, rows: Rows) -> tuple[int, int]:
     insert = _numbered(load) if load.numbered else f"INSERT INTO {load.into} SELECT {columns} FROM pg_temp.loading"
     # A row that this very statement added has no deleting transaction (xmax) yet.
     added, changed = connection.exec_driver_sql(
-        f"WITH done AS ({insert} {on_conflict(load)} RETURNING xmax = 0 AS added) "
+        f"WITH done AS ({insert} {on_conflict_postgresql(load)} RETURNING xmax = 0 AS added) "
         "SELECT count(*) FILTER (WHERE added), count(*) FILTER (WHERE NOT added) FROM done"
     ).one()
     return int(added), int(changed)
@@ -70,7 +70,7 @@ def _numbered(load: Load) -> str:
     same = " AND ".join(f'there."{column}" = loading."{column}"' for column in load.key)
     number = f"coalesce(there.id, nextval(pg_get_serial_sequence('{load.table}', 'id')))"
     return (
-        f'INSERT INTO "{load.table}" (id, {bulk_load.names(load.columns)}) SELECT {number}, {given} '
+        f'INSERT INTO "{load.table}" (id, {bulk_load.quoted_list(load.columns)}) SELECT {number}, {given} '
         f'FROM pg_temp.loading LEFT JOIN "{load.table}" AS there ON {same} ORDER BY {keys}'
     )
 

@@ -13,7 +13,7 @@ from mailshot.store.engine import Connection
 MOST_VALUES = 500
 
 
-def upsert(connection: Connection, load: Load, rows: Rows) -> tuple[int, int]:
+def upsert_sqlite(connection: Connection, load: Load, rows: Rows) -> tuple[int, int]:
     """Load the rows and return how many were added and changed."""
     driver = connection.connection.driver_connection
     assert driver is not None
@@ -45,12 +45,12 @@ def insert(connection: Connection, load: Load, batch: list[tuple[Any, ...]]) -> 
 
 def _statement(load: Load, rows: int) -> str:
     row = f"({', '.join(load.fixed.get(column, '?') for column in load.columns)})"
-    return f"INSERT INTO {load.into} VALUES {', '.join([row] * rows)} {on_conflict(load)}"
+    return f"INSERT INTO {load.into} VALUES {', '.join([row] * rows)} {on_conflict_sqlite(load)}"
 
 
-def on_conflict(load: Load) -> str:
+def on_conflict_sqlite(load: Load) -> str:
     """Return what happens to a row that is there already."""
-    target = f"ON CONFLICT ({bulk_load.names(load.key)})"
+    target = f"ON CONFLICT ({bulk_load.quoted_list(load.key)})"
     if load.kept or not load.updated:
         return f"{target} DO NOTHING"
     sets, differences = [], []

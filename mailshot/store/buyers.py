@@ -26,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 
-from mailshot.audience.compile import listed
+from mailshot.audience.compile import in_list
 from mailshot.store import conversions, returns, sql, tables
 from mailshot.store.engine import Connection
 
@@ -49,13 +49,13 @@ def refresh(connection: Connection, customer_ids: Collection[int] | None = None)
     ids = sorted(customer_ids)
     for start in range(0, len(ids), CHUNK):
         some = ids[start : start + CHUNK]
-        sum_up(connection, lambda column, some=some: listed(column, some))  # type: ignore[misc]
+        sum_up(connection, lambda column, some=some: in_list(column, some))  # type: ignore[misc]
 
 
-def weigh(connection: Connection, product_ids: Collection[int] | None = None) -> None:
+def count_product_lines(connection: Connection, product_ids: Collection[int] | None = None) -> None:
     """Count the lines of some products, or of all."""
     line = PURCHASE.c
-    meant = true() if product_ids is None else listed(line.product_id, product_ids)
+    meant = true() if product_ids is None else in_list(line.product_id, product_ids)
     counted = select(line.product_id, func.count().label("lines")).where(meant).group_by(line.product_id).subquery()
     told = update(PRODUCT).where(PRODUCT.c.id == counted.c.product_id, PRODUCT.c.lines != counted.c.lines)
     connection.execute(told.values(lines=counted.c.lines))

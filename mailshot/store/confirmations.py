@@ -71,7 +71,7 @@ def ask(connection: Connection, customer_id: int, run_id: int, at: datetime) -> 
 
     An address is one inbox: what was asked for by all customers who share it counts, whatever came of it.
     """
-    sql.hold(connection, [customer_id], alone=True, inbox=True)
+    sql.lock_customers(connection, [customer_id], alone=True, inbox=True)
     c = CONFIRMATION.c
     connection.execute(CONFIRMATION.delete().where(c.asked_at < at - KEPT))
     mates = and_(c.asked_at > at - DAY, c.customer_id.in_(sql.sharing([customer_id])))
@@ -97,7 +97,7 @@ def open_once(connection: Connection, confirmation_id: int, at: datetime) -> boo
     """Use up a valid link; False when it was used before."""
     c = CONFIRMATION.c
     unopened = CONFIRMATION.update().where(c.id == confirmation_id, c.asked_at > at - VALID, c.opened_at.is_(None))
-    return sql.changed(connection, unopened.values(opened_at=at))
+    return sql.changed_one(connection, unopened.values(opened_at=at))
 
 
 def waiting(connection: Connection, at: datetime) -> list[Due]:
@@ -118,4 +118,4 @@ def move(connection: Connection, confirmation_id: int, before: Mailed, after: Ma
     """Take a mail one step on; False when another worker has done so already. Back to `asked`, it waits a while."""
     c = CONFIRMATION.c
     moved = CONFIRMATION.update().where(c.id == confirmation_id, c.state == before)
-    return sql.changed(connection, moved.values(state=str(after), due_at=at + RETRY))
+    return sql.changed_one(connection, moved.values(state=str(after), due_at=at + RETRY))

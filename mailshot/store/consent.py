@@ -36,7 +36,7 @@ def record(
     Entries may arrive in any order and more than once: `consent` only moves to a newer one, and of two at the same
     moment to the withdrawal. `proof` must hold no personal data, for the log cannot be erased.
     """
-    sql.hold(connection, [customer_id], alone=True, inbox=True)
+    sql.lock_customers(connection, [customer_id], alone=True, inbox=True)
     row = {"customer_id": customer_id, "topic": topic, "given": given, "at": at}
     log = sql.insert(connection, LOG).values(**row, source=source, proof=dict(proof or {}))
     connection.execute(log.on_conflict_do_nothing())
@@ -46,7 +46,7 @@ def record(
     moved = state.on_conflict_do_update(
         index_elements=[old.customer_id, old.topic], set_={"given": new.given, "at": new.at}, where=newer
     )
-    return sql.changed(connection, moved)
+    return sql.changed_one(connection, moved)
 
 
 def keep_for_address(connection: Connection, customer_ids: Sequence[int], at: datetime, source: str) -> None:

@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from mailshot.audience.compile import listed, product_clause, stands
+from mailshot.audience.compile import in_list, product_clause, stands
 from mailshot.profile.goals import Claim, Goal, credited
 from mailshot.states import NOT_MAILED, DeliveryState, FeedbackClass, FeedbackKind, RunState
 from mailshot.store import sql, tables
@@ -79,7 +79,7 @@ def mark(connection: Connection, customer_ids: Collection[int] | None = None) ->
     """Note that something has changed of some customers, or of all, so that their conversions are made again."""
     ids = None if customer_ids is None else sorted(customer_ids)
     for start in range(0, 1 if ids is None else len(ids), CHUNK):
-        _mark(connection, *(() if ids is None else (listed(DELIVERY.c.customer_id, ids[start : start + CHUNK]),)))
+        _mark(connection, *(() if ids is None else (in_list(DELIVERY.c.customer_id, ids[start : start + CHUNK]),)))
 
 
 def mark_range(connection: Connection, first: int, end: int) -> None:
@@ -100,7 +100,7 @@ def mark_sent(connection: Connection, run_id: int | None = None) -> None:
 
 def mark_of_feedback(connection: Connection, ids: Collection[int]) -> None:
     """Note that these rows of feedback have changed."""
-    whose = select(FEEDBACK.c.customer_id).where(listed(FEEDBACK.c.id, sorted(ids)))
+    whose = select(FEEDBACK.c.customer_id).where(in_list(FEEDBACK.c.id, sorted(ids)))
     _mark(connection, DELIVERY.c.customer_id.in_(whose))
 
 
@@ -126,12 +126,12 @@ def make(connection: Connection, most: int) -> int:
 
     The goals of all runs must be known (`unread`).
     """
-    sql.alone(connection, "conversions")
+    sql.advisory_lock(connection, "conversions")
     entries = connection.execute(select(DUE.c.id, DUE.c.customer_id).order_by(DUE.c.id).limit(most)).all()
     if entries:
         customers = sorted({int(row[1]) for row in entries})
         _replace(connection, customers, _wanted(connection, customers))
-        connection.execute(delete(DUE).where(listed(DUE.c.id, [int(row[0]) for row in entries])))
+        connection.execute(delete(DUE).where(in_list(DUE.c.id, [int(row[0]) for row in entries])))
     return len(entries)
 
 
@@ -189,7 +189,7 @@ def _wanted(connection: Connection, customers: Sequence[int]) -> Found:
 def _runs(connection: Connection, customers: Sequence[int]) -> dict[int, _Mailed]:
     """Return the runs with a goal that mailed any of some customers."""
     mailed = select(DELIVERY.c.run_id).where(
-        listed(DELIVERY.c.customer_id, customers), DELIVERY.c.state == DeliveryState.sent
+        in_list(DELIVERY.c.customer_id, customers), DELIVERY.c.state == DeliveryState.sent
     )
     rows = connection.execute(
         select(RUN.c.id, RUN.c.goal, RUN.c.as_of, RUN.c.launched_at).where(
@@ -205,7 +205,7 @@ def _clicks(
     """Return when people clicked by run and customer, on the calendar of the run."""
     f = FEEDBACK.c
     by_people = and_(f.kind == FeedbackKind.clicked, f.by == FeedbackClass.human)
-    chosen = select(f.run_id, f.customer_id, f.at).where(listed(f.customer_id, customers), by_people)
+    chosen = select(f.run_id, f.customer_id, f.at).where(in_list(f.customer_id, customers), by_people)
     found: dict[tuple[int, int], list[datetime]] = {}
     for run_id, customer, at in connection.execute(chosen):
         if run_id in runs:
@@ -235,7 +235,7 @@ def _answers(goal: Goal, run_ids: Sequence[int], customers: Sequence[int]) -> Se
             func.min(SENT_AT, type_=Instant()),
         )
         .select_from(joined)
-        .where(listed(DELIVERY.c.customer_id, customers), listed(DELIVERY.c.run_id, run_ids))
+        .where(in_list(DELIVERY.c.customer_id, customers), in_list(DELIVERY.c.run_id, run_ids))
         .where(DELIVERY.c.state == DeliveryState.sent, what.at >= SENT_AT, what.at < longest, not_(back))
         .where(*counted(goal))
         .group_by(DELIVERY.c.run_id, DELIVERY.c.customer_id, key)
@@ -256,7 +256,7 @@ def counted(goal: Goal) -> list[ColumnElement[bool]]:
 def _replace(connection: Connection, customers: Sequence[int], wanted: Found) -> None:
     """Add, change and remove rows so that those of some customers are what is wanted."""
     f = FEEDBACK.c
-    chosen = select(f.id, f.customer_id, f.key, f.run_id, f.at, f.why).where(listed(f.customer_id, customers), _made())
+    chosen = select(f.id, f.customer_id, f.key, f.run_id, f.at, f.why).where(in_list(f.customer_id, customers), _made())
     gone, new = [], dict(wanted)
     for number, customer, key, *values in connection.execute(chosen).all():
         claim = wanted.get((customer, key))
@@ -265,7 +265,7 @@ def _replace(connection: Connection, customers: Sequence[int], wanted: Found) ->
         else:
             gone.append(int(number))
     if gone:
-        connection.execute(delete(FEEDBACK).where(listed(f.id, gone)))
+        connection.execute(delete(FEEDBACK).where(in_list(f.id, gone)))
     if new:
         rows = [_row(customer, key, new[customer, key]) for customer, key in sorted(new)]
         connection.execute(sql.insert(connection, FEEDBACK).on_conflict_do_nothing(), rows)

@@ -95,7 +95,7 @@ def moves(
         ranked.c.was, ranked.c.now, ranked.c.customer_id, cast(ranked.c.place, BigInteger), ranked.c.spent
     ).where(ranked.c.place <= most)
     rows = connection.execute(union_all(tally, shown)).all()
-    return _told(rows)
+    return _labelled(rows)
 
 
 def _both(before: Select[Any], after: Select[Any]) -> Any:
@@ -126,7 +126,7 @@ def _moved(both: Any, spent: tuple[datetime, datetime]) -> Any:
     return select(gone, money).select_from(joined).cte("moved").prefix_with("MATERIALIZED")
 
 
-def _told(rows: Any) -> list[Move]:
+def _labelled(rows: Any) -> list[Move]:
     examples: dict[tuple[str | None, str | None], list[tuple[int, int]]] = {}
     for was, now, customer_id, place, _ in rows:
         if customer_id:

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import String, Table, and_, cast, func, literal, select
 from sqlmodel import SQLModel
 
-from mailshot.audience.compile import listed
+from mailshot.audience.compile import in_list
 from mailshot.profile import address, lot
 from mailshot.profile import consent as decision
 from mailshot.states import DeliveryState
@@ -78,7 +78,7 @@ NAMED_BY = {"product_id": sql.table(Product), "link_id": sql.table(Link)}
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class PersonalData:
     """Who a page greets. An erased customer has neither name nor address."""
 
     customer_id: int
@@ -87,11 +87,11 @@ class Person:
     erased: bool
 
 
-def person(connection: Connection, customer_id: int) -> Person | None:
+def person(connection: Connection, customer_id: int) -> PersonalData | None:
     """Return who a customer is, None when there is no such customer."""
     c = CUSTOMER.c
     row = connection.execute(select(c.id, c.first_name, c.email, c.key).where(c.id == customer_id)).first()
-    return Person(row.id, row.first_name, row.email, row.key.startswith(ERASED_KEY)) if row else None
+    return PersonalData(row.id, row.first_name, row.email, row.key.startswith(ERASED_KEY)) if row else None
 
 
 def export(connection: Connection, customer_id: int) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
@@ -103,7 +103,7 @@ def export(connection: Connection, customer_id: int) -> Iterator[tuple[str, Iter
     for name, rows in _held(connection, customer_id):
         yield name, _noting(rows, named)
     for column, about in NAMED_BY.items():
-        yield about.name, _rows(connection, about, listed(about.c.id, sorted(named[column])))
+        yield about.name, _rows(connection, about, in_list(about.c.id, sorted(named[column])))
 
 
 def _noting(rows: Iterator[dict[str, Any]], named: dict[str, set[int]]) -> Iterator[dict[str, Any]]:
@@ -131,7 +131,7 @@ def erase(connection: Connection, customer_id: int, address_key: bytes, source: 
 
     The row stays, empty: its number must never be given to somebody else, for links in old mails carry it.
     """
-    sql.hold(connection, [customer_id], alone=True, inbox=True)
+    sql.lock_customers(connection, [customer_id], alone=True, inbox=True)
     known = connection.execute(select(CUSTOMER).where(CUSTOMER.c.id == customer_id)).first()
     if known is None or known.key.startswith(ERASED_KEY):
         return False
@@ -142,7 +142,7 @@ def erase(connection: Connection, customer_id: int, address_key: bytes, source: 
     for topic, entry in consent.entries(connection, customer_id).items():
         if entry.given:
             # After the entry that counts, even where that one came of a wrong clock.
-            consent.record(connection, customer_id, topic, False, decision.moment(entry, at), source)
+            consent.record(connection, customer_id, topic, False, decision.effective_at(entry, at), source)
     held = WITHDRAWAL.c.address_hash.in_(_addresses(connection, customer_id) | hashes)
     connection.execute(WITHDRAWAL.update().where(held).values(source=SOURCE))
     erasures.record(connection, customer_id, at)
@@ -184,7 +184,7 @@ def _blank(connection: Connection, customer_id: int) -> None:
     key = f"{ERASED_KEY}{customer_id}"
     empty: dict[str, Any] = {column.name: None for column in CUSTOMER.c if column.nullable}
     # The lot is drawn from the key, so it could tell whose row this was.
-    empty |= {"key": key, "facts": {}, "lot": lot.lot(key)}
+    empty |= {"key": key, "facts": {}, "lot": lot.bucket(key)}
     connection.execute(CUSTOMER.update().where(CUSTOMER.c.id == customer_id, CUSTOMER.c.key != key).values(**empty))
 
 

@@ -85,20 +85,27 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give a connection that writes nothing: it sees one state of the data, on PostgreSQL one per statement."""
-        with _told(self.engine), self.engine.connect() as connection:
+        with _translate_error(self.engine), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection whose changes are committed together at the end, or not at all."""
-        with _told(self.engine), self.engine.connect().execution_options(**WRITE) as connection, connection.begin():
+        with (
+            _translate_error(self.engine),
+            self.engine.connect().execution_options(**WRITE) as connection,
+            connection.begin(),
+        ):
             yield connection
 
     @contextmanager
     def upkeep(self) -> Iterator[Connection]:
         """Give a connection to PostgreSQL outside any transaction, as sweeping a table demands."""
         assert not self.sqlite
-        with _told(self.engine), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with (
+            _translate_error(self.engine),
+            self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+        ):
             yield connection
 
     @contextmanager
@@ -108,7 +115,7 @@ class Store:
         SQLAlchemy's own way (AUTOCOMMIT) would let the driver begin transactions by itself afterwards.
         """
         assert self.sqlite
-        with _told(self.engine), closing(self.engine.raw_connection()) as pooled:
+        with _translate_error(self.engine), closing(self.engine.raw_connection()) as pooled:
             connection: Any = pooled.driver_connection
             connection.execute(f"PRAGMA busy_timeout={milliseconds}")
             try:
@@ -144,7 +151,7 @@ def address(engine: Engine) -> str:
 
 
 @contextmanager
-def _told(engine: Engine) -> Iterator[None]:
+def _translate_error(engine: Engine) -> Iterator[None]:
     """Turn a database that cannot be reached or is busy into words for a user."""
     try:
         yield

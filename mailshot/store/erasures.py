@@ -134,4 +134,4 @@ def alone(connection: Connection) -> None:
     An erasure asks for it after its last other lock, and an import before it looks whether anybody was erased
     meanwhile, so that each sees the other and neither waits for long.
     """
-    sql.alone(connection, SERIAL)
+    sql.advisory_lock(connection, SERIAL)

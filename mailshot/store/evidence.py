@@ -11,8 +11,8 @@ from sqlalchemy import case, delete, func, insert, select
 
 from mailshot.audience.compile import fact_column, product_clause, stands
 from mailshot.profile.catalogue import Fact
-from mailshot.profile.products import Selection
-from mailshot.profile.traits import Conclusion, Count
+from mailshot.profile.products import ProductFilter
+from mailshot.profile.traits import Count, InferredTrait
 from mailshot.store import sql, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
@@ -22,7 +22,11 @@ TRAIT = sql.table(tables.Trait)
 
 
 def counts(
-    connection: Connection, among: Selection, hits: Selection, window: tuple[datetime | None, datetime], as_of: datetime
+    connection: Connection,
+    among: ProductFilter,
+    hits: ProductFilter,
+    window: tuple[datetime | None, datetime],
+    as_of: datetime,
 ) -> Iterator[Count]:
     """Count each customer's purchase lines `among` and, of those, the `hits`, in a window; none returned by `as_of`."""
     purchase = SCHEMA.purchase.c
@@ -33,7 +37,7 @@ def counts(
 
 
 def counts_by(
-    connection: Connection, among: Selection, field: Fact, window: tuple[datetime | None, datetime], as_of: datetime
+    connection: Connection, among: ProductFilter, field: Fact, window: tuple[datetime | None, datetime], as_of: datetime
 ) -> dict[str, list[Count]]:
     """Count each customer's lines for every value of a product field; customers without a hit count as 0."""
     purchase, product = SCHEMA.purchase, SCHEMA.product
@@ -55,7 +59,7 @@ def counts_by(
     }
 
 
-def replace(connection: Connection, trait: str, conclusions: Iterable[Conclusion], as_of: datetime) -> int:
+def replace(connection: Connection, trait: str, conclusions: Iterable[InferredTrait], as_of: datetime) -> int:
     """Keep the conclusions about one trait in place of the former ones; return how many."""
     connection.execute(delete(TRAIT).where(TRAIT.c.name == trait))
     rows, kept = iter(conclusions), 0
@@ -65,7 +69,7 @@ def replace(connection: Connection, trait: str, conclusions: Iterable[Conclusion
     return kept
 
 
-def _row(conclusion: Conclusion, as_of: datetime) -> dict[str, Any]:
+def _row(conclusion: InferredTrait, as_of: datetime) -> dict[str, Any]:
     return {
         "customer_id": conclusion.customer_id,
         "name": conclusion.name,
@@ -76,11 +80,11 @@ def _row(conclusion: Conclusion, as_of: datetime) -> dict[str, Any]:
     }
 
 
-def _ids(selection: Selection) -> Any:
+def _ids(selection: ProductFilter) -> Any:
     return select(SCHEMA.product.c.id).where(product_clause(SCHEMA.product, selection))
 
 
-def _meant(among: Selection, window: tuple[datetime | None, datetime], as_of: datetime) -> list[Any]:
+def _meant(among: ProductFilter, window: tuple[datetime | None, datetime], as_of: datetime) -> list[Any]:
     purchase, (start, end) = SCHEMA.purchase.c, window
     within = [purchase.at < end, stands(purchase.returned_at, as_of)] + ([purchase.at >= start] if start else [])
     return [*within, purchase.product_id.in_(_ids(among))] if among.filters else within

@@ -14,7 +14,7 @@ from typing import Any
 
 from mailshot.profile import history
 from mailshot.profile.catalogue import CUSTOMER
-from mailshot.profile.customer import Happening, Profile
+from mailshot.profile.customer import Activity, Profile
 from mailshot.states import DeliveryState, FeedbackKind, RunState
 from mailshot.store import buyers, profiles, schema, sql, tables
 from mailshot.store.engine import Connection, Store
@@ -26,7 +26,7 @@ Rows = dict[type[Any], list[Row]]
 
 
 @contextmanager
-def world() -> Iterator[Store]:
+def scratch_store() -> Iterator[Store]:
     """Give an empty database that nobody else sees."""
     store = Store.memory()
     try:
@@ -37,7 +37,7 @@ def world() -> Iterator[Store]:
 
 
 @contextmanager
-def lived(store: Store, profile: Profile, as_of: datetime) -> Iterator[tuple[Connection, int]]:
+def with_customer(store: Store, profile: Profile, as_of: datetime) -> Iterator[tuple[Connection, int]]:
     """Give a connection that sees the customer, and the id; afterwards everything is as it was."""
     with store.write() as connection:
         step = connection.begin_nested()
@@ -76,7 +76,7 @@ class _Rows:
         own = {name: value for name, value in facts.items() if name not in CUSTOMER}
         return self._add(tables.Customer, {**columns, "lot": lot, "facts": own}, number=True)
 
-    def happening(self, word: str, who: int, happening: Happening) -> None:
+    def happening(self, word: str, who: int, happening: Activity) -> None:
         _WRITERS[word](self, who, happening)
 
     def said(self, who: int, profile: Profile) -> None:
@@ -93,7 +93,7 @@ class _Rows:
             row = {"customer_id": who, "name": name, "value": value, "confidence": inferred.confidence}
             self._add(tables.Trait, {**row, "evidence": dict(inferred.evidence), "as_of": self.as_of})
 
-    def bought(self, who: int, line: Happening) -> None:
+    def bought(self, who: int, line: Activity) -> None:
         sign = -1 if line.quantity is not None and line.quantity < 0 else 1
         order = (line.occasion, self._product(line), sign)
         self.lines[order] += 1
@@ -101,15 +101,15 @@ class _Rows:
         numbers = {"quantity": line.quantity, "amount": line.amount, "channel": line.about.get("channel")}
         self._add(tables.Purchase, {**row, "at": line.at, **numbers})
 
-    def did(self, who: int, line: Happening) -> None:
+    def did(self, who: int, line: Activity) -> None:
         facts = {name: value for name, value in line.about.items() if name != "event"}
         row = {"customer_id": who, "key": self._key(), "name": line.about["event"], "at": line.at, "facts": facts}
         self._add(tables.Event, {**row, "product_id": self._product(line), "amount": line.amount})
 
-    def received(self, who: int, line: Happening) -> None:
+    def received(self, who: int, line: Activity) -> None:
         self._mail(who, line, DeliveryState.sent, line.at)
 
-    def answered(self, kind: FeedbackKind, who: int, line: Happening) -> None:
+    def answered(self, kind: FeedbackKind, who: int, line: Activity) -> None:
         # A mail in doubt: that it was opened must not make it one that was received, too.
         run = self._mail(who, line, DeliveryState.unconfirmed, None)
         url = line.about.get("link")
@@ -117,26 +117,26 @@ class _Rows:
         row = {"customer_id": who, "run_id": run, "kind": kind.value, "key": self._key(), "at": line.at}
         self._add(tables.Feedback, {**row, "by": line.about.get("by") or "human", "link_id": link})
 
-    def contacted(self, who: int, line: Happening) -> None:
+    def contacted(self, who: int, line: Activity) -> None:
         about = {name: line.about.get(name) for name in history.CONTACTED.fields}
         own = {name: value for name, value in line.about.items() if name not in about}
         row = {"customer_id": who, "key": self._key(), "at": line.at, "facts": own}
         self._add(tables.Interaction, {**row, **about, "kind": about["kind"] or ""})
 
-    def referred(self, who: int, line: Happening) -> None:
+    def referred(self, who: int, line: Activity) -> None:
         self._referral(who, self._friend(), line)
 
-    def was_referred(self, who: int, line: Happening) -> None:
+    def was_referred(self, who: int, line: Activity) -> None:
         self._referral(self._friend(), who, line)
 
-    def _referral(self, who: int, friend: int, line: Happening) -> None:
+    def _referral(self, who: int, friend: int, line: Activity) -> None:
         row = {"customer_id": who, "referred_id": friend, "at": line.at, "source": line.about.get("source")}
         self._add(tables.Referral, row)
 
     def _friend(self) -> int:
         return self.customer({"key": f"another customer, {self._key()}"}, 0)
 
-    def _mail(self, who: int, line: Happening, state: DeliveryState, settled: datetime | None) -> int:
+    def _mail(self, who: int, line: Activity, state: DeliveryState, settled: datetime | None) -> int:
         """Add a run with a mail to the customer, and return the run."""
         said = {name: line.about.get(name) or "" for name in ("campaign", "topic")}
         run = {**said, "definition": "", "state": RunState.past.value, "as_of": line.at, "launched_at": line.at}
@@ -145,7 +145,7 @@ class _Rows:
         self._add(tables.Delivery, {**row, "settled_at": settled})
         return found
 
-    def _product(self, line: Happening) -> int | None:
+    def _product(self, line: Activity) -> int | None:
         if line.product is None:
             return None
         key = str(line.product["key"])
@@ -164,7 +164,7 @@ class _Rows:
         return len(rows)
 
 
-_WRITERS: dict[str, Callable[[_Rows, int, Happening], None]] = {
+_WRITERS: dict[str, Callable[[_Rows, int, Activity], None]] = {
     "bought": _Rows.bought,
     "did": _Rows.did,
     "received": _Rows.received,

@@ -21,7 +21,7 @@ RUN = sql.table(Run)
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class FeedbackEvent:
     """One piece of feedback. `key` names it for its customer, so that the same piece twice is one row."""
 
     customer_id: int
@@ -51,11 +51,11 @@ class Click:
     at: datetime
 
 
-def record(connection: Connection, piece: Piece) -> bool:
+def record(connection: Connection, piece: FeedbackEvent) -> bool:
     """Keep a piece of feedback and return whether it is new."""
     words = {"kind": piece.kind.value, "by": piece.by.value}
     row = sql.insert(connection, FEEDBACK).values(**{**asdict(piece), **words})
-    new = sql.changed(connection, row.on_conflict_do_nothing())
+    new = sql.changed_one(connection, row.on_conflict_do_nothing())
     if new and piece.kind in (FeedbackKind.clicked, FeedbackKind.bounced):
         conversions.mark(connection, [piece.customer_id])
     return new

@@ -138,7 +138,7 @@ def revise(connection: Connection, customer_ids: Sequence[int]) -> None:
 
     A mail that was written for an earlier revision gets no dot: its row goes back, is checked and written again.
     """
-    sql.hold(connection, customer_ids, alone=True, inbox=True)
+    sql.lock_customers(connection, customer_ids, alone=True, inbox=True)
     # An operator may send unconfirmed mails again.
     sendable = (*states.OPEN, DeliveryState.unconfirmed)
     unsettled = update(DELIVERY).where(D.customer_id.in_(sql.sharing(customer_ids)), D.state.in_(sendable))
@@ -157,7 +157,7 @@ def commit_intent(
     customer_ids = sorted(written)
     # Where earlier mails are counted, no other run may send to the same inbox meanwhile.
     counts = gates.gates.counts
-    sql.hold(connection, customer_ids, alone=counts, inbox=counts)
+    sql.lock_customers(connection, customer_ids, alone=counts, inbox=counts)
     allowed = (
         update(DELIVERY)
         .where(D.run_id == run_id, D.customer_id.in_(customer_ids), D.token == token)
@@ -319,7 +319,7 @@ def confirm_arrival(connection: Connection, run_id: int, customer_id: int, at: d
         D.run_id == run_id, D.customer_id == customer_id, D.state == DeliveryState.unconfirmed
     )
     conversions.mark(connection, [customer_id])
-    return sql.changed(connection, mine.values(state=DeliveryState.sent, settled_at=at, reply=how))
+    return sql.changed_one(connection, mine.values(state=DeliveryState.sent, settled_at=at, reply=how))
 
 
 def erase(connection: Connection, customer_id: int) -> None:

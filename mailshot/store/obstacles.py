@@ -17,7 +17,7 @@ from mailshot.store.engine import Connection
 
 
 @dataclass(frozen=True, slots=True)
-class Obstacles:
+class EligibilityRows:
     """All that binds the inbox of one customer.
 
     `suppression` is why the address must not be mailed, None when it may. `mates` are the keys of the other customers
@@ -51,7 +51,7 @@ def _recent(mail: RowMapping, since: datetime, as_of: datetime) -> bool:
     return bool(mail["as_of"] > since or late)
 
 
-def of(connection: Connection, customer_id: int, before: datetime | None, but: int | None = None) -> Obstacles:
+def of(connection: Connection, customer_id: int, before: datetime | None, but: int | None = None) -> EligibilityRows:
     """Return what stands in the way of one customer: known `before`, and without the run `but` itself."""
     customer = SCHEMA.customer.c
     row = connection.execute(select(customer.email, customer.address_hash).where(customer.id == customer_id)).one()
@@ -60,7 +60,7 @@ def of(connection: Connection, customer_id: int, before: datetime | None, but: i
         mates = select(customer.id, customer.key).where(customer.address_hash == row.address_hash)
         inbox |= {int(mate.id): str(mate.key) for mate in connection.execute(mates.order_by(customer.id))}
     held = select(SUPPRESSION.c.reason).where(SUPPRESSION.c.address_hash == row.address_hash)
-    return Obstacles(
+    return EligibilityRows(
         email=row.email,
         suppression=connection.scalar(_before(held, SUPPRESSION.c.at, before)) if row.address_hash else None,
         mates=[key for number, key in inbox.items() if number != customer_id],

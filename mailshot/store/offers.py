@@ -11,7 +11,7 @@ from sqlalchemy import and_, bindparam, distinct, func, not_, or_, select, updat
 
 from mailshot.audience.compile import Compiler, product_clause, stands
 from mailshot.audience.nodes import Condition
-from mailshot.profile.products import Selection
+from mailshot.profile.products import ProductFilter
 from mailshot.states import Reason
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
@@ -19,13 +19,13 @@ from mailshot.store.guarding import bound
 from mailshot.store.plans import ROW
 
 CHUNK = 2_000
-Forbidden = tuple[Condition, Selection]
+Forbidden = tuple[Condition, ProductFilter]
 
 
 def bought(
     connection: Connection,
     compiled: Compiler,
-    products: Selection,
+    products: ProductFilter,
     since: datetime,
     customer_ids: Sequence[int],
     forbidden: Sequence[Forbidden],
@@ -52,7 +52,7 @@ def bought(
     return found
 
 
-def popular(connection: Connection, products: Selection, since: datetime, until: datetime, most: int) -> list[int]:
+def popular(connection: Connection, products: ProductFilter, since: datetime, until: datetime, most: int) -> list[int]:
     """Return the products that most customers bought between two moments."""
     purchase = SCHEMA.purchase.c
     buyers = func.count(distinct(purchase.customer_id))
@@ -64,7 +64,7 @@ def popular(connection: Connection, products: Selection, since: datetime, until:
     return [int(row[0]) for row in connection.execute(ordered)]
 
 
-def wanting(
+def next_customers(
     connection: Connection,
     compiled: Compiler,
     plan_id: str,
@@ -120,5 +120,5 @@ def _unless(compiled: Compiler, forbidden: Sequence[Forbidden]) -> list[Any]:
     ]
 
 
-def _ids(selection: Selection) -> Any:
+def _ids(selection: ProductFilter) -> Any:
     return select(SCHEMA.product.c.id).where(product_clause(SCHEMA.product, selection))

@@ -15,7 +15,7 @@ LEASE = sql.table(tables.Lease)
 INSTALLATION = sql.table(tables.Installation)
 
 
-def take(connection: Connection, office: str, holder: str, now: datetime, until: datetime) -> bool:
+def acquire(connection: Connection, office: str, holder: str, now: datetime, until: datetime) -> bool:
     """Take or keep an office until its lease ends; False while somebody else holds it."""
     row = sql.insert(connection, LEASE).values(name=office, holder=holder, until=until)
     free = or_(LEASE.c.holder == holder, LEASE.c.until < now)
@@ -29,7 +29,7 @@ def standing(connection: Connection, office: str) -> tuple[str, datetime] | None
     return (row.holder, row.until) if row else None
 
 
-def leave(connection: Connection, office: str, holder: str) -> None:
+def release(connection: Connection, office: str, holder: str) -> None:
     """Give up an office, so that the next holder need not wait."""
     connection.execute(LEASE.delete().where(LEASE.c.name == office, LEASE.c.holder == holder))
 
@@ -45,7 +45,7 @@ def holder(connection: Connection, office: str, now: datetime) -> str | None:
     return found
 
 
-def vouch(connection: Connection, address_key: bytes) -> None:
+def verify_address_key(connection: Connection, address_key: bytes) -> None:
     """Remember the address key's print at first sight; raise SettingsError when a later key differs.
 
     With another key no suppressed address would be recognised any more, and people who said no would be mailed.

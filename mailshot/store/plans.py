@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Select, and_, case, delete, false, func, insert, literal, or_, select, true
 
-from mailshot.audience.compile import Compiler, product_clause, there
+from mailshot.audience.compile import Compiler, existed, product_clause
 from mailshot.audience.nodes import Condition
 from mailshot.profile import lot
-from mailshot.profile.products import Selection
+from mailshot.profile.products import ProductFilter
 from mailshot.states import Reason
 from mailshot.store import inboxes, sql, tables
 from mailshot.store.audiences import SCHEMA
@@ -28,7 +28,7 @@ DELIVERY = sql.table(tables.Delivery)
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ContentChoice:
     """One content entry: who gets it (None: everyone left), and who a guard keeps from it."""
 
     name: str
@@ -37,29 +37,29 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PlanSpec:
     """All that decides about one campaign as of one moment."""
 
     campaign: str
     audience: Condition
     gates: Gates
-    choices: tuple[Choice, ...]
+    choices: tuple[ContentChoice, ...]
     holdout: int
     repeats: bool
     #: A mail of this campaign keeps a customer from the next one when it counts since then; None: since ever.
     received_since: datetime | None = None
 
 
-def decide(connection: Connection, plan_id: str, compiled: Compiler, question: Question) -> None:
+def decide(connection: Connection, plan_id: str, compiled: Compiler, question: PlanSpec) -> None:
     """Write one row for each customer of the audience: the content, or the reason for none."""
     decided = verdicts(compiled, question).add_columns(literal(plan_id))
     # Alone among all campaigns: each must count what the others are about to send.
-    sql.alone(connection, "plan")
+    sql.advisory_lock(connection, "plan")
     connection.execute(delete(ROW).where(ROW.c.plan_id == plan_id))
     connection.execute(insert(ROW).from_select(["customer_id", "content", "reason", "plan_id"], decided))
 
 
-def verdicts(compiled: Compiler, question: Question) -> Select[Any]:
+def verdicts(compiled: Compiler, question: PlanSpec) -> Select[Any]:
     """Return the select of (id, content, reason) of each customer of the audience.
 
     When the compiler looks back, consents, suppressions and earlier mails count as they were then.
@@ -67,7 +67,7 @@ def verdicts(compiled: Compiler, question: Question) -> Select[Any]:
     customer = SCHEMA.customer.c
     chosen = (
         select(customer.id, customer.email, customer.address_hash, customer.lot, _content(compiled, question))
-        .where(compiled.clause(question.audience), there(SCHEMA, compiled.before))
+        .where(compiled.clause(question.audience), existed(SCHEMA, compiled.before))
         .where(*compiled.universe.holds(customer.id))
         .cte("chosen")
         # Without this SQLite works out the content afresh for every reason that looks at it.
@@ -81,12 +81,12 @@ def represents_inbox(content: str | None, reason: str | None) -> bool:
     return content is not None and reason in (None, Reason.holdout)
 
 
-def _content(compiled: Compiler, question: Question) -> Any:
+def _content(compiled: Compiler, question: PlanSpec) -> Any:
     whens = [(compiled.clause(item.when) if item.when else true(), literal(item.name)) for item in question.choices]
     return case(*whens, else_=None).label("content")
 
 
-def _reason(chosen: Any, compiled: Compiler, question: Question) -> Any:
+def _reason(chosen: Any, compiled: Compiler, question: PlanSpec) -> Any:
     """The first reason that applies; their order is the order in which a marketer would mend them."""
     before = compiled.before
     inbox = inboxes.shared()
@@ -111,7 +111,7 @@ def _reason(chosen: Any, compiled: Compiler, question: Question) -> Any:
     return case(*[(clause, literal(str(reason))) for clause, reason in reasons], else_=None)
 
 
-def _barred(chosen: Any, compiled: Compiler, question: Question) -> Any:
+def _barred(chosen: Any, compiled: Compiler, question: PlanSpec) -> Any:
     found = []
     for choice in question.choices:
         for condition in choice.barred:
@@ -119,7 +119,7 @@ def _barred(chosen: Any, compiled: Compiler, question: Question) -> Any:
     return or_(*found) if found else false()
 
 
-def overlap(connection: Connection, first: Selection, second: Selection) -> bool:
+def overlap(connection: Connection, first: ProductFilter, second: ProductFilter) -> bool:
     """Say whether any product of the catalogue belongs to both selections."""
     product = SCHEMA.product
     both = select(product.c.id).where(product_clause(product, first), product_clause(product, second)).limit(1)

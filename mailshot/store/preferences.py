@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from mailshot.profile.statements import Statement
+from mailshot.profile.statements import StatedPreference
 from mailshot.store import sql
 from mailshot.store.engine import Connection
 from mailshot.store.tables import Preference, Trait
@@ -34,7 +34,7 @@ def stated(connection: Connection, customer_id: int) -> dict[tuple[str, str], bo
     return {(name, value): holds for name, value, holds in rows}
 
 
-def state(connection: Connection, customer_id: int, said: Statement, source: str, at: datetime) -> bool:
+def state(connection: Connection, customer_id: int, said: StatedPreference, source: str, at: datetime) -> bool:
     """Keep one statement and return whether it counts; an older one than is known does not."""
     values = {"holds": said.holds, "source": source, "at": at}
     row = sql.insert(connection, PREFERENCE).values(customer_id=customer_id, name=said.name, value=said.value, **values)
@@ -42,14 +42,14 @@ def state(connection: Connection, customer_id: int, said: Statement, source: str
     kept = row.on_conflict_do_update(
         index_elements=[c.customer_id, c.name, c.value], set_=values, where=c.at <= row.excluded.at
     )
-    return sql.changed(connection, kept)
+    return sql.changed_one(connection, kept)
 
 
 def unsay(connection: Connection, customer_id: int, name: str, value: str) -> bool:
     """Forget one statement and return whether there was one."""
     c = PREFERENCE.c
     gone = PREFERENCE.delete().where(c.customer_id == customer_id, c.name == name, c.value == value)
-    return sql.changed(connection, gone)
+    return sql.changed_one(connection, gone)
 
 
 def traits(connection: Connection, customer_id: int) -> list[Inferred]:

@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import RowMapping, Select, bindparam, func, select
 
-from mailshot.audience.compile import listed, tracked
+from mailshot.audience.compile import in_list, tracked
 from mailshot.errors import NotFound, Refused
-from mailshot.profile.customer import Happening, Inferred, Profile
+from mailshot.profile.customer import Activity, Inferred, Profile
 from mailshot.profile.history import HISTORIES
 from mailshot.store import consent
 from mailshot.store.audiences import SCHEMA
@@ -86,7 +86,7 @@ def facts(row: RowMapping, columns: Iterable[str]) -> dict[str, Any]:
     return {**{name: row[name] for name in columns}, **(row["facts"] or {})}
 
 
-def many(connection: Connection, customer_ids: list[int]) -> dict[int, dict[str, Any]]:
+def facts_of(connection: Connection, customer_ids: list[int]) -> dict[int, dict[str, Any]]:
     """Return the facts of many customers by id."""
     chosen = select(SCHEMA.customer).where(SCHEMA.customer.c.id.in_(customer_ids))
     return {row["id"]: facts(row, COLUMNS) for row in connection.execute(chosen).mappings()}
@@ -94,7 +94,7 @@ def many(connection: Connection, customer_ids: list[int]) -> dict[int, dict[str,
 
 def products(connection: Connection, product_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
     """Return the facts of products by id."""
-    chosen = select(SCHEMA.product).where(listed(SCHEMA.product.c.id, product_ids))
+    chosen = select(SCHEMA.product).where(in_list(SCHEMA.product.c.id, product_ids))
     return {row["id"]: facts(row, PRODUCT_COLUMNS) for row in connection.execute(chosen).mappings()}
 
 
@@ -111,7 +111,7 @@ def names(connection: Connection, product_ids: Collection[int]) -> dict[int, str
     return found
 
 
-def _histories(connection: Connection, customer_id: int, words: Collection[str]) -> dict[str, tuple[Happening, ...]]:
+def _histories(connection: Connection, customer_id: int, words: Collection[str]) -> dict[str, tuple[Activity, ...]]:
     """Return what happened to a customer, by word; the products are fetched once for all of it."""
     rows = {word: connection.execute(_asked(word), {"customer": customer_id}).mappings().all() for word in words}
     ids = {row["product_id"] for found in rows.values() for row in found if row.get("product_id") is not None}
@@ -134,10 +134,10 @@ def _asked(word: str) -> Select[Any]:
     return mine.where(source.at.is_not(None), *source.only, *source.imported).order_by(source.at)
 
 
-def _happening(row: RowMapping, turn: int, fields: Iterable[str], known: Mapping[int, dict[str, Any]]) -> Happening:
+def _happening(row: RowMapping, turn: int, fields: Iterable[str], known: Mapping[int, dict[str, Any]]) -> Activity:
     about = (row.get("facts") or {}) | {name: row[f"field_{name}"] for name in fields}
     occasion = row.get("occasion")
-    return Happening(
+    return Activity(
         str(turn) if occasion is None else str(occasion),
         row["at"],
         about,

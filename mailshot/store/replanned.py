@@ -16,7 +16,7 @@ def set_aside(connection: Connection, plan_id: str) -> str:
     """Move a plan's rows to an id that no plan has, and return that id. `drop` must follow in the same transaction."""
     aside = f"{plan_id} before"
     # As `plans.decide` does: two who plan the same campaign must not overwrite each other's rows.
-    sql.alone(connection, "plan")
+    sql.advisory_lock(connection, "plan")
     connection.execute(update(ROW).where(ROW.c.plan_id == plan_id).values(plan_id=aside))
     return aside
 

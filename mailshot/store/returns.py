@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, and_, bindparam, delete, insert, literal_column, select, update
 
-from mailshot.audience.compile import listed, unindexed
+from mailshot.audience.compile import in_list, unindexed
 from mailshot.profile import returns
 from mailshot.profile.returns import Line, Part
 from mailshot.store import sql, tables
@@ -66,7 +66,7 @@ def _match(connection: Connection, customer_ids: Sequence[int]) -> None:
 
 def _lines(customer_ids: Sequence[int]) -> Select[Any]:
     """Return the select of all lines of the products that each of these customers ever returned."""
-    mine = listed(LINE.customer_id, customer_ids)
+    mine = in_list(LINE.customer_id, customer_ids)
     pairs = select(LINE.customer_id, LINE.product_id).where(RETURN, mine).distinct().subquery()
     same = and_(LINE.customer_id == pairs.c.customer_id, unindexed(LINE.product_id) == pairs.c.product_id)
     return select(PURCHASE).select_from(pairs.join(PURCHASE, same)).order_by(LINE.customer_id)

@@ -33,7 +33,7 @@ def get(connection: Connection, run_id: int) -> Mapping[str, Any] | None:
     return connection.execute(select(RUN).where(RUN.c.id == run_id)).mappings().first()  # type: ignore[return-value]
 
 
-def of(connection: Connection, campaign: str) -> list[Mapping[str, Any]]:
+def of_campaign(connection: Connection, campaign: str) -> list[Mapping[str, Any]]:
     """Return the runs of a campaign, newest first."""
     mine = select(RUN).where(RUN.c.campaign == campaign).order_by(RUN.c.id.desc())
     return list(connection.execute(mine).mappings())  # type: ignore[arg-type]
@@ -66,7 +66,7 @@ def launches(connection: Connection, campaign: str) -> int:
 
 def alone(connection: Connection, campaign: str) -> None:
     """Wait until no other transaction launches, schedules or replaces this campaign. Take it before its schedule."""
-    sql.alone(connection, f"launch {campaign}")
+    sql.advisory_lock(connection, f"launch {campaign}")
 
 
 def schedule(connection: Connection, row: Mapping[str, Any]) -> int:

@@ -115,7 +115,7 @@ def _rewrite_once(store: Store, now: datetime) -> bool:
     rest = LARGE_REST if _file_size(store) > SMALL_FILE else REST
     with store.write() as connection:
         offices.vacate(connection, OFFICE)
-        offices.take(connection, OFFICE, secrets.token_hex(8), now, now + rest)
+        offices.acquire(connection, OFFICE, secrets.token_hex(8), now, now + rest)
     return rewrite(store)
 
 

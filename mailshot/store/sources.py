@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import and_, func, literal_column
 
-from mailshot.audience.compile import Beside, Source, Summary
+from mailshot.audience.compile import CustomerTotals, JoinedColumn, Source
 from mailshot.profile import history
 from mailshot.states import DeliveryState, FeedbackKind
 from mailshot.store import sql, tables
@@ -26,17 +26,17 @@ def _feedback(kind: FeedbackKind) -> Source:
         FEEDBACK.c.customer_id,
         FEEDBACK.c.at,
         fields={
-            "campaign": Beside(RUN.c.campaign, RUN, ran),
-            "topic": Beside(RUN.c.topic, RUN, ran),
-            "content": Beside(DELIVERY.c.content, DELIVERY, same),
+            "campaign": JoinedColumn(RUN.c.campaign, RUN, ran),
+            "topic": JoinedColumn(RUN.c.topic, RUN, ran),
+            "content": JoinedColumn(DELIVERY.c.content, DELIVERY, same),
             "by": FEEDBACK.c.by,
-            "link": Beside(LINK.c.url, LINK, LINK.c.id == FEEDBACK.c.link_id),
+            "link": JoinedColumn(LINK.c.url, LINK, LINK.c.id == FEEDBACK.c.link_id),
         },
         only=(FEEDBACK.c.kind == kind.value,),
     )
 
 
-SUMMARY = Summary(BUYER, **{name: BUYER.c[name] for name in SUMS}, customer=BUYER.c.customer_id)
+SUMMARY = CustomerTotals(BUYER, **{name: BUYER.c[name] for name in SUMS}, customer=BUYER.c.customer_id)
 ORDERS = Source(
     ORDER,
     ORDER.c.customer_id,
@@ -48,7 +48,7 @@ ORDERS = Source(
     summary=SUMMARY,
 )
 SOURCES = {
-    history.BOUGHT.word: Source(
+    history.BOUGHT.keyword: Source(
         PURCHASE,
         PURCHASE.c.customer_id,
         PURCHASE.c.at,
@@ -62,7 +62,7 @@ SOURCES = {
         summary=SUMMARY,
         coarse=ORDERS,
     ),
-    history.RETURNED.word: Source(
+    history.RETURNED.keyword: Source(
         PURCHASE,
         PURCHASE.c.customer_id,
         PURCHASE.c.at,
@@ -74,7 +74,7 @@ SOURCES = {
         # The first, word for word, leads to the index of such lines.
         only=(PURCHASE.c.quantity <= literal_column("0"), PURCHASE.c.quantity < literal_column("0")),
     ),
-    history.DID.word: Source(
+    history.DID.keyword: Source(
         EVENT,
         EVENT.c.customer_id,
         EVENT.c.at,
@@ -82,30 +82,30 @@ SOURCES = {
         product=EVENT.c.product_id,
         amount=EVENT.c.amount,
     ),
-    history.RECEIVED.word: Source(
+    history.RECEIVED.keyword: Source(
         DELIVERY,
         DELIVERY.c.customer_id,
         DELIVERY.c.settled_at,
         fields={
-            "campaign": Beside(RUN.c.campaign, RUN, RUN.c.id == DELIVERY.c.run_id),
-            "topic": Beside(RUN.c.topic, RUN, RUN.c.id == DELIVERY.c.run_id),
+            "campaign": JoinedColumn(RUN.c.campaign, RUN, RUN.c.id == DELIVERY.c.run_id),
+            "topic": JoinedColumn(RUN.c.topic, RUN, RUN.c.id == DELIVERY.c.run_id),
             "content": DELIVERY.c.content,
         },
         only=(DELIVERY.c.state == DeliveryState.sent,),
     ),
-    history.OPENED.word: _feedback(FeedbackKind.opened),
-    history.CLICKED.word: _feedback(FeedbackKind.clicked),
-    history.CONVERTED.word: _feedback(FeedbackKind.converted),
-    history.CONTACTED.word: Source(
+    history.OPENED.keyword: _feedback(FeedbackKind.opened),
+    history.CLICKED.keyword: _feedback(FeedbackKind.clicked),
+    history.CONVERTED.keyword: _feedback(FeedbackKind.converted),
+    history.CONTACTED.keyword: Source(
         INTERACTION,
         INTERACTION.c.customer_id,
         INTERACTION.c.at,
         fields={name: INTERACTION.c[name] for name in ("kind", "direction", "outcome")},
     ),
-    history.REFERRED.word: Source(
+    history.REFERRED.keyword: Source(
         REFERRAL, REFERRAL.c.customer_id, REFERRAL.c.at, fields={"source": REFERRAL.c.source}
     ),
-    history.WAS_REFERRED.word: Source(
+    history.WAS_REFERRED.keyword: Source(
         REFERRAL, REFERRAL.c.referred_id, REFERRAL.c.at, fields={"source": REFERRAL.c.source}
     ),
 }

@@ -6,15 +6,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, select
 
-from mailshot.audience.compile import Beside, fact_column, own
-from mailshot.audience.mentions import CUSTOMER, PRODUCT, Mention
+from mailshot.audience.compile import JoinedColumn, fact_column, json_path
+from mailshot.audience.mentions import CUSTOMER, PRODUCT, LiteralUse
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
 
 SAMPLE = 10_000
 
 
-def kept(connection: Connection, mention: Mention) -> bool:
+def kept(connection: Connection, mention: LiteralUse) -> bool:
     """Say whether any row has exactly this value."""
     table, column = _where(mention)
     return (
@@ -23,20 +23,20 @@ def kept(connection: Connection, mention: Mention) -> bool:
     )
 
 
-def usual(connection: Connection, mention: Mention) -> list[str]:
+def usual(connection: Connection, mention: LiteralUse) -> list[str]:
     """Return the values that some rows have; of what can be large, the first ones."""
     table, column = _where(mention)
     some = select(column.label("value")).select_from(table).limit(SAMPLE).subquery()
     return [str(value) for value in connection.scalars(select(some.c.value).distinct()) if value is not None]
 
 
-def _where(mention: Mention) -> tuple[FromClause, ColumnElement[Any]]:
+def _where(mention: LiteralUse) -> tuple[FromClause, ColumnElement[Any]]:
     fact = mention.fact
     if mention.of in (PRODUCT, CUSTOMER):
         table = SCHEMA.product if mention.of == PRODUCT else SCHEMA.customer
         return table, fact_column(table, fact)
     source = SCHEMA.sources[mention.of]
     if fact.own:
-        return source.table, own(source.table.c.facts, fact)
+        return source.table, json_path(source.table.c.facts, fact)
     field = source.fields[fact.name]
-    return (field.table, field.column) if isinstance(field, Beside) else (source.table, field)
+    return (field.table, field.column) if isinstance(field, JoinedColumn) else (source.table, field)

@@ -36,7 +36,9 @@ def _has_non_ascii(element: Any, compiler: Any, **given: Any) -> str:
     return f"({octets} > length{text})"
 
 
-def hold(connection: Connection, customer_ids: Sequence[int], alone: bool = False, inbox: bool = False) -> None:
+def lock_customers(
+    connection: Connection, customer_ids: Sequence[int], alone: bool = False, inbox: bool = False
+) -> None:
     """Lock customers until the transaction ends: `alone` to change what may be sent to them, shared to send.
 
     So a withdrawal and the release of a dot never pass each other unseen. `inbox` takes along everybody who has the
@@ -60,7 +62,7 @@ def sharing(customer_ids: Sequence[int]) -> CompoundSelect[Any]:
     return union(select(customer.c.id).where(customer.c.id.in_(customer_ids)), mates.where(mine.c.id.in_(customer_ids)))
 
 
-def alone(connection: Connection, name: str) -> None:
+def advisory_lock(connection: Connection, name: str) -> None:
     """Wait until no other transaction is `alone` under the same name. SQLite has one writer at a time anyway."""
     if connection.dialect.name != "sqlite":
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
@@ -71,6 +73,6 @@ def insert(connection: Connection, into: Table) -> postgresql.Insert | sqlite.In
     return postgresql.insert(into) if connection.dialect.name == "postgresql" else sqlite.insert(into)
 
 
-def changed(connection: Connection, statement: Any) -> bool:
+def changed_one(connection: Connection, statement: Any) -> bool:
     """Execute an insert or update of one row and return whether it changed one."""
     return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1

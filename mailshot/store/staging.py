@@ -30,7 +30,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlmodel import SQLModel
 
-from mailshot.audience.compile import listed
+from mailshot.audience.compile import in_list
 from mailshot.errors import Refused
 from mailshot.store import bulk_sqlite, buyers, columns, conversions, erasures, offices
 from mailshot.store.bulk_load import Load, Rows
@@ -77,7 +77,7 @@ class Staging:
         """Give a connection for one short transaction, whose statements mean the tables called next if `staged`."""
         with self.store.write() as connection:
             now = columns.now()
-            if not offices.take(connection, OFFICE, self.holder, now, now + TERM):
+            if not offices.acquire(connection, OFFICE, self.holder, now, now + TERM):
                 raise Refused("Another import took over.", "Run this one again when it has ended.")
             connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
             yield connection.execution_options(**{STAGED: staged})
@@ -120,7 +120,7 @@ class Staging:
         """Sum up the purchases of some customers, or of all."""
         for ids in self._customers(SUMMED_LINES, customer_ids):
             with self.step() as connection:
-                buyers.sum_up(connection, lambda column, ids=ids: listed(column, ids))  # type: ignore[misc]
+                buyers.sum_up(connection, lambda column, ids=ids: in_list(column, ids))  # type: ignore[misc]
 
     def put_in_place(self) -> None:
         """Let everybody see the tables called next, without the customers who were erased meanwhile."""
@@ -164,15 +164,15 @@ def opened(store: Store) -> Iterator[Staging]:
     with store.write() as connection:
         standing = offices.standing(connection, OFFICE)
         if standing and _is_dead(standing[0]):
-            offices.leave(connection, OFFICE, standing[0])
-        if not offices.take(connection, OFFICE, staging.holder, now, now + TERM):
+            offices.release(connection, OFFICE, standing[0])
+        if not offices.acquire(connection, OFFICE, staging.holder, now, now + TERM):
             raise Refused("Another import is running.", "Wait until it has ended, then run this one again.")
         staging.erased = _erased(connection)
     try:
         yield staging
     finally:
         with store.write() as connection:
-            offices.leave(connection, OFFICE, staging.holder)
+            offices.release(connection, OFFICE, staging.holder)
 
 
 def is_large(store: Store, lines: int, customers: int) -> bool:
@@ -226,7 +226,7 @@ def _note_changes(staging: Staging) -> None:
             conversions.mark_range(connection, start, start + MOST_LINES)
     for start in range(0, products + 1, MOST_PRODUCTS):
         with staging.step(staged=False) as connection:
-            buyers.weigh(connection, range(start, start + MOST_PRODUCTS))
+            buyers.count_product_lines(connection, range(start, start + MOST_PRODUCTS))
 
 
 def _erased(connection: Connection) -> set[int]:

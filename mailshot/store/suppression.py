@@ -20,7 +20,7 @@ def add(connection: Connection, address_hash: str, reason: str, source: str, at:
     """Suppress an address and return whether it was not suppressed before; the first reason stays."""
     _hold(connection, address_hash)
     row = sql.insert(connection, SUPPRESSION).values(address_hash=address_hash, reason=reason, source=source, at=at)
-    return sql.changed(connection, row.on_conflict_do_nothing())
+    return sql.changed_one(connection, row.on_conflict_do_nothing())
 
 
 def add_refused(connection: Connection, refused: Collection[tuple[int, str]], source: str, at: datetime) -> None:
@@ -57,7 +57,7 @@ def _hold(connection: Connection, address_hash: str) -> None:
     """Lock whoever has this address, so that no dot passes the suppression unseen."""
     customer = SCHEMA.customer.c
     theirs = select(customer.id).where(customer.address_hash == address_hash)
-    sql.hold(connection, connection.scalars(theirs).all(), alone=True)
+    sql.lock_customers(connection, connection.scalars(theirs).all(), alone=True)
 
 
 def get(connection: Connection, address_hash: str) -> RowMapping | None:
@@ -79,4 +79,4 @@ def withdrawn(connection: Connection, address_hash: str) -> dict[str, datetime]:
 
 def lift(connection: Connection, address_hash: str) -> bool:
     """Let an address be mailed again; return whether it was suppressed."""
-    return sql.changed(connection, SUPPRESSION.delete().where(SUPPRESSION.c.address_hash == address_hash))
+    return sql.changed_one(connection, SUPPRESSION.delete().where(SUPPRESSION.c.address_hash == address_hash))

@@ -11,7 +11,7 @@ from sqlalchemy import FromClause, and_, case, distinct, func, select, true
 
 from mailshot.audience import nodes
 from mailshot.audience.compile import Compiler, product_clause
-from mailshot.profile.products import Selection
+from mailshot.profile.products import ProductFilter
 from mailshot.profile.window import Window
 from mailshot.store import sql, tables
 from mailshot.store.engine import Connection
@@ -23,24 +23,24 @@ BUYER, PRODUCT = sql.table(tables.Buyer), sql.table(tables.Product)
 TRAIT, PREFERENCE = sql.table(tables.Trait), sql.table(tables.Preference)
 
 
-class Weights:
+class DataStatistics:
     """The compiler's statistics, by looks at the catalogue and at the first few customers, each once."""
 
     def __init__(self, connection: Connection, compiled: Compiler) -> None:
         self.connection = connection
         self.as_of, self.zone = compiled.as_of, compiled.zone
         self.known: dict[Any, float] = {}
-        self.meant: dict[Selection, tuple[float, bytes | None]] = {}
+        self.meant: dict[ProductFilter, tuple[float, bytes | None]] = {}
 
     def share(self, condition: nodes.Condition) -> float:
         """Return the share of all lines that a happening means, or of all customers who show or state something."""
-        if isinstance(condition, nodes.Happened):
+        if isinstance(condition, nodes.ActivityCondition):
             return self._of_products(condition.products) * self._of_time(condition.window)
-        if isinstance(condition, nodes.Shows):
+        if isinstance(condition, nodes.HasTrait):
             words = condition.closure.implying
             inferred = sum(self._of_customers(TRAIT, name=condition.name, value=word) for word in words)
             return inferred + self._stated(condition.name, words, holds=True)
-        if isinstance(condition, nodes.Prefers):
+        if isinstance(condition, nodes.HasPreference):
             closure = condition.closure
             words = closure.implying if condition.says else closure.implied
             return self._stated(condition.name, words, holds=condition.says)
@@ -49,17 +49,17 @@ class Weights:
     def _stated(self, name: str, values: Sequence[str], holds: bool) -> float:
         return sum(self._of_customers(PREFERENCE, name=name, value=value, holds=holds) for value in values)
 
-    def marks(self, products: Selection) -> bytes | None:
+    def marks(self, products: ProductFilter) -> bytes | None:
         """Return which products are meant: byte n is 1 where the product with id n is, the last one is 0.
 
         None where ids are too large for that.
         """
         return self._products(products)[1]
 
-    def _of_products(self, products: Selection) -> float:
+    def _of_products(self, products: ProductFilter) -> float:
         return self._products(products)[0]
 
-    def _products(self, products: Selection) -> tuple[float, bytes | None]:
+    def _products(self, products: ProductFilter) -> tuple[float, bytes | None]:
         """Return the share of all lines that are of these products, and the marks of them."""
         if products not in self.meant:
             chosen = select(PRODUCT.c.id, PRODUCT.c.lines).where(product_clause(PRODUCT, products))

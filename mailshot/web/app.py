@@ -22,9 +22,9 @@ from mailshot.store.engine import Store
 from mailshot.store.group import GroupCommit
 from mailshot.tokens import KeyRing
 from mailshot.web import files, headers, preferences, privacy, site, tracking, unsubscribing
-from mailshot.web.headers import Protected
+from mailshot.web.headers import SecurityHeaders
 from mailshot.web.privacy import LinkEnded
-from mailshot.web.rates import Rates
+from mailshot.web.rates import RequestLimits
 from mailshot.web.site import Site, TestMailLink
 
 UTC = ZoneInfo("UTC")
@@ -40,7 +40,7 @@ def build(
     statements: Statements,
     brand: str,
     address_key: bytes,
-    rates: Rates | None = None,
+    rates: RequestLimits | None = None,
     catalogue: Catalogue | None = None,
     contact: str = "",
     zone: ZoneInfo = UTC,
@@ -60,7 +60,7 @@ def build(
 
     app = Starlette(
         routes=_routes(),
-        middleware=[Middleware(Protected)],
+        middleware=[Middleware(SecurityHeaders)],
         exception_handlers=HANDLERS,
         lifespan=life,
     )
@@ -68,7 +68,7 @@ def build(
     app.router.redirect_slashes = False
     facts = (catalogue or builtin()).customer
     app.state.site = Site(
-        store, group, keys, topics, statements, facts, brand, contact, address_key, rates or Rates(),
+        store, group, keys, topics, statements, facts, brand, contact, address_key, rates or RequestLimits(),
         zone=zone, language=language,
     )  # fmt: skip
     return app

@@ -27,7 +27,7 @@ async def failed(request: Request, error: Exception) -> Response:
     return PlainTextResponse("Something went wrong on our side.\n", 500, PROTECTION)
 
 
-class Protected:
+class SecurityHeaders:
     """Adds to each answer the protecting headers it does not set itself."""
 
     def __init__(self, app: ASGIApp) -> None:

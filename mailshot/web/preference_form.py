@@ -16,7 +16,7 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from mailshot.feedback import stating, wishes
-from mailshot.feedback.wishes import Controls, Standing, View
+from mailshot.feedback.wishes import Controls, CurrentPreferences, View
 from mailshot.profile import address, locales, zones
 from mailshot.profile.comparison import Value, show
 from mailshot.profile.implications import decided
@@ -64,7 +64,7 @@ class MailLink:
     customer_id: int
     mailbox: int
 
-    def check(self, connection: Connection) -> dossier.Person:
+    def check(self, connection: Connection) -> dossier.PersonalData:
         """Return the customer. Raises 404 for nobody or once the address is another one, 410 for the erased."""
         person = dossier.person(connection, self.customer_id)
         if person is not None and person.erased:
@@ -73,7 +73,7 @@ class MailLink:
             raise HTTPException(404)
         return person
 
-    def reads(self, person: dossier.Person) -> bool:
+    def reads(self, person: dossier.PersonalData) -> bool:
         """Say whether a customer still has the address that the mail went to."""
         email = person.email
         return email is not None and self.here.keys.is_fingerprint(self.mailbox, address.mailbox(email))
@@ -82,14 +82,14 @@ class MailLink:
 async def fresh(link: MailLink, view: View) -> Page:
     """Return a view as the customer stands now. Raises as `check` does."""
 
-    def look(connection: Connection) -> Standing:
+    def look(connection: Connection) -> CurrentPreferences:
         link.check(connection)
         return stating.standing(connection, link.customer_id)
 
     return as_it_stands(link.here, await link.here.read(look), view)
 
 
-def as_it_stands(here: Site, standing: Standing, view: View) -> Page:
+def as_it_stands(here: Site, standing: CurrentPreferences, view: View) -> Page:
     """Return a view of how a customer stands."""
     shown = wishes.only(wishes.controls(standing, here.topics, here.statements), view.shows)
     return Page(shown, shown)
@@ -103,7 +103,7 @@ async def save(link: MailLink, form: FormData, view: View, check: Check | None =
     """
     here, customer_id, check = link.here, link.customer_id, check or link.check
 
-    def look(connection: Connection) -> Standing:
+    def look(connection: Connection) -> CurrentPreferences:
         check(connection)
         return stating.standing(connection, customer_id)
 
@@ -144,7 +144,7 @@ def facts(here: Site, held: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield fact.label, f"{_readable(name, value, manner)} {fact.unit}".strip()
 
 
-def cards(here: Site, standing: Standing) -> list[Card]:
+def cards(here: Site, standing: CurrentPreferences) -> list[Card]:
     """Return what was concluded about a customer, and what they called right or wrong before."""
     inferred = {(trait.name, trait.value): trait for trait in standing.inferred}
     return [_card(here, standing, pair, inferred.get(pair)) for pair in standing.judged(here.statements)]
@@ -172,7 +172,7 @@ def _readable(name: str, value: Value, manner: locales.Manner) -> str:
     return show(value)
 
 
-def _card(here: Site, standing: Standing, pair: tuple[str, str], trait: Inferred | None) -> Card:
+def _card(here: Site, standing: CurrentPreferences, pair: tuple[str, str], trait: Inferred | None) -> Card:
     (name, value), question = pair, here.statements.get(pair[0])
     evidence = trait.evidence if trait else {}
     label = evidence.get("label") or (question and question.values.get(value)) or f"{name}: {value}".replace("_", " ")
@@ -182,7 +182,7 @@ def _card(here: Site, standing: Standing, pair: tuple[str, str], trait: Inferred
     return Card(f"{wishes.JUDGE}{name}.{value}", str(label), words, sure, _answer(here, standing, pair), share)
 
 
-def _answer(here: Site, standing: Standing, pair: tuple[str, str]) -> str:
+def _answer(here: Site, standing: CurrentPreferences, pair: tuple[str, str]) -> str:
     """Say which other answer of the customer settles a conclusion, empty when none does."""
     (name, value), question = pair, here.statements.get(pair[0])
     answer = decided(standing.stated, name, here.statements.implications(name).closure(value))

@@ -21,7 +21,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from mailshot.feedback import stating
-from mailshot.feedback.wishes import OWNER, Standing
+from mailshot.feedback.wishes import OWNER, CurrentPreferences
 from mailshot.store import confirmations, dossier, profiles, scrubbing
 from mailshot.store.engine import Connection, Store
 from mailshot.tokens import Purpose
@@ -49,7 +49,7 @@ class Link:
 
     id: int
     mail: MailLink
-    person: dossier.Person
+    person: dossier.PersonalData
     opened: bool
 
 
@@ -158,8 +158,8 @@ async def _shown(request: Request, link: Link, page: Page | None = None, saved: 
     """Show the owner's page: as it was posted when that had problems, else as the customer stands now."""
     here, customer_id = site.of(request), link.person.customer_id
 
-    def look(connection: Connection) -> tuple[Standing, dict[int, dict[str, Any]]]:
-        return stating.standing(connection, customer_id), profiles.many(connection, [customer_id])
+    def look(connection: Connection) -> tuple[CurrentPreferences, dict[int, dict[str, Any]]]:
+        return stating.standing(connection, customer_id), profiles.facts_of(connection, [customer_id])
 
     standing, held = await here.read(look)
     page = page or preference_form.as_it_stands(here, standing, OWNER)

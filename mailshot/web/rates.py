@@ -63,7 +63,7 @@ class Windows(Storage):
         return counts
 
 
-class Rates:
+class RequestLimits:
     """The limits of one process, each 'n/minute' or 'n/hour'.
 
     Of a token, of an address on pages, of an address behind mails, and of one customer's downloads. Image proxies and

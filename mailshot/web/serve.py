@@ -27,7 +27,7 @@ def run(app: ASGIApp, host: str, port: int, proxies: Sequence[str] = ()) -> None
         raise _taken(host, port) from None
 
 
-class Beside:
+class ThreadedServer:
     """A server in a thread of its own, between start() and stop()."""
 
     def __init__(self, app: ASGIApp, host: str, port: int, proxies: Sequence[str] = ()) -> None:

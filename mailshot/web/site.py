@@ -21,7 +21,7 @@ from mailshot.store.engine import Connection, Store
 from mailshot.store.group import GroupCommit
 from mailshot.tokens import KeyRing, Purpose
 from mailshot.web import connections, paper
-from mailshot.web.rates import Rates
+from mailshot.web.rates import RequestLimits
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class Site:
     brand: str
     contact: str
     address_key: bytes
-    rates: Rates
+    rates: RequestLimits
     clock: Callable[[], datetime] = field(default=_now)
     zone: ZoneInfo = field(default=ZoneInfo("UTC"))
     language: str = "en"

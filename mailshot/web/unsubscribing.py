@@ -34,7 +34,7 @@ async def page(request: Request) -> Response:
     return _shown(request, *await link.here.read(look))
 
 
-async def leave(request: Request) -> Response:
+async def unsubscribe(request: Request) -> Response:
     """Withdraw the consent at once: no cookie, no redirect, the same answer however often it is asked."""
     link = await _link(request)
     posted = await forms.read(request)
@@ -98,5 +98,5 @@ ROUTES = [
     Route("/u/{token}/topics{tail:path}", topics),
     Route("/u/{token}/topics{tail:path}", save_topics, methods=["POST"]),
     Route("/u/{token:path}", page),
-    Route("/u/{token:path}", leave, methods=["POST"]),
+    Route("/u/{token:path}", unsubscribe, methods=["POST"]),
 ]

@@ -80,7 +80,7 @@ class Open:
 def open_site(store: Store) -> Iterator[Open]:
     shop.seed(store)
     port = shop.free_port()
-    site = serve.Beside(shop.site(store), "127.0.0.1", port)
+    site = serve.ThreadedServer(shop.site(store), "127.0.0.1", port)
     site.start()
     yield Open(f"http://127.0.0.1:{port}", shop.Look(store))
     site.stop()

@@ -20,16 +20,16 @@ from mailshot.settings import load
 def main() -> None:
     """Answer one doorbell."""
     deadly, run_id = (int(number) for number in sys.argv[1:])
-    write = letter.write
+    write = letter.compose
 
-    def fatal(mailing: Any, delivery: letter.Delivery, *given: Any) -> letter.Letter:
+    def fatal(mailing: Any, delivery: letter.Recipient, *given: Any) -> letter.OutgoingMail:
         if delivery.customer_id == deadly:
             os.kill(os.getpid(), signal.SIGKILL)
         return write(mailing, delivery, *given)
 
-    letter.write = fatal
+    letter.compose = fatal
     settings = load()
-    work.answer(App(settings, open_store(settings)).post, run_id, 2000, threading.Event())
+    work.send_batch(App(settings, open_store(settings)).post, run_id, 2000, threading.Event())
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def at_once(number: int, act: Callable[[], object]) -> list[object]:
 def armed(shop: Shop, cron: str, now: datetime) -> None:
     """Launch a campaign that the clock then repeats."""
     edition = shop.campaign(more=f'schedule: {{cron: "{cron}"}}\nrepeat: yes\n')
-    plan.make(shop.store, edition, now, now)
+    plan.make_plan(shop.store, edition, now, now)
     assert launch.launch(shop.store, edition, now, now).schedule_id
 
 
@@ -56,7 +56,7 @@ def test_ten_launches_at_once_make_one_run(shop: Shop) -> None:
     edition = shop.campaign(more="repeat: yes\n")
     as_of = editions.as_of(edition, None, NOW)
     for _ in range(3):
-        plan.make(shop.store, edition, as_of, NOW)
+        plan.make_plan(shop.store, edition, as_of, NOW)
         results = at_once(6, lambda: launch.launch(shop.store, edition, as_of, NOW))
         assert sum(isinstance(result, Refused) for result in results) == 5
     delivery = sql.table(tables.Delivery)
@@ -69,7 +69,7 @@ def test_ten_launches_at_once_make_one_run(shop: Shop) -> None:
 
 def test_plans_at_once_agree(shop: Shop) -> None:
     edition = shop.campaign()
-    plans = at_once(4, lambda: plan.make(shop.store, edition, NOW, NOW))
+    plans = at_once(4, lambda: plan.make_plan(shop.store, edition, NOW, NOW))
     assert {found.mails for found in plans if isinstance(found, plan.Plan)} == {60}
     assert len({found.id for found in plans if isinstance(found, plan.Plan)}) == 1
     assert not [found for found in plans if isinstance(found, Refused)]
@@ -79,15 +79,15 @@ def test_two_ticks_at_once_launch_each_slot_once(shop: Shop) -> None:
     armed(shop, "*/10 * * * *", NOW)
     for _ in range(5):
         moment = due(shop)
-        begun = at_once(3, lambda moment=moment: clock.tick(shop.store, moment))  # type: ignore[misc]
+        begun = at_once(3, lambda moment=moment: clock.launch_due(shop.store, moment))  # type: ignore[misc]
         assert sum(len(found) for found in begun if isinstance(found, list)) == 1
     assert len(slots(shop)) == len(set(slots(shop))) == 5
 
 
 def test_a_slot_long_past_is_passed_over(shop: Shop) -> None:
     armed(shop, "0 9 * * MON", NOW)
-    assert clock.tick(shop.store, due(shop) + clock.GRACE * 2) == []
-    assert clock.tick(shop.store, due(shop)) != []
+    assert clock.launch_due(shop.store, due(shop) + clock.GRACE * 2) == []
+    assert clock.launch_due(shop.store, due(shop)) != []
 
 
 @pytest.mark.parametrize("late", [timedelta(seconds=1), timedelta(minutes=40), timedelta(minutes=70)])
@@ -98,7 +98,7 @@ def test_each_wall_time_comes_once_on_the_odd_days(
 ) -> None:
     armed(shop, cron, datetime.combine(day, datetime.min.time(), ZONE).astimezone(UTC) - timedelta(minutes=1))
     for _ in range(times):
-        assert len(clock.tick(shop.store, due(shop) + late)) == 1
+        assert len(clock.launch_due(shop.store, due(shop) + late)) == 1
     found = slots(shop)
     assert [slot.date() for slot in found] == [day] * times
     assert len({slot.replace(tzinfo=None) for slot in found}) == times
@@ -108,7 +108,7 @@ def test_each_wall_time_comes_once_on_the_odd_days(
 def test_one_clock_holds_the_office(shop: Shop) -> None:
     def take(name: str, now: datetime) -> bool:
         with shop.store.write() as connection:
-            return offices.take(connection, "clock", name, now, now + timedelta(seconds=10))
+            return offices.acquire(connection, "clock", name, now, now + timedelta(seconds=10))
 
     assert take("a", NOW)
     assert not take("b", NOW + timedelta(seconds=5))

@@ -20,7 +20,7 @@ from mailshot.cli.commands import cli
 from mailshot.states import FeedbackKind
 from mailshot.store import buyers, feedback, sql, tables
 from mailshot.store.engine import Store
-from mailshot.store.feedback import Piece
+from mailshot.store.feedback import FeedbackEvent
 from tests import processes
 from tests.project import Shop
 
@@ -89,7 +89,7 @@ def test_the_clock_makes_what_a_click_changes(store: Store, shop: Shop, app: Cal
         buyers.refresh(connection, [who])
     conversions.make(store)
     assert credited(store) == [runs[1]]
-    piece = Piece(who, FeedbackKind.clicked, "click", sent + timedelta(days=1), runs[0])
+    piece = FeedbackEvent(who, FeedbackKind.clicked, "click", sent + timedelta(days=1), runs[0])
     with store.write() as connection:
         feedback.record(connection, piece)
     stop = threading.Event()

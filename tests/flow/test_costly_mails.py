@@ -33,7 +33,7 @@ def bombed(shop: Shop) -> Shop:
 
 def test_the_others_get_their_mail(bombed: Shop, sink: Sink, app: Callable[..., App]) -> None:
     run_id = bombed.launch()
-    work.answer(app().post, run_id, 2000, threading.Event())
+    work.send_batch(app().post, run_id, 2000, threading.Event())
     with bombed.store.read() as connection:
         rows = connection.execute(DELIVERY.select().where(DELIVERY.c.run_id == run_id)).mappings().all()
     by_customer = {row["customer_id"]: row for row in rows}
@@ -58,5 +58,5 @@ def test_plan_and_check_name_a_bomb_behind_a_condition(shop: Shop) -> None:
     assert (problem.file, problem.line) == (BODY, 3)
     assert "costs too much, at least for some customers" in problem.message
     assert "Use fewer loops" in problem.message
-    made = plan.make(shop.store, edition, NOW, NOW)
+    made = plan.make_plan(shop.store, edition, NOW, NOW)
     assert any("costs too much" in error for error in made.errors)

@@ -15,7 +15,7 @@ import pytest
 from mailshot.bootstrap import App
 from mailshot.campaign import control, plan, preview
 from mailshot.deliver import trial, work
-from mailshot.deliver.verdict import Outcome
+from mailshot.deliver.verdict import Status
 from mailshot.feedback import unsubscribing
 from mailshot.states import RunState
 from mailshot.store import ledger_queries, runs, sql, suppression, tables
@@ -38,7 +38,7 @@ def finished(shop: Shop, run_id: int) -> bool:
 
 
 def answer(app: App, run_id: int, most: int = 2000) -> bool:
-    return work.answer(app.post, run_id, most, threading.Event())
+    return work.send_batch(app.post, run_id, most, threading.Event())
 
 
 def assert_all_once(shop: Shop, sink: Sink, run_id: int, number: int) -> None:
@@ -139,12 +139,12 @@ def test_a_letter_that_cannot_be_made_costs_only_its_row(shop: Shop, sink: Sink,
 def test_a_pause_holds_back_and_a_resume_goes_on(shop: Shop, sink: Sink, app: Apps) -> None:
     run_id = shop.launch()
     answer(app(), run_id, 20)
-    control.change(shop.store, "hello", RunState.paused, datetime.now(UTC))
+    control.set_state(shop.store, "hello", RunState.paused, datetime.now(UTC))
     assert not answer(app(), run_id)
-    assert work.owed(shop.store, datetime.now(UTC), shared=True) == []
+    assert work.runs_with_due_mail(shop.store, datetime.now(UTC), shared=True) == []
     assert counts(shop, run_id) == {"sent": 20, "pending": 40}
-    control.change(shop.store, "hello", RunState.running, datetime.now(UTC))
-    assert work.owed(shop.store, datetime.now(UTC)) == [run_id]
+    control.set_state(shop.store, "hello", RunState.running, datetime.now(UTC))
+    assert work.runs_with_due_mail(shop.store, datetime.now(UTC)) == [run_id]
     answer(app(), run_id)
     assert_all_once(shop, sink, run_id, 60)
 
@@ -153,9 +153,9 @@ def test_a_cancel_in_mid_run_leaves_nothing_waiting(shop: Shop, sink: Sink, app:
     run_id = shop.launch()
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(work.answer, app().post, run_id, 2000, stop)
+        sending = pool.submit(work.send_batch, app().post, run_id, 2000, stop)
         processes.until(lambda: len(sink.entries()) > 5, 30, "some are sent")
-        control.change(shop.store, "hello", RunState.cancelled, datetime.now(UTC))
+        control.set_state(shop.store, "hello", RunState.cancelled, datetime.now(UTC))
         sending.result(60)
     found = counts(shop, run_id)
     assert found["sent"] == len(sink.entries())
@@ -167,7 +167,7 @@ def test_a_soft_stop_finishes_what_is_begun(shop: Shop, sink: Sink, app: Apps) -
     run_id = shop.launch()
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(work.answer, app().post, run_id, 2000, stop)
+        sending = pool.submit(work.send_batch, app().post, run_id, 2000, stop)
         processes.until(lambda: len(sink.entries()) > 5, 30, "some are sent")
         stop.set()
         assert sending.result(60) is False
@@ -180,7 +180,7 @@ def test_a_stop_does_not_wait_for_the_rate(shop: Shop, sink: Sink, app: Apps) ->
     run_id = shop.launch(shop.campaign(more="limits: {rate: 1}\n"))
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(work.answer, app().post, run_id, 2000, stop)
+        sending = pool.submit(work.send_batch, app().post, run_id, 2000, stop)
         processes.until(lambda: len(sink.entries()) == 1, 30, "the first is sent")
         stop.set()
         sending.result(30)
@@ -236,7 +236,7 @@ def test_every_fault_of_a_recipient_ends_where_it_belongs(shop: Shop, sink: Sink
     run_id = shop.launch()
     while answer(app(), run_id):
         pass
-    while work.owed(shop.store, datetime.now(UTC)):
+    while work.runs_with_due_mail(shop.store, datetime.now(UTC)):
         answer(app(), run_id)
     assert counts(shop, run_id) == {"sent": 60, "deferred": 8, "refused": 2, "unconfirmed": 2}
     assert not sink.twice()
@@ -285,10 +285,10 @@ def test_a_mailbox_that_does_not_exist_is_suppressed(shop: Shop, sink: Sink, app
 
 def test_a_test_mail_says_so_in_its_subject_and_counts_for_nothing(shop: Shop, sink: Sink, app: Apps) -> None:
     edition = shop.campaign()
-    plan.make(shop.store, edition, project.NOW, project.NOW)
+    plan.make_plan(shop.store, edition, project.NOW, project.NOW)
     one = app()
     letter = preview.write(shop.store, edition, "c7", one.keys, "https://x.example", project.NOW)
-    assert trial.send(one.server, letter, "me@shop.example").outcome is Outcome.accepted
+    assert trial.send_test(one.server, letter, "me@shop.example").outcome is Status.accepted
     [entry] = sink.entries()
     message = email.message_from_string(entry["data"], policy=email.policy.default)
     assert (entry["rcpt"], message["To"], message["Subject"]) == ("me@shop.example",) * 2 + ("[Test] Hello Ann c7",)

@@ -156,7 +156,7 @@ def test_a_port_that_is_taken_is_told(running: Running, tmp_path: Path) -> None:
 def test_the_button_unsubscribes_as_a_mail_client_would(running: Running, store: Store) -> None:
     shop.seed(store)
     port = shop.free_port()
-    site = serve.Beside(shop.site(store), "127.0.0.1", port)
+    site = serve.ThreadedServer(shop.site(store), "127.0.0.1", port)
     site.start()
     try:
         url = f"http://127.0.0.1:{port}{shop.UNSUBSCRIBE}"

@@ -18,8 +18,8 @@ from starlette.testclient import TestClient
 from mailshot.bootstrap import App
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.deliver import own_data, work
-from mailshot.deliver.pipeline import Post
-from mailshot.profile.statements import Statement
+from mailshot.deliver.pipeline import SendSettings
+from mailshot.profile.statements import StatedPreference
 from mailshot.store import confirmations, preferences, sql, tables
 from mailshot.store.confirmations import CONFIRMATION, Mailed
 from mailshot.store.engine import Store
@@ -57,10 +57,10 @@ def mailed(store: Store, shop: Shop, app: Callable[..., App], sink: Sink) -> App
         )
         trait = {"customer_id": who, "name": "diet", "value": "vegan", "confidence": 0.99, "evidence": evidence}
         connection.execute(sql.table(tables.Trait).insert().values(**trait, as_of=datetime.now(UTC)))
-        preferences.state(connection, who, Statement("diet", "vegan", True), "import", datetime.now(UTC))
+        preferences.state(connection, who, StatedPreference("diet", "vegan", True), "import", datetime.now(UTC))
     run = shop.launch()
     made = app()
-    work.answer(made.post, run, 1000, threading.Event())
+    work.send_batch(made.post, run, 1000, threading.Event())
     return made
 
 
@@ -149,7 +149,7 @@ def tables_of_ada(app: App):  # type: ignore[no-untyped-def]
     return customer.select().where(customer.c.email == "canary@ada.example")
 
 
-def send_links(post: Post, now: datetime) -> int:
+def send_links(post: SendSettings, now: datetime) -> int:
     return own_data.send(post, own_data.waiting(post.store, now), threading.Event())
 
 
@@ -297,7 +297,7 @@ def test_one_download_at_a_time_and_five_an_hour(mailed: App, shop: Shop, sink: 
     path = link(mailed, sink, client)
     session = form(client.post(path).text)["session"]
     here = client.app.state.site  # type: ignore[attr-defined]
-    here.rates.exports = pages.Rates().exports
+    here.rates.exports = pages.RequestLimits().exports
     here.exporting.add(shop.customers[0])
     assert client.post(f"{path}/export", data={"session": session}).status_code == 429
     here.exporting.clear()

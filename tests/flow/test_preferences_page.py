@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from mailshot import documents
 from mailshot.profile import catalogue
-from mailshot.profile.statements import Statement
+from mailshot.profile.statements import StatedPreference
 from mailshot.store import preferences, sql
 from mailshot.store.tables import Customer, Trait
 from mailshot.tokens import Purpose
@@ -247,7 +247,7 @@ def test_foreign_text_is_shown_and_never_run(client: TestClient, look: shop.Look
         connection.execute(customer.update().where(customer.c.id == ADA).values(first_name=payload))
         evidence = {"label": payload, "words": payload}
         connection.execute(trait.update().values(evidence=evidence, value=payload))
-        preferences.state(connection, ADA, Statement(payload, payload, False), "import", datetime.now(UTC))
+        preferences.state(connection, ADA, StatedPreference(payload, payload, False), "import", datetime.now(UTC))
     own = OwnPage(client, look)
     page = own.text
     assert html.escape(payload) == payload or payload not in page

@@ -16,7 +16,7 @@ from mailshot.campaign.rulebook import Rulebook
 from mailshot.deliver import work
 from mailshot.feedback import stating
 from mailshot.feedback.wishes import Wishes
-from mailshot.profile.statements import Statement
+from mailshot.profile.statements import StatedPreference
 from mailshot.states import DeliveryState
 from mailshot.store import inboxes, ledger, sql, suppression, tables
 from tests import project
@@ -54,7 +54,7 @@ def shop(shop: Shop) -> Shop:
 def say(shop: Shop, customer: int, diet: str) -> None:
     """Answer the question of the preference page."""
     rules = Rulebook.load(shop.folder)
-    wishes = Wishes(said=[Statement("diet", diet, True)])
+    wishes = Wishes(said=[StatedPreference("diet", diet, True)])
     with shop.store.write() as connection:
         stating.save(connection, customer, None, wishes, rules.topics, rules.statements, datetime.now(UTC))
 
@@ -72,7 +72,7 @@ def launched(shop: Shop) -> int:
 
 
 def sent(app: Callable[..., App], run_id: int) -> None:
-    work.answer(app().post, run_id, 1000, threading.Event())
+    work.send_batch(app().post, run_id, 1000, threading.Event())
 
 
 def became(shop: Shop, run_id: int, *who: int) -> list[Any]:

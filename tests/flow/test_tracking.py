@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from mailshot.store import consent, links
 from mailshot.tokens import Purpose
-from mailshot.web.rates import Rates
+from mailshot.web.rates import RequestLimits
 from tests import shop
 from tests.shop import ADA, BEN, CLICK, LINK_URL, PIXEL, RUN
 
@@ -97,7 +97,7 @@ def test_a_token_opens_its_own_kind_of_page_only(client: TestClient, purpose: Pu
 
 
 def test_a_customer_may_be_asked_for_too_often(look: shop.Look) -> None:
-    with TestClient(shop.site(look.store, Rates(tokens="5/minute")), follow_redirects=False) as client:
+    with TestClient(shop.site(look.store, RequestLimits(tokens="5/minute")), follow_redirects=False) as client:
         answers = [client.get(CLICK) for _ in range(12)]
     # The minute may turn once in between.
     assert 2 <= [answer.status_code for answer in answers].count(429) <= 7

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mailshot.campaign import frozen, plan
-from mailshot.campaign.frozen import Edition
+from mailshot.campaign.frozen import Snapshot
 from mailshot.campaign.plan import Plan
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.profile import lot
@@ -59,13 +59,13 @@ def write(shop: Shop, path: str, text: str) -> None:
     (shop.folder / path).write_text(text, encoding="utf-8")
 
 
-def edition(shop: Shop, name: str = "week") -> Edition:
+def edition(shop: Shop, name: str = "week") -> Snapshot:
     """Read the campaign as it now stands in the folder."""
     return frozen.edition(Rulebook.load(shop.folder), shop.folder, name)
 
 
 def planned(shop: Shop, now: datetime = NOW, name: str = "week") -> Plan:
-    return plan.make(shop.store, edition(shop, name), now, now)
+    return plan.make_plan(shop.store, edition(shop, name), now, now)
 
 
 def lots(held: bool, campaign: str = "week", parts: int = 1000) -> Iterator[int]:

@@ -12,15 +12,15 @@ from typing import Any
 from hypothesis import strategies as st
 
 from mailshot.audience import nodes
-from mailshot.audience.nodes import Condition, Happened, Measure
+from mailshot.audience.nodes import ActivityCondition, Aggregate, Condition
 from mailshot.audience.vocabulary import Vocabulary
 from mailshot.profile import catalogue, comparison
 from mailshot.profile.catalogue import Catalogue, Fact, FactType
 from mailshot.profile.comparison import KNOWN, Comparison
-from mailshot.profile.history import DID, HISTORIES, History
+from mailshot.profile.history import DID, HISTORIES, ActivityKind
 from mailshot.profile.implications import Implications
 from mailshot.profile.lifecycle import Stage, Thresholds
-from mailshot.profile.products import EVERYTHING, Filter, Group, Selection
+from mailshot.profile.products import EVERYTHING, Filter, Group, ProductFilter
 from mailshot.profile.relative import Relative
 from mailshot.profile.window import EVER, Period, Span, Window
 
@@ -71,11 +71,13 @@ PRODUCT = {
 }
 ASKED = [CUSTOMER[name] for name in ("country", "first_name", "joined_at", "age", "member", "born", "nick", "key")]
 ABOUT = [PRODUCT[name] for name in ("department", "name", "price", "weight", "organic", "launched", "label", "key")]
-SIMPLE = Selection((Filter(((PRODUCT["department"], Comparison("is", ("Lit-a",))),)),))
+SIMPLE = ProductFilter((Filter(((PRODUCT["department"], Comparison("is", ("Lit-a",))),)),))
 GROUPS = {
     "a": SIMPLE,
-    "cheap": Selection((Filter(((PRODUCT["price"], Comparison("less_than", (Decimal("2.5"),))),)), *SIMPLE.filters)),
-    "not a": Selection((Filter(groups=(Group("a", SIMPLE),), exceptions=SIMPLE),)),
+    "cheap": ProductFilter(
+        (Filter(((PRODUCT["price"], Comparison("less_than", (Decimal("2.5"),))),)), *SIMPLE.filters)
+    ),
+    "not a": ProductFilter((Filter(groups=(Group("a", SIMPLE),), exceptions=SIMPLE),)),
 }
 SEEN = {"seconds": Fact("seconds", FactType.number, "", own=True), "page": Fact("page", FactType.text, "", own=True)}
 EVENTS = {
@@ -134,10 +136,12 @@ def _filter(exceptions: Any) -> Any:
 
 
 SELECTIONS = st.lists(
-    _filter(st.none() | st.lists(_filter(st.none()), min_size=1, max_size=2).map(lambda one: Selection(tuple(one)))),
+    _filter(
+        st.none() | st.lists(_filter(st.none()), min_size=1, max_size=2).map(lambda one: ProductFilter(tuple(one)))
+    ),
     min_size=1,
     max_size=3,
-).map(lambda found: Selection(tuple(found)))
+).map(lambda found: ProductFilter(tuple(found)))
 DAYS = sampled(DATES)
 PERIODS = tuple(map(Period.parse, ("today", "yesterday", "this week", "last month", "this quarter", "last year")))
 WINDOWS = st.one_of(
@@ -168,15 +172,15 @@ SPANNING |= {"agent": AGENT["agent"].choices, "channel": CHANNELS, "campaign": (
 SPANNING |= {"content": ("Lit-a", "Lit-x"), "link": ("Lit-a/x", "Lit-é"), "minutes": NUMBERS, "page": TEXTS}
 
 
-def _measures(history: History) -> Any:
+def _measures(history: ActivityKind) -> Any:
     """Up to three measures that this kind of happening has."""
     one = sampled(sorted(history.measures)).flatmap(
-        lambda name: compared(FactType.number, POOLS[name], False).map(lambda how: Measure(name, how))
+        lambda name: compared(FactType.number, POOLS[name], False).map(lambda how: Aggregate(name, how))
     )
     return st.lists(one, max_size=3, unique_by=lambda measure: measure.name).map(tuple)
 
 
-def _fields(history: History) -> Any:
+def _fields(history: ActivityKind) -> Any:
     """Comparisons of up to two fields; those that hold unless said otherwise come last, as a reader adds them."""
     facts = history.known(CATALOGUE)
     own = [fact for fact in facts.values() if fact.name not in history.defaults]
@@ -197,16 +201,16 @@ def _of_fact(fact: Fact) -> Any:
     return _either(("is",), sampled(pool)) if fact.type is FactType.text else compared(fact.type, pool)
 
 
-def _carried(history: History, fields: Any) -> bool:
+def _carried(history: ActivityKind, fields: Any) -> bool:
     """Only one of the events carries seconds; a rule may not ask the other for them."""
     said = {fact.name: how for fact, how in fields}
     return history is not DID or "seconds" not in said or "Lit-viewed" in getattr(said.get("event"), "values", EVENTS)
 
 
-def _happened(history: History) -> Any:
+def _happened(history: ActivityKind) -> Any:
     products = st.just(EVERYTHING) | SELECTIONS if history.of_products else st.just(EVERYTHING)
     return st.builds(
-        Happened,
+        ActivityCondition,
         st.just(0),
         st.just(history),
         _fields(history),
@@ -214,7 +218,7 @@ def _happened(history: History) -> Any:
         WINDOWS,
         _measures(history),
         st.booleans() if history.tracked else st.just(False),
-    ).filter(lambda found: found != Happened(0, history))
+    ).filter(lambda found: found != ActivityCondition(0, history))
 
 
 BOUGHT = _happened(HISTORIES["bought"])
@@ -235,11 +239,13 @@ LEAVES = st.one_of(
     *HAPPENED,
     DATED.filter(lambda found: not _unsayable(found)),
     st.just(nodes.Everyone(0)),
-    st.lists(sampled(list(Stage)), min_size=1, max_size=3).map(lambda some: nodes.InStage(0, tuple(some), THRESHOLDS)),
-    st.tuples(CHOICE, st.booleans()).map(lambda said: nodes.Prefers(0, *said[0], said[1])),
-    st.tuples(CHOICE, sampled((0.5, 0.95, 1.0))).map(lambda said: nodes.Shows(0, *said[0], said[1])),
-    sampled(TOPICS).map(lambda topic: nodes.Consents(0, topic)),
-    sampled((0, 1, 2500, 5000, 10_000)).map(lambda parts: nodes.Share(0, parts, SALT)),
+    st.lists(sampled(list(Stage)), min_size=1, max_size=3).map(
+        lambda some: nodes.InLifecycle(0, tuple(some), THRESHOLDS)
+    ),
+    st.tuples(CHOICE, st.booleans()).map(lambda said: nodes.HasPreference(0, *said[0], said[1])),
+    st.tuples(CHOICE, sampled((0.5, 0.95, 1.0))).map(lambda said: nodes.HasTrait(0, *said[0], said[1])),
+    sampled(TOPICS).map(lambda topic: nodes.HasConsent(0, topic)),
+    sampled((0, 1, 2500, 5000, 10_000)).map(lambda parts: nodes.RandomShare(0, parts, SALT)),
 )
 
 
@@ -253,7 +259,7 @@ def _nested(inner: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]
         several.map(lambda parts: nodes.Any(0, parts)),
         st.builds(nodes.Count, st.just(0), HOW_MANY, several),
         inner.map(lambda part: nodes.Not(0, part)),
-        inner.map(lambda part: nodes.Member(0, "Lit-other", part)),
+        inner.map(lambda part: nodes.InAudience(0, "Lit-other", part)),
     )
 
 
@@ -265,11 +271,11 @@ def written(condition: Condition) -> str:
     return json.dumps(_spelt(condition), ensure_ascii=False)
 
 
-def members(condition: Condition) -> list[nodes.Member]:
+def members(condition: Condition) -> list[nodes.InAudience]:
     """Return the references to other audiences, in the order in which a reader meets them."""
-    if isinstance(condition, nodes.Member):
+    if isinstance(condition, nodes.InAudience):
         return [condition]
-    return [found for part in condition.inner for found in members(part)]
+    return [found for part in condition.children for found in members(part)]
 
 
 def without_places(thing: Any) -> Any:
@@ -316,8 +322,8 @@ def _(condition: nodes.Dated) -> Any:
 @_spelt.register
 def _(condition: nodes.Not) -> Any:
     part = condition.part
-    if isinstance(part, Happened) and part.history.never and not part.measures:
-        return {part.history.never: _happening(part)}
+    if isinstance(part, ActivityCondition) and part.history.negated and not part.measures:
+        return {part.history.negated: _happening(part)}
     return {"not": _spelt(part)}
 
 
@@ -332,41 +338,41 @@ def _(condition: nodes.FactIs) -> Any:
 
 
 @_spelt.register
-def _(condition: nodes.InStage) -> Any:
+def _(condition: nodes.InLifecycle) -> Any:
     return {"lifecycle": [str(stage) for stage in condition.stages]}
 
 
 @_spelt.register
-def _(condition: nodes.Prefers) -> Any:
+def _(condition: nodes.HasPreference) -> Any:
     return {"preference": {condition.name: condition.value, "says": "yes" if condition.says else "no"}}
 
 
 @_spelt.register
-def _(condition: nodes.Shows) -> Any:
+def _(condition: nodes.HasTrait) -> Any:
     return {"trait": {condition.name: condition.value, "confidence": str(condition.confidence)}}
 
 
 @_spelt.register
-def _(condition: nodes.Consents) -> Any:
+def _(condition: nodes.HasConsent) -> Any:
     return {"consent": condition.topic}
 
 
 @_spelt.register
-def _(condition: nodes.Member) -> Any:
+def _(condition: nodes.InAudience) -> Any:
     return {"audience": condition.audience}
 
 
 @_spelt.register
-def _(condition: nodes.Share) -> Any:
+def _(condition: nodes.RandomShare) -> Any:
     return {"share": f"{Decimal(condition.parts) / 100}%"}
 
 
 @_spelt.register
-def _(condition: Happened) -> Any:
-    return {condition.history.word: _happening(condition)}
+def _(condition: ActivityCondition) -> Any:
+    return {condition.history.keyword: _happening(condition)}
 
 
-def _happening(condition: Happened) -> dict[str, Any]:
+def _happening(condition: ActivityCondition) -> dict[str, Any]:
     shown = _products(condition.products) | _window(condition.window)
     usual = condition.history.defaults
     shown |= {
@@ -376,7 +382,7 @@ def _happening(condition: Happened) -> dict[str, Any]:
     return shown | {measure.name: _how(measure.comparison) for measure in condition.measures}
 
 
-def _products(selection: Selection) -> dict[str, Any]:
+def _products(selection: ProductFilter) -> dict[str, Any]:
     shown = [_one(each) for each in selection.filters]
     return shown[0] if len(shown) == 1 else {"any_of": shown} if shown else {}
 

@@ -119,7 +119,7 @@ WORDS = [(name, value) for name, values in CHOICES.items() for value in values]
 def populations(draw: st.DrawFn, most: int = 6) -> Population:
     """Give a handful of customers, products, purchases and statements; any of them may be missing."""
     customers = [
-        {**row, "id": n, "key": draw(TEXT) + str(n), "lot": lot.lot(str(draw(st.integers(0, 99))))}
+        {**row, "id": n, "key": draw(TEXT) + str(n), "lot": lot.bucket(str(draw(st.integers(0, 99))))}
         for n, row in enumerate(draw(st.lists(CUSTOMER, max_size=most)), 1)
     ]
     products = [

@@ -32,7 +32,7 @@ from mailshot.states import (
 from mailshot.store import feedback, ledger, sql, tables
 from mailshot.store.eligibility import SendGates
 from mailshot.store.engine import Connection, Store
-from mailshot.store.feedback import Piece
+from mailshot.store.feedback import FeedbackEvent
 from mailshot.store.ledger import Settled
 from tests.store.rows import DELIVERY, GATES, LEASE, NOW, begin, customers
 
@@ -74,7 +74,7 @@ def _recover_at_least_once(connection: Connection, run_id: int, who: int) -> Non
 
 
 def _recover_opened(connection: Connection, run_id: int, who: int) -> None:
-    feedback.record(connection, Piece(who, FeedbackKind.opened, "opened", NOW, run_id))
+    feedback.record(connection, FeedbackEvent(who, FeedbackKind.opened, "opened", NOW, run_id))
     _recover(connection, run_id, who)
 
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event, select
 
 from mailshot.campaign import backtest, explain, hindsight, plan
-from mailshot.campaign.backtest import Aim, Backtest, Look, Subject
+from mailshot.campaign.backtest import Backtest, Point, ResponseGoal, Subject
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.campaign.series import Series
 from mailshot.errors import Refused
@@ -50,7 +50,7 @@ def subject(shop: Shop, name: str) -> Subject:
     return Subject.audience(Rulebook.load(shop.folder).book.audience(name))
 
 
-def looked(shop: Shop, name: str, *dates: datetime, aim: Aim | None = None) -> Backtest:
+def looked(shop: Shop, name: str, *dates: datetime, aim: ResponseGoal | None = None) -> Backtest:
     """Look at dates a month apart, from the first to the last."""
     found = subject(shop, name)
     if aim:
@@ -59,7 +59,7 @@ def looked(shop: Shop, name: str, *dates: datetime, aim: Aim | None = None) -> B
     return backtest.make(shop.store, found, series, ZONE, lambda *_: None)
 
 
-def one(shop: Shop, name: str, moment: datetime) -> Look:
+def one(shop: Shop, name: str, moment: datetime) -> Point:
     (found,) = looked(shop, name, moment).looks
     return found
 
@@ -98,7 +98,7 @@ def test_a_plan_that_may_be_sent_hears_the_newest_word_whatever_day_is_today(sho
     say(shop, who, True, THEN - DAY)
     say(shop, who, False, THEN + DAY)
     say(shop, other, True, THEN)
-    made = plan.make(shop.store, edition(shop), THEN, THEN)
+    made = plan.make_plan(shop.store, edition(shop), THEN, THEN)
     assert (made.mails, made.left_out) == (1, {"no consent": 1})
     back = explain.audience(shop.store, Rulebook.load(shop.folder), subject_audience(shop), "a", THEN, back=True)
     assert back.audience.holds
@@ -155,7 +155,7 @@ def test_who_joined_later_but_had_bought_was_there(shop: Shop) -> None:
 def test_a_look_back_at_today_decides_as_the_plan_does(shop: Shop) -> None:
     everybody(shop)
     now = project.NOW + timedelta(microseconds=1)
-    made = plan.make(shop.store, edition(shop), now, now)
+    made = plan.make_plan(shop.store, edition(shop), now, now)
     before = everything(shop.store)
     found = one(shop, "week", now)
     # Offers are not chosen again, and the notes say so.
@@ -213,7 +213,7 @@ def test_bought_counts_goal_products_from_the_date_on_within_the_window(shop: Sh
     assert backtest.spent(found.inside).value == 2.5
     assert not found.difference.enough
     meat = Rulebook.load(shop.folder).guards[0].never
-    (found,) = looked(shop, "green", THEN, aim=Aim(meat, Span(2, "day"))).looks
+    (found,) = looked(shop, "green", THEN, aim=ResponseGoal(meat, Span(2, "day"))).looks
     assert (found.inside.buyers, found.outside.spent) == (0, Decimal("7.50"))
 
 

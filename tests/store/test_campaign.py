@@ -38,7 +38,7 @@ def ledger(shop: Shop) -> dict[int, tuple[str, str | None, str | None]]:
     """Return (state, content, reason) of every delivery of the newest run."""
     table = sql.table(tables.Delivery)
     with shop.store.read() as connection:
-        run_id = runs.of(connection, "week")[0]["id"]
+        run_id = runs.of_campaign(connection, "week")[0]["id"]
         rows = connection.execute(select(table).where(table.c.run_id == run_id)).mappings()
         return {row["customer_id"]: (row["state"], row["content"], row["reason"]) for row in rows}
 
@@ -217,7 +217,7 @@ def test_few_are_planned_and_launched_like_many(shop: Shop, people: int) -> None
 def test_a_preview_is_the_letter_of_the_plan(shop: Shop) -> None:
     everybody(shop)
     planned(shop)
-    key = preview.someone(shop.store, edition(shop))
+    key = preview.sample_customer(shop.store, edition(shop))
     assert key == "k"
     letter = preview.write(shop.store, edition(shop), key, KeyRing.parse(KEYS), "http://127.0.0.1", NOW)
     assert letter.rendered.subject == "Hello Ann k"
@@ -300,9 +300,9 @@ def test_a_moment_to_come_waits_for_the_clock_which_launches_it_once(shop: Shop)
     assert (begun.run_id, begun.next_at) == (None, NOW.replace(hour=22))
     with pytest.raises(Refused, match="already scheduled"):
         launched(shop)
-    assert clock.tick(shop.store, NOW.replace(hour=21, minute=59)) == []
-    assert len(clock.tick(shop.store, NOW.replace(hour=22, minute=1))) == 1
-    assert clock.tick(shop.store, NOW.replace(hour=22, minute=2)) == []
+    assert clock.launch_due(shop.store, NOW.replace(hour=21, minute=59)) == []
+    assert len(clock.launch_due(shop.store, NOW.replace(hour=22, minute=1))) == 1
+    assert clock.launch_due(shop.store, NOW.replace(hour=22, minute=2)) == []
     assert sum(found[0] == "pending" for found in ledger(shop).values()) == made.mails
     found = explain.campaign(shop.store, edition(shop), "k", NOW)
     assert (found.content, len(found.deliveries)) == ("meat", 1)
@@ -314,10 +314,10 @@ def test_a_weekly_schedule_launches_each_slot_once_by_the_wall_clock(shop: Shop)
     monday = NOW.replace(hour=13)  # 9 o'clock in New York in summer
     assert planned(shop, NOW).next_at == monday
     launched(shop, NOW)
-    began = [clock.tick(shop.store, NOW + timedelta(hours=hours)) for hours in range(0, 24 * 22, 2)]
+    began = [clock.launch_due(shop.store, NOW + timedelta(hours=hours)) for hours in range(0, 24 * 22, 2)]
     assert [len(each) for each in began if each] == [1, 1, 1, 1]
     with shop.store.read() as connection:
-        slots = [run["slot"] for run in runs.of(connection, "week")]
+        slots = [run["slot"] for run in runs.of_campaign(connection, "week")]
     assert slots == [monday + timedelta(days=days) for days in (21, 14, 7, 0)]
 
 
@@ -325,7 +325,7 @@ def test_a_slot_long_past_is_passed_over(shop: Shop) -> None:
     scheduled(shop, '{cron: "0 9 * * MON"}')
     planned(shop)
     launched(shop)
-    assert clock.tick(shop.store, NOW + timedelta(days=3)) == []
+    assert clock.launch_due(shop.store, NOW + timedelta(days=3)) == []
     with shop.store.read() as connection:
         (waiting,) = runs.schedules(connection, "week")
     assert waiting["next_at"] == NOW.replace(hour=13) + timedelta(days=7)
@@ -337,7 +337,7 @@ def test_the_clock_uses_the_rules_of_the_launch(shop: Shop) -> None:
     made = planned(shop)
     launched(shop)
     write(shop, "rules/audiences/all.yaml", "audience: all\nwho: {country: XX}\n")
-    assert len(clock.tick(shop.store, NOW.replace(hour=13))) == 1
+    assert len(clock.launch_due(shop.store, NOW.replace(hour=13))) == 1
     # 'week' repeats every Monday, so who had it before may have it again.
     assert made.contents == {"meat": 2, "green": 1}
     assert len(ledger(shop)) == 12
@@ -347,28 +347,28 @@ def test_pause_resume_and_cancel(shop: Shop) -> None:
     everybody(shop)
     planned(shop)
     launched(shop)
-    assert len(control.change(shop.store, "week", RunState.paused, NOW).runs) == 1
+    assert len(control.set_state(shop.store, "week", RunState.paused, NOW).runs) == 1
     with pytest.raises(Refused, match="no run or schedule"):
-        control.change(shop.store, "week", RunState.paused, NOW)
-    assert len(control.change(shop.store, "week", RunState.running, NOW).runs) == 1
-    ended = control.change(shop.store, "week", RunState.cancelled, NOW)
+        control.set_state(shop.store, "week", RunState.paused, NOW)
+    assert len(control.set_state(shop.store, "week", RunState.running, NOW).runs) == 1
+    ended = control.set_state(shop.store, "week", RunState.cancelled, NOW)
     assert (len(ended.runs), ended.given_up) == (1, 2)
     assert not [found for found in ledger(shop).values() if found[0] == "pending"]
     for to in (RunState.running, RunState.paused, RunState.cancelled):
         with pytest.raises(Refused):
-            control.change(shop.store, "week", to, NOW)
+            control.set_state(shop.store, "week", to, NOW)
 
 
 def test_a_paused_schedule_is_passed_over_by_the_clock(shop: Shop) -> None:
     scheduled(shop, '{cron: "0 9 * * MON"}')
     planned(shop)
     launched(shop)
-    assert control.change(shop.store, "week", RunState.paused, NOW).schedules == 1
-    assert clock.tick(shop.store, NOW.replace(hour=14)) == []
-    assert control.change(shop.store, "week", RunState.running, NOW).schedules == 1
-    assert len(clock.tick(shop.store, NOW.replace(hour=14))) == 1
-    control.change(shop.store, "week", RunState.cancelled, NOW)
-    assert clock.tick(shop.store, NOW + timedelta(days=7, hours=5)) == []
+    assert control.set_state(shop.store, "week", RunState.paused, NOW).schedules == 1
+    assert clock.launch_due(shop.store, NOW.replace(hour=14)) == []
+    assert control.set_state(shop.store, "week", RunState.running, NOW).schedules == 1
+    assert len(clock.launch_due(shop.store, NOW.replace(hour=14))) == 1
+    control.set_state(shop.store, "week", RunState.cancelled, NOW)
+    assert clock.launch_due(shop.store, NOW + timedelta(days=7, hours=5)) == []
 
 
 def test_old_plans_leave_no_rows_behind(shop: Shop) -> None:
@@ -377,7 +377,7 @@ def test_old_plans_leave_no_rows_behind(shop: Shop) -> None:
     planned(shop)
     launched(shop)
     for days in range(5):
-        assert len(clock.tick(shop.store, NOW.replace(hour=13) + days * DAY)) == 1
+        assert len(clock.launch_due(shop.store, NOW.replace(hour=13) + days * DAY)) == 1
     table = sql.table(tables.PlanRow)
     with shop.store.read() as connection:
         assert len(connection.execute(select(table.c.plan_id).distinct()).all()) == 2
@@ -398,8 +398,8 @@ def test_the_fixed_today_is_part_of_the_plan(shop: Shop) -> None:
         shop, "rules/company.yaml", "time_zone: America/New_York\nas_of: 2026-05-01 09:00\nlink_hosts: [shop.example]\n"
     )
     add(shop, "a", country="NO")
-    first = plan.make(shop.store, edition(shop), NOW - DAY, NOW)
-    second = plan.make(shop.store, edition(shop), NOW, NOW)
+    first = plan.make_plan(shop.store, edition(shop), NOW - DAY, NOW)
+    second = plan.make_plan(shop.store, edition(shop), NOW, NOW)
     assert first.id != second.id
     assert campaigns.planned(shop).id == second.id
 

@@ -23,7 +23,7 @@ from mailshot.states import FeedbackClass, FeedbackKind
 from mailshot.store import audiences, buyers, dossier, feedback, ledger, sql, tables
 from mailshot.store import conversions as rows
 from mailshot.store.engine import Store
-from mailshot.store.feedback import Piece
+from mailshot.store.feedback import FeedbackEvent
 from tests.project import Shop
 from tests.store.campaigns import insert
 
@@ -84,7 +84,7 @@ class Field:
     def click(self, customer: int, run_id: int, at: datetime, by: FeedbackClass = FeedbackClass.human) -> None:
         key = f"clicked:{run_id}:{at.isoformat()}:{by}"
         with self.store.write() as connection:
-            feedback.record(connection, Piece(customer, FeedbackKind.clicked, key, at, run_id, by))
+            feedback.record(connection, FeedbackEvent(customer, FeedbackKind.clicked, key, at, run_id, by))
 
     def made(self) -> set[tuple[int, int, str]]:
         """Make what is due and return every conversion as (customer, run, order or event)."""
@@ -198,7 +198,7 @@ def test_only_those_who_got_the_mail_convert(field: Field) -> None:
         ledger.resolve(connection, run_id, False, SENT + 3 * DAY)
     assert {who for who, *_ in field.made()} == {one, two}
     with field.store.write() as connection:
-        feedback.record(connection, Piece(two, FeedbackKind.bounced, "b", SENT + 4 * DAY, run_id))
+        feedback.record(connection, FeedbackEvent(two, FeedbackKind.bounced, "b", SENT + 4 * DAY, run_id))
     assert {who for who, *_ in field.made()} == {one}, "it came back"
 
 

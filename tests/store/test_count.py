@@ -9,14 +9,14 @@ from sqlalchemy import TextClause, event, text
 
 from mailshot.audience import nodes
 from mailshot.audience.compile import Compiler
-from mailshot.audience.nodes import Measure
+from mailshot.audience.nodes import Aggregate
 from mailshot.profile.comparison import Comparison
 from mailshot.profile.history import BOUGHT
 from mailshot.profile.implications import alone
 from mailshot.profile.window import Span, Window
 from mailshot.store import abreast, audiences, dossier, tables
 from mailshot.store.engine import Connection, Store
-from mailshot.store.weights import Weights
+from mailshot.store.weights import DataStatistics
 from tests import servers
 from tests.store.campaigns import insert
 from tests.store.conditions import AS_OF
@@ -26,11 +26,11 @@ from tests.store.rows import customers
 EVERYONE = nodes.Everyone(0)
 
 # Spent 1 or more in a year: asks for a look at the orders of each customer.
-SPENT = nodes.Happened(
+SPENT = nodes.ActivityCondition(
     0,
     BOUGHT,
     window=Window(start=Span(1, "year")),
-    measures=(Measure("amount", Comparison("at_least", (Decimal(1),))),),
+    measures=(Aggregate("amount", Comparison("at_least", (Decimal(1),))),),
 )
 
 
@@ -64,8 +64,8 @@ def test_those_whom_a_rare_part_names_are_counted_once(
     who = customers(store, 9)
     said = {"name": "diet", "value": "vegan", "holds": True, "source": "test", "at": AS_OF}
     insert(store, tables.Preference, [{"customer_id": one, **said} for one in who])
-    monkeypatch.setattr(Weights, "share", lambda *_: 0.0)
-    for rare in (nodes.Prefers(0, "diet", alone("vegan")), nodes.Shows(0, "diet", alone("vegan"), 0.5)):
+    monkeypatch.setattr(DataStatistics, "share", lambda *_: 0.0)
+    for rare in (nodes.HasPreference(0, "diet", alone("vegan")), nodes.HasTrait(0, "diet", alone("vegan"), 0.5)):
         assert audiences.count(store, audiences.compiler(AS_OF, ZONE), nodes.All(0, (rare, EVERYONE))) == 9
     assert len(counted) == 6
 
@@ -95,9 +95,9 @@ def test_a_server_that_gives_one_connection_is_asked_for_one_part_after_the_othe
 def test_several_connections_do_without_helpers_of_the_server(postgres_url: str) -> None:
     store = Store.open(postgres_url)
     helpers = text("SHOW max_parallel_workers_per_gather")
-    assert abreast.total(store, _asked, [helpers, helpers]) == 0
+    assert abreast.count_parallel(store, _asked, [helpers, helpers]) == 0
     for count in ([helpers], [helpers]):
-        assert abreast.total(store, _asked, count) > 0
+        assert abreast.count_parallel(store, _asked, count) > 0
     store.close()
 
 
@@ -105,8 +105,8 @@ def test_one_that_fails_breaks_off_the_others(store: Store) -> None:
     endless = {"sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"}
     slow = text(endless.get(store.engine.dialect.name, "SELECT 1 FROM pg_sleep(3600)"))
     with pytest.raises(ZeroDivisionError):
-        abreast.total(store, _asked, [slow, None])
-    assert abreast.total(store, _asked, [text("SELECT 2"), text("SELECT 3")]) == 5
+        abreast.count_parallel(store, _asked, [slow, None])
+    assert abreast.count_parallel(store, _asked, [text("SELECT 2"), text("SELECT 3")]) == 5
 
 
 def _asked(connection: Connection, statement: TextClause | None) -> int:
@@ -121,7 +121,7 @@ def test_a_database_in_memory_has_one_connection() -> None:
 
 @pytest.mark.parametrize(("ids", "number"), [(range(0), 4), (range(5, 6), 4), (range(3, 103), 7), (range(10), 0)])
 def test_parts_make_up_the_whole(ids: range, number: int) -> None:
-    found = abreast.cut(ids, number)
+    found = abreast.key_ranges(ids, number)
     assert [one for some in found for one in some] == list(ids)
     assert len(found) <= max(number, 1)
     assert all(found)
@@ -129,7 +129,7 @@ def test_parts_make_up_the_whole(ids: range, number: int) -> None:
 
 def test_the_erased_are_not_among_those_who_never_bought(store: Store) -> None:
     customers(store, 3)
-    bought = nodes.Happened(0, BOUGHT, window=Window(start=Span(1, "year")))
+    bought = nodes.ActivityCondition(0, BOUGHT, window=Window(start=Span(1, "year")))
     never = nodes.Not(0, bought)
     with store.write() as connection:
         (first, *_) = audiences.members(connection, audiences.compiler(AS_OF, ZONE), never)

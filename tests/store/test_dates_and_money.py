@@ -13,7 +13,7 @@ import pytest
 from mailshot import documents
 from mailshot.campaign import company, plan, preview
 from mailshot.errors import InvalidInput
-from mailshot.render.letter import Letter
+from mailshot.render.letter import OutgoingMail
 from mailshot.store import profiles
 from mailshot.store.engine import Store
 from mailshot.tokens import KeyRing
@@ -30,14 +30,14 @@ language: de
 FACTS = "customer:\n  birthday: {type: date}\n  card_since: {type: date}\n  spent: {type: number}\n"
 BODY = """<!doctype html><html lang="en"><body><p>{words}</p>
 <p>{{{{ sender.postal_address }}}} <a href="{{{{ links.unsubscribe }}}}">leave</a></p></body></html>"""
-Read = Callable[[str, dict[str, object]], Letter]
+Read = Callable[[str, dict[str, object]], OutgoingMail]
 
 
 @pytest.fixture
 def read(store: Store, tmp_path: Path) -> Read:
     """Give a function that writes a mail with this body to a customer with these facts."""
 
-    def written(body: str, facts: dict[str, object]) -> Letter:
+    def written(body: str, facts: dict[str, object]) -> OutgoingMail:
         files = {
             "rules/company.yaml": COMPANY,
             "rules/facts.yaml": FACTS,
@@ -49,13 +49,13 @@ def read(store: Store, tmp_path: Path) -> Read:
         own = {name: value for name, value in facts.items() if name not in columns}
         shop.add([{**project.person("ann", "ann@mail.example"), "joined_at": JOINED, **columns, "facts": own}])
         edition = shop.campaign()
-        plan.make(store, edition, project.NOW, project.NOW)
+        plan.make_plan(store, edition, project.NOW, project.NOW)
         return preview.write(store, edition, "ann", KeyRing.parse(project.KEYS), "https://x.example", project.NOW)
 
     return written
 
 
-def line(letter: Letter) -> str:
+def line(letter: OutgoingMail) -> str:
     """Return the first line of the text, with ordinary spaces."""
     return letter.rendered.text.splitlines()[0].replace("\u00a0", " ").replace("\u202f", " ")
 

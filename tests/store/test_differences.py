@@ -12,11 +12,11 @@ import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 
 from mailshot.audience.book import Audience
-from mailshot.audience.evaluate import Judge
+from mailshot.audience.evaluate import Evaluator
 from mailshot.audience.nodes import Condition
 from mailshot.campaign import diff, launch, moves, plan, standing
-from mailshot.campaign.moves import OUTSIDE, Moves, Wanted
-from mailshot.campaign.recount import Recount
+from mailshot.campaign.moves import OUTSIDE, CompareTo, PlanDiff
+from mailshot.campaign.recount import LiveCount
 from mailshot.campaign.revisions import Version
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import InvalidInput, NotFound, Refused
@@ -54,7 +54,7 @@ def test_sets_money_and_examples_are_those_of_plain_python(
         with store.engine.connect().execution_options(write=True) as connection, connection.begin() as transaction:
             population.put(connection)
             people = [profiles.profile(connection, customer) for customer in population.ids]
-            compiled = audiences.weighed(connection, audiences.compiler(AS_OF, ZONE))
+            compiled = audiences.with_statistics(connection, audiences.compiler(AS_OF, ZONE))
             sets = [differences.audience(compiled, condition) for condition in (old, new)]
             found = {
                 (move.was, move.now): (move.customers, move.spent, move.examples)
@@ -63,7 +63,7 @@ def test_sets_money_and_examples_are_those_of_plain_python(
             transaction.rollback()
         ways: dict[tuple[str | None, str | None], list[tuple[Decimal, int]]] = {}
         for who in people:
-            was, now = (MAIL if Judge(who, AS_OF, ZONE).verdict(one).holds else None for one in (old, new))
+            was, now = (MAIL if Evaluator(who, AS_OF, ZONE).verdict(one).holds else None for one in (old, new))
             bought = (line for line in returns.bought(who.histories["bought"]) if line.stands(AS_OF))
             spent = sum((line.amount or Decimal() for line in bought if AS_OF - YEAR <= line.at < AS_OF), Decimal())
             if was or now:
@@ -196,12 +196,12 @@ def test_broken_rules_are_told_with_their_side_and_all_their_places(shop: Shop) 
         diff.compare(shop.store, version(shop, "old", **broken), version(shop, "new"), None, NOW, None, 5)
 
 
-def between(shop: Shop, against: str | None = None, days: float = 0) -> Moves | None:
+def between(shop: Shop, against: str | None = None, days: float = 0) -> PlanDiff | None:
     now = NOW + timedelta(days=days)
-    return plan.make(shop.store, edition(shop), now, now, Wanted(against)).moves
+    return plan.make_plan(shop.store, edition(shop), now, now, CompareTo(against)).moves
 
 
-def told(found: Moves | None) -> dict[tuple[str, str], tuple[str, tuple[str, ...]]]:
+def told(found: PlanDiff | None) -> dict[tuple[str, str], tuple[str, tuple[str, ...]]]:
     assert found is not None
     return {(move.was, move.now): (move.kind, tuple(sorted(move.examples))) for move in found.moves}
 
@@ -284,7 +284,7 @@ def test_what_cannot_be_compared_with_is_refused_and_nothing_is_planned(shop: Sh
 def test_a_recount_counts_only_what_means_something_else(shop: Shop) -> None:
     add(shop, "a", country="NO")
     ticks = iter(range(100))
-    recount = Recount(shop.store, NOW, lambda: next(ticks))
+    recount = LiveCount(shop.store, NOW, lambda: next(ticks))
 
     def look() -> list[tuple[str, int | None, int | None, float]]:
         rules, problems = Rulebook.sound(shop.folder)
@@ -310,12 +310,12 @@ def test_a_recount_counts_only_what_means_something_else(shop: Shop) -> None:
 def test_a_campaign_is_asked_as_of_its_own_today(shop: Shop) -> None:
     text = WEEK + "as_of: 2026-05-01\n"
     rules = version(shop, "x", **{"campaigns/week": text}).rulebook
-    found, problems = standing.every(rules, None, NOW)
+    found, problems = standing.resolve_all(rules, None, NOW)
     assert problems == []
     assert f"{found['campaign', 'week'].as_of:%Y-%m-%d %Z}" == "2026-05-01 EDT"
     assert found["audience", "all"].as_of == NOW
     assert isinstance(found["audience", "all"].audience, Audience)
-    asked, _ = standing.every(rules, NOW.replace(year=2025), NOW)
+    asked, _ = standing.resolve_all(rules, NOW.replace(year=2025), NOW)
     assert {one.as_of.year for one in asked.values()} == {2025}
 
 
@@ -335,7 +335,7 @@ def test_a_plan_made_again_is_compared_with_what_it_decided_before(shop: Shop) -
     with shop.store.write() as connection:
         consent = sql.table(tables.Consent)
         connection.execute(consent.update().where(consent.c.customer_id == first).values(given=False))
-    again = plan.make(shop.store, edition(shop), NOW, NOW + timedelta(hours=1), Wanted())
+    again = plan.make_plan(shop.store, edition(shop), NOW, NOW + timedelta(hours=1), CompareTo())
     assert again.id == made.id
     assert again.changes == {"entered": 1, "left": 1, "changed": 0}
     assert again.compared_with == f"plan {made.id} of 2026-06-01 05:00 EDT"

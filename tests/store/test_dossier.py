@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlmodel import SQLModel
 
 from mailshot.profile import address
-from mailshot.profile.statements import Statement
+from mailshot.profile.statements import StatedPreference
 from mailshot.states import FeedbackKind
 from mailshot.store import dossier, feedback, preferences, scrubbing, sql, suppression
 from mailshot.store.engine import Store
@@ -48,9 +48,9 @@ def plant(store: Store) -> None:
         own = (ledger.c.run_id == RUN) & (ledger.c.customer_id == ADA)
         reply = {"offers": [40], "reply": f"250 {CANARY}-reply"}
         connection.execute(ledger.update().where(own).values(**reply, state="deferred"))
-        preferences.state(connection, ADA, Statement(f"{CANARY}-pref", "x", True), "page", NOW)
+        preferences.state(connection, ADA, StatedPreference(f"{CANARY}-pref", "x", True), "page", NOW)
         kind = FeedbackKind.clicked
-        piece = feedback.Piece(ADA, kind, "k", NOW, RUN, link_id=shop.LINK, detail={"agent": f"{CANARY}-agent"})
+        piece = feedback.FeedbackEvent(ADA, kind, "k", NOW, RUN, link_id=shop.LINK, detail={"agent": f"{CANARY}-agent"})
         feedback.record(connection, piece)
         suppression.add(connection, address.fingerprint(shop.ADDRESS_KEY, "ada@example.com"), "x", CANARY, NOW)
 

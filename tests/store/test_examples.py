@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from mailshot import documents
 from mailshot.audience import examples as reading
-from mailshot.audience.evaluate import Judge
-from mailshot.audience.moments import Clock
+from mailshot.audience.evaluate import Evaluator
+from mailshot.audience.moments import Today
 from mailshot.audience.nodes import Condition
 from mailshot.profile import history, specimens
 from mailshot.profile.catalogue import Fact
-from mailshot.profile.customer import Happening, Profile
+from mailshot.profile.customer import Activity, Profile
 from mailshot.profile.history import HISTORIES
 from mailshot.store import audiences, examples, profiles
 from mailshot.store.engine import Store
@@ -29,12 +29,12 @@ from tests.store.population import ZONE, ZONES, Population, populations
 from tests.store.test_rules_agree import EXAMPLES
 
 MAILS = ("received", "opened", "clicked", "converted")
-CLOCK = Clock(AS_OF.astimezone(ZONE), pinned=True)
+CLOCK = Today(AS_OF.astimezone(ZONE), pinned=True)
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[Store]:
-    with examples.world() as store:
+    with examples.scratch_store() as store:
         yield store
 
 
@@ -53,22 +53,22 @@ def test_whoever_lives_can_be_written_down(world: Store, people: Population, con
         problems.raise_if_any()
         assert example
         told = replace(example.profile, lot=who.lot)
-        with examples.lived(world, told, AS_OF) as (connection, number):
+        with examples.with_customer(world, told, AS_OF) as (connection, number):
             lived = profiles.profile(connection, number)
             assert _known(who) == _known(told) == _known(lived)
             compiled = audiences.compiler(AS_OF, ZONE)
             for condition in conditions:
-                expected = Judge(who, AS_OF, ZONE).verdict(condition).holds
-                assert Judge(told, AS_OF, ZONE).verdict(condition).holds is expected
-                assert Judge(lived, AS_OF, ZONE).verdict(condition).holds is expected
+                expected = Evaluator(who, AS_OF, ZONE).verdict(condition).holds
+                assert Evaluator(told, AS_OF, ZONE).verdict(condition).holds is expected
+                assert Evaluator(lived, AS_OF, ZONE).verdict(condition).holds is expected
                 assert (number in set(audiences.members(connection, compiled, condition))) is expected
 
 
 def test_nothing_is_left_behind(world: Store) -> None:
-    line = Happening("A", AS_OF, {}, {"key": "p"}, Decimal(1), Decimal(1))
+    line = Activity("A", AS_OF, {}, {"key": "p"}, Decimal(1), Decimal(1))
     who = Profile(0, 1, {"key": "k"}, {"bought": (line, line), "referred": (line,)}, {"offers": True})
     for _ in range(2):
-        with examples.lived(world, who, AS_OF) as (connection, number):
+        with examples.with_customer(world, who, AS_OF) as (connection, number):
             assert len(profiles.profile(connection, number).histories["bought"]) == 2
             assert audiences.customers(connection) == 2
     with world.read() as connection:
@@ -94,7 +94,7 @@ def _sayable(who: Profile) -> Profile:
     return replace(who, facts=facts, histories=told)
 
 
-def _happened(word: str, line: Happening) -> Happening | None:
+def _happened(word: str, line: Activity) -> Activity | None:
     known = dict(HISTORIES[word].known(CATALOGUE))
     if word == "did" and (event := CATALOGUE.events.get(str(line.about["event"]))):
         known = {"event": known["event"], **event.facts}
@@ -124,7 +124,7 @@ def _known(who: Profile) -> list[Any]:
     return [_there(who.facts), told, who.consents, who.preferences, sure]
 
 
-def _asked(word: str, line: Happening) -> tuple[Any, ...]:
+def _asked(word: str, line: Activity) -> tuple[Any, ...]:
     known = HISTORIES[word].known(CATALOGUE)
     about = _there({name: value for name, value in line.about.items() if name in known})
     numbers = _there({"amount": line.amount, "quantity": line.quantity})
@@ -150,7 +150,7 @@ def _written(who: Profile) -> dict[str, Any]:
     return said
 
 
-def _line(line: Happening) -> dict[str, Any]:
+def _line(line: Activity) -> dict[str, Any]:
     said = {**_texts(line.about), **_texts(line.product or {}), "at": line.at.isoformat()}
     if line.quantity is not None:
         said |= {"order": line.occasion, "quantity": str(line.quantity)}
@@ -168,8 +168,8 @@ def _text(value: Any) -> str:
 
 
 def test_every_kind_of_happening_can_be_put(world: Store) -> None:
-    said = {word: (Happening("1", AS_OF, dict(history.DID.defaults, event="e"), {"key": "p"}, Decimal(1), Decimal(1)),)
+    said = {word: (Activity("1", AS_OF, dict(history.DID.defaults, event="e"), {"key": "p"}, Decimal(1), Decimal(1)),)
             for word in profiles.KEPT}  # fmt: skip
-    with examples.lived(world, Profile(0, 1, {"key": "k"}, said), AS_OF) as (connection, number):
+    with examples.with_customer(world, Profile(0, 1, {"key": "k"}, said), AS_OF) as (connection, number):
         lived = profiles.profile(connection, number)
     assert {word: len(lines) for word, lines in lived.histories.items()} == dict.fromkeys(profiles.KEPT, 1)

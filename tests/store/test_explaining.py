@@ -24,11 +24,11 @@ WHEN = "The plan of 2026-10-03 14:05 EDT"
 def shop(store: Store, tmp_path: Path) -> Shop:
     """Return a shop whose only customer is planned to get a mail."""
     made = Shop.open(store, tmp_path, 1)
-    plan.make(store, made.campaign(), NOW, NOW)
+    plan.make_plan(store, made.campaign(), NOW, NOW)
     return made
 
 
-def edition(shop: Shop) -> editions.Edition:
+def edition(shop: Shop) -> editions.Snapshot:
     return editions.edition(Rulebook.load(shop.folder), shop.folder, "hello")
 
 
@@ -70,7 +70,7 @@ def test_a_customer_left_out_then_who_passes_now_is_told_so(shop: Shop) -> None:
     (shop.folder / "rules/audiences/everyone.yaml").write_text("audience: everyone\nwho: {everyone: yes}\n")
     shop.add([project.person("shy", "shy@mail.example")], consent=False)
     again = NOW + timedelta(minutes=10)
-    plan.make(shop.store, edition(shop), again, again)
+    plan.make_plan(shop.store, edition(shop), again, again)
     assert explained(shop, "shy").outcome().startswith("No mail: no consent")
     with shop.store.write() as connection:
         consent.record(connection, shop.customers[1], "offers", True, LATER, "page")

@@ -9,8 +9,8 @@ from decimal import Decimal
 import pytest
 
 from mailshot import documents
-from mailshot.audience.book import Book
-from mailshot.audience.evaluate import Judge
+from mailshot.audience.book import AudienceRegistry
+from mailshot.audience.evaluate import Evaluator
 from mailshot.audience.nodes import Condition
 from mailshot.profile import lot
 from mailshot.store import audiences, profiles, tables
@@ -24,7 +24,7 @@ SHOP = Population(
     {
         tables.Customer: [
             {
-                "id": n + 1, "key": f"k{n}", "lot": lot.lot(str(n)), "country": f"c{n * 40}" if n else None,
+                "id": n + 1, "key": f"k{n}", "lot": lot.bucket(str(n)), "country": f"c{n * 40}" if n else None,
                 "first_name": "Ann", "joined_at": AS_OF - timedelta(days=40 * n), "time_zone": ZONES[n % len(ZONES)],
                 "facts": {"age": n * 40, "born": f"19{50 + n}-0{1 + n % 9}-28", "member": n % 2 == 0},
             }
@@ -131,7 +131,7 @@ LONG = {name for name in LARGE if "long list" in name}
 
 def read(texts: list[str]) -> Condition:
     files = [documents.parse(text, f"{n}.yaml") for n, text in enumerate(texts)]
-    book = Book(files, VOCABULARY)
+    book = AudienceRegistry(files, VOCABULARY)
     book.audiences()
     return book.audience("x").condition
 
@@ -153,7 +153,7 @@ def test_the_largest_rules_run_on_both_databases(store: Store, what: str) -> Non
         SHOP.put(connection)
         found = list(audiences.members(connection, compiled, condition))
         people = [profiles.profile(connection, customer) for customer in SHOP.ids]
-    assert found == [who.id for who in people if Judge(who, AS_OF, ZONE).verdict(condition).holds]
+    assert found == [who.id for who in people if Evaluator(who, AS_OF, ZONE).verdict(condition).holds]
 
 
 def test_they_are_as_large_as_can_be() -> None:

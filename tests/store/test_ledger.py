@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailshot.deliver.rounds import Rounds
+from mailshot.deliver.rounds import LedgerWriter
 from mailshot.errors import Refused
 from mailshot.states import DeliveryState, FeedbackClass, FeedbackKind, RunState, Suspicion
 from mailshot.store import consent, feedback, ledger, ledger_queries, runs, sql, suppression, tables
 from mailshot.store.engine import Store
-from mailshot.store.feedback import Piece
+from mailshot.store.feedback import FeedbackEvent
 from mailshot.store.ledger import Settled
 from tests import project
 from tests.store.rows import (
@@ -98,8 +98,8 @@ def test_a_mail_read_before_its_lease_lapsed_has_arrived(store: Store, at_least_
     run_id = begin(store, [ann, bob], at_least_once)
     claim(store, run_id, 7)
     commit_intent(store, run_id, 7, [ann, bob])
-    apply(store, feedback.record, Piece(ann, FeedbackKind.clicked, "a click", NOW, run_id))
-    scanned = Piece(bob, FeedbackKind.clicked, "a scan", NOW, run_id, by=FeedbackClass.scanner)
+    apply(store, feedback.record, FeedbackEvent(ann, FeedbackKind.clicked, "a click", NOW, run_id))
+    scanned = FeedbackEvent(bob, FeedbackKind.clicked, "a scan", NOW, run_id, by=FeedbackClass.scanner)
     apply(store, feedback.record, scanned)
     apply(store, ledger.recover, NOW + LEASE * 2)
     assert states(store, run_id) == {ann: "sent", bob: "pending" if at_least_once else "unconfirmed"}
@@ -236,7 +236,7 @@ def test_a_row_that_comes_back_to_its_holder_is_in_one_hand(store: Store) -> Non
     run_id = begin(store, who)
 
     async def story() -> list[bool]:
-        rounds = Rounds(store, head(store, run_id), GATES, 7, timedelta(minutes=5))
+        rounds = LedgerWriter(store, head(store, run_id), GATES, 7, timedelta(minutes=5))
         assert len(await rounds.claim(10)) == 3
         # As after a laptop's sleep: everything lapses, and is recovered before its holder goes on.
         apply(store, ledger.recover, datetime.now(UTC) + timedelta(hours=1))
@@ -256,7 +256,7 @@ def test_rounds_that_fail_leave_nobody_waiting(store: Store) -> None:
     run_id = begin(store, [ann])
 
     async def story() -> bool:
-        rounds = Rounds(store, head(store, run_id), GATES, 7, LEASE)
+        rounds = LedgerWriter(store, head(store, run_id), GATES, 7, LEASE)
         await rounds.claim(1)
         # A link whose number no column holds: a fault of ours, not of the database.
         answer = await rounds.intend(ann, 0, [(2**80, "https://shop.example")])

@@ -11,13 +11,13 @@ from mailshot.store.engine import Store
 
 def test_the_database_draws_as_python_does(store: Store) -> None:
     customer = sql.table(tables.Customer)
-    lots = [0, 1, lot.PRIME - 1, *(lot.lot(str(number)) for number in range(500))]
+    lots = [0, 1, lot.PRIME - 1, *(lot.bucket(str(number)) for number in range(500))]
     with store.write() as connection:
         connection.execute(
             customer.insert(), [{"key": str(n), "lot": each, "facts": {}} for n, each in enumerate(lots)]
         )
     for salt in ("", "a", "holdout:week", "é"):
-        drawn = lot.draw(salt)
+        drawn = lot.assigner(salt)
         with store.read() as connection:
             found = connection.execute(select(customer.c.lot, drawn.part(customer.c.lot))).all()
         assert {row[0]: row[1] for row in found} == {each: drawn.part(each) for each in lots}

@@ -17,7 +17,7 @@ from mailshot.profile.consent import Entry
 from mailshot.store import audiences, consent, plans, sql, tables
 from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
-from mailshot.store.plans import Choice, Question
+from mailshot.store.plans import ContentChoice, PlanSpec
 from tests.store.shop import Shop
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -110,7 +110,9 @@ def _load(shop: Shop, story: Sequence[Said], number: int) -> None:
 
 
 def _mailed(store: Store) -> set[str]:
-    question = Question("week", Everyone(0), Gates("offers", True), (Choice("all", None),), holdout=0, repeats=True)
+    question = PlanSpec(
+        "week", Everyone(0), Gates("offers", True), (ContentChoice("all", None),), holdout=0, repeats=True
+    )
     customer = sql.table(tables.Customer)
     with store.read() as connection:
         keys = {row.id: row.key for row in connection.execute(customer.select())}
@@ -164,7 +166,7 @@ def test_reading_a_file_again_never_undoes_what_was_withdrawn_since(
     for who, _ in shop.rows(tables.Customer, "id", "key"):
         with store.write() as connection:
             entry: Entry | None = consent.binding(connection, who).get("offers")
-            moment = decision.moment(entry, NOW + timedelta(minutes=1))
+            moment = decision.effective_at(entry, NOW + timedelta(minutes=1))
             consent.record(connection, who, "offers", False, moment, "click")
     _load(shop, story, 1)
     assert _mailed(store) == set()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from mailshot.profile.statements import Statement
+from mailshot.profile.statements import StatedPreference
 from mailshot.store import preferences, suppression
 from mailshot.store.engine import Store
 
@@ -10,7 +10,7 @@ NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 def test_the_newest_statement_counts(store: Store) -> None:
-    said, denied = Statement("diet", "vegan", True), Statement("diet", "vegan", False)
+    said, denied = StatedPreference("diet", "vegan", True), StatedPreference("diet", "vegan", False)
     with store.write() as connection:
         assert preferences.state(connection, 1, said, "page", NOON)
         assert not preferences.state(connection, 1, denied, "import", NOON - timedelta(days=1))

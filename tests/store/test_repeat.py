@@ -41,7 +41,7 @@ def birthday_campaign(shop: Shop, more: str) -> None:
     shop.campaign("birthday")
     path.write_text(path.read_text().replace("audience: everyone", "audience: birthdays") + more)
     edition = explain.frozen.edition(Rulebook.load(shop.folder), shop.folder, "birthday")
-    plan.make(shop.store, edition, BEGIN, BEGIN)
+    plan.make_plan(shop.store, edition, BEGIN, BEGIN)
     launch.launch(shop.store, edition, BEGIN, BEGIN)
 
 
@@ -57,7 +57,7 @@ def tick_daily(shop: Shop, days: int, state: DeliveryState = DeliveryState.sent)
     """Let the clock tick every hour of so many days while mails go out; return how many each customer got."""
     for hour in range(days * 24):
         now = BEGIN + timedelta(hours=hour, minutes=1)
-        clock.tick(shop.store, now)
+        clock.launch_due(shop.store, now)
         settle(shop, now + timedelta(minutes=7), state)
     customer = sql.table(tables.Customer)
     mailed = select(customer.c.key).join(DELIVERY, DELIVERY.c.customer_id == customer.c.id)
@@ -79,7 +79,7 @@ def test_a_birthday_mail_reaches_each_customer_once(shop: Shop, repeat: str, sta
     # From the first morning on and seven days ahead on the tenth: each once.
     assert mailed == Counter({f"b{n}": 1 for n in range(17)})
     with shop.store.read() as connection:
-        assert len(runs.of(connection, "birthday")) == 10
+        assert len(runs.of_campaign(connection, "birthday")) == 10
 
 
 def test_repeat_yes_is_in_every_run(shop: Shop) -> None:
@@ -104,9 +104,9 @@ def test_who_got_nothing_has_not_received_it(shop: Shop, state: DeliveryState) -
     assert planned(shop, edition, BEGIN + DAY) == {}
 
 
-def planned(shop: Shop, edition: plan.Edition, now: datetime) -> dict[str, int]:
+def planned(shop: Shop, edition: plan.Snapshot, now: datetime) -> dict[str, int]:
     """Return whom a plan leaves out."""
-    return dict(plan.make(shop.store, edition, now, now).left_out)
+    return dict(plan.make_plan(shop.store, edition, now, now).left_out)
 
 
 RECEIVED = {str(Reason.already_received): 1}
@@ -152,7 +152,7 @@ def test_explain_agrees_with_the_plan(shop: Shop) -> None:
     assert "repeat: after 10 days" in _failed(shop, edition)
 
 
-def _failed(shop: Shop, edition: plan.Edition) -> str:
+def _failed(shop: Shop, edition: plan.Snapshot) -> str:
     found = explain.campaign(shop.store, edition, "c1", BEGIN + DAY)
     return "".join(check.remedy for check in found.obstacles())
 
@@ -175,7 +175,7 @@ def test_a_recurring_campaign_must_say_whether_it_repeats(shop: Shop, schedule: 
 def test_a_schedule_launched_before_it_had_to_say_so_goes_on(shop: Shop) -> None:
     shop.add(project.people(2))
     edition = shop.campaign(more=DAILY + "repeat: yes\n")
-    plan.make(shop.store, edition, BEGIN, BEGIN)
+    plan.make_plan(shop.store, edition, BEGIN, BEGIN)
     launch.launch(shop.store, edition, BEGIN, BEGIN)
     rules = {name: text.replace("repeat: yes\n", "") for name, text in edition.body["rules"].items()}
     schedule = sql.table(tables.Schedule)

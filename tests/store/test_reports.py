@@ -15,7 +15,7 @@ NOW = shop.BEGAN
 
 def hit(store: Store, customer: int, kind: FeedbackKind, by: FeedbackClass, key: str) -> None:
     with store.write() as connection:
-        feedback.record(connection, feedback.Piece(customer, kind, key, NOW, RUN, by, "why"))
+        feedback.record(connection, feedback.FeedbackEvent(customer, kind, key, NOW, RUN, by, "why"))
 
 
 def test_customers_whose_mail_machines_fetched_are_counted_once(store: Store) -> None:

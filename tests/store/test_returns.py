@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mailshot import documents
-from mailshot.audience.evaluate import Judge
+from mailshot.audience.evaluate import Evaluator
 from mailshot.audience.nodes import Condition
 from mailshot.audience.parse import Parser
 from mailshot.profile import catalogue
 from mailshot.profile.comparison import Comparison
-from mailshot.profile.products import EVERYTHING, Filter, Selection
+from mailshot.profile.products import EVERYTHING, Filter, ProductFilter
 from mailshot.store import audiences, backtests, buyers, dossier, evidence, offers, profiles, schema, sql, tables
 from mailshot.store.engine import Store
 from tests.store.conditions import AS_OF, VOCABULARY
@@ -37,7 +37,7 @@ LINES = (
     "{{customer: customer, order: order, product: product, at: at, quantity: quantity, amount: amount}}"
 )
 HEAD = "customer,order,product,at,quantity,amount\n"
-LAMP = Selection((Filter(((catalogue.PRODUCT["key"], Comparison("is", ("lamp",))),)),))
+LAMP = ProductFilter((Filter(((catalogue.PRODUCT["key"], Comparison("is", ("lamp",))),)),))
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def who(shop: Shop, rule: str, as_of: datetime = TODAY) -> str:
     with shop.store.read() as connection:
         found = list(audiences.members(connection, audiences.compiler(as_of, ZONE), condition))
         people = [profiles.profile(connection, number, words=condition.words) for number in sorted(keys)]
-    assert [one.id for one in people if Judge(one, as_of, ZONE).verdict(condition).holds] == found
+    assert [one.id for one in people if Evaluator(one, as_of, ZONE).verdict(condition).holds] == found
     assert audiences.count(shop.store, audiences.compiler(as_of, ZONE), condition) == len(found)
     return " ".join(keys[number] for number in found)
 
@@ -334,7 +334,7 @@ def test_every_measure_is_net_of_returns_as_of_any_day(
             Population(rows).put(connection)
             profile = [profiles.profile(connection, row["id"]) for row in people]
             for rule in SIMPLE:
-                judged = [one.id for one in profile if Judge(one, as_of, ZONE).verdict(read(rule)).holds]
+                judged = [one.id for one in profile if Evaluator(one, as_of, ZONE).verdict(read(rule)).holds]
                 found = audiences.members(connection, audiences.compiler(as_of, ZONE), read(rule))
                 assert list(found) == judged, (rule, store.engine.dialect.name)
             transaction.rollback()

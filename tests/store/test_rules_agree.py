@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 
 from mailshot import documents
 from mailshot.audience import doubts, nodes
-from mailshot.audience.changes import Advisor
-from mailshot.audience.evaluate import Judge
+from mailshot.audience.changes import Counterfactual
+from mailshot.audience.evaluate import Evaluator
 from mailshot.audience.nodes import Condition
 from mailshot.audience.parse import Parser
 from mailshot.documents import Node, Problems
 from mailshot.profile.customer import Profile
-from mailshot.profile.products import Selection
+from mailshot.profile.products import ProductFilter
 from mailshot.store import abreast, audiences, profiles, tables
 from mailshot.store.engine import Store
-from mailshot.store.weights import Weights
+from mailshot.store.weights import DataStatistics
 from tests.store.conditions import AS_OF, CONDITIONS, SALT, VOCABULARY, members, without_places, written
 from tests.store.population import ZONE, Population, populations
 
@@ -42,13 +42,13 @@ often = settings(
 class Haphazard:
     """Statistics that may say anything about the data, so that the compiler takes any way to the lines."""
 
-    def __init__(self, weights: Weights, seed: int, marking: bool) -> None:
+    def __init__(self, weights: DataStatistics, seed: int, marking: bool) -> None:
         self.weights, self.seed, self.marking = weights, seed, marking
 
     def share(self, condition: Condition) -> float:
         return (len(repr(condition)) + self.seed) % 7 / 20
 
-    def marks(self, products: Selection) -> bytes | None:
+    def marks(self, products: ProductFilter) -> bytes | None:
         return self.weights.marks(products) if self.marking else None
 
 
@@ -94,20 +94,20 @@ def test_python_sqlite_and_postgresql_agree_on_every_customer(
             for condition in conditions:
                 compiled = audiences.compiler(as_of, ZONE)
                 found = list(audiences.members(connection, compiled, condition))
-                judged = [who.id for who in people if Judge(who, as_of, ZONE).verdict(condition).holds]
+                judged = [who.id for who in people if Evaluator(who, as_of, ZONE).verdict(condition).holds]
                 assert found == judged, store.engine.dialect.name
-                haphazard = Haphazard(Weights(connection, compiled), **way)
+                haphazard = Haphazard(DataStatistics(connection, compiled), **way)
                 chosen = replace(compiled, statistics=haphazard, **left)
                 assert sorted(connection.scalars(chosen.select(condition))) == judged
-                certain = doubts.certain(condition, as_of.astimezone(ZONE).date())
+                certain = doubts.always(condition, as_of.astimezone(ZONE).date())
                 assert certain is None or len(judged) == certain * len(people)
                 # What a rule's words name is enough to judge it.
                 enough = (profiles.profile(connection, who.id, words=condition.words) for who in people)
-                assert [who.id for who in enough if Judge(who, as_of, ZONE).verdict(condition).holds] == judged
+                assert [who.id for who in enough if Evaluator(who, as_of, ZONE).verdict(condition).holds] == judged
                 for who in people:
-                    advisor = Advisor(Judge(who, as_of, ZONE))
+                    advisor = Counterfactual(Evaluator(who, as_of, ZONE))
                     assert (advisor.changes(condition) == ()) is (who.id in judged)
-                halves = abreast.cut(range(max(population.ids, default=0) + 1), 2)
+                halves = abreast.key_ranges(range(max(population.ids, default=0) + 1), 2)
                 found = [sorted(connection.scalars(chosen.within(some).select(condition))) for some in halves]
                 assert [who for some in found for who in some] == judged
             transaction.rollback()
@@ -125,7 +125,7 @@ def test_they_agree_on_the_past_as_it_was_known_then(
             known = [who for who in people if _there(who, as_of)]
             for condition in conditions:
                 compiled = audiences.compiler(as_of, ZONE, back=True)
-                judged = [who.id for who in known if Judge(who, as_of, ZONE).verdict(condition).holds]
+                judged = [who.id for who in known if Evaluator(who, as_of, ZONE).verdict(condition).holds]
                 assert list(audiences.members(connection, compiled, condition)) == judged, store.engine.dialect.name
             transaction.rollback()
 
@@ -169,7 +169,7 @@ def test_a_negated_rule_holds_for_the_others(condition: Condition, population: P
     """Of customers who do not consent to tracking neither may hold, but never both."""
     for row, tracked in product(population.rows[tables.Customer], (True, False)):
         who = Profile(row["id"], row["lot"], {**row, **row["facts"]}, tracked=tracked)
-        judge = Judge(who, AS_OF, ZONE)
+        judge = Evaluator(who, AS_OF, ZONE)
         holds, denied = judge.verdict(condition).holds, judge.verdict(nodes.Not(0, condition)).holds
         assert not (holds and denied)
         assert holds or denied or (condition.unseen and not tracked)

@@ -45,12 +45,12 @@ def write(shop: Shop, path: str, text: str) -> None:
     (shop.folder / path).write_text(text, encoding="utf-8")
 
 
-def edition(shop: Shop) -> editions.Edition:
+def edition(shop: Shop) -> editions.Snapshot:
     return editions.edition(Rulebook.load(shop.folder), shop.folder, "hello")
 
 
 def launched(shop: Shop, now: datetime = NOW, asked: Asked | None = None) -> Launched:
-    plan.make(shop.store, edition(shop), now, now)
+    plan.make_plan(shop.store, edition(shop), now, now)
     return launch.launch(shop.store, edition(shop), now, now, asked)
 
 
@@ -102,9 +102,9 @@ def test_what_the_campaign_uses_differs_by_its_name(shop: Shop, path: str) -> No
 @pytest.mark.parametrize("path", UNRELATED)
 def test_what_others_use_changes_neither_schedule_nor_plan(shop: Shop, path: str) -> None:
     shop.campaign(more=DAILY)
-    planned = plan.make(shop.store, edition(shop), NOW, NOW)
+    planned = plan.make_plan(shop.store, edition(shop), NOW, NOW)
     write(shop, path, UNRELATED[path])
-    assert plan.make(shop.store, edition(shop), NOW, NOW).id == planned.id
+    assert plan.make_plan(shop.store, edition(shop), NOW, NOW).id == planned.id
     launch.launch(shop.store, edition(shop), NOW, NOW)
     assert [item.current for item in open_schedules(shop)] == [True]
 
@@ -112,7 +112,7 @@ def test_what_others_use_changes_neither_schedule_nor_plan(shop: Shop, path: str
 def test_the_same_version_has_the_same_identity_in_any_process(shop: Shop) -> None:
     whole = edition(shop_with(shop))
     with shop.store.read() as connection:
-        assert plan.identity(connection, whole, NOW) == plan.identity(connection, editions.thaw(whole.body), NOW)
+        assert plan.plan_id_of(connection, whole, NOW) == plan.plan_id_of(connection, editions.thaw(whole.body), NOW)
 
 
 def shop_with(shop: Shop) -> Shop:
@@ -134,7 +134,7 @@ def test_a_campaign_whose_file_is_gone_or_wrong_is_told(shop: Shop) -> None:
     assert item.words().endswith("the campaign's file is gone")
     assert "mailshot cancel 'hello'" in item.remedy()
     # It is sent all the same, as it was launched.
-    assert len(clock.tick(shop.store, SLOT)) == 1
+    assert len(clock.launch_due(shop.store, SLOT)) == 1
 
 
 def test_a_campaign_that_is_scheduled_without_its_file_says_what_becomes_of_it(shop: Shop) -> None:
@@ -180,8 +180,8 @@ def test_replacing_takes_the_new_version_and_twice_is_harmless(shop: Shop) -> No
         assert (again.schedule_id, again.next_at) == (first.schedule_id, SLOT.replace(minute=30))
     assert again.unchanged
     assert [item.current for item in open_schedules(shop)] == [True]
-    assert clock.tick(shop.store, SLOT + timedelta(minutes=29)) == []
-    assert len(clock.tick(shop.store, SLOT + timedelta(minutes=31))) == 1
+    assert clock.launch_due(shop.store, SLOT + timedelta(minutes=29)) == []
+    assert len(clock.launch_due(shop.store, SLOT + timedelta(minutes=31))) == 1
 
 
 def test_a_slot_that_is_due_is_launched_once_with_the_new_version(shop: Shop) -> None:
@@ -190,8 +190,8 @@ def test_a_slot_that_is_due_is_launched_once_with_the_new_version(shop: Shop) ->
     write(shop, "templates/hello/subject.txt", "New")
     late = SLOT + timedelta(minutes=5)  # the clock was down at nine
     assert launched(shop, late, REPLACE).next_at == SLOT
-    [run_id] = clock.tick(shop.store, late)
-    assert clock.tick(shop.store, late) == []
+    [run_id] = clock.launch_due(shop.store, late)
+    assert clock.launch_due(shop.store, late) == []
     with shop.store.read() as connection:
         run = runs.get(connection, run_id)
     assert run is not None
@@ -201,11 +201,11 @@ def test_a_slot_that_is_due_is_launched_once_with_the_new_version(shop: Shop) ->
 def test_a_slot_that_was_launched_is_not_launched_again_after_replacing(shop: Shop) -> None:
     shop.campaign(more=DAILY)
     launched(shop)
-    assert len(clock.tick(shop.store, SLOT)) == 1
+    assert len(clock.launch_due(shop.store, SLOT)) == 1
     write(shop, "templates/hello/subject.txt", "New")
     # This host's clock is behind the one that launched the slot.
     assert launched(shop, SLOT - timedelta(seconds=3), REPLACE).next_at == SLOT + timedelta(days=1)
-    assert clock.tick(shop.store, SLOT + timedelta(seconds=1)) == []
+    assert clock.launch_due(shop.store, SLOT + timedelta(seconds=1)) == []
 
 
 def test_replacing_a_paused_schedule_leaves_it_paused(shop: Shop) -> None:
@@ -215,7 +215,7 @@ def test_replacing_a_paused_schedule_leaves_it_paused(shop: Shop) -> None:
         runs.set_schedule(connection, "hello", ScheduleState.paused)
     write(shop, "templates/hello/subject.txt", "New")
     assert launched(shop, asked=REPLACE).paused
-    assert clock.tick(shop.store, SLOT) == []
+    assert clock.launch_due(shop.store, SLOT) == []
     assert [item.state for item in open_schedules(shop)] == [ScheduleState.paused]
 
 
@@ -255,7 +255,7 @@ def at_once(*acts: Callable[[], object]) -> list[object]:
 
 def test_launches_at_once_make_one_schedule(shop: Shop) -> None:
     shop.campaign(more=DAILY)
-    plan.make(shop.store, edition(shop), NOW, NOW)
+    plan.make_plan(shop.store, edition(shop), NOW, NOW)
     whole = edition(shop)
     results = at_once(*[lambda: launch.launch(shop.store, whole, NOW, NOW)] * 4)
     assert sum(isinstance(result, Refused) for result in results) == 3
@@ -269,14 +269,14 @@ def test_replacing_while_the_clock_ticks_launches_each_slot_once(shop: Shop) -> 
         moment = SLOT + timedelta(days=day)
         write(shop, "templates/hello/subject.txt", f"New {day}")
         whole = edition(shop)
-        plan.make(shop.store, whole, moment, moment)
+        plan.make_plan(shop.store, whole, moment, moment)
         tick, replace = (
-            lambda moment=moment: clock.tick(shop.store, moment),
+            lambda moment=moment: clock.launch_due(shop.store, moment),
             lambda whole=whole, moment=moment: launch.launch(shop.store, whole, moment, moment, REPLACE),
         )
         at_once(tick, replace, tick)
-        clock.tick(shop.store, moment)
+        clock.launch_due(shop.store, moment)
         with shop.store.read() as connection:
-            slots = [run["slot"] for run in runs.of(connection, "hello")]
+            slots = [run["slot"] for run in runs.of_campaign(connection, "hello")]
         assert sorted(slots) == [SLOT + timedelta(days=number) for number in range(day + 1)]
         assert len(open_schedules(shop)) == 1

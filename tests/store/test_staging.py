@@ -170,7 +170,7 @@ def test_a_killed_import_leaves_all_or_nothing(
         many.put({"purchases.csv": "id,receipt,sku,at,n,paid\n" + "".join(
             f"{who},X{who},A,2026-03-01,1,1.00\n" for who in range(1, MANY + 1))})  # fmt: skip
     before, taken = many.rows(Purchase, "customer_id", "order_key"), [0]
-    take, leave = staging.offices.take, staging.offices.leave
+    take, leave = staging.offices.acquire, staging.offices.release
 
     def kill(*args: Any) -> bool:
         taken[0] += 1
@@ -239,7 +239,7 @@ def test_who_is_erased_before_an_import_writes_waits_for_its_end(
             who = connection.scalar(select(sql.table(Customer).c.id).where(sql.table(Customer).c.key == "7"))
             assert dossier.erase(connection, who, KEY, "page", staging.columns.now())
             if lapsed:
-                staging.offices.leave(connection, staging.OFFICE, self.holder)
+                staging.offices.release(connection, staging.OFFICE, self.holder)
         assert scrubbing.work(many.store, staging.columns.now()) == int(lapsed)
         begin(self)
         assert scrubbing.work(many.store, later) == 0

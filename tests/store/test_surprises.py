@@ -34,7 +34,7 @@ def test_a_launch_of_far_more_mails_than_planned_is_refused(shop: Shop) -> None:
     with pytest.raises(Refused, match=r"showed 0 mails; by now it would be 20"):
         launch.launch(shop.store, edition(shop), NOW, NOW, made.id)
     with shop.store.read() as connection:
-        assert runs.of(connection, "week") == [], "nothing is begun"
+        assert runs.of_campaign(connection, "week") == [], "nothing is begun"
     assert planned(shop).mails == 20
     assert launch.launch(shop.store, edition(shop), NOW, NOW).mails == 20
 
@@ -70,7 +70,7 @@ def test_names_that_no_product_has_are_told_with_the_nearest(shop: Shop) -> None
     rule = "audience: typo\nwho: {never_bought: {department: Meat, within: 90 days}}\n"
     write(shop, "rules/audiences/typo.yaml", rule)
     with shop.store.read() as connection:
-        (warning,) = spelling.strangers(connection, Rulebook.load(shop.folder))
+        (warning,) = spelling.unknown_values(connection, Rulebook.load(shop.folder))
     assert warning == "rules/audiences/typo.yaml:2: no product has the department 'Meat'. Did you mean 'MEAT'?"
 
 
@@ -82,7 +82,7 @@ def test_campaigns_topics_and_countries_that_nobody_has_are_told(shop: Shop) -> 
     )
     write(shop, "rules/audiences/typo.yaml", rule)
     with shop.store.read() as connection:
-        told = [one for one in spelling.strangers(connection, Rulebook.load(shop.folder)) if "typo.yaml" in one]
+        told = [one for one in spelling.unknown_values(connection, Rulebook.load(shop.folder)) if "typo.yaml" in one]
     assert [warning.split(": ", 1)[1].split("'. ")[0] for warning in told] == [
         "no 'received' has the campaign 'helo",
         "no 'opened' has the topic 'ofers",
@@ -114,7 +114,7 @@ def test_names_outside_ascii_are_planned_and_written(store: Store, tmp_path: Pat
         row = {"customer_id": shop.customers[0], "topic": "käse", "given": True, "at": project.NOW}
         connection.execute(sql.table(tables.Consent).insert(), row)
     campaign = frozen.edition(Rulebook.load(shop.folder), shop.folder, "käse woche")
-    made = plan.make(store, campaign, project.NOW, project.NOW)
+    made = plan.make_plan(store, campaign, project.NOW, project.NOW)
     assert (made.mails, made.errors) == (1, ())
     letter = preview.write(store, campaign, "c1", KeyRing.parse(project.KEYS), "https://bay.example", project.NOW)
     message = email.message_from_bytes(letter.data(eight_bit=False))

@@ -45,7 +45,9 @@ def test_the_first_moment_is_inside_and_the_last_one_is_not(store: Store, window
         buyers.refresh(connection)
     compiled = audiences.compiler(AS_OF, ZONE)
     with store.read() as connection:
-        assert list(audiences.members(connection, compiled, nodes.Happened(0, BOUGHT, window=window))) == expected
+        assert (
+            list(audiences.members(connection, compiled, nodes.ActivityCondition(0, BOUGHT, window=window))) == expected
+        )
 
 
 def _line(who: int, at: datetime) -> dict[str, object]:

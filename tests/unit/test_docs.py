@@ -12,7 +12,7 @@ import typer.main
 from mailshot import documents, states
 from mailshot.audience import examples as reading
 from mailshot.audience import occasions, parse, windows
-from mailshot.audience.book import Book
+from mailshot.audience.book import AudienceRegistry
 from mailshot.campaign import examples
 from mailshot.campaign.rulebook import Rulebook
 from mailshot.cli.commands import cli
@@ -68,7 +68,7 @@ def test_the_example_shop_is_sound(rules: Rulebook) -> None:
 
 @pytest.mark.parametrize("example", [text for text in EXAMPLES if text.startswith("audience")])
 def test_every_audience_in_the_docs_is_sound(example: str, rules: Rulebook) -> None:
-    assert Book([documents.parse(example, "docs")], rules.vocabulary).audiences()
+    assert AudienceRegistry([documents.parse(example, "docs")], rules.vocabulary).audiences()
 
 
 @pytest.mark.parametrize("example", [text for text in EXAMPLES if "\nexamples:" in text])

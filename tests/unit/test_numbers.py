@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mailshot import documents, settings
-from mailshot.audience.book import Book
-from mailshot.campaign.definition import Campaign
+from mailshot.audience.book import AudienceRegistry
+from mailshot.campaign.definition import CampaignDefinition
 from mailshot.errors import InvalidInput, SettingsError
 from mailshot.profile import scalars, statements
 from mailshot.profile.catalogue import FactType
@@ -48,7 +48,7 @@ CAMPAIGN = "campaign: c\ntopic: t\nsender: s\naudience: a\ncontent: [{{name: n, 
 def problem_of(text: str) -> tuple[int, str, str]:
     """Return line, message and remedy of the one thing wrong with an audience."""
     with pytest.raises(InvalidInput) as raised:
-        Book([documents.parse(AUDIENCE.format(text), "a.yaml")], VOCABULARY).audiences()
+        AudienceRegistry([documents.parse(AUDIENCE.format(text), "a.yaml")], VOCABULARY).audiences()
     (problem,) = raised.value.problems
     return problem.line, problem.message, problem.remedy
 
@@ -86,7 +86,7 @@ def test_what_is_counted_is_never_negative(text: str) -> None:
 def test_campaigns_take_plain_digits_only(field: str, raw: str) -> None:
     document = documents.parse(CAMPAIGN.format(field.format(raw.replace("'", "''"))), "c.yaml")
     with pytest.raises(InvalidInput) as raised:
-        document.model(Campaign)
+        document.model(CampaignDefinition)
     (problem,) = raised.value.problems
     assert problem.line == 6
     assert "must be a whole number" in problem.message

@@ -20,7 +20,7 @@ from tests.unit.test_docs import EXAMPLES, SNIPPETS
 
 ROOT = Path(__file__).parents[2]
 GENERAL = schemas.general()
-SHOP = schemas.of(Rulebook.load(ROOT))
+SHOP = schemas.schema_for(Rulebook.load(ROOT))
 KINDS = {"audiences": "audience", "campaigns": "campaign", "traits": "trait", "imports": "import"}
 FILES = sorted((ROOT / "rules").rglob("*.yaml"))
 CORE = ((r"true|True|TRUE", True), (r"false|False|FALSE", False), (r"null|Null|NULL|~|", None))

@@ -26,7 +26,7 @@ from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.sql.functions import FunctionElement
 
 from mailshot.audience.bounds import Interval
-from mailshot.audience.compile.lists import Listed, ListOf, Marked, Marks
+from mailshot.audience.compile.lists import Bitmap, InBitmap, Listed, ListOf
 from mailshot.profile.comparison import KNOWN, Comparison, Value
 
 Clause = ColumnElement[bool]
@@ -38,22 +38,22 @@ def compare(column: ColumnElement[Any], comparison: Comparison) -> Clause:
     """Return the comparison as a clause that is never NULL, so that NOT around it means what it says."""
     if comparison.operator == KNOWN:
         return column.is_not(None) if comparison.values[0] else column.is_(None)
-    return surely(bare(column, comparison))
+    return is_true(nullable(column, comparison))
 
 
-def bare(column: ColumnElement[Any], comparison: Comparison) -> Clause:
+def nullable(column: ColumnElement[Any], comparison: Comparison) -> Clause:
     """Return the comparison with a value that is known, as a clause that is NULL where the column is."""
     if isinstance(comparison.values[0], Decimal) and not isinstance(column.type, TypeDecorator):
         # Else a driver takes the type of a count, or of a list's first value, and rounds the rest to it.
         column = type_coerce(column, NUMBER)
     if comparison.operator == "one_of":
-        return listed(column, comparison.values)
+        return in_list(column, comparison.values)
     # Own dates are ISO texts, which sort as dates do.
     given = [value.isoformat() if isinstance(value, date) else value for value in comparison.values]
     return _COMPARE[comparison.operator](column, given)
 
 
-def surely(clause: Any) -> Clause:
+def is_true(clause: Any) -> Clause:
     """Return the clause with false for NULL, in the one form that PostgreSQL still sees how many rows it leaves."""
     sure: Clause = clause.is_(true())
     return sure
@@ -84,7 +84,7 @@ def _unindexed_postgresql(element: Any, compiler: Any, **given: Any) -> str:
     return str(compiler.process(element.clauses.clauses[0], **given))
 
 
-def listed(column: ColumnElement[Any], values: Iterable[Value | int]) -> Clause:
+def in_list(column: ColumnElement[Any], values: Iterable[Value | int]) -> Clause:
     """Return whether the column is one of many values, which travel as one parameter however many there are."""
     given = [value.isoformat() if isinstance(value, date) else value for value in values]
     clause: Clause = Listed(column, bindparam(None, given, type_=ListOf(column.type), unique=True))
@@ -93,14 +93,14 @@ def listed(column: ColumnElement[Any], values: Iterable[Value | int]) -> Clause:
 
 def equals_any(column: ColumnElement[Any], words: Sequence[str]) -> Clause:
     """Return whether the column is one of a few words; of one word, the comparison that every index serves."""
-    clause: Clause = column == words[0] if len(words) == 1 else listed(column, words)
+    clause: Clause = column == words[0] if len(words) == 1 else in_list(column, words)
     return clause
 
 
 def marked(column: ColumnElement[Any], marks: bytes) -> Clause:
     """Return whether the column is one of the ids that are marked: byte n says it of n, the last one is 0."""
-    given = bindparam(None, marks, type_=Marks(), unique=True)
-    clause: Clause = Marked(column, given, bindparam(None, len(marks) - 1, type_=column.type, unique=True))
+    given = bindparam(None, marks, type_=Bitmap(), unique=True)
+    clause: Clause = InBitmap(column, given, bindparam(None, len(marks) - 1, type_=column.type, unique=True))
     return clause
 
 
@@ -137,7 +137,7 @@ def days(column: ColumnElement[Any], comparison: Comparison, zone: ZoneInfo) -> 
             "between": lambda: and_(column >= starts[0], column < ends[-1]),
             "exactly": lambda: and_(column >= starts[0], column < ends[0]),
         }[comparison.operator]()
-    return surely(clause)
+    return is_true(clause)
 
 
 def age(edge: ColumnElement[Any], comparison: Comparison, as_of: datetime) -> Clause:
@@ -164,23 +164,23 @@ def age(edge: ColumnElement[Any], comparison: Comparison, as_of: datetime) -> Cl
 
 def all_of(clauses: Iterable[Clause]) -> Clause:
     """Join clauses by AND, as a tree: the database reads a long row of them as one level for each."""
-    found: Clause = _joined(and_, list(clauses) or [true()])
+    found: Clause = balanced(and_, list(clauses) or [true()])
     return found
 
 
 def any_of(clauses: Iterable[Clause]) -> Clause:
     """Join clauses by OR, as a tree."""
-    found: Clause = _joined(or_, list(clauses))
+    found: Clause = balanced(or_, list(clauses))
     return found
 
 
 def total(numbers: Iterable[ColumnElement[Any]]) -> ColumnElement[Any]:
     """Add numbers up, as a tree."""
-    found: ColumnElement[Any] = _joined(lambda *some: reduce(add, some), list(numbers))
+    found: ColumnElement[Any] = balanced(lambda *some: reduce(add, some), list(numbers))
     return found
 
 
-def _joined(join: Callable[..., Any], parts: list[Any]) -> Any:
+def balanced(join: Callable[..., Any], parts: list[Any]) -> Any:
     while len(parts) > MOST_IN_ROW:
         rows = [parts[start : start + MOST_IN_ROW] for start in range(0, len(parts), MOST_IN_ROW)]
         parts = [_Row(join(*row)) for row in rows]
@@ -198,9 +198,9 @@ def between(low: ColumnElement[Any], high: ColumnElement[Any], wanted: Interval)
     """Return whether `low` is large enough and `high` is small enough for an interval of numbers."""
     parts: list[Clause] = []
     if wanted.low is not None:
-        parts.append(bare(low, Comparison("more_than" if wanted.over else "at_least", (wanted.low,))))
+        parts.append(nullable(low, Comparison("more_than" if wanted.over else "at_least", (wanted.low,))))
     if wanted.high is not None:
-        parts.append(bare(high, Comparison("less_than" if wanted.under else "at_most", (wanted.high,))))
+        parts.append(nullable(high, Comparison("less_than" if wanted.under else "at_most", (wanted.high,))))
     return and_(*parts)
 
 

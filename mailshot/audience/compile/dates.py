@@ -28,13 +28,13 @@ def clause(customer: FromClause, condition: nodes.Dated, as_of: datetime, zone: 
         return say(condition.when, as_of.astimezone(where).date(), where)
 
     def holds(meant: Hashable) -> Clause:
-        return columns.surely(fits(column, meant))
+        return columns.is_true(fits(column, meant))
 
     usual = holds(said(zone))
     others = zones.grouped(said, zone) if condition.local else {}
     if not others:
         return usual
-    living = {meant: columns.surely(columns.listed(customer.c.time_zone, names)) for meant, names in others.items()}
+    living = {meant: columns.is_true(columns.in_list(customer.c.time_zone, names)) for meant, names in others.items()}
     elsewhere = [and_(lives, holds(meant)) for meant, lives in living.items()]
     return columns.any_of([*elsewhere, and_(not_(columns.any_of(living.values())), usual)])
 
@@ -77,7 +77,7 @@ def _born_on(column: Column, years: tuple[tuple[int, tuple[str, ...]], ...]) -> 
     """Compare the end of an ISO text with days of the year: '02-28' of '1990-02-28'."""
     day = func.substr(column, 6, type_=String())
     return columns.any_of(
-        and_(columns.listed(day, days), column >= f"{year - MOST_YEARS}", column < f"{year}") for year, days in years
+        and_(columns.in_list(day, days), column >= f"{year - MOST_YEARS}", column < f"{year}") for year, days in years
     )
 
 

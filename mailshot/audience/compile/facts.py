@@ -12,10 +12,10 @@ from sqlalchemy.sql.functions import FunctionElement
 from mailshot.audience.compile import columns
 from mailshot.audience.compile.columns import Clause
 from mailshot.profile.catalogue import Fact, FactType
-from mailshot.profile.products import Filter, Selection
+from mailshot.profile.products import Filter, ProductFilter
 
 
-def product_clause(product: FromClause, selection: Selection) -> Clause:
+def product_clause(product: FromClause, selection: ProductFilter) -> Clause:
     """Return the clause that is true of the products of `selection`."""
     if not selection.filters:
         return true()
@@ -32,10 +32,10 @@ def _filter(product: FromClause, one: Filter) -> Clause:
 
 def fact_column(table: FromClause, fact: Fact) -> ColumnElement[Any]:
     """Return the column of a built-in fact, or the typed path into `facts` of an own one."""
-    return own(table.c.facts, fact) if fact.own else table.c[fact.name]
+    return json_path(table.c.facts, fact) if fact.own else table.c[fact.name]
 
 
-def own(facts: ColumnElement[Any], fact: Fact) -> ColumnElement[Any]:
+def json_path(facts: ColumnElement[Any], fact: Fact) -> ColumnElement[Any]:
     """Return the typed path of an own fact into the JSON column that holds it."""
     path = facts[fact.name]
     typed: dict[FactType, Callable[[], ColumnElement[Any]]] = {

@@ -29,15 +29,15 @@ from sqlalchemy import (
 from mailshot.audience import nodes
 from mailshot.audience.compile import columns, facts, limits, measures, sets
 from mailshot.audience.compile.columns import Clause
-from mailshot.audience.compile.schema import Column, Schema, Source, Summary
-from mailshot.audience.compile.stages import Stages
+from mailshot.audience.compile.schema import Column, CustomerTotals, Schema, Source
+from mailshot.audience.compile.stages import LifecycleClauses
 from mailshot.audience.compile.statistics import Statistics
-from mailshot.audience.compile.universe import Universe
+from mailshot.audience.compile.universe import Scope
 from mailshot.profile import zones
 from mailshot.profile.catalogue import Fact
 from mailshot.profile.history import BOUGHT
 from mailshot.profile.lifecycle import Stage
-from mailshot.profile.products import Selection
+from mailshot.profile.products import ProductFilter
 from mailshot.profile.window import EVER, Window
 
 # Beyond this share of all lines it is faster to look at the customers one by one; the lower one is for what does not
@@ -61,42 +61,42 @@ class Histories:
     schema: Schema
     as_of: datetime
     zone: ZoneInfo
-    universe: Universe
+    universe: Scope
     statistics: Statistics
     beside: bool = False
     left: float = 1.0
 
-    def happened(self, condition: nodes.Happened) -> Clause:
+    def happened(self, condition: nodes.ActivityCondition) -> Clause:
         """Return the clause that is true of whom it happened to, so often and so much."""
         source = self._source(condition)
         if source.summary is None or self._quickly_gathered(condition):
             return self._in_set(condition)
         return self._each(source, condition)
 
-    def _quickly_gathered(self, condition: nodes.Happened) -> bool:
+    def _quickly_gathered(self, condition: nodes.ActivityCondition) -> bool:
         """Say whether to gather all lines that are meant, rather than look at those of each customer."""
         return self._few(condition) and self.statistics.share(condition) <= LOOK * self.left
 
-    def ids(self, condition: nodes.Happened) -> Select[Any]:
+    def ids(self, condition: nodes.ActivityCondition) -> Select[Any]:
         """Return the ids of those to whom it happened; where nothing at all would do, of those it does not fit."""
         source = self._source(condition)
         lines = self._lines(source, condition, select(source.customer)).where(*self.universe.holds(source.customer))
         if not condition.measures:
             return lines
         having = measures.all_of(source, condition.measures, self.as_of)
-        return lines.group_by(source.customer).having(not_(having) if condition.holds_for_none else having)
+        return lines.group_by(source.customer).having(not_(having) if condition.matches_empty else having)
 
-    def _in_set(self, condition: nodes.Happened) -> Clause:
+    def _in_set(self, condition: nodes.ActivityCondition) -> Clause:
         ids = self.ids(condition)
-        return (sets.outside if condition.holds_for_none else sets.inside)(self.universe.id, ids)
+        return (sets.not_in_set if condition.matches_empty else sets.in_set)(self.universe.id, ids)
 
     def drives(self, condition: nodes.Condition) -> bool:
         """Say whether a condition names few customers, found from the products they bought."""
-        if not isinstance(condition, nodes.Happened) or condition.holds_for_none:
+        if not isinstance(condition, nodes.ActivityCondition) or condition.matches_empty:
             return False
         return self.schema.source(condition.history).summary is not None and self._few(condition)
 
-    def _source(self, condition: nodes.Happened) -> Source:
+    def _source(self, condition: nodes.ActivityCondition) -> Source:
         """Return where to look: among the orders, where no condition asks for what only their lines say."""
         source = self.schema.source(condition.history)
         lines = condition.fields or condition.products.filters
@@ -106,25 +106,25 @@ class Histories:
 
     def effort(self, condition: nodes.Condition) -> int:
         """Return how much looking it takes: at a row or the sums, into a set, at a customer's orders or lines."""
-        if condition.inner:
-            return max(map(self.effort, condition.inner))
-        if not isinstance(condition, nodes.Happened):
-            return SET if isinstance(condition, nodes.Prefers | nodes.Shows | nodes.Consents) else ROW
+        if condition.children:
+            return max(map(self.effort, condition.children))
+        if not isinstance(condition, nodes.ActivityCondition):
+            return SET if isinstance(condition, nodes.HasPreference | nodes.HasTrait | nodes.HasConsent) else ROW
         source = self._source(condition)
         if source.summary is None or self._few(condition):
             return SET
         return ORDERS if source.coarse is None else LINES
 
-    def _few(self, condition: nodes.Happened) -> bool:
+    def _few(self, condition: nodes.ActivityCondition) -> bool:
         indexed = not condition.fields and all(measure.name in INDEXED for measure in condition.measures)
         most = FEW if indexed else FEW_LOOKED_UP
         return bool(condition.products.filters) and self.statistics.share(condition) <= most
 
-    def stage(self, condition: nodes.InStage) -> Clause:
+    def stage(self, condition: nodes.InLifecycle) -> Clause:
         """Return the clause that is true of the customers in any of these lifecycle stages."""
         source = self.schema.source(BOUGHT).coarse or self.schema.source(BOUGHT)
         assert source.summary is not None
-        stages = Stages.of(source, condition.thresholds, self.as_of, self.zone)
+        stages = LifecycleClauses.of(source, condition.thresholds, self.as_of, self.zone)
         clauses = []
         if buying := [stage for stage in condition.stages if stage is not Stage.prospect]:
             clauses.append(self._with_sums(source, stages.any_of(buying)))
@@ -132,11 +132,11 @@ class Histories:
             clauses.append(not_(self._with_sums(source, stages.bought)))
         return columns.any_of(clauses)
 
-    def _each(self, source: Source, condition: nodes.Happened) -> Clause:
+    def _each(self, source: Source, condition: nodes.ActivityCondition) -> Clause:
         """Go from each customer whose sums can reach it to the lines."""
         summary = source.summary
         assert summary is not None
-        reversed_ = condition.holds_for_none
+        reversed_ = condition.matches_empty
         judged = self._judged(source, condition, summary.customer, reversed_)
         meant = and_(*self._narrowed(summary, condition), judged)
         if self._summed(condition):
@@ -147,13 +147,13 @@ class Histories:
         found = self._with_sums(source, meant)
         return not_(found) if reversed_ else found
 
-    def _narrowed(self, summary: Summary, condition: nodes.Happened) -> Iterator[Clause]:
+    def _narrowed(self, summary: CustomerTotals, condition: nodes.ActivityCondition) -> Iterator[Clause]:
         """Give what holds of the sums of all who come into question."""
         # What they come to first: it leaves fewer than the window does, and SQLite asks in this order.
-        yield from limits.of_measures(summary, condition.measures, condition.holds_for_none, self.as_of)
-        yield from limits.of_window(summary, condition.window, self.as_of, self.zone)
+        yield from limits.necessary_for_aggregates(summary, condition.measures, condition.matches_empty, self.as_of)
+        yield from limits.necessary_for_window(summary, condition.window, self.as_of, self.zone)
 
-    def _summed(self, condition: nodes.Happened) -> bool:
+    def _summed(self, condition: nodes.ActivityCondition) -> bool:
         """Say whether the sums of all purchases are what the condition asks for."""
         whole = condition.window == EVER and not condition.products.filters and not condition.fields
         return whole and bool(condition.measures) and all(m.name in limits.EXACT for m in condition.measures)
@@ -166,19 +166,19 @@ class Histories:
         if self.beside:
             mine = select(known).where(known == self.universe.id, clause)
             return exists(mine.correlate_except(source.summary.table))
-        return sets.inside(self.universe.id, select(known).where(clause, *self.universe.holds(known)))
+        return sets.in_set(self.universe.id, select(known).where(clause, *self.universe.holds(known)))
 
-    def _judged(self, source: Source, condition: nodes.Happened, customer: Column, reversed_: bool) -> Clause:
+    def _judged(self, source: Source, condition: nodes.ActivityCondition, customer: Column, reversed_: bool) -> Clause:
         """Return whether the lines of one customer satisfy the condition (or not, when `reversed_`)."""
         having = measures.all_of(source, condition.measures, self.as_of) if condition.measures else true()
         shown = select(not_(having) if reversed_ else having)
         lines = self._lines(source, condition, shown, one_customer=True).where(source.customer == customer)
         # The first line is enough. Not EXISTS, which PostgreSQL would answer for everybody at once.
         assert source.summary is not None
-        return columns.surely(lines.limit(1).correlate(source.summary.table).scalar_subquery())
+        return columns.is_true(lines.limit(1).correlate(source.summary.table).scalar_subquery())
 
     def _lines(
-        self, source: Source, condition: nodes.Happened, shown: Select[Any], one_customer: bool = False
+        self, source: Source, condition: nodes.ActivityCondition, shown: Select[Any], one_customer: bool = False
     ) -> Select[Any]:
         """Return the select of all that is meant; of `one_customer` the key leads to the lines, not the product."""
         names = [fact.name for fact, _ in condition.fields if not fact.own]
@@ -193,12 +193,12 @@ class Histories:
             return lines.where(self._of(source.product, condition.products))
         return lines
 
-    def _marked(self, bought: Column, products: Selection) -> Clause:
+    def _marked(self, bought: Column, products: ProductFilter) -> Clause:
         """Return whether a product is meant without being led to the lines by it."""
         marks = self.statistics.marks(products)
         return self._of(columns.unindexed(bought), products) if marks is None else columns.marked(bought, marks)
 
-    def _of(self, bought: Column, products: Selection) -> Clause:
+    def _of(self, bought: Column, products: ProductFilter) -> Clause:
         product = self.schema.product
         found: Clause = bought.in_(select(product.c.id).where(facts.product_clause(product, products)))
         return found
@@ -211,7 +211,7 @@ class Histories:
             own = self.schema.customer.alias()
             lines = lines.join(own, own.c.id == source.customer)
             others = zones.grouped(lambda zone: window.bounds(self.as_of, zone), self.zone)
-            living = [(columns.listed(own.c.time_zone, names), bounds) for bounds, names in others.items()]
+            living = [(columns.in_list(own.c.time_zone, names), bounds) for bounds, names in others.items()]
             if living:
                 first = [(lives, _bind(source.at, bounds[0])) for lives, bounds in living]
                 begins = case(*first, else_=begins) if start else None
@@ -221,7 +221,7 @@ class Histories:
 
 
 def _field(source: Source, fact: Fact) -> Column:
-    return facts.own(source.table.c.facts, fact) if fact.own else source.column(fact.name)
+    return facts.json_path(source.table.c.facts, fact) if fact.own else source.column(fact.name)
 
 
 def _bind(like: ColumnElement[Any], value: Any) -> ColumnElement[Any]:

@@ -16,7 +16,7 @@ from sqlalchemy import and_
 from mailshot.audience import bounds, nodes
 from mailshot.audience.compile import columns
 from mailshot.audience.compile.columns import Clause
-from mailshot.audience.compile.schema import Column, Summary
+from mailshot.audience.compile.schema import Column, CustomerTotals
 from mailshot.profile.comparison import Comparison
 from mailshot.profile.window import Window
 
@@ -25,7 +25,7 @@ EXACT = ("times", "days_since_last", "days_since_first")
 _REVERSED = {"at_most": "more_than", "less_than": "at_least"}
 
 
-def of_window(summary: Summary, window: Window, as_of: datetime, zone: ZoneInfo) -> Iterator[Clause]:
+def necessary_for_window(summary: CustomerTotals, window: Window, as_of: datetime, zone: ZoneInfo) -> Iterator[Clause]:
     """Give what holds of everybody to whom something happened in a window."""
     if window.local:
         return  # every customer has days of their own
@@ -35,8 +35,8 @@ def of_window(summary: Summary, window: Window, as_of: datetime, zone: ZoneInfo)
         yield summary.last_at >= start
 
 
-def of_measures(
-    summary: Summary, measures: Iterable[nodes.Measure], reversed_: bool, as_of: datetime
+def necessary_for_aggregates(
+    summary: CustomerTotals, measures: Iterable[nodes.Aggregate], reversed_: bool, as_of: datetime
 ) -> Iterator[Clause]:
     """Give what holds of everybody who satisfies all measures; `reversed_`: of who does not satisfy the only one."""
     several = list(measures)
@@ -49,7 +49,7 @@ def of_measures(
             yield from _least(summary, measure.name, low, as_of)
 
 
-def exactly(summary: Summary, measures: Iterable[nodes.Measure], as_of: datetime) -> Clause:
+def exactly(summary: CustomerTotals, measures: Iterable[nodes.Aggregate], as_of: datetime) -> Clause:
     """Return what the sums say of measures over all purchases there are."""
     made: dict[str, Callable[[Comparison], Clause]] = {
         "times": lambda how: columns.compare(summary.orders, how),
@@ -64,7 +64,7 @@ def _reverse(comparison: Comparison) -> Comparison | None:
     return Comparison(operator, comparison.values) if operator else None
 
 
-def _least(summary: Summary, name: str, low: Decimal, as_of: datetime) -> Iterator[Clause]:
+def _least(summary: CustomerTotals, name: str, low: Decimal, as_of: datetime) -> Iterator[Clause]:
     sums: dict[str, Column] = {
         "times": summary.orders,
         "amount": summary.gross,
@@ -79,4 +79,4 @@ def _least(summary: Summary, name: str, low: Decimal, as_of: datetime) -> Iterat
 
 def _at_least(column: Column, low: Decimal) -> Clause:
     # Sums are never NULL.
-    return columns.bare(column, Comparison("at_least", (low,)))
+    return columns.nullable(column, Comparison("at_least", (low,)))

@@ -42,7 +42,7 @@ class ListOf(TypeDecorator[list[Any]]):
         return given if dialect.name == "postgresql" else json.dumps(given, ensure_ascii=False, default=_number)
 
 
-class Bracketed(FunctionElement[bool]):
+class Predicate(FunctionElement[bool]):
     """What is written as a whole comparison in brackets.
 
     SQLAlchemy would set `= 1` behind it on SQLite, which then sees no way through an index, and compares twice.
@@ -55,7 +55,7 @@ class Bracketed(FunctionElement[bool]):
         return self
 
 
-class Listed(Bracketed):
+class Listed(Predicate):
     """Whether a column is among the values of a `ListOf`."""
 
     inherit_cache = True
@@ -79,7 +79,7 @@ def _number(value: Any) -> Any:
     raise TypeError(value)
 
 
-class Marks(TypeDecorator[bytes]):
+class Bitmap(TypeDecorator[bytes]):
     """A set of ids as one byte for each: byte n is 1 where n belongs to it. The last one is 0."""
 
     impl = LargeBinary
@@ -90,19 +90,19 @@ class Marks(TypeDecorator[bytes]):
         return value[1:] if value and dialect.name == "sqlite" else value
 
 
-class Marked(Bracketed):
+class InBitmap(Predicate):
     """Whether an id is marked: a look at one byte, where a set would be searched. One beyond the last is not."""
 
     inherit_cache = True
 
 
-@compiles(Marked, "sqlite")
+@compiles(InBitmap, "sqlite")
 def _marked_sqlite(element: Any, compiler: Any, **given: Any) -> str:
     column, marks, _ = (compiler.process(part, **given) for part in element.clauses)
     return f"(substr({marks}, {column}, 1) = x'01')"
 
 
-@compiles(Marked, "postgresql")
+@compiles(InBitmap, "postgresql")
 def _marked_postgresql(element: Any, compiler: Any, **given: Any) -> str:
     column, marks, last = (compiler.process(part, **given) for part in element.clauses)
     return f"(get_byte({marks}, least({column}, {last})::integer) = 1)"

@@ -14,15 +14,15 @@ from mailshot.audience.compile.columns import Clause
 from mailshot.audience.compile.schema import Source
 
 
-def all_of(source: Source, measures: Iterable[nodes.Measure], as_of: datetime) -> Clause:
+def all_of(source: Source, measures: Iterable[nodes.Aggregate], as_of: datetime) -> Clause:
     """Return the clause that is true (never NULL) of happenings that satisfy every measure."""
     return and_(*(_one(source, measure, as_of) for measure in measures))
 
 
-def _one(source: Source, measure: nodes.Measure, as_of: datetime) -> Clause:
+def _one(source: Source, measure: nodes.Aggregate, as_of: datetime) -> Clause:
     if measure.name in ("days_since_last", "days_since_first"):
         edge = func.max(source.at) if measure.name == "days_since_last" else func.min(source.at)
-        return columns.surely(columns.age(edge, measure.comparison, as_of))
+        return columns.is_true(columns.age(edge, measure.comparison, as_of))
     orders: ColumnElement[Any] = func.count() if source.occasion is None else func.count(distinct(source.occasion))
     if measure.name == "average_order":
         # Compared as spent >= bound * orders: exact where a division would round.

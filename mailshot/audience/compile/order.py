@@ -23,7 +23,7 @@ def conjuncts(condition: Condition, told: Told) -> Iterator[Condition]:
     if isinstance(condition, nodes.All):
         for part in condition.parts:
             yield from conjuncts(part, told)
-    elif isinstance(condition, nodes.Member):
+    elif isinstance(condition, nodes.InAudience):
         yield from conjuncts(condition.condition, told)
     elif isinstance(condition, nodes.Not) and isinstance(condition.part, nodes.Any):
         for part in condition.part.parts:
@@ -34,6 +34,6 @@ def conjuncts(condition: Condition, told: Told) -> Iterator[Condition]:
         yield condition
 
 
-def arranged(parts: Iterable[Condition], effort: Callable[[Condition], int]) -> list[Condition]:
+def by_cost(parts: Iterable[Condition], effort: Callable[[Condition], int]) -> list[Condition]:
     """Return the parts by their effort, all that is deep at the end."""
     return sorted(parts, key=lambda part: (part.depth if part.depth > SHALLOW else 0, effort(part)))

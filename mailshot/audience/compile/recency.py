@@ -16,9 +16,13 @@ from mailshot.profile.history import BOUGHT
 from mailshot.profile.window import EVER, Fixed, Window
 
 
-def told(condition: nodes.Condition, as_of: datetime) -> nodes.All | None:
+def rewrite_days_since_last(condition: nodes.Condition, as_of: datetime) -> nodes.All | None:
     """Return what must have happened with what must not have happened since; None when it cannot be told so."""
-    if not isinstance(condition, nodes.Happened) or condition.history is not BOUGHT or condition.window != EVER:
+    if (
+        not isinstance(condition, nodes.ActivityCondition)
+        or condition.history is not BOUGHT
+        or condition.window != EVER
+    ):
         return None
     if not condition.products.filters or len(condition.measures) != 1:
         return None

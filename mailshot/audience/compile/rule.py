@@ -35,15 +35,15 @@ from mailshot.audience.compile import universe as universes
 from mailshot.audience.compile.columns import Clause
 from mailshot.audience.compile.histories import LOOK, Histories
 from mailshot.audience.compile.schema import Schema
-from mailshot.audience.compile.statistics import Statistics, Unknown
-from mailshot.audience.compile.universe import Universe
+from mailshot.audience.compile.statistics import NoStatistics, Statistics
+from mailshot.audience.compile.universe import Scope
 from mailshot.audience.nodes import Condition
 from mailshot.profile import lot
 from mailshot.profile.catalogue import FactType
 from mailshot.profile.history import BOUGHT
 
 # Conditions that are quickly looked up for each customer.
-NARROWING = (nodes.FactIs, nodes.Dated, nodes.Shows, nodes.Prefers, nodes.Consents, nodes.Share)
+NARROWING = (nodes.FactIs, nodes.Dated, nodes.HasTrait, nodes.HasPreference, nodes.HasConsent, nodes.RandomShare)
 # What only few customers show or state is looked up first: at most such a share of them.
 RARE = 0.1
 
@@ -62,10 +62,10 @@ class Compiler:
     as_of: datetime
     zone: ZoneInfo
     before: datetime | None = None
-    statistics: Statistics = field(default_factory=Unknown)
+    statistics: Statistics = field(default_factory=NoStatistics)
     beside: bool = False
     left: float = 1.0
-    among: Universe | None = None
+    among: Scope | None = None
     denied: bool = False
 
     def select(self, condition: Condition) -> Select[Any]:
@@ -77,7 +77,7 @@ class Compiler:
             parts.remove(driving)
         elif universes.only_buyers(condition) and (summary := self.schema.source(BOUGHT).summary):
             # Their sums are a narrow table, and say of most whether a second look is worth it.
-            universe = Universe(summary.customer, sums=True, ids=self.universe.ids)
+            universe = Scope(summary.customer, sums=True, ids=self.universe.ids)
         else:
             universe = self.universe
         left = self._weight(driving) if driving else self.left
@@ -87,7 +87,7 @@ class Compiler:
 
     def within(self, ids: range | None) -> Compiler:
         """Return the same compiler for those of all customers whose id lies in a range, or for all."""
-        return replace(self, among=Universe(self.schema.customer.c.id, rows=True, ids=ids))
+        return replace(self, among=Scope(self.schema.customer.c.id, rows=True, ids=ids))
 
     @singledispatchmethod
     def clause(self, condition: Condition) -> Clause:
@@ -101,11 +101,11 @@ class Compiler:
         if driving is None:
             return self._joined(parts, self.left)
         parts.remove(driving)
-        return and_(self._of(driving), self._joined(parts, self._weight(driving)))
+        return and_(self._visit(driving), self._joined(parts, self._weight(driving)))
 
     @clause.register
     def _any(self, condition: nodes.Any) -> Clause:
-        return columns.any_of(map(self._of, self._sorted(condition.parts)))
+        return columns.any_of(map(self._visit, self._sorted(condition.parts)))
 
     @clause.register
     def _count(self, condition: nodes.Count) -> Clause:
@@ -115,11 +115,11 @@ class Compiler:
         return columns.between(*((many, few) if self.denied else (few, many)), bounds.of(condition.comparison))
 
     def _holding(self, condition: nodes.Count) -> ColumnElement[int]:
-        return columns.total(case((self._of(part), 1), else_=0) for part in self._sorted(condition.parts))
+        return columns.total(case((self._visit(part), 1), else_=0) for part in self._sorted(condition.parts))
 
     @clause.register
     def _not(self, condition: nodes.Not) -> Clause:
-        return not_(replace(self, denied=not self.denied)._of(condition.part))
+        return not_(replace(self, denied=not self.denied)._visit(condition.part))
 
     @clause.register
     def _everyone(self, condition: nodes.Everyone) -> Clause:
@@ -137,12 +137,12 @@ class Compiler:
         return dates.clause(self.schema.customer, condition, self.as_of, self.zone)
 
     @clause.register
-    def _stage(self, condition: nodes.InStage) -> Clause:
+    def _stage(self, condition: nodes.InLifecycle) -> Clause:
         return self._histories.stage(condition)
 
     @clause.register
-    def _happened(self, condition: nodes.Happened) -> Clause:
-        if told := recency.told(condition, self.as_of):
+    def _happened(self, condition: nodes.ActivityCondition) -> Clause:
+        if told := recency.rewrite_days_since_last(condition, self.as_of):
             return self.clause(told)
         seen = self._histories.happened(condition)
         if not condition.unseen or (condition.grows and not self.denied):
@@ -151,57 +151,57 @@ class Compiler:
         return or_(seen, not_(tracked)) if self.denied else and_(seen, tracked)
 
     @clause.register
-    def _prefers(self, condition: nodes.Prefers) -> Clause:
+    def _prefers(self, condition: nodes.HasPreference) -> Clause:
         return self._belongs(self._stated(condition))
 
     @clause.register
-    def _shows(self, condition: nodes.Shows) -> Clause:
-        return sets.inside(self.universe.id, self._shown(condition))
+    def _shows(self, condition: nodes.HasTrait) -> Clause:
+        return sets.in_set(self.universe.id, self._shown(condition))
 
     @clause.register
-    def _consents(self, condition: nodes.Consents) -> Clause:
+    def _consents(self, condition: nodes.HasConsent) -> Clause:
         return self._belongs(then.consents(self.schema, condition.topic, True, self.before))
 
     @clause.register
-    def _member(self, condition: nodes.Member) -> Clause:
-        return self._of(condition.condition)
+    def _member(self, condition: nodes.InAudience) -> Clause:
+        return self._visit(condition.condition)
 
     @clause.register
-    def _share(self, condition: nodes.Share) -> Clause:
-        clause: Clause = lot.draw(condition.salt).part(self.schema.customer.c.lot) < condition.parts
+    def _share(self, condition: nodes.RandomShare) -> Clause:
+        clause: Clause = lot.assigner(condition.salt).part(self.schema.customer.c.lot) < condition.parts
         return clause
 
     def _arranged(self, condition: Condition) -> list[Condition]:
         """Return what must hold for a condition to hold, in the order in which it is best asked."""
-        return self._sorted(order.conjuncts(condition, lambda part: recency.told(part, self.as_of)))
+        return self._sorted(order.conjuncts(condition, lambda part: recency.rewrite_days_since_last(part, self.as_of)))
 
     def _sorted(self, parts: Iterable[Condition]) -> list[Condition]:
-        return order.arranged(parts, self._histories.effort)
+        return order.by_cost(parts, self._histories.effort)
 
     def _driving(self, parts: Iterable[Condition]) -> Condition | None:
         """Return the part that names the fewest customers, when they are found without looking at all."""
         return min((part for part in parts if self._drives(part)), key=self._weight, default=None)
 
     def _drives(self, part: Condition) -> bool:
-        if isinstance(part, nodes.Shows | nodes.Prefers):
+        if isinstance(part, nodes.HasTrait | nodes.HasPreference):
             return self.statistics.share(part) <= RARE
         return self._histories.drives(part)
 
     def _weight(self, driving: Condition) -> float:
         """Return a share of lines: to look at those of the customers it names takes `LOOK` times as long."""
         share = self.statistics.share(driving)
-        return share if isinstance(driving, nodes.Happened) else share / LOOK
+        return share if isinstance(driving, nodes.ActivityCondition) else share / LOOK
 
-    def _found(self, driving: Condition) -> Universe:
+    def _found(self, driving: Condition) -> Scope:
         """Return those whom a driving part names, each once."""
-        if isinstance(driving, nodes.Shows):
+        if isinstance(driving, nodes.HasTrait):
             ids = select(self._shown(driving).subquery())
-        elif isinstance(driving, nodes.Prefers):
+        elif isinstance(driving, nodes.HasPreference):
             ids = self._stated(driving)
         else:
-            assert isinstance(driving, nodes.Happened)
+            assert isinstance(driving, nodes.ActivityCondition)
             ids = self._histories.ids(driving)
-        return Universe(ids.distinct().subquery().c[0], ids=self.universe.ids)
+        return Scope(ids.distinct().subquery().c[0], ids=self.universe.ids)
 
     def _joined(self, parts: list[Condition], left: float) -> Clause:
         """Return the clause that is true where all parts are, which narrow each other down."""
@@ -210,9 +210,9 @@ class Compiler:
         # What stands in the row is looked up once.
         rows = tuple(part for part in parts if not self.universe.rows and universes.of_rows(part))
         once = [nodes.All(0, rows)] if len(rows) > 1 else rows
-        return columns.all_of(compiler._of(part) for part in [*(part for part in parts if part not in rows), *once])
+        return columns.all_of(compiler._visit(part) for part in [*(part for part in parts if part not in rows), *once])
 
-    def _of(self, condition: Condition) -> Clause:
+    def _visit(self, condition: Condition) -> Clause:
         """Return the clause of a part, by way of the customer's row where it is needed and not at hand."""
         if self.universe.rows or not universes.of_rows(condition):
             return self.clause(condition)
@@ -221,8 +221,8 @@ class Compiler:
         return exists(select(literal(1)).where(customer.c.id == self.universe.id, held).correlate_except(customer))
 
     @property
-    def universe(self) -> Universe:
-        return self.among or Universe(self.schema.customer.c.id, rows=True)
+    def universe(self) -> Scope:
+        return self.among or Scope(self.schema.customer.c.id, rows=True)
 
     @property
     def _histories(self) -> Histories:
@@ -231,16 +231,16 @@ class Compiler:
     def _belongs(self, ids: Select[Any]) -> Clause:
         """Return whether the customer is among these: a set, or a look at each of the few that are left."""
         if self.left == 1:
-            return sets.inside(self.universe.id, ids)
+            return sets.in_set(self.universe.id, ids)
         (customer,) = ids.selected_columns
         return exists(ids.where(customer == self.universe.id).correlate_except(customer.table))
 
-    def _shown(self, condition: nodes.Shows) -> CompoundSelect[Any]:
+    def _shown(self, condition: nodes.HasTrait) -> CompoundSelect[Any]:
         said = self._words(condition.name, condition.closure.implying, holds=True)
         sources = condition.closure.sources
         return union_all(said, *(self._inferred(condition, value, implied) for value, implied in sources))
 
-    def _inferred(self, condition: nodes.Shows, value: str, implied: Sequence[str]) -> Select[Any]:
+    def _inferred(self, condition: nodes.HasTrait, value: str, implied: Sequence[str]) -> Select[Any]:
         """Return who shows the trait `value` and stated neither another value nor a denial of what it implies."""
         trait, preference = self.schema.trait.c, self.schema.preference
         silenced = select(preference.c.customer_id).where(
@@ -255,7 +255,7 @@ class Compiler:
             trait.customer_id.not_in(silenced),
         )
 
-    def _stated(self, condition: nodes.Prefers) -> Select[Any]:
+    def _stated(self, condition: nodes.HasPreference) -> Select[Any]:
         closure = condition.closure
         if condition.says:
             return self._words(condition.name, closure.implying, holds=True)

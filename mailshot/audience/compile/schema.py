@@ -10,13 +10,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, FromClause
 
 from mailshot.audience.compile import columns
-from mailshot.profile.history import BOUGHT, History
+from mailshot.profile.history import BOUGHT, ActivityKind
 
 Column = ColumnElement[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class JoinedColumn:
     """A column of a table that is joined only when it is asked for."""
 
     column: Column
@@ -25,7 +25,7 @@ class Beside:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class CustomerTotals:
     """The sums over all that ever happened to each customer; `gross` adds up only what is above zero.
 
     What was returned since is among them, so that they bound what was bought by any day; `returned_at` is when
@@ -54,7 +54,7 @@ class Source:
     table: FromClause
     customer: Column
     at: Column
-    fields: Mapping[str, Column | Beside] = field(default_factory=dict)
+    fields: Mapping[str, Column | JoinedColumn] = field(default_factory=dict)
     occasion: Column | None = None
     product: Column | None = None
     amount: Column | None = None
@@ -62,13 +62,13 @@ class Source:
     only: tuple[ColumnElement[bool], ...] = ()
     imported: tuple[ColumnElement[bool], ...] = ()
     returned_at: Column | None = None
-    summary: Summary | None = None
+    summary: CustomerTotals | None = None
     coarse: Source | None = None
 
     def column(self, name: str) -> Column:
         """Return the column of a built-in field."""
         found = self.fields[name]
-        return found.column if isinstance(found, Beside) else found
+        return found.column if isinstance(found, JoinedColumn) else found
 
     def stands(self, as_of: datetime) -> list[ColumnElement[bool]]:
         """Return the clauses that are true of the rows that still counted at a moment."""
@@ -78,7 +78,7 @@ class Source:
         """Return the table joined with those that these fields need."""
         found = self.table
         needed = [self.fields[name] for name in names if name in self.fields]
-        tables = {beside.table: beside.on for beside in needed if isinstance(beside, Beside)}
+        tables = {beside.table: beside.on for beside in needed if isinstance(beside, JoinedColumn)}
         for table, on in tables.items():
             found = found.outerjoin(table, on)
         return found
@@ -99,8 +99,8 @@ class Schema:
     trait: FromClause
     sources: Mapping[str, Source]
 
-    def source(self, history: History) -> Source:
-        return self.sources[history.word]
+    def source(self, history: ActivityKind) -> Source:
+        return self.sources[history.keyword]
 
     @property
     def purchase(self) -> FromClause:

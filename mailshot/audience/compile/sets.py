@@ -8,36 +8,36 @@ from sqlalchemy import SelectBase
 from sqlalchemy.ext.compiler import compiles
 
 from mailshot.audience.compile.columns import Clause
-from mailshot.audience.compile.lists import Bracketed
+from mailshot.audience.compile.lists import Predicate
 from mailshot.audience.compile.schema import Column
 
 
-def inside(column: Column, ids: SelectBase) -> Clause:
+def in_set(column: Column, ids: SelectBase) -> Clause:
     """Return the clause that is true of everybody whose id the select gives. Neither is ever NULL."""
     return _both(column, ids)[0]
 
 
-def outside(column: Column, ids: SelectBase) -> Clause:
+def not_in_set(column: Column, ids: SelectBase) -> Clause:
     """Return the clause that is true of everybody else."""
     return _both(column, ids)[1]
 
 
 def _both(column: Column, ids: SelectBase) -> tuple[Clause, Clause]:
     found = ids.scalar_subquery()
-    inner: Clause = Inside(column, found)
-    outer: Clause = Outside(column, found)
+    inner: Clause = InSet(column, found)
+    outer: Clause = NotInSet(column, found)
     # What `not_` makes of each.
     inner.negation_clause, outer.negation_clause = outer, inner
     return inner, outer
 
 
-class Inside(Bracketed):
+class InSet(Predicate):
     """Whether an id is one of a set."""
 
     inherit_cache = True
 
 
-class Outside(Bracketed):
+class NotInSet(Predicate):
     """Whether an id is none of a set.
 
     PostgreSQL joins the set where NOT EXISTS is asked, and where NOT IN is, looks each up in it, which takes longer;
@@ -47,19 +47,19 @@ class Outside(Bracketed):
     inherit_cache = True
 
 
-@compiles(Inside)
+@compiles(InSet)
 def _inside(element: Any, compiler: Any, **given: Any) -> str:
     column, ids = (compiler.process(part, **given) for part in element.clauses)
     return f"({column} IN {ids})"
 
 
-@compiles(Outside, "sqlite")
+@compiles(NotInSet, "sqlite")
 def _outside_sqlite(element: Any, compiler: Any, **given: Any) -> str:
     column, ids = (compiler.process(part, **given) for part in element.clauses)
     return f"({column} NOT IN {ids})"
 
 
-@compiles(Outside, "postgresql")
+@compiles(NotInSet, "postgresql")
 def _outside_postgresql(element: Any, compiler: Any, **given: Any) -> str:
     column, ids = (compiler.process(part, **given) for part in element.clauses)
     return f"(NOT EXISTS (SELECT FROM {ids} AS inside (id) WHERE inside.id = {column}))"

@@ -11,14 +11,14 @@ from sqlalchemy import and_, func, not_, or_, select
 
 from mailshot.audience.compile import columns
 from mailshot.audience.compile.columns import Clause
-from mailshot.audience.compile.schema import Column, Source, Summary
+from mailshot.audience.compile.schema import Column, CustomerTotals, Source
 from mailshot.profile.lifecycle import Stage, Thresholds
 
 FRESH = frozenset({Stage.new, Stage.active})
 
 
 @dataclass(frozen=True, slots=True)
-class Stages:
+class LifecycleClauses:
     """Compiles stages as of one moment: bought first since `new`; silent since `lapsing`, or even `lapsed`."""
 
     source: Source
@@ -28,7 +28,7 @@ class Stages:
     lapsed: datetime
 
     @classmethod
-    def of(cls, source: Source, thresholds: Thresholds, as_of: datetime, zone: ZoneInfo) -> Stages:
+    def of(cls, source: Source, thresholds: Thresholds, as_of: datetime, zone: ZoneInfo) -> LifecycleClauses:
         now = as_of.astimezone(zone)
         told = (thresholds.new, thresholds.lapsing, thresholds.lapsed)
         new, lapsing, lapsed = (each.before(now).astimezone(UTC) for each in told)
@@ -65,9 +65,9 @@ class Stages:
         summary = self.source.summary
         assert summary is not None
         mine = (self.source.customer == summary.customer, self.source.at < self.as_of, *self.source.stands(self.as_of))
-        return columns.surely(select(shown).where(*mine).correlate(summary.table).scalar_subquery())
+        return columns.is_true(select(shown).where(*mine).correlate(summary.table).scalar_subquery())
 
-    def _possible(self, stage: Stage | None, summary: Summary) -> Clause:
+    def _possible(self, stage: Stage | None, summary: CustomerTotals) -> Clause:
         """Return what holds of the sums of everybody in a stage, whatever was bought or returned since "today"."""
         if stage is Stage.lapsed:
             return summary.first_at < self.lapsed

@@ -84,7 +84,7 @@ def not_erased(schema: Schema, customer: ColumnElement[Any]) -> Clause:
     return clause
 
 
-def there(schema: Schema, before: datetime | None) -> Clause:
+def existed(schema: Schema, before: datetime | None) -> Clause:
     """Return the clause over customers that is true of those who were customers before: joined, or had bought.
 
     Where it is not known when a customer joined, we cannot say otherwise. Erased customers were none.

@@ -11,11 +11,11 @@ from mailshot.audience.nodes import Condition
 from mailshot.profile.history import BOUGHT
 from mailshot.profile.lifecycle import Stage
 
-OF_ROWS = (nodes.FactIs, nodes.Dated, nodes.Share)
+OF_ROWS = (nodes.FactIs, nodes.Dated, nodes.RandomShare)
 
 
 @dataclass(frozen=True, slots=True)
-class Universe:
+class Scope:
     """Everybody named by `id`: all customers (their `rows` are at hand), all buyers (their `sums` are), or a few.
 
     Of them only those whose id lies in `ids`; None: all.
@@ -37,15 +37,17 @@ def only_buyers(condition: Condition) -> bool:
         return any(map(only_buyers, condition.parts))
     if isinstance(condition, nodes.Any):
         return all(map(only_buyers, condition.parts))
-    if isinstance(condition, nodes.Member):
+    if isinstance(condition, nodes.InAudience):
         return only_buyers(condition.condition)
-    if isinstance(condition, nodes.InStage):
+    if isinstance(condition, nodes.InLifecycle):
         return Stage.prospect not in condition.stages
     if isinstance(condition, nodes.Not):
-        return isinstance(condition.part, nodes.InStage) and Stage.prospect in condition.part.stages
-    return isinstance(condition, nodes.Happened) and condition.history is BOUGHT and not condition.holds_for_none
+        return isinstance(condition.part, nodes.InLifecycle) and Stage.prospect in condition.part.stages
+    return (
+        isinstance(condition, nodes.ActivityCondition) and condition.history is BOUGHT and not condition.matches_empty
+    )
 
 
 def of_rows(condition: Condition) -> bool:
     """Say whether a condition asks only for what stands in the row of a customer."""
-    return isinstance(condition, OF_ROWS) or (bool(condition.inner) and all(map(of_rows, condition.inner)))
+    return isinstance(condition, OF_ROWS) or (bool(condition.children) and all(map(of_rows, condition.children)))

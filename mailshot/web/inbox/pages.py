@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from mailshot.web import files, forms, paper
-from mailshot.web.headers import Protected, failed
+from mailshot.web.headers import SecurityHeaders, failed
 from mailshot.web.inbox import letter, oneclick
 from mailshot.web.inbox.box import Box, Mail
 from mailshot.web.inbox.letter import Letter
@@ -52,7 +52,7 @@ def build(box: Box) -> Starlette:
             Route("/api/mails/{id}", api_mail),
             *files.routes(Path(__file__).parent.parent / "static"),
         ],
-        middleware=[Middleware(Protected)],
+        middleware=[Middleware(SecurityHeaders)],
         exception_handlers={Exception: failed},
     )
     app.state.box = box

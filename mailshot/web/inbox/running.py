@@ -20,7 +20,7 @@ class Inbox:
         self.box = Box(folder)
         self._where = f"{host}:{smtp_port}"
         self._catcher = catcher.controller(self.box, host, smtp_port)
-        self._pages = serve.Beside(pages.build(self.box), host, web_port)
+        self._pages = serve.ThreadedServer(pages.build(self.box), host, web_port)
 
     def start(self) -> None:
         """Begin to take and show mail. Raises Unavailable when a port is taken."""

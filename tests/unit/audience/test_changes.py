@@ -9,18 +9,18 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mailshot import documents
-from mailshot.audience.book import Book
-from mailshot.audience.changes import Advisor
-from mailshot.audience.evaluate import Judge
-from mailshot.profile.customer import Happening, Profile
+from mailshot.audience.book import AudienceRegistry
+from mailshot.audience.changes import Counterfactual
+from mailshot.audience.evaluate import Evaluator
+from mailshot.profile.customer import Activity, Profile
 from tests.store.conditions import VOCABULARY
 
 AS_OF = datetime(2026, 4, 7, 12, tzinfo=UTC)
 
 
-def _line(days: int, amount: str = "5") -> Happening:
+def _line(days: int, amount: str = "5") -> Activity:
     at = AS_OF - timedelta(days=days)
-    return Happening(f"o{days}", at, {}, {"key": "p", "department": "Lit-a"}, Decimal(amount), Decimal(1))
+    return Activity(f"o{days}", at, {}, {"key": "p", "department": "Lit-a"}, Decimal(amount), Decimal(1))
 
 
 WHO = Profile(
@@ -49,7 +49,7 @@ CHANGES = {
 @pytest.mark.parametrize(("rule", "said"), CHANGES.values(), ids=CHANGES)
 def test_what_would_have_to_change_is_told(rule: str, said: str) -> None:
     document = documents.parse(f"audience: a\nwho:\n  {rule}", "a.yaml")
-    condition = Book([document], VOCABULARY).audience("a").condition
-    found = Advisor(Judge(WHO, AS_OF, ZoneInfo("UTC"))).changes(condition)
+    condition = AudienceRegistry([document], VOCABULARY).audience("a").condition
+    found = Counterfactual(Evaluator(WHO, AS_OF, ZoneInfo("UTC"))).changes(condition)
     assert len(found) == 1
     assert said in found[0].words()

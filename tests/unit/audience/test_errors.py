@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mailshot import documents
-from mailshot.audience.book import Book
+from mailshot.audience.book import AudienceRegistry
 from mailshot.audience.parse import WORDS
 from mailshot.errors import InvalidInput, NotFound, Problem
 from tests.store.conditions import CONDITIONS, VOCABULARY, members, written
@@ -109,7 +109,9 @@ WRONG = {
 
 
 def problems(*texts: str) -> list[Problem]:
-    book = Book([documents.parse(text, f"rules/audiences/{n}.yaml") for n, text in enumerate(texts)], VOCABULARY)
+    book = AudienceRegistry(
+        [documents.parse(text, f"rules/audiences/{n}.yaml") for n, text in enumerate(texts)], VOCABULARY
+    )
     with pytest.raises(InvalidInput) as caught:
         book.audiences()
     return list(caught.value.problems)
@@ -215,13 +217,13 @@ def test_what_is_too_large_is_refused(what: str) -> None:
 
 def test_ten_thousand_texts_and_500_conditions_are_taken() -> None:
     for text in (rule("{country: [" + "a, " * 10_000 + "]}"), rule("{any: [" + "{share: 1%}, " * 499 + "]}")):
-        (audience,) = Book([documents.parse(text, "f.yaml")], VOCABULARY).audiences()
+        (audience,) = AudienceRegistry([documents.parse(text, "f.yaml")], VOCABULARY).audiences()
         assert audience.condition.size <= 500
 
 
 def test_an_unknown_audience_is_not_found() -> None:
     with pytest.raises(NotFound, match="Did you mean 'test'"):
-        Book([documents.parse(rule("{everyone: yes}"), "f.yaml")], VOCABULARY).audience("tset")
+        AudienceRegistry([documents.parse(rule("{everyone: yes}"), "f.yaml")], VOCABULARY).audience("tset")
 
 
 NAMES = st.sampled_from(
@@ -304,7 +306,7 @@ def test_a_rule_with_a_slip_is_read_or_refused(condition: object, at: int, cut: 
 
 def _read_or_refused(text: str) -> None:
     try:
-        Book([documents.parse(text, "f.yaml")], VOCABULARY).audiences()
+        AudienceRegistry([documents.parse(text, "f.yaml")], VOCABULARY).audiences()
     except InvalidInput as error:
         assert error.problems  # noqa: PT017
         assert all(problem.file == "f.yaml" for problem in error.problems)  # noqa: PT017
@@ -312,6 +314,6 @@ def _read_or_refused(text: str) -> None:
 
 @pytest.mark.parametrize("written", ["{at_least: 100,5}", "\n    at_least: 100,5", "100,5"])
 def test_a_decimal_comma_is_told_how_to_write_it(written: str) -> None:
-    book = Book([documents.parse(f"audience: a\nwho:\n  age: {written}\n", "a.yaml")], VOCABULARY)
+    book = AudienceRegistry([documents.parse(f"audience: a\nwho:\n  age: {written}\n", "a.yaml")], VOCABULARY)
     with pytest.raises(InvalidInput, match=r"with a point: .*100\.5"):
         book.audiences()

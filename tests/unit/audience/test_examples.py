@@ -11,10 +11,10 @@ import pytest
 
 from mailshot import documents
 from mailshot.audience import examples
-from mailshot.audience.book import Book
-from mailshot.audience.evaluate import Judge
+from mailshot.audience.book import AudienceRegistry
+from mailshot.audience.evaluate import Evaluator
 from mailshot.audience.examples import WORDS, Example
-from mailshot.audience.moments import Clock
+from mailshot.audience.moments import Today
 from mailshot.errors import Problem
 from mailshot.profile import lot
 from mailshot.profile.history import HISTORIES
@@ -22,24 +22,24 @@ from tests.store.conditions import VOCABULARY
 
 ZONE = ZoneInfo("America/New_York")
 TODAY = datetime(2026, 4, 7, 9, 30, tzinfo=ZONE)
-PINNED, MOVING = Clock(TODAY, pinned=True), Clock(TODAY, pinned=False)
+PINNED, MOVING = Today(TODAY, pinned=True), Today(TODAY, pinned=False)
 
 
-def read(written: str, clock: Clock = PINNED, who: str = "{everyone: yes}") -> tuple[list[Example], list[Problem]]:
+def read(written: str, clock: Today = PINNED, who: str = "{everyone: yes}") -> tuple[list[Example], list[Problem]]:
     """Read examples as they stand in a file."""
     document = documents.parse(f"audience: a\nwho: {who}\nexamples: {written}", "a.yaml")
     problems = document.problems()
-    condition = Book([document], VOCABULARY).audience("a").condition
+    condition = AudienceRegistry([document], VOCABULARY).audience("a").condition
     return examples.read(document, VOCABULARY, clock, problems, condition), problems.found
 
 
-def one(written: str, clock: Clock = PINNED, who: str = "{everyone: yes}") -> Example:
+def one(written: str, clock: Today = PINNED, who: str = "{everyone: yes}") -> Example:
     (found,), problems = read(f"[{{{written}, matches: yes}}]", clock, who)
     assert problems == []
     return found
 
 
-def moment(at: str, clock: Clock = PINNED) -> datetime:
+def moment(at: str, clock: Today = PINNED) -> datetime:
     (line,) = one(f"bought: {{at: {at}}}", clock).profile.histories["bought"]
     return line.at
 
@@ -49,7 +49,7 @@ def wall(*parts: int) -> datetime:
 
 
 @pytest.mark.parametrize("clock", [PINNED, MOVING])
-def test_moments_are_told_by_their_distance_from_today(clock: Clock) -> None:
+def test_moments_are_told_by_their_distance_from_today(clock: Today) -> None:
     assert moment("10 days ago", clock) == TODAY - timedelta(days=10)
     assert moment("1 month ago", clock) == wall(2026, 3, 7, 9, 30)
     assert moment("2 hours ago", clock) == TODAY - timedelta(hours=2)
@@ -133,16 +133,16 @@ def test_the_customer_is_as_written() -> None:
     sure = {pair: inferred.confidence for pair, inferred in who.traits.items()}
     assert sure == {("diet", "vegan"): 0.97, ("diet", "vegetarian"): 1.0}
     assert one("customer: {born: in 3 days}").profile.facts["born"] == "2026-04-10"
-    assert one("name: x").profile.lot == lot.lot("example")
+    assert one("name: x").profile.lot == lot.bucket("example")
 
 
 @pytest.mark.parametrize(("said", "inside"), [("", True), ("share: yes, ", True), ("share: no, ", False)])
 def test_a_customer_lies_in_the_shares_unless_said_otherwise(said: str, inside: bool) -> None:
     rule = "{any: [{share: 0.05%}, {not: {share: 0%}}]}"
     document = documents.parse(f"audience: a\nwho: {{share: 0.05%}}\nexamples: [{{{said}matches: yes}}]", "a.yaml")
-    condition = Book([document], VOCABULARY).audience("a").condition
+    condition = AudienceRegistry([document], VOCABULARY).audience("a").condition
     (example,) = examples.read(document, VOCABULARY, PINNED, document.problems(), condition)
-    assert Judge(example.profile, TODAY, ZONE).verdict(condition).holds is inside
+    assert Evaluator(example.profile, TODAY, ZONE).verdict(condition).holds is inside
     assert one("name: x", who=rule)
 
 

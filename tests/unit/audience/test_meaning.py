@@ -32,7 +32,7 @@ SAME = {
 
 @pytest.mark.parametrize("what", SAME)
 def test_what_moves_nobody_is_no_difference(what: str) -> None:
-    assert meaning.of(condition(**SAME[what])) == meaning.of(condition())
+    assert meaning.fingerprint(condition(**SAME[what])) == meaning.fingerprint(condition())
     assert meaning.shifted(condition(), condition(**SAME[what])) == []
 
 
@@ -56,7 +56,7 @@ OTHER = {
 def test_a_difference_is_traced_to_what_was_changed(what: str) -> None:
     changed, same_words, told = OTHER[what]
     other = condition(**changed)
-    assert meaning.of(other) != meaning.of(condition())
+    assert meaning.fingerprint(other) != meaning.fingerprint(condition())
     assert (meaning.written(other) == meaning.written(condition())) is same_words
     assert meaning.shifted(condition(), other) == told
 
@@ -64,6 +64,6 @@ def test_a_difference_is_traced_to_what_was_changed(what: str) -> None:
 @given(CONDITIONS, CONDITIONS)
 def test_only_the_place_of_a_condition_is_passed_over(first: Condition, second: Condition) -> None:
     alike = without_places(first) == without_places(second)
-    assert alike <= (meaning.of(first) == meaning.of(second))
-    assert meaning.of(first) == meaning.of(without_places(first))
+    assert alike <= (meaning.fingerprint(first) == meaning.fingerprint(second))
+    assert meaning.fingerprint(first) == meaning.fingerprint(without_places(first))
     assert meaning.shifted(first, first) == []

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mailshot.audience.compile import order, universe
-from mailshot.audience.nodes import All, Any, Condition, Consents, Member, Not, Share
+from mailshot.audience.nodes import All, Any, Condition, HasConsent, InAudience, Not, RandomShare
 
-A, B, C = (Consents(1, name) for name in "abc")
-ROW = Share(1, 10, "salt")
+A, B, C = (HasConsent(1, name) for name in "abc")
+ROW = RandomShare(1, 10, "salt")
 
 
 def parts(condition: Condition) -> list[Condition]:
@@ -14,7 +14,7 @@ def parts(condition: Condition) -> list[Condition]:
 
 
 def test_all_and_named_audiences_are_their_parts() -> None:
-    assert parts(All(1, (A, Member(1, "x", All(1, (B, C)))))) == [A, B, C]
+    assert parts(All(1, (A, InAudience(1, "x", All(1, (B, C)))))) == [A, B, C]
 
 
 def test_not_any_is_none_of_them_and_not_all_stays_whole() -> None:
@@ -27,7 +27,7 @@ def test_what_costs_least_is_asked_first_and_what_lies_deep_last() -> None:
     deep: Condition = ROW
     for _ in range(order.SHALLOW):
         deep = Not(1, deep)
-    assert order.arranged([deep, A, ROW], lambda part: int(part is A)) == [ROW, A, deep]
+    assert order.by_cost([deep, A, ROW], lambda part: int(part is A)) == [ROW, A, deep]
 
 
 def test_only_what_asks_for_rows_alone_is_looked_up_in_them() -> None:

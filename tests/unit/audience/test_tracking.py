@@ -9,15 +9,15 @@ import pytest
 
 from mailshot import documents
 from mailshot.audience import parse
-from mailshot.audience.changes import Advisor
-from mailshot.audience.evaluate import UNSEEN, Judge
+from mailshot.audience.changes import Counterfactual
+from mailshot.audience.evaluate import UNSEEN, Evaluator
 from mailshot.audience.nodes import Condition
 from mailshot.audience.vocabulary import Vocabulary
-from mailshot.profile.customer import Happening, Profile
+from mailshot.profile.customer import Activity, Profile
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 WORDS = Vocabulary(topics=("offers", "tracking"))
-OPENED = Happening("1", NOON - timedelta(days=3), {"by": "human"})
+OPENED = Activity("1", NOON - timedelta(days=3), {"by": "human"})
 
 
 def rule(text: str) -> Condition:
@@ -29,9 +29,9 @@ def rule(text: str) -> Condition:
     return found
 
 
-def judge(tracked: bool, *opened: Happening) -> Judge:
+def judge(tracked: bool, *opened: Activity) -> Evaluator:
     consents = {"tracking": True} if tracked else {}
-    return Judge(Profile(1, 0, {}, {"opened": opened}, consents, tracked=tracked), NOON, ZoneInfo("UTC"))
+    return Evaluator(Profile(1, 0, {}, {"opened": opened}, consents, tracked=tracked), NOON, ZoneInfo("UTC"))
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_explaining_says_that_it_is_unknown_and_what_would_have_to_change() -> N
     condition = rule("never_opened: {}")
     verdict = judge(False).verdict(condition)
     assert verdict.found == f"{UNSEEN}; seen: none"
-    (change,) = Advisor(judge(False)).changes(condition)
+    (change,) = Counterfactual(judge(False)).changes(condition)
     assert "must consent to tracking" in change.hint
-    assert Advisor(judge(True)).changes(condition) == ()
+    assert Counterfactual(judge(True)).changes(condition) == ()
 
 
 @pytest.mark.parametrize(
@@ -96,6 +96,6 @@ def test_explaining_says_that_it_is_unknown_and_what_would_have_to_change() -> N
 )
 def test_a_count_of_what_is_unknown_says_so_too(text: str) -> None:
     assert not judge(False).verdict(rule(text)).holds
-    changes = Advisor(judge(False)).changes(rule(text))
+    changes = Counterfactual(judge(False)).changes(rule(text))
     assert changes
     assert all("must consent to tracking" in change.hint for change in changes)

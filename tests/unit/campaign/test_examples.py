@@ -12,7 +12,7 @@ from mailshot.audience.book import Audience
 from mailshot.audience.evaluate import Verdict
 from mailshot.audience.examples import Example
 from mailshot.audience.nodes import Everyone
-from mailshot.campaign.examples import Outcome
+from mailshot.campaign.examples import ExampleResult
 from mailshot.profile.customer import Profile
 
 NOW = datetime(2026, 4, 1, 9, tzinfo=ZoneInfo("America/New_York"))
@@ -30,7 +30,7 @@ TOLD = {
 def test_what_is_wrong_is_said(found: tuple[bool, bool, bool, datetime | None]) -> None:
     expected, judged, selected, otherwise = found
     example = Example("x", 3, NOW, False, Profile(0, 0, {}), expected)
-    outcome = Outcome(AUDIENCE, example, Verdict(judged, "", "", 2), selected, (), otherwise)
+    outcome = ExampleResult(AUDIENCE, example, Verdict(judged, "", "", 2), selected, (), otherwise)
     assert outcome.as_dict()["says"] == TOLD[found]
     assert outcome.as_expected is not bool(TOLD[found])
     assert outcome.agreed is (judged is selected)

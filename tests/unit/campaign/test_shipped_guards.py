@@ -9,26 +9,24 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mailshot.audience.evaluate import Judge
+from mailshot.audience.evaluate import Evaluator
 from mailshot.campaign.rulebook import Rulebook
-from mailshot.profile.customer import Happening, Inferred, Profile
+from mailshot.profile.customer import Activity, Inferred, Profile
 
 RULES = Rulebook.load(Path(__file__).parents[3])
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 MEAT = {"key": "beef", "department": "MEAT", "category": "BEEF"}
 PORK = {"key": "pork", "department": "MEAT", "category": "PORK"}
-GUESTS = Happening("o1", NOON - timedelta(days=90), {}, MEAT, Decimal(9), Decimal(1))
-BREAD = Happening(
-    "o2", NOON - timedelta(days=90), {}, {"key": "bread", "department": "GROCERY"}, Decimal(2), Decimal(1)
-)
+GUESTS = Activity("o1", NOON - timedelta(days=90), {}, MEAT, Decimal(9), Decimal(1))
+BREAD = Activity("o2", NOON - timedelta(days=90), {}, {"key": "bread", "department": "GROCERY"}, Decimal(2), Decimal(1))
 VEGETARIAN = {("diet", "vegetarian"): Inferred(0.9)}
 
 
-def _kept_from(product: dict[str, str], bought: Happening, said: dict[str, bool], **known: object) -> bool:
+def _kept_from(product: dict[str, str], bought: Activity, said: dict[str, bool], **known: object) -> bool:
     """Say whether a guard of the shop keeps the product from a household."""
     preferences = {("diet", value): holds for value, holds in said.items()}
     profile = Profile(1, 0, {}, {"bought": (bought,)}, preferences=preferences, **known)  # type: ignore[arg-type]
-    judge = Judge(profile, NOON, ZoneInfo("UTC"))
+    judge = Evaluator(profile, NOON, ZoneInfo("UTC"))
     return any(judge.verdict(guard.customers).holds and guard.never.matches(product) for guard in RULES.guards)
 
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mailshot import documents
-from mailshot.audience.evaluate import Judge, Verdict
+from mailshot.audience.evaluate import Evaluator, Verdict
 from mailshot.audience.parse import Parser
 from mailshot.campaign import why
 from mailshot.profile.customer import Profile
@@ -22,7 +22,7 @@ def verdict(text: str, profile: Profile = PROFILE) -> Verdict:
     document = documents.parse(text, "who")
     found = Parser(VOCABULARY, document.problems(), "test", lambda *_: None).condition(document.root)
     assert found is not None
-    return Judge(profile, NOW, ZoneInfo("UTC")).verdict(found)
+    return Evaluator(profile, NOW, ZoneInfo("UTC")).verdict(found)
 
 
 MOVES = {
@@ -57,9 +57,12 @@ MOVES = {
 @pytest.mark.parametrize("what", MOVES)
 def test_the_deciding_clause_is_told(what: str) -> None:
     before, after, told = MOVES[what]
-    assert why.moved(verdict(before), verdict(after)) == told
+    assert why.deciding_clause(verdict(before), verdict(after)) == told
 
 
 def test_the_same_words_about_another_day_are_told_as_found() -> None:
     other = Profile(1, 5, {"country": "SE"})
-    assert why.moved(verdict("{country: SE}"), verdict("{country: SE}", other)) == "not before: country is SE (NO)"
+    assert (
+        why.deciding_clause(verdict("{country: SE}"), verdict("{country: SE}", other))
+        == "not before: country is SE (NO)"
+    )

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from mailshot.deliver import smtp
-from mailshot.deliver.smtp import Connection, Parcel, Server, Timeouts, stuffed
-from mailshot.deliver.verdict import Outcome, Phase, Verdict
+from mailshot.deliver.smtp import Connection, MailObject, Server, Timeouts, stuffed
+from mailshot.deliver.verdict import Outcome, Phase, Status
 from mailshot.errors import Unavailable
 from tests import processes
 from tests.processes import Sink
@@ -34,21 +34,21 @@ def server(running: Sink, starttls: str = "auto") -> Server:
     return replace(Server.parse(running.url, starttls), timeouts=SHORT)
 
 
-async def hand_over(connection: Connection, local: str, sender: str = "b", data: bytes = SMALL) -> Verdict:
+async def hand_over(connection: Connection, local: str, sender: str = "b", data: bytes = SMALL) -> Outcome:
     """Run a whole transaction, with a commit that takes until the server's leaving is heard, if it leaves."""
-    verdict = await connection.offer(Parcel(f"{sender}@bay.example.com", f"{local}@mail.example", data))
+    verdict = await connection.send_body(MailObject(f"{sender}@bay.example.com", f"{local}@mail.example", data))
     for _ in range(100 if "-body-" in local else 0):
         await asyncio.sleep(0.02 if connection.alive else 0)
-    return verdict or await connection.release()
+    return verdict or await connection.send_dot()
 
 
-def transaction(running: Sink, local: str, sender: str = "b", data: bytes = SMALL) -> tuple[Verdict, bool]:
+def transaction(running: Sink, local: str, sender: str = "b", data: bytes = SMALL) -> tuple[Outcome, bool]:
     """Return the verdict and whether another mail went through on the same connection afterwards."""
 
-    async def both() -> tuple[Verdict, bool]:
+    async def both() -> tuple[Outcome, bool]:
         connection = await Connection.open(server(running))
         verdict = await hand_over(connection, local, sender, data)
-        again = False if verdict.close else (await hand_over(connection, "ann")).outcome is Outcome.accepted
+        again = False if verdict.close else (await hand_over(connection, "ann")).outcome is Status.accepted
         connection.drop()
         return verdict, again
 
@@ -92,12 +92,12 @@ def test_each_fault_in_each_phase_has_its_verdict(sink: Sink, phase: str, fault:
 @pytest.mark.parametrize("fault", ["451", "554", "421", *BROKEN])
 def test_a_body_that_never_arrives_is_tried_again(sink: Sink, fault: str) -> None:
     verdict, _ = transaction(sink, f"{fault}-body-large", data=LARGE)
-    assert (verdict.outcome, verdict.phase, verdict.close) == (Outcome.retry, Phase.body, True)
+    assert (verdict.outcome, verdict.phase, verdict.close) == (Status.retry, Phase.body, True)
 
 
 def test_a_reply_lost_after_acceptance_did_arrive(sink: Sink) -> None:
     verdict, _ = transaction(sink, "rst-after-accept-kept")
-    assert verdict.outcome is Outcome.in_doubt
+    assert verdict.outcome is Status.in_doubt
     assert "rst-after-accept-kept@mail.example" in sink.recipients()
 
 
@@ -106,13 +106,13 @@ def test_a_reply_lost_after_acceptance_did_arrive(sink: Sink) -> None:
 def test_policy_codes_are_the_senders_fault(sink: Sink, code: str, said: str, phase: str) -> None:
     verdict, _ = transaction(sink, f"{code}-{phase}-ann")
     assert verdict.ours
-    assert verdict.outcome is Outcome.retry
+    assert verdict.outcome is Status.retry
     assert said in verdict.reply
 
 
 def test_dots_at_line_beginnings_survive(sink: Sink) -> None:
     data = b".first\r\nMessage-ID: <dots@bay.example.com>\r\n\r\n.\r\n..\r\n.x\r\nx.\r\n.\r\n"
-    assert transaction(sink, "dots", data=data)[0].outcome is Outcome.accepted
+    assert transaction(sink, "dots", data=data)[0].outcome is Status.accepted
     entry = next(entry for entry in sink.entries() if entry["rcpt"] == "dots@mail.example")
     assert entry["sha256"] == hashlib.sha256(data).hexdigest()
 
@@ -122,13 +122,13 @@ def test_stuffing_ends_the_last_line() -> None:
 
 
 def test_eight_bit_is_asked_for_only_where_offered(sink: Sink, tmp_path: Path) -> None:
-    async def offered(running: Sink) -> tuple[bool, Outcome]:
+    async def offered(running: Sink) -> tuple[bool, Status]:
         connection = await Connection.open(server(running))
         return connection.eight_bit, (await hand_over(connection, "ann")).outcome
 
-    assert asyncio.run(offered(sink)) == (True, Outcome.accepted)
+    assert asyncio.run(offered(sink)) == (True, Status.accepted)
     with processes.sink(tmp_path, "--seven-bit") as plain:
-        assert asyncio.run(offered(plain)) == (False, Outcome.accepted)
+        assert asyncio.run(offered(plain)) == (False, Status.accepted)
 
 
 @pytest.fixture
@@ -146,9 +146,9 @@ def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         pem = (tmp_path / f"{name}.key").read_text() + (tmp_path / f"{name}.crt").read_text()
         (tmp_path / f"{name}.pem").write_text(pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
-    smtp.trust.cache_clear()
+    smtp.tls_context.cache_clear()
     yield tmp_path
-    smtp.trust.cache_clear()
+    smtp.tls_context.cache_clear()
 
 
 def _openssl(folder: Path, arguments: str) -> None:
@@ -156,15 +156,15 @@ def _openssl(folder: Path, arguments: str) -> None:
 
 
 def test_starttls_takes_only_a_good_certificate_of_the_right_name(trusted: Path) -> None:
-    def outcome(name: str) -> Outcome:
-        async def send(running: Sink) -> Outcome:
+    def outcome(name: str) -> Status:
+        async def send(running: Sink) -> Status:
             connection = await Connection.open(server(running, "required"))
             return (await hand_over(connection, "ann")).outcome
 
         with processes.sink(trusted, "--certificate", str(trusted / f"{name}.pem")) as running:
             return asyncio.run(send(running))
 
-    assert outcome("good") is Outcome.accepted
+    assert outcome("good") is Status.accepted
     for name in ("other", "own"):
         with pytest.raises(Unavailable, match=r"(?i)certificate|verify"):
             outcome(name)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mailshot.deliver.verdict import Outcome, Phase, judge, lost
+from mailshot.deliver.verdict import Phase, Status, classify_reply, lost
 
 INPUTS = Path(__file__).parents[2] / "inputs"
 
@@ -15,22 +15,22 @@ INPUTS = Path(__file__).parents[2] / "inputs"
 @pytest.mark.parametrize("code", [450, 451, 452, 550, 552, 554])
 @pytest.mark.parametrize("detail", ["7.1", "7.26", "7.0"])
 def test_a_policy_code_never_refuses_the_recipient(phase: Phase, code: int, detail: str) -> None:
-    verdict = judge(phase, code, f"{code // 100}.{detail} we do not like you")
+    verdict = classify_reply(phase, code, f"{code // 100}.{detail} we do not like you")
     assert verdict.ours
-    assert verdict.outcome is Outcome.retry
+    assert verdict.outcome is Status.retry
 
 
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.dot])
 def test_silence_before_the_dot_is_tried_again(phase: Phase) -> None:
-    assert lost(phase, "gone").outcome is Outcome.retry
+    assert lost(phase, "gone").outcome is Status.retry
 
 
 def test_silence_after_the_dot_is_in_doubt() -> None:
-    assert lost(Phase.dot, "gone").outcome is Outcome.in_doubt
+    assert lost(Phase.dot, "gone").outcome is Status.in_doubt
 
 
 def test_what_a_server_says_can_be_kept_by_any_database() -> None:
-    verdict = judge(Phase.rcpt, 550, "5.1.1 a\x00b\r\nc\x1b[31m \udcff" + "x" * 2000)
+    verdict = classify_reply(Phase.rcpt, 550, "5.1.1 a\x00b\r\nc\x1b[31m \udcff" + "x" * 2000)
     assert verdict.reply.encode().startswith(b"550 5.1.1 a b c [31m")
     assert "\x00" not in verdict.reply
     assert len(verdict.reply) <= 500
@@ -41,8 +41,8 @@ def test_replies_of_real_servers(line: str) -> None:
     _, phase, reply, expected, *_ = line.split("\t")
     lines = reply.split(" / ")
     code, text = int(lines[0][:3]), "\n".join(part[4:] for part in lines)
-    outcomes = {"sent": Outcome.accepted, "deferred": Outcome.retry, "refused": Outcome.refused}
-    verdict = judge(Phase(phase.lower()), code, text)
+    outcomes = {"sent": Status.accepted, "deferred": Status.retry, "refused": Status.refused}
+    verdict = classify_reply(Phase(phase.lower()), code, text)
     assert (verdict.outcome, verdict.ours) == (outcomes[expected], False)
 
 
@@ -57,8 +57,8 @@ def test_replies_of_real_servers(line: str) -> None:
     ],
 )
 def test_a_status_code_counts_only_at_the_beginning_and_of_the_same_class(text: str) -> None:
-    verdict = judge(Phase.rcpt, 550, text)
-    assert (verdict.outcome, verdict.ours) == (Outcome.refused, False)
+    verdict = classify_reply(Phase.rcpt, 550, text)
+    assert (verdict.outcome, verdict.ours) == (Status.refused, False)
 
 
 GONE = [
@@ -88,14 +88,14 @@ NOT_GONE = [
 
 @pytest.mark.parametrize(("code", "text"), GONE)
 def test_a_mailbox_that_does_not_exist_is_told(code: int, text: str) -> None:
-    assert judge(Phase.rcpt, code, text).gone
+    assert classify_reply(Phase.rcpt, code, text).gone
 
 
 @pytest.mark.parametrize(("code", "text"), NOT_GONE)
 def test_nothing_else_is_taken_for_a_mailbox_that_does_not_exist(code: int, text: str) -> None:
-    assert not judge(Phase.rcpt, code, text).gone
+    assert not classify_reply(Phase.rcpt, code, text).gone
 
 
 @pytest.mark.parametrize("phase", [Phase.connect, Phase.mail, Phase.data, Phase.body])
 def test_only_the_recipient_and_the_mail_itself_can_be_refused_for_good(phase: Phase) -> None:
-    assert not judge(phase, 550, "5.1.1 user unknown").gone
+    assert not classify_reply(phase, 550, "5.1.1 user unknown").gone

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mailshot.feedback import classify
-from mailshot.feedback.classify import Hit
+from mailshot.feedback.classify import TrackingRequest
 from mailshot.states import FeedbackClass, FeedbackKind
 from mailshot.store.feedback import Click
 from tests.shop import BROWSER
@@ -24,33 +24,33 @@ OPEN, CLICK = FeedbackKind.opened, FeedbackKind.clicked
 @pytest.mark.parametrize(
     ("hit", "by"),
     [
-        (Hit(CLICK, "GET", BROWSER, 60), "human"),
-        (Hit(CLICK, "GET", IPHONE, None), "human"),
-        (Hit(OPEN, "GET", OUTLOOK, 1), "human"),
-        (Hit(OPEN, "GET", "Thunderbird/115.0", 60), "human"),
-        (Hit(OPEN, "GET", "Outlook-Android/2.0", 60), "human"),
-        (Hit(CLICK, "HEAD", BROWSER, 60), "scanner"),
-        (Hit(CLICK, "GET", BROWSER, 60, prefetch=True), "scanner"),
-        (Hit(OPEN, "GET", BROWSER, 60, prefetch=True), "proxy"),
-        (Hit(OPEN, "GET", "Mozilla/4.0 (compatible; ms-office; MSOffice 15)", 60), "human"),
-        (Hit(OPEN, "GET", "Superhuman", 60), "human"),
-        (Hit(OPEN, "GET", "Microsoft Office Existence Discovery", 60), "scanner"),
-        (Hit(CLICK, "GET", BROWSER, 4.9), "scanner"),
-        (Hit(CLICK, "GET", BROWSER, -3), "scanner"),
-        (Hit(CLICK, "GET", BROWSER, 5.0), "human"),
-        (Hit(CLICK, "GET", GOOGLEBOT, 60), "scanner"),
-        (Hit(CLICK, "GET", "python-requests/2.31", 60), "scanner"),
-        (Hit(CLICK, "GET", "BarracudaCentral", 60), "scanner"),
-        (Hit(CLICK, "GET", BROWSER.replace("Chrome", "HeadlessChrome"), 60), "scanner"),
-        (Hit(OPEN, "GET", GMAIL, 60), "proxy"),
-        (Hit(OPEN, "GET", YAHOO, 60), "proxy"),
-        (Hit(OPEN, "GET", "Mozilla/5.0", 60), "proxy"),
-        (Hit(CLICK, "GET", "Mozilla/5.0", 60), "human"),
-        (Hit(CLICK, "GET", " ", 60), "unknown"),
-        (Hit(CLICK, "GET", "", 1), "scanner"),
+        (TrackingRequest(CLICK, "GET", BROWSER, 60), "human"),
+        (TrackingRequest(CLICK, "GET", IPHONE, None), "human"),
+        (TrackingRequest(OPEN, "GET", OUTLOOK, 1), "human"),
+        (TrackingRequest(OPEN, "GET", "Thunderbird/115.0", 60), "human"),
+        (TrackingRequest(OPEN, "GET", "Outlook-Android/2.0", 60), "human"),
+        (TrackingRequest(CLICK, "HEAD", BROWSER, 60), "scanner"),
+        (TrackingRequest(CLICK, "GET", BROWSER, 60, prefetch=True), "scanner"),
+        (TrackingRequest(OPEN, "GET", BROWSER, 60, prefetch=True), "proxy"),
+        (TrackingRequest(OPEN, "GET", "Mozilla/4.0 (compatible; ms-office; MSOffice 15)", 60), "human"),
+        (TrackingRequest(OPEN, "GET", "Superhuman", 60), "human"),
+        (TrackingRequest(OPEN, "GET", "Microsoft Office Existence Discovery", 60), "scanner"),
+        (TrackingRequest(CLICK, "GET", BROWSER, 4.9), "scanner"),
+        (TrackingRequest(CLICK, "GET", BROWSER, -3), "scanner"),
+        (TrackingRequest(CLICK, "GET", BROWSER, 5.0), "human"),
+        (TrackingRequest(CLICK, "GET", GOOGLEBOT, 60), "scanner"),
+        (TrackingRequest(CLICK, "GET", "python-requests/2.31", 60), "scanner"),
+        (TrackingRequest(CLICK, "GET", "BarracudaCentral", 60), "scanner"),
+        (TrackingRequest(CLICK, "GET", BROWSER.replace("Chrome", "HeadlessChrome"), 60), "scanner"),
+        (TrackingRequest(OPEN, "GET", GMAIL, 60), "proxy"),
+        (TrackingRequest(OPEN, "GET", YAHOO, 60), "proxy"),
+        (TrackingRequest(OPEN, "GET", "Mozilla/5.0", 60), "proxy"),
+        (TrackingRequest(CLICK, "GET", "Mozilla/5.0", 60), "human"),
+        (TrackingRequest(CLICK, "GET", " ", 60), "unknown"),
+        (TrackingRequest(CLICK, "GET", "", 1), "scanner"),
     ],
 )
-def test_who_caused_it(hit: Hit, by: str) -> None:
+def test_who_caused_it(hit: TrackingRequest, by: str) -> None:
     verdict = classify.classify(hit)
     assert verdict.by == by
     assert bool(verdict.why) == (verdict.by is not FeedbackClass.human)
@@ -84,7 +84,7 @@ def test_a_burst_is_found_whichever_click_arrives_last() -> None:
 def test_user_agents_of_mail_programs(line: str) -> None:
     _, request, agent, expected = line.split("\t")
     kind = OPEN if request == "pixel" else CLICK
-    assert expected.startswith(classify.classify(Hit(kind, "GET", agent, 60)).by)
+    assert expected.startswith(classify.classify(TrackingRequest(kind, "GET", agent, 60)).by)
 
 
 MAIL_PROGRAMS = [
@@ -109,14 +109,17 @@ IMAGE_PROXIES = [
 
 @pytest.mark.parametrize("agent", MAIL_PROGRAMS)
 def test_outlook_is_a_person_whichever_way_it_writes_its_name(agent: str) -> None:
-    assert [classify.classify(Hit(kind, "GET", agent, 60)).by for kind in (OPEN, CLICK)] == ["human", "human"]
+    assert [classify.classify(TrackingRequest(kind, "GET", agent, 60)).by for kind in (OPEN, CLICK)] == [
+        "human",
+        "human",
+    ]
 
 
 @pytest.mark.parametrize("agent", IMAGE_PROXIES)
 def test_the_image_proxy_of_a_mail_provider_hides_a_person(agent: str) -> None:
-    assert classify.classify(Hit(OPEN, "GET", agent, 60)).by == "proxy"
+    assert classify.classify(TrackingRequest(OPEN, "GET", agent, 60)).by == "proxy"
 
 
 @pytest.mark.parametrize("agent", ["Microsoft Office Existence Discovery", "Microsoft Office Protocol Discovery"])
 def test_what_office_asks_on_its_own_is_no_person(agent: str) -> None:
-    assert classify.classify(Hit(CLICK, "GET", agent, 60)).by == "scanner"
+    assert classify.classify(TrackingRequest(CLICK, "GET", agent, 60)).by == "scanner"

@@ -4,14 +4,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mailshot.feedback.wishes import Controls, Standing, Wishes, controls, wishes
+from mailshot.feedback.wishes import Controls, CurrentPreferences, Wishes, controls, wishes
 from mailshot.profile.consent import Entry
-from mailshot.profile.statements import Statement
+from mailshot.profile.statements import StatedPreference
 from mailshot.store.preferences import Inferred
 from tests.shop import STATEMENTS, TOPICS
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
-STANDING = Standing(
+STANDING = CurrentPreferences(
     {"offers": Entry(True, NOON), "tracking": Entry(True, NOON)},
     {("diet", "no_pork"): True, ("pet", "cat"): False},
     (Inferred("diet", "vegetarian", 0.99, {}),),
@@ -42,14 +42,14 @@ def test_only_what_differs_from_what_was_shown_is_a_wish() -> None:
     del posted["tracking"]
     made = ask(posted)
     assert made.topics == {"recipes": True, "tracking": False}
-    assert made.said == [Statement("diet", "vegetarian", False)]
+    assert made.said == [StatedPreference("diet", "vegetarian", False)]
 
 
 def test_a_page_opened_before_a_withdrawal_does_not_take_it_back() -> None:
-    now = Standing({"offers": Entry(False, NOON)}, {}, ())
+    now = CurrentPreferences({"offers": Entry(False, NOON)}, {}, ())
     made = wishes({**SHOWN, "say.diet": ("vegan",)}, SHOWN, now, TOPICS, STATEMENTS)
     assert made.topics == {}
-    assert made.said == [Statement("diet", "vegan", True)]
+    assert made.said == [StatedPreference("diet", "vegan", True)]
 
 
 def test_no_answer_takes_a_statement_back() -> None:

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from mailshot.ingest import cleaned, files, mapping, reading, stage
 from mailshot.ingest.fields import Field, Kind, Type
 from mailshot.ingest.reading import Reading
-from mailshot.ingest.stage import Stage
+from mailshot.ingest.stage import StagingDatabase
 
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 MESS = st.lists(st.sampled_from(['"', ",", "\n", "\r\n", "\r", "a", " ", '""', "é", ";"]), max_size=25).map("".join)
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[Stage]:
+def bench() -> Iterator[StagingDatabase]:
     with stage.opened() as opened:
         yield opened
 
@@ -36,7 +36,7 @@ def written(body: bytes, name: str = "x.csv") -> Iterator[Path]:
         yield path
 
 
-def read(bench: Stage, path: Path) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+def read(bench: StagingDatabase, path: Path) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
     """Return the rows (line, a, b) and the faults (line, reason) of a file with columns a and b."""
     found = files.examine(path, ",", None, path.parent)
     names = list(found.columns)
@@ -50,7 +50,7 @@ def read(bench: Stage, path: Path) -> tuple[list[tuple[object, ...]], list[tuple
 
 @settings(deadline=None, max_examples=60)
 @given(rows=st.lists(st.tuples(CELL, CELL), max_size=8), ends=st.sampled_from(["\n", "\r\n"]))
-def test_whatever_a_writer_quotes_comes_back(bench: Stage, rows: list[tuple[str, str]], ends: str) -> None:
+def test_whatever_a_writer_quotes_comes_back(bench: StagingDatabase, rows: list[tuple[str, str]], ends: str) -> None:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator=ends, quoting=csv.QUOTE_ALL).writerows([("a", "b"), *rows])
     with written(text.getvalue().encode()) as path:
@@ -68,7 +68,7 @@ def test_whatever_a_writer_quotes_comes_back(bench: Stage, rows: list[tuple[str,
 @example(mess="\n\n1,2")
 @example(mess=', ""')
 @example(mess=',"" ')
-def test_any_mess_gives_the_same_rows_fast_or_careful(bench: Stage, mess: str) -> None:
+def test_any_mess_gives_the_same_rows_fast_or_careful(bench: StagingDatabase, mess: str) -> None:
     with written(("a,b\n" + mess).encode()) as path:
         got, faults = read(bench, path)
         found = list(cleaned.csv_rows(path, ",", 2))
@@ -92,7 +92,7 @@ def test_one_stray_quote_costs_one_line() -> None:
 @settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_as_json_lines_are_rows_or_broken(body: bytes) -> None:
-    with written(body, "x.jsonl") as path, suppress(files.Unreadable):
+    with written(body, "x.jsonl") as path, suppress(files.UnreadableFile):
         files.examine(path, None, None, path.parent)
         assert all(row.line > 0 for row in cleaned.json_rows(path, ["a"], set()))
 
@@ -100,5 +100,5 @@ def test_any_bytes_as_json_lines_are_rows_or_broken(body: bytes) -> None:
 @settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_as_parquet_are_told_and_never_crash(body: bytes) -> None:
-    with written(b"PAR1" + body + b"PAR1", "x.parquet") as path, pytest.raises(files.Unreadable):
+    with written(b"PAR1" + body + b"PAR1", "x.parquet") as path, pytest.raises(files.UnreadableFile):
         files.examine(path, None, None, path.parent)

@@ -188,7 +188,7 @@ def test_a_process_that_is_ended_is_a_refusal(tmp_path: Path, monkeypatch: pytes
     write({"id": [1]})(tmp_path / "x.parquet")
     # A process that ends without an answer, as one that the system killed does.
     monkeypatch.setattr(parquet, "__name__", "this")
-    with pytest.raises(files.Unreadable, match="more memory or time"):
+    with pytest.raises(files.UnreadableFile, match="more memory or time"):
         files.examine(tmp_path / "x.parquet", None, None, tmp_path)
 
 

@@ -29,6 +29,6 @@ def test_a_withdrawal_counts_whatever_the_topic_requires() -> None:
 
 def test_a_new_word_counts_even_when_the_clock_was_set_back() -> None:
     before = Entry(True, NOON)
-    assert consent.moment(before, NOON - timedelta(days=1)) > NOON
-    assert consent.moment(before, NOON + timedelta(days=1)) == NOON + timedelta(days=1)
-    assert consent.moment(None, NOON) == NOON
+    assert consent.effective_at(before, NOON - timedelta(days=1)) > NOON
+    assert consent.effective_at(before, NOON + timedelta(days=1)) == NOON + timedelta(days=1)
+    assert consent.effective_at(None, NOON) == NOON

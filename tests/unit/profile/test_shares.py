@@ -11,7 +11,7 @@ from mailshot.profile import shares
 
 def test_wilson_and_newcombe_as_published() -> None:
     """Newcombe (1998), tables I and II: 81 of 263, and 56 of 70 against 48 of 80 by method 10."""
-    one = shares.share(263, 81)
+    one = shares.proportion(263, 81)
     assert (round(one.low, 4), round(one.high, 4)) == (0.2553, 0.3662)
     two = shares.difference((70, 56), (80, 48))
     assert (round(two.value, 4), round(two.low, 4), round(two.high, 4)) == (0.2, 0.0524, 0.3339)
@@ -25,10 +25,17 @@ def test_few_are_too_few_to_compare(counted: tuple[tuple[int, int], tuple[int, i
 
 
 def test_nobody_is_no_share_and_no_mean() -> None:
-    assert shares.share(0, 0) == shares.mean(0, 0.0, 0.0) == shares.pooled([]) == shares.NOTHING
-    assert [shares.share(29, hits).enough for hits in (0, 4, 5, 24, 25, 29)] == [False, False, True, True, False, False]
-    assert shares.share(30, 0).low == 0.0
-    assert shares.share(30, 30).high == 1.0
+    assert shares.proportion(0, 0) == shares.mean(0, 0.0, 0.0) == shares.pooled([]) == shares.NOTHING
+    assert [shares.proportion(29, hits).enough for hits in (0, 4, 5, 24, 25, 29)] == [
+        False,
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert shares.proportion(30, 0).low == 0.0
+    assert shares.proportion(30, 30).high == 1.0
 
 
 def test_a_mean_is_the_mean_and_reaches_two_standard_errors() -> None:

@@ -5,7 +5,7 @@ import pytest
 from mailshot import documents
 from mailshot.errors import InvalidInput
 from mailshot.profile import statements
-from mailshot.profile.statements import Statement
+from mailshot.profile.statements import StatedPreference
 
 RULES = """
 diet:
@@ -25,24 +25,24 @@ KNOWN = statements.read(documents.parse(RULES, "rules/preferences.yaml"))
 
 def test_a_new_answer_retracts_the_one_before_and_denies_nothing() -> None:
     before = {("diet", "vegan"): True, ("diet", "no_pork"): False, ("hobby", "bake"): True}
-    assert KNOWN.retracted(Statement("diet", "everything", True), before) == ["vegan"]
+    assert KNOWN.retracted(StatedPreference("diet", "everything", True), before) == ["vegan"]
 
 
 def test_yes_retracts_each_no_to_what_it_implies() -> None:
     before = {("diet", "no_pork"): False, ("diet", "everything"): False}
-    assert KNOWN.retracted(Statement("diet", "vegan", True), before) == ["no_pork"]
+    assert KNOWN.retracted(StatedPreference("diet", "vegan", True), before) == ["no_pork"]
 
 
 def test_no_retracts_each_yes_that_implies_it() -> None:
-    assert KNOWN.retracted(Statement("diet", "vegetarian", False), {("diet", "vegan"): True}) == ["vegan"]
+    assert KNOWN.retracted(StatedPreference("diet", "vegetarian", False), {("diet", "vegan"): True}) == ["vegan"]
 
 
 def test_what_follows_from_an_answer_leaves_the_answer() -> None:
-    assert KNOWN.retracted(Statement("diet", "vegetarian", True), {("diet", "vegan"): True}) == []
+    assert KNOWN.retracted(StatedPreference("diet", "vegetarian", True), {("diet", "vegan"): True}) == []
 
 
-@pytest.mark.parametrize("said", [Statement("hobby", "garden", True), Statement("pet", "cat", True)])
-def test_several_choices_and_other_names_retract_nothing(said: Statement) -> None:
+@pytest.mark.parametrize("said", [StatedPreference("hobby", "garden", True), StatedPreference("pet", "cat", True)])
+def test_several_choices_and_other_names_retract_nothing(said: StatedPreference) -> None:
     assert KNOWN.retracted(said, {("diet", "vegan"): True, ("hobby", "bake"): True}) == []
 
 
@@ -87,7 +87,7 @@ def test_answers_say_how_often_a_customer_may_be_mailed(values: str, mails: int,
     text = f"frequency:\n  title: How often?\n  values:\n    always: Always\n    {values}"
     limits = statements.read(documents.parse(text, "rules/preferences.yaml")).limits()
     (((name, _), limit),) = limits
-    assert (name, limit.mails, limit.per.rough.days) == ("frequency", mails, days)
+    assert (name, limit.mails, limit.per.approximate_days.days) == ("frequency", mails, days)
 
 
 def test_an_answer_has_the_limits_of_all_that_it_implies() -> None:
@@ -98,7 +98,7 @@ def test_an_answer_has_the_limits_of_all_that_it_implies() -> None:
         monthly: Once a month
         calm: {label: Not twice a day, implies: daily}"""
     limits = statements.read(documents.parse(text, "rules/preferences.yaml")).limits()
-    assert sorted((value, limit.mails, limit.per.rough.days) for (_, value), limit in limits) == [
+    assert sorted((value, limit.mails, limit.per.approximate_days.days) for (_, value), limit in limits) == [
         ("calm", 1, 1), ("daily", 1, 1), ("monthly", 1, 30), ("rarely", 1, 1), ("rarely", 1, 30), ("rarely", 9, 365),
     ]  # fmt: skip
 

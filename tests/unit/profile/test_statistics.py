@@ -7,12 +7,12 @@ import random
 import pytest
 
 from mailshot.profile import statistics
-from mailshot.profile.statistics import Base
+from mailshot.profile.statistics import Prior
 
 
 def simulated(mean: float, spread: float, abstain: float, customers: int = 4000) -> list[tuple[int, int]]:
     chance = random.Random(1)
-    base, found = Base(mean, spread, abstain), []
+    base, found = Prior(mean, spread, abstain), []
     for _ in range(customers):
         lines = chance.randint(20, 300)
         share = 0.0 if chance.random() < abstain else chance.betavariate(base.alpha, base.beta)
@@ -30,7 +30,7 @@ def test_the_fit_finds_what_the_customers_were_made_of(mean: float, spread: floa
 
 
 def test_more_lines_without_any_are_surer() -> None:
-    base = Base(0.15, 0.05, 0.05)
+    base = Prior(0.15, 0.05, 0.05)
     sure = [base.abstains(lines) for lines in range(0, 2000, 10)]
     assert sure == sorted(sure)
     assert sure[0] == pytest.approx(0.05)

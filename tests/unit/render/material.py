@@ -9,7 +9,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from mailshot.render import mail, source
-from mailshot.render.message import Envelope
+from mailshot.render.message import MailHeaders
 
 TEMPLATES = Path(__file__).parents[3] / "templates"
 NAMES = ("market", "vegetables", "weekly", "winback")
@@ -34,7 +34,9 @@ def make(body: str, subject: str = "Hello", **others: str) -> source.Source:
     return source.Source("m", files)
 
 
-def compile_body(body: str, subject: str = "Hello", hosts: tuple[str, ...] = (SHOP,), **others: str) -> mail.Mail:
+def compile_body(
+    body: str, subject: str = "Hello", hosts: tuple[str, ...] = (SHOP,), **others: str
+) -> mail.MailTemplate:
     """Compile a body with the common vocabulary."""
     return mail.compile_mail(make(body, subject, **others), VOCABULARY, allowed_hosts=hosts)
 
@@ -67,12 +69,12 @@ def sample(name: str) -> Mapping[str, object]:
     return content
 
 
-def starter(name: str) -> mail.Mail:
+def starter(name: str) -> mail.MailTemplate:
     """Compile a starter mail."""
     return mail.compile_mail(source.read(TEMPLATES, name), VOCABULARY, allowed_hosts=[SHOP])
 
 
-def envelope(**changes: object) -> Envelope:
+def envelope(**changes: object) -> MailHeaders:
     """Give an envelope; keyword arguments replace fields."""
     fields: dict[str, object] = {
         "message_id": "row.1@mail.example",
@@ -88,4 +90,4 @@ def envelope(**changes: object) -> Envelope:
         "unsubscribe_url": "https://x.example/u/" + "t" * 90,
         "unsubscribe_mailto": "mailto:off@x.example?subject=1",
     }
-    return Envelope(**{**fields, **changes})  # type: ignore[arg-type]
+    return MailHeaders(**{**fields, **changes})  # type: ignore[arg-type]

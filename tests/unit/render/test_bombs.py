@@ -44,7 +44,7 @@ def make(files: Mapping[str, str]) -> source.Source:
     return source.Source("m", {"m/subject.txt": "Hello", **named})
 
 
-def compiled(name: str) -> mail.Mail:
+def compiled(name: str) -> mail.MailTemplate:
     return mail.compile_mail(make(bombs.ALL[name]), VOCABULARY, allowed_hosts=[SHOP])
 
 

@@ -18,7 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mailshot.render import headers, message
-from mailshot.render.mail import Rendered, RenderError
+from mailshot.render.mail import RenderedMail, RenderError
 from tests.unit.render.material import NAMES, TRACKING, compile_body, envelope, sample, starter, values
 
 INJECTION = "=?utf-8?q?x=0D=0ABcc:_v@x.org?="
@@ -68,7 +68,7 @@ def bodies(found: Message) -> list[str]:
 @example("x" * 2000, "ü" * 400, '"\\', True)
 @example("a, b <c@d>", "\ud800", "=?=?=?", True)
 def test_any_text_in_headers_and_bodies_comes_back(subject: str, name: str, body: str, eight_bit: bool) -> None:
-    rendered = Rendered(subject, f"<p>{body}</p>", f"Text\n{body}")
+    rendered = RenderedMail(subject, f"<p>{body}</p>", f"Text\n{body}")
     found = read(message.assemble(rendered, envelope(to_name=name, from_name=subject[:80]), eight_bit))
     assert names(found) == EXPECTED
     assert decoded(found["Subject"]) == headers.clean(subject)
@@ -118,7 +118,7 @@ def test_no_customer_string_changes_the_tags(text: str) -> None:
 
 
 def test_the_headers_of_bulk_mail_are_all_there_once() -> None:
-    found = read(message.assemble(Rendered("S", "<p>h</p>", "t"), envelope(extra=(("X-Run", "7"),)), True))
+    found = read(message.assemble(RenderedMail("S", "<p>h</p>", "t"), envelope(extra=(("X-Run", "7"),)), True))
     assert names(found) == [*EXPECTED[:9], "X-Run", *EXPECTED[9:]]
     assert re.sub(r"\r\n ", " ", found["List-Unsubscribe"]) == (
         f"<https://x.example/u/{'t' * 90}>, <mailto:off@x.example?subject=1>"
@@ -131,13 +131,13 @@ def test_the_headers_of_bulk_mail_are_all_there_once() -> None:
 
 
 def test_a_blank_text_part_says_at_least_the_subject() -> None:
-    found = read(message.assemble(Rendered("Hello", "<p>h</p>", " \n"), envelope(), True))
+    found = read(message.assemble(RenderedMail("Hello", "<p>h</p>", " \n"), envelope(), True))
     assert bodies(found)[0] == "Hello\r\n"
 
 
 def test_a_service_mail_has_no_way_out_in_its_headers() -> None:
     raw = message.assemble(
-        Rendered("S", "<p>h</p>", "t"), envelope(unsubscribe_url=None, unsubscribe_mailto=None), True
+        RenderedMail("S", "<p>h</p>", "t"), envelope(unsubscribe_url=None, unsubscribe_mailto=None), True
     )
     assert b"List-Unsubscribe" not in raw
 
@@ -177,7 +177,7 @@ def test_domains_are_spelled_by_idna_2008(address: str, spelled: str) -> None:
 )
 def test_what_cannot_stand_in_a_header_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(RenderError):
-        message.assemble(Rendered("S", "<p>h</p>", "t"), envelope(**changes), True)
+        message.assemble(RenderedMail("S", "<p>h</p>", "t"), envelope(**changes), True)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_what_cannot_stand_in_a_header_is_refused(changes: dict[str, object]) ->
     ],
 )
 def test_a_body_travels_as_it_can(body: str, eight_bit: bool, encoding: str) -> None:
-    found = read(message.assemble(Rendered("S", body, body), envelope(), eight_bit))
+    found = read(message.assemble(RenderedMail("S", body, body), envelope(), eight_bit))
     assert [part["Content-Transfer-Encoding"] for part in found.walk()][1:] == [encoding] * 2
     assert bodies(found) == [body, body]
 

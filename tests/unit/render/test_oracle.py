@@ -51,7 +51,7 @@ def plain(files: dict[str, str], name: str, known: dict[str, object]) -> str:
         autoescape=True, loader=jinja2.DictLoader(files), undefined=jinja2.StrictUndefined, finalize=sandbox.finalize
     )
     environment.filters.update(filters.OWN)
-    sandbox.METER.reset()
+    sandbox.BUDGET.reset()
     return environment.get_template(name).render(known)
 
 

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 from starlette.exceptions import HTTPException
 
-from mailshot.web.rates import Rates, Windows
+from mailshot.web.rates import RequestLimits, Windows
 
 
 def test_one_request_too_many_is_refused_for_that_one_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mailshot.web.rates.time.time", lambda: 1_000_000.0)
-    rates = Rates(tokens="3/minute")
+    rates = RequestLimits(tokens="3/minute")
     for _ in range(3):
         rates.take(rates.tokens, "token", "a")
     with pytest.raises(HTTPException) as refusal:
