@@ -29,9 +29,9 @@ from pathlib import Path
 import psycopg
 
 from mailshot import documents
+from mailshot.facts import catalogue
 from mailshot.ingest import importer
 from mailshot.ingest.importer import Options
-from mailshot.profile import catalogue
 from mailshot.store.engine import PRAGMAS, Store
 from tests import servers
 

@@ -30,9 +30,9 @@ from sqlalchemy import text
 from benchmarks.audience import population
 from benchmarks.audiences import MOST_GROWTH, on_postgres, on_sqlite
 from benchmarks.import_purchases import peak_megabytes
-from mailshot.campaign import frozen, launch, plan
-from mailshot.campaign.rulebook import Rulebook
-from mailshot.cli import project
+from mailshot.campaign import launch, plan, snapshot
+from mailshot.cli import init
+from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store.engine import Store
 
 MOST_MEMORY = 300  # megabytes
@@ -93,7 +93,7 @@ def arguments() -> argparse.Namespace:
 
 def write_campaign(folder: Path) -> None:
     """Make a new project whose one campaign is for everybody."""
-    project.create(folder)
+    init.create(folder)
     (folder / "rules/audiences/everybody.yaml").write_text("audience: everybody\nwho: {share: 100%}\n")
     (folder / "rules/campaigns/hello.yaml").write_text(CAMPAIGN)
 
@@ -121,7 +121,7 @@ def compare(kind: str, customers: int, url: str, folder: Path, rounds: int) -> t
 def launch_once(url: str, folder: Path) -> Launched:
     """Plan and launch the campaign."""
     store = Store.open(url)
-    edition = frozen.edition(Rulebook.load(folder), folder, "hello")
+    edition = snapshot.edition(Rulebook.load(folder), folder, "hello")
     begun = time.perf_counter()
     made = plan.make_plan(store, edition, NOW, NOW)
     mails = launch.launch(store, edition, NOW, NOW + timedelta(minutes=1), made.id).mails

@@ -10,17 +10,17 @@ from mailshot.errors import MailshotError
 
 def run(command: Callable[[], object]) -> None:
     """Run a command; exit with the error's own code (see mailshot.errors), 130 after Ctrl-C."""
-    from mailshot.cli import shared
+    from mailshot.cli import context
 
-    shared.logs()
+    context.logs()
     try:
         command()
     except MailshotError as error:
-        shared.err.print("[red]Error:[/red]", end=" ")
-        shared.err.print(str(error), markup=False, soft_wrap=True)
+        context.err.print("[red]Error:[/red]", end=" ")
+        context.err.print(str(error), markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        shared.err.print("Stopped.")
+        context.err.print("Stopped.")
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
@@ -28,7 +28,7 @@ def run(command: Callable[[], object]) -> None:
 
 def main() -> None:
     """Run the command line."""
-    from mailshot.cli.commands import cli
+    from mailshot.cli.main import cli
 
     run(cli)
 

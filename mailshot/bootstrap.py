@@ -10,10 +10,10 @@ from functools import cached_property
 from mailshot import logs
 from mailshot.deliver.pipeline import SendSettings
 from mailshot.deliver.smtp import Server
+from mailshot.doorbell import Doorbell, broker
 from mailshot.errors import SettingsError
-from mailshot.queue import Doorbell, broker
 from mailshot.settings import Settings
-from mailshot.store import offices, schema
+from mailshot.store import installation, leases
 from mailshot.store.engine import Store
 from mailshot.tokens import KeyRing
 
@@ -48,7 +48,7 @@ class App:
     @cached_property
     def post(self) -> SendSettings:
         # Here, for most commands send nothing, and rules take long to import.
-        from mailshot.campaign.reconsidering import reconsider
+        from mailshot.campaign.recheck import reconsider
 
         settings = self.settings
         return SendSettings(
@@ -67,9 +67,9 @@ def build(settings: Settings) -> App:
     """Open the database and check its version and keys. Raises SettingsError or Unavailable."""
     app = App(settings, open_store(settings))
     logs.use_key(app.address_key)
-    schema.check(app.store)
+    installation.check(app.store)
     with app.store.write() as connection:
-        offices.verify_address_key(connection, app.address_key)
+        leases.verify_address_key(connection, app.address_key)
     return app
 
 

@@ -17,11 +17,11 @@ from datetime import UTC, datetime, timedelta
 import dramatiq
 
 from mailshot.bootstrap import App
-from mailshot.campaign import clock, conversions
-from mailshot.deliver import own_data, work
+from mailshot.campaign import conversions, schedules
+from mailshot.deliver import confirmations, pipeline
+from mailshot.doorbell import ACTOR, GONE, QUEUE
 from mailshot.errors import Busy, MailshotError
-from mailshot.queue import ACTOR, GONE, QUEUE
-from mailshot.store import erasures, offices, scrubbing, staging
+from mailshot.store import erasures, leases, scrubbing, staging
 
 log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
@@ -128,11 +128,11 @@ def tick_until(app: App, stop: threading.Event) -> None:
         now = datetime.now(UTC)
         try:
             if _is_clock(app, holder, now):
-                for run_id in clock.launch_due(app.store, now):
+                for run_id in schedules.launch_due(app.store, now):
                     app.doorbell.ring(run_id)
                 if now - looked >= timedelta(seconds=LEDGER_POLL_SECONDS):
                     looked = now
-                    for run_id in work.runs_with_due_mail(app.store, now):
+                    for run_id in pipeline.runs_with_due_mail(app.store, now):
                         app.doorbell.ring(run_id)
                     conversions.make(app.store, CONVERSIONS)
                     if app.store.sqlite:
@@ -163,18 +163,18 @@ def _scrub(app: App, due: datetime, now: datetime) -> datetime:
 def _is_clock(app: App, holder: str, now: datetime) -> bool:
     """Say whether `holder` is the clock. The lease is renewed at half its term, not at every tick: that is a write."""
     with app.store.read() as connection:
-        standing = offices.standing(connection, CLOCK_LEASE)
+        standing = leases.standing(connection, CLOCK_LEASE)
     if standing and standing[0] == holder and standing[1] > now + LEASE_LENGTH / 2:
         return True
     if standing and standing[0] != holder and standing[1] >= now:
         return False
     with app.store.write() as connection:
-        return offices.acquire(connection, CLOCK_LEASE, holder, now, now + LEASE_LENGTH)
+        return leases.acquire(connection, CLOCK_LEASE, holder, now, now + LEASE_LENGTH)
 
 
 def _answer(app: App, run_id: int, stop: threading.Event) -> None:
     try:
-        if work.send_batch(app.post, run_id, app.settings.batch, stop):
+        if pipeline.send_batch(app.post, run_id, app.settings.batch, stop):
             app.doorbell.ring(run_id)
     except MailshotError as error:
         log.error("run %s: %s", run_id, error)
@@ -183,7 +183,7 @@ def _answer(app: App, run_id: int, stop: threading.Event) -> None:
 def _owed(app: App, watch: BusyWatch) -> list[int]:
     try:
         # Who shares a Redis shares the rate, and so may share a run.
-        owed = work.runs_with_due_mail(app.store, datetime.now(UTC), shared=not app.settings.embedded)
+        owed = pipeline.runs_with_due_mail(app.store, datetime.now(UTC), shared=not app.settings.embedded)
         watch.free()
         return owed
     except Busy as error:
@@ -198,8 +198,8 @@ def _mail_links_until(app: App, stop: threading.Event) -> None:
     """Mail the links to their own data that customers asked for; what fails now is tried at a later look."""
     while not stop.wait(DATA_LINK_POLL_SECONDS):
         try:
-            if links := own_data.waiting(app.store, datetime.now(UTC)):
-                own_data.send(app.post, links, stop)
+            if links := confirmations.waiting(app.store, datetime.now(UTC)):
+                confirmations.send(app.post, links, stop)
         except Busy:
             continue
         except Exception as error:  # an odd server or row must not keep the links of all others back for good
@@ -209,6 +209,6 @@ def _mail_links_until(app: App, stop: threading.Event) -> None:
 def _release_lease(app: App, holder: str) -> None:
     try:
         with app.store.write() as connection:
-            offices.release(connection, CLOCK_LEASE, holder)
+            leases.release(connection, CLOCK_LEASE, holder)
     except MailshotError as error:
         log.warning("could not leave the clock's office: %s", error)

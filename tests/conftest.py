@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mailshot.deliver import pace
+from mailshot.deliver import rate_limit
 from mailshot.store.engine import Store
 from tests import servers
 from tests.store.shop import FILES, Shop
@@ -38,7 +38,7 @@ def postgres_template(postgres_server: str) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def _own_rates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test wait for the mails that another one sent: a process keeps one set of rates."""
-    monkeypatch.setattr(pace, "_HERE", pace.Here())
+    monkeypatch.setattr(rate_limit, "_HERE", rate_limit.Here())
 
 
 @pytest.fixture

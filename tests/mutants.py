@@ -11,10 +11,11 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from mailshot.audience import parse
+from mailshot.audience.parse import conditions
 from mailshot.documents import nodes
 from mailshot.errors import Problem
-from mailshot.profile import comparison, history, relative
+from mailshot.facts import comparison, relative_dates
+from mailshot.profile import activity
 
 ROOT = Path(__file__).parents[1]
 MAPPING = "rules/imports/complete-journey.yaml"
@@ -104,11 +105,11 @@ _ODD = [
 ]  # fmt: skip
 _WORDS = sorted(
     {
-        *parse.WORDS,
+        *conditions.WORDS,
         *comparison.ORDERED,
         *comparison.TEXTUAL,
-        *relative.WORDS,
-        *history.MEASURES,
+        *relative_dates.WORDS,
+        *activity.MEASURES,
         "known",
         "zone",
         "says",

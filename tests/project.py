@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mailshot.campaign import frozen as editions
 from mailshot.campaign import launch, plan
-from mailshot.campaign.frozen import Snapshot
-from mailshot.campaign.rulebook import Rulebook
-from mailshot.profile import address, lot
-from mailshot.store import sql, tables
+from mailshot.campaign import snapshot as editions
+from mailshot.campaign.snapshot import Snapshot
+from mailshot.profile import address, bucketing
+from mailshot.rulebook.rulebook import Rulebook
+from mailshot.store import dialect, tables
 from mailshot.store.engine import Store
 
 ADDRESS_KEY = "0f" * 32
@@ -72,7 +72,7 @@ class Shop:
         """Insert customers, with consent to the offers, and return their ids."""
         if not rows:
             return []
-        customer = sql.table(tables.Customer)
+        customer = dialect.table(tables.Customer)
         with self.store.write() as connection:
             connection.execute(customer.insert(), rows)
             keys = [row["key"] for row in rows]
@@ -84,7 +84,7 @@ class Shop:
             ]  # fmt: skip
             if consent:
                 given = [{"customer_id": number, "topic": TOPIC, "given": True, "at": NOW} for number in found]
-                connection.execute(sql.table(tables.Consent).insert(), given)
+                connection.execute(dialect.table(tables.Consent).insert(), given)
         self.customers += found
         return found
 
@@ -125,7 +125,7 @@ def person(key: str, email: str) -> dict[str, Any]:
     """Return the row of one customer."""
     hashed = address.fingerprint(bytes.fromhex(ADDRESS_KEY), email)
     return {
-        "key": key, "email": email, "address_hash": hashed, "first_name": f"Ann {key}", "lot": lot.bucket(key),
+        "key": key, "email": email, "address_hash": hashed, "first_name": f"Ann {key}", "lot": bucketing.bucket(key),
         "facts": {},
     }  # fmt: skip
 

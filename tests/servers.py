@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 from psycopg import conninfo, sql
 
-from mailshot.store import schema
+from mailshot.store import installation
 from mailshot.store.engine import Store
 
 VARIABLE = "MAILSHOT_TEST_POSTGRES"
@@ -81,7 +81,7 @@ def name_of(url: str) -> str:
 def upgraded(url: str) -> str:
     """Bring the database at `url` to our version and return the address."""
     store = Store.open(url)
-    schema.upgrade(store)
+    installation.upgrade(store)
     store.close()
     return url
 

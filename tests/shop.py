@@ -14,14 +14,15 @@ from sqlalchemy import func, select
 from starlette.applications import Starlette
 
 from mailshot import documents
-from mailshot.profile import address, catalogue, statements, topics
-from mailshot.profile.catalogue import Catalogue
-from mailshot.store import confirmations, consent, links, sql
+from mailshot.facts import catalogue
+from mailshot.facts.catalogue import Catalogue
+from mailshot.profile import address, preferences, topics
+from mailshot.store import confirmations, consent, dialect, feedback
 from mailshot.store.engine import Connection, Store
 from mailshot.store.tables import Customer, Delivery, Feedback, Run, Trait
 from mailshot.tokens import KeyRing, Purpose
 from mailshot.web import app
-from mailshot.web.rates import RequestLimits
+from mailshot.web.rate_limits import RequestLimits
 
 RULES = Path(__file__).parent.parent / "rules"
 KEYS = KeyRing({1: bytes(range(16))})
@@ -30,7 +31,7 @@ ADA, BEN, RUN, LINK = 7, 8, 3, 5
 LINK_URL = "https://shop.example.com/figs?week=23&from=mail#top"
 BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36"
 TOPICS = topics.read(documents.load(RULES / "topics.yaml"))
-STATEMENTS = statements.read(documents.load(RULES / "preferences.yaml"))
+STATEMENTS = preferences.read(documents.load(RULES / "preferences.yaml"))
 CATALOGUE = catalogue.read(documents.load(RULES / "facts.yaml"))
 EVIDENCE = {
     "label": "Vegetarian household",
@@ -54,18 +55,18 @@ def seed(store: Store) -> None:
             email = f"{name.lower()}@example.com"
             row = {"id": number, "key": f"K{number}", "email": email, "first_name": name, "lot": number, "facts": {}}
             row["address_hash"] = address.fingerprint(ADDRESS_KEY, email)
-            connection.execute(sql.table(Customer).insert().values(**row))
+            connection.execute(dialect.table(Customer).insert().values(**row))
             delivery = {"run_id": RUN, "customer_id": number, "state": "sent", "attempts": 1}
             dotted = BEGAN - timedelta(minutes=5)
-            connection.execute(sql.table(Delivery).insert().values(**delivery, dotted_at=dotted))
+            connection.execute(dialect.table(Delivery).insert().values(**delivery, dotted_at=dotted))
         run = {"id": RUN, "campaign": "week-23", "topic": "offers", "definition": "d", "as_of": BEGAN}
         defaults = {"at_least_once": False, "state": "running", "launched_at": BEGAN}
-        connection.execute(sql.table(Run).insert().values(**run, **defaults))
+        connection.execute(dialect.table(Run).insert().values(**run, **defaults))
         for topic in ("offers", topics.TRACKING):
             consent.record(connection, ADA, topic, True, BEGAN - timedelta(days=30), "import")
         trait = {"customer_id": ADA, "name": "diet", "value": "vegetarian", "confidence": 0.994}
-        connection.execute(sql.table(Trait).insert().values(**trait, evidence=EVIDENCE, as_of=BEGAN))
-        links.keep(connection, {LINK: LINK_URL})
+        connection.execute(dialect.table(Trait).insert().values(**trait, evidence=EVIDENCE, as_of=BEGAN))
+        feedback.keep(connection, {LINK: LINK_URL})
 
 
 def site(
@@ -94,7 +95,7 @@ class Look:
         return entry.given if entry else None
 
     def feedback(self, kind: str | None = None) -> list[Mapping[str, Any]]:
-        table = sql.table(Feedback)
+        table = dialect.table(Feedback)
         query = select(table).order_by(table.c.id)
         with self.store.read() as connection:
             rows = connection.execute(query.where(table.c.kind == kind) if kind else query)
@@ -105,7 +106,7 @@ class Look:
         with self.store.read() as connection:
             return {
                 name: [tuple(row) for row in connection.execute(select(table).order_by(*table.primary_key.columns))]
-                for name, table in sql.table(Customer).metadata.tables.items()
+                for name, table in dialect.table(Customer).metadata.tables.items()
             }
 
 

@@ -1,7 +1,7 @@
 """The clock of the Procfile: launches what is due, rings for what is owed. `python -m workers.clock`"""
 
 from mailshot.__main__ import run
-from mailshot.cli import serving
+from mailshot.cli import processes
 
 if __name__ == "__main__":
-    run(serving.clock)
+    run(processes.clock)

@@ -1,7 +1,7 @@
 """The worker of the Procfile: answers doorbells, renders and sends. `python -m workers.send`"""
 
 from mailshot.__main__ import run
-from mailshot.cli import serving
+from mailshot.cli import processes
 
 if __name__ == "__main__":
-    run(lambda: serving.worker(threads=1))
+    run(lambda: processes.worker(threads=1))

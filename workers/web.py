@@ -1,7 +1,7 @@
 """The web process of the Procfile: tracking, unsubscribing, preferences. `python -m workers.web`"""
 
 from mailshot.__main__ import run
-from mailshot.cli import serving
+from mailshot.cli import processes
 
 if __name__ == "__main__":
-    run(serving.web)
+    run(processes.web)

@@ -17,8 +17,8 @@ from pathlib import Path
 import duckdb
 import psycopg
 
-from mailshot.store import bulk, buyers
-from mailshot.store.columns import microseconds
+from mailshot.store import bulk, purchase_totals
+from mailshot.store.column_types import microseconds
 from mailshot.store.engine import Store
 from tests import servers
 
@@ -213,8 +213,8 @@ def sum_up(url: str) -> None:
     store = Store.open(url)
     begun = time.perf_counter()
     with store.write() as connection:
-        buyers.refresh(connection)
-        buyers.count_product_lines(connection)
+        purchase_totals.refresh(connection)
+        purchase_totals.count_product_lines(connection)
     print(f"  sums of orders and buyers, lines of products: {time.perf_counter() - begun:.1f} s")
     bulk.analyse(store)
     store.close()

@@ -9,12 +9,13 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from mailshot import documents
-from mailshot.audience.book import AudienceRegistry
 from mailshot.audience.nodes import Condition
+from mailshot.audience.registry import AudienceRegistry
 from mailshot.audience.vocabulary import Vocabulary
-from mailshot.profile import catalogue, lot, selections
-from mailshot.profile.window import Span
-from mailshot.store.columns import microseconds
+from mailshot.facts import catalogue, product_filters
+from mailshot.facts.periods import Span
+from mailshot.profile import bucketing
+from mailshot.store.column_types import microseconds
 
 ZONE = ZoneInfo("Europe/Berlin")
 HERE = Path(__file__).parent
@@ -33,7 +34,7 @@ class Question:
 def questions(as_of: datetime) -> list[Question]:
     """Read all of them."""
     facts = catalogue.read(documents.load(HERE / "facts.yaml"))
-    groups = selections.groups(documents.load(HERE / "products.yaml"), facts.product)
+    groups = product_filters.groups(documents.load(HERE / "products.yaml"), facts.product)
     traits = {"favourite_department": ("PRODUCE",), "diet": ("vegetarian",)}
     files = [documents.load(path) for path in sorted((HERE / "questions").glob("*.yaml"))]
     book = AudienceRegistry(files, Vocabulary(facts, ("offers", "recipes"), traits, groups=groups))
@@ -52,7 +53,7 @@ def _shapes(name: str, as_of: datetime) -> dict[str, dict[str, str]]:
 
 def filled(sql: str, database: str, name: str, as_of: datetime) -> str:
     """Put moments (`{90 days}` before `as_of`, `{now}`) and the numbers of the share into the SQL."""
-    draw = lot.assigner(name.partition("-")[2])
+    draw = bucketing.assigner(name.partition("-")[2])
 
     def value(match: re.Match[str]) -> str:
         if match[1] in ("factor", "offset"):

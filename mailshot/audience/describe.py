@@ -6,7 +6,7 @@ from functools import singledispatch
 
 from mailshot.audience import nodes
 from mailshot.audience.nodes import Condition
-from mailshot.profile.history import BOUGHT, MEASURES, RETURNED
+from mailshot.profile.activity import BOUGHT, MEASURES, RETURNED
 
 
 @singledispatch

@@ -5,7 +5,7 @@ It must agree with the compiled SQL on every customer: tests compare them on gen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -13,12 +13,13 @@ from functools import singledispatchmethod
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from mailshot.audience import bounds, describe, nodes
+from mailshot.audience import describe, nodes
 from mailshot.audience.nodes import Condition
-from mailshot.profile import lifecycle, lot, returns, zones
-from mailshot.profile.comparison import show
+from mailshot.facts import comparison, time_zones
+from mailshot.facts.comparison import show
+from mailshot.profile import bucketing, lifecycle, returns
+from mailshot.profile.activity import BOUGHT, MEASURES, RETURNED, ActivityKind
 from mailshot.profile.customer import Activity, Profile
-from mailshot.profile.history import BOUGHT, MEASURES, RETURNED, ActivityKind
 from mailshot.profile.implications import decided, stated
 
 UNSEEN = "unknown without consent to tracking"
@@ -79,7 +80,7 @@ class Evaluator:
             for denied in (False, True)
         )
         # As many hold as are certain, or up to as many as are possible.
-        wanted, (low, high) = bounds.of(condition.comparison), (many, few) if self.denied else (few, many)
+        wanted, (low, high) = comparison.of(condition.comparison), (many, few) if self.denied else (few, many)
         return self._told(condition, wanted.reaches(low) and wanted.spares(high), _tally(parts), parts)
 
     @verdict.register
@@ -148,7 +149,7 @@ class Evaluator:
 
     @verdict.register
     def _share(self, condition: nodes.RandomShare) -> Verdict:
-        part = lot.assigner(condition.salt).part(self.profile.lot)
+        part = bucketing.assigner(condition.salt).part(self.profile.lot)
         return self._told(condition, part < condition.parts, f"stands at {part / 100:.2f}%")
 
     @verdict.register
@@ -196,7 +197,7 @@ class Evaluator:
 
     def zone_of(self, local: bool) -> ZoneInfo:
         """Return the customer's own time zone, or the company's."""
-        return zones.of(self.profile.facts.get("time_zone"), self.zone) if local else self.zone
+        return time_zones.of(self.profile.facts.get("time_zone"), self.zone) if local else self.zone
 
     def _history(self, history: ActivityKind) -> Sequence[Activity]:
         """Return all of one kind; of purchases only those that had not been sent back yet."""
@@ -261,3 +262,62 @@ def _said(answer: tuple[bool, str], value: str) -> str:
 
 def _tally(parts: tuple[Verdict, ...]) -> str:
     return f"{sum(part.holds for part in parts)} of {len(parts)} hold"
+
+
+NOT = "not "
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A leaf of a verdict; `holds` and `words` are those of the leaf with the 'not' around it."""
+
+    words: str
+    found: str
+    holds: bool
+
+    def said(self, when: str) -> str:
+        """Return 'not now: lifecycle is active (lapsed, last purchase 2017-10-02)'."""
+        found = f" ({self.found})" if self.found else ""
+        if not self.holds and self.words.startswith(NOT):
+            return f"{when}: {self.words.removeprefix(NOT)}{found}"
+        return f"{'' if self.holds else NOT}{when}: {self.words}{found}"
+
+
+def deciding_clause(before: Verdict, after: Verdict) -> str:
+    """Say which clause decided, given verdicts that differ: one that only one side has, else why they were out."""
+    out, into = (before, after) if after.holds else (after, before)
+    out_when, in_when = ("before", "now") if after.holds else ("now", "before")
+    outs, ins = list(deciding(out)), list(deciding(into))
+    known_in, known_out = ({clause.words for clause in _leaves(side)} for side in (into, out))
+    for clause in outs:
+        if clause.words not in known_in:
+            return clause.said(out_when)
+    for clause in ins:
+        if clause.words not in known_out:
+            return clause.said(in_when)
+    # The same words on both sides: what they mean, or the moment they are asked at, is another.
+    return next((clause.said(out_when) for clause in outs if clause not in ins), outs[0].said(out_when))
+
+
+def deciding(verdict: Verdict, denied: bool = False) -> Iterator[Clause]:
+    """Give the leaves that make a verdict what it is, in the order they are written."""
+    if not verdict.parts:
+        yield _clause(verdict, denied)
+        return
+    agreeing = [part for part in verdict.parts if part.holds == verdict.holds]
+    # Only a 'not' has no part that is as it is itself.
+    for part in agreeing or verdict.parts:
+        yield from deciding(part, denied is bool(agreeing))
+
+
+def _leaves(verdict: Verdict, denied: bool = False) -> Iterator[Clause]:
+    if not verdict.parts:
+        yield _clause(verdict, denied)
+    turned = bool(verdict.parts) and all(part.holds != verdict.holds for part in verdict.parts)
+    for part in verdict.parts:
+        yield from _leaves(part, denied is not turned)
+
+
+def _clause(verdict: Verdict, denied: bool) -> Clause:
+    words = f"{NOT}{verdict.words}" if denied else verdict.words
+    return Clause(words, verdict.found, verdict.holds is not denied)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from mailshot.profile.catalogue import Fact
-from mailshot.profile.comparison import Comparison
-from mailshot.profile.history import BOUGHT, COUNTS, ActivityKind
+from mailshot.facts.catalogue import Fact
+from mailshot.facts.comparison import Comparison
+from mailshot.facts.periods import EVER, Window
+from mailshot.facts.product_filters import EVERYTHING, ProductFilter
+from mailshot.facts.relative_dates import Relative
+from mailshot.profile.activity import BOUGHT, COUNTS, ActivityKind
 from mailshot.profile.implications import Closure
 from mailshot.profile.lifecycle import DEFAULT, Stage, Thresholds
-from mailshot.profile.products import EVERYTHING, ProductFilter
-from mailshot.profile.relative import Relative
-from mailshot.profile.window import EVER, Window
 
 # How many comparisons it comes to, about, where moments are meant that differ from zone to zone or from year to year.
 MANY_ZONES, MANY_YEARS = 10, 40

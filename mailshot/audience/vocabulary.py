@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from mailshot.profile.catalogue import Catalogue, builtin
+from mailshot.facts.catalogue import Catalogue, builtin
+from mailshot.facts.product_filters import ProductFilter, ProductNames
 from mailshot.profile.implications import NONE, Closure, Implications
 from mailshot.profile.lifecycle import DEFAULT, Thresholds
-from mailshot.profile.products import ProductFilter
-from mailshot.profile.selections import ProductNames
 
 
 @dataclass(frozen=True, slots=True)

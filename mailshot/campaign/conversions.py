@@ -9,12 +9,12 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from mailshot.campaign import frozen as editions
-from mailshot.campaign.frozen import Snapshot
+from mailshot.campaign import snapshot as editions
+from mailshot.campaign.snapshot import Snapshot
 from mailshot.errors import MailshotError
 from mailshot.profile.goals import Goal
 from mailshot.states import RunState
-from mailshot.store import conversions, frozen, runs
+from mailshot.store import conversions, runs, snapshots
 from mailshot.store.engine import Connection, Store
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def _read_goals(connection: Connection) -> bool:
 
 def _goal_of(connection: Connection, run_id: int, definition: str) -> Goal | None:
     try:
-        return goal(editions.thaw(frozen.body(connection, definition)))
+        return goal(editions.thaw(snapshots.body(connection, definition)))
     except MailshotError as error:
         log.warning("run %s has no conversions, for its rules can no longer be read: %s", run_id, error)
         return None

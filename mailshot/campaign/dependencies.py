@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from mailshot.audience import meaning, nodes
+from mailshot.audience import equality, nodes
 from mailshot.audience.nodes import Condition
-from mailshot.campaign.frozen import Snapshot
-from mailshot.profile.products import ProductFilter
-from mailshot.store import frozen
+from mailshot.campaign.snapshot import Snapshot
+from mailshot.facts.product_filters import ProductFilter
+from mailshot.store import snapshots
 
 FILE = "campaign file"
 GUARD, PREFERENCE = "guard", "preference"
@@ -33,18 +33,18 @@ def parts(edition: Snapshot) -> dict[str, str]:
     """
     named = [*_own(edition), *_templates(edition), *_guards(edition)]
     for rule in _rules(edition):
-        named += [(f"{kind} '{name}'", means) for (kind, name), means in meaning.named(rule).items()]
+        named += [(f"{kind} '{name}'", means) for (kind, name), means in equality.named(rule).items()]
         named += _preferences(edition, rule)
     # One name may stand for several: a customer's 'key' and a product's.
     values: dict[str, set[str]] = {}
     for name, value in named:
         values.setdefault(name, set()).add(repr(value))
-    return {name: frozen.digest(sorted(several)) for name, several in values.items()}
+    return {name: snapshots.digest(sorted(several)) for name, several in values.items()}
 
 
 def digest(edition: Snapshot) -> str:
     """Return one digest of all parts."""
-    return frozen.digest(parts(edition))
+    return snapshots.digest(parts(edition))
 
 
 def differences(before: Parts, after: Parts) -> list[str]:
@@ -61,8 +61,8 @@ def _own(edition: Snapshot) -> Iterator[tuple[str, Any]]:
     read, rules = edition.read, edition.rulebook
     campaign, company = read.campaign, rules.company
     topic = rules.topics.get(campaign.topic)
-    yield FILE, (_said(edition), [meaning.written(rule) for rule in _in_file(edition)])
-    yield f"audience '{read.audience.name}'", meaning.written(read.audience.condition)
+    yield FILE, (_said(edition), [equality.written(rule) for rule in _in_file(edition)])
+    yield f"audience '{read.audience.name}'", equality.written(read.audience.condition)
     yield f"topic '{topic.name}'", (topic.title, topic.requires_consent)
     yield f"sender '{campaign.sender}'", sorted(edition.body["mailing"]["sender"].items())
     if edition.gates.asked:
@@ -99,7 +99,7 @@ def _holding(edition: Snapshot) -> Sequence[Any]:
 
 def _guards(edition: Snapshot) -> Iterator[tuple[str, Any]]:
     for guard in _holding(edition):
-        yield f"{GUARD} '{guard.name}'", (meaning.written(guard.customers), meaning.written(guard.never))
+        yield f"{GUARD} '{guard.name}'", (equality.written(guard.customers), equality.written(guard.never))
 
 
 def _templates(edition: Snapshot) -> Iterator[tuple[str, Any]]:

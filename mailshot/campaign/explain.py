@@ -8,20 +8,20 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from mailshot.audience.book import Audience
-from mailshot.audience.changes import Counterfactual, NeededChange
+from mailshot.audience.counterfactual import Counterfactual, NeededChange
 from mailshot.audience.evaluate import Evaluator, Verdict
 from mailshot.audience.nodes import Everyone
-from mailshot.campaign import frozen, launch, plan
-from mailshot.campaign import guards as guarding
-from mailshot.campaign.checks import Check, EligibilityReport
-from mailshot.campaign.frozen import Snapshot
-from mailshot.campaign.rulebook import Rulebook
+from mailshot.audience.registry import Audience
+from mailshot.campaign import launch, plan, snapshot
+from mailshot.campaign.eligibility import Check, EligibilityReport
+from mailshot.campaign.snapshot import Snapshot
 from mailshot.errors import NotFound, Refused, nearest
 from mailshot.profile.customer import Profile
+from mailshot.rulebook import guards as guarding
+from mailshot.rulebook.rulebook import Rulebook
 from mailshot.states import DeliveryState, Reason, RunState
-from mailshot.store import frozen as frozen_rows
-from mailshot.store import obstacles, plans, profiles, runs
+from mailshot.store import eligibility_rows, plans, profiles, runs
+from mailshot.store import snapshots as frozen_rows
 from mailshot.store.engine import Connection, Store
 
 
@@ -196,7 +196,7 @@ def run(store: Store, name: str, run_id: int, customer: str) -> Explanation:
             raise NotFound(f"There is no run {run_id} of '{name}'.", remedy)
         if head["state"] == RunState.past:
             raise Refused(f"Run {run_id} was sent by another system, whose rules are not known.")
-        edition = frozen.thaw(frozen_rows.body(connection, head["definition"]))
+        edition = snapshot.thaw(frozen_rows.body(connection, head["definition"]))
         known_by = head["launched_at"]
         profile = profiles.profile(connection, profiles.find(connection, customer), before=known_by)
         row = runs.delivery(connection, run_id, profile.id) or {}
@@ -216,7 +216,7 @@ def _explained(
 ) -> Explanation:
     """Explain a campaign as one judge sees it; `row` is what was decided, empty where nothing was."""
     advisor, whens = Counterfactual(judge), edition.read.when
-    standing = obstacles.of(connection, judge.profile.id, before, but)
+    standing = eligibility_rows.of(connection, judge.profile.id, before, but)
     guards = guarding.verdicts(edition.rulebook.guards, judge, standing.answers)
     return Explanation(
         customer="",

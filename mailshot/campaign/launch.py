@@ -9,10 +9,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mailshot.campaign import conversions, dependencies, plan
-from mailshot.campaign.frozen import Snapshot
+from mailshot.campaign.snapshot import Snapshot
 from mailshot.errors import Refused
 from mailshot.states import ScheduleState
-from mailshot.store import frozen, plans, runs
+from mailshot.store import plans, runs, snapshots
 from mailshot.store.engine import Connection, Store
 
 # A plan is a look at one day: who waits longer must look again.
@@ -68,7 +68,7 @@ def launch(
         scheduled = runs.open_schedule(connection, edition.name)
         _refuse_schedule(edition.name, scheduled is not None, wanted.replace)
         planned = _planned(connection, edition, as_of, wanted.plan_id)
-        definition = frozen.keep(connection, "campaign", dict(edition.body))
+        definition = snapshots.keep(connection, "campaign", dict(edition.body))
         if due is not None:
             return _schedule(connection, edition, _row(edition, definition, due, now), scheduled, now)
         if scheduled:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from mailshot.audience.compile import Compiler
-from mailshot.profile.products import ProductFilter
+from mailshot.facts.product_filters import ProductFilter
 from mailshot.store import offers, profiles
 from mailshot.store.engine import Connection
 from mailshot.store.offers import Forbidden

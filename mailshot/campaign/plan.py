@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mailshot.audience.compile import Compiler
-from mailshot.campaign import dependencies, moves, offers, samples, scheduled
-from mailshot.campaign.frozen import Snapshot
-from mailshot.campaign.moves import CompareTo, PlanDiff
+from mailshot.campaign import dependencies, offers, plan_diff, preview, schedule_diff
 from mailshot.campaign.offers import OfferSpec
-from mailshot.campaign.scheduled import Scheduled
+from mailshot.campaign.plan_diff import CompareTo, PlanDiff
+from mailshot.campaign.schedule_diff import Scheduled
+from mailshot.campaign.snapshot import Snapshot
 from mailshot.errors import MailshotError
-from mailshot.render.letter import Mailing
+from mailshot.render.compose import Mailing
 from mailshot.states import Reason
-from mailshot.store import audiences, eligibility, frozen, obstacles, plans, runs
+from mailshot.store import audiences, eligibility, eligibility_rows, plans, runs, snapshots
 from mailshot.store import offers as offer_rows
 from mailshot.store.engine import Connection, Store
 from mailshot.store.offers import Forbidden
@@ -77,16 +77,16 @@ def make_plan(store: Store, edition: Snapshot, as_of: datetime, now: datetime, w
     next_at = due(edition, now)
     with store.write() as connection:
         plan_id = plan_id_of(connection, edition, as_of)
-        before = moves.previous(connection, edition.name, plan_id)
+        before = plan_diff.previous(connection, edition.name, plan_id)
         decide(connection, edition, plan_id, as_of)
         # Before the record is kept: with it go the rows of all but the last two plans.
-        moved = moves.since(connection, edition, plan_id, before, as_of, wanted) if wanted else None
-        errors = [*_remarks(mailing, "error"), *samples.sample_errors(connection, mailing, plan_id, now)]
+        moved = plan_diff.since(connection, edition, plan_id, before, as_of, wanted) if wanted else None
+        errors = [*_remarks(mailing, "error"), *preview.sample_errors(connection, mailing, plan_id, now)]
         record(connection, edition, plan_id, as_of, now, errors)
         contents, left_out = _counts(connection, plan_id, edition)
         changes = plans.changes(connection, plan_id, before.rows) if before else None
-        moves.drop(connection, before)
-        everyone, open_one = audiences.customers(connection), scheduled.of(connection, edition)
+        plan_diff.drop(connection, before)
+        everyone, open_one = audiences.customers(connection), schedule_diff.of(connection, edition)
     total = sum(contents.values())
     return Plan(
         id=plan_id,
@@ -114,7 +114,7 @@ def record(
     """Keep the head of a plan whose rows are decided; while it has errors it cannot be launched."""
     parts = dependencies.parts(edition)
     head = {
-        "id": plan_id, "campaign": edition.name, "digest": frozen.digest(parts),
+        "id": plan_id, "campaign": edition.name, "digest": snapshots.digest(parts),
         "as_of": as_of, "made_at": now, "summary": {"errors": list(errors), "parts": parts},
     }  # fmt: skip
     plans.record(connection, head)
@@ -127,7 +127,7 @@ def plan_id_of(connection: Connection, edition: Snapshot, as_of: datetime) -> st
     """
     fixed = edition.read.campaign.as_of or edition.rulebook.company.as_of
     today = as_of.astimezone(UTC).isoformat() if fixed else ""
-    return frozen.digest([dependencies.digest(edition), today, runs.launches(connection, edition.name)])[:12]
+    return snapshots.digest([dependencies.digest(edition), today, runs.launches(connection, edition.name)])[:12]
 
 
 def decide(connection: Connection, edition: Snapshot, plan_id: str, as_of: datetime) -> None:
@@ -160,7 +160,7 @@ def verdict(
 
     content, reason = decided(customer_id)
     # Of one inbox the first is mailed, or held out for all.
-    earlier = obstacles.earlier(connection, customer_id) if plans.represents_inbox(content, reason) else ()
+    earlier = eligibility_rows.earlier(connection, customer_id) if plans.represents_inbox(content, reason) else ()
     if any(plans.represents_inbox(*decided(mate)) for mate in earlier):
         reason = str(Reason.same_address)
     return content, reason

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mailshot.cli import shared
+from mailshot.cli import context
 
 if TYPE_CHECKING:
-    from mailshot.campaign.backtest import Backtest, ResponseGoal, Subject
-    from mailshot.campaign.hindsight import PastResponse
-    from mailshot.campaign.rulebook import Rulebook
-    from mailshot.campaign.series import Series
-    from mailshot.profile.products import ProductFilter
-    from mailshot.profile.window import Span
+    from mailshot.facts.periods import Span
+    from mailshot.facts.product_filters import ProductFilter
+    from mailshot.insight.backtest import Backtest, ResponseGoal, Series, Subject
+    from mailshot.insight.past_response import PastResponse
+    from mailshot.rulebook.rulebook import Rulebook
 
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M"]
 
@@ -46,21 +45,21 @@ def backtest(
     past: Past = False,
     plot: Plot = None,
     csv: Csv = None,
-    json: shared.AsJson = False,
+    json: context.AsJson = False,
 ) -> None:
     """Show what an audience or campaign would have been on past dates, and what was then bought. Writes no row."""
-    from mailshot.campaign import backtest as stage
-    from mailshot.campaign import hindsight
+    from mailshot.insight import backtest as stage
+    from mailshot.insight import past_response
 
     drawing = _drawing(plot)
-    app = shared.app()
-    rules = shared.rulebook(app.settings.project)
+    app = context.app()
+    rules = context.rulebook(app.settings.project)
     subject = _subject(rules, app.settings.project, name)
     subject = replace(subject, aim=_aim(rules, subject.aim, within, group, products))
     series = _series(rules, since, until, every)
     zone = rules.company.time_zone
-    with shared.err.status("Looking back …") as status:
-        look = hindsight.make if past else stage.make
+    with context.err.status("Looking back …") as status:
+        look = past_response.make if past else stage.make
         found: Any = look(app.store, subject, series, zone, lambda n, of: status.update(f"Looking back: {n} of {of} …"))
     if drawing and plot:
         _write(plot, lambda: drawing(found, rules.company.currency, plot))
@@ -68,25 +67,25 @@ def backtest(
 
 
 def _tell(found: Backtest | PastResponse, currency: str, plot: Path | None, csv: Path | None, json: bool) -> None:
-    from mailshot.cli import shown
+    from mailshot.cli import backtest_view
 
     if csv:
-        _write(csv, lambda: shown.save(csv, found))
+        _write(csv, lambda: backtest_view.save(csv, found))
     if json:
-        shared.as_json(found.as_dict())
+        context.as_json(found.as_dict())
         return
-    shown.show(found, currency)
+    backtest_view.show(found, currency)
     for path in filter(None, (csv, plot)):
-        shared.print_text(f"Written: {shared.printable(path)}")
+        context.print_text(f"Written: {context.printable(path)}")
 
 
 def _subject(rules: Rulebook, project: Path, name: str) -> Subject:
-    from mailshot.campaign import frozen
-    from mailshot.campaign.backtest import Subject
+    from mailshot.campaign import snapshot
     from mailshot.errors import NotFound, nearest
+    from mailshot.insight.backtest import Subject
 
     if name in rules.campaigns:
-        return Subject.campaign(frozen.edition(rules, project, name))
+        return Subject.campaign(snapshot.edition(rules, project, name))
     if name in rules.book.names:
         return Subject.audience(rules.book.audience(name))
     known = [*rules.campaigns, *rules.book.names]
@@ -107,7 +106,7 @@ def _aim(
 
 def _group(rules: Rulebook, name: str) -> ProductFilter:
     from mailshot.errors import NotFound, nearest
-    from mailshot.profile.products import Filter, Group, ProductFilter
+    from mailshot.facts.product_filters import Filter, Group, ProductFilter
 
     if name not in rules.groups:
         raise NotFound(f"There is no product group '{name}'.", nearest(name, rules.groups))
@@ -116,18 +115,18 @@ def _group(rules: Rulebook, name: str) -> ProductFilter:
 
 def _products(rules: Rulebook, text: str) -> ProductFilter:
     from mailshot import documents
-    from mailshot.profile import selections
-    from mailshot.profile.products import ProductFilter
+    from mailshot.facts import product_filters
+    from mailshot.facts.product_filters import ProductFilter
 
     document = documents.parse(text, "--goal-products")
     problems = document.problems()
-    found = selections.read(document.root, rules.vocabulary.products, problems)
+    found = product_filters.read(document.root, rules.vocabulary.products, problems)
     problems.raise_if_any()
     return found or ProductFilter()
 
 
 def _series(rules: Rulebook, since: datetime | None, until: datetime | None, every: str) -> Series:
-    from mailshot.campaign.series import Series
+    from mailshot.insight.backtest import Series
 
     zone = rules.company.time_zone
     if since and until and since > until:
@@ -139,7 +138,7 @@ def _series(rules: Rulebook, since: datetime | None, until: datetime | None, eve
 
 
 def _span(text: str, option: str) -> Span:
-    from mailshot.profile.window import Span
+    from mailshot.facts.periods import Span
 
     found = Span.parse(text)
     if found is None:
@@ -156,12 +155,12 @@ def _drawing(path: Path | None) -> Callable[[Any, str, Path], None] | None:
     from mailshot.errors import Unavailable
 
     try:
-        from mailshot.cli import drawn
+        from mailshot.cli import backtest_plot
     except ModuleNotFoundError as error:
         raise Unavailable(
             "Drawing needs matplotlib, which is not installed.", "pip install 'mailshot[charts]'"
         ) from error
-    return drawn.save
+    return backtest_plot.save
 
 
 def _write(path: Path, save: Callable[[], None]) -> None:

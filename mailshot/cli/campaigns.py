@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mailshot.cli import changes, shared
+from mailshot.cli import context, rules_diff
 from mailshot.errors import InvalidInput, NotFound, Refused
 from mailshot.states import Reason, RunState
 
 if TYPE_CHECKING:
-    from mailshot.campaign.frozen import Snapshot
     from mailshot.campaign.launch import Launched
     from mailshot.campaign.plan import Plan
+    from mailshot.campaign.snapshot import Snapshot
     from mailshot.store.engine import Store
 
 Name = Annotated[str, typer.Argument(help="The campaign's name.")]
@@ -21,25 +21,25 @@ Name = Annotated[str, typer.Argument(help="The campaign's name.")]
 
 def plan(
     campaign: Name,
-    as_of: shared.AsOf = None,
+    as_of: context.AsOf = None,
     diff: Annotated[bool, typer.Option("--diff", help="Show who moved since the plan before.")] = False,
     against: Annotated[
         str | None, typer.Option("--against", help="Compare with this plan's id, or with 'run 3' or 'run' (the last).")
     ] = None,
-    examples: changes.Examples = 5,
-    json: shared.AsJson = False,
+    examples: rules_diff.Examples = 5,
+    json: context.AsJson = False,
 ) -> None:
     """Show what a launch would do: who gets which mail, who is left out and why. Sends nothing."""
     from mailshot.campaign import plan as stage
-    from mailshot.campaign.moves import CompareTo
+    from mailshot.campaign.plan_diff import CompareTo
 
     wanted = CompareTo(against, examples) if diff or against is not None else None
-    app = shared.app()
-    edition = shared.edition(app, campaign)
-    with shared.err.status("Looking at the audience …"):
-        made = stage.make_plan(app.store, edition, shared.today(edition, as_of), shared.now(), wanted)
+    app = context.app()
+    edition = context.edition(app, campaign)
+    with context.err.status("Looking at the audience …"):
+        made = stage.make_plan(app.store, edition, context.today(edition, as_of), context.now(), wanted)
     compared = {"diff": made.moves.as_dict() if made.moves else None} if wanted else {}
-    shared.as_json(made.as_dict() | compared) if json else show(made, wanted is not None)
+    context.as_json(made.as_dict() | compared) if json else show(made, wanted is not None)
     if made.errors:
         raise typer.Exit(InvalidInput.exit_code)
 
@@ -47,35 +47,35 @@ def plan(
 def launch(
     campaign: Name,
     plan: Annotated[str | None, typer.Option(help="Launch exactly this plan.")] = None,
-    as_of: shared.AsOf = None,
+    as_of: context.AsOf = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Put this version in the place of the one that is scheduled.")
     ] = False,
     even_if_empty: Annotated[
         bool, typer.Option("--even-if-empty", help="Begin a run although nobody would get a mail.")
     ] = False,
-    json: shared.AsJson = False,
+    json: context.AsJson = False,
 ) -> None:
     """Launch what was planned: now, or as its schedule says."""
     from mailshot.campaign import launch as stage
-    from mailshot.deliver import trial
+    from mailshot.deliver import smtp
 
-    app = shared.app()
-    edition = shared.edition(app, campaign)
-    trial.check_server(app.server)
+    app = context.app()
+    edition = context.edition(app, campaign)
+    smtp.check_server(app.server)
     asked = stage.Asked(plan, replace, even_if_empty)
-    begun = stage.launch(app.store, edition, shared.today(edition, as_of), shared.now(), asked)
+    begun = stage.launch(app.store, edition, context.today(edition, as_of), context.now(), asked)
     if begun.run_id is not None and not app.settings.embedded:
         app.doorbell.ring(begun.run_id)
     if json:
         numbers = {"run": begun.run_id, "schedule": begun.schedule_id, "next_at": begun.next_at, "mails": begun.mails}
-        shared.as_json({**numbers, "replaced": begun.replaced, "unchanged": begun.unchanged})
+        context.as_json({**numbers, "replaced": begun.replaced, "unchanged": begun.unchanged})
     elif begun.run_id is not None:
         ended = " Its schedule is ended." if begun.replaced else ""
-        shared.print_text(
-            f"Launched '{campaign}' as run {begun.run_id}: {shared.counted(begun.mails, 'mail')} due.{ended}"
+        context.print_text(
+            f"Launched '{campaign}' as run {begun.run_id}: {context.counted(begun.mails, 'mail')} due.{ended}"
         )
-        shared.next_step("'mailshot up' sends them (or a running worker does); watch with: mailshot status --watch")
+        context.next_step("'mailshot up' sends them (or a running worker does); watch with: mailshot status --watch")
     else:
         _show_schedule(edition, begun)
 
@@ -86,13 +86,13 @@ def _show_schedule(edition: Snapshot, begun: Launched) -> None:
     how = "Replaced the schedule of" if begun.replaced else "Scheduled"
     if begun.unchanged:
         how = "This version is scheduled already, so nothing changed:"
-    said = f"{edition.read.campaign.schedule.words(zone)}. Next: {shared.moment(begun.next_at, zone)}"
-    shared.print_text(shared.printable(f"{how} '{name}': {said}."))
+    said = f"{edition.read.campaign.schedule.words(zone)}. Next: {context.moment(begun.next_at, zone)}"
+    context.print_text(context.printable(f"{how} '{name}': {said}."))
     if begun.paused:
-        shared.print_text("It is paused.")
-        shared.next_step(f"mailshot resume '{name}'")
+        context.print_text("It is paused.")
+        context.next_step(f"mailshot resume '{name}'")
         return
-    shared.next_step(f"keep 'mailshot up' (or the clock) running; stop it with: mailshot cancel '{name}'")
+    context.next_step(f"keep 'mailshot up' (or the clock) running; stop it with: mailshot cancel '{name}'")
 
 
 def pause(campaign: Name) -> None:
@@ -119,13 +119,15 @@ def resolve(
 
     if how not in ("accept", "resend"):
         raise typer.BadParameter("say 'accept' or 'resend'")
-    app = shared.app()
+    app = context.app()
     with app.store.write() as connection:
-        number = ledger.resolve(connection, run, how == "resend", shared.now())
+        number = ledger.resolve(connection, run, how == "resend", context.now())
     if not number:
         _refuse_unknown(app.store, run)
         raise Refused(f"Run {run} has no unconfirmed delivery.", "See 'mailshot status'.")
-    shared.print_text(f"{number:,} deliveries of run {run}: {'sent again' if how == 'resend' else 'accepted as sent'}.")
+    context.print_text(
+        f"{number:,} deliveries of run {run}: {'sent again' if how == 'resend' else 'accepted as sent'}."
+    )
 
 
 def _refuse_unknown(store: Store, run: int) -> None:
@@ -140,32 +142,32 @@ def _refuse_unknown(store: Store, run: int) -> None:
 
 def show(made: Plan, compared: bool = False) -> None:
     """Print a plan for people; `compared` also how customers moved."""
-    shared.print_text(f"[bold]Plan {made.id}[/bold] of '{made.campaign}' as of {made.as_of:%Y-%m-%d %H:%M %Z}")
-    shared.print_text(
-        f"{shared.counted(made.customers, 'customer')}, {made.audience:,} in the audience, "
-        f"[bold]{shared.counted(made.mails, 'mail')}[/bold]"
+    context.print_text(f"[bold]Plan {made.id}[/bold] of '{made.campaign}' as of {made.as_of:%Y-%m-%d %H:%M %Z}")
+    context.print_text(
+        f"{context.counted(made.customers, 'customer')}, {made.audience:,} in the audience, "
+        f"[bold]{context.counted(made.mails, 'mail')}[/bold]"
     )
-    shared.counts("", made.contents, "gets")
+    context.counts("", made.contents, "gets")
     if made.left_out:
-        shared.counts("", made.left_out, "left out", {str(reason): reason.help for reason in Reason})
+        context.counts("", made.left_out, "left out", {str(reason): reason.help for reason in Reason})
     if compared:
-        changes.show_moves(made.moves)
+        rules_diff.show_moves(made.moves)
     elif made.changes:
         counts = ", ".join(f"{number:,} {what}" for what, number in made.changes.items())
         content = " content" if made.changes["changed"] else ""
-        shared.print_text(f"Since {made.compared_with}: {counts}{content}")
-    shared.print_text(
+        context.print_text(f"Since {made.compared_with}: {counts}{content}")
+    context.print_text(
         f"Schedule: {made.schedule}" + (f", next {made.next_at:%Y-%m-%d %H:%M %Z}" if made.next_at else "")
     )
     if made.scheduled:
-        shared.print_text(f"[yellow]{shared.printable(_capital(made.scheduled.words()))}.[/yellow]")
+        context.print_text(f"[yellow]{context.printable(_capital(made.scheduled.words()))}.[/yellow]")
     if made.mails:
-        shared.print_text(f"Sending takes about {_length(made.seconds)}.")
+        context.print_text(f"Sending takes about {_length(made.seconds)}.")
     for finding in made.findings:
-        shared.print_text(f"[yellow]{shared.printable(finding)}[/yellow]")
+        context.print_text(f"[yellow]{context.printable(finding)}[/yellow]")
     for error in made.errors:
-        shared.print_text(f"[red]Error: {shared.printable(error)}[/red]")
-    shared.next_step(next_after(made))
+        context.print_text(f"[red]Error: {context.printable(error)}[/red]")
+    context.next_step(next_after(made))
 
 
 def next_after(made: Plan) -> str:
@@ -194,20 +196,20 @@ def _capital(text: str) -> str:
 def _change(campaign: str, to: RunState, said: str) -> None:
     from mailshot.campaign import control
 
-    app = shared.app()
-    known = shared.campaigns(app.settings.project)
-    changed = control.set_state(app.store, campaign, to, shared.now(), known)
+    app = context.app()
+    known = context.campaigns(app.settings.project)
+    changed = control.set_state(app.store, campaign, to, context.now(), known)
     if to is RunState.running and not app.settings.embedded:
         for run_id in changed.runs:
             app.doorbell.ring(run_id)
     what = [f"run {number}" for number in changed.runs] + ["its schedule"] * bool(changed.schedules)
-    gone = f"; {shared.counted(changed.given_up, 'waiting mail')} given up" if changed.given_up else ""
-    shared.print_text(shared.printable(f"{said} '{campaign}': {', '.join(what)}{gone}."))
+    gone = f"; {context.counted(changed.given_up, 'waiting mail')} given up" if changed.given_up else ""
+    context.print_text(context.printable(f"{said} '{campaign}': {', '.join(what)}{gone}."))
     if changed.under_way:
-        shared.print_text(
-            f"{shared.counted(changed.under_way, 'mail')} under way: a worker finishes or gives back each of them."
+        context.print_text(
+            f"{context.counted(changed.under_way, 'mail')} under way: a worker finishes or gives back each of them."
         )
-    shared.next_step("mailshot status")
+    context.next_step("mailshot status")
 
 
 def _length(seconds: float) -> str:

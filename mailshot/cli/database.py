@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mailshot.cli import shared
+from mailshot.cli import context
 from mailshot.errors import Busy
 
 cli = typer.Typer(help="Set up and upgrade the database.", no_args_is_help=True)
@@ -14,13 +14,13 @@ cli = typer.Typer(help="Set up and upgrade the database.", no_args_is_help=True)
 def upgrade() -> None:
     """Bring the database to the version this program needs."""
     from mailshot import bootstrap
-    from mailshot.store import schema
+    from mailshot.store import installation
 
-    before, after = schema.upgrade(bootstrap.open_store(shared.settings()))
-    shared.print_text(
+    before, after = installation.upgrade(bootstrap.open_store(context.settings()))
+    context.print_text(
         f"The database has version {after}" + (" already." if before == after else f" (was {before or 'empty'}).")
     )
-    shared.next_step("mailshot doctor")
+    context.next_step("mailshot doctor")
 
 
 @cli.command()
@@ -28,14 +28,14 @@ def scrub() -> None:
     """Remove what was erased from the database's files. Writes wait meanwhile (PostgreSQL: to one table at a time)."""
     from mailshot.store import erasures, scrubbing
 
-    store = shared.app().store
-    with shared.err.status("Scrubbing what was erased …"):
+    store = context.app().store
+    with context.err.status("Scrubbing what was erased …"):
         done = 0
-        while some := scrubbing.work(store, shared.now(), whole=True):
+        while some := scrubbing.work(store, context.now(), whole=True):
             done += some
     with store.read() as connection:
         waiting = erasures.waiting(connection)
-    shared.print_text(f"{shared.counted(done, 'erasure')} finished, {waiting.number:,} waiting.")
+    context.print_text(f"{context.counted(done, 'erasure')} finished, {waiting.number:,} waiting.")
     if waiting.number:
         message = "Another program still reads or sends what was erased."
         raise Busy(message, "Try again when it has ended, or leave it to the clock.")
@@ -45,7 +45,7 @@ def scrub() -> None:
 def version() -> None:
     """Print the version the database has and the one we need."""
     from mailshot import bootstrap
-    from mailshot.store import schema
+    from mailshot.store import installation
 
-    found = schema.version(bootstrap.open_store(shared.settings()))
-    shared.print_text(f"The database has {found or 'no version'}, this program needs {schema.newest()}.")
+    found = installation.version(bootstrap.open_store(context.settings()))
+    context.print_text(f"The database has {found or 'no version'}, this program needs {installation.newest()}.")

@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from mailshot.cli import campaigns, data, explaining, project, reports, shared
-from mailshot.cli.visitors import Visitors
+from mailshot.cli import campaigns, context, explain, imports, init, reports
+from mailshot.cli.demo_customers import Visitors
 from mailshot.errors import Unavailable
 
 CAMPAIGN, NEXT_CAMPAIGN = "vegetable week", "weekly picks"
@@ -30,24 +30,24 @@ def demo(
     started = time.monotonic()
     _step(1, "A new project")
     shutil.rmtree(folder, ignore_errors=True)
-    project.create(folder, project.Example.grocery)
+    init.create(folder, init.Example.grocery)
     os.chdir(folder)
-    shared.print_text(f"Made {folder}: example rules and templates, fresh keys, an empty SQLite database.")
+    context.print_text(f"Made {folder}: example rules and templates, fresh keys, an empty SQLite database.")
     with Services() as services:
         _tell_story(services)
         _step(9, f"Look around (all of this took {time.monotonic() - started:.0f} seconds)")
-        shared.print_text(f"The project is in {Path.cwd()}; its rules and templates are yours to change.")
+        context.print_text(f"The project is in {Path.cwd()}; its rules and templates are yours to change.")
         if keep:
-            shared.print_text(f"Inbox: {services.inbox_url}    Ctrl-C ends it.")
+            context.print_text(f"Inbox: {services.inbox_url}    Ctrl-C ends it.")
             services.wait()
-    shared.next_step(f"make up (it is: cd {folder}; mailshot up --inbox), then open {services.inbox_url}")
+    context.next_step(f"make up (it is: cd {folder}; mailshot up --inbox), then open {services.inbox_url}")
 
 
 def _tell_story(services: Services) -> None:
     _step(2, "A year of purchases of 2,469 households")
-    data.import_(Path(MAPPING))
+    imports.import_(Path(MAPPING))
     _step(3, "What the purchases tell about each household")
-    data.traits()
+    imports.traits()
     _step(4, "The plan")
     campaigns.plan(CAMPAIGN)
     _step(5, "Launch: every mail goes to the inbox on this machine")
@@ -57,28 +57,28 @@ def _tell_story(services: Services) -> None:
     _step(6, "Some customers open, click, leave, and correct us")
     visitors = Visitors(services.inbox_url)
     for told in visitors.answer():
-        shared.print_text(f"  {told}")
+        context.print_text(f"  {told}")
     _step(7, "The next plan knows")
     campaigns.plan(CAMPAIGN)
     if visitors.corrected:
-        explaining.explain(CAMPAIGN, visitors.corrected)
+        explain.explain(CAMPAIGN, visitors.corrected)
     if visitors.vegan:
-        shared.print_text("\nAnd the vegan household: it is offered only plants, whatever it bought.")
+        context.print_text("\nAnd the vegan household: it is offered only plants, whatever it bought.")
         campaigns.plan(NEXT_CAMPAIGN)
-        explaining.explain(NEXT_CAMPAIGN, visitors.vegan)
+        explain.explain(NEXT_CAMPAIGN, visitors.vegan)
     _step(8, "The report")
     reports.report(CAMPAIGN)
 
 
 def _step(number: int, title: str) -> None:
-    shared.out.rule(f"[bold]{number}. {title}[/bold]", align="left")
+    context.out.rule(f"[bold]{number}. {title}[/bold]", align="left")
 
 
 class Services:
     """`mailshot up --inbox` as a process of its own, as a user would run it; it ends with us."""
 
     def __init__(self) -> None:
-        self._settings = shared.settings()
+        self._settings = context.settings()
         self.inbox_url = f"http://127.0.0.1:{self._settings.inbox_web_port}"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -102,7 +102,7 @@ class Services:
         from mailshot.states import RunState
         from mailshot.store import runs
 
-        store = shared.app().store
+        store = context.app().store
         for _ in range(1200):
             with store.read() as connection:
                 if not runs.all_of(connection, RunState.running):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from mailshot.cli import privacy, shared
+from mailshot.cli import context, private_files
 from mailshot.errors import InvalidInput, MailshotError
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ REMEDY = "Is a clock running, and is no program reading the database for hours (
 FOLDERS = ("rejects", "inbox", "data")
 
 
-def doctor(json: shared.AsJson = False) -> None:
+def doctor(json: context.AsJson = False) -> None:
     """Check settings, database, keys, privacy, rules, templates, SMTP server, Redis, clock and erasures."""
     found = [_look(name, look) for name, look in _LOOKS.items()]
     if json:
-        shared.as_json([{"part": name, "sound": sound, "says": says} for name, sound, says in found])
+        context.as_json([{"part": name, "sound": sound, "says": says} for name, sound, says in found])
     else:
         for name, sound, says in found:
-            shared.out.print(f"{'✓' if sound else '✗'} {name}: {says}", markup=False)
+            context.out.print(f"{'✓' if sound else '✗'} {name}: {says}", markup=False)
     if not all(sound for _, sound, _ in found):
         raise typer.Exit(6)
 
@@ -43,61 +43,61 @@ def _look(name: str, look: Callable[[], str]) -> tuple[str, bool, str]:
 
 
 def _settings() -> str:
-    settings = shared.settings()
+    settings = context.settings()
     return f"project {settings.project.resolve()}, {'embedded' if settings.embedded else 'scale-out'}"
 
 
 def _database() -> str:
     from mailshot.store.engine import address
 
-    return f"{address(shared.app().store.engine)} is up to date"
+    return f"{address(context.app().store.engine)} is up to date"
 
 
 def _keys() -> str:
-    app: App = shared.app()
+    app: App = context.app()
     assert app.keys
     return "signing keys and address key are set"
 
 
 def _privacy() -> str:
-    return privacy.check(shared.settings())
+    return private_files.check(context.settings())
 
 
 def _rules() -> str:
-    from mailshot.campaign import frozen
+    from mailshot.campaign import snapshot
 
-    project = shared.settings().project
-    rules = shared.rulebook(project)
-    shared.refuse(rules.check())
+    project = context.settings().project
+    rules = context.rulebook(project)
+    context.refuse(rules.check())
     for name in rules.campaigns:
-        frozen.edition(rules, project, name).mailing()
-    return f"{shared.counted(len(rules.campaigns), 'campaign')} with templates: no errors"
+        snapshot.edition(rules, project, name).mailing()
+    return f"{context.counted(len(rules.campaigns), 'campaign')} with templates: no errors"
 
 
 def _smtp() -> str:
-    from mailshot.deliver import trial
+    from mailshot.deliver import smtp
 
-    app = shared.app()
-    trial.check_server(app.server)
+    app = context.app()
+    smtp.check_server(app.server)
     return f"{app.server} greets us"
 
 
 def _queue() -> str:
-    settings = shared.settings()
+    settings = context.settings()
     if settings.embedded:
         return "in process"
-    from mailshot import queue
+    from mailshot import doorbell
 
-    queue.check(settings.redis)
+    doorbell.check(settings.redis)
     return f"Redis on {urlsplit(settings.redis).hostname or 'a local socket'} answers"
 
 
 def _clock() -> str:
-    from mailshot.store import offices
+    from mailshot.store import leases
 
-    app = shared.app()
+    app = context.app()
     with app.store.read() as connection:
-        holder = offices.holder(connection, "clock", shared.now())
+        holder = leases.holder(connection, "clock", context.now())
     return (
         f"held by {holder}" if holder else "nobody is the clock now: schedules wait until 'mailshot up' or a clock runs"
     )
@@ -105,9 +105,9 @@ def _clock() -> str:
 
 def _written() -> str:
     """Name the project's folders with files that no erasure reaches."""
-    project = shared.settings().project
+    project = context.settings().project
     numbers = {folder: sum(1 for file in (project / folder).glob("**/*") if file.is_file()) for folder in FOLDERS}
-    there = [f"{folder}/ ({shared.counted(number, 'file')})" for folder, number in numbers.items() if number]
+    there = [f"{folder}/ ({context.counted(number, 'file')})" for folder, number in numbers.items() if number]
     return f"; look through {', '.join(there)} yourself: erasing does not reach them" if there else ""
 
 
@@ -115,14 +115,14 @@ def _erasures() -> str:
     from mailshot.errors import Unavailable
     from mailshot.store import erasures, scrubbing
 
-    app = shared.app()
+    app = context.app()
     with app.store.read() as connection:
         waiting, ever = erasures.waiting(connection), erasures.number(connection)
     if waiting.since is None:
         return "nothing of erased customers waits to be removed from the files" + (_written() if ever else "")
     hours = erasures.PROMISED // timedelta(hours=1)
-    since = shared.moment(waiting.since, shared.zone(app.settings.project))
-    state = f"{shared.counted(waiting.number, 'erasure')} not yet removed from the files, the first of {since}"
+    since = context.moment(waiting.since, context.zone(app.settings.project))
+    state = f"{context.counted(waiting.number, 'erasure')} not yet removed from the files, the first of {since}"
     if large := scrubbing.too_large(app.store):
         raise Unavailable(
             f"{state}; {', '.join(large)} too large to be locked.", "Run 'mailshot db scrub' at a quiet hour."
@@ -130,7 +130,7 @@ def _erasures() -> str:
     if not scrubbing.may_clear_statistics(app.store):
         message = f"{state}; our role may not write PostgreSQL's statistics anew, which hold common values."
         raise Unavailable(message, "Let it own the database: ALTER DATABASE name OWNER TO role.")
-    if waiting.is_late(shared.now()):
+    if waiting.is_late(context.now()):
         raise Unavailable(f"{state}; customers are promised {hours} hours.", REMEDY)
     return f"{state}; the clock goes on with it"
 

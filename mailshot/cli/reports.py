@@ -16,11 +16,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from mailshot.cli import shared
+from mailshot.cli import context
 from mailshot.states import OPEN, DeliveryState, RunState, ScheduleState
 
 if TYPE_CHECKING:
-    from mailshot.campaign.scheduled import Scheduled
+    from mailshot.campaign.schedule_diff import Scheduled
     from mailshot.insight.report import Line, Report
     from mailshot.store.engine import Store
     from mailshot.store.erasures import Waiting
@@ -34,22 +34,22 @@ COUNTED = ("skipped", "holdout", "refused", "unconfirmed")
 def status(
     watch: Annotated[bool, typer.Option("--watch", help="Keep showing until every run is done or Ctrl-C.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Also show runs that were over more than a week ago.")] = False,
-    json: shared.AsJson = False,
+    json: context.AsJson = False,
 ) -> None:
     """Show the runs that go on or ended in the last 7 days, what is scheduled, and what is unconfirmed."""
-    app = shared.app()
+    app = context.app()
     project = app.settings.project
     if json:
-        shared.as_json(_state(app.store, project, every))
+        context.as_json(_state(app.store, project, every))
         return
     # Once: to compare the files with a schedule is to read all rules.
     scheduled = _scheduled(app.store, project)
     found, older = _runs(app.store, every)
     if not watch:
-        shared.out.print(_drawn(found, older, scheduled))
+        context.out.print(_drawn(found, older, scheduled))
         _tell_erasures(app.store, project)
         return
-    with Live(_drawn(found, older, scheduled), console=shared.out, refresh_per_second=2) as live:
+    with Live(_drawn(found, older, scheduled), console=context.out, refresh_per_second=2) as live:
         while any(run["state"] == RunState.running for run in found):
             time.sleep(0.5)
             found, older = _runs(app.store, every)
@@ -63,19 +63,19 @@ def report(
     run: Annotated[int | None, typer.Option("--run", help="Show this run in depth.")] = None,
     past: Annotated[bool, typer.Option("--past", help="Also list imported campaigns.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    json: shared.AsJson = False,
+    json: context.AsJson = False,
 ) -> None:
     """Report what became of the runs: sent, noticed, answered, bought."""
     from mailshot.campaign import conversions
     from mailshot.insight import report as stage
 
-    app = shared.app()
+    app = context.app()
     project = app.settings.project
-    with shared.err.status("Looking for answers to the mails …"):
+    with context.err.status("Looking for answers to the mails …"):
         conversions.make(app.store, unfinished=True)
-    company = shared.company(project)
-    today = company.today(None, shared.now())
-    lines = stage.lines(app.store, today, campaign, lambda: shared.campaigns(project))
+    company = context.company(project)
+    today = company.today(None, context.now())
+    lines = stage.lines(app.store, today, campaign, lambda: context.campaigns(project))
     chosen = stage.newest(lines, run) if campaign or run is not None else None
     if campaign is None and not past:
         lines = [line for line in lines if line.state != RunState.past]
@@ -83,16 +83,16 @@ def report(
         _csv([chosen] if chosen and run is not None else lines)
         return
     if chosen is None:
-        shared.as_json([line.as_dict() for line in lines]) if json else show_lines(lines, company.time_zone)
+        context.as_json([line.as_dict() for line in lines]) if json else show_lines(lines, company.time_zone)
         return
     found = stage.of(app.store, chosen, today)
     runs = [line.as_dict() for line in lines if line.campaign == chosen.campaign]
     if json:
-        shared.as_json(found.as_dict() | {"runs": runs})
+        context.as_json(found.as_dict() | {"runs": runs})
         return
     if run is None and len(lines) > 1:
         show_lines(lines, company.time_zone)
-        shared.print_text()
+        context.print_text()
     show_report(found, company.time_zone)
 
 
@@ -105,44 +105,44 @@ def show_lines(lines: list[Line], zone: ZoneInfo) -> None:
     ]  # fmt: skip
     columns = ("run", "campaign", "state", "as of", "sent", "opened", "clicked", "left", "goal")
     title = "Runs (people, each counted once; opens and clicks of humans)"
-    shared.table(title, columns, rows, right=(0, 4, 5, 6, 7, 8), whole=(3,))
+    context.table(title, columns, rows, right=(0, 4, 5, 6, 7, 8), whole=(3,))
     for line in lines:
         if line.unconfirmed or line.refused:
-            shared.print_text(f"Run {line.run_id}: {line.unconfirmed:,} unconfirmed, {line.refused:,} refused.")
+            context.print_text(f"Run {line.run_id}: {line.unconfirmed:,} unconfirmed, {line.refused:,} refused.")
 
 
 def show_report(found: Report, zone: ZoneInfo) -> None:
     """Print one run in depth."""
     line = found.line
     day = f"{line.as_of.astimezone(zone):%Y-%m-%d}"
-    shared.print_text(
-        f"[bold]Run {line.run_id}[/bold] of '{shared.printable(line.campaign)}': {line.state}, as of {day}"
+    context.print_text(
+        f"[bold]Run {line.run_id}[/bold] of '{context.printable(line.campaign)}': {line.state}, as of {day}"
     )
-    shared.counts("", found.states, "deliveries", {str(state): state.help for state in DeliveryState})
-    shared.counts("", found.contents, "sent by content")
+    context.counts("", found.states, "deliveries", {str(state): state.help for state in DeliveryState})
+    context.counts("", found.contents, "sent by content")
     if found.reasons:
-        shared.counts("", found.reasons, "left out")
+        context.counts("", found.reasons, "left out")
     people = {"opened": line.opened, "clicked": line.clicked, "left": line.unsubscribed, "converted": line.converted}
-    shared.counts("", people, "people who", {"converted": CONVERTED})
+    context.counts("", people, "people who", {"converted": CONVERTED})
     if line.machine:
-        shared.print_text(machines(line.machine))
+        context.print_text(machines(line.machine))
     for url, number in found.links:
-        shared.print_text(f"  {number:,} clicked {shared.printable(url)}")
+        context.print_text(f"  {number:,} clicked {context.printable(url)}")
     no_goal = f"none; what is counted here: {found.goal.words()}"
-    shared.print_text(f"Goal: {shared.printable(found.aim or no_goal)} after the mail.")
+    context.print_text(f"Goal: {context.printable(found.aim or no_goal)} after the mail.")
     if not found.complete:
-        shared.print_text(f"The {found.goal.within} in which it counts are not over (or not yet imported).")
+        context.print_text(f"The {found.goal.within} in which it counts are not over (or not yet imported).")
     bought, held = found.mailed, found.held
     did = "Bought" if found.goal.event is None else "Did it"
-    shared.print_text(
+    context.print_text(
         f"{did}: {bought.buyers:,} of {bought.customers:,} mailed, {held.buyers:,} of {held.customers:,} held out."
     )
-    shared.print_text(f"Uplift: {found.uplift.words()}.")
+    context.print_text(f"Uplift: {found.uplift.words()}.")
 
 
 def machines(customers: int) -> str:
     """Say of how many customers proxies or scanners opened or clicked the mail."""
-    whose = shared.counted(customers, "customer")
+    whose = context.counted(customers, "customer")
     return f"Image proxies or scanners opened or clicked the mail of {whose}. This is not counted above."
 
 
@@ -167,7 +167,7 @@ def _runs(store: Store, every: bool) -> tuple[list[dict[str, Any]], int]:
 def _recent(run: Mapping[str, Any]) -> bool:
     """Whether a run goes on, or ended a short while ago."""
     ended = run["finished_at"]
-    return run["state"] in (RunState.running, RunState.paused) or (ended and shared.now() - ended <= RECENT)
+    return run["state"] in (RunState.running, RunState.paused) or (ended and context.now() - ended <= RECENT)
 
 
 def _scheduled(store: Store, project: Path) -> list[Scheduled]:
@@ -176,9 +176,9 @@ def _scheduled(store: Store, project: Path) -> list[Scheduled]:
     with store.read() as connection:
         if not runs.schedules(connection):
             return []
-        from mailshot.campaign import scheduled
+        from mailshot.campaign import schedule_diff
 
-        return scheduled.every(connection, project)
+        return schedule_diff.every(connection, project)
 
 
 def _state(store: Store, project: Path, every: bool) -> dict[str, Any]:
@@ -203,8 +203,8 @@ def _drawn(found: list[dict[str, Any]], older: int, scheduled: list[Scheduled]) 
 def _tell_erasures(store: Store, project: Path) -> None:
     waiting = _waiting(store)
     if waiting.since:
-        waits, since = shared.counted(waiting.number, "erasure"), shared.moment(waiting.since, shared.zone(project))
-        shared.print_text(f"{waits} not yet removed from the database's files, the first of {since}: mailshot doctor")
+        waits, since = context.counted(waiting.number, "erasure"), context.moment(waiting.since, context.zone(project))
+        context.print_text(f"{waits} not yet removed from the database's files, the first of {since}: mailshot doctor")
 
 
 def _waiting(store: Store) -> Waiting:
@@ -225,7 +225,9 @@ def _table(found: list[dict[str, Any]]) -> Table:
         if state == RunState.cancelled:
             waiting = 0  # given up; what a worker holds at this moment is told below
         numbers = (counts.get("sent", 0), waiting, *(counts.get(name, 0) for name in COUNTED))
-        shown.add_row(str(run["run"]), shared.printable(run["campaign"]), state, *(f"{number:,}" for number in numbers))
+        shown.add_row(
+            str(run["run"]), context.printable(run["campaign"]), state, *(f"{number:,}" for number in numbers)
+        )
     return shown
 
 

@@ -1,79 +1,115 @@
-"""Owns `rules`: check them, list them, count them, explain them."""
+"""Owns `rules schema`: writes what editors complete and check YAML by; refuses to touch a rule."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mailshot.cli import changes, editing, explaining, shared, testing, watching
-from mailshot.errors import Problem
+from mailshot import safe_files
+from mailshot.cli import context, explain, rules_diff, rules_test, rules_watch
+from mailshot.errors import Problem, Refused
 
 if TYPE_CHECKING:
-    from mailshot.campaign.rulebook import Rulebook
+    from mailshot.rulebook.rulebook import Rulebook
+
+
+FOLDER = Path("rules/schemas")
+
+
+def schema(
+    to: Annotated[Path | None, typer.Option(help=f"Folder to write to; {FOLDER} of the project unless said.")] = None,
+    general: Annotated[bool, typer.Option(help="For any shop: own facts, events and names are let pass.")] = False,
+) -> None:
+    """Write the JSON Schema of every kind of YAML file, with this shop's own facts, events and names."""
+    from mailshot import json_schemas
+
+    project = None if general else context.settings().project
+    found = json_schemas.general() if project is None else json_schemas.schema_for(context.rulebook(project))
+    folder = to or (project or Path()) / FOLDER
+    if to is None and not safe_files.is_inside(folder, project or Path()):
+        raise Refused(f"{folder} is a link that leads out of the project.", "Remove it, or name a folder by --to.")
+    write(found, folder)
+    context.print_text(f"Wrote {len(found)} schemas to {context.printable(folder)}.")
+    context.next_step(f"begin a file with: # yaml-language-server: $schema=../schemas/{next(iter(found))}.json")
+
+
+def write(found: Mapping[str, object], folder: Path) -> None:
+    """Write schemas to a folder, each to a file of its name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, body in found.items():
+        safe_files.write_shared(folder / f"{name}.json", text(body).encode())
+
+
+def text(body: object) -> str:
+    """Return a schema as its file holds it."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")) + "\n"
+
 
 cli = typer.Typer(help="Check, test, count, compare and explain rules.", no_args_is_help=True)
-cli.command("diff")(changes.diff)
-cli.command("watch")(watching.watch)
-cli.command("explain")(explaining.explain)
-cli.command("schema")(editing.schema)
-cli.command("test")(testing.run)
+cli.command("diff")(rules_diff.diff)
+cli.command("watch")(rules_watch.watch)
+cli.command("explain")(explain.explain)
+cli.command("schema")(schema)
+cli.command("test")(rules_test.run)
 
 
 @cli.command()
-def check(json: shared.AsJson = False) -> None:
+def check(json: context.AsJson = False) -> None:
     """Check every file under rules/ and every template that a campaign uses."""
-    from mailshot.campaign import doubting, examples, frozen, templates
+    from mailshot.campaign import lint, rule_tests, snapshot
     from mailshot.errors import InvalidInput
 
-    project = shared.settings().project
-    rules = shared.rulebook(project)
+    project = context.settings().project
+    rules = context.rulebook(project)
     problems = rules.check()
-    problems += examples.problems(rules, shared.now())
+    problems += rule_tests.problems(rules, context.now())
     for name in _campaigns(rules):
         try:
-            found = frozen.faults(frozen.edition(rules, project, name))
+            found = snapshot.faults(snapshot.edition(rules, project, name))
         except InvalidInput as error:
-            found = [*error.problems, *templates.problems(rules, project, name)]
+            found = [*error.problems, *lint.problems(rules, project, name)]
         problems += [problem for problem in dict.fromkeys(found) if problem not in problems]
-    doubts = doubting.all_of(rules, shared.company_today(rules, None).date()) if not problems else []
+    doubts = lint.all_of(rules, context.company_today(rules, None).date()) if not problems else []
     doubts += _outdated(rules, project)
     if json:
         levels = [("error", problem) for problem in problems] + [("warning", problem) for problem in doubts]
-        shared.as_json([{"level": level, **asdict(problem)} for level, problem in levels])
+        context.as_json([{"level": level, **asdict(problem)} for level, problem in levels])
     for doubt in doubts if not json else ():
-        shared.print_text(f"[yellow]Warning:[/yellow] {shared.printable(doubt)}")
-    shared.refuse(problems)
+        context.print_text(f"[yellow]Warning:[/yellow] {context.printable(doubt)}")
+    context.refuse(problems)
     if not json:
-        audiences = shared.counted(len(rules.book.names), "audience")
-        campaigns = shared.counted(len(rules.campaigns), "campaign")
-        shared.print_text(f"{len(rules.files)} files are sound: {audiences}, {campaigns}.")
+        audiences = context.counted(len(rules.book.names), "audience")
+        campaigns = context.counted(len(rules.campaigns), "campaign")
+        context.print_text(f"{len(rules.files)} files are sound: {audiences}, {campaigns}.")
         _warn(rules)
-        shared.next_step("mailshot rules count")
+        context.next_step("mailshot rules count")
 
 
 @cli.command()
 def values(
     field: Annotated[str, typer.Argument(help="A product field: department, category, brand, …")],
     part: Annotated[str, typer.Argument(help="Only values that contain this, in whatever case.")] = "",
-    json: shared.AsJson = False,
+    json: context.AsJson = False,
 ) -> None:
     """List the values that products have, to write them in rules to the letter."""
     from mailshot.errors import NotFound, nearest
-    from mailshot.store import products
+    from mailshot.store import values as store_values
 
-    app = shared.app()
-    facts = shared.rulebook(app.settings.project).catalogue.product
+    app = context.app()
+    facts = context.rulebook(app.settings.project).catalogue.product
     if field not in facts:
         raise NotFound(f"There is no product field '{field}'.", nearest(field, facts))
     with app.store.read() as connection:
-        every = products.values(connection, facts[field])
+        every = store_values.values(connection, facts[field])
     found = {value: number for value, number in every.items() if part.lower() in value.lower()}
     if every and not found:
         raise NotFound(f"No product has a {field} that contains '{part}'.", nearest(part, every))
-    shared.as_json(found) if json else shared.table("", (field, "products"), list(found.items()), right=(1,))
+    context.as_json(found) if json else context.table("", (field, "products"), list(found.items()), right=(1,))
 
 
 @cli.command("list")
@@ -81,7 +117,7 @@ def list_() -> None:
     """List the audiences and campaigns with what they say."""
     from mailshot.errors import InvalidInput
 
-    rules, problems = shared.sound(shared.settings().project)
+    rules, problems = context.sound(context.settings().project)
     rows = [("audience", item.name, item.description) for item in rules.book.sound()]
     problems += rules.book.problems
     for name in rules.campaigns:
@@ -89,41 +125,41 @@ def list_() -> None:
             rows.append(("campaign", name, rules.campaign(name).campaign.description))
         except InvalidInput as error:
             problems += [problem for problem in error.problems if problem not in problems]
-    shared.table("", ("", "name", "description"), rows)
-    shared.refuse(problems)
+    context.table("", ("", "name", "description"), rows)
+    context.refuse(problems)
 
 
 @cli.command()
 def count(
     audience: Annotated[str | None, typer.Argument(help="One audience; all of them without a name.")] = None,
-    as_of: shared.AsOf = None,
-    json: shared.AsJson = False,
+    as_of: context.AsOf = None,
+    json: context.AsJson = False,
 ) -> None:
     """Count the customers of one audience, or of each that is sound."""
     from mailshot.store import audiences
 
-    app = shared.app()
-    rules, problems = shared.sound(app.settings.project)
+    app = context.app()
+    rules, problems = context.sound(app.settings.project)
     if audience:
         # An audience that is not there may be in a file that cannot be read.
-        shared.refuse(problems if audience not in rules.book.names else ())
+        context.refuse(problems if audience not in rules.book.names else ())
         chosen, problems = [rules.book.audience(audience)], []
     else:
         chosen = rules.book.sound()
         problems += rules.book.problems
-    compiled = audiences.compiler(shared.company_today(rules, as_of), rules.company.time_zone, back=as_of is not None)
+    compiled = audiences.compiler(context.company_today(rules, as_of), rules.company.time_zone, back=as_of is not None)
     with app.store.read() as connection:
         everyone = audiences.customers(connection)
     numbers = {item.name: audiences.count(app.store, compiled, item.condition) for item in chosen}
     if json:
         told = [asdict(problem) for problem in problems]
-        shared.as_json({"customers": everyone, "audiences": numbers, "errors": told})
+        context.as_json({"customers": everyone, "audiences": numbers, "errors": told})
     else:
         said = {item.name: item.description for item in chosen}
-        shared.counts(
-            f"{shared.counted(everyone, 'customer')} as of {compiled.as_of:%Y-%m-%d}", numbers, "audience", said
+        context.counts(
+            f"{context.counted(everyone, 'customer')} as of {compiled.as_of:%Y-%m-%d}", numbers, "audience", said
         )
-    shared.refuse(problems)
+    context.refuse(problems)
 
 
 def _campaigns(rules: Rulebook) -> list[str]:
@@ -138,12 +174,12 @@ def _campaigns(rules: Rulebook) -> list[str]:
 
 def _outdated(rules: Rulebook, project: Path) -> list[Problem]:
     """Tell of the schedules whose version the files no longer say, where there is a database."""
-    from mailshot.campaign import scheduled
+    from mailshot.campaign import schedule_diff
     from mailshot.errors import MailshotError
 
     try:
-        with shared.app().store.read() as connection:
-            found = [item for item in scheduled.every(connection, project) if not item.current]
+        with context.app().store.read() as connection:
+            found = [item for item in schedule_diff.every(connection, project) if not item.current]
         files = {name: document.name for name, document in rules.campaigns.items()}
     except MailshotError:
         return []
@@ -153,12 +189,12 @@ def _outdated(rules: Rulebook, project: Path) -> list[Problem]:
 
 def _warn(rules: Rulebook) -> None:
     """Hold the products that rules name against the catalogue, where there is one already."""
-    from mailshot.campaign import spelling
+    from mailshot.campaign import lint
     from mailshot.errors import MailshotError
 
     try:
-        with shared.app().store.read() as connection:
-            for warning in spelling.unknown_values(connection, rules):
-                shared.print_text(f"[yellow]Warning:[/yellow] {shared.printable(warning)}")
+        with context.app().store.read() as connection:
+            for warning in lint.unknown_values(connection, rules):
+                context.print_text(f"[yellow]Warning:[/yellow] {context.printable(warning)}")
     except MailshotError:
         return  # rules can be checked without a database

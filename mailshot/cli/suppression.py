@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mailshot.cli import shared
+from mailshot.cli import context
 from mailshot.errors import NotFound, Refused
 
 if TYPE_CHECKING:
@@ -18,27 +18,27 @@ Address = Annotated[str, typer.Argument(help="The e-mail address, in any spellin
 
 
 @cli.command()
-def show(address: Address, json: shared.AsJson = False) -> None:
+def show(address: Address, json: context.AsJson = False) -> None:
     """Say whether an address is suppressed, why and since when, and which topics were withdrawn there."""
     from mailshot.store import suppression
 
-    app = shared.app()
+    app = context.app()
     hashed = _hash(app.address_key, address)
     with app.store.read() as connection:
         found, withdrawn = suppression.get(connection, hashed), suppression.withdrawn(connection, hashed)
     if json:
-        shared.as_json({"address": address, "suppression": dict(found) if found else None, "withdrawn": withdrawn})
+        context.as_json({"address": address, "suppression": dict(found) if found else None, "withdrawn": withdrawn})
         return
-    zone = shared.zone(app.settings.project)
+    zone = context.zone(app.settings.project)
     if found is None:
-        shared.print_text(f"{shared.printable(address)} is not suppressed.")
+        context.print_text(f"{context.printable(address)} is not suppressed.")
     else:
-        reason, source = shared.printable(found["reason"]), shared.printable(found["source"])
-        at = shared.moment(found["at"], zone)
-        shared.print_text(f"{shared.printable(address)} is suppressed: {reason} ({source}, {at}).")
+        reason, source = context.printable(found["reason"]), context.printable(found["source"])
+        at = context.moment(found["at"], zone)
+        context.print_text(f"{context.printable(address)} is suppressed: {reason} ({source}, {at}).")
     if withdrawn:
-        topics = ", ".join(f"{topic} ({shared.moment(at, zone)})" for topic, at in withdrawn.items())
-        shared.print_text(f"Withdrawn at this address: {shared.printable(topics)}.")
+        topics = ", ".join(f"{topic} ({context.moment(at, zone)})" for topic, at in withdrawn.items())
+        context.print_text(f"Withdrawn at this address: {context.printable(topics)}.")
 
 
 @cli.command()
@@ -54,7 +54,7 @@ def lift(
     """Let an address be mailed again, for example after a mailbox was repaired. Consent is still needed."""
     from mailshot.store import suppression
 
-    app = shared.app()
+    app = context.app()
     hashed = _hash(app.address_key, address)
     with app.store.write() as connection:
         found = suppression.get(connection, hashed)
@@ -67,7 +67,7 @@ def lift(
             remedy = f"If its owner asked for mail again, add --even-though '{reason}'."
             raise Refused(f"{address} is suppressed for another reason than a bounce: {reason}.", remedy)
         suppression.lift(connection, hashed)
-    shared.print_text(f"{shared.printable(address)} may be mailed again, where its owner consents.")
+    context.print_text(f"{context.printable(address)} may be mailed again, where its owner consents.")
 
 
 def _let_back(connection: Connection, hashed: str, address: str, signed_up_again: bool) -> None:
@@ -77,10 +77,10 @@ def _let_back(connection: Connection, hashed: str, address: str, signed_up_again
     if not signed_up_again:
         remedy = "It stays suppressed. Only if its owner signed up again after that: add --signed-up-again."
         raise Refused(f"{address} belonged to a customer who had all data erased.", remedy)
-    erasures.welcome_back(connection, hashed, shared.now())
+    erasures.welcome_back(connection, hashed, context.now())
 
 
 def _hash(key: bytes, written: str) -> str:
     from mailshot.profile import address
 
-    return address.fingerprint(key, shared.address(written).email)
+    return address.fingerprint(key, context.address(written).email)

@@ -12,14 +12,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mailshot import logs
-from mailshot.deliver import pace, retry
-from mailshot.deliver.desk import Composer, Prepared, Reconsider
-from mailshot.deliver.rounds import LedgerWriter
+from mailshot.deliver import outcome, rate_limit
+from mailshot.deliver.composer import Composer, Prepared, Reconsider
+from mailshot.deliver.ledger_writer import LedgerWriter
+from mailshot.deliver.outcome import Outcome, Phase, Status
 from mailshot.deliver.smtp import Connection, MailObject, Server
-from mailshot.deliver.verdict import Outcome, Phase, Status
 from mailshot.errors import Unavailable
-from mailshot.render.letter import Mailing
-from mailshot.states import DeliveryState
+from mailshot.render.compose import Mailing
+from mailshot.states import DeliveryState, RunState
+from mailshot.store import ledger, ledger_queries, runs, snapshots
 from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
 from mailshot.store.ledger import Settled
@@ -58,7 +59,7 @@ async def deliver(
     """
     rounds = LedgerWriter(post.store, run, gates, secrets.randbits(62), post.lease)
     desk = Composer(post.store, rounds, mailing, run, post.keys, post.base_url, post.reconsider, most, stop)
-    tempo = pace.of(run["campaign"], str(mailing.sender["address"]), rate, post.redis)
+    tempo = rate_limit.of(run["campaign"], str(mailing.sender["address"]), rate, post.redis)
     worker = _Sender(post, run, rounds, desk, tempo)
     try:
         # One connection that fails by a fault of ours must not tear down the others between dot and reply.
@@ -77,7 +78,7 @@ class _Sender:
     """What all connections of one batch share. `lines` counts the open ones."""
 
     def __init__(
-        self, post: SendSettings, run: Mapping[str, Any], rounds: LedgerWriter, desk: Composer, tempo: pace.Pace
+        self, post: SendSettings, run: Mapping[str, Any], rounds: LedgerWriter, desk: Composer, tempo: rate_limit.Pace
     ) -> None:
         self.post, self.run, self.rounds, self.desk, self.tempo = post, run, rounds, desk, tempo
         self.faults = 0
@@ -163,9 +164,51 @@ def _settled(task: Prepared, verdict: Outcome, run: Mapping[str, Any], now: date
     who, reply = task.customer_id, verdict.reply
     if verdict.outcome is Status.accepted:
         return Settled(who, DeliveryState.sent, reply)
-    again = retry.next_attempt(task.attempts, run["launched_at"], now)
+    again = outcome.next_attempt(task.attempts, run["launched_at"], now)
     if verdict.outcome is Status.in_doubt and (again is None or not run["at_least_once"]):
         return Settled(who, DeliveryState.unconfirmed, reply)
     if verdict.outcome is Status.refused or again is None:
         return Settled(who, DeliveryState.refused, reply, no_mailbox=task.address if verdict.gone else None)
     return Settled(who, DeliveryState.deferred, reply, next_attempt_at=again)
+
+
+def send_batch(post: SendSettings, run_id: int, most: int, stop: threading.Event) -> bool:
+    """Send up to `most` due deliveries of a run; return whether more is due now. Doing it twice at once is harmless."""
+    with post.store.write() as connection:
+        ledger.recover(connection, datetime.now(UTC))
+    with post.store.read() as connection:
+        run = runs.get(connection, run_id)
+        if run is None or run["state"] != RunState.running or stop.is_set():
+            return False
+        body = snapshots.body(connection, run["definition"])
+    mailing, gates = _mailing(run["definition"], body), Gates.thaw(body["mailing"]["gates"])
+    clear = asyncio.run(deliver(post, run, mailing, gates, body["mailing"]["rate"], most, stop))
+    with post.store.write() as connection:
+        now = datetime.now(UTC)
+        ledger.finish(connection, now)
+        return clear and not stop.is_set() and ledger_queries.is_due(connection, run_id, now)
+
+
+_mailings: dict[str, Mailing] = {}
+
+
+def _mailing(digest: str, body: Mapping[str, Any]) -> Mailing:
+    """Compile a frozen mailing once in this process; a digest never means anything else."""
+    if digest not in _mailings:
+        _mailings[digest] = Mailing.thaw(body["mailing"], rehearsed=False)
+    return _mailings[digest]
+
+
+def runs_with_due_mail(store: Store, now: datetime, shared: bool = False) -> list[int]:
+    """Recover lapsed leases, finish what is done, and return the runs that owe mail.
+
+    Without `shared` only those that nobody works on.
+    """
+    with store.read() as connection:
+        unsettled = ledger_queries.is_unsettled(connection, now)
+    if unsettled:  # SQLite has one writer at a time: an idle process must not wait for an import or a plan to end
+        with store.write() as connection:
+            ledger.recover(connection, now)
+            ledger.finish(connection, now)
+    with store.read() as connection:
+        return [run_id for run_id, workers in ledger_queries.owed(connection, now) if shared or not workers]

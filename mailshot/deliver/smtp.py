@@ -15,8 +15,9 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
-from mailshot.deliver.verdict import Outcome, Phase, classify_reply, lost
+from mailshot.deliver.outcome import Outcome, Phase, classify_reply, lost
 from mailshot.errors import Unavailable
+from mailshot.render.compose import OutgoingMail
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 BREATH = 0.01
@@ -215,3 +216,30 @@ def stuffed(data: bytes) -> bytes:
     body = data.replace(b"\r\n.", b"\r\n..")
     body = b"." + body if body.startswith(b".") else body
     return body if body.endswith(b"\r\n") else body + b"\r\n"
+
+
+MARK = "[Test] "
+
+
+def send_test(server: Server, letter: OutgoingMail, to: str) -> Outcome:
+    """Send a letter to another address, marked as a test, and return the server's verdict. Raises Unavailable."""
+    return asyncio.run(_send(server, letter, to))
+
+
+def check_server(server: Server) -> None:
+    """Connect and take leave. Raises Unavailable with what the server said."""
+
+    async def meet() -> None:
+        await (await Connection.open(server)).quit()
+
+    asyncio.run(meet())
+
+
+async def _send(server: Server, letter: OutgoingMail, to: str) -> Outcome:
+    connection = await Connection.open(server)
+    marked = replace(letter.rendered, subject=MARK + letter.rendered.subject)
+    addressed = replace(letter, rendered=marked, envelope=replace(letter.envelope, to_address=to, to_name=""))
+    parcel = MailObject(letter.envelope_from, to, addressed.data(connection.eight_bit))
+    verdict = await connection.send_body(parcel) or await connection.send_dot()
+    await connection.quit()
+    return verdict

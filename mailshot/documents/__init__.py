@@ -6,7 +6,7 @@ the text that was written (`NO` is a country, `01234` a postcode): whoever reads
 
 from mailshot.documents.document import MOST_BYTES, Document, decode, load, parse
 from mailshot.documents.nodes import Mapping, Node, Problems, Scalar, Sequence, Step, plain
-from mailshot.documents.strict import MOST_LEVELS
+from mailshot.documents.yaml_reader import MOST_LEVELS
 
 __all__ = [
     "MOST_BYTES",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import codecs
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from mailshot import safe_files
-from mailshot.documents import fields, nodes, strict
-from mailshot.documents.nodes import Node, Problems, Step
+from mailshot.documents import nodes, yaml_reader
+from mailshot.documents.nodes import Mapping, Node, Problems, Scalar, Step
 from mailshot.errors import InvalidInput, Problem
 
 MOST_BYTES = 64 * 1024
@@ -44,7 +45,7 @@ class Document:
             wrong = error.errors(include_url=False, include_input=False)
             found.uncounted += len(wrong[nodes.MOST_TOLD :])
             for item in wrong[: nodes.MOST_TOLD]:
-                fields.add_model_errors(self.root, kind, item, found)
+                add_model_errors(self.root, kind, item, found)
             raise InvalidInput(found.told()) from None
 
 
@@ -87,7 +88,7 @@ def parse(text: str, name: str) -> Document:
     if (size := len(text.encode(errors="surrogatepass"))) > MOST_BYTES:
         raise InvalidInput([_too_large(name, size)])
     problems = Problems(name, nodes.lines(text))
-    root = strict.read(text, problems)
+    root = yaml_reader.read(text, problems)
     problems.raise_if_any()
     return Document(name, text, root)
 
@@ -103,3 +104,111 @@ def _wide(raw: bytes) -> str:
     if first in (b"\xff\xfe\0\0", b"\0\0\xfe\xff") or (len(first) == 4 and b"\0\0\0" in first):
         return "UTF-32"
     return "UTF-16" if first[:2] in (b"\xff\xfe", b"\xfe\xff") or (b"\0" in first[:2] and len(first) > 1) else ""
+
+
+ErrorPath = tuple[Step, ...]
+Words = tuple[str, str]
+# A sentence that begins so wants to be told of what.
+_OF_SOMETHING = ("is ", "must ")
+_HINTED = re.compile(r"(.*); ((?:choose|keep|name|use|write) .*)", re.DOTALL)
+_NAMED = re.compile(r"'([^']*)'")
+
+_WHOLE = ("{name} must be a whole number, not {said}", "Write digits only, for example 6.")
+_NUMBER = ("{name} must be a number, not {said}", "For example 3 or 12.50.")
+_TRUTH = ("{name} must be yes or no, not {said}", "Write yes or no.")
+_LIST = ("{name} must be a list, not {said}", "Start each entry with '- '.")
+_MOMENT = ("{name} must be a date or a moment, not {said}", "For example 2026-03-31 or 2026-03-31 09:00.")
+_FAULTS = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float", "int_parsing_size"), _WHOLE),
+    **dict.fromkeys(("float_parsing", "float_type", "finite_number", "decimal_parsing"), _NUMBER),
+    **dict.fromkeys(("bool_parsing", "bool_type"), _TRUTH),
+    **dict.fromkeys(("list_type", "tuple_type", "set_type"), _LIST),
+    **dict.fromkeys(("datetime_parsing", "datetime_type", "datetime_object_invalid"), _MOMENT),
+    **dict.fromkeys(("datetime_from_date_parsing", "date_parsing", "timezone_aware"), _MOMENT),
+    "string_type": ("{name} must be one text, not {said}", "Put a text that begins with [ or {{ in quotes."),
+    "greater_than_equal": ("{name} must be at least {ge}, not {said}", "Write a larger number."),
+    "less_than_equal": ("{name} must be at most {le}, not {said}", "Write a smaller number."),
+    "too_short": ("{name} has nothing in it", "Name at least one."),
+    "too_long": ("{name} has more than {max_length} entries", "Leave some out."),
+    "string_too_short": ("{name} is shorter than the least length, {min_length}", "Write a longer text."),
+    "string_too_long": ("{name} is longer than the greatest length, {max_length}", "Write a shorter text."),
+}
+
+
+def add_model_errors(root: Node, kind: type[BaseModel], item: Any, problems: Problems) -> None:
+    """Tell one error of pydantic's as a problem of the document with this root."""
+    path: ErrorPath = tuple(item["loc"])
+    node, fault = nodes.at(root, *path), str(item["type"])
+    if fault == "extra_forbidden":
+        word = str(path[-1])
+        problems.unknown(_key(root, path) or node, f"unknown word '{word}'", word, _words(kind, path))
+    elif fault == "missing":
+        above = f" in {_name(path[:-1])}" if len(path) > 1 else ""
+        problems.add(node, f"'{path[-1]}' is missing{above}", f"Add '{path[-1]}: …'.")
+    elif fault == "value_error":
+        message, remedy = _own_words(str(item["msg"]).removeprefix("Value error, "), path, node)
+        named = _NAMED.match(message)
+        problems.add((_key(root, (*path, named[1])) if named else None) or node, message, remedy)
+    elif isinstance(node, Scalar) and node.empty:
+        problems.add(node, f"{_name(path)} is empty", "Write a value, or remove the line.")
+    elif fault in ("model_type", "dict_type", "model_attributes_type"):
+        known = _words(kind, (*path, "")) if fault != "dict_type" else []
+        remedy = f"It knows: {', '.join(known)}." if known else "Write lines such as 'name: …' below it."
+        problems.add(node, f"{_name(path)} must hold words with values, not {_said(node)}", remedy)
+    elif fault in ("literal_error", "enum") and isinstance(node, Scalar):
+        known = _NAMED.findall(str(item["ctx"]["expected"]))
+        problems.unknown(node, f"unknown {_name(path)} {_said(node)}", node.text, known)
+    else:
+        problems.add(node, *_fault(fault, item, path, node))
+
+
+def _fault(fault: str, item: Any, path: ErrorPath, node: Node) -> Words:
+    said = str(item["msg"])
+    usual = ("{name} is not right: " + said[:1].lower() + said[1:].replace("{", "{{").replace("}", "}}"), "")
+    message, remedy = _FAULTS.get("string_type" if fault in ("literal_error", "enum") else fault, usual)
+    given = {**item.get("ctx", {}), "name": _name(path), "said": _said(node)}
+    return message.format(**given), remedy.format()
+
+
+def _own_words(message: str, path: ErrorPath, node: Node) -> Words:
+    """Return a message of our own, which may say after a semicolon what to write."""
+    message, hint = match.groups() if (match := _HINTED.fullmatch(message)) else (message, "")
+    if message.startswith(_OF_SOMETHING):
+        message = f"{_name(path)}: {_said(node)} {message}" if isinstance(node, Scalar) else f"{_name(path)} {message}"
+    return message, f"{hint[:1].upper()}{hint[1:].rstrip('.')}." if hint else ""
+
+
+def _name(path: ErrorPath) -> str:
+    """Return how a reader calls the place: by its word, or the list's word."""
+    words = [step for step in path if isinstance(step, str)]
+    if not words:
+        return "the file" if not path else "an entry"
+    return f"'{words[-1]}'" if isinstance(path[-1], str) else f"an entry of '{words[-1]}'"
+
+
+def _said(node: Node) -> str:
+    if isinstance(node, Scalar):
+        return f"'{node.text}'"
+    return "words with values" if isinstance(node, Mapping) else "a list"
+
+
+def _key(root: Node, path: ErrorPath) -> Node | None:
+    parent = nodes.at(root, *path[:-1])
+    return next((key for key, _ in parent if key.text == path[-1]), None) if isinstance(parent, Mapping) else None
+
+
+def _words(kind: type[BaseModel], path: ErrorPath) -> list[str]:
+    """Return the field names known where the last word of `path` stands."""
+    if issubclass(kind, RootModel):
+        kind = _model_in(kind.model_fields["root"].annotation) or kind
+    for step in path[:-1]:
+        if not isinstance(step, str) or step not in kind.model_fields:
+            continue
+        kind = _model_in(kind.model_fields[step].annotation) or kind
+    return [info.alias or name for name, info in kind.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in getattr(annotation, "__args__", ()) if (found := _model_in(part))), None)

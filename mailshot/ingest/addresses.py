@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from mailshot.ingest.expressions import literal, name
-from mailshot.ingest.loading import Loading
+from mailshot.ingest.duckdb_sql import literal, name
+from mailshot.ingest.loaders.loader import Loading
 from mailshot.profile import address
 from mailshot.profile.address import Fault
-from mailshot.store import sql
+from mailshot.store import dialect
 
 #: What addresses_n holds of each row that names an address: `print` is the keyed hash, `fault` why there is none.
 HASHED = {"row": "BIGINT", "address": "VARCHAR", "print": "VARCHAR", "fault": "VARCHAR"}
@@ -76,7 +76,7 @@ def hold(loading: Loading, query: str) -> None:
     So no mail to any of them is released past what is being said.
     """
     for ids in many(loading, f"{query} ORDER BY 1"):
-        sql.lock_customers(loading.connection, ids, alone=True, inbox=True)
+        dialect.lock_customers(loading.connection, ids, alone=True, inbox=True)
 
 
 def many(loading: Loading, query: str) -> Iterator[list[int]]:

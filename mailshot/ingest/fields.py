@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from mailshot.profile.catalogue import Catalogue, Fact, FactType
+from mailshot.facts.catalogue import Catalogue, Fact, FactType
 
 FACT_PREFIX = "facts."
 #: Fields of customers that hold a code (see `codes`).

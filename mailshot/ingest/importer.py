@@ -18,32 +18,27 @@ import duckdb
 
 from mailshot.documents import Problems
 from mailshot.errors import InvalidInput, Problem, Refused, SettingsError
+from mailshot.facts.catalogue import Catalogue
 from mailshot.ingest import (
     addresses,
-    consents,
-    doubts,
-    erased,
-    files,
-    happenings,
-    history,
+    data_files,
+    erased_customers,
     mapping,
-    people,
-    reading,
+    mapping_checks,
+    parse_file,
     rejects,
-    shop,
-    stage,
-    suppressions,
+    staging_database,
 )
+from mailshot.ingest.data_files import MissingColumn, UnreadableFile
 from mailshot.ingest.fields import Kind
-from mailshot.ingest.files import MissingColumn, UnreadableFile
-from mailshot.ingest.loading import Loading
+from mailshot.ingest.import_report import Progress, Report, Step, Summary, silent
+from mailshot.ingest.loaders import activities, consents, customers, past_campaigns, purchases, suppressions
+from mailshot.ingest.loaders.loader import Loading
 from mailshot.ingest.mapping import Plan
-from mailshot.ingest.reading import Reading
-from mailshot.ingest.stage import StagingDatabase
-from mailshot.ingest.summary import Progress, Report, Step, Summary, silent
-from mailshot.profile.catalogue import Catalogue
+from mailshot.ingest.parse_file import Reading
+from mailshot.ingest.staging_database import StagingDatabase
 from mailshot.profile.topics import TRACKING
-from mailshot.store import bulk, columns, erasures, staging
+from mailshot.store import bulk, column_types, erasures, staging
 from mailshot.store.bulk import Counts
 from mailshot.store.engine import Connection, Store
 from mailshot.store.staging import Staging
@@ -53,16 +48,16 @@ SHORTEST_KEY = 16
 TRIES = 5
 
 LOADERS: dict[Kind, Callable[[Loading], Counts]] = {
-    Kind.customers: people.customers,
-    Kind.products: shop.products,
-    Kind.purchases: shop.purchases,
+    Kind.customers: customers.customers,
+    Kind.products: purchases.products,
+    Kind.purchases: purchases.purchases,
     Kind.consents: consents.consents,
-    Kind.events: happenings.events,
-    Kind.interactions: happenings.interactions,
-    Kind.referrals: happenings.referrals,
-    Kind.campaigns: history.campaigns,
-    Kind.recipients: history.recipients,
-    Kind.conversions: history.conversions,
+    Kind.events: activities.events,
+    Kind.interactions: activities.interactions,
+    Kind.referrals: activities.referrals,
+    Kind.campaigns: past_campaigns.campaigns,
+    Kind.recipients: past_campaigns.recipients,
+    Kind.conversions: past_campaigns.conversions,
     Kind.suppressions: suppressions.suppressions,
 }
 #: Kinds of what happened at a moment: a rule counts none of it before its day.
@@ -130,7 +125,7 @@ class _Undo(Exception):
 
 def run(store: Store, mapping_path: Path, options: Options) -> Summary:
     """Import every file of a mapping. Raises InvalidInput, with nothing written, when a file cannot be used."""
-    with stage.within_means(), stage.opened(options.rejects) as bench:
+    with staging_database.within_means(), staging_database.opened(options.rejects) as bench:
         job = _job(bench, mapping_path, options, dry=False)
         imported = tuple(_import(job, store, each) for each in _read_all(job))
     bulk.analyse(store)
@@ -143,7 +138,7 @@ def check(store: Store, mapping_path: Path, options: Options) -> Summary:
     On SQLite it is done to a copy, for nobody could write to the database meanwhile.
     """
     done: list[Report] = []
-    with stage.within_means(), stage.opened(options.rejects) as bench:
+    with staging_database.within_means(), staging_database.opened(options.rejects) as bench:
         job = _job(bench, mapping_path, options, dry=True)
         judged = _read_all(job)
         with store.copied(bench.folder) as own, suppress(_Undo), own.write() as connection:
@@ -154,7 +149,7 @@ def check(store: Store, mapping_path: Path, options: Options) -> Summary:
 
 def _job(bench: StagingDatabase, mapping_path: Path, options: Options, dry: bool) -> _Job:
     plan = mapping.load(mapping_path, options.catalogue, (*options.topics, TRACKING))
-    return _Job(bench, plan, options, _numbers(plan, options.file), options.now or columns.now(), dry)
+    return _Job(bench, plan, options, _numbers(plan, options.file), options.now or column_types.now(), dry)
 
 
 def _numbers(plan: Plan, file: Path | None) -> tuple[int, ...]:
@@ -224,18 +219,18 @@ def _read_all(job: _Job) -> list[_Judged]:
 def _examine(job: _Job, number: int, problems: Problems) -> Reading | None:
     item, options = job.plan.mapping.imports[number], job.options
     try:
-        path = options.file or files.find(item.file, job.plan.path.parent, options.data)
+        path = options.file or data_files.find(item.file, job.plan.path.parent, options.data)
         if not path.is_file():
             raise UnreadableFile(f"'{path}' is not there")
         # Corrected rows are UTF-8 as import wrote them, or in whatever an editor made of them.
-        found = files.examine(
+        found = data_files.examine(
             path, item.delimiter, item.encoding, job.bench.folder / f"utf8-{number}", bool(options.file)
         )
     except UnreadableFile as error:
         problems.add(job.plan.document.at("imports", number, "file"), error.message, error.remedy)
         return None
     each = Reading(number, item, found, job.plan.fields[number], job.plan.mapping.time_zone)
-    doubts.refuse_wrong_columns(job.bench, each, job.plan.document, problems)
+    mapping_checks.refuse_wrong_columns(job.bench, each, job.plan.document, problems)
     if "email" in each.fields and len(options.address_key) < SHORTEST_KEY:
         raise SettingsError(
             "MAILSHOT_ADDRESS_KEY is not set.", "Run 'mailshot init', or set it to 32 or more hexadecimal digits."
@@ -247,10 +242,10 @@ def _read(job: _Job, each: Reading, problems: Problems) -> _Judged | None:
     job.options.progress(Step(f"reading {each.file.name}", 0, 0))
     begun = time.monotonic()
     try:
-        rows = reading.read(job.bench, each)
+        rows = parse_file.read(job.bench, each)
         if job.options.file:
             rejects.refuse_hopeless(job.bench, each)
-        doubts.refuse_ambiguous_numbers(job.bench, each, job.plan.document, problems)
+        mapping_checks.refuse_ambiguous_numbers(job.bench, each, job.plan.document, problems)
     except MissingColumn as error:
         fields = [key for key, source in each.item.columns.items() if error.column in source.columns]
         problems.add(job.plan.document.at("imports", each.number, "columns", fields[0]), error.message, error.remedy)
@@ -269,7 +264,7 @@ def _load(job: _Job, connection: Connection, judged: _Judged, staged: Staging | 
     loading = Loading(job.bench, connection, judged.reading, name, options.address_key, options.progress, job.now)
     loading.staging = staged
     addresses.hash_all(loading)
-    left_out = erased.leave_out(loading)
+    left_out = erased_customers.leave_out(loading)
     counts = LOADERS[judged.reading.item.kind](loading)
     _warn_of_future(loading)
     return _Loaded(counts, loading.good, left_out, time.monotonic() - begun)
@@ -279,7 +274,7 @@ def _warn_of_future(loading: Loading) -> None:
     """Tell the rows of what has not happened yet; consents judge their moments themselves."""
     for field in ("at", "start", "joined_at"):
         if loading.reading.item.kind in HAPPENED and field in loading.reading.fields:
-            ahead = f'({loading.sound()}) WHERE "{field}" > {columns.microseconds(loading.now)}'
+            ahead = f'({loading.sound()}) WHERE "{field}" > {column_types.microseconds(loading.now)}'
             loading.warn(field, "'lies after this import; counts from that day on'", ahead)
 
 

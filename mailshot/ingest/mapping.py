@@ -27,10 +27,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 
 from mailshot import documents
 from mailshot.documents import Document, Problems
-from mailshot.ingest import fields, sources
+from mailshot.facts.catalogue import Catalogue
+from mailshot.ingest import column_mapping, fields
+from mailshot.ingest.column_mapping import Source
 from mailshot.ingest.fields import EITHER, Kind, Type
-from mailshot.ingest.sources import Source
-from mailshot.profile.catalogue import Catalogue
 
 # Which options of a column mean something for a field of a type; `values` does for each.
 _OPTIONS = {
@@ -52,14 +52,14 @@ class Import(BaseModel):
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     encoding: str | None = Field(default=None, description="Of a text file that is not UTF-8, as in cp1252")
     # How the cells of the whole file are written, where a column does not say it for itself.
-    yes: Annotated[Any, WithJsonSchema(sources.SPELLINGS["yes"])] = None
-    no: Annotated[Any, WithJsonSchema(sources.SPELLINGS["no"])] = None
-    decimal: Annotated[Any, WithJsonSchema(sources.SPELLINGS["decimal"])] = None
-    thousands: Annotated[Any, WithJsonSchema(sources.SPELLINGS["thousands"])] = None
-    currency: Annotated[Any, WithJsonSchema(sources.SPELLINGS["currency"])] = None
-    columns: dict[str, Annotated[Source, BeforeValidator(sources.read), WithJsonSchema(sources.SCHEMA)]] = Field(
-        min_length=1
-    )
+    yes: Annotated[Any, WithJsonSchema(column_mapping.SPELLINGS["yes"])] = None
+    no: Annotated[Any, WithJsonSchema(column_mapping.SPELLINGS["no"])] = None
+    decimal: Annotated[Any, WithJsonSchema(column_mapping.SPELLINGS["decimal"])] = None
+    thousands: Annotated[Any, WithJsonSchema(column_mapping.SPELLINGS["thousands"])] = None
+    currency: Annotated[Any, WithJsonSchema(column_mapping.SPELLINGS["currency"])] = None
+    columns: dict[
+        str, Annotated[Source, BeforeValidator(column_mapping.read), WithJsonSchema(column_mapping.SCHEMA)]
+    ] = Field(min_length=1)
 
     @field_validator("encoding")
     @classmethod
@@ -75,7 +75,7 @@ class Import(BaseModel):
     @field_validator("yes", "no", "decimal", "thousands", "currency", mode="before")
     @classmethod
     def _spelling(cls, said: Any, info: ValidationInfo) -> Any:
-        return sources.option(str(info.field_name), said)
+        return column_mapping.option(str(info.field_name), said)
 
     def spelling_of(self, kind: Type) -> dict[str, Any]:
         """Return what the import as a whole says of how values of a type are written."""
@@ -162,7 +162,7 @@ def _spelt(document: Document, problems: Problems, number: int, item: Import, fi
     if source.constant is not None or any(word in source.options for word in fitting):
         return source
     try:
-        return sources.spelt(source, **item.spelling_of(field.type))
+        return column_mapping.spelt(source, **item.spelling_of(field.type))
     except ValueError as error:
         problems.add(document.at("imports", number), str(error))
         return source

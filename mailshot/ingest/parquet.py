@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 import duckdb
 
-from mailshot.ingest.expressions import TEXT, literal, name, readable
+from mailshot.ingest.duckdb_sql import TEXT, literal, name, readable
 
 MOST_ROWS = 500_000_000
 MOST_COLUMNS = 1_000

@@ -24,11 +24,11 @@ from typing import Any
 
 from mailshot import safe_files, spreadsheet
 from mailshot.errors import Unavailable
-from mailshot.ingest.expressions import FLOATS, TEXT, literal, name, text_of
+from mailshot.ingest.data_files import REJECT_LINE, REJECT_REASON
+from mailshot.ingest.duckdb_sql import FLOATS, TEXT, literal, name, text_of
 from mailshot.ingest.fields import Kind
-from mailshot.ingest.files import REJECT_LINE, REJECT_REASON
-from mailshot.ingest.reading import Reading
-from mailshot.ingest.stage import StagingDatabase
+from mailshot.ingest.parse_file import Reading
+from mailshot.ingest.staging_database import StagingDatabase
 
 REMARK = "warning: "
 # What differs from row to row in reasons of one kind.

@@ -9,12 +9,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mailshot.errors import NotFound, nearest
-from mailshot.insight import uplift
-from mailshot.insight.uplift import Uplift
+from mailshot.facts.periods import Span
+from mailshot.facts.product_filters import EVERYTHING
 from mailshot.profile.goals import Goal
-from mailshot.profile.products import EVERYTHING
-from mailshot.profile.window import Span
 from mailshot.states import NOT_MAILED, DeliveryState, FeedbackClass, FeedbackKind
+from mailshot.stats import proportions
+from mailshot.stats.proportions import Uplift
 from mailshot.store import conversions, reports
 from mailshot.store.engine import Connection, Store
 
@@ -140,7 +140,7 @@ def of(store: Store, line: Line, today: datetime) -> Report:
             links=reports.links(connection, line.run_id, 5),
             mailed=mailed,
             held=held,
-            uplift=uplift.compare((mailed.customers, mailed.buyers), (held.customers, held.buyers)),
+            uplift=proportions.compare((mailed.customers, mailed.buyers), (held.customers, held.buyers)),
             complete=_complete(connection, goal, line.as_of, today),
             goal=goal,
         )

@@ -13,10 +13,10 @@ from decimal import Decimal
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-from mailshot.profile.catalogue import Fact, FactType
-from mailshot.profile.comparison import KNOWN, Comparison, Value
-from mailshot.profile.products import Filter, Group, ProductFilter
-from mailshot.profile.window import Span
+from mailshot.facts.catalogue import Fact, FactType
+from mailshot.facts.comparison import KNOWN, Comparison, Value
+from mailshot.facts.periods import Span
+from mailshot.facts.product_filters import Filter, Group, ProductFilter
 
 
 @dataclass(frozen=True, slots=True)

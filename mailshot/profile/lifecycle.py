@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from mailshot.profile.window import Span
+from mailshot.facts.periods import Span
 
 
 class Stage(StrEnum):

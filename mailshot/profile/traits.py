@@ -21,11 +21,11 @@ from typing import Any
 
 from mailshot import documents
 from mailshot.documents import Document, Node, Problems
-from mailshot.profile import scalars, selections, statistics
-from mailshot.profile.catalogue import FactType
-from mailshot.profile.products import ProductFilter
-from mailshot.profile.selections import ProductNames
-from mailshot.profile.window import Span, Window
+from mailshot.facts import product_filters, yaml_values
+from mailshot.facts.catalogue import FactType
+from mailshot.facts.periods import Span, Window
+from mailshot.facts.product_filters import ProductFilter, ProductNames
+from mailshot.stats import beta_binomial
 
 KEYS = ("trait", "help", "among", "within", "values", "each", "label", "more_than")
 VALUE_KEYS = ("label", "never", "prior")
@@ -77,7 +77,7 @@ class InferredTrait:
 def abstentions(trait: Trait, never: Abstention, counts: Iterable[Count]) -> Iterator[InferredTrait]:
     """Conclude who abstains from `never.products`, from the counts of the whole base."""
     seen = list(counts)
-    base = statistics.fit((count.lines, count.hits) for count in seen)
+    base = beta_binomial.fit((count.lines, count.hits) for count in seen)
     if base is None:
         return
     base = replace(base, abstain=never.prior) if never.prior is not None else base
@@ -91,7 +91,7 @@ def abstentions(trait: Trait, never: Abstention, counts: Iterable[Count]) -> Ite
 def favourites(trait: Trait, value: str, counts: Iterable[Count]) -> Iterator[InferredTrait]:
     """Conclude who gives `value` of the product field far more of the basket than others do."""
     seen = list(counts)
-    base = statistics.fit((count.lines, count.hits) for count in seen)
+    base = beta_binomial.fit((count.lines, count.hits) for count in seen)
     if base is None:
         return
     for count in seen:
@@ -103,7 +103,7 @@ def favourites(trait: Trait, value: str, counts: Iterable[Count]) -> Iterator[In
             )
 
 
-def _evidence(trait: Trait, label: str, what: str, count: Count, base: statistics.Prior) -> dict[str, Any]:
+def _evidence(trait: Trait, label: str, what: str, count: Count, base: beta_binomial.Prior) -> dict[str, Any]:
     usual = base.mean * count.lines
     among = trait.among.words()
     words = f"{count.hits} {what} lines of {count.lines} {among} lines {trait.window.words()}"
@@ -126,12 +126,12 @@ def read(document: Document, products: ProductNames) -> Trait:
     if not isinstance(name, documents.Scalar) or name.empty:
         problems.add(root, "'trait' is missing", "Name what is inferred, for example 'trait: diet'.")
     span = root.get("within")
-    window = Window(scalars.span(span, problems, "'within'") if span else Span(1, "year"))
+    window = Window(yaml_values.span(span, problems, "'within'") if span else Span(1, "year"))
     nevers = _nevers(root, products, problems)
     trait = Trait(
         name=name.text if isinstance(name, documents.Scalar) else "",
         help=_said(root, "help"),
-        among=(selections.read(among, products, problems) if among else None) or ProductFilter(),
+        among=(product_filters.read(among, products, problems) if among else None) or ProductFilter(),
         window=window,
         nevers=nevers,
         each=_each(root, products, problems),
@@ -163,20 +163,20 @@ def _never(key: documents.Scalar, node: Node, products: ProductNames, problems: 
         return None
     _known(node, VALUE_KEYS, problems)
     prior = node.get("prior")
-    share = scalars.share(prior, problems, "'prior'") if prior else None
-    chosen = selections.read(meant, products, problems)
+    share = yaml_values.share(prior, problems, "'prior'") if prior else None
+    chosen = product_filters.read(meant, products, problems)
     label = _said(node, "label") or key.text
     return Abstention(key.text, label, chosen, None if share is None else share / 10_000) if chosen else None
 
 
 def _each(root: documents.Mapping, products: ProductNames, problems: Problems) -> str:
     each = root.get("each")
-    return (scalars.word(each, products.facts, problems, "product field") or "") if each else ""
+    return (yaml_values.word(each, products.facts, problems, "product field") or "") if each else ""
 
 
 def _times(root: documents.Mapping, problems: Problems) -> float:
     node = root.get("more_than")
-    value = scalars.value(node, FactType.number, problems) if node else Decimal("1.5")
+    value = yaml_values.value(node, FactType.number, problems) if node else Decimal("1.5")
     if node and isinstance(value, Decimal) and value <= 0:
         problems.add(node, "'more_than' must be more than 0", "For example 1.5: half as often again.")
     return float(value) if isinstance(value, Decimal) else 1.5

@@ -14,7 +14,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context, StrictUndefined
 from markupsafe import Markup, escape
 
-from mailshot.profile.locales import Manner
+from mailshot.facts.locales import Manner
 
 WIDEST = 80
 LONGEST_KEPT = 200

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import idna
 
-from mailshot.render.failure import RenderError
+from mailshot.render.problems import RenderError
 
 WIDTH = 78
 """Octets of a header line where possible (RFC 5322 §2.1.1)."""

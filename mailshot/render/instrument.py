@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import StrictUndefined, nodes
 from jinja2.visitor import NodeTransformer
 
-from mailshot.render.meter import BUDGET, COLLECTIONS, DEEPEST_WRITTEN, LONGEST_LIST, NESTED, TURN
+from mailshot.render.budget import BUDGET, COLLECTIONS, DEEPEST_WRITTEN, LONGEST_LIST, NESTED, TURN
 
 _SEARCHED = ("in", "notin")
 

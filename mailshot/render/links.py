@@ -15,9 +15,8 @@ from functools import lru_cache
 
 from markupsafe import Markup, escape
 
-from mailshot.render.failure import RenderError
-from mailshot.render.pieces import Segment, expression, statement, tokens_of, without_raw
-from mailshot.render.report import Place, TemplateProblems
+from mailshot.render.lexer import Segment, expression, statement, tokens_of, without_raw
+from mailshot.render.problems import Place, RenderError, TemplateProblems
 
 Part = str | Segment
 _STATIC = re.compile(r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?(?=[/?#]|$)", re.IGNORECASE)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from mailshot.render.hold import Placeholders
+from mailshot.render.lexer import Segment
 from mailshot.render.links import LinkSlots
-from mailshot.render.pieces import Segment
-from mailshot.render.report import Place
+from mailshot.render.placeholders import Placeholders
+from mailshot.render.problems import Place
 
 POSTAL, UNSUBSCRIBE = "sender.postal_address", "links.unsubscribe"
 LARGEST = 100 * 1024

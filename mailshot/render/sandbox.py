@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
 from mailshot.render import filters, instrument
-from mailshot.render.meter import (
+from mailshot.render.budget import (
     BUDGET,
     COLLECTIONS,
     LARGEST_NUMBER,

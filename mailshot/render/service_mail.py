@@ -10,9 +10,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from mailshot.render import headers
-from mailshot.render.letter import OutgoingMail
-from mailshot.render.mail import RenderedMail
-from mailshot.render.message import MailHeaders
+from mailshot.render.compose import OutgoingMail
+from mailshot.render.mime import MailHeaders
+from mailshot.render.template import RenderedMail
 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "service"),

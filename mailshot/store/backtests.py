@@ -15,19 +15,19 @@ from typing import Any
 from sqlalchemy import BigInteger, Select, String, and_, case, cast, distinct, func, null, select, type_coerce
 
 from mailshot.audience.compile import Compiler, existed, product_clause, stands
-from mailshot.audience.compile.then import not_erased
+from mailshot.audience.compile.sources import not_erased
 from mailshot.audience.nodes import Condition
-from mailshot.profile.products import ProductFilter
+from mailshot.facts.product_filters import ProductFilter
 from mailshot.states import REACHED, FeedbackKind, Reason, RunState
-from mailshot.store import audiences, inboxes, sql, tables
+from mailshot.store import audiences, dialect, inboxes, tables
 from mailshot.store.audiences import SCHEMA
-from mailshot.store.columns import SCALE
+from mailshot.store.column_types import SCALE
 from mailshot.store.engine import Connection
 from mailshot.store.plans import DELIVERY, RUN, PlanSpec, represents_inbox, verdicts
 from mailshot.store.reports import FEEDBACK
 
 STREAMED = {"yield_per": 10_000}
-TRAIT = sql.table(tables.Trait)
+TRAIT = dialect.table(tables.Trait)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlmodel import select
 
-from mailshot.store import bulk_load, bulk_postgres, bulk_sqlite, tables
+from mailshot.store import bulk_dialects, bulk_load, tables
 from mailshot.store.bulk_load import Load, Rows
-from mailshot.store.columns import microseconds
+from mailshot.store.column_types import microseconds
 from mailshot.store.engine import Connection, Store
 
 __all__ = ["Counts", "Load", "Rows", "analyse", "past_runs", "read", "upsert"]
@@ -39,8 +39,8 @@ class Counts:
 def upsert(connection: Connection, load: Load, rows: Rows) -> Counts:
     """Load the rows within the connection's transaction and count what was added and changed."""
     if connection.dialect.name == "sqlite":
-        return Counts(*bulk_sqlite.upsert_sqlite(connection, load, rows))
-    return Counts(*bulk_postgres.upsert_postgresql(connection, load, rows))
+        return Counts(*bulk_dialects.upsert_sqlite(connection, load, rows))
+    return Counts(*bulk_dialects.upsert_postgresql(connection, load, rows))
 
 
 def read(connection: Connection, table: str, columns: Sequence[str]) -> Iterator[Sequence[Sequence[Any]]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from mailshot.store.columns import EPOCH
+from mailshot.store.column_types import EPOCH
 
 KEYS: dict[str, tuple[str, ...]] = {
     "customer": ("key",),

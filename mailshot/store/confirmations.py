@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import BigInteger, and_, select
 from sqlmodel import Field, SQLModel
 
-from mailshot.store import sql
-from mailshot.store.columns import Instant, RowId
+from mailshot.store import dialect
+from mailshot.store.column_types import Instant, RowId
 from mailshot.store.engine import Connection
 from mailshot.store.tables import Customer, Run
 
@@ -53,7 +53,7 @@ class Confirmation(SQLModel, table=True):
     opened_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
-CONFIRMATION, CUSTOMER, RUN = sql.table(Confirmation), sql.table(Customer), sql.table(Run)
+CONFIRMATION, CUSTOMER, RUN = dialect.table(Confirmation), dialect.table(Customer), dialect.table(Run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,10 @@ def ask(connection: Connection, customer_id: int, run_id: int, at: datetime) -> 
 
     An address is one inbox: what was asked for by all customers who share it counts, whatever came of it.
     """
-    sql.lock_customers(connection, [customer_id], alone=True, inbox=True)
+    dialect.lock_customers(connection, [customer_id], alone=True, inbox=True)
     c = CONFIRMATION.c
     connection.execute(CONFIRMATION.delete().where(c.asked_at < at - KEPT))
-    mates = and_(c.asked_at > at - DAY, c.customer_id.in_(sql.sharing([customer_id])))
+    mates = and_(c.asked_at > at - DAY, c.customer_id.in_(dialect.sharing([customer_id])))
     earlier = connection.scalars(select(c.asked_at).where(mates).order_by(c.asked_at.desc()).limit(MOST_A_DAY)).all()
     again = earlier[0] + PAUSE if earlier else at
     if len(earlier) == MOST_A_DAY:
@@ -97,7 +97,7 @@ def open_once(connection: Connection, confirmation_id: int, at: datetime) -> boo
     """Use up a valid link; False when it was used before."""
     c = CONFIRMATION.c
     unopened = CONFIRMATION.update().where(c.id == confirmation_id, c.asked_at > at - VALID, c.opened_at.is_(None))
-    return sql.changed_one(connection, unopened.values(opened_at=at))
+    return dialect.changed_one(connection, unopened.values(opened_at=at))
 
 
 def waiting(connection: Connection, at: datetime) -> list[Due]:
@@ -118,4 +118,4 @@ def move(connection: Connection, confirmation_id: int, before: Mailed, after: Ma
     """Take a mail one step on; False when another worker has done so already. Back to `asked`, it waits a while."""
     c = CONFIRMATION.c
     moved = CONFIRMATION.update().where(c.id == confirmation_id, c.state == before)
-    return sql.changed_one(connection, moved.values(state=str(after), due_at=at + RETRY))
+    return dialect.changed_one(connection, moved.values(state=str(after), due_at=at + RETRY))

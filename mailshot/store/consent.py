@@ -9,17 +9,17 @@ from typing import Any
 
 from sqlalchemy import and_, literal, or_, select
 
-from mailshot.audience.compile import then
-from mailshot.profile.consent import Entry, newest
-from mailshot.store import sql
+from mailshot.audience.compile import sources
+from mailshot.profile.topics import Entry, newest
+from mailshot.store import dialect
 from mailshot.store.audiences import SCHEMA
-from mailshot.store.columns import Instant
+from mailshot.store.column_types import Instant
 from mailshot.store.engine import Connection
 from mailshot.store.tables import AddressWithdrawal, Consent, ConsentLog, Customer
 
-CONSENT = sql.table(Consent)
-LOG = sql.table(ConsentLog)
-CUSTOMER, WITHDRAWAL = sql.table(Customer), sql.table(AddressWithdrawal)
+CONSENT = dialect.table(Consent)
+LOG = dialect.table(ConsentLog)
+CUSTOMER, WITHDRAWAL = dialect.table(Customer), dialect.table(AddressWithdrawal)
 
 
 def record(
@@ -36,17 +36,17 @@ def record(
     Entries may arrive in any order and more than once: `consent` only moves to a newer one, and of two at the same
     moment to the withdrawal. `proof` must hold no personal data, for the log cannot be erased.
     """
-    sql.lock_customers(connection, [customer_id], alone=True, inbox=True)
+    dialect.lock_customers(connection, [customer_id], alone=True, inbox=True)
     row = {"customer_id": customer_id, "topic": topic, "given": given, "at": at}
-    log = sql.insert(connection, LOG).values(**row, source=source, proof=dict(proof or {}))
+    log = dialect.insert(connection, LOG).values(**row, source=source, proof=dict(proof or {}))
     connection.execute(log.on_conflict_do_nothing())
-    state = sql.insert(connection, CONSENT).values(**row)
+    state = dialect.insert(connection, CONSENT).values(**row)
     new, old = state.excluded, CONSENT.c
     newer = or_(old.at < new.at, and_(old.at == new.at, old.given, ~new.given))
     moved = state.on_conflict_do_update(
         index_elements=[old.customer_id, old.topic], set_={"given": new.given, "at": new.at}, where=newer
     )
-    return sql.changed_one(connection, moved)
+    return dialect.changed_one(connection, moved)
 
 
 def keep_for_address(connection: Connection, customer_ids: Sequence[int], at: datetime, source: str) -> None:
@@ -61,7 +61,7 @@ def keep_for_address(connection: Connection, customer_ids: Sequence[int], at: da
         .distinct()
     )
     columns = ["address_hash", "topic", "at", "source"]
-    row = sql.insert(connection, WITHDRAWAL).from_select(columns, withdrawn)
+    row = dialect.insert(connection, WITHDRAWAL).from_select(columns, withdrawn)
     key = [WITHDRAWAL.c.address_hash, WITHDRAWAL.c.topic]
     newer = {"at": row.excluded.at, "source": row.excluded.source}
     connection.execute(
@@ -71,7 +71,7 @@ def keep_for_address(connection: Connection, customer_ids: Sequence[int], at: da
 
 def tracked(connection: Connection, customer_ids: Collection[int]) -> set[int]:
     """Return those of the customers whose opens and clicks are noticed: nobody at their address refuses tracking."""
-    return set(connection.scalars(then.tracked(SCHEMA, None, customer_ids)))
+    return set(connection.scalars(sources.tracked(SCHEMA, None, customer_ids)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,14 +38,14 @@ from sqlalchemy.sql.functions import FunctionElement
 from mailshot.audience.compile import in_list, product_clause, stands
 from mailshot.profile.goals import Claim, Goal, credited
 from mailshot.states import NOT_MAILED, DeliveryState, FeedbackClass, FeedbackKind, RunState
-from mailshot.store import sql, tables
+from mailshot.store import dialect, tables
 from mailshot.store.audiences import SCHEMA
-from mailshot.store.columns import MICROSECOND, Instant
+from mailshot.store.column_types import MICROSECOND, Instant
 from mailshot.store.eligibility import DELIVERY, RUN, SENT_AT
 from mailshot.store.engine import Connection
 
-DUE, FEEDBACK = sql.table(tables.ConversionDue), sql.table(tables.Feedback)
-BUYER, EVENT, PURCHASE = sql.table(tables.Buyer), sql.table(tables.Event), sql.table(tables.Purchase)
+DUE, FEEDBACK = dialect.table(tables.ConversionDue), dialect.table(tables.Feedback)
+BUYER, EVENT, PURCHASE = dialect.table(tables.Buyer), dialect.table(tables.Event), dialect.table(tables.Purchase)
 #: What the keys of these rows begin with; imported conversions have keys of their own.
 MADE = "goal:"
 AFTER_CLICK, AFTER_MAIL = "after a click in the mail", "after the mail"
@@ -126,7 +126,7 @@ def make(connection: Connection, most: int) -> int:
 
     The goals of all runs must be known (`unread`).
     """
-    sql.advisory_lock(connection, "conversions")
+    dialect.advisory_lock(connection, "conversions")
     entries = connection.execute(select(DUE.c.id, DUE.c.customer_id).order_by(DUE.c.id).limit(most)).all()
     if entries:
         customers = sorted({int(row[1]) for row in entries})
@@ -268,7 +268,7 @@ def _replace(connection: Connection, customers: Sequence[int], wanted: Found) ->
         connection.execute(delete(FEEDBACK).where(in_list(f.id, gone)))
     if new:
         rows = [_row(customer, key, new[customer, key]) for customer, key in sorted(new)]
-        connection.execute(sql.insert(connection, FEEDBACK).on_conflict_do_nothing(), rows)
+        connection.execute(dialect.insert(connection, FEEDBACK).on_conflict_do_nothing(), rows)
 
 
 def _row(customer: int, key: str, claim: Claim) -> dict[str, Any]:

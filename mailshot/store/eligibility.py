@@ -32,18 +32,22 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from mailshot.audience.compile import consents
-from mailshot.profile.statements import Answer, Limit
-from mailshot.profile.window import Span
+from mailshot.facts.periods import Span
+from mailshot.profile.preferences import Answer, Limit
 from mailshot.states import MAY_HAVE_ARRIVED, RECEIVED, UNSENT, Reason
-from mailshot.store import inboxes, sql, tables
+from mailshot.store import dialect, inboxes, tables
 from mailshot.store.audiences import SCHEMA
-from mailshot.store.columns import Instant
+from mailshot.store.column_types import Instant
 from mailshot.store.engine import Connection
 
 Clause = ColumnElement[bool]
 
-RUN, DELIVERY, SUPPRESSION = sql.table(tables.Run), sql.table(tables.Delivery), sql.table(tables.Suppression)
-ROW, WITHDRAWAL = sql.table(tables.PlanRow), sql.table(tables.AddressWithdrawal)
+RUN, DELIVERY, SUPPRESSION = (
+    dialect.table(tables.Run),
+    dialect.table(tables.Delivery),
+    dialect.table(tables.Suppression),
+)
+ROW, WITHDRAWAL = dialect.table(tables.PlanRow), dialect.table(tables.AddressWithdrawal)
 CUSTOMER, CONSENT, PREFERENCE = SCHEMA.customer, SCHEMA.consent, SCHEMA.preference
 
 
@@ -249,7 +253,7 @@ class SendGates:
         suppressed = CUSTOMER.c.address_hash == SUPPRESSION.c.address_hash
         found = [
             (not_(exists().where(_ITS_CUSTOMER, CUSTOMER.c.email.is_not(None))), Reason.no_address),
-            (exists().where(_ITS_CUSTOMER, sql.HasNonAscii(CUSTOMER.c.email)), Reason.unsupported_address),
+            (exists().where(_ITS_CUSTOMER, dialect.HasNonAscii(CUSTOMER.c.email)), Reason.unsupported_address),
             (exists().where(_ITS_CUSTOMER, suppressed), Reason.suppressed),
             (self._withdrawn, Reason.no_consent),
         ]

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import BigInteger, bindparam, func, select, update
 from sqlmodel import Field, SQLModel
 
-from mailshot.store import sql
-from mailshot.store.columns import Instant
+from mailshot.store import dialect
+from mailshot.store.column_types import Instant
 from mailshot.store.engine import Connection
 
 #: How long an erasure may wait for its remains to be gone from the database's files; the customer is told so.
@@ -61,19 +61,19 @@ class Waiting:
         return self.since is not None and now - self.since > PROMISED
 
 
-ERASURE, KEY = sql.table(Erasure), sql.table(ErasedKey)
+ERASURE, KEY = dialect.table(Erasure), dialect.table(ErasedKey)
 SERIAL = "erasures"
 
 
 def record(connection: Connection, customer_id: int, at: datetime) -> None:
     """Let the remains of a customer's data wait to be scrubbed from the files."""
-    row = sql.insert(connection, ERASURE).values(customer_id=customer_id, at=at)
+    row = dialect.insert(connection, ERASURE).values(customer_id=customer_id, at=at)
     connection.execute(row.on_conflict_do_nothing())
 
 
 def remember(connection: Connection, key_hashes: Collection[str], address_hash: str | None, at: datetime) -> None:
     """Leave the rows of customers with these keys out of every import to come."""
-    row = sql.insert(connection, KEY)
+    row = dialect.insert(connection, KEY)
     fresh = {"address_hash": row.excluded.address_hash, "at": row.excluded.at, "back_at": None}
     rows = [{"key_hash": key, "address_hash": address_hash, "at": at} for key in sorted(key_hashes)]
     if rows:
@@ -134,4 +134,4 @@ def alone(connection: Connection) -> None:
     An erasure asks for it after its last other lock, and an import before it looks whether anybody was erased
     meanwhile, so that each sees the other and neither waits for long.
     """
-    sql.advisory_lock(connection, SERIAL)
+    dialect.advisory_lock(connection, SERIAL)

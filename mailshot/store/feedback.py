@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import and_, select
 
 from mailshot.profile.topics import TRACKING
 from mailshot.states import NOT_MACHINES, FeedbackClass, FeedbackKind
-from mailshot.store import conversions, sql
+from mailshot.store import conversions, dialect
 from mailshot.store.engine import Connection
-from mailshot.store.tables import Consent, Delivery, Feedback, Run
+from mailshot.store.tables import Consent, Delivery, Feedback, Link, Run
 
-FEEDBACK = sql.table(Feedback)
-DELIVERY = sql.table(Delivery)
-CONSENT = sql.table(Consent)
-RUN = sql.table(Run)
+FEEDBACK = dialect.table(Feedback)
+DELIVERY = dialect.table(Delivery)
+CONSENT = dialect.table(Consent)
+RUN = dialect.table(Run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ class Click:
 def record(connection: Connection, piece: FeedbackEvent) -> bool:
     """Keep a piece of feedback and return whether it is new."""
     words = {"kind": piece.kind.value, "by": piece.by.value}
-    row = sql.insert(connection, FEEDBACK).values(**{**asdict(piece), **words})
-    new = sql.changed_one(connection, row.on_conflict_do_nothing())
+    row = dialect.insert(connection, FEEDBACK).values(**{**asdict(piece), **words})
+    new = dialect.changed_one(connection, row.on_conflict_do_nothing())
     if new and piece.kind in (FeedbackKind.clicked, FeedbackKind.bounced):
         conversions.mark(connection, [piece.customer_id])
     return new
@@ -97,3 +99,32 @@ def topic_of(connection: Connection, run_id: int) -> str | None:
     """Return the topic of a run, None when there is no such run."""
     found: str | None = connection.scalar(select(RUN.c.topic).where(RUN.c.id == run_id))
     return found
+
+
+LINK = dialect.table(Link)
+SCHEMES = ("http", "https")
+
+
+def keep(connection: Connection, urls: Mapping[int, str]) -> None:
+    """Store each link under its id, so that a click finds where to go. Known ones are left as they are."""
+    # Sorted, so that two workers which store the same links never wait for each other in a circle.
+    rows = [{"id": number, "url": url} for number, url in sorted(urls.items())]
+    if rows:
+        connection.execute(dialect.insert(connection, LINK).on_conflict_do_nothing(), rows)
+
+
+def find(connection: Connection, link_id: int) -> str | None:
+    """Return the address of a link, None when it is unknown or a browser must not be sent there."""
+    url = connection.scalar(select(LINK.c.url).where(LINK.c.id == link_id))
+    return url if url and safe(url) else None
+
+
+def safe(url: str) -> bool:
+    """Tell whether `url` is an absolute http(s) address that fits in one header line."""
+    if not url.isascii() or any(ord(character) <= 0x20 or ord(character) == 0x7F for character in url) or "\\" in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in SCHEMES and bool(parts.hostname)
+    except ValueError:
+        return False

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import CTE, BigInteger, ColumnElement, FromClause, Select, and_, func, literal, null, or_, select
 from sqlmodel import Field, SQLModel
 
-from mailshot.store import sql
-from mailshot.store.columns import Instant
+from mailshot.store import dialect
+from mailshot.store.column_types import Instant
 from mailshot.store.engine import Connection
 from mailshot.store.tables import Customer, Delivery, Run
 
@@ -30,15 +30,15 @@ class FormerAddress(SQLModel, table=True):
     until: datetime = Field(sa_type=Instant)
 
 
-CUSTOMER, FORMER = sql.table(Customer), sql.table(FormerAddress)
-DELIVERY, RUN = sql.table(Delivery), sql.table(Run)
+CUSTOMER, FORMER = dialect.table(Customer), dialect.table(FormerAddress)
+DELIVERY, RUN = dialect.table(Delivery), dialect.table(Run)
 
 
 def leave(connection: Connection, customer_ids: Sequence[int], at: datetime) -> None:
     """Remember the addresses that customers have, before they get others."""
     had = select(CUSTOMER.c.id, CUSTOMER.c.address_hash, literal(at, Instant()))
     had = had.where(CUSTOMER.c.id.in_(customer_ids), CUSTOMER.c.address_hash.is_not(None))
-    row = sql.insert(connection, FORMER).from_select(["customer_id", "address_hash", "until"], had)
+    row = dialect.insert(connection, FORMER).from_select(["customer_id", "address_hash", "until"], had)
     key = [FORMER.c.customer_id, FORMER.c.address_hash]
     connection.execute(row.on_conflict_do_update(index_elements=key, set_={"until": row.excluded.until}))
 

@@ -51,11 +51,11 @@ from sqlalchemy import (
 
 from mailshot import states
 from mailshot.states import DeliveryState, Reason, RunState, Suspicion
-from mailshot.store import columns, conversions, ledger_queries, sql, tables
+from mailshot.store import column_types, conversions, dialect, ledger_queries, tables
 from mailshot.store.eligibility import DELIVERY, ROW, RUN, Clause, SendGates
 from mailshot.store.engine import Connection
 
-FEEDBACK = sql.table(tables.Feedback)
+FEEDBACK = dialect.table(tables.Feedback)
 D = DELIVERY.c
 SEEN = "the customer has opened or clicked it"
 IN_DOUBT = "the worker ended between the final dot and the reply"
@@ -138,10 +138,10 @@ def revise(connection: Connection, customer_ids: Sequence[int]) -> None:
 
     A mail that was written for an earlier revision gets no dot: its row goes back, is checked and written again.
     """
-    sql.lock_customers(connection, customer_ids, alone=True, inbox=True)
+    dialect.lock_customers(connection, customer_ids, alone=True, inbox=True)
     # An operator may send unconfirmed mails again.
     sendable = (*states.OPEN, DeliveryState.unconfirmed)
-    unsettled = update(DELIVERY).where(D.customer_id.in_(sql.sharing(customer_ids)), D.state.in_(sendable))
+    unsettled = update(DELIVERY).where(D.customer_id.in_(dialect.sharing(customer_ids)), D.state.in_(sendable))
     connection.execute(unsettled.values(revision=D.revision + 1))
 
 
@@ -157,7 +157,7 @@ def commit_intent(
     customer_ids = sorted(written)
     # Where earlier mails are counted, no other run may send to the same inbox meanwhile.
     counts = gates.gates.counts
-    sql.lock_customers(connection, customer_ids, alone=counts, inbox=counts)
+    dialect.lock_customers(connection, customer_ids, alone=counts, inbox=counts)
     allowed = (
         update(DELIVERY)
         .where(D.run_id == run_id, D.customer_id.in_(customer_ids), D.token == token)
@@ -190,7 +190,7 @@ def skip_disallowed(
     forbidden = or_(*(clause for clause, _ in reasons))
     state = case((forbidden, _text(DeliveryState.skipped)), else_=_text(DeliveryState.pending))
     reason = case(*((clause, _text(why)) for clause, why in reasons), else_=None)
-    settled_at = case((forbidden, literal(now, columns.Instant())), else_=None)
+    settled_at = case((forbidden, literal(now, column_types.Instant())), else_=None)
     ours = update(DELIVERY).where(D.run_id == run_id, D.customer_id.in_(sorted(written)), D.token == token)
     back_again = or_(not_(running), _outdated(written), forbidden)
     held = ours.where(D.state == DeliveryState.claimed, back_again)
@@ -319,7 +319,7 @@ def confirm_arrival(connection: Connection, run_id: int, customer_id: int, at: d
         D.run_id == run_id, D.customer_id == customer_id, D.state == DeliveryState.unconfirmed
     )
     conversions.mark(connection, [customer_id])
-    return sql.changed_one(connection, mine.values(state=DeliveryState.sent, settled_at=at, reply=how))
+    return dialect.changed_one(connection, mine.values(state=DeliveryState.sent, settled_at=at, reply=how))
 
 
 def erase(connection: Connection, customer_id: int) -> None:

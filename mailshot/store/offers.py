@@ -11,11 +11,10 @@ from sqlalchemy import and_, bindparam, distinct, func, not_, or_, select, updat
 
 from mailshot.audience.compile import Compiler, product_clause, stands
 from mailshot.audience.nodes import Condition
-from mailshot.profile.products import ProductFilter
+from mailshot.facts.product_filters import ProductFilter
 from mailshot.states import Reason
-from mailshot.store.audiences import SCHEMA
+from mailshot.store.audiences import SCHEMA, bound
 from mailshot.store.engine import Connection
-from mailshot.store.guarding import bound
 from mailshot.store.plans import ROW
 
 CHUNK = 2_000

@@ -10,21 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, case, delete, false, func, insert, literal, or_, select, true
+from sqlalchemy import Select, and_, case, delete, false, func, insert, literal, or_, select, true, update
 
 from mailshot.audience.compile import Compiler, existed, product_clause
 from mailshot.audience.nodes import Condition
-from mailshot.profile import lot
-from mailshot.profile.products import ProductFilter
+from mailshot.facts.product_filters import ProductFilter
+from mailshot.profile import bucketing
 from mailshot.states import Reason
-from mailshot.store import inboxes, sql, tables
-from mailshot.store.audiences import SCHEMA
+from mailshot.store import dialect, inboxes, tables
+from mailshot.store.audiences import SCHEMA, bound
 from mailshot.store.eligibility import Gates, PlanGates
 from mailshot.store.engine import Connection
-from mailshot.store.guarding import bound
 
-PLAN, ROW, RUN = sql.table(tables.Plan), sql.table(tables.PlanRow), sql.table(tables.Run)
-DELIVERY = sql.table(tables.Delivery)
+PLAN, ROW, RUN = dialect.table(tables.Plan), dialect.table(tables.PlanRow), dialect.table(tables.Run)
+DELIVERY = dialect.table(tables.Delivery)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ def decide(connection: Connection, plan_id: str, compiled: Compiler, question: P
     """Write one row for each customer of the audience: the content, or the reason for none."""
     decided = verdicts(compiled, question).add_columns(literal(plan_id))
     # Alone among all campaigns: each must count what the others are about to send.
-    sql.advisory_lock(connection, "plan")
+    dialect.advisory_lock(connection, "plan")
     connection.execute(delete(ROW).where(ROW.c.plan_id == plan_id))
     connection.execute(insert(ROW).from_select(["customer_id", "content", "reason", "plan_id"], decided))
 
@@ -93,7 +92,7 @@ def _reason(chosen: Any, compiled: Compiler, question: PlanSpec) -> Any:
     gates = PlanGates(chosen, question.gates, compiled.as_of, before, inbox, inboxes.mailed(inbox))
     reasons = [
         (chosen.c.email.is_(None), Reason.no_address),
-        (sql.HasNonAscii(chosen.c.email), Reason.unsupported_address),
+        (dialect.HasNonAscii(chosen.c.email), Reason.unsupported_address),
         (gates.suppressed, Reason.suppressed),
         (gates.lacks_consent, Reason.no_consent),
         (chosen.c.content.is_(None), Reason.no_content),
@@ -106,7 +105,7 @@ def _reason(chosen: Any, compiled: Compiler, question: PlanSpec) -> Any:
     if question.gates.asked:
         reasons.append((gates.asked_for_less, Reason.asked_for_less))
     if question.holdout:
-        drawn = lot.holdout(question.campaign).part(chosen.c.lot) < question.holdout
+        drawn = bucketing.holdout(question.campaign).part(chosen.c.lot) < question.holdout
         reasons.append((drawn, Reason.holdout))
     return case(*[(clause, literal(str(reason))) for clause, reason in reasons], else_=None)
 
@@ -196,3 +195,17 @@ def samples(connection: Connection, plan_id: str, content: str, most: int) -> Se
     """Return a few customers who get `content`."""
     some = select(ROW).where(ROW.c.plan_id == plan_id, ROW.c.content == content, ROW.c.reason.is_(None))
     return connection.execute(some.order_by(ROW.c.customer_id).limit(most)).mappings().all()  # type: ignore[return-value]
+
+
+def set_aside(connection: Connection, plan_id: str) -> str:
+    """Move a plan's rows to an id that no plan has, and return that id. `drop` must follow in the same transaction."""
+    aside = f"{plan_id} before"
+    # As `plans.decide` does: two who plan the same campaign must not overwrite each other's rows.
+    dialect.advisory_lock(connection, "plan")
+    connection.execute(update(ROW).where(ROW.c.plan_id == plan_id).values(plan_id=aside))
+    return aside
+
+
+def drop(connection: Connection, aside: str) -> None:
+    """Delete the rows that `set_aside` moved."""
+    connection.execute(delete(ROW).where(ROW.c.plan_id == aside))

@@ -8,13 +8,13 @@ from typing import Any
 
 from sqlalchemy import select
 
-from mailshot.profile.statements import StatedPreference
-from mailshot.store import sql
+from mailshot.profile.preferences import StatedPreference
+from mailshot.store import dialect
 from mailshot.store.engine import Connection
 from mailshot.store.tables import Preference, Trait
 
-PREFERENCE = sql.table(Preference)
-TRAIT = sql.table(Trait)
+PREFERENCE = dialect.table(Preference)
+TRAIT = dialect.table(Trait)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +37,21 @@ def stated(connection: Connection, customer_id: int) -> dict[tuple[str, str], bo
 def state(connection: Connection, customer_id: int, said: StatedPreference, source: str, at: datetime) -> bool:
     """Keep one statement and return whether it counts; an older one than is known does not."""
     values = {"holds": said.holds, "source": source, "at": at}
-    row = sql.insert(connection, PREFERENCE).values(customer_id=customer_id, name=said.name, value=said.value, **values)
+    row = dialect.insert(connection, PREFERENCE).values(
+        customer_id=customer_id, name=said.name, value=said.value, **values
+    )
     c = PREFERENCE.c
     kept = row.on_conflict_do_update(
         index_elements=[c.customer_id, c.name, c.value], set_=values, where=c.at <= row.excluded.at
     )
-    return sql.changed_one(connection, kept)
+    return dialect.changed_one(connection, kept)
 
 
 def unsay(connection: Connection, customer_id: int, name: str, value: str) -> bool:
     """Forget one statement and return whether there was one."""
     c = PREFERENCE.c
     gone = PREFERENCE.delete().where(c.customer_id == customer_id, c.name == name, c.value == value)
-    return sql.changed_one(connection, gone)
+    return dialect.changed_one(connection, gone)
 
 
 def traits(connection: Connection, customer_id: int) -> list[Inferred]:

@@ -12,8 +12,8 @@ from sqlalchemy import RowMapping, Select, bindparam, func, select
 
 from mailshot.audience.compile import in_list, tracked
 from mailshot.errors import NotFound, Refused
+from mailshot.profile.activity import HISTORIES
 from mailshot.profile.customer import Activity, Inferred, Profile
-from mailshot.profile.history import HISTORIES
 from mailshot.store import consent
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection

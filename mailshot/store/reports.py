@@ -14,16 +14,16 @@ from typing import Any
 
 from sqlalchemy import distinct, func, or_, select
 
-from mailshot.audience.compile.then import not_erased
+from mailshot.audience.compile.sources import not_erased
 from mailshot.profile.goals import Goal
 from mailshot.states import MACHINES, REACHED, DeliveryState, FeedbackClass, FeedbackKind
-from mailshot.store import conversions, sql, tables
+from mailshot.store import conversions, dialect, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.conversions import EVENT, PURCHASE
 from mailshot.store.engine import Connection
 from mailshot.store.plans import DELIVERY, RUN
 
-FEEDBACK = sql.table(tables.Feedback)
+FEEDBACK = dialect.table(tables.Feedback)
 _KNOWN = not_erased(SCHEMA, FEEDBACK.c.customer_id)
 
 
@@ -83,7 +83,7 @@ def machines(connection: Connection) -> dict[int, int]:
 
 def links(connection: Connection, run_id: int, most: int) -> list[tuple[str, int]]:
     """Return the links of a run that most people clicked."""
-    link = sql.table(tables.Link)
+    link = dialect.table(tables.Link)
     joined = FEEDBACK.join(link, link.c.id == FEEDBACK.c.link_id)
     people = func.count(distinct(FEEDBACK.c.customer_id))
     rows = (

@@ -18,10 +18,10 @@ from sqlalchemy import Row, Select, and_, bindparam, delete, insert, literal_col
 from mailshot.audience.compile import in_list, unindexed
 from mailshot.profile import returns
 from mailshot.profile.returns import Line, Part
-from mailshot.store import sql, tables
+from mailshot.store import dialect, tables
 from mailshot.store.engine import Connection
 
-PURCHASE = sql.table(tables.Purchase)
+PURCHASE = dialect.table(tables.Purchase)
 LINE = PURCHASE.c
 CUSTOMERS_AT_ONCE = 1_000
 #: A condition on a customer column: whose lines are meant.

@@ -11,11 +11,11 @@ from sqlalchemy.exc import IntegrityError
 
 from mailshot.errors import Refused
 from mailshot.states import RUN_FROM, RunState, ScheduleState
-from mailshot.store import ledger, sql, tables
+from mailshot.store import dialect, ledger, tables
 from mailshot.store.engine import Connection
 from mailshot.store.plans import DELIVERY, RUN
 
-SCHEDULE = sql.table(tables.Schedule)
+SCHEDULE = dialect.table(tables.Schedule)
 
 
 def begin(connection: Connection, run: Mapping[str, Any]) -> int:
@@ -66,7 +66,7 @@ def launches(connection: Connection, campaign: str) -> int:
 
 def alone(connection: Connection, campaign: str) -> None:
     """Wait until no other transaction launches, schedules or replaces this campaign. Take it before its schedule."""
-    sql.advisory_lock(connection, f"launch {campaign}")
+    dialect.advisory_lock(connection, f"launch {campaign}")
 
 
 def schedule(connection: Connection, row: Mapping[str, Any]) -> int:

@@ -25,7 +25,7 @@ from sqlmodel import SQLModel
 
 from mailshot.errors import Busy, Unavailable
 from mailshot.states import RunState
-from mailshot.store import dossier, erasures, offices, sql, staging
+from mailshot.store import dialect, erasures, leases, privacy, staging
 from mailshot.store.engine import Connection, Store
 from mailshot.store.tables import Run
 
@@ -85,9 +85,9 @@ def too_large(store: Store) -> list[str]:
 def _sweep(store: Store, customer_id: int) -> bool:
     """Remove what came in beside the erasure; False while a mail to the customer may still be answered."""
     with store.write() as connection:
-        if dossier.is_on_the_wire(connection, customer_id):
+        if privacy.is_on_the_wire(connection, customer_id):
             return False
-        dossier.sweep(connection, customer_id)
+        privacy.sweep(connection, customer_id)
     return True
 
 
@@ -102,7 +102,7 @@ def _may_rewrite(store: Store, now: datetime, whole: bool) -> bool:
     with store.read() as reader:
         if staging.is_untidy(reader):
             return False  # rows are still in the tables of an import, which deletes them
-        resting = offices.holder(reader, OFFICE, now) is not None
+        resting = leases.holder(reader, OFFICE, now) is not None
         held_up = size > SMALL_FILE and (size > LARGE_FILE or _is_sending(reader))
     if not whole and (resting or held_up):
         return False
@@ -114,8 +114,8 @@ def _rewrite_once(store: Store, now: datetime) -> bool:
     """Rewrite SQLite's file once, and begin the rest, even if the rewrite fails."""
     rest = LARGE_REST if _file_size(store) > SMALL_FILE else REST
     with store.write() as connection:
-        offices.vacate(connection, OFFICE)
-        offices.acquire(connection, OFFICE, secrets.token_hex(8), now, now + rest)
+        leases.vacate(connection, OFFICE)
+        leases.acquire(connection, OFFICE, secrets.token_hex(8), now, now + rest)
     return rewrite(store)
 
 
@@ -154,7 +154,7 @@ def _file_size(store: Store) -> int:
 
 
 def _is_sending(connection: Connection) -> bool:
-    run = sql.table(Run).c
+    run = dialect.table(Run).c
     return connection.execute(select(run.id).where(run.state == RunState.running).limit(1)).first() is not None
 
 

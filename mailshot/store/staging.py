@@ -32,7 +32,7 @@ from sqlmodel import SQLModel
 
 from mailshot.audience.compile import in_list
 from mailshot.errors import Refused
-from mailshot.store import bulk_sqlite, buyers, columns, conversions, erasures, offices
+from mailshot.store import bulk_dialects, column_types, conversions, erasures, leases, purchase_totals
 from mailshot.store.bulk_load import Load, Rows
 from mailshot.store.eligibility import DELIVERY
 from mailshot.store.engine import NEXT, STAGED, STAGED_TABLES, Connection, Store
@@ -76,8 +76,8 @@ class Staging:
     def step(self, staged: bool = True) -> Iterator[Connection]:
         """Give a connection for one short transaction, whose statements mean the tables called next if `staged`."""
         with self.store.write() as connection:
-            now = columns.now()
-            if not offices.acquire(connection, OFFICE, self.holder, now, now + TERM):
+            now = column_types.now()
+            if not leases.acquire(connection, OFFICE, self.holder, now, now + TERM):
                 raise Refused("Another import took over.", "Run this one again when it has ended.")
             connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
             yield connection.execution_options(**{STAGED: staged})
@@ -110,7 +110,7 @@ class Staging:
         while some := list(islice(batches, most)):
             with self.step() as connection:
                 begun = time.monotonic()
-                touched += sum(bulk_sqlite.insert(connection, load, batch) for batch in some)
+                touched += sum(bulk_dialects.insert(connection, load, batch) for batch in some)
             slow = time.monotonic() - begun > STEP_SECONDS
             most = max(most - 1, 1) if slow else min(most + 1, BATCHES)
         added = self._count() - before
@@ -120,7 +120,7 @@ class Staging:
         """Sum up the purchases of some customers, or of all."""
         for ids in self._customers(SUMMED_LINES, customer_ids):
             with self.step() as connection:
-                buyers.sum_up(connection, lambda column, ids=ids: in_list(column, ids))  # type: ignore[misc]
+                purchase_totals.sum_up(connection, lambda column, ids=ids: in_list(column, ids))  # type: ignore[misc]
 
     def put_in_place(self) -> None:
         """Let everybody see the tables called next, without the customers who were erased meanwhile."""
@@ -135,7 +135,7 @@ class Staging:
 
     def _customers(self, most: int, among: Iterable[int] | None) -> Iterator[list[int]]:
         """Give customers with lines in order, as many at a time as have about `most` lines."""
-        line = buyers.PURCHASE.c
+        line = purchase_totals.PURCHASE.c
         with self.store.read() as connection:
             connection.execution_options(**{STAGED: True})
             grouped = select(line.customer_id, func.count()).group_by(line.customer_id).order_by(line.customer_id)
@@ -160,19 +160,19 @@ class Staging:
 def opened(store: Store) -> Iterator[Staging]:
     """Hold the office of imports. Raises Refused while another import holds it."""
     staging = Staging(store, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}")
-    now = columns.now()
+    now = column_types.now()
     with store.write() as connection:
-        standing = offices.standing(connection, OFFICE)
+        standing = leases.standing(connection, OFFICE)
         if standing and _is_dead(standing[0]):
-            offices.release(connection, OFFICE, standing[0])
-        if not offices.acquire(connection, OFFICE, staging.holder, now, now + TERM):
+            leases.release(connection, OFFICE, standing[0])
+        if not leases.acquire(connection, OFFICE, staging.holder, now, now + TERM):
             raise Refused("Another import is running.", "Wait until it has ended, then run this one again.")
         staging.erased = _erased(connection)
     try:
         yield staging
     finally:
         with store.write() as connection:
-            offices.release(connection, OFFICE, staging.holder)
+            leases.release(connection, OFFICE, staging.holder)
 
 
 def is_large(store: Store, lines: int, customers: int) -> bool:
@@ -181,7 +181,7 @@ def is_large(store: Store, lines: int, customers: int) -> bool:
     What little touches of very much is not: each day's purchases must not copy those of all years.
     """
     with store.read() as connection:
-        summed = select(func.count(), func.coalesce(func.sum(buyers.BUYER.c.lines), 0))
+        summed = select(func.count(), func.coalesce(func.sum(purchase_totals.BUYER.c.lines), 0))
         there, held = map(int, connection.execute(summed).one())
     touched = COST_OF_LINE * lines + customers * held // max(there, 1)
     return touched > max(FEW_LINES, held // SHARE)
@@ -189,7 +189,7 @@ def is_large(store: Store, lines: int, customers: int) -> bool:
 
 def is_untidy(connection: Connection) -> bool:
     """Say whether an import is under way, or was killed: lines of erased customers may lie there, or come yet."""
-    return bool(_tables(connection)) or offices.holder(connection, OFFICE, columns.now()) is not None
+    return bool(_tables(connection)) or leases.holder(connection, OFFICE, column_types.now()) is not None
 
 
 def tidy_up(store: Store) -> None:
@@ -217,7 +217,7 @@ def tidy(staging: Staging) -> None:
 
 def _note_changes(staging: Staging) -> None:
     """Note that conversions may follow from the new lines, and count the lines of products."""
-    delivery, product = DELIVERY.c, buyers.PRODUCT.c
+    delivery, product = DELIVERY.c, purchase_totals.PRODUCT.c
     with staging.store.read() as connection:
         customers = connection.scalar(select(func.max(delivery.customer_id))) or 0
         products = connection.scalar(select(func.max(product.id))) or 0
@@ -226,7 +226,7 @@ def _note_changes(staging: Staging) -> None:
             conversions.mark_range(connection, start, start + MOST_LINES)
     for start in range(0, products + 1, MOST_PRODUCTS):
         with staging.step(staged=False) as connection:
-            buyers.count_product_lines(connection, range(start, start + MOST_PRODUCTS))
+            purchase_totals.count_product_lines(connection, range(start, start + MOST_PRODUCTS))
 
 
 def _erased(connection: Connection) -> set[int]:

@@ -7,20 +7,20 @@ from datetime import datetime
 
 from sqlalchemy import RowMapping, select, tuple_
 
-from mailshot.store import consent, sql
+from mailshot.store import consent, dialect
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
 from mailshot.store.tables import AddressWithdrawal, Suppression
 
-SUPPRESSION, WITHDRAWAL = sql.table(Suppression), sql.table(AddressWithdrawal)
+SUPPRESSION, WITHDRAWAL = dialect.table(Suppression), dialect.table(AddressWithdrawal)
 ERASED, BOUNCED = "erased", "bounced"
 
 
 def add(connection: Connection, address_hash: str, reason: str, source: str, at: datetime) -> bool:
     """Suppress an address and return whether it was not suppressed before; the first reason stays."""
     _hold(connection, address_hash)
-    row = sql.insert(connection, SUPPRESSION).values(address_hash=address_hash, reason=reason, source=source, at=at)
-    return sql.changed_one(connection, row.on_conflict_do_nothing())
+    row = dialect.insert(connection, SUPPRESSION).values(address_hash=address_hash, reason=reason, source=source, at=at)
+    return dialect.changed_one(connection, row.on_conflict_do_nothing())
 
 
 def add_refused(connection: Connection, refused: Collection[tuple[int, str]], source: str, at: datetime) -> None:
@@ -36,14 +36,14 @@ def add_refused(connection: Connection, refused: Collection[tuple[int, str]], so
     # In one order everywhere: two workers must not wait for each other.
     rows = [{"address_hash": address_hash, **values} for address_hash in sorted(set(hashes))]
     if rows:
-        connection.execute(sql.insert(connection, SUPPRESSION).on_conflict_do_nothing(), rows)
+        connection.execute(dialect.insert(connection, SUPPRESSION).on_conflict_do_nothing(), rows)
 
 
 def add_erased(connection: Connection, address_hash: str, source: str, at: datetime) -> None:
     """Suppress the address of an erased customer, whatever reason stood there before."""
     _hold(connection, address_hash)
     values = {"reason": ERASED, "source": source, "at": at}
-    row = sql.insert(connection, SUPPRESSION).values(address_hash=address_hash, **values)
+    row = dialect.insert(connection, SUPPRESSION).values(address_hash=address_hash, **values)
     connection.execute(row.on_conflict_do_update(index_elements=[SUPPRESSION.c.address_hash], set_=values))
 
 
@@ -57,7 +57,7 @@ def _hold(connection: Connection, address_hash: str) -> None:
     """Lock whoever has this address, so that no dot passes the suppression unseen."""
     customer = SCHEMA.customer.c
     theirs = select(customer.id).where(customer.address_hash == address_hash)
-    sql.lock_customers(connection, connection.scalars(theirs).all(), alone=True)
+    dialect.lock_customers(connection, connection.scalars(theirs).all(), alone=True)
 
 
 def get(connection: Connection, address_hash: str) -> RowMapping | None:
@@ -79,4 +79,4 @@ def withdrawn(connection: Connection, address_hash: str) -> dict[str, datetime]:
 
 def lift(connection: Connection, address_hash: str) -> bool:
     """Let an address be mailed again; return whether it was suppressed."""
-    return sql.changed_one(connection, SUPPRESSION.delete().where(SUPPRESSION.c.address_hash == address_hash))
+    return dialect.changed_one(connection, SUPPRESSION.delete().where(SUPPRESSION.c.address_hash == address_hash))

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Index, PrimaryKeyConstraint, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from mailshot.store.columns import NAMING_CONVENTION, Exact, Instant, Json, RowId, now
+from mailshot.store.column_types import NAMING_CONVENTION, Exact, Instant, Json, RowId, now
 
 SQLModel.metadata.naming_convention = NAMING_CONVENTION
 FIRST_PART = 1_000_001

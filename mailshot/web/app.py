@@ -15,16 +15,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from mailshot.errors import Unavailable
-from mailshot.profile.catalogue import Catalogue, builtin
-from mailshot.profile.statements import Statements
+from mailshot.facts.catalogue import Catalogue, builtin
+from mailshot.profile.preferences import Statements
 from mailshot.profile.topics import Topics
 from mailshot.store.engine import Store
-from mailshot.store.group import GroupCommit
+from mailshot.store.group_commit import GroupCommit
 from mailshot.tokens import KeyRing
-from mailshot.web import files, headers, preferences, privacy, site, tracking, unsubscribing
-from mailshot.web.headers import SecurityHeaders
+from mailshot.web import preferences, privacy, security_headers, site, static_files, tracking, unsubscribe
 from mailshot.web.privacy import LinkEnded
-from mailshot.web.rates import RequestLimits
+from mailshot.web.rate_limits import RequestLimits
+from mailshot.web.security_headers import SecurityHeaders
 from mailshot.web.site import Site, TestMailLink
 
 UTC = ZoneInfo("UTC")
@@ -75,8 +75,8 @@ def build(
 
 
 def _routes() -> list[BaseRoute]:
-    pages = [*tracking.ROUTES, *unsubscribing.ROUTES, *preferences.ROUTES, *privacy.ROUTES]
-    return [*pages, *files.routes(STATIC), Route("/healthz", _health)]
+    pages = [*tracking.ROUTES, *unsubscribe.ROUTES, *preferences.ROUTES, *privacy.ROUTES]
+    return [*pages, *static_files.routes(STATIC), Route("/healthz", _health)]
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -107,7 +107,7 @@ HANDLERS = {
     Unavailable: _unavailable,
     TestMailLink: _test_mail,
     LinkEnded: _ended,
-    Exception: headers.failed,
+    Exception: security_headers.failed,
 }
 
 

@@ -15,12 +15,13 @@ from typing import Any
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
-from mailshot.feedback import stating, wishes
-from mailshot.feedback.wishes import Controls, CurrentPreferences, View
-from mailshot.profile import address, locales, zones
-from mailshot.profile.comparison import Value, show
+from mailshot.facts import locales, time_zones
+from mailshot.facts.comparison import Value, show
+from mailshot.feedback import preferences
+from mailshot.feedback.preferences import Controls, CurrentPreferences, View
+from mailshot.profile import address
 from mailshot.profile.implications import decided
-from mailshot.store import dossier
+from mailshot.store import privacy
 from mailshot.store.engine import Connection
 from mailshot.store.preferences import Inferred
 from mailshot.web.site import Site
@@ -64,16 +65,16 @@ class MailLink:
     customer_id: int
     mailbox: int
 
-    def check(self, connection: Connection) -> dossier.PersonalData:
+    def check(self, connection: Connection) -> privacy.PersonalData:
         """Return the customer. Raises 404 for nobody or once the address is another one, 410 for the erased."""
-        person = dossier.person(connection, self.customer_id)
+        person = privacy.person(connection, self.customer_id)
         if person is not None and person.erased:
             raise HTTPException(410)
         if person is None or not self.reads(person):
             raise HTTPException(404)
         return person
 
-    def reads(self, person: dossier.PersonalData) -> bool:
+    def reads(self, person: privacy.PersonalData) -> bool:
         """Say whether a customer still has the address that the mail went to."""
         email = person.email
         return email is not None and self.here.keys.is_fingerprint(self.mailbox, address.mailbox(email))
@@ -84,14 +85,14 @@ async def fresh(link: MailLink, view: View) -> Page:
 
     def look(connection: Connection) -> CurrentPreferences:
         link.check(connection)
-        return stating.standing(connection, link.customer_id)
+        return preferences.standing(connection, link.customer_id)
 
     return as_it_stands(link.here, await link.here.read(look), view)
 
 
 def as_it_stands(here: Site, standing: CurrentPreferences, view: View) -> Page:
     """Return a view of how a customer stands."""
-    shown = wishes.only(wishes.controls(standing, here.topics, here.statements), view.shows)
+    shown = preferences.only(preferences.controls(standing, here.topics, here.statements), view.shows)
     return Page(shown, shown)
 
 
@@ -105,18 +106,18 @@ async def save(link: MailLink, form: FormData, view: View, check: Check | None =
 
     def look(connection: Connection) -> CurrentPreferences:
         check(connection)
-        return stating.standing(connection, customer_id)
+        return preferences.standing(connection, customer_id)
 
     standing = await here.read(look)
-    posted, told = wishes.only(_posted(form), view.takes), _was_shown(form)
-    shown = as_it_stands(here, standing, view).shown if told is None else wishes.only(told, view.shows)
-    made = wishes.wishes(posted, shown, standing, here.topics, here.statements)
+    posted, told = preferences.only(_posted(form), view.takes), _was_shown(form)
+    shown = as_it_stands(here, standing, view).shown if told is None else preferences.only(told, view.shows)
+    made = preferences.wishes(posted, shown, standing, here.topics, here.statements)
     if not made.problems:
         at = here.clock()
 
         def apply(connection: Connection) -> None:
             check(connection)
-            stating.save(connection, customer_id, link.run_id, made, here.topics, here.statements, at)
+            preferences.save(connection, customer_id, link.run_id, made, here.topics, here.statements, at)
 
         await here.group.do(apply)
     return Page(posted, shown, tuple(made.problems))
@@ -125,9 +126,9 @@ async def save(link: MailLink, form: FormData, view: View, check: Check | None =
 def words(here: Site, page: Page) -> dict[str, Any]:
     """Return what the template needs for the controls of a page."""
     return {
-        "topics": [(wishes.TOPIC + topic.name, topic) for topic in here.topics],
-        "questions": [(wishes.SAY + q.name, wishes.FORGET + q.name, q) for q in here.statements],
-        "tracking": stating.TRACKING_TOPIC,
+        "topics": [(preferences.TOPIC + topic.name, topic) for topic in here.topics],
+        "questions": [(preferences.SAY + q.name, preferences.FORGET + q.name, q) for q in here.statements],
+        "tracking": preferences.TRACKING_TOPIC,
         "held": page.held,
         "shown": json.dumps(page.shown, separators=(",", ":")),
         "problems": page.problems,
@@ -136,7 +137,7 @@ def words(here: Site, page: Page) -> dict[str, Any]:
 
 def facts(here: Site, held: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Give what is known of the customer, in words for the customer, with its unit."""
-    zone = zones.of(held.get("time_zone"), here.zone)
+    zone = time_zones.of(held.get("time_zone"), here.zone)
     manner = locales.Manner(locales.ENGLISH, zone, here.language)
     for name, fact in here.facts.items():
         value = fact.typed(held.get(name), zone)
@@ -179,7 +180,7 @@ def _card(here: Site, standing: CurrentPreferences, pair: tuple[str, str], trait
     sure = next(words for least, words in SURE if trait.confidence >= least) if trait else "You told us"
     share = round(100 * trait.confidence) if trait else 0
     words = str(evidence.get("words", ""))
-    return Card(f"{wishes.JUDGE}{name}.{value}", str(label), words, sure, _answer(here, standing, pair), share)
+    return Card(f"{preferences.JUDGE}{name}.{value}", str(label), words, sure, _answer(here, standing, pair), share)
 
 
 def _answer(here: Site, standing: CurrentPreferences, pair: tuple[str, str]) -> str:

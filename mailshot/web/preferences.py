@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from mailshot.feedback.wishes import MAIL
-from mailshot.profile import locales
+from mailshot.facts import locales
+from mailshot.feedback.preferences import MAIL
 from mailshot.store import confirmations
 from mailshot.store.engine import Connection
 from mailshot.tokens import Purpose

@@ -20,9 +20,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from mailshot.feedback import stating
-from mailshot.feedback.wishes import OWNER, CurrentPreferences
-from mailshot.store import confirmations, dossier, profiles, scrubbing
+from mailshot.feedback import preferences
+from mailshot.feedback.preferences import OWNER, CurrentPreferences
+from mailshot.store import confirmations, privacy, profiles, scrubbing
 from mailshot.store.engine import Connection, Store
 from mailshot.tokens import Purpose
 from mailshot.web import forms, preference_form, site
@@ -49,7 +49,7 @@ class Link:
 
     id: int
     mail: MailLink
-    person: dossier.PersonalData
+    person: privacy.PersonalData
     opened: bool
 
 
@@ -112,7 +112,7 @@ async def erase(request: Request) -> Response:
 
     def apply(connection: Connection) -> bool:
         check(connection)
-        return dossier.erase(connection, customer_id, here.address_key, SOURCE, at)
+        return privacy.erase(connection, customer_id, here.address_key, SOURCE, at)
 
     await here.group.do(apply)
     await asyncio.to_thread(scrubbing.try_now, here.store, at)
@@ -159,7 +159,7 @@ async def _shown(request: Request, link: Link, page: Page | None = None, saved: 
     here, customer_id = site.of(request), link.person.customer_id
 
     def look(connection: Connection) -> tuple[CurrentPreferences, dict[int, dict[str, Any]]]:
-        return stating.standing(connection, customer_id), profiles.facts_of(connection, [customer_id])
+        return preferences.standing(connection, customer_id), profiles.facts_of(connection, [customer_id])
 
     standing, held = await here.read(look)
     page = page or preference_form.as_it_stands(here, standing, OWNER)
@@ -188,7 +188,7 @@ def _written(store: Store, customer_id: int, check: Check) -> IO[bytes]:
     file = tempfile.TemporaryFile()  # noqa: SIM115 (closed once it is sent)
     with store.read() as connection:
         check(connection)
-        for number, (table, rows) in enumerate(dossier.export(connection, customer_id)):
+        for number, (table, rows) in enumerate(privacy.export(connection, customer_id)):
             file.write(f'{"," if number else "{"}\n "{table}": ['.encode())
             for turn, row in enumerate(rows):
                 line = json.dumps(row, ensure_ascii=False)

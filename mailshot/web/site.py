@@ -14,14 +14,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from mailshot import tokens
-from mailshot.profile.catalogue import Fact
-from mailshot.profile.statements import Statements
+from mailshot.facts.catalogue import Fact
+from mailshot.profile.preferences import Statements
 from mailshot.profile.topics import Topics
 from mailshot.store.engine import Connection, Store
-from mailshot.store.group import GroupCommit
+from mailshot.store.group_commit import GroupCommit
 from mailshot.tokens import KeyRing, Purpose
-from mailshot.web import connections, paper
-from mailshot.web.rates import RequestLimits
+from mailshot.web import connections, page_templates
+from mailshot.web.rate_limits import RequestLimits
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ class Site:
 
     def page(self, name: str, status: int = 200, **words: Any) -> HTMLResponse:
         """Return a page made from one of our templates."""
-        return HTMLResponse(paper.render(name, brand=self.brand, **words), status)
+        return HTMLResponse(page_templates.render(name, brand=self.brand, **words), status)
 
 
 def of(request: Request) -> Site:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Dialog, Page, Request, sync_playwright
 
 from mailshot.store.engine import Store
-from mailshot.web import serve
+from mailshot.web import server
 from tests import shop
 
 
@@ -80,7 +80,7 @@ class Open:
 def open_site(store: Store) -> Iterator[Open]:
     shop.seed(store)
     port = shop.free_port()
-    site = serve.ThreadedServer(shop.site(store), "127.0.0.1", port)
+    site = server.ThreadedServer(shop.site(store), "127.0.0.1", port)
     site.start()
     yield Open(f"http://127.0.0.1:{port}", shop.Look(store))
     site.stop()

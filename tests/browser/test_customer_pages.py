@@ -5,7 +5,7 @@ import json
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from mailshot.store import preferences, sql
+from mailshot.store import dialect, preferences
 from mailshot.store.tables import Customer, Trait
 from tests.browser.conftest import Open, Watched
 from tests.shop import ADA, PREFERENCES, UNSUBSCRIBE, own_data
@@ -108,7 +108,7 @@ def test_erasing_asks_twice(open_site: Open, watched: Watched) -> None:
 
 
 def test_foreign_text_never_runs(open_site: Open, watched: Watched) -> None:
-    customer, trait = sql.table(Customer), sql.table(Trait)
+    customer, trait = dialect.table(Customer), dialect.table(Trait)
     with open_site.look.store.write() as connection:
         connection.execute(customer.update().values(first_name=XSS))
         connection.execute(trait.update().values(evidence={"label": XSS, "words": XSS}, value=XSS))

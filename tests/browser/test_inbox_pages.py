@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from mailshot.web import inbox
+from mailshot import inbox
 from tests import shop
 from tests.browser.conftest import Open, Watched
 

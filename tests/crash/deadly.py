@@ -12,24 +12,24 @@ import threading
 from typing import Any
 
 from mailshot.bootstrap import App, open_store
-from mailshot.deliver import work
-from mailshot.render import letter
+from mailshot.deliver import pipeline
+from mailshot.render import compose
 from mailshot.settings import load
 
 
 def main() -> None:
     """Answer one doorbell."""
     deadly, run_id = (int(number) for number in sys.argv[1:])
-    write = letter.compose
+    write = compose.compose
 
-    def fatal(mailing: Any, delivery: letter.Recipient, *given: Any) -> letter.OutgoingMail:
+    def fatal(mailing: Any, delivery: compose.Recipient, *given: Any) -> compose.OutgoingMail:
         if delivery.customer_id == deadly:
             os.kill(os.getpid(), signal.SIGKILL)
         return write(mailing, delivery, *given)
 
-    letter.compose = fatal
+    compose.compose = fatal
     settings = load()
-    work.send_batch(App(settings, open_store(settings)).post, run_id, 2000, threading.Event())
+    pipeline.send_batch(App(settings, open_store(settings)).post, run_id, 2000, threading.Event())
 
 
 if __name__ == "__main__":

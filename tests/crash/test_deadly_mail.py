@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 
 from mailshot.states import Reason, RunState
-from mailshot.store import runs, sql, tables
+from mailshot.store import dialect, runs, tables
 from mailshot.store.engine import Store
 from tests import processes
 from tests.processes import Sink
 from tests.project import Shop
 
-DELIVERY = sql.table(tables.Delivery)
+DELIVERY = dialect.table(tables.Delivery)
 
 
 def test_a_mail_that_ends_two_workers_is_skipped(store: Store, sink: Sink, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from mailshot.store import consent, sql
+from mailshot.store import consent, dialect
 from mailshot.store.engine import Store
 from mailshot.store.tables import Customer, Delivery
 from mailshot.tokens import Purpose
@@ -54,9 +54,9 @@ def crowd(store: Store) -> None:
     with store.write() as connection:
         for number in range(1000, 1000 + CUSTOMERS):
             customer = {"id": number, "key": str(number), "lot": number, "facts": {}}
-            connection.execute(sql.table(Customer).insert().values(**customer))
+            connection.execute(dialect.table(Customer).insert().values(**customer))
             delivery = {"run_id": shop.RUN, "customer_id": number, "state": "sent", "attempts": 1}
-            connection.execute(sql.table(Delivery).insert().values(**delivery))
+            connection.execute(dialect.table(Delivery).insert().values(**delivery))
             consent.record(connection, number, "tracking", True, now, "import")
 
 

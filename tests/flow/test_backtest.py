@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from mailshot.store import buyers, tables
+from mailshot.store import purchase_totals, tables
 from mailshot.store.engine import Store
 from tests import processes, project
 from tests.flow.test_cli import INVALID, MISSING, REFUSED, UNAVAILABLE, mailshot, rows, tried
@@ -52,7 +52,7 @@ def _shop(store: Store, tmp_path: Path) -> Iterator[Shop]:
     ]  # fmt: skip
     insert(store, tables.Purchase, lines)
     with store.write() as connection:
-        buyers.refresh(connection)
+        purchase_totals.refresh(connection)
     tried(made, "status")  # the first look keeps the print of the address key
     yield made
     store.close()

@@ -13,11 +13,11 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from mailshot.__main__ import run
-from mailshot.campaign import clock
-from mailshot.cli import shared
-from mailshot.cli.commands import cli
-from mailshot.deliver import trial
-from mailshot.store import runs, sql, tables
+from mailshot.campaign import schedules
+from mailshot.cli import context
+from mailshot.cli.main import cli
+from mailshot.deliver import smtp
+from mailshot.store import dialect, runs, tables
 from mailshot.store.engine import Store
 from tests import project
 from tests.project import Shop
@@ -25,7 +25,7 @@ from tests.project import Shop
 INVALID, MISSING, REFUSED = 3, 4, 5
 HELLO = "rules/campaigns/hello.yaml"
 BODY = "templates/hello/body.html"
-DELIVERY, RUN = sql.table(tables.Delivery), sql.table(tables.Run)
+DELIVERY, RUN = dialect.table(tables.Delivery), dialect.table(tables.Run)
 
 
 @pytest.fixture
@@ -34,14 +34,14 @@ def shop(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     made.campaign()
     for name, value in made.environment().items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(trial, "greet", lambda server: None)
+    monkeypatch.setattr(smtp, "greet", lambda server: None)
     return made
 
 
 def said(*words: str) -> tuple[int, str]:
     """Run a command on a terminal of 80 columns; return its exit code and all it printed."""
-    told, kept = io.StringIO(), (shared.out, shared.err)
-    shared.out, shared.err = Console(file=told, width=80, highlight=False), Console(file=told, width=80)
+    told, kept = io.StringIO(), (context.out, context.err)
+    context.out, context.err = Console(file=told, width=80, highlight=False), Console(file=told, width=80)
     try:
         result = CliRunner().invoke(cli, words)
         if result.exception and not isinstance(result.exception, SystemExit):
@@ -54,7 +54,7 @@ def said(*words: str) -> tuple[int, str]:
                 run(fail)
             return int(str(ended.value.code)), told.getvalue()
     finally:
-        shared.out, shared.err = kept
+        context.out, context.err = kept
     return result.exit_code, told.getvalue() + result.output
 
 
@@ -105,7 +105,7 @@ def test_a_slot_without_a_mail_does_not_hide_the_report(shop: Shop) -> None:
     for _ in range(3):
         with shop.store.read() as connection:
             [schedule] = runs.schedules(connection)
-        assert len(clock.launch_due(shop.store, schedule["next_at"])) == 1
+        assert len(schedules.launch_due(shop.store, schedule["next_at"])) == 1
         settle(shop)
     with shop.store.read() as connection:
         assert len(connection.execute(RUN.select()).all()) == 3
@@ -254,7 +254,7 @@ def test_a_recurring_campaign_that_does_not_say_whether_it_repeats_is_asked(shop
 def test_a_past_run_is_judged_by_the_goal_of_its_launch(shop: Shop) -> None:
     product = {"id": 1, "key": "P1", "department": "GREEN", "known": True, "facts": {}}
     with shop.store.write() as connection:
-        connection.execute(sql.table(tables.Product).insert(), [product])
+        connection.execute(dialect.table(tables.Product).insert(), [product])
     shop.campaign(more="goal: {products: {department: GREEN}, within: 30 days}\n")
     said("plan", "hello")
     said("launch", "hello")
@@ -264,7 +264,7 @@ def test_a_past_run_is_judged_by_the_goal_of_its_launch(shop: Shop) -> None:
         "at": datetime.now(UTC), "quantity": Decimal(1), "amount": Decimal(5),
     }  # fmt: skip
     with shop.store.write() as connection:
-        connection.execute(sql.table(tables.Purchase).insert(), [line])
+        connection.execute(dialect.table(tables.Purchase).insert(), [line])
     before = said("report", "hello")[1]
     assert "Bought: 1 of 3 mailed" in before
     shop.campaign(more="goal: {products: {department: MEAT}, within: 1 day}\n")
@@ -282,7 +282,7 @@ def test_moments_are_in_company_time_and_never_cut(shop: Shop) -> None:
     said("launch", "hello")
     name = "a campaign with quite a long name that does not fit at all"
     with shop.store.write() as connection:
-        connection.execute(sql.table(tables.Schedule).update().values(campaign=name))
+        connection.execute(dialect.table(tables.Schedule).update().values(campaign=name))
     told = said("status")[1]
     assert "2099-10-03 01:05 EDT" in flat(told)
     assert "2099-10-03" in told
@@ -329,7 +329,7 @@ def test_every_mistake_of_a_campaign_is_told_at_once(shop: Shop) -> None:
 def test_a_product_value_that_nothing_contains_gets_a_suggestion(shop: Shop) -> None:
     row = {"id": 1, "key": "P1", "name": "Tea", "department": "Tea", "known": True, "facts": {}}
     with shop.store.write() as connection:
-        connection.execute(sql.table(tables.Product).insert(), row)
+        connection.execute(dialect.table(tables.Product).insert(), row)
     code, told = said("rules", "values", "department", "Teaa")
     assert code == 4
     assert "Did you mean 'Tea'?" in told

@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mailshot.__main__ import run
-from mailshot.cli.commands import cli
+from mailshot.cli.main import cli
 from mailshot.store import engine
 from mailshot.store.engine import Store
 from tests import processes, project
@@ -53,10 +53,10 @@ def mailshot(shop: Shop, *words: str, **more: str) -> subprocess.CompletedProces
 
 def tried(shop: Shop, *words: str, **more: str) -> tuple[int, str]:
     """Run a command in this process and return its exit code and what it told on stderr."""
-    from mailshot.cli import shared
+    from mailshot.cli import context
 
     told = io.StringIO()
-    shared.err.file, kept = told, shared.err.file
+    context.err.file, kept = told, context.err.file
     try:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in shop.environment(**more).items():
@@ -72,7 +72,7 @@ def tried(shop: Shop, *words: str, **more: str) -> tuple[int, str]:
                     run(fail)
                 return int(str(ended.value.code)), told.getvalue()
     finally:
-        shared.err.file = kept
+        context.err.file = kept
     return result.exit_code, told.getvalue() + result.output
 
 

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mailshot.campaign import clock, launch, plan
-from mailshot.campaign import frozen as editions
+from mailshot.campaign import launch, plan, schedules
+from mailshot.campaign import snapshot as editions
 from mailshot.errors import Refused
-from mailshot.store import offices, runs, sql, tables
+from mailshot.store import dialect, leases, runs, tables
 from tests.project import NOW, Shop
 
 ZONE = ZoneInfo("America/New_York")
@@ -59,7 +59,7 @@ def test_ten_launches_at_once_make_one_run(shop: Shop) -> None:
         plan.make_plan(shop.store, edition, as_of, NOW)
         results = at_once(6, lambda: launch.launch(shop.store, edition, as_of, NOW))
         assert sum(isinstance(result, Refused) for result in results) == 5
-    delivery = sql.table(tables.Delivery)
+    delivery = dialect.table(tables.Delivery)
     with shop.store.read() as connection:
         begun = runs.all_of(connection)
         rows = connection.execute(delivery.select()).all()
@@ -79,15 +79,15 @@ def test_two_ticks_at_once_launch_each_slot_once(shop: Shop) -> None:
     armed(shop, "*/10 * * * *", NOW)
     for _ in range(5):
         moment = due(shop)
-        begun = at_once(3, lambda moment=moment: clock.launch_due(shop.store, moment))  # type: ignore[misc]
+        begun = at_once(3, lambda moment=moment: schedules.launch_due(shop.store, moment))  # type: ignore[misc]
         assert sum(len(found) for found in begun if isinstance(found, list)) == 1
     assert len(slots(shop)) == len(set(slots(shop))) == 5
 
 
 def test_a_slot_long_past_is_passed_over(shop: Shop) -> None:
     armed(shop, "0 9 * * MON", NOW)
-    assert clock.launch_due(shop.store, due(shop) + clock.GRACE * 2) == []
-    assert clock.launch_due(shop.store, due(shop)) != []
+    assert schedules.launch_due(shop.store, due(shop) + schedules.GRACE * 2) == []
+    assert schedules.launch_due(shop.store, due(shop)) != []
 
 
 @pytest.mark.parametrize("late", [timedelta(seconds=1), timedelta(minutes=40), timedelta(minutes=70)])
@@ -98,7 +98,7 @@ def test_each_wall_time_comes_once_on_the_odd_days(
 ) -> None:
     armed(shop, cron, datetime.combine(day, datetime.min.time(), ZONE).astimezone(UTC) - timedelta(minutes=1))
     for _ in range(times):
-        assert len(clock.launch_due(shop.store, due(shop) + late)) == 1
+        assert len(schedules.launch_due(shop.store, due(shop) + late)) == 1
     found = slots(shop)
     assert [slot.date() for slot in found] == [day] * times
     assert len({slot.replace(tzinfo=None) for slot in found}) == times
@@ -108,7 +108,7 @@ def test_each_wall_time_comes_once_on_the_odd_days(
 def test_one_clock_holds_the_office(shop: Shop) -> None:
     def take(name: str, now: datetime) -> bool:
         with shop.store.write() as connection:
-            return offices.acquire(connection, "clock", name, now, now + timedelta(seconds=10))
+            return leases.acquire(connection, "clock", name, now, now + timedelta(seconds=10))
 
     assert take("a", NOW)
     assert not take("b", NOW + timedelta(seconds=5))

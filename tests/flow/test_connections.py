@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from mailshot.web import connections, serve
+from mailshot.web import connections, server
 from tests import shop
 from tests.shop import PREFERENCES
 
@@ -42,7 +42,7 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(connections, "HEAD_SECONDS", 1.0)
     monkeypatch.setattr(connections, "MOST_OF_AN_ADDRESS", 20)
     port = shop.free_port()
-    running = serve.ThreadedServer(SITE, "127.0.0.1", port)
+    running = server.ThreadedServer(SITE, "127.0.0.1", port)
     running.start()
     yield port
     running.stop()
@@ -141,7 +141,7 @@ def test_nonsense_fills_no_log(port: int, caplog: pytest.LogCaptureFixture) -> N
 @pytest.mark.parametrize(("proxies", "seen"), [((), "127.0.0.1"), (("127.0.0.0/8",), "203.0.113.9")])
 def test_a_forwarded_address_is_believed_from_a_named_proxy_only(proxies: tuple[str, ...], seen: str) -> None:
     port = shop.free_port()
-    running = serve.ThreadedServer(SITE, "127.0.0.1", port, proxies)
+    running = server.ThreadedServer(SITE, "127.0.0.1", port, proxies)
     running.start()
     try:
         assert get(port, **{"X-Forwarded-For": "203.0.113.9"}) == seen

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from mailshot import tasks
 from mailshot.bootstrap import App
 from mailshot.campaign import conversions
-from mailshot.cli.commands import cli
+from mailshot.cli.main import cli
 from mailshot.states import FeedbackKind
-from mailshot.store import buyers, feedback, sql, tables
+from mailshot.store import dialect, feedback, purchase_totals, tables
 from mailshot.store.engine import Store
 from mailshot.store.feedback import FeedbackEvent
 from tests import processes
@@ -55,7 +55,7 @@ def test_report_rule_and_sql_agree_after_any_import(store: Store, tmp_path: Path
     shop = Shop.open(store, tmp_path / "shop", 5)
     sent = datetime.now(UTC).replace(microsecond=0) - timedelta(days=5)
     run_id = shop.launch(shop.campaign(more=GOAL), sent)
-    delivery = sql.table(tables.Delivery)
+    delivery = dialect.table(tables.Delivery)
     with store.write() as connection:
         connection.execute(delivery.update().values(state="sent", dotted_at=sent, settled_at=sent))
         last = max(shop.customers)
@@ -84,9 +84,11 @@ def test_the_clock_makes_what_a_click_changes(store: Store, shop: Shop, app: Cal
     line = {"customer_id": who, "order_key": "r", "product_id": 1, "at": sent + timedelta(days=2), "nth": 1,
             "quantity": 1, "amount": 1}  # fmt: skip
     with store.write() as connection:
-        connection.execute(sql.table(tables.Delivery).update().values(state="sent", dotted_at=sent, settled_at=sent))
-        connection.execute(sql.table(tables.Purchase).insert(), line)
-        buyers.refresh(connection, [who])
+        connection.execute(
+            dialect.table(tables.Delivery).update().values(state="sent", dotted_at=sent, settled_at=sent)
+        )
+        connection.execute(dialect.table(tables.Purchase).insert(), line)
+        purchase_totals.refresh(connection, [who])
     conversions.make(store)
     assert credited(store) == [runs[1]]
     piece = FeedbackEvent(who, FeedbackKind.clicked, "click", sent + timedelta(days=1), runs[0])
@@ -104,7 +106,7 @@ def test_the_clock_makes_what_a_click_changes(store: Store, shop: Shop, app: Cal
 
 def credited(store: Store) -> list[int]:
     """Return the run of every conversion."""
-    f = sql.table(tables.Feedback).c
+    f = dialect.table(tables.Feedback).c
     with store.read() as connection:
         return list(connection.scalars(select(f.run_id).where(f.kind == "converted")))
 

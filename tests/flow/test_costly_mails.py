@@ -8,15 +8,15 @@ from collections.abc import Callable
 import pytest
 
 from mailshot.bootstrap import App
-from mailshot.campaign import frozen, plan
-from mailshot.campaign.rulebook import Rulebook
-from mailshot.deliver import work
+from mailshot.campaign import plan, snapshot
+from mailshot.deliver import pipeline
+from mailshot.rulebook.rulebook import Rulebook
 from mailshot.states import Reason
-from mailshot.store import sql, tables
+from mailshot.store import dialect, tables
 from tests.processes import Sink
 from tests.project import FILES, NOW, Shop
 
-CUSTOMER, DELIVERY = sql.table(tables.Customer), sql.table(tables.Delivery)
+CUSTOMER, DELIVERY = dialect.table(tables.Customer), dialect.table(tables.Delivery)
 BODY = "templates/hello/body.html"
 SQUARED = "{% set name = customer.first_name %}{% for a in name %}{% for b in name %}{% endfor %}{% endfor %}"
 
@@ -33,7 +33,7 @@ def bombed(shop: Shop) -> Shop:
 
 def test_the_others_get_their_mail(bombed: Shop, sink: Sink, app: Callable[..., App]) -> None:
     run_id = bombed.launch()
-    work.send_batch(app().post, run_id, 2000, threading.Event())
+    pipeline.send_batch(app().post, run_id, 2000, threading.Event())
     with bombed.store.read() as connection:
         rows = connection.execute(DELIVERY.select().where(DELIVERY.c.run_id == run_id)).mappings().all()
     by_customer = {row["customer_id"]: row for row in rows}
@@ -54,7 +54,7 @@ def test_plan_and_check_name_a_bomb_behind_a_condition(shop: Shop) -> None:
     )
     (shop.folder / BODY).write_text(FILES[BODY].replace("<p>", f"<p>{bomb}", 1))
     edition = shop.campaign()
-    [problem] = frozen.faults(frozen.edition(Rulebook.load(shop.folder), shop.folder, "hello"))
+    [problem] = snapshot.faults(snapshot.edition(Rulebook.load(shop.folder), shop.folder, "hello"))
     assert (problem.file, problem.line) == (BODY, 3)
     assert "costs too much, at least for some customers" in problem.message
     assert "Use fewer loops" in problem.message

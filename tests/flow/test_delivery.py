@@ -14,11 +14,11 @@ import pytest
 
 from mailshot.bootstrap import App
 from mailshot.campaign import control, plan, preview
-from mailshot.deliver import trial, work
-from mailshot.deliver.verdict import Status
-from mailshot.feedback import unsubscribing
+from mailshot.deliver import pipeline, smtp
+from mailshot.deliver.outcome import Status
+from mailshot.feedback import preferences
 from mailshot.states import RunState
-from mailshot.store import ledger_queries, runs, sql, suppression, tables
+from mailshot.store import dialect, ledger_queries, runs, suppression, tables
 from tests import processes, project
 from tests.processes import Sink
 from tests.project import Shop
@@ -38,7 +38,7 @@ def finished(shop: Shop, run_id: int) -> bool:
 
 
 def answer(app: App, run_id: int, most: int = 2000) -> bool:
-    return work.send_batch(app.post, run_id, most, threading.Event())
+    return pipeline.send_batch(app.post, run_id, most, threading.Event())
 
 
 def assert_all_once(shop: Shop, sink: Sink, run_id: int, number: int) -> None:
@@ -86,7 +86,7 @@ def test_who_leaves_in_mid_run_gets_no_dot(shop: Shop, sink: Sink, app: Apps) ->
     gone = [one for one, state in _states(shop, run_id).items() if state == "pending"][:10]
     with shop.store.write() as connection:
         for one in gone:
-            assert unsubscribing.withdraw(connection, run_id, one, datetime.now(UTC), {}) == project.TOPIC
+            assert preferences.withdraw(connection, run_id, one, datetime.now(UTC), {}) == project.TOPIC
     answer(app(), run_id)
     assert counts(shop, run_id) == {"sent": 50, "skipped": 10}
     assert len(sink.entries()) == 50
@@ -102,7 +102,7 @@ def test_withdrawals_while_mails_go_out_bind_from_their_commit(shop: Shop, sink:
     def leave() -> None:
         for one in reversed(shop.customers):
             with shop.store.write() as connection:
-                unsubscribing.withdraw(connection, run_id, one, datetime.now(UTC), {})
+                preferences.withdraw(connection, run_id, one, datetime.now(UTC), {})
             said[one] = datetime.now(UTC)
 
     with ThreadPoolExecutor(1) as pool:
@@ -111,7 +111,7 @@ def test_withdrawals_while_mails_go_out_bind_from_their_commit(shop: Shop, sink:
         leaving.result(60)
     assert not sink.twice()
     assert set(counts(shop, run_id)) <= {"sent", "skipped"}
-    delivery = sql.table(tables.Delivery)
+    delivery = dialect.table(tables.Delivery)
     with shop.store.read() as connection:
         rows = connection.execute(delivery.select().where(delivery.c.state == "sent")).mappings().all()
     assert all(row["dotted_at"] <= said[row["customer_id"]] for row in rows)
@@ -125,7 +125,7 @@ def test_a_letter_that_cannot_be_made_costs_only_its_row(shop: Shop, sink: Sink,
     late = {"templates/hello/subject.txt": "{{ customer.first_name.upper() }} {{ 1 // (customer.key|length - 4) }}"}
     Shop.open(shop.store, shop.folder, more=late)
     with shop.store.write() as connection:
-        customer = sql.table(tables.Customer)
+        customer = dialect.table(tables.Customer)
         connection.execute(customer.update().where(customer.c.key == "c503").values(key="late!"))
     run_id = shop.launch()
     assert not answer(app(), run_id)
@@ -141,10 +141,10 @@ def test_a_pause_holds_back_and_a_resume_goes_on(shop: Shop, sink: Sink, app: Ap
     answer(app(), run_id, 20)
     control.set_state(shop.store, "hello", RunState.paused, datetime.now(UTC))
     assert not answer(app(), run_id)
-    assert work.runs_with_due_mail(shop.store, datetime.now(UTC), shared=True) == []
+    assert pipeline.runs_with_due_mail(shop.store, datetime.now(UTC), shared=True) == []
     assert counts(shop, run_id) == {"sent": 20, "pending": 40}
     control.set_state(shop.store, "hello", RunState.running, datetime.now(UTC))
-    assert work.runs_with_due_mail(shop.store, datetime.now(UTC)) == [run_id]
+    assert pipeline.runs_with_due_mail(shop.store, datetime.now(UTC)) == [run_id]
     answer(app(), run_id)
     assert_all_once(shop, sink, run_id, 60)
 
@@ -153,7 +153,7 @@ def test_a_cancel_in_mid_run_leaves_nothing_waiting(shop: Shop, sink: Sink, app:
     run_id = shop.launch()
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(work.send_batch, app().post, run_id, 2000, stop)
+        sending = pool.submit(pipeline.send_batch, app().post, run_id, 2000, stop)
         processes.until(lambda: len(sink.entries()) > 5, 30, "some are sent")
         control.set_state(shop.store, "hello", RunState.cancelled, datetime.now(UTC))
         sending.result(60)
@@ -167,7 +167,7 @@ def test_a_soft_stop_finishes_what_is_begun(shop: Shop, sink: Sink, app: Apps) -
     run_id = shop.launch()
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(work.send_batch, app().post, run_id, 2000, stop)
+        sending = pool.submit(pipeline.send_batch, app().post, run_id, 2000, stop)
         processes.until(lambda: len(sink.entries()) > 5, 30, "some are sent")
         stop.set()
         assert sending.result(60) is False
@@ -180,7 +180,7 @@ def test_a_stop_does_not_wait_for_the_rate(shop: Shop, sink: Sink, app: Apps) ->
     run_id = shop.launch(shop.campaign(more="limits: {rate: 1}\n"))
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(work.send_batch, app().post, run_id, 2000, stop)
+        sending = pool.submit(pipeline.send_batch, app().post, run_id, 2000, stop)
         processes.until(lambda: len(sink.entries()) == 1, 30, "the first is sent")
         stop.set()
         sending.result(30)
@@ -221,7 +221,7 @@ def test_a_server_that_is_away_costs_nothing_and_is_not_asked_on(shop: Shop, sin
     away = app(smtp=f"smtp://127.0.0.1:{processes.free_port()}")
     assert not answer(away, run_id), "asking again at once would only spin"
     assert counts(shop, run_id) == {"pending": 60}
-    delivery = sql.table(tables.Delivery)
+    delivery = dialect.table(tables.Delivery)
     with shop.store.read() as connection:
         assert {row.attempts for row in connection.execute(delivery.select())} == {0}
     answer(app(), run_id)
@@ -236,7 +236,7 @@ def test_every_fault_of_a_recipient_ends_where_it_belongs(shop: Shop, sink: Sink
     run_id = shop.launch()
     while answer(app(), run_id):
         pass
-    while work.runs_with_due_mail(shop.store, datetime.now(UTC)):
+    while pipeline.runs_with_due_mail(shop.store, datetime.now(UTC)):
         answer(app(), run_id)
     assert counts(shop, run_id) == {"sent": 60, "deferred": 8, "refused": 2, "unconfirmed": 2}
     assert not sink.twice()
@@ -247,7 +247,7 @@ def test_at_least_once_sends_what_is_in_doubt_again(shop: Shop, sink: Sink, app:
     run_id = shop.launch(shop.campaign(more="in_doubt: at_least_once\n"))
     answer(app(), run_id)
     assert counts(shop, run_id) == {"sent": 60, "deferred": 1}
-    delivery = sql.table(tables.Delivery)
+    delivery = dialect.table(tables.Delivery)
     with shop.store.write() as connection:
         due = delivery.update().where(delivery.c.state == "deferred")
         connection.execute(due.values(next_attempt_at=datetime.now(UTC)))
@@ -259,7 +259,7 @@ def test_at_least_once_sends_what_is_in_doubt_again(shop: Shop, sink: Sink, app:
 
 
 def _states(shop: Shop, run_id: int) -> dict[int, str]:
-    delivery = sql.table(tables.Delivery)
+    delivery = dialect.table(tables.Delivery)
     with shop.store.read() as connection:
         rows = connection.execute(delivery.select().where(delivery.c.run_id == run_id)).all()
     return {row.customer_id: row.state for row in rows}
@@ -271,7 +271,7 @@ def test_a_mailbox_that_does_not_exist_is_suppressed(shop: Shop, sink: Sink, app
     shop.add([project.person(local, f"{local}@mail.example") for local in people])
     run_id = shop.launch()
     answer(app(), run_id)
-    held = sql.table(tables.Suppression)
+    held = dialect.table(tables.Suppression)
     with shop.store.read() as connection:
         found = [tuple(row) for row in connection.execute(held.select().with_only_columns(
             held.c.address_hash, held.c.reason, held.c.source))]  # fmt: skip
@@ -288,7 +288,7 @@ def test_a_test_mail_says_so_in_its_subject_and_counts_for_nothing(shop: Shop, s
     plan.make_plan(shop.store, edition, project.NOW, project.NOW)
     one = app()
     letter = preview.write(shop.store, edition, "c7", one.keys, "https://x.example", project.NOW)
-    assert trial.send_test(one.server, letter, "me@shop.example").outcome is Status.accepted
+    assert smtp.send_test(one.server, letter, "me@shop.example").outcome is Status.accepted
     [entry] = sink.entries()
     message = email.message_from_string(entry["data"], policy=email.policy.default)
     assert (entry["rcpt"], message["To"], message["Subject"]) == ("me@shop.example",) * 2 + ("[Test] Hello Ann c7",)

@@ -147,7 +147,7 @@ def test_an_example_must_not_hold_by_chance_of_the_calendar(project: Path) -> No
 
 
 def test_examples_change_no_meaning(project: Path) -> None:
-    from mailshot.campaign.rulebook import Rulebook
+    from mailshot.rulebook.rulebook import Rulebook
 
     rules = Rulebook.load(project)
     put(project, "rules/audiences/lovers.yaml", LOVERS.split("examples")[0])

@@ -12,9 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
+from mailshot import inbox
 from mailshot.errors import Refused, Unavailable
 from mailshot.store.engine import Store
-from mailshot.web import inbox, serve
+from mailshot.web import server
 from tests import shop
 
 
@@ -156,7 +157,7 @@ def test_a_port_that_is_taken_is_told(running: Running, tmp_path: Path) -> None:
 def test_the_button_unsubscribes_as_a_mail_client_would(running: Running, store: Store) -> None:
     shop.seed(store)
     port = shop.free_port()
-    site = serve.ThreadedServer(shop.site(store), "127.0.0.1", port)
+    site = server.ThreadedServer(shop.site(store), "127.0.0.1", port)
     site.start()
     try:
         url = f"http://127.0.0.1:{port}{shop.UNSUBSCRIBE}"

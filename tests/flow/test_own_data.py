@@ -16,11 +16,12 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from mailshot.bootstrap import App
-from mailshot.campaign.rulebook import Rulebook
-from mailshot.deliver import own_data, work
+from mailshot.deliver import confirmations as deliver_confirmations
+from mailshot.deliver import pipeline
 from mailshot.deliver.pipeline import SendSettings
-from mailshot.profile.statements import StatedPreference
-from mailshot.store import confirmations, preferences, sql, tables
+from mailshot.profile.preferences import StatedPreference
+from mailshot.rulebook.rulebook import Rulebook
+from mailshot.store import confirmations, dialect, preferences, tables
 from mailshot.store.confirmations import CONFIRMATION, Mailed
 from mailshot.store.engine import Store
 from mailshot.tokens import Purpose
@@ -53,14 +54,14 @@ def mailed(store: Store, shop: Shop, app: Callable[..., App], sink: Sink) -> App
     with store.write() as connection:
         who = shop.customers[0]
         connection.execute(
-            update(sql.table(tables.Customer)).where(sql.table(tables.Customer).c.id == who).values(**customer)
+            update(dialect.table(tables.Customer)).where(dialect.table(tables.Customer).c.id == who).values(**customer)
         )
         trait = {"customer_id": who, "name": "diet", "value": "vegan", "confidence": 0.99, "evidence": evidence}
-        connection.execute(sql.table(tables.Trait).insert().values(**trait, as_of=datetime.now(UTC)))
+        connection.execute(dialect.table(tables.Trait).insert().values(**trait, as_of=datetime.now(UTC)))
         preferences.state(connection, who, StatedPreference("diet", "vegan", True), "import", datetime.now(UTC))
     run = shop.launch()
     made = app()
-    work.send_batch(made.post, run, 1000, threading.Event())
+    pipeline.send_batch(made.post, run, 1000, threading.Event())
     return made
 
 
@@ -145,12 +146,12 @@ def test_a_forwarded_mail_tells_nothing_and_erases_nothing(mailed: App, sink: Si
 
 
 def tables_of_ada(app: App):  # type: ignore[no-untyped-def]
-    customer = sql.table(tables.Customer)
+    customer = dialect.table(tables.Customer)
     return customer.select().where(customer.c.email == "canary@ada.example")
 
 
 def send_links(post: SendSettings, now: datetime) -> int:
-    return own_data.send(post, own_data.waiting(post.store, now), threading.Event())
+    return deliver_confirmations.send(post, deliver_confirmations.waiting(post.store, now), threading.Event())
 
 
 def ask(client: TestClient, sink: Sink) -> str:
@@ -198,7 +199,7 @@ def test_a_link_opens_once_even_when_two_open_it_at_once(mailed: App, sink: Sink
 def test_a_session_is_good_for_its_own_page_alone(mailed: App, sink: Sink, client: TestClient, shop: Shop) -> None:
     path = link(mailed, sink, client)
     mine = form(client.post(path).text)["session"][0]
-    other = sql.table(tables.Customer).select().where(sql.table(tables.Customer).c.id == shop.customers[1])
+    other = dialect.table(tables.Customer).select().where(dialect.table(tables.Customer).c.id == shop.customers[1])
     with mailed.store.write() as connection:
         email = connection.execute(other).mappings().one()["email"]
         assert confirmations.ask(connection, shop.customers[1], 1, datetime.now(UTC)) is None
@@ -223,7 +224,7 @@ def test_after_an_hour_link_and_page_are_dead(mailed: App, sink: Sink, client: T
 def test_another_address_kills_every_link_but_leaving(mailed: App, sink: Sink, client: TestClient) -> None:
     path = link(mailed, sink, client)
     session = form(client.post(path).text)["session"]
-    customer = sql.table(tables.Customer)
+    customer = dialect.table(tables.Customer)
     old, unsubscribe = own_path(sink, "/p/"), own_path(sink, "/u/")
     with mailed.store.write() as connection:
         connection.execute(
@@ -257,7 +258,7 @@ def test_an_inbox_is_not_flooded(mailed: App, sink: Sink, client: TestClient) ->
 
 
 def test_customers_of_one_inbox_share_its_links(mailed: App, shop: Shop) -> None:
-    customer = sql.table(tables.Customer)
+    customer = dialect.table(tables.Customer)
     one, other = shop.customers[:2]
     now = datetime.now(UTC)
     with mailed.store.write() as connection:
@@ -312,7 +313,7 @@ def test_what_changes_while_a_form_is_on_its_way_counts(
     path = link(mailed, sink, client)
     session = form(client.post(path).text)["session"][0]
     preference = own_path(sink, "/p/")
-    customer = sql.table(tables.Customer)
+    customer = dialect.table(tables.Customer)
     arrived = forms.read
 
     async def slow(request: Any) -> Any:
@@ -341,7 +342,7 @@ def test_what_changes_while_a_form_is_on_its_way_counts(
 
 
 def test_links_that_a_server_puts_off_keep_no_other_back(mailed: App, shop: Shop, sink: Sink) -> None:
-    customer = sql.table(tables.Customer)
+    customer = dialect.table(tables.Customer)
     now = datetime.now(UTC)
     with mailed.store.write() as connection:
         for turn, who in enumerate(shop.customers[1:26]):
@@ -358,15 +359,18 @@ def test_a_worker_that_is_told_to_stop_begins_no_other_link(mailed: App, sink: S
     ask(client, sink)
     stop = threading.Event()
     stop.set()
-    assert own_data.send(mailed.post, own_data.waiting(mailed.store, datetime.now(UTC)), stop) == 0
+    assert (
+        deliver_confirmations.send(mailed.post, deliver_confirmations.waiting(mailed.store, datetime.now(UTC)), stop)
+        == 0
+    )
     assert state(mailed) == Mailed.asked
 
 
 def test_a_server_that_hangs_before_the_dot_gets_the_mail_later(
     mailed: App, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    customer = sql.table(tables.Customer)
-    monkeypatch.setattr(own_data, "LONGEST_SECONDS", 0.5)
+    customer = dialect.table(tables.Customer)
+    monkeypatch.setattr(deliver_confirmations, "LONGEST_SECONDS", 0.5)
     now = datetime.now(UTC)
     for turn, (email, after) in enumerate(
         {"stall-rcpt-a@x.example": Mailed.asked, "stall-dot-a@x.example": Mailed.sent}.items()

@@ -11,9 +11,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from mailshot import documents
-from mailshot.profile import catalogue
-from mailshot.profile.statements import StatedPreference
-from mailshot.store import preferences, sql
+from mailshot.facts import catalogue
+from mailshot.profile.preferences import StatedPreference
+from mailshot.store import dialect, preferences
 from mailshot.store.tables import Customer, Trait
 from mailshot.tokens import Purpose
 from tests import shop
@@ -78,7 +78,7 @@ KEPT = {
 
 
 def test_the_page_tells_what_is_known_in_words_for_the_customer(look: shop.Look) -> None:
-    customer = sql.table(Customer)
+    customer = dialect.table(Customer)
     row = {"facts": KEPT, "country": "NO", "language": "pt-BR", "joined_at": datetime(2026, 3, 31, 22, 30, tzinfo=UTC)}
     with look.store.write() as connection:
         connection.execute(customer.update().where(customer.c.id == ADA).values(**row))
@@ -104,7 +104,7 @@ def test_the_page_tells_what_is_known_in_words_for_the_customer(look: shop.Look)
 
 
 def test_the_help_of_no_fact_of_the_example_shop_is_shown(client: TestClient, look: shop.Look) -> None:
-    customer = sql.table(Customer)
+    customer = dialect.table(Customer)
     facts = {name: "some" for name, fact in shop.CATALOGUE.customer.items() if fact.own}
     with look.store.write() as connection:
         connection.execute(customer.update().where(customer.c.id == ADA).values(facts=facts, country="Q7"))
@@ -242,7 +242,7 @@ XSS = ["<script>alert(1)</script>", '"><img src=x onerror=a()>', "'-alert(1)-'",
 
 @pytest.mark.parametrize("payload", XSS)
 def test_foreign_text_is_shown_and_never_run(client: TestClient, look: shop.Look, payload: str) -> None:
-    customer, trait = sql.table(Customer), sql.table(Trait)
+    customer, trait = dialect.table(Customer), dialect.table(Trait)
     with look.store.write() as connection:
         connection.execute(customer.update().where(customer.c.id == ADA).values(first_name=payload))
         evidence = {"label": payload, "words": payload}

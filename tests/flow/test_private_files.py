@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from mailshot.cli import mails, privacy, project
+from mailshot.cli import init, preview, private_files
 from mailshot.errors import Refused
+from mailshot.inbox.mailbox import Box
 from mailshot.settings import load
-from mailshot.web.inbox.box import Box
 
 
 @pytest.fixture(autouse=True)
@@ -32,15 +32,15 @@ def test_a_new_project_is_private_and_keeps_itself_out_of_version_control(tmp_pa
     folder = tmp_path / "shop"
     folder.mkdir()
     (folder / ".gitignore").write_text("own\n.env\n", encoding="utf-8")
-    project.create(folder)
+    init.create(folder)
     assert {path.name: mode(path) for path in folder.glob("*.db*")} | {".env": mode(folder / ".env")} == {
         "mailshot.db": 0o600,
         ".env": 0o600,
     }
     lines = (folder / ".gitignore").read_text(encoding="utf-8").splitlines()
-    assert lines == ["own", *privacy.IGNORED]
+    assert lines == ["own", *private_files.IGNORED]
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
-    assert privacy.check(load(folder))
+    assert private_files.check(load(folder))
 
 
 def test_dangling_links_are_not_written_through(tmp_path: Path) -> None:
@@ -48,19 +48,19 @@ def test_dangling_links_are_not_written_through(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / ".env").symlink_to("../elsewhere")
     with pytest.raises(Refused):
-        project.create(folder)
+        init.create(folder)
     assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_preview_is_private_also_in_place_of_a_former_one(tmp_path: Path) -> None:
     path, kept = tmp_path / "preview.html", tmp_path / "kept"
     path.write_text("former", encoding="utf-8")
-    mails._write(path, b"new")
+    preview._write(path, b"new")
     assert (mode(path), path.read_bytes()) == (0o600, b"new")
     kept.write_text("kept", encoding="utf-8")
     path.unlink()
     path.symlink_to("kept")
-    mails._write(path, b"new")
+    preview._write(path, b"new")
     assert kept.read_text(encoding="utf-8") == "kept"
 
 
@@ -73,7 +73,7 @@ def test_caught_mails_are_private(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [".env", "rejects", "preview.html", "mailshot.db"])
 def test_the_doctor_tells_of_files_that_others_can_read(tmp_path: Path, name: str) -> None:
-    project.create(tmp_path / "shop")
+    init.create(tmp_path / "shop")
     path = tmp_path / "shop" / name
     if name == "rejects":
         path.mkdir(0o755)
@@ -81,18 +81,18 @@ def test_the_doctor_tells_of_files_that_others_can_read(tmp_path: Path, name: st
         path.touch()
         path.chmod(0o644)
     with pytest.raises(Refused, match="can read") as told:
-        privacy.check(load(tmp_path / "shop"))
+        private_files.check(load(tmp_path / "shop"))
     assert "chmod go-rwx" in told.value.remedy
     path.chmod(0o700)
-    assert privacy.check(load(tmp_path / "shop"))
+    assert private_files.check(load(tmp_path / "shop"))
 
 
 def test_the_doctor_tells_what_version_control_would_take(tmp_path: Path) -> None:
     folder = tmp_path / "shop"
-    project.create(folder)
+    init.create(folder)
     (folder / ".gitignore").write_text(".env\n*.db*\ninbox/\nrejects/\n", encoding="utf-8")
-    assert privacy.check(load(folder))  # in no repository
+    assert private_files.check(load(folder))  # in no repository
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     with pytest.raises(Refused) as told:
-        privacy.check(load(folder))
+        private_files.check(load(folder))
     assert told.value.remedy.split() == ["Add", "to", f"{folder}/.gitignore:", "preview*.html"]

@@ -12,13 +12,13 @@ import pytest
 
 from mailshot.bootstrap import App
 from mailshot.campaign import explain
-from mailshot.campaign.rulebook import Rulebook
-from mailshot.deliver import work
-from mailshot.feedback import stating
-from mailshot.feedback.wishes import Wishes
-from mailshot.profile.statements import StatedPreference
+from mailshot.deliver import pipeline
+from mailshot.feedback import preferences
+from mailshot.feedback.preferences import Wishes
+from mailshot.profile.preferences import StatedPreference
+from mailshot.rulebook.rulebook import Rulebook
 from mailshot.states import DeliveryState
-from mailshot.store import inboxes, ledger, sql, suppression, tables
+from mailshot.store import dialect, inboxes, ledger, suppression, tables
 from tests import project
 from tests.processes import Sink
 from tests.project import Shop
@@ -56,12 +56,12 @@ def say(shop: Shop, customer: int, diet: str) -> None:
     rules = Rulebook.load(shop.folder)
     wishes = Wishes(said=[StatedPreference("diet", diet, True)])
     with shop.store.write() as connection:
-        stating.save(connection, customer, None, wishes, rules.topics, rules.statements, datetime.now(UTC))
+        preferences.save(connection, customer, None, wishes, rules.topics, rules.statements, datetime.now(UTC))
 
 
 def move(shop: Shop, customer: int, email: str) -> None:
     """Give a customer another address, in the row alone."""
-    new, table = project.person("x", email), sql.table(tables.Customer)
+    new, table = project.person("x", email), dialect.table(tables.Customer)
     with shop.store.write() as connection:
         values = {"email": new["email"], "address_hash": new["address_hash"]}
         connection.execute(table.update().where(table.c.id == customer).values(**values))
@@ -72,7 +72,7 @@ def launched(shop: Shop) -> int:
 
 
 def sent(app: Callable[..., App], run_id: int) -> None:
-    work.send_batch(app().post, run_id, 1000, threading.Event())
+    pipeline.send_batch(app().post, run_id, 1000, threading.Event())
 
 
 def became(shop: Shop, run_id: int, *who: int) -> list[Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mailshot.store import consent, sql, suppression, tables
+from mailshot.store import consent, dialect, suppression, tables
 from mailshot.store.engine import Store
 from tests import project
 from tests.flow.test_cli import INVALID, MISSING, REFUSED, tried
@@ -75,7 +75,7 @@ def test_a_withdrawal_by_the_address_alone_is_shown(shop: Shop) -> None:
     hashed = project.person("x", "alone@mail.example")["address_hash"]
     row = {"address_hash": hashed, "topic": "offers", "at": NOW, "source": "import"}
     with shop.store.write() as connection:
-        connection.execute(sql.table(tables.AddressWithdrawal).insert(), row)
+        connection.execute(dialect.table(tables.AddressWithdrawal).insert(), row)
     assert (
         "Withdrawn at this address: offers (2026-06-01 05:00 EDT)."
         in tried(shop, "suppression", "show", "alone@mail.example")[1]

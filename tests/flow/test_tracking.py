@@ -6,9 +6,9 @@ import pytest
 import time_machine
 from starlette.testclient import TestClient
 
-from mailshot.store import consent, links
+from mailshot.store import consent, feedback
 from mailshot.tokens import Purpose
-from mailshot.web.rates import RequestLimits
+from mailshot.web.rate_limits import RequestLimits
 from tests import shop
 from tests.shop import ADA, BEN, CLICK, LINK_URL, PIXEL, RUN
 
@@ -46,7 +46,7 @@ def test_a_link_leads_to_its_stored_address(client: TestClient, look: shop.Look)
 
 def test_an_unknown_link_and_a_bad_token_get_the_same_answer(client: TestClient, look: shop.Look) -> None:
     with look.store.write() as connection:
-        links.keep(connection, {77: "javascript:alert(1)"})
+        feedback.keep(connection, {77: "javascript:alert(1)"})
     genuine = CLICK.removeprefix("/c/")
     bad = ["x", genuine[:-1], genuine + "A", genuine.swapcase(), "A" * 5000, "%00", "ü", "x?url=https://evil.example"]
     paths = [shop.path(Purpose.click, RUN, ADA, number) for number in (6, 77)] + [f"/c/{token}" for token in bad]

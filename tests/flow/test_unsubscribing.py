@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from mailshot.store import consent, preferences, sql
+from mailshot.store import consent, dialect, preferences
 from mailshot.store.tables import Customer
 from mailshot.tokens import KeyRing, Purpose
 from mailshot.web import app
@@ -125,7 +125,7 @@ def test_who_unsubscribed_already_is_told_so(client: TestClient, look: shop.Look
 
 
 def test_who_shares_an_inbox_with_one_who_left_is_told_so(client: TestClient, look: shop.Look) -> None:
-    customer = sql.table(Customer)
+    customer = dialect.table(Customer)
     with look.store.write() as connection:
         hashed = select(customer.c.address_hash).where(customer.c.id == ADA).scalar_subquery()
         connection.execute(customer.update().where(customer.c.id == BEN).values(address_hash=hashed))
@@ -150,7 +150,7 @@ def test_leaving_leads_to_the_topics_and_to_nothing_else(client: TestClient, loo
 
 
 def test_an_old_mailbox_can_leave_and_no_more(client: TestClient, look: shop.Look) -> None:
-    customer = sql.table(Customer)
+    customer = dialect.table(Customer)
     with look.store.write() as connection:
         connection.execute(customer.update().where(customer.c.id == ADA).values(email="ada@new.example"))
     assert client.get(f"{UNSUBSCRIBE}/topics").status_code == 404

@@ -12,10 +12,10 @@ import pytest
 
 from mailshot import tasks
 from mailshot.bootstrap import App
-from mailshot.deliver import work
+from mailshot.deliver import pipeline
 from mailshot.errors import Busy, Unavailable
 from mailshot.settings import Settings
-from mailshot.store import engine, erasures, offices, scrubbing
+from mailshot.store import engine, erasures, leases, scrubbing
 from mailshot.store.engine import Store
 from tests import processes, project
 from tests.flow.test_delivery import Apps, assert_all_once, finished
@@ -83,13 +83,13 @@ def test_redis_may_do_what_it_likes(shop: Shop, sink: Sink, app: Apps, trouble: 
 def test_looking_for_what_is_owed_waits_for_no_writer(shop: Shop) -> None:
     run_id, now = shop.launch(), datetime.now(UTC)
     with shop.store.write() as writer:
-        offices.acquire(writer, "other", "import", now, now)
-        assert work.runs_with_due_mail(shop.store, now) == [run_id]
+        leases.acquire(writer, "other", "import", now, now)
+        assert pipeline.runs_with_due_mail(shop.store, now) == [run_id]
     with shop.store.write() as connection:
-        assert offices.acquire(connection, tasks.CLOCK_LEASE, "me", now, now + tasks.LEASE_LENGTH)
+        assert leases.acquire(connection, tasks.CLOCK_LEASE, "me", now, now + tasks.LEASE_LENGTH)
     one = App(Settings(project=shop.folder), shop.store)
     with shop.store.write() as writer:
-        offices.acquire(writer, "other", "import", now, now)
+        leases.acquire(writer, "other", "import", now, now)
         assert tasks._is_clock(one, "me", now + timedelta(seconds=1))
         assert not tasks._is_clock(one, "you", now + timedelta(seconds=1))
 
@@ -105,7 +105,7 @@ def test_an_idle_clock_and_worker_wait_in_silence_for_a_long_import(
 
     def has_clock() -> bool:
         with store.read() as connection:
-            return offices.holder(connection, tasks.CLOCK_LEASE, datetime.now(UTC)) is not None
+            return leases.holder(connection, tasks.CLOCK_LEASE, datetime.now(UTC)) is not None
 
     with ExitStack() as both, caplog.at_level(logging.WARNING):
         long_import = both.enter_context(ExitStack())

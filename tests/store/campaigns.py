@@ -9,12 +9,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from mailshot.campaign import frozen, plan
-from mailshot.campaign.frozen import Snapshot
+from mailshot.campaign import plan, snapshot
 from mailshot.campaign.plan import Plan
-from mailshot.campaign.rulebook import Rulebook
-from mailshot.profile import lot
-from mailshot.store import buyers, sql, suppression, tables
+from mailshot.campaign.snapshot import Snapshot
+from mailshot.profile import bucketing
+from mailshot.rulebook.rulebook import Rulebook
+from mailshot.store import dialect, purchase_totals, suppression, tables
 from mailshot.store.engine import Store
 from tests import project
 from tests.project import TOPIC, Shop
@@ -61,7 +61,7 @@ def write(shop: Shop, path: str, text: str) -> None:
 
 def edition(shop: Shop, name: str = "week") -> Snapshot:
     """Read the campaign as it now stands in the folder."""
-    return frozen.edition(Rulebook.load(shop.folder), shop.folder, name)
+    return snapshot.edition(Rulebook.load(shop.folder), shop.folder, name)
 
 
 def planned(shop: Shop, now: datetime = NOW, name: str = "week") -> Plan:
@@ -70,7 +70,7 @@ def planned(shop: Shop, now: datetime = NOW, name: str = "week") -> Plan:
 
 def lots(held: bool, campaign: str = "week", parts: int = 1000) -> Iterator[int]:
     """Give lots of customers who are (not) held out of the campaign."""
-    chosen = lot.holdout(campaign)
+    chosen = bucketing.holdout(campaign)
     return (number for number in count(1) if (chosen.part(number) < parts) is held)
 
 
@@ -102,7 +102,7 @@ def buy(store: Store, customer: int, bought: Mapping[int, int], at: datetime = N
     ]
     insert(store, tables.Purchase, lines)
     with store.write() as connection:
-        buyers.refresh(connection)
+        purchase_totals.refresh(connection)
 
 
 def state(store: Store, customer: int, value: str, holds: bool = True) -> None:
@@ -122,10 +122,10 @@ def sent(store: Store, customer: int, campaign: str, at: datetime) -> None:
         "launched_at": at,
     }
     with store.write() as connection:
-        runs = sql.table(tables.Run)
+        runs = dialect.table(tables.Run)
         run_id = connection.execute(runs.insert().returning(runs.c.id), run).scalar_one()
         row = {"run_id": run_id, "customer_id": customer, "state": "sent", "attempts": 1}
-        connection.execute(sql.table(tables.Delivery).insert(), row)
+        connection.execute(dialect.table(tables.Delivery).insert(), row)
 
 
 def everybody(shop: Shop) -> dict[str, int]:
@@ -158,4 +158,4 @@ def everybody(shop: Shop) -> dict[str, int]:
 def insert(store: Store, model: Any, rows: list[dict[str, Any]]) -> None:
     if rows:
         with store.write() as connection:
-            connection.execute(sql.table(model).insert(), rows)
+            connection.execute(dialect.table(model).insert(), rows)

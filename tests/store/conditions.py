@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from mailshot.audience import nodes
 from mailshot.audience.nodes import ActivityCondition, Aggregate, Condition
 from mailshot.audience.vocabulary import Vocabulary
-from mailshot.profile import catalogue, comparison
-from mailshot.profile.catalogue import Catalogue, Fact, FactType
-from mailshot.profile.comparison import KNOWN, Comparison
-from mailshot.profile.history import DID, HISTORIES, ActivityKind
+from mailshot.facts import catalogue, comparison
+from mailshot.facts.catalogue import Catalogue, Fact, FactType
+from mailshot.facts.comparison import KNOWN, Comparison
+from mailshot.facts.periods import EVER, Period, Span, Window
+from mailshot.facts.product_filters import EVERYTHING, Filter, Group, ProductFilter
+from mailshot.facts.relative_dates import Relative
+from mailshot.profile.activity import DID, HISTORIES, ActivityKind
 from mailshot.profile.implications import Implications
 from mailshot.profile.lifecycle import Stage, Thresholds
-from mailshot.profile.products import EVERYTHING, Filter, Group, ProductFilter
-from mailshot.profile.relative import Relative
-from mailshot.profile.window import EVER, Period, Span, Window
 
 AS_OF = datetime(2026, 4, 7, 13, 30, tzinfo=UTC)
 SALT = "Lit-audience"

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from mailshot.profile import lot
-from mailshot.store import buyers, sql, tables
+from mailshot.profile import bucketing
+from mailshot.store import dialect, purchase_totals, tables
 from mailshot.store.engine import Connection
 from tests.store.conditions import AS_OF, CHANNELS, CHOICES, DATES, EVENTS, NUMBERS, TEXTS, TOPICS, sampled
 
@@ -60,8 +60,8 @@ class Population:
         """Insert everything."""
         for model, rows in self.rows.items():
             if rows:
-                connection.execute(sql.table(model).insert(), rows)
-        buyers.refresh(connection)
+                connection.execute(dialect.table(model).insert(), rows)
+        purchase_totals.refresh(connection)
 
 
 def _own(known: Mapping[str, Any]) -> Any:
@@ -119,7 +119,7 @@ WORDS = [(name, value) for name, values in CHOICES.items() for value in values]
 def populations(draw: st.DrawFn, most: int = 6) -> Population:
     """Give a handful of customers, products, purchases and statements; any of them may be missing."""
     customers = [
-        {**row, "id": n, "key": draw(TEXT) + str(n), "lot": lot.bucket(str(draw(st.integers(0, 99))))}
+        {**row, "id": n, "key": draw(TEXT) + str(n), "lot": bucketing.bucket(str(draw(st.integers(0, 99))))}
         for n, row in enumerate(draw(st.lists(CUSTOMER, max_size=most)), 1)
     ]
     products = [

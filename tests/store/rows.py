@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mailshot.states import DeliveryState
-from mailshot.store import ledger, runs, sql, tables
+from mailshot.store import dialect, ledger, runs, tables
 from mailshot.store.eligibility import Gates, SendGates
 from mailshot.store.engine import Store
 from mailshot.store.ledger import Settled
@@ -18,7 +18,7 @@ from tests.project import Shop
 
 NOW = project.NOW
 LEASE = timedelta(seconds=30)
-DELIVERY = sql.table(tables.Delivery)
+DELIVERY = dialect.table(tables.Delivery)
 PLANS = count(1)
 GATES = Gates(project.TOPIC, needs_consent=True)
 
@@ -38,7 +38,7 @@ def begin(store: Store, who: list[int], at_least_once: bool = False, plan: str =
         "state": "running", "as_of": NOW, "plan_id": plan, "launched_at": NOW,
     }  # fmt: skip
     with store.write() as connection:
-        connection.execute(sql.table(tables.PlanRow).insert(), planned)
+        connection.execute(dialect.table(tables.PlanRow).insert(), planned)
         return runs.begin(connection, head)
 
 

@@ -12,10 +12,10 @@ from typing import Any
 from sqlmodel import SQLModel, select
 
 from mailshot import documents
+from mailshot.facts import catalogue
 from mailshot.ingest import importer
+from mailshot.ingest.import_report import Progress, Report, Summary, silent
 from mailshot.ingest.importer import Options
-from mailshot.ingest.summary import Progress, Report, Summary, silent
-from mailshot.profile import catalogue
 from mailshot.store.engine import Store
 
 TOPICS = ("offers", "recipes", "service")

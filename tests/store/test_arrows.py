@@ -29,14 +29,14 @@ from mailshot.states import (
     FeedbackKind,
     RunState,
 )
-from mailshot.store import feedback, ledger, sql, tables
+from mailshot.store import dialect, feedback, ledger, tables
 from mailshot.store.eligibility import SendGates
 from mailshot.store.engine import Connection, Store
 from mailshot.store.feedback import FeedbackEvent
 from mailshot.store.ledger import Settled
 from tests.store.rows import DELIVERY, GATES, LEASE, NOW, begin, customers
 
-CUSTOMER, RUN = sql.table(tables.Customer), sql.table(tables.Run)
+CUSTOMER, RUN = dialect.table(tables.Customer), dialect.table(tables.Run)
 TOKEN = 7
 PACKAGE = Path(mailshot.__file__).parent
 #: How the package names the table in a statement.

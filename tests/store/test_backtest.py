@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import event, select
 
-from mailshot.campaign import backtest, explain, hindsight, plan
-from mailshot.campaign.backtest import Backtest, Point, ResponseGoal, Subject
-from mailshot.campaign.rulebook import Rulebook
-from mailshot.campaign.series import Series
+from mailshot.campaign import explain, plan
 from mailshot.errors import Refused
-from mailshot.profile.window import Span
-from mailshot.store import audiences, consent, dossier, sql, suppression, tables
+from mailshot.facts.periods import Span
+from mailshot.insight import backtest, past_response
+from mailshot.insight.backtest import Backtest, Point, ResponseGoal, Series, Subject
+from mailshot.rulebook.rulebook import Rulebook
+from mailshot.store import audiences, consent, dialect, privacy, suppression, tables
 from mailshot.store.engine import Store
 from tests import project
 from tests.project import Shop
@@ -66,7 +66,7 @@ def one(shop: Shop, name: str, moment: datetime) -> Point:
 
 def everything(store: Store) -> dict[str, list[str]]:
     with store.read() as connection:
-        known = sql.table(tables.Run).metadata.sorted_tables
+        known = dialect.table(tables.Run).metadata.sorted_tables
         return {table.name: sorted(map(repr, connection.execute(select(table)))) for table in known}
 
 
@@ -187,7 +187,7 @@ def test_nothing_but_reading_reaches_the_database_and_writers_go_on(shop: Shop) 
 
 def hindsight_refused(shop: Shop) -> None:
     with pytest.raises(Refused, match="no past campaign"):
-        hindsight.make(shop.store, subject(shop, "all"), Series(), ZONE, lambda *_: None)
+        past_response.make(shop.store, subject(shop, "all"), Series(), ZONE, lambda *_: None)
 
 
 def test_who_stays_enters_and_leaves(shop: Shop) -> None:
@@ -221,7 +221,7 @@ def test_erased_customers_are_counted_nowhere(shop: Shop) -> None:
     add(shop, "a")
     gone = add(shop, "b")
     with shop.store.write() as connection:
-        dossier.erase(connection, gone, b"k" * 32, "test", project.NOW)
+        privacy.erase(connection, gone, b"k" * 32, "test", project.NOW)
     found = looked(shop, "all", THEN)
     assert (found.looks[0].size, found.looks[0].outside.customers) == (1, 0)
     assert any(note.startswith("1 erased customers count nowhere") for note in found.notes)
@@ -250,13 +250,13 @@ def test_past_campaigns_are_held_against_the_audience_as_of_their_start(shop: Sh
         for who, n in ((inside, 1), (inside, 2), (outside, 1))
     ]  # fmt: skip
     insert(shop.store, tables.Feedback, answers)
-    found = hindsight.make(shop.store, subject(shop, "green"), Series(), ZONE, lambda *_: None)
+    found = past_response.make(shop.store, subject(shop, "green"), Series(), ZONE, lambda *_: None)
     (past,) = found.pasts
     assert (past.inside, past.outside) == ((2, 1), (1, 1))
     assert found.total() == ((2, 1), (1, 1))
     assert any("3 mails went to 3 customers, 2 answers came from 2" in note for note in found.notes)
     with pytest.raises(Refused):
-        hindsight.make(shop.store, subject(shop, "green"), Series(since=LATER), ZONE, lambda *_: None)
+        past_response.make(shop.store, subject(shop, "green"), Series(since=LATER), ZONE, lambda *_: None)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mailshot.store import buyers
+from mailshot.store import purchase_totals
 from mailshot.store.engine import Store
 from tests.store.steps import steps
 
@@ -12,8 +12,8 @@ from tests.store.steps import steps
 def test_the_sums_of_a_few_are_found_by_their_keys(sqlite_url: str) -> None:
     store = Store.open(sqlite_url)
     with steps(store) as told, store.write() as connection:
-        buyers.refresh(connection, [1, 2])
-        buyers.count_product_lines(connection, [1, 2])
+        purchase_totals.refresh(connection, [1, 2])
+        purchase_totals.count_product_lines(connection, [1, 2])
     # Conversions to make: 1. Returns: 4, here without any. Orders: 3. Buyers: 2. Products: 1.
     assert len(told) == 11
     tables = ("purchase", "purchase_order", "buyer", "product", "delivery", "run")

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from mailshot.campaign import clock, control, explain, launch, plan, preview
+from mailshot.campaign import control, explain, launch, plan, preview, schedules
 from mailshot.campaign.launch import Launched
 from mailshot.errors import InvalidInput, NotFound, Refused
 from mailshot.states import Reason, RunState
-from mailshot.store import consent, plans, runs, sql, tables
+from mailshot.store import consent, dialect, plans, runs, tables
 from mailshot.store.engine import Store
 from mailshot.tokens import KeyRing
 from tests.project import KEYS, Shop
@@ -36,7 +36,7 @@ def launched(
 
 def ledger(shop: Shop) -> dict[int, tuple[str, str | None, str | None]]:
     """Return (state, content, reason) of every delivery of the newest run."""
-    table = sql.table(tables.Delivery)
+    table = dialect.table(tables.Delivery)
     with shop.store.read() as connection:
         run_id = runs.of_campaign(connection, "week")[0]["id"]
         rows = connection.execute(select(table).where(table.c.run_id == run_id)).mappings()
@@ -44,7 +44,7 @@ def ledger(shop: Shop) -> dict[int, tuple[str, str | None, str | None]]:
 
 
 def rows(shop: Shop, plan_id: str) -> dict[int, Any]:
-    table = sql.table(tables.PlanRow)
+    table = dialect.table(tables.PlanRow)
     with shop.store.read() as connection:
         found = connection.execute(select(table).where(table.c.plan_id == plan_id)).mappings()
         return {row["customer_id"]: dict(row) for row in found}
@@ -52,7 +52,7 @@ def rows(shop: Shop, plan_id: str) -> dict[int, Any]:
 
 def everything(store: Store) -> dict[str, list[Any]]:
     with store.read() as connection:
-        known = sql.table(tables.Run).metadata.sorted_tables
+        known = dialect.table(tables.Run).metadata.sorted_tables
         return {table.name: sorted(map(repr, connection.execute(select(table)))) for table in known}
 
 
@@ -166,7 +166,7 @@ def test_changes_since_the_last_plan(shop: Shop) -> None:
     stays, leaves, moves = (add(shop, key, country="NO") for key in "abc")
     buy(shop.store, moves, {1: 1})
     planned(shop)
-    customer = sql.table(tables.Customer)
+    customer = dialect.table(tables.Customer)
     with shop.store.write() as connection:
         connection.execute(customer.update().where(customer.c.id == leaves).values(country="DK"))
         connection.execute(customer.update().where(customer.c.id == moves).values(country="SE"))
@@ -300,9 +300,9 @@ def test_a_moment_to_come_waits_for_the_clock_which_launches_it_once(shop: Shop)
     assert (begun.run_id, begun.next_at) == (None, NOW.replace(hour=22))
     with pytest.raises(Refused, match="already scheduled"):
         launched(shop)
-    assert clock.launch_due(shop.store, NOW.replace(hour=21, minute=59)) == []
-    assert len(clock.launch_due(shop.store, NOW.replace(hour=22, minute=1))) == 1
-    assert clock.launch_due(shop.store, NOW.replace(hour=22, minute=2)) == []
+    assert schedules.launch_due(shop.store, NOW.replace(hour=21, minute=59)) == []
+    assert len(schedules.launch_due(shop.store, NOW.replace(hour=22, minute=1))) == 1
+    assert schedules.launch_due(shop.store, NOW.replace(hour=22, minute=2)) == []
     assert sum(found[0] == "pending" for found in ledger(shop).values()) == made.mails
     found = explain.campaign(shop.store, edition(shop), "k", NOW)
     assert (found.content, len(found.deliveries)) == ("meat", 1)
@@ -314,7 +314,7 @@ def test_a_weekly_schedule_launches_each_slot_once_by_the_wall_clock(shop: Shop)
     monday = NOW.replace(hour=13)  # 9 o'clock in New York in summer
     assert planned(shop, NOW).next_at == monday
     launched(shop, NOW)
-    began = [clock.launch_due(shop.store, NOW + timedelta(hours=hours)) for hours in range(0, 24 * 22, 2)]
+    began = [schedules.launch_due(shop.store, NOW + timedelta(hours=hours)) for hours in range(0, 24 * 22, 2)]
     assert [len(each) for each in began if each] == [1, 1, 1, 1]
     with shop.store.read() as connection:
         slots = [run["slot"] for run in runs.of_campaign(connection, "week")]
@@ -325,7 +325,7 @@ def test_a_slot_long_past_is_passed_over(shop: Shop) -> None:
     scheduled(shop, '{cron: "0 9 * * MON"}')
     planned(shop)
     launched(shop)
-    assert clock.launch_due(shop.store, NOW + timedelta(days=3)) == []
+    assert schedules.launch_due(shop.store, NOW + timedelta(days=3)) == []
     with shop.store.read() as connection:
         (waiting,) = runs.schedules(connection, "week")
     assert waiting["next_at"] == NOW.replace(hour=13) + timedelta(days=7)
@@ -337,7 +337,7 @@ def test_the_clock_uses_the_rules_of_the_launch(shop: Shop) -> None:
     made = planned(shop)
     launched(shop)
     write(shop, "rules/audiences/all.yaml", "audience: all\nwho: {country: XX}\n")
-    assert len(clock.launch_due(shop.store, NOW.replace(hour=13))) == 1
+    assert len(schedules.launch_due(shop.store, NOW.replace(hour=13))) == 1
     # 'week' repeats every Monday, so who had it before may have it again.
     assert made.contents == {"meat": 2, "green": 1}
     assert len(ledger(shop)) == 12
@@ -364,11 +364,11 @@ def test_a_paused_schedule_is_passed_over_by_the_clock(shop: Shop) -> None:
     planned(shop)
     launched(shop)
     assert control.set_state(shop.store, "week", RunState.paused, NOW).schedules == 1
-    assert clock.launch_due(shop.store, NOW.replace(hour=14)) == []
+    assert schedules.launch_due(shop.store, NOW.replace(hour=14)) == []
     assert control.set_state(shop.store, "week", RunState.running, NOW).schedules == 1
-    assert len(clock.launch_due(shop.store, NOW.replace(hour=14))) == 1
+    assert len(schedules.launch_due(shop.store, NOW.replace(hour=14))) == 1
     control.set_state(shop.store, "week", RunState.cancelled, NOW)
-    assert clock.launch_due(shop.store, NOW + timedelta(days=7, hours=5)) == []
+    assert schedules.launch_due(shop.store, NOW + timedelta(days=7, hours=5)) == []
 
 
 def test_old_plans_leave_no_rows_behind(shop: Shop) -> None:
@@ -377,8 +377,8 @@ def test_old_plans_leave_no_rows_behind(shop: Shop) -> None:
     planned(shop)
     launched(shop)
     for days in range(5):
-        assert len(clock.launch_due(shop.store, NOW.replace(hour=13) + days * DAY)) == 1
-    table = sql.table(tables.PlanRow)
+        assert len(schedules.launch_due(shop.store, NOW.replace(hour=13) + days * DAY)) == 1
+    table = dialect.table(tables.PlanRow)
     with shop.store.read() as connection:
         assert len(connection.execute(select(table.c.plan_id).distinct()).all()) == 2
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DatabaseError
 
-from mailshot.profile import consent as decision
+from mailshot.profile import topics as decision
 from mailshot.store import consent
 from mailshot.store.engine import Store
 

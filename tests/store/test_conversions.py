@@ -16,11 +16,11 @@ from sqlalchemy import text
 from sqlmodel import select
 
 from mailshot.campaign import conversions
-from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import InvalidInput
 from mailshot.insight import report
+from mailshot.rulebook.rulebook import Rulebook
 from mailshot.states import FeedbackClass, FeedbackKind
-from mailshot.store import audiences, buyers, dossier, feedback, ledger, sql, tables
+from mailshot.store import audiences, dialect, feedback, ledger, privacy, purchase_totals, tables
 from mailshot.store import conversions as rows
 from mailshot.store.engine import Store
 from mailshot.store.feedback import FeedbackEvent
@@ -52,7 +52,7 @@ class Field:
              state: str = "sent", **run: Any) -> int:  # fmt: skip
         """Launch a campaign and let its mails leave at once, to some customers or to all."""
         run_id = self.shop.launch(self.shop.campaign(name, goal + "repeat: yes\n"), at)
-        run_table, delivery = sql.table(tables.Run), sql.table(tables.Delivery)
+        run_table, delivery = dialect.table(tables.Run), dialect.table(tables.Delivery)
         with self.store.write() as connection:
             if run:
                 connection.execute(run_table.update().where(run_table.c.id == run_id).values(**run))
@@ -69,15 +69,15 @@ class Field:
         line = {"customer_id": customer, "order_key": key, "product_id": product, "at": at, "channel": None,
                 "nth": 1 + (quantity < 0), "quantity": Decimal(quantity), "amount": Decimal(quantity)}  # fmt: skip
         with self.store.write() as connection:
-            connection.execute(sql.table(tables.Purchase).insert(), line)
-            buyers.refresh(connection, [customer])
+            connection.execute(dialect.table(tables.Purchase).insert(), line)
+            purchase_totals.refresh(connection, [customer])
         return key
 
     def do(self, customer: int, at: datetime, name: str = "redeemed", product: int | None = None) -> str:
         key = f"e{next(self.orders)}"
         row = {"customer_id": customer, "key": key, "name": name, "at": at, "product_id": product, "facts": {}}
         with self.store.write() as connection:
-            connection.execute(sql.table(tables.Event).insert(), row)
+            connection.execute(dialect.table(tables.Event).insert(), row)
             rows.mark(connection, [customer])
         return key
 
@@ -89,7 +89,7 @@ class Field:
     def made(self) -> set[tuple[int, int, str]]:
         """Make what is due and return every conversion as (customer, run, order or event)."""
         conversions.make(self.store)
-        f = sql.table(tables.Feedback).c
+        f = dialect.table(tables.Feedback).c
         with self.store.read() as connection:
             found = connection.execute(select(f.customer_id, f.run_id, f.key).where(f.kind == "converted")).all()
         return {(row[0], row[1], row[2].rpartition(":")[2]) for row in found}
@@ -219,7 +219,7 @@ def test_an_order_counts_once_for_the_last_human_click_else_the_last_mail(field:
     field.click(one, first, SENT + DAY + TICK)
     assert field.made() == {(one, second, order)}, "after the order"
     with field.store.write() as connection:
-        f = sql.table(tables.Feedback).c
+        f = dialect.table(tables.Feedback).c
         ids = connection.scalars(select(f.id).where(f.run_id == second, f.kind == "clicked")).all()
         feedback.blame_scanner(connection, [int(number) for number in ids], "burst")
     assert field.made() == {(one, first, order)}
@@ -243,11 +243,11 @@ def test_what_is_corrected_or_given_back_no_longer_counts(field: Field) -> None:
     orders = {who: field.buy(who, SENT + DAY) for who in (one, two, three)}
     assert len(field.made()) == 3
     field.buy(one, SENT + 30 * DAY, order=orders[one], quantity=-1)
-    line = sql.table(tables.Purchase)
+    line = dialect.table(tables.Purchase)
     with field.store.write() as connection:
         connection.execute(line.update().where(line.c.customer_id == two).values(at=SENT - DAY))
         connection.execute(line.delete().where(line.c.customer_id == three))
-        buyers.refresh(connection)
+        purchase_totals.refresh(connection)
     assert field.made() == set()
     again = field.buy(one, SENT + 3 * DAY)
     assert field.made() == {(one, run_id, again)}
@@ -259,7 +259,7 @@ def test_products_may_be_described_after_they_were_bought(field: Field) -> None:
     insert(field.store, tables.Product, [{"id": 9, "key": "new", "known": False, "facts": {}}])
     order = field.buy(one, SENT + DAY, 9)
     assert field.made() == set()
-    product = sql.table(tables.Product)
+    product = dialect.table(tables.Product)
     with field.store.write() as connection:
         connection.execute(product.update().where(product.c.id == 9).values(department="GREEN"))
         rows.mark_sent(connection)
@@ -302,7 +302,7 @@ def test_a_later_change_of_the_file_or_a_group_does_not_judge_mails_that_are_out
     field.buy(one, SENT + DAY, 3)
     assert field.made() == {(one, run_id, order)}
     with field.store.write() as connection:  # as an earlier version launched it
-        run = sql.table(tables.Run)
+        run = dialect.table(tables.Run)
         connection.execute(run.update().values(goal=None))
         rows.mark(connection)
     assert field.made() == {(one, run_id, order)}
@@ -330,7 +330,7 @@ def test_erasing_takes_what_was_made_of_purchases_along(field: Field) -> None:
     insert(field.store, tables.Feedback, [imported])
     assert len(field.made()) == 3
     with field.store.write() as connection:
-        assert dossier.erase(connection, one, b"k" * 32, "test", SENT + 2 * DAY)
+        assert privacy.erase(connection, one, b"k" * 32, "test", SENT + 2 * DAY)
     # The key that the shop gave may name the person.
     left = {who: key for who, _, key in field.made()}
     assert left.keys() == {one, two}
@@ -346,7 +346,7 @@ def test_making_again_changes_no_row(field: Field) -> None:
     def kept() -> list[Any]:
         field.made()
         with field.store.read() as connection:
-            return sorted(map(tuple, connection.execute(select(sql.table(tables.Feedback))).all()), key=repr)
+            return sorted(map(tuple, connection.execute(select(dialect.table(tables.Feedback))).all()), key=repr)
 
     before = kept()
     with field.store.write() as connection:

@@ -10,13 +10,13 @@ from sqlalchemy import TextClause, event, text
 from mailshot.audience import nodes
 from mailshot.audience.compile import Compiler
 from mailshot.audience.nodes import Aggregate
-from mailshot.profile.comparison import Comparison
-from mailshot.profile.history import BOUGHT
+from mailshot.facts.comparison import Comparison
+from mailshot.facts.periods import Span, Window
+from mailshot.profile.activity import BOUGHT
 from mailshot.profile.implications import alone
-from mailshot.profile.window import Span, Window
-from mailshot.store import abreast, audiences, dossier, tables
+from mailshot.store import audiences, privacy, tables
 from mailshot.store.engine import Connection, Store
-from mailshot.store.weights import DataStatistics
+from mailshot.store.selectivity import DataStatistics
 from tests import servers
 from tests.store.campaigns import insert
 from tests.store.conditions import AS_OF
@@ -44,7 +44,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[range]:
         parts.append(ids or range(0))
         return within(self, ids)
 
-    monkeypatch.setattr(abreast, "LEAST", 1)
+    monkeypatch.setattr(audiences, "LEAST", 1)
     monkeypatch.setattr(Compiler, "within", noted)
     monkeypatch.setattr(Store, "readers", 3)
     return parts
@@ -95,9 +95,9 @@ def test_a_server_that_gives_one_connection_is_asked_for_one_part_after_the_othe
 def test_several_connections_do_without_helpers_of_the_server(postgres_url: str) -> None:
     store = Store.open(postgres_url)
     helpers = text("SHOW max_parallel_workers_per_gather")
-    assert abreast.count_parallel(store, _asked, [helpers, helpers]) == 0
+    assert audiences.count_parallel(store, _asked, [helpers, helpers]) == 0
     for count in ([helpers], [helpers]):
-        assert abreast.count_parallel(store, _asked, count) > 0
+        assert audiences.count_parallel(store, _asked, count) > 0
     store.close()
 
 
@@ -105,8 +105,8 @@ def test_one_that_fails_breaks_off_the_others(store: Store) -> None:
     endless = {"sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"}
     slow = text(endless.get(store.engine.dialect.name, "SELECT 1 FROM pg_sleep(3600)"))
     with pytest.raises(ZeroDivisionError):
-        abreast.count_parallel(store, _asked, [slow, None])
-    assert abreast.count_parallel(store, _asked, [text("SELECT 2"), text("SELECT 3")]) == 5
+        audiences.count_parallel(store, _asked, [slow, None])
+    assert audiences.count_parallel(store, _asked, [text("SELECT 2"), text("SELECT 3")]) == 5
 
 
 def _asked(connection: Connection, statement: TextClause | None) -> int:
@@ -121,7 +121,7 @@ def test_a_database_in_memory_has_one_connection() -> None:
 
 @pytest.mark.parametrize(("ids", "number"), [(range(0), 4), (range(5, 6), 4), (range(3, 103), 7), (range(10), 0)])
 def test_parts_make_up_the_whole(ids: range, number: int) -> None:
-    found = abreast.key_ranges(ids, number)
+    found = audiences.key_ranges(ids, number)
     assert [one for some in found for one in some] == list(ids)
     assert len(found) <= max(number, 1)
     assert all(found)
@@ -133,7 +133,7 @@ def test_the_erased_are_not_among_those_who_never_bought(store: Store) -> None:
     never = nodes.Not(0, bought)
     with store.write() as connection:
         (first, *_) = audiences.members(connection, audiences.compiler(AS_OF, ZONE), never)
-        assert dossier.erase(connection, first, b"k" * 16, "test", AS_OF)
+        assert privacy.erase(connection, first, b"k" * 16, "test", AS_OF)
     for condition in (never, EVERYONE):
         for back in (False, True):
             compiled = audiences.compiler(AS_OF, ZONE, back=back)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from mailshot import documents
-from mailshot.campaign import company, plan, preview
+from mailshot.campaign import plan, preview
 from mailshot.errors import InvalidInput
-from mailshot.render.letter import OutgoingMail
+from mailshot.render.compose import OutgoingMail
+from mailshot.rulebook import company
 from mailshot.store import profiles
 from mailshot.store.engine import Store
 from mailshot.tokens import KeyRing
@@ -127,7 +128,7 @@ import hashlib, sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
-from mailshot.profile.locales import Manner
+from mailshot.facts.locales import Manner
 moment = datetime(2026, 3, 31, 22, 30, tzinfo=UTC)
 written = [
     text

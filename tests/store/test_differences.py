@@ -11,19 +11,19 @@ import pytest
 import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 
-from mailshot.audience.book import Audience
 from mailshot.audience.evaluate import Evaluator
 from mailshot.audience.nodes import Condition
-from mailshot.campaign import diff, launch, moves, plan, standing
-from mailshot.campaign.moves import OUTSIDE, CompareTo, PlanDiff
-from mailshot.campaign.recount import LiveCount
-from mailshot.campaign.revisions import Version
-from mailshot.campaign.rulebook import Rulebook
+from mailshot.audience.registry import Audience
+from mailshot.campaign import launch, plan, plan_diff, rule_diff
+from mailshot.campaign.plan_diff import OUTSIDE, CompareTo, PlanDiff
+from mailshot.campaign.watch import LiveCount
 from mailshot.errors import InvalidInput, NotFound, Refused
 from mailshot.profile import returns
-from mailshot.store import audiences, differences, profiles, sql, tables
-from mailshot.store.differences import MAIL
+from mailshot.rulebook.rulebook import Rulebook
+from mailshot.rulebook.versions import Version
+from mailshot.store import audiences, dialect, profiles, tables, transitions
 from mailshot.store.engine import Store
+from mailshot.store.transitions import MAIL
 from tests.project import Shop
 from tests.store.campaigns import NOW, WEEK, add, buy, edition, everybody, open_shop, planned, state, write
 from tests.store.conditions import AS_OF, CONDITIONS
@@ -55,10 +55,10 @@ def test_sets_money_and_examples_are_those_of_plain_python(
             population.put(connection)
             people = [profiles.profile(connection, customer) for customer in population.ids]
             compiled = audiences.with_statistics(connection, audiences.compiler(AS_OF, ZONE))
-            sets = [differences.audience(compiled, condition) for condition in (old, new)]
+            sets = [transitions.audience(compiled, condition) for condition in (old, new)]
             found = {
                 (move.was, move.now): (move.customers, move.spent, move.examples)
-                for move in differences.moves(connection, sets[0], sets[1], (AS_OF - YEAR, AS_OF), 2)
+                for move in transitions.moves(connection, sets[0], sets[1], (AS_OF - YEAR, AS_OF), 2)
             }
             transaction.rollback()
         ways: dict[tuple[str | None, str | None], list[tuple[Decimal, int]]] = {}
@@ -82,8 +82,8 @@ def version(shop: Shop, label: str, **changed: str) -> Version:
     return Version(label, Rulebook.thaw({path: text for path, text in texts.items() if text}), {})
 
 
-def compared(shop: Shop, only: str | None = None, most: int = 5, **changed: str) -> diff.Diff:
-    return diff.compare(shop.store, version(shop, "old"), version(shop, "new", **changed), None, NOW, only, most)
+def compared(shop: Shop, only: str | None = None, most: int = 5, **changed: str) -> rule_diff.Diff:
+    return rule_diff.compare(shop.store, version(shop, "old"), version(shop, "new", **changed), None, NOW, only, most)
 
 
 NORDIC = {"audiences/all": "audience: all\nwho: {country: [SE, DK]}\n"}
@@ -193,7 +193,7 @@ def test_broken_rules_are_told_with_their_side_and_all_their_places(shop: Shop) 
     assert str(caught.value).startswith("The rules after (new) have errors:\nrules/audiences/everyone.yaml:2:7: ")
     assert "rules/campaigns/week.yaml:2:8: unknown topic 'ofers'" in str(caught.value)
     with pytest.raises(InvalidInput, match=r"The rules before \(old\) have errors"):
-        diff.compare(shop.store, version(shop, "old", **broken), version(shop, "new"), None, NOW, None, 5)
+        rule_diff.compare(shop.store, version(shop, "old", **broken), version(shop, "new"), None, NOW, None, 5)
 
 
 def between(shop: Shop, against: str | None = None, days: float = 0) -> PlanDiff | None:
@@ -212,7 +212,7 @@ def test_a_plan_tells_who_moved_from_what_to_what(shop: Shop) -> None:
     add(shop, "m", country="SE")
     write(shop, "rules/campaigns/week.yaml", WEEK.replace('country: "NO"', "country: DK"))
     with shop.store.write() as connection:
-        consent = sql.table(tables.Consent)
+        consent = dialect.table(tables.Consent)
         connection.execute(consent.update().where(consent.c.customer_id == who["green"]).values(given=False))
     found = between(shop, days=0.1)
     assert told(found) == {
@@ -274,7 +274,7 @@ def test_what_cannot_be_compared_with_is_refused_and_nothing_is_planned(shop: Sh
         with pytest.raises(error, match=words):
             between(shop, asked)
     with shop.store.read() as connection:
-        assert moves.plans.latest(connection, "week")["id"] == made[2]  # type: ignore[index]
+        assert plan_diff.plans.latest(connection, "week")["id"] == made[2]  # type: ignore[index]
     # The last but one is there until the new one is kept.
     assert told(between(shop, made[1], days=0.1)) == {}
     with pytest.raises(Refused, match="cannot be compared with itself"):
@@ -310,12 +310,12 @@ def test_a_recount_counts_only_what_means_something_else(shop: Shop) -> None:
 def test_a_campaign_is_asked_as_of_its_own_today(shop: Shop) -> None:
     text = WEEK + "as_of: 2026-05-01\n"
     rules = version(shop, "x", **{"campaigns/week": text}).rulebook
-    found, problems = standing.resolve_all(rules, None, NOW)
+    found, problems = rule_diff.resolve_all(rules, None, NOW)
     assert problems == []
     assert f"{found['campaign', 'week'].as_of:%Y-%m-%d %Z}" == "2026-05-01 EDT"
     assert found["audience", "all"].as_of == NOW
     assert isinstance(found["audience", "all"].audience, Audience)
-    asked, _ = standing.resolve_all(rules, NOW.replace(year=2025), NOW)
+    asked, _ = rule_diff.resolve_all(rules, NOW.replace(year=2025), NOW)
     assert {one.as_of.year for one in asked.values()} == {2025}
 
 
@@ -333,7 +333,7 @@ def test_a_plan_made_again_is_compared_with_what_it_decided_before(shop: Shop) -
     assert (made.changes, made.compared_with) == (None, None)
     add(shop, "b", country="NO")
     with shop.store.write() as connection:
-        consent = sql.table(tables.Consent)
+        consent = dialect.table(tables.Consent)
         connection.execute(consent.update().where(consent.c.customer_id == first).values(given=False))
     again = plan.make_plan(shop.store, edition(shop), NOW, NOW + timedelta(hours=1), CompareTo())
     assert again.id == made.id
@@ -349,7 +349,7 @@ def test_a_plan_made_again_is_compared_with_what_it_decided_before(shop: Shop) -
     assert same.changes == {"entered": 0, "left": 0, "changed": 0}
     assert same.compared_with == f"plan {made.id} of 2026-06-01 06:00 EDT"
     with shop.store.read() as connection:
-        rows = sql.table(tables.PlanRow)
+        rows = dialect.table(tables.PlanRow)
         assert set(connection.scalars(sqlalchemy.select(rows.c.plan_id))) == {made.id}
 
 

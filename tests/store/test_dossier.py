@@ -11,9 +11,9 @@ from sqlalchemy import select
 from sqlmodel import SQLModel
 
 from mailshot.profile import address
-from mailshot.profile.statements import StatedPreference
+from mailshot.profile.preferences import StatedPreference
 from mailshot.states import FeedbackKind
-from mailshot.store import dossier, feedback, preferences, scrubbing, sql, suppression
+from mailshot.store import dialect, feedback, preferences, privacy, scrubbing, suppression
 from mailshot.store.engine import Store
 from mailshot.store.tables import Customer, Delivery, Event, PlanRow, Product, Purchase
 from tests import shop
@@ -39,12 +39,12 @@ def plant(store: Store) -> None:
     ]
     with store.write() as connection:
         for model, row in rows:
-            connection.execute(sql.table(model).insert().values(**row))
-        customer = sql.table(Customer)
+            connection.execute(dialect.table(model).insert().values(**row))
+        customer = dialect.table(Customer)
         words = {"last_name": f"{CANARY}-last", "country": f"{CANARY}-country", "facts": {"size": f"{CANARY}-fact"}}
         email = {"email": f"{CANARY}@example.com", "key": f"{CANARY}-key"}
         connection.execute(customer.update().where(customer.c.id == ADA).values(**words, **email))
-        ledger = sql.table(Delivery)
+        ledger = dialect.table(Delivery)
         own = (ledger.c.run_id == RUN) & (ledger.c.customer_id == ADA)
         reply = {"offers": [40], "reply": f"250 {CANARY}-reply"}
         connection.execute(ledger.update().where(own).values(**reply, state="deferred"))
@@ -58,7 +58,7 @@ def plant(store: Store) -> None:
 def test_the_export_holds_every_row_of_every_table(store: Store) -> None:
     plant(store)
     with store.read() as connection:
-        held = {name: list(rows) for name, rows in dossier.export(connection, ADA)}
+        held = {name: list(rows) for name, rows in privacy.export(connection, ADA)}
     text = json.dumps(held)
     ends = [
         "product",
@@ -87,7 +87,7 @@ def test_the_export_holds_every_row_of_every_table(store: Store) -> None:
 
 def erase(store: Store) -> bool:
     with store.write() as connection:
-        done = dossier.erase(connection, ADA, shop.ADDRESS_KEY, "page", NOW)
+        done = privacy.erase(connection, ADA, shop.ADDRESS_KEY, "page", NOW)
     scrubbing.try_now(store, NOW)
     return done
 
@@ -105,8 +105,10 @@ def test_erasing_leaves_numbers_and_two_hashes(store: Store) -> None:
         for email in ("ada@example.com", f"{CANARY}@example.com"):
             hashed = address.fingerprint(shop.ADDRESS_KEY, email)
             assert suppression.get(connection, hashed)["reason"] == suppression.ERASED
-        row = connection.execute(select(sql.table(Delivery)).where(sql.table(Delivery).c.customer_id == ADA)).one()
-        gone = dossier.person(connection, ADA)
+        row = connection.execute(
+            select(dialect.table(Delivery)).where(dialect.table(Delivery).c.customer_id == ADA)
+        ).one()
+        gone = privacy.person(connection, ADA)
     assert (row.state, row.reason) == ("skipped", "suppressed")
     assert gone is not None
     assert (gone.erased, gone.email, gone.first_name) == (True, None, None)
@@ -134,4 +136,4 @@ def test_no_byte_of_it_is_left_in_the_files(sqlite_url: str, tmp_path: Path, wor
 def test_every_table_about_customers_is_either_emptied_or_known_to_name_nobody() -> None:
     about = {name for name, table in SQLModel.metadata.tables.items() if "customer_id" in table.c}
     kept = {"consent", "consent_log", "delivery", "feedback", "erasure"}
-    assert about == kept | {table.name for table in dossier.GONE}
+    assert about == kept | {table.name for table in privacy.GONE}

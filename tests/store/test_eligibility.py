@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import text
 
 from mailshot.campaign import explain, launch
-from mailshot.profile.statements import Limit
-from mailshot.profile.window import Span
+from mailshot.facts.periods import Span
+from mailshot.profile.preferences import Limit
 from mailshot.states import Reason
-from mailshot.store import consent, runs, sql, suppression, tables
+from mailshot.store import consent, dialect, runs, suppression, tables
 from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
 from tests import project
@@ -130,16 +130,16 @@ def test_a_withdrawal_of_the_address_stops_service_mail_too(shop: Shop) -> None:
 
 
 def test_joining_again_on_the_page_ends_the_withdrawal_of_the_others(shop: Shop) -> None:
-    from mailshot.feedback import stating
-    from mailshot.feedback.wishes import Wishes
+    from mailshot.feedback import preferences
+    from mailshot.feedback.preferences import Wishes
 
     book = edition(shop).rulebook
     one, other = person(shop, "Q1"), person(shop, "Q2")
     say(shop, other, False, NOW - DAY)
     withdraw_address(shop, "guest@mail.example", NOW - DAY)
     with shop.store.write() as connection:
-        assert not stating.standing(connection, one).consents[TOPIC].given
-        stating.save(connection, one, None, Wishes(topics={TOPIC: True}), book.topics, book.statements, NOW)
+        assert not preferences.standing(connection, one).consents[TOPIC].given
+        preferences.save(connection, one, None, Wishes(topics={TOPIC: True}), book.topics, book.statements, NOW)
     assert sorted(reasons(shop).values(), key=str) == [None, "same address"]
 
 
@@ -200,7 +200,7 @@ def test_a_weekly_mail_reaches_the_same_people_every_week(shop: Shop, limit: str
         text = CAMPAIGN.format(name="week", topic="offers") + "limits: {cap: {mails: 1, per: 7 days}}\n"
         (shop.folder / "rules/campaigns/week.yaml").write_text(text)
     launched(shop, "week", NOW)
-    delivery, left = sql.table(tables.Delivery), NOW + timedelta(minutes=50)
+    delivery, left = dialect.table(tables.Delivery), NOW + timedelta(minutes=50)
     with shop.store.write() as connection:
         connection.execute(delivery.update().values(state="sent", dotted_at=left, settled_at=left))
     later = NOW + timedelta(days=days)
@@ -259,7 +259,7 @@ def given(store: Store, number: int = 1, email: str | None = None) -> list[int]:
     people = ledger_rows.customers(store, number)
     if email:
         hashed = project.person("x", email)["address_hash"]
-        customer = sql.table(tables.Customer)
+        customer = dialect.table(tables.Customer)
         with store.write() as connection:
             same = customer.update().where(customer.c.id.in_(people))
             connection.execute(same.values(email=email, address_hash=hashed))
@@ -307,7 +307,7 @@ def test_of_two_who_came_to_share_an_address_after_the_launch_one_is_mailed(stor
 
 def given_address(store: Store, people: list[int]) -> None:
     hashed = project.person("x", "both@mail.example")["address_hash"]
-    customer = sql.table(tables.Customer)
+    customer = dialect.table(tables.Customer)
     with store.write() as connection:
         same = customer.update().where(customer.c.id.in_(people))
         connection.execute(same.values(email="both@mail.example", address_hash=hashed))
@@ -369,7 +369,7 @@ def test_two_runs_at_one_moment_cannot_both_pass_the_cap(store: Store) -> None:
         with ThreadPoolExecutor(2) as pool:
             passed = [who for found in pool.map(dot, pair) for who in found]
         assert len(passed) == 1
-        delivery = sql.table(tables.Delivery)
+        delivery = dialect.table(tables.Delivery)
         with store.write() as connection:
             connection.execute(delivery.delete())
 
@@ -395,7 +395,7 @@ def test_tracking_is_off_for_an_inbox_when_anybody_there_refused_it(shop: Shop) 
 def test_the_customers_of_an_inbox_are_found_by_indexes_alone(store: Store) -> None:
     """Every mail and every withdrawal asks for them: to go through all customers would cost more the larger a shop."""
     explain = "EXPLAIN QUERY PLAN" if store.sqlite else "EXPLAIN"
-    asked = sql.sharing([1, 2]).compile(store.engine, compile_kwargs={"literal_binds": True})
+    asked = dialect.sharing([1, 2]).compile(store.engine, compile_kwargs={"literal_binds": True})
     with store.read() as connection:
         if not store.sqlite:
             connection.execute(text("SET LOCAL enable_seqscan = off"))

@@ -14,15 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mailshot import documents
-from mailshot.audience import examples as reading
 from mailshot.audience.evaluate import Evaluator
-from mailshot.audience.moments import Today
+from mailshot.audience.examples import example_reader as reading
+from mailshot.audience.examples import products
+from mailshot.audience.examples.dates import Today
 from mailshot.audience.nodes import Condition
-from mailshot.profile import history, specimens
-from mailshot.profile.catalogue import Fact
+from mailshot.facts.catalogue import Fact
+from mailshot.profile import activity
+from mailshot.profile.activity import HISTORIES
 from mailshot.profile.customer import Activity, Profile
-from mailshot.profile.history import HISTORIES
-from mailshot.store import audiences, examples, profiles
+from mailshot.store import audiences, example_rows, profiles
 from mailshot.store.engine import Store
 from tests.store.conditions import AS_OF, CATALOGUE, CONDITIONS, VOCABULARY
 from tests.store.population import ZONE, ZONES, Population, populations
@@ -34,7 +35,7 @@ CLOCK = Today(AS_OF.astimezone(ZONE), pinned=True)
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[Store]:
-    with examples.scratch_store() as store:
+    with example_rows.scratch_store() as store:
         yield store
 
 
@@ -53,7 +54,7 @@ def test_whoever_lives_can_be_written_down(world: Store, people: Population, con
         problems.raise_if_any()
         assert example
         told = replace(example.profile, lot=who.lot)
-        with examples.with_customer(world, told, AS_OF) as (connection, number):
+        with example_rows.with_customer(world, told, AS_OF) as (connection, number):
             lived = profiles.profile(connection, number)
             assert _known(who) == _known(told) == _known(lived)
             compiled = audiences.compiler(AS_OF, ZONE)
@@ -68,7 +69,7 @@ def test_nothing_is_left_behind(world: Store) -> None:
     line = Activity("A", AS_OF, {}, {"key": "p"}, Decimal(1), Decimal(1))
     who = Profile(0, 1, {"key": "k"}, {"bought": (line, line), "referred": (line,)}, {"offers": True})
     for _ in range(2):
-        with examples.with_customer(world, who, AS_OF) as (connection, number):
+        with example_rows.with_customer(world, who, AS_OF) as (connection, number):
             assert len(profiles.profile(connection, number).histories["bought"]) == 2
             assert audiences.customers(connection) == 2
     with world.read() as connection:
@@ -111,7 +112,7 @@ def _typed(raw: Mapping[str, Any], facts: Mapping[str, Fact]) -> dict[str, Any]:
     """Return what is known, each of the type that is declared for it."""
     found = {name: (facts[name], value) for name, value in raw.items() if name in facts}
     return {
-        name: value if isinstance(value, datetime) else specimens.kept(fact, typed)
+        name: value if isinstance(value, datetime) else products.kept(fact, typed)
         for name, (fact, value) in found.items()
         if (typed := fact.typed(value, ZONE)) is not None
     }
@@ -168,8 +169,8 @@ def _text(value: Any) -> str:
 
 
 def test_every_kind_of_happening_can_be_put(world: Store) -> None:
-    said = {word: (Activity("1", AS_OF, dict(history.DID.defaults, event="e"), {"key": "p"}, Decimal(1), Decimal(1)),)
+    said = {word: (Activity("1", AS_OF, dict(activity.DID.defaults, event="e"), {"key": "p"}, Decimal(1), Decimal(1)),)
             for word in profiles.KEPT}  # fmt: skip
-    with examples.with_customer(world, Profile(0, 1, {"key": "k"}, said), AS_OF) as (connection, number):
+    with example_rows.with_customer(world, Profile(0, 1, {"key": "k"}, said), AS_OF) as (connection, number):
         lived = profiles.profile(connection, number)
     assert {word: len(lines) for word, lines in lived.histories.items()} == dict.fromkeys(profiles.KEPT, 1)

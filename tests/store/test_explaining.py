@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mailshot.campaign import explain, launch, plan
-from mailshot.campaign import frozen as editions
-from mailshot.campaign.rulebook import Rulebook
+from mailshot.campaign import snapshot as editions
+from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store import consent
 from mailshot.store.engine import Store
 from tests import project

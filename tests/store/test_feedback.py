@@ -6,7 +6,7 @@ from itertools import permutations
 from mailshot.feedback import tracking
 from mailshot.feedback.tracking import Fetch
 from mailshot.states import DeliveryState
-from mailshot.store import consent, feedback, links
+from mailshot.store import consent, feedback
 from mailshot.store.engine import Store
 from tests import shop
 from tests.shop import ADA, BEN, BROWSER, LINK, LINK_URL, RUN
@@ -44,7 +44,7 @@ def test_a_burst_is_blamed_on_a_scanner_in_any_order_of_arrival(store: Store) ->
     shop.seed(store)
     urls = {number: f"https://shop.example.com/{number}" for number in range(11, 15)}
     with store.write() as connection:
-        links.keep(connection, urls)
+        feedback.keep(connection, urls)
     for hour, order in enumerate(permutations([(11, 0.0), (12, 0.9), (13, 1.8), (14, 30.0)]), start=1):
         with store.write() as connection:
             for link, second in order:

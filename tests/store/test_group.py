@@ -10,9 +10,9 @@ from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import ProgrammingError
 
 from mailshot.errors import Busy, Refused, Unavailable
-from mailshot.store import schema, suppression
+from mailshot.store import installation, suppression
 from mailshot.store.engine import Connection, Store
-from mailshot.store.group import GroupCommit
+from mailshot.store.group_commit import GroupCommit
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -114,7 +114,7 @@ def test_a_write_outwaits_another_process_that_holds_the_database(tmp_path: Path
     """An import holds it for longer than one connection waits; the lock is given back when that has shown twice."""
     path, refused = tmp_path / "mailshot.db", []
     store = Store.open(f"sqlite:///{path}")
-    schema.upgrade(store)
+    installation.upgrade(store)
     holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     holder.execute("BEGIN IMMEDIATE")
 

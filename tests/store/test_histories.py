@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from mailshot.states import DeliveryState, RunState
-from mailshot.store import consent, ledger, runs, sql, suppression, tables
+from mailshot.store import consent, dialect, ledger, runs, suppression, tables
 from mailshot.store.engine import Store
 from tests import project
 from tests.store.rows import LEASE, NOW, apply, begin, claim, commit_intent, customers, rows, settle, states
@@ -116,7 +116,7 @@ class Histories(RuleBasedStateMachine):
         self.no.add(one)
         with self.store.write() as connection:
             if suppress:
-                people = sql.table(tables.Customer)
+                people = dialect.table(tables.Customer)
                 asked = people.select().with_only_columns(people.c.address_hash).where(people.c.id == one)
                 suppression.add(connection, str(connection.scalar(asked)), "complained", "test", self.now)
             else:

@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 
 from mailshot.errors import InvalidInput
-from mailshot.ingest.summary import Step
-from mailshot.profile import address, lot
+from mailshot.ingest.import_report import Step
+from mailshot.profile import address, bucketing
 from mailshot.store import tables
 from tests.store.shop import CUSTOMERS, FILES, KEY, PRODUCTS, PURCHASES, Shop
 
@@ -22,9 +22,16 @@ def test_customers_products_and_purchases_arrive_exactly(shop: Shop) -> None:
         ("purchases", 4, 4, 0),
     ]
     assert shop.rows(tables.Customer, "key", "email", "address_hash", "first_name", "lot", "facts") == [
-        ("1", "ann@example.com", address.fingerprint(KEY, "ann@example.com"), "Ann", lot.bucket("1"), {"age": "30"}),
-        ("2", "bob@example.com", address.fingerprint(KEY, "bob@example.com"), "Bob", lot.bucket("2"), {}),
-        ("3", None, None, "Cy", lot.bucket("3"), {"age": "50"}),
+        (
+            "1",
+            "ann@example.com",
+            address.fingerprint(KEY, "ann@example.com"),
+            "Ann",
+            bucketing.bucket("1"),
+            {"age": "30"},
+        ),
+        ("2", "bob@example.com", address.fingerprint(KEY, "bob@example.com"), "Bob", bucketing.bucket("2"), {}),
+        ("3", None, None, "Cy", bucketing.bucket("3"), {"age": "50"}),
     ]
     assert shop.rows(tables.Product, "key", "name", "price", "known", "facts") == [
         ("A", "Apple", Decimal("0.5000"), True, {"organic": True}),

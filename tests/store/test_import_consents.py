@@ -9,13 +9,13 @@ import pytest
 
 from mailshot import spreadsheet
 from mailshot.errors import InvalidInput, Refused
-from mailshot.feedback import unsubscribing
-from mailshot.ingest.consents import CLOCK_TOLERANCE
+from mailshot.feedback import preferences
 from mailshot.ingest.fields import GIVEN_NO, GIVEN_YES, NO, YES
-from mailshot.ingest.summary import Report
+from mailshot.ingest.import_report import Report
+from mailshot.ingest.loaders.consents import CLOCK_TOLERANCE
 from mailshot.profile import address
-from mailshot.profile.consent import Entry
-from mailshot.store import consent, dossier, inboxes, profiles, sql, suppression, tables
+from mailshot.profile.topics import Entry
+from mailshot.store import consent, dialect, inboxes, privacy, profiles, suppression, tables
 from tests.store.shop import KEY, Shop
 
 INPUTS = Path(__file__).parents[1] / "inputs"
@@ -196,7 +196,7 @@ def test_a_file_read_again_never_undoes_a_click(people: Shop, ahead: int) -> Non
     file = f"3,yes,{NOW + timedelta(minutes=ahead):%Y-%m-%d %H:%M}\n"
     say(people, file)
     with people.store.write() as connection:
-        unsubscribing.withdraw(connection, run, who, NOW + timedelta(minutes=1), {})
+        preferences.withdraw(connection, run, who, NOW + timedelta(minutes=1), {})
     before = people.everything()
     for hours in (0, 1, 100):
         people.put({"said.csv": f"id,given,at\n{file}"})
@@ -211,7 +211,7 @@ def test_who_leaves_again_is_not_brought_back_by_a_consent_from_between(people: 
     who = dict(people.rows(tables.Customer, "key", "id"))["3"]
     say(people, "3,no,2026-03-01\n")
     with people.store.write() as connection:
-        unsubscribing.withdraw(connection, run, who, NOW, {})
+        preferences.withdraw(connection, run, who, NOW, {})
     say(people, "3,yes,2026-05-01\n")
     assert not standing(people)["3"][0]
 
@@ -408,8 +408,8 @@ def test_erasure_withdraws_a_consent_from_the_future(people: Shop) -> None:
     (who,) = (number for number, key in people.rows(tables.Customer, "id", "key") if key == "1")
     with people.store.write() as connection:
         consent.record(connection, who, "offers", True, day("2062-03-01"), "old import")
-        dossier.erase(connection, who, b"k" * 32, "customer", NOW)
-    consents_now = sql.table(tables.Consent)
+        privacy.erase(connection, who, b"k" * 32, "customer", NOW)
+    consents_now = dialect.table(tables.Consent)
     with people.store.read() as connection:
         assert connection.scalars(consents_now.select().with_only_columns(consents_now.c.given)).all() == [False]
 
@@ -418,7 +418,7 @@ def test_the_export_holds_withdrawals_of_the_address(people: Shop) -> None:
     by_address(people, "a@example.com,no,2026-01-01\n")
     (who,) = (number for number, key in people.rows(tables.Customer, "id", "key") if key == "1")
     with people.store.read() as connection:
-        held = {name: list(rows) for name, rows in dossier.export(connection, who)}
+        held = {name: list(rows) for name, rows in privacy.export(connection, who)}
     assert [(row["topic"], row["source"]) for row in held["address_withdrawal"]] == [("offers", "test")]
 
 
@@ -471,5 +471,5 @@ def test_a_file_read_again_changes_nothing_but_for_two_kinds_of_no(people: Shop)
     what = SUPPRESSIONS.format("list.csv", "{email: mail}")
     people.one(what)
     with people.store.write() as connection:
-        connection.execute(sql.table(tables.Suppression).delete())
+        connection.execute(dialect.table(tables.Suppression).delete())
     assert people.one(what).added == 1

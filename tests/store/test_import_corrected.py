@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlmodel import SQLModel
 
-from mailshot.store import sql, tables
+from mailshot.store import dialect, tables
 from tests.store.shop import Shop
 
 PURCHASES = (
@@ -86,7 +86,7 @@ def _text(shape: str, rows: Sequence[Sequence[str]]) -> str:
 def _emptied(shop: Shop) -> None:
     with shop.store.write() as connection:
         for model in MADE:
-            connection.execute(sql.table(model).delete())
+            connection.execute(dialect.table(model).delete())
 
 
 def _held(shop: Shop) -> list[list[tuple[Any, ...]]]:

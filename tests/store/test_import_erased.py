@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from mailshot.ingest import importer
 from mailshot.profile import address
-from mailshot.store import dossier, erasures, sql, suppression
+from mailshot.store import dialect, erasures, privacy, suppression
 from mailshot.store.tables import AddressWithdrawal, Consent, Customer, Purchase
 from tests.store.shop import CUSTOMERS, KEY, PRODUCTS, PURCHASES, Shop
 
@@ -38,10 +38,10 @@ def gone(shop: Shop) -> Shop:
 
 
 def erase(shop: Shop, key: str) -> None:
-    customer = sql.table(Customer)
+    customer = dialect.table(Customer)
     with shop.store.write() as connection:
         who = connection.scalar(select(customer.c.id).where(customer.c.key == key))
-        assert dossier.erase(connection, who, KEY, "page", ERASED_AT)
+        assert privacy.erase(connection, who, KEY, "page", ERASED_AT)
 
 
 def held(shop: Shop) -> dict[str, Any]:

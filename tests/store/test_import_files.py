@@ -9,9 +9,9 @@ import duckdb
 import pytest
 
 from mailshot.errors import InvalidInput, SettingsError
+from mailshot.facts import catalogue
 from mailshot.ingest import importer
 from mailshot.ingest.importer import Options
-from mailshot.profile import catalogue
 from mailshot.store import tables
 from tests.store.shop import CUSTOMERS, PRODUCTS, PURCHASES, Shop
 

@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mailshot.ingest.consents import CLOCK_TOLERANCE
+from mailshot.ingest.loaders.consents import CLOCK_TOLERANCE
 from mailshot.profile import address
 from mailshot.store import tables
 from tests.store.shop import KEY, Shop

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mailshot.ingest import scratch
+from mailshot.ingest import temporary_folder
 from mailshot.store import tables
 from tests.store.shop import Shop
 
@@ -116,12 +116,12 @@ def test_an_import_without_rejects_leaves_no_folder(shop: Shop) -> None:
 
 
 def test_what_killed_imports_left_is_removed_and_what_others_use_is_kept(tmp_path: Path) -> None:
-    left = tmp_path / f"{scratch.PREFIX}left"
+    left = tmp_path / f"{temporary_folder.PREFIX}left"
     left.mkdir()
     (left / "names.csv").write_text("Ann")
-    with scratch.folder(tmp_path) as first:
+    with temporary_folder.folder(tmp_path) as first:
         assert not left.exists()
-        with scratch.folder(tmp_path) as second:
+        with temporary_folder.folder(tmp_path) as second:
             assert first.is_dir()
             assert second.is_dir()
             assert stat.S_IMODE(second.stat().st_mode) == 0o700

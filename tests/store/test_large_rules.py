@@ -9,10 +9,10 @@ from decimal import Decimal
 import pytest
 
 from mailshot import documents
-from mailshot.audience.book import AudienceRegistry
 from mailshot.audience.evaluate import Evaluator
 from mailshot.audience.nodes import Condition
-from mailshot.profile import lot
+from mailshot.audience.registry import AudienceRegistry
+from mailshot.profile import bucketing
 from mailshot.store import audiences, profiles, tables
 from mailshot.store.engine import Connection, Store
 from tests.store.conditions import AS_OF, VOCABULARY
@@ -24,7 +24,7 @@ SHOP = Population(
     {
         tables.Customer: [
             {
-                "id": n + 1, "key": f"k{n}", "lot": lot.bucket(str(n)), "country": f"c{n * 40}" if n else None,
+                "id": n + 1, "key": f"k{n}", "lot": bucketing.bucket(str(n)), "country": f"c{n * 40}" if n else None,
                 "first_name": "Ann", "joined_at": AS_OF - timedelta(days=40 * n), "time_zone": ZONES[n % len(ZONES)],
                 "facts": {"age": n * 40, "born": f"19{50 + n}-0{1 + n % 9}-28", "member": n % 2 == 0},
             }

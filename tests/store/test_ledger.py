@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailshot.deliver.rounds import LedgerWriter
+from mailshot.deliver.ledger_writer import LedgerWriter
 from mailshot.errors import Refused
 from mailshot.states import DeliveryState, FeedbackClass, FeedbackKind, RunState, Suspicion
-from mailshot.store import consent, feedback, ledger, ledger_queries, runs, sql, suppression, tables
+from mailshot.store import consent, dialect, feedback, ledger, ledger_queries, runs, suppression, tables
 from mailshot.store.engine import Store
 from mailshot.store.feedback import FeedbackEvent
 from mailshot.store.ledger import Settled
@@ -158,7 +158,7 @@ def test_a_withdrawal_and_a_suppression_and_an_erasure_stop_the_dot(store: Store
     claim(store, run_id, 7)
     with store.write() as connection:
         consent.record(connection, ann, project.TOPIC, False, NOW + LEASE, "test")
-        people = sql.table(tables.Customer)
+        people = dialect.table(tables.Customer)
         hashed = connection.scalar(people.select().with_only_columns(people.c.address_hash).where(people.c.id == bob))
         suppression.add(connection, str(hashed), "complained", "test", NOW)
         connection.execute(people.update().where(people.c.id == cid).values(email=None))

@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from mailshot.store import links
+from mailshot.store import feedback
 from mailshot.store.engine import Store
 
 
 def test_a_link_is_found_by_its_id_and_kept_once(store: Store) -> None:
     with store.write() as connection:
-        links.keep(connection, {5: "https://shop.example.com/a?b=c#d"})
-        links.keep(connection, {5: "https://other.example.com/", 6: "http://shop.example.com"})
-        assert links.find(connection, 5) == "https://shop.example.com/a?b=c#d"
-        assert links.find(connection, 6) == "http://shop.example.com"
-        assert links.find(connection, 7) is None
+        feedback.keep(connection, {5: "https://shop.example.com/a?b=c#d"})
+        feedback.keep(connection, {5: "https://other.example.com/", 6: "http://shop.example.com"})
+        assert feedback.find(connection, 5) == "https://shop.example.com/a?b=c#d"
+        assert feedback.find(connection, 6) == "http://shop.example.com"
+        assert feedback.find(connection, 7) is None
 
 
 @pytest.mark.parametrize(
@@ -33,5 +33,5 @@ def test_a_link_is_found_by_its_id_and_kept_once(store: Store) -> None:
 )
 def test_no_browser_is_sent_to_an_odd_address(store: Store, url: str) -> None:
     with store.write() as connection:
-        links.keep(connection, {9: url})
-        assert links.find(connection, 9) is None
+        feedback.keep(connection, {9: url})
+        assert feedback.find(connection, 9) is None

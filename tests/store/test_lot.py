@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from mailshot.profile import lot
-from mailshot.store import sql, tables
+from mailshot.profile import bucketing
+from mailshot.store import dialect, tables
 from mailshot.store.engine import Store
 
 
 def test_the_database_draws_as_python_does(store: Store) -> None:
-    customer = sql.table(tables.Customer)
-    lots = [0, 1, lot.PRIME - 1, *(lot.bucket(str(number)) for number in range(500))]
+    customer = dialect.table(tables.Customer)
+    lots = [0, 1, bucketing.PRIME - 1, *(bucketing.bucket(str(number)) for number in range(500))]
     with store.write() as connection:
         connection.execute(
             customer.insert(), [{"key": str(n), "lot": each, "facts": {}} for n, each in enumerate(lots)]
         )
     for salt in ("", "a", "holdout:week", "é"):
-        drawn = lot.assigner(salt)
+        drawn = bucketing.assigner(salt)
         with store.read() as connection:
             found = connection.execute(select(customer.c.lot, drawn.part(customer.c.lot))).all()
         assert {row[0]: row[1] for row in found} == {each: drawn.part(each) for each in lots}
-        assert all(0 <= row[1] < lot.PARTS for row in found)
+        assert all(0 <= row[1] < bucketing.PARTS for row in found)

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mailshot.audience.nodes import Everyone
-from mailshot.ingest.consents import CLOCK_TOLERANCE
-from mailshot.profile import consent as decision
-from mailshot.profile.consent import Entry
-from mailshot.store import audiences, consent, plans, sql, tables
+from mailshot.ingest.loaders.consents import CLOCK_TOLERANCE
+from mailshot.profile import topics as decision
+from mailshot.profile.topics import Entry
+from mailshot.store import audiences, consent, dialect, plans, tables
 from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
 from mailshot.store.plans import ContentChoice, PlanSpec
@@ -113,7 +113,7 @@ def _mailed(store: Store) -> set[str]:
     question = PlanSpec(
         "week", Everyone(0), Gates("offers", True), (ContentChoice("all", None),), holdout=0, repeats=True
     )
-    customer = sql.table(tables.Customer)
+    customer = dialect.table(tables.Customer)
     with store.read() as connection:
         keys = {row.id: row.key for row in connection.execute(customer.select())}
         verdicts = connection.execute(plans.verdicts(audiences.compiler(NOW, NOW.tzinfo), question)).all()  # type: ignore[arg-type]
@@ -124,7 +124,7 @@ def _emptied(shop: Shop) -> None:
     kept = [tables.Consent, tables.AddressWithdrawal, tables.Suppression, tables.Customer]
     with shop.store.write() as connection:
         for model in kept:
-            connection.execute(sql.table(model).delete())
+            connection.execute(dialect.table(model).delete())
     rows = [f"{key},{address or ''}" for key, address in PEOPLE.items()]
     shop.put({"people.csv": "\n".join(["id,mail", *rows]) + "\n"})
     shop.load(CUSTOMERS, now=NOW)

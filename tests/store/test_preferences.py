@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from mailshot.profile.statements import StatedPreference
+from mailshot.profile.preferences import StatedPreference
 from mailshot.store import preferences, suppression
 from mailshot.store.engine import Store
 

@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import select
 
-from mailshot.campaign import clock, explain, launch, plan
-from mailshot.campaign.rulebook import Rulebook
+from mailshot.campaign import explain, launch, plan, schedules
 from mailshot.errors import InvalidInput, Refused
-from mailshot.profile.window import Span
+from mailshot.facts.periods import Span
+from mailshot.rulebook.rulebook import Rulebook
 from mailshot.states import DeliveryState, Reason, RunState
-from mailshot.store import frozen as bodies
-from mailshot.store import ledger, runs, sql, tables
+from mailshot.store import dialect, ledger, runs, tables
+from mailshot.store import snapshots as bodies
 from mailshot.store.engine import Store
 from tests import project
 from tests.project import Shop
@@ -24,7 +24,7 @@ from tests.project import Shop
 ZONE = ZoneInfo("America/New_York")
 DAY = timedelta(days=1)
 BEGIN = datetime(2026, 10, 26, 12, tzinfo=UTC)  # the clocks go back on 1 November
-DELIVERY, RUN = sql.table(tables.Delivery), sql.table(tables.Run)
+DELIVERY, RUN = dialect.table(tables.Delivery), dialect.table(tables.Run)
 FACTS = 'customer:\n  born: {type: date, help: "Date of birth"}\n'
 BIRTHDAYS = "audience: birthdays\nwho: {born: {anniversary_in: 7 days}}\n"
 DAILY = 'schedule: {cron: "0 9 * * *"}\n'
@@ -57,9 +57,9 @@ def tick_daily(shop: Shop, days: int, state: DeliveryState = DeliveryState.sent)
     """Let the clock tick every hour of so many days while mails go out; return how many each customer got."""
     for hour in range(days * 24):
         now = BEGIN + timedelta(hours=hour, minutes=1)
-        clock.launch_due(shop.store, now)
+        schedules.launch_due(shop.store, now)
         settle(shop, now + timedelta(minutes=7), state)
-    customer = sql.table(tables.Customer)
+    customer = dialect.table(tables.Customer)
     mailed = select(customer.c.key).join(DELIVERY, DELIVERY.c.customer_id == customer.c.id)
     with shop.store.read() as connection:
         return Counter(connection.scalars(mailed.where(DELIVERY.c.reason.is_(None))))
@@ -178,7 +178,7 @@ def test_a_schedule_launched_before_it_had_to_say_so_goes_on(shop: Shop) -> None
     plan.make_plan(shop.store, edition, BEGIN, BEGIN)
     launch.launch(shop.store, edition, BEGIN, BEGIN)
     rules = {name: text.replace("repeat: yes\n", "") for name, text in edition.body["rules"].items()}
-    schedule = sql.table(tables.Schedule)
+    schedule = dialect.table(tables.Schedule)
     with shop.store.write() as connection:
         older = bodies.keep(connection, "campaign", {**edition.body, "rules": rules})
         connection.execute(schedule.update().values(definition=older))

@@ -19,11 +19,22 @@ from hypothesis import strategies as st
 from mailshot import documents
 from mailshot.audience.evaluate import Evaluator
 from mailshot.audience.nodes import Condition
-from mailshot.audience.parse import Parser
-from mailshot.profile import catalogue
-from mailshot.profile.comparison import Comparison
-from mailshot.profile.products import EVERYTHING, Filter, ProductFilter
-from mailshot.store import audiences, backtests, buyers, dossier, evidence, offers, profiles, schema, sql, tables
+from mailshot.audience.parse.conditions import Parser
+from mailshot.facts import catalogue
+from mailshot.facts.comparison import Comparison
+from mailshot.facts.product_filters import EVERYTHING, Filter, ProductFilter
+from mailshot.store import (
+    audiences,
+    backtests,
+    dialect,
+    installation,
+    offers,
+    privacy,
+    profiles,
+    purchase_totals,
+    tables,
+    traits,
+)
 from mailshot.store.engine import Store
 from tests.store.conditions import AS_OF, VOCABULARY
 from tests.store.population import Population
@@ -143,7 +154,7 @@ def test_any_order_of_imports_and_any_number_of_them_comes_to_the_same(shop: Sho
     for order in permutations(FILES[name]):
         with shop.store.write() as connection:
             for table in (tables.Purchase, tables.Order, tables.Buyer):
-                connection.execute(sql.table(table).delete())
+                connection.execute(dialect.table(table).delete())
         buy(shop, *order)
         found.append(shop.everything())
         buy(shop, *order)
@@ -222,8 +233,8 @@ def test_a_returned_steak_is_no_meat_bought(returned: Shop) -> None:
     window = (None, TODAY)
     earlier = TODAY - timedelta(days=20)
     with returned.store.read() as connection:
-        counts = list(evidence.counts(connection, EVERYTHING, LAMP, window, TODAY))
-        then = list(evidence.counts(connection, EVERYTHING, LAMP, (None, earlier), earlier))
+        counts = list(traits.counts(connection, EVERYTHING, LAMP, window, TODAY))
+        then = list(traits.counts(connection, EVERYTHING, LAMP, (None, earlier), earlier))
     assert [(count.lines, count.hits) for count in counts] == [(1, 1)]
     assert len(then) == 2
 
@@ -238,7 +249,7 @@ def test_a_look_back_counts_what_was_then_bought_and_kept(returned: Shop) -> Non
 
 def test_a_customer_is_read_the_lines_as_they_were_imported(returned: Shop) -> None:
     with returned.store.read() as connection:
-        lines = {name: list(rows) for name, rows in dossier.export(connection, ids(returned)["I7"])}["purchase"]
+        lines = {name: list(rows) for name, rows in privacy.export(connection, ids(returned)["I7"])}["purchase"]
     assert sorted((line["quantity"], line["amount"]) for line in lines) == [
         ("-1.0000", "-100.0000"),
         ("2.0000", "200.0000"),
@@ -254,7 +265,7 @@ def test_what_was_returned_is_marked_and_nothing_else_is(returned: Shop) -> None
     assert standing == [("r4", Decimal(1), Decimal(100))]
     with returned.store.write() as connection:
         before = returned.everything()
-        buyers.refresh(connection)
+        purchase_totals.refresh(connection)
     assert returned.everything() == before
 
 
@@ -262,13 +273,13 @@ def test_an_older_database_is_brought_to_the_same_rows(returned: Shop) -> None:
     buy(returned, "I1,r1,lamp,2017-12-01,2,200\nI1,r1,lamp,2017-12-20,-1,-100\nI1,r1,lamp,2017-12-01,3,30\n")
     before = returned.everything()
     with returned.store.write() as connection:
-        command.downgrade(schema.config(connection), "0007")
+        command.downgrade(installation.config(connection), "0007")
     with returned.store.read() as connection:
         numbers = connection.exec_driver_sql("SELECT nth, quantity FROM purchase WHERE order_key = 'r1' ORDER BY nth")
         assert sorted(row[0] for row in numbers) == [1, 1, 2, 3]
         lines = connection.exec_driver_sql("SELECT sum(lines), count(*) FROM buyer").one()
     assert tuple(map(int, lines)) == (8, 4)
-    assert schema.upgrade(returned.store) == ("0007", schema.newest())
+    assert installation.upgrade(returned.store) == ("0007", installation.newest())
     assert returned.everything() == before
     report = returned.one(LINES.format("returns.csv"))
     assert (report.added, report.changed) == (0, 0)

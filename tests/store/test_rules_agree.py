@@ -15,17 +15,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mailshot import documents
-from mailshot.audience import doubts, nodes
-from mailshot.audience.changes import Counterfactual
+from mailshot.audience import lint, nodes
+from mailshot.audience.counterfactual import Counterfactual
 from mailshot.audience.evaluate import Evaluator
 from mailshot.audience.nodes import Condition
-from mailshot.audience.parse import Parser
+from mailshot.audience.parse.conditions import Parser
 from mailshot.documents import Node, Problems
+from mailshot.facts.product_filters import ProductFilter
 from mailshot.profile.customer import Profile
-from mailshot.profile.products import ProductFilter
-from mailshot.store import abreast, audiences, profiles, tables
+from mailshot.store import audiences, profiles, tables
 from mailshot.store.engine import Store
-from mailshot.store.weights import DataStatistics
+from mailshot.store.selectivity import DataStatistics
 from tests.store.conditions import AS_OF, CONDITIONS, SALT, VOCABULARY, members, without_places, written
 from tests.store.population import ZONE, Population, populations
 
@@ -99,7 +99,7 @@ def test_python_sqlite_and_postgresql_agree_on_every_customer(
                 haphazard = Haphazard(DataStatistics(connection, compiled), **way)
                 chosen = replace(compiled, statistics=haphazard, **left)
                 assert sorted(connection.scalars(chosen.select(condition))) == judged
-                certain = doubts.always(condition, as_of.astimezone(ZONE).date())
+                certain = lint.always(condition, as_of.astimezone(ZONE).date())
                 assert certain is None or len(judged) == certain * len(people)
                 # What a rule's words name is enough to judge it.
                 enough = (profiles.profile(connection, who.id, words=condition.words) for who in people)
@@ -107,7 +107,7 @@ def test_python_sqlite_and_postgresql_agree_on_every_customer(
                 for who in people:
                     advisor = Counterfactual(Evaluator(who, as_of, ZONE))
                     assert (advisor.changes(condition) == ()) is (who.id in judged)
-                halves = abreast.key_ranges(range(max(population.ids, default=0) + 1), 2)
+                halves = audiences.key_ranges(range(max(population.ids, default=0) + 1), 2)
                 found = [sorted(connection.scalars(chosen.within(some).select(condition))) for some in halves]
                 assert [who for some in found for who in some] == judged
             transaction.rollback()

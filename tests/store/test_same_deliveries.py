@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import select
 
 from mailshot.campaign import launch
-from mailshot.store import sql, tables
+from mailshot.store import dialect, tables
 from mailshot.store.engine import Store
 from tests.store.campaigns import NOW, edition, everybody, open_shop, planned
 
-CUSTOMER, DELIVERY = sql.table(tables.Customer), sql.table(tables.Delivery)
+CUSTOMER, DELIVERY = dialect.table(tables.Customer), dialect.table(tables.Delivery)
 
 
 def test_both_databases_decide_alike(sqlite_url: str, postgres_url: str, tmp_path: Path) -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from mailshot.campaign import clock, launch, plan, scheduled
-from mailshot.campaign import frozen as editions
+from mailshot.campaign import launch, plan, schedule_diff, schedules
+from mailshot.campaign import snapshot as editions
 from mailshot.campaign.launch import Asked, Launched
-from mailshot.campaign.rulebook import Rulebook
 from mailshot.errors import NotFound, Refused
+from mailshot.rulebook.rulebook import Rulebook
 from mailshot.states import ScheduleState
-from mailshot.store import frozen as bodies
 from mailshot.store import runs
+from mailshot.store import snapshots as bodies
 from mailshot.store.engine import Store
 from tests import project
 from tests.project import Shop
@@ -54,9 +54,9 @@ def launched(shop: Shop, now: datetime = NOW, asked: Asked | None = None) -> Lau
     return launch.launch(shop.store, edition(shop), now, now, asked)
 
 
-def open_schedules(shop: Shop) -> list[scheduled.Scheduled]:
+def open_schedules(shop: Shop) -> list[schedule_diff.Scheduled]:
     with shop.store.read() as connection:
-        return scheduled.every(connection, shop.folder)
+        return schedule_diff.every(connection, shop.folder)
 
 
 CHANGES = {
@@ -134,24 +134,24 @@ def test_a_campaign_whose_file_is_gone_or_wrong_is_told(shop: Shop) -> None:
     assert item.words().endswith("the campaign's file is gone")
     assert "mailshot cancel 'hello'" in item.remedy()
     # It is sent all the same, as it was launched.
-    assert len(clock.launch_due(shop.store, SLOT)) == 1
+    assert len(schedules.launch_due(shop.store, SLOT)) == 1
 
 
 def test_a_campaign_that_is_scheduled_without_its_file_says_what_becomes_of_it(shop: Shop) -> None:
     shop.campaign(more=DAILY)
     launched(shop)
     rules = Rulebook.load(shop.folder)
-    scheduled.refuse_gone(shop.store, rules, "hello")
-    scheduled.refuse_gone(shop.store, rules, "another")
+    schedule_diff.refuse_gone(shop.store, rules, "hello")
+    schedule_diff.refuse_gone(shop.store, rules, "another")
     (shop.folder / "rules/campaigns/hello.yaml").unlink()
     rules = Rulebook.load(shop.folder)
     with pytest.raises(NotFound, match="but it is scheduled with the version of 2026-06-01 05:00 EDT") as caught:
-        scheduled.refuse_gone(shop.store, rules, "hello")
+        schedule_diff.refuse_gone(shop.store, rules, "hello")
     assert caught.value.remedy == "It goes on sending that version; to end it: mailshot cancel 'hello'."
     with shop.store.write() as connection:
         runs.set_schedule(connection, "hello", ScheduleState.paused)
     with pytest.raises(NotFound) as caught:
-        scheduled.refuse_gone(shop.store, rules, "hello")
+        schedule_diff.refuse_gone(shop.store, rules, "hello")
     assert caught.value.remedy.startswith(
         "It is paused; to go on sending that version: mailshot resume 'hello'; to end it"
     )
@@ -180,8 +180,8 @@ def test_replacing_takes_the_new_version_and_twice_is_harmless(shop: Shop) -> No
         assert (again.schedule_id, again.next_at) == (first.schedule_id, SLOT.replace(minute=30))
     assert again.unchanged
     assert [item.current for item in open_schedules(shop)] == [True]
-    assert clock.launch_due(shop.store, SLOT + timedelta(minutes=29)) == []
-    assert len(clock.launch_due(shop.store, SLOT + timedelta(minutes=31))) == 1
+    assert schedules.launch_due(shop.store, SLOT + timedelta(minutes=29)) == []
+    assert len(schedules.launch_due(shop.store, SLOT + timedelta(minutes=31))) == 1
 
 
 def test_a_slot_that_is_due_is_launched_once_with_the_new_version(shop: Shop) -> None:
@@ -190,8 +190,8 @@ def test_a_slot_that_is_due_is_launched_once_with_the_new_version(shop: Shop) ->
     write(shop, "templates/hello/subject.txt", "New")
     late = SLOT + timedelta(minutes=5)  # the clock was down at nine
     assert launched(shop, late, REPLACE).next_at == SLOT
-    [run_id] = clock.launch_due(shop.store, late)
-    assert clock.launch_due(shop.store, late) == []
+    [run_id] = schedules.launch_due(shop.store, late)
+    assert schedules.launch_due(shop.store, late) == []
     with shop.store.read() as connection:
         run = runs.get(connection, run_id)
     assert run is not None
@@ -201,11 +201,11 @@ def test_a_slot_that_is_due_is_launched_once_with_the_new_version(shop: Shop) ->
 def test_a_slot_that_was_launched_is_not_launched_again_after_replacing(shop: Shop) -> None:
     shop.campaign(more=DAILY)
     launched(shop)
-    assert len(clock.launch_due(shop.store, SLOT)) == 1
+    assert len(schedules.launch_due(shop.store, SLOT)) == 1
     write(shop, "templates/hello/subject.txt", "New")
     # This host's clock is behind the one that launched the slot.
     assert launched(shop, SLOT - timedelta(seconds=3), REPLACE).next_at == SLOT + timedelta(days=1)
-    assert clock.launch_due(shop.store, SLOT + timedelta(seconds=1)) == []
+    assert schedules.launch_due(shop.store, SLOT + timedelta(seconds=1)) == []
 
 
 def test_replacing_a_paused_schedule_leaves_it_paused(shop: Shop) -> None:
@@ -215,7 +215,7 @@ def test_replacing_a_paused_schedule_leaves_it_paused(shop: Shop) -> None:
         runs.set_schedule(connection, "hello", ScheduleState.paused)
     write(shop, "templates/hello/subject.txt", "New")
     assert launched(shop, asked=REPLACE).paused
-    assert clock.launch_due(shop.store, SLOT) == []
+    assert schedules.launch_due(shop.store, SLOT) == []
     assert [item.state for item in open_schedules(shop)] == [ScheduleState.paused]
 
 
@@ -271,11 +271,11 @@ def test_replacing_while_the_clock_ticks_launches_each_slot_once(shop: Shop) -> 
         whole = edition(shop)
         plan.make_plan(shop.store, whole, moment, moment)
         tick, replace = (
-            lambda moment=moment: clock.launch_due(shop.store, moment),
+            lambda moment=moment: schedules.launch_due(shop.store, moment),
             lambda whole=whole, moment=moment: launch.launch(shop.store, whole, moment, moment, REPLACE),
         )
         at_once(tick, replace, tick)
-        clock.launch_due(shop.store, moment)
+        schedules.launch_due(shop.store, moment)
         with shop.store.read() as connection:
             slots = [run["slot"] for run in runs.of_campaign(connection, "hello")]
         assert sorted(slots) == [SLOT + timedelta(days=number) for number in range(day + 1)]

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import insert, select
 
 from mailshot.errors import Unavailable
-from mailshot.store import schema, scrubbing, sql, tables
+from mailshot.store import dialect, installation, scrubbing, tables
 from mailshot.store.engine import Store
 from tests.store.rows import NOW
 from tests.store.steps import steps
@@ -23,8 +23,8 @@ ONLY_SQLITE = {"ix_purchase_customer_id"}
 
 
 def test_a_fresh_store_has_the_newest_version(store: Store) -> None:
-    schema.check(store)
-    assert schema.upgrade(store) == (schema.newest(), schema.newest())
+    installation.check(store)
+    assert installation.upgrade(store) == (installation.newest(), installation.newest())
 
 
 def test_the_tables_are_those_that_the_code_names(store: Store) -> None:
@@ -38,7 +38,7 @@ def test_the_tables_are_those_that_the_code_names(store: Store) -> None:
 
 def test_the_purchases_of_a_window_are_read_by_time_and_nowhere_else(sqlite_url: str) -> None:
     store = Store.open(sqlite_url)
-    line = sql.table(tables.Purchase)
+    line = dialect.table(tables.Purchase)
     mine = select(line).where(line.c.customer_id == 1, line.c.at.between(NOW - timedelta(days=90), NOW))
     with steps(store) as told, store.read() as connection:
         connection.execute(mine)
@@ -50,8 +50,8 @@ def test_keys_hold_whole_rows_where_rows_lie_elsewhere(postgres_url: str) -> Non
     store = Store.open(postgres_url)
     with store.read() as connection:
         for table in (tables.Purchase, tables.Order):
-            columns = {column.name for column in sql.table(table).columns}
-            key = inspect(connection).get_pk_constraint(sql.table(table).name)
+            columns = {column.name for column in dialect.table(table).columns}
+            key = inspect(connection).get_pk_constraint(dialect.table(table).name)
             held = key["dialect_options"]["postgresql_include"]
             assert {*key["constrained_columns"], *held} == columns
     store.close()
@@ -67,9 +67,9 @@ def test_each_test_begins_empty(store: Store) -> None:
 
 def test_only_the_owner_reads_the_database_file(tmp_path: Path) -> None:
     store = Store.open(f"sqlite:///{tmp_path / 'fresh.db'}")
-    schema.upgrade(store)
+    installation.upgrade(store)
     with store.read() as connection:
-        schema.check(store)
+        installation.check(store)
         assert connection.execute(select(tables.Customer)).all() == []
         modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
     store.close()
@@ -93,8 +93,8 @@ def test_who_was_erased_by_an_old_version_waits_until_the_file_is_rewritten(
 ) -> None:
     store = Store.open(f"sqlite:///{tmp_path / 'old.db'}")
     with store.write() as connection:
-        command.upgrade(schema.config(connection), "0010")
-        customer = sql.table(tables.Customer)
+        command.upgrade(installation.config(connection), "0010")
+        customer = dialect.table(tables.Customer)
         connection.execute(insert(customer).values(id=1, key="erased:1", lot=1, facts={}))
     rewrite = scrubbing.rewrite
 
@@ -102,7 +102,7 @@ def test_who_was_erased_by_an_old_version_waits_until_the_file_is_rewritten(
         raise Unavailable("The disk is full.", "Make room.")
 
     monkeypatch.setattr(scrubbing, "rewrite", full)
-    assert schema.upgrade(store) == ("0010", schema.newest())
+    assert installation.upgrade(store) == ("0010", installation.newest())
     with pytest.raises(Unavailable):
         scrubbing.work(store, NOW, whole=True)
     monkeypatch.setattr(scrubbing, "rewrite", lambda _: False)

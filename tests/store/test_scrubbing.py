@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import insert, select, text
 
 from mailshot.profile import address
-from mailshot.store import consent, dossier, erasures, scrubbing, sql, suppression
+from mailshot.store import consent, dialect, erasures, privacy, scrubbing, suppression
 from mailshot.store.engine import Connection, Store
 from mailshot.store.inboxes import FormerAddress
 from mailshot.store.tables import (
@@ -59,12 +59,12 @@ def plant(store: Store) -> None:
         (FormerAddress, {"customer_id": ADA, "address_hash": "f" * 32, "until": NOW}),
         (AddressWithdrawal, {"address_hash": "f" * 32, "topic": "offers", "at": NOW, "source": f"{WORD}-where"}),
     ]  # fmt: skip
-    customer, ledger, trait = (sql.table(model) for model in (Customer, Delivery, Trait))
+    customer, ledger, trait = (dialect.table(model) for model in (Customer, Delivery, Trait))
     with store.write() as connection:
         for number in range(100, 100 + MANY):
             connection.execute(insert(customer).values(key=f"k{number}", id=number, lot=1, facts={"x": number}))
         for model, row in rows:
-            connection.execute(insert(sql.table(model)).values(**row))
+            connection.execute(insert(dialect.table(model)).values(**row))
         names = {"email": f"{WORD}@example.com", "key": f"{WORD}-key", "first_name": f"{WORD}-first"}
         names |= {"last_name": f"{WORD}-last", "country": f"{WORD}-land", "facts": {"size": f"{WORD}-size"}}
         connection.execute(customer.update().where(customer.c.id == ADA).values(**names))
@@ -81,7 +81,7 @@ def plant(store: Store) -> None:
 
 def erase(store: Store, customer_id: int = ADA) -> None:
     with store.write() as connection:
-        assert dossier.erase(connection, customer_id, shop.ADDRESS_KEY, "page", NOW)
+        assert privacy.erase(connection, customer_id, shop.ADDRESS_KEY, "page", NOW)
 
 
 def waiting(store: Store) -> erasures.Waiting:
@@ -114,7 +114,7 @@ def reading(store: Store) -> Connection:
     connection = store.engine.connect()
     if not store.sqlite:
         connection.execution_options(isolation_level="REPEATABLE READ")
-    connection.execute(select(sql.table(Customer))).all()
+    connection.execute(select(dialect.table(Customer))).all()
     return connection
 
 
@@ -134,7 +134,7 @@ def test_sqlite_keeps_nothing_once_the_reader_has_ended(sqlite_store: Store, tmp
 
 def test_sqlite_keeps_no_copies_in_the_middle_of_pages(sqlite_store: Store, tmp_path: Path) -> None:
     """Where rows grow in the middle, pages are split, and both halves keep copies that nobody overwrites."""
-    customer, draw = sql.table(Customer), random.Random(1)
+    customer, draw = dialect.table(Customer), random.Random(1)
     numbers = list(range(1, 2001))
     draw.shuffle(numbers)
     for start in range(0, len(numbers), 200):
@@ -164,7 +164,7 @@ def test_a_large_file_waits_until_nothing_is_sent_or_for_the_operator(
     plant(sqlite_store)
     erase(sqlite_store)
     monkeypatch.setattr(scrubbing, "SMALL_FILE", 0)
-    run = sql.table(Run)
+    run = dialect.table(Run)
     with sqlite_store.write() as connection:
         connection.execute(run.update().values(state="running"))
     assert scrubbing.work(sqlite_store, NOW) == 0
@@ -194,7 +194,7 @@ def test_postgres_sweeps_what_was_committed_after_the_first_sweep(
 ) -> None:
     plant(postgres_store)
     plan = postgres_store.engine.connect()
-    plan.execute(insert(sql.table(PlanRow)).values(plan_id="late", customer_id=ADA, content=f"{WORD}-late"))
+    plan.execute(insert(dialect.table(PlanRow)).values(plan_id="late", customer_id=ADA, content=f"{WORD}-late"))
     erase(postgres_store)
     scrub = scrubbing._scrub_postgresql
 
@@ -272,7 +272,7 @@ def test_what_is_cut_off_goes_on_the_next_time(store: Store, monkeypatch: pytest
 
 def test_an_erasure_waits_for_the_answer_to_a_mail_on_its_way(store: Store) -> None:
     plant(store)
-    ledger = sql.table(Delivery)
+    ledger = dialect.table(Delivery)
     own = (ledger.c.run_id == RUN) & (ledger.c.customer_id == ADA)
     with store.write() as connection:
         connection.execute(ledger.update().where(own).values(state="dotting"))
@@ -289,7 +289,7 @@ def test_what_came_in_beside_an_erasure_goes_as_well(store: Store) -> None:
     erase(store)
     row = {"customer_id": ADA, "name": WORD, "value": WORD, "holds": True, "source": "page", "at": NOW}
     with store.write() as connection:
-        connection.execute(insert(sql.table(Preference)).values(**row))
+        connection.execute(insert(dialect.table(Preference)).values(**row))
     assert scrubbing.work(store, NOW) == 1
     assert WORD not in str(shop.Look(store).everything())
 
@@ -300,7 +300,7 @@ def test_two_erasures_at_once_and_one_twice(store: Store) -> None:
 
     def go(customer_id: int) -> None:
         with store.write() as connection:
-            results.append(dossier.erase(connection, customer_id, shop.ADDRESS_KEY, "page", NOW))
+            results.append(privacy.erase(connection, customer_id, shop.ADDRESS_KEY, "page", NOW))
 
     threads = [threading.Thread(target=go, args=(who,)) for who in (ADA, BEN, ADA)]
     for thread in threads:
@@ -313,7 +313,7 @@ def test_two_erasures_at_once_and_one_twice(store: Store) -> None:
 
 def test_one_of_two_customers_at_an_address_is_erased_alone(store: Store) -> None:
     plant(store)
-    customer = sql.table(Customer)
+    customer = dialect.table(Customer)
     shared = {
         "email": f"{WORD}@example.com",
         "address_hash": address.fingerprint(shop.ADDRESS_KEY, f"{WORD}@example.com"),

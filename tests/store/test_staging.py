@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import event, select, text
 
 from mailshot.errors import Refused
-from mailshot.ingest import importer, stage
-from mailshot.store import consent, dossier, erasures, schema, scrubbing, sql, staging
+from mailshot.ingest import importer, staging_database
+from mailshot.store import consent, dialect, erasures, installation, privacy, scrubbing, staging
 from mailshot.store.engine import STAGED_TABLES, Connection, Store
 from mailshot.store.tables import Buyer, Customer, Order, Product, Purchase
 from tests.store.shop import CUSTOMERS, KEY, PURCHASES, Shop
@@ -39,7 +39,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(staging, "SUMMED_LINES", 5)
     monkeypatch.setattr(staging, "BATCHES", 1)
     monkeypatch.setattr(staging, "PAUSE_SECONDS", 0)
-    monkeypatch.setattr(stage, "BATCH", 5)
+    monkeypatch.setattr(staging_database, "BATCH", 5)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def many(shop: Shop, small: None) -> Shop:
 
 
 def sums(shop: Shop) -> dict[str, list[tuple[Any, ...]]]:
-    shapes = (sql.table(model) for model in (Purchase, Order, Buyer, Product))
+    shapes = (dialect.table(model) for model in (Purchase, Order, Buyer, Product))
     with shop.store.read() as connection:
         return {shape.name: sorted(map(tuple, connection.execute(select(shape))), key=repr) for shape in shapes}
 
@@ -147,7 +147,7 @@ def test_a_withdrawal_commits_between_two_steps_and_nothing_is_seen_before_the_e
         with many.store.write() as connection:
             consent.record(connection, 1 + turn, "offers", False, staging.columns.now(), "page")
         with many.store.read() as connection:
-            seen.append(len(connection.execute(select(sql.table(Purchase))).all()))
+            seen.append(len(connection.execute(select(dialect.table(Purchase))).all()))
 
     waiting: list[threading.Thread] = []
     monkeypatch.setattr(staging, "PAUSE_SECONDS", 0.005)
@@ -215,8 +215,8 @@ def test_who_is_erased_while_an_import_runs_stays_erased(many: Shop, monkeypatch
 
     def beside(self: staging.Staging) -> None:
         with many.store.write() as connection:
-            who = connection.scalar(select(sql.table(Customer).c.id).where(sql.table(Customer).c.key == "7"))
-            assert dossier.erase(connection, who, KEY, "page", staging.columns.now())
+            who = connection.scalar(select(dialect.table(Customer).c.id).where(dialect.table(Customer).c.key == "7"))
+            assert privacy.erase(connection, who, KEY, "page", staging.columns.now())
         assert scrubbing.work(many.store, staging.columns.now()) == 0, "its lines still lie in the staged tables"
         step(self)
 
@@ -236,8 +236,8 @@ def test_who_is_erased_before_an_import_writes_waits_for_its_end(
 
     def beside(self: staging.Staging) -> None:
         with many.store.write() as connection:
-            who = connection.scalar(select(sql.table(Customer).c.id).where(sql.table(Customer).c.key == "7"))
-            assert dossier.erase(connection, who, KEY, "page", staging.columns.now())
+            who = connection.scalar(select(dialect.table(Customer).c.id).where(dialect.table(Customer).c.key == "7"))
+            assert privacy.erase(connection, who, KEY, "page", staging.columns.now())
             if lapsed:
                 staging.offices.release(connection, staging.OFFICE, self.holder)
         assert scrubbing.work(many.store, staging.columns.now()) == int(lapsed)
@@ -264,7 +264,7 @@ def test_indexes_have_their_own_names_after_an_upgrade(many: Shop, tmp_path: Pat
     many.one(PURCHASES)
     assert names() == {f"{name}__b" for name in own}
     with many.store.write() as connection:
-        schema._name_indexes(connection)
+        installation._name_indexes(connection)
     assert names() == own
     many.one(PURCHASES)
     many.one(PURCHASES)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mailshot.campaign import frozen, launch, plan, preview, spelling
-from mailshot.campaign.rulebook import Rulebook
+from mailshot.campaign import launch, lint, plan, preview, snapshot
 from mailshot.errors import Refused
-from mailshot.store import runs, sql, tables
+from mailshot.rulebook.rulebook import Rulebook
+from mailshot.store import dialect, runs, tables
 from mailshot.store.engine import Store
 from mailshot.tokens import KeyRing
 from tests import project
@@ -70,7 +70,7 @@ def test_names_that_no_product_has_are_told_with_the_nearest(shop: Shop) -> None
     rule = "audience: typo\nwho: {never_bought: {department: Meat, within: 90 days}}\n"
     write(shop, "rules/audiences/typo.yaml", rule)
     with shop.store.read() as connection:
-        (warning,) = spelling.unknown_values(connection, Rulebook.load(shop.folder))
+        (warning,) = lint.unknown_values(connection, Rulebook.load(shop.folder))
     assert warning == "rules/audiences/typo.yaml:2: no product has the department 'Meat'. Did you mean 'MEAT'?"
 
 
@@ -82,7 +82,7 @@ def test_campaigns_topics_and_countries_that_nobody_has_are_told(shop: Shop) -> 
     )
     write(shop, "rules/audiences/typo.yaml", rule)
     with shop.store.read() as connection:
-        told = [one for one in spelling.unknown_values(connection, Rulebook.load(shop.folder)) if "typo.yaml" in one]
+        told = [one for one in lint.unknown_values(connection, Rulebook.load(shop.folder)) if "typo.yaml" in one]
     assert [warning.split(": ", 1)[1].split("'. ")[0] for warning in told] == [
         "no 'received' has the campaign 'helo",
         "no 'opened' has the topic 'ofers",
@@ -112,8 +112,8 @@ def test_names_outside_ascii_are_planned_and_written(store: Store, tmp_path: Pat
     path.write_text(text.replace("topic: offers", "topic: käse"), encoding="utf-8")
     with store.write() as connection:
         row = {"customer_id": shop.customers[0], "topic": "käse", "given": True, "at": project.NOW}
-        connection.execute(sql.table(tables.Consent).insert(), row)
-    campaign = frozen.edition(Rulebook.load(shop.folder), shop.folder, "käse woche")
+        connection.execute(dialect.table(tables.Consent).insert(), row)
+    campaign = snapshot.edition(Rulebook.load(shop.folder), shop.folder, "käse woche")
     made = plan.make_plan(store, campaign, project.NOW, project.NOW)
     assert (made.mails, made.errors) == (1, ())
     letter = preview.write(store, campaign, "c1", KeyRing.parse(project.KEYS), "https://bay.example", project.NOW)

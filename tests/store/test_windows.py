@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mailshot.audience import nodes
-from mailshot.profile.history import BOUGHT
-from mailshot.profile.window import EVER, Period, Span, Window
-from mailshot.store import audiences, buyers, sql, tables
+from mailshot.facts.periods import EVER, Period, Span, Window
+from mailshot.profile.activity import BOUGHT
+from mailshot.store import audiences, dialect, purchase_totals, tables
 from mailshot.store.engine import Store
 from tests.store.conditions import AS_OF
 from tests.store.population import MOMENT, ZONE, ZONES
@@ -39,10 +39,10 @@ def test_the_first_moment_is_inside_and_the_last_one_is_not(store: Store, window
             lines.append(_line(who, at))
             expected += [who] if (start is None or start <= at) and at < end else []
     with store.write() as connection:
-        connection.execute(sql.table(tables.Customer).insert(), people)
-        connection.execute(sql.table(tables.Product).insert(), [{"id": 1, "key": "A", "facts": {}}])
-        connection.execute(sql.table(tables.Purchase).insert(), lines)
-        buyers.refresh(connection)
+        connection.execute(dialect.table(tables.Customer).insert(), people)
+        connection.execute(dialect.table(tables.Product).insert(), [{"id": 1, "key": "A", "facts": {}}])
+        connection.execute(dialect.table(tables.Purchase).insert(), lines)
+        purchase_totals.refresh(connection)
     compiled = audiences.compiler(AS_OF, ZONE)
     with store.read() as connection:
         assert (

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mailshot import documents
-from mailshot.campaign.rulebook import Rulebook
 from mailshot.documents import Document, plain
 from mailshot.errors import InvalidInput
+from mailshot.facts import catalogue
 from mailshot.ingest import mapping
-from mailshot.profile import catalogue
+from mailshot.rulebook.rulebook import Rulebook
 from tests import mutants
 from tests.mutants import EXAMPLES, MAPPING, REAL, WHOLE
 

@@ -10,16 +10,17 @@ import pytest
 import typer.main
 
 from mailshot import documents, states
-from mailshot.audience import examples as reading
-from mailshot.audience import occasions, parse, windows
-from mailshot.audience.book import AudienceRegistry
-from mailshot.campaign import examples
-from mailshot.campaign.rulebook import Rulebook
-from mailshot.cli.commands import cli
-from mailshot.profile import relative
-from mailshot.profile.catalogue import RESERVED
-from mailshot.profile.comparison import KNOWN, ORDERED, TEXTUAL
-from mailshot.profile.history import HISTORIES, MEASURES
+from mailshot.audience.examples import activities
+from mailshot.audience.examples import example_reader as reading
+from mailshot.audience.parse import conditions, windows
+from mailshot.audience.registry import AudienceRegistry
+from mailshot.campaign import rule_tests
+from mailshot.cli.main import cli
+from mailshot.facts import relative_dates
+from mailshot.facts.catalogue import RESERVED
+from mailshot.facts.comparison import KNOWN, ORDERED, TEXTUAL
+from mailshot.profile.activity import HISTORIES, MEASURES
+from mailshot.rulebook.rulebook import Rulebook
 from mailshot.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,15 @@ DOCS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", DOCS["rules"] + (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
 SNIPPETS = re.findall(r"^\|.*\| `(\{?\w+: [^`]+)` \|$", DOCS["rules"].split("## The other files")[0], re.MULTILINE)
 NOW = datetime(2026, 6, 1, 9, tzinfo=UTC)
-VOCABULARY = [parse.WORDS, MEASURES, windows.WORDS, relative.WORDS, ORDERED, TEXTUAL, {KNOWN: "", windows.ZONE: ""}]
+VOCABULARY = [
+    conditions.WORDS,
+    MEASURES,
+    windows.WORDS,
+    relative_dates.WORDS,
+    ORDERED,
+    TEXTUAL,
+    {KNOWN: "", windows.ZONE: ""},
+]
 FIELDS = {name: "" for history in HISTORIES.values() for name in history.fields}
 
 
@@ -75,21 +84,21 @@ def test_every_audience_in_the_docs_is_sound(example: str, rules: Rulebook) -> N
 def test_every_example_in_the_docs_comes_out_as_it_says(example: str, rules: Rulebook) -> None:
     book = Rulebook.thaw({**rules.freeze(), "rules/audiences/docs.yaml": example})
     chosen = [audience for audience in book.audiences() if audience.file == "rules/audiences/docs.yaml"]
-    told = examples.run(book, NOW, chosen)
+    told = rule_tests.run(book, NOW, chosen)
     assert len(told.outcomes) > 1
     assert [outcome.example.name for outcome in told.failed] == []
 
 
 def test_every_example_of_the_example_shop_comes_out_as_it_says(rules: Rulebook) -> None:
-    assert examples.problems(rules, NOW) == []
-    told = examples.run(rules, NOW, rules.audiences())
+    assert rule_tests.problems(rules, NOW) == []
+    told = rule_tests.run(rules, NOW, rules.audiences())
     assert told.without == []
     assert [outcome.example.name for outcome in told.failed] == []
 
 
 def test_every_word_of_an_example_is_documented() -> None:
     section = DOCS["rules"].split("## Examples")[1].split("## The other files")[0]
-    words = {*reading.WORDS, *occasions.WORDS} - {*HISTORIES}
+    words = {*reading.WORDS, *activities.WORDS} - {*HISTORIES}
     assert [word for word in sorted(words) if f"| `{word}`" not in section] == []
 
 
@@ -108,4 +117,4 @@ def test_every_condition_in_the_docs_is_sound(snippet: str, rules: Rulebook) -> 
 
 
 def test_the_conditions_in_the_docs_are_found() -> None:
-    assert len(SNIPPETS) >= len(parse.WORDS) + len(MEASURES)
+    assert len(SNIPPETS) >= len(conditions.WORDS) + len(MEASURES)

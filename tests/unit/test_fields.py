@@ -6,11 +6,12 @@ import pytest
 from pydantic import BaseModel
 
 from mailshot import documents
-from mailshot.campaign.company import Company
-from mailshot.campaign.definition import CampaignDefinition
 from mailshot.errors import InvalidInput
+from mailshot.facts import catalogue
 from mailshot.ingest.mapping import Mapping
-from mailshot.profile import catalogue, senders, statements, topics
+from mailshot.profile import preferences, senders, topics
+from mailshot.rulebook.campaign import CampaignDefinition
+from mailshot.rulebook.company import Company
 
 HEAD = "campaign: a\ntopic: t\nsender: s\naudience: b\n"
 WHOLE = HEAD + "content: [{name: a, template: b}]\n"
@@ -56,8 +57,8 @@ WRONG: list[tuple[type[BaseModel], str, int, int, str, str]] = [
     (topics.File, "a: {title: x}\nB: {title: x}", 2, 1, "'B' is not a topic name", "Use lower case letters"),
     (catalogue.File, "customer:\n  a: {type: txt}", 2, 13, "unknown 'type' 'txt'", "Did you mean 'text'?"),
     (catalogue.File, "customer:\n  email: {type: text}", 2, 3, "'email' is built in", "Choose another name."),
-    (statements.File, "a:\n  title: x\n  values: {}", 3, 11, "'values' has nothing in it", "Name at least one."),
-    (statements.File, "a: {title: x, values: {" + ", ".join(f"v{n}: x" for n in range(21)) + "}}",
+    (preferences.File, "a:\n  title: x\n  values: {}", 3, 11, "'values' has nothing in it", "Name at least one."),
+    (preferences.File, "a: {title: x, values: {" + ", ".join(f"v{n}: x" for n in range(21)) + "}}",
      1, 23, "'values' has more than 20 entries", "Leave some out."),
     (senders.File, SENDER + "feedback_id: ab}", 1, 82, "'feedback_id' is shorter than the least", "Write a"),
     (senders.File, SENDER + f"feedback_id: {'a' * 16}}}", 1, 82, "'feedback_id' is longer than the greatest", ""),

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from mailshot import documents, settings
-from mailshot.audience.book import AudienceRegistry
-from mailshot.campaign.definition import CampaignDefinition
+from mailshot.audience.registry import AudienceRegistry
 from mailshot.errors import InvalidInput, SettingsError
-from mailshot.profile import scalars, statements
-from mailshot.profile.catalogue import FactType
-from mailshot.profile.window import Span
+from mailshot.facts import yaml_values
+from mailshot.facts.catalogue import FactType
+from mailshot.facts.periods import Span
+from mailshot.profile import preferences
+from mailshot.rulebook.campaign import CampaignDefinition
 from mailshot.tokens import KeyRing
 from tests.store.conditions import VOCABULARY
 
@@ -63,7 +64,7 @@ def test_rules_take_plain_digits_only(raw: str) -> None:
 
 @pytest.mark.parametrize("raw", PLAIN)
 def test_plain_digits_are_read(raw: str) -> None:
-    assert scalars.typed(raw, FactType.number) == PLAIN[raw]
+    assert yaml_values.typed(raw, FactType.number) == PLAIN[raw]
 
 
 @pytest.mark.parametrize(
@@ -95,8 +96,8 @@ def test_campaigns_take_plain_digits_only(field: str, raw: str) -> None:
 
 def test_preferences_take_plain_digits_only() -> None:
     with pytest.raises(ValueError, match="whole number"):
-        statements._Limit.model_validate({"mails": "1_000", "per": "7 days"})
-    assert statements._Limit.model_validate({"mails": "10", "per": "7 days"}).mails == 10
+        preferences._Limit.model_validate({"mails": "1_000", "per": "7 days"})
+    assert preferences._Limit.model_validate({"mails": "10", "per": "7 days"}).mails == 10
 
 
 @pytest.mark.parametrize("text", ["\u0669 days", "\uff13 days", "1_0 days", "+3 days", "-3 days", "1e1 days", "0 days"])
@@ -106,7 +107,7 @@ def test_lengths_of_time_take_plain_digits_only(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["20260331", "2026-W13-2", "2026-3-31", "\uff12026-03-31"])
 def test_days_are_written_with_dashes(text: str) -> None:
-    assert scalars.typed(text, FactType.date) is None
+    assert yaml_values.typed(text, FactType.date) is None
 
 
 @pytest.mark.parametrize("name", ["WEB_PORT", "CONNECTIONS", "LEASE", "DOT_TIMEOUT", "BATCH"])

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 
-from mailshot import documents, schemas
+from mailshot import documents, json_schemas
 from mailshot.audience.nodes import Condition
-from mailshot.campaign.rulebook import Rulebook
-from mailshot.cli import editing
+from mailshot.cli import rules
 from mailshot.documents import Node
+from mailshot.rulebook.rulebook import Rulebook
 from tests.store.conditions import CONDITIONS, VOCABULARY, written
 from tests.unit.test_docs import EXAMPLES, SNIPPETS
 
 ROOT = Path(__file__).parents[2]
-GENERAL = schemas.general()
-SHOP = schemas.schema_for(Rulebook.load(ROOT))
+GENERAL = json_schemas.general()
+SHOP = json_schemas.schema_for(Rulebook.load(ROOT))
 KINDS = {"audiences": "audience", "campaigns": "campaign", "traits": "trait", "imports": "import"}
 FILES = sorted((ROOT / "rules").rglob("*.yaml"))
 CORE = ((r"true|True|TRUE", True), (r"false|False|FALSE", False), (r"null|Null|NULL|~|", None))
@@ -68,7 +68,7 @@ def test_every_schema_is_one(name: str) -> None:
 @pytest.mark.parametrize("name", GENERAL)
 def test_what_is_published_is_what_the_code_reads(name: str) -> None:
     for folder, found in (("docs/schemas", GENERAL), ("rules/schemas", SHOP)):
-        assert (ROOT / folder / f"{name}.json").read_text(encoding="utf-8") == editing.text(found[name]), (
+        assert (ROOT / folder / f"{name}.json").read_text(encoding="utf-8") == rules.text(found[name]), (
             "run: mailshot rules schema, and: mailshot rules schema --general --to docs/schemas"
         )
 
@@ -120,5 +120,5 @@ def test_an_editor_underlines_what_the_reader_refuses(rule: str) -> None:
 @given(CONDITIONS)
 @settings(max_examples=150, deadline=None)
 def test_whatever_can_be_said_fits(condition: Condition) -> None:
-    made = schemas.conditions.definitions(VOCABULARY, ["Lit-other"])
+    made = json_schemas.conditions.definitions(VOCABULARY, ["Lit-other"])
     assert _errors({"$ref": "#/$defs/condition", "$defs": made}, written(condition)) == []

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from mailshot import documents
-from mailshot.campaign.rulebook import Rulebook
 from mailshot.documents import MOST_BYTES
 from mailshot.errors import InvalidInput, Problem
 from mailshot.ingest import mapping
+from mailshot.rulebook.rulebook import Rulebook
 from tests.unit.test_any_file import FACTS, SHOP, soon
 
 MOST_SHOWN = 51

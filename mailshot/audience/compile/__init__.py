@@ -1,10 +1,9 @@
 """Rules to SQL: the only part of this room that knows SQLAlchemy."""
 
-from mailshot.audience.compile.columns import in_list, stands, unindexed
+from mailshot.audience.compile.compiler import Compiler
+from mailshot.audience.compile.expressions import in_list, stands, unindexed
 from mailshot.audience.compile.facts import fact_column, json_path, product_clause
-from mailshot.audience.compile.rule import Compiler
-from mailshot.audience.compile.schema import CustomerTotals, JoinedColumn, Schema, Source
-from mailshot.audience.compile.then import consents, existed, tracked
+from mailshot.audience.compile.sources import CustomerTotals, JoinedColumn, Schema, Source, consents, existed, tracked
 
 __all__ = [
     "Compiler",

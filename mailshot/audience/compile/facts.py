@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import Boolean, ColumnElement, FromClause, String, and_, bindparam, case, not_, true
+from sqlalchemy import Boolean, ColumnElement, FromClause, String, and_, bindparam, case, func, not_, true
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from mailshot.audience.compile import columns
-from mailshot.audience.compile.columns import Clause
-from mailshot.profile.catalogue import Fact, FactType
-from mailshot.profile.products import Filter, ProductFilter
+from mailshot.audience import nodes
+from mailshot.audience.compile import expressions
+from mailshot.audience.compile.expressions import Clause
+from mailshot.facts import time_zones
+from mailshot.facts.catalogue import Fact, FactType
+from mailshot.facts.product_filters import Filter, ProductFilter
+from mailshot.facts.relative_dates import MOST_YEARS, Relative
 
 
 def product_clause(product: FromClause, selection: ProductFilter) -> Clause:
     """Return the clause that is true of the products of `selection`."""
     if not selection.filters:
         return true()
-    return columns.any_of(_filter(product, one) for one in selection.filters)
+    return expressions.any_of(_filter(product, one) for one in selection.filters)
 
 
 def _filter(product: FromClause, one: Filter) -> Clause:
-    parts = [columns.compare(fact_column(product, fact), comparison) for fact, comparison in one.fields]
+    parts = [expressions.compare(fact_column(product, fact), comparison) for fact, comparison in one.fields]
     parts += [product_clause(product, group.selection) for group in one.groups]
     if one.exceptions is not None:
         parts.append(not_(product_clause(product, one.exceptions)))
-    return columns.all_of(parts)
+    return expressions.all_of(parts)
 
 
 def fact_column(table: FromClause, fact: Fact) -> ColumnElement[Any]:
@@ -103,3 +108,78 @@ def _is_day_sqlite(element: Any, compiler: Any, **given: Any) -> str:
 def _is_day_postgresql(element: Any, compiler: Any, **given: Any) -> str:
     text, days, _ = (compiler.process(part, **given) for part in element.clauses)
     return f"({text} ~ {days})"
+
+
+Column = ColumnElement[Any]
+Days = tuple[tuple[date | None, date], ...]
+
+
+def clause(customer: FromClause, condition: nodes.Dated, as_of: datetime, zone: ZoneInfo) -> Clause:
+    """Return the clause that is true (never NULL) of the customers whose day lies so far from today."""
+    column = fact_column(customer, condition.fact)
+    say, fits = _spelling(condition)
+
+    def said(where: ZoneInfo) -> Hashable:
+        return say(condition.when, as_of.astimezone(where).date(), where)
+
+    def holds(meant: Hashable) -> Clause:
+        return expressions.is_true(fits(column, meant))
+
+    usual = holds(said(zone))
+    others = time_zones.grouped(said, zone) if condition.local else {}
+    if not others:
+        return usual
+    living = {
+        meant: expressions.is_true(expressions.in_list(customer.c.time_zone, names)) for meant, names in others.items()
+    }
+    elsewhere = [and_(lives, holds(meant)) for meant, lives in living.items()]
+    return expressions.any_of([*elsewhere, and_(not_(expressions.any_of(living.values())), usual)])
+
+
+Say = Callable[[Relative, date, ZoneInfo], Hashable]
+Fits = Callable[[Column, Any], Clause]
+
+
+def _spelling(condition: nodes.Dated) -> tuple[Say, Fits]:
+    """Return what says which days are meant, and what compares a column with them."""
+    if not condition.fact.own:
+        return lambda when, today, zone: _moments(when.ranges(today), zone), _between_moments
+    if condition.when.word == "anniversary_in":
+        return lambda when, today, _: when.yearly(today), _born_on
+    return lambda when, today, _: _texts(when.ranges(today)), _between_texts
+
+
+def _texts(days: Days) -> tuple[tuple[str | None, str], ...]:
+    return tuple((low.isoformat() if low else None, high.isoformat()) for low, high in days)
+
+
+def _between_texts(column: Column, days: tuple[tuple[str | None, str], ...]) -> Clause:
+    """Own days are ISO texts, which sort as days do."""
+    return expressions.any_of(
+        column <= high if low is None else and_(column >= low, column <= high) for low, high in days
+    )
+
+
+def _moments(days: Days, zone: ZoneInfo) -> tuple[tuple[datetime | None, datetime], ...]:
+    return tuple(
+        (_midnight(low, zone) if low else None, _midnight(high + timedelta(days=1), zone)) for low, high in days
+    )
+
+
+def _between_moments(column: Column, moments: tuple[tuple[datetime | None, datetime], ...]) -> Clause:
+    return expressions.any_of(
+        column < end if start is None else and_(column >= start, column < end) for start, end in moments
+    )
+
+
+def _born_on(column: Column, years: tuple[tuple[int, tuple[str, ...]], ...]) -> Clause:
+    """Compare the end of an ISO text with days of the year: '02-28' of '1990-02-28'."""
+    day = func.substr(column, 6, type_=String())
+    return expressions.any_of(
+        and_(expressions.in_list(day, days), column >= f"{year - MOST_YEARS}", column < f"{year}")
+        for year, days in years
+    )
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)

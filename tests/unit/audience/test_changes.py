@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mailshot import documents
-from mailshot.audience.book import AudienceRegistry
-from mailshot.audience.changes import Counterfactual
+from mailshot.audience.counterfactual import Counterfactual
 from mailshot.audience.evaluate import Evaluator
+from mailshot.audience.registry import AudienceRegistry
 from mailshot.profile.customer import Activity, Profile
 from tests.store.conditions import VOCABULARY
 

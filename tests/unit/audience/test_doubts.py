@@ -7,8 +7,8 @@ from datetime import date
 import pytest
 
 from mailshot import documents
-from mailshot.audience import doubts
-from mailshot.audience.book import AudienceRegistry
+from mailshot.audience import lint
+from mailshot.audience.registry import AudienceRegistry
 from tests.store.conditions import VOCABULARY
 
 TODAY = date(2026, 4, 7)
@@ -53,9 +53,7 @@ SOUND = (
 
 def _told(rule: str) -> list[str]:
     document = documents.parse(f"audience: odd\nwho:\n  {rule}", "odd.yaml")
-    return [
-        doubt.words for doubt in doubts.of(AudienceRegistry([document], VOCABULARY).audience("odd").condition, TODAY)
-    ]
+    return [doubt.words for doubt in lint.of(AudienceRegistry([document], VOCABULARY).audience("odd").condition, TODAY)]
 
 
 @pytest.mark.parametrize(("rule", "said"), ODD.values(), ids=ODD)

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mailshot import documents
-from mailshot.audience.book import AudienceRegistry
-from mailshot.audience.parse import WORDS
+from mailshot.audience.parse.conditions import WORDS
+from mailshot.audience.registry import AudienceRegistry
 from mailshot.errors import InvalidInput, NotFound, Problem
 from tests.store.conditions import CONDITIONS, VOCABULARY, members, written
 

@@ -10,14 +10,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mailshot import documents
-from mailshot.audience import examples
-from mailshot.audience.book import AudienceRegistry
 from mailshot.audience.evaluate import Evaluator
-from mailshot.audience.examples import WORDS, Example
-from mailshot.audience.moments import Today
+from mailshot.audience.examples import example_reader
+from mailshot.audience.examples.dates import Today
+from mailshot.audience.examples.example_reader import WORDS, Example
+from mailshot.audience.registry import AudienceRegistry
 from mailshot.errors import Problem
-from mailshot.profile import lot
-from mailshot.profile.history import HISTORIES
+from mailshot.profile import bucketing
+from mailshot.profile.activity import HISTORIES
 from tests.store.conditions import VOCABULARY
 
 ZONE = ZoneInfo("America/New_York")
@@ -30,7 +30,7 @@ def read(written: str, clock: Today = PINNED, who: str = "{everyone: yes}") -> t
     document = documents.parse(f"audience: a\nwho: {who}\nexamples: {written}", "a.yaml")
     problems = document.problems()
     condition = AudienceRegistry([document], VOCABULARY).audience("a").condition
-    return examples.read(document, VOCABULARY, clock, problems, condition), problems.found
+    return example_reader.read(document, VOCABULARY, clock, problems, condition), problems.found
 
 
 def one(written: str, clock: Today = PINNED, who: str = "{everyone: yes}") -> Example:
@@ -133,7 +133,7 @@ def test_the_customer_is_as_written() -> None:
     sure = {pair: inferred.confidence for pair, inferred in who.traits.items()}
     assert sure == {("diet", "vegan"): 0.97, ("diet", "vegetarian"): 1.0}
     assert one("customer: {born: in 3 days}").profile.facts["born"] == "2026-04-10"
-    assert one("name: x").profile.lot == lot.bucket("example")
+    assert one("name: x").profile.lot == bucketing.bucket("example")
 
 
 @pytest.mark.parametrize(("said", "inside"), [("", True), ("share: yes, ", True), ("share: no, ", False)])
@@ -141,7 +141,7 @@ def test_a_customer_lies_in_the_shares_unless_said_otherwise(said: str, inside: 
     rule = "{any: [{share: 0.05%}, {not: {share: 0%}}]}"
     document = documents.parse(f"audience: a\nwho: {{share: 0.05%}}\nexamples: [{{{said}matches: yes}}]", "a.yaml")
     condition = AudienceRegistry([document], VOCABULARY).audience("a").condition
-    (example,) = examples.read(document, VOCABULARY, PINNED, document.problems(), condition)
+    (example,) = example_reader.read(document, VOCABULARY, PINNED, document.problems(), condition)
     assert Evaluator(example.profile, TODAY, ZONE).verdict(condition).holds is inside
     assert one("name: x", who=rule)
 
@@ -154,7 +154,7 @@ def test_names_and_verdicts() -> None:
     ]
     assert problems == []
     without = documents.parse("audience: a\nwho: {everyone: yes}", "a.yaml")
-    assert examples.read(without, VOCABULARY, PINNED, without.problems()) == []
+    assert example_reader.read(without, VOCABULARY, PINNED, without.problems()) == []
 
 
 # What stands in the braces of an example (or for all of them), what is told at which word, and the remedy.

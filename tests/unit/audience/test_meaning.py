@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from mailshot.audience import meaning
+from mailshot.audience import equality
 from mailshot.audience.nodes import Condition
-from mailshot.campaign.rulebook import Rulebook
+from mailshot.rulebook.rulebook import Rulebook
 from tests.store.conditions import CONDITIONS, without_places
 
 FILES = {
@@ -32,8 +32,8 @@ SAME = {
 
 @pytest.mark.parametrize("what", SAME)
 def test_what_moves_nobody_is_no_difference(what: str) -> None:
-    assert meaning.fingerprint(condition(**SAME[what])) == meaning.fingerprint(condition())
-    assert meaning.shifted(condition(), condition(**SAME[what])) == []
+    assert equality.fingerprint(condition(**SAME[what])) == equality.fingerprint(condition())
+    assert equality.shifted(condition(), condition(**SAME[what])) == []
 
 
 OTHER = {
@@ -56,14 +56,14 @@ OTHER = {
 def test_a_difference_is_traced_to_what_was_changed(what: str) -> None:
     changed, same_words, told = OTHER[what]
     other = condition(**changed)
-    assert meaning.fingerprint(other) != meaning.fingerprint(condition())
-    assert (meaning.written(other) == meaning.written(condition())) is same_words
-    assert meaning.shifted(condition(), other) == told
+    assert equality.fingerprint(other) != equality.fingerprint(condition())
+    assert (equality.written(other) == equality.written(condition())) is same_words
+    assert equality.shifted(condition(), other) == told
 
 
 @given(CONDITIONS, CONDITIONS)
 def test_only_the_place_of_a_condition_is_passed_over(first: Condition, second: Condition) -> None:
     alike = without_places(first) == without_places(second)
-    assert alike <= (meaning.fingerprint(first) == meaning.fingerprint(second))
-    assert meaning.fingerprint(first) == meaning.fingerprint(without_places(first))
-    assert meaning.shifted(first, first) == []
+    assert alike <= (equality.fingerprint(first) == equality.fingerprint(second))
+    assert equality.fingerprint(first) == equality.fingerprint(without_places(first))
+    assert equality.shifted(first, first) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailshot.audience.compile import order, universe
+from mailshot.audience.compile import planner
 from mailshot.audience.nodes import All, Any, Condition, HasConsent, InAudience, Not, RandomShare
 
 A, B, C = (HasConsent(1, name) for name in "abc")
@@ -10,7 +10,7 @@ ROW = RandomShare(1, 10, "salt")
 
 
 def parts(condition: Condition) -> list[Condition]:
-    return list(order.conjuncts(condition, lambda _: None))
+    return list(planner.conjuncts(condition, lambda _: None))
 
 
 def test_all_and_named_audiences_are_their_parts() -> None:
@@ -25,11 +25,11 @@ def test_not_any_is_none_of_them_and_not_all_stays_whole() -> None:
 
 def test_what_costs_least_is_asked_first_and_what_lies_deep_last() -> None:
     deep: Condition = ROW
-    for _ in range(order.SHALLOW):
+    for _ in range(planner.SHALLOW):
         deep = Not(1, deep)
-    assert order.by_cost([deep, A, ROW], lambda part: int(part is A)) == [ROW, A, deep]
+    assert planner.by_cost([deep, A, ROW], lambda part: int(part is A)) == [ROW, A, deep]
 
 
 def test_only_what_asks_for_rows_alone_is_looked_up_in_them() -> None:
-    assert universe.of_rows(Any(1, (ROW, Not(1, ROW))))
-    assert not universe.of_rows(All(1, (ROW, A)))
+    assert planner.of_rows(Any(1, (ROW, Not(1, ROW))))
+    assert not planner.of_rows(All(1, (ROW, A)))

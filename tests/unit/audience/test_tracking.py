@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mailshot import documents
-from mailshot.audience import parse
-from mailshot.audience.changes import Counterfactual
+from mailshot.audience.counterfactual import Counterfactual
 from mailshot.audience.evaluate import UNSEEN, Evaluator
 from mailshot.audience.nodes import Condition
+from mailshot.audience.parse import conditions
 from mailshot.audience.vocabulary import Vocabulary
 from mailshot.profile.customer import Activity, Profile
 
@@ -23,7 +23,7 @@ OPENED = Activity("1", NOON - timedelta(days=3), {"by": "human"})
 def rule(text: str) -> Condition:
     document = documents.parse(text, "rule.yaml")
     problems = document.problems()
-    found = parse.Parser(WORDS, problems, "rule", lambda *_: None).condition(document.root)
+    found = conditions.Parser(WORDS, problems, "rule", lambda *_: None).condition(document.root)
     problems.raise_if_any()
     assert found is not None
     return found

@@ -6,8 +6,8 @@ from datetime import date
 
 import pytest
 
-from mailshot.campaign import doubting
-from mailshot.campaign.rulebook import Rulebook
+from mailshot.campaign import lint
+from mailshot.rulebook.rulebook import Rulebook
 
 PREFERENCES = """diet:
   title: Diet
@@ -27,7 +27,7 @@ values:
 def doubts(implied: str, **more: str) -> list[str]:
     texts = {"rules/preferences.yaml": PREFERENCES.format(implied=implied)}
     texts |= {f"rules/{name.replace('_', '/')}.yaml": text for name, text in more.items()}
-    return [str(problem) for problem in doubting.all_of(Rulebook.thaw(texts), date(2026, 6, 1))]
+    return [str(problem) for problem in lint.all_of(Rulebook.thaw(texts), date(2026, 6, 1))]
 
 
 @pytest.mark.parametrize("implied", ["vegetarisch", "[vegetarian, vegetarisch]"])

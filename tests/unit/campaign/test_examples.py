@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mailshot.audience.book import Audience
 from mailshot.audience.evaluate import Verdict
-from mailshot.audience.examples import Example
+from mailshot.audience.examples.example_reader import Example
 from mailshot.audience.nodes import Everyone
-from mailshot.campaign.examples import ExampleResult
+from mailshot.audience.registry import Audience
+from mailshot.campaign.rule_tests import ExampleResult
 from mailshot.profile.customer import Profile
 
 NOW = datetime(2026, 4, 1, 9, tzinfo=ZoneInfo("America/New_York"))

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mailshot.campaign.series import MOST, Series
 from mailshot.errors import Refused
-from mailshot.profile.window import Span
+from mailshot.facts.periods import Span
+from mailshot.insight.backtest import MOST, Series
 
 NEW_YORK = ZoneInfo("America/New_York")
 FIRST, LAST = datetime(2017, 1, 1, 17, tzinfo=UTC), datetime(2018, 1, 1, 4, 1, tzinfo=UTC)

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mailshot.audience.evaluate import Evaluator
-from mailshot.campaign.rulebook import Rulebook
 from mailshot.profile.customer import Activity, Inferred, Profile
+from mailshot.rulebook.rulebook import Rulebook
 
 RULES = Rulebook.load(Path(__file__).parents[3])
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mailshot import documents
+from mailshot.audience import evaluate
 from mailshot.audience.evaluate import Evaluator, Verdict
-from mailshot.audience.parse import Parser
-from mailshot.campaign import why
+from mailshot.audience.parse.conditions import Parser
 from mailshot.profile.customer import Profile
 from tests.store.conditions import VOCABULARY
 
@@ -57,12 +57,12 @@ MOVES = {
 @pytest.mark.parametrize("what", MOVES)
 def test_the_deciding_clause_is_told(what: str) -> None:
     before, after, told = MOVES[what]
-    assert why.deciding_clause(verdict(before), verdict(after)) == told
+    assert evaluate.deciding_clause(verdict(before), verdict(after)) == told
 
 
 def test_the_same_words_about_another_day_are_told_as_found() -> None:
     other = Profile(1, 5, {"country": "SE"})
     assert (
-        why.deciding_clause(verdict("{country: SE}"), verdict("{country: SE}", other))
+        evaluate.deciding_clause(verdict("{country: SE}"), verdict("{country: SE}", other))
         == "not before: country is SE (NO)"
     )

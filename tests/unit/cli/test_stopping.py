@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mailshot.cli.serving import stopping
+from mailshot.cli.processes import stopping
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from itertools import count, pairwise
 
 import pytest
 
-from mailshot.deliver import pace
-from mailshot.deliver.pace import Here, Limited, Shared, Slots
+from mailshot.deliver import rate_limit
+from mailshot.deliver.rate_limit import Here, Limited, Shared, Slots
 from tests import processes
 
 START = 1_800_000_000.0
@@ -168,7 +168,7 @@ def test_a_clock_that_is_set_back_does_not_stop_mail(make: Make) -> None:
             await slots.take(sender, "a", 60)
             time.now -= 100_000
             wait, _ = await slots.take(sender, "a", 60)
-            assert wait <= 1 + pace.AHEAD + ROUNDING
+            assert wait <= 1 + rate_limit.AHEAD + ROUNDING
 
     asyncio.run(run())
 
@@ -190,5 +190,5 @@ def test_a_redis_that_is_gone_leaves_each_worker_its_rate() -> None:
 
 
 def test_no_turn_once_stopped() -> None:
-    assert not asyncio.run(pace.of("a", "s", None, "").turn(lambda: True))
-    assert not asyncio.run(pace.of("a", "s", 1, "").turn(lambda: True))
+    assert not asyncio.run(rate_limit.of("a", "s", None, "").turn(lambda: True))
+    assert not asyncio.run(rate_limit.of("a", "s", 1, "").turn(lambda: True))

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from mailshot.deliver import smtp
+from mailshot.deliver.outcome import Outcome, Phase, Status
 from mailshot.deliver.smtp import Connection, MailObject, Server, Timeouts, stuffed
-from mailshot.deliver.verdict import Outcome, Phase, Status
 from mailshot.errors import Unavailable
 from tests import processes
 from tests.processes import Sink

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mailshot.deliver.verdict import Phase, Status, classify_reply, lost
+from mailshot.deliver.outcome import Phase, Status, classify_reply, lost
 
 INPUTS = Path(__file__).parents[2] / "inputs"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mailshot.feedback import classify
-from mailshot.feedback.classify import TrackingRequest
+from mailshot.feedback import tracking
+from mailshot.feedback.tracking import TrackingRequest
 from mailshot.states import FeedbackClass, FeedbackKind
 from mailshot.store.feedback import Click
 from tests.shop import BROWSER
@@ -51,7 +51,7 @@ OPEN, CLICK = FeedbackKind.opened, FeedbackKind.clicked
     ],
 )
 def test_who_caused_it(hit: TrackingRequest, by: str) -> None:
-    verdict = classify.classify(hit)
+    verdict = tracking.classify(hit)
     assert verdict.by == by
     assert bool(verdict.why) == (verdict.by is not FeedbackClass.human)
 
@@ -62,10 +62,10 @@ def clicks(*at: tuple[int, float]) -> list[Click]:
 
 
 def test_three_links_within_two_seconds_are_a_burst() -> None:
-    assert classify.burst(clicks((1, 0), (2, 1), (3, 2))) == [0, 1, 2]
-    assert classify.burst(clicks((1, 0), (2, 1), (3, 2.1))) == []
-    assert classify.burst(clicks((1, 0), (1, 0.5), (2, 1), (1, 1.5))) == []
-    assert classify.burst(clicks((9, 0), (1, 10), (2, 10.5), (3, 11), (4, 12.5), (9, 30))) == [1, 2, 3, 4]
+    assert tracking.burst(clicks((1, 0), (2, 1), (3, 2))) == [0, 1, 2]
+    assert tracking.burst(clicks((1, 0), (2, 1), (3, 2.1))) == []
+    assert tracking.burst(clicks((1, 0), (1, 0.5), (2, 1), (1, 1.5))) == []
+    assert tracking.burst(clicks((9, 0), (1, 10), (2, 10.5), (3, 11), (4, 12.5), (9, 30))) == [1, 2, 3, 4]
 
 
 def test_a_burst_is_found_whichever_click_arrives_last() -> None:
@@ -75,16 +75,16 @@ def test_a_burst_is_found_whichever_click_arrives_last() -> None:
         arrived: list[Click] = []
         for click in order:
             arrived.append(click)
-            near = [one for one in arrived if abs(one.at - click.at) <= classify.BURST]
-            blamed.update(classify.burst(sorted(near, key=lambda one: one.at)))
-        assert blamed == set(classify.burst(all_of_them))
+            near = [one for one in arrived if abs(one.at - click.at) <= tracking.BURST]
+            blamed.update(tracking.burst(sorted(near, key=lambda one: one.at)))
+        assert blamed == set(tracking.burst(all_of_them))
 
 
 @pytest.mark.parametrize("line", (INPUTS / "W02-user-agent.tsv").read_text(encoding="utf-8").splitlines()[1:])
 def test_user_agents_of_mail_programs(line: str) -> None:
     _, request, agent, expected = line.split("\t")
     kind = OPEN if request == "pixel" else CLICK
-    assert expected.startswith(classify.classify(TrackingRequest(kind, "GET", agent, 60)).by)
+    assert expected.startswith(tracking.classify(TrackingRequest(kind, "GET", agent, 60)).by)
 
 
 MAIL_PROGRAMS = [
@@ -109,7 +109,7 @@ IMAGE_PROXIES = [
 
 @pytest.mark.parametrize("agent", MAIL_PROGRAMS)
 def test_outlook_is_a_person_whichever_way_it_writes_its_name(agent: str) -> None:
-    assert [classify.classify(TrackingRequest(kind, "GET", agent, 60)).by for kind in (OPEN, CLICK)] == [
+    assert [tracking.classify(TrackingRequest(kind, "GET", agent, 60)).by for kind in (OPEN, CLICK)] == [
         "human",
         "human",
     ]
@@ -117,9 +117,9 @@ def test_outlook_is_a_person_whichever_way_it_writes_its_name(agent: str) -> Non
 
 @pytest.mark.parametrize("agent", IMAGE_PROXIES)
 def test_the_image_proxy_of_a_mail_provider_hides_a_person(agent: str) -> None:
-    assert classify.classify(TrackingRequest(OPEN, "GET", agent, 60)).by == "proxy"
+    assert tracking.classify(TrackingRequest(OPEN, "GET", agent, 60)).by == "proxy"
 
 
 @pytest.mark.parametrize("agent", ["Microsoft Office Existence Discovery", "Microsoft Office Protocol Discovery"])
 def test_what_office_asks_on_its_own_is_no_person(agent: str) -> None:
-    assert classify.classify(TrackingRequest(CLICK, "GET", agent, 60)).by == "scanner"
+    assert tracking.classify(TrackingRequest(CLICK, "GET", agent, 60)).by == "scanner"

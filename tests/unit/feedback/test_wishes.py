@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mailshot.feedback.wishes import Controls, CurrentPreferences, Wishes, controls, wishes
-from mailshot.profile.consent import Entry
-from mailshot.profile.statements import StatedPreference
+from mailshot.feedback.preferences import Controls, CurrentPreferences, Wishes, controls, wishes
+from mailshot.profile.preferences import StatedPreference
+from mailshot.profile.topics import Entry
 from mailshot.store.preferences import Inferred
 from tests.shop import STATEMENTS, TOPICS
 

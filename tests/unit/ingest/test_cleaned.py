@@ -13,10 +13,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mailshot.ingest import cleaned, files, mapping, reading, stage
+from mailshot.ingest import data_files, lenient_reader, mapping, parse_file, staging_database
 from mailshot.ingest.fields import Field, Kind, Type
-from mailshot.ingest.reading import Reading
-from mailshot.ingest.stage import StagingDatabase
+from mailshot.ingest.parse_file import Reading
+from mailshot.ingest.staging_database import StagingDatabase
 
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 MESS = st.lists(st.sampled_from(['"', ",", "\n", "\r\n", "\r", "a", " ", '""', "é", ";"]), max_size=25).map("".join)
@@ -24,7 +24,7 @@ MESS = st.lists(st.sampled_from(['"', ",", "\n", "\r\n", "\r", "a", " ", '""', "
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[StagingDatabase]:
-    with stage.opened() as opened:
+    with staging_database.opened() as opened:
         yield opened
 
 
@@ -38,13 +38,13 @@ def written(body: bytes, name: str = "x.csv") -> Iterator[Path]:
 
 def read(bench: StagingDatabase, path: Path) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
     """Return the rows (line, a, b) and the faults (line, reason) of a file with columns a and b."""
-    found = files.examine(path, ",", None, path.parent)
+    found = data_files.examine(path, ",", None, path.parent)
     names = list(found.columns)
     columns = {field: mapping.Source(("", column, "")) for field, column in zip(("a", "b"), names, strict=True)}
     item = mapping.Import.model_construct(kind=Kind.events, file=path.name, distinct=False, columns=columns)
     fields = {name: Field(name, Type.long_text, "") for name in ("a", "b")}
     each = Reading(0, item, found, fields, "UTC")
-    reading.read(bench, each)
+    parse_file.read(bench, each)
     return bench.run(f'SELECT "#line", a, b FROM {each.rows} ORDER BY 1'), bench.run(f"SELECT line FROM {each.faults}")
 
 
@@ -71,15 +71,15 @@ def test_whatever_a_writer_quotes_comes_back(bench: StagingDatabase, rows: list[
 def test_any_mess_gives_the_same_rows_fast_or_careful(bench: StagingDatabase, mess: str) -> None:
     with written(("a,b\n" + mess).encode()) as path:
         got, faults = read(bench, path)
-        found = list(cleaned.csv_rows(path, ",", 2))
-    rows = [row for row in found if isinstance(row, cleaned.Row)]
+        found = list(lenient_reader.csv_rows(path, ",", 2))
+    rows = [row for row in found if isinstance(row, lenient_reader.Row)]
     assert [(row.line, *((cell or "").strip(" \t\r\n") or None for cell in row.cells)) for row in rows] == got
     assert len(found) == len(got) + len(faults)
 
 
 def test_one_stray_quote_costs_one_line() -> None:
     with written(b'a,b\n1,x\n2,"y\n3,z\n4,"q\n5,w\n') as path:
-        found = list(cleaned.csv_rows(path, ",", 2))
+        found = list(lenient_reader.csv_rows(path, ",", 2))
     assert [(type(row).__name__, row.line) for row in found] == [
         ("Row", 2),
         ("Broken", 3),
@@ -92,13 +92,13 @@ def test_one_stray_quote_costs_one_line() -> None:
 @settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_as_json_lines_are_rows_or_broken(body: bytes) -> None:
-    with written(body, "x.jsonl") as path, suppress(files.UnreadableFile):
-        files.examine(path, None, None, path.parent)
-        assert all(row.line > 0 for row in cleaned.json_rows(path, ["a"], set()))
+    with written(body, "x.jsonl") as path, suppress(data_files.UnreadableFile):
+        data_files.examine(path, None, None, path.parent)
+        assert all(row.line > 0 for row in lenient_reader.json_rows(path, ["a"], set()))
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_as_parquet_are_told_and_never_crash(body: bytes) -> None:
-    with written(b"PAR1" + body + b"PAR1", "x.parquet") as path, pytest.raises(files.UnreadableFile):
-        files.examine(path, None, None, path.parent)
+    with written(b"PAR1" + body + b"PAR1", "x.parquet") as path, pytest.raises(data_files.UnreadableFile):
+        data_files.examine(path, None, None, path.parent)

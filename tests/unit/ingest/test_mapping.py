@@ -9,9 +9,9 @@ import pytest
 
 from mailshot import documents
 from mailshot.errors import InvalidInput
+from mailshot.facts import catalogue
 from mailshot.ingest import fields, mapping
 from mailshot.ingest.fields import Kind
-from mailshot.profile import catalogue
 
 ROOT = Path(__file__).parents[3]
 TOPICS = ("offers", "recipes", "service", "tracking")

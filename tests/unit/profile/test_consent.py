@@ -3,9 +3,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
-from mailshot.profile import consent
-from mailshot.profile.consent import Entry
-from mailshot.profile.topics import Topic
+from mailshot.profile import topics
+from mailshot.profile.topics import Entry, Topic
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 OFFERS, SERVICE = Topic("offers", "Offers"), Topic("service", "Orders", requires_consent=False)
@@ -13,22 +12,22 @@ OFFERS, SERVICE = Topic("offers", "Offers"), Topic("service", "Orders", requires
 
 def test_the_newest_counts_in_any_order_and_of_two_at_once_the_withdrawal() -> None:
     entries = [Entry(True, NOON), Entry(True, NOON + timedelta(hours=1)), Entry(False, NOON + timedelta(hours=1))]
-    assert {consent.newest(order) for order in permutations(entries)} == {entries[2]}
-    assert consent.newest([]) is None
+    assert {topics.newest(order) for order in permutations(entries)} == {entries[2]}
+    assert topics.newest([]) is None
 
 
 def test_who_said_nothing_gets_only_what_requires_no_consent() -> None:
-    assert not consent.allowed(OFFERS, None)
-    assert consent.allowed(SERVICE, None)
+    assert not topics.allowed(OFFERS, None)
+    assert topics.allowed(SERVICE, None)
 
 
 def test_a_withdrawal_counts_whatever_the_topic_requires() -> None:
-    assert not consent.allowed(SERVICE, Entry(False, NOON))
-    assert consent.allowed(OFFERS, Entry(True, NOON))
+    assert not topics.allowed(SERVICE, Entry(False, NOON))
+    assert topics.allowed(OFFERS, Entry(True, NOON))
 
 
 def test_a_new_word_counts_even_when_the_clock_was_set_back() -> None:
     before = Entry(True, NOON)
-    assert consent.effective_at(before, NOON - timedelta(days=1)) > NOON
-    assert consent.effective_at(before, NOON + timedelta(days=1)) == NOON + timedelta(days=1)
-    assert consent.effective_at(None, NOON) == NOON
+    assert topics.effective_at(before, NOON - timedelta(days=1)) > NOON
+    assert topics.effective_at(before, NOON + timedelta(days=1)) == NOON + timedelta(days=1)
+    assert topics.effective_at(None, NOON) == NOON

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from babel import localedata
 
-from mailshot.profile import locales
-from mailshot.profile.locales import Manner
+from mailshot.facts import locales
+from mailshot.facts.locales import Manner
 
 LATE = datetime(2026, 3, 31, 22, 30, tzinfo=UTC)
 DAY = date(2026, 3, 31)

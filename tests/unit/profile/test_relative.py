@@ -6,8 +6,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from mailshot.profile.relative import MOST_YEARS, Relative
-from mailshot.profile.window import Period, Span
+from mailshot.facts.periods import Period, Span
+from mailshot.facts.relative_dates import MOST_YEARS, Relative
 
 TODAYS = (
     date(2024, 2, 28),

@@ -6,14 +6,14 @@ from random import Random
 
 import pytest
 
-from mailshot.profile import shares
+from mailshot.stats import proportions
 
 
 def test_wilson_and_newcombe_as_published() -> None:
     """Newcombe (1998), tables I and II: 81 of 263, and 56 of 70 against 48 of 80 by method 10."""
-    one = shares.proportion(263, 81)
+    one = proportions.proportion(263, 81)
     assert (round(one.low, 4), round(one.high, 4)) == (0.2553, 0.3662)
-    two = shares.difference((70, 56), (80, 48))
+    two = proportions.difference((70, 56), (80, 48))
     assert (round(two.value, 4), round(two.low, 4), round(two.high, 4)) == (0.2, 0.0524, 0.3339)
     assert two.enough
     assert not two.could_be_chance
@@ -21,12 +21,14 @@ def test_wilson_and_newcombe_as_published() -> None:
 
 @pytest.mark.parametrize("counted", [((0, 0), (10, 5)), ((10, 5), (0, 0)), ((400, 4), (400, 200)), ((9, 5), (9, 5))])
 def test_few_are_too_few_to_compare(counted: tuple[tuple[int, int], tuple[int, int]]) -> None:
-    assert not shares.difference(*counted).enough
+    assert not proportions.difference(*counted).enough
 
 
 def test_nobody_is_no_share_and_no_mean() -> None:
-    assert shares.proportion(0, 0) == shares.mean(0, 0.0, 0.0) == shares.pooled([]) == shares.NOTHING
-    assert [shares.proportion(29, hits).enough for hits in (0, 4, 5, 24, 25, 29)] == [
+    assert (
+        proportions.proportion(0, 0) == proportions.mean(0, 0.0, 0.0) == proportions.pooled([]) == proportions.NOTHING
+    )
+    assert [proportions.proportion(29, hits).enough for hits in (0, 4, 5, 24, 25, 29)] == [
         False,
         False,
         True,
@@ -34,27 +36,27 @@ def test_nobody_is_no_share_and_no_mean() -> None:
         False,
         False,
     ]
-    assert shares.proportion(30, 0).low == 0.0
-    assert shares.proportion(30, 30).high == 1.0
+    assert proportions.proportion(30, 0).low == 0.0
+    assert proportions.proportion(30, 30).high == 1.0
 
 
 def test_a_mean_is_the_mean_and_reaches_two_standard_errors() -> None:
     drawn = [float(n) for n in range(100)]
-    found = shares.mean(100, sum(drawn), sum(value * value for value in drawn))
+    found = proportions.mean(100, sum(drawn), sum(value * value for value in drawn))
     assert found.value == 49.5
     assert found.high - found.value == pytest.approx(1.96 * 29.01149 / 10, rel=1e-4)
-    assert shares.mean(1, 7.0, 49.0).high == 7.0
+    assert proportions.mean(1, 7.0, 49.0).high == 7.0
 
 
 def test_one_pair_pooled_is_the_plain_difference() -> None:
-    found = shares.pooled([((100, 40), (50, 10))])
+    found = proportions.pooled([((100, 40), (50, 10))])
     assert found.value == pytest.approx(0.2)
     assert found.high - found.value == pytest.approx(1.959964 * (0.4 * 0.6 / 100 + 0.2 * 0.8 / 50) ** 0.5)
 
 
 def test_pooling_compares_only_within_a_pair() -> None:
     """Everyone's share is the same in each pair; the sums alone would show 50 points (Simpson's paradox)."""
-    found = shares.pooled([((900, 810), (100, 90)), ((100, 10), (900, 90)), ((5, 5), (0, 0))])
+    found = proportions.pooled([((900, 810), (100, 90)), ((100, 10), (900, 90)), ((5, 5), (0, 0))])
     assert found.value == pytest.approx(0.0)
     assert found.could_be_chance
 
@@ -70,6 +72,6 @@ def test_pooled_intervals_cover_the_truth_as_often_as_they_say() -> None:
         pairs = [
             (drawn(n1, base + 0.1), drawn(n0, base)) for n1, n0, base in ((40, 15, 0.1), (120, 30, 0.3), (12, 50, 0.2))
         ]
-        found = shares.pooled(pairs)
+        found = proportions.pooled(pairs)
         covered += found.low <= 0.1 <= found.high
     assert 0.92 <= covered / 400 <= 0.98

@@ -7,10 +7,10 @@ from decimal import Decimal
 
 from hypothesis import HealthCheck, given, settings
 
-from mailshot.campaign.rulebook import Rulebook
-from mailshot.profile import specimens
-from mailshot.profile.comparison import Comparison
-from mailshot.profile.products import EVERYTHING, Filter, ProductFilter
+from mailshot.audience.examples import products
+from mailshot.facts.comparison import Comparison
+from mailshot.facts.product_filters import EVERYTHING, Filter, ProductFilter
+from mailshot.rulebook.rulebook import Rulebook
 from tests.shop import RULES
 from tests.store import population
 from tests.store.conditions import PRODUCT, SELECTIONS
@@ -25,44 +25,44 @@ def test_every_group_of_the_example_shop_has_one() -> None:
     groups = Rulebook.load(RULES.parent).groups
     assert groups
     for name, group in groups.items():
-        found = specimens.synthesize(group, {})
+        found = products.synthesize(group, {})
         assert found, name
         assert group.matches(found)
-    assert specimens.synthesize(groups["vegetables"], {"brand": "B"}) == {
+    assert products.synthesize(groups["vegetables"], {"brand": "B"}) == {
         "brand": "B",
         "department": "PRODUCE",
         "category": "VEGETABLES - ALL OTHERS",
     }
-    assert specimens.synthesize(groups["vegetables"], {"department": "MEAT"}) is None
+    assert products.synthesize(groups["vegetables"], {"department": "MEAT"}) is None
 
 
 def test_it_satisfies_all_comparisons_together() -> None:
     texts = of(("name", "starts_with", "A"), ("name", "ends_with", "z"), ("name", "contains", "-"))
-    assert specimens.synthesize(texts, {}) == {"name": "A-z"}
+    assert products.synthesize(texts, {}) == {"name": "A-z"}
     numbers = of(
         ("price", "more_than", Decimal(2)), ("price", "less_than", Decimal("2.5")), ("weight", "at_most", Decimal(3))
     )
-    assert specimens.synthesize(numbers, {}) == {"price": Decimal("2.0001"), "weight": 3}
+    assert products.synthesize(numbers, {}) == {"price": Decimal("2.0001"), "weight": 3}
     kept = of(("organic", "is", False), ("launched", "less_than", date(2020, 1, 1)), ("size", "known", True))
-    assert specimens.synthesize(kept, {}) == {"organic": False, "launched": "2019-12-31", "size": "some"}
-    assert specimens.synthesize(of(("size", "known", False)), {}) == {}
-    assert specimens.synthesize(of(("price", "exactly", Decimal(1)), ("price", "exactly", Decimal(2))), {}) is None
-    assert specimens.synthesize(EVERYTHING, {"key": "A"}) == {"key": "A"}
+    assert products.synthesize(kept, {}) == {"organic": False, "launched": "2019-12-31", "size": "some"}
+    assert products.synthesize(of(("size", "known", False)), {}) == {}
+    assert products.synthesize(of(("price", "exactly", Decimal(1)), ("price", "exactly", Decimal(2))), {}) is None
+    assert products.synthesize(EVERYTHING, {"key": "A"}) == {"key": "A"}
 
 
 def test_it_keeps_away_from_exceptions() -> None:
     unless = of(("size", "known", False))
-    assert specimens.synthesize(of(("department", "is", "A"), exceptions=unless), {}) == {
+    assert products.synthesize(of(("department", "is", "A"), exceptions=unless), {}) == {
         "department": "A",
         "size": "some",
     }
-    assert specimens.synthesize(of(("department", "is", "A"), exceptions=of(("department", "is", "A"))), {}) is None
+    assert products.synthesize(of(("department", "is", "A"), exceptions=of(("department", "is", "A"))), {}) is None
 
 
 @given(SELECTIONS, population.PRODUCT)
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_there_is_one_wherever_there_is_a_real_one(selection: ProductFilter, product: dict[str, object]) -> None:
     real = {"key": "Lit-1", **product, **product["facts"]}  # type: ignore[dict-item]
-    found = specimens.synthesize(selection, {})
+    found = products.synthesize(selection, {})
     assert found is not None or not selection.matches(real)
     assert found is None or selection.matches(found)

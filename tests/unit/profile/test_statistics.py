@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from mailshot.profile import statistics
-from mailshot.profile.statistics import Prior
+from mailshot.stats import beta_binomial
+from mailshot.stats.beta_binomial import Prior
 
 
 def simulated(mean: float, spread: float, abstain: float, customers: int = 4000) -> list[tuple[int, int]]:
@@ -22,7 +22,7 @@ def simulated(mean: float, spread: float, abstain: float, customers: int = 4000)
 
 @pytest.mark.parametrize(("mean", "spread", "abstain"), [(0.15, 0.03, 0.05), (0.3, 0.1, 0.2), (0.1, 0.02, 0.01)])
 def test_the_fit_finds_what_the_customers_were_made_of(mean: float, spread: float, abstain: float) -> None:
-    base = statistics.fit(simulated(mean, spread, abstain))
+    base = beta_binomial.fit(simulated(mean, spread, abstain))
     assert base is not None
     assert base.mean == pytest.approx(mean, rel=0.1)
     assert base.spread == pytest.approx(spread, rel=0.35)
@@ -42,14 +42,14 @@ def test_more_lines_without_any_are_surer() -> None:
 
 @pytest.mark.parametrize("counts", [[], [(0, 0)], [(10, 0)] * 5, [(10, 10)] * 5])
 def test_without_variety_nothing_is_concluded(counts: list[tuple[int, int]]) -> None:
-    assert statistics.fit(counts) is None
+    assert beta_binomial.fit(counts) is None
 
 
 @pytest.mark.parametrize(
     "counts", [[(1, 0), (1, 1)], [(5, 1)], [(10, 0), (10, 10)], [(10**6, 1), (1, 0)], [(100, 99)] * 3]
 )
 def test_odd_bases_give_probabilities(counts: list[tuple[int, int]]) -> None:
-    base = statistics.fit(counts)
+    base = beta_binomial.fit(counts)
     if base is not None:
         for lines in (0, 1, 10**6):
             assert 0 <= base.abstains(lines) <= 1

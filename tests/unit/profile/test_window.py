@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mailshot.profile.window import Span, Window
+from mailshot.facts.periods import Span, Window
 
 OSLO = ZoneInfo("Europe/Oslo")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from mailshot.render import mail, source
-from mailshot.render.message import MailHeaders
+from mailshot.render import source, template
+from mailshot.render.mime import MailHeaders
 
 TEMPLATES = Path(__file__).parents[3] / "templates"
 NAMES = ("market", "vegetables", "weekly", "winback")
@@ -18,11 +18,11 @@ VOCABULARY = {
     "customer": {"first_name", "last_name", "email", "language", "household_size"},
     "campaign": {"name"},
     "sender": {"name", "postal_address", "email"},
-    "offers": mail.ListOf({"key", "name", "department", "category", "brand", "size", "url", "reason"}),
+    "offers": template.ListOf({"key", "name", "department", "category", "brand", "size", "url", "reason"}),
     "links": {"unsubscribe", "preferences"},
     "traits": {"diet"},
 }
-TRACKING = mail.Tracking(click=lambda link: f"https://go.example/c/{link}", pixel="https://go.example/o/1.gif")
+TRACKING = template.Tracking(click=lambda link: f"https://go.example/c/{link}", pixel="https://go.example/o/1.gif")
 
 
 def make(body: str, subject: str = "Hello", **others: str) -> source.Source:
@@ -36,9 +36,9 @@ def make(body: str, subject: str = "Hello", **others: str) -> source.Source:
 
 def compile_body(
     body: str, subject: str = "Hello", hosts: tuple[str, ...] = (SHOP,), **others: str
-) -> mail.MailTemplate:
+) -> template.MailTemplate:
     """Compile a body with the common vocabulary."""
-    return mail.compile_mail(make(body, subject, **others), VOCABULARY, allowed_hosts=hosts)
+    return template.compile_mail(make(body, subject, **others), VOCABULARY, allowed_hosts=hosts)
 
 
 def values(**changes: object) -> dict[str, object]:
@@ -69,9 +69,9 @@ def sample(name: str) -> Mapping[str, object]:
     return content
 
 
-def starter(name: str) -> mail.MailTemplate:
+def starter(name: str) -> template.MailTemplate:
     """Compile a starter mail."""
-    return mail.compile_mail(source.read(TEMPLATES, name), VOCABULARY, allowed_hosts=[SHOP])
+    return template.compile_mail(source.read(TEMPLATES, name), VOCABULARY, allowed_hosts=[SHOP])
 
 
 def envelope(**changes: object) -> MailHeaders:

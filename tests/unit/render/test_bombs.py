@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from mailshot import errors
-from mailshot.render import confined, letter, mail, message, source
-from mailshot.render.mail import RenderError
+from mailshot.render import compile_process, compose, mime, source, template
+from mailshot.render.template import RenderError
 from tests.unit.render import bombs
 from tests.unit.render.material import SHOP, TRACKING, VOCABULARY, envelope, starter, values
 
@@ -44,15 +44,15 @@ def make(files: Mapping[str, str]) -> source.Source:
     return source.Source("m", {"m/subject.txt": "Hello", **named})
 
 
-def compiled(name: str) -> mail.MailTemplate:
-    return mail.compile_mail(make(bombs.ALL[name]), VOCABULARY, allowed_hosts=[SHOP])
+def compiled(name: str) -> template.MailTemplate:
+    return template.compile_mail(make(bombs.ALL[name]), VOCABULARY, allowed_hosts=[SHOP])
 
 
 def spent() -> float:
     """Return the seconds of computing of this process and of the one that compiles for it."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     seconds = sum(one.ru_utime + one.ru_stime for one in used)
-    for process in confined._processes:
+    for process in compile_process._processes:
         status = Path(f"/proc/{process.pid}/stat")
         if status.exists():
             fields = status.read_text().rpartition(")")[2].split()
@@ -73,12 +73,12 @@ def peak(reset: bool = False) -> int:
 @pytest.mark.parametrize("name", PAYLOADS)
 def test_a_bomb_takes_little_time_and_memory(name: str) -> None:
     # The process that compiles is started anew after a template that ended it; that is not this bomb's doing.
-    confined.run("inline", "<p>x</p>", "m")
+    compile_process.run("inline", "<p>x</p>", "m")
     gc.collect()
     before, seconds = peak(reset=True), spent()
     with suppress(errors.InvalidInput, RenderError):
         rendered = compiled(name).render(values(), TRACKING)
-        message.assemble(rendered, envelope(), eight_bit=False)
+        mime.assemble(rendered, envelope(), eight_bit=False)
     assert spent() - seconds <= MOST_SECONDS
     assert peak() - before <= MOST_GROWTH
 
@@ -121,26 +121,26 @@ def test_a_frozen_bomb_of_an_older_version_does_not_end_the_worker() -> None:
     frozen = {
         "campaign": "c", "topic": "offers", "topic_title": "Offers", "sender": {}, "link_hosts": [],
         "contents": {"m": {"name": content.name, "files": dict(content.files)}},
-        "vocabulary": letter.vocabulary(["first_name", "email"], ["name"]),
+        "vocabulary": compose.vocabulary(["first_name", "email"], ["name"]),
     }  # fmt: skip
     for _ in range(2):
         with pytest.raises(errors.InvalidInput, match="takes more than"):
-            letter.Mailing.thaw(frozen)
+            compose.Mailing.thaw(frozen)
     # What was too much once is not tried again: the process that compiles is gone, and nobody has started another.
-    assert not any(process.usable for process in confined._processes)
+    assert not any(process.usable for process in compile_process._processes)
 
 
 def test_a_process_that_ended_before_the_job_came_is_replaced() -> None:
-    confined.run("inline", "<p>x</p>", "m")
-    process = confined._processes[0]
+    compile_process.run("inline", "<p>x</p>", "m")
+    process = compile_process._processes[0]
     os.kill(process.pid, signal.SIGALRM)  # as when no job has come for a while
-    assert "x" in confined.run("inline", "<p>x</p>", "m")
-    assert confined._processes[0] is not process
+    assert "x" in compile_process.run("inline", "<p>x</p>", "m")
+    assert compile_process._processes[0] is not process
 
 
 def test_a_large_mail_that_cannot_be_tried_in_time_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mail, "REHEARSAL_SECONDS", 0.005)
-    found = mail.compile_mail(make({"body.html": "<p>{{ customer.first_name }}</p>" * 500}), VOCABULARY)
+    monkeypatch.setattr(template, "REHEARSAL_SECONDS", 0.005)
+    found = template.compile_mail(make({"body.html": "<p>{{ customer.first_name }}</p>" * 500}), VOCABULARY)
     assert any(finding.level == "warning" and "could not be tried" in finding.message for finding in found.findings)
     assert not any(finding.costly for finding in found.findings)
     assert found.render(values(), None).html
@@ -148,50 +148,50 @@ def test_a_large_mail_that_cannot_be_tried_in_time_is_sound(monkeypatch: pytest.
 
 def test_what_was_launched_is_not_tried_again() -> None:
     content = make(bombs.ALL["one customer: a town"])
-    assert not any(finding.costly for finding in mail.compile_mail(content, VOCABULARY, rehearsed=False).findings)
-    assert any(finding.costly for finding in mail.compile_mail(content, VOCABULARY).findings)
+    assert not any(finding.costly for finding in template.compile_mail(content, VOCABULARY, rehearsed=False).findings)
+    assert any(finding.costly for finding in template.compile_mail(content, VOCABULARY).findings)
 
 
 def _end_at_each_job(monkeypatch: pytest.MonkeyPatch, ends: list[int]) -> None:
     """Have the compiling process ended from outside by these signals, one for each job that it is given."""
-    real = confined._Process.ask
+    real = compile_process._Process.ask
 
-    def ask(process: confined._Process, job: bytes) -> bytes | None:
+    def ask(process: compile_process._Process, job: bytes) -> bytes | None:
         if ends:
             os.kill(process.pid, signal.SIGSTOP)  # so that it cannot answer before the signal comes
             os.kill(process.pid, ends.pop(0))
             os.kill(process.pid, signal.SIGCONT)
         return real(process, job)
 
-    monkeypatch.setattr(confined._Process, "ask", ask)
+    monkeypatch.setattr(compile_process._Process, "ask", ask)
 
 
 def test_a_process_that_is_killed_over_a_job_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     _end_at_each_job(monkeypatch, [signal.SIGKILL])
-    assert mail.compile_mail(make({"body.html": "<p>killed once</p>"}), VOCABULARY).render(values(), None).html
+    assert template.compile_mail(make({"body.html": "<p>killed once</p>"}), VOCABULARY).render(values(), None).html
 
 
 def test_a_process_that_is_killed_twice_is_unavailable_and_the_mail_is_no_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
     content = make({"body.html": "<p>killed twice</p>"})
     _end_at_each_job(monkeypatch, [signal.SIGKILL, signal.SIGTERM])
     with pytest.raises(errors.Unavailable, match="ended from outside"):
-        mail.compile_mail(content, VOCABULARY)
-    assert mail.compile_mail(content, VOCABULARY).render(values(), None).html
+        template.compile_mail(content, VOCABULARY)
+    assert template.compile_mail(content, VOCABULARY).render(values(), None).html
 
 
 @pytest.mark.parametrize("end", [signal.SIGPROF, signal.SIGXCPU])
 def test_only_the_limits_of_time_make_a_bomb(monkeypatch: pytest.MonkeyPatch, end: int) -> None:
     _end_at_each_job(monkeypatch, [end])
-    with pytest.raises(confined.OutOfTime):
-        confined.run("inline", "<p>x</p>", "m")
+    with pytest.raises(compile_process.OutOfTime):
+        compile_process.run("inline", "<p>x</p>", "m")
 
 
 def test_the_process_knows_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for process in [*confined._processes]:
+    for process in [*compile_process._processes]:
         process.close()
     monkeypatch.setenv("MAILSHOT_KEYS", "0:canary")
-    confined.run("inline", "<p>x</p>", "m")
-    environment = Path(f"/proc/{confined._processes[0].pid}/environ")
+    compile_process.run("inline", "<p>x</p>", "m")
+    environment = Path(f"/proc/{compile_process._processes[0].pid}/environ")
     assert not environment.exists() or b"canary" not in environment.read_bytes()
 
 
@@ -202,15 +202,15 @@ def test_a_subject_that_no_reader_shows_is_refused() -> None:
 
 def test_an_error_that_nobody_foresaw_is_a_problem_of_the_template(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(kind: str, *arguments: object) -> None:
-        raise confined.Failed("Traceback: ValueError")
+        raise compile_process.Failed("Traceback: ValueError")
 
-    monkeypatch.setattr(confined, "run", fail)
+    monkeypatch.setattr(compile_process, "run", fail)
     with pytest.raises(errors.InvalidInput, match="cannot be compiled"):
-        mail.compile_mail(make({"body.html": "<p>never seen before</p>"}), VOCABULARY)
+        template.compile_mail(make({"body.html": "<p>never seen before</p>"}), VOCABULARY)
 
 
 def test_a_process_that_does_not_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confined, "_processes", [])
-    monkeypatch.setattr(confined.sys, "executable", "/bin/false")
+    monkeypatch.setattr(compile_process, "_processes", [])
+    monkeypatch.setattr(compile_process.sys, "executable", "/bin/false")
     with pytest.raises(errors.Unavailable, match="does not start"):
-        confined.run("inline", "<p>x</p>", "m")
+        compile_process.run("inline", "<p>x</p>", "m")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailshot.render import filters, links
-from mailshot.render.mail import RenderError
+from mailshot.render.template import RenderError
 from tests.unit.render.material import SHOP, TRACKING, compile_body, values
 
 PAGE = "<html><body>{}</body></html>"

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mailshot.render import headers, message
-from mailshot.render.mail import RenderedMail, RenderError
+from mailshot.render import headers, mime
+from mailshot.render.template import RenderedMail, RenderError
 from tests.unit.render.material import NAMES, TRACKING, compile_body, envelope, sample, starter, values
 
 INJECTION = "=?utf-8?q?x=0D=0ABcc:_v@x.org?="
@@ -69,7 +69,7 @@ def bodies(found: Message) -> list[str]:
 @example("a, b <c@d>", "\ud800", "=?=?=?", True)
 def test_any_text_in_headers_and_bodies_comes_back(subject: str, name: str, body: str, eight_bit: bool) -> None:
     rendered = RenderedMail(subject, f"<p>{body}</p>", f"Text\n{body}")
-    found = read(message.assemble(rendered, envelope(to_name=name, from_name=subject[:80]), eight_bit))
+    found = read(mime.assemble(rendered, envelope(to_name=name, from_name=subject[:80]), eight_bit))
     assert names(found) == EXPECTED
     assert decoded(found["Subject"]) == headers.clean(subject)
     assert headers.clean(name) in decoded(found["To"]).replace('\\"', '"').replace("\\\\", "\\")
@@ -118,7 +118,7 @@ def test_no_customer_string_changes_the_tags(text: str) -> None:
 
 
 def test_the_headers_of_bulk_mail_are_all_there_once() -> None:
-    found = read(message.assemble(RenderedMail("S", "<p>h</p>", "t"), envelope(extra=(("X-Run", "7"),)), True))
+    found = read(mime.assemble(RenderedMail("S", "<p>h</p>", "t"), envelope(extra=(("X-Run", "7"),)), True))
     assert names(found) == [*EXPECTED[:9], "X-Run", *EXPECTED[9:]]
     assert re.sub(r"\r\n ", " ", found["List-Unsubscribe"]) == (
         f"<https://x.example/u/{'t' * 90}>, <mailto:off@x.example?subject=1>"
@@ -131,12 +131,12 @@ def test_the_headers_of_bulk_mail_are_all_there_once() -> None:
 
 
 def test_a_blank_text_part_says_at_least_the_subject() -> None:
-    found = read(message.assemble(RenderedMail("Hello", "<p>h</p>", " \n"), envelope(), True))
+    found = read(mime.assemble(RenderedMail("Hello", "<p>h</p>", " \n"), envelope(), True))
     assert bodies(found)[0] == "Hello\r\n"
 
 
 def test_a_service_mail_has_no_way_out_in_its_headers() -> None:
-    raw = message.assemble(
+    raw = mime.assemble(
         RenderedMail("S", "<p>h</p>", "t"), envelope(unsubscribe_url=None, unsubscribe_mailto=None), True
     )
     assert b"List-Unsubscribe" not in raw
@@ -177,7 +177,7 @@ def test_domains_are_spelled_by_idna_2008(address: str, spelled: str) -> None:
 )
 def test_what_cannot_stand_in_a_header_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(RenderError):
-        message.assemble(RenderedMail("S", "<p>h</p>", "t"), envelope(**changes), True)
+        mime.assemble(RenderedMail("S", "<p>h</p>", "t"), envelope(**changes), True)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_what_cannot_stand_in_a_header_is_refused(changes: dict[str, object]) ->
     ],
 )
 def test_a_body_travels_as_it_can(body: str, eight_bit: bool, encoding: str) -> None:
-    found = read(message.assemble(RenderedMail("S", body, body), envelope(), eight_bit))
+    found = read(mime.assemble(RenderedMail("S", body, body), envelope(), eight_bit))
     assert [part["Content-Transfer-Encoding"] for part in found.walk()][1:] == [encoding] * 2
     assert bodies(found) == [body, body]
 
@@ -207,7 +207,7 @@ print(json.dumps([hashlib.sha256(r).hexdigest() for r in raw]))
 
 
 def test_two_processes_write_the_same_bytes() -> None:
-    here = [message.assemble(starter(n).render(sample(n), TRACKING), envelope(), True) for n in NAMES]
+    here = [mime.assemble(starter(n).render(sample(n), TRACKING), envelope(), True) for n in NAMES]
     for seed in ("1", "2"):
         shown = subprocess.run(
             [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=120,
@@ -219,7 +219,7 @@ def test_two_processes_write_the_same_bytes() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_starter_mails_are_messages(name: str) -> None:
     rendered = starter(name).render(sample(name), TRACKING)
-    found = read(message.assemble(rendered, envelope(), True))
+    found = read(mime.assemble(rendered, envelope(), True))
     assert bodies(found) == [rendered.text.replace("\n", "\r\n"), rendered.html.replace("\n", "\r\n")]
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mailshot.render import confined, mail, meter
-from mailshot.render.mail import RenderError
+from mailshot.render import budget, compile_process, template
+from mailshot.render.template import RenderError
 from tests.unit.render.material import VOCABULARY, compile_body, make, values
 
 LONG = "{% set t = '<a>' %}" + "{% set t = t + t %}" * 11
@@ -17,9 +17,9 @@ LONG = "{% set t = '<a>' %}" + "{% set t = t + t %}" * 11
 def units(body: str) -> int:
     """Return the units that a body of HTML costs."""
     found = compile_body(body)
-    meter.BUDGET.start_clock()
+    budget.BUDGET.start_clock()
     found.parts[0].render({**values(), "_pixel": ""})
-    return meter.MAX_UNITS - meter.BUDGET.left
+    return budget.MAX_UNITS - budget.BUDGET.left
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         def thread_time() -> float:
             return next(ticks) * seconds
 
-    monkeypatch.setattr(meter, "time", Time)
+    monkeypatch.setattr(budget, "time", Time)
 
 
 def test_the_parts_of_a_mail_share_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,16 +61,16 @@ def test_the_parts_of_a_mail_share_one_time(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_inlining_a_mail_gets_less_time_the_more_its_parts_took(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = mail.compile_mail(make("<p>x</p>", m__settings_yaml="inline: each"), VOCABULARY)
+    found = template.compile_mail(make("<p>x</p>", m__settings_yaml="inline: each"), VOCABULARY)
     given: list[float] = []
-    real = confined.run
+    real = compile_process.run
 
     def run(kind: str, *arguments: Any, seconds: float) -> Any:
         given.append(seconds)
         return real(kind, *arguments, seconds=seconds)
 
-    monkeypatch.setattr(confined, "run", run)
+    monkeypatch.setattr(compile_process, "run", run)
     for tick in (0.0, 1.0, 5.0):
         clock(monkeypatch, tick)
         found.render(values(), None)
-    assert given == [confined.SECONDS, pytest.approx(mail.INLINE_SECONDS + 0.5), mail.INLINE_SECONDS]
+    assert given == [compile_process.SECONDS, pytest.approx(template.INLINE_SECONDS + 0.5), template.INLINE_SECONDS]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mailshot import errors
-from mailshot.render.mail import RenderError
+from mailshot.render.template import RenderError
 from tests.unit.render.material import compile_body, values
 
 PAYLOADS = [

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from mailshot.web.inbox import letter
-from mailshot.web.inbox.letter import Letter
+from mailshot.inbox import message
+from mailshot.inbox.message import Letter
 
 
 def mail(html: str = "<p>Hello</p>", **headers: str) -> bytes:
@@ -24,7 +24,7 @@ def mail(html: str = "<p>Hello</p>", **headers: str) -> bytes:
 def test_encoded_words_and_parts_are_read() -> None:
     seen = Letter(mail("<p>Grüße</p>"))
     assert seen.headers["Subject"] == "Für dich: Feigen"
-    assert letter.summary(seen.raw).to == "Zoë <z@example.com>"
+    assert message.summary(seen.raw).to == "Zoë <z@example.com>"
     assert (seen.text or "").strip() == "Hello"
     assert "Grüße".encode() in (seen.html or b"")
 
@@ -70,7 +70,7 @@ ODD = [b"", b"From: ", b"Content-Type: text/html; charset=x-none\r\n\r\n"]
 @given(some.binary(max_size=400), some.sampled_from(ODD))
 def test_no_bytes_break_it(body: bytes, head: bytes) -> None:
     seen = Letter(head + body)
-    assert isinstance(letter.summary(seen.raw).subject, str)
+    assert isinstance(message.summary(seen.raw).subject, str)
     assert isinstance(seen.source + str(seen.headers) + str(seen.text) + str(seen.links) + str(seen.one_click), str)
     assert b"<base" in seen.page("/x?id=")
 
@@ -140,11 +140,11 @@ NASTY = {
 def test_no_mail_takes_long_or_fails(raw: bytes) -> None:
     began = time.process_time()
     seen = Letter(raw)
-    assert letter.summary(raw)
-    assert all(len(value) <= 2 * letter.MOST_OF_HEADER for value in seen.headers.values())
-    assert len(seen.links) <= letter.MOST_LINKS
-    assert sum(len(words) for words, _ in seen.links) <= letter.MOST_LINKS * letter.MOST_WORDS
-    assert f"{seen.text}{seen.headers}{letter.summary(raw)}".encode()
+    assert message.summary(raw)
+    assert all(len(value) <= 2 * message.MOST_OF_HEADER for value in seen.headers.values())
+    assert len(seen.links) <= message.MOST_LINKS
+    assert sum(len(words) for words, _ in seen.links) <= message.MOST_LINKS * message.MOST_WORDS
+    assert f"{seen.text}{seen.headers}{message.summary(raw)}".encode()
     assert (seen.html, seen.text, seen.one_click, seen.part("x"), seen.source) is not None
     assert isinstance(seen.page("/inline?id="), bytes)
     # Computing time of this process, not the clock's: another process does not change it.

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 from starlette.exceptions import HTTPException
 
-from mailshot.web.rates import RequestLimits, Windows
+from mailshot.web.rate_limits import RequestLimits, Windows
 
 
 def test_one_request_too_many_is_refused_for_that_one_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mailshot.web.rates.time.time", lambda: 1_000_000.0)
+    monkeypatch.setattr("mailshot.web.rate_limits.time.time", lambda: 1_000_000.0)
     rates = RequestLimits(tokens="3/minute")
     for _ in range(3):
         rates.take(rates.tokens, "token", "a")
@@ -21,7 +21,7 @@ def test_one_request_too_many_is_refused_for_that_one_only(monkeypatch: pytest.M
 def test_a_new_minute_forgets_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     windows = Windows()
     now = [1_000_000.0]
-    monkeypatch.setattr("mailshot.web.rates.time.time", lambda: now[0])
+    monkeypatch.setattr("mailshot.web.rate_limits.time.time", lambda: now[0])
     assert [windows.incr("a", 60) for _ in range(3)] == [1, 2, 3]
     now[0] += 60
     assert windows.get("a") == 0

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from mailshot.store import columns
+from mailshot.store import column_types
 
 revision = "0001"
 down_revision = None
@@ -17,18 +17,18 @@ def upgrade() -> None:
         sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("topic", sa.String(), nullable=False),
         sa.Column("given", sa.Boolean(), nullable=False),
-        sa.Column("at", columns.Instant(), nullable=False),
+        sa.Column("at", column_types.Instant(), nullable=False),
         sa.PrimaryKeyConstraint("customer_id", "topic", name=op.f("pk_consent")),
     )
     op.create_table(
         "consent_log",
-        sa.Column("id", columns.RowId, nullable=False),
+        sa.Column("id", column_types.RowId, nullable=False),
         sa.Column("customer_id", sa.BigInteger(), nullable=False),
         sa.Column("topic", sa.String(), nullable=False),
         sa.Column("given", sa.Boolean(), nullable=False),
-        sa.Column("at", columns.Instant(), nullable=False),
+        sa.Column("at", column_types.Instant(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
-        sa.Column("proof", columns.Json, nullable=False),
+        sa.Column("proof", column_types.Json, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_consent_log")),
         sa.UniqueConstraint(
             "customer_id", "topic", "at", "given", name=op.f("uq_consent_log_customer_id_topic_at_given")
@@ -36,7 +36,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "customer",
-        sa.Column("id", columns.RowId, nullable=False),
+        sa.Column("id", column_types.RowId, nullable=False),
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("email", sa.String(), nullable=True),
         sa.Column("address_hash", sa.String(), nullable=True),
@@ -46,8 +46,8 @@ def upgrade() -> None:
         sa.Column("country", sa.String(), nullable=True),
         sa.Column("time_zone", sa.String(), nullable=True),
         sa.Column("lot", sa.BigInteger(), nullable=False),
-        sa.Column("joined_at", columns.Instant(), nullable=True),
-        sa.Column("facts", columns.Json, nullable=False),
+        sa.Column("joined_at", column_types.Instant(), nullable=True),
+        sa.Column("facts", column_types.Json, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_customer")),
         sa.UniqueConstraint("key", name=op.f("uq_customer_key")),
     )
@@ -61,13 +61,13 @@ def upgrade() -> None:
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("content", sa.String(), nullable=True),
         sa.Column("reason", sa.String(), nullable=True),
-        sa.Column("offers", columns.Json, nullable=True),
+        sa.Column("offers", column_types.Json, nullable=True),
         sa.Column("token", sa.BigInteger(), nullable=True),
-        sa.Column("lease_until", columns.Instant(), nullable=True),
+        sa.Column("lease_until", column_types.Instant(), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("next_attempt_at", columns.Instant(), nullable=True),
-        sa.Column("dotted_at", columns.Instant(), nullable=True),
-        sa.Column("settled_at", columns.Instant(), nullable=True),
+        sa.Column("next_attempt_at", column_types.Instant(), nullable=True),
+        sa.Column("dotted_at", column_types.Instant(), nullable=True),
+        sa.Column("settled_at", column_types.Instant(), nullable=True),
         sa.Column("reply", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("run_id", "customer_id", name=op.f("pk_delivery")),
     )
@@ -80,9 +80,9 @@ def upgrade() -> None:
         sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
-        sa.Column("at", columns.Instant(), nullable=False),
-        sa.Column("amount", columns.Exact(), nullable=True),
-        sa.Column("facts", columns.Json, nullable=False),
+        sa.Column("at", column_types.Instant(), nullable=False),
+        sa.Column("amount", column_types.Exact(), nullable=True),
+        sa.Column("facts", column_types.Json, nullable=False),
         sa.PrimaryKeyConstraint("customer_id", "key", name=op.f("pk_event")),
     )
     with op.batch_alter_table("event", schema=None) as batch_op:
@@ -90,16 +90,16 @@ def upgrade() -> None:
 
     op.create_table(
         "feedback",
-        sa.Column("id", columns.RowId, nullable=False),
+        sa.Column("id", column_types.RowId, nullable=False),
         sa.Column("customer_id", sa.BigInteger(), nullable=False),
         sa.Column("run_id", sa.BigInteger(), nullable=True),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("key", sa.String(), nullable=False),
-        sa.Column("at", columns.Instant(), nullable=False),
+        sa.Column("at", column_types.Instant(), nullable=False),
         sa.Column("by", sa.String(), nullable=False),
         sa.Column("why", sa.String(), nullable=False),
         sa.Column("link_id", sa.BigInteger(), nullable=True),
-        sa.Column("detail", columns.Json, nullable=False),
+        sa.Column("detail", column_types.Json, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_feedback")),
         sa.UniqueConstraint("customer_id", "key", name=op.f("uq_feedback_customer_id_key")),
     )
@@ -110,21 +110,21 @@ def upgrade() -> None:
         "frozen",
         sa.Column("digest", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
-        sa.Column("body", columns.Json, nullable=False),
+        sa.Column("body", column_types.Json, nullable=False),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_frozen")),
     )
     op.create_table(
         "installation",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("address_key_print", sa.String(), nullable=False),
-        sa.Column("created_at", columns.Instant(), nullable=False),
+        sa.Column("created_at", column_types.Instant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_installation")),
     )
     op.create_table(
         "lease",
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("holder", sa.String(), nullable=False),
-        sa.Column("until", columns.Instant(), nullable=False),
+        sa.Column("until", column_types.Instant(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_lease")),
     )
     op.create_table(
@@ -138,9 +138,9 @@ def upgrade() -> None:
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("campaign", sa.String(), nullable=False),
         sa.Column("digest", sa.String(), nullable=False),
-        sa.Column("as_of", columns.Instant(), nullable=False),
-        sa.Column("made_at", columns.Instant(), nullable=False),
-        sa.Column("summary", columns.Json, nullable=False),
+        sa.Column("as_of", column_types.Instant(), nullable=False),
+        sa.Column("made_at", column_types.Instant(), nullable=False),
+        sa.Column("summary", column_types.Json, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_plan")),
     )
     with op.batch_alter_table("plan", schema=None) as batch_op:
@@ -152,7 +152,7 @@ def upgrade() -> None:
         sa.Column("customer_id", sa.BigInteger(), nullable=False),
         sa.Column("content", sa.String(), nullable=True),
         sa.Column("reason", sa.String(), nullable=True),
-        sa.Column("offers", columns.Json, nullable=True),
+        sa.Column("offers", column_types.Json, nullable=True),
         sa.PrimaryKeyConstraint("plan_id", "customer_id", name=op.f("pk_plan_row")),
         sqlite_with_rowid=False,
     )
@@ -163,12 +163,12 @@ def upgrade() -> None:
         sa.Column("value", sa.String(), nullable=False),
         sa.Column("holds", sa.Boolean(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
-        sa.Column("at", columns.Instant(), nullable=False),
+        sa.Column("at", column_types.Instant(), nullable=False),
         sa.PrimaryKeyConstraint("customer_id", "name", "value", name=op.f("pk_preference")),
     )
     op.create_table(
         "product",
-        sa.Column("id", columns.RowId, nullable=False),
+        sa.Column("id", column_types.RowId, nullable=False),
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=True),
         sa.Column("department", sa.String(), nullable=True),
@@ -176,10 +176,10 @@ def upgrade() -> None:
         sa.Column("type", sa.String(), nullable=True),
         sa.Column("brand", sa.String(), nullable=True),
         sa.Column("size", sa.String(), nullable=True),
-        sa.Column("price", columns.Exact(), nullable=True),
+        sa.Column("price", column_types.Exact(), nullable=True),
         sa.Column("url", sa.String(), nullable=True),
         sa.Column("known", sa.Boolean(), nullable=False),
-        sa.Column("facts", columns.Json, nullable=False),
+        sa.Column("facts", column_types.Json, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_product")),
         sa.UniqueConstraint("key", name=op.f("uq_product_key")),
     )
@@ -192,27 +192,27 @@ def upgrade() -> None:
         sa.Column("order_key", sa.String(), nullable=False),
         sa.Column("product_id", sa.BigInteger(), nullable=False),
         sa.Column("nth", sa.Integer(), nullable=False),
-        sa.Column("at", columns.Instant(), nullable=False),
-        sa.Column("quantity", columns.Exact(), nullable=False),
-        sa.Column("amount", columns.Exact(), nullable=False),
+        sa.Column("at", column_types.Instant(), nullable=False),
+        sa.Column("quantity", column_types.Exact(), nullable=False),
+        sa.Column("amount", column_types.Exact(), nullable=False),
         sa.Column("channel", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("customer_id", "order_key", "product_id", "nth", name=op.f("pk_purchase")),
         sqlite_with_rowid=False,
     )
     op.create_table(
         "run",
-        sa.Column("id", columns.RowId, nullable=False),
+        sa.Column("id", column_types.RowId, nullable=False),
         sa.Column("campaign", sa.String(), nullable=False),
         sa.Column("topic", sa.String(), nullable=False),
         sa.Column("definition", sa.String(), nullable=False),
         sa.Column("at_least_once", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
-        sa.Column("as_of", columns.Instant(), nullable=False),
+        sa.Column("as_of", column_types.Instant(), nullable=False),
         sa.Column("plan_id", sa.String(), nullable=True),
         sa.Column("schedule_id", sa.BigInteger(), nullable=True),
-        sa.Column("slot", columns.Instant(), nullable=True),
-        sa.Column("launched_at", columns.Instant(), nullable=False),
-        sa.Column("finished_at", columns.Instant(), nullable=True),
+        sa.Column("slot", column_types.Instant(), nullable=True),
+        sa.Column("launched_at", column_types.Instant(), nullable=False),
+        sa.Column("finished_at", column_types.Instant(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
         sa.UniqueConstraint("plan_id", name=op.f("uq_run_plan_id")),
         sa.UniqueConstraint("schedule_id", "slot", name=op.f("uq_run_schedule_id_slot")),
@@ -222,14 +222,14 @@ def upgrade() -> None:
 
     op.create_table(
         "schedule",
-        sa.Column("id", columns.RowId, nullable=False),
+        sa.Column("id", column_types.RowId, nullable=False),
         sa.Column("campaign", sa.String(), nullable=False),
         sa.Column("definition", sa.String(), nullable=False),
         sa.Column("cron", sa.String(), nullable=True),
         sa.Column("zone", sa.String(), nullable=False),
-        sa.Column("next_at", columns.Instant(), nullable=False),
+        sa.Column("next_at", column_types.Instant(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
-        sa.Column("made_at", columns.Instant(), nullable=False),
+        sa.Column("made_at", column_types.Instant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_schedule")),
     )
     with op.batch_alter_table("schedule", schema=None) as batch_op:
@@ -240,7 +240,7 @@ def upgrade() -> None:
         sa.Column("address_hash", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
-        sa.Column("at", columns.Instant(), nullable=False),
+        sa.Column("at", column_types.Instant(), nullable=False),
         sa.PrimaryKeyConstraint("address_hash", name=op.f("pk_suppression")),
     )
     op.create_table(
@@ -249,8 +249,8 @@ def upgrade() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("value", sa.String(), nullable=False),
         sa.Column("confidence", sa.Float(), nullable=False),
-        sa.Column("evidence", columns.Json, nullable=False),
-        sa.Column("as_of", columns.Instant(), nullable=False),
+        sa.Column("evidence", column_types.Json, nullable=False),
+        sa.Column("as_of", column_types.Instant(), nullable=False),
         sa.PrimaryKeyConstraint("customer_id", "name", "value", name=op.f("pk_trait")),
     )
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 import sqlmodel
 from alembic import op
 
-from mailshot.store.columns import Instant, Json
+from mailshot.store.column_types import Instant, Json
 
 revision = "0003"
 down_revision = "0002"

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 import sqlmodel
 from alembic import op
 
-from mailshot.store.columns import Exact, Instant, RowId
+from mailshot.store.column_types import Exact, Instant, RowId
 
 revision = "0004"
 down_revision = "0003"

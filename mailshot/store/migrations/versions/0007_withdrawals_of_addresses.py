@@ -4,7 +4,7 @@ import sqlalchemy as sa
 import sqlmodel
 from alembic import op
 
-from mailshot.store.columns import Instant
+from mailshot.store.column_types import Instant
 
 revision = "0007"
 down_revision = "0006"

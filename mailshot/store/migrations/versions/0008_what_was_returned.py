@@ -13,7 +13,7 @@ import sqlalchemy as sa
 import sqlmodel
 from alembic import op
 
-from mailshot.store.columns import Exact, Instant, microseconds
+from mailshot.store.column_types import Exact, Instant, microseconds
 
 revision = "0008"
 down_revision = "0007"

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from mailshot.store.columns import Json, RowId
+from mailshot.store.column_types import Json, RowId
 
 revision = "0009"
 down_revision = "0008"

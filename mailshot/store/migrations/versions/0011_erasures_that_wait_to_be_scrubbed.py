@@ -4,7 +4,7 @@ import sqlalchemy as sa
 import sqlmodel
 from alembic import op
 
-from mailshot.store.columns import Instant, now
+from mailshot.store.column_types import Instant, now
 
 revision = "0011"
 down_revision = "0010"

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 import sqlmodel
 from alembic import op
 
-from mailshot.store.columns import Instant, RowId
+from mailshot.store.column_types import Instant, RowId
 
 revision = "0012"
 down_revision = "0011"

@@ -1,0 +1,251 @@
+"""Owns reading conditions out of YAML nodes; refuses files, and audiences as a whole (book does those).
+
+Every function tells what is wrong and returns None, so that one pass over a file finds all its errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from functools import partial
+
+from mailshot import documents
+from mailshot.audience import nodes
+from mailshot.audience.nodes import Condition
+from mailshot.audience.parse import activities, windows
+from mailshot.audience.vocabulary import Vocabulary
+from mailshot.documents import Node, Problems, Scalar, Sequence
+from mailshot.facts import relative_dates, yaml_values
+from mailshot.facts.catalogue import Fact, FactType
+from mailshot.facts.comparison import ORDERED
+from mailshot.profile.activity import HISTORIES, ActivityKind
+from mailshot.profile.lifecycle import Stage
+
+Resolver = Callable[[str, Node, Problems], Condition | None]
+Reader = Callable[["Parser", Node], Condition | None]
+SURE = 0.95
+MOST_NODES = 500
+MOST_LEVELS = 20
+
+WORDS = {
+    "all": "every condition of a list holds",
+    "any": "at least one condition of a list holds",
+    "not": "the condition does not hold",
+    "of": "so many conditions of a list hold: 'at_least: 2' beside 'of: [...]'; also at_most, exactly, …",
+    "everyone": "true of every customer: 'everyone: yes'",
+    **{history.keyword: history.help for history in HISTORIES.values()},
+    **{history.negated: f"not '{history.keyword}'" for history in HISTORIES.values() if history.negated},
+    "lifecycle": "prospect, new, active, lapsing or lapsed",
+    "preference": "what the customer stated: 'preference: {diet: vegetarian}'; 'says: no' for what was denied",
+    "trait": "what was inferred, or stated: 'trait: {diet: vegetarian, confidence: 0.95}'",
+    "consent": "consent to a topic is given",
+    "audience": "belongs to another audience",
+    "share": "a stable random share: 'share: 10%'",
+}
+OF = "of"
+GROUPS = {"all", "any", "not", OF}
+
+
+class Parser:
+    """Reads conditions with one vocabulary. `name` salts the shares; `resolve` finds other audiences."""
+
+    def __init__(self, vocabulary: Vocabulary, problems: Problems, name: str, resolve: Resolver) -> None:
+        self.vocabulary = vocabulary
+        self.problems = problems
+        self.name = name
+        self.resolve = resolve
+        self.count = 0
+
+    def condition(self, node: Node) -> Condition | None:
+        """Read one condition; several words in one mapping must all hold."""
+        if not isinstance(node, documents.Mapping) or not node.entries:
+            self.problems.add(
+                node, "expected a condition", "For example 'bought: {department: PRODUCE, within: 90 days}'."
+            )
+            return None
+        parts = [self._counted(key, given) for key, given in self._joined(node)]
+        sound = tuple(part for part in parts if part is not None)
+        if len(sound) < len(parts):
+            return None
+        return sound[0] if len(sound) == 1 else nodes.All(node.line, sound)
+
+    def _joined(self, node: documents.Mapping) -> list[tuple[Scalar, Node]]:
+        """Return the entries of a mapping, `at_least: 2` and `of: [...]` as one."""
+        if node.get(OF) is None:
+            return list(node)
+        how = [entry for entry in node if entry[0].text in ORDERED]
+        if len(how) != 1:
+            example = "For example 'at_least: 2' beside 'of: [...]'."
+            self.problems.add(node, f"'{OF}' needs one comparison that says how many", example)
+        others = [entry for entry in node if entry not in how]
+        return [
+            (key, replace(node, entries=(*how, (key, given))) if key.text == OF else given) for key, given in others
+        ]
+
+    def _counted(self, key: Scalar, node: Node) -> Condition | None:
+        """Read one word unless the rule, with the audiences it names, has grown too large for a database."""
+        if self.count > MOST_NODES:
+            return None
+        found = self._word(key, node)
+        # The parts of a group have been counted when they were read.
+        self.count += found.size if found and key.text not in GROUPS else 1
+        if self.count > MOST_NODES:
+            told = f"the rule comes to more than {MOST_NODES} conditions, with those of the audiences it names"
+            self.problems.add(key, told, "Make it simpler; write lists of texts as one condition.")
+            return None
+        if found and found.depth > MOST_LEVELS:
+            self.problems.add(key, f"the rule is nested deeper than {MOST_LEVELS} levels, with the audiences it names")
+            return None
+        return found
+
+    def _word(self, key: Scalar, node: Node) -> Condition | None:
+        if reader := _READERS.get(key.text):
+            return reader(self, node)
+        if fact := self.vocabulary.catalogue.customer.get(key.text):
+            return self._fact(key, fact, node)
+        if key.text in ORDERED:
+            self.problems.add(key, f"'{key.text}' needs '{OF}' beside it", "For example 'at_least: 2' and 'of: [...]'.")
+            return None
+        known = {*WORDS, *self.vocabulary.catalogue.customer}
+        self.problems.unknown(key, f"unknown condition or fact '{key.text}'", key.text, known)
+        return None
+
+    def _fact(self, key: Scalar, fact: Fact, node: Node) -> Condition | None:
+        if fact.type is FactType.date and isinstance(node, documents.Mapping) and windows.relates(node):
+            when, local = windows.dated(node, self.problems), windows.zone(node, self.problems)
+            if when and local and not fact.own and when.word == "anniversary_in":
+                told = f"'{fact.name}' is a moment: its anniversary is kept by the company's calendar"
+                self.problems.add(node, told, "Leave out 'zone'.")
+                return None
+            return nodes.Dated(key.line, fact, when, local) if when else None
+        also = relative_dates.WORDS if fact.type is FactType.date else ()
+        comparison = yaml_values.fact(node, fact, self.problems, also)
+        return nodes.FactIs(key.line, fact, comparison) if comparison else None
+
+    def group(self, node: Node) -> tuple[Condition, ...] | None:
+        if not isinstance(node, Sequence) or not node.items:
+            self.problems.add(node, "expected a list of conditions", "Start each with '- '.")
+            return None
+        parts = [self.condition(item) for item in node.items]
+        return None if None in parts else tuple(part for part in parts if part)
+
+    def pair(self, node: Node, what: str, known: dict[str, tuple[str, ...]], extra: str = "") -> tuple[str, str] | None:
+        """Read `{name: value}` where both must be known; `extra` is a key that may stand beside."""
+        entries = [entry for entry in node if entry[0].text != extra] if isinstance(node, documents.Mapping) else []
+        if len(entries) != 1:
+            self.problems.add(
+                node, f"expected one {what} and its value", f"For example '{what}: {{diet: vegetarian}}'."
+            )
+            return None
+        key, given = entries[0]
+        name = yaml_values.word(key, known, self.problems, what)
+        value = yaml_values.word(given, known[name], self.problems, f"value of {name}") if name else None
+        return (name, value) if name and value else None
+
+
+def _all(parser: Parser, node: Node) -> Condition | None:
+    parts = parser.group(node)
+    return nodes.All(node.line, parts) if parts else None
+
+
+def _any(parser: Parser, node: Node) -> Condition | None:
+    parts = parser.group(node)
+    return nodes.Any(node.line, parts) if parts else None
+
+
+def _not(parser: Parser, node: Node) -> Condition | None:
+    part = parser.condition(node)
+    return nodes.Not(node.line, part) if part else None
+
+
+def _of(parser: Parser, node: Node) -> Condition | None:
+    if not isinstance(node, documents.Mapping) or len(node.entries) != 2:
+        return None  # told where the words were joined
+    (how, number), (_, listed) = node.entries
+    pair = replace(node, entries=((how, number),))
+    comparison = yaml_values.comparison(pair, FactType.number, parser.problems, most=yaml_values.MOST_COUNTS)
+    parts = parser.group(listed)
+    if comparison and any(given != int(given) for given in comparison.values if isinstance(given, Decimal)):
+        parser.problems.add(number, f"'{how.text}' counts whole conditions")
+        return None
+    if comparison and any(given < 0 for given in comparison.values if isinstance(given, Decimal)):
+        parser.problems.add(number, f"'{how.text}' counts conditions, so it is never less than 0", "Write 0 or more.")
+        return None
+    return nodes.Count(node.line, comparison, parts) if parts and comparison else None
+
+
+def _everyone(parser: Parser, node: Node) -> Condition | None:
+    if isinstance(node, Scalar) and node.text == "yes":
+        return nodes.Everyone(node.line)
+    parser.problems.add(node, "write 'everyone: yes'")
+    return None
+
+
+def _happened(history: ActivityKind, never: bool, parser: Parser, node: Node) -> Condition | None:
+    return activities.read(node, history, parser.vocabulary, parser.problems, never)
+
+
+def _lifecycle(parser: Parser, node: Node) -> Condition | None:
+    items = node.items if isinstance(node, Sequence) else (node,)
+    known = tuple(stage.value for stage in Stage)
+    found = [yaml_values.word(item, known, parser.problems, "lifecycle stage") for item in items]
+    stages = tuple(Stage(name) for name in found if name)
+    return nodes.InLifecycle(node.line, stages, parser.vocabulary.thresholds) if all(found) and found else None
+
+
+def _preference(parser: Parser, node: Node) -> Condition | None:
+    known = {name: tuple(values) for name, values in parser.vocabulary.preferences.items()}
+    found = parser.pair(node, "preference", known, extra="says")
+    said = node.get("says") if isinstance(node, documents.Mapping) else None
+    says = yaml_values.value(said, FactType.boolean, parser.problems) if said else True
+    if found is None or says is None:
+        return None
+    return nodes.HasPreference(node.line, found[0], parser.vocabulary.closure(*found), bool(says))
+
+
+def _trait(parser: Parser, node: Node) -> Condition | None:
+    # A trait with a value for every department knows any word: its values must not be copied into a list.
+    traits = parser.vocabulary.traits.items()
+    known = {name: values if isinstance(values, tuple) else tuple(values) for name, values in traits}
+    found = parser.pair(node, "trait", known, extra="confidence")
+    sure = node.get("confidence") if isinstance(node, documents.Mapping) else None
+    confidence = yaml_values.confidence(sure, parser.problems) if sure else SURE
+    if found is None or confidence is None:
+        return None
+    return nodes.HasTrait(node.line, found[0], parser.vocabulary.closure(*found), confidence)
+
+
+def _consent(parser: Parser, node: Node) -> Condition | None:
+    topic = yaml_values.word(node, tuple(parser.vocabulary.topics), parser.problems, "topic")
+    return nodes.HasConsent(node.line, topic) if topic else None
+
+
+def _audience(parser: Parser, node: Node) -> Condition | None:
+    name = yaml_values.text(node, parser.problems, "an audience")
+    condition = parser.resolve(name, node, parser.problems) if name else None
+    return nodes.InAudience(node.line, name, condition) if name and condition else None
+
+
+def _share(parser: Parser, node: Node) -> Condition | None:
+    parts = yaml_values.share(node, parser.problems, "'share'")
+    return nodes.RandomShare(node.line, parts, parser.name) if parts is not None else None
+
+
+_READERS: dict[str, Reader] = {
+    "all": _all,
+    "any": _any,
+    "not": _not,
+    "everyone": _everyone,
+    "lifecycle": _lifecycle,
+    "preference": _preference,
+    "trait": _trait,
+    "consent": _consent,
+    "audience": _audience,
+    "share": _share,
+    "of": _of,
+}
+for _history in HISTORIES.values():
+    _READERS[_history.keyword] = partial(_happened, _history, False)
+    if _history.negated:
+        _READERS[_history.negated] = partial(_happened, _history, True)

@@ -1,0 +1,129 @@
+"""Owns the audiences of a shop, with references between them resolved; refuses to read files (it takes documents).
+
+audience: vegetable lovers
+description: Bought vegetables three times in 90 days, never meat.
+who:
+  bought: {department: PRODUCE, within: 90 days, times: {at_least: 3}}
+  never_bought: {department: MEAT, within: 90 days}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mailshot import documents
+from mailshot.audience.nodes import Condition
+from mailshot.audience.parse.conditions import Parser
+from mailshot.audience.vocabulary import Vocabulary
+from mailshot.documents import Document, Node, Problems
+from mailshot.errors import InvalidInput, NotFound, Problem, nearest
+
+KEYS = ("audience", "description", "who", "examples")
+MOST_LEVELS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """A named rule. `file` is where it was written."""
+
+    name: str
+    description: str
+    condition: Condition
+    file: str
+
+
+class AudienceRegistry:
+    """Reads audiences on demand, so that one may name another whatever the order of the files."""
+
+    def __init__(self, files: Iterable[Document], vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self.problems: list[Problem] = []
+        self._files: dict[str, Document] = {}
+        self._read: dict[str, Audience | None] = {}
+        self._reading: list[str] = []
+        for document in files:
+            self._register(document)
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(self._files)
+
+    def audiences(self) -> list[Audience]:
+        """Return every audience. Raises InvalidInput with all problems of all files."""
+        found = self.sound()
+        if self.problems:
+            raise InvalidInput(self.problems)
+        return found
+
+    def sound(self) -> list[Audience]:
+        """Return every audience that can be read; what is wrong with the others then stands in `problems`."""
+        return [audience for name in self.names if (audience := self._audience(name))]
+
+    def audience(self, name: str) -> Audience:
+        """Return one audience. Raises NotFound with the nearest name, or InvalidInput."""
+        if name not in self._files:
+            raise NotFound(f"There is no audience '{name}'.", nearest(name, self._files))
+        found = self._audience(name)
+        if found is None:
+            raise InvalidInput(self.problems)
+        return found
+
+    def document(self, name: str) -> Document:
+        """Return the file of an audience."""
+        return self._files[name]
+
+    def condition(self, node: Node, problems: Problems, salt: str) -> Condition | None:
+        """Read a condition that stands in another kind of file (a campaign's `when`, a guard's `customers`)."""
+        return Parser(self.vocabulary, problems, salt, self._resolve).condition(node)
+
+    def _register(self, document: Document) -> None:
+        problems = document.problems()
+        root = document.root
+        name = root.get("audience") if isinstance(root, documents.Mapping) else None
+        if not isinstance(name, documents.Scalar) or name.empty:
+            problems.add(root, "is not an audience", "Begin with 'audience: <name>' and 'who: <condition>'.")
+        elif name.text in self._files:
+            problems.add(name, f"the audience '{name.text}' is already in {self._files[name.text].name}", "Rename one.")
+        else:
+            self._files[name.text] = document
+        self.problems += problems.told()
+
+    def _audience(self, name: str) -> Audience | None:
+        if name not in self._read:
+            self._reading.append(name)
+            self._read[name] = self._parse(name, self._files[name])
+            self._reading.pop()
+        return self._read[name]
+
+    def _parse(self, name: str, document: Document) -> Audience | None:
+        problems = document.problems()
+        assert isinstance(document.root, documents.Mapping)
+        for key, _ in document.root:
+            if key.text not in KEYS:
+                problems.unknown(key, f"unknown word '{key.text}'", key.text, KEYS)
+        who, description = document.root.get("who"), document.root.get("description")
+        if who is None:
+            problems.add(document.root, "'who' is missing", "Say who belongs: 'who: {bought: …}'.")
+        condition = Parser(self.vocabulary, problems, name, self._resolve).condition(who) if who else None
+        self.problems += problems.told()
+        if problems.found or condition is None:
+            return None
+        told = description.text if isinstance(description, documents.Scalar) else ""
+        return Audience(name, told, condition, document.name)
+
+    def _resolve(self, name: str, node: Node, problems: Problems) -> Condition | None:
+        if name in self._reading:
+            circle = " -> ".join([*self._reading[self._reading.index(name) :], name])
+            problems.add(node, f"the audiences refer to each other in a circle: {circle}")
+            return None
+        if name not in self._files:
+            problems.unknown(node, f"unknown audience '{name}'", name, self._files)
+            return None
+        if len(self._reading) > MOST_LEVELS:
+            problems.add(node, f"the audiences name each other more than {MOST_LEVELS} levels deep")
+            return None
+        found = self._audience(name)
+        if found is None:
+            problems.add(node, f"the audience '{name}' has errors of its own")
+        return found.condition if found else None

@@ -1,0 +1,141 @@
+"""Owns the doubts about every rule of a shop, each with its place; refuses to call them errors."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import date
+from pathlib import Path
+
+from mailshot.audience import lint, nodes
+from mailshot.audience.lint import CUSTOMER, PRODUCT, LiteralUse
+from mailshot.audience.nodes import Condition
+from mailshot.errors import InvalidInput, NotFound, Problem, nearest
+from mailshot.render import compose, source
+from mailshot.render.template import ListOf, compile_mail
+from mailshot.rulebook.campaign import CampaignDefinition
+from mailshot.rulebook.rulebook import Rulebook
+from mailshot.store import values
+from mailshot.store.engine import Connection
+
+PREFERENCES = "rules/preferences.yaml"
+
+
+def all_of(rulebook: Rulebook, today: date) -> list[Problem]:
+    """Return what a marketer can hardly have meant, in the order of files and lines."""
+    found: dict[Problem, None] = {}
+    for file, name, condition in _conditions(rulebook):
+        lines = rulebook.files[file].text.splitlines()
+        for doubt in lint.of(condition, today):
+            excerpt = lines[doubt.line - 1] if 0 < doubt.line <= len(lines) else ""
+            column = len(excerpt) - len(excerpt.lstrip()) + 1
+            found[Problem(file, doubt.line, column, f"{name}: {doubt.words}", excerpt)] = None
+    found |= dict.fromkeys(_unused_implied(rulebook))
+    return sorted(found, key=lambda problem: (problem.file, problem.line))
+
+
+def _unused_implied(rulebook: Rulebook) -> Sequence[Problem]:
+    """Doubt values that answers imply and nothing names: a misspelt one cuts an answer off from the meant one."""
+    document = rulebook.files.get(PREFERENCES)
+    if document is None:
+        return ()
+    used = {pair for _, _, condition in _conditions(rulebook) for pair in _named(condition)}
+    used |= {(trait.name, never.value) for trait in rulebook.traits for never in trait.nevers}
+    anything = {trait.name for trait in rulebook.traits if trait.each}
+    problems = document.problems()
+    for question in rulebook.statements:
+        known = {*question.values, *(value for name, value in used if name == question.name)}
+        for answer, implied in question.implications.direct.items():
+            for value in implied:
+                if value not in known and question.name not in anything:
+                    node = document.at(question.name, "values", answer, "implies")
+                    message = (
+                        f"'{answer}' implies '{value}', which is not used in any rule, guard, trait or other answer"
+                    )
+                    problems.add(node, message, nearest(value, known - {answer}))
+    return problems.told()
+
+
+def _named(condition: Condition) -> Iterator[tuple[str, str]]:
+    """Give every value of a preference or trait that a condition names."""
+    if isinstance(condition, nodes.HasPreference | nodes.HasTrait):
+        yield condition.name, condition.value
+    for part in condition.children:
+        yield from _named(part)
+
+
+def _conditions(rulebook: Rulebook) -> Iterator[tuple[str, str, Condition]]:
+    for audience in rulebook.audiences():
+        yield audience.file, audience.name, audience.condition
+    for guard in rulebook.guards:
+        yield "rules/guards.yaml", guard.name, guard.customers
+    for name in rulebook.campaigns:
+        read = rulebook.campaign(name)
+        for content, condition in read.when.items():
+            yield read.file, content, condition
+
+
+def unknown_values(connection: Connection, rulebook: Rulebook) -> list[str]:
+    """Return a warning for each value that rules name and nothing has; none of what is not imported yet."""
+    found: dict[str, None] = {}
+    for where, mention in _mentions(rulebook):
+        expected = _expected(rulebook, mention)
+        # What a campaign's contents are called stands in its file, and may be new.
+        if mention.fact.name == "content" or mention.value in expected or values.kept(connection, mention):
+            continue
+        if known := sorted({*expected, *values.usual(connection, mention)}):
+            place = f"{where}:{mention.line}" if mention.line else where
+            whose = mention.of if mention.of in (PRODUCT, CUSTOMER) else f"'{mention.of}'"
+            told = f"{place}: no {whose} has the {mention.fact.name} '{mention.value}'."
+            found[f"{told} {nearest(mention.value, known)}"] = None
+    return list(found)
+
+
+def _expected(rulebook: Rulebook, mention: LiteralUse) -> set[str]:
+    """Return what a value may be before anything of the kind has happened."""
+    known = {"campaign": rulebook.campaigns, "topic": rulebook.topics.by_name}
+    return set(known.get(mention.fact.name, ())) if mention.of != PRODUCT and not mention.fact.own else set()
+
+
+def _mentions(rulebook: Rulebook) -> Iterator[tuple[str, LiteralUse]]:
+    for audience in rulebook.audiences():
+        yield from _at(audience.file, lint.of_rule(audience.condition))
+    for guard in rulebook.guards:
+        yield from _at("rules/guards.yaml", lint.of_rule(guard.customers))
+    for name, selection in rulebook.groups.items():
+        yield from _at(f"rules/products.yaml, {name}", lint.of_products(selection))
+    for name in rulebook.campaigns:
+        read = rulebook.campaign(name)
+        for condition in read.when.values():
+            yield from _at(read.file, lint.of_rule(condition))
+        for selection in (*read.offered.values(), *read.about.values(), read.goal):
+            yield from _at(read.file, lint.of_products(selection))
+
+
+def _at(where: str, found: Iterable[LiteralUse]) -> Iterator[tuple[str, LiteralUse]]:
+    return ((where, mention) for mention in found)
+
+
+def problems(rulebook: Rulebook, project: Path, campaign: str) -> list[Problem]:
+    """Return what is wrong with the templates that a campaign names; nothing where its file cannot be read at all."""
+    document = rulebook.campaigns[campaign]
+    try:
+        contents = document.model(CampaignDefinition).content
+        names, hosts = _vocabulary(rulebook), rulebook.company.link_hosts
+    except InvalidInput:
+        return []
+    missing = document.problems()
+    found: list[Problem] = []
+    for number, content in enumerate(contents):
+        try:
+            compile_mail(source.read(project / "templates", content.template), names, allowed_hosts=hosts)
+        except NotFound as error:
+            missing.add(document.at("content", number, "template"), error.message, error.remedy)
+        except InvalidInput as error:
+            found += error.problems
+    return [*missing.told(), *found]
+
+
+def _vocabulary(rulebook: Rulebook) -> dict[str, Collection[str]]:
+    facts = rulebook.catalogue
+    names: dict[str, Collection[str]] = dict(compose.vocabulary(facts.customer, facts.product))
+    return {**names, "offers": ListOf(names["offers"])}

@@ -1,0 +1,176 @@
+"""Owns holding audiences against the examples in their files; refuses to know any real customer.
+
+Each example becomes real rows of an empty database and is judged twice, by the compiled rule and in plain Python. Where
+"today" moves on, it is also judged on many days of the year to come: none must come out as expected by mere chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from mailshot.audience.counterfactual import Counterfactual
+from mailshot.audience.evaluate import Evaluator, Verdict
+from mailshot.audience.examples import example_reader
+from mailshot.audience.examples.dates import Today
+from mailshot.audience.examples.example_reader import Example
+from mailshot.audience.registry import Audience
+from mailshot.errors import InvalidInput, Problem
+from mailshot.rulebook.rulebook import Rulebook
+from mailshot.store import audiences, profiles
+from mailshot.store import example_rows as rows
+from mailshot.store.engine import Store
+
+# Neither hours of a day nor days of a week nor days of a month repeat within a year of such steps.
+STEP, STEPS = timedelta(hours=179), 50
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleResult:
+    """What became of one example; `changes` say what would have to change, `otherwise` when it comes out otherwise."""
+
+    audience: Audience
+    example: Example
+    verdict: Verdict
+    selected: bool
+    changes: tuple[str, ...] = ()
+    otherwise: datetime | None = None
+
+    @property
+    def agreed(self) -> bool:
+        """Whether both ways to judge say the same; if not, that is a bug of ours."""
+        return self.verdict.holds is self.selected
+
+    @property
+    def as_expected(self) -> bool:
+        return self.agreed and self.verdict.holds is self.example.matches and self.otherwise is None
+
+    def words(self) -> str:
+        """Return what is wrong in a sentence."""
+        if not self.agreed:
+            said = ("does not match", "matches")
+            return (
+                f"This is a bug of Mailshot: the database says that it {said[self.selected]}, "
+                f"the explanation that it {said[self.verdict.holds]}. Please report it with this rule."
+            )
+        told = ("It should not match, but does.", "It should match, but does not.")[self.example.matches]
+        if self.verdict.holds is self.example.matches and self.otherwise:
+            later, now = f"{self.otherwise:%Y-%m-%d %H:%M}", f"{self.example.as_of:%Y-%m-%d}"
+            return f"It comes out otherwise when today is {later}. Say which day is meant: 'as_of: {now}'."
+        return told
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "audience": self.audience.name,
+            "example": self.example.name,
+            "file": self.audience.file,
+            "line": self.example.line,
+            "as_of": self.example.as_of.isoformat(),
+            "expected": self.example.matches,
+            "matches": self.selected,
+            "as_expected": self.as_expected,
+            "says": "" if self.as_expected else self.words(),
+            "changes": list(self.changes),
+            "verdict": self.verdict.as_dict(),
+        }
+
+
+@dataclass(slots=True)
+class Report:
+    """All outcomes, and the audiences without an example."""
+
+    outcomes: list[ExampleResult] = field(default_factory=list)
+    without: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> list[ExampleResult]:
+        return [outcome for outcome in self.outcomes if not outcome.as_expected]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"examples": [outcome.as_dict() for outcome in self.outcomes], "without_examples": self.without}
+
+
+def problems(rulebook: Rulebook, now: datetime, only: str | None = None) -> list[Problem]:
+    """Return what is wrong in the examples of all audiences, or of one; nothing while other files are not sound."""
+    found: list[Problem] = []
+    try:
+        clock = _clock(rulebook, now)
+        known = {audience.name: audience for audience in rulebook.book.sound()}
+        for name in [only] if only else rulebook.book.names:
+            read = _reader(rulebook, name, known.get(name))
+            read(clock, found)
+    except InvalidInput:
+        return found
+    return found
+
+
+def run(rulebook: Rulebook, now: datetime, chosen: Collection[Audience]) -> Report:
+    """Judge every example of the audiences that can be read; `problems` tells of the others."""
+    report = Report()
+    clock = _clock(rulebook, now)
+    with rows.scratch_store() as store:
+        for audience in chosen:
+            read = _reader(rulebook, audience.name, audience)
+            wrong: list[Problem] = []
+            found = read(clock, wrong)
+            if not found and not wrong:
+                report.without.append(audience.name)
+            moving = _moving(read, clock, audience, found)
+            report.outcomes += [_judged(store, clock, audience, each, moving.get(each.name)) for each in found]
+    return report
+
+
+Reader = Callable[[Today, list[Problem]], list[Example]]
+
+
+def _reader(rulebook: Rulebook, name: str, audience: Audience | None) -> Reader:
+    """Return what reads the examples of a file as of a moment, and adds what is wrong to a list."""
+    document, condition = rulebook.book.document(name), audience.condition if audience else None
+
+    def read(clock: Today, wrong: list[Problem]) -> list[Example]:
+        problems = document.problems()
+        found = example_reader.read(document, rulebook.vocabulary, clock, problems, condition)
+        wrong += sorted(problems.found, key=lambda problem: (problem.line, problem.column))
+        return found
+
+    return read
+
+
+def _clock(rulebook: Rulebook, now: datetime) -> Today:
+    company = rulebook.company
+    return Today(company.today(None, now).astimezone(company.time_zone), company.as_of is not None)
+
+
+def _judged(
+    store: Store, clock: Today, audience: Audience, example: Example, otherwise: datetime | None
+) -> ExampleResult:
+    compiled = audiences.compiler(example.as_of, clock.zone)
+    with rows.with_customer(store, example.profile, example.as_of) as (connection, who):
+        selected = who in set(audiences.members(connection, compiled, audience.condition))
+        profile = profiles.profile(connection, who)
+    judge = Evaluator(profile, example.as_of, clock.zone)
+    changes = Counterfactual(judge).changes(audience.condition, example.matches)
+    told = tuple(change.words() for change in changes)
+    return ExampleResult(audience, example, judge.verdict(audience.condition), selected, told, otherwise)
+
+
+def _moving(read: Reader, clock: Today, audience: Audience, found: list[Example]) -> dict[str, datetime]:
+    """Return when examples without a day of their own come out otherwise than today."""
+    if clock.pinned or all(example.pinned for example in found):
+        return {}
+    told: dict[str, datetime] = {}
+    judged = partial(_holds, zone=clock.zone, condition=audience.condition)
+    now = {example.name: judged(example) for example in found}
+    for step in range(1, STEPS + 1):
+        later = Today((clock.today + step * STEP).astimezone(clock.zone), False)
+        for example in read(later, []):
+            if not example.pinned and judged(example) is not now.get(example.name):
+                told.setdefault(example.name, later.today)
+    return told
+
+
+def _holds(example: Example, zone: Any, condition: Any) -> bool:
+    return Evaluator(example.profile, example.as_of, zone).verdict(condition).holds

@@ -1,0 +1,139 @@
+"""How the version of a campaign that is scheduled differs from the files as they are now.
+
+A schedule keeps the version it was launched with, so edits change nothing until `launch --replace` takes them.
+`status`, `plan` and `rules check` report it, with the texts of this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from mailshot.campaign import dependencies
+from mailshot.campaign import snapshot as editions
+from mailshot.campaign.snapshot import Snapshot
+from mailshot.errors import InvalidInput, NotFound
+from mailshot.rulebook.rulebook import Rulebook
+from mailshot.states import ScheduleState
+from mailshot.store import runs, snapshots
+from mailshot.store.engine import Connection, Store
+
+GONE = "the campaign's file is gone"
+WRONG = "the files have errors now (see mailshot rules check)"
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A schedule, its moments in the company's zone. `differs` names the parts that the files have otherwise than it.
+
+    `trouble` says instead why they cannot be compared.
+    """
+
+    campaign: str
+    state: ScheduleState
+    next_at: datetime
+    made_at: datetime
+    differs: tuple[str, ...] = ()
+    trouble: str = ""
+
+    @property
+    def current(self) -> bool:
+        """Whether the files still say what is scheduled."""
+        return not self.differs and not self.trouble
+
+    @property
+    def paused(self) -> bool:
+        return self.state is ScheduleState.paused
+
+    def words(self) -> str:
+        """Say which version is scheduled, and what differs."""
+        version = f"scheduled with the version of {self.made_at:%Y-%m-%d %H:%M %Z}"
+        if self.trouble:
+            return f"{version}; {self.trouble}"
+        return f"{version}; the files differ now: {', '.join(self.differs)}" if self.differs else version
+
+    def remedy(self) -> str:
+        """Say how to take the version of the files, or to end the schedule."""
+        if self.current:
+            return ""
+        stands = f"It goes on sending that version; to {self._change()}"
+        if self.paused:
+            stands = (
+                f"It is paused; to go on sending that version: mailshot resume '{self.campaign}'; to {self._change()}"
+            )
+        return stands
+
+    def _change(self) -> str:
+        if self.trouble:
+            return f"end it: mailshot cancel '{self.campaign}'"
+        return f"take the new one: mailshot plan '{self.campaign}', then: mailshot launch '{self.campaign}' --replace"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "campaign": self.campaign,
+            "state": self.state.label,
+            "next_at": self.next_at.isoformat(),
+            "made_at": self.made_at.isoformat(),
+            "differs": list(self.differs),
+            "trouble": self.trouble,
+        }
+
+
+def every(connection: Connection, project: Path) -> list[Scheduled]:
+    """Return all open schedules, held against the files of a project. The rules are only read when there is one."""
+    rows = runs.schedules(connection)
+    if not rows:
+        return []
+    try:
+        rules, problems = Rulebook.sound(project)
+        zone = rules.company.time_zone
+    except (InvalidInput, NotFound) as error:
+        trouble = GONE if isinstance(error, NotFound) else WRONG
+        return [_schedule(row, ZoneInfo(row["zone"]), trouble=trouble) for row in rows]
+    held = []
+    for row in rows:
+        try:
+            held.append(_compared(connection, row, editions.edition(rules, project, row["campaign"])))
+        except NotFound:
+            # The file may be there, and be no YAML.
+            held.append(_schedule(row, zone, trouble=WRONG if problems else GONE))
+        except InvalidInput:
+            held.append(_schedule(row, zone, trouble=WRONG))
+    return held
+
+
+def of(connection: Connection, edition: Snapshot) -> Scheduled | None:
+    """Return the schedule of a campaign, held against an edition of it; None when it is not scheduled."""
+    rows = runs.schedules(connection, edition.name)
+    return _compared(connection, rows[0], edition) if rows else None
+
+
+def refuse_gone(store: Store, rulebook: Rulebook, campaign: str) -> None:
+    """Raise NotFound for a campaign whose file is gone while it is scheduled: it goes on being sent, or is paused."""
+    if campaign in rulebook.campaigns:
+        return
+    with store.read() as connection:
+        rows = runs.schedules(connection, campaign)
+    if rows:
+        found = _schedule(rows[0], rulebook.company.time_zone, trouble=GONE)
+        raise NotFound(
+            f"There is no campaign '{campaign}' in the rules, but it is {found.words()}.", f"{found.remedy()}."
+        )
+
+
+def _compared(connection: Connection, row: Mapping[str, Any], edition: Snapshot) -> Scheduled:
+    now, zone = dependencies.parts(edition), edition.rulebook.company.time_zone
+    try:
+        then = dependencies.parts(editions.thaw(snapshots.body(connection, row["definition"])))
+    except InvalidInput as error:
+        return _schedule(row, zone, trouble=f"this Mailshot cannot read that version: {error}")
+    return _schedule(row, zone, tuple(dependencies.differences(then, now)))
+
+
+def _schedule(row: Mapping[str, Any], zone: ZoneInfo, differs: tuple[str, ...] = (), trouble: str = "") -> Scheduled:
+    next_at, made_at = (row[name].astimezone(zone) for name in ("next_at", "made_at"))
+    return Scheduled(row["campaign"], ScheduleState.of(row["state"]), next_at, made_at, differs, trouble)

@@ -1,0 +1,63 @@
+"""Owns launching what is due by schedule, each slot once; refuses to keep time (the caller says what time it is)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from mailshot.campaign import launch
+from mailshot.campaign import snapshot as editions
+from mailshot.errors import MailshotError
+from mailshot.rulebook.campaign import next_slot
+from mailshot.store import runs, snapshots
+from mailshot.store.engine import Store
+
+log = logging.getLogger(__name__)
+# A slot missed for longer (the machine was off) is passed over: Monday's offer must not go out on Thursday.
+GRACE = timedelta(hours=6)
+
+
+def launch_due(store: Store, now: datetime) -> list[int]:
+    """Launch every schedule whose moment has come and return the new runs. Two clocks at once launch each slot once."""
+    with store.read() as connection:
+        ripe = runs.due(connection, now)
+    begun = []
+    for schedule_id, campaign in ripe:
+        try:
+            run_id = _fire(store, schedule_id, campaign, now)
+        except MailshotError as error:
+            log.error("schedule %s of '%s' could not be launched: %s", schedule_id, campaign, error)
+            continue
+        begun += [run_id] if run_id is not None else []
+    return begun
+
+
+def _fire(store: Store, schedule_id: int, campaign: str, now: datetime) -> int | None:
+    with store.write() as connection:
+        runs.alone(connection, campaign)
+        # Read and held here: another clock may have launched it, or 'launch --replace' changed it, since it was due.
+        schedule = runs.take_due(connection, schedule_id, now)
+        if schedule is None:
+            return None
+        slot = schedule["next_at"]
+        if not runs.advance(connection, schedule["id"], slot, _following(schedule, now)):
+            return None
+        if now - slot > GRACE:
+            said = f"{slot.astimezone(ZoneInfo(schedule['zone'])):%Y-%m-%d %H:%M %Z}"
+            log.warning("the mail of '%s' for %s is passed over: it is too late", schedule["campaign"], said)
+            return None
+        edition = editions.thaw(snapshots.body(connection, schedule["definition"]))
+        as_of = editions.as_of(edition, None, slot)
+        plan_id = f"{schedule['id']}@{slot.isoformat(timespec='minutes')}"
+        place = (schedule["id"], slot)
+        return launch.start_run(connection, edition, plan_id, schedule["definition"], as_of, now, place)
+
+
+def _following(schedule: Mapping[str, Any], now: datetime) -> datetime | None:
+    if not schedule["cron"]:
+        return None
+    # Local wall time decides: once in an hour that comes twice, and right after a gap for what would be in it.
+    return next_slot(schedule["cron"], max(now, schedule["next_at"]).astimezone(ZoneInfo(schedule["zone"])))

@@ -1,0 +1,118 @@
+"""Owns what a launch freezes: all rules as texts, and the mailing a worker needs; refuses to change either later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mailshot.errors import NotFound, Problem
+from mailshot.facts.catalogue import Fact, FactType
+from mailshot.profile.preferences import Limit
+from mailshot.render import compose, problems, source
+from mailshot.render.compose import Mailing
+from mailshot.rulebook.resolve import ResolvedCampaign
+from mailshot.rulebook.rulebook import Rulebook
+from mailshot.store.eligibility import Gates
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A campaign with its rulebook and templates, as read from disk or thawed from the database."""
+
+    rulebook: Rulebook
+    read: ResolvedCampaign
+    body: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.read.campaign.campaign
+
+    @property
+    def gates(self) -> Gates:
+        """What the campaign asks of everybody it mails."""
+        return gates(self.rulebook, self.read)
+
+    def mailing(self) -> Mailing:
+        """Compile its templates. Raises InvalidInput with every problem in them."""
+        return Mailing.thaw(self.body["mailing"])
+
+
+def edition(rulebook: Rulebook, project: Path, name: str) -> Snapshot:
+    """Read a campaign and its templates from a project folder. Raises NotFound or InvalidInput."""
+    read = rulebook.campaign(name)
+    body = {"campaign": name, "rules": rulebook.freeze(), "mailing": _mailing(rulebook, read, project)}
+    return Snapshot(rulebook, read, body)
+
+
+def faults(edition: Snapshot) -> list[Problem]:
+    """Return what keeps its mails from being launched, in its templates. Raises InvalidInput when one is not sound."""
+    found = [remark for remarks in edition.mailing().findings("error").values() for remark in remarks]
+    return [Problem(problems.shown(one.place.file), one.place.line, one.place.column, one.message) for one in found]
+
+
+def thaw(body: Mapping[str, Any]) -> Snapshot:
+    """Read a frozen edition."""
+    rulebook = Rulebook.thaw(body["rules"])
+    return Snapshot(rulebook, rulebook.campaign(body["campaign"]), body)
+
+
+def as_of(edition: Snapshot, asked: datetime | None, now: datetime) -> datetime:
+    """Return the moment that counts as today: asked for, else the campaign's, else the company's, else now."""
+    return edition.rulebook.company.today(asked or edition.read.campaign.as_of, now)
+
+
+def gates(rulebook: Rulebook, read: ResolvedCampaign) -> Gates:
+    """Return what a campaign asks of everybody it mails: consent, its cap, and how often customers want mail."""
+    campaign, cap = read.campaign, read.campaign.limits.cap
+    return Gates(
+        topic=campaign.topic,
+        needs_consent=rulebook.topics.get(campaign.topic).requires_consent,
+        cap=Limit(cap.mails, cap.per) if cap else None,
+        choices=rulebook.statements.limits(),
+    )
+
+
+def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[str, Any]:
+    campaign = read.campaign
+    facts = rulebook.catalogue
+    return {
+        "campaign": campaign.campaign,
+        "topic": campaign.topic,
+        "topic_title": rulebook.topics.get(campaign.topic).title,
+        "needs_consent": rulebook.topics.get(campaign.topic).requires_consent,
+        "gates": gates(rulebook, read).freeze(),
+        "sender": {**read.sender.model_dump(), "brand": read.sender.brand or rulebook.company.brand},
+        "contents": _templates(read, project, rulebook),
+        "manner": {
+            "language": rulebook.company.language,
+            "time_zone": str(rulebook.company.time_zone),
+            "currency": rulebook.company.currency,
+        },
+        "dates": {"customer": _days(facts.customer), "offers": _days(facts.product)},
+        "vocabulary": compose.vocabulary(facts.customer, facts.product),
+        "link_hosts": list(rulebook.company.link_hosts),
+        "rate": campaign.limits.rate,
+    }
+
+
+def _days(facts: Mapping[str, Fact]) -> list[str]:
+    """Return the shop's own facts that are days: they are kept as texts."""
+    return sorted(name for name, fact in facts.items() if fact.own and fact.type is FactType.date)
+
+
+def _templates(read: ResolvedCampaign, project: Path, rulebook: Rulebook) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    problems = rulebook.campaigns[read.campaign.campaign].problems()
+    for number, content in enumerate(read.campaign.content):
+        try:
+            read_source = source.read(project / "templates", content.template)
+        except NotFound as error:
+            node = rulebook.campaigns[read.campaign.campaign].at("content", number, "template")
+            problems.add(node, error.message, error.remedy)
+            continue
+        found[content.name] = {"name": read_source.name, "files": dict(read_source.files)}
+    problems.raise_if_any()
+    return found

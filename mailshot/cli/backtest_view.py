@@ -1,0 +1,245 @@
+"""Owns backtests for people and spreadsheets: tables and charts of a terminal, rows of a CSV file; refuses to count."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from mailshot import safe_files, spreadsheet
+from mailshot.cli import context, terminal_charts
+from mailshot.cli.terminal_charts import Bar, Interval
+from mailshot.insight import backtest as stage
+from mailshot.insight.backtest import Backtest, Point
+from mailshot.insight.past_response import PastCampaign, PastResponse
+from mailshot.stats import proportions
+from mailshot.stats.proportions import Estimate
+
+INSIDE, OUTSIDE = "blue", "yellow"
+WIDEST = 120
+
+
+def show(found: Backtest | PastResponse, currency: str) -> None:
+    """Print a backtest for people."""
+    if isinstance(found, Backtest):
+        _show_backtest(found, currency)
+    else:
+        _show_hindsight(found)
+    for note in found.notes:
+        context.print_text(f"[dim]- {context.printable(note)}[/dim]")
+
+
+def save(path: Path, found: Backtest | PastResponse) -> None:
+    """Write a backtest's numbers as CSV: a line for each date, or past campaign."""
+    rows = list(_rows(found))
+    with StringIO(newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), restval=0)
+        writer.writeheader()
+        writer.writerows({name: spreadsheet.harmless(value) for name, value in row.items()} for row in rows)
+        safe_files.write_output(path, file.getvalue().encode())
+
+
+def series(found: Backtest) -> dict[str, list[int]]:
+    """Return what an audience consists of, by date: a campaign's contents and reasons, else who stayed and came."""
+    looks = found.looks
+    if found.kind == "audience":
+        return {
+            "kept": [look.kept or 0 for look in looks],
+            "entered": [look.size - (look.kept or 0) for look in looks],
+        }
+    contents = dict.fromkeys(name for look in looks for name in look.contents)
+    reasons = dict.fromkeys(name for look in looks for name in look.left_out)
+    mailed = {f"mail: {name}": [look.contents.get(name, 0) for look in looks] for name in contents}
+    return mailed | {f"no mail: {name}": [look.left_out.get(name, 0) for look in looks] for name in reasons}
+
+
+def percent(found: Estimate) -> str:
+    """Return '34% 31-37', a share with its interval."""
+    return (
+        f"{found.value * 100:.0f}% {found.low * 100:.0f}-{found.high * 100:.0f}"
+        if found.enough
+        else proportions.TOO_FEW
+    )
+
+
+def _show_backtest(found: Backtest, currency: str) -> None:
+    context.print_text(
+        f"[bold]{context.printable(found.name)}[/bold] ({found.kind}) as it would have been, {_dates(found.looks)}"
+    )
+    _sizes(found)
+    _bought(found, currency)
+    if len(found.looks) > 1:
+        context.print_text()
+        _charts(found)
+
+
+def _dates(looks: Sequence[Point]) -> str:
+    first, last = looks[0].as_of, looks[-1].as_of
+    return f"{first:%Y-%m-%d} to {last:%Y-%m-%d}" if len(looks) > 1 else f"{first:%Y-%m-%d}"
+
+
+def day(looks: Sequence[Point] | Sequence[PastCampaign], one: Point | PastCampaign) -> str:
+    """Return a date, with the time where any date of the series has one."""
+    timed = any(look.as_of.hour or look.as_of.minute for look in looks)
+    return f"{one.as_of:%Y-%m-%d %H:%M}" if timed else f"{one.as_of:%Y-%m-%d}"
+
+
+def _sizes(found: Backtest) -> None:
+    looks, campaign = found.looks, found.kind == "campaign"
+    columns = ("as of", "audience", "kept", "entered", "left") + (("mails", "left out") if campaign else ())
+    rows = [
+        (day(looks, look), look.size, *(_known(n) for n in (look.kept, look.entered, look.left)))
+        + ((look.mails, look.size - look.mails) if campaign else ())
+        for look in looks
+    ]
+    context.table("Who", columns, rows, right=range(1, len(columns)))
+    if campaign:
+        _decided(found)
+
+
+def _decided(found: Backtest) -> None:
+    """Print mails and reasons by date; where they are too many for the terminal, what is typical of each."""
+    parts = series(found)
+    headings = [name.replace(" ", "\n") for name in parts]
+    width = 10 + sum(2 + max(map(len, [*name.split(), f"{max(numbers):,}"])) for name, numbers in parts.items())
+    context.print_text()
+    if width <= context.out.width:
+        rows = [(day(found.looks, look), *(n[i] for n in parts.values())) for i, look in enumerate(found.looks)]
+        context.table("Mails, and why none", ("as of", *headings), rows, right=range(1, len(parts) + 1))
+        return
+    lines = [(name, n[0], n[-1], min(n), max(n), round(sum(n) / len(n))) for name, n in parts.items()]
+    title = "Mails, and why none (by date: --csv or --json)"
+    context.table(title, ("", "first", "last", "least", "most", "mean"), lines, right=range(1, 6))
+
+
+def _known(number: int | None) -> object:
+    return "-" if number is None else number
+
+
+def _bought(found: Backtest, currency: str) -> None:
+    looks = found.looks
+    each = (f"{currency} each\ninside", f"{currency} each\noutside")
+    columns = ("as of", "share\ninside", "share\noutside", "difference\nin points", *each)
+    rows = [
+        (
+            day(looks, look) + ("" if look.complete else " *"),
+            percent(stage.bought(look.inside)),
+            percent(stage.bought(look.outside)),
+            points(look.difference),
+            _amount(stage.spent(look.inside)),
+            _amount(stage.spent(look.outside)),
+        )
+        for look in looks
+    ]
+    context.print_text()
+    context.table(f"Who {found.aim.words()}, inside and outside the audience (95 % intervals)", columns, rows)
+    if not all(look.complete for look in looks):
+        context.print_text("[dim]* the data ends within the goal's window[/dim]")
+
+
+def points(found: Estimate) -> str:
+    """Return '+14 11..17', a difference of shares in points with its interval."""
+    if not found.enough:
+        return proportions.TOO_FEW
+    return f"{found.value * 100:+.0f} {found.low * 100:+.0f}..{found.high * 100:+.0f}"
+
+
+def _amount(found: Estimate) -> str:
+    return f"{found.value:,.2f} ±{found.high - found.value:,.2f}" if found.enough else proportions.TOO_FEW
+
+
+def _charts(found: Backtest) -> None:
+    width = min(context.out.width, WIDEST)
+    parts = series(found)
+    lines = [Bar(day(found.looks, look), [n[i] for n in parts.values()]) for i, look in enumerate(found.looks)]
+    context.out.print(terminal_charts.bars("Audience (customers)", list(parts), lines, width), soft_wrap=True)
+    reaches = []
+    for look in found.looks:
+        for label, group, style in (("inside ", look.inside, INSIDE), ("outside", look.outside, OUTSIDE)):
+            name = day(found.looks, look) if label == "inside " else ""
+            reaches.append(_reach(f"{name:<10} {label}", stage.bought(group), group.customers, style))
+    title = f"Share who {found.aim.words()} (├──●──┤ 95 %; ○ {proportions.TOO_FEW})"
+    context.out.print(terminal_charts.reaches(title, reaches, width), soft_wrap=True)
+
+
+def _reach(label: str, found: Estimate, customers: int, style: str) -> Interval:
+    span = (found.low, found.value, found.high) if customers else None
+    return Interval(label, span, found.enough, style)
+
+
+def _show_hindsight(found: PastResponse) -> None:
+    name = context.printable(found.name)
+    context.print_text(f"[bold]{name}[/bold]: would it have found who answered past campaigns? As of each one's start.")
+    columns = (
+        "campaign",
+        "as of",
+        "got it",
+        "answered\ninside",
+        "answered\noutside",
+        "difference\nin points",
+    )
+    rows: list[Sequence[object]] = [
+        (past.campaign, day(found.pasts, past), past.recipients, answered(past.inside), answered(past.outside),
+         points(past.difference))
+        for past in found.pasts
+    ]  # fmt: skip
+    inside, outside = found.total()
+    together = (inside[0] + outside[0], answered(inside), answered(outside), points(found.pooled))
+    context.table("", columns, [*rows, ("all together", "", *together)], right=(2,))
+    context.print_text(_summary(found))
+
+
+def answered(counted: tuple[int, int]) -> str:
+    """Return '41/202 20%'."""
+    size, hits = counted
+    return f"{hits:,}/{size:,} {hits / size * 100:.0f}%" if size else "-"
+
+
+def _summary(found: PastResponse) -> str:
+    (inside, hits), (outside, others) = found.total()
+    if not hits + others:
+        return "Nobody answered."
+    mailed, reached = inside / (inside + outside) * 100, hits / (hits + others) * 100
+    told = found.pooled
+    verdict = f"{told.value * 100:+.1f} points, 95 % between {told.low * 100:+.1f} and {told.high * 100:+.1f}"
+    chance = ": could be chance" if told.could_be_chance else ""
+    return (
+        f"Mailing only the audience would have taken {mailed:.0f}% of the mails and met {reached:.0f}% of the answers. "
+        f"Within the same campaign the answers differ by {verdict + chance if told.enough else proportions.TOO_FEW}."
+    )
+
+
+def _rows(found: Backtest | PastResponse) -> Iterator[dict[str, Any]]:
+    if isinstance(found, PastResponse):
+        for past in found.pasts:
+            yield {
+                "campaign": past.campaign, "as_of": past.as_of.isoformat(), **_flat("inside", past.inside),
+                **_flat("outside", past.outside), **_estimate("difference", past.difference), "over": past.over,
+            }  # fmt: skip
+        return
+    parts = series(found) if found.kind == "campaign" else {}
+    for number, look in enumerate(found.looks):
+        yield {
+            "as_of": look.as_of.isoformat(), "audience": look.size,
+            "kept": look.kept, "entered": look.entered, "left": look.left,
+            **{name: numbers[number] for name, numbers in parts.items()},
+            "inside customers": look.inside.customers, "inside buyers": look.inside.buyers,
+            **_estimate("inside share", stage.bought(look.inside)),
+            **_estimate("inside mean", stage.spent(look.inside)),
+            "outside customers": look.outside.customers, "outside buyers": look.outside.buyers,
+            **_estimate("outside share", stage.bought(look.outside)),
+            **_estimate("outside mean", stage.spent(look.outside)),
+            **_estimate("difference", look.difference), "complete": look.complete,
+        }  # fmt: skip
+
+
+def _flat(name: str, counted: tuple[int, int]) -> dict[str, int]:
+    return {f"{name} recipients": counted[0], f"{name} answered": counted[1]}
+
+
+def _estimate(name: str, found: Estimate) -> dict[str, object]:
+    said = "" if found.enough else proportions.TOO_FEW
+    shown = {name: found.value, f"{name} low": found.low, f"{name} high": found.high}
+    return {**{key: round(value, 6) for key, value in shown.items()}, f"{name} note": said}

@@ -1,0 +1,207 @@
+"""Owns what every command shares: settings, rules, the moment, output for people and for scripts; refuses any job."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mailshot import logs as mailshot_logs
+from mailshot.errors import InvalidInput, NotFound, Problem
+
+if TYPE_CHECKING:
+    from mailshot.bootstrap import App
+    from mailshot.campaign.snapshot import Snapshot
+    from mailshot.profile.address import Address
+    from mailshot.rulebook.company import Company
+    from mailshot.rulebook.rulebook import Rulebook
+    from mailshot.settings import Settings
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+AsOf = Annotated[
+    datetime | None,
+    typer.Option("--as-of", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="Take this moment as today (company time)."),
+]
+EXAMPLE_ADDRESS = "Write one plain address, for example you@example.com."
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def settings() -> Settings:
+    """Read the settings of the project folder we stand in (or MAILSHOT_PROJECT)."""
+    from mailshot import settings as found
+
+    return found.load()
+
+
+def app() -> App:
+    """Build the parts for this project. Raises what bootstrap raises."""
+    from mailshot import bootstrap
+
+    chosen = settings()
+    if not ((chosen.project / "rules").is_dir() or chosen.keys.get_secret_value()):
+        where = chosen.project.resolve()
+        raise NotFound(f"{where} holds no project.", "Go into one, set MAILSHOT_PROJECT, or make one: mailshot init.")
+    return bootstrap.build(chosen)
+
+
+def rulebook(project: Path) -> Rulebook:
+    from mailshot.rulebook.rulebook import Rulebook
+
+    return Rulebook.load(project)
+
+
+def sound(project: Path) -> tuple[Rulebook, list[Problem]]:
+    """Read the rules without the audiences and campaigns that are no YAML, and what is wrong with these."""
+    from mailshot.rulebook.rulebook import Rulebook
+
+    return Rulebook.sound(project)
+
+
+def edition(app: App, campaign: str) -> Snapshot:
+    """Read a campaign with its rules and templates; other files' errors do not matter here.
+
+    Raises NotFound, which also tells when a campaign is scheduled without its file.
+    """
+    from mailshot.campaign import schedule_diff, snapshot
+
+    project = app.settings.project
+    rules = rulebook(project)
+    schedule_diff.refuse_gone(app.store, rules, campaign)
+    return snapshot.edition(rules, project, campaign)
+
+
+def today(found: Snapshot, asked: datetime | None) -> datetime:
+    from mailshot.campaign import snapshot
+
+    return snapshot.as_of(found, asked, now())
+
+
+def company_today(rules: Rulebook, asked: datetime | None) -> datetime:
+    """Return the moment that counts as today outside a campaign."""
+    return rules.company.today(asked, now())
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def zone(project: Path) -> ZoneInfo:
+    """Return the company's time zone, in which moments are shown; UTC while that file cannot be read."""
+    return company(project).time_zone
+
+
+def company(project: Path) -> Company:
+    """Read rules/company.yaml alone, which is quicker than all rules; the defaults while it cannot be read."""
+    from mailshot import documents
+    from mailshot.rulebook import company as file
+
+    path = project / "rules" / "company.yaml"
+    try:
+        return file.read(documents.load(path, project, path.parent) if path.exists() else None)
+    except InvalidInput:
+        return file.read(None)
+
+
+def address(text: str) -> Address:
+    """Read an address that was given as an argument. Raises InvalidInput for what is none."""
+    from mailshot.profile import address as addresses
+
+    found = addresses.normalise(text)
+    if isinstance(found, addresses.Fault):
+        message, remedy = f"'{text}' is not an e-mail address: {found.reason}", EXAMPLE_ADDRESS
+        raise InvalidInput([Problem("ADDRESS", 0, 0, message, remedy=remedy)])
+    return found
+
+
+def moment(at: datetime, zone: ZoneInfo) -> str:
+    """Show a moment in the company's zone, and name the zone."""
+    return f"{at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+
+
+def campaigns(project: Path) -> list[str]:
+    """Return the names of the campaigns in the rules, as far as they can be read."""
+    try:
+        return list(sound(project)[0].campaigns)
+    except (InvalidInput, NotFound):
+        return []
+
+
+def print_text(text: str = "") -> None:
+    out.print(text)
+
+
+def printable(text: object) -> str:
+    """Make foreign words (a name, a subject, an address) fit to be said: no markup, no control of the terminal."""
+    return escape("".join(letter if letter.isprintable() else " " for letter in str(text)))
+
+
+def counted(number: int, noun: str) -> str:
+    """Return '1 mail', or '2,000 mails'."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def next_step(text: str) -> None:
+    """Say what to do next."""
+    out.print(f"[dim]Next:[/dim] {escape(text)}", soft_wrap=True)  # a command is copied in one piece
+
+
+def as_json(value: Any) -> None:
+    """Print one JSON document and nothing else."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    right: Sequence[int] = (),
+    whole: Sequence[int] = (),
+) -> None:
+    """Print a table; `right` are the columns of numbers, `whole` others that never break, such as dates."""
+    shown = Table(
+        title=escape(title) or None,
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        box=None,
+        pad_edge=False,
+    )
+    for number, name in enumerate(columns):
+        # Only words may go over several lines: a number or its heading never breaks.
+        fixed = number in right or number in whole
+        shown.add_column(name, justify="right" if number in right else "left", no_wrap=fixed, overflow="fold")
+    for row in rows:
+        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else printable(cell) for cell in row))
+    out.print(shown)
+
+
+def counts(title: str, numbers: Mapping[str, int], what: str, help: Mapping[str, str] | None = None) -> None:
+    """Print numbers by name."""
+    rows = [(name, number, (help or {}).get(name, "")) for name, number in numbers.items()]
+    table(title, (what, "customers", ""), rows, right=(1,))
+
+
+def refuse(problems: Sequence[Problem]) -> None:
+    """Raise all problems together, if there are any."""
+    if problems:
+        raise InvalidInput(problems)
+
+
+def logs() -> None:
+    """Log warnings and errors to stderr; MAILSHOT_LOG is not a setting, so use the usual LOGLEVEL."""
+    mailshot_logs.protect()
+    level = os.environ.get("LOGLEVEL", "WARNING").upper()
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -1,0 +1,102 @@
+"""Owns `rules explain`: why a customer is in, or gets a mail, or not; refuses to decide anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.tree import Tree
+
+from mailshot.cli import context
+
+if TYPE_CHECKING:
+    from mailshot.audience.evaluate import Verdict
+    from mailshot.audience.nodes import Condition
+    from mailshot.campaign.explain import Explanation
+
+
+YES, NO = "[green]✓[/green]", "[red]✗[/red]"
+
+
+def explain(
+    name: Annotated[str, typer.Argument(help="An audience or a campaign.")],
+    customer: Annotated[str, typer.Argument(help="A customer's key or address.")],
+    as_of: context.AsOf = None,
+    run: Annotated[
+        int | None, typer.Option(help="A past run of the campaign: with the rules and facts of then.")
+    ] = None,
+    json: context.AsJson = False,
+) -> None:
+    """Say why a customer is in an audience, or gets a campaign's mail with these products, or not."""
+    found, campaign = _find(name, customer, as_of, run)
+    context.as_json(found.as_dict()) if json else _show(name, found, campaign)
+
+
+def _find(name: str, customer: str, as_of: context.AsOf, run: int | None) -> tuple[Explanation, bool]:
+    from mailshot.campaign import explain as stage
+    from mailshot.campaign import schedule_diff
+    from mailshot.errors import NotFound, nearest
+
+    app = context.app()
+    if run is not None:
+        return stage.run(app.store, name, run, customer), True
+    rules = context.rulebook(app.settings.project)
+    if name in rules.campaigns:
+        edition = context.edition(app, name)
+        return stage.campaign(app.store, edition, customer, context.today(edition, as_of)), True
+    if name in rules.book.names:
+        today, audience = context.company_today(rules, as_of), rules.book.audience(name)
+        return stage.audience(app.store, rules, audience, customer, today, back=as_of is not None), False
+    schedule_diff.refuse_gone(app.store, rules, name)
+    known = [*rules.campaigns, *rules.book.names]
+    raise NotFound(f"There is no audience or campaign '{name}'.", nearest(name, known))
+
+
+def _show(name: str, found: Explanation, campaign: bool) -> None:
+    context.print_text(
+        f"[bold]{context.printable(name)}[/bold] for customer {context.printable(found.customer)}, as of {found.as_of:%Y-%m-%d}"
+    )
+    context.out.print(verdict_tree("audience", found.audience))
+    if campaign:
+        _show_campaign(found)
+        return
+    context.print_text(f"[bold]{found.outcome()}[/bold]")
+    if found.needed:
+        context.print_text("To get in:")
+    for change in found.needed:
+        context.print_text(f"  - {context.printable(change.words())}")
+
+
+def _show_campaign(found: Explanation) -> None:
+    for content, verdict in found.contents.items():
+        context.out.print(verdict_tree(f"content '{content}' when", verdict))
+    for guard, verdict in found.guards.items():
+        context.out.print(verdict_tree(f"guard '{guard}' applies", verdict))
+    context.print_text("[dim]what a mail must pass[/dim]")
+    for check in found.checks:
+        remedy = f": {context.printable(check.remedy)}" if check.remedy else ""
+        said = f"{context.printable(check.name)}  [dim]{context.printable(check.found)}[/dim]"
+        context.print_text(f"  {YES if check.passes else NO} {said}{remedy}")
+    for offer in found.offers:
+        context.print_text(f"  offer: {context.printable(offer.words())}")
+    for delivery in found.deliveries:
+        context.print_text(f"  {context.printable(delivery)}")
+    context.print_text(f"[bold]{context.printable(found.outcome())}[/bold]")
+
+
+def verdict_tree(label: str, verdict: Verdict, condition: Condition | None = None) -> Tree:
+    """Return the tree of a verdict; with the condition it was given on, each line says where it stands in its file."""
+    return _grow(Tree(f"[dim]{context.printable(label)}[/dim]"), verdict, condition, "")
+
+
+def _grow(tree: Tree, verdict: Verdict, condition: Condition | None, where: str) -> Tree:
+    sign = "[green]✓[/green]" if verdict.holds else "[red]✗[/red]"
+    found = f"  [dim]{context.printable(verdict.found)}[/dim]" if verdict.found else ""
+    place = f"  [dim]line {verdict.line}{context.printable(where)}[/dim]" if condition else ""
+    branch = tree.add(f"{sign} {context.printable(verdict.words)}{found}{place}")
+    inner = condition.children if condition else ()
+    # What another audience says stands in a file of its own.
+    where = f" of '{named}'" if (named := getattr(condition, "audience", "")) else where
+    for number, part in enumerate(verdict.parts):
+        _grow(branch, part, inner[number] if condition else None, where)
+    return tree

@@ -1,0 +1,187 @@
+"""Owns `import` and `traits`: files in, conclusions drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from mailshot.cli import context
+from mailshot.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from mailshot.bootstrap import App
+    from mailshot.ingest.import_report import Step, Summary
+
+
+#: Different reasons shown of one file; the notes file has all of them.
+MOST_REASONS = 20
+
+
+def import_(
+    mapping: Annotated[Path, typer.Argument(help="The mapping file, from columns to facts.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
+    file: Annotated[Path | None, typer.Option(help="Rejected rows that were fixed, to read again.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Look at everything, keep nothing.")] = False,
+    json: context.AsJson = False,
+) -> None:
+    """Import customers, products, purchases, consents, suppressions and events by a mapping file."""
+    from mailshot.ingest import importer
+
+    app = context.app()
+    rules = context.rulebook(app.settings.project)
+    run = importer.check if check else importer.run
+    with _Bar(quiet=json) as bar, _interrupted():
+        options = importer.Options(
+            catalogue=rules.catalogue,
+            topics=rules.topics.by_name,
+            address_key=app.address_key,
+            rejects=app.settings.project / "rejects",
+            data=data,
+            file=file,
+            progress=bar.show,
+        )
+        summary = run(app.store, mapping, options)
+    if json:
+        context.as_json(summary.as_dict())
+    else:
+        _tell(summary)
+    _warn(summary)
+    if not check:
+        _convert(app)
+    if not json:
+        after = "mailshot traits" if rules.traits else "mailshot rules count"
+        context.next_step(_next_step(summary, mapping, data, file) or after)
+    if summary.failed:
+        raise typer.Exit(InvalidInput.exit_code)
+
+
+def traits(as_of: context.AsOf = None, json: context.AsJson = False) -> None:
+    """Infer every customer's traits from what was bought."""
+    from mailshot.ingest import infer_traits as stage
+
+    app = context.app()
+    rules = context.rulebook(app.settings.project)
+    today = context.company_today(rules, as_of)
+    with context.err.status("Looking at every customer's purchases …"):
+        found = stage.infer(app.store, rules.traits, rules.catalogue.product, today, rules.company.time_zone)
+    if json:
+        context.as_json({"as_of": today, "conclusions": found})
+        return
+    rows = [(trait.name, found[trait.name], trait.help) for trait in rules.traits]
+    context.table(f"Traits as of {today:%Y-%m-%d}", ("trait", "conclusions", ""), rows, right=(1,))
+    context.next_step("mailshot plan CAMPAIGN (see them with: mailshot rules list)")
+
+
+def _next_step(summary: Summary, mapping: Path, data: Path | None, file: Path | None) -> str:
+    """Return what to do next to get the file in, '' when it is."""
+    again = f"mailshot import {mapping}" + (f" --data {data}" if data else "")
+    failed = next((item for item in summary.imports if item.failed), None)
+    if not summary.dry:
+        return f"fix {failed.rejects}, then: {again} --file {failed.rejects}" if failed else ""
+    # A look kept nothing: the same file must be read for good.
+    again += f" --file {file}" if file else ""
+    return f"fix {failed.file} (errors are listed in {failed.notes}), then: {again} --check" if failed else again
+
+
+def _convert(app: App) -> None:
+    """Look whether what was bought or done answers a mail."""
+    from mailshot.campaign import conversions
+
+    with context.err.status("Looking for answers to the mails …"):
+        conversions.make(app.store)
+
+
+def _tell(summary: Summary) -> None:
+    rows = [
+        (
+            item.kind,
+            item.read,
+            item.added,
+            item.changed,
+            item.unchanged + item.repeated,
+            item.rejected,
+            f"{item.seconds:.1f} s",
+        )
+        for item in summary.imports
+    ]
+    columns = ("kind", "read", "added", "changed", "unchanged", "rejected", "took")
+    context.table(f"Import: {summary.mapping}", columns, rows, right=(1, 2, 3, 4, 5, 6))
+    for item in summary.imports:
+        for reason, number in list(item.by_reason.items())[:MOST_REASONS]:
+            context.print_text(
+                f"  [red]{context.counted(number, 'row')}[/red] of {item.kind} rejected: {context.printable(reason)}"
+            )
+        for warning, number in list(item.warnings.items())[:MOST_REASONS]:
+            context.print_text(
+                f"  [yellow]{context.counted(number, 'row')}[/yellow] of {item.kind}: {context.printable(warning)}"
+            )
+        if item.left_out:
+            lines = f"{context.counted(item.left_out, 'row')} of {item.kind}"
+            context.print_text(f"  {lines} left out: these customers had their data erased.")
+        if item.notes:
+            context.print_text(f"  all of it, cell by cell: {context.printable(item.notes)}")
+        if item.former_rejects:
+            context.print_text(
+                f"  the previous file of rejected rows was renamed to: {context.printable(item.former_rejects)}"
+            )
+        if item.rejects and summary.dry:
+            context.print_text(f"  rows to fix: {context.printable(item.rejects)}")
+        elif item.rejects:
+            context.print_text(f"  to fix and read again with --file: {context.printable(item.rejects)}")
+
+
+def _warn(summary: Summary) -> None:
+    """Say loudly, also beside JSON, that someone may still be mailed against their will, or that nothing came in."""
+    for item in summary.imports:
+        if number := item.withdrawals_rejected:
+            rows = f"{context.counted(number, 'row')} of {context.printable(item.file)}"
+            _loudly(f"{rows} may be WITHDRAWALS and were not understood: these people may still be mailed.")
+        elif item.failed:
+            _loudly(f"Nothing of {context.printable(item.file)} came in: every row was rejected.")
+
+
+def _loudly(text: str) -> None:
+    context.err.print(f"[bold red]{text}[/bold red]", soft_wrap=True)
+
+
+@contextmanager
+def _interrupted() -> Iterator[None]:
+    """DuckDB answers Ctrl-C with an error of its own; the file that was being loaded is rolled back either way."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "interrupt" not in str(error).lower():
+            raise
+        raise KeyboardInterrupt from None
+
+
+class _Bar:
+    """A progress bar with rate and time left, one line for each part of the import."""
+
+    def __init__(self, quiet: bool) -> None:
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
+        )  # fmt: skip
+        self._progress = Progress(*columns, console=context.err, disable=quiet, transient=True)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, step: Step) -> None:
+        if step.label not in self._tasks:
+            self._tasks[step.label] = self._progress.add_task(step.label, total=step.total or None, rate="")
+        task = self._tasks[step.label]
+        speed = self._progress.tasks[task].speed
+        rate = f"{speed:,.0f}/s" if speed else ""
+        self._progress.update(task, completed=step.done, total=step.total or None, rate=rate)

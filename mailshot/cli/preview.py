@@ -1,0 +1,87 @@
+"""Owns `preview` and `send-test`: one mail as a real customer would get it."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mailshot import safe_files
+from mailshot.cli import context
+from mailshot.errors import InvalidInput, Problem, Unavailable
+
+if TYPE_CHECKING:
+    from mailshot.bootstrap import App
+    from mailshot.render.compose import OutgoingMail
+
+Customer = Annotated[str | None, typer.Option("--as", help="A customer's key or address; without it, the first one.")]
+Campaign = Annotated[str, typer.Argument(help="The campaign's name.")]
+
+
+def preview(
+    campaign: Campaign,
+    customer: Customer = None,
+    to: Annotated[Path | None, typer.Option(help="Write the HTML here instead of opening a browser.")] = None,
+    text: Annotated[bool, typer.Option("--text", help="Print the plain text part.")] = False,
+) -> None:
+    """Show a campaign's mail as a customer of the latest plan would get it."""
+    letter = _letter(context.app(), campaign, customer)
+    if text:
+        lines = [letter.rendered.subject, "", *letter.rendered.text.splitlines()]
+        context.print_text("\n".join(map(context.printable, lines)))
+        return
+    path = to or Path.cwd() / "preview.html"
+    _write(path, letter.rendered.html.encode())
+    context.print_text(f"Subject: {context.printable(letter.rendered.subject)}")
+    context.print_text(f"Wrote {path} (for {letter.envelope_to}; links and pixel of a preview lead nowhere).")
+    if to is None:
+        webbrowser.open(path.as_uri())
+    context.next_step(f"mailshot send-test '{campaign}' you@example.com")
+
+
+def _write(path: Path, html: bytes) -> None:
+    """Write a customer's mail for its owner's eyes; into a pipe or device as it is. Raises Unavailable."""
+    try:
+        safe_files.write_output(path, html, private=True)
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be written: {error.strerror}.", "Name another file by --to.") from None
+
+
+def send_test(
+    campaign: Campaign,
+    address: Annotated[str, typer.Argument(help="Where to send it.")],
+    customer: Customer = None,
+) -> None:
+    """Send a campaign's mail to yourself, as a customer of the latest plan would get it."""
+    from mailshot.deliver import smtp
+    from mailshot.deliver.outcome import Status
+
+    to = _address(address)
+    app = context.app()
+    letter = _letter(app, campaign, customer)
+    verdict = smtp.send_test(app.server, letter, to)
+    if verdict.outcome is not Status.accepted:
+        raise Unavailable(f"{app.server} did not take the mail: {verdict.reply}", "Nothing else was sent.")
+    context.print_text(context.printable(f"Sent '{smtp.MARK}{letter.rendered.subject}' to {to}: {verdict.reply}"))
+    context.next_step(f"mailshot launch '{campaign}'")
+
+
+def _address(text: str) -> str:
+    """Return an address as it travels. Raises InvalidInput for what is none."""
+    found = context.address(text)
+    if found.smtputf8:
+        reason = "it has letters before the @-sign that need SMTPUTF8, which Mailshot does not send"
+        raise InvalidInput([Problem("ADDRESS", 0, 0, f"'{text}' cannot be written to: {reason}")])
+    return found.email
+
+
+def _letter(app: App, campaign: str, customer: str | None) -> OutgoingMail:
+    from mailshot.campaign import preview as stage
+
+    edition = context.edition(app, campaign)
+    chosen = customer or stage.sample_customer(app.store, edition)
+    if chosen is None:
+        raise stage.no_mail(app.store, edition)
+    return stage.write(app.store, edition, chosen, app.keys, app.settings.base_url, context.now())

@@ -1,0 +1,161 @@
+"""Owns the commands that keep running: `up`, `web`, `worker`, `clock`, `inbox`. Ctrl-C or SIGTERM ends each softly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mailshot.cli import context
+from mailshot.errors import Refused
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from mailshot.bootstrap import App
+    from mailshot.rulebook.rulebook import Rulebook
+
+Threads = Annotated[int, typer.Option(help="Runs worked on at the same time.", min=1, max=16)]
+
+
+def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run the inbox.")] = False) -> None:
+    """Run everything in one process: web, worker and clock (embedded; scale-out has a process for each)."""
+    from mailshot import tasks
+    from mailshot.web import server as web_server
+
+    app = context.app()
+    if not app.settings.embedded:
+        raise Refused("MAILSHOT_REDIS is set, so this project scales out.", "Start the processes of the Procfile.")
+    with stopping() as stop, _inbox(app) if inbox else _nothing():
+        parts = [
+            threading.Thread(target=tasks.work_until, args=(app, threads, stop), name="worker"),
+            threading.Thread(target=tasks.tick_until, args=(app, stop), name="clock"),
+        ]
+        site = web_server.ThreadedServer(_site(app), app.settings.web_host, app.settings.web_port, app.settings.proxies)
+        site.start()
+        for part in parts:
+            part.start()
+        context.print_text(
+            f"Up: {app.settings.base_url} (preferences, tracking), sending to {app.server}. Ctrl-C stops softly."
+        )
+        stop.wait()
+        for part in parts:
+            part.join()
+        site.stop()
+    context.print_text("Stopped: nothing is left half sent.")
+
+
+def web() -> None:
+    """Run the public pages: tracking, unsubscribing, preferences."""
+    from mailshot.web import server as web_server
+
+    app = context.app()
+    context.print_text(f"Web on {app.settings.web_host}:{app.settings.web_port} as {app.settings.base_url}.")
+    web_server.run(_site(app), app.settings.web_host, app.settings.web_port, app.settings.proxies)
+
+
+def worker(threads: Threads = 1) -> None:
+    """Run a worker that renders and sends; start as many as you like."""
+    from mailshot import tasks
+
+    app = context.app()
+    with stopping() as stop:
+        context.print_text(f"Worker with {app.settings.connections} connections to {app.server}.")
+        tasks.work_until(app, threads, stop)
+
+
+def clock() -> None:
+    """Run the clock: launches what is due, rings for what is owed. A second one waits in case the first ends."""
+    from mailshot import tasks
+
+    app = context.app()
+    with stopping() as stop:
+        context.print_text("Clock.")
+        tasks.tick_until(app, stop)
+
+
+def inbox(
+    host: Annotated[str, typer.Option(help="Only addresses of this machine are taken.")] = "127.0.0.1",
+    folder: Annotated[Path, typer.Option(help="Where caught mails are kept.")] = Path("inbox"),
+) -> None:
+    """Catch all mail on this machine and show it as a mail client would. Nothing leaves it."""
+    from mailshot.inbox import server as inbox_server
+
+    settings = context.settings()
+    context.print_text(
+        f"Inbox: http://{host}:{settings.inbox_web_port} catches smtp://{host}:{settings.inbox_smtp_port}."
+    )
+    context.next_step("mailshot up, in another terminal")
+    inbox_server.run(settings.inbox_smtp_port, settings.inbox_web_port, folder, host)
+
+
+@contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """Give an event that SIGTERM and Ctrl-C set; a second Ctrl-C ends at once.
+
+    The handlers stay until the process ends, so that a runner that asks twice does not cut the shutdown short.
+    """
+    stop, asked = threading.Event(), False
+    reader, writer = os.pipe()
+
+    def listen() -> None:
+        os.read(reader, 1)
+        stop.set()
+
+    def ask(number: int, _frame: Any) -> None:
+        # No lock is taken here: a signal that interrupts this handler would wait for it for ever.
+        nonlocal asked
+        if asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked = True
+        os.write(writer, b"x")
+
+    threading.Thread(target=listen, name="stop-signals", daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        stop.set()
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def _inbox(app: App) -> Iterator[None]:
+    from mailshot.inbox import server as inbox_server
+
+    settings = app.settings
+    caught = inbox_server.Inbox(settings.inbox_smtp_port, settings.inbox_web_port, settings.project / "inbox")
+    caught.start()
+    context.print_text(f"Inbox: http://127.0.0.1:{settings.inbox_web_port}")
+    try:
+        yield
+    finally:
+        caught.stop()
+
+
+def _site(app: App) -> Starlette:
+    from mailshot.web import app as site
+
+    rules = context.rulebook(app.settings.project)
+    return site.build(
+        app.store, app.keys, rules.topics, rules.statements, rules.company.brand, app.address_key,
+        catalogue=rules.catalogue, contact=_contact(rules), zone=rules.company.time_zone,
+        language=rules.company.language,
+    )  # fmt: skip
+
+
+def _contact(rules: Rulebook) -> str:
+    """Return the address that answers customers: the first sender's."""
+    first = next(iter(rules.senders.values()), None)
+    return (first.reply_to or first.address) if first else ""

@@ -1,0 +1,104 @@
+"""Owns showing what a change does: `rules diff`, and the difference of a plan."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mailshot.cli import context
+
+if TYPE_CHECKING:
+    from mailshot.campaign.plan_diff import PlanDiff
+    from mailshot.campaign.rule_diff import Change, Diff, Movement
+
+Examples = Annotated[
+    int, typer.Option("--examples", help="So many customers as examples of each move.", min=0, max=100)
+]
+
+
+def diff(
+    before: Annotated[str, typer.Argument(help="A git revision, or a folder with rules.")] = "HEAD",
+    after: Annotated[str | None, typer.Argument(help="The same; without it, the project as it is now.")] = None,
+    audience: Annotated[str | None, typer.Option("--audience", help="Look at one audience only.")] = None,
+    as_of: context.AsOf = None,
+    examples: Examples = 5,
+    json: context.AsJson = False,
+) -> None:
+    """Show who enters and leaves each audience between two versions of the rules, and why."""
+    from mailshot.campaign import rule_diff as stage
+    from mailshot.rulebook import versions
+
+    app = context.app()
+    project = app.settings.project
+    old, new = versions.read(project, before), versions.read(project, after)
+    with context.err.status("Comparing …"):
+        found = stage.compare(app.store, old, new, as_of, context.now(), audience, examples)
+    context.as_json(found.as_dict()) if json else show(found)
+
+
+def show(found: Diff) -> None:
+    """Print a difference of rules for people."""
+    versions = f"{context.printable(found.before)} -> {context.printable(found.after)}"
+    context.print_text(f"[bold]{versions}[/bold] as of {found.as_of:%Y-%m-%d %H:%M %Z}")
+    for kind in found.unchanged:
+        changes = [change for change in found.changes if change.kind == kind]
+        if changes:
+            columns = (kind, "before", "after", "entered", "spent", "left", "spent")
+            context.table("", columns, [_row(change) for change in changes], right=range(1, 7))
+    for change in found.changes:
+        _line(change)
+    same = [f"{len(names):,} {kind}{'s' * (len(names) != 1)}" for kind, names in found.unchanged.items() if names]
+    if same:
+        context.print_text(f"{' and '.join(same)} unchanged.")
+    if found.changes:
+        context.print_text(f"Spent: in the year before, in {context.printable(found.currency)}.")
+    for note in found.notes:
+        context.print_text(f"[yellow]{context.printable(note)}[/yellow]")
+
+
+def show_moves(found: PlanDiff | None) -> None:
+    """Print how customers moved between two plans, or a run and a plan."""
+    if found is None:
+        context.print_text("There is no earlier plan to compare with.")
+        return
+    since = f"Since {context.printable(found.since)}"
+    if not found.moves:
+        context.print_text(f"{since}: nobody enters, leaves, or gets something else.")
+        return
+    rows = [(move.was, move.now, move.customers, money(move.spent)) for move in found.moves]
+    context.table(since, ("from", "to", "customers", f"spent {found.currency}"), rows, right=(2, 3))
+    for move in found.moves:
+        if move.examples:
+            context.print_text(context.printable(f"  {move.was} -> {move.now}: {', '.join(move.examples)}"))
+
+
+def money(spent: Decimal) -> str:
+    return f"{spent:,.2f}"
+
+
+def _row(change: Change) -> tuple[object, ...]:
+    sizes = ("-" if size is None else size for size in (change.before, change.after))
+    moved = ((part.customers, money(part.spent)) for part in (change.entered, change.left))
+    return (change.name, *sizes, *(cell for pair in moved for cell in pair))
+
+
+def _line(change: Change) -> None:
+    name = f"[bold]{context.printable(change.name)}[/bold]"
+    if change.before is None or change.after is None:
+        context.print_text(f"{name} ({change.kind}): only {'after' if change.before is None else 'before'}")
+        return
+    still = "" if change.entered.customers or change.left.customers else "; nobody moves"
+    context.print_text(f"{name} ({change.kind}): {context.printable(', '.join(change.causes))}{still}")
+    if not change.told:
+        _examples("+", change.entered)
+        _examples("-", change.left)
+
+
+def _examples(sign: str, moved: Movement) -> None:
+    for key, told in moved.examples:
+        context.print_text(f"  {sign} {context.printable(key)}: {context.printable(told)}")
+    more = moved.customers - len(moved.examples)
+    if moved.examples and more:
+        context.print_text(f"    [dim]and {more:,} more[/dim]")

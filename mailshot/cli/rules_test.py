@@ -1,0 +1,75 @@
+"""Owns `rules test`: the examples in rule files, and what would have to change where one fails; refuses to judge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mailshot.cli import context, explain
+from mailshot.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from mailshot.campaign.rule_tests import ExampleResult, Report
+
+
+def run(
+    audience: Annotated[str | None, typer.Argument(help="One audience; all of them without a name.")] = None,
+    json: context.AsJson = False,
+) -> None:
+    """Try the examples that stand in the rule files: made-up customers, and whether the rule means them."""
+    from mailshot.campaign import rule_tests
+
+    rules, problems = context.sound(context.settings().project)
+    if audience:
+        # An audience that is not there may be in a file that cannot be read.
+        context.refuse(problems if audience not in rules.book.names else ())
+        chosen, problems = [rules.book.audience(audience)], []
+    else:
+        chosen = rules.book.sound()
+        problems += rules.book.problems
+    now = context.now()
+    with context.err.status("Trying …"):
+        report = rule_tests.run(rules, now, chosen)
+    problems += rule_tests.problems(rules, now, audience)
+    context.as_json(report.as_dict()) if json else _show(report)
+    context.refuse(problems)
+    if any(not outcome.agreed for outcome in report.outcomes):
+        raise typer.Exit(1)  # a bug of ours
+    if report.failed:
+        raise typer.Exit(InvalidInput.exit_code)
+
+
+def _show(report: Report) -> None:
+    for outcome in report.failed:
+        _explain(outcome)
+    held = len({outcome.audience.name for outcome in report.outcomes})
+    told = f"{_number(len(report.outcomes), 'example')} in {_number(held, 'audience')}"
+    failed = len(report.failed)
+    how = f"[red]{failed:,} not as expected.[/red]" if failed else "[green]all as expected.[/green]"
+    context.print_text(f"{told}: {how}" if report.outcomes else "There are no examples.")
+    if report.without:
+        none = "has no examples" if len(report.without) == 1 else "have no examples"
+        names = context.printable(", ".join(report.without))
+        context.print_text(f"[dim]{_number(len(report.without), 'audience')} {none}: {names}.[/dim]")
+    if failed:
+        context.next_step("mend the rule or the example, then: mailshot rules test")
+
+
+def _explain(outcome: ExampleResult) -> None:
+    example, audience = outcome.example, outcome.audience
+    place = f"{audience.file}:{example.line}"
+    context.print_text(
+        f"[red]✗[/red] [bold]{context.printable(f'{audience.name}: {example.name}')}[/bold] ({context.printable(place)})"
+    )
+    context.print_text(f"  {context.printable(outcome.words())}")
+    label = f"as of {example.as_of:%Y-%m-%d %H:%M}"
+    context.out.print(explain.verdict_tree(label, outcome.verdict, audience.condition))
+    for change in outcome.changes:
+        wanted = "To match" if example.matches else "Not to match"
+        context.print_text(f"  {wanted}: {context.printable(change)}")
+    context.print_text()
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"

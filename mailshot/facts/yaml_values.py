@@ -1,0 +1,257 @@
+"""Owns reading typed values and comparisons out of YAML nodes; refuses to know conditions.
+
+Each function returns None after it has told the problem, so that one pass finds every error of a file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
+
+from mailshot import documents
+from mailshot.documents import Node, Problems, Scalar, Sequence
+from mailshot.facts.catalogue import Fact, FactType
+from mailshot.facts.comparison import KNOWN, ORDERED, TEXTUAL, Comparison, Value
+from mailshot.facts.periods import Span
+
+MOST_VALUES = 10_000
+_COMMA = re.compile(r"(-?\d+),(\d+)", re.ASCII)
+#: How numbers and days are written. Python would also take 1_000, 1e3, +5, digits of other scripts and 20260331.
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
+_WHOLE = re.compile(r"\s*-?\d+\s*", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+#: 1.000 is one to some and a thousand to others; who means one does not write it so.
+_GROUPED = re.compile(r"-?[1-9]\d{0,2}\.\d\d0", re.ASCII)
+# A list of texts or numbers is looked up as one; each day or count of a list is a comparison of its own.
+MOST_COUNTS = 100
+LARGEST = 10**11
+YEARS = range(1800, 2200)
+OPERATORS: Mapping[FactType, tuple[str, ...]] = {FactType.text: tuple(TEXTUAL), FactType.boolean: ("is",)}
+_PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)\s*%", re.ASCII)
+EXAMPLES = {
+    FactType.number: "a number such as 3 or 12.50",
+    FactType.boolean: "yes or no",
+    FactType.date: "a date such as 2026-03-31",
+    FactType.text: "a word or text",
+}
+
+
+def text(node: Node, problems: Problems, what: str) -> str | None:
+    """Read one non-empty text."""
+    if isinstance(node, Scalar) and node.text.strip():
+        return node.text
+    problems.add(node, f"{what} must be a word or text")
+    return None
+
+
+def texts(node: Node, problems: Problems, what: str) -> tuple[str, ...]:
+    """Read one text or a list of them."""
+    items = node.items if isinstance(node, Sequence) else (node,)
+    found = [text(item, problems, what) for item in items]
+    return tuple(item for item in found if item is not None)
+
+
+def word(node: Node, known: Collection[str], problems: Problems, what: str) -> str | None:
+    """Read one text that must be among `known`, else suggest the nearest."""
+    found = text(node, problems, what)
+    if found is not None and found not in known:
+        problems.unknown(node, f"unknown {what} '{found}'", found, known)
+        return None
+    return found
+
+
+def value(node: Node, kind: FactType, problems: Problems) -> Value | None:
+    """Read one value of the given type."""
+    if not isinstance(node, Scalar):
+        problems.add(node, f"expected {EXAMPLES[kind]}")
+        return None
+    found = typed(node.text.strip(), kind)
+    if found is None:
+        remedy = _plainly(node.text.strip()) if kind is FactType.number else ""
+        problems.add(node, f"'{node.text}' is not {EXAMPLES[kind]}", remedy)
+    return found
+
+
+def _plainly(raw: str) -> str:
+    """Return as a remedy how to write a number that is written in another way; empty for what is none."""
+    if point := _COMMA.fullmatch(raw):
+        return f"Decimals are written with a point: {point[1]}.{point[2]}."
+    if _GROUPED.fullmatch(raw):
+        return f"A point stands before decimals: write {raw.replace('.', '')} or {raw.rstrip('0').rstrip('.')}."
+    if _NUMBER.fullmatch(raw):
+        return ""
+    try:
+        number = Decimal(raw)
+    except InvalidOperation:
+        return ""
+    return f"Write it as {number:f}." if number.is_finite() and abs(number) < LARGEST else ""
+
+
+def digits(given: Any) -> Any:
+    """Return what a whole number of a model is read from. Raises PydanticCustomError unless it is plain digits."""
+    if isinstance(given, str) and not _WHOLE.fullmatch(given):
+        raise PydanticCustomError("int_parsing", "must be a whole number")
+    return given
+
+
+#: A whole number in a file, where pydantic alone would also take 1_000, +5 and 5.0.
+Whole = Annotated[int, BeforeValidator(digits)]
+
+
+def of_fact(node: Node, about: Fact, problems: Problems) -> Value | None:
+    """Read one value that a fact can have."""
+    if not isinstance(node, Scalar):
+        problems.add(node, f"expected one value: {EXAMPLES[about.type]}")
+        return None
+    if about.choices:
+        return word(node, about.choices, problems, about.name)
+    return value(node, about.type, problems)
+
+
+def typed(raw: str, kind: FactType) -> Value | None:
+    if kind is FactType.text:
+        return raw or None
+    if kind is FactType.boolean:
+        return {"yes": True, "true": True, "no": False, "false": False}.get(raw.lower())
+    try:
+        if kind is FactType.date:
+            day = date.fromisoformat(raw) if _DAY.fullmatch(raw) else None
+            return day if day and day.year in YEARS else None
+        if not _NUMBER.fullmatch(raw) or _GROUPED.fullmatch(raw):
+            return None
+        number = Decimal(raw)
+        small = number.is_finite() and abs(number) < LARGEST
+        return number if small and round(number, 4) == number else None
+    except (ValueError, InvalidOperation):
+        return None
+
+
+def fact(node: Node, about: Fact, problems: Problems, also: Iterable[str] = ()) -> Comparison | None:
+    """Read what a fact is compared with; where it can have certain values only, another one is told.
+
+    `also` are further comparisons that are known where it stands.
+    """
+    before = len(problems.found)
+    found = comparison(node, about.type, problems, also=also)
+    if found and about.choices and found.operator in ("is", "one_of"):
+        inner = node.entries[0][1] if isinstance(node, documents.Mapping) else node
+        known = frozenset(about.choices)
+        for item in inner.items if isinstance(inner, Sequence) else (inner,):
+            word(item, known, problems, about.name)
+    return found if len(problems.found) == before else None
+
+
+def comparison(
+    node: Node, kind: FactType, problems: Problems, most: int = MOST_VALUES, also: Iterable[str] = ()
+) -> Comparison | None:
+    """Read `NO`, `[NO, SE]` or `{at_least: 3}` for a value of type `kind`; `most` is how long a list may be."""
+    if isinstance(node, Sequence):
+        return _one_of(node, kind, problems, most)
+    if isinstance(node, documents.Mapping):
+        return _operator(node, kind, problems, most, also)
+    found = value(node, kind, problems)
+    return (
+        None
+        if found is None
+        else Comparison("is" if kind in (FactType.text, FactType.boolean) else "exactly", (found,))
+    )
+
+
+def _one_of(node: Sequence, kind: FactType, problems: Problems, most: int) -> Comparison | None:
+    if not node.items:
+        problems.add(node, "the list is empty", "Name at least one value, or remove the line.")
+        return None
+    most = min(most, MOST_COUNTS) if kind is FactType.date else most
+    if len(node.items) > most:
+        problems.add(node, f"the list has {len(node.items):,} values; at most {most:,} are allowed")
+        return None
+    found = [value(item, kind, problems) for item in node.items]
+    sound = tuple(item for item in found if item is not None)
+    return Comparison("one_of", sound) if len(sound) == len(found) else None
+
+
+def _decimal(node: documents.Mapping) -> str:
+    """Return a remedy for `{at_least: 100,5}`, which YAML reads as two entries; empty for anything else."""
+    if len(node.entries) != 2:
+        return ""
+    (operator, whole), (decimals, _) = node.entries
+    if not (isinstance(whole, Scalar) and whole.text.isdecimal() and decimals.text.isdecimal()):
+        return ""
+    return f"Decimals are written with a point: {{{operator.text}: {whole.text}.{decimals.text}}}."
+
+
+def _operator(
+    node: documents.Mapping, kind: FactType, problems: Problems, most: int, also: Iterable[str]
+) -> Comparison | None:
+    operators = OPERATORS.get(kind, tuple(ORDERED))
+    known = (*operators, KNOWN)
+    if len(node.entries) != 1:
+        problems.add(node, "expected exactly one comparison", _decimal(node) or f"For example {{{known[0]}: …}}.")
+        return None
+    key, given = node.entries[0]
+    if key.text not in known:
+        problems.unknown(key, f"unknown comparison '{key.text}' for a {kind}", key.text, {*known, *also})
+        return None
+    if key.text == KNOWN:
+        answer = value(given, FactType.boolean, problems)
+        return None if answer is None else Comparison(KNOWN, (answer,))
+    if key.text == "one_of":
+        return comparison(given, kind, problems, most)
+    if key.text == "between":
+        return _between(given, kind, problems)
+    found = value(given, kind, problems)
+    return None if found is None else Comparison(key.text, (found,))
+
+
+def _between(node: Node, kind: FactType, problems: Problems) -> Comparison | None:
+    if not isinstance(node, Sequence) or len(node.items) != 2:
+        problems.add(node, "'between' needs a list of two values", "For example [10, 20].")
+        return None
+    low, high = (value(item, kind, problems) for item in node.items)
+    if low is None or high is None:
+        return None
+    if low > high:  # type: ignore[operator]
+        problems.add(node, f"'between' runs backwards: {low} is more than {high}", "Swap the two values.")
+        return None
+    return Comparison("between", (low, high))
+
+
+def span(node: Node, problems: Problems, what: str) -> Span | None:
+    """Read a length of time such as '90 days'."""
+    found = Span.parse(node.text) if isinstance(node, Scalar) else None
+    if found is None:
+        said = f"'{node.text}'" if isinstance(node, Scalar) else "this"
+        problems.add(
+            node, f"{what}: {said} is not a length of time", "Write for example '90 days', '2 weeks' or '1 year'."
+        )
+    return found
+
+
+def confidence(node: Node, problems: Problems) -> float | None:
+    """Read how sure an inference is."""
+    found = typed(node.text.strip(), FactType.number) if isinstance(node, Scalar) else None
+    if not isinstance(found, Decimal) or not 0 < found <= 1:
+        problems.add(node, "confidence must be more than 0 and at most 1", "For example 0.95.")
+        return None
+    return float(found)
+
+
+def share(node: Node, problems: Problems, what: str) -> int | None:
+    """Read a percentage such as '10%' as ten-thousandths."""
+    found = parts(node.text) if isinstance(node, Scalar) else None
+    if found is None:
+        problems.add(node, f"{what} must be a percentage from 0% to 100%", "For example '10%' or '2.5%'.")
+    return found
+
+
+def parts(text: str) -> int | None:
+    """Return the ten-thousandths that '2.5%' says, None when it says no whole number of them from 0% to 100%."""
+    match = _PERCENT.fullmatch(text.strip())
+    found = Decimal(match[1]) * 100 if match else Decimal(-1)
+    return int(found) if 0 <= found <= 10_000 and found == found.to_integral_value() else None

@@ -1,0 +1,63 @@
+"""Owns starting and stopping the inbox; refuses to listen anywhere but on this machine."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+
+from mailshot.errors import Refused, Unavailable
+from mailshot.inbox import pages, smtp_sink
+from mailshot.inbox.mailbox import Box
+from mailshot.web import server
+
+
+class Inbox:
+    """The SMTP catcher and its pages, each in a thread between start() and stop()."""
+
+    def __init__(self, smtp_port: int, web_port: int, folder: Path, host: str = "127.0.0.1") -> None:
+        if not _loopback(host):
+            raise Refused(f"The inbox listens on this machine only, not on '{host}'.", "Use 127.0.0.1.")
+        self.box = Box(folder)
+        self._where = f"{host}:{smtp_port}"
+        self._catcher = smtp_sink.controller(self.box, host, smtp_port)
+        self._pages = server.ThreadedServer(pages.build(self.box), host, web_port)
+
+    def start(self) -> None:
+        """Begin to take and show mail. Raises Unavailable when a port is taken."""
+        self._catch()
+        try:
+            self._pages.start()
+        except Unavailable:
+            self._catcher.stop()
+            raise
+
+    def stop(self) -> None:
+        """Finish what has begun and close both ports."""
+        self._catcher.stop()
+        self._pages.stop()
+
+    def serve(self) -> None:
+        """Take and show mail until SIGTERM or SIGINT; for the main thread of a process."""
+        self._catch()
+        try:
+            self._pages.serve()
+        finally:
+            self._catcher.stop()
+
+    def _catch(self) -> None:
+        try:
+            self._catcher.start()
+        except OSError as error:
+            raise Unavailable(f"The inbox cannot take mail on {self._where}: {error.strerror}.") from error
+
+
+def run(smtp_port: int, web_port: int, folder: Path, host: str = "127.0.0.1") -> None:
+    """Take mail on one port and show it on the other until SIGTERM. Raises Refused for a host beyond this machine."""
+    Inbox(smtp_port, web_port, folder, host).serve()
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,85 @@
+"""Owns the import of what happened beside purchases: events, conversations, referrals; refuses all else."""
+
+from __future__ import annotations
+
+from mailshot.ingest.fields import FACT_PREFIX
+from mailshot.ingest.loaders.customers import fact
+from mailshot.ingest.loaders.loader import Loading, json
+from mailshot.ingest.loaders.purchases import KEYS, add_stubs
+from mailshot.store import conversions
+from mailshot.store.bulk import Counts
+
+
+def events(loading: Loading) -> Counts:
+    """Add events; one without a key of its own is known by its name, its time, and its turn among those."""
+    columns = {"name": "name"}
+    columns |= {"amount": "amount"} if "amount" in loading.reading.fields else {}
+    if "product" in loading.reading.fields:
+        add_stubs(loading)
+        columns["product_id"] = "(SELECT id FROM known_product WHERE known_product.key = product)"
+    counts = _add(loading, "event", "name", columns, {"product_id": "product"})
+    if counts.added or counts.changed:
+        whose = loading.stage.run("SELECT DISTINCT customer_id FROM good")
+        conversions.mark(loading.connection, [int(row[0]) for row in whose])
+    return counts
+
+
+def interactions(loading: Loading) -> Counts:
+    """Add conversations; one without a key of its own is known by its kind, its time, and its turn among those."""
+    columns: dict[str, str] = {
+        "kind": "kind",
+        **{name: name for name in ("direction", "outcome") if name in loading.reading.fields},
+    }
+    return _add(loading, "interaction", "kind", columns)
+
+
+def referrals(loading: Loading) -> Counts:
+    """Add who brought whom; nobody brings himself."""
+    _customers(loading)
+    loading.refuse_unknown("referred", "customer", "key", "is no customer's key")
+    loading.refuse("referred", "'is the same customer'", f"{loading.reading.rows} WHERE referred = customer")
+    joined = (
+        f"SELECT k.id AS customer_id, f.id AS referred_id, r.* FROM ({loading.sound()}) AS r "
+        "JOIN known_customer AS k ON k.key = r.customer JOIN known_customer AS f ON f.key = r.referred"
+    )
+    loading.keep_last("good", joined, ["customer_id", "referred_id"])
+    columns = {"customer_id": "customer_id", "referred_id": "referred_id", "at": '"at"'}
+    columns |= {"source": "source"} if "source" in loading.reading.fields else {}
+    return loading.upsert("referral", columns, "good", instants=["at"])
+
+
+def own_key(loading: Loading, made: str) -> str:
+    """Return the expression of a row's key, made where it brings none."""
+    return f"coalesce(r.key, {made})" if "key" in loading.reading.fields else made
+
+
+def turn(loading: Loading, same: str) -> str:
+    """Return the expression of a row's turn among those that agree on `same` and bring no key of their own."""
+    keyless = ", r.key IS NULL" if "key" in loading.reading.fields else ""
+    return f'row_number() OVER (PARTITION BY {same}{keyless} ORDER BY "#line")'
+
+
+def details(loading: Loading) -> dict[str, str]:
+    """Return what `facts.<name>` columns say, by name."""
+    named = {key: field for key, field in loading.reading.fields.items() if key.startswith(FACT_PREFIX)}
+    return {key.removeprefix(FACT_PREFIX): fact(field) for key, field in named.items()}
+
+
+def _add(
+    loading: Loading, table: str, named: str, columns: dict[str, str], derived: dict[str, str] | None = None
+) -> Counts:
+    _customers(loading)
+    made = f"""{named} || '@' || "at" || '#' || {turn(loading, f'customer, {named}, "at"')}"""
+    joined = (
+        f"SELECT k.id AS customer_id, {own_key(loading, made)} AS happening_key, r.* FROM ({loading.sound()}) AS r "
+        "JOIN known_customer AS k ON k.key = r.customer"
+    )
+    loading.keep_last("good", joined, ["customer_id", "happening_key"])
+    own = details(loading)
+    all_columns = {"customer_id": "customer_id", "key": "happening_key", "at": '"at"', **columns, "facts": json(own)}
+    return loading.upsert(table, all_columns, "good", instants=["at"], facts=list(own), derived=derived)
+
+
+def _customers(loading: Loading) -> None:
+    loading.look_up("customer", KEYS)
+    loading.refuse_unknown("customer", "customer", "key", "is no customer's key")

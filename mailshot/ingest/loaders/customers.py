@@ -1,0 +1,126 @@
+"""Owns the import of customers; refuses to take anybody's address away.
+
+Two customers may have one address (a couple, or one person with two accounts): both keep it, and the import says so. A
+plan and the last check before the dot see to it that one inbox gets one mail of a run, and nothing after a withdrawal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from mailshot.ingest import addresses, iso_codes
+from mailshot.ingest.duckdb_sql import literal, name
+from mailshot.ingest.fields import Field, Type
+from mailshot.ingest.loaders.loader import Loading, json
+from mailshot.ingest.number_parsers import SCALE
+from mailshot.profile import bucketing
+from mailshot.store import audiences, consent, inboxes, ledger
+from mailshot.store.bulk import Counts
+
+ERASED = f"begins with {audiences.ERASED_KEY}, which marks erased customers"
+UNSUPPORTED = (
+    "has letters such as ü or ø before the @, which Mailshot cannot send to (SMTPUTF8): this customer gets no mail"
+)
+SHARED = "the two count as one inbox, which gets one mail of each campaign and is left alone when either withdraws"
+# Who has the address in the store comes before who is new to it; of either, the first in the file.
+_KNOWN = -(1 << 40)
+_LOTS = {"row": "BIGINT", "lot": "BIGINT"}
+
+
+def customers(loading: Loading) -> Counts:
+    """Add new customers, and change what a mapped column says differently about known ones."""
+    fields = loading.reading.fields
+    with_address = "email" in fields
+    loading.look_up("customer", {"id": "BIGINT", "key": "VARCHAR", "address_hash": "VARCHAR"})
+    _refuse_keys_of_erased(loading)
+    if with_address:
+        faulty = '(SELECT row AS "#line", fault FROM hashed WHERE fault IS NOT NULL)'
+        loading.lose("email", "'is no e-mail address: ' || fault", faulty)
+        unsupported = "(SELECT row FROM hashed WHERE strlen(address) > length(address))"
+        loading.warn("email", literal(UNSUPPORTED), f'{loading.reading.rows} JOIN {unsupported} ON row = "#line"')
+    iso_codes.settle(loading)
+    _lose_unborn(loading)
+    _draw_lots(loading)
+    loading.keep_last("good", _joined(loading), ["key"])
+    columns = {"key": "key", "lot": '"#lot"'}
+    if with_address:
+        _tell_shared(loading)
+        _leave_addresses(loading)
+        columns |= {"email": '"#address"', "address_hash": '"#print"'}
+    columns |= {key: name(key) for key, field in fields.items() if not field.own and key not in ("key", "email")}
+    own = {key: fact(field) for key, field in fields.items() if field.own}
+    columns["facts"] = json(own)
+    instants, derived = ["joined_at"] if "joined_at" in fields else [], {"address_hash": "email"}
+    return loading.upsert("customer", columns, "good", instants=instants, facts=list(own), derived=derived)
+
+
+def _leave_addresses(loading: Loading) -> None:
+    """Before customers get other addresses: keep what was withdrawn at the old ones, and call back waiting mail."""
+    moved = 'good JOIN known_customer AS k USING (key) WHERE good."#print" IS DISTINCT FROM k.address_hash'
+    kept = """coalesce(list_contains("#lost", 'email'), FALSE)"""
+    for ids in addresses.many(loading, f"SELECT k.id FROM {moved} AND NOT {kept} ORDER BY k.id"):
+        consent.keep_for_address(loading.connection, ids, loading.now, loading.mapping)
+        ledger.revise(loading.connection, ids)
+        inboxes.leave(loading.connection, ids, loading.now)
+
+
+def _joined(loading: Loading) -> str:
+    """Return the query of the sound rows with what only Python can work out."""
+    # A shop may have facts called 'lot' or 'address'.
+    joined = f'({loading.sound()}) JOIN (SELECT row AS "#row", lot AS "#lot" FROM lots) ON "#row" = "#line"'
+    if "email" in loading.reading.fields:
+        hashed = 'SELECT row AS "#hashed", address AS "#address", print AS "#print" FROM hashed'
+        joined += f' LEFT JOIN ({hashed}) ON "#hashed" = "#line"'
+    return f"SELECT * FROM {joined}"
+
+
+def fact(field: Field) -> str:
+    """Return the expression of an own fact as JSON holds it."""
+    if field.type is Type.number:
+        return f"{name(field.name)} / {SCALE}.0"
+    return name(field.name)
+
+
+def _refuse_keys_of_erased(loading: Loading) -> None:
+    """Keep out keys that only an erasure gives: one would fill an erased customer's row, or block an erasure."""
+    loading.refuse(
+        "key", literal(ERASED), f"{loading.reading.rows} WHERE starts_with(key, {literal(audiences.ERASED_KEY)})"
+    )
+
+
+def _lose_unborn(loading: Loading) -> None:
+    """Take away days of birth after the import; anywhere on earth it is at most the next day."""
+    tomorrow = literal(f"{loading.now + timedelta(days=1):%Y-%m-%d}")
+    for key, field in loading.reading.fields.items():
+        if field.own and field.type is Type.date and "birth" in key.lower():
+            unborn = f'(SELECT "#line" FROM {loading.reading.rows} WHERE {name(key)} > {tomorrow})'
+            loading.lose(key, "'lies in the future: a date of birth must be between 1900 and today'", unborn)
+
+
+def _draw_lots(loading: Loading) -> None:
+    """Make the table `lots`: the lot of each row's key, by its line."""
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        for batch in loading.stage.stream(f'SELECT "#line", key FROM ({loading.sound()})'):
+            for line, key in batch:
+                yield line, bucketing.bucket(key)
+
+    loading.stage.replace("lots", _LOTS, rows())
+
+
+def _tell_shared(loading: Loading) -> None:
+    """Tell which customers share an address: the first to have it is named to the others."""
+    outside = "known_customer ANTI JOIN good USING (key) WHERE address_hash IS NOT NULL"
+    loading.stage.run(
+        f"""CREATE OR REPLACE TABLE owners AS
+        SELECT print, arg_min(key, turn) AS owner, count(*) AS claims FROM (
+            SELECT address_hash AS print, key, {_KNOWN} AS turn FROM {outside}
+            UNION ALL
+            SELECT g."#print", g.key, CASE WHEN k.address_hash = g."#print" THEN {_KNOWN} ELSE 0 END + "#line"
+            FROM good AS g LEFT JOIN known_customer AS k ON k.key = g.key WHERE g."#print" IS NOT NULL)
+        GROUP BY print HAVING claims > 1"""
+    )
+    sharing = 'good JOIN owners ON owners.print = good."#print" WHERE owners.owner <> good.key'
+    reason = f"'is the address of another customer ''' || owner || ''', too: {SHARED}'"
+    loading.warn("email", reason, sharing)

@@ -1,0 +1,73 @@
+"""Loads addresses that must not be mailed, such as another mailer's list of bounces and complaints.
+
+Only the keyed hash of an address is kept, so a list may name people who are no customers: the address is refused
+whenever a customer gets it. The first reason of an address stays.
+"""
+
+from __future__ import annotations
+
+from mailshot.ingest import addresses
+from mailshot.ingest.column_mapping import BLANKS
+from mailshot.ingest.duckdb_sql import literal, literals
+from mailshot.ingest.loaders.loader import Loading
+from mailshot.store.bulk import Counts
+from mailshot.store.column_types import microseconds
+
+MOST_REASON = 200
+#: The reason of a row that names none.
+UNNAMED_REASON = "imported"
+#: What other mailers call the reasons we know by a word of our own.
+REASONS = {
+    "bounced": (
+        "bounce", "bounced", "bounces", "hard bounce", "hard_bounce", "hard-bounce", "hardbounce", "hard bounced",
+        "hard", "permanent", "permanent bounce", "cleaned", "invalid", "invalid address", "undeliverable",
+        "user unknown", "no such user", "mailbox not found",
+    ),
+    "complained": (
+        "complaint", "complaints", "complained", "spam", "spam complaint", "spam report", "spamreport", "spam_report",
+        "marked as spam", "reported as spam", "abuse", "abuse complaint", "abuse report", "feedback loop", "fbl",
+    ),
+    "unsubscribed": (
+        "unsubscribe", "unsubscribed", "unsubscribes", "unsubscription", "unsub", "opt out", "opt-out", "opted out",
+        "opted-out", "opted_out", "opt_out", "optout", "list unsubscribe", "manual unsubscribe", "withdrawn",
+    ),
+}  # fmt: skip
+
+
+def suppressions(loading: Loading) -> Counts:
+    """Add the addresses of the rows, and those of the customers whose key a row names."""
+    addresses.find_people(loading)
+    if "customer" in loading.reading.fields:
+        rows = 'SELECT row AS "#line", key AS customer FROM who WHERE print IS NULL AND'
+        unknown, silent = "key IS NOT NULL AND customer_id IS NULL", "customer_id IS NOT NULL AND address_hash IS NULL"
+        loading.refuse("customer", literal("is no customer's key"), f"({rows} {unknown})")
+        loading.refuse("customer", literal("has no address to suppress"), f"({rows} {silent})")
+    columns = {"address_hash": "print", "reason": "reason", "source": "source", "at": '"at"'}
+    loading.stage.run(f"CREATE OR REPLACE TABLE named AS {_named(loading)}")
+    first = 'SELECT * FROM named WHERE nth = 1 QUALIFY row_number() OVER (PARTITION BY print ORDER BY "#line") = 1'
+    loading.stage.run(f"CREATE OR REPLACE TABLE good AS {first}")
+    loading.good = loading.stage.one("SELECT count(*) FROM good")
+    addresses.hold(loading, "SELECT DISTINCT id FROM known_customer JOIN named ON named.print = address_hash")
+    counts = loading.upsert("suppression", columns, "good", instants=["at"])
+    others = 'SELECT * FROM named WHERE nth = 2 QUALIFY row_number() OVER (PARTITION BY print ORDER BY "#line") = 1'
+    loading.upsert("suppression", columns, f"({others})", instants=["at"])
+    return counts
+
+
+def _named(loading: Loading) -> str:
+    """Return the query of what each sound row suppresses: the address it names (nth 1) and its customer's."""
+    fields, now = loading.reading.fields, microseconds(loading.now)
+    at = f'least(coalesce("at", {now}), {now})' if "at" in fields else str(now)
+    source = f"coalesce(source, {literal(loading.mapping)})" if "source" in fields else literal(loading.mapping)
+    reason = _reason() if "reason" in fields else literal(UNNAMED_REASON)
+    hashes = "list_distinct([coalesce(print, address_hash), coalesce(address_hash, print)])"
+    said = f"""SELECT "#line", {reason} AS reason, {source} AS source, {at} AS "at", unnest({hashes}) AS print
+        FROM ({loading.sound()}) JOIN (SELECT row, print, address_hash FROM who) ON row = "#line\""""
+    return f'SELECT *, row_number() OVER (PARTITION BY "#line" ORDER BY print) AS nth FROM ({said})'
+
+
+def _reason() -> str:
+    """Return the expression of a row's reason in our words, where we have one."""
+    cases = " ".join(f"WHEN lower(trim(reason, {literal(BLANKS)})) IN ({literals(words)}) THEN {literal(ours)}"
+                     for ours, words in REASONS.items())  # fmt: skip
+    return f"coalesce(CASE {cases} ELSE left(reason, {MOST_REASON}) END, {literal(UNNAMED_REASON)})"

@@ -1,0 +1,126 @@
+"""What is wrong between a mapping and its file as a whole, told at the mapping's line before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+
+from mailshot.documents import Document, Problems
+from mailshot.ingest import date_parsers, iso_codes, number_parsers, parse_file
+from mailshot.ingest.column_mapping import EXCEL, Source
+from mailshot.ingest.data_files import Format, MissingColumn
+from mailshot.ingest.duckdb_sql import INTEGERS, TEXT, literal, name, readable, text_of
+from mailshot.ingest.fields import Type
+from mailshot.ingest.parse_file import Reading
+from mailshot.ingest.staging_database import StagingDatabase
+
+_FORMAT_HELP = (
+    "Write %d for the day, %m for the month, %Y for the year (%y with two digits), as in %d.%m.%Y; or 'excel' for "
+    "serial days."
+)
+
+
+def refuse_wrong_columns(stage: StagingDatabase, each: Reading, document: Document, problems: Problems) -> None:
+    """Tell columns that are not there or hold no single values, and constants and formats that mean nothing."""
+    for field, source in each.item.columns.items():
+        place = document.at("imports", each.number, "columns", field)
+        for column in source.columns if each.file.columns else ():
+            if column not in each.file.columns:
+                missing = MissingColumn(each.file.name, column, each.file.columns)
+                problems.add(place, missing.message, missing.remedy)
+            elif not readable(each.file.columns[column]):
+                problems.add(place, f"column '{column}' holds {each.file.columns[column]}, not single values")
+        if source.constant is not None and (reason := _faulty(stage, each, field, source.constant)):
+            problems.add(place, f"'{source.constant}' {reason}")
+        for word, ours in source.values:
+            if ours is not None and (reason := _faulty(stage, each, field, ours)):
+                at = document.at("imports", each.number, "columns", field, "values")
+                problems.add(at, f"'{word}' stands for '{ours}', which {reason}")
+        _refuse_formats(stage, each, field, source, document, problems)
+
+
+def _faulty(stage: StagingDatabase, each: Reading, field: str, text: str) -> str:
+    """Return why a value that the mapping gives is none for its field, or ''."""
+    return parse_file.faulty_constant(stage, each, field, text) or (
+        iso_codes.fault(each, field, text) if text.strip() else ""
+    )
+
+
+def _refuse_formats(
+    stage: StagingDatabase, each: Reading, field: str, source: Source, document: Document, problems: Problems
+) -> None:
+    kind = each.file.columns.get(source.columns[0], TEXT) if source.plain else TEXT
+    place = document.at("imports", each.number, "columns", field, "format")
+    if source.formats and kind.startswith(("DATE", "TIMESTAMP")):
+        problems.add(place, f"'{source.columns[0]}' already holds dates ({kind}), written in no format", "Remove it.")
+    elif source.formats and kind not in (TEXT, *INTEGERS) and not kind.startswith("ENUM"):
+        problems.add(place, f"'{source.columns[0]}' holds {kind}, which no format reads", "Remove it.")
+    for form in source.formats:
+        if form != EXCEL and not _means_a_day(stage, form):
+            problems.add(place, f"'{form}' is not a date format: it must name day, month and year", _FORMAT_HELP)
+
+
+def _means_a_day(stage: StagingDatabase, form: str) -> bool:
+    try:
+        return bool(stage.one(date_parsers.check_of(form)))
+    except duckdb.Error:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    line: int
+    value: str
+    column: str
+
+
+def refuse_ambiguous_numbers(stage: StagingDatabase, each: Reading, document: Document, problems: Problems) -> None:
+    """Refuse a column in which '1.234' would be read as 1.234 though its file seems to mean 1234."""
+    for field, target in each.fields.items():
+        source = each.item.columns[field]
+        if target.type is not Type.number or not source.plain or source.own_numbers:
+            continue
+        doubtful = _first(stage, each, source.columns[0], number_parsers.GROUP_OR_FRACTION)
+        if doubtful is None or not (sign := _decimal_comma(stage, each)):
+            continue
+        value, whole = doubtful.value, doubtful.value.replace(".", "")
+        message = f"'{value}' in column '{doubtful.column}' (line {doubtful.line}) may be {value} or {whole}"
+        message += f": {sign}"
+        column = f"column: {doubtful.column}"
+        remedy = f"""Write {{{column}, decimal: ",", thousands: "."}} or {{{column}, decimal: "."}}."""
+        problems.add(document.at("imports", each.number, "columns", field), message, remedy)
+
+
+def _decimal_comma(stage: StagingDatabase, each: Reading) -> str:
+    """Return what speaks for a decimal comma in the file, '' when nothing does."""
+    for field, source in each.item.columns.items():
+        if source.decimal_sign == "," and each.fields[field].type is Type.number:
+            return f"'{source.columns[0]}' has a decimal comma by the mapping"
+    types = _types(stage, each)
+    texts = [column for column, kind in types.items() if kind == TEXT]
+    for column in texts:
+        if comma := _first(stage, each, column, number_parsers.DECIMAL_COMMA):
+            return f"'{comma.value}' in column '{column}' (line {comma.line}) has a decimal comma"
+    if each.file.format is not Format.csv or each.file.delimiter != ";":
+        return ""
+    plain = [source.columns[0] for source in each.item.columns.values() if source.plain]
+    fraction = any(_first(stage, each, column, number_parsers.PLAIN_FRACTION) for column in plain if column in texts)
+    return "" if fraction else "files with semicolons are written where the comma is the decimal sign"
+
+
+def _types(stage: StagingDatabase, each: Reading) -> dict[str, str]:
+    rows = stage.run(f"DESCRIBE SELECT * FROM {each.source}")
+    return {row[0]: str(row[1]) for row in rows if row[0] not in ("#line", "file_row_number")}
+
+
+def _first(stage: StagingDatabase, each: Reading, column: str, pattern: str) -> _Cell | None:
+    """Return the first cell of a text column that is wholly of this pattern."""
+    if _types(stage, each).get(column) != TEXT:
+        return None
+    text = text_of(name(column), TEXT)
+    found = stage.run(
+        f'SELECT "#line", {text} FROM {each.source} WHERE regexp_full_match({text}, {literal(pattern)}) '
+        'ORDER BY "#line" LIMIT 1'
+    )
+    return _Cell(int(found[0][0]), str(found[0][1]), column) if found else None

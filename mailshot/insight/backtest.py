@@ -1,0 +1,274 @@
+"""Owns a campaign or audience as it would have been on past dates, and what its customers then bought; writes nothing.
+
+As it was then: consents, preferences, suppressions, earlier mails and purchases strictly before each date. What has no
+history is said (campaign.caveats).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from mailshot.audience.compile import Compiler
+from mailshot.audience.nodes import Condition
+from mailshot.audience.registry import Audience
+from mailshot.campaign import plan
+from mailshot.campaign.snapshot import Snapshot
+from mailshot.errors import Refused
+from mailshot.facts.periods import Span
+from mailshot.facts.product_filters import ProductFilter
+from mailshot.insight import backtest_notes
+from mailshot.insight.backtest_notes import BacktestScope
+from mailshot.rulebook.campaign import Goal
+from mailshot.stats import proportions
+from mailshot.stats.proportions import Estimate
+from mailshot.store import audiences, backtests
+from mailshot.store.backtests import Group, Seen, Spending
+from mailshot.store.engine import Connection, Store
+
+Told = Callable[[int, int], None]
+ANYTHING, FORTNIGHT = ProductFilter(), Span(14, "day")
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseGoal:
+    """What counts as success: purchases of `products` `within` a span after the date."""
+
+    products: ProductFilter = ANYTHING
+    within: Span = FORTNIGHT
+
+    def words(self) -> str:
+        return f"bought {self.products.words()} within {self.within}"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The audience that is looked at; with the campaign it belongs to, if it is one."""
+
+    name: str
+    condition: Condition
+    aim: ResponseGoal
+    edition: Snapshot | None = None
+
+    @classmethod
+    def campaign(cls, edition: Snapshot) -> Subject:
+        goal = edition.read.campaign.goal or Goal()
+        return cls(edition.name, edition.read.audience.condition, ResponseGoal(edition.read.goal, goal.within), edition)
+
+    @classmethod
+    def audience(cls, found: Audience) -> Subject:
+        return cls(found.name, found.condition, ResponseGoal())
+
+    @property
+    def kind(self) -> str:
+        return "campaign" if self.edition else "audience"
+
+    @property
+    def conditions(self) -> list[Condition]:
+        return backtest_notes.conditions(self.edition) if self.edition else [self.condition]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One date. `contents` and `left_out` are a campaign's; `kept` and `left` are None on the first date."""
+
+    as_of: datetime
+    contents: Mapping[str, int]
+    left_out: Mapping[str, int]
+    inside: Group
+    outside: Group
+    complete: bool
+    kept: int | None = None
+    left: int | None = None
+
+    @property
+    def size(self) -> int:
+        return self.inside.customers
+
+    @property
+    def entered(self) -> int | None:
+        return None if self.kept is None else self.size - self.kept
+
+    @property
+    def mails(self) -> int:
+        return sum(self.contents.values())
+
+    @property
+    def difference(self) -> Estimate:
+        """In the audience against outside, in shares who bought."""
+        return proportions.difference(
+            (self.inside.customers, self.inside.buyers), (self.outside.customers, self.outside.buyers)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """All dates of one subject, and what they cannot say."""
+
+    name: str
+    kind: str
+    aim: ResponseGoal
+    looks: Sequence[Point]
+    notes: Sequence[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for a script: plain values only."""
+        goal = {"products": self.aim.products.words(), "within": str(self.aim.within)}
+        dates = [_plain(look, self.kind == "campaign") for look in self.looks]
+        return {self.kind: self.name, "goal": goal, "dates": dates, "notes": list(self.notes)}
+
+
+def make(store: Store, subject: Subject, series: Series, zone: ZoneInfo, told: Told) -> Backtest:
+    """Look at a subject on each date of a series; `told` hears how many of how many are done. Raises Refused."""
+    with store.read() as connection:
+        known = backtests.known(connection)
+        dates = series.moments(known.first, known.last, subject.aim.within, zone)
+        looked = BacktestScope(subject.conditions, dates, zone)
+        notes = [
+            backtest_notes.SELECTION,
+            *backtest_notes.of_rules(connection, looked),
+            *backtest_notes.of_data(looked, known),
+        ]
+    end = end_of_data(known.last, zone) if known.last else None
+    looks: list[Point] = []
+    before: Seen | None = None
+    for number, moment in enumerate(dates):
+        told(number, len(dates))
+        # A transaction for each date: a reader that stays open keeps SQLite's log from being cut short.
+        with store.read() as connection:
+            compiled = audiences.with_statistics(connection, audiences.compiler(moment, zone, back=True))
+            seen = _seen(connection, subject, compiled)
+        done = end is not None and subject.aim.within.after(moment) <= end
+        looks.append(_look(moment, seen, subject, before, done))
+        before = seen
+    notes += [*backtest_notes.of_customers(known), *backtest_notes.unfinished(dates, [look.complete for look in looks])]
+    if subject.edition:
+        notes += backtest_notes.of_campaign(subject.edition)
+    return Backtest(subject.name, subject.kind, subject.aim, looks, notes)
+
+
+def _seen(connection: Connection, subject: Subject, compiled: Compiler) -> Seen:
+    moment = compiled.as_of
+    spending = Spending(subject.aim.products, moment, subject.aim.within.after(moment))
+    if subject.edition is None:
+        return backtests.of_audience(connection, compiled, subject.condition, spending)
+    question = plan.question(connection, subject.edition, moment)
+    return backtests.of_campaign(connection, compiled, question, spending)
+
+
+def _look(moment: datetime, seen: Seen, subject: Subject, before: Seen | None, complete: bool) -> Point:
+    contents = {item.name: 0 for item in subject.edition.read.campaign.content} if subject.edition else {}
+    left_out: dict[str, int] = {}
+    for (content, reason), number in seen.parts.items():
+        if reason is not None:
+            left_out[reason] = left_out.get(reason, 0) + number
+        elif content is not None:
+            contents[content] += number
+    ordered = dict(sorted(left_out.items(), key=lambda item: (-item[1], item[0])))
+    look = Point(moment, contents, ordered, seen.inside, seen.outside, complete)
+    if before is None:
+        return look
+    kept = (before.members & seen.members).bit_count()
+    return replace(look, kept=kept, left=before.inside.customers - kept)
+
+
+def spent(group: Group) -> Estimate:
+    """Return what a customer of a group spent on average, who bought nothing included."""
+    return proportions.mean(group.customers, float(group.spent), group.squares)
+
+
+def bought(group: Group) -> Estimate:
+    """Return the share of a group who bought."""
+    return proportions.proportion(group.customers, group.buyers)
+
+
+def _plain(look: Point, campaign: bool) -> dict[str, Any]:
+    decided = {"mails": look.mails, "contents": dict(look.contents), "left_out": dict(look.left_out)}
+    return {
+        "as_of": look.as_of.isoformat(),
+        "audience": look.size,
+        "kept": look.kept,
+        "entered": look.entered,
+        "left": look.left,
+        **(decided if campaign else {}),
+        "in_audience": _group(look.inside),
+        "outside": _group(look.outside),
+        "difference": estimated(look.difference),
+        "complete": look.complete,
+    }
+
+
+def _group(group: Group) -> dict[str, Any]:
+    counted = {"customers": group.customers, "buyers": group.buyers, "spent": str(group.spent)}
+    return {**counted, "share": estimated(bought(group)), "mean": estimated(spent(group))}
+
+
+def estimated(found: Estimate) -> dict[str, Any]:
+    """Return an estimate for a script, with the words for it when it says too little."""
+    shown = {name: round(getattr(found, name), 6) for name in ("value", "low", "high")}
+    return {**shown, "words": "" if found.enough else proportions.TOO_FEW}
+
+
+MONTH, YEAR = Span(1, "month"), Span(1, "year")
+MOST = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The dates a user asked for; what is None is derived from the purchases."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    every: Span = MONTH
+
+    def moments(self, first: datetime | None, last: datetime | None, within: Span, zone: ZoneInfo) -> list[datetime]:
+        """Return the dates, oldest first. `first` and `last` purchase, and the goal's window, say what is left open.
+
+        By default: the last year of dates whose goal's window ends before the data does, months on their first day.
+        Raises Refused when there are none, or too many.
+        """
+        until = self.until or self._latest(last, within, zone)
+        found = self._forward(self.since, until) if self.since else self._back(until, first)
+        if not found:
+            said = f"from {self.since:%Y-%m-%d} until {until:%Y-%m-%d}" if self.since else f"until {until:%Y-%m-%d}"
+            known = f"Purchases are known from {first:%Y-%m-%d} to {last:%Y-%m-%d}." if first and last else ""
+            raise Refused(f"There is no date {said} to look at.", f"{known} Choose others with --from and --until.")
+        return found
+
+    def _latest(self, last: datetime | None, within: Span, zone: ZoneInfo) -> datetime:
+        if last is None:
+            raise Refused("There are no purchases to choose dates from.", "Import some, or give --from and --until.")
+        day = midnight(within.before(end_of_data(last, zone)), zone)
+        return day.replace(day=1) if self.every.unit in ("month", "year") and self.since is None else day
+
+    def _forward(self, since: datetime, until: datetime) -> list[datetime]:
+        found: list[datetime] = []
+        while (moment := self.every.after(since, len(found))) <= until:
+            self._refuse_too_many(found)
+            found.append(moment)
+        return found
+
+    def _back(self, until: datetime, first: datetime | None) -> list[datetime]:
+        begin = max(YEAR.before(until), first) if first else YEAR.before(until)
+        found = [until] if first is None or until > first or self.until else []
+        while found and (moment := self.every.after(until, -len(found))) > begin:
+            self._refuse_too_many(found)
+            found.append(moment)
+        return found[::-1]
+
+    def _refuse_too_many(self, found: list[datetime]) -> None:
+        if len(found) >= MOST:
+            raise Refused(f"That would be more than {MOST} dates.", "Take fewer: for example --every '1 week'.")
+
+
+def midnight(moment: datetime, zone: ZoneInfo) -> datetime:
+    """Return the midnight with which a moment's day began in the company's zone."""
+    return datetime.combine(moment.astimezone(zone).date(), time(), zone)
+
+
+def end_of_data(last: datetime, zone: ZoneInfo) -> datetime:
+    """Return the midnight after the last purchase: of that day nothing more is expected."""
+    return midnight(last, zone) + timedelta(days=1)

@@ -1,0 +1,145 @@
+"""Owns holding an audience against what the recipients of past campaigns did; refuses to call it an effect.
+
+The question is narrow: of those who got a past campaign, would this rule have found the ones who answered it?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from mailshot.errors import Refused
+from mailshot.insight import backtest, backtest_notes
+from mailshot.insight.backtest import Series, Subject, Told, end_of_data
+from mailshot.insight.backtest_notes import BacktestScope
+from mailshot.stats import proportions
+from mailshot.stats.proportions import Counted, Estimate
+from mailshot.store import audiences, backtests
+from mailshot.store.backtests import Known
+from mailshot.store.engine import Store
+
+CHOSEN = (
+    "Another system chose these recipients: how those it did not choose would have answered cannot be seen here. "
+    "And whoever answers may be whoever shops more anyway."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PastCampaign:
+    """One past campaign as of its start: (recipients, those of them who answered) in the audience and outside."""
+
+    campaign: str
+    as_of: datetime
+    inside: Counted
+    outside: Counted
+    over: bool
+
+    @property
+    def recipients(self) -> int:
+        return self.inside[0] + self.outside[0]
+
+    @property
+    def answered(self) -> int:
+        return self.inside[1] + self.outside[1]
+
+    @property
+    def difference(self) -> Estimate:
+        return proportions.difference(self.inside, self.outside)
+
+
+@dataclass(frozen=True, slots=True)
+class PastResponse:
+    """All past campaigns, and all together: each compared within itself, then pooled."""
+
+    name: str
+    pasts: Sequence[PastCampaign]
+    notes: Sequence[str]
+
+    @property
+    def pooled(self) -> Estimate:
+        return proportions.pooled((past.inside, past.outside) for past in self.pasts)
+
+    def total(self) -> tuple[Counted, Counted]:
+        """Return (recipients, answers) of all campaigns inside and outside; a customer counts once a campaign."""
+        inside, outside = ([getattr(past, side) for past in self.pasts] for side in ("inside", "outside"))
+        return _sum(inside), _sum(outside)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for a script: plain values only."""
+        inside, outside = self.total()
+        every = {**_counted(inside, outside), "difference": backtest.estimated(self.pooled)}
+        each = [
+            {
+                "campaign": past.campaign,
+                "as_of": past.as_of.isoformat(),
+                **_counted(past.inside, past.outside),
+                "difference": backtest.estimated(past.difference),
+                "over": past.over,
+            }
+            for past in self.pasts
+        ]
+        return {"audience": self.name, "campaigns": each, "together": every, "notes": list(self.notes)}
+
+
+def make(store: Store, subject: Subject, series: Series, zone: ZoneInfo, told: Told) -> PastResponse:
+    """Hold a subject's audience against each past campaign that began in the series. Raises Refused without any."""
+    with store.read() as connection:
+        known = backtests.known(connection)
+        every = backtests.past_runs(connection)
+        runs = [run for run in every if _within(run.as_of, series, known)]
+        if not runs:
+            raise Refused(
+                "There is no past campaign to hold the audience against.",
+                "Import campaigns, recipients and conversions, or choose other dates with --from and --until.",
+            )
+        looked = BacktestScope([subject.condition], [run.as_of.astimezone(zone) for run in runs], zone)
+        notes = [CHOSEN, *backtest_notes.of_rules(connection, looked), *backtest_notes.of_data(looked, known)]
+        early = sum(known.first is not None and run.as_of < known.first for run in every) if not series.since else 0
+        people = backtests.answerers(connection, [run.id for run in runs])
+    end = end_of_data(known.last, zone) if known.last else None
+    pasts = []
+    for number, run in enumerate(runs):
+        told(number, len(runs))
+        compiled = audiences.compiler(run.as_of.astimezone(zone), zone, back=True)
+        with store.read() as connection:
+            weighed = audiences.with_statistics(connection, compiled)
+            inside, outside = backtests.answers(connection, weighed, subject.condition, run.id)
+        over = end is not None and run.finished_at is not None and run.finished_at <= end
+        pasts.append(PastCampaign(run.campaign, compiled.as_of, inside, outside, over))
+    return PastResponse(
+        subject.name, pasts, [*notes, *_remarks(pasts, people, early), *backtest_notes.of_customers(known)]
+    )
+
+
+def _within(moment: datetime, series: Series, known: Known) -> bool:
+    """Before the first purchase every rule about purchases finds nobody, which says nothing about the rule."""
+    begins = series.since or known.first
+    return (begins is None or moment >= begins) and (series.until is None or moment <= series.until)
+
+
+def _remarks(pasts: Sequence[PastCampaign], people: tuple[int, int], early: int) -> list[str]:
+    got, answered = sum(past.recipients for past in pasts), sum(past.answered for past in pasts)
+    said = [
+        f"The same people come again: {got:,} mails went to {people[0]:,} customers, {answered:,} answers came from "
+        f"{people[1]:,}. The interval of all together takes them for different people, so it is too narrow."
+    ]
+    if early:
+        said.append(f"{early} campaigns that began before the first purchase are left out.")
+    late = sum(not past.over for past in pasts)
+    if late:
+        said.append(f"{late} of {len(pasts)} campaigns were not over when the data ends, or their end is not known.")
+    return said
+
+
+def _sum(counted: Sequence[Counted]) -> Counted:
+    return sum(size for size, _ in counted), sum(hits for _, hits in counted)
+
+
+def _counted(inside: Counted, outside: Counted) -> dict[str, Any]:
+    return {
+        "in_audience": {"recipients": inside[0], "answered": inside[1]},
+        "outside": {"recipients": outside[0], "answered": outside[1]},
+    }

@@ -1,0 +1,125 @@
+"""Owns the way from a source to a compiled mail; refuses to bound its own time (see confined).
+
+Flatten, name the facts, hold the tags, inline the styles, draw the plain text, compile: everything that happens once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from mailshot import errors
+from mailshot.render import lint, plain_text, sandbox, variables
+from mailshot.render.flatten import Flattener
+from mailshot.render.inline_css import inline
+from mailshot.render.lexer import Segment, expression, parse, tokens_of
+from mailshot.render.links import LinkSlots
+from mailshot.render.lint import Finding
+from mailshot.render.placeholders import Part, Placeholders
+from mailshot.render.problems import Place, RenderError, TemplateProblems
+from mailshot.render.source import Source
+from mailshot.render.template import MailTemplate, Vocabulary, compile_parts
+
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
+
+def compile_source(source: Source, vocabulary: Vocabulary, hosts: frozenset[str]) -> MailTemplate:
+    """Compile a source. Raises InvalidInput with every problem of the template."""
+    report = TemplateProblems(source.files)
+    each = _each(source, report)
+    flattener = Flattener(source.files, sandbox.HTML, report)
+    flat = {part: flattener.flatten(source.file(part)) for part in _texts(source)}
+    needed = {part: _facts(source, part, pieces, vocabulary, report) for part, pieces in flat.items()}
+    slots = LinkSlots(report)
+    held = Placeholders(flat["body.html"], report, slots, styled_once=not each)
+    report.settle()
+    document = held.text if each else inline(held, report)
+    report.settle()
+    plain: list[Part] = [*flat["body.txt"]] if "body.txt" in flat else plain_text.derived(held, document)
+    html = compile_parts(held.parts(_with_pixel(document, held)), source.file("body.html"), sandbox.HTML, report)
+    words = compile_parts([*_texts_only(plain)], source.file("body.txt"), sandbox.TEXT, report)
+    subject = compile_parts(_texts_only(flat["subject.txt"]), source.file("subject.txt"), sandbox.TEXT, report)
+    report.settle()
+    assert html
+    assert words
+    assert subject
+    findings = _findings(source, flat["subject.txt"], held, slots, needed) + lint.weight(
+        html.size, source.file("body.html")
+    )
+    used = flattener.files | ({source.file("settings.yaml")} & source.files.keys())
+    derived, places = "body.txt" not in flat, tuple(slots.places)
+    facts_used = frozenset[str]().union(*needed.values())
+    return MailTemplate(source.name, facts_used, used, findings, each, subject, html, words, derived, places, hosts)
+
+
+def _texts(source: Source) -> list[str]:
+    return [part for part in ("subject.txt", "body.html", "body.txt") if source.file(part) in source.files]
+
+
+def _texts_only(parts: Collection[Part]) -> list[Part]:
+    """Turn pieces of plain data into text."""
+    return [part.text if isinstance(part, Segment) and part.kind == "data" else part for part in parts]
+
+
+def _facts(
+    source: Source, part: str, pieces: list[Segment], vocabulary: Vocabulary, report: TemplateProblems
+) -> frozenset[str]:
+    tree, places = parse(pieces, source.file(part), sandbox.HTML, report)
+    return variables.find(tree, places, vocabulary, report)
+
+
+def _findings(
+    source: Source, subject: list[Segment], held: Placeholders, slots: LinkSlots, needed: Mapping[str, frozenset[str]]
+) -> tuple[Finding, ...]:
+    html, plain = (
+        lint.Part(source.file(part), needed[part]) if part in needed else None for part in ("body.html", "body.txt")
+    )
+    assert html
+    return lint.examine(subject, held, slots, source.file("subject.txt"), html, plain)
+
+
+def _each(source: Source, report: TemplateProblems) -> bool:
+    """Read `inline: once` (as without settings.yaml) or `inline: each`."""
+    file = source.file("settings.yaml")
+    if file not in source.files:
+        return False
+    try:
+        settings = YAML(typ="safe", pure=True).load(source.files[file]) or {}
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 0, 0)
+        report.add(place, str(getattr(error, "problem", "") or "This is not YAML."))
+        return False
+    if (
+        not isinstance(settings, dict)
+        or set(settings) - {"inline"}
+        or settings.get("inline") not in (None, "once", "each")
+    ):
+        unknown = next((str(key) for key in settings if key != "inline"), "") if isinstance(settings, dict) else ""
+        report.add(
+            Place(file, 1, 1),
+            "The settings know one word: `inline: once` or `inline: each`.",
+            errors.nearest(unknown, ["inline"]) if unknown else "",
+        )
+        return False
+    return bool(settings.get("inline") == "each")
+
+
+def _with_pixel(document: str, held: Placeholders) -> str:
+    pixel = held.hold(expression(tokens_of("_pixel", Place("", 0, 0)), Place("", 0, 0)))
+    start = document.lower().rfind("</body>")
+    return document[:start] + pixel + document[start:] if start >= 0 else document + pixel
+
+
+def inline_rendered(html: str, name: str) -> str:
+    """Inline the styles of one rendered mail of the template `name`. Raises RenderError when it is not well nested."""
+    file = f"{name}/body.html"
+    report = TemplateProblems({})
+    held = Placeholders([Segment("data", _CONTROLS.sub(" ", html), Place(file, 1, 1))], report, None, styled_once=True)
+    document = "" if report else inline(held, report)
+    if report:
+        raise RenderError("The rendered HTML is not well nested, so its styles cannot be inlined.", Place(file, 0, 0))
+    return "".join(part for part in held.parts(document) if isinstance(part, str))

@@ -1,0 +1,209 @@
+"""Owns the way from one delivery to its message: values, tokens, envelope, bytes; refuses rows and connections.
+
+Everything is a function of the frozen mailing and the delivery, so the same row gives the same bytes in any process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from mailshot.facts import time_zones
+from mailshot.facts.locales import Manner
+from mailshot.profile import address
+from mailshot.render import filters, headers, mime
+from mailshot.render.mime import MailHeaders
+from mailshot.render.source import Source
+from mailshot.render.template import Finding, Link, ListOf, MailTemplate, RenderedMail, Tracking, compile_mail
+from mailshot.tokens import KeyRing, Purpose
+
+OFFER_EXTRAS = ("times", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Mailing:
+    """What a run froze for its letters. `sender` holds the fields of rules/senders.yaml."""
+
+    campaign: str
+    topic: str
+    topic_title: str
+    sender: Mapping[str, Any]
+    mails: Mapping[str, MailTemplate]
+    unknown: Mapping[str, Mapping[str, None]]
+    """Every fact a template may name, about customers and offers, as nothing: what is not known prints nothing."""
+    bulk: bool = True
+    """Whether its topic needs consent: such mail must have a link to unsubscribe and the sender's postal address."""
+    manner: Manner = field(default_factory=Manner)
+    """How the company writes dates and money."""
+    dates: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """The facts about customers and offers that are days but kept as texts."""
+
+    def findings(self, level: str) -> dict[str, list[Finding]]:
+        """Return the remarks of a level on each content's mail, those left out that do not matter for this topic."""
+        return {
+            name: [told for told in mail.findings if told.level == level and (self.bulk or not told.bulk)]
+            for name, mail in self.mails.items()
+        }
+
+    @classmethod
+    def thaw(cls, body: Mapping[str, Any], rehearsed: bool = True) -> Mailing:
+        """Compile a frozen mailing; of one that was launched, its plan has told already what a rehearsal finds.
+
+        Raises InvalidInput when a template is not sound.
+        """
+        words: dict[str, Collection[str]] = {name: tuple(fields) for name, fields in body["vocabulary"].items()}
+        words["offers"] = ListOf(words["offers"])
+        hosts = tuple(body["link_hosts"])
+        mails = {
+            name: compile_mail(Source(item["name"], item["files"]), words, allowed_hosts=hosts, rehearsed=rehearsed)
+            for name, item in body["contents"].items()
+        }
+        unknown = {name: dict.fromkeys(body["vocabulary"][name]) for name in ("customer", "offers")}
+        head = (body["campaign"], body["topic"], body["topic_title"], body["sender"])
+        thawed = cls(*head, mails, unknown, body.get("needs_consent", True))
+        return replace(thawed, manner=_manner(body.get("manner", {})), dates=body.get("dates", {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One row to write: the customer's facts, and its offers as (facts of the product, times bought)."""
+
+    run_id: int
+    customer_id: int
+    content: str
+    address: str
+    facts: Mapping[str, Any]
+    offers: Sequence[tuple[Mapping[str, Any], int]]
+    tracked: bool
+    date: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMail:
+    """One mail ready to hand over. `envelope_from` is its VERP address; `links` must be kept before it goes out."""
+
+    envelope_from: str
+    envelope_to: str
+    message_id: str
+    rendered: RenderedMail
+    envelope: MailHeaders
+
+    def data(self, eight_bit: bool) -> bytes:
+        """Return the message's bytes."""
+        return mime.assemble(self.rendered, self.envelope, eight_bit)
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        return self.rendered.links
+
+
+def vocabulary(customer: Collection[str], product: Collection[str]) -> dict[str, list[str]]:
+    """Return every name a template may use."""
+    return {
+        "customer": sorted(customer),
+        "offers": sorted({*product, *OFFER_EXTRAS}),
+        "campaign": ["name"],
+        "sender": ["email", "name", "postal_address"],
+        "links": ["preferences", "unsubscribe"],
+    }
+
+
+def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str) -> OutgoingMail:
+    """Write one letter. Raises RenderError for what fails for this customer alone."""
+    ids = (delivery.run_id, delivery.customer_id)
+    sender = mailing.sender
+    mailbox = keys.fingerprint(address.mailbox(delivery.address))
+    links = {
+        "unsubscribe": f"{base_url}/u/{keys.mint(Purpose.unsubscribe, *ids, mailbox)}",
+        "preferences": f"{base_url}/p/{keys.mint(Purpose.preferences, *ids, mailbox)}",
+    }
+    rendered = mailing.mails[delivery.content].render(
+        _values(mailing, delivery, links), _tracking(keys, base_url, ids) if delivery.tracked else None
+    )
+    domain = headers.ascii_domain(str(sender["address"]).rpartition("@")[2])
+    bounces = headers.ascii_domain(str(sender["bounce_domain"] or domain))
+    bounce = f"{keys.mint_local_part(Purpose.bounce, *ids)}@{bounces}"
+    message_id = f"{keys.mint(Purpose.message, *ids)}@{domain}"
+    envelope = MailHeaders(
+        message_id=message_id,
+        date=delivery.date,
+        from_name=str(sender["name"]),
+        from_address=str(sender["address"]),
+        to_name=_full_name(delivery.facts),
+        to_address=delivery.address,
+        reply_to=sender["reply_to"],
+        list_id=f"{headers.word(mailing.topic)}.{headers.ascii_domain(str(sender['list_domain'] or domain))}",
+        list_name=mailing.topic_title,
+        feedback_id=_feedback_id(mailing, delivery),
+        boundary_seed=message_id,
+        unsubscribe_url=links["unsubscribe"],
+    )
+    return OutgoingMail(bounce, headers.ascii_address(delivery.address), message_id, rendered, envelope)
+
+
+def _feedback_id(mailing: Mailing, delivery: Recipient) -> str:
+    names = (headers.word(name) for name in (mailing.topic, delivery.content))
+    return ":".join((str(delivery.run_id), *names, str(mailing.sender["feedback_id"])))
+
+
+def _manner(company: Mapping[str, str]) -> Manner:
+    """Return how a company writes, from what was frozen of it; nothing was in versions that wrote no dates."""
+    if not company:
+        return Manner()
+    return Manner("", ZoneInfo(company["time_zone"]), company["language"], company["currency"])
+
+
+def _values(mailing: Mailing, delivery: Recipient, links: Mapping[str, str]) -> dict[str, object]:
+    sender, nobody, nothing = mailing.sender, mailing.unknown["customer"], mailing.unknown["offers"]
+    customer, days = _dated(delivery.facts, mailing.dates.get("customer", ())), mailing.dates.get("offers", ())
+    return {
+        filters.MANNER: replace(
+            mailing.manner,
+            language=str(customer.get("language") or ""),
+            zone=time_zones.of(customer.get("time_zone"), mailing.manner.zone or ZoneInfo("UTC")),
+        ),
+        "customer": {**nobody, **customer},
+        "offers": [
+            {**nothing, **_dated(product, days), "times": times, "reason": _reason(times)}
+            for product, times in delivery.offers
+        ],
+        "campaign": {"name": mailing.campaign},
+        "sender": {
+            "name": sender["brand"] or sender["name"],
+            "email": sender["address"],
+            "postal_address": sender["postal_address"],
+        },
+        "links": dict(links),
+    }
+
+
+def _dated(facts: Mapping[str, Any], days: Collection[str]) -> dict[str, Any]:
+    """Return facts with those that are days as days; a text that is none is as good as unknown."""
+    return {**facts, **{name: _day(facts[name]) for name in days if facts.get(name) is not None}}
+
+
+def _day(text: Any) -> date | None:
+    try:
+        return date.fromisoformat(str(text))
+    except ValueError:
+        return None
+
+
+def _reason(times: int) -> str:
+    if times > 2:
+        return f"You bought it {times} times"
+    return "You have bought it before" if times else "Many of our customers like it"
+
+
+def _tracking(keys: KeyRing, base_url: str, ids: tuple[int, int]) -> Tracking:
+    return Tracking(
+        click=lambda link: f"{base_url}/c/{keys.mint(Purpose.click, *ids, link)}",
+        pixel=f"{base_url}/o/{keys.mint(Purpose.open, *ids)}",
+    )
+
+
+def _full_name(facts: Mapping[str, Any]) -> str:
+    return " ".join(str(part) for part in (facts.get("first_name"), facts.get("last_name")) if part)

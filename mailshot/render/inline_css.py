@@ -1,0 +1,44 @@
+"""Owns writing style rules into elements with premailer; refuses to fetch anything or to lose or move a held word."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from premailer import Premailer
+
+from mailshot.render.placeholders import Placeholders
+from mailshot.render.problems import TemplateProblems
+
+_HTML = re.compile(r"<html\b", re.IGNORECASE)
+_ELEMENT = re.compile(r"<[a-z]", re.IGNORECASE)
+
+
+def inline(held: Placeholders, report: TemplateProblems) -> str:
+    """Inline the styles of a held document and give it back, its words still in place.
+
+    Everything before `<html` (doctype, first tags) stays as it is. Words that would be lost or moved by badly nested
+    HTML go to the report.
+    """
+    opening = _HTML.search(held.text)
+    start = opening.start() if opening else 0
+    head, document = held.text[:start], held.text[start:]
+    if not _ELEMENT.search(document):
+        return held.text
+    inliner = Premailer(
+        allow_network=False,
+        disable_validation=True,
+        keep_style_tags=False,
+        strip_important=False,
+        exclude_pseudoclasses=True,
+        disable_leftover_css=True,
+        align_floating_images=False,
+        cssutils_logging_level=logging.CRITICAL,
+    )
+    inlined: str = inliner.transform(document, pretty_print=False)
+    before, after = held.order(document), held.order(inlined)
+    if before != after:
+        strayed = next((a for a, b in zip(before, [*after, ""], strict=False) if a != b), before[-1] if before else "")
+        message = "The HTML around this is not well nested, so it would move or be lost."
+        report.add(held.place_of(strayed), message, "Close every element where it was opened.")
+    return head + inlined

@@ -1,0 +1,146 @@
+"""Owns the bytes of one mail; refuses clocks, chance and anything else that would make two of the same row differ.
+
+Same rendered mail and same envelope, same bytes, in any process. Dots at line beginnings are left to the SMTP client.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
+
+from mailshot.render import headers
+from mailshot.render.problems import RenderError
+from mailshot.render.template import RenderedMail
+
+_PLAIN = bytes(
+    10 if code in b"\r\x0b\x0c" else 32 if code in b"\x7f" or (code < 32 and code not in b"\t\n") else code
+    for code in range(256)
+)
+_SEPARATORS = ("\x85".encode(), "\u2028".encode(), "\u2029".encode())
+_BLOCK = re.compile(r"(?:[!-9;-~]+:(?: [^\r\n\0]*)(?:\r\n [^\r\n\0]*[^\r\n\0 ][^\r\n\0]*)*(?:\r\n|\Z))+")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class MailHeaders:
+    """All that the headers of one delivery say.
+
+    `message_id` goes without angle brackets, `unsubscribe_mailto` is a mailto: address, `list_id` a domain-like name
+    (RFC 2919), `feedback_id` reads `campaign:topic:account:senderid`. `extra` are headers of our own, name and text.
+    A service mail goes to one customer who asked for it: it has no unsubscribe address and no `list_id`.
+    """
+
+    message_id: str
+    date: datetime
+    from_name: str
+    from_address: str
+    to_name: str
+    to_address: str
+    boundary_seed: str
+    list_id: str = ""
+    list_name: str = ""
+    feedback_id: str = ""
+    unsubscribe_url: str | None = None
+    unsubscribe_mailto: str | None = None
+    reply_to: str | None = None
+    extra: tuple[tuple[str, str], ...] = ()
+
+
+def assemble(rendered: RenderedMail, envelope: MailHeaders, eight_bit: bool) -> bytes:
+    """Write the message: headers, then text and HTML as alternatives. CRLF ends every line; none is over 998 octets.
+
+    `eight_bit` says that the server offers 8BITMIME (RFC 6152). Raises RenderError for an address or identifier that
+    cannot stand in a header.
+    """
+    text, html = _body(rendered.text if rendered.text.strip() else f"{rendered.subject}\n"), _body(rendered.html)
+    boundary = _boundary(envelope.boundary_seed, text, html)
+    parts = [(b"plain", *_transfer(text, eight_bit)), (b"html", *_transfer(html, eight_bit))]
+    encodings = {encoding for _, encoding, _ in parts}
+    lines = [
+        *_lines(rendered, envelope),
+        "MIME-Version: 1.0",
+        f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"',
+        *(["Content-Transfer-Encoding: 8bit"] if b"8bit" in encodings else []),
+    ]
+    edge = b"--" + boundary.encode()
+    pieces = [_guarded(lines).encode("ascii"), b""]
+    for kind, encoding, body in parts:
+        pieces += [
+            edge,
+            b"Content-Type: text/" + kind + b'; charset="utf-8"',
+            b"Content-Transfer-Encoding: " + encoding,
+            b"",
+            body,
+        ]
+    return b"\r\n".join([*pieces, edge + b"--", b""])
+
+
+def _lines(rendered: RenderedMail, envelope: MailHeaders) -> list[str]:
+    found = [
+        headers.quoted_token("Message-ID", f"<{envelope.message_id}>"),
+        f"Date: {format_datetime(_aware(envelope.date))}",
+        headers.mailbox("From", envelope.from_name, envelope.from_address),
+        headers.mailbox("To", envelope.to_name, envelope.to_address),
+    ]
+    if envelope.reply_to:
+        found.append(headers.mailbox("Reply-To", "", envelope.reply_to))
+    found.append(headers.unstructured("Subject", rendered.subject))
+    if envelope.list_id:
+        found.append(headers.listed("List-Id", envelope.list_name, envelope.list_id))
+    ways = [uri for uri in (envelope.unsubscribe_url, envelope.unsubscribe_mailto) if uri]
+    if ways:
+        found.append(headers.addresses("List-Unsubscribe", ways))
+    if envelope.unsubscribe_url:
+        found.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")
+    if envelope.feedback_id:
+        found.append(headers.quoted_token("Feedback-ID", envelope.feedback_id))
+    taken = {line.partition(":")[0].lower() for line in found} | {"mime-version", "bcc", "cc", "sender", "return-path"}
+    for name, value in envelope.extra:
+        if not _NAME.fullmatch(name) or name.lower() in taken or name.lower().startswith("content-"):
+            raise RenderError(f"The header '{headers.clean(name)}' cannot be added.")
+        taken.add(name.lower())
+        found.append(headers.unstructured(name, value))
+    return found
+
+
+def _aware(date: datetime) -> datetime:
+    if date.tzinfo is None:
+        raise RenderError("The date of a mail needs its zone.")
+    return date
+
+
+def _guarded(lines: list[str]) -> str:
+    """Join header lines, and refuse when what came out is not exactly these headers."""
+    block = "\r\n".join(lines) + "\r\n"
+    starts = block.count("\r\n") - block.count("\r\n ")
+    if not _BLOCK.fullmatch(block) or starts != len(lines) or max(map(len, block.split("\r\n"))) > headers.LONGEST:
+        raise RenderError("A header would not keep to its line.")
+    return block[:-2]
+
+
+def _boundary(seed: str, *bodies: bytes) -> str:
+    boundary, turn = "", 0
+    while not boundary or any(boundary.encode() in body for body in bodies):
+        boundary = "=_" + hashlib.sha256(f"{turn}:{seed}".encode()).hexdigest()[:32]
+        turn += 1
+    return boundary
+
+
+def _body(text: str) -> bytes:
+    """Encode a body with CRLF line ends, whatever ended its lines, and blanks for control characters."""
+    raw = text.encode("utf-8", "replace").replace(b"\r\n", b"\n").translate(_PLAIN)
+    for separator in _SEPARATORS:
+        raw = raw.replace(separator, b"\n")
+    return raw.replace(b"\n", b"\r\n")
+
+
+def _transfer(raw: bytes, eight_bit: bool) -> tuple[bytes, bytes]:
+    """Choose how a body travels: as it is where lines and server allow, else quoted-printable."""
+    if (eight_bit or raw.isascii()) and max(map(len, raw.split(b"\r\n"))) <= headers.LONGEST:
+        return (b"7bit" if raw.isascii() else b"8bit"), raw
+    quoted = binascii.b2a_qp(raw.replace(b"\r\n", b"\n"), quotetabs=False, istext=True)
+    return b"quoted-printable", quoted.replace(b"\n", b"\r\n")

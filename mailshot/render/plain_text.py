@@ -1,0 +1,74 @@
+"""Owns the plain text of a mail whose author wrote none, drawn from its HTML; refuses what readers never see."""
+
+from __future__ import annotations
+
+import re
+
+import lxml.html
+from inscriptis.css_profiles import CSS_PROFILES
+from inscriptis.html_engine import Inscriptis
+from inscriptis.model.config import ParserConfig
+from lxml import etree
+
+from mailshot.render.lexer import Segment
+from mailshot.render.placeholders import Part, Placeholders
+
+_HIDDEN = re.compile(r"display\s*:\s*none|mso-hide\s*:\s*all", re.IGNORECASE)
+_ELEMENT = re.compile(r"<[a-z]", re.IGNORECASE)
+_BLANKS = re.compile(r"(?<![ \t\u00a0\u200c])[ \t\u00a0\u200c]++(?:\n|\Z)")
+_INDENTS = re.compile(r"^[ \t\u00a0]+", re.MULTILINE)
+_GAPS = re.compile(r"\n{3,}")
+_LAYOUT = ("table", "thead", "tbody", "tfoot", "tr", "td", "th")
+_SILENT = ("mailto:", "tel:", "#")
+
+
+def derived(held: Placeholders, document: str) -> list[Part]:
+    """Draw the text and tags of the plain text part from a held document.
+
+    Hidden and decorative elements and those marked `data-html-only` are left out, layout tables read downwards, and
+    each link is followed by its address in angle brackets.
+    """
+    tree = lxml.html.document_fromstring(document if _ELEMENT.search(document) else f"<div>{document}</div>")
+    for element in list(tree.iter()):
+        if isinstance(element, etree._Comment):
+            _text_of(element, held)
+        elif _unseen(element):
+            element.drop_tree()
+        elif element.tag in _LAYOUT:
+            element.tag = "div"
+        elif element.tag == "a":
+            _address(element, held)
+    config = ParserConfig(css=CSS_PROFILES["strict"])
+    lines = [" ".join(line.split()) for line in Inscriptis(tree, config).get_text().splitlines()]
+    return held.parts("\n".join(lines), plain=True)
+
+
+def tidy(text: str, drawn: bool) -> str:
+    """Strip blanks at line ends and leave at most one empty line in a row; `drawn` text has no indents either."""
+    text = _INDENTS.sub("", text) if drawn else text
+    return _GAPS.sub("\n\n", _BLANKS.sub("\n", text)).strip() + "\n"
+
+
+def _unseen(element: lxml.html.HtmlElement) -> bool:
+    silent = element.get("aria-hidden") == "true" or element.get("data-html-only") is not None
+    return silent or bool(_HIDDEN.search(element.get("style", "")))
+
+
+def _text_of(comment: etree._Comment, held: Placeholders) -> None:
+    """Turn a comment that stands for a statement into the statement's word; drop any other comment."""
+    spoken = lxml.html.Element("span")
+    spoken.text, spoken.tail, comment.tail = held.statement(comment.text), comment.tail, None
+    parent = comment.getparent()
+    if parent is not None:
+        parent.replace(comment, spoken)
+
+
+def _address(element: lxml.html.HtmlElement, held: Placeholders) -> None:
+    word = held.addresses.get(element.get("href", ""), "")
+    parts = held.parts(word)
+    if parts and (isinstance(parts[0], Segment) or not parts[0].startswith(_SILENT)):
+        last = element[-1] if len(element) else None
+        if last is None:
+            element.text = f"{(element.text or '').rstrip()} <{word}>"
+        else:
+            last.tail = f"{(last.tail or '').rstrip()} <{word}>"

@@ -1,0 +1,239 @@
+"""Owns which facts a template asks for and whether they exist; refuses words, filters and calls a mail may not use."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from jinja2 import nodes
+from jinja2.visitor import NodeVisitor
+
+from mailshot import errors
+from mailshot.facts import locales
+from mailshot.render import filters, sandbox
+from mailshot.render.problems import Place, TemplateProblems
+
+LOOP = frozenset(
+    {
+        "index", "index0", "revindex", "revindex0", "first", "last", "length", "depth", "depth0", "previtem",
+        "nextitem", "cycle", "changed",
+    }
+)  # fmt: skip
+_SAME = frozenset(
+    {
+        "batch", "default", "d", "first", "groupby", "last", "list", "reject", "rejectattr", "reverse", "select",
+        "selectattr", "slice", "sort", "unique",
+    }
+)  # fmt: skip
+_BY_ATTRIBUTE = {"selectattr": 0, "rejectattr": 0, "sum": 0, "groupby": 0}
+_FORBIDDEN: dict[type[nodes.Node], str] = {
+    nodes.ScopedEvalContextModifier: "Escaping cannot be switched off in a mail.",
+    nodes.CallBlock: "'call' is not available in a mail.",
+    nodes.Macro: "A macro must stand at the top of its file, not inside another tag.",
+    nodes.Include: "This include cannot be followed.",
+    nodes.Import: "An import must stand at the top of its file.",
+    nodes.FromImport: "An import must stand at the top of its file.",
+    nodes.Extends: "'extends' must stand at the top of its file.",
+    nodes.Pow: "Powers are not available in a mail.",
+    nodes.NSRef: "Namespaces are not available in a mail.",
+}
+
+
+class ListOf(frozenset[str]):
+    """The fields of each item of a list in a vocabulary, as `offers` is one."""
+
+
+Scope = dict[str, str | None]
+"""What each name stands for here: a group of facts by its name, or None for a plain value."""
+
+
+class VariableFinder(NodeVisitor):
+    """Walk one parsed template; `facts` collects the dotted names, problems go to the report."""
+
+    def __init__(
+        self, vocabulary: Mapping[str, Collection[str]], places: Sequence[Place], report: TemplateProblems
+    ) -> None:
+        self.facts: set[str] = set()
+        self._vocabulary, self._places, self._report = vocabulary, places, report
+        self._scopes: list[Scope] = [{name: name for name in vocabulary}]
+
+    def _problem(self, node: nodes.Node, message: str, remedy: str = "", after: int = 0) -> None:
+        place = self._places[min(node.lineno + after, len(self._places) - 1)]
+        self._report.add(place, message, remedy)
+
+    def generic_visit(self, node: nodes.Node, *args: object, **kwargs: object) -> None:
+        if type(node) in _FORBIDDEN:
+            self._problem(node, _FORBIDDEN[type(node)])
+        super().generic_visit(node, *args, **kwargs)
+
+    # Names and the groups they stand for
+
+    def _group(self, node: nodes.Node | None) -> str | None:
+        """Tell which group of facts an expression gives, or gives a list of."""
+        if isinstance(node, nodes.Name):
+            return next((scope[node.name] for scope in reversed(self._scopes) if node.name in scope), None)
+        if isinstance(node, nodes.Filter) and node.name in _SAME:
+            return self._group(node.node)
+        if isinstance(node, nodes.Getitem) and not (
+            isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str)
+        ):
+            return self._group(node.node)
+        if isinstance(node, nodes.CondExpr):
+            return self._group(node.expr1)
+        if isinstance(node, nodes.Or):
+            return self._group(node.left)
+        return None
+
+    def visit_Name(self, node: nodes.Name) -> None:
+        if node.ctx == "load" and not any(node.name in scope for scope in self._scopes) and node.name != "range":
+            known = {name for scope in self._scopes for name in scope}
+            self._problem(node, f"Unknown word '{node.name}'.", errors.nearest(node.name, known))
+        elif group := self._group(node):
+            self.facts.add(group)
+
+    def visit_Getattr(self, node: nodes.Getattr) -> None:
+        self._field(node, node.node, node.attr, after=1)
+
+    def visit_Getitem(self, node: nodes.Getitem) -> None:
+        if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
+            self._field(node, node.node, node.arg.value, after=1)
+        else:
+            self.generic_visit(node)
+
+    def _field(self, node: nodes.Node, owner: nodes.Node, field: str, after: int) -> None:
+        group = self._group(owner)
+        if field.startswith("_"):
+            self._problem(node, f"'{field}' is not a fact.", after=after)
+        elif isinstance(owner, nodes.Name) and owner.name == "loop" and field not in LOOP:
+            self._problem(node, f"'loop' has no '{field}'.", errors.nearest(field, LOOP), after)
+        elif isinstance(owner, nodes.Name) and isinstance(self._vocabulary.get(owner.name), ListOf):
+            remedy = f"Write {{% for item in {owner.name} %}}, or {owner.name}[0].{field}."
+            self._problem(node, f"'{owner.name}' is a list.", remedy, after)
+        elif group and field not in self._vocabulary[group]:
+            name = owner.name if isinstance(owner, nodes.Name) else group
+            remedy = errors.nearest(field, self._vocabulary[group])
+            self._problem(node, f"Unknown fact '{name}.{field}'.", remedy, after)
+        elif group:
+            self.facts.add(f"{group}.{field}")
+        self.visit(owner)
+
+    def visit_Output(self, node: nodes.Output) -> None:
+        for part in node.nodes:
+            if group := self._group(part):
+                remedy = errors.nearest("", self._vocabulary[group])
+                self._problem(part, f"'{group}' is a group of facts; name one of them.", remedy)
+        self.generic_visit(node)
+
+    # Scopes
+
+    def _bind(self, target: nodes.Node, group: str | None) -> None:
+        names = [target] if isinstance(target, nodes.Name) else list(target.find_all(nodes.Name))
+        for name in names:
+            if name.name in self._vocabulary:
+                self._problem(name, f"'{name.name}' already means something; choose another name.")
+            self._scopes[-1][name.name] = group
+
+    def visit_For(self, node: nodes.For) -> None:
+        if node.recursive:
+            self._problem(node, "A loop cannot be recursive in a mail.")
+        self.visit(node.iter)
+        self._scopes.append({"loop": None})
+        self._bind(node.target, self._group(node.iter))
+        for part in ([node.test] if node.test else []) + node.body + node.else_:
+            self.visit(part)
+        self._scopes.pop()
+
+    def visit_With(self, node: nodes.With) -> None:
+        for value in node.values:
+            self.visit(value)
+        groups = [self._group(value) for value in node.values]
+        self._scopes.append({})
+        for target, group in zip(node.targets, groups, strict=True):
+            self._bind(target, group)
+        for part in node.body:
+            self.visit(part)
+        self._scopes.pop()
+
+    def visit_Assign(self, node: nodes.Assign) -> None:
+        self.visit(node.node)
+        self._bind(node.target, self._group(node.node))
+
+    def visit_AssignBlock(self, node: nodes.AssignBlock) -> None:
+        for part in node.body:
+            self.visit(part)
+        self._bind(node.target, None)
+
+    # Filters, tests and calls
+
+    def visit_Filter(self, node: nodes.Filter) -> None:
+        if node.name not in filters.NAMES:
+            self._problem(
+                node, f"There is no filter '{node.name}' in a mail.", errors.nearest(node.name, filters.NAMES)
+            )
+        self._date_format(node)
+        self._currency(node)
+        named = [pair.value for pair in node.kwargs if pair.key == "attribute"]
+        position = _BY_ATTRIBUTE.get(node.name)
+        attributes = named + (node.args[position : position + 1] if position is not None else [])
+        group = self._group(node.node)
+        for attribute in attributes:
+            if isinstance(attribute, nodes.Const) and isinstance(attribute.value, str):
+                self._attribute(attribute, group, attribute.value)
+            else:
+                self._problem(node, f"'{node.name}' needs the name of a fact in quotes.")
+        self.generic_visit(node)
+
+    def _date_format(self, node: nodes.Filter) -> None:
+        """Refuse a format of a date that cannot be written, where the template says which it is."""
+        forms = [*node.args[:1], *(pair.value for pair in node.kwargs if pair.key == "form")]
+        for form in forms if node.name == "date" else ():
+            if isinstance(form, nodes.Const) and (fault := locales.pattern_fault(str(form.value))):
+                self._problem(form, *fault)
+
+    def _currency(self, node: nodes.Filter) -> None:
+        """Refuse a currency that there is not, where the template says which it is."""
+        codes = [*node.args[:1], *(pair.value for pair in node.kwargs if pair.key == "currency")]
+        for code in codes if node.name == "money" else ():
+            if isinstance(code, nodes.Const) and code.value is not None and not locales.is_currency(str(code.value)):
+                self._problem(code, f"'{code.value}' is not a currency's code.", "Write for example 'EUR' (ISO 4217).")
+
+    def _attribute(self, node: nodes.Node, group: str | None, names: str) -> None:
+        for name in names.split(","):
+            if name.startswith("_") or "._" in name:
+                self._problem(node, f"'{name}' is not a fact.")
+            elif group is None:
+                continue
+            elif name not in self._vocabulary[group]:
+                self._problem(node, f"Unknown fact '{group}.{name}'.", errors.nearest(name, self._vocabulary[group]))
+            else:
+                self.facts.add(f"{group}.{name}")
+
+    def visit_Test(self, node: nodes.Test) -> None:
+        if node.name not in sandbox.HTML.tests:
+            self._problem(node, f"There is no test '{node.name}'.", errors.nearest(node.name, sandbox.HTML.tests))
+        self.generic_visit(node)
+
+    def visit_Call(self, node: nodes.Call) -> None:
+        called = node.node
+        if isinstance(called, nodes.Getattr) and called.attr in sandbox.METHODS:
+            self.visit(called.node)
+        elif not (isinstance(called, nodes.Name) and called.name == "range"):
+            self._problem(called, "This cannot be called in a mail.", errors.nearest("", {"range", *sandbox.METHODS}))
+        spread = [part for part in (node.dyn_args, node.dyn_kwargs) if part is not None]
+        for part in (*node.args, *(pair.value for pair in node.kwargs), *spread):
+            self.visit(part)
+
+
+def find(
+    tree: nodes.Template, places: Sequence[Place], vocabulary: Mapping[str, Collection[str]], report: TemplateProblems
+) -> frozenset[str]:
+    """Give the dotted facts a template needs (`customer.first_name`, `offers.name`); unknown ones go to the report.
+
+    A group that is only counted or tested, with no fact of it named, appears by its own name (`offers`).
+    """
+    finder = VariableFinder(vocabulary, places, report)
+    try:
+        finder.visit(tree)
+    except RecursionError:
+        report.add(places[0], "The expressions are nested too deeply.")
+    grouped = {fact.partition(".")[0] for fact in finder.facts if "." in fact}
+    return frozenset(fact for fact in finder.facts if "." in fact or fact not in grouped)

@@ -1,0 +1,70 @@
+"""Owns what is the same for every campaign of a shop (`rules/company.yaml`); refuses anything a campaign decides."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, model_validator
+
+from mailshot.documents import Document
+from mailshot.facts import locales
+from mailshot.profile.lifecycle import DEFAULT, Thresholds
+from mailshot.rulebook.campaign import Length, Moment, Strict, Zone
+
+
+class Lifecycle(Strict):
+    """How long a first purchase makes one new, and how long a silence makes one lapsing, then lapsed."""
+
+    new: Length = DEFAULT.new
+    lapsing: Length = DEFAULT.lapsing
+    lapsed: Length = DEFAULT.lapsed
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.lapsing.approximate_days >= self.lapsed.approximate_days:
+            raise ValueError("'lapsed' must be a longer silence than 'lapsing'")
+        return self
+
+    @property
+    def thresholds(self) -> Thresholds:
+        return Thresholds(self.new, self.lapsing, self.lapsed)
+
+
+def _currency(code: str) -> str:
+    if not (re.fullmatch("[A-Z]{3}", code) and locales.is_currency(code)):
+        raise ValueError("is not a currency's code; write for example 'EUR' or 'NOK' (ISO 4217)")
+    return code
+
+
+def _language(code: str) -> str:
+    if not locales.is_language(code):
+        raise ValueError("is not a language; write for example 'en', 'en-GB' or 'nb' (BCP 47)")
+    return code
+
+
+class Company(Strict):
+    """`as_of` makes a past moment "today", for data that ends there.
+
+    Mails write money, and dates for customers whose language is not known, as people of `language` do.
+    """
+
+    brand: str = "Mailshot"
+    time_zone: Zone = ZoneInfo("UTC")
+    currency: Annotated[str, AfterValidator(_currency)] = "USD"
+    language: Annotated[str, AfterValidator(_language)] = locales.ENGLISH
+    link_hosts: tuple[str, ...] = ()
+    as_of: Moment | None = None
+    lifecycle: Lifecycle = Lifecycle()
+
+    def today(self, asked: datetime | None, now: datetime) -> datetime:
+        """Return the moment that counts as today: asked for, else the company's, else now; in the company's zone."""
+        chosen = asked or self.as_of or now
+        return chosen.astimezone(self.time_zone) if chosen.tzinfo else chosen.replace(tzinfo=self.time_zone)
+
+
+def read(document: Document | None) -> Company:
+    """Read the company file; without one, UTC and no brand. Raises InvalidInput."""
+    return document.model(Company) if document else Company()

@@ -1,0 +1,72 @@
+"""Owns reading the rules as they are in a folder or were in a git revision; refuses to compare them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from mailshot import documents
+from mailshot.documents import Document
+from mailshot.errors import InvalidInput, NotFound, Problem
+from mailshot.rulebook import git, rulebook
+from mailshot.rulebook.rulebook import FOLDER, FOLDERS, Broken, Rulebook
+
+WORKING = "the working folder"
+
+
+@dataclass(frozen=True)
+class Version:
+    """Rules as somebody called them. `broken` are the files that are no YAML, with what is wrong."""
+
+    label: str
+    rulebook: Rulebook
+    broken: Broken
+
+
+def read(project: Path, asked: str | None) -> Version:
+    """Read a version: a project or rules folder, a git revision, or (None) the project as it is now.
+
+    Raises NotFound, Refused, Unavailable; what is wrong inside a file is only kept.
+    """
+    if asked is None:
+        return _version(WORKING, _in_folder(project / FOLDER, project))
+    # Both are words of the user's, but a folder is only taken for one when rules lie in it.
+    if asked and (rules := _rules(Path(asked))) is not None:
+        return _version(asked, _in_folder(rules))
+    revision = git.find(project, asked)
+    return _version(str(revision), _in_revision(revision), past=True)
+
+
+def _version(label: str, readers: Mapping[str, Callable[[], Document]], past: bool = False) -> Version:
+    found, broken = rulebook.read_all(readers)
+    return Version(label, Rulebook(found, past), broken)
+
+
+def _rules(folder: Path) -> Path | None:
+    """Return the rules folder that a folder is or holds."""
+    if (folder / FOLDER).is_dir():
+        return folder / FOLDER
+    return folder if any((folder / name).is_dir() for name in FOLDERS) else None
+
+
+def _in_folder(rules: Path, root: Path | None = None) -> dict[str, Callable[[], Document]]:
+    if not rules.is_dir():
+        raise NotFound(f"There is no folder {rules}.", "Run 'mailshot init', or set MAILSHOT_PROJECT.")
+    return {name: partial(documents.load, path, root, rules) for name, path in rulebook.paths(rules).items()}
+
+
+def _in_revision(revision: git.Revision) -> dict[str, Callable[[], Document]]:
+    listed = [entry for entry in git.entries(revision, FOLDER) if rulebook.belongs(entry.path)]
+    small = [entry.digest for entry in listed if entry.plain and entry.size <= documents.MOST_BYTES]
+    found = git.contents(revision.folder, small)
+    return {f"{FOLDER}/{entry.path}": partial(_document, revision, entry, found.get(entry.digest)) for entry in listed}
+
+
+def _document(revision: git.Revision, entry: git.Entry, raw: bytes | None) -> Document:
+    name = f"{revision.asked}:{FOLDER}/{entry.path}"
+    if raw is None:
+        told = f"is {entry.size:,} bytes; at most {documents.MOST_BYTES:,} are allowed"
+        raise InvalidInput([Problem(name, 0, 0, told if entry.plain else "is a link, which is not followed in git")])
+    return documents.decode(raw, name)

@@ -1,0 +1,109 @@
+"""Owns which version the database has and how it moves to ours; refuses to touch rows but those made from others."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from mailshot.errors import Unavailable
+from mailshot.store.engine import Connection, Store
+
+log = logging.getLogger(__name__)
+HERE = Path(__file__).parent / "migrations"
+#: Since this version the sums of purchases are what they are now; older ones are made anew.
+SUMMED_UP = "0008"
+#: Since this version what is deleted is overwritten.
+SCRUBBED = "0011"
+
+
+def config(connection: Connection | None = None) -> Config:
+    made = Config()
+    made.set_main_option("script_location", str(HERE))
+    made.attributes["connection"] = connection
+    return made
+
+
+def newest() -> str:
+    """Return the version this program needs."""
+    head = ScriptDirectory.from_config(config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def version(store: Store) -> str | None:
+    """Return the version the database has, None when it is empty."""
+    with store.read() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(store: Store) -> tuple[str | None, str]:
+    """Bring the database to our version and return (before, after). Raises Unavailable when it is newer than we are."""
+    from mailshot.store import purchase_totals  # not for commands that only check
+
+    before = version(store)
+    _refuse_newer(before)
+    if before != newest():
+        with store.write() as connection:
+            _name_indexes(connection)
+            command.upgrade(config(connection), "head")
+            if before is not None and before < SUMMED_UP:
+                purchase_totals.refresh(connection)
+        if store.sqlite and before is not None and before < SCRUBBED:
+            _rewrite(store)
+    return before, newest()
+
+
+def _name_indexes(connection: Connection) -> None:
+    """Give the indexes of purchases on SQLite their own names again, which migrations know (see store.staging)."""
+    from mailshot.store.staging import OTHER_INDEX
+
+    if connection.dialect.name == "sqlite":
+        other = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND name LIKE '%' || ?"
+        for name, sql in connection.exec_driver_sql(other, (OTHER_INDEX,)).all():
+            connection.exec_driver_sql(f"DROP INDEX {name}")
+            connection.exec_driver_sql(sql.replace(name, name.removesuffix(OTHER_INDEX), 1))
+
+
+def _rewrite(store: Store) -> None:
+    """Write SQLite's file anew: earlier versions left what was deleted in its free pages.
+
+    Who was erased waits for it (migration 0011), so where it fails or is cut off, the clock or `db scrub` does it.
+    """
+    from mailshot.store import column_types, scrubbing
+
+    try:
+        done = 0
+        while some := scrubbing.work(store, column_types.now(), whole=True):
+            done += some
+        if not done:
+            scrubbing.rewrite(store)
+    except Unavailable as error:
+        log.warning("What was erased is not yet removed from the file; see 'mailshot doctor': %s", error)
+
+
+def check(store: Store) -> None:
+    """Raise Unavailable unless the database has exactly our version."""
+    found = version(store)
+    _refuse_newer(found)
+    if found is None:
+        raise Unavailable("The database is not set up.", "Run 'mailshot db upgrade'.")
+    if found != newest():
+        raise Unavailable(
+            f"The database has version {found}, this program needs {newest()}.", "Run 'mailshot db upgrade'."
+        )
+
+
+def _refuse_newer(found: str | None) -> None:
+    if found is None:
+        return
+    try:
+        ScriptDirectory.from_config(config()).get_revision(found)
+    except CommandError:
+        message = f"The database has version {found}, which this program does not know: it is newer than we are."
+        raise Unavailable(message, "Install the newer Mailshot, or point MAILSHOT_DATABASE elsewhere.") from None

@@ -1,0 +1,204 @@
+"""All that is held about one customer: reading it out, and erasing it.
+
+What a table holds about a customer is found by its `customer_id` column, so that a new table is read out without a word
+here. Erasing leaves numbers that name nobody: the ledger, the kinds and times of feedback and of consent, and keyed
+hashes of the key and the address that keep both out when the shop's file is imported again. What is erased here still
+lies in the database's files until `store.scrubbing` has seen to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import String, Table, and_, cast, func, literal, select
+from sqlmodel import SQLModel
+
+from mailshot.audience.compile import in_list
+from mailshot.profile import address, bucketing
+from mailshot.profile import topics as decision
+from mailshot.states import DeliveryState
+from mailshot.store import consent, conversions, dialect, erasures, ledger, suppression
+from mailshot.store.audiences import ERASED_KEY
+from mailshot.store.confirmations import Confirmation
+from mailshot.store.engine import Connection
+from mailshot.store.inboxes import FormerAddress
+from mailshot.store.tables import (
+    FIRST_PART,
+    AddressWithdrawal,
+    Buyer,
+    ConsentLog,
+    ConversionDue,
+    Customer,
+    Delivery,
+    Feedback,
+    Interaction,
+    Link,
+    Order,
+    PlanRow,
+    Preference,
+    Product,
+    Purchase,
+    Referral,
+    Trait,
+)  # fmt: skip
+from mailshot.store.tables import Event as CustomEvent
+
+CUSTOMER = dialect.table(Customer)
+DELIVERY = dialect.table(Delivery)
+FEEDBACK = dialect.table(Feedback)
+REFERRAL = dialect.table(Referral)
+LOG, WITHDRAWAL = dialect.table(ConsentLog), dialect.table(AddressWithdrawal)
+PURCHASE = dialect.table(Purchase)
+# Not what stands for lines that were returned in parts: the lines themselves are read out.
+IMPORTED = PURCHASE.c.nth < FIRST_PART
+GONE = tuple(
+    dialect.table(model)
+    for model in (
+        Purchase,
+        Order,
+        Buyer,
+        CustomEvent,
+        Interaction,
+        Referral,
+        Preference,
+        Trait,
+        PlanRow,
+        ConversionDue,
+        FormerAddress,
+        Confirmation,
+    )
+)
+#: The source of what stays about an erased customer.
+SOURCE = "erased"
+NAMED_BY = {"product_id": dialect.table(Product), "link_id": dialect.table(Link)}
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalData:
+    """Who a page greets. An erased customer has neither name nor address."""
+
+    customer_id: int
+    first_name: str | None
+    email: str | None
+    erased: bool
+
+
+def person(connection: Connection, customer_id: int) -> PersonalData | None:
+    """Return who a customer is, None when there is no such customer."""
+    c = CUSTOMER.c
+    row = connection.execute(select(c.id, c.first_name, c.email, c.key).where(c.id == customer_id)).first()
+    return PersonalData(row.id, row.first_name, row.email, row.key.startswith(ERASED_KEY)) if row else None
+
+
+def export(connection: Connection, customer_id: int) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
+    """Give every row held about a customer, table after table, in types that JSON knows (GDPR articles 15 and 20).
+
+    Rows come as they are read: use up those of a table before the next one, for some name the rows to follow.
+    """
+    named: dict[str, set[int]] = {column: set() for column in NAMED_BY}
+    for name, rows in _held(connection, customer_id):
+        yield name, _noting(rows, named)
+    for column, about in NAMED_BY.items():
+        yield about.name, _rows(connection, about, in_list(about.c.id, sorted(named[column])))
+
+
+def _noting(rows: Iterator[dict[str, Any]], named: dict[str, set[int]]) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        for column, ids in named.items():
+            if row.get(column) is not None:
+                ids.add(row[column])
+        yield row
+
+
+def _held(connection: Connection, customer_id: int) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
+    """Give the customer's own rows, and those of their address."""
+    yield CUSTOMER.name, _rows(connection, CUSTOMER, CUSTOMER.c.id == customer_id)
+    for name, about in sorted(SQLModel.metadata.tables.items()):
+        if "customer_id" in about.c:
+            mine = about.c.customer_id == customer_id
+            yield name, _rows(connection, about, and_(mine, IMPORTED) if name == PURCHASE.name else mine)
+    hashed = select(CUSTOMER.c.address_hash).where(CUSTOMER.c.id == customer_id)
+    for about in (suppression.SUPPRESSION, WITHDRAWAL):
+        yield about.name, _rows(connection, about, about.c.address_hash.in_(hashed))
+
+
+def erase(connection: Connection, customer_id: int, address_key: bytes, source: str, at: datetime) -> bool:
+    """Remove everything personal about a customer and return whether there was any.
+
+    The row stays, empty: its number must never be given to somebody else, for links in old mails carry it.
+    """
+    dialect.lock_customers(connection, [customer_id], alone=True, inbox=True)
+    known = connection.execute(select(CUSTOMER).where(CUSTOMER.c.id == customer_id)).first()
+    if known is None or known.key.startswith(ERASED_KEY):
+        return False
+    hashed = address.fingerprint(address_key, known.email) if known.email else None
+    hashes = {found for found in (hashed, known.address_hash) if found}
+    for found in sorted(hashes):
+        suppression.add_erased(connection, found, source, at)
+    for topic, entry in consent.entries(connection, customer_id).items():
+        if entry.given:
+            # After the entry that counts, even where that one came of a wrong clock.
+            consent.record(connection, customer_id, topic, False, decision.effective_at(entry, at), source)
+    held = WITHDRAWAL.c.address_hash.in_(_addresses(connection, customer_id) | hashes)
+    connection.execute(WITHDRAWAL.update().where(held).values(source=SOURCE))
+    erasures.record(connection, customer_id, at)
+    sweep(connection, customer_id)
+    erasures.alone(connection)
+    erasures.remember(connection, [address.key_fingerprint(address_key, known.key)], hashed or known.address_hash, at)
+    return True
+
+
+def sweep(connection: Connection, customer_id: int) -> None:
+    """Remove what is held about a customer whose erasure is recorded; again, for what came in beside the erasure."""
+    for table in GONE:
+        connection.execute(table.delete().where(table.c.customer_id == customer_id))
+    connection.execute(REFERRAL.delete().where(REFERRAL.c.referred_id == customer_id))
+    conversions.forget(connection, customer_id)
+    _blank(connection, customer_id)
+
+
+def is_on_the_wire(connection: Connection, customer_id: int) -> bool:
+    """Say whether a mail to a customer may still be answered by the server: the answer may name the address."""
+    mine = DELIVERY.c.customer_id == customer_id
+    dotting = select(DELIVERY.c.run_id).where(mine, DELIVERY.c.state == DeliveryState.dotting)
+    return connection.execute(dotting.limit(1)).first() is not None
+
+
+def _addresses(connection: Connection, customer_id: int) -> set[str]:
+    former = dialect.table(FormerAddress).c
+    return set(connection.scalars(select(former.address_hash).where(former.customer_id == customer_id)))
+
+
+def _blank(connection: Connection, customer_id: int) -> None:
+    """Empty the rows that stay; a row that is empty already is not written again."""
+    f, log = FEEDBACK.c, LOG.c
+    named = FEEDBACK.update().where(f.customer_id == customer_id, func.substr(f.key, 1, len(ERASED_KEY)) != ERASED_KEY)
+    connection.execute(named.values(why="", detail={}, key=literal(ERASED_KEY) + cast(f.id, String)))
+    told = LOG.update().where(log.customer_id == customer_id, log.source != SOURCE)
+    connection.execute(told.values(source=SOURCE, proof={}))
+    ledger.erase(connection, customer_id)
+    key = f"{ERASED_KEY}{customer_id}"
+    empty: dict[str, Any] = {column.name: None for column in CUSTOMER.c if column.nullable}
+    # The lot is drawn from the key, so it could tell whose row this was.
+    empty |= {"key": key, "facts": {}, "lot": bucketing.bucket(key)}
+    connection.execute(CUSTOMER.update().where(CUSTOMER.c.id == customer_id, CUSTOMER.c.key != key).values(**empty))
+
+
+def _rows(connection: Connection, table: Table, where: Any) -> Iterator[dict[str, Any]]:
+    chosen = select(table).where(where).order_by(*table.primary_key.columns)
+    for row in connection.execute(chosen.execution_options(yield_per=1_000)):
+        yield _jsonable(row._mapping)
+
+
+def _jsonable(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): _plain(value) for name, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal) else value

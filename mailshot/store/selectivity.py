@@ -1,0 +1,113 @@
+"""Owns what the compiler's statistics say of our data: about how much a condition means, and which products exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import FromClause, and_, case, distinct, func, select, true
+
+from mailshot.audience import nodes
+from mailshot.audience.compile import Compiler, product_clause
+from mailshot.facts.periods import Window
+from mailshot.facts.product_filters import ProductFilter
+from mailshot.store import dialect, tables
+from mailshot.store.engine import Connection
+
+DAY = timedelta(days=1)
+SAMPLE = 5_000
+MOST_MARKS = 2_000_000  # bytes
+BUYER, PRODUCT = dialect.table(tables.Buyer), dialect.table(tables.Product)
+TRAIT, PREFERENCE = dialect.table(tables.Trait), dialect.table(tables.Preference)
+
+
+class DataStatistics:
+    """The compiler's statistics, by looks at the catalogue and at the first few customers, each once."""
+
+    def __init__(self, connection: Connection, compiled: Compiler) -> None:
+        self.connection = connection
+        self.as_of, self.zone = compiled.as_of, compiled.zone
+        self.known: dict[Any, float] = {}
+        self.meant: dict[ProductFilter, tuple[float, bytes | None]] = {}
+
+    def share(self, condition: nodes.Condition) -> float:
+        """Return the share of all lines that a happening means, or of all customers who show or state something."""
+        if isinstance(condition, nodes.ActivityCondition):
+            return self._of_products(condition.products) * self._of_time(condition.window)
+        if isinstance(condition, nodes.HasTrait):
+            words = condition.closure.implying
+            inferred = sum(self._of_customers(TRAIT, name=condition.name, value=word) for word in words)
+            return inferred + self._stated(condition.name, words, holds=True)
+        if isinstance(condition, nodes.HasPreference):
+            closure = condition.closure
+            words = closure.implying if condition.says else closure.implied
+            return self._stated(condition.name, words, holds=condition.says)
+        return 1.0
+
+    def _stated(self, name: str, values: Sequence[str], holds: bool) -> float:
+        return sum(self._of_customers(PREFERENCE, name=name, value=value, holds=holds) for value in values)
+
+    def marks(self, products: ProductFilter) -> bytes | None:
+        """Return which products are meant: byte n is 1 where the product with id n is, the last one is 0.
+
+        None where ids are too large for that.
+        """
+        return self._products(products)[1]
+
+    def _of_products(self, products: ProductFilter) -> float:
+        return self._products(products)[0]
+
+    def _products(self, products: ProductFilter) -> tuple[float, bytes | None]:
+        """Return the share of all lines that are of these products, and the marks of them."""
+        if products not in self.meant:
+            chosen = select(PRODUCT.c.id, PRODUCT.c.lines).where(product_clause(PRODUCT, products))
+            found = self.connection.execute(chosen).all()
+            share = sum(lines for _, lines in found) / max(self._lines, 1)
+            self.meant[products] = share, _marks([number for number, _ in found])
+        return self.meant[products]
+
+    def _of_time(self, window: Window) -> float:
+        start, end = window.bounds(self.as_of, self.zone)
+        since = self._oldest
+        whole = max(self.as_of - since, DAY) if since else DAY
+        return min(max(end - max(start or since or end, since or end), timedelta()) / whole, 1.0)
+
+    def _of_customers(self, table: FromClause, **meant: Any) -> float:
+        key = (table, *meant.values())
+        if key not in self.known:
+            fits = and_(*(table.c[name] == value for name, value in meant.items()))
+            some = (
+                select(table.c.customer_id, fits.label("fits")).order_by(table.c.customer_id).limit(SAMPLE).subquery()
+            )
+            asked = select(
+                func.count(distinct(case((some.c.fits == true(), some.c.customer_id)))),
+                func.min(some.c.customer_id),
+                func.max(some.c.customer_id),
+            )
+            found, first, last = self.connection.execute(asked).one()
+            self.known[key] = found / ((last or 0) - (first or 0) + 1)
+        return self.known[key]
+
+    @cached_property
+    def _lines(self) -> int:
+        return int(self.connection.execute(select(func.coalesce(func.sum(PRODUCT.c.lines), 0))).scalar_one())
+
+    @cached_property
+    def _oldest(self) -> datetime | None:
+        """About when purchases begin."""
+        some = select(BUYER.c.first_at).order_by(BUYER.c.customer_id).limit(100).subquery()
+        asked = select(func.min(some.c.first_at, type_=BUYER.c.first_at.type))
+        found: datetime | None = self.connection.execute(asked).scalar()
+        return found
+
+
+def _marks(ids: Sequence[int]) -> bytes | None:
+    last = max(ids, default=0)
+    if last >= MOST_MARKS:
+        return None
+    marks = bytearray(last + 2)
+    for number in ids:
+        marks[number] = 1
+    return bytes(marks)

@@ -1,0 +1,90 @@
+"""Owns counting what traits are judged by, and keeping what was concluded; refuses to conclude."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import case, delete, func, insert, select
+
+from mailshot.audience.compile import fact_column, product_clause, stands
+from mailshot.facts.catalogue import Fact
+from mailshot.facts.product_filters import ProductFilter
+from mailshot.profile.traits import Count, InferredTrait
+from mailshot.store import dialect, tables
+from mailshot.store.audiences import SCHEMA
+from mailshot.store.engine import Connection
+
+CHUNK = 5_000
+TRAIT = dialect.table(tables.Trait)
+
+
+def counts(
+    connection: Connection,
+    among: ProductFilter,
+    hits: ProductFilter,
+    window: tuple[datetime | None, datetime],
+    as_of: datetime,
+) -> Iterator[Count]:
+    """Count each customer's purchase lines `among` and, of those, the `hits`, in a window; none returned by `as_of`."""
+    purchase = SCHEMA.purchase.c
+    hit = case((purchase.product_id.in_(_ids(hits)), 1), else_=0)
+    counted = select(purchase.customer_id, func.count(), func.sum(hit)).where(*_meant(among, window, as_of))
+    for row in connection.execute(counted.group_by(purchase.customer_id)):
+        yield Count(int(row[0]), int(row[1]), int(row[2]))
+
+
+def counts_by(
+    connection: Connection, among: ProductFilter, field: Fact, window: tuple[datetime | None, datetime], as_of: datetime
+) -> dict[str, list[Count]]:
+    """Count each customer's lines for every value of a product field; customers without a hit count as 0."""
+    purchase, product = SCHEMA.purchase, SCHEMA.product
+    value = fact_column(product, field)
+    joined = purchase.join(product, product.c.id == purchase.c.product_id)
+    grouped = select(purchase.c.customer_id, value, func.count()).select_from(joined)
+    rows = connection.execute(
+        grouped.where(*_meant(among, window, as_of)).group_by(purchase.c.customer_id, value)
+    ).all()
+    lines: dict[int, int] = {}
+    found: dict[str, dict[int, int]] = {}
+    for customer_id, name, number in rows:
+        lines[customer_id] = lines.get(customer_id, 0) + number
+        if name:
+            found.setdefault(name, {})[customer_id] = number
+    return {
+        name: [Count(customer, total, hits.get(customer, 0)) for customer, total in lines.items()]
+        for name, hits in found.items()
+    }
+
+
+def replace(connection: Connection, trait: str, conclusions: Iterable[InferredTrait], as_of: datetime) -> int:
+    """Keep the conclusions about one trait in place of the former ones; return how many."""
+    connection.execute(delete(TRAIT).where(TRAIT.c.name == trait))
+    rows, kept = iter(conclusions), 0
+    while chunk := [_row(conclusion, as_of) for conclusion in islice(rows, CHUNK)]:
+        connection.execute(insert(TRAIT), chunk)
+        kept += len(chunk)
+    return kept
+
+
+def _row(conclusion: InferredTrait, as_of: datetime) -> dict[str, Any]:
+    return {
+        "customer_id": conclusion.customer_id,
+        "name": conclusion.name,
+        "value": conclusion.value,
+        "confidence": conclusion.confidence,
+        "evidence": dict(conclusion.evidence),
+        "as_of": as_of,
+    }
+
+
+def _ids(selection: ProductFilter) -> Any:
+    return select(SCHEMA.product.c.id).where(product_clause(SCHEMA.product, selection))
+
+
+def _meant(among: ProductFilter, window: tuple[datetime | None, datetime], as_of: datetime) -> list[Any]:
+    purchase, (start, end) = SCHEMA.purchase.c, window
+    within = [purchase.at < end, stands(purchase.returned_at, as_of)] + ([purchase.at >= start] if start else [])
+    return [*within, purchase.product_id.in_(_ids(among))] if among.filters else within
