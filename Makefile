@@ -16,7 +16,7 @@ check: $(VENV)/.dev ## Style, types, import contract, shape, and known security 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/unit/test_shape.py
+	$(BIN)/python -m pytest -q tests/test_shape.py
 	# Of medium severity and confidence: SQL made of our own identifiers is told with a low one.
 	$(BIN)/bandit -q -r mailshot workers -ll -ii
 	$(BIN)/python .ci/audit.py requirements/base.txt

@@ -34,7 +34,7 @@ from mailshot.audience.evaluate import Evaluator
 from mailshot.errors import Unavailable
 from mailshot.store import audiences, profiles
 from mailshot.store.engine import PRAGMAS, Store
-from tests import servers
+from tests.support import servers
 
 ZONE = rules.ZONE
 MOST_BY_HAND = 1.5

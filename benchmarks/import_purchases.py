@@ -33,7 +33,7 @@ from mailshot.facts import catalogue
 from mailshot.ingest import importer
 from mailshot.ingest.importer import Options
 from mailshot.store.engine import PRAGMAS, Store
-from tests import servers
+from tests.support import servers
 
 ROOT = Path(__file__).parents[1]
 MOST_RATIO = 2.0

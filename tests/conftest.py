@@ -10,8 +10,8 @@ import pytest
 
 from mailshot.deliver import rate_limit
 from mailshot.store.engine import Store
-from tests import servers
-from tests.store.shop import FILES, Shop
+from tests.support import servers
+from tests.support.import_shop import FILES, Shop
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ import psycopg
 from mailshot.store import bulk, purchase_totals
 from mailshot.store.column_types import microseconds
 from mailshot.store.engine import Store
-from tests import servers
+from tests.support import servers
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 LINES_A_CUSTOMER = 10

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Dialog, Page, Request, sync_playwright
 
 from mailshot.store.engine import Store
 from mailshot.web import server
-from tests import shop
+from tests.support import customer_site
 
 
 def chromium() -> str:
@@ -73,14 +73,14 @@ class Open:
     """The customer site on a port, and its rows."""
 
     url: str
-    look: shop.Look
+    look: customer_site.Look
 
 
 @pytest.fixture
 def open_site(store: Store) -> Iterator[Open]:
-    shop.seed(store)
-    port = shop.free_port()
-    site = server.ThreadedServer(shop.site(store), "127.0.0.1", port)
+    customer_site.seed(store)
+    port = customer_site.free_port()
+    site = server.ThreadedServer(customer_site.site(store), "127.0.0.1", port)
     site.start()
-    yield Open(f"http://127.0.0.1:{port}", shop.Look(store))
+    yield Open(f"http://127.0.0.1:{port}", customer_site.Look(store))
     site.stop()

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 from mailshot.store import dialect, preferences
 from mailshot.store.tables import Customer, Trait
 from tests.browser.conftest import Open, Watched
-from tests.shop import ADA, PREFERENCES, UNSUBSCRIBE, own_data
+from tests.support.customer_site import ADA, PREFERENCES, UNSUBSCRIBE, own_data
 
 XSS = '"><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)><svg onload=alert(3)>'
 

@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import expect
 
 from mailshot import inbox
-from tests import shop
 from tests.browser.conftest import Open, Watched
+from tests.support import customer_site
 
 HTML = """<!doctype html><html><head><title>x</title></head><body><h1>Hello Ada</h1>
 <a href="{click}">To the shop</a> <img src="{pixel}" width="1" height="1" alt="">
@@ -20,13 +20,13 @@ HTML = """<!doctype html><html><head><title>x</title></head><body><h1>Hello Ada<
 @pytest.fixture
 def letter(open_site: Open, tmp_path: Path) -> Iterator[str]:
     """Give the address of one caught mail, full of what a mail must not do."""
-    port = shop.free_port()
-    running = inbox.Inbox(shop.free_port(), port, tmp_path / "inbox")
+    port = customer_site.free_port()
+    running = inbox.Inbox(customer_site.free_port(), port, tmp_path / "inbox")
     running.start()
-    body = HTML.format(click=open_site.url + shop.CLICK, pixel=open_site.url + shop.PIXEL)
+    body = HTML.format(click=open_site.url + customer_site.CLICK, pixel=open_site.url + customer_site.PIXEL)
     head = (
         "From: Greenleaf <offers@example.com>\r\nTo: ada@example.com\r\nSubject: <img src=x onerror=alert(5)> figs\r\n"
-        f"List-Unsubscribe: <{open_site.url}{shop.UNSUBSCRIBE}>\r\n"
+        f"List-Unsubscribe: <{open_site.url}{customer_site.UNSUBSCRIBE}>\r\n"
         "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"
     )
     running.box.add("offers@example.com", ["ada@example.com"], (head + body).encode())
@@ -58,4 +58,4 @@ def test_the_button_unsubscribes(letter: str, open_site: Open, watched: Watched)
     page.get_by_role("link", name="figs").click()
     page.get_by_role("button", name="One-click unsubscribe").click()
     expect(page.get_by_role("status")).to_contain_text("Unsubscribed")
-    assert open_site.look.given(shop.ADA, "offers") is False
+    assert open_site.look.given(customer_site.ADA, "offers") is False

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from mailshot.store.engine import Store
-from tests import processes
 from tests.crash import siege
 from tests.crash.siege import Siege
-from tests.project import Shop
+from tests.support import processes
+from tests.support.project import Shop
 
 Lay = Callable[..., AbstractContextManager[Siege]]
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from mailshot.errors import Unavailable
 from mailshot.states import RunState
 from mailshot.store import ledger_queries, runs
-from tests import processes
-from tests.processes import Sink
-from tests.project import Shop
+from tests.support import processes
+from tests.support.processes import Sink
+from tests.support.project import Shop
 
 CONNECTIONS = 20
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from mailshot.states import Reason, RunState
 from mailshot.store import dialect, runs, tables
 from mailshot.store.engine import Store
-from tests import processes
-from tests.processes import Sink
-from tests.project import Shop
+from tests.support import processes
+from tests.support.processes import Sink
+from tests.support.project import Shop
 
 DELIVERY = dialect.table(tables.Delivery)
 

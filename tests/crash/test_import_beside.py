@@ -15,8 +15,8 @@ import pytest
 from mailshot.store import consent
 from mailshot.store.engine import Store
 from mailshot.tokens import Purpose
-from tests import shop
 from tests.crash.test_web_killed import CUSTOMERS, crowd, process
+from tests.support import customer_site
 
 IMPORT = """
 import sys
@@ -37,7 +37,7 @@ EVERY_SECONDS = 0.1
 def test_unsubscribing_while_a_first_import_runs(sqlite_url: str, tmp_path: Path) -> None:
     store = Store.open(sqlite_url)
     crowd(store)
-    port, taken, clicks = shop.free_port(), [], 0
+    port, taken, clicks = customer_site.free_port(), [], 0
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     with process(sqlite_url, port), httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         importing = subprocess.Popen([sys.executable, "-c", IMPORT, sqlite_url, str(tmp_path)], env=environment)
@@ -45,7 +45,7 @@ def test_unsubscribing_while_a_first_import_runs(sqlite_url: str, tmp_path: Path
         try:
             while importing.poll() is None and time.monotonic() - began < 600:
                 customer = 1000 + clicks % CUSTOMERS
-                path = shop.path(Purpose.unsubscribe, shop.RUN, customer)
+                path = customer_site.path(Purpose.unsubscribe, customer_site.RUN, customer)
                 sent = time.monotonic()
                 answer = client.post(path, data={"List-Unsubscribe": "One-Click"})
                 taken.append(time.monotonic() - sent)

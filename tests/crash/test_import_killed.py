@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mailshot.store.engine import Store
-from tests.project import Shop
+from tests.support.project import Shop
 
 CANARY = "Canary-Nansen"
 ROWS = 60_000

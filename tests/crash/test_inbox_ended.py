@@ -10,7 +10,7 @@ from smtplib import SMTP
 
 import httpx
 
-from tests import shop
+from tests.support import customer_site
 
 SERVE = """
 import pathlib
@@ -35,7 +35,7 @@ def started(smtp: int, web: int, folder: Path) -> subprocess.Popen[bytes]:
 
 
 def test_what_was_taken_is_there_after_any_end(tmp_path: Path) -> None:
-    smtp, web = shop.free_port(), shop.free_port()
+    smtp, web = customer_site.free_port(), customer_site.free_port()
     for number, end in enumerate((signal.SIGKILL, signal.SIGTERM, signal.SIGTERM)):
         process = started(smtp, web, tmp_path)
         try:

@@ -16,7 +16,7 @@ from mailshot.store import consent, dialect
 from mailshot.store.engine import Store
 from mailshot.store.tables import Customer, Delivery
 from mailshot.tokens import Purpose
-from tests import shop
+from tests.support import customer_site
 
 CUSTOMERS = 400
 SERVE = """
@@ -49,13 +49,13 @@ def process(url: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def crowd(store: Store) -> None:
-    shop.seed(store)
-    now = shop.now()
+    customer_site.seed(store)
+    now = customer_site.now()
     with store.write() as connection:
         for number in range(1000, 1000 + CUSTOMERS):
             customer = {"id": number, "key": str(number), "lot": number, "facts": {}}
             connection.execute(dialect.table(Customer).insert().values(**customer))
-            delivery = {"run_id": shop.RUN, "customer_id": number, "state": "sent", "attempts": 1}
+            delivery = {"run_id": customer_site.RUN, "customer_id": number, "state": "sent", "attempts": 1}
             connection.execute(dialect.table(Delivery).insert().values(**delivery))
             consent.record(connection, number, "tracking", True, now, "import")
 
@@ -63,20 +63,20 @@ def crowd(store: Store) -> None:
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_no_answered_event_is_lost(store: Store, store_url: str, end: signal.Signals) -> None:
     crowd(store)
-    port = shop.free_port()
+    port = customer_site.free_port()
     answered: set[int] = set()
     numbers = iter(range(1000, 1000 + CUSTOMERS))
     lock = threading.Lock()
 
     def hit() -> None:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"User-Agent": shop.BROWSER}) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"User-Agent": customer_site.BROWSER}) as client:
             while True:
                 with lock:
                     number = next(numbers, None)
                 if number is None:
                     return
                 try:
-                    path = shop.path(Purpose.click, shop.RUN, number, shop.LINK)
+                    path = customer_site.path(Purpose.click, customer_site.RUN, number, customer_site.LINK)
                     if client.get(path).status_code == 302:
                         answered.add(number)
                 except httpx.HTTPError:
@@ -93,7 +93,7 @@ def test_no_answered_event_is_lost(store: Store, store_url: str, end: signal.Sig
         for hitter in hitters:
             hitter.join()
         web.wait()
-    stored = {row["customer_id"] for row in shop.Look(store).feedback("clicked")}
+    stored = {row["customer_id"] for row in customer_site.Look(store).feedback("clicked")}
     assert len(answered) >= CUSTOMERS // 4
     assert answered - stored == set()
     # Each of the eight may have had one request under way that was stored and never answered.

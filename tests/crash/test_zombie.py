@@ -12,11 +12,11 @@ import psycopg
 import pytest
 
 from mailshot.store.engine import Store
-from tests import processes
 from tests.crash import siege
 from tests.crash.conftest import Lay
 from tests.crash.siege import CONNECTIONS
-from tests.project import Shop
+from tests.support import processes
+from tests.support.project import Shop
 
 LEASE = 1.0
 

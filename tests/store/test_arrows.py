@@ -34,7 +34,7 @@ from mailshot.store.eligibility import SendGates
 from mailshot.store.engine import Connection, Store
 from mailshot.store.feedback import FeedbackEvent
 from mailshot.store.ledger import Settled
-from tests.store.rows import DELIVERY, GATES, LEASE, NOW, begin, customers
+from tests.support.ledger_rows import DELIVERY, GATES, LEASE, NOW, begin, customers
 
 CUSTOMER, RUN = dialect.table(tables.Customer), dialect.table(tables.Run)
 TOKEN = 7

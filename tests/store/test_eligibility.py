@@ -18,12 +18,11 @@ from mailshot.states import Reason
 from mailshot.store import consent, dialect, runs, suppression, tables
 from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
-from tests import project
-from tests.project import TOPIC, Shop
-from tests.store import rows as ledger_rows
-from tests.store.campaigns import NOW, edition, insert, open_shop, planned, sent
-from tests.store.rows import begin, claim, commit_intent, settle, states
-from tests.store.test_campaign import rows
+from tests.campaign.test_plan import rows
+from tests.support import ledger_rows, project
+from tests.support.campaigns import NOW, edition, insert, open_shop, planned, sent
+from tests.support.ledger_rows import begin, claim, commit_intent, settle, states
+from tests.support.project import TOPIC, Shop
 
 DAY = timedelta(days=1)
 CAMPAIGN = """campaign: {name}

@@ -8,10 +8,10 @@ from mailshot.feedback.tracking import Fetch
 from mailshot.states import DeliveryState
 from mailshot.store import consent, feedback
 from mailshot.store.engine import Store
-from tests import shop
-from tests.shop import ADA, BEN, BROWSER, LINK, LINK_URL, RUN
+from tests.support import customer_site
+from tests.support.customer_site import ADA, BEN, BROWSER, LINK, LINK_URL, RUN
 
-NOW = shop.BEGAN.replace(second=10, microsecond=0)
+NOW = customer_site.BEGAN.replace(second=10, microsecond=0)
 
 
 def fetch(seconds: float = 0, method: str = "GET", agent: str = BROWSER, customer: int = ADA) -> Fetch:
@@ -19,12 +19,12 @@ def fetch(seconds: float = 0, method: str = "GET", agent: str = BROWSER, custome
 
 
 def test_the_same_request_again_changes_nothing(store: Store) -> None:
-    shop.seed(store)
+    customer_site.seed(store)
     with store.write() as connection:
         for _ in range(10):
             assert tracking.clicked(connection, fetch(), LINK) == LINK_URL
             tracking.opened(connection, fetch())
-    rows = shop.Look(store).feedback()
+    rows = customer_site.Look(store).feedback()
     assert [(row["kind"], row["by"], row["link_id"]) for row in rows] == [
         ("clicked", "human", LINK),
         ("opened", "human", None),
@@ -32,16 +32,16 @@ def test_the_same_request_again_changes_nothing(store: Store) -> None:
 
 
 def test_coming_back_later_counts_again_and_a_scanner_hides_nobody(store: Store) -> None:
-    shop.seed(store)
+    customer_site.seed(store)
     with store.write() as connection:
         tracking.clicked(connection, fetch(method="HEAD"), LINK)
         tracking.clicked(connection, fetch(10), LINK)
         tracking.clicked(connection, fetch(3600), LINK)
-    assert [row["by"] for row in shop.Look(store).feedback("clicked")] == ["scanner", "human", "human"]
+    assert [row["by"] for row in customer_site.Look(store).feedback("clicked")] == ["scanner", "human", "human"]
 
 
 def test_a_burst_is_blamed_on_a_scanner_in_any_order_of_arrival(store: Store) -> None:
-    shop.seed(store)
+    customer_site.seed(store)
     urls = {number: f"https://shop.example.com/{number}" for number in range(11, 15)}
     with store.write() as connection:
         feedback.keep(connection, urls)
@@ -49,7 +49,7 @@ def test_a_burst_is_blamed_on_a_scanner_in_any_order_of_arrival(store: Store) ->
         with store.write() as connection:
             for link, second in order:
                 tracking.clicked(connection, fetch(hour * 3600 + second), link)
-    rows = shop.Look(store).feedback("clicked")
+    rows = customer_site.Look(store).feedback("clicked")
     assert {(row["link_id"], row["by"]) for row in rows} == {
         (11, "scanner"),
         (12, "scanner"),
@@ -60,7 +60,7 @@ def test_a_burst_is_blamed_on_a_scanner_in_any_order_of_arrival(store: Store) ->
 
 
 def test_nothing_is_kept_without_consent_to_count(store: Store) -> None:
-    shop.seed(store)
+    customer_site.seed(store)
     with store.write() as connection:
         assert tracking.clicked(connection, fetch(customer=BEN), LINK) == LINK_URL
         assert not tracking.opened(connection, fetch(customer=BEN))
@@ -68,11 +68,11 @@ def test_nothing_is_kept_without_consent_to_count(store: Store) -> None:
         consent.record(connection, ADA, "tracking", False, NOW, "page")
         assert tracking.clicked(connection, fetch(), LINK) == LINK_URL
         assert not tracking.opened(connection, fetch())
-    assert shop.Look(store).feedback() == []
+    assert customer_site.Look(store).feedback() == []
 
 
 def test_a_person_seen_settles_a_delivery_in_doubt_and_a_scanner_does_not(store: Store) -> None:
-    shop.seed(store)
+    customer_site.seed(store)
     d = feedback.DELIVERY
     mine = (d.c.run_id == RUN) & (d.c.customer_id == ADA)
 

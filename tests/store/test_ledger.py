@@ -16,8 +16,8 @@ from mailshot.store import consent, dialect, feedback, ledger, ledger_queries, r
 from mailshot.store.engine import Store
 from mailshot.store.feedback import FeedbackEvent
 from mailshot.store.ledger import Settled
-from tests import project
-from tests.store.rows import (
+from tests.support import project
+from tests.support.ledger_rows import (
     GATES,
     LEASE,
     NOW,
@@ -31,7 +31,7 @@ from tests.store.rows import (
     settle,
     states,
 )
-from tests.store.steps import steps
+from tests.support.query_plans import steps
 
 S = DeliveryState
 

@@ -7,10 +7,10 @@ from mailshot.insight import report
 from mailshot.states import FeedbackClass, FeedbackKind
 from mailshot.store import feedback
 from mailshot.store.engine import Store
-from tests import shop
-from tests.shop import ADA, BEN, RUN
+from tests.support import customer_site
+from tests.support.customer_site import ADA, BEN, RUN
 
-NOW = shop.BEGAN
+NOW = customer_site.BEGAN
 
 
 def hit(store: Store, customer: int, kind: FeedbackKind, by: FeedbackClass, key: str) -> None:
@@ -19,7 +19,7 @@ def hit(store: Store, customer: int, kind: FeedbackKind, by: FeedbackClass, key:
 
 
 def test_customers_whose_mail_machines_fetched_are_counted_once(store: Store) -> None:
-    shop.seed(store)
+    customer_site.seed(store)
     for key, by in (("1", FeedbackClass.proxy), ("2", FeedbackClass.scanner), ("3", FeedbackClass.human)):
         hit(store, ADA, FeedbackKind.opened, by, key)
         hit(store, ADA, FeedbackKind.clicked, by, f"c{key}")

@@ -33,8 +33,8 @@ from mailshot.store.tables import (
     Trait,
 )  # fmt: skip
 from mailshot.store.tables import Order as PurchaseOrder
-from tests import shop
-from tests.shop import ADA, BEN, RUN
+from tests.support import customer_site
+from tests.support.customer_site import ADA, BEN, RUN
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 WORD = "canary"
@@ -43,7 +43,7 @@ MANY = 200
 
 def plant(store: Store) -> None:
     """Put a canary into every text and document of Ada's, and so many others beside her that she is one of many."""
-    shop.seed(store)
+    customer_site.seed(store)
     mine, one = {"customer_id": ADA, "at": NOW}, Decimal(1)
     line = {**mine, "order_key": f"{WORD}-order", "product_id": 4}
     sums = {"lines": 1, "items": one, "amount": one, "gross": one}
@@ -72,7 +72,7 @@ def plant(store: Store) -> None:
         connection.execute(ledger.update().where(own).values(reply=f"250 {WORD}-reply", offers=[[4, 1]]))
         connection.execute(trait.update().where(trait.c.customer_id == ADA).values(evidence={"words": f"{WORD}-words"}))
         consent.record(connection, ADA, "recipes", True, NOW, f"{WORD}-form", {"text": f"{WORD}-proof"})
-        hashed = address.fingerprint(shop.ADDRESS_KEY, f"{WORD}@example.com")
+        hashed = address.fingerprint(customer_site.ADDRESS_KEY, f"{WORD}@example.com")
         suppression.add(connection, hashed, "complained", f"{WORD}-list", NOW)
     if not store.sqlite:
         with store.upkeep() as upkeep:
@@ -81,7 +81,7 @@ def plant(store: Store) -> None:
 
 def erase(store: Store, customer_id: int = ADA) -> None:
     with store.write() as connection:
-        assert privacy.erase(connection, customer_id, shop.ADDRESS_KEY, "page", NOW)
+        assert privacy.erase(connection, customer_id, customer_site.ADDRESS_KEY, "page", NOW)
 
 
 def waiting(store: Store) -> erasures.Waiting:
@@ -281,7 +281,7 @@ def test_an_erasure_waits_for_the_answer_to_a_mail_on_its_way(store: Store) -> N
     with store.write() as connection:
         connection.execute(ledger.update().where(own).values(state="refused", reply=f"550 {WORD}@example.com"))
     assert scrubbing.work(store, NOW) == 1
-    assert WORD not in str(shop.Look(store).everything())
+    assert WORD not in str(customer_site.Look(store).everything())
 
 
 def test_what_came_in_beside_an_erasure_goes_as_well(store: Store) -> None:
@@ -291,7 +291,7 @@ def test_what_came_in_beside_an_erasure_goes_as_well(store: Store) -> None:
     with store.write() as connection:
         connection.execute(insert(dialect.table(Preference)).values(**row))
     assert scrubbing.work(store, NOW) == 1
-    assert WORD not in str(shop.Look(store).everything())
+    assert WORD not in str(customer_site.Look(store).everything())
 
 
 def test_two_erasures_at_once_and_one_twice(store: Store) -> None:
@@ -300,7 +300,7 @@ def test_two_erasures_at_once_and_one_twice(store: Store) -> None:
 
     def go(customer_id: int) -> None:
         with store.write() as connection:
-            results.append(privacy.erase(connection, customer_id, shop.ADDRESS_KEY, "page", NOW))
+            results.append(privacy.erase(connection, customer_id, customer_site.ADDRESS_KEY, "page", NOW))
 
     threads = [threading.Thread(target=go, args=(who,)) for who in (ADA, BEN, ADA)]
     for thread in threads:
@@ -316,7 +316,7 @@ def test_one_of_two_customers_at_an_address_is_erased_alone(store: Store) -> Non
     customer = dialect.table(Customer)
     shared = {
         "email": f"{WORD}@example.com",
-        "address_hash": address.fingerprint(shop.ADDRESS_KEY, f"{WORD}@example.com"),
+        "address_hash": address.fingerprint(customer_site.ADDRESS_KEY, f"{WORD}@example.com"),
     }
     with store.write() as connection:
         connection.execute(customer.update().where(customer.c.id.in_([ADA, BEN])).values(**shared))

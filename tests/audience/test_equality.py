@@ -1,0 +1,69 @@
+"""Checks when two rules mean the same, wherever they are written, and which names are told when they do not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+
+from mailshot.audience import equality
+from mailshot.audience.nodes import Condition
+from mailshot.rulebook.rulebook import Rulebook
+from tests.support.conditions import CONDITIONS, without_places
+
+FILES = {
+    "rules/facts.yaml": "customer:\n  age: {type: number, help: Years}\n",
+    "rules/products.yaml": "meat: {department: MEAT}\nfood: {any_of: [{group: meat}, {department: GREEN}]}\n",
+    "rules/audiences/a.yaml": "audience: a\nwho: {bought: {group: food, within: 90 days}, age: {at_least: 18}}\n",
+    "rules/audiences/b.yaml": "audience: b\nwho: {not: {audience: a}}\n",
+}
+
+
+def condition(name: str = "b", **changed: str) -> Condition:
+    texts = {path: changed.get(path.rpartition("/")[2].removesuffix(".yaml"), text) for path, text in FILES.items()}
+    return Rulebook.thaw(texts).book.audience(name).condition
+
+
+SAME = {
+    "place": {"a": "\n#\n" + FILES["rules/audiences/a.yaml"], "b": "audience: b\nwho:\n  not: {audience: a}\n"},
+    "description": {"b": "audience: b\ndescription: Others\nwho: {not: {audience: a}}\n"},
+    "help": {"facts": "customer:\n  age: {type: number, help: In years}\n"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", SAME)
+def test_what_moves_nobody_is_no_difference(what: str) -> None:
+    assert equality.fingerprint(condition(**SAME[what])) == equality.fingerprint(condition())
+    assert equality.shifted(condition(), condition(**SAME[what])) == []
+
+
+OTHER = {
+    "its own words": ({"b": "audience: b\nwho: {audience: a}\n"}, False, []),
+    "an audience": ({"a": "audience: a\nwho: {age: 18}\n"}, True, ["audience 'a'"]),
+    "a group in a group": (
+        {"products": FILES["rules/products.yaml"].replace("{department: MEAT}", "{department: FISH}")},
+        True,
+        ["audience 'a'", "group 'food'", "group 'meat'"],
+    ),
+    "a fact": (
+        {"facts": "customer:\n  age: {type: text}\n", "a": "audience: a\nwho: {age: '18'}\n"},
+        True,
+        ["audience 'a'", "fact 'age'"],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", OTHER)
+def test_a_difference_is_traced_to_what_was_changed(what: str) -> None:
+    changed, same_words, told = OTHER[what]
+    other = condition(**changed)
+    assert equality.fingerprint(other) != equality.fingerprint(condition())
+    assert (equality.written(other) == equality.written(condition())) is same_words
+    assert equality.shifted(condition(), other) == told
+
+
+@given(CONDITIONS, CONDITIONS)
+def test_only_the_place_of_a_condition_is_passed_over(first: Condition, second: Condition) -> None:
+    alike = without_places(first) == without_places(second)
+    assert alike <= (equality.fingerprint(first) == equality.fingerprint(second))
+    assert equality.fingerprint(first) == equality.fingerprint(without_places(first))
+    assert equality.shifted(first, first) == []

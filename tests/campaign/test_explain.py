@@ -1,0 +1,105 @@
+"""Checks that `rules explain CAMPAIGN` never names an outcome that its checks contradict without saying why."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mailshot.campaign import explain, launch, plan
+from mailshot.campaign import snapshot as editions
+from mailshot.rulebook.rulebook import Rulebook
+from mailshot.store import consent
+from mailshot.store.engine import Store
+from tests.support import project
+from tests.support.project import Shop
+
+NOW = datetime(2026, 10, 3, 18, 5, tzinfo=UTC)  # 14:05 in New York
+LATER = NOW + timedelta(hours=2)
+WHEN = "The plan of 2026-10-03 14:05 EDT"
+
+
+@pytest.fixture
+def shop(store: Store, tmp_path: Path) -> Shop:
+    """Return a shop whose only customer is planned to get a mail."""
+    made = Shop.open(store, tmp_path, 1)
+    plan.make_plan(store, made.campaign(), NOW, NOW)
+    return made
+
+
+def edition(shop: Shop) -> editions.Snapshot:
+    return editions.edition(Rulebook.load(shop.folder), shop.folder, "hello")
+
+
+def explained(shop: Shop, key: str = "c1", as_of: datetime = LATER) -> explain.Explanation:
+    return explain.campaign(shop.store, edition(shop), key, as_of)
+
+
+def test_an_unchanged_customer_is_told_what_was_planned(shop: Shop) -> None:
+    found = explained(shop)
+    assert (found.outcome(), found.obstacles()) == ("Gets the mail 'hello'.", [])
+
+
+def test_a_customer_newer_than_the_plan_is_told_so(shop: Shop) -> None:
+    shop.add([project.person("new", "new@mail.example")])
+    found = explained(shop, "new")
+    assert all(check.passes for check in found.checks)
+    assert found.outcome() == (
+        f"{WHEN} has no row for this customer. By now: Gets the mail 'hello'. To decide again: mailshot plan 'hello'."
+    )
+
+
+def test_a_customer_who_withdrew_since_the_plan_is_told_so(shop: Shop) -> None:
+    with shop.store.write() as connection:
+        consent.record(connection, shop.customers[0], "offers", False, LATER, "page")
+    (shop.folder / "rules/audiences/everyone.yaml").write_text("audience: everyone\nwho: {everyone: yes}\n")
+    found = explained(shop)
+    assert [check.name for check in found.obstacles()] == ["consent to 'offers'"]
+    assert found.outcome().startswith(f"{WHEN} says: Gets the mail 'hello'. By now: No mail: no consent")
+    assert "Changed since: audience 'everyone'." in found.outcome()
+
+
+def test_a_customer_who_left_the_audience_is_told_so(shop: Shop) -> None:
+    with shop.store.write() as connection:
+        consent.record(connection, shop.customers[0], "offers", False, LATER, "page")
+    assert "By now: Not in the audience: no mail." in explained(shop).outcome()
+
+
+def test_a_customer_left_out_then_who_passes_now_is_told_so(shop: Shop) -> None:
+    (shop.folder / "rules/audiences/everyone.yaml").write_text("audience: everyone\nwho: {everyone: yes}\n")
+    shop.add([project.person("shy", "shy@mail.example")], consent=False)
+    again = NOW + timedelta(minutes=10)
+    plan.make_plan(shop.store, edition(shop), again, again)
+    assert explained(shop, "shy").outcome().startswith("No mail: no consent")
+    with shop.store.write() as connection:
+        consent.record(connection, shop.customers[1], "offers", True, LATER, "page")
+    told = explained(shop, "shy").outcome()
+    assert "The plan of 2026-10-03 14:15 EDT says: No mail: no consent" in told
+    assert "By now: Gets the mail 'hello'." in told
+
+
+def test_a_plan_that_was_launched_is_told_as_such(shop: Shop) -> None:
+    run_id = launch.launch(shop.store, edition(shop), NOW, NOW).run_id
+    found = explained(shop)
+    assert [check.name for check in found.obstacles()] == ["first time"]
+    assert f"{WHEN}, launched as run {run_id}, says: Gets the mail 'hello'." in found.outcome()
+    assert "By now: No mail: already received" in found.outcome()
+    assert found.deliveries == (f"run {run_id} of 2026-10-03 14:05 EDT: pending",)
+
+
+def test_without_a_plan_it_says_what_one_would_decide(store: Store, tmp_path: Path) -> None:
+    shop = Shop.open(store, tmp_path, 1)
+    shop.campaign()
+    told = explained(shop).outcome()
+    assert told.startswith("No plan has looked at this customer yet. By now: Gets the mail 'hello'.")
+
+
+def test_a_run_without_a_row_for_a_customer_who_fits_today_says_why(shop: Shop) -> None:
+    run_id = launch.launch(shop.store, edition(shop), NOW, NOW).run_id
+    assert run_id is not None
+    shop.add([project.person("new", "new@mail.example")])
+    found = explain.run(shop.store, "hello", run_id, "new")
+    assert "has no row for this customer" in found.outcome()
+    if found.audience.holds:
+        assert "no history" in found.outcome()

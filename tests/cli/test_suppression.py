@@ -1,0 +1,82 @@
+"""Looking up and lifting suppressed addresses, as an operator does."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mailshot.store import consent, dialect, suppression, tables
+from mailshot.store.engine import Store
+from tests.cli.test_errors import INVALID, MISSING, REFUSED, tried
+from tests.support import project
+from tests.support.project import NOW, Shop
+
+
+@pytest.fixture
+def shop(store: Store, tmp_path: Path) -> Shop:
+    """Give a shop with an address suppressed for each kind of reason."""
+    made = Shop.open(store, tmp_path / "shop")
+    with store.write() as connection:
+        for reason in ("bounced", "complained", suppression.ERASED):
+            hashed = project.person("x", f"{reason}@mail.example")["address_hash"]
+            suppression.add(connection, hashed, reason, "run 3", NOW)
+    return made
+
+
+def test_a_bounce_is_shown_and_lifted(shop: Shop) -> None:
+    assert tried(shop, "suppression", "show", "free@mail.example") == (0, "free@mail.example is not suppressed.\n")
+    code, told = tried(shop, "suppression", "show", "Bounced@Mail.Example")
+    assert code == 0
+    assert "suppressed: bounced (run 3, 2026-06-01 05:00 EDT)" in told
+    assert tried(shop, "suppression", "lift", "BOUNCED@mail.example")[0] == 0
+    assert "is not suppressed" in tried(shop, "suppression", "show", "bounced@mail.example")[1]
+    assert tried(shop, "suppression", "lift", "bounced@mail.example")[0] == MISSING
+
+
+def test_a_complaint_is_lifted_only_by_who_says_so(shop: Shop) -> None:
+    code, told = tried(shop, "suppression", "lift", "complained@mail.example")
+    assert code == REFUSED
+    assert "--even-though 'complained'" in told
+    assert tried(shop, "suppression", "lift", "complained@mail.example", "--even-though", "bounced")[0] == REFUSED
+    assert tried(shop, "suppression", "lift", "complained@mail.example", "--even-though", "complained")[0] == 0
+
+
+def test_an_erased_address_stays_suppressed(shop: Shop) -> None:
+    code, told = tried(shop, "suppression", "lift", "erased@mail.example", "--even-though", "erased")
+    assert code == REFUSED
+    assert "stays suppressed" in told
+    assert tried(shop, "suppression", "lift", "erased@mail.example", "--signed-up-again")[0] == 0
+    assert "is not suppressed" in tried(shop, "suppression", "show", "erased@mail.example")[1]
+
+
+def test_what_is_no_address_is_told(shop: Shop) -> None:
+    code, told = tried(shop, "suppression", "show", "not an address")
+    assert code == INVALID
+    assert "is not an e-mail address" in told
+
+
+def test_the_topics_that_were_withdrawn_at_an_address_are_shown(shop: Shop) -> None:
+    _, second = shop.add(project.people(2, local="shared"))
+    with shop.store.write() as connection:
+        consent.record(connection, second, "offers", False, NOW + timedelta(hours=1), "unsubscribe link")
+    code, told = tried(shop, "suppression", "show", "shared@mail.example")
+    assert (code, told) == (
+        0,
+        "shared@mail.example is not suppressed.\nWithdrawn at this address: offers (2026-06-01 06:00 EDT).\n",
+    )
+    code, told = tried(shop, "suppression", "show", "shared@mail.example", "--json")
+    assert list(json.loads(told)["withdrawn"]) == ["offers"]
+
+
+def test_a_withdrawal_by_the_address_alone_is_shown(shop: Shop) -> None:
+    hashed = project.person("x", "alone@mail.example")["address_hash"]
+    row = {"address_hash": hashed, "topic": "offers", "at": NOW, "source": "import"}
+    with shop.store.write() as connection:
+        connection.execute(dialect.table(tables.AddressWithdrawal).insert(), row)
+    assert (
+        "Withdrawn at this address: offers (2026-06-01 05:00 EDT)."
+        in tried(shop, "suppression", "show", "alone@mail.example")[1]
+    )

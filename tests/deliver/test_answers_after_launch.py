@@ -1,0 +1,229 @@
+"""What customers say, and where they move, after a launch counts for the mail that is already planned or written."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mailshot.bootstrap import App
+from mailshot.campaign import explain
+from mailshot.deliver import pipeline
+from mailshot.feedback import preferences
+from mailshot.feedback.preferences import Wishes
+from mailshot.profile.preferences import StatedPreference
+from mailshot.rulebook.rulebook import Rulebook
+from mailshot.states import DeliveryState
+from mailshot.store import dialect, inboxes, ledger, suppression, tables
+from tests.support import campaigns, ledger_rows, project
+from tests.support.processes import Sink
+from tests.support.project import Shop
+
+WEEK = """campaign: week
+topic: offers
+sender: bay
+audience: all
+holdout: 0%
+content:
+  - {name: meat, when: {country: "NO"}, template: hello, about: {department: MEAT}}
+  - {name: picks, template: picks, offers: picks}
+offers:
+  picks: {products: {department: [GREEN, MEAT]}, take: 3, at_least: 1, fill: no}
+"""
+BODY = """<p>{% for offer in offers %}[{{ offer.name }}]{% endfor %}</p>
+<p><a href="{{ links.unsubscribe }}">Unsubscribe</a>, {{ sender.postal_address }}</p>
+"""
+LATER = datetime.now(UTC) - timedelta(days=3)
+
+
+@pytest.fixture
+def shop(shop: Shop) -> Shop:
+    opened = campaigns.open_shop(shop.store, shop.folder, WEEK)
+    for name, text in {"subject.txt": "Picks", "body.html": BODY, "sample.yaml": "customer: {}\n"}.items():
+        path = opened.folder / "templates" / "picks" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return opened
+
+
+def say(shop: Shop, customer: int, diet: str) -> None:
+    """Answer the question of the preference page."""
+    rules = Rulebook.load(shop.folder)
+    wishes = Wishes(said=[StatedPreference("diet", diet, True)])
+    with shop.store.write() as connection:
+        preferences.save(connection, customer, None, wishes, rules.topics, rules.statements, datetime.now(UTC))
+
+
+def move(shop: Shop, customer: int, email: str) -> None:
+    """Give a customer another address, in the row alone."""
+    new, table = project.person("x", email), dialect.table(tables.Customer)
+    with shop.store.write() as connection:
+        values = {"email": new["email"], "address_hash": new["address_hash"]}
+        connection.execute(table.update().where(table.c.id == customer).values(**values))
+
+
+def launched(shop: Shop) -> int:
+    return shop.launch(campaigns.edition(shop))
+
+
+def sent(app: Callable[..., App], run_id: int) -> None:
+    pipeline.send_batch(app().post, run_id, 1000, threading.Event())
+
+
+def became(shop: Shop, run_id: int, *who: int) -> list[Any]:
+    """Return the reason, or else the state, of these customers' mails."""
+    found = ledger_rows.rows(shop.store, run_id)
+    return [found[one]["reason"] or found[one]["state"] for one in who]
+
+
+def test_who_says_vegetarian_after_the_launch_gets_no_meat(shop: Shop, sink: Sink, app: Callable[..., App]) -> None:
+    eater, turned, back = (campaigns.add(shop, key, country="NO") for key in "abc")
+    run_id = launched(shop)
+    say(shop, turned, "vegetarian")
+    say(shop, back, "vegetarian")
+    say(shop, back, "everything")
+    sent(app, run_id)
+    assert became(shop, run_id, eater, turned, back) == ["sent", "guard", "sent"]
+    assert sink.recipients() == {"a@mail.example", "c@mail.example"}
+
+
+def test_mail_in_doubt_is_judged_again_before_it_is_sent_again(shop: Shop, sink: Sink, app: Callable[..., App]) -> None:
+    turned, eater = (campaigns.add(shop, key, country="NO") for key in "ab")
+    run_id, now = launched(shop), datetime.now(UTC)
+    ledger_rows.claim(shop.store, run_id, 7, now, 100)
+    assert ledger_rows.commit_intent(shop.store, run_id, 7, [turned, eater], now) == {turned, eater}
+    for one in (turned, eater):
+        ledger_rows.settle(shop.store, run_id, 7, one, DeliveryState.unconfirmed)
+    say(shop, turned, "vegetarian")
+    with shop.store.write() as connection:
+        ledger.unclaim(connection, run_id, 7)
+        assert ledger.resolve(connection, run_id, True, now) == 2
+    sent(app, run_id)
+    assert became(shop, run_id, turned, eater) == ["guard", "sent"]
+
+
+def test_offers_that_are_forbidden_by_now_are_left_out(shop: Shop, sink: Sink, app: Callable[..., App]) -> None:
+    both, meat = campaigns.add(shop, "a"), campaigns.add(shop, "b")
+    campaigns.buy(shop.store, both, {1: 1, 4: 2}, LATER)
+    campaigns.buy(shop.store, meat, {4: 1}, LATER)
+    run_id = launched(shop)
+    for one in (both, meat):
+        say(shop, one, "vegetarian")
+    sent(app, run_id)
+    assert became(shop, run_id, both, meat) == ["sent", "guard"]
+    (mail,) = sink.entries()
+    assert "[Product 1]" in mail["data"]
+    assert "[Product 4]" not in mail["data"]
+
+
+def test_what_is_said_for_one_account_binds_the_guards_of_the_inbox(shop: Shop) -> None:
+    address = project.person("x", "both@mail.example")
+    shared = {"email": address["email"], "address_hash": address["address_hash"], "country": "NO"}
+    eater, vegetarian = campaigns.add(shop, "a", **shared), campaigns.add(shop, "b", **shared)
+    other = campaigns.add(shop, "c", country="NO")
+    say(shop, vegetarian, "vegetarian")
+    say(shop, other, "everything")
+    run_id = launched(shop)
+    assert became(shop, run_id, eater, vegetarian, other) == ["guard", "guard", "pending"]
+    found = explain.campaign(shop.store, campaigns.edition(shop), "a", datetime.now(UTC))
+    assert [check.name for check in found.obstacles()][:1] == ["guards"]
+    assert found.obstacles()[0].remedy
+
+
+def test_offers_of_a_shared_inbox_fit_everybody_there(shop: Shop) -> None:
+    address = project.person("x", "both@mail.example")
+    shared = {"email": address["email"], "address_hash": address["address_hash"]}
+    eater, vegetarian = campaigns.add(shop, "a", **shared), campaigns.add(shop, "b", **shared)
+    campaigns.buy(shop.store, eater, {1: 1, 4: 2}, LATER)
+    say(shop, vegetarian, "vegetarian")
+    run_id = launched(shop)
+    assert [product for product, _ in ledger_rows.rows(shop.store, run_id)[eater]["offers"]] == [1]
+
+
+def test_a_letter_that_was_written_before_is_written_again(shop: Shop) -> None:
+    one, other = campaigns.add(shop, "a", country="NO"), campaigns.add(shop, "b", country="NO")
+    run_id, now = launched(shop), datetime.now(UTC)
+    assert ledger_rows.claim(shop.store, run_id, 7, now, 100) == [one, other]
+    say(shop, one, "everything")
+    assert ledger_rows.commit_intent(shop.store, run_id, 7, [one, other], now) == {other}
+    assert became(shop, run_id, one, other) == ["pending", "dotting"]
+    with shop.store.write() as connection:
+        (again,) = ledger.claim(connection, run_id, 7, now, now + ledger_rows.LEASE, 10)
+    assert (again.customer_id, again.revision) == (one, 1)
+    assert ledger_rows.commit_intent(shop.store, run_id, 7, [one], now) == set(), "the first letter stays outdated"
+
+
+def test_mail_that_an_inbox_got_stays_with_it_when_its_customer_moves(shop: Shop) -> None:
+    """A shop gives customers new keys: whoever reads the inbox under the new one has had the campaign already."""
+    old, other = campaigns.add(shop, "a", country="NO"), campaigns.add(shop, "b", country="NO")
+    for one in (old, other):
+        campaigns.sent(shop.store, one, "week", datetime.now(UTC) - timedelta(days=2))
+    with shop.store.write() as connection:
+        inboxes.leave(connection, [old], datetime.now(UTC) - timedelta(days=1))
+    move(shop, old, "new@mail.example")
+    left = project.person("a", "a@mail.example")
+    heir = campaigns.add(shop, "h", email=left["email"], address_hash=left["address_hash"], country="NO")
+    fresh = campaigns.add(shop, "f", country="NO")
+    run_id = launched(shop)
+    assert became(shop, run_id, old, other, heir, fresh) == [*["already received"] * 3, "pending"]
+    found = explain.campaign(shop.store, campaigns.edition(shop), "h", datetime.now(UTC))
+    assert [check.name for check in found.obstacles()] == ["first time"]
+
+
+def test_mail_that_a_customer_gets_elsewhere_is_not_the_old_inboxs(shop: Shop) -> None:
+    gone = campaigns.add(shop, "a", country="NO")
+    with shop.store.write() as connection:
+        inboxes.leave(connection, [gone], datetime.now(UTC) - timedelta(days=5))
+    move(shop, gone, "new@mail.example")
+    campaigns.sent(shop.store, gone, "week", datetime.now(UTC) - timedelta(days=2))
+    left = project.person("a", "a@mail.example")
+    heir = campaigns.add(shop, "h", email=left["email"], address_hash=left["address_hash"], country="NO")
+    run_id = launched(shop)
+    assert became(shop, run_id, gone, heir) == ["already received", "pending"]
+
+
+def test_mail_goes_where_the_customer_has_moved(shop: Shop, sink: Sink, app: Callable[..., App]) -> None:
+    moved, stays = campaigns.add(shop, "a", country="NO"), campaigns.add(shop, "b", country="NO")
+    run_id, now = launched(shop), datetime.now(UTC)
+    ledger_rows.claim(shop.store, run_id, 7, now, 100)
+    with shop.store.write() as connection:
+        ledger.revise(connection, [moved])
+        suppression.add(connection, project.person("a", "a@mail.example")["address_hash"], "bounced", "test", now)
+    move(shop, moved, "new@mail.example")
+    assert ledger_rows.commit_intent(shop.store, run_id, 7, [moved], now) == set()
+    with shop.store.write() as connection:
+        ledger.unclaim(connection, run_id, 7)
+    sent(app, run_id)
+    assert became(shop, run_id, moved, stays) == ["sent", "sent"]
+    assert {"new@mail.example", "b@mail.example"} <= sink.recipients()
+    assert "a@mail.example" not in sink.recipients()
+
+
+def test_what_is_said_while_mails_go_out_counts_from_its_commit(
+    shop: Shop, sink: Sink, app: Callable[..., App]
+) -> None:
+    who = shop.add([row | {"country": "NO"} for row in project.people(200, first=1000)])
+    run_id = launched(shop)
+    said: dict[int, datetime] = {}
+
+    def turn_vegetarian() -> None:
+        for one in reversed(who):
+            say(shop, one, "vegetarian")
+            said[one] = datetime.now(UTC)
+
+    with ThreadPoolExecutor(1) as pool:
+        turning = pool.submit(turn_vegetarian)
+        while not turning.done() or any(
+            state == "pending" for state in ledger_rows.states(shop.store, run_id).values()
+        ):
+            sent(app, run_id)
+        turning.result(0)
+    found = ledger_rows.rows(shop.store, run_id)
+    assert {found[one]["state"] for one in who} <= {"sent", "skipped"}
+    assert all(found[one]["dotted_at"] <= said[one] for one in who if found[one]["state"] == "sent")
+    assert {found[one]["reason"] for one in who if found[one]["state"] == "skipped"} <= {"guard"}
+    assert not sink.twice()

@@ -1,0 +1,112 @@
+"""Checks that a fresh store has our version and lets rows through, on both databases."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import insert, select
+
+from mailshot.errors import Unavailable
+from mailshot.store import dialect, installation, scrubbing, tables
+from mailshot.store.engine import Store
+from tests.support.ledger_rows import NOW
+from tests.support.query_plans import steps
+
+ONLY_SQLITE = {"ix_purchase_customer_id"}
+
+
+def test_a_fresh_store_has_the_newest_version(store: Store) -> None:
+    installation.check(store)
+    assert installation.upgrade(store) == (installation.newest(), installation.newest())
+
+
+def test_the_tables_are_those_that_the_code_names(store: Store) -> None:
+    def ours(_: object, name: str | None, *__: object) -> bool:
+        return store.sqlite or name not in ONLY_SQLITE
+
+    with store.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": False, "include_object": ours})
+        assert compare_metadata(context, tables.SQLModel.metadata) == []
+
+
+def test_the_purchases_of_a_window_are_read_by_time_and_nowhere_else(sqlite_url: str) -> None:
+    store = Store.open(sqlite_url)
+    line = dialect.table(tables.Purchase)
+    mine = select(line).where(line.c.customer_id == 1, line.c.at.between(NOW - timedelta(days=90), NOW))
+    with steps(store) as told, store.read() as connection:
+        connection.execute(mine)
+    assert told == ["SEARCH purchase USING COVERING INDEX ix_purchase_customer_id (customer_id=? AND at>? AND at<?)"]
+    store.close()
+
+
+def test_keys_hold_whole_rows_where_rows_lie_elsewhere(postgres_url: str) -> None:
+    store = Store.open(postgres_url)
+    with store.read() as connection:
+        for table in (tables.Purchase, tables.Order):
+            columns = {column.name for column in dialect.table(table).columns}
+            key = inspect(connection).get_pk_constraint(dialect.table(table).name)
+            held = key["dialect_options"]["postgresql_include"]
+            assert {*key["constrained_columns"], *held} == columns
+    store.close()
+
+
+def test_each_test_begins_empty(store: Store) -> None:
+    with store.write() as connection:
+        assert connection.execute(select(tables.Customer)).all() == []
+        connection.execute(insert(tables.Customer).values(key="1", lot=1, facts={}))
+    with store.read() as connection:
+        assert len(connection.execute(select(tables.Customer)).all()) == 1
+
+
+def test_only_the_owner_reads_the_database_file(tmp_path: Path) -> None:
+    store = Store.open(f"sqlite:///{tmp_path / 'fresh.db'}")
+    installation.upgrade(store)
+    with store.read() as connection:
+        installation.check(store)
+        assert connection.execute(select(tables.Customer)).all() == []
+        modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    store.close()
+    assert modes["fresh.db"] == 0o600
+    assert set(modes.values()) == {0o600}
+
+
+def test_an_error_does_not_tell_what_was_to_be_written(sqlite_url: str) -> None:
+    store = Store.open(sqlite_url)
+    row = insert(tables.Customer).values(key="1", lot=1, facts={}, email="ann@example.com")
+    with store.write() as connection:
+        connection.execute(row)
+    with pytest.raises(IntegrityError) as told, store.write() as connection:
+        connection.execute(row)
+    store.close()
+    assert "ann@example.com" not in str(told.value)
+
+
+def test_who_was_erased_by_an_old_version_waits_until_the_file_is_rewritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(f"sqlite:///{tmp_path / 'old.db'}")
+    with store.write() as connection:
+        command.upgrade(installation.config(connection), "0010")
+        customer = dialect.table(tables.Customer)
+        connection.execute(insert(customer).values(id=1, key="erased:1", lot=1, facts={}))
+    rewrite = scrubbing.rewrite
+
+    def full(_: Store) -> bool:
+        raise Unavailable("The disk is full.", "Make room.")
+
+    monkeypatch.setattr(scrubbing, "rewrite", full)
+    assert installation.upgrade(store) == ("0010", installation.newest())
+    with pytest.raises(Unavailable):
+        scrubbing.work(store, NOW, whole=True)
+    monkeypatch.setattr(scrubbing, "rewrite", lambda _: False)
+    assert scrubbing.work(store, NOW, whole=True) == 0
+    monkeypatch.setattr(scrubbing, "rewrite", rewrite)
+    assert scrubbing.work(store, NOW, whole=True) == 1
+    store.close()

@@ -1,0 +1,21 @@
+"""The sums over purchases, made anew of a few."""
+
+from __future__ import annotations
+
+import re
+
+from mailshot.store import purchase_totals
+from mailshot.store.engine import Store
+from tests.support.query_plans import steps
+
+
+def test_the_sums_of_a_few_are_found_by_their_keys(sqlite_url: str) -> None:
+    store = Store.open(sqlite_url)
+    with steps(store) as told, store.write() as connection:
+        purchase_totals.refresh(connection, [1, 2])
+        purchase_totals.count_product_lines(connection, [1, 2])
+    # Conversions to make: 1. Returns: 4, here without any. Orders: 3. Buyers: 2. Products: 1.
+    assert len(told) == 11
+    tables = ("purchase", "purchase_order", "buyer", "product", "delivery", "run")
+    assert not [one for one in told for table in tables if re.search(rf"SCAN {table}\b", one)]
+    store.close()

@@ -1,0 +1,120 @@
+"""Owns that the docs cannot drift: what code declares once stands in them, and their examples are sound."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from mailshot import documents, states
+from mailshot.audience.examples import activities
+from mailshot.audience.examples import example_reader as reading
+from mailshot.audience.parse import conditions, windows
+from mailshot.audience.registry import AudienceRegistry
+from mailshot.campaign import rule_tests
+from mailshot.cli.main import cli
+from mailshot.facts import relative_dates
+from mailshot.facts.catalogue import RESERVED
+from mailshot.facts.comparison import KNOWN, ORDERED, TEXTUAL
+from mailshot.profile.activity import HISTORIES, MEASURES
+from mailshot.rulebook.rulebook import Rulebook
+from mailshot.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[1]
+DOCS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", DOCS["rules"] + (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+SNIPPETS = re.findall(r"^\|.*\| `(\{?\w+: [^`]+)` \|$", DOCS["rules"].split("## The other files")[0], re.MULTILINE)
+NOW = datetime(2026, 6, 1, 9, tzinfo=UTC)
+VOCABULARY = [
+    conditions.WORDS,
+    MEASURES,
+    windows.WORDS,
+    relative_dates.WORDS,
+    ORDERED,
+    TEXTUAL,
+    {KNOWN: "", windows.ZONE: ""},
+]
+FIELDS = {name: "" for history in HISTORIES.values() for name in history.fields}
+
+
+def test_every_setting_is_documented() -> None:
+    assert [name for name in Settings.model_fields if f"`{PREFIX}{name.upper()}`" not in DOCS["operating"]] == []
+
+
+def test_every_command_is_documented() -> None:
+    commands = typer.main.get_command(cli).commands  # type: ignore[attr-defined]
+    assert [
+        name for name in commands if f"mailshot {name}" not in DOCS["operating"] and f"`{name}" not in DOCS["operating"]
+    ] == []
+
+
+@pytest.mark.parametrize("words", [*VOCABULARY, FIELDS])
+def test_every_rule_word_is_documented_with_an_example_that_is_run(words: dict[str, str]) -> None:
+    run = " ".join([*SNIPPETS, *EXAMPLES])
+    assert [word for word in words if f"`{word}" not in DOCS["rules"] or not re.search(rf"\b{word}:", run)] == []
+
+
+def test_no_fact_can_be_named_like_a_word_of_the_language() -> None:
+    assert {word for words in VOCABULARY for word in words} - RESERVED <= {"is", "one_of", "known", *TEXTUAL}
+
+
+@pytest.mark.parametrize("kind", [states.DeliveryState, states.FeedbackKind])
+def test_every_state_and_kind_is_documented_as_declared(kind: type[states.HelpEnum]) -> None:
+    assert [word for word in kind if f"| {word} | {word.help} |" not in DOCS["reliability"]] == []
+
+
+@pytest.fixture(scope="module")
+def rules() -> Rulebook:
+    return Rulebook.load(ROOT)
+
+
+def test_the_example_shop_is_sound(rules: Rulebook) -> None:
+    assert rules.check() == []
+
+
+@pytest.mark.parametrize("example", [text for text in EXAMPLES if text.startswith("audience")])
+def test_every_audience_in_the_docs_is_sound(example: str, rules: Rulebook) -> None:
+    assert AudienceRegistry([documents.parse(example, "docs")], rules.vocabulary).audiences()
+
+
+@pytest.mark.parametrize("example", [text for text in EXAMPLES if "\nexamples:" in text])
+def test_every_example_in_the_docs_comes_out_as_it_says(example: str, rules: Rulebook) -> None:
+    book = Rulebook.thaw({**rules.freeze(), "rules/audiences/docs.yaml": example})
+    chosen = [audience for audience in book.audiences() if audience.file == "rules/audiences/docs.yaml"]
+    told = rule_tests.run(book, NOW, chosen)
+    assert len(told.outcomes) > 1
+    assert [outcome.example.name for outcome in told.failed] == []
+
+
+def test_every_example_of_the_example_shop_comes_out_as_it_says(rules: Rulebook) -> None:
+    assert rule_tests.problems(rules, NOW) == []
+    told = rule_tests.run(rules, NOW, rules.audiences())
+    assert told.without == []
+    assert [outcome.example.name for outcome in told.failed] == []
+
+
+def test_every_word_of_an_example_is_documented() -> None:
+    section = DOCS["rules"].split("## Examples")[1].split("## The other files")[0]
+    words = {*reading.WORDS, *activities.WORDS} - {*HISTORIES}
+    assert [word for word in sorted(words) if f"| `{word}`" not in section] == []
+
+
+@pytest.mark.parametrize("example", [text for text in EXAMPLES if text.startswith("campaign")])
+def test_every_campaign_in_the_docs_is_sound(example: str, rules: Rulebook) -> None:
+    texts = {path: text for path, text in rules.freeze().items() if not path.startswith("rules/campaigns/")}
+    assert Rulebook.thaw({**texts, "rules/campaigns/docs.yaml": example}).check() == []
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_every_condition_in_the_docs_is_sound(snippet: str, rules: Rulebook) -> None:
+    document = documents.parse(snippet, "docs")
+    problems = document.problems()
+    assert rules.book.condition(document.root, problems, "docs")
+    assert problems.found == []
+
+
+def test_the_conditions_in_the_docs_are_found() -> None:
+    assert len(SNIPPETS) >= len(conditions.WORDS) + len(MEASURES)
