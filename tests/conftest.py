@@ -1,17 +1,24 @@
-"""Owns the fixtures every test may use. `store` is a fresh, upgraded database: once on SQLite, once on PostgreSQL."""
+"""Fixtures for all tests: databases, the customer site, and a shop with an SMTP server and the parts of one process.
+
+`store` is a fresh, upgraded database: once on SQLite, once on PostgreSQL.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
+from mailshot.bootstrap import App
 from mailshot.deliver import rate_limit
+from mailshot.settings import Settings
 from mailshot.store.engine import Store
-from tests.support import servers
-from tests.support.import_shop import FILES, Shop
+from tests.support import customer_site, processes, project, servers
+from tests.support.processes import Sink
+from tests.support.project import Shop
 
 
 @pytest.fixture(scope="session")
@@ -85,10 +92,37 @@ def postgres_store(postgres_url: str) -> Iterator[Store]:
 
 
 @pytest.fixture
+def look(store: Store) -> customer_site.Look:
+    customer_site.seed(store)
+    return customer_site.Look(store)
+
+
+@pytest.fixture
+def client(look: customer_site.Look) -> Iterator[TestClient]:
+    """Give a client of the customer site that keeps to one answer: no redirect is followed."""
+    app = customer_site.site(look.store)
+    headers = {"User-Agent": customer_site.BROWSER}
+    with TestClient(app, "http://127.0.0.1", follow_redirects=False, headers=headers) as opened:
+        yield opened
+
+
+@pytest.fixture
+def sink(tmp_path: Path) -> Iterator[Sink]:
+    with processes.sink(tmp_path, "--whole") as running:
+        yield running
+
+
+@pytest.fixture
 def shop(store: Store, tmp_path: Path) -> Shop:
-    """Return a small shop with its files, on an empty store of each kind in turn."""
-    folder = tmp_path / "shop"
-    folder.mkdir()
-    made = Shop(folder, store)
-    made.put(FILES)
-    return made
+    return Shop.open(store, tmp_path / "shop", 60)
+
+
+@pytest.fixture
+def app(shop: Shop, sink: Sink) -> Callable[..., App]:
+    """Return a maker of an app for the shop that hands over to the sink."""
+
+    def make(**given: object) -> App:
+        values = {"smtp": sink.url, "keys": project.KEYS, "address_key": project.ADDRESS_KEY, "connections": 4}
+        return App(Settings(project=shop.folder, **{**values, **given}), shop.store)  # type: ignore[arg-type]
+
+    return make

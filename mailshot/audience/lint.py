@@ -267,7 +267,7 @@ def of_products(selection: ProductFilter, line: int = 0) -> Iterator[LiteralUse]
 
 
 def _texts(of: str, fields: Iterable[tuple[Fact, Comparison]], line: int) -> Iterator[LiteralUse]:
-    for fact, comparison in fields:
-        # Words from a list that is given have been held against it already.
-        if fact.type is FactType.text and not fact.choices and comparison.operator in ("is", "one_of"):
-            yield from (LiteralUse(of, fact, str(value), line) for value in comparison.values)
+    for fact, compared in fields:
+        # The values of a fact with choices have been checked already.
+        if fact.type is FactType.text and not fact.choices and compared.operator in ("is", "one_of"):
+            yield from (LiteralUse(of, fact, str(value), line) for value in compared.values)

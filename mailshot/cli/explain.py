@@ -53,9 +53,8 @@ def _find(name: str, customer: str, as_of: context.AsOf, run: int | None) -> tup
 
 
 def _show(name: str, found: Explanation, campaign: bool) -> None:
-    context.print_text(
-        f"[bold]{context.printable(name)}[/bold] for customer {context.printable(found.customer)}, as of {found.as_of:%Y-%m-%d}"
-    )
+    customer = context.printable(found.customer)
+    context.print_text(f"[bold]{context.printable(name)}[/bold] for customer {customer}, as of {found.as_of:%Y-%m-%d}")
     context.out.print(verdict_tree("audience", found.audience))
     if campaign:
         _show_campaign(found)

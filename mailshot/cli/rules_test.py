@@ -58,10 +58,8 @@ def _show(report: Report) -> None:
 
 def _explain(outcome: ExampleResult) -> None:
     example, audience = outcome.example, outcome.audience
-    place = f"{audience.file}:{example.line}"
-    context.print_text(
-        f"[red]✗[/red] [bold]{context.printable(f'{audience.name}: {example.name}')}[/bold] ({context.printable(place)})"
-    )
+    title, place = f"{audience.name}: {example.name}", f"{audience.file}:{example.line}"
+    context.print_text(f"[red]✗[/red] [bold]{context.printable(title)}[/bold] ({context.printable(place)})")
     context.print_text(f"  {context.printable(outcome.words())}")
     label = f"as of {example.as_of:%Y-%m-%d %H:%M}"
     context.out.print(explain.verdict_tree(label, outcome.verdict, audience.condition))

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 (YES_NO holds words in other alphabets)
 """Writes dates, numbers, money, countries, languages as people of a language do, from Unicode's CLDR by way of Babel.
 
 Babel takes a tenth of a second to import, so it is imported where something is written; commands that only look never

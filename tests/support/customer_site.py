@@ -24,7 +24,7 @@ from mailshot.tokens import KeyRing, Purpose
 from mailshot.web import app
 from mailshot.web.rate_limits import RequestLimits
 
-RULES = Path(__file__).parent.parent / "rules"
+RULES = Path(__file__).parents[2] / "rules"
 KEYS = KeyRing({1: bytes(range(16))})
 ADDRESS_KEY = b"address-key-of-the-test-shop"
 ADA, BEN, RUN, LINK = 7, 8, 3, 5

@@ -1,7 +1,8 @@
 """Owns an SMTP server that keeps exact books and misbehaves on demand; refuses to deliver anything.
 
-Every acceptance is on disk before it is answered, so what the log holds is what a real server would deliver. Run it as
-`python -m tests.support.smtp_server --port 0 --log FILE`; it prints its port. The local part of the recipient chooses the fault:
+Every acceptance is on disk before it is answered, so the log holds what a real server would deliver.
+Run it as `python -m tests.support.smtp_server --port 0 --log FILE`; it prints its port.
+The local part of the recipient chooses the fault:
 
     450-rcpt-ann   421-mail-ann   554-dot-ann   fin-body-ann   rst-data-ann   stall-dot-ann   rst-after-accept-ann
 

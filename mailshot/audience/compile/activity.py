@@ -31,10 +31,10 @@ from sqlalchemy import (
 
 from mailshot.audience import nodes
 from mailshot.audience.compile import dialect_functions, expressions, facts, planner
-from mailshot.audience.compile.expressions import Clause
+from mailshot.audience.compile.dialect_functions import Clause, Column
 from mailshot.audience.compile.lifecycle import LifecycleClauses
 from mailshot.audience.compile.planner import Scope, Statistics
-from mailshot.audience.compile.sources import Column, CustomerTotals, Schema, Source
+from mailshot.audience.compile.sources import CustomerTotals, Schema, Source
 from mailshot.facts import time_zones
 from mailshot.facts.catalogue import Fact
 from mailshot.facts.periods import EVER, Window

@@ -33,7 +33,7 @@ from mailshot.audience import nodes
 from mailshot.audience.compile import dialect_functions, expressions, facts, planner, sources
 from mailshot.audience.compile import planner as universes
 from mailshot.audience.compile.activity import LOOK, Histories
-from mailshot.audience.compile.expressions import Clause
+from mailshot.audience.compile.dialect_functions import Clause
 from mailshot.audience.compile.planner import NoStatistics, Scope, Statistics
 from mailshot.audience.compile.sources import Schema
 from mailshot.audience.nodes import Condition

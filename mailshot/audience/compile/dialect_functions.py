@@ -9,15 +9,15 @@ import json
 from decimal import Decimal
 from typing import Any, Self
 
-from sqlalchemy import Boolean, LargeBinary, SelectBase, Text, TypeDecorator
+from sqlalchemy import Boolean, ColumnElement, LargeBinary, SelectBase, Text, TypeDecorator
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
-from mailshot.audience.compile.expressions import Clause
-from mailshot.audience.compile.sources import Column
+Clause = ColumnElement[bool]
+Column = ColumnElement[Any]
 
 
 class ListOf(TypeDecorator[list[Any]]):

@@ -25,10 +25,9 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.sql.functions import FunctionElement
 
-from mailshot.audience.compile.dialect_functions import Bitmap, InBitmap, Listed, ListOf
+from mailshot.audience.compile.dialect_functions import Bitmap, Clause, InBitmap, Listed, ListOf
 from mailshot.facts.comparison import KNOWN, Comparison, Interval, Value
 
-Clause = ColumnElement[bool]
 NUMBER = Numeric(18, 4, asdecimal=False)
 MOST_IN_ROW = 8
 

@@ -13,7 +13,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from mailshot.audience import nodes
 from mailshot.audience.compile import expressions
-from mailshot.audience.compile.expressions import Clause
+from mailshot.audience.compile.dialect_functions import Clause, Column
 from mailshot.facts import time_zones
 from mailshot.facts.catalogue import Fact, FactType
 from mailshot.facts.product_filters import Filter, ProductFilter
@@ -110,7 +110,6 @@ def _is_day_postgresql(element: Any, compiler: Any, **given: Any) -> str:
     return f"({text} ~ {days})"
 
 
-Column = ColumnElement[Any]
 Days = tuple[tuple[date | None, date], ...]
 
 

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import and_, func, not_, or_, select
 
 from mailshot.audience.compile import expressions
-from mailshot.audience.compile.expressions import Clause
-from mailshot.audience.compile.sources import Column, CustomerTotals, Source
+from mailshot.audience.compile.dialect_functions import Clause, Column
+from mailshot.audience.compile.sources import CustomerTotals, Source
 from mailshot.profile.lifecycle import Stage, Thresholds
 
 FRESH = frozenset({Stage.new, Stage.active})

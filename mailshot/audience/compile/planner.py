@@ -13,8 +13,8 @@ from sqlalchemy import and_
 
 from mailshot.audience import nodes
 from mailshot.audience.compile import expressions
-from mailshot.audience.compile.expressions import Clause
-from mailshot.audience.compile.sources import Column, CustomerTotals
+from mailshot.audience.compile.dialect_functions import Clause, Column
+from mailshot.audience.compile.sources import CustomerTotals
 from mailshot.audience.nodes import Condition
 from mailshot.facts import comparison
 from mailshot.facts.comparison import Comparison

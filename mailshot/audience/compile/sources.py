@@ -10,10 +10,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, FromClause, Select, and_, exists, not_, or_, select, true, union_all
 
 from mailshot.audience.compile import expressions
+from mailshot.audience.compile.dialect_functions import Column
 from mailshot.profile.activity import BOUGHT, ActivityKind
 from mailshot.profile.topics import TRACKING
-
-Column = ColumnElement[Any]
 
 
 @dataclass(frozen=True, slots=True)
