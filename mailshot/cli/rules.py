@@ -8,21 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mailshot.cli import changes, editing, explaining, shared, testing, watching
+from mailshot.cli import shared
 from mailshot.errors import Problem
 
 if TYPE_CHECKING:
     from mailshot.campaign.rulebook import Rulebook
 
-cli = typer.Typer(help="Check, test, count, compare and explain rules.", no_args_is_help=True)
-cli.command("diff")(changes.diff)
-cli.command("watch")(watching.watch)
-cli.command("explain")(explaining.explain)
-cli.command("schema")(editing.schema)
-cli.command("test")(testing.run)
 
-
-@cli.command()
 def check(json: shared.AsJson = False) -> None:
     """Check every file under rules/ and every template that a campaign uses."""
     from mailshot.campaign import doubting, examples, frozen, templates
@@ -54,7 +46,6 @@ def check(json: shared.AsJson = False) -> None:
         shared.next_step("mailshot rules count")
 
 
-@cli.command()
 def values(
     field: Annotated[str, typer.Argument(help="A product field: department, category, brand, …")],
     part: Annotated[str, typer.Argument(help="Only values that contain this, in whatever case.")] = "",
@@ -76,7 +67,6 @@ def values(
     shared.as_json(found) if json else shared.table("", (field, "products"), list(found.items()), right=(1,))
 
 
-@cli.command("list")
 def list_() -> None:
     """List the audiences and campaigns with what they say."""
     from mailshot.errors import InvalidInput
@@ -93,7 +83,6 @@ def list_() -> None:
     shared.refuse(problems)
 
 
-@cli.command()
 def count(
     audience: Annotated[str | None, typer.Argument(help="One audience; all of them without a name.")] = None,
     as_of: shared.AsOf = None,
