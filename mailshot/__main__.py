@@ -1,11 +1,16 @@
-"""Owns the way in from the shell: runs a command and turns errors into words and exit codes."""
+"""The way in from the shell: runs a command and turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from collections.abc import Callable
 
 from mailshot.errors import MailshotError
+
+#: Objects that exist before the first garbage collection. `mailshot status` and `rules count` make 160,000 of them.
+FIRST_COLLECTION = 200_000
 
 
 def run(command: Callable[[], object]) -> None:
@@ -28,9 +33,27 @@ def run(command: Callable[[], object]) -> None:
 
 def main() -> None:
     """Run the command line."""
+    _postpone_collections()
     from mailshot.cli.main import cli
 
     run(cli)
+
+
+def _postpone_collections() -> None:
+    """Collect no garbage while starting, nor at exit: this took a quarter of the time of `mailshot status`.
+
+    Nearly everything that imports make is never garbage. From the first collection on, Python's usual thresholds hold.
+    """
+    usual = gc.get_threshold()
+
+    def restore(_phase: str, _info: dict[str, int]) -> None:
+        gc.callbacks.remove(restore)
+        gc.set_threshold(*usual)
+
+    gc.callbacks.append(restore)
+    gc.set_threshold(FIRST_COLLECTION, *usual[1:])
+    # Python's last collection skips what is frozen. Stores do not depend on it: they close themselves at exit.
+    atexit.register(gc.freeze)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""Owns building the parts from the settings: the only place that chooses embedded or scale-out; refuses to run them."""
+"""Builds the parts of a process from the settings: the only place that chooses embedded or scale-out.
+
+What sends mail or rings the doorbell is imported when it is first used: SMTP, Redis, templates and rules take half a
+second to import, and most commands need none of them.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,19 @@ import os
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from mailshot import logs
-from mailshot.deliver.pipeline import SendSettings
-from mailshot.deliver.smtp import Server
-from mailshot.doorbell import Doorbell, broker
 from mailshot.errors import SettingsError
 from mailshot.settings import Settings
 from mailshot.store import installation, leases
 from mailshot.store.engine import Store
 from mailshot.tokens import KeyRing
+
+if TYPE_CHECKING:
+    from mailshot.deliver.pipeline import SendSettings
+    from mailshot.deliver.smtp import Server
+    from mailshot.doorbell import Doorbell
 
 # Read by dramatiq when a worker starts: with more than one doorbell in hand, another process might stand idle.
 os.environ.setdefault("dramatiq_queue_prefetch", "1")
@@ -38,17 +45,21 @@ class App:
 
     @cached_property
     def doorbell(self) -> Doorbell:
+        from mailshot.doorbell import Doorbell, broker
+
         return Doorbell(broker(self.settings.redis))
 
     @cached_property
     def server(self) -> Server:
+        from mailshot.deliver.smtp import Server
+
         settings = self.settings
         return Server.parse(settings.smtp.get_secret_value(), settings.starttls, settings.dot_timeout)
 
     @cached_property
     def post(self) -> SendSettings:
-        # Here, for most commands send nothing, and rules take long to import.
         from mailshot.campaign.recheck import reconsider
+        from mailshot.deliver.pipeline import SendSettings
 
         settings = self.settings
         return SendSettings(

@@ -16,7 +16,7 @@ from mailshot.audience.json_schema import CONDITION
 from mailshot.audience.vocabulary import Vocabulary
 from mailshot.facts import catalogue, json_schema
 from mailshot.facts.json_schema import BOOLEAN, SELECTION, SPAN, STANDS, TEXT, Schema
-from mailshot.ingest.mapping import Mapping as ImportMapping
+from mailshot.ingest.mapping import MappingFile as ImportMapping
 from mailshot.profile import preferences, senders, topics
 from mailshot.rulebook.campaign import CampaignDefinition
 from mailshot.rulebook.company import Company
@@ -48,13 +48,13 @@ def _files(defined: dict[str, Schema], example: Schema, names: Mapping[str, list
         "audience": lambda: _audience(example),
         "campaign": lambda: campaign,
         "company": lambda: _model(Company),
-        "facts": lambda: _model(catalogue.File),
+        "facts": lambda: _model(catalogue.FactsFile),
         "guards": _guards,
         "import": lambda: _model(ImportMapping),
-        "preferences": lambda: _model(preferences.File),
+        "preferences": lambda: _model(preferences.PreferencesFile),
         "products": lambda: json_schema.mapping({}, others=SELECTION),
-        "senders": lambda: _model(senders.File),
-        "topics": lambda: _model(topics.File),
+        "senders": lambda: _model(senders.SendersFile),
+        "topics": lambda: _model(topics.TopicsFile),
         "trait": _trait,
     }
     return {name: _whole(name, make(), defined) for name, make in made.items()}

@@ -15,8 +15,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from mailshot import safe_files
 from mailshot.errors import SettingsError, nearest
@@ -42,13 +41,13 @@ ESCAPES = (
 )
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings of one installation. Secrets never show in a repr.
 
     Only `load` looks at the environment and at `.env`; made directly, it holds what it is given and the defaults.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file_encoding="utf-8", extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, validate_default=True)
 
     project: Path = Field(Path("."), description="Folder that holds rules/ and templates/.")
     database: str = Field(
@@ -75,17 +74,6 @@ class Settings(BaseSettings):
     lease: float = Field(30.0, ge=1, description="Seconds a worker holds a claimed delivery without a sign of life.")
     dot_timeout: float = Field(600.0, ge=60, description="Seconds to wait for the reply to the final dot (RFC 5321).")
     batch: int = Field(2000, ge=1, description="Deliveries one doorbell works through before it rings again.")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
 
     @field_validator(*_NUMBERS, mode="before")
     @classmethod

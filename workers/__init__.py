@@ -1,1 +1,1 @@
-"""Owns the process scripts of the Procfile; refuses any logic (mailshot.tasks holds it)."""
+"""The process scripts of the Procfile. They hold no logic: see mailshot.tasks."""

@@ -1,4 +1,4 @@
-"""The clock of the Procfile: launches what is due, rings for what is owed. `python -m workers.clock`"""
+"""The clock of the Procfile: launches what is due and rings for runs with due mail. Run: `python -m workers.clock`."""
 
 from mailshot.__main__ import run
 from mailshot.cli import processes

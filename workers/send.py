@@ -1,4 +1,4 @@
-"""The worker of the Procfile: answers doorbells, renders and sends. `python -m workers.send`"""
+"""The worker of the Procfile: answers doorbells, renders and sends. Run: `python -m workers.send`."""
 
 from mailshot.__main__ import run
 from mailshot.cli import processes

@@ -1,4 +1,4 @@
-"""The web process of the Procfile: tracking, unsubscribing, preferences. `python -m workers.web`"""
+"""The web process of the Procfile: tracking, unsubscribing, preferences. Run: `python -m workers.web`."""
 
 from mailshot.__main__ import run
 from mailshot.cli import processes

@@ -11,11 +11,11 @@ from typing import Any
 
 from mailshot.audience.nodes import Condition, InAudience
 from mailshot.facts.catalogue import Fact
-from mailshot.facts.product_filters import Group, ProductFilter
+from mailshot.facts.product_filters import ProductFilter, ProductGroup
 
 # What is written elsewhere and only named in a rule: the word for it, and what it stands for.
 NAMED: Mapping[type, tuple[str, str, str]] = {
-    Group: ("group", "name", "selection"),
+    ProductGroup: ("group", "name", "selection"),
     InAudience: ("audience", "audience", "condition"),
     Fact: ("fact", "name", "type"),
 }
@@ -25,7 +25,7 @@ SILENT = {"line", "help"}
 
 def fingerprint(condition: Condition) -> Hashable:
     """Return what a condition means, wherever and under whatever names it is written: equal for equal meanings."""
-    return _essence(condition, {Group: "name", InAudience: "audience"})
+    return _essence(condition, {ProductGroup: "name", InAudience: "audience"})
 
 
 def written(condition: Condition | ProductFilter) -> Hashable:
@@ -63,7 +63,7 @@ def _named(value: Any) -> Iterator[tuple[tuple[str, str], Hashable]]:
             kind, name, inside = found
             yield (
                 (kind, getattr(value, name)),
-                _essence(getattr(value, inside), {Group: "name", InAudience: "audience"}),
+                _essence(getattr(value, inside), {ProductGroup: "name", InAudience: "audience"}),
             )
         for field in fields(value):
             yield from _named(getattr(value, field.name))

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mailshot.campaign import snapshot as editions
-from mailshot.campaign.snapshot import Snapshot
 from mailshot.errors import MailshotError
 from mailshot.profile.goals import Goal
 from mailshot.states import RunState
 from mailshot.store import conversions, runs, snapshots
 from mailshot.store.engine import Connection, Store
+
+if TYPE_CHECKING:
+    from mailshot.campaign.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 #: Customers looked at in one transaction: SQLite lets nobody else write meanwhile, for some tens of milliseconds.
@@ -71,6 +72,9 @@ def _read_goals(connection: Connection) -> bool:
 
 
 def _goal_of(connection: Connection, run_id: int, definition: str) -> Goal | None:
+    # Here, for every report makes what is due, and only runs of earlier versions need rules and templates for it.
+    from mailshot.campaign import snapshot as editions
+
     try:
         return goal(editions.thaw(snapshots.body(connection, definition)))
     except MailshotError as error:

@@ -11,7 +11,7 @@ from mailshot.audience.lint import CUSTOMER, PRODUCT, LiteralUse
 from mailshot.audience.nodes import Condition
 from mailshot.errors import InvalidInput, NotFound, Problem, nearest
 from mailshot.render import compose, source
-from mailshot.render.template import ListOf, compile_mail
+from mailshot.render.template import ListType, compile_mail
 from mailshot.rulebook.campaign import CampaignDefinition
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store import values
@@ -138,4 +138,4 @@ def problems(rulebook: Rulebook, project: Path, campaign: str) -> list[Problem]:
 def _vocabulary(rulebook: Rulebook) -> dict[str, Collection[str]]:
     facts = rulebook.catalogue
     names: dict[str, Collection[str]] = dict(compose.vocabulary(facts.customer, facts.product))
-    return {**names, "offers": ListOf(names["offers"])}
+    return {**names, "offers": ListType(names["offers"])}

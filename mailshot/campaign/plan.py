@@ -26,7 +26,7 @@ SECONDS_PER_MAIL = 0.004
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CampaignPlan:
     """What would happen. `contents` counts mails by content, `left_out` customers by reason.
 
     `changes` counts who entered, left or gets other content since the plan that `compared_with` names by id and time.
@@ -68,7 +68,9 @@ class Plan:
         }  # fmt: skip
 
 
-def make_plan(store: Store, edition: Snapshot, as_of: datetime, now: datetime, wanted: CompareTo | None = None) -> Plan:
+def make_plan(
+    store: Store, edition: Snapshot, as_of: datetime, now: datetime, wanted: CompareTo | None = None
+) -> CampaignPlan:
     """Plan a campaign as of a moment and keep the record; `wanted` says what to compare it with, customer by customer.
 
     Raises InvalidInput for a schedule in the past, and what `moves.since` raises.
@@ -88,7 +90,7 @@ def make_plan(store: Store, edition: Snapshot, as_of: datetime, now: datetime, w
         plan_diff.drop(connection, before)
         everyone, open_one = audiences.customers(connection), schedule_diff.of(connection, edition)
     total = sum(contents.values())
-    return Plan(
+    return CampaignPlan(
         id=plan_id,
         campaign=edition.name,
         as_of=as_of.astimezone(zone),

@@ -53,7 +53,7 @@ class Previous:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class PlanMove:
     """So many customers who went from one outcome to another, what they spent in a year, and some keys."""
 
     kind: str
@@ -75,7 +75,7 @@ class PlanDiff:
     since: str
     currency: str
     stayed: int
-    moves: tuple[Move, ...]
+    moves: tuple[PlanMove, ...]
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -124,9 +124,9 @@ def since(
     )
 
 
-def _move(row: transitions.Move, facts: Mapping[int, Mapping[str, Any]]) -> Move:
+def _move(row: transitions.Transition, facts: Mapping[int, Mapping[str, Any]]) -> PlanMove:
     keys = tuple(str(facts[who]["key"]) for who in row.examples)
-    return Move(_kind(row.was, row.now), _words(row.was), _words(row.now), row.customers, row.spent, keys)
+    return PlanMove(_kind(row.was, row.now), _words(row.was), _words(row.now), row.customers, row.spent, keys)
 
 
 def _kind(was: str | None, now: str | None) -> str:

@@ -21,7 +21,7 @@ from mailshot.rulebook.rulebook import Rulebook, is_independent
 from mailshot.rulebook.versions import Version
 from mailshot.store import audiences, profiles, transitions
 from mailshot.store.engine import Connection, Store
-from mailshot.store.transitions import MAIL, Move
+from mailshot.store.transitions import MAIL, Transition
 
 YEAR = Span(1, "year")
 
@@ -143,7 +143,7 @@ class _Comparer:
             return transitions.nobody()
         return transitions.audience(audiences.with_statistics(self.connection, one.compiled), one.audience.condition)
 
-    def _moved(self, move: Move | None, old: ResolvedAudience | None, new: ResolvedAudience | None) -> Movement:
+    def _moved(self, move: Transition | None, old: ResolvedAudience | None, new: ResolvedAudience | None) -> Movement:
         if move is None:
             return Movement()
         people = [profiles.profile(self.connection, who) for who in move.examples]

@@ -79,7 +79,7 @@ class ExampleResult:
 
 
 @dataclass(slots=True)
-class Report:
+class RuleTestReport:
     """All outcomes, and the audiences without an example."""
 
     outcomes: list[ExampleResult] = field(default_factory=list)
@@ -107,9 +107,9 @@ def problems(rulebook: Rulebook, now: datetime, only: str | None = None) -> list
     return found
 
 
-def run(rulebook: Rulebook, now: datetime, chosen: Collection[Audience]) -> Report:
+def run(rulebook: Rulebook, now: datetime, chosen: Collection[Audience]) -> RuleTestReport:
     """Judge every example of the audiences that can be read; `problems` tells of the others."""
-    report = Report()
+    report = RuleTestReport()
     clock = _clock(rulebook, now)
     with rows.scratch_store() as store:
         for audience in chosen:

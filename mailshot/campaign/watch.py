@@ -1,5 +1,4 @@
-"""Owns remembering audience sizes while rules are written, and counting anew only what means something else; refuses to
-wait for saves, and to print."""
+"""Watches the files under rules/ and counts audiences again after each save, but only those whose meaning changed."""
 
 from __future__ import annotations
 

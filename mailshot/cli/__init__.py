@@ -1,1 +1,4 @@
-"""The command line: one module per noun. Each says what it did and what to do next; nothing else prints."""
+"""The command line, one module per command or group of commands. Entry point: `main.cli`.
+
+A command prints what it did and what to do next. Nothing outside this room prints.
+"""

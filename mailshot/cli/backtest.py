@@ -106,11 +106,11 @@ def _aim(
 
 def _group(rules: Rulebook, name: str) -> ProductFilter:
     from mailshot.errors import NotFound, nearest
-    from mailshot.facts.product_filters import Filter, Group, ProductFilter
+    from mailshot.facts.product_filters import Filter, ProductFilter, ProductGroup
 
     if name not in rules.groups:
         raise NotFound(f"There is no product group '{name}'.", nearest(name, rules.groups))
-    return ProductFilter((Filter(groups=(Group(name, rules.groups[name]),)),))
+    return ProductFilter((Filter(groups=(ProductGroup(name, rules.groups[name]),)),))
 
 
 def _products(rules: Rulebook, text: str) -> ProductFilter:

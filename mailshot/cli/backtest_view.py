@@ -10,7 +10,7 @@ from typing import Any
 
 from mailshot import safe_files, spreadsheet
 from mailshot.cli import context, terminal_charts
-from mailshot.cli.terminal_charts import Bar, Interval
+from mailshot.cli.terminal_charts import Bar, IntervalBar
 from mailshot.insight import backtest as stage
 from mailshot.insight.backtest import Backtest, Point
 from mailshot.insight.past_response import PastCampaign, PastResponse
@@ -164,9 +164,9 @@ def _charts(found: Backtest) -> None:
     context.out.print(terminal_charts.reaches(title, reaches, width), soft_wrap=True)
 
 
-def _reach(label: str, found: Estimate, customers: int, style: str) -> Interval:
+def _reach(label: str, found: Estimate, customers: int, style: str) -> IntervalBar:
     span = (found.low, found.value, found.high) if customers else None
-    return Interval(label, span, found.enough, style)
+    return IntervalBar(label, span, found.enough, style)
 
 
 def _show_hindsight(found: PastResponse) -> None:

@@ -12,7 +12,7 @@ from mailshot.states import Reason, RunState
 
 if TYPE_CHECKING:
     from mailshot.campaign.launch import Launched
-    from mailshot.campaign.plan import Plan
+    from mailshot.campaign.plan import CampaignPlan
     from mailshot.campaign.snapshot import Snapshot
     from mailshot.store.engine import Store
 
@@ -140,7 +140,7 @@ def _refuse_unknown(store: Store, run: int) -> None:
         raise NotFound(f"There is no run {run}.", told)
 
 
-def show(made: Plan, compared: bool = False) -> None:
+def show(made: CampaignPlan, compared: bool = False) -> None:
     """Print a plan for people; `compared` also how customers moved."""
     context.print_text(f"[bold]Plan {made.id}[/bold] of '{made.campaign}' as of {made.as_of:%Y-%m-%d %H:%M %Z}")
     context.print_text(
@@ -170,7 +170,7 @@ def show(made: Plan, compared: bool = False) -> None:
     context.next_step(next_after(made))
 
 
-def next_after(made: Plan) -> str:
+def next_after(made: CampaignPlan) -> str:
     """Return what can be done after a plan."""
     name = made.campaign
     if made.errors:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import typer
-
 from mailshot.cli import context
 from mailshot.errors import Busy
 
-cli = typer.Typer(help="Set up and upgrade the database.", no_args_is_help=True)
 
-
-@cli.command()
 def upgrade() -> None:
     """Bring the database to the version this program needs."""
     from mailshot import bootstrap
@@ -23,7 +18,6 @@ def upgrade() -> None:
     context.next_step("mailshot doctor")
 
 
-@cli.command()
 def scrub() -> None:
     """Remove what was erased from the database's files. Writes wait meanwhile (PostgreSQL: to one table at a time)."""
     from mailshot.store import erasures, scrubbing
@@ -41,7 +35,6 @@ def scrub() -> None:
         raise Busy(message, "Try again when it has ended, or leave it to the clock.")
 
 
-@cli.command()
 def version() -> None:
     """Print the version the database has and the one we need."""
     from mailshot import bootstrap

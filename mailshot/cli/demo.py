@@ -30,7 +30,7 @@ def demo(
     started = time.monotonic()
     _step(1, "A new project")
     shutil.rmtree(folder, ignore_errors=True)
-    init.create(folder, init.Example.grocery)
+    init.create(folder, init.StarterProject.grocery)
     os.chdir(folder)
     context.print_text(f"Made {folder}: example rules and templates, fresh keys, an empty SQLite database.")
     with Services() as services:

@@ -28,7 +28,7 @@ LINK_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Mail:
+class ReceivedMail:
     """A mail as its reader sees it."""
 
     to: str
@@ -83,7 +83,7 @@ class Visitors:
                 return sorted(found, key=lambda item: str(item["to"]))
             found += page
 
-    def _read(self, mails: list[Mail]) -> Iterator[str]:
+    def _read(self, mails: list[ReceivedMail]) -> Iterator[str]:
         for mail in mails:
             for pixel in mail.links("/o/"):
                 self._get(pixel)
@@ -92,7 +92,7 @@ class Visitors:
                 self._get(link)
         yield f"{len(mails)} customers opened their mail, {CLICKERS} of them clicked an offer."
 
-    def _leave(self, mail: Mail) -> str:
+    def _leave(self, mail: ReceivedMail) -> str:
         """What a mail client's unsubscribe button does (RFC 8058)."""
         url = mail.headers["List-Unsubscribe"].split(">")[0].strip(" <")
         self._post(url, {"List-Unsubscribe": "One-Click"})
@@ -116,7 +116,7 @@ class Visitors:
             return f"{mail.to} asked for a link to their data, {read}"
         return "Nobody was taken for a vegetarian."
 
-    def _own_data(self, mail: Mail) -> tuple[str, Any]:
+    def _own_data(self, mail: ReceivedMail) -> tuple[str, Any]:
         """Ask for the link to one's own data, wait for the mail, open it; return where to save, and the form."""
         known = {item["id"] for item in self._listed()}
         self._post(f"{mail.links('/p/')[0]}/data", {})
@@ -146,7 +146,7 @@ class Visitors:
         self._vegan = mail.to
         return f"{mail.to} told us: “Vegan”. That implies vegetarian, and no pork."
 
-    def _preferences(self, mail: Mail) -> tuple[str, Any]:
+    def _preferences(self, mail: ReceivedMail) -> tuple[str, Any]:
         """Open the preference page of a mail; return its address and its form."""
         page_url = mail.links("/p/")[0]
         page = html.fromstring(self._get(page_url).decode())
@@ -162,11 +162,11 @@ class Visitors:
         """The address of the customer who corrected a trait, or nothing."""
         return self._corrected
 
-    def _mail(self, mail_id: str) -> Mail:
+    def _mail(self, mail_id: str) -> ReceivedMail:
         shown = json.loads(self._get(f"{self._inbox}/api/mails/{mail_id}"))
         headers = {name: str(value) for name, value in message_from_string(shown["source"]).items()}
         to = str(shown["headers"].get("To", ""))
-        return Mail(to, str(shown["headers"].get("Subject", "")), headers, shown["html"] or shown["text"])
+        return ReceivedMail(to, str(shown["headers"].get("Subject", "")), headers, shown["html"] or shown["text"])
 
     def _get(self, url: str) -> bytes:
         return self._ask(Request(url, headers={"User-Agent": BROWSER}))

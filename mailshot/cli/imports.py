@@ -15,7 +15,7 @@ from mailshot.errors import InvalidInput
 
 if TYPE_CHECKING:
     from mailshot.bootstrap import App
-    from mailshot.ingest.import_report import Step, Summary
+    from mailshot.ingest.import_report import ImportSummary, Step
 
 
 #: Different reasons shown of one file; the notes file has all of them.
@@ -77,7 +77,7 @@ def traits(as_of: context.AsOf = None, json: context.AsJson = False) -> None:
     context.next_step("mailshot plan CAMPAIGN (see them with: mailshot rules list)")
 
 
-def _next_step(summary: Summary, mapping: Path, data: Path | None, file: Path | None) -> str:
+def _next_step(summary: ImportSummary, mapping: Path, data: Path | None, file: Path | None) -> str:
     """Return what to do next to get the file in, '' when it is."""
     again = f"mailshot import {mapping}" + (f" --data {data}" if data else "")
     failed = next((item for item in summary.imports if item.failed), None)
@@ -96,7 +96,7 @@ def _convert(app: App) -> None:
         conversions.make(app.store)
 
 
-def _tell(summary: Summary) -> None:
+def _tell(summary: ImportSummary) -> None:
     rows = [
         (
             item.kind,
@@ -135,7 +135,7 @@ def _tell(summary: Summary) -> None:
             context.print_text(f"  to fix and read again with --file: {context.printable(item.rejects)}")
 
 
-def _warn(summary: Summary) -> None:
+def _warn(summary: ImportSummary) -> None:
     """Say loudly, also beside JSON, that someone may still be mailed against their will, or that nothing came in."""
     for item in summary.imports:
         if number := item.withdrawals_rejected:

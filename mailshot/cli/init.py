@@ -25,18 +25,18 @@ MAILSHOT_ADDRESS_KEY={address_key}
 """
 
 
-class Example(StrEnum):
+class StarterProject(StrEnum):
     """The shops whose rules and templates a project may begin with."""
 
     grocery = "grocery"
 
 
-MAPPINGS = {None: "rules/imports/shop.yaml", Example.grocery: "rules/imports/complete-journey.yaml"}
+MAPPINGS = {None: "rules/imports/shop.yaml", StarterProject.grocery: "rules/imports/complete-journey.yaml"}
 
 
 def init(
     folder: Annotated[Path, typer.Argument(help="The new project's folder.")],
-    example: Annotated[Example | None, typer.Option(help="Begin with the rules of an example shop.")] = None,
+    example: Annotated[StarterProject | None, typer.Option(help="Begin with the rules of an example shop.")] = None,
 ) -> None:
     """Make a new project: one example of each file, a few customers to import, fresh keys, an empty database."""
     create(folder, example)
@@ -45,7 +45,7 @@ def init(
     context.next_step(f"cd {shlex.quote(str(folder))}, then: mailshot import {MAPPINGS[example]}")
 
 
-def create(folder: Path, example: Example | None = None) -> None:
+def create(folder: Path, example: StarterProject | None = None) -> None:
     """Make the project. Raises Refused when there is one already."""
     from mailshot import bootstrap, settings
     from mailshot.store import installation

@@ -1,52 +1,47 @@
-"""Owns the list of commands; refuses to hold any of them."""
+"""The list of commands: their names, their order, and the module and function of each, imported when it is called."""
 
 from __future__ import annotations
 
-import typer
+from mailshot.cli import lazy
 
-from mailshot.cli import (
-    backtest,
-    campaigns,
-    database,
-    demo,
-    doctor,
-    imports,
-    init,
-    preview,
-    processes,
-    reports,
-    rules,
-    suppression,
-)
-
-cli = typer.Typer(
-    name="mailshot",
-    help="Campaigns and personalised mail from rules, templates and purchase history.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=True,
-)
-cli.command("init")(init.init)
-cli.command("import")(imports.import_)
-cli.command("traits")(imports.traits)
-cli.add_typer(rules.cli, name="rules")
-cli.command("plan")(campaigns.plan)
-cli.command("backtest")(backtest.backtest)
-cli.command("preview")(preview.preview)
-cli.command("send-test")(preview.send_test)
-cli.command("launch")(campaigns.launch)
-cli.command("pause")(campaigns.pause)
-cli.command("resume")(campaigns.resume)
-cli.command("cancel")(campaigns.cancel)
-cli.command("resolve")(campaigns.resolve)
-cli.command("status")(reports.status)
-cli.command("report")(reports.report)
-cli.command("up")(processes.up)
-cli.command("web")(processes.web)
-cli.command("worker")(processes.worker)
-cli.command("clock")(processes.clock)
-cli.command("inbox")(processes.inbox)
-cli.add_typer(suppression.cli, name="suppression")
-cli.add_typer(database.cli, name="db")
-cli.command("doctor")(doctor.doctor)
-cli.command("demo")(demo.demo)
+RULES = {
+    "diff": "rules_diff:diff",
+    "watch": "rules_watch:watch",
+    "explain": "explain:explain",
+    "schema": "rules:schema",
+    "test": "rules_test:run",
+    "check": "rules:check",
+    "values": "rules:values",
+    "list": "rules:list_",
+    "count": "rules:count",
+}
+SUPPRESSION = {"show": "suppression:show", "lift": "suppression:lift"}
+DATABASE = {"upgrade": "database:upgrade", "scrub": "database:scrub", "version": "database:version"}
+COMMANDS: dict[str, lazy.Place] = {
+    "init": "init:init",
+    "import": "imports:import_",
+    "traits": "imports:traits",
+    "plan": "campaigns:plan",
+    "backtest": "backtest:backtest",
+    "preview": "preview:preview",
+    "send-test": "preview:send_test",
+    "launch": "campaigns:launch",
+    "pause": "campaigns:pause",
+    "resume": "campaigns:resume",
+    "cancel": "campaigns:cancel",
+    "resolve": "campaigns:resolve",
+    "status": "reports:status",
+    "report": "reports:report",
+    "up": "processes:up",
+    "web": "processes:web",
+    "worker": "processes:worker",
+    "clock": "processes:clock",
+    "inbox": "processes:inbox",
+    "doctor": "doctor:doctor",
+    "demo": "demo:demo",
+    "rules": lazy.group(RULES, "Check, test, count, compare and explain rules."),
+    "suppression": lazy.group(SUPPRESSION, "Look up addresses that must not be mailed, and lift them."),
+    "db": lazy.group(DATABASE, "Set up and upgrade the database."),
+}
+HELP = "Campaigns and personalised mail from rules, templates and purchase history."
+cli = lazy.group(COMMANDS, HELP, name="mailshot")

@@ -21,7 +21,7 @@ from mailshot.states import OPEN, DeliveryState, RunState, ScheduleState
 
 if TYPE_CHECKING:
     from mailshot.campaign.schedule_diff import Scheduled
-    from mailshot.insight.report import Line, Report
+    from mailshot.insight.report import RunLine, RunReport
     from mailshot.store.engine import Store
     from mailshot.store.erasures import Waiting
 
@@ -96,7 +96,7 @@ def report(
     show_report(found, company.time_zone)
 
 
-def show_lines(lines: list[Line], zone: ZoneInfo) -> None:
+def show_lines(lines: list[RunLine], zone: ZoneInfo) -> None:
     """Print all runs in a table, with their days in the company's zone."""
     rows = [
         (line.run_id, line.campaign, line.state, f"{line.as_of.astimezone(zone):%Y-%m-%d}", line.sent, line.opened,
@@ -111,7 +111,7 @@ def show_lines(lines: list[Line], zone: ZoneInfo) -> None:
             context.print_text(f"Run {line.run_id}: {line.unconfirmed:,} unconfirmed, {line.refused:,} refused.")
 
 
-def show_report(found: Report, zone: ZoneInfo) -> None:
+def show_report(found: RunReport, zone: ZoneInfo) -> None:
     """Print one run in depth."""
     line = found.line
     day = f"{line.as_of.astimezone(zone):%Y-%m-%d}"
@@ -241,14 +241,14 @@ def _schedule(item: Scheduled) -> Text:
     return shown
 
 
-def _csv(lines: list[Line]) -> None:
+def _csv(lines: list[RunLine]) -> None:
     import csv
     import sys
 
     from mailshot import spreadsheet
-    from mailshot.insight.report import Line
+    from mailshot.insight.report import RunLine
 
     writer = csv.writer(sys.stdout)
-    writer.writerow(Line.__dataclass_fields__)
+    writer.writerow(RunLine.__dataclass_fields__)
     for line in lines:
         writer.writerow(str(spreadsheet.harmless(value)) for value in line.as_dict().values())

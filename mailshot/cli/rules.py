@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mailshot import safe_files
-from mailshot.cli import context, explain, rules_diff, rules_test, rules_watch
+from mailshot.cli import context
 from mailshot.errors import Problem, Refused
 
 if TYPE_CHECKING:
@@ -50,15 +50,6 @@ def text(body: object) -> str:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-cli = typer.Typer(help="Check, test, count, compare and explain rules.", no_args_is_help=True)
-cli.command("diff")(rules_diff.diff)
-cli.command("watch")(rules_watch.watch)
-cli.command("explain")(explain.explain)
-cli.command("schema")(schema)
-cli.command("test")(rules_test.run)
-
-
-@cli.command()
 def check(json: context.AsJson = False) -> None:
     """Check every file under rules/ and every template that a campaign uses."""
     from mailshot.campaign import lint, rule_tests, snapshot
@@ -90,7 +81,6 @@ def check(json: context.AsJson = False) -> None:
         context.next_step("mailshot rules count")
 
 
-@cli.command()
 def values(
     field: Annotated[str, typer.Argument(help="A product field: department, category, brand, …")],
     part: Annotated[str, typer.Argument(help="Only values that contain this, in whatever case.")] = "",
@@ -112,7 +102,6 @@ def values(
     context.as_json(found) if json else context.table("", (field, "products"), list(found.items()), right=(1,))
 
 
-@cli.command("list")
 def list_() -> None:
     """List the audiences and campaigns with what they say."""
     from mailshot.errors import InvalidInput
@@ -129,7 +118,6 @@ def list_() -> None:
     context.refuse(problems)
 
 
-@cli.command()
 def count(
     audience: Annotated[str | None, typer.Argument(help="One audience; all of them without a name.")] = None,
     as_of: context.AsOf = None,

@@ -10,7 +10,7 @@ from mailshot.cli import context, explain
 from mailshot.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from mailshot.campaign.rule_tests import ExampleResult, Report
+    from mailshot.campaign.rule_tests import ExampleResult, RuleTestReport
 
 
 def run(
@@ -40,7 +40,7 @@ def run(
         raise typer.Exit(InvalidInput.exit_code)
 
 
-def _show(report: Report) -> None:
+def _show(report: RuleTestReport) -> None:
     for outcome in report.failed:
         _explain(outcome)
     held = len({outcome.audience.name for outcome in report.outcomes})

@@ -12,12 +12,9 @@ from mailshot.errors import NotFound, Refused
 if TYPE_CHECKING:
     from mailshot.store.engine import Connection
 
-cli = typer.Typer(help="Look up addresses that must not be mailed, and lift them.", no_args_is_help=True)
-
 Address = Annotated[str, typer.Argument(help="The e-mail address, in any spelling.")]
 
 
-@cli.command()
 def show(address: Address, json: context.AsJson = False) -> None:
     """Say whether an address is suppressed, why and since when, and which topics were withdrawn there."""
     from mailshot.store import suppression
@@ -41,7 +38,6 @@ def show(address: Address, json: context.AsJson = False) -> None:
         context.print_text(f"Withdrawn at this address: {context.printable(topics)}.")
 
 
-@cli.command()
 def lift(
     address: Address,
     even_though: Annotated[

@@ -30,7 +30,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class IntervalBar:
     """One line: from `low` over `value` to `high`; hollow when too few stand behind it. None: nobody at all."""
 
     label: str
@@ -58,7 +58,7 @@ def bars(title: str, series: Sequence[str], lines: Sequence[Bar], width: int) ->
     return drawn.append_text(_scale(top, label, room, "{:,.0f}"))
 
 
-def reaches(title: str, lines: Sequence[Interval], width: int) -> Text:
+def reaches(title: str, lines: Sequence[IntervalBar], width: int) -> Text:
     """Draw intervals on one scale, in per cent."""
     label = max((len(line.label) for line in lines), default=0)
     room = max(width - label - 12, 10)

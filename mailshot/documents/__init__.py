@@ -1,7 +1,7 @@
-"""Strict YAML whose every piece knows its place.
+"""Strict YAML in which every node knows its line and column.
 
-Tags, anchors, aliases and merges are refused, as are duplicate keys, more than 64 KB or 20 levels. Every scalar stays
-the text that was written (`NO` is a country, `01234` a postcode): whoever reads a field decides its type.
+Tags, anchors, aliases, merges and duplicate keys are errors, as are more than 64 KB or 20 levels. Every scalar keeps
+the text as written (`NO` is a country, `01234` a postcode); the reader of a field decides its type. Start at `load`.
 """
 
 from mailshot.documents.document import MOST_BYTES, Document, decode, load, parse

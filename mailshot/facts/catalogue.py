@@ -81,7 +81,7 @@ def _day(raw: Any, zone: ZoneInfo | None) -> date | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class EventType:
     """Something of the shop's own that happens to customers, and the facts that each such event carries."""
 
     name: str
@@ -95,7 +95,7 @@ class Catalogue:
 
     customer: Mapping[str, Fact]
     product: Mapping[str, Fact]
-    events: Mapping[str, Event] = field(default_factory=dict)
+    events: Mapping[str, EventType] = field(default_factory=dict)
     interaction: Mapping[str, Fact] = field(default_factory=dict)
 
 
@@ -180,7 +180,7 @@ class DeclaredEvent(_Strict):
     facts: dict[str, Declared] = {}
 
 
-class File(_Strict):
+class FactsFile(_Strict):
     """`rules/facts.yaml`: the shop's own facts about customers, products and interactions, and its own events."""
 
     customer: dict[str, DeclaredCustomer] = {}
@@ -222,8 +222,8 @@ def builtin() -> Catalogue:
 
 def read(document: documents.Document) -> Catalogue:
     """Return the built-in facts and what `rules/facts.yaml` declares. Raises InvalidInput."""
-    declared = document.model(File)
-    events = {name: Event(name, item.help, _own(item.facts)) for name, item in declared.event.items()}
+    declared = document.model(FactsFile)
+    events = {name: EventType(name, item.help, _own(item.facts)) for name, item in declared.event.items()}
     return Catalogue(
         {**CUSTOMER, **_own(declared.customer)},
         {**PRODUCT, **_own(declared.product)},

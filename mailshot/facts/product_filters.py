@@ -18,7 +18,7 @@ class Filter:
     """Every field must fit, the product belongs to every named group, and to nothing of `exceptions`."""
 
     fields: tuple[tuple[Fact, Comparison], ...] = ()
-    groups: tuple[Group, ...] = ()
+    groups: tuple[ProductGroup, ...] = ()
     exceptions: ProductFilter | None = None
 
     def matches(self, product: Mapping[str, Any]) -> bool:
@@ -71,7 +71,7 @@ class ProductFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ProductGroup:
     """A selection with a name, so that rules, guards and traits mean the same by 'meat'."""
 
     name: str
@@ -145,7 +145,7 @@ def _selection(
 def _filter(node: documents.Mapping, products: ProductNames, problems: Problems, also: Iterable[str]) -> Filter | None:
     before = len(problems.found)
     fields = []
-    named: tuple[Group, ...] = ()
+    named: tuple[ProductGroup, ...] = ()
     exceptions: ProductFilter | None = None
     for key, given in node:
         if key.text == EXCEPT:
@@ -161,6 +161,6 @@ def _filter(node: documents.Mapping, products: ProductNames, problems: Problems,
     return Filter(tuple(fields), named, exceptions) if len(problems.found) == before else None
 
 
-def _groups(node: Node, products: ProductNames, problems: Problems) -> tuple[Group, ...]:
+def _groups(node: Node, products: ProductNames, problems: Problems) -> tuple[ProductGroup, ...]:
     name = yaml_values.word(node, products.groups, problems, "product group")
-    return (Group(name, products.groups[name]),) if name else ()
+    return (ProductGroup(name, products.groups[name]),) if name else ()

@@ -1,1 +1,4 @@
-"""The stage that takes what comes back from customers and writes it where the next rule reads it."""
+"""What comes back from customers: opens, clicks, unsubscribes and preferences, written where the next rule reads them.
+
+`tracking` classifies and records opens and clicks; `preferences` saves what a customer stated or withdrew.
+"""

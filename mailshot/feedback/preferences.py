@@ -20,11 +20,11 @@ from typing import Any
 
 from mailshot.profile import topics as decision
 from mailshot.profile.preferences import Choice, Question, StatedPreference, Statements
-from mailshot.profile.topics import TRACKING, Entry, Topic, Topics, allowed
+from mailshot.profile.topics import TRACKING, ConsentEntry, Topic, Topics, allowed
 from mailshot.states import FeedbackKind
 from mailshot.store import consent, feedback, ledger, preferences, privacy
 from mailshot.store.engine import Connection
-from mailshot.store.preferences import Inferred
+from mailshot.store.preferences import StoredTrait
 
 Controls = dict[str, tuple[str, ...]]
 ON = ("on",)
@@ -49,9 +49,9 @@ OWNER = View((TOPIC, TRACKING, SAY, JUDGE), (TOPIC, TRACKING, SAY, JUDGE))
 class CurrentPreferences:
     """How a customer stands now: consents by topic, statements by (name, value), and what we inferred."""
 
-    consents: Mapping[str, Entry]
+    consents: Mapping[str, ConsentEntry]
     stated: Mapping[tuple[str, str], bool]
-    inferred: tuple[Inferred, ...] = ()
+    inferred: tuple[StoredTrait, ...] = ()
 
     def judged(self, statements: Statements) -> list[tuple[str, str]]:
         """Return the (name, value) pairs to call right or wrong: the inferred, then earlier answers about such."""

@@ -1,4 +1,7 @@
-"""The local inbox: takes mail on a loopback port, keeps it in a folder, and shows it as a mail client would."""
+"""A local mail catcher for developers: an SMTP sink on a loopback port, and a web page that shows what it caught.
+
+Entry point: `run`.
+"""
 
 from mailshot.inbox.server import Inbox, run
 

@@ -25,7 +25,7 @@ ENDING = ".eml"
 
 
 @dataclass(frozen=True, slots=True)
-class Mail:
+class CaughtMail:
     """One line of the list."""
 
     id: str
@@ -35,7 +35,7 @@ class Mail:
     subject: str
 
 
-class Box:
+class Mailbox:
     """The mails of one folder; safe to use from several threads."""
 
     def __init__(self, folder: Path) -> None:
@@ -45,7 +45,7 @@ class Box:
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._ids = sorted(file.stem for file in self._new.iterdir() if NAME.match(file.stem))
-        self._seen: dict[str, Mail] = {}
+        self._seen: dict[str, CaughtMail] = {}
 
     def add(self, sender: str, recipients: Sequence[str], content: bytes) -> str:
         """Keep one mail and return its id. Raises OSError when it cannot be kept."""
@@ -72,7 +72,7 @@ class Box:
         except FileNotFoundError:
             return None
 
-    def newest(self, search: str = "", skip: int = 0, most: int = 50) -> tuple[list[Mail], int]:
+    def newest(self, search: str = "", skip: int = 0, most: int = 50) -> tuple[list[CaughtMail], int]:
         """Return one page of the mails that hold `search` in sender, recipient or subject, and how many there are."""
         with self._lock:
             ids = self._ids[::-1]
@@ -82,7 +82,7 @@ class Box:
         found = [mail for mail in self._mails(ids) if wanted in f"{mail.sender}\n{mail.to}\n{mail.subject}".casefold()]
         return found[skip : skip + most], len(found)
 
-    def after(self, mail_id: str, most: int = 1000) -> list[Mail]:
+    def after(self, mail_id: str, most: int = 1000) -> list[CaughtMail]:
         """Return the mails that came after `mail_id` ('' for all), oldest first."""
         with self._lock:
             start = bisect.bisect_right(self._ids, mail_id)
@@ -97,14 +97,14 @@ class Box:
             (self._new / f"{mail_id}{ENDING}").unlink(missing_ok=True)
         return len(ids)
 
-    def _mails(self, ids: Sequence[str]) -> list[Mail]:
+    def _mails(self, ids: Sequence[str]) -> list[CaughtMail]:
         return [mail for mail_id in ids if (mail := self._mail(mail_id))]
 
-    def _mail(self, mail_id: str) -> Mail | None:
+    def _mail(self, mail_id: str) -> CaughtMail | None:
         known = self._seen.get(mail_id)
         raw = None if known else self.read(mail_id)
         if raw is not None:
             at = datetime.fromtimestamp(int(mail_id[:16]) / 1e6, UTC)
             told = message.summary(raw)
-            known = self._seen[mail_id] = Mail(mail_id, at, told.sender, told.to, told.subject)
+            known = self._seen[mail_id] = CaughtMail(mail_id, at, told.sender, told.to, told.subject)
         return known

@@ -49,7 +49,7 @@ LENIENT: Policy[EmailMessage] = _Bounded(raise_on_defect=False)  # type: ignore[
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class MessageSummary:
     """What a list of mails shows."""
 
     sender: str
@@ -57,9 +57,9 @@ class Summary:
     subject: str
 
 
-def summary(raw: bytes) -> Summary:
+def summary(raw: bytes) -> MessageSummary:
     """Return the decoded From, To and Subject of a mail."""
-    return Summary(*(_written(raw, name) for name in SUMMARY[:3]))
+    return MessageSummary(*(_written(raw, name) for name in SUMMARY[:3]))
 
 
 class Letter:

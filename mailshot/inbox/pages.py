@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from mailshot.errors import Refused
 from mailshot.inbox import message
-from mailshot.inbox.mailbox import Box, Mail
+from mailshot.inbox.mailbox import CaughtMail, Mailbox
 from mailshot.inbox.message import Letter, local
 from mailshot.web import forms, page_templates, static_files
 from mailshot.web.security_headers import SecurityHeaders, failed
@@ -58,7 +58,7 @@ FRAMED = {
 }
 
 
-def build(box: Box) -> Starlette:
+def build(box: Mailbox) -> Starlette:
     """Return the site that shows a box of mails."""
     app = Starlette(
         routes=[
@@ -155,8 +155,8 @@ async def api_empty(request: Request) -> Response:
     return JSONResponse({"removed": await asyncio.to_thread(_box(request).empty)})
 
 
-def _box(request: Request) -> Box:
-    box: Box = request.app.state.box
+def _box(request: Request) -> Mailbox:
+    box: Mailbox = request.app.state.box
     return box
 
 
@@ -178,7 +178,7 @@ def _page(name: str, **words: Any) -> Response:
     return HTMLResponse(page_templates.render(name, **words), headers=OURS)
 
 
-def _told(mail: Mail) -> dict[str, str]:
+def _told(mail: CaughtMail) -> dict[str, str]:
     told = {"from": mail.sender, "to": mail.to, "subject": mail.subject}
     return {"id": mail.id, "at": mail.at.isoformat(), **told}
 

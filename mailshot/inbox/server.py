@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mailshot.errors import Refused, Unavailable
 from mailshot.inbox import pages, smtp_sink
-from mailshot.inbox.mailbox import Box
+from mailshot.inbox.mailbox import Mailbox
 from mailshot.web import server
 
 
@@ -17,7 +17,7 @@ class Inbox:
     def __init__(self, smtp_port: int, web_port: int, folder: Path, host: str = "127.0.0.1") -> None:
         if not _loopback(host):
             raise Refused(f"The inbox listens on this machine only, not on '{host}'.", "Use 127.0.0.1.")
-        self.box = Box(folder)
+        self.box = Mailbox(folder)
         self._where = f"{host}:{smtp_port}"
         self._catcher = smtp_sink.controller(self.box, host, smtp_port)
         self._pages = server.ThreadedServer(pages.build(self.box), host, web_port)

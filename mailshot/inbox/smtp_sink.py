@@ -8,7 +8,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from mailshot.inbox.mailbox import Box
+from mailshot.inbox.mailbox import Mailbox
 
 MOST_BYTES = 25 * 1024 * 1024
 MOST_RECIPIENTS = 1_000  # of one mail: ten times what a server must take (RFC 5321 section 4.5.3.1.8)
@@ -18,7 +18,7 @@ NAME = "inbox.localhost"
 class Catcher:
     """Keeps every mail in the box and says so."""
 
-    def __init__(self, box: Box) -> None:
+    def __init__(self, box: Mailbox) -> None:
         self._box = box
 
     async def handle_EHLO(
@@ -45,7 +45,7 @@ class Catcher:
         return f"250 2.0.0 Kept as {kept}"
 
 
-def controller(box: Box, host: str, port: int) -> Controller:
+def controller(box: Mailbox, host: str, port: int) -> Controller:
     """Return the server that fills `box`; it runs in a thread of its own between start() and stop()."""
     # It logs recipients at INFO and whole mails at DEBUG.
     logging.getLogger("mail.log").setLevel(logging.WARNING)

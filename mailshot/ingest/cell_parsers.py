@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mailshot.ingest import date_parsers, number_parsers
-from mailshot.ingest.column_mapping import BLANKS, Source
+from mailshot.ingest.column_mapping import BLANKS, ColumnSource
 from mailshot.ingest.duckdb_sql import INTEGERS, TEXT, literal, literals, name, text_of
 from mailshot.ingest.fields import MOST, Field, Type
 
@@ -31,7 +31,7 @@ class Parsed:
     gap: str = "FALSE"
 
 
-def parse(field: Field, source: Source, columns: dict[str, str], zone: str, raw: str, value: str) -> Parsed:
+def parse(field: Field, source: ColumnSource, columns: dict[str, str], zone: str, raw: str, value: str) -> Parsed:
     """Return the expressions for one field; `raw` and `value` are what r and v are called in them."""
     kind = columns[source.columns[0]] if source.plain else TEXT
     if kind in ("UUID",) or kind.startswith("ENUM"):
@@ -48,7 +48,7 @@ def parse(field: Field, source: Source, columns: dict[str, str], zone: str, raw:
     return Parsed(raw_cell(source, columns), read, f"CASE {reason} END", gap)
 
 
-def raw_cell(source: Source, columns: dict[str, str]) -> str:
+def raw_cell(source: ColumnSource, columns: dict[str, str]) -> str:
     """Return the expression of what stands in a field's cell, of the column's own type."""
     if source.constant is not None:
         return literal(source.constant)
@@ -66,7 +66,7 @@ def _folded(text: str) -> str:
     return f"lower(trim({text}, {literal(BLANKS)}))"
 
 
-def _replaced(text: str, source: Source) -> str:
+def _replaced(text: str, source: ColumnSource) -> str:
     """Return the expression of a text with the words that the mapping names replaced by those they stand for."""
     if not source.values:
         return text
@@ -76,7 +76,7 @@ def _replaced(text: str, source: Source) -> str:
     return f"CASE {_folded(text)} {cases} ELSE {text} END"
 
 
-def _reader(field: Field, kind: str, source: Source, zone: str, raw: str, text: str) -> tuple[str, str, str]:
+def _reader(field: Field, kind: str, source: ColumnSource, zone: str, raw: str, text: str) -> tuple[str, str, str]:
     """Return the expressions of the value, of the reason when there is none, and of the gap."""
     if field.type is Type.number:
         return *number_parsers.number(kind, raw, text, source), "FALSE"
@@ -98,7 +98,7 @@ def _reader(field: Field, kind: str, source: Source, zone: str, raw: str, text: 
     return text, "'is missing'", "FALSE"
 
 
-def _boolean(field: Field, source: Source, text: str) -> str:
+def _boolean(field: Field, source: ColumnSource, text: str) -> str:
     """Return the expression of a yes or no; the mapping's own words come first."""
     word, own = _folded(text), (*source.yes, *source.no)
     yes = (*source.yes, *(each for each in field.yes if each not in own))

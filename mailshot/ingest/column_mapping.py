@@ -26,7 +26,7 @@ _THOUSANDS = (".", ",", " ", "'")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ColumnSource:
     """Where a field's value comes from: texts and column names in turn (`parts` begins with a text), or a constant."""
 
     parts: tuple[str, ...] = ()
@@ -77,20 +77,20 @@ def fold(word: str) -> str:
     return word.strip(BLANKS).lower()
 
 
-def read(value: Any) -> Source:
+def read(value: Any) -> ColumnSource:
     """Return the source that a mapping's entry of one column describes. Raises ValueError."""
-    if isinstance(value, Source):
+    if isinstance(value, ColumnSource):
         return value
     if isinstance(value, str):
-        return Source(tuple(_HOLE.split(value))) if _HOLE.search(value) else Source(("", value, ""))
+        return ColumnSource(tuple(_HOLE.split(value))) if _HOLE.search(value) else ColumnSource(("", value, ""))
     if isinstance(value, dict) and set(value) == {"value"} and isinstance(value["value"], str):
-        return Source(constant=value["value"])
+        return ColumnSource(constant=value["value"])
     if not isinstance(value, dict) or not isinstance(value.get("column"), str) or set(value) == {"column"}:
         raise ValueError("must be a column, a text with {column}, {value: …}, or {column: …, format: …}; name a column")
     if unknown := next((word for word in value if word not in ("column", *_OPTIONS)), None):
         raise ValueError(f"'{unknown}' says nothing of a column; choose {', '.join(_OPTIONS)}")
     options = {word: option(word, said) for word, said in value.items() if word != "column"}
-    return spelt(Source(("", value["column"], "")), **options)
+    return spelt(ColumnSource(("", value["column"], "")), **options)
 
 
 def option(word: str, said: Any) -> Any:
@@ -98,7 +98,7 @@ def option(word: str, said: Any) -> Any:
     return _READERS[word](word, said)
 
 
-def spelt(source: Source, **options: Any) -> Source:
+def spelt(source: ColumnSource, **options: Any) -> ColumnSource:
     """Return the source with these options, as `option` gives them. Raises ValueError."""
     if "format" in options:
         options["formats"] = options.pop("format")

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
-from mailshot.ingest.column_mapping import EXCEL, Source
+from mailshot.ingest.column_mapping import EXCEL, ColumnSource
 from mailshot.ingest.duckdb_sql import TEXT, ZONED, literal
 
 EARLIEST, LATEST = "1900-01-01", "2200-01-01"
@@ -48,7 +48,7 @@ def check_of(form: str) -> str:
     return f"SELECT bool_and(coalesce({back} IN (t, {cut}), FALSE)) FROM (VALUES {rows}) AS samples(t)"
 
 
-def instant(kind: str, source: Source, zone: str, raw: str, text: str) -> Moment:
+def instant(kind: str, source: ColumnSource, zone: str, raw: str, text: str) -> Moment:
     """Return the expressions of a moment; local times are those of `zone`."""
     ways = [_local(naive, zone, kind) for naive in _naive(kind, source, raw, text)]
     if kind == ZONED:
@@ -71,7 +71,7 @@ def instant(kind: str, source: Source, zone: str, raw: str, text: str) -> Moment
     return Moment(_either(bounded), fault, gap)
 
 
-def day(kind: str, source: Source, raw: str, text: str, of_person: bool = False) -> Moment:
+def day(kind: str, source: ColumnSource, raw: str, text: str, of_person: bool = False) -> Moment:
     """Return the expressions of a day; one `of_person` lies in the years that moments do, others have four digits."""
     ways = _naive(kind, source, raw, text)
     first, last = (int(EARLIEST[:4]), int(LATEST[:4]) - 1) if of_person else (1000, 9999)
@@ -82,7 +82,7 @@ def day(kind: str, source: Source, raw: str, text: str, of_person: bool = False)
     return Moment(_either(value), f"CASE WHEN {outside} ELSE {_unreadable(source, kind, text, 'date')} END")
 
 
-def _naive(kind: str, source: Source, raw: str, text: str) -> list[str]:
+def _naive(kind: str, source: ColumnSource, raw: str, text: str) -> list[str]:
     """Return the expressions of a time without zone, one for each way it may be written."""
     if kind.startswith(("TIMESTAMP", "DATE")):
         return [f"{raw}::TIMESTAMP"]
@@ -141,7 +141,7 @@ def _either(values: list[str]) -> str:
     return values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
 
 
-def _unreadable(source: Source, kind: str, text: str, what: str) -> str:
+def _unreadable(source: ColumnSource, kind: str, text: str, what: str) -> str:
     """Return the expression of the reason: the shape was right and the day does not exist, or the shape is another."""
     if kind != TEXT:
         return f"'is not a {what}'"

@@ -24,7 +24,7 @@ def silent(_step: Step) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class FileReport:
     """What one file brought. added + changed + unchanged + repeated + rejected + left_out = read.
 
     `by_reason` and `warnings` count cells: of one row several may be wrong.
@@ -59,12 +59,12 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class ImportSummary:
     """What a whole mapping brought. `dry` says that nothing was kept."""
 
     mapping: str
     dry: bool
-    imports: tuple[Report, ...]
+    imports: tuple[FileReport, ...]
 
     @property
     def rejected(self) -> int:

@@ -31,10 +31,10 @@ from mailshot.ingest import (
 )
 from mailshot.ingest.data_files import MissingColumn, UnreadableFile
 from mailshot.ingest.fields import Kind
-from mailshot.ingest.import_report import Progress, Report, Step, Summary, silent
+from mailshot.ingest.import_report import FileReport, ImportSummary, Progress, Step, silent
 from mailshot.ingest.loaders import activities, consents, customers, past_campaigns, purchases, suppressions
 from mailshot.ingest.loaders.loader import Loading
-from mailshot.ingest.mapping import Plan
+from mailshot.ingest.mapping import ImportPlan
 from mailshot.ingest.parse_file import Reading
 from mailshot.ingest.staging_database import StagingDatabase
 from mailshot.profile.topics import TRACKING
@@ -92,7 +92,7 @@ class _Job:
     """What stays the same from one import of a mapping to the next."""
 
     bench: StagingDatabase
-    plan: Plan
+    plan: ImportPlan
     options: Options
     #: The imports of the mapping to do, by their number.
     numbers: tuple[int, ...]
@@ -123,28 +123,28 @@ class _Undo(Exception):
     """Takes back what a transaction wrote."""
 
 
-def run(store: Store, mapping_path: Path, options: Options) -> Summary:
+def run(store: Store, mapping_path: Path, options: Options) -> ImportSummary:
     """Import every file of a mapping. Raises InvalidInput, with nothing written, when a file cannot be used."""
     with staging_database.within_means(), staging_database.opened(options.rejects) as bench:
         job = _job(bench, mapping_path, options, dry=False)
         imported = tuple(_import(job, store, each) for each in _read_all(job))
     bulk.analyse(store)
-    return Summary(job.plan.mapping.name, False, imported)
+    return ImportSummary(job.plan.mapping.name, False, imported)
 
 
-def check(store: Store, mapping_path: Path, options: Options) -> Summary:
+def check(store: Store, mapping_path: Path, options: Options) -> ImportSummary:
     """Do all that `run` would do, tell it, and take it back. Raises InvalidInput as `run` does.
 
     On SQLite it is done to a copy, for nobody could write to the database meanwhile.
     """
-    done: list[Report] = []
+    done: list[FileReport] = []
     with staging_database.within_means(), staging_database.opened(options.rejects) as bench:
         job = _job(bench, mapping_path, options, dry=True)
         judged = _read_all(job)
         with store.copied(bench.folder) as own, suppress(_Undo), own.write() as connection:
             done += [_tell(job, each, _load(job, connection, each)) for each in judged]
             raise _Undo
-    return Summary(job.plan.mapping.name, True, tuple(done))
+    return ImportSummary(job.plan.mapping.name, True, tuple(done))
 
 
 def _job(bench: StagingDatabase, mapping_path: Path, options: Options, dry: bool) -> _Job:
@@ -152,7 +152,7 @@ def _job(bench: StagingDatabase, mapping_path: Path, options: Options, dry: bool
     return _Job(bench, plan, options, _numbers(plan, options.file), options.now or column_types.now(), dry)
 
 
-def _numbers(plan: Plan, file: Path | None) -> tuple[int, ...]:
+def _numbers(plan: ImportPlan, file: Path | None) -> tuple[int, ...]:
     """Return which imports to do: all of them, or the one that a file of rejected rows belongs to."""
     imports = plan.mapping.imports
     if file is None or len(imports) == 1:
@@ -166,7 +166,7 @@ def _numbers(plan: Plan, file: Path | None) -> tuple[int, ...]:
     raise InvalidInput([Problem(str(file), 0, 0, message, remedy=remedy)])
 
 
-def _import(job: _Job, store: Store, judged: _Judged) -> Report:
+def _import(job: _Job, store: Store, judged: _Judged) -> FileReport:
     """Load a file. It is read and loaded again where a customer was erased meanwhile, for their rows stay out."""
     if store.sqlite and judged.reading.item.kind is Kind.purchases:
         return _tell(job, judged, _load_purchases(job, store, judged))
@@ -278,17 +278,17 @@ def _warn_of_future(loading: Loading) -> None:
             loading.warn(field, "'lies after this import; counts from that day on'", ahead)
 
 
-def _slug(plan: Plan, number: int) -> str:
+def _slug(plan: ImportPlan, number: int) -> str:
     return f"{plan.mapping.slug}-{plan.mapping.imports[number].kind}-{number + 1}"
 
 
-def _tell(job: _Job, judged: _Judged, loaded: _Loaded) -> Report:
+def _tell(job: _Job, judged: _Judged, loaded: _Loaded) -> FileReport:
     """Write the reject files of an import that is done, and sum it up."""
     each, counts = judged.reading, loaded.counts
     rejects.settle(job.bench, each)
     rejected = job.bench.one(f"SELECT count(DISTINCT line) FROM {each.faults}")
     written, former = _write_rejects(job, each)
-    report = Report(
+    report = FileReport(
         kind=each.item.kind.value,
         file=str(job.options.file or each.item.file),
         read=judged.rows,

@@ -8,13 +8,13 @@ from zoneinfo import ZoneInfo
 
 from mailshot.facts.catalogue import Fact
 from mailshot.profile import traits
-from mailshot.profile.traits import InferredTrait, Trait
+from mailshot.profile.traits import InferredTrait, TraitDefinition
 from mailshot.store import traits as store_traits
 from mailshot.store.engine import Connection, Store
 
 
 def infer(
-    store: Store, definitions: Sequence[Trait], facts: Mapping[str, Fact], as_of: datetime, zone: ZoneInfo
+    store: Store, definitions: Sequence[TraitDefinition], facts: Mapping[str, Fact], as_of: datetime, zone: ZoneInfo
 ) -> dict[str, int]:
     """Infer all traits as of a moment, in place of the former ones; return how many conclusions each trait got."""
     with store.write() as connection:
@@ -27,7 +27,7 @@ def infer(
 
 
 def _concluded(
-    connection: Connection, trait: Trait, facts: Mapping[str, Fact], as_of: datetime, zone: ZoneInfo
+    connection: Connection, trait: TraitDefinition, facts: Mapping[str, Fact], as_of: datetime, zone: ZoneInfo
 ) -> Iterator[InferredTrait]:
     window = trait.window.bounds(as_of, zone)
     for never in trait.nevers:

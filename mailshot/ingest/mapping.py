@@ -29,7 +29,7 @@ from mailshot import documents
 from mailshot.documents import Document, Problems
 from mailshot.facts.catalogue import Catalogue
 from mailshot.ingest import column_mapping, fields
-from mailshot.ingest.column_mapping import Source
+from mailshot.ingest.column_mapping import ColumnSource
 from mailshot.ingest.fields import EITHER, Kind, Type
 
 # Which options of a column mean something for a field of a type; `values` does for each.
@@ -41,7 +41,7 @@ _OPTIONS = {
 }
 
 
-class Import(BaseModel):
+class FileMapping(BaseModel):
     """One file and what its columns mean."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
@@ -58,7 +58,7 @@ class Import(BaseModel):
     thousands: Annotated[Any, WithJsonSchema(column_mapping.SPELLINGS["thousands"])] = None
     currency: Annotated[Any, WithJsonSchema(column_mapping.SPELLINGS["currency"])] = None
     columns: dict[
-        str, Annotated[Source, BeforeValidator(column_mapping.read), WithJsonSchema(column_mapping.SCHEMA)]
+        str, Annotated[ColumnSource, BeforeValidator(column_mapping.read), WithJsonSchema(column_mapping.SCHEMA)]
     ] = Field(min_length=1)
 
     @field_validator("encoding")
@@ -83,14 +83,14 @@ class Import(BaseModel):
         return {word: said for word, said in options.items() if said}
 
 
-class Mapping(BaseModel):
+class MappingFile(BaseModel):
     """A whole mapping file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1)
     time_zone: str = "UTC"
-    imports: list[Import] = Field(min_length=1)
+    imports: list[FileMapping] = Field(min_length=1)
 
     @field_validator("time_zone")
     @classmethod
@@ -108,19 +108,19 @@ class Mapping(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ImportPlan:
     """A mapping with the document it was read from and the fields of each import, in the order they are mapped."""
 
     path: Path
     document: Document
-    mapping: Mapping
+    mapping: MappingFile
     fields: tuple[dict[str, fields.Field], ...]
 
 
-def load(path: Path, catalogue: Catalogue, topics: Collection[str]) -> Plan:
+def load(path: Path, catalogue: Catalogue, topics: Collection[str]) -> ImportPlan:
     """Read a mapping and check its fields against the catalogue and the topics. Raises InvalidInput."""
     document = documents.load(path)
-    mapping = document.model(Mapping)
+    mapping = document.model(MappingFile)
     problems = document.problems()
     chosen, imports = [], []
     for number, item in enumerate(mapping.imports):
@@ -128,11 +128,11 @@ def load(path: Path, catalogue: Catalogue, topics: Collection[str]) -> Plan:
         columns = {name: _spelt(document, problems, number, item, field) for name, field in chosen[-1].items()}
         imports.append(item.model_copy(update={"columns": {**item.columns, **columns}}))
     problems.raise_if_any()
-    return Plan(path, document, mapping.model_copy(update={"imports": imports}), tuple(chosen))
+    return ImportPlan(path, document, mapping.model_copy(update={"imports": imports}), tuple(chosen))
 
 
 def _fields(
-    document: Document, problems: Problems, number: int, item: Import, known: dict[str, fields.Field]
+    document: Document, problems: Problems, number: int, item: FileMapping, known: dict[str, fields.Field]
 ) -> dict[str, fields.Field]:
     chosen = {}
     for name in item.columns:
@@ -150,7 +150,7 @@ def _fields(
     return chosen
 
 
-def _spelt(document: Document, problems: Problems, number: int, item: Import, field: fields.Field) -> Source:
+def _spelt(document: Document, problems: Problems, number: int, item: FileMapping, field: fields.Field) -> ColumnSource:
     """Return a column's source with what the import as a whole says of how its cells are written."""
     source = item.columns[field.name]
     fitting = _OPTIONS.get(field.type, ())

@@ -8,7 +8,7 @@ import duckdb
 
 from mailshot.documents import Document, Problems
 from mailshot.ingest import date_parsers, iso_codes, number_parsers, parse_file
-from mailshot.ingest.column_mapping import EXCEL, Source
+from mailshot.ingest.column_mapping import EXCEL, ColumnSource
 from mailshot.ingest.data_files import Format, MissingColumn
 from mailshot.ingest.duckdb_sql import INTEGERS, TEXT, literal, name, readable, text_of
 from mailshot.ingest.fields import Type
@@ -48,7 +48,7 @@ def _faulty(stage: StagingDatabase, each: Reading, field: str, text: str) -> str
 
 
 def _refuse_formats(
-    stage: StagingDatabase, each: Reading, field: str, source: Source, document: Document, problems: Problems
+    stage: StagingDatabase, each: Reading, field: str, source: ColumnSource, document: Document, problems: Problems
 ) -> None:
     kind = each.file.columns.get(source.columns[0], TEXT) if source.plain else TEXT
     place = document.at("imports", each.number, "columns", field, "format")

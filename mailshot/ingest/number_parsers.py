@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from mailshot.ingest.column_mapping import Source
+from mailshot.ingest.column_mapping import ColumnSource
 from mailshot.ingest.duckdb_sql import FLOATS, INTEGERS, TEXT, literal
 
 SCALE = 10_000
@@ -28,14 +28,14 @@ DECIMAL_COMMA = (
 )
 
 
-def number(kind: str, raw: str, text: str, source: Source) -> tuple[str, str]:
+def number(kind: str, raw: str, text: str, source: ColumnSource) -> tuple[str, str]:
     """Return the expressions of the value and of the reason when there is none."""
     if kind == TEXT and source.own_numbers:
         text = normalised(text, source)
     return _value(kind, raw, text), _fault(kind, raw, text, source)
 
 
-def normalised(text: str, source: Source) -> str:
+def normalised(text: str, source: ColumnSource) -> str:
     """Return the expression of a number written in the mapping's way, written in ours; NULL when it is not."""
     point, thousands = re.escape(source.decimal_sign), THOUSANDS.get(source.thousands, "")
     plain = text
@@ -53,7 +53,7 @@ def normalised(text: str, source: Source) -> str:
     return f"CASE WHEN regexp_full_match({plain}, {literal(shape)}) THEN {ours} END"
 
 
-def example(source: Source) -> str:
+def example(source: ColumnSource) -> str:
     """Return a number in the mapping's way of writing."""
     return f"1{source.thousands}234{source.decimal_sign}56"
 
@@ -73,7 +73,7 @@ def _value(kind: str, raw: str, text: str) -> str:
     )
 
 
-def _fault(kind: str, raw: str, text: str, source: Source) -> str:
+def _fault(kind: str, raw: str, text: str, source: ColumnSource) -> str:
     if kind in FLOATS:
         return f"CASE WHEN isfinite({raw}) THEN 'is too large' ELSE 'is not a finite number' END"
     if kind in INTEGERS:

@@ -20,11 +20,11 @@ from mailshot import spreadsheet
 from mailshot.errors import nearest
 from mailshot.ingest import cell_parsers, lenient_reader
 from mailshot.ingest.cell_parsers import NO_TOPIC, Parsed
-from mailshot.ingest.column_mapping import Source
+from mailshot.ingest.column_mapping import ColumnSource
 from mailshot.ingest.data_files import DataFile, Format, MissingColumn
 from mailshot.ingest.duckdb_sql import TEXT, literal, name, text_of
 from mailshot.ingest.fields import MOST, Field
-from mailshot.ingest.mapping import Import
+from mailshot.ingest.mapping import FileMapping
 from mailshot.ingest.staging_database import StagingDatabase, Writer, read_csv
 
 NOTES = {"line": "BIGINT", "column": "VARCHAR", "value": "VARCHAR", "reason": "VARCHAR", "field": "VARCHAR"}
@@ -38,7 +38,7 @@ class Reading:
     """One import of a mapping with its file and fields."""
 
     number: int
-    item: Import
+    item: FileMapping
     file: DataFile
     fields: dict[str, Field]
     zone: str
@@ -139,7 +139,7 @@ def no_topic(word: str, topics: Collection[str]) -> str:
 
 def faulty_constant(stage: StagingDatabase, reading: Reading, field: str, said: str) -> str:
     """Return why a value that the mapping gives is no value for its field, or ''."""
-    parsed = cell_parsers.parse(reading.fields[field], Source(constant=said), {}, reading.zone, "r", "v")
+    parsed = cell_parsers.parse(reading.fields[field], ColumnSource(constant=said), {}, reading.zone, "r", "v")
     rows = f"SELECT r, {parsed.value} AS v FROM (SELECT {parsed.raw} AS r)"
     reason = str(stage.run(f"SELECT {parsed.fault} FROM ({rows})")[0][0] or "")
     return no_topic(said, reading.fields[field].known) if reason == NO_TOPIC else reason

@@ -139,7 +139,7 @@ def read_csv(
     )
 
 
-class Rows:
+class StagedRows:
     """The rows of a query on the workbench, on their way into the store.
 
     `instants` are its columns of times; `fixed` those that say the same in every row, which SQLite is told once.

@@ -22,11 +22,11 @@ from mailshot.facts.periods import Span
 from mailshot.facts.product_filters import ProductFilter
 from mailshot.insight import backtest_notes
 from mailshot.insight.backtest_notes import BacktestScope
-from mailshot.rulebook.campaign import Goal
+from mailshot.rulebook.campaign import GoalDefinition
 from mailshot.stats import proportions
 from mailshot.stats.proportions import Estimate
 from mailshot.store import audiences, backtests
-from mailshot.store.backtests import Group, Seen, Spending
+from mailshot.store.backtests import BacktestGroup, Seen, Spending
 from mailshot.store.engine import Connection, Store
 
 Told = Callable[[int, int], None]
@@ -55,7 +55,7 @@ class Subject:
 
     @classmethod
     def campaign(cls, edition: Snapshot) -> Subject:
-        goal = edition.read.campaign.goal or Goal()
+        goal = edition.read.campaign.goal or GoalDefinition()
         return cls(edition.name, edition.read.audience.condition, ResponseGoal(edition.read.goal, goal.within), edition)
 
     @classmethod
@@ -78,8 +78,8 @@ class Point:
     as_of: datetime
     contents: Mapping[str, int]
     left_out: Mapping[str, int]
-    inside: Group
-    outside: Group
+    inside: BacktestGroup
+    outside: BacktestGroup
     complete: bool
     kept: int | None = None
     left: int | None = None
@@ -175,12 +175,12 @@ def _look(moment: datetime, seen: Seen, subject: Subject, before: Seen | None, c
     return replace(look, kept=kept, left=before.inside.customers - kept)
 
 
-def spent(group: Group) -> Estimate:
+def spent(group: BacktestGroup) -> Estimate:
     """Return what a customer of a group spent on average, who bought nothing included."""
     return proportions.mean(group.customers, float(group.spent), group.squares)
 
 
-def bought(group: Group) -> Estimate:
+def bought(group: BacktestGroup) -> Estimate:
     """Return the share of a group who bought."""
     return proportions.proportion(group.customers, group.buyers)
 
@@ -201,7 +201,7 @@ def _plain(look: Point, campaign: bool) -> dict[str, Any]:
     }
 
 
-def _group(group: Group) -> dict[str, Any]:
+def _group(group: BacktestGroup) -> dict[str, Any]:
     counted = {"customers": group.customers, "buyers": group.buyers, "spent": str(group.spent)}
     return {**counted, "share": estimated(bought(group)), "mean": estimated(spent(group))}
 

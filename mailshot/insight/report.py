@@ -23,7 +23,7 @@ ANY_PURCHASE = Goal(EVERYTHING, Span(14, "day"), ZoneInfo("UTC"))
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RunLine:
     """One run in a row: people, each counted once; opens and clicks are human ones.
 
     `machine` counts the customers whose mail a proxy or scanner opened or clicked, whether or not they did, too.
@@ -50,14 +50,14 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RunReport:
     """One run in depth, by the goal that it froze at its launch, or by `ANY_PURCHASE` where that was none.
 
     `uplift` compares those among the mailed and the held-out who reached the goal, whether or not a mail gets the
     credit: the window of all of them begins at the run's `as_of`.
     """
 
-    line: Line
+    line: RunLine
     states: Mapping[str, int]
     contents: Mapping[str, int]
     reasons: Mapping[str, int]
@@ -92,7 +92,7 @@ class Report:
         }
 
 
-def newest(found: Sequence[Line], run: int | None = None) -> Line:
+def newest(found: Sequence[RunLine], run: int | None = None) -> RunLine:
     """Return the run asked for, else the newest that has mails, else the newest. Raises NotFound for no such run."""
     if run is not None:
         chosen = next((line for line in found if line.run_id == run), None)
@@ -106,7 +106,7 @@ def newest(found: Sequence[Line], run: int | None = None) -> Line:
 
 def lines(
     store: Store, today: datetime, campaign: str | None = None, known: Callable[[], Collection[str]] = tuple
-) -> list[Line]:
+) -> list[RunLine]:
     """Return all runs, or those of one campaign, oldest first. `known` gives the campaigns of the rules.
 
     Nothing that was bought after `today`, the company's, counts. Raises NotFound for a campaign without a run.
@@ -126,13 +126,13 @@ def lines(
     ]
 
 
-def of(store: Store, line: Line, today: datetime) -> Report:
+def of(store: Store, line: RunLine, today: datetime) -> RunReport:
     """Return one run in depth, as it stands on the company's `today`."""
     with store.read() as connection:
         goal = conversions.goal_of(connection, line.run_id) or ANY_PURCHASE
         mailed = reports.reached(connection, line.run_id, False, goal, line.as_of, today)
         held = reports.reached(connection, line.run_id, True, goal, line.as_of, today)
-        return Report(
+        return RunReport(
             line=line,
             states=reports.states(connection).get(line.run_id, {}),
             contents=reports.contents(connection, line.run_id),
@@ -153,11 +153,11 @@ def _complete(connection: Connection, goal: Goal, as_of: datetime, today: dateti
 
 def _line(
     row: Mapping[str, Any], states: Mapping[str, int], feedback: Mapping[tuple[str, str], int], machine: int
-) -> Line:
+) -> RunLine:
     def people(kind: FeedbackKind) -> int:
         return feedback.get((kind, FeedbackClass.human), 0)
 
-    return Line(
+    return RunLine(
         run_id=row["id"],
         campaign=row["campaign"],
         state=row["state"],

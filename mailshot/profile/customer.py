@@ -33,7 +33,7 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True)
-class Inferred:
+class TraitValue:
     """A trait's confidence (0 to 1) and its evidence; `words` says it in a sentence."""
 
     confidence: float
@@ -59,10 +59,10 @@ class Profile:
     histories: Mapping[str, Sequence[Activity]] = field(default_factory=dict)
     consents: Mapping[str, bool] = field(default_factory=dict)
     preferences: Mapping[tuple[str, str], bool] = field(default_factory=dict)
-    traits: Mapping[tuple[str, str], Inferred] = field(default_factory=dict)
+    traits: Mapping[tuple[str, str], TraitValue] = field(default_factory=dict)
     tracked: bool = False
 
-    def inferred(self, name: str, closure: Closure) -> tuple[str, Inferred] | None:
+    def inferred(self, name: str, closure: Closure) -> tuple[str, TraitValue] | None:
         """Return the surest trait that makes a value true, with its own value; None when there is none.
 
         A trait that the customer denied, or one that implies something denied, does not count.

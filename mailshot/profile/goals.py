@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from mailshot.facts.catalogue import Fact, FactType
 from mailshot.facts.comparison import KNOWN, Comparison, Value
 from mailshot.facts.periods import Span
-from mailshot.facts.product_filters import Filter, Group, ProductFilter
+from mailshot.facts.product_filters import Filter, ProductFilter, ProductGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def _thaw(filters: Iterable[Mapping[str, Any]]) -> ProductFilter:
         tuple(
             Filter(
                 tuple(_field(*field) for field in one["fields"]),
-                tuple(Group(name, _thaw(inner)) for name, inner in one["groups"]),
+                tuple(ProductGroup(name, _thaw(inner)) for name, inner in one["groups"]),
                 _thaw(one["except"]) if one["except"] is not None else None,
             )
             for one in filters

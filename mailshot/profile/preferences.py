@@ -197,7 +197,7 @@ class _Declared(BaseModel):
     values: dict[str, Value] = Field(min_length=1, max_length=20)
 
 
-class File(RootModel[dict[str, _Declared]]):
+class PreferencesFile(RootModel[dict[str, _Declared]]):
     @field_validator("root")
     @classmethod
     def _names(cls, questions: dict[str, _Declared]) -> dict[str, _Declared]:
@@ -209,7 +209,7 @@ class File(RootModel[dict[str, _Declared]]):
 
 def read(document: Document) -> Statements:
     """Return the questions that `rules/preferences.yaml` lists. Raises InvalidInput."""
-    declared = document.model(File).root
+    declared = document.model(PreferencesFile).root
     problems = document.problems()
     questions = {name: _question(name, item) for name, item in declared.items()}
     for question in questions.values():

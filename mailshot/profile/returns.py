@@ -18,7 +18,7 @@ PLACES = Decimal("0.0001")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PurchaseLine:
     """A line as imported: a purchase, or a return (quantity below zero); `product` is any key of the product."""
 
     order: str
@@ -39,7 +39,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LinePart:
     """So much of the purchase with index `line`. `returned_at` is None for what was kept."""
 
     line: int
@@ -52,34 +52,34 @@ class Part:
 class _Open:
     """What is left of a purchase; `turn` is its place among the lines of its product."""
 
-    line: Line
+    line: PurchaseLine
     index: int
     turn: int
     quantity: Decimal
     amount: Decimal
 
-    def taken(self, quantity: Decimal, refund: Decimal, at: datetime) -> Part:
+    def taken(self, quantity: Decimal, refund: Decimal, at: datetime) -> LinePart:
         """Take so many off. What goes as the last of a purchase takes all money that is left with it."""
         amount = self.amount if quantity == self.quantity else refund
         self.quantity, self.amount = self.quantity - quantity, self.amount - amount
-        return Part(self.index, quantity, amount, at)
+        return LinePart(self.index, quantity, amount, at)
 
 
-def parts(lines: Sequence[Line]) -> list[Part]:
+def parts(lines: Sequence[PurchaseLine]) -> list[LinePart]:
     """Return what became of the purchases among the lines of one customer, in parts that add up to each of them."""
     products: dict[object, list[int]] = {}
     for index, line in enumerate(lines):
         products.setdefault(line.product, []).append(index)
-    found: list[Part] = []
+    found: list[LinePart] = []
     for indices in products.values():
         found += _of_product(lines, indices)
     return found
 
 
-def _of_product(lines: Sequence[Line], indices: list[int]) -> Iterator[Part]:
+def _of_product(lines: Sequence[PurchaseLine], indices: list[int]) -> Iterator[LinePart]:
     if not any(lines[index].returns for index in indices):
         yield from (
-            Part(index, lines[index].quantity, lines[index].amount, None) for index in indices if lines[index].buys
+            LinePart(index, lines[index].quantity, lines[index].amount, None) for index in indices if lines[index].buys
         )
         return
     left: list[_Open] = []
@@ -89,14 +89,14 @@ def _of_product(lines: Sequence[Line], indices: list[int]) -> Iterator[Part]:
             yield from _taken(left, line)
         elif line.buys:
             left.append(_Open(line, index, turn, line.quantity, line.amount))
-    yield from (Part(each.index, each.quantity, each.amount, None) for each in left if _whole_or_some(each))
+    yield from (LinePart(each.index, each.quantity, each.amount, None) for each in left if _whole_or_some(each))
 
 
 def _whole_or_some(each: _Open) -> bool:
     return each.quantity > 0 or each.line.quantity == 0
 
 
-def _taken(left: list[_Open], line: Line) -> Iterator[Part]:
+def _taken(left: list[_Open], line: PurchaseLine) -> Iterator[LinePart]:
     """Give the parts that a return takes off what is left."""
     quantity, refund = -line.quantity, abs(line.amount)
 
@@ -113,7 +113,7 @@ def _taken(left: list[_Open], line: Line) -> Iterator[Part]:
         quantity, refund = quantity - some, refund - share
 
 
-def _turn(line: Line) -> tuple[datetime, bool, str, Decimal, Decimal, str]:
+def _turn(line: PurchaseLine) -> tuple[datetime, bool, str, Decimal, Decimal, str]:
     """Order by what lines say alone, so that it is the same in every database and after every import."""
     return line.at, line.returns, line.order, line.quantity, line.amount, line.channel
 
@@ -138,8 +138,8 @@ def returned(lines: Iterable[Activity]) -> list[Activity]:
     ]
 
 
-def _line(line: Activity) -> Line:
+def _line(line: Activity) -> PurchaseLine:
     product = line.product["key"] if line.product else None
     quantity = Decimal(1) if line.quantity is None else line.quantity
     channel = str(line.about.get("channel") or "")
-    return Line(line.occasion, product, line.at, quantity, line.amount or Decimal(), channel)
+    return PurchaseLine(line.occasion, product, line.at, quantity, line.amount or Decimal(), channel)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel
 
 from mailshot.documents import Document
@@ -14,6 +13,9 @@ _WORD = re.compile(r"[!-9;-~]+")
 
 
 def _address(text: str) -> str:
+    # Here, for it takes 20 ms to import, and counting an audience reads no sender.
+    from email_validator import EmailNotValidError, validate_email
+
     try:
         # Names reserved for tests (RFC 2606) are right for trying things out on a local inbox.
         found = validate_email(text, check_deliverability=False, test_environment=True)
@@ -64,10 +66,10 @@ class Sender(BaseModel):
         return self.address.rpartition("@")[2]
 
 
-class File(RootModel[dict[str, Sender]]):
+class SendersFile(RootModel[dict[str, Sender]]):
     pass
 
 
 def read(document: Document) -> dict[str, Sender]:
     """Read all senders by name. Raises InvalidInput."""
-    return document.model(File).root
+    return document.model(SendersFile).root

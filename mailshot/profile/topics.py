@@ -61,7 +61,7 @@ class _Declared(BaseModel):
     requires_consent: bool = True
 
 
-class File(RootModel[dict[str, _Declared]]):
+class TopicsFile(RootModel[dict[str, _Declared]]):
     @field_validator("root")
     @classmethod
     def _names(cls, topics: dict[str, _Declared]) -> dict[str, _Declared]:
@@ -75,28 +75,28 @@ class File(RootModel[dict[str, _Declared]]):
 
 def read(document: documents.Document) -> Topics:
     """Return the topics that `rules/topics.yaml` lists. Raises InvalidInput."""
-    declared = document.model(File).root
+    declared = document.model(TopicsFile).root
     return Topics({name: Topic(name, item.title, item.help, item.requires_consent) for name, item in declared.items()})
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ConsentEntry:
     """One consent given or withdrawn."""
 
     given: bool
     at: datetime
 
 
-def newest(entries: Iterable[Entry]) -> Entry | None:
+def newest(entries: Iterable[ConsentEntry]) -> ConsentEntry | None:
     """Return the entry that counts, in whatever order they come; of two at one moment, the withdrawal."""
     return max(entries, key=lambda entry: (entry.at, not entry.given), default=None)
 
 
-def allowed(topic: Topic, entry: Entry | None) -> bool:
+def allowed(topic: Topic, entry: ConsentEntry | None) -> bool:
     """Tell whether mail on `topic` may be sent: a customer who said nothing gets only what requires no consent."""
     return entry.given if entry else not topic.requires_consent
 
 
-def effective_at(entry: Entry | None, at: datetime) -> datetime:
+def effective_at(entry: ConsentEntry | None, at: datetime) -> datetime:
     """Return when a new word counts from: after the last one, even when a clock was set back in between."""
     return max(at, entry.at + timedelta(microseconds=1)) if entry else at

@@ -43,7 +43,7 @@ class Abstention:
 
 
 @dataclass(frozen=True, slots=True)
-class Trait:
+class TraitDefinition:
     """One trait: either values judged by what is never bought, or the values of the product field `each`."""
 
     name: str
@@ -57,7 +57,7 @@ class Trait:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class TraitCounts:
     """Of `lines` purchase lines that could have shown it, `hits` did."""
 
     customer_id: int
@@ -74,7 +74,7 @@ class InferredTrait:
     evidence: Mapping[str, Any]
 
 
-def abstentions(trait: Trait, never: Abstention, counts: Iterable[Count]) -> Iterator[InferredTrait]:
+def abstentions(trait: TraitDefinition, never: Abstention, counts: Iterable[TraitCounts]) -> Iterator[InferredTrait]:
     """Conclude who abstains from `never.products`, from the counts of the whole base."""
     seen = list(counts)
     base = beta_binomial.fit((count.lines, count.hits) for count in seen)
@@ -88,7 +88,7 @@ def abstentions(trait: Trait, never: Abstention, counts: Iterable[Count]) -> Ite
             yield InferredTrait(count.customer_id, trait.name, never.value, confidence, evidence)
 
 
-def favourites(trait: Trait, value: str, counts: Iterable[Count]) -> Iterator[InferredTrait]:
+def favourites(trait: TraitDefinition, value: str, counts: Iterable[TraitCounts]) -> Iterator[InferredTrait]:
     """Conclude who gives `value` of the product field far more of the basket than others do."""
     seen = list(counts)
     base = beta_binomial.fit((count.lines, count.hits) for count in seen)
@@ -103,7 +103,9 @@ def favourites(trait: Trait, value: str, counts: Iterable[Count]) -> Iterator[In
             )
 
 
-def _evidence(trait: Trait, label: str, what: str, count: Count, base: beta_binomial.Prior) -> dict[str, Any]:
+def _evidence(
+    trait: TraitDefinition, label: str, what: str, count: TraitCounts, base: beta_binomial.Prior
+) -> dict[str, Any]:
     usual = base.mean * count.lines
     among = trait.among.words()
     words = f"{count.hits} {what} lines of {count.lines} {among} lines {trait.window.words()}"
@@ -113,7 +115,7 @@ def _evidence(trait: Trait, label: str, what: str, count: Count, base: beta_bino
     return {"label": label, "words": words, "hits": count.hits, "lines": count.lines, "usual": round(usual, 1)}
 
 
-def read(document: Document, products: ProductNames) -> Trait:
+def read(document: Document, products: ProductNames) -> TraitDefinition:
     """Read one file of `rules/traits/`. Raises InvalidInput with every problem in it."""
     problems = document.problems()
     root = document.root
@@ -128,7 +130,7 @@ def read(document: Document, products: ProductNames) -> Trait:
     span = root.get("within")
     window = Window(yaml_values.span(span, problems, "'within'") if span else Span(1, "year"))
     nevers = _nevers(root, products, problems)
-    trait = Trait(
+    trait = TraitDefinition(
         name=name.text if isinstance(name, documents.Scalar) else "",
         help=_said(root, "help"),
         among=(product_filters.read(among, products, problems) if among else None) or ProductFilter(),

@@ -1,9 +1,10 @@
-"""Owns the way from a template and a customer's values to the bytes of one mail; refuses to know store or network.
+"""From a template and a customer's values to the bytes of one mail. Knows neither the store nor the network.
 
-    source    what is on disk, frozen by content
-    mail      compile once, render per customer
-    message   a rendered mail and its envelope become bytes
+    source    the files of a template, identified by a hash of their content
+    template  compile once, render per customer
+    compose   a delivery becomes a complete message: values, links, headers, bytes
 
-Everything else here is a room behind those three: flatten, tree, macros, hold, inline, links, facts, sandbox, text,
-lint.
+Everything else serves these three: `lexer`, `flatten`, `placeholders`, `inline_css`, `links`, `variables`, `sandbox`,
+`budget`, `plain_text`, `mime`, `lint`. Untrusted templates are compiled in a process of their own
+(`compile_process`).
 """

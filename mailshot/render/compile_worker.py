@@ -22,9 +22,9 @@ from mailshot.render import compiler, trial_render
 from mailshot.render.compile_process import HEADER, IDLE_SECONDS, MEGABYTES, READY, SECONDS
 from mailshot.render.lint import Finding
 from mailshot.render.problems import RenderError
-from mailshot.render.source import Source
+from mailshot.render.source import TemplateSource
 from mailshot.render.template import MailTemplate
-from mailshot.render.variables import ListOf
+from mailshot.render.variables import ListType
 
 MOST_JOBS = 500
 """Jobs after which the process gives place to a fresh one: libraries keep what they have parsed."""
@@ -37,9 +37,9 @@ _compiled: list[tuple[MailTemplate, Any]] = []
 def compile_mail(name: str, files: Mapping[str, str], words: Any, hosts: frozenset[str]) -> MailTemplate:
     """Compile a source. Raises InvalidInput."""
     _compiled.clear()
-    kinds = {ListOf.__name__: ListOf}
+    kinds = {ListType.__name__: ListType}
     vocabulary = {group: kinds.get(kind, tuple)(fields) for group, kind, fields in words}
-    mail = compiler.compile_source(Source(name, files), vocabulary, hosts)
+    mail = compiler.compile_source(TemplateSource(name, files), vocabulary, hosts)
     _compiled.append((mail, vocabulary))
     return mail
 

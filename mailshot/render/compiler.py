@@ -20,13 +20,13 @@ from mailshot.render.links import LinkSlots
 from mailshot.render.lint import Finding
 from mailshot.render.placeholders import Part, Placeholders
 from mailshot.render.problems import Place, RenderError, TemplateProblems
-from mailshot.render.source import Source
+from mailshot.render.source import TemplateSource
 from mailshot.render.template import MailTemplate, Vocabulary, compile_parts
 
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
-def compile_source(source: Source, vocabulary: Vocabulary, hosts: frozenset[str]) -> MailTemplate:
+def compile_source(source: TemplateSource, vocabulary: Vocabulary, hosts: frozenset[str]) -> MailTemplate:
     """Compile a source. Raises InvalidInput with every problem of the template."""
     report = TemplateProblems(source.files)
     each = _each(source, report)
@@ -55,7 +55,7 @@ def compile_source(source: Source, vocabulary: Vocabulary, hosts: frozenset[str]
     return MailTemplate(source.name, facts_used, used, findings, each, subject, html, words, derived, places, hosts)
 
 
-def _texts(source: Source) -> list[str]:
+def _texts(source: TemplateSource) -> list[str]:
     return [part for part in ("subject.txt", "body.html", "body.txt") if source.file(part) in source.files]
 
 
@@ -65,23 +65,27 @@ def _texts_only(parts: Collection[Part]) -> list[Part]:
 
 
 def _facts(
-    source: Source, part: str, pieces: list[Segment], vocabulary: Vocabulary, report: TemplateProblems
+    source: TemplateSource, part: str, pieces: list[Segment], vocabulary: Vocabulary, report: TemplateProblems
 ) -> frozenset[str]:
     tree, places = parse(pieces, source.file(part), sandbox.HTML, report)
     return variables.find(tree, places, vocabulary, report)
 
 
 def _findings(
-    source: Source, subject: list[Segment], held: Placeholders, slots: LinkSlots, needed: Mapping[str, frozenset[str]]
+    source: TemplateSource,
+    subject: list[Segment],
+    held: Placeholders,
+    slots: LinkSlots,
+    needed: Mapping[str, frozenset[str]],
 ) -> tuple[Finding, ...]:
     html, plain = (
-        lint.Part(source.file(part), needed[part]) if part in needed else None for part in ("body.html", "body.txt")
+        lint.MailPart(source.file(part), needed[part]) if part in needed else None for part in ("body.html", "body.txt")
     )
     assert html
     return lint.examine(subject, held, slots, source.file("subject.txt"), html, plain)
 
 
-def _each(source: Source, report: TemplateProblems) -> bool:
+def _each(source: TemplateSource, report: TemplateProblems) -> bool:
     """Read `inline: once` (as without settings.yaml) or `inline: each`."""
     file = source.file("settings.yaml")
     if file not in source.files:

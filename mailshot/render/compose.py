@@ -16,8 +16,8 @@ from mailshot.facts.locales import Manner
 from mailshot.profile import address
 from mailshot.render import filters, headers, mime
 from mailshot.render.mime import MailHeaders
-from mailshot.render.source import Source
-from mailshot.render.template import Finding, Link, ListOf, MailTemplate, RenderedMail, Tracking, compile_mail
+from mailshot.render.source import TemplateSource
+from mailshot.render.template import Finding, LinkTarget, ListType, MailTemplate, RenderedMail, Tracking, compile_mail
 from mailshot.tokens import KeyRing, Purpose
 
 OFFER_EXTRAS = ("times", "reason")
@@ -55,10 +55,12 @@ class Mailing:
         Raises InvalidInput when a template is not sound.
         """
         words: dict[str, Collection[str]] = {name: tuple(fields) for name, fields in body["vocabulary"].items()}
-        words["offers"] = ListOf(words["offers"])
+        words["offers"] = ListType(words["offers"])
         hosts = tuple(body["link_hosts"])
         mails = {
-            name: compile_mail(Source(item["name"], item["files"]), words, allowed_hosts=hosts, rehearsed=rehearsed)
+            name: compile_mail(
+                TemplateSource(item["name"], item["files"]), words, allowed_hosts=hosts, rehearsed=rehearsed
+            )
             for name, item in body["contents"].items()
         }
         unknown = {name: dict.fromkeys(body["vocabulary"][name]) for name in ("customer", "offers")}
@@ -96,7 +98,7 @@ class OutgoingMail:
         return mime.assemble(self.rendered, self.envelope, eight_bit)
 
     @property
-    def links(self) -> tuple[Link, ...]:
+    def links(self) -> tuple[LinkTarget, ...]:
         return self.rendered.links
 
 

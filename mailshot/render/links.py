@@ -28,7 +28,7 @@ OWN = (("links", ".", "unsubscribe"), ("links", ".", "preferences"))
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class LinkTarget:
     """One address a customer may follow. `id` is positive and fits 63 bits."""
 
     id: int
@@ -47,14 +47,14 @@ LONGEST_KEPT = 200
 """Characters of an address that is remembered: thousands of long ones would fill the memory."""
 
 
-def link(url: str) -> Link:
+def link(url: str) -> LinkTarget:
     """Give the link of an address: the first 63 bits of its SHA-256, never 0."""
     return _kept(url) if len(url) <= LONGEST_KEPT else _link(url)
 
 
-def _link(url: str) -> Link:
+def _link(url: str) -> LinkTarget:
     number = int.from_bytes(hashlib.sha256(url.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1
-    return Link(number or 1, url)
+    return LinkTarget(number or 1, url)
 
 
 _kept = lru_cache(maxsize=16384)(_link)
@@ -134,7 +134,7 @@ class LinkRewriter:
 
     def __init__(self, places: Sequence[Place], allowed_hosts: frozenset[str], tracking: Tracking | None) -> None:
         self._places, self._hosts, self._tracking = places, allowed_hosts, tracking
-        self.links: dict[int, Link] = {}
+        self.links: dict[int, LinkTarget] = {}
 
     def __call__(self, number: int, tracked: int, open_host: int, address: object) -> object:
         """Give the address to send. Raises RenderError when it leads where no link of this mail may lead."""

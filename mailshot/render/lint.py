@@ -35,7 +35,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MailPart:
     """A part of a mail: its file, and the facts it names."""
 
     file: str
@@ -43,7 +43,12 @@ class Part:
 
 
 def examine(
-    subject: Iterable[Segment], held: Placeholders, slots: LinkSlots, subject_file: str, html: Part, text: Part | None
+    subject: Iterable[Segment],
+    held: Placeholders,
+    slots: LinkSlots,
+    subject_file: str,
+    html: MailPart,
+    text: MailPart | None,
 ) -> tuple[Finding, ...]:
     """Remark on a compiled mail, errors first. `text` is its own plain text, None where that is made of the HTML."""
     found = [*_links(slots), *_elements(held, html.file), *_required(slots, held, html)]
@@ -54,7 +59,7 @@ def examine(
     return tuple(sorted(found, key=lambda finding: (finding.level, finding.place)))
 
 
-def _required(slots: LinkSlots, held: Placeholders, html: Part) -> Iterator[Finding]:
+def _required(slots: LinkSlots, held: Placeholders, html: MailPart) -> Iterator[Finding]:
     place = Place(html.file, 0, 0)
     if POSTAL not in html.facts:
         yield Finding("error", f"The sender's postal address is missing: {{{{ {POSTAL} }}}}.", place, bulk=True)
@@ -65,7 +70,7 @@ def _required(slots: LinkSlots, held: Placeholders, html: Part) -> Iterator[Find
         yield Finding("error", "The unsubscribe link has no text or image, so it cannot be clicked.", place, bulk=True)
 
 
-def _required_in_text(text: Part) -> Iterator[Finding]:
+def _required_in_text(text: MailPart) -> Iterator[Finding]:
     for name in (POSTAL, UNSUBSCRIBE):
         if name not in text.facts:
             message = f"The plain text has no {{{{ {name} }}}}."

@@ -26,7 +26,7 @@ LARGEST_SHARED = 2_000_000
 
 
 @dataclass(frozen=True)
-class Source:
+class TemplateSource:
     """A mail's files by their path under templates/, e.g. `weekly/body.html` and `_base/layout.html`."""
 
     name: str
@@ -50,7 +50,7 @@ class Source:
         return json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
 
 
-def read(folder: Path, name: str) -> Source:
+def read(folder: Path, name: str) -> TemplateSource:
     """Read the mail `name` and everything in `_base` from a templates folder.
 
     Raises NotFound when there is no such mail, InvalidInput for missing, unreadable or too large files, and for
@@ -76,7 +76,7 @@ def read(folder: Path, name: str) -> Source:
             raise _too_much(folder, f"{LARGEST_SHARED:,} bytes")
     if problems:
         raise errors.InvalidInput(problems)
-    return Source(name, files)
+    return TemplateSource(name, files)
 
 
 def _shared(folder: Path) -> list[Path]:

@@ -18,11 +18,11 @@ from mailshot import errors
 from mailshot.render import compile_process, instrument, plain_text, problems, sandbox
 from mailshot.render.budget import BUDGET, TooMuchWork
 from mailshot.render.lexer import Segment
-from mailshot.render.links import Link, LinkRewriter, Tracking
+from mailshot.render.links import LinkRewriter, LinkTarget, Tracking
 from mailshot.render.lint import Finding
 from mailshot.render.problems import Place, RenderError, TemplateProblems
-from mailshot.render.source import Source
-from mailshot.render.variables import ListOf
+from mailshot.render.source import TemplateSource
+from mailshot.render.variables import ListType
 
 _OPENING = re.compile(r"\{[{%][-+]?")
 _ALONE = re.compile(r"^[ \t]*(\x01(?:[ \t]*\x01)*)[ \t]*(?:\n|\Z)", re.MULTILINE)
@@ -142,7 +142,16 @@ def _broken(piece: Segment) -> str:
     return piece.text if opening is None else opening[0] + "\n" + piece.text[opening.end() :]
 
 
-__all__ = ["Finding", "Link", "ListOf", "MailTemplate", "RenderError", "RenderedMail", "Tracking", "compile_mail"]
+__all__ = [
+    "Finding",
+    "LinkTarget",
+    "ListType",
+    "MailTemplate",
+    "RenderError",
+    "RenderedMail",
+    "Tracking",
+    "compile_mail",
+]
 
 log = logging.getLogger(__name__)
 Vocabulary = Mapping[str, Collection[str]]
@@ -163,7 +172,7 @@ class RenderedMail:
     subject: str
     html: str
     text: str
-    links: tuple[Link, ...] = ()
+    links: tuple[LinkTarget, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -223,7 +232,7 @@ _lock = threading.Lock()
 
 
 def compile_mail(
-    source: Source, vocabulary: Vocabulary, *, allowed_hosts: Collection[str] = (), rehearsed: bool = True
+    source: TemplateSource, vocabulary: Vocabulary, *, allowed_hosts: Collection[str] = (), rehearsed: bool = True
 ) -> MailTemplate:
     """Compile a source, once per content in this process.
 
@@ -247,7 +256,7 @@ def compile_mail(
 
 
 def _compile(
-    source: Source, words: object, hosts: frozenset[str], rehearsed: bool
+    source: TemplateSource, words: object, hosts: frozenset[str], rehearsed: bool
 ) -> MailTemplate | errors.InvalidInput:
     """Have a source compiled, and tried, where it can do no harm. One that took too long is not tried again."""
     try:

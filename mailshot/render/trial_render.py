@@ -12,7 +12,7 @@ from mailshot.render.budget import BUDGET, TooMuchWork
 from mailshot.render.lint import Finding
 from mailshot.render.problems import RenderError
 from mailshot.render.template import Compiled, MailTemplate
-from mailshot.render.variables import ListOf
+from mailshot.render.variables import ListType
 
 SPECIMENS: tuple[object, ...] = (None, 1000, "many words " * 10)
 """What all facts of a made-up customer are."""
@@ -59,7 +59,7 @@ def _customers(vocabulary: Mapping[str, Collection[str]]) -> Iterator[Mapping[st
     for specimen in SPECIMENS:
         yield {
             name: [dict.fromkeys(fields, specimen)] * OFFERS
-            if isinstance(fields, ListOf)
+            if isinstance(fields, ListType)
             else dict.fromkeys(fields, specimen)
             for name, fields in vocabulary.items()
         } | {"_link": _AnyLink(), "_pixel": ""}

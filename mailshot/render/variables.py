@@ -38,7 +38,7 @@ _FORBIDDEN: dict[type[nodes.Node], str] = {
 }
 
 
-class ListOf(frozenset[str]):
+class ListType(frozenset[str]):
     """The fields of each item of a list in a vocabulary, as `offers` is one."""
 
 
@@ -105,7 +105,7 @@ class VariableFinder(NodeVisitor):
             self._problem(node, f"'{field}' is not a fact.", after=after)
         elif isinstance(owner, nodes.Name) and owner.name == "loop" and field not in LOOP:
             self._problem(node, f"'loop' has no '{field}'.", errors.nearest(field, LOOP), after)
-        elif isinstance(owner, nodes.Name) and isinstance(self._vocabulary.get(owner.name), ListOf):
+        elif isinstance(owner, nodes.Name) and isinstance(self._vocabulary.get(owner.name), ListType):
             remedy = f"Write {{% for item in {owner.name} %}}, or {owner.name}[0].{field}."
             self._problem(node, f"'{owner.name}' is a list.", remedy, after)
         elif group and field not in self._vocabulary[group]:

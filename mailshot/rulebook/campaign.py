@@ -123,7 +123,7 @@ class Offers(Strict):
         return self
 
 
-class Schedule(Strict):
+class ScheduleDefinition(Strict):
     """Now (empty), once `at` a moment, or again and again by `cron`, in `zone`."""
 
     at: Moment | None = None
@@ -142,7 +142,7 @@ class Schedule(Strict):
         return text
 
     @model_validator(mode="after")
-    def _one(self) -> Schedule:
+    def _one(self) -> ScheduleDefinition:
         if self.at and self.cron:
             raise ValueError("'at' and 'cron' exclude each other; keep one")
         return self
@@ -181,7 +181,7 @@ class Limits(Strict):
     )
 
 
-class Goal(Strict):
+class GoalDefinition(Strict):
     """What counts as success: purchases of `products`, or an `event` (on them), `within` a span after the mail."""
 
     products: Products = None
@@ -199,10 +199,10 @@ class CampaignDefinition(Strict):
     audience: str
     content: list[Content] = Field(min_length=1)
     offers: dict[str, Offers] = {}
-    schedule: Schedule = Schedule()
+    schedule: ScheduleDefinition = ScheduleDefinition()
     limits: Limits = Limits()
     holdout: Parts = 500
-    goal: Goal | None = None
+    goal: GoalDefinition | None = None
     in_doubt: Literal["at_most_once", "at_least_once"] = "at_most_once"
     repeat: Repeat | None = None
     as_of: Moment | None = None

@@ -24,7 +24,7 @@ MISLEADING = (
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TreeEntry:
     """One file of a revision: its path below the folder asked for, and the hash and size (bytes) of its content."""
 
     path: str
@@ -54,7 +54,7 @@ def find(folder: Path, asked: str) -> Revision:
     return Revision(folder, asked, found.stdout.decode().strip())
 
 
-def entries(revision: Revision, below: str) -> list[Entry]:
+def entries(revision: Revision, below: str) -> list[TreeEntry]:
     """List the files of a revision under `below`, a folder in ours. Raises NotFound when it has none."""
     prefix = os.fsdecode(_git(revision.folder, "rev-parse", "--show-prefix").removesuffix(b"\n"))
     tree = _run(revision.folder, ("rev-parse", "--verify", "--quiet", f"{revision.commit}:{prefix}{below}"))
@@ -83,10 +83,10 @@ def contents(folder: Path, digests: Iterable[str]) -> dict[str, bytes]:
     return found
 
 
-def _entry(line: bytes) -> Entry:
+def _entry(line: bytes) -> TreeEntry:
     about, _, path = line.partition(b"\t")
     mode, _, digest, size = about.split()
-    return Entry(_legible(path), digest.decode(), int(size) if size.isdigit() else 0, mode.decode() in FILES)
+    return TreeEntry(_legible(path), digest.decode(), int(size) if size.isdigit() else 0, mode.decode() in FILES)
 
 
 def _legible(path: bytes) -> str:

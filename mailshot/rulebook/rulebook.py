@@ -23,7 +23,7 @@ from mailshot.profile import preferences, senders, topics, traits
 from mailshot.profile.preferences import Statements
 from mailshot.profile.senders import Sender
 from mailshot.profile.topics import Topics
-from mailshot.profile.traits import Trait
+from mailshot.profile.traits import TraitDefinition
 from mailshot.rulebook import company, guards
 from mailshot.rulebook.company import Company
 from mailshot.rulebook.guards import Guard
@@ -98,7 +98,7 @@ class Rulebook:
         return self._read("senders", senders.read, {})
 
     @cached_property
-    def traits(self) -> tuple[Trait, ...]:
+    def traits(self) -> tuple[TraitDefinition, ...]:
         products = product_filters.ProductNames(self.catalogue.product, self.groups)
         return tuple(traits.read(document, products) for document in self._folder("traits"))
 
@@ -165,7 +165,7 @@ class Rulebook:
                 found |= dict.fromkeys(error.problems)
         return list(found)
 
-    def _values(self, trait: Trait, stated: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | OpenValues:
+    def _values(self, trait: TraitDefinition, stated: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | OpenValues:
         if trait.each:
             return OpenValues()
         return tuple(dict.fromkeys([never.value for never in trait.nevers] + list(stated.get(trait.name, ()))))

@@ -64,7 +64,7 @@ def _in_revision(revision: git.Revision) -> dict[str, Callable[[], Document]]:
     return {f"{FOLDER}/{entry.path}": partial(_document, revision, entry, found.get(entry.digest)) for entry in listed}
 
 
-def _document(revision: git.Revision, entry: git.Entry, raw: bytes | None) -> Document:
+def _document(revision: git.Revision, entry: git.TreeEntry, raw: bytes | None) -> Document:
     name = f"{revision.asked}:{FOLDER}/{entry.path}"
     if raw is None:
         told = f"is {entry.size:,} bytes; at most {documents.MOST_BYTES:,} are allowed"

@@ -1,0 +1,1 @@
+"""Statistics for reports and traits: intervals of proportions and means, and a beta-binomial fit. Pure functions."""

@@ -1,3 +1,5 @@
-"""The store: every row and every line of SQL.
+"""All rows and all SQL.
 
-Functions take a Connection, so that the caller decides what is one transaction."""
+Start at `tables` (what is stored), `engine` (connections and transactions) and `ledger` (every state change of a
+delivery). Functions take a Connection, so that the caller decides what is one transaction.
+"""

@@ -40,7 +40,7 @@ class Spending:
 
 
 @dataclass(slots=True)
-class Group:
+class BacktestGroup:
     """Some customers: how many bought, what they spent, and the sum of its squares (for the interval of the mean)."""
 
     customers: int = 0
@@ -59,8 +59,8 @@ class Seen:
     """An audience by (content, reason), those outside, and who is inside: bit n stands for the customer with id n."""
 
     parts: dict[tuple[str | None, str | None], int] = field(default_factory=dict)
-    inside: Group = field(default_factory=Group)
-    outside: Group = field(default_factory=Group)
+    inside: BacktestGroup = field(default_factory=BacktestGroup)
+    outside: BacktestGroup = field(default_factory=BacktestGroup)
     members: int = 0
 
 

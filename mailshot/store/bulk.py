@@ -13,11 +13,11 @@ from typing import Any
 from sqlmodel import select
 
 from mailshot.store import bulk_dialects, bulk_load, tables
-from mailshot.store.bulk_load import Load, Rows
+from mailshot.store.bulk_load import BulkLoad, BulkRows
 from mailshot.store.column_types import microseconds
 from mailshot.store.engine import Connection, Store
 
-__all__ = ["Counts", "Load", "Rows", "analyse", "past_runs", "read", "upsert"]
+__all__ = ["BulkLoad", "BulkRows", "Counts", "analyse", "past_runs", "read", "upsert"]
 
 BATCH = 10_000
 LARGE = (
@@ -36,7 +36,7 @@ class Counts:
     changed: int
 
 
-def upsert(connection: Connection, load: Load, rows: Rows) -> Counts:
+def upsert(connection: Connection, load: BulkLoad, rows: BulkRows) -> Counts:
     """Load the rows within the connection's transaction and count what was added and changed."""
     if connection.dialect.name == "sqlite":
         return Counts(*bulk_dialects.upsert_sqlite(connection, load, rows))

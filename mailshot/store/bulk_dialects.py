@@ -6,14 +6,14 @@ from itertools import chain
 from typing import Any
 
 from mailshot.store import bulk_load
-from mailshot.store.bulk_load import Load, Rows
+from mailshot.store.bulk_load import BulkLoad, BulkRows
 from mailshot.store.column_types import microseconds
 from mailshot.store.engine import Connection
 
 MOST_VALUES = 500
 
 
-def upsert_sqlite(connection: Connection, load: Load, rows: Rows) -> tuple[int, int]:
+def upsert_sqlite(connection: Connection, load: BulkLoad, rows: BulkRows) -> tuple[int, int]:
     """Load the rows and return how many were added and changed."""
     driver = connection.connection.driver_connection
     assert driver is not None
@@ -24,7 +24,7 @@ def upsert_sqlite(connection: Connection, load: Load, rows: Rows) -> tuple[int, 
     return added, driver.total_changes - touched - added
 
 
-def insert(connection: Connection, load: Load, batch: list[tuple[Any, ...]]) -> int:
+def insert(connection: Connection, load: BulkLoad, batch: list[tuple[Any, ...]]) -> int:
     """Insert a batch and return how many rows were added or changed.
 
     Many rows by each statement: that takes half the time of a statement a row.
@@ -43,12 +43,12 @@ def insert(connection: Connection, load: Load, batch: list[tuple[Any, ...]]) -> 
     return int(driver.total_changes) - before
 
 
-def _statement(load: Load, rows: int) -> str:
+def _statement(load: BulkLoad, rows: int) -> str:
     row = f"({', '.join(load.fixed.get(column, '?') for column in load.columns)})"
     return f"INSERT INTO {load.into} VALUES {', '.join([row] * rows)} {on_conflict_sqlite(load)}"
 
 
-def on_conflict_sqlite(load: Load) -> str:
+def on_conflict_sqlite(load: BulkLoad) -> str:
     """Return what happens to a row that is there already."""
     target = f"ON CONFLICT ({bulk_load.quoted_list(load.key)})"
     if load.kept or not load.updated:
@@ -67,11 +67,11 @@ def on_conflict_sqlite(load: Load) -> str:
     return f"{target} DO UPDATE SET {', '.join(sets)} WHERE {load.condition(latest) or ' OR '.join(differences)}"
 
 
-def _count(connection: Connection, load: Load) -> int:
+def _count(connection: Connection, load: BulkLoad) -> int:
     return int(connection.exec_driver_sql(f'SELECT count(*) FROM "{load.table}"').scalar_one())
 
 
-def upsert_postgresql(connection: Connection, load: Load, rows: Rows) -> tuple[int, int]:
+def upsert_postgresql(connection: Connection, load: BulkLoad, rows: BulkRows) -> tuple[int, int]:
     """Load the rows and return how many were added and changed.
 
     They are copied straight into the table, as a new file can be; where one is there already, we start over beside the
@@ -92,7 +92,7 @@ def upsert_postgresql(connection: Connection, load: Load, rows: Rows) -> tuple[i
     return added, 0
 
 
-def on_conflict_postgresql(load: Load) -> str:
+def on_conflict_postgresql(load: BulkLoad) -> str:
     """Return what happens to a row that is there already."""
     target = f"ON CONFLICT ({bulk_load.quoted_list(load.key)})"
     if load.kept or not load.updated:
@@ -111,7 +111,7 @@ def on_conflict_postgresql(load: Load) -> str:
     return f"{target} DO UPDATE SET {', '.join(sets)} WHERE {load.condition(latest) or ' OR '.join(differences)}"
 
 
-def _merge(connection: Connection, load: Load, rows: Rows) -> tuple[int, int]:
+def _merge(connection: Connection, load: BulkLoad, rows: BulkRows) -> tuple[int, int]:
     columns = bulk_load.quoted_list(load.columns)
     connection.exec_driver_sql("DROP TABLE IF EXISTS pg_temp.loading")
     connection.exec_driver_sql(
@@ -127,7 +127,7 @@ def _merge(connection: Connection, load: Load, rows: Rows) -> tuple[int, int]:
     return int(added), int(changed)
 
 
-def _numbered(load: Load) -> str:
+def _numbered(load: BulkLoad) -> str:
     """Return the insert that draws a number for new rows alone: a conflict draws one before it is seen."""
     given = ", ".join(f'loading."{column}"' for column in load.columns)
     keys = ", ".join(f'loading."{column}"' for column in load.key)
@@ -139,7 +139,7 @@ def _numbered(load: Load) -> str:
     )
 
 
-def _copy(connection: Connection, into: str, rows: Rows) -> int:
+def _copy(connection: Connection, into: str, rows: BulkRows) -> int:
     driver = connection.connection.driver_connection
     assert driver is not None
     with driver.cursor() as cursor:

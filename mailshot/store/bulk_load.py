@@ -44,7 +44,7 @@ CONDITIONS = {
 }
 
 
-class Rows(Protocol):
+class BulkRows(Protocol):
     """Rows with unique keys, sorted by key, in the order of the columns asked for."""
 
     def tuples(self) -> Iterator[list[tuple[Any, ...]]]:
@@ -55,7 +55,7 @@ class Rows(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class BulkLoad:
     """What to load where.
 
     `facts` are the keys of a JSON `facts` column that the rows speak of; others are kept. `add_only` leaves rows that

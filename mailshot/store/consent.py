@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import and_, literal, or_, select
 
 from mailshot.audience.compile import sources
-from mailshot.profile.topics import Entry, newest
+from mailshot.profile.topics import ConsentEntry, newest
 from mailshot.store import dialect
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.column_types import Instant
@@ -109,20 +109,20 @@ def withdrawals(connection: Connection, customer_id: int, before: datetime | Non
     return found
 
 
-def binding(connection: Connection, customer_id: int) -> dict[str, Entry]:
+def binding(connection: Connection, customer_id: int) -> dict[str, ConsentEntry]:
     """Return the entry that counts for each topic, with the withdrawals by others that bind the customer."""
     found = entries(connection, customer_id)
     for withdrawal in withdrawals(connection, customer_id):
         own = found.get(withdrawal.topic)
-        found[withdrawal.topic] = Entry(False, max(withdrawal.at, own.at) if own else withdrawal.at)
+        found[withdrawal.topic] = ConsentEntry(False, max(withdrawal.at, own.at) if own else withdrawal.at)
     return found
 
 
-def entries(connection: Connection, customer_id: int, before: datetime | None = None) -> dict[str, Entry]:
+def entries(connection: Connection, customer_id: int, before: datetime | None = None) -> dict[str, ConsentEntry]:
     """Return the entry that counts for each topic the customer ever said something about, or that counted `before`."""
-    said: dict[str, list[Entry]] = {}
+    said: dict[str, list[ConsentEntry]] = {}
     for table in (CONSENT, LOG) if before else (CONSENT,):
         mine = select(table.c.topic, table.c.given, table.c.at).where(table.c.customer_id == customer_id)
         for topic, given, at in connection.execute(mine.where(table.c.at < before) if before else mine):
-            said.setdefault(topic, []).append(Entry(given, at))
+            said.setdefault(topic, []).append(ConsentEntry(given, at))
     return {topic: last for topic, found in said.items() if (last := newest(found))}

@@ -10,6 +10,7 @@ import os
 import re
 import sqlite3
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -52,6 +53,8 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        # At exit at the latest: closing the last connection is what removes SQLite's log (-wal and -shm).
+        weakref.finalize(self, engine.dispose)
 
     @classmethod
     def open(cls, url: str, pool: int = 8) -> Store:

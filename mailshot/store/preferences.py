@@ -18,7 +18,7 @@ TRAIT = dialect.table(Trait)
 
 
 @dataclass(frozen=True, slots=True)
-class Inferred:
+class StoredTrait:
     """One trait, with confidence from 0 to 1 and its evidence in numbers and words."""
 
     name: str
@@ -54,7 +54,7 @@ def unsay(connection: Connection, customer_id: int, name: str, value: str) -> bo
     return dialect.changed_one(connection, gone)
 
 
-def traits(connection: Connection, customer_id: int) -> list[Inferred]:
+def traits(connection: Connection, customer_id: int) -> list[StoredTrait]:
     """Return what we inferred about a customer, the surest first."""
     c = TRAIT.c
     rows = connection.execute(
@@ -62,4 +62,4 @@ def traits(connection: Connection, customer_id: int) -> list[Inferred]:
         .where(c.customer_id == customer_id)
         .order_by(c.confidence.desc(), c.name, c.value)
     )
-    return [Inferred(*row) for row in rows]
+    return [StoredTrait(*row) for row in rows]

@@ -13,7 +13,7 @@ from sqlalchemy import RowMapping, Select, bindparam, func, select
 from mailshot.audience.compile import in_list, tracked
 from mailshot.errors import NotFound, Refused
 from mailshot.profile.activity import HISTORIES
-from mailshot.profile.customer import Activity, Inferred, Profile
+from mailshot.profile.customer import Activity, Profile, TraitValue
 from mailshot.store import consent
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
@@ -76,7 +76,7 @@ def profile(
         histories=_histories(connection, customer_id, [word for word in words if word in KEPT]),
         consents={topic: entry.given for topic, entry in consents.items()},
         preferences={(item["name"], item["value"]): item["holds"] for item in said},
-        traits={(item["name"], item["value"]): Inferred(item["confidence"], item["evidence"]) for item in traits},
+        traits={(item["name"], item["value"]): TraitValue(item["confidence"], item["evidence"]) for item in traits},
         tracked="consent" in words and connection.scalar(tracked(SCHEMA, before, [customer_id])) is not None,
     )
 

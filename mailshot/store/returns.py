@@ -17,7 +17,7 @@ from sqlalchemy import Row, Select, and_, bindparam, delete, insert, literal_col
 
 from mailshot.audience.compile import in_list, unindexed
 from mailshot.profile import returns
-from mailshot.profile.returns import Line, Part
+from mailshot.profile.returns import LinePart, PurchaseLine
 from mailshot.store import dialect, tables
 from mailshot.store.engine import Connection
 
@@ -72,15 +72,17 @@ def _lines(customer_ids: Sequence[int]) -> Select[Any]:
     return select(PURCHASE).select_from(pairs.join(PURCHASE, same)).order_by(LINE.customer_id)
 
 
-def _of_customer(rows: list[Row[Any]]) -> Iterator[tuple[Row[Any], list[Part]]]:
+def _of_customer(rows: list[Row[Any]]) -> Iterator[tuple[Row[Any], list[LinePart]]]:
     """Give each purchase with the parts it came to."""
-    lines = [Line(row.order_key, row.product_id, row.at, row.quantity, row.amount, row.channel or "") for row in rows]
+    lines = [
+        PurchaseLine(row.order_key, row.product_id, row.at, row.quantity, row.amount, row.channel or "") for row in rows
+    ]
     found = sorted(returns.parts(lines), key=lambda part: part.line)
     for index, parts in groupby(found, key=lambda part: part.line):
         yield rows[index], list(parts)
 
 
-def _numbered(added: list[tuple[Row[Any], Part]]) -> Iterator[dict[str, Any]]:
+def _numbered(added: list[tuple[Row[Any], LinePart]]) -> Iterator[dict[str, Any]]:
     """Give the rows of parts, each with a key of its own."""
     turns: dict[tuple[Any, ...], Iterator[int]] = {}
     for row, part in added:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import and_, func, literal_column
 
-from mailshot.audience.compile import CustomerTotals, JoinedColumn, Source
+from mailshot.audience.compile import ActivitySource, CustomerTotals, JoinedColumn
 from mailshot.profile import activity
 from mailshot.states import DeliveryState, FeedbackKind
 from mailshot.store import dialect, tables
@@ -17,11 +17,11 @@ DELIVERY, FEEDBACK = dialect.table(tables.Delivery), dialect.table(tables.Feedba
 RUN, LINK = dialect.table(tables.Run), dialect.table(tables.Link)
 
 
-def _feedback(kind: FeedbackKind) -> Source:
+def _feedback(kind: FeedbackKind) -> ActivitySource:
     """What came back, with the run and the mail it came back for."""
     same = and_(DELIVERY.c.run_id == FEEDBACK.c.run_id, DELIVERY.c.customer_id == FEEDBACK.c.customer_id)
     ran = RUN.c.id == FEEDBACK.c.run_id
-    return Source(
+    return ActivitySource(
         FEEDBACK,
         FEEDBACK.c.customer_id,
         FEEDBACK.c.at,
@@ -37,7 +37,7 @@ def _feedback(kind: FeedbackKind) -> Source:
 
 
 SUMMARY = CustomerTotals(BUYER, **{name: BUYER.c[name] for name in SUMS}, customer=BUYER.c.customer_id)
-ORDERS = Source(
+ORDERS = ActivitySource(
     ORDER,
     ORDER.c.customer_id,
     ORDER.c.at,
@@ -48,7 +48,7 @@ ORDERS = Source(
     summary=SUMMARY,
 )
 SOURCES = {
-    activity.BOUGHT.keyword: Source(
+    activity.BOUGHT.keyword: ActivitySource(
         PURCHASE,
         PURCHASE.c.customer_id,
         PURCHASE.c.at,
@@ -62,7 +62,7 @@ SOURCES = {
         summary=SUMMARY,
         coarse=ORDERS,
     ),
-    activity.RETURNED.keyword: Source(
+    activity.RETURNED.keyword: ActivitySource(
         PURCHASE,
         PURCHASE.c.customer_id,
         PURCHASE.c.at,
@@ -74,7 +74,7 @@ SOURCES = {
         # The first, word for word, leads to the index of such lines.
         only=(PURCHASE.c.quantity <= literal_column("0"), PURCHASE.c.quantity < literal_column("0")),
     ),
-    activity.DID.keyword: Source(
+    activity.DID.keyword: ActivitySource(
         EVENT,
         EVENT.c.customer_id,
         EVENT.c.at,
@@ -82,7 +82,7 @@ SOURCES = {
         product=EVENT.c.product_id,
         amount=EVENT.c.amount,
     ),
-    activity.RECEIVED.keyword: Source(
+    activity.RECEIVED.keyword: ActivitySource(
         DELIVERY,
         DELIVERY.c.customer_id,
         DELIVERY.c.settled_at,
@@ -96,16 +96,16 @@ SOURCES = {
     activity.OPENED.keyword: _feedback(FeedbackKind.opened),
     activity.CLICKED.keyword: _feedback(FeedbackKind.clicked),
     activity.CONVERTED.keyword: _feedback(FeedbackKind.converted),
-    activity.CONTACTED.keyword: Source(
+    activity.CONTACTED.keyword: ActivitySource(
         INTERACTION,
         INTERACTION.c.customer_id,
         INTERACTION.c.at,
         fields={name: INTERACTION.c[name] for name in ("kind", "direction", "outcome")},
     ),
-    activity.REFERRED.keyword: Source(
+    activity.REFERRED.keyword: ActivitySource(
         REFERRAL, REFERRAL.c.customer_id, REFERRAL.c.at, fields={"source": REFERRAL.c.source}
     ),
-    activity.WAS_REFERRED.keyword: Source(
+    activity.WAS_REFERRED.keyword: ActivitySource(
         REFERRAL, REFERRAL.c.referred_id, REFERRAL.c.at, fields={"source": REFERRAL.c.source}
     ),
 }

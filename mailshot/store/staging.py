@@ -33,7 +33,7 @@ from sqlmodel import SQLModel
 from mailshot.audience.compile import in_list
 from mailshot.errors import Refused
 from mailshot.store import bulk_dialects, column_types, conversions, erasures, leases, purchase_totals
-from mailshot.store.bulk_load import Load, Rows
+from mailshot.store.bulk_load import BulkLoad, BulkRows
 from mailshot.store.eligibility import DELIVERY
 from mailshot.store.engine import NEXT, STAGED, STAGED_TABLES, Connection, Store
 
@@ -103,7 +103,7 @@ class Staging:
                     break
                 last = end
 
-    def upsert(self, load: Load, rows: Rows) -> tuple[int, int]:
+    def upsert(self, load: BulkLoad, rows: BulkRows) -> tuple[int, int]:
         """Load the rows and return how many were added and changed."""
         before, touched = self._count(), 0
         batches, most = rows.tuples(), 1

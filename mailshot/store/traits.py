@@ -12,7 +12,7 @@ from sqlalchemy import case, delete, func, insert, select
 from mailshot.audience.compile import fact_column, product_clause, stands
 from mailshot.facts.catalogue import Fact
 from mailshot.facts.product_filters import ProductFilter
-from mailshot.profile.traits import Count, InferredTrait
+from mailshot.profile.traits import InferredTrait, TraitCounts
 from mailshot.store import dialect, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
@@ -27,18 +27,18 @@ def counts(
     hits: ProductFilter,
     window: tuple[datetime | None, datetime],
     as_of: datetime,
-) -> Iterator[Count]:
+) -> Iterator[TraitCounts]:
     """Count each customer's purchase lines `among` and, of those, the `hits`, in a window; none returned by `as_of`."""
     purchase = SCHEMA.purchase.c
     hit = case((purchase.product_id.in_(_ids(hits)), 1), else_=0)
     counted = select(purchase.customer_id, func.count(), func.sum(hit)).where(*_meant(among, window, as_of))
     for row in connection.execute(counted.group_by(purchase.customer_id)):
-        yield Count(int(row[0]), int(row[1]), int(row[2]))
+        yield TraitCounts(int(row[0]), int(row[1]), int(row[2]))
 
 
 def counts_by(
     connection: Connection, among: ProductFilter, field: Fact, window: tuple[datetime | None, datetime], as_of: datetime
-) -> dict[str, list[Count]]:
+) -> dict[str, list[TraitCounts]]:
     """Count each customer's lines for every value of a product field; customers without a hit count as 0."""
     purchase, product = SCHEMA.purchase, SCHEMA.product
     value = fact_column(product, field)
@@ -54,7 +54,7 @@ def counts_by(
         if name:
             found.setdefault(name, {})[customer_id] = number
     return {
-        name: [Count(customer, total, hits.get(customer, 0)) for customer, total in lines.items()]
+        name: [TraitCounts(customer, total, hits.get(customer, 0)) for customer, total in lines.items()]
         for name, hits in found.items()
     }
 

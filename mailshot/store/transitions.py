@@ -38,7 +38,7 @@ PURCHASE = SCHEMA.purchase.c
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Transition:
     """How many customers went from outcome `was` to `now` (None: not in the set), with those who spent most first."""
 
     was: str | None
@@ -74,7 +74,7 @@ def run(run_id: int) -> Select[Any]:
 
 def moves(
     connection: Connection, before: Select[Any], after: Select[Any], spent: tuple[datetime, datetime], most: int
-) -> list[Move]:
+) -> list[Transition]:
     """Return how customers moved between two sets, those who stayed included.
 
     `spent` are the moments between which money counts, `most` is how many examples each move gets.
@@ -126,7 +126,7 @@ def _moved(both: Any, spent: tuple[datetime, datetime]) -> Any:
     return select(gone, money).select_from(joined).cte("moved").prefix_with("MATERIALIZED")
 
 
-def _labelled(rows: Any) -> list[Move]:
+def _labelled(rows: Any) -> list[Transition]:
     examples: dict[tuple[str | None, str | None], list[tuple[int, int]]] = {}
     for was, now, customer_id, place, _ in rows:
         if customer_id:
@@ -135,7 +135,7 @@ def _labelled(rows: Any) -> list[Move]:
     for was, now, customer_id, customers, spent in rows:
         if not customer_id:
             who = tuple(who for _, who in sorted(examples.get((was, now), ())))
-            found.append(Move(was, now, int(customers), spent or Decimal(0), who))
+            found.append(Transition(was, now, int(customers), spent or Decimal(0), who))
     return found
 
 

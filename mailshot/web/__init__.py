@@ -1,1 +1,4 @@
-"""What customers reach over HTTP: tracking, unsubscribing, preferences; and the local inbox. Nothing here can send."""
+"""The pages and endpoints that customers reach: tracking, unsubscribing, preferences, own data. Nothing here sends.
+
+Start at `app.build`, which lists all routes. `site` checks the token of each request.
+"""

@@ -23,7 +23,7 @@ from mailshot.profile import address
 from mailshot.profile.implications import decided
 from mailshot.store import privacy
 from mailshot.store.engine import Connection
-from mailshot.store.preferences import Inferred
+from mailshot.store.preferences import StoredTrait
 from mailshot.web.site import Site
 
 SHOWN = "shown"
@@ -173,7 +173,7 @@ def _readable(name: str, value: Value, manner: locales.Manner) -> str:
     return show(value)
 
 
-def _card(here: Site, standing: CurrentPreferences, pair: tuple[str, str], trait: Inferred | None) -> Card:
+def _card(here: Site, standing: CurrentPreferences, pair: tuple[str, str], trait: StoredTrait | None) -> Card:
     (name, value), question = pair, here.statements.get(pair[0])
     evidence = trait.evidence if trait else {}
     label = evidence.get("label") or (question and question.values.get(value)) or f"{name}: {value}".replace("_", " ")

@@ -44,7 +44,7 @@ class LinkEnded(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class DataLink:
     """A genuine link: which request it belongs to, whom it was mailed to, and whether it was opened."""
 
     id: int
@@ -68,7 +68,7 @@ async def open_data(request: Request) -> Response:
     forms.refuse_foreign(request)
     await forms.read(request)
 
-    def apply(connection: Connection) -> Link:
+    def apply(connection: Connection) -> DataLink:
         link = _look(here, connection, ids)
         if not confirmations.open_once(connection, link.id, here.clock()):
             raise LinkEnded(_again(here, link))
@@ -125,17 +125,17 @@ async def _ids(request: Request) -> tuple[int, int]:
     return number, mailbox
 
 
-def _look(here: Site, connection: Connection, ids: tuple[int, int]) -> Link:
+def _look(here: Site, connection: Connection, ids: tuple[int, int]) -> DataLink:
     """Return what a link leads to now. Raises LinkEnded for one that is too old, 404 once the address is another."""
     number, mailbox = ids
     found = confirmations.get(connection, number, here.clock())
     if found is None:
         raise LinkEnded
     mail = MailLink(here, found["run_id"], found["customer_id"], mailbox)
-    return Link(number, mail, mail.check(connection), found["opened_at"] is not None)
+    return DataLink(number, mail, mail.check(connection), found["opened_at"] is not None)
 
 
-async def _owner(request: Request) -> tuple[Link, FormData, Check]:
+async def _owner(request: Request) -> tuple[DataLink, FormData, Check]:
     """Return the link whose page posted a form, the form, and a check that it is still good when the form counts.
 
     Raises LinkEnded without its session. The form comes first: it may take its time, and things change meanwhile.
@@ -145,7 +145,7 @@ async def _owner(request: Request) -> tuple[Link, FormData, Check]:
     form = await forms.read(request)
     session = here.keys.read(Purpose.session, str(form.get(SESSION, "")))
 
-    def check(connection: Connection) -> Link:
+    def check(connection: Connection) -> DataLink:
         link = _look(here, connection, ids)
         if not link.opened or session != ids:
             raise LinkEnded(_again(here, link))
@@ -154,7 +154,7 @@ async def _owner(request: Request) -> tuple[Link, FormData, Check]:
     return await here.read(check), form, check
 
 
-async def _shown(request: Request, link: Link, page: Page | None = None, saved: bool = False) -> Response:
+async def _shown(request: Request, link: DataLink, page: Page | None = None, saved: bool = False) -> Response:
     """Show the owner's page: as it was posted when that had problems, else as the customer stands now."""
     here, customer_id = site.of(request), link.person.customer_id
 
@@ -174,7 +174,7 @@ async def _shown(request: Request, link: Link, page: Page | None = None, saved: 
     return here.page("preferences.html", status, **words, saved=saved, here=_address(request), owner=owner)
 
 
-def _again(here: Site, link: Link) -> str:
+def _again(here: Site, link: DataLink) -> str:
     ids = (link.mail.run_id, link.mail.customer_id, link.mail.mailbox)
     return f"/p/{here.keys.mint(Purpose.preferences, *ids)}/data"
 

@@ -70,8 +70,8 @@ def test_ten_launches_at_once_make_one_run(shop: Shop) -> None:
 def test_plans_at_once_agree(shop: Shop) -> None:
     edition = shop.campaign()
     plans = at_once(4, lambda: plan.make_plan(shop.store, edition, NOW, NOW))
-    assert {found.mails for found in plans if isinstance(found, plan.Plan)} == {60}
-    assert len({found.id for found in plans if isinstance(found, plan.Plan)}) == 1
+    assert {found.mails for found in plans if isinstance(found, plan.CampaignPlan)} == {60}
+    assert len({found.id for found in plans if isinstance(found, plan.CampaignPlan)}) == 1
     assert not [found for found in plans if isinstance(found, Refused)]
 
 

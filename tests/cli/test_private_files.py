@@ -12,7 +12,7 @@ import pytest
 
 from mailshot.cli import init, preview, private_files
 from mailshot.errors import Refused
-from mailshot.inbox.mailbox import Box
+from mailshot.inbox.mailbox import Mailbox
 from mailshot.settings import load
 
 
@@ -65,7 +65,7 @@ def test_a_preview_is_private_also_in_place_of_a_former_one(tmp_path: Path) -> N
 
 
 def test_caught_mails_are_private(tmp_path: Path) -> None:
-    box = Box(tmp_path / "inbox")
+    box = Mailbox(tmp_path / "inbox")
     box.add("a@example.com", ["b@example.com"], b"Subject: x\r\n\r\n")
     found = {mode(path) for path in (tmp_path / "inbox").rglob("*") if path.is_file()}
     assert (found, mode(tmp_path / "inbox")) == ({0o600}, 0o700)

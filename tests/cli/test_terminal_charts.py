@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mailshot.cli import terminal_charts
-from mailshot.cli.terminal_charts import Bar, Interval
+from mailshot.cli.terminal_charts import Bar, IntervalBar
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
@@ -27,9 +27,9 @@ def test_a_bar_is_as_long_as_the_sum_of_its_rounded_parts() -> None:
 
 def test_intervals_fit_and_mark_what_is_too_few() -> None:
     lines = [
-        Interval("2017-01-01 inside ", (0.2, 0.5, 1.0), True, "blue"),
-        Interval("           outside", (-0.1, 0.0, 0.1), False, "yellow"),
-        Interval("2017-02-01 inside ", None, False, "blue"),
+        IntervalBar("2017-01-01 inside ", (0.2, 0.5, 1.0), True, "blue"),
+        IntervalBar("           outside", (-0.1, 0.0, 0.1), False, "yellow"),
+        IntervalBar("2017-02-01 inside ", None, False, "blue"),
     ]
     shown = terminal_charts.reaches("Share", lines, 80).plain.splitlines()
     assert max(map(len, shown)) <= 80

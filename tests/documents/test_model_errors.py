@@ -8,8 +8,10 @@ from pydantic import BaseModel
 from mailshot import documents
 from mailshot.errors import InvalidInput
 from mailshot.facts import catalogue
-from mailshot.ingest.mapping import Mapping
-from mailshot.profile import preferences, senders, topics
+from mailshot.ingest.mapping import MappingFile
+from mailshot.profile import topics
+from mailshot.profile.preferences import PreferencesFile
+from mailshot.profile.senders import SendersFile
 from mailshot.rulebook.campaign import CampaignDefinition as Campaign
 from mailshot.rulebook.company import Company
 
@@ -22,7 +24,7 @@ WRONG: list[tuple[type[BaseModel], str, int, int, str, str]] = [
     (Campaign, "", 1, 1, "the file is empty", "Write a value"),
     (Campaign, "- a", 1, 1, "the file must hold words with values, not a list", "It knows: campaign, "),
     (Campaign, "audience:x", 1, 1, "the file must hold words with values, not 'audience:x'", "It knows: campaign, "),
-    (topics.File, "- a", 1, 1, "the file must hold words with values, not a list", "Write lines such as"),
+    (topics.TopicsFile, "- a", 1, 1, "the file must hold words with values, not a list", "Write lines such as"),
     (Campaign, HEAD, 1, 1, "'content' is missing", "Add 'content: …'."),
     (Campaign, HEAD + "content:", 5, 9, "'content' is empty", "Write a value, or remove the line."),
     (Campaign, HEAD + "content: x", 5, 10, "'content' must be a list, not 'x'", "Start each entry with '- '."),
@@ -54,16 +56,16 @@ WRONG: list[tuple[type[BaseModel], str, int, int, str, str]] = [
     (Campaign, WHOLE + "as_of: 9999-12-31", 6, 8, "'as_of': '9999-12-31' is not a date or a moment", "Write for exa"),
     (Company, "as_of: 1775500000", 1, 8, "'as_of': '1775500000' is not a date or a moment", "Write for example"),
     (Company, "brand: x\nlink_hosts: a", 2, 13, "'link_hosts' must be a list, not 'a'", "Start each entry with"),
-    (topics.File, "a: {title: x}\nB: {title: x}", 2, 1, "'B' is not a topic name", "Use lower case letters"),
-    (catalogue.File, "customer:\n  a: {type: txt}", 2, 13, "unknown 'type' 'txt'", "Did you mean 'text'?"),
-    (catalogue.File, "customer:\n  email: {type: text}", 2, 3, "'email' is built in", "Choose another name."),
-    (preferences.File, "a:\n  title: x\n  values: {}", 3, 11, "'values' has nothing in it", "Name at least one."),
-    (preferences.File, "a: {title: x, values: {" + ", ".join(f"v{n}: x" for n in range(21)) + "}}",
+    (topics.TopicsFile, "a: {title: x}\nB: {title: x}", 2, 1, "'B' is not a topic name", "Use lower case letters"),
+    (catalogue.FactsFile, "customer:\n  a: {type: txt}", 2, 13, "unknown 'type' 'txt'", "Did you mean 'text'?"),
+    (catalogue.FactsFile, "customer:\n  email: {type: text}", 2, 3, "'email' is built in", "Choose another name."),
+    (PreferencesFile, "a:\n  title: x\n  values: {}", 3, 11, "'values' has nothing in it", "Name at least one."),
+    (PreferencesFile, "a: {title: x, values: {" + ", ".join(f"v{n}: x" for n in range(21)) + "}}",
      1, 23, "'values' has more than 20 entries", "Leave some out."),
-    (senders.File, SENDER + "feedback_id: ab}", 1, 82, "'feedback_id' is shorter than the least", "Write a"),
-    (senders.File, SENDER + f"feedback_id: {'a' * 16}}}", 1, 82, "'feedback_id' is longer than the greatest", ""),
-    (senders.File, SENDER + "reply_to: y}", 1, 79, "'reply_to': 'y' is not an e-mail address", ""),
-    (Mapping, "name: x\nimports:\n- kind: custmers\n", 3, 9, "unknown 'kind' 'custmers'", "Did you mean 'customers'?"),
+    (SendersFile, SENDER + "feedback_id: ab}", 1, 82, "'feedback_id' is shorter than the least", "Write a"),
+    (SendersFile, SENDER + f"feedback_id: {'a' * 16}}}", 1, 82, "'feedback_id' is longer than the greatest", ""),
+    (SendersFile, SENDER + "reply_to: y}", 1, 79, "'reply_to': 'y' is not an e-mail address", ""),
+    (MappingFile, "name: x\nimports:\n- kind: custmers\n", 3, 9, "unknown 'kind' 'custmers'", "Did you mean 'custom"),
 ]  # fmt: skip
 
 
@@ -80,6 +82,6 @@ def test_a_wrong_field_is_told_in_plain_words(
 def test_very_many_wrong_fields_are_counted() -> None:
     text = "customer:\n" + "".join(f"  f{n}: {{type: x}}\n" for n in range(3000))
     with pytest.raises(InvalidInput) as caught:
-        documents.parse(text, "f.yaml").model(catalogue.File)
+        documents.parse(text, "f.yaml").model(catalogue.FactsFile)
     *told, rest = caught.value.problems
     assert (len(told), rest.message) == (50, "and 2,950 more problems")

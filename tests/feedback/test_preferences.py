@@ -6,15 +6,15 @@ import pytest
 
 from mailshot.feedback.preferences import Controls, CurrentPreferences, Wishes, controls, wishes
 from mailshot.profile.preferences import StatedPreference
-from mailshot.profile.topics import Entry
-from mailshot.store.preferences import Inferred
+from mailshot.profile.topics import ConsentEntry
+from mailshot.store.preferences import StoredTrait
 from tests.support.customer_site import STATEMENTS, TOPICS
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 STANDING = CurrentPreferences(
-    {"offers": Entry(True, NOON), "tracking": Entry(True, NOON)},
+    {"offers": ConsentEntry(True, NOON), "tracking": ConsentEntry(True, NOON)},
     {("diet", "no_pork"): True, ("pet", "cat"): False},
-    (Inferred("diet", "vegetarian", 0.99, {}),),
+    (StoredTrait("diet", "vegetarian", 0.99, {}),),
 )
 SHOWN = controls(STANDING, TOPICS, STATEMENTS)
 
@@ -46,7 +46,7 @@ def test_only_what_differs_from_what_was_shown_is_a_wish() -> None:
 
 
 def test_a_page_opened_before_a_withdrawal_does_not_take_it_back() -> None:
-    now = CurrentPreferences({"offers": Entry(False, NOON)}, {}, ())
+    now = CurrentPreferences({"offers": ConsentEntry(False, NOON)}, {}, ())
     made = wishes({**SHOWN, "say.diet": ("vegan",)}, SHOWN, now, TOPICS, STATEMENTS)
     assert made.topics == {}
     assert made.said == [StatedPreference("diet", "vegan", True)]

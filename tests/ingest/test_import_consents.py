@@ -11,10 +11,10 @@ from mailshot import spreadsheet
 from mailshot.errors import InvalidInput, Refused
 from mailshot.feedback import preferences
 from mailshot.ingest.fields import GIVEN_NO, GIVEN_YES, NO, YES
-from mailshot.ingest.import_report import Report
+from mailshot.ingest.import_report import FileReport
 from mailshot.ingest.loaders.consents import CLOCK_TOLERANCE
 from mailshot.profile import address
-from mailshot.profile.topics import Entry
+from mailshot.profile.topics import ConsentEntry
 from mailshot.store import consent, dialect, inboxes, privacy, profiles, suppression, tables
 from tests.support.import_shop import KEY, Shop
 
@@ -43,7 +43,7 @@ def consents(file: str, **columns: str) -> str:
     return f"kind: consents\n    file: {file}\n    columns: {{{', '.join(f'{k}: {v}' for k, v in chosen.items())}}}"
 
 
-def say(shop: Shop, rows: str, header: str = "id,given,at", **options: object) -> Report:
+def say(shop: Shop, rows: str, header: str = "id,given,at", **options: object) -> FileReport:
     """Import consents of these rows."""
     columns = options.pop("columns", {})
     shop.put({"said.csv": f"{header}\n{rows}"})
@@ -235,7 +235,7 @@ def test_a_withdrawal_ends_a_consent_from_the_future_of_an_earlier_import(people
         (entry,) = consent.entries(connection, ids["1"]).values()
         assert not entry.given
         past = consent.entries(connection, ids["1"], before=NOW + timedelta(days=1))
-    assert past == {"offers": Entry(False, standing(people)["1"][1])}
+    assert past == {"offers": ConsentEntry(False, standing(people)["1"][1])}
 
 
 @pytest.mark.parametrize("moment", ["", "soon", "31.12.2025", "2026-02-31", "1850-01-01"])
@@ -276,7 +276,7 @@ def test_consents_by_address(people: Shop) -> None:
     assert (again.added, again.changed, again.unchanged) == (0, 0, 1)
 
 
-def by_address(shop: Shop, rows: str, **options: object) -> Report:
+def by_address(shop: Shop, rows: str, **options: object) -> FileReport:
     return say(shop, rows, "mail,given,at", columns={"customer": "", "email": "mail"}, **options)
 
 

@@ -40,8 +40,8 @@ def read(bench: StagingDatabase, path: Path) -> tuple[list[tuple[object, ...]], 
     """Return the rows (line, a, b) and the faults (line, reason) of a file with columns a and b."""
     found = data_files.examine(path, ",", None, path.parent)
     names = list(found.columns)
-    columns = {field: mapping.Source(("", column, "")) for field, column in zip(("a", "b"), names, strict=True)}
-    item = mapping.Import.model_construct(kind=Kind.events, file=path.name, distinct=False, columns=columns)
+    columns = {field: mapping.ColumnSource(("", column, "")) for field, column in zip(("a", "b"), names, strict=True)}
+    item = mapping.FileMapping.model_construct(kind=Kind.events, file=path.name, distinct=False, columns=columns)
     fields = {name: Field(name, Type.long_text, "") for name in ("a", "b")}
     each = Reading(0, item, found, fields, "UTC")
     parse_file.read(bench, each)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mailshot.audience.nodes import Everyone
 from mailshot.ingest.loaders.consents import CLOCK_TOLERANCE
 from mailshot.profile import topics as decision
-from mailshot.profile.topics import Entry
+from mailshot.profile.topics import ConsentEntry
 from mailshot.store import audiences, consent, dialect, plans, tables
 from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
@@ -165,7 +165,7 @@ def test_reading_a_file_again_never_undoes_what_was_withdrawn_since(
     _load(shop, story, 0)
     for who, _ in shop.rows(tables.Customer, "id", "key"):
         with store.write() as connection:
-            entry: Entry | None = consent.binding(connection, who).get("offers")
+            entry: ConsentEntry | None = consent.binding(connection, who).get("offers")
             moment = decision.effective_at(entry, NOW + timedelta(minutes=1))
             consent.record(connection, who, "offers", False, moment, "click")
     _load(shop, story, 1)

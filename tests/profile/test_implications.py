@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailshot.profile.customer import Inferred, Profile
+from mailshot.profile.customer import Profile, TraitValue
 from mailshot.profile.implications import Implications, decided, stated
 
 DIET = Implications({"vegan": ("vegetarian",), "vegetarian": ("no_pork", "no_meat")})
@@ -83,9 +83,9 @@ def test_another_answer_silences_what_was_inferred() -> None:
 
 
 def test_a_trait_makes_true_what_it_implies_unless_it_was_denied() -> None:
-    traits = {("diet", "vegan"): Inferred(0.9), ("diet", "no_pork"): Inferred(0.4)}
+    traits = {("diet", "vegan"): TraitValue(0.9), ("diet", "no_pork"): TraitValue(0.4)}
     known = Profile(1, 0, {}, traits=traits)
     pork = DIET.closure("no_pork")
-    assert known.inferred("diet", pork) == ("vegan", Inferred(0.9))
+    assert known.inferred("diet", pork) == ("vegan", TraitValue(0.9))
     denied = Profile(1, 0, {}, preferences={("diet", "vegetarian"): False}, traits=traits)
-    assert denied.inferred("diet", pork) == ("no_pork", Inferred(0.4))
+    assert denied.inferred("diet", pork) == ("no_pork", TraitValue(0.4))

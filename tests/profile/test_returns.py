@@ -11,17 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailshot.profile import returns
-from mailshot.profile.returns import Line, Part
+from mailshot.profile.returns import LinePart, PurchaseLine
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def line(day: int, quantity: str, amount: str, order: str = "", product: str = "lamp", channel: str = "") -> Line:
+def line(
+    day: int, quantity: str, amount: str, order: str = "", product: str = "lamp", channel: str = ""
+) -> PurchaseLine:
     at = DAY + timedelta(days=day)
-    return Line(order or f"order of day {day}", product, at, Decimal(quantity), Decimal(amount), channel)
+    return PurchaseLine(order or f"order of day {day}", product, at, Decimal(quantity), Decimal(amount), channel)
 
 
-def kept(*lines: Line) -> list[tuple[int, str, str]]:
+def kept(*lines: PurchaseLine) -> list[tuple[int, str, str]]:
     """Return the day, quantity and amount of what was bought and not returned."""
     found = [part for part in returns.parts(lines) if part.returned_at is None]
     return sorted(
@@ -71,7 +73,7 @@ QUANTITIES = st.sampled_from([Decimal(n) for n in ("-3", "-1", "-1", "-0.5", "0"
 AMOUNTS = st.sampled_from([Decimal(n) for n in ("-10", "-3.3333", "-1", "0", "1", "3.3333", "10")])
 LINES = st.lists(
     st.builds(
-        Line,
+        PurchaseLine,
         st.sampled_from("abc"),
         st.sampled_from(("lamp", "bed")),
         st.integers(0, 5).map(lambda day: DAY + timedelta(days=day)),
@@ -83,12 +85,12 @@ LINES = st.lists(
 )
 
 
-def values(lines: list[Line], parts: list[Part]) -> Counter[tuple[object, ...]]:
+def values(lines: list[PurchaseLine], parts: list[LinePart]) -> Counter[tuple[object, ...]]:
     return Counter((lines[part.line], part.quantity, part.amount, part.returned_at) for part in parts)
 
 
 @given(LINES)
-def test_the_parts_of_a_purchase_are_the_whole_purchase(lines: list[Line]) -> None:
+def test_the_parts_of_a_purchase_are_the_whole_purchase(lines: list[PurchaseLine]) -> None:
     parts = returns.parts(lines)
     for index, each in enumerate(lines):
         mine = [part for part in parts if part.line == index]
@@ -99,7 +101,7 @@ def test_the_parts_of_a_purchase_are_the_whole_purchase(lines: list[Line]) -> No
 
 
 @given(LINES)
-def test_no_more_is_taken_off_than_was_returned_and_no_less_than_could_be(lines: list[Line]) -> None:
+def test_no_more_is_taken_off_than_was_returned_and_no_less_than_could_be(lines: list[PurchaseLine]) -> None:
     taken = [part for part in returns.parts(lines) if part.returned_at]
     for product in {each.product for each in lines}:
         stock = Decimal()
@@ -119,17 +121,17 @@ def test_no_more_is_taken_off_than_was_returned_and_no_less_than_could_be(lines:
 
 
 @given(LINES, st.randoms())
-def test_the_order_of_lines_says_nothing(lines: list[Line], chance: object) -> None:
+def test_the_order_of_lines_says_nothing(lines: list[PurchaseLine], chance: object) -> None:
     mixed = list(lines)
     chance.shuffle(mixed)  # type: ignore[attr-defined]
     assert values(mixed, returns.parts(mixed)) == values(lines, returns.parts(lines))
 
 
 @given(LINES, st.integers(0, 6))
-def test_what_comes_later_changes_nothing_that_was_known_before(lines: list[Line], days: int) -> None:
+def test_what_comes_later_changes_nothing_that_was_known_before(lines: list[PurchaseLine], days: int) -> None:
     today = DAY + timedelta(days=days)
 
-    def standing(some: list[Line]) -> Counter[tuple[object, ...]]:
+    def standing(some: list[PurchaseLine]) -> Counter[tuple[object, ...]]:
         totals: Counter[tuple[object, ...]] = Counter()
         for part in returns.parts(some):
             if some[part.line].at < today and (part.returned_at is None or part.returned_at >= today):

@@ -18,20 +18,20 @@ VOCABULARY = {
     "customer": {"first_name", "last_name", "email", "language", "household_size"},
     "campaign": {"name"},
     "sender": {"name", "postal_address", "email"},
-    "offers": template.ListOf({"key", "name", "department", "category", "brand", "size", "url", "reason"}),
+    "offers": template.ListType({"key", "name", "department", "category", "brand", "size", "url", "reason"}),
     "links": {"unsubscribe", "preferences"},
     "traits": {"diet"},
 }
 TRACKING = template.Tracking(click=lambda link: f"https://go.example/c/{link}", pixel="https://go.example/o/1.gif")
 
 
-def make(body: str, subject: str = "Hello", **others: str) -> source.Source:
+def make(body: str, subject: str = "Hello", **others: str) -> source.TemplateSource:
     """Make a source named `m`; other files by path with `__` for `/` and a trailing `_html` or `_txt`."""
     files = {"m/subject.txt": subject, "m/body.html": body}
     for name, text in others.items():
         stem, _, ending = name.rpartition("_")
         files[f"{stem.replace('__', '/')}.{ending}"] = text
-    return source.Source("m", files)
+    return source.TemplateSource("m", files)
 
 
 def compile_body(

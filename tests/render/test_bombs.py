@@ -39,9 +39,9 @@ LONG = {
 PAYLOADS = [pytest.param(name, marks=[pytest.mark.torture] if name in LONG else [], id=name) for name in bombs.ALL]
 
 
-def make(files: Mapping[str, str]) -> source.Source:
+def make(files: Mapping[str, str]) -> source.TemplateSource:
     named = {name if name.startswith("_base") else f"m/{name}": text for name, text in files.items()}
-    return source.Source("m", {"m/subject.txt": "Hello", **named})
+    return source.TemplateSource("m", {"m/subject.txt": "Hello", **named})
 
 
 def compiled(name: str) -> template.MailTemplate:

@@ -143,7 +143,7 @@ def test_lint_speaks_of_what_is_missing() -> None:
 
 def test_a_source_keeps_its_digest_through_json() -> None:
     found = source.read(TEMPLATES, "weekly")
-    again = source.Source(**json.loads(found.to_json()))
+    again = source.TemplateSource(**json.loads(found.to_json()))
     assert (again, again.digest) == (found, found.digest)
     assert set(found.files) > {"weekly/body.html", "weekly/subject.txt", "_base/layout.html"}
     assert "weekly/sample.yaml" not in found.files

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mailshot.audience.evaluate import Evaluator
-from mailshot.profile.customer import Activity, Inferred, Profile
+from mailshot.profile.customer import Activity, Profile, TraitValue
 from mailshot.rulebook.rulebook import Rulebook
 
 RULES = Rulebook.load(Path(__file__).parents[2])
@@ -19,7 +19,7 @@ MEAT = {"key": "beef", "department": "MEAT", "category": "BEEF"}
 PORK = {"key": "pork", "department": "MEAT", "category": "PORK"}
 GUESTS = Activity("o1", NOON - timedelta(days=90), {}, MEAT, Decimal(9), Decimal(1))
 BREAD = Activity("o2", NOON - timedelta(days=90), {}, {"key": "bread", "department": "GROCERY"}, Decimal(2), Decimal(1))
-VEGETARIAN = {("diet", "vegetarian"): Inferred(0.9)}
+VEGETARIAN = {("diet", "vegetarian"): TraitValue(0.9)}
 
 
 def _kept_from(product: dict[str, str], bought: Activity, said: dict[str, bool], **known: object) -> bool:

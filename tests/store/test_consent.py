@@ -16,10 +16,10 @@ NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 def test_any_order_of_arrival_and_any_repetition_end_the_same(store: Store) -> None:
     said = [
-        decision.Entry(True, NOON),
-        decision.Entry(False, NOON + timedelta(hours=2)),
-        decision.Entry(True, NOON + timedelta(hours=1)),
-        decision.Entry(True, NOON + timedelta(hours=2)),
+        decision.ConsentEntry(True, NOON),
+        decision.ConsentEntry(False, NOON + timedelta(hours=2)),
+        decision.ConsentEntry(True, NOON + timedelta(hours=1)),
+        decision.ConsentEntry(True, NOON + timedelta(hours=2)),
     ]
     for customer, order in enumerate(permutations(said), start=1):
         with store.write() as connection:

@@ -9,6 +9,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import insert, select
@@ -25,6 +26,12 @@ ONLY_SQLITE = {"ix_purchase_customer_id"}
 def test_a_fresh_store_has_the_newest_version(store: Store) -> None:
     installation.check(store)
     assert installation.upgrade(store) == (installation.newest(), installation.newest())
+
+
+def test_the_versions_by_the_names_of_files_are_those_that_alembic_reads() -> None:
+    script = ScriptDirectory.from_config(installation.config())
+    assert script.get_heads() == [installation.newest()]
+    assert {revision.revision for revision in script.walk_revisions()} == installation.versions()
 
 
 def test_the_tables_are_those_that_the_code_names(store: Store) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mailshot.campaign import plan, snapshot
-from mailshot.campaign.plan import Plan
+from mailshot.campaign.plan import CampaignPlan
 from mailshot.campaign.snapshot import Snapshot
 from mailshot.profile import bucketing
 from mailshot.rulebook.rulebook import Rulebook
@@ -64,7 +64,7 @@ def edition(shop: Shop, name: str = "week") -> Snapshot:
     return snapshot.edition(Rulebook.load(shop.folder), shop.folder, name)
 
 
-def planned(shop: Shop, now: datetime = NOW, name: str = "week") -> Plan:
+def planned(shop: Shop, now: datetime = NOW, name: str = "week") -> CampaignPlan:
     return plan.make_plan(shop.store, edition(shop, name), now, now)
 
 

@@ -18,7 +18,7 @@ from mailshot.facts import catalogue, comparison
 from mailshot.facts.catalogue import Catalogue, Fact, FactType
 from mailshot.facts.comparison import KNOWN, Comparison
 from mailshot.facts.periods import EVER, Period, Span, Window
-from mailshot.facts.product_filters import EVERYTHING, Filter, Group, ProductFilter
+from mailshot.facts.product_filters import EVERYTHING, Filter, ProductFilter, ProductGroup
 from mailshot.facts.relative_dates import Relative
 from mailshot.profile.activity import DID, HISTORIES, ActivityKind
 from mailshot.profile.implications import Implications
@@ -77,12 +77,12 @@ GROUPS = {
     "cheap": ProductFilter(
         (Filter(((PRODUCT["price"], Comparison("less_than", (Decimal("2.5"),))),)), *SIMPLE.filters)
     ),
-    "not a": ProductFilter((Filter(groups=(Group("a", SIMPLE),), exceptions=SIMPLE),)),
+    "not a": ProductFilter((Filter(groups=(ProductGroup("a", SIMPLE),), exceptions=SIMPLE),)),
 }
 SEEN = {"seconds": Fact("seconds", FactType.number, "", own=True), "page": Fact("page", FactType.text, "", own=True)}
 EVENTS = {
-    "Lit-viewed": catalogue.Event("Lit-viewed", "", SEEN),
-    "added to basket": catalogue.Event("added to basket", "", {"page": SEEN["page"]}),
+    "Lit-viewed": catalogue.EventType("Lit-viewed", "", SEEN),
+    "added to basket": catalogue.EventType("added to basket", "", {"page": SEEN["page"]}),
 }
 AGENT = {
     "agent": Fact("agent", FactType.text, "", own=True, choices=("Lit-a", "Lit-é")),
@@ -128,7 +128,7 @@ def _fact(fact: Fact) -> st.SearchStrategy[Condition]:
 
 def _filter(exceptions: Any) -> Any:
     field = sampled(ABOUT).flatmap(lambda fact: st.tuples(st.just(fact), compared(fact.type)))
-    named = sampled([(), *((Group(name, group),) for name, group in GROUPS.items())])
+    named = sampled([(), *((ProductGroup(name, group),) for name, group in GROUPS.items())])
     made = st.builds(
         Filter, st.lists(field, max_size=2, unique_by=lambda each: each[0].name).map(tuple), named, exceptions
     )

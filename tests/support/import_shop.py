@@ -14,7 +14,7 @@ from sqlmodel import SQLModel, select
 from mailshot import documents
 from mailshot.facts import catalogue
 from mailshot.ingest import importer
-from mailshot.ingest.import_report import Progress, Report, Summary, silent
+from mailshot.ingest.import_report import FileReport, ImportSummary, Progress, silent
 from mailshot.ingest.importer import Options
 from mailshot.store.engine import Store
 
@@ -73,7 +73,7 @@ class Shop:
         progress: Progress = silent,
         file: Path | None = None,
         now: datetime | None = None,
-    ) -> Summary:
+    ) -> ImportSummary:
         """Import with a mapping of these imports (each as YAML below its dash)."""
         lines = "".join(f"  - {each}\n" for each in imports)
         path = self.folder / "mapping.yaml"
@@ -83,28 +83,28 @@ class Shop:
         options = Options(facts, TOPICS, KEY, rejects, file=file, progress=progress, now=now)
         return (importer.check if dry else importer.run)(self.store, path, options)
 
-    def one(self, what: str, **options: Any) -> Report:
+    def one(self, what: str, **options: Any) -> FileReport:
         """Import one file and return its report."""
         (report,) = self.load(what, **options).imports
         return report
 
-    def all(self, **options: Any) -> Summary:
+    def all(self, **options: Any) -> ImportSummary:
         """Import the customers, products and purchases of the shop."""
         return self.load(CUSTOMERS, PRODUCTS, PURCHASES, **options)
 
-    def rejected(self, report: Report) -> list[dict[str, str]]:
+    def rejected(self, report: FileReport) -> list[dict[str, str]]:
         """Return what was wrong with each cell, as the notes file lists it."""
         with open(report.notes, encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
 
-    def warned(self, report: Report, value: str | None = None) -> list[str]:
+    def warned(self, report: FileReport, value: str | None = None) -> list[str]:
         """Return what was said of cells whose rows came in (of those with a value), with their columns."""
         notes = self.rejected(report) if report.notes else []
         told = [note for note in notes if note["reason"].startswith("warning: ") and value in (None, note["value"])]
         reasons = [note["reason"].removeprefix("warning: ").removeprefix("taken without: ") for note in told]
         return [f"{note['column']} {reason}".strip() for note, reason in zip(told, reasons, strict=True)]
 
-    def to_fix(self, report: Report, delimiter: str = ",") -> list[dict[str, str]]:
+    def to_fix(self, report: FileReport, delimiter: str = ",") -> list[dict[str, str]]:
         """Return the rows of the file that is to be fixed and read again."""
         with open(report.rejects, encoding="utf-8-sig", newline="") as file:
             return list(csv.DictReader(file, delimiter=delimiter))

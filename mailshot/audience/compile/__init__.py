@@ -1,16 +1,27 @@
-"""Rules to SQL: the only part of this room that knows SQLAlchemy."""
+"""Compiles a condition into one SELECT of customer ids, for SQLite and PostgreSQL.
+
+Start at `Compiler.select`. `planner` chooses the access paths; docs/internals.md follows one rule through it.
+"""
 
 from mailshot.audience.compile.compiler import Compiler
 from mailshot.audience.compile.expressions import in_list, stands, unindexed
 from mailshot.audience.compile.facts import fact_column, json_path, product_clause
-from mailshot.audience.compile.sources import CustomerTotals, JoinedColumn, Schema, Source, consents, existed, tracked
+from mailshot.audience.compile.sources import (
+    ActivitySource,
+    CustomerTotals,
+    JoinedColumn,
+    Schema,
+    consents,
+    existed,
+    tracked,
+)
 
 __all__ = [
+    "ActivitySource",
     "Compiler",
     "CustomerTotals",
     "JoinedColumn",
     "Schema",
-    "Source",
     "consents",
     "existed",
     "fact_column",

@@ -34,7 +34,7 @@ from mailshot.audience.compile import dialect_functions, expressions, facts, pla
 from mailshot.audience.compile.dialect_functions import Clause, Column
 from mailshot.audience.compile.lifecycle import LifecycleClauses
 from mailshot.audience.compile.planner import Scope, Statistics
-from mailshot.audience.compile.sources import CustomerTotals, Schema, Source
+from mailshot.audience.compile.sources import ActivitySource, CustomerTotals, Schema
 from mailshot.facts import time_zones
 from mailshot.facts.catalogue import Fact
 from mailshot.facts.periods import EVER, Window
@@ -100,7 +100,7 @@ class Histories:
             return False
         return self.schema.source(condition.history).summary is not None and self._few(condition)
 
-    def _source(self, condition: nodes.ActivityCondition) -> Source:
+    def _source(self, condition: nodes.ActivityCondition) -> ActivitySource:
         """Return where to look: among the orders, where no condition asks for what only their lines say."""
         source = self.schema.source(condition.history)
         lines = condition.fields or condition.products.filters
@@ -136,7 +136,7 @@ class Histories:
             clauses.append(not_(self._with_sums(source, stages.bought)))
         return expressions.any_of(clauses)
 
-    def _each(self, source: Source, condition: nodes.ActivityCondition) -> Clause:
+    def _each(self, source: ActivitySource, condition: nodes.ActivityCondition) -> Clause:
         """Go from each customer whose sums can reach it to the lines."""
         summary = source.summary
         assert summary is not None
@@ -162,7 +162,7 @@ class Histories:
         whole = condition.window == EVER and not condition.products.filters and not condition.fields
         return whole and bool(condition.measures) and all(m.name in planner.EXACT for m in condition.measures)
 
-    def _with_sums(self, source: Source, clause: Clause) -> Clause:
+    def _with_sums(self, source: ActivitySource, clause: Clause) -> Clause:
         assert source.summary is not None
         known = source.summary.customer
         if self.universe.sums:
@@ -172,7 +172,9 @@ class Histories:
             return exists(mine.correlate_except(source.summary.table))
         return dialect_functions.in_set(self.universe.id, select(known).where(clause, *self.universe.holds(known)))
 
-    def _judged(self, source: Source, condition: nodes.ActivityCondition, customer: Column, reversed_: bool) -> Clause:
+    def _judged(
+        self, source: ActivitySource, condition: nodes.ActivityCondition, customer: Column, reversed_: bool
+    ) -> Clause:
         """Return whether the lines of one customer satisfy the condition (or not, when `reversed_`)."""
         having = all_of(source, condition.measures, self.as_of) if condition.measures else true()
         shown = select(not_(having) if reversed_ else having)
@@ -182,7 +184,7 @@ class Histories:
         return expressions.is_true(lines.limit(1).correlate(source.summary.table).scalar_subquery())
 
     def _lines(
-        self, source: Source, condition: nodes.ActivityCondition, shown: Select[Any], one_customer: bool = False
+        self, source: ActivitySource, condition: nodes.ActivityCondition, shown: Select[Any], one_customer: bool = False
     ) -> Select[Any]:
         """Return the select of all that is meant; of `one_customer` the key leads to the lines, not the product."""
         names = [fact.name for fact, _ in condition.fields if not fact.own]
@@ -207,7 +209,7 @@ class Histories:
         found: Clause = bought.in_(select(product.c.id).where(facts.product_clause(product, products)))
         return found
 
-    def _within(self, lines: Select[Any], source: Source, window: Window) -> Select[Any]:
+    def _within(self, lines: Select[Any], source: ActivitySource, window: Window) -> Select[Any]:
         start, end = window.bounds(self.as_of, self.zone)
         begins: ColumnElement[Any] | None = _bind(source.at, start) if start else None
         last: ColumnElement[Any] = _bind(source.at, end - TICK)
@@ -224,7 +226,7 @@ class Histories:
         return lines.where(source.at <= last if begins is None else source.at.between(begins, last))
 
 
-def _field(source: Source, fact: Fact) -> Column:
+def _field(source: ActivitySource, fact: Fact) -> Column:
     return facts.json_path(source.table.c.facts, fact) if fact.own else source.column(fact.name)
 
 
@@ -232,12 +234,12 @@ def _bind(like: ColumnElement[Any], value: Any) -> ColumnElement[Any]:
     return bindparam(None, value, type_=like.type, unique=True)
 
 
-def all_of(source: Source, measures: Iterable[nodes.Aggregate], as_of: datetime) -> Clause:
+def all_of(source: ActivitySource, measures: Iterable[nodes.Aggregate], as_of: datetime) -> Clause:
     """Return the clause that is true (never NULL) of happenings that satisfy every measure."""
     return and_(*(_one(source, measure, as_of) for measure in measures))
 
 
-def _one(source: Source, measure: nodes.Aggregate, as_of: datetime) -> Clause:
+def _one(source: ActivitySource, measure: nodes.Aggregate, as_of: datetime) -> Clause:
     if measure.name in ("days_since_last", "days_since_first"):
         edge = func.max(source.at) if measure.name == "days_since_last" else func.min(source.at)
         return expressions.is_true(expressions.age(edge, measure.comparison, as_of))

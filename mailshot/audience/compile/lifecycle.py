@@ -11,7 +11,7 @@ from sqlalchemy import and_, func, not_, or_, select
 
 from mailshot.audience.compile import expressions
 from mailshot.audience.compile.dialect_functions import Clause, Column
-from mailshot.audience.compile.sources import CustomerTotals, Source
+from mailshot.audience.compile.sources import ActivitySource, CustomerTotals
 from mailshot.profile.lifecycle import Stage, Thresholds
 
 FRESH = frozenset({Stage.new, Stage.active})
@@ -21,14 +21,14 @@ FRESH = frozenset({Stage.new, Stage.active})
 class LifecycleClauses:
     """Compiles stages as of one moment: bought first since `new`; silent since `lapsing`, or even `lapsed`."""
 
-    source: Source
+    source: ActivitySource
     as_of: datetime
     new: datetime
     lapsing: datetime
     lapsed: datetime
 
     @classmethod
-    def of(cls, source: Source, thresholds: Thresholds, as_of: datetime, zone: ZoneInfo) -> LifecycleClauses:
+    def of(cls, source: ActivitySource, thresholds: Thresholds, as_of: datetime, zone: ZoneInfo) -> LifecycleClauses:
         now = as_of.astimezone(zone)
         told = (thresholds.new, thresholds.lapsing, thresholds.lapsed)
         new, lapsing, lapsed = (each.before(now).astimezone(UTC) for each in told)

@@ -43,7 +43,7 @@ class CustomerTotals:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ActivitySource:
     """Where one kind of happening lies: a table, and what its columns mean.
 
     `occasion` is what `times` counts, None when each row is one; `only` are the rows that are of this kind. `coarse`
@@ -63,7 +63,7 @@ class Source:
     imported: tuple[ColumnElement[bool], ...] = ()
     returned_at: Column | None = None
     summary: CustomerTotals | None = None
-    coarse: Source | None = None
+    coarse: ActivitySource | None = None
 
     def column(self, name: str) -> Column:
         """Return the column of a built-in field."""
@@ -97,9 +97,9 @@ class Schema:
     address_withdrawal: FromClause
     preference: FromClause
     trait: FromClause
-    sources: Mapping[str, Source]
+    sources: Mapping[str, ActivitySource]
 
-    def source(self, history: ActivityKind) -> Source:
+    def source(self, history: ActivityKind) -> ActivitySource:
         return self.sources[history.keyword]
 
     @property

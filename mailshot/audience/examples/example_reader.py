@@ -32,7 +32,7 @@ from mailshot.facts import time_zones, yaml_values
 from mailshot.facts.catalogue import Fact, FactType
 from mailshot.profile import bucketing
 from mailshot.profile.activity import HISTORIES
-from mailshot.profile.customer import Inferred, Profile
+from mailshot.profile.customer import Profile, TraitValue
 from mailshot.profile.topics import TRACKING
 
 Said = TypeVar("Said")
@@ -207,9 +207,9 @@ class _Reader:
         value = yaml_values.value(node, FactType.boolean, self.problems) if node else True
         return None if value is None else bool(value)
 
-    def _sure(self, node: Node | None) -> Inferred | None:
+    def _sure(self, node: Node | None) -> TraitValue | None:
         sure = yaml_values.confidence(node, self.problems) if node else 1.0
-        return None if sure is None else Inferred(sure)
+        return None if sure is None else TraitValue(sure)
 
     def _lot(self, key: str) -> int:
         """Return a lot that lies inside (or outside) of every random share that the rule names."""

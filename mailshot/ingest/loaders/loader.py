@@ -14,7 +14,7 @@ from mailshot.ingest.duckdb_sql import literal, name
 from mailshot.ingest.fields import CODE_FIELDS, FACT_PREFIX, Type
 from mailshot.ingest.import_report import Progress, Step
 from mailshot.ingest.parse_file import Reading
-from mailshot.ingest.staging_database import Rows, StagingDatabase
+from mailshot.ingest.staging_database import StagedRows, StagingDatabase
 from mailshot.store import bulk
 from mailshot.store.bulk import Counts
 from mailshot.store.engine import STAGED_TABLES, Connection
@@ -161,19 +161,19 @@ class Loading:
             kept = [column for column in columns if (derived or {}).get(column, column) not in lost]
             kept_facts = tuple(fact for fact in facts if not {fact, FACT_PREFIX + fact} & set(lost))
             kept_fixed = {column: said for column, said in fixed.items() if column in kept}
-            load = bulk.Load(table, tuple(kept), kept_facts, add_only, kept_fixed, latest or self.now)
+            load = bulk.BulkLoad(table, tuple(kept), kept_facts, add_only, kept_fixed, latest or self.now)
             # Computed over all rows first: an expression may count them.
             rows = f'SELECT * FROM (SELECT {shown}, "#lost" FROM {source}) WHERE {_is_lost(lost)}'
             rows = rows if len(groups) > 1 else f"SELECT {shown} FROM {source}"
             query = f"SELECT {_names(kept)} FROM ({rows}) ORDER BY {_names(load.key)}"
             times = [column for column in instants if column in kept]
             progress = self._progress(done)
-            part = self._load(load, Rows(self.stage, query, times, tuple(kept_fixed), progress))
+            part = self._load(load, StagedRows(self.stage, query, times, tuple(kept_fixed), progress))
             counts = Counts(counts.added + part.added, counts.changed + part.changed)
             done += self.stage.one(f"SELECT count(*) FROM ({rows})") if len(groups) > 1 else 0
         return counts
 
-    def _load(self, load: bulk.Load, rows: Rows) -> Counts:
+    def _load(self, load: bulk.BulkLoad, rows: StagedRows) -> Counts:
         if self.staging and load.table in STAGED_TABLES:
             return Counts(*self.staging.upsert(load, rows))
         return bulk.upsert(self.connection, load, rows)

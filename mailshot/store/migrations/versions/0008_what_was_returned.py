@@ -1,6 +1,6 @@
 """Mark what was returned among purchases and their sums, and number returns apart from what was bought.
 
-The marks and sums themselves are made after the last migration (store.schema), by the code that keeps them.
+The marks and sums themselves are made after the last migration (store.installation), by the code that keeps them.
 """
 
 from __future__ import annotations
