@@ -40,7 +40,7 @@ def birthday_campaign(shop: Shop, more: str) -> None:
     path = shop.folder / "rules" / "campaigns" / "birthday.yaml"
     shop.campaign("birthday")
     path.write_text(path.read_text().replace("audience: everyone", "audience: birthdays") + more)
-    edition = explain.frozen.edition(Rulebook.load(shop.folder), shop.folder, "birthday")
+    edition = explain.snapshot.edition(Rulebook.load(shop.folder), shop.folder, "birthday")
     plan.make_plan(shop.store, edition, BEGIN, BEGIN)
     launch.launch(shop.store, edition, BEGIN, BEGIN)
 

@@ -34,7 +34,7 @@ def shop(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     made.campaign()
     for name, value in made.environment().items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(smtp, "greet", lambda server: None)
+    monkeypatch.setattr(smtp, "check_server", lambda server: None)
     return made
 
 

@@ -135,7 +135,7 @@ def test_a_withdrawal_commits_between_two_steps_and_nothing_is_seen_before_the_e
     many: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    step = staging.bulk_sqlite.insert
+    step = staging.bulk_dialects.insert
 
     def beside(connection: Connection, load: Any, batch: Any) -> int:
         thread = threading.Thread(target=withdraw, args=(len(seen),))
@@ -145,13 +145,13 @@ def test_a_withdrawal_commits_between_two_steps_and_nothing_is_seen_before_the_e
 
     def withdraw(turn: int) -> None:
         with many.store.write() as connection:
-            consent.record(connection, 1 + turn, "offers", False, staging.columns.now(), "page")
+            consent.record(connection, 1 + turn, "offers", False, staging.column_types.now(), "page")
         with many.store.read() as connection:
             seen.append(len(connection.execute(select(dialect.table(Purchase))).all()))
 
     waiting: list[threading.Thread] = []
     monkeypatch.setattr(staging, "PAUSE_SECONDS", 0.005)
-    monkeypatch.setattr(staging.bulk_sqlite, "insert", beside)
+    monkeypatch.setattr(staging.bulk_dialects, "insert", beside)
     many.one(PURCHASES)
     for thread in waiting:
         thread.join(60)
@@ -170,7 +170,7 @@ def test_a_killed_import_leaves_all_or_nothing(
         many.put({"purchases.csv": "id,receipt,sku,at,n,paid\n" + "".join(
             f"{who},X{who},A,2026-03-01,1,1.00\n" for who in range(1, MANY + 1))})  # fmt: skip
     before, taken = many.rows(Purchase, "customer_id", "order_key"), [0]
-    take, leave = staging.offices.acquire, staging.offices.release
+    take, leave = staging.leases.acquire, staging.leases.release
 
     def kill(*args: Any) -> bool:
         taken[0] += 1
@@ -178,12 +178,12 @@ def test_a_killed_import_leaves_all_or_nothing(
             raise Killed
         return take(*args)
 
-    monkeypatch.setattr(staging.offices, "take", kill)
-    monkeypatch.setattr(staging.offices, "leave", lambda *_: None)
+    monkeypatch.setattr(staging.leases, "acquire", kill)
+    monkeypatch.setattr(staging.leases, "release", lambda *_: None)
     with suppress(Killed):
         many.one(PURCHASES)
-    monkeypatch.setattr(staging.offices, "take", take)
-    monkeypatch.setattr(staging.offices, "leave", leave)
+    monkeypatch.setattr(staging.leases, "acquire", take)
+    monkeypatch.setattr(staging.leases, "release", leave)
     now = many.rows(Purchase, "customer_id", "order_key")
     whole = len(before) + (MANY if again else 2 * MANY + 14)
     assert now == before or len(now) == whole
@@ -216,14 +216,14 @@ def test_who_is_erased_while_an_import_runs_stays_erased(many: Shop, monkeypatch
     def beside(self: staging.Staging) -> None:
         with many.store.write() as connection:
             who = connection.scalar(select(dialect.table(Customer).c.id).where(dialect.table(Customer).c.key == "7"))
-            assert privacy.erase(connection, who, KEY, "page", staging.columns.now())
-        assert scrubbing.work(many.store, staging.columns.now()) == 0, "its lines still lie in the staged tables"
+            assert privacy.erase(connection, who, KEY, "page", staging.column_types.now())
+        assert scrubbing.work(many.store, staging.column_types.now()) == 0, "its lines still lie in the staged tables"
         step(self)
 
     monkeypatch.setattr(staging.Staging, "put_in_place", beside)
     many.one(PURCHASES)
     assert "R7-1" not in str(many.everything())
-    assert scrubbing.work(many.store, staging.columns.now()) == 1
+    assert scrubbing.work(many.store, staging.column_types.now()) == 1
 
 
 @pytest.mark.parametrize("lapsed", [False, True])
@@ -232,15 +232,15 @@ def test_who_is_erased_before_an_import_writes_waits_for_its_end(
 ) -> None:
     """Also where the import reads for so long that its office lapsed, and the erasure was finished meanwhile."""
     begin = staging.Staging.begin
-    later = staging.columns.now() + timedelta(hours=1)
+    later = staging.column_types.now() + timedelta(hours=1)
 
     def beside(self: staging.Staging) -> None:
         with many.store.write() as connection:
             who = connection.scalar(select(dialect.table(Customer).c.id).where(dialect.table(Customer).c.key == "7"))
-            assert privacy.erase(connection, who, KEY, "page", staging.columns.now())
+            assert privacy.erase(connection, who, KEY, "page", staging.column_types.now())
             if lapsed:
-                staging.offices.release(connection, staging.OFFICE, self.holder)
-        assert scrubbing.work(many.store, staging.columns.now()) == int(lapsed)
+                staging.leases.release(connection, staging.OFFICE, self.holder)
+        assert scrubbing.work(many.store, staging.column_types.now()) == int(lapsed)
         begin(self)
         assert scrubbing.work(many.store, later) == 0
         with many.store.read() as connection:
