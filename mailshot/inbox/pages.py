@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -71,7 +70,7 @@ def build(box: Mailbox) -> Starlette:
             Route("/api/mails", api_mails),
             Route("/api/mails", api_empty, methods=["DELETE"]),
             Route("/api/mails/{id}", api_mail),
-            *static_files.routes(Path(__file__).parent.parent / "static"),
+            *static_files.routes(),
         ],
         middleware=[Middleware(SecurityHeaders)],
         exception_handlers={Exception: failed},

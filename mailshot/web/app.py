@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from starlette.applications import Starlette
@@ -30,7 +29,6 @@ from mailshot.web.site import Site, TestMailLink
 UTC = ZoneInfo("UTC")
 #: Our own pages that mails link to: a dead link to one gets a page for people.
 OWN_PAGES = ("/u/", "/p/", "/d/")
-STATIC = Path(__file__).parent / "static"
 
 
 def build(
@@ -76,7 +74,7 @@ def build(
 
 def _routes() -> list[BaseRoute]:
     pages = [*tracking.ROUTES, *unsubscribe.ROUTES, *preferences.ROUTES, *privacy.ROUTES]
-    return [*pages, *static_files.routes(STATIC), Route("/healthz", _health)]
+    return [*pages, *static_files.routes(), Route("/healthz", _health)]
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -1,4 +1,7 @@
-"""Owns the few files our pages link to, served from memory; refuses paths from a request, and ranges."""
+"""Serves the style sheets and icons of the pages from memory, each under its own route.
+
+No path of a request reaches the file system, and there are no ranges.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+FOLDER = Path(__file__).parent / "static"
 KINDS = {".css": "text/css", ".svg": "image/svg+xml"}
 HOUR = {"Cache-Control": "public, max-age=3600"}
 
 
-def routes(folder: Path) -> list[Route]:
-    """Return one route /static/<name> for each file of the folder."""
-    return [_route(file) for file in sorted(folder.iterdir()) if file.suffix in KINDS]
+def routes() -> list[Route]:
+    """Return one route /static/<name> for each file in static/."""
+    return [_route(file) for file in sorted(FOLDER.iterdir()) if file.suffix in KINDS]
 
 
 def _route(file: Path) -> Route:
