@@ -15,17 +15,17 @@ FIRST_COLLECTION = 200_000
 
 def run(command: Callable[[], object]) -> None:
     """Run a command; exit with the error's own code (see mailshot.errors), 130 after Ctrl-C."""
-    from mailshot.cli import context
+    from mailshot.cli import context, output
 
     context.logs()
     try:
         command()
     except MailshotError as error:
-        context.err.print("[red]Error:[/red]", end=" ")
-        context.err.print(str(error), markup=False, soft_wrap=True)
+        output.err.print("[red]Error:[/red]", end=" ")
+        output.err.print(str(error), markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        context.err.print("Stopped.")
+        output.err.print("Stopped.")
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)

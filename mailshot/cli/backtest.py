@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mailshot.cli import context
+from mailshot.cli import context, output
 
 if TYPE_CHECKING:
     from mailshot.facts.periods import Span
@@ -58,7 +58,7 @@ def backtest(
     subject = replace(subject, aim=_aim(rules, subject.aim, within, group, products))
     series = _series(rules, since, until, every)
     zone = rules.company.time_zone
-    with context.err.status("Looking back …") as status:
+    with output.err.status("Looking back …") as status:
         look = past_response.make if past else stage.make
         found: Any = look(app.store, subject, series, zone, lambda n, of: status.update(f"Looking back: {n} of {of} …"))
     if drawing and plot:
@@ -72,11 +72,11 @@ def _tell(found: Backtest | PastResponse, currency: str, plot: Path | None, csv:
     if csv:
         _write(csv, lambda: backtest_view.save(csv, found))
     if json:
-        context.as_json(found.as_dict())
+        output.print_json(found.as_dict())
         return
     backtest_view.show(found, currency)
     for path in filter(None, (csv, plot)):
-        context.print_text(f"Written: {context.printable(path)}")
+        output.print_text(f"Written: {output.printable(path)}")
 
 
 def _subject(rules: Rulebook, project: Path, name: str) -> Subject:

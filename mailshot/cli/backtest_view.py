@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mailshot import safe_files, spreadsheet
-from mailshot.cli import context, terminal_charts
+from mailshot.cli import output, terminal_charts
 from mailshot.cli.terminal_charts import Bar, IntervalBar
 from mailshot.insight import backtest as stage
 from mailshot.insight.backtest import Backtest, Point
@@ -28,7 +28,7 @@ def show(found: Backtest | PastResponse, currency: str) -> None:
     else:
         _show_hindsight(found)
     for note in found.notes:
-        context.print_text(f"[dim]- {context.printable(note)}[/dim]")
+        output.print_text(f"[dim]- {output.printable(note)}[/dim]")
 
 
 def save(path: Path, found: Backtest | PastResponse) -> None:
@@ -65,13 +65,13 @@ def percent(found: Estimate) -> str:
 
 
 def _show_backtest(found: Backtest, currency: str) -> None:
-    context.print_text(
-        f"[bold]{context.printable(found.name)}[/bold] ({found.kind}) as it would have been, {_dates(found.looks)}"
+    output.print_text(
+        f"[bold]{output.printable(found.name)}[/bold] ({found.kind}) as it would have been, {_dates(found.looks)}"
     )
     _sizes(found)
     _bought(found, currency)
     if len(found.looks) > 1:
-        context.print_text()
+        output.print_text()
         _charts(found)
 
 
@@ -94,7 +94,7 @@ def _sizes(found: Backtest) -> None:
         + ((look.mails, look.size - look.mails) if campaign else ())
         for look in looks
     ]
-    context.table("Who", columns, rows, right=range(1, len(columns)))
+    output.print_table("Who", columns, rows, right=range(1, len(columns)))
     if campaign:
         _decided(found)
 
@@ -104,14 +104,14 @@ def _decided(found: Backtest) -> None:
     parts = series(found)
     headings = [name.replace(" ", "\n") for name in parts]
     width = 10 + sum(2 + max(map(len, [*name.split(), f"{max(numbers):,}"])) for name, numbers in parts.items())
-    context.print_text()
-    if width <= context.out.width:
+    output.print_text()
+    if width <= output.out.width:
         rows = [(day(found.looks, look), *(n[i] for n in parts.values())) for i, look in enumerate(found.looks)]
-        context.table("Mails, and why none", ("as of", *headings), rows, right=range(1, len(parts) + 1))
+        output.print_table("Mails, and why none", ("as of", *headings), rows, right=range(1, len(parts) + 1))
         return
     lines = [(name, n[0], n[-1], min(n), max(n), round(sum(n) / len(n))) for name, n in parts.items()]
     title = "Mails, and why none (by date: --csv or --json)"
-    context.table(title, ("", "first", "last", "least", "most", "mean"), lines, right=range(1, 6))
+    output.print_table(title, ("", "first", "last", "least", "most", "mean"), lines, right=range(1, 6))
 
 
 def _known(number: int | None) -> object:
@@ -133,10 +133,10 @@ def _bought(found: Backtest, currency: str) -> None:
         )
         for look in looks
     ]
-    context.print_text()
-    context.table(f"Who {found.aim.words()}, inside and outside the audience (95 % intervals)", columns, rows)
+    output.print_text()
+    output.print_table(f"Who {found.aim.words()}, inside and outside the audience (95 % intervals)", columns, rows)
     if not all(look.complete for look in looks):
-        context.print_text("[dim]* the data ends within the goal's window[/dim]")
+        output.print_text("[dim]* the data ends within the goal's window[/dim]")
 
 
 def points(found: Estimate) -> str:
@@ -151,17 +151,17 @@ def _amount(found: Estimate) -> str:
 
 
 def _charts(found: Backtest) -> None:
-    width = min(context.out.width, WIDEST)
+    width = min(output.out.width, WIDEST)
     parts = series(found)
     lines = [Bar(day(found.looks, look), [n[i] for n in parts.values()]) for i, look in enumerate(found.looks)]
-    context.out.print(terminal_charts.bars("Audience (customers)", list(parts), lines, width), soft_wrap=True)
+    output.out.print(terminal_charts.bars("Audience (customers)", list(parts), lines, width), soft_wrap=True)
     reaches = []
     for look in found.looks:
         for label, group, style in (("inside ", look.inside, INSIDE), ("outside", look.outside, OUTSIDE)):
             name = day(found.looks, look) if label == "inside " else ""
             reaches.append(_reach(f"{name:<10} {label}", stage.bought(group), group.customers, style))
     title = f"Share who {found.aim.words()} (├──●──┤ 95 %; ○ {proportions.TOO_FEW})"
-    context.out.print(terminal_charts.reaches(title, reaches, width), soft_wrap=True)
+    output.out.print(terminal_charts.reaches(title, reaches, width), soft_wrap=True)
 
 
 def _reach(label: str, found: Estimate, customers: int, style: str) -> IntervalBar:
@@ -170,8 +170,8 @@ def _reach(label: str, found: Estimate, customers: int, style: str) -> IntervalB
 
 
 def _show_hindsight(found: PastResponse) -> None:
-    name = context.printable(found.name)
-    context.print_text(f"[bold]{name}[/bold]: would it have found who answered past campaigns? As of each one's start.")
+    name = output.printable(found.name)
+    output.print_text(f"[bold]{name}[/bold]: would it have found who answered past campaigns? As of each one's start.")
     columns = (
         "campaign",
         "as of",
@@ -187,8 +187,8 @@ def _show_hindsight(found: PastResponse) -> None:
     ]  # fmt: skip
     inside, outside = found.total()
     together = (inside[0] + outside[0], answered(inside), answered(outside), points(found.pooled))
-    context.table("", columns, [*rows, ("all together", "", *together)], right=(2,))
-    context.print_text(_summary(found))
+    output.print_table("", columns, [*rows, ("all together", "", *together)], right=(2,))
+    output.print_text(_summary(found))
 
 
 def answered(counted: tuple[int, int]) -> str:

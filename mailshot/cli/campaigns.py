@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mailshot.cli import context, rules_diff
+from mailshot.cli import context, output, rules_diff
 from mailshot.errors import InvalidInput, NotFound, Refused
 from mailshot.states import Reason, RunState
 
@@ -36,10 +36,10 @@ def plan(
     wanted = CompareTo(against, examples) if diff or against is not None else None
     app = context.app()
     edition = context.edition(app, campaign)
-    with context.err.status("Looking at the audience …"):
+    with output.err.status("Looking at the audience …"):
         made = stage.make_plan(app.store, edition, context.today(edition, as_of), context.now(), wanted)
     compared = {"diff": made.moves.as_dict() if made.moves else None} if wanted else {}
-    context.as_json(made.as_dict() | compared) if json else show(made, wanted is not None)
+    output.print_json(made.as_dict() | compared) if json else show(made, wanted is not None)
     if made.errors:
         raise typer.Exit(InvalidInput.exit_code)
 
@@ -69,13 +69,15 @@ def launch(
         app.doorbell.ring(begun.run_id)
     if json:
         numbers = {"run": begun.run_id, "schedule": begun.schedule_id, "next_at": begun.next_at, "mails": begun.mails}
-        context.as_json({**numbers, "replaced": begun.replaced, "unchanged": begun.unchanged})
+        output.print_json({**numbers, "replaced": begun.replaced, "unchanged": begun.unchanged})
     elif begun.run_id is not None:
         ended = " Its schedule is ended." if begun.replaced else ""
-        context.print_text(
-            f"Launched '{campaign}' as run {begun.run_id}: {context.counted(begun.mails, 'mail')} due.{ended}"
+        output.print_text(
+            f"Launched '{campaign}' as run {begun.run_id}: {output.counted(begun.mails, 'mail')} due.{ended}"
         )
-        context.next_step("'mailshot up' sends them (or a running worker does); watch with: mailshot status --watch")
+        output.print_next_step(
+            "'mailshot up' sends them (or a running worker does); watch with: mailshot status --watch"
+        )
     else:
         _show_schedule(edition, begun)
 
@@ -87,12 +89,12 @@ def _show_schedule(edition: Snapshot, begun: Launched) -> None:
     if begun.unchanged:
         how = "This version is scheduled already, so nothing changed:"
     said = f"{edition.read.campaign.schedule.words(zone)}. Next: {context.moment(begun.next_at, zone)}"
-    context.print_text(context.printable(f"{how} '{name}': {said}."))
+    output.print_text(output.printable(f"{how} '{name}': {said}."))
     if begun.paused:
-        context.print_text("It is paused.")
-        context.next_step(f"mailshot resume '{name}'")
+        output.print_text("It is paused.")
+        output.print_next_step(f"mailshot resume '{name}'")
         return
-    context.next_step(f"keep 'mailshot up' (or the clock) running; stop it with: mailshot cancel '{name}'")
+    output.print_next_step(f"keep 'mailshot up' (or the clock) running; stop it with: mailshot cancel '{name}'")
 
 
 def pause(campaign: Name) -> None:
@@ -125,9 +127,7 @@ def resolve(
     if not number:
         _refuse_unknown(app.store, run)
         raise Refused(f"Run {run} has no unconfirmed delivery.", "See 'mailshot status'.")
-    context.print_text(
-        f"{number:,} deliveries of run {run}: {'sent again' if how == 'resend' else 'accepted as sent'}."
-    )
+    output.print_text(f"{number:,} deliveries of run {run}: {'sent again' if how == 'resend' else 'accepted as sent'}.")
 
 
 def _refuse_unknown(store: Store, run: int) -> None:
@@ -142,32 +142,32 @@ def _refuse_unknown(store: Store, run: int) -> None:
 
 def show(made: CampaignPlan, compared: bool = False) -> None:
     """Print a plan for people; `compared` also how customers moved."""
-    context.print_text(f"[bold]Plan {made.id}[/bold] of '{made.campaign}' as of {made.as_of:%Y-%m-%d %H:%M %Z}")
-    context.print_text(
-        f"{context.counted(made.customers, 'customer')}, {made.audience:,} in the audience, "
-        f"[bold]{context.counted(made.mails, 'mail')}[/bold]"
+    output.print_text(f"[bold]Plan {made.id}[/bold] of '{made.campaign}' as of {made.as_of:%Y-%m-%d %H:%M %Z}")
+    output.print_text(
+        f"{output.counted(made.customers, 'customer')}, {made.audience:,} in the audience, "
+        f"[bold]{output.counted(made.mails, 'mail')}[/bold]"
     )
-    context.counts("", made.contents, "gets")
+    output.print_counts("", made.contents, "gets")
     if made.left_out:
-        context.counts("", made.left_out, "left out", {str(reason): reason.help for reason in Reason})
+        output.print_counts("", made.left_out, "left out", {str(reason): reason.help for reason in Reason})
     if compared:
         rules_diff.show_moves(made.moves)
     elif made.changes:
         counts = ", ".join(f"{number:,} {what}" for what, number in made.changes.items())
         content = " content" if made.changes["changed"] else ""
-        context.print_text(f"Since {made.compared_with}: {counts}{content}")
-    context.print_text(
+        output.print_text(f"Since {made.compared_with}: {counts}{content}")
+    output.print_text(
         f"Schedule: {made.schedule}" + (f", next {made.next_at:%Y-%m-%d %H:%M %Z}" if made.next_at else "")
     )
     if made.scheduled:
-        context.print_text(f"[yellow]{context.printable(_capital(made.scheduled.words()))}.[/yellow]")
+        output.print_text(f"[yellow]{output.printable(_capital(made.scheduled.words()))}.[/yellow]")
     if made.mails:
-        context.print_text(f"Sending takes about {_length(made.seconds)}.")
+        output.print_text(f"Sending takes about {_length(made.seconds)}.")
     for finding in made.findings:
-        context.print_text(f"[yellow]{context.printable(finding)}[/yellow]")
+        output.print_text(f"[yellow]{output.printable(finding)}[/yellow]")
     for error in made.errors:
-        context.print_text(f"[red]Error: {context.printable(error)}[/red]")
-    context.next_step(next_after(made))
+        output.print_text(f"[red]Error: {output.printable(error)}[/red]")
+    output.print_next_step(next_after(made))
 
 
 def next_after(made: CampaignPlan) -> str:
@@ -203,13 +203,13 @@ def _change(campaign: str, to: RunState, said: str) -> None:
         for run_id in changed.runs:
             app.doorbell.ring(run_id)
     what = [f"run {number}" for number in changed.runs] + ["its schedule"] * bool(changed.schedules)
-    gone = f"; {context.counted(changed.given_up, 'waiting mail')} given up" if changed.given_up else ""
-    context.print_text(context.printable(f"{said} '{campaign}': {', '.join(what)}{gone}."))
+    gone = f"; {output.counted(changed.given_up, 'waiting mail')} given up" if changed.given_up else ""
+    output.print_text(output.printable(f"{said} '{campaign}': {', '.join(what)}{gone}."))
     if changed.under_way:
-        context.print_text(
-            f"{context.counted(changed.under_way, 'mail')} under way: a worker finishes or gives back each of them."
+        output.print_text(
+            f"{output.counted(changed.under_way, 'mail')} under way: a worker finishes or gives back each of them."
         )
-    context.next_step("mailshot status")
+    output.print_next_step("mailshot status")
 
 
 def _length(seconds: float) -> str:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from mailshot import logs as mailshot_logs
 from mailshot.errors import InvalidInput, NotFound, Problem
@@ -28,8 +24,6 @@ if TYPE_CHECKING:
     from mailshot.rulebook.rulebook import Rulebook
     from mailshot.settings import Settings
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
 
 AsOf = Annotated[
     datetime | None,
@@ -137,61 +131,6 @@ def campaigns(project: Path) -> list[str]:
         return list(sound(project)[0].campaigns)
     except (InvalidInput, NotFound):
         return []
-
-
-def print_text(text: str = "") -> None:
-    out.print(text)
-
-
-def printable(text: object) -> str:
-    """Make foreign words (a name, a subject, an address) fit to be said: no markup, no control of the terminal."""
-    return escape("".join(letter if letter.isprintable() else " " for letter in str(text)))
-
-
-def counted(number: int, noun: str) -> str:
-    """Return '1 mail', or '2,000 mails'."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def next_step(text: str) -> None:
-    """Say what to do next."""
-    out.print(f"[dim]Next:[/dim] {escape(text)}", soft_wrap=True)  # a command is copied in one piece
-
-
-def as_json(value: Any) -> None:
-    """Print one JSON document and nothing else."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
-
-
-def table(
-    title: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[object]],
-    right: Sequence[int] = (),
-    whole: Sequence[int] = (),
-) -> None:
-    """Print a table; `right` are the columns of numbers, `whole` others that never break, such as dates."""
-    shown = Table(
-        title=escape(title) or None,
-        title_justify="left",
-        title_style="bold",
-        header_style="dim",
-        box=None,
-        pad_edge=False,
-    )
-    for number, name in enumerate(columns):
-        # Only words may go over several lines: a number or its heading never breaks.
-        fixed = number in right or number in whole
-        shown.add_column(name, justify="right" if number in right else "left", no_wrap=fixed, overflow="fold")
-    for row in rows:
-        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else printable(cell) for cell in row))
-    out.print(shown)
-
-
-def counts(title: str, numbers: Mapping[str, int], what: str, help: Mapping[str, str] | None = None) -> None:
-    """Print numbers by name."""
-    rows = [(name, number, (help or {}).get(name, "")) for name, number in numbers.items()]
-    table(title, (what, "customers", ""), rows, right=(1,))
 
 
 def refuse(problems: Sequence[Problem]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailshot.cli import context
+from mailshot.cli import context, output
 from mailshot.errors import Busy
 
 
@@ -12,10 +12,10 @@ def upgrade() -> None:
     from mailshot.store import installation
 
     before, after = installation.upgrade(bootstrap.open_store(context.settings()))
-    context.print_text(
+    output.print_text(
         f"The database has version {after}" + (" already." if before == after else f" (was {before or 'empty'}).")
     )
-    context.next_step("mailshot doctor")
+    output.print_next_step("mailshot doctor")
 
 
 def scrub() -> None:
@@ -23,13 +23,13 @@ def scrub() -> None:
     from mailshot.store import erasures, scrubbing
 
     store = context.app().store
-    with context.err.status("Scrubbing what was erased …"):
+    with output.err.status("Scrubbing what was erased …"):
         done = 0
         while some := scrubbing.work(store, context.now(), whole=True):
             done += some
     with store.read() as connection:
         waiting = erasures.waiting(connection)
-    context.print_text(f"{context.counted(done, 'erasure')} finished, {waiting.number:,} waiting.")
+    output.print_text(f"{output.counted(done, 'erasure')} finished, {waiting.number:,} waiting.")
     if waiting.number:
         message = "Another program still reads or sends what was erased."
         raise Busy(message, "Try again when it has ended, or leave it to the clock.")
@@ -41,4 +41,4 @@ def version() -> None:
     from mailshot.store import installation
 
     found = installation.version(bootstrap.open_store(context.settings()))
-    context.print_text(f"The database has {found or 'no version'}, this program needs {installation.newest()}.")
+    output.print_text(f"The database has {found or 'no version'}, this program needs {installation.newest()}.")

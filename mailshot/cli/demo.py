@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from mailshot.cli import campaigns, context, explain, imports, init, reports
+from mailshot.cli import campaigns, context, explain, imports, init, output, reports
 from mailshot.cli.demo_customers import Visitors
 from mailshot.errors import Unavailable
 
@@ -32,15 +32,15 @@ def demo(
     shutil.rmtree(folder, ignore_errors=True)
     init.create(folder, init.StarterProject.grocery)
     os.chdir(folder)
-    context.print_text(f"Made {folder}: example rules and templates, fresh keys, an empty SQLite database.")
+    output.print_text(f"Made {folder}: example rules and templates, fresh keys, an empty SQLite database.")
     with Services() as services:
         _tell_story(services)
         _step(9, f"Look around (all of this took {time.monotonic() - started:.0f} seconds)")
-        context.print_text(f"The project is in {Path.cwd()}; its rules and templates are yours to change.")
+        output.print_text(f"The project is in {Path.cwd()}; its rules and templates are yours to change.")
         if keep:
-            context.print_text(f"Inbox: {services.inbox_url}    Ctrl-C ends it.")
+            output.print_text(f"Inbox: {services.inbox_url}    Ctrl-C ends it.")
             services.wait()
-    context.next_step(f"make up (it is: cd {folder}; mailshot up --inbox), then open {services.inbox_url}")
+    output.print_next_step(f"make up (it is: cd {folder}; mailshot up --inbox), then open {services.inbox_url}")
 
 
 def _tell_story(services: Services) -> None:
@@ -57,13 +57,13 @@ def _tell_story(services: Services) -> None:
     _step(6, "Some customers open, click, leave, and correct us")
     visitors = Visitors(services.inbox_url)
     for told in visitors.answer():
-        context.print_text(f"  {told}")
+        output.print_text(f"  {told}")
     _step(7, "The next plan knows")
     campaigns.plan(CAMPAIGN)
     if visitors.corrected:
         explain.explain(CAMPAIGN, visitors.corrected)
     if visitors.vegan:
-        context.print_text("\nAnd the vegan household: it is offered only plants, whatever it bought.")
+        output.print_text("\nAnd the vegan household: it is offered only plants, whatever it bought.")
         campaigns.plan(NEXT_CAMPAIGN)
         explain.explain(NEXT_CAMPAIGN, visitors.vegan)
     _step(8, "The report")
@@ -71,7 +71,7 @@ def _tell_story(services: Services) -> None:
 
 
 def _step(number: int, title: str) -> None:
-    context.out.rule(f"[bold]{number}. {title}[/bold]", align="left")
+    output.out.rule(f"[bold]{number}. {title}[/bold]", align="left")
 
 
 class Services:

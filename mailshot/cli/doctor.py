@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from mailshot.cli import context, private_files
+from mailshot.cli import context, output, private_files
 from mailshot.errors import InvalidInput, MailshotError
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ def doctor(json: context.AsJson = False) -> None:
     """Check settings, database, keys, privacy, rules, templates, SMTP server, Redis, clock and erasures."""
     found = [_look(name, look) for name, look in _LOOKS.items()]
     if json:
-        context.as_json([{"part": name, "sound": sound, "says": says} for name, sound, says in found])
+        output.print_json([{"part": name, "sound": sound, "says": says} for name, sound, says in found])
     else:
         for name, sound, says in found:
-            context.out.print(f"{'✓' if sound else '✗'} {name}: {says}", markup=False)
+            output.out.print(f"{'✓' if sound else '✗'} {name}: {says}", markup=False)
     if not all(sound for _, sound, _ in found):
         raise typer.Exit(6)
 
@@ -71,7 +71,7 @@ def _rules() -> str:
     context.refuse(rules.check())
     for name in rules.campaigns:
         snapshot.edition(rules, project, name).mailing()
-    return f"{context.counted(len(rules.campaigns), 'campaign')} with templates: no errors"
+    return f"{output.counted(len(rules.campaigns), 'campaign')} with templates: no errors"
 
 
 def _smtp() -> str:
@@ -107,7 +107,7 @@ def _written() -> str:
     """Name the project's folders with files that no erasure reaches."""
     project = context.settings().project
     numbers = {folder: sum(1 for file in (project / folder).glob("**/*") if file.is_file()) for folder in FOLDERS}
-    there = [f"{folder}/ ({context.counted(number, 'file')})" for folder, number in numbers.items() if number]
+    there = [f"{folder}/ ({output.counted(number, 'file')})" for folder, number in numbers.items() if number]
     return f"; look through {', '.join(there)} yourself: erasing does not reach them" if there else ""
 
 
@@ -122,7 +122,7 @@ def _erasures() -> str:
         return "nothing of erased customers waits to be removed from the files" + (_written() if ever else "")
     hours = erasures.PROMISED // timedelta(hours=1)
     since = context.moment(waiting.since, context.zone(app.settings.project))
-    state = f"{context.counted(waiting.number, 'erasure')} not yet removed from the files, the first of {since}"
+    state = f"{output.counted(waiting.number, 'erasure')} not yet removed from the files, the first of {since}"
     if large := scrubbing.too_large(app.store):
         raise Unavailable(
             f"{state}; {', '.join(large)} too large to be locked.", "Run 'mailshot db scrub' at a quiet hour."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.tree import Tree
 
-from mailshot.cli import context
+from mailshot.cli import context, output
 
 if TYPE_CHECKING:
     from mailshot.audience.evaluate import Verdict
@@ -29,7 +29,7 @@ def explain(
 ) -> None:
     """Say why a customer is in an audience, or gets a campaign's mail with these products, or not."""
     found, campaign = _find(name, customer, as_of, run)
-    context.as_json(found.as_dict()) if json else _show(name, found, campaign)
+    output.print_json(found.as_dict()) if json else _show(name, found, campaign)
 
 
 def _find(name: str, customer: str, as_of: context.AsOf, run: int | None) -> tuple[Explanation, bool]:
@@ -53,46 +53,46 @@ def _find(name: str, customer: str, as_of: context.AsOf, run: int | None) -> tup
 
 
 def _show(name: str, found: Explanation, campaign: bool) -> None:
-    customer = context.printable(found.customer)
-    context.print_text(f"[bold]{context.printable(name)}[/bold] for customer {customer}, as of {found.as_of:%Y-%m-%d}")
-    context.out.print(verdict_tree("audience", found.audience))
+    customer = output.printable(found.customer)
+    output.print_text(f"[bold]{output.printable(name)}[/bold] for customer {customer}, as of {found.as_of:%Y-%m-%d}")
+    output.out.print(verdict_tree("audience", found.audience))
     if campaign:
         _show_campaign(found)
         return
-    context.print_text(f"[bold]{found.outcome()}[/bold]")
+    output.print_text(f"[bold]{found.outcome()}[/bold]")
     if found.needed:
-        context.print_text("To get in:")
+        output.print_text("To get in:")
     for change in found.needed:
-        context.print_text(f"  - {context.printable(change.words())}")
+        output.print_text(f"  - {output.printable(change.words())}")
 
 
 def _show_campaign(found: Explanation) -> None:
     for content, verdict in found.contents.items():
-        context.out.print(verdict_tree(f"content '{content}' when", verdict))
+        output.out.print(verdict_tree(f"content '{content}' when", verdict))
     for guard, verdict in found.guards.items():
-        context.out.print(verdict_tree(f"guard '{guard}' applies", verdict))
-    context.print_text("[dim]what a mail must pass[/dim]")
+        output.out.print(verdict_tree(f"guard '{guard}' applies", verdict))
+    output.print_text("[dim]what a mail must pass[/dim]")
     for check in found.checks:
-        remedy = f": {context.printable(check.remedy)}" if check.remedy else ""
-        said = f"{context.printable(check.name)}  [dim]{context.printable(check.found)}[/dim]"
-        context.print_text(f"  {YES if check.passes else NO} {said}{remedy}")
+        remedy = f": {output.printable(check.remedy)}" if check.remedy else ""
+        said = f"{output.printable(check.name)}  [dim]{output.printable(check.found)}[/dim]"
+        output.print_text(f"  {YES if check.passes else NO} {said}{remedy}")
     for offer in found.offers:
-        context.print_text(f"  offer: {context.printable(offer.words())}")
+        output.print_text(f"  offer: {output.printable(offer.words())}")
     for delivery in found.deliveries:
-        context.print_text(f"  {context.printable(delivery)}")
-    context.print_text(f"[bold]{context.printable(found.outcome())}[/bold]")
+        output.print_text(f"  {output.printable(delivery)}")
+    output.print_text(f"[bold]{output.printable(found.outcome())}[/bold]")
 
 
 def verdict_tree(label: str, verdict: Verdict, condition: Condition | None = None) -> Tree:
     """Return the tree of a verdict; with the condition it was given on, each line says where it stands in its file."""
-    return _grow(Tree(f"[dim]{context.printable(label)}[/dim]"), verdict, condition, "")
+    return _grow(Tree(f"[dim]{output.printable(label)}[/dim]"), verdict, condition, "")
 
 
 def _grow(tree: Tree, verdict: Verdict, condition: Condition | None, where: str) -> Tree:
     sign = "[green]✓[/green]" if verdict.holds else "[red]✗[/red]"
-    found = f"  [dim]{context.printable(verdict.found)}[/dim]" if verdict.found else ""
-    place = f"  [dim]line {verdict.line}{context.printable(where)}[/dim]" if condition else ""
-    branch = tree.add(f"{sign} {context.printable(verdict.words)}{found}{place}")
+    found = f"  [dim]{output.printable(verdict.found)}[/dim]" if verdict.found else ""
+    place = f"  [dim]line {verdict.line}{output.printable(where)}[/dim]" if condition else ""
+    branch = tree.add(f"{sign} {output.printable(verdict.words)}{found}{place}")
     inner = condition.children if condition else ()
     # What another audience says stands in a file of its own.
     where = f" of '{named}'" if (named := getattr(condition, "audience", "")) else where

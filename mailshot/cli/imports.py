@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from mailshot.cli import context
+from mailshot.cli import context, output
 from mailshot.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def import_(
         )
         summary = run(app.store, mapping, options)
     if json:
-        context.as_json(summary.as_dict())
+        output.print_json(summary.as_dict())
     else:
         _tell(summary)
     _warn(summary)
@@ -55,7 +55,7 @@ def import_(
         _convert(app)
     if not json:
         after = "mailshot traits" if rules.traits else "mailshot rules count"
-        context.next_step(_next_step(summary, mapping, data, file) or after)
+        output.print_next_step(_next_step(summary, mapping, data, file) or after)
     if summary.failed:
         raise typer.Exit(InvalidInput.exit_code)
 
@@ -67,14 +67,14 @@ def traits(as_of: context.AsOf = None, json: context.AsJson = False) -> None:
     app = context.app()
     rules = context.rulebook(app.settings.project)
     today = context.company_today(rules, as_of)
-    with context.err.status("Looking at every customer's purchases …"):
+    with output.err.status("Looking at every customer's purchases …"):
         found = stage.infer(app.store, rules.traits, rules.catalogue.product, today, rules.company.time_zone)
     if json:
-        context.as_json({"as_of": today, "conclusions": found})
+        output.print_json({"as_of": today, "conclusions": found})
         return
     rows = [(trait.name, found[trait.name], trait.help) for trait in rules.traits]
-    context.table(f"Traits as of {today:%Y-%m-%d}", ("trait", "conclusions", ""), rows, right=(1,))
-    context.next_step("mailshot plan CAMPAIGN (see them with: mailshot rules list)")
+    output.print_table(f"Traits as of {today:%Y-%m-%d}", ("trait", "conclusions", ""), rows, right=(1,))
+    output.print_next_step("mailshot plan CAMPAIGN (see them with: mailshot rules list)")
 
 
 def _next_step(summary: ImportSummary, mapping: Path, data: Path | None, file: Path | None) -> str:
@@ -92,7 +92,7 @@ def _convert(app: App) -> None:
     """Look whether what was bought or done answers a mail."""
     from mailshot.campaign import conversions
 
-    with context.err.status("Looking for answers to the mails …"):
+    with output.err.status("Looking for answers to the mails …"):
         conversions.make(app.store)
 
 
@@ -110,43 +110,43 @@ def _tell(summary: ImportSummary) -> None:
         for item in summary.imports
     ]
     columns = ("kind", "read", "added", "changed", "unchanged", "rejected", "took")
-    context.table(f"Import: {summary.mapping}", columns, rows, right=(1, 2, 3, 4, 5, 6))
+    output.print_table(f"Import: {summary.mapping}", columns, rows, right=(1, 2, 3, 4, 5, 6))
     for item in summary.imports:
         for reason, number in list(item.by_reason.items())[:MOST_REASONS]:
-            context.print_text(
-                f"  [red]{context.counted(number, 'row')}[/red] of {item.kind} rejected: {context.printable(reason)}"
+            output.print_text(
+                f"  [red]{output.counted(number, 'row')}[/red] of {item.kind} rejected: {output.printable(reason)}"
             )
         for warning, number in list(item.warnings.items())[:MOST_REASONS]:
-            context.print_text(
-                f"  [yellow]{context.counted(number, 'row')}[/yellow] of {item.kind}: {context.printable(warning)}"
+            output.print_text(
+                f"  [yellow]{output.counted(number, 'row')}[/yellow] of {item.kind}: {output.printable(warning)}"
             )
         if item.left_out:
-            lines = f"{context.counted(item.left_out, 'row')} of {item.kind}"
-            context.print_text(f"  {lines} left out: these customers had their data erased.")
+            lines = f"{output.counted(item.left_out, 'row')} of {item.kind}"
+            output.print_text(f"  {lines} left out: these customers had their data erased.")
         if item.notes:
-            context.print_text(f"  all of it, cell by cell: {context.printable(item.notes)}")
+            output.print_text(f"  all of it, cell by cell: {output.printable(item.notes)}")
         if item.former_rejects:
-            context.print_text(
-                f"  the previous file of rejected rows was renamed to: {context.printable(item.former_rejects)}"
+            output.print_text(
+                f"  the previous file of rejected rows was renamed to: {output.printable(item.former_rejects)}"
             )
         if item.rejects and summary.dry:
-            context.print_text(f"  rows to fix: {context.printable(item.rejects)}")
+            output.print_text(f"  rows to fix: {output.printable(item.rejects)}")
         elif item.rejects:
-            context.print_text(f"  to fix and read again with --file: {context.printable(item.rejects)}")
+            output.print_text(f"  to fix and read again with --file: {output.printable(item.rejects)}")
 
 
 def _warn(summary: ImportSummary) -> None:
     """Say loudly, also beside JSON, that someone may still be mailed against their will, or that nothing came in."""
     for item in summary.imports:
         if number := item.withdrawals_rejected:
-            rows = f"{context.counted(number, 'row')} of {context.printable(item.file)}"
+            rows = f"{output.counted(number, 'row')} of {output.printable(item.file)}"
             _loudly(f"{rows} may be WITHDRAWALS and were not understood: these people may still be mailed.")
         elif item.failed:
-            _loudly(f"Nothing of {context.printable(item.file)} came in: every row was rejected.")
+            _loudly(f"Nothing of {output.printable(item.file)} came in: every row was rejected.")
 
 
 def _loudly(text: str) -> None:
-    context.err.print(f"[bold red]{text}[/bold red]", soft_wrap=True)
+    output.err.print(f"[bold red]{text}[/bold red]", soft_wrap=True)
 
 
 @contextmanager
@@ -168,7 +168,7 @@ class _Bar:
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
         )  # fmt: skip
-        self._progress = Progress(*columns, console=context.err, disable=quiet, transient=True)
+        self._progress = Progress(*columns, console=output.err, disable=quiet, transient=True)
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> _Bar:

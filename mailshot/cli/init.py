@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from mailshot import safe_files
-from mailshot.cli import context, private_files
+from mailshot.cli import context, output, private_files
 from mailshot.errors import Refused
 
 HERE = Path(__file__).parent.parent
@@ -41,8 +41,8 @@ def init(
     """Make a new project: one example of each file, a few customers to import, fresh keys, an empty database."""
     create(folder, example)
     data = "rules/ and templates/" if example else "rules/, templates/ and data/ with one example of each file"
-    context.print_text(f"Made [bold]{folder}[/bold]: {data}, .env with fresh keys, and the database.")
-    context.next_step(f"cd {shlex.quote(str(folder))}, then: mailshot import {MAPPINGS[example]}")
+    output.print_text(f"Made [bold]{folder}[/bold]: {data}, .env with fresh keys, and the database.")
+    output.print_next_step(f"cd {shlex.quote(str(folder))}, then: mailshot import {MAPPINGS[example]}")
 
 
 def create(folder: Path, example: StarterProject | None = None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mailshot import safe_files
-from mailshot.cli import context
+from mailshot.cli import context, output
 from mailshot.errors import InvalidInput, Problem, Unavailable
 
 if TYPE_CHECKING:
@@ -30,15 +30,15 @@ def preview(
     letter = _letter(context.app(), campaign, customer)
     if text:
         lines = [letter.rendered.subject, "", *letter.rendered.text.splitlines()]
-        context.print_text("\n".join(map(context.printable, lines)))
+        output.print_text("\n".join(map(output.printable, lines)))
         return
     path = to or Path.cwd() / "preview.html"
     _write(path, letter.rendered.html.encode())
-    context.print_text(f"Subject: {context.printable(letter.rendered.subject)}")
-    context.print_text(f"Wrote {path} (for {letter.envelope_to}; links and pixel of a preview lead nowhere).")
+    output.print_text(f"Subject: {output.printable(letter.rendered.subject)}")
+    output.print_text(f"Wrote {path} (for {letter.envelope_to}; links and pixel of a preview lead nowhere).")
     if to is None:
         webbrowser.open(path.as_uri())
-    context.next_step(f"mailshot send-test '{campaign}' you@example.com")
+    output.print_next_step(f"mailshot send-test '{campaign}' you@example.com")
 
 
 def _write(path: Path, html: bytes) -> None:
@@ -64,8 +64,8 @@ def send_test(
     verdict = smtp.send_test(app.server, letter, to)
     if verdict.outcome is not Status.accepted:
         raise Unavailable(f"{app.server} did not take the mail: {verdict.reply}", "Nothing else was sent.")
-    context.print_text(context.printable(f"Sent '{smtp.MARK}{letter.rendered.subject}' to {to}: {verdict.reply}"))
-    context.next_step(f"mailshot launch '{campaign}'")
+    output.print_text(output.printable(f"Sent '{smtp.MARK}{letter.rendered.subject}' to {to}: {verdict.reply}"))
+    output.print_next_step(f"mailshot launch '{campaign}'")
 
 
 def _address(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mailshot.cli import context
+from mailshot.cli import context, output
 from mailshot.errors import Refused
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run 
         site.start()
         for part in parts:
             part.start()
-        context.print_text(
+        output.print_text(
             f"Up: {app.settings.base_url} (preferences, tracking), sending to {app.server}. Ctrl-C stops softly."
         )
         stop.wait()
         for part in parts:
             part.join()
         site.stop()
-    context.print_text("Stopped: nothing is left half sent.")
+    output.print_text("Stopped: nothing is left half sent.")
 
 
 def web() -> None:
@@ -56,7 +56,7 @@ def web() -> None:
     from mailshot.web import server as web_server
 
     app = context.app()
-    context.print_text(f"Web on {app.settings.web_host}:{app.settings.web_port} as {app.settings.base_url}.")
+    output.print_text(f"Web on {app.settings.web_host}:{app.settings.web_port} as {app.settings.base_url}.")
     web_server.run(_site(app), app.settings.web_host, app.settings.web_port, app.settings.proxies)
 
 
@@ -66,7 +66,7 @@ def worker(threads: Threads = 1) -> None:
 
     app = context.app()
     with stopping() as stop:
-        context.print_text(f"Worker with {app.settings.connections} connections to {app.server}.")
+        output.print_text(f"Worker with {app.settings.connections} connections to {app.server}.")
         tasks.work_until(app, threads, stop)
 
 
@@ -76,7 +76,7 @@ def clock() -> None:
 
     app = context.app()
     with stopping() as stop:
-        context.print_text("Clock.")
+        output.print_text("Clock.")
         tasks.tick_until(app, stop)
 
 
@@ -88,10 +88,10 @@ def inbox(
     from mailshot.inbox import server as inbox_server
 
     settings = context.settings()
-    context.print_text(
+    output.print_text(
         f"Inbox: http://{host}:{settings.inbox_web_port} catches smtp://{host}:{settings.inbox_smtp_port}."
     )
-    context.next_step("mailshot up, in another terminal")
+    output.print_next_step("mailshot up, in another terminal")
     inbox_server.run(settings.inbox_smtp_port, settings.inbox_web_port, folder, host)
 
 
@@ -137,7 +137,7 @@ def _inbox(app: App) -> Iterator[None]:
     settings = app.settings
     caught = inbox_server.Inbox(settings.inbox_smtp_port, settings.inbox_web_port, settings.project / "inbox")
     caught.start()
-    context.print_text(f"Inbox: http://127.0.0.1:{settings.inbox_web_port}")
+    output.print_text(f"Inbox: http://127.0.0.1:{settings.inbox_web_port}")
     try:
         yield
     finally:

@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from mailshot.cli import context
+from mailshot.cli import context, output
 from mailshot.states import OPEN, DeliveryState, RunState, ScheduleState
 
 if TYPE_CHECKING:
@@ -40,16 +40,16 @@ def status(
     app = context.app()
     project = app.settings.project
     if json:
-        context.as_json(_state(app.store, project, every))
+        output.print_json(_state(app.store, project, every))
         return
     # Once: to compare the files with a schedule is to read all rules.
     scheduled = _scheduled(app.store, project)
     found, older = _runs(app.store, every)
     if not watch:
-        context.out.print(_drawn(found, older, scheduled))
+        output.out.print(_drawn(found, older, scheduled))
         _tell_erasures(app.store, project)
         return
-    with Live(_drawn(found, older, scheduled), console=context.out, refresh_per_second=2) as live:
+    with Live(_drawn(found, older, scheduled), console=output.out, refresh_per_second=2) as live:
         while any(run["state"] == RunState.running for run in found):
             time.sleep(0.5)
             found, older = _runs(app.store, every)
@@ -71,7 +71,7 @@ def report(
 
     app = context.app()
     project = app.settings.project
-    with context.err.status("Looking for answers to the mails …"):
+    with output.err.status("Looking for answers to the mails …"):
         conversions.make(app.store, unfinished=True)
     company = context.company(project)
     today = company.today(None, context.now())
@@ -83,16 +83,16 @@ def report(
         _csv([chosen] if chosen and run is not None else lines)
         return
     if chosen is None:
-        context.as_json([line.as_dict() for line in lines]) if json else show_lines(lines, company.time_zone)
+        output.print_json([line.as_dict() for line in lines]) if json else show_lines(lines, company.time_zone)
         return
     found = stage.of(app.store, chosen, today)
     runs = [line.as_dict() for line in lines if line.campaign == chosen.campaign]
     if json:
-        context.as_json(found.as_dict() | {"runs": runs})
+        output.print_json(found.as_dict() | {"runs": runs})
         return
     if run is None and len(lines) > 1:
         show_lines(lines, company.time_zone)
-        context.print_text()
+        output.print_text()
     show_report(found, company.time_zone)
 
 
@@ -105,44 +105,44 @@ def show_lines(lines: list[RunLine], zone: ZoneInfo) -> None:
     ]  # fmt: skip
     columns = ("run", "campaign", "state", "as of", "sent", "opened", "clicked", "left", "goal")
     title = "Runs (people, each counted once; opens and clicks of humans)"
-    context.table(title, columns, rows, right=(0, 4, 5, 6, 7, 8), whole=(3,))
+    output.print_table(title, columns, rows, right=(0, 4, 5, 6, 7, 8), whole=(3,))
     for line in lines:
         if line.unconfirmed or line.refused:
-            context.print_text(f"Run {line.run_id}: {line.unconfirmed:,} unconfirmed, {line.refused:,} refused.")
+            output.print_text(f"Run {line.run_id}: {line.unconfirmed:,} unconfirmed, {line.refused:,} refused.")
 
 
 def show_report(found: RunReport, zone: ZoneInfo) -> None:
     """Print one run in depth."""
     line = found.line
     day = f"{line.as_of.astimezone(zone):%Y-%m-%d}"
-    context.print_text(
-        f"[bold]Run {line.run_id}[/bold] of '{context.printable(line.campaign)}': {line.state}, as of {day}"
+    output.print_text(
+        f"[bold]Run {line.run_id}[/bold] of '{output.printable(line.campaign)}': {line.state}, as of {day}"
     )
-    context.counts("", found.states, "deliveries", {str(state): state.help for state in DeliveryState})
-    context.counts("", found.contents, "sent by content")
+    output.print_counts("", found.states, "deliveries", {str(state): state.help for state in DeliveryState})
+    output.print_counts("", found.contents, "sent by content")
     if found.reasons:
-        context.counts("", found.reasons, "left out")
+        output.print_counts("", found.reasons, "left out")
     people = {"opened": line.opened, "clicked": line.clicked, "left": line.unsubscribed, "converted": line.converted}
-    context.counts("", people, "people who", {"converted": CONVERTED})
+    output.print_counts("", people, "people who", {"converted": CONVERTED})
     if line.machine:
-        context.print_text(machines(line.machine))
+        output.print_text(machines(line.machine))
     for url, number in found.links:
-        context.print_text(f"  {number:,} clicked {context.printable(url)}")
+        output.print_text(f"  {number:,} clicked {output.printable(url)}")
     no_goal = f"none; what is counted here: {found.goal.words()}"
-    context.print_text(f"Goal: {context.printable(found.aim or no_goal)} after the mail.")
+    output.print_text(f"Goal: {output.printable(found.aim or no_goal)} after the mail.")
     if not found.complete:
-        context.print_text(f"The {found.goal.within} in which it counts are not over (or not yet imported).")
+        output.print_text(f"The {found.goal.within} in which it counts are not over (or not yet imported).")
     bought, held = found.mailed, found.held
     did = "Bought" if found.goal.event is None else "Did it"
-    context.print_text(
+    output.print_text(
         f"{did}: {bought.buyers:,} of {bought.customers:,} mailed, {held.buyers:,} of {held.customers:,} held out."
     )
-    context.print_text(f"Uplift: {found.uplift.words()}.")
+    output.print_text(f"Uplift: {found.uplift.words()}.")
 
 
 def machines(customers: int) -> str:
     """Say of how many customers proxies or scanners opened or clicked the mail."""
-    whose = context.counted(customers, "customer")
+    whose = output.counted(customers, "customer")
     return f"Image proxies or scanners opened or clicked the mail of {whose}. This is not counted above."
 
 
@@ -203,8 +203,8 @@ def _drawn(found: list[dict[str, Any]], older: int, scheduled: list[Scheduled]) 
 def _tell_erasures(store: Store, project: Path) -> None:
     waiting = _waiting(store)
     if waiting.since:
-        waits, since = context.counted(waiting.number, "erasure"), context.moment(waiting.since, context.zone(project))
-        context.print_text(f"{waits} not yet removed from the database's files, the first of {since}: mailshot doctor")
+        waits, since = output.counted(waiting.number, "erasure"), context.moment(waiting.since, context.zone(project))
+        output.print_text(f"{waits} not yet removed from the database's files, the first of {since}: mailshot doctor")
 
 
 def _waiting(store: Store) -> Waiting:
@@ -225,9 +225,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
         if state == RunState.cancelled:
             waiting = 0  # given up; what a worker holds at this moment is told below
         numbers = (counts.get("sent", 0), waiting, *(counts.get(name, 0) for name in COUNTED))
-        shown.add_row(
-            str(run["run"]), context.printable(run["campaign"]), state, *(f"{number:,}" for number in numbers)
-        )
+        shown.add_row(str(run["run"]), output.printable(run["campaign"]), state, *(f"{number:,}" for number in numbers))
     return shown
 
 

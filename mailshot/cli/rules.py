@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mailshot import safe_files
-from mailshot.cli import context
+from mailshot.cli import context, output
 from mailshot.errors import Problem, Refused
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def schema(
     if to is None and not safe_files.is_inside(folder, project or Path()):
         raise Refused(f"{folder} is a link that leads out of the project.", "Remove it, or name a folder by --to.")
     write(found, folder)
-    context.print_text(f"Wrote {len(found)} schemas to {context.printable(folder)}.")
-    context.next_step(f"begin a file with: # yaml-language-server: $schema=../schemas/{next(iter(found))}.json")
+    output.print_text(f"Wrote {len(found)} schemas to {output.printable(folder)}.")
+    output.print_next_step(f"begin a file with: # yaml-language-server: $schema=../schemas/{next(iter(found))}.json")
 
 
 def write(found: Mapping[str, object], folder: Path) -> None:
@@ -69,16 +69,16 @@ def check(json: context.AsJson = False) -> None:
     doubts += _outdated(rules, project)
     if json:
         levels = [("error", problem) for problem in problems] + [("warning", problem) for problem in doubts]
-        context.as_json([{"level": level, **asdict(problem)} for level, problem in levels])
+        output.print_json([{"level": level, **asdict(problem)} for level, problem in levels])
     for doubt in doubts if not json else ():
-        context.print_text(f"[yellow]Warning:[/yellow] {context.printable(doubt)}")
+        output.print_text(f"[yellow]Warning:[/yellow] {output.printable(doubt)}")
     context.refuse(problems)
     if not json:
-        audiences = context.counted(len(rules.book.names), "audience")
-        campaigns = context.counted(len(rules.campaigns), "campaign")
-        context.print_text(f"{len(rules.files)} files are sound: {audiences}, {campaigns}.")
+        audiences = output.counted(len(rules.book.names), "audience")
+        campaigns = output.counted(len(rules.campaigns), "campaign")
+        output.print_text(f"{len(rules.files)} files are sound: {audiences}, {campaigns}.")
         _warn(rules)
-        context.next_step("mailshot rules count")
+        output.print_next_step("mailshot rules count")
 
 
 def values(
@@ -99,7 +99,7 @@ def values(
     found = {value: number for value, number in every.items() if part.lower() in value.lower()}
     if every and not found:
         raise NotFound(f"No product has a {field} that contains '{part}'.", nearest(part, every))
-    context.as_json(found) if json else context.table("", (field, "products"), list(found.items()), right=(1,))
+    output.print_json(found) if json else output.print_table("", (field, "products"), list(found.items()), right=(1,))
 
 
 def list_() -> None:
@@ -114,7 +114,7 @@ def list_() -> None:
             rows.append(("campaign", name, rules.campaign(name).campaign.description))
         except InvalidInput as error:
             problems += [problem for problem in error.problems if problem not in problems]
-    context.table("", ("", "name", "description"), rows)
+    output.print_table("", ("", "name", "description"), rows)
     context.refuse(problems)
 
 
@@ -141,11 +141,11 @@ def count(
     numbers = {item.name: audiences.count(app.store, compiled, item.condition) for item in chosen}
     if json:
         told = [asdict(problem) for problem in problems]
-        context.as_json({"customers": everyone, "audiences": numbers, "errors": told})
+        output.print_json({"customers": everyone, "audiences": numbers, "errors": told})
     else:
         said = {item.name: item.description for item in chosen}
-        context.counts(
-            f"{context.counted(everyone, 'customer')} as of {compiled.as_of:%Y-%m-%d}", numbers, "audience", said
+        output.print_counts(
+            f"{output.counted(everyone, 'customer')} as of {compiled.as_of:%Y-%m-%d}", numbers, "audience", said
         )
     context.refuse(problems)
 
@@ -183,6 +183,6 @@ def _warn(rules: Rulebook) -> None:
     try:
         with context.app().store.read() as connection:
             for warning in lint.unknown_values(connection, rules):
-                context.print_text(f"[yellow]Warning:[/yellow] {context.printable(warning)}")
+                output.print_text(f"[yellow]Warning:[/yellow] {output.printable(warning)}")
     except MailshotError:
         return  # rules can be checked without a database

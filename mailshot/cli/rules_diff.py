@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mailshot.cli import context
+from mailshot.cli import context, output
 
 if TYPE_CHECKING:
     from mailshot.campaign.plan_diff import PlanDiff
@@ -33,45 +33,45 @@ def diff(
     app = context.app()
     project = app.settings.project
     old, new = versions.read(project, before), versions.read(project, after)
-    with context.err.status("Comparing …"):
+    with output.err.status("Comparing …"):
         found = stage.compare(app.store, old, new, as_of, context.now(), audience, examples)
-    context.as_json(found.as_dict()) if json else show(found)
+    output.print_json(found.as_dict()) if json else show(found)
 
 
 def show(found: Diff) -> None:
     """Print a difference of rules for people."""
-    versions = f"{context.printable(found.before)} -> {context.printable(found.after)}"
-    context.print_text(f"[bold]{versions}[/bold] as of {found.as_of:%Y-%m-%d %H:%M %Z}")
+    versions = f"{output.printable(found.before)} -> {output.printable(found.after)}"
+    output.print_text(f"[bold]{versions}[/bold] as of {found.as_of:%Y-%m-%d %H:%M %Z}")
     for kind in found.unchanged:
         changes = [change for change in found.changes if change.kind == kind]
         if changes:
             columns = (kind, "before", "after", "entered", "spent", "left", "spent")
-            context.table("", columns, [_row(change) for change in changes], right=range(1, 7))
+            output.print_table("", columns, [_row(change) for change in changes], right=range(1, 7))
     for change in found.changes:
         _line(change)
     same = [f"{len(names):,} {kind}{'s' * (len(names) != 1)}" for kind, names in found.unchanged.items() if names]
     if same:
-        context.print_text(f"{' and '.join(same)} unchanged.")
+        output.print_text(f"{' and '.join(same)} unchanged.")
     if found.changes:
-        context.print_text(f"Spent: in the year before, in {context.printable(found.currency)}.")
+        output.print_text(f"Spent: in the year before, in {output.printable(found.currency)}.")
     for note in found.notes:
-        context.print_text(f"[yellow]{context.printable(note)}[/yellow]")
+        output.print_text(f"[yellow]{output.printable(note)}[/yellow]")
 
 
 def show_moves(found: PlanDiff | None) -> None:
     """Print how customers moved between two plans, or a run and a plan."""
     if found is None:
-        context.print_text("There is no earlier plan to compare with.")
+        output.print_text("There is no earlier plan to compare with.")
         return
-    since = f"Since {context.printable(found.since)}"
+    since = f"Since {output.printable(found.since)}"
     if not found.moves:
-        context.print_text(f"{since}: nobody enters, leaves, or gets something else.")
+        output.print_text(f"{since}: nobody enters, leaves, or gets something else.")
         return
     rows = [(move.was, move.now, move.customers, money(move.spent)) for move in found.moves]
-    context.table(since, ("from", "to", "customers", f"spent {found.currency}"), rows, right=(2, 3))
+    output.print_table(since, ("from", "to", "customers", f"spent {found.currency}"), rows, right=(2, 3))
     for move in found.moves:
         if move.examples:
-            context.print_text(context.printable(f"  {move.was} -> {move.now}: {', '.join(move.examples)}"))
+            output.print_text(output.printable(f"  {move.was} -> {move.now}: {', '.join(move.examples)}"))
 
 
 def money(spent: Decimal) -> str:
@@ -85,12 +85,12 @@ def _row(change: Change) -> tuple[object, ...]:
 
 
 def _line(change: Change) -> None:
-    name = f"[bold]{context.printable(change.name)}[/bold]"
+    name = f"[bold]{output.printable(change.name)}[/bold]"
     if change.before is None or change.after is None:
-        context.print_text(f"{name} ({change.kind}): only {'after' if change.before is None else 'before'}")
+        output.print_text(f"{name} ({change.kind}): only {'after' if change.before is None else 'before'}")
         return
     still = "" if change.entered.customers or change.left.customers else "; nobody moves"
-    context.print_text(f"{name} ({change.kind}): {context.printable(', '.join(change.causes))}{still}")
+    output.print_text(f"{name} ({change.kind}): {output.printable(', '.join(change.causes))}{still}")
     if not change.told:
         _examples("+", change.entered)
         _examples("-", change.left)
@@ -98,7 +98,7 @@ def _line(change: Change) -> None:
 
 def _examples(sign: str, moved: Movement) -> None:
     for key, told in moved.examples:
-        context.print_text(f"  {sign} {context.printable(key)}: {context.printable(told)}")
+        output.print_text(f"  {sign} {output.printable(key)}: {output.printable(told)}")
     more = moved.customers - len(moved.examples)
     if moved.examples and more:
-        context.print_text(f"    [dim]and {more:,} more[/dim]")
+        output.print_text(f"    [dim]and {more:,} more[/dim]")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mailshot.cli import context, explain
+from mailshot.cli import context, explain, output
 from mailshot.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ def run(
         chosen = rules.book.sound()
         problems += rules.book.problems
     now = context.now()
-    with context.err.status("Trying …"):
+    with output.err.status("Trying …"):
         report = rule_tests.run(rules, now, chosen)
     problems += rule_tests.problems(rules, now, audience)
-    context.as_json(report.as_dict()) if json else _show(report)
+    output.print_json(report.as_dict()) if json else _show(report)
     context.refuse(problems)
     if any(not outcome.agreed for outcome in report.outcomes):
         raise typer.Exit(1)  # a bug of ours
@@ -47,26 +47,26 @@ def _show(report: RuleTestReport) -> None:
     told = f"{_number(len(report.outcomes), 'example')} in {_number(held, 'audience')}"
     failed = len(report.failed)
     how = f"[red]{failed:,} not as expected.[/red]" if failed else "[green]all as expected.[/green]"
-    context.print_text(f"{told}: {how}" if report.outcomes else "There are no examples.")
+    output.print_text(f"{told}: {how}" if report.outcomes else "There are no examples.")
     if report.without:
         none = "has no examples" if len(report.without) == 1 else "have no examples"
-        names = context.printable(", ".join(report.without))
-        context.print_text(f"[dim]{_number(len(report.without), 'audience')} {none}: {names}.[/dim]")
+        names = output.printable(", ".join(report.without))
+        output.print_text(f"[dim]{_number(len(report.without), 'audience')} {none}: {names}.[/dim]")
     if failed:
-        context.next_step("mend the rule or the example, then: mailshot rules test")
+        output.print_next_step("mend the rule or the example, then: mailshot rules test")
 
 
 def _explain(outcome: ExampleResult) -> None:
     example, audience = outcome.example, outcome.audience
     title, place = f"{audience.name}: {example.name}", f"{audience.file}:{example.line}"
-    context.print_text(f"[red]✗[/red] [bold]{context.printable(title)}[/bold] ({context.printable(place)})")
-    context.print_text(f"  {context.printable(outcome.words())}")
+    output.print_text(f"[red]✗[/red] [bold]{output.printable(title)}[/bold] ({output.printable(place)})")
+    output.print_text(f"  {output.printable(outcome.words())}")
     label = f"as of {example.as_of:%Y-%m-%d %H:%M}"
-    context.out.print(explain.verdict_tree(label, outcome.verdict, audience.condition))
+    output.out.print(explain.verdict_tree(label, outcome.verdict, audience.condition))
     for change in outcome.changes:
         wanted = "To match" if example.matches else "Not to match"
-        context.print_text(f"  {wanted}: {context.printable(change)}")
-    context.print_text()
+        output.print_text(f"  {wanted}: {output.printable(change)}")
+    output.print_text()
 
 
 def _number(count: int, what: str) -> str:

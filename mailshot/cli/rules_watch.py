@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mailshot.cli import context, processes
+from mailshot.cli import context, output, processes
 from mailshot.errors import InvalidInput, MailshotError, NotFound, Problem, nearest
 
 if TYPE_CHECKING:
@@ -80,17 +80,17 @@ class _Watcher:
         if self.stop.is_set():
             return
         self.begun = True
-        context.print_text(
+        output.print_text(
             f"[bold]As of {rules.company.today(self.recount.asked, self.recount.now):%Y-%m-%d %H:%M %Z}[/bold]"
         )
-        context.counts("", sizes, "audience")
+        output.print_counts("", sizes, "audience")
         self._errors([str(problem) for problem in problems])
-        context.print_text(f"[dim]Watching {context.printable(self.project / 'rules')}; Ctrl-C ends.[/dim]")
+        output.print_text(f"[dim]Watching {output.printable(self.project / 'rules')}; Ctrl-C ends.[/dim]")
 
     def _later(self, rules: Rulebook, problems: list[Problem]) -> None:
         try:
             for news in self._counted(rules, problems):
-                context.print_text(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {context.printable(_words(news))}")
+                output.print_text(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {output.printable(_words(news))}")
         except MailshotError as error:  # a database that is busy: the next save tries again
             self._errors([str(error)])
             return
@@ -113,7 +113,7 @@ class _Watcher:
             yield news
 
     def _next(self, found: queue.Queue[SizeChange | BaseException | None]) -> SizeChange | None:
-        with context.err.status("Counting …"):
+        with output.err.status("Counting …"):
             while not self.stop.is_set():
                 try:
                     news = found.get(timeout=0.1)
@@ -129,9 +129,9 @@ class _Watcher:
         if told == self.wrong:
             return
         for words in told:
-            context.out.print(f"{time.strftime('%H:%M:%S')} {words}", style="red", markup=False, soft_wrap=True)
+            output.out.print(f"{time.strftime('%H:%M:%S')} {words}", style="red", markup=False, soft_wrap=True)
         if not told:
-            context.print_text(f"[dim]{time.strftime('%H:%M:%S')}[/dim] [green]The rules are sound again.[/green]")
+            output.print_text(f"[dim]{time.strftime('%H:%M:%S')}[/dim] [green]The rules are sound again.[/green]")
         self.wrong = told
 
 

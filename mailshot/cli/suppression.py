@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mailshot.cli import context
+from mailshot.cli import context, output
 from mailshot.errors import NotFound, Refused
 
 if TYPE_CHECKING:
@@ -24,18 +24,18 @@ def show(address: Address, json: context.AsJson = False) -> None:
     with app.store.read() as connection:
         found, withdrawn = suppression.get(connection, hashed), suppression.withdrawn(connection, hashed)
     if json:
-        context.as_json({"address": address, "suppression": dict(found) if found else None, "withdrawn": withdrawn})
+        output.print_json({"address": address, "suppression": dict(found) if found else None, "withdrawn": withdrawn})
         return
     zone = context.zone(app.settings.project)
     if found is None:
-        context.print_text(f"{context.printable(address)} is not suppressed.")
+        output.print_text(f"{output.printable(address)} is not suppressed.")
     else:
-        reason, source = context.printable(found["reason"]), context.printable(found["source"])
+        reason, source = output.printable(found["reason"]), output.printable(found["source"])
         at = context.moment(found["at"], zone)
-        context.print_text(f"{context.printable(address)} is suppressed: {reason} ({source}, {at}).")
+        output.print_text(f"{output.printable(address)} is suppressed: {reason} ({source}, {at}).")
     if withdrawn:
         topics = ", ".join(f"{topic} ({context.moment(at, zone)})" for topic, at in withdrawn.items())
-        context.print_text(f"Withdrawn at this address: {context.printable(topics)}.")
+        output.print_text(f"Withdrawn at this address: {output.printable(topics)}.")
 
 
 def lift(
@@ -63,7 +63,7 @@ def lift(
             remedy = f"If its owner asked for mail again, add --even-though '{reason}'."
             raise Refused(f"{address} is suppressed for another reason than a bounce: {reason}.", remedy)
         suppression.lift(connection, hashed)
-    context.print_text(f"{context.printable(address)} may be mailed again, where its owner consents.")
+    output.print_text(f"{output.printable(address)} may be mailed again, where its owner consents.")
 
 
 def _let_back(connection: Connection, hashed: str, address: str, signed_up_again: bool) -> None:

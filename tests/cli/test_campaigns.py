@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from mailshot.__main__ import run
 from mailshot.campaign import schedules
-from mailshot.cli import context
+from mailshot.cli import output
 from mailshot.cli.main import cli
 from mailshot.deliver import smtp
 from mailshot.store import dialect, runs, tables
@@ -40,8 +40,8 @@ def shop(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
 
 def said(*words: str) -> tuple[int, str]:
     """Run a command on a terminal of 80 columns; return its exit code and all it printed."""
-    told, kept = io.StringIO(), (context.out, context.err)
-    context.out, context.err = Console(file=told, width=80, highlight=False), Console(file=told, width=80)
+    told, kept = io.StringIO(), (output.out, output.err)
+    output.out, output.err = Console(file=told, width=80, highlight=False), Console(file=told, width=80)
     try:
         result = CliRunner().invoke(cli, words)
         if result.exception and not isinstance(result.exception, SystemExit):
@@ -54,7 +54,7 @@ def said(*words: str) -> tuple[int, str]:
                 run(fail)
             return int(str(ended.value.code)), told.getvalue()
     finally:
-        context.out, context.err = kept
+        output.out, output.err = kept
     return result.exit_code, told.getvalue() + result.output
 
 

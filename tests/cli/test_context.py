@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from mailshot.cli import context
+from mailshot.cli import output
 
 FOREIGN = [
     "Bob [/bold]",
@@ -19,5 +19,5 @@ FOREIGN = [
 def test_foreign_words_are_said_and_never_obeyed(words: str) -> None:
     console = Console(highlight=False, force_terminal=True, color_system="truecolor", width=200)
     with console.capture() as said:
-        console.print(f"Subject: {context.printable(words)}", end="")
+        console.print(f"Subject: {output.printable(words)}", end="")
     assert said.get() == "Subject: " + "".join(letter if letter >= " " else " " for letter in words)

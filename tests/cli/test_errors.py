@@ -53,10 +53,10 @@ def mailshot(shop: Shop, *words: str, **more: str) -> subprocess.CompletedProces
 
 def tried(shop: Shop, *words: str, **more: str) -> tuple[int, str]:
     """Run a command in this process and return its exit code and what it told on stderr."""
-    from mailshot.cli import context
+    from mailshot.cli import output
 
     told = io.StringIO()
-    context.err.file, kept = told, context.err.file
+    output.err.file, kept = told, output.err.file
     try:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in shop.environment(**more).items():
@@ -72,7 +72,7 @@ def tried(shop: Shop, *words: str, **more: str) -> tuple[int, str]:
                     run(fail)
                 return int(str(ended.value.code)), told.getvalue()
     finally:
-        context.err.file = kept
+        output.err.file = kept
     return result.exit_code, told.getvalue() + result.output
 
 
