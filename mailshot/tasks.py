@@ -155,7 +155,7 @@ def _scrub(app: App, due: datetime, now: datetime) -> datetime:
     scrubbing.work(app.store, now)
     if app.store.sqlite:
         return now
-    # What is too large to be locked waits for 'mailshot db scrub'; the rest need not be written anew all the time.
+    # What is too large to lock waits for 'mailshot db scrub'; the rest need not be written anew all the time.
     held_up = scrubbing.too_large(app.store) or not scrubbing.may_clear_statistics(app.store)
     return now + (LARGE_SCRUB_GAP if held_up else SCRUB_GAP)
 

@@ -24,14 +24,22 @@ FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M"]
 
 Day = datetime | None
 Since = Annotated[Day, typer.Option("--from", formats=FORMATS, help="First date (company time).")]
-Until = Annotated[Day, typer.Option("--until", formats=FORMATS, help="Last date; by default as late as data allows.")]
-Every = Annotated[str, typer.Option("--every", help="How far apart the dates are.")]
-Within = Annotated[str | None, typer.Option("--goal-within", help="How long a purchase counts, say '14 days'.")]
-Group = Annotated[str | None, typer.Option("--goal-group", help="Count this group of rules/products.yaml.")]
-Products = Annotated[str | None, typer.Option("--goal-products", help="Count these, say '{brand: Private}'.")]
-Past = Annotated[bool, typer.Option("--past-campaigns", help="Would it have found who answered imported campaigns?")]
-Plot = Annotated[Path | None, typer.Option("--plot", help="Draw it into a .png or .svg file.")]
-Csv = Annotated[Path | None, typer.Option("--csv", help="Write the numbers into a file.")]
+Until = Annotated[Day, typer.Option("--until", formats=FORMATS, help="Last date. Default: as late as the data allows.")]
+Every = Annotated[str, typer.Option("--every", help="Interval between the dates.")]
+Within = Annotated[
+    str | None, typer.Option("--goal-within", help="How long after a date a purchase counts, for example '14 days'.")
+]
+Group = Annotated[
+    str | None, typer.Option("--goal-group", help="Count the products of this group in rules/products.yaml.")
+]
+Products = Annotated[
+    str | None, typer.Option("--goal-products", help="Count these products, for example '{brand: Private}'.")
+]
+Past = Annotated[
+    bool, typer.Option("--past-campaigns", help="Would it have selected customers who responded to imported campaigns?")
+]
+Plot = Annotated[Path | None, typer.Option("--plot", help="Write a plot to a .png or .svg file.")]
+Csv = Annotated[Path | None, typer.Option("--csv", help="Write the numbers to a CSV file.")]
 
 
 def backtest(
@@ -47,7 +55,7 @@ def backtest(
     csv: Csv = None,
     json: context.AsJson = False,
 ) -> None:
-    """Show what an audience or campaign would have been on past dates, and what was then bought. Writes no row."""
+    """Evaluate an audience or campaign as of past dates, and show what its customers then bought. Writes nothing."""
     from mailshot.insight import backtest as stage
     from mailshot.insight import past_response
 
@@ -58,9 +66,11 @@ def backtest(
     subject = replace(subject, aim=_aim(rules, subject.aim, within, group, products))
     series = _series(rules, since, until, every)
     zone = rules.company.time_zone
-    with output.err.status("Looking back …") as status:
+    with output.err.status("Running the backtest …") as status:
         look = past_response.make if past else stage.make
-        found: Any = look(app.store, subject, series, zone, lambda n, of: status.update(f"Looking back: {n} of {of} …"))
+        found: Any = look(
+            app.store, subject, series, zone, lambda n, of: status.update(f"Backtest: date {n} of {of} …")
+        )
     if drawing and plot:
         _write(plot, lambda: drawing(found, rules.company.currency, plot))
     _tell(found, rules.company.currency, plot, csv, json)

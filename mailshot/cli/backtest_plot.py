@@ -46,7 +46,7 @@ def save(found: Backtest | PastResponse, currency: str, path: Path) -> None:
 def _backtest(found: Backtest, currency: str) -> Figure:
     figure = Figure(figsize=(9, 9.5), layout="constrained")
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(1.2, 1, 0.8))
-    figure.suptitle(f"{found.name}: as it would have been on past dates", fontsize=13, parse_math=False)
+    figure.suptitle(f"{found.name}: backtest by date", fontsize=13, parse_math=False)
     _audience(top, found)
     _groups(middle, found, [(stage.bought(look.inside), stage.bought(look.outside)) for look in found.looks], 100)
     middle.set_ylabel("share who bought (%)")
@@ -105,7 +105,7 @@ def _points(axes: Axes, points: Sequence[tuple[float, Estimate]], scale: float, 
 def _hindsight(found: PastResponse) -> Figure:
     figure = Figure(figsize=(9, 2.6 + 0.27 * (len(found.pasts) + 1)), layout="constrained")
     axes = figure.subplots()
-    figure.suptitle(f"{found.name}: would it have found who answered?", fontsize=13, parse_math=False)
+    figure.suptitle(f"{found.name}: would it have selected the customers who responded?", fontsize=13, parse_math=False)
     lines = [(_told(past.campaign, past.inside, past.outside), past.difference) for past in found.pasts]
     lines.append((_told("all together", *found.total()), found.pooled))
     for place, (_, one) in enumerate(lines):
@@ -121,8 +121,8 @@ def _hindsight(found: PastResponse) -> Figure:
     axes.axvline(0, color="#999999", linewidth=1)
     axes.set_yticks(range(len(lines)), [name for name, _ in lines], fontsize=8, parse_math=False)
     axes.invert_yaxis()
-    axes.set_xlabel("share who answered, inside less outside the audience (points, 95 % intervals)")
-    axes.set_ylabel("past campaign, by its start: answered inside | outside")
+    axes.set_xlabel("response rate inside minus outside the audience (points, 95 % intervals)")
+    axes.set_ylabel("past campaign, by start date: responded inside | outside")
     _plain(axes, "x")
     return figure
 

@@ -66,7 +66,7 @@ def percent(found: Estimate) -> str:
 
 def _show_backtest(found: Backtest, currency: str) -> None:
     output.print_text(
-        f"[bold]{output.printable(found.name)}[/bold] ({found.kind}) as it would have been, {_dates(found.looks)}"
+        f"[bold]{output.printable(found.name)}[/bold] ({found.kind}), backtest as of {_dates(found.looks)}"
     )
     _sizes(found)
     _bought(found, currency)
@@ -171,13 +171,16 @@ def _reach(label: str, found: Estimate, customers: int, style: str) -> IntervalB
 
 def _show_hindsight(found: PastResponse) -> None:
     name = output.printable(found.name)
-    output.print_text(f"[bold]{name}[/bold]: would it have found who answered past campaigns? As of each one's start.")
+    output.print_text(
+        f"[bold]{name}[/bold]: would it have selected the customers who responded to past campaigns? "
+        "As of each campaign's start."
+    )
     columns = (
         "campaign",
         "as of",
         "got it",
-        "answered\ninside",
-        "answered\noutside",
+        "responded\ninside",
+        "responded\noutside",
         "difference\nin points",
     )
     rows: list[Sequence[object]] = [
@@ -200,14 +203,15 @@ def answered(counted: tuple[int, int]) -> str:
 def _summary(found: PastResponse) -> str:
     (inside, hits), (outside, others) = found.total()
     if not hits + others:
-        return "Nobody answered."
+        return "No customer responded."
     mailed, reached = inside / (inside + outside) * 100, hits / (hits + others) * 100
     told = found.pooled
     verdict = f"{told.value * 100:+.1f} points, 95 % between {told.low * 100:+.1f} and {told.high * 100:+.1f}"
     chance = ": could be chance" if told.could_be_chance else ""
     return (
-        f"Mailing only the audience would have taken {mailed:.0f}% of the mails and met {reached:.0f}% of the answers. "
-        f"Within the same campaign the answers differ by {verdict + chance if told.enough else proportions.TOO_FEW}."
+        f"Mailing only the audience would have taken {mailed:.0f}% of the mails and reached {reached:.0f}% of the "
+        f"responses. Within the same campaign the response rates differ by "
+        f"{verdict + chance if told.enough else proportions.TOO_FEW}."
     )
 
 

@@ -22,7 +22,7 @@ Name = Annotated[str, typer.Argument(help="The campaign's name.")]
 def plan(
     campaign: Name,
     as_of: context.AsOf = None,
-    diff: Annotated[bool, typer.Option("--diff", help="Show who moved since the plan before.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show which customers changed since the previous plan.")] = False,
     against: Annotated[
         str | None, typer.Option("--against", help="Compare with this plan's id, or with 'run 3' or 'run' (the last).")
     ] = None,
@@ -36,7 +36,7 @@ def plan(
     wanted = CompareTo(against, examples) if diff or against is not None else None
     app = context.app()
     edition = context.edition(app, campaign)
-    with output.err.status("Looking at the audience …"):
+    with output.err.status("Planning …"):
         made = stage.make_plan(app.store, edition, context.today(edition, as_of), context.now(), wanted)
     compared = {"diff": made.moves.as_dict() if made.moves else None} if wanted else {}
     output.print_json(made.as_dict() | compared) if json else show(made, wanted is not None)
@@ -48,11 +48,9 @@ def launch(
     campaign: Name,
     plan: Annotated[str | None, typer.Option(help="Launch exactly this plan.")] = None,
     as_of: context.AsOf = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Put this version in the place of the one that is scheduled.")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the scheduled version with this one.")] = False,
     even_if_empty: Annotated[
-        bool, typer.Option("--even-if-empty", help="Begin a run although nobody would get a mail.")
+        bool, typer.Option("--even-if-empty", help="Launch even if no customer would get a mail.")
     ] = False,
     json: context.AsJson = False,
 ) -> None:
@@ -116,11 +114,11 @@ def resolve(
     run: Annotated[int, typer.Argument(help="The run's number.")],
     how: Annotated[str, typer.Argument(help="'accept' (they arrived) or 'resend' (risk a second copy).")],
 ) -> None:
-    """Settle the unconfirmed deliveries of a run by hand."""
+    """Settle the unconfirmed deliveries of a run manually."""
     from mailshot.store import ledger
 
     if how not in ("accept", "resend"):
-        raise typer.BadParameter("say 'accept' or 'resend'")
+        raise typer.BadParameter("use 'accept' or 'resend'")
     app = context.app()
     with app.store.write() as connection:
         number = ledger.resolve(connection, run, how == "resend", context.now())
@@ -203,11 +201,11 @@ def _change(campaign: str, to: RunState, said: str) -> None:
         for run_id in changed.runs:
             app.doorbell.ring(run_id)
     what = [f"run {number}" for number in changed.runs] + ["its schedule"] * bool(changed.schedules)
-    gone = f"; {output.counted(changed.given_up, 'waiting mail')} given up" if changed.given_up else ""
+    gone = f"; {output.counted(changed.given_up, 'waiting mail')} skipped" if changed.given_up else ""
     output.print_text(output.printable(f"{said} '{campaign}': {', '.join(what)}{gone}."))
     if changed.under_way:
         output.print_text(
-            f"{output.counted(changed.under_way, 'mail')} under way: a worker finishes or gives back each of them."
+            f"{output.counted(changed.under_way, 'mail')} in progress: a worker sends or releases each of them."
         )
     output.print_next_step("mailshot status")
 

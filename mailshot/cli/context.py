@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 AsOf = Annotated[
     datetime | None,
-    typer.Option("--as-of", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="Take this moment as today (company time)."),
+    typer.Option("--as-of", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="Use this moment as today (company time)."),
 ]
 EXAMPLE_ADDRESS = "Write one plain address, for example you@example.com."
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
@@ -47,7 +47,10 @@ def app() -> App:
     chosen = settings()
     if not ((chosen.project / "rules").is_dir() or chosen.keys.get_secret_value()):
         where = chosen.project.resolve()
-        raise NotFound(f"{where} holds no project.", "Go into one, set MAILSHOT_PROJECT, or make one: mailshot init.")
+        raise NotFound(
+            f"{where} is not a Mailshot project.",
+            "Change to a project folder, set MAILSHOT_PROJECT, or create one: mailshot init FOLDER.",
+        )
     return bootstrap.build(chosen)
 
 

@@ -7,7 +7,7 @@ from mailshot.errors import Busy
 
 
 def upgrade() -> None:
-    """Bring the database to the version this program needs."""
+    """Upgrade the database to the version that this program needs."""
     from mailshot import bootstrap
     from mailshot.store import installation
 
@@ -19,11 +19,11 @@ def upgrade() -> None:
 
 
 def scrub() -> None:
-    """Remove what was erased from the database's files. Writes wait meanwhile (PostgreSQL: to one table at a time)."""
+    """Remove erased data from the database's files. Writes wait meanwhile (PostgreSQL: to one table at a time)."""
     from mailshot.store import erasures, scrubbing
 
     store = context.app().store
-    with output.err.status("Scrubbing what was erased …"):
+    with output.err.status("Removing erased data from the files …"):
         done = 0
         while some := scrubbing.work(store, context.now(), whole=True):
             done += some
@@ -31,12 +31,12 @@ def scrub() -> None:
         waiting = erasures.waiting(connection)
     output.print_text(f"{output.counted(done, 'erasure')} finished, {waiting.number:,} waiting.")
     if waiting.number:
-        message = "Another program still reads or sends what was erased."
+        message = "Another program still reads or sends erased data."
         raise Busy(message, "Try again when it has ended, or leave it to the clock.")
 
 
 def version() -> None:
-    """Print the version the database has and the one we need."""
+    """Print the version of the database, and the version that this program needs."""
     from mailshot import bootstrap
     from mailshot.store import installation
 

@@ -21,10 +21,10 @@ MAPPING = "rules/imports/complete-journey.yaml"
 
 
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where the demo project is made, anew each time.")] = Path(
+    folder: Annotated[Path, typer.Option(help="Folder of the demo project. It is recreated each time.")] = Path(
         "demo-project"
     ),
-    keep: Annotated[bool, typer.Option(help="Stay up at the end, to look around.")] = False,
+    keep: Annotated[bool, typer.Option(help="Keep running at the end.")] = False,
 ) -> None:
     """Import a year of groceries, plan, send to a local inbox, let customers answer, plan again, report."""
     started = time.monotonic()
@@ -35,7 +35,7 @@ def demo(
     output.print_text(f"Made {folder}: example rules and templates, fresh keys, an empty SQLite database.")
     with Services() as services:
         _tell_story(services)
-        _step(9, f"Look around (all of this took {time.monotonic() - started:.0f} seconds)")
+        _step(9, f"Explore (the demo took {time.monotonic() - started:.0f} seconds)")
         output.print_text(f"The project is in {Path.cwd()}; its rules and templates are yours to change.")
         if keep:
             output.print_text(f"Inbox: {services.inbox_url}    Ctrl-C ends it.")
@@ -46,7 +46,7 @@ def demo(
 def _tell_story(services: Services) -> None:
     _step(2, "A year of purchases of 2,469 households")
     imports.import_(Path(MAPPING))
-    _step(3, "What the purchases tell about each household")
+    _step(3, "Infer traits from each household's purchases")
     imports.traits()
     _step(4, "The plan")
     campaigns.plan(CAMPAIGN)

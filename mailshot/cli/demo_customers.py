@@ -114,7 +114,7 @@ class Visitors:
             self._corrected = mail.to
             read = f"read “{evidence[0] if evidence else ''}” and corrected it: “I do eat meat”."
             return f"{mail.to} asked for a link to their data, {read}"
-        return "Nobody was taken for a vegetarian."
+        return "No customer was inferred to be vegetarian."
 
     def _own_data(self, mail: ReceivedMail) -> tuple[str, Any]:
         """Ask for the link to one's own data, wait for the mail, open it; return where to save, and the form."""
@@ -144,7 +144,7 @@ class Visitors:
         form.fields["say.diet"] = "vegan"
         self._post(page_url, [pair for pair in form.form_values() if not _unanswered(*pair)])
         self._vegan = mail.to
-        return f"{mail.to} told us: “Vegan”. That implies vegetarian, and no pork."
+        return f"{mail.to} stated: “Vegan”. That implies vegetarian, and no pork."
 
     def _preferences(self, mail: ReceivedMail) -> tuple[str, Any]:
         """Open the preference page of a mail; return its address and its form."""

@@ -79,7 +79,7 @@ def _smtp() -> str:
 
     app = context.app()
     smtp.check_server(app.server)
-    return f"{app.server} greets us"
+    return f"{app.server} is reachable"
 
 
 def _queue() -> str:
@@ -89,7 +89,7 @@ def _queue() -> str:
     from mailshot import doorbell
 
     doorbell.check(settings.redis)
-    return f"Redis on {urlsplit(settings.redis).hostname or 'a local socket'} answers"
+    return f"Redis on {urlsplit(settings.redis).hostname or 'a local socket'} is reachable"
 
 
 def _clock() -> str:
@@ -99,7 +99,9 @@ def _clock() -> str:
     with app.store.read() as connection:
         holder = leases.holder(connection, "clock", context.now())
     return (
-        f"held by {holder}" if holder else "nobody is the clock now: schedules wait until 'mailshot up' or a clock runs"
+        f"held by {holder}"
+        if holder
+        else "no clock is running: schedules wait until 'mailshot up' or 'mailshot clock' runs"
     )
 
 
@@ -108,7 +110,7 @@ def _written() -> str:
     project = context.settings().project
     numbers = {folder: sum(1 for file in (project / folder).glob("**/*") if file.is_file()) for folder in FOLDERS}
     there = [f"{folder}/ ({output.counted(number, 'file')})" for folder, number in numbers.items() if number]
-    return f"; look through {', '.join(there)} yourself: erasing does not reach them" if there else ""
+    return f"; check {', '.join(there)} yourself: erasure does not cover them" if there else ""
 
 
 def _erasures() -> str:
@@ -119,20 +121,18 @@ def _erasures() -> str:
     with app.store.read() as connection:
         waiting, ever = erasures.waiting(connection), erasures.number(connection)
     if waiting.since is None:
-        return "nothing of erased customers waits to be removed from the files" + (_written() if ever else "")
+        return "no erasure is pending" + (_written() if ever else "")
     hours = erasures.PROMISED // timedelta(hours=1)
     since = context.moment(waiting.since, context.zone(app.settings.project))
     state = f"{output.counted(waiting.number, 'erasure')} not yet removed from the files, the first of {since}"
     if large := scrubbing.too_large(app.store):
-        raise Unavailable(
-            f"{state}; {', '.join(large)} too large to be locked.", "Run 'mailshot db scrub' at a quiet hour."
-        )
+        raise Unavailable(f"{state}; {', '.join(large)} too large to lock.", "Run 'mailshot db scrub' at a quiet hour.")
     if not scrubbing.may_clear_statistics(app.store):
-        message = f"{state}; our role may not write PostgreSQL's statistics anew, which hold common values."
+        message = f"{state}; the database role may not rewrite PostgreSQL's statistics, which contain common values."
         raise Unavailable(message, "Let it own the database: ALTER DATABASE name OWNER TO role.")
     if waiting.is_late(context.now()):
         raise Unavailable(f"{state}; customers are promised {hours} hours.", REMEDY)
-    return f"{state}; the clock goes on with it"
+    return f"{state}; the clock is working on it"
 
 
 _LOOKS: dict[str, Callable[[], str]] = {

@@ -22,12 +22,10 @@ def explain(
     name: Annotated[str, typer.Argument(help="An audience or a campaign.")],
     customer: Annotated[str, typer.Argument(help="A customer's key or address.")],
     as_of: context.AsOf = None,
-    run: Annotated[
-        int | None, typer.Option(help="A past run of the campaign: with the rules and facts of then.")
-    ] = None,
+    run: Annotated[int | None, typer.Option(help="Explain a past run, with its rules and facts.")] = None,
     json: context.AsJson = False,
 ) -> None:
-    """Say why a customer is in an audience, or gets a campaign's mail with these products, or not."""
+    """Explain why a customer is in an audience, or gets a campaign's mail and its products, or not."""
     found, campaign = _find(name, customer, as_of, run)
     output.print_json(found.as_dict()) if json else _show(name, found, campaign)
 
@@ -71,7 +69,7 @@ def _show_campaign(found: Explanation) -> None:
         output.out.print(verdict_tree(f"content '{content}' when", verdict))
     for guard, verdict in found.guards.items():
         output.out.print(verdict_tree(f"guard '{guard}' applies", verdict))
-    output.print_text("[dim]what a mail must pass[/dim]")
+    output.print_text("[dim]checks of this mail[/dim]")
     for check in found.checks:
         remedy = f": {output.printable(check.remedy)}" if check.remedy else ""
         said = f"{output.printable(check.name)}  [dim]{output.printable(check.found)}[/dim]"

@@ -25,8 +25,8 @@ MOST_REASONS = 20
 def import_(
     mapping: Annotated[Path, typer.Argument(help="The mapping file, from columns to facts.")],
     data: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
-    file: Annotated[Path | None, typer.Option(help="Rejected rows that were fixed, to read again.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Look at everything, keep nothing.")] = False,
+    file: Annotated[Path | None, typer.Option(help="A file of rejected rows that you corrected.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Check all files without importing.")] = False,
     json: context.AsJson = False,
 ) -> None:
     """Import customers, products, purchases, consents, suppressions and events by a mapping file."""
@@ -61,13 +61,13 @@ def import_(
 
 
 def traits(as_of: context.AsOf = None, json: context.AsJson = False) -> None:
-    """Infer every customer's traits from what was bought."""
+    """Infer the traits of every customer from purchases."""
     from mailshot.ingest import infer_traits as stage
 
     app = context.app()
     rules = context.rulebook(app.settings.project)
     today = context.company_today(rules, as_of)
-    with output.err.status("Looking at every customer's purchases …"):
+    with output.err.status("Inferring traits from purchases …"):
         found = stage.infer(app.store, rules.traits, rules.catalogue.product, today, rules.company.time_zone)
     if json:
         output.print_json({"as_of": today, "conclusions": found})
@@ -92,7 +92,7 @@ def _convert(app: App) -> None:
     """Look whether what was bought or done answers a mail."""
     from mailshot.campaign import conversions
 
-    with output.err.status("Looking for answers to the mails …"):
+    with output.err.status("Computing conversions …"):
         conversions.make(app.store)
 
 
@@ -122,9 +122,9 @@ def _tell(summary: ImportSummary) -> None:
             )
         if item.left_out:
             lines = f"{output.counted(item.left_out, 'row')} of {item.kind}"
-            output.print_text(f"  {lines} left out: these customers had their data erased.")
+            output.print_text(f"  {lines} left out: the data of these customers was erased.")
         if item.notes:
-            output.print_text(f"  all of it, cell by cell: {output.printable(item.notes)}")
+            output.print_text(f"  all notes, cell by cell: {output.printable(item.notes)}")
         if item.former_rejects:
             output.print_text(
                 f"  the previous file of rejected rows was renamed to: {output.printable(item.former_rejects)}"
@@ -132,7 +132,7 @@ def _tell(summary: ImportSummary) -> None:
         if item.rejects and summary.dry:
             output.print_text(f"  rows to fix: {output.printable(item.rejects)}")
         elif item.rejects:
-            output.print_text(f"  to fix and read again with --file: {output.printable(item.rejects)}")
+            output.print_text(f"  rejected rows, to fix and import with --file: {output.printable(item.rejects)}")
 
 
 def _warn(summary: ImportSummary) -> None:
@@ -140,9 +140,9 @@ def _warn(summary: ImportSummary) -> None:
     for item in summary.imports:
         if number := item.withdrawals_rejected:
             rows = f"{output.counted(number, 'row')} of {output.printable(item.file)}"
-            _loudly(f"{rows} may be WITHDRAWALS and were not understood: these people may still be mailed.")
+            _loudly(f"{rows} may be WITHDRAWALS and were not understood: these customers may still be mailed.")
         elif item.failed:
-            _loudly(f"Nothing of {output.printable(item.file)} came in: every row was rejected.")
+            _loudly(f"Nothing was imported from {output.printable(item.file)}: every row was rejected.")
 
 
 def _loudly(text: str) -> None:

@@ -36,12 +36,12 @@ MAPPINGS = {None: "rules/imports/shop.yaml", StarterProject.grocery: "rules/impo
 
 def init(
     folder: Annotated[Path, typer.Argument(help="The new project's folder.")],
-    example: Annotated[StarterProject | None, typer.Option(help="Begin with the rules of an example shop.")] = None,
+    example: Annotated[StarterProject | None, typer.Option(help="Start with the rules of an example shop.")] = None,
 ) -> None:
-    """Make a new project: one example of each file, a few customers to import, fresh keys, an empty database."""
+    """Create a project: one example of each file, a few customers to import, new keys, an empty database."""
     create(folder, example)
     data = "rules/ and templates/" if example else "rules/, templates/ and data/ with one example of each file"
-    output.print_text(f"Made [bold]{folder}[/bold]: {data}, .env with fresh keys, and the database.")
+    output.print_text(f"Made [bold]{folder}[/bold]: {data}, .env with new keys, and the database.")
     output.print_next_step(f"cd {shlex.quote(str(folder))}, then: mailshot import {MAPPINGS[example]}")
 
 
@@ -51,7 +51,7 @@ def create(folder: Path, example: StarterProject | None = None) -> None:
     from mailshot.store import installation
 
     if any(os.path.lexists(folder / name) for name in ("rules", ".env")):
-        raise Refused(f"{folder} already holds a project.", "Choose another folder.")
+        raise Refused(f"{folder} already contains a project.", "Choose another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     if example:
         for name in ("rules", "templates"):

@@ -40,7 +40,7 @@ COMMANDS: dict[str, lazy.Place] = {
     "doctor": "doctor:doctor",
     "demo": "demo:demo",
     "rules": lazy.group(RULES, "Check, test, count, compare and explain rules."),
-    "suppression": lazy.group(SUPPRESSION, "Look up addresses that must not be mailed, and lift them."),
+    "suppression": lazy.group(SUPPRESSION, "Look up suppressed addresses, and lift a suppression."),
     "db": lazy.group(DATABASE, "Set up and upgrade the database."),
 }
 HELP = "Campaigns and personalised mail from rules, templates and purchase history."

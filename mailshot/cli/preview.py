@@ -35,7 +35,7 @@ def preview(
     path = to or Path.cwd() / "preview.html"
     _write(path, letter.rendered.html.encode())
     output.print_text(f"Subject: {output.printable(letter.rendered.subject)}")
-    output.print_text(f"Wrote {path} (for {letter.envelope_to}; links and pixel of a preview lead nowhere).")
+    output.print_text(f"Wrote {path} (for {letter.envelope_to}; links and pixel of a preview do not work).")
     if to is None:
         webbrowser.open(path.as_uri())
     output.print_next_step(f"mailshot send-test '{campaign}' you@example.com")
@@ -63,7 +63,7 @@ def send_test(
     letter = _letter(app, campaign, customer)
     verdict = smtp.send_test(app.server, letter, to)
     if verdict.outcome is not Status.accepted:
-        raise Unavailable(f"{app.server} did not take the mail: {verdict.reply}", "Nothing else was sent.")
+        raise Unavailable(f"{app.server} did not accept the mail: {verdict.reply}", "Nothing else was sent.")
     output.print_text(output.printable(f"Sent '{smtp.MARK}{letter.rendered.subject}' to {to}: {verdict.reply}"))
     output.print_next_step(f"mailshot launch '{campaign}'")
 

@@ -25,10 +25,10 @@ def check(settings: Settings) -> str:
     if tracked := _not_ignored(project):
         lines = "\n    ".join(tracked)
         raise Refused(
-            "Version control would take files with secrets or people's data.",
+            "Version control would include files with secrets or personal data.",
             f"Add to {project / '.gitignore'}:\n    {lines}",
         )
-    return "files with secrets or people's data are for their owner alone"
+    return "files with secrets or personal data are readable only by their owner"
 
 
 def _readable_by_others(settings: Settings) -> list[Path]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mailshot.bootstrap import App
     from mailshot.rulebook.rulebook import Rulebook
 
-Threads = Annotated[int, typer.Option(help="Runs worked on at the same time.", min=1, max=16)]
+Threads = Annotated[int, typer.Option(help="Runs processed at the same time.", min=1, max=16)]
 
 
 def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run the inbox.")] = False) -> None:
@@ -42,13 +42,14 @@ def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run 
         for part in parts:
             part.start()
         output.print_text(
-            f"Up: {app.settings.base_url} (preferences, tracking), sending to {app.server}. Ctrl-C stops softly."
+            f"Up: {app.settings.base_url} (preferences, tracking), sending to {app.server}. "
+            "Ctrl-C shuts down gracefully."
         )
         stop.wait()
         for part in parts:
             part.join()
         site.stop()
-    output.print_text("Stopped: nothing is left half sent.")
+    output.print_text("Stopped. No mail is left half sent.")
 
 
 def web() -> None:
@@ -61,7 +62,7 @@ def web() -> None:
 
 
 def worker(threads: Threads = 1) -> None:
-    """Run a worker that renders and sends; start as many as you like."""
+    """Run a worker that renders and sends. Start as many as you need."""
     from mailshot import tasks
 
     app = context.app()
@@ -71,7 +72,7 @@ def worker(threads: Threads = 1) -> None:
 
 
 def clock() -> None:
-    """Run the clock: launches what is due, rings for what is owed. A second one waits in case the first ends."""
+    """Run the clock (scheduler): it launches due campaigns and wakes workers. A second one is a standby."""
     from mailshot import tasks
 
     app = context.app()

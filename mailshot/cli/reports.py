@@ -27,16 +27,18 @@ if TYPE_CHECKING:
 
 # What is over stays in 'status' for so long.
 RECENT = timedelta(days=7)
-CONVERTED = "reached the goal, and this mail was the last they clicked before, else the last they got"
+CONVERTED = "reached the goal, credited to this mail (the last one clicked, else the last one sent)"
 COUNTED = ("skipped", "holdout", "refused", "unconfirmed")
 
 
 def status(
-    watch: Annotated[bool, typer.Option("--watch", help="Keep showing until every run is done or Ctrl-C.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="Also show runs that were over more than a week ago.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep updating until all runs are finished, or Ctrl-C.")
+    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also show runs that ended more than a week ago.")] = False,
     json: context.AsJson = False,
 ) -> None:
-    """Show the runs that go on or ended in the last 7 days, what is scheduled, and what is unconfirmed."""
+    """Show current runs, runs of the last 7 days, schedules, and unconfirmed deliveries."""
     app = context.app()
     project = app.settings.project
     if json:
@@ -58,20 +60,21 @@ def status(
 
 def report(
     campaign: Annotated[
-        str | None, typer.Argument(help="One campaign: its runs, and the newest with mails in depth; else all runs.")
+        str | None,
+        typer.Argument(help="A campaign: its runs, and its latest run with mails in detail. Without it: all runs."),
     ] = None,
-    run: Annotated[int | None, typer.Option("--run", help="Show this run in depth.")] = None,
+    run: Annotated[int | None, typer.Option("--run", help="Show this run in detail.")] = None,
     past: Annotated[bool, typer.Option("--past", help="Also list imported campaigns.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     json: context.AsJson = False,
 ) -> None:
-    """Report what became of the runs: sent, noticed, answered, bought."""
+    """Report on runs: sent, opened, clicked, unsubscribed, converted."""
     from mailshot.campaign import conversions
     from mailshot.insight import report as stage
 
     app = context.app()
     project = app.settings.project
-    with output.err.status("Looking for answers to the mails …"):
+    with output.err.status("Computing conversions …"):
         conversions.make(app.store, unfinished=True)
     company = context.company(project)
     today = company.today(None, context.now())
@@ -103,8 +106,8 @@ def show_lines(lines: list[RunLine], zone: ZoneInfo) -> None:
          line.clicked, line.unsubscribed, line.converted)
         for line in lines
     ]  # fmt: skip
-    columns = ("run", "campaign", "state", "as of", "sent", "opened", "clicked", "left", "goal")
-    title = "Runs (people, each counted once; opens and clicks of humans)"
+    columns = ("run", "campaign", "state", "as of", "sent", "opened", "clicked", "unsubscribed", "goal")
+    title = "Runs (unique customers; opens and clicks by people)"
     output.print_table(title, columns, rows, right=(0, 4, 5, 6, 7, 8), whole=(3,))
     for line in lines:
         if line.unconfirmed or line.refused:
@@ -122,16 +125,23 @@ def show_report(found: RunReport, zone: ZoneInfo) -> None:
     output.print_counts("", found.contents, "sent by content")
     if found.reasons:
         output.print_counts("", found.reasons, "left out")
-    people = {"opened": line.opened, "clicked": line.clicked, "left": line.unsubscribed, "converted": line.converted}
+    people = {
+        "opened": line.opened,
+        "clicked": line.clicked,
+        "unsubscribed": line.unsubscribed,
+        "converted": line.converted,
+    }
     output.print_counts("", people, "people who", {"converted": CONVERTED})
     if line.machine:
         output.print_text(machines(line.machine))
     for url, number in found.links:
         output.print_text(f"  {number:,} clicked {output.printable(url)}")
-    no_goal = f"none; what is counted here: {found.goal.words()}"
+    no_goal = f"none set; counted here: {found.goal.words()}"
     output.print_text(f"Goal: {output.printable(found.aim or no_goal)} after the mail.")
     if not found.complete:
-        output.print_text(f"The {found.goal.within} in which it counts are not over (or not yet imported).")
+        output.print_text(
+            f"The {found.goal.within} in which it counts have not ended (or their data is not imported yet)."
+        )
     bought, held = found.mailed, found.held
     did = "Bought" if found.goal.event is None else "Did it"
     output.print_text(
@@ -190,13 +200,13 @@ def _state(store: Store, project: Path, every: bool) -> dict[str, Any]:
 def _drawn(found: list[dict[str, Any]], older: int, scheduled: list[Scheduled]) -> Group:
     parts: list[RenderableType] = [_table(found)]
     parts += [
-        f"Run {run['run']} is cancelled; {run['under_way']:,} of its mails are still under way."
+        f"Run {run['run']} is cancelled; {run['under_way']:,} of its mails are still in progress."
         for run in found
         if run["state"] == RunState.cancelled and run["under_way"]
     ]
     parts += [_schedule(item) for item in scheduled]
     if older:
-        parts.append(Text(f"{older:,} older runs are over: mailshot status --all", style="dim"))
+        parts.append(Text(f"{older:,} older runs are not shown: mailshot status --all", style="dim"))
     return Group(*parts)
 
 

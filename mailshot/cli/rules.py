@@ -22,8 +22,8 @@ FOLDER = Path("rules/schemas")
 
 
 def schema(
-    to: Annotated[Path | None, typer.Option(help=f"Folder to write to; {FOLDER} of the project unless said.")] = None,
-    general: Annotated[bool, typer.Option(help="For any shop: own facts, events and names are let pass.")] = False,
+    to: Annotated[Path | None, typer.Option(help=f"Folder to write to; {FOLDER} of the project by default.")] = None,
+    general: Annotated[bool, typer.Option(help="For any shop: accept any own facts, events and names.")] = False,
 ) -> None:
     """Write the JSON Schema of every kind of YAML file, with this shop's own facts, events and names."""
     from mailshot import json_schemas
@@ -35,7 +35,7 @@ def schema(
         raise Refused(f"{folder} is a link that leads out of the project.", "Remove it, or name a folder by --to.")
     write(found, folder)
     output.print_text(f"Wrote {len(found)} schemas to {output.printable(folder)}.")
-    output.print_next_step(f"begin a file with: # yaml-language-server: $schema=../schemas/{next(iter(found))}.json")
+    output.print_next_step(f"start a file with: # yaml-language-server: $schema=../schemas/{next(iter(found))}.json")
 
 
 def write(found: Mapping[str, object], folder: Path) -> None:
@@ -76,17 +76,17 @@ def check(json: context.AsJson = False) -> None:
     if not json:
         audiences = output.counted(len(rules.book.names), "audience")
         campaigns = output.counted(len(rules.campaigns), "campaign")
-        output.print_text(f"{len(rules.files)} files are sound: {audiences}, {campaigns}.")
+        output.print_text(f"{len(rules.files)} files are valid: {audiences}, {campaigns}.")
         _warn(rules)
         output.print_next_step("mailshot rules count")
 
 
 def values(
     field: Annotated[str, typer.Argument(help="A product field: department, category, brand, …")],
-    part: Annotated[str, typer.Argument(help="Only values that contain this, in whatever case.")] = "",
+    part: Annotated[str, typer.Argument(help="Only values that contain this text (case is ignored).")] = "",
     json: context.AsJson = False,
 ) -> None:
-    """List the values that products have, to write them in rules to the letter."""
+    """List the values of a product field, as rules must write them."""
     from mailshot.errors import NotFound, nearest
     from mailshot.store import values as store_values
 
@@ -103,7 +103,7 @@ def values(
 
 
 def list_() -> None:
-    """List the audiences and campaigns with what they say."""
+    """List all audiences and campaigns with their descriptions."""
     from mailshot.errors import InvalidInput
 
     rules, problems = context.sound(context.settings().project)
@@ -119,11 +119,11 @@ def list_() -> None:
 
 
 def count(
-    audience: Annotated[str | None, typer.Argument(help="One audience; all of them without a name.")] = None,
+    audience: Annotated[str | None, typer.Argument(help="An audience. Without it: all.")] = None,
     as_of: context.AsOf = None,
     json: context.AsJson = False,
 ) -> None:
-    """Count the customers of one audience, or of each that is sound."""
+    """Count the customers of one audience, or of all valid audiences."""
     from mailshot.store import audiences
 
     app = context.app()

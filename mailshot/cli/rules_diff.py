@@ -21,7 +21,7 @@ Examples = Annotated[
 def diff(
     before: Annotated[str, typer.Argument(help="A git revision, or a folder with rules.")] = "HEAD",
     after: Annotated[str | None, typer.Argument(help="The same; without it, the project as it is now.")] = None,
-    audience: Annotated[str | None, typer.Option("--audience", help="Look at one audience only.")] = None,
+    audience: Annotated[str | None, typer.Option("--audience", help="Compare only this audience.")] = None,
     as_of: context.AsOf = None,
     examples: Examples = 5,
     json: context.AsJson = False,
@@ -65,7 +65,7 @@ def show_moves(found: PlanDiff | None) -> None:
         return
     since = f"Since {output.printable(found.since)}"
     if not found.moves:
-        output.print_text(f"{since}: nobody enters, leaves, or gets something else.")
+        output.print_text(f"{since}: no customer enters, leaves, or gets different content.")
         return
     rows = [(move.was, move.now, move.customers, money(move.spent)) for move in found.moves]
     output.print_table(since, ("from", "to", "customers", f"spent {found.currency}"), rows, right=(2, 3))
@@ -89,7 +89,7 @@ def _line(change: Change) -> None:
     if change.before is None or change.after is None:
         output.print_text(f"{name} ({change.kind}): only {'after' if change.before is None else 'before'}")
         return
-    still = "" if change.entered.customers or change.left.customers else "; nobody moves"
+    still = "" if change.entered.customers or change.left.customers else "; no customer moves"
     output.print_text(f"{name} ({change.kind}): {output.printable(', '.join(change.causes))}{still}")
     if not change.told:
         _examples("+", change.entered)

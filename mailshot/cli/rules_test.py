@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    audience: Annotated[str | None, typer.Argument(help="One audience; all of them without a name.")] = None,
+    audience: Annotated[str | None, typer.Argument(help="An audience. Without it: all.")] = None,
     json: context.AsJson = False,
 ) -> None:
     """Try the examples that stand in the rule files: made-up customers, and whether the rule means them."""
@@ -53,7 +53,7 @@ def _show(report: RuleTestReport) -> None:
         names = output.printable(", ".join(report.without))
         output.print_text(f"[dim]{_number(len(report.without), 'audience')} {none}: {names}.[/dim]")
     if failed:
-        output.print_next_step("mend the rule or the example, then: mailshot rules test")
+        output.print_next_step("fix the rule or the example, then: mailshot rules test")
 
 
 def _explain(outcome: ExampleResult) -> None:

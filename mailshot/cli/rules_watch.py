@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def watch(
-    audience: Annotated[str | None, typer.Argument(help="One audience; all of them without a name.")] = None,
+    audience: Annotated[str | None, typer.Argument(help="An audience. Without it: all.")] = None,
     as_of: context.AsOf = None,
 ) -> None:
     """Count audiences again whenever a rule is saved, until Ctrl-C."""
@@ -131,7 +131,7 @@ class _Watcher:
         for words in told:
             output.out.print(f"{time.strftime('%H:%M:%S')} {words}", style="red", markup=False, soft_wrap=True)
         if not told:
-            output.print_text(f"[dim]{time.strftime('%H:%M:%S')}[/dim] [green]The rules are sound again.[/green]")
+            output.print_text(f"[dim]{time.strftime('%H:%M:%S')}[/dim] [green]The rules are valid again.[/green]")
         self.wrong = told
 
 

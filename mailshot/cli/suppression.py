@@ -41,10 +41,10 @@ def show(address: Address, json: context.AsJson = False) -> None:
 def lift(
     address: Address,
     even_though: Annotated[
-        str | None, typer.Option(help="The reason, repeated, where it was not a bounce.", metavar="REASON")
+        str | None, typer.Option(help="Repeat the reason here if it is not a bounce.", metavar="REASON")
     ] = None,
     signed_up_again: Annotated[
-        bool, typer.Option("--signed-up-again", help="Of an erased customer who signed up again by themselves.")
+        bool, typer.Option("--signed-up-again", help="The customer was erased, and signed up again themselves.")
     ] = False,
 ) -> None:
     """Let an address be mailed again, for example after a mailbox was repaired. Consent is still needed."""
@@ -72,7 +72,7 @@ def _let_back(connection: Connection, hashed: str, address: str, signed_up_again
 
     if not signed_up_again:
         remedy = "It stays suppressed. Only if its owner signed up again after that: add --signed-up-again."
-        raise Refused(f"{address} belonged to a customer who had all data erased.", remedy)
+        raise Refused(f"{address} belonged to a customer whose data was erased.", remedy)
     erasures.welcome_back(connection, hashed, context.now())
 
 

@@ -51,7 +51,7 @@ OTHERS = ("customer", "suppression", "address_withdrawal", "erased_key")
 def work(store: Store, now: datetime, whole: bool = False) -> int:
     """Scrub the files of what waits and return how many erasures were finished; 0 where a reader holds the step up.
 
-    `whole` also writes anew what is too large to be locked while mails go out, and does not rest.
+    `whole` also writes anew what is too large to lock while mails go out, and does not rest.
     """
     with store.read() as connection:
         waiting = erasures.unfinished(connection, MOST_AT_ONCE)

@@ -44,7 +44,7 @@ def test_erasures_that_wait_are_told(store: Store, tmp_path: Path) -> None:
         [part] = [part for part in json.loads(tried(shop, "doctor", "--json")[1]) if part["part"] == "erasures"]
         return part["sound"], part["says"]
 
-    assert state() == (True, "nothing of erased customers waits to be removed from the files")
+    assert state() == (True, "no erasure is pending")
     for since, sound in ((timedelta(hours=1), True), (timedelta(hours=25), False)):
         with store.write() as connection:
             erasures.record(connection, 1 + sound, datetime.now(UTC) - since)

@@ -367,7 +367,7 @@ def test_tables_fit_80_columns_and_break_no_number(shop: Shop) -> None:
         shown = mailshot(shop, *words).stdout
         assert max(len(line) for line in shown.splitlines() if not line.startswith("Next:")) <= 80
     headings = mailshot(shop, "report").stdout.splitlines()[1].split()
-    assert headings == ["run", "campaign", "state", "as", "of", "sent", "opened", "clicked", "left", "goal"]
+    assert headings == ["run", "campaign", "state", "as", "of", "sent", "opened", "clicked", "unsubscribed", "goal"]
     assert mailshot(shop, "status").stdout.split("\n")[0].split()[-1] == "unconfirmed"
 
 

@@ -321,7 +321,7 @@ def test_saves_are_counted_while_they_come(shop: Shop) -> None:
     watcher.hears("rules/audiences/all.yaml:1:1: is not an audience")
     swap(shop, ALL, "audience: all\nwho: {everyone: yes}\n")  # as many editors save
     watcher.hears("all: 1 -> 3 (+2)")
-    watcher.hears("The rules are sound again.")
+    watcher.hears("The rules are valid again.")
     put(shop, "rules/audiences/more.yaml", "audience: more\nwho: {country: 'NO'}\n")
     watcher.hears("more: new, 2")
     (shop.folder / "rules/audiences/more.yaml").unlink()
