@@ -32,7 +32,7 @@ def test_no_password_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         for name, value in settings.items():
             monkeypatch.setenv(f"MAILSHOT_{name}", value)
         found = {name: doctor._look(name, look) for name, look in doctor._LOOKS.items()}
-    assert found["queue"] == ("queue", True, "Redis on 127.0.0.1 answers")
+    assert found["queue"] == ("queue", True, "Redis on 127.0.0.1 is reachable")
     assert not found["database"][1]
     assert PASSWORD not in str(found)
 
@@ -56,4 +56,4 @@ def test_erasures_that_wait_are_told(store: Store, tmp_path: Path) -> None:
     assert state()[0]
     (shop.folder / "rejects").mkdir()
     (shop.folder / "rejects" / "shop-customers-1.csv").write_text("id\n")
-    assert "look through rejects/ (1 file)" in state()[1]
+    assert "check rejects/ (1 file)" in state()[1]

@@ -93,7 +93,7 @@ def test_exit_codes(shop: Shop, name: str, how: tuple[str, ...]) -> None:
     code, told = tried(shop, "import", "m.yaml", *how)
     assert code == (INVALID if fails else 0)
     assert ("Next: mailshot" in told) == (not fails and how != ("--json",))
-    assert ("may be WITHDRAWALS" in told or "Nothing of said.csv came in" in told) == fails
+    assert ("may be WITHDRAWALS" in told or "Nothing was imported from said.csv" in told) == fails
 
 
 def test_json_tells_how_many_withdrawals_were_rejected(shop: Shop) -> None:
