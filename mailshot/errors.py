@@ -1,15 +1,15 @@
-"""Owns the exception tree and how a problem in a file is shown; refuses to know what any caller was doing.
+"""The exception tree, and how a problem in a file is shown.
 
-    MailshotError                something the user can mend; the CLI prints it without a traceback
+    MailshotError                something the user can fix; the CLI prints it without a traceback
     ├── InvalidInput     exit 3  problems in files the user wrote, each with its place
     ├── SettingsError    exit 3  a MAILSHOT_* variable is missing or wrong
-    ├── NotFound         exit 4  a name that nothing in the project carries
-    ├── Refused          exit 5  a request that the present state forbids (launch of a changed plan)
-    └── Unavailable      exit 6  a part we need does not answer (database, SMTP server)
+    ├── NotFound         exit 4  a name that does not exist in the project
+    ├── Refused          exit 5  a request that is not possible in the current state (launch of a changed plan)
+    └── Unavailable      exit 6  a service is not reachable (database, SMTP server)
         └── Busy         exit 6  another process keeps the database locked
 
-An example in a rule file that does not come out as it says is such a problem, too: `rules test` then exits 3.
-Anything else that is raised is a bug of ours and exits 1 with its traceback. Exit 2 is Typer's for wrong arguments.
+An example in a rule file that fails is such a problem, too: `rules test` then exits with 3.
+Any other exception is a bug in Mailshot and exits with 1 and its traceback. Typer exits with 2 for wrong arguments.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Owns the JSON Schema of every kind of YAML file, gathered from the rooms that read them; refuses to check a file.
+"""The JSON Schema of every kind of YAML file, assembled from the rooms that read them.
 
-Editors complete and check by them: `# yaml-language-server: $schema=../schemas/audience.json`. A schema is a little
-more lenient than the reader; `mailshot rules check` has the last word.
+Editors use them to complete and check files: `# yaml-language-server: $schema=../schemas/audience.json`. A schema is
+slightly more lenient than the reader; `mailshot rules check` decides.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Owns every setting, its default and its help; refuses to act on any of them (bootstrap does).
+"""All settings, with default and help.
 
-Each is read from the variable MAILSHOT_<NAME>, else from `.env` in the project folder. docs/operating.md lists all.
+Each is read from the variable MAILSHOT_<NAME>, else from `.env` in the project folder. docs/operating.md lists them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Owns `backtest`: what a rule would have done on past dates, and what the customers then did."""
+"""`backtest`: evaluates a rule as of past dates and shows what its customers then bought."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns drawing backtests into PNG and SVG files with matplotlib, which is optional; refuses to open a window."""
+"""Draws backtests into PNG and SVG files with matplotlib, an optional dependency."""
 
 from __future__ import annotations
 

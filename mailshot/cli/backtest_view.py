@@ -1,4 +1,4 @@
-"""Owns backtests for people and spreadsheets: tables and charts of a terminal, rows of a CSV file; refuses to count."""
+"""Prints backtests as tables and terminal charts, and writes them as CSV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns `plan`, `launch`, `pause`, `resume`, `cancel`, `resolve`: the life of a campaign."""
+"""`plan`, `launch`, `pause`, `resume`, `cancel` and `resolve`."""
 
 from __future__ import annotations
 

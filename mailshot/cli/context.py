@@ -1,4 +1,4 @@
-"""Owns what every command shares: settings, rules, the moment, output for people and for scripts; refuses any job."""
+"""What all commands share: settings, rules, the time, and common options."""
 
 from __future__ import annotations
 

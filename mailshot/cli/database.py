@@ -1,4 +1,4 @@
-"""Owns `db`: the database's version."""
+"""`db`: upgrades the database, shows its version, and removes erased data from its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns `demo`: the whole job on real purchases, step by step; refuses shortcuts (all goes the user's way)."""
+"""`demo`: the main job on real purchases, step by step, with the same commands that a user runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns simulated customers for the demo: they see only mails and answer over real HTTP; refuses inside knowledge."""
+"""Simulated customers of the demo: they read the mails in the inbox and respond over HTTP, as people would."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns `doctor`: looks at every part and says what is wrong and how to mend it."""
+"""`doctor`: checks every part of an installation and prints how to fix what is wrong."""
 
 from __future__ import annotations
 

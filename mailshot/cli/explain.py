@@ -1,4 +1,4 @@
-"""Owns `rules explain`: why a customer is in, or gets a mail, or not; refuses to decide anything."""
+"""`rules explain`: why a customer is in an audience or gets a mail, or why not."""
 
 from __future__ import annotations
 

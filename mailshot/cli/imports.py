@@ -1,4 +1,4 @@
-"""Owns `import` and `traits`: files in, conclusions drawn."""
+"""`import` and `traits`: loads files, and infers traits from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns `preview` and `send-test`: one mail as a real customer would get it."""
+"""`preview` and `send-test`: one mail as a real customer would get it."""
 
 from __future__ import annotations
 

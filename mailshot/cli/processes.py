@@ -1,4 +1,7 @@
-"""Owns the commands that keep running: `up`, `web`, `worker`, `clock`, `inbox`. Ctrl-C or SIGTERM ends each softly."""
+"""The long-running commands `up`, `web`, `worker`, `clock` and `inbox`.
+
+Ctrl-C or SIGTERM shuts each down gracefully.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns `status` and `report`: where the runs stand, and what became of them."""
+"""`status` and `report`: the state of runs, and their results."""
 
 from __future__ import annotations
 

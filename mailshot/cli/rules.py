@@ -1,4 +1,4 @@
-"""Owns `rules schema`: writes what editors complete and check YAML by; refuses to touch a rule."""
+"""`rules check`, `list`, `count`, `values` and `schema`."""
 
 from __future__ import annotations
 

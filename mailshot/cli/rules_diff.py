@@ -1,4 +1,4 @@
-"""Owns showing what a change does: `rules diff`, and the difference of a plan."""
+"""`rules diff` and the comparison of two plans: which customers a change adds and removes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns `rules test`: the examples in rule files, and what would have to change where one fails; refuses to judge."""
+"""`rules test`: runs the examples in rule files, and shows what would have to change where one fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns `rules watch`: audience sizes while rules are written, until Ctrl-C; refuses to end for a mistake in a file."""
+"""`rules watch`: counts audiences again after each save, until Ctrl-C. Errors in a file do not end it."""
 
 from __future__ import annotations
 

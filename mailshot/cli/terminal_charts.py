@@ -1,7 +1,7 @@
-"""Owns drawing bars and intervals with letters, for terminals of any width; refuses to count, and to draw files.
+"""Draws bars and intervals as text, for terminals of any width.
 
-Each date has a line of its own, so that nothing overlaps however many there are, and each series a glyph of its own, so
-that it reads without colours too.
+Each date has its own line, so bars never overlap. Each series has its own glyph, so a chart is readable without
+colours.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Owns a file as a document: read from disk, bytes or text; refuses more than 64 KB, and to know what it means."""
+"""One YAML file: read from disk, bytes or text, with the place of every problem."""
 
 from __future__ import annotations
 

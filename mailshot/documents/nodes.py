@@ -1,4 +1,4 @@
-"""Owns the pieces of a parsed file, each with its place, and what is wrong with them; refuses to read any text."""
+"""The nodes of a parsed file, each with its line and column, and the problems found in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Owns strict YAML: text to nodes; refuses tags, anchors, aliases, merges, duplicate keys and more than 20 levels."""
+"""Parses strict YAML into nodes, and explains syntax errors in plain words.
+
+Tags, anchors, aliases, merges, duplicate keys and more than 20 levels are errors.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the list of facts that rules, templates and imports may name; refuses to hold a value of any.
+"""The catalogue of facts that rules, templates and imports may name.
 
 `rules/facts.yaml` declares a shop's own facts beside the built-in ones:
 

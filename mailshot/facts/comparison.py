@@ -1,4 +1,4 @@
-"""Owns how one value is compared, in Python and in words; refuses to know where the value comes from."""
+"""Comparisons of one value (`at_least`, `between`, …), and which values can satisfy several of them."""
 
 from __future__ import annotations
 

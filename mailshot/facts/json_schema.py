@@ -1,7 +1,7 @@
-"""Owns what an editor is told of values, comparisons and choices of products, as JSON Schema; refuses whole files.
+"""JSON Schemas of values, comparisons and product filters.
 
-Rules are read by the type of the fact (`NO` is a country, `3` may be a text), so a value may be spelt in more ways than
-its type alone would say.
+Rules are read by the type of the fact (`NO` is a country, `3` may be a text), so a schema accepts more spellings of a
+value than its type suggests.
 """
 
 from __future__ import annotations

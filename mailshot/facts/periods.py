@@ -1,4 +1,4 @@
-"""Owns spans of time in plain words; refuses to read a clock: `as_of` is always given."""
+"""Calendar periods and windows of time. `as_of` is always given; nothing here reads a clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns which products a rule, guard, trait or offer means; refuses to look any product up."""
+"""Product filters of rules, guards, traits and offers, and how they are read from YAML."""
 
 from __future__ import annotations
 

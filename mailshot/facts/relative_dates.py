@@ -1,4 +1,4 @@
-"""Owns days told by their distance from today: 'within 30 days', 'anniversary in the next 7'; refuses moments."""
+"""Dates relative to today: `within 30 days`, `anniversary in the next 7 days`."""
 
 from __future__ import annotations
 

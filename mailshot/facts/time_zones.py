@@ -1,4 +1,4 @@
-"""Owns the time zones of the world by name; refuses to guess one that is misspelt."""
+"""IANA time zones by name."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Owns reading typed values and comparisons out of YAML nodes; refuses to know conditions.
+"""Reads typed values and comparisons from YAML nodes.
 
-Each function returns None after it has told the problem, so that one pass finds every error of a file.
+Each function adds a problem and returns None if the node is invalid, so one pass finds every error of a file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Owns how a cell becomes a value, as DuckDB expressions over many rows; refuses to run them.
+"""Parses cells into values, as DuckDB expressions over many rows.
 
-Values come out as the store keeps them: an exact number as ten-thousandths, a time as microseconds since 1970 UTC, a
-yes or no as a boolean, all else as text. A cell that cannot be read gives no value and a reason.
+Values come out as the store keeps them: an exact number as ten-thousandths, a time as microseconds since 1970 UTC,
+yes and no as a boolean, everything else as text. An unreadable cell gives NULL and a reason.
 """
 
 from __future__ import annotations

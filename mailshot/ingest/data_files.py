@@ -1,7 +1,7 @@
-"""Owns data files as they lie there: found, readable as a whole, with which columns; refuses to judge a single row.
+"""Opens data files: CSV, JSON Lines and Parquet.
 
-What is wrong here is wrong with the file, so nothing of it is imported: a missing file, an unnamed encoding, no
-header, a Parquet file without its footer, or one that would unpack to far more than it is.
+Problems found here concern the whole file, so nothing of it is imported: a missing file, an unknown encoding, no
+header, a Parquet file without its footer, or a decompression bomb.
 """
 
 from __future__ import annotations

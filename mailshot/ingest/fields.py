@@ -1,7 +1,7 @@
-"""Owns what can be imported: each kind with its fields, their types and their help; refuses to read a file.
+"""What can be imported: the kinds of rows, and the fields of each with type and help.
 
-A cell that cannot be read costs the row when its field is required, or is a key: without it the row would be another.
-Else the row comes in without that one value. What a withdrawal lacks is never decided here (see `loader_decides`).
+An unreadable cell costs the whole row if its field is required or a key. Otherwise the row is imported without that
+value. For withdrawals, the loader decides (see `loader_decides`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Owns what an import tells: its progress and its outcome, as values; refuses to print."""
+"""Progress and result of an import."""
 
 from __future__ import annotations
 

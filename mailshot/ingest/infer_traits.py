@@ -1,4 +1,4 @@
-"""Owns inferring every trait for every customer; refuses the arithmetic (profile) and the counting (store)."""
+"""Infers every trait of every customer, and stores what was inferred."""
 
 from __future__ import annotations
 

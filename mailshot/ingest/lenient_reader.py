@@ -1,7 +1,7 @@
-"""Owns the careful way through a text file, line by line; refuses to guess what a broken line meant.
+"""Reads text files line by line: JSON Lines, and CSV files with broken rows.
 
-CSV that keeps RFC 4180 to the letter never comes here. What comes is JSON Lines, and a CSV file in which some row is
-broken: the broken rows are told with their line, and reading goes on with the line after.
+CSV files that follow RFC 4180 are read by DuckDB instead. Here, broken rows are reported with their line, and reading
+continues with the next line.
 """
 
 from __future__ import annotations

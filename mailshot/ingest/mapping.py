@@ -1,4 +1,4 @@
-"""Owns the mapping file: which file feeds which kind, and which column which field; refuses to open a data file.
+"""The mapping file of an import: which file contains which kind of rows, and which column which field.
 
 name: Spring shop
 time_zone: Europe/Oslo            # of times in the files that name none

@@ -1,4 +1,4 @@
-"""Owns the way of one file onto the workbench: every cell parsed, every bad row told; refuses to look into the store.
+"""Parses one file into the staging database: every cell, with every bad row reported.
 
 Import number n then has four tables:
 

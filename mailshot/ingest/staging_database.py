@@ -1,7 +1,7 @@
-"""Owns the workbench: DuckDB, bounded in memory, over a temporary folder; refuses to know any kind of row.
+"""The staging database of an import: DuckDB with bounded memory, in a temporary folder.
 
-What is read from files, and the keys of what the store has, lie here as tables, so that checking, joining and sorting
-are done many rows at a time and spill to disk when they must.
+Rows of the files and keys of the store are tables here, so that checks, joins and sorts process many rows at a time
+and spill to disk when necessary.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Owns a campaign or audience as it would have been on past dates, and what its customers then bought; writes nothing.
+"""Evaluates an audience or campaign as of past dates, and sums up what its customers then bought. Writes nothing.
 
-As it was then: consents, preferences, suppressions, earlier mails and purchases strictly before each date. What has no
-history is said (campaign.caveats).
+Consents, preferences, suppressions, earlier mails and purchases count only if they are from before each date. What
+has no history is listed in `backtest_notes`.
 """
 
 from __future__ import annotations

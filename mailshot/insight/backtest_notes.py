@@ -1,4 +1,4 @@
-"""Owns what a look back cannot see, in words for who reads it; refuses to hide any of it."""
+"""The known limits of a backtest, in words for its reader."""
 
 from __future__ import annotations
 

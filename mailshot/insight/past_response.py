@@ -1,6 +1,7 @@
-"""Owns holding an audience against what the recipients of past campaigns did; refuses to call it an effect.
+"""Responses of past campaigns' recipients, inside and outside an audience.
 
-The question is narrow: of those who got a past campaign, would this rule have found the ones who answered it?
+The question is narrow: of the recipients of a past campaign, would this rule have selected those who responded? It is
+not an effect of the mails.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Owns what became of the runs: sent, noticed, answered, bought; refuses to print."""
+"""The results of runs: sent, opened, clicked, unsubscribed, converted, and uplift."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Owns what an e-mail address is: its normal form and its keyed fingerprint; refuses to ask any server about it.
+"""Normalises, validates and hashes e-mail addresses.
 
 The domain is kept as it travels (IDNA2008 A-labels, RFC 5891), the local part as it was written. Limits are in octets
-(RFC 5321 section 4.5.3.1): local part 64, domain 255, path 256 with its angle brackets.
+(RFC 5321 section 4.5.3.1): local part 64, domain 255, path 256 including its angle brackets.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Owns stable random shares: who falls into a 10 % share, the same on every machine and in SQL; refuses chance.
+"""Assigns customers to stable random buckets, the same on every machine and in SQL.
 
-Each customer has a lot, drawn once by hashing the key. A salt (the name of the campaign or experiment) chooses one of a
-family of pairwise independent hash functions (a * lot + b mod p, Carter and Wegman 1979), so that being held out of one
-campaign says nothing about the next. All numbers stay below 2^62, so both databases compute the same.
+Each customer has a random number, computed once by hashing the key. A salt (the name of the campaign or experiment)
+selects one of a family of pairwise independent hash functions (a * number + b mod p, Carter and Wegman 1979), so that
+being held out of one campaign says nothing about the next. All numbers stay below 2^62, so both databases compute the
+same.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Owns one customer's whole profile as a value, for explaining and rendering; refuses to fetch it."""
+"""One customer's profile as rules and templates see it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns where a customer stands between first look and farewell; refuses to look at anything but purchase dates."""
+"""The lifecycle stage of a customer, from the dates of the first and last purchase."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns who a mail comes from, as `rules/senders.yaml` says; refuses to send."""
+"""Senders, as declared in `rules/senders.yaml`."""
 
 from __future__ import annotations
 

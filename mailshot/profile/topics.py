@@ -1,4 +1,4 @@
-"""Owns the topics a customer can join or leave; refuses to know who did.
+"""Topics that customers can subscribe to, and the decision which consent entry counts.
 
 `rules/topics.yaml` lists them:
 

@@ -1,4 +1,4 @@
-"""Owns what can be inferred about customers and how surely; refuses to count purchases (the store does).
+"""Traits: what can be inferred about customers, and with which confidence.
 
 trait: diet
 help: What a household never eats, judged by what it never buys.

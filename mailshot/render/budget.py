@@ -1,7 +1,7 @@
-"""Owns what one part of a mail may cost to render; refuses to know what a template is.
+"""Limits the work of rendering one part of a mail.
 
-Work is charged by what goes into it, not only by what comes out: `[q, q]|length` prints one digit and may still walk
-through a million items. One unit stands for about 0.1 microseconds of computing or a character of memory.
+Work is charged by its input, not only by its output: `[q, q]|length` prints one digit and may still walk through a
+million items. One unit is about 0.1 microseconds of CPU time, or one character of memory.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Owns the way from a source to a compiled mail; refuses to bound its own time (see confined).
+"""Compiles a template source into a mail template: everything that is done once, not per customer.
 
-Flatten, name the facts, hold the tags, inline the styles, draw the plain text, compile: everything that happens once.
+Flatten, find the variables, put placeholders for tags, inline the styles, derive the plain text, compile.
+`compile_process` limits time and memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Owns the way from one delivery to its message: values, tokens, envelope, bytes; refuses rows and connections.
+"""Composes the complete message of one delivery: values, tokens, headers, bytes.
 
 Everything is a function of the frozen mailing and the delivery, so the same row gives the same bytes in any process.
 """

@@ -1,4 +1,7 @@
-"""Owns the filters a mail may use, a choice of Jinja's and our own; refuses those that draw lots or mark text safe."""
+"""The Jinja filters that a mail may use: a selection of Jinja's, and our own.
+
+Filters that draw random values or mark text as safe HTML are not among them.
+"""
 
 from __future__ import annotations
 

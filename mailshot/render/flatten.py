@@ -1,6 +1,7 @@
-"""Owns writing a macro's body out where it is called; refuses calls that are part of a larger expression.
+"""Expands `extends`, `include`, `import` and macro calls into one text.
 
-Written out, the body stands where its HTML belongs, so style rules reach it and nothing recurs at send time.
+A macro body is written where it is called, so style rules apply to it and nothing recurs at send time. A call inside
+a larger expression is an error.
 """
 
 from __future__ import annotations

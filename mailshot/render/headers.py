@@ -1,6 +1,6 @@
-"""Owns the spelling of mail headers; refuses to let any value end its line, begin a new one or pose as encoded.
+"""Encodes mail headers: RFC 5322 lines and addresses, RFC 2047 encoded words, RFC 5891 domains.
 
-RFC 5322 for lines and addresses, RFC 2047 for words that are not ASCII, RFC 5891 for domains.
+No value can end its line, start a new header or pose as an encoded word.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Owns writing style rules into elements with premailer; refuses to fetch anything or to lose or move a held word."""
+"""Writes style rules into `style` attributes with premailer, once per template.
+
+Premailer fetches nothing, and every placeholder must still be in its place afterwards.
+"""
 
 from __future__ import annotations
 

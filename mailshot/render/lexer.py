@@ -1,4 +1,4 @@
-"""Owns a template file cut into text and Jinja tags, each with its place; refuses to give the tags a meaning."""
+"""Splits a template file into text and Jinja tags, each with its place, and nests them into blocks and macros."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Owns what a link in a mail may be and where its clicks lead; refuses every address that is not plainly http(s).
+"""Checks links and replaces them by click links.
 
-A link is found once, when the template is compiled. At send time its final address is checked and, with the customer's
-consent to tracking, exchanged for a click address. An id is made of the address alone, so it is the same everywhere.
+Links are found once, when the template is compiled. At send time the final address is checked (http or https only)
+and, with the customer's consent to tracking, replaced by a click link. A link's id is a hash of its address, so it is
+the same everywhere.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Owns what is worth saying about a mail that works but is not good yet; refuses to stop anything by itself."""
+"""Quality findings about a mail that works: missing plain text, heavy images, missing alt texts."""
 
 from __future__ import annotations
 

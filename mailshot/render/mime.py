@@ -1,6 +1,7 @@
-"""Owns the bytes of one mail; refuses clocks, chance and anything else that would make two of the same row differ.
+"""Assembles the bytes of one mail (RFC 5322, RFC 2045).
 
-Same rendered mail and same envelope, same bytes, in any process. Dots at line beginnings are left to the SMTP client.
+The same rendered mail and headers give the same bytes in any process: no clock and no randomness is used. The SMTP
+client escapes dots at line beginnings.
 """
 
 from __future__ import annotations

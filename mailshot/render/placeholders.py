@@ -1,7 +1,7 @@
-"""Owns putting letters-only words in the place of what an HTML parser would harm, and taking them back out unharmed.
+"""Replaces template tags by letters-only placeholders while an HTML parser works, and restores them.
 
-Held are every Jinja tag, every comment, every entity, every address and every attribute that has a tag in it. A tag
-between elements becomes a comment, so that a loop around table rows stays where it was written.
+Placeholders stand for every Jinja tag, comment, entity, address and every attribute that contains a tag. A tag
+between elements becomes a comment, so a loop around table rows stays where it was written.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Owns the plain text of a mail whose author wrote none, drawn from its HTML; refuses what readers never see."""
+"""Derives the plain text part of a mail from its HTML."""
 
 from __future__ import annotations
 

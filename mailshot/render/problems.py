@@ -1,4 +1,4 @@
-"""Owns the refusal to render one mail for one customer; refuses to stand for faults of the template as a whole."""
+"""Problems of a template, with their places, and the error of rendering one mail."""
 
 from __future__ import annotations
 

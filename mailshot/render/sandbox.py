@@ -1,7 +1,7 @@
-"""Owns what a template may do and how much; refuses everything that is not on its lists.
+"""The Jinja sandbox: what a template may call, within a budget of time and memory.
 
-Jinja's sandbox keeps a template from reaching Python; this one also keeps it from eating time and memory. Whatever can
-grow (joining, padding, loops, captured text) is charged to a meter, and a render that spends its meter stops.
+Jinja's own sandbox keeps a template from reaching Python. Ours also limits cost: everything that can grow (joining,
+padding, loops, captured text) is charged to the budget, and a render that spends it stops.
 """
 
 from __future__ import annotations

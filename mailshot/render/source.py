@@ -1,4 +1,4 @@
-"""Owns a mail template as it stands on disk, frozen by content; refuses to understand what is in it."""
+"""The files of a mail template, identified by a hash of their content."""
 
 from __future__ import annotations
 

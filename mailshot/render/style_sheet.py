@@ -1,4 +1,4 @@
-"""Owns parting a style sheet into what can be inlined and what must stay; refuses to understand declarations."""
+"""Splits a style sheet into rules that can be inlined and rules that must stay in <style>."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns one text of a mail as a compiled template; refuses to render more than a mail may hold."""
+"""A mail template: compiled once, rendered per customer."""
 
 from __future__ import annotations
 

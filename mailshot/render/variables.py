@@ -1,4 +1,7 @@
-"""Owns which facts a template asks for and whether they exist; refuses words, filters and calls a mail may not use."""
+"""Finds the variables that a template uses, and checks that each exists.
+
+Variables, filters and calls that a mail may not use are problems with their place.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns one campaign as its YAML file says it; refuses to look at customers.
+"""The schema of a campaign file.
 
 campaign: vegetable week
 topic: offers

@@ -1,4 +1,4 @@
-"""Owns what is the same for every campaign of a shop (`rules/company.yaml`); refuses anything a campaign decides."""
+"""The settings of a shop that all its campaigns share (`rules/company.yaml`)."""
 
 from __future__ import annotations
 

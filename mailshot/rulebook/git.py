@@ -1,7 +1,7 @@
-"""Owns reading files as a git revision has them, through git's plumbing; refuses to check out, and to trust a name.
+"""Reads files of a git revision through git's plumbing commands.
 
-What a user wrote reaches git only as a revision to verify; after that we speak in hashes. Paths come back ended by NUL
-and are only compared, and contents are asked for by hash, so that no odd name means anything to anybody.
+User input reaches git only as a revision to verify; after that, only hashes are passed. Paths are read NUL-terminated
+and only compared, and contents are read by hash, so unusual file names are never interpreted.
 """
 
 from __future__ import annotations

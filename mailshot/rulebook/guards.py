@@ -1,4 +1,4 @@
-"""Owns the rules that hold for every campaign (`rules/guards.yaml`); refuses exceptions to them.
+"""Guards: rules that apply to every campaign (`rules/guards.yaml`).
 
 - guard: no meat to vegetarians
   why: A household that eats no meat is never sent a meat offer.

@@ -1,6 +1,6 @@
-"""Owns everything under rules/ read together and checked against each other; refuses rows.
+"""Everything under rules/, read together and cross-checked.
 
-A rulebook is made of texts by path, so that a folder on disk and a frozen copy in the database are read alike.
+A rulebook is built from texts by path, so a folder on disk and a frozen copy in the database are read alike.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Owns reading the rules as they are in a folder or were in a git revision; refuses to compare them."""
+"""Reads a version of the rules: from a folder, or from a git revision."""
 
 from __future__ import annotations
 

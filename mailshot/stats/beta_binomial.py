@@ -1,9 +1,9 @@
-"""Owns the arithmetic behind traits: how surprising is what a customer bought; refuses to know what was bought.
+"""A zero-inflated beta-binomial model: how surprising is it that a customer never bought something?
 
 Customers differ in how often they buy a thing, so the share of, say, meat lines among food lines follows a beta
-distribution over the customers, and one customer's count a beta-binomial (Skellam 1948). Some never buy it on purpose:
-with probability `abstain` a customer belongs to those, the rest follow the beta-binomial. Fitting this zero-inflated
-mixture to the whole base says how surely "0 of 212" is abstinence and not chance.
+distribution over the customers, and one customer's count a beta-binomial (Skellam 1948). Some customers never buy it
+on purpose: with probability `abstain` a customer is one of those, and the others follow the beta-binomial. Fitting
+this mixture to all customers gives the probability that "0 of 212" is abstention and not chance.
 """
 
 from __future__ import annotations

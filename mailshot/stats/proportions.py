@@ -1,6 +1,7 @@
-"""Owns shares, means and their differences with intervals, and when they are too few to say; refuses to count anything.
+"""Proportions, means and differences with 95 % intervals, and when a sample is too small for one.
 
-All intervals are 95 %. They know chance alone: not who was chosen, nor that one customer stands in several samples.
+The intervals cover random variation only: neither how customers were selected, nor that one customer may be in
+several samples.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Owns the import of what happened beside purchases: events, conversations, referrals; refuses all else."""
+"""Loads events, interactions and referrals."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Owns the import of customers; refuses to take anybody's address away.
+"""Loads customers.
 
-Two customers may have one address (a couple, or one person with two accounts): both keep it, and the import says so. A
-plan and the last check before the dot see to it that one inbox gets one mail of a run, and nothing after a withdrawal.
+Two customers may have the same address (a couple, or one person with two accounts). Both keep it, and the import
+reports it. Plans and the last check before the dot make sure that one inbox gets one mail of a run, and none after a
+withdrawal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Owns the way from the workbench into the store, the same for every kind; refuses to know any kind's columns."""
+"""Loads rows from the staging database into the store; the base of all loaders."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Owns the import of campaigns that another system sent: runs, who got them, who answered; refuses to send anything.
+"""Loads campaigns that another system sent: runs, their recipients, and who responded.
 
-A past campaign is a run in state 'past'; `plan_id` 'past:<key>' makes it one run however often it comes.
+A past campaign is a run in state `past`. Its `plan_id` is `past:<key>`, so importing it again updates the same run.
 """
 
 from __future__ import annotations
