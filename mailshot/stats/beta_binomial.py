@@ -1,4 +1,4 @@
-"""A zero-inflated beta-binomial model: how surprising is it that a customer never bought something?
+"""A zero-inflated beta-binomial model of how often customers buy a kind of product.
 
 Customers differ in how often they buy a thing, so the share of, say, meat lines among food lines follows a beta
 distribution over the customers, and one customer's count a beta-binomial (Skellam 1948). Some customers never buy it
