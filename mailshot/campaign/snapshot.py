@@ -50,7 +50,9 @@ def edition(rulebook: Rulebook, project: Path, name: str) -> Snapshot:
 def faults(edition: Snapshot) -> list[Problem]:
     """Return what keeps its mails from being launched, in its templates. Raises InvalidInput when one is not sound."""
     found = [remark for remarks in edition.mailing().findings("error").values() for remark in remarks]
-    return [Problem(problems.shown(one.place.file), one.place.line, one.place.column, one.message) for one in found]
+    return [
+        Problem(problems.project_path(one.place.file), one.place.line, one.place.column, one.message) for one in found
+    ]
 
 
 def thaw(body: Mapping[str, Any]) -> Snapshot:

@@ -195,7 +195,7 @@ _mailings: dict[str, Mailing] = {}
 def _mailing(digest: str, body: Mapping[str, Any]) -> Mailing:
     """Compile a frozen mailing once in this process; a digest never means anything else."""
     if digest not in _mailings:
-        _mailings[digest] = Mailing.thaw(body["mailing"], rehearsed=False)
+        _mailings[digest] = Mailing.thaw(body["mailing"], with_trial=False)
     return _mailings[digest]
 
 

@@ -47,7 +47,7 @@ _USUAL_CURRENCIES = frozenset({"USD", "EUR", "GBP", "CHF", "NOK", "SEK", "DKK"})
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class LocaleFormat:
     """How one customer's mail writes things. `language` is the customer's own, empty when it is not known.
 
     `zone` is the customer's where known, else the company's. Money is written as the company does.

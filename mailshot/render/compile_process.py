@@ -1,8 +1,8 @@
-"""Runs what could take too long or too much memory in a process of its own with limits; survives that it ends.
+"""Runs jobs on untrusted templates in a separate process with limits on time and memory.
 
-Templates are text that people copy from anywhere, and a rule of style can be as slow as a loop. One process serves all
-templates of ours: it starts at the first job, ends when none has come for a while, and is replaced when a job ends it.
-It gets no settings and no keys: its environment holds where Python's modules lie and nothing else.
+Templates are text from anywhere, and a style rule can be as slow as a loop. One process serves all templates of this
+process: it starts at the first job, ends after a while without jobs, and is replaced when a job ends it. It gets no
+settings and no keys: its environment contains the path of Python's modules only.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from typing import Any
 from mailshot import errors
 from mailshot.render.problems import RenderError
 
-SECONDS = 1.8
-"""Seconds of computing for one job. The time that it waits for a busy machine does not count."""
-MEGABYTES = 96
-"""Memory that a job may take on top of what the process has when it starts."""
+MAX_SECONDS = 1.8
+"""CPU seconds of one job. Waiting for a busy machine does not count."""
+MAX_MEGABYTES = 96
+"""Memory of a job, in addition to what the process uses at its start."""
 BACKSTOP_SECONDS = 120.0
-"""Seconds after which a job is ended, computing or not."""
+"""Wall-clock seconds after which a job is ended in any case."""
 IDLE_SECONDS = 20
 READY = b"ready"
 HEADER = struct.Struct(">Q")
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TMPDIR", "TEMP")
 
 
-class Overrun(Exception):
-    """A job took more time or memory than it may."""
+class LimitExceeded(Exception):
+    """A job exceeded its limit of time or memory."""
 
 
-class OutOfTime(Overrun):
-    """A job took more seconds of computing than it may."""
+class OutOfTime(LimitExceeded):
+    """A job exceeded its CPU time."""
 
 
-class Failed(Exception):
-    """A job ended in an error that nobody foresaw; the text is its traceback."""
+class JobFailed(Exception):
+    """A job ended with an unexpected error; the text is its traceback."""
 
 
 class _Process:
-    """One process that takes a job after the other."""
+    """One process that runs jobs one after the other."""
 
     def __init__(self) -> None:
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
@@ -72,16 +72,16 @@ class _Process:
 
     @property
     def usable(self) -> bool:
-        """Whether it lives, and was started by this process and not by the one we were forked from."""
+        """Whether it is running, and was started by this process (not by the parent of a fork)."""
         return self._owner == os.getpid() and self._process.poll() is None
 
     @property
     def ended_by(self) -> int:
-        """How it ended: its exit code, or the number of the signal below zero."""
+        """Its exit code, or the negative number of the signal that ended it."""
         return self._process.wait()
 
     def ask(self, job: bytes) -> bytes | None:
-        """Give a job and return the answer, None when the process ended over it."""
+        """Send a job and return its result, None if the process ended."""
         assert self._process.stdin
         assert self._process.stdout
         backstop = threading.Timer(BACKSTOP_SECONDS, self._process.kill)
@@ -102,7 +102,7 @@ class _Process:
             backstop.cancel()
 
     def close(self) -> None:
-        """End it and wait until it is gone."""
+        """Kill it and wait for its end."""
         if self._owner != os.getpid():
             return
         self._process.kill()
@@ -114,26 +114,26 @@ class _Process:
 
 
 _IDLE = (0, -getattr(signal, "SIGALRM", 0))
-"""It ended because no job came, perhaps at the very moment that one did."""
+"""It ended because it was idle, perhaps just when a job arrived."""
 _TIME_UP = tuple(-getattr(signal, name) for name in ("SIGPROF", "SIGXCPU") if hasattr(signal, name))
-"""The limits of time that a job sets itself. Any other end is not the job's doing: the system ran out of memory."""
+"""Signals of the time limits. Any other end is not the job's fault, for example the system ran out of memory."""
 _lock = threading.RLock()
 _processes: list[_Process] = []
 
 
 @contextmanager
 def same_process() -> Iterator[None]:
-    """Let no other thread give a job meanwhile, so that those given here go to one process while none ends it."""
+    """Keep other threads from sending jobs, so that all jobs sent here go to the same process."""
     with _lock:
         yield
 
 
-def run(kind: str, *arguments: Any, seconds: float = SECONDS) -> Any:
-    """Run one job of `jobs.KINDS` with picklable arguments and return what it returns.
+def run(kind: str, *arguments: Any, seconds: float = MAX_SECONDS) -> Any:
+    """Run one job of `compile_worker.KINDS` with picklable arguments and return what it returns.
 
-    Raises OutOfTime when it takes more than `seconds`, Overrun for more than `MEGABYTES`, Failed for an error nobody
-    foresaw, the job's InvalidInput or RenderError, and Unavailable when no process can be started or one is ended from
-    outside over this job twice.
+    Raises OutOfTime if it takes more than `seconds`, Overrun for more than `MEGABYTES`, JobFailed for an
+    unexpected error, the job's InvalidInput or RenderError, and Unavailable if no process can be started or it is
+    killed from outside twice.
     """
     job = pickle.dumps((kind, arguments, seconds))
     with _lock:
@@ -143,18 +143,18 @@ def run(kind: str, *arguments: Any, seconds: float = SECONDS) -> Any:
     # What answers is our own code; what it compiles runs in a sandbox there as it does here.
     outcome, content = pickle.loads(answer)  # nosec B301
     if outcome == "overrun":
-        raise Overrun
+        raise LimitExceeded
     if outcome == "invalid":
         raise errors.InvalidInput(content)
     if outcome == "refused":
         raise RenderError(*content)
     if outcome == "failed":
-        raise Failed(content)
+        raise JobFailed(content)
     return content
 
 
 def _ask(job: bytes) -> bytes:
-    """Have a process answer; one that is ended from outside is replaced once."""
+    """Send a job to the process; one that is killed from outside is replaced once."""
     killed = 0
     for _ in range(4):
         if _processes and not _processes[0].usable:
@@ -172,21 +172,21 @@ def _ask(job: bytes) -> bytes:
         if killed == 2:
             break
     raise errors.Unavailable(
-        "The process that compiles templates was ended from outside.",
+        "The process that compiles templates was killed from outside.",
         "Perhaps this machine has too little memory. Give it more, or run fewer processes, and try again.",
     )
 
 
 @atexit.register
 def _close() -> None:
-    """End the process with ours."""
+    """Kill the process when this one exits."""
     for process in _processes:
         process.close()
     _processes.clear()
 
 
 def _forget() -> None:
-    """Begin anew in a process that was forked, whatever thread held the lock."""
+    """Reset in a forked process, whichever thread held the lock."""
     global _lock
     _lock = threading.RLock()
     _processes.clear()

@@ -1,8 +1,8 @@
-"""The process of `confined`: reads jobs from its input, works on each within limits, writes the answers.
+"""The worker process of `compile_process`: reads jobs from stdin, runs each within limits, writes the results.
 
     python -m mailshot.render.compile_worker
 
-A job that takes too long is ended by the system (SIGPROF), whatever it is in the middle of, and this process with it.
+The system ends a job that takes too long (SIGPROF), and this process with it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from mailshot.errors import InvalidInput
 from mailshot.render import compiler, trial_render
-from mailshot.render.compile_process import HEADER, IDLE_SECONDS, MEGABYTES, READY, SECONDS
+from mailshot.render.compile_process import HEADER, IDLE_SECONDS, MAX_MEGABYTES, MAX_SECONDS, READY
 from mailshot.render.lint import Finding
 from mailshot.render.problems import RenderError
 from mailshot.render.source import TemplateSource
@@ -27,11 +27,11 @@ from mailshot.render.template import MailTemplate
 from mailshot.render.variables import ListType
 
 MOST_JOBS = 500
-"""Jobs after which the process gives place to a fresh one: libraries keep what they have parsed."""
+"""Jobs after which the process is replaced: libraries cache what they have parsed."""
 
 
 _compiled: list[tuple[MailTemplate, Any]] = []
-"""The mail that was compiled last, with its vocabulary: it cannot be tried after it was handed over (see Compiled)."""
+"""The mail compiled last, with its vocabulary. Pickling drops its source, so the trial render must run here."""
 
 
 def compile_mail(name: str, files: Mapping[str, str], words: Any, hosts: frozenset[str]) -> MailTemplate:
@@ -44,20 +44,20 @@ def compile_mail(name: str, files: Mapping[str, str], words: Any, hosts: frozens
     return mail
 
 
-def rehearse() -> tuple[Finding, ...]:
-    """Render the mail that was compiled last for made-up customers."""
-    return trial_render.rehearse(*_compiled.pop()) if _compiled else ()
+def run_trial() -> tuple[Finding, ...]:
+    """Render the mail compiled last for made-up customers."""
+    return trial_render.run_trial(*_compiled.pop()) if _compiled else ()
 
 
 KINDS: dict[str, Callable[..., Any]] = {
     "compile": compile_mail,
-    "rehearse": rehearse,
+    "trial": run_trial,
     "inline": compiler.inline_rendered,
 }
 
 
 def main() -> None:
-    """Serve until the input ends, a job has used up our memory, or none comes."""
+    """Serve until stdin ends, a job exceeds the memory limit, or no job arrives."""
     given, taken = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
@@ -120,7 +120,7 @@ def _time_left() -> bool:
         import resource
 
         used, most = resource.getrusage(resource.RUSAGE_SELF), resource.getrlimit(resource.RLIMIT_CPU)[1]
-        return most < 0 or used.ru_utime + used.ru_stime + 2 * SECONDS < most
+        return most < 0 or used.ru_utime + used.ru_stime + 2 * MAX_SECONDS < most
     return True
 
 
@@ -131,7 +131,7 @@ def _limit_memory() -> None:
 
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = resource.getrlimit(resource.RLIMIT_AS)[1]
-        limit = pages * resource.getpagesize() + MEGABYTES * 1024 * 1024
+        limit = pages * resource.getpagesize() + MAX_MEGABYTES * 1024 * 1024
         resource.setrlimit(resource.RLIMIT_AS, (limit if most < 0 else min(limit, most), most))
 
 

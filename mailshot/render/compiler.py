@@ -30,30 +30,34 @@ _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 def compile_source(source: TemplateSource, vocabulary: Vocabulary, hosts: frozenset[str]) -> MailTemplate:
     """Compile a source. Raises InvalidInput with every problem of the template."""
     report = TemplateProblems(source.files)
-    each = _each(source, report)
+    inlines_each_mail = _inlines_each_mail(source, report)
     flattener = Flattener(source.files, sandbox.HTML, report)
     flat = {part: flattener.flatten(source.file(part)) for part in _texts(source)}
     needed = {part: _facts(source, part, pieces, vocabulary, report) for part, pieces in flat.items()}
     slots = LinkSlots(report)
-    held = Placeholders(flat["body.html"], report, slots, styled_once=not each)
-    report.settle()
-    document = held.text if each else inline(held, report)
-    report.settle()
-    plain: list[Part] = [*flat["body.txt"]] if "body.txt" in flat else plain_text.derived(held, document)
-    html = compile_parts(held.parts(_with_pixel(document, held)), source.file("body.html"), sandbox.HTML, report)
+    placeholders = Placeholders(flat["body.html"], report, slots, styled_once=not inlines_each_mail)
+    report.raise_if_any()
+    document = placeholders.text if inlines_each_mail else inline(placeholders, report)
+    report.raise_if_any()
+    plain: list[Part] = [*flat["body.txt"]] if "body.txt" in flat else plain_text.derived(placeholders, document)
+    html = compile_parts(
+        placeholders.parts(_with_pixel(document, placeholders)), source.file("body.html"), sandbox.HTML, report
+    )
     words = compile_parts([*_texts_only(plain)], source.file("body.txt"), sandbox.TEXT, report)
     subject = compile_parts(_texts_only(flat["subject.txt"]), source.file("subject.txt"), sandbox.TEXT, report)
-    report.settle()
+    report.raise_if_any()
     assert html
     assert words
     assert subject
-    findings = _findings(source, flat["subject.txt"], held, slots, needed) + lint.weight(
+    findings = _findings(source, flat["subject.txt"], placeholders, slots, needed) + lint.weight(
         html.size, source.file("body.html")
     )
     used = flattener.files | ({source.file("settings.yaml")} & source.files.keys())
     derived, places = "body.txt" not in flat, tuple(slots.places)
     facts_used = frozenset[str]().union(*needed.values())
-    return MailTemplate(source.name, facts_used, used, findings, each, subject, html, words, derived, places, hosts)
+    return MailTemplate(
+        source.name, facts_used, used, findings, inlines_each_mail, subject, html, words, derived, places, hosts
+    )
 
 
 def _texts(source: TemplateSource) -> list[str]:
@@ -75,7 +79,7 @@ def _facts(
 def _findings(
     source: TemplateSource,
     subject: list[Segment],
-    held: Placeholders,
+    placeholders: Placeholders,
     slots: LinkSlots,
     needed: Mapping[str, frozenset[str]],
 ) -> tuple[Finding, ...]:
@@ -83,10 +87,10 @@ def _findings(
         lint.MailPart(source.file(part), needed[part]) if part in needed else None for part in ("body.html", "body.txt")
     )
     assert html
-    return lint.examine(subject, held, slots, source.file("subject.txt"), html, plain)
+    return lint.examine(subject, placeholders, slots, source.file("subject.txt"), html, plain)
 
 
-def _each(source: TemplateSource, report: TemplateProblems) -> bool:
+def _inlines_each_mail(source: TemplateSource, report: TemplateProblems) -> bool:
     """Read `inline: once` (as without settings.yaml) or `inline: each`."""
     file = source.file("settings.yaml")
     if file not in source.files:
@@ -113,8 +117,8 @@ def _each(source: TemplateSource, report: TemplateProblems) -> bool:
     return bool(settings.get("inline") == "each")
 
 
-def _with_pixel(document: str, held: Placeholders) -> str:
-    pixel = held.hold(expression(tokens_of("_pixel", Place("", 0, 0)), Place("", 0, 0)))
+def _with_pixel(document: str, placeholders: Placeholders) -> str:
+    pixel = placeholders.protect(expression(tokens_of("_pixel", Place("", 0, 0)), Place("", 0, 0)))
     start = document.lower().rfind("</body>")
     return document[:start] + pixel + document[start:] if start >= 0 else document + pixel
 
@@ -123,8 +127,10 @@ def inline_rendered(html: str, name: str) -> str:
     """Inline the styles of one rendered mail of the template `name`. Raises RenderError when it is not well nested."""
     file = f"{name}/body.html"
     report = TemplateProblems({})
-    held = Placeholders([Segment("data", _CONTROLS.sub(" ", html), Place(file, 1, 1))], report, None, styled_once=True)
-    document = "" if report else inline(held, report)
+    placeholders = Placeholders(
+        [Segment("data", _CONTROLS.sub(" ", html), Place(file, 1, 1))], report, None, styled_once=True
+    )
+    document = "" if report else inline(placeholders, report)
     if report:
         raise RenderError("The rendered HTML is not well nested, so its styles cannot be inlined.", Place(file, 0, 0))
-    return "".join(part for part in held.parts(document) if isinstance(part, str))
+    return "".join(part for part in placeholders.parts(document) if isinstance(part, str))

@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mailshot.facts import time_zones
-from mailshot.facts.locales import Manner
+from mailshot.facts.locales import LocaleFormat
 from mailshot.profile import address
 from mailshot.render import filters, headers, mime
 from mailshot.render.mime import MailHeaders
@@ -25,7 +25,7 @@ OFFER_EXTRAS = ("times", "reason")
 
 @dataclass(frozen=True, slots=True)
 class Mailing:
-    """What a run froze for its letters. `sender` holds the fields of rules/senders.yaml."""
+    """What a run froze for its mails. `sender` holds the fields of rules/senders.yaml."""
 
     campaign: str
     topic: str
@@ -33,24 +33,24 @@ class Mailing:
     sender: Mapping[str, Any]
     mails: Mapping[str, MailTemplate]
     unknown: Mapping[str, Mapping[str, None]]
-    """Every fact a template may name, about customers and offers, as nothing: what is not known prints nothing."""
+    """All facts that a template may name, of customers and offers, as None: an unknown fact prints nothing."""
     bulk: bool = True
     """Whether its topic needs consent: such mail must have a link to unsubscribe and the sender's postal address."""
-    manner: Manner = field(default_factory=Manner)
-    """How the company writes dates and money."""
+    locale_format: LocaleFormat = field(default_factory=LocaleFormat)
+    """Language, time zone and currency of the company."""
     dates: Mapping[str, Collection[str]] = field(default_factory=dict)
-    """The facts about customers and offers that are days but kept as texts."""
+    """The facts about customers and offers that are dates but stored as texts."""
 
     def findings(self, level: str) -> dict[str, list[Finding]]:
-        """Return the remarks of a level on each content's mail, those left out that do not matter for this topic."""
+        """Return the findings of a level by content, without those that do not matter for this topic."""
         return {
             name: [told for told in mail.findings if told.level == level and (self.bulk or not told.bulk)]
             for name, mail in self.mails.items()
         }
 
     @classmethod
-    def thaw(cls, body: Mapping[str, Any], rehearsed: bool = True) -> Mailing:
-        """Compile a frozen mailing; of one that was launched, its plan has told already what a rehearsal finds.
+    def thaw(cls, body: Mapping[str, Any], with_trial: bool = True) -> Mailing:
+        """Compile a frozen mailing. `with_trial` false: skip the trial render, which the plan has done already.
 
         Raises InvalidInput when a template is not sound.
         """
@@ -59,14 +59,14 @@ class Mailing:
         hosts = tuple(body["link_hosts"])
         mails = {
             name: compile_mail(
-                TemplateSource(item["name"], item["files"]), words, allowed_hosts=hosts, rehearsed=rehearsed
+                TemplateSource(item["name"], item["files"]), words, allowed_hosts=hosts, with_trial=with_trial
             )
             for name, item in body["contents"].items()
         }
         unknown = {name: dict.fromkeys(body["vocabulary"][name]) for name in ("customer", "offers")}
         head = (body["campaign"], body["topic"], body["topic_title"], body["sender"])
         thawed = cls(*head, mails, unknown, body.get("needs_consent", True))
-        return replace(thawed, manner=_manner(body.get("manner", {})), dates=body.get("dates", {}))
+        return replace(thawed, locale_format=_locale_format(body.get("manner", {})), dates=body.get("dates", {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def vocabulary(customer: Collection[str], product: Collection[str]) -> dict[str,
 
 
 def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str) -> OutgoingMail:
-    """Write one letter. Raises RenderError for what fails for this customer alone."""
+    """Compose one mail. Raises RenderError for what fails for this customer only."""
     ids = (delivery.run_id, delivery.customer_id)
     sender = mailing.sender
     mailbox = keys.fingerprint(address.mailbox(delivery.address))
@@ -151,21 +151,21 @@ def _feedback_id(mailing: Mailing, delivery: Recipient) -> str:
     return ":".join((str(delivery.run_id), *names, str(mailing.sender["feedback_id"])))
 
 
-def _manner(company: Mapping[str, str]) -> Manner:
-    """Return how a company writes, from what was frozen of it; nothing was in versions that wrote no dates."""
+def _locale_format(company: Mapping[str, str]) -> LocaleFormat:
+    """Return the company's format from its frozen settings; runs of early versions froze none."""
     if not company:
-        return Manner()
-    return Manner("", ZoneInfo(company["time_zone"]), company["language"], company["currency"])
+        return LocaleFormat()
+    return LocaleFormat("", ZoneInfo(company["time_zone"]), company["language"], company["currency"])
 
 
 def _values(mailing: Mailing, delivery: Recipient, links: Mapping[str, str]) -> dict[str, object]:
     sender, nobody, nothing = mailing.sender, mailing.unknown["customer"], mailing.unknown["offers"]
     customer, days = _dated(delivery.facts, mailing.dates.get("customer", ())), mailing.dates.get("offers", ())
     return {
-        filters.MANNER: replace(
-            mailing.manner,
+        filters.LOCALE_FORMAT: replace(
+            mailing.locale_format,
             language=str(customer.get("language") or ""),
-            zone=time_zones.of(customer.get("time_zone"), mailing.manner.zone or ZoneInfo("UTC")),
+            zone=time_zones.of(customer.get("time_zone"), mailing.locale_format.zone or ZoneInfo("UTC")),
         ),
         "customer": {**nobody, **customer},
         "offers": [
@@ -183,7 +183,7 @@ def _values(mailing: Mailing, delivery: Recipient, links: Mapping[str, str]) -> 
 
 
 def _dated(facts: Mapping[str, Any], days: Collection[str]) -> dict[str, Any]:
-    """Return facts with those that are days as days; a text that is none is as good as unknown."""
+    """Return facts with dates parsed; a text that is not a date counts as unknown."""
     return {**facts, **{name: _day(facts[name]) for name in days if facts.get(name) is not None}}
 
 

@@ -17,15 +17,15 @@ from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context, StrictUndefined
 from markupsafe import Markup, escape
 
-from mailshot.facts.locales import Manner
+from mailshot.facts.locales import LocaleFormat
 
 WIDEST = 80
-LONGEST_KEPT = 200
-"""Characters of a text that is remembered once it is calm: thousands of long ones would fill the memory."""
+LONGEST_CACHED = 200
+"""Characters of a text whose title case is cached: thousands of long ones would fill the memory."""
 # Whole numbers from here on are grouped: 10,000.
 YEARS_END = 10_000
-# Where the values of a mail hold its Manner. No template can name what begins with an underscore.
-MANNER = "_manner"
+# The name of a mail's LocaleFormat among its values. No template can use names that begin with an underscore.
+LOCALE_FORMAT = "_manner"
 JINJA = frozenset(
     {
         "abs", "batch", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "int", "items",
@@ -40,7 +40,7 @@ SHALLOW = frozenset(
         "reverse", "select", "selectattr", "slice", "sum",
     }
 )  # fmt: skip
-"""Filters that do not look into the items of a list, or have others do it, which are charged themselves."""
+"""Filters that do not read the items of a list, or let other filters do it, which are charged themselves."""
 SHALLOW_TESTS = frozenset(
     {
         "boolean", "callable", "defined", "even", "false", "float", "integer", "iterable", "mapping", "none", "number",
@@ -51,7 +51,7 @@ GROWING = ("indent", "join", "listing", "replace", "striptags")
 """Filters that may cost more than the size of their arguments."""
 _OF_TEXT = ("indent", "replace", "striptags")
 COSTS = {"date": 400, "money": 400, "number": 400}
-"""Units (see meter) of filters that take long on the smallest value."""
+"""Budget units of filters that are slow even for small values."""
 _SMALL = frozenset(
     {
         "a", "an", "and", "as", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with",
@@ -66,12 +66,12 @@ _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 
 
 def titlecase(text: object) -> str:
-    """Calm a shouting product name: `ICE - CRUSHED/CUBED` becomes a calm name with capitals; others stay."""
+    """Change a product name in CAPITALS to title case: `CRUSHED ICE` becomes `Crushed Ice`. Others stay the same."""
     name = text if type(text) is str else str(text or "")
-    return _calm_kept(name) if len(name) <= LONGEST_KEPT else _calm(name)
+    return _cached_titlecase(name) if len(name) <= LONGEST_CACHED else _titlecase(name)
 
 
-def _calm(text: str) -> str:
+def _titlecase(text: str) -> str:
     name = " ".join(text.split())
     if any(letter.islower() for letter in name):
         return name
@@ -87,7 +87,7 @@ def _calm(text: str) -> str:
     return _WORD.sub(calm, name)
 
 
-_calm_kept = lru_cache(maxsize=8192)(_calm)
+_cached_titlecase = lru_cache(maxsize=8192)(_titlecase)
 
 
 def initials(text: object) -> str:
@@ -97,57 +97,57 @@ def initials(text: object) -> str:
 
 @pass_context
 def date(context: Context, value: Any, form: str = "long") -> str:
-    """Write a date in the customer's language, a moment in their time zone: `31 March 2026`; an unknown one as nothing.
+    """Write a date in the customer's language, in their time zone: `31 March 2026`. An unknown date prints nothing.
 
     `form` is short, medium, long, full or a pattern of CLDR such as `d MMMM`.
     """
-    return manner(context).date(_defined(value), form)
+    return locale_format(context).date(_defined(value), form)
 
 
 @pass_context
 def money(context: Context, amount: Any, currency: str | None = None) -> str:
-    """Write an amount in the company's currency as the company does: `$1,234.50`; an unknown one as nothing."""
-    return manner(context).money(_defined(amount), currency)
+    """Format an amount in the company's currency and language: `$1,234.50`; an unknown one prints nothing."""
+    return locale_format(context).money(_defined(amount), currency)
 
 
 @pass_context
 def number(context: Context, value: Any, digits: int | None = None) -> str:
-    """Write a number as people of the mail's language do: `1.250,5`; an unknown one as nothing.
+    """Format a number for the mail's language: `1.250,5`; an unknown one prints nothing.
 
     `digits` is how many decimals it gets; without it as many as it has, at most three.
     """
-    return manner(context).number(_defined(value), digits)
+    return locale_format(context).number(_defined(value), digits)
 
 
-def spelled(context: Context, value: object) -> object:
-    """Return what a person reads in place of a date, a number or a truth value; other values as they are.
+def as_people_write(context: Context, value: object) -> object:
+    """Return dates, numbers and booleans formatted for people; other values unchanged.
 
     A whole number below 10,000 keeps its digits together: it may be a year.
     """
     if isinstance(value, date_type):
-        return manner(context).date(value)
+        return locale_format(context).date(value)
     if isinstance(value, bool):
-        return manner(context).yes_no(value)
+        return locale_format(context).yes_no(value)
     if isinstance(value, float | Decimal) or (isinstance(value, int) and abs(value) >= YEARS_END):
-        return manner(context).number(value)
+        return locale_format(context).number(value)
     return value
 
 
-def plain(value: object) -> object:
-    """Return a number as machines write it, for the attribute of an element: 80, 1250.5."""
+def as_machines_write(value: object) -> object:
+    """Return a number in machine format, for an HTML attribute: 80, 1250.5."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return value
     text = f"{Decimal(str(value)):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-plain.mail_function = True  # type: ignore[attr-defined]
+as_machines_write.mail_function = True  # type: ignore[attr-defined]
 
 
-def manner(context: Context) -> Manner:
-    """Return how the mail that is being rendered writes dates and money."""
-    found = context.get(MANNER)
-    return found if isinstance(found, Manner) else Manner()
+def locale_format(context: Context) -> LocaleFormat:
+    """Return the format of dates and money of the mail being rendered."""
+    found = context.get(LOCALE_FORMAT)
+    return found if isinstance(found, LocaleFormat) else LocaleFormat()
 
 
 def _defined(value: Any) -> Any:
@@ -157,23 +157,23 @@ def _defined(value: Any) -> Any:
 
 
 def listing(items: Any, last: str = "and") -> str:
-    """Join as a person would: `peas, beans and corn`."""
+    """Join with commas and a last word: `peas, beans and corn`."""
     words = [str(item) for item in items]
     return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def center(text: object, width: int = 40) -> str:
     """Centre in a field of at most 80."""
-    return str(text).center(_narrow("center", width))
+    return str(text).center(_checked_width("center", width))
 
 
 def indent(text: str, width: int = 4) -> str:
     """Indent every line after the first by at most 80."""
-    return str(text).replace("\n", "\n" + " " * _narrow("indent", width))
+    return str(text).replace("\n", "\n" + " " * _checked_width("indent", width))
 
 
 def growth(name: str, value: Any, *others: Any) -> int:
-    """Return what a filter in `GROWING` may cost beyond the size of its arguments, in units of the meter.
+    """Return what a filter in `GROWING` may cost beyond the size of its arguments, in budget units.
 
     A text that is given besides may be repeated for each character or item, and taking out a tag copies the text.
     """
@@ -187,14 +187,14 @@ def growth(name: str, value: Any, *others: Any) -> int:
     return sum(size * len(other) for other in others if isinstance(other, str))
 
 
-def _narrow(name: str, width: int) -> int:
+def _checked_width(name: str, width: int) -> int:
     if not 0 <= width <= WIDEST:
         raise SecurityError(f"{name}: a width from 0 to {WIDEST}")
     return width
 
 
 def _small(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """Hold a filter's arguments, other than what it works on, to short texts and small numbers."""
+    """Limit a filter's arguments, other than its value, to short texts and small numbers."""
     skip = 2 if hasattr(function, "jinja_pass_arg") else 1
 
     def small(*arguments: Any, **options: Any) -> Any:

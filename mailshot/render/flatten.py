@@ -30,7 +30,7 @@ from mailshot.render.problems import TemplateProblems
 Arguments = list[tuple[str, list[Token]]]
 
 
-def imported(piece: Segment, theirs: Sequence[Macro], report: TemplateProblems) -> dict[str, Macro]:
+def imported_macros(piece: Segment, theirs: Sequence[Macro], report: TemplateProblems) -> dict[str, Macro]:
     """Read `import 'f' as x` or `from 'f' import a, b as c` into the names its file may call."""
     by_name = {macro.name: macro for macro in theirs}
     words = piece.tokens[2:]
@@ -292,7 +292,7 @@ class Flattener:
             if isinstance(node, Segment) and node.kind == "statement" and node.word in ("import", "from"):
                 name = self._named(node)
                 theirs = [n for n in self._tree(name) if isinstance(n, Macro)] if name else []
-                found |= imported(node, theirs, self._report)
+                found |= imported_macros(node, theirs, self._report)
         self._callable[file] = found
         return found
 

@@ -86,14 +86,14 @@ def _b(raw: bytes) -> str:
 
 def mailbox(name: str, display: object, address: str) -> str:
     """Write a header of one mailbox: `To: "Ann B." <ann@example.com>`."""
-    shown, spelled = clean(display)[:LONGEST_NAME].strip(), f"<{ascii_address(address)}>"
-    if not shown:
+    display_name, spelled = clean(display)[:LONGEST_NAME].strip(), f"<{ascii_address(address)}>"
+    if not display_name:
         return fold(name, [spelled[1:-1]])
-    if not shown.isascii() or len(shown) > 200:
-        return fold(name, [*encoded(shown, len(name) + 2), spelled])
-    if not _ATOMS.fullmatch(shown):
-        shown = '"' + shown.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return fold(name, [*shown.split(" "), spelled])
+    if not display_name.isascii() or len(display_name) > 200:
+        return fold(name, [*encoded(display_name, len(name) + 2), spelled])
+    if not _ATOMS.fullmatch(display_name):
+        display_name = '"' + display_name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return fold(name, [*display_name.split(" "), spelled])
 
 
 def ascii_address(address: str) -> str:
@@ -154,10 +154,10 @@ def listed(name: str, display: object, identifier: str) -> str:
     """Write List-Id (RFC 2919): a description and a name that looks like a domain."""
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,255}", identifier):
         raise RenderError(f"{name} needs a name like a domain, such as offers.example.com.")
-    shown = clean(display)
+    display_name = clean(display)
     described = (
-        [f'"{shown}"'.replace("\\", "")]
-        if shown.isascii() and '"' not in shown and len(shown) < 60
-        else encoded(shown, len(name) + 2)
+        [f'"{display_name}"'.replace("\\", "")]
+        if display_name.isascii() and '"' not in display_name and len(display_name) < 60
+        else encoded(display_name, len(name) + 2)
     )
-    return fold(name, [*(described if shown else []), f"<{identifier}>"])
+    return fold(name, [*(described if display_name else []), f"<{identifier}>"])

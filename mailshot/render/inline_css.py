@@ -17,17 +17,17 @@ _HTML = re.compile(r"<html\b", re.IGNORECASE)
 _ELEMENT = re.compile(r"<[a-z]", re.IGNORECASE)
 
 
-def inline(held: Placeholders, report: TemplateProblems) -> str:
-    """Inline the styles of a held document and give it back, its words still in place.
+def inline(placeholders: Placeholders, report: TemplateProblems) -> str:
+    """Inline the styles of a document, and return it with all placeholders in place.
 
-    Everything before `<html` (doctype, first tags) stays as it is. Words that would be lost or moved by badly nested
-    HTML go to the report.
+    Everything before `<html` (doctype, first tags) stays as it is. Placeholders that badly nested HTML would lose or
+    move are reported.
     """
-    opening = _HTML.search(held.text)
+    opening = _HTML.search(placeholders.text)
     start = opening.start() if opening else 0
-    head, document = held.text[:start], held.text[start:]
+    head, document = placeholders.text[:start], placeholders.text[start:]
     if not _ELEMENT.search(document):
-        return held.text
+        return placeholders.text
     inliner = Premailer(
         allow_network=False,
         disable_validation=True,
@@ -39,9 +39,9 @@ def inline(held: Placeholders, report: TemplateProblems) -> str:
         cssutils_logging_level=logging.CRITICAL,
     )
     inlined: str = inliner.transform(document, pretty_print=False)
-    before, after = held.order(document), held.order(inlined)
+    before, after = placeholders.order(document), placeholders.order(inlined)
     if before != after:
         strayed = next((a for a, b in zip(before, [*after, ""], strict=False) if a != b), before[-1] if before else "")
         message = "The HTML around this is not well nested, so it would move or be lost."
-        report.add(held.place_of(strayed), message, "Close every element where it was opened.")
+        report.add(placeholders.place_of(strayed), message, "Close every element where it was opened.")
     return head + inlined

@@ -20,7 +20,7 @@ _AT = re.compile(r" at (\d+)$")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One word or sign inside a tag."""
+    """One word or operator inside a tag."""
 
     text: str
     place: Place
@@ -28,7 +28,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of text, or one whole tag. `tokens` are what stands between its braces."""
+    """A run of text, or one whole tag. `tokens` are what is between its braces."""
 
     kind: Kind
     text: str
@@ -37,18 +37,18 @@ class Segment:
 
     @property
     def word(self) -> str:
-        """Give the first word inside the tag: `if`, `for`, `customer`; empty for text."""
+        """The first word inside the tag: `if`, `for`, `customer`; empty for text."""
         return self.tokens[0].text if self.tokens else ""
 
     @property
     def end(self) -> Place:
-        """Give the place of the closing braces."""
+        """The place of the closing braces."""
         line, column = Lines(self.text).at(max(self.text.rfind("}") - 1, 0))
         start = self.place.column if line == 1 else 1
         return Place(self.place.file, self.place.line + line - 1, start + column - 1)
 
     def spells(self, *words: str) -> bool:
-        """Tell whether the tag consists of exactly these tokens."""
+        """Return whether the tag consists of exactly these tokens."""
         return tuple(token.text for token in self.tokens) == words
 
 
@@ -63,37 +63,37 @@ def statement(tokens: Sequence[Token], place: Place) -> Segment:
 
 
 def without_raw(parts: Sequence[str | Segment]) -> list[str | Segment]:
-    """Return the parts of an attribute's value, whose numbers are for machines: not `1,250.5` but `1250.5`."""
-    found: list[str | Segment] = []
+    """Return the parts of an attribute's value with numbers in machine format: `1250.5`, not `1,250.5`."""
+    result: list[str | Segment] = []
     for part in parts:
         if isinstance(part, Segment) and part.kind == "expression":
             tokens = [*tokens_of("_plain ( (", part.place), *part.tokens, *tokens_of(") )", part.place)]
             part = expression(tokens, part.place)
-        found.append(part)
-    return found
+        result.append(part)
+    return result
 
 
 def tokens_of(text: str, place: Place) -> list[Token]:
-    """Make tokens of blank-separated words that all stand at one place."""
+    """Return one token for each blank-separated word, all at the same place."""
     return [Token(word, place) for word in text.split()]
 
 
 class Lines:
-    """Turn offsets in a text into lines and columns."""
+    """Converts offsets in a text into lines and columns."""
 
     def __init__(self, text: str) -> None:
         self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
 
     def at(self, offset: int) -> tuple[int, int]:
-        """Give line and column, both from 1."""
+        """Return line and column, both from 1."""
         line = bisect_right(self._starts, offset)
         return line, offset - self._starts[line - 1] + 1
 
 
 def tokenize(text: str, file: str, environment: jinja2.Environment, report: TemplateProblems) -> list[Segment]:
-    """Cut a file into pieces; their texts, joined, are the file without its Jinja comments."""
+    """Split a file into segments. Joined, their texts are the file without its Jinja comments."""
     lines = Lines(text)
-    found: list[Segment] = []
+    segments: list[Segment] = []
     position, begin, opened = 0, 0, ""
     tokens: list[Token] = []
 
@@ -104,16 +104,16 @@ def tokenize(text: str, file: str, environment: jinja2.Environment, report: Temp
         for _, kind, value in environment.lexer.tokeniter(text, None):
             start = text.index(value, position) if value else position
             if start > position and not opened:
-                found.append(Segment("data", text[position:start], place(position)))
+                segments.append(Segment("data", text[position:start], place(position)))
             position = start + len(value)
             if kind.endswith("_begin"):
                 opened, begin, tokens = kind, start, []
             elif kind.endswith("_end"):
                 if opened in _KINDS:
-                    found.append(Segment(_KINDS[opened], text[begin:position], place(begin), tuple(tokens)))
+                    segments.append(Segment(_KINDS[opened], text[begin:position], place(begin), tuple(tokens)))
                 opened = ""
             elif not opened and value:
-                found.append(Segment("data", value, place(start)))
+                segments.append(Segment("data", value, place(start)))
             elif opened in ("variable_begin", "block_begin") and kind != "whitespace":
                 tokens.append(Token(value, place(start)))
     except jinja2.TemplateSyntaxError as error:
@@ -122,8 +122,8 @@ def tokenize(text: str, file: str, environment: jinja2.Environment, report: Temp
         report.add(where, _AT.sub("", error.message or "") + ".")
         return []
     if position < len(text):
-        found.append(Segment("data", text[position:], place(position)))
-    return found
+        segments.append(Segment("data", text[position:], place(position)))
+    return segments
 
 
 def _first_tag(text: str, line: int) -> int:
@@ -134,9 +134,9 @@ def _first_tag(text: str, line: int) -> int:
 def parse(
     pieces: Iterable[Segment], file: str, environment: jinja2.Environment, report: TemplateProblems
 ) -> tuple[nodes.Template, list[Place]]:
-    """Parse the tags alone, one token a line, so that every node's line number finds its token's own place.
+    """Parse only the tags, one token a line, so that a node's line number leads to the place of its token.
 
-    Returns the tree and the places by line (from 1). Syntax errors go to the report and leave an empty tree.
+    Returns the tree and the places by line (from 1). Syntax errors are reported and give an empty tree.
     """
     source: list[str] = []
     places = [Place(file, 1, 1)]
@@ -153,7 +153,7 @@ def parse(
     try:
         return environment.parse("".join(source)), places
     except jinja2.TemplateSyntaxError as error:
-        report.add(places[min(error.lineno, len(places) - 1)], error.message or "This cannot be read.")
+        report.add(places[min(error.lineno, len(places) - 1)], error.message or "This cannot be parsed.")
     except ValueError:
         report.add(Place(file, 0, 0), "A number has too many digits.")
     except RecursionError:
@@ -183,7 +183,7 @@ Node = Segment | Block | Macro
 
 
 def nested(pieces: Iterator[Segment], until: str = "") -> Iterator[Node]:
-    """Nest the pieces of a file, up to the tag that closes the block or macro they stand in."""
+    """Nest the segments of a file, up to the tag that closes their block or macro."""
     for piece in pieces:
         if piece.kind != "statement" or piece.word not in ("block", "macro", "endblock", "endmacro"):
             yield piece
@@ -196,7 +196,7 @@ def nested(pieces: Iterator[Segment], until: str = "") -> Iterator[Node]:
 
 
 def walk(tree: Sequence[Node]) -> Iterator[Node]:
-    """List a tree with all that its blocks hold."""
+    """Yield the nodes of a tree, and those inside its blocks."""
     for node in tree:
         yield node
         if isinstance(node, Block):

@@ -44,13 +44,13 @@ class Tracking:
     pixel: str
 
 
-LONGEST_KEPT = 200
+LONGEST_CACHED = 200
 """Characters of an address that is remembered: thousands of long ones would fill the memory."""
 
 
 def link(url: str) -> LinkTarget:
     """Give the link of an address: the first 63 bits of its SHA-256, never 0."""
-    return _kept(url) if len(url) <= LONGEST_KEPT else _link(url)
+    return _cached_link(url) if len(url) <= LONGEST_CACHED else _link(url)
 
 
 def _link(url: str) -> LinkTarget:
@@ -58,7 +58,7 @@ def _link(url: str) -> LinkTarget:
     return LinkTarget(number or 1, url)
 
 
-_kept = lru_cache(maxsize=16384)(_link)
+_cached_link = lru_cache(maxsize=16384)(_link)
 
 
 @dataclass(slots=True)

@@ -18,9 +18,9 @@ LARGEST = 100 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One remark. An error keeps a mail from being launched, a warning does not.
+    """One finding. An error prevents a launch, a warning does not.
 
-    `bulk` remarks matter only for mail on a topic that needs consent: a receipt needs no link to unsubscribe.
+    `bulk` findings matter only on topics that need consent: a receipt needs no unsubscribe link.
     """
 
     level: Literal["error", "warning"]
@@ -28,7 +28,7 @@ class Finding:
     place: Place
     bulk: bool = False
     costly: bool = False
-    """Whether a made-up customer's mail cost more than a mail may (see rehearsal)."""
+    """Whether the trial render for some made-up customer exceeded the budget."""
 
     def __str__(self) -> str:
         return f"{self.place}: {self.level}: {self.message}"
@@ -44,29 +44,29 @@ class MailPart:
 
 def examine(
     subject: Iterable[Segment],
-    held: Placeholders,
+    placeholders: Placeholders,
     slots: LinkSlots,
     subject_file: str,
     html: MailPart,
     text: MailPart | None,
 ) -> tuple[Finding, ...]:
-    """Remark on a compiled mail, errors first. `text` is its own plain text, None where that is made of the HTML."""
-    found = [*_links(slots), *_elements(held, html.file), *_required(slots, held, html)]
+    """Return the findings about a compiled mail, errors first. `text` is its body.txt; None: derived from HTML."""
+    findings = [*_links(slots), *_elements(placeholders, html.file), *_required(slots, placeholders, html)]
     if not "".join(piece.text for piece in subject).strip():
-        found.append(Finding("error", "The subject is missing.", Place(subject_file, 0, 0)))
+        findings.append(Finding("error", "The subject is missing.", Place(subject_file, 0, 0)))
     if text:
-        found += _required_in_text(text)
-    return tuple(sorted(found, key=lambda finding: (finding.level, finding.place)))
+        findings += _required_in_text(text)
+    return tuple(sorted(findings, key=lambda finding: (finding.level, finding.place)))
 
 
-def _required(slots: LinkSlots, held: Placeholders, html: MailPart) -> Iterator[Finding]:
+def _required(slots: LinkSlots, placeholders: Placeholders, html: MailPart) -> Iterator[Finding]:
     place = Place(html.file, 0, 0)
     if POSTAL not in html.facts:
         yield Finding("error", f"The sender's postal address is missing: {{{{ {POSTAL} }}}}.", place, bulk=True)
     if "unsubscribe" not in slots.own:
         example = f'<a href="{{{{ {UNSUBSCRIBE} }}}}">'
         yield Finding("error", f"There is no link to unsubscribe: {example}.", place, bulk=True)
-    elif held.wordless("links", ".", "unsubscribe"):
+    elif placeholders.wordless("links", ".", "unsubscribe"):
         yield Finding("error", "The unsubscribe link has no text or image, so it cannot be clicked.", place, bulk=True)
 
 
@@ -84,20 +84,20 @@ def _links(slots: LinkSlots) -> Iterator[Finding]:
         yield Finding("warning", "The link leads nowhere.", place)
 
 
-def _elements(held: Placeholders, body_file: str) -> Iterator[Finding]:
+def _elements(placeholders: Placeholders, body_file: str) -> Iterator[Finding]:
     body = Place(body_file, 0, 0)
-    for name, attributes, place in held.elements:
+    for name, attributes, place in placeholders.elements:
         if name == "img" and "alt" not in attributes:
             yield Finding("warning", "The image has no alt text.", place)
         if name == "html" and not attributes.get("lang"):
             yield Finding("warning", 'The mail does not say its language: <html lang="en">.', place)
         if name == "script":
             yield Finding("error", "Mail readers never run scripts.", place)
-    if not any(name == "html" for name, _, _ in held.elements):
+    if not any(name == "html" for name, _, _ in placeholders.elements):
         yield Finding("warning", "The mail is not a whole document: <!doctype html><html>…</html>.", body)
 
 
 def weight(size: int, body_file: str) -> tuple[Finding, ...]:
-    """Remark on HTML of `size` characters that readers would cut."""
+    """Return a warning if HTML of `size` characters is larger than mail clients show."""
     message = f"The HTML has {size // 1024} KB before any customer's values; readers cut a mail after 100 KB."
     return (Finding("warning", message, Place(body_file, 0, 0)),) if size > LARGEST else ()

@@ -81,31 +81,31 @@ def assemble(rendered: RenderedMail, envelope: MailHeaders, eight_bit: bool) -> 
 
 
 def _lines(rendered: RenderedMail, envelope: MailHeaders) -> list[str]:
-    found = [
+    lines = [
         headers.quoted_token("Message-ID", f"<{envelope.message_id}>"),
         f"Date: {format_datetime(_aware(envelope.date))}",
         headers.mailbox("From", envelope.from_name, envelope.from_address),
         headers.mailbox("To", envelope.to_name, envelope.to_address),
     ]
     if envelope.reply_to:
-        found.append(headers.mailbox("Reply-To", "", envelope.reply_to))
-    found.append(headers.unstructured("Subject", rendered.subject))
+        lines.append(headers.mailbox("Reply-To", "", envelope.reply_to))
+    lines.append(headers.unstructured("Subject", rendered.subject))
     if envelope.list_id:
-        found.append(headers.listed("List-Id", envelope.list_name, envelope.list_id))
+        lines.append(headers.listed("List-Id", envelope.list_name, envelope.list_id))
     ways = [uri for uri in (envelope.unsubscribe_url, envelope.unsubscribe_mailto) if uri]
     if ways:
-        found.append(headers.addresses("List-Unsubscribe", ways))
+        lines.append(headers.addresses("List-Unsubscribe", ways))
     if envelope.unsubscribe_url:
-        found.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")
+        lines.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")
     if envelope.feedback_id:
-        found.append(headers.quoted_token("Feedback-ID", envelope.feedback_id))
-    taken = {line.partition(":")[0].lower() for line in found} | {"mime-version", "bcc", "cc", "sender", "return-path"}
+        lines.append(headers.quoted_token("Feedback-ID", envelope.feedback_id))
+    taken = {line.partition(":")[0].lower() for line in lines} | {"mime-version", "bcc", "cc", "sender", "return-path"}
     for name, value in envelope.extra:
         if not _NAME.fullmatch(name) or name.lower() in taken or name.lower().startswith("content-"):
             raise RenderError(f"The header '{headers.clean(name)}' cannot be added.")
         taken.add(name.lower())
-        found.append(headers.unstructured(name, value))
-    return found
+        lines.append(headers.unstructured(name, value))
+    return lines
 
 
 def _aware(date: datetime) -> datetime:

@@ -65,7 +65,7 @@ _ATTRIBUTE = re.compile(r"(?P<name>[^\s\"'>/=]+)(?:\s*=\s*(?P<value>\"[^\"]*\"|'
 
 
 class Placeholders:
-    """One text with its tags held, the element tags in it, and the way back."""
+    """One text with placeholders for its tags, its element tags, and the way back."""
 
     def __init__(
         self, pieces: Sequence[Segment], report: TemplateProblems, links: Links | None, styled_once: bool
@@ -100,7 +100,7 @@ class Placeholders:
             number = number << 4 | ord(letter) - ord("a")
         return number
 
-    def hold(self, piece: Segment) -> str:
+    def protect(self, piece: Segment) -> str:
         """Hold one more tag and give its word."""
         return self._word(piece)
 
@@ -112,7 +112,7 @@ class Placeholders:
     def parts(self, text: str, plain: bool = False) -> list[Part]:
         """Take every word back out of a text: the text and tags it stood for, in order.
 
-        With `plain`, entities that were held become the characters they mean.
+        With `plain`, protected entities become their characters.
         """
         found: list[Part] = []
         position = 0
@@ -132,7 +132,7 @@ class Placeholders:
         return [part for part in found if part != ""]
 
     def statement(self, comment: str | None) -> str:
-        """Give the word of the tag that a comment in the held text stands for, or nothing for a written comment."""
+        """Return the placeholder of the tag that a comment stands for, '' for a comment that the author wrote."""
         word = (comment or "").strip()
         inner = self._parts[self._number(word)] if word in self._commented else []
         return word if len(inner) == 1 and inner[0] in self._statements else ""
@@ -275,7 +275,7 @@ class Placeholders:
     def _attribute(self, element: str, values: dict[str, str], match: re.Match[str], start: int) -> str:
         name, value = match["name"].lower(), match["value"]
         if self.words.search(name):
-            message = "A tag between attributes cannot be held; put it inside an attribute's value."
+            message = "A tag between attributes is not possible; put it inside an attribute's value."
             self._report.add(self.place_of(self.words.findall(name)[0]), message)
         if value is None:
             return match[0]

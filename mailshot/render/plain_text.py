@@ -22,8 +22,8 @@ _LAYOUT = ("table", "thead", "tbody", "tfoot", "tr", "td", "th")
 _SILENT = ("mailto:", "tel:", "#")
 
 
-def derived(held: Placeholders, document: str) -> list[Part]:
-    """Draw the text and tags of the plain text part from a held document.
+def derived(placeholders: Placeholders, document: str) -> list[Part]:
+    """Derive the text and tags of the plain text part from a document with placeholders.
 
     Hidden and decorative elements and those marked `data-html-only` are left out, layout tables read downwards, and
     each link is followed by its address in angle brackets.
@@ -31,21 +31,21 @@ def derived(held: Placeholders, document: str) -> list[Part]:
     tree = lxml.html.document_fromstring(document if _ELEMENT.search(document) else f"<div>{document}</div>")
     for element in list(tree.iter()):
         if isinstance(element, etree._Comment):
-            _text_of(element, held)
+            _text_of(element, placeholders)
         elif _unseen(element):
             element.drop_tree()
         elif element.tag in _LAYOUT:
             element.tag = "div"
         elif element.tag == "a":
-            _address(element, held)
+            _address(element, placeholders)
     config = ParserConfig(css=CSS_PROFILES["strict"])
     lines = [" ".join(line.split()) for line in Inscriptis(tree, config).get_text().splitlines()]
-    return held.parts("\n".join(lines), plain=True)
+    return placeholders.parts("\n".join(lines), plain=True)
 
 
-def tidy(text: str, drawn: bool) -> str:
-    """Strip blanks at line ends and leave at most one empty line in a row; `drawn` text has no indents either."""
-    text = _INDENTS.sub("", text) if drawn else text
+def tidy(text: str, derived_from_html: bool) -> str:
+    """Strip blanks at line ends and repeated empty lines. In text `derived_from_html`, also strip indents."""
+    text = _INDENTS.sub("", text) if derived_from_html else text
     return _GAPS.sub("\n\n", _BLANKS.sub("\n", text)).strip() + "\n"
 
 
@@ -54,18 +54,18 @@ def _unseen(element: lxml.html.HtmlElement) -> bool:
     return silent or bool(_HIDDEN.search(element.get("style", "")))
 
 
-def _text_of(comment: etree._Comment, held: Placeholders) -> None:
-    """Turn a comment that stands for a statement into the statement's word; drop any other comment."""
+def _text_of(comment: etree._Comment, placeholders: Placeholders) -> None:
+    """Replace a comment that stands for a statement by the statement's placeholder; drop any other comment."""
     spoken = lxml.html.Element("span")
-    spoken.text, spoken.tail, comment.tail = held.statement(comment.text), comment.tail, None
+    spoken.text, spoken.tail, comment.tail = placeholders.statement(comment.text), comment.tail, None
     parent = comment.getparent()
     if parent is not None:
         parent.replace(comment, spoken)
 
 
-def _address(element: lxml.html.HtmlElement, held: Placeholders) -> None:
-    word = held.addresses.get(element.get("href", ""), "")
-    parts = held.parts(word)
+def _address(element: lxml.html.HtmlElement, placeholders: Placeholders) -> None:
+    word = placeholders.addresses.get(element.get("href", ""), "")
+    parts = placeholders.parts(word)
     if parts and (isinstance(parts[0], Segment) or not parts[0].startswith(_SILENT)):
         last = element[-1] if len(element) else None
         if last is None:

@@ -9,7 +9,7 @@ from mailshot import errors
 
 
 class RenderError(errors.MailshotError):
-    """One customer's mail cannot be made; the others can. `place` names the template's file, line and column."""
+    """One customer's mail cannot be rendered; others can. `place` names the template's file, line and column."""
 
     def __init__(self, message: str, place: Place | None = None) -> None:
         super().__init__(f"{place}: {message}" if place else message)
@@ -18,22 +18,22 @@ class RenderError(errors.MailshotError):
 
 
 class Place(NamedTuple):
-    """Where something stands in a file as its author wrote it; line and column count from 1, 0 means the whole file."""
+    """A place in a file as its author wrote it. Line and column count from 1; 0 means the whole file."""
 
     file: str
     line: int
     column: int
 
     def __str__(self) -> str:
-        return f"{shown(self.file)}:{self.line}:{self.column}" if self.line else shown(self.file)
+        return f"{project_path(self.file)}:{self.line}:{self.column}" if self.line else project_path(self.file)
 
 
-def shown(file: str) -> str:
-    """Spell a file of a Source the way its author finds it in the project."""
+def project_path(file: str) -> str:
+    """Return the path of a template file as its author sees it in the project."""
     return f"templates/{file}"
 
 
-MOST_TOLD = 50
+MAX_PROBLEMS = 50
 
 
 class TemplateProblems:
@@ -44,20 +44,20 @@ class TemplateProblems:
         self._problems: dict[tuple[Place, str], errors.Problem] = {}
 
     def add(self, place: Place, message: str, remedy: str = "") -> None:
-        """Note one problem with the line it stands on."""
+        """Add a problem with the text of its line."""
         lines = self._lines.get(place.file, [])
         excerpt = lines[place.line - 1] if 0 < place.line <= len(lines) else ""
-        problem = errors.Problem(shown(place.file), place.line, place.column, message, excerpt, remedy)
+        problem = errors.Problem(project_path(place.file), place.line, place.column, message, excerpt, remedy)
         self._problems.setdefault((place, message), problem)
 
     def __bool__(self) -> bool:
         return bool(self._problems)
 
-    def settle(self) -> None:
-        """Raise InvalidInput when anything was noted, in the order of the files and lines; of very many, the first."""
+    def raise_if_any(self) -> None:
+        """Raise InvalidInput with all problems, ordered by file and line; of very many, the first."""
         if self._problems:
             problems = [self._problems[key] for key in sorted(self._problems)]
-            if len(problems) > MOST_TOLD:
-                more = f"There are {len(problems) - MOST_TOLD} more problems. Fix the first ones, then check again."
-                problems[MOST_TOLD:] = [errors.Problem(problems[MOST_TOLD].file, 0, 0, more)]
+            if len(problems) > MAX_PROBLEMS:
+                more = f"There are {len(problems) - MAX_PROBLEMS} more problems. Fix the first ones, then check again."
+                problems[MAX_PROBLEMS:] = [errors.Problem(problems[MAX_PROBLEMS].file, 0, 0, more)]
             raise errors.InvalidInput(problems)

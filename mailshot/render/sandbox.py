@@ -59,7 +59,7 @@ def finalize(context: Context, value: object) -> object:
         return ""
     if isinstance(value, NUMBERS) and _is_huge(value):
         raise SecurityError("the number is too large to print")
-    printed = filters.spelled(context, value)
+    printed = filters.as_people_write(context, value)
     if isinstance(printed, COLLECTIONS):
         BUDGET.charge_all(printed)
         BUDGET.charge(len(str(printed)))
@@ -114,7 +114,7 @@ def _bounded(name: str, function: Callable[..., Any], shallow: Collection[str]) 
 @pass_context
 def _concat(context: Context, values: Sequence[object]) -> str:
     """Join as `~` does, dates and numbers as a person writes them: escaped when any part is."""
-    parts = [filters.spelled(context, part) for part in values]
+    parts = [filters.as_people_write(context, part) for part in values]
     written = PRINTED * sum(part is not value for part, value in zip(parts, values, strict=True))
     BUDGET.charge(written + sum(len(part) if isinstance(part, str) else BUDGET.cost_of(part) for part in parts))
     if any(isinstance(part, Markup) for part in parts):
@@ -124,13 +124,13 @@ def _concat(context: Context, values: Sequence[object]) -> str:
 
 def bounded_range(*arguments: int) -> range:
     """Count as Python's range does, to at most a thousand."""
-    found = range(*arguments)
-    if len(found) > LONGEST_RANGE:
+    numbers = range(*arguments)
+    if len(numbers) > LONGEST_RANGE:
         raise SecurityError(f"range: at most {LONGEST_RANGE} numbers")
-    return found
+    return numbers
 
 
-def _exact(number: Any) -> Any:
+def _as_decimal(number: Any) -> Any:
     """Turn a number that meets an exact one into an exact one."""
     return Decimal(str(number)) if isinstance(number, float) else number
 
@@ -153,7 +153,7 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         self.filters |= {"_concat": _concat, **instrument.FILTERS}
         tests: Any = self.tests
         self.tests = {name: _bounded(name, test, filters.SHALLOW_TESTS) for name, test in tests.items()}
-        self.globals = {"range": bounded_range, "_plain": filters.plain}
+        self.globals = {"range": bounded_range, "_plain": filters.as_machines_write}
 
     def instrumented(self, tree: nodes.Template) -> nodes.Template:
         """Rewrite a parsed template so that its loops, lists, joins, slices and comparisons are charged."""
@@ -216,7 +216,7 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
                 "no powers in a mail" if operator == "**" else f"'{operator}' works on two numbers only"
             )
         elif isinstance(left, Decimal) or isinstance(right, Decimal):
-            left, right = _exact(left), _exact(right)
+            left, right = _as_decimal(left), _as_decimal(right)
         check(operator, left)
         check(operator, right)
         return super().call_binop(context, operator, left, right)

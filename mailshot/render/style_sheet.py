@@ -18,23 +18,23 @@ def split(sheet: str) -> tuple[str, str]:
         if rule.startswith("@") or not brace:
             kept.append(rule)
             continue
-        stays = [one.strip() for one in selectors.split(",") if _STAYS.search(one)]
-        moves = [one.strip() for one in selectors.split(",") if not _STAYS.search(one)]
-        if stays:
-            kept.append(f"{', '.join(stays)} {{{declarations}")
-        if moves:
-            inlined.append(f"{', '.join(moves)} {{{declarations}")
+        kept_selectors = [one.strip() for one in selectors.split(",") if _STAYS.search(one)]
+        inlined_selectors = [one.strip() for one in selectors.split(",") if not _STAYS.search(one)]
+        if kept_selectors:
+            kept.append(f"{', '.join(kept_selectors)} {{{declarations}")
+        if inlined_selectors:
+            inlined.append(f"{', '.join(inlined_selectors)} {{{declarations}")
     return "\n".join(inlined), "\n".join(kept)
 
 
 def rules(sheet: str) -> list[str]:
     """Cut a sheet without comments at the end of each outermost rule."""
-    found: list[str] = []
+    rule_texts: list[str] = []
     depth, start = 0, 0
     for match in re.finditer(r"[{};]|\"[^\"]*\"|'[^']*'", sheet):
         depth += {"{": 1, "}": -1}.get(match[0], 0)
         if depth <= 0 and match[0] in "};":
-            found.append(sheet[start : match.end()].strip())
+            rule_texts.append(sheet[start : match.end()].strip())
             depth, start = 0, match.end()
     rest = sheet[start:].strip()
-    return [rule for rule in [*found, rest] if rule]
+    return [rule for rule in [*rule_texts, rest] if rule]

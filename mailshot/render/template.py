@@ -31,29 +31,29 @@ _BRACE = re.compile(r"\{(?=[{%#])")
 
 
 @dataclass(frozen=True, slots=True)
-class Compiled:
-    """A text ready to render; `places` gives, by its line, where each tag was written."""
+class CompiledPart:
+    """A text ready to render. `places` maps each of its lines to the place of the tag in the author's file."""
 
     template: jinja2.Template
     places: Sequence[Place]
     size: int
     code: CodeType
     source: str = ""
-    """What was compiled; not kept when it is handed from one process to another."""
+    """The source text; empty after pickling."""
 
-    def __reduce__(self) -> tuple[Callable[..., Compiled], tuple[Any, ...]]:
-        """Pickle the code of the template: the other process need not compile it again."""
-        return _restored, (marshal.dumps(self.code), list(self.places), self.size, self.template.environment.autoescape)
+    def __reduce__(self) -> tuple[Callable[..., CompiledPart], tuple[Any, ...]]:
+        """Pickle the compiled code, so that the other process need not compile it again."""
+        return _unpickle, (marshal.dumps(self.code), list(self.places), self.size, self.template.environment.autoescape)
 
-    def every_branch(self) -> Compiled:
-        """Return it compiled so that each `if` shows all its branches, whatever its conditions say."""
+    def every_branch(self) -> CompiledPart:
+        """Return a version in which each `if` renders all its branches, whatever its condition."""
         environment = self.template.environment
         assert isinstance(environment, sandbox.MailEnvironment)
         branches = instrument.EveryBranch()
         tree = branches.visit(environment.parse(self.source))
         if not branches.changed:
             return self
-        return _made(environment, environment.compile(environment.instrumented(tree)), self.places, self.size)
+        return _compiled_part(environment, environment.compile(environment.instrumented(tree)), self.places, self.size)
 
     def render(self, values: Mapping[str, object]) -> str:
         """Render for one customer. Raises RenderError with the place of the tag that failed."""
@@ -84,18 +84,18 @@ class Compiled:
 
 def compile_parts(
     parts: Sequence[str | Segment], file: str, environment: sandbox.MailEnvironment, report: TemplateProblems
-) -> Compiled | None:
-    """Compile text and tags into one template; what Python cannot compile goes to the report.
+) -> CompiledPart | None:
+    """Compile text and tags into one template, None after a problem was reported.
 
-    A line that holds nothing but statements leaves nothing behind, not even its end.
+    A line that contains only statements is removed, with its line end.
     """
     pieces = iter([part for part in parts if isinstance(part, Segment)])
     source: list[str] = []
     places = [Place(file, 1, 1)] * 2
-    for text in re.split(r"([\x01\x02])", _marked(parts)):
+    for text in re.split(r"([\x01\x02])", _with_marks(parts)):
         if _MARKS.fullmatch(text):
             piece = next(pieces)
-            text = _broken(piece)
+            text = _with_line_break(piece)
             places += [piece.place] * text.count("\n")
         else:
             text = _BRACE.sub("{{ '{' }}", text)
@@ -110,23 +110,23 @@ def compile_parts(
         )
         return None
     size = sum(len(part) for part in parts if isinstance(part, str))
-    return _made(environment, code, places, size, "".join(source))
+    return _compiled_part(environment, code, places, size, "".join(source))
 
 
-def _made(
+def _compiled_part(
     environment: sandbox.MailEnvironment, code: CodeType, places: Sequence[Place], size: int, source: str = ""
-) -> Compiled:
+) -> CompiledPart:
     template = jinja2.Template.from_code(environment, code, environment.make_globals(None))
-    return Compiled(template, places, size, code, source)
+    return CompiledPart(template, places, size, code, source)
 
 
-def _restored(code: bytes, places: Sequence[Place], size: int, autoescape: bool) -> Compiled:
-    # The code was compiled by us from a checked template; a worker that ran it would trust it as much.
-    return _made(sandbox.HTML if autoescape else sandbox.TEXT, marshal.loads(code), places, size)  # nosec B302
+def _unpickle(code: bytes, places: Sequence[Place], size: int, autoescape: bool) -> CompiledPart:
+    # The code comes from our own compile process and a checked template.
+    return _compiled_part(sandbox.HTML if autoescape else sandbox.TEXT, marshal.loads(code), places, size)  # nosec B302
 
 
-def _marked(parts: Sequence[str | Segment]) -> str:
-    """Join the parts with a mark for each tag, and drop the lines that are nothing but statements."""
+def _with_marks(parts: Sequence[str | Segment]) -> str:
+    """Join the parts with a mark for each tag, and drop lines that contain only statements."""
     shown = [
         _MARKS.sub(" ", part) if isinstance(part, str) else "\x01" if part.kind == "statement" else "\x02"
         for part in parts
@@ -134,8 +134,8 @@ def _marked(parts: Sequence[str | Segment]) -> str:
     return _ALONE.sub(lambda match: re.sub(r"[ \t]", "", match[1]), "".join(shown))
 
 
-def _broken(piece: Segment) -> str:
-    """Begin a new line inside a tag, which changes nothing but gives the tag a line number of its own."""
+def _with_line_break(piece: Segment) -> str:
+    """Start a new line inside a tag, so that each tag has its own line number."""
     if piece.kind == "raw":
         return piece.text
     opening = _OPENING.match(piece.text)
@@ -155,19 +155,19 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 Vocabulary = Mapping[str, Collection[str]]
-KEPT = 256
-"""Compiled mails kept in this process."""
+MAX_CACHED_TEMPLATES = 256
+"""Compiled templates cached in this process."""
 INLINE_SECONDS = 0.8
-"""Seconds of computing for inlining one customer's mail, besides what rendering it left of its own."""
-REHEARSAL_SECONDS = 0.5
-"""Seconds of computing for trying a new mail with made-up customers."""
-LONGEST_SUBJECT = 2_000
-"""Characters. Mail readers show less than a hundred."""
+"""CPU seconds for inlining one customer's mail, in addition to what its rendering left of its own budget."""
+TRIAL_SECONDS = 0.5
+"""CPU seconds of the trial render with made-up customers."""
+MAX_SUBJECT_CHARACTERS = 2_000
+"""Mail clients show fewer than 100."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedMail:
-    """One customer's mail. `links` are the addresses that were exchanged; empty without tracking."""
+    """One customer's mail. `links` are the links that were replaced by click links; empty without tracking."""
 
     subject: str
     html: str
@@ -177,9 +177,9 @@ class RenderedMail:
 
 @dataclass(frozen=True)
 class MailTemplate:
-    """A compiled template. `facts` are dotted names, `findings` what lint has to say.
+    """A compiled template. `facts` are the dotted names it uses, `findings` the remarks of lint.
 
-    `files` are those it is made of: of the shared ones only what it extends, includes or imports.
+    `files` are the files it consists of: of the shared ones only those it extends, includes or imports.
     """
 
     name: str
@@ -187,42 +187,42 @@ class MailTemplate:
     files: frozenset[str]
     findings: tuple[Finding, ...]
     per_mail_inlining: bool
-    _subject: Compiled
-    _html: Compiled
-    _text: Compiled
-    _drawn: bool
+    _subject: CompiledPart
+    _html: CompiledPart
+    _text: CompiledPart
+    _text_is_derived: bool
     _link_places: tuple[Place, ...]
     _allowed_hosts: frozenset[str]
 
     def render(self, values: Mapping[str, object], tracking: Tracking | None) -> RenderedMail:
-        """Render for one customer; without tracking there is no pixel and no exchanged link.
+        """Render for one customer. `tracking` None: no pixel, and no link is replaced.
 
-        Raises RenderError for what fails for this customer alone: a missing value, an address on no allowed host.
+        Raises RenderError for what fails for this customer only: a missing value, a link to a host that is not allowed.
         """
         BUDGET.start_clock()
         linker = LinkRewriter(self._link_places, self._allowed_hosts, tracking)
         html = self._html.render({**values, "_link": linker, "_pixel": _pixel(tracking)})
         subject = " ".join(self._subject.render(values).split())
-        if len(subject) > LONGEST_SUBJECT:
+        if len(subject) > MAX_SUBJECT_CHARACTERS:
             place = Place(f"{self.name}/subject.txt", 0, 0)
-            raise RenderError(f"The subject is longer than {LONGEST_SUBJECT} characters.", place)
-        words = plain_text.tidy(self._text.render(values), self._drawn)
+            raise RenderError(f"The subject is longer than {MAX_SUBJECT_CHARACTERS} characters.", place)
+        words = plain_text.tidy(self._text.render(values), self._text_is_derived)
         if self.per_mail_inlining:
             html = self._inlined(html, BUDGET.seconds_left())
         return RenderedMail(subject, html, words, tuple(linker.links.values()))
 
     @property
-    def parts(self) -> tuple[Compiled, ...]:
+    def parts(self) -> tuple[CompiledPart, ...]:
         """HTML, plain text and subject, each with the place of its file."""
         return self._html, self._text, self._subject
 
     def _inlined(self, html: str, unused: float) -> str:
-        """Inline the styles of a customer's mail that took all but `unused` seconds of those it has for rendering."""
-        seconds = min(compile_process.SECONDS, INLINE_SECONDS + max(0.0, unused))
+        """Inline the styles of a rendered mail. `unused` are the CPU seconds left of its rendering budget."""
+        seconds = min(compile_process.MAX_SECONDS, INLINE_SECONDS + max(0.0, unused))
         try:
             return str(compile_process.run("inline", html, self.name, seconds=seconds))
-        except (compile_process.Overrun, compile_process.Failed) as error:
-            what = "takes too long" if isinstance(error, compile_process.Overrun) else f"fails: {error}"
+        except (compile_process.LimitExceeded, compile_process.JobFailed) as error:
+            what = "takes too long" if isinstance(error, compile_process.LimitExceeded) else f"fails: {error}"
             place = Place(f"{self.name}/body.html", 0, 0)
             raise RenderError(f"Inlining the styles of this customer's mail {what}.", place) from error
 
@@ -232,23 +232,23 @@ _lock = threading.Lock()
 
 
 def compile_mail(
-    source: TemplateSource, vocabulary: Vocabulary, *, allowed_hosts: Collection[str] = (), rehearsed: bool = True
+    source: TemplateSource, vocabulary: Vocabulary, *, allowed_hosts: Collection[str] = (), with_trial: bool = True
 ) -> MailTemplate:
     """Compile a source, once per content in this process.
 
-    `vocabulary` maps each name a template may use to its fields. `allowed_hosts` are the lower-case hosts to which a
-    link that is one whole `{{ … }}` may lead. Unless `rehearsed`, the mail is not tried with made-up customers and has
-    no findings about its cost. Raises InvalidInput with every problem of the template.
+    `vocabulary` maps each name that a template may use to its fields. `allowed_hosts` are the lower-case hosts to
+    which a link that is one whole `{{ … }}` may lead. `with_trial` false: the mail is not rendered for made-up
+    customers, and has no findings about its cost. Raises InvalidInput with every problem of the template.
     """
     words = tuple(sorted((name, type(fields).__name__, tuple(sorted(fields))) for name, fields in vocabulary.items()))
     hosts = frozenset(host.lower() for host in allowed_hosts)
-    key = (source.digest, words, hosts, rehearsed)
+    key = (source.digest, words, hosts, with_trial)
     with _lock:
         known = _cache.pop(key, None)
-    mail = known or _compile(source, words, hosts, rehearsed)
+    mail = known or _compile(source, words, hosts, with_trial)
     with _lock:
         _cache[key] = mail
-        while len(_cache) > KEPT:
+        while len(_cache) > MAX_CACHED_TEMPLATES:
             del _cache[next(iter(_cache))]
     if isinstance(mail, errors.InvalidInput):
         raise errors.InvalidInput(mail.problems)
@@ -256,42 +256,45 @@ def compile_mail(
 
 
 def _compile(
-    source: TemplateSource, words: object, hosts: frozenset[str], rehearsed: bool
+    source: TemplateSource, words: object, hosts: frozenset[str], with_trial: bool
 ) -> MailTemplate | errors.InvalidInput:
-    """Have a source compiled, and tried, where it can do no harm. One that took too long is not tried again."""
+    """Compile a source, and render it on trial, in the compile process. Exceeding its limits is cached as a problem."""
     try:
         with compile_process.same_process():
             mail: MailTemplate = compile_process.run("compile", source.name, dict(source.files), words, hosts)
-            findings = _rehearse(mail) if rehearsed else ()
+            findings = _trial_render(mail) if with_trial else ()
         return replace(mail, findings=(*findings, *mail.findings)) if findings else mail
-    except compile_process.Overrun:
+    except compile_process.LimitExceeded:
         message, remedy = _OVERRUN, _SMALLER
-    except compile_process.Failed as error:
+    except compile_process.JobFailed as error:
         log.error("the template %s cannot be compiled: %s", source.name, error)
         message, remedy = "This template cannot be compiled.", _REPORT
-    return errors.InvalidInput([errors.Problem(problems.shown(source.file("body.html")), 0, 0, message, remedy=remedy)])
+    return errors.InvalidInput(
+        [errors.Problem(problems.project_path(source.file("body.html")), 0, 0, message, remedy=remedy)]
+    )
 
 
-def _rehearse(mail: MailTemplate) -> tuple[Finding, ...]:
-    """Have the mail that was just compiled tried with made-up customers. A large one may be sound and take too long."""
+def _trial_render(mail: MailTemplate) -> tuple[Finding, ...]:
+    """Render the mail compiled last for made-up customers. Running out of time is only a warning."""
     place = Place(mail.parts[0].places[0].file, 0, 0)
     try:
-        return tuple(compile_process.run("rehearse", seconds=REHEARSAL_SECONDS))
+        return tuple(compile_process.run("trial", seconds=TRIAL_SECONDS))
     except compile_process.OutOfTime:
         return (Finding("warning", _UNTRIED, place),)
-    except compile_process.Overrun:
-        message = (
-            f"This costs more than {compile_process.MEGABYTES} MB of memory, at least for some customers. {_SMALLER}"
-        )
+    except compile_process.LimitExceeded:
+        limit = f"{compile_process.MAX_MEGABYTES} MB of memory"
+        message = f"This costs more than {limit}, at least for some customers. {_SMALLER}"
         return (Finding("error", message, place, costly=True),)
-    except (compile_process.Failed, errors.Unavailable) as error:
-        log.error("the template %s cannot be tried: %s", mail.name, error)
+    except (compile_process.JobFailed, errors.Unavailable) as error:
+        log.error("the trial render of template %s failed: %s", mail.name, error)
         return (Finding("warning", _UNTRIED, place),)
 
 
-_UNTRIED = "This mail could not be tried with made-up customers in full, so what costs too much for some may show late."
-_LIMITS = f"{compile_process.SECONDS:g} seconds of computing or {compile_process.MEGABYTES} MB of memory"
-_OVERRUN = f"To prepare this mail takes more than {_LIMITS}."
+_UNTRIED = (
+    "The trial render with made-up customers did not finish. Too costly cases may show only when mails are rendered."
+)
+_LIMITS = f"{compile_process.MAX_SECONDS:g} seconds of CPU time or {compile_process.MAX_MEGABYTES} MB of memory"
+_OVERRUN = f"Preparing this mail takes more than {_LIMITS}."
 _REPORT = "This is a bug in Mailshot; please report it with the template."
 _SMALLER = "Use fewer tags, elements and style rules, and fewer of them inside one another."
 

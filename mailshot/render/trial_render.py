@@ -1,6 +1,6 @@
 """Renders a new mail for made-up customers, to find what costs too much before a real customer sets it off.
 
-A rehearsal goes through every branch of every `if`, one after the other, so that a bomb that waits for one customer's
+The trial goes through every branch of every `if`, one after the other, so that a bomb that waits for one customer's
 town goes off here. What fails because the values are made up (a text where a number is due) is not looked at.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from mailshot.render.budget import BUDGET, TooMuchWork
 from mailshot.render.lint import Finding
 from mailshot.render.problems import RenderError
-from mailshot.render.template import Compiled, MailTemplate
+from mailshot.render.template import CompiledPart, MailTemplate
 from mailshot.render.variables import ListType
 
 SPECIMENS: tuple[object, ...] = (None, 1000, "many words " * 10)
@@ -22,17 +22,17 @@ MOST_SECONDS = 0.4
 """Seconds of computing for one made-up customer: less than all have (see mail), so that what is slow is named."""
 
 
-def rehearse(mail: MailTemplate, vocabulary: Mapping[str, Collection[str]]) -> tuple[Finding, ...]:
+def run_trial(mail: MailTemplate, vocabulary: Mapping[str, Collection[str]]) -> tuple[Finding, ...]:
     """Render a mail for made-up customers, and return an error for each part that costs too much.
 
     The mail can still be sent: the customers who do not set it off get theirs.
     """
-    found = [_rehearsed(part, list(_customers(vocabulary))) for part in mail.parts]
+    found = [_trial_findings(part, list(_customers(vocabulary))) for part in mail.parts]
     # A plain text that is drawn from the HTML has the same tags at the same places.
     return tuple(dict.fromkeys(finding for finding in found if finding))
 
 
-def _rehearsed(part: Compiled, customers: Sequence[Mapping[str, object]]) -> Finding | None:
+def _trial_findings(part: CompiledPart, customers: Sequence[Mapping[str, object]]) -> Finding | None:
     every = part.every_branch()
     for written in (part, every) if every is not part else (part,):
         for values in customers:

@@ -138,7 +138,7 @@ def words(here: Site, page: Page) -> dict[str, Any]:
 def facts(here: Site, held: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Give what is known of the customer, in words for the customer, with its unit."""
     zone = time_zones.of(held.get("time_zone"), here.zone)
-    manner = locales.Manner(locales.ENGLISH, zone, here.language)
+    manner = locales.LocaleFormat(locales.ENGLISH, zone, here.language)
     for name, fact in here.facts.items():
         value = fact.typed(held.get(name), zone)
         if value is not None and value != "" and not fact.hidden:
@@ -165,7 +165,7 @@ def _was_shown(form: FormData) -> Controls | None:
         return None
 
 
-def _readable(name: str, value: Value, manner: locales.Manner) -> str:
+def _readable(name: str, value: Value, manner: locales.LocaleFormat) -> str:
     if isinstance(value, date):
         return manner.date(value)
     if name in READABLE and isinstance(value, str):

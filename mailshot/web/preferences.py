@@ -71,7 +71,7 @@ async def _link(request: Request) -> MailLink:
 
 def _moment(here: Site, at: datetime) -> str:
     local = at.astimezone(here.zone)
-    return f"{locales.Manner(locales.ENGLISH, here.zone, here.language).date(local)} {local:%H:%M %Z}"
+    return f"{locales.LocaleFormat(locales.ENGLISH, here.zone, here.language).date(local)} {local:%H:%M %Z}"
 
 
 def _shown(request: Request, shown: Page) -> Response:

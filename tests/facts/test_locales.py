@@ -10,7 +10,7 @@ import pytest
 from babel import localedata
 
 from mailshot.facts import locales
-from mailshot.facts.locales import Manner
+from mailshot.facts.locales import LocaleFormat
 
 LATE = datetime(2026, 3, 31, 22, 30, tzinfo=UTC)
 DAY = date(2026, 3, 31)
@@ -43,7 +43,7 @@ LANGUAGES = [
 
 @pytest.mark.parametrize(("own", "company", "written"), LANGUAGES)
 def test_a_language_that_is_not_known_falls_back(own: str, company: str, written: str) -> None:
-    assert Manner(own, company_language=company).date(DAY) == written
+    assert LocaleFormat(own, company_language=company).date(DAY) == written
 
 
 @pytest.mark.parametrize(
@@ -60,15 +60,15 @@ def test_a_language_that_is_not_known_falls_back(own: str, company: str, written
     ],
 )
 def test_formats(form: str, written: str) -> None:
-    assert Manner("nb").date(DAY, form) == Manner("nb").date("2026-03-31", form) == written
+    assert LocaleFormat("nb").date(DAY, form) == LocaleFormat("nb").date("2026-03-31", form) == written
 
 
 def test_a_moment_is_a_day_and_an_hour_of_the_zone() -> None:
-    oslo, york = (Manner("en-GB", ZoneInfo(name)) for name in ("Europe/Oslo", "America/New_York"))
+    oslo, york = (LocaleFormat("en-GB", ZoneInfo(name)) for name in ("Europe/Oslo", "America/New_York"))
     assert (oslo.date(LATE), york.date(LATE)) == ("1 April 2026", "31 March 2026")
     assert oslo.date(LATE, "d MMMM, HH:mm") == "1 April, 00:30"
     assert york.date("2026-03-31T22:30:00+00:00", "d MMMM, h:mm a") == "31 March, 6:30 pm"
-    assert Manner("en-GB").date(LATE) == "31 March 2026"
+    assert LocaleFormat("en-GB").date(LATE) == "31 March 2026"
     assert (oslo.date(None), oslo.money(None)) == ("", "")
     with pytest.raises(ValueError, match="which has no time"):
         oslo.date(DAY, "HH:mm")
@@ -77,7 +77,7 @@ def test_a_moment_is_a_day_and_an_hour_of_the_zone() -> None:
 @pytest.mark.parametrize("value", ["soon", "", "2026-02-30", "31.03.2026", 5, True, [DAY], "2026-03-31x"])
 def test_what_is_no_date(value: object) -> None:
     with pytest.raises(ValueError, match="is not a date such as 2026-03-31"):
-        Manner().date(value)
+        LocaleFormat().date(value)
 
 
 FAULTS = {
@@ -106,7 +106,7 @@ def test_a_format_that_would_print_nonsense_is_refused_with_a_remedy(form: str) 
     assert fault
     assert FAULTS[form] in fault[1]
     with pytest.raises(ValueError, match=r"^date: "):
-        Manner().date(DAY, form)
+        LocaleFormat().date(DAY, form)
 
 
 @pytest.mark.parametrize(
@@ -129,12 +129,12 @@ def test_a_format_that_would_print_nonsense_is_refused_with_a_remedy(form: str) 
     ],
 )
 def test_money(language: str, currency: str, amount: object, written: str) -> None:
-    found = Manner("fr", company_language=language, currency=currency).money(amount)
+    found = LocaleFormat("fr", company_language=language, currency=currency).money(amount)
     assert found.replace("\u00a0", " ").replace("\u202f", " ") == written
 
 
 def test_money_in_another_currency() -> None:
-    assert Manner(company_language="en").money(5, "EUR") == "€5.00"
+    assert LocaleFormat(company_language="en").money(5, "EUR") == "€5.00"
 
 
 @pytest.mark.parametrize(
@@ -142,12 +142,12 @@ def test_money_in_another_currency() -> None:
 )
 def test_what_is_no_amount(amount: object) -> None:
     with pytest.raises(ValueError, match=r"^money: "):
-        Manner().money(amount)
+        LocaleFormat().money(amount)
 
 
 def test_every_language_writes_every_format() -> None:
     for name in localedata.locale_identifiers():
-        manner = Manner(name.replace("_", "-"), ZoneInfo("Asia/Tokyo"), name.replace("_", "-"), "EUR")
+        manner = LocaleFormat(name.replace("_", "-"), ZoneInfo("Asia/Tokyo"), name.replace("_", "-"), "EUR")
         for form in (*locales.FORMATS, "EEEE d. MMMM y HH:mm"):
             assert manner.date(LATE, form)
         assert manner.money(Decimal("1234.5"))

@@ -141,14 +141,17 @@ def test_a_process_that_ended_before_the_job_came_is_replaced() -> None:
 def test_a_large_mail_that_cannot_be_tried_in_time_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(template, "REHEARSAL_SECONDS", 0.005)
     found = template.compile_mail(make({"body.html": "<p>{{ customer.first_name }}</p>" * 500}), VOCABULARY)
-    assert any(finding.level == "warning" and "could not be tried" in finding.message for finding in found.findings)
+    assert any(
+        finding.level == "warning" and "trial render with made-up customers did not finish" in finding.message
+        for finding in found.findings
+    )
     assert not any(finding.costly for finding in found.findings)
     assert found.render(values(), None).html
 
 
 def test_what_was_launched_is_not_tried_again() -> None:
     content = make(bombs.ALL["one customer: a town"])
-    assert not any(finding.costly for finding in template.compile_mail(content, VOCABULARY, rehearsed=False).findings)
+    assert not any(finding.costly for finding in template.compile_mail(content, VOCABULARY, with_trial=False).findings)
     assert any(finding.costly for finding in template.compile_mail(content, VOCABULARY).findings)
 
 
@@ -202,7 +205,7 @@ def test_a_subject_that_no_reader_shows_is_refused() -> None:
 
 def test_an_error_that_nobody_foresaw_is_a_problem_of_the_template(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(kind: str, *arguments: object) -> None:
-        raise compile_process.Failed("Traceback: ValueError")
+        raise compile_process.JobFailed("Traceback: ValueError")
 
     monkeypatch.setattr(compile_process, "run", fail)
     with pytest.raises(errors.InvalidInput, match="cannot be compiled"):

@@ -136,7 +136,10 @@ def test_a_link_to_unsubscribe_needs_words(inside: str, fault: bool) -> None:
 
 
 def test_only_short_texts_and_addresses_are_remembered() -> None:
-    for kept, function, start in ((links._kept, links.link, "https://x/"), (filters._calm_kept, filters.titlecase, "")):
+    for kept, function, start in (
+        (links._cached_link, links.link, "https://x/"),
+        (filters._cached_titlecase, filters.titlecase, ""),
+    ):
         kept.cache_clear()
         for length in (150, 10_000):
             function(start + "A" * length)
