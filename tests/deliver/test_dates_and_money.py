@@ -128,12 +128,12 @@ import hashlib, sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
-from mailshot.facts.locales import Manner
+from mailshot.facts.locales import LocaleFormat
 moment = datetime(2026, 3, 31, 22, 30, tzinfo=UTC)
 written = [
     text
     for language in ("en", "nb", "de", "fr", "ar", "ja", "hi", "klingon", "")
-    for manner in [Manner(language, ZoneInfo("Asia/Tokyo"), language, "EUR")]
+    for manner in [LocaleFormat(language, ZoneInfo("Asia/Tokyo"), language, "EUR")]
     for text in (manner.date(moment), manner.date(moment, "EEEE HH:mm"), manner.money(Decimal("1234.5")))
 ]
 print(hashlib.sha256("|".join(written).encode()).hexdigest())

@@ -125,12 +125,12 @@ BOMBS: dict[str, Make] = {
 EXAMINE = """
 import json, resource, sys
 from pathlib import Path
-from mailshot.ingest import files
+from mailshot.ingest import data_files
 path = Path(sys.argv[1])
 try:
-    files.examine(path, None, None, path.parent)
+    data_files.examine(path, None, None, path.parent)
     refused = ["", ""]
-except files.Unreadable as error:
+except data_files.UnreadableFile as error:
     refused = [error.message, error.remedy]
 most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 print(json.dumps([*refused, most * 1024]))

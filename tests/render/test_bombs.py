@@ -139,7 +139,7 @@ def test_a_process_that_ended_before_the_job_came_is_replaced() -> None:
 
 
 def test_a_large_mail_that_cannot_be_tried_in_time_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(template, "REHEARSAL_SECONDS", 0.005)
+    monkeypatch.setattr(template, "TRIAL_SECONDS", 0.005)
     found = template.compile_mail(make({"body.html": "<p>{{ customer.first_name }}</p>" * 500}), VOCABULARY)
     assert any(
         finding.level == "warning" and "trial render with made-up customers did not finish" in finding.message
@@ -156,7 +156,7 @@ def test_what_was_launched_is_not_tried_again() -> None:
 
 
 def _end_at_each_job(monkeypatch: pytest.MonkeyPatch, ends: list[int]) -> None:
-    """Have the compiling process ended from outside by these signals, one for each job that it is given."""
+    """Have the compiling process killed from outside by these signals, one for each job that it is given."""
     real = compile_process._Process.ask
 
     def ask(process: compile_process._Process, job: bytes) -> bytes | None:
@@ -177,7 +177,7 @@ def test_a_process_that_is_killed_over_a_job_is_replaced(monkeypatch: pytest.Mon
 def test_a_process_that_is_killed_twice_is_unavailable_and_the_mail_is_no_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
     content = make({"body.html": "<p>killed twice</p>"})
     _end_at_each_job(monkeypatch, [signal.SIGKILL, signal.SIGTERM])
-    with pytest.raises(errors.Unavailable, match="ended from outside"):
+    with pytest.raises(errors.Unavailable, match="killed from outside"):
         template.compile_mail(content, VOCABULARY)
     assert template.compile_mail(content, VOCABULARY).render(values(), None).html
 

@@ -199,9 +199,9 @@ def test_a_body_travels_as_it_can(body: str, eight_bit: bool, encoding: str) -> 
 
 SCRIPT = """
 import hashlib, json
-from mailshot.render import message
+from mailshot.render import mime
 from tests.render.material import NAMES, TRACKING, envelope, sample, starter
-raw = [message.assemble(starter(n).render(sample(n), TRACKING), envelope(), True) for n in NAMES]
+raw = [mime.assemble(starter(n).render(sample(n), TRACKING), envelope(), True) for n in NAMES]
 print(json.dumps([hashlib.sha256(r).hexdigest() for r in raw]))
 """
 
