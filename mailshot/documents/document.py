@@ -23,7 +23,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One parsed file. `name` is how errors call it."""
+    """One parsed file. `name` is its name in errors."""
 
     name: str
     text: str
@@ -99,7 +99,7 @@ def _too_large(name: str, size: int) -> Problem:
 
 
 def _wide(raw: bytes) -> str:
-    """Say which encoding of two or four bytes a text is written in, by its mark or by zeros around its first sign."""
+    """Return the UTF-16 or UTF-32 encoding of a text, by its byte order mark or by zeros around its first character."""
     first = raw[:4]
     if first in (b"\xff\xfe\0\0", b"\0\0\xfe\xff") or (len(first) == 4 and b"\0\0\0" in first):
         return "UTF-32"
@@ -108,7 +108,7 @@ def _wide(raw: bytes) -> str:
 
 ErrorPath = tuple[Step, ...]
 Words = tuple[str, str]
-# A sentence that begins so wants to be told of what.
+# Messages that start like this need a subject.
 _OF_SOMETHING = ("is ", "must ")
 _HINTED = re.compile(r"(.*); ((?:choose|keep|name|use|write) .*)", re.DOTALL)
 _NAMED = re.compile(r"'([^']*)'")
@@ -128,15 +128,15 @@ _FAULTS = {
     "string_type": ("{name} must be one text, not {said}", "Put a text that begins with [ or {{ in quotes."),
     "greater_than_equal": ("{name} must be at least {ge}, not {said}", "Write a larger number."),
     "less_than_equal": ("{name} must be at most {le}, not {said}", "Write a smaller number."),
-    "too_short": ("{name} has nothing in it", "Name at least one."),
+    "too_short": ("{name} is empty", "Name at least one."),
     "too_long": ("{name} has more than {max_length} entries", "Leave some out."),
-    "string_too_short": ("{name} is shorter than the least length, {min_length}", "Write a longer text."),
-    "string_too_long": ("{name} is longer than the greatest length, {max_length}", "Write a shorter text."),
+    "string_too_short": ("{name} is shorter than {min_length} characters", "Write a longer text."),
+    "string_too_long": ("{name} is longer than {max_length} characters", "Write a shorter text."),
 }
 
 
 def add_model_errors(root: Node, kind: type[BaseModel], item: Any, problems: Problems) -> None:
-    """Tell one error of pydantic's as a problem of the document with this root."""
+    """Add one error of pydantic as a problem of the document with this root."""
     path: ErrorPath = tuple(item["loc"])
     node, fault = nodes.at(root, *path), str(item["type"])
     if fault == "extra_forbidden":
@@ -153,8 +153,8 @@ def add_model_errors(root: Node, kind: type[BaseModel], item: Any, problems: Pro
         problems.add(node, f"{_name(path)} is empty", "Write a value, or remove the line.")
     elif fault in ("model_type", "dict_type", "model_attributes_type"):
         known = _words(kind, (*path, "")) if fault != "dict_type" else []
-        remedy = f"It knows: {', '.join(known)}." if known else "Write lines such as 'name: …' below it."
-        problems.add(node, f"{_name(path)} must hold words with values, not {_said(node)}", remedy)
+        remedy = f"Valid names: {', '.join(known)}." if known else "Write lines such as 'name: …' below it."
+        problems.add(node, f"{_name(path)} must contain names with values, not {_said(node)}", remedy)
     elif fault in ("literal_error", "enum") and isinstance(node, Scalar):
         known = _NAMED.findall(str(item["ctx"]["expected"]))
         problems.unknown(node, f"unknown {_name(path)} {_said(node)}", node.text, known)
@@ -171,7 +171,7 @@ def _fault(fault: str, item: Any, path: ErrorPath, node: Node) -> Words:
 
 
 def _own_words(message: str, path: ErrorPath, node: Node) -> Words:
-    """Return a message of our own, which may say after a semicolon what to write."""
+    """Return the message of one of our validators; a remedy may follow a semicolon."""
     message, hint = match.groups() if (match := _HINTED.fullmatch(message)) else (message, "")
     if message.startswith(_OF_SOMETHING):
         message = f"{_name(path)}: {_said(node)} {message}" if isinstance(node, Scalar) else f"{_name(path)} {message}"
@@ -179,7 +179,7 @@ def _own_words(message: str, path: ErrorPath, node: Node) -> Words:
 
 
 def _name(path: ErrorPath) -> str:
-    """Return how a reader calls the place: by its word, or the list's word."""
+    """Return the name of a place for readers: its key, or the key of its list."""
     words = [step for step in path if isinstance(step, str)]
     if not words:
         return "the file" if not path else "an entry"
@@ -189,7 +189,7 @@ def _name(path: ErrorPath) -> str:
 def _said(node: Node) -> str:
     if isinstance(node, Scalar):
         return f"'{node.text}'"
-    return "words with values" if isinstance(node, Mapping) else "a list"
+    return "names with values" if isinstance(node, Mapping) else "a list"
 
 
 def _key(root: Node, path: ErrorPath) -> Node | None:
@@ -198,7 +198,7 @@ def _key(root: Node, path: ErrorPath) -> Node | None:
 
 
 def _words(kind: type[BaseModel], path: ErrorPath) -> list[str]:
-    """Return the field names known where the last word of `path` stands."""
+    """Return the valid field names at the parent of `path`."""
     if issubclass(kind, RootModel):
         kind = _model_in(kind.model_fields["root"].annotation) or kind
     for step in path[:-1]:

@@ -11,7 +11,7 @@ from mailshot.errors import InvalidInput, Problem, nearest, shortened
 
 Step = str | int
 MOST_TOLD = 50
-MOST_COMPARED = 10_000  # comparing words is slow, and nobody reads the hundredth suggestion
+MOST_COMPARED = 10_000  # comparing words is slow, and hundreds of suggestions help no reader
 _BREAK = re.compile("\r\n|\r|\n")
 
 
@@ -30,7 +30,7 @@ class Scalar(Node):
 
     @property
     def empty(self) -> bool:
-        """Whether nothing was written (`key:`), which is not the same as an empty quoted text."""
+        """Whether the value is missing (`key:`), unlike an empty quoted text."""
         return not self.quoted and self.text in ("", "~", "null")
 
 
@@ -52,7 +52,7 @@ class Mapping(Node):
 
 @dataclass(slots=True)
 class Problems:
-    """Collects what is wrong in one file, so that all of it is told at once; of very many, the first ones."""
+    """Collects the problems of one file, so that all are reported together; of very many, the first ones."""
 
     file: str
     lines: list[str]
@@ -65,18 +65,18 @@ class Problems:
         self.found.append(told)
 
     def unknown(self, node: Node, message: str, word: str, known: Collection[str]) -> None:
-        """Tell of a word that is not among the known ones, with the nearest of these."""
+        """Add a problem for an unknown word, with the nearest known one."""
         few = len(self.found) < MOST_TOLD and len(self.found) * len(known) < MOST_COMPARED
         self.add(node, message, nearest(word, known) if few else "")
 
     def told(self) -> list[Problem]:
-        """Return the problems from top to bottom; of very many the first, and how many more there are."""
+        """Return the problems by line; of very many the first ones, and the number of others."""
         ordered = sorted(self.found, key=lambda problem: (problem.line, problem.column))
         more = len(ordered) - MOST_TOLD + self.uncounted
         if more <= 0:
             return ordered
         told = f"and {more:,} more problem{'s' * (more > 1)}"
-        rest = Problem(self.file, 0, 0, told, "", "Mend the first ones, and check again.")
+        rest = Problem(self.file, 0, 0, told, "", "Fix these first, then check again.")
         return [*ordered[:MOST_TOLD], rest]
 
     def raise_if_any(self) -> None:
@@ -95,7 +95,7 @@ def plain(node: Node) -> Any:
 
 
 def below(node: Node, step: Step) -> Node | None:
-    """Return what stands under a key or at a number of a list, None when nothing does."""
+    """Return the node under a key or at an index, None if there is none."""
     if isinstance(node, Mapping) and isinstance(step, str):
         return node.get(step)
     if isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
@@ -113,12 +113,12 @@ def at(node: Node, *path: Step) -> Node:
 
 
 def lines(text: str) -> list[str]:
-    """Return the lines of a text as an editor numbers them: an odd separator within a line ends none."""
+    """Return the lines of a text as editors number them; unusual separators do not end a line."""
     found = _BREAK.split(text)
     return found[:-1] if len(found) > 1 and not found[-1] else found
 
 
 def place(text: str, index: int) -> Node:
-    """Return where a character of a text stands."""
+    """Return the place of a character in a text."""
     before = _BREAK.split(text[:index])
     return Node(len(before), len(before[-1]) + 1)

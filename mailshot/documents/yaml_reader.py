@@ -21,14 +21,14 @@ MOST_LEVELS = 20
 MOST_PIECES = 15_000
 _BREAKS = "\x85\u2028\u2029"
 _FOREIGN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
-# What an escape may not smuggle in: neither database takes a NUL, half a character is no text, terminals obey ESC.
+# Forbidden in escapes: databases reject NUL, surrogates are not text, terminals interpret ESC.
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 _HALVES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _DIRECTIVE = re.compile(r"%(?!YAML +1\.[12] *(?:#|$))[^#]*")
 
 
 def read(text: str, problems: Problems) -> Node:
-    """Return the root of a document; what is wrong is told to `problems`."""
+    """Return the root of a document; problems are added to `problems`."""
     _refuse_foreign(text, problems)
     _refuse_directives(problems)
     if problems.found:
@@ -43,7 +43,7 @@ def read(text: str, problems: Problems) -> Node:
 
 
 def _refuse_foreign(text: str, problems: Problems) -> None:
-    """Refuse the first character that YAML does not allow, or that makes a line end where an editor shows none."""
+    """Reject the first character that YAML does not allow, or that ends a line invisibly."""
     if not (found := _FOREIGN.search(text)):
         return
     sign, place = found[0], nodes.place(text, found.start())
@@ -51,12 +51,14 @@ def _refuse_foreign(text: str, problems: Problems) -> None:
     if sign in _BREAKS:
         escaped = f"\\u{ord(sign):04x}"
         problems.add(
-            place, f"holds an invisible line break {named}", f"Begin a new line, or write {escaped} in double quotes."
+            place,
+            f"contains an invisible line break {named}",
+            f"Begin a new line, or write {escaped} in double quotes.",
         )
     elif sign == "\ufeff":
-        problems.add(place, f"holds an invisible byte order mark {named}", "Remove it.")
+        problems.add(place, f"contains an invisible byte order mark {named}", "Remove it.")
     else:
-        problems.add(place, f"holds a character that YAML does not allow {named}", "Remove it.")
+        problems.add(place, f"contains a character that YAML does not allow {named}", "Remove it.")
 
 
 def _refuse_directives(problems: Problems) -> None:
@@ -69,7 +71,7 @@ def _refuse_directives(problems: Problems) -> None:
 
 
 class _Builder:
-    """Turns the parser's events into nodes, with a stack instead of recursion so that depth cannot hurt."""
+    """Builds nodes from the parser's events, with a stack instead of recursion, so depth is no problem."""
 
     def __init__(self, problems: Problems) -> None:
         self.problems = problems
@@ -95,7 +97,7 @@ class _Builder:
     def _count(self, event: Any) -> None:
         self.pieces += 1
         if self.pieces > MOST_PIECES:
-            told = f"holds more than {MOST_PIECES:,} words and values"
+            told = f"contains more than {MOST_PIECES:,} words and values"
             self.problems.add(_place(event), told, "Spread it over several files.")
 
     def _refuse_magic(self, event: Any) -> None:
@@ -115,7 +117,7 @@ class _Builder:
         elif isinstance(event, (yaml_events.MappingStartEvent, yaml_events.SequenceStartEvent)):
             if len(self.stack) >= MOST_LEVELS:
                 told = f"is nested deeper than {MOST_LEVELS} levels"
-                self.problems.add(_place(event), told, "A part of a rule can be an audience of its own.")
+                self.problems.add(_place(event), told, "Move a part of the rule to its own audience.")
                 return
             kind = Mapping if isinstance(event, yaml_events.MappingStartEvent) else Sequence
             self.stack.append((kind(*_spot(event), ()), []))
@@ -124,11 +126,11 @@ class _Builder:
 
     def _scalar(self, event: Any) -> Scalar:
         quoted = event.style is not None and event.style in "'\"|>"
-        # JSON spells what lies beyond U+FFFF as two escapes.
+        # JSON escapes characters beyond U+FFFF as two escapes.
         text = _HALVES.sub(lambda both: both[0].encode("utf-16", "surrogatepass").decode("utf-16"), event.value)
         if found := _UNFIT.search(text):
             half = "half a character" if found[0] >= "\ud800" else "a control character"
-            self.problems.add(_place(event), f"holds {half} (U+{ord(found[0]):04X})", "Remove the escape.")
+            self.problems.add(_place(event), f"contains {half} (U+{ord(found[0]):04X})", "Remove the escape.")
         elif not quoted and (odd := next(filter(_invisible, (text[:1], text[-1:])), "")):
             told = f"begins or ends with an invisible character (U+{ord(odd):04X})"
             self.problems.add(_place(event), told, "Write an ordinary space instead, or put the text in quotes.")
@@ -136,7 +138,7 @@ class _Builder:
         return Scalar(*place, text, quoted)
 
     def _nowhere(self, event: Any) -> tuple[int, int]:
-        """Return where a value that is not there stands: behind its colon, while the parser names what follows."""
+        """Return the place of a missing value: after its colon; the parser reports the place of what follows."""
         if not self.stack or not isinstance(self.stack[-1][0], Mapping) or len(self.stack[-1][1]) % 2 == 0:
             return within(self.problems.lines, *_spot(event))
         line, column = within(self.problems.lines, *self.end)
@@ -159,7 +161,9 @@ class _Builder:
             elif not key.text:
                 self.problems.add(key, "has an empty key", "Write a word before the colon.")
             elif key.text in seen:
-                self.problems.add(key, f"'{key.text}' stands twice (first in line {seen[key.text].line})", "Keep one.")
+                self.problems.add(
+                    key, f"'{key.text}' is given twice (first in line {seen[key.text].line})", "Keep one."
+                )
             else:
                 seen[key.text] = key
                 self._refuse_tight(key, value)
@@ -167,7 +171,7 @@ class _Builder:
         return Mapping(opened.line, opened.column, tuple(entries))
 
     def _refuse_tight(self, key: Scalar, value: Node) -> None:
-        """Refuse {country:NO}, which YAML takes for a word with nothing behind it."""
+        """Reject {country:NO}, which YAML reads as a key without a value."""
         word, colon, rest = key.text.partition(":")
         bare = isinstance(value, Scalar) and not value.quoted and not value.text
         if colon and rest and bare and not key.quoted and self._sign(value.line, value.column - 1) != ":":
@@ -182,7 +186,7 @@ class _Builder:
 
 
 def _invisible(sign: str) -> bool:
-    # The flag of Scotland ends with format characters, too.
+    # Some emoji (the flag of Scotland) end with format characters, too.
     flag = "\U000e0020" <= sign <= "\U000e007f"
     return sign not in ("", " ") and not flag and unicodedata.category(sign) in ("Zs", "Cf")
 
@@ -195,13 +199,13 @@ def _place(event: Any) -> Node:
     return Node(*_spot(event))
 
 
-INDENT = "Check the indentation: what belongs together begins in the same column."
+INDENT = "Check the indentation: lines that belong together start in the same column."
 _TIGHT = re.compile(r"\s*(?:- +)*(?P<word>[^\W\d][\w .-]*):(?P<rest>[^\s:/].*)")
 
 
 @dataclass(frozen=True, slots=True)
 class _Saying:
-    """What one complaint means. `opened`: it is told where the unclosed piece begins, not where it was missed."""
+    """The meaning of one parser error. `opened`: report it where the unclosed part starts."""
 
     pattern: str
     words: str
@@ -210,7 +214,7 @@ class _Saying:
 
 
 _SAYINGS = (
-    _Saying(r"found character '\\t'", "a tab stands where only spaces may", "Put a text that holds a tab in quotes."),
+    _Saying(r"found character '\\t'", "a tab is not allowed here", "Put a text that contains a tab in quotes."),
     _Saying(r"found character '(.+)' that cannot", "'{0}' cannot begin a text", "Put the text in quotes."),
     _Saying(
         r"could not find expected ':'",
@@ -221,9 +225,9 @@ _SAYINGS = (
     _Saying(
         r"mapping values are not allowed|found unexpected ':'",
         "a colon with a space is not allowed here",
-        "Put a text that holds ': ' in quotes; else check the indentation.",
+        "Put a text that contains ': ' in quotes; otherwise check the indentation.",
     ),
-    _Saying(r"sequence entries are not", "a list entry is not allowed here", "Begin it on a line of its own."),
+    _Saying(r"sequence entries are not", "a list entry is not allowed here", "Start it on its own line."),
     _Saying(r"mapping keys are not", "'? ' is not allowed here", "Put the text in quotes."),
     _Saying(
         r"quoted scalar: found unexp",
@@ -235,16 +239,16 @@ _SAYINGS = (
     _Saying(
         r"expected ',' or '(.)', but got",
         "expected ',' or '{0}' here, in the bracket opened in line {line}",
-        "Put a comma between two entries, a bracket at the end, and a text that holds any of them in quotes.",
+        "Put a comma between two entries, a bracket at the end, and a text that contains any of them in quotes.",
     ),
     _Saying(
         r"block end>, but found '<?(?:scalar|\{|\[|>|\|)",
-        "this does not belong to what stands before it",
+        "this does not belong to what is before it",
         f"Put the whole value in quotes, or indent it. {INDENT}",
     ),
     _Saying(r"but found '([]},])'", "'{0}' is out of place", "Remove it, or write what is missing before it."),
-    _Saying(r"block end>, but found '\?'", "a 'word: value' line stands among list entries", INDENT),
-    _Saying(r"block end>, but found '-'", "a list entry stands among 'word: value' lines", INDENT),
+    _Saying(r"block end>, but found '\?'", "a 'word: value' line is among list entries", INDENT),
+    _Saying(r"block end>, but found '-'", "a list entry is among 'word: value' lines", INDENT),
     _Saying(r"block end>", "is indented unlike the lines above it", INDENT),
     _Saying(r"expected the node content", "a value is missing here", "Write the value."),
     _Saying(
@@ -258,7 +262,7 @@ _SAYINGS = (
     _Saying(
         r"block scalar",
         "only a digit from 1 to 9, + or - may follow | or >",
-        "Begin the text in the next line, indented; put a text that begins with | or > in quotes.",
+        "Start the text in the next line, indented; put a text that begins with | or > in quotes.",
     ),
     _Saying(
         r"scanning an (anchor|alias)",
@@ -267,14 +271,14 @@ _SAYINGS = (
         opened=True,
     ),
     _Saying(r"tag|URI", "what begins with ! is a tag to YAML", "Put the text in quotes.", opened=True),
-    _Saying(r"incompatible|%YAML|duplicate YAML", "another %YAML directive stands here", "Remove the line."),
-    _Saying(r"document start", "a directive stands without '---' below it", "Remove the line that begins with %."),
+    _Saying(r"incompatible|%YAML|duplicate YAML", "there is another %YAML directive here", "Remove the line."),
+    _Saying(r"document start", "there is a directive without '---' below it", "Remove the line that begins with %."),
     _Saying(r"document end", "a second document begins here", "Keep one document per file."),
 )
 
 
 def messages(error: MarkedYAMLError, lines: list[str]) -> tuple[Node, str, str]:
-    """Return the place, the message and the remedy of a complaint."""
+    """Return the place, the message and the remedy of a parser error."""
     complaint = f"{error.context or ''}: {error.problem or ''}"
     saying, match = next(
         ((one, match) for one in _SAYINGS if (match := re.search(one.pattern, complaint))),
@@ -300,5 +304,5 @@ def _indent(lines: list[str], place: Node) -> str:
 
 
 def within(lines: list[str], line: int, column: int) -> tuple[int, int]:
-    """Return a place within the file: what is missed at its end is missed behind its last character."""
+    """Return a place within the file; beyond its end, the place after its last character."""
     return (line, column) if line <= len(lines) else (len(lines), len(lines[-1]) + 1)

@@ -24,19 +24,19 @@ from mailshot import safe_files, spreadsheet
 from mailshot.errors import nearest
 from mailshot.ingest import parquet
 
-BLOCK = 1 << 20
-MOST_LINE = 4 << 20
-MOST_COLUMNS = 1_000
-MOST_LINES = 500_000_000
-#: Bytes of a text file: 500 million lines of an ordinary length.
-MOST_BYTES = 64 << 30
+BLOCK_BYTES = 1 << 20
+MAX_LINE_BYTES = 4 << 20
+MAX_COLUMNS = 1_000
+MAX_LINES = 500_000_000
+#: 64 GB: 500 million lines of ordinary length.
+MAX_FILE_BYTES = 64 << 30
 DELIMITERS = ",;\t|"
 PACKAGE = "package:"
 #: The columns that import writes behind rejected rows. A file that has one of them was written by it.
 REJECT_LINE, REJECT_REASON = "reject_line", "reject_reason"
-# Blanks between a quote and a delimiter; looked for across blocks, as far as SEAM.
+# Blanks between a quote and a delimiter; searched across blocks, up to SEAM_BYTES.
 _LOOSE_QUOTE = re.compile(rb'"[ \t]+(?:[,;\t|\r\n]|$)|(?:^|[,;\t|\r\n])[ \t]+"')
-SEAM = 256
+SEAM_BYTES = 256
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -66,7 +66,7 @@ FORMATS = {
 
 
 class UnreadableFile(Exception):
-    """The file as a whole cannot be used; `remedy` says what to do, `line` where (0: nowhere in particular)."""
+    """The file cannot be used. `remedy` says what to do; `line` is 0 if no line is to blame."""
 
     def __init__(self, message: str, remedy: str = "", line: int = 0) -> None:
         super().__init__(message)
@@ -85,12 +85,12 @@ class MissingColumn(UnreadableFile):
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class DataFile:
-    """A file that can be read, open for as long as this is there.
+    """A readable file, open as long as this object exists.
 
-    `name` is how errors call it, and `path` where it is read: where the system has such paths, that of the open file
-    itself, so that nothing can take its place. `columns` are DuckDB's types by name; `lines` counts those of a text
-    file (0: to be read with care); `skipped` those before its header. `protected` says that import wrote it, with
-    an apostrophe before what a spreadsheet would run.
+    `name` is its name in errors. `path` is the path of the open file itself if the system has one (/proc), so no other
+    file can take its place. `columns` are DuckDB's types by name; `lines` counts the lines of a text file (0: use the
+    lenient reader); `skipped` those before its header. `protected`: import wrote it, with an apostrophe before texts
+    that a spreadsheet would run.
     """
 
     name: str
@@ -104,13 +104,13 @@ class DataFile:
 
 
 def find(name: str, beside: Path, data: Path | None) -> Path:
-    """Return where the file that a mapping names lies. Raises Unreadable."""
+    """Return the path of a file that a mapping names. Raises UnreadableFile."""
     tried = list(_places(name, beside, data))
     for place in tried:
         if place.is_file():
             return place
-    looked = " or ".join(str(place) for place in tried)
-    raise UnreadableFile(f"'{name}' is not there", f"Looked for {looked}." if looked else _install(name))
+    places = " or ".join(str(place) for place in tried)
+    raise UnreadableFile(f"'{name}' does not exist", f"Searched: {places}." if places else _install_remedy(name))
 
 
 def _places(name: str, beside: Path, data: Path | None) -> Iterator[Path]:
@@ -122,20 +122,20 @@ def _places(name: str, beside: Path, data: Path | None) -> Iterator[Path]:
     package, _, inside = name.removeprefix(PACKAGE).partition("/")
     if data:
         yield data / Path(inside).name
-    # Only asks where the package lies: importing it would want all that it needs.
+    # Only finds the package: importing it would need its dependencies.
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         yield Path(folder) / inside
 
 
-def _install(name: str) -> str:
+def _install_remedy(name: str) -> str:
     return f"Install the Python package '{name.removeprefix(PACKAGE).partition('/')[0]}', or give its folder by --data."
 
 
 def examine(
-    path: Path, delimiter: str | None, encoding: str | None, folder: Path, rather_utf8: bool = False
+    path: Path, delimiter: str | None, encoding: str | None, folder: Path, prefer_utf8: bool = False
 ) -> DataFile:
-    """Read as much of the file as it takes to know that the whole of it can be imported. Raises Unreadable.
+    """Check that the whole file can be imported. Raises UnreadableFile.
 
     Text that is not UTF-8 is copied into `folder` as UTF-8; a byte order mark counts more than `encoding`, and with
     `rather_utf8`, being UTF-8 does.
@@ -143,16 +143,16 @@ def examine(
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
         raise UnreadableFile(
-            f"'{path.name}' is of no kind we read", f"Known: {', '.join(FORMATS)}. Unpack a compressed file first."
+            f"'{path.name}' has an unknown file type", f"Known: {', '.join(FORMATS)}. Unpack a compressed file first."
         )
     try:
-        # What a package brings may be a link into a store of its installer.
+        # Files of a package may be links into a cache of its installer.
         file = safe_files.open_file(path, path.resolve().parent if _is_installed(path) else None)
     except OSError as error:
         remedy = getattr(error, "remedy", "")
         raise UnreadableFile(f"'{path.name}' cannot be read: {error.strerror}", remedy) from None
     try:
-        found = _examine(file, path, kind, delimiter, encoding, folder, rather_utf8)
+        found = _examine(file, path, kind, delimiter, encoding, folder, prefer_utf8)
     except BaseException:
         file.close()
         raise
@@ -167,16 +167,18 @@ def _examine(
     delimiter: str | None,
     encoding: str | None,
     folder: Path,
-    rather_utf8: bool,
+    prefer_utf8: bool,
 ) -> DataFile:
     opened = _path_of(file, path)
     try:
         if kind is Format.parquet:
             return DataFile(path.name, opened, kind, parquet.examine(file))
-        if os.fstat(file.fileno()).st_size > MOST_BYTES:
-            raise UnreadableFile(f"'{path.name}' has more than {MOST_BYTES >> 30} GB", "Spread it over several files.")
+        if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
+            raise UnreadableFile(
+                f"'{path.name}' has more than {MAX_FILE_BYTES >> 30} GB", "Spread it over several files."
+            )
         text = _Text(path.name, opened)
-        opened = _as_utf8(text, None if rather_utf8 and _is_utf8(opened) else encoding, folder)
+        opened = _as_utf8(text, None if prefer_utf8 and _is_utf8(opened) else encoding, folder)
         text = _Text(path.name, opened)
         lines = _lines_of_text(text)
         if kind is Format.jsonl:
@@ -190,20 +192,20 @@ def _examine(
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """A text file: how errors call it, and where it is read."""
+    """A text file: its name in errors, and its path."""
 
     name: str
     path: Path
 
 
 def _path_of(file: BinaryIO, path: Path) -> Path:
-    """Return a path that leads to the open file itself, where the system has one, else its own."""
+    """Return the path of the open file itself where the system has one (/proc), else its own path."""
     found = Path(f"/proc/self/fd/{file.fileno()}")
     return found if found.exists() else path.resolve()
 
 
 def _is_installed(path: Path) -> bool:
-    """Say whether a file lies in a folder that Python imports from."""
+    """Return whether a file is in a folder of installed packages."""
     folders = (Path(entry).absolute() for entry in sys.path if entry)
     return any(path.absolute().is_relative_to(folder) for folder in folders if folder.name.endswith("-packages"))
 
@@ -212,7 +214,7 @@ def _is_utf8(path: Path) -> bool:
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         with path.open("rb") as file:
-            while block := file.read(BLOCK):
+            while block := file.read(BLOCK_BYTES):
                 decoder.decode(block)
             decoder.decode(b"", final=True)
     except UnicodeDecodeError:
@@ -233,7 +235,7 @@ def _as_utf8(text: _Text, encoding: str | None, folder: Path) -> Path:
     copy, lines = folder / text.name, 1
     with path.open(encoding=chosen, newline="") as source, copy.open("w", encoding="utf-8", newline="") as target:
         try:
-            while block := source.read(BLOCK):
+            while block := source.read(BLOCK_BYTES):
                 lines += block.count("\n")
                 target.write(block)
         except UnicodeError:
@@ -245,32 +247,32 @@ def _as_utf8(text: _Text, encoding: str | None, folder: Path) -> Path:
 
 
 def _lines_of_text(text: _Text) -> int:
-    """Decode the whole file and return how many lines it has; 0 when it needs the careful reader.
+    """Decode the whole file and return its number of lines; 0 if it needs the lenient reader.
 
-    It does when a line ends in a lone CR, and when blanks stand around a quoted cell, which no two readers take alike.
+    It does if a line ends in a lone CR, or if blanks surround a quoted cell, which parsers treat differently.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
-    lines = since = lone = 0
+    lines = since = needs_lenient_reader = 0
     last = seam = b""
     with text.path.open("rb") as file:
-        while block := file.read(BLOCK):
+        while block := file.read(BLOCK_BYTES):
             _decode(text.name, decoder, block, lines)
-            lone += block.count(b"\r") - (last + block).count(b"\r\n") if b"\r" in last + block else 0
-            lone += bool(b'"' in block and _LOOSE_QUOTE.search(seam + block))
+            needs_lenient_reader += block.count(b"\r") - (last + block).count(b"\r\n") if b"\r" in last + block else 0
+            needs_lenient_reader += bool(b'"' in block and _LOOSE_QUOTE.search(seam + block))
             lines += block.count(b"\n")
             since = len(block) - block.rfind(b"\n") - 1 + (since if b"\n" not in block else 0)
-            if since > MOST_LINE:
+            if since > MAX_LINE_BYTES:
                 raise UnreadableFile(
-                    f"line {lines + 1} of '{text.name}' is longer than {MOST_LINE:,} bytes", "", lines + 1
+                    f"line {lines + 1} of '{text.name}' is longer than {MAX_LINE_BYTES:,} bytes", "", lines + 1
                 )
-            if lines > MOST_LINES:
+            if lines > MAX_LINES:
                 raise UnreadableFile(
-                    f"'{text.name}' has more than {MOST_LINES:,} lines", "Spread it over several files."
+                    f"'{text.name}' has more than {MAX_LINES:,} lines", "Spread it over several files."
                 )
-            last, seam = block[-1:], block[-SEAM:]
+            last, seam = block[-1:], block[-SEAM_BYTES:]
     if decoder.getstate()[0]:
-        raise UnreadableFile(f"'{text.name}' ends in the middle of a letter", "Is it cut off?", lines + 1)
-    return 0 if lone else lines + bool(since)
+        raise UnreadableFile(f"'{text.name}' ends in the middle of a character", "Is the file truncated?", lines + 1)
+    return 0 if needs_lenient_reader else lines + bool(since)
 
 
 def _decode(name: str, decoder: codecs.IncrementalDecoder, block: bytes, lines: int) -> None:
@@ -285,9 +287,9 @@ def _decode(name: str, decoder: codecs.IncrementalDecoder, block: bytes, lines: 
 
 def _csv(text: _Text, delimiter: str | None, lines: int) -> DataFile:
     with text.path.open(encoding="utf-8-sig", newline="") as file:
-        first, skipped, chosen = file.readline(BLOCK), 0, delimiter
+        first, skipped, chosen = file.readline(BLOCK_BYTES), 0, delimiter
         if named := _SEPARATOR.fullmatch(first):
-            skipped, chosen, first = 1, delimiter or named[1], file.readline(BLOCK)
+            skipped, chosen, first = 1, delimiter or named[1], file.readline(BLOCK_BYTES)
         chosen = chosen or max(DELIMITERS, key=first.count)
         file.seek(0)
         try:
@@ -303,12 +305,14 @@ def _csv(text: _Text, delimiter: str | None, lines: int) -> DataFile:
 
 def _names(file: str, header: list[str]) -> list[str]:
     if not any(header):
-        raise UnreadableFile(f"'{file}' is empty: not even a header is there", "The first line names the columns.", 1)
-    if len(header) > MOST_COLUMNS:
-        raise UnreadableFile(f"'{file}' has {len(header):,} columns; at most {MOST_COLUMNS:,} are read", line=1)
-    # DuckDB tells names apart without regard to case.
+        raise UnreadableFile(f"'{file}' is empty, without a header", "The first line names the columns.", 1)
+    if len(header) > MAX_COLUMNS:
+        raise UnreadableFile(f"'{file}' has {len(header):,} columns; at most {MAX_COLUMNS:,} are read", line=1)
+    # DuckDB's names are case-insensitive.
     lowered = [name.strip().lower() for name in header]
-    twice = [name for name in header if lowered.count(name.strip().lower()) > 1]
-    if twice:
-        raise UnreadableFile(f"'{file}' names the column '{twice[0]}' twice", "Give each column a name of its own.", 1)
+    duplicates = [name for name in header if lowered.count(name.strip().lower()) > 1]
+    if duplicates:
+        raise UnreadableFile(
+            f"'{file}' names the column '{duplicates[0]}' twice", "Give each column a name of its own.", 1
+        )
     return [name.strip() or f"column {number}" for number, name in enumerate(header, 1)]

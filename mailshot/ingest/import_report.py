@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How far one part of the work is. `total` 0 means that nobody can know yet."""
+    """Progress of one part of the import. `total` 0: not known yet."""
 
     label: str
     done: int
@@ -25,9 +25,9 @@ def silent(_step: Step) -> None:
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """What one file brought. added + changed + unchanged + repeated + rejected + left_out = read.
+    """The result of one file. added + changed + unchanged + repeated + rejected + left_out = read.
 
-    `by_reason` and `warnings` count cells: of one row several may be wrong.
+    `by_reason` and `warnings` count cells: one row may have several invalid cells.
     """
 
     kind: str
@@ -38,17 +38,17 @@ class FileReport:
     unchanged: int
     repeated: int
     rejected: int
-    #: Rows of customers who had their data erased: nothing of them is kept.
+    #: Rows of erased customers; nothing of them is stored.
     left_out: int = 0
     by_reason: Mapping[str, int] = field(default_factory=dict)
     warnings: Mapping[str, int] = field(default_factory=dict)
-    #: Of the rejected rows those that are, or may be, withdrawals or suppressions: someone may still be mailed.
+    #: Rejected rows that are, or may be, withdrawals or suppressions: these customers may still be mailed.
     withdrawals_rejected: int = 0
-    #: The file of the rows that were rejected or came in without a value, to be fixed and read again; '' without any.
+    #: The file of rows that were rejected or imported without a value, to fix and import again; '' if there are none.
     rejects: str = ""
-    #: The name under which a former file of rejected rows is kept, because it differs; '' without one.
+    #: The new name of an earlier file of rejected rows with other content; '' if there was none.
     former_rejects: str = ""
-    #: The file of all faults and warnings, cell by cell.
+    #: The file of all faults and warnings, cell by cell; '' if there are none.
     notes: str = ""
     seconds: float = 0.0
 
@@ -60,7 +60,7 @@ class FileReport:
 
 @dataclass(frozen=True, slots=True)
 class ImportSummary:
-    """What a whole mapping brought. `dry` says that nothing was kept."""
+    """The result of a whole mapping. `dry`: nothing was stored (import --check)."""
 
     mapping: str
     dry: bool
@@ -72,7 +72,7 @@ class ImportSummary:
 
     @property
     def failed(self) -> bool:
-        """Whether something must be put right before anything else is done."""
+        """Whether the user must fix something before anything else."""
         return any(report.failed for report in self.imports)
 
     def as_dict(self) -> dict[str, Any]:

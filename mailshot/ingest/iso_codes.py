@@ -36,14 +36,14 @@ def fault(reading: Reading, field: str, text: str) -> str:
     return CODES[field][1]
 
 
-def settle(loading: Loading) -> None:
+def normalise_codes(loading: Loading) -> None:
     """Write every code of the rows as it is meant, and take those away that do not exist; each text is judged once."""
     rows = loading.reading.rows
     for field in [key for key, field in loading.reading.fields.items() if is_code(loading.reading.item.kind, field)]:
         code_of, reason = CODES[field]
         cell = name(field)
-        texts = loading.stage.run(f"SELECT DISTINCT {cell} FROM {rows} WHERE {cell} IS NOT NULL")
-        loading.stage.replace("meant", _MEANT, ((text, code_of(text)) for (text,) in texts))
+        texts = loading.db.run(f"SELECT DISTINCT {cell} FROM {rows} WHERE {cell} IS NOT NULL")
+        loading.db.replace("meant", _MEANT, ((text, code_of(text)) for (text,) in texts))
         unknown = f'(SELECT "#line" FROM {rows} JOIN meant ON {cell} = cell WHERE code IS NULL)'
-        loading.lose(field, literal(reason), unknown)
-        loading.stage.run(f"UPDATE {rows} SET {cell} = code FROM meant WHERE {cell} = cell AND code <> cell")
+        loading.drop_value(field, literal(reason), unknown)
+        loading.db.run(f"UPDATE {rows} SET {cell} = code FROM meant WHERE {cell} = cell AND code <> cell")

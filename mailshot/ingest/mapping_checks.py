@@ -21,7 +21,7 @@ _FORMAT_HELP = (
 )
 
 
-def refuse_wrong_columns(stage: StagingDatabase, each: Reading, document: Document, problems: Problems) -> None:
+def reject_wrong_columns(stage: StagingDatabase, each: Reading, document: Document, problems: Problems) -> None:
     """Tell columns that are not there or hold no single values, and constants and formats that mean nothing."""
     for field, source in each.item.columns.items():
         place = document.at("imports", each.number, "columns", field)
@@ -75,7 +75,7 @@ class _Cell:
     column: str
 
 
-def refuse_ambiguous_numbers(stage: StagingDatabase, each: Reading, document: Document, problems: Problems) -> None:
+def reject_ambiguous_numbers(stage: StagingDatabase, each: Reading, document: Document, problems: Problems) -> None:
     """Refuse a column in which '1.234' would be read as 1.234 though its file seems to mean 1234."""
     for field, target in each.fields.items():
         source = each.item.columns[field]

@@ -38,7 +38,7 @@ LEAST_CELL = 8
 MEMORY = 192 << 20
 MOST_SECONDS = 900
 MAGIC, TAIL = b"PAR1", 8
-_CUT = "Is it cut off?"
+_CUT = "Is the file truncated?"
 _SMALLER = "Write it with smaller pages and row groups, or as CSV."
 _TOO_MUCH = "would unpack to far more than a file of its size should"
 

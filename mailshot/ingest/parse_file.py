@@ -3,10 +3,10 @@
 Import number n then has four tables:
 
 - rows_n: #line, each field by name (NULL where the cell cannot be read), #lost (the fields whose cell could not be
-  read and that the row comes in without, NULL when none), #notes and #gap.
+  read; the row is imported without them; NULL: none), #notes and #gap.
 - faults_n and warnings_n: line, column, value, reason, and `field` where a cell was lost. A row with a fault is
-  rejected; all that is wrong with it stands among the faults. Good rows are those whose line is in no fault.
-- source_n: #line and the file's columns as they were, for the reject file.
+  rejected; all its problems are among the faults. Valid rows are those whose line has no fault.
+- source_n: #line and the file's original columns, for the reject file.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from mailshot.ingest.mapping import FileMapping
 from mailshot.ingest.staging_database import StagingDatabase, Writer, read_csv
 
 NOTES = {"line": "BIGINT", "column": "VARCHAR", "value": "VARCHAR", "reason": "VARCHAR", "field": "VARCHAR"}
-MOST_VALUE = 200
-#: So many unknown topics are looked up among the known ones; beyond that, the column is no column of topics.
-MOST_TOPICS = 500
+MAX_VALUE_CHARACTERS = 200
+#: Unknown topics that get a suggestion. With more, the column does not contain topics.
+MAX_TOPICS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Reading:
 
     @property
     def lines(self) -> str:
-        """The table behind source_n, where the careful reader filled one."""
+        """The table behind source_n, if the lenient reader filled one."""
         return f"lines_{self.number}"
 
     @property
@@ -81,11 +81,11 @@ def cells(stage: StagingDatabase, reading: Reading, field: str) -> str:
     source = reading.item.columns[field]
     kind = types[source.columns[0]] if source.plain else TEXT
     cell = text_of(f"({cell_parsers.raw_cell(source, types)})", TEXT if kind.startswith(("ENUM", "UUID")) else kind)
-    return f'SELECT "#line", left({cell}, {MOST_VALUE}) AS cell FROM {reading.source}'
+    return f'SELECT "#line", left({cell}, {MAX_VALUE_CHARACTERS}) AS cell FROM {reading.source}'
 
 
 def read(stage: StagingDatabase, reading: Reading) -> int:
-    """Put the file's rows, faults and warnings on the workbench; return how many rows it has. Raises Unreadable."""
+    """Parse the file into the staging database and return its number of rows. Raises UnreadableFile."""
     for table in (reading.faults, reading.warnings):
         stage.replace(table, NOTES, [])
     if reading.file.format is Format.csv:
@@ -122,7 +122,7 @@ def _name_nearest(stage: StagingDatabase, reading: Reading) -> None:
     """Add to the reason of an unknown topic the nearest known one."""
     unknown = f"FROM {reading.faults} WHERE reason = {literal(NO_TOPIC)}"
     if topic := reading.fields.get("topic"):
-        words = stage.run(f"SELECT DISTINCT value {unknown} ORDER BY 1 LIMIT {MOST_TOPICS}")
+        words = stage.run(f"SELECT DISTINCT value {unknown} ORDER BY 1 LIMIT {MAX_TOPICS}")
         for (word,) in words:
             reason = literal(no_topic(str(word), topic.known))
             stage.run(
@@ -224,17 +224,17 @@ def _parse(stage: StagingDatabase, reading: Reading, columns: dict[str, str]) ->
 
 
 def _value(field: Field, at: int) -> str:
-    """Return the expression of a value that counts: only a text can have one and a fault at once."""
+    """Return the expression of a valid value: only a text can have a value and a fault."""
     return f"CASE WHEN f{at} IS NULL THEN v{at} END" if field.losable and field.type in MOST else f"v{at}"
 
 
 def _notes(reading: Reading, parsed: list[Parsed]) -> tuple[str, str]:
-    """Return the expressions of what is wrong with a row, and of the fields it comes in without; NULL when nothing."""
+    """Return the expressions of a row's problems, and of its dropped fields; NULL: none."""
     notes, lost = [], []
     for at, (key, field) in enumerate(reading.fields.items()):
         losable = literal(key) if field.losable else "NULL::VARCHAR"
         notes.append(
-            f"{{'name': {literal(reading.label(key))}, 'value': left(r{at}::VARCHAR, {MOST_VALUE}), "
+            f"{{'name': {literal(reading.label(key))}, 'value': left(r{at}::VARCHAR, {MAX_VALUE_CHARACTERS}), "
             f"'reason': f{at}, 'lost': {losable}}}"
         )
         if field.losable:

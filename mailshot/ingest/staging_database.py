@@ -96,7 +96,7 @@ class StagingDatabase:
 
     @contextmanager
     def writer(self, file: str) -> Iterator[Writer]:
-        """Give a writer of rows into a file on the workbench."""
+        """Give a writer of rows into a file in the staging database."""
         with (self.folder / file).open("w", encoding="utf-8", newline="") as opened:
             yield csv.writer(opened, quoting=csv.QUOTE_ALL, lineterminator="\n")
 
@@ -140,7 +140,7 @@ def read_csv(
 
 
 class StagedRows:
-    """The rows of a query on the workbench, on their way into the store.
+    """The rows of a query in the staging database, on their way into the store.
 
     `instants` are its columns of times; `fixed` those that say the same in every row, which SQLite is told once.
     """

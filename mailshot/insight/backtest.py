@@ -35,7 +35,7 @@ ANYTHING, FORTNIGHT = ProductFilter(), Span(14, "day")
 
 @dataclass(frozen=True, slots=True)
 class ResponseGoal:
-    """What counts as success: purchases of `products` `within` a span after the date."""
+    """The goal: purchases of `products` `within` a period after the date."""
 
     products: ProductFilter = ANYTHING
     within: Span = FORTNIGHT
@@ -46,7 +46,7 @@ class ResponseGoal:
 
 @dataclass(frozen=True)
 class Subject:
-    """The audience that is looked at; with the campaign it belongs to, if it is one."""
+    """The audience to evaluate, with its campaign if the subject is one."""
 
     name: str
     condition: Condition
@@ -98,7 +98,7 @@ class Point:
 
     @property
     def difference(self) -> Estimate:
-        """In the audience against outside, in shares who bought."""
+        """The difference of buyers' shares inside and outside the audience."""
         return proportions.difference(
             (self.inside.customers, self.inside.buyers), (self.outside.customers, self.outside.buyers)
         )
@@ -106,7 +106,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Backtest:
-    """All dates of one subject, and what they cannot say."""
+    """All dates of one subject, and the notes on their limits."""
 
     name: str
     kind: str
@@ -115,14 +115,14 @@ class Backtest:
     notes: Sequence[str]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for a script: plain values only."""
+        """Return plain values for JSON."""
         goal = {"products": self.aim.products.words(), "within": str(self.aim.within)}
         dates = [_plain(look, self.kind == "campaign") for look in self.looks]
         return {self.kind: self.name, "goal": goal, "dates": dates, "notes": list(self.notes)}
 
 
 def make(store: Store, subject: Subject, series: Series, zone: ZoneInfo, told: Told) -> Backtest:
-    """Look at a subject on each date of a series; `told` hears how many of how many are done. Raises Refused."""
+    """Evaluate a subject on each date of a series. `told(done, total)` is called before each date. Raises Refused."""
     with store.read() as connection:
         known = backtests.known(connection)
         dates = series.moments(known.first, known.last, subject.aim.within, zone)
@@ -137,7 +137,7 @@ def make(store: Store, subject: Subject, series: Series, zone: ZoneInfo, told: T
     before: Seen | None = None
     for number, moment in enumerate(dates):
         told(number, len(dates))
-        # A transaction for each date: a reader that stays open keeps SQLite's log from being cut short.
+        # A transaction for each date: a long-running reader keeps SQLite from truncating its log.
         with store.read() as connection:
             compiled = audiences.with_statistics(connection, audiences.compiler(moment, zone, back=True))
             seen = _seen(connection, subject, compiled)
@@ -176,12 +176,12 @@ def _look(moment: datetime, seen: Seen, subject: Subject, before: Seen | None, c
 
 
 def spent(group: BacktestGroup) -> Estimate:
-    """Return what a customer of a group spent on average, who bought nothing included."""
+    """Return the average spend of a group's customers, including those who bought nothing."""
     return proportions.mean(group.customers, float(group.spent), group.squares)
 
 
 def bought(group: BacktestGroup) -> Estimate:
-    """Return the share of a group who bought."""
+    """Return the share of buyers in a group."""
     return proportions.proportion(group.customers, group.buyers)
 
 
@@ -207,7 +207,7 @@ def _group(group: BacktestGroup) -> dict[str, Any]:
 
 
 def estimated(found: Estimate) -> dict[str, Any]:
-    """Return an estimate for a script, with the words for it when it says too little."""
+    """Return an estimate as plain values, with a text if the sample is too small."""
     shown = {name: round(getattr(found, name), 6) for name in ("value", "low", "high")}
     return {**shown, "words": "" if found.enough else proportions.TOO_FEW}
 
@@ -218,14 +218,14 @@ MOST = 400
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The dates a user asked for; what is None is derived from the purchases."""
+    """The dates that a user chose; None: derived from the purchases."""
 
     since: datetime | None = None
     until: datetime | None = None
     every: Span = MONTH
 
     def moments(self, first: datetime | None, last: datetime | None, within: Span, zone: ZoneInfo) -> list[datetime]:
-        """Return the dates, oldest first. `first` and `last` purchase, and the goal's window, say what is left open.
+        """Return the dates, oldest first. `first` and `last` purchase, and the goal's window, complete what is None.
 
         By default: the last year of dates whose goal's window ends before the data does, months on their first day.
         Raises Refused when there are none, or too many.
@@ -235,12 +235,12 @@ class Series:
         if not found:
             said = f"from {self.since:%Y-%m-%d} until {until:%Y-%m-%d}" if self.since else f"until {until:%Y-%m-%d}"
             known = f"Purchases are known from {first:%Y-%m-%d} to {last:%Y-%m-%d}." if first and last else ""
-            raise Refused(f"There is no date {said} to look at.", f"{known} Choose others with --from and --until.")
+            raise Refused(f"There is no date {said}.", f"{known} Choose others with --from and --until.")
         return found
 
     def _latest(self, last: datetime | None, within: Span, zone: ZoneInfo) -> datetime:
         if last is None:
-            raise Refused("There are no purchases to choose dates from.", "Import some, or give --from and --until.")
+            raise Refused("There are no purchases, so there are no dates.", "Import some, or give --from and --until.")
         day = midnight(within.before(end_of_data(last, zone)), zone)
         return day.replace(day=1) if self.every.unit in ("month", "year") and self.since is None else day
 
@@ -261,14 +261,14 @@ class Series:
 
     def _refuse_too_many(self, found: list[datetime]) -> None:
         if len(found) >= MOST:
-            raise Refused(f"That would be more than {MOST} dates.", "Take fewer: for example --every '1 week'.")
+            raise Refused(f"That would be more than {MOST} dates.", "Use fewer dates, for example --every '1 week'.")
 
 
 def midnight(moment: datetime, zone: ZoneInfo) -> datetime:
-    """Return the midnight with which a moment's day began in the company's zone."""
+    """Return the midnight at the start of a time's day in the company's zone."""
     return datetime.combine(moment.astimezone(zone).date(), time(), zone)
 
 
 def end_of_data(last: datetime, zone: ZoneInfo) -> datetime:
-    """Return the midnight after the last purchase: of that day nothing more is expected."""
+    """Return the midnight after the last purchase; that day is taken as complete."""
     return midnight(last, zone) + timedelta(days=1)

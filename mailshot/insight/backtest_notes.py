@@ -16,14 +16,14 @@ from mailshot.store.backtests import Known
 from mailshot.store.engine import Connection
 
 SELECTION = (
-    "Inside against outside the audience is no proof that mail works: a rule chooses people who differ anyway. "
+    "A difference between inside and outside is no proof that mail works: a rule selects customers who differ anyway. "
     "Only the holdout of a real run shows an effect."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class BacktestScope:
-    """What was looked at: the conditions that decided, and the dates."""
+    """The scope of a backtest: its conditions and dates."""
 
     conditions: Sequence[Condition]
     dates: Sequence[datetime]
@@ -38,7 +38,7 @@ def conditions(edition: Snapshot) -> list[Condition]:
 
 
 def of_rules(connection: Connection, looked: BacktestScope) -> Iterator[str]:
-    """Say what the rules ask that has no history."""
+    """Report what the rules use that has no history."""
     parts = [part for condition in looked.conditions for part in _walk(condition)]
     traits = sorted({part.name for part in parts if isinstance(part, nodes.HasTrait)})
     inferred = backtests.inferred(connection, traits)
@@ -50,11 +50,11 @@ def of_rules(connection: Connection, looked: BacktestScope) -> Iterator[str]:
     if facts:
         yield f"Facts have no history: {', '.join(sorted(facts))} as known today, at every date."
     if any(isinstance(part, nodes.HasPreference | nodes.HasTrait) for part in parts):
-        yield "Of preferences only the newest word is kept: one stated later counts as not yet stated."
+        yield "Only the latest value of each preference is stored: one stated after a date counts as not yet stated."
 
 
 def of_data(looked: BacktestScope, known: Known) -> Iterator[str]:
-    """Say where the data begins too late for the rules, and whom it does not know well."""
+    """Report where the data starts too late for the rules, and which customers it covers badly."""
     if known.first is None:
         yield "There are no purchases."
         return
@@ -63,37 +63,37 @@ def of_data(looked: BacktestScope, known: Known) -> Iterator[str]:
     if longest and short:
         begins = f"{known.first.astimezone(looked.zone):%Y-%m-%d}"
         yield (
-            f"Purchases begin on {begins} and the rules look back {longest}: "
-            f"{_dates(len(short), len(looked.dates))} up to {short[-1]:%Y-%m-%d} see less, "
+            f"Purchases start on {begins} and the rules reach back {longest}: "
+            f"{_dates(len(short), len(looked.dates))} up to {short[-1]:%Y-%m-%d} have less data, "
             "so audiences may seem to grow."
         )
 
 
 def of_customers(known: Known) -> Iterator[str]:
-    """Say who is counted that may not have been there, and who is not counted."""
+    """Report customers who may not have existed then, and those who are excluded."""
     if known.without_joining:
         yield (
-            f"Of {known.without_joining:,} of {known.customers:,} customers it is not known when they joined: they "
-            "count from the beginning. Others count from when they joined or first bought."
+            f"Of {known.without_joining:,} of {known.customers:,} customers the joining date is unknown: they "
+            "count from the start. Others count from their joining date or first purchase."
         )
     if known.erased:
-        yield f"{known.erased:,} erased customers count nowhere: what they bought is forgotten."
+        yield f"{known.erased:,} erased customers are excluded; their purchases were deleted."
 
 
 def of_campaign(edition: Snapshot) -> Iterator[str]:
-    """Say what a plan decides that a look back does not."""
+    """Report what a plan decides and a backtest does not."""
     offers = edition.read.campaign.offers
     if any(entry.at_least for entry in offers.values()):
-        yield "Offers are not chosen again: who would have found too few ('no offers') counts as mailed."
-    yield "Each date stands alone: as nothing was sent, none uses up a cap, or makes a customer one who received it."
+        yield "Offers are not chosen again: customers with too few offers ('no offers') count as mailed."
+    yield "Each date is independent: no mail was sent, so none counts towards a cap or as received."
 
 
 def unfinished(dates: Sequence[datetime], complete: Sequence[bool]) -> Iterator[str]:
-    """Say for which dates the goal's window reaches past the data."""
+    """Report the dates whose goal window extends beyond the data."""
     late = [moment for moment, done in zip(dates, complete, strict=True) if not done]
     if late:
         yield (
-            f"The goal's window reaches past the last purchase for {_dates(len(late), len(dates))} "
+            f"The goal's window extends beyond the last purchase for {_dates(len(late), len(dates))} "
             f"from {late[0]:%Y-%m-%d} on: their shares are too low."
         )
 

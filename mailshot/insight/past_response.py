@@ -23,14 +23,14 @@ from mailshot.store.backtests import Known
 from mailshot.store.engine import Store
 
 CHOSEN = (
-    "Another system chose these recipients: how those it did not choose would have answered cannot be seen here. "
-    "And whoever answers may be whoever shops more anyway."
+    "Another system chose these recipients: how other customers would have responded is unknown. "
+    "Customers who respond may be those who buy more anyway."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class PastCampaign:
-    """One past campaign as of its start: (recipients, those of them who answered) in the audience and outside."""
+    """One past campaign as of its start: (recipients, responders) inside and outside the audience."""
 
     campaign: str
     as_of: datetime
@@ -64,12 +64,12 @@ class PastResponse:
         return proportions.pooled((past.inside, past.outside) for past in self.pasts)
 
     def total(self) -> tuple[Counted, Counted]:
-        """Return (recipients, answers) of all campaigns inside and outside; a customer counts once a campaign."""
+        """Return (recipients, responses) of all campaigns inside and outside; a customer counts once per campaign."""
         inside, outside = ([getattr(past, side) for past in self.pasts] for side in ("inside", "outside"))
         return _sum(inside), _sum(outside)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for a script: plain values only."""
+        """Return plain values for JSON."""
         inside, outside = self.total()
         every = {**_counted(inside, outside), "difference": backtest.estimated(self.pooled)}
         each = [
@@ -86,14 +86,14 @@ class PastResponse:
 
 
 def make(store: Store, subject: Subject, series: Series, zone: ZoneInfo, told: Told) -> PastResponse:
-    """Hold a subject's audience against each past campaign that began in the series. Raises Refused without any."""
+    """Compare a subject's audience with each past campaign of the series. Raises Refused if there is none."""
     with store.read() as connection:
         known = backtests.known(connection)
         every = backtests.past_runs(connection)
         runs = [run for run in every if _within(run.as_of, series, known)]
         if not runs:
             raise Refused(
-                "There is no past campaign to hold the audience against.",
+                "There is no past campaign to compare the audience with.",
                 "Import campaigns, recipients and conversions, or choose other dates with --from and --until.",
             )
         looked = BacktestScope([subject.condition], [run.as_of.astimezone(zone) for run in runs], zone)
@@ -116,7 +116,7 @@ def make(store: Store, subject: Subject, series: Series, zone: ZoneInfo, told: T
 
 
 def _within(moment: datetime, series: Series, known: Known) -> bool:
-    """Before the first purchase every rule about purchases finds nobody, which says nothing about the rule."""
+    """Exclude campaigns before the first purchase: no customer can match a rule about purchases then."""
     begins = series.since or known.first
     return (begins is None or moment >= begins) and (series.until is None or moment <= series.until)
 
@@ -124,14 +124,15 @@ def _within(moment: datetime, series: Series, known: Known) -> bool:
 def _remarks(pasts: Sequence[PastCampaign], people: tuple[int, int], early: int) -> list[str]:
     got, answered = sum(past.recipients for past in pasts), sum(past.answered for past in pasts)
     said = [
-        f"The same people come again: {got:,} mails went to {people[0]:,} customers, {answered:,} answers came from "
-        f"{people[1]:,}. The interval of all together takes them for different people, so it is too narrow."
+        f"Some customers are in several campaigns: {got:,} mails went to {people[0]:,} customers, "
+        f"{answered:,} responses came from "
+        f"{people[1]:,}. The pooled interval treats them as different customers, so it is too narrow."
     ]
     if early:
         said.append(f"{early} campaigns that began before the first purchase are left out.")
     late = sum(not past.over for past in pasts)
     if late:
-        said.append(f"{late} of {len(pasts)} campaigns were not over when the data ends, or their end is not known.")
+        said.append(f"{late} of {len(pasts)} campaigns had not ended when the data ends, or their end is unknown.")
     return said
 
 

@@ -18,16 +18,16 @@ from mailshot.stats.proportions import Uplift
 from mailshot.store import conversions, reports
 from mailshot.store.engine import Connection, Store
 
-#: What is looked at where a run has no goal: nothing is a conversion then.
+#: Reported if a run has no goal: nothing is a conversion then.
 ANY_PURCHASE = Goal(EVERYTHING, Span(14, "day"), ZoneInfo("UTC"))
 
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """One run in a row: people, each counted once; opens and clicks are human ones.
+    """One run in one row, in unique customers; opens and clicks by people only.
 
-    `machine` counts the customers whose mail a proxy or scanner opened or clicked, whether or not they did, too.
-    `mails` are those sent, and those that wait or failed: not who was left out or held out.
+    `machine` counts customers whose mail a proxy or scanner opened or clicked, whether or not they did as well.
+    `mails` are sent, waiting and failed ones, without customers who were left out or held out.
     """
 
     run_id: int
@@ -51,7 +51,7 @@ class RunLine:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """One run in depth, by the goal that it froze at its launch, or by `ANY_PURCHASE` where that was none.
+    """One run in detail, by the goal frozen at its launch, or by `ANY_PURCHASE` if it had none.
 
     `uplift` compares those among the mailed and the held-out who reached the goal, whether or not a mail gets the
     credit: the window of all of them begins at the run's `as_of`.
@@ -93,7 +93,7 @@ class RunReport:
 
 
 def newest(found: Sequence[RunLine], run: int | None = None) -> RunLine:
-    """Return the run asked for, else the newest that has mails, else the newest. Raises NotFound for no such run."""
+    """Return the given run, else the latest with mails, else the latest. Raises NotFound for no such run."""
     if run is not None:
         chosen = next((line for line in found if line.run_id == run), None)
         if chosen is None:
@@ -109,7 +109,7 @@ def lines(
 ) -> list[RunLine]:
     """Return all runs, or those of one campaign, oldest first. `known` gives the campaigns of the rules.
 
-    Nothing that was bought after `today`, the company's, counts. Raises NotFound for a campaign without a run.
+    Purchases after the company's `today` do not count. Raises NotFound for a campaign without a run.
     """
     with store.read() as connection:
         rows = reports.runs(connection)
@@ -127,7 +127,7 @@ def lines(
 
 
 def of(store: Store, line: RunLine, today: datetime) -> RunReport:
-    """Return one run in depth, as it stands on the company's `today`."""
+    """Return one run in detail, as of the company's `today`."""
     with store.read() as connection:
         goal = conversions.goal_of(connection, line.run_id) or ANY_PURCHASE
         mailed = reports.reached(connection, line.run_id, False, goal, line.as_of, today)

@@ -19,7 +19,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """How long a first purchase makes one new, and how long a silence makes one lapsing, then lapsed."""
+    """How long after the first purchase a customer is new, and after the last one not yet lapsing or lapsed."""
 
     new: Span
     lapsing: Span

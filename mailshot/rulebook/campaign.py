@@ -85,9 +85,9 @@ _TRUTH = TypeAdapter(bool)
 Length = Annotated[Span, BeforeValidator(_span), WithJsonSchema(json_schema.SPAN)]
 Zone = Annotated[ZoneInfo, BeforeValidator(_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Oslo"]})]
 Parts = Annotated[int, BeforeValidator(_share), WithJsonSchema(json_schema.SHARE)]
-#: False: once in all runs. True: in every run. A length of time: again when the last mail is at least that long ago.
+#: False: once over all runs. True: in every run. A time span: again if the last mail is at least that old.
 Repeat = Annotated[bool | Span, BeforeValidator(_repeat), WithJsonSchema(json_schema.REPEAT)]
-# Read in place by the rulebook; an editor is told where their own schemas stand.
+# The rulebook reads these in place; the JSON schema refers to their own schemas.
 Rule = Annotated[Any, WithJsonSchema({json_schema.STANDS: "condition"})]
 Products = Annotated[Any, WithJsonSchema({json_schema.STANDS: "selection"})]
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema(json_schema.MOMENT)]
@@ -108,7 +108,7 @@ class Content(Strict):
 
 
 class Offers(Strict):
-    """Products chosen per customer: what was bought most within the window first, then what others buy most."""
+    """Products chosen per customer: first those bought most within the window, then those others buy most."""
 
     products: Products
     take: yaml_values.Whole = Field(6, ge=1, le=50)
@@ -124,7 +124,7 @@ class Offers(Strict):
 
 
 class ScheduleDefinition(Strict):
-    """Now (empty), once `at` a moment, or again and again by `cron`, in `zone`."""
+    """Now (empty), once `at` a time, or repeatedly by `cron`, in `zone`."""
 
     at: Moment | None = None
     cron: str | None = None
@@ -156,7 +156,7 @@ class ScheduleDefinition(Strict):
         return next_slot(self.cron, moment.astimezone(local)) if self.cron else None
 
     def words(self, zone: ZoneInfo) -> str:
-        """Return it for people; `zone` is the company's, in which they think."""
+        """Return the schedule in words; `zone` is the company's."""
         if self.cron:
             elsewhere = f" ({self.zone.key})" if self.zone and self.zone.key != zone.key else ""
             return f"{CronSim(self.cron, datetime(2026, 1, 1)).explain()}{elsewhere}"
@@ -168,7 +168,7 @@ class ScheduleDefinition(Strict):
 
 
 class Cap(Strict):
-    """At most `mails` mails to one customer, over all campaigns, in any span `per`."""
+    """At most `mails` mails to one customer, over all campaigns, in any period `per`."""
 
     mails: yaml_values.Whole = Field(ge=1)
     per: Length
@@ -182,7 +182,7 @@ class Limits(Strict):
 
 
 class GoalDefinition(Strict):
-    """What counts as success: purchases of `products`, or an `event` (on them), `within` a span after the mail."""
+    """The goal: purchases of `products`, or an `event` (on them), `within` a period after the mail."""
 
     products: Products = None
     event: str | None = Field(default=None, description="An event of rules/facts.yaml; purchases without it.")
@@ -215,16 +215,16 @@ class CampaignDefinition(Strict):
     @property
     def repeats(self) -> bool:
         """Whether every customer may receive it again in every later run."""
-        # A schedule that was launched when `repeat` could be left out beside `cron` goes on as it was launched.
+        # A schedule launched before `repeat` was required with `cron` keeps its behaviour.
         return self.schedule.cron is not None if self.repeat is None else self.repeat is True
 
     def received_since(self, as_of: datetime, zone: ZoneInfo) -> datetime | None:
-        """Return since when a mail keeps a customer from the next one; None: since ever. `zone` is the company's."""
+        """Return the time since which an earlier mail excludes a customer; None: any. `zone` is the company's."""
         local = as_of.astimezone(self.schedule.zone or zone)
         return self.repeat.before(local) if isinstance(self.repeat, Span) else None
 
 
 def next_slot(cron: str, local: datetime) -> datetime:
-    """Return the first moment after `local` whose wall clock fits; of an hour that comes twice the first counts."""
+    """Return the first moment after `local` whose local time fits; of an hour that occurs twice, the first counts."""
     # In the second of two equal hours CronSim names a moment of the first; only UTC tells them apart.
     return next(due for due in CronSim(cron, local) if due.astimezone(UTC) > local.astimezone(UTC))

@@ -16,7 +16,7 @@ from mailshot.rulebook.campaign import Length, Moment, Strict, Zone
 
 
 class Lifecycle(Strict):
-    """How long a first purchase makes one new, and how long a silence makes one lapsing, then lapsed."""
+    """How long after the first purchase a customer is new, and after the last one not yet lapsing or lapsed."""
 
     new: Length = DEFAULT.new
     lapsing: Length = DEFAULT.lapsing
@@ -25,7 +25,7 @@ class Lifecycle(Strict):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.lapsing.approximate_days >= self.lapsed.approximate_days:
-            raise ValueError("'lapsed' must be a longer silence than 'lapsing'")
+            raise ValueError("'lapsed' must be a longer time than 'lapsing'")
         return self
 
     @property
@@ -48,7 +48,7 @@ def _language(code: str) -> str:
 class Company(Strict):
     """`as_of` makes a past moment "today", for data that ends there.
 
-    Mails write money, and dates for customers whose language is not known, as people of `language` do.
+    Mails format money, and dates for customers of unknown language, for `language`.
     """
 
     brand: str = "Mailshot"

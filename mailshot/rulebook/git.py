@@ -16,7 +16,7 @@ from mailshot.errors import MailshotError, NotFound, Refused, Unavailable, neare
 
 SECONDS = 60
 FILES = ("100644", "100755", "100664")
-# A hook's variables point at the repository of the commit at hand, from another folder than ours.
+# In a git hook these variables point to another repository and folder.
 MISLEADING = (
     "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_NAMESPACE", "GIT_COMMON_DIR",
     "GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS",
@@ -35,7 +35,7 @@ class TreeEntry:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A revision as the user called it, with the commit it is."""
+    """A revision as the user wrote it, with its commit."""
 
     folder: Path
     asked: str
@@ -46,7 +46,7 @@ class Revision:
 
 
 def find(folder: Path, asked: str) -> Revision:
-    """Find a revision in the repository a folder stands in. Raises Unavailable, Refused or NotFound."""
+    """Find a revision in the repository of a folder. Raises Unavailable, Refused or NotFound."""
     _git(folder, "rev-parse", "--git-dir")
     found = _run(folder, ("rev-parse", "--verify", "--quiet", f"{asked}^{{commit}}")) if _fit(asked) else None
     if found is None or found.returncode:
@@ -59,12 +59,12 @@ def entries(revision: Revision, below: str) -> list[TreeEntry]:
     prefix = os.fsdecode(_git(revision.folder, "rev-parse", "--show-prefix").removesuffix(b"\n"))
     tree = _run(revision.folder, ("rev-parse", "--verify", "--quiet", f"{revision.commit}:{prefix}{below}"))
     if tree.returncode:
-        message = f"{revision} holds no folder {prefix}{below}."
+        message = f"{revision} has no folder {prefix}{below}."
         remedy = f"If it was never committed: git add {below} && git commit. If it had another name, compare folders."
         raise NotFound(message, remedy)
     digest = tree.stdout.decode().strip()
     if _git(revision.folder, "cat-file", "-t", digest).strip() != b"tree":
-        raise Refused(f"{prefix}{below} is no folder in {revision}.", "A link is not followed there.")
+        raise Refused(f"{prefix}{below} is not a folder in {revision}.", "Links are not followed.")
     listed = _git(revision.folder, "ls-tree", "-r", "-z", "-l", "--full-tree", digest)
     return [_entry(line) for line in listed.split(b"\0") if line]
 
@@ -77,7 +77,7 @@ def contents(folder: Path, digests: Iterable[str]) -> dict[str, bytes]:
     for digest in wanted:
         head, _, rest = told.partition(b"\n")
         if not head.startswith(digest.encode() + b" blob "):
-            raise Unavailable(f"git does not hold {digest[:12]} ({head.decode(errors='replace')}).", "Run: git fetch.")
+            raise Unavailable(f"git does not have {digest[:12]} ({head.decode(errors='replace')}).", "Run: git fetch.")
         size = int(head.rpartition(b" ")[2])
         found[digest], told = rest[:size], rest[size + 1 :]
     return found
@@ -90,13 +90,13 @@ def _entry(line: bytes) -> TreeEntry:
 
 
 def _legible(path: bytes) -> str:
-    """Return a path that cannot control a terminal, and is the path itself whenever that is harmless."""
+    """Return a path without terminal control characters; harmless paths are unchanged."""
     shown = path.decode("utf-8", "backslashreplace")
     return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in shown)
 
 
 def _fit(asked: str) -> bool:
-    """Say whether the words can be a revision at all: never an option, a range or a pattern of several lines."""
+    """Return whether the text can be a revision: not an option, a range or a pattern."""
     return bool(asked) and not asked.startswith("-") and ".." not in asked and asked.isprintable()
 
 
@@ -104,7 +104,9 @@ def _unknown(folder: Path, asked: str) -> MailshotError:
     if _run(folder, ("rev-parse", "--verify", "--quiet", "HEAD")).returncode:
         return Refused("The repository has no commit yet.", "Commit the rules first: git add rules && git commit.")
     if ".." in asked:
-        return NotFound(f"'{asked}' is a range of revisions.", "Name the two apart: mailshot rules diff BEFORE AFTER.")
+        return NotFound(
+            f"'{asked}' is a range of revisions.", "Name the two revisions: mailshot rules diff BEFORE AFTER."
+        )
     names = _git(folder, "for-each-ref", "--format=%(refname:short)").decode(errors="replace").splitlines()
     shallow = _git(folder, "rev-parse", "--is-shallow-repository").strip() == b"true"
     hint = "The repository is a shallow copy; more of it: git fetch --unshallow." if shallow else ""
@@ -117,7 +119,7 @@ def _git(folder: Path, *words: str, given: bytes = b"") -> bytes:
         told = done.stderr.decode(errors="replace").strip()
         if "not a git repository" in told:
             message = f"{folder.resolve()} is not in a git repository."
-            raise Refused(message, "Begin one (git init), or name two folders: mailshot rules diff BEFORE AFTER.")
+            raise Refused(message, "Create one (git init), or name two folders: mailshot rules diff BEFORE AFTER.")
         raise Unavailable(f"git {words[0]} failed: {told.removeprefix('fatal: ')}", "Try 'git status' there.")
     return done.stdout
 

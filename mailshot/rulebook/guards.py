@@ -33,9 +33,9 @@ class Guard:
 
 
 def verdicts(guards: Iterable[Guard], judge: Evaluator, answers: Collection[tuple[str, str]]) -> dict[str, Verdict]:
-    """Judge by name whom each guard binds: what others at the same address state, `answers`, binds as well.
+    """Return by guard whether it applies to a customer; `answers` of other customers at the same address count, too.
 
-    Their answers only ever add to whom a guard binds (see store.guarding, which says the same in SQL).
+    Those answers can only make a guard apply (see store.audiences, which computes the same in SQL).
     """
     profile = judge.profile
     stated = {**profile.preferences, **dict.fromkeys(answers, True)}

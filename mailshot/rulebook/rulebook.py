@@ -56,9 +56,9 @@ class Rulebook:
 
     @classmethod
     def sound(cls, project: Path) -> tuple[Rulebook, list[Problem]]:
-        """Read rules/ without those audiences and campaigns that are no YAML; return what is wrong with these, too.
+        """Read rules/ without audiences and campaigns that are not valid YAML; return their problems, too.
 
-        Raises InvalidInput for any other file: without it, the sound ones would mean something else.
+        Raises InvalidInput for any other file: without it, the valid ones could change their meaning.
         """
         found, broken = _loaded(project)
         raise_broken({name: problems for name, problems in broken.items() if not is_independent(name)})
@@ -125,7 +125,7 @@ class Rulebook:
 
     @cached_property
     def campaigns(self) -> dict[str, Document]:
-        """Campaign files by the campaign's name. Raises InvalidInput when two files bear one name."""
+        """Campaign files by the campaign's name. Raises InvalidInput if two files have the same name."""
         found: dict[str, Document] = {}
         for document in self._folder("campaigns"):
             node = document.at("campaign")
@@ -177,7 +177,7 @@ class Rulebook:
         return [document for path, document in self.files.items() if path.startswith(f"rules/{name}/")]
 
     def _read(self, name: str, reader: Callable[[Document], Read], default: Read) -> Read:
-        # Every campaign asks for these: what is wrong with a file is found once.
+        # Every campaign needs these; report the problems of each file once.
         if name in self._refused:
             raise self._refused[name]
         document = self._file(name)
@@ -189,32 +189,32 @@ class Rulebook:
 
 
 class OpenValues(tuple[str, ...]):
-    """The values of a trait that has one for every value of a product field: any word is known."""
+    """The values of a trait with one value per value of a product field: any value is valid."""
 
     def __contains__(self, word: object) -> bool:
         return isinstance(word, str)
 
 
 def paths(rules: Path) -> dict[str, Path]:
-    """Return the files of a rules folder that are read, by the name a project knows them by."""
+    """Return the files of a rules folder, by their name in the project."""
     folders = ("", *FOLDERS)
     found = {path.relative_to(rules).as_posix(): path for name in folders for path in (rules / name).glob("*.yaml")}
     return {f"{FOLDER}/{name}": found[name] for name in sorted(found) if belongs(name)}
 
 
 def belongs(name: str) -> bool:
-    """Say whether a file, named from the rules folder, is read. Hidden ones are locks and scraps of editors."""
+    """Return whether a file of the rules folder is read. Hidden files are locks and backups of editors."""
     folder, _, file = name.rpartition("/")
     return folder in ("", *FOLDERS) and file.endswith(".yaml") and not file.startswith(".")
 
 
 def is_independent(name: str) -> bool:
-    """Say whether a file can be left out without changing what the others mean."""
+    """Return whether leaving out a file keeps the meaning of the others."""
     return name.startswith((f"{FOLDER}/audiences/", f"{FOLDER}/campaigns/"))
 
 
 def read_all(readers: Mapping[str, Callable[[], Document]]) -> tuple[dict[str, Document], Broken]:
-    """Read every file; return the documents, and the problems of those that are none, by name."""
+    """Read every file; return the documents, and the problems of invalid files by name."""
     found: dict[str, Document] = {}
     broken: dict[str, tuple[Problem, ...]] = {}
     for name, read in readers.items():

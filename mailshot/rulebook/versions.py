@@ -18,7 +18,7 @@ WORKING = "the working folder"
 
 @dataclass(frozen=True)
 class Version:
-    """Rules as somebody called them. `broken` are the files that are no YAML, with what is wrong."""
+    """One version of the rules. `broken` maps files that are not valid YAML to their problems."""
 
     label: str
     rulebook: Rulebook
@@ -28,11 +28,11 @@ class Version:
 def read(project: Path, asked: str | None) -> Version:
     """Read a version: a project or rules folder, a git revision, or (None) the project as it is now.
 
-    Raises NotFound, Refused, Unavailable; what is wrong inside a file is only kept.
+    Raises NotFound, Refused, Unavailable; problems inside a file are only collected.
     """
     if asked is None:
         return _version(WORKING, _in_folder(project / FOLDER, project))
-    # Both are words of the user's, but a folder is only taken for one when rules lie in it.
+    # A name counts as a folder only if the folder has rules.
     if asked and (rules := _rules(Path(asked))) is not None:
         return _version(asked, _in_folder(rules))
     revision = git.find(project, asked)
@@ -45,7 +45,7 @@ def _version(label: str, readers: Mapping[str, Callable[[], Document]], past: bo
 
 
 def _rules(folder: Path) -> Path | None:
-    """Return the rules folder that a folder is or holds."""
+    """Return the rules folder that a folder is or contains."""
     if (folder / FOLDER).is_dir():
         return folder / FOLDER
     return folder if any((folder / name).is_dir() for name in FOLDERS) else None

@@ -19,7 +19,7 @@ LEAST_SPREAD, MOST_SPREAD = 1e-4, 0.9
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """The whole base: mean share and spread (intra-class correlation, 0 to 1) of buyers, share of abstainers."""
+    """The fitted model: mean share and spread (intra-class correlation, 0 to 1) of buyers, share of abstainers."""
 
     mean: float
     spread: float
@@ -34,7 +34,7 @@ class Prior:
         return (1 - self.mean) * (1 - self.spread) / self.spread
 
     def chance_of_none(self, lines: int) -> float:
-        """Return the probability that a buyer shows none in `lines` lines."""
+        """Return the probability that a buyer has none in `lines` lines."""
         alpha, beta = self.alpha, self.beta
         return exp(lgamma(beta + lines) + lgamma(alpha + beta) - lgamma(alpha + beta + lines) - lgamma(beta))
 
@@ -55,7 +55,7 @@ class Prior:
 
 
 def fit(counts: Iterable[tuple[int, int]]) -> Prior | None:
-    """Fit the base to (lines, hits) of many customers; None when nobody ever bought it, or there is no variety.
+    """Fit the model to (lines, hits) of many customers; None if no customer ever bought it, or there is no variance.
 
     Expectation-maximisation: weigh each customer without a hit by how likely it is a buyer, then match the moments of
     the beta-binomial (Kleinman 1973) to the weighted counts.

@@ -12,9 +12,9 @@ from math import sqrt
 from statistics import NormalDist
 
 Z = NormalDist().inv_cdf(0.975)
-# So many who did and so many who did not, in each group, before two shares are compared.
+# The least number of hits and misses in each group, before two shares are compared.
 FEWEST = 5
-# So many customers before a mean of them says anything, or a share that hardly anyone, or everyone, has part in.
+# The least number of customers for a mean, or for a share near 0 or 1.
 FEWEST_CUSTOMERS = 30
 TOO_FEW = "too few to say"
 Counted = tuple[int, int]
@@ -22,7 +22,7 @@ Counted = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with its 95 % interval, and whether there are enough customers to speak of it."""
+    """A value with its 95 % interval, and whether the sample is large enough."""
 
     value: float
     low: float
@@ -31,7 +31,7 @@ class Estimate:
 
     @property
     def could_be_chance(self) -> bool:
-        """Whether a difference may as well be none."""
+        """Whether the interval includes zero."""
         return self.low <= 0 <= self.high
 
 
@@ -72,8 +72,8 @@ def difference(first: Counted, second: Counted) -> Estimate:
 def pooled(pairs: Iterable[tuple[Counted, Counted]]) -> Estimate:
     """Return the difference of shares over several pairs of groups, each compared only within its pair.
 
-    Mantel and Haenszel's risk difference with Greenland and Robins' variance (1985): many small pairs may be
-    pooled, and a pair in which both shares are high does not pass for a difference between the groups.
+    Mantel and Haenszel's risk difference with Greenland and Robins' variance (1985): it pools many small pairs,
+    and different levels of the pairs do not count as a difference between the groups.
     """
     top = weight = variance = 0.0
     told = [0, 0, 0, 0]
@@ -95,7 +95,7 @@ def _wilson(customers: int, hits: int) -> tuple[float, float]:
     part, scale = hits / customers, 1 + Z * Z / customers
     middle = (part + Z * Z / (2 * customers)) / scale
     reach = Z / scale * sqrt(part * (1 - part) / customers + Z * Z / (4 * customers * customers))
-    # Rounding may push an end past the share itself, where that is 0 or 1.
+    # Rounding may move a limit past the share itself if that is 0 or 1.
     return min(max(middle - reach, 0.0), part), max(min(middle + reach, 1.0), part)
 
 
@@ -109,7 +109,7 @@ class Uplift:
     enough: bool
 
     def words(self) -> str:
-        """Say it in a sentence that never claims more than the numbers carry."""
+        """Return a sentence that never claims more than the data supports."""
         if not self.enough:
             return TOO_FEW
         shown = f"{self.difference * 100:+.1f} points (95 % between {self.low * 100:+.1f} and {self.high * 100:+.1f})"

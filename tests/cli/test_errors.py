@@ -111,7 +111,7 @@ MISTAKES = {
         "audience: all\naudience: b\n",
         ("rules", "check"),
         INVALID,
-        "all.yaml:2:1: 'audience' stands twice",
+        "all.yaml:2:1: 'audience' is given twice",
     ),
     "alias bomb": ("rules/audiences/all.yaml", BOMB, ("rules", "check"), INVALID, "all.yaml:1:4: uses an anchor"),
     "unknown fact in a mail": (TEMPLATE, "<p>{{ customer.frist_name }}</p>", ("plan", "week"), INVALID, "first_name"),

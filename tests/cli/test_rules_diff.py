@@ -217,7 +217,7 @@ def test_a_project_without_history_is_told(shop: Shop, tmp_path: Path) -> None:
     put(shop, ".gitignore", "rules/\n")
     commit(shop)
     done = mailshot(shop, "rules", "diff", **bounds)
-    assert (done.returncode, "holds no folder rules. If it was never committed: git add rules" in said(done)) == (
+    assert (done.returncode, "has no folder rules. If it was never committed: git add rules" in said(done)) == (
         MISSING,
         True,
     )

@@ -41,9 +41,9 @@ TEXTS = {
 }
 EMPTY = ["a:", "a: ~", "a: null", "a: # said"]
 REFUSED = {
-    "a: 1\na: 2": (2, 1, "'a' stands twice (first in line 1)"),
-    "a: {b: 1, b: 2}": (1, 11, "'b' stands twice (first in line 1)"),
-    "'a': 1\na: 2": (2, 1, "'a' stands twice (first in line 1)"),
+    "a: 1\na: 2": (2, 1, "'a' is given twice (first in line 1)"),
+    "a: {b: 1, b: 2}": (1, 11, "'b' is given twice (first in line 1)"),
+    "'a': 1\na: 2": (2, 1, "'a' is given twice (first in line 1)"),
     "a: &x 1": (1, 4, "uses an anchor (&name)"),
     "a: *x": (1, 4, "uses an alias (*name)"),
     "a: &x [1]\nb: *x": (1, 4, "uses an anchor (&name)"),
@@ -54,11 +54,11 @@ REFUSED = {
     "a: !own {b: 1}": (1, 4, "uses a tag (!own)"),
     "? [1, 2]\n: 3": (1, 3, "uses a list or mapping as a key"),
     "a: 1\n---\nb: 2": (2, 1, "has a second document"),
-    'a: "\\0"': (1, 4, "holds a control character (U+0000)"),
-    'a: "\\ud83d"': (1, 4, "holds half a character (U+D83D)"),
-    'a: "\\x1b[31m"': (1, 4, "holds a control character (U+001B)"),
-    "a: 1\nb: x\x00y": (2, 5, "holds a character that YAML does not allow (U+0000)"),
-    "a: 1\nb: \x1b[31m": (2, 4, "holds a character that YAML does not allow (U+001B)"),
+    'a: "\\0"': (1, 4, "contains a control character (U+0000)"),
+    'a: "\\ud83d"': (1, 4, "contains half a character (U+D83D)"),
+    'a: "\\x1b[31m"': (1, 4, "contains a control character (U+001B)"),
+    "a: 1\nb: x\x00y": (2, 5, "contains a character that YAML does not allow (U+0000)"),
+    "a: 1\nb: \x1b[31m": (2, 4, "contains a character that YAML does not allow (U+001B)"),
 }
 BROKEN = {
     "a: [1": "is not valid YAML",

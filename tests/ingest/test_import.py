@@ -126,8 +126,8 @@ def test_two_customers_may_have_one_address_and_are_told_to_share_it(shop: Shop)
         report = shop.one(CUSTOMERS)
         assert report.rejected == 0
         assert shop.warned(report) == [
-            "mail is the address of another customer '9', too: the two count as one inbox, "
-            "which gets one mail of each campaign and is left alone when either withdraws"
+            "mail is the address of another customer '9', too: they count as one inbox: it gets "
+            "one mail of each campaign, and none when either of them withdraws"
         ]
         assert shop.rows(tables.Customer, "key", "email") == [
             ("5", "ann@example.com"),
@@ -281,7 +281,7 @@ def test_past_campaigns_recipients_and_conversions_become_history(shop: Shop) ->
 def test_a_fault_in_the_last_file_leaves_the_first_unwritten(shop: Shop) -> None:
     before = shop.everything()
     (shop.folder / "purchases.csv").unlink()
-    with pytest.raises(InvalidInput, match=r"'purchases\.csv' is not there"):
+    with pytest.raises(InvalidInput, match=r"'purchases\.csv' does not exist"):
         shop.all()
     assert shop.everything() == before
 

@@ -36,7 +36,7 @@ def test_events_arrive_with_their_product_and_typed_facts(shop: Shop) -> None:
     assert (report.added, report.rejected) == (5, 1)
     assert set(report.by_reason) == {"what is none of: redeemed, viewed"}
     assert [reason.split(";")[0] for reason in shop.warned(report)] == [
-        "sku was not described: added as a stub",
+        "sku is not described: added as a stub",
         "seconds is not a number as in 1234.56",
         "page is none of: home, shop",
     ]

@@ -163,10 +163,10 @@ def test_consent_words_of_the_field(people: Shop) -> None:
 def test_a_consent_from_the_future_is_refused_and_a_withdrawal_is_obeyed(people: Shop) -> None:
     report = say(people, "1,yes,2062-03-01\n2,no,2062-03-01\n3,yes,2026-11-27T12:30:00Z\nQ3,no,2026-11-27T12:30:00Z\n")
     assert (report.rejected, report.withdrawals_rejected) == (1, 0)
-    assert "lies after this import" in people.rejected(report)[0]["reason"]
+    assert "is after this import" in people.rejected(report)[0]["reason"]
     soon = NOW + timedelta(minutes=30)
     assert standing(people) == {"2": (False, LATEST), "3": (True, soon), "Q3": (False, soon)}
-    assert people.warned(report)[1:] == ["at lies after this import (is the mapping's time_zone right?)"] * 2
+    assert people.warned(report)[1:] == ["at is after this import (is the mapping's time_zone right?)"] * 2
 
 
 @pytest.mark.parametrize("moment", ["", "soon", "2062-03-01", "2026-11-27 13:00:01"])

@@ -337,7 +337,7 @@ def test_every_wrong_cell_of_a_row_is_told_and_the_row_comes_in(dirty: Shop) -> 
     ]
     fixed = dirty.to_fix(report)
     assert [row["key"] for row in fixed] == ["O1", "O2", "O3"]
-    assert fixed[2]["reject_reason"].startswith("taken without: birthday is not a date")
+    assert fixed[2]["reject_reason"].startswith("imported without: birthday is not a date")
     assert "points is not a number" in fixed[2]["reject_reason"]
 
 
@@ -427,7 +427,7 @@ def test_rows_without_a_value_are_fixed_and_read_again(dirty: Shop) -> None:
 def test_a_file_of_rejected_rows_names_its_import(dirty: Shop) -> None:
     with pytest.raises(InvalidInput, match="does not say which of the 2 imports"):
         dirty.load(CUSTOMERS, PRODUCTS, file=dirty.folder / "dates.csv")
-    with pytest.raises(InvalidInput, match="is not there"):
+    with pytest.raises(InvalidInput, match="does not exist"):
         dirty.load(CUSTOMERS, PRODUCTS, file=dirty.folder / "shop-products-2.csv")
 
 
@@ -513,14 +513,14 @@ def test_what_is_dated_after_the_import_is_told(shop: Shop) -> None:
         }
     )
     report = shop.one(PURCHASES, now=now, zone="Europe/Berlin")
-    assert (report.added, shop.warned(report)) == (2, ["at lies after this import; counts from that day on"])
+    assert (report.added, shop.warned(report)) == (2, ["at is after this import; counts from that date on"])
     assert len(shop.warned(report, "2026-06-01 14:00:01")) == 1
     report = shop.one(
         "kind: events\n    file: e.csv\n    columns: {customer: id, name: {value: viewed}, at: at}", now=now
     )
     assert (report.added, shop.warned(report, "2027-01-01")) == (
         2,
-        ["at lies after this import; counts from that day on"],
+        ["at is after this import; counts from that date on"],
     )
 
 
@@ -533,7 +533,7 @@ def test_dates_of_people_lie_in_a_sensible_range(shop: Shop) -> None:
     shop.put({"d.csv": "id,day\n" + "".join(f"{n},{day}\n" for n, day in enumerate(days, 10))})
     report = shop.one(customers("d.csv", key="id", birthday="day"), now=datetime(2026, 6, 1, 12, tzinfo=UTC))
     assert list(facts(shop, "birthday").values()) == [None if reason else day for day, reason in days.items()]
-    reasons = {row["value"]: row["reason"].removeprefix("warning: taken without: ") for row in shop.rejected(report)}
+    reasons = {row["value"]: row["reason"].removeprefix("warning: imported without: ") for row in shop.rejected(report)}
     assert {day: reason[: len(days[day])] for day, reason in reasons.items()} == {d: r for d, r in days.items() if r}
 
 

@@ -19,7 +19,7 @@ JSON_LINES = "kind: customers\n    file: c.jsonl\n    columns: {key: id, email: 
 PARQUET = "kind: customers\n    file: c.parquet\n    columns: {key: id, email: mail}"
 HEADER = "id,mail,name,age\n"
 
-# File, then keys kept, then (line, part of the reason) of each row refused or taken without a value.
+# File, then keys kept, then (line, part of the reason) of each row that is rejected, or imported without a value.
 CSVS: dict[str, tuple[bytes, list[str], list[tuple[int, str]]]] = {
     "byte order mark": (b"\xef\xbb\xbfid,mail,name,age\n1,a@b.co,A,1\n", ["1"], []),
     "CRLF": (b"id,mail,name,age\r\n1,a@b.co,A,1\r\n2,,B,\r\n", ["1", "2"], []),
@@ -62,7 +62,7 @@ WHOLE = {
     "empty": (b"", "is empty"),
     "blank": (b"\n\n", "is empty"),
     "latin-1": ("id,mail,name,age\n1,,A,1\n2,,Åse,1\n".encode("latin-1"), "not UTF-8 text in line 3"),
-    "cut in a letter": ("id,mail,name,age\n1,,Å".encode()[:-1], "middle of a letter"),
+    "cut in a letter": ("id,mail,name,age\n1,,Å".encode()[:-1], "middle of a character"),
     "a missing column": (b"id,email,name,age\n1,,A,1\n", "no column 'mail'"),
     "a column twice": (b"id,mail,name,name,age\n1,,A,B,1\n", "names the column 'name' twice"),
     "an endless line": (HEADER.encode() + b"x" * (5 << 20), "longer than"),
@@ -116,7 +116,7 @@ def test_json_lines_keep_amounts_exact(shop: Shop) -> None:
     shop.put({"p.jsonl": '{"sku": "A", "price": 12345678901234.5678}\n{"sku": "B", "price": 0.30000000000000001}\n'})
     report = shop.one("kind: products\n    file: p.jsonl\n    columns: {key: sku, price: price}")
     assert [str(row[1]) for row in shop.rows(tables.Product, "key", "price")] == ["12345678901234.5678", "None"]
-    assert report.warnings == {"price has more than 4 decimal places: taken without it": 1}
+    assert report.warnings == {"price has more than 4 decimal places: imported without it": 1}
 
 
 def test_json_lines_without_a_mapped_column_are_refused(shop: Shop) -> None:
@@ -147,7 +147,7 @@ def test_parquet_keeps_types(shop: Shop) -> None:
     assert [row[0] for row in joined] == ["1", "2"]
     assert joined[0][1].isoformat() == "2026-01-01T09:00:00+00:00"
     report = shop.one("kind: products\n    file: c.parquet\n    columns: {key: id, price: price}")
-    assert report.warnings == {"price is not a finite number: taken without it": 1}
+    assert report.warnings == {"price is not a finite number: imported without it": 1}
     assert [str(row[0]) for row in shop.rows(tables.Product, "price")] == ["0.1000", "None"]
 
 
@@ -181,7 +181,7 @@ def test_a_parquet_file_that_would_unpack_to_far_more_is_refused(shop: Shop) -> 
 
 def test_a_compressed_file_is_refused(shop: Shop) -> None:
     shop.put({"c.csv.gz": b"\x1f\x8b"})
-    with pytest.raises(InvalidInput, match="of no kind we read"):
+    with pytest.raises(InvalidInput, match="unknown file type"):
         shop.one("kind: customers\n    file: c.csv.gz\n    columns: {key: id}")
 
 

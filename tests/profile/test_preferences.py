@@ -104,5 +104,5 @@ def test_an_answer_has_the_limits_of_all_that_it_implies() -> None:
 
 
 def test_an_empty_list_of_values_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="has nothing in it"):
+    with pytest.raises(InvalidInput, match="is empty"):
         preferences.read(documents.parse("diet: {title: x, values: {}}", "rules/preferences.yaml"))

@@ -101,7 +101,7 @@ class Shop:
         """Return what was said of cells whose rows came in (of those with a value), with their columns."""
         notes = self.rejected(report) if report.notes else []
         told = [note for note in notes if note["reason"].startswith("warning: ") and value in (None, note["value"])]
-        reasons = [note["reason"].removeprefix("warning: ").removeprefix("taken without: ") for note in told]
+        reasons = [note["reason"].removeprefix("warning: ").removeprefix("imported without: ") for note in told]
         return [f"{note['column']} {reason}".strip() for note, reason in zip(told, reasons, strict=True)]
 
     def to_fix(self, report: FileReport, delimiter: str = ",") -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ from mailshot.store import conversions
 from mailshot.store.bulk import Counts
 
 
-def events(loading: Loading) -> Counts:
+def load_events(loading: Loading) -> Counts:
     """Add events; one without a key of its own is known by its name, its time, and its turn among those."""
     columns = {"name": "name"}
     columns |= {"amount": "amount"} if "amount" in loading.reading.fields else {}
@@ -19,12 +19,12 @@ def events(loading: Loading) -> Counts:
         columns["product_id"] = "(SELECT id FROM known_product WHERE known_product.key = product)"
     counts = _add(loading, "event", "name", columns, {"product_id": "product"})
     if counts.added or counts.changed:
-        whose = loading.stage.run("SELECT DISTINCT customer_id FROM good")
+        whose = loading.db.run("SELECT DISTINCT customer_id FROM good")
         conversions.mark(loading.connection, [int(row[0]) for row in whose])
     return counts
 
 
-def interactions(loading: Loading) -> Counts:
+def load_interactions(loading: Loading) -> Counts:
     """Add conversations; one without a key of its own is known by its kind, its time, and its turn among those."""
     columns: dict[str, str] = {
         "kind": "kind",
@@ -33,13 +33,13 @@ def interactions(loading: Loading) -> Counts:
     return _add(loading, "interaction", "kind", columns)
 
 
-def referrals(loading: Loading) -> Counts:
+def load_referrals(loading: Loading) -> Counts:
     """Add who brought whom; nobody brings himself."""
     _customers(loading)
-    loading.refuse_unknown("referred", "customer", "key", "is no customer's key")
-    loading.refuse("referred", "'is the same customer'", f"{loading.reading.rows} WHERE referred = customer")
+    loading.reject_unknown("referred", "customer", "key", "is no customer's key")
+    loading.reject("referred", "'is the same customer'", f"{loading.reading.rows} WHERE referred = customer")
     joined = (
-        f"SELECT k.id AS customer_id, f.id AS referred_id, r.* FROM ({loading.sound()}) AS r "
+        f"SELECT k.id AS customer_id, f.id AS referred_id, r.* FROM ({loading.valid_rows()}) AS r "
         "JOIN known_customer AS k ON k.key = r.customer JOIN known_customer AS f ON f.key = r.referred"
     )
     loading.keep_last("good", joined, ["customer_id", "referred_id"])
@@ -71,7 +71,8 @@ def _add(
     _customers(loading)
     made = f"""{named} || '@' || "at" || '#' || {turn(loading, f'customer, {named}, "at"')}"""
     joined = (
-        f"SELECT k.id AS customer_id, {own_key(loading, made)} AS happening_key, r.* FROM ({loading.sound()}) AS r "
+        f"SELECT k.id AS customer_id, {own_key(loading, made)} AS happening_key, r.* "
+        f"FROM ({loading.valid_rows()}) AS r "
         "JOIN known_customer AS k ON k.key = r.customer"
     )
     loading.keep_last("good", joined, ["customer_id", "happening_key"])
@@ -82,4 +83,4 @@ def _add(
 
 def _customers(loading: Loading) -> None:
     loading.look_up("customer", KEYS)
-    loading.refuse_unknown("customer", "customer", "key", "is no customer's key")
+    loading.reject_unknown("customer", "customer", "key", "is no customer's key")

@@ -21,15 +21,15 @@ from mailshot.store.column_types import microseconds
 
 #: How far ahead of ours the clock that dated the rows may be.
 CLOCK_TOLERANCE = timedelta(hours=1)
-AHEAD = "lies after this import (is the mapping's time_zone right?)"
+AHEAD = "is after this import (is the mapping's time_zone right?)"
 #: The source of a withdrawal that names none.
 UNNAMED_SOURCE = "import"
 _NO_CUSTOMER = "is no customer''s key"
 
 
-def consents(loading: Loading) -> Counts:
+def load_consents(loading: Loading) -> Counts:
     """Append to the log of consents, let the newest entry stand, and keep withdrawals for their address as well."""
-    addresses.find_people(loading)
+    addresses.find_customers(loading)
     _refuse_strangers(loading)
     for field in ("at", "source"):
         _refuse_incomplete(loading, field)
@@ -50,30 +50,30 @@ def _refuse_strangers(loading: Loading) -> None:
     rows, fields = _rows(loading), loading.reading.fields
     if "customer" in fields:
         unknown = f"{rows} WHERE key IS NOT NULL AND customer_id IS NULL"
-        loading.refuse("customer", f"'{_NO_CUSTOMER}'", f"{unknown} AND (given IS NOT FALSE OR print IS NULL)")
+        loading.reject("customer", f"'{_NO_CUSTOMER}'", f"{unknown} AND (given IS NOT FALSE OR print IS NULL)")
         loading.warn("customer", f"'{_NO_CUSTOMER}: the withdrawal counts for the address'",
                      f"{unknown} AND given IS FALSE AND print IS NOT NULL")  # fmt: skip
     if "email" in fields:
         nobody = "print NOT IN (SELECT address_hash FROM known_customer WHERE address_hash IS NOT NULL)"
-        loading.refuse("email", "'is the address of no customer'", f"{rows} WHERE key IS NULL AND given AND {nobody}")
+        loading.reject("email", "'is the address of no customer'", f"{rows} WHERE key IS NULL AND given AND {nobody}")
 
 
 def _refuse_incomplete(loading: Loading, field: str) -> None:
     """Reject a consent that does not say when or where it was given."""
     lacking = f"{loading.reading.rows} WHERE given AND {name(field)} IS NULL"
-    loading.reject_lost(field, f'SELECT "#line" FROM {lacking}')
-    loading.refuse(field, "'is missing'", f"""{lacking} AND NOT coalesce(list_contains("#lost", '{field}'), FALSE)""")
+    loading.reject_dropped(field, f'SELECT "#line" FROM {lacking}')
+    loading.reject(field, "'is missing'", f"""{lacking} AND NOT coalesce(list_contains("#lost", '{field}'), FALSE)""")
 
 
 def _refuse_future(loading: Loading) -> None:
     """Reject consents from beyond the tolerance; tell withdrawals from there, and every row that lies ahead at all."""
     now, latest = microseconds(loading.now), _latest(loading)
     future = f'{loading.reading.rows} WHERE "at" > {latest}'
-    reason = "lies after this import; no consent is given in the future (is the mapping''s time_zone right?)"
-    loading.refuse("at", f"'{reason}'", f"{future} AND given")
-    obeyed = f'({loading.sound()}) WHERE "at" > {latest} AND NOT given'
-    loading.warn("at", "'lies after this import: the withdrawal counts from this import'", obeyed)
-    ahead = f'({loading.sound()}) WHERE "at" > {now} AND "at" <= {latest}'
+    reason = "is after this import; no consent is given in the future (is the mapping''s time_zone right?)"
+    loading.reject("at", f"'{reason}'", f"{future} AND given")
+    obeyed = f'({loading.valid_rows()}) WHERE "at" > {latest} AND NOT given'
+    loading.warn("at", "'is after this import: the withdrawal counts from this import'", obeyed)
+    ahead = f'({loading.valid_rows()}) WHERE "at" > {now} AND "at" <= {latest}'
     loading.warn("at", literal(AHEAD), ahead)
 
 
@@ -84,8 +84,8 @@ def _latest(loading: Loading) -> int:
 
 def _tell_obeyed(loading: Loading, field: str, outcome: str) -> None:
     """Tell the withdrawals that are obeyed although a cell of theirs is empty or cannot be read."""
-    lacking = f"({loading.sound()}) WHERE NOT given AND {name(field)} IS NULL"
-    loading.stage.run(
+    lacking = f"({loading.valid_rows()}) WHERE NOT given AND {name(field)} IS NULL"
+    loading.db.run(
         f"UPDATE {loading.reading.warnings} SET reason = reason || {literal(': ' + outcome)}, field = NULL "
         f'WHERE field = {literal(field)} AND line IN (SELECT "#line" FROM {lacking})'
     )
@@ -101,11 +101,11 @@ def _gather(loading: Loading) -> None:
     said = (
         'SELECT "#line", customer_id, print, topic, given, '
         f'least(coalesce("at", {latest}), {latest}) AS "at", coalesce(source, {literal(UNNAMED_SOURCE)}) AS source '
-        f'FROM ({loading.sound()}) JOIN who ON row = "#line"'
+        f'FROM ({loading.valid_rows()}) JOIN who ON row = "#line"'
     )
     loading.keep_last("good", said, ["customer_id", "print", "topic", "at", "given"])
     # The customer of the key; without one, everybody who has the address.
-    loading.stage.run(
+    loading.db.run(
         "CREATE OR REPLACE TABLE targets AS "
         'SELECT *, row_number() OVER (PARTITION BY "#line" ORDER BY customer_id) AS nth '
         "FROM (SELECT * FROM good WHERE customer_id IS NOT NULL UNION ALL BY NAME "
@@ -116,7 +116,7 @@ def _gather(loading: Loading) -> None:
 
 def _load(loading: Loading) -> Counts:
     """Load `targets` and `good`; a row counts as added by the first customer it concerns, else by its address."""
-    addresses.hold(loading, "SELECT DISTINCT customer_id FROM targets WHERE NOT given")
+    addresses.lock_customers(loading, "SELECT DISTINCT customer_id FROM targets WHERE NOT given")
     proof = json({"import": literal(loading.mapping), "file": literal(loading.reading.file.name)})
     columns = {"customer_id": "customer_id", "topic": "topic", "given": "given", "at": '"at"'}
     log = {**columns, "source": "source", "proof": proof}

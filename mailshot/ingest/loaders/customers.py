@@ -23,31 +23,31 @@ ERASED = f"begins with {audiences.ERASED_KEY}, which marks erased customers"
 UNSUPPORTED = (
     "has letters such as ü or ø before the @, which Mailshot cannot send to (SMTPUTF8): this customer gets no mail"
 )
-SHARED = "the two count as one inbox, which gets one mail of each campaign and is left alone when either withdraws"
-# Who has the address in the store comes before who is new to it; of either, the first in the file.
+SHARED = "they count as one inbox: it gets one mail of each campaign, and none when either of them withdraws"
+# Customers who have the address in the store come before new ones; within each group, the first in the file.
 _KNOWN = -(1 << 40)
 _LOTS = {"row": "BIGINT", "lot": "BIGINT"}
 
 
-def customers(loading: Loading) -> Counts:
-    """Add new customers, and change what a mapped column says differently about known ones."""
+def load_customers(loading: Loading) -> Counts:
+    """Add new customers, and update known ones where a mapped column differs."""
     fields = loading.reading.fields
     with_address = "email" in fields
     loading.look_up("customer", {"id": "BIGINT", "key": "VARCHAR", "address_hash": "VARCHAR"})
-    _refuse_keys_of_erased(loading)
+    _reject_erased_keys(loading)
     if with_address:
         faulty = '(SELECT row AS "#line", fault FROM hashed WHERE fault IS NOT NULL)'
-        loading.lose("email", "'is no e-mail address: ' || fault", faulty)
+        loading.drop_value("email", "'is no e-mail address: ' || fault", faulty)
         unsupported = "(SELECT row FROM hashed WHERE strlen(address) > length(address))"
         loading.warn("email", literal(UNSUPPORTED), f'{loading.reading.rows} JOIN {unsupported} ON row = "#line"')
-    iso_codes.settle(loading)
-    _lose_unborn(loading)
-    _draw_lots(loading)
+    iso_codes.normalise_codes(loading)
+    _drop_impossible_birthdays(loading)
+    _assign_random_numbers(loading)
     loading.keep_last("good", _joined(loading), ["key"])
     columns = {"key": "key", "lot": '"#lot"'}
     if with_address:
-        _tell_shared(loading)
-        _leave_addresses(loading)
+        _warn_of_shared(loading)
+        _keep_old_addresses(loading)
         columns |= {"email": '"#address"', "address_hash": '"#print"'}
     columns |= {key: name(key) for key, field in fields.items() if not field.own and key not in ("key", "email")}
     own = {key: fact(field) for key, field in fields.items() if field.own}
@@ -56,20 +56,20 @@ def customers(loading: Loading) -> Counts:
     return loading.upsert("customer", columns, "good", instants=instants, facts=list(own), derived=derived)
 
 
-def _leave_addresses(loading: Loading) -> None:
-    """Before customers get other addresses: keep what was withdrawn at the old ones, and call back waiting mail."""
+def _keep_old_addresses(loading: Loading) -> None:
+    """Before customers get new addresses: keep withdrawals at the old ones, and invalidate waiting mail."""
     moved = 'good JOIN known_customer AS k USING (key) WHERE good."#print" IS DISTINCT FROM k.address_hash'
     kept = """coalesce(list_contains("#lost", 'email'), FALSE)"""
-    for ids in addresses.many(loading, f"SELECT k.id FROM {moved} AND NOT {kept} ORDER BY k.id"):
+    for ids in addresses.id_batches(loading, f"SELECT k.id FROM {moved} AND NOT {kept} ORDER BY k.id"):
         consent.keep_for_address(loading.connection, ids, loading.now, loading.mapping)
         ledger.revise(loading.connection, ids)
         inboxes.leave(loading.connection, ids, loading.now)
 
 
 def _joined(loading: Loading) -> str:
-    """Return the query of the sound rows with what only Python can work out."""
+    """Return the query of the valid rows with the columns that only Python can compute."""
     # A shop may have facts called 'lot' or 'address'.
-    joined = f'({loading.sound()}) JOIN (SELECT row AS "#row", lot AS "#lot" FROM lots) ON "#row" = "#line"'
+    joined = f'({loading.valid_rows()}) JOIN (SELECT row AS "#row", lot AS "#lot" FROM lots) ON "#row" = "#line"'
     if "email" in loading.reading.fields:
         hashed = 'SELECT row AS "#hashed", address AS "#address", print AS "#print" FROM hashed'
         joined += f' LEFT JOIN ({hashed}) ON "#hashed" = "#line"'
@@ -83,37 +83,37 @@ def fact(field: Field) -> str:
     return name(field.name)
 
 
-def _refuse_keys_of_erased(loading: Loading) -> None:
+def _reject_erased_keys(loading: Loading) -> None:
     """Keep out keys that only an erasure gives: one would fill an erased customer's row, or block an erasure."""
-    loading.refuse(
+    loading.reject(
         "key", literal(ERASED), f"{loading.reading.rows} WHERE starts_with(key, {literal(audiences.ERASED_KEY)})"
     )
 
 
-def _lose_unborn(loading: Loading) -> None:
+def _drop_impossible_birthdays(loading: Loading) -> None:
     """Take away days of birth after the import; anywhere on earth it is at most the next day."""
     tomorrow = literal(f"{loading.now + timedelta(days=1):%Y-%m-%d}")
     for key, field in loading.reading.fields.items():
         if field.own and field.type is Type.date and "birth" in key.lower():
             unborn = f'(SELECT "#line" FROM {loading.reading.rows} WHERE {name(key)} > {tomorrow})'
-            loading.lose(key, "'lies in the future: a date of birth must be between 1900 and today'", unborn)
+            loading.drop_value(key, "'lies in the future: a date of birth must be between 1900 and today'", unborn)
 
 
-def _draw_lots(loading: Loading) -> None:
+def _assign_random_numbers(loading: Loading) -> None:
     """Make the table `lots`: the lot of each row's key, by its line."""
 
     def rows() -> Iterator[tuple[object, ...]]:
-        for batch in loading.stage.stream(f'SELECT "#line", key FROM ({loading.sound()})'):
+        for batch in loading.db.stream(f'SELECT "#line", key FROM ({loading.valid_rows()})'):
             for line, key in batch:
                 yield line, bucketing.bucket(key)
 
-    loading.stage.replace("lots", _LOTS, rows())
+    loading.db.replace("lots", _LOTS, rows())
 
 
-def _tell_shared(loading: Loading) -> None:
+def _warn_of_shared(loading: Loading) -> None:
     """Tell which customers share an address: the first to have it is named to the others."""
     outside = "known_customer ANTI JOIN good USING (key) WHERE address_hash IS NOT NULL"
-    loading.stage.run(
+    loading.db.run(
         f"""CREATE OR REPLACE TABLE owners AS
         SELECT print, arg_min(key, turn) AS owner, count(*) AS claims FROM (
             SELECT address_hash AS print, key, {_KNOWN} AS turn FROM {outside}

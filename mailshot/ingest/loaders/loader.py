@@ -20,40 +20,40 @@ from mailshot.store.bulk import Counts
 from mailshot.store.engine import STAGED_TABLES, Connection
 from mailshot.store.staging import Staging
 
-# What a field of these types holds is not what the file says: ten-thousandths, microseconds.
+# Fields of these types are stored in another unit than in the file: ten-thousandths, microseconds.
 _CONVERTED = (Type.number, Type.instant, Type.boolean, Type.date)
 _LITERAL = re.compile(r"'[^']*'|\d+|TRUE|FALSE")
 
 
 @dataclass(slots=True)
 class Loading:
-    """One import on its way into the store, within the one transaction of `connection`."""
+    """One file being loaded into the store, within the transaction of `connection`."""
 
-    stage: StagingDatabase
+    db: StagingDatabase
     connection: Connection
     reading: Reading
     mapping: str
     address_key: bytes
     progress: Progress
-    #: The moment of the import.
+    #: The time of the import.
     now: datetime
-    good: int = field(default=0)
-    #: The way of purchases into SQLite, out of sight and in short transactions; None: within `connection`'s.
+    valid_count: int = field(default=0)
+    #: Set for large files of purchases on SQLite; None: load within the transaction of `connection`.
     staging: Staging | None = None
 
     @property
     def label(self) -> str:
         return f"{self.reading.item.kind} from {self.reading.file.name}"
 
-    def sound(self) -> str:
-        """Return the query of the rows without fault; columns are the fields by name, and #line."""
-        if not self.stage.one(f"SELECT count(*) FROM {self.reading.faults}"):
+    def valid_rows(self) -> str:
+        """Return the query of the valid rows; its columns are the fields by name, and #line."""
+        if not self.db.one(f"SELECT count(*) FROM {self.reading.faults}"):
             return f"SELECT * FROM {self.reading.rows}"
         return f'SELECT * FROM {self.reading.rows} ANTI JOIN {self.reading.faults} AS f ON "#line" = f.line'
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Let `connection` write for a moment, where the lines of this import are staged: else it only reads."""
+        """Let `connection` write for a moment. For staged imports it only reads otherwise."""
         if self.staging is None:
             yield
             return
@@ -61,80 +61,80 @@ class Loading:
         with self.staging.step(staged=False) as self.connection:
             yield
         self.connection = reader
-        self.rest()
+        self.release_snapshot()
 
-    def rest(self) -> None:
-        """Stop looking at one state of the data: SQLite's log need not keep it, and the next look sees the newest."""
+    def release_snapshot(self) -> None:
+        """End the read transaction: SQLite's log need not keep its snapshot, and the next query sees new data."""
         if self.staging is not None:
             self.connection.rollback()
 
     def look_up(self, table: str, columns: dict[str, str]) -> None:
-        """Put columns of all the store's rows on the workbench as `known_<table>`."""
-        self.known(table, columns, bulk.read(self.connection, table, list(columns)))
+        """Copy columns of all rows of a store table into the staging database as `known_<table>`."""
+        self.add_known(table, columns, bulk.read(self.connection, table, list(columns)))
 
-    def known(self, table: str, columns: dict[str, str], batches: Iterable[Sequence[Sequence[Any]]]) -> None:
-        self.stage.replace(f"known_{table}", columns, (row for batch in batches for row in batch))
+    def add_known(self, table: str, columns: dict[str, str], batches: Iterable[Sequence[Sequence[Any]]]) -> None:
+        self.db.replace(f"known_{table}", columns, (row for batch in batches for row in batch))
 
-    def refuse(self, key: str, reason: str, rows: str, value: str = "") -> None:
+    def reject(self, key: str, reason: str, rows: str, value: str = "") -> None:
         """Reject the rows of a table expression (with #line) because of the cell of `key`.
 
-        `reason` and `value` are expressions; the value is what stands in the cell unless said otherwise.
+        `reason` and `value` are SQL expressions; '' as value: the cell's own.
         """
         self._note(self.reading.faults, key, reason, rows, value)
 
     def warn(self, key: str, reason: str, rows: str, value: str = "") -> None:
-        """Tell something of the rows of a table expression, which come in all the same."""
+        """Warn about the rows of a table expression, which are imported nevertheless."""
         self._note(self.reading.warnings, key, reason, rows, value)
 
     def _note(self, table: str, key: str, reason: str, rows: str, value: str) -> None:
         label, shown = literal(self.reading.label(key)) if key else "NULL", value or (name(key) if key else "NULL")
         notes = f'SELECT "#line" AS line, {label} AS label, {shown}, {reason} AS reason, NULL FROM {rows}'
         if value or not key or self.reading.fields[key].type not in _CONVERTED:
-            self.stage.run(f"INSERT INTO {table} {notes}")
-        elif self.stage.one(f"SELECT count(*) FROM {rows}"):
-            cells = parse_file.cells(self.stage, self.reading, key)
+            self.db.run(f"INSERT INTO {table} {notes}")
+        elif self.db.one(f"SELECT count(*) FROM {rows}"):
+            cells = parse_file.cells(self.db, self.reading, key)
             joined = f'(SELECT line, label, reason FROM ({notes})) LEFT JOIN ({cells}) ON "#line" = line'
-            self.stage.run(f"INSERT INTO {table} SELECT line, label, cell, reason, NULL FROM {joined}")
+            self.db.run(f"INSERT INTO {table} SELECT line, label, cell, reason, NULL FROM {joined}")
 
-    def reject_lost(self, field: str, lines: str) -> None:
-        """Reject the rows, given by a query of their lines, that lost this field."""
+    def reject_dropped(self, field: str, lines: str) -> None:
+        """Reject the rows, given by a query of their lines, whose value of this field was dropped."""
         lost = f"FROM {self.reading.warnings} WHERE field = {literal(field)} AND line IN ({lines})"
-        self.stage.run(f"INSERT INTO {self.reading.faults} SELECT * {lost}")
-        self.stage.run(f"DELETE {lost}")
+        self.db.run(f"INSERT INTO {self.reading.faults} SELECT * {lost}")
+        self.db.run(f"DELETE {lost}")
 
-    def lose(self, field: str, reason: str, rows: str) -> None:
-        """Take this field from the rows of a table expression (with #line), which come in without it.
+    def drop_value(self, field: str, reason: str, rows: str) -> None:
+        """Drop the value of this field from the rows of a table expression (with #line).
 
-        Their other values come in, and a known row keeps the value it has; `reason` is an expression.
+        Their other values are imported, and an existing row keeps its value. `reason` is an SQL expression.
         """
         table, label = self.reading.rows, literal(self.reading.label(field))
-        self.stage.run(
+        self.db.run(
             f'INSERT INTO {self.reading.warnings} SELECT "#line", {label}, t.{name(field)}, {reason}, {literal(field)} '
             f'FROM {table} AS t JOIN {rows} USING ("#line")'
         )
-        self.stage.run(
+        self.db.run(
             f'UPDATE {table} SET {name(field)} = NULL, "#lost" = list_append(coalesce("#lost", []), {literal(field)}) '
             f'WHERE "#line" IN (SELECT "#line" FROM {rows})'
         )
 
-    def refuse_unknown(self, key: str, table: str, column: str, reason: str) -> None:
-        """Tell the rows whose `key` names nothing in `known_<table>`, whatever else is wrong with them."""
+    def reject_unknown(self, key: str, table: str, column: str, reason: str) -> None:
+        """Reject the rows whose `key` is not in `known_<table>`, in addition to their other problems."""
         unknown = f"{self.reading.rows} AS r ANTI JOIN known_{table} AS k ON k.{column} = r.{name(key)}"
-        self.refuse(key, literal(reason), f"{unknown} WHERE r.{name(key)} IS NOT NULL", f"r.{name(key)}")
+        self.reject(key, literal(reason), f"{unknown} WHERE r.{name(key)} IS NOT NULL", f"r.{name(key)}")
 
     def keep_last(self, table: str, query: str, key: Sequence[str]) -> None:
-        """Make `table` of the query (with #line), of rows with one key the last, and warn of the others."""
+        """Create `table` from the query (with #line) with the last row of each key, and warn about the others."""
         keys = ", ".join(name(column) for column in key)
-        self.stage.run(f"CREATE OR REPLACE TABLE {table} AS {query}")
-        self.good = self.stage.one(f"SELECT count(*) FROM {table}")
-        if self.good == self.stage.one(f"SELECT count(*) FROM (SELECT DISTINCT {keys} FROM {table})"):
+        self.db.run(f"CREATE OR REPLACE TABLE {table} AS {query}")
+        self.valid_count = self.db.one(f"SELECT count(*) FROM {table}")
+        if self.valid_count == self.db.one(f"SELECT count(*) FROM (SELECT DISTINCT {keys} FROM {table})"):
             return
         later = f'lead("#line") OVER (PARTITION BY {keys} ORDER BY "#line")'
-        self.stage.run(f'CREATE OR REPLACE TABLE {table} AS SELECT *, {later} AS "#later" FROM {table}')
+        self.db.run(f'CREATE OR REPLACE TABLE {table} AS SELECT *, {later} AS "#later" FROM {table}')
         again = "'is repeated further down (line ' || \"#later\" || '), and the later row is used'"
         self.warn("", again, f'{table} WHERE "#later" IS NOT NULL')
-        self.stage.run(f'DELETE FROM {table} WHERE "#later" IS NOT NULL')
-        self.good = self.stage.one(f"SELECT count(*) FROM {table}")
+        self.db.run(f'DELETE FROM {table} WHERE "#later" IS NOT NULL')
+        self.valid_count = self.db.one(f"SELECT count(*) FROM {table}")
 
     def upsert(
         self,
@@ -148,29 +148,29 @@ class Loading:
         derived: Mapping[str, str] | None = None,
         latest: datetime | None = None,
     ) -> Counts:
-        """Load `columns` (each with the expression that gives it) of a table expression, sorted by the target's key.
+        """Load `columns` (each with its SQL expression) of a table expression, sorted by the target's key.
 
-        What a row lost because its cell could not be read stays as the store has it: rows that lost the same fields
-        are loaded together, without those. `derived` names the field a column is made of, where the names differ;
-        an entry of the store after `latest` came of a wrong clock.
+        A value that was dropped because its cell was unreadable stays as it is in the store: rows with the same dropped
+        fields are loaded together, without these fields. `derived` names the field of a column where the names differ.
+        A stored entry after `latest` is due to a wrong clock.
         """
-        fixed = {column: said for column, expression in columns.items() if (said := self._fixed(expression))}
-        shown = ", ".join(f"{expression} AS {name(column)}" for column, expression in columns.items())
-        groups, counts, done = self._lost_sets(source), Counts(0, 0), 0
+        constants = {column: said for column, expression in columns.items() if (said := self._constant(expression))}
+        selected = ", ".join(f"{expression} AS {name(column)}" for column, expression in columns.items())
+        groups, counts, done = self._dropped_sets(source), Counts(0, 0), 0
         for lost in groups:
-            kept = [column for column in columns if (derived or {}).get(column, column) not in lost]
+            kept_columns = [column for column in columns if (derived or {}).get(column, column) not in lost]
             kept_facts = tuple(fact for fact in facts if not {fact, FACT_PREFIX + fact} & set(lost))
-            kept_fixed = {column: said for column, said in fixed.items() if column in kept}
-            load = bulk.BulkLoad(table, tuple(kept), kept_facts, add_only, kept_fixed, latest or self.now)
-            # Computed over all rows first: an expression may count them.
-            rows = f'SELECT * FROM (SELECT {shown}, "#lost" FROM {source}) WHERE {_is_lost(lost)}'
-            rows = rows if len(groups) > 1 else f"SELECT {shown} FROM {source}"
-            query = f"SELECT {_names(kept)} FROM ({rows}) ORDER BY {_names(load.key)}"
-            times = [column for column in instants if column in kept]
+            kept_fixed = {column: said for column, said in constants.items() if column in kept_columns}
+            load = bulk.BulkLoad(table, tuple(kept_columns), kept_facts, add_only, kept_fixed, latest or self.now)
+            # Computed over all rows first: an expression may be a window function.
+            rows = f'SELECT * FROM (SELECT {selected}, "#lost" FROM {source}) WHERE {_has_dropped(lost)}'
+            rows = rows if len(groups) > 1 else f"SELECT {selected} FROM {source}"
+            query = f"SELECT {_names(kept_columns)} FROM ({rows}) ORDER BY {_names(load.key)}"
+            times = [column for column in instants if column in kept_columns]
             progress = self._progress(done)
-            part = self._load(load, StagedRows(self.stage, query, times, tuple(kept_fixed), progress))
+            part = self._load(load, StagedRows(self.db, query, times, tuple(kept_fixed), progress))
             counts = Counts(counts.added + part.added, counts.changed + part.changed)
-            done += self.stage.one(f"SELECT count(*) FROM ({rows})") if len(groups) > 1 else 0
+            done += self.db.one(f"SELECT count(*) FROM ({rows})") if len(groups) > 1 else 0
         return counts
 
     def _load(self, load: bulk.BulkLoad, rows: StagedRows) -> Counts:
@@ -179,33 +179,33 @@ class Loading:
         return bulk.upsert(self.connection, load, rows)
 
     def _progress(self, before: int) -> Callable[[int], None]:
-        """Return what tells how many rows are loaded, so many `before` this part among them."""
-        total = self.good
+        """Return a callback that reports progress; `before` rows were loaded before this part."""
+        total = self.valid_count
         return lambda done: self.progress(Step(self.label, min(before + done, total), total))
 
-    def _lost_sets(self, source: str) -> list[tuple[str, ...]]:
-        """Return the different sets of fields that rows of a table expression lost, () for none."""
-        columns = {row[0] for row in self.stage.run(f"DESCRIBE SELECT * FROM {source}")}
+    def _dropped_sets(self, source: str) -> list[tuple[str, ...]]:
+        """Return the distinct sets of dropped fields of a table expression; () for none."""
+        columns = {row[0] for row in self.db.run(f"DESCRIBE SELECT * FROM {source}")}
         if "#lost" not in columns:
             return [()]
-        found = self.stage.run(f'SELECT DISTINCT "#lost" FROM {source}')
+        found = self.db.run(f'SELECT DISTINCT "#lost" FROM {source}')
         return sorted(tuple(lost or ()) for (lost,) in found) or [()]
 
-    def _fixed(self, expression: str) -> str:
-        """Return the SQL literal that an expression is in every row, or ''."""
+    def _constant(self, expression: str) -> str:
+        """Return the SQL literal if the expression is constant for all rows, else ''."""
         if _LITERAL.fullmatch(expression):
             return expression
         for key, target in self.reading.fields.items():
-            said = self.reading.item.columns[key].constant
-            # A code may be written otherwise than the mapping does.
+            constant = self.reading.item.columns[key].constant
+            # A code may be normalised to another spelling than the mapping's.
             if (
                 key not in CODE_FIELDS
                 and expression == name(key)
-                and said is not None
-                and said.strip()
+                and constant is not None
+                and constant.strip()
                 and target.type in (Type.text, Type.key)
             ):
-                return literal(said.strip(" \t\r\n"))
+                return literal(constant.strip(" \t\r\n"))
         return ""
 
 
@@ -213,12 +213,12 @@ def _names(columns: Iterable[str]) -> str:
     return ", ".join(map(name, columns))
 
 
-def _is_lost(lost: Sequence[str]) -> str:
+def _has_dropped(lost: Sequence[str]) -> str:
     return f'"#lost" = [{", ".join(map(literal, lost))}]' if lost else '"#lost" IS NULL'
 
 
 def json(facts: dict[str, str]) -> str:
-    """Return the expression of a JSON object of the facts (each with its expression) that are known."""
+    """Return the expression of a JSON object of the facts (each with its expression) that are not NULL."""
     if not facts:
         return "'{}'"
     pairs = ", ".join(f"{literal(key)}, {expression}" for key, expression in facts.items())

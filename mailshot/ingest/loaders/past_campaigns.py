@@ -14,13 +14,13 @@ _RUNS = {"id": "BIGINT", "campaign": "VARCHAR", "start": "BIGINT"}
 _SHOWN = "strftime(make_timestamp({}), '%Y-%m-%dT%H:%M:%SZ')"
 
 
-def campaigns(loading: Loading) -> Counts:
+def load_campaigns(loading: Loading) -> Counts:
     """Add past runs, each with a frozen definition that holds what is known of it."""
     fields = loading.reading.fields
     end = 'r."end"' if "end" in fields else "NULL::BIGINT"
     known = {"campaign": "r.key", "start": _SHOWN.format("r.start"), "end": _SHOWN.format(end)}
     known |= {"name": "r.name"} if "name" in fields else {}
-    frozen = f"SELECT r.*, {end} AS finish, {json(known)} AS body FROM ({loading.sound()}) AS r"
+    frozen = f"SELECT r.*, {end} AS finish, {json(known)} AS body FROM ({loading.valid_rows()}) AS r"
     loading.keep_last("good", f"SELECT *, sha256(body) AS digest FROM ({frozen})", ["key"])
     loading.upsert("frozen", {"digest": "digest", "kind": "'past campaign'", "body": "body"}, "good")
     columns = {"plan_id": "'past:' || key", "campaign": "key", "topic": "topic", "definition": "digest"}
@@ -30,7 +30,7 @@ def campaigns(loading: Loading) -> Counts:
     return loading.upsert("run", {**columns, **times}, "good", instants=list(times), derived=derived)
 
 
-def recipients(loading: Loading) -> Counts:
+def load_recipients(loading: Loading) -> Counts:
     """Add to the ledger that these customers got these campaigns."""
     joined = _joined(loading, "k.id AS customer_id")
     loading.keep_last("good", joined, ["run_id", "customer_id"])
@@ -39,7 +39,7 @@ def recipients(loading: Loading) -> Counts:
     return loading.upsert("delivery", {**columns, **times}, "good", instants=list(times))
 
 
-def conversions(loading: Loading) -> Counts:
+def load_conversions(loading: Loading) -> Counts:
     """Add what customers did in answer to past campaigns."""
     same = 'r.customer, r.campaign, r."at"'
     made = f"""'converted:' || r.campaign || ':' || r."at" || '#' || {turn(loading, same)}"""
@@ -53,10 +53,10 @@ def conversions(loading: Loading) -> Counts:
 def _joined(loading: Loading, chosen: str) -> str:
     """Return the query of sound rows with the run and the customer that they name."""
     loading.look_up("customer", {"id": "BIGINT", "key": "VARCHAR"})
-    loading.known("run", _RUNS, bulk.past_runs(loading.connection))
-    loading.refuse_unknown("customer", "customer", "key", "is no customer's key")
-    loading.refuse_unknown("campaign", "run", "campaign", "is no past campaign's key")
+    loading.add_known("run", _RUNS, bulk.past_runs(loading.connection))
+    loading.reject_unknown("customer", "customer", "key", "is no customer's key")
+    loading.reject_unknown("campaign", "run", "campaign", "is no past campaign's key")
     return (
-        f"SELECT {chosen}, c.id AS run_id, c.start, r.* FROM ({loading.sound()}) AS r "
+        f"SELECT {chosen}, c.id AS run_id, c.start, r.* FROM ({loading.valid_rows()}) AS r "
         "JOIN known_customer AS k ON k.key = r.customer JOIN known_run AS c ON c.campaign = r.campaign"
     )

@@ -14,10 +14,10 @@ from mailshot.store.bulk import Counts
 KEYS = {"id": "BIGINT", "key": "VARCHAR"}
 
 
-def products(loading: Loading) -> Counts:
+def load_products(loading: Loading) -> Counts:
     """Add new products, and change what a mapped column says differently about known ones."""
     fields = loading.reading.fields
-    loading.keep_last("good", loading.sound(), ["key"])
+    loading.keep_last("good", loading.valid_rows(), ["key"])
     columns = {key: name(key) for key, field in fields.items() if not field.own}
     own = {key: fact(field) for key, field in fields.items() if field.own}
     counts = loading.upsert("product", {**columns, "known": "TRUE", "facts": json(own)}, "good", facts=list(own))
@@ -26,28 +26,28 @@ def products(loading: Loading) -> Counts:
     return counts
 
 
-def purchases(loading: Loading) -> Counts:
-    """Add purchase lines; the same product twice in one order is told apart by its turn in the file.
+def load_purchases(loading: Loading) -> Counts:
+    """Add purchase lines. Equal products in one order are numbered in the order of the file.
 
-    A return is told apart by its moment as well: one that names the order of its purchase must not replace it, nor one
-    of tomorrow's file another of the same order.
+    The key of a return includes its time: a return with its purchase's order number must not replace the purchase,
+    nor another return of the same order.
     """
     loading.look_up("customer", KEYS)
-    loading.refuse_unknown("customer", "customer", "key", "is no customer's key")
+    loading.reject_unknown("customer", "customer", "key", "is no customer's key")
     add_stubs(loading)
     source = (
         'SELECT k.id AS customer_id, r."order" AS order_key, p.id AS product_id, r.* '
-        f"FROM ({loading.sound()}) AS r JOIN known_customer AS k ON k.key = r.customer "
+        f"FROM ({loading.valid_rows()}) AS r JOIN known_customer AS k ON k.key = r.customer "
         "JOIN known_product AS p ON p.key = r.product"
     )
-    loading.good = loading.stage.one(f"SELECT count(*) FROM ({loading.sound()})")
+    loading.valid_count = loading.db.one(f"SELECT count(*) FROM ({loading.valid_rows()})")
     line = 'customer, "order", product, CASE WHEN quantity < 0 THEN "at" END'
-    returned = loading.stage.one(f"SELECT count(*) FROM ({loading.sound()}) WHERE quantity < 0")
+    returned = loading.db.one(f"SELECT count(*) FROM ({loading.valid_rows()}) WHERE quantity < 0")
     turn = f'row_number() OVER (PARTITION BY {line} ORDER BY "#line")'
     columns = {column: name(column) for column in ("customer_id", "order_key", "product_id")}
-    # Most shops write one line a product and order; then there is no need to number them.
-    again = loading.stage.one(
-        f"SELECT count(*) FROM (FROM ({loading.sound()}) SELECT 1 GROUP BY {line} HAVING count(*) > 1)"
+    # Most shops write one line per product and order; then no numbering is needed.
+    again = loading.db.one(
+        f"SELECT count(*) FROM (FROM ({loading.valid_rows()}) SELECT 1 GROUP BY {line} HAVING count(*) > 1)"
     )
     turn = turn if again else "1"
     back = f'-(abs("at") * {purchase_totals.EQUAL_RETURNS} + {turn})'
@@ -55,7 +55,7 @@ def purchases(loading: Loading) -> Counts:
     _warn_of_odd_amounts(loading)
     columns |= {key: name(key) for key in ("at", "quantity", "amount", "channel") if key in loading.reading.fields}
     if loading.staging is not None:
-        loading.rest()
+        loading.release_snapshot()
         loading.staging.begin()
     counts = loading.upsert("purchase", columns, f"({source})", instants=["at"])
     _sum_up(loading)
@@ -63,42 +63,44 @@ def purchases(loading: Loading) -> Counts:
 
 
 def _warn_of_odd_amounts(loading: Loading) -> None:
-    """Tell the lines whose quantity and amount do not go together, and how they are read."""
+    """Warn about lines whose quantity and amount contradict each other, and say how they count."""
     odd = {
         "quantity < 0 AND amount > 0": "is above zero for a return: taken as the money that was paid back",
         "quantity = 0 AND amount < 0": "is below zero without a quantity: counts neither as bought nor as returned",
     }
     for which, reason in odd.items():
-        loading.warn("amount", literal(reason), f"({loading.sound()}) WHERE {which}")
+        loading.warn("amount", literal(reason), f"({loading.valid_rows()}) WHERE {which}")
 
 
 def _sum_up(loading: Loading) -> None:
-    """Sum up the purchases of whoever stands in the file, and count the lines of its products."""
+    """Recompute the totals of the customers in the file, and the number of lines of its products."""
     if loading.staging is not None:
-        loading.staging.sum_up(_named(loading, "customer"))
+        loading.staging.sum_up(_ids_in_file(loading, "customer"))
         loading.staging.put_in_place()
         return
-    purchase_totals.refresh(loading.connection, _named(loading, "customer"))
-    purchase_totals.count_product_lines(loading.connection, _named(loading, "product"))
+    purchase_totals.refresh(loading.connection, _ids_in_file(loading, "customer"))
+    purchase_totals.count_product_lines(loading.connection, _ids_in_file(loading, "product"))
 
 
-def _named(loading: Loading, table: str) -> list[int] | None:
-    """Return the ids that stand in the file; None, for all there are, when those are most."""
-    named = f"(SELECT DISTINCT {table} AS key FROM ({loading.sound()})) JOIN known_{table} USING (key)"
-    some = loading.stage.one(f"SELECT count(*) FROM {named}")
-    if some > loading.stage.one(f"SELECT count(*) FROM known_{table}") / 2:
+def _ids_in_file(loading: Loading, table: str) -> list[int] | None:
+    """Return the ids in the file; None means all, if these are most."""
+    named = f"(SELECT DISTINCT {table} AS key FROM ({loading.valid_rows()})) JOIN known_{table} USING (key)"
+    some = loading.db.one(f"SELECT count(*) FROM {named}")
+    if some > loading.db.one(f"SELECT count(*) FROM known_{table}") / 2:
         return None
-    return [int(row[0]) for row in loading.stage.run(f"SELECT id FROM {named}")]
+    return [int(row[0]) for row in loading.db.run(f"SELECT id FROM {named}")]
 
 
 def add_stubs(loading: Loading) -> None:
-    """Add the products that rows name and nobody described, and look all products up."""
+    """Add products that rows name but no file describes, and look up all products."""
     loading.look_up("product", KEYS)
-    unknown = f"({loading.sound()}) AS r ANTI JOIN known_product AS k ON k.key = r.product WHERE r.product IS NOT NULL"
-    lines = loading.stage.one(f"SELECT count(*) FROM {unknown}")
+    unknown = (
+        f"({loading.valid_rows()}) AS r ANTI JOIN known_product AS k ON k.key = r.product WHERE r.product IS NOT NULL"
+    )
+    lines = loading.db.one(f"SELECT count(*) FROM {unknown}")
     if not lines:
         return
-    loading.warn("product", "'was not described: added as a stub'", unknown)
+    loading.warn("product", "'is not described: added as a stub'", unknown)
     stubs = f"(SELECT DISTINCT product FROM {unknown})"
     columns = {"key": "product", "known": "FALSE", "facts": "'{}'"}
     with loading.writing():

@@ -34,20 +34,20 @@ REASONS = {
 }  # fmt: skip
 
 
-def suppressions(loading: Loading) -> Counts:
+def load_suppressions(loading: Loading) -> Counts:
     """Add the addresses of the rows, and those of the customers whose key a row names."""
-    addresses.find_people(loading)
+    addresses.find_customers(loading)
     if "customer" in loading.reading.fields:
         rows = 'SELECT row AS "#line", key AS customer FROM who WHERE print IS NULL AND'
         unknown, silent = "key IS NOT NULL AND customer_id IS NULL", "customer_id IS NOT NULL AND address_hash IS NULL"
-        loading.refuse("customer", literal("is no customer's key"), f"({rows} {unknown})")
-        loading.refuse("customer", literal("has no address to suppress"), f"({rows} {silent})")
+        loading.reject("customer", literal("is no customer's key"), f"({rows} {unknown})")
+        loading.reject("customer", literal("has no address to suppress"), f"({rows} {silent})")
     columns = {"address_hash": "print", "reason": "reason", "source": "source", "at": '"at"'}
-    loading.stage.run(f"CREATE OR REPLACE TABLE named AS {_named(loading)}")
+    loading.db.run(f"CREATE OR REPLACE TABLE named AS {_named(loading)}")
     first = 'SELECT * FROM named WHERE nth = 1 QUALIFY row_number() OVER (PARTITION BY print ORDER BY "#line") = 1'
-    loading.stage.run(f"CREATE OR REPLACE TABLE good AS {first}")
-    loading.good = loading.stage.one("SELECT count(*) FROM good")
-    addresses.hold(loading, "SELECT DISTINCT id FROM known_customer JOIN named ON named.print = address_hash")
+    loading.db.run(f"CREATE OR REPLACE TABLE good AS {first}")
+    loading.valid_count = loading.db.one("SELECT count(*) FROM good")
+    addresses.lock_customers(loading, "SELECT DISTINCT id FROM known_customer JOIN named ON named.print = address_hash")
     counts = loading.upsert("suppression", columns, "good", instants=["at"])
     others = 'SELECT * FROM named WHERE nth = 2 QUALIFY row_number() OVER (PARTITION BY print ORDER BY "#line") = 1'
     loading.upsert("suppression", columns, f"({others})", instants=["at"])
@@ -62,7 +62,7 @@ def _named(loading: Loading) -> str:
     reason = _reason() if "reason" in fields else literal(UNNAMED_REASON)
     hashes = "list_distinct([coalesce(print, address_hash), coalesce(address_hash, print)])"
     said = f"""SELECT "#line", {reason} AS reason, {source} AS source, {at} AS "at", unnest({hashes}) AS print
-        FROM ({loading.sound()}) JOIN (SELECT row, print, address_hash FROM who) ON row = "#line\""""
+        FROM ({loading.valid_rows()}) JOIN (SELECT row, print, address_hash FROM who) ON row = "#line\""""
     return f'SELECT *, row_number() OVER (PARTITION BY "#line" ORDER BY print) AS nth FROM ({said})'
 
 
