@@ -23,7 +23,7 @@ SENDER = "a: {name: x, address: a@example.com, postal_address: 1 Main Street, "
 WRONG: list[tuple[type[BaseModel], str, int, int, str, str]] = [
     (Campaign, "", 1, 1, "the file is empty", "Write a value"),
     (Campaign, "- a", 1, 1, "the file must contain names with values, not a list", "Valid names: campaign, "),
-    (Campaign, "audience:x", 1, 1, "the file must contain names with values, not 'audience:x'", "Valid names: campaign, "),
+    (Campaign, "audience:x", 1, 1, "the file must contain names with values", "Valid names: campaign, "),
     (topics.TopicsFile, "- a", 1, 1, "the file must contain names with values, not a list", "Write lines such as"),
     (Campaign, HEAD, 1, 1, "'content' is missing", "Add 'content: …'."),
     (Campaign, HEAD + "content:", 5, 9, "'content' is empty", "Write a value, or remove the line."),
