@@ -32,7 +32,7 @@ WRONG: list[tuple[type[BaseModel], str, int, int, str, str]] = [
     (Campaign, HEAD + "content:\n- {name: a}", 6, 3, "'template' is missing in an entry of 'content'", "Add 'templ"),
     (Campaign, HEAD + "content:\n- x", 6, 3, "an entry of 'content' must contain names with values", "Valid names"),
     (Campaign, WHOLE + "contnt: x", 6, 1, "unknown word 'contnt'", "Did you mean 'content'?"),
-    (Campaign, WHOLE + "description: {a: b}", 6, 14, "'description' must be one text, not words", "Put a text"),
+    (Campaign, WHOLE + "description: {a: b}", 6, 14, "'description' must be one text, not names", "Put a text"),
     (Campaign, WHOLE + GREEN + "take: many}}", 6, 47, "'take' must be a whole number, not 'many'", "Write digits only"),
     (Campaign, WHOLE + GREEN + "take: 1.5}}", 6, 47, "'take' must be a whole number, not '1.5'", "Write digits only"),
     (Campaign, WHOLE + GREEN + "take: 0}}", 6, 47, "'take' must be at least 1, not '0'", "Write a larger number."),
