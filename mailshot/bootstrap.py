@@ -1,6 +1,6 @@
-"""Builds the parts of a process from the settings: the only place that chooses embedded or scale-out.
+"""Builds the parts of a process from the settings, embedded or scale-out.
 
-What sends mail or rings the doorbell is imported when it is first used: SMTP, Redis, templates and rules take half a
+The parts that send mail or ring the doorbell are imported on first use: SMTP, Redis, templates and rules take half a
 second to import, and most commands need none of them.
 """
 
@@ -20,17 +20,17 @@ from mailshot.store.engine import Store
 from mailshot.tokens import KeyRing
 
 if TYPE_CHECKING:
-    from mailshot.deliver.pipeline import SendSettings
+    from mailshot.deliver.send_settings import SendSettings
     from mailshot.deliver.smtp import Server
     from mailshot.doorbell import Doorbell
 
-# Read by dramatiq when a worker starts: with more than one doorbell in hand, another process might stand idle.
+# Dramatiq reads it when a worker starts. A process that fetched more than one doorbell could leave another one idle.
 os.environ.setdefault("dramatiq_queue_prefetch", "1")
 
 
 @dataclass(frozen=True)
 class App:
-    """All parts of one process, made when first asked for."""
+    """The parts of one process, each made on first use."""
 
     settings: Settings
     store: Store
@@ -57,9 +57,9 @@ class App:
         return Server.parse(settings.smtp.get_secret_value(), settings.starttls, settings.dot_timeout)
 
     @cached_property
-    def post(self) -> SendSettings:
+    def send_settings(self) -> SendSettings:
         from mailshot.campaign.recheck import reconsider
-        from mailshot.deliver.pipeline import SendSettings
+        from mailshot.deliver.send_settings import SendSettings
 
         settings = self.settings
         return SendSettings(
@@ -85,7 +85,7 @@ def build(settings: Settings) -> App:
 
 
 def open_store(settings: Settings) -> Store:
-    """Open the database without looking at its version."""
+    """Open the database without checking its version."""
     return Store.open(settings.database_url)
 
 

@@ -1,7 +1,7 @@
-"""Owns the doorbell: a message that carries a run's id and says "look at the ledger"; refuses to carry anything else.
+"""The doorbell: a queue message that carries a run's id and means "check the ledger".
 
-Losing or doubling one changes nothing, so nothing here is retried, delayed or remembered (torture-tested: with Redis
-gone or flushed, workers still find in the ledger what is owed).
+Losing or doubling one changes nothing, so nothing here is retried, delayed or stored. When Redis is down or flushed,
+workers still find due mail in the ledger (tests/crash).
 """
 
 from __future__ import annotations
@@ -20,40 +20,41 @@ from mailshot.errors import Unavailable
 
 QUEUE = "send"
 ACTOR = "deliver"
-GONE = (DramatiqError, redis.RedisError, OSError)
+#: What a queue that cannot be reached raises.
+QUEUE_ERRORS = (DramatiqError, redis.RedisError, OSError)
 log = logging.getLogger(__name__)
 
 
 def broker(redis_url: str) -> Broker:
-    """Return a broker without middleware: in process, or on Redis with a client that never repeats a command by itself.
+    """Return a broker without middleware: on Redis, or in this process when `redis_url` is empty.
 
-    A repeated enqueue whose first reply was lost would stand in the queue twice.
+    The Redis client repeats no command: an enqueue whose first reply was lost would be in the queue twice.
     """
     if not redis_url:
         return StubBroker(middleware=[])
     client = redis.Redis.from_url(
         redis_url, retry=Retry(NoBackoff(), 0), socket_timeout=10, socket_connect_timeout=3, health_check_interval=30
     )
-    # Dead workers' messages are looked for at every command: a doorbell is cheap, waiting for one is not.
+    # Check for dead workers' messages on every command: enqueueing is cheap, a delayed wake-up is not.
     return RedisBroker(  # type: ignore[no-untyped-call]
         client=client, middleware=[], maintenance_chance=1_000_000, heartbeat_timeout=60_000
     )
 
 
 class Doorbell:
-    """Rings for runs."""
+    """Sends doorbells."""
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
         broker.declare_queue(QUEUE)
 
     def ring(self, run_id: int) -> bool:
-        """Ring for a run; False when the queue does not answer, which loses nothing."""
+        """Ring for a run. Returns False when the queue does not answer: then workers find the mail by polling."""
         message: Message[None] = Message(queue_name=QUEUE, actor_name=ACTOR, args=(run_id,), kwargs={}, options={})
         try:
             self.broker.enqueue(message)
-        except GONE as error:
-            log.warning("the queue does not answer, the ledger will be looked at all the same: %s", error)
+        except QUEUE_ERRORS as error:
+            log.warning("the queue does not answer; workers find due mail in the ledger: %s", error)
             return False
         return True
 

@@ -1,15 +1,15 @@
-"""Owns the signed ids in links and envelope addresses; refuses to carry anything but ids.
+"""Signs and verifies the ids in links and envelope addresses.
 
 A token is base64url of: version (1 byte), key id (1 byte), the ids as varints, and a 128-bit HMAC-SHA-256 tag
 (RFC 2104) under a key derived for its purpose, so that a click token can never unsubscribe. It never expires:
-an unsubscribe link must work for as long as somebody keeps the mail.
+an unsubscribe link must work for as long as the mail is kept.
 
-A forwarded mail carries its tokens along, so they open nothing that would do harm in another's hands: they leave or
-join topics and change answers. Data are shown to the owner of the inbox alone (`confirm`, then `session`).
-Where a token must not outlive the customer's address, one of its ids is the `fingerprint` of that address.
+A forwarded mail carries its tokens along, so they allow nothing harmful: subscribing, unsubscribing and changing
+preferences. Data is shown only to the owner of the inbox (`confirm`, then `session`). Where a token must not outlive
+the customer's address, one of its ids is the `fingerprint` of that address.
 
-In an address the same bytes are base32hex (RFC 4648 section 7) in lower case, after a prefix of their own: servers may
-change the case of a local part, and it holds 64 octets at most (RFC 5321).
+In an address the same bytes are base32hex (RFC 4648 section 7) in lower case, after a prefix: servers may change the
+case of a local part, and it holds 64 octets at most (RFC 5321).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from mailshot.errors import SettingsError
 VERSION = 1
 TAG_BYTES = 16
 FINGERPRINT_BYTES = 5
-MOST_CHARACTERS = 120
-# What a link's token is made of. Mail programs glue to it what follows in the text: a period, a bracket, a quote.
+MAX_CHARACTERS = 120
+# The characters of a link's token. Mail programs may append what follows in the text: a period, a bracket, a quote.
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -44,12 +44,12 @@ class Purpose(StrEnum):
     message = "message"
 
 
-#: What the local part of an address begins with, by the purpose of its token: returned mail, unsubscribe mail.
+#: How the local part of an address begins, by the purpose of its token: returned mail, unsubscribe mail.
 PREFIXES = {Purpose.bounce: "b", Purpose.leave: "u"}
 
 
 class KeyRing:
-    """Mints tokens with its first key and reads those of all its keys, so that keys rotate with overlap."""
+    """Signs with its first key and verifies with all its keys, so that keys can be rotated with an overlap."""
 
     def __init__(self, keys: Mapping[int, bytes]) -> None:
         if not keys:
@@ -68,9 +68,9 @@ class KeyRing:
         for part in filter(None, (piece.strip() for piece in text.split(","))):
             number, _, digits = part.partition(":")
             try:
-                # A number that stands twice would silently drop the former key, and with it every link it signed.
-                at = int(number) if number.isascii() and number.strip().isdigit() else -1
-                keys[-1 if at in keys else at] = bytes.fromhex(digits)
+                # A repeated number would silently replace the earlier key and break every link signed with it.
+                key_id = int(number) if number.isascii() and number.strip().isdigit() else -1
+                keys[-1 if key_id in keys else key_id] = bytes.fromhex(digits)
             except ValueError:
                 keys[-1] = b""
             if not all(0 <= key < 256 and len(secret) >= 16 for key, secret in keys.items()):
@@ -78,11 +78,11 @@ class KeyRing:
         return cls(keys)
 
     def fingerprint(self, mailbox: str) -> int:
-        """Return a number of 40 bits that stands for a mailbox in tokens: another mailbox has another number."""
+        """Return a 40-bit number that stands for a mailbox in tokens; another mailbox has another number."""
         return self._fingerprint(self._signer, mailbox)
 
     def is_fingerprint(self, number: int, mailbox: str) -> bool:
-        """Say whether `number` is the fingerprint of a mailbox under any of the keys."""
+        """Return whether `number` is the fingerprint of a mailbox under any of the keys."""
         return number in {self._fingerprint(key, mailbox) for key, _ in self._derived}
 
     def mint(self, purpose: Purpose, *ids: int) -> str:
@@ -90,8 +90,8 @@ class KeyRing:
         return urlsafe_b64encode(self._signed(purpose, ids)).rstrip(b"=").decode()
 
     def read(self, purpose: Purpose, token: str) -> tuple[int, ...] | None:
-        """Return the ids of a genuine token for `purpose`, else None, whatever is wrong with it."""
-        if not token.isascii() or len(token) > MOST_CHARACTERS:
+        """Return the ids of a valid token for `purpose`, None for any other text."""
+        if not token.isascii() or len(token) > MAX_CHARACTERS:
             return None
         try:
             raw = urlsafe_b64decode(token + "=" * (-len(token) % 4))
@@ -105,10 +105,10 @@ class KeyRing:
         return f"{PREFIXES[purpose]}+{_base32(self._signed(purpose, ids))}"
 
     def read_local_part(self, local_part: str) -> tuple[Purpose, tuple[int, ...]] | None:
-        """Return the purpose and the ids of a local part in any case, None when it is none of ours."""
+        """Return purpose and ids of a local part in upper or lower case, None when it carries no valid token."""
         prefix, _, token = local_part.strip().lower().partition("+")
-        purpose = next((purpose for purpose, mark in PREFIXES.items() if mark == prefix), None)
-        if purpose is None or not token.isascii() or len(token) > MOST_CHARACTERS:
+        purpose = next((purpose for purpose, known in PREFIXES.items() if known == prefix), None)
+        if purpose is None or not token.isascii() or len(token) > MAX_CHARACTERS:
             return None
         try:
             raw = b32hexdecode(token.upper() + "=" * (-len(token) % 8))
@@ -128,21 +128,21 @@ class KeyRing:
     def _ids_of(self, purpose: Purpose, raw: bytes) -> tuple[int, ...] | None:
         body, tag = raw[:-TAG_BYTES], raw[-TAG_BYTES:]
         key = self._derived.get((body[1], purpose)) if len(body) > 2 and body[0] == VERSION else None
-        # A digest is made even when no key fits, so that the time tells nothing.
+        # Compute a digest even without a key, so that the time reveals nothing.
         expected = hmac.digest(key or bytes(32), body, "sha256")[:TAG_BYTES]
         genuine = hmac.compare_digest(expected, tag) and key is not None
         return _ids(body[2:]) if genuine else None
 
 
-def trimmed(token: str) -> list[str]:
-    """Return what a token of a link may be when something was glued to it, the likeliest first.
+def candidates(token: str) -> list[str]:
+    """Return what the token of a link may have been before a mail program appended something, the likeliest first.
 
-    Whatever cannot belong to a token ends it; a dash or an underscore at the end may be part of it or not.
+    Any other character ends a token; a dash or an underscore at the end may belong to it or not.
     """
-    found = _TOKEN.match(token)
-    if found is None:
+    match = _TOKEN.match(token)
+    if match is None:
         return []
-    return list(dict.fromkeys((found[0], found[0].rstrip("-_"))))
+    return list(dict.fromkeys((match[0], match[0].rstrip("-_"))))
 
 
 def _base32(raw: bytes) -> str:

@@ -45,7 +45,7 @@ def postgres_template(postgres_server: str) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def _own_rates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test wait for the mails that another one sent: a process keeps one set of rates."""
-    monkeypatch.setattr(rate_limit, "_HERE", rate_limit.Here())
+    monkeypatch.setattr(rate_limit, "_LOCAL", rate_limit.LocalSlots())
 
 
 @pytest.fixture

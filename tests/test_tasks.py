@@ -1,4 +1,4 @@
-"""Workers and a clock on a queue in process and on Redis, which may be killed, flushed, restarted or never there."""
+"""Checks workers and the clock with a queue in process and on a Redis that is killed, flushed, restarted or missing."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_workers_in_process_find_a_run_by_themselves(shop: Shop, sink: Sink, app
 
 
 @pytest.mark.parametrize("trouble", ["none", "killed", "flushed", "restarted", "absent"])
-def test_redis_may_do_what_it_likes(shop: Shop, sink: Sink, app: Apps, trouble: str) -> None:
+def test_a_run_ends_whatever_happens_to_redis(shop: Shop, sink: Sink, app: Apps, trouble: str) -> None:
     shop.add(project.people(240, first=1000))
     with processes.own_redis() as redis:
         if trouble == "absent":
@@ -80,7 +80,7 @@ def test_redis_may_do_what_it_likes(shop: Shop, sink: Sink, app: Apps, trouble: 
     assert_all_once(shop, sink, run_id, 300)
 
 
-def test_looking_for_what_is_owed_waits_for_no_writer(shop: Shop) -> None:
+def test_checking_for_due_mail_waits_for_no_writer(shop: Shop) -> None:
     run_id, now = shop.launch(), datetime.now(UTC)
     with shop.store.write() as writer:
         leases.acquire(writer, "other", "import", now, now)
@@ -94,7 +94,7 @@ def test_looking_for_what_is_owed_waits_for_no_writer(shop: Shop) -> None:
         assert not tasks._is_clock(one, "you", now + timedelta(seconds=1))
 
 
-def test_an_idle_clock_and_worker_wait_in_silence_for_a_long_import(
+def test_an_idle_clock_and_worker_log_nothing_during_a_long_import(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(engine, "PRAGMAS", [*engine.PRAGMAS, "PRAGMA busy_timeout=20"])
@@ -118,7 +118,7 @@ def test_an_idle_clock_and_worker_wait_in_silence_for_a_long_import(
     store.close()
 
 
-def test_a_database_locked_for_very_long_is_told_once(
+def test_a_database_locked_for_very_long_is_logged_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = [0.0]
@@ -134,7 +134,7 @@ def test_a_database_locked_for_very_long_is_told_once(
     assert isinstance(Busy(""), Unavailable)
 
 
-def test_the_clock_scrubs_what_was_erased(shop: Shop, app: Apps) -> None:
+def test_the_clock_scrubs_erased_data(shop: Shop, app: Apps) -> None:
     with shop.store.write() as connection:
         erasures.record(connection, 1, datetime.now(UTC))
 

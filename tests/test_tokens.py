@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailshot.errors import SettingsError
-from mailshot.tokens import PREFIXES, KeyRing, Purpose, trimmed
+from mailshot.tokens import PREFIXES, KeyRing, Purpose, candidates
 
 RING = KeyRing.parse("7:" + "5a" * 32)
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -113,5 +113,5 @@ def test_no_other_local_part_is_read(text: str) -> None:
 def test_what_is_glued_to_a_link_is_cut_off(glued: str) -> None:
     for number in range(50):  # some tokens end with a dash or an underscore themselves
         token = RING.mint(Purpose.unsubscribe, number)
-        assert [RING.read(Purpose.unsubscribe, each) for each in trimmed(token + glued)].count((number,)) == 1
-    assert trimmed(glued + "x")[:1] in ([], ["x"], [f"{glued}x"])
+        assert [RING.read(Purpose.unsubscribe, each) for each in candidates(token + glued)].count((number,)) == 1
+    assert candidates(glued + "x")[:1] in ([], ["x"], [f"{glued}x"])

@@ -149,14 +149,21 @@ def _inbox(app: App) -> Iterator[None]:
 
 
 def _site(app: App) -> Starlette:
-    from mailshot.web import app as site
+    from mailshot.web.app import build
+    from mailshot.web.site import SiteSettings
 
     rules = context.rulebook(app.settings.project)
-    return site.build(
-        app.store, app.keys, rules.topics, rules.statements, rules.company.brand, app.address_key,
-        catalogue=rules.catalogue, contact=_contact(rules), zone=rules.company.time_zone,
+    settings = SiteSettings(
+        brand=rules.company.brand,
+        topics=rules.topics,
+        statements=rules.statements,
+        address_key=app.address_key,
+        facts=rules.catalogue.customer,
+        contact=_contact(rules),
+        zone=rules.company.time_zone,
         language=rules.company.language,
-    )  # fmt: skip
+    )
+    return build(app.store, app.keys, settings)
 
 
 def _contact(rules: Rulebook) -> str:

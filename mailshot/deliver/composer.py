@@ -1,168 +1,179 @@
-"""Owns turning claimed rows into letters: facts and offers of many rows at once; refuses to send."""
+"""Turns claimed rows into mails ready to send, loading facts and offers for many rows at once."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from mailshot.deliver import outcome
+from mailshot.deliver.frozen_run import FrozenRun
 from mailshot.deliver.ledger_writer import LedgerWriter
+from mailshot.deliver.send_settings import SendSettings
 from mailshot.errors import MailshotError
 from mailshot.render import compose
-from mailshot.render.compose import Mailing, OutgoingMail
+from mailshot.render.compose import OutgoingMail
 from mailshot.render.template import RenderError
 from mailshot.states import DeliveryState, Reason, Suspicion
 from mailshot.store import consent, profiles
-from mailshot.store.engine import Connection, Store
+from mailshot.store.engine import Connection
 from mailshot.store.ledger import Claimed, Settled
-from mailshot.tokens import KeyRing
 
 log = logging.getLogger(__name__)
-AHEAD = 100
-#: How a row is marked while its mail is written, by what was thought of it before. Others are not written again.
-MARKS: dict[int, Suspicion] = {
+#: Rows claimed at once. A batch that stops gives those back that it has not sent.
+CLAIM_ROWS = 100
+#: The suspicion of a row while its mail is rendered, by its suspicion before. A row with any other is not rendered.
+SUSPICION_WHILE_WRITING: dict[int, Suspicion] = {
     Suspicion.held: Suspicion.writing,
     Suspicion.held_again: Suspicion.writing_again,
 }
-#: Checks rows against the guards again, whose customers changed answers or address since the launch: takes the run
-#: and the rows, and gives the offers left by customer, None for a customer who must not be mailed.
-Reconsider = Callable[[Connection, Mapping[str, Any], Sequence[Claimed]], Mapping[int, list[list[int]] | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One claimed row with its letter, the address as it is kept, and how often it was tried, this time included."""
+    """A claimed row with its rendered mail."""
 
     customer_id: int
+    #: The customer's address as it is stored.
     address: str
+    #: How often the mail was tried, this time included.
     attempts: int
+    #: The revision of the row that the mail was rendered for.
     revision: int
     letter: OutgoingMail
 
+    @property
+    def links(self) -> list[tuple[int, str]]:
+        """The number and address of each tracked link."""
+        return [(link.id, link.url) for link in self.letter.links]
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A claimed row with what its mail is made of."""
+
+    row: Claimed
+    facts: dict[str, Any]
+    tracked: bool
+
 
 class Composer:
-    """Claims a little ahead and writes letters as connections ask for them, so that few rows are held at a time."""
+    """Claims up to `most` rows, a few ahead, and renders a mail whenever a connection asks for one."""
 
     def __init__(
-        self,
-        store: Store,
-        rounds: LedgerWriter,
-        mailing: Mailing,
-        run: Mapping[str, Any],
-        keys: KeyRing,
-        base_url: str,
-        reconsider: Reconsider,
-        most: int,
-        stop: threading.Event,
+        self, settings: SendSettings, run: FrozenRun, writer: LedgerWriter, most: int, stop: threading.Event
     ) -> None:
-        self._store, self._rounds, self._mailing, self._run = store, rounds, mailing, run
-        self._keys, self._base_url, self._reconsider = keys, base_url, reconsider
+        self._settings, self._run, self._writer = settings, run, writer
         self._left = most
         self._products: dict[int, dict[str, Any]] = {}
-        self._waiting: list[tuple[Claimed, dict[str, Any], bool]] = []
-        self._lock, self._writing = asyncio.Lock(), asyncio.Lock()
+        self._waiting: list[_Loaded] = []
+        self._claiming, self._writing = asyncio.Lock(), asyncio.Lock()
         self._stop = stop
         self._halted = False
 
     @property
     def stopped(self) -> bool:
-        return self._halted or self._rounds.broken or self._stop.is_set()
+        return self._halted or self._writer.broken or self._stop.is_set()
 
     def halt(self) -> None:
-        """Give out no further letter in this batch."""
+        """Prepare no further mail in this batch."""
         self._halted = True
 
-    def spoiled(self, customer_id: int, error: Exception) -> None:
-        """Leave out a row whose letter cannot be made: whatever the fault is, it must not stop the others."""
+    def skip_unrenderable(self, customer_id: int, error: Exception) -> None:
+        """Skip a row whose mail cannot be made. Whatever the error is, it must not stop the other mails."""
         known = isinstance(error, RenderError)
         if not known:
-            log.error("run %s, customer %s: no letter", self._run["id"], customer_id, exc_info=error)
-        reply = outcome.said(str(error) if known else f"{type(error).__name__}: {error}")
+            log.error("run %s, customer %s: no mail", self._run.id, customer_id, exc_info=error)
+        reply = outcome.printable(str(error) if known else f"{type(error).__name__}: {error}")
         reason = str(Reason.render_failed)
-        self._rounds.settle(Settled(customer_id, DeliveryState.skipped, reply=reply, reason=reason))
+        self._writer.settle(Settled(customer_id, DeliveryState.skipped, reply=reply, reason=reason))
 
     async def prepared_mails(self) -> AsyncIterator[Prepared]:
-        """Give the next letter to whichever connection asks, until nothing is due or we are told to stop."""
+        """Give each connection that asks the next mail, until nothing is due or the batch is stopped."""
         while not self.stopped:
-            async with self._lock:
+            async with self._claiming:
                 if not self._waiting and not self.stopped:
                     self._waiting = await self._claim()
                 if not self._waiting:
                     return
-                claimed, facts, tracked = self._waiting.pop()
+                loaded = self._waiting.pop()
             async with self._writing:
-                task = await self._written(claimed, facts, tracked)
-            if task:
-                yield task
+                mail = await self._render_watched(loaded)
+            if mail:
+                yield mail
 
-    async def _written(self, row: Claimed, facts: dict[str, Any], tracked: bool) -> Prepared | None:
-        """Write one letter. One that may have ended a worker is marked before, so that it can end two more at most."""
-        if row.suspicion == Suspicion.none:
-            return self._write(row, facts, tracked)
-        mark = MARKS.get(row.suspicion)
-        if mark is None:
-            self.spoiled(row.customer_id, RenderError("a worker ended each time this mail was written"))
-            return None
-        if not await self._rounds.suspect(row.customer_id, mark):
-            return None
-        task = self._write(row, facts, tracked)
-        if task:
-            with suppress(Exception):  # it fails again, and is left out, when it is sent
-                task.letter.data(eight_bit=True)
-            await self._rounds.suspect(row.customer_id, Suspicion.none)
-        return task
-
-    async def _claim(self) -> list[tuple[Claimed, dict[str, Any], bool]]:
-        rows = await self._rounds.claim(min(AHEAD, self._left)) if self._left > 0 else []
+    async def _claim(self) -> list[_Loaded]:
+        rows = await self._writer.claim(min(CLAIM_ROWS, self._left)) if self._left > 0 else []
         self._left -= len(rows)
         if not rows:
             return []
         try:
-            allowed, facts, tracked = await asyncio.to_thread(self._load, rows)
+            loaded = await asyncio.to_thread(self._load, rows)
         except MailshotError as error:
-            log.error("the customers of a batch cannot be read: %s", error)
+            log.error("cannot read the customers of a batch: %s", error)
             self.halt()
             return []
+        allowed = {item.row.customer_id for item in loaded}
         for row in rows:
             if row.customer_id not in allowed:
-                self._rounds.settle(Settled(row.customer_id, DeliveryState.skipped, reason=str(Reason.guard)))
-        return [(row, facts.get(who, {}), who in tracked) for who, row in reversed(allowed.items())]
+                reason = str(Reason.guard)
+                self._writer.settle(Settled(row.customer_id, DeliveryState.skipped, reason=reason))
+        return loaded[::-1]
 
-    def _load(self, rows: list[Claimed]) -> tuple[dict[int, Claimed], dict[int, dict[str, Any]], set[int]]:
-        """Return the rows that may still be mailed by customer, the facts of customers, and who is tracked."""
-        wanted = {product for row in rows for product, _ in row.offers} - self._products.keys()
-        with self._store.read() as connection:
-            allowed = self._reconsidered(connection, rows)
-            if wanted:
-                self._products |= profiles.products(connection, wanted)
-            customers = list(allowed)
-            return allowed, profiles.facts_of(connection, customers), consent.tracked(connection, customers)
+    def _load(self, rows: list[Claimed]) -> list[_Loaded]:
+        """Return the rows that may still be mailed with the facts of their customers."""
+        missing = {product for row in rows for product, _ in row.offers} - self._products.keys()
+        with self._settings.store.read() as connection:
+            allowed = self._reconsider(connection, rows)
+            if missing:
+                self._products |= profiles.products(connection, missing)
+            customers = [row.customer_id for row in allowed]
+            facts = profiles.facts_of(connection, customers)
+            tracked = consent.tracked(connection, customers)
+        return [_Loaded(row, facts.get(row.customer_id, {}), row.customer_id in tracked) for row in allowed]
 
-    def _reconsidered(self, connection: Connection, rows: list[Claimed]) -> dict[int, Claimed]:
+    def _reconsider(self, connection: Connection, rows: list[Claimed]) -> list[Claimed]:
+        """Check rows whose customers changed since the launch against the guards again; drop offers and rows."""
         revised = [row for row in rows if row.revision]
-        offers = self._reconsider(connection, self._run, revised) if revised else {}
-        decided = {row.customer_id: offers.get(row.customer_id, row.offers) for row in rows}
-        return {
-            row.customer_id: replace(row, offers=left) for row in rows if (left := decided[row.customer_id]) is not None
-        }
+        offers = self._settings.reconsider(connection, self._run.row, revised) if revised else {}
+        remaining = ((row, offers.get(row.customer_id, row.offers)) for row in rows)
+        return [replace(row, offers=left) for row, left in remaining if left is not None]
 
-    def _write(self, row: Claimed, facts: dict[str, Any], tracked: bool) -> Prepared | None:
+    async def _render_watched(self, loaded: _Loaded) -> Prepared | None:
+        """Render one mail. One that may have crashed a worker is marked first, so it can crash at most two more."""
+        row = loaded.row
+        if row.suspicion == Suspicion.none:
+            return self._render(loaded)
+        suspicion = SUSPICION_WHILE_WRITING.get(row.suspicion)
+        if suspicion is None:
+            self.skip_unrenderable(row.customer_id, RenderError("a worker ended each time this mail was written"))
+            return None
+        if not await self._writer.set_suspicion(row.customer_id, suspicion):
+            return None
+        mail = self._render(loaded)
+        if mail:
+            with suppress(Exception):  # it fails again, and is skipped, when it is sent
+                mail.letter.data(eight_bit=True)
+            await self._writer.set_suspicion(row.customer_id, Suspicion.none)
+        return mail
+
+    def _render(self, loaded: _Loaded) -> Prepared | None:
+        row, facts = loaded.row, loaded.facts
         offers = [(self._products[product], times) for product, times in row.offers if product in self._products]
-        date: datetime = self._run["launched_at"]
+        launched_at: datetime = self._run.row["launched_at"]
         try:
             if not facts.get("email"):
                 raise RenderError("the customer has no address any more")
-            delivery = compose.Recipient(
-                self._run["id"], row.customer_id, row.content, facts["email"], facts, offers, tracked, date
+            recipient = compose.Recipient(
+                self._run.id, row.customer_id, row.content, facts["email"], facts, offers, loaded.tracked, launched_at
             )
-            written = compose.compose(self._mailing, delivery, self._keys, self._base_url)
+            letter = compose.compose(self._run.mailing, recipient, self._settings.keys, self._settings.base_url)
         except Exception as error:
-            self.spoiled(row.customer_id, error)
+            self.skip_unrenderable(row.customer_id, error)
             return None
-        return Prepared(row.customer_id, facts["email"], row.attempts, row.revision, written)
+        return Prepared(row.customer_id, facts["email"], row.attempts, row.revision, letter)

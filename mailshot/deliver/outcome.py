@@ -1,8 +1,8 @@
-"""Owns what a server's reply, or its absence, means for one delivery; refuses to act on it.
+"""Classifies what a server's reply, or a missing reply, means for one delivery.
 
-The phase decides: before the final dot nothing was handed over and trying again is safe; after the dot, silence means
-the message may have arrived (RFC 5321 section 4.1.1.4). Codes 4.7.x and 5.7.x speak of the sender (RFC 3463), so they
-never count against the recipient.
+The phase decides. Before the final dot nothing was handed over, and trying again is safe. After the dot, silence means
+that the mail may have arrived (RFC 5321 section 4.1.1.4). Codes 4.7.x and 5.7.x are about the sender (RFC 3463), so
+they never count against the recipient.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-# An enhanced status code stands at the beginning of the text (RFC 2034); elsewhere it may be a version or an address.
+# An enhanced status code begins the text (RFC 2034); elsewhere it may be a version or an address.
 _ENHANCED = re.compile(r"\s*([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
-# The mailbox does not exist, moved away or is closed (RFC 3463). 5.1.7 and 5.1.8 speak of the sender's address.
-_GONE = {("1", "1"), ("1", "2"), ("1", "3"), ("1", "6"), ("1", "10"), ("2", "1")}
+# Subject and detail of codes for a mailbox that does not exist, moved or is closed (RFC 3463). 5.1.7 and 5.1.8 are
+# about the sender's address.
+_NO_MAILBOX_STATUS = {("1", "1"), ("1", "2"), ("1", "3"), ("1", "6"), ("1", "10"), ("2", "1")}
 _UNKNOWN_USER = re.compile(
     r"\b(?:unknown|no such|invalid|nonexistent|non-existent) (?:local )?(?:user|mailbox|recipient|address|account)\b"
     r"|\b(?:user|mailbox|recipient|address|account)\b.{0,40}?\b(?:unknown|not found|doesn't exist|does not exist)\b",
@@ -24,10 +25,13 @@ _UNKNOWN_USER = re.compile(
 _POLICY = re.compile(
     r"spam|block|polic|blacklist|denylist|reputation|greylist|rate|spf|dkim|dmarc|sender", re.IGNORECASE
 )
+#: Basic codes that can mean an unknown mailbox, if the text says so.
 NO_MAILBOX = (550, 551, 553)
-_ODD = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
-TOO_BUSY = 421
-LONGEST = 500
+# Control characters and surrogates, which a database or a terminal may reject.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+#: The server closes the connection after this reply (RFC 5321 section 3.8).
+CLOSING = 421
+MAX_REPLY_CHARACTERS = 500
 
 
 class Phase(StrEnum):
@@ -42,6 +46,8 @@ class Phase(StrEnum):
 
 
 class Status(StrEnum):
+    """How a transaction ended: `in_doubt` means the mail may have arrived."""
+
     accepted = "accepted"
     refused = "refused"
     retry = "retry"
@@ -50,65 +56,68 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of one transaction.
-
-    `close`: the connection is not used again. `ours`: the fault is the sender's. `gone`: there is no such mailbox, and
-    there never will be.
-    """
+    """The outcome of one transaction."""
 
     outcome: Status
+    #: Where it ended.
     phase: Phase
+    #: The server's reply, or why there is none; printable, at most `MAX_REPLY_CHARACTERS` long.
     reply: str
+    #: The connection must not be used again.
     close: bool = False
-    ours: bool = False
-    gone: bool = False
+    #: The server objects to the sender, not to the recipient or this mail.
+    sender_fault: bool = False
+    #: The mailbox does not exist: its address is suppressed.
+    no_mailbox: bool = False
 
 
 def classify_reply(phase: Phase, code: int, text: str) -> Outcome:
-    """Judge a reply that ended a transaction in `phase`. 2xx counts as accepted only after the dot."""
-    reply = said(f"{code} {text}")
+    """Classify the reply that ended a transaction in `phase`. 2xx counts as accepted only after the dot."""
+    reply = printable(f"{code} {text}")
     if 200 <= code < 300 and phase is Phase.dot:
         return Outcome(Status.accepted, phase, reply)
     # After an error outside RCPT and the dot the connection itself is suspect.
-    close = code == TOO_BUSY or phase not in (Phase.rcpt, Phase.dot)
+    close = code == CLOSING or phase not in (Phase.rcpt, Phase.dot)
     status = _status(code, text)
-    ours = bool(status and status[0] == "7")
-    lasting = 500 <= code < 600 and not (ours or phase in (Phase.connect, Phase.mail))
-    outcome = Status.refused if lasting else Status.retry
-    gone = lasting and phase in (Phase.rcpt, Phase.dot) and _no_mailbox(phase, code, status, text)
-    return Outcome(outcome, phase, reply, close, ours or phase is Phase.mail, gone)
+    policy = bool(status and status[0] == "7")
+    permanent = 500 <= code < 600 and not (policy or phase in (Phase.connect, Phase.mail))
+    no_mailbox = permanent and phase in (Phase.rcpt, Phase.dot) and _is_unknown_mailbox(phase, code, status, text)
+    sender_fault = policy or phase is Phase.mail
+    return Outcome(Status.refused if permanent else Status.retry, phase, reply, close, sender_fault, no_mailbox)
 
 
 def _status(code: int, text: str) -> tuple[str, str] | None:
-    """Return subject and detail of the enhanced status code that a reply begins with, if its class is the reply's."""
-    found = _ENHANCED.match(text)
-    return (found[2], found[3]) if found and int(found[1]) == code // 100 else None
+    """Return subject and detail of the enhanced status code that begins a reply, if its class is the reply's."""
+    match = _ENHANCED.match(text)
+    return (match[2], match[3]) if match and int(match[1]) == code // 100 else None
 
 
-def _no_mailbox(phase: Phase, code: int, status: tuple[str, str] | None, text: str) -> bool:
-    """Say whether a refusal means that the mailbox does not exist. Without an enhanced code only plain words count."""
+def _is_unknown_mailbox(phase: Phase, code: int, status: tuple[str, str] | None, text: str) -> bool:
+    """Tell whether a refusal means that the mailbox does not exist. Without an enhanced code the text decides."""
     if status is not None:
-        return status in _GONE
-    said_so = phase is Phase.rcpt and code in NO_MAILBOX and _UNKNOWN_USER.search(text) is not None
-    return said_so and _POLICY.search(text) is None
+        return status in _NO_MAILBOX_STATUS
+    unknown = phase is Phase.rcpt and code in NO_MAILBOX and _UNKNOWN_USER.search(text) is not None
+    return unknown and _POLICY.search(text) is None
 
 
-def lost(phase: Phase, reason: str) -> Outcome:
-    """Judge a connection that broke, or a reply that did not come in time, in `phase`."""
-    outcome = Status.in_doubt if phase is Phase.dot else Status.retry
-    return Outcome(outcome, phase, said(f"{phase}: {reason}"), close=True)
+def connection_lost(phase: Phase, reason: str) -> Outcome:
+    """Return the outcome of a connection that broke, or of a reply that did not come in time, in `phase`."""
+    status = Status.in_doubt if phase is Phase.dot else Status.retry
+    return Outcome(status, phase, printable(f"{phase}: {reason}"), close=True)
 
 
-def said(text: str) -> str:
-    """Cut short what somebody said, and make a blank of what a database or a terminal could choke on."""
-    return _ODD.sub(" ", text).strip()[:LONGEST]
+def printable(text: str) -> str:
+    """Return a text cut to `MAX_REPLY_CHARACTERS`, with blanks in place of unprintable characters."""
+    return _UNPRINTABLE.sub(" ", text).strip()[:MAX_REPLY_CHARACTERS]
 
 
-WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180))
-DEADLINE = timedelta(days=3)
+#: From one attempt to the next; the last wait repeats.
+RETRY_WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180))
+#: Counted from the launch.
+RETRY_DEADLINE = timedelta(days=3)
 
 
 def next_attempt(attempts: int, launched_at: datetime, now: datetime) -> datetime | None:
-    """Return when to try again after `attempts` tries, None once the deadline has passed (RFC 5321 section 4.5.4.1)."""
-    due = now + WAITS[min(attempts, len(WAITS)) - 1]
-    return due if due <= launched_at + DEADLINE else None
+    """Return when to try again after `attempts` attempts, None when that is past the deadline."""
+    due = now + RETRY_WAITS[min(attempts, len(RETRY_WAITS)) - 1]
+    return due if due <= launched_at + RETRY_DEADLINE else None

@@ -1,4 +1,8 @@
-"""Owns the story of sending a batch of one run, top to bottom; refuses details (each verb lives in its own module)."""
+"""Sends one batch of a run: claim, check, render, send the body, commit the intent, send the dot, settle.
+
+Start at `send_batch`; `_Sender.send_one` is the story of one mail. Each verb has a module of its own: `composer` claims
+and renders, `smtp` talks to the server, `ledger_writer` commits.
+"""
 
 from __future__ import annotations
 
@@ -6,203 +10,49 @@ import asyncio
 import logging
 import secrets
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 
 from mailshot import logs
-from mailshot.deliver import outcome, rate_limit
-from mailshot.deliver.composer import Composer, Prepared, Reconsider
+from mailshot.deliver import frozen_run, outcome, rate_limit
+from mailshot.deliver.composer import Composer, Prepared
+from mailshot.deliver.frozen_run import FrozenRun
 from mailshot.deliver.ledger_writer import LedgerWriter
 from mailshot.deliver.outcome import Outcome, Phase, Status
-from mailshot.deliver.smtp import Connection, MailObject, Server
+from mailshot.deliver.rate_limit import RateLimiter
+from mailshot.deliver.send_settings import SendSettings
+from mailshot.deliver.smtp import Connection, MailObject
 from mailshot.errors import Unavailable
-from mailshot.render.compose import Mailing
-from mailshot.states import DeliveryState, RunState
-from mailshot.store import ledger, ledger_queries, runs, snapshots
-from mailshot.store.eligibility import Gates
+from mailshot.states import DeliveryState
+from mailshot.store import ledger, ledger_queries
 from mailshot.store.engine import Store
 from mailshot.store.ledger import Settled
-from mailshot.tokens import KeyRing
 
 log = logging.getLogger(__name__)
-MOST_FAULTS = 5
+#: Replies in a row that object to the sender, after which a batch stops: each further mail would harm its reputation.
+MAX_SENDER_FAULTS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class SendSettings:
-    """All that sending needs besides the run itself."""
+def send_batch(settings: SendSettings, run_id: int, most: int, stop: threading.Event) -> bool:
+    """Send up to `most` due deliveries of a run; return whether more are due now.
 
-    store: Store
-    server: Server
-    keys: KeyRing
-    base_url: str
-    connections: int
-    lease: timedelta
-    reconsider: Reconsider
-    redis: str = ""
-
-
-async def deliver(
-    post: SendSettings,
-    run: Mapping[str, Any],
-    mailing: Mailing,
-    gates: Gates,
-    rate: int | None,
-    most: int,
-    stop: threading.Event,
-) -> bool:
-    """Send up to `most` due deliveries of a run over `post.connections` connections; stop softly when told to.
-
-    Returns False when something was in the way (server, ledger), so that going on at once would only meet it again.
+    Several workers may do this for one run at the same time. Setting `stop` ends the batch after the mails in progress.
     """
-    rounds = LedgerWriter(post.store, run, gates, secrets.randbits(62), post.lease)
-    desk = Composer(post.store, rounds, mailing, run, post.keys, post.base_url, post.reconsider, most, stop)
-    tempo = rate_limit.of(run["campaign"], str(mailing.sender["address"]), rate, post.redis)
-    worker = _Sender(post, run, rounds, desk, tempo)
-    try:
-        # One connection that fails by a fault of ours must not tear down the others between dot and reply.
-        ended = await asyncio.gather(*(worker.work() for _ in range(post.connections)), return_exceptions=True)
-        clear = not desk.stopped
-    finally:
-        await rounds.close()
-        await tempo.close()
-    for fault in ended:
-        if fault is not None:
-            raise fault
-    return clear
-
-
-class _Sender:
-    """What all connections of one batch share. `lines` counts the open ones."""
-
-    def __init__(
-        self, post: SendSettings, run: Mapping[str, Any], rounds: LedgerWriter, desk: Composer, tempo: rate_limit.Pace
-    ) -> None:
-        self.post, self.run, self.rounds, self.desk, self.tempo = post, run, rounds, desk, tempo
-        self.faults = 0
-        self.lines = 0
-
-    async def work(self) -> None:
-        """Send letter after letter over one connection, opened when the first is there."""
-        connection: Connection | None = None
-        async for task in self.desk.prepared_mails():
-            if not await self.tempo.turn(lambda: self.desk.stopped):
-                break
-            try:
-                connection = await self._send(connection, task)
-            except Unavailable as error:
-                self._give_up(task, error)
-                return
-        if connection:
-            await connection.quit()
-
-    async def _send(self, connection: Connection | None, task: Prepared) -> Connection | None:
-        """Send one letter and settle its row; return the connection if it can be used again."""
-        connection = connection or await self._open()
-        used = connection.used
-        verdict = await self._hand_over(connection, task)
-        if verdict and verdict.close and verdict.phase is Phase.mail and used:
-            # The server had enough of this connection; it says nothing about us or this mail.
-            self.lines -= 1
-            connection = await self._open()
-            verdict = await self._hand_over(connection, task)
-        if verdict:
-            self._settle(task, verdict)
-        if verdict and not verdict.close:
-            return connection
-        self.lines -= 1
-        return None
-
-    async def _open(self) -> Connection:
-        connection = await Connection.open(self.post.server)
-        self.lines += 1
-        return connection
-
-    async def _hand_over(self, connection: Connection, task: Prepared) -> Outcome | None:
-        """Body, commit, dot. None when the dot must not be released; then the connection is gone."""
-        letter = task.letter
-        try:
-            parcel = MailObject(letter.envelope_from, letter.envelope_to, letter.data(connection.eight_bit))
-        except Exception as error:
-            self.desk.spoiled(task.customer_id, error)
-            connection.drop()
-            return None
-        verdict = await connection.send_body(parcel)
-        if verdict is not None:
-            return verdict
-        links = [(link.id, link.url) for link in letter.links]
-        if not await self.rounds.intend(task.customer_id, task.revision, links):
-            connection.drop()
-            return None
-        return await connection.send_dot()
-
-    def _settle(self, task: Prepared, verdict: Outcome) -> None:
-        if verdict.ours:
-            self._fault(verdict.reply)
-        elif verdict.outcome is Status.accepted:
-            self.faults = 0
-        self.rounds.settle(_settled(task, verdict, self.run, datetime.now(UTC)))
-
-    def _give_up(self, task: Prepared, error: Unavailable) -> None:
-        """The server takes no further connection: nothing was tried, so the row goes back; without any line, stop."""
-        log.error("%s", error)
-        if not self.lines:
-            self.desk.halt()
-        self.rounds.settle(Settled(task.customer_id, DeliveryState.pending))
-
-    def _fault(self, reply: str) -> None:
-        """The server finds fault with us, not with the recipient: after a few such replies, stop for this batch."""
-        self.faults += 1
-        if self.faults >= MOST_FAULTS:
-            log.error("the server objects to the sender, stopping for now: %s", logs.masked(reply))
-            self.desk.halt()
-
-
-def _settled(task: Prepared, verdict: Outcome, run: Mapping[str, Any], now: datetime) -> Settled:
-    who, reply = task.customer_id, verdict.reply
-    if verdict.outcome is Status.accepted:
-        return Settled(who, DeliveryState.sent, reply)
-    again = outcome.next_attempt(task.attempts, run["launched_at"], now)
-    if verdict.outcome is Status.in_doubt and (again is None or not run["at_least_once"]):
-        return Settled(who, DeliveryState.unconfirmed, reply)
-    if verdict.outcome is Status.refused or again is None:
-        return Settled(who, DeliveryState.refused, reply, no_mailbox=task.address if verdict.gone else None)
-    return Settled(who, DeliveryState.deferred, reply, next_attempt_at=again)
-
-
-def send_batch(post: SendSettings, run_id: int, most: int, stop: threading.Event) -> bool:
-    """Send up to `most` due deliveries of a run; return whether more is due now. Doing it twice at once is harmless."""
-    with post.store.write() as connection:
+    with settings.store.write() as connection:
         ledger.recover(connection, datetime.now(UTC))
-    with post.store.read() as connection:
-        run = runs.get(connection, run_id)
-        if run is None or run["state"] != RunState.running or stop.is_set():
-            return False
-        body = snapshots.body(connection, run["definition"])
-    mailing, gates = _mailing(run["definition"], body), Gates.thaw(body["mailing"]["gates"])
-    clear = asyncio.run(deliver(post, run, mailing, gates, body["mailing"]["rate"], most, stop))
-    with post.store.write() as connection:
+    run = frozen_run.load_running(settings.store, run_id)
+    if run is None or stop.is_set():
+        return False
+    unhindered = asyncio.run(_send_over_connections(settings, run, most, stop))
+    with settings.store.write() as connection:
         now = datetime.now(UTC)
         ledger.finish(connection, now)
-        return clear and not stop.is_set() and ledger_queries.is_due(connection, run_id, now)
-
-
-_mailings: dict[str, Mailing] = {}
-
-
-def _mailing(digest: str, body: Mapping[str, Any]) -> Mailing:
-    """Compile a frozen mailing once in this process; a digest never means anything else."""
-    if digest not in _mailings:
-        _mailings[digest] = Mailing.thaw(body["mailing"], with_trial=False)
-    return _mailings[digest]
+        return unhindered and not stop.is_set() and ledger_queries.is_due(connection, run_id, now)
 
 
 def runs_with_due_mail(store: Store, now: datetime, shared: bool = False) -> list[int]:
-    """Recover lapsed leases, finish what is done, and return the runs that owe mail.
+    """Recover lapsed leases, finish runs that are done, and return the runs with due mail.
 
-    Without `shared` only those that nobody works on.
+    Without `shared`, only runs that no worker is sending.
     """
     with store.read() as connection:
         unsettled = ledger_queries.is_unsettled(connection, now)
@@ -212,3 +62,128 @@ def runs_with_due_mail(store: Store, now: datetime, shared: bool = False) -> lis
             ledger.finish(connection, now)
     with store.read() as connection:
         return [run_id for run_id, workers in ledger_queries.owed(connection, now) if shared or not workers]
+
+
+async def _send_over_connections(settings: SendSettings, run: FrozenRun, most: int, stop: threading.Event) -> bool:
+    """Send a batch; return False when the server or the ledger failed, so that going on at once would fail again."""
+    writer = LedgerWriter(settings.store, run.row, run.gates, secrets.randbits(62), settings.lease)
+    composer = Composer(settings, run, writer, most, stop)
+    sender_address = str(run.mailing.sender["address"])
+    limiter = rate_limit.limiter(run.row["campaign"], sender_address, run.rate, settings.redis)
+    sender = _Sender(settings, run, writer, composer, limiter)
+    try:
+        # One connection that fails by a bug in Mailshot must not cancel the others between dot and reply.
+        tasks = (sender.send_until_done() for _ in range(settings.connections))
+        errors = await asyncio.gather(*tasks, return_exceptions=True)
+        unhindered = not composer.stopped
+    finally:
+        await writer.close()
+        await limiter.close()
+    for error in errors:
+        if error is not None:
+            raise error
+    return unhindered
+
+
+class _Sender:
+    """Sends mails over the connections of one batch, which share its ledger writer, composer and rate."""
+
+    def __init__(
+        self,
+        settings: SendSettings,
+        run: FrozenRun,
+        writer: LedgerWriter,
+        composer: Composer,
+        limiter: RateLimiter,
+    ) -> None:
+        self.settings, self.run = settings, run
+        self.writer, self.composer, self.limiter = writer, composer, limiter
+        self.sender_faults = 0
+        self.open_connections = 0
+
+    async def send_until_done(self) -> None:
+        """Send mail after mail over one connection, opened for the first one."""
+        connection: Connection | None = None
+        async for mail in self.composer.prepared_mails():
+            if not await self.limiter.wait(lambda: self.composer.stopped):
+                break
+            try:
+                connection = await self.send_one(connection, mail)
+            except Unavailable as error:
+                self._return_unsent(mail, error)
+                return
+        if connection:
+            await connection.quit()
+
+    async def send_one(self, connection: Connection | None, mail: Prepared) -> Connection | None:
+        """Send one mail: body, intent, dot, outcome. Returns the connection if it can carry another mail.
+
+        Without a connection it opens one. Raises Unavailable when that fails; then nothing was sent.
+        """
+        connection = connection or await self._open()
+        message = self._encode(connection, mail)
+        if message is None:
+            return connection
+        outcome = await connection.send_body(message)
+        if outcome and outcome.close and outcome.phase is Phase.mail and connection.used:
+            # The server closed the connection between two mails. That says nothing about this one: use another.
+            self.open_connections -= 1
+            return await self.send_one(None, mail)
+        if outcome is None and not await self.writer.commit_intent(mail.customer_id, mail.revision, mail.links):
+            connection.drop()
+            self.open_connections -= 1
+            return None
+        outcome = outcome or await connection.send_dot()
+        self._settle(mail, outcome)
+        if outcome.close:
+            self.open_connections -= 1
+            return None
+        return connection
+
+    async def _open(self) -> Connection:
+        connection = await Connection.open(self.settings.server)
+        self.open_connections += 1
+        return connection
+
+    def _encode(self, connection: Connection, mail: Prepared) -> MailObject | None:
+        """Return a mail's bytes as this server takes them; a mail that has none is skipped."""
+        letter = mail.letter
+        try:
+            return MailObject(letter.envelope_from, letter.envelope_to, letter.data(connection.eight_bit))
+        except Exception as error:
+            self.composer.skip_unrenderable(mail.customer_id, error)
+            return None
+
+    def _settle(self, mail: Prepared, outcome: Outcome) -> None:
+        if outcome.sender_fault:
+            self._count_sender_fault(outcome.reply)
+        elif outcome.outcome is Status.accepted:
+            self.sender_faults = 0
+        self.writer.settle(_settled(mail, outcome, self.run, datetime.now(UTC)))
+
+    def _return_unsent(self, mail: Prepared, error: Unavailable) -> None:
+        """Give back the row of a mail for which no connection could be opened; without any connection, stop."""
+        log.error("%s", error)
+        if not self.open_connections:
+            self.composer.halt()
+        self.writer.settle(Settled(mail.customer_id, DeliveryState.pending))
+
+    def _count_sender_fault(self, reply: str) -> None:
+        self.sender_faults += 1
+        if self.sender_faults >= MAX_SENDER_FAULTS:
+            log.error("the server objects to the sender, stopping for now: %s", logs.masked(reply))
+            self.composer.halt()
+
+
+def _settled(mail: Prepared, result: Outcome, run: FrozenRun, now: datetime) -> Settled:
+    """Return where a delivery goes after a transaction: sent, refused, unconfirmed, or deferred until a retry."""
+    customer_id, reply = mail.customer_id, result.reply
+    if result.outcome is Status.accepted:
+        return Settled(customer_id, DeliveryState.sent, reply)
+    retry_at = outcome.next_attempt(mail.attempts, run.row["launched_at"], now)
+    if result.outcome is Status.in_doubt and (retry_at is None or not run.row["at_least_once"]):
+        return Settled(customer_id, DeliveryState.unconfirmed, reply)
+    if result.outcome is Status.refused or retry_at is None:
+        no_mailbox = mail.address if result.no_mailbox else None
+        return Settled(customer_id, DeliveryState.refused, reply, no_mailbox=no_mailbox)
+    return Settled(customer_id, DeliveryState.deferred, reply, next_attempt_at=retry_at)

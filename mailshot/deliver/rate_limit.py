@@ -1,11 +1,11 @@
-"""Waits until a mail may go under the rates of its campaign and of its sender.
+"""Waits until a mail may be sent under the rates of its campaign and of its sender.
 
-Mails are spread evenly: 119 a minute are one each 0.504 seconds, from the first on, so no minute begins with a burst.
-A campaign never exceeds its own rate, in however many runs; all campaigns of one sender (one address that mail comes
-from) together never exceed the largest of their rates. A campaign without a rate is not held back and not counted.
+Mails are spread evenly: 119 a minute are one every 0.504 seconds from the first on, so no minute begins with a burst.
+A campaign never exceeds its own rate, however many runs it has. All campaigns of one sender (one From address) together
+never exceed the largest of their rates. A campaign without a rate is not limited and not counted.
 
-The rule is kept twice: in Redis, for all workers, and in this process (`Here`), for one process without Redis or when
-Redis does not answer. Start at `Limited.turn`.
+The rule exists twice: in Redis (`RedisSlots`) for all workers, and in this process (`LocalSlots`) for one process
+without Redis or when Redis does not answer. Start at `Limited.wait`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
-#: A slot is taken so many seconds before it comes, so that a late wake-up does not delay the slots after it. What is
-#: taken and then not used, because the run is stopped, is lost.
-AHEAD = 0.05
+#: A slot is taken this long before it begins, so that a late wake-up does not delay the slots after it. A slot that was
+#: taken and not used, because the run is stopped, is lost.
+AHEAD_SECONDS = 0.05
 #: Seconds between two checks for a stop while a mail waits for its slot.
-LONGEST_WAIT, SHORTEST_WAIT = 0.5, 0.001
-#: A campaign that has not asked for so many seconds is over: its rate no longer counts for its sender.
-ACTIVE = 10.0
+LONGEST_WAIT_SECONDS, SHORTEST_WAIT_SECONDS = 0.5, 0.001
+#: A campaign that has not asked for this long is over: its rate no longer counts for its sender.
+ACTIVE_SECONDS = 10.0
 
 # Per sender one hash: campaign -> "last slot, rate, last asked". Returns the seconds until the next slot, and whether
-# it was taken. A clock that was set back must not stop all mail, so no slot lies further ahead than one can be taken.
+# it was taken. A clock that was set back must not stop all mail: no last slot counts as later than now plus `ahead`.
 _SCRIPT = """
 local mine, rate, ahead = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local active, now = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -65,18 +65,20 @@ return {string.format('%.6f', slot - now), taken and 1 or 0}
 """
 
 
-class Pace(Protocol):
-    async def turn(self, stopped: Callable[[], bool]) -> bool:
-        """Return True when the next mail may go, False as soon as `stopped` says so."""
+class RateLimiter(Protocol):
+    """What a connection asks before each mail."""
+
+    async def wait(self, stopped: Callable[[], bool]) -> bool:
+        """Return True when the next mail may be sent, False as soon as `stopped()` is true."""
 
     async def close(self) -> None:
         """Give back connections."""
 
 
 class NoLimit:
-    """Every turn is at once."""
+    """The limiter of a campaign without a rate: it never waits."""
 
-    async def turn(self, stopped: Callable[[], bool]) -> bool:
+    async def wait(self, stopped: Callable[[], bool]) -> bool:
         return not stopped()
 
     async def close(self) -> None:
@@ -84,10 +86,10 @@ class NoLimit:
 
 
 class Slots(Protocol):
-    """Who has sent when, and at which rates."""
+    """The slots taken so far: when each campaign of a sender last sent, and at which rate."""
 
     async def take(self, sender: str, campaign: str, rate: int) -> tuple[float, bool]:
-        """Return the seconds until the next slot, and whether it was taken because it is near."""
+        """Return the seconds until the next slot, and whether it was near and so taken. `rate`: mails a minute."""
 
     async def close(self) -> None:
         """Give back connections."""
@@ -95,12 +97,14 @@ class Slots(Protocol):
 
 @dataclass(slots=True)
 class _Entry:
+    """One campaign: its last slot and last request in seconds of the clock, its rate in mails a minute."""
+
     last: float
     rate: int
     asked: float
 
 
-class Here:
+class LocalSlots:
     """The slots of this process, for all its threads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -117,24 +121,24 @@ class Here:
     def _take(self, entries: dict[str, _Entry], campaign: str, rate: int, now: float) -> tuple[float, bool]:
         others = {name: entry for name, entry in entries.items() if name != campaign}
         for name, entry in others.items():
-            if entry.asked < now - ACTIVE and entry.last + 60 / entry.rate < now:
+            if entry.asked < now - ACTIVE_SECONDS and entry.last + 60 / entry.rate < now:
                 del entries[name]
-        fastest = max([rate, *(entry.rate for entry in others.values() if entry.asked >= now - ACTIVE)])
-        slot = max([now, *(min(entry.last, now + AHEAD) + 60 / fastest for entry in entries.values())])
+        fastest = max([rate, *(entry.rate for entry in others.values() if entry.asked >= now - ACTIVE_SECONDS)])
+        slot = max([now, *(min(entry.last, now + AHEAD_SECONDS) + 60 / fastest for entry in entries.values())])
         own = entries.get(campaign)
         if own:
-            slot = max(slot, min(own.last, now + AHEAD) + 60 / rate)
-        taken = slot - now <= AHEAD
+            slot = max(slot, min(own.last, now + AHEAD_SECONDS) + 60 / rate)
+        taken = slot - now <= AHEAD_SECONDS
         last = slot if taken else own.last if own else now - 60 / rate
         entries[campaign] = _Entry(last, rate, now)
         return slot - now, taken
 
 
-class Shared:
-    """The slots of all workers on one Redis, by its clock unless another is given."""
+class RedisSlots:
+    """The slots of all workers that share a Redis; `clock` None takes the time of the Redis server."""
 
     def __init__(self, url: str, clock: Callable[[], float] | None = None) -> None:
-        # A repeated command whose first reply was lost would take a second slot.
+        # No retries: a repeated command whose first reply was lost would take a second slot.
         self._redis = Redis.from_url(
             url, retry=Retry(NoBackoff(), 0), socket_timeout=3, socket_connect_timeout=3, decode_responses=True
         )
@@ -143,28 +147,30 @@ class Shared:
 
     async def take(self, sender: str, campaign: str, rate: int) -> tuple[float, bool]:
         now = f"{self._clock():.6f}" if self._clock else ""
-        wait, taken = await self._script(keys=[f"mailshot:pace:{sender}"], args=[campaign, rate, AHEAD, ACTIVE, now])
+        wait, taken = await self._script(
+            keys=[f"mailshot:pace:{sender}"], args=[campaign, rate, AHEAD_SECONDS, ACTIVE_SECONDS, now]
+        )
         return float(wait), bool(taken)
 
     async def close(self) -> None:
         await self._redis.aclose()
 
 
-_HERE = Here()
+_LOCAL = LocalSlots()
 
 
 class Limited:
-    """At most `rate` turns a minute for a campaign, and its sender's rate for all campaigns of the sender."""
+    """Keeps a campaign to `rate` mails a minute, and all campaigns of its sender to the largest of their rates."""
 
     def __init__(
         self, campaign: str, sender: str, rate: int, slots: Slots, sleep: Callable[[float], Awaitable[Any]]
     ) -> None:
         self._campaign, self._sender, self._rate = campaign, sender.casefold(), rate
         self._slots, self._sleep = slots, sleep
-        # One connection asks for all of a batch, else all of them would ask at the same moment.
+        # One connection of a batch asks at a time; otherwise all would ask at the same moment.
         self._asking = asyncio.Lock()
 
-    async def turn(self, stopped: Callable[[], bool]) -> bool:
+    async def wait(self, stopped: Callable[[], bool]) -> bool:
         async with self._asking:
             wait = await self._next(stopped)
         if wait is None:
@@ -181,21 +187,21 @@ class Limited:
             wait, taken = await self._take()
             if taken:
                 return max(wait, 0.0)
-            await self._sleep(min(max(wait - AHEAD, SHORTEST_WAIT), LONGEST_WAIT))
+            await self._sleep(min(max(wait - AHEAD_SECONDS, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS))
         return None
 
     async def _take(self) -> tuple[float, bool]:
         try:
             return await self._slots.take(self._sender, self._campaign, self._rate)
         except (RedisError, OSError) as error:
-            log.warning("Redis does not answer, each worker keeps to the rate by itself: %s", error)
+            log.warning("Redis does not answer; each worker applies the rate by itself: %s", error)
             await self._slots.close()
-            self._slots = _HERE
+            self._slots = _LOCAL
             return await self._slots.take(self._sender, self._campaign, self._rate)
 
 
-def of(campaign: str, sender: str, rate: int | None, redis_url: str) -> Pace:
-    """Return the pace of a campaign's mails from a sender's address, `rate` in mails a minute, None for no limit."""
+def limiter(campaign: str, sender: str, rate: int | None, redis_url: str) -> RateLimiter:
+    """Return the limiter of a campaign. `sender`: the From address; `rate`: mails a minute, None for no limit."""
     if not rate:
         return NoLimit()
-    return Limited(campaign, sender, rate, Shared(redis_url) if redis_url else _HERE, asyncio.sleep)
+    return Limited(campaign, sender, rate, RedisSlots(redis_url) if redis_url else _LOCAL, asyncio.sleep)

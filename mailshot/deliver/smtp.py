@@ -1,7 +1,7 @@
-"""Owns one SMTP connection and its phased transaction: everything but the dot, then the dot; refuses to decide either.
+"""One SMTP connection, whose transaction has two steps: everything but the final dot, then the dot.
 
-aiosmtplib connects, greets, secures and authenticates; the transaction is ours, because only the caller may release the
-dot, and because a broken connection means one thing before it and another after.
+aiosmtplib connects, greets, secures and authenticates. The transaction is our own: only the caller may send the dot,
+and a broken connection means one thing before the dot and another after it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
-from mailshot.deliver.outcome import Outcome, Phase, classify_reply, lost
+from mailshot.deliver.outcome import Outcome, Phase, classify_reply, connection_lost
 from mailshot.errors import Unavailable
 from mailshot.render.compose import OutgoingMail
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-BREATH = 0.01
-Broken = (aiosmtplib.SMTPException, OSError, EOFError, asyncio.TimeoutError)
+#: Between two checks whether the body has left our buffer.
+POLL_SECONDS = 0.01
+TRANSPORT_ERRORS = (aiosmtplib.SMTPException, OSError, EOFError, asyncio.TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +38,24 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where mail is handed over. `secure`: whether STARTTLS must be, and its certificate be good."""
+    """The SMTP server that mails are sent through."""
 
     host: str
     port: int
+    #: None: do not log in.
     username: str | None
     password: str | None = field(repr=False)
+    #: TLS from the first byte (`smtps://`).
     tls: bool
+    #: STARTTLS with a valid certificate is required.
     secure: bool
     timeouts: Timeouts = field(default_factory=Timeouts)
 
     @classmethod
     def parse(cls, url: str, starttls: str, dot_timeout: float = 600.0) -> Server:
-        """Read `smtp://user:password@host:port`; 'auto' requires STARTTLS everywhere but on loopback."""
+        """Read `smtp://user:password@host:port`; `starttls` is auto, required or never.
+
+        'auto' requires STARTTLS everywhere but on loopback. `dot_timeout`: seconds to wait for the reply to the dot."""
         parts = urlsplit(url)
         host = parts.hostname or "127.0.0.1"
         tls = parts.scheme == "smtps"
@@ -70,28 +76,27 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class MailObject:
-    """What the transaction needs of a letter; `data` ends with CRLF and is not yet dot-stuffed."""
+    """The envelope and the bytes of one mail."""
 
     envelope_from: str
     envelope_to: str
+    #: Ends with CRLF and is not dot-stuffed yet.
     data: bytes
 
 
 class Connection:
-    """One connection. After `offer` returned None, exactly one of `release` and `drop` must follow.
-
-    `used`: a transaction went through, so a break before the next one only says that the server had enough of us.
-    """
+    """One connection. After `send_body` returned None, exactly one of `send_dot` and `drop` must follow."""
 
     def __init__(self, server: Server, client: aiosmtplib.SMTP) -> None:
         self._timeouts = server.timeouts
         self._client = client
         self.eight_bit = client.supports_extension("8bitmime")
+        #: A transaction has ended on it. If it breaks before the next one, the server merely closed an idle connection.
         self.used = False
 
     @classmethod
     async def open(cls, server: Server) -> Connection:
-        """Connect, greet, secure and log in. Raises Unavailable with what the server said."""
+        """Connect, greet, secure and log in. Raises Unavailable with the server's reply."""
         client = aiosmtplib.SMTP(
             hostname=server.host,
             port=server.port,
@@ -107,90 +112,89 @@ class Connection:
             if client.is_ehlo_or_helo_needed:
                 await _greet(client)
             return cls(server, client)
-        except (*Broken, UnicodeError) as error:  # a host name that is none cannot be encoded
+        except (*TRANSPORT_ERRORS, UnicodeError) as error:  # an invalid host name cannot be encoded
             client.close()
             raise Unavailable(f"Cannot connect to the SMTP server {server}: {error}", "See MAILSHOT_SMTP.") from error
 
     @property
     def alive(self) -> bool:
-        """Whether the server has not left, as far as we have heard."""
+        """Whether the connection is open as far as we know."""
         return self._client.is_connected
 
-    async def send_body(self, parcel: MailObject) -> Outcome | None:
-        """Go as far as the body, without the dot. None means the server waits for the dot."""
+    async def send_body(self, mail: MailObject) -> Outcome | None:
+        """Send envelope and body without the dot. None means the server is waiting for the dot."""
         phase = Phase.mail
         try:
-            for phase, command, timeout in self._commands(parcel):
-                code, text = await self._say(command, timeout)
+            for phase, command, timeout in self._commands(mail):
+                code, text = await self._execute(command, timeout)
                 if code != 354 if phase is Phase.data else code >= 300:
-                    verdict = classify_reply(phase, code, text)
-                    return await self._reset(verdict)
+                    return await self._reset(classify_reply(phase, code, text))
             phase = Phase.body
-            self._protocol().write(stuffed(parcel.data))
-            await self._flushed()
-        except Broken as error:
+            self._protocol().write(stuffed(mail.data))
+            await self._drain()
+        except TRANSPORT_ERRORS as error:
             self.drop()
-            return lost(phase, str(error) or type(error).__name__)
+            return connection_lost(phase, str(error) or type(error).__name__)
         return None
 
     async def send_dot(self) -> Outcome:
-        """Send the final dot and judge the reply."""
+        """Send the final dot, and classify the reply."""
         if not self.alive:
             self.drop()
-            return lost(Phase.body, "the server left before the dot")
+            return connection_lost(Phase.body, "the server left before the dot")
         try:
-            code, text = await self._say(b".", self._timeouts.dot)
-        except Broken as error:
+            code, text = await self._execute(b".", self._timeouts.dot)
+        except TRANSPORT_ERRORS as error:
             self.drop()
-            return lost(Phase.dot, str(error) or type(error).__name__)
+            return connection_lost(Phase.dot, str(error) or type(error).__name__)
         self.used = True
-        verdict = classify_reply(Phase.dot, code, text)
-        if verdict.close:
+        outcome = classify_reply(Phase.dot, code, text)
+        if outcome.close:
             self.drop()
-        return verdict
+        return outcome
 
     def drop(self) -> None:
-        """Close without another word: a server that saw no dot delivers nothing (RFC 5321 section 4.1.1.10)."""
+        """Close at once: a server that has seen no dot delivers nothing (RFC 5321 section 4.1.1.10)."""
         if isinstance(self._client.transport, asyncio.WriteTransport):
             self._client.transport.abort()
         self._client.close()
 
     async def quit(self) -> None:
-        """Say goodbye; a server that does not answer is left at once."""
+        """Send QUIT and close; wait two seconds at most for the reply."""
         try:
             await self._client.quit(timeout=2.0)
-        except (*Broken, ValueError):
+        except (*TRANSPORT_ERRORS, ValueError):
             self.drop()
 
-    def _commands(self, parcel: MailObject) -> list[tuple[Phase, bytes, float]]:
+    def _commands(self, mail: MailObject) -> list[tuple[Phase, bytes, float]]:
         options = " BODY=8BITMIME" if self.eight_bit else ""
         return [
-            (Phase.mail, f"MAIL FROM:<{parcel.envelope_from}>{options}".encode(), self._timeouts.command),
-            (Phase.rcpt, f"RCPT TO:<{parcel.envelope_to}>".encode(), self._timeouts.command),
+            (Phase.mail, f"MAIL FROM:<{mail.envelope_from}>{options}".encode(), self._timeouts.command),
+            (Phase.rcpt, f"RCPT TO:<{mail.envelope_to}>".encode(), self._timeouts.command),
             (Phase.data, b"DATA", self._timeouts.data),
         ]
 
-    async def _flushed(self) -> None:
-        """Wait until the body has left us; what stays in our own buffer would make the dot wait for a deaf server."""
+    async def _drain(self) -> None:
+        """Wait until the write buffer is empty, so that the timeout of the dot measures the server only."""
         transport = self._client.transport
         async with asyncio.timeout(self._timeouts.block):
             while isinstance(transport, asyncio.WriteTransport) and transport.get_write_buffer_size():
                 if transport.is_closing():
                     raise aiosmtplib.SMTPServerDisconnected("connection lost")
-                await asyncio.sleep(BREATH)
+                await asyncio.sleep(POLL_SECONDS)
 
-    async def _say(self, command: bytes, timeout: float) -> tuple[int, str]:
+    async def _execute(self, command: bytes, timeout: float) -> tuple[int, str]:
         response = await self._protocol().execute_command(command, timeout=timeout)
         return response.code, response.message
 
-    async def _reset(self, verdict: Outcome) -> Outcome:
-        """Make the connection fit for the next transaction, or close it; the verdict stands whatever comes of that."""
-        with suppress(*Broken):
-            if not verdict.close and (await self._say(b"RSET", self._timeouts.command))[0] < 300:
+    async def _reset(self, outcome: Outcome) -> Outcome:
+        """Send RSET, so that the connection can carry another mail, or close it. Only `outcome.close` may change."""
+        with suppress(*TRANSPORT_ERRORS):
+            if not outcome.close and (await self._execute(b"RSET", self._timeouts.command))[0] < 300:
                 self.used = True
-                return verdict
+                return outcome
         self.drop()
-        return replace(verdict, close=True)
+        return replace(outcome, close=True)
 
     def _protocol(self) -> aiosmtplib.protocol.SMTPProtocol:
         if self._client.protocol is None:
@@ -200,7 +204,7 @@ class Connection:
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """Return the certificates we believe, read once: reading them takes longer than sending a mail."""
+    """Return the trusted certificates, read once: reading them takes longer than sending a mail."""
     return ssl.create_default_context()
 
 
@@ -218,28 +222,29 @@ def stuffed(data: bytes) -> bytes:
     return body if body.endswith(b"\r\n") else body + b"\r\n"
 
 
+#: Begins the subject of a test mail.
 MARK = "[Test] "
 
 
 def send_test(server: Server, letter: OutgoingMail, to: str) -> Outcome:
-    """Send a letter to another address, marked as a test, and return the server's verdict. Raises Unavailable."""
+    """Send a mail to the address `to` instead of its customer, marked as a test. Raises Unavailable."""
     return asyncio.run(_send(server, letter, to))
 
 
 def check_server(server: Server) -> None:
-    """Connect and take leave. Raises Unavailable with what the server said."""
+    """Connect and quit. Raises Unavailable with the server's reply."""
 
-    async def meet() -> None:
+    async def connect() -> None:
         await (await Connection.open(server)).quit()
 
-    asyncio.run(meet())
+    asyncio.run(connect())
 
 
 async def _send(server: Server, letter: OutgoingMail, to: str) -> Outcome:
     connection = await Connection.open(server)
-    marked = replace(letter.rendered, subject=MARK + letter.rendered.subject)
-    addressed = replace(letter, rendered=marked, envelope=replace(letter.envelope, to_address=to, to_name=""))
-    parcel = MailObject(letter.envelope_from, to, addressed.data(connection.eight_bit))
-    verdict = await connection.send_body(parcel) or await connection.send_dot()
+    rendered = replace(letter.rendered, subject=MARK + letter.rendered.subject)
+    test_mail = replace(letter, rendered=rendered, envelope=replace(letter.envelope, to_address=to, to_name=""))
+    mail = MailObject(letter.envelope_from, to, test_mail.data(connection.eight_bit))
+    outcome = await connection.send_body(mail) or await connection.send_dot()
     await connection.quit()
-    return verdict
+    return outcome

@@ -1,4 +1,4 @@
-"""What comes back from customers: opens, clicks, unsubscribes and preferences, written where the next rule reads them.
+"""Records what customers do with a mail: opens, clicks, unsubscribes and preference changes, which rules can use.
 
-`tracking` classifies and records opens and clicks; `preferences` saves what a customer stated or withdrew.
+Start at `tracking`, which classifies and records opens and clicks, or `preferences`, which saves posted pages.
 """

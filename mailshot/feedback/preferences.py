@@ -1,14 +1,14 @@
-"""Owns the controls of the preference page: what they show and what a customer changed; refuses to touch a row.
+"""Preferences that customers state or withdraw: the controls of a page, what changed in them, and saving that.
 
-A control is a name with the words it holds:
+A control is a name with the values it holds:
 
     topic.offers: (on)        tracking: (on)
     say.diet: (vegan)         judge.diet.vegetarian: (right) or (wrong)
-    forget.diet: (on)         takes back the answer, on a page that does not show it
+    forget.diet: (on)         withdraws the answer, on a page that does not show it
 
 Not every page shows every control (see `View`): a mail may be forwarded, and with it the link to its page. Only what
-differs from what the page *showed* is a wish, so that a page left open for a week takes nothing back that was said
-elsewhere in the meantime.
+differs from what the page *showed* counts as a change, so that a page left open for a week undoes nothing that was
+changed elsewhere in the meantime. Start at `requested_changes` and `save`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from mailshot.profile import topics as decision
+from mailshot.profile import topics as consent_rules
 from mailshot.profile.preferences import Choice, Question, StatedPreference, Statements
 from mailshot.profile.topics import TRACKING, ConsentEntry, Topic, Topics, allowed
 from mailshot.states import FeedbackKind
@@ -33,13 +33,13 @@ TOPIC, SAY, JUDGE, FORGET = "topic.", "say.", "judge.", "forget."
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a page shows of how a customer stands, and what it takes from them, by how the controls' names begin."""
+    """Which controls a page shows and which it accepts, by the prefixes of their names."""
 
     shows: tuple[str, ...]
     takes: tuple[str, ...]
 
 
-#: What is open to everybody who has one of the customer's mails, in its headers alone or as a whole; then to the owner.
+#: For anyone who has only the headers of one of the customer's mails; for anyone who has the mail; for the owner.
 TOPICS_ONLY = View((TOPIC,), (TOPIC,))
 MAIL = View((TOPIC, TRACKING), (TOPIC, TRACKING, SAY, FORGET))
 OWNER = View((TOPIC, TRACKING, SAY, JUDGE), (TOPIC, TRACKING, SAY, JUDGE))
@@ -47,117 +47,137 @@ OWNER = View((TOPIC, TRACKING, SAY, JUDGE), (TOPIC, TRACKING, SAY, JUDGE))
 
 @dataclass(frozen=True, slots=True)
 class CurrentPreferences:
-    """How a customer stands now: consents by topic, statements by (name, value), and what we inferred."""
+    """A customer's consents, stated preferences and inferred traits as stored now."""
 
+    #: By topic; a topic without an entry was never given or withdrawn.
     consents: Mapping[str, ConsentEntry]
+    #: By (name, value): True for "is so", False for "is not so".
     stated: Mapping[tuple[str, str], bool]
     inferred: tuple[StoredTrait, ...] = ()
 
     def judged(self, statements: Statements) -> list[tuple[str, str]]:
-        """Return the (name, value) pairs to call right or wrong: the inferred, then earlier answers about such."""
+        """Return the (name, value) pairs that the owner can call right or wrong: inferred now, then judged earlier."""
         pairs = dict.fromkeys((trait.name, trait.value) for trait in self.inferred)
         return list(pairs | dict.fromkeys(pair for pair in self.stated if statements.get(pair[0]) is None))
 
 
 @dataclass(slots=True)
-class Wishes:
-    """What a customer changed, or why it cannot be done."""
+class RequestedChanges:
+    """What a customer changed on a page, or why it cannot be saved."""
 
+    #: Topic, or `tracking`, -> wanted or not.
     topics: dict[str, bool] = field(default_factory=dict)
-    said: list[StatedPreference] = field(default_factory=list)
-    unsaid: list[tuple[str, str]] = field(default_factory=list)
+    stated: list[StatedPreference] = field(default_factory=list)
+    #: (name, value) of each answer that is withdrawn.
+    withdrawn: list[tuple[str, str]] = field(default_factory=list)
+    #: Sentences for the customer. With any of them, nothing is saved.
     problems: list[str] = field(default_factory=list)
 
 
-def only(held: Controls, names: tuple[str, ...]) -> Controls:
-    """Return the controls whose names begin with one of `names`."""
-    return {name: words for name, words in held.items() if name.startswith(names)}
+@dataclass(frozen=True, slots=True)
+class PreferenceChange:
+    """The changes of one customer to save."""
+
+    customer_id: int
+    #: The run whose mail led to the page, None without a mail.
+    run_id: int | None
+    requested: RequestedChanges
+    at: datetime
 
 
-def controls(standing: CurrentPreferences, topics: Topics, statements: Statements) -> Controls:
-    """Return every control of the owner's page with what it shows; one that shows nothing is left out."""
-    found: Controls = {TOPIC + t.name: ON for t in topics if allowed(t, standing.consents.get(t.name))}
-    tracking = standing.consents.get(TRACKING)
-    found |= {TRACKING: ON} if tracking and tracking.given else {}
+def with_prefixes(controls: Controls, prefixes: tuple[str, ...]) -> Controls:
+    """Return the controls whose names begin with one of the prefixes."""
+    return {name: values for name, values in controls.items() if name.startswith(prefixes)}
+
+
+def controls(current: CurrentPreferences, topics: Topics, statements: Statements) -> Controls:
+    """Return every control of the owner's page with its values; one without values is left out."""
+    result: Controls = {TOPIC + t.name: ON for t in topics if allowed(t, current.consents.get(t.name))}
+    tracking = current.consents.get(TRACKING)
+    result |= {TRACKING: ON} if tracking and tracking.given else {}
     for question in statements:
-        holding = tuple(value for value in question.values if standing.stated.get((question.name, value)))
-        found |= {SAY + question.name: holding} if holding else {}
-    for name, value in standing.judged(statements):
-        if (name, value) in standing.stated:
-            found[f"{JUDGE}{name}.{value}"] = ("right" if standing.stated[name, value] else "wrong",)
-    return found
+        answers = tuple(value for value in question.values if current.stated.get((question.name, value)))
+        result |= {SAY + question.name: answers} if answers else {}
+    for name, value in current.judged(statements):
+        if (name, value) in current.stated:
+            result[f"{JUDGE}{name}.{value}"] = ("right" if current.stated[name, value] else "wrong",)
+    return result
 
 
-def wishes(
-    posted: Controls, shown: Controls, standing: CurrentPreferences, topics: Topics, statements: Statements
-) -> Wishes:
-    """Return what a posted page asks for beyond what it showed; a page that contradicts itself gets problems."""
-    made = Wishes()
-    changed = {name for name in posted.keys() | shown.keys() if _words(posted, name) != _words(shown, name)}
+def requested_changes(
+    posted: Controls, shown: Controls, current: CurrentPreferences, topics: Topics, statements: Statements
+) -> RequestedChanges:
+    """Return how a posted page differs from what it showed; contradicting answers become problems."""
+    changes = RequestedChanges()
+    changed = {name for name in posted.keys() | shown.keys() if _values(posted, name) != _values(shown, name)}
     for topic in (TRACKING, *(TOPIC + topic.name for topic in topics)):
         if topic in changed:
-            made.topics[topic.removeprefix(TOPIC)] = _words(posted, topic) == ON
+            changes.topics[topic.removeprefix(TOPIC)] = _values(posted, topic) == ON
     for question in statements:
-        words, before = (_words(held, SAY + question.name) for held in (posted, shown))
-        if _words(posted, FORGET + question.name) == ON:
-            before = tuple(value for value in question.values if standing.stated.get((question.name, value)))
-        if words != before:
-            _say(made, question, words, before)
-    for name, value in _judged(changed, standing, statements, made):
-        _judge(made, name, value, _words(posted, f"{JUDGE}{name}.{value}"))
-    _contradictions(made, statements)
-    return made
+        answers, before = (_values(controls, SAY + question.name) for controls in (posted, shown))
+        if _values(posted, FORGET + question.name) == ON:
+            before = tuple(value for value in question.values if current.stated.get((question.name, value)))
+        if answers != before:
+            _add_answers(changes, question, answers, before)
+    for name, value in _changed_judgements(changes, changed, current, statements):
+        _add_judgement(changes, name, value, _values(posted, f"{JUDGE}{name}.{value}"))
+    _check_contradictions(changes, statements)
+    return changes
 
 
-def _words(held: Controls, name: str) -> tuple[str, ...]:
-    return tuple(sorted({word for word in held.get(name, ()) if word}))
+def _values(controls: Controls, name: str) -> tuple[str, ...]:
+    return tuple(sorted({value for value in controls.get(name, ()) if value}))
 
 
-def _say(made: Wishes, question: Question, words: tuple[str, ...], before: tuple[str, ...]) -> None:
-    unknown = [word for word in words if word not in question.values]
-    if unknown or (question.choice is Choice.single and len(words) > 1):
-        made.problems.append(f"Please choose one of the answers to “{question.title}”.")
+def _add_answers(
+    changes: RequestedChanges, question: Question, answers: tuple[str, ...], before: tuple[str, ...]
+) -> None:
+    unknown = [answer for answer in answers if answer not in question.values]
+    if unknown or (question.choice is Choice.single and len(answers) > 1):
+        changes.problems.append(f"Please choose one of the answers to “{question.title}”.")
         return
-    made.said += [StatedPreference(question.name, word, True) for word in words if word not in before]
-    made.unsaid += [(question.name, word) for word in before if word in question.values and word not in words]
+    changes.stated += [StatedPreference(question.name, answer, True) for answer in answers if answer not in before]
+    removed = [answer for answer in before if answer in question.values and answer not in answers]
+    changes.withdrawn += [(question.name, answer) for answer in removed]
 
 
-def _judged(
-    changed: Iterable[str], standing: CurrentPreferences, statements: Statements, made: Wishes
+def _changed_judgements(
+    changes: RequestedChanges, changed: Iterable[str], current: CurrentPreferences, statements: Statements
 ) -> list[tuple[str, str]]:
-    pairs = (*standing.judged(statements), *standing.stated)
+    pairs = (*current.judged(statements), *current.stated)
     known = {f"{JUDGE}{name}.{value}": (name, value) for name, value in pairs}
-    asked = sorted(name for name in changed if name.startswith(JUDGE))
-    if any(name not in known for name in asked):
-        made.problems.append("What we concluded has changed since this page was opened. Please look again.")
-    return [known[name] for name in asked if name in known]
+    names = sorted(name for name in changed if name.startswith(JUDGE))
+    if any(name not in known for name in names):
+        changes.problems.append("Our conclusions have changed since you opened this page. Please check them again.")
+    return [known[name] for name in names if name in known]
 
 
-def _judge(made: Wishes, name: str, value: str, words: tuple[str, ...]) -> None:
-    if words in (("right",), ("wrong",)):
-        made.said.append(StatedPreference(name, value, words == ("right",)))
-    elif not words:
-        made.unsaid.append((name, value))
+def _add_judgement(changes: RequestedChanges, name: str, value: str, answers: tuple[str, ...]) -> None:
+    if answers in (("right",), ("wrong",)):
+        changes.stated.append(StatedPreference(name, value, answers == ("right",)))
+    elif not answers:
+        changes.withdrawn.append((name, value))
     else:
-        made.problems.append("Please answer “That is right” or “That is wrong”.")
+        changes.problems.append("Please choose either “That is right” or “That is wrong”.")
 
 
-def _several(question: Question, values: set[str]) -> bool:
-    """Say whether these are answers that do not follow from one of them."""
-    return not any(values <= set(question.implications.implied(value)) for value in values) if values else False
+def _are_separate(question: Question, values: set[str]) -> bool:
+    """Return whether no single one of these answers implies all the others."""
+    return bool(values) and not any(values <= set(question.implications.implied(value)) for value in values)
 
 
-def _contradictions(made: Wishes, statements: Statements) -> None:
+def _check_contradictions(changes: RequestedChanges, statements: Statements) -> None:
     for question in statements:
-        said = [one for one in made.said if one.name == question.name]
-        hold, fail = {one.value for one in said if one.holds}, {one.value for one in said if not one.holds}
-        follows = {word for value in hold for word in question.implications.implied(value)}
-        if (question.choice is Choice.single and _several(question, hold)) or follows & fail:
-            labels = ", ".join(f"“{question.values.get(value, value)}”" for value in sorted(hold | fail))
-            made.problems.append(f"Your answers to “{question.title}” contradict each other: {labels}. Please check.")
+        answers = [answer for answer in changes.stated if answer.name == question.name]
+        right = {answer.value for answer in answers if answer.holds}
+        wrong = {answer.value for answer in answers if not answer.holds}
+        implied = {value for answer in right for value in question.implications.implied(answer)}
+        if (question.choice is Choice.single and _are_separate(question, right)) or implied & wrong:
+            labels = ", ".join(f"“{question.values.get(value, value)}”" for value in sorted(right | wrong))
+            changes.problems.append(f"Your answers to “{question.title}” contradict each other: {labels}.")
 
 
-PAGE_SOURCE = "preference page"
+PREFERENCE_PAGE = "preference page"
 TRACKING_TOPIC = Topic(
     TRACKING,
     "Learn from what I open and click",
@@ -165,8 +185,7 @@ TRACKING_TOPIC = Topic(
 )
 
 
-def standing(connection: Connection, customer_id: int) -> CurrentPreferences:
-    """Return how a customer stands now."""
+def current_preferences(connection: Connection, customer_id: int) -> CurrentPreferences:
     return CurrentPreferences(
         consent.binding(connection, customer_id),
         preferences.stated(connection, customer_id),
@@ -174,103 +193,87 @@ def standing(connection: Connection, customer_id: int) -> CurrentPreferences:
     )
 
 
-def save(
-    connection: Connection,
-    customer_id: int,
-    run_id: int | None,
-    wishes: Wishes,
-    topics: Topics,
-    statements: Statements,
-    at: datetime,
-) -> dict[str, Any]:
-    """Save all wishes and return what they changed; saving the same again changes nothing."""
-    now = standing(connection, customer_id)
-    changes: dict[str, Any] = {}
-    for name, given in wishes.topics.items():
-        if _join_or_leave(connection, customer_id, name, given, topics, now, at):
-            changes[name] = given
-    changes |= _record_answers(connection, customer_id, wishes, statements, now, at)
-    if changes:
-        # Mail that is being prepared may no longer fit.
-        ledger.revise(connection, [customer_id])
-        _tell(connection, customer_id, run_id, changes, at)
-    return changes
+def save(connection: Connection, change: PreferenceChange, topics: Topics, statements: Statements) -> dict[str, Any]:
+    """Save all changes and return those that had an effect; saving the same again has none.
+
+    The result maps a topic or `tracking` to given or not, and `name: value` to True, False, or None (withdrawn).
+    """
+    before = current_preferences(connection, change.customer_id)
+    effects: dict[str, Any] = {}
+    for name, given in change.requested.topics.items():
+        topic = TRACKING_TOPIC if name == TRACKING else topics.get(name)
+        if _set_consent(connection, change, topic, given, before.consents.get(name)):
+            effects[name] = given
+    effects |= _save_answers(connection, change, statements, before)
+    if effects:
+        # Mail that is being prepared may no longer be right.
+        ledger.revise(connection, [change.customer_id])
+        _record_feedback(connection, change, effects)
+    return effects
 
 
-def _join_or_leave(
-    connection: Connection,
-    customer_id: int,
-    name: str,
-    given: bool,
-    topics: Topics,
-    now: CurrentPreferences,
-    at: datetime,
+def _set_consent(
+    connection: Connection, change: PreferenceChange, topic: Topic, given: bool, entry: ConsentEntry | None
 ) -> bool:
-    topic = TRACKING_TOPIC if name == TRACKING else topics.get(name)
-    entry = now.consents.get(name)
-    if decision.allowed(topic, entry) == given:
+    if consent_rules.allowed(topic, entry) == given:
         return False
     proof = {"text": f"{topic.title}. {topic.help}".strip()}
-    moment = decision.effective_at(entry, at)
+    at = consent_rules.effective_at(entry, change.at)
     if given:
-        # The owner of the inbox joins again: that ends what others with the same address had withdrawn.
-        for withdrawal in consent.withdrawals(connection, customer_id):
-            if withdrawal.topic == name and withdrawal.customer_id is not None:
-                consent.record(connection, withdrawal.customer_id, name, True, moment, PAGE_SOURCE, proof)
-    return consent.record(connection, customer_id, name, given, moment, PAGE_SOURCE, proof)
+        # The owner of the inbox subscribes again: that ends what other customers with this address had withdrawn.
+        for withdrawal in consent.withdrawals(connection, change.customer_id):
+            if withdrawal.topic == topic.name and withdrawal.customer_id is not None:
+                consent.record(connection, withdrawal.customer_id, topic.name, True, at, PREFERENCE_PAGE, proof)
+    return consent.record(connection, change.customer_id, topic.name, given, at, PREFERENCE_PAGE, proof)
 
 
-def _record_answers(
-    connection: Connection,
-    customer_id: int,
-    wishes: Wishes,
-    statements: Statements,
-    now: CurrentPreferences,
-    at: datetime,
+def _save_answers(
+    connection: Connection, change: PreferenceChange, statements: Statements, before: CurrentPreferences
 ) -> dict[str, bool | None]:
-    changes: dict[str, bool | None] = {}
-    standing = dict(now.stated)
+    effects: dict[str, bool | None] = {}
+    stated = dict(before.stated)
 
-    def unsay(name: str, value: str) -> None:
-        if preferences.unsay(connection, customer_id, name, value):
-            changes[f"{name}: {value}"] = None
-        standing.pop((name, value), None)
+    def withdraw_answer(name: str, value: str) -> None:
+        if preferences.unsay(connection, change.customer_id, name, value):
+            effects[f"{name}: {value}"] = None
+        stated.pop((name, value), None)
 
-    for name, value in wishes.unsaid:
-        unsay(name, value)
-    for said in wishes.said:
-        if statements.follows(said, standing):
+    for name, value in change.requested.withdrawn:
+        withdraw_answer(name, value)
+    for answer in change.requested.stated:
+        if statements.follows(answer, stated):
             continue
-        for value in statements.retracted(said, standing):
-            unsay(said.name, value)
-        known = standing.get((said.name, said.value))
-        if known is not said.holds and preferences.state(connection, customer_id, said, PAGE_SOURCE, at):
-            changes[f"{said.name}: {said.value}"] = standing[said.name, said.value] = said.holds
-    return changes
+        for value in statements.retracted(answer, stated):
+            withdraw_answer(answer.name, value)
+        known = stated.get((answer.name, answer.value))
+        if known is not answer.holds and preferences.state(
+            connection, change.customer_id, answer, PREFERENCE_PAGE, change.at
+        ):
+            effects[f"{answer.name}: {answer.value}"] = stated[answer.name, answer.value] = answer.holds
+    return effects
 
 
-def _tell(connection: Connection, customer_id: int, run_id: int | None, changes: dict[str, Any], at: datetime) -> None:
-    def piece(kind: FeedbackKind, name: str, detail: dict[str, Any]) -> feedback.FeedbackEvent:
-        return feedback.FeedbackEvent(
-            customer_id, kind, f"{kind.value}:{name}:{at.isoformat()}", at, run_id, detail=detail
-        )
+def _record_feedback(connection: Connection, change: PreferenceChange, effects: dict[str, Any]) -> None:
+    def event(kind: FeedbackKind, name: str, detail: dict[str, Any]) -> feedback.FeedbackEvent:
+        key = f"{kind.value}:{name}:{change.at.isoformat()}"
+        return feedback.FeedbackEvent(change.customer_id, kind, key, change.at, change.run_id, detail=detail)
 
-    feedback.record(connection, piece(FeedbackKind.preference_changed, "", {"changes": changes}))
-    for name, given in changes.items():
+    feedback.record(connection, event(FeedbackKind.preference_changed, "", {"changes": effects}))
+    for name, given in effects.items():
         if given is False and ":" not in name and name != TRACKING:
-            feedback.record(connection, piece(FeedbackKind.unsubscribed, name, {"topic": name}))
+            feedback.record(connection, event(FeedbackKind.unsubscribed, name, {"topic": name}))
 
 
-LINK_SOURCE = "unsubscribe link"
+UNSUBSCRIBE_LINK = "unsubscribe link"
 
 
-def topic(connection: Connection, run_id: int, customer_id: int) -> str | None:
-    """Return the topic that a mail's unsubscribe link leaves, None when the run or the customer is unknown."""
+def topic_of_mail(connection: Connection, run_id: int, customer_id: int) -> str | None:
+    """Return the topic that a mail's unsubscribe link withdraws, None when the run or the customer is unknown."""
     return feedback.topic_of(connection, run_id) if privacy.person(connection, customer_id) else None
 
 
-def is_left(connection: Connection, customer_id: int, topic: str) -> bool:
-    """Say whether a customer withdrew from a topic, or somebody at the same address did, which binds them too."""
+def has_withdrawn(connection: Connection, customer_id: int, topic: str) -> bool:
+    """Return whether this customer, or another one with the same address, has withdrawn from a topic."""
     entry = consent.entries(connection, customer_id).get(topic)
     withdrawn = entry is not None and not entry.given
     return withdrawn or any(other.topic == topic for other in consent.withdrawals(connection, customer_id))
@@ -281,19 +284,18 @@ def withdraw(
 ) -> str | None:
     """Withdraw the consent to a mail's topic and return the topic; None when the mail is unknown.
 
-    It binds every mail whose dot is not yet released, for the ledger's last step reads the same row.
+    This also stops every mail whose dot is not sent yet: the last check of the ledger reads the same row.
     """
-    left = topic(connection, run_id, customer_id)
-    if left is None:
+    topic = topic_of_mail(connection, run_id, customer_id)
+    if topic is None:
         return None
-    entry = consent.entries(connection, customer_id).get(left)
-    moment = decision.effective_at(entry, at)
-    # Also of one who has left: a consent from between the two that comes in later must not count.
-    consent.record(connection, customer_id, left, False, moment, LINK_SOURCE, {**proof, "run": run_id})
+    entry = consent.entries(connection, customer_id).get(topic)
+    moment = consent_rules.effective_at(entry, at)
+    # Recorded even when it is withdrawn already: a consent dated in between that is imported later must not count.
+    consent.record(connection, customer_id, topic, False, moment, UNSUBSCRIBE_LINK, {**proof, "run": run_id})
     if entry is None or entry.given:
-        key = f"{FeedbackKind.unsubscribed.value}:{run_id}:{moment.isoformat()}"
-        detail = {"topic": left}
-        feedback.record(
-            connection, feedback.FeedbackEvent(customer_id, FeedbackKind.unsubscribed, key, at, run_id, detail=detail)
-        )
-    return left
+        kind = FeedbackKind.unsubscribed
+        key = f"{kind.value}:{run_id}:{moment.isoformat()}"
+        event = feedback.FeedbackEvent(customer_id, kind, key, at, run_id, detail={"topic": topic})
+        feedback.record(connection, event)
+    return topic

@@ -1,7 +1,7 @@
-"""Owns what happens when a mail's pixel or link is fetched; refuses to count anybody who has not agreed to it.
+"""Records opens and clicks of customers who agreed to tracking, and classifies each: human, image proxy or scanner.
 
-One piece of feedback is an open or click of one mail (and link) in one minute by one class: a reload and a repeated
-request count once, coming back an hour later counts again, and a scanner's visit never hides a person's in that minute.
+One feedback row is an open or click of one mail (and link) in one minute by one class. A reload and a repeated request
+count once, a visit an hour later counts again, and a scanner's request never hides a human's in the same minute.
 """
 
 from __future__ import annotations
@@ -21,54 +21,59 @@ from mailshot.store.feedback import Click
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """A request for something in a mail: which mail, when, and how it was asked for."""
+    """A request for the pixel or a link of one mail."""
 
     run_id: int
     customer_id: int
     at: datetime
+    #: GET or HEAD.
     method: str
+    #: The User-Agent header.
     agent: str
+    #: A header says that it was fetched ahead of the reader.
     prefetch: bool = False
 
 
-def opened(connection: Connection, fetch: Fetch) -> bool:
-    """Take one load of a mail's pixel and return whether it was new."""
-    return _take(connection, fetch, FeedbackKind.opened, None)
+def record_open(connection: Connection, fetch: Fetch) -> bool:
+    """Record a load of a mail's pixel; return whether it was new."""
+    return _record(connection, fetch, FeedbackKind.opened, None)
 
 
-def clicked(connection: Connection, fetch: Fetch, link_id: int) -> str | None:
-    """Take one visit of a mail's link and return the address to go on to, None when the link is unknown."""
+def record_click(connection: Connection, fetch: Fetch, link_id: int) -> str | None:
+    """Record a click on a mail's link; return the address to redirect to, None when the link is unknown."""
     url = feedback.find(connection, link_id)
-    if url is not None and _take(connection, fetch, FeedbackKind.clicked, link_id):
-        _look_for_burst(connection, fetch)
+    if url is not None and _record(connection, fetch, FeedbackKind.clicked, link_id):
+        _blame_burst(connection, fetch)
     return url
 
 
-def _take(connection: Connection, fetch: Fetch, kind: FeedbackKind, link_id: int | None) -> bool:
-    met = feedback.circumstances(connection, fetch.run_id, fetch.customer_id)
-    if met is None or not met.tracked:
+def _record(connection: Connection, fetch: Fetch, kind: FeedbackKind, link_id: int | None) -> bool:
+    delivery = feedback.circumstances(connection, fetch.run_id, fetch.customer_id)
+    if delivery is None or not delivery.tracked:
         return False
-    since_dot = (fetch.at - met.dotted_at).total_seconds() if met.dotted_at else None
-    verdict = classify(TrackingRequest(kind, fetch.method, fetch.agent, since_dot, fetch.prefetch))
-    if met.state == DeliveryState.unconfirmed and verdict.by in PROVES_ARRIVAL[kind]:
+    since_dot = (fetch.at - delivery.dotted_at).total_seconds() if delivery.dotted_at else None
+    cause = classify(TrackingRequest(kind, fetch.method, fetch.agent, since_dot, fetch.prefetch))
+    if delivery.state == DeliveryState.unconfirmed and cause.by in PROVES_ARRIVAL[kind]:
         ledger.confirm_arrival(connection, fetch.run_id, fetch.customer_id, fetch.at, f"{kind.value} by the customer")
     detail = {"agent": fetch.agent[:300]} if fetch.agent else {}
-    key = f"{kind.value}:{fetch.run_id}:{link_id or ''}:{fetch.at:%Y-%m-%dT%H:%M}:{verdict.by.value}"
-    piece = feedback.FeedbackEvent(
-        fetch.customer_id, kind, key, fetch.at, fetch.run_id, verdict.by, verdict.why, link_id, detail
+    key = f"{kind.value}:{fetch.run_id}:{link_id or ''}:{fetch.at:%Y-%m-%dT%H:%M}:{cause.by.value}"
+    event = feedback.FeedbackEvent(
+        fetch.customer_id, kind, key, fetch.at, fetch.run_id, cause.by, cause.why, link_id, detail
     )
-    return feedback.record(connection, piece)
+    return feedback.record(connection, event)
 
 
-def _look_for_burst(connection: Connection, fetch: Fetch) -> None:
-    near = feedback.clicks_around(connection, fetch.run_id, fetch.customer_id, fetch.at, BURST)
-    if ids := burst(near):
+def _blame_burst(connection: Connection, fetch: Fetch) -> None:
+    clicks = feedback.clicks_around(connection, fetch.run_id, fetch.customer_id, fetch.at, BURST)
+    if ids := burst(clicks):
         feedback.blame_scanner(connection, ids, f"{BURST_LINKS} or more links within 2 seconds")
 
 
-SOONEST_CLICK = 5.0  # seconds
-BURST = timedelta(seconds=2)
-BURST_LINKS = 3
+#: A click sooner after the dot is a scanner's: no human has received and read the mail by then.
+SOONEST_CLICK_SECONDS = 5.0
+#: Clicks on this many different links of a mail within this time are a scanner's.
+BURST, BURST_LINKS = timedelta(seconds=2), 3
+#: Parts of the User-Agent of image proxies, with what the report calls them.
 PROXIES = {
     "GoogleImageProxy": "Gmail's image proxy",
     "YahooMailProxy": "Yahoo's image proxy",
@@ -76,18 +81,18 @@ PROXIES = {
     "ggpht.com": "Gmail's image proxy",
     "DuckDuckGo-EmailProtection": "DuckDuckGo's mail protection",
 }
-# Other mail providers: what fetches pictures for their readers calls itself so, in many spellings
+# Image proxies of other mail providers, in their many spellings
 # (SeznamEmailProxy, MailRuImageProxy, 'Mail.Ru image proxy', YandexImageResizer, 'GMX ImageProxy').
 _IMAGE_PROXY = re.compile(r"(?:image|img|e-?mail)[ _-]?(?:proxy|resizer)\b", re.IGNORECASE)
-# Apple's privacy proxy gives nothing but this; no browser does.
+# Apple's privacy proxy sends this and nothing more; no browser does.
 APPLE = "Mozilla/5.0"
 SCANNERS = re.compile(
     r"barracuda|proofpoint|mimecast|safelinks|fireeye|trendmicro|symantec|forcepoint|cisco|sophos|paloalto|"
     r"zscaler|headless|phantomjs|selenium|puppeteer|playwright",
     re.IGNORECASE,
 )
-# Mail programs name themselves without a browser's name, which a robot detector takes for a robot. Outlook for Windows
-# loads pictures by way of Word, which presents itself as 'ms-office'.
+# Mail programs have no browser's name, so a robot detector takes them for robots. Outlook for Windows loads pictures
+# through Word, whose User-Agent contains 'ms-office'.
 MAIL_PROGRAMS = re.compile(
     r"^(thunderbird|microsoft outlook|outlook|macoutlook|windowsmail|mail|applemail|airmail|spark|k-?9 ?mail|evolution"
     r"|samsung|yahoomobilemail|superhuman|lotus-?notes|em ?client|mimestream|postbox|mailspring|mailmate|bluemail"
@@ -99,34 +104,41 @@ MAIL_PROGRAMS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class TrackingRequest:
-    """One request for a pixel or link. `since_dot` is in seconds, None when the moment of the dot is unknown."""
+    """The part of a request that its class is decided by."""
 
     kind: FeedbackKind
     method: str
     agent: str
+    #: Seconds since the dot, None when that moment is unknown.
     since_dot: float | None = None
     prefetch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Classification:
+    """The supposed cause of a request, and why in a few words (empty for a human)."""
+
     by: FeedbackClass
     why: str
 
 
-def classify(hit: TrackingRequest) -> Classification:
-    """Return who is believed to have caused a hit, and why."""
-    agent = hit.agent.strip()
-    if hit.method == "HEAD":
+def classify(request: TrackingRequest) -> Classification:
+    """Return what most likely caused a request, and why."""
+    agent = request.agent.strip()
+    if request.method == "HEAD":
         return Classification(FeedbackClass.scanner, "asked for the head only")
-    if hit.prefetch:
-        by = FeedbackClass.proxy if hit.kind is FeedbackKind.opened else FeedbackClass.scanner
+    if request.prefetch:
+        by = FeedbackClass.proxy if request.kind is FeedbackKind.opened else FeedbackClass.scanner
         return Classification(by, "fetched ahead of the reader")
-    if proxy := _proxy(hit.kind, agent):
+    if proxy := _proxy(request.kind, agent):
         return Classification(FeedbackClass.proxy, proxy)
-    if hit.kind is FeedbackKind.clicked and hit.since_dot is not None and hit.since_dot < SOONEST_CLICK:
+    if (
+        request.kind is FeedbackKind.clicked
+        and request.since_dot is not None
+        and request.since_dot < SOONEST_CLICK_SECONDS
+    ):
         return Classification(
-            FeedbackClass.scanner, f"clicked less than {SOONEST_CLICK:.0f} seconds after the mail went out"
+            FeedbackClass.scanner, f"clicked less than {SOONEST_CLICK_SECONDS:.0f} seconds after the mail went out"
         )
     if not agent:
         return Classification(FeedbackClass.unknown, "no user agent")
@@ -136,16 +148,16 @@ def classify(hit: TrackingRequest) -> Classification:
 
 
 def burst(clicks: Sequence[Click]) -> list[int]:
-    """Return the ids of the clicks within any two seconds of three different links; `clicks` in order of time."""
-    found: set[int] = set()
+    """Return the ids of clicks on `BURST_LINKS` different links within `BURST`. `clicks` are in order of time."""
+    ids: set[int] = set()
     start = 0
     for end, click in enumerate(clicks):
         while click.at - clicks[start].at > BURST:
             start += 1
         together = clicks[start : end + 1]
-        if len({one.link_id for one in together}) >= BURST_LINKS:
-            found.update(one.id for one in together)
-    return sorted(found)
+        if len({click.link_id for click in together}) >= BURST_LINKS:
+            ids.update(click.id for click in together)
+    return sorted(ids)
 
 
 def _proxy(kind: FeedbackKind, agent: str) -> str | None:

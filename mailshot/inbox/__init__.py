@@ -1,6 +1,6 @@
-"""A local mail catcher for developers: an SMTP sink on a loopback port, and a web page that shows what it caught.
+"""A local mail catcher for developers: an SMTP server on a loopback port, and web pages that show what it received.
 
-Entry point: `run`.
+Entry point: `run`. The package uses forms, templates, headers and server of `web`, and none of its pages.
 """
 
 from mailshot.inbox.server import Inbox, run

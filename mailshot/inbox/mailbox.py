@@ -1,7 +1,7 @@
-"""Owns the folder of caught mails, one file each; refuses to know how they came or how they are shown.
+"""The folder of caught mails, one file each.
 
-A mail is written under `tmp` and renamed into `new`, so that a file in `new` is whole. Its name begins with the moment
-of arrival, so that names in order are mails in order. The envelope stands on top, as a mail server would leave it.
+A mail is written under `tmp` and renamed into `new`, so that a file in `new` is complete. Its name begins with the time
+of arrival, so sorted names are mails in order. The envelope is on top as headers, as a mail server would write it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ ENDING = ".eml"
 
 @dataclass(frozen=True, slots=True)
 class CaughtMail:
-    """One line of the list."""
+    """One mail in the list."""
 
+    #: The name of its file without the ending.
     id: str
     at: datetime
     sender: str
@@ -36,11 +37,11 @@ class CaughtMail:
 
 
 class Mailbox:
-    """The mails of one folder; safe to use from several threads."""
+    """The mails of one folder. Several threads may use it."""
 
     def __init__(self, folder: Path) -> None:
         self._new, self._tmp = folder / "new", folder / "tmp"
-        for part in (folder, self._new, self._tmp):  # mails carry genuine links of customers
+        for part in (folder, self._new, self._tmp):  # mails contain valid links of customers
             safe_files.make_private_folder(part)
         self._lock = threading.Lock()
         self._numbers = itertools.count()
@@ -48,7 +49,7 @@ class Mailbox:
         self._seen: dict[str, CaughtMail] = {}
 
     def add(self, sender: str, recipients: Sequence[str], content: bytes) -> str:
-        """Keep one mail and return its id. Raises OSError when it cannot be kept."""
+        """Store one mail and return its id. Raises OSError when it cannot be written."""
         envelope = [f"Return-Path: <{sender}>", *(f"Delivered-To: {address}" for address in recipients)]
         head = "".join(f"{line}\r\n" for line in envelope).encode("utf-8", "surrogateescape")
         name = f"{time.time_ns() // 1000:016d}-{next(self._numbers) % 1_000_000:06d}"
@@ -73,24 +74,24 @@ class Mailbox:
             return None
 
     def newest(self, search: str = "", skip: int = 0, most: int = 50) -> tuple[list[CaughtMail], int]:
-        """Return one page of the mails that hold `search` in sender, recipient or subject, and how many there are."""
+        """Return a page of the mails with `search` in sender, recipient or subject, and how many there are in all."""
         with self._lock:
             ids = self._ids[::-1]
         if not search:
             return self._mails(ids[skip : skip + most]), len(ids)
-        wanted = search.casefold()
-        found = [mail for mail in self._mails(ids) if wanted in f"{mail.sender}\n{mail.to}\n{mail.subject}".casefold()]
-        return found[skip : skip + most], len(found)
+        text = search.casefold()
+        mails = [mail for mail in self._mails(ids) if text in f"{mail.sender}\n{mail.to}\n{mail.subject}".casefold()]
+        return mails[skip : skip + most], len(mails)
 
     def after(self, mail_id: str, most: int = 1000) -> list[CaughtMail]:
-        """Return the mails that came after `mail_id` ('' for all), oldest first."""
+        """Return the mails that arrived after `mail_id` ('' for all), oldest first."""
         with self._lock:
             start = bisect.bisect_right(self._ids, mail_id)
             ids = self._ids[start : start + most]
         return self._mails(ids)
 
     def empty(self) -> int:
-        """Remove all mails and return how many there were."""
+        """Delete all mails and return how many there were."""
         with self._lock:
             ids, self._ids, self._seen = self._ids, [], {}
         for mail_id in ids:
@@ -105,6 +106,6 @@ class Mailbox:
         raw = None if known else self.read(mail_id)
         if raw is not None:
             at = datetime.fromtimestamp(int(mail_id[:16]) / 1e6, UTC)
-            told = message.summary(raw)
-            known = self._seen[mail_id] = CaughtMail(mail_id, at, told.sender, told.to, told.subject)
+            summary = message.summary(raw)
+            known = self._seen[mail_id] = CaughtMail(mail_id, at, summary.sender, summary.to, summary.subject)
         return known

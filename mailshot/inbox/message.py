@@ -1,7 +1,7 @@
-"""Reads one mail's bytes into what a person sees. It never fails on odd bytes, and what it reads of them is bounded.
+"""Reads the bytes of one mail into what a page shows. Malformed mails raise no error, and the work is bounded.
 
-A mail with more parts or levels than people write is not taken apart: its headers and its source are shown. Python's
-parser goes down a level for each part within a part, and its parser of addresses reads a long header again and again.
+A mail with more parts or levels than people write is not parsed: only its headers and its source are shown. Python's
+parser recurses for each part within a part, and its parser of addresses reads a long header again and again.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from urllib.parse import urlsplit
 from lxml import etree as lxml_etree
 from lxml import html as lxml_html
 
-MOST_OF_HEADER = 4_000
-MOST_OF_HEAD = 64 * 1024
-MOST_LEVELS, MOST_PARTS, MOST_LINKS, MOST_WORDS = 20, 100, 1_000, 500
+MAX_HEADER = 4_000
+MAX_HEAD_BYTES = 64 * 1024
+MAX_LEVELS, MAX_PARTS, MAX_LINKS, MAX_LINK_TEXT = 20, 100, 1_000, 500
 URLS = re.compile(r"<([^<>]+)>")
 HEAD = re.compile(rb"<head\b[^>]*>", re.IGNORECASE)
 DOCTYPE = re.compile(rb"\s*<!doctype[^>]*>", re.IGNORECASE)
 SUMMARY = ("From", "To", "Subject", "Date")
 _BOUNDARY = re.compile(rb"""\bboundary\s*=\s*(?:"([^"\r\n]{0,200})"?|([^\s;]{0,200}))""", re.IGNORECASE)
-# In pieces, or with percent signs (RFC 2231): few write it so.
+# In several parameters, or percent-encoded (RFC 2231): rare.
 _SPLIT_BOUNDARY = re.compile(rb"\bboundary\s*\*", re.IGNORECASE)
 _BLANK_LINE = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
 _IMAGE = re.compile(r"image/[a-z0-9.+-]{1,40}")
 _INNER_MAIL = re.compile(rb"^content-type:\s*message/", re.IGNORECASE | re.MULTILINE)
-# Codecs of Python that are no charsets of mail; some take quadratic time.
+# Codecs of Python that are not charsets of mail; some take quadratic time.
 _NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined"})
 
 
 class _Bounded(EmailPolicy):
-    """Reads of each header as much as a person would."""
+    """Parses only the beginning of each header."""
 
     def header_fetch_parse(self, name: str, value: str) -> Any:
-        return super().header_fetch_parse(name, value[:MOST_OF_HEADER])
+        return super().header_fetch_parse(name, value[:MAX_HEADER])
 
 
 LENIENT: Policy[EmailMessage] = _Bounded(raise_on_defect=False)  # type: ignore[assignment]
@@ -59,11 +59,11 @@ class MessageSummary:
 
 def summary(raw: bytes) -> MessageSummary:
     """Return the decoded From, To and Subject of a mail."""
-    return MessageSummary(*(_written(raw, name) for name in SUMMARY[:3]))
+    return MessageSummary(*(_decoded_header(raw, name) for name in SUMMARY[:3]))
 
 
-class Letter:
-    """One mail. Whatever cannot be decoded is shown as well as it can be."""
+class CaughtMessage:
+    """One mail. What cannot be decoded is shown with replacement characters."""
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
@@ -73,7 +73,7 @@ class Letter:
 
     @property
     def headers(self) -> dict[str, str]:
-        return {name: _written(self.raw, name) for name in SUMMARY}
+        return {name: _decoded_header(self.raw, name) for name in SUMMARY}
 
     @cached_property
     def html(self) -> bytes | None:
@@ -92,7 +92,7 @@ class Letter:
 
     @cached_property
     def links(self) -> list[tuple[str, str]]:
-        """The (words, address) of each link of the HTML part, in order."""
+        """The (text, address) of each link of the HTML part, in order."""
         return _safely(lambda: list(_links(self.html or b"")), [])  # type: ignore[no-any-return]
 
     @property
@@ -101,7 +101,7 @@ class Letter:
         if "one-click" not in _header(self._parsed, "List-Unsubscribe-Post").lower():
             return None
         addresses = URLS.findall(_header(self._parsed, "List-Unsubscribe"))
-        return next((url for url in map(_unfolded, addresses) if local(url)), None)
+        return next((url for url in map(_unfolded, addresses) if is_local(url)), None)
 
     def part(self, content_id: str) -> tuple[str, bytes] | None:
         """Return the type and bytes of an inline image by its Content-ID, None when there is no such image."""
@@ -114,13 +114,13 @@ class Letter:
     def page(self, inline: str) -> bytes:
         """Return the HTML part for a frame: links open in a new tab, inline images come from the address `inline`."""
         html = re.sub(rb"(?i)\bcid:", inline.encode(), self.html or b"")
-        place = HEAD.search(html, 0, MOST_OF_HEAD) or DOCTYPE.match(html, 0, MOST_OF_HEAD)
+        place = HEAD.search(html, 0, MAX_HEAD_BYTES) or DOCTYPE.match(html, 0, MAX_HEAD_BYTES)
         at = place.end() if place else 0
         return html[:at] + b'<base target="_blank">' + html[at:]
 
 
-def local(url: str) -> bool:
-    """Tell whether an http(s) address is on this machine."""
+def is_local(url: str) -> bool:
+    """Return whether an http(s) address is on this machine."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -137,22 +137,22 @@ def _unfolded(url: str) -> str:
 def _header(message: Message[Any, Any], name: str) -> str:
     try:
         value = str(message.get(name, ""))
-    except Exception:  # the standard library's header parser raises all kinds of errors on odd headers
+    except Exception:  # the standard library's header parser raises all kinds of errors on malformed headers
         value = next((str(raw) for key, raw in message.raw_items() if key.lower() == name.lower()), "")
-    return value[:MOST_OF_HEADER].encode("utf-8", "replace").decode("utf-8")
+    return value[:MAX_HEADER].encode("utf-8", "replace").decode("utf-8")
 
 
 def _head(raw: bytes) -> bytes:
-    found = _BLANK_LINE.search(raw)
-    return raw[: found.start() if found else MOST_OF_HEAD][:MOST_OF_HEAD]
+    blank = _BLANK_LINE.search(raw)
+    return raw[: blank.start() if blank else MAX_HEAD_BYTES][:MAX_HEAD_BYTES]
 
 
-def _written(raw: bytes, name: str) -> str:
-    """Return a header of the whole mail, found without taking the mail apart; empty when it has none."""
+def _decoded_header(raw: bytes, name: str) -> str:
+    """Return a header of the mail without parsing the mail; empty when it has none."""
     line = re.search(rb"^" + name.encode() + rb"[ \t]*:(.*(?:\r?\n[ \t].*)*)", _head(raw), re.IGNORECASE | re.MULTILINE)
-    value = " ".join(line[1][:MOST_OF_HEADER].decode("utf-8", "surrogateescape").split()) if line else ""
+    value = " ".join(line[1][:MAX_HEADER].decode("utf-8", "surrogateescape").split()) if line else ""
     decoded = _safely(lambda: str(LENIENT.header_fetch_parse(name, value)), value)
-    return str(decoded)[:MOST_OF_HEADER].encode("utf-8", "replace").decode()
+    return str(decoded)[:MAX_HEADER].encode("utf-8", "replace").decode()
 
 
 def _text(part: Message[Any, Any]) -> str:
@@ -169,33 +169,33 @@ def _text(part: Message[Any, Any]) -> str:
 
 
 def _is_simple(raw: bytes) -> bool:
-    """Say whether a mail has few enough parts and levels to be taken apart."""
-    if raw.lower().count(b"boundary") + len(_INNER_MAIL.findall(raw)) > MOST_LEVELS or _SPLIT_BOUNDARY.search(raw):
+    """Return whether a mail has few enough parts and levels to be parsed."""
+    if raw.lower().count(b"boundary") + len(_INNER_MAIL.findall(raw)) > MAX_LEVELS or _SPLIT_BOUNDARY.search(raw):
         return False
     boundaries = [value for found in _BOUNDARY.finditer(raw) if (value := found[1] or found[2])]
-    return sum(raw.count(b"--" + boundary) for boundary in set(boundaries)) <= MOST_PARTS + len(boundaries)
+    return sum(raw.count(b"--" + boundary) for boundary in set(boundaries)) <= MAX_PARTS + len(boundaries)
 
 
 def _links(html: bytes) -> Iterator[tuple[str, str]]:
-    """Give the words and the address of the first links."""
+    """Yield the text and the address of the first links."""
     page = lxml_html.document_fromstring(html, parser=lxml_html.HTMLParser(encoding="utf-8"))
-    for link in page.xpath("//a[@href]")[:MOST_LINKS]:
-        yield " ".join(_words(link).split()), link.get("href")[:MOST_OF_HEADER]
+    for link in page.xpath("//a[@href]")[:MAX_LINKS]:
+        yield " ".join(_link_text(link).split()), link.get("href")[:MAX_HEADER]
 
 
-def _words(link: Any) -> str:
-    """Return the first words of a link and the texts of its images: one link may hold all that follows it."""
-    words: list[str] = []
+def _link_text(link: Any) -> str:
+    """Return the first characters of a link's text and image texts: an unclosed link contains all that follows it."""
+    texts: list[str] = []
     for event, element in lxml_etree.iterwalk(link, events=("start", "end")):
         text = (element.text or element.get("alt")) if event == "start" else element.tail if element is not link else ""
-        words.append((text or "")[:MOST_WORDS])
-        if sum(map(len, words)) >= MOST_WORDS:
+        texts.append((text or "")[:MAX_LINK_TEXT])
+        if sum(map(len, texts)) >= MAX_LINK_TEXT:
             break
-    return " ".join(words)[:MOST_WORDS]
+    return " ".join(texts)[:MAX_LINK_TEXT]
 
 
-def _safely(look: Callable[[], Any], otherwise: Any) -> Any:
+def _safely(read: Callable[[], Any], default: Any) -> Any:
     try:
-        return look()
-    except Exception:  # a mail may be arbitrarily broken; showing less of it beats showing an error
-        return otherwise
+        return read()
+    except Exception:  # a mail may be malformed in any way; showing less of it is better than an error
+        return default

@@ -1,4 +1,4 @@
-"""Owns starting and stopping the inbox; refuses to listen anywhere but on this machine."""
+"""Starts and stops the inbox, which listens on this machine only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mailshot.web import server
 
 
 class Inbox:
-    """The SMTP catcher and its pages, each in a thread between start() and stop()."""
+    """The SMTP server and the pages, each in a thread between start() and stop()."""
 
     def __init__(self, smtp_port: int, web_port: int, folder: Path, host: str = "127.0.0.1") -> None:
         if not _loopback(host):
@@ -23,7 +23,7 @@ class Inbox:
         self._pages = server.ThreadedServer(pages.build(self.box), host, web_port)
 
     def start(self) -> None:
-        """Begin to take and show mail. Raises Unavailable when a port is taken."""
+        """Begin to receive and show mail. Raises Unavailable when a port is in use."""
         self._catch()
         try:
             self._pages.start()
@@ -32,12 +32,12 @@ class Inbox:
             raise
 
     def stop(self) -> None:
-        """Finish what has begun and close both ports."""
+        """Finish the requests in progress and close both ports."""
         self._catcher.stop()
         self._pages.stop()
 
     def serve(self) -> None:
-        """Take and show mail until SIGTERM or SIGINT; for the main thread of a process."""
+        """Receive and show mail until SIGTERM or SIGINT; for the main thread of a process."""
         self._catch()
         try:
             self._pages.serve()
@@ -48,11 +48,11 @@ class Inbox:
         try:
             self._catcher.start()
         except OSError as error:
-            raise Unavailable(f"The inbox cannot take mail on {self._where}: {error.strerror}.") from error
+            raise Unavailable(f"The inbox cannot receive mail on {self._where}: {error.strerror}.") from error
 
 
 def run(smtp_port: int, web_port: int, folder: Path, host: str = "127.0.0.1") -> None:
-    """Take mail on one port and show it on the other until SIGTERM. Raises Refused for a host beyond this machine."""
+    """Receive mail on one port and show it on the other until SIGTERM. Raises Refused for any other machine."""
     Inbox(smtp_port, web_port, folder, host).serve()
 
 

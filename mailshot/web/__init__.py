@@ -1,4 +1,4 @@
-"""The pages and endpoints that customers reach: tracking, unsubscribing, preferences, own data. Nothing here sends.
+"""The web pages that customers reach from a mail: tracking, unsubscribing, preferences and their own data.
 
-Start at `app.build`, which lists all routes. `site` checks the token of each request.
+Start at `app.build`; each module of pages ends with its `ROUTES`. `site.verified_ids` checks the token of a request.
 """

@@ -1,10 +1,9 @@
-"""Owns putting the customer site together; refuses to listen on a port (serve does)."""
+"""Puts the customer site together from its pages; `server` makes it listen on a port."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from zoneinfo import ZoneInfo
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,45 +13,24 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from mailshot.errors import Unavailable
-from mailshot.facts.catalogue import Catalogue, builtin
-from mailshot.profile.preferences import Statements
-from mailshot.profile.topics import Topics
 from mailshot.store.engine import Store
 from mailshot.store.group_commit import GroupCommit
 from mailshot.tokens import KeyRing
-from mailshot.web import preferences, privacy, security_headers, site, static_files, tracking, unsubscribe
+from mailshot.web import preferences, privacy, security_headers, static_files, tracking, unsubscribe
 from mailshot.web.privacy import LinkEnded
-from mailshot.web.rate_limits import RequestLimits
 from mailshot.web.security_headers import SecurityHeaders
-from mailshot.web.site import Site, TestMailLink
+from mailshot.web.site import Site, SiteSettings, TestMailLink, site_of
 
-UTC = ZoneInfo("UTC")
-#: Our own pages that mails link to: a dead link to one gets a page for people.
+#: Pages that mails link to: a broken link to one gets an HTML page instead of a line of text.
 OWN_PAGES = ("/u/", "/p/", "/d/")
 
 
-def build(
-    store: Store,
-    keys: KeyRing,
-    topics: Topics,
-    statements: Statements,
-    brand: str,
-    address_key: bytes,
-    rates: RequestLimits | None = None,
-    catalogue: Catalogue | None = None,
-    contact: str = "",
-    zone: ZoneInfo = UTC,
-    language: str = "en",
-) -> Starlette:
-    """Return the site that customers reach: /o, /c, /u, /p, /d and /healthz.
-
-    `contact` is the address that the page of a dead link names, empty for none. Dates are written for
-    `zone` where the customer's own is not known, and as the company's `language` does where that is English.
-    """
+def build(store: Store, keys: KeyRing, settings: SiteSettings) -> Starlette:
+    """Return the site that customers reach: /o, /c, /u, /p, /d and /healthz."""
     group = GroupCommit(store)
 
     @asynccontextmanager
-    async def life(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         await group.close()
 
@@ -60,15 +38,11 @@ def build(
         routes=_routes(),
         middleware=[Middleware(SecurityHeaders)],
         exception_handlers=HANDLERS,
-        lifespan=life,
+        lifespan=lifespan,
     )
-    # Such a redirect would repeat the token under whatever name and scheme the request came with.
+    # Such a redirect would repeat the token under the host and scheme of the request, whatever they are.
     app.router.redirect_slashes = False
-    facts = (catalogue or builtin()).customer
-    app.state.site = Site(
-        store, group, keys, topics, statements, facts, brand, contact, address_key, rates or RequestLimits(),
-        zone=zone, language=language,
-    )  # fmt: skip
+    app.state.site = Site(store, group, keys, settings)
     return app
 
 
@@ -77,23 +51,24 @@ def _routes() -> list[BaseRoute]:
     return [*pages, *static_files.routes(), Route("/healthz", _health)]
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    site = site_of(request)
     if error.status_code == 410:
-        return site.of(request).page("erased.html", 410)
+        return site.page("erased.html", 410)
     if error.status_code == 404 and request.scope["path"].startswith(OWN_PAGES):
-        return site.of(request).page("dead.html", 404, contact=site.of(request).contact)
-    words = "Not found." if error.status_code == 404 else error.detail
-    return PlainTextResponse(f"{words}\n", error.status_code, error.headers)
+        return site.page("dead.html", 404, contact=site.settings.contact)
+    message = "Not found." if error.status_code == 404 else error.detail
+    return PlainTextResponse(f"{message}\n", error.status_code, error.headers)
 
 
-async def _test_mail(request: Request, error: Exception) -> Response:
-    return site.of(request).page("test_mail.html")
+async def _test_mail_link(request: Request, error: Exception) -> Response:
+    return site_of(request).page("test_mail.html")
 
 
-async def _ended(request: Request, error: Exception) -> Response:
+async def _link_ended(request: Request, error: Exception) -> Response:
     assert isinstance(error, LinkEnded)
-    return site.of(request).page("data_ended.html", 410, again=error.again)
+    return site_of(request).page("data_ended.html", 410, again=error.again)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
@@ -101,14 +76,14 @@ async def _unavailable(request: Request, error: Exception) -> Response:
 
 
 HANDLERS = {
-    HTTPException: _refused,
+    HTTPException: _http_error,
     Unavailable: _unavailable,
-    TestMailLink: _test_mail,
-    LinkEnded: _ended,
-    Exception: security_headers.failed,
+    TestMailLink: _test_mail_link,
+    LinkEnded: _link_ended,
+    Exception: security_headers.server_error,
 }
 
 
 async def _health(request: Request) -> Response:
-    await site.of(request).read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+    await site_of(request).read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
     return PlainTextResponse("ok\n")

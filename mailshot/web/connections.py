@@ -1,8 +1,8 @@
-"""Bounds what clients can hold open: how many connections, how long a request may take to arrive, how much is logged.
+"""Limits what clients can use up: open connections, time for a request to arrive, and lines in the log.
 
-uvicorn has no limit of its own for a connection that says nothing. Silent ones use up the process's files, and then
-nothing more can be accepted. Here a newcomer over the limit takes the place of the longest silent one, so that a
-request that does arrive is answered, whoever else holds connections open.
+uvicorn has no limit of its own for a connection that sends nothing. Silent connections use up the process's file
+descriptors, and then it can accept no more. Here a new connection over the limit replaces the one that has been silent
+longest, so that a request that does arrive is answered, however many idle connections are open.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 log = logging.getLogger(__name__)
-#: For a whole request line with its headers, from the connection or the first byte after the last answer.
+#: For the request line and headers to arrive, from the connection or the first byte after the last response.
 HEAD_SECONDS = 10.0
-#: For a whole answer: a client that reads nothing gives up its place.
+#: For a whole response: a client that does not read it loses its connection.
 ANSWER_SECONDS = 300.0
 BACKLOG = 128
-MOST_CONNECTIONS = 1000
-MOST_OF_AN_ADDRESS = 100
+MAX_CONNECTIONS = 1000
+MAX_PER_ADDRESS = 100
 IPV6_SITE_BITS = 64
 LOG_PAUSE_SECONDS = 60.0
 
 
 def client(host: str) -> str:
-    """Return what counts as one client: an IPv4 address, or the /64 that a site of IPv6 has for itself (RFC 6177)."""
+    """Return what counts as one client: an IPv4 address, or the /64 network of an IPv6 address (RFC 6177)."""
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:
@@ -44,35 +44,35 @@ def client(host: str) -> str:
 
 
 class Connections:
-    """The open connections of one server, the longest open first. `proxies` may have any number of them."""
+    """The open connections of one server, the longest open first. `proxies` are exempt from the limit per address."""
 
     def __init__(
         self, proxies: Collection[str] = (), most: int | None = None, most_of_address: int | None = None
     ) -> None:
-        self._most = most or min(MOST_CONNECTIONS, max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2, 64))
-        self._most_of_address = most_of_address or MOST_OF_AN_ADDRESS
+        self._most = most or min(MAX_CONNECTIONS, max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2, 64))
+        self._most_of_address = most_of_address or MAX_PER_ADDRESS
         self._proxies = [ip_network(proxy) for proxy in proxies]
         self._open: dict[Bounded, str] = {}
         self._of: dict[str, dict[Bounded, None]] = {}
 
     def enter(self, connection: Bounded, host: str) -> None:
-        """Take a new connection in; over a limit the longest silent one makes room, or else the newcomer is closed."""
-        who = client(host)
-        mine = self._of.setdefault(who, {})
-        if len(mine) >= self._most_of_address and not self._is_proxy(host):
-            self._make_room(mine, connection)
+        """Add a new connection. Over a limit, the longest silent one is closed, or without one the new connection."""
+        name = client(host)
+        same_client = self._of.setdefault(name, {})
+        if len(same_client) >= self._most_of_address and not self._is_proxy(host):
+            self._make_room(same_client, connection)
         elif len(self._open) >= self._most:
             self._make_room(self._open, connection)
-        self._open[connection] = who
-        mine[connection] = None
+        self._open[connection] = name
+        same_client[connection] = None
 
     def leave(self, connection: Bounded) -> None:
-        """Forget a connection that is closed."""
-        who = self._open.pop(connection, None)
-        if who is not None:
-            self._of[who].pop(connection, None)
-            if not self._of[who]:
-                del self._of[who]
+        """Remove a connection that is closed."""
+        name = self._open.pop(connection, None)
+        if name is not None:
+            self._of[name].pop(connection, None)
+            if not self._of[name]:
+                del self._of[name]
 
     def _is_proxy(self, host: str) -> bool:
         try:
@@ -82,14 +82,14 @@ class Connections:
 
     def _make_room(self, among: Collection[Bounded], newcomer: Bounded) -> None:
         log.warning("Too many connections are open; the longest silent ones are closed.")
-        (next((one for one in among if one.silent), newcomer)).transport.abort()
+        next((connection for connection in among if connection.silent), newcomer).transport.abort()
 
 
 class Bounded(H11Protocol):
     """A connection with deadlines, known to the `Connections` of its server."""
 
-    def __init__(self, registry: Connections, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, registry: Connections, **options: Any) -> None:
+        super().__init__(**options)
         self._registry = registry
         self._phase: object = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -118,7 +118,7 @@ class Bounded(H11Protocol):
         self._watch()
 
     def _watch(self) -> None:
-        """Set the deadline of what is waited for now; a new byte of the same thing does not put it off."""
+        """Set the deadline of the current phase. Another byte in the same phase does not extend it."""
         idle = self.cycle is None or self.cycle.response_complete
         waits = idle and self.timeout_keep_alive_task is not None
         phase: object = "next request" if waits else "head" if idle else self.cycle
@@ -137,7 +137,7 @@ class Bounded(H11Protocol):
 
 
 class OnceAMinute(logging.Filter):
-    """Lets a message through once a minute, so that no client can fill a disk with what it causes to be logged."""
+    """Passes each kind of message once a minute, so that no client can fill the disk with log lines."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,12 +154,12 @@ class OnceAMinute(logging.Filter):
 
 
 def bounded(proxies: Collection[str] = ()) -> Any:
-    """Return the protocol for one server, in place of uvicorn's."""
+    """Return the protocol class for one server, in place of uvicorn's."""
     return partial(Bounded, Connections(proxies))
 
 
-def quiet() -> None:
-    """Bound what uvicorn and asyncio log about clients."""
+def limit_logs() -> None:
+    """Limit what uvicorn and asyncio log about clients."""
     for name in ("uvicorn.error", "asyncio", "python_multipart.multipart", __name__):
         logger = logging.getLogger(name)
         if not any(isinstance(known, OnceAMinute) for known in logger.filters):

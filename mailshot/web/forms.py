@@ -1,6 +1,6 @@
-"""Owns reading a posted form within limits and from whom it may come; refuses to know any field.
+"""Reads posted forms within limits, and rejects those from other sites.
 
-At most 1 MB, 100 fields and 15 seconds; files are refused.
+A form has at most 1 MB, 100 fields and 15 seconds to arrive; files are rejected.
 """
 
 from __future__ import annotations
@@ -14,46 +14,47 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
-MOST_BYTES = 1024 * 1024
-MOST_FIELDS = 100
-LONGEST = 15.0  # seconds
-OURS = ("same-origin", "none")
+MAX_BYTES = 1024 * 1024
+MAX_FIELDS = 100
+MAX_SECONDS = 15.0
+#: Values of Sec-Fetch-Site that our own page or the browser itself causes.
+OWN_SITES = ("same-origin", "none")
 CHARSETS = (b"utf-8", b"utf8", b"us-ascii", b"iso-8859-1")
 
 
 async def read(request: Request) -> FormData:
     """Return the posted fields, urlencoded or multipart. Raises 400, 408 or 413."""
     length = request.headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > MOST_BYTES:
+    if not length.isdecimal() or int(length) > MAX_BYTES:
         raise HTTPException(413, "The form is too large.")
-    _refuse_odd_charset(request)
+    _reject_unusual_charset(request)
     counted = Request(request.scope, _at_most(request.receive))
     try:
-        async with asyncio.timeout(LONGEST):
-            return await counted.form(max_files=0, max_fields=MOST_FIELDS, max_part_size=MOST_BYTES)
+        async with asyncio.timeout(MAX_SECONDS):
+            return await counted.form(max_files=0, max_fields=MAX_FIELDS, max_part_size=MAX_BYTES)
     except TimeoutError:
         raise HTTPException(408, "The form took too long to arrive.") from None
     except (UnicodeError, LookupError):
         raise HTTPException(400, "The form is not readable.") from None
 
 
-def refuse_foreign(request: Request) -> None:
-    """Raise 403 unless a post comes from our own page. The token in the path is what authorises; this keeps others off.
+def reject_foreign(request: Request) -> None:
+    """Raise 403 unless a post comes from our own page (the token in the path authorises; this prevents CSRF).
 
-    A client that sends neither header is no browser, so nobody can have been led into it.
+    A client that sends neither header is not a browser, so no other site can have caused its request.
     """
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
     if site is not None:
-        foreign = site not in OURS
+        foreign = site not in OWN_SITES
     else:
         foreign = origin is not None and _host(origin) != request.headers.get("host", "").lower()
     if foreign:
         raise HTTPException(403, "This form can only be sent from its own page.")
 
 
-def _refuse_odd_charset(request: Request) -> None:
-    """Refuse a form in another charset than browsers send: Python has codecs that take quadratic time."""
+def _reject_unusual_charset(request: Request) -> None:
+    """Reject a form in a charset that browsers do not send: some of Python's codecs take quadratic time."""
     _, options = parse_options_header(request.headers.get("content-type"))
     if options.get(b"charset", b"utf-8").strip().lower() not in CHARSETS:
         raise HTTPException(400, "The form is not readable: send it in UTF-8.")
@@ -67,13 +68,13 @@ def _host(origin: str) -> str | None:
 
 
 def _at_most(receive: Receive) -> Receive:
-    seen = 0
+    received = 0
 
     async def counted() -> Message:
-        nonlocal seen
+        nonlocal received
         message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > MOST_BYTES:
+        received += len(message.get("body", b""))
+        if received > MAX_BYTES:
             raise HTTPException(413, "The form is too large.")
         return message
 

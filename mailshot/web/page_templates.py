@@ -1,4 +1,4 @@
-"""Owns the templates of our own pages, always escaped; refuses to know what any page is about."""
+"""Renders HTML pages from a folder of templates; every value is escaped."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-PAGES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "pages"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
+class PageTemplates:
+    """The templates of one folder."""
 
-def render(name: str, **words: Any) -> str:
-    """Return the template `name` filled with `words`, everything in them escaped."""
-    return PAGES.get_template(name).render(words)
+    def __init__(self, folder: Path) -> None:
+        self._environment = Environment(
+            loader=FileSystemLoader(folder),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    def render(self, name: str, **values: Any) -> str:
+        """Return a page. A value that the template uses and that is missing raises an error."""
+        return self._environment.get_template(name).render(values)

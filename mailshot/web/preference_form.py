@@ -1,14 +1,14 @@
-"""What the preference pages have in common: reading the posted form, saving it, and the words that a page shows.
+"""The form that the preference pages share: its values, reading it when it is posted, and saving it.
 
-Each page has a view (`wishes.View`): everybody who has a mail may change topics and answers; only the owner of the
-inbox sees answers, conclusions and facts.
+Each page has a view (`feedback.preferences.View`): anyone who has the mail may change topics and answers; only the
+owner of the inbox sees answers, conclusions and facts.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from mailshot.facts import locales, time_zones
 from mailshot.facts.comparison import Value, show
 from mailshot.feedback import preferences
-from mailshot.feedback.preferences import Controls, CurrentPreferences, View
+from mailshot.feedback.preferences import Controls, CurrentPreferences, PreferenceChange, View
 from mailshot.profile import address
 from mailshot.profile.implications import decided
 from mailshot.store import privacy
@@ -26,47 +26,57 @@ from mailshot.store.engine import Connection
 from mailshot.store.preferences import StoredTrait
 from mailshot.web.site import Site
 
+#: The hidden field with the controls that the page showed, as JSON.
 SHOWN = "shown"
+#: Raises when a posted form no longer counts: the customer was erased, or has another address.
 Check = Callable[[Connection], object]
+#: Facts whose values are codes, with the function that names them.
 READABLE = {"country": locales.country, "language": locales.language_name}
+#: The least confidence for each sentence.
 SURE = ((0.99, "We are almost certain"), (0.9, "We are fairly sure"), (0.7, "We think so"), (0.0, "It is only a guess"))
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One conclusion as the page shows it. `answer` says which statement of the customer settles it, if one does."""
+    """One conclusion as the page shows it."""
 
+    #: The name of its control.
     control: str
     label: str
+    #: The evidence, as a sentence.
     words: str
+    #: How sure we are, as a sentence; `share` is the confidence in percent, 0 without a trait.
     sure: str
+    #: A sentence about the customer's own answer that decides instead; empty when there is none.
     answer: str
-    share: int = field(default=0)
+    share: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a page shows: `held` is how its controls stand, `shown` how they stood when the customer got the page."""
+    """What a page shows."""
 
+    #: The values of the controls now; as posted, when that had problems.
     held: Controls
+    #: Their values when the customer opened the page.
     shown: Controls
+    #: Why nothing was saved, in sentences for the customer.
     problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class MailLink:
-    """What a link in a mail leads to. `mailbox` is the fingerprint of the address that the mail went to.
+    """What a link in a mail leads to."""
 
-    It is 0, which is no fingerprint, for links to unsubscribe of old versions: they lead to no page of topics.
-    """
-
-    here: Site
+    site: Site
     run_id: int
     customer_id: int
+    #: Fingerprint of the address that the mail went to. 0, which matches no address, in unsubscribe links of old
+    #: versions: they do not lead to the page of topics.
     mailbox: int
 
     def check(self, connection: Connection) -> privacy.PersonalData:
-        """Return the customer. Raises 404 for nobody or once the address is another one, 410 for the erased."""
+        """Return the customer. Raises 404 when unknown or the address has changed, 410 when erased."""
         person = privacy.person(connection, self.customer_id)
         if person is not None and person.erased:
             raise HTTPException(410)
@@ -75,59 +85,63 @@ class MailLink:
         return person
 
     def reads(self, person: privacy.PersonalData) -> bool:
-        """Say whether a customer still has the address that the mail went to."""
+        """Return whether a customer still has the address that the mail went to."""
         email = person.email
-        return email is not None and self.here.keys.is_fingerprint(self.mailbox, address.mailbox(email))
+        return email is not None and self.site.keys.is_fingerprint(self.mailbox, address.mailbox(email))
 
 
-async def fresh(link: MailLink, view: View) -> Page:
-    """Return a view as the customer stands now. Raises as `check` does."""
+async def current_page(link: MailLink, view: View) -> Page:
+    """Return the page with what is stored now. Raises as `MailLink.check` does."""
 
-    def look(connection: Connection) -> CurrentPreferences:
+    def query(connection: Connection) -> CurrentPreferences:
         link.check(connection)
-        return preferences.standing(connection, link.customer_id)
+        return preferences.current_preferences(connection, link.customer_id)
 
-    return as_it_stands(link.here, await link.here.read(look), view)
+    return page_of(link.site, await link.site.read(query), view)
 
 
-def as_it_stands(here: Site, standing: CurrentPreferences, view: View) -> Page:
-    """Return a view of how a customer stands."""
-    shown = preferences.only(preferences.controls(standing, here.topics, here.statements), view.shows)
+def page_of(site: Site, current: CurrentPreferences, view: View) -> Page:
+    """Return the part of a customer's preferences that a view shows."""
+    controls = preferences.controls(current, site.settings.topics, site.settings.statements)
+    shown = preferences.with_prefixes(controls, view.shows)
     return Page(shown, shown)
 
 
 async def save(link: MailLink, form: FormData, view: View, check: Check | None = None) -> Page:
-    """Save what a posted form changed, all of it or, with problems on the page that is returned, nothing.
+    """Save what a posted form changed: all of it or, with problems on the returned page, nothing.
 
-    `check` (None: the link's own) raises where the form no longer counts. It is asked again in the transaction that
-    saves: a form may take its time to arrive.
+    `check` (None: the link's own) runs again in the transaction that saves, because a form may take its time to arrive.
     """
-    here, customer_id, check = link.here, link.customer_id, check or link.check
+    site, check = link.site, check or link.check
+    topics, statements = site.settings.topics, site.settings.statements
 
-    def look(connection: Connection) -> CurrentPreferences:
+    def query(connection: Connection) -> CurrentPreferences:
         check(connection)
-        return preferences.standing(connection, customer_id)
+        return preferences.current_preferences(connection, link.customer_id)
 
-    standing = await here.read(look)
-    posted, told = preferences.only(_posted(form), view.takes), _was_shown(form)
-    shown = as_it_stands(here, standing, view).shown if told is None else preferences.only(told, view.shows)
-    made = preferences.wishes(posted, shown, standing, here.topics, here.statements)
-    if not made.problems:
-        at = here.clock()
+    current = await site.read(query)
+    posted, was_shown = preferences.with_prefixes(_posted(form), view.takes), _shown_before(form)
+    if was_shown is None:
+        shown = page_of(site, current, view).shown
+    else:
+        shown = preferences.with_prefixes(was_shown, view.shows)
+    requested = preferences.requested_changes(posted, shown, current, topics, statements)
+    if not requested.problems:
+        change = PreferenceChange(link.customer_id, link.run_id, requested, site.clock())
 
-        def apply(connection: Connection) -> None:
+        def save_change(connection: Connection) -> None:
             check(connection)
-            preferences.save(connection, customer_id, link.run_id, made, here.topics, here.statements, at)
+            preferences.save(connection, change, topics, statements)
 
-        await here.group.do(apply)
-    return Page(posted, shown, tuple(made.problems))
+        await site.group.do(save_change)
+    return Page(posted, shown, tuple(requested.problems))
 
 
-def words(here: Site, page: Page) -> dict[str, Any]:
-    """Return what the template needs for the controls of a page."""
+def template_values(site: Site, page: Page) -> dict[str, Any]:
+    """Return the template's values for the controls of a page."""
     return {
-        "topics": [(preferences.TOPIC + topic.name, topic) for topic in here.topics],
-        "questions": [(preferences.SAY + q.name, preferences.FORGET + q.name, q) for q in here.statements],
+        "topics": [(preferences.TOPIC + topic.name, topic) for topic in site.settings.topics],
+        "questions": [(preferences.SAY + q.name, preferences.FORGET + q.name, q) for q in site.settings.statements],
         "tracking": preferences.TRACKING_TOPIC,
         "held": page.held,
         "shown": json.dumps(page.shown, separators=(",", ":")),
@@ -135,32 +149,32 @@ def words(here: Site, page: Page) -> dict[str, Any]:
     }
 
 
-def facts(here: Site, held: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Give what is known of the customer, in words for the customer, with its unit."""
-    zone = time_zones.of(held.get("time_zone"), here.zone)
-    manner = locales.LocaleFormat(locales.ENGLISH, zone, here.language)
-    for name, fact in here.facts.items():
-        value = fact.typed(held.get(name), zone)
+def fact_lines(site: Site, facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the label and the value of each known fact, formatted for the customer."""
+    zone = time_zones.of(facts.get("time_zone"), site.settings.zone)
+    manner = locales.LocaleFormat(locales.ENGLISH, zone, site.settings.language)
+    for name, fact in site.settings.facts.items():
+        value = fact.typed(facts.get(name), zone)
         if value is not None and value != "" and not fact.hidden:
             yield fact.label, f"{_readable(name, value, manner)} {fact.unit}".strip()
 
 
-def cards(here: Site, standing: CurrentPreferences) -> list[Card]:
-    """Return what was concluded about a customer, and what they called right or wrong before."""
-    inferred = {(trait.name, trait.value): trait for trait in standing.inferred}
-    return [_card(here, standing, pair, inferred.get(pair)) for pair in standing.judged(here.statements)]
+def conclusion_cards(site: Site, current: CurrentPreferences) -> list[Card]:
+    """Return what was concluded about a customer, and what they called right or wrong earlier."""
+    inferred = {(trait.name, trait.value): trait for trait in current.inferred}
+    return [_card(site, current, pair, inferred.get(pair)) for pair in current.judged(site.settings.statements)]
 
 
 def _posted(form: FormData) -> Controls:
     names = (name for name in form if name != SHOWN)
-    return {name: tuple(str(word) for word in form.getlist(name)) for name in names}
+    return {name: tuple(str(value) for value in form.getlist(name)) for name in names}
 
 
-def _was_shown(form: FormData) -> Controls | None:
-    """Return what the posted page had shown, None when it does not say so (or not readably)."""
+def _shown_before(form: FormData) -> Controls | None:
+    """Return what the posted page had shown, None when the field is missing or cannot be read."""
     try:
-        told = json.loads(str(form[SHOWN]))
-        return {str(name): tuple(map(str, words)) for name, words in told.items()}
+        controls = json.loads(str(form[SHOWN]))
+        return {str(name): tuple(map(str, values)) for name, values in controls.items()}
     except (KeyError, ValueError, AttributeError, TypeError, RecursionError):
         return None
 
@@ -173,25 +187,24 @@ def _readable(name: str, value: Value, manner: locales.LocaleFormat) -> str:
     return show(value)
 
 
-def _card(here: Site, standing: CurrentPreferences, pair: tuple[str, str], trait: StoredTrait | None) -> Card:
-    (name, value), question = pair, here.statements.get(pair[0])
+def _card(site: Site, current: CurrentPreferences, pair: tuple[str, str], trait: StoredTrait | None) -> Card:
+    (name, value), question = pair, site.settings.statements.get(pair[0])
     evidence = trait.evidence if trait else {}
     label = evidence.get("label") or (question and question.values.get(value)) or f"{name}: {value}".replace("_", " ")
-    sure = next(words for least, words in SURE if trait.confidence >= least) if trait else "You told us"
+    sure = next(text for least, text in SURE if trait.confidence >= least) if trait else "You told us"
     share = round(100 * trait.confidence) if trait else 0
     words = str(evidence.get("words", ""))
-    return Card(f"{preferences.JUDGE}{name}.{value}", str(label), words, sure, _answer(here, standing, pair), share)
+    return Card(f"{preferences.JUDGE}{name}.{value}", str(label), words, sure, _answer(site, current, pair), share)
 
 
-def _answer(here: Site, standing: CurrentPreferences, pair: tuple[str, str]) -> str:
-    """Say which other answer of the customer settles a conclusion, empty when none does."""
-    (name, value), question = pair, here.statements.get(pair[0])
-    answer = decided(standing.stated, name, here.statements.implications(name).closure(value))
+def _answer(site: Site, current: CurrentPreferences, pair: tuple[str, str]) -> str:
+    """Return a sentence about the customer's own answer that decides a conclusion, empty when there is none."""
+    (name, value), question = pair, site.settings.statements.get(pair[0])
+    answer = decided(current.stated, name, site.settings.statements.implications(name).closure(value))
     if question is None or answer is None or answer[1] == value:
         return ""
-    holds, word = answer
-    if not standing.stated[name, word]:  # a denial, which has a card of its own
+    holds, stated = answer
+    if not current.stated[name, stated]:  # a denial, which has a card of its own
         return ""
-    return (
-        f"You told us: {question.values.get(word, word)}. {'That includes this.' if holds else 'That is what counts.'}"
-    )
+    consequence = "That includes this." if holds else "That is what counts."
+    return f"You told us: {question.values.get(stated, stated)}. {consequence}"

@@ -1,6 +1,6 @@
-"""The preference page of a mail: topics and answers can be changed, and a link to one's own data asked for.
+"""The preference page of a mail, where topics and answers can be changed and a link to one's own data requested.
 
-Whoever has the mail opens this page, so it shows nothing about the customer but the topics they get.
+Anyone who has the mail can open this page, so it shows nothing about the customer but the topics they get.
 """
 
 from __future__ import annotations
@@ -18,78 +18,79 @@ from mailshot.feedback.preferences import MAIL
 from mailshot.store import confirmations
 from mailshot.store.engine import Connection
 from mailshot.tokens import Purpose
-from mailshot.web import forms, preference_form, site
+from mailshot.web import forms, preference_form
 from mailshot.web.preference_form import MailLink, Page
-from mailshot.web.site import Site
+from mailshot.web.site import Site, site_of, token_of, verified_ids
 
-SEVEREST = 422
-# The pages below this one, of today and of old: a form posted there is never one of preferences.
+UNPROCESSABLE = 422
+# Pages below this one, now and in old versions: a form posted there is never the preference form.
 _BELOW = re.compile(r"/(data|export|erase)")
 
 
-async def page(request: Request) -> Response:
+async def show_preferences(request: Request) -> Response:
     """Show the topics, and the questions without the answers."""
-    return _shown(request, await preference_form.fresh(await _link(request), MAIL))
+    return _shown(request, await preference_form.current_page(await _link(request), MAIL))
 
 
-async def save(request: Request) -> Response:
-    """Save everything at once, then lead back to the page."""
+async def save_preferences(request: Request) -> Response:
+    """Save everything at once, then redirect to the page."""
     if _BELOW.search(request.path_params["token"]):
         raise HTTPException(405)
     link = await _link(request)
-    forms.refuse_foreign(request)
+    forms.reject_foreign(request)
     saved = await preference_form.save(link, await forms.read(request), MAIL)
     return _shown(request, saved) if saved.problems else RedirectResponse(f"{_address(request)}?saved=1", 303)
 
 
-async def data(request: Request) -> Response:
-    """Say how to get at one's own data, with the button that asks for the link."""
+async def show_data_request(request: Request) -> Response:
+    """Explain how to get one's own data, with the button that requests the link."""
     link = await _link(request)
-    await link.here.read(link.check)
-    return link.here.page("data.html", here=_address(request), asked=None)
+    await link.site.read(link.check)
+    return link.site.page("data.html", url=_address(request), asked=None)
 
 
-async def ask(request: Request) -> Response:
-    """Have a link mailed to the address on file; the page says the same whatever that address is."""
+async def request_data_link(request: Request) -> Response:
+    """Have a link mailed to the address on file. The page is the same whatever that address is."""
     link = await _link(request)
-    forms.refuse_foreign(request)
+    forms.reject_foreign(request)
     await forms.read(request)
-    here, at = link.here, link.here.clock()
+    site, at = link.site, link.site.clock()
 
-    def apply(connection: Connection) -> datetime | None:
+    def write(connection: Connection) -> datetime | None:
         link.check(connection)
         return confirmations.ask(connection, link.customer_id, link.run_id, at)
 
-    again = await here.group.do(apply)
-    moment = _moment(here, again) if again else ""
-    return here.page("data.html", here=_address(request), asked=not again, again=moment, contact=here.contact)
+    again = await site.group.do(write)
+    moment = _moment(site, again) if again else ""
+    return site.page("data.html", url=_address(request), asked=not again, again=moment, contact=site.settings.contact)
 
 
 async def _link(request: Request) -> MailLink:
-    return MailLink(site.of(request), *await site.ids(request, Purpose.preferences, 3))
+    return MailLink(site_of(request), *await verified_ids(request, Purpose.preferences, 3))
 
 
-def _moment(here: Site, at: datetime) -> str:
-    local = at.astimezone(here.zone)
-    return f"{locales.LocaleFormat(locales.ENGLISH, here.zone, here.language).date(local)} {local:%H:%M %Z}"
+def _moment(site: Site, at: datetime) -> str:
+    local = at.astimezone(site.settings.zone)
+    locale_format = locales.LocaleFormat(locales.ENGLISH, site.settings.zone, site.settings.language)
+    return f"{locale_format.date(local)} {local:%H:%M %Z}"
 
 
-def _shown(request: Request, shown: Page) -> Response:
-    here = site.of(request)
-    words = preference_form.words(here, shown)
-    saved = "saved" in request.query_params and not shown.problems
-    status = SEVEREST if shown.problems else 200
-    return here.page("preferences.html", status, **words, saved=saved, here=_address(request), owner=None)
+def _shown(request: Request, page: Page) -> Response:
+    site = site_of(request)
+    values = preference_form.template_values(site, page)
+    saved = "saved" in request.query_params and not page.problems
+    status = UNPROCESSABLE if page.problems else 200
+    return site.page("preferences.html", status, **values, saved=saved, url=_address(request), owner=None)
 
 
 def _address(request: Request) -> str:
-    return f"/p/{site.token(request)}"
+    return f"/p/{token_of(request)}"
 
 
-# A path, for a slash glued to the link is no other page. The pages below this one come first, with a tail for the same.
+# `:path` and `tail` accept what mail programs append to a link. The longer paths must come first.
 ROUTES = [
-    Route("/p/{token}/data{tail:path}", data),
-    Route("/p/{token}/data{tail:path}", ask, methods=["POST"]),
-    Route("/p/{token:path}", page),
-    Route("/p/{token:path}", save, methods=["POST"]),
+    Route("/p/{token}/data{tail:path}", show_data_request),
+    Route("/p/{token}/data{tail:path}", request_data_link, methods=["POST"]),
+    Route("/p/{token:path}", show_preferences),
+    Route("/p/{token:path}", save_preferences, methods=["POST"]),
 ]

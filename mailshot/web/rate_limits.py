@@ -1,7 +1,7 @@
-"""Owns how often one token and one address may ask; refuses to remember more than two windows of time.
+"""Limits how many requests one token and one address may make.
 
-The library's own memory storage looks through every key on every request, which a campaign's worth of tokens in one
-minute would turn into the slowest part of an answer. This one forgets a whole window at once.
+The memory storage of `limits` looks through all keys on every request. With the tokens of a whole campaign in one
+minute that would be the slowest part of a response. This storage drops a whole window at once.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 from starlette.exceptions import HTTPException
 
-MINUTE = 60  # seconds
+MINUTE_SECONDS = 60
 
 
 class Windows(Storage):
-    """Counts in fixed windows, in memory of this process: for each length of window the present one alone."""
+    """Counts requests in fixed windows of time, in memory: only the current window of each length is kept."""
 
     STORAGE_SCHEME = None
 
     def __init__(self) -> None:
         super().__init__()
+        #: Length in seconds -> (number of the window since 1970, requests by key).
         self._windows: dict[int, tuple[int, dict[str, int]]] = {}
 
     @property
@@ -66,8 +67,9 @@ class Windows(Storage):
 class RequestLimits:
     """The limits of one process, each 'n/minute' or 'n/hour'.
 
-    Of a token, of an address on pages, of an address behind mails, and of one customer's downloads. Image proxies and
-    mail providers fetch for thousands of customers from a few addresses, hence the third.
+    `tokens`: per token. `pages`: per client address on preference pages. `mails`: per client address for pixels, links
+    and unsubscribing; higher, because mail providers fetch for thousands of customers from a few addresses. `exports`:
+    downloads per customer.
     """
 
     def __init__(
@@ -80,9 +82,9 @@ class RequestLimits:
         self._limiter = FixedWindowRateLimiter(Windows())
         self.tokens, self.pages, self.mails, self.exports = map(parse, (tokens, pages, mails, exports))
 
-    def take(self, rate: RateLimitItem, *who: str) -> None:
-        """Count one request. Raises 429 when it is one too many."""
-        if not self._limiter.hit(rate, *who):
-            wait = "an hour" if rate.get_expiry() > MINUTE else "a minute"
+    def take(self, rate: RateLimitItem, *key: str) -> None:
+        """Count one request of a key. Raises 429 beyond the limit."""
+        if not self._limiter.hit(rate, *key):
+            wait = "an hour" if rate.get_expiry() > MINUTE_SECONDS else "a minute"
             retry = {"Retry-After": str(rate.get_expiry())}
             raise HTTPException(429, f"Too many requests. Please try again in {wait}.", retry)

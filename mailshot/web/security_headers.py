@@ -1,4 +1,4 @@
-"""Owns the headers that protect every answer; refuses to look at what is answered."""
+"""Adds security headers to every response, and rejects requests with oversized headers."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ PROTECTION = {
 }
 
 
-async def failed(request: Request, error: Exception) -> Response:
-    """Answer where our own code failed; such answers are made outside of `Protected`, so the headers go along."""
+async def server_error(request: Request, error: Exception) -> Response:
+    """Respond to an error in our code. Starlette does this outside all middleware, so the headers are added here."""
     return PlainTextResponse("Something went wrong on our side.\n", 500, PROTECTION)
 
 
 class SecurityHeaders:
-    """Adds to each answer the protecting headers it does not set itself."""
+    """Middleware that adds the headers of `PROTECTION` that a response does not set itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

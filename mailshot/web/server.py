@@ -1,4 +1,4 @@
-"""Owns listening on a port and ending without cutting an answer short; refuses to know what is answered."""
+"""Serves a web application with uvicorn, in this thread or another, and shuts down gracefully."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from starlette.types import ASGIApp
 from mailshot.errors import Unavailable
 from mailshot.web import connections
 
-DRAIN = 10  # seconds
-LONGEST_START = 15.0  # seconds
+#: How long requests in progress may take after a stop.
+DRAIN_SECONDS = 10
+MAX_START_SECONDS = 15.0
 
 
 def run(app: ASGIApp, host: str, port: int, proxies: Sequence[str] = ()) -> None:
-    """Serve until SIGTERM or SIGINT, then answer what has begun and return. Raises Unavailable for a taken port.
+    """Serve until SIGTERM or SIGINT, finish the requests in progress and return. Raises Unavailable for a used port.
 
-    `proxies` are the addresses whose X-Forwarded-For is believed.
+    `proxies` are the addresses whose X-Forwarded-For is trusted.
     """
     try:
         server(app, host, port, proxies).run()
@@ -37,9 +38,9 @@ class ThreadedServer:
         self._thread = threading.Thread(target=self._run, name=f"web-{port}", daemon=True)
 
     def start(self) -> None:
-        """Return once the port answers. Raises Unavailable when it is taken."""
+        """Return once the port answers. Raises Unavailable when another process uses it."""
         self._thread.start()
-        deadline = time.monotonic() + LONGEST_START
+        deadline = time.monotonic() + MAX_START_SECONDS
         while not self._server.started and self._thread.is_alive() and time.monotonic() < deadline:
             time.sleep(0.01)
         if not self._server.started:
@@ -50,14 +51,14 @@ class ThreadedServer:
         run(self._app, self.host, self.port, self._proxies)
 
     def stop(self) -> None:
-        """Answer what has begun and close the port."""
+        """Finish the requests in progress and close the port."""
         self._server.should_exit = True
         self._thread.join()
 
     def _run(self) -> None:
         try:
             self._server.run()
-        except SystemExit:  # the server's way to say that it cannot listen; start() tells it
+        except SystemExit:  # uvicorn cannot listen; start() reports it
             return
 
 
@@ -76,11 +77,11 @@ def server(app: ASGIApp, host: str, port: int, proxies: Sequence[str] = ()) -> u
         proxy_headers=bool(proxies),
         forwarded_allow_ips=list(proxies),
         backlog=connections.BACKLOG,
-        timeout_graceful_shutdown=DRAIN,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=30,
         h11_max_incomplete_event_size=16 * 1024,
     )
-    connections.quiet()
+    connections.limit_logs()
     return uvicorn.Server(config)
 
 

@@ -1,4 +1,4 @@
-"""Owns what every page needs: rows, keys, words, brand and clock; refuses to answer a request."""
+"""What every page of the customer site needs: database, keys, settings and clock, and the check of a link's token."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -14,16 +15,18 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from mailshot import tokens
-from mailshot.facts.catalogue import Fact
+from mailshot.facts.catalogue import Fact, builtin
 from mailshot.profile.preferences import Statements
 from mailshot.profile.topics import Topics
 from mailshot.store.engine import Connection, Store
 from mailshot.store.group_commit import GroupCommit
 from mailshot.tokens import KeyRing, Purpose
-from mailshot.web import connections, page_templates
+from mailshot.web import connections
+from mailshot.web.page_templates import PageTemplates
 from mailshot.web.rate_limits import RequestLimits
 
 T = TypeVar("T")
+PAGES = PageTemplates(Path(__file__).parent / "pages")
 
 
 def _now() -> datetime:
@@ -31,78 +34,91 @@ def _now() -> datetime:
 
 
 class TestMailLink(Exception):
-    """A genuine link of a test mail, which belongs to no run and no customer."""
+    """A valid link of a test mail, which belongs to no run and no customer."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSettings:
+    """What the customer site takes from the rules and the settings."""
+
+    #: The company's name as customers know it.
+    brand: str
+    topics: Topics
+    #: The questions of the preference page.
+    statements: Statements
+    #: The key of address hashes: an erased address is suppressed by its hash.
+    address_key: bytes
+    #: The facts about customers that the owner's page may show, by name.
+    facts: Mapping[str, Fact] = field(default_factory=lambda: builtin().customer)
+    #: The address that customers can write to when a link does not work; empty for none.
+    contact: str = ""
+    #: Dates are shown in this zone where the customer's own is not known.
+    zone: ZoneInfo = field(default=ZoneInfo("UTC"))
+    #: The company's language: pages are English, and this decides how an English date is written ("en-US").
+    language: str = "en"
+    limits: RequestLimits = field(default_factory=RequestLimits)
 
 
 @dataclass(frozen=True)
 class Site:
-    """One customer site. Writes go through `group`, so that nothing is answered before it is on disk.
-
-    `contact` is the address that a customer can write to when a link does not work, empty when none is known.
-    Dates are written for `zone` where the customer's own is not known, in the English of `language`.
-    """
+    """One customer site."""
 
     store: Store
+    #: All writes go through it, so that no request is answered before its write is on disk.
     group: GroupCommit
     keys: KeyRing
-    topics: Topics
-    statements: Statements
-    facts: Mapping[str, Fact]
-    brand: str
-    contact: str
-    address_key: bytes
-    rates: RequestLimits
+    settings: SiteSettings
     clock: Callable[[], datetime] = field(default=_now)
-    zone: ZoneInfo = field(default=ZoneInfo("UTC"))
-    language: str = "en"
-    #: Whose data are being written into a file just now, and how many files may be written at once.
+    #: Customers whose data is being exported.
     exporting: set[int] = field(default_factory=set)
+    #: How many exports may run at once.
     exports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
 
-    async def read(self, look: Callable[[Connection], T]) -> T:
-        """Run a query in a worker thread and return what it found."""
-        return await asyncio.to_thread(self._read, look)
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """Run a query in a worker thread and return its result."""
+        return await asyncio.to_thread(self._read, query)
 
-    def _read(self, look: Callable[[Connection], T]) -> T:
+    def _read(self, query: Callable[[Connection], T]) -> T:
         with self.store.read() as connection:
-            return look(connection)
+            return query(connection)
 
-    def page(self, name: str, status: int = 200, **words: Any) -> HTMLResponse:
-        """Return a page made from one of our templates."""
-        return HTMLResponse(page_templates.render(name, brand=self.brand, **words), status)
+    def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """Return a page rendered from a template in `pages/`."""
+        return HTMLResponse(PAGES.render(template, brand=self.settings.brand, **values), status)
 
 
-def of(request: Request) -> Site:
+def site_of(request: Request) -> Site:
     """Return the site that a request came to."""
     site: Site = request.app.state.site
     return site
 
 
-def token(request: Request) -> str:
-    """Return the token that `ids` found in the path, without what was glued to it."""
-    found: str = request.state.token
-    return found
+def token_of(request: Request) -> str:
+    """Return the token that `verified_ids` accepted, without what a mail program appended to it."""
+    token: str = request.state.token
+    return token
 
 
-async def ids(request: Request, purpose: Purpose, *counts: int) -> tuple[int, ...]:
-    """Return the ids in the path's token. Raises 429 beyond its rate and one plain 404 for whatever is not genuine.
+async def verified_ids(request: Request, purpose: Purpose, *counts: int) -> tuple[int, ...]:
+    """Return the ids in the path's token, whose number must be one of `counts`.
 
-    Raises TestMailLink where an id is 0: rows count from 1, and test mails are written for nobody.
+    Raises 429 beyond a rate limit, 404 for a token that is not valid for this purpose, and TestMailLink where an id
+    is 0: rows count from 1, and test mails have no row.
 
-    What mail programs glue to the end of a link is cut off; what is left must be as genuine as ever.
-    Leaving is never refused for having been asked too often: no scanner may use up a customer's way out.
+    Characters that mail programs append to a link are cut off; the rest must be a valid token. Unsubscribe requests are
+    exempt from the limit per token, so that no scanner can use up a customer's attempts.
     """
-    site = of(request)
-    written = request.path_params["token"]
-    genuine = ((text, ids) for text in tokens.trimmed(written) if (ids := site.keys.read(purpose, text)))
-    text, found = next(genuine, (written, None))
-    rate = site.rates.pages if purpose in (Purpose.preferences, Purpose.confirm) else site.rates.mails
-    site.rates.take(rate, "address", connections.client(request.client.host) if request.client else "")
-    if found is None or len(found) not in counts:
+    site, limits = site_of(request), site_of(request).settings.limits
+    raw = request.path_params["token"]
+    valid = ((token, ids) for token in tokens.candidates(raw) if (ids := site.keys.read(purpose, token)))
+    token, ids = next(valid, (raw, None))
+    limit = limits.pages if purpose in (Purpose.preferences, Purpose.confirm) else limits.mails
+    limits.take(limit, "address", connections.client(request.client.host) if request.client else "")
+    if ids is None or len(ids) not in counts:
         raise HTTPException(404)
     if not (purpose is Purpose.unsubscribe and request.method == "POST"):
-        site.rates.take(site.rates.tokens, "token", text)
-    if 0 in found:
+        limits.take(limits.tokens, "token", token)
+    if 0 in ids:
         raise TestMailLink
-    request.state.token = text
-    return found
+    request.state.token = token
+    return ids

@@ -1,6 +1,6 @@
-"""Serves the style sheets and icons of the pages from memory, each under its own route.
+"""Serves the few files that the pages link to from memory.
 
-No path of a request reaches the file system, and there are no ranges.
+Each file has a route of its own, so no path of a request is ever looked up in the file system.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-FOLDER = Path(__file__).parent / "static"
-KINDS = {".css": "text/css", ".svg": "image/svg+xml"}
-HOUR = {"Cache-Control": "public, max-age=3600"}
+STATIC = Path(__file__).parent / "static"
+MEDIA_TYPES = {".css": "text/css", ".svg": "image/svg+xml"}
+CACHE_ONE_HOUR = {"Cache-Control": "public, max-age=3600"}
 
 
-def routes() -> list[Route]:
-    """Return one route /static/<name> for each file in static/."""
-    return [_route(file) for file in sorted(FOLDER.iterdir()) if file.suffix in KINDS]
+def routes(folder: Path = STATIC) -> list[Route]:
+    """Return a route /static/<name> for each style sheet and icon of a folder."""
+    return [_route(file) for file in sorted(folder.iterdir()) if file.suffix in MEDIA_TYPES]
 
 
 def _route(file: Path) -> Route:
-    content, kind = file.read_bytes(), KINDS[file.suffix]
+    content, media_type = file.read_bytes(), MEDIA_TYPES[file.suffix]
 
     async def serve(_: Request) -> Response:
-        return Response(content, media_type=kind, headers=HOUR)
+        return Response(content, media_type=media_type, headers=CACHE_ONE_HOUR)
 
     return Route(f"/static/{file.name}", serve)

@@ -1,4 +1,4 @@
-"""Owns the answers to a mail's pixel and links; refuses to redirect anywhere but to a stored address."""
+"""Serves the pixel of a mail and redirects its links, only ever to a stored address."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from starlette.routing import Route
 
 from mailshot.feedback import tracking
 from mailshot.tokens import Purpose
-from mailshot.web import site
+from mailshot.web.site import TestMailLink, site_of, verified_ids
 
 PIXEL = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
 UNSTORED = {"Cache-Control": "no-store, private, max-age=0"}
 
 
-async def opened(request: Request) -> Response:
-    """Answer with a transparent pixel of 43 bytes once the open is on disk."""
+async def serve_pixel(request: Request) -> Response:
+    """Return a transparent pixel of 43 bytes once the open is on disk."""
     try:
-        run_id, customer_id = await site.ids(request, Purpose.open, 2)
-    except site.TestMailLink:
+        run_id, customer_id = await verified_ids(request, Purpose.open, 2)
+    except TestMailLink:
         return _pixel()
-    fetch = _fetch(request, run_id, customer_id, site.of(request).clock())
-    await site.of(request).group.do(lambda connection: tracking.opened(connection, fetch))
+    fetch = _fetch(request, run_id, customer_id, site_of(request).clock())
+    await site_of(request).group.do(lambda connection: tracking.record_open(connection, fetch))
     return _pixel()
 
 
-async def clicked(request: Request) -> Response:
-    """Send the customer on to the link's stored address once the click is on disk."""
-    run_id, customer_id, link_id = await site.ids(request, Purpose.click, 3)
-    fetch = _fetch(request, run_id, customer_id, site.of(request).clock())
-    url = await site.of(request).group.do(lambda connection: tracking.clicked(connection, fetch, link_id))
+async def redirect_click(request: Request) -> Response:
+    """Redirect to the link's stored address once the click is on disk."""
+    run_id, customer_id, link_id = await verified_ids(request, Purpose.click, 3)
+    fetch = _fetch(request, run_id, customer_id, site_of(request).clock())
+    url = await site_of(request).group.do(lambda connection: tracking.record_click(connection, fetch, link_id))
     if url is None:
         raise HTTPException(404)
     return Response(status_code=302, headers={**UNSTORED, "Location": url})
@@ -44,10 +44,10 @@ def _pixel() -> Response:
 
 
 def _fetch(request: Request, run_id: int, customer_id: int, at: datetime) -> tracking.Fetch:
-    head = request.headers
-    purpose = " ".join(head.get(name, "") for name in ("sec-purpose", "purpose", "x-purpose", "x-moz"))
-    ahead = "prefetch" in purpose or "preview" in purpose
-    return tracking.Fetch(run_id, customer_id, at, request.method, head.get("user-agent", ""), ahead)
+    headers = request.headers
+    purpose = " ".join(headers.get(name, "") for name in ("sec-purpose", "purpose", "x-purpose", "x-moz"))
+    prefetch = "prefetch" in purpose or "preview" in purpose
+    return tracking.Fetch(run_id, customer_id, at, request.method, headers.get("user-agent", ""), prefetch)
 
 
-ROUTES = [Route("/o/{token:path}", opened), Route("/c/{token:path}", clicked)]
+ROUTES = [Route("/o/{token:path}", serve_pixel), Route("/c/{token:path}", redirect_click)]

@@ -1,6 +1,6 @@
-"""The page and the post of a mail's unsubscribe link (RFC 8058), and the page of topics that it leads to.
+"""The unsubscribe page of a mail, its one-click POST (RFC 8058), and the page of topics that it leads to.
 
-Leaving works for ever. The page of topics does so only while the customer has the address that the mail went to.
+Unsubscribing always works. The page of topics works only while the customer has the address that the mail went to.
 """
 
 from __future__ import annotations
@@ -15,57 +15,60 @@ from mailshot.feedback.preferences import TOPICS_ONLY
 from mailshot.store import privacy
 from mailshot.store.engine import Connection
 from mailshot.tokens import Purpose
-from mailshot.web import forms, preference_form, site
+from mailshot.web import forms, preference_form
 from mailshot.web.preference_form import MailLink, Page
+from mailshot.web.site import site_of, token_of, verified_ids
 
-FIELD, WORD = "List-Unsubscribe", "One-Click"
+#: What a mail program posts (RFC 8058 section 3.1).
+FIELD, ONE_CLICK = "List-Unsubscribe", "One-Click"
+#: The name of the button on the page.
 BUTTON = "leave"
 
 
-async def page(request: Request) -> Response:
-    """Show what would be left, with one button; who left already is shown just that."""
+async def show_unsubscribe(request: Request) -> Response:
+    """Show the topic with one button, or that the customer has unsubscribed already."""
     link = await _link(request)
 
-    def look(connection: Connection) -> tuple[str | None, bool, bool]:
-        topic = preferences.topic(connection, link.run_id, link.customer_id)
-        left = topic is not None and preferences.is_left(connection, link.customer_id, topic)
+    def query(connection: Connection) -> tuple[str | None, bool, bool]:
+        topic = preferences.topic_of_mail(connection, link.run_id, link.customer_id)
+        left = topic is not None and preferences.has_withdrawn(connection, link.customer_id, topic)
         return topic, left, _is_same_inbox(connection, link)
 
-    return _shown(request, *await link.here.read(look))
+    return _shown(request, *await link.site.read(query))
 
 
 async def unsubscribe(request: Request) -> Response:
-    """Withdraw the consent at once: no cookie, no redirect, the same answer however often it is asked."""
+    """Withdraw the consent at once, without cookie or redirect. Repeating it gives the same response."""
     link = await _link(request)
     posted = await forms.read(request)
-    one_click = str(posted.get(FIELD, "")).strip().lower() == WORD.lower()
+    one_click = str(posted.get(FIELD, "")).strip().lower() == ONE_CLICK.lower()
     if not one_click and BUTTON not in posted:
-        raise HTTPException(400, f"Send {FIELD}={WORD} (RFC 8058).")
-    at, proof = link.here.clock(), {"method": "one-click" if one_click else "page"}
+        raise HTTPException(400, f"Send {FIELD}={ONE_CLICK} (RFC 8058).")
+    at, proof = link.site.clock(), {"method": "one-click" if one_click else "page"}
 
-    def apply(connection: Connection) -> tuple[str | None, bool, bool]:
+    def write(connection: Connection) -> tuple[str | None, bool, bool]:
         topic = preferences.withdraw(connection, link.run_id, link.customer_id, at, proof)
         return topic, True, _is_same_inbox(connection, link)
 
-    return _shown(request, *await link.here.group.do(apply))
+    return _shown(request, *await link.site.group.do(write))
 
 
-async def topics(request: Request) -> Response:
-    """Show the topics that a customer gets."""
-    return _topics(request, await preference_form.fresh(await _link(request), TOPICS_ONLY))
+async def show_topics(request: Request) -> Response:
+    """Show all topics, and which of them the customer gets."""
+    return _topics(request, await preference_form.current_page(await _link(request), TOPICS_ONLY))
 
 
 async def save_topics(request: Request) -> Response:
-    """Save the topics, then lead back to them."""
+    """Save the topics, then redirect to them."""
     link = await _link(request)
-    forms.refuse_foreign(request)
+    forms.reject_foreign(request)
     await preference_form.save(link, await forms.read(request), TOPICS_ONLY)
     return RedirectResponse(f"{_address(request)}/topics?saved=1", 303)
 
 
 async def _link(request: Request) -> MailLink:
-    run_id, customer_id, *mailbox = await site.ids(request, Purpose.unsubscribe, 2, 3)
-    return MailLink(site.of(request), run_id, customer_id, sum(mailbox))
+    run_id, customer_id, *mailbox = await verified_ids(request, Purpose.unsubscribe, 2, 3)
+    return MailLink(site_of(request), run_id, customer_id, sum(mailbox))
 
 
 def _is_same_inbox(connection: Connection, link: MailLink) -> bool:
@@ -74,29 +77,29 @@ def _is_same_inbox(connection: Connection, link: MailLink) -> bool:
 
 
 def _shown(request: Request, topic: str | None, left: bool, same_inbox: bool) -> Response:
-    """Show the page. Raises 404 where the mail is unknown (no `topic`)."""
+    """Show the page. Raises 404 when the mail is unknown (`topic` is None)."""
     if topic is None:
         raise HTTPException(404)
-    here = site.of(request)
-    title = here.topics.get(topic).title if topic in here.topics else topic
-    further = f"{_address(request)}/topics" if same_inbox else ""
-    return here.page("unsubscribe.html", topic=title, left=left, button=BUTTON, topics=further)
+    site = site_of(request)
+    title = site.settings.topics.get(topic).title if topic in site.settings.topics else topic
+    topics_url = f"{_address(request)}/topics" if same_inbox else ""
+    return site.page("unsubscribe.html", topic=title, left=left, button=BUTTON, topics=topics_url)
 
 
-def _topics(request: Request, shown: Page) -> Response:
-    here = site.of(request)
-    words = preference_form.words(here, shown)
-    return here.page("topics.html", **words, saved="saved" in request.query_params, here=f"{_address(request)}/topics")
+def _topics(request: Request, page: Page) -> Response:
+    site = site_of(request)
+    values = preference_form.template_values(site, page)
+    return site.page("topics.html", **values, saved="saved" in request.query_params, url=f"{_address(request)}/topics")
 
 
 def _address(request: Request) -> str:
-    return f"/u/{site.token(request)}"
+    return f"/u/{token_of(request)}"
 
 
-# A path, for a slash glued to the link is no other page. The page below comes first, with a tail for the same.
+# `:path` and `tail` accept what mail programs append to a link. The longer path must come first.
 ROUTES = [
-    Route("/u/{token}/topics{tail:path}", topics),
+    Route("/u/{token}/topics{tail:path}", show_topics),
     Route("/u/{token}/topics{tail:path}", save_topics, methods=["POST"]),
-    Route("/u/{token:path}", page),
+    Route("/u/{token:path}", show_unsubscribe),
     Route("/u/{token:path}", unsubscribe, methods=["POST"]),
 ]

@@ -1,4 +1,4 @@
-"""Owns a real Chromium; skips loudly where there is none, except on CI."""
+"""Fixtures with a real Chromium; without one, tests are skipped with a warning, and fail on CI."""
 
 from __future__ import annotations
 

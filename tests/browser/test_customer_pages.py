@@ -1,3 +1,5 @@
+"""Uses the customer pages in a real browser."""
+
 from __future__ import annotations
 
 import json
@@ -40,14 +42,14 @@ def test_a_customer_changes_topics_and_answers_from_a_mail(open_site: Open, watc
     assert watched.foreign == []
 
 
-def test_a_customer_asks_for_a_link_to_their_data(open_site: Open, watched: Watched) -> None:
+def test_a_customer_requests_a_link_to_their_data(open_site: Open, watched: Watched) -> None:
     page = watched.page
     page.goto(open_site.url + PREFERENCES)
     page.get_by_role("link", name="See, download or delete my data").click()
     page.get_by_role("button", name="Send me the link").click()
-    expect(page.get_by_role("heading", name="Look into your inbox")).to_be_visible()
+    expect(page.get_by_role("heading", name="Check your inbox")).to_be_visible()
     page.reload()
-    expect(page.get_by_role("heading", name="You can ask again later")).to_be_visible()
+    expect(page.get_by_role("heading", name="You can request another link later")).to_be_visible()
     assert watched.complaints == []
 
 

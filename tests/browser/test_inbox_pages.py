@@ -1,3 +1,5 @@
+"""Uses the inbox in a real browser."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

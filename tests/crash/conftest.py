@@ -1,4 +1,4 @@
-"""Owns the places that workers are killed in: SQLite alone, and PostgreSQL with Redis and two workers."""
+"""Fixtures for killing workers: on SQLite alone, and on PostgreSQL with Redis and two workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends a run once, and dies over the mail of one customer as a process that is out of memory does.
+"""Sends a run once, and dies at the mail of one customer like a process that is out of memory.
 
 Run `python -m tests.crash.deadly CUSTOMER_ID RUN_ID`.
 """
@@ -29,7 +29,7 @@ def main() -> None:
 
     compose.compose = fatal
     settings = load()
-    pipeline.send_batch(App(settings, open_store(settings)).post, run_id, 2000, threading.Event())
+    pipeline.send_batch(App(settings, open_store(settings)).send_settings, run_id, 2000, threading.Event())
 
 
 if __name__ == "__main__":

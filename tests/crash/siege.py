@@ -1,4 +1,4 @@
-"""Owns killing workers in the middle of a run and counting what came of it; refuses to help them."""
+"""Kills workers in the middle of a run and counts what became of its mails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A mail that ends whoever writes it is skipped once it ended two workers for certain; all others are sent."""
+"""A mail that crashes the worker rendering it is skipped after two certain crashes; all others are sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.project import Shop
 DELIVERY = dialect.table(tables.Delivery)
 
 
-def test_a_mail_that_ends_two_workers_is_skipped(store: Store, sink: Sink, tmp_path: Path) -> None:
+def test_a_mail_that_crashes_two_workers_is_skipped(store: Store, sink: Sink, tmp_path: Path) -> None:
     shop = Shop.open(store, tmp_path / "shop", 30)
     run_id, deadly = shop.launch(), shop.customers[11]
     environment = shop.environment(MAILSHOT_SMTP=sink.url, MAILSHOT_CONNECTIONS="3", MAILSHOT_LEASE="1")

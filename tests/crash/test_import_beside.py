@@ -1,4 +1,4 @@
-"""How long a one-click unsubscribe takes while a year of purchases comes into SQLite for the first time."""
+"""Measures a one-click unsubscribe while a year of purchases is imported into SQLite for the first time."""
 
 from __future__ import annotations
 

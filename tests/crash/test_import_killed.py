@@ -1,4 +1,4 @@
-"""Kills an import outright, again and again, and looks for what it left of people on the disk."""
+"""Kills imports and checks that they leave no personal data on the disk."""
 
 from __future__ import annotations
 

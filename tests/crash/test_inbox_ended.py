@@ -1,3 +1,5 @@
+"""Ends the inbox in several ways: no received mail is lost."""
+
 from __future__ import annotations
 
 import os
@@ -15,7 +17,7 @@ from tests.support import customer_site
 SERVE = """
 import pathlib
 import sys
-from mailshot.web import inbox
+from mailshot import inbox
 inbox.run(int(sys.argv[1]), int(sys.argv[2]), pathlib.Path(sys.argv[3]))
 """
 
@@ -34,7 +36,7 @@ def started(smtp: int, web: int, folder: Path) -> subprocess.Popen[bytes]:
     raise AssertionError("the inbox did not start")
 
 
-def test_what_was_taken_is_there_after_any_end(tmp_path: Path) -> None:
+def test_received_mails_survive_any_end(tmp_path: Path) -> None:
     smtp, web = customer_site.free_port(), customer_site.free_port()
     for number, end in enumerate((signal.SIGKILL, signal.SIGTERM, signal.SIGTERM)):
         process = started(smtp, web, tmp_path)

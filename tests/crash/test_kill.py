@@ -1,4 +1,4 @@
-"""Workers that are killed without warning: nothing lost, nothing twice, in doubt at most once per open connection."""
+"""Kills workers: no mail is lost or sent twice, and at most one per open connection is in doubt."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def assert_kept(laid: Siege, toll: Toll, customers: int, in_doubt: int) -> None:
     assert laid.sound()
 
 
-def test_killed_workers_lose_and_double_nothing(lay: Lay, chance: random.Random) -> None:
+def test_killed_workers_lose_and_repeat_nothing(lay: Lay, chance: random.Random) -> None:
     with lay(2000) as laid:
         laid.attack(4, chance)
         toll = laid.finish()
@@ -40,7 +40,7 @@ def test_twenty_kills_in_twenty_thousand_mails(lay: Lay, chance: random.Random) 
     assert_kept(laid, toll, 20_000, CONNECTIONS * laid.kills)
 
 
-def test_a_soft_stop_leaves_nothing_in_doubt(lay: Lay, chance: random.Random) -> None:
+def test_a_graceful_stop_leaves_nothing_in_doubt(lay: Lay, chance: random.Random) -> None:
     with lay(800) as laid:
         laid.attack(2, chance, signal.SIGTERM)
         toll = laid.finish()

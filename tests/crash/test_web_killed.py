@@ -1,3 +1,5 @@
+"""Kills the web process: no event that it answered is lost."""
+
 from __future__ import annotations
 
 import os
@@ -22,9 +24,9 @@ CUSTOMERS = 400
 SERVE = """
 import sys
 from mailshot.store.engine import Store
-from mailshot.web import serve
-from tests import shop
-serve.run(shop.site(Store.open(sys.argv[1])), "127.0.0.1", int(sys.argv[2]))
+from mailshot.web import server
+from tests.support import customer_site
+server.run(customer_site.site(Store.open(sys.argv[1])), "127.0.0.1", int(sys.argv[2]))
 """
 
 

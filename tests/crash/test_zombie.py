@@ -1,4 +1,4 @@
-"""Workers that sleep past their lease, and databases that fail under them: no second dot, no dot without a commit."""
+"""Workers that sleep past their lease, and databases that fail: no second dot, and no dot without a commit."""
 
 from __future__ import annotations
 

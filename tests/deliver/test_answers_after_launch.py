@@ -1,4 +1,4 @@
-"""What customers say, and where they move, after a launch counts for the mail that is already planned or written."""
+"""Preferences and addresses that change after a launch apply to mail that is already planned or rendered."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mailshot.bootstrap import App
 from mailshot.campaign import explain
 from mailshot.deliver import pipeline
 from mailshot.feedback import preferences
-from mailshot.feedback.preferences import Wishes
+from mailshot.feedback.preferences import PreferenceChange, RequestedChanges
 from mailshot.profile.preferences import StatedPreference
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.states import DeliveryState
@@ -53,9 +53,10 @@ def shop(shop: Shop) -> Shop:
 def say(shop: Shop, customer: int, diet: str) -> None:
     """Answer the question of the preference page."""
     rules = Rulebook.load(shop.folder)
-    wishes = Wishes(said=[StatedPreference("diet", diet, True)])
+    requested = RequestedChanges(stated=[StatedPreference("diet", diet, True)])
+    change = PreferenceChange(customer, None, requested, datetime.now(UTC))
     with shop.store.write() as connection:
-        preferences.save(connection, customer, None, wishes, rules.topics, rules.statements, datetime.now(UTC))
+        preferences.save(connection, change, rules.topics, rules.statements)
 
 
 def move(shop: Shop, customer: int, email: str) -> None:
@@ -71,16 +72,16 @@ def launched(shop: Shop) -> int:
 
 
 def sent(app: Callable[..., App], run_id: int) -> None:
-    pipeline.send_batch(app().post, run_id, 1000, threading.Event())
+    pipeline.send_batch(app().send_settings, run_id, 1000, threading.Event())
 
 
 def became(shop: Shop, run_id: int, *who: int) -> list[Any]:
     """Return the reason, or else the state, of these customers' mails."""
-    found = ledger_rows.rows(shop.store, run_id)
-    return [found[one]["reason"] or found[one]["state"] for one in who]
+    deliveries = ledger_rows.rows(shop.store, run_id)
+    return [deliveries[customer]["reason"] or deliveries[customer]["state"] for customer in who]
 
 
-def test_who_says_vegetarian_after_the_launch_gets_no_meat(shop: Shop, sink: Sink, app: Callable[..., App]) -> None:
+def test_a_customer_who_turns_vegetarian_gets_no_meat(shop: Shop, sink: Sink, app: Callable[..., App]) -> None:
     eater, turned, back = (campaigns.add(shop, key, country="NO") for key in "abc")
     run_id = launched(shop)
     say(shop, turned, "vegetarian")
@@ -91,13 +92,13 @@ def test_who_says_vegetarian_after_the_launch_gets_no_meat(shop: Shop, sink: Sin
     assert sink.recipients() == {"a@mail.example", "c@mail.example"}
 
 
-def test_mail_in_doubt_is_judged_again_before_it_is_sent_again(shop: Shop, sink: Sink, app: Callable[..., App]) -> None:
+def test_a_mail_in_doubt_is_checked_again_before_resending(shop: Shop, sink: Sink, app: Callable[..., App]) -> None:
     turned, eater = (campaigns.add(shop, key, country="NO") for key in "ab")
     run_id, now = launched(shop), datetime.now(UTC)
     ledger_rows.claim(shop.store, run_id, 7, now, 100)
     assert ledger_rows.commit_intent(shop.store, run_id, 7, [turned, eater], now) == {turned, eater}
-    for one in (turned, eater):
-        ledger_rows.settle(shop.store, run_id, 7, one, DeliveryState.unconfirmed)
+    for customer in (turned, eater):
+        ledger_rows.settle(shop.store, run_id, 7, customer, DeliveryState.unconfirmed)
     say(shop, turned, "vegetarian")
     with shop.store.write() as connection:
         ledger.unclaim(connection, run_id, 7)
@@ -106,13 +107,13 @@ def test_mail_in_doubt_is_judged_again_before_it_is_sent_again(shop: Shop, sink:
     assert became(shop, run_id, turned, eater) == ["guard", "sent"]
 
 
-def test_offers_that_are_forbidden_by_now_are_left_out(shop: Shop, sink: Sink, app: Callable[..., App]) -> None:
+def test_offers_that_have_become_forbidden_are_left_out(shop: Shop, sink: Sink, app: Callable[..., App]) -> None:
     both, meat = campaigns.add(shop, "a"), campaigns.add(shop, "b")
     campaigns.buy(shop.store, both, {1: 1, 4: 2}, LATER)
     campaigns.buy(shop.store, meat, {4: 1}, LATER)
     run_id = launched(shop)
-    for one in (both, meat):
-        say(shop, one, "vegetarian")
+    for customer in (both, meat):
+        say(shop, customer, "vegetarian")
     sent(app, run_id)
     assert became(shop, run_id, both, meat) == ["sent", "guard"]
     (mail,) = sink.entries()
@@ -120,7 +121,7 @@ def test_offers_that_are_forbidden_by_now_are_left_out(shop: Shop, sink: Sink, a
     assert "[Product 4]" not in mail["data"]
 
 
-def test_what_is_said_for_one_account_binds_the_guards_of_the_inbox(shop: Shop) -> None:
+def test_a_preference_of_one_account_applies_to_the_guards_of_its_inbox(shop: Shop) -> None:
     address = project.person("x", "both@mail.example")
     shared = {"email": address["email"], "address_hash": address["address_hash"], "country": "NO"}
     eater, vegetarian = campaigns.add(shop, "a", **shared), campaigns.add(shop, "b", **shared)
@@ -129,12 +130,12 @@ def test_what_is_said_for_one_account_binds_the_guards_of_the_inbox(shop: Shop) 
     say(shop, other, "everything")
     run_id = launched(shop)
     assert became(shop, run_id, eater, vegetarian, other) == ["guard", "guard", "pending"]
-    found = explain.campaign(shop.store, campaigns.edition(shop), "a", datetime.now(UTC))
-    assert [check.name for check in found.obstacles()][:1] == ["guards"]
-    assert found.obstacles()[0].remedy
+    explanation = explain.campaign(shop.store, campaigns.edition(shop), "a", datetime.now(UTC))
+    assert [check.name for check in explanation.obstacles()][:1] == ["guards"]
+    assert explanation.obstacles()[0].remedy
 
 
-def test_offers_of_a_shared_inbox_fit_everybody_there(shop: Shop) -> None:
+def test_offers_of_a_shared_inbox_suit_all_its_customers(shop: Shop) -> None:
     address = project.person("x", "both@mail.example")
     shared = {"email": address["email"], "address_hash": address["address_hash"]}
     eater, vegetarian = campaigns.add(shop, "a", **shared), campaigns.add(shop, "b", **shared)
@@ -144,24 +145,24 @@ def test_offers_of_a_shared_inbox_fit_everybody_there(shop: Shop) -> None:
     assert [product for product, _ in ledger_rows.rows(shop.store, run_id)[eater]["offers"]] == [1]
 
 
-def test_a_letter_that_was_written_before_is_written_again(shop: Shop) -> None:
-    one, other = campaigns.add(shop, "a", country="NO"), campaigns.add(shop, "b", country="NO")
+def test_a_mail_rendered_for_an_older_revision_is_rendered_again(shop: Shop) -> None:
+    customer, other = campaigns.add(shop, "a", country="NO"), campaigns.add(shop, "b", country="NO")
     run_id, now = launched(shop), datetime.now(UTC)
-    assert ledger_rows.claim(shop.store, run_id, 7, now, 100) == [one, other]
-    say(shop, one, "everything")
-    assert ledger_rows.commit_intent(shop.store, run_id, 7, [one, other], now) == {other}
-    assert became(shop, run_id, one, other) == ["pending", "dotting"]
+    assert ledger_rows.claim(shop.store, run_id, 7, now, 100) == [customer, other]
+    say(shop, customer, "everything")
+    assert ledger_rows.commit_intent(shop.store, run_id, 7, [customer, other], now) == {other}
+    assert became(shop, run_id, customer, other) == ["pending", "dotting"]
     with shop.store.write() as connection:
         (again,) = ledger.claim(connection, run_id, 7, now, now + ledger_rows.LEASE, 10)
-    assert (again.customer_id, again.revision) == (one, 1)
-    assert ledger_rows.commit_intent(shop.store, run_id, 7, [one], now) == set(), "the first letter stays outdated"
+    assert (again.customer_id, again.revision) == (customer, 1)
+    assert ledger_rows.commit_intent(shop.store, run_id, 7, [customer], now) == set(), "the first letter stays outdated"
 
 
-def test_mail_that_an_inbox_got_stays_with_it_when_its_customer_moves(shop: Shop) -> None:
-    """A shop gives customers new keys: whoever reads the inbox under the new one has had the campaign already."""
+def test_mail_of_an_inbox_still_counts_for_it_when_its_customer_moves(shop: Shop) -> None:
+    """A shop gives customers new keys: the inbox under the new key has already received the campaign."""
     old, other = campaigns.add(shop, "a", country="NO"), campaigns.add(shop, "b", country="NO")
-    for one in (old, other):
-        campaigns.sent(shop.store, one, "week", datetime.now(UTC) - timedelta(days=2))
+    for customer in (old, other):
+        campaigns.sent(shop.store, customer, "week", datetime.now(UTC) - timedelta(days=2))
     with shop.store.write() as connection:
         inboxes.leave(connection, [old], datetime.now(UTC) - timedelta(days=1))
     move(shop, old, "new@mail.example")
@@ -170,11 +171,11 @@ def test_mail_that_an_inbox_got_stays_with_it_when_its_customer_moves(shop: Shop
     fresh = campaigns.add(shop, "f", country="NO")
     run_id = launched(shop)
     assert became(shop, run_id, old, other, heir, fresh) == [*["already received"] * 3, "pending"]
-    found = explain.campaign(shop.store, campaigns.edition(shop), "h", datetime.now(UTC))
-    assert [check.name for check in found.obstacles()] == ["first time"]
+    explanation = explain.campaign(shop.store, campaigns.edition(shop), "h", datetime.now(UTC))
+    assert [check.name for check in explanation.obstacles()] == ["first time"]
 
 
-def test_mail_that_a_customer_gets_elsewhere_is_not_the_old_inboxs(shop: Shop) -> None:
+def test_mail_to_a_new_address_does_not_count_for_the_old_inbox(shop: Shop) -> None:
     gone = campaigns.add(shop, "a", country="NO")
     with shop.store.write() as connection:
         inboxes.leave(connection, [gone], datetime.now(UTC) - timedelta(days=5))
@@ -186,7 +187,7 @@ def test_mail_that_a_customer_gets_elsewhere_is_not_the_old_inboxs(shop: Shop) -
     assert became(shop, run_id, gone, heir) == ["already received", "pending"]
 
 
-def test_mail_goes_where_the_customer_has_moved(shop: Shop, sink: Sink, app: Callable[..., App]) -> None:
+def test_mail_goes_to_the_new_address_of_a_customer(shop: Shop, sink: Sink, app: Callable[..., App]) -> None:
     moved, stays = campaigns.add(shop, "a", country="NO"), campaigns.add(shop, "b", country="NO")
     run_id, now = launched(shop), datetime.now(UTC)
     ledger_rows.claim(shop.store, run_id, 7, now, 100)
@@ -203,17 +204,17 @@ def test_mail_goes_where_the_customer_has_moved(shop: Shop, sink: Sink, app: Cal
     assert "a@mail.example" not in sink.recipients()
 
 
-def test_what_is_said_while_mails_go_out_counts_from_its_commit(
+def test_a_preference_saved_during_a_run_applies_from_its_commit(
     shop: Shop, sink: Sink, app: Callable[..., App]
 ) -> None:
     who = shop.add([row | {"country": "NO"} for row in project.people(200, first=1000)])
     run_id = launched(shop)
-    said: dict[int, datetime] = {}
+    saved_at: dict[int, datetime] = {}
 
     def turn_vegetarian() -> None:
-        for one in reversed(who):
-            say(shop, one, "vegetarian")
-            said[one] = datetime.now(UTC)
+        for customer in reversed(who):
+            say(shop, customer, "vegetarian")
+            saved_at[customer] = datetime.now(UTC)
 
     with ThreadPoolExecutor(1) as pool:
         turning = pool.submit(turn_vegetarian)
@@ -222,8 +223,9 @@ def test_what_is_said_while_mails_go_out_counts_from_its_commit(
         ):
             sent(app, run_id)
         turning.result(0)
-    found = ledger_rows.rows(shop.store, run_id)
-    assert {found[one]["state"] for one in who} <= {"sent", "skipped"}
-    assert all(found[one]["dotted_at"] <= said[one] for one in who if found[one]["state"] == "sent")
-    assert {found[one]["reason"] for one in who if found[one]["state"] == "skipped"} <= {"guard"}
+    deliveries = ledger_rows.rows(shop.store, run_id)
+    rows = [deliveries[customer] for customer in who]
+    assert {row["state"] for row in rows} <= {"sent", "skipped"}
+    assert all(row["dotted_at"] <= saved_at[row["customer_id"]] for row in rows if row["state"] == "sent")
+    assert {row["reason"] for row in rows if row["state"] == "skipped"} <= {"guard"}
     assert not sink.twice()

@@ -1,4 +1,4 @@
-"""A template that costs too much for one customer keeps that customer's mail, and nobody else's."""
+"""A template that costs too much for one customer skips that customer's mail only."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def bombed(shop: Shop) -> Shop:
 
 def test_the_others_get_their_mail(bombed: Shop, sink: Sink, app: Callable[..., App]) -> None:
     run_id = bombed.launch()
-    pipeline.send_batch(app().post, run_id, 2000, threading.Event())
+    pipeline.send_batch(app().send_settings, run_id, 2000, threading.Event())
     with bombed.store.read() as connection:
         rows = connection.execute(DELIVERY.select().where(DELIVERY.c.run_id == run_id)).mappings().all()
     by_customer = {row["customer_id"]: row for row in rows}

@@ -104,7 +104,7 @@ def test_a_moment_is_a_day_of_the_customer(read: Read, facts: dict[str, object],
         ),
     ],
 )
-def test_dates_and_money_as_a_person_writes_them(read: Read, words: str, written: str) -> None:
+def test_dates_and_money_are_formatted_for_the_customer(read: Read, words: str, written: str) -> None:
     assert line(read(BODY.format(words=words), {"birthday": "1990-02-02", "spent": 1234.5})) == written
 
 
@@ -117,12 +117,12 @@ def test_dates_and_money_as_a_person_writes_them(read: Read, words: str, written
         ("{{ customer.spent|money('EURO') }}", r"body\.html:1:\d+: 'EURO' is not a currency"),
     ],
 )
-def test_a_format_that_means_nothing_is_refused_at_its_place(read: Read, words: str, message: str) -> None:
+def test_an_unknown_format_is_rejected_at_its_place(read: Read, words: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         read(BODY.format(words=words), {})
 
 
-def test_another_process_writes_the_same() -> None:
+def test_another_process_renders_the_same() -> None:
     script = """
 import hashlib, sys
 from datetime import UTC, datetime
@@ -147,7 +147,7 @@ print(hashlib.sha256("|".join(written).encode()).hexdigest())
     assert len(digests) == 1
 
 
-def test_numbers_in_attributes_are_for_machines(read: Read) -> None:
+def test_numbers_in_attributes_have_machine_format(read: Read) -> None:
     letter = read(
         BODY.format(words='<img alt="{{ 1.5 }}" src="https://x.example/{{ 1.5 }}" width="{{ 2.5 * 1 }}">'), {}
     )
@@ -155,6 +155,6 @@ def test_numbers_in_attributes_are_for_machines(read: Read) -> None:
 
 
 @pytest.mark.parametrize("code", ["XXY", "EURO", "eur"])
-def test_a_currency_that_there_is_not_is_refused(code: str) -> None:
+def test_an_unknown_currency_is_rejected(code: str) -> None:
     with pytest.raises(InvalidInput, match="is not a currency's code"):
         company.read(documents.parse(f"currency: {code}\n", "rules/company.yaml"))

@@ -1,4 +1,4 @@
-"""What replies mean, as values."""
+"""Checks how replies of servers are classified."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mailshot.deliver.outcome import Phase, Status, classify_reply, lost
+from mailshot.deliver.outcome import Phase, Status, classify_reply, connection_lost
 
 INPUTS = Path(__file__).parents[1] / "inputs"
 
@@ -16,20 +16,20 @@ INPUTS = Path(__file__).parents[1] / "inputs"
 @pytest.mark.parametrize("detail", ["7.1", "7.26", "7.0"])
 def test_a_policy_code_never_refuses_the_recipient(phase: Phase, code: int, detail: str) -> None:
     verdict = classify_reply(phase, code, f"{code // 100}.{detail} we do not like you")
-    assert verdict.ours
+    assert verdict.sender_fault
     assert verdict.outcome is Status.retry
 
 
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.dot])
-def test_silence_before_the_dot_is_tried_again(phase: Phase) -> None:
-    assert lost(phase, "gone").outcome is Status.retry
+def test_silence_before_the_dot_is_retried(phase: Phase) -> None:
+    assert connection_lost(phase, "gone").outcome is Status.retry
 
 
 def test_silence_after_the_dot_is_in_doubt() -> None:
-    assert lost(Phase.dot, "gone").outcome is Status.in_doubt
+    assert connection_lost(Phase.dot, "gone").outcome is Status.in_doubt
 
 
-def test_what_a_server_says_can_be_kept_by_any_database() -> None:
+def test_a_reply_can_be_stored_in_any_database() -> None:
     verdict = classify_reply(Phase.rcpt, 550, "5.1.1 a\x00b\r\nc\x1b[31m \udcff" + "x" * 2000)
     assert verdict.reply.encode().startswith(b"550 5.1.1 a b c [31m")
     assert "\x00" not in verdict.reply
@@ -43,7 +43,7 @@ def test_replies_of_real_servers(line: str) -> None:
     code, text = int(lines[0][:3]), "\n".join(part[4:] for part in lines)
     outcomes = {"sent": Status.accepted, "deferred": Status.retry, "refused": Status.refused}
     verdict = classify_reply(Phase(phase.lower()), code, text)
-    assert (verdict.outcome, verdict.ours) == (outcomes[expected], False)
+    assert (verdict.outcome, verdict.sender_fault) == (outcomes[expected], False)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_replies_of_real_servers(line: str) -> None:
 )
 def test_a_status_code_counts_only_at_the_beginning_and_of_the_same_class(text: str) -> None:
     verdict = classify_reply(Phase.rcpt, 550, text)
-    assert (verdict.outcome, verdict.ours) == (Status.refused, False)
+    assert (verdict.outcome, verdict.sender_fault) == (Status.refused, False)
 
 
 GONE = [
@@ -87,15 +87,15 @@ NOT_GONE = [
 
 
 @pytest.mark.parametrize(("code", "text"), GONE)
-def test_a_mailbox_that_does_not_exist_is_told(code: int, text: str) -> None:
-    assert classify_reply(Phase.rcpt, code, text).gone
+def test_a_mailbox_that_does_not_exist_is_recognised(code: int, text: str) -> None:
+    assert classify_reply(Phase.rcpt, code, text).no_mailbox
 
 
 @pytest.mark.parametrize(("code", "text"), NOT_GONE)
-def test_nothing_else_is_taken_for_a_mailbox_that_does_not_exist(code: int, text: str) -> None:
-    assert not classify_reply(Phase.rcpt, code, text).gone
+def test_no_other_reply_is_taken_for_a_missing_mailbox(code: int, text: str) -> None:
+    assert not classify_reply(Phase.rcpt, code, text).no_mailbox
 
 
 @pytest.mark.parametrize("phase", [Phase.connect, Phase.mail, Phase.data, Phase.body])
-def test_only_the_recipient_and_the_mail_itself_can_be_refused_for_good(phase: Phase) -> None:
-    assert not classify_reply(phase, 550, "5.1.1 user unknown").gone
+def test_only_the_recipient_and_the_mail_can_be_refused_permanently(phase: Phase) -> None:
+    assert not classify_reply(phase, 550, "5.1.1 user unknown").no_mailbox

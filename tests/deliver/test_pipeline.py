@@ -1,4 +1,4 @@
-"""Whole runs through the store, the renderer and a real SMTP server, in one process."""
+"""Checks whole runs through the database, the renderer and a real SMTP server, in one process."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def finished(shop: Shop, run_id: int) -> bool:
     return run is not None and run["state"] == RunState.finished
 
 
-def answer(app: App, run_id: int, most: int = 2000) -> bool:
-    return pipeline.send_batch(app.post, run_id, most, threading.Event())
+def send(app: App, run_id: int, most: int = 2000) -> bool:
+    return pipeline.send_batch(app.send_settings, run_id, most, threading.Event())
 
 
 def assert_all_once(shop: Shop, sink: Sink, run_id: int, number: int) -> None:
@@ -50,22 +50,22 @@ def assert_all_once(shop: Shop, sink: Sink, run_id: int, number: int) -> None:
 
 def test_all_are_sent_once(shop: Shop, sink: Sink, app: Apps) -> None:
     run_id = shop.launch()
-    assert not answer(app(), run_id)
+    assert not send(app(), run_id)
     assert_all_once(shop, sink, run_id, 60)
 
 
-def test_a_batch_says_when_more_is_due(shop: Shop, sink: Sink, app: Apps) -> None:
+def test_a_batch_returns_whether_more_is_due(shop: Shop, sink: Sink, app: Apps) -> None:
     run_id = shop.launch()
-    assert answer(app(), run_id, 25)
+    assert send(app(), run_id, 25)
     assert counts(shop, run_id) == {"sent": 25, "pending": 35}
-    assert answer(app(), run_id, 25)
-    assert not answer(app(), run_id, 25)
+    assert send(app(), run_id, 25)
+    assert not send(app(), run_id, 25)
     assert_all_once(shop, sink, run_id, 60)
 
 
 def test_the_message_reads_back(shop: Shop, sink: Sink, app: Apps) -> None:
     run_id = shop.launch()
-    answer(app(), run_id)
+    send(app(), run_id)
     for entry in sink.entries():
         message = email.message_from_string(entry["data"], policy=email.policy.default)
         assert message["To"].addresses[0].addr_spec == entry["rcpt"]
@@ -80,44 +80,44 @@ def test_the_message_reads_back(shop: Shop, sink: Sink, app: Apps) -> None:
             assert f"Dear Ann {entry['rcpt'].partition('@')[0]}," in body.get_content()
 
 
-def test_who_leaves_in_mid_run_gets_no_dot(shop: Shop, sink: Sink, app: Apps) -> None:
+def test_a_customer_who_unsubscribes_during_a_run_gets_no_dot(shop: Shop, sink: Sink, app: Apps) -> None:
     run_id = shop.launch()
-    answer(app(), run_id, 20)
-    gone = [one for one, state in _states(shop, run_id).items() if state == "pending"][:10]
+    send(app(), run_id, 20)
+    gone = [customer for customer, state in _states(shop, run_id).items() if state == "pending"][:10]
     with shop.store.write() as connection:
-        for one in gone:
-            assert preferences.withdraw(connection, run_id, one, datetime.now(UTC), {}) == project.TOPIC
-    answer(app(), run_id)
+        for customer in gone:
+            assert preferences.withdraw(connection, run_id, customer, datetime.now(UTC), {}) == project.TOPIC
+    send(app(), run_id)
     assert counts(shop, run_id) == {"sent": 50, "skipped": 10}
     assert len(sink.entries()) == 50
-    assert all(_states(shop, run_id)[one] == "skipped" for one in gone)
+    assert all(_states(shop, run_id)[customer] == "skipped" for customer in gone)
     assert finished(shop, run_id)
 
 
-def test_withdrawals_while_mails_go_out_bind_from_their_commit(shop: Shop, sink: Sink, app: Apps) -> None:
+def test_a_withdrawal_during_a_run_applies_from_its_commit(shop: Shop, sink: Sink, app: Apps) -> None:
     shop.add(project.people(300, first=1000))
     run_id = shop.launch()
-    said: dict[int, datetime] = {}
+    withdrawn_at: dict[int, datetime] = {}
 
-    def leave() -> None:
-        for one in reversed(shop.customers):
+    def withdraw_all() -> None:
+        for customer in reversed(shop.customers):
             with shop.store.write() as connection:
-                preferences.withdraw(connection, run_id, one, datetime.now(UTC), {})
-            said[one] = datetime.now(UTC)
+                preferences.withdraw(connection, run_id, customer, datetime.now(UTC), {})
+            withdrawn_at[customer] = datetime.now(UTC)
 
     with ThreadPoolExecutor(1) as pool:
-        leaving = pool.submit(leave)
-        answer(app(), run_id)
-        leaving.result(60)
+        withdrawing = pool.submit(withdraw_all)
+        send(app(), run_id)
+        withdrawing.result(60)
     assert not sink.twice()
     assert set(counts(shop, run_id)) <= {"sent", "skipped"}
     delivery = dialect.table(tables.Delivery)
     with shop.store.read() as connection:
         rows = connection.execute(delivery.select().where(delivery.c.state == "sent")).mappings().all()
-    assert all(row["dotted_at"] <= said[row["customer_id"]] for row in rows)
+    assert all(row["dotted_at"] <= withdrawn_at[row["customer_id"]] for row in rows)
 
 
-def test_a_letter_that_cannot_be_made_costs_only_its_row(shop: Shop, sink: Sink, app: Apps) -> None:
+def test_a_mail_that_cannot_be_rendered_skips_only_its_row(shop: Shop, sink: Sink, app: Apps) -> None:
     odd = project.people(1, "ok", first=500) + project.people(1, "jos\u00e9", first=501)
     odd += project.people(1, "a b", first=502) + project.people(1, "late", first=503)
     odd[0]["first_name"] = None
@@ -128,59 +128,59 @@ def test_a_letter_that_cannot_be_made_costs_only_its_row(shop: Shop, sink: Sink,
         customer = dialect.table(tables.Customer)
         connection.execute(customer.update().where(customer.c.key == "c503").values(key="late!"))
     run_id = shop.launch()
-    assert not answer(app(), run_id)
-    found = counts(shop, run_id)
-    assert found["skipped"] >= 3
-    assert found["sent"] + found["skipped"] == 64
+    assert not send(app(), run_id)
+    states = counts(shop, run_id)
+    assert states["skipped"] >= 3
+    assert states["sent"] + states["skipped"] == 64
     assert finished(shop, run_id)
     assert not sink.twice()
 
 
-def test_a_pause_holds_back_and_a_resume_goes_on(shop: Shop, sink: Sink, app: Apps) -> None:
+def test_a_paused_run_sends_nothing_until_it_is_resumed(shop: Shop, sink: Sink, app: Apps) -> None:
     run_id = shop.launch()
-    answer(app(), run_id, 20)
+    send(app(), run_id, 20)
     control.set_state(shop.store, "hello", RunState.paused, datetime.now(UTC))
-    assert not answer(app(), run_id)
+    assert not send(app(), run_id)
     assert pipeline.runs_with_due_mail(shop.store, datetime.now(UTC), shared=True) == []
     assert counts(shop, run_id) == {"sent": 20, "pending": 40}
     control.set_state(shop.store, "hello", RunState.running, datetime.now(UTC))
     assert pipeline.runs_with_due_mail(shop.store, datetime.now(UTC)) == [run_id]
-    answer(app(), run_id)
+    send(app(), run_id)
     assert_all_once(shop, sink, run_id, 60)
 
 
-def test_a_cancel_in_mid_run_leaves_nothing_waiting(shop: Shop, sink: Sink, app: Apps) -> None:
+def test_a_run_cancelled_while_sending_leaves_nothing_pending(shop: Shop, sink: Sink, app: Apps) -> None:
     run_id = shop.launch()
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(pipeline.send_batch, app().post, run_id, 2000, stop)
+        sending = pool.submit(pipeline.send_batch, app().send_settings, run_id, 2000, stop)
         processes.until(lambda: len(sink.entries()) > 5, 30, "some are sent")
         control.set_state(shop.store, "hello", RunState.cancelled, datetime.now(UTC))
         sending.result(60)
-    found = counts(shop, run_id)
-    assert found["sent"] == len(sink.entries())
-    assert found["sent"] + found.get("skipped", 0) == 60
+    states = counts(shop, run_id)
+    assert states["sent"] == len(sink.entries())
+    assert states["sent"] + states.get("skipped", 0) == 60
 
 
-def test_a_soft_stop_finishes_what_is_begun(shop: Shop, sink: Sink, app: Apps) -> None:
+def test_a_graceful_stop_finishes_the_mails_in_progress(shop: Shop, sink: Sink, app: Apps) -> None:
     shop.add(project.people(300, first=1000))
     run_id = shop.launch()
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(pipeline.send_batch, app().post, run_id, 2000, stop)
+        sending = pool.submit(pipeline.send_batch, app().send_settings, run_id, 2000, stop)
         processes.until(lambda: len(sink.entries()) > 5, 30, "some are sent")
         stop.set()
         assert sending.result(60) is False
-    found = counts(shop, run_id)
-    assert found.keys() <= {"sent", "pending"}
-    assert found["sent"] == len(sink.entries())
+    states = counts(shop, run_id)
+    assert states.keys() <= {"sent", "pending"}
+    assert states["sent"] == len(sink.entries())
 
 
 def test_a_stop_does_not_wait_for_the_rate(shop: Shop, sink: Sink, app: Apps) -> None:
     run_id = shop.launch(shop.campaign(more="limits: {rate: 1}\n"))
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(pipeline.send_batch, app().post, run_id, 2000, stop)
+        sending = pool.submit(pipeline.send_batch, app().send_settings, run_id, 2000, stop)
         processes.until(lambda: len(sink.entries()) == 1, 30, "the first is sent")
         stop.set()
         sending.result(30)
@@ -190,7 +190,7 @@ def test_a_stop_does_not_wait_for_the_rate(shop: Shop, sink: Sink, app: Apps) ->
 def test_a_rate_holds_over_a_run(shop: Shop, sink: Sink, app: Apps) -> None:
     run_id = shop.launch(shop.campaign(more="limits: {rate: 900}\n"))
     begun = time.monotonic()
-    answer(app(), run_id)
+    send(app(), run_id)
     seconds = time.monotonic() - begun
     assert_all_once(shop, sink, run_id, 60)
     assert 15 * (seconds + 1) >= 60
@@ -198,11 +198,11 @@ def test_a_rate_holds_over_a_run(shop: Shop, sink: Sink, app: Apps) -> None:
 
 def test_ten_doorbells_at_once_send_once(shop: Shop, sink: Sink, app: Apps) -> None:
     run_id = shop.launch()
-    one = app()
+    process = app()
     with ThreadPoolExecutor(10) as pool:
-        list(pool.map(lambda _: answer(one, run_id), range(10)))
+        list(pool.map(lambda _: send(process, run_id), range(10)))
     while not finished(shop, run_id):
-        answer(one, run_id)
+        send(process, run_id)
     assert_all_once(shop, sink, run_id, 60)
 
 
@@ -212,46 +212,46 @@ def test_a_server_that_closes_after_some_messages_defers_nothing(
 ) -> None:
     with processes.sink(tmp_path_factory.mktemp("sink"), "--most", str(most)) as closing:
         run_id = shop.launch()
-        answer(app(smtp=closing.url), run_id)
+        send(app(smtp=closing.url), run_id)
         assert_all_once(shop, closing, run_id, 60)
 
 
-def test_a_server_that_is_away_costs_nothing_and_is_not_asked_on(shop: Shop, sink: Sink, app: Apps) -> None:
+def test_an_unreachable_server_costs_no_attempt_and_ends_the_batch(shop: Shop, sink: Sink, app: Apps) -> None:
     run_id = shop.launch()
     away = app(smtp=f"smtp://127.0.0.1:{processes.free_port()}")
-    assert not answer(away, run_id), "asking again at once would only spin"
+    assert not send(away, run_id), "asking again at once would only spin"
     assert counts(shop, run_id) == {"pending": 60}
     delivery = dialect.table(tables.Delivery)
     with shop.store.read() as connection:
         assert {row.attempts for row in connection.execute(delivery.select())} == {0}
-    answer(app(), run_id)
+    send(app(), run_id)
     assert_all_once(shop, sink, run_id, 60)
 
 
-def test_every_fault_of_a_recipient_ends_where_it_belongs(shop: Shop, sink: Sink, app: Apps) -> None:
+def test_each_fault_of_a_recipient_leads_to_its_state(shop: Shop, sink: Sink, app: Apps) -> None:
     faults = ["450-rcpt", "421-rcpt", "550-rcpt", "454-rcpt", "557-dot", "451-dot", "554-dot", "421-dot"]
     faults += ["fin-rcpt", "rst-data", "fin-dot", "rst-after-accept"]
     for number, fault in enumerate(faults):
         shop.add(project.people(1, f"{fault}-x", first=700 + number))
     run_id = shop.launch()
-    while answer(app(), run_id):
+    while send(app(), run_id):
         pass
     while pipeline.runs_with_due_mail(shop.store, datetime.now(UTC)):
-        answer(app(), run_id)
+        send(app(), run_id)
     assert counts(shop, run_id) == {"sent": 60, "deferred": 8, "refused": 2, "unconfirmed": 2}
     assert not sink.twice()
 
 
-def test_at_least_once_sends_what_is_in_doubt_again(shop: Shop, sink: Sink, app: Apps) -> None:
+def test_at_least_once_sends_a_mail_in_doubt_again(shop: Shop, sink: Sink, app: Apps) -> None:
     shop.add(project.people(1, "rst-after-accept-x", first=700))
     run_id = shop.launch(shop.campaign(more="in_doubt: at_least_once\n"))
-    answer(app(), run_id)
+    send(app(), run_id)
     assert counts(shop, run_id) == {"sent": 60, "deferred": 1}
     delivery = dialect.table(tables.Delivery)
     with shop.store.write() as connection:
         due = delivery.update().where(delivery.c.state == "deferred")
         connection.execute(due.values(next_attempt_at=datetime.now(UTC)))
-    answer(app(), run_id)
+    send(app(), run_id)
     copies = [entry for entry in sink.entries() if entry["rcpt"].startswith("rst-")]
     assert len(copies) == 2
     assert copies[0]["id"] == copies[1]["id"]
@@ -270,30 +270,30 @@ def test_a_mailbox_that_does_not_exist_is_suppressed(shop: Shop, sink: Sink, app
     people = ["550-rcpt-gone", "557-rcpt-policy", "450-rcpt-later", "554-dot-content"]
     shop.add([project.person(local, f"{local}@mail.example") for local in people])
     run_id = shop.launch()
-    answer(app(), run_id)
-    held = dialect.table(tables.Suppression)
+    send(app(), run_id)
+    suppressions = dialect.table(tables.Suppression)
     with shop.store.read() as connection:
-        found = [tuple(row) for row in connection.execute(held.select().with_only_columns(
-            held.c.address_hash, held.c.reason, held.c.source))]  # fmt: skip
+        suppressed = [tuple(row) for row in connection.execute(suppressions.select().with_only_columns(
+            suppressions.c.address_hash, suppressions.c.reason, suppressions.c.source))]  # fmt: skip
     gone = project.person("x", "550-rcpt-gone@mail.example")["address_hash"]
-    assert found == [(gone, "bounced", f"run {run_id}")]
+    assert suppressed == [(gone, "bounced", f"run {run_id}")]
     with shop.store.write() as connection:
         moved = [(shop.customers[0], "former@mail.example")]
         suppression.add_refused(connection, moved, "test", datetime.now(UTC))
-        assert connection.execute(held.select()).all()[1:] == []
+        assert connection.execute(suppressions.select()).all()[1:] == []
 
 
-def test_a_test_mail_says_so_in_its_subject_and_counts_for_nothing(shop: Shop, sink: Sink, app: Apps) -> None:
+def test_a_test_mail_is_marked_in_its_subject_and_not_counted(shop: Shop, sink: Sink, app: Apps) -> None:
     edition = shop.campaign()
     plan.make_plan(shop.store, edition, project.NOW, project.NOW)
-    one = app()
-    letter = preview.write(shop.store, edition, "c7", one.keys, "https://x.example", project.NOW)
-    assert smtp.send_test(one.server, letter, "me@shop.example").outcome is Status.accepted
+    process = app()
+    letter = preview.write(shop.store, edition, "c7", process.keys, "https://x.example", project.NOW)
+    assert smtp.send_test(process.server, letter, "me@shop.example").outcome is Status.accepted
     [entry] = sink.entries()
     message = email.message_from_string(entry["data"], policy=email.policy.default)
     assert (entry["rcpt"], message["To"], message["Subject"]) == ("me@shop.example",) * 2 + ("[Test] Hello Ann c7",)
     run_id = shop.launch(edition)
-    answer(one, run_id)
+    send(process, run_id)
     subjects = [
         email.message_from_string(mail["data"], policy=email.policy.default)["Subject"] for mail in sink.entries()
     ]

@@ -1,4 +1,4 @@
-"""What a worker writes to its log, at the lowest level, about customers whose server echoes their addresses."""
+"""Checks that no personal data is logged, even at the lowest level and when the server echoes addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting one's turn: on a clock that only the test moves, in this process and over a real Redis."""
+"""Checks rate limits on a clock that the test sets, in this process and over a real Redis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from itertools import count, pairwise
 import pytest
 
 from mailshot.deliver import rate_limit
-from mailshot.deliver.rate_limit import Here, Limited, Shared, Slots
+from mailshot.deliver.rate_limit import Limited, LocalSlots, RedisSlots, Slots
 from tests.support import processes
 
 START = 1_800_000_000.0
@@ -63,9 +63,9 @@ def redis() -> Iterator[str]:
 @pytest.fixture(params=["here", "redis"])
 def make(request: pytest.FixtureRequest) -> Make:
     if request.param == "here":
-        return Here
+        return LocalSlots
     url = str(request.getfixturevalue("redis"))
-    return lambda clock: Shared(url, clock)
+    return lambda clock: RedisSlots(url, clock)
 
 
 def sent(make: Make, lanes: list[Lane], seconds: float) -> list[tuple[float, str]]:
@@ -76,7 +76,7 @@ def sent(make: Make, lanes: list[Lane], seconds: float) -> list[tuple[float, str
     async def work(lane: Lane, time: Time, slots: Slots) -> None:
         await time.sleep(lane.begins)
         limited = Limited(lane.campaign, f"{mark}{lane.sender}", lane.rate, slots, time.sleep)
-        while await limited.turn(lambda: time.now > START + seconds):
+        while await limited.wait(lambda: time.now > START + seconds):
             mails.append((time.now - START, lane.campaign))
         time.lanes -= 1
 
@@ -109,7 +109,7 @@ def test_mails_are_spread_evenly_from_the_first_on(make: Make, rate: int) -> Non
     assert len(moments) == pytest.approx(seconds * rate / 60 + 1, abs=1)
 
 
-def test_119_a_minute_are_one_each_0_504_seconds(make: Make) -> None:
+def test_119_a_minute_are_one_every_0_504_seconds(make: Make) -> None:
     moments = [moment for moment, _ in sent(make, [Lane("a", 119)], 60)]
     assert {round(after - before, 3) for before, after in pairwise(moments)} == {0.504}
     assert len(moments) in (119, 120)
@@ -138,7 +138,7 @@ def test_each_campaign_keeps_its_own_rate_and_all_together_the_largest(make: Mak
     assert {name for _, name in mails} == {"slow", "middle", "fast"}
 
 
-def test_a_slow_campaign_does_not_hold_up_another_of_its_sender(make: Make) -> None:
+def test_a_slow_campaign_does_not_delay_another_of_its_sender(make: Make) -> None:
     mails = sent(make, [Lane("trickle", 1), Lane("fast", 120, begins=1)], 60)
     assert sum(name == "fast" for _, name in mails) > 110
     assert [round(moment) for moment, name in mails if name == "trickle"][:1] == [0]
@@ -149,7 +149,7 @@ def test_other_senders_have_rates_of_their_own(make: Make) -> None:
     assert len(mails) == pytest.approx(62, abs=2)
 
 
-def test_a_later_run_goes_on_where_the_one_before_stopped(make: Make) -> None:
+def test_a_later_run_continues_the_slots_of_the_one_before(make: Make) -> None:
     async def run() -> None:
         time, sender = Time(1), f"{next(serial)}hello@shop.example"
         async with opened(make(lambda: time.now)) as slots:
@@ -168,19 +168,19 @@ def test_a_clock_that_is_set_back_does_not_stop_mail(make: Make) -> None:
             await slots.take(sender, "a", 60)
             time.now -= 100_000
             wait, _ = await slots.take(sender, "a", 60)
-            assert wait <= 1 + rate_limit.AHEAD + ROUNDING
+            assert wait <= 1 + rate_limit.AHEAD_SECONDS + ROUNDING
 
     asyncio.run(run())
 
 
-def test_a_redis_that_is_gone_leaves_each_worker_its_rate() -> None:
+def test_without_redis_each_worker_keeps_the_rate() -> None:
     async def run(server: processes.Redis) -> None:
         time = Time(1)
-        limited = Limited("a", f"{next(serial)}gone@shop.example", 60, Shared(server.url), time.sleep)
+        limited = Limited("a", f"{next(serial)}gone@shop.example", 60, RedisSlots(server.url), time.sleep)
         driver = asyncio.create_task(time.run())
-        assert await limited.turn(lambda: False)
+        assert await limited.wait(lambda: False)
         server.kill()
-        assert await limited.turn(lambda: False)
+        assert await limited.wait(lambda: False)
         time.lanes = 0
         await driver
         await limited.close()
@@ -189,6 +189,6 @@ def test_a_redis_that_is_gone_leaves_each_worker_its_rate() -> None:
         asyncio.run(run(server))
 
 
-def test_no_turn_once_stopped() -> None:
-    assert not asyncio.run(rate_limit.of("a", "s", None, "").turn(lambda: True))
-    assert not asyncio.run(rate_limit.of("a", "s", 1, "").turn(lambda: True))
+def test_no_slot_is_given_once_stopped() -> None:
+    assert not asyncio.run(rate_limit.limiter("a", "s", None, "").wait(lambda: True))
+    assert not asyncio.run(rate_limit.limiter("a", "s", 1, "").wait(lambda: True))

@@ -27,10 +27,10 @@ def test_waits_grow_until_the_deadline() -> None:
     waits = [later - earlier for earlier, later in pairwise(tried)]
     assert waits == sorted(waits)
     assert waits[0] == timedelta(minutes=1)
-    assert timedelta(days=2) < tried[-1] <= outcome.DEADLINE
+    assert timedelta(days=2) < tried[-1] <= outcome.RETRY_DEADLINE
 
 
 @given(st.integers(1, 10_000), st.timedeltas(timedelta(), timedelta(days=9)))
 def test_never_at_once_and_never_after_the_deadline(attempts: int, since: timedelta) -> None:
     due = outcome.next_attempt(attempts, LAUNCH, LAUNCH + since)
-    assert due is None or LAUNCH + since < due <= LAUNCH + outcome.DEADLINE
+    assert due is None or LAUNCH + since < due <= LAUNCH + outcome.RETRY_DEADLINE

@@ -1,4 +1,4 @@
-"""Every way a server can fail in every phase, against a real one: which verdict, and is the connection kept."""
+"""Checks the outcome of every failure in every phase against a real server, and whether the connection is kept."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_failed_greeting_is_unavailable(tmp_path: Path, fault: str) -> None:
         ("after-accept", "stall", "in_doubt", False),
     ],
 )
-def test_each_fault_in_each_phase_has_its_verdict(sink: Sink, phase: str, fault: str, outcome: str, kept: bool) -> None:
+def test_each_fault_in_each_phase_has_its_outcome(sink: Sink, phase: str, fault: str, outcome: str, kept: bool) -> None:
     name = f"{fault}-{phase}-ann"
     verdict, again = transaction(sink, "ann", name) if phase == "mail" else transaction(sink, name)
     assert (verdict.outcome, again) == (outcome, kept)
@@ -90,12 +90,12 @@ def test_each_fault_in_each_phase_has_its_verdict(sink: Sink, phase: str, fault:
 
 
 @pytest.mark.parametrize("fault", ["451", "554", "421", *BROKEN])
-def test_a_body_that_never_arrives_is_tried_again(sink: Sink, fault: str) -> None:
+def test_a_body_that_never_arrives_is_retried(sink: Sink, fault: str) -> None:
     verdict, _ = transaction(sink, f"{fault}-body-large", data=LARGE)
     assert (verdict.outcome, verdict.phase, verdict.close) == (Status.retry, Phase.body, True)
 
 
-def test_a_reply_lost_after_acceptance_did_arrive(sink: Sink) -> None:
+def test_a_mail_whose_reply_was_lost_has_arrived(sink: Sink) -> None:
     verdict, _ = transaction(sink, "rst-after-accept-kept")
     assert verdict.outcome is Status.in_doubt
     assert "rst-after-accept-kept@mail.example" in sink.recipients()
@@ -105,7 +105,7 @@ def test_a_reply_lost_after_acceptance_did_arrive(sink: Sink) -> None:
 @pytest.mark.parametrize("phase", ["rcpt", "dot"])
 def test_policy_codes_are_the_senders_fault(sink: Sink, code: str, said: str, phase: str) -> None:
     verdict, _ = transaction(sink, f"{code}-{phase}-ann")
-    assert verdict.ours
+    assert verdict.sender_fault
     assert verdict.outcome is Status.retry
     assert said in verdict.reply
 
@@ -121,7 +121,7 @@ def test_stuffing_ends_the_last_line() -> None:
     assert stuffed(b"a\r\n.") == b"a\r\n..\r\n"
 
 
-def test_eight_bit_is_asked_for_only_where_offered(sink: Sink, tmp_path: Path) -> None:
+def test_8bitmime_is_used_only_where_offered(sink: Sink, tmp_path: Path) -> None:
     async def offered(running: Sink) -> tuple[bool, Status]:
         connection = await Connection.open(server(running))
         return connection.eight_bit, (await hand_over(connection, "ann")).outcome
@@ -155,7 +155,7 @@ def _openssl(folder: Path, arguments: str) -> None:
     subprocess.run(["openssl", *arguments.split()], cwd=folder, check=True, capture_output=True)
 
 
-def test_starttls_takes_only_a_good_certificate_of_the_right_name(trusted: Path) -> None:
+def test_starttls_accepts_only_a_valid_certificate_of_the_right_name(trusted: Path) -> None:
     def outcome(name: str) -> Status:
         async def send(running: Sink) -> Status:
             connection = await Connection.open(server(running, "required"))

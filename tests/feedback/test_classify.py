@@ -1,3 +1,5 @@
+"""Checks the classes of opens and clicks: human, image proxy, scanner."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
@@ -50,7 +52,7 @@ OPEN, CLICK = FeedbackKind.opened, FeedbackKind.clicked
         (TrackingRequest(CLICK, "GET", "", 1), "scanner"),
     ],
 )
-def test_who_caused_it(hit: TrackingRequest, by: str) -> None:
+def test_the_cause_of_a_request(hit: TrackingRequest, by: str) -> None:
     verdict = tracking.classify(hit)
     assert verdict.by == by
     assert bool(verdict.why) == (verdict.by is not FeedbackClass.human)
@@ -108,7 +110,7 @@ IMAGE_PROXIES = [
 
 
 @pytest.mark.parametrize("agent", MAIL_PROGRAMS)
-def test_outlook_is_a_person_whichever_way_it_writes_its_name(agent: str) -> None:
+def test_outlook_is_human_in_every_spelling(agent: str) -> None:
     assert [tracking.classify(TrackingRequest(kind, "GET", agent, 60)).by for kind in (OPEN, CLICK)] == [
         "human",
         "human",
@@ -116,10 +118,10 @@ def test_outlook_is_a_person_whichever_way_it_writes_its_name(agent: str) -> Non
 
 
 @pytest.mark.parametrize("agent", IMAGE_PROXIES)
-def test_the_image_proxy_of_a_mail_provider_hides_a_person(agent: str) -> None:
+def test_the_image_proxy_of_a_mail_provider_is_a_proxy(agent: str) -> None:
     assert tracking.classify(TrackingRequest(OPEN, "GET", agent, 60)).by == "proxy"
 
 
 @pytest.mark.parametrize("agent", ["Microsoft Office Existence Discovery", "Microsoft Office Protocol Discovery"])
-def test_what_office_asks_on_its_own_is_no_person(agent: str) -> None:
+def test_requests_of_office_itself_are_not_human(agent: str) -> None:
     assert tracking.classify(TrackingRequest(CLICK, "GET", agent, 60)).by == "scanner"

@@ -1,10 +1,12 @@
+"""Checks what a posted preference page changes."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 import pytest
 
-from mailshot.feedback.preferences import Controls, CurrentPreferences, Wishes, controls, wishes
+from mailshot.feedback.preferences import Controls, CurrentPreferences, RequestedChanges, controls, requested_changes
 from mailshot.profile.preferences import StatedPreference
 from mailshot.profile.topics import ConsentEntry
 from mailshot.store.preferences import StoredTrait
@@ -19,11 +21,11 @@ STANDING = CurrentPreferences(
 SHOWN = controls(STANDING, TOPICS, STATEMENTS)
 
 
-def ask(posted: Controls, shown: Controls | None = None) -> Wishes:
-    return wishes(posted, SHOWN if shown is None else shown, STANDING, TOPICS, STATEMENTS)
+def ask(posted: Controls, shown: Controls | None = None) -> RequestedChanges:
+    return requested_changes(posted, SHOWN if shown is None else shown, STANDING, TOPICS, STATEMENTS)
 
 
-def test_the_page_shows_how_the_customer_stands() -> None:
+def test_the_controls_show_the_current_preferences() -> None:
     assert SHOWN == {
         "topic.offers": ("on",),
         "topic.service": ("on",),
@@ -33,28 +35,28 @@ def test_the_page_shows_how_the_customer_stands() -> None:
     }
 
 
-def test_a_page_sent_back_as_it_was_asks_for_nothing() -> None:
-    assert ask(dict(SHOWN)) == Wishes()
+def test_an_unchanged_page_requests_nothing() -> None:
+    assert ask(dict(SHOWN)) == RequestedChanges()
 
 
-def test_only_what_differs_from_what_was_shown_is_a_wish() -> None:
+def test_only_differences_from_the_shown_page_are_changes() -> None:
     posted = {**SHOWN, "topic.recipes": ("on",), "judge.diet.vegetarian": ("wrong",)}
     del posted["tracking"]
     made = ask(posted)
     assert made.topics == {"recipes": True, "tracking": False}
-    assert made.said == [StatedPreference("diet", "vegetarian", False)]
+    assert made.stated == [StatedPreference("diet", "vegetarian", False)]
 
 
-def test_a_page_opened_before_a_withdrawal_does_not_take_it_back() -> None:
+def test_a_page_opened_before_a_withdrawal_does_not_undo_it() -> None:
     now = CurrentPreferences({"offers": ConsentEntry(False, NOON)}, {}, ())
-    made = wishes({**SHOWN, "say.diet": ("vegan",)}, SHOWN, now, TOPICS, STATEMENTS)
+    made = requested_changes({**SHOWN, "say.diet": ("vegan",)}, SHOWN, now, TOPICS, STATEMENTS)
     assert made.topics == {}
-    assert made.said == [StatedPreference("diet", "vegan", True)]
+    assert made.stated == [StatedPreference("diet", "vegan", True)]
 
 
-def test_no_answer_takes_a_statement_back() -> None:
-    assert ask({**SHOWN, "say.diet": ("",)}).unsaid == [("diet", "no_pork")]
-    assert ask({**SHOWN, "judge.pet.cat": ("",)}).unsaid == [("pet", "cat")]
+def test_no_answer_withdraws_a_statement() -> None:
+    assert ask({**SHOWN, "say.diet": ("",)}).withdrawn == [("diet", "no_pork")]
+    assert ask({**SHOWN, "judge.pet.cat": ("",)}).withdrawn == [("pet", "cat")]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,7 @@ def test_no_answer_takes_a_statement_back() -> None:
         {"judge.income.high": ("right",)},
     ],
 )
-def test_what_contradicts_itself_or_was_never_asked_is_a_problem(changed: Controls) -> None:
+def test_contradictions_and_unknown_answers_are_problems(changed: Controls) -> None:
     assert ask({**SHOWN, **changed}).problems
 
 
@@ -77,10 +79,10 @@ def test_a_vegan_may_agree_that_the_household_is_vegetarian() -> None:
     assert ask({**SHOWN, "say.diet": ("vegan",), "judge.diet.vegetarian": ("right",)}).problems == []
 
 
-def test_unknown_controls_are_passed_over() -> None:
-    assert ask({**SHOWN, "topic.secret": ("on",), "say.income": ("high",), "x": ("y",)}) == Wishes()
+def test_unknown_controls_are_ignored() -> None:
+    assert ask({**SHOWN, "topic.secret": ("on",), "say.income": ("high",), "x": ("y",)}) == RequestedChanges()
 
 
-def test_only_answers_that_can_be_given_are_taken_back() -> None:
+def test_only_known_answers_are_withdrawn() -> None:
     shown = {"say.diet": ("no_pork", "\ud800", "\0", "bread")}
-    assert ask({}, shown).unsaid == [("diet", "no_pork")]
+    assert ask({}, shown).withdrawn == [("diet", "no_pork")]

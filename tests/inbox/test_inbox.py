@@ -1,3 +1,5 @@
+"""Checks the inbox over SMTP and HTTP."""
+
 from __future__ import annotations
 
 import logging
@@ -53,18 +55,18 @@ def mail(subject: str = "Figs", html: str = "<p>Figs</p>", **headers: str) -> Em
     return made
 
 
-def test_what_is_sent_is_listed_in_order_and_shown(running: Running) -> None:
+def test_mails_are_listed_in_order_and_shown(running: Running) -> None:
     running.send(*(mail(f"Für dich {number}") for number in range(3)))
-    found = running.list()
-    assert [one["subject"] for one in found] == ["Für dich 0", "Für dich 1", "Für dich 2"]
-    assert [one["subject"] for one in running.list(after=found[0]["id"], most=1)] == ["Für dich 1"]
-    one = httpx.get(f"{running.url}/api/mails/{found[0]['id']}").json()
-    assert "<p>Figs</p>" in one["html"]
-    assert one["source"].startswith("Return-Path: <offers@example.com>\nDelivered-To: ada@example.com\n")
+    mails = running.list()
+    assert [listed["subject"] for listed in mails] == ["Für dich 0", "Für dich 1", "Für dich 2"]
+    assert [listed["subject"] for listed in running.list(after=mails[0]["id"], most=1)] == ["Für dich 1"]
+    first = httpx.get(f"{running.url}/api/mails/{mails[0]['id']}").json()
+    assert "<p>Figs</p>" in first["html"]
+    assert first["source"].startswith("Return-Path: <offers@example.com>\nDelivered-To: ada@example.com\n")
     page = httpx.get(running.url).text
     assert page.index("Für dich 2") < page.index("Für dich 0")
     for view in ("html", "text", "links", "source", "nonsense"):
-        assert "Für dich 0" in httpx.get(f"{running.url}/mail/{found[0]['id']}", params={"view": view}).text
+        assert "Für dich 0" in httpx.get(f"{running.url}/mail/{mails[0]['id']}", params={"view": view}).text
 
 
 def test_thousands_are_paged_and_searched(running: Running) -> None:
@@ -79,7 +81,7 @@ def test_thousands_are_paged_and_searched(running: Running) -> None:
     assert "Nothing found" in httpx.get(running.url, params={"search": "<script>alert(1)</script>"}).text
 
 
-def test_the_greeting_offers_what_senders_like_and_commands_may_be_pipelined(running: Running) -> None:
+def test_the_greeting_offers_extensions_and_commands_may_be_pipelined(running: Running) -> None:
     with SMTP("127.0.0.1", running.smtp) as connection:
         connection.ehlo()
         assert {"pipelining", "8bitmime", "smtputf8", "size"} <= set(connection.esmtp_features)
@@ -101,7 +103,7 @@ def test_many_senders_at_once_lose_nothing(running: Running) -> None:
         sender.start()
     for sender in senders:
         sender.join()
-    assert {one["subject"] for one in running.list()} == {f"{one}/{n}" for one in range(8) for n in range(40)}
+    assert {listed["subject"] for listed in running.list()} == {f"{one}/{n}" for one in range(8) for n in range(40)}
 
 
 def test_mails_survive_a_restart_and_can_be_emptied(tmp_path: Path) -> None:
@@ -110,7 +112,7 @@ def test_mails_survive_a_restart_and_can_be_emptied(tmp_path: Path) -> None:
     first.inbox.stop()
     second = Running(tmp_path)
     second.send(mail("After"))
-    assert [one["subject"] for one in second.list()] == ["Before", "After"]
+    assert [listed["subject"] for listed in second.list()] == ["Before", "After"]
     foreign = httpx.delete(f"{second.url}/api/mails", headers={"Origin": "https://evil.example"})
     assert foreign.status_code == 403
     assert httpx.delete(f"{second.url}/api/mails").json() == {"removed": 2}
@@ -131,7 +133,7 @@ def test_html_is_framed_without_scripts_or_our_origin(running: Running) -> None:
 
 
 @pytest.mark.parametrize("name", ["evil.example", "evil.example:8025", "127.0.0.1.evil.example", ""])
-def test_a_foreign_name_for_this_machine_is_refused(running: Running, name: str) -> None:
+def test_a_foreign_host_name_is_rejected(running: Running, name: str) -> None:
     for path in ("/", "/api/mails", "/mail/x"):
         assert httpx.get(running.url + path, headers={"Host": name}).status_code in (400, 421)
 
@@ -142,12 +144,12 @@ def test_an_unknown_mail_is_not_found(running: Running, mail_id: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.com", ""])
-def test_only_this_machine_is_listened_on(tmp_path: Path, host: str) -> None:
+def test_it_listens_on_this_machine_only(tmp_path: Path, host: str) -> None:
     with pytest.raises(Refused):
         inbox.run(1025, 8025, tmp_path, host)
 
 
-def test_a_port_that_is_taken_is_told(running: Running, tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported(running: Running, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=str(running.smtp)):
         inbox.Inbox(running.smtp, customer_site.free_port(), tmp_path).start()
     with pytest.raises(Unavailable, match=str(running.web)):
@@ -187,7 +189,7 @@ def test_only_a_dot_on_a_line_of_its_own_ends_a_mail(running: Running, end: byte
         outer = b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\nSubject: outer\r\n\r\nx"
         connection.sock.sendall(outer + end + smuggled + b"\r\n.\r\n")
         assert [connection.getreply()[0] for _ in range(4)][:3] == [250, 250, 354]
-    assert [one["subject"] for one in running.list() if one["from"] == "thief@example.com"] == []
+    assert [listed["subject"] for listed in running.list() if listed["from"] == "thief@example.com"] == []
     assert len(running.list()) <= 1
 
 

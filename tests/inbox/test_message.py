@@ -1,3 +1,5 @@
+"""Checks what is read from the bytes of a mail, however malformed."""
+
 from __future__ import annotations
 
 import time
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from mailshot.inbox import message
-from mailshot.inbox.message import Letter
+from mailshot.inbox.message import CaughtMessage
 
 
 def mail(html: str = "<p>Hello</p>", **headers: str) -> bytes:
@@ -22,23 +24,23 @@ def mail(html: str = "<p>Hello</p>", **headers: str) -> bytes:
 
 
 def test_encoded_words_and_parts_are_read() -> None:
-    seen = Letter(mail("<p>Grüße</p>"))
+    seen = CaughtMessage(mail("<p>Grüße</p>"))
     assert seen.headers["Subject"] == "Für dich: Feigen"
     assert message.summary(seen.raw).to == "Zoë <z@example.com>"
     assert (seen.text or "").strip() == "Hello"
     assert "Grüße".encode() in (seen.html or b"")
 
 
-def test_links_are_listed_with_their_words() -> None:
+def test_links_are_listed_with_their_text() -> None:
     html = '<a href="https://x.example/a?b=1&amp;c=2">To <b>the</b> shop</a><a href="/y"><img alt="Logo"></a><a>no</a>'
-    assert Letter(mail(html)).links == [("To the shop", "https://x.example/a?b=1&c=2"), ("Logo", "/y")]
+    assert CaughtMessage(mail(html)).links == [("To the shop", "https://x.example/a?b=1&c=2"), ("Logo", "/y")]
 
 
 @pytest.mark.parametrize(
     "html", ["<!doctype html><html><head><title>x</title></head><p>y", "<!DOCTYPE html><p>y", "<p>y"]
 )
 def test_links_open_in_a_new_tab_and_the_doctype_stays_first(html: str) -> None:
-    page = Letter(mail(html)).page("/inline?id=")
+    page = CaughtMessage(mail(html)).page("/inline?id=")
     assert page.count(b'<base target="_blank">') == 1
     assert page.lower().startswith(b"<!doctype") == html.lower().startswith("<!doctype")
 
@@ -59,17 +61,17 @@ def test_links_open_in_a_new_tab_and_the_doctype_stays_first(html: str) -> None:
 )
 def test_one_click_posts_to_this_machine_only(url: str, taken: bool) -> None:
     one_click = "List-Unsubscribe=One-Click"
-    seen = Letter(mail(List_Unsubscribe=f"<mailto:u@example.com>, <{url}>", List_Unsubscribe_Post=one_click))
+    seen = CaughtMessage(mail(List_Unsubscribe=f"<mailto:u@example.com>, <{url}>", List_Unsubscribe_Post=one_click))
     assert seen.one_click == (url if taken else None)
-    assert Letter(mail(List_Unsubscribe=f"<{url}>")).one_click is None
+    assert CaughtMessage(mail(List_Unsubscribe=f"<{url}>")).one_click is None
 
 
 ODD = [b"", b"From: ", b"Content-Type: text/html; charset=x-none\r\n\r\n"]
 
 
 @given(some.binary(max_size=400), some.sampled_from(ODD))
-def test_no_bytes_break_it(body: bytes, head: bytes) -> None:
-    seen = Letter(head + body)
+def test_no_bytes_cause_an_error(body: bytes, head: bytes) -> None:
+    seen = CaughtMessage(head + body)
     assert isinstance(message.summary(seen.raw).subject, str)
     assert isinstance(seen.source + str(seen.headers) + str(seen.text) + str(seen.links) + str(seen.one_click), str)
     assert b"<base" in seen.page("/x?id=")
@@ -139,11 +141,11 @@ NASTY = {
 @pytest.mark.parametrize("raw", NASTY.values(), ids=NASTY)
 def test_no_mail_takes_long_or_fails(raw: bytes) -> None:
     began = time.process_time()
-    seen = Letter(raw)
+    seen = CaughtMessage(raw)
     assert message.summary(raw)
-    assert all(len(value) <= 2 * message.MOST_OF_HEADER for value in seen.headers.values())
-    assert len(seen.links) <= message.MOST_LINKS
-    assert sum(len(words) for words, _ in seen.links) <= message.MOST_LINKS * message.MOST_WORDS
+    assert all(len(value) <= 2 * message.MAX_HEADER for value in seen.headers.values())
+    assert len(seen.links) <= message.MAX_LINKS
+    assert sum(len(words) for words, _ in seen.links) <= message.MAX_LINKS * message.MAX_LINK_TEXT
     assert f"{seen.text}{seen.headers}{message.summary(raw)}".encode()
     assert (seen.html, seen.text, seen.one_click, seen.part("x"), seen.source) is not None
     assert isinstance(seen.page("/inline?id="), bytes)
@@ -151,5 +153,5 @@ def test_no_mail_takes_long_or_fails(raw: bytes) -> None:
     assert time.process_time() - began < 10
 
 
-def test_a_mail_of_a_few_levels_is_taken_apart() -> None:
-    assert Letter(nested(15, b"<p>Hello</p>")).html == b"<p>Hello</p>"
+def test_a_mail_of_a_few_levels_is_parsed() -> None:
+    assert CaughtMessage(nested(15, b"<p>Hello</p>")).html == b"<p>Hello</p>"

@@ -130,15 +130,16 @@ def test_a_withdrawal_of_the_address_stops_service_mail_too(shop: Shop) -> None:
 
 def test_joining_again_on_the_page_ends_the_withdrawal_of_the_others(shop: Shop) -> None:
     from mailshot.feedback import preferences
-    from mailshot.feedback.preferences import Wishes
+    from mailshot.feedback.preferences import PreferenceChange, RequestedChanges
 
     book = edition(shop).rulebook
     one, other = person(shop, "Q1"), person(shop, "Q2")
     say(shop, other, False, NOW - DAY)
     withdraw_address(shop, "guest@mail.example", NOW - DAY)
     with shop.store.write() as connection:
-        assert not preferences.standing(connection, one).consents[TOPIC].given
-        preferences.save(connection, one, None, Wishes(topics={TOPIC: True}), book.topics, book.statements, NOW)
+        assert not preferences.current_preferences(connection, one).consents[TOPIC].given
+        change = PreferenceChange(one, None, RequestedChanges(topics={TOPIC: True}), NOW)
+        preferences.save(connection, change, book.topics, book.statements)
     assert sorted(reasons(shop).values(), key=str) == [None, "same address"]
 
 

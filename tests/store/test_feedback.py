@@ -22,8 +22,8 @@ def test_the_same_request_again_changes_nothing(store: Store) -> None:
     customer_site.seed(store)
     with store.write() as connection:
         for _ in range(10):
-            assert tracking.clicked(connection, fetch(), LINK) == LINK_URL
-            tracking.opened(connection, fetch())
+            assert tracking.record_click(connection, fetch(), LINK) == LINK_URL
+            tracking.record_open(connection, fetch())
     rows = customer_site.Look(store).feedback()
     assert [(row["kind"], row["by"], row["link_id"]) for row in rows] == [
         ("clicked", "human", LINK),
@@ -34,9 +34,9 @@ def test_the_same_request_again_changes_nothing(store: Store) -> None:
 def test_coming_back_later_counts_again_and_a_scanner_hides_nobody(store: Store) -> None:
     customer_site.seed(store)
     with store.write() as connection:
-        tracking.clicked(connection, fetch(method="HEAD"), LINK)
-        tracking.clicked(connection, fetch(10), LINK)
-        tracking.clicked(connection, fetch(3600), LINK)
+        tracking.record_click(connection, fetch(method="HEAD"), LINK)
+        tracking.record_click(connection, fetch(10), LINK)
+        tracking.record_click(connection, fetch(3600), LINK)
     assert [row["by"] for row in customer_site.Look(store).feedback("clicked")] == ["scanner", "human", "human"]
 
 
@@ -48,7 +48,7 @@ def test_a_burst_is_blamed_on_a_scanner_in_any_order_of_arrival(store: Store) ->
     for hour, order in enumerate(permutations([(11, 0.0), (12, 0.9), (13, 1.8), (14, 30.0)]), start=1):
         with store.write() as connection:
             for link, second in order:
-                tracking.clicked(connection, fetch(hour * 3600 + second), link)
+                tracking.record_click(connection, fetch(hour * 3600 + second), link)
     rows = customer_site.Look(store).feedback("clicked")
     assert {(row["link_id"], row["by"]) for row in rows} == {
         (11, "scanner"),
@@ -62,12 +62,12 @@ def test_a_burst_is_blamed_on_a_scanner_in_any_order_of_arrival(store: Store) ->
 def test_nothing_is_kept_without_consent_to_count(store: Store) -> None:
     customer_site.seed(store)
     with store.write() as connection:
-        assert tracking.clicked(connection, fetch(customer=BEN), LINK) == LINK_URL
-        assert not tracking.opened(connection, fetch(customer=BEN))
-        assert not tracking.opened(connection, Fetch(999, ADA, NOW, "GET", BROWSER))
+        assert tracking.record_click(connection, fetch(customer=BEN), LINK) == LINK_URL
+        assert not tracking.record_open(connection, fetch(customer=BEN))
+        assert not tracking.record_open(connection, Fetch(999, ADA, NOW, "GET", BROWSER))
         consent.record(connection, ADA, "tracking", False, NOW, "page")
-        assert tracking.clicked(connection, fetch(), LINK) == LINK_URL
-        assert not tracking.opened(connection, fetch())
+        assert tracking.record_click(connection, fetch(), LINK) == LINK_URL
+        assert not tracking.record_open(connection, fetch())
     assert customer_site.Look(store).feedback() == []
 
 
@@ -82,13 +82,13 @@ def test_a_person_seen_settles_a_delivery_in_doubt_and_a_scanner_does_not(store:
 
     with store.write() as connection:
         connection.execute(d.update().where(mine).values(state=DeliveryState.unconfirmed.value, dotted_at=NOW))
-        tracking.clicked(connection, fetch(60, method="HEAD"), LINK)
-        tracking.clicked(connection, fetch(1), LINK)
+        tracking.record_click(connection, fetch(60, method="HEAD"), LINK)
+        tracking.record_click(connection, fetch(1), LINK)
     assert state() == "unconfirmed"
     with store.write() as connection:
-        tracking.clicked(connection, fetch(60), LINK)
+        tracking.record_click(connection, fetch(60), LINK)
     assert state() == "sent"
     with store.write() as connection:
         connection.execute(d.update().where(mine).values(state=DeliveryState.refused.value))
-        tracking.opened(connection, fetch(120))
+        tracking.record_open(connection, fetch(120))
     assert state() == "refused"

@@ -241,7 +241,7 @@ def test_a_row_that_comes_back_to_its_holder_is_in_one_hand(store: Store) -> Non
         # As after a laptop's sleep: everything lapses, and is recovered before its holder goes on.
         apply(store, ledger.recover, datetime.now(UTC) + timedelta(hours=1))
         assert await rounds.claim(10) == []
-        answers = await asyncio.gather(*(rounds.intend(one, 0, []) for one in who))
+        answers = await asyncio.gather(*(rounds.commit_intent(one, 0, []) for one in who))
         for one in who:
             rounds.settle(Settled(one, S.sent))
         await rounds.close()
@@ -259,7 +259,7 @@ def test_rounds_that_fail_leave_nobody_waiting(store: Store) -> None:
         rounds = LedgerWriter(store, head(store, run_id), GATES, 7, LEASE)
         await rounds.claim(1)
         # A link whose number no column holds: a fault of ours, not of the database.
-        answer = await rounds.intend(ann, 0, [(2**80, "https://shop.example")])
+        answer = await rounds.commit_intent(ann, 0, [(2**80, "https://shop.example")])
         with pytest.raises(Exception, match=r"(?i)int|range|large"):
             await rounds.close()
         return answer

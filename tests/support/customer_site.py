@@ -23,6 +23,7 @@ from mailshot.store.tables import Customer, Delivery, Feedback, Run, Trait
 from mailshot.tokens import KeyRing, Purpose
 from mailshot.web import app
 from mailshot.web.rate_limits import RequestLimits
+from mailshot.web.site import SiteSettings
 
 RULES = Path(__file__).parents[2] / "rules"
 KEYS = KeyRing({1: bytes(range(16))})
@@ -70,13 +71,20 @@ def seed(store: Store) -> None:
 
 
 def site(
-    store: Store, rates: RequestLimits | None = None, facts: Catalogue = CATALOGUE, zone: ZoneInfo = app.UTC
+    store: Store, limits: RequestLimits | None = None, facts: Catalogue = CATALOGUE, zone: ZoneInfo | None = None
 ) -> Starlette:
     """Return the customer site over the shop's rows."""
-    return app.build(
-        store, KEYS, TOPICS, STATEMENTS, "Greenleaf Market", ADDRESS_KEY, rates or generous(), catalogue=facts,
-        contact="hello@greenleaf.example.com", zone=zone,
-    )  # fmt: skip
+    settings = SiteSettings(
+        brand="Greenleaf Market",
+        topics=TOPICS,
+        statements=STATEMENTS,
+        address_key=ADDRESS_KEY,
+        facts=facts.customer,
+        contact="hello@greenleaf.example.com",
+        zone=zone or ZoneInfo("UTC"),
+        limits=limits or generous(),
+    )
+    return app.build(store, KEYS, settings)
 
 
 def generous() -> RequestLimits:

@@ -1,4 +1,4 @@
-"""What clients can do with connections alone: silent ones, slow ones, many of them, from one address or several."""
+"""Checks the limits on connections: silent and slow ones, many of them, from one address or several."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SITE = Starlette(routes=[Route("/", _who), Route("/large", _large)])
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Serve a site that lets an address have 20 connections and waits 1 second for a request."""
     monkeypatch.setattr(connections, "HEAD_SECONDS", 1.0)
-    monkeypatch.setattr(connections, "MOST_OF_AN_ADDRESS", 20)
+    monkeypatch.setattr(connections, "MAX_PER_ADDRESS", 20)
     port = customer_site.free_port()
     running = server.ThreadedServer(SITE, "127.0.0.1", port)
     running.start()
@@ -71,7 +71,7 @@ def is_closed(connection: socket.socket) -> bool:
         return True
 
 
-def test_silent_connections_keep_nobody_out_and_are_closed(port: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_silent_connections_block_no_client_and_are_closed(port: int, caplog: pytest.LogCaptureFixture) -> None:
     silent = []
     for _ in range(200):
         silent.append(socket.create_connection(("127.0.0.1", port), timeout=30))
@@ -84,7 +84,7 @@ def test_silent_connections_keep_nobody_out_and_are_closed(port: int, caplog: py
         connection.close()
 
 
-def test_a_request_that_dribbles_in_is_cut_off(port: int) -> None:
+def test_a_slow_request_is_cut_off(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=30) as slow:
         slow.sendall(b"GET / HTTP/1.1\r\n")
         closed = False
@@ -98,7 +98,7 @@ def test_a_request_that_dribbles_in_is_cut_off(port: int) -> None:
         assert closed or is_closed(slow)
 
 
-def test_a_second_request_that_dribbles_in_is_cut_off_too(port: int) -> None:
+def test_a_slow_second_request_is_cut_off_too(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=30) as slow:
         slow.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert answer(slow)
@@ -113,7 +113,7 @@ def test_a_connection_may_be_used_again(port: int) -> None:
             assert answer(one)
 
 
-def test_answers_that_nobody_reads_keep_nobody_out(port: int) -> None:
+def test_unread_responses_block_no_client(port: int) -> None:
     unread = []
     for _ in range(20):
         one = socket.socket()
@@ -130,7 +130,7 @@ def test_answers_that_nobody_reads_keep_nobody_out(port: int) -> None:
         one.close()
 
 
-def test_nonsense_fills_no_log(port: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_malformed_requests_do_not_fill_the_log(port: int, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(50):
         with socket.create_connection(("127.0.0.1", port), timeout=30) as one:
             one.sendall(b"\x00\x01 nonsense\r\n\r\n")
@@ -139,7 +139,7 @@ def test_nonsense_fills_no_log(port: int, caplog: pytest.LogCaptureFixture) -> N
 
 
 @pytest.mark.parametrize(("proxies", "seen"), [((), "127.0.0.1"), (("127.0.0.0/8",), "203.0.113.9")])
-def test_a_forwarded_address_is_believed_from_a_named_proxy_only(proxies: tuple[str, ...], seen: str) -> None:
+def test_a_forwarded_address_is_trusted_from_a_known_proxy_only(proxies: tuple[str, ...], seen: str) -> None:
     port = customer_site.free_port()
     running = server.ThreadedServer(SITE, "127.0.0.1", port, proxies)
     running.start()
@@ -166,18 +166,16 @@ def test_an_ipv6_site_counts_as_one_client(host: str, who: str) -> None:
 
 
 @pytest.mark.parametrize("origin", ["http://[", "http://]", "//[x", "http://[::1", "\x00", "http://a b"])
-def test_an_origin_that_is_none_is_foreign(client: TestClient, origin: str) -> None:
+def test_an_invalid_origin_is_foreign(client: TestClient, origin: str) -> None:
     assert client.post(PREFERENCES, data={"shown": "{}"}, headers={"Origin": origin}).status_code == 403
 
 
 @pytest.mark.parametrize("host", ["[", "]", "http://[", "a:b:c", ""])
-def test_a_host_that_is_none_breaks_nothing(client: TestClient, host: str) -> None:
+def test_an_invalid_host_breaks_nothing(client: TestClient, host: str) -> None:
     assert client.get("/p/x", headers={"Host": host}).status_code in (400, 404)
 
 
-def test_a_fault_of_ours_is_answered_with_the_protecting_headers(
-    look: customer_site.Look, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_internal_error_has_the_security_headers(look: customer_site.Look, monkeypatch: pytest.MonkeyPatch) -> None:
     site = customer_site.site(look.store)
     monkeypatch.setattr(type(site.state.site), "read", _broken)
     with TestClient(site, "http://127.0.0.1", raise_server_exceptions=False) as client:

@@ -1,3 +1,5 @@
+"""Checks the export and the erasure of a customer's data on the pages."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -54,7 +56,7 @@ def test_links_of_an_erased_customer_do_no_harm(client: TestClient, look: custom
     assert look.given(ADA, "offers") is False
 
 
-def test_no_byte_is_left_in_the_files(sqlite_url: str, tmp_path: Path) -> None:
+def test_no_erased_byte_is_left_in_the_files(sqlite_url: str, tmp_path: Path) -> None:
     store = Store.open(sqlite_url)
     customer_site.seed(store)
     with TestClient(customer_site.site(store), "http://127.0.0.1") as client:

@@ -1,3 +1,5 @@
+"""Checks the preference page of a mail and the owner's page."""
+
 from __future__ import annotations
 
 import html
@@ -30,7 +32,7 @@ def stated(look: customer_site.Look) -> dict[tuple[str, str], bool]:
         return preferences.stated(connection, ADA)
 
 
-def test_the_page_says_what_we_think_and_why(client: TestClient, look: customer_site.Look) -> None:
+def test_the_page_shows_conclusions_with_their_evidence(client: TestClient, look: customer_site.Look) -> None:
     page = OwnPage(client, look).text
     for words in (
         "Hello Ada",
@@ -77,7 +79,7 @@ KEPT = {
 }
 
 
-def test_the_page_tells_what_is_known_in_words_for_the_customer(look: customer_site.Look) -> None:
+def test_the_page_shows_facts_formatted_for_the_customer(look: customer_site.Look) -> None:
     customer = dialect.table(Customer)
     row = {"facts": KEPT, "country": "NO", "language": "pt-BR", "joined_at": datetime(2026, 3, 31, 22, 30, tzinfo=UTC)}
     with look.store.write() as connection:
@@ -148,7 +150,7 @@ def test_a_mails_page_saves_topics_and_answers_and_shows_no_answer(
     assert form(page)["say.diet"] == [""]
 
 
-def test_an_answer_can_be_taken_back_without_seeing_it(client: TestClient, look: customer_site.Look) -> None:
+def test_an_answer_can_be_withdrawn_without_seeing_it(client: TestClient, look: customer_site.Look) -> None:
     client.post(PREFERENCES, data={"say.diet": "vegan", "say.frequency": "weekly"})
     client.post(PREFERENCES, data=form(client.get(PREFERENCES).text))
     assert stated(look) == {("diet", "vegan"): True, ("frequency", "weekly"): True}
@@ -192,7 +194,7 @@ def test_a_vegan_is_a_vegetarian_and_nothing_but_the_answer_is_kept(
     assert stated(look) == {("diet", "vegetarian"): False}
 
 
-def test_an_old_page_does_not_bring_back_what_was_left_since(client: TestClient, look: customer_site.Look) -> None:
+def test_an_old_page_does_not_subscribe_again(client: TestClient, look: customer_site.Look) -> None:
     old = form(client.get(PREFERENCES).text)
     client.post(customer_site.UNSUBSCRIBE, data={"List-Unsubscribe": "One-Click"})
     client.post(PREFERENCES, data=old | {"say.diet": ["vegan"]})
@@ -200,7 +202,7 @@ def test_an_old_page_does_not_bring_back_what_was_left_since(client: TestClient,
     assert stated(look) == {("diet", "vegan"): True}
 
 
-def test_leaving_a_topic_here_is_an_unsubscribe_too(client: TestClient, look: customer_site.Look) -> None:
+def test_switching_a_topic_off_is_an_unsubscribe(client: TestClient, look: customer_site.Look) -> None:
     sent = form(client.get(PREFERENCES).text)
     del sent["topic.offers"]
     client.post(PREFERENCES, data=sent)
@@ -223,7 +225,7 @@ def test_a_contradiction_is_explained_and_nothing_is_saved(client: TestClient, l
     assert json.loads(again["shown"][0]) == json.loads(sent["shown"][0])
 
 
-def test_two_answers_to_one_question_are_refused(client: TestClient, look: customer_site.Look) -> None:
+def test_two_answers_to_a_single_choice_are_rejected(client: TestClient, look: customer_site.Look) -> None:
     before = look.everything()
     answer = client.post(PREFERENCES, data={"shown": "{}", "say.diet": ["vegan", "everything"]})
     assert (answer.status_code, "Please choose one" in answer.text) == (422, True)
@@ -231,7 +233,7 @@ def test_two_answers_to_one_question_are_refused(client: TestClient, look: custo
 
 
 @pytest.mark.parametrize("shown", ["", "{", "[]", "7", '{"topic.offers": 7}', '{"a": null}', "[" * 90000])
-def test_a_page_that_does_not_say_what_it_showed_is_read_as_a_whole(
+def test_a_page_without_its_shown_values_is_compared_with_the_database(
     client: TestClient, look: customer_site.Look, shown: str
 ) -> None:
     assert client.post(PREFERENCES, data={"shown": shown, "topic.recipes": "on"}).status_code == 303
@@ -239,7 +241,7 @@ def test_a_page_that_does_not_say_what_it_showed_is_read_as_a_whole(
     assert look.given(ADA, "offers") is False
 
 
-def test_a_stranger_is_not_found(client: TestClient) -> None:
+def test_an_unknown_customer_is_not_found(client: TestClient) -> None:
     assert client.get(customer_site.path(Purpose.preferences, customer_site.RUN, 99, 1)).status_code == 404
 
 
@@ -264,7 +266,7 @@ def test_foreign_text_is_shown_and_never_run(client: TestClient, look: customer_
 
 
 @pytest.mark.parametrize("suffix", [*SUFFIXES, "//", "%3C/a%3E", "%22", "]", "/.", "-", ">%0D%0A"])
-def test_a_link_with_something_glued_to_it_works(client: TestClient, look: customer_site.Look, suffix: str) -> None:
+def test_a_link_with_something_appended_works(client: TestClient, look: customer_site.Look, suffix: str) -> None:
     answer = client.get(f"{PREFERENCES}{suffix}")
     assert answer.status_code == 200
     assert f'action="{PREFERENCES}"' in answer.text
@@ -284,7 +286,7 @@ def test_the_pages_below_the_link_stay_what_they_are(client: TestClient, look: c
 
 
 @pytest.mark.parametrize("dead", ["/p/x", "/p/", PREFERENCES[:-1], f"{PREFERENCES[:-1]}/data", "/d/x"])
-def test_a_dead_link_names_an_address_to_write_to(client: TestClient, dead: str) -> None:
+def test_a_broken_link_names_an_address_to_write_to(client: TestClient, dead: str) -> None:
     answer = client.get(dead)
     assert answer.status_code == 404
     assert "This link does not work" in answer.text

@@ -1,4 +1,4 @@
-"""What a forwarded mail opens, and what only the owner of the inbox gets at: real mails, real pages."""
+"""Checks what a forwarded mail opens and what only the owner of the inbox can open, with real mails and pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from mailshot.bootstrap import App
 from mailshot.deliver import confirmations as deliver_confirmations
 from mailshot.deliver import pipeline
-from mailshot.deliver.pipeline import SendSettings
+from mailshot.deliver.send_settings import SendSettings
 from mailshot.profile.preferences import StatedPreference
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store import confirmations, dialect, preferences, tables
@@ -27,6 +27,8 @@ from mailshot.store.engine import Store
 from mailshot.tokens import Purpose
 from mailshot.web import app as pages
 from mailshot.web import forms
+from mailshot.web.rate_limits import RequestLimits
+from mailshot.web.site import SiteSettings
 from tests.support import customer_site as rows
 from tests.support.pages import form
 from tests.support.processes import Sink
@@ -61,17 +63,22 @@ def mailed(store: Store, shop: Shop, app: Callable[..., App], sink: Sink) -> App
         preferences.state(connection, who, StatedPreference("diet", "vegan", True), "import", datetime.now(UTC))
     run = shop.launch()
     made = app()
-    pipeline.send_batch(made.post, run, 1000, threading.Event())
+    pipeline.send_batch(made.send_settings, run, 1000, threading.Event())
     return made
 
 
 @pytest.fixture
 def client(mailed: App, shop: Shop) -> Iterator[TestClient]:
     rules = Rulebook.load(shop.folder)
-    site = pages.build(
-        mailed.store, mailed.keys, rules.topics, rules.statements, "Bay Shop", mailed.address_key,
-        catalogue=rules.catalogue, rates=rows.generous(),
-    )  # fmt: skip
+    settings = SiteSettings(
+        brand="Bay Shop",
+        topics=rules.topics,
+        statements=rules.statements,
+        address_key=mailed.address_key,
+        facts=rules.catalogue.customer,
+        limits=rows.generous(),
+    )
+    site = pages.build(mailed.store, mailed.keys, settings)
     with TestClient(site, "http://127.0.0.1:8080", follow_redirects=False) as opened:
         yield opened
 
@@ -127,7 +134,7 @@ def everything(client: TestClient, starts: list[str]) -> dict[str, str]:
     return seen
 
 
-def test_a_forwarded_mail_tells_nothing_and_erases_nothing(mailed: App, sink: Sink, client: TestClient) -> None:
+def test_a_forwarded_mail_reveals_nothing_and_erases_nothing(mailed: App, sink: Sink, client: TestClient) -> None:
     reached = everything(client, paths(newest(sink)))
     assert len(reached) > 8
     assert {path: [word for word in TOLD if word in text] for path, text in reached.items()} == {
@@ -151,7 +158,7 @@ def tables_of_ada(app: App):  # type: ignore[no-untyped-def]
 
 
 def send_links(post: SendSettings, now: datetime) -> int:
-    return deliver_confirmations.send(post, deliver_confirmations.waiting(post.store, now), threading.Event())
+    return deliver_confirmations.send_links(post, deliver_confirmations.waiting(post.store, now), threading.Event())
 
 
 def ask(client: TestClient, sink: Sink) -> str:
@@ -162,13 +169,13 @@ def ask(client: TestClient, sink: Sink) -> str:
 
 def link(mailed: App, sink: Sink, client: TestClient) -> str:
     """Ask for the link, have it mailed, and return its path."""
-    assert "Look into your inbox" in ask(client, sink)
-    assert send_links(mailed.post, datetime.now(UTC)) == 1
+    assert "Check your inbox" in ask(client, sink)
+    assert send_links(mailed.send_settings, datetime.now(UTC)) == 1
     (path,) = [path for path in paths(newest(sink)) if path.startswith("/d/")]
     return path
 
 
-def test_the_owner_sees_takes_away_and_erases(mailed: App, sink: Sink, client: TestClient) -> None:
+def test_the_owner_sees_downloads_and_erases(mailed: App, sink: Sink, client: TestClient) -> None:
     path = link(mailed, sink, client)
     mail = newest(sink)
     assert (str(mail["Subject"]), str(mail["From"])) == ("Your link to your data", "Bay Shop <hello@bay.example.com>")
@@ -192,11 +199,11 @@ def test_a_link_opens_once_even_when_two_open_it_at_once(mailed: App, sink: Sink
         answers = list(threads.map(lambda _: client.post(path), range(4)))
     assert sorted(answer.status_code for answer in answers) == [200, 410, 410, 410]
     ended = client.get(path)
-    assert (ended.status_code, "This link has ended" in ended.text) == (410, True)
+    assert (ended.status_code, "This link has expired" in ended.text) == (410, True)
     assert re.search(r'href="/p/[^"]+/data"', ended.text)
 
 
-def test_a_session_is_good_for_its_own_page_alone(mailed: App, sink: Sink, client: TestClient, shop: Shop) -> None:
+def test_a_session_is_valid_for_its_own_page_only(mailed: App, sink: Sink, client: TestClient, shop: Shop) -> None:
     path = link(mailed, sink, client)
     mine = form(client.post(path).text)["session"][0]
     other = dialect.table(tables.Customer).select().where(dialect.table(tables.Customer).c.id == shop.customers[1])
@@ -211,17 +218,17 @@ def test_a_session_is_good_for_its_own_page_alone(mailed: App, sink: Sink, clien
     assert client.get(theirs).status_code == 200
 
 
-def test_after_an_hour_link_and_page_are_dead(mailed: App, sink: Sink, client: TestClient) -> None:
+def test_after_an_hour_link_and_page_have_expired(mailed: App, sink: Sink, client: TestClient) -> None:
     path = link(mailed, sink, client)
     session = form(client.post(path).text)["session"]
     with mailed.store.write() as connection:
         connection.execute(CONFIRMATION.update().values(asked_at=datetime.now(UTC) - timedelta(minutes=61)))
     assert client.get(path).status_code == 410
     assert client.post(f"{path}/export", data={"session": session}).status_code == 410
-    assert "Look into your inbox" in ask(client, sink)
+    assert "Check your inbox" in ask(client, sink)
 
 
-def test_another_address_kills_every_link_but_leaving(mailed: App, sink: Sink, client: TestClient) -> None:
+def test_a_new_address_ends_every_link_but_unsubscribing(mailed: App, sink: Sink, client: TestClient) -> None:
     path = link(mailed, sink, client)
     session = form(client.post(path).text)["session"]
     customer = dialect.table(tables.Customer)
@@ -243,10 +250,10 @@ def test_an_inbox_is_not_flooded(mailed: App, sink: Sink, client: TestClient) ->
     before = len(sink.entries())
     for turn in range(20):
         if turn:
-            assert "You can ask again later" in ask(client, sink)
+            assert "You can request another link later" in ask(client, sink)
         else:
-            assert "Look into your inbox" in ask(client, sink)
-        send_links(mailed.post, datetime.now(UTC))
+            assert "Check your inbox" in ask(client, sink)
+        send_links(mailed.send_settings, datetime.now(UTC))
     assert len(sink.entries()) == before + 1
     with mailed.store.write() as connection:
         who = connection.scalar(CONFIRMATION.select().with_only_columns(CONFIRMATION.c.customer_id))
@@ -277,37 +284,37 @@ def test_a_link_waits_for_a_server_and_is_mailed_once(
 ) -> None:
     ask(client, sink)
     now = datetime.now(UTC)
-    assert send_links(app(smtp="smtp://127.0.0.1:9").post, now) == 0
+    assert send_links(app(smtp="smtp://127.0.0.1:9").send_settings, now) == 0
     assert state(mailed) == Mailed.asked
     before = len(sink.entries())
-    assert send_links(mailed.post, now) == 0, "it waits a while"
+    assert send_links(mailed.send_settings, now) == 0, "it waits a while"
     later = now + confirmations.RETRY + timedelta(seconds=30)
     with ThreadPoolExecutor(4) as threads:
-        sent = list(threads.map(lambda _: send_links(mailed.post, later), range(4)))
+        sent = list(threads.map(lambda _: send_links(mailed.send_settings, later), range(4)))
     assert sum(sent) == len(sink.entries()) - before == 1
     assert state(mailed) == Mailed.sent
 
 
 def test_a_link_that_would_be_too_old_is_not_mailed(mailed: App, sink: Sink, client: TestClient) -> None:
     ask(client, sink)
-    assert send_links(mailed.post, datetime.now(UTC) + timedelta(minutes=61)) == 0
-    assert send_links(mailed.post, datetime.now(UTC)) == 1
+    assert send_links(mailed.send_settings, datetime.now(UTC) + timedelta(minutes=61)) == 0
+    assert send_links(mailed.send_settings, datetime.now(UTC)) == 1
 
 
 def test_one_download_at_a_time_and_five_an_hour(mailed: App, shop: Shop, sink: Sink, client: TestClient) -> None:
     path = link(mailed, sink, client)
     session = form(client.post(path).text)["session"]
-    here = client.app.state.site  # type: ignore[attr-defined]
-    here.rates.exports = pages.RequestLimits().exports
-    here.exporting.add(shop.customers[0])
+    site = client.app.state.site  # type: ignore[attr-defined]
+    site.settings.limits.exports = RequestLimits().exports
+    site.exporting.add(shop.customers[0])
     assert client.post(f"{path}/export", data={"session": session}).status_code == 429
-    here.exporting.clear()
+    site.exporting.clear()
     answers = [client.post(f"{path}/export", data={"session": session}).status_code for _ in range(6)]
     assert answers == [200] * 5 + [429]
 
 
 @pytest.mark.parametrize("change", [{"email": "new@ada.example"}, {"email": None, "key": "erased:1"}])
-def test_what_changes_while_a_form_is_on_its_way_counts(
+def test_changes_while_a_form_arrives_are_noticed(
     mailed: App, sink: Sink, client: TestClient, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = link(mailed, sink, client)
@@ -341,7 +348,7 @@ def test_what_changes_while_a_form_is_on_its_way_counts(
         assert len(connection.execute(CONFIRMATION.select()).all()) == 1
 
 
-def test_links_that_a_server_puts_off_keep_no_other_back(mailed: App, shop: Shop, sink: Sink) -> None:
+def test_deferred_links_do_not_block_the_others(mailed: App, shop: Shop, sink: Sink) -> None:
     customer = dialect.table(tables.Customer)
     now = datetime.now(UTC)
     with mailed.store.write() as connection:
@@ -351,18 +358,16 @@ def test_links_that_a_server_puts_off_keep_no_other_back(mailed: App, shop: Shop
                 customer.update().where(customer.c.id == who).values(email=email, address_hash=f"h{turn}")
             )
             assert confirmations.ask(connection, who, 1, now + timedelta(seconds=turn)) is None
-    assert [send_links(mailed.post, now + timedelta(seconds=30)) for _ in range(3)].count(1) == 1
+    assert [send_links(mailed.send_settings, now + timedelta(seconds=30)) for _ in range(3)].count(1) == 1
     assert newest(sink, "good@x.example")
 
 
-def test_a_worker_that_is_told_to_stop_begins_no_other_link(mailed: App, sink: Sink, client: TestClient) -> None:
+def test_a_stopping_worker_mails_no_further_link(mailed: App, sink: Sink, client: TestClient) -> None:
     ask(client, sink)
     stop = threading.Event()
     stop.set()
-    assert (
-        deliver_confirmations.send(mailed.post, deliver_confirmations.waiting(mailed.store, datetime.now(UTC)), stop)
-        == 0
-    )
+    due = deliver_confirmations.waiting(mailed.store, datetime.now(UTC))
+    assert deliver_confirmations.send_links(mailed.send_settings, due, stop) == 0
     assert state(mailed) == Mailed.asked
 
 
@@ -370,7 +375,7 @@ def test_a_server_that_hangs_before_the_dot_gets_the_mail_later(
     mailed: App, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     customer = dialect.table(tables.Customer)
-    monkeypatch.setattr(deliver_confirmations, "LONGEST_SECONDS", 0.5)
+    monkeypatch.setattr(deliver_confirmations, "TRANSACTION_SECONDS", 0.5)
     now = datetime.now(UTC)
     for turn, (email, after) in enumerate(
         {"stall-rcpt-a@x.example": Mailed.asked, "stall-dot-a@x.example": Mailed.sent}.items()
@@ -380,5 +385,5 @@ def test_a_server_that_hangs_before_the_dot_gets_the_mail_later(
             connection.execute(CONFIRMATION.delete())
             connection.execute(customer.update().where(customer.c.id == who).values(email=email, address_hash=email))
             assert confirmations.ask(connection, who, 1, now) is None
-        assert send_links(mailed.post, now) == (after is Mailed.sent)
+        assert send_links(mailed.send_settings, now) == (after is Mailed.sent)
         assert state(mailed) == after

@@ -1,3 +1,5 @@
+"""Checks that foreign, malformed and oversized requests are rejected, and the security headers."""
+
 from __future__ import annotations
 
 import time
@@ -23,7 +25,7 @@ OWN = [{"Sec-Fetch-Site": "same-origin", "Origin": "http://127.0.0.1"}, {"Origin
 
 @pytest.mark.parametrize("headers", FOREIGN)
 @pytest.mark.parametrize("path", [PREFERENCES, f"{PREFERENCES}/data"])
-def test_a_post_from_another_site_is_refused(
+def test_a_post_from_another_site_is_rejected(
     client: TestClient, look: customer_site.Look, path: str, headers: dict[str, str]
 ) -> None:
     before = look.everything()
@@ -37,7 +39,7 @@ def test_our_own_page_may_post(client: TestClient, headers: dict[str, str]) -> N
 
 
 @pytest.mark.parametrize("path", [PIXEL, CLICK, UNSUBSCRIBE, PREFERENCES, f"{PREFERENCES}/data", "/x", "/healthz"])
-def test_every_answer_is_protected(client: TestClient, path: str) -> None:
+def test_every_response_has_the_security_headers(client: TestClient, path: str) -> None:
     headers = client.get(path).headers
     assert headers["content-security-policy"].startswith("default-src 'none'; style-src 'self'; img-src 'self'")
     assert headers["x-content-type-options"] == "nosniff"
@@ -46,7 +48,7 @@ def test_every_answer_is_protected(client: TestClient, path: str) -> None:
     assert "set-cookie" not in headers
 
 
-def test_nothing_is_too_large_to_be_refused(client: TestClient, look: customer_site.Look) -> None:
+def test_oversized_forms_are_rejected(client: TestClient, look: customer_site.Look) -> None:
     many = {f"f{number}": "x" for number in range(101)}
     assert client.post(PREFERENCES, data=many).status_code == 400
     assert client.post(PREFERENCES, files=dict.fromkeys(many, (None, "x"))).status_code == 400
@@ -71,7 +73,7 @@ def test_nothing_is_too_large_to_be_refused(client: TestClient, look: customer_s
         ("", b"List-Unsubscribe=One-Click"),
     ],
 )
-def test_a_broken_form_is_refused_in_words(
+def test_a_malformed_form_is_rejected_with_a_message(
     client: TestClient, look: customer_site.Look, kind: str, body: bytes
 ) -> None:
     answer = client.post(UNSUBSCRIBE, content=body, headers={"Content-Type": kind})
@@ -96,11 +98,11 @@ def test_no_redirect_repeats_a_token(client: TestClient, path: str, status: int)
     assert "evil.example" not in location
 
 
-def test_health_tells_whether_the_database_answers(client: TestClient) -> None:
+def test_health_reports_whether_the_database_answers(client: TestClient) -> None:
     assert client.get("/healthz").text == "ok\n"
 
 
-def test_what_no_database_can_hold_is_not_asked_of_it(client: TestClient, look: customer_site.Look) -> None:
+def test_values_that_no_database_can_store_are_not_queried(client: TestClient, look: customer_site.Look) -> None:
     shown = '{"say.diet": ["\\ud800", "\\u0000"], "judge.\\ud800.x": ["wrong"]}'
     assert client.post(PREFERENCES, data={"shown": shown}).status_code in (303, 422)
     assert client.post(PREFERENCES, data={"shown": '{"say.diet": ["\\ud800"]}'}).status_code == 303
@@ -110,7 +112,7 @@ def test_what_no_database_can_hold_is_not_asked_of_it(client: TestClient, look: 
     "charset", ["punycode", "idna", "undefined", "unicode_escape", "rot13", "utf-7", "utf-16", "x"]
 )
 @pytest.mark.parametrize("path", [UNSUBSCRIBE, PREFERENCES])
-def test_a_form_in_an_odd_charset_is_refused_before_it_is_read(client: TestClient, path: str, charset: str) -> None:
+def test_a_form_in_an_unusual_charset_is_not_read(client: TestClient, path: str, charset: str) -> None:
     kind = {"Content-Type": f"multipart/form-data; boundary=B; charset={charset}"}
     field = (
         b"--B\r\nContent-Disposition: form-data; name=x\r\n\r\n"
@@ -124,7 +126,7 @@ def test_a_form_in_an_odd_charset_is_refused_before_it_is_read(client: TestClien
     assert time.process_time() - began < 5
 
 
-def test_headers_over_16_kb_are_refused(client: TestClient) -> None:
+def test_headers_over_16_kb_are_rejected(client: TestClient) -> None:
     answer = client.get("/healthz", headers={"X-Long": "x" * 20_000})
     assert answer.status_code == 431
     assert answer.headers["x-content-type-options"] == "nosniff"

@@ -1,3 +1,5 @@
+"""Checks the counting of requests."""
+
 from __future__ import annotations
 
 import pytest
@@ -6,7 +8,7 @@ from starlette.exceptions import HTTPException
 from mailshot.web.rate_limits import RequestLimits, Windows
 
 
-def test_one_request_too_many_is_refused_for_that_one_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_applies_to_its_own_key_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mailshot.web.rate_limits.time.time", lambda: 1_000_000.0)
     rates = RequestLimits(tokens="3/minute")
     for _ in range(3):

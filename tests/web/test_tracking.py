@@ -1,3 +1,5 @@
+"""Checks the pixel and the links of a mail."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
@@ -35,7 +37,7 @@ def test_a_withdrawn_consent_stops_counting_and_keeps_the_pixel(client: TestClie
     assert look.feedback() == []
 
 
-def test_a_link_leads_to_its_stored_address(client: TestClient, look: customer_site.Look) -> None:
+def test_a_link_redirects_to_its_stored_address(client: TestClient, look: customer_site.Look) -> None:
     answer = client.get(CLICK)
     assert (answer.status_code, answer.headers["location"]) == (302, LINK_URL)
     assert "no-store" in answer.headers["cache-control"]
@@ -64,7 +66,7 @@ WAYS = ["?next={}", "?url={}", "?redirect={}", "/{}", "/../../{}", "#{}", ";{}",
 
 
 @pytest.mark.parametrize("elsewhere", ELSEWHERE)
-def test_nothing_in_the_address_leads_elsewhere(client: TestClient, elsewhere: str) -> None:
+def test_no_part_of_the_request_changes_the_redirect(client: TestClient, elsewhere: str) -> None:
     genuine = client.get(CLICK).headers["location"]
     for way in WAYS:
         for hint in ({}, {"Host": "evil.example"}, {"X-Forwarded-Host": "evil.example", "Referer": elsewhere[:20]}):
@@ -104,7 +106,7 @@ def test_a_token_opens_its_own_kind_of_page_only(client: TestClient, purpose: Pu
     assert posted in (404, 405)
 
 
-def test_a_customer_may_be_asked_for_too_often(look: customer_site.Look) -> None:
+def test_requests_for_one_customer_are_limited(look: customer_site.Look) -> None:
     with TestClient(customer_site.site(look.store, RequestLimits(tokens="5/minute")), follow_redirects=False) as client:
         answers = [client.get(CLICK) for _ in range(12)]
     # The minute may turn once in between.

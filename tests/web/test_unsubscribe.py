@@ -1,3 +1,5 @@
+"""Checks the unsubscribe page, its one-click POST and the page of topics."""
+
 from __future__ import annotations
 
 import os
@@ -12,6 +14,7 @@ from mailshot.store import consent, dialect, preferences
 from mailshot.store.tables import Customer
 from mailshot.tokens import KeyRing, Purpose
 from mailshot.web import app
+from mailshot.web.site import SiteSettings
 from tests.support import customer_site
 from tests.support.customer_site import ADA, BEN, PREFERENCES, RUN, UNSUBSCRIBE
 from tests.support.pages import form as form_of
@@ -42,12 +45,12 @@ def test_a_post_unsubscribes_at_once_and_once(
     assert look.given(ADA, "tracking") is True
 
 
-def test_who_never_consented_is_unsubscribed_too(client: TestClient, look: customer_site.Look) -> None:
+def test_a_customer_without_consent_is_unsubscribed_too(client: TestClient, look: customer_site.Look) -> None:
     assert client.post(customer_site.path(Purpose.unsubscribe, RUN, BEN), data=FORMS["one-click"]).status_code == 200
     assert look.given(BEN, "offers") is False
 
 
-def test_who_joined_again_can_leave_again_with_the_old_mail(client: TestClient, look: customer_site.Look) -> None:
+def test_after_subscribing_again_the_old_mail_still_unsubscribes(client: TestClient, look: customer_site.Look) -> None:
     client.post(UNSUBSCRIBE, data=FORMS["one-click"])
     client.post(PREFERENCES, data={"shown": "{}", "topic.offers": "on"})
     assert look.given(ADA, "offers") is True
@@ -62,7 +65,7 @@ def test_another_body_changes_nothing(client: TestClient, look: customer_site.Lo
     assert look.given(ADA, "offers") is True
 
 
-def test_looking_changes_nothing_however_often(client: TestClient, look: customer_site.Look) -> None:
+def test_viewing_the_page_changes_nothing(client: TestClient, look: customer_site.Look) -> None:
     with look.store.write() as connection:
         data = customer_site.own_data(connection, ADA, "ada@example.com")
     before = look.everything()
@@ -84,9 +87,8 @@ def test_an_unknown_run_or_customer_is_not_found(client: TestClient) -> None:
 def test_a_link_signed_with_an_older_key_still_works(look: customer_site.Look) -> None:
     old = KeyRing({1: bytes(range(16))})
     keys = KeyRing({number: bytes([number]) * 16 for number in (6, 5, 4, 3, 2)} | {1: bytes(range(16))})
-    site = app.build(
-        look.store, keys, customer_site.TOPICS, customer_site.STATEMENTS, "Greenleaf", customer_site.ADDRESS_KEY
-    )
+    settings = SiteSettings("Greenleaf", customer_site.TOPICS, customer_site.STATEMENTS, customer_site.ADDRESS_KEY)
+    site = app.build(look.store, keys, settings)
     with TestClient(site) as client:
         path = f"/u/{old.mint(Purpose.unsubscribe, RUN, ADA)}"
         assert client.post(path, data=FORMS["one-click"]).status_code == 200
@@ -99,7 +101,7 @@ SUFFIXES = (
 
 
 @pytest.mark.parametrize("suffix", [*SUFFIXES, "%22", "%27", "]", "%C2%A0", ").", "/.", "-", "_", ">%0D%0A"])
-def test_a_link_with_something_glued_to_it_works(client: TestClient, look: customer_site.Look, suffix: str) -> None:
+def test_a_link_with_something_appended_works(client: TestClient, look: customer_site.Look, suffix: str) -> None:
     assert client.get(f"{UNSUBSCRIBE}{suffix}").status_code == 200
     assert look.given(ADA, "offers") is True
     assert client.post(f"{UNSUBSCRIBE}{suffix}", data=FORMS["one-click"]).status_code == 200
@@ -107,7 +109,7 @@ def test_a_link_with_something_glued_to_it_works(client: TestClient, look: custo
 
 
 @pytest.mark.parametrize("dead", ["/u/x", "/u/", "/u/%20", UNSUBSCRIBE[:-1], UNSUBSCRIBE.replace("/u/", "/u/A")])
-def test_a_dead_unsubscribe_link_names_an_address_to_write_to(
+def test_a_broken_unsubscribe_link_names_an_address_to_write_to(
     client: TestClient, look: customer_site.Look, dead: str
 ) -> None:
     before = look.everything()
@@ -118,8 +120,8 @@ def test_a_dead_unsubscribe_link_names_an_address_to_write_to(
     assert look.everything() == before
 
 
-def test_who_unsubscribed_already_is_told_so(client: TestClient, look: customer_site.Look) -> None:
-    assert "Stop mail on" in client.get(UNSUBSCRIBE).text
+def test_an_unsubscribed_customer_sees_it(client: TestClient, look: customer_site.Look) -> None:
+    assert "Stop mail about" in client.get(UNSUBSCRIBE).text
     client.post(UNSUBSCRIBE, data=FORMS["button"])
     before = look.everything()
     page = client.get(UNSUBSCRIBE).text
@@ -127,10 +129,10 @@ def test_who_unsubscribed_already_is_told_so(client: TestClient, look: customer_
     assert "<form" not in page
     assert look.everything() == before
     client.post(PREFERENCES, data={"shown": "{}", "topic.offers": "on"})
-    assert "Stop mail on" in client.get(UNSUBSCRIBE).text
+    assert "Stop mail about" in client.get(UNSUBSCRIBE).text
 
 
-def test_who_shares_an_inbox_with_one_who_left_is_told_so(client: TestClient, look: customer_site.Look) -> None:
+def test_a_customer_sees_that_another_of_the_inbox_unsubscribed(client: TestClient, look: customer_site.Look) -> None:
     customer = dialect.table(Customer)
     with look.store.write() as connection:
         hashed = select(customer.c.address_hash).where(customer.c.id == ADA).scalar_subquery()
@@ -139,7 +141,7 @@ def test_who_shares_an_inbox_with_one_who_left_is_told_so(client: TestClient, lo
     assert "You are unsubscribed" in client.get(UNSUBSCRIBE).text
 
 
-def test_leaving_leads_to_the_topics_and_to_nothing_else(client: TestClient, look: customer_site.Look) -> None:
+def test_unsubscribing_leads_to_the_topics_and_to_nothing_else(client: TestClient, look: customer_site.Look) -> None:
     page = client.post(UNSUBSCRIBE, data=FORMS["one-click"]).text
     assert f'href="{UNSUBSCRIBE}/topics"' in page
     assert "/p/" not in page
@@ -155,7 +157,7 @@ def test_leaving_leads_to_the_topics_and_to_nothing_else(client: TestClient, loo
         assert preferences.stated(connection, ADA) == {}
 
 
-def test_an_old_mailbox_can_leave_and_no_more(client: TestClient, look: customer_site.Look) -> None:
+def test_a_former_address_can_unsubscribe_and_no_more(client: TestClient, look: customer_site.Look) -> None:
     customer = dialect.table(Customer)
     with look.store.write() as connection:
         connection.execute(customer.update().where(customer.c.id == ADA).values(email="ada@new.example"))

@@ -1,0 +1,35 @@
+"""The settings and helpers that sending needs besides the run itself; `bootstrap` makes them from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from mailshot.deliver.smtp import Server
+from mailshot.store.engine import Connection, Store
+from mailshot.store.ledger import Claimed
+from mailshot.tokens import KeyRing
+
+#: Checks claimed rows whose customers changed preferences or address since the launch against the guards again. Takes
+#: the run and the rows; returns by customer the offers that are left, None for a customer who must not be mailed.
+Reconsider = Callable[[Connection, Mapping[str, Any], Sequence[Claimed]], Mapping[int, list[list[int]] | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class SendSettings:
+    """What every batch of this process has in common."""
+
+    store: Store
+    server: Server
+    keys: KeyRing
+    #: Address of the customer site, without a slash at its end; tracking and unsubscribe links begin with it.
+    base_url: str
+    #: SMTP connections per batch.
+    connections: int
+    #: How long a claimed row stays with its worker without being renewed.
+    lease: timedelta
+    reconsider: Reconsider
+    #: Address of the Redis that workers share their rate limits on; empty without one.
+    redis: str = ""
