@@ -54,7 +54,7 @@ class All(Condition):
     parts: tuple[Condition, ...]
 
     @property
-    def inner(self) -> tuple[Condition, ...]:
+    def children(self) -> tuple[Condition, ...]:
         return self.parts
 
 
@@ -63,7 +63,7 @@ class Any(Condition):
     parts: tuple[Condition, ...]
 
     @property
-    def inner(self) -> tuple[Condition, ...]:
+    def children(self) -> tuple[Condition, ...]:
         return self.parts
 
 
@@ -80,7 +80,7 @@ class Count(Condition):
         return 2 + max((part.depth for part in self.parts), default=0)
 
     @property
-    def inner(self) -> tuple[Condition, ...]:
+    def children(self) -> tuple[Condition, ...]:
         return self.parts
 
 
@@ -89,7 +89,7 @@ class Not(Condition):
     part: Condition
 
     @property
-    def inner(self) -> tuple[Condition, ...]:
+    def children(self) -> tuple[Condition, ...]:
         return (self.part,)
 
 
@@ -188,7 +188,7 @@ class InAudience(Condition):
     condition: Condition
 
     @property
-    def inner(self) -> tuple[Condition, ...]:
+    def children(self) -> tuple[Condition, ...]:
         return (self.condition,)
 
 
