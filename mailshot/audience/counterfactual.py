@@ -1,7 +1,7 @@
-"""Owns what would have to change for a condition to hold (or not) of one customer; refuses to judge.
+"""Finds what would have to change for a condition to hold (or not) for one customer.
 
-Of several ways the one with the fewest changes is told. What cannot change (the past, a lot) counts as far more than
-anything that can.
+Of several alternatives it returns the one with the fewest changes. A change that cannot happen (in the past, or of a
+random share) counts as FIXED_COST changes that can.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import singledispatchmethod
+from typing import assert_never
 
 from mailshot.audience import describe, nodes
 from mailshot.audience.evaluate import Evaluator
@@ -20,16 +20,21 @@ from mailshot.facts.periods import Span, Window
 from mailshot.profile.activity import MEASURES
 from mailshot.profile.customer import Activity
 
-FIXED = 1_000
+#: More than the number of conditions in any rule.
+FIXED_COST = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class NeededChange:
-    """One thing that would have to be so, what is found instead, and how it could come about."""
+    """One condition that would have to be different."""
 
+    #: What would have to hold, in English.
     wanted: str
+    #: What the profile contains instead; '' for nothing.
     found: str
+    #: How the change could come about; '' for nothing.
     hint: str = ""
+    #: It can never come about.
     fixed: bool = False
 
     def words(self) -> str:
@@ -42,87 +47,84 @@ Changes = tuple[NeededChange, ...]
 
 @dataclass(frozen=True, slots=True)
 class Counterfactual:
-    """Says what would have to change for one customer, as one judge sees them."""
+    """Finds the needed changes for one customer."""
 
     judge: Evaluator
 
     def changes(self, condition: Condition, wanted: bool = True) -> Changes:
-        """Return the fewest changes after which `condition` would hold (or not, when not `wanted`)."""
-        # What is unknown does not bring about what is wanted, be it that the condition holds or that it does not.
-        advisor = Counterfactual(replace(self.judge, denied=not wanted))
-        return () if advisor.judge.verdict(condition).holds is wanted else advisor._needed(condition, wanted)
+        """Return the fewest changes after which `condition` would hold (or not, with `wanted` false)."""
+        # The unknown must bring about neither that the condition holds nor that it does not.
+        strict = Counterfactual(replace(self.judge, denied=not wanted))
+        return () if strict.judge.verdict(condition).holds is wanted else strict._needed(condition, wanted)
 
-    @singledispatchmethod
     def _needed(self, condition: Condition, wanted: bool) -> Changes:
-        return (self._change(condition, wanted),)
+        match condition:
+            case nodes.All():
+                return self._cheapest(condition.parts, len(condition.parts) if wanted else 1, wanted)
+            case nodes.Any():
+                return self._cheapest(condition.parts, 1 if wanted else len(condition.parts), wanted)
+            case nodes.Count():
+                return self._count(condition, wanted)
+            case nodes.Not():
+                return self.changes(condition.part, not wanted)
+            case nodes.InAudience():
+                return self.changes(condition.condition, wanted)
+            case nodes.ActivityCondition():
+                return (self._activity(condition, wanted),)
+            case nodes.RandomShare():
+                return (self._change(condition, wanted, "assigned at random, fixed per customer", fixed=True),)
+            case nodes.Everyone():
+                return (self._change(condition, wanted, fixed=True),)
+            case nodes.FactIs() | nodes.Dated() | nodes.InLifecycle():
+                return (self._change(condition, wanted),)
+            case nodes.HasPreference() | nodes.HasTrait() | nodes.HasConsent():
+                return (self._change(condition, wanted),)
+            case _:
+                assert_never(condition)
 
-    @_needed.register
-    def _all(self, condition: nodes.All, wanted: bool) -> Changes:
-        return self._some(condition.parts, len(condition.parts) if wanted else 1, wanted)
-
-    @_needed.register
-    def _any(self, condition: nodes.Any, wanted: bool) -> Changes:
-        return self._some(condition.parts, 1 if wanted else len(condition.parts), wanted)
-
-    @_needed.register
-    def _not(self, condition: nodes.Not, wanted: bool) -> Changes:
-        return self.changes(condition.part, not wanted)
-
-    @_needed.register
-    def _member(self, condition: nodes.InAudience, wanted: bool) -> Changes:
-        return self.changes(condition.condition, wanted)
-
-    @_needed.register
     def _count(self, condition: nodes.Count, wanted: bool) -> Changes:
-        """The nearest number of holding parts that satisfies the comparison is aimed at."""
+        """Return the changes that lead to the nearest number of parts that satisfies the comparison."""
         holding = sum(self.judge.verdict(part).holds for part in condition.parts)
-        fitting = [n for n in range(len(condition.parts) + 1) if condition.comparison.holds(Decimal(n)) is wanted]
-        if not fitting:
+        numbers = range(len(condition.parts) + 1)
+        targets = [number for number in numbers if condition.comparison.holds(Decimal(number)) is wanted]
+        if not targets:
             return (self._change(condition, wanted, fixed=True),)
-        aim = min(fitting, key=lambda n: abs(n - holding))
-        changes = self._some(condition.parts, aim if aim > holding else len(condition.parts) - aim, aim > holding)
-        return changes or self._some(self._unknown(condition.parts), len(condition.parts), False)
+        target = min(targets, key=lambda number: abs(number - holding))
+        more = target > holding
+        changes = self._cheapest(condition.parts, target if more else len(condition.parts) - target, more)
+        return changes or self._cheapest(self._unknown(condition.parts), len(condition.parts), False)
 
     def _unknown(self, parts: Iterable[Condition]) -> list[Condition]:
         """Return the parts of which it is not known whether they hold."""
-        either = [replace(self.judge, denied=denied) for denied in (False, True)]
-        return [part for part in parts if len({judge.verdict(part).holds for judge in either}) > 1]
+        bounds = [replace(self.judge, denied=denied) for denied in (False, True)]
+        return [part for part in parts if len({evaluator.verdict(part).holds for evaluator in bounds}) > 1]
 
-    @_needed.register
-    def _everyone(self, condition: nodes.Everyone, wanted: bool) -> Changes:
-        return (self._change(condition, wanted, fixed=True),)
-
-    @_needed.register
-    def _share(self, condition: nodes.RandomShare, wanted: bool) -> Changes:
-        return (self._change(condition, wanted, "the lot decides, for good", fixed=True),)
-
-    @_needed.register
-    def _happened(self, condition: nodes.ActivityCondition, wanted: bool) -> Changes:
-        lines = self.judge.fitting(condition)
+    def _activity(self, condition: nodes.ActivityCondition, wanted: bool) -> NeededChange:
         if condition.unseen and not self.judge.profile.tracked and not (wanted and condition.grows):
-            return (self._change(condition, wanted, "the customer must consent to tracking first"),)
-        hint = self._more(condition, lines) if wanted else self._gone(condition, lines)
-        return (self._change(condition, wanted, hint, fixed=_past(condition.window)),)
+            return self._change(condition, wanted, "the customer must consent to tracking first")
+        lines = self.judge.fitting(condition)
+        hint = self._missing(condition, lines) if wanted else self._expiry(condition, lines)
+        return self._change(condition, wanted, hint, fixed=_is_over(condition.window))
 
-    def _some(self, parts: Iterable[Condition], number: int, wanted: bool) -> Changes:
-        """Return the cheapest changes after which `number` of the parts are as wanted."""
-        ways = sorted((self.changes(part, wanted) for part in parts), key=_cost)
-        return tuple(dict.fromkeys(change for way in ways[:number] for change in way))
+    def _cheapest(self, parts: Iterable[Condition], number: int, wanted: bool) -> Changes:
+        """Return the cheapest changes after which `number` of the parts hold (or not)."""
+        alternatives = sorted((self.changes(part, wanted) for part in parts), key=_cost)
+        return tuple(dict.fromkeys(change for changes in alternatives[:number] for change in changes))
 
     def _change(self, condition: Condition, wanted: bool, hint: str = "", fixed: bool = False) -> NeededChange:
         words = describe.describe(condition).removesuffix(":")
         return NeededChange(words if wanted else f"not {words}", self.judge.verdict(condition).found, hint, fixed)
 
-    def _more(self, condition: nodes.ActivityCondition, lines: list[Activity]) -> str:
-        """Say how much is missing, measure by measure."""
+    def _missing(self, condition: nodes.ActivityCondition, lines: list[Activity]) -> str:
+        """Return how much is missing, aggregate by aggregate."""
         if not condition.measures:
             return "once is enough"
         values = self.judge.measured(condition, lines)
-        told = (_missing(measure, values.get(measure), self.judge.as_of) for measure in condition.measures)
-        return "; ".join(filter(None, told))
+        gaps = (_gap(aggregate, values.get(aggregate), self.judge.as_of) for aggregate in condition.measures)
+        return "; ".join(filter(None, gaps))
 
-    def _gone(self, condition: nodes.ActivityCondition, lines: list[Activity]) -> str:
-        """Say when what happened will lie outside the window, if nothing more comes."""
+    def _expiry(self, condition: nodes.ActivityCondition, lines: list[Activity]) -> str:
+        """Return when all activities will be outside the window, if there are no more; '' if that does not apply."""
         start = condition.window.start
         if condition.measures or not lines or not isinstance(start, Span):
             return ""
@@ -131,28 +133,30 @@ class Counterfactual:
         return f"so from {leaves.date() + timedelta(days=1)} on, if nothing more comes"
 
 
-def _cost(way: Changes) -> int:
-    return sum(FIXED if change.fixed else 1 for change in way)
+def _cost(changes: Changes) -> int:
+    return sum(FIXED_COST if change.fixed else 1 for change in changes)
 
 
-def _past(window: Window) -> bool:
-    """What lies between two days that are over can no longer change."""
+def _is_over(window: Window) -> bool:
+    """Return whether a window ends on a date, so that activities in it can no longer change."""
     return window.end is not None and not isinstance(window.end, Span)
 
 
-def _missing(measure: nodes.Aggregate, value: Decimal | None, as_of: datetime) -> str:
-    found, how = value or Decimal(), measure.comparison
+def _gap(aggregate: nodes.Aggregate, value: Decimal | None, as_of: datetime) -> str:
+    """Return how far the value of an aggregate is from its comparison; '' if it satisfies it, or cannot be said."""
+    current, how = value or Decimal(), aggregate.comparison
     if value is not None and how.holds(value):
         return ""
-    told = _GAPS.get(how.operator)
+    words = _GAPS.get(how.operator)
     bound = how.values[0]
-    if told is None or not isinstance(bound, Decimal):
+    if words is None or not isinstance(bound, Decimal):
         return ""
-    if measure.name == "days_since_last" and value is not None and how.operator in ("at_least", "more_than", "between"):
-        return f"so on {(as_of + timedelta(days=int(bound - found))).date()}, if nothing comes before"
-    if measure.name in ("days_since_last", "days_since_first", "average_order"):
+    rises = how.operator in ("at_least", "more_than", "between")
+    if aggregate.name == "days_since_last" and value is not None and rises:
+        return f"so on {(as_of + timedelta(days=int(bound - current))).date()}, if nothing comes before"
+    if aggregate.name in ("days_since_last", "days_since_first", "average_order"):
         return ""
-    return told(bound - found, MEASURES[measure.name])
+    return words(bound - current, MEASURES[aggregate.name])
 
 
 def _counted(gap: Decimal, what: str) -> str:

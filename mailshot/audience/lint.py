@@ -1,217 +1,214 @@
-"""Owns finding what a marketer can hardly have meant: clauses that always hold, never hold, or contradict each other.
+"""Warns about conditions that are probably not intended: always true, never true, contradictory, or repeated.
 
-Refuses to call them mistakes: a rule with doubts is valid. Only what is certain is told, so silence proves nothing.
+A rule with warnings is valid. Only what is certain is reported, so no warning does not mean that all is well. The
+second half lists the literal values that rules name, so that `campaign.lint` can look them up in the data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from itertools import combinations
+from typing import assert_never
 
 from mailshot.audience import describe, nodes
+from mailshot.audience.equality import same
 from mailshot.audience.nodes import Condition
 from mailshot.facts import comparison
 from mailshot.facts.catalogue import Fact, FactType
 from mailshot.facts.comparison import Comparison
 from mailshot.facts.periods import Period, Span, Window
 from mailshot.facts.product_filters import ProductFilter
+from mailshot.profile import bucketing
 from mailshot.profile.activity import BOUGHT
 from mailshot.profile.lifecycle import Stage
 
-COUNTED = ("times", "distinct_products")  # never less than none, as items and amounts can be with returns
+#: Aggregates that are never less than 0. Items and amounts can be, because of returns.
+NEVER_NEGATIVE = ("times", "distinct_products")
 NEVER, ALWAYS = "can never be true", "is always true"
 
 
 @dataclass(frozen=True, slots=True)
 class LintWarning:
-    """What is odd about the condition on `line`."""
+    """A warning about the condition on `line`."""
 
     line: int
     words: str
 
 
 def of(condition: Condition, today: date) -> list[LintWarning]:
-    """Return every doubt about a rule, from the top down."""
-    found = list(_walk(condition, today))
+    """Return the warnings about a rule: those about the whole first, the others from the top down."""
     whole = always(condition, today)
+    found = []
     if whole is False:
-        found.insert(0, LintWarning(condition.line, "nobody can ever belong"))
+        found.append(LintWarning(condition.line, "nobody can ever belong"))
     elif whole and not isinstance(condition, nodes.Everyone):
-        found.insert(0, LintWarning(condition.line, "everybody belongs"))
+        found.append(LintWarning(condition.line, "everybody belongs"))
+    # Other audiences have files and warnings of their own.
+    for part in nodes.walk(condition, into_audiences=False):
+        if message := _warning(part, today):
+            found.append(LintWarning(part.line, message))
     return found
 
 
-def _walk(condition: Condition, today: date) -> Iterator[LintWarning]:
-    said = _own(condition, today)
-    if said:
-        yield LintWarning(condition.line, said)
-    # An audience that is named has its own file, which tells its own doubts.
-    for part in () if isinstance(condition, nodes.InAudience) else condition.children:
-        yield from _walk(part, today)
-
-
-def _own(condition: Condition, today: date) -> str:
-    """Say what is odd about a condition itself, not about its parts."""
-    if isinstance(condition, nodes.Everyone):
+def _warning(condition: Condition, today: date) -> str:
+    """Return what is wrong with a condition itself, not with its parts; '' for nothing."""
+    if isinstance(condition, nodes.Everyone | nodes.Not | nodes.InAudience):
         return ""
     if isinstance(condition, nodes.All | nodes.Any):
-        return _among(condition)
-    sure = always(condition, today)
-    if sure is None or isinstance(condition, nodes.Not | nodes.InAudience):
+        return _conflict(condition)
+    constant = always(condition, today)
+    if constant is None:
         return ""
-    return f"'{describe.describe(condition).removesuffix(':')}' {ALWAYS if sure else NEVER}{_why(condition, today)}"
+    words = describe.describe(condition).removesuffix(":")
+    return f"'{words}' {ALWAYS if constant else NEVER}{_reason(condition, today)}"
 
 
-def _why(condition: Condition, today: date) -> str:
-    if isinstance(condition, nodes.ActivityCondition) and _to_come(condition.window, today):
+def _reason(condition: Condition, today: date) -> str:
+    if isinstance(condition, nodes.ActivityCondition) and _begins_later(condition.window, today):
         return " yet: the window has not begun"
     return ""
 
 
-def _among(group: nodes.All | nodes.Any) -> str:
-    """Say which two parts of a group contradict, make up for, or repeat each other."""
-    bare = map(_bare, group.parts)
-    for (one, said), (other, too) in combinations(zip(group.parts, bare, strict=True), 2):
-        told = ""
-        if said == too:
-            told = "say the same"
-        elif isinstance(group, nodes.All) and contradict(one, other):
-            told = "contradict each other"
-        elif isinstance(group, nodes.Any) and _denies(one, other):
-            told = "leave nobody out"
-        if told:
-            first, second = (f"'{describe.describe(each)}' (line {each.line})" for each in (one, other))
-            return f"{first} and {second} {told}"
+def _conflict(group: nodes.All | nodes.Any) -> str:
+    """Return which two parts of a group repeat, contradict or complement each other; '' for none."""
+    for first, second in combinations(group.parts, 2):
+        conflict = ""
+        if same(first, second):
+            conflict = "say the same"
+        elif isinstance(group, nodes.All) and contradict(first, second):
+            conflict = "contradict each other"
+        elif isinstance(group, nodes.Any) and _negates(first, second):
+            conflict = "leave nobody out"
+        if conflict:
+            names = (f"'{describe.describe(part)}' (line {part.line})" for part in (first, second))
+            return f"{' and '.join(names)} {conflict}"
     return ""
 
 
 def always(condition: Condition, today: date) -> bool | None:
-    """Return whether a condition holds of everyone or of no one; None when that depends."""
-    if isinstance(condition, nodes.Not):
-        inner = always(condition.part, today)
-        return None if inner is None else not inner
-    if isinstance(condition, nodes.InAudience):
-        return always(condition.condition, today)
-    if isinstance(condition, nodes.All | nodes.Any | nodes.Count):
-        return _of_parts(condition, today)
-    if isinstance(condition, nodes.ActivityCondition):
-        return _of_happenings(condition, today)
-    if isinstance(condition, nodes.RandomShare):
-        return {0: False, 10_000: True}.get(condition.parts)
-    if isinstance(condition, nodes.InLifecycle):
-        return True if set(condition.stages) == set(Stage) else None
-    return True if isinstance(condition, nodes.Everyone) else None
+    """Return whether a condition holds for all customers (True) or for none (False); None when that depends."""
+    match condition:
+        case nodes.All() | nodes.Any() | nodes.Count():
+            return _group_always(condition, today)
+        case nodes.Not():
+            part = always(condition.part, today)
+            return None if part is None else not part
+        case nodes.InAudience():
+            return always(condition.condition, today)
+        case nodes.ActivityCondition():
+            return _activity_always(condition, today)
+        case nodes.RandomShare():
+            return {0: False, bucketing.PARTS: True}.get(condition.parts)
+        case nodes.InLifecycle():
+            return True if set(condition.stages) == set(Stage) else None
+        case nodes.Everyone():
+            return True
+        case nodes.FactIs() | nodes.Dated() | nodes.HasPreference() | nodes.HasTrait() | nodes.HasConsent():
+            return None
+        case _:
+            assert_never(condition)
 
 
-def _of_parts(condition: nodes.All | nodes.Any | nodes.Count, today: date) -> bool | None:
+def _group_always(condition: nodes.All | nodes.Any | nodes.Count, today: date) -> bool | None:
     parts = condition.parts
-    sure = [always(part, today) for part in parts]
+    constant = [always(part, today) for part in parts]
     if isinstance(condition, nodes.All) and any(contradict(*pair) for pair in combinations(parts, 2)):
         return False
-    if isinstance(condition, nodes.Any) and any(_denies(*pair) for pair in combinations(parts, 2)):
+    if isinstance(condition, nodes.Any) and any(_negates(*pair) for pair in combinations(parts, 2)):
         return True
-    everything, something = Comparison("exactly", (Decimal(len(parts)),)), Comparison("at_least", (Decimal(1),))
-    how = everything if isinstance(condition, nodes.All) else something
-    how = condition.comparison if isinstance(condition, nodes.Count) else how
-    possible = {how.holds(Decimal(n)) for n in range(sure.count(True), len(parts) - sure.count(False) + 1)}
-    return possible.pop() if len(possible) == 1 else None
+    fewest, most = constant.count(True), len(parts) - constant.count(False)
+    outcomes = {_holds_with(condition, number) for number in range(fewest, most + 1)}
+    return outcomes.pop() if len(outcomes) == 1 else None
 
 
-def _of_happenings(condition: nodes.ActivityCondition, today: date) -> bool | None:
-    if _to_come(condition.window, today) and not condition.matches_empty:
+def _holds_with(group: nodes.All | nodes.Any | nodes.Count, number: int) -> bool:
+    """Return whether a group holds when `number` of its parts do."""
+    match group:
+        case nodes.All():
+            return number == len(group.parts)
+        case nodes.Any():
+            return number > 0
+        case nodes.Count():
+            return group.comparison.holds(Decimal(number))
+        case _:
+            assert_never(group)
+
+
+def _activity_always(condition: nodes.ActivityCondition, today: date) -> bool | None:
+    if _begins_later(condition.window, today) and not condition.matches_empty:
         return False
-    fitting = [_measured(measure, condition.window) for measure in condition.measures]
-    if False in fitting:
+    constant = [_aggregate_always(aggregate, condition.window) for aggregate in condition.measures]
+    if False in constant:
         return False
-    return True if fitting and all(fitting) and condition.matches_empty else None
+    return True if constant and all(constant) and condition.matches_empty else None
 
 
-def _measured(measure: nodes.Aggregate, window: Window) -> bool | None:
-    if measure.name in COUNTED:
-        none = Comparison("at_least", (Decimal(),))
-        if not comparison.satisfiable((measure.comparison, none)):
+def _aggregate_always(aggregate: nodes.Aggregate, window: Window) -> bool | None:
+    if aggregate.name in NEVER_NEGATIVE:
+        at_least_0 = Comparison("at_least", (Decimal(),))
+        if not comparison.satisfiable((aggregate.comparison, at_least_0)):
             return False
-        return True if (measure.comparison.operator, measure.comparison.values) == ("at_least", (Decimal(),)) else None
-    if measure.name.startswith("days_"):
+        return True if aggregate.comparison == at_least_0 else None
+    if aggregate.name.startswith("days_"):
         within = (
             [Comparison("at_most", (Decimal(window.start.longest.days),))] if isinstance(window.start, Span) else []
         )
         since = [Comparison("at_least", (Decimal(window.end.shortest.days),))] if isinstance(window.end, Span) else []
-        return None if comparison.satisfiable((measure.comparison, *within, *since)) else False
+        return None if comparison.satisfiable((aggregate.comparison, *within, *since)) else False
     return None
 
 
-def _to_come(window: Window, today: date) -> bool:
+def _begins_later(window: Window, today: date) -> bool:
     return isinstance(window.start, date) and window.start > today
 
 
-def same(one: Condition, other: Condition) -> bool:
-    """Say whether two conditions mean the same, wherever they stand."""
-    return type(one) is type(other) and _bare(one) == _bare(other)
+def _negates(first: Condition, second: Condition) -> bool:
+    """Return whether one condition is the 'not' of the second."""
+    pairs = ((first, second), (second, first))
+    return any(isinstance(a, nodes.Not) and same(a.part, b) for a, b in pairs)
 
 
-def _bare(condition: Condition) -> object:
-    """Return a condition without the places of its parts."""
-    values = [getattr(condition, name) for name in condition.__dataclass_fields__ if name != "line"]
-    return type(condition), *(_unplaced(value) for value in values)
-
-
-def _unplaced(value: object) -> object:
-    if isinstance(value, Condition):
-        return _bare(value)
-    return tuple(map(_unplaced, value)) if isinstance(value, tuple) else value
-
-
-def _denies(one: Condition, other: Condition) -> bool:
-    return any(isinstance(a, nodes.Not) and same(a.part, b) for a, b in ((one, other), (other, one)))
-
-
-def contradict(one: Condition, other: Condition) -> bool:
-    """Say whether no customer can satisfy both; False where that is not certain."""
-    if _denies(one, other):
+def contradict(first: Condition, second: Condition) -> bool:
+    """Return whether no customer can match both; False where that is not certain."""
+    if _negates(first, second):
         return True
-    if isinstance(one, nodes.FactIs) and isinstance(other, nodes.FactIs):
-        return one.fact == other.fact and not comparison.satisfiable((one.comparison, other.comparison))
-    if isinstance(one, nodes.InLifecycle) and isinstance(other, nodes.InLifecycle):
-        return not set(one.stages) & set(other.stages)
-    if isinstance(one, nodes.HasPreference) and isinstance(other, nodes.HasPreference):
-        same_name = one.name == other.name and one.says is not other.says
-        yes, no = (one, other) if one.says else (other, one)
-        # Yes to a value is yes to all that it implies.
-        return same_name and yes.value in no.closure.implying
-    if isinstance(one, nodes.ActivityCondition) and isinstance(other, nodes.ActivityCondition):
-        return _counts_contradict(one, other)
-    pairs = ((one, other), (other, one))
+    if isinstance(first, nodes.FactIs) and isinstance(second, nodes.FactIs):
+        return first.fact == second.fact and not comparison.satisfiable((first.comparison, second.comparison))
+    if isinstance(first, nodes.InLifecycle) and isinstance(second, nodes.InLifecycle):
+        return not set(first.stages) & set(second.stages)
+    if isinstance(first, nodes.HasPreference) and isinstance(second, nodes.HasPreference):
+        opposite = first.name == second.name and first.says is not second.says
+        stated, denied = (first, second) if first.says else (second, first)
+        # Stating a value states all that it implies.
+        return opposite and stated.value in denied.closure.implying
+    if isinstance(first, nodes.ActivityCondition) and isinstance(second, nodes.ActivityCondition):
+        return _counts_contradict(first, second)
+    pairs = ((first, second), (second, first))
     return any(_never_meets(a, b) or _prospect_buys(a, b) for a, b in pairs)
 
 
-def _counts_contradict(one: nodes.ActivityCondition, other: nodes.ActivityCondition) -> bool:
-    """The same things cannot be counted as two different numbers."""
-    if (one.history, one.fields, one.products, one.window) != (
-        other.history,
-        other.fields,
-        other.products,
-        other.window,
-    ):
+def _counts_contradict(first: nodes.ActivityCondition, second: nodes.ActivityCondition) -> bool:
+    """Return whether two conditions require different values of one aggregate over the same activities."""
+    if replace(first, line=0, measures=(), untracked=False) != replace(second, line=0, measures=(), untracked=False):
         return False
-    theirs = {measure.name: measure.comparison for measure in other.measures}
-    common = [(measure.comparison, theirs[measure.name]) for measure in one.measures if measure.name in theirs]
-    return not all(comparison.satisfiable(pair) for pair in common)
+    others = {aggregate.name: aggregate.comparison for aggregate in second.measures}
+    pairs = [(aggregate.comparison, others[aggregate.name]) for aggregate in first.measures if aggregate.name in others]
+    return not all(map(comparison.satisfiable, pairs))
 
 
 def _never_meets(denial: Condition, claim: Condition) -> bool:
-    """'Never in 90 days' leaves no room for 'in 30 days'."""
+    """Return whether one condition excludes the activities of the other: 'never in 90 days' excludes 'in 30 days'."""
     if not (isinstance(denial, nodes.Not) and isinstance(denial.part, nodes.ActivityCondition)):
         return False
     wide = denial.part
     if not isinstance(claim, nodes.ActivityCondition) or claim.matches_empty or wide.measures:
         return False
-    about = wide.history is claim.history and set(wide.fields) <= set(claim.fields)
+    fields = wide.history is claim.history and set(wide.fields) <= set(claim.fields)
     products = not wide.products.filters or wide.products == claim.products
-    return about and products and _covers(wide.window, claim.window)
+    return fields and products and _covers(wide.window, claim.window)
 
 
 def _prospect_buys(stage: Condition, claim: Condition) -> bool:
@@ -221,53 +218,55 @@ def _prospect_buys(stage: Condition, claim: Condition) -> bool:
 
 
 def _covers(wide: Window, narrow: Window) -> bool:
-    """Say whether whatever lies in `narrow` lies in `wide`."""
+    """Return whether every moment in `narrow` is certainly in `wide`."""
     begins = wide.start is None or wide.start == narrow.start or _earlier(wide.start, narrow.start)
     ends = wide.end is None or wide.end == narrow.end or _earlier(narrow.end, wide.end)
     return begins and ends and (wide.local == narrow.local or wide == Window(local=wide.local))
 
 
-def _earlier(one: object, other: object) -> bool:
-    if isinstance(one, Span) and isinstance(other, Span):
-        return one.shortest >= other.longest
-    dates = isinstance(one, date) and isinstance(other, date)
-    return dates and not isinstance(one, Period) and one < other  # type: ignore[operator]
+def _earlier(first: object, second: object) -> bool:
+    if isinstance(first, Span) and isinstance(second, Span):
+        return first.shortest >= second.longest
+    dates = isinstance(first, date) and isinstance(second, date)
+    return dates and not isinstance(first, Period) and first < second  # type: ignore[operator]
 
 
+#: What a literal value is a value of, besides the keywords of activities.
 PRODUCT, CUSTOMER = "product", "customer"
 
 
 @dataclass(frozen=True, slots=True)
 class LiteralUse:
-    """A rule says in `line` (0: not known) that a text of a product, a customer or a history is exactly `value`."""
+    """A rule requires a text to be exactly `value`."""
 
+    #: PRODUCT, CUSTOMER, or the keyword of an activity.
     of: str
     fact: Fact
     value: str
+    #: 0 if unknown.
     line: int = 0
 
 
 def of_rule(condition: Condition) -> Iterator[LiteralUse]:
-    """Give every text that a condition names; groups of products and other audiences tell their own."""
-    if isinstance(condition, nodes.FactIs):
-        yield from _texts(CUSTOMER, [(condition.fact, condition.comparison)], condition.line)
-    if isinstance(condition, nodes.ActivityCondition):
-        yield from _texts(condition.history.keyword, condition.fields, condition.line)
-        yield from of_products(condition.products, condition.line)
-    for part in () if isinstance(condition, nodes.InAudience) else condition.children:
-        yield from of_rule(part)
+    """Yield every text that a condition names, without those of product groups and other audiences."""
+    for part in nodes.walk(condition, into_audiences=False):
+        if isinstance(part, nodes.FactIs):
+            yield from _texts(CUSTOMER, [(part.fact, part.comparison)], part.line)
+        elif isinstance(part, nodes.ActivityCondition):
+            yield from _texts(part.history.keyword, part.fields, part.line)
+            yield from of_products(part.products, part.line)
 
 
 def of_products(selection: ProductFilter, line: int = 0) -> Iterator[LiteralUse]:
-    """Give every product value that a selection names itself."""
-    for one in selection.filters:
-        yield from _texts(PRODUCT, one.fields, line)
-        if one.exceptions is not None:
-            yield from of_products(one.exceptions, line)
+    """Yield every text of a product that a filter names, without those of product groups."""
+    for product_filter in selection.filters:
+        yield from _texts(PRODUCT, product_filter.fields, line)
+        if product_filter.exceptions is not None:
+            yield from of_products(product_filter.exceptions, line)
 
 
 def _texts(of: str, fields: Iterable[tuple[Fact, Comparison]], line: int) -> Iterator[LiteralUse]:
-    for fact, compared in fields:
-        # The values of a fact with choices have been checked already.
-        if fact.type is FactType.text and not fact.choices and compared.operator in ("is", "one_of"):
-            yield from (LiteralUse(of, fact, str(value), line) for value in compared.values)
+    for fact, how in fields:
+        # The parser has already checked the values of a fact with choices.
+        if fact.type is FactType.text and not fact.choices and how.operator in ("is", "one_of"):
+            yield from (LiteralUse(of, fact, str(value), line) for value in how.values)

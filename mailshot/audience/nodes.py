@@ -1,9 +1,16 @@
-"""Owns the tree a rule becomes: frozen conditions with their line; refuses to compile, evaluate or describe."""
+"""The tree that a rule is parsed into: one frozen dataclass for each kind of condition.
+
+`Condition` is the closed union of all of them. Functions that treat each kind in its own way (`compile`, `evaluate`,
+`describe`, `lint`) end in `typing.assert_never`, so mypy names every place that a new kind has to be added to.
+Everything else goes through `walk`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeAlias
 
 from mailshot.facts.catalogue import Fact
 from mailshot.facts.comparison import Comparison
@@ -14,43 +21,45 @@ from mailshot.profile.activity import BOUGHT, COUNTS, ActivityKind
 from mailshot.profile.implications import Closure
 from mailshot.profile.lifecycle import DEFAULT, Stage, Thresholds
 
-# How many comparisons it comes to, about, where moments are meant that differ from zone to zone or from year to year.
+# Approximate number of SQL comparisons for a condition that differs by time zone, or by year of birth.
 MANY_ZONES, MANY_YEARS = 10, 40
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """Anything that is true or false of a customer. `line` is where it stands in its file."""
+class BaseCondition:
+    """What all conditions have in common."""
 
+    #: Line in the file that the condition is written in; 0 when it was not read from a file.
     line: int
 
     @property
-    def size(self) -> int:
-        """How many comparisons it comes to, with those of its parts and of the audiences it names."""
-        return 1 + sum(part.size for part in self.children)
-
-    @property
-    def depth(self) -> int:
-        return 1 + max((part.depth for part in self.children), default=0)
-
-    @property
-    def unseen(self) -> bool:
-        """Whether it may be unknown of customers who do not consent to tracking."""
-        return any(part.unseen for part in self.children)
-
-    @property
     def children(self) -> tuple[Condition, ...]:
-        """The conditions it is made of."""
+        """The conditions it consists of; of `InAudience` the condition of that audience."""
         return ()
 
     @property
+    def size(self) -> int:
+        """Approximate number of SQL comparisons, with those of its children."""
+        return 1 + sum(child.size for child in self.children)
+
+    @property
+    def depth(self) -> int:
+        """Levels of nesting in SQL, 1 for a leaf."""
+        return 1 + max((child.depth for child in self.children), default=0)
+
+    @property
+    def unseen(self) -> bool:
+        """Whether its truth may be unknown for customers who do not consent to tracking."""
+        return any(child.unseen for child in self.children)
+
+    @property
     def words(self) -> frozenset[str]:
-        """What must be known of a customer to judge it: the words of histories, and of what was said or inferred."""
-        return frozenset(word for part in self.children for word in part.words)
+        """Which parts of a profile are needed to evaluate it: activity keywords, 'preference', 'trait', 'consent'."""
+        return frozenset(word for child in self.children for word in child.words)
 
 
 @dataclass(frozen=True, slots=True)
-class All(Condition):
+class All(BaseCondition):
     parts: tuple[Condition, ...]
 
     @property
@@ -59,7 +68,7 @@ class All(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class Any(Condition):
+class Any(BaseCondition):
     parts: tuple[Condition, ...]
 
     @property
@@ -68,15 +77,15 @@ class Any(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class Count(Condition):
-    """So many of the parts hold."""
+class Count(BaseCondition):
+    """The number of parts that hold satisfies the comparison (`at_least: 2` with `of: [...]`)."""
 
     comparison: Comparison
     parts: tuple[Condition, ...]
 
     @property
     def depth(self) -> int:
-        # Counting nests a database's expressions twice as deep as 'all' and 'any' do.
+        # Each part becomes a CASE inside a sum: two levels of SQL, where 'all' and 'any' add one.
         return 2 + max((part.depth for part in self.parts), default=0)
 
     @property
@@ -85,7 +94,7 @@ class Count(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class Not(Condition):
+class Not(BaseCondition):
     part: Condition
 
     @property
@@ -94,12 +103,14 @@ class Not(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class Everyone(Condition):
-    """True of every customer."""
+class Everyone(BaseCondition):
+    """Matches every customer."""
 
 
 @dataclass(frozen=True, slots=True)
-class FactIs(Condition):
+class FactIs(BaseCondition):
+    """A fact of the customer satisfies a comparison."""
+
     fact: Fact
     comparison: Comparison
 
@@ -109,18 +120,20 @@ class FactIs(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class Dated(Condition):
-    """A date fact lies so far from today: the company's today, or (`local`) the customer's own."""
+class Dated(BaseCondition):
+    """A date fact is in a range relative to today."""
 
     fact: Fact
     when: Relative
+    #: Today in the customer's time zone instead of the company's.
     local: bool = False
 
     @property
     def size(self) -> int:
         yearly = self.when.word == "anniversary_in"
         if self.fact.own:
-            # A day is a text: its end is compared with a list, and around the world it is one of three.
+            # Own dates are ISO texts: an anniversary compares their end with a list, and at any moment three days are
+            # "today" somewhere in the world.
             return (3 if yearly else 1) * (3 if self.local else 1)
         if yearly:
             return MANY_YEARS
@@ -128,7 +141,9 @@ class Dated(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class InLifecycle(Condition):
+class InLifecycle(BaseCondition):
+    """The customer is in one of the lifecycle stages."""
+
     stages: tuple[Stage, ...]
     thresholds: Thresholds = DEFAULT
 
@@ -138,10 +153,11 @@ class InLifecycle(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class HasPreference(Condition):
-    """The customer stated something from which `name: value` follows, or (`says` false) its denial."""
+class HasPreference(BaseCondition):
+    """The customer stated `name: value` or a value that implies it; with `says` false, the customer denied it."""
 
     name: str
+    #: The value, with the values that imply it and those that it implies.
     closure: Closure
     says: bool = True
 
@@ -155,11 +171,13 @@ class HasPreference(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class HasTrait(Condition):
-    """`name: value`, or a value that implies it, was inferred with at least `confidence`; what was stated wins."""
+class HasTrait(BaseCondition):
+    """`name: value`, or a value that implies it, was stated or inferred; a stated preference wins over a trait."""
 
     name: str
+    #: The value, with the values that imply it and those that it implies.
     closure: Closure
+    #: Least confidence of an inferred trait, more than 0 and at most 1.
     confidence: float
 
     @property
@@ -172,7 +190,9 @@ class HasTrait(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class HasConsent(Condition):
+class HasConsent(BaseCondition):
+    """Consent to a topic is given."""
+
     topic: str
 
     @property
@@ -181,8 +201,8 @@ class HasConsent(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class InAudience(Condition):
-    """Belongs to another audience, whose condition is already resolved."""
+class InAudience(BaseCondition):
+    """The customer is in another audience; `condition` is the condition of that audience."""
 
     audience: str
     condition: Condition
@@ -193,40 +213,42 @@ class InAudience(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class RandomShare(Condition):
-    """A stable random share of everyone, in ten-thousandths; the salt decides who."""
+class RandomShare(BaseCondition):
+    """The customer is in a random share of all customers, which stays the same for one salt."""
 
+    #: Size of the share in ten-thousandths: 1000 are 10 %.
     parts: int
+    #: Name of the audience, so that the shares of two audiences are independent.
     salt: str
 
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """What is counted over the happenings that fit: `times`, `amount`, `days_since_last`, …"""
+    """A comparison of a number that is computed over all matching activities: `times`, `amount`, …"""
 
+    #: A key of `profile.activity.MEASURES`.
     name: str
     comparison: Comparison
 
 
 @dataclass(frozen=True, slots=True)
-class ActivityCondition(Condition):
-    """Happenings of one kind in `window`, by their own fields and the product's, counted by every measure.
-
-    `untracked` takes customers who do not consent to tracking for such as never open or click.
-    """
+class ActivityCondition(BaseCondition):
+    """Activities of one kind match the fields, products and window, and satisfy every aggregate in `measures`."""
 
     history: ActivityKind
     fields: tuple[tuple[Fact, Comparison], ...] = ()
     products: ProductFilter = EVERYTHING
     window: Window = EVER
+    #: Without any, one matching activity is enough.
     measures: tuple[Aggregate, ...] = ()
+    #: Count customers who do not consent to tracking as customers who never open or click.
     untracked: bool = False
 
     @property
     def size(self) -> int:
         fields = sum(comparison.size for _, comparison in self.fields)
-        own = MANY_ZONES if self.window.local else 1
-        return own + fields + self.products.size + sum(measure.comparison.size for measure in self.measures)
+        window = MANY_ZONES if self.window.local else 1
+        return window + fields + self.products.size + sum(measure.comparison.size for measure in self.measures)
 
     @property
     def depth(self) -> int:
@@ -238,17 +260,46 @@ class ActivityCondition(Condition):
 
     @property
     def unseen(self) -> bool:
-        """Whether it is unknown of customers who do not consent to tracking, beyond what was seen of them."""
+        """Whether opens and clicks of customers who do not consent to tracking make its truth unknown."""
         return self.history.tracked and not self.untracked
 
     @property
     def grows(self) -> bool:
-        """Whether it stays true whatever else happens, so that what was seen is enough."""
+        """Whether more activity can never make it false, so a few recorded opens can prove it true."""
         more = ("at_least", "more_than")
         return all(measure.name == "times" and measure.comparison.operator in more for measure in self.measures)
 
     @property
     def matches_empty(self) -> bool:
-        """Whether a customer to whom nothing of the kind happened satisfies it (`times: {at_most: 2}`)."""
+        """Whether a customer without any matching activity satisfies it (`times: {at_most: 2}`)."""
         zero = all(measure.name in COUNTS and measure.comparison.holds(Decimal()) for measure in self.measures)
         return bool(self.measures) and zero
+
+
+Condition: TypeAlias = (
+    All
+    | Any
+    | Not
+    | Count
+    | ActivityCondition
+    | FactIs
+    | Dated
+    | InLifecycle
+    | HasPreference
+    | HasTrait
+    | HasConsent
+    | InAudience
+    | RandomShare
+    | Everyone
+)
+
+
+def walk(condition: Condition, into_audiences: bool = True) -> Iterator[Condition]:
+    """Yield a condition and all conditions below it, parents first and in the order of the file.
+
+    `into_audiences` false: an `InAudience` is yielded, but not the condition of that audience, which has its own file.
+    """
+    yield condition
+    if into_audiences or not isinstance(condition, InAudience):
+        for child in condition.children:
+            yield from walk(child, into_audiences)

@@ -1,4 +1,4 @@
-"""Owns the audiences of a shop, with references between them resolved; refuses to read files (it takes documents).
+"""The audiences of a shop, parsed from documents, with references between them resolved.
 
 audience: vegetable lovers
 description: Bought vegetables three times in 90 days, never meat.
@@ -20,24 +20,27 @@ from mailshot.documents import Document, Node, Problems
 from mailshot.errors import InvalidInput, NotFound, Problem, nearest
 
 KEYS = ("audience", "description", "who", "examples")
+#: Longest chain of audiences that name each other.
 MOST_LEVELS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """A named rule. `file` is where it was written."""
+    """A named rule."""
 
     name: str
     description: str
     condition: Condition
+    #: The name of its document, as in 'rules/audiences/regulars.yaml'.
     file: str
 
 
 class AudienceRegistry:
-    """Reads audiences on demand, so that one may name another whatever the order of the files."""
+    """Parses audiences on demand, so that they may name each other in any order of the files."""
 
     def __init__(self, files: Iterable[Document], vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
+        #: Errors of the audiences that have been parsed so far.
         self.problems: list[Problem] = []
         self._files: dict[str, Document] = {}
         self._read: dict[str, Audience | None] = {}
@@ -51,30 +54,30 @@ class AudienceRegistry:
 
     def audiences(self) -> list[Audience]:
         """Return every audience. Raises InvalidInput with all problems of all files."""
-        found = self.sound()
+        audiences = self.sound()
         if self.problems:
             raise InvalidInput(self.problems)
-        return found
+        return audiences
 
     def sound(self) -> list[Audience]:
-        """Return every audience that can be read; what is wrong with the others then stands in `problems`."""
+        """Return every valid audience; `problems` then has the errors of the others."""
         return [audience for name in self.names if (audience := self._audience(name))]
 
     def audience(self, name: str) -> Audience:
         """Return one audience. Raises NotFound with the nearest name, or InvalidInput."""
         if name not in self._files:
             raise NotFound(f"There is no audience '{name}'.", nearest(name, self._files))
-        found = self._audience(name)
-        if found is None:
+        audience = self._audience(name)
+        if audience is None:
             raise InvalidInput(self.problems)
-        return found
+        return audience
 
     def document(self, name: str) -> Document:
         """Return the file of an audience."""
         return self._files[name]
 
     def condition(self, node: Node, problems: Problems, salt: str) -> Condition | None:
-        """Read a condition that stands in another kind of file (a campaign's `when`, a guard's `customers`)."""
+        """Parse a condition of a campaign (`when`) or guard (`customers`); None after an error. `salt`: of shares."""
         return Parser(self.vocabulary, problems, salt, self._resolve).condition(node)
 
     def _register(self, document: Document) -> None:
@@ -109,8 +112,8 @@ class AudienceRegistry:
         self.problems += problems.told()
         if problems.found or condition is None:
             return None
-        told = description.text if isinstance(description, documents.Scalar) else ""
-        return Audience(name, told, condition, document.name)
+        text = description.text if isinstance(description, documents.Scalar) else ""
+        return Audience(name, text, condition, document.name)
 
     def _resolve(self, name: str, node: Node, problems: Problems) -> Condition | None:
         if name in self._reading:
@@ -123,7 +126,7 @@ class AudienceRegistry:
         if len(self._reading) > MOST_LEVELS:
             problems.add(node, f"the audiences name each other more than {MOST_LEVELS} levels deep")
             return None
-        found = self._audience(name)
-        if found is None:
-            problems.add(node, f"the audience '{name}' has errors of its own")
-        return found.condition if found else None
+        audience = self._audience(name)
+        if audience is None:
+            problems.add(node, f"the audience '{name}' has errors")
+        return audience.condition if audience else None

@@ -1,4 +1,4 @@
-"""Owns the names a rule may use in this shop; refuses to gather them (the rulebook does)."""
+"""The names that a rule may use in one shop. The rulebook collects them from its files."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from mailshot.profile.lifecycle import DEFAULT, Thresholds
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Facts, product groups, topics, the values each trait and each preference can have, and lifecycle thresholds.
+    """All that a parser has to know besides the rule itself."""
 
-    `implications` says by name which values of a trait or preference follow from which.
-    """
-
+    #: Facts of customers, products, events and interactions.
     catalogue: Catalogue = field(default_factory=builtin)
     topics: Collection[str] = ()
+    #: The values of each trait and preference, by its name.
     traits: Mapping[str, Collection[str]] = field(default_factory=dict)
     preferences: Mapping[str, Collection[str]] = field(default_factory=dict)
+    #: Which values of a trait or preference follow from which, by its name.
     implications: Mapping[str, Implications] = field(default_factory=dict)
+    #: Product groups by name.
     groups: Mapping[str, ProductFilter] = field(default_factory=dict)
     thresholds: Thresholds = DEFAULT
 
     def closure(self, name: str, value: str) -> Closure:
-        """Return a value of a trait or preference with the values that imply it."""
+        """Return a value of a trait or preference, with the values that imply it and those that it implies."""
         return self.implications.get(name, NONE).closure(value)
 
     @property
     def products(self) -> ProductNames:
-        """What a choice of products may name."""
+        """The names that a product filter may use."""
         return ProductNames(self.catalogue.product, self.groups)

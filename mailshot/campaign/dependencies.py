@@ -84,7 +84,7 @@ def _said(edition: Snapshot) -> list[tuple[str, Any]]:
 def _in_file(edition: Snapshot) -> list[Condition | ProductFilter]:
     read = edition.read
     named = (read.when, read.about, read.offered)
-    return [*(rule for rules in named for _, rule in sorted(rules.items())), read.goal]  # type: ignore[list-item]
+    return [*(rule for rules in named for _, rule in sorted(rules.items())), read.goal]
 
 
 def _rules(edition: Snapshot) -> Sequence[Condition | ProductFilter]:

@@ -1,4 +1,4 @@
-"""Checks what is said would have to change for a customer to belong."""
+"""Checks which changes are reported as needed for a customer to match."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CHANGES = {
     "silence": ("bought: {days_since_last: {at_least: 30}}", "so on 2026-04-27, if nothing comes before"),
     "the past": ("bought: {between: [2020-01-01, 2020-12-31]}", "bought any product"),
     "a fact": ("country: NO", "country is NO (now: SE)"),
-    "the lot": ("share: 0%", "the lot decides, for good"),
+    "a random share": ("share: 0%", "assigned at random, fixed per customer"),
     "fewest of several": ("any: [{all: [{country: NO}, {consent: recipes}]}, {consent: offers}]", "consents to offers"),
     "a denial": ("not: {any: [{country: SE}, {country: NO}]}", "not country is SE"),
     "a count": ("{at_least: 2, of: [{country: NO}, {share: 0%}, {bought: {}}]}", "country is NO"),
@@ -47,7 +47,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize(("rule", "said"), CHANGES.values(), ids=CHANGES)
-def test_what_would_have_to_change_is_told(rule: str, said: str) -> None:
+def test_the_needed_change_is_reported(rule: str, said: str) -> None:
     document = documents.parse(f"audience: a\nwho:\n  {rule}", "a.yaml")
     condition = AudienceRegistry([document], VOCABULARY).audience("a").condition
     found = Counterfactual(Evaluator(WHO, AS_OF, ZoneInfo("UTC"))).changes(condition)

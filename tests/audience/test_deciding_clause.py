@@ -1,4 +1,4 @@
-"""Checks that the clause which is told is the one that decided, on the side where it says something."""
+"""Checks which clause is reported as the one that decided between two verdicts."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ MOVES = {
 
 
 @pytest.mark.parametrize("what", MOVES)
-def test_the_deciding_clause_is_told(what: str) -> None:
+def test_the_deciding_clause_is_reported(what: str) -> None:
     before, after, told = MOVES[what]
     assert evaluate.deciding_clause(verdict(before), verdict(after)) == told
 
 
-def test_the_same_words_about_another_day_are_told_as_found() -> None:
+def test_the_same_clause_on_another_day_is_reported_as_found() -> None:
     other = Profile(1, 5, {"country": "SE"})
     assert (
         evaluate.deciding_clause(verdict("{country: SE}"), verdict("{country: SE}", other))

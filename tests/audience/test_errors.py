@@ -1,4 +1,4 @@
-"""Checks that a wrong rule is refused at its place, in words that help, with all errors of a file at once."""
+"""Checks that an invalid rule is rejected at its place, with a remedy, and with all errors of a file at once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WRONG = {
     ),
     "{bought: {before: soon}}": (
         18,
-        "'before': 'soon' is neither a date nor 'so long ago'",
+        "'before': 'soon' is neither a date nor a time ago",
         "For example '30 days ago' or 2026-01-01.",
     ),
     "{bought: {since: 2026-02-30}}": (17, "'2026-02-30' is not a date such as 2026-03-31", ""),
@@ -118,7 +118,7 @@ def problems(*texts: str) -> list[Problem]:
 
 
 @pytest.mark.parametrize("rule", WRONG)
-def test_a_wrong_rule_is_refused_at_its_place(rule: str) -> None:
+def test_an_invalid_rule_is_reported_at_its_place(rule: str) -> None:
     (found,) = problems(f"audience: test\nwho: {rule}\n")
     place, message, remedy = WRONG[rule]
     assert (found.file, found.line, found.column) == ("rules/audiences/0.yaml", 2, 6 + place)
@@ -127,7 +127,7 @@ def test_a_wrong_rule_is_refused_at_its_place(rule: str) -> None:
     assert found.remedy == remedy or (not remedy and found.remedy.startswith("Known: "))
 
 
-def test_every_error_of_every_file_is_told_at_once() -> None:
+def test_all_errors_of_all_files_are_reported_at_once() -> None:
     found = problems(
         "audience: one\nwho:\n  any:\n    - contry: 'NO'\n    - bought: {witin: 3 days, times: many}\n    - share: 200%\n",  # noqa: E501
         "audience: two\nwho: {lifecycle: [activ, nwe]}\ndescripton: x\n",
@@ -149,7 +149,7 @@ def test_every_error_of_every_file_is_told_at_once() -> None:
     ]
 
 
-def test_audiences_in_a_circle_are_refused() -> None:
+def test_audiences_in_a_circle_are_rejected() -> None:
     found = problems(
         "audience: a\nwho: {audience: b}\n", "audience: b\nwho: {audience: c}\n", "audience: c\nwho: {audience: a}\n"
     )
@@ -164,13 +164,13 @@ def chain(length: int) -> list[str]:
     return [*links, f"audience: a{length}\nwho: {{everyone: yes}}\n"]
 
 
-def test_a_long_chain_of_audiences_is_refused() -> None:
+def test_a_long_chain_of_audiences_is_rejected() -> None:
     assert "the audiences name each other more than 20 levels deep" in {
         found.message for found in problems(*chain(2000))
     }
 
 
-def test_an_audience_is_as_large_as_what_it_names() -> None:
+def test_the_size_of_an_audience_includes_those_that_it_names() -> None:
     """A few small files must not grow into a statement that no database takes."""
     bombs = ["audience: a0\nwho: {any: [" + "{share: 1%}, " * 30 + "]}\n"]
     bombs += [f"audience: a{n}\nwho: {{any: [" + f"{{audience: a{n - 1}}}, " * 30 + "]}\n" for n in range(1, 12)]
@@ -206,7 +206,7 @@ TOO_LARGE = {
 
 
 @pytest.mark.parametrize("what", TOO_LARGE)
-def test_what_is_too_large_is_refused(what: str) -> None:
+def test_a_rule_that_is_too_large_is_rejected(what: str) -> None:
     text, message = TOO_LARGE[what]
     try:
         found = problems(text)
@@ -215,7 +215,7 @@ def test_what_is_too_large_is_refused(what: str) -> None:
     assert message in found[0].message
 
 
-def test_ten_thousand_texts_and_500_conditions_are_taken() -> None:
+def test_ten_thousand_texts_and_500_conditions_are_accepted() -> None:
     for text in (rule("{country: [" + "a, " * 10_000 + "]}"), rule("{any: [" + "{share: 1%}, " * 499 + "]}")):
         (audience,) = AudienceRegistry([documents.parse(text, "f.yaml")], VOCABULARY).audiences()
         assert audience.condition.size <= 500
@@ -292,19 +292,19 @@ TREES = st.recursive(
 
 @given(TREES | st.text(max_size=40))
 @settings(max_examples=400, deadline=None)
-def test_any_rule_is_read_or_refused(text: str) -> None:
-    _read_or_refused(rule(text))
+def test_any_text_is_parsed_or_rejected(text: str) -> None:
+    _parse_or_reject(rule(text))
 
 
 @given(CONDITIONS, st.integers(0, 400), st.integers(0, 3), st.text(max_size=3))
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_a_rule_with_a_slip_is_read_or_refused(condition: object, at: int, cut: int, put: str) -> None:
+def test_a_rule_with_a_typo_is_parsed_or_rejected(condition: object, at: int, cut: int, put: str) -> None:
     text = written(condition)  # type: ignore[arg-type]
     assert isinstance(members(condition), list)  # type: ignore[arg-type]
-    _read_or_refused(rule(text[:at] + put + text[at + cut :]))
+    _parse_or_reject(rule(text[:at] + put + text[at + cut :]))
 
 
-def _read_or_refused(text: str) -> None:
+def _parse_or_reject(text: str) -> None:
     try:
         AudienceRegistry([documents.parse(text, "f.yaml")], VOCABULARY).audiences()
     except InvalidInput as error:
@@ -313,7 +313,7 @@ def _read_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("written", ["{at_least: 100,5}", "\n    at_least: 100,5", "100,5"])
-def test_a_decimal_comma_is_told_how_to_write_it(written: str) -> None:
+def test_a_decimal_comma_is_rejected_with_the_right_spelling(written: str) -> None:
     book = AudienceRegistry([documents.parse(f"audience: a\nwho:\n  age: {written}\n", "a.yaml")], VOCABULARY)
     with pytest.raises(InvalidInput, match=r"with a point: .*100\.5"):
         book.audiences()

@@ -1,4 +1,4 @@
-"""Checks that a product can be made up for a group, from what the group says."""
+"""Checks that a product can be made up that matches a product group."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def of(*fields: tuple[str, str, object], exceptions: ProductFilter | None = None
     return ProductFilter((Filter(made, exceptions=exceptions),))
 
 
-def test_every_group_of_the_example_shop_has_one() -> None:
+def test_every_group_of_the_example_shop_has_a_product() -> None:
     groups = Rulebook.load(RULES.parent).groups
     assert groups
     for name, group in groups.items():
@@ -36,7 +36,7 @@ def test_every_group_of_the_example_shop_has_one() -> None:
     assert products.synthesize(groups["vegetables"], {"department": "MEAT"}) is None
 
 
-def test_it_satisfies_all_comparisons_together() -> None:
+def test_the_product_satisfies_all_comparisons_together() -> None:
     texts = of(("name", "starts_with", "A"), ("name", "ends_with", "z"), ("name", "contains", "-"))
     assert products.synthesize(texts, {}) == {"name": "A-z"}
     numbers = of(
@@ -50,7 +50,7 @@ def test_it_satisfies_all_comparisons_together() -> None:
     assert products.synthesize(EVERYTHING, {"key": "A"}) == {"key": "A"}
 
 
-def test_it_keeps_away_from_exceptions() -> None:
+def test_the_product_matches_no_exception() -> None:
     unless = of(("size", "known", False))
     assert products.synthesize(of(("department", "is", "A"), exceptions=unless), {}) == {
         "department": "A",
@@ -61,7 +61,7 @@ def test_it_keeps_away_from_exceptions() -> None:
 
 @given(SELECTIONS, population.PRODUCT)
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_there_is_one_wherever_there_is_a_real_one(selection: ProductFilter, product: dict[str, object]) -> None:
+def test_a_product_is_found_if_a_real_one_exists(selection: ProductFilter, product: dict[str, object]) -> None:
     real = {"key": "Lit-1", **product, **product["facts"]}  # type: ignore[dict-item]
     found = products.synthesize(selection, {})
     assert found is not None or not selection.matches(real)

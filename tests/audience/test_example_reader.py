@@ -1,4 +1,4 @@
-"""Checks how examples are read: what a marketer may leave out, and that every mistake is told at its place."""
+"""Checks how examples are parsed: what may be left out, and that each error is reported at its place."""
 
 # ruff: noqa: E501  (a mistake, its place, message and remedy stand on one line)
 from __future__ import annotations
@@ -49,7 +49,7 @@ def wall(*parts: int) -> datetime:
 
 
 @pytest.mark.parametrize("clock", [PINNED, MOVING])
-def test_moments_are_told_by_their_distance_from_today(clock: Today) -> None:
+def test_moments_are_relative_to_today(clock: Today) -> None:
     assert moment("10 days ago", clock) == TODAY - timedelta(days=10)
     assert moment("1 month ago", clock) == wall(2026, 3, 7, 9, 30)
     assert moment("2 hours ago", clock) == TODAY - timedelta(hours=2)
@@ -59,7 +59,7 @@ def test_moments_are_told_by_their_distance_from_today(clock: Today) -> None:
     assert usual.at == wall(2026, 4, 6, 12)
 
 
-def test_moments_can_be_days_and_times_of_the_company() -> None:
+def test_moments_are_in_the_time_zone_of_the_company() -> None:
     assert moment("2026-03-01") == wall(2026, 3, 1, 12)
     assert moment("2026-03-01 18:05") == wall(2026, 3, 1, 18, 5)
     assert moment("2026-03-01T18:05+09:00") == datetime(2026, 3, 1, 9, 5, tzinfo=UTC)
@@ -71,7 +71,7 @@ def test_moments_can_be_days_and_times_of_the_company() -> None:
     assert one("as_of: 2026-04-01", MOVING).pinned
 
 
-def test_what_happened_needs_few_words() -> None:
+def test_an_activity_has_defaults() -> None:
     lines = one("bought: [{department: A, at: [3 days ago, yesterday], times: 2}, {order: B}, {order: B}]").profile
     bought = lines.histories["bought"]
     assert len(bought) == 6
@@ -95,12 +95,12 @@ def test_what_happened_needs_few_words() -> None:
 
 
 @pytest.mark.parametrize("word", HISTORIES)
-def test_every_kind_can_have_happened(word: str) -> None:
+def test_an_example_can_have_every_kind_of_activity(word: str) -> None:
     event = "event: Lit-viewed, " if word == "did" else ""
     assert len(one(f"{word}: [{{{event}times: 3}}]").profile.histories[HISTORIES[word].kept_as]) == 3
 
 
-def test_a_return_is_a_purchase_below_zero() -> None:
+def test_a_return_is_a_purchase_with_negative_quantity() -> None:
     said = "{key: A, at: 3 days ago, quantity: 2, amount: 10, channel: web}"
     other = "{key: A, at: 3 days ago, quantity: -2, amount: -10, channel: web}"
     ways = [one(f"returned: {said}"), one(f"returned: {other}"), one(f"bought: {other}")]
@@ -137,7 +137,7 @@ def test_the_customer_is_as_written() -> None:
 
 
 @pytest.mark.parametrize(("said", "inside"), [("", True), ("share: yes, ", True), ("share: no, ", False)])
-def test_a_customer_lies_in_the_shares_unless_said_otherwise(said: str, inside: bool) -> None:
+def test_a_customer_is_in_all_random_shares_by_default(said: str, inside: bool) -> None:
     rule = "{any: [{share: 0.05%}, {not: {share: 0%}}]}"
     document = documents.parse(f"audience: a\nwho: {{share: 0.05%}}\nexamples: [{{{said}matches: yes}}]", "a.yaml")
     condition = AudienceRegistry([document], VOCABULARY).audience("a").condition
@@ -160,28 +160,28 @@ def test_names_and_verdicts() -> None:
 # What stands in the braces of an example (or for all of them), what is told at which word, and the remedy.
 WRONG = {
     "nam: x": ("nam", "unknown word 'nam' in an example", "Did you mean 'name'?"),
-    "country: NO": ("country", "unknown word 'country' in an example", "Facts stand under 'customer': 'customer: {country: …}'."),
+    "country: NO": ("country", "unknown word 'country' in an example", "Put facts under 'customer': 'customer: {country: …}'."),
     "never_bought: {}": ("never_bought", "unknown word 'never_bought' in an example", "An example says what happened; leave out what did not."),
     "lifecycle: new": ("lifecycle", "unknown word 'lifecycle' in an example", "It follows from what the customer 'bought'."),
-    "as_of: soon": ("soon", "'as_of': 'soon' is no moment", "For example 2026-04-01 or 2026-04-01 09:00."),
-    "as_of: 10 days ago": ("10 days", "'as_of': '10 days ago' is no moment", "For example 2026-04-01 or 2026-04-01 09:00."),
+    "as_of: soon": ("soon", "'as_of': 'soon' is not a date or time", "For example 2026-04-01 or 2026-04-01 09:00."),
+    "as_of: 10 days ago": ("10 days", "'as_of': '10 days ago' is not a date or time", "For example 2026-04-01 or 2026-04-01 09:00."),
     "share: 10%": ("10%", "'10%' is not yes or no", ""),
     "customer: NO": ("NO", "expected names and values under 'customer'", "For example 'customer: {country: NO}'."),
     "customer: {contry: NO}": ("contry", "unknown fact 'contry'", "Did you mean 'country'?"),
     "customer: {country: [NO, SE]}": ("[NO", "expected one value: a word or text", ""),
     "customer: {age: old}": ("old", "'old' is not a number such as 3 or 12.50", ""),
-    "customer: {born: then}": ("then", "'then' is no date", "Write for example 1990-03-31, '30 years ago' or 'in 14 days'."),
+    "customer: {born: then}": ("then", "'then' is not a date", "Write for example 1990-03-31, '30 years ago' or 'in 14 days'."),
     "customer: {time_zone: Europe/Olso}": ("Europe", "unknown time zone 'Europe/Olso'", "Did you mean 'Europe/Oslo'?"),
     "bought: x": ("x", "expected what the customer bought", "For example '- {group: vegetables, at: 10 days ago}'."),
     "opened: [x]": ("x", "expected what the customer opened", "For example '- {campaign: spring, at: 10 days ago}'."),
-    "bought: {at: tody}": ("tody", "'tody' is no moment", "Write for example '10 days ago', 'yesterday', 2026-03-01 or 2026-03-01 18:05."),
+    "bought: {at: tody}": ("tody", "'tody' is not a date or time", "Write for example '10 days ago', 'yesterday', 2026-03-01 or 2026-03-01 18:05."),
     "bought: {at: []}": ("[]", "the list is empty", "Leave the line out when it did not happen."),
-    "bought: {at: tomorrow}": ("tomorrow", "'tomorrow' is not before 'today' (2026-04-07 09:30); nothing later is ever seen", "Write an earlier moment, or a later 'as_of'."),
-    "bought: {at: 2026-04-07 09:30}": ("2026", "'2026-04-07 09:30' is not before 'today' (2026-04-07 09:30); nothing later is ever seen", "Write an earlier moment, or a later 'as_of'."),
-    "as_of: 2026-04-01, bought: {at: 2026-04-01}": ("2026-04-01}", "'2026-04-01' is not before 'today' (2026-04-01 00:00); nothing later is ever seen", "Write an earlier moment, or a later 'as_of'."),
+    "bought: {at: tomorrow}": ("tomorrow", "'tomorrow' is not before 'today' (2026-04-07 09:30); rules ignore anything later", "Write an earlier date, or a later 'as_of'."),
+    "bought: {at: 2026-04-07 09:30}": ("2026", "'2026-04-07 09:30' is not before 'today' (2026-04-07 09:30); rules ignore anything later", "Write an earlier date, or a later 'as_of'."),
+    "as_of: 2026-04-01, bought: {at: 2026-04-01}": ("2026-04-01}", "'2026-04-01' is not before 'today' (2026-04-01 00:00); rules ignore anything later", "Write an earlier date, or a later 'as_of'."),
     "bought: {times: 0}": ("0}", "'times' must be a whole number from 1 to 1,000", ""),
     "bought: {times: 1.5}": ("1.5", "'times' must be a whole number from 1 to 1,000", ""),
-    "bought: [{times: 1000}, {times: 1000, at: [" + "yesterday, " * 10 + "]}]": ("{times: 1000, at", "more than 10,000 things happen in one example", "Make it simpler."),
+    "bought: [{times: 1000}, {times: 1000, at: [" + "yesterday, " * 10 + "]}]": ("{times: 1000, at", "more than 10,000 activities in one example", "Make it simpler."),
     "bought: {order: A, times: 2}": ("A,", "one order, but several times", "Leave out 'order', or write a line for each."),
     "bought: {quantity: many}": ("many", "'many' is not a number such as 3 or 12.50", ""),
     "bought: {chanel: web}": ("chanel", "unknown word or product field 'chanel'", "Did you mean 'channel'?"),
@@ -194,7 +194,7 @@ WRONG = {
     "bought: [{key: A, name: x}, {key: A, name: y}]": ("name: y", "another line says that the product 'A' has the name 'x'", "Give one of them another key."),
     "did: {at: yesterday}": ("{at: y", "'event' is missing", "Known: Lit-viewed, added to basket. For example '- {event: viewed}'."),
     "did: {event: Lit-view}": ("Lit-view", "unknown event 'Lit-view'", "Did you mean 'Lit-viewed'?"),
-    "did: {event: added to basket, seconds: 3}": ("seconds", "'added to basket' carries no 'seconds'", "Known: page."),
+    "did: {event: added to basket, seconds: 3}": ("seconds", "'added to basket' has no fact 'seconds'", "Known: page."),
     "opened: {by: humn}": ("humn", "unknown by 'humn'", "Did you mean 'human'?"),
     "opened: {category: A}": ("category", "unknown word 'category' in what the customer opened", ""),
     "contacted: {agent: x}": ("x}", "unknown agent 'x'", "Known: Lit-a, Lit-é."),
@@ -209,7 +209,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("written", WRONG)
-def test_a_wrong_example_is_refused_at_its_place(written: str) -> None:
+def test_an_invalid_example_is_reported_at_its_place(written: str) -> None:
     place, message, remedy = WRONG[written]
     found, (problem,) = read(f"[{{{written}, matches: yes}}]")
     assert found == []
@@ -218,9 +218,9 @@ def test_a_wrong_example_is_refused_at_its_place(written: str) -> None:
     assert problem.remedy == remedy or not remedy
 
 
-def test_a_day_needs_a_day_that_is_today() -> None:
+def test_a_fixed_date_needs_a_fixed_today() -> None:
     _, (problem,) = read("[{bought: {at: 2026-03-01}, matches: yes}]", MOVING)
-    assert problem.message.startswith("'2026-03-01' stays where it is, but 'today' moves on")
+    assert problem.message.startswith("'2026-03-01' is fixed, but 'today' moves on")
     assert one("as_of: 2026-04-01, bought: {at: 2026-03-01}", MOVING)
 
 
@@ -232,15 +232,15 @@ def test_a_day_needs_a_day_that_is_today() -> None:
         ("[x]", "expected an example"),
         ("[{name: x}]", "'matches' is missing"),
         ("[{matches: maybe}]", "'maybe' is not yes or no"),
-        ("[{name: a, matches: yes}, {name: a, matches: no}]", "the example 'a' is already there"),
+        ("[{name: a, matches: yes}, {name: a, matches: no}]", "there are two examples 'a'"),
     ],
 )
-def test_what_is_no_list_of_examples_is_refused(written: str, message: str) -> None:
+def test_anything_but_a_list_of_examples_is_rejected(written: str, message: str) -> None:
     _, (problem,) = read(written)
     assert problem.message == message
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     found, problems = read(
         "\n  - as_of: soon\n    bought: [{at: 2026-09-01}, {at: tody, catgory: A}]\n    matches: maybe"
         "\n  - {matches: no}\n  - customer: {contry: NO}"
@@ -251,7 +251,7 @@ def test_all_mistakes_are_told_at_once() -> None:
     ]  # fmt: skip
 
 
-def test_every_word_is_known_to_the_reader_alone() -> None:
+def test_the_words_of_examples_are_complete() -> None:
     assert {*HISTORIES, "name", "as_of", "customer", "consents", "preferences", "traits", "share", "matches"} == {
         *WORDS
     }

@@ -1,4 +1,4 @@
-"""Checks that the largest rules that are allowed run, with right results, at the lowest limits SQLite is built with."""
+"""Checks that the largest allowed rules run with correct results, at the lowest limits that SQLite is built with."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def read(texts: list[str]) -> Condition:
     return book.audience("x").condition
 
 
-def mean(connection: Connection) -> None:
+def set_lowest_limits(connection: Connection) -> None:
     """Set SQLite's limits to the lowest that are usual: some builds raise them, some lower the depth to 100."""
     raw = connection.connection.driver_connection
     if isinstance(raw, sqlite3.Connection):
@@ -149,14 +149,14 @@ def test_the_largest_rules_run_on_both_databases(store: Store, what: str) -> Non
     condition = read(LARGE[what])
     compiled = audiences.compiler(AS_OF, ZONE)
     with store.write() as connection:
-        mean(connection)
+        set_lowest_limits(connection)
         SHOP.put(connection)
         found = list(audiences.members(connection, compiled, condition))
         people = [profiles.profile(connection, customer) for customer in SHOP.ids]
     assert found == [who.id for who in people if Evaluator(who, AS_OF, ZONE).verdict(condition).holds]
 
 
-def test_they_are_as_large_as_can_be() -> None:
+def test_the_rules_are_the_largest_allowed() -> None:
     sizes = {what: read(texts) for what, texts in LARGE.items() if what not in LONG}
     assert max(found.size for found in sizes.values()) >= MOST
     assert max(found.depth for found in sizes.values()) == DEEPEST

@@ -1,4 +1,4 @@
-"""Checks that a rule means the same in plain Python, on SQLite and on PostgreSQL, and the same when written out."""
+"""Checks that a rule matches the same customers in Python, on SQLite and on PostgreSQL, and reads back from YAML."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ often = settings(
 
 
 class Haphazard:
-    """Statistics that may say anything about the data, so that the compiler takes any way to the lines."""
+    """Statistics with arbitrary estimates, so that the compiler takes every access path."""
 
     def __init__(self, weights: DataStatistics, seed: int, marking: bool) -> None:
         self.weights, self.seed, self.marking = weights, seed, marking
@@ -58,10 +58,10 @@ WAYS = st.fixed_dictionaries(
         "marking": st.booleans(),
     }
 )
-LEFT = st.fixed_dictionaries(
+SCOPES = st.fixed_dictionaries(
     {
-        "beside": st.booleans(),
-        "left": st.sampled_from([1.0, 0.02]),
+        "prefiltered": st.booleans(),
+        "selectivity": st.sampled_from([1.0, 0.02]),
     }
 )
 MOMENTS = st.sampled_from([AS_OF, AS_OF.astimezone(ZONE)])
@@ -76,7 +76,7 @@ def both(sqlite_url: str, postgres_url: str) -> Iterator[list[Store]]:
         store.close()
 
 
-@given(populations(), st.lists(CONDITIONS, min_size=1, max_size=RULES_EACH), MOMENTS, WAYS, LEFT)
+@given(populations(), st.lists(CONDITIONS, min_size=1, max_size=RULES_EACH), MOMENTS, WAYS, SCOPES)
 @often
 def test_python_sqlite_and_postgresql_agree_on_every_customer(
     both: list[Store],
@@ -84,7 +84,7 @@ def test_python_sqlite_and_postgresql_agree_on_every_customer(
     conditions: list[Condition],
     as_of: datetime,
     way: dict[str, Any],
-    left: dict[str, Any],
+    scope: dict[str, Any],
 ) -> None:
     for store in both:
         # Nothing is committed: the next population finds the tables empty again.
@@ -97,11 +97,11 @@ def test_python_sqlite_and_postgresql_agree_on_every_customer(
                 judged = [who.id for who in people if Evaluator(who, as_of, ZONE).verdict(condition).holds]
                 assert found == judged, store.engine.dialect.name
                 haphazard = Haphazard(DataStatistics(connection, compiled), **way)
-                chosen = replace(compiled, statistics=haphazard, **left)
+                chosen = replace(compiled, statistics=haphazard, among=replace(compiled.universe, **scope))
                 assert sorted(connection.scalars(chosen.select(condition))) == judged
                 certain = lint.always(condition, as_of.astimezone(ZONE).date())
                 assert certain is None or len(judged) == certain * len(people)
-                # What a rule's words name is enough to judge it.
+                # The parts of a profile that the rule names are enough to evaluate it.
                 enough = (profiles.profile(connection, who.id, words=condition.words) for who in people)
                 assert [who.id for who in enough if Evaluator(who, as_of, ZONE).verdict(condition).holds] == judged
                 for who in people:
@@ -115,7 +115,7 @@ def test_python_sqlite_and_postgresql_agree_on_every_customer(
 
 @given(populations(), st.lists(CONDITIONS, min_size=1, max_size=RULES_EACH), MOMENTS)
 @often
-def test_they_agree_on_the_past_as_it_was_known_then(
+def test_they_agree_on_past_dates(
     both: list[Store], population: Population, conditions: list[Condition], as_of: datetime
 ) -> None:
     for store in both:
@@ -137,7 +137,7 @@ def _there(who: Profile, as_of: datetime) -> bool:
 
 @given(CONDITIONS)
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_word_of_a_rule_stands_in_the_statement(both: list[Store], condition: Condition) -> None:
+def test_the_statement_contains_no_value_of_a_rule(both: list[Store], condition: Condition) -> None:
     for store in both:
         text = str(COMPILER.select(condition).compile(store.engine))
         assert "Lit-" not in text
@@ -165,7 +165,7 @@ def test_a_written_rule_reads_back_as_itself(condition: Condition) -> None:
 @settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-def test_a_negated_rule_holds_for_the_others(condition: Condition, population: Population) -> None:
+def test_a_negated_rule_matches_the_other_customers(condition: Condition, population: Population) -> None:
     """Of customers who do not consent to tracking neither may hold, but never both."""
     for row, tracked in product(population.rows[tables.Customer], (True, False)):
         who = Profile(row["id"], row["lot"], {**row, **row["facts"]}, tracked=tracked)

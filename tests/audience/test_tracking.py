@@ -1,4 +1,4 @@
-"""Opens and clicks of customers who do not consent to tracking are unknown: no rule is true of them by that."""
+"""Checks that opens and clicks of customers who do not consent to tracking are unknown and make no rule true."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def judge(tracked: bool, *opened: Activity) -> Evaluator:
         ("consent: tracking", True, False),
     ],
 )
-def test_what_holds_of_a_customer_of_whom_nothing_was_seen(text: str, tracked: bool, untracked: bool) -> None:
+def test_conditions_on_a_customer_without_recorded_opens(text: str, tracked: bool, untracked: bool) -> None:
     condition = rule(text)
     assert judge(True).verdict(condition).holds is tracked
     assert judge(False).verdict(condition).holds is untracked
@@ -73,11 +73,11 @@ def test_what_holds_of_a_customer_of_whom_nothing_was_seen(text: str, tracked: b
         ("opened: {days_since_last: {at_least: 3}}", False),
     ],
 )
-def test_what_was_seen_before_tracking_was_refused_stays_true(text: str, holds: bool) -> None:
+def test_opens_from_before_the_withdrawal_still_count(text: str, holds: bool) -> None:
     assert judge(False, OPENED).verdict(rule(text)).holds is holds
 
 
-def test_explaining_says_that_it_is_unknown_and_what_would_have_to_change() -> None:
+def test_the_explanation_says_unknown_and_what_would_have_to_change() -> None:
     condition = rule("never_opened: {}")
     verdict = judge(False).verdict(condition)
     assert verdict.found == f"{UNSEEN}; seen: none"
@@ -94,7 +94,7 @@ def test_explaining_says_that_it_is_unknown_and_what_would_have_to_change() -> N
         "not: {not: {exactly: 0, of: [{clicked: {}}]}}",
     ],
 )
-def test_a_count_of_what_is_unknown_says_so_too(text: str) -> None:
+def test_a_count_of_unknown_conditions_says_unknown(text: str) -> None:
     assert not judge(False).verdict(rule(text)).holds
     changes = Counterfactual(judge(False)).changes(rule(text))
     assert changes

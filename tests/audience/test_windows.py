@@ -1,4 +1,4 @@
-"""Checks windows at their very edges, of the company's days and of each customer's own."""
+"""Checks the bounds of windows, in the company's time zone and in each customer's own."""
 
 from __future__ import annotations
 

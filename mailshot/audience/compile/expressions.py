@@ -1,4 +1,4 @@
-"""Owns comparisons of columns as SQL clauses that are never NULL; refuses to know conditions."""
+"""Comparisons of columns as SQL clauses that are never NULL, so that NOT around them means what it says."""
 
 from __future__ import annotations
 
@@ -29,41 +29,45 @@ from mailshot.audience.compile.dialect_functions import Bitmap, Clause, InBitmap
 from mailshot.facts.comparison import KNOWN, Comparison, Interval, Value
 
 NUMBER = Numeric(18, 4, asdecimal=False)
+#: Clauses side by side before another level of parentheses.
 MOST_IN_ROW = 8
 
 
 def compare(column: ColumnElement[Any], comparison: Comparison) -> Clause:
-    """Return the comparison as a clause that is never NULL, so that NOT around it means what it says."""
+    """Return the comparison as a clause that is false, not NULL, where the column is NULL."""
     if comparison.operator == KNOWN:
         return column.is_not(None) if comparison.values[0] else column.is_(None)
     return is_true(nullable(column, comparison))
 
 
 def nullable(column: ColumnElement[Any], comparison: Comparison) -> Clause:
-    """Return the comparison with a value that is known, as a clause that is NULL where the column is."""
+    """Return the comparison as a clause that is NULL where the column is."""
     if isinstance(comparison.values[0], Decimal) and not isinstance(column.type, TypeDecorator):
-        # Else a driver takes the type of a count, or of a list's first value, and rounds the rest to it.
+        # Otherwise a driver uses the type of a count, or of a list's first value, and rounds the other values to it.
         column = type_coerce(column, NUMBER)
     if comparison.operator == "one_of":
         return in_list(column, comparison.values)
     # Own dates are ISO texts, which sort as dates do.
-    given = [value.isoformat() if isinstance(value, date) else value for value in comparison.values]
-    return _COMPARE[comparison.operator](column, given)
+    values = [value.isoformat() if isinstance(value, date) else value for value in comparison.values]
+    return _COMPARE[comparison.operator](column, values)
 
 
 def is_true(clause: Any) -> Clause:
-    """Return the clause with false for NULL, in the one form that PostgreSQL still sees how many rows it leaves."""
-    sure: Clause = clause.is_(true())
-    return sure
+    """Return the clause with false for NULL.
+
+    PostgreSQL's planner estimates the rows of `IS TRUE` as those of the clause; it would not for `coalesce`.
+    """
+    never_null: Clause = clause.is_(true())
+    return never_null
 
 
 def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the same value in a form that leads SQLite to no index of the column; PostgreSQL weighs by itself."""
+    """Return the column in a form for which SQLite uses no index (`+column`). PostgreSQL chooses by its own costs."""
     return Unindexed(column)
 
 
 class Unindexed(FunctionElement[Any]):
-    """A column that is only looked at."""
+    """A column without its indexes, on SQLite."""
 
     inherit_cache = True
 
@@ -73,47 +77,47 @@ class Unindexed(FunctionElement[Any]):
 
 
 @compiles(Unindexed, "sqlite")
-def _unindexed_sqlite(element: Any, compiler: Any, **given: Any) -> str:
-    return f"+{compiler.process(element.clauses.clauses[0], **given)}"
+def _unindexed_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"+{compiler.process(element.clauses.clauses[0], **options)}"
 
 
 @compiles(Unindexed, "postgresql")
-def _unindexed_postgresql(element: Any, compiler: Any, **given: Any) -> str:
-    return str(compiler.process(element.clauses.clauses[0], **given))
+def _unindexed_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(element.clauses.clauses[0], **options))
 
 
 def in_list(column: ColumnElement[Any], values: Iterable[Value | int]) -> Clause:
-    """Return whether the column is one of many values, which travel as one parameter however many there are."""
-    given = [value.isoformat() if isinstance(value, date) else value for value in values]
-    clause: Clause = Listed(column, bindparam(None, given, type_=ListOf(column.type), unique=True))
+    """Return whether the column is one of the values, which are one parameter together."""
+    items = [value.isoformat() if isinstance(value, date) else value for value in values]
+    clause: Clause = Listed(column, bindparam(None, items, type_=ListOf(column.type), unique=True))
     return clause
 
 
-def equals_any(column: ColumnElement[Any], words: Sequence[str]) -> Clause:
-    """Return whether the column is one of a few words; of one word, the comparison that every index serves."""
-    clause: Clause = column == words[0] if len(words) == 1 else in_list(column, words)
+def equals_any(column: ColumnElement[Any], values: Sequence[str]) -> Clause:
+    """Return whether the column is one of the values; one value becomes `=`, which every index serves."""
+    clause: Clause = column == values[0] if len(values) == 1 else in_list(column, values)
     return clause
 
 
-def marked(column: ColumnElement[Any], marks: bytes) -> Clause:
-    """Return whether the column is one of the ids that are marked: byte n says it of n, the last one is 0."""
-    given = bindparam(None, marks, type_=Bitmap(), unique=True)
-    clause: Clause = InBitmap(column, given, bindparam(None, len(marks) - 1, type_=column.type, unique=True))
+def in_bitmap(column: ColumnElement[Any], bitmap: bytes) -> Clause:
+    """Return whether an id is in a bitmap: byte n is 1 if it contains n, the last byte is 0."""
+    value = bindparam(None, bitmap, type_=Bitmap(), unique=True)
+    clause: Clause = InBitmap(column, value, bindparam(None, len(bitmap) - 1, type_=column.type, unique=True))
     return clause
 
 
 _COMPARE: dict[str, Callable[[ColumnElement[Any], list[Any]], Clause]] = {
-    "at_least": lambda column, given: column >= given[0],
-    "at_most": lambda column, given: column <= given[0],
-    "more_than": lambda column, given: column > given[0],
-    "less_than": lambda column, given: column < given[0],
-    "between": lambda column, given: column.between(given[0], given[1]),
-    "exactly": lambda column, given: column == given[0],
-    "is": lambda column, given: column == given[0],
+    "at_least": lambda column, values: column >= values[0],
+    "at_most": lambda column, values: column <= values[0],
+    "more_than": lambda column, values: column > values[0],
+    "less_than": lambda column, values: column < values[0],
+    "between": lambda column, values: column.between(values[0], values[1]),
+    "exactly": lambda column, values: column == values[0],
+    "is": lambda column, values: column == values[0],
     # Not LIKE: SQLite ignores the case of ASCII letters there, PostgreSQL does not.
-    "starts_with": lambda column, given: func.substr(column, 1, len(given[0])) == given[0],
-    "ends_with": lambda column, given: func.substr(column, func.length(column) - len(given[0]) + 1) == given[0],
-    "contains": lambda column, given: func.replace(column, given[0], "") != column,
+    "starts_with": lambda column, values: func.substr(column, 1, len(values[0])) == values[0],
+    "ends_with": lambda column, values: func.substr(column, func.length(column) - len(values[0]) + 1) == values[0],
+    "contains": lambda column, values: func.replace(column, values[0], "") != column,
 }
 
 
@@ -142,13 +146,13 @@ def age(edge: ColumnElement[Any], comparison: Comparison, as_of: datetime) -> Cl
     """Compare whole days passed between `edge` and `as_of`: n days means n <= age < n + 1."""
 
     def passed(count: int) -> datetime:
-        # In UTC, where every day has 24 hours: on a wall clock two days of the year have not.
+        # In UTC, where every day has 24 hours: in local time two days a year do not.
         return as_of.astimezone(UTC) - timedelta(days=count)
 
-    given = [int(value) for value in comparison.values if isinstance(value, Decimal)]
+    counts = [int(value) for value in comparison.values if isinstance(value, Decimal)]
     if comparison.operator == "one_of":
-        return any_of(and_(edge <= passed(count), edge > passed(count + 1)) for count in given)
-    low, high = given[0], given[-1]
+        return any_of(and_(edge <= passed(count), edge > passed(count + 1)) for count in counts)
+    low, high = counts[0], counts[-1]
     clauses: dict[str, Callable[[], Clause]] = {
         "at_least": lambda: edge <= passed(low),
         "at_most": lambda: edge > passed(low + 1),
@@ -161,24 +165,25 @@ def age(edge: ColumnElement[Any], comparison: Comparison, as_of: datetime) -> Cl
 
 
 def all_of(clauses: Iterable[Clause]) -> Clause:
-    """Join clauses by AND, as a tree: the database reads a long row of them as one level for each."""
-    found: Clause = balanced(and_, list(clauses) or [true()])
-    return found
+    """Join clauses by AND, as a tree: databases parse a long row of them as one level of nesting for each."""
+    joined: Clause = balanced(and_, list(clauses) or [true()])
+    return joined
 
 
 def any_of(clauses: Iterable[Clause]) -> Clause:
     """Join clauses by OR, as a tree."""
-    found: Clause = balanced(or_, list(clauses))
-    return found
+    joined: Clause = balanced(or_, list(clauses))
+    return joined
 
 
 def total(numbers: Iterable[ColumnElement[Any]]) -> ColumnElement[Any]:
-    """Add numbers up, as a tree."""
-    found: ColumnElement[Any] = balanced(lambda *some: reduce(add, some), list(numbers))
-    return found
+    """Add numbers, as a tree."""
+    joined: ColumnElement[Any] = balanced(lambda *terms: reduce(add, terms), list(numbers))
+    return joined
 
 
 def balanced(join: Callable[..., Any], parts: list[Any]) -> Any:
+    """Join parts as a tree with at most MOST_IN_ROW branches at each level."""
     while len(parts) > MOST_IN_ROW:
         rows = [parts[start : start + MOST_IN_ROW] for start in range(0, len(parts), MOST_IN_ROW)]
         parts = [_Row(join(*row)) for row in rows]
@@ -186,26 +191,26 @@ def balanced(join: Callable[..., Any], parts: list[Any]) -> Any:
 
 
 class _Row(Grouping[Any]):
-    """Clauses in brackets that stay there: SQLAlchemy writes out any others of the same operator in the row above."""
+    """Clauses in parentheses. SQLAlchemy would flatten a nested AND into the AND around it."""
 
     inherit_cache = True
     operator = None
 
 
-def between(low: ColumnElement[Any], high: ColumnElement[Any], wanted: Interval) -> Clause:
-    """Return whether `low` is large enough and `high` is small enough for an interval of numbers."""
+def between(low: ColumnElement[Any], high: ColumnElement[Any], interval: Interval) -> Clause:
+    """Return whether `low` is large enough and `high` small enough for an interval."""
     parts: list[Clause] = []
-    if wanted.low is not None:
-        parts.append(nullable(low, Comparison("more_than" if wanted.over else "at_least", (wanted.low,))))
-    if wanted.high is not None:
-        parts.append(nullable(high, Comparison("less_than" if wanted.under else "at_most", (wanted.high,))))
+    if interval.low is not None:
+        parts.append(nullable(low, Comparison("more_than" if interval.over else "at_least", (interval.low,))))
+    if interval.high is not None:
+        parts.append(nullable(high, Comparison("less_than" if interval.under else "at_most", (interval.high,))))
     return and_(*parts)
 
 
 def stands(returned_at: ColumnElement[Any], as_of: datetime | None) -> Clause:
-    """Return the clause that is true of what was bought before a moment and not returned before it; None: at all.
+    """Return whether a purchase had not been returned by a moment; None: was not returned at all.
 
-    What was bought later must be left out besides: of returns themselves it is true until they came.
+    Purchases after the moment have to be excluded by another clause.
     """
     if as_of is None:
         return returned_at.is_(None)
@@ -213,6 +218,7 @@ def stands(returned_at: ColumnElement[Any], as_of: datetime | None) -> Clause:
 
 
 def scaled(spent: ColumnElement[Any], orders: ColumnElement[Any], comparison: Comparison) -> Clause:
+    """Compare `spent / orders`, without the division."""
     bounds = [orders * _bind(spent, value) for value in comparison.values]
     if comparison.operator == "one_of":
         return any_of(spent == bound for bound in bounds)

@@ -1,4 +1,4 @@
-"""Owns where facts lie, those of the shop in JSON, and which products are meant; refuses conditions."""
+"""Facts and product filters as SQL: columns, typed paths into JSON, and dates relative to today."""
 
 from __future__ import annotations
 
@@ -21,45 +21,47 @@ from mailshot.facts.relative_dates import MOST_YEARS, Relative
 
 
 def product_clause(product: FromClause, selection: ProductFilter) -> Clause:
-    """Return the clause that is true of the products of `selection`."""
+    """Return the clause over products that is true for those of `selection`."""
     if not selection.filters:
         return true()
-    return expressions.any_of(_filter(product, one) for one in selection.filters)
+    return expressions.any_of(_filter(product, item) for item in selection.filters)
 
 
-def _filter(product: FromClause, one: Filter) -> Clause:
-    parts = [expressions.compare(fact_column(product, fact), comparison) for fact, comparison in one.fields]
-    parts += [product_clause(product, group.selection) for group in one.groups]
-    if one.exceptions is not None:
-        parts.append(not_(product_clause(product, one.exceptions)))
+def _filter(product: FromClause, item: Filter) -> Clause:
+    parts = [expressions.compare(fact_column(product, fact), comparison) for fact, comparison in item.fields]
+    parts += [product_clause(product, group.selection) for group in item.groups]
+    if item.exceptions is not None:
+        parts.append(not_(product_clause(product, item.exceptions)))
     return expressions.all_of(parts)
 
 
 def fact_column(table: FromClause, fact: Fact) -> ColumnElement[Any]:
-    """Return the column of a built-in fact, or the typed path into `facts` of an own one."""
+    """Return the column of a built-in fact, or the path into the JSON column `facts` of the shop's own fact."""
     return json_path(table.c.facts, fact) if fact.own else table.c[fact.name]
 
 
 def json_path(facts: ColumnElement[Any], fact: Fact) -> ColumnElement[Any]:
-    """Return the typed path of an own fact into the JSON column that holds it."""
+    """Return the typed value of the shop's own fact, from the JSON column with its facts."""
     path = facts[fact.name]
     typed: dict[FactType, Callable[[], ColumnElement[Any]]] = {
         FactType.number: lambda: path.as_numeric(18, 4),
         FactType.boolean: path.as_boolean,
     }
     value = typed.get(fact.type, path.as_string)()
-    # Kept before the fact was declared otherwise: neither database may stumble over it, nor call 'abc' a 0 or a day.
-    kept = _Kept(path).in_(_JSON[fact.type])
-    return case((and_(kept, _IsDay(value)) if fact.type is FactType.date else kept, value))
+    # Values may be of another type, from before the fact was declared so: neither database may fail on 'abc', or read
+    # it as 0 or as a day.
+    typed_so = _JsonType(path).in_(_JSON[fact.type])
+    return case((and_(typed_so, _IsDay(value)) if fact.type is FactType.date else typed_so, value))
 
 
-class _Kept(FunctionElement[str]):
-    """What JSON calls the type of a value, as the database spells it."""
+class _JsonType(FunctionElement[str]):
+    """The JSON type of a value."""
 
     inherit_cache = True
     type = String()
 
 
+#: The names of JSON types in both databases.
 _JSON = {
     FactType.number: ("number", "integer", "real"),
     FactType.boolean: ("boolean", "true", "false"),
@@ -68,25 +70,25 @@ _JSON = {
 }
 
 
-@compiles(_Kept, "sqlite")
-def _kept_sqlite(element: Any, compiler: Any, **given: Any) -> str:
+@compiles(_JsonType, "sqlite")
+def _json_type_sqlite(element: Any, compiler: Any, **options: Any) -> str:
     (path,) = element.clauses
-    return f"json_type({compiler.process(path.left, **given)}, {compiler.process(path.right, **given)})"
+    return f"json_type({compiler.process(path.left, **options)}, {compiler.process(path.right, **options)})"
 
 
-@compiles(_Kept, "postgresql")
-def _kept_postgresql(element: Any, compiler: Any, **given: Any) -> str:
-    return f"jsonb_typeof({compiler.process(element.clauses, **given)})"
+@compiles(_JsonType, "postgresql")
+def _json_type_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    return f"jsonb_typeof({compiler.process(element.clauses, **options)})"
 
 
 class _IsDay(FunctionElement[bool]):
-    """Whether a text is a day of the calendar as ISO 8601 writes it ('2026-03-31')."""
+    """Whether a text is an ISO 8601 date ('2026-03-31')."""
 
     inherit_cache = True
     type = Boolean()
 
-    def __init__(self, text: ColumnElement[Any]) -> None:
-        super().__init__(text, *(bindparam(None, said, String(), unique=True) for said in (_DAYS, _FIRST)))
+    def __init__(self, value: ColumnElement[Any]) -> None:
+        super().__init__(value, *(bindparam(None, text, String(), unique=True) for text in (_DAYS, _FIRST)))
 
 
 _FIRST = "0001"
@@ -98,49 +100,54 @@ _DAYS = (
 
 
 @compiles(_IsDay, "sqlite")
-def _is_day_sqlite(element: Any, compiler: Any, **given: Any) -> str:
-    text, _, first = (compiler.process(part, **given) for part in element.clauses)
-    # There and back again: SQLite takes 31 February, and means 3 March.
+def _is_day_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    text, _, first = (compiler.process(part, **options) for part in element.clauses)
+    # To a number and back: SQLite accepts 31 February, and reads it as 3 March.
     return f"(date(julianday({text})) IS {text} AND {text} >= {first})"
 
 
 @compiles(_IsDay, "postgresql")
-def _is_day_postgresql(element: Any, compiler: Any, **given: Any) -> str:
-    text, days, _ = (compiler.process(part, **given) for part in element.clauses)
+def _is_day_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    text, days, _ = (compiler.process(part, **options) for part in element.clauses)
     return f"({text} ~ {days})"
 
 
+#: First and last days of ranges; None: no first day.
 Days = tuple[tuple[date | None, date], ...]
 
 
 def clause(customer: FromClause, condition: nodes.Dated, as_of: datetime, zone: ZoneInfo) -> Clause:
-    """Return the clause that is true (never NULL) of the customers whose day lies so far from today."""
+    """Return the clause over customers that is true, never NULL, for a date in a range relative to today.
+
+    Time zones with the same range as the company share one clause; each other range has a clause of its own.
+    """
     column = fact_column(customer, condition.fact)
-    say, fits = _spelling(condition)
+    bounds_of, compare = _comparison(condition)
 
-    def said(where: ZoneInfo) -> Hashable:
-        return say(condition.when, as_of.astimezone(where).date(), where)
+    def bounds(zone: ZoneInfo) -> Hashable:
+        return bounds_of(condition.when, as_of.astimezone(zone).date(), zone)
 
-    def holds(meant: Hashable) -> Clause:
-        return expressions.is_true(fits(column, meant))
+    def inside(bounds: Hashable) -> Clause:
+        return expressions.is_true(compare(column, bounds))
 
-    usual = holds(said(zone))
-    others = time_zones.grouped(said, zone) if condition.local else {}
-    if not others:
-        return usual
-    living = {
-        meant: expressions.is_true(expressions.in_list(customer.c.time_zone, names)) for meant, names in others.items()
+    default = inside(bounds(zone))
+    zones = time_zones.grouped(bounds, zone) if condition.local else {}
+    if not zones:
+        return default
+    in_zones = {
+        bounds: expressions.is_true(expressions.in_list(customer.c.time_zone, names)) for bounds, names in zones.items()
     }
-    elsewhere = [and_(lives, holds(meant)) for meant, lives in living.items()]
-    return expressions.any_of([*elsewhere, and_(not_(expressions.any_of(living.values())), usual)])
+    others = [and_(in_zone, inside(bounds)) for bounds, in_zone in in_zones.items()]
+    return expressions.any_of([*others, and_(not_(expressions.any_of(in_zones.values())), default)])
 
 
-Say = Callable[[Relative, date, ZoneInfo], Hashable]
-Fits = Callable[[Column, Any], Clause]
+#: The bounds of a range, as values for SQL, by what is relative, today's date and the time zone.
+Bounds = Callable[[Relative, date, ZoneInfo], Hashable]
+Compare = Callable[[Column, Any], Clause]
 
 
-def _spelling(condition: nodes.Dated) -> tuple[Say, Fits]:
-    """Return what says which days are meant, and what compares a column with them."""
+def _comparison(condition: nodes.Dated) -> tuple[Bounds, Compare]:
+    """Return the functions that calculate the bounds of the range and compare a column with them."""
     if not condition.fact.own:
         return lambda when, today, zone: _moments(when.ranges(today), zone), _between_moments
     if condition.when.word == "anniversary_in":
@@ -153,7 +160,7 @@ def _texts(days: Days) -> tuple[tuple[str | None, str], ...]:
 
 
 def _between_texts(column: Column, days: tuple[tuple[str | None, str], ...]) -> Clause:
-    """Own days are ISO texts, which sort as days do."""
+    """Compare own dates, which are ISO texts and sort as dates do."""
     return expressions.any_of(
         column <= high if low is None else and_(column >= low, column <= high) for low, high in days
     )
@@ -172,7 +179,7 @@ def _between_moments(column: Column, moments: tuple[tuple[datetime | None, datet
 
 
 def _born_on(column: Column, years: tuple[tuple[int, tuple[str, ...]], ...]) -> Clause:
-    """Compare the end of an ISO text with days of the year: '02-28' of '1990-02-28'."""
+    """Compare the end of an ISO date with days of the year: '02-28' of '1990-02-28'."""
     day = func.substr(column, 6, type_=String())
     return expressions.any_of(
         and_(expressions.in_list(day, days), column >= f"{year - MOST_YEARS}", column < f"{year}")

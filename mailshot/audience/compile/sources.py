@@ -1,4 +1,7 @@
-"""Owns what a rule is compiled against: the tables, and where each kind of happening lies; refuses to know rows."""
+"""Describes the tables that rules are compiled against, and their clauses for consents and erased customers.
+
+`store.rule_schema` fills the descriptions in; this room does not know the tables themselves.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from mailshot.profile.topics import TRACKING
 
 @dataclass(frozen=True, slots=True)
 class JoinedColumn:
-    """A column of a table that is joined only when it is asked for."""
+    """A column of another table, which is joined only when a condition uses the column."""
 
     column: Column
     table: FromClause
@@ -26,10 +29,9 @@ class JoinedColumn:
 
 @dataclass(frozen=True, slots=True)
 class CustomerTotals:
-    """The sums over all that ever happened to each customer; `gross` adds up only what is above zero.
+    """The totals of all purchases of each customer, with what was returned since.
 
-    What was returned since is among them, so that they bound what was bought by any day; `returned_at` is when
-    something was last returned, None if nothing was: only then do they say what was bought and kept.
+    So they are upper bounds of what was bought by any day, and exact where nothing was returned.
     """
 
     table: FromClause
@@ -38,55 +40,59 @@ class CustomerTotals:
     last_at: Column
     orders: Column
     lines: Column
+    #: Sum of all amounts above zero.
     gross: Column
+    #: When something was last returned; NULL: never.
     returned_at: Column
 
 
 @dataclass(frozen=True, slots=True)
 class ActivitySource:
-    """Where one kind of happening lies: a table, and what its columns mean.
-
-    `occasion` is what `times` counts, None when each row is one; `only` are the rows that are of this kind. `coarse`
-    has the same happenings summed up by occasion, for conditions that ask for nothing else. `returned_at` is the moment
-    from which on a row does not count any more. `imported` are the rows as they came, without those made from them.
-    """
+    """The table of one kind of activity, and the meaning of its columns."""
 
     table: FromClause
     customer: Column
     at: Column
+    #: Columns of the kind's fields, by name.
     fields: Mapping[str, Column | JoinedColumn] = field(default_factory=dict)
+    #: What `times` counts, distinct values of it; None: every row.
     occasion: Column | None = None
     product: Column | None = None
     amount: Column | None = None
     quantity: Column | None = None
+    #: Restricts the table to rows of this kind.
     only: tuple[ColumnElement[bool], ...] = ()
+    #: Restricts the table to imported rows, without those derived from them.
     imported: tuple[ColumnElement[bool], ...] = ()
+    #: From this moment on a row no longer counts; None: rows always count.
     returned_at: Column | None = None
+    #: Totals by customer.
     summary: CustomerTotals | None = None
+    #: The same activities with one row for each occasion, for conditions that need no column of a line.
     coarse: ActivitySource | None = None
 
     def column(self, name: str) -> Column:
         """Return the column of a built-in field."""
-        found = self.fields[name]
-        return found.column if isinstance(found, JoinedColumn) else found
+        column = self.fields[name]
+        return column.column if isinstance(column, JoinedColumn) else column
 
     def stands(self, as_of: datetime) -> list[ColumnElement[bool]]:
-        """Return the clauses that are true of the rows that still counted at a moment."""
+        """Return the clauses that are true for rows that had not been returned by a moment."""
         return [] if self.returned_at is None else [expressions.stands(self.returned_at, as_of)]
 
     def rows(self, names: Iterable[str]) -> FromClause:
-        """Return the table joined with those that these fields need."""
-        found = self.table
-        needed = [self.fields[name] for name in names if name in self.fields]
-        tables = {beside.table: beside.on for beside in needed if isinstance(beside, JoinedColumn)}
+        """Return the table, joined with the tables of these fields."""
+        joined = self.table
+        columns = [self.fields[name] for name in names if name in self.fields]
+        tables = {column.table: column.on for column in columns if isinstance(column, JoinedColumn)}
         for table, on in tables.items():
-            found = found.outerjoin(table, on)
-        return found
+            joined = joined.outerjoin(table, on)
+        return joined
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The tables a rule is compiled against; `sources` says where each kind of happening lies, by its word."""
+    """The tables that rules are compiled against."""
 
     customer: FromClause
     #: One row for each erased customer.
@@ -97,6 +103,7 @@ class Schema:
     address_withdrawal: FromClause
     preference: FromClause
     trait: FromClause
+    #: The table of each kind of activity, by its keyword.
     sources: Mapping[str, ActivitySource]
 
     def source(self, history: ActivityKind) -> ActivitySource:
@@ -111,41 +118,44 @@ Clause = ColumnElement[bool]
 
 
 def consents(schema: Schema, topic: str, given: bool, before: datetime | None) -> Select[Any]:
-    """Return the ids of the customers whose last word on `topic` is that consent is `given` (or withdrawn)."""
+    """Return the ids of customers whose latest entry for a topic is that consent is `given` (or withdrawn).
+
+    `before` ignores entries from that moment on; None: none.
+    """
     consent, log = schema.consent.c, schema.consent_log.c
-    about = select(consent.customer_id).where(consent.topic == topic)
+    on_topic = select(consent.customer_id).where(consent.topic == topic)
     if before is None:
-        return about.where(consent.given.is_(given))
+        return on_topic.where(consent.given.is_(given))
     last = (
         select(log.given)
         .where(log.customer_id == consent.customer_id, log.topic == topic, log.at < before)
-        # Of two at one moment the withdrawal counts, and False sorts before True.
+        # Of two entries at one moment the withdrawal counts, and False sorts before True.
         .order_by(log.at.desc(), log.given)
         .limit(1)
         .correlate(schema.consent)
         .scalar_subquery()
     )
-    still = and_(consent.at < before, consent.given.is_(given))
-    return about.where(or_(still, and_(consent.at >= before, last.is_(given))))
+    unchanged = and_(consent.at < before, consent.given.is_(given))
+    return on_topic.where(or_(unchanged, and_(consent.at >= before, last.is_(given))))
 
 
 def tracked(schema: Schema, before: datetime | None, among: Collection[int] | None = None) -> Select[Any]:
-    """Return the ids of the customers whose opens and clicks are noticed, `among` some or all.
+    """Return the ids of customers whose opens and clicks are recorded, `among` some or all.
 
-    They consent to tracking, and nobody with the same address refuses it: an address is one inbox.
+    They consent to tracking, and no customer with the same address has withdrawn it: an address is one inbox.
     """
     one, other, consent = schema.customer.alias("one"), schema.customer.alias("other"), schema.consent.c
-    refused = consents(schema, TRACKING, False, before).subquery()
+    withdrawn = consents(schema, TRACKING, False, before).subquery()
     mates = select(one.c.id).join(other, other.c.address_hash == one.c.address_hash)
-    mates = mates.join(refused, refused.c.customer_id == other.c.id)
+    mates = mates.join(withdrawn, withdrawn.c.customer_id == other.c.id)
     withdrawal = schema.address_withdrawal
-    said = schema.consent_log if before else schema.consent
+    entry = schema.consent_log if before else schema.consent
     later = exists().where(
-        said.c.customer_id == one.c.id,
-        said.c.topic == TRACKING,
-        said.c.given.is_(True),
-        said.c.at > withdrawal.c.at,
-        true() if before is None else said.c.at < before,
+        entry.c.customer_id == one.c.id,
+        entry.c.topic == TRACKING,
+        entry.c.given.is_(True),
+        entry.c.at > withdrawal.c.at,
+        true() if before is None else entry.c.at < before,
     )
     address = select(one.c.id).join(withdrawal, withdrawal.c.address_hash == one.c.address_hash)
     address = address.where(withdrawal.c.topic == TRACKING, not_(later.correlate(one, withdrawal)))
@@ -154,29 +164,29 @@ def tracked(schema: Schema, before: datetime | None, among: Collection[int] | No
     given = consents(schema, TRACKING, True, before)
     if among is not None:
         given = given.where(consent.customer_id.in_(among))
-        mates, address = (refusing.where(one.c.id.in_(among)) for refusing in (mates, address))
+        mates, address = (ids.where(one.c.id.in_(among)) for ids in (mates, address))
     return given.where(consent.customer_id.not_in(union_all(mates, address)))
 
 
 def stated(preference: FromClause, before: datetime | None) -> Clause:
-    """Return the clause over preferences that is true of those stated before."""
+    """Return the clause over preferences that is true for those stated before a moment; None: for all."""
     clause: Clause = true() if before is None else preference.c.at < before
     return clause
 
 
 def not_erased(schema: Schema, customer: ColumnElement[Any]) -> Clause:
-    """Return the clause, for the key of any table, that is true of customers who were not erased.
+    """Return the clause, for the customer key of any table, that is true for customers who were not erased.
 
-    What the erased bought is forgotten, so they would pass for people who never bought.
+    Purchases of erased customers are deleted, so they would match rules for customers who never bought.
     """
     clause: Clause = customer.not_in(select(schema.erasure.c.customer_id))
     return clause
 
 
 def existed(schema: Schema, before: datetime | None) -> Clause:
-    """Return the clause over customers that is true of those who were customers before: joined, or had bought.
+    """Return the clause over customers that is true for those who had joined or bought before a moment; None: for all.
 
-    Where it is not known when a customer joined, we cannot say otherwise. Erased customers were none.
+    A customer whose joining date is unknown counts as having joined. Erased customers are excluded.
     """
     if before is None:
         return not_erased(schema, schema.customer.c.id)

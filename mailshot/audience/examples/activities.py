@@ -1,10 +1,10 @@
-"""Owns reading what happened to the customer of an example; refuses rules, which ask about it (happenings reads those).
+"""Parses the activities of an example's customer. Conditions on activities are parsed by `parse.activities`.
 
 bought:
   - {group: vegetables, at: 10 days ago, times: 2}     # some product of the group, in two orders
   - {category: TOMATOES, at: [3 days ago, yesterday]}  # two orders, at two moments
 
-What is not said is unknown, but for `at` (yesterday), `quantity` (1) and `amount` (the price, else 0).
+What a line does not name is unknown, except `at` (yesterday), `quantity` (1) and `amount` (quantity times price).
 """
 
 from __future__ import annotations
@@ -23,39 +23,34 @@ from mailshot.documents import Node, Problems, Scalar
 from mailshot.errors import nearest
 from mailshot.facts import product_filters, yaml_values
 from mailshot.facts.catalogue import Fact, FactType
-from mailshot.profile.activity import BOUGHT, DID, HISTORIES, RETURNED, ActivityKind
+from mailshot.profile.activity import HISTORIES, RETURNED, ActivityKind
 from mailshot.profile.customer import Activity
 
 AT, TIMES, ORDER, AMOUNT, QUANTITY = "at", "times", "order", "amount", "quantity"
 WORDS = {
     AT: "when: '10 days ago', 'yesterday' (also when left out), 2026-03-01, 2026-03-01 18:05; a list for several times",
-    TIMES: "so many times at that moment: for purchases, in so many orders",
+    TIMES: "how many times at that moment; for purchases, in how many orders",
     ORDER: "joins lines into one order; without it, each line is an order of its own",
-    AMOUNT: "what the line came to; without it, quantity times price, else 0",
+    AMOUNT: "the amount of the line; without it, quantity times price, else 0",
     QUANTITY: "how many items, 1 without it; below zero for a return",
 }
+#: Limits of one line, and of one example.
 MOST_TIMES, MOST_IN_ALL = 1_000, 10_000
-A_LINE = {
-    "bought": "{group: vegetables, at: 10 days ago}",
-    "returned": "{group: vegetables, at: 5 days ago}",
-    "did": "{event: viewed, at: 10 days ago}",
-    "contacted": "{kind: call, at: 10 days ago}",
-    "referred": "{at: 10 days ago}",
-    "was_referred": "{at: 10 days ago}",
-}
-A_MAIL = "{campaign: spring, at: 10 days ago}"
+#: The key of a product of which an example says nothing.
 SOMETHING = "a product"
-LINES = (BOUGHT.keyword, RETURNED.keyword)
 
 
 def own(history: ActivityKind) -> tuple[str, ...]:
-    """Return the words of a line that are neither fields of the happening nor of its product."""
-    more = dict.fromkeys(LINES, (ORDER, AMOUNT, QUANTITY)) | {DID.keyword: (AMOUNT,)}
-    return (AT, TIMES, *more.get(history.keyword, ()))
+    """Return the words of a line that are neither fields of the activity nor of its product."""
+    if history.in_orders:
+        return AT, TIMES, ORDER, AMOUNT, QUANTITY
+    return (AT, TIMES, AMOUNT) if "amount" in history.measures else (AT, TIMES)
 
 
 @dataclass(slots=True)
 class _Line:
+    """One line of an example: the same activity, once or several times."""
+
     node: documents.Mapping
     history: ActivityKind
     product: dict[str, Any] | None = None
@@ -63,34 +58,35 @@ class _Line:
 
 @dataclass(slots=True)
 class ActivityReader:
-    """Reads what happened in one example."""
+    """Reads the activities of one example."""
 
     vocabulary: Vocabulary
     clock: Today
     problems: Problems
     goods: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Facts by key, so that lines that name one product share what each says of it."""
+    """Products by key, so that lines about the same product share its facts."""
     number: int = 0
+    """Activities so far."""
 
     def histories(self, node: documents.Mapping) -> dict[str, tuple[Activity, ...]]:
-        """Return all that happened, by the word of its kind."""
-        lines = [line for key, given in node if key.text in HISTORIES for line in self._lines(key, given)]
-        for line in lines:  # before any amount is read: the price may stand in another line
+        """Return all activities, by the keyword that a profile keeps them under."""
+        lines = [line for key, value in node if key.text in HISTORIES for line in self._lines(key, value)]
+        for line in lines:  # before any amount is read: another line may have the price
             line.product = self._product(line)
-        told: dict[str, list[Activity]] = {}
+        activities: dict[str, list[Activity]] = {}
         for line in lines:
-            told.setdefault(line.history.kept_as, []).extend(self._happenings(line))
-        return {word: tuple(sorted(found, key=lambda each: each.at)) for word, found in told.items()}
+            activities.setdefault(line.history.kept_as, []).extend(self._activities(line))
+        return {keyword: tuple(sorted(kept, key=lambda activity: activity.at)) for keyword, kept in activities.items()}
 
     def _lines(self, key: Scalar, given: Node) -> Iterator[_Line]:
         for item in given.items if isinstance(given, documents.Sequence) else (given,):
             if isinstance(item, documents.Mapping):
                 yield _Line(item, HISTORIES[key.text])
             else:
-                remedy = f"For example '- {A_LINE.get(key.text, A_MAIL)}'."
+                remedy = f"For example '- {HISTORIES[key.text].activity}'."
                 self.problems.add(item, f"expected what the customer {key.text.replace('_', ' ')}", remedy)
 
-    def _happenings(self, line: _Line) -> Iterator[Activity]:
+    def _activities(self, line: _Line) -> Iterator[Activity]:
         times = self._times(line.node)
         before = len(self.problems.found)
         about = self._about(line)
@@ -98,33 +94,33 @@ class ActivityReader:
         orders = self._orders(line, len(times))
         if len(self.problems.found) > before:
             return
-        if line.history.keyword in LINES:
+        if line.history.in_orders:
             numbers = _paid(numbers, line.product or {})
         if line.history is RETURNED:
-            # As a file of purchases tells it.
+            # As in a file of purchases.
             numbers = {name: -abs(number) for name, number in numbers.items() if number is not None}
         for at, order in zip(times, orders, strict=True):
             yield Activity(order, at, about, line.product, numbers[AMOUNT], numbers[QUANTITY])
 
     def _times(self, node: documents.Mapping) -> list[datetime]:
-        """Return each moment at which it happened, as often as it did."""
+        """Return the moment of each activity of a line."""
         given = node.get(AT) or Scalar(node.line, node.column, "yesterday")
         items = given.items if isinstance(given, documents.Sequence) else (given,)
-        found = [dates.past(item, self.clock, self.problems) for item in items]
-        said = node.get(TIMES)
-        count = yaml_values.value(said, FactType.number, self.problems) if said else Decimal(1)
+        moments = [dates.past(item, self.clock, self.problems) for item in items]
+        times = node.get(TIMES)
+        count = yaml_values.value(times, FactType.number, self.problems) if times else Decimal(1)
         if not items:
             self.problems.add(given, "the list is empty", "Leave the line out when it did not happen.")
         if not isinstance(count, Decimal):
             return []
-        if said and count not in range(1, MOST_TIMES + 1):
-            self.problems.add(said, f"'{TIMES}' must be a whole number from 1 to {MOST_TIMES:,}")
+        if times and count not in range(1, MOST_TIMES + 1):
+            self.problems.add(times, f"'{TIMES}' must be a whole number from 1 to {MOST_TIMES:,}")
             return []
         self.number += len(items) * int(count)
         if self.number > MOST_IN_ALL:
-            self.problems.add(node, f"more than {MOST_IN_ALL:,} things happen in one example", "Make it simpler.")
+            self.problems.add(node, f"more than {MOST_IN_ALL:,} activities in one example", "Make it simpler.")
             return []
-        return [at for at in found if at] * int(count)
+        return [at for at in moments if at] * int(count)
 
     def _number(self, line: _Line, name: str) -> Decimal | None:
         given = line.node.get(name) if name in own(line.history) else None
@@ -133,7 +129,7 @@ class ActivityReader:
 
     def _orders(self, line: _Line, number: int) -> list[str]:
         """Return what `times` counts, for each time: the order a line belongs to, else one of its own."""
-        given = line.node.get(ORDER) if line.history.keyword in LINES else None
+        given = line.node.get(ORDER) if line.history.in_orders else None
         if given is None:
             return [f"line {line.node.line}.{line.node.column}, {n}" for n in range(1, number + 1)]
         if number > 1:
@@ -148,22 +144,22 @@ class ActivityReader:
         for name, (_, given) in said.items():
             value = yaml_values.of_fact(given, known[name], self.problems)
             about[name] = None if value is None else products.kept(known[name], value)
-        if line.history is DID:
-            self._of_this_event(line.node, about, [key for key, _ in said.values()])
+        if line.history.declared == "events":
+            self._check_event_facts(line.node, about, [key for key, _ in said.values()])
         return about
 
-    def _of_this_event(self, node: documents.Mapping, about: Mapping[str, Any], said: list[Scalar]) -> None:
-        """Refuse a line without event, and a fact that its event does not carry."""
+    def _check_event_facts(self, node: documents.Mapping, about: Mapping[str, Any], said: list[Scalar]) -> None:
+        """Reject a line without event, and a fact that its event does not have."""
         events = self.vocabulary.catalogue.events
         if "event" not in about:
             self.problems.add(node, "'event' is missing", f"{nearest('', events)} For example '- {{event: viewed}}'.")
         event = events.get(str(about.get("event")))
         for key in said if event else ():
             if event and key.text != "event" and key.text not in event.facts:
-                self.problems.add(key, f"'{event.name}' carries no '{key.text}'", nearest(key.text, event.facts))
+                self.problems.add(key, f"'{event.name}' has no fact '{key.text}'", nearest(key.text, event.facts))
 
     def _product(self, line: _Line) -> dict[str, Any] | None:
-        """Read what a line says of its product; lines that say the same, or the same key, name one product."""
+        """Read the product of a line; lines with the same fields, or the same key, have the same product."""
         words = {*own(line.history), *line.history.known(self.vocabulary.catalogue)}
         said = [(key, given) for key, given in line.node if key.text not in words]
         if not line.history.of_products:
@@ -172,7 +168,7 @@ class ActivityReader:
                 self.problems.add(key, told, nearest(key.text, words))
             return None
         facts = self._described(said, words)
-        if facts is None or (not facts and line.history is DID):
+        if facts is None or (not facts and line.history.declared == "events"):
             return None
         facts.setdefault("key", ", ".join(f"{name} {facts[name]}" for name in sorted(facts)) or SOMETHING)
         return self._same(facts, said, line.node)

@@ -1,4 +1,4 @@
-"""Owns reading the moments of an example: '10 days ago', 'yesterday', '2026-03-01 18:05'; refuses to read a clock."""
+"""Parses dates and times in examples: '10 days ago', 'yesterday', '2026-03-01 18:05'. "Today" is an argument."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ REMEDY = "Write for example '10 days ago', 'yesterday', 2026-03-01 or 2026-03-01
 
 @dataclass(frozen=True, slots=True)
 class Today:
-    """What counts as "today", in the company's time zone; `pinned` says that it stays so on other days."""
+    """The moment that an example takes for now."""
 
+    #: In the company's time zone.
     today: datetime
+    #: The example says `as_of`, so it stays the same on other days.
     pinned: bool
 
     @property
@@ -33,53 +35,57 @@ class Today:
         return zone
 
     def at(self, moment: datetime) -> Today:
-        """Return a clock that stands at another moment for good."""
+        """Return the same with another, fixed moment."""
         return Today((moment if moment.tzinfo else moment.replace(tzinfo=self.zone)).astimezone(self.zone), True)
 
     def day(self, day: date) -> datetime:
-        """Return noon of a day; today, when noon is still to come, its beginning."""
+        """Return noon of a day; midnight of today, if noon is still to come."""
         noon = datetime.combine(day, NOON, self.zone)
         later = day == self.today.date() and noon >= self.today
         return datetime.combine(day, time(), self.zone) if later else noon
 
 
 def pin(node: Node, clock: Today, problems: Problems) -> Today:
-    """Read `as_of`: a day, that is its first moment, or a moment."""
-    found = _stated(_text(node))
-    if found is None:
-        problems.add(node, f"'as_of': '{_text(node)}' is no moment", "For example 2026-04-01 or 2026-04-01 09:00.")
-        return clock.at(LATEST)  # so that no other moment is told for a mistake that it is not
-    return clock.at(found if isinstance(found, datetime) else datetime.combine(found, time()))
+    """Read `as_of`: a date, which is its midnight, or a date and time."""
+    stated = _stated(_text(node))
+    if stated is None:
+        remedy = "For example 2026-04-01 or 2026-04-01 09:00."
+        problems.add(node, f"'as_of': '{_text(node)}' is not a date or time", remedy)
+        return clock.at(LATEST)  # so that no other date is reported as being in the future
+    return clock.at(stated if isinstance(stated, datetime) else datetime.combine(stated, time()))
 
 
 def past(node: Node, clock: Today, problems: Problems) -> datetime | None:
-    """Read when something happened, in UTC: before "today", and so that it stays as long ago as it is."""
+    """Read when an activity took place, in UTC; None after an error.
+
+    It must be before "today", and stay in the past by the same distance: a fixed date needs a fixed `as_of`.
+    """
     raw = _text(node)
     stated = _stated(raw)
     moment = _moment(stated, clock) if stated else _relative(raw, clock)
-    # On one wall, two moments of the night the clocks go back would pass for the same.
-    found = moment.astimezone(UTC) if moment else None
-    if found is None:
-        problems.add(node, f"'{raw}' is no moment", REMEDY)
+    # In local time, two moments of the night when the clocks go back would be equal.
+    at = moment.astimezone(UTC) if moment else None
+    if at is None:
+        problems.add(node, f"'{raw}' is not a date or time", REMEDY)
     elif stated and not clock.pinned:
-        told = f"'{raw}' stays where it is, but 'today' moves on, and one day the example will come out otherwise"
-        problems.add(node, told, "Write how long ago it was ('10 days ago'), or 'as_of: 2026-04-01' beside it.")
-    elif found >= clock.today.astimezone(UTC):
-        told = f"'{raw}' is not before 'today' ({clock.today:%Y-%m-%d %H:%M}); nothing later is ever seen"
-        problems.add(node, told, "Write an earlier moment, or a later 'as_of'.")
+        message = f"'{raw}' is fixed, but 'today' moves on, so the result of the example will change one day"
+        problems.add(node, message, "Write how long ago it was ('10 days ago'), or 'as_of: 2026-04-01' next to it.")
+    elif at >= clock.today.astimezone(UTC):
+        message = f"'{raw}' is not before 'today' ({clock.today:%Y-%m-%d %H:%M}); rules ignore anything later"
+        problems.add(node, message, "Write an earlier date, or a later 'as_of'.")
     else:
-        return found
+        return at
     return None
 
 
 def of_fact(node: Node, clock: Today, problems: Problems) -> datetime | None:
-    """Read a date of the customer's, which may be to come: also 'in 14 days' and 'tomorrow'."""
+    """Read a date fact of the customer, also in the future ('in 14 days', 'tomorrow'); None after an error."""
     raw = _text(node)
     stated = _stated(raw)
-    found = _moment(stated, clock) if stated else _relative(raw, clock)
-    if found is None:
-        problems.add(node, f"'{raw}' is no date", "Write for example 1990-03-31, '30 years ago' or 'in 14 days'.")
-    return found
+    moment = _moment(stated, clock) if stated else _relative(raw, clock)
+    if moment is None:
+        problems.add(node, f"'{raw}' is not a date", "Write for example 1990-03-31, '30 years ago' or 'in 14 days'.")
+    return moment
 
 
 def _text(node: Node) -> str:
@@ -104,14 +110,14 @@ def _relative(raw: str, clock: Today) -> datetime | None:
 
 
 def _stated(raw: str) -> date | datetime | None:
-    """Return the day or moment that a text names by the calendar."""
+    """Return the date, or date and time, that a text is; None if it is neither."""
     if not _DATED.match(raw):
         return None
     readers: tuple[Callable[[str], date], ...] = (date.fromisoformat, datetime.fromisoformat)
     for read in readers:
         try:
-            found = read(raw)
+            stated = read(raw)
         except ValueError:
             continue
-        return found if found.year in YEARS else None
+        return stated if stated.year in YEARS else None
     return None

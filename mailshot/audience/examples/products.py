@@ -1,4 +1,4 @@
-"""Owns finding a product that a choice of products means, from what the choice says; refuses to look at real ones."""
+"""Makes up a product that matches a product filter, for examples that name only a group."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from mailshot.facts.catalogue import Fact, FactType
 from mailshot.facts.comparison import KNOWN, Comparison, Value
 from mailshot.facts.product_filters import Filter, ProductFilter
 
+#: Combinations of values that are tried for one way to match.
 MOST_TRIED = 5_000
+#: Values of facts that the filter does not compare.
 SOME: Mapping[FactType, tuple[Value, ...]] = {
     FactType.text: ("some", "other"),
     FactType.number: (Decimal(1), Decimal(0)),
@@ -23,7 +25,7 @@ Fields = tuple[tuple[Fact, Comparison], ...]
 
 
 def synthesize(selection: ProductFilter, given: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return some product of the selection with these facts and as few others as it needs; None when none is found."""
+    """Return a product that matches the filter, with the `given` facts and few others; None if none is found."""
     avoided = tuple(_avoided(selection))
     for fields in _ways(selection):
         facts = {fact.name: fact for fact, _ in (*fields, *avoided)}
@@ -36,31 +38,31 @@ def synthesize(selection: ProductFilter, given: Mapping[str, Any]) -> dict[str, 
 
 
 def kept(fact: Fact, value: Value) -> Any:
-    """Return a value as an import keeps it: own facts as JSON has them."""
+    """Return a value as an import stores it: own facts as in JSON."""
     if isinstance(value, Decimal) and fact.own:
         return int(value) if value == value.to_integral_value() else float(value)
     return value.isoformat() if isinstance(value, date) else value
 
 
 def _ways(selection: ProductFilter) -> Iterator[Fields]:
-    """Give the comparisons that a product must satisfy, one way to belong after the other."""
-    for one in selection.filters or (Filter(),):
-        for inner in product(*(list(_ways(group.selection)) for group in one.groups)):
-            yield one.fields + tuple(chain.from_iterable(inner))
+    """Yield the comparisons that a product must satisfy, one alternative after the other."""
+    for alternative in selection.filters or (Filter(),):
+        for fields in product(*(list(_ways(group.selection)) for group in alternative.groups)):
+            yield alternative.fields + tuple(chain.from_iterable(fields))
 
 
 def _avoided(selection: ProductFilter, denied: bool = False) -> Iterator[tuple[Fact, Comparison]]:
-    """Give the comparisons of all exceptions."""
-    for one in selection.filters:
-        yield from one.fields if denied else ()
-        for group in one.groups:
+    """Yield the comparisons of all exceptions."""
+    for alternative in selection.filters:
+        yield from alternative.fields if denied else ()
+        for group in alternative.groups:
             yield from _avoided(group.selection, denied)
-        if one.exceptions:
-            yield from _avoided(one.exceptions, True)
+        if alternative.exceptions:
+            yield from _avoided(alternative.exceptions, True)
 
 
 def _choices(fact: Fact, fields: Fields, avoided: Fields, given: Mapping[str, Any]) -> list[Any]:
-    """Return the values that a field of the product may have; those that are asked for come first."""
+    """Return the values to try for a field of the product; those that the filter names come first."""
     if fact.name in given:
         return [given[fact.name]]
     wanted = [how for other, how in fields if other.name == fact.name]
@@ -72,7 +74,7 @@ def _choices(fact: Fact, fields: Fields, avoided: Fields, given: Mapping[str, An
 
 
 def _values(fact: Fact, comparisons: Iterable[Comparison]) -> Iterator[Value]:
-    """Give values that comparisons name, and their neighbours."""
+    """Yield the values that comparisons name, and values next to them."""
     several = [how for how in comparisons if how.operator != KNOWN]
     for how in several:
         for value in how.values:

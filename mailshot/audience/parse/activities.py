@@ -1,6 +1,6 @@
-"""Owns reading what a rule says about things that happened: purchases, events, mails, conversations, referrals.
+"""Parses conditions on activities: purchases, events, mails, interactions, referrals.
 
-Refuses the other conditions. A happening is filtered by its fields, its product and a window, then counted.
+An activity is filtered by its own fields, its product and a window, then counted.
 """
 
 from __future__ import annotations
@@ -18,28 +18,20 @@ from mailshot.facts import product_filters, yaml_values
 from mailshot.facts.catalogue import Fact, FactType
 from mailshot.facts.comparison import Comparison
 from mailshot.facts.product_filters import EVERYTHING, ProductFilter
-from mailshot.profile.activity import DID, MEASURES, ActivityKind
+from mailshot.profile.activity import MEASURES, ActivityKind
 
+#: A hundred years.
 MOST_DAYS = 36_500
 UNTRACKED = "untracked"
-EXAMPLES = {
-    "bought": "{department: PRODUCE, within: 90 days}",
-    "returned": "{department: PRODUCE, within: 90 days}",
-    "did": "{event: viewed, within: 7 days}",
-    "contacted": "{kind: call, within: 2 weeks}",
-    "referred": "{within: 1 year}",
-    "was_referred": "{within: 1 year}",
-}
 
 
 def read(
     node: Node, history: ActivityKind, vocabulary: Vocabulary, problems: Problems, never: bool
 ) -> Condition | None:
-    """Read what stands under `bought:`, `never_opened:` and so on."""
+    """Read the value of `bought:`, `never_opened:` and so on; None after an error."""
     if not isinstance(node, documents.Mapping):
-        told = "expected fields, a window or a measure"
-        example = EXAMPLES.get(history.keyword, "{campaign: spring, within: 90 days}")
-        problems.add(node, told, f"For example {example}; {{}} for any at all.")
+        remedy = f"For example {history.condition}; {{}} for any at all."
+        problems.add(node, "expected fields, a window or a measure", remedy)
         return None
     return _Reader(node, history, vocabulary, problems).condition(never)
 
@@ -59,94 +51,94 @@ class _Reader:
         own = {*windows.WORDS, windows.ZONE, *MEASURES, *self.known, *({UNTRACKED} if self.history.tracked else ())}
         products = self._products(own)
         if not self.history.of_products:
-            self._refuse_strangers(own)
+            self._reject_unknown(own)
         fields = self._fields()
         window = windows.read(self.node, self.problems)
         measures = tuple(filter(None, (self._measure(*entry) for entry in self.node if entry[0].text in MEASURES)))
         if never and measures:
             remedy = f"Use '{self.history.keyword}' with 'times: {{at_most: …}}'."
             self.problems.add(self.node, f"'{self.history.negated}' takes no measure", remedy)
-        said = self.node.get(UNTRACKED) if self.history.tracked else None
-        untracked = bool(yaml_values.value(said, FactType.boolean, self.problems)) if said else False
+        answer = self.node.get(UNTRACKED) if self.history.tracked else None
+        untracked = bool(yaml_values.value(answer, FactType.boolean, self.problems)) if answer else False
         if len(self.problems.found) > before or products is None:
             return None
-        found = ActivityCondition(self.node.line, self.history, fields, products, window, measures, untracked)
-        return Not(self.node.line, found) if never else found
+        condition = ActivityCondition(self.node.line, self.history, fields, products, window, measures, untracked)
+        return Not(self.node.line, condition) if never else condition
 
     def _products(self, own: set[str]) -> ProductFilter | None:
-        """Read what is left when the happening's own words are taken away: the product's."""
+        """Read the words that are not the activity's own: they are fields of the product."""
         if not self.history.of_products:
             return EVERYTHING
         entries = tuple(entry for entry in self.node if entry[0].text not in own)
         if not entries:
             return EVERYTHING
-        meant = replace(self.node, entries=entries)
-        return product_filters.read(meant, self.vocabulary.products, self.problems, also=own)
+        node = replace(self.node, entries=entries)
+        return product_filters.read(node, self.vocabulary.products, self.problems, also=own)
 
-    def _refuse_strangers(self, own: set[str]) -> None:
+    def _reject_unknown(self, own: set[str]) -> None:
         for key, _ in self.node:
             if key.text not in own:
-                told = f"unknown word '{key.text}' for '{self.history.keyword}'"
-                self.problems.unknown(key, told, key.text, own - {*MEASURES} | {*self.history.measures})
+                message = f"unknown word '{key.text}' for '{self.history.keyword}'"
+                self.problems.unknown(key, message, key.text, own - {*MEASURES} | {*self.history.measures})
 
     def _fields(self) -> tuple[tuple[Fact, Comparison], ...]:
-        found = []
+        fields = []
         for key, node in self.node:
             if fact := self.known.get(key.text):
                 comparison = yaml_values.fact(node, fact, self.problems)
-                found += [(fact, comparison)] if comparison else []
-        named = {fact.name for fact, _ in found}
-        for name, usual in self.history.defaults.items():
+                fields += [(fact, comparison)] if comparison else []
+        if self.history.declared == "events":
+            self._check_event_facts({fact.name: comparison for fact, comparison in fields})
+        for name, value in self.history.defaults.items():
             if name not in {key.text for key, _ in self.node}:
-                found.append((self.known[name], Comparison("is", (usual,))))
-        if self.history is DID:
-            self._of_these_events({fact.name: how for fact, how in found}, named)
-        return tuple(found)
+                fields.append((self.known[name], Comparison("is", (value,))))
+        return tuple(fields)
 
-    def _of_these_events(self, said: Mapping[str, Comparison], named: set[str]) -> None:
-        """Refuse a fact that none of the named events carries."""
-        events = self.vocabulary.catalogue.events
-        about = [events[name] for name in _exactly(said.get("event")) if name in events] or list(events.values())
-        for name in sorted(named - {"event"}):
-            if not any(name in event.facts for event in about):
+    def _check_event_facts(self, fields: Mapping[str, Comparison]) -> None:
+        """Reject facts that none of the named events has."""
+        known = self.vocabulary.catalogue.events
+        events = [known[name] for name in _exactly(fields.get("event")) if name in known] or list(known.values())
+        for name in sorted(fields.keys() - {"event"}):
+            if not any(name in event.facts for event in events):
                 key = next(key for key, _ in self.node if key.text == name)
-                carried = {fact for event in about for fact in event.facts}
-                told = " and ".join(f"'{event.name}'" for event in about)
-                self.problems.unknown(key, f"{told} carries no '{name}'", name, carried)
+                facts = {fact for event in events for fact in event.facts}
+                names = " and ".join(f"'{event.name}'" for event in events)
+                self.problems.unknown(key, f"{names} has no fact '{name}'", name, facts)
 
     def _measure(self, key: Scalar, node: Node) -> Aggregate | None:
         if key.text not in self.history.measures:
             known = ", ".join(self.history.measures)
             self.problems.add(key, f"'{self.history.keyword}' has no '{key.text}'", f"It has: {known}.")
             return None
-        found = yaml_values.comparison(node, FactType.number, self.problems, most=yaml_values.MOST_COUNTS)
-        fault = _fault(key.text, found) if found else None
-        if fault:
-            self.problems.add(node, fault, _REMEDIES.get(fault.rpartition("' ")[2], ""))
-        return Aggregate(key.text, found) if found and not fault else None
+        comparison = yaml_values.comparison(node, FactType.number, self.problems, most=yaml_values.MOST_COUNTS)
+        error = _error(key.text, comparison) if comparison else None
+        if error:
+            self.problems.add(node, error, _REMEDIES.get(error.rpartition("' ")[2], ""))
+        return Aggregate(key.text, comparison) if comparison and not error else None
 
 
-#: What is counted one by one. Amounts and items may be less than 0, by what was returned.
+#: Aggregates that are never negative. Amounts and items may be less than 0, because of returns.
 _NEVER_NEGATIVE = ("times", "distinct_products")
 _KNOWN, _NEGATIVE = "is always known", "is never less than 0"
 _REMEDIES = {_KNOWN: "Compare it with a number.", _NEGATIVE: "Write 0 or more."}
 
 
 def _exactly(comparison: Comparison | None) -> tuple[str, ...]:
-    named = comparison.values if comparison and comparison.operator in ("is", "one_of") else ()
-    return tuple(str(value) for value in named)
+    """Return the texts that satisfy a comparison, if it names them."""
+    values = comparison.values if comparison and comparison.operator in ("is", "one_of") else ()
+    return tuple(str(value) for value in values)
 
 
-def _fault(name: str, comparison: Comparison) -> str | None:
-    numbers = [given for given in comparison.values if isinstance(given, Decimal)]
+def _error(name: str, comparison: Comparison) -> str | None:
+    numbers = [value for value in comparison.values if isinstance(value, Decimal)]
     if len(numbers) < len(comparison.values):
         return f"'{name}' {_KNOWN}"
-    if name in _NEVER_NEGATIVE and any(given < 0 for given in numbers):
+    if name in _NEVER_NEGATIVE and any(number < 0 for number in numbers):
         return f"'{name}' {_NEGATIVE}"
     if not name.startswith("days_"):
         return None
-    if any(given != int(given) for given in numbers):
+    if any(number != int(number) for number in numbers):
         return f"'{name}' counts whole days"
-    if any(not 0 <= given <= MOST_DAYS for given in numbers):
+    if any(not 0 <= number <= MOST_DAYS for number in numbers):
         return f"'{name}' counts from 0 to {MOST_DAYS:,} days"
     return None

@@ -1,6 +1,6 @@
-"""Owns reading conditions out of YAML nodes; refuses files, and audiences as a whole (book does those).
+"""Parses conditions from YAML nodes. Activities and windows have modules of their own.
 
-Every function tells what is wrong and returns None, so that one pass over a file finds all its errors.
+Every function reports what is wrong and returns None, so that one pass over a file finds all errors.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
+from typing import Literal
 
 from mailshot import documents
 from mailshot.audience import nodes
@@ -22,17 +23,35 @@ from mailshot.facts.comparison import ORDERED
 from mailshot.profile.activity import HISTORIES, ActivityKind
 from mailshot.profile.lifecycle import Stage
 
+#: Finds the condition of another audience by its name; reports an error at the node and returns None otherwise.
 Resolver = Callable[[str, Node, Problems], Condition | None]
 Reader = Callable[["Parser", Node], Condition | None]
-SURE = 0.95
+#: Least confidence of a trait if a rule names none.
+DEFAULT_CONFIDENCE = 0.95
+#: Limits of the size and depth of a rule with the audiences it names. Both databases run the largest rules
+#: (tests/audience/test_large_rules.py), also an SQLite that is built with the lowest limits.
 MOST_NODES = 500
 MOST_LEVELS = 20
 
-WORDS = {
+#: The words of conditions that are not activities or facts.
+Word = Literal[
+    "all",
+    "any",
+    "not",
+    "of",
+    "everyone",
+    "lifecycle",
+    "preference",
+    "trait",
+    "consent",
+    "audience",
+    "share",
+]
+WORDS: dict[str, str] = {
     "all": "every condition of a list holds",
     "any": "at least one condition of a list holds",
     "not": "the condition does not hold",
-    "of": "so many conditions of a list hold: 'at_least: 2' beside 'of: [...]'; also at_most, exactly, …",
+    "of": "a number of conditions of a list hold: 'at_least: 2' next to 'of: [...]'; also at_most, exactly, …",
     "everyone": "true of every customer: 'everyone: yes'",
     **{history.keyword: history.help for history in HISTORIES.values()},
     **{history.negated: f"not '{history.keyword}'" for history in HISTORIES.values() if history.negated},
@@ -40,7 +59,7 @@ WORDS = {
     "preference": "what the customer stated: 'preference: {diet: vegetarian}'; 'says: no' for what was denied",
     "trait": "what was inferred, or stated: 'trait: {diet: vegetarian, confidence: 0.95}'",
     "consent": "consent to a topic is given",
-    "audience": "belongs to another audience",
+    "audience": "is in another audience",
     "share": "a stable random share: 'share: 10%'",
 }
 OF = "of"
@@ -48,13 +67,16 @@ GROUPS = {"all", "any", "not", OF}
 
 
 class Parser:
-    """Reads conditions with one vocabulary. `name` salts the shares; `resolve` finds other audiences."""
+    """Parses one rule, with the audiences it names."""
 
     def __init__(self, vocabulary: Vocabulary, problems: Problems, name: str, resolve: Resolver) -> None:
         self.vocabulary = vocabulary
+        #: Collects the errors.
         self.problems = problems
+        #: Salt of the random shares.
         self.name = name
         self.resolve = resolve
+        #: Size of what has been read so far.
         self.count = 0
 
     def condition(self, node: Node) -> Condition | None:
@@ -64,40 +86,41 @@ class Parser:
                 node, "expected a condition", "For example 'bought: {department: PRODUCE, within: 90 days}'."
             )
             return None
-        parts = [self._counted(key, given) for key, given in self._joined(node)]
-        sound = tuple(part for part in parts if part is not None)
-        if len(sound) < len(parts):
+        parts = [self._counted(key, value) for key, value in self._entries(node)]
+        valid = tuple(part for part in parts if part is not None)
+        if len(valid) < len(parts):
             return None
-        return sound[0] if len(sound) == 1 else nodes.All(node.line, sound)
+        return valid[0] if len(valid) == 1 else nodes.All(node.line, valid)
 
-    def _joined(self, node: documents.Mapping) -> list[tuple[Scalar, Node]]:
+    def _entries(self, node: documents.Mapping) -> list[tuple[Scalar, Node]]:
         """Return the entries of a mapping, `at_least: 2` and `of: [...]` as one."""
         if node.get(OF) is None:
             return list(node)
-        how = [entry for entry in node if entry[0].text in ORDERED]
-        if len(how) != 1:
-            example = "For example 'at_least: 2' beside 'of: [...]'."
+        comparisons = [entry for entry in node if entry[0].text in ORDERED]
+        if len(comparisons) != 1:
+            example = "For example 'at_least: 2' next to 'of: [...]'."
             self.problems.add(node, f"'{OF}' needs one comparison that says how many", example)
-        others = [entry for entry in node if entry not in how]
+        others = [entry for entry in node if entry not in comparisons]
         return [
-            (key, replace(node, entries=(*how, (key, given))) if key.text == OF else given) for key, given in others
+            (key, replace(node, entries=(*comparisons, (key, value))) if key.text == OF else value)
+            for key, value in others
         ]
 
     def _counted(self, key: Scalar, node: Node) -> Condition | None:
         """Read one word unless the rule, with the audiences it names, has grown too large for a database."""
         if self.count > MOST_NODES:
             return None
-        found = self._word(key, node)
-        # The parts of a group have been counted when they were read.
-        self.count += found.size if found and key.text not in GROUPS else 1
+        condition = self._word(key, node)
+        # The parts of a group were counted when they were read.
+        self.count += condition.size if condition and key.text not in GROUPS else 1
         if self.count > MOST_NODES:
-            told = f"the rule comes to more than {MOST_NODES} conditions, with those of the audiences it names"
-            self.problems.add(key, told, "Make it simpler; write lists of texts as one condition.")
+            message = f"the rule comes to more than {MOST_NODES} conditions, with those of the audiences it names"
+            self.problems.add(key, message, "Make it simpler; write lists of texts as one condition.")
             return None
-        if found and found.depth > MOST_LEVELS:
+        if condition and condition.depth > MOST_LEVELS:
             self.problems.add(key, f"the rule is nested deeper than {MOST_LEVELS} levels, with the audiences it names")
             return None
-        return found
+        return condition
 
     def _word(self, key: Scalar, node: Node) -> Condition | None:
         if reader := _READERS.get(key.text):
@@ -105,7 +128,8 @@ class Parser:
         if fact := self.vocabulary.catalogue.customer.get(key.text):
             return self._fact(key, fact, node)
         if key.text in ORDERED:
-            self.problems.add(key, f"'{key.text}' needs '{OF}' beside it", "For example 'at_least: 2' and 'of: [...]'.")
+            example = "For example 'at_least: 2' and 'of: [...]'."
+            self.problems.add(key, f"'{key.text}' needs '{OF}' next to it", example)
             return None
         known = {*WORDS, *self.vocabulary.catalogue.customer}
         self.problems.unknown(key, f"unknown condition or fact '{key.text}'", key.text, known)
@@ -115,8 +139,8 @@ class Parser:
         if fact.type is FactType.date and isinstance(node, documents.Mapping) and windows.relates(node):
             when, local = windows.dated(node, self.problems), windows.zone(node, self.problems)
             if when and local and not fact.own and when.word == "anniversary_in":
-                told = f"'{fact.name}' is a moment: its anniversary is kept by the company's calendar"
-                self.problems.add(node, told, "Leave out 'zone'.")
+                message = f"'{fact.name}' is a moment: its anniversary is kept by the company's calendar"
+                self.problems.add(node, message, "Leave out 'zone'.")
                 return None
             return nodes.Dated(key.line, fact, when, local) if when else None
         also = relative_dates.WORDS if fact.type is FactType.date else ()
@@ -124,6 +148,7 @@ class Parser:
         return nodes.FactIs(key.line, fact, comparison) if comparison else None
 
     def group(self, node: Node) -> tuple[Condition, ...] | None:
+        """Read a list of conditions; None after an error in any of them."""
         if not isinstance(node, Sequence) or not node.items:
             self.problems.add(node, "expected a list of conditions", "Start each with '- '.")
             return None
@@ -131,16 +156,16 @@ class Parser:
         return None if None in parts else tuple(part for part in parts if part)
 
     def pair(self, node: Node, what: str, known: dict[str, tuple[str, ...]], extra: str = "") -> tuple[str, str] | None:
-        """Read `{name: value}` where both must be known; `extra` is a key that may stand beside."""
+        """Read `{name: value}` where both must be known; `extra` is another key that is allowed."""
         entries = [entry for entry in node if entry[0].text != extra] if isinstance(node, documents.Mapping) else []
         if len(entries) != 1:
             self.problems.add(
                 node, f"expected one {what} and its value", f"For example '{what}: {{diet: vegetarian}}'."
             )
             return None
-        key, given = entries[0]
+        key, value_node = entries[0]
         name = yaml_values.word(key, known, self.problems, what)
-        value = yaml_values.word(given, known[name], self.problems, f"value of {name}") if name else None
+        value = yaml_values.word(value_node, known[name], self.problems, f"value of {name}") if name else None
         return (name, value) if name and value else None
 
 
@@ -161,16 +186,18 @@ def _not(parser: Parser, node: Node) -> Condition | None:
 
 def _of(parser: Parser, node: Node) -> Condition | None:
     if not isinstance(node, documents.Mapping) or len(node.entries) != 2:
-        return None  # told where the words were joined
-    (how, number), (_, listed) = node.entries
-    pair = replace(node, entries=((how, number),))
+        return None  # `_entries` has reported it
+    (operator, number), (_, conditions) = node.entries
+    pair = replace(node, entries=((operator, number),))
     comparison = yaml_values.comparison(pair, FactType.number, parser.problems, most=yaml_values.MOST_COUNTS)
-    parts = parser.group(listed)
-    if comparison and any(given != int(given) for given in comparison.values if isinstance(given, Decimal)):
-        parser.problems.add(number, f"'{how.text}' counts whole conditions")
+    parts = parser.group(conditions)
+    if comparison and any(value != int(value) for value in comparison.values if isinstance(value, Decimal)):
+        parser.problems.add(number, f"'{operator.text}' counts whole conditions")
         return None
-    if comparison and any(given < 0 for given in comparison.values if isinstance(given, Decimal)):
-        parser.problems.add(number, f"'{how.text}' counts conditions, so it is never less than 0", "Write 0 or more.")
+    if comparison and any(value < 0 for value in comparison.values if isinstance(value, Decimal)):
+        parser.problems.add(
+            number, f"'{operator.text}' counts conditions, so it is never less than 0", "Write 0 or more."
+        )
         return None
     return nodes.Count(node.line, comparison, parts) if parts and comparison else None
 
@@ -182,38 +209,38 @@ def _everyone(parser: Parser, node: Node) -> Condition | None:
     return None
 
 
-def _happened(history: ActivityKind, never: bool, parser: Parser, node: Node) -> Condition | None:
-    return activities.read(node, history, parser.vocabulary, parser.problems, never)
+def _activity(kind: ActivityKind, never: bool, parser: Parser, node: Node) -> Condition | None:
+    return activities.read(node, kind, parser.vocabulary, parser.problems, never)
 
 
 def _lifecycle(parser: Parser, node: Node) -> Condition | None:
     items = node.items if isinstance(node, Sequence) else (node,)
     known = tuple(stage.value for stage in Stage)
-    found = [yaml_values.word(item, known, parser.problems, "lifecycle stage") for item in items]
-    stages = tuple(Stage(name) for name in found if name)
-    return nodes.InLifecycle(node.line, stages, parser.vocabulary.thresholds) if all(found) and found else None
+    names = [yaml_values.word(item, known, parser.problems, "lifecycle stage") for item in items]
+    stages = tuple(Stage(name) for name in names if name)
+    return nodes.InLifecycle(node.line, stages, parser.vocabulary.thresholds) if all(names) and names else None
 
 
 def _preference(parser: Parser, node: Node) -> Condition | None:
     known = {name: tuple(values) for name, values in parser.vocabulary.preferences.items()}
-    found = parser.pair(node, "preference", known, extra="says")
-    said = node.get("says") if isinstance(node, documents.Mapping) else None
-    says = yaml_values.value(said, FactType.boolean, parser.problems) if said else True
-    if found is None or says is None:
+    pair = parser.pair(node, "preference", known, extra="says")
+    says_node = node.get("says") if isinstance(node, documents.Mapping) else None
+    says = yaml_values.value(says_node, FactType.boolean, parser.problems) if says_node else True
+    if pair is None or says is None:
         return None
-    return nodes.HasPreference(node.line, found[0], parser.vocabulary.closure(*found), bool(says))
+    return nodes.HasPreference(node.line, pair[0], parser.vocabulary.closure(*pair), bool(says))
 
 
 def _trait(parser: Parser, node: Node) -> Condition | None:
-    # A trait with a value for every department knows any word: its values must not be copied into a list.
+    # Traits with a value for each department accept any value (OpenValues): a copy of them as a tuple would not.
     traits = parser.vocabulary.traits.items()
     known = {name: values if isinstance(values, tuple) else tuple(values) for name, values in traits}
-    found = parser.pair(node, "trait", known, extra="confidence")
-    sure = node.get("confidence") if isinstance(node, documents.Mapping) else None
-    confidence = yaml_values.confidence(sure, parser.problems) if sure else SURE
-    if found is None or confidence is None:
+    pair = parser.pair(node, "trait", known, extra="confidence")
+    confidence_node = node.get("confidence") if isinstance(node, documents.Mapping) else None
+    confidence = yaml_values.confidence(confidence_node, parser.problems) if confidence_node else DEFAULT_CONFIDENCE
+    if pair is None or confidence is None:
         return None
-    return nodes.HasTrait(node.line, found[0], parser.vocabulary.closure(*found), confidence)
+    return nodes.HasTrait(node.line, pair[0], parser.vocabulary.closure(*pair), confidence)
 
 
 def _consent(parser: Parser, node: Node) -> Condition | None:
@@ -232,7 +259,7 @@ def _share(parser: Parser, node: Node) -> Condition | None:
     return nodes.RandomShare(node.line, parts, parser.name) if parts is not None else None
 
 
-_READERS: dict[str, Reader] = {
+_WORD_READERS: dict[str, Reader] = {
     "all": _all,
     "any": _any,
     "not": _not,
@@ -245,7 +272,8 @@ _READERS: dict[str, Reader] = {
     "share": _share,
     "of": _of,
 }
-for _history in HISTORIES.values():
-    _READERS[_history.keyword] = partial(_happened, _history, False)
-    if _history.negated:
-        _READERS[_history.negated] = partial(_happened, _history, True)
+_READERS: dict[str, Reader] = {
+    **_WORD_READERS,
+    **{kind.keyword: partial(_activity, kind, False) for kind in HISTORIES.values()},
+    **{kind.negated: partial(_activity, kind, True) for kind in HISTORIES.values() if kind.negated},
+}

@@ -1,4 +1,4 @@
-"""Owns reading windows of time, and days told by their distance from today; refuses what happened in them."""
+"""Parses time windows, and dates relative to today."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORDS = {
     "before": "longer ago than: 'before: 30 days ago', or before a date",
     "since": "from a date on: 'since: 2026-01-01', or 'since: this month'",
     "between": "two dates, both included: 'between: [2026-01-01, 2026-03-31]'",
-    "during": "a stretch of the calendar: 'during: last month', or a month or year: 'during: 2026-03'",
+    "during": "a calendar period: 'during: last month', or a month or year: 'during: 2026-03'",
 }
 ZONE = "zone"
 ZONES = {"company": False, "customer": True}
@@ -28,38 +28,38 @@ Edges = tuple[Edge, Edge]
 
 
 def read(node: documents.Mapping, problems: Problems) -> Window:
-    """Read the window words of a mapping; `EVER` when there are none, or after a problem was told."""
+    """Read the window words of a mapping; `EVER` if there are none, or after an error."""
     local = zone(node, problems)
-    said = [(key, given) for key, given in node if key.text in WORDS]
+    entries = [(key, value) for key, value in node if key.text in WORDS]
     start: Edge = None
     end: Edge = None
-    for key, given in said:
-        edges = _EDGES[key.text](given, problems)
+    for key, value in entries:
+        edges = _EDGES[key.text](value, problems)
         if edges is None:
             return EVER
         start, end = edges[0] or start, edges[1] or end
-    if len(said) > 1 and {key.text for key, _ in said} not in TOGETHER:
-        problems.add(said[1][0], "two windows contradict each other", "Keep one, or use 'since' with 'before'.")
-    elif len(said) > 1 and _backwards(start, end):
-        problems.add(said[1][0], "the window ends before it begins", "Swap the two.")
+    if len(entries) > 1 and {key.text for key, _ in entries} not in TOGETHER:
+        problems.add(entries[1][0], "two windows contradict each other", "Keep one, or use 'since' with 'before'.")
+    elif len(entries) > 1 and _backwards(start, end):
+        problems.add(entries[1][0], "the window ends before it begins", "Swap the two.")
     return Window(start, end, local)
 
 
 def zone(node: documents.Mapping, problems: Problems) -> bool:
-    """Read `zone: customer`; the company's time zone when nothing is said."""
-    given = node.get(ZONE)
-    found = yaml_values.word(given, tuple(ZONES), problems, "zone") if given else None
-    return ZONES[found] if found else False
+    """Return whether a mapping says `zone: customer`; the default is the company's time zone."""
+    value = node.get(ZONE)
+    name = yaml_values.word(value, tuple(ZONES), problems, "zone") if value else None
+    return ZONES[name] if name else False
 
 
 def dated(node: documents.Mapping, problems: Problems) -> Relative | None:
-    """Read what a date is compared with when that depends on today: {within: 30 days}."""
+    """Read a comparison of a date with today: {within: 30 days}; None after an error."""
     entries = [entry for entry in node if entry[0].text != ZONE]
     if len(entries) != 1:
         problems.add(node, "expected exactly one comparison", "For example {within: 30 days}.")
         return None
-    key, given = entries[0]
-    length = _length(key.text, given, problems)
+    key, value = entries[0]
+    length = _length(key.text, value, problems)
     return Relative(key.text, length) if length else None
 
 
@@ -70,17 +70,17 @@ def _length(word: str, node: Node, problems: Problems) -> Span | Period | None:
     if word == "before":
         span = Span.parse(raw.removesuffix(" ago")) if raw.endswith(" ago") else None
         if span is None:
-            problems.add(node, f"'before': '{raw}' is not 'so long ago'", "For example '18 years ago'.")
+            problems.add(node, f"'before': '{raw}' is not a time ago", "For example '18 years ago'.")
         return span
     return yaml_values.span(node, problems, f"'{word}'")
 
 
 def _period(node: Node, problems: Problems, word: str) -> Period | None:
     raw = node.text.strip() if isinstance(node, Scalar) else ""
-    found = Period.parse(raw)
-    if found is None:
-        problems.add(node, f"'{word}': '{raw}' is no stretch of the calendar", f"Write {PERIODS}.")
-    return found
+    period = Period.parse(raw)
+    if period is None:
+        problems.add(node, f"'{word}': '{raw}' is not a calendar period", f"Write {PERIODS}.")
+    return period
 
 
 def _within(node: Node, problems: Problems) -> Edges | None:
@@ -100,11 +100,11 @@ def _before(node: Node, problems: Problems) -> Edges | None:
     raw = node.text.strip() if isinstance(node, Scalar) else ""
     if raw.endswith(" ago") and (span := Span.parse(raw.removesuffix(" ago"))):
         return None, span
-    found = yaml_values.typed(raw, FactType.date)
-    if isinstance(found, date):
-        return None, found - timedelta(days=1)  # a window's end includes its day
-    told = f"'before': '{raw}' is neither a date nor 'so long ago'"
-    problems.add(node, told, "For example '30 days ago' or 2026-01-01.")
+    day = yaml_values.typed(raw, FactType.date)
+    if isinstance(day, date):
+        return None, day - timedelta(days=1)  # a window's end includes its day
+    message = f"'before': '{raw}' is neither a date nor a time ago"
+    problems.add(node, message, "For example '30 days ago' or 2026-01-01.")
     return None
 
 
@@ -116,13 +116,13 @@ def _between(node: Node, problems: Problems) -> Edges | None:
 
 def _during(node: Node, problems: Problems) -> Edges | None:
     raw = node.text.strip() if isinstance(node, Scalar) else ""
-    if stretch := _stretch(raw):
-        return stretch
+    if days := _month_or_year(raw):
+        return days
     period = _period(node, problems, "during")
     return (period, period) if period else None
 
 
-def _stretch(raw: str) -> tuple[date, date] | None:
+def _month_or_year(raw: str) -> tuple[date, date] | None:
     """Return the first and last day of a year or month written as 2026 or 2026-03."""
     year, dash, month = raw.partition("-")
     if not (year.isascii() and year.isdigit() and len(year) == 4 and int(year) in yaml_values.YEARS):
@@ -140,13 +140,13 @@ _EDGES = {"within": _within, "since": _since, "before": _before, "between": _bet
 
 def _backwards(start: Edge, end: Edge) -> bool:
     if type(start) is not type(end) or isinstance(start, Period):
-        return False  # how a day and 'so long ago' lie to each other changes from day to day
+        return False  # the order of a date and a time ago changes from day to day
     begins, ends = Window(start, end).bounds(datetime(2399, 12, 31, tzinfo=UTC), ZoneInfo("UTC"))
     return begins is not None and begins >= ends
 
 
 def relates(node: Node) -> bool:
-    """Say whether a date is compared with today rather than with a date."""
+    """Return whether a date is compared with today rather than with another date."""
     if not isinstance(node, documents.Mapping):
         return False
     words = {key.text for key, _ in node}
