@@ -38,9 +38,7 @@ def set_state(store: Store, campaign: str, to: RunState, now: datetime, known: C
         names = {*known, *runs.campaigns(connection)}
         if campaign not in names:
             raise NotFound(f"There is no campaign '{campaign}'.", nearest(campaign, names))
-        moved = [
-            run["id"] for run in runs.of_campaign(connection, campaign) if runs.move(connection, run["id"], to, now)
-        ]
+        moved = [run.id for run in runs.of_campaign(connection, campaign) if runs.move(connection, run.id, to, now)]
         schedules = runs.set_schedule(connection, campaign, SCHEDULES[to])
         if to is RunState.cancelled:
             given_up = sum(ledger.skip_waiting(connection, run_id, now) for run_id in moved)

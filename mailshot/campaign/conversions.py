@@ -84,7 +84,7 @@ def _goal_of(connection: Connection, run_id: int, definition: str) -> Goal | Non
 
 def _mark_unfinished(store: Store) -> None:
     with store.read() as connection:
-        found = [run["id"] for run in runs.all_of(connection, RunState.running, RunState.paused)]
+        found = [run.id for run in runs.all_of(connection, RunState.running, RunState.paused)]
     if found:
         with store.write() as connection:
             for run_id in found:

@@ -132,7 +132,7 @@ def _asked(condition: Condition) -> Iterator[str]:
         yield from _asked(part)
 
 
-def _decisive(value: Any) -> Any:
+def _decisive(value: Any) -> object:
     """Return what a preference means: its values and what they imply, without what is only shown."""
     if is_dataclass(value):
         named = [field.name for field in fields(value) if field.name not in _SHOWN]

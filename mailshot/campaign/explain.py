@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -20,9 +19,11 @@ from mailshot.profile.customer import Profile
 from mailshot.rulebook import guards as guarding
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.states import DeliveryState, Reason, RunState
-from mailshot.store import eligibility_rows, plans, profiles, runs
+from mailshot.store import eligibility_rows, ledger_queries, plans, profiles, runs
 from mailshot.store import snapshots as frozen_rows
 from mailshot.store.engine import Connection, Store
+from mailshot.store.ledger_queries import DeliveryRecord
+from mailshot.store.plans import PlanDecision, PlanHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +140,11 @@ def campaign(store: Store, edition: Snapshot, customer: str, as_of: datetime) ->
     with store.read() as connection:
         profile = profiles.profile(connection, profiles.find(connection, customer))
         head = plans.latest(connection, edition.name)
-        row = plans.row(connection, head["id"], profile.id) if head else None
-        found = _explained(connection, edition, Evaluator(profile, as_of.astimezone(zone), zone), row or {})
+        row = plans.row(connection, head.id, profile.id) if head else None
+        found = _explained(connection, edition, Evaluator(profile, as_of.astimezone(zone), zone), row)
         since = _since(connection, edition, profile.id, as_of, head, row)
         planned = _planned(connection, head, zone) if head else ""
-        return replace(found, customer=customer, plan=head["id"] if head else None, planned=planned, since=since)
+        return replace(found, customer=customer, plan=head.id if head else None, planned=planned, since=since)
 
 
 def decided(content: str | None, reason: str | None) -> str:
@@ -153,12 +154,10 @@ def decided(content: str | None, reason: str | None) -> str:
     return f"Gets the mail '{content}'." if content else "Not in the audience: no mail."
 
 
-def _planned(connection: Connection, head: Mapping[str, Any], zone: ZoneInfo) -> str:
-    run = next(
-        (run["id"] for run in runs.of_campaign(connection, head["campaign"]) if run["plan_id"] == head["id"]), None
-    )
+def _planned(connection: Connection, head: PlanHead, zone: ZoneInfo) -> str:
+    run = next((run.id for run in runs.of_campaign(connection, head.campaign) if run.plan_id == head.id), None)
     launched = f", launched as run {run}," if run else ""
-    return f"The plan of {head['made_at'].astimezone(zone):%Y-%m-%d %H:%M %Z}{launched}"
+    return f"The plan of {head.made_at.astimezone(zone):%Y-%m-%d %H:%M %Z}{launched}"
 
 
 def _since(
@@ -166,12 +165,12 @@ def _since(
     edition: Snapshot,
     customer_id: int,
     as_of: datetime,
-    head: Mapping[str, Any] | None,
-    row: Mapping[str, Any] | None,
+    head: PlanHead | None,
+    row: PlanDecision | None,
 ) -> str:
     """Say what a plan would decide now where it is not what the latest plan decided, and what has changed since."""
     content, reason = plan.verdict(connection, edition, customer_id, as_of)
-    before = (row["content"], row["reason"]) if row else (None, None)
+    before = (row.content, row.reason) if row else (None, None)
     if before[1] == Reason.no_offers:  # which offers are left is only known when all customers are planned
         before = (before[0], None)
         reason = None if reason == Reason.holdout else reason
@@ -190,27 +189,27 @@ def run(store: Store, name: str, run_id: int, customer: str) -> Explanation:
     """
     with store.read() as connection:
         head = runs.get(connection, run_id)
-        if head is None or head["campaign"] != name:
-            mine = ", ".join(str(each["id"]) for each in runs.of_campaign(connection, name))
+        if head is None or head.campaign != name:
+            mine = ", ".join(str(each.id) for each in runs.of_campaign(connection, name))
             remedy = f"Its runs: {mine}." if mine else nearest(name, runs.campaigns(connection))
             raise NotFound(f"There is no run {run_id} of '{name}'.", remedy)
-        if head["state"] == RunState.past:
+        if head.state is RunState.past:
             raise Refused(f"Run {run_id} was sent by another system, whose rules are not known.")
-        edition = snapshot.thaw(frozen_rows.body(connection, head["definition"]))
-        known_by = head["launched_at"]
+        edition = snapshot.thaw(frozen_rows.body(connection, head.definition))
+        known_by = head.launched_at
         profile = profiles.profile(connection, profiles.find(connection, customer), before=known_by)
-        row = runs.delivery(connection, run_id, profile.id) or {}
+        row = ledger_queries.delivery(connection, run_id, profile.id)
         zone = edition.rulebook.company.time_zone
-        judge = Evaluator(profile, head["as_of"].astimezone(zone), zone)
+        judge = Evaluator(profile, head.as_of.astimezone(zone), zone)
         found = _explained(connection, edition, judge, row, known_by, run_id)
-        return replace(found, customer=customer, run=run_id, state=row.get("state"), plan=head["plan_id"])
+        return replace(found, customer=customer, run=run_id, state=row.state if row else None, plan=head.plan_id)
 
 
 def _explained(
     connection: Connection,
     edition: Snapshot,
     judge: Evaluator,
-    row: Mapping[str, Any],
+    row: PlanDecision | DeliveryRecord | None,
     before: datetime | None = None,
     but: int | None = None,
 ) -> Explanation:
@@ -223,14 +222,14 @@ def _explained(
         as_of=judge.as_of,
         audience=judge.verdict(edition.read.audience.condition),
         needed=advisor.changes(edition.read.audience.condition),
-        checks=EligibilityReport(connection, edition, advisor, standing, guards, row.get("reason")).all(),
+        checks=EligibilityReport(connection, edition, advisor, standing, guards, row.reason if row else None).all(),
         contents={
             item.name: judge.verdict(whens.get(item.name, Everyone(0))) for item in edition.read.campaign.content
         },
         guards=guards,
-        content=row.get("content"),
-        reason=row.get("reason"),
-        offers=_offers(connection, edition, row.get("offers") or [], guards),
+        content=row.content if row else None,
+        reason=row.reason if row else None,
+        offers=_offers(connection, edition, row.offers if row else [], guards),
         deliveries=tuple(_deliveries(connection, edition, judge.profile)),
     )
 
@@ -252,9 +251,9 @@ def _offers(
 def _deliveries(connection: Connection, edition: Snapshot, profile: Profile) -> list[str]:
     found, zone = [], edition.rulebook.company.time_zone
     for run in runs.of_campaign(connection, edition.name):
-        row = runs.delivery(connection, run["id"], profile.id)
+        row = ledger_queries.delivery(connection, run.id, profile.id)
         if row:
-            said = f" ({row['reason'] or row['reply']})" if row["reason"] or row["reply"] else ""
-            at = f"{run['launched_at'].astimezone(zone):%Y-%m-%d %H:%M %Z}"
-            found.append(f"run {run['id']} of {at}: {row['state']}{said}")
+            said = f" ({row.reason or row.reply})" if row.reason or row.reply else ""
+            at = f"{run.launched_at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+            found.append(f"run {run.id} of {at}: {row.state}{said}")
     return found

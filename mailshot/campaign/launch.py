@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from mailshot.campaign import conversions, dependencies, plan
@@ -14,6 +12,8 @@ from mailshot.errors import Refused
 from mailshot.states import ScheduleState
 from mailshot.store import plans, runs, snapshots
 from mailshot.store.engine import Connection, Store
+from mailshot.store.plans import PlanHead
+from mailshot.store.runs import NewRun, NewSchedule, ScheduleRecord
 
 # A plan is a look at one day: who waits longer must look again.
 FRESH = timedelta(days=1)
@@ -70,9 +70,9 @@ def launch(
         planned = _planned(connection, edition, as_of, wanted.plan_id)
         definition = snapshots.keep(connection, "campaign", dict(edition.body))
         if due is not None:
-            return _schedule(connection, edition, _row(edition, definition, due, now), scheduled, now)
+            return _schedule(connection, edition, _version(edition, definition, due, now), scheduled, now)
         if scheduled:
-            runs.end_schedule(connection, scheduled["id"])
+            runs.end_schedule(connection, scheduled.id)
         shown = plans.mails(connection, planned)
         run_id = start_run(connection, edition, planned, definition, as_of, now)
         mails = plans.mails(connection, planned)
@@ -96,20 +96,19 @@ def start_run(
     plan.decide(connection, edition, plan_id, as_of)
     if slot:  # nobody planned it by hand
         plan.record(connection, edition, plan_id, as_of, now)
-    run = {
-        "campaign": campaign.campaign,
-        "topic": campaign.topic,
-        "definition": definition,
-        "service": edition.gates.service,
-        "goal": conversions.frozen_goal(edition),
-        "at_least_once": campaign.in_doubt == "at_least_once",
-        "state": "running",
-        "as_of": as_of,
-        "plan_id": plan_id,
-        "schedule_id": slot[0] if slot else None,
-        "slot": slot[1] if slot else None,
-        "launched_at": now,
-    }
+    run = NewRun(
+        campaign=campaign.campaign,
+        topic=campaign.topic,
+        definition=definition,
+        plan_id=plan_id,
+        as_of=as_of,
+        launched_at=now,
+        service=edition.gates.service,
+        at_least_once=campaign.in_doubt == "at_least_once",
+        goal=conversions.frozen_goal(edition),
+        schedule_id=slot[0] if slot else None,
+        slot=slot[1] if slot else None,
+    )
     return runs.begin(connection, run)
 
 
@@ -161,64 +160,59 @@ def _planned(connection: Connection, edition: Snapshot, as_of: datetime, plan_id
     return current
 
 
-def changes(edition: Snapshot, planned: Mapping[str, Any]) -> list[str]:
+def changes(edition: Snapshot, planned: PlanHead) -> list[str]:
     """Return what has changed since a plan, by name; none while its rules and templates mean the same."""
-    if planned["digest"] == dependencies.digest(edition):
+    if planned.digest == dependencies.digest(edition):
         return []
-    return dependencies.differences(planned["summary"].get("parts", {}), dependencies.parts(edition)) or ["its files"]
+    return dependencies.differences(planned.parts, dependencies.parts(edition)) or ["its files"]
 
 
-def _of(planned: Mapping[str, Any], zone: ZoneInfo) -> str:
-    return f"{planned['id']} of {planned['made_at'].astimezone(zone):%Y-%m-%d %H:%M %Z}"
+def _of(planned: PlanHead, zone: ZoneInfo) -> str:
+    return f"{planned.id} of {planned.made_at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
 
 
-def _refuse_stale(name: str, planned: Mapping[str, Any], as_of: datetime, zone: ZoneInfo) -> None:
-    errors = planned["summary"].get("errors", [])
+def _refuse_stale(name: str, planned: PlanHead, as_of: datetime, zone: ZoneInfo) -> None:
+    errors = planned.errors
     if errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        message = f"Plan {planned['id']} of '{name}' has errors: {errors[0]}{more}"
+        message = f"Plan {planned.id} of '{name}' has errors: {errors[0]}{more}"
         raise Refused(message, f"Fix them, then run: mailshot plan '{name}'.")
-    if abs(as_of - planned["as_of"]) > FRESH:
-        day = f"{planned['as_of'].astimezone(zone):%Y-%m-%d %H:%M %Z}"
-        message = f"Plan {planned['id']} of '{name}' looked at {day}, which is not today."
+    if abs(as_of - planned.as_of) > FRESH:
+        day = f"{planned.as_of.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+        message = f"Plan {planned.id} of '{name}' looked at {day}, which is not today."
         raise Refused(message, f"Look again: mailshot plan '{name}'.")
 
 
-def _row(edition: Snapshot, definition: str, due: datetime, now: datetime) -> dict[str, Any]:
+def _version(edition: Snapshot, definition: str, due: datetime, now: datetime) -> NewSchedule:
     schedule = edition.read.campaign.schedule
     zone = schedule.zone or edition.rulebook.company.time_zone
-    return {
-        "campaign": edition.name,
-        "definition": definition,
-        "cron": schedule.cron,
-        "zone": zone.key,
-        "next_at": due,
-        "made_at": now,
-    }
+    return NewSchedule(
+        campaign=edition.name, definition=definition, cron=schedule.cron, zone=zone.key, next_at=due, made_at=now
+    )
 
 
 def _schedule(
-    connection: Connection, edition: Snapshot, row: dict[str, Any], old: Mapping[str, Any] | None, now: datetime
+    connection: Connection, edition: Snapshot, version: NewSchedule, old: ScheduleRecord | None, now: datetime
 ) -> Launched:
     """Create the schedule, or put this version in the place of `old`, which stays paused if it is."""
     if old is None:
-        made = runs.schedule(connection, {**row, "state": str(ScheduleState.armed)})
-        return Launched(schedule_id=made, next_at=row["next_at"])
-    paused, same = old["state"] == ScheduleState.paused, old["definition"] == row["definition"]
-    next_at = old["next_at"] if same else _next_slot(connection, edition, old, now) or row["next_at"]
+        schedule_id = runs.schedule(connection, version)
+        return Launched(schedule_id=schedule_id, next_at=version.next_at)
+    paused, same = old.state is ScheduleState.paused, old.definition == version.definition
+    next_at = old.next_at if same else _next_slot(connection, edition, old, now) or version.next_at
     if not same:
-        runs.reschedule(connection, old["id"], {**row, "next_at": next_at})
-    return Launched(schedule_id=old["id"], next_at=next_at, replaced=not same, unchanged=same, paused=paused)
+        runs.reschedule(connection, old.id, replace(version, next_at=next_at))
+    return Launched(schedule_id=old.id, next_at=next_at, replaced=not same, unchanged=same, paused=paused)
 
 
-def _next_slot(connection: Connection, edition: Snapshot, old: Mapping[str, Any], now: datetime) -> datetime | None:
+def _next_slot(connection: Connection, edition: Snapshot, old: ScheduleRecord, now: datetime) -> datetime | None:
     """Return the first slot of the new version: one that is due and not launched yet, else the next one.
 
     A clock that runs ahead of this host may have launched the next slot already.
     """
     schedule, zone = edition.read.campaign.schedule, edition.rulebook.company.time_zone
-    waiting: datetime = old["next_at"]
+    waiting = old.next_at
     if waiting <= now and schedule.next_after(waiting - timedelta(seconds=1), zone) == waiting:
         return waiting
-    last = runs.last_slot(connection, old["id"])
+    last = runs.last_slot(connection, old.id)
     return schedule.next_after(max(now, last) if last else now, zone)

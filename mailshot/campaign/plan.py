@@ -20,7 +20,7 @@ from mailshot.store import audiences, eligibility, eligibility_rows, plans, runs
 from mailshot.store import offers as offer_rows
 from mailshot.store.engine import Connection, Store
 from mailshot.store.offers import Forbidden
-from mailshot.store.plans import ContentChoice, PlanSpec
+from mailshot.store.plans import ContentChoice, PlanHead, PlanSpec
 
 SECONDS_PER_MAIL = 0.004
 
@@ -115,10 +115,7 @@ def record(
 ) -> None:
     """Keep the head of a plan whose rows are decided; while it has errors it cannot be launched."""
     parts = dependencies.parts(edition)
-    head = {
-        "id": plan_id, "campaign": edition.name, "digest": snapshots.digest(parts),
-        "as_of": as_of, "made_at": now, "summary": {"errors": list(errors), "parts": parts},
-    }  # fmt: skip
+    head = PlanHead(plan_id, edition.name, snapshots.digest(parts), as_of, now, tuple(errors), parts)
     plans.record(connection, head)
 
 

@@ -14,7 +14,9 @@ from mailshot.errors import NotFound, Refused
 from mailshot.facts.periods import Span
 from mailshot.store import plans, profiles, runs, transitions
 from mailshot.store.engine import Connection
-from mailshot.store.transitions import MAIL, NONE
+from mailshot.store.plans import PlanHead
+from mailshot.store.runs import RunRecord
+from mailshot.store.transitions import MAIL, NONE, Outcomes
 
 YEAR = Span(1, "year")
 OUTSIDE = "not in the audience"
@@ -22,7 +24,7 @@ OUTSIDE = "not in the audience"
 _RUN = re.compile(r"(?:run)?[ :#]*(\d{1,9})|run")
 
 #: What a plan is compared with: its kind, number and moment, and its rows.
-Earlier = tuple[tuple[str, Any, datetime], Any]
+Earlier = tuple[tuple[str, str | int, datetime], Outcomes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +42,16 @@ class Previous:
     Where both have the same id, because only data changed, the rows were set aside before they were decided anew.
     """
 
-    plan: Mapping[str, Any]
+    plan: PlanHead
     rows: str
 
     @property
     def set_aside(self) -> bool:
-        return bool(self.rows != self.plan["id"])
+        return self.rows != self.plan.id
 
     def label(self, zone: tzinfo | None) -> str:
         """Name the plan by its id and time, as `Moves.since` does."""
-        return _label("plan", self.plan["id"], self.plan["made_at"], zone)
+        return _label("plan", self.plan.id, self.plan.made_at, zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def previous(connection: Connection, campaign: str, plan_id: str) -> Previous | 
     newest = plans.latest(connection, campaign)
     if newest is None:
         return None
-    return Previous(newest, plans.set_aside(connection, plan_id) if newest["id"] == plan_id else newest["id"])
+    return Previous(newest, plans.set_aside(connection, plan_id) if newest.id == plan_id else newest.id)
 
 
 def drop(connection: Connection, before: Previous | None) -> None:
@@ -154,9 +156,9 @@ def _earlier(
     if number:
         return _of_run(_run(connection, campaign, number[1]))
     named = plans.get(connection, asked.strip())
-    if named is None or named["campaign"] != campaign:
+    if named is None or named.campaign != campaign:
         raise NotFound(f"'{campaign}' has no plan '{asked}'.", "Name a plan's id, or a run: --against 'run 3'.")
-    if named["id"] == plan_id:
+    if named.id == plan_id:
         remedy = (
             "Use --diff to see what changed since the previous plan, or name another plan or a run: --against 'run 3'."
         )
@@ -164,30 +166,30 @@ def _earlier(
     return _of_plan(connection, named)
 
 
-def _run(connection: Connection, campaign: str, number: str | None) -> Mapping[str, Any]:
+def _run(connection: Connection, campaign: str, number: str | None) -> RunRecord:
     known = runs.of_campaign(connection, campaign)
-    found = [run for run in known if number is None or run["id"] == int(number)]
+    found = [run for run in known if number is None or run.id == int(number)]
     if not found:
-        ids = ", ".join(str(run["id"]) for run in known[:12])
+        ids = ", ".join(str(run.id) for run in known[:12])
         what = f"run {number}" if number else "run"
         raise NotFound(f"'{campaign}' has no {what}.", f"Its runs: {ids}." if ids else "It was never launched.")
     return found[0]
 
 
-def _of_run(run: Mapping[str, Any]) -> Earlier:
-    return ("run", run["id"], run["launched_at"]), transitions.run(run["id"])
+def _of_run(run: RunRecord) -> Earlier:
+    return ("run", run.id, run.launched_at), transitions.run(run.id)
 
 
 def _of_previous(connection: Connection, before: Previous) -> Earlier:
     if before.set_aside:
-        return ("plan", before.plan["id"], before.plan["made_at"]), transitions.plan(before.rows)
+        return ("plan", before.plan.id, before.plan.made_at), transitions.plan(before.rows)
     return _of_plan(connection, before.plan)
 
 
-def _of_plan(connection: Connection, plan: Mapping[str, Any]) -> Earlier:
-    run = next((run for run in runs.of_campaign(connection, plan["campaign"]) if run["plan_id"] == plan["id"]), None)
+def _of_plan(connection: Connection, plan: PlanHead) -> Earlier:
+    run = next((run for run in runs.of_campaign(connection, plan.campaign) if run.plan_id == plan.id), None)
     if plans.kept(connection, plan):
-        return ("plan", plan["id"], plan["made_at"]), transitions.plan(plan["id"])
+        return ("plan", plan.id, plan.made_at), transitions.plan(plan.id)
     if run is None:
-        raise Refused(f"The customers of plan {plan['id']} are no longer kept.", "Only the last two plans' are.")
+        raise Refused(f"The customers of plan {plan.id} are no longer kept.", "Only the last two plans' are.")
     return _of_run(run)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from mailshot.campaign.snapshot import Snapshot
 from mailshot.errors import Refused
@@ -15,6 +14,7 @@ from mailshot.render.compose import Mailing, OutgoingMail, Recipient
 from mailshot.render.problems import RenderError
 from mailshot.store import plans, profiles
 from mailshot.store.engine import Connection, Store
+from mailshot.store.plans import PlanDecision
 from mailshot.tokens import KeyRing
 
 
@@ -28,11 +28,11 @@ def write(store: Store, edition: Snapshot, customer: str, keys: KeyRing, base_ur
         plan = plans.latest(connection, edition.name)
         if plan is None:
             raise _not_planned(edition.name)
-        row = plans.row(connection, plan["id"], customer_id)
-        if row is None or row["reason"] is not None:
-            why = f"left out: {row['reason']}" if row else "not in the audience"
+        row = plans.row(connection, plan.id, customer_id)
+        if row is None or row.reason is not None:
+            why = f"left out: {row.reason}" if row else "not in the audience"
             hint = f"mailshot rules explain '{edition.name}' {customer}"
-            raise Refused(f"Plan {plan['id']} has no mail for {customer} ({why}).", f"Ask why: {hint}")
+            raise Refused(f"Plan {plan.id} has no mail for {customer} ({why}).", f"Ask why: {hint}")
         delivery = trial_recipient(connection, row, now, tracked=False)
     return compose.compose(edition.mailing(), delivery, keys, base_url)
 
@@ -42,8 +42,8 @@ def sample_customer(store: Store, edition: Snapshot, content: str | None = None)
     with store.read() as connection:
         plan = plans.latest(connection, edition.name)
         names = [content] if content else [item.name for item in edition.read.campaign.content]
-        found = [row for name in names for row in (plans.samples(connection, plan["id"], name, 1) if plan else ())]
-        ids = [int(row["customer_id"]) for row in found[:1]]
+        found = [row for name in names for row in (plans.samples(connection, plan.id, name, 1) if plan else ())]
+        ids = [row.customer_id for row in found[:1]]
         return str(profiles.facts_of(connection, ids)[ids[0]]["key"]) if ids else None
 
 
@@ -54,7 +54,7 @@ def no_mail(store: Store, edition: Snapshot) -> Refused:
     if plan is None:
         return _not_planned(edition.name)
     ask = f"Ask why of one customer: mailshot rules explain '{edition.name}' CUSTOMER."
-    return Refused(f"Plan {plan['id']} of '{edition.name}' contains no mail.", ask)
+    return Refused(f"Plan {plan.id} of '{edition.name}' contains no mail.", ask)
 
 
 def _not_planned(name: str) -> Refused:
@@ -72,13 +72,13 @@ _UNSUBSCRIBE = re.compile(r"""href\s*=\s*["']?https://sample\.invalid/u/""", re.
 KEYS, BASE_URL = KeyRing({0: bytes(32)}), "https://sample.invalid"
 
 
-def trial_recipient(connection: Connection, row: Mapping[str, Any], date: datetime, tracked: bool) -> Recipient:
+def trial_recipient(connection: Connection, decision: PlanDecision, date: datetime, tracked: bool) -> Recipient:
     """Return what a plan's row has for its customer, as a delivery of no run."""
-    customer_id = int(row["customer_id"])
-    facts = profiles.facts_of(connection, [customer_id])[customer_id]
-    products = profiles.products(connection, [product for product, _ in row["offers"] or ()])
-    offers = [(products[product], times) for product, times in row["offers"] or () if product in products]
-    return Recipient(NOBODY, NOBODY, row["content"], facts["email"], facts, offers, tracked, date)
+    assert decision.content is not None, decision
+    facts = profiles.facts_of(connection, [decision.customer_id])[decision.customer_id]
+    products = profiles.products(connection, [product for product, _ in decision.offers])
+    offers = [(products[product], times) for product, times in decision.offers if product in products]
+    return Recipient(NOBODY, NOBODY, decision.content, facts["email"], facts, offers, tracked, date)
 
 
 def sample_errors(connection: Connection, mailing: Mailing, plan_id: str, date: datetime) -> Iterator[str]:

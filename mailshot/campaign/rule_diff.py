@@ -21,7 +21,7 @@ from mailshot.rulebook.rulebook import Rulebook, is_independent
 from mailshot.rulebook.versions import Version
 from mailshot.store import audiences, profiles, transitions
 from mailshot.store.engine import Connection, Store
-from mailshot.store.transitions import MAIL, Transition
+from mailshot.store.transitions import MAIL, Outcomes, Transition
 
 YEAR = Span(1, "year")
 
@@ -138,7 +138,7 @@ class _Comparer:
         was, now = (sum(one.customers for one in some if one) for some in ((stayed, left), (stayed, entered)))
         return was, now, self._moved(entered, old, new), self._moved(left, old, new)
 
-    def _set(self, one: ResolvedAudience | None) -> Any:
+    def _set(self, one: ResolvedAudience | None) -> Outcomes:
         if one is None:
             return transitions.nobody()
         return transitions.audience(audiences.with_statistics(self.connection, one.compiled), one.audience.condition)

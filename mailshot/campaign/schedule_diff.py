@@ -6,7 +6,6 @@ A schedule keeps the version it was launched with, so edits change nothing until
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from mailshot.rulebook.rulebook import Rulebook
 from mailshot.states import ScheduleState
 from mailshot.store import runs, snapshots
 from mailshot.store.engine import Connection, Store
+from mailshot.store.runs import ScheduleRecord
 
 GONE = "the campaign's file is gone"
 WRONG = "the files have errors now (see mailshot rules check)"
@@ -93,11 +93,11 @@ def every(connection: Connection, project: Path) -> list[Scheduled]:
         zone = rules.company.time_zone
     except (InvalidInput, NotFound) as error:
         trouble = GONE if isinstance(error, NotFound) else WRONG
-        return [_schedule(row, ZoneInfo(row["zone"]), trouble=trouble) for row in rows]
+        return [_schedule(row, ZoneInfo(row.zone), trouble=trouble) for row in rows]
     held = []
     for row in rows:
         try:
-            held.append(_compared(connection, row, editions.edition(rules, project, row["campaign"])))
+            held.append(_compared(connection, row, editions.edition(rules, project, row.campaign)))
         except NotFound:
             # The file may be there, and be no YAML.
             held.append(_schedule(row, zone, trouble=WRONG if problems else GONE))
@@ -125,15 +125,15 @@ def refuse_gone(store: Store, rulebook: Rulebook, campaign: str) -> None:
         )
 
 
-def _compared(connection: Connection, row: Mapping[str, Any], edition: Snapshot) -> Scheduled:
+def _compared(connection: Connection, row: ScheduleRecord, edition: Snapshot) -> Scheduled:
     now, zone = dependencies.parts(edition), edition.rulebook.company.time_zone
     try:
-        then = dependencies.parts(editions.thaw(snapshots.body(connection, row["definition"])))
+        then = dependencies.parts(editions.thaw(snapshots.body(connection, row.definition)))
     except InvalidInput as error:
         return _schedule(row, zone, trouble=f"this Mailshot cannot read that version: {error}")
     return _schedule(row, zone, tuple(dependencies.differences(then, now)))
 
 
-def _schedule(row: Mapping[str, Any], zone: ZoneInfo, differs: tuple[str, ...] = (), trouble: str = "") -> Scheduled:
-    next_at, made_at = (row[name].astimezone(zone) for name in ("next_at", "made_at"))
-    return Scheduled(row["campaign"], ScheduleState.of(row["state"]), next_at, made_at, differs, trouble)
+def _schedule(row: ScheduleRecord, zone: ZoneInfo, differs: tuple[str, ...] = (), trouble: str = "") -> Scheduled:
+    next_at, made_at = row.next_at.astimezone(zone), row.made_at.astimezone(zone)
+    return Scheduled(row.campaign, row.state, next_at, made_at, differs, trouble)

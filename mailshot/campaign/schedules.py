@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from mailshot.campaign import launch
@@ -14,6 +12,7 @@ from mailshot.errors import MailshotError
 from mailshot.rulebook.campaign import next_slot
 from mailshot.store import runs, snapshots
 from mailshot.store.engine import Store
+from mailshot.store.runs import ScheduleRecord
 
 log = logging.getLogger(__name__)
 # A slot missed for longer (the machine was off) is passed over: Monday's offer must not go out on Thursday.
@@ -42,22 +41,22 @@ def _fire(store: Store, schedule_id: int, campaign: str, now: datetime) -> int |
         schedule = runs.take_due(connection, schedule_id, now)
         if schedule is None:
             return None
-        slot = schedule["next_at"]
-        if not runs.advance(connection, schedule["id"], slot, _following(schedule, now)):
+        slot = schedule.next_at
+        if not runs.advance(connection, schedule.id, slot, _following(schedule, now)):
             return None
         if now - slot > GRACE:
-            said = f"{slot.astimezone(ZoneInfo(schedule['zone'])):%Y-%m-%d %H:%M %Z}"
-            log.warning("the mail of '%s' for %s is passed over: it is too late", schedule["campaign"], said)
+            said = f"{slot.astimezone(ZoneInfo(schedule.zone)):%Y-%m-%d %H:%M %Z}"
+            log.warning("the mail of '%s' for %s is passed over: it is too late", schedule.campaign, said)
             return None
-        edition = editions.thaw(snapshots.body(connection, schedule["definition"]))
+        edition = editions.thaw(snapshots.body(connection, schedule.definition))
         as_of = editions.as_of(edition, None, slot)
-        plan_id = f"{schedule['id']}@{slot.isoformat(timespec='minutes')}"
-        place = (schedule["id"], slot)
-        return launch.start_run(connection, edition, plan_id, schedule["definition"], as_of, now, place)
+        plan_id = f"{schedule.id}@{slot.isoformat(timespec='minutes')}"
+        place = (schedule.id, slot)
+        return launch.start_run(connection, edition, plan_id, schedule.definition, as_of, now, place)
 
 
-def _following(schedule: Mapping[str, Any], now: datetime) -> datetime | None:
-    if not schedule["cron"]:
+def _following(schedule: ScheduleRecord, now: datetime) -> datetime | None:
+    if not schedule.cron:
         return None
     # Local wall time decides: once in an hour that comes twice, and right after a gap for what would be in it.
-    return next_slot(schedule["cron"], max(now, schedule["next_at"]).astimezone(ZoneInfo(schedule["zone"])))
+    return next_slot(schedule.cron, max(now, schedule.next_at).astimezone(ZoneInfo(schedule.zone)))

@@ -8,7 +8,6 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from mailshot.deliver import outcome
@@ -21,6 +20,7 @@ from mailshot.states import DeliveryState, Reason, Suspicion
 from mailshot.store import consent, profiles
 from mailshot.store.engine import Connection, Store
 from mailshot.store.ledger import Claimed, Settled
+from mailshot.store.runs import RunRecord
 from mailshot.tokens import KeyRing
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ MARKS: dict[int, Suspicion] = {
 }
 #: Checks rows against the guards again, whose customers changed answers or address since the launch: takes the run
 #: and the rows, and gives the offers left by customer, None for a customer who must not be mailed.
-Reconsider = Callable[[Connection, Mapping[str, Any], Sequence[Claimed]], Mapping[int, list[list[int]] | None]]
+Reconsider = Callable[[Connection, RunRecord, Sequence[Claimed]], Mapping[int, list[list[int]] | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Composer:
         store: Store,
         rounds: LedgerWriter,
         mailing: Mailing,
-        run: Mapping[str, Any],
+        run: RunRecord,
         keys: KeyRing,
         base_url: str,
         reconsider: Reconsider,
@@ -82,7 +82,7 @@ class Composer:
         """Leave out a row whose letter cannot be made: whatever the fault is, it must not stop the others."""
         known = isinstance(error, RenderError)
         if not known:
-            log.error("run %s, customer %s: no letter", self._run["id"], customer_id, exc_info=error)
+            log.error("run %s, customer %s: no letter", self._run.id, customer_id, exc_info=error)
         reply = outcome.said(str(error) if known else f"{type(error).__name__}: {error}")
         reason = str(Reason.render_failed)
         self._rounds.settle(Settled(customer_id, DeliveryState.skipped, reply=reply, reason=reason))
@@ -154,12 +154,12 @@ class Composer:
 
     def _write(self, row: Claimed, facts: dict[str, Any], tracked: bool) -> Prepared | None:
         offers = [(self._products[product], times) for product, times in row.offers if product in self._products]
-        date: datetime = self._run["launched_at"]
+        date = self._run.launched_at
         try:
             if not facts.get("email"):
                 raise RenderError("the customer has no address any more")
             delivery = compose.Recipient(
-                self._run["id"], row.customer_id, row.content, facts["email"], facts, offers, tracked, date
+                self._run.id, row.customer_id, row.content, facts["email"], facts, offers, tracked, date
             )
             written = compose.compose(self._mailing, delivery, self._keys, self._base_url)
         except Exception as error:

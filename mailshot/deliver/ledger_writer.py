@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from mailshot.errors import MailshotError
 from mailshot.states import DeliveryState, Suspicion
@@ -21,6 +20,7 @@ from mailshot.store import feedback, ledger, suppression
 from mailshot.store.eligibility import Gates, SendGates
 from mailshot.store.engine import Store
 from mailshot.store.ledger import Claimed, Settled
+from mailshot.store.runs import RunRecord
 
 log = logging.getLogger(__name__)
 PATIENCE = 60.0
@@ -39,10 +39,10 @@ class Intent:
 class LedgerWriter:
     """The ledger of one run for one worker. `broken` is set once the ledger could not be written."""
 
-    def __init__(self, store: Store, run: Mapping[str, Any], gates: Gates, token: int, lease: timedelta) -> None:
+    def __init__(self, store: Store, run: RunRecord, gates: Gates, token: int, lease: timedelta) -> None:
         self._store = store
-        self._run_id: int = run["id"]
-        self._as_of, self._launched_at = run["as_of"], run["launched_at"]
+        self._run_id = run.id
+        self._as_of, self._launched_at = run.as_of, run.launched_at
         self._gates = gates
         self._token = token
         self._lease = lease

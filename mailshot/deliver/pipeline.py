@@ -24,6 +24,7 @@ from mailshot.store import ledger, ledger_queries, runs, snapshots
 from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
 from mailshot.store.ledger import Settled
+from mailshot.store.runs import RunRecord
 from mailshot.tokens import KeyRing
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class SendSettings:
 
 async def deliver(
     post: SendSettings,
-    run: Mapping[str, Any],
+    run: RunRecord,
     mailing: Mailing,
     gates: Gates,
     rate: int | None,
@@ -59,7 +60,7 @@ async def deliver(
     """
     rounds = LedgerWriter(post.store, run, gates, secrets.randbits(62), post.lease)
     desk = Composer(post.store, rounds, mailing, run, post.keys, post.base_url, post.reconsider, most, stop)
-    tempo = rate_limit.of(run["campaign"], str(mailing.sender["address"]), rate, post.redis)
+    tempo = rate_limit.of(run.campaign, str(mailing.sender["address"]), rate, post.redis)
     worker = _Sender(post, run, rounds, desk, tempo)
     try:
         # One connection that fails by a fault of ours must not tear down the others between dot and reply.
@@ -78,7 +79,7 @@ class _Sender:
     """What all connections of one batch share. `lines` counts the open ones."""
 
     def __init__(
-        self, post: SendSettings, run: Mapping[str, Any], rounds: LedgerWriter, desk: Composer, tempo: rate_limit.Pace
+        self, post: SendSettings, run: RunRecord, rounds: LedgerWriter, desk: Composer, tempo: rate_limit.Pace
     ) -> None:
         self.post, self.run, self.rounds, self.desk, self.tempo = post, run, rounds, desk, tempo
         self.faults = 0
@@ -160,12 +161,12 @@ class _Sender:
             self.desk.halt()
 
 
-def _settled(task: Prepared, verdict: Outcome, run: Mapping[str, Any], now: datetime) -> Settled:
+def _settled(task: Prepared, verdict: Outcome, run: RunRecord, now: datetime) -> Settled:
     who, reply = task.customer_id, verdict.reply
     if verdict.outcome is Status.accepted:
         return Settled(who, DeliveryState.sent, reply)
-    again = outcome.next_attempt(task.attempts, run["launched_at"], now)
-    if verdict.outcome is Status.in_doubt and (again is None or not run["at_least_once"]):
+    again = outcome.next_attempt(task.attempts, run.launched_at, now)
+    if verdict.outcome is Status.in_doubt and (again is None or not run.at_least_once):
         return Settled(who, DeliveryState.unconfirmed, reply)
     if verdict.outcome is Status.refused or again is None:
         return Settled(who, DeliveryState.refused, reply, no_mailbox=task.address if verdict.gone else None)
@@ -178,10 +179,10 @@ def send_batch(post: SendSettings, run_id: int, most: int, stop: threading.Event
         ledger.recover(connection, datetime.now(UTC))
     with post.store.read() as connection:
         run = runs.get(connection, run_id)
-        if run is None or run["state"] != RunState.running or stop.is_set():
+        if run is None or run.state is not RunState.running or stop.is_set():
             return False
-        body = snapshots.body(connection, run["definition"])
-    mailing, gates = _mailing(run["definition"], body), Gates.thaw(body["mailing"]["gates"])
+        body = snapshots.body(connection, run.definition)
+    mailing, gates = _mailing(run.definition, body), Gates.thaw(body["mailing"]["gates"])
     clear = asyncio.run(deliver(post, run, mailing, gates, body["mailing"]["rate"], most, stop))
     with post.store.write() as connection:
         now = datetime.now(UTC)

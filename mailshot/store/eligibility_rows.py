@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, select
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, select
 
 from mailshot.states import RECEIVED, UNSENT
 from mailshot.store import consent, eligibility, inboxes
@@ -96,5 +96,5 @@ def _mails(
     return connection.execute(ordered).mappings().all()
 
 
-def _before(rows: Any, column: Any, before: datetime | None) -> Any:
+def _before(rows: Select[Any], column: ColumnElement[Any], before: datetime | None) -> Select[Any]:
     return rows if before is None else rows.where(column < before)

@@ -113,7 +113,7 @@ class GroupCommit:
             return [_Failed(error)] * len(batch)
 
 
-def _guarded(connection: Connection, waiting: _Waiting) -> Any:
+def _guarded(connection: Connection, waiting: _Waiting) -> object:
     savepoint = connection.begin_nested()
     try:
         outcome = waiting.apply(connection)

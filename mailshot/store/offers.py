@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import and_, bindparam, distinct, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, distinct, func, not_, or_, select, update
 
 from mailshot.audience.compile import Compiler, product_clause, stands
 from mailshot.audience.nodes import Condition
@@ -111,7 +111,7 @@ def forbidden_offered(connection: Connection, plan_id: str, compiled: Compiler, 
     return found
 
 
-def _unless(compiled: Compiler, forbidden: Sequence[Forbidden]) -> list[Any]:
+def _unless(compiled: Compiler, forbidden: Sequence[Forbidden]) -> list[ColumnElement[bool]]:
     purchase = SCHEMA.purchase.c
     return [
         not_(and_(purchase.product_id.in_(_ids(never)), purchase.customer_id.in_(bound(compiled, who))))
@@ -119,5 +119,5 @@ def _unless(compiled: Compiler, forbidden: Sequence[Forbidden]) -> list[Any]:
     ]
 
 
-def _ids(selection: ProductFilter) -> Any:
+def _ids(selection: ProductFilter) -> Select[Any]:
     return select(SCHEMA.product.c.id).where(product_clause(SCHEMA.product, selection))

@@ -5,12 +5,30 @@ The decisions of a plan are rows, so that a preview, a launch and an explanation
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, case, delete, false, func, insert, literal, or_, select, true, update
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    FromClause,
+    Label,
+    Select,
+    Subquery,
+    and_,
+    case,
+    delete,
+    false,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from mailshot.audience.compile import Compiler, existed, product_clause
 from mailshot.audience.nodes import Condition
@@ -49,6 +67,35 @@ class PlanSpec:
     received_since: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PlanHead:
+    """A plan without its rows."""
+
+    id: str
+    campaign: str
+    #: Digest of all parts (see `campaign.dependencies`): equal while rules and templates mean the same.
+    digest: str
+    #: "Today" in the conditions of its rules.
+    as_of: datetime
+    made_at: datetime
+    #: What keeps the plan from being launched.
+    errors: tuple[str, ...] = ()
+    #: The digest of each part by its name; empty in plans of earlier versions.
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanDecision:
+    """What a plan decided about one customer: a mail with `content`, or none because of `reason`."""
+
+    customer_id: int
+    #: Customers who are left out for another reason have a content, too.
+    content: str | None
+    reason: Reason | None
+    #: Pairs of product id and how often the customer bought it; empty without offers.
+    offers: list[list[int]]
+
+
 def decide(connection: Connection, plan_id: str, compiled: Compiler, question: PlanSpec) -> None:
     """Write one row for each customer of the audience: the content, or the reason for none."""
     decided = verdicts(compiled, question).add_columns(literal(plan_id))
@@ -80,12 +127,12 @@ def represents_inbox(content: str | None, reason: str | None) -> bool:
     return content is not None and reason in (None, Reason.holdout)
 
 
-def _content(compiled: Compiler, question: PlanSpec) -> Any:
+def _content(compiled: Compiler, question: PlanSpec) -> Label[str]:
     whens = [(compiled.clause(item.when) if item.when else true(), literal(item.name)) for item in question.choices]
     return case(*whens, else_=None).label("content")
 
 
-def _reason(chosen: Any, compiled: Compiler, question: PlanSpec) -> Any:
+def _reason(chosen: CTE, compiled: Compiler, question: PlanSpec) -> ColumnElement[str]:
     """The first reason that applies; their order is the order in which a marketer would mend them."""
     before = compiled.before
     inbox = inboxes.shared()
@@ -110,7 +157,7 @@ def _reason(chosen: Any, compiled: Compiler, question: PlanSpec) -> Any:
     return case(*[(clause, literal(str(reason))) for clause, reason in reasons], else_=None)
 
 
-def _barred(chosen: Any, compiled: Compiler, question: PlanSpec) -> Any:
+def _barred(chosen: FromClause, compiled: Compiler, question: PlanSpec) -> ColumnElement[bool]:
     found = []
     for choice in question.choices:
         for condition in choice.barred:
@@ -125,32 +172,42 @@ def overlap(connection: Connection, first: ProductFilter, second: ProductFilter)
     return connection.execute(both).first() is not None
 
 
-def record(connection: Connection, plan: Mapping[str, Any]) -> None:
-    """Keep a plan's head in place of one with the same id; rows of the campaign's older, unlaunched plans go."""
-    connection.execute(delete(PLAN).where(PLAN.c.id == plan["id"]))
-    connection.execute(insert(PLAN), dict(plan))
-    stale = select(PLAN.c.id).where(PLAN.c.campaign == plan["campaign"], PLAN.c.id.not_in(_kept(plan["campaign"])))
-    connection.execute(delete(ROW).where(ROW.c.plan_id.in_(stale.where(PLAN.c.id != plan["id"]))))
+def record(connection: Connection, plan: PlanHead) -> None:
+    """Store a plan's head in place of one with the same id, and delete the rows of the campaign's older plans."""
+    connection.execute(delete(PLAN).where(PLAN.c.id == plan.id))
+    summary = {"errors": list(plan.errors), "parts": dict(plan.parts)}
+    head = {"id": plan.id, "campaign": plan.campaign, "digest": plan.digest, "as_of": plan.as_of}
+    connection.execute(insert(PLAN), {**head, "made_at": plan.made_at, "summary": summary})
+    stale = select(PLAN.c.id).where(PLAN.c.campaign == plan.campaign, PLAN.c.id.not_in(_kept(plan.campaign)))
+    connection.execute(delete(ROW).where(ROW.c.plan_id.in_(stale.where(PLAN.c.id != plan.id))))
 
 
-def kept(connection: Connection, plan: Mapping[str, Any]) -> bool:
-    """Say whether the rows of a plan are still there."""
-    return plan["id"] in connection.scalars(_kept(plan["campaign"])).all()
+def kept(connection: Connection, plan: PlanHead) -> bool:
+    """Return whether the rows of a plan are still there."""
+    return plan.id in connection.scalars(_kept(plan.campaign)).all()
 
 
-def _kept(campaign: str) -> Any:
+def _kept(campaign: str) -> Select[Any]:
     return select(PLAN.c.id).where(PLAN.c.campaign == campaign).order_by(PLAN.c.made_at.desc()).limit(2)
 
 
-def latest(connection: Connection, campaign: str, other_than: str = "") -> Mapping[str, Any] | None:
+def latest(connection: Connection, campaign: str) -> PlanHead | None:
     """Return the newest plan of a campaign."""
-    newest = select(PLAN).where(PLAN.c.campaign == campaign, PLAN.c.id != other_than)
-    return connection.execute(newest.order_by(PLAN.c.made_at.desc()).limit(1)).mappings().first()  # type: ignore[return-value]
+    newest = select(PLAN).where(PLAN.c.campaign == campaign)
+    return _head(connection, newest.order_by(PLAN.c.made_at.desc()).limit(1))
 
 
-def get(connection: Connection, plan_id: str) -> Mapping[str, Any] | None:
+def get(connection: Connection, plan_id: str) -> PlanHead | None:
     """Return one plan by id."""
-    return connection.execute(select(PLAN).where(PLAN.c.id == plan_id)).mappings().first()  # type: ignore[return-value]
+    return _head(connection, select(PLAN).where(PLAN.c.id == plan_id))
+
+
+def _head(connection: Connection, plan: Select[Any]) -> PlanHead | None:
+    row = connection.execute(plan).first()
+    if row is None:
+        return None
+    errors, parts = row.summary.get("errors", ()), row.summary.get("parts", {})
+    return PlanHead(row.id, row.campaign, row.digest, row.as_of, row.made_at, tuple(errors), parts)
 
 
 def counts(connection: Connection, plan_id: str) -> list[tuple[str | None, str | None, int]]:
@@ -168,14 +225,14 @@ def changes(connection: Connection, plan_id: str, before: str) -> dict[str, int]
     """Count who enters, leaves and changes content between two plans, looking only at those who get a mail."""
     old, new = ROW.alias("old"), ROW.alias("new")
 
-    def mailed(row: Any, plan: str) -> Any:
+    def mailed(row: FromClause, plan: str) -> Subquery:
         return select(row.c.customer_id, row.c.content).where(row.c.plan_id == plan, row.c.reason.is_(None)).subquery()
 
     then, today = mailed(old, before), mailed(new, plan_id)
     same = then.c.customer_id == today.c.customer_id
     pairs = today.join(then, same)
 
-    def count(source: Any, *where: Any) -> int:
+    def count(source: FromClause, *where: ColumnElement[bool]) -> int:
         return int(connection.execute(select(func.count()).select_from(source).where(*where)).scalar_one())
 
     return {
@@ -185,16 +242,23 @@ def changes(connection: Connection, plan_id: str, before: str) -> dict[str, int]
     }
 
 
-def row(connection: Connection, plan_id: str, customer_id: int) -> Mapping[str, Any] | None:
+def row(connection: Connection, plan_id: str, customer_id: int) -> PlanDecision | None:
     """Return what a plan decided about one customer."""
-    mine = select(ROW).where(ROW.c.plan_id == plan_id, ROW.c.customer_id == customer_id)
-    return connection.execute(mine).mappings().first()  # type: ignore[return-value]
+    decisions = _decisions(connection, select(ROW).where(ROW.c.plan_id == plan_id, ROW.c.customer_id == customer_id))
+    return decisions[0] if decisions else None
 
 
-def samples(connection: Connection, plan_id: str, content: str, most: int) -> Sequence[Mapping[str, Any]]:
-    """Return a few customers who get `content`."""
-    some = select(ROW).where(ROW.c.plan_id == plan_id, ROW.c.content == content, ROW.c.reason.is_(None))
-    return connection.execute(some.order_by(ROW.c.customer_id).limit(most)).mappings().all()  # type: ignore[return-value]
+def samples(connection: Connection, plan_id: str, content: str, most: int) -> list[PlanDecision]:
+    """Return the decisions about up to `most` customers who get `content`."""
+    mailed = select(ROW).where(ROW.c.plan_id == plan_id, ROW.c.content == content, ROW.c.reason.is_(None))
+    return _decisions(connection, mailed.order_by(ROW.c.customer_id).limit(most))
+
+
+def _decisions(connection: Connection, rows: Select[Any]) -> list[PlanDecision]:
+    return [
+        PlanDecision(row.customer_id, row.content, Reason.of(row.reason) if row.reason else None, row.offers or [])
+        for row in connection.execute(rows)
+    ]
 
 
 def set_aside(connection: Connection, plan_id: str) -> str:

@@ -6,11 +6,9 @@ forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import distinct, func, or_, select
 
@@ -21,7 +19,7 @@ from mailshot.store import conversions, dialect, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.conversions import EVENT, PURCHASE
 from mailshot.store.engine import Connection
-from mailshot.store.plans import DELIVERY, RUN
+from mailshot.store.plans import DELIVERY
 
 FEEDBACK = dialect.table(tables.Feedback)
 _KNOWN = not_erased(SCHEMA, FEEDBACK.c.customer_id)
@@ -122,8 +120,3 @@ def newest(connection: Connection, goal: Goal, today: datetime) -> datetime | No
         moment = select(func.max(EVENT.c.at)).where(EVENT.c.name == goal.event, EVENT.c.at <= today)
     found: datetime | None = connection.scalar(moment)
     return found
-
-
-def runs(connection: Connection) -> list[Mapping[str, Any]]:
-    """Return every run, oldest first."""
-    return list(connection.execute(select(RUN).order_by(RUN.c.as_of, RUN.c.id)).mappings())  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import case, delete, func, insert, select
+from sqlalchemy import ColumnElement, Select, case, delete, func, insert, select
 
 from mailshot.audience.compile import fact_column, product_clause, stands
 from mailshot.facts.catalogue import Fact
@@ -80,11 +80,13 @@ def _row(conclusion: InferredTrait, as_of: datetime) -> dict[str, Any]:
     }
 
 
-def _ids(selection: ProductFilter) -> Any:
+def _ids(selection: ProductFilter) -> Select[Any]:
     return select(SCHEMA.product.c.id).where(product_clause(SCHEMA.product, selection))
 
 
-def _meant(among: ProductFilter, window: tuple[datetime | None, datetime], as_of: datetime) -> list[Any]:
+def _meant(
+    among: ProductFilter, window: tuple[datetime | None, datetime], as_of: datetime
+) -> list[ColumnElement[bool]]:
     purchase, (start, end) = SCHEMA.purchase.c, window
     within = [purchase.at < end, stands(purchase.returned_at, as_of)] + ([purchase.at >= start] if start else [])
     return [*within, purchase.product_id.in_(_ids(among))] if among.filters else within

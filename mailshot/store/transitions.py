@@ -6,13 +6,18 @@ all means that the customer is not in the set. One statement looks at each set o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
+    ColumnElement,
+    Label,
+    Row,
     Select,
     String,
     case,
@@ -34,6 +39,8 @@ from mailshot.store.eligibility import DELIVERY, ROW
 from mailshot.store.engine import Connection
 
 MAIL, NONE = "mail:", "none:"
+#: A query of (customer_id, outcome).
+Outcomes = Select[Any]
 PURCHASE = SCHEMA.purchase.c
 
 
@@ -48,24 +55,24 @@ class Transition:
     examples: tuple[int, ...]
 
 
-def audience(compiled: Compiler, condition: Condition) -> Select[Any]:
+def audience(compiled: Compiler, condition: Condition) -> Outcomes:
     """Return the set of those who satisfy a condition."""
     (members,) = compiled.select(condition).subquery().c
     return select(members.label("customer_id"), _word(MAIL))
 
 
-def nobody() -> Select[Any]:
+def nobody() -> Outcomes:
     """Return the empty set."""
     return select(SCHEMA.customer.c.id.label("customer_id"), _word(MAIL)).where(false())
 
 
-def plan(plan_id: str) -> Select[Any]:
+def plan(plan_id: str) -> Outcomes:
     """Return what a plan decided."""
     decided = _outcome(ROW.c.content, ROW.c.reason)
     return select(ROW.c.customer_id, decided).where(ROW.c.plan_id == plan_id)
 
 
-def run(run_id: int) -> Select[Any]:
+def run(run_id: int) -> Outcomes:
     """Return what became of each customer of a run: the content unless the mail did not go out."""
     state = DELIVERY.c.state
     reason = func.coalesce(DELIVERY.c.reason, case((state.in_(RECEIVED), cast(null(), String)), else_=state))
@@ -73,7 +80,7 @@ def run(run_id: int) -> Select[Any]:
 
 
 def moves(
-    connection: Connection, before: Select[Any], after: Select[Any], spent: tuple[datetime, datetime], most: int
+    connection: Connection, before: Outcomes, after: Outcomes, spent: tuple[datetime, datetime], most: int
 ) -> list[Transition]:
     """Return how customers moved between two sets, those who stayed included.
 
@@ -98,7 +105,7 @@ def moves(
     return _labelled(rows)
 
 
-def _both(before: Select[Any], after: Select[Any]) -> Any:
+def _both(before: Outcomes, after: Outcomes) -> CTE:
     """Both sets side by side. Not a full join: older SQLite has none, and a sum over both reads each just once."""
     old, new = before.subquery(), after.subquery()
     nothing = cast(null(), String)
@@ -110,7 +117,7 @@ def _both(before: Select[Any], after: Select[Any]) -> Any:
     return merged.group_by(sides.c.customer_id).cte("both").prefix_with("MATERIALIZED")
 
 
-def _moved(both: Any, spent: tuple[datetime, datetime]) -> Any:
+def _moved(both: CTE, spent: tuple[datetime, datetime]) -> CTE:
     went = or_(both.c.was.is_(None), both.c.now.is_(None), both.c.was != both.c.now)
     gone = select(both).where(went).cte("went").prefix_with("MATERIALIZED")
     amount = func.sum(PURCHASE.amount, type_=PURCHASE.amount.type).label("amount")
@@ -126,7 +133,7 @@ def _moved(both: Any, spent: tuple[datetime, datetime]) -> Any:
     return select(gone, money).select_from(joined).cte("moved").prefix_with("MATERIALIZED")
 
 
-def _labelled(rows: Any) -> list[Transition]:
+def _labelled(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Transition]:
     examples: dict[tuple[str | None, str | None], list[tuple[int, int]]] = {}
     for was, now, customer_id, place, _ in rows:
         if customer_id:
@@ -139,10 +146,10 @@ def _labelled(rows: Any) -> list[Transition]:
     return found
 
 
-def _outcome(content: Any, reason: Any) -> Any:
+def _outcome(content: ColumnElement[Any], reason: ColumnElement[Any]) -> Label[str]:
     mailed = literal(MAIL, String) + func.coalesce(content, "")
     return case((reason.is_(None), mailed), else_=literal(NONE, String) + reason).label("outcome")
 
 
-def _word(word: str) -> Any:
+def _word(word: str) -> Label[str]:
     return literal(word, String).label("outcome")

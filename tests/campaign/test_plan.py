@@ -38,7 +38,7 @@ def ledger(shop: Shop) -> dict[int, tuple[str, str | None, str | None]]:
     """Return (state, content, reason) of every delivery of the newest run."""
     table = dialect.table(tables.Delivery)
     with shop.store.read() as connection:
-        run_id = runs.of_campaign(connection, "week")[0]["id"]
+        run_id = runs.of_campaign(connection, "week")[0].id
         rows = connection.execute(select(table).where(table.c.run_id == run_id)).mappings()
         return {row["customer_id"]: (row["state"], row["content"], row["reason"]) for row in rows}
 
@@ -247,7 +247,7 @@ def test_a_plan_with_errors_is_not_launched_until_they_are_mended(shop: Shop, wh
     with shop.store.read() as connection:
         kept = plans.get(connection, made.id)
     assert kept is not None
-    assert kept["summary"]["errors"] == list(made.errors)
+    assert kept.errors == made.errors
     with pytest.raises(Refused, match="has errors"):
         launched(shop)
     write(shop, f"templates/hello/{file}", sound)
@@ -317,7 +317,7 @@ def test_a_weekly_schedule_launches_each_slot_once_by_the_wall_clock(shop: Shop)
     began = [schedules.launch_due(shop.store, NOW + timedelta(hours=hours)) for hours in range(0, 24 * 22, 2)]
     assert [len(each) for each in began if each] == [1, 1, 1, 1]
     with shop.store.read() as connection:
-        slots = [run["slot"] for run in runs.of_campaign(connection, "week")]
+        slots = [run.slot for run in runs.of_campaign(connection, "week")]
     assert slots == [monday + timedelta(days=days) for days in (21, 14, 7, 0)]
 
 
@@ -328,7 +328,7 @@ def test_a_slot_long_past_is_passed_over(shop: Shop) -> None:
     assert schedules.launch_due(shop.store, NOW + timedelta(days=3)) == []
     with shop.store.read() as connection:
         (waiting,) = runs.schedules(connection, "week")
-    assert waiting["next_at"] == NOW.replace(hour=13) + timedelta(days=7)
+    assert waiting.next_at == NOW.replace(hour=13) + timedelta(days=7)
 
 
 def test_the_clock_uses_the_rules_of_the_launch(shop: Shop) -> None:

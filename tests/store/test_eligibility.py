@@ -6,7 +6,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -15,7 +14,7 @@ from mailshot.campaign import explain, launch
 from mailshot.facts.periods import Span
 from mailshot.profile.preferences import Limit
 from mailshot.states import Reason
-from mailshot.store import consent, dialect, runs, suppression, tables
+from mailshot.store import consent, dialect, suppression, tables
 from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
 from tests.campaign.test_plan import rows
@@ -231,7 +230,7 @@ def test_service_mail_is_neither_counted_nor_held_back(shop: Shop) -> None:
     one = person(shop, "Q1")
     choose(shop, one, "weekly")
     begun = launched(shop, "order")
-    assert head(shop, begun)["service"]
+    assert ledger_rows.head(shop.store, begun).service
     assert reasons(shop, now=NOW + DAY) == {one: None}
     launched(shop, "week", NOW + DAY)
     assert reasons(shop, "other", now=NOW + 2 * DAY) == {one: "asked for less"}
@@ -243,11 +242,6 @@ def launched(shop: Shop, name: str, now: datetime = NOW) -> int:
     found = launch.launch(shop.store, edition(shop, name), now, now).run_id
     assert found is not None
     return found
-
-
-def head(shop: Shop, run_id: int) -> Any:
-    with shop.store.read() as connection:
-        return runs.get(connection, run_id)
 
 
 WEEKLY = ((("frequency", "weekly"), Limit(1, Span(7, "day"))),)

@@ -202,7 +202,7 @@ def test_a_row_in_doubt_is_resolved_by_hand(store: Store, resend: bool, after: s
     with store.read() as connection:
         run = runs.get(connection, run_id)
     assert run is not None
-    assert run["state"] == ("running" if resend else "finished")
+    assert run.state == ("running" if resend else "finished")
 
 
 def test_workers_never_share_a_row(store: Store) -> None:

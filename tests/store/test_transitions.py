@@ -274,7 +274,9 @@ def test_what_cannot_be_compared_with_is_refused_and_nothing_is_planned(shop: Sh
         with pytest.raises(error, match=words):
             between(shop, asked)
     with shop.store.read() as connection:
-        assert plan_diff.plans.latest(connection, "week")["id"] == made[2]  # type: ignore[index]
+        newest = plan_diff.plans.latest(connection, "week")
+    assert newest is not None
+    assert newest.id == made[2]
     # The last but one is there until the new one is kept.
     assert told(between(shop, made[1], days=0.1)) == {}
     with pytest.raises(Refused, match="cannot be compared with itself"):

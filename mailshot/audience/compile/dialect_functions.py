@@ -36,7 +36,7 @@ class ListOf(TypeDecorator[list[Any]]):
         inner = self.item.load_dialect_impl(dialect) if isinstance(self.item, TypeDecorator) else self.item
         return dialect.type_descriptor(ARRAY(inner))
 
-    def process_bind_param(self, value: list[Any] | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: list[Any] | None, dialect: Dialect) -> object:
         given = value or []
         converts = type(self.item).process_bind_param if isinstance(self.item, TypeDecorator) else None
         if converts not in (None, TypeDecorator.process_bind_param):
@@ -76,7 +76,7 @@ def _listed_postgresql(element: Any, compiler: Any, **given: Any) -> str:
     return f"({column} = ANY({values}))"
 
 
-def _number(value: Any) -> Any:
+def _number(value: Any) -> object:
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     raise TypeError(value)
@@ -88,7 +88,7 @@ class Bitmap(TypeDecorator[bytes]):
     impl = LargeBinary
     cache_ok = True
 
-    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> object:
         # SQLite counts bytes from 1, and nobody has the id 0.
         return value[1:] if value and dialect.name == "sqlite" else value
 

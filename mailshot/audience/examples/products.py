@@ -35,7 +35,7 @@ def synthesize(selection: ProductFilter, given: Mapping[str, Any]) -> dict[str, 
     return None
 
 
-def kept(fact: Fact, value: Value) -> Any:
+def kept(fact: Fact, value: Value) -> object:
     """Return a value as an import keeps it: own facts as JSON has them."""
     if isinstance(value, Decimal) and fact.own:
         return int(value) if value == value.to_integral_value() else float(value)
