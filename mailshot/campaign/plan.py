@@ -16,11 +16,12 @@ from mailshot.campaign.snapshot import Snapshot
 from mailshot.errors import MailshotError
 from mailshot.render.compose import Mailing
 from mailshot.states import Reason
-from mailshot.store import audiences, eligibility, eligibility_rows, plans, runs, snapshots
+from mailshot.store import audiences, eligibility_rows, plan_gates, plans, runs, snapshots
 from mailshot.store import offers as offer_rows
 from mailshot.store.engine import Connection, Store
 from mailshot.store.offers import Forbidden
-from mailshot.store.plans import ContentChoice, PlanHead, PlanSpec
+from mailshot.store.plan_gates import ContentChoice, PlanSpec
+from mailshot.store.plans import PlanHead
 
 SECONDS_PER_MAIL = 0.004
 
@@ -137,7 +138,7 @@ def decide(connection: Connection, edition: Snapshot, plan_id: str, as_of: datet
     forbidden: list[Forbidden] = [(guard.customers, guard.never) for guard in edition.rulebook.guards]
     for demand in _demands(edition, as_of):
         offers.choose(connection, compiled, plan_id, demand, forbidden)
-    eligibility.one_per_inbox(connection, plan_id)
+    plan_gates.one_per_inbox(connection, plan_id)
     # Products may have been changed meanwhile: the proof looks at them again.
     _verify_guards(connection, audiences.with_statistics(connection, compiler), plan_id, forbidden)
 

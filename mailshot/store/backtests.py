@@ -23,7 +23,8 @@ from mailshot.store import audiences, dialect, inboxes, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.column_types import SCALE
 from mailshot.store.engine import Connection
-from mailshot.store.plans import DELIVERY, RUN, PlanSpec, represents_inbox, verdicts
+from mailshot.store.plan_gates import PlanSpec
+from mailshot.store.plans import DELIVERY, RUN, represents_inbox, verdicts
 from mailshot.store.reports import FEEDBACK
 
 STREAMED = {"yield_per": 10_000}

@@ -41,8 +41,9 @@ from mailshot.states import NOT_MAILED, DeliveryState, FeedbackClass, FeedbackKi
 from mailshot.store import dialect, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.column_types import MICROSECOND, Instant
-from mailshot.store.eligibility import DELIVERY, RUN, SENT_AT
+from mailshot.store.eligibility import DELIVERY, RUN
 from mailshot.store.engine import Connection
+from mailshot.store.sent_mail import SENT_AT
 
 DUE, FEEDBACK = dialect.table(tables.ConversionDue), dialect.table(tables.Feedback)
 BUYER, EVENT, PURCHASE = dialect.table(tables.Buyer), dialect.table(tables.Event), dialect.table(tables.Purchase)

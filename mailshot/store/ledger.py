@@ -51,7 +51,7 @@ from sqlalchemy import (
 
 from mailshot import states
 from mailshot.states import DeliveryState, Reason, RunState, Suspicion
-from mailshot.store import column_types, conversions, dialect, ledger_queries, tables
+from mailshot.store import column_types, conversions, dialect, eligibility_gates, ledger_queries, tables
 from mailshot.store.eligibility import DELIVERY, ROW, RUN, Clause, SendGates
 from mailshot.store.engine import Connection
 
@@ -162,7 +162,7 @@ def commit_intent(
         update(DELIVERY)
         .where(D.run_id == run_id, D.customer_id.in_(customer_ids), D.token == token)
         .where(D.state == DeliveryState.claimed, _running(run_id), not_(_outdated(written)))
-        .where(*(not_(forbidden) for forbidden, _ in gates.reasons()))
+        .where(*(not_(forbidden) for forbidden, _ in eligibility_gates.at_dot(gates)))
         .values(state=DeliveryState.dotting, dotted_at=now)
         .returning(D.customer_id)
     )
@@ -186,7 +186,7 @@ def skip_disallowed(
 
     Those that are only outdated, or whose run is no longer running, are pending again.
     """
-    running, reasons = _running(run_id), gates.reasons()
+    running, reasons = _running(run_id), eligibility_gates.at_dot(gates)
     forbidden = or_(*(clause for clause, _ in reasons))
     state = case((forbidden, _text(DeliveryState.skipped)), else_=_text(DeliveryState.pending))
     reason = case(*((clause, _text(why)) for clause, why in reasons), else_=None)

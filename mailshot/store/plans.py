@@ -11,60 +11,31 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    CTE,
     ColumnElement,
     FromClause,
     Label,
     Select,
     Subquery,
-    and_,
     case,
     delete,
-    false,
     func,
     insert,
     literal,
-    or_,
     select,
     true,
     update,
 )
 
 from mailshot.audience.compile import Compiler, existed, product_clause
-from mailshot.audience.nodes import Condition
 from mailshot.facts.product_filters import ProductFilter
-from mailshot.profile import bucketing
 from mailshot.states import Reason
-from mailshot.store import dialect, inboxes, tables
-from mailshot.store.audiences import SCHEMA, bound
-from mailshot.store.eligibility import Gates, PlanGates
+from mailshot.store import dialect, eligibility, eligibility_gates, inboxes, tables
+from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
+from mailshot.store.plan_gates import PlanGates, PlanSpec
 
 PLAN, ROW, RUN = dialect.table(tables.Plan), dialect.table(tables.PlanRow), dialect.table(tables.Run)
 DELIVERY = dialect.table(tables.Delivery)
-
-
-@dataclass(frozen=True, slots=True)
-class ContentChoice:
-    """One content entry: who gets it (None: everyone left), and who a guard keeps from it."""
-
-    name: str
-    when: Condition | None
-    barred: tuple[Condition, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PlanSpec:
-    """All that decides about one campaign as of one moment."""
-
-    campaign: str
-    audience: Condition
-    gates: Gates
-    choices: tuple[ContentChoice, ...]
-    holdout: int
-    repeats: bool
-    #: A mail of this campaign keeps a customer from the next one when it counts since then; None: since ever.
-    received_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +70,7 @@ class PlanDecision:
 def decide(connection: Connection, plan_id: str, compiled: Compiler, question: PlanSpec) -> None:
     """Write one row for each customer of the audience: the content, or the reason for none."""
     decided = verdicts(compiled, question).add_columns(literal(plan_id))
-    # Alone among all campaigns: each must count what the others are about to send.
-    dialect.advisory_lock(connection, "plan")
+    eligibility.lock_caps(connection)
     connection.execute(delete(ROW).where(ROW.c.plan_id == plan_id))
     connection.execute(insert(ROW).from_select(["customer_id", "content", "reason", "plan_id"], decided))
 
@@ -119,7 +89,9 @@ def verdicts(compiled: Compiler, question: PlanSpec) -> Select[Any]:
         # Without this SQLite works out the content afresh for every reason that looks at it.
         .prefix_with("MATERIALIZED")
     )
-    return select(chosen.c.id, chosen.c.content, _reason(chosen, compiled, question).label("reason"))
+    inbox = inboxes.shared()
+    candidates = PlanGates(chosen, compiled, question, inbox, inboxes.mailed(inbox))
+    return select(chosen.c.id, chosen.c.content, eligibility_gates.plan_reason(candidates).label("reason"))
 
 
 def represents_inbox(content: str | None, reason: str | None) -> bool:
@@ -130,39 +102,6 @@ def represents_inbox(content: str | None, reason: str | None) -> bool:
 def _content(compiled: Compiler, question: PlanSpec) -> Label[str]:
     whens = [(compiled.clause(item.when) if item.when else true(), literal(item.name)) for item in question.choices]
     return case(*whens, else_=None).label("content")
-
-
-def _reason(chosen: CTE, compiled: Compiler, question: PlanSpec) -> ColumnElement[str]:
-    """The first reason that applies; their order is the order in which a marketer would mend them."""
-    before = compiled.before
-    inbox = inboxes.shared()
-    gates = PlanGates(chosen, question.gates, compiled.as_of, before, inbox, inboxes.mailed(inbox))
-    reasons = [
-        (chosen.c.email.is_(None), Reason.no_address),
-        (dialect.HasNonAscii(chosen.c.email), Reason.unsupported_address),
-        (gates.suppressed, Reason.suppressed),
-        (gates.lacks_consent, Reason.no_consent),
-        (chosen.c.content.is_(None), Reason.no_content),
-        (_barred(chosen, compiled, question), Reason.guard),
-    ]
-    if not question.repeats:
-        reasons.append((gates.received(question.campaign, question.received_since), Reason.already_received))
-    if question.gates.cap is not None:
-        reasons.append((gates.capped, Reason.frequency_cap))
-    if question.gates.asked:
-        reasons.append((gates.asked_for_less, Reason.asked_for_less))
-    if question.holdout:
-        drawn = bucketing.holdout(question.campaign).part(chosen.c.lot) < question.holdout
-        reasons.append((drawn, Reason.holdout))
-    return case(*[(clause, literal(str(reason))) for clause, reason in reasons], else_=None)
-
-
-def _barred(chosen: FromClause, compiled: Compiler, question: PlanSpec) -> ColumnElement[bool]:
-    found = []
-    for choice in question.choices:
-        for condition in choice.barred:
-            found.append(and_(chosen.c.content == choice.name, chosen.c.id.in_(bound(compiled, condition))))
-    return or_(*found) if found else false()
 
 
 def overlap(connection: Connection, first: ProductFilter, second: ProductFilter) -> bool:
@@ -264,8 +203,8 @@ def _decisions(connection: Connection, rows: Select[Any]) -> list[PlanDecision]:
 def set_aside(connection: Connection, plan_id: str) -> str:
     """Move a plan's rows to an id that no plan has, and return that id. `drop` must follow in the same transaction."""
     aside = f"{plan_id} before"
-    # As `plans.decide` does: two who plan the same campaign must not overwrite each other's rows.
-    dialect.advisory_lock(connection, "plan")
+    # As `decide` does: two processes that plan the same campaign must not overwrite each other's rows.
+    eligibility.lock_caps(connection)
     connection.execute(update(ROW).where(ROW.c.plan_id == plan_id).values(plan_id=aside))
     return aside
 
