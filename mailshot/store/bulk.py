@@ -16,16 +16,17 @@ from mailshot.store import bulk_dialects, bulk_load, tables
 from mailshot.store.bulk_load import BulkLoad, BulkRows
 from mailshot.store.column_types import microseconds
 from mailshot.store.engine import Connection, Store
+from mailshot.store.rule_schema import IMPORTED_TABLES
 
 __all__ = ["BulkLoad", "BulkRows", "Counts", "analyse", "past_runs", "read", "upsert"]
 
 BATCH = 10_000
+#: The tables that an import fills, by name.
 LARGE = (
-    "customer", "product", "purchase", "purchase_order", "buyer", "consent", "event", "interaction", "referral",
-    "address_withdrawal", "suppression",
+    "customer", "product", "consent", *(table.name for table in IMPORTED_TABLES), "address_withdrawal", "suppression",
 )  # fmt: skip
-
-SWEPT = ("purchase", "purchase_order")
+#: Those whose primary key holds whole rows: PostgreSQL reads a row from the key alone only after a VACUUM.
+SWEPT = tuple(table.name for table in IMPORTED_TABLES if table.primary_key.dialect_options["postgresql"].get("include"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,7 @@ def past_runs(connection: Connection) -> Iterator[Sequence[Sequence[Any]]]:
 
 
 def analyse(store: Store) -> None:
-    """Let the database look at its large tables anew, so that it plans its queries by what is there now.
-
-    On PostgreSQL those tables are swept whose keys hold whole rows: else the key is not believed without the row.
-    """
+    """Renew the statistics by which the database plans its queries. On PostgreSQL, vacuum the tables in `SWEPT`."""
     if store.sqlite:
         with store.write() as connection:
             # A sample is enough to plan by; counting every row would take as long as loading many.

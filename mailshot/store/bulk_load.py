@@ -8,25 +8,24 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from mailshot.store.column_types import EPOCH
+from mailshot.store.rule_schema import ACTIVITY_TABLES
 
+#: The columns by which a row that is there already is recognised, by table.
 KEYS: dict[str, tuple[str, ...]] = {
+    **{activities.table.name: activities.key for activities in ACTIVITY_TABLES},
     "customer": ("key",),
     "product": ("key",),
-    "purchase": ("customer_id", "order_key", "product_id", "nth"),
-    "event": ("customer_id", "key"),
-    "interaction": ("customer_id", "key"),
-    "referral": ("customer_id", "referred_id"),
     "consent": ("customer_id", "topic"),
     "consent_log": ("customer_id", "topic", "at", "given"),
-    "feedback": ("customer_id", "key"),
     "frozen": ("digest",),
     "run": ("plan_id",),
-    "delivery": ("run_id", "customer_id"),
     "address_withdrawal": ("address_hash", "topic"),
     "suppression": ("address_hash",),
 }
-# A row that is there stays as it is.
-KEPT = {"consent_log", "frozen", "feedback", "delivery", "suppression"}
+#: A row of these tables that is there already stays as it is.
+KEPT = {"consent_log", "frozen", "suppression"} | {
+    activities.table.name for activities in ACTIVITY_TABLES if activities.of_ledger
+}
 # Counting cuts customers into ranges of ids, and products are marked by theirs: ids must lie close together.
 NUMBERED = {"customer", "product"}
 # Of two entries about one consent the newest counts; of two at the same moment, the withdrawal. One given after

@@ -34,18 +34,28 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+from sqlmodel import Field, SQLModel
 
 from mailshot.audience.compile import in_list, product_clause, stands
 from mailshot.profile.goals import Claim, Goal, credited
 from mailshot.states import NOT_MAILED, DeliveryState, FeedbackClass, FeedbackKind, RunState
 from mailshot.store import dialect, tables
 from mailshot.store.audiences import SCHEMA
-from mailshot.store.column_types import MICROSECOND, Instant
+from mailshot.store.column_types import MICROSECOND, Instant, RowId
 from mailshot.store.eligibility import DELIVERY, RUN
 from mailshot.store.engine import Connection
 from mailshot.store.sent_mail import SENT_AT
 
-DUE, FEEDBACK = dialect.table(tables.ConversionDue), dialect.table(tables.Feedback)
+
+class ConversionDue(SQLModel, table=True):
+    """A customer whose conversions are to be computed again, because purchases, events or mails changed."""
+
+    __tablename__ = "conversion_due"
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
+    customer_id: int = Field(sa_type=BigInteger)
+
+
+DUE, FEEDBACK = dialect.table(ConversionDue), dialect.table(tables.Feedback)
 BUYER, EVENT, PURCHASE = dialect.table(tables.Buyer), dialect.table(tables.Event), dialect.table(tables.Purchase)
 #: What the keys of these rows begin with; imported conversions have keys of their own.
 MADE = "goal:"

@@ -24,53 +24,35 @@ from mailshot.states import DeliveryState
 from mailshot.store import consent, conversions, dialect, erasures, ledger, suppression
 from mailshot.store.audiences import ERASED_KEY
 from mailshot.store.confirmations import Confirmation
+from mailshot.store.conversions import ConversionDue
 from mailshot.store.engine import Connection
 from mailshot.store.inboxes import FormerAddress
+from mailshot.store.rule_schema import ACTIVITY_TABLES, IMPORTED_TABLES
 from mailshot.store.tables import (
     FIRST_PART,
     AddressWithdrawal,
-    Buyer,
     ConsentLog,
-    ConversionDue,
     Customer,
     Delivery,
     Feedback,
-    Interaction,
     Link,
-    Order,
     PlanRow,
     Preference,
     Product,
     Purchase,
-    Referral,
     Trait,
 )  # fmt: skip
-from mailshot.store.tables import Event as CustomEvent
 
 CUSTOMER = dialect.table(Customer)
 DELIVERY = dialect.table(Delivery)
 FEEDBACK = dialect.table(Feedback)
-REFERRAL = dialect.table(Referral)
 LOG, WITHDRAWAL = dialect.table(ConsentLog), dialect.table(AddressWithdrawal)
 PURCHASE = dialect.table(Purchase)
 # Not what stands for lines that were returned in parts: the lines themselves are read out.
 IMPORTED = PURCHASE.c.nth < FIRST_PART
-GONE = tuple(
-    dialect.table(model)
-    for model in (
-        Purchase,
-        Order,
-        Buyer,
-        CustomEvent,
-        Interaction,
-        Referral,
-        Preference,
-        Trait,
-        PlanRow,
-        ConversionDue,
-        FormerAddress,
-        Confirmation,
-    )
+#: The tables, besides those of activities, whose rows are deleted with a customer.
+DELETED = tuple(
+    dialect.table(model) for model in (Preference, Trait, PlanRow, ConversionDue, FormerAddress, Confirmation)
 )
 #: The source of what stays about an erased customer.
 SOURCE = "erased"
@@ -154,9 +136,11 @@ def erase(connection: Connection, customer_id: int, address_key: bytes, source: 
 
 def sweep(connection: Connection, customer_id: int) -> None:
     """Remove what is held about a customer whose erasure is recorded; again, for what came in beside the erasure."""
-    for table in GONE:
+    for table in (*IMPORTED_TABLES, *DELETED):
         connection.execute(table.delete().where(table.c.customer_id == customer_id))
-    connection.execute(REFERRAL.delete().where(REFERRAL.c.referred_id == customer_id))
+    for activities in ACTIVITY_TABLES:
+        for column in activities.customers[1:]:
+            connection.execute(activities.table.delete().where(activities.table.c[column] == customer_id))
     conversions.forget(connection, customer_id)
     _blank(connection, customer_id)
 

@@ -249,7 +249,7 @@ SURROUNDINGS = {
         {"MAILSHOT_ADDRESS_KEY": "ab" * 32},
         ("status",),
         INVALID,
-        "is not the key this database was begun with",
+        "is not the key this database was created with",
     ),
     "no database": (
         {"MAILSHOT_DATABASE": "sqlite:///new.db"},
