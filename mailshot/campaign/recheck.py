@@ -1,4 +1,4 @@
-"""Checks unsent mails against their run's guards again, when a customer's answers or address changed after the launch.
+"""Checks unsent mails against the guards of their run again, after a customer's answers or address changed.
 
 A customer who states "vegan" after the launch gets no meat, although the plan was made before. Start at `reconsider`.
 """

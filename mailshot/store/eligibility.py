@@ -136,8 +136,8 @@ class SendGates:
             WITHDRAWAL.c.topic == topic,
             not_(since),
         )
-        said = inboxes.of_delivery(CONSENT, CONSENT.c.topic == topic, CONSENT.c.given.is_(False))
-        return or_(exists(said), address.correlate(DELIVERY))
+        mates = inboxes.of_delivery(CONSENT, CONSENT.c.topic == topic, CONSENT.c.given.is_(False))
+        return or_(exists(mates), address.correlate(DELIVERY))
 
     @property
     def doubled(self) -> Clause:
@@ -167,18 +167,18 @@ class SendGates:
             return true()
         mail, ran = DELIVERY.alias("mail"), RUN.alias("ran")
         recent = sent_mail.recent(ran, mail, limit.per.before(self.as_of), self.as_of)
-        meant = and_(ran.c.id == mail.c.run_id, ran.c.id != self.run_id, counted(ran, self.gates), recent)
-        mails = inboxes.of_delivery(mail, meant, mail.c.state.in_(MAY_HAVE_ARRIVED)).with_only_columns(func.count())
+        counting = and_(ran.c.id == mail.c.run_id, ran.c.id != self.run_id, counted(ran, self.gates), recent)
+        mails = inboxes.of_delivery(mail, counting, mail.c.state.in_(MAY_HAVE_ARRIVED)).with_only_columns(func.count())
         return mails.scalar_subquery() >= limit.mails
 
 
 _ITS_CUSTOMER = CUSTOMER.c.id == DELIVERY.c.customer_id
 
 
-def given_since(said: FromClause, customer: ColumnElement[Any], topic: str) -> Clause:
+def given_since(log: FromClause, customer: ColumnElement[Any], topic: str) -> Clause:
     """The customer's own consent is newer than the withdrawal of the address."""
-    own = and_(said.c.customer_id == customer, said.c.topic == topic)
-    return and_(own, said.c.given.is_(True), said.c.at > WITHDRAWAL.c.at)
+    own = and_(log.c.customer_id == customer, log.c.topic == topic)
+    return and_(own, log.c.given.is_(True), log.c.at > WITHDRAWAL.c.at)
 
 
 def answered(name: str, value: str) -> Clause:

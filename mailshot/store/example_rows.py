@@ -1,6 +1,6 @@
-"""Owns putting a made-up customer into a database as rows, and taking them out again; refuses to make one up.
+"""Writes the example customers of rule tests as rows into a scratch database, and removes them again.
 
-What a profile does not say is left unknown, and nothing follows from anything: a mail that was opened was not received.
+Only what an example says is written: a customer who opened a mail has not also received it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ CUSTOMER, PRODUCT = dialect.table(tables.Customer), dialect.table(tables.Product
 CONSENT, CONSENT_LOG = dialect.table(tables.Consent), dialect.table(tables.ConsentLog)
 PREFERENCE, TRAIT = dialect.table(tables.Preference), dialect.table(tables.Trait)
 SOURCE = "example"
+#: Consents and preferences are stated so long before the examples' "today".
 BEFORE = timedelta(days=1)
 Row = dict[str, Any]
 Rows = dict[Table, list[Row]]
@@ -33,7 +34,7 @@ Rows = dict[Table, list[Row]]
 
 @contextmanager
 def scratch_store() -> Iterator[Store]:
-    """Give an empty database that nobody else sees."""
+    """Give an empty database in memory."""
     store = Store.memory()
     try:
         installation.upgrade(store)
@@ -44,7 +45,7 @@ def scratch_store() -> Iterator[Store]:
 
 @contextmanager
 def with_customer(store: Store, profile: Profile, as_of: datetime) -> Iterator[tuple[Connection, int]]:
-    """Give a connection that sees the customer, and the id; afterwards everything is as it was."""
+    """Give a connection that sees the customer, and the customer's id; then remove all rows again."""
     with store.write() as connection:
         step = connection.begin_nested()
         try:
@@ -54,21 +55,21 @@ def with_customer(store: Store, profile: Profile, as_of: datetime) -> Iterator[t
 
 
 def put(connection: Connection, profile: Profile, as_of: datetime) -> int:
-    """Insert a customer with all that is known of them, and return the id."""
-    made = _Rows(as_of)
-    who = made.customer(profile.facts, profile.lot)
-    for word, happenings in profile.histories.items():
-        for happening in happenings:
-            made.happening(word, who, happening)
-    made.said(who, profile)
-    for table, rows in made.rows.items():
-        connection.execute(table.insert(), rows)
+    """Insert a customer with the whole profile, and return the id."""
+    rows = _Rows(as_of)
+    who = rows.customer(profile.facts, profile.lot)
+    for word, lines in profile.histories.items():
+        for line in lines:
+            rows.activity(word, who, line)
+    rows.statements(who, profile)
+    for table, table_rows in rows.rows.items():
+        connection.execute(table.insert(), table_rows)
     purchase_totals.refresh(connection, [who])
     return who
 
 
 class _Rows:
-    """Gathers rows by table, and numbers them."""
+    """Collects rows by table, and assigns ids."""
 
     def __init__(self, as_of: datetime) -> None:
         self.as_of = as_of
@@ -82,11 +83,11 @@ class _Rows:
         own = {name: value for name, value in facts.items() if name not in catalogue.CUSTOMER}
         return self._add(CUSTOMER, {**columns, "lot": lot, "facts": own}, number=True)
 
-    def happening(self, word: str, who: int, happening: Activity) -> None:
-        _WRITERS[word](self, who, happening)
+    def activity(self, word: str, who: int, line: Activity) -> None:
+        _WRITERS[word](self, who, line)
 
-    def said(self, who: int, profile: Profile) -> None:
-        """Add what the customer said, and what was inferred."""
+    def statements(self, who: int, profile: Profile) -> None:
+        """Add consents, preferences and traits."""
         at = self.as_of - BEFORE
         for topic, given in profile.consents.items():
             entry = {"customer_id": who, "topic": topic, "given": given, "at": at}
@@ -132,7 +133,7 @@ class _Rows:
         self._mail(who, line, DeliveryState.sent, line.at)
 
     def answered(self, kind: FeedbackKind, who: int, line: Activity) -> None:
-        # A mail in doubt: that it was opened must not make it one that was received, too.
+        # Unconfirmed, so that the mail does not count as received, too.
         run = self._mail(who, line, DeliveryState.unconfirmed, None)
         url = line.about.get("link")
         link = None if url is None else self._add(LINK, {"url": url}, number=True)
@@ -144,12 +145,12 @@ class _Rows:
 
     def _mail(self, who: int, line: Activity, state: DeliveryState, settled: datetime | None) -> int:
         """Add a run with a mail to the customer, and return the run."""
-        said = {name: line.about.get(name) or "" for name in ("campaign", "topic")}
-        run = {**said, "definition": "", "state": RunState.past.value, "as_of": line.at, "launched_at": line.at}
-        found = self._add(RUN, run, number=True)
-        row = {"run_id": found, "customer_id": who, "state": state.value, "content": line.about.get("content")}
+        names = {name: line.about.get(name) or "" for name in ("campaign", "topic")}
+        run = {**names, "definition": "", "state": RunState.past.value, "as_of": line.at, "launched_at": line.at}
+        run_id = self._add(RUN, run, number=True)
+        row = {"run_id": run_id, "customer_id": who, "state": state.value, "content": line.about.get("content")}
         self._add(DELIVERY, {**row, "settled_at": settled})
-        return found
+        return run_id
 
     def _product(self, line: Activity) -> int | None:
         if line.product is None:

@@ -65,18 +65,18 @@ class PlanSpec:
 
 
 def one_per_inbox(connection: Connection, plan_id: str) -> None:
-    """Leave out of a plan all customers of an inbox but the first who would get a mail or is held out."""
+    """Leave all customers of an inbox out of a plan, except the first who would get a mail or is held out."""
     inbox, first = inboxes.shared(), ROW.alias("first")
 
-    def stands(row: FromClause) -> Clause:
+    def represents(row: FromClause) -> Clause:
         return and_(row.c.plan_id == plan_id, or_(row.c.reason.is_(None), row.c.reason == Reason.holdout))
 
     earlier = (
         select(inbox.c.id)
         .join(first, first.c.customer_id == inbox.c.mate)
-        .where(inbox.c.mate < inbox.c.id, stands(first))
+        .where(inbox.c.mate < inbox.c.id, represents(first))
     )
-    others = update(ROW).where(stands(ROW), ROW.c.customer_id.in_(earlier))
+    others = update(ROW).where(represents(ROW), ROW.c.customer_id.in_(earlier))
     connection.execute(others.values(reason=Reason.same_address, offers=None))
 
 
@@ -144,18 +144,18 @@ class PlanGates:
 
     @property
     def lacks_consent(self) -> Clause:
-        """No consent where it is needed; or a withdrawal by the customer, by another one of the inbox, or for it."""
+        """No consent where it is needed; or a withdrawal by a customer of the inbox, or for the address."""
         gates, customer = self.gates, self.chosen.c.id
-        said = consents(SCHEMA, gates.topic, gates.needs_consent, self.before)
-        own = said.where(CONSENT.c.customer_id == customer).exists()
+        entries = consents(SCHEMA, gates.topic, gates.needs_consent, self.before)
+        own = entries.where(CONSENT.c.customer_id == customer).exists()
         withdrawn = consents(SCHEMA, gates.topic, False, self.before).subquery()
         mates = select(self.inbox.c.id).join(withdrawn, withdrawn.c.customer_id == self.inbox.c.mate)
         return or_(not_(own) if gates.needs_consent else own, customer.in_(mates), self._address_withdrawn)
 
     @property
     def _address_withdrawn(self) -> Clause:
-        said = CONSENT if self.before is None else SCHEMA.consent_log
-        since = and_(eligibility.given_since(said, self.chosen.c.id, self.gates.topic), _by(said.c.at, self.before))
+        log = CONSENT if self.before is None else SCHEMA.consent_log
+        since = and_(eligibility.given_since(log, self.chosen.c.id, self.gates.topic), _by(log.c.at, self.before))
         return exists().where(
             WITHDRAWAL.c.address_hash == self.chosen.c.address_hash,
             WITHDRAWAL.c.topic == self.gates.topic,
@@ -186,9 +186,9 @@ class PlanGates:
             return None
         clauses = []
         for (name, value), limit in self.gates.asked:
-            said = and_(eligibility.answered(name, value), _by(PREFERENCE.c.at, self.before))
-            own = select(PREFERENCE.c.customer_id).where(said)
-            mates = select(self.inbox.c.id).join(PREFERENCE, PREFERENCE.c.customer_id == self.inbox.c.mate).where(said)
+            chose = and_(eligibility.answered(name, value), _by(PREFERENCE.c.at, self.before))
+            own = select(PREFERENCE.c.customer_id).where(chose)
+            mates = select(self.inbox.c.id).join(PREFERENCE, PREFERENCE.c.customer_id == self.inbox.c.mate).where(chose)
             clauses.append(and_(self.chosen.c.id.in_(union_all(own, mates)), self._reached(limit)))
         return or_(*clauses)
 
@@ -199,15 +199,15 @@ class PlanGates:
         return self._at_least(limit.mails, and_(recent, eligibility.counted(RUN, self.gates)))
 
     def _at_least(self, number: int, which: Clause) -> Clause:
-        """Return whether so many mails of such runs went, or will go, to the inbox."""
+        """Return the clause that `number` mails or more, of runs that match `which`, went or will go to the inbox."""
         mails = DELIVERY.join(RUN, RUN.c.id == DELIVERY.c.run_id)
-        meant = and_(DELIVERY.c.state.in_(RECEIVED), which, _by(RUN.c.as_of, self.before))
-        mine = select(func.count()).select_from(mails).where(DELIVERY.c.customer_id == self.chosen.c.id, meant)
-        one = exists(mine.with_only_columns(DELIVERY.c.run_id).correlate(self.chosen))
-        own = one if number == 1 else mine.correlate(self.chosen).scalar_subquery() >= number
+        counted = and_(DELIVERY.c.state.in_(RECEIVED), which, _by(RUN.c.as_of, self.before))
+        mine = select(func.count()).select_from(mails).where(DELIVERY.c.customer_id == self.chosen.c.id, counted)
+        any_mail = exists(mine.with_only_columns(DELIVERY.c.run_id).correlate(self.chosen))
+        own = any_mail if number == 1 else mine.correlate(self.chosen).scalar_subquery() >= number
         theirs = and_(self.mailed.c.mate == DELIVERY.c.customer_id, inboxes.was_sent(self.mailed.c.until))
         joined = mails.join(self.mailed, theirs)
-        together = select(self.mailed.c.id).select_from(joined).where(meant).group_by(self.mailed.c.id)
+        together = select(self.mailed.c.id).select_from(joined).where(counted).group_by(self.mailed.c.id)
         return or_(own, self.chosen.c.id.in_(together.having(func.count() >= number)))
 
 

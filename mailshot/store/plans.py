@@ -1,6 +1,6 @@
-"""Owns deciding, in one statement, what each customer gets and why some get nothing; refuses rules as text.
+"""Plans: one statement decides what each customer gets, or why they get no mail, and stores it as rows.
 
-The decisions of a plan are rows, so that a preview, a launch and an explanation can never disagree.
+Previews, launches and explanations read these rows, so that they never disagree.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class PlanDecision:
 
 
 def decide(connection: Connection, plan_id: str, compiled: Compiler, question: PlanSpec) -> None:
-    """Write one row for each customer of the audience: the content, or the reason for none."""
+    """Write one row for each customer of the audience: the content, or the reason for no mail."""
     decided = verdicts(compiled, question).add_columns(literal(plan_id))
     eligibility.lock_caps(connection)
     connection.execute(delete(ROW).where(ROW.c.plan_id == plan_id))
@@ -78,7 +78,7 @@ def decide(connection: Connection, plan_id: str, compiled: Compiler, question: P
 def verdicts(compiled: Compiler, question: PlanSpec) -> Select[Any]:
     """Return the select of (id, content, reason) of each customer of the audience.
 
-    When the compiler looks back, consents, suppressions and earlier mails count as they were then.
+    When the compiler has a moment `before`, consents, suppressions and earlier mails count as they were then.
     """
     customer = SCHEMA.customer.c
     chosen = (
@@ -86,7 +86,7 @@ def verdicts(compiled: Compiler, question: PlanSpec) -> Select[Any]:
         .where(compiled.clause(question.audience), existed(SCHEMA, compiled.before))
         .where(*compiled.universe.holds(customer.id))
         .cte("chosen")
-        # Without this SQLite works out the content afresh for every reason that looks at it.
+        # Otherwise SQLite evaluates the content again for each gate that uses it.
         .prefix_with("MATERIALIZED")
     )
     inbox = inboxes.shared()
@@ -95,7 +95,7 @@ def verdicts(compiled: Compiler, question: PlanSpec) -> Select[Any]:
 
 
 def represents_inbox(content: str | None, reason: str | None) -> bool:
-    """Say whether a customer stands for an inbox: is mailed, or held out to be compared with those who are."""
+    """Return whether a customer represents the inbox: is mailed, or held out to be compared with those who are."""
     return content is not None and reason in (None, Reason.holdout)
 
 
@@ -105,7 +105,7 @@ def _content(compiled: Compiler, question: PlanSpec) -> Label[str]:
 
 
 def overlap(connection: Connection, first: ProductFilter, second: ProductFilter) -> bool:
-    """Say whether any product of the catalogue belongs to both selections."""
+    """Return whether any product of the catalogue matches both filters."""
     product = SCHEMA.product
     both = select(product.c.id).where(product_clause(product, first), product_clause(product, second)).limit(1)
     return connection.execute(both).first() is not None
@@ -161,7 +161,7 @@ def mails(connection: Connection, plan_id: str) -> int:
 
 
 def changes(connection: Connection, plan_id: str, before: str) -> dict[str, int]:
-    """Count who enters, leaves and changes content between two plans, looking only at those who get a mail."""
+    """Count the mailed customers who enter, leave and change content between two plans."""
     old, new = ROW.alias("old"), ROW.alias("new")
 
     def mailed(row: FromClause, plan: str) -> Subquery:
@@ -201,7 +201,7 @@ def _decisions(connection: Connection, rows: Select[Any]) -> list[PlanDecision]:
 
 
 def set_aside(connection: Connection, plan_id: str) -> str:
-    """Move a plan's rows to an id that no plan has, and return that id. `drop` must follow in the same transaction."""
+    """Move a plan's rows to an id that no plan has, and return that id. Call `drop` in the same transaction."""
     aside = f"{plan_id} before"
     # As `decide` does: two processes that plan the same campaign must not overwrite each other's rows.
     eligibility.lock_caps(connection)

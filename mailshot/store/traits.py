@@ -1,4 +1,4 @@
-"""Owns counting what traits are judged by, and keeping what was concluded; refuses to conclude."""
+"""Counts the purchase lines from which traits are inferred, and stores the inferred traits."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mailshot.store import dialect, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
 
+#: Rows of one insert.
 CHUNK = 5_000
 TRAIT = dialect.table(tables.Trait)
 
@@ -48,19 +49,19 @@ def counts_by(
         grouped.where(*_meant(among, window, as_of)).group_by(purchase.c.customer_id, value)
     ).all()
     lines: dict[int, int] = {}
-    found: dict[str, dict[int, int]] = {}
+    hits_by_value: dict[str, dict[int, int]] = {}
     for customer_id, name, number in rows:
         lines[customer_id] = lines.get(customer_id, 0) + number
         if name:
-            found.setdefault(name, {})[customer_id] = number
+            hits_by_value.setdefault(name, {})[customer_id] = number
     return {
         name: [TraitCounts(customer, total, hits.get(customer, 0)) for customer, total in lines.items()]
-        for name, hits in found.items()
+        for name, hits in hits_by_value.items()
     }
 
 
 def replace(connection: Connection, trait: str, conclusions: Iterable[InferredTrait], as_of: datetime) -> int:
-    """Keep the conclusions about one trait in place of the former ones; return how many."""
+    """Replace the rows of one trait by these conclusions; return how many."""
     connection.execute(delete(TRAIT).where(TRAIT.c.name == trait))
     rows, kept = iter(conclusions), 0
     while chunk := [_row(conclusion, as_of) for conclusion in islice(rows, CHUNK)]:

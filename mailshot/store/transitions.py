@@ -1,7 +1,7 @@
-"""Owns comparing two sets of customers, each with an outcome, inside the database; refuses to know why they differ.
+"""Compares two sets of customers inside the database: who enters, leaves, and changes from one outcome to another.
 
-An outcome is a word: of an audience, to be in it; of a plan or run, the content or the reason for none. No outcome at
-all means that the customer is not in the set. One statement looks at each set once and tells sizes, money, examples.
+An outcome is a word: for an audience, to be in it; for a plan or run, the content or the reason for none. A customer
+without outcome is not in the set. One statement reads each set once and returns sizes, money and examples.
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ PURCHASE = SCHEMA.purchase.c
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """How many customers went from outcome `was` to `now` (None: not in the set), with those who spent most first."""
+    """How many customers went from outcome `was` to `now` (None: not in the set).
+
+    `examples` are the ids of those who spent most, in that order.
+    """
 
     was: str | None
     now: str | None
@@ -56,7 +59,7 @@ class Transition:
 
 
 def audience(compiled: Compiler, condition: Condition) -> Outcomes:
-    """Return the set of those who satisfy a condition."""
+    """Return the set of the customers who match a condition."""
     (members,) = compiled.select(condition).subquery().c
     return select(members.label("customer_id"), _word(MAIL))
 
@@ -67,13 +70,13 @@ def nobody() -> Outcomes:
 
 
 def plan(plan_id: str) -> Outcomes:
-    """Return what a plan decided."""
+    """Return the set of the customers of a plan, with what it decided."""
     decided = _outcome(ROW.c.content, ROW.c.reason)
     return select(ROW.c.customer_id, decided).where(ROW.c.plan_id == plan_id)
 
 
 def run(run_id: int) -> Outcomes:
-    """Return what became of each customer of a run: the content unless the mail did not go out."""
+    """Return the set of the customers of a run: with the content, or with why no mail went out."""
     state = DELIVERY.c.state
     reason = func.coalesce(DELIVERY.c.reason, case((state.in_(RECEIVED), cast(null(), String)), else_=state))
     return select(DELIVERY.c.customer_id, _outcome(DELIVERY.c.content, reason)).where(DELIVERY.c.run_id == run_id)
@@ -84,7 +87,7 @@ def moves(
 ) -> list[Transition]:
     """Return how customers moved between two sets, those who stayed included.
 
-    `spent` are the moments between which money counts, `most` is how many examples each move gets.
+    `spent` are the moments between which purchases count; each transition gets up to `most` examples.
     """
     both = _both(before, after)
     moved = _moved(both, spent)
@@ -98,15 +101,15 @@ def moves(
         partition_by=(moved.c.was, moved.c.now), order_by=(moved.c.spent.desc(), moved.c.customer_id)
     )
     ranked = select(moved, place.label("place")).subquery()
-    shown = select(
+    examples = select(
         ranked.c.was, ranked.c.now, ranked.c.customer_id, cast(ranked.c.place, BigInteger), ranked.c.spent
     ).where(ranked.c.place <= most)
-    rows = connection.execute(union_all(tally, shown)).all()
+    rows = connection.execute(union_all(tally, examples)).all()
     return _labelled(rows)
 
 
 def _both(before: Outcomes, after: Outcomes) -> CTE:
-    """Both sets side by side. Not a full join: older SQLite has none, and a sum over both reads each just once."""
+    """Join both sets: by a union grouped by customer, for older SQLite lacks a full join. Each set is read once."""
     old, new = before.subquery(), after.subquery()
     nothing = cast(null(), String)
     sides = union_all(

@@ -109,7 +109,7 @@ def test_what_others_use_changes_neither_schedule_nor_plan(shop: Shop, path: str
     assert [item.current for item in open_schedules(shop)] == [True]
 
 
-def test_the_same_version_has_the_same_identity_in_any_process(shop: Shop) -> None:
+def test_the_same_version_has_the_same_plan_id_in_any_process(shop: Shop) -> None:
     whole = edition(shop_with(shop))
     with shop.store.read() as connection:
         assert plan.plan_id_of(connection, whole, NOW) == plan.plan_id_of(connection, editions.thaw(whole.body), NOW)
@@ -120,7 +120,7 @@ def shop_with(shop: Shop) -> Shop:
     return shop
 
 
-def test_a_campaign_whose_file_is_gone_or_wrong_is_told(shop: Shop) -> None:
+def test_a_campaign_whose_file_is_gone_or_invalid_is_reported(shop: Shop) -> None:
     shop.campaign(more=DAILY)
     launched(shop)
     path = shop.folder / "rules/campaigns/hello.yaml"
@@ -137,7 +137,7 @@ def test_a_campaign_whose_file_is_gone_or_wrong_is_told(shop: Shop) -> None:
     assert len(schedules.launch_due(shop.store, SLOT)) == 1
 
 
-def test_a_campaign_that_is_scheduled_without_its_file_says_what_becomes_of_it(shop: Shop) -> None:
+def test_a_scheduled_campaign_without_its_file_is_reported_with_a_remedy(shop: Shop) -> None:
     shop.campaign(more=DAILY)
     launched(shop)
     rules = Rulebook.load(shop.folder)

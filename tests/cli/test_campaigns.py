@@ -80,7 +80,7 @@ def test_a_launch_of_no_mails_is_refused_with_the_reasons(shop: Shop) -> None:
     assert said("plan", "hello")[0] == 0
     code, told = said("launch", "hello")
     assert code == REFUSED
-    assert "Nobody would get a mail of 'hello': 3 already received." in flat(told)
+    assert "No customer would get a mail of 'hello': 3 already received." in flat(told)
     assert "--even-if-empty" in told
     assert said("launch", "hello", "--even-if-empty")[0] == 0
     settle(shop)

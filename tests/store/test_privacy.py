@@ -94,7 +94,7 @@ def erase(store: Store) -> bool:
     return done
 
 
-def test_erasing_leaves_numbers_and_two_hashes(store: Store) -> None:
+def test_an_erasure_leaves_ids_and_two_hashes(store: Store) -> None:
     plant(store)
     before = customer_site.Look(store).everything()
     assert erase(store)
@@ -126,7 +126,7 @@ def test_erasing_again_does_nothing(store: Store) -> None:
 
 
 @pytest.mark.parametrize("word", [f"{CANARY}-last", f"{CANARY}-order", f"{CANARY}@example.com", f"{CANARY}-pref"])
-def test_no_byte_of_it_is_left_in_the_files(sqlite_url: str, tmp_path: Path, word: str) -> None:
+def test_no_byte_of_erased_data_is_left_in_the_files(sqlite_url: str, tmp_path: Path, word: str) -> None:
     store = Store.open(sqlite_url)
     plant(store)
     assert any(word.encode() in file.read_bytes() for file in tmp_path.iterdir())
@@ -135,7 +135,7 @@ def test_no_byte_of_it_is_left_in_the_files(sqlite_url: str, tmp_path: Path, wor
     store.close()
 
 
-def test_every_table_about_customers_is_either_emptied_or_known_to_name_nobody() -> None:
+def test_an_erasure_deletes_or_empties_every_table_of_customers() -> None:
     about = {name for name, table in SQLModel.metadata.tables.items() if "customer_id" in table.c}
     kept = {"consent", "consent_log", "delivery", "feedback", "erasure"}
     assert about == kept | {table.name for table in (*rule_schema.IMPORTED_TABLES, *privacy.DELETED)}
