@@ -77,7 +77,7 @@ class Settings(BaseModel):
 
     @field_validator(*_NUMBERS, mode="before")
     @classmethod
-    def _digits(cls, value: Any) -> Any:
+    def _digits(cls, value: Any) -> object:
         # Python alone would also take 1_000, +5, 1e3, inf and digits of other scripts.
         if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
             raise ValueError("must be a number in digits")

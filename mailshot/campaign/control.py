@@ -1,4 +1,4 @@
-"""Owns pausing, resuming and cancelling a campaign's runs and schedules; refuses to touch what is already out."""
+"""Pauses, resumes and cancels the runs and schedules of a campaign. Mails that are out stay as they are."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mailshot.states import RunState, ScheduleState
 from mailshot.store import ledger, ledger_queries, runs
 from mailshot.store.engine import Store
 
+#: The state of the schedules that goes with a state of the runs.
 SCHEDULES = {
     RunState.paused: ScheduleState.paused,
     RunState.running: ScheduleState.armed,
@@ -20,27 +21,29 @@ SCHEDULES = {
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """How many runs and schedules changed, how many waiting deliveries were given up, and how many a worker holds."""
+    """What a change of state did."""
 
+    #: Ids of the runs that changed.
     runs: list[int]
+    #: How many schedules changed.
     schedules: int
+    #: Deliveries that a cancellation skipped.
     given_up: int = 0
+    #: Deliveries of cancelled runs that a worker holds: their mail may still go out.
     under_way: int = 0
 
 
 def set_state(store: Store, campaign: str, to: RunState, now: datetime, known: Collection[str] = ()) -> StateChange:
     """Move all open runs and schedules of a campaign. `known` are the campaigns of the rules.
 
-    Raises NotFound for a name that neither they nor any run or schedule bears, Refused when there is nothing to move.
+    Raises NotFound for a campaign that neither they nor any run or schedule has, Refused when nothing can be moved.
     """
     given_up = under_way = 0
     with store.write() as connection:
         names = {*known, *runs.campaigns(connection)}
         if campaign not in names:
             raise NotFound(f"There is no campaign '{campaign}'.", nearest(campaign, names))
-        moved = [
-            run["id"] for run in runs.of_campaign(connection, campaign) if runs.move(connection, run["id"], to, now)
-        ]
+        moved = [run.id for run in runs.of_campaign(connection, campaign) if runs.move(connection, run.id, to, now)]
         schedules = runs.set_schedule(connection, campaign, SCHEDULES[to])
         if to is RunState.cancelled:
             given_up = sum(ledger.skip_waiting(connection, run_id, now) for run_id in moved)

@@ -1,4 +1,4 @@
-"""Makes conversions: what customers bought or did in answer to a mail, by the goal that the mail's run froze.
+"""Computes conversions: what customers bought or did in response to a mail, by the goal that the mail's run froze.
 
 `make` is called after imports, before reports, and by the clock. It does nothing where nothing has changed.
 """
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from mailshot.campaign.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
-#: Customers looked at in one transaction: SQLite lets nobody else write meanwhile, for some tens of milliseconds.
+#: Customers per transaction. On SQLite no other process can write meanwhile, for some tens of milliseconds.
 CHUNK = 500
 #: Runs of earlier versions whose frozen rules are read in one transaction, at a tenth of a second each.
 RUNS = 10
 
 
 def make(store: Store, most: int | None = None, unfinished: bool = False) -> bool:
-    """Make what is due, in at most `most` transactions; return whether more may be left.
+    """Compute what is due, in at most `most` transactions (None: all); return whether more may be left.
 
-    `unfinished` looks at runs, too, that are still being sent, whatever has changed.
+    `unfinished` includes runs that are still being sent, whatever has changed.
     """
     if unfinished:
         _mark_unfinished(store)
@@ -49,7 +49,7 @@ def goal(edition: Snapshot) -> Goal | None:
 
 
 def frozen_goal(edition: Snapshot) -> Mapping[str, Any]:
-    """Return the goal as a run keeps it."""
+    """Return the goal as a run stores it, {} without one."""
     found = goal(edition)
     return found.freeze() if found else {}
 
@@ -72,19 +72,19 @@ def _read_goals(connection: Connection) -> bool:
 
 
 def _goal_of(connection: Connection, run_id: int, definition: str) -> Goal | None:
-    # Here, for every report makes what is due, and only runs of earlier versions need rules and templates for it.
+    # Imported here: every report computes what is due, and only runs of earlier versions need rules for it.
     from mailshot.campaign import snapshot as editions
 
     try:
         return goal(editions.thaw(snapshots.body(connection, definition)))
     except MailshotError as error:
-        log.warning("run %s has no conversions, for its rules can no longer be read: %s", run_id, error)
+        log.warning("run %s has no conversions, because its rules can no longer be read: %s", run_id, error)
         return None
 
 
 def _mark_unfinished(store: Store) -> None:
     with store.read() as connection:
-        found = [run["id"] for run in runs.all_of(connection, RunState.running, RunState.paused)]
+        found = [run.id for run in runs.all_of(connection, RunState.running, RunState.paused)]
     if found:
         with store.write() as connection:
             for run_id in found:

@@ -1,8 +1,8 @@
 """What decides about a campaign's mails, part by part: its file, audience, templates, guards, topic, sender, company.
 
-A plan's identity is made of these parts, so that a change elsewhere does not void it. The same parts say what differs
-between the version of a schedule and the files as they are now. Rules count by what they mean: where they stand, how
-they are explained and comments change nothing.
+The id of a plan is computed from these parts, so that a change elsewhere does not invalidate it. The same parts say
+what differs between the version of a schedule and the files as they are now. Rules count by what they mean: line
+numbers, descriptions and comments change nothing.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from mailshot.store import snapshots
 
 FILE = "campaign file"
 GUARD, PREFERENCE = "guard", "preference"
-#: Fields of a preference that are shown to customers and decide nothing.
-_SHOWN = ("title", "help", "label")
+#: Fields of a preference that are only displayed to customers.
+_DISPLAYED = ("title", "help", "label")
 Parts = Mapping[str, str]
 
 
 def parts(edition: Snapshot) -> dict[str, str]:
     """Return a digest of each part by its name, such as "audience 'regulars'"; equal for equal meanings.
 
-    A database may return the words of a frozen edition in another order, so each mapping is sorted.
+    A database may return the keys of a snapshot in another order, so each mapping is sorted.
 
-    Raises InvalidInput when a template is not sound.
+    Raises InvalidInput when a template is invalid.
     """
     named = [*_own(edition), *_templates(edition), *_guards(edition)]
     for rule in _rules(edition):
         named += [(f"{kind} '{name}'", means) for (kind, name), means in equality.named(rule).items()]
         named += _preferences(edition, rule)
-    # One name may stand for several: a customer's 'key' and a product's.
+    # One name may have several values: a customer's 'key' and a product's.
     values: dict[str, set[str]] = {}
     for name, value in named:
         values.setdefault(name, set()).add(repr(value))
@@ -48,9 +48,9 @@ def digest(edition: Snapshot) -> str:
 
 
 def differences(before: Parts, after: Parts) -> list[str]:
-    """Return the names of the parts that differ, the most telling first; none when all are equal.
+    """Return the names of the parts that differ, parts that both sides have first; none when all are equal.
 
-    A part that only one side has is a consequence of another that differs, unless it is a guard: guards hold unasked.
+    A part that only one side has follows from another that differs, unless it is a guard: no rule names guards.
     """
     both = [name for name in after if name in before and before[name] != after[name]]
     alone = [name for name in (*after, *before) if (name in before) is not (name in after)]
@@ -61,7 +61,7 @@ def _own(edition: Snapshot) -> Iterator[tuple[str, Any]]:
     read, rules = edition.read, edition.rulebook
     campaign, company = read.campaign, rules.company
     topic = rules.topics.get(campaign.topic)
-    yield FILE, (_said(edition), [equality.written(rule) for rule in _in_file(edition)])
+    yield FILE, (_settings(edition), [equality.written(rule) for rule in _in_file(edition)])
     yield f"audience '{read.audience.name}'", equality.written(read.audience.condition)
     yield f"topic '{topic.name}'", (topic.title, topic.requires_consent)
     yield f"sender '{campaign.sender}'", sorted(edition.body["mailing"]["sender"].items())
@@ -71,14 +71,14 @@ def _own(edition: Snapshot) -> Iterator[tuple[str, Any]]:
     yield "company", (company.time_zone.key, mailing["link_hosts"], sorted(mailing["manner"].items()))
 
 
-def _said(edition: Snapshot) -> list[tuple[str, Any]]:
-    """Return all words of the campaign file that are no rules."""
+def _settings(edition: Snapshot) -> list[tuple[str, Any]]:
+    """Return all settings of the campaign file that are not rules."""
     campaign = edition.read.campaign
-    said = campaign.model_dump(exclude={"content", "offers", "goal"})
+    settings = campaign.model_dump(exclude={"content", "offers", "goal"})
     contents = [(item.name, item.template, item.offers) for item in campaign.content]
     offers = [(name, item.model_dump(exclude={"products"})) for name, item in sorted(campaign.offers.items())]
     goal = campaign.goal and (campaign.goal.event, campaign.goal.within)
-    return [*sorted(said.items()), ("content", contents), ("offers", offers), ("goal", goal)]
+    return [*sorted(settings.items()), ("content", contents), ("offers", offers), ("goal", goal)]
 
 
 def _in_file(edition: Snapshot) -> list[Condition | ProductFilter]:
@@ -93,7 +93,7 @@ def _rules(edition: Snapshot) -> Sequence[Condition | ProductFilter]:
 
 
 def _holding(edition: Snapshot) -> Sequence[Any]:
-    """Return the guards that can keep a mail or an offer back."""
+    """Return the guards that can stop a mail or an offer of the campaign."""
     return edition.rulebook.guards if edition.read.about or edition.read.offered else ()
 
 
@@ -132,10 +132,10 @@ def _asked(condition: Condition) -> Iterator[str]:
         yield from _asked(part)
 
 
-def _decisive(value: Any) -> Any:
-    """Return what a preference means: its values and what they imply, without what is only shown."""
+def _decisive(value: Any) -> object:
+    """Return what a preference means: its values and what they imply, without what is only displayed."""
     if is_dataclass(value):
-        named = [field.name for field in fields(value) if field.name not in _SHOWN]
+        named = [field.name for field in fields(value) if field.name not in _DISPLAYED]
         return [(name, _decisive(getattr(value, name))) for name in named]
     if isinstance(value, Mapping):
         return [(key, None if isinstance(inner, str) else _decisive(inner)) for key, inner in sorted(value.items())]

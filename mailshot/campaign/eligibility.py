@@ -1,15 +1,15 @@
-"""Owns the list of all that a campaign's mail must pass for one customer, in the order of a plan; refuses to decide.
+"""Explains for one customer how each gate of a campaign decides, and what would have to change to pass it.
 
-The plan's row says what was decided. This list says how each check stands, and what would have to change.
+The plan's row says what was decided. The gates and their order are those of `store.eligibility_gates`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mailshot.audience.counterfactual import Counterfactual
+from mailshot.audience.counterfactual import Counterfactual, NeededChange
 from mailshot.audience.evaluate import Verdict
 from mailshot.audience.nodes import Everyone
 from mailshot.campaign.snapshot import Snapshot
@@ -17,18 +17,21 @@ from mailshot.profile import bucketing
 from mailshot.profile.preferences import Limit
 from mailshot.states import Reason
 from mailshot.store import plans
-from mailshot.store.eligibility import tolerance
+from mailshot.store.eligibility_gates import GATES
 from mailshot.store.eligibility_rows import EligibilityRows
 from mailshot.store.engine import Connection
+from mailshot.store.sent_mail import tolerance
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing a mail must pass: what was found, and (where it does not) what would have to change."""
+    """One thing that a mail must pass."""
 
     name: str
     passes: bool
+    #: What is the case, in words.
     found: str
+    #: What would have to change; "" where the mail passes.
     remedy: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -37,78 +40,77 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class EligibilityReport:
-    """Checks one customer, seen through `advisor`, against one campaign; `decided` is the reason a plan has given."""
+    """The checks of one customer against one campaign."""
 
     connection: Connection
     edition: Snapshot
+    #: Sees the customer as of the moment that is explained.
     advisor: Counterfactual
-    obstacles: EligibilityRows
+    rows: EligibilityRows
+    #: The verdict on each guard's customers, by the guard's name.
     guards: Mapping[str, Verdict]
-    decided: str | None = None
+    #: The reason that a plan or run decided.
+    decided: Reason | None = None
 
     def all(self) -> tuple[Check, ...]:
-        """Return every check, in the order of a plan's reasons."""
-        content, when = self._content()
-        return (
-            self._audience(),
-            self._address(),
-            self._suppression(),
-            self._consent(),
-            when,
-            self._guards(content),
-            *self._repeat(),
-            *self._cap(),
-            *self._choices(),
-            *self._inbox(),
-            self._holdout(),
-        )
+        """Return the checks of the audience and of all gates, in their order."""
+        return (self.audience(), *(check for gate in GATES for check in EXPLANATIONS[gate.reason](self)))
 
-    def _audience(self) -> Check:
+    def audience(self) -> Check:
         changes = self.advisor.changes(self.edition.read.audience.condition)
-        told = "belongs" if not changes else "does not belong"
-        return Check("audience", not changes, told, "; ".join(change.words() for change in changes))
+        finding = "belongs" if not changes else "does not belong"
+        return Check("audience", not changes, finding, "; ".join(change.words() for change in changes))
 
-    def _address(self) -> Check:
-        email = self.obstacles.email
-        if email is None:
-            return Check("address", False, "unknown", "an address must be imported")
-        remedy = "" if email.isascii() else f"{Reason.unsupported_address.help}: another address must be imported"
-        return Check("address", not remedy, email, remedy)
+    def no_address(self) -> Iterator[Check]:
+        if self.rows.email is None:
+            yield Check("address", False, "unknown", "an address must be imported")
 
-    def _suppression(self) -> Check:
-        reason = self.obstacles.suppression
+    def unsupported_address(self) -> Iterator[Check]:
+        email = self.rows.email
+        if email is not None:
+            remedy = "" if email.isascii() else f"{Reason.unsupported_address.help}: another address must be imported"
+            yield Check("address", not remedy, email, remedy)
+
+    def suppression(self) -> Iterator[Check]:
+        reason = self.rows.suppression
         remedy = "nothing is sent to a suppressed address" if reason else ""
-        return Check("suppression", reason is None, f"suppressed: {reason}" if reason else "not suppressed", remedy)
+        yield Check("suppression", reason is None, f"suppressed: {reason}" if reason else "not suppressed", remedy)
 
-    def _consent(self) -> Check:
+    def consent(self) -> Iterator[Check]:
         gates = self.edition.gates
         name = f"consent to '{gates.topic}'"
         given = self.advisor.judge.profile.consents.get(gates.topic)
-        others = [key for topic, key in self.obstacles.withdrawn if topic == gates.topic]
+        others = [key for topic, key in self.rows.withdrawn if topic == gates.topic]
         if others and given is not False:
             by = ", ".join(f"customer '{key}'" for key in others if key)
-            told = f"withdrawn at this address by {by}" if by else "withdrawn for this address by an import"
-            return Check(name, False, told, f"the owner of the address must consent to '{gates.topic}' again")
+            finding = f"withdrawn at this address by {by}" if by else "withdrawn for this address by an import"
+            yield Check(name, False, finding, f"the owner of the address must consent to '{gates.topic}' again")
+            return
         passes = bool(given) if gates.needs_consent else given is not False
-        told = "never asked" if given is None else "given" if given else "withdrawn"
-        return Check(name, passes, told, "" if passes else f"the customer must consent to '{gates.topic}'")
+        finding = "never asked" if given is None else "given" if given else "withdrawn"
+        yield Check(name, passes, finding, "" if passes else f"the customer must consent to '{gates.topic}'")
 
-    def _content(self) -> tuple[str | None, Check]:
-        """Return the content that fits first, and the check that one does."""
+    def content(self) -> Iterator[Check]:
+        changes = self._content_changes()
+        matching = self._matching_content(changes)
+        if matching is not None:
+            yield Check("content", True, f"'{matching}' fits first")
+            return
+        nearest = min(changes, key=lambda name: len(changes[name]))
+        wanted = "; ".join(change.words() for change in changes[nearest])
+        yield Check("content", False, "no 'when' fits", f"for '{nearest}': {wanted}")
+
+    def _content_changes(self) -> dict[str, tuple[NeededChange, ...]]:
+        """Return by content what would have to change so that its `when` matches; nothing where it does."""
         whens = self.edition.read.when
-        ways = {
-            item.name: self.advisor.changes(whens.get(item.name, Everyone(0)))
-            for item in self.edition.read.campaign.content
-        }
-        fitting = next((name for name, way in ways.items() if not way), None)
-        if fitting is not None:
-            return fitting, Check("content", True, f"'{fitting}' fits first")
-        nearest = min(ways, key=lambda name: len(ways[name]))
-        wanted = "; ".join(change.words() for change in ways[nearest])
-        return None, Check("content", False, "no 'when' fits", f"for '{nearest}': {wanted}")
+        names = [item.name for item in self.edition.read.campaign.content]
+        return {name: self.advisor.changes(whens.get(name, Everyone(0))) for name in names}
 
-    def _guards(self, content: str | None) -> Check:
-        about = self.edition.read.about.get(content or "")
+    def _matching_content(self, changes: Mapping[str, tuple[NeededChange, ...]]) -> str | None:
+        return next((name for name, needed in changes.items() if not needed), None)
+
+    def guard(self) -> Iterator[Check]:
+        about = self.edition.read.about.get(self._matching_content(self._content_changes()) or "")
         barring = [
             guard
             for guard in self.edition.rulebook.guards
@@ -117,58 +119,80 @@ class EligibilityReport:
             and self.guards[guard.name].holds
         ]
         if not barring:
-            return Check("guards", True, "none forbids this content")
+            yield Check("guards", True, "none forbids this content")
+            return
         changes = [change.words() for guard in barring for change in self.advisor.changes(guard.customers, False)]
         remedy = "; ".join(changes) or "another customer with this address must change their answer"
-        return Check("guards", False, ", ".join(f"'{guard.name}'" for guard in barring), remedy)
+        yield Check("guards", False, ", ".join(f"'{guard.name}'" for guard in barring), remedy)
 
-    def _repeat(self) -> Iterator[Check]:
+    def repeat(self) -> Iterator[Check]:
         campaign = self.edition.read.campaign
         if campaign.repeats:
             return
         as_of = self.advisor.judge.as_of
         since = campaign.received_since(as_of, self.edition.rulebook.company.time_zone)
-        mails = self.obstacles.of(campaign.campaign, since, as_of)
-        lately = f" within {campaign.repeat}" if since else ""
-        told = f"run {mails[0]['id']} had this customer" if mails else f"no earlier run had this customer{lately}"
-        says = f"after {campaign.repeat}" if since else "no"
-        yield Check("first time", not mails, told, f"the campaign says 'repeat: {says}'" if mails else "")
+        mails = self.rows.of(campaign.campaign, since, as_of)
+        window = f" within {campaign.repeat}" if since else ""
+        finding = f"run {mails[0].run_id} had this customer" if mails else f"no earlier run had this customer{window}"
+        setting = f"after {campaign.repeat}" if since else "no"
+        yield Check("first time", not mails, finding, f"the campaign says 'repeat: {setting}'" if mails else "")
 
-    def _cap(self) -> Iterator[Check]:
+    def cap(self) -> Iterator[Check]:
         if self.edition.gates.cap is not None:
             yield self._limit("frequency cap", self.edition.gates.cap)
 
-    def _choices(self) -> Iterator[Check]:
+    def choices(self) -> Iterator[Check]:
         """How often the customer, or another one at the same address, wants to be mailed."""
         for (name, value), limit in self.edition.gates.asked:
-            if (name, value) in self.obstacles.answers:
+            if (name, value) in self.rows.answers:
                 label = self.edition.rulebook.statements.by_name[name].values.get(value, value)
                 yield self._limit(f"customer's choice '{label}'", limit)
 
     def _limit(self, name: str, limit: Limit) -> Check:
         as_of = self.advisor.judge.as_of
         since = limit.per.before(as_of)
-        mails = self.obstacles.since(since, as_of, service=self.edition.gates.service)
-        found = f"{len(mails)} of {limit.mails} mails in {limit.per}"
+        mails = self.rows.since(since, as_of, service=self.edition.gates.service)
+        finding = f"{len(mails)} of {limit.mails} mails in {limit.per}"
         if len(mails) < limit.mails:
-            return Check(name, True, found)
+            return Check(name, True, finding)
         if limit.mails == 0:
             return Check(name, False, "wants no mail", "the customer must choose otherwise")
         last = mails[limit.mails - 1]
-        counts_from = max(last["as_of"], last["sent_at"] - tolerance(since, as_of))
+        counts_from = max(last.as_of, last.sent_at - tolerance(since, as_of))
         free = limit.per.after(counts_from.astimezone(as_of.tzinfo))
-        return Check(name, False, found, f"room again after {free:%Y-%m-%d %H:%M %Z}")
+        return Check(name, False, finding, f"room again after {free:%Y-%m-%d %H:%M %Z}")
 
-    def _inbox(self) -> Iterator[Check]:
-        if self.obstacles.mates:
-            told = f"shared with {', '.join(map(repr, self.obstacles.mates))}: one of them gets the mail"
+    def offers(self) -> Iterator[Check]:
+        """Give nothing: which offers are left is only known when all customers are planned."""
+        yield from ()
+
+    def inbox(self) -> Iterator[Check]:
+        if self.rows.mates:
+            finding = f"shared with {', '.join(map(repr, self.rows.mates))}: one of them gets the mail"
             taken = self.decided == Reason.same_address
-            yield Check("inbox", not taken, told, "the other customer is mailed" if taken else "")
+            yield Check("inbox", not taken, finding, "the other customer is mailed" if taken else "")
 
-    def _holdout(self) -> Check:
+    def holdout(self) -> Iterator[Check]:
         campaign = self.edition.read.campaign
         part = bucketing.holdout(campaign.campaign).part(self.advisor.judge.profile.lot)
         passes = part >= campaign.holdout
         bucket = f"bucket {part / 100:.2f}%; customers below {campaign.holdout / 100:g}% are held out"
         remedy = "" if passes else "assigned at random, fixed per customer; 'holdout: 0%' holds out no customers"
-        return Check("holdout", passes, bucket, remedy)
+        yield Check("holdout", passes, bucket, remedy)
+
+
+#: How each gate is explained. Of the two about the address one gives the check.
+EXPLANATIONS: Mapping[Reason, Callable[[EligibilityReport], Iterable[Check]]] = {
+    Reason.no_address: EligibilityReport.no_address,
+    Reason.unsupported_address: EligibilityReport.unsupported_address,
+    Reason.suppressed: EligibilityReport.suppression,
+    Reason.no_consent: EligibilityReport.consent,
+    Reason.no_content: EligibilityReport.content,
+    Reason.guard: EligibilityReport.guard,
+    Reason.already_received: EligibilityReport.repeat,
+    Reason.frequency_cap: EligibilityReport.cap,
+    Reason.asked_for_less: EligibilityReport.choices,
+    Reason.no_offers: EligibilityReport.offers,
+    Reason.same_address: EligibilityReport.inbox,
+    Reason.holdout: EligibilityReport.holdout,
+}

@@ -1,8 +1,10 @@
-"""Owns answering "why did she get this, or not?" for one customer; refuses to decide anew (the plan's rows decided)."""
+"""Explains for one customer why an audience matches or a campaign sends a mail, or why not.
+
+The rows of a plan or run say what was decided; the rest shows how the rules come to it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -20,20 +22,24 @@ from mailshot.profile.customer import Profile
 from mailshot.rulebook import guards as guarding
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.states import DeliveryState, Reason, RunState
-from mailshot.store import eligibility_rows, plans, profiles, runs
+from mailshot.store import eligibility_rows, ledger_queries, plans, profiles, runs
 from mailshot.store import snapshots as frozen_rows
 from mailshot.store.engine import Connection, Store
+from mailshot.store.ledger_queries import DeliveryRecord
+from mailshot.store.plans import PlanDecision, PlanHead
 
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """One product of a mail: how often it was bought, and the guards that were asked about it."""
+    """One product offered in a mail."""
 
     key: str
     name: str
     department: str
     category: str
+    #: How often the customer bought it; 0: it is popular with others.
     times: int
+    #: The guards that apply to the customer and allow the product.
     guards: tuple[str, ...]
 
     def words(self) -> str:
@@ -46,24 +52,26 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Verdicts on the audience, each content's `when` and each guard; then what was decided and where it stands.
+    """Verdicts on the audience, each content's `when` and each guard; then what was decided.
 
-    `needed` is what would have to change to be in the audience, `checks` all that a campaign's mail must pass: none
-    where only an audience was asked about. With a `run` everything is as it was for that run. Without one, `content`
-    and `reason` are what the latest plan decided, and `since` says what is otherwise by now.
+    With a `run` everything is as it was for that run. Without one, `content` and `reason` are from the latest plan.
     """
 
     customer: str
     as_of: datetime
     audience: Verdict
+    #: What would have to change for the customer to be in the audience.
     needed: tuple[NeededChange, ...] = ()
+    #: What a campaign's mail must pass; empty where only an audience is explained.
     checks: tuple[Check, ...] = ()
     run: int | None = None
     state: str | None = None
     contents: dict[str, Verdict] = field(default_factory=dict)
     guards: dict[str, Verdict] = field(default_factory=dict)
     plan: str | None = None
+    #: Names the plan by its time, and its run.
     planned: str = ""
+    #: What a plan would decide differently now.
     since: str = ""
     content: str | None = None
     reason: str | None = None
@@ -71,13 +79,13 @@ class Explanation:
     deliveries: tuple[str, ...] = ()
 
     def outcome(self) -> str:
-        """Say in a sentence what was decided."""
+        """Return in a sentence what was decided."""
         if self.run is not None:
             return self._of_run()
         if not self.checks:
             return "In the audience." if self.audience.holds else "Not in the audience."
         if self.plan is None:
-            return f"No plan has looked at this customer yet. {self.since}".rstrip()
+            return f"No plan covers this customer yet. {self.since}".rstrip()
         if not self.since:
             return decided(self.content, self.reason)
         if self.content is None and self.reason is None:
@@ -124,7 +132,10 @@ class Explanation:
 def audience(
     store: Store, rulebook: Rulebook, found: Audience, customer: str, as_of: datetime, back: bool = False
 ) -> Explanation:
-    """Explain one audience for one customer; `back` hears only what was said before `as_of`. Raises NotFound."""
+    """Explain one audience for one customer. Raises NotFound.
+
+    `back` uses only the consents and preferences stated before `as_of`.
+    """
     with store.read() as connection:
         profile = profiles.profile(connection, profiles.find(connection, customer), as_of if back else None)
     judge = Evaluator(profile, as_of, rulebook.company.time_zone)
@@ -134,31 +145,29 @@ def audience(
 
 
 def campaign(store: Store, edition: Snapshot, customer: str, as_of: datetime) -> Explanation:
-    """Explain one campaign for one customer, as the latest plan decided and the ledger stands. Raises NotFound."""
+    """Explain one campaign for one customer, by its latest plan and the ledger. Raises NotFound."""
     zone = edition.rulebook.company.time_zone
     with store.read() as connection:
         profile = profiles.profile(connection, profiles.find(connection, customer))
         head = plans.latest(connection, edition.name)
-        row = plans.row(connection, head["id"], profile.id) if head else None
-        found = _explained(connection, edition, Evaluator(profile, as_of.astimezone(zone), zone), row or {})
+        row = plans.row(connection, head.id, profile.id) if head else None
+        explanation = _explained(connection, edition, Evaluator(profile, as_of.astimezone(zone), zone), row)
         since = _since(connection, edition, profile.id, as_of, head, row)
         planned = _planned(connection, head, zone) if head else ""
-        return replace(found, customer=customer, plan=head["id"] if head else None, planned=planned, since=since)
+        return replace(explanation, customer=customer, plan=head.id if head else None, planned=planned, since=since)
 
 
 def decided(content: str | None, reason: str | None) -> str:
-    """Say in a sentence what was decided for a customer; neither content nor reason means not in the audience."""
+    """Return in a sentence what was decided for a customer; neither content nor reason: not in the audience."""
     if reason:
         return f"No mail: {reason} ({Reason.of(reason).help})."
     return f"Gets the mail '{content}'." if content else "Not in the audience: no mail."
 
 
-def _planned(connection: Connection, head: Mapping[str, Any], zone: ZoneInfo) -> str:
-    run = next(
-        (run["id"] for run in runs.of_campaign(connection, head["campaign"]) if run["plan_id"] == head["id"]), None
-    )
+def _planned(connection: Connection, head: PlanHead, zone: ZoneInfo) -> str:
+    run = next((run.id for run in runs.of_campaign(connection, head.campaign) if run.plan_id == head.id), None)
     launched = f", launched as run {run}," if run else ""
-    return f"The plan of {head['made_at'].astimezone(zone):%Y-%m-%d %H:%M %Z}{launched}"
+    return f"The plan of {head.made_at.astimezone(zone):%Y-%m-%d %H:%M %Z}{launched}"
 
 
 def _since(
@@ -166,17 +175,17 @@ def _since(
     edition: Snapshot,
     customer_id: int,
     as_of: datetime,
-    head: Mapping[str, Any] | None,
-    row: Mapping[str, Any] | None,
+    head: PlanHead | None,
+    row: PlanDecision | None,
 ) -> str:
-    """Say what a plan would decide now where it is not what the latest plan decided, and what has changed since."""
+    """Return what a plan would decide differently now, and what has changed since the latest plan; "" for the same."""
     content, reason = plan.verdict(connection, edition, customer_id, as_of)
-    before = (row["content"], row["reason"]) if row else (None, None)
+    before = (row.content, row.reason) if row else (None, None)
     if before[1] == Reason.no_offers:  # which offers are left is only known when all customers are planned
         before = (before[0], None)
         reason = None if reason == Reason.holdout else reason
     changed = launch.changes(edition, head) if head else []
-    # A content is planned for those who are left out, too; then only the reason matters.
+    # Customers who are left out have a content, too; then only the reason matters.
     if head and (before == (content, reason) or (reason and before[1] == reason)):
         return ""
     rules = f" Changed since: {', '.join(changed)}." if changed else ""
@@ -184,37 +193,40 @@ def _since(
 
 
 def run(store: Store, name: str, run_id: int, customer: str) -> Explanation:
-    """Explain what a run decided for one customer, with the rules it froze and as everything was known then.
+    """Explain what a run decided for one customer, by the rules it froze and the data of that time.
 
     Raises NotFound for an unknown run or customer, Refused for a run that another system sent.
     """
     with store.read() as connection:
         head = runs.get(connection, run_id)
-        if head is None or head["campaign"] != name:
-            mine = ", ".join(str(each["id"]) for each in runs.of_campaign(connection, name))
-            remedy = f"Its runs: {mine}." if mine else nearest(name, runs.campaigns(connection))
+        if head is None or head.campaign != name:
+            ids = ", ".join(str(known_run.id) for known_run in runs.of_campaign(connection, name))
+            remedy = f"Its runs: {ids}." if ids else nearest(name, runs.campaigns(connection))
             raise NotFound(f"There is no run {run_id} of '{name}'.", remedy)
-        if head["state"] == RunState.past:
+        if head.state is RunState.past:
             raise Refused(f"Run {run_id} was sent by another system, whose rules are not known.")
-        edition = snapshot.thaw(frozen_rows.body(connection, head["definition"]))
-        known_by = head["launched_at"]
+        edition = snapshot.thaw(frozen_rows.body(connection, head.definition))
+        known_by = head.launched_at
         profile = profiles.profile(connection, profiles.find(connection, customer), before=known_by)
-        row = runs.delivery(connection, run_id, profile.id) or {}
+        row = ledger_queries.delivery(connection, run_id, profile.id)
         zone = edition.rulebook.company.time_zone
-        judge = Evaluator(profile, head["as_of"].astimezone(zone), zone)
-        found = _explained(connection, edition, judge, row, known_by, run_id)
-        return replace(found, customer=customer, run=run_id, state=row.get("state"), plan=head["plan_id"])
+        judge = Evaluator(profile, head.as_of.astimezone(zone), zone)
+        explanation = _explained(connection, edition, judge, row, known_by, run_id)
+        return replace(explanation, customer=customer, run=run_id, state=row.state if row else None, plan=head.plan_id)
 
 
 def _explained(
     connection: Connection,
     edition: Snapshot,
     judge: Evaluator,
-    row: Mapping[str, Any],
+    row: PlanDecision | DeliveryRecord | None,
     before: datetime | None = None,
     but: int | None = None,
 ) -> Explanation:
-    """Explain a campaign as one judge sees it; `row` is what was decided, empty where nothing was."""
+    """Explain a campaign by the customer as `judge` has them; `row` is what was decided, None for nothing.
+
+    `before` is until when consents count (None: now), `but` the run whose own mails do not count.
+    """
     advisor, whens = Counterfactual(judge), edition.read.when
     standing = eligibility_rows.of(connection, judge.profile.id, before, but)
     guards = guarding.verdicts(edition.rulebook.guards, judge, standing.answers)
@@ -223,14 +235,14 @@ def _explained(
         as_of=judge.as_of,
         audience=judge.verdict(edition.read.audience.condition),
         needed=advisor.changes(edition.read.audience.condition),
-        checks=EligibilityReport(connection, edition, advisor, standing, guards, row.get("reason")).all(),
+        checks=EligibilityReport(connection, edition, advisor, standing, guards, row.reason if row else None).all(),
         contents={
             item.name: judge.verdict(whens.get(item.name, Everyone(0))) for item in edition.read.campaign.content
         },
         guards=guards,
-        content=row.get("content"),
-        reason=row.get("reason"),
-        offers=_offers(connection, edition, row.get("offers") or [], guards),
+        content=row.content if row else None,
+        reason=row.reason if row else None,
+        offers=_offers(connection, edition, row.offers if row else [], guards),
         deliveries=tuple(_deliveries(connection, edition, judge.profile)),
     )
 
@@ -240,21 +252,21 @@ def _offers(
 ) -> tuple[Offered, ...]:
     facts = profiles.products(connection, [product for product, _ in chosen])
     applying = [guard for guard in edition.rulebook.guards if guards[guard.name].holds]
-    found = []
+    offered = []
     for product_id, times in chosen:
         about = facts[product_id]
         allowed = tuple(guard.name for guard in applying if not guard.never.matches(about))
         key, name, department, category = (str(about[n] or "") for n in ("key", "name", "department", "category"))
-        found.append(Offered(key, name, department, category, times, allowed))
-    return tuple(found)
+        offered.append(Offered(key, name, department, category, times, allowed))
+    return tuple(offered)
 
 
 def _deliveries(connection: Connection, edition: Snapshot, profile: Profile) -> list[str]:
-    found, zone = [], edition.rulebook.company.time_zone
+    lines, zone = [], edition.rulebook.company.time_zone
     for run in runs.of_campaign(connection, edition.name):
-        row = runs.delivery(connection, run["id"], profile.id)
+        row = ledger_queries.delivery(connection, run.id, profile.id)
         if row:
-            said = f" ({row['reason'] or row['reply']})" if row["reason"] or row["reply"] else ""
-            at = f"{run['launched_at'].astimezone(zone):%Y-%m-%d %H:%M %Z}"
-            found.append(f"run {run['id']} of {at}: {row['state']}{said}")
-    return found
+            why = f" ({row.reason or row.reply})" if row.reason or row.reply else ""
+            at = f"{run.launched_at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+            lines.append(f"run {run.id} of {at}: {row.state}{why}")
+    return lines

@@ -1,11 +1,12 @@
-"""Owns launching a planned campaign, at once or by schedule; refuses anything but exactly what was planned."""
+"""Launches a planned campaign, now or by schedule, and only as it was planned.
+
+Start at `launch`. The clock launches what is due through `schedules`, which ends in `start_run` as well.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from mailshot.campaign import conversions, dependencies, plan
@@ -14,40 +15,42 @@ from mailshot.errors import Refused
 from mailshot.states import ScheduleState
 from mailshot.store import plans, runs, snapshots
 from mailshot.store.engine import Connection, Store
+from mailshot.store.plans import PlanHead
+from mailshot.store.runs import NewRun, NewSchedule, ScheduleRecord
 
-# A plan is a look at one day: who waits longer must look again.
-FRESH = timedelta(days=1)
-
-
-DRIFT = 0.1
-FEW = 10
+#: A plan is made for one day: a launch later needs a new one.
+MAX_PLAN_AGE = timedelta(days=1)
+#: How far the number of mails may differ from the plan's: by this share of it, or by so many, whichever is more.
+MAX_DRIFT_SHARE, MAX_DRIFT_MAILS = 0.1, 10
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How a launch was asked for. `plan_id` is the plan that must be the current one.
+    """The options of a launch."""
 
-    `replace` puts this version in the place of the one that is scheduled; `even_if_empty` begins a run without a mail.
-    """
-
+    #: The plan that must be the current one; None: any.
     plan_id: str | None = None
+    #: Replace the version that is scheduled.
     replace: bool = False
+    #: Create a run even if it has no mail.
     even_if_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """What a launch began: a run at once, or a schedule whose first run is due at `next_at`.
-
-    `replaced` says that a schedule was replaced, `unchanged` that it has this version already.
-    """
+    """What a launch created: a run, or a schedule."""
 
     run_id: int | None = None
     schedule_id: int | None = None
+    #: When the first run of the schedule is due.
     next_at: datetime | None = None
+    #: Mails of the run.
     mails: int = 0
+    #: An earlier schedule was replaced, or ended.
     replaced: bool = False
+    #: The schedule had this version already.
     unchanged: bool = False
+    #: The schedule is paused, and stays so.
     paused: bool = False
 
 
@@ -56,29 +59,29 @@ def launch(
 ) -> Launched:
     """Launch what was planned, in one transaction; `asked` may be just the plan's id.
 
-    Raises Refused when it was not planned, has changed since, has errors, would send nothing, or far more or fewer
-    mails than the plan showed, or is scheduled already; InvalidInput for a schedule in the past.
+    Raises Refused when it was not planned, has changed since, has errors, would send no mail, or far more or fewer
+    mails than planned, or is scheduled already; InvalidInput for a schedule in the past.
     """
     wanted = asked if isinstance(asked, Asked) else Asked(asked)
     edition.mailing()
     due = plan.due(edition, now)
     with store.write() as connection:
-        # Two launches at once must not both find that nothing is scheduled.
+        # Two launches at the same time must not both see that nothing is scheduled.
         runs.alone(connection, edition.name)
         scheduled = runs.open_schedule(connection, edition.name)
         _refuse_schedule(edition.name, scheduled is not None, wanted.replace)
         planned = _planned(connection, edition, as_of, wanted.plan_id)
         definition = snapshots.keep(connection, "campaign", dict(edition.body))
         if due is not None:
-            return _schedule(connection, edition, _row(edition, definition, due, now), scheduled, now)
+            return _schedule(connection, edition, _version(edition, definition, due, now), scheduled, now)
         if scheduled:
-            runs.end_schedule(connection, scheduled["id"])
-        shown = plans.mails(connection, planned)
+            runs.end_schedule(connection, scheduled.id)
+        planned_mails = plans.mails(connection, planned)
         run_id = start_run(connection, edition, planned, definition, as_of, now)
         mails = plans.mails(connection, planned)
         if not mails and not wanted.even_if_empty:
             _refuse_empty(connection, edition.name, planned)
-        _refuse_surprise(edition.name, shown, mails)
+        _refuse_surprise(edition.name, planned_mails, mails)
     return Launched(run_id=run_id, mails=mails, replaced=scheduled is not None)
 
 
@@ -91,25 +94,27 @@ def start_run(
     now: datetime,
     slot: tuple[int, datetime] | None = None,
 ) -> int:
-    """Decide afresh under `plan_id` and create the run with its deliveries. `slot` is the schedule and its moment."""
+    """Decide the plan again, and create the run with its deliveries; return its id.
+
+    `slot` is the id and the moment of a schedule, None for a launch by a user.
+    """
     campaign = edition.read.campaign
     plan.decide(connection, edition, plan_id, as_of)
-    if slot:  # nobody planned it by hand
+    if slot:  # no user planned it
         plan.record(connection, edition, plan_id, as_of, now)
-    run = {
-        "campaign": campaign.campaign,
-        "topic": campaign.topic,
-        "definition": definition,
-        "service": edition.gates.service,
-        "goal": conversions.frozen_goal(edition),
-        "at_least_once": campaign.in_doubt == "at_least_once",
-        "state": "running",
-        "as_of": as_of,
-        "plan_id": plan_id,
-        "schedule_id": slot[0] if slot else None,
-        "slot": slot[1] if slot else None,
-        "launched_at": now,
-    }
+    run = NewRun(
+        campaign=campaign.campaign,
+        topic=campaign.topic,
+        definition=definition,
+        plan_id=plan_id,
+        as_of=as_of,
+        launched_at=now,
+        service=edition.gates.service,
+        at_least_once=campaign.in_doubt == "at_least_once",
+        goal=conversions.frozen_goal(edition),
+        schedule_id=slot[0] if slot else None,
+        slot=slot[1] if slot else None,
+    )
     return runs.begin(connection, run)
 
 
@@ -126,15 +131,15 @@ def _refuse_schedule(name: str, scheduled: bool, replace: bool) -> None:
 def _refuse_empty(connection: Connection, name: str, planned: str) -> None:
     reasons = sorted(((number, reason) for _, reason, number in plans.counts(connection, planned)), reverse=True)
     why = ", ".join(f"{number:,} {reason}" for number, reason in reasons) or "the audience is empty"
-    remedy = f"See mailshot plan '{name}'. To launch it all the same, add --even-if-empty."
-    raise Refused(f"Nobody would get a mail of '{name}': {why}.", remedy)
+    remedy = f"See mailshot plan '{name}'. To launch it anyway, add --even-if-empty."
+    raise Refused(f"No customer would get a mail of '{name}': {why}.", remedy)
 
 
-def _refuse_surprise(name: str, shown: int, mails: int) -> None:
-    """What customers did since the plan may change a few; more than that has not been looked at."""
-    if abs(mails - shown) > max(DRIFT * shown, FEW):
-        message = f"The plan of '{name}' showed {shown:,} mails; by now it would be {mails:,}."
-        raise Refused(message, f"The data has changed: look again with: mailshot plan '{name}'.")
+def _refuse_surprise(name: str, planned_mails: int, mails: int) -> None:
+    """Data that changed since the plan may change a few mails. Raises Refused for more."""
+    if abs(mails - planned_mails) > max(MAX_DRIFT_SHARE * planned_mails, MAX_DRIFT_MAILS):
+        message = f"The plan of '{name}' showed {planned_mails:,} mails; by now it would be {mails:,}."
+        raise Refused(message, f"The data has changed. Check it with: mailshot plan '{name}'.")
 
 
 def _planned(connection: Connection, edition: Snapshot, as_of: datetime, plan_id: str | None) -> str:
@@ -145,80 +150,74 @@ def _planned(connection: Connection, edition: Snapshot, as_of: datetime, plan_id
         last = plans.latest(connection, name)
         changed = changes(edition, last) if last else []
         if last and changed:
-            message = (
-                f"The rules or templates of '{name}' have changed since plan {_of(last, zone)}: {', '.join(changed)}."
-            )
+            since = _name_plan(last, zone)
+            message = f"The rules or templates of '{name}' have changed since plan {since}: {', '.join(changed)}."
         elif last:
-            message = f"Plan {_of(last, zone)} of '{name}' is already launched, or was made for another day."
+            message = f"Plan {_name_plan(last, zone)} of '{name}' is already launched, or was made for another day."
         else:
             message = f"'{name}' has not been planned."
-        raise Refused(message, f"Look at it first: mailshot plan '{name}'.")
+        raise Refused(message, f"Plan it first: mailshot plan '{name}'.")
     _refuse_stale(name, planned, as_of, zone)
     if plan_id is not None and plan_id != current:
         raise Refused(
-            f"Plan {plan_id} is not the current plan of '{name}'; that is {current}.", "Look at that one first."
+            f"Plan {plan_id} is not the current plan of '{name}'; that is {current}.", "Check that one first."
         )
     return current
 
 
-def changes(edition: Snapshot, planned: Mapping[str, Any]) -> list[str]:
-    """Return what has changed since a plan, by name; none while its rules and templates mean the same."""
-    if planned["digest"] == dependencies.digest(edition):
+def changes(edition: Snapshot, planned: PlanHead) -> list[str]:
+    """Return the names of the parts that changed since a plan; none while rules and templates mean the same."""
+    if planned.digest == dependencies.digest(edition):
         return []
-    return dependencies.differences(planned["summary"].get("parts", {}), dependencies.parts(edition)) or ["its files"]
+    return dependencies.differences(planned.parts, dependencies.parts(edition)) or ["its files"]
 
 
-def _of(planned: Mapping[str, Any], zone: ZoneInfo) -> str:
-    return f"{planned['id']} of {planned['made_at'].astimezone(zone):%Y-%m-%d %H:%M %Z}"
+def _name_plan(planned: PlanHead, zone: ZoneInfo) -> str:
+    return f"{planned.id} of {planned.made_at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
 
 
-def _refuse_stale(name: str, planned: Mapping[str, Any], as_of: datetime, zone: ZoneInfo) -> None:
-    errors = planned["summary"].get("errors", [])
+def _refuse_stale(name: str, planned: PlanHead, as_of: datetime, zone: ZoneInfo) -> None:
+    errors = planned.errors
     if errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        message = f"Plan {planned['id']} of '{name}' has errors: {errors[0]}{more}"
+        message = f"Plan {planned.id} of '{name}' has errors: {errors[0]}{more}"
         raise Refused(message, f"Fix them, then run: mailshot plan '{name}'.")
-    if abs(as_of - planned["as_of"]) > FRESH:
-        day = f"{planned['as_of'].astimezone(zone):%Y-%m-%d %H:%M %Z}"
-        message = f"Plan {planned['id']} of '{name}' looked at {day}, which is not today."
-        raise Refused(message, f"Look again: mailshot plan '{name}'.")
+    if abs(as_of - planned.as_of) > MAX_PLAN_AGE:
+        day = f"{planned.as_of.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+        message = f"Plan {planned.id} of '{name}' was made for {day}, which is not today."
+        raise Refused(message, f"Plan it again: mailshot plan '{name}'.")
 
 
-def _row(edition: Snapshot, definition: str, due: datetime, now: datetime) -> dict[str, Any]:
+def _version(edition: Snapshot, definition: str, due: datetime, now: datetime) -> NewSchedule:
     schedule = edition.read.campaign.schedule
     zone = schedule.zone or edition.rulebook.company.time_zone
-    return {
-        "campaign": edition.name,
-        "definition": definition,
-        "cron": schedule.cron,
-        "zone": zone.key,
-        "next_at": due,
-        "made_at": now,
-    }
+    return NewSchedule(
+        campaign=edition.name, definition=definition, cron=schedule.cron, zone=zone.key, next_at=due, made_at=now
+    )
 
 
 def _schedule(
-    connection: Connection, edition: Snapshot, row: dict[str, Any], old: Mapping[str, Any] | None, now: datetime
+    connection: Connection, edition: Snapshot, version: NewSchedule, old: ScheduleRecord | None, now: datetime
 ) -> Launched:
-    """Create the schedule, or put this version in the place of `old`, which stays paused if it is."""
+    """Create the schedule, or replace the version of `old`, which stays paused if it is."""
     if old is None:
-        made = runs.schedule(connection, {**row, "state": str(ScheduleState.armed)})
-        return Launched(schedule_id=made, next_at=row["next_at"])
-    paused, same = old["state"] == ScheduleState.paused, old["definition"] == row["definition"]
-    next_at = old["next_at"] if same else _next_slot(connection, edition, old, now) or row["next_at"]
+        schedule_id = runs.schedule(connection, version)
+        return Launched(schedule_id=schedule_id, next_at=version.next_at)
+    paused, same = old.state is ScheduleState.paused, old.definition == version.definition
+    next_at = old.next_at if same else _next_slot(connection, edition, old, now) or version.next_at
     if not same:
-        runs.reschedule(connection, old["id"], {**row, "next_at": next_at})
-    return Launched(schedule_id=old["id"], next_at=next_at, replaced=not same, unchanged=same, paused=paused)
+        runs.reschedule(connection, old.id, replace(version, next_at=next_at))
+    return Launched(schedule_id=old.id, next_at=next_at, replaced=not same, unchanged=same, paused=paused)
 
 
-def _next_slot(connection: Connection, edition: Snapshot, old: Mapping[str, Any], now: datetime) -> datetime | None:
+def _next_slot(connection: Connection, edition: Snapshot, old: ScheduleRecord, now: datetime) -> datetime | None:
     """Return the first slot of the new version: one that is due and not launched yet, else the next one.
 
     A clock that runs ahead of this host may have launched the next slot already.
     """
     schedule, zone = edition.read.campaign.schedule, edition.rulebook.company.time_zone
-    waiting: datetime = old["next_at"]
+    waiting = old.next_at
     if waiting <= now and schedule.next_after(waiting - timedelta(seconds=1), zone) == waiting:
         return waiting
-    last = runs.last_slot(connection, old["id"])
+    last = runs.last_slot(connection, old.id)
     return schedule.next_after(max(now, last) if last else now, zone)

@@ -1,4 +1,4 @@
-"""Owns the doubts about every rule of a shop, each with its place; refuses to call them errors."""
+"""Warnings about conditions that are probably not intended, each with its place in the files."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ PREFERENCES = "rules/preferences.yaml"
 
 
 def all_of(rulebook: Rulebook, today: date) -> list[Problem]:
-    """Return what a marketer can hardly have meant, in the order of files and lines."""
-    found: dict[Problem, None] = {}
+    """Return the warnings about all rules, in the order of files and lines."""
+    warnings: dict[Problem, None] = {}
     for file, name, condition in _conditions(rulebook):
         lines = rulebook.files[file].text.splitlines()
-        for doubt in lint.of(condition, today):
-            excerpt = lines[doubt.line - 1] if 0 < doubt.line <= len(lines) else ""
+        for warning in lint.of(condition, today):
+            excerpt = lines[warning.line - 1] if 0 < warning.line <= len(lines) else ""
             column = len(excerpt) - len(excerpt.lstrip()) + 1
-            found[Problem(file, doubt.line, column, f"{name}: {doubt.words}", excerpt)] = None
-    found |= dict.fromkeys(_unused_implied(rulebook))
-    return sorted(found, key=lambda problem: (problem.file, problem.line))
+            warnings[Problem(file, warning.line, column, f"{name}: {warning.words}", excerpt)] = None
+    warnings |= dict.fromkeys(_unused_implied(rulebook))
+    return sorted(warnings, key=lambda problem: (problem.file, problem.line))
 
 
 def _unused_implied(rulebook: Rulebook) -> Sequence[Problem]:
-    """Doubt values that answers imply and nothing names: a misspelt one cuts an answer off from the meant one."""
+    """Return warnings for values that answers imply and nothing else uses: they may be misspelt."""
     document = rulebook.files.get(PREFERENCES)
     if document is None:
         return ()
@@ -75,23 +75,23 @@ def _conditions(rulebook: Rulebook) -> Iterator[tuple[str, str, Condition]]:
 
 
 def unknown_values(connection: Connection, rulebook: Rulebook) -> list[str]:
-    """Return a warning for each value that rules name and nothing has; none of what is not imported yet."""
-    found: dict[str, None] = {}
+    """Return a warning for each value that rules name and no row has; none where nothing is imported yet."""
+    warnings: dict[str, None] = {}
     for where, mention in _mentions(rulebook):
         expected = _expected(rulebook, mention)
-        # What a campaign's contents are called stands in its file, and may be new.
+        # The names of contents are in the campaign files, and may be new.
         if mention.fact.name == "content" or mention.value in expected or values.kept(connection, mention):
             continue
         if known := sorted({*expected, *values.usual(connection, mention)}):
             place = f"{where}:{mention.line}" if mention.line else where
             whose = mention.of if mention.of in (PRODUCT, CUSTOMER) else f"'{mention.of}'"
-            told = f"{place}: no {whose} has the {mention.fact.name} '{mention.value}'."
-            found[f"{told} {nearest(mention.value, known)}"] = None
-    return list(found)
+            message = f"{place}: no {whose} has the {mention.fact.name} '{mention.value}'."
+            warnings[f"{message} {nearest(mention.value, known)}"] = None
+    return list(warnings)
 
 
 def _expected(rulebook: Rulebook, mention: LiteralUse) -> set[str]:
-    """Return what a value may be before anything of the kind has happened."""
+    """Return the values that are valid before any row has them."""
     known = {"campaign": rulebook.campaigns, "topic": rulebook.topics.by_name}
     return set(known.get(mention.fact.name, ())) if mention.of != PRODUCT and not mention.fact.own else set()
 
@@ -116,7 +116,7 @@ def _at(where: str, found: Iterable[LiteralUse]) -> Iterator[tuple[str, LiteralU
 
 
 def problems(rulebook: Rulebook, project: Path, campaign: str) -> list[Problem]:
-    """Return what is wrong with the templates that a campaign names; nothing where its file cannot be read at all."""
+    """Return the problems of the templates that a campaign names; none where its file cannot be read."""
     document = rulebook.campaigns[campaign]
     try:
         contents = document.model(CampaignDefinition).content

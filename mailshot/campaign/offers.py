@@ -1,4 +1,7 @@
-"""Owns choosing the products each mail offers: own favourites first, then what others buy; refuses barred ones."""
+"""Chooses the products that each mail offers: what the customer bought most, then what others buy.
+
+Products that a guard forbids for the customer are never offered.
+"""
 
 from __future__ import annotations
 
@@ -13,29 +16,32 @@ from mailshot.store import offers, profiles
 from mailshot.store.engine import Connection
 from mailshot.store.offers import Forbidden
 
-# So few customers at a time that memory does not grow with the audience.
+#: Customers handled at a time, so that memory does not grow with the audience.
 SLICE = 10_000
-# What others buy: this many products are looked at, as they sold in this span.
-POPULAR = 300
-LATELY = timedelta(days=90)
+#: How many popular products are considered, and in which span they count as sold.
+MOST_POPULAR, POPULAR_WITHIN = 300, timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
 class OfferSpec:
-    """One offers entry: which contents use it, from which products, how many at most and at least."""
+    """One offers entry of a campaign."""
 
+    #: The contents that use it.
     contents: tuple[str, ...]
     products: ProductFilter
+    #: Purchases from then on count.
     since: datetime
+    #: Offers per mail, at most and at least; with fewer the customer gets no mail.
     take: int
     at_least: int
+    #: Add popular products where the customer bought too few.
     fill: bool
 
 
 def choose(
     connection: Connection, compiled: Compiler, plan_id: str, demand: OfferSpec, forbidden: Sequence[Forbidden]
 ) -> None:
-    """Write the offers of every customer of a plan whose content asks for them."""
+    """Write the offers of every customer of a plan whose content has any."""
     popular = _PopularProducts(connection, compiled, demand, [never for _, never in forbidden])
     last = 0
     while wanting := offers.next_customers(connection, compiled, plan_id, demand.contents, forbidden, last, SLICE):
@@ -47,20 +53,20 @@ def choose(
 
 
 class _PopularProducts:
-    """What others buy, less what the guards that apply to a customer forbid."""
+    """What others buy, without what the guards that apply to a customer forbid."""
 
     def __init__(
         self, connection: Connection, compiled: Compiler, demand: OfferSpec, never: Sequence[ProductFilter]
     ) -> None:
-        since = max(demand.since, compiled.as_of - LATELY)
-        ranked = offers.popular(connection, demand.products, since, compiled.as_of, POPULAR) if demand.fill else []
+        since = max(demand.since, compiled.as_of - POPULAR_WITHIN)
+        ranked = offers.popular(connection, demand.products, since, compiled.as_of, MOST_POPULAR) if demand.fill else []
         facts = profiles.products(connection, ranked)
         self.names = profiles.names(connection, ranked)
         self._ranked = [(product_id, [one.matches(facts[product_id]) for one in never]) for product_id in ranked]
 
     @cache  # noqa: B019  (lives as long as one plan)
     def without(self, flags: tuple[bool, ...]) -> list[int]:
-        """Return the popular products for a customer to whom the guards marked in `flags` apply."""
+        """Return the ids of popular products for a customer; `flags` says which guards apply."""
         return [
             product_id
             for product_id, barred in self._ranked
@@ -77,7 +83,7 @@ def _filled(
 ) -> Iterator[tuple[int, list[list[int]], int]]:
     for customer_id, flags in wanting:
         candidates = [*own.get(customer_id, ()), *((product, 0) for product in popular.without(flags))]
-        # Two products of one name look like the same offer twice.
+        # Two products with the same name would look like the same offer twice.
         chosen: dict[str, list[int]] = {}
         for product, times in candidates:
             chosen.setdefault(names.get(product, str(product)), [product, times])

@@ -1,4 +1,4 @@
-"""Owns the look at a campaign before anything is sent; refuses to send, and writes nothing but its own record."""
+"""The dry run of a campaign: who would get which content, and why others would get no mail. Start at `make_plan`."""
 
 from __future__ import annotations
 
@@ -16,31 +16,36 @@ from mailshot.campaign.snapshot import Snapshot
 from mailshot.errors import MailshotError
 from mailshot.render.compose import Mailing
 from mailshot.states import Reason
-from mailshot.store import audiences, eligibility, eligibility_rows, plans, runs, snapshots
+from mailshot.store import audiences, eligibility_rows, plan_gates, plans, runs, snapshots
 from mailshot.store import offers as offer_rows
 from mailshot.store.engine import Connection, Store
 from mailshot.store.offers import Forbidden
-from mailshot.store.plans import ContentChoice, PlanSpec
+from mailshot.store.plan_gates import ContentChoice, PlanSpec
+from mailshot.store.plans import PlanHead
 
+#: Of an ordinary SMTP server, for the estimate of a campaign without a rate limit.
 SECONDS_PER_MAIL = 0.004
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignPlan:
-    """What would happen. `contents` counts mails by content, `left_out` customers by reason.
-
-    `changes` counts who entered, left or gets other content since the plan that `compared_with` names by id and time.
-    """
+    """What a launch would do."""
 
     id: str
     campaign: str
     as_of: datetime
+    #: Of the whole database.
     customers: int
     audience: int
+    #: Mails by content.
     contents: Mapping[str, int]
+    #: Customers of the audience by the reason for no mail.
     left_out: Mapping[str, int]
+    #: Customers who "entered", "left" or "changed" content since the plan that `compared_with` names.
     changes: Mapping[str, int] | None
+    #: In words.
     schedule: str
+    #: How long sending would take.
     seconds: float
     findings: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
@@ -55,12 +60,12 @@ class CampaignPlan:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for a script: plain values only."""
-        shown = {
+        plain = {
             name: getattr(self, name) for name in ("id", "campaign", "customers", "audience", "schedule", "seconds")
         }
         due = self.next_at.isoformat() if self.next_at else None
         return {
-            **shown, "as_of": self.as_of.isoformat(), "mails": self.mails, "contents": dict(self.contents),
+            **plain, "as_of": self.as_of.isoformat(), "mails": self.mails, "contents": dict(self.contents),
             "left_out": dict(self.left_out), "changes": dict(self.changes) if self.changes else None,
             "compared_with": self.compared_with,
             "scheduled": self.scheduled.as_dict() if self.scheduled else None,
@@ -71,7 +76,7 @@ class CampaignPlan:
 def make_plan(
     store: Store, edition: Snapshot, as_of: datetime, now: datetime, wanted: CompareTo | None = None
 ) -> CampaignPlan:
-    """Plan a campaign as of a moment and keep the record; `wanted` says what to compare it with, customer by customer.
+    """Plan a campaign as of a moment, and store the plan; `wanted` says what to compare it with, customer by customer.
 
     Raises InvalidInput for a schedule in the past, and what `moves.since` raises.
     """
@@ -81,20 +86,20 @@ def make_plan(
         plan_id = plan_id_of(connection, edition, as_of)
         before = plan_diff.previous(connection, edition.name, plan_id)
         decide(connection, edition, plan_id, as_of)
-        # Before the record is kept: with it go the rows of all but the last two plans.
+        # Before `record`, which deletes the rows of all but the last two plans.
         moved = plan_diff.since(connection, edition, plan_id, before, as_of, wanted) if wanted else None
         errors = [*_remarks(mailing, "error"), *preview.sample_errors(connection, mailing, plan_id, now)]
         record(connection, edition, plan_id, as_of, now, errors)
         contents, left_out = _counts(connection, plan_id, edition)
         changes = plans.changes(connection, plan_id, before.rows) if before else None
         plan_diff.drop(connection, before)
-        everyone, open_one = audiences.customers(connection), schedule_diff.of(connection, edition)
+        customers, scheduled = audiences.customers(connection), schedule_diff.of(connection, edition)
     total = sum(contents.values())
     return CampaignPlan(
         id=plan_id,
         campaign=edition.name,
         as_of=as_of.astimezone(zone),
-        customers=everyone,
+        customers=customers,
         audience=total + sum(left_out.values()),
         contents=contents,
         left_out=left_out,
@@ -105,7 +110,7 @@ def make_plan(
         errors=tuple(errors),
         next_at=next_at and next_at.astimezone(zone),
         moves=moved,
-        scheduled=open_one,
+        scheduled=scheduled,
         compared_with=before.label(zone) if before else None,
     )
 
@@ -113,19 +118,16 @@ def make_plan(
 def record(
     connection: Connection, edition: Snapshot, plan_id: str, as_of: datetime, now: datetime, errors: Sequence[str] = ()
 ) -> None:
-    """Keep the head of a plan whose rows are decided; while it has errors it cannot be launched."""
+    """Store the head of a plan whose rows are decided; while it has errors it cannot be launched."""
     parts = dependencies.parts(edition)
-    head = {
-        "id": plan_id, "campaign": edition.name, "digest": snapshots.digest(parts),
-        "as_of": as_of, "made_at": now, "summary": {"errors": list(errors), "parts": parts},
-    }  # fmt: skip
+    head = PlanHead(plan_id, edition.name, snapshots.digest(parts), as_of, now, tuple(errors), parts)
     plans.record(connection, head)
 
 
 def plan_id_of(connection: Connection, edition: Snapshot, as_of: datetime) -> str:
     """Return the id of a plan: the same until what decides about the campaign changes, or it is launched.
 
-    That is its rules and templates (see dependencies) and a fixed `as_of`; what others use does not matter.
+    That is its rules and templates (see `dependencies`) and a fixed `as_of`; other campaigns do not matter.
     """
     fixed = edition.read.campaign.as_of or edition.rulebook.company.as_of
     today = as_of.astimezone(UTC).isoformat() if fixed else ""
@@ -133,15 +135,15 @@ def plan_id_of(connection: Connection, edition: Snapshot, as_of: datetime) -> st
 
 
 def decide(connection: Connection, edition: Snapshot, plan_id: str, as_of: datetime) -> None:
-    """Decide for every customer of the audience, then choose the offers; guards are checked once more at the end."""
+    """Decide for every customer of the audience, then choose the offers, then check the guards again."""
     compiler = audiences.compiler(as_of, edition.rulebook.company.time_zone)
     compiled = audiences.with_statistics(connection, compiler)
     plans.decide(connection, plan_id, compiled, question(connection, edition, as_of))
     forbidden: list[Forbidden] = [(guard.customers, guard.never) for guard in edition.rulebook.guards]
     for demand in _demands(edition, as_of):
         offers.choose(connection, compiled, plan_id, demand, forbidden)
-    eligibility.one_per_inbox(connection, plan_id)
-    # Products may have been changed meanwhile: the proof looks at them again.
+    plan_gates.one_per_inbox(connection, plan_id)
+    # Products may have changed meanwhile.
     _verify_guards(connection, audiences.with_statistics(connection, compiler), plan_id, forbidden)
 
 
@@ -150,7 +152,7 @@ def verdict(
 ) -> tuple[str | None, str | None]:
     """Return the content and reason that a plan would decide for one customer now; neither outside the audience.
 
-    Whether enough offers are left is not asked.
+    Whether enough offers are left is not checked.
     """
     compiler = audiences.compiler(as_of, edition.rulebook.company.time_zone)
     asked = question(connection, edition, as_of)
@@ -161,7 +163,7 @@ def verdict(
         return (row.content, row.reason) if row else (None, None)
 
     content, reason = decided(customer_id)
-    # Of one inbox the first is mailed, or held out for all.
+    # The first customer of an inbox is mailed, or held out for all.
     earlier = eligibility_rows.earlier(connection, customer_id) if plans.represents_inbox(content, reason) else ()
     if any(plans.represents_inbox(*decided(mate)) for mate in earlier):
         reason = str(Reason.same_address)
@@ -193,7 +195,7 @@ def question(connection: Connection, edition: Snapshot, as_of: datetime) -> Plan
 
 
 def _barred(connection: Connection, edition: Snapshot, content: str) -> tuple[Any, ...]:
-    """A content about products that a guard forbids is kept from the guard's customers."""
+    """Return the customers of the guards that forbid the products which a content is about."""
     about = edition.read.about.get(content)
     if about is None:
         return ()
@@ -202,20 +204,20 @@ def _barred(connection: Connection, edition: Snapshot, content: str) -> tuple[An
 
 def _demands(edition: Snapshot, as_of: datetime) -> list[OfferSpec]:
     campaign = edition.read.campaign
-    found = []
+    specs = []
     for name, entry in campaign.offers.items():
         users = tuple(item.name for item in campaign.content if item.offers == name)
         since = entry.bought_within.before(as_of)
         products = edition.read.offered[name]
-        found.append(OfferSpec(users, products, since, entry.take, entry.at_least, entry.fill))
-    return [demand for demand in found if demand.contents]
+        specs.append(OfferSpec(users, products, since, entry.take, entry.at_least, entry.fill))
+    return [spec for spec in specs if spec.contents]
 
 
 def _verify_guards(connection: Connection, compiled: Compiler, plan_id: str, forbidden: list[Forbidden]) -> None:
-    found = offer_rows.forbidden_offered(connection, plan_id, compiled, forbidden)
-    if found:
+    number = offer_rows.forbidden_offered(connection, plan_id, compiled, forbidden)
+    if number:
         raise MailshotError(
-            f"{found} offers break a guard; nothing was planned.", "This is a bug in Mailshot; please report it."
+            f"{number} offers break a guard; nothing was planned.", "This is a bug in Mailshot; please report it."
         )
 
 
@@ -235,13 +237,13 @@ def _remarks(mailing: Mailing, level: str) -> list[str]:
 
 
 def due(edition: Snapshot, now: datetime) -> datetime | None:
-    """Return when its schedule is due first, None for now. Raises InvalidInput when that moment has passed."""
+    """Return when the schedule is first due, None for now. Raises InvalidInput when that moment has passed."""
     schedule = edition.read.campaign.schedule
-    found = schedule.next_after(now, edition.rulebook.company.time_zone)
-    if schedule.at is not None and found is None:
+    first = schedule.next_after(now, edition.rulebook.company.time_zone)
+    if schedule.at is not None and first is None:
         document = edition.rulebook.campaigns[edition.name]
         problems = document.problems()
         node = document.at("schedule", "at")
         problems.add(node, "this moment has passed", "Choose a later one, or 'schedule: now'.")
         problems.raise_if_any()
-    return found
+    return first

@@ -1,4 +1,4 @@
-"""Owns how customers moved between an earlier plan or run and a plan at hand; refuses to decide who gets what."""
+"""How customers moved between an earlier plan or run of a campaign and its present plan."""
 
 from __future__ import annotations
 
@@ -14,66 +14,77 @@ from mailshot.errors import NotFound, Refused
 from mailshot.facts.periods import Span
 from mailshot.store import plans, profiles, runs, transitions
 from mailshot.store.engine import Connection
-from mailshot.store.transitions import MAIL, NONE
+from mailshot.store.plans import PlanHead
+from mailshot.store.runs import RunRecord
+from mailshot.store.transitions import MAIL, NONE, Outcomes
 
 YEAR = Span(1, "year")
 OUTSIDE = "not in the audience"
-# The id of a plan has 12 digits or a colon; what is shorter is the number of a run.
+#: How a user names a run: "run 3", "3", or "run" for the newest. Ids of plans are longer, or contain a colon.
 _RUN = re.compile(r"(?:run)?[ :#]*(\d{1,9})|run")
 
 #: What a plan is compared with: its kind, number and moment, and its rows.
-Earlier = tuple[tuple[str, Any, datetime], Any]
+Earlier = tuple[tuple[str, str | int, datetime], Outcomes]
 
 
 @dataclass(frozen=True, slots=True)
 class CompareTo:
-    """What to compare a plan with (None: the plan before, see `Previous`), and how many examples each move gets."""
+    """What to compare a plan with."""
 
+    #: The id of a plan, or a run; None: the previous plan (see `Previous`).
     against: str | None = None
+    #: Examples of each move.
     most: int = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Previous:
-    """The campaign's newest plan before the one at hand. `rows` is the id under which its rows are.
+    """The campaign's newest plan before the present one.
 
-    Where both have the same id, because only data changed, the rows were set aside before they were decided anew.
+    Where both have the same id, because only data changed, its rows were set aside before they were decided again.
     """
 
-    plan: Mapping[str, Any]
+    plan: PlanHead
+    #: The id under which its rows are.
     rows: str
 
     @property
     def set_aside(self) -> bool:
-        return bool(self.rows != self.plan["id"])
+        return self.rows != self.plan.id
 
     def label(self, zone: tzinfo | None) -> str:
-        """Name the plan by its id and time, as `Moves.since` does."""
-        return _label("plan", self.plan["id"], self.plan["made_at"], zone)
+        """Name the plan by its id and time, as `PlanDiff.since` does."""
+        return _label("plan", self.plan.id, self.plan.made_at, zone)
 
 
 @dataclass(frozen=True, slots=True)
 class PlanMove:
-    """So many customers who went from one outcome to another, what they spent in a year, and some keys."""
+    """Customers who went from one outcome to another."""
 
+    #: "entered", "left", "content" (another one) or "reason" (a mail began, ended, or another reason for none).
     kind: str
+    #: The outcomes, in words.
     was: str
     now: str
     customers: int
+    #: What they spent in the last year.
     spent: Decimal
+    #: Keys of those who spent most.
     examples: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        shown = {name: getattr(self, name) for name in ("kind", "customers")}
-        return {**shown, "from": self.was, "to": self.now, "spent": str(self.spent), "examples": list(self.examples)}
+        counts = {name: getattr(self, name) for name in ("kind", "customers")}
+        return {**counts, "from": self.was, "to": self.now, "spent": str(self.spent), "examples": list(self.examples)}
 
 
 @dataclass(frozen=True, slots=True)
 class PlanDiff:
-    """All moves since an earlier plan or run, most customers first; `stayed` are those who get what they got."""
+    """All moves since an earlier plan or run, most customers first."""
 
+    #: Names the plan or run, with its time.
     since: str
     currency: str
+    #: Customers whose outcome is the same.
     stayed: int
     moves: tuple[PlanMove, ...]
 
@@ -85,11 +96,11 @@ class PlanDiff:
 
 
 def previous(connection: Connection, campaign: str, plan_id: str) -> Previous | None:
-    """Return a campaign's newest plan before `plan_id` is decided, None where there is none. `drop` it afterwards."""
+    """Return a campaign's newest plan, before `plan_id` is decided; None where there is none. `drop` it afterwards."""
     newest = plans.latest(connection, campaign)
     if newest is None:
         return None
-    return Previous(newest, plans.set_aside(connection, plan_id) if newest["id"] == plan_id else newest["id"])
+    return Previous(newest, plans.set_aside(connection, plan_id) if newest.id == plan_id else newest.id)
 
 
 def drop(connection: Connection, before: Previous | None) -> None:
@@ -104,7 +115,7 @@ def since(
     """Compare a plan whose rows are decided with an earlier one, or a run; None when there is nothing before it.
 
     Moments are printed in the company's zone. Raises NotFound, or Refused for another campaign's plan, or one whose
-    rows are no longer kept.
+    rows are deleted.
     """
     company = edition.rulebook.company
     found = _earlier(connection, edition.name, plan_id, before, wanted.against)
@@ -120,7 +131,7 @@ def since(
     facts = profiles.facts_of(connection, ids)
     moved = [_move(row, facts) for row in rows if row.was != row.now]
     return PlanDiff(
-        label, company.currency, stayed, tuple(sorted(moved, key=lambda one: (-one.customers, one.was, one.now)))
+        label, company.currency, stayed, tuple(sorted(moved, key=lambda move: (-move.customers, move.was, move.now)))
     )
 
 
@@ -154,9 +165,9 @@ def _earlier(
     if number:
         return _of_run(_run(connection, campaign, number[1]))
     named = plans.get(connection, asked.strip())
-    if named is None or named["campaign"] != campaign:
+    if named is None or named.campaign != campaign:
         raise NotFound(f"'{campaign}' has no plan '{asked}'.", "Name a plan's id, or a run: --against 'run 3'.")
-    if named["id"] == plan_id:
+    if named.id == plan_id:
         remedy = (
             "Use --diff to see what changed since the previous plan, or name another plan or a run: --against 'run 3'."
         )
@@ -164,30 +175,32 @@ def _earlier(
     return _of_plan(connection, named)
 
 
-def _run(connection: Connection, campaign: str, number: str | None) -> Mapping[str, Any]:
+def _run(connection: Connection, campaign: str, number: str | None) -> RunRecord:
     known = runs.of_campaign(connection, campaign)
-    found = [run for run in known if number is None or run["id"] == int(number)]
-    if not found:
-        ids = ", ".join(str(run["id"]) for run in known[:12])
+    matching = [run for run in known if number is None or run.id == int(number)]
+    if not matching:
+        ids = ", ".join(str(run.id) for run in known[:12])
         what = f"run {number}" if number else "run"
         raise NotFound(f"'{campaign}' has no {what}.", f"Its runs: {ids}." if ids else "It was never launched.")
-    return found[0]
+    return matching[0]
 
 
-def _of_run(run: Mapping[str, Any]) -> Earlier:
-    return ("run", run["id"], run["launched_at"]), transitions.run(run["id"])
+def _of_run(run: RunRecord) -> Earlier:
+    return ("run", run.id, run.launched_at), transitions.run(run.id)
 
 
 def _of_previous(connection: Connection, before: Previous) -> Earlier:
     if before.set_aside:
-        return ("plan", before.plan["id"], before.plan["made_at"]), transitions.plan(before.rows)
+        return ("plan", before.plan.id, before.plan.made_at), transitions.plan(before.rows)
     return _of_plan(connection, before.plan)
 
 
-def _of_plan(connection: Connection, plan: Mapping[str, Any]) -> Earlier:
-    run = next((run for run in runs.of_campaign(connection, plan["campaign"]) if run["plan_id"] == plan["id"]), None)
+def _of_plan(connection: Connection, plan: PlanHead) -> Earlier:
+    run = next((run for run in runs.of_campaign(connection, plan.campaign) if run.plan_id == plan.id), None)
     if plans.kept(connection, plan):
-        return ("plan", plan["id"], plan["made_at"]), transitions.plan(plan["id"])
+        return ("plan", plan.id, plan.made_at), transitions.plan(plan.id)
     if run is None:
-        raise Refused(f"The customers of plan {plan['id']} are no longer kept.", "Only the last two plans' are.")
+        raise Refused(
+            f"The customers of plan {plan.id} are no longer kept.", "Mailshot keeps those of the last two plans."
+        )
     return _of_run(run)

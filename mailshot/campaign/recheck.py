@@ -1,13 +1,12 @@
-"""Checks unsent mails against their run's guards again, when a customer's answers or address changed after the launch.
+"""Checks unsent mails against the guards of their run again, after a customer's answers or address changed.
 
 A customer who states "vegan" after the launch gets no meat, although the plan was made before. Start at `reconsider`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from mailshot.audience.evaluate import Evaluator
 from mailshot.campaign import snapshot as editions
@@ -16,14 +15,15 @@ from mailshot.rulebook import guards as guarding
 from mailshot.store import eligibility_rows, plans, profiles, snapshots
 from mailshot.store.engine import Connection
 from mailshot.store.ledger import Claimed
+from mailshot.store.runs import RunRecord
 
 Offers = list[list[int]]
 
 
-def reconsider(connection: Connection, run: Mapping[str, Any], rows: Sequence[Claimed]) -> dict[int, Offers | None]:
+def reconsider(connection: Connection, run: RunRecord, rows: Sequence[Claimed]) -> dict[int, Offers | None]:
     """Return the offers that guards still allow by customer; None for one whose mail a guard forbids."""
-    edition = _edition(connection, run["definition"])
-    as_of = run["as_of"] + (datetime.now(UTC) - run["launched_at"])
+    edition = _edition(connection, run.definition)
+    as_of = run.as_of + (datetime.now(UTC) - run.launched_at)
     return {row.customer_id: _allowed(connection, edition, as_of, row) for row in rows}
 
 

@@ -1,4 +1,4 @@
-"""Owns who enters and leaves each audience between two versions of the rules; refuses to read them, and to print."""
+"""Who enters and leaves each audience between two versions of the rules. Start at `compare`."""
 
 from __future__ import annotations
 
@@ -21,55 +21,61 @@ from mailshot.rulebook.rulebook import Rulebook, is_independent
 from mailshot.rulebook.versions import Version
 from mailshot.store import audiences, profiles, transitions
 from mailshot.store.engine import Connection, Store
-from mailshot.store.transitions import MAIL, Transition
+from mailshot.store.transitions import MAIL, Outcomes, Transition
 
 YEAR = Span(1, "year")
 
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """So many customers, what they spent in the year before, and some of their keys with the clause that decided."""
+    """Customers who enter or leave an audience."""
 
     customers: int = 0
+    #: What they spent in the year before.
     spent: Decimal = Decimal(0)
+    #: Keys of those who spent most, each with the clause that decided.
     examples: tuple[tuple[str, str], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        shown = [{"customer": key, "why": told} for key, told in self.examples]
-        return {"customers": self.customers, "spent": str(self.spent), "examples": shown}
+        examples = [{"customer": key, "why": clause} for key, clause in self.examples]
+        return {"customers": self.customers, "spent": str(self.spent), "examples": examples}
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One audience, or one campaign's; the size is None on the side that does not have it.
+    """The change of one audience, or of the audience of one campaign."""
 
-    `told` when another change has the same two sides: the campaign of an audience that is listed, too.
-    """
-
+    #: AUDIENCE or CAMPAIGN.
     kind: str
     name: str
+    #: The sizes; None in the version that does not have it.
     before: int | None
     after: int | None
     entered: Movement
     left: Movement
+    #: What differs in meaning.
     causes: tuple[str, ...]
+    #: Another change in the list has the same two sides: the campaign of an audience that is listed, too.
     told: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        shown = {name: getattr(self, name) for name in ("name", "before", "after")}
-        return {**shown, "entered": self.entered.as_dict(), "left": self.left.as_dict(), "causes": list(self.causes)}
+        sizes = {name: getattr(self, name) for name in ("name", "before", "after")}
+        return {**sizes, "entered": self.entered.as_dict(), "left": self.left.as_dict(), "causes": list(self.causes)}
 
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """All that differs between two versions. `notes` are differences that no count shows."""
+    """All that differs between two versions of the rules."""
 
+    #: Names of the versions.
     before: str
     after: str
     as_of: datetime
     currency: str
     changes: tuple[Change, ...]
+    #: Names by kind.
     unchanged: Mapping[str, Sequence[str]]
+    #: Differences that no count shows.
     notes: tuple[str, ...] = field(default=())
 
     def as_dict(self) -> dict[str, Any]:
@@ -83,11 +89,11 @@ class Diff:
 def compare(
     store: Store, before: Version, after: Version, asked: datetime | None, now: datetime, only: str | None, most: int
 ) -> Diff:
-    """Compare two versions; `only` is the one audience to look at, `most` how many examples each move gets.
+    """Compare two versions; `only` names one audience to compare, `most` limits the examples of each movement.
 
-    Raises InvalidInput, saying whose rules are wrong, and NotFound for an audience that neither has.
+    Raises InvalidInput, which says which version has errors, and NotFound for an audience that neither has.
     """
-    old, new = _sound(before, "before", asked, now, only), _sound(after, "after", asked, now, only)
+    old, new = _resolve_valid(before, "before", asked, now, only), _resolve_valid(after, "after", asked, now, only)
     if only is not None and not (old or new):
         names = {*before.rulebook.book.names, *after.rulebook.book.names}
         raise NotFound(f"Neither version has an audience '{only}'.", nearest(only, names))
@@ -108,37 +114,43 @@ def compare(
     )
 
 
+#: The sizes before and after, and who entered and left.
+Compared = tuple[int, int, Movement, Movement]
+
+
 @dataclass(slots=True)
 class _Comparer:
-    """Compares in one transaction; campaigns that share an audience share the answer."""
+    """Compares in one transaction; campaigns that share an audience share the result."""
 
     connection: Connection
     most: int
-    known: dict[Hashable, tuple[int, int, Movement, Movement]] = field(default_factory=dict)
+    known: dict[Hashable, Compared] = field(default_factory=dict)
 
     def change(self, key: Key, old: ResolvedAudience | None, new: ResolvedAudience | None) -> Change:
-        asked = (old and old.means, new and new.means)
-        told = asked in self.known
+        sides = (old and old.means, new and new.means)
+        told = sides in self.known
         if not told:
-            self.known[asked] = self._asked(old, new)
-        before, after, entered, left = self.known[asked]
+            self.known[sides] = self._compared(old, new)
+        before, after, entered, left = self.known[sides]
         causes = tuple(differences_in_meaning(old, new)) if old and new else ()
         return Change(*key, before if old else None, after if new else None, entered, left, causes, told)
 
-    def _asked(self, old: ResolvedAudience | None, new: ResolvedAudience | None) -> tuple[int, int, Movement, Movement]:
+    def _compared(
+        self, old: ResolvedAudience | None, new: ResolvedAudience | None
+    ) -> tuple[int, int, Movement, Movement]:
         as_of = next(one.as_of for one in (new, old) if one)
         before, after = (self._set(one) for one in (old, new))
-        # Of an audience that is wholly new or gone, nobody asks why.
+        # An audience that is new or gone needs no examples of why.
         most = self.most if old and new else 0
-        found = {
+        by_outcome = {
             (move.was, move.now): move
             for move in transitions.moves(self.connection, before, after, (YEAR.before(as_of), as_of), most)
         }
-        entered, left, stayed = (found.get(way) for way in ((None, MAIL), (MAIL, None), (MAIL, MAIL)))
+        entered, left, stayed = (by_outcome.get(way) for way in ((None, MAIL), (MAIL, None), (MAIL, MAIL)))
         was, now = (sum(one.customers for one in some if one) for some in ((stayed, left), (stayed, entered)))
         return was, now, self._moved(entered, old, new), self._moved(left, old, new)
 
-    def _set(self, one: ResolvedAudience | None) -> Any:
+    def _set(self, one: ResolvedAudience | None) -> Outcomes:
         if one is None:
             return transitions.nobody()
         return transitions.audience(audiences.with_statistics(self.connection, one.compiled), one.audience.condition)
@@ -147,21 +159,21 @@ class _Comparer:
         if move is None:
             return Movement()
         people = [profiles.profile(self.connection, who) for who in move.examples]
-        told = [
-            (str(one.facts["key"]), evaluate.deciding_clause(old.verdict(one), new.verdict(one)))
-            for one in people
+        examples = [
+            (str(person.facts["key"]), evaluate.deciding_clause(old.verdict(person), new.verdict(person)))
+            for person in people
             if old and new
         ]
-        return Movement(move.customers, move.spent, tuple(told))
+        return Movement(move.customers, move.spent, tuple(examples))
 
 
-def _sound(
+def _resolve_valid(
     version: Version, side: str, asked: datetime | None, now: datetime, only: str | None
 ) -> dict[Key, ResolvedAudience]:
-    """Read what a version says of every audience, or of one. Raises InvalidInput that names the version."""
+    """Resolve every audience of a version, or one. Raises InvalidInput, which names the version."""
     rules, found = version.rulebook, dict[Key, ResolvedAudience]()
     problems = [problem for name, told in version.broken.items() if not is_independent(name) for problem in told]
-    # Without a file that others build on, every further error would only be its echo.
+    # While a file that others depend on has errors, all further errors would follow from it.
     if not problems and only is not None:
         found, problems = resolve_one(rules, only, asked, now)
     elif not problems:
@@ -174,7 +186,7 @@ def _sound(
 
 
 def _notes(before: Rulebook, after: Rulebook) -> list[str]:
-    """Tell what may move customers later though no count shows it today."""
+    """Return differences that may move customers later, though no count shows them today."""
     same = before.traits == after.traits
     return [] if same else ["rules/traits differ; both sides are counted with what was inferred last."]
 
@@ -185,7 +197,7 @@ KINDS = AUDIENCE, CAMPAIGN = "audience", "campaign"
 
 @dataclass(frozen=True, slots=True)
 class ResolvedAudience:
-    """An audience with the moment that counts as today and the zone its days are of."""
+    """An audience with the moment that counts as today, and the time zone of its days."""
 
     audience: Audience
     as_of: datetime
@@ -205,14 +217,14 @@ class ResolvedAudience:
 
 
 def resolve(rules: Rulebook, found: Audience, asked: datetime | None, now: datetime) -> ResolvedAudience:
-    """Return how an audience stands by itself."""
+    """Resolve an audience as of the company's today."""
     return ResolvedAudience(found, rules.company.today(asked, now), rules.company.time_zone)
 
 
 def resolve_all(
     rules: Rulebook, asked: datetime | None, now: datetime
 ) -> tuple[dict[Key, ResolvedAudience], list[Problem]]:
-    """Return how each audience and each campaign's audience stands, and every problem on the way there."""
+    """Resolve each audience and each campaign's audience; return them, and all problems of the rules."""
     found: dict[Key, ResolvedAudience] = {}
     problems: dict[Problem, None] = {}
 
@@ -237,7 +249,7 @@ def resolve_all(
 def resolve_one(
     rules: Rulebook, name: str, asked: datetime | None, now: datetime
 ) -> tuple[dict[Key, ResolvedAudience], list[Problem]]:
-    """Return how one audience stands, if there is one of this name, and the problems on the way there."""
+    """Resolve one audience, if there is one of this name; return it, and the problems of the rules."""
     try:
         known = name in rules.book.names
         return {(AUDIENCE, name): resolve(rules, rules.book.audience(name), asked, now)} if known else {}, []
@@ -254,14 +266,14 @@ def _campaigns(rules: Rulebook, problems: dict[Problem, None]) -> list[str]:
 
 
 def differences_in_meaning(before: ResolvedAudience, after: ResolvedAudience) -> list[str]:
-    """Say what makes two standings differ: the rule itself, or what it names or is asked with."""
+    """Return what makes two audiences differ: the rule itself, what it names, the time zone, or today."""
     old, new = before.audience, after.audience
-    told = [f"audience '{old.name}' -> '{new.name}'"] if old.name != new.name else []
-    if equality.written(old.condition) != equality.written(new.condition) and not told:
-        told.append("its rule")
-    told += equality.shifted(old.condition, new.condition)
+    causes = [f"audience '{old.name}' -> '{new.name}'"] if old.name != new.name else []
+    if equality.written(old.condition) != equality.written(new.condition) and not causes:
+        causes.append("its rule")
+    causes += equality.shifted(old.condition, new.condition)
     if before.zone.key != after.zone.key:
-        told.append(f"time zone {before.zone.key} -> {after.zone.key}")
+        causes.append(f"time zone {before.zone.key} -> {after.zone.key}")
     if before.as_of != after.as_of:
-        told.append(f"today {before.as_of:%Y-%m-%d %H:%M %Z} -> {after.as_of:%Y-%m-%d %H:%M %Z}")
-    return told
+        causes.append(f"today {before.as_of:%Y-%m-%d %H:%M %Z} -> {after.as_of:%Y-%m-%d %H:%M %Z}")
+    return causes

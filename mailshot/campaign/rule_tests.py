@@ -1,7 +1,7 @@
-"""Owns holding audiences against the examples in their files; refuses to know any real customer.
+"""Runs the examples in audience files as tests of the rules.
 
-Each example becomes real rows of an empty database and is judged twice, by the compiled rule and in plain Python. Where
-"today" moves on, it is also judged on many days of the year to come: none must come out as expected by mere chance.
+Each example is written as rows of an empty database and evaluated twice: by the compiled rule, and in plain Python.
+Where "today" is not fixed, it is also evaluated on many days of the next year: its result must not depend on the day.
 """
 
 from __future__ import annotations
@@ -24,24 +24,27 @@ from mailshot.store import audiences, profiles
 from mailshot.store import example_rows as rows
 from mailshot.store.engine import Store
 
-# Neither hours of a day nor days of a week nor days of a month repeat within a year of such steps.
+#: Steps to later days. Within a year of them no hour of the day, day of the week or day of the month repeats.
 STEP, STEPS = timedelta(hours=179), 50
 
 
 @dataclass(frozen=True, slots=True)
 class ExampleResult:
-    """What became of one example; `changes` say what would have to change, `otherwise` when it comes out otherwise."""
+    """The result of one example."""
 
     audience: Audience
     example: Example
     verdict: Verdict
+    #: Whether the compiled rule selects the customer.
     selected: bool
+    #: What would have to change for the expected result.
     changes: tuple[str, ...] = ()
+    #: A later day on which the result changes.
     otherwise: datetime | None = None
 
     @property
     def agreed(self) -> bool:
-        """Whether both ways to judge say the same; if not, that is a bug of ours."""
+        """Whether both evaluations have the same result; if not, that is a bug in Mailshot."""
         return self.verdict.holds is self.selected
 
     @property
@@ -51,16 +54,16 @@ class ExampleResult:
     def words(self) -> str:
         """Return what is wrong in a sentence."""
         if not self.agreed:
-            said = ("does not match", "matches")
+            words = ("does not match", "matches")
             return (
-                f"This is a bug of Mailshot: the database says that it {said[self.selected]}, "
-                f"the explanation that it {said[self.verdict.holds]}. Please report it with this rule."
+                f"This is a bug in Mailshot: the database says that it {words[self.selected]}, "
+                f"the explanation that it {words[self.verdict.holds]}. Please report it with this rule."
             )
-        told = ("It should not match, but does.", "It should match, but does not.")[self.example.matches]
+        failure = ("It should not match, but does.", "It should match, but does not.")[self.example.matches]
         if self.verdict.holds is self.example.matches and self.otherwise:
             later, now = f"{self.otherwise:%Y-%m-%d %H:%M}", f"{self.example.as_of:%Y-%m-%d}"
-            return f"It comes out otherwise when today is {later}. Say which day is meant: 'as_of: {now}'."
-        return told
+            return f"Its result changes when today is {later}. Say which day is meant: 'as_of: {now}'."
+        return failure
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -80,7 +83,7 @@ class ExampleResult:
 
 @dataclass(slots=True)
 class RuleTestReport:
-    """All outcomes, and the audiences without an example."""
+    """The results of all examples, and the audiences without any."""
 
     outcomes: list[ExampleResult] = field(default_factory=list)
     without: list[str] = field(default_factory=list)
@@ -94,7 +97,7 @@ class RuleTestReport:
 
 
 def problems(rulebook: Rulebook, now: datetime, only: str | None = None) -> list[Problem]:
-    """Return what is wrong in the examples of all audiences, or of one; nothing while other files are not sound."""
+    """Return what is wrong in the examples of all audiences, or of one; none while other files have errors."""
     found: list[Problem] = []
     try:
         clock = _clock(rulebook, now)
@@ -108,7 +111,7 @@ def problems(rulebook: Rulebook, now: datetime, only: str | None = None) -> list
 
 
 def run(rulebook: Rulebook, now: datetime, chosen: Collection[Audience]) -> RuleTestReport:
-    """Judge every example of the audiences that can be read; `problems` tells of the others."""
+    """Run every example of the audiences that can be read; `problems` reports the others."""
     report = RuleTestReport()
     clock = _clock(rulebook, now)
     with rows.scratch_store() as store:
@@ -127,7 +130,7 @@ Reader = Callable[[Today, list[Problem]], list[Example]]
 
 
 def _reader(rulebook: Rulebook, name: str, audience: Audience | None) -> Reader:
-    """Return what reads the examples of a file as of a moment, and adds what is wrong to a list."""
+    """Return a function that reads the examples of a file as of a moment, and adds problems to a list."""
     document, condition = rulebook.book.document(name), audience.condition if audience else None
 
     def read(clock: Today, wrong: list[Problem]) -> list[Example]:
@@ -153,23 +156,23 @@ def _judged(
         profile = profiles.profile(connection, who)
     judge = Evaluator(profile, example.as_of, clock.zone)
     changes = Counterfactual(judge).changes(audience.condition, example.matches)
-    told = tuple(change.words() for change in changes)
-    return ExampleResult(audience, example, judge.verdict(audience.condition), selected, told, otherwise)
+    words = tuple(change.words() for change in changes)
+    return ExampleResult(audience, example, judge.verdict(audience.condition), selected, words, otherwise)
 
 
 def _moving(read: Reader, clock: Today, audience: Audience, found: list[Example]) -> dict[str, datetime]:
-    """Return when examples without a day of their own come out otherwise than today."""
+    """Return by example the first later day on which its result changes, for examples without a fixed day."""
     if clock.pinned or all(example.pinned for example in found):
         return {}
-    told: dict[str, datetime] = {}
+    changed: dict[str, datetime] = {}
     judged = partial(_holds, zone=clock.zone, condition=audience.condition)
     now = {example.name: judged(example) for example in found}
     for step in range(1, STEPS + 1):
         later = Today((clock.today + step * STEP).astimezone(clock.zone), False)
         for example in read(later, []):
             if not example.pinned and judged(example) is not now.get(example.name):
-                told.setdefault(example.name, later.today)
-    return told
+                changed.setdefault(example.name, later.today)
+    return changed
 
 
 def _holds(example: Example, zone: Any, condition: Any) -> bool:

@@ -6,7 +6,6 @@ A schedule keeps the version it was launched with, so edits change nothing until
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from mailshot.rulebook.rulebook import Rulebook
 from mailshot.states import ScheduleState
 from mailshot.store import runs, snapshots
 from mailshot.store.engine import Connection, Store
+from mailshot.store.runs import ScheduleRecord
 
 GONE = "the campaign's file is gone"
 WRONG = "the files have errors now (see mailshot rules check)"
@@ -28,21 +28,20 @@ WRONG = "the files have errors now (see mailshot rules check)"
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """A schedule, its moments in the company's zone. `differs` names the parts that the files have otherwise than it.
-
-    `trouble` says instead why they cannot be compared.
-    """
+    """A schedule, compared with the files. Moments are in the company's time zone."""
 
     campaign: str
     state: ScheduleState
     next_at: datetime
     made_at: datetime
+    #: Names of the parts that are different in the files.
     differs: tuple[str, ...] = ()
+    #: Why they cannot be compared.
     trouble: str = ""
 
     @property
     def current(self) -> bool:
-        """Whether the files still say what is scheduled."""
+        """Whether the files are as they are scheduled."""
         return not self.differs and not self.trouble
 
     @property
@@ -50,22 +49,22 @@ class Scheduled:
         return self.state is ScheduleState.paused
 
     def words(self) -> str:
-        """Say which version is scheduled, and what differs."""
+        """Return which version is scheduled, and what differs, in words."""
         version = f"scheduled with the version of {self.made_at:%Y-%m-%d %H:%M %Z}"
         if self.trouble:
             return f"{version}; {self.trouble}"
         return f"{version}; the files differ now: {', '.join(self.differs)}" if self.differs else version
 
     def remedy(self) -> str:
-        """Say how to take the version of the files, or to end the schedule."""
+        """Return how to take the version of the files, or to end the schedule."""
         if self.current:
             return ""
-        stands = f"It goes on sending that version; to {self._change()}"
+        remedy = f"It goes on sending that version; to {self._change()}"
         if self.paused:
-            stands = (
+            remedy = (
                 f"It is paused; to go on sending that version: mailshot resume '{self.campaign}'; to {self._change()}"
             )
-        return stands
+        return remedy
 
     def _change(self) -> str:
         if self.trouble:
@@ -84,7 +83,7 @@ class Scheduled:
 
 
 def every(connection: Connection, project: Path) -> list[Scheduled]:
-    """Return all open schedules, held against the files of a project. The rules are only read when there is one."""
+    """Return all open schedules, compared with the files of a project. The rules are only read when there is one."""
     rows = runs.schedules(connection)
     if not rows:
         return []
@@ -93,21 +92,21 @@ def every(connection: Connection, project: Path) -> list[Scheduled]:
         zone = rules.company.time_zone
     except (InvalidInput, NotFound) as error:
         trouble = GONE if isinstance(error, NotFound) else WRONG
-        return [_schedule(row, ZoneInfo(row["zone"]), trouble=trouble) for row in rows]
-    held = []
+        return [_schedule(row, ZoneInfo(row.zone), trouble=trouble) for row in rows]
+    schedules = []
     for row in rows:
         try:
-            held.append(_compared(connection, row, editions.edition(rules, project, row["campaign"])))
+            schedules.append(_compared(connection, row, editions.edition(rules, project, row.campaign)))
         except NotFound:
-            # The file may be there, and be no YAML.
-            held.append(_schedule(row, zone, trouble=WRONG if problems else GONE))
+            # The file may exist, but not be YAML.
+            schedules.append(_schedule(row, zone, trouble=WRONG if problems else GONE))
         except InvalidInput:
-            held.append(_schedule(row, zone, trouble=WRONG))
-    return held
+            schedules.append(_schedule(row, zone, trouble=WRONG))
+    return schedules
 
 
 def of(connection: Connection, edition: Snapshot) -> Scheduled | None:
-    """Return the schedule of a campaign, held against an edition of it; None when it is not scheduled."""
+    """Return the schedule of a campaign, compared with a snapshot of it; None when it is not scheduled."""
     rows = runs.schedules(connection, edition.name)
     return _compared(connection, rows[0], edition) if rows else None
 
@@ -125,15 +124,15 @@ def refuse_gone(store: Store, rulebook: Rulebook, campaign: str) -> None:
         )
 
 
-def _compared(connection: Connection, row: Mapping[str, Any], edition: Snapshot) -> Scheduled:
+def _compared(connection: Connection, row: ScheduleRecord, edition: Snapshot) -> Scheduled:
     now, zone = dependencies.parts(edition), edition.rulebook.company.time_zone
     try:
-        then = dependencies.parts(editions.thaw(snapshots.body(connection, row["definition"])))
+        then = dependencies.parts(editions.thaw(snapshots.body(connection, row.definition)))
     except InvalidInput as error:
         return _schedule(row, zone, trouble=f"this Mailshot cannot read that version: {error}")
     return _schedule(row, zone, tuple(dependencies.differences(then, now)))
 
 
-def _schedule(row: Mapping[str, Any], zone: ZoneInfo, differs: tuple[str, ...] = (), trouble: str = "") -> Scheduled:
-    next_at, made_at = (row[name].astimezone(zone) for name in ("next_at", "made_at"))
-    return Scheduled(row["campaign"], ScheduleState.of(row["state"]), next_at, made_at, differs, trouble)
+def _schedule(row: ScheduleRecord, zone: ZoneInfo, differs: tuple[str, ...] = (), trouble: str = "") -> Scheduled:
+    next_at, made_at = row.next_at.astimezone(zone), row.made_at.astimezone(zone)
+    return Scheduled(row.campaign, row.state, next_at, made_at, differs, trouble)

@@ -1,11 +1,9 @@
-"""Owns launching what is due by schedule, each slot once; refuses to keep time (the caller says what time it is)."""
+"""Launches the schedules that are due, each slot once; the clock calls `launch_due` with the time."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from mailshot.campaign import launch
@@ -14,14 +12,15 @@ from mailshot.errors import MailshotError
 from mailshot.rulebook.campaign import next_slot
 from mailshot.store import runs, snapshots
 from mailshot.store.engine import Store
+from mailshot.store.runs import ScheduleRecord
 
 log = logging.getLogger(__name__)
-# A slot missed for longer (the machine was off) is passed over: Monday's offer must not go out on Thursday.
+#: A slot that was missed for longer (the machine was off) is skipped: Monday's offer must not go out on Thursday.
 GRACE = timedelta(hours=6)
 
 
 def launch_due(store: Store, now: datetime) -> list[int]:
-    """Launch every schedule whose moment has come and return the new runs. Two clocks at once launch each slot once."""
+    """Launch every schedule that is due, and return the ids of the new runs. Two clocks launch each slot once."""
     with store.read() as connection:
         ripe = runs.due(connection, now)
     begun = []
@@ -38,26 +37,26 @@ def launch_due(store: Store, now: datetime) -> list[int]:
 def _fire(store: Store, schedule_id: int, campaign: str, now: datetime) -> int | None:
     with store.write() as connection:
         runs.alone(connection, campaign)
-        # Read and held here: another clock may have launched it, or 'launch --replace' changed it, since it was due.
+        # Read and locked here: since it was due, another clock or 'launch --replace' may have changed it.
         schedule = runs.take_due(connection, schedule_id, now)
         if schedule is None:
             return None
-        slot = schedule["next_at"]
-        if not runs.advance(connection, schedule["id"], slot, _following(schedule, now)):
+        slot = schedule.next_at
+        if not runs.advance(connection, schedule.id, slot, _following(schedule, now)):
             return None
         if now - slot > GRACE:
-            said = f"{slot.astimezone(ZoneInfo(schedule['zone'])):%Y-%m-%d %H:%M %Z}"
-            log.warning("the mail of '%s' for %s is passed over: it is too late", schedule["campaign"], said)
+            moment = f"{slot.astimezone(ZoneInfo(schedule.zone)):%Y-%m-%d %H:%M %Z}"
+            log.warning("the mail of '%s' for %s is skipped: it is too late", schedule.campaign, moment)
             return None
-        edition = editions.thaw(snapshots.body(connection, schedule["definition"]))
+        edition = editions.thaw(snapshots.body(connection, schedule.definition))
         as_of = editions.as_of(edition, None, slot)
-        plan_id = f"{schedule['id']}@{slot.isoformat(timespec='minutes')}"
-        place = (schedule["id"], slot)
-        return launch.start_run(connection, edition, plan_id, schedule["definition"], as_of, now, place)
+        plan_id = f"{schedule.id}@{slot.isoformat(timespec='minutes')}"
+        place = (schedule.id, slot)
+        return launch.start_run(connection, edition, plan_id, schedule.definition, as_of, now, place)
 
 
-def _following(schedule: Mapping[str, Any], now: datetime) -> datetime | None:
-    if not schedule["cron"]:
+def _following(schedule: ScheduleRecord, now: datetime) -> datetime | None:
+    if not schedule.cron:
         return None
-    # Local wall time decides: once in an hour that comes twice, and right after a gap for what would be in it.
-    return next_slot(schedule["cron"], max(now, schedule["next_at"]).astimezone(ZoneInfo(schedule["zone"])))
+    # By local time: once in an hour that is repeated, and right after a gap for a time within it.
+    return next_slot(schedule.cron, max(now, schedule.next_at).astimezone(ZoneInfo(schedule.zone)))

@@ -1,4 +1,4 @@
-"""Owns what a launch freezes: all rules as texts, and the mailing a worker needs; refuses to change either later."""
+"""What a launch freezes: all rules as texts, and the templates and settings that a worker needs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from mailshot.store.eligibility import Gates
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A campaign with its rulebook and templates, as read from disk or thawed from the database."""
+    """A campaign with its rulebook and templates, as read from disk or from the database."""
 
     rulebook: Rulebook
+    #: The campaign with its conditions.
     read: ResolvedCampaign
+    #: What is stored: "campaign" (its name), "rules" and "mailing".
     body: Mapping[str, Any]
 
     @property
@@ -32,7 +34,7 @@ class Snapshot:
 
     @property
     def gates(self) -> Gates:
-        """What the campaign asks of everybody it mails."""
+        """What the campaign requires of the customers it mails."""
         return gates(self.rulebook, self.read)
 
     def mailing(self) -> Mailing:
@@ -48,7 +50,7 @@ def edition(rulebook: Rulebook, project: Path, name: str) -> Snapshot:
 
 
 def faults(edition: Snapshot) -> list[Problem]:
-    """Return what keeps its mails from being launched, in its templates. Raises InvalidInput when one is not sound."""
+    """Return the findings in its templates that prevent a launch. Raises InvalidInput for an invalid template."""
     found = [remark for remarks in edition.mailing().findings("error").values() for remark in remarks]
     return [
         Problem(problems.project_path(one.place.file), one.place.line, one.place.column, one.message) for one in found
@@ -56,7 +58,7 @@ def faults(edition: Snapshot) -> list[Problem]:
 
 
 def thaw(body: Mapping[str, Any]) -> Snapshot:
-    """Read a frozen edition."""
+    """Read a stored snapshot."""
     rulebook = Rulebook.thaw(body["rules"])
     return Snapshot(rulebook, rulebook.campaign(body["campaign"]), body)
 
@@ -67,7 +69,7 @@ def as_of(edition: Snapshot, asked: datetime | None, now: datetime) -> datetime:
 
 
 def gates(rulebook: Rulebook, read: ResolvedCampaign) -> Gates:
-    """Return what a campaign asks of everybody it mails: consent, its cap, and how often customers want mail."""
+    """Return what a campaign requires of the customers it mails: consent, its cap, how often they want mail."""
     campaign, cap = read.campaign, read.campaign.limits.cap
     return Gates(
         topic=campaign.topic,
@@ -101,12 +103,12 @@ def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[
 
 
 def _days(facts: Mapping[str, Fact]) -> list[str]:
-    """Return the shop's own facts that are days: they are kept as texts."""
+    """Return the names of the shop's own facts that are days: they are stored as texts."""
     return sorted(name for name, fact in facts.items() if fact.own and fact.type is FactType.date)
 
 
 def _templates(read: ResolvedCampaign, project: Path, rulebook: Rulebook) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    templates: dict[str, Any] = {}
     problems = rulebook.campaigns[read.campaign.campaign].problems()
     for number, content in enumerate(read.campaign.content):
         try:
@@ -115,6 +117,6 @@ def _templates(read: ResolvedCampaign, project: Path, rulebook: Rulebook) -> dic
             node = rulebook.campaigns[read.campaign.campaign].at("content", number, "template")
             problems.add(node, error.message, error.remedy)
             continue
-        found[content.name] = {"name": read_source.name, "files": dict(read_source.files)}
+        templates[content.name] = {"name": read_source.name, "files": dict(read_source.files)}
     problems.raise_if_any()
-    return found
+    return templates

@@ -18,11 +18,14 @@ from mailshot.store.engine import Store
 
 @dataclass(frozen=True, slots=True)
 class SizeChange:
-    """The size of an audience that was counted; None before it was there, and after it is gone. Lasted `seconds`."""
+    """The size of an audience that was counted again."""
 
     name: str
+    #: None for an audience that is new.
     before: int | None
+    #: None for an audience that is gone.
     after: int | None
+    #: How long the count took.
     seconds: float = 0.0
 
 
@@ -35,7 +38,7 @@ class _Known:
 
 @dataclass(slots=True)
 class LiveCount:
-    """Counts for one moment, that of the start: what moves is what the writer did. `only` is the one asked for."""
+    """Counts audiences as of the start, so that sizes change by edits alone. `only` names one audience to count."""
 
     store: Store
     now: datetime
@@ -45,12 +48,12 @@ class LiveCount:
     _known: dict[str, _Known] = field(default_factory=dict)
 
     def look(self, rules: Rulebook, problems: Sequence[Problem]) -> Iterator[SizeChange]:
-        """Count each audience that is new or means something else. One with errors keeps the size it had."""
-        found = [one for one in rules.book.sound() if self.only in (None, one.name)]
-        for one in found:
-            news = self._counted(rule_diff.resolve(rules, one, self.asked, self.now))
-            if news:
-                yield news
+        """Count each audience that is new or has another meaning. One with errors keeps its size."""
+        valid = [audience for audience in rules.book.sound() if self.only in (None, audience.name)]
+        for audience in valid:
+            change = self._counted(rule_diff.resolve(rules, audience, self.asked, self.now))
+            if change:
+                yield change
         broken = {problem.file for problem in problems}
         for name, known in list(self._known.items()):
             if name not in rules.book.names and known.file not in broken:
@@ -68,39 +71,41 @@ class LiveCount:
         return SizeChange(name, known.customers if known else None, customers, self.clock() - began)
 
 
-EVERY = 0.25
-# An editor empties a file before it fills it, and a checkout writes one file after the other.
-SETTLED = 0.1
-PATIENCE = 20
-Seen = dict[str, tuple[int, int, int] | None]
+POLL_SECONDS = 0.25
+#: An editor empties a file before it writes it, and a checkout writes one file after the other.
+DEBOUNCE_SECONDS = 0.1
+#: Scans at most until two are equal.
+MOST_SCANS = 20
+#: By path: time of change, size and inode; None for a file that is gone.
+Scan = dict[str, tuple[int, int, int] | None]
 
 
 def watch(project: Path, wait: Callable[[float], bool]) -> Iterator[None]:
-    """Give a sign after every save, first one at once, until `wait` (which sleeps so many seconds) says stop.
+    """Yield once at the start, and after every save, until `wait(seconds)`, which sleeps, returns True.
 
-    The files are looked at before the sign is given: what is saved while the caller reads makes another sign.
+    The files are scanned before it yields: a save while the caller reads them makes it yield again.
     """
-    seen = _debounced(project, _look(project), wait)
+    seen = _debounced(project, _scan(project), wait)
     yield
-    while not wait(EVERY):
-        found = _look(project)
-        if found != seen:
-            seen = _debounced(project, found, wait)
+    while not wait(POLL_SECONDS):
+        scan = _scan(project)
+        if scan != seen:
+            seen = _debounced(project, scan, wait)
             yield
 
 
-def _debounced(project: Path, found: Seen, wait: Callable[[float], bool]) -> Seen:
-    """Wait until two looks are alike; who never stops writing is read all the same."""
-    for _ in range(PATIENCE):
-        if wait(SETTLED):
+def _debounced(project: Path, scan: Scan, wait: Callable[[float], bool]) -> Scan:
+    """Wait until two scans agree, MOST_SCANS scans at most."""
+    for _ in range(MOST_SCANS):
+        if wait(DEBOUNCE_SECONDS):
             break
-        before, found = found, _look(project)
-        if found == before:
+        before, scan = scan, _scan(project)
+        if scan == before:
             break
-    return found
+    return scan
 
 
-def _look(project: Path) -> Seen:
+def _scan(project: Path) -> Scan:
     return {name: _state(path) for name, path in rulebook.paths(project / FOLDER).items()}
 
 

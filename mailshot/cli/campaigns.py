@@ -132,7 +132,7 @@ def _refuse_unknown(store: Store, run: int) -> None:
     from mailshot.store import runs
 
     with store.read() as connection:
-        known = [each["id"] for each in runs.all_of(connection)]
+        known = [each.id for each in runs.all_of(connection)]
     if run not in known:
         told = f"Known: {', '.join(map(str, known[-12:]))}." if known else "Nothing was launched yet."
         raise NotFound(f"There is no run {run}.", told)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from mailshot.insight.report import RunLine, RunReport
     from mailshot.store.engine import Store
     from mailshot.store.erasures import Waiting
+    from mailshot.store.runs import RunRecord
 
 # What is over stays in 'status' for so long.
 RECENT = timedelta(days=7)
@@ -161,23 +161,24 @@ def _runs(store: Store, every: bool) -> tuple[list[dict[str, Any]], int]:
     from mailshot.store import ledger_queries, runs
 
     with store.read() as connection:
-        known = [run for run in runs.all_of(connection) if run["state"] != RunState.past]
+        known = [run for run in runs.all_of(connection) if run.state is not RunState.past]
         chosen = [run for run in known if every or _recent(run)]
         found = []
         for run in chosen:
-            counts = ledger_queries.counts(connection, run["id"])
+            counts = ledger_queries.counts(connection, run.id)
             found.append(
-                {"run": run["id"], "campaign": run["campaign"], "state": run["state"],
-                 "launched_at": run["launched_at"], "finished_at": run["finished_at"], "deliveries": counts,
+                {"run": run.id, "campaign": run.campaign, "state": run.state,
+                 "launched_at": run.launched_at, "finished_at": run.finished_at, "deliveries": counts,
                  "under_way": ledger_queries.under_way(counts)}
             )  # fmt: skip
     return found, len(known) - len(chosen)
 
 
-def _recent(run: Mapping[str, Any]) -> bool:
+def _recent(run: RunRecord) -> bool:
     """Whether a run goes on, or ended a short while ago."""
-    ended = run["finished_at"]
-    return run["state"] in (RunState.running, RunState.paused) or (ended and context.now() - ended <= RECENT)
+    ended = run.finished_at
+    goes_on = run.state in (RunState.running, RunState.paused)
+    return goes_on or (ended is not None and context.now() - ended <= RECENT)
 
 
 def _scheduled(store: Store, project: Path) -> list[Scheduled]:

@@ -8,7 +8,6 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from mailshot.deliver import outcome
@@ -165,7 +164,7 @@ class Composer:
     def _render(self, loaded: _Loaded) -> Prepared | None:
         row, facts = loaded.row, loaded.facts
         offers = [(self._products[product], times) for product, times in row.offers if product in self._products]
-        launched_at: datetime = self._run.row["launched_at"]
+        launched_at = self._run.row.launched_at
         try:
             if not facts.get("email"):
                 raise RenderError("the customer has no address any more")

@@ -11,6 +11,7 @@ from mailshot.states import RunState
 from mailshot.store import runs, snapshots
 from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
+from mailshot.store.runs import RunRecord
 
 _mailings: dict[str, Mailing] = {}
 
@@ -19,8 +20,7 @@ _mailings: dict[str, Mailing] = {}
 class FrozenRun:
     """All that a batch reads of its run. Rules and templates of today have no influence on it."""
 
-    #: The columns of the run.
-    row: Mapping[str, Any]
+    row: RunRecord
     mailing: Mailing
     #: What may forbid a mail at the last moment, checked with the intent.
     gates: Gates
@@ -29,18 +29,18 @@ class FrozenRun:
 
     @property
     def id(self) -> int:
-        return int(self.row["id"])
+        return self.row.id
 
 
 def load_running(store: Store, run_id: int) -> FrozenRun | None:
     """Return a run, or None when it does not exist or is paused, cancelled or finished."""
     with store.read() as connection:
         row = runs.get(connection, run_id)
-        if row is None or row["state"] != RunState.running:
+        if row is None or row.state != RunState.running:
             return None
-        body = snapshots.body(connection, row["definition"])
+        body = snapshots.body(connection, row.definition)
     mailing = body["mailing"]
-    return FrozenRun(row, _compiled(row["definition"], mailing), Gates.thaw(mailing["gates"]), mailing["rate"])
+    return FrozenRun(row, _compiled(row.definition, mailing), Gates.thaw(mailing["gates"]), mailing["rate"])
 
 
 def _compiled(digest: str, mailing: Mapping[str, Any]) -> Mailing:

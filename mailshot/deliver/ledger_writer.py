@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from mailshot.errors import MailshotError
 from mailshot.states import DeliveryState, Suspicion
@@ -29,6 +29,7 @@ from mailshot.store import feedback, ledger, suppression
 from mailshot.store.eligibility import Gates, SendGates
 from mailshot.store.engine import Connection, Store
 from mailshot.store.ledger import Claimed, Settled
+from mailshot.store.runs import RunRecord
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -53,10 +54,10 @@ class Intent:
 class LedgerWriter:
     """Reads and writes the deliveries of one run under one token. `broken`: the ledger could not be written."""
 
-    def __init__(self, store: Store, run: Mapping[str, Any], gates: Gates, token: int, lease: timedelta) -> None:
+    def __init__(self, store: Store, run: RunRecord, gates: Gates, token: int, lease: timedelta) -> None:
         self._store = store
-        self._run_id: int = run["id"]
-        self._as_of, self._launched_at = run["as_of"], run["launched_at"]
+        self._run_id = run.id
+        self._as_of, self._launched_at = run.as_of, run.launched_at
         self._gates = gates
         self._token = token
         self._lease = lease

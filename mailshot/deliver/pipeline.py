@@ -69,7 +69,7 @@ async def _send_over_connections(settings: SendSettings, run: FrozenRun, most: i
     writer = LedgerWriter(settings.store, run.row, run.gates, secrets.randbits(62), settings.lease)
     composer = Composer(settings, run, writer, most, stop)
     sender_address = str(run.mailing.sender["address"])
-    limiter = rate_limit.limiter(run.row["campaign"], sender_address, run.rate, settings.redis)
+    limiter = rate_limit.limiter(run.row.campaign, sender_address, run.rate, settings.redis)
     sender = _Sender(settings, run, writer, composer, limiter)
     try:
         # One connection that fails by a bug in Mailshot must not cancel the others between dot and reply.
@@ -180,8 +180,8 @@ def _settled(mail: Prepared, result: Outcome, run: FrozenRun, now: datetime) -> 
     customer_id, reply = mail.customer_id, result.reply
     if result.outcome is Status.accepted:
         return Settled(customer_id, DeliveryState.sent, reply)
-    retry_at = outcome.next_attempt(mail.attempts, run.row["launched_at"], now)
-    if result.outcome is Status.in_doubt and (retry_at is None or not run.row["at_least_once"]):
+    retry_at = outcome.next_attempt(mail.attempts, run.row.launched_at, now)
+    if result.outcome is Status.in_doubt and (retry_at is None or not run.row.at_least_once):
         return Settled(customer_id, DeliveryState.unconfirmed, reply)
     if result.outcome is Status.refused or retry_at is None:
         no_mailbox = mail.address if result.no_mailbox else None

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from mailshot.deliver.smtp import Server
 from mailshot.store.engine import Connection, Store
 from mailshot.store.ledger import Claimed
+from mailshot.store.runs import RunRecord
 from mailshot.tokens import KeyRing
 
 #: Checks claimed rows whose customers changed preferences or address since the launch against the guards again. Takes
 #: the run and the rows; returns by customer the offers that are left, None for a customer who must not be mailed.
-Reconsider = Callable[[Connection, Mapping[str, Any], Sequence[Claimed]], Mapping[int, list[list[int]] | None]]
+Reconsider = Callable[[Connection, RunRecord, Sequence[Claimed]], Mapping[int, list[list[int]] | None]]
 
 
 @dataclass(frozen=True, slots=True)

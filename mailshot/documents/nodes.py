@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from mailshot.errors import InvalidInput, Problem, nearest, shortened
 
@@ -84,7 +83,7 @@ class Problems:
             raise InvalidInput(self.told())
 
 
-def plain(node: Node) -> Any:
+def plain(node: Node) -> object:
     """Return the node as dicts, lists and texts; a value left empty becomes None."""
     if isinstance(node, Mapping):
         return {key.text: plain(value) for key, value in node}

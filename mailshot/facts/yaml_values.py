@@ -93,7 +93,7 @@ def _plainly(raw: str) -> str:
     return f"Write it as {number:f}." if number.is_finite() and abs(number) < LARGEST else ""
 
 
-def digits(given: Any) -> Any:
+def digits(given: Any) -> object:
     """Return what a whole number of a model is read from. Raises PydanticCustomError unless it is plain digits."""
     if isinstance(given, str) and not _WHOLE.fullmatch(given):
         raise PydanticCustomError("int_parsing", "must be a whole number")

@@ -93,7 +93,7 @@ def read(value: Any) -> ColumnSource:
     return spelt(ColumnSource(("", value["column"], "")), **options)
 
 
-def option(word: str, said: Any) -> Any:
+def option(word: str, said: Any) -> object:
     """Return what a mapping says behind one of the option words. Raises ValueError."""
     return _READERS[word](word, said)
 

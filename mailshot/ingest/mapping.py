@@ -74,7 +74,7 @@ class FileMapping(BaseModel):
 
     @field_validator("yes", "no", "decimal", "thousands", "currency", mode="before")
     @classmethod
-    def _spelling(cls, said: Any, info: ValidationInfo) -> Any:
+    def _spelling(cls, said: Any, info: ValidationInfo) -> object:
         return column_mapping.option(str(info.field_name), said)
 
     def spelling_of(self, kind: Type) -> dict[str, Any]:

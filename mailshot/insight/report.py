@@ -15,8 +15,9 @@ from mailshot.profile.goals import Goal
 from mailshot.states import NOT_MAILED, DeliveryState, FeedbackClass, FeedbackKind
 from mailshot.stats import proportions
 from mailshot.stats.proportions import Uplift
-from mailshot.store import conversions, reports
+from mailshot.store import conversions, reports, runs
 from mailshot.store.engine import Connection, Store
+from mailshot.store.runs import RunRecord
 
 #: Reported if a run has no goal: nothing is a conversion then.
 ANY_PURCHASE = Goal(EVERYTHING, Span(14, "day"), ZoneInfo("UTC"))
@@ -112,18 +113,16 @@ def lines(
     Purchases after the company's `today` do not count. Raises NotFound for a campaign without a run.
     """
     with store.read() as connection:
-        rows = reports.runs(connection)
+        rows = runs.by_date(connection)
         states, feedback = reports.states(connection), reports.feedback(connection, today)
         machines = reports.machines(connection)
-    names = {row["campaign"] for row in rows}
+    names = {row.campaign for row in rows}
     if campaign is not None and campaign not in names:
         never, others = f"It was never launched. See mailshot plan '{campaign}'.", known()
         remedy = never if campaign in others else nearest(campaign, {*names, *others})
         raise NotFound(f"There is no run of '{campaign}'.", remedy)
-    chosen = [row for row in rows if campaign in (None, row["campaign"])]
-    return [
-        _line(row, states.get(row["id"], {}), feedback.get(row["id"], {}), machines.get(row["id"], 0)) for row in chosen
-    ]
+    chosen = [row for row in rows if campaign in (None, row.campaign)]
+    return [_line(row, states.get(row.id, {}), feedback.get(row.id, {}), machines.get(row.id, 0)) for row in chosen]
 
 
 def of(store: Store, line: RunLine, today: datetime) -> RunReport:
@@ -151,17 +150,15 @@ def _complete(connection: Connection, goal: Goal, as_of: datetime, today: dateti
     return last is not None and last >= goal.end(as_of)
 
 
-def _line(
-    row: Mapping[str, Any], states: Mapping[str, int], feedback: Mapping[tuple[str, str], int], machine: int
-) -> RunLine:
+def _line(row: RunRecord, states: Mapping[str, int], feedback: Mapping[tuple[str, str], int], machine: int) -> RunLine:
     def people(kind: FeedbackKind) -> int:
         return feedback.get((kind, FeedbackClass.human), 0)
 
     return RunLine(
-        run_id=row["id"],
-        campaign=row["campaign"],
-        state=row["state"],
-        as_of=row["as_of"],
+        run_id=row.id,
+        campaign=row.campaign,
+        state=row.state,
+        as_of=row.as_of,
         sent=states.get(DeliveryState.sent, 0),
         unconfirmed=states.get(DeliveryState.unconfirmed, 0),
         refused=states.get(DeliveryState.refused, 0),

@@ -160,7 +160,7 @@ def _span(text: Any) -> Span:
     return found
 
 
-def _words(value: Any) -> Any:
+def _words(value: Any) -> object:
     return [value] if isinstance(value, str) else value
 
 
@@ -181,7 +181,7 @@ class _Value(BaseModel):
     at_most: _Limit | None = None
 
 
-def _value(value: Any) -> Any:
+def _value(value: Any) -> object:
     return {"label": value} if isinstance(value, str) else value
 
 

@@ -150,7 +150,7 @@ def locale_format(context: Context) -> LocaleFormat:
     return found if isinstance(found, LocaleFormat) else LocaleFormat()
 
 
-def _defined(value: Any) -> Any:
+def _defined(value: Any) -> object:
     if isinstance(value, StrictUndefined):
         str(value)  # raises, with the name of what is missing
     return value
@@ -197,7 +197,7 @@ def _small(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     """Limit a filter's arguments, other than its value, to short texts and small numbers."""
     skip = 2 if hasattr(function, "jinja_pass_arg") else 1
 
-    def small(*arguments: Any, **options: Any) -> Any:
+    def small(*arguments: Any, **options: Any) -> object:
         for value in (*arguments[skip:], *options.values()):
             if (isinstance(value, str) and len(value) > 200) or (isinstance(value, int) and abs(value) > 1000):
                 raise SecurityError(f"{name}: the argument is too large")

@@ -92,7 +92,7 @@ def _parts(node: nodes.Node) -> Any:
     return node.find_all(nodes.Node)
 
 
-def turns(items: Any, weight: int) -> Any:
+def turns(items: Any, weight: int) -> object:
     """Charge a loop, before it runs, for all its turns."""
     if isinstance(items, StrictUndefined) or items is None:
         return items
@@ -101,12 +101,12 @@ def turns(items: Any, weight: int) -> Any:
     return items
 
 
-def whole(items: Any) -> Any:
+def whole(items: Any) -> object:
     """Return what can be counted: a list in place of anything that makes its items one by one."""
     return items if hasattr(items, "__len__") else list(islice(items, LONGEST_LIST + 1))
 
 
-def written(value: Any) -> Any:
+def written(value: Any) -> object:
     """Charge a list, tuple or group that the template writes, and refuse one that is nested too deeply."""
     if isinstance(value, dict):
         for key in value:
@@ -115,13 +115,13 @@ def written(value: Any) -> Any:
     return value
 
 
-def compared(value: Any) -> Any:
+def compared(value: Any) -> object:
     """Charge a side of a comparison with all that is in it."""
     BUDGET.charge_all(value)
     return value
 
 
-def sliced(value: Any) -> Any:
+def sliced(value: Any) -> object:
     """Charge a slice of a text or list."""
     BUDGET.charge(len(value) * (TURN if isinstance(value, COLLECTIONS) else 1))
     return value

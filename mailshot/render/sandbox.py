@@ -80,7 +80,7 @@ def _bounded(name: str, function: Callable[..., Any], shallow: Collection[str]) 
     cost, each, grows = filters.COSTS.get(name, TURN), name in shallow, name in filters.GROWING
     passed = hasattr(function, "jinja_pass_arg")
 
-    def bounded(*arguments: Any, **options: Any) -> Any:
+    def bounded(*arguments: Any, **options: Any) -> object:
         spent = cost
         for value in (*arguments, *options.values()) if options else arguments:
             kind = type(value)
@@ -130,7 +130,7 @@ def bounded_range(*arguments: int) -> range:
     return numbers
 
 
-def _as_decimal(number: Any) -> Any:
+def _as_decimal(number: Any) -> object:
     """Turn a number that meets an exact one into an exact one."""
     return Decimal(str(number)) if isinstance(number, float) else number
 
@@ -160,19 +160,19 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         instrumented: nodes.Template = instrument.Instrument().visit(tree)
         return instrumented
 
-    def getattr(self, obj: Any, attribute: str) -> Any:
+    def getattr(self, obj: Any, attribute: str) -> object:
         """Read a fact of a group before anything Python knows by that name."""
         if type(obj) is dict and attribute in obj:
             return obj[attribute]
         return super().getattr(obj, attribute)
 
-    def getitem(self, obj: Any, argument: Any) -> Any:
+    def getitem(self, obj: Any, argument: Any) -> object:
         """Look up by a name or number of a human size; an unknown one is repeated in an error."""
         if not isinstance(argument, (str, *NUMBERS)) or (isinstance(argument, str) and len(argument) > LONGEST_KEY):
             raise SecurityError("only a number or a short text can stand in [ ]")
         return super().getitem(obj, argument)
 
-    def call(self, context: Context, obj: Any, /, *arguments: Any, **options: Any) -> Any:
+    def call(self, context: Context, obj: Any, /, *arguments: Any, **options: Any) -> object:
         """Call a function or method, charged for what it works on and what it is given."""
         options.pop("_loop_vars", None)
         options.pop("_block_vars", None)
@@ -205,7 +205,7 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
             return True
         return getattr(obj, "__self__", None) is not None and getattr(obj, "__name__", "") in METHODS
 
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> object:
         """Calculate with numbers of a human size; join short texts and lists."""
         if operator == "+" and isinstance(left, str) and isinstance(right, str):
             BUDGET.charge(len(left) + len(right))

@@ -53,7 +53,7 @@ def _zone(text: Any) -> ZoneInfo:
         raise ValueError("is not a time zone; write for example 'Europe/Oslo'") from None
 
 
-def _moment(text: Any) -> Any:
+def _moment(text: Any) -> object:
     # A number would be taken for seconds since 1970, and '2026' for half an hour of them.
     if isinstance(text, str) and not (_DATED.match(text) and int(text[:4]) in yaml_values.YEARS):
         raise ValueError("is not a date or a moment; write for example 2026-03-31 or 2026-03-31 09:00")
@@ -209,7 +209,7 @@ class CampaignDefinition(Strict):
 
     @field_validator("schedule", mode="before")
     @classmethod
-    def _now(cls, value: Any) -> Any:
+    def _now(cls, value: Any) -> object:
         return {} if value == "now" else value
 
     @property

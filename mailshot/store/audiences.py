@@ -1,4 +1,4 @@
-"""Owns asking the database who satisfies a rule; refuses to read rules."""
+"""Counts and lists the customers that match a condition; `SCHEMA` is what rules are compiled against."""
 
 from __future__ import annotations
 
@@ -37,55 +37,55 @@ ERASED_KEY = "erased:"
 
 
 def compiler(as_of: datetime, zone: ZoneInfo, back: bool = False) -> Compiler:
-    """Return a compiler of rules into selects over our tables; `back` hears only what had been said by `as_of`."""
+    """Return a compiler of rules into selects; `back` uses only the consents and preferences stated before `as_of`."""
     return Compiler(SCHEMA, as_of, zone, before=as_of if back else None)
 
 
 def with_statistics(connection: Connection, compiled: Compiler) -> Compiler:
-    """Return the compiler with an eye for how much conditions mean, so that it takes the shorter way."""
+    """Return the compiler with estimates of how selective conditions are, so that it takes the faster access path."""
     _make_room(connection)
     return replace(compiled, statistics=DataStatistics(connection, compiled))
 
 
 def _make_room(connection: Connection) -> None:
-    """Let PostgreSQL keep a million ids in memory until the transaction ends, and not compile before it begins."""
+    """Let PostgreSQL keep a million ids in memory, and not spend time on JIT, until the transaction ends."""
     if connection.dialect.name != "sqlite":
         connection.execute(text("SET LOCAL work_mem = '128MB'"))
         connection.execute(text("SET LOCAL jit = off"))
 
 
 def existing_members(compiled: Compiler, condition: Condition) -> Select[Any]:
-    """Return the select of who satisfies the condition and was a customer by then."""
+    """Return the select of the customers who match the condition and existed by then."""
     if compiled.before is None:
         return compiled.select(condition)
     customer = SCHEMA.customer.c.id
-    found = compiled.clause(condition)
-    return select(customer).where(found, existed(SCHEMA, compiled.before), *compiled.universe.holds(customer))
+    matches = compiled.clause(condition)
+    return select(customer).where(matches, existed(SCHEMA, compiled.before), *compiled.universe.holds(customer))
 
 
 def count(store: Store, compiled: Compiler, condition: Condition) -> int:
-    """Count the customers that satisfy `condition`, on several cores."""
+    """Count the customers that match `condition`, on several cores."""
     with store.read() as connection:
         chosen = with_statistics(connection, compiled)
-        found = [existing_members(chosen.within(ids), condition) for ids in parts(store, _ids(connection))]
-    return count_parallel(store, _number, found)
+        queries = [existing_members(chosen.within(ids), condition) for ids in parts(store, _ids(connection))]
+    return count_parallel(store, _number, queries)
 
 
-def _number(connection: Connection, found: Select[Any]) -> int:
+def _number(connection: Connection, query: Select[Any]) -> int:
     _make_room(connection)
-    return int(connection.execute(select(func.count()).select_from(found.subquery())).scalar_one())
+    return int(connection.execute(select(func.count()).select_from(query.subquery())).scalar_one())
 
 
 def _ids(connection: Connection) -> range:
-    # Asked one by one: SQLite looks both up in the key, but goes through the whole table for the two together.
+    # Two queries: SQLite looks each up in the key, but scans the table for min and max in one query.
     first, last = (connection.scalar(select(edge(SCHEMA.customer.c.id))) for edge in (func.min, func.max))
     return range(first or 0, (last or 0) + 1)
 
 
 def members(connection: Connection, compiled: Compiler, condition: Condition) -> Iterator[int]:
-    """Give the ids of the customers that satisfy `condition`, in order."""
-    found = existing_members(with_statistics(connection, compiled), condition)
-    ordered = found.order_by(found.selected_columns.id)
+    """Give the ids of the customers that match `condition`, in order."""
+    query = existing_members(with_statistics(connection, compiled), condition)
+    ordered = query.order_by(query.selected_columns.id)
     for row in connection.execute(ordered, execution_options={"yield_per": 10_000}):
         yield int(row[0])
 
@@ -96,58 +96,60 @@ def not_erased() -> ColumnElement[bool]:
 
 
 def customers(connection: Connection) -> int:
-    """Count everyone but the erased."""
+    """Count the customers who are not erased."""
     return int(connection.execute(select(func.count()).select_from(SCHEMA.customer).where(not_erased())).scalar_one())
 
 
-LEAST = 50_000  # ids; for fewer a second connection is not worth opening
-Asked = TypeVar("Asked")
+#: Ids for which a further connection is worth opening.
+LEAST_IDS = 50_000
+Part = TypeVar("Part")
 
 
 def parts(store: Store, ids: range) -> Sequence[range | None]:
-    """Cut the ids into as many ranges as are worth a connection; None, for everybody, where one is enough."""
-    number = min(store.readers, len(ids) // LEAST)
+    """Split the ids into as many ranges as are worth a connection; [None], for all ids, where one is enough."""
+    number = min(store.readers, len(ids) // LEAST_IDS)
     return key_ranges(ids, number) if number > 1 else [None]
 
 
 def key_ranges(ids: range, number: int) -> list[range]:
-    """Cut a range into at most so many of about the same length, none of them empty."""
+    """Split a range into at most `number` of about the same length, none of them empty."""
     step = -(-len(ids) // max(number, 1))
     return [ids[start : start + step] for start in range(0, len(ids), step)] if step else []
 
 
-def count_parallel(store: Store, counted: Callable[[Connection, Asked], int], asked: Sequence[Asked]) -> int:
-    """Add up what is counted for each, on as many connections as can be had; each sees the moment at which it begins.
+def count_parallel(store: Store, count_one: Callable[[Connection, Part], int], parts: Sequence[Part]) -> int:
+    """Count each part and return the total, on as many connections as the server gives.
 
-    Where one fails, or the user wants no more, the others are broken off. Raises Unavailable when none can be had.
+    Each connection sees the data as of its own start. When one fails, or the user interrupts, the others are
+    cancelled. Raises Unavailable without any connection.
     """
     with ExitStack() as stack:
-        connections = list(_opened(store, stack, len(asked)))
+        connections = list(_opened(store, stack, len(parts)))
         if len(connections) < 2:
-            return sum(counted(connections[0], some) for some in asked) if asked else 0
+            return sum(count_one(connections[0], part) for part in parts) if parts else 0
         free: SimpleQueue[Connection] = SimpleQueue()
         for connection in connections:
-            _alone(store, connection)
+            _use_one_core(store, connection)
             free.put(connection)
 
-        def one(some: Asked) -> int:
+        def count_on_free(part: Part) -> int:
             connection = free.get()
             try:
-                return counted(connection, some)
+                return count_one(connection, part)
             finally:
                 free.put(connection)
 
         with ThreadPoolExecutor(len(connections)) as pool:
-            answers = [pool.submit(one, some) for some in asked]
+            counts = [pool.submit(count_on_free, part) for part in parts]
             try:
-                return sum(part.result() for part in as_completed(answers))
+                return sum(number.result() for number in as_completed(counts))
             except BaseException:
-                _break_off(store, connections, answers)
+                _cancel(store, connections, counts)
                 raise
 
 
 def _opened(store: Store, stack: ExitStack, number: int) -> Iterator[Connection]:
-    """Open one connection, and more as far as the server gives them."""
+    """Open one connection, and up to `number` as long as the server gives them."""
     if number:
         yield stack.enter_context(store.read())
     with suppress(Unavailable):
@@ -155,36 +157,39 @@ def _opened(store: Store, stack: ExitStack, number: int) -> Iterator[Connection]
             yield stack.enter_context(store.read())
 
 
-def _alone(store: Store, connection: Connection) -> None:
+def _use_one_core(store: Store, connection: Connection) -> None:
     if not store.sqlite:
         connection.execute(text("SET LOCAL max_parallel_workers_per_gather = 0"))
 
 
-def _break_off(store: Store, connections: Sequence[Connection], answers: Sequence[Future[int]]) -> None:
+def _cancel(store: Store, connections: Sequence[Connection], counts: Sequence[Future[int]]) -> None:
     drivers = [connection.connection.driver_connection for connection in connections]
-    for answer in answers:
-        answer.cancel()
-    # Again and again: one that has not begun yet does not hear it.
-    while wait(answers, timeout=0.1).not_done:
+    for future in counts:
+        future.cancel()
+    # Repeatedly: a query that has not begun yet is not interrupted.
+    while wait(counts, timeout=0.1).not_done:
         for driver in drivers:
             assert driver is not None
             driver.interrupt() if store.sqlite else driver.cancel()
 
 
-#: The words of conditions that read what customers say of themselves.
+#: The words of conditions on what customers state about themselves.
 STATING = frozenset({"preference", "trait"})
 _OTHER, _ONE = SCHEMA.customer.alias("other"), SCHEMA.customer.alias("one")
-_SAID = SCHEMA.preference.c
+_STATED = SCHEMA.preference.c
 _SHARED = (
-    select(_ONE.c.id.label("customer_id"), *(column for column in _SAID if column.name != "customer_id"))
-    .select_from(SCHEMA.preference.join(_OTHER, _OTHER.c.id == _SAID.customer_id))
+    select(_ONE.c.id.label("customer_id"), *(column for column in _STATED if column.name != "customer_id"))
+    .select_from(SCHEMA.preference.join(_OTHER, _OTHER.c.id == _STATED.customer_id))
     .join(_ONE, and_(_ONE.c.address_hash == _OTHER.c.address_hash, _ONE.c.id != _OTHER.c.id))
-    .where(_SAID.holds.is_(True))
+    .where(_STATED.holds.is_(True))
 )
 
 
 def bound(compiled: Compiler, condition: Condition) -> Select[Any] | CompoundSelect[Any]:
-    """Return the query of the ids of the customers whom a guard with this condition binds."""
+    """Return the query of the ids of the customers whom a guard with this condition protects.
+
+    What one customer stated holds for all customers of the inbox.
+    """
     own = compiled.select(condition)
     if not STATING & set(condition.words):
         return own

@@ -1,6 +1,6 @@
-"""Owns the sums of a look back: who a rule would have found, and what they then bought; refuses to write a row.
+"""The queries of a backtest: whom a rule would have selected as of a past date, and what they bought afterwards.
 
-Everything is read by single selects. Not even a temporary table is made, so that no sender ever waits for a backtest.
+Everything is read by single selects, without temporary tables, so that no sender ever waits for a backtest.
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ from mailshot.store import audiences, dialect, inboxes, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.column_types import SCALE
 from mailshot.store.engine import Connection
-from mailshot.store.plans import DELIVERY, RUN, PlanSpec, represents_inbox, verdicts
+from mailshot.store.plan_gates import PlanSpec
+from mailshot.store.plans import DELIVERY, RUN, represents_inbox, verdicts
 from mailshot.store.reports import FEEDBACK
 
+#: Rows fetched at a time.
 STREAMED = {"yield_per": 10_000}
 TRAIT = dialect.table(tables.Trait)
 
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """Purchases of `products` from `start` on, before `end`, that were not returned as far as is known today."""
+    """Selects the purchases of `products` from `start` to before `end` that were not returned, as known today."""
 
     products: ProductFilter
     start: datetime
@@ -41,31 +43,34 @@ class Spending:
 
 @dataclass(slots=True)
 class BacktestGroup:
-    """Some customers: how many bought, what they spent, and the sum of its squares (for the interval of the mean)."""
+    """A group of customers, and what they bought."""
 
     customers: int = 0
     buyers: int = 0
     spent: Decimal = Decimal(0)
+    #: Sum of the squares of what each spent, for the interval of the mean.
     squares: float = 0.0
 
     def add(self, spent: int) -> None:
-        """Count one customer more as a buyer, who spent so many ten-thousandths."""
+        """Count one more buyer, who spent `spent` ten-thousandths."""
         exact = Decimal(spent).scaleb(-SCALE)
         self.buyers, self.spent, self.squares = self.buyers + 1, self.spent + exact, self.squares + float(exact) ** 2
 
 
 @dataclass(slots=True)
 class Seen:
-    """An audience by (content, reason), those outside, and who is inside: bit n stands for the customer with id n."""
+    """An audience as of a past date, and all other customers."""
 
+    #: Customers of the audience by (content, reason); both None for an audience without a campaign.
     parts: dict[tuple[str | None, str | None], int] = field(default_factory=dict)
     inside: BacktestGroup = field(default_factory=BacktestGroup)
     outside: BacktestGroup = field(default_factory=BacktestGroup)
+    #: Who is in the audience: bit n stands for the customer with id n.
     members: int = 0
 
 
-class _Bits:
-    """A set of customers in one bit each, so that a million take 125 kilobytes."""
+class _Bitmap:
+    """A set of customer ids, one bit each: a million take 125 kilobytes."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
@@ -84,17 +89,20 @@ class _Bits:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the data can say at all: from the first purchase to the last, and whom it knows how well."""
+    """How far back the data reaches, and what is unknown about customers."""
 
+    #: Of the first and last purchase; None without purchases.
     first: datetime | None
     last: datetime | None
+    #: Not counting erased ones.
     customers: int
+    #: Customers without a known date of joining.
     without_joining: int
     erased: int
 
 
 def known(connection: Connection) -> Known:
-    """Return how far the data reaches."""
+    """Return how far back the data reaches."""
     purchase, customer = SCHEMA.purchase.c, SCHEMA.customer.c
     first, last = connection.execute(select(func.min(purchase.at), func.max(purchase.at))).one()
     erased = case((audiences.not_erased(), 0), else_=1)
@@ -105,18 +113,18 @@ def known(connection: Connection) -> Known:
 
 
 def inferred(connection: Connection, names: Collection[str]) -> dict[str, datetime]:
-    """Return when each of these traits was inferred, of those that are."""
+    """Return when each of these traits was last inferred; traits that never were are missing."""
     newest = select(TRAIT.c.name, func.max(TRAIT.c.as_of)).where(TRAIT.c.name.in_(names)).group_by(TRAIT.c.name)
     return {str(row[0]): row[1] for row in connection.execute(newest)}
 
 
 def of_campaign(connection: Connection, compiled: Compiler, question: PlanSpec, spending: Spending) -> Seen:
-    """Sum a campaign's audience by content and reason, and everyone else, with what they bought."""
+    """Total a campaign's audience by content and reason, and all other customers, with what they bought."""
     return _seen(connection, compiled, verdicts(compiled, question), spending)
 
 
 def of_audience(connection: Connection, compiled: Compiler, condition: Condition, spending: Spending) -> Seen:
-    """Sum an audience, and everyone else, with what they bought."""
+    """Total an audience, and all other customers, with what they bought."""
     nothing = cast(null(), String)
     members = audiences.existing_members(compiled, condition).add_columns(nothing, nothing)
     return _seen(connection, compiled, members, spending)
@@ -131,7 +139,7 @@ def past_runs(connection: Connection) -> list[Any]:
 def answers(
     connection: Connection, compiled: Compiler, condition: Condition, run_id: int
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Count the recipients of a run, and those of them who answered, inside a rule's audience and outside."""
+    """Count (recipients, responders) of a run, inside a rule's audience and outside of it."""
     converted = select(FEEDBACK.c.customer_id).where(
         FEEDBACK.c.run_id == run_id, FEEDBACK.c.kind == FeedbackKind.converted
     )
@@ -147,7 +155,7 @@ def answers(
 
 
 def answerers(connection: Connection, run_ids: Collection[int]) -> tuple[int, int]:
-    """Count the different customers who got, and who answered, any of these runs."""
+    """Count the distinct customers who received any of these runs, and who responded to any."""
     got = select(func.count(distinct(DELIVERY.c.customer_id))).where(
         DELIVERY.c.run_id.in_(run_ids), DELIVERY.c.state.in_(REACHED), not_erased(SCHEMA, DELIVERY.c.customer_id)
     )
@@ -160,10 +168,10 @@ def answerers(connection: Connection, run_ids: Collection[int]) -> tuple[int, in
 
 
 def _seen(connection: Connection, compiled: Compiler, members: Select[Any], spending: Spending) -> Seen:
-    """Sum row by row: who is inside first, then who bought. Neither database joins two such results in linear time."""
+    """Add up row by row: first the members, then the buyers. Neither database joins the two in linear time."""
     customer = SCHEMA.customer
     here = [existed(SCHEMA, compiled.before)]
-    seen, bits = Seen(), _Bits()
+    seen, bits = Seen(), _Bitmap()
     inboxes = _Inboxes(connection)
     for number, content, reason in connection.execute(members, execution_options=STREAMED):
         reason = inboxes.reason(number, content, reason)
@@ -179,7 +187,7 @@ def _seen(connection: Connection, compiled: Compiler, members: Select[Any], spen
 
 
 class _Inboxes:
-    """Lets one customer of each address have the mail, as a plan does; members of an audience have no content."""
+    """Gives the mail to one customer of each address, as a plan does; members of an audience have no content."""
 
     def __init__(self, connection: Connection) -> None:
         inbox = inboxes.shared()

@@ -1,7 +1,7 @@
-"""Owns loading many rows at once: add the new, change what differs; refuses to know where rows come from.
+"""Loads many rows at once: adds new ones and updates those that differ.
 
-Values arrive as the database keeps them (columns.Instant: microseconds on SQLite, timestamptz text on PostgreSQL;
-columns.Exact: ten-thousandths; JSON: text without nulls), so that nothing is converted row by row.
+Values arrive as the database stores them (`column_types.Instant`: microseconds on SQLite, timestamptz text on
+PostgreSQL; `column_types.Exact`: ten-thousandths; JSON: text without nulls), so that no row is converted.
 """
 
 from __future__ import annotations
@@ -16,35 +16,37 @@ from mailshot.store import bulk_dialects, bulk_load, tables
 from mailshot.store.bulk_load import BulkLoad, BulkRows
 from mailshot.store.column_types import microseconds
 from mailshot.store.engine import Connection, Store
+from mailshot.store.rule_schema import IMPORTED_TABLES
 
 __all__ = ["BulkLoad", "BulkRows", "Counts", "analyse", "past_runs", "read", "upsert"]
 
+#: Rows read at a time.
 BATCH = 10_000
+#: The tables that an import fills, by name.
 LARGE = (
-    "customer", "product", "purchase", "purchase_order", "buyer", "consent", "event", "interaction", "referral",
-    "address_withdrawal", "suppression",
+    "customer", "product", "consent", *(table.name for table in IMPORTED_TABLES), "address_withdrawal", "suppression",
 )  # fmt: skip
-
-SWEPT = ("purchase", "purchase_order")
+#: Those whose primary key holds whole rows: PostgreSQL reads a row from the key alone only after a VACUUM.
+SWEPT = tuple(table.name for table in IMPORTED_TABLES if table.primary_key.dialect_options["postgresql"].get("include"))
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many rows a load added and changed; the others were there already."""
+    """How many rows a load added and changed; the others were the same already."""
 
     added: int
     changed: int
 
 
 def upsert(connection: Connection, load: BulkLoad, rows: BulkRows) -> Counts:
-    """Load the rows within the connection's transaction and count what was added and changed."""
+    """Load the rows within the connection's transaction, and return how many were added and changed."""
     if connection.dialect.name == "sqlite":
         return Counts(*bulk_dialects.upsert_sqlite(connection, load, rows))
     return Counts(*bulk_dialects.upsert_postgresql(connection, load, rows))
 
 
 def read(connection: Connection, table: str, columns: Sequence[str]) -> Iterator[Sequence[Sequence[Any]]]:
-    """Give these columns (keys and texts) of all rows in batches, without holding them all."""
+    """Give these columns (keys and texts) of all rows in batches, without keeping all in memory."""
     wanted = f'SELECT {bulk_load.quoted_list(columns)} FROM "{table}"'
     options = {"stream_results": True}
     yield from connection.exec_driver_sql(wanted, execution_options=options).partitions(BATCH)
@@ -58,13 +60,10 @@ def past_runs(connection: Connection) -> Iterator[Sequence[Sequence[Any]]]:
 
 
 def analyse(store: Store) -> None:
-    """Let the database look at its large tables anew, so that it plans its queries by what is there now.
-
-    On PostgreSQL those tables are swept whose keys hold whole rows: else the key is not believed without the row.
-    """
+    """Renew the statistics by which the database plans its queries. On PostgreSQL, vacuum the tables in `SWEPT`."""
     if store.sqlite:
         with store.write() as connection:
-            # A sample is enough to plan by; counting every row would take as long as loading many.
+            # A sample is enough; reading every row would take as long as a load.
             connection.exec_driver_sql("PRAGMA analysis_limit=1000")
             connection.exec_driver_sql("ANALYZE")
     else:

@@ -1,7 +1,13 @@
-"""Owns bulk loading into SQLite: one prepared upsert of many rows; refuses to begin or end a transaction."""
+"""Bulk loads into each database: prepared upserts of many rows on SQLite, COPY and one merge on PostgreSQL.
+
+The caller begins and ends the transaction.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
@@ -10,7 +16,59 @@ from mailshot.store.bulk_load import BulkLoad, BulkRows
 from mailshot.store.column_types import microseconds
 from mailshot.store.engine import Connection
 
+#: Parameters of one statement.
 MOST_VALUES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Syntax:
+    """How a database spells what an upsert needs beyond the standard."""
+
+    #: Comparison that treats NULL as a value.
+    is_not: str
+    #: The SQL of a moment, as the database stores it.
+    instant: Callable[[datetime], str]
+    #: The SQL that names a key of `facts`.
+    key: Callable[[str], str]
+    #: The value of a key in facts: (facts, key).
+    fact: Callable[[str, str], str]
+    #: The old facts without some keys, and with the new facts on top: (old, keys, new).
+    merged: Callable[[str, list[str], str], str]
+
+
+SQLITE = Syntax(
+    is_not="IS NOT",
+    instant=lambda moment: str(microseconds(moment)),
+    key=lambda name: bulk_load.text(f'$."{name}"'),
+    fact=lambda facts, path: f"json_extract({facts}, {path})",
+    merged=lambda old, paths, new: f"json_patch(json_remove({old}, {', '.join(paths)}), {new})",
+)
+POSTGRESQL = Syntax(
+    is_not="IS DISTINCT FROM",
+    instant=lambda moment: f"{bulk_load.text(moment.isoformat())}::timestamptz",
+    key=bulk_load.text,
+    fact=lambda facts, key: f"{facts} -> {key}",
+    merged=lambda old, keys, new: f"({old} - ARRAY[{', '.join(keys)}]::text[]) || {new}",
+)
+
+
+def on_conflict(load: BulkLoad, syntax: Syntax) -> str:
+    """Return what happens to a row that is there already: it stays, or is updated where it differs."""
+    target = f"ON CONFLICT ({bulk_load.quoted_list(load.key)})"
+    if load.kept or not load.updated:
+        return f"{target} DO NOTHING"
+    sets, differences = [], []
+    for column in load.updated:
+        old, new = f'"{load.table}"."{column}"', f'excluded."{column}"'
+        if column != "facts":
+            sets.append(f'"{column}" = {new}')
+            differences.append(f"{old} {syntax.is_not} {new}")
+        elif load.facts:
+            keys = [syntax.key(name) for name in load.facts]
+            sets.append(f"facts = {syntax.merged(old, keys, new)}")
+            differences += [f"{syntax.fact(old, key)} {syntax.is_not} {syntax.fact(new, key)}" for key in keys]
+    changed = load.condition(syntax.instant(load.latest)) or " OR ".join(differences)
+    return f"{target} DO UPDATE SET {', '.join(sets)} WHERE {changed}"
 
 
 def upsert_sqlite(connection: Connection, load: BulkLoad, rows: BulkRows) -> tuple[int, int]:
@@ -27,7 +85,7 @@ def upsert_sqlite(connection: Connection, load: BulkLoad, rows: BulkRows) -> tup
 def insert(connection: Connection, load: BulkLoad, batch: list[tuple[Any, ...]]) -> int:
     """Insert a batch and return how many rows were added or changed.
 
-    Many rows by each statement: that takes half the time of a statement a row.
+    Many rows in each statement: that takes half the time of one row in each.
     """
     driver = connection.connection.driver_connection
     assert driver is not None
@@ -45,26 +103,7 @@ def insert(connection: Connection, load: BulkLoad, batch: list[tuple[Any, ...]])
 
 def _statement(load: BulkLoad, rows: int) -> str:
     row = f"({', '.join(load.fixed.get(column, '?') for column in load.columns)})"
-    return f"INSERT INTO {load.into} VALUES {', '.join([row] * rows)} {on_conflict_sqlite(load)}"
-
-
-def on_conflict_sqlite(load: BulkLoad) -> str:
-    """Return what happens to a row that is there already."""
-    target = f"ON CONFLICT ({bulk_load.quoted_list(load.key)})"
-    if load.kept or not load.updated:
-        return f"{target} DO NOTHING"
-    sets, differences = [], []
-    latest = str(microseconds(load.latest))
-    for column in load.updated:
-        old, new = f'"{load.table}"."{column}"', f'excluded."{column}"'
-        if column != "facts":
-            sets.append(f'"{column}" = {new}')
-            differences.append(f"{old} IS NOT {new}")
-        elif load.facts:
-            paths = [bulk_load.text(f'$."{name}"') for name in load.facts]
-            sets.append(f"facts = json_patch(json_remove({old}, {', '.join(paths)}), {new})")
-            differences += [f"json_extract({old}, {path}) IS NOT json_extract({new}, {path})" for path in paths]
-    return f"{target} DO UPDATE SET {', '.join(sets)} WHERE {load.condition(latest) or ' OR '.join(differences)}"
+    return f"INSERT INTO {load.into} VALUES {', '.join([row] * rows)} {on_conflict(load, SQLITE)}"
 
 
 def _count(connection: Connection, load: BulkLoad) -> int:
@@ -74,9 +113,9 @@ def _count(connection: Connection, load: BulkLoad) -> int:
 def upsert_postgresql(connection: Connection, load: BulkLoad, rows: BulkRows) -> tuple[int, int]:
     """Load the rows and return how many were added and changed.
 
-    They are copied straight into the table, as a new file can be; where one is there already, we start over beside the
-    table. The rows are sorted, so a file that comes a second time meets its first row at once. Numbered rows are loaded
-    beside the table wherever it holds any: a row that is refused has taken a number all the same.
+    They are copied straight into the table, which works for a new file. Where a row is there already, they are copied
+    into a temporary table and merged. The rows are sorted, so a file that is loaded again fails at its first row.
+    Numbered rows are merged wherever the table has any: a row that conflicts would still use up a number.
     """
     from psycopg.errors import UniqueViolation
 
@@ -92,25 +131,6 @@ def upsert_postgresql(connection: Connection, load: BulkLoad, rows: BulkRows) ->
     return added, 0
 
 
-def on_conflict_postgresql(load: BulkLoad) -> str:
-    """Return what happens to a row that is there already."""
-    target = f"ON CONFLICT ({bulk_load.quoted_list(load.key)})"
-    if load.kept or not load.updated:
-        return f"{target} DO NOTHING"
-    sets, differences = [], []
-    latest = f"{bulk_load.text(load.latest.isoformat())}::timestamptz"
-    for column in load.updated:
-        old, new = f'"{load.table}"."{column}"', f'excluded."{column}"'
-        if column != "facts":
-            sets.append(f'"{column}" = {new}')
-            differences.append(f"{old} IS DISTINCT FROM {new}")
-        elif load.facts:
-            keys = [bulk_load.text(name) for name in load.facts]
-            sets.append(f"facts = ({old} - ARRAY[{', '.join(keys)}]::text[]) || {new}")
-            differences += [f"{old} -> {key} IS DISTINCT FROM {new} -> {key}" for key in keys]
-    return f"{target} DO UPDATE SET {', '.join(sets)} WHERE {load.condition(latest) or ' OR '.join(differences)}"
-
-
 def _merge(connection: Connection, load: BulkLoad, rows: BulkRows) -> tuple[int, int]:
     columns = bulk_load.quoted_list(load.columns)
     connection.exec_driver_sql("DROP TABLE IF EXISTS pg_temp.loading")
@@ -119,16 +139,19 @@ def _merge(connection: Connection, load: BulkLoad, rows: BulkRows) -> tuple[int,
     )
     _copy(connection, f"pg_temp.loading ({columns})", rows)
     insert = _numbered(load) if load.numbered else f"INSERT INTO {load.into} SELECT {columns} FROM pg_temp.loading"
-    # A row that this very statement added has no deleting transaction (xmax) yet.
+    # Rows that this statement adds have no deleting transaction (xmax = 0); rows that it updates have.
     added, changed = connection.exec_driver_sql(
-        f"WITH done AS ({insert} {on_conflict_postgresql(load)} RETURNING xmax = 0 AS added) "
+        f"WITH done AS ({insert} {on_conflict(load, POSTGRESQL)} RETURNING xmax = 0 AS added) "
         "SELECT count(*) FILTER (WHERE added), count(*) FILTER (WHERE NOT added) FROM done"
     ).one()
     return int(added), int(changed)
 
 
 def _numbered(load: BulkLoad) -> str:
-    """Return the insert that draws a number for new rows alone: a conflict draws one before it is seen."""
+    """Return the insert that takes a number from the sequence for new rows only.
+
+    A default would take one for each row, before the conflict is noticed.
+    """
     given = ", ".join(f'loading."{column}"' for column in load.columns)
     keys = ", ".join(f'loading."{column}"' for column in load.key)
     same = " AND ".join(f'there."{column}" = loading."{column}"' for column in load.key)

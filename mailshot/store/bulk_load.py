@@ -1,4 +1,4 @@
-"""Owns what a bulk load is: which table, which columns, which key; refuses to run one."""
+"""Describes a bulk load: the table, its columns and key, and which rows it changes."""
 
 from __future__ import annotations
 
@@ -8,30 +8,29 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from mailshot.store.column_types import EPOCH
+from mailshot.store.rule_schema import ACTIVITY_TABLES
 
+#: The columns by which a row that is there already is recognised, by table.
 KEYS: dict[str, tuple[str, ...]] = {
+    **{activities.table.name: activities.key for activities in ACTIVITY_TABLES},
     "customer": ("key",),
     "product": ("key",),
-    "purchase": ("customer_id", "order_key", "product_id", "nth"),
-    "event": ("customer_id", "key"),
-    "interaction": ("customer_id", "key"),
-    "referral": ("customer_id", "referred_id"),
     "consent": ("customer_id", "topic"),
     "consent_log": ("customer_id", "topic", "at", "given"),
-    "feedback": ("customer_id", "key"),
     "frozen": ("digest",),
     "run": ("plan_id",),
-    "delivery": ("run_id", "customer_id"),
     "address_withdrawal": ("address_hash", "topic"),
     "suppression": ("address_hash",),
 }
-# A row that is there stays as it is.
-KEPT = {"consent_log", "frozen", "feedback", "delivery", "suppression"}
-# Counting cuts customers into ranges of ids, and products are marked by theirs: ids must lie close together.
+#: A row of these tables that is there already stays as it is.
+KEPT = {"consent_log", "frozen", "suppression"} | {
+    activities.table.name for activities in ACTIVITY_TABLES if activities.of_ledger
+}
+#: Tables whose ids must be dense: counts split customers into ranges of ids, and products are bits of a bitmap.
 NUMBERED = {"customer", "product"}
-# Of two entries about one consent the newest counts; of two at the same moment, the withdrawal. One given after
-# `{latest}` came of a wrong clock, so its moment means nothing: anything else counts more. Of two withdrawals at one
-# moment the source decides, so that the order in which files come changes nothing.
+#: When a row replaces the one that is there, by table. Of two entries about one consent the newest counts; of two at
+#: the same moment, the withdrawal. A consent given after `{latest}` has the time of a wrong clock: any other entry
+#: replaces it. Of two withdrawals at one moment the source decides, so that the order of imports does not matter.
 CONDITIONS = {
     "consent": (
         '"consent"."at" < excluded."at" OR ("consent"."at" = excluded."at" AND excluded.given < "consent".given) '
@@ -45,29 +44,28 @@ CONDITIONS = {
 
 
 class BulkRows(Protocol):
-    """Rows with unique keys, sorted by key, in the order of the columns asked for."""
+    """Rows with unique keys, sorted by key, with the columns of the load in its order."""
 
     def tuples(self) -> Iterator[list[tuple[Any, ...]]]:
-        """Give them in batches, as SQLite takes them, without the fixed columns."""
+        """Give them in batches for SQLite, without the fixed columns."""
 
     def csv(self) -> Iterator[bytes]:
-        """Give them as RFC 4180 text in blocks, as PostgreSQL's COPY takes them."""
+        """Give them as blocks of RFC 4180 text for PostgreSQL's COPY."""
 
 
 @dataclass(frozen=True, slots=True)
 class BulkLoad:
-    """What to load where.
-
-    `facts` are the keys of a JSON `facts` column that the rows speak of; others are kept. `add_only` leaves rows that
-    are there alone. `fixed` are columns with the same SQL literal in every row. No consent is given after `latest`: one
-    that the store has came of a wrong clock.
-    """
+    """What to load into which table."""
 
     table: str
     columns: tuple[str, ...]
+    #: The keys of the JSON column `facts` that the rows replace; other keys stay.
     facts: tuple[str, ...] = ()
+    #: Rows that are there already stay as they are.
     add_only: bool = False
+    #: Columns that have the same SQL literal in every row.
     fixed: Mapping[str, str] = field(default_factory=dict)
+    #: No consent can be given after this moment: one that the store has came of a wrong clock.
     latest: datetime = EPOCH
 
     @property
@@ -87,7 +85,7 @@ class BulkLoad:
         return tuple(column for column in self.columns if column not in self.key)
 
     def condition(self, latest: str) -> str:
-        """Return when a row that is there is changed, if not simply when it differs; `latest` as SQL."""
+        """Return the SQL of when a row replaces the one that is there, "" for whenever it differs; `latest` is SQL."""
         return CONDITIONS.get(self.table, "").format(latest=latest)
 
     @property

@@ -1,4 +1,4 @@
-"""Owns the column types that both databases must agree on; refuses to know any table."""
+"""The column types: moments, exact decimals and JSON, with the same meaning on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,34 +9,35 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, DateTime, Integer
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+#: Decimal places of `Exact`.
 SCALE = 4
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-# Alembic compares names, so both databases give indexes and keys the same ones.
+#: Alembic compares names, so indexes and keys have the same on both databases.
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
-# SQLite only numbers rows by itself when the key is exactly INTEGER.
+#: SQLite assigns ids only when the key is exactly INTEGER.
 RowId = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class Instant(TypeDecorator[datetime]):
-    """A moment in UTC: timestamptz on PostgreSQL, microseconds since 1970 on SQLite. Naive datetimes are refused."""
+    """A moment in UTC: timestamptz on PostgreSQL, microseconds since 1970 on SQLite. Rejects naive datetimes."""
 
     impl = BigInteger
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> Any:
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         timestamp: Any = DateTime(timezone=True) if dialect.name == "postgresql" else BigInteger()
         return dialect.type_descriptor(timestamp)
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> object:
         if value is None:
             return None
         if value.tzinfo is None:
@@ -50,7 +51,7 @@ class Instant(TypeDecorator[datetime]):
 
 
 class Exact(TypeDecorator[Decimal]):
-    """An exact decimal with four places, kept as a whole number of ten-thousandths so that sums are exact and fast."""
+    """A decimal with four places, stored as a whole number of ten-thousandths so that sums are exact and fast."""
 
     impl = BigInteger
     cache_ok = True

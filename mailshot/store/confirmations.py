@@ -1,8 +1,8 @@
-"""The links that open a customer's own data: asked for on a page, mailed to the address on file, opened once.
+"""The links to a customer's own data: requested on a page, mailed to the stored address, opened once.
 
 A row goes `asked` -> `sending` -> `sent` or `failed`; each step is one guarded update, so that no link is mailed twice.
-A worker that dies while it sends leaves the row `sending`: the customer asks again. Whether the link was opened is a
-moment of its own (`opened_at`), for a link can be opened before the server's reply has reached us.
+A worker that crashes while it sends leaves the row `sending`: the customer asks again. `opened_at` is independent of
+the state, because a link can be opened before the server's reply arrives.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from mailshot.store.column_types import Instant, RowId
 from mailshot.store.engine import Connection
 from mailshot.store.tables import Customer, Run
 
-#: How long a link works, and how long the page that it opened goes on working, both from when it was asked for.
+#: How long a link works, and the page that it opens, from when it was requested.
 VALID = timedelta(hours=1)
-#: A lost mail must not keep a customer out for long, and no inbox must be flooded by one who holds an old mail.
+#: Between two requests. A lost mail must not keep a customer out for long; an old mail must not let others flood the
+#: inbox.
 PAUSE = timedelta(minutes=10)
 MOST_A_DAY = 6
 DAY = timedelta(days=1)
-#: From one try to mail a link to the next, while a server says "later".
+#: Between two tries to mail a link, while a server says "later".
 RETRY = timedelta(minutes=2)
 KEPT = timedelta(days=7)
 
 
 class Mailed(StrEnum):
-    """How far the mail with a link has come."""
+    """The state of the mail with a link."""
 
     asked = "asked"
     sending = "sending"
@@ -42,7 +43,7 @@ class Mailed(StrEnum):
 
 
 class Confirmation(SQLModel, table=True):
-    """A customer's wish to see, take away or erase their data. `run_id` is the run whose mail they asked from."""
+    """A customer's request to see, export or erase their data. `run_id` is the run of the mail whose link they used."""
 
     id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
     customer_id: int = Field(sa_type=BigInteger, index=True)
@@ -58,7 +59,7 @@ CONFIRMATION, CUSTOMER, RUN = dialect.table(Confirmation), dialect.table(Custome
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A link to mail. `definition` names the frozen campaign of the run, whose sender writes the mail."""
+    """A link to mail. `definition` is the snapshot of the run, whose sender the mail has."""
 
     id: int
     run_id: int
@@ -67,9 +68,9 @@ class Due:
 
 
 def ask(connection: Connection, customer_id: int, run_id: int, at: datetime) -> datetime | None:
-    """Ask for a link to be mailed; return None, or from when on it may be asked for, where that was done too often.
+    """Request a link by mail; return None, or after too many requests, when the next one is possible.
 
-    An address is one inbox: what was asked for by all customers who share it counts, whatever came of it.
+    The requests of all customers of an inbox count, whether or not a mail was sent.
     """
     dialect.lock_customers(connection, [customer_id], alone=True, inbox=True)
     c = CONFIRMATION.c
@@ -94,14 +95,14 @@ def get(connection: Connection, confirmation_id: int, at: datetime) -> Mapping[s
 
 
 def open_once(connection: Connection, confirmation_id: int, at: datetime) -> bool:
-    """Use up a valid link; False when it was used before."""
+    """Use a valid link; False when it was used before."""
     c = CONFIRMATION.c
     unopened = CONFIRMATION.update().where(c.id == confirmation_id, c.asked_at > at - VALID, c.opened_at.is_(None))
     return dialect.changed_one(connection, unopened.values(opened_at=at))
 
 
 def waiting(connection: Connection, at: datetime) -> list[Due]:
-    """Return the links that are still to be mailed, oldest first, a few at a time."""
+    """Return the links that are due to be mailed, oldest first, at most 20."""
     c = CONFIRMATION.c
     rows = (
         select(c.id, c.run_id, RUN.c.definition, CUSTOMER.c.email)
@@ -115,7 +116,7 @@ def waiting(connection: Connection, at: datetime) -> list[Due]:
 
 
 def move(connection: Connection, confirmation_id: int, before: Mailed, after: Mailed, at: datetime) -> bool:
-    """Take a mail one step on; False when another worker has done so already. Back to `asked`, it waits a while."""
+    """Move a mail to the next state; False when another worker has done so. Back in `asked`, it waits for RETRY."""
     c = CONFIRMATION.c
     moved = CONFIRMATION.update().where(c.id == confirmation_id, c.state == before)
     return dialect.changed_one(connection, moved.values(state=str(after), due_at=at + RETRY))

@@ -1,4 +1,4 @@
-"""Owns the rows of consent: the log that only grows and its newest entries; refuses to decide what they allow."""
+"""The rows of consent: an append-only log, and the entry that counts for each customer and topic."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def record(
     source: str,
     proof: Mapping[str, Any] | None = None,
 ) -> bool:
-    """Append one consent to the log and return whether it is now the one that counts.
+    """Append one consent to the log, and return whether it is now the one that counts.
 
-    Entries may arrive in any order and more than once: `consent` only moves to a newer one, and of two at the same
-    moment to the withdrawal. `proof` must hold no personal data, for the log cannot be erased.
+    Entries may arrive in any order and more than once: a newer one counts, and of two at the same moment the
+    withdrawal. `proof` must contain no personal data, because the log is not erased.
     """
     dialect.lock_customers(connection, [customer_id], alone=True, inbox=True)
     row = {"customer_id": customer_id, "topic": topic, "given": given, "at": at}
@@ -50,9 +50,9 @@ def record(
 
 
 def keep_for_address(connection: Connection, customer_ids: Sequence[int], at: datetime, source: str) -> None:
-    """Keep the standing withdrawals of customers for the address that each of them leaves at a moment.
+    """Store the withdrawals of customers for the address that each of them gives up `at` a moment.
 
-    Others who read that inbox stay bound by what was withdrawn there.
+    They still apply to the other customers of that inbox.
     """
     withdrawn = (
         select(CUSTOMER.c.address_hash, CONSENT.c.topic, literal(at, Instant()), literal(source))
@@ -70,32 +70,30 @@ def keep_for_address(connection: Connection, customer_ids: Sequence[int], at: da
 
 
 def tracked(connection: Connection, customer_ids: Collection[int]) -> set[int]:
-    """Return those of the customers whose opens and clicks are noticed: nobody at their address refuses tracking."""
+    """Return the customers whose opens and clicks may be recorded: no customer of their inbox refuses tracking."""
     return set(connection.scalars(sources.tracked(SCHEMA, None, customer_ids)))
 
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """A withdrawal that binds a customer who did not say it: another customer's at the same address, or the address's.
-
-    `customer_id` and `key` are the other customer's; None where the withdrawal names the address alone.
-    """
+    """A withdrawal that applies to a customer through the address: by another customer, or for the address itself."""
 
     topic: str
     at: datetime
+    #: Those of the other customer; None for a withdrawal for the address itself.
     customer_id: int | None = None
     key: str | None = None
 
 
 def withdrawals(connection: Connection, customer_id: int, before: datetime | None = None) -> list[Withdrawal]:
-    """Return the withdrawals by others that bind a customer, those said `before`; None hears all.
+    """Return the withdrawals that apply to a customer through the address, made `before` a moment (None: all).
 
-    One that names the address binds unless the customer consented later.
+    One for the address itself applies unless the customer consented later.
     """
     own = entries(connection, customer_id, before)
     address = select(CUSTOMER.c.address_hash).where(CUSTOMER.c.id == customer_id).scalar_subquery()
     mates = select(CUSTOMER.c.id, CUSTOMER.c.key).where(CUSTOMER.c.address_hash == address)
-    found = [
+    applying = [
         Withdrawal(topic, entry.at, mate.id, mate.key)
         for mate in connection.execute(mates.where(CUSTOMER.c.id != customer_id).order_by(CUSTOMER.c.id)).all()
         for topic, entry in entries(connection, mate.id, before).items()
@@ -105,24 +103,24 @@ def withdrawals(connection: Connection, customer_id: int, before: datetime | Non
     for topic, at in connection.execute(named.where(WITHDRAWAL.c.at < before) if before else named):
         entry = own.get(topic)
         if entry is None or not (entry.given and entry.at > at):
-            found.append(Withdrawal(topic, at))
-    return found
+            applying.append(Withdrawal(topic, at))
+    return applying
 
 
 def binding(connection: Connection, customer_id: int) -> dict[str, ConsentEntry]:
-    """Return the entry that counts for each topic, with the withdrawals by others that bind the customer."""
-    found = entries(connection, customer_id)
+    """Return the entry that counts for each topic, withdrawals through the address included."""
+    counting = entries(connection, customer_id)
     for withdrawal in withdrawals(connection, customer_id):
-        own = found.get(withdrawal.topic)
-        found[withdrawal.topic] = ConsentEntry(False, max(withdrawal.at, own.at) if own else withdrawal.at)
-    return found
+        own = counting.get(withdrawal.topic)
+        counting[withdrawal.topic] = ConsentEntry(False, max(withdrawal.at, own.at) if own else withdrawal.at)
+    return counting
 
 
 def entries(connection: Connection, customer_id: int, before: datetime | None = None) -> dict[str, ConsentEntry]:
-    """Return the entry that counts for each topic the customer ever said something about, or that counted `before`."""
-    said: dict[str, list[ConsentEntry]] = {}
+    """Return the entry that counts for each topic on which the customer has any, or that counted `before` a moment."""
+    by_topic: dict[str, list[ConsentEntry]] = {}
     for table in (CONSENT, LOG) if before else (CONSENT,):
         mine = select(table.c.topic, table.c.given, table.c.at).where(table.c.customer_id == customer_id)
         for topic, given, at in connection.execute(mine.where(table.c.at < before) if before else mine):
-            said.setdefault(topic, []).append(ConsentEntry(given, at))
-    return {topic: last for topic, found in said.items() if (last := newest(found))}
+            by_topic.setdefault(topic, []).append(ConsentEntry(given, at))
+    return {topic: last for topic, log in by_topic.items() if (last := newest(log))}

@@ -1,11 +1,11 @@
-"""The rows of conversions: feedback that is made from purchases, events, clicks and the ledger, and from nothing else.
+"""The rows of conversions: feedback that is computed from purchases, events, clicks and the ledger alone.
 
-They are worked out anew for each customer something has changed of, so facts may arrive in any order, any number of
-times, and be corrected or taken back. Each order (or event) is one row at most, `goal:order:<key>`, whatever number of
-campaigns hope for it; the mail that gets the credit is its `run_id`.
+They are recomputed for each customer whose data changed, so data may arrive in any order, any number of times, and be
+corrected or removed. Each order (or event) is one row at most, `goal:order:<key>`, even if several campaigns have it as
+their goal; the run whose mail gets the credit is its `run_id`.
 
-Whatever writes one of those facts calls `mark` in the same transaction. The queue is append-only,
-so a transaction that marks never waits for one that works the queue off. Start at `make`.
+Code that writes such data calls `mark` in the same transaction. The queue (`ConversionDue`) is append-only, so that a
+transaction that marks never waits for one that processes the queue. Start at `make`.
 """
 
 from __future__ import annotations
@@ -34,27 +34,40 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+from sqlmodel import Field, SQLModel
 
 from mailshot.audience.compile import in_list, product_clause, stands
 from mailshot.profile.goals import Claim, Goal, credited
 from mailshot.states import NOT_MAILED, DeliveryState, FeedbackClass, FeedbackKind, RunState
 from mailshot.store import dialect, tables
 from mailshot.store.audiences import SCHEMA
-from mailshot.store.column_types import MICROSECOND, Instant
-from mailshot.store.eligibility import DELIVERY, RUN, SENT_AT
+from mailshot.store.column_types import MICROSECOND, Instant, RowId
+from mailshot.store.eligibility import DELIVERY, RUN
 from mailshot.store.engine import Connection
+from mailshot.store.sent_mail import SENT_AT
 
-DUE, FEEDBACK = dialect.table(tables.ConversionDue), dialect.table(tables.Feedback)
+
+class ConversionDue(SQLModel, table=True):
+    """A customer whose conversions are to be computed again, because purchases, events or mails changed."""
+
+    __tablename__ = "conversion_due"
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
+    customer_id: int = Field(sa_type=BigInteger)
+
+
+DUE, FEEDBACK = dialect.table(ConversionDue), dialect.table(tables.Feedback)
 BUYER, EVENT, PURCHASE = dialect.table(tables.Buyer), dialect.table(tables.Event), dialect.table(tables.Purchase)
-#: What the keys of these rows begin with; imported conversions have keys of their own.
+#: Prefix of the keys of computed rows; imported conversions have other keys.
 MADE = "goal:"
 AFTER_CLICK, AFTER_MAIL = "after a click in the mail", "after the mail"
+#: Customers marked by one statement.
 CHUNK = 10_000
-Found = dict[tuple[int, str], Claim]
+#: The mail that gets the credit, by customer and key of the row.
+Credits = dict[tuple[int, str], Claim]
 
 
 class _Later(FunctionElement[datetime]):
-    """A moment and so many microseconds."""
+    """A moment plus a number of microseconds."""
 
     inherit_cache = True
     type = Instant()
@@ -64,34 +77,34 @@ class _Later(FunctionElement[datetime]):
 
 
 @compiles(_Later, "sqlite")
-def _later_sqlite(element: Any, compiler: Any, **given: Any) -> str:
-    moment, microseconds = (compiler.process(part, **given) for part in element.clauses)
+def _later_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    moment, microseconds = (compiler.process(part, **options) for part in element.clauses)
     return f"({moment} + {microseconds})"
 
 
 @compiles(_Later, "postgresql")
-def _later_postgresql(element: Any, compiler: Any, **given: Any) -> str:
-    moment, microseconds = (compiler.process(part, **given) for part in element.clauses)
+def _later_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    moment, microseconds = (compiler.process(part, **options) for part in element.clauses)
     return f"({moment} + {microseconds} * interval '1 microsecond')"
 
 
 def mark(connection: Connection, customer_ids: Collection[int] | None = None) -> None:
-    """Note that something has changed of some customers, or of all, so that their conversions are made again."""
+    """Mark customers (None: all) whose data changed, so that their conversions are computed again."""
     ids = None if customer_ids is None else sorted(customer_ids)
     for start in range(0, 1 if ids is None else len(ids), CHUNK):
         _mark(connection, *(() if ids is None else (in_list(DELIVERY.c.customer_id, ids[start : start + CHUNK]),)))
 
 
 def mark_range(connection: Connection, first: int, end: int) -> None:
-    """Note that something has changed of the customers from the id `first` on, before `end`."""
+    """Mark the customers with ids from `first` to before `end`."""
     _mark(connection, DELIVERY.c.customer_id >= first, DELIVERY.c.customer_id < end)
 
 
 def mark_sent(connection: Connection, run_id: int | None = None) -> None:
-    """Note that mails of a run (of all runs) count, of customers of whom later purchases or events are known already.
+    """Mark the customers of a run (None: of all runs) who have purchases or events since its launch.
 
-    A run that ends needs it where "today" is pinned, a mail in doubt that turns out to have arrived needs it, and so
-    does everybody when products change and other purchases than before fit a goal.
+    Needed when a run ends where "today" is pinned, when a mail in doubt turns out to have arrived, and when products
+    change, so that other purchases match a goal.
     """
     bought = exists().where(BUYER.c.customer_id == DELIVERY.c.customer_id, BUYER.c.last_at >= RUN.c.as_of)
     did = exists().where(EVENT.c.customer_id == DELIVERY.c.customer_id, EVENT.c.at >= RUN.c.as_of)
@@ -99,7 +112,7 @@ def mark_sent(connection: Connection, run_id: int | None = None) -> None:
 
 
 def mark_of_feedback(connection: Connection, ids: Collection[int]) -> None:
-    """Note that these rows of feedback have changed."""
+    """Mark the customers of rows of feedback that changed."""
     whose = select(FEEDBACK.c.customer_id).where(in_list(FEEDBACK.c.id, sorted(ids)))
     _mark(connection, DELIVERY.c.customer_id.in_(whose))
 
@@ -112,17 +125,17 @@ def _mark(connection: Connection, *which: ColumnElement[bool]) -> None:
 
 
 def forget(connection: Connection, customer_id: int) -> None:
-    """Remove what was made of an erased customer's purchases and events; what was imported stays."""
+    """Delete the computed conversions of an erased customer; imported ones stay."""
     connection.execute(delete(FEEDBACK).where(FEEDBACK.c.customer_id == customer_id, _made()))
 
 
 def is_due(connection: Connection) -> bool:
-    """Say whether anything waits to be made."""
+    """Return whether the queue has entries."""
     return connection.execute(select(DUE.c.id).limit(1)).first() is not None
 
 
 def make(connection: Connection, most: int) -> int:
-    """Make the conversions of up to `most` entries of the queue; return how many entries that were, 0 at its end.
+    """Process up to `most` entries of the queue; return how many there were, 0 when it is empty.
 
     The goals of all runs must be known (`unread`).
     """
@@ -136,13 +149,13 @@ def make(connection: Connection, most: int) -> int:
 
 
 def unread(connection: Connection, most: int) -> list[tuple[int, str]]:
-    """Return up to `most` runs, each with its definition, whose goal has not been read from it yet."""
+    """Return up to `most` runs whose goal was not read from their definition yet, as (run id, definition)."""
     chosen = select(RUN.c.id, RUN.c.definition).where(RUN.c.goal.is_(None), RUN.c.state != RunState.past)
     return [(int(row[0]), str(row[1])) for row in connection.execute(chosen.order_by(RUN.c.id).limit(most))]
 
 
 def keep_goal(connection: Connection, run_id: int, goal: Goal | None) -> None:
-    """Keep a run's goal, as it was at its launch."""
+    """Store a run's goal, as it was at its launch."""
     connection.execute(RUN.update().where(RUN.c.id == run_id).values(goal=goal.freeze() if goal else {}))
 
 
@@ -154,8 +167,9 @@ def goal_of(connection: Connection, run_id: int) -> Goal | None:
 
 @dataclass(frozen=True, slots=True)
 class _Mailed:
-    """A run that has a goal, and how its own calendar lies to real time."""
+    """A run that has a goal, with its calendar."""
 
+    #: JSON of `Goal.freeze`.
     goal: str
     as_of: datetime
     launched_at: datetime
@@ -169,7 +183,7 @@ def _thawed(goal: str) -> Goal:
     return Goal.thaw(loads(goal))
 
 
-def _wanted(connection: Connection, customers: Sequence[int]) -> Found:
+def _wanted(connection: Connection, customers: Sequence[int]) -> Credits:
     """Return every conversion of some customers by customer and key."""
     runs = _runs(connection, customers)
     clicks = _clicks(connection, customers, runs)
@@ -177,9 +191,9 @@ def _wanted(connection: Connection, customers: Sequence[int]) -> Found:
     for frozen in {run.goal for run in runs.values()}:
         goal = _thawed(frozen)
         of_goal = [run_id for run_id, run in runs.items() if run.goal == frozen]
-        for run_id, customer, key, at, sent_at in connection.execute(_answers(goal, of_goal, customers)):
+        for run_id, customer, key, at, sent_at in connection.execute(_responses(goal, of_goal, customers)):
             if at < goal.end(sent_at):
-                # A mail may have been sent again, so a click may lie before the moment that the ledger knows.
+                # A mail may have been sent again, so a click may be earlier than the ledger's moment.
                 before = [click for click in clicks.get((run_id, customer), ()) if click <= at]
                 claim = Claim(run_id, at, sent_at, max(before, default=None))
                 claims.setdefault((customer, f"{MADE}{'event' if goal.event else 'order'}:{key}"), []).append(claim)
@@ -206,18 +220,18 @@ def _clicks(
     f = FEEDBACK.c
     by_people = and_(f.kind == FeedbackKind.clicked, f.by == FeedbackClass.human)
     chosen = select(f.run_id, f.customer_id, f.at).where(in_list(f.customer_id, customers), by_people)
-    found: dict[tuple[int, int], list[datetime]] = {}
+    by_mail: dict[tuple[int, int], list[datetime]] = {}
     for run_id, customer, at in connection.execute(chosen):
         if run_id in runs:
-            found.setdefault((run_id, customer), []).append(runs[run_id].on_calendar(at))
-    return found
+            by_mail.setdefault((run_id, customer), []).append(runs[run_id].on_calendar(at))
+    return by_mail
 
 
-def _answers(goal: Goal, run_ids: Sequence[int], customers: Sequence[int]) -> Select[Any]:
-    """Return the query of (run, customer, key, moment, moment of the mail) of what may be an answer to a mail.
+def _responses(goal: Goal, run_ids: Sequence[int], customers: Sequence[int]) -> Select[Any]:
+    """Return the query of (run, customer, key, moment, moment of the mail) of possible responses to mails.
 
-    The moment of an order is that of its first line that counts. A window that is longest in any zone is looked at; the
-    caller knows the calendar. Mails that came back were not received.
+    The moment of an order is that of its first line that counts. The window is the longest in any time zone; the caller
+    checks the exact one. Bounced mails were not received.
     """
     table = PURCHASE if goal.event is None else EVENT
     what = table.c
@@ -243,9 +257,8 @@ def _answers(goal: Goal, run_ids: Sequence[int], customers: Sequence[int]) -> Se
 
 
 def counted(goal: Goal) -> list[ColumnElement[bool]]:
-    """Return the clauses over purchases, or over events, that are true of what a goal counts, whenever it was."""
+    """Return the clauses over purchases, or over events, that a goal counts, at any time."""
     table = PURCHASE if goal.event is None else EVENT
-    # What was returned was not bought.
     clauses = [stands(PURCHASE.c.returned_at, None) if goal.event is None else EVENT.c.name == goal.event]
     if goal.products.filters:
         meant = select(SCHEMA.product.c.id).where(product_clause(SCHEMA.product, goal.products))
@@ -253,8 +266,8 @@ def counted(goal: Goal) -> list[ColumnElement[bool]]:
     return clauses
 
 
-def _replace(connection: Connection, customers: Sequence[int], wanted: Found) -> None:
-    """Add, change and remove rows so that those of some customers are what is wanted."""
+def _replace(connection: Connection, customers: Sequence[int], wanted: Credits) -> None:
+    """Add, change and delete the computed rows of some customers, so that they are as `wanted`."""
     f = FEEDBACK.c
     chosen = select(f.id, f.customer_id, f.key, f.run_id, f.at, f.why).where(in_list(f.customer_id, customers), _made())
     gone, new = [], dict(wanted)

@@ -1,4 +1,4 @@
-"""Owns how a statement begins on either database; refuses to know any table."""
+"""What differs between SQLite and PostgreSQL, and the locks of a transaction."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from mailshot.store.tables import Customer
 
 def table(model: type[SQLModel]) -> Table:
     """Return the table behind a model, whose columns (`.c`) are typed for queries."""
-    found: Any = vars(model)["__table__"]
-    assert isinstance(found, Table)
-    return found
+    result: Any = vars(model)["__table__"]
+    assert isinstance(result, Table)
+    return result
 
 
 class HasNonAscii(FunctionElement[bool]):
-    """Whether a text has a letter outside ASCII; NULL of NULL."""
+    """Whether a text contains a non-ASCII character; NULL of NULL."""
 
     inherit_cache = True
     type = Boolean()
@@ -41,7 +41,7 @@ def lock_customers(
 ) -> None:
     """Lock customers until the transaction ends: `alone` to change what may be sent to them, shared to send.
 
-    So a withdrawal and the release of a dot never pass each other unseen. `inbox` takes along everybody who has the
+    So a withdrawal and the release of a dot are never concurrent. `inbox` also locks all other customers with an
     address of one of them. SQLite has one writer at a time anyway.
     """
     if connection.dialect.name != "sqlite":
@@ -52,9 +52,9 @@ def lock_customers(
 
 
 def sharing(customer_ids: Sequence[int]) -> CompoundSelect[Any]:
-    """Return the query of the ids of customers and of everybody who has the address of one of them.
+    """Return the query of the ids of customers, and of all others with an address of one of them.
 
-    Two look-ups in indexes: joined by OR, PostgreSQL would go through all customers.
+    A union of two index look-ups: for one query with OR, PostgreSQL would scan all customers.
     """
     customer = table(Customer)
     mine, theirs = customer.alias("mine"), customer.alias("theirs")
@@ -63,7 +63,7 @@ def sharing(customer_ids: Sequence[int]) -> CompoundSelect[Any]:
 
 
 def advisory_lock(connection: Connection, name: str) -> None:
-    """Wait until no other transaction is `alone` under the same name. SQLite has one writer at a time anyway."""
+    """Wait until no other transaction holds the lock `name`, and take it. SQLite has one writer at a time anyway."""
     if connection.dialect.name != "sqlite":
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 

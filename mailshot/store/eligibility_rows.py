@@ -1,4 +1,4 @@
-"""What could keep a campaign's mail from one customer, as rows: plans decide, this is for explaining."""
+"""The rows that the gates of `eligibility` test, read for one customer to explain a decision."""
 
 from __future__ import annotations
 
@@ -7,52 +7,65 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, select
+from sqlalchemy import ColumnElement, Select, and_, select
 
-from mailshot.states import RECEIVED, UNSENT
-from mailshot.store import consent, eligibility, inboxes
+from mailshot.states import RECEIVED, UNSENT, DeliveryState
+from mailshot.store import consent, inboxes, sent_mail
 from mailshot.store.audiences import SCHEMA
-from mailshot.store.eligibility import DELIVERY, PREFERENCE, RUN, SENT_AT, SUPPRESSION
+from mailshot.store.eligibility import DELIVERY, PREFERENCE, RUN, SUPPRESSION
 from mailshot.store.engine import Connection
+from mailshot.store.sent_mail import SENT_AT
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierMail:
+    """A mail that an inbox got, or is about to get."""
+
+    run_id: int
+    campaign: str
+    #: "Today" in the rules of its run.
+    as_of: datetime
+    #: Mail on a topic that needs no consent, which no cap of other campaigns counts.
+    service: bool
+    state: DeliveryState
+    #: On the calendar of its run (see `sent_mail.SENT_AT`); `as_of` while the mail is not sent.
+    sent_at: datetime
+
+    def counts(self, since: datetime, as_of: datetime) -> bool:
+        """Return whether the mail counts in a window that began `since`, as `sent_mail.recent` decides in SQL."""
+        return self.as_of > since or self.sent_at > since + sent_mail.tolerance(since, as_of)
 
 
 @dataclass(frozen=True, slots=True)
 class EligibilityRows:
-    """All that binds the inbox of one customer.
-
-    `suppression` is why the address must not be mailed, None when it may. `mates` are the keys of the other customers
-    with the same address. `withdrawn` pairs a topic with the key of the other customer who withdrew it, or None where
-    the withdrawal names the address itself. `answers` are the preferences that anybody there stated, as (name, value).
-    `mails` are the mails of the inbox, newest first: id, campaign and `as_of` of the run, `sent_at`, the state, and
-    whether it is service mail.
-    """
+    """The rows that the gates test for one customer: those of the customer's inbox."""
 
     email: str | None
+    #: Why the address must not be mailed, None when it may be.
     suppression: str | None
+    #: Keys of the other customers with the same address.
     mates: Sequence[str]
+    #: Pairs a topic with the key of the other customer who withdrew it; None: withdrawn for the address itself.
     withdrawn: Sequence[tuple[str, str | None]]
+    #: (name, value) of the preferences that hold for any customer of the inbox.
     answers: frozenset[tuple[str, str]]
-    mails: Sequence[RowMapping]
+    #: Newest first.
+    mails: Sequence[EarlierMail]
 
-    def since(self, moment: datetime, as_of: datetime, service: bool = False) -> list[RowMapping]:
-        """Return the mails that count from a moment on, as a plan counts them; service mail only when asked for."""
-        return [mail for mail in self.mails if _recent(mail, moment, as_of) and (service or not mail["service"])]
+    def since(self, moment: datetime, as_of: datetime, service: bool = False) -> list[EarlierMail]:
+        """Return the mails that count from a moment on; `service` includes service mail."""
+        return [mail for mail in self.mails if mail.counts(moment, as_of) and (service or not mail.service)]
 
-    def of(self, campaign: str, since: datetime | None, as_of: datetime) -> list[RowMapping]:
-        """Return the mails of one campaign that count as received `since` a moment; None: since ever."""
-        mine = [mail for mail in self.mails if mail["campaign"] == campaign]
+    def of(self, campaign: str, since: datetime | None, as_of: datetime) -> list[EarlierMail]:
+        """Return the mails of one campaign that count as received `since` a moment; None: at any time."""
+        of_campaign = [mail for mail in self.mails if mail.campaign == campaign]
         if since is None:
-            return mine
-        return [mail for mail in mine if _recent(mail, since, as_of) or mail["state"] in UNSENT]
-
-
-def _recent(mail: RowMapping, since: datetime, as_of: datetime) -> bool:
-    late = mail["sent_at"] > since + eligibility.tolerance(since, as_of)
-    return bool(mail["as_of"] > since or late)
+            return of_campaign
+        return [mail for mail in of_campaign if mail.counts(since, as_of) or mail.state in UNSENT]
 
 
 def of(connection: Connection, customer_id: int, before: datetime | None, but: int | None = None) -> EligibilityRows:
-    """Return what stands in the way of one customer: known `before`, and without the run `but` itself."""
+    """Read the rows of one customer: only what was known `before` (None: all), and without the run `but`."""
     customer = SCHEMA.customer.c
     row = connection.execute(select(customer.email, customer.address_hash).where(customer.id == customer_id)).one()
     inbox = {customer_id: ""}
@@ -86,15 +99,18 @@ def _answers(connection: Connection, inbox: list[int], before: datetime | None) 
 
 def _mails(
     connection: Connection, customer_id: int, inbox: list[int], before: datetime | None, but: int | None
-) -> Sequence[RowMapping]:
+) -> list[EarlierMail]:
     got = select(RUN.c.id, RUN.c.campaign, RUN.c.as_of, RUN.c.service, DELIVERY.c.state, SENT_AT.label("sent_at"))
     got = got.join(DELIVERY, DELIVERY.c.run_id == RUN.c.id)
     got = got.where(inboxes.mails_of(customer_id, inbox), DELIVERY.c.state.in_(RECEIVED))
     if but is not None:
         got = got.where(RUN.c.id != but)
     ordered = _before(got, RUN.c.launched_at, before).order_by(SENT_AT.desc(), RUN.c.id.desc())
-    return connection.execute(ordered).mappings().all()
+    return [
+        EarlierMail(row.id, row.campaign, row.as_of, row.service, DeliveryState.of(row.state), row.sent_at)
+        for row in connection.execute(ordered)
+    ]
 
 
-def _before(rows: Any, column: Any, before: datetime | None) -> Any:
+def _before(rows: Select[Any], column: ColumnElement[Any], before: datetime | None) -> Select[Any]:
     return rows if before is None else rows.where(column < before)

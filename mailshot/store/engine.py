@@ -25,7 +25,7 @@ from mailshot.errors import Busy, Unavailable
 
 __all__ = ["Connection", "Store"]
 
-#: How long a connection waits for another writer.
+#: How long a connection waits for another writer to commit.
 BUSY_MILLISECONDS = 10_000
 PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -73,7 +73,7 @@ class Store:
 
     @classmethod
     def memory(cls) -> Store:
-        """Open an empty database that nobody else sees and that is gone when it is closed."""
+        """Open an empty database in memory, which is gone when it is closed."""
         return cls(_prepared("sqlite://", poolclass=StaticPool))
 
     @property
@@ -82,7 +82,7 @@ class Store:
 
     @property
     def readers(self) -> int:
-        """How many connections read at once with profit: one for each of our cores, but few enough for their caches."""
+        """How many connections are worth reading with in parallel: one per core, up to MOST_READERS."""
         return min(os.cpu_count() or 1, MOST_READERS) if isinstance(self.engine.pool, QueuePool) else 1
 
     @contextmanager
@@ -103,7 +103,7 @@ class Store:
 
     @contextmanager
     def upkeep(self) -> Iterator[Connection]:
-        """Give a connection to PostgreSQL outside any transaction, as sweeping a table demands."""
+        """Give a connection to PostgreSQL outside any transaction, which VACUUM requires."""
         assert not self.sqlite
         with (
             _translate_error(self.engine),
@@ -113,7 +113,7 @@ class Store:
 
     @contextmanager
     def bare(self, milliseconds: int) -> Iterator[sqlite3.Connection]:
-        """Give the driver's connection to SQLite, outside any transaction; it waits so long for others and no longer.
+        """Give the driver's connection to SQLite, outside any transaction; it waits `milliseconds` at most for a lock.
 
         SQLAlchemy's own way (AUTOCOMMIT) would let the driver begin transactions by itself afterwards.
         """
@@ -155,7 +155,7 @@ def address(engine: Engine) -> str:
 
 @contextmanager
 def _translate_error(engine: Engine) -> Iterator[None]:
-    """Turn a database that cannot be reached or is busy into words for a user."""
+    """Turn the errors of a database that is busy or cannot be reached into ours, with a remedy."""
     try:
         yield
     except (OperationalError, sqlite3.OperationalError, InterfaceError, InternalError, TimeoutError) as error:
@@ -170,7 +170,7 @@ def _translate_error(engine: Engine) -> Iterator[None]:
         if getattr(error.orig, "sqlite_errorname", "") not in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
             raise
         where = address(engine)
-        raise Unavailable(f"{where} is not a sound SQLite database: {error.orig}", "Put back a copy of it.") from error
+        raise Unavailable(f"{where} is not a valid SQLite database: {error.orig}", "Restore a backup.") from error
 
 
 def _sqlite(url: str) -> Engine:
@@ -194,7 +194,7 @@ def _prepared(url: str, **more: Any) -> Engine:
 def _keep_private(path: Path) -> None:
     """Make a new database file readable by its owner alone; SQLite gives its log and index the same mode."""
     if not path.name.startswith(":"):
-        with suppress(OSError):  # connecting tells it better
+        with suppress(OSError):  # connecting reports it better
             # Never opens one that is there: closing it would drop the locks this process holds on it (POSIX).
             safe_files.create_private(path)
 
@@ -210,7 +210,7 @@ def _begin(connection: Connection) -> None:
     if not connection.get_execution_options().get("write"):
         connection.exec_driver_sql("BEGIN")
         return
-    # By the driver itself: this stands before each group of mails.
+    # Directly through the driver, for speed: this runs before each group of mails.
     driver: Any = connection.connection.driver_connection
     (patience,) = driver.execute("PRAGMA busy_timeout").fetchone()
     deadline = time.monotonic() + patience / 1000
@@ -223,7 +223,7 @@ def _begin(connection: Connection) -> None:
 
 
 def _has_begun(connection: Connection, last: bool) -> bool:
-    """Begin to write and return True; False, or the error where this is the `last` try, while somebody else writes."""
+    """Begin to write and return True; while another connection writes, return False, or raise on the `last` try."""
     try:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     except OperationalError as error:
@@ -236,7 +236,7 @@ def _has_begun(connection: Connection, last: bool) -> bool:
 def _redirect(
     connection: Connection, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
 ) -> tuple[str, Any]:
-    """Let the statements of a connection with the option STAGED mean the tables that an import fills out of sight."""
+    """Point statements of connections with the option STAGED at the tables that an import fills in the background."""
     if connection.get_execution_options().get(STAGED):
         statement = _NAMES.sub(rf"\1{NEXT}", statement)
     return statement, parameters

@@ -1,7 +1,7 @@
-"""The customers whose data was erased: whose rows imports must leave out, and whose remains still lie in the files.
+"""The customers whose data was erased: imports leave out their rows, and their remains are scrubbed from the files.
 
-An erasure is finished only when no file of the database holds its bytes any more (`store.scrubbing`). Until then its
-row waits. A customer's key is kept as a keyed hash alone, so that it is recognised when the shop's file is imported.
+An erasure is finished only when no file of the database contains the data any more (`store.scrubbing`); until then it
+is pending. A customer's key is stored as a keyed hash only, to recognise it when the shop's file is imported again.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from mailshot.store import dialect
 from mailshot.store.column_types import Instant
 from mailshot.store.engine import Connection
 
-#: How long an erasure may wait for its remains to be gone from the database's files; the customer is told so.
+#: Within this time the data must be gone from the database's files, as customers are told.
 PROMISED = timedelta(hours=24)
 
 
 class Erasure(SQLModel, table=True):
-    """A customer whose data was erased. `scrubbed_at` is when no byte of it was left in the files, None before."""
+    """A customer whose data was erased."""
 
     customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
     at: datetime = Field(sa_type=Instant)
+    #: When the data was gone from the files; None: it is pending.
     scrubbed_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
 class ErasedKey(SQLModel, table=True):
-    """The keyed hash of the key of a customer who was erased `at`, with the hash of the address they had.
+    """The keyed hash of the key of a customer who was erased `at`, with the hash of their address.
 
-    None of their rows is imported. Once they signed up again (`back_at`), only those from before `at` are left out.
+    Imports leave out the customer's rows; after the customer signed up again (`back_at`), only those from before `at`.
     """
 
     __tablename__ = "erased_key"
@@ -51,13 +52,14 @@ class VacuumProbe(SQLModel, table=True):
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The erasures that are not finished: how many there are, and when the first was asked for (None without any)."""
+    """The pending erasures."""
 
     number: int
+    #: When the first was requested; None without any.
     since: datetime | None
 
     def is_late(self, now: datetime) -> bool:
-        """Say whether one waits for longer than customers are promised."""
+        """Return whether one is pending for longer than customers are promised."""
         return self.since is not None and now - self.since > PROMISED
 
 
@@ -66,13 +68,13 @@ SERIAL = "erasures"
 
 
 def record(connection: Connection, customer_id: int, at: datetime) -> None:
-    """Let the remains of a customer's data wait to be scrubbed from the files."""
+    """Record an erasure, which is pending until the data is scrubbed from the files."""
     row = dialect.insert(connection, ERASURE).values(customer_id=customer_id, at=at)
     connection.execute(row.on_conflict_do_nothing())
 
 
 def remember(connection: Connection, key_hashes: Collection[str], address_hash: str | None, at: datetime) -> None:
-    """Leave the rows of customers with these keys out of every import to come."""
+    """Leave out the rows of customers with these keys from all later imports."""
     row = dialect.insert(connection, KEY)
     fresh = {"address_hash": row.excluded.address_hash, "at": row.excluded.at, "back_at": None}
     rows = [{"key_hash": key, "address_hash": address_hash, "at": at} for key in sorted(key_hashes)]
@@ -81,9 +83,9 @@ def remember(connection: Connection, key_hashes: Collection[str], address_hash: 
 
 
 def welcome_back(connection: Connection, address_hash: str, at: datetime) -> int:
-    """Let the rows of whoever was erased at an address in again, as far as they are newer; return how many keys it had.
+    """Readmit the customers who were erased at an address, because they signed up again; return how many keys.
 
-    The customer asked for it by signing up again. What happened before the erasure stays left out.
+    Rows from before the erasure are still left out.
     """
     again = update(KEY).where(KEY.c.address_hash == address_hash, KEY.c.back_at.is_(None)).values(back_at=at)
     return int(connection.execute(again, execution_options={"preserve_rowcount": True}).rowcount)
@@ -96,31 +98,32 @@ def keys(connection: Connection) -> Iterable[tuple[str, datetime | None]]:
 
 
 def number(connection: Connection) -> int:
-    """Count all erasures there ever were."""
+    """Count all erasures, finished ones included."""
     return int(connection.scalar(select(func.count()).select_from(ERASURE)) or 0)
 
 
 def waiting(connection: Connection) -> Waiting:
-    """Return how many erasures are not finished, and since when."""
+    """Return how many erasures are pending, and since when."""
     asked = select(func.count(), func.min(ERASURE.c.at, type_=Instant())).where(ERASURE.c.scrubbed_at.is_(None))
-    found, since = connection.execute(asked).one()
-    return Waiting(int(found), since)
+    pending, since = connection.execute(asked).one()
+    return Waiting(int(pending), since)
 
 
 def unfinished(connection: Connection, most: int) -> list[int]:
-    """Return up to `most` customers whose erasure is not finished, the longest waiting first."""
-    rows = select(ERASURE.c.customer_id).where(ERASURE.c.scrubbed_at.is_(None))
-    return [int(found) for found in connection.scalars(rows.order_by(ERASURE.c.at, ERASURE.c.customer_id).limit(most))]
+    """Return up to `most` customers whose erasure is pending, the oldest first."""
+    pending = select(ERASURE.c.customer_id).where(ERASURE.c.scrubbed_at.is_(None))
+    oldest = pending.order_by(ERASURE.c.at, ERASURE.c.customer_id).limit(most)
+    return [int(customer_id) for customer_id in connection.scalars(oldest)]
 
 
 def finish(connection: Connection, customer_ids: Collection[int], at: datetime) -> None:
-    """Record that nothing of these customers is left in the files."""
+    """Record that no data of these customers is left in the files."""
     mine = ERASURE.c.customer_id.in_(customer_ids)
     connection.execute(update(ERASURE).where(mine, ERASURE.c.scrubbed_at.is_(None)).values(scrubbed_at=at))
 
 
 def reopen(connection: Connection, customer_ids: Collection[int]) -> None:
-    """Let the erasures of these customers wait again: something of them may come into the files yet."""
+    """Make the erasures of these customers pending again: data of them may still be written."""
     rows = [{"who": customer_id} for customer_id in sorted(customer_ids)]
     if rows:
         connection.execute(
@@ -131,7 +134,7 @@ def reopen(connection: Connection, customer_ids: Collection[int]) -> None:
 def alone(connection: Connection) -> None:
     """Wait until no erasure, and no end of an import, is about to commit; SQLite has one writer anyway.
 
-    An erasure asks for it after its last other lock, and an import before it looks whether anybody was erased
-    meanwhile, so that each sees the other and neither waits for long.
+    An erasure takes this lock after all others, and an import before it checks which customers were erased meanwhile,
+    so that each sees the other and neither waits for long.
     """
     dialect.advisory_lock(connection, SERIAL)

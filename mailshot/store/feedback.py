@@ -1,4 +1,4 @@
-"""Owns the rows of feedback and what a piece of it meets on arrival; refuses to judge who caused it."""
+"""The rows of feedback (opens, clicks, bounces …), and the links of mails."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ RUN = dialect.table(Run)
 
 @dataclass(frozen=True, slots=True)
 class FeedbackEvent:
-    """One piece of feedback. `key` names it for its customer, so that the same piece twice is one row."""
+    """One piece of feedback."""
 
     customer_id: int
     kind: FeedbackKind
+    #: Unique per customer: the same piece received twice is one row.
     key: str
     at: datetime
     run_id: int | None = None
@@ -39,10 +40,12 @@ class FeedbackEvent:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What an open or click meets: when the dot of its mail went out, and whether it may be counted."""
+    """The mail that an open or click belongs to."""
 
+    #: When its dot was released, None before.
     dotted_at: datetime | None
     state: str
+    #: Whether the customer consents to tracking.
     tracked: bool
 
 
@@ -54,7 +57,7 @@ class Click:
 
 
 def record(connection: Connection, piece: FeedbackEvent) -> bool:
-    """Keep a piece of feedback and return whether it is new."""
+    """Store a piece of feedback, and return whether it is new."""
     words = {"kind": piece.kind.value, "by": piece.by.value}
     row = dialect.insert(connection, FEEDBACK).values(**{**asdict(piece), **words})
     new = dialect.changed_one(connection, row.on_conflict_do_nothing())
@@ -64,7 +67,7 @@ def record(connection: Connection, piece: FeedbackEvent) -> bool:
 
 
 def circumstances(connection: Connection, run_id: int, customer_id: int) -> Circumstances | None:
-    """Return what an open or click of this mail meets, None when the ledger does not know the mail."""
+    """Return the mail that an open or click belongs to, None when the ledger has no such mail."""
     d, c = DELIVERY.c, CONSENT.c
     tracking = and_(c.customer_id == d.customer_id, c.topic == TRACKING)
     row = connection.execute(
@@ -88,7 +91,7 @@ def clicks_around(connection: Connection, run_id: int, customer_id: int, at: dat
 
 
 def blame_scanner(connection: Connection, ids: list[int], why: str) -> int:
-    """Reclassify clicks that were held for a person's, and return how many were."""
+    """Reclassify clicks that counted as a person's as a scanner's, and return how many."""
     c = FEEDBACK.c
     change = FEEDBACK.update().where(c.id.in_(ids), c.by.in_(NOT_MACHINES))
     conversions.mark_of_feedback(connection, ids)
@@ -97,8 +100,8 @@ def blame_scanner(connection: Connection, ids: list[int], why: str) -> int:
 
 def topic_of(connection: Connection, run_id: int) -> str | None:
     """Return the topic of a run, None when there is no such run."""
-    found: str | None = connection.scalar(select(RUN.c.topic).where(RUN.c.id == run_id))
-    return found
+    topic: str | None = connection.scalar(select(RUN.c.topic).where(RUN.c.id == run_id))
+    return topic
 
 
 LINK = dialect.table(Link)
@@ -106,21 +109,21 @@ SCHEMES = ("http", "https")
 
 
 def keep(connection: Connection, urls: Mapping[int, str]) -> None:
-    """Store each link under its id, so that a click finds where to go. Known ones are left as they are."""
-    # Sorted, so that two workers which store the same links never wait for each other in a circle.
+    """Store the URL of each link by its id, for the redirect of a click. Known links stay as they are."""
+    # Sorted, so that two workers that store the same links never deadlock.
     rows = [{"id": number, "url": url} for number, url in sorted(urls.items())]
     if rows:
         connection.execute(dialect.insert(connection, LINK).on_conflict_do_nothing(), rows)
 
 
 def find(connection: Connection, link_id: int) -> str | None:
-    """Return the address of a link, None when it is unknown or a browser must not be sent there."""
+    """Return the URL of a link, None when it is unknown or not safe to redirect to."""
     url = connection.scalar(select(LINK.c.url).where(LINK.c.id == link_id))
     return url if url and safe(url) else None
 
 
 def safe(url: str) -> bool:
-    """Tell whether `url` is an absolute http(s) address that fits in one header line."""
+    """Return whether `url` is an absolute http(s) URL that fits in one header line."""
     if not url.isascii() or any(ord(character) <= 0x20 or ord(character) == 0x7F for character in url) or "\\" in url:
         return False
     try:

@@ -1,11 +1,11 @@
 """The group commit: many small writes of an event loop in one transaction.
 
-Every caller is answered only after its write is on disk. A batch is first tried as it is; when one of its writes fails,
-the batch is rolled back and tried once more with a savepoint around each, so that only the failing caller hears of it.
-A write may therefore run twice: it must do nothing but talk to its connection.
+Each caller gets its result only after the commit. When one write of a batch fails, the batch is rolled back and run
+again with a savepoint around each write, so that only the failing caller gets the error. A write may therefore run
+twice: it must have no effects besides those on its connection.
 
-On SQLite a plan may hold the database for longer than a connection waits for it. The batch is then tried again: mail
-programs do not repeat an unsubscribe request that was turned away. Imports of purchases leave a gap many times a second
+On SQLite a plan may lock the database for longer than a connection waits for it. The batch is then tried again: mail
+programs do not repeat an unsubscribe request that failed. Imports of purchases leave a gap many times a second
 (`store.staging`).
 """
 
@@ -25,8 +25,9 @@ from mailshot.errors import Busy, Refused
 from mailshot.store.engine import Connection, Store
 
 T = TypeVar("T")
+#: Writes in one transaction.
 MOST_IN_ONE = 500
-#: How long a batch is tried while another process writes, in seconds.
+#: How long a batch is tried again while another process writes.
 PATIENCE_SECONDS = 120
 
 
@@ -42,7 +43,7 @@ class _Failed:
 
 
 class GroupCommit:
-    """Collects the writes of one event loop; all that wait when a transaction begins share it."""
+    """Collects the writes of one event loop; all that wait when a transaction begins are part of it."""
 
     def __init__(self, store: Store, most: int = MOST_IN_ONE) -> None:
         self._store = store
@@ -55,7 +56,7 @@ class GroupCommit:
     async def do(self, apply: Callable[[Connection], T]) -> T:
         """Run `apply` in a shared transaction and return its value once that is committed.
 
-        Raises what `apply` raised, or what the transaction raised (Unavailable); in both cases nothing was written.
+        Raises what `apply` or the transaction raised (Unavailable); in both cases nothing was written.
         """
         if self._closed:
             raise Refused("The group commit is closed.")
@@ -66,7 +67,7 @@ class GroupCommit:
         return await answer
 
     async def close(self) -> None:
-        """Take nothing new, commit what waits, and end the worker thread."""
+        """Accept no further writes, commit the waiting ones, and end the worker thread."""
         self._closed = True
         if self._task is not None:
             await self._task
@@ -96,7 +97,7 @@ class GroupCommit:
         except Busy:
             raise
         except Exception:
-            # Who failed is unknown, and PostgreSQL refuses the rest of a failed transaction anyhow.
+            # Which write failed is unknown, and PostgreSQL rejects further statements of a failed transaction.
             return self._apart(batch)
 
     def _together(self, batch: list[_Waiting]) -> list[Any]:
@@ -113,21 +114,21 @@ class GroupCommit:
             return [_Failed(error)] * len(batch)
 
 
-def _guarded(connection: Connection, waiting: _Waiting) -> Any:
+def _guarded(connection: Connection, waiting: _Waiting) -> object:
     savepoint = connection.begin_nested()
     try:
         outcome = waiting.apply(connection)
         savepoint.commit()
         return outcome
     except (OperationalError, InterfaceError):
-        raise  # the database itself fails: then nobody's write is safe
+        raise  # the database itself fails: then no write is safe
     except Exception as error:
         savepoint.rollback()
         return _Failed(error)
 
 
 def _answer(answer: asyncio.Future[Any], outcome: Any) -> None:
-    if answer.done():  # the caller went away; what it asked for is written all the same
+    if answer.done():  # the caller was cancelled; its write is committed nevertheless
         return
     if isinstance(outcome, _Failed):
         answer.set_exception(outcome.error)

@@ -1,7 +1,7 @@
-"""Which customers read one inbox: those who have the same address now, and those who had it when a mail was sent.
+"""Which customers share an inbox: those who have its address now, and those who had it when a mail was sent.
 
-An address is one inbox, whichever of its customers is mailed. A customer who gets another address takes along what
-they say; the mails they got stay with the inbox that got them.
+An address is one inbox, whichever of its customers is mailed. A customer who gets another address keeps their consents
+and preferences; the mails that they got stay with the inbox that received them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Clause = ColumnElement[bool]
 
 
 class FormerAddress(SQLModel, table=True):
-    """An address that a customer had `until` an import gave them another one, by its keyed hash."""
+    """An address that a customer had `until` an import gave them another one, as its keyed hash."""
 
     __tablename__ = "former_address"
     customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
@@ -35,7 +35,7 @@ DELIVERY, RUN = dialect.table(Delivery), dialect.table(Run)
 
 
 def leave(connection: Connection, customer_ids: Sequence[int], at: datetime) -> None:
-    """Remember the addresses that customers have, before they get others."""
+    """Store the addresses that customers have, before they get others."""
     had = select(CUSTOMER.c.id, CUSTOMER.c.address_hash, literal(at, Instant()))
     had = had.where(CUSTOMER.c.id.in_(customer_ids), CUSTOMER.c.address_hash.is_not(None))
     row = dialect.insert(connection, FORMER).from_select(["customer_id", "address_hash", "until"], had)
@@ -44,7 +44,7 @@ def leave(connection: Connection, customer_ids: Sequence[int], at: datetime) -> 
 
 
 def shared() -> CTE:
-    """Return the pairs (id, mate) of customers who share an address, each with itself too: few rows in any shop."""
+    """Return the pairs (id, mate) of customers who share an address, themselves included. Such customers are few."""
     hashes = (
         select(CUSTOMER.c.address_hash)
         .where(CUSTOMER.c.address_hash.is_not(None))
@@ -60,9 +60,9 @@ def shared() -> CTE:
 
 
 def mailed(inbox: CTE) -> CTE:
-    """Return (id, mate, until): whose mails went to the inbox of a customer, up to a moment (NULL: to this day).
+    """Return (id, mate, until): mails to `mate` went to the inbox of `id`, up to a moment (NULL: to this day).
 
-    `inbox` is what `shared` returned. Only customers with more than their own mails are listed, each with itself.
+    `inbox` is from `shared`. Only customers whose inbox got mails of others are listed, themselves included.
     """
     one = CUSTOMER.alias("one")
     moved = one.join(FORMER, and_(FORMER.c.address_hash == one.c.address_hash, FORMER.c.customer_id != one.c.id))
@@ -75,12 +75,12 @@ def mailed(inbox: CTE) -> CTE:
 
 
 def was_sent(until: ColumnElement[Any]) -> Clause:
-    """Whether a mail of a run went out before a customer left the address."""
+    """Return the clause that a mail of a run went out before the customer gave up the address."""
     return or_(until.is_(None), RUN.c.launched_at < until)
 
 
 def mails_of(customer_id: int, mates: Sequence[int]) -> Clause:
-    """Whether a delivery, joined with its run, went to the inbox that a customer shares with `mates` (and itself)."""
+    """Return the clause that a delivery, joined with its run, went to the inbox of a customer and their `mates`."""
     address = select(CUSTOMER.c.address_hash).where(CUSTOMER.c.id == customer_id).scalar_subquery()
     then = and_(FORMER.c.customer_id == DELIVERY.c.customer_id, FORMER.c.address_hash == address)
     earlier = select(FORMER.c.customer_id).where(then, RUN.c.launched_at < FORMER.c.until).correlate(DELIVERY, RUN)
@@ -88,7 +88,7 @@ def mails_of(customer_id: int, mates: Sequence[int]) -> Clause:
 
 
 def of_delivery(table: FromClause, *which: Clause) -> Select[Any]:
-    """Return such rows of the customer of a delivery, and of everybody who has the same address."""
+    """Return the rows of `table` that match, of the customer of a delivery and of all others with the same address."""
     mine, theirs = CUSTOMER.alias("mine"), CUSTOMER.alias("theirs")
     same = or_(theirs.c.id == mine.c.id, theirs.c.address_hash == mine.c.address_hash)
     joined = and_(mine.c.id == DELIVERY.c.customer_id, same, table.c.customer_id == theirs.c.id)

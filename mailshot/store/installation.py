@@ -1,4 +1,4 @@
-"""Which version the database has, and how it moves to ours.
+"""The version of the database, and its upgrade to the one this program needs.
 
 Every command checks the version and few change it, so Alembic, which takes 100 ms to import, is imported only there.
 The versions are read from the migrations' file names; a test compares them with what Alembic finds.
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 HERE = Path(__file__).parent / "migrations"
-#: Since this version the sums of purchases are what they are now; older ones are made anew.
+#: Since this version the totals of purchases are as they are now; an upgrade from before recomputes them.
 SUMMED_UP = "0008"
-#: Since this version what is deleted is overwritten.
+#: Since this version SQLite overwrites what is deleted.
 SCRUBBED = "0011"
-#: Where Alembic notes the version of the database.
+#: Where Alembic stores the version of the database.
 _VERSION = table("alembic_version", column("version_num"))
 
 
@@ -57,7 +57,7 @@ def versions() -> set[str]:
 
 
 def upgrade(store: Store) -> tuple[str | None, str]:
-    """Bring the database to our version and return (before, after). Raises Unavailable when it is newer than we are."""
+    """Upgrade the database and return the versions (before, after). Raises Unavailable when it is newer than we are."""
     from alembic import command
 
     from mailshot.store import purchase_totals
@@ -76,7 +76,7 @@ def upgrade(store: Store) -> tuple[str | None, str]:
 
 
 def _name_indexes(connection: Connection) -> None:
-    """Give the indexes of purchases on SQLite their own names again, which migrations know (see store.staging)."""
+    """Rename the indexes of purchases on SQLite to the names that migrations know (see `store.staging`)."""
     from mailshot.store.staging import OTHER_INDEX
 
     if connection.dialect.name == "sqlite":
@@ -87,16 +87,16 @@ def _name_indexes(connection: Connection) -> None:
 
 
 def _rewrite(store: Store) -> None:
-    """Write SQLite's file anew: earlier versions left what was deleted in its free pages.
+    """Rewrite SQLite's file: earlier versions left deleted data in its free pages.
 
-    Who was erased waits for it (migration 0011), so where it fails or is cut off, the clock or `db scrub` does it.
+    Erasures stay pending until then (migration 0011), so where it fails, the clock or `db scrub` does it later.
     """
     from mailshot.store import column_types, scrubbing
 
     try:
         done = 0
-        while some := scrubbing.work(store, column_types.now(), whole=True):
-            done += some
+        while finished := scrubbing.work(store, column_types.now(), whole=True):
+            done += finished
         if not done:
             scrubbing.rewrite(store)
     except Unavailable as error:
@@ -104,7 +104,7 @@ def _rewrite(store: Store) -> None:
 
 
 def check(store: Store) -> None:
-    """Raise Unavailable unless the database has exactly our version."""
+    """Raise Unavailable unless the database has the version this program needs."""
     found = version(store)
     _refuse_newer(found)
     if found is None:

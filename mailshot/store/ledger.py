@@ -51,7 +51,7 @@ from sqlalchemy import (
 
 from mailshot import states
 from mailshot.states import DeliveryState, Reason, RunState, Suspicion
-from mailshot.store import column_types, conversions, dialect, ledger_queries, tables
+from mailshot.store import column_types, conversions, dialect, eligibility_gates, ledger_queries, tables
 from mailshot.store.eligibility import DELIVERY, ROW, RUN, Clause, SendGates
 from mailshot.store.engine import Connection
 
@@ -64,28 +64,29 @@ ACCEPTED = "accepted by hand"
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A row a worker holds. `revision` counts what its customer has said since the launch (see `revise`)."""
+    """A row that a worker holds."""
 
     customer_id: int
     content: str
+    #: Pairs of product id and how often the customer bought it.
     offers: list[list[int]]
     attempts: int
+    #: How often the customer's data changed since the launch (see `revise`).
     revision: int = 0
     suspicion: int = Suspicion.none
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of a row a worker held. `state` is where it goes; `reason` or `reply` says why.
-
-    `no_mailbox` is the address that the server says does not exist, None otherwise.
-    """
+    """A worker's report on a row that it held."""
 
     customer_id: int
     state: DeliveryState
     reply: str | None = None
+    #: `states.Reason` of a skipped row.
     reason: str | None = None
     next_attempt_at: datetime | None = None
+    #: The address, if the server says that it does not exist.
     no_mailbox: str | None = None
 
 
@@ -104,7 +105,7 @@ def create(connection: Connection, run_id: int, plan_id: str) -> None:
 
 
 def claim(connection: Connection, run_id: int, token: int, now: datetime, until: datetime, most: int) -> list[Claimed]:
-    """Take up to `most` due rows of a running run under `token` until the lease ends."""
+    """Claim up to `most` due rows of a running run under `token`, with a lease `until` then."""
     taken: list[Claimed] = []
     for due in ledger_queries.due(now):
         if len(taken) < most:
@@ -113,9 +114,9 @@ def claim(connection: Connection, run_id: int, token: int, now: datetime, until:
 
 
 def _take(connection: Connection, run_id: int, due: Clause, token: int, until: datetime, most: int) -> list[Claimed]:
-    # One state at a time and in the index's order, so that a claim reads only what it takes. A CTE is worked out once.
-    some = select(D.customer_id).where(D.run_id == run_id, due, _running(run_id)).order_by(D.customer_id)
-    chosen = some.limit(most).with_for_update(skip_locked=True, of=DELIVERY).cte("chosen")
+    # One state at a time and in the order of the index, so that a claim reads only what it takes.
+    due_rows = select(D.customer_id).where(D.run_id == run_id, due, _running(run_id)).order_by(D.customer_id)
+    chosen = due_rows.limit(most).with_for_update(skip_locked=True, of=DELIVERY).cte("chosen")
     taken = (
         update(DELIVERY)
         .where(D.run_id == run_id, D.customer_id.in_(select(chosen.c.customer_id)), due)
@@ -127,7 +128,7 @@ def _take(connection: Connection, run_id: int, due: Clause, token: int, until: d
 
 
 def set_suspicion(connection: Connection, run_id: int, token: int, customer_id: int, suspicion: Suspicion) -> bool:
-    """Set the suspicion of a row before and after its mail is written; return whether the row is still ours."""
+    """Set the suspicion of a row before and after its mail is rendered; return whether the worker still holds it."""
     ours = update(DELIVERY).where(D.run_id == run_id, D.customer_id == customer_id, D.token == token)
     held = ours.where(D.state == DeliveryState.claimed)
     return connection.execute(held.values(suspicion=int(suspicion))).rowcount == 1
@@ -136,7 +137,7 @@ def set_suspicion(connection: Connection, run_id: int, token: int, customer_id: 
 def revise(connection: Connection, customer_ids: Sequence[int]) -> None:
     """Raise the revision of all unsent mails to the inboxes of these customers, whose data has changed.
 
-    A mail that was written for an earlier revision gets no dot: its row goes back, is checked and written again.
+    A mail that was rendered for an earlier revision gets no dot: its row goes back, is checked and rendered again.
     """
     dialect.lock_customers(connection, customer_ids, alone=True, inbox=True)
     # An operator may send unconfirmed mails again.
@@ -148,21 +149,21 @@ def revise(connection: Connection, customer_ids: Sequence[int]) -> None:
 def commit_intent(
     connection: Connection, run_id: int, token: int, written: Mapping[int, int], now: datetime, gates: SendGates
 ) -> set[int]:
-    """Record the intent to release the dot, where the row is still ours and the customer may still be mailed.
+    """Record the intent to release the dot, where the worker still holds the row and the customer may be mailed.
 
-    This one statement is the intent, the fence against workers that lost their lease, and the last check of all that
-    may forbid the mail. `written` maps each customer to the revision that the mail was written for. Returns the
-    customers whose dot may be released once the transaction is committed.
+    This one statement is the intent, the fence against workers that lost their lease, and the final check of all
+    gates. `written` maps each customer to the revision that the mail was rendered for. Returns the customers whose
+    dot may be released once the transaction is committed.
     """
     customer_ids = sorted(written)
-    # Where earlier mails are counted, no other run may send to the same inbox meanwhile.
+    # Where earlier mails are counted, no other run, of any campaign, may send to the same inbox meanwhile.
     counts = gates.gates.counts
     dialect.lock_customers(connection, customer_ids, alone=counts, inbox=counts)
     allowed = (
         update(DELIVERY)
         .where(D.run_id == run_id, D.customer_id.in_(customer_ids), D.token == token)
         .where(D.state == DeliveryState.claimed, _running(run_id), not_(_outdated(written)))
-        .where(*(not_(forbidden) for forbidden, _ in gates.reasons()))
+        .where(*(not_(forbidden) for forbidden, _ in eligibility_gates.at_dot(gates)))
         .values(state=DeliveryState.dotting, dotted_at=now)
         .returning(D.customer_id)
     )
@@ -170,7 +171,7 @@ def commit_intent(
 
 
 def _outdated(written: Mapping[int, int]) -> Clause:
-    """A row whose customer's data has changed since its mail was written."""
+    """Return the clause that a customer's data has changed since the mail was rendered."""
     by_revision: dict[int, list[int]] = {}
     for customer_id, revision in written.items():
         by_revision.setdefault(revision, []).append(customer_id)
@@ -186,7 +187,7 @@ def skip_disallowed(
 
     Those that are only outdated, or whose run is no longer running, are pending again.
     """
-    running, reasons = _running(run_id), gates.reasons()
+    running, reasons = _running(run_id), eligibility_gates.at_dot(gates)
     forbidden = or_(*(clause for clause, _ in reasons))
     state = case((forbidden, _text(DeliveryState.skipped)), else_=_text(DeliveryState.pending))
     reason = case(*((clause, _text(why)) for clause, why in reasons), else_=None)
@@ -199,7 +200,7 @@ def skip_disallowed(
 
 
 def settle(connection: Connection, run_id: int, token: int, outcomes: Iterable[Settled], now: datetime) -> int:
-    """Record a worker's outcomes, each where the row is still ours and an arrow leads there. Returns how many moved."""
+    """Record a worker's reports, each where it still holds the row and an arrow leads there. Returns how many moved."""
     moved = 0
     for state, group in _by_state(outcomes).items():
         change = (
@@ -213,7 +214,7 @@ def settle(connection: Connection, run_id: int, token: int, outcomes: Iterable[S
                 next_attempt_at=bindparam("again"),
                 settled_at=None if state in states.OPEN else now,
                 lease_until=None,
-                # An unconfirmed or sent row keeps its token, so that late news of the same worker still finds it.
+                # An unconfirmed or sent row keeps its token, so that a late report of the same worker still matches it.
                 **({"token": None} if state in states.OPEN else {}),
                 **({"attempts": D.attempts - 1} if state is DeliveryState.pending else {}),
             )
@@ -233,14 +234,14 @@ def renew(connection: Connection, run_id: int, token: int, until: datetime) -> i
 
 
 def unclaim(connection: Connection, run_id: int, token: int) -> int:
-    """Give back every row that is claimed under `token` and was not offered; return how many."""
+    """Give back every row that is claimed under `token` and whose mail was not sent; return how many."""
     mine = update(DELIVERY).where(D.run_id == run_id, D.token == token, D.state == DeliveryState.claimed)
     back = {"state": DeliveryState.pending, "token": None, "lease_until": None, "attempts": D.attempts - 1}
     return connection.execute(mine.values(**back)).rowcount
 
 
 def recover(connection: Connection, now: datetime) -> tuple[int, int]:
-    """Take rows from workers whose lease lapsed; return how many are tried again and how many are unconfirmed.
+    """Take rows from workers whose lease expired; return how many are pending again and how many are unconfirmed.
 
     Before the dot no mail was sent, so the row is pending again. After the intent it may have been: at_most_once shows
     the row as unconfirmed, at_least_once sends the same bytes again. A mail that was opened meanwhile has arrived.
@@ -250,7 +251,7 @@ def recover(connection: Connection, now: datetime) -> tuple[int, int]:
     back = {"state": DeliveryState.pending, "token": None, "lease_until": None}
     doubt = {"state": DeliveryState.unconfirmed, "settled_at": now, "lease_until": None, "reply": IN_DOUBT}
     again = RUN.c.at_least_once.is_(True)
-    # Of all that the worker held, only the mail that it was writing can have ended it.
+    # Of all rows that the worker held, only the mail that it was rendering can have crashed it.
     suspicion = case(
         (D.suspicion >= int(Suspicion.writing_again), literal(int(Suspicion.proven))),
         (D.suspicion >= int(Suspicion.writing), literal(int(Suspicion.held_again))),
@@ -268,7 +269,7 @@ def _was_opened() -> Clause:
 
 
 def _lapsed(state: DeliveryState, now: datetime, *which: Clause) -> Update:
-    # Only unsettled runs can hold such rows. Naming them keeps this from reading every row that was ever sent.
+    # Only unsettled runs have such rows. Naming the runs avoids reading every row that was ever sent.
     alive = select(RUN.c.id).where(RUN.c.state.in_(states.UNSETTLED_RUNS), *which)
     return update(DELIVERY).where(D.run_id.in_(alive), D.state == state, D.lease_until < now)
 
@@ -301,7 +302,7 @@ def _skip(connection: Connection, which: Clause, now: datetime) -> int:
 
 
 def resolve(connection: Connection, run_id: int, resend: bool, now: datetime) -> int:
-    """Settle the unconfirmed rows of a run by hand: send them again, or accept them as sent. Returns how many."""
+    """Settle the unconfirmed rows of a run manually: send them again, or accept them as sent. Returns how many."""
     mine = update(DELIVERY).where(D.run_id == run_id, D.state == DeliveryState.unconfirmed)
     if resend:
         changed = mine.values(state=DeliveryState.pending, token=None, settled_at=None)
@@ -314,7 +315,7 @@ def resolve(connection: Connection, run_id: int, resend: bool, now: datetime) ->
 
 
 def confirm_arrival(connection: Connection, run_id: int, customer_id: int, at: datetime, how: str) -> bool:
-    """Settle an unconfirmed row as sent, for the mail was seen; return whether it was unconfirmed."""
+    """Settle an unconfirmed row as sent, because the mail was seen; return whether it was unconfirmed."""
     mine = update(DELIVERY).where(
         D.run_id == run_id, D.customer_id == customer_id, D.state == DeliveryState.unconfirmed
     )
@@ -323,9 +324,9 @@ def confirm_arrival(connection: Connection, run_id: int, customer_id: int, at: d
 
 
 def erase(connection: Connection, customer_id: int) -> None:
-    """Empty the rows of an erased customer of what is personal, and skip what is not sent.
+    """Remove what is personal from the rows of an erased customer, and skip those that are not sent.
 
-    Rows that are empty already are not written again. What a server's reply may still bring is emptied later.
+    Rows without any are not written again. A reply of the server that arrives later is removed later.
     """
     mine = update(DELIVERY).where(D.customer_id == customer_id)
     connection.execute(mine.where(or_(D.offers.is_not(None), D.reply.is_not(None))).values(offers=None, reply=None))

@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import and_, exists, func, or_, select
 
-from mailshot.states import HELD, OPEN, UNSETTLED_RUNS, WAITING, DeliveryState, RunState
+from mailshot.states import HELD, OPEN, UNSETTLED_RUNS, WAITING, DeliveryState, Reason, RunState
 from mailshot.store.eligibility import DELIVERY, RUN, Clause
 from mailshot.store.engine import Connection
 
 D = DELIVERY.c
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """What the ledger has about one customer of a run, for explanations."""
+
+    state: DeliveryState
+    content: str | None
+    #: Why the customer is left out, None for a mail.
+    reason: Reason | None
+    #: Pairs of product id and how often the customer bought it; empty without offers.
+    offers: list[list[int]]
+    #: What the server said, or how the mail was settled.
+    reply: str | None
+
+
+def delivery(connection: Connection, run_id: int, customer_id: int) -> DeliveryRecord | None:
+    """Return one row of the ledger."""
+    columns = select(D.state, D.content, D.reason, D.offers, D.reply)
+    row = connection.execute(columns.where(D.run_id == run_id, D.customer_id == customer_id)).first()
+    if row is None:
+        return None
+    reason = Reason.of(row.reason) if row.reason else None
+    return DeliveryRecord(DeliveryState.of(row.state), row.content, reason, row.offers or [], row.reply)
 
 
 def due(now: datetime) -> tuple[Clause, Clause]:

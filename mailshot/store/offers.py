@@ -1,4 +1,4 @@
-"""Owns finding products to offer each customer of a plan; refuses to choose among them (campaign.offers does)."""
+"""Queries of the products that can be offered to the customers of a plan; `campaign.offers` chooses among them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import and_, bindparam, distinct, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, distinct, func, not_, or_, select, update
 
 from mailshot.audience.compile import Compiler, product_clause, stands
 from mailshot.audience.nodes import Condition
@@ -17,7 +17,9 @@ from mailshot.store.audiences import SCHEMA, bound
 from mailshot.store.engine import Connection
 from mailshot.store.plans import ROW
 
+#: Rows of one update.
 CHUNK = 2_000
+#: A guard: whom it protects, and from which products.
 Forbidden = tuple[Condition, ProductFilter]
 
 
@@ -30,7 +32,7 @@ def bought(
     forbidden: Sequence[Forbidden],
     most: int,
 ) -> dict[int, list[tuple[int, int]]]:
-    """Return, for each of the customers (ids in order), the allowed products it bought most as (product, times)."""
+    """Return by customer the allowed products that they bought most, as (product id, times)."""
     purchase = SCHEMA.purchase.c
     times = func.count(distinct(purchase.order_key))
     order = func.row_number().over(
@@ -52,7 +54,7 @@ def bought(
 
 
 def popular(connection: Connection, products: ProductFilter, since: datetime, until: datetime, most: int) -> list[int]:
-    """Return the products that most customers bought between two moments."""
+    """Return the ids of the products that most customers bought between two moments."""
     purchase = SCHEMA.purchase.c
     buyers = func.count(distinct(purchase.customer_id))
     ranked = select(purchase.product_id).where(
@@ -72,9 +74,9 @@ def next_customers(
     after: int,
     most: int,
 ) -> list[tuple[int, tuple[bool, ...]]]:
-    """Return the next customers after an id who are to get one of `contents`, with which of `forbidden` applies."""
+    """Return the next customers, by id, who are to get one of `contents`, each with whether each guard applies."""
     flags = [ROW.c.customer_id.in_(bound(compiled, who)) for who, _ in forbidden]
-    # Those held out are asked as well: they stand for the mailed only if the same would have been offered to them.
+    # Held-out customers included: they compare with the mailed ones only if the same could have been offered to them.
     candidates = or_(ROW.c.reason.is_(None), ROW.c.reason == Reason.holdout)
     mailed = [ROW.c.plan_id == plan_id, candidates, ROW.c.content.in_(contents)]
     rows = select(ROW.c.customer_id, *flags).where(*mailed, ROW.c.customer_id > after)
@@ -83,7 +85,7 @@ def next_customers(
 
 
 def keep(connection: Connection, plan_id: str, chosen: Iterable[tuple[int, list[list[int]], int]]) -> None:
-    """Write the offers of each customer; who has fewer than needed (third value) is left out for that reason."""
+    """Write the offers of customers, as (customer id, offers, least number); with fewer, the customer is left out."""
     change = (
         update(ROW)
         .where(ROW.c.plan_id == plan_id, ROW.c.customer_id == bindparam("who"))
@@ -101,7 +103,7 @@ def keep(connection: Connection, plan_id: str, chosen: Iterable[tuple[int, list[
 
 
 def forbidden_offered(connection: Connection, plan_id: str, compiled: Compiler, forbidden: Sequence[Forbidden]) -> int:
-    """Count offers of a plan that a guard forbids; anything but 0 is a bug, and stops the launch."""
+    """Count the offers of a plan that a guard forbids: anything but 0 is a bug in Mailshot."""
     found = 0
     for who, never in forbidden:
         barred = {int(row[0]) for row in connection.execute(_ids(never))}
@@ -111,7 +113,7 @@ def forbidden_offered(connection: Connection, plan_id: str, compiled: Compiler, 
     return found
 
 
-def _unless(compiled: Compiler, forbidden: Sequence[Forbidden]) -> list[Any]:
+def _unless(compiled: Compiler, forbidden: Sequence[Forbidden]) -> list[ColumnElement[bool]]:
     purchase = SCHEMA.purchase.c
     return [
         not_(and_(purchase.product_id.in_(_ids(never)), purchase.customer_id.in_(bound(compiled, who))))
@@ -119,5 +121,5 @@ def _unless(compiled: Compiler, forbidden: Sequence[Forbidden]) -> list[Any]:
     ]
 
 
-def _ids(selection: ProductFilter) -> Any:
+def _ids(selection: ProductFilter) -> Select[Any]:
     return select(SCHEMA.product.c.id).where(product_clause(SCHEMA.product, selection))

@@ -1,59 +1,76 @@
-"""Owns deciding, in one statement, what each customer gets and why some get nothing; refuses rules as text.
+"""Plans: one statement decides what each customer gets, or why they get no mail, and stores it as rows.
 
-The decisions of a plan are rows, so that a preview, a launch and an explanation can never disagree.
+Previews, launches and explanations read these rows, so that they never disagree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, case, delete, false, func, insert, literal, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Label,
+    Select,
+    Subquery,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    true,
+    update,
+)
 
 from mailshot.audience.compile import Compiler, existed, product_clause
-from mailshot.audience.nodes import Condition
 from mailshot.facts.product_filters import ProductFilter
-from mailshot.profile import bucketing
 from mailshot.states import Reason
-from mailshot.store import dialect, inboxes, tables
-from mailshot.store.audiences import SCHEMA, bound
-from mailshot.store.eligibility import Gates, PlanGates
+from mailshot.store import dialect, eligibility, eligibility_gates, inboxes, tables
+from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
+from mailshot.store.plan_gates import PlanGates, PlanSpec
 
 PLAN, ROW, RUN = dialect.table(tables.Plan), dialect.table(tables.PlanRow), dialect.table(tables.Run)
 DELIVERY = dialect.table(tables.Delivery)
 
 
 @dataclass(frozen=True, slots=True)
-class ContentChoice:
-    """One content entry: who gets it (None: everyone left), and who a guard keeps from it."""
+class PlanHead:
+    """A plan without its rows."""
 
-    name: str
-    when: Condition | None
-    barred: tuple[Condition, ...] = ()
+    id: str
+    campaign: str
+    #: Digest of all parts (see `campaign.dependencies`): equal while rules and templates mean the same.
+    digest: str
+    #: "Today" in the conditions of its rules.
+    as_of: datetime
+    made_at: datetime
+    #: What keeps the plan from being launched.
+    errors: tuple[str, ...] = ()
+    #: The digest of each part by its name; empty in plans of earlier versions.
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class PlanSpec:
-    """All that decides about one campaign as of one moment."""
+class PlanDecision:
+    """What a plan decided about one customer: a mail with `content`, or none because of `reason`."""
 
-    campaign: str
-    audience: Condition
-    gates: Gates
-    choices: tuple[ContentChoice, ...]
-    holdout: int
-    repeats: bool
-    #: A mail of this campaign keeps a customer from the next one when it counts since then; None: since ever.
-    received_since: datetime | None = None
+    customer_id: int
+    #: Customers who are left out for another reason have a content, too.
+    content: str | None
+    reason: Reason | None
+    #: Pairs of product id and how often the customer bought it; empty without offers.
+    offers: list[list[int]]
 
 
 def decide(connection: Connection, plan_id: str, compiled: Compiler, question: PlanSpec) -> None:
-    """Write one row for each customer of the audience: the content, or the reason for none."""
+    """Write one row for each customer of the audience: the content, or the reason for no mail."""
     decided = verdicts(compiled, question).add_columns(literal(plan_id))
-    # Alone among all campaigns: each must count what the others are about to send.
-    dialect.advisory_lock(connection, "plan")
+    eligibility.lock_caps(connection)
     connection.execute(delete(ROW).where(ROW.c.plan_id == plan_id))
     connection.execute(insert(ROW).from_select(["customer_id", "content", "reason", "plan_id"], decided))
 
@@ -61,7 +78,7 @@ def decide(connection: Connection, plan_id: str, compiled: Compiler, question: P
 def verdicts(compiled: Compiler, question: PlanSpec) -> Select[Any]:
     """Return the select of (id, content, reason) of each customer of the audience.
 
-    When the compiler looks back, consents, suppressions and earlier mails count as they were then.
+    When the compiler has a moment `before`, consents, suppressions and earlier mails count as they were then.
     """
     customer = SCHEMA.customer.c
     chosen = (
@@ -69,88 +86,67 @@ def verdicts(compiled: Compiler, question: PlanSpec) -> Select[Any]:
         .where(compiled.clause(question.audience), existed(SCHEMA, compiled.before))
         .where(*compiled.universe.holds(customer.id))
         .cte("chosen")
-        # Without this SQLite works out the content afresh for every reason that looks at it.
+        # Otherwise SQLite evaluates the content again for each gate that uses it.
         .prefix_with("MATERIALIZED")
     )
-    return select(chosen.c.id, chosen.c.content, _reason(chosen, compiled, question).label("reason"))
+    inbox = inboxes.shared()
+    candidates = PlanGates(chosen, compiled, question, inbox, inboxes.mailed(inbox))
+    return select(chosen.c.id, chosen.c.content, eligibility_gates.plan_reason(candidates).label("reason"))
 
 
 def represents_inbox(content: str | None, reason: str | None) -> bool:
-    """Say whether a customer stands for an inbox: is mailed, or held out to be compared with those who are."""
+    """Return whether a customer represents the inbox: is mailed, or held out to be compared with those who are."""
     return content is not None and reason in (None, Reason.holdout)
 
 
-def _content(compiled: Compiler, question: PlanSpec) -> Any:
+def _content(compiled: Compiler, question: PlanSpec) -> Label[str]:
     whens = [(compiled.clause(item.when) if item.when else true(), literal(item.name)) for item in question.choices]
     return case(*whens, else_=None).label("content")
 
 
-def _reason(chosen: Any, compiled: Compiler, question: PlanSpec) -> Any:
-    """The first reason that applies; their order is the order in which a marketer would mend them."""
-    before = compiled.before
-    inbox = inboxes.shared()
-    gates = PlanGates(chosen, question.gates, compiled.as_of, before, inbox, inboxes.mailed(inbox))
-    reasons = [
-        (chosen.c.email.is_(None), Reason.no_address),
-        (dialect.HasNonAscii(chosen.c.email), Reason.unsupported_address),
-        (gates.suppressed, Reason.suppressed),
-        (gates.lacks_consent, Reason.no_consent),
-        (chosen.c.content.is_(None), Reason.no_content),
-        (_barred(chosen, compiled, question), Reason.guard),
-    ]
-    if not question.repeats:
-        reasons.append((gates.received(question.campaign, question.received_since), Reason.already_received))
-    if question.gates.cap is not None:
-        reasons.append((gates.capped, Reason.frequency_cap))
-    if question.gates.asked:
-        reasons.append((gates.asked_for_less, Reason.asked_for_less))
-    if question.holdout:
-        drawn = bucketing.holdout(question.campaign).part(chosen.c.lot) < question.holdout
-        reasons.append((drawn, Reason.holdout))
-    return case(*[(clause, literal(str(reason))) for clause, reason in reasons], else_=None)
-
-
-def _barred(chosen: Any, compiled: Compiler, question: PlanSpec) -> Any:
-    found = []
-    for choice in question.choices:
-        for condition in choice.barred:
-            found.append(and_(chosen.c.content == choice.name, chosen.c.id.in_(bound(compiled, condition))))
-    return or_(*found) if found else false()
-
-
 def overlap(connection: Connection, first: ProductFilter, second: ProductFilter) -> bool:
-    """Say whether any product of the catalogue belongs to both selections."""
+    """Return whether any product of the catalogue matches both filters."""
     product = SCHEMA.product
     both = select(product.c.id).where(product_clause(product, first), product_clause(product, second)).limit(1)
     return connection.execute(both).first() is not None
 
 
-def record(connection: Connection, plan: Mapping[str, Any]) -> None:
-    """Keep a plan's head in place of one with the same id; rows of the campaign's older, unlaunched plans go."""
-    connection.execute(delete(PLAN).where(PLAN.c.id == plan["id"]))
-    connection.execute(insert(PLAN), dict(plan))
-    stale = select(PLAN.c.id).where(PLAN.c.campaign == plan["campaign"], PLAN.c.id.not_in(_kept(plan["campaign"])))
-    connection.execute(delete(ROW).where(ROW.c.plan_id.in_(stale.where(PLAN.c.id != plan["id"]))))
+def record(connection: Connection, plan: PlanHead) -> None:
+    """Store a plan's head in place of one with the same id, and delete the rows of the campaign's older plans."""
+    connection.execute(delete(PLAN).where(PLAN.c.id == plan.id))
+    summary = {"errors": list(plan.errors), "parts": dict(plan.parts)}
+    head = {"id": plan.id, "campaign": plan.campaign, "digest": plan.digest, "as_of": plan.as_of}
+    connection.execute(insert(PLAN), {**head, "made_at": plan.made_at, "summary": summary})
+    stale = select(PLAN.c.id).where(PLAN.c.campaign == plan.campaign, PLAN.c.id.not_in(_kept(plan.campaign)))
+    connection.execute(delete(ROW).where(ROW.c.plan_id.in_(stale.where(PLAN.c.id != plan.id))))
 
 
-def kept(connection: Connection, plan: Mapping[str, Any]) -> bool:
-    """Say whether the rows of a plan are still there."""
-    return plan["id"] in connection.scalars(_kept(plan["campaign"])).all()
+def kept(connection: Connection, plan: PlanHead) -> bool:
+    """Return whether the rows of a plan are still there."""
+    return plan.id in connection.scalars(_kept(plan.campaign)).all()
 
 
-def _kept(campaign: str) -> Any:
+def _kept(campaign: str) -> Select[Any]:
     return select(PLAN.c.id).where(PLAN.c.campaign == campaign).order_by(PLAN.c.made_at.desc()).limit(2)
 
 
-def latest(connection: Connection, campaign: str, other_than: str = "") -> Mapping[str, Any] | None:
+def latest(connection: Connection, campaign: str) -> PlanHead | None:
     """Return the newest plan of a campaign."""
-    newest = select(PLAN).where(PLAN.c.campaign == campaign, PLAN.c.id != other_than)
-    return connection.execute(newest.order_by(PLAN.c.made_at.desc()).limit(1)).mappings().first()  # type: ignore[return-value]
+    newest = select(PLAN).where(PLAN.c.campaign == campaign)
+    return _head(connection, newest.order_by(PLAN.c.made_at.desc()).limit(1))
 
 
-def get(connection: Connection, plan_id: str) -> Mapping[str, Any] | None:
+def get(connection: Connection, plan_id: str) -> PlanHead | None:
     """Return one plan by id."""
-    return connection.execute(select(PLAN).where(PLAN.c.id == plan_id)).mappings().first()  # type: ignore[return-value]
+    return _head(connection, select(PLAN).where(PLAN.c.id == plan_id))
+
+
+def _head(connection: Connection, plan: Select[Any]) -> PlanHead | None:
+    row = connection.execute(plan).first()
+    if row is None:
+        return None
+    errors, parts = row.summary.get("errors", ()), row.summary.get("parts", {})
+    return PlanHead(row.id, row.campaign, row.digest, row.as_of, row.made_at, tuple(errors), parts)
 
 
 def counts(connection: Connection, plan_id: str) -> list[tuple[str | None, str | None, int]]:
@@ -165,17 +161,17 @@ def mails(connection: Connection, plan_id: str) -> int:
 
 
 def changes(connection: Connection, plan_id: str, before: str) -> dict[str, int]:
-    """Count who enters, leaves and changes content between two plans, looking only at those who get a mail."""
+    """Count the mailed customers who enter, leave and change content between two plans."""
     old, new = ROW.alias("old"), ROW.alias("new")
 
-    def mailed(row: Any, plan: str) -> Any:
+    def mailed(row: FromClause, plan: str) -> Subquery:
         return select(row.c.customer_id, row.c.content).where(row.c.plan_id == plan, row.c.reason.is_(None)).subquery()
 
     then, today = mailed(old, before), mailed(new, plan_id)
     same = then.c.customer_id == today.c.customer_id
     pairs = today.join(then, same)
 
-    def count(source: Any, *where: Any) -> int:
+    def count(source: FromClause, *where: ColumnElement[bool]) -> int:
         return int(connection.execute(select(func.count()).select_from(source).where(*where)).scalar_one())
 
     return {
@@ -185,23 +181,30 @@ def changes(connection: Connection, plan_id: str, before: str) -> dict[str, int]
     }
 
 
-def row(connection: Connection, plan_id: str, customer_id: int) -> Mapping[str, Any] | None:
+def row(connection: Connection, plan_id: str, customer_id: int) -> PlanDecision | None:
     """Return what a plan decided about one customer."""
-    mine = select(ROW).where(ROW.c.plan_id == plan_id, ROW.c.customer_id == customer_id)
-    return connection.execute(mine).mappings().first()  # type: ignore[return-value]
+    decisions = _decisions(connection, select(ROW).where(ROW.c.plan_id == plan_id, ROW.c.customer_id == customer_id))
+    return decisions[0] if decisions else None
 
 
-def samples(connection: Connection, plan_id: str, content: str, most: int) -> Sequence[Mapping[str, Any]]:
-    """Return a few customers who get `content`."""
-    some = select(ROW).where(ROW.c.plan_id == plan_id, ROW.c.content == content, ROW.c.reason.is_(None))
-    return connection.execute(some.order_by(ROW.c.customer_id).limit(most)).mappings().all()  # type: ignore[return-value]
+def samples(connection: Connection, plan_id: str, content: str, most: int) -> list[PlanDecision]:
+    """Return the decisions about up to `most` customers who get `content`."""
+    mailed = select(ROW).where(ROW.c.plan_id == plan_id, ROW.c.content == content, ROW.c.reason.is_(None))
+    return _decisions(connection, mailed.order_by(ROW.c.customer_id).limit(most))
+
+
+def _decisions(connection: Connection, rows: Select[Any]) -> list[PlanDecision]:
+    return [
+        PlanDecision(row.customer_id, row.content, Reason.of(row.reason) if row.reason else None, row.offers or [])
+        for row in connection.execute(rows)
+    ]
 
 
 def set_aside(connection: Connection, plan_id: str) -> str:
-    """Move a plan's rows to an id that no plan has, and return that id. `drop` must follow in the same transaction."""
+    """Move a plan's rows to an id that no plan has, and return that id. Call `drop` in the same transaction."""
     aside = f"{plan_id} before"
-    # As `plans.decide` does: two who plan the same campaign must not overwrite each other's rows.
-    dialect.advisory_lock(connection, "plan")
+    # As `decide` does: two processes that plan the same campaign must not overwrite each other's rows.
+    eligibility.lock_caps(connection)
     connection.execute(update(ROW).where(ROW.c.plan_id == plan_id).values(plan_id=aside))
     return aside
 

@@ -1,4 +1,4 @@
-"""Owns the rows of what customers stated and what we inferred about them; refuses to weigh one against the other."""
+"""The rows of preferences that customers stated, and of traits that were inferred about them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRAIT = dialect.table(Trait)
 
 @dataclass(frozen=True, slots=True)
 class StoredTrait:
-    """One trait, with confidence from 0 to 1 and its evidence in numbers and words."""
+    """A trait as stored: confidence from 0 to 1, and the evidence by name."""
 
     name: str
     value: str
@@ -35,7 +35,7 @@ def stated(connection: Connection, customer_id: int) -> dict[tuple[str, str], bo
 
 
 def state(connection: Connection, customer_id: int, said: StatedPreference, source: str, at: datetime) -> bool:
-    """Keep one statement and return whether it counts; an older one than is known does not."""
+    """Store one statement, and return whether it counts: one that is older than the stored one does not."""
     values = {"holds": said.holds, "source": source, "at": at}
     row = dialect.insert(connection, PREFERENCE).values(
         customer_id=customer_id, name=said.name, value=said.value, **values
@@ -48,14 +48,14 @@ def state(connection: Connection, customer_id: int, said: StatedPreference, sour
 
 
 def unsay(connection: Connection, customer_id: int, name: str, value: str) -> bool:
-    """Forget one statement and return whether there was one."""
+    """Delete one statement, and return whether there was one."""
     c = PREFERENCE.c
     gone = PREFERENCE.delete().where(c.customer_id == customer_id, c.name == name, c.value == value)
     return dialect.changed_one(connection, gone)
 
 
 def traits(connection: Connection, customer_id: int) -> list[StoredTrait]:
-    """Return what we inferred about a customer, the surest first."""
+    """Return what was inferred about a customer, the most confident first."""
     c = TRAIT.c
     rows = connection.execute(
         select(c.name, c.value, c.confidence, c.evidence)

@@ -1,9 +1,9 @@
-"""All that is held about one customer: reading it out, and erasing it.
+"""Exports and erases all data of one customer (GDPR).
 
-What a table holds about a customer is found by its `customer_id` column, so that a new table is read out without a word
-here. Erasing leaves numbers that name nobody: the ledger, the kinds and times of feedback and of consent, and keyed
-hashes of the key and the address that keep both out when the shop's file is imported again. What is erased here still
-lies in the database's files until `store.scrubbing` has seen to them.
+Rows of a customer are found by the column `customer_id`, so that a new table is exported without a change here. Erasing
+leaves rows that identify no one: the ledger, the kinds and times of feedback and of consent, and keyed hashes of the
+key and the address, by which imports leave out the customer. The erased data is still in the database's files until
+`store.scrubbing` has rewritten them.
 """
 
 from __future__ import annotations
@@ -24,62 +24,44 @@ from mailshot.states import DeliveryState
 from mailshot.store import consent, conversions, dialect, erasures, ledger, suppression
 from mailshot.store.audiences import ERASED_KEY
 from mailshot.store.confirmations import Confirmation
+from mailshot.store.conversions import ConversionDue
 from mailshot.store.engine import Connection
 from mailshot.store.inboxes import FormerAddress
+from mailshot.store.rule_schema import ACTIVITY_TABLES, IMPORTED_TABLES
 from mailshot.store.tables import (
     FIRST_PART,
     AddressWithdrawal,
-    Buyer,
     ConsentLog,
-    ConversionDue,
     Customer,
     Delivery,
     Feedback,
-    Interaction,
     Link,
-    Order,
     PlanRow,
     Preference,
     Product,
     Purchase,
-    Referral,
     Trait,
 )  # fmt: skip
-from mailshot.store.tables import Event as CustomEvent
 
 CUSTOMER = dialect.table(Customer)
 DELIVERY = dialect.table(Delivery)
 FEEDBACK = dialect.table(Feedback)
-REFERRAL = dialect.table(Referral)
 LOG, WITHDRAWAL = dialect.table(ConsentLog), dialect.table(AddressWithdrawal)
 PURCHASE = dialect.table(Purchase)
-# Not what stands for lines that were returned in parts: the lines themselves are read out.
+#: The lines as they were imported: rows for returned parts are not exported.
 IMPORTED = PURCHASE.c.nth < FIRST_PART
-GONE = tuple(
-    dialect.table(model)
-    for model in (
-        Purchase,
-        Order,
-        Buyer,
-        CustomEvent,
-        Interaction,
-        Referral,
-        Preference,
-        Trait,
-        PlanRow,
-        ConversionDue,
-        FormerAddress,
-        Confirmation,
-    )
+#: The tables, besides those of activities, whose rows are deleted with a customer.
+DELETED = tuple(
+    dialect.table(model) for model in (Preference, Trait, PlanRow, ConversionDue, FormerAddress, Confirmation)
 )
-#: The source of what stays about an erased customer.
+#: The source of what is left of an erased customer.
 SOURCE = "erased"
 NAMED_BY = {"product_id": dialect.table(Product), "link_id": dialect.table(Link)}
 
 
 @dataclass(frozen=True, slots=True)
 class PersonalData:
-    """Who a page greets. An erased customer has neither name nor address."""
+    """What a page shows of a customer. An erased one has neither name nor address."""
 
     customer_id: int
     first_name: str | None
@@ -88,16 +70,17 @@ class PersonalData:
 
 
 def person(connection: Connection, customer_id: int) -> PersonalData | None:
-    """Return who a customer is, None when there is no such customer."""
+    """Return a customer, None when there is no such customer."""
     c = CUSTOMER.c
     row = connection.execute(select(c.id, c.first_name, c.email, c.key).where(c.id == customer_id)).first()
     return PersonalData(row.id, row.first_name, row.email, row.key.startswith(ERASED_KEY)) if row else None
 
 
 def export(connection: Connection, customer_id: int) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
-    """Give every row held about a customer, table after table, in types that JSON knows (GDPR articles 15 and 20).
+    """Give all rows of a customer, table by table, in types that JSON knows (GDPR articles 15 and 20).
 
-    Rows come as they are read: use up those of a table before the next one, for some name the rows to follow.
+    Rows are read as they are iterated: use all rows of a table before the next one, because later tables depend on
+    them.
     """
     named: dict[str, set[int]] = {column: set() for column in NAMED_BY}
     for name, rows in _held(connection, customer_id):
@@ -115,7 +98,7 @@ def _noting(rows: Iterator[dict[str, Any]], named: dict[str, set[int]]) -> Itera
 
 
 def _held(connection: Connection, customer_id: int) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
-    """Give the customer's own rows, and those of their address."""
+    """Give the customer's rows, and those of the address."""
     yield CUSTOMER.name, _rows(connection, CUSTOMER, CUSTOMER.c.id == customer_id)
     for name, about in sorted(SQLModel.metadata.tables.items()):
         if "customer_id" in about.c:
@@ -127,9 +110,9 @@ def _held(connection: Connection, customer_id: int) -> Iterator[tuple[str, Itera
 
 
 def erase(connection: Connection, customer_id: int, address_key: bytes, source: str, at: datetime) -> bool:
-    """Remove everything personal about a customer and return whether there was any.
+    """Delete all personal data of a customer, and return whether there was any.
 
-    The row stays, empty: its number must never be given to somebody else, for links in old mails carry it.
+    The row stays, empty: its id must never be used again, because links in old mails contain it.
     """
     dialect.lock_customers(connection, [customer_id], alone=True, inbox=True)
     known = connection.execute(select(CUSTOMER).where(CUSTOMER.c.id == customer_id)).first()
@@ -141,7 +124,7 @@ def erase(connection: Connection, customer_id: int, address_key: bytes, source: 
         suppression.add_erased(connection, found, source, at)
     for topic, entry in consent.entries(connection, customer_id).items():
         if entry.given:
-            # After the entry that counts, even where that one came of a wrong clock.
+            # Later than the entry that counts, even if that one has the time of a wrong clock.
             consent.record(connection, customer_id, topic, False, decision.effective_at(entry, at), source)
     held = WITHDRAWAL.c.address_hash.in_(_addresses(connection, customer_id) | hashes)
     connection.execute(WITHDRAWAL.update().where(held).values(source=SOURCE))
@@ -153,16 +136,18 @@ def erase(connection: Connection, customer_id: int, address_key: bytes, source: 
 
 
 def sweep(connection: Connection, customer_id: int) -> None:
-    """Remove what is held about a customer whose erasure is recorded; again, for what came in beside the erasure."""
-    for table in GONE:
+    """Delete the data of a customer whose erasure is recorded; repeated for what was written at the same time."""
+    for table in (*IMPORTED_TABLES, *DELETED):
         connection.execute(table.delete().where(table.c.customer_id == customer_id))
-    connection.execute(REFERRAL.delete().where(REFERRAL.c.referred_id == customer_id))
+    for activities in ACTIVITY_TABLES:
+        for column in activities.customers[1:]:
+            connection.execute(activities.table.delete().where(activities.table.c[column] == customer_id))
     conversions.forget(connection, customer_id)
     _blank(connection, customer_id)
 
 
 def is_on_the_wire(connection: Connection, customer_id: int) -> bool:
-    """Say whether a mail to a customer may still be answered by the server: the answer may name the address."""
+    """Return whether the server may still reply to a mail to a customer: the reply may contain the address."""
     mine = DELIVERY.c.customer_id == customer_id
     dotting = select(DELIVERY.c.run_id).where(mine, DELIVERY.c.state == DeliveryState.dotting)
     return connection.execute(dotting.limit(1)).first() is not None
@@ -174,7 +159,7 @@ def _addresses(connection: Connection, customer_id: int) -> set[str]:
 
 
 def _blank(connection: Connection, customer_id: int) -> None:
-    """Empty the rows that stay; a row that is empty already is not written again."""
+    """Empty the rows that stay; rows that are empty already are not written again."""
     f, log = FEEDBACK.c, LOG.c
     named = FEEDBACK.update().where(f.customer_id == customer_id, func.substr(f.key, 1, len(ERASED_KEY)) != ERASED_KEY)
     connection.execute(named.values(why="", detail={}, key=literal(ERASED_KEY) + cast(f.id, String)))
@@ -183,7 +168,7 @@ def _blank(connection: Connection, customer_id: int) -> None:
     ledger.erase(connection, customer_id)
     key = f"{ERASED_KEY}{customer_id}"
     empty: dict[str, Any] = {column.name: None for column in CUSTOMER.c if column.nullable}
-    # The lot is drawn from the key, so it could tell whose row this was.
+    # The lot is a hash of the key, so it could reveal whose row this was.
     empty |= {"key": key, "facts": {}, "lot": bucketing.bucket(key)}
     connection.execute(CUSTOMER.update().where(CUSTOMER.c.id == customer_id, CUSTOMER.c.key != key).values(**empty))
 
@@ -198,7 +183,7 @@ def _jsonable(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(name): _plain(value) for name, value in row.items()}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
     return str(value) if isinstance(value, Decimal) else value

@@ -1,4 +1,4 @@
-"""Owns gathering one customer's profile, and the few facts of many that a mail needs; refuses to judge."""
+"""Loads the whole profile of one customer, and the facts of many customers and products for mails."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
 
 COLUMNS = ("key", "email", "first_name", "last_name", "language", "country", "time_zone", "joined_at")
-# Returns are told by the lines of purchases.
+#: The words of activities that are stored by themselves: returns are in the lines of purchases.
 KEPT = tuple(word for word, history in HISTORIES.items() if history.kept_as == word)
 ALL = (*KEPT, "preference", "trait", "consent")
-# Databases limit the parameters of one statement.
+#: Parameters of one statement, which databases limit.
 MOST_AT_ONCE = 10_000
+#: Customers who are named in an error.
 MOST_NAMED = 10
-# Made once, as all that is asked of one customer: a statement takes longer to make than to answer.
+# Built once: building a statement takes longer than running it.
 _CUSTOMER = select(SCHEMA.customer).where(SCHEMA.customer.c.id == bindparam("customer"))
 _PREFERENCES = select(SCHEMA.preference).where(SCHEMA.preference.c.customer_id == bindparam("customer"))
 _TRAITS = select(SCHEMA.trait).where(SCHEMA.trait.c.customer_id == bindparam("customer"))
@@ -57,16 +58,16 @@ def profile(
     before: datetime | None = None,
     words: Collection[str] = ALL,
 ) -> Profile:
-    """Return what is known of one customer, as far as `words` of rules name it. Raises NotFound.
+    """Return the profile of one customer, with the parts that `words` of rules use. Raises NotFound.
 
-    Of consents and preferences it is what was said `before`; None hears all that was ever said.
+    Consents and preferences count when they were stated `before` a moment; None: all of them.
     """
     mine = {"customer": customer_id}
     row = connection.execute(_CUSTOMER, mine).mappings().first()
     if row is None:
         raise NotFound(f"There is no customer {customer_id}.")
-    heard = _PREFERENCES.where(SCHEMA.preference.c.at < before) if before else _PREFERENCES
-    said = connection.execute(heard, mine).mappings().all() if "preference" in words else ()
+    stated = _PREFERENCES.where(SCHEMA.preference.c.at < before) if before else _PREFERENCES
+    preferences = connection.execute(stated, mine).mappings().all() if "preference" in words else ()
     traits = connection.execute(_TRAITS, mine).mappings().all() if "trait" in words else ()
     consents = consent.entries(connection, customer_id, before) if "consent" in words else {}
     return Profile(
@@ -75,7 +76,7 @@ def profile(
         facts=facts(row, COLUMNS),
         histories=_histories(connection, customer_id, [word for word in words if word in KEPT]),
         consents={topic: entry.given for topic, entry in consents.items()},
-        preferences={(item["name"], item["value"]): item["holds"] for item in said},
+        preferences={(item["name"], item["value"]): item["holds"] for item in preferences},
         traits={(item["name"], item["value"]): TraitValue(item["confidence"], item["evidence"]) for item in traits},
         tracked="consent" in words and connection.scalar(tracked(SCHEMA, before, [customer_id])) is not None,
     )
@@ -112,19 +113,19 @@ def names(connection: Connection, product_ids: Collection[int]) -> dict[int, str
 
 
 def _histories(connection: Connection, customer_id: int, words: Collection[str]) -> dict[str, tuple[Activity, ...]]:
-    """Return what happened to a customer, by word; the products are fetched once for all of it."""
-    rows = {word: connection.execute(_asked(word), {"customer": customer_id}).mappings().all() for word in words}
+    """Return the activities of a customer by word; products are fetched once for all of them."""
+    rows = {word: connection.execute(_of_kind(word), {"customer": customer_id}).mappings().all() for word in words}
     ids = {row["product_id"] for found in rows.values() for row in found if row.get("product_id") is not None}
     known = products(connection, ids) if ids else {}
     return {
-        word: tuple(_happening(row, turn, SCHEMA.sources[word].fields, known) for turn, row in enumerate(found))
+        word: tuple(_activity(row, turn, SCHEMA.sources[word].fields, known) for turn, row in enumerate(found))
         for word, found in rows.items()
     }
 
 
 @cache
-def _asked(word: str) -> Select[Any]:
-    """Return the select of all of one kind that happened to `customer`."""
+def _of_kind(word: str) -> Select[Any]:
+    """Return the select of all activities of one kind of the parameter `customer`."""
     source = SCHEMA.sources[word]
     chosen: dict[str, Any] = {f"field_{name}": source.column(name) for name in source.fields}
     chosen |= {"at": source.at, "occasion": source.occasion, "amount": source.amount, "quantity": source.quantity}
@@ -134,7 +135,7 @@ def _asked(word: str) -> Select[Any]:
     return mine.where(source.at.is_not(None), *source.only, *source.imported).order_by(source.at)
 
 
-def _happening(row: RowMapping, turn: int, fields: Iterable[str], known: Mapping[int, dict[str, Any]]) -> Activity:
+def _activity(row: RowMapping, turn: int, fields: Iterable[str], known: Mapping[int, dict[str, Any]]) -> Activity:
     about = (row.get("facts") or {}) | {name: row[f"field_{name}"] for name in fields}
     occasion = row.get("occasion")
     return Activity(

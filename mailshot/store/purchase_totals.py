@@ -1,8 +1,8 @@
-"""Owns the sums over each order and each customer's purchases, made anew from the lines; refuses to add to them.
+"""The totals over each order and over each customer's purchases, recomputed from the lines.
 
-Before that, returns are set off against purchases (store.returns). What was returned is summed up as an order of its
-own, by when it was: it had been bought until then. Rules look at the sums first and at the lines of few, so whatever
-adds, changes or removes lines must call `refresh` in the same transaction.
+Before that, returns are set off against purchases (`store.returns`). Lines that were returned are totalled as a part of
+their own, by when they were returned: until then they count as bought. Rules read the totals first and few lines, so
+whatever adds, changes or removes lines must call `refresh` in the same transaction.
 """
 
 from __future__ import annotations
@@ -32,15 +32,16 @@ from mailshot.store.engine import Connection
 
 BUYER, ORDER = dialect.table(tables.Buyer), dialect.table(tables.Order)
 PURCHASE, PRODUCT = dialect.table(tables.Purchase), dialect.table(tables.Product)
+#: Customers whose totals are recomputed by one statement.
 CHUNK = 10_000
 #: `nth` of a return is -(so many times the microseconds of its moment, plus its turn among equal ones).
 EQUAL_RETURNS = 100
 
 
 def refresh(connection: Connection, customer_ids: Collection[int] | None = None) -> None:
-    """Set the returns of some customers, or of all, off against their purchases, and sum these up anew.
+    """Recompute the totals of these customers (None: of all), after setting their returns off against their purchases.
 
-    Conversions may be made of them, so that is noted, too.
+    Marks their conversions as due, too.
     """
     conversions.mark(connection, customer_ids)
     if customer_ids is None:
@@ -53,16 +54,16 @@ def refresh(connection: Connection, customer_ids: Collection[int] | None = None)
 
 
 def count_product_lines(connection: Connection, product_ids: Collection[int] | None = None) -> None:
-    """Count the lines of some products, or of all."""
+    """Recount the purchase lines of these products (None: of all)."""
     line = PURCHASE.c
     meant = true() if product_ids is None else in_list(line.product_id, product_ids)
     counted = select(line.product_id, func.count().label("lines")).where(meant).group_by(line.product_id).subquery()
-    told = update(PRODUCT).where(PRODUCT.c.id == counted.c.product_id, PRODUCT.c.lines != counted.c.lines)
-    connection.execute(told.values(lines=counted.c.lines))
+    recounted = update(PRODUCT).where(PRODUCT.c.id == counted.c.product_id, PRODUCT.c.lines != counted.c.lines)
+    connection.execute(recounted.values(lines=counted.c.lines))
 
 
 def sum_up(connection: Connection, whose: Callable[[Any], Any]) -> None:
-    """Set the returns of some customers off and sum up their purchases anew, without a note for conversions."""
+    """Recompute the totals of the customers that `whose(customer column)` selects, without marking conversions."""
     returns.settle(connection, whose)
     line, order, buyer = PURCHASE.c, ORDER.c, BUYER.c
     connection.execute(delete(ORDER).where(whose(order.customer_id)))
@@ -78,7 +79,7 @@ def _insert(connection: Connection, table: Table, rows: Select[Any]) -> None:
 
 
 def _returned(whose: Callable[[Any], Any]) -> Select[Any]:
-    """Return what was bought and returned, in a part for each moment at which some of an order was."""
+    """Return the totals of returned lines: one part for each moment at which lines of an order were returned."""
     line = PURCHASE.c
     returners = select(line.customer_id).where(returns.RETURN, whose(line.customer_id))
     whole = (line.customer_id, line.order_key, line.at)

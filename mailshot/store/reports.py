@@ -1,16 +1,13 @@
-"""The sums behind reports: mails by what became of them, and people by what they did.
+"""The numbers behind reports: mails by state, and customers by what they did.
 
-A mail that went out is counted for good. People who had their data erased are not counted: what they bought is
-forgotten.
+A mail that went out is always counted. Erased customers are not: their purchases were deleted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import distinct, func, or_, select
 
@@ -21,7 +18,7 @@ from mailshot.store import conversions, dialect, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.conversions import EVENT, PURCHASE
 from mailshot.store.engine import Connection
-from mailshot.store.plans import DELIVERY, RUN
+from mailshot.store.plans import DELIVERY
 
 FEEDBACK = dialect.table(tables.Feedback)
 _KNOWN = not_erased(SCHEMA, FEEDBACK.c.customer_id)
@@ -29,7 +26,7 @@ _KNOWN = not_erased(SCHEMA, FEEDBACK.c.customer_id)
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """What a group of customers bought: how many there are, how many bought, and how much they spent."""
+    """A group of customers: how many there are, how many of them bought, and how much these spent."""
 
     customers: int
     buyers: int
@@ -52,7 +49,7 @@ def contents(connection: Connection, run_id: int) -> dict[str, int]:
 
 
 def reasons(connection: Connection, run_id: int) -> dict[str, int]:
-    """Count the customers of a run who got nothing, by reason."""
+    """Count the customers of a run who got no mail, by reason."""
     rows = select(DELIVERY.c.reason, func.count()).where(DELIVERY.c.run_id == run_id, DELIVERY.c.reason.is_not(None))
     return {str(row[0]): int(row[1]) for row in connection.execute(rows.group_by(DELIVERY.c.reason))}
 
@@ -60,7 +57,7 @@ def reasons(connection: Connection, run_id: int) -> dict[str, int]:
 def feedback(connection: Connection, today: datetime) -> dict[int, dict[tuple[str, str], int]]:
     """Count customers, each once, by run and then by (kind, who is believed to have caused it).
 
-    Conversions after `today` are of orders with a date to come; they do not count yet.
+    Conversions after `today` belong to orders with a future date; they do not count yet.
     """
     columns = (FEEDBACK.c.run_id, FEEDBACK.c.kind, FEEDBACK.c.by)
     known = or_(FEEDBACK.c.kind != FeedbackKind.converted, FEEDBACK.c.at <= today)
@@ -82,7 +79,7 @@ def machines(connection: Connection) -> dict[int, int]:
 
 
 def links(connection: Connection, run_id: int, most: int) -> list[tuple[str, int]]:
-    """Return the links of a run that most people clicked."""
+    """Return the links of a run that most people clicked, with how many did."""
     link = dialect.table(tables.Link)
     joined = FEEDBACK.join(link, link.c.id == FEEDBACK.c.link_id)
     people = func.count(distinct(FEEDBACK.c.customer_id))
@@ -97,7 +94,7 @@ def links(connection: Connection, run_id: int, most: int) -> list[tuple[str, int
 
 
 def reached(connection: Connection, run_id: int, holdout: bool, goal: Goal, start: datetime, today: datetime) -> Bought:
-    """Sum what the mailed, or the held-out, customers of a run bought (or did) from `start` to `today` for a goal."""
+    """Total what the mailed, or the held-out, customers of a run did for a goal from `start` to `today`."""
     group = (DeliveryState.holdout,) if holdout else REACHED
     mine = select(DELIVERY.c.customer_id).where(
         DELIVERY.c.run_id == run_id, DELIVERY.c.state.in_(group), not_erased(SCHEMA, DELIVERY.c.customer_id)
@@ -116,14 +113,9 @@ def reached(connection: Connection, run_id: int, holdout: bool, goal: Goal, star
 
 
 def newest(connection: Connection, goal: Goal, today: datetime) -> datetime | None:
-    """Return when the newest purchase up to `today` was made, or the newest event that the goal means."""
+    """Return the time of the latest purchase up to `today`, or of the latest event that the goal counts."""
     moment = select(func.max(PURCHASE.c.at)).where(PURCHASE.c.at <= today)
     if goal.event is not None:
         moment = select(func.max(EVENT.c.at)).where(EVENT.c.name == goal.event, EVENT.c.at <= today)
     found: datetime | None = connection.scalar(moment)
     return found
-
-
-def runs(connection: Connection) -> list[Mapping[str, Any]]:
-    """Return every run, oldest first."""
-    return list(connection.execute(select(RUN).order_by(RUN.c.as_of, RUN.c.id)).mappings())  # type: ignore[arg-type]

@@ -1,9 +1,9 @@
-"""Marks what was returned among the purchase lines, so that rules read them without looking for returns.
+"""Marks the purchase lines that were returned, so that rules read lines without looking for returns.
 
-Afterwards a line counts as bought on a day unless its `returned_at` lies before that day. Returns themselves, and lines
-that neither bring goods nor cost money, get their own `at`: they never count. So does a purchase that was returned in
-parts, which rows made here stand for, with `nth` from FIRST_PART on. The lines stay as they were imported, so that the
-same file changes nothing when it comes again; the marks and parts are made anew (`buyers.refresh` calls `settle`).
+Afterwards a line counts as bought on a day unless its `returned_at` is before that day. Returns themselves, and lines
+with neither goods nor an amount, get their own `at`: they never count. So does a purchase that was returned in part: it
+is replaced by rows for its parts, with `nth` from FIRST_PART on. Lines stay as they were imported, so that importing
+the same file again changes nothing; marks and parts are recomputed (`purchase_totals.refresh` calls `settle`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mailshot.store.engine import Connection
 PURCHASE = dialect.table(tables.Purchase)
 LINE = PURCHASE.c
 CUSTOMERS_AT_ONCE = 1_000
-#: A condition on a customer column: whose lines are meant.
+#: Makes a condition of a column with customer ids: whose lines are concerned.
 Whose = Callable[[Any], Any]
 # Spelled as the partial index is, and without a parameter: else SQLite does not use it.
 NOT_BOUGHT = LINE.quantity <= literal_column("0")
@@ -33,7 +33,7 @@ _KEY = ("customer_id", "order_key", "product_id", "nth")
 
 
 def settle(connection: Connection, whose: Whose) -> None:
-    """Set the returns of some customers off against their purchases, in place of what was found before."""
+    """Set the returns of some customers off against their purchases, replacing earlier marks and parts."""
     mine = whose(LINE.customer_id)
     marked = select(LINE.customer_id).where(LINE.returned_at.is_not(None), mine)
     connection.execute(delete(PURCHASE).where(LINE.nth >= tables.FIRST_PART, LINE.customer_id.in_(marked)))
@@ -47,7 +47,7 @@ def settle(connection: Connection, whose: Whose) -> None:
 
 
 def _match(connection: Connection, customer_ids: Sequence[int]) -> None:
-    """Mark what these customers returned as a whole, and add the parts of what they returned in parts."""
+    """Mark the lines that these customers returned whole, and add the parts of those returned in part."""
     marks, added = [], []
     for _, rows in groupby(connection.execute(_lines(customer_ids)).all(), key=itemgetter(0)):
         for row, parts in _of_customer(list(rows)):
@@ -73,7 +73,7 @@ def _lines(customer_ids: Sequence[int]) -> Select[Any]:
 
 
 def _of_customer(rows: list[Row[Any]]) -> Iterator[tuple[Row[Any], list[LinePart]]]:
-    """Give each purchase with the parts it came to."""
+    """Give each purchase with its parts."""
     lines = [
         PurchaseLine(row.order_key, row.product_id, row.at, row.quantity, row.amount, row.channel or "") for row in rows
     ]
@@ -87,5 +87,5 @@ def _numbered(added: list[tuple[Row[Any], LinePart]]) -> Iterator[dict[str, Any]
     turns: dict[tuple[Any, ...], Iterator[int]] = {}
     for row, part in added:
         turn = turns.setdefault(tuple(getattr(row, name) for name in _KEY[:-1]), count(tables.FIRST_PART))
-        told = {"nth": next(turn), "quantity": part.quantity, "amount": part.amount, "returned_at": part.returned_at}
-        yield {**row._mapping, **told}
+        columns = {"nth": next(turn), "quantity": part.quantity, "amount": part.amount, "returned_at": part.returned_at}
+        yield {**row._mapping, **columns}

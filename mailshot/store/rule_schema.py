@@ -1,8 +1,15 @@
-"""Owns where each kind of happening lies among the tables; refuses to ask any of them."""
+"""Where the activities of customers are stored: the table of each kind, and what the rest of the store does with it.
+
+A new word for rules with a table of its own needs: its table (`tables`, with a migration), its fields
+(`profile.activity`), a row in `ACTIVITY_TABLES` and an entry in `SOURCES` here, and the columns of its import
+(`ingest.fields`). Erasing, bulk loads and example rows follow from what is declared here.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import and_, func, literal_column
+from dataclasses import dataclass
+
+from sqlalchemy import Table, and_, func, literal_column
 
 from mailshot.audience.compile import ActivitySource, CustomerTotals, JoinedColumn
 from mailshot.profile import activity
@@ -17,8 +24,41 @@ DELIVERY, FEEDBACK = dialect.table(tables.Delivery), dialect.table(tables.Feedba
 RUN, LINK = dialect.table(tables.Run), dialect.table(tables.Link)
 
 
+@dataclass(frozen=True, slots=True)
+class ActivityTable:
+    """A table whose rows are activities of customers."""
+
+    table: Table
+    #: The columns by which a bulk load recognises a row that is there already.
+    key: tuple[str, ...]
+    #: The columns with the id of a customer. Erasing any of these customers deletes the row.
+    customers: tuple[str, ...] = ("customer_id",)
+    #: Tables of totals over the rows, which are deleted with them.
+    totals: tuple[Table, ...] = ()
+    #: Made by sending. Erasing a customer empties such rows (`ledger.erase`, `privacy.sweep`) instead of deleting them,
+    #: and a bulk load leaves those that are there as they are.
+    of_ledger: bool = False
+
+
+ACTIVITY_TABLES = (
+    ActivityTable(PURCHASE, ("customer_id", "order_key", "product_id", "nth"), totals=(ORDER, BUYER)),
+    ActivityTable(EVENT, ("customer_id", "key")),
+    ActivityTable(INTERACTION, ("customer_id", "key")),
+    ActivityTable(REFERRAL, ("customer_id", "referred_id"), customers=("customer_id", "referred_id")),
+    ActivityTable(DELIVERY, ("run_id", "customer_id"), of_ledger=True),
+    ActivityTable(FEEDBACK, ("customer_id", "key"), of_ledger=True),
+)
+#: The tables that an import fills, each followed by its totals.
+IMPORTED_TABLES = tuple(
+    table
+    for activities in ACTIVITY_TABLES
+    if not activities.of_ledger
+    for table in (activities.table, *activities.totals)
+)
+
+
 def _feedback(kind: FeedbackKind) -> ActivitySource:
-    """What came back, with the run and the mail it came back for."""
+    """Return the feedback of one kind, with the run and the mail that it belongs to."""
     same = and_(DELIVERY.c.run_id == FEEDBACK.c.run_id, DELIVERY.c.customer_id == FEEDBACK.c.customer_id)
     ran = RUN.c.id == FEEDBACK.c.run_id
     return ActivitySource(

@@ -1,42 +1,100 @@
-"""Owns runs and schedules: begun once, paused, resumed, cancelled, finished; refuses single deliveries (ledger)."""
+"""Runs and schedules: created once, then paused, resumed, cancelled or finished. The ledger has the deliveries."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ColumnElement, Select, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mailshot.errors import Refused
 from mailshot.states import RUN_FROM, RunState, ScheduleState
 from mailshot.store import dialect, ledger, tables
 from mailshot.store.engine import Connection
-from mailshot.store.plans import DELIVERY, RUN
 
-SCHEDULE = dialect.table(tables.Schedule)
+RUN, SCHEDULE = dialect.table(tables.Run), dialect.table(tables.Schedule)
 
 
-def begin(connection: Connection, run: Mapping[str, Any]) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """What a launch decides about a run."""
+
+    campaign: str
+    topic: str
+    #: Digest of the frozen campaign (see `snapshots`).
+    definition: str
+    #: The plan whose rows become the deliveries.
+    plan_id: str
+    #: "Today" in the conditions of its rules.
+    as_of: datetime
+    launched_at: datetime
+    #: Mail on a topic that needs no consent.
+    service: bool = False
+    #: A delivery in doubt is sent again instead of being left unconfirmed.
+    at_least_once: bool = False
+    #: `Goal.freeze`, {} without a goal. None: a run of an earlier version, whose goal was not read yet.
+    goal: Mapping[str, Any] | None = None
+    #: The schedule, and which of its moments this run is for; None for a run that was launched at once.
+    schedule_id: int | None = None
+    slot: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord(NewRun):
+    """A run as the store has it."""
+
+    id: int
+    state: RunState
+    #: When it was finished or cancelled, None before.
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSchedule:
+    """The version of a campaign that the clock is to launch, and when."""
+
+    campaign: str
+    #: Digest of the frozen campaign (see `snapshots`).
+    definition: str
+    #: None: it is launched once, at `next_at`.
+    cron: str | None
+    #: Name of the time zone in which `cron` is read.
+    zone: str
+    next_at: datetime
+    #: When this version was scheduled.
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleRecord(NewSchedule):
+    """A schedule as the store has it."""
+
+    id: int
+    state: ScheduleState
+
+
+def begin(connection: Connection, run: NewRun) -> int:
     """Create a run with a delivery for every row of its plan. Raises Refused when the plan or slot has begun."""
     try:
-        run_id = connection.execute(insert(RUN).returning(RUN.c.id), dict(run)).scalar_one()
+        row = asdict(run) | {"state": RunState.running}
+        run_id = connection.execute(insert(RUN).returning(RUN.c.id), row).scalar_one()
     except IntegrityError:
-        raise Refused(f"This plan of '{run['campaign']}' is already launched.", "Plan again to launch again.") from None
-    ledger.create(connection, int(run_id), run["plan_id"])
+        raise Refused(f"This plan of '{run.campaign}' is already launched.", "Plan again to launch again.") from None
+    ledger.create(connection, int(run_id), run.plan_id)
     return int(run_id)
 
 
-def get(connection: Connection, run_id: int) -> Mapping[str, Any] | None:
+def get(connection: Connection, run_id: int) -> RunRecord | None:
     """Return one run."""
-    return connection.execute(select(RUN).where(RUN.c.id == run_id)).mappings().first()  # type: ignore[return-value]
+    return next(iter(_runs(connection, select(RUN).where(RUN.c.id == run_id))), None)
 
 
-def of_campaign(connection: Connection, campaign: str) -> list[Mapping[str, Any]]:
+def of_campaign(connection: Connection, campaign: str) -> list[RunRecord]:
     """Return the runs of a campaign, newest first."""
-    mine = select(RUN).where(RUN.c.campaign == campaign).order_by(RUN.c.id.desc())
-    return list(connection.execute(mine).mappings())  # type: ignore[arg-type]
+    return _runs(connection, select(RUN).where(RUN.c.campaign == campaign).order_by(RUN.c.id.desc()))
 
 
 def campaigns(connection: Connection) -> set[str]:
@@ -44,10 +102,19 @@ def campaigns(connection: Connection) -> set[str]:
     return {str(name) for table in (RUN, SCHEDULE) for name in connection.scalars(select(table.c.campaign).distinct())}
 
 
-def all_of(connection: Connection, *states: str) -> list[Mapping[str, Any]]:
-    """Return every run in one of `states` (all states when none is named), oldest first."""
-    some = select(RUN).where(RUN.c.state.in_(states)) if states else select(RUN)
-    return list(connection.execute(some.order_by(RUN.c.id)).mappings())  # type: ignore[arg-type]
+def all_of(connection: Connection, *states: str) -> list[RunRecord]:
+    """Return every run in one of `states` (all runs when no state is named), oldest first."""
+    chosen = select(RUN).where(RUN.c.state.in_(states)) if states else select(RUN)
+    return _runs(connection, chosen.order_by(RUN.c.id))
+
+
+def by_date(connection: Connection) -> list[RunRecord]:
+    """Return every run, the one with the earliest `as_of` first: imported runs have higher ids than later launches."""
+    return _runs(connection, select(RUN).order_by(RUN.c.as_of, RUN.c.id))
+
+
+def _runs(connection: Connection, rows: Select[Any]) -> list[RunRecord]:
+    return [RunRecord(**{**row, "state": RunState.of(row["state"])}) for row in connection.execute(rows).mappings()]
 
 
 def move(connection: Connection, run_id: int, to: RunState, at: datetime) -> bool:
@@ -69,20 +136,21 @@ def alone(connection: Connection, campaign: str) -> None:
     dialect.advisory_lock(connection, f"launch {campaign}")
 
 
-def schedule(connection: Connection, row: Mapping[str, Any]) -> int:
-    """Create a schedule; the caller has made sure, alone, that the campaign has none that is open."""
-    return int(connection.execute(insert(SCHEDULE).returning(SCHEDULE.c.id), dict(row)).scalar_one())
+def schedule(connection: Connection, version: NewSchedule) -> int:
+    """Create a schedule and return its id. The caller holds `alone` and has checked that no other one is open."""
+    row = asdict(version) | {"state": ScheduleState.armed}
+    return int(connection.execute(insert(SCHEDULE).returning(SCHEDULE.c.id), row).scalar_one())
 
 
-def reschedule(connection: Connection, schedule_id: int, row: Mapping[str, Any]) -> None:
-    """Put another version in the place of an open schedule. It keeps its number, so no slot is launched twice."""
-    connection.execute(update(SCHEDULE).where(SCHEDULE.c.id == schedule_id).values(**row))
+def reschedule(connection: Connection, schedule_id: int, version: NewSchedule) -> None:
+    """Put another version in the place of an open schedule. It keeps its id, so no slot is launched twice."""
+    connection.execute(update(SCHEDULE).where(SCHEDULE.c.id == schedule_id).values(**asdict(version)))
 
 
-def open_schedule(connection: Connection, campaign: str) -> Mapping[str, Any] | None:
-    """Return the schedule of a campaign that is not ended, held until the transaction ends."""
-    mine = select(SCHEDULE).where(SCHEDULE.c.campaign == campaign, SCHEDULE.c.state != ScheduleState.ended)
-    return connection.execute(mine.with_for_update()).mappings().first()  # type: ignore[return-value]
+def open_schedule(connection: Connection, campaign: str) -> ScheduleRecord | None:
+    """Return the schedule of a campaign that has not ended, locked until the transaction ends."""
+    open_rows = select(SCHEDULE).where(SCHEDULE.c.campaign == campaign, SCHEDULE.c.state != ScheduleState.ended)
+    return next(iter(_schedules(connection, open_rows.with_for_update())), None)
 
 
 def end_schedule(connection: Connection, schedule_id: int) -> None:
@@ -93,31 +161,38 @@ def end_schedule(connection: Connection, schedule_id: int) -> None:
 
 def last_slot(connection: Connection, schedule_id: int) -> datetime | None:
     """Return the latest moment of a schedule that was launched."""
-    found: datetime | None = connection.scalar(select(func.max(RUN.c.slot)).where(RUN.c.schedule_id == schedule_id))
-    return found
+    slot: datetime | None = connection.scalar(select(func.max(RUN.c.slot)).where(RUN.c.schedule_id == schedule_id))
+    return slot
 
 
 def due(connection: Connection, moment: datetime) -> list[tuple[int, str]]:
     """Return the schedules, with their campaigns, that the clock has to launch; first what was due first."""
-    ripe = select(SCHEDULE.c.id, SCHEDULE.c.campaign).where(*_ripe(moment))
-    return [(int(row[0]), str(row[1])) for row in connection.execute(ripe.order_by(SCHEDULE.c.next_at))]
+    rows = select(SCHEDULE.c.id, SCHEDULE.c.campaign).where(*_is_due(moment))
+    return [(int(row[0]), str(row[1])) for row in connection.execute(rows.order_by(SCHEDULE.c.next_at))]
 
 
-def take_due(connection: Connection, schedule_id: int, moment: datetime) -> Mapping[str, Any] | None:
-    """Return a schedule as it is now, held until the transaction ends; None when it is no longer due."""
-    ripe = select(SCHEDULE).where(SCHEDULE.c.id == schedule_id, *_ripe(moment))
-    return connection.execute(ripe.with_for_update()).mappings().first()  # type: ignore[return-value]
+def take_due(connection: Connection, schedule_id: int, moment: datetime) -> ScheduleRecord | None:
+    """Return a schedule as it is now, locked until the transaction ends; None when it is no longer due."""
+    due_row = select(SCHEDULE).where(SCHEDULE.c.id == schedule_id, *_is_due(moment))
+    return next(iter(_schedules(connection, due_row.with_for_update())), None)
 
 
-def _ripe(moment: datetime) -> tuple[Any, ...]:
+def _is_due(moment: datetime) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return SCHEDULE.c.state == ScheduleState.armed, SCHEDULE.c.next_at <= moment
 
 
-def schedules(connection: Connection, campaign: str | None = None) -> list[Mapping[str, Any]]:
-    """Return the schedules that are not ended."""
-    open_ones = select(SCHEDULE).where(SCHEDULE.c.state != ScheduleState.ended)
-    mine = open_ones.where(SCHEDULE.c.campaign == campaign) if campaign else open_ones
-    return list(connection.execute(mine.order_by(SCHEDULE.c.next_at)).mappings())  # type: ignore[arg-type]
+def schedules(connection: Connection, campaign: str | None = None) -> list[ScheduleRecord]:
+    """Return the schedules that have not ended, of one campaign or of all, in the order in which they are due."""
+    open_rows = select(SCHEDULE).where(SCHEDULE.c.state != ScheduleState.ended)
+    chosen = open_rows.where(SCHEDULE.c.campaign == campaign) if campaign else open_rows
+    return _schedules(connection, chosen.order_by(SCHEDULE.c.next_at))
+
+
+def _schedules(connection: Connection, rows: Select[Any]) -> list[ScheduleRecord]:
+    return [
+        ScheduleRecord(**{**row, "state": ScheduleState.of(row["state"])})
+        for row in connection.execute(rows).mappings()
+    ]
 
 
 def advance(connection: Connection, schedule_id: int, slot: datetime, following: datetime | None) -> bool:
@@ -135,9 +210,3 @@ def set_schedule(connection: Connection, campaign: str, to: ScheduleState) -> in
         SCHEDULE.c.campaign == campaign, SCHEDULE.c.state != ScheduleState.ended, SCHEDULE.c.state != to
     )
     return connection.execute(mine.values(state=to)).rowcount
-
-
-def delivery(connection: Connection, run_id: int, customer_id: int) -> Mapping[str, Any] | None:
-    """Return one row of the ledger."""
-    mine = select(DELIVERY).where(DELIVERY.c.run_id == run_id, DELIVERY.c.customer_id == customer_id)
-    return connection.execute(mine).mappings().first()  # type: ignore[return-value]

@@ -1,13 +1,13 @@
-"""Takes what an erasure left behind out of the database's files, in short steps that the clock repeats.
+"""Removes erased data from the database's files, in short steps that the clock repeats.
 
 Deleting rows does not delete bytes. SQLite keeps old pages in its log until a checkpoint empties it, which an open
-reader holds up; and where it moves rows from one page to another, copies stay in the unused middle of pages, which
-`secure_delete` does not reach: only a file written anew holds none. PostgreSQL keeps old rows until a VACUUM, and what
-a plain VACUUM frees stays readable in the pages of tables and indexes, and in the planner's statistics. Nothing here
-waits for anybody: a step that cannot finish says so, and the erasure goes on waiting. It may be worked on twice, by
-two processes, or be cut off at any moment.
+reader delays; and where it moves rows from one page to another, copies stay in the unused middle of pages, which
+`secure_delete` does not overwrite: only a rewritten file has none. PostgreSQL keeps old rows until a VACUUM, and what
+a plain VACUUM frees stays readable in the pages of tables and indexes, and in the planner's statistics. No step waits
+for other processes: one that cannot finish leaves the erasure pending. Two processes may do the same step, and a
+process may be killed at any moment.
 
-Start at `work`. What waits, and since when, is told by `erasures.waiting`.
+Start at `work`. `erasures.waiting` returns what is pending, and since when.
 """
 
 from __future__ import annotations
@@ -36,22 +36,23 @@ MOST_AT_ONCE = 500
 LOCK_MILLISECONDS = 200
 #: PostgreSQL rewrites a table of this size within half a second; writes to it wait meanwhile.
 MOST_LOCKED_BYTES = 32 << 20
-#: SQLite writes a file of so many bytes anew in half a second, and one of the second size in two: nobody writes
-#: meanwhile. Between two rewrites others get their turn; a file of the second size is left alone while mails go out.
+#: SQLite rewrites a file of so many bytes in half a second, and one of the second size in two; no process can write
+#: meanwhile. A file larger than the first is not rewritten while mails go out, one larger than the second only on
+#: request.
 SMALL_FILE, LARGE_FILE = 64 << 20, 256 << 20
 REST, LARGE_REST = timedelta(minutes=1), timedelta(hours=1)
-#: The lease that a rewrite of SQLite's file takes until the rest is over, so that all processes rest.
+#: The lease that a rewrite of SQLite's file takes for the pause after it, so that all processes pause.
 OFFICE = "rewrite"
-#: What the planner keeps of these tables' values lies in this one.
+#: The planner stores samples of all tables' values in this one.
 STATISTICS = "pg_catalog.pg_statistic"
-#: Tables that hold something of a customer, or of their address, beside those with a `customer_id`.
+#: Tables with data of a customer, or of their address, besides those with a `customer_id`.
 OTHERS = ("customer", "suppression", "address_withdrawal", "erased_key")
 
 
 def work(store: Store, now: datetime, whole: bool = False) -> int:
-    """Scrub the files of what waits and return how many erasures were finished; 0 where a reader holds the step up.
+    """Scrub the files of pending erasures, and return how many are finished; 0 where a reader delays the step.
 
-    `whole` also writes anew what is too large to lock while mails go out, and does not rest.
+    `whole` also rewrites what is too large to be locked while mails go out, and does not pause.
     """
     with store.read() as connection:
         waiting = erasures.unfinished(connection, MOST_AT_ONCE)
@@ -66,7 +67,7 @@ def work(store: Store, now: datetime, whole: bool = False) -> int:
 
 
 def try_now(store: Store, now: datetime) -> None:
-    """Scrub SQLite's files right after an erasure, where nothing is in the way; all else is left to the clock."""
+    """Scrub SQLite's files right after an erasure, if nothing prevents it; otherwise the clock does it."""
     if store.sqlite:
         try:
             work(store, now)
@@ -75,7 +76,7 @@ def try_now(store: Store, now: datetime) -> None:
 
 
 def too_large(store: Store) -> list[str]:
-    """Return what could not be written anew without locking it for too long: tables, of SQLite the file."""
+    """Return what cannot be rewritten without locking it for too long: tables, or the file of SQLite."""
     if store.sqlite:
         return ["the file"] if _file_size(store) > LARGE_FILE else []
     with store.read() as connection:
@@ -83,7 +84,7 @@ def too_large(store: Store) -> list[str]:
 
 
 def _sweep(store: Store, customer_id: int) -> bool:
-    """Remove what came in beside the erasure; False while a mail to the customer may still be answered."""
+    """Delete what was written at the same time as the erasure; False while the server may still reply to a mail."""
     with store.write() as connection:
         if privacy.is_on_the_wire(connection, customer_id):
             return False
@@ -97,7 +98,7 @@ def _tables() -> list[str]:
 
 
 def _may_rewrite(store: Store, now: datetime, whole: bool) -> bool:
-    """Say whether SQLite's file may be written anew now: no reader is open, and the rest is over."""
+    """Return whether SQLite's file may be rewritten now: no reader is open, and the pause is over."""
     size = _file_size(store)
     with store.read() as reader:
         if staging.is_untidy(reader):
@@ -111,7 +112,7 @@ def _may_rewrite(store: Store, now: datetime, whole: bool) -> bool:
 
 
 def _rewrite_once(store: Store, now: datetime) -> bool:
-    """Rewrite SQLite's file once, and begin the rest, even if the rewrite fails."""
+    """Rewrite SQLite's file once, and begin the pause, even if the rewrite fails."""
     rest = LARGE_REST if _file_size(store) > SMALL_FILE else REST
     with store.write() as connection:
         leases.vacate(connection, OFFICE)
@@ -120,16 +121,16 @@ def _rewrite_once(store: Store, now: datetime) -> bool:
 
 
 def rewrite(store: Store) -> bool:
-    """Write SQLite's file anew and empty its log; False while somebody reads or writes.
+    """Rewrite SQLite's file and empty its log; False while another connection reads or writes.
 
-    PASSIVE waits for nobody. Only when it has copied everything is it worth to ask for the writer's lock, in which
-    TRUNCATE waits for the last readers. Cut off in between, the log holds the new file, and the erasures still wait.
+    A PASSIVE checkpoint never waits. Only when it has copied everything is the writer's lock worth taking, in which
+    TRUNCATE waits for the last readers. Killed in between, the log has the new file, and the erasures are pending.
     """
     large = _file_size(store) > LARGE_FILE
     with store.bare(LOCK_MILLISECONDS) as connection:
         if not _is_copied(connection):
             return False
-        # VACUUM keeps the new file beside the old one meanwhile, which may not fit into memory.
+        # VACUUM needs the new file and the old one at the same time, which may not fit into memory.
         connection.execute(f"PRAGMA temp_store={'FILE' if large else 'MEMORY'}")
         try:
             connection.execute("VACUUM")
@@ -142,7 +143,7 @@ def rewrite(store: Store) -> bool:
 
 
 def _is_copied(connection: sqlite3.Connection) -> bool:
-    """Copy the log into the file and say whether all of it is there; not what somebody still reads."""
+    """Copy the log into the file, and return whether all of it was copied: not what a reader still needs."""
     _, frames, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     return bool(frames == copied)
 
@@ -159,7 +160,7 @@ def _is_sending(connection: Connection) -> bool:
 
 
 def may_clear_statistics(store: Store) -> bool:
-    """Say whether our role may write the planner's statistics anew: PostgreSQL only warns where it may not."""
+    """Return whether our role may rewrite the planner's statistics: PostgreSQL only warns where it may not."""
     if store.sqlite:
         return True
     owner = "SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()"
@@ -168,11 +169,10 @@ def may_clear_statistics(store: Store) -> bool:
 
 
 def _scrub_postgresql(store: Store, whole: bool, swept: list[int]) -> bool:
-    """Write the tables anew, with their indexes and statistics; False when one could not be.
+    """Rewrite the tables, with their indexes and statistics; False when one could not be.
 
-    Once all who wrote beside the erasure have ended, what they committed after the first sweep is swept as well.
-
-    VACUUM FULL is the one statement that leaves no old byte: a plain one zeroes nothing in the pages that it frees.
+    Once all transactions that ran during the erasure have ended, what they committed after the first sweep is deleted
+    as well. Only VACUUM FULL leaves no old byte: a plain one does not zero the pages that it frees.
     """
     if not (_is_removable(store) and all(_sweep(store, who) for who in swept) and _is_removable(store)):
         return False
@@ -189,9 +189,9 @@ def _scrub_postgresql(store: Store, whole: bool, swept: list[int]) -> bool:
 
 
 def _is_removable(store: Store) -> bool:
-    """Say whether nobody still reads what was there before now: then a row deleted now can be removed, and is.
+    """Return whether no transaction can still read older rows: then a VACUUM removes a row that is deleted now.
 
-    Needs no right to see other sessions, and knows standbys and prepared transactions, too.
+    This needs no right to see other sessions, and respects standbys and prepared transactions, too.
     """
     probe = erasures.VacuumProbe.__tablename__
     with store.write() as connection:
@@ -200,7 +200,7 @@ def _is_removable(store: Store) -> bool:
         connection.exec_driver_sql(f"DELETE FROM {probe}")
     with _upkeep(store) as connection:
         connection.exec_driver_sql(f"VACUUM {probe}")
-        # A VACUUM gives empty pages at the end back, unless somebody may still look at a row in them.
+        # A VACUUM returns empty pages at the end, unless a transaction may still read a row in them.
         return connection.exec_driver_sql(f"SELECT pg_relation_size('{probe}')").scalar() == 0
 
 
@@ -215,7 +215,7 @@ def _upkeep(store: Store) -> Iterator[Connection]:
 
 
 def _tried(connection: Connection, statement: str) -> bool:
-    """Run a statement and say whether it got its lock in time."""
+    """Run a statement, and return whether it got its lock in time."""
     try:
         connection.exec_driver_sql(statement)
     except OperationalError as error:

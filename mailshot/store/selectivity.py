@@ -1,4 +1,4 @@
-"""Owns what the compiler's statistics say of our data: about how much a condition means, and which products exactly."""
+"""Estimates how selective conditions are, from samples, for the rule compiler; and the bitmap of matching products."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from mailshot.store import dialect, tables
 from mailshot.store.engine import Connection
 
 DAY = timedelta(days=1)
-SAMPLE = 5_000
-MOST_MARKS = 2_000_000  # bytes
+#: Rows of traits or preferences read for an estimate.
+SAMPLE_ROWS = 5_000
+#: Highest product id of a bitmap, which has a byte per id.
+MOST_MARKS = 2_000_000
 BUYER, PRODUCT = dialect.table(tables.Buyer), dialect.table(tables.Product)
 TRAIT, PREFERENCE = dialect.table(tables.Trait), dialect.table(tables.Preference)
 
 
 class DataStatistics:
-    """The compiler's statistics, by looks at the catalogue and at the first few customers, each once."""
+    """The compiler's statistics, from the catalogue and a sample of customers; each is read once."""
 
     def __init__(self, connection: Connection, compiled: Compiler) -> None:
         self.connection = connection
@@ -33,7 +35,7 @@ class DataStatistics:
         self.meant: dict[ProductFilter, tuple[float, bytes | None]] = {}
 
     def share(self, condition: nodes.Condition) -> float:
-        """Return the share of all lines that a happening means, or of all customers who show or state something."""
+        """Return the share of lines that an activity condition matches, or of customers with a trait or preference."""
         if isinstance(condition, nodes.ActivityCondition):
             return self._of_products(condition.products) * self._of_time(condition.window)
         if isinstance(condition, nodes.HasTrait):
@@ -50,9 +52,9 @@ class DataStatistics:
         return sum(self._of_customers(PREFERENCE, name=name, value=value, holds=holds) for value in values)
 
     def marks(self, products: ProductFilter) -> bytes | None:
-        """Return which products are meant: byte n is 1 where the product with id n is, the last one is 0.
+        """Return the bitmap of matching products: byte n is 1 where product n matches; the last byte is 0.
 
-        None where ids are too large for that.
+        None where ids are too large for it.
         """
         return self._products(products)[1]
 
@@ -60,7 +62,7 @@ class DataStatistics:
         return self._products(products)[0]
 
     def _products(self, products: ProductFilter) -> tuple[float, bytes | None]:
-        """Return the share of all lines that are of these products, and the marks of them."""
+        """Return the share of all purchase lines that bought these products, and their bitmap."""
         if products not in self.meant:
             chosen = select(PRODUCT.c.id, PRODUCT.c.lines).where(product_clause(PRODUCT, products))
             found = self.connection.execute(chosen).all()
@@ -78,16 +80,15 @@ class DataStatistics:
         key = (table, *meant.values())
         if key not in self.known:
             fits = and_(*(table.c[name] == value for name, value in meant.items()))
-            some = (
-                select(table.c.customer_id, fits.label("fits")).order_by(table.c.customer_id).limit(SAMPLE).subquery()
+            rows = select(table.c.customer_id, fits.label("fits")).order_by(table.c.customer_id)
+            sample = rows.limit(SAMPLE_ROWS).subquery()
+            estimate = select(
+                func.count(distinct(case((sample.c.fits == true(), sample.c.customer_id)))),
+                func.min(sample.c.customer_id),
+                func.max(sample.c.customer_id),
             )
-            asked = select(
-                func.count(distinct(case((some.c.fits == true(), some.c.customer_id)))),
-                func.min(some.c.customer_id),
-                func.max(some.c.customer_id),
-            )
-            found, first, last = self.connection.execute(asked).one()
-            self.known[key] = found / ((last or 0) - (first or 0) + 1)
+            matching, first, last = self.connection.execute(estimate).one()
+            self.known[key] = matching / ((last or 0) - (first or 0) + 1)
         return self.known[key]
 
     @cached_property
@@ -96,11 +97,12 @@ class DataStatistics:
 
     @cached_property
     def _oldest(self) -> datetime | None:
-        """About when purchases begin."""
-        some = select(BUYER.c.first_at).order_by(BUYER.c.customer_id).limit(100).subquery()
-        asked = select(func.min(some.c.first_at, type_=BUYER.c.first_at.type))
-        found: datetime | None = self.connection.execute(asked).scalar()
-        return found
+        """The date of the earliest purchase in a sample."""
+        sample = select(BUYER.c.first_at).order_by(BUYER.c.customer_id).limit(100).subquery()
+        oldest: datetime | None = self.connection.scalar(
+            select(func.min(sample.c.first_at, type_=BUYER.c.first_at.type))
+        )
+        return oldest
 
 
 def _marks(ids: Sequence[int]) -> bytes | None:

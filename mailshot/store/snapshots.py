@@ -1,4 +1,4 @@
-"""Owns bodies that never change, named by their digest; refuses to know what they mean."""
+"""JSON bodies that never change, stored once under their digest."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mailshot.store.tables import Frozen
 
 
 def digest(body: Any) -> str:
-    """Return the name a body would be kept under."""
+    """Return the digest under which a body is stored."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def keep(connection: Connection, kind: str, body: dict[str, Any]) -> str:
-    """Keep a body, once, and return its digest."""
+    """Store a body, unless it is stored already, and return its digest."""
     name = digest(body)
     row = dialect.insert(connection, dialect.table(Frozen)).values(digest=name, kind=kind, body=body)
     connection.execute(row.on_conflict_do_nothing())
@@ -28,8 +28,8 @@ def keep(connection: Connection, kind: str, body: dict[str, Any]) -> str:
 
 
 def body(connection: Connection, name: str) -> dict[str, Any]:
-    """Return the body kept under `name`. Raises NotFound."""
-    found = connection.execute(select(col(Frozen.body)).where(col(Frozen.digest) == name)).scalar()
-    if found is None:
-        raise NotFound(f"Nothing is kept under {name}.")
-    return dict(found)
+    """Return the body stored under a digest. Raises NotFound."""
+    stored = connection.execute(select(col(Frozen.body)).where(col(Frozen.digest) == name)).scalar()
+    if stored is None:
+        raise NotFound(f"Nothing is stored under {name}.")
+    return dict(stored)

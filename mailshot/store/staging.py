@@ -1,16 +1,16 @@
-"""Fills the tables of purchases out of sight, in short transactions, and puts them in place at one moment (SQLite).
+"""Imports purchases into SQLite through tables of its own, in short transactions, and swaps them in at the end.
 
 SQLite has one writer at a time, and a year of purchases takes many seconds to write: an unsubscribe must not wait for
-that. So the lines go into tables beside the real ones (`purchase_next` …), with what is there already copied before
-them. When all is there, three pairs of tables change names in one short transaction; until then nobody sees anything.
-Then what was there before (`purchase_old` …) is deleted, in short transactions again.
+that. So the lines go into tables next to the real ones (`purchase_next` …), after a copy of the existing lines. At the
+end, three pairs of tables are renamed in one short transaction; until then no reader sees the new lines. Then the
+former tables (`purchase_old` …) are deleted, in short transactions again.
 
-Which tables exist is all that a process killed in the middle leaves behind: those called next were never seen and are
-deleted; those called old were replaced, and what follows from that is done. `tidy` does either. One import at a time
-may be at it: it holds the office `OFFICE`.
+A process that is killed leaves such tables behind: those called next were never visible and are deleted; those called
+old were replaced, and what follows from that is done first. `tidy` does both. Only one such import runs at a time: it
+holds the lease `OFFICE`.
 
-The statements are those of every other import. `engine.STAGED` makes a connection's statements name the other tables.
-Indexes of the other tables have other names, which they keep: `schema.upgrade` gives them their own again.
+The statements are those of every other import: `engine.STAGED` makes a connection's statements name the other tables.
+Indexes of the other tables have other names, which they keep; `installation.upgrade` renames them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ OLD, OTHER_INDEX = "_old", "__b"
 OFFICE, TERM = "import", timedelta(minutes=5)
 #: Lines copied or deleted in one transaction: some tens of milliseconds.
 MOST_LINES = 10_000
-#: Lines summed up in one transaction: a quarter of a second. With a sixth of these, it all took twice as long.
+#: Lines totalled in one transaction: a quarter of a second. With a sixth of these, the whole took twice as long.
 SUMMED_LINES = 60_000
 #: Batches of a file in one transaction, at most: each transaction writes most pages of the index of products again.
 BATCHES = 8
@@ -51,13 +51,13 @@ BATCHES = 8
 STEP_SECONDS = 0.35
 #: A file that touches no more lines than these is written in one transaction: well under a second.
 FEW_LINES = 300_000
-#: A line that is written takes as long as so many that are only summed up again.
+#: Writing one line takes as long as totalling so many.
 COST_OF_LINE = 10
-#: To copy what is there takes longer than a file that touches less than this share of it.
+#: Copying all lines takes longer than loading a file that touches less than one in so many of them.
 SHARE = 4
 #: Products whose lines are counted in one transaction.
 MOST_PRODUCTS = 5_000
-#: Between two transactions, for others who want to write: they ask every 2 milliseconds.
+#: Between two transactions, for other writers: they try every 2 milliseconds.
 PAUSE_SECONDS = 0.005
 #: Pages of the log after which it is copied into the file. At every thousand the same pages were copied many times.
 LOG_PAGES = 50_000
@@ -65,7 +65,7 @@ LOG_PAGES = 50_000
 
 @dataclass(slots=True)
 class Staging:
-    """One import's way into the tables of purchases. `open` gives it, with the office of imports held."""
+    """One import into the tables of purchases. `opened` gives it, with the lease of imports held."""
 
     store: Store
     holder: str
@@ -74,7 +74,7 @@ class Staging:
 
     @contextmanager
     def step(self, staged: bool = True) -> Iterator[Connection]:
-        """Give a connection for one short transaction, whose statements mean the tables called next if `staged`."""
+        """Give a connection for one short transaction; `staged`: its statements use the tables called next."""
         with self.store.write() as connection:
             now = column_types.now()
             if not leases.acquire(connection, OFFICE, self.holder, now, now + TERM):
@@ -84,9 +84,9 @@ class Staging:
         time.sleep(PAUSE_SECONDS)
 
     def begin(self) -> None:
-        """Make the tables called next, with all that is there now.
+        """Create the tables called next, with a copy of all rows.
 
-        Erasures since the import began wait again: its lines were looked through before them, and are written now.
+        Erasures since the import began are pending again: its lines were checked before them, and are written now.
         """
         tidy(self)
         with self.step(staged=False) as connection:
@@ -107,23 +107,23 @@ class Staging:
         """Load the rows and return how many were added and changed."""
         before, touched = self._count(), 0
         batches, most = rows.tuples(), 1
-        while some := list(islice(batches, most)):
+        while group := list(islice(batches, most)):
             with self.step() as connection:
                 begun = time.monotonic()
-                touched += sum(bulk_dialects.insert(connection, load, batch) for batch in some)
+                touched += sum(bulk_dialects.insert(connection, load, batch) for batch in group)
             slow = time.monotonic() - begun > STEP_SECONDS
             most = max(most - 1, 1) if slow else min(most + 1, BATCHES)
         added = self._count() - before
         return added, touched - added
 
     def sum_up(self, customer_ids: Sequence[int] | None) -> None:
-        """Sum up the purchases of some customers, or of all."""
+        """Recompute the totals of these customers (None: of all)."""
         for ids in self._customers(SUMMED_LINES, customer_ids):
             with self.step() as connection:
                 purchase_totals.sum_up(connection, lambda column, ids=ids: in_list(column, ids))  # type: ignore[misc]
 
     def put_in_place(self) -> None:
-        """Let everybody see the tables called next, without the customers who were erased meanwhile."""
+        """Swap in the tables called next, without the customers who were erased meanwhile."""
         with self.step(staged=False) as connection:
             gone = _erased(connection) - self.erased
             for table in STAGED_TABLES:
@@ -134,7 +134,7 @@ class Staging:
         tidy(self)
 
     def _customers(self, most: int, among: Iterable[int] | None) -> Iterator[list[int]]:
-        """Give customers with lines in order, as many at a time as have about `most` lines."""
+        """Give the ids of customers in order, in groups with about `most` lines."""
         line = purchase_totals.PURCHASE.c
         with self.store.read() as connection:
             connection.execution_options(**{STAGED: True})
@@ -158,7 +158,7 @@ class Staging:
 
 @contextmanager
 def opened(store: Store) -> Iterator[Staging]:
-    """Hold the office of imports. Raises Refused while another import holds it."""
+    """Hold the lease of imports. Raises Refused while another import holds it."""
     staging = Staging(store, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}")
     now = column_types.now()
     with store.write() as connection:
@@ -176,9 +176,9 @@ def opened(store: Store) -> Iterator[Staging]:
 
 
 def is_large(store: Store, lines: int, customers: int) -> bool:
-    """Say whether so many lines of so many customers are too many for one transaction, with all that they have.
+    """Return whether so many lines of so many customers are too many for one transaction.
 
-    What little touches of very much is not: each day's purchases must not copy those of all years.
+    A file that touches a small share of a large table is not: each day's purchases must not copy those of all years.
     """
     with store.read() as connection:
         summed = select(func.count(), func.coalesce(func.sum(purchase_totals.BUYER.c.lines), 0))
@@ -188,12 +188,12 @@ def is_large(store: Store, lines: int, customers: int) -> bool:
 
 
 def is_untidy(connection: Connection) -> bool:
-    """Say whether an import is under way, or was killed: lines of erased customers may lie there, or come yet."""
+    """Return whether an import is running, or was killed: its tables may have rows of erased customers."""
     return bool(_tables(connection)) or leases.holder(connection, OFFICE, column_types.now()) is not None
 
 
 def tidy_up(store: Store) -> None:
-    """Do what a killed import left to do, unless another one is at it."""
+    """Clean up after a killed import, unless another one is running."""
     with store.read() as connection:
         if not is_untidy(connection):
             return
@@ -205,18 +205,18 @@ def tidy_up(store: Store) -> None:
 
 
 def tidy(staging: Staging) -> None:
-    """Delete tables that nobody sees, in short steps; where some were replaced, do first what follows from that."""
+    """Delete the tables that no reader sees, in short steps; after a swap, do first what follows from it."""
     with staging.store.read() as connection:
         names = _tables(connection)
     if f"purchase{OLD}" in names:
         _note_changes(staging)
-    # The lines last: their table says that there is still something to do.
+    # The lines last: while their table exists, there is still something to do.
     for name in sorted(names, key=lambda name: (name.startswith("purchase_o") or name.startswith("buyer"), name)[::-1]):
         _clear(staging, name)
 
 
 def _note_changes(staging: Staging) -> None:
-    """Note that conversions may follow from the new lines, and count the lines of products."""
+    """Mark the conversions of all customers as due, and recount the lines of products."""
     delivery, product = DELIVERY.c, purchase_totals.PRODUCT.c
     with staging.store.read() as connection:
         customers = connection.scalar(select(func.max(delivery.customer_id))) or 0
@@ -240,21 +240,21 @@ def _tables(connection: Connection) -> set[str]:
 
 
 def _create(connection: Connection, table: str) -> None:
-    """Make an empty table called next, with the same columns, keys and indexes."""
-    found = (
+    """Create an empty table called next, with the same columns, keys and indexes."""
+    schema = (
         f"SELECT type, name, sql FROM sqlite_master WHERE tbl_name = '{table}' AND sql IS NOT NULL ORDER BY type DESC"
     )
-    for kind, name, sql in connection.exec_driver_sql(found).all():
+    for kind, name, sql in connection.exec_driver_sql(schema).all():
         if kind == "table":
-            made = re.sub(rf'(?i)^(CREATE TABLE )"?{table}"?', rf"\1{table}{NEXT}", sql)
+            statement = re.sub(rf'(?i)^(CREATE TABLE )"?{table}"?', rf"\1{table}{NEXT}", sql)
         else:
             other = name.removesuffix(OTHER_INDEX) if name.endswith(OTHER_INDEX) else name + OTHER_INDEX
-            made = re.sub(rf'"?\b{name}\b"? ON "?{table}"?', f"{other} ON {table}{NEXT}", sql)
-        connection.exec_driver_sql(made)
+            statement = re.sub(rf'"?\b{name}\b"? ON "?{table}"?', f"{other} ON {table}{NEXT}", sql)
+        connection.exec_driver_sql(statement)
 
 
 def _clear(staging: Staging, name: str) -> None:
-    """Delete a table's rows in short steps, then the table: to drop a large one takes long."""
+    """Delete a table's rows in short steps, then the table: dropping a large one takes long."""
     while True:
         with staging.step(staged=False) as connection:
             end = _end_of_step(connection, name, None)
@@ -268,29 +268,29 @@ def _clear(staging: Staging, name: str) -> None:
 
 
 def _keys(name: str) -> tuple[str, str]:
-    """Return the columns of the key by which a table's rows lie, and as many marks for values."""
+    """Return the columns of a table's primary key, and as many placeholders."""
     key = SQLModel.metadata.tables[name.removesuffix(NEXT).removesuffix(OLD)].primary_key
     return ", ".join(column.name for column in key), ", ".join("?" for _ in key)
 
 
 def _by_key(connection: Connection, name: str) -> str:
-    """Return the words that let SQLite find rows by their key: by an index it would look at all of one customer's."""
-    asked = "SELECT name FROM pragma_index_list(?) WHERE origin = 'pk'"
-    found = connection.exec_driver_sql(asked, (name,)).scalar()
-    return f'INDEXED BY "{found}"' if found else ""
+    """Return the SQL that makes SQLite use the primary key: another index would read all rows of one customer."""
+    query = "SELECT name FROM pragma_index_list(?) WHERE origin = 'pk'"
+    index = connection.exec_driver_sql(query, (name,)).scalar()
+    return f'INDEXED BY "{index}"' if index else ""
 
 
 def _end_of_step(connection: Connection, name: str, last: Key | None) -> Key | None:
     """Return the key of the last row of a step that begins after `last`; None where few rows are left."""
     keys, marks = _keys(name)
     after = f"WHERE ({keys}) > ({marks})" if last else ""
-    asked = f"SELECT {keys} FROM {name} {after} ORDER BY {keys} LIMIT 1 OFFSET {MOST_LINES - 1}"
-    found = connection.exec_driver_sql(asked, last or ()).first()
-    return tuple(found) if found else None
+    query = f"SELECT {keys} FROM {name} {after} ORDER BY {keys} LIMIT 1 OFFSET {MOST_LINES - 1}"
+    key = connection.exec_driver_sql(query, last or ()).first()
+    return tuple(key) if key else None
 
 
 def _copy(connection: Connection, table: str, last: Key | None, end: Key | None) -> None:
-    """Copy the rows after the key `last` up to `end`, where these are given."""
+    """Copy the rows after the key `last` up to `end`, None: without that bound."""
     keys, marks = _keys(table)
     bounds = [f"({keys}) {sign} ({marks})" for sign, key in ((">", last), ("<=", end)) if key]
     where = " AND ".join(bounds) or "TRUE"
@@ -299,7 +299,7 @@ def _copy(connection: Connection, table: str, last: Key | None, end: Key | None)
 
 
 def _is_dead(holder: str) -> bool:
-    """Say whether the process that holds an office was on this machine and has ended."""
+    """Return whether the process that holds a lease ran on this machine and has ended."""
     host, pid, _ = (*holder.split(":"), "", "")[:3]
     if os.name != "posix" or host != socket.gethostname() or not pid.isdigit():
         return False

@@ -1,4 +1,4 @@
-"""Owns the rows of addresses that must not be mailed; refuses to hold an address (only its keyed hash)."""
+"""The suppression list: addresses that must not be mailed, by their keyed hash only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ERASED, BOUNCED = "erased", "bounced"
 
 
 def add(connection: Connection, address_hash: str, reason: str, source: str, at: datetime) -> bool:
-    """Suppress an address and return whether it was not suppressed before; the first reason stays."""
+    """Suppress an address, and return whether it was not suppressed before; the first reason stays."""
     _hold(connection, address_hash)
     row = dialect.insert(connection, SUPPRESSION).values(address_hash=address_hash, reason=reason, source=source, at=at)
     return dialect.changed_one(connection, row.on_conflict_do_nothing())
@@ -26,21 +26,21 @@ def add(connection: Connection, address_hash: str, reason: str, source: str, at:
 def add_refused(connection: Connection, refused: Collection[tuple[int, str]], source: str, at: datetime) -> None:
     """Suppress the addresses of customers (id, address as mailed) whose mailbox a server says does not exist.
 
-    An address that the customer has changed since is left alone: the old one was refused. No customer is locked: a mail
-    that leaves at the same moment is refused as well.
+    An address that the customer has got since is not suppressed: the old one was refused. No customer is locked: the
+    server refuses a mail that leaves at the same moment as well.
     """
     customer = SCHEMA.customer.c
     pairs = tuple_(customer.id, customer.email).in_(list(refused))
     hashes = connection.scalars(select(customer.address_hash).where(pairs, customer.address_hash.is_not(None)))
     values = {"reason": BOUNCED, "source": source, "at": at}
-    # In one order everywhere: two workers must not wait for each other.
+    # Sorted, so that two workers never deadlock.
     rows = [{"address_hash": address_hash, **values} for address_hash in sorted(set(hashes))]
     if rows:
         connection.execute(dialect.insert(connection, SUPPRESSION).on_conflict_do_nothing(), rows)
 
 
 def add_erased(connection: Connection, address_hash: str, source: str, at: datetime) -> None:
-    """Suppress the address of an erased customer, whatever reason stood there before."""
+    """Suppress the address of an erased customer, replacing any other reason."""
     _hold(connection, address_hash)
     values = {"reason": ERASED, "source": source, "at": at}
     row = dialect.insert(connection, SUPPRESSION).values(address_hash=address_hash, **values)
@@ -54,7 +54,7 @@ def erased(connection: Connection) -> dict[str, datetime]:
 
 
 def _hold(connection: Connection, address_hash: str) -> None:
-    """Lock whoever has this address, so that no dot passes the suppression unseen."""
+    """Lock the customers with this address, so that no dot is released at the same moment."""
     customer = SCHEMA.customer.c
     theirs = select(customer.id).where(customer.address_hash == address_hash)
     dialect.lock_customers(connection, connection.scalars(theirs).all(), alone=True)

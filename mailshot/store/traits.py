@@ -1,4 +1,4 @@
-"""Owns counting what traits are judged by, and keeping what was concluded; refuses to conclude."""
+"""Counts the purchase lines from which traits are inferred, and stores the inferred traits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import case, delete, func, insert, select
+from sqlalchemy import ColumnElement, Select, case, delete, func, insert, select
 
 from mailshot.audience.compile import fact_column, product_clause, stands
 from mailshot.facts.catalogue import Fact
@@ -17,6 +17,7 @@ from mailshot.store import dialect, tables
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
 
+#: Rows of one insert.
 CHUNK = 5_000
 TRAIT = dialect.table(tables.Trait)
 
@@ -48,19 +49,19 @@ def counts_by(
         grouped.where(*_meant(among, window, as_of)).group_by(purchase.c.customer_id, value)
     ).all()
     lines: dict[int, int] = {}
-    found: dict[str, dict[int, int]] = {}
+    hits_by_value: dict[str, dict[int, int]] = {}
     for customer_id, name, number in rows:
         lines[customer_id] = lines.get(customer_id, 0) + number
         if name:
-            found.setdefault(name, {})[customer_id] = number
+            hits_by_value.setdefault(name, {})[customer_id] = number
     return {
         name: [TraitCounts(customer, total, hits.get(customer, 0)) for customer, total in lines.items()]
-        for name, hits in found.items()
+        for name, hits in hits_by_value.items()
     }
 
 
 def replace(connection: Connection, trait: str, conclusions: Iterable[InferredTrait], as_of: datetime) -> int:
-    """Keep the conclusions about one trait in place of the former ones; return how many."""
+    """Replace the rows of one trait by these conclusions; return how many."""
     connection.execute(delete(TRAIT).where(TRAIT.c.name == trait))
     rows, kept = iter(conclusions), 0
     while chunk := [_row(conclusion, as_of) for conclusion in islice(rows, CHUNK)]:
@@ -80,11 +81,13 @@ def _row(conclusion: InferredTrait, as_of: datetime) -> dict[str, Any]:
     }
 
 
-def _ids(selection: ProductFilter) -> Any:
+def _ids(selection: ProductFilter) -> Select[Any]:
     return select(SCHEMA.product.c.id).where(product_clause(SCHEMA.product, selection))
 
 
-def _meant(among: ProductFilter, window: tuple[datetime | None, datetime], as_of: datetime) -> list[Any]:
+def _meant(
+    among: ProductFilter, window: tuple[datetime | None, datetime], as_of: datetime
+) -> list[ColumnElement[bool]]:
     purchase, (start, end) = SCHEMA.purchase.c, window
     within = [purchase.at < end, stands(purchase.returned_at, as_of)] + ([purchase.at >= start] if start else [])
     return [*within, purchase.product_id.in_(_ids(among))] if among.filters else within

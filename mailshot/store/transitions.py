@@ -1,18 +1,23 @@
-"""Owns comparing two sets of customers, each with an outcome, inside the database; refuses to know why they differ.
+"""Compares two sets of customers inside the database: who enters, leaves, and changes from one outcome to another.
 
-An outcome is a word: of an audience, to be in it; of a plan or run, the content or the reason for none. No outcome at
-all means that the customer is not in the set. One statement looks at each set once and tells sizes, money, examples.
+An outcome is a word: for an audience, to be in it; for a plan or run, the content or the reason for none. A customer
+without outcome is not in the set. One statement reads each set once and returns sizes, money and examples.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
+    ColumnElement,
+    Label,
+    Row,
     Select,
     String,
     case,
@@ -34,12 +39,17 @@ from mailshot.store.eligibility import DELIVERY, ROW
 from mailshot.store.engine import Connection
 
 MAIL, NONE = "mail:", "none:"
+#: A query of (customer_id, outcome).
+Outcomes = Select[Any]
 PURCHASE = SCHEMA.purchase.c
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """How many customers went from outcome `was` to `now` (None: not in the set), with those who spent most first."""
+    """How many customers went from outcome `was` to `now` (None: not in the set).
+
+    `examples` are the ids of those who spent most, in that order.
+    """
 
     was: str | None
     now: str | None
@@ -48,36 +58,36 @@ class Transition:
     examples: tuple[int, ...]
 
 
-def audience(compiled: Compiler, condition: Condition) -> Select[Any]:
-    """Return the set of those who satisfy a condition."""
+def audience(compiled: Compiler, condition: Condition) -> Outcomes:
+    """Return the set of the customers who match a condition."""
     (members,) = compiled.select(condition).subquery().c
     return select(members.label("customer_id"), _word(MAIL))
 
 
-def nobody() -> Select[Any]:
+def nobody() -> Outcomes:
     """Return the empty set."""
     return select(SCHEMA.customer.c.id.label("customer_id"), _word(MAIL)).where(false())
 
 
-def plan(plan_id: str) -> Select[Any]:
-    """Return what a plan decided."""
+def plan(plan_id: str) -> Outcomes:
+    """Return the set of the customers of a plan, with what it decided."""
     decided = _outcome(ROW.c.content, ROW.c.reason)
     return select(ROW.c.customer_id, decided).where(ROW.c.plan_id == plan_id)
 
 
-def run(run_id: int) -> Select[Any]:
-    """Return what became of each customer of a run: the content unless the mail did not go out."""
+def run(run_id: int) -> Outcomes:
+    """Return the set of the customers of a run: with the content, or with why no mail went out."""
     state = DELIVERY.c.state
     reason = func.coalesce(DELIVERY.c.reason, case((state.in_(RECEIVED), cast(null(), String)), else_=state))
     return select(DELIVERY.c.customer_id, _outcome(DELIVERY.c.content, reason)).where(DELIVERY.c.run_id == run_id)
 
 
 def moves(
-    connection: Connection, before: Select[Any], after: Select[Any], spent: tuple[datetime, datetime], most: int
+    connection: Connection, before: Outcomes, after: Outcomes, spent: tuple[datetime, datetime], most: int
 ) -> list[Transition]:
     """Return how customers moved between two sets, those who stayed included.
 
-    `spent` are the moments between which money counts, `most` is how many examples each move gets.
+    `spent` are the moments between which purchases count; each transition gets up to `most` examples.
     """
     both = _both(before, after)
     moved = _moved(both, spent)
@@ -91,15 +101,15 @@ def moves(
         partition_by=(moved.c.was, moved.c.now), order_by=(moved.c.spent.desc(), moved.c.customer_id)
     )
     ranked = select(moved, place.label("place")).subquery()
-    shown = select(
+    examples = select(
         ranked.c.was, ranked.c.now, ranked.c.customer_id, cast(ranked.c.place, BigInteger), ranked.c.spent
     ).where(ranked.c.place <= most)
-    rows = connection.execute(union_all(tally, shown)).all()
+    rows = connection.execute(union_all(tally, examples)).all()
     return _labelled(rows)
 
 
-def _both(before: Select[Any], after: Select[Any]) -> Any:
-    """Both sets side by side. Not a full join: older SQLite has none, and a sum over both reads each just once."""
+def _both(before: Outcomes, after: Outcomes) -> CTE:
+    """Join both sets: by a union grouped by customer, for older SQLite lacks a full join. Each set is read once."""
     old, new = before.subquery(), after.subquery()
     nothing = cast(null(), String)
     sides = union_all(
@@ -110,7 +120,7 @@ def _both(before: Select[Any], after: Select[Any]) -> Any:
     return merged.group_by(sides.c.customer_id).cte("both").prefix_with("MATERIALIZED")
 
 
-def _moved(both: Any, spent: tuple[datetime, datetime]) -> Any:
+def _moved(both: CTE, spent: tuple[datetime, datetime]) -> CTE:
     went = or_(both.c.was.is_(None), both.c.now.is_(None), both.c.was != both.c.now)
     gone = select(both).where(went).cte("went").prefix_with("MATERIALIZED")
     amount = func.sum(PURCHASE.amount, type_=PURCHASE.amount.type).label("amount")
@@ -126,7 +136,7 @@ def _moved(both: Any, spent: tuple[datetime, datetime]) -> Any:
     return select(gone, money).select_from(joined).cte("moved").prefix_with("MATERIALIZED")
 
 
-def _labelled(rows: Any) -> list[Transition]:
+def _labelled(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Transition]:
     examples: dict[tuple[str | None, str | None], list[tuple[int, int]]] = {}
     for was, now, customer_id, place, _ in rows:
         if customer_id:
@@ -139,10 +149,10 @@ def _labelled(rows: Any) -> list[Transition]:
     return found
 
 
-def _outcome(content: Any, reason: Any) -> Any:
+def _outcome(content: ColumnElement[Any], reason: ColumnElement[Any]) -> Label[str]:
     mailed = literal(MAIL, String) + func.coalesce(content, "")
     return case((reason.is_(None), mailed), else_=literal(NONE, String) + reason).label("outcome")
 
 
-def _word(word: str) -> Any:
+def _word(word: str) -> Label[str]:
     return literal(word, String).label("outcome")

@@ -1,4 +1,4 @@
-"""Owns whether a word that a rule names is kept anywhere, and which ones are; refuses to judge rules by it."""
+"""Whether a value that a rule names exists in the data, and which values do."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from mailshot.facts.catalogue import Fact
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
 
-SAMPLE = 10_000
+#: Rows in which usual values are looked for.
+SAMPLE_ROWS = 10_000
 
 
 def kept(connection: Connection, mention: LiteralUse) -> bool:
-    """Say whether any row has exactly this value."""
+    """Return whether any row has exactly this value."""
     table, column = _where(mention)
     return (
         connection.execute(select(column).select_from(table).where(column == mention.value).limit(1)).first()
@@ -25,9 +26,9 @@ def kept(connection: Connection, mention: LiteralUse) -> bool:
 
 
 def usual(connection: Connection, mention: LiteralUse) -> list[str]:
-    """Return the values that some rows have; of what can be large, the first ones."""
+    """Return the distinct values of the first SAMPLE_ROWS rows."""
     table, column = _where(mention)
-    some = select(column.label("value")).select_from(table).limit(SAMPLE).subquery()
+    some = select(column.label("value")).select_from(table).limit(SAMPLE_ROWS).subquery()
     return [str(value) for value in connection.scalars(select(some.c.value).distinct()) if value is not None]
 
 

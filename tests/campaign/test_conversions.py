@@ -1,4 +1,4 @@
-"""Conversions: an order or event within a campaign's goal, credited to one mail, whatever arrived first."""
+"""Checks conversions: an order or event within a campaign's goal is credited to one mail, in any order of arrival."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_report_rule_and_sql_agree(field: Field) -> None:
     assert found.aim == "bought department is GREEN within 14 days"
 
 
-def test_an_order_with_a_date_to_come_counts_from_that_day_on(field: Field) -> None:
+def test_an_order_with_a_future_date_counts_from_that_day_on(field: Field) -> None:
     one, _, _ = field.shop.customers
     field.mail(to=[one])
     field.buy(one, SENT + 3 * DAY)
@@ -148,7 +148,7 @@ def test_an_order_with_a_date_to_come_counts_from_that_day_on(field: Field) -> N
         assert len(field.rule("{converted: {campaign: week}}", today)) == number
 
 
-def test_a_campaign_without_a_goal_converts_nobody(field: Field) -> None:
+def test_a_campaign_without_a_goal_has_no_conversions(field: Field) -> None:
     field.mail(goal="")
     for who in field.shop.customers:
         field.buy(who, SENT + DAY)
@@ -237,7 +237,7 @@ def test_a_campaign_sent_again_counts_for_the_run_whose_mail_it_was(field: Field
     assert field.made() == {(one, first, orders[0]), (one, second, orders[2])}
 
 
-def test_what_is_corrected_or_given_back_no_longer_counts(field: Field) -> None:
+def test_corrected_or_returned_purchases_no_longer_count(field: Field) -> None:
     one, two, three = field.shop.customers
     run_id = field.mail()
     orders = {who: field.buy(who, SENT + DAY) for who in (one, two, three)}
@@ -285,7 +285,7 @@ def test_an_event_may_be_the_goal(field: Field) -> None:
     assert len(field.made()) == 2
 
 
-def test_an_unknown_event_is_refused_with_the_nearest(field: Field) -> None:
+def test_an_unknown_event_is_rejected_with_the_nearest(field: Field) -> None:
     with pytest.raises(InvalidInput) as caught:
         field.shop.campaign(more="goal: {event: redemed}\n")
     assert "unknown event 'redemed'" in str(caught.value)
@@ -321,7 +321,7 @@ def test_a_pinned_today_uses_the_calendar_of_the_run(field: Field) -> None:
     assert {(who, run) for who, run, _ in field.made()} == {(one, run_id), (two, other)}
 
 
-def test_erasing_takes_what_was_made_of_purchases_along(field: Field) -> None:
+def test_an_erasure_deletes_computed_conversions(field: Field) -> None:
     one, two, _ = field.shop.customers
     run_id = field.mail()
     for who in (one, two):
@@ -338,7 +338,7 @@ def test_erasing_takes_what_was_made_of_purchases_along(field: Field) -> None:
     assert left[two] == "o2"
 
 
-def test_making_again_changes_no_row(field: Field) -> None:
+def test_computing_again_changes_no_row(field: Field) -> None:
     field.mail()
     for who in field.shop.customers:
         field.buy(who, SENT + DAY)
@@ -369,7 +369,7 @@ def test_most_bounds_one_call(field: Field, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_any_order_of_arrival_comes_to_the_same(store: Store, tmp_path: Path, seed: int) -> None:
+def test_any_order_of_arrival_has_the_same_result(store: Store, tmp_path: Path, seed: int) -> None:
     """Facts in a shuffled order, with conversions made in between, against a plain reading of the rule."""
     chance = Random(seed)
     field = Field(store, tmp_path / "shop", 4)

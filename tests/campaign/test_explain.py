@@ -1,4 +1,4 @@
-"""Checks that `rules explain CAMPAIGN` never names an outcome that its checks contradict without saying why."""
+"""Checks that `rules explain CAMPAIGN` explains every difference between its outcome and its checks."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def explained(shop: Shop, key: str = "c1", as_of: datetime = LATER) -> explain.E
     return explain.campaign(shop.store, edition(shop), key, as_of)
 
 
-def test_an_unchanged_customer_is_told_what_was_planned(shop: Shop) -> None:
+def test_an_unchanged_customer_is_explained_by_the_plan(shop: Shop) -> None:
     found = explained(shop)
     assert (found.outcome(), found.obstacles()) == ("Gets the mail 'hello'.", [])
 
 
-def test_a_customer_newer_than_the_plan_is_told_so(shop: Shop) -> None:
+def test_a_customer_newer_than_the_plan_is_explained_so(shop: Shop) -> None:
     shop.add([project.person("new", "new@mail.example")])
     found = explained(shop, "new")
     assert all(check.passes for check in found.checks)
@@ -50,7 +50,7 @@ def test_a_customer_newer_than_the_plan_is_told_so(shop: Shop) -> None:
     )
 
 
-def test_a_customer_who_withdrew_since_the_plan_is_told_so(shop: Shop) -> None:
+def test_a_withdrawal_since_the_plan_is_explained(shop: Shop) -> None:
     with shop.store.write() as connection:
         consent.record(connection, shop.customers[0], "offers", False, LATER, "page")
     (shop.folder / "rules/audiences/everyone.yaml").write_text("audience: everyone\nwho: {everyone: yes}\n")
@@ -60,13 +60,13 @@ def test_a_customer_who_withdrew_since_the_plan_is_told_so(shop: Shop) -> None:
     assert "Changed since: audience 'everyone'." in found.outcome()
 
 
-def test_a_customer_who_left_the_audience_is_told_so(shop: Shop) -> None:
+def test_leaving_the_audience_since_the_plan_is_explained(shop: Shop) -> None:
     with shop.store.write() as connection:
         consent.record(connection, shop.customers[0], "offers", False, LATER, "page")
     assert "By now: Not in the audience: no mail." in explained(shop).outcome()
 
 
-def test_a_customer_left_out_then_who_passes_now_is_told_so(shop: Shop) -> None:
+def test_a_reason_that_no_longer_holds_is_explained(shop: Shop) -> None:
     (shop.folder / "rules/audiences/everyone.yaml").write_text("audience: everyone\nwho: {everyone: yes}\n")
     shop.add([project.person("shy", "shy@mail.example")], consent=False)
     again = NOW + timedelta(minutes=10)
@@ -79,7 +79,7 @@ def test_a_customer_left_out_then_who_passes_now_is_told_so(shop: Shop) -> None:
     assert "By now: Gets the mail 'hello'." in told
 
 
-def test_a_plan_that_was_launched_is_told_as_such(shop: Shop) -> None:
+def test_a_launched_plan_is_named_with_its_run(shop: Shop) -> None:
     run_id = launch.launch(shop.store, edition(shop), NOW, NOW).run_id
     found = explained(shop)
     assert [check.name for check in found.obstacles()] == ["first time"]
@@ -92,7 +92,7 @@ def test_without_a_plan_it_says_what_one_would_decide(store: Store, tmp_path: Pa
     shop = Shop.open(store, tmp_path, 1)
     shop.campaign()
     told = explained(shop).outcome()
-    assert told.startswith("No plan has looked at this customer yet. By now: Gets the mail 'hello'.")
+    assert told.startswith("No plan covers this customer yet. By now: Gets the mail 'hello'.")
 
 
 def test_a_run_without_a_row_for_a_customer_who_fits_today_says_why(shop: Shop) -> None:

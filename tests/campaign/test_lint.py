@@ -1,4 +1,4 @@
-"""Checks the doubts that take several files to see."""
+"""Checks the warnings that depend on several files."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def doubts(implied: str, **more: str) -> list[str]:
 
 
 @pytest.mark.parametrize("implied", ["vegetarisch", "[vegetarian, vegetarisch]"])
-def test_a_value_that_is_only_implied_and_never_named_is_doubted(implied: str) -> None:
+def test_a_value_that_is_only_implied_and_never_used_is_a_warning(implied: str) -> None:
     (told,) = doubts(implied)
     assert told.startswith("rules/preferences.yaml:5:")
     assert "'vegan' implies 'vegetarisch', which is not used in any rule, guard, trait or other answer" in told
     assert "Did you mean 'vegetarian'?" in told
 
 
-def test_a_value_that_anything_names_is_not_doubted() -> None:
+def test_a_value_that_is_used_anywhere_is_no_warning() -> None:
     assert doubts("vegetarian") == []
     assert doubts("vegetarisch", guards=GUARD) == []
     assert doubts("vegetarisch", traits_diet=TRAIT) == []

@@ -1,4 +1,4 @@
-"""Checks `repeat`: who gets a campaign again in a later run, launched by hand or by the clock, on both databases."""
+"""Checks `repeat`: who gets a campaign again in a later run, launched manually or by the clock, on both databases."""
 
 from __future__ import annotations
 
@@ -89,14 +89,14 @@ def test_repeat_yes_is_in_every_run(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(("gap", "times"), [("1 day", 8), ("2 days", 4), ("3 days", 3), ("1 week", 2), ("8 days", 1)])
-def test_a_gap_counts_days_by_the_wall_clock(shop: Shop, gap: str, times: int) -> None:
+def test_a_gap_counts_days_in_local_time(shop: Shop, gap: str, times: int) -> None:
     shop.add([project.person("a", "a@mail.example") | born(BEGIN + 8 * DAY)])
     birthday_campaign(shop, f"{DAILY}repeat: after {gap}\n")
     assert tick_daily(shop, 10) == Counter({"a": times})
 
 
 @pytest.mark.parametrize("state", [DeliveryState.refused, DeliveryState.skipped])
-def test_who_got_nothing_has_not_received_it(shop: Shop, state: DeliveryState) -> None:
+def test_customers_without_a_mail_have_not_received_it(shop: Shop, state: DeliveryState) -> None:
     shop.add(project.people(1))
     edition = shop.campaign(more="repeat: no\n")
     shop.launch(edition, BEGIN)
@@ -185,7 +185,7 @@ def test_a_schedule_launched_before_it_had_to_say_so_goes_on(shop: Shop) -> None
     assert tick_daily(shop, 3) == Counter({"c1": 3, "c2": 3})
 
 
-def test_a_plan_is_refused_while_the_word_is_missing(shop: Shop) -> None:
+def test_a_plan_fails_while_repeat_is_missing(shop: Shop) -> None:
     with pytest.raises((InvalidInput, Refused)):
         shop.launch(shop.campaign(more=DAILY))
 

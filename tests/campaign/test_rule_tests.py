@@ -1,4 +1,4 @@
-"""Checks what is said of an example that fails, whoever is to blame."""
+"""Checks how an example that fails is described."""
 
 # ruff: noqa: E501  (a sentence stands on one line)
 from __future__ import annotations
@@ -21,13 +21,13 @@ TOLD = {
     (True, True, True, None): "",
     (True, False, False, None): "It should match, but does not.",
     (False, True, True, None): "It should not match, but does.",
-    (True, True, True, NOW): "It comes out otherwise when today is 2026-04-01 09:00. Say which day is meant: 'as_of: 2026-04-01'.",
-    (True, True, False, None): "This is a bug of Mailshot: the database says that it does not match, the explanation that it matches. Please report it with this rule.",
+    (True, True, True, NOW): "Its result changes when today is 2026-04-01 09:00. Say which day is meant: 'as_of: 2026-04-01'.",
+    (True, True, False, None): "This is a bug in Mailshot: the database says that it does not match, the explanation that it matches. Please report it with this rule.",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("found", TOLD)
-def test_what_is_wrong_is_said(found: tuple[bool, bool, bool, datetime | None]) -> None:
+def test_failures_are_described(found: tuple[bool, bool, bool, datetime | None]) -> None:
     expected, judged, selected, otherwise = found
     example = Example("x", 3, NOW, False, Profile(0, 0, {}), expected)
     outcome = ExampleResult(AUDIENCE, example, Verdict(judged, "", "", 2), selected, (), otherwise)

@@ -1,4 +1,4 @@
-"""Owns that the same shop gets the same deliveries on either database: who, what, which offers, and why not."""
+"""Checks that the same shop gets the same deliveries on both databases: who, what, which offers, and why not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.campaigns import NOW, edition, everybody, open_shop, planned
 CUSTOMER, DELIVERY = dialect.table(tables.Customer), dialect.table(tables.Delivery)
 
 
-def test_both_databases_decide_alike(sqlite_url: str, postgres_url: str, tmp_path: Path) -> None:
+def test_both_databases_decide_the_same(sqlite_url: str, postgres_url: str, tmp_path: Path) -> None:
     small = _deliveries(Store.open(sqlite_url), tmp_path / "sqlite")
     large = _deliveries(Store.open(postgres_url), tmp_path / "postgres")
     assert small == large

@@ -109,7 +109,7 @@ def test_what_others_use_changes_neither_schedule_nor_plan(shop: Shop, path: str
     assert [item.current for item in open_schedules(shop)] == [True]
 
 
-def test_the_same_version_has_the_same_identity_in_any_process(shop: Shop) -> None:
+def test_the_same_version_has_the_same_plan_id_in_any_process(shop: Shop) -> None:
     whole = edition(shop_with(shop))
     with shop.store.read() as connection:
         assert plan.plan_id_of(connection, whole, NOW) == plan.plan_id_of(connection, editions.thaw(whole.body), NOW)
@@ -120,7 +120,7 @@ def shop_with(shop: Shop) -> Shop:
     return shop
 
 
-def test_a_campaign_whose_file_is_gone_or_wrong_is_told(shop: Shop) -> None:
+def test_a_campaign_whose_file_is_gone_or_invalid_is_reported(shop: Shop) -> None:
     shop.campaign(more=DAILY)
     launched(shop)
     path = shop.folder / "rules/campaigns/hello.yaml"
@@ -137,7 +137,7 @@ def test_a_campaign_whose_file_is_gone_or_wrong_is_told(shop: Shop) -> None:
     assert len(schedules.launch_due(shop.store, SLOT)) == 1
 
 
-def test_a_campaign_that_is_scheduled_without_its_file_says_what_becomes_of_it(shop: Shop) -> None:
+def test_a_scheduled_campaign_without_its_file_is_reported_with_a_remedy(shop: Shop) -> None:
     shop.campaign(more=DAILY)
     launched(shop)
     rules = Rulebook.load(shop.folder)
@@ -195,7 +195,7 @@ def test_a_slot_that_is_due_is_launched_once_with_the_new_version(shop: Shop) ->
     with shop.store.read() as connection:
         run = runs.get(connection, run_id)
     assert run is not None
-    assert run["definition"] == bodies.digest(edition(shop).body)
+    assert run.definition == bodies.digest(edition(shop).body)
 
 
 def test_a_slot_that_was_launched_is_not_launched_again_after_replacing(shop: Shop) -> None:
@@ -277,6 +277,6 @@ def test_replacing_while_the_clock_ticks_launches_each_slot_once(shop: Shop) -> 
         at_once(tick, replace, tick)
         schedules.launch_due(shop.store, moment)
         with shop.store.read() as connection:
-            slots = [run["slot"] for run in runs.of_campaign(connection, "hello")]
+            slots = [run.slot for run in runs.of_campaign(connection, "hello")]
         assert sorted(slots) == [SLOT + timedelta(days=number) for number in range(day + 1)]
         assert len(open_schedules(shop)) == 1

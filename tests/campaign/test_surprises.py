@@ -1,4 +1,4 @@
-"""Owns what must not surprise a marketer: a plan that is no longer true, unknown facts, names no product has."""
+"""Checks what could surprise a marketer: an outdated plan, unknown facts, names that no product has."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_few_more_or_fewer_are_launched(shop: Shop) -> None:
     assert launch.launch(shop.store, edition(shop), NOW, NOW).mails == 21
 
 
-def test_an_unknown_fact_of_ones_own_prints_nothing(shop: Shop) -> None:
+def test_an_unknown_fact_of_the_shop_prints_nothing(shop: Shop) -> None:
     write(shop, "rules/facts.yaml", "customer: {tier: {type: text}}\nproduct: {season: {type: text}}\n")
     hello = (shop.folder / "templates/hello/body.html").read_text(encoding="utf-8")
     tier = "[{% if customer.tier %}{{ customer.tier }}{% else %}no tier{% endif %}]"
@@ -66,7 +66,7 @@ def test_an_unknown_fact_of_ones_own_prints_nothing(shop: Shop) -> None:
     assert "[gold]" in read("golden")
 
 
-def test_names_that_no_product_has_are_told_with_the_nearest(shop: Shop) -> None:
+def test_names_that_no_product_has_are_reported_with_the_nearest(shop: Shop) -> None:
     rule = "audience: typo\nwho: {never_bought: {department: Meat, within: 90 days}}\n"
     write(shop, "rules/audiences/typo.yaml", rule)
     with shop.store.read() as connection:
@@ -74,7 +74,7 @@ def test_names_that_no_product_has_are_told_with_the_nearest(shop: Shop) -> None
     assert warning == "rules/audiences/typo.yaml:2: no product has the department 'Meat'. Did you mean 'MEAT'?"
 
 
-def test_campaigns_topics_and_countries_that_nobody_has_are_told(shop: Shop) -> None:
+def test_campaigns_topics_and_countries_that_do_not_exist_are_reported(shop: Shop) -> None:
     buy(shop.store, add(shop, "plain", country="SE"), {1: 1})
     rule = (
         "audience: typo\nwho:\n  never_received: {campaign: helo}\n  not: {opened: {topic: ofers}}\n"
@@ -92,7 +92,7 @@ def test_campaigns_topics_and_countries_that_nobody_has_are_told(shop: Shop) -> 
     assert "Did you mean 'offers'?" in told[1]
 
 
-def test_a_trait_with_a_value_for_every_department_knows_any_word(shop: Shop) -> None:
+def test_a_trait_with_a_value_for_every_department_accepts_any_value(shop: Shop) -> None:
     (shop.folder / "rules/traits").mkdir(exist_ok=True)
     write(shop, "rules/traits/likes.yaml", "trait: likes\neach: department\n")
     write(shop, "rules/audiences/likers.yaml", "audience: likers\nwho: {trait: {likes: GREEN}}\n")

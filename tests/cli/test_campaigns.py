@@ -80,7 +80,7 @@ def test_a_launch_of_no_mails_is_refused_with_the_reasons(shop: Shop) -> None:
     assert said("plan", "hello")[0] == 0
     code, told = said("launch", "hello")
     assert code == REFUSED
-    assert "Nobody would get a mail of 'hello': 3 already received." in flat(told)
+    assert "No customer would get a mail of 'hello': 3 already received." in flat(told)
     assert "--even-if-empty" in told
     assert said("launch", "hello", "--even-if-empty")[0] == 0
     settle(shop)
@@ -88,7 +88,7 @@ def test_a_launch_of_no_mails_is_refused_with_the_reasons(shop: Shop) -> None:
     assert code == 0
     assert "Run 1 of 'hello'" in told
     with shop.store.read() as connection:
-        newest, oldest = (str(run["id"]) for run in runs.of_campaign(connection, "hello"))
+        newest, oldest = (str(run.id) for run in runs.of_campaign(connection, "hello"))
     assert [line.split()[0] for line in told.splitlines() if line.split()[1:2] == ["hello"]] == [oldest, newest]
     assert f"Run {newest} of 'hello'" in said("report", "hello", "--run", newest)[1]
     assert json.loads(said("report", "hello", "--json")[1])["run_id"] == 1
@@ -105,7 +105,7 @@ def test_a_slot_without_a_mail_does_not_hide_the_report(shop: Shop) -> None:
     for _ in range(3):
         with shop.store.read() as connection:
             [schedule] = runs.schedules(connection)
-        assert len(schedules.launch_due(shop.store, schedule["next_at"])) == 1
+        assert len(schedules.launch_due(shop.store, schedule.next_at)) == 1
         settle(shop)
     with shop.store.read() as connection:
         assert len(connection.execute(RUN.select()).all()) == 3

@@ -249,7 +249,7 @@ SURROUNDINGS = {
         {"MAILSHOT_ADDRESS_KEY": "ab" * 32},
         ("status",),
         INVALID,
-        "is not the key this database was begun with",
+        "is not the key this database was created with",
     ),
     "no database": (
         {"MAILSHOT_DATABASE": "sqlite:///new.db"},
@@ -261,7 +261,7 @@ SURROUNDINGS = {
         {"MAILSHOT_DATABASE": "sqlite:///m.txt"},
         ("status",),
         UNAVAILABLE,
-        "is not a sound SQLite database",
+        "is not a valid SQLite database",
     ),
     "no folder": ({"MAILSHOT_DATABASE": "sqlite:///none/new.db"}, ("status",), UNAVAILABLE, "does not exist"),
     "no server": ({"MAILSHOT_DATABASE": "postgresql://u@127.0.0.1:1/x"}, ("status",), UNAVAILABLE, "does not answer"),

@@ -108,7 +108,7 @@ class Siege:
     def finished(self) -> bool:
         with self.shop.store.read() as connection:
             run = runs.get(connection, self.run_id)
-        return run is not None and run["state"] == RunState.finished
+        return run is not None and run.state is RunState.finished
 
     def sound(self) -> bool:
         """Whether the database is whole."""

@@ -34,7 +34,7 @@ def counts(shop: Shop, run_id: int) -> dict[str, int]:
 def finished(shop: Shop, run_id: int) -> bool:
     with shop.store.read() as connection:
         run = runs.get(connection, run_id)
-    return run is not None and run["state"] == RunState.finished
+    return run is not None and run.state is RunState.finished
 
 
 def send(app: App, run_id: int, most: int = 2000) -> bool:

@@ -17,7 +17,7 @@ from mailshot.profile.topics import ConsentEntry
 from mailshot.store import audiences, consent, dialect, plans, tables
 from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
-from mailshot.store.plans import ContentChoice, PlanSpec
+from mailshot.store.plan_gates import ContentChoice, PlanSpec
 from tests.support.import_shop import Shop
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

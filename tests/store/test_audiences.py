@@ -44,7 +44,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[range]:
         parts.append(ids or range(0))
         return within(self, ids)
 
-    monkeypatch.setattr(audiences, "LEAST", 1)
+    monkeypatch.setattr(audiences, "LEAST_IDS", 1)
     monkeypatch.setattr(Compiler, "within", noted)
     monkeypatch.setattr(Store, "readers", 3)
     return parts
@@ -58,7 +58,7 @@ def test_every_customer_is_counted_once(store: Store, counted: list[range], numb
     assert len([who for some in counted for who in some]) == len({who for some in counted for who in some})
 
 
-def test_those_whom_a_rare_part_names_are_counted_once(
+def test_members_of_a_selective_condition_are_counted_once(
     store: Store, counted: list[range], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     who = customers(store, 9)
@@ -70,7 +70,7 @@ def test_those_whom_a_rare_part_names_are_counted_once(
     assert len(counted) == 6
 
 
-def test_looking_at_customers_is_shared_among_connections(store: Store, counted: list[range]) -> None:
+def test_counting_is_shared_among_connections(store: Store, counted: list[range]) -> None:
     customers(store, 9)
     opened: list[object] = []
     event.listen(store.engine, "checkout", lambda *given: opened.append(given[0]))
@@ -79,9 +79,7 @@ def test_looking_at_customers_is_shared_among_connections(store: Store, counted:
     assert len(opened) == 1 + 3
 
 
-def test_a_server_that_gives_one_connection_is_asked_for_one_part_after_the_other(
-    counted: list[range], postgres_url: str
-) -> None:
+def test_with_one_connection_the_parts_are_counted_in_turn(counted: list[range], postgres_url: str) -> None:
     store = Store.open(postgres_url)
     customers(store, 9)
     store.close()
@@ -92,7 +90,7 @@ def test_a_server_that_gives_one_connection_is_asked_for_one_part_after_the_othe
         store.close()
 
 
-def test_several_connections_do_without_helpers_of_the_server(postgres_url: str) -> None:
+def test_parallel_connections_use_no_parallel_workers(postgres_url: str) -> None:
     store = Store.open(postgres_url)
     helpers = text("SHOW max_parallel_workers_per_gather")
     assert audiences.count_parallel(store, _asked, [helpers, helpers]) == 0
@@ -101,7 +99,7 @@ def test_several_connections_do_without_helpers_of_the_server(postgres_url: str)
     store.close()
 
 
-def test_one_that_fails_breaks_off_the_others(store: Store) -> None:
+def test_a_failing_count_cancels_the_others(store: Store) -> None:
     endless = {"sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"}
     slow = text(endless.get(store.engine.dialect.name, "SELECT 1 FROM pg_sleep(3600)"))
     with pytest.raises(ZeroDivisionError):
@@ -120,14 +118,14 @@ def test_a_database_in_memory_has_one_connection() -> None:
 
 
 @pytest.mark.parametrize(("ids", "number"), [(range(0), 4), (range(5, 6), 4), (range(3, 103), 7), (range(10), 0)])
-def test_parts_make_up_the_whole(ids: range, number: int) -> None:
+def test_key_ranges_cover_the_whole(ids: range, number: int) -> None:
     found = audiences.key_ranges(ids, number)
     assert [one for some in found for one in some] == list(ids)
     assert len(found) <= max(number, 1)
     assert all(found)
 
 
-def test_the_erased_are_not_among_those_who_never_bought(store: Store) -> None:
+def test_erased_customers_do_not_match_never_bought(store: Store) -> None:
     customers(store, 3)
     bought = nodes.ActivityCondition(0, BOUGHT, window=Window(start=Span(1, "year")))
     never = nodes.Not(0, bought)

@@ -1,4 +1,4 @@
-"""Checks that both databases draw lots as Python does."""
+"""Checks that both databases compute the same bucket as Python."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mailshot.store import dialect, tables
 from mailshot.store.engine import Store
 
 
-def test_the_database_draws_as_python_does(store: Store) -> None:
+def test_both_databases_compute_the_same_bucket_as_python(store: Store) -> None:
     customer = dialect.table(tables.Customer)
     lots = [0, 1, bucketing.PRIME - 1, *(bucketing.bucket(str(number)) for number in range(500))]
     with store.write() as connection:

@@ -31,7 +31,7 @@ def test_any_order_of_arrival_and_any_repetition_end_the_same(store: Store) -> N
             assert counted == len(said)
 
 
-def test_record_tells_whether_the_entry_counts(store: Store) -> None:
+def test_record_returns_whether_the_entry_counts(store: Store) -> None:
     with store.write() as connection:
         assert consent.record(connection, 1, "offers", True, NOON, "import")
         assert not consent.record(connection, 1, "offers", True, NOON, "import")
@@ -40,7 +40,7 @@ def test_record_tells_whether_the_entry_counts(store: Store) -> None:
 
 
 @pytest.mark.parametrize("change", ["UPDATE consent_log SET given = true", "DELETE FROM consent_log"])
-def test_the_log_only_grows(store: Store, change: str) -> None:
+def test_the_log_is_append_only(store: Store, change: str) -> None:
     with store.write() as connection:
         consent.record(connection, 1, "offers", True, NOON, "import")
     with pytest.raises(DatabaseError, match="append-only"), store.write() as connection:

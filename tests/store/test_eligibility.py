@@ -1,4 +1,4 @@
-"""Who may be mailed: an address is one inbox, however many customers share it, and earlier mails count."""
+"""Checks who may be mailed: an address is one inbox for all customers who share it, and earlier mails count."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -15,7 +14,7 @@ from mailshot.campaign import explain, launch
 from mailshot.facts.periods import Span
 from mailshot.profile.preferences import Limit
 from mailshot.states import Reason
-from mailshot.store import consent, dialect, runs, suppression, tables
+from mailshot.store import consent, dialect, suppression, tables
 from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
 from tests.campaign.test_plan import rows
@@ -96,7 +95,7 @@ def test_a_withdrawal_by_either_customer_stops_the_topic_at_their_address(shop: 
     assert told == f"withdrawn at this address by customer '{'Q1' if who == 'first' else 'Q2'}'"
 
 
-def test_a_withdrawal_binds_others_at_the_address_even_when_their_yes_is_newer(shop: Shop) -> None:
+def test_a_withdrawal_applies_to_others_at_the_address_even_if_they_consented_later(shop: Shop) -> None:
     one, other = person(shop, "Q1", given=NOW - DAY), person(shop, "Q2", given=None)
     say(shop, other, False, NOW - 9 * DAY)
     assert set(reasons(shop).values()) == {"no consent"}
@@ -111,7 +110,7 @@ def test_a_withdrawal_of_another_topic_or_another_address_stops_nothing(shop: Sh
 
 
 @pytest.mark.parametrize(("days", "reason"), [(10, None), (30, "no consent"), (40, "no consent")])
-def test_a_withdrawal_of_the_address_binds_unless_the_customer_consented_later(
+def test_a_withdrawal_of_the_address_applies_unless_the_customer_consented_later(
     shop: Shop, days: int, reason: str | None
 ) -> None:
     one = person(shop, "Q1", given=NOW - timedelta(days=days))
@@ -214,25 +213,25 @@ def failing_check(limit: str) -> str:
     return {"cap": "frequency cap", "choice": "customer's choice 'Weekly'"}[limit]
 
 
-def test_a_choice_binds_everybody_at_the_address(shop: Shop) -> None:
+def test_a_choice_applies_to_all_customers_of_the_address(shop: Shop) -> None:
     one, other = person(shop, "Q1"), person(shop, "Q2")
     choose(shop, other, "weekly")
     sent(shop.store, other, "other", NOW - DAY)
     assert reasons(shop) == {one: "asked for less", other: "asked for less"}
 
 
-def test_who_wants_no_mail_gets_service_mail_only(shop: Shop) -> None:
+def test_customers_who_want_no_mail_get_service_mail_only(shop: Shop) -> None:
     one = person(shop, "Q1")
     choose(shop, one, "no_ads")
     assert reasons(shop) == {one: "asked for less"}
     assert reasons(shop, "order") == {one: None}
 
 
-def test_service_mail_is_neither_counted_nor_held_back(shop: Shop) -> None:
+def test_service_mail_is_neither_counted_nor_limited(shop: Shop) -> None:
     one = person(shop, "Q1")
     choose(shop, one, "weekly")
     begun = launched(shop, "order")
-    assert head(shop, begun)["service"]
+    assert ledger_rows.head(shop.store, begun).service
     assert reasons(shop, now=NOW + DAY) == {one: None}
     launched(shop, "week", NOW + DAY)
     assert reasons(shop, "other", now=NOW + 2 * DAY) == {one: "asked for less"}
@@ -244,11 +243,6 @@ def launched(shop: Shop, name: str, now: datetime = NOW) -> int:
     found = launch.launch(shop.store, edition(shop, name), now, now).run_id
     assert found is not None
     return found
-
-
-def head(shop: Shop, run_id: int) -> Any:
-    with shop.store.read() as connection:
-        return runs.get(connection, run_id)
 
 
 WEEKLY = ((("frequency", "weekly"), Limit(1, Span(7, "day"))),)
@@ -292,7 +286,7 @@ def test_at_the_dot_a_withdrawal_of_the_address_counts(store: Store) -> None:
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_of_two_who_came_to_share_an_address_after_the_launch_one_is_mailed(store: Store, together: bool) -> None:
+def test_one_of_two_customers_who_share_an_address_since_the_launch_is_mailed(store: Store, together: bool) -> None:
     one, other = given(store, 2)
     run_id = begin(store, [one, other])
     given_address(store, [one, other])
@@ -381,7 +375,7 @@ def test_a_suppressed_address_is_suppressed_for_all_its_customers(shop: Shop) ->
     assert reasons(shop) == {one: "suppressed", other: "suppressed"}
 
 
-def test_tracking_is_off_for_an_inbox_when_anybody_there_refused_it(shop: Shop) -> None:
+def test_tracking_is_off_for_an_inbox_when_any_customer_refused_it(shop: Shop) -> None:
     one, other, free = person(shop, "Q1"), person(shop, "Q2"), person(shop, "Q3", "else@mail.example")
     for who in (one, free):
         say(shop, who, True, NOW, "tracking")

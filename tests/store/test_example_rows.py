@@ -1,4 +1,4 @@
-"""Checks that whoever can live in the database can be written as an example, and is judged as written."""
+"""Checks that every customer of the database can be written as an example, with the same verdicts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def world() -> Iterator[Store]:
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
 )
-def test_whoever_lives_can_be_written_down(world: Store, people: Population, conditions: list[Condition]) -> None:
+def test_every_customer_can_be_written(world: Store, people: Population, conditions: list[Condition]) -> None:
     for who in _living(world, people):
         text = json.dumps({"audience": "a", "examples": [_written(who)]}, ensure_ascii=False)
         document = documents.parse(text, "a.yaml")
@@ -65,7 +65,7 @@ def test_whoever_lives_can_be_written_down(world: Store, people: Population, con
                 assert (number in set(audiences.members(connection, compiled, condition))) is expected
 
 
-def test_nothing_is_left_behind(world: Store) -> None:
+def test_no_rows_are_left_behind(world: Store) -> None:
     line = Activity("A", AS_OF, {}, {"key": "p"}, Decimal(1), Decimal(1))
     who = Profile(0, 1, {"key": "k"}, {"bought": (line, line), "referred": (line,)}, {"offers": True})
     for _ in range(2):
@@ -168,7 +168,7 @@ def _text(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def test_every_kind_of_happening_can_be_put(world: Store) -> None:
+def test_every_kind_of_activity_can_be_written(world: Store) -> None:
     said = {word: (Activity("1", AS_OF, dict(activity.DID.defaults, event="e"), {"key": "p"}, Decimal(1), Decimal(1)),)
             for word in profiles.KEPT}  # fmt: skip
     with example_rows.with_customer(world, Profile(0, 1, {"key": "k"}, said), AS_OF) as (connection, number):

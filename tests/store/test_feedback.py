@@ -31,7 +31,7 @@ def test_the_same_request_again_changes_nothing(store: Store) -> None:
     ]
 
 
-def test_coming_back_later_counts_again_and_a_scanner_hides_nobody(store: Store) -> None:
+def test_a_later_open_counts_again_and_a_scanner_hides_no_person(store: Store) -> None:
     customer_site.seed(store)
     with store.write() as connection:
         tracking.record_click(connection, fetch(method="HEAD"), LINK)
@@ -40,7 +40,7 @@ def test_coming_back_later_counts_again_and_a_scanner_hides_nobody(store: Store)
     assert [row["by"] for row in customer_site.Look(store).feedback("clicked")] == ["scanner", "human", "human"]
 
 
-def test_a_burst_is_blamed_on_a_scanner_in_any_order_of_arrival(store: Store) -> None:
+def test_a_burst_of_clicks_is_a_scanner_in_any_order_of_arrival(store: Store) -> None:
     customer_site.seed(store)
     urls = {number: f"https://shop.example.com/{number}" for number in range(11, 15)}
     with store.write() as connection:
@@ -59,7 +59,7 @@ def test_a_burst_is_blamed_on_a_scanner_in_any_order_of_arrival(store: Store) ->
     assert len(rows) == 24 * 4
 
 
-def test_nothing_is_kept_without_consent_to_count(store: Store) -> None:
+def test_nothing_is_stored_without_consent_to_tracking(store: Store) -> None:
     customer_site.seed(store)
     with store.write() as connection:
         assert tracking.record_click(connection, fetch(customer=BEN), LINK) == LINK_URL
@@ -71,7 +71,7 @@ def test_nothing_is_kept_without_consent_to_count(store: Store) -> None:
     assert customer_site.Look(store).feedback() == []
 
 
-def test_a_person_seen_settles_a_delivery_in_doubt_and_a_scanner_does_not(store: Store) -> None:
+def test_a_click_of_a_person_settles_an_unconfirmed_delivery_and_of_a_scanner_does_not(store: Store) -> None:
     customer_site.seed(store)
     d = feedback.DELIVERY
     mine = (d.c.run_id == RUN) & (d.c.customer_id == ADA)

@@ -27,7 +27,7 @@ def kept(store: Store) -> int:
         return connection.scalar(select(func.count()).select_from(suppression.SUPPRESSION)) or 0
 
 
-def test_many_writes_share_few_transactions_and_each_gets_its_own_answer(store: Store) -> None:
+def test_many_writes_share_few_transactions_and_each_gets_its_own_result(store: Store) -> None:
     begun = []
 
     class Counted(GroupCommit):
@@ -48,7 +48,7 @@ def test_many_writes_share_few_transactions_and_each_gets_its_own_answer(store: 
     assert len(begun) <= 10
 
 
-def test_an_answer_comes_after_the_commit(store: Store) -> None:
+def test_a_result_comes_after_the_commit(store: Store) -> None:
     async def work() -> None:
         group = GroupCommit(store)
         for number in range(5):
@@ -60,7 +60,7 @@ def test_an_answer_comes_after_the_commit(store: Store) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["INSERT INTO suppression (address_hash) VALUES ('half')", None])
-def test_one_that_fails_leaves_the_others_alone(store: Store, wrong: str | None) -> None:
+def test_a_failing_write_does_not_affect_the_others(store: Store, wrong: str | None) -> None:
     def fail(connection: Connection) -> str:
         add("lost", connection)
         if wrong:
@@ -80,7 +80,7 @@ def test_one_that_fails_leaves_the_others_alone(store: Store, wrong: str | None)
     assert kept(store) == 10
 
 
-def test_nobody_is_answered_when_the_transaction_fails(store: Store) -> None:
+def test_every_caller_gets_the_error_of_a_failing_transaction(store: Store) -> None:
     # PostgreSQL calls a missing table a mistake of the statement, SQLite one of the database.
     expected = Unavailable if store.sqlite else ProgrammingError
     with store.write() as connection:
@@ -96,7 +96,7 @@ def test_nobody_is_answered_when_the_transaction_fails(store: Store) -> None:
     assert [type(answer) for answer in asyncio.run(work())] == [expected] * 3
 
 
-def test_a_caller_that_goes_away_stops_nobody_and_its_write_is_kept(store: Store) -> None:
+def test_a_cancelled_caller_affects_no_other_and_its_write_is_committed(store: Store) -> None:
     async def work() -> None:
         group = GroupCommit(store)
         gone = asyncio.create_task(group.do(lambda c: add("gone", c)))
@@ -110,7 +110,7 @@ def test_a_caller_that_goes_away_stops_nobody_and_its_write_is_kept(store: Store
     assert kept(store) == 2
 
 
-def test_a_write_outwaits_another_process_that_holds_the_database(tmp_path: Path) -> None:
+def test_a_write_waits_for_another_process_that_locks_the_database(tmp_path: Path) -> None:
     """An import holds it for longer than one connection waits; the lock is given back when that has shown twice."""
     path, refused = tmp_path / "mailshot.db", []
     store = Store.open(f"sqlite:///{path}")
@@ -142,7 +142,7 @@ def test_a_write_outwaits_another_process_that_holds_the_database(tmp_path: Path
     store.close()
 
 
-def test_close_commits_what_waits_and_takes_nothing_new(store: Store) -> None:
+def test_close_commits_waiting_writes_and_accepts_no_more(store: Store) -> None:
     async def work() -> None:
         group = GroupCommit(store)
         waiting = asyncio.create_task(group.do(lambda c: add("last", c)))

@@ -1,4 +1,4 @@
-"""Checks that a fresh store has our version and lets rows through, on both databases."""
+"""Checks that a fresh store has our version and stores rows, on both databases."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def test_a_fresh_store_has_the_newest_version(store: Store) -> None:
     assert installation.upgrade(store) == (installation.newest(), installation.newest())
 
 
-def test_the_versions_by_the_names_of_files_are_those_that_alembic_reads() -> None:
+def test_versions_from_file_names_are_those_that_alembic_finds() -> None:
     script = ScriptDirectory.from_config(installation.config())
     assert script.get_heads() == [installation.newest()]
     assert {revision.revision for revision in script.walk_revisions()} == installation.versions()
 
 
-def test_the_tables_are_those_that_the_code_names(store: Store) -> None:
+def test_the_migrations_create_the_tables_of_the_code(store: Store) -> None:
     def ours(_: object, name: str | None, *__: object) -> bool:
         return store.sqlite or name not in ONLY_SQLITE
 
@@ -43,7 +43,7 @@ def test_the_tables_are_those_that_the_code_names(store: Store) -> None:
         assert compare_metadata(context, tables.SQLModel.metadata) == []
 
 
-def test_the_purchases_of_a_window_are_read_by_time_and_nowhere_else(sqlite_url: str) -> None:
+def test_the_purchases_of_a_window_are_read_by_an_index_on_time(sqlite_url: str) -> None:
     store = Store.open(sqlite_url)
     line = dialect.table(tables.Purchase)
     mine = select(line).where(line.c.customer_id == 1, line.c.at.between(NOW - timedelta(days=90), NOW))
@@ -53,7 +53,7 @@ def test_the_purchases_of_a_window_are_read_by_time_and_nowhere_else(sqlite_url:
     store.close()
 
 
-def test_keys_hold_whole_rows_where_rows_lie_elsewhere(postgres_url: str) -> None:
+def test_keys_include_all_columns_where_rows_are_elsewhere(postgres_url: str) -> None:
     store = Store.open(postgres_url)
     with store.read() as connection:
         for table in (tables.Purchase, tables.Order):
@@ -84,7 +84,7 @@ def test_only_the_owner_reads_the_database_file(tmp_path: Path) -> None:
     assert set(modes.values()) == {0o600}
 
 
-def test_an_error_does_not_tell_what_was_to_be_written(sqlite_url: str) -> None:
+def test_an_error_does_not_reveal_the_values_of_a_statement(sqlite_url: str) -> None:
     store = Store.open(sqlite_url)
     row = insert(tables.Customer).values(key="1", lot=1, facts={}, email="ann@example.com")
     with store.write() as connection:
@@ -95,7 +95,7 @@ def test_an_error_does_not_tell_what_was_to_be_written(sqlite_url: str) -> None:
     assert "ann@example.com" not in str(told.value)
 
 
-def test_who_was_erased_by_an_old_version_waits_until_the_file_is_rewritten(
+def test_erasures_of_an_old_version_are_pending_until_the_file_is_rewritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store.open(f"sqlite:///{tmp_path / 'old.db'}")

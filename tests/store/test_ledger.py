@@ -1,4 +1,4 @@
-"""The arrows of the ledger, each one."""
+"""Checks each arrow of the ledger."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.support.query_plans import steps
 S = DeliveryState
 
 
-def test_a_mail_on_its_way(store: Store) -> None:
+def test_a_mail_is_claimed_dotted_and_sent(store: Store) -> None:
     ann, *_ = customers(store, 1)
     run_id = begin(store, [ann])
     assert claim(store, run_id, 7) == [ann]
@@ -60,7 +60,7 @@ def test_a_deferred_row_waits_for_its_moment(store: Store) -> None:
     assert rows(store, run_id)[ann]["attempts"] == 2
 
 
-def test_fresh_rows_come_before_deferred_ones_and_no_more_than_asked(store: Store) -> None:
+def test_pending_rows_are_claimed_before_deferred_ones_up_to_the_limit(store: Store) -> None:
     who = customers(store, 5)
     run_id = begin(store, who)
     for one in claim(store, run_id, 7, most=2):
@@ -69,7 +69,7 @@ def test_fresh_rows_come_before_deferred_ones_and_no_more_than_asked(store: Stor
 
 
 @pytest.mark.parametrize("state", [S.sent, S.refused, S.deferred, S.pending, S.skipped, S.unconfirmed])
-def test_nothing_leads_out_of_a_settled_row(store: Store, state: DeliveryState) -> None:
+def test_no_arrow_leads_out_of_a_settled_row(store: Store, state: DeliveryState) -> None:
     ann, bob = customers(store, 2)
     run_id = begin(store, [ann, bob])
     claim(store, run_id, 7)
@@ -81,7 +81,7 @@ def test_nothing_leads_out_of_a_settled_row(store: Store, state: DeliveryState) 
 
 
 @pytest.mark.parametrize(("at_least_once", "after"), [(False, "unconfirmed"), (True, "pending")])
-def test_a_lapsed_lease(store: Store, at_least_once: bool, after: str) -> None:
+def test_rows_of_an_expired_lease_are_recovered(store: Store, at_least_once: bool, after: str) -> None:
     ann, bob = customers(store, 2)
     run_id = begin(store, [ann, bob], at_least_once)
     claim(store, run_id, 7)
@@ -93,7 +93,7 @@ def test_a_lapsed_lease(store: Store, at_least_once: bool, after: str) -> None:
 
 
 @pytest.mark.parametrize("at_least_once", [False, True])
-def test_a_mail_read_before_its_lease_lapsed_has_arrived(store: Store, at_least_once: bool) -> None:
+def test_a_mail_opened_before_its_lease_expired_has_arrived(store: Store, at_least_once: bool) -> None:
     ann, bob = customers(store, 2)
     run_id = begin(store, [ann, bob], at_least_once)
     claim(store, run_id, 7)
@@ -105,7 +105,7 @@ def test_a_mail_read_before_its_lease_lapsed_has_arrived(store: Store, at_least_
     assert states(store, run_id) == {ann: "sent", bob: "pending" if at_least_once else "unconfirmed"}
 
 
-def test_late_news_settles_what_was_in_doubt(store: Store) -> None:
+def test_a_late_report_settles_an_unconfirmed_row(store: Store) -> None:
     ann, *_ = customers(store, 1)
     run_id = begin(store, [ann])
     claim(store, run_id, 7)
@@ -115,7 +115,7 @@ def test_late_news_settles_what_was_in_doubt(store: Store) -> None:
     assert settle(store, run_id, 7, ann, S.sent) == 1
 
 
-def test_reading_tells_whether_there_is_anything_to_settle(store: Store) -> None:
+def test_is_unsettled_says_whether_there_is_anything_to_settle(store: Store) -> None:
     def unsettled(now: datetime) -> bool:
         with store.read() as connection:
             return ledger_queries.is_unsettled(connection, now)
@@ -172,7 +172,7 @@ def test_a_withdrawal_and_a_suppression_and_an_erasure_stop_the_dot(store: Store
     assert [found[one]["attempts"] for one in who] == [0, 0, 0, 0, 1]
 
 
-def test_a_pause_gives_back_and_a_cancel_gives_up(store: Store) -> None:
+def test_a_pause_returns_claimed_rows_and_a_cancellation_skips_them(store: Store) -> None:
     ann, bob = customers(store, 2)
     run_id = begin(store, [ann, bob])
     claim(store, run_id, 7, most=1)
@@ -190,7 +190,7 @@ def test_a_pause_gives_back_and_a_cancel_gives_up(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("resend", "after"), [(True, "pending"), (False, "sent")])
-def test_a_row_in_doubt_is_resolved_by_hand(store: Store, resend: bool, after: str) -> None:
+def test_an_unconfirmed_row_is_resolved_manually(store: Store, resend: bool, after: str) -> None:
     ann, *_ = customers(store, 1)
     run_id = begin(store, [ann])
     claim(store, run_id, 7)
@@ -202,7 +202,7 @@ def test_a_row_in_doubt_is_resolved_by_hand(store: Store, resend: bool, after: s
     with store.read() as connection:
         run = runs.get(connection, run_id)
     assert run is not None
-    assert run["state"] == ("running" if resend else "finished")
+    assert run.state == ("running" if resend else "finished")
 
 
 def test_workers_never_share_a_row(store: Store) -> None:
@@ -231,7 +231,7 @@ def test_two_begins_of_one_plan_make_one_run(store: Store) -> None:
     assert set(rows(store, run_id)) == set(who)
 
 
-def test_a_row_that_comes_back_to_its_holder_is_in_one_hand(store: Store) -> None:
+def test_a_row_claimed_again_by_its_holder_is_given_out_once(store: Store) -> None:
     who = customers(store, 3)
     run_id = begin(store, who)
 
@@ -251,7 +251,7 @@ def test_a_row_that_comes_back_to_its_holder_is_in_one_hand(store: Store) -> Non
     assert set(states(store, run_id).values()) == {"sent"}
 
 
-def test_rounds_that_fail_leave_nobody_waiting(store: Store) -> None:
+def test_a_failing_ledger_leaves_no_connection_waiting(store: Store) -> None:
     ann, *_ = customers(store, 1)
     run_id = begin(store, [ann])
 
@@ -268,7 +268,7 @@ def test_rounds_that_fail_leave_nobody_waiting(store: Store) -> None:
     assert states(store, run_id) == {ann: "pending"}
 
 
-def test_what_is_said_first_counts_as_new_and_once(store: Store) -> None:
+def test_the_first_suppression_is_new_and_counts_once(store: Store) -> None:
     ann, *_ = customers(store, 1)
     said = (ann, "recipes", False, NOW, "test")
     assert [apply(store, consent.record, *said) for _ in range(2)] == [True, False]
@@ -292,7 +292,7 @@ def suspicions(store: Store, run_id: int) -> dict[int, int]:
     return {who: row["suspicion"] for who, row in rows(store, run_id).items()}
 
 
-def test_a_row_whose_mail_ended_two_workers_is_known(store: Store) -> None:
+def test_a_row_whose_mail_crashed_two_workers_is_proven(store: Store) -> None:
     ann, bob, cid = customers(store, 3)
     run_id = begin(store, [ann, bob, cid])
     claim(store, run_id, 7, most=2)

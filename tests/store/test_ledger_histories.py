@@ -1,4 +1,4 @@
-"""Any order of the ledger's arrows that several workers, customers and an operator could bring about."""
+"""Checks the ledger in any order of steps by several workers, customers and an operator."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_a_link_is_found_by_its_id_and_kept_once(store: Store) -> None:
         "",
     ],
 )
-def test_no_browser_is_sent_to_an_odd_address(store: Store, url: str) -> None:
+def test_no_browser_is_redirected_to_an_unsafe_address(store: Store, url: str) -> None:
     with store.write() as connection:
         feedback.keep(connection, {9: url})
         assert feedback.find(connection, 9) is None

@@ -9,7 +9,7 @@ from mailshot.store.engine import Store
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
-def test_the_newest_statement_counts(store: Store) -> None:
+def test_the_latest_statement_counts(store: Store) -> None:
     said, denied = StatedPreference("diet", "vegan", True), StatedPreference("diet", "vegan", False)
     with store.write() as connection:
         assert preferences.state(connection, 1, said, "page", NOON)

@@ -1,4 +1,4 @@
-"""The sums over purchases, made anew of a few."""
+"""Checks that the totals of a few customers are recomputed by key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mailshot.store.engine import Store
 from tests.support.query_plans import steps
 
 
-def test_the_sums_of_a_few_are_found_by_their_keys(sqlite_url: str) -> None:
+def test_the_totals_of_a_few_customers_are_recomputed_by_key(sqlite_url: str) -> None:
     store = Store.open(sqlite_url)
     with steps(store) as told, store.write() as connection:
         purchase_totals.refresh(connection, [1, 2])

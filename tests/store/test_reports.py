@@ -1,4 +1,4 @@
-"""Checks the sums of reports that look at several classes of feedback at once, on both databases."""
+"""Checks the numbers of reports that count several classes of feedback, on both databases."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def hit(store: Store, customer: int, kind: FeedbackKind, by: FeedbackClass, key:
         feedback.record(connection, feedback.FeedbackEvent(customer, kind, key, NOW, RUN, by, "why"))
 
 
-def test_customers_whose_mail_machines_fetched_are_counted_once(store: Store) -> None:
+def test_customers_whose_mail_machines_opened_are_counted_once(store: Store) -> None:
     customer_site.seed(store)
     for key, by in (("1", FeedbackClass.proxy), ("2", FeedbackClass.scanner), ("3", FeedbackClass.human)):
         hit(store, ADA, FeedbackKind.opened, by, key)

@@ -1,4 +1,4 @@
-"""What an erasure leaves in the files of the database: nothing, once the clock has been round."""
+"""Checks that no erased data is left in the database's files once the clock has scrubbed them."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_sqlite_keeps_no_copies_in_the_middle_of_pages(sqlite_store: Store, tmp_
     assert sqlite_files(tmp_path) == []
 
 
-def test_sqlite_rests_between_two_rewrites(sqlite_store: Store) -> None:
+def test_sqlite_pauses_between_two_rewrites(sqlite_store: Store) -> None:
     plant(sqlite_store)
     erase(sqlite_store)
     assert scrubbing.work(sqlite_store, NOW) == 1
@@ -258,7 +258,7 @@ def test_a_checkpoint_of_sqlite_gives_up_at_once(sqlite_store: Store, monkeypatc
         assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 10_000
 
 
-def test_what_is_cut_off_goes_on_the_next_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_scrubbing_continues_the_next_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(store)
     erase(store)
     for step in ("rewrite", "_scrub_postgresql"):
@@ -270,7 +270,7 @@ def test_what_is_cut_off_goes_on_the_next_time(store: Store, monkeypatch: pytest
     assert scrubbing.work(store, NOW + timedelta(hours=1)) == 1
 
 
-def test_an_erasure_waits_for_the_answer_to_a_mail_on_its_way(store: Store) -> None:
+def test_an_erasure_is_pending_until_the_server_replies_to_a_mail(store: Store) -> None:
     plant(store)
     ledger = dialect.table(Delivery)
     own = (ledger.c.run_id == RUN) & (ledger.c.customer_id == ADA)
@@ -284,7 +284,7 @@ def test_an_erasure_waits_for_the_answer_to_a_mail_on_its_way(store: Store) -> N
     assert WORD not in str(customer_site.Look(store).everything())
 
 
-def test_what_came_in_beside_an_erasure_goes_as_well(store: Store) -> None:
+def test_rows_written_during_an_erasure_are_deleted_as_well(store: Store) -> None:
     plant(store)
     erase(store)
     row = {"customer_id": ADA, "name": WORD, "value": WORD, "holds": True, "source": "page", "at": NOW}

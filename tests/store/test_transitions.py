@@ -89,7 +89,7 @@ def compared(shop: Shop, only: str | None = None, most: int = 5, **changed: str)
 NORDIC = {"audiences/all": "audience: all\nwho: {country: [SE, DK]}\n"}
 
 
-def test_an_audience_and_its_campaign_lose_customers_and_say_whom_and_why(shop: Shop) -> None:
+def test_the_customers_who_leave_an_audience_are_listed_with_the_reason(shop: Shop) -> None:
     for key, country in (("a", "NO"), ("b", "SE"), ("c", "NO")):
         buy(shop.store, add(shop, key, country=country), {1: ord(key) - ord("a") + 1})
     found = compared(shop, **NORDIC)
@@ -107,13 +107,13 @@ def test_an_audience_and_its_campaign_lose_customers_and_say_whom_and_why(shop: 
     assert compared(shop, most=0, **NORDIC).changes[0].left.examples == ()
 
 
-def test_nobody_in_the_shop_moves_nowhere(shop: Shop) -> None:
+def test_an_empty_shop_has_no_moves(shop: Shop) -> None:
     found = compared(shop, **NORDIC)
     assert [(change.before, change.after) for change in found.changes] == [(0, 0), (0, 0)]
     assert compared(shop).changes == ()
 
 
-def test_what_stands_on_one_side_only_is_said_so(shop: Shop) -> None:
+def test_audiences_of_one_version_only_are_reported_so(shop: Shop) -> None:
     who = add(shop, "a", country="NO")
     buy(shop.store, who, {1: 2})
     found = compared(shop, **{"audiences/everyone": "", "audiences/x": "audience: x\nwho: {country: 'NO'}\n"})
@@ -155,7 +155,7 @@ SURROUNDINGS = {
 
 
 @pytest.mark.parametrize("what", SURROUNDINGS)
-def test_a_file_that_did_not_change_tells_what_did(shop: Shop, what: str) -> None:
+def test_an_unchanged_file_reports_what_changed_elsewhere(shop: Shop, what: str) -> None:
     written, changed, causes, sizes = SURROUNDINGS[what]
     for name, text in written.items():
         write(shop, f"rules/{name}.yaml", text)
@@ -166,7 +166,7 @@ def test_a_file_that_did_not_change_tells_what_did(shop: Shop, what: str) -> Non
     assert [key for key, _ in moved.examples] == ["a"]
 
 
-def test_another_audience_of_a_campaign_is_told(shop: Shop) -> None:
+def test_another_audience_of_a_campaign_is_reported(shop: Shop) -> None:
     add(shop, "a", consent=False)
     found = compared(shop, **{"campaigns/week": WEEK.replace("audience: all", "audience: everyone")})
     (change,) = found.changes
@@ -176,14 +176,14 @@ def test_another_audience_of_a_campaign_is_told(shop: Shop) -> None:
     assert found.unchanged["audience"] == ["all", "everyone"]
 
 
-def test_one_audience_is_looked_at_alone_whatever_the_others_say(shop: Shop) -> None:
+def test_one_audience_is_compared_alone_whatever_the_others_are(shop: Shop) -> None:
     found = compared(shop, "all", **NORDIC, **{"audiences/everyone": "audience: everyone\nwho: {contry: SE}\n"})
     assert [change.name for change in found.changes] == ["all"]
     with pytest.raises(NotFound, match="Neither version has an audience 'al'"):
         compared(shop, "al")
 
 
-def test_broken_rules_are_told_with_their_side_and_all_their_places(shop: Shop) -> None:
+def test_invalid_rules_are_reported_with_their_version_and_places(shop: Shop) -> None:
     broken = {
         "audiences/everyone": "audience: everyone\nwho: {contry: SE}\n",
         "campaigns/week": WEEK.replace("topic: offers", "topic: ofers"),
@@ -206,7 +206,7 @@ def told(found: PlanDiff | None) -> dict[tuple[str, str], tuple[str, tuple[str, 
     return {(move.was, move.now): (move.kind, tuple(sorted(move.examples))) for move in found.moves}
 
 
-def test_a_plan_tells_who_moved_from_what_to_what(shop: Shop) -> None:
+def test_a_plan_reports_who_moved_from_what_to_what(shop: Shop) -> None:
     who = everybody(shop)
     assert between(shop) is None
     add(shop, "m", country="SE")
@@ -229,7 +229,7 @@ def test_a_plan_tells_who_moved_from_what_to_what(shop: Shop) -> None:
     assert spent == Decimal("15.00")
 
 
-def test_other_content_and_leaving_are_moves(shop: Shop) -> None:
+def test_another_content_and_leaving_are_moves(shop: Shop) -> None:
     a, b = add(shop, "a", country="SE"), add(shop, "b", country="NO")
     buy(shop.store, a, {1: 1})
     planned(shop)
@@ -257,7 +257,7 @@ def test_a_plan_is_compared_with_a_run(shop: Shop) -> None:
         assert (found is not None and found.since.startswith("run ")) is (asked is not None)
 
 
-def test_what_cannot_be_compared_with_is_refused_and_nothing_is_planned(shop: Shop) -> None:
+def test_comparing_with_an_unknown_plan_fails_and_plans_nothing(shop: Shop) -> None:
     add(shop, "a", country="NO")
     with pytest.raises(NotFound, match="has no run"):
         between(shop, "run")
@@ -274,14 +274,16 @@ def test_what_cannot_be_compared_with_is_refused_and_nothing_is_planned(shop: Sh
         with pytest.raises(error, match=words):
             between(shop, asked)
     with shop.store.read() as connection:
-        assert plan_diff.plans.latest(connection, "week")["id"] == made[2]  # type: ignore[index]
+        newest = plan_diff.plans.latest(connection, "week")
+    assert newest is not None
+    assert newest.id == made[2]
     # The last but one is there until the new one is kept.
     assert told(between(shop, made[1], days=0.1)) == {}
     with pytest.raises(Refused, match="cannot be compared with itself"):
         between(shop, planned(shop, NOW + timedelta(days=0.2)).id)
 
 
-def test_a_recount_counts_only_what_means_something_else(shop: Shop) -> None:
+def test_only_audiences_with_another_meaning_are_counted_again(shop: Shop) -> None:
     add(shop, "a", country="NO")
     ticks = iter(range(100))
     recount = LiveCount(shop.store, NOW, lambda: next(ticks))
@@ -307,7 +309,7 @@ def test_a_recount_counts_only_what_means_something_else(shop: Shop) -> None:
     assert look() == [("all", 1, None, 0)]
 
 
-def test_a_campaign_is_asked_as_of_its_own_today(shop: Shop) -> None:
+def test_a_campaign_is_compared_as_of_its_own_today(shop: Shop) -> None:
     text = WEEK + "as_of: 2026-05-01\n"
     rules = version(shop, "x", **{"campaigns/week": text}).rulebook
     found, problems = rule_diff.resolve_all(rules, None, NOW)
@@ -353,7 +355,7 @@ def test_a_plan_made_again_is_compared_with_what_it_decided_before(shop: Shop) -
         assert set(connection.scalars(sqlalchemy.select(rows.c.plan_id))) == {made.id}
 
 
-def test_a_plan_that_comes_back_is_compared_with_the_newest_other(shop: Shop) -> None:
+def test_a_repeated_plan_is_compared_with_the_newest_other_one(shop: Shop) -> None:
     add(shop, "a", country="NO")
     planned(shop)
     write(shop, "rules/campaigns/week.yaml", f"{WEEK}description: another\n")

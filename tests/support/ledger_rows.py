@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -13,6 +13,7 @@ from mailshot.store import dialect, ledger, runs, tables
 from mailshot.store.eligibility import Gates, SendGates
 from mailshot.store.engine import Store
 from mailshot.store.ledger import Settled
+from mailshot.store.runs import NewRun, RunRecord
 from tests.support import project
 from tests.support.project import Shop
 
@@ -33,16 +34,16 @@ def begin(store: Store, who: list[int], at_least_once: bool = False, plan: str =
     """Begin a run with a pending delivery for each customer."""
     plan = plan or f"plan{next(PLANS)}"
     planned = [{"plan_id": plan, "customer_id": number, "content": "hello"} for number in who]
-    head = {
-        "campaign": plan, "topic": project.TOPIC, "definition": "none", "at_least_once": at_least_once,
-        "state": "running", "as_of": NOW, "plan_id": plan, "launched_at": NOW,
-    }  # fmt: skip
+    run = NewRun(
+        campaign=plan, topic=project.TOPIC, definition="none", plan_id=plan, as_of=NOW, launched_at=NOW,
+        at_least_once=at_least_once,
+    )  # fmt: skip
     with store.write() as connection:
         connection.execute(dialect.table(tables.PlanRow).insert(), planned)
-        return runs.begin(connection, head)
+        return runs.begin(connection, run)
 
 
-def head(store: Store, run_id: int) -> Mapping[str, Any]:
+def head(store: Store, run_id: int) -> RunRecord:
     with store.read() as connection:
         found = runs.get(connection, run_id)
     assert found is not None

@@ -37,7 +37,7 @@ class ListOf(TypeDecorator[list[Any]]):
         inner = self.item.load_dialect_impl(dialect) if isinstance(self.item, TypeDecorator) else self.item
         return dialect.type_descriptor(ARRAY(inner))
 
-    def process_bind_param(self, value: list[Any] | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: list[Any] | None, dialect: Dialect) -> object:
         items = value or []
         converts = type(self.item).process_bind_param if isinstance(self.item, TypeDecorator) else None
         if converts not in (None, TypeDecorator.process_bind_param):
@@ -89,7 +89,7 @@ class Bitmap(TypeDecorator[bytes]):
     impl = LargeBinary
     cache_ok = True
 
-    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> object:
         # SQLite counts bytes from 1, and no id is 0.
         return value[1:] if value and dialect.name == "sqlite" else value
 

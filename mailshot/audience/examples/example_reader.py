@@ -159,7 +159,7 @@ class _Reader:
                 facts[name] = self._fact(known[name], node)
         return {name: value for name, value in facts.items() if value is not None}
 
-    def _fact(self, fact: Fact, node: Node) -> Any:
+    def _fact(self, fact: Fact, node: Node) -> object:
         if fact.type is FactType.date:
             at = dates.of_fact(node, self.clock, self.problems)
             return at if at is None or not fact.own else at.astimezone(self.clock.zone).date().isoformat()

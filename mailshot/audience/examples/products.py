@@ -37,7 +37,7 @@ def synthesize(selection: ProductFilter, given: Mapping[str, Any]) -> dict[str, 
     return None
 
 
-def kept(fact: Fact, value: Value) -> Any:
+def kept(fact: Fact, value: Value) -> object:
     """Return a value as an import stores it: own facts as in JSON."""
     if isinstance(value, Decimal) and fact.own:
         return int(value) if value == value.to_integral_value() else float(value)
