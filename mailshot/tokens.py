@@ -85,11 +85,11 @@ class KeyRing:
         """Return whether `number` is the fingerprint of a mailbox under any of the keys."""
         return number in {self._fingerprint(key, mailbox) for key, _ in self._derived}
 
-    def mint(self, purpose: Purpose, *ids: int) -> str:
+    def sign(self, purpose: Purpose, *ids: int) -> str:
         """Return a token that carries `ids` (each 0 or more) for `purpose`."""
         return urlsafe_b64encode(self._signed(purpose, ids)).rstrip(b"=").decode()
 
-    def read(self, purpose: Purpose, token: str) -> tuple[int, ...] | None:
+    def verify(self, purpose: Purpose, token: str) -> tuple[int, ...] | None:
         """Return the ids of a valid token for `purpose`, None for any other text."""
         if not token.isascii() or len(token) > MAX_CHARACTERS:
             return None
@@ -100,11 +100,11 @@ class KeyRing:
         canonical = urlsafe_b64encode(raw).rstrip(b"=").decode() == token
         return self._ids_of(purpose, raw) if canonical else None
 
-    def mint_local_part(self, purpose: Purpose, *ids: int) -> str:
+    def sign_local_part(self, purpose: Purpose, *ids: int) -> str:
         """Return the local part of an address that carries `ids`, for a purpose of `PREFIXES`: at most 64 octets."""
         return f"{PREFIXES[purpose]}+{_base32(self._signed(purpose, ids))}"
 
-    def read_local_part(self, local_part: str) -> tuple[Purpose, tuple[int, ...]] | None:
+    def verify_local_part(self, local_part: str) -> tuple[Purpose, tuple[int, ...]] | None:
         """Return purpose and ids of a local part in upper or lower case, None when it carries no valid token."""
         prefix, _, token = local_part.strip().lower().partition("+")
         purpose = next((purpose for purpose, known in PREFIXES.items() if known == prefix), None)

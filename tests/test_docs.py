@@ -19,7 +19,7 @@ from mailshot.cli.main import cli
 from mailshot.facts import relative_dates
 from mailshot.facts.catalogue import RESERVED
 from mailshot.facts.comparison import KNOWN, ORDERED, TEXTUAL
-from mailshot.profile.activity import HISTORIES, MEASURES
+from mailshot.profile.activity import KINDS, MEASURES
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.settings import PREFIX, Settings
 
@@ -37,7 +37,7 @@ VOCABULARY = [
     TEXTUAL,
     {KNOWN: "", windows.ZONE: ""},
 ]
-FIELDS = {name: "" for history in HISTORIES.values() for name in history.fields}
+FIELDS = {name: "" for history in KINDS.values() for name in history.fields}
 
 
 def test_every_setting_is_documented() -> None:
@@ -98,7 +98,7 @@ def test_every_example_of_the_example_shop_comes_out_as_it_says(rules: Rulebook)
 
 def test_every_word_of_an_example_is_documented() -> None:
     section = DOCS["rules"].split("## Examples")[1].split("## The other files")[0]
-    words = {*reading.WORDS, *activities.WORDS} - {*HISTORIES}
+    words = {*reading.WORDS, *activities.WORDS} - {*KINDS}
     assert [word for word in sorted(words) if f"| `{word}`" not in section] == []
 
 

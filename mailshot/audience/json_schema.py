@@ -15,7 +15,7 @@ from mailshot.facts import json_schema, relative_dates
 from mailshot.facts.catalogue import Fact, FactType
 from mailshot.facts.comparison import ORDERED
 from mailshot.facts.json_schema import Schema
-from mailshot.profile.activity import HISTORIES, MEASURES, ActivityKind
+from mailshot.profile.activity import KINDS, MEASURES, ActivityKind
 from mailshot.profile.lifecycle import Stage
 
 CONDITION: Schema = {"$ref": "#/$defs/condition"}
@@ -54,7 +54,7 @@ def definitions(vocabulary: Vocabulary, audiences: Collection[str] = (), open_en
     others: Schema | bool = json_schema.anything() if open_ended else False
     selection = {**json_schema.mapping(products, others=others), "minProperties": 1}
     properties = {**_facts(vocabulary), **_words(vocabulary, audiences, open_ended)}
-    for kind in HISTORIES.values():
+    for kind in KINDS.values():
         properties |= _activity(kind, vocabulary, products, open_ended)
     condition = {**json_schema.mapping(properties, others=others), "minProperties": 1}
     number = json_schema.comparison(Fact("", FactType.number, "A count, or a sum"))
@@ -157,7 +157,7 @@ def example(vocabulary: Vocabulary, open_ended: bool = False) -> Schema:
         "name": json_schema.TEXT,
         "as_of": json_schema.MOMENT,
         "customer": json_schema.mapping(facts, others=others),
-        **{keyword: _example_activities(kind, vocabulary, others) for keyword, kind in HISTORIES.items()},
+        **{keyword: _example_activities(kind, vocabulary, others) for keyword, kind in KINDS.items()},
         "consents": anything,
         "preferences": anything,
         "traits": anything,

@@ -35,10 +35,10 @@ class LintWarning:
     """A warning about the condition on `line`."""
 
     line: int
-    words: str
+    message: str
 
 
-def of(condition: Condition, today: date) -> list[LintWarning]:
+def find_warnings(condition: Condition, today: date) -> list[LintWarning]:
     """Return the warnings about a rule: those about the whole first, the others from the top down."""
     whole = always(condition, today)
     found = []
@@ -247,22 +247,22 @@ class LiteralUse:
     line: int = 0
 
 
-def of_rule(condition: Condition) -> Iterator[LiteralUse]:
+def literal_uses(condition: Condition) -> Iterator[LiteralUse]:
     """Yield every text that a condition names, without those of product groups and other audiences."""
     for part in nodes.walk(condition, into_audiences=False):
         if isinstance(part, nodes.FactIs):
             yield from _texts(CUSTOMER, [(part.fact, part.comparison)], part.line)
         elif isinstance(part, nodes.ActivityCondition):
             yield from _texts(part.history.keyword, part.fields, part.line)
-            yield from of_products(part.products, part.line)
+            yield from product_literal_uses(part.products, part.line)
 
 
-def of_products(selection: ProductFilter, line: int = 0) -> Iterator[LiteralUse]:
+def product_literal_uses(selection: ProductFilter, line: int = 0) -> Iterator[LiteralUse]:
     """Yield every text of a product that a filter names, without those of product groups."""
     for product_filter in selection.filters:
         yield from _texts(PRODUCT, product_filter.fields, line)
         if product_filter.exceptions is not None:
-            yield from of_products(product_filter.exceptions, line)
+            yield from product_literal_uses(product_filter.exceptions, line)
 
 
 def _texts(of: str, fields: Iterable[tuple[Fact, Comparison]], line: int) -> Iterator[LiteralUse]:

@@ -30,12 +30,12 @@ class Check:
     name: str
     passes: bool
     #: What is the case, in words.
-    found: str
+    finding: str
     #: What would have to change; "" where the mail passes.
     remedy: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        return {"check": self.name, "passes": self.passes, "found": self.found, "remedy": self.remedy}
+        return {"check": self.name, "passes": self.passes, "found": self.finding, "remedy": self.remedy}
 
 
 @dataclass(frozen=True, slots=True)

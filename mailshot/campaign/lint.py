@@ -25,10 +25,10 @@ def all_of(rulebook: Rulebook, today: date) -> list[Problem]:
     warnings: dict[Problem, None] = {}
     for file, name, condition in _conditions(rulebook):
         lines = rulebook.files[file].text.splitlines()
-        for warning in lint.of(condition, today):
+        for warning in lint.find_warnings(condition, today):
             excerpt = lines[warning.line - 1] if 0 < warning.line <= len(lines) else ""
             column = len(excerpt) - len(excerpt.lstrip()) + 1
-            warnings[Problem(file, warning.line, column, f"{name}: {warning.words}", excerpt)] = None
+            warnings[Problem(file, warning.line, column, f"{name}: {warning.message}", excerpt)] = None
     warnings |= dict.fromkeys(_unused_implied(rulebook))
     return sorted(warnings, key=lambda problem: (problem.file, problem.line))
 
@@ -98,17 +98,17 @@ def _expected(rulebook: Rulebook, mention: LiteralUse) -> set[str]:
 
 def _mentions(rulebook: Rulebook) -> Iterator[tuple[str, LiteralUse]]:
     for audience in rulebook.audiences():
-        yield from _at(audience.file, lint.of_rule(audience.condition))
+        yield from _at(audience.file, lint.literal_uses(audience.condition))
     for guard in rulebook.guards:
-        yield from _at("rules/guards.yaml", lint.of_rule(guard.customers))
+        yield from _at("rules/guards.yaml", lint.literal_uses(guard.customers))
     for name, selection in rulebook.groups.items():
-        yield from _at(f"rules/products.yaml, {name}", lint.of_products(selection))
+        yield from _at(f"rules/products.yaml, {name}", lint.product_literal_uses(selection))
     for name in rulebook.campaigns:
         read = rulebook.campaign(name)
         for condition in read.when.values():
-            yield from _at(read.file, lint.of_rule(condition))
+            yield from _at(read.file, lint.literal_uses(condition))
         for selection in (*read.offered.values(), *read.about.values(), read.goal):
-            yield from _at(read.file, lint.of_products(selection))
+            yield from _at(read.file, lint.product_literal_uses(selection))
 
 
 def _at(where: str, found: Iterable[LiteralUse]) -> Iterator[tuple[str, LiteralUse]]:

@@ -72,7 +72,7 @@ def _show_campaign(found: Explanation) -> None:
     output.print_text("[dim]checks of this mail[/dim]")
     for check in found.checks:
         remedy = f": {output.printable(check.remedy)}" if check.remedy else ""
-        said = f"{output.printable(check.name)}  [dim]{output.printable(check.found)}[/dim]"
+        said = f"{output.printable(check.name)}  [dim]{output.printable(check.finding)}[/dim]"
         output.print_text(f"  {YES if check.passes else NO} {said}{remedy}")
     for offer in found.offers:
         output.print_text(f"  offer: {output.printable(offer.words())}")

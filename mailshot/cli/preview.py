@@ -62,9 +62,9 @@ def send_test(
     app = context.app()
     letter = _letter(app, campaign, customer)
     verdict = smtp.send_test(app.server, letter, to)
-    if verdict.outcome is not Status.accepted:
+    if verdict.status is not Status.accepted:
         raise Unavailable(f"{app.server} did not accept the mail: {verdict.reply}", "Nothing else was sent.")
-    output.print_text(output.printable(f"Sent '{smtp.MARK}{letter.rendered.subject}' to {to}: {verdict.reply}"))
+    output.print_text(output.printable(f"Sent '{smtp.TEST_MARK}{letter.rendered.subject}' to {to}: {verdict.reply}"))
     output.print_next_step(f"mailshot launch '{campaign}'")
 
 

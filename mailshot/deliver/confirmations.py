@@ -69,8 +69,8 @@ def _compose(settings: SendSettings, request: Due, now: datetime) -> OutgoingMai
     with settings.store.read() as connection:
         sender = snapshots.body(connection, request.definition)["mailing"]["sender"]
     mailbox = settings.keys.fingerprint(address.mailbox(request.email))
-    link = f"{settings.base_url}/d/{settings.keys.mint(Purpose.confirm, request.id, mailbox)}"
-    return service_mail.own_data(sender, request.email, link, now, settings.keys.mint(Purpose.message, request.id))
+    link = f"{settings.base_url}/d/{settings.keys.sign(Purpose.confirm, request.id, mailbox)}"
+    return service_mail.own_data(sender, request.email, link, now, settings.keys.sign(Purpose.message, request.id))
 
 
 async def _hand_over(settings: SendSettings, letter: OutgoingMail) -> Status:
@@ -84,12 +84,12 @@ async def _hand_over(settings: SendSettings, letter: OutgoingMail) -> Status:
             if result is None:
                 dot_sent = True
                 result = await connection.send_dot()
-            if result.outcome is not Status.accepted:
+            if result.status is not Status.accepted:
                 reply = logs.masked(outcome.printable(result.reply))
                 log.error("the server did not accept a link to a customer's data: %s", reply)
             if not result.close:
                 await connection.quit()
-            return result.outcome
+            return result.status
     except (TimeoutError, Unavailable) as error:
         log.error("a link to a customer's data cannot be mailed now: %s", error or "the server does not answer")
         return Status.in_doubt if dot_sent else Status.retry

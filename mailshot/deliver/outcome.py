@@ -58,7 +58,7 @@ class Status(StrEnum):
 class Outcome:
     """The outcome of one transaction."""
 
-    outcome: Status
+    status: Status
     #: Where it ended.
     phase: Phase
     #: The server's reply, or why there is none; printable, at most `MAX_REPLY_CHARACTERS` long.

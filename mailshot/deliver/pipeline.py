@@ -157,7 +157,7 @@ class _Sender:
     def _settle(self, mail: Prepared, outcome: Outcome) -> None:
         if outcome.sender_fault:
             self._count_sender_fault(outcome.reply)
-        elif outcome.outcome is Status.accepted:
+        elif outcome.status is Status.accepted:
             self.sender_faults = 0
         self.writer.settle(_settled(mail, outcome, self.run, datetime.now(UTC)))
 
@@ -178,12 +178,12 @@ class _Sender:
 def _settled(mail: Prepared, result: Outcome, run: FrozenRun, now: datetime) -> Settled:
     """Return where a delivery goes after a transaction: sent, refused, unconfirmed, or deferred until a retry."""
     customer_id, reply = mail.customer_id, result.reply
-    if result.outcome is Status.accepted:
+    if result.status is Status.accepted:
         return Settled(customer_id, DeliveryState.sent, reply)
     retry_at = outcome.next_attempt(mail.attempts, run.row.launched_at, now)
-    if result.outcome is Status.in_doubt and (retry_at is None or not run.row.at_least_once):
+    if result.status is Status.in_doubt and (retry_at is None or not run.row.at_least_once):
         return Settled(customer_id, DeliveryState.unconfirmed, reply)
-    if result.outcome is Status.refused or retry_at is None:
+    if result.status is Status.refused or retry_at is None:
         no_mailbox = mail.address if result.no_mailbox else None
         return Settled(customer_id, DeliveryState.refused, reply, no_mailbox=no_mailbox)
     return Settled(customer_id, DeliveryState.deferred, reply, next_attempt_at=retry_at)

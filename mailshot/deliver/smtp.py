@@ -223,7 +223,7 @@ def stuffed(data: bytes) -> bytes:
 
 
 #: Begins the subject of a test mail.
-MARK = "[Test] "
+TEST_MARK = "[Test] "
 
 
 def send_test(server: Server, letter: OutgoingMail, to: str) -> Outcome:
@@ -242,7 +242,7 @@ def check_server(server: Server) -> None:
 
 async def _send(server: Server, letter: OutgoingMail, to: str) -> Outcome:
     connection = await Connection.open(server)
-    rendered = replace(letter.rendered, subject=MARK + letter.rendered.subject)
+    rendered = replace(letter.rendered, subject=TEST_MARK + letter.rendered.subject)
     test_mail = replace(letter, rendered=rendered, envelope=replace(letter.envelope, to_address=to, to_name=""))
     mail = MailObject(letter.envelope_from, to, test_mail.data(connection.eight_bit))
     outcome = await connection.send_body(mail) or await connection.send_dot()

@@ -200,7 +200,7 @@ WAS_REFERRED = ActivityKind(
     negated="",
     fields=REFERRED.fields,
 )
-HISTORIES: dict[str, ActivityKind] = {
+KINDS: dict[str, ActivityKind] = {
     kind.keyword: kind
     for kind in (BOUGHT, RETURNED, DID, RECEIVED, OPENED, CLICKED, CONVERTED, CONTACTED, REFERRED, WAS_REFERRED)
 }

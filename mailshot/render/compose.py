@@ -119,16 +119,16 @@ def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str)
     sender = mailing.sender
     mailbox = keys.fingerprint(address.mailbox(delivery.address))
     links = {
-        "unsubscribe": f"{base_url}/u/{keys.mint(Purpose.unsubscribe, *ids, mailbox)}",
-        "preferences": f"{base_url}/p/{keys.mint(Purpose.preferences, *ids, mailbox)}",
+        "unsubscribe": f"{base_url}/u/{keys.sign(Purpose.unsubscribe, *ids, mailbox)}",
+        "preferences": f"{base_url}/p/{keys.sign(Purpose.preferences, *ids, mailbox)}",
     }
     rendered = mailing.mails[delivery.content].render(
         _values(mailing, delivery, links), _tracking(keys, base_url, ids) if delivery.tracked else None
     )
     domain = headers.ascii_domain(str(sender["address"]).rpartition("@")[2])
     bounces = headers.ascii_domain(str(sender["bounce_domain"] or domain))
-    bounce = f"{keys.mint_local_part(Purpose.bounce, *ids)}@{bounces}"
-    message_id = f"{keys.mint(Purpose.message, *ids)}@{domain}"
+    bounce = f"{keys.sign_local_part(Purpose.bounce, *ids)}@{bounces}"
+    message_id = f"{keys.sign(Purpose.message, *ids)}@{domain}"
     envelope = MailHeaders(
         message_id=message_id,
         date=delivery.date,
@@ -202,8 +202,8 @@ def _reason(times: int) -> str:
 
 def _tracking(keys: KeyRing, base_url: str, ids: tuple[int, int]) -> Tracking:
     return Tracking(
-        click=lambda link: f"{base_url}/c/{keys.mint(Purpose.click, *ids, link)}",
-        pixel=f"{base_url}/o/{keys.mint(Purpose.open, *ids)}",
+        click=lambda link: f"{base_url}/c/{keys.sign(Purpose.click, *ids, link)}",
+        pixel=f"{base_url}/o/{keys.sign(Purpose.open, *ids)}",
     )
 
 

@@ -60,7 +60,7 @@ def existing_members(compiled: Compiler, condition: Condition) -> Select[Any]:
         return compiled.select(condition)
     customer = SCHEMA.customer.c.id
     matches = compiled.clause(condition)
-    return select(customer).where(matches, existed(SCHEMA, compiled.before), *compiled.universe.holds(customer))
+    return select(customer).where(matches, existed(SCHEMA, compiled.before), *compiled.scope.in_range(customer))
 
 
 def count(store: Store, compiled: Compiler, condition: Condition) -> int:

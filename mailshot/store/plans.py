@@ -84,7 +84,7 @@ def verdicts(compiled: Compiler, question: PlanSpec) -> Select[Any]:
     chosen = (
         select(customer.id, customer.email, customer.address_hash, customer.lot, _content(compiled, question))
         .where(compiled.clause(question.audience), existed(SCHEMA, compiled.before))
-        .where(*compiled.universe.holds(customer.id))
+        .where(*compiled.scope.in_range(customer.id))
         .cte("chosen")
         # Otherwise SQLite evaluates the content again for each gate that uses it.
         .prefix_with("MATERIALIZED")

@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping, Select, bindparam, func, select
 
 from mailshot.audience.compile import in_list, tracked
 from mailshot.errors import NotFound, Refused
-from mailshot.profile.activity import HISTORIES
+from mailshot.profile.activity import KINDS
 from mailshot.profile.customer import Activity, Profile, TraitValue
 from mailshot.store import consent
 from mailshot.store.audiences import SCHEMA
@@ -20,7 +20,7 @@ from mailshot.store.engine import Connection
 
 COLUMNS = ("key", "email", "first_name", "last_name", "language", "country", "time_zone", "joined_at")
 #: The words of activities that are stored by themselves: returns are in the lines of purchases.
-KEPT = tuple(word for word, history in HISTORIES.items() if history.kept_as == word)
+KEPT = tuple(word for word, history in KINDS.items() if history.kept_as == word)
 ALL = (*KEPT, "preference", "trait", "consent")
 #: Parameters of one statement, which databases limit.
 MOST_AT_ONCE = 10_000

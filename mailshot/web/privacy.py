@@ -144,7 +144,7 @@ async def _owner(request: Request) -> tuple[DataLink, FormData, Check]:
     site, ids = site_of(request), await _ids(request)
     forms.reject_foreign(request)
     form = await forms.read(request)
-    session = site.keys.read(Purpose.session, str(form.get(SESSION, "")))
+    session = site.keys.verify(Purpose.session, str(form.get(SESSION, "")))
 
     def check(connection: Connection) -> DataLink:
         link = _look(site, connection, ids)
@@ -168,7 +168,7 @@ async def _shown(request: Request, link: DataLink, page: Page | None = None, sav
         "person": link.person,
         "cards": preference_form.conclusion_cards(site, current),
         "facts": list(preference_form.fact_lines(site, facts.get(customer_id, {}))),
-        "session": site.keys.mint(Purpose.session, link.id, link.mail.mailbox),
+        "session": site.keys.sign(Purpose.session, link.id, link.mail.mailbox),
     }
     values = preference_form.template_values(site, page)
     status = 422 if page.problems else 200
@@ -177,7 +177,7 @@ async def _shown(request: Request, link: DataLink, page: Page | None = None, sav
 
 def _again(site: Site, link: DataLink) -> str:
     ids = (link.mail.run_id, link.mail.customer_id, link.mail.mailbox)
-    return f"/p/{site.keys.mint(Purpose.preferences, *ids)}/data"
+    return f"/p/{site.keys.sign(Purpose.preferences, *ids)}/data"
 
 
 def _address(request: Request) -> str:

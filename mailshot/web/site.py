@@ -110,7 +110,7 @@ async def verified_ids(request: Request, purpose: Purpose, *counts: int) -> tupl
     """
     site, limits = site_of(request), site_of(request).settings.limits
     raw = request.path_params["token"]
-    valid = ((token, ids) for token in tokens.candidates(raw) if (ids := site.keys.read(purpose, token)))
+    valid = ((token, ids) for token in tokens.candidates(raw) if (ids := site.keys.verify(purpose, token)))
     token, ids = next(valid, (raw, None))
     limit = limits.pages if purpose in (Purpose.preferences, Purpose.confirm) else limits.mails
     limits.take(limit, "address", connections.client(request.client.host) if request.client else "")

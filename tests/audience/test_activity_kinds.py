@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from mailshot.profile.activity import HISTORIES, ActivityKind
+from mailshot.profile.activity import KINDS, ActivityKind
 from mailshot.store.audiences import SCHEMA
 
-KINDS = list(HISTORIES.values())
+KINDS = list(KINDS.values())
 
 
 def keyword(kind: ActivityKind) -> str:
@@ -15,7 +15,7 @@ def keyword(kind: ActivityKind) -> str:
 
 
 def test_every_kind_has_a_table() -> None:
-    assert SCHEMA.sources.keys() == HISTORIES.keys()
+    assert SCHEMA.sources.keys() == KINDS.keys()
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=keyword)

@@ -17,7 +17,7 @@ from mailshot.audience.examples.example_reader import WORDS, Example
 from mailshot.audience.registry import AudienceRegistry
 from mailshot.errors import Problem
 from mailshot.profile import bucketing
-from mailshot.profile.activity import HISTORIES
+from mailshot.profile.activity import KINDS
 from tests.support.conditions import VOCABULARY
 
 ZONE = ZoneInfo("America/New_York")
@@ -94,10 +94,10 @@ def test_an_activity_has_defaults() -> None:
     assert grouped["name"] == "x"
 
 
-@pytest.mark.parametrize("word", HISTORIES)
+@pytest.mark.parametrize("word", KINDS)
 def test_an_example_can_have_every_kind_of_activity(word: str) -> None:
     event = "event: Lit-viewed, " if word == "did" else ""
-    assert len(one(f"{word}: [{{{event}times: 3}}]").profile.histories[HISTORIES[word].kept_as]) == 3
+    assert len(one(f"{word}: [{{{event}times: 3}}]").profile.histories[KINDS[word].kept_as]) == 3
 
 
 def test_a_return_is_a_purchase_with_negative_quantity() -> None:
@@ -252,6 +252,4 @@ def test_all_errors_are_reported_at_once() -> None:
 
 
 def test_the_words_of_examples_are_complete() -> None:
-    assert {*HISTORIES, "name", "as_of", "customer", "consents", "preferences", "traits", "share", "matches"} == {
-        *WORDS
-    }
+    assert {*KINDS, "name", "as_of", "customer", "consents", "preferences", "traits", "share", "matches"} == {*WORDS}

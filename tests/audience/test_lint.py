@@ -54,7 +54,7 @@ FINE = (
 def _warnings(rule: str) -> list[str]:
     document = documents.parse(f"audience: odd\nwho:\n  {rule}", "odd.yaml")
     condition = AudienceRegistry([document], VOCABULARY).audience("odd").condition
-    return [warning.words for warning in lint.of(condition, TODAY)]
+    return [warning.message for warning in lint.find_warnings(condition, TODAY)]
 
 
 @pytest.mark.parametrize(("rule", "expected"), SUSPICIOUS.values(), ids=SUSPICIOUS)

@@ -97,7 +97,7 @@ def test_python_sqlite_and_postgresql_agree_on_every_customer(
                 judged = [who.id for who in people if Evaluator(who, as_of, ZONE).verdict(condition).holds]
                 assert found == judged, store.engine.dialect.name
                 haphazard = Haphazard(DataStatistics(connection, compiled), **way)
-                chosen = replace(compiled, statistics=haphazard, among=replace(compiled.universe, **scope))
+                chosen = replace(compiled, statistics=haphazard, among=replace(compiled.scope, **scope))
                 assert sorted(connection.scalars(chosen.select(condition))) == judged
                 certain = lint.always(condition, as_of.astimezone(ZONE).date())
                 assert certain is None or len(judged) == certain * len(people)

@@ -17,16 +17,16 @@ INPUTS = Path(__file__).parents[1] / "inputs"
 def test_a_policy_code_never_refuses_the_recipient(phase: Phase, code: int, detail: str) -> None:
     verdict = classify_reply(phase, code, f"{code // 100}.{detail} we do not like you")
     assert verdict.sender_fault
-    assert verdict.outcome is Status.retry
+    assert verdict.status is Status.retry
 
 
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.dot])
 def test_silence_before_the_dot_is_retried(phase: Phase) -> None:
-    assert connection_lost(phase, "gone").outcome is Status.retry
+    assert connection_lost(phase, "gone").status is Status.retry
 
 
 def test_silence_after_the_dot_is_in_doubt() -> None:
-    assert connection_lost(Phase.dot, "gone").outcome is Status.in_doubt
+    assert connection_lost(Phase.dot, "gone").status is Status.in_doubt
 
 
 def test_a_reply_can_be_stored_in_any_database() -> None:
@@ -43,7 +43,7 @@ def test_replies_of_real_servers(line: str) -> None:
     code, text = int(lines[0][:3]), "\n".join(part[4:] for part in lines)
     outcomes = {"sent": Status.accepted, "deferred": Status.retry, "refused": Status.refused}
     verdict = classify_reply(Phase(phase.lower()), code, text)
-    assert (verdict.outcome, verdict.sender_fault) == (outcomes[expected], False)
+    assert (verdict.status, verdict.sender_fault) == (outcomes[expected], False)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_replies_of_real_servers(line: str) -> None:
 )
 def test_a_status_code_counts_only_at_the_beginning_and_of_the_same_class(text: str) -> None:
     verdict = classify_reply(Phase.rcpt, 550, text)
-    assert (verdict.outcome, verdict.sender_fault) == (Status.refused, False)
+    assert (verdict.status, verdict.sender_fault) == (Status.refused, False)
 
 
 GONE = [

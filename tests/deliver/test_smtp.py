@@ -48,7 +48,7 @@ def transaction(running: Sink, local: str, sender: str = "b", data: bytes = SMAL
     async def both() -> tuple[Outcome, bool]:
         connection = await Connection.open(server(running))
         verdict = await hand_over(connection, local, sender, data)
-        again = False if verdict.close else (await hand_over(connection, "ann")).outcome is Status.accepted
+        again = False if verdict.close else (await hand_over(connection, "ann")).status is Status.accepted
         connection.drop()
         return verdict, again
 
@@ -84,7 +84,7 @@ def test_a_failed_greeting_is_unavailable(tmp_path: Path, fault: str) -> None:
 def test_each_fault_in_each_phase_has_its_outcome(sink: Sink, phase: str, fault: str, outcome: str, kept: bool) -> None:
     name = f"{fault}-{phase}-ann"
     verdict, again = transaction(sink, "ann", name) if phase == "mail" else transaction(sink, name)
-    assert (verdict.outcome, again) == (outcome, kept)
+    assert (verdict.status, again) == (outcome, kept)
     assert verdict.phase == ("dot" if phase == "after-accept" else phase)
     assert verdict.close is not kept
 
@@ -92,12 +92,12 @@ def test_each_fault_in_each_phase_has_its_outcome(sink: Sink, phase: str, fault:
 @pytest.mark.parametrize("fault", ["451", "554", "421", *BROKEN])
 def test_a_body_that_never_arrives_is_retried(sink: Sink, fault: str) -> None:
     verdict, _ = transaction(sink, f"{fault}-body-large", data=LARGE)
-    assert (verdict.outcome, verdict.phase, verdict.close) == (Status.retry, Phase.body, True)
+    assert (verdict.status, verdict.phase, verdict.close) == (Status.retry, Phase.body, True)
 
 
 def test_a_mail_whose_reply_was_lost_has_arrived(sink: Sink) -> None:
     verdict, _ = transaction(sink, "rst-after-accept-kept")
-    assert verdict.outcome is Status.in_doubt
+    assert verdict.status is Status.in_doubt
     assert "rst-after-accept-kept@mail.example" in sink.recipients()
 
 
@@ -106,13 +106,13 @@ def test_a_mail_whose_reply_was_lost_has_arrived(sink: Sink) -> None:
 def test_policy_codes_are_the_senders_fault(sink: Sink, code: str, said: str, phase: str) -> None:
     verdict, _ = transaction(sink, f"{code}-{phase}-ann")
     assert verdict.sender_fault
-    assert verdict.outcome is Status.retry
+    assert verdict.status is Status.retry
     assert said in verdict.reply
 
 
 def test_dots_at_line_beginnings_survive(sink: Sink) -> None:
     data = b".first\r\nMessage-ID: <dots@bay.example.com>\r\n\r\n.\r\n..\r\n.x\r\nx.\r\n.\r\n"
-    assert transaction(sink, "dots", data=data)[0].outcome is Status.accepted
+    assert transaction(sink, "dots", data=data)[0].status is Status.accepted
     entry = next(entry for entry in sink.entries() if entry["rcpt"] == "dots@mail.example")
     assert entry["sha256"] == hashlib.sha256(data).hexdigest()
 
@@ -124,7 +124,7 @@ def test_stuffing_ends_the_last_line() -> None:
 def test_8bitmime_is_used_only_where_offered(sink: Sink, tmp_path: Path) -> None:
     async def offered(running: Sink) -> tuple[bool, Status]:
         connection = await Connection.open(server(running))
-        return connection.eight_bit, (await hand_over(connection, "ann")).outcome
+        return connection.eight_bit, (await hand_over(connection, "ann")).status
 
     assert asyncio.run(offered(sink)) == (True, Status.accepted)
     with processes.sink(tmp_path, "--seven-bit") as plain:
@@ -159,7 +159,7 @@ def test_starttls_accepts_only_a_valid_certificate_of_the_right_name(trusted: Pa
     def outcome(name: str) -> Status:
         async def send(running: Sink) -> Status:
             connection = await Connection.open(server(running, "required"))
-            return (await hand_over(connection, "ann")).outcome
+            return (await hand_over(connection, "ann")).status
 
         with processes.sink(trusted, "--certificate", str(trusted / f"{name}.pem")) as running:
             return asyncio.run(send(running))

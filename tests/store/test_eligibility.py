@@ -82,7 +82,7 @@ def reasons(shop: Shop, name: str = "week", now: datetime = NOW) -> dict[int, st
 
 def failing(shop: Shop, key: str, name: str = "week") -> dict[str, str]:
     found = explain.campaign(shop.store, edition(shop, name), key, NOW)
-    return {check.name: check.found for check in found.obstacles()}
+    return {check.name: check.finding for check in found.obstacles()}
 
 
 @pytest.mark.parametrize("who", ["first", "second"])

@@ -21,7 +21,7 @@ from mailshot.audience.examples.dates import Today
 from mailshot.audience.nodes import Condition
 from mailshot.facts.catalogue import Fact
 from mailshot.profile import activity
-from mailshot.profile.activity import HISTORIES
+from mailshot.profile.activity import KINDS
 from mailshot.profile.customer import Activity, Profile
 from mailshot.store import audiences, example_rows, profiles
 from mailshot.store.engine import Store
@@ -96,7 +96,7 @@ def _sayable(who: Profile) -> Profile:
 
 
 def _happened(word: str, line: Activity) -> Activity | None:
-    known = dict(HISTORIES[word].known(CATALOGUE))
+    known = dict(KINDS[word].known(CATALOGUE))
     if word == "did" and (event := CATALOGUE.events.get(str(line.about["event"]))):
         known = {"event": known["event"], **event.facts}
     elif word == "did":
@@ -126,7 +126,7 @@ def _known(who: Profile) -> list[Any]:
 
 
 def _asked(word: str, line: Activity) -> tuple[Any, ...]:
-    known = HISTORIES[word].known(CATALOGUE)
+    known = KINDS[word].known(CATALOGUE)
     about = _there({name: value for name, value in line.about.items() if name in known})
     numbers = _there({"amount": line.amount, "quantity": line.quantity})
     order = line.occasion if word == "bought" else ""

@@ -7,7 +7,7 @@ from sqlalchemy import UniqueConstraint
 from sqlmodel import SQLModel
 
 from mailshot.ingest import fields, importer
-from mailshot.profile.activity import HISTORIES
+from mailshot.profile.activity import KINDS
 from mailshot.store import bulk, bulk_load, profiles, rule_schema
 from mailshot.store.rule_schema import ACTIVITY_TABLES, IMPORTED_TABLES, SOURCES, ActivityTable
 
@@ -16,14 +16,14 @@ SHARED = {"delivery": fields.Kind.recipients, "feedback": fields.Kind.conversion
 
 
 def test_each_word_of_rules_has_a_table() -> None:
-    assert SOURCES.keys() == HISTORIES.keys()
+    assert SOURCES.keys() == KINDS.keys()
     known = {activities.table for activities in ACTIVITY_TABLES}
     assert {source.table for source in SOURCES.values()} == known
 
 
-@pytest.mark.parametrize("word", HISTORIES)
+@pytest.mark.parametrize("word", KINDS)
 def test_each_field_of_a_word_has_a_column(word: str) -> None:
-    kind, source = HISTORIES[word], SOURCES[word]
+    kind, source = KINDS[word], SOURCES[word]
     assert kind.fields.keys() <= source.fields.keys()
     assert (source.product is not None) is kind.of_products
     assert (source.amount is not None) is ("amount" in kind.measures)

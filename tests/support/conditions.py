@@ -20,7 +20,7 @@ from mailshot.facts.comparison import KNOWN, Comparison
 from mailshot.facts.periods import EVER, Period, Span, Window
 from mailshot.facts.product_filters import EVERYTHING, Filter, ProductFilter, ProductGroup
 from mailshot.facts.relative_dates import Relative
-from mailshot.profile.activity import DID, HISTORIES, ActivityKind
+from mailshot.profile.activity import DID, KINDS, ActivityKind
 from mailshot.profile.implications import Implications
 from mailshot.profile.lifecycle import Stage, Thresholds
 
@@ -221,8 +221,8 @@ def _happened(history: ActivityKind) -> Any:
     ).filter(lambda found: found != ActivityCondition(0, history))
 
 
-BOUGHT = _happened(HISTORIES["bought"])
-HAPPENED = [_happened(history) for history in HISTORIES.values()]
+BOUGHT = _happened(KINDS["bought"])
+HAPPENED = [_happened(history) for history in KINDS.values()]
 DATED = st.builds(nodes.Dated, st.just(0), sampled([CUSTOMER["born"], CUSTOMER["joined_at"]]), RELATIVES, st.booleans())
 
 

@@ -127,7 +127,7 @@ def free_port() -> int:
 
 def path(purpose: Purpose, *ids: int) -> str:
     """Return the path of a page for genuine ids."""
-    return f"/{purpose.value[0]}/{KEYS.mint(purpose, *ids)}"
+    return f"/{purpose.value[0]}/{KEYS.sign(purpose, *ids)}"
 
 
 def mailbox(email: str) -> int:
@@ -139,7 +139,7 @@ def own_data(connection: Connection, customer_id: int, email: str, at: datetime 
     """Ask for the link to a customer's own data and return its path, as if the mail with it had been read."""
     assert confirmations.ask(connection, customer_id, RUN, at or now()) is None
     newest = select(func.max(confirmations.CONFIRMATION.c.id))
-    return f"/d/{KEYS.mint(Purpose.confirm, connection.scalar(newest) or 0, mailbox(email))}"
+    return f"/d/{KEYS.sign(Purpose.confirm, connection.scalar(newest) or 0, mailbox(email))}"
 
 
 UNSUBSCRIBE = path(Purpose.unsubscribe, RUN, ADA, mailbox("ada@example.com"))

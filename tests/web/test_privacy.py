@@ -211,8 +211,8 @@ def test_a_session_is_valid_for_its_own_page_only(mailed: App, sink: Sink, clien
         email = connection.execute(other).mappings().one()["email"]
         assert confirmations.ask(connection, shop.customers[1], 1, datetime.now(UTC)) is None
         mailbox = mailed.keys.fingerprint(email)
-        theirs = f"/d/{mailed.keys.mint(Purpose.confirm, 2, mailbox)}"
-    for session in (mine, "", "x", mailed.keys.mint(Purpose.session, 2, 1)):
+        theirs = f"/d/{mailed.keys.sign(Purpose.confirm, 2, mailbox)}"
+    for session in (mine, "", "x", mailed.keys.sign(Purpose.session, 2, 1)):
         for action in ("export", "erase", "save"):
             assert client.post(f"{theirs}/{action}", data={"session": session}).status_code == 410
     assert client.get(theirs).status_code == 200

@@ -95,7 +95,7 @@ def test_a_token_opens_its_own_kind_of_page_only(client: TestClient, purpose: Pu
         "p": (RUN, ADA, inbox),
         "d": (1, inbox),
     }
-    token = customer_site.KEYS.mint(purpose, *counts[page])
+    token = customer_site.KEYS.sign(purpose, *counts[page])
     found = client.get(f"/{page}/{token}").status_code
     posted = client.post(f"/{page}/{token}", data={"List-Unsubscribe": "One-Click"}).status_code
     if purpose == PAGES[page]:

@@ -90,7 +90,7 @@ def test_a_link_signed_with_an_older_key_still_works(look: customer_site.Look) -
     settings = SiteSettings("Greenleaf", customer_site.TOPICS, customer_site.STATEMENTS, customer_site.ADDRESS_KEY)
     site = app.build(look.store, keys, settings)
     with TestClient(site) as client:
-        path = f"/u/{old.mint(Purpose.unsubscribe, RUN, ADA)}"
+        path = f"/u/{old.sign(Purpose.unsubscribe, RUN, ADA)}"
         assert client.post(path, data=FORMS["one-click"]).status_code == 200
     assert look.given(ADA, "offers") is False
 

@@ -63,7 +63,7 @@ class ActivityClauses:
     def ids(self, condition: nodes.ActivityCondition) -> Select[Any]:
         """Return the ids of matching customers; of those who do not match, if a customer without activity matches."""
         source = self.planner.source(condition)
-        in_range = self.scope.holds(source.customer)
+        in_range = self.scope.in_range(source.customer)
         lines = self._lines(source, condition, select(source.customer)).where(*in_range)
         if not condition.measures:
             return lines
@@ -116,7 +116,7 @@ class ActivityClauses:
         if self.scope.prefiltered:
             row = select(customer).where(customer == self.scope.id, clause)
             return exists(row.correlate_except(source.summary.table))
-        buyers = select(customer).where(clause, *self.scope.holds(customer))
+        buyers = select(customer).where(clause, *self.scope.in_range(customer))
         return dialect_functions.in_set(self.scope.id, buyers)
 
     def _probe_lines(

@@ -68,14 +68,14 @@ class Compiler:
         clause = self._in(scope)._and(parts, selectivity)
         # Erased customers have no totals.
         existing = () if scope.base is Base.BUYERS else (sources.not_erased(self.schema, scope.id),)
-        return select(scope.id.label("id")).where(clause, *existing, *scope.holds(scope.id))
+        return select(scope.id.label("id")).where(clause, *existing, *scope.in_range(scope.id))
 
     def within(self, ids: range | None) -> Compiler:
         """Return the compiler for customers with ids in a range only; None: for all."""
-        return self._in(replace(self.universe, id=self.schema.customer.c.id, base=Base.CUSTOMERS, ids=ids))
+        return self._in(replace(self.scope, id=self.schema.customer.c.id, base=Base.CUSTOMERS, ids=ids))
 
     @property
-    def universe(self) -> Scope:
+    def scope(self) -> Scope:
         """The customers that conditions are compiled for."""
         return self.among or Scope(self.schema.customer.c.id, Base.CUSTOMERS)
 
@@ -101,7 +101,7 @@ class Compiler:
             case nodes.HasPreference():
                 return self._is_among(self._with_preference(condition))
             case nodes.HasTrait():
-                return dialect_functions.in_set(self.universe.id, self._with_trait(condition))
+                return dialect_functions.in_set(self.scope.id, self._with_trait(condition))
             case nodes.HasConsent():
                 return self._is_among(sources.consents(self.schema, condition.topic, True, self.before))
             case nodes.InAudience():
@@ -120,13 +120,13 @@ class Compiler:
         if driving is not None:
             parts.remove(driving)
             ids = self._driving_ids(driving).subquery().c[0]
-            scope = replace(self.universe, id=ids, base=Base.SUBQUERY)
+            scope = replace(self.scope, id=ids, base=Base.SUBQUERY)
             return scope, parts, self._planner.selectivity(driving)
         totals = self.schema.source(BOUGHT).summary
         if totals is not None and planner.only_buyers(condition):
             # The totals are a narrow table, and exclude most buyers without a look at their lines.
-            return replace(self.universe, id=totals.customer, base=Base.BUYERS), parts, self.universe.selectivity
-        return self.universe, parts, self.universe.selectivity
+            return replace(self.scope, id=totals.customer, base=Base.BUYERS), parts, self.scope.selectivity
+        return self.scope, parts, self.scope.selectivity
 
     def _driving_ids(self, driving: Condition) -> Select[Any]:
         """Return the ids that a driving part selects, each once."""
@@ -141,7 +141,7 @@ class Compiler:
         parts = self._planner.parts(condition)
         driving = self._planner.driving(parts)
         if driving is None:
-            return self._and(parts, self.universe.selectivity)
+            return self._and(parts, self.scope.selectivity)
         parts.remove(driving)
         return and_(self._visit(driving), self._and(parts, self._planner.selectivity(driving)))
 
@@ -149,9 +149,9 @@ class Compiler:
         """Return the clause that is true where all parts hold. Each is compiled in a scope that the others narrow."""
         compiler = self
         if selectivity < 1 or any(isinstance(part, NARROWING) for part in parts):
-            compiler = self._in(replace(self.universe, prefiltered=True, selectivity=selectivity))
+            compiler = self._in(replace(self.scope, prefiltered=True, selectivity=selectivity))
         # The customer's row is looked up once for all conditions on it.
-        has_row = self.universe.base is Base.CUSTOMERS
+        has_row = self.scope.base is Base.CUSTOMERS
         on_row = tuple(part for part in parts if not has_row and planner.needs_only_row(part))
         others = [part for part in parts if part not in on_row]
         joined = [nodes.All(0, on_row)] if len(on_row) > 1 else on_row
@@ -159,11 +159,11 @@ class Compiler:
 
     def _visit(self, condition: Condition) -> Clause:
         """Return the clause of a part, over the customer's row if it is needed and not in the base set."""
-        if self.universe.base is Base.CUSTOMERS or not planner.needs_only_row(condition):
+        if self.scope.base is Base.CUSTOMERS or not planner.needs_only_row(condition):
             return self.clause(condition)
         customer = self.schema.customer
-        clause = self.within(self.universe.ids).clause(condition)
-        return exists(select(literal(1)).where(customer.c.id == self.universe.id, clause).correlate_except(customer))
+        clause = self.within(self.scope.ids).clause(condition)
+        return exists(select(literal(1)).where(customer.c.id == self.scope.id, clause).correlate_except(customer))
 
     def _count(self, condition: nodes.Count) -> Clause:
         if not condition.unseen:
@@ -205,14 +205,14 @@ class Compiler:
 
     @property
     def _activities(self) -> ActivityClauses:
-        return ActivityClauses(self._planner, self.universe, self.as_of, self.zone)
+        return ActivityClauses(self._planner, self.scope, self.as_of, self.zone)
 
     def _is_among(self, ids: Select[Any]) -> Clause:
         """Return whether the customer is among these: by a set for all customers, by one look-up for each of a few."""
-        if self.universe.selectivity == 1:
-            return dialect_functions.in_set(self.universe.id, ids)
+        if self.scope.selectivity == 1:
+            return dialect_functions.in_set(self.scope.id, ids)
         (customer,) = ids.selected_columns
-        return exists(ids.where(customer == self.universe.id).correlate_except(customer.table))
+        return exists(ids.where(customer == self.scope.id).correlate_except(customer.table))
 
     def _with_trait(self, condition: nodes.HasTrait) -> CompoundSelect[Any]:
         """Return the ids of customers who stated the trait, or of whom it was inferred and who did not contradict."""

@@ -117,7 +117,7 @@ class Scope:
     #: Share of purchase lines whose customers are left, 1.0 for all: what the choice of probe or set compares.
     selectivity: float = 1.0
 
-    def holds(self, customer: Column) -> list[Clause]:
+    def in_range(self, customer: Column) -> list[Clause]:
         """Return the clauses that restrict the customer key of any table to `ids`."""
         return [] if self.ids is None else [customer >= self.ids.start, customer < self.ids.stop]
 

@@ -23,7 +23,7 @@ from mailshot.documents import Node, Problems, Scalar
 from mailshot.errors import nearest
 from mailshot.facts import product_filters, yaml_values
 from mailshot.facts.catalogue import Fact, FactType
-from mailshot.profile.activity import HISTORIES, RETURNED, ActivityKind
+from mailshot.profile.activity import KINDS, RETURNED, ActivityKind
 from mailshot.profile.customer import Activity
 
 AT, TIMES, ORDER, AMOUNT, QUANTITY = "at", "times", "order", "amount", "quantity"
@@ -70,7 +70,7 @@ class ActivityReader:
 
     def histories(self, node: documents.Mapping) -> dict[str, tuple[Activity, ...]]:
         """Return all activities, by the keyword that a profile keeps them under."""
-        lines = [line for key, value in node if key.text in HISTORIES for line in self._lines(key, value)]
+        lines = [line for key, value in node if key.text in KINDS for line in self._lines(key, value)]
         for line in lines:  # before any amount is read: another line may have the price
             line.product = self._product(line)
         activities: dict[str, list[Activity]] = {}
@@ -81,9 +81,9 @@ class ActivityReader:
     def _lines(self, key: Scalar, given: Node) -> Iterator[_Line]:
         for item in given.items if isinstance(given, documents.Sequence) else (given,):
             if isinstance(item, documents.Mapping):
-                yield _Line(item, HISTORIES[key.text])
+                yield _Line(item, KINDS[key.text])
             else:
-                remedy = f"For example '- {HISTORIES[key.text].activity}'."
+                remedy = f"For example '- {KINDS[key.text].activity}'."
                 self.problems.add(item, f"expected what the customer {key.text.replace('_', ' ')}", remedy)
 
     def _activities(self, line: _Line) -> Iterator[Activity]:

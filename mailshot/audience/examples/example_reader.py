@@ -31,7 +31,7 @@ from mailshot.errors import nearest
 from mailshot.facts import time_zones, yaml_values
 from mailshot.facts.catalogue import Fact, FactType
 from mailshot.profile import bucketing
-from mailshot.profile.activity import HISTORIES
+from mailshot.profile.activity import KINDS
 from mailshot.profile.customer import Profile, TraitValue
 from mailshot.profile.topics import TRACKING
 
@@ -41,14 +41,14 @@ WORDS: dict[str, str] = {
     "name": "what it shows; 'example 1' and so on without it",
     "as_of": "what counts as today: 2026-04-01, 2026-04-01 09:00; without it, the company's today",
     "customer": "facts: '{country: NO, joined_at: 2 years ago}'",
-    **{history.keyword: f"a list of {history.help}" for history in HISTORIES.values()},
+    **{history.keyword: f"a list of {history.help}" for history in KINDS.values()},
     "consents": "topics, and tracking: '{offers: yes, tracking: no}'",
     "preferences": "what was stated: '{diet: vegetarian}', or denied: '{diet: {value: vegan, says: no}}'",
     "traits": "what was inferred: '{diet: {value: vegetarian, confidence: 0.97}}'; confidence 1 by default",
     "share": "no: outside of every random share that the rule names; inside without it",
     "matches": "whether the rule matches this customer: yes or no",
 }
-HINTS = {history.negated: "An example says what happened; leave out what did not." for history in HISTORIES.values()}
+HINTS = {history.negated: "An example says what happened; leave out what did not." for history in KINDS.values()}
 HINTS |= {"lifecycle": "It follows from what the customer 'bought'.", "audience": "It follows from the rest."}
 #: The customer's key, if the example has none.
 KEY = "example"

@@ -20,7 +20,7 @@ from mailshot.documents import Node, Problems, Scalar, Sequence
 from mailshot.facts import relative_dates, yaml_values
 from mailshot.facts.catalogue import Fact, FactType
 from mailshot.facts.comparison import ORDERED
-from mailshot.profile.activity import HISTORIES, ActivityKind
+from mailshot.profile.activity import KINDS, ActivityKind
 from mailshot.profile.lifecycle import Stage
 
 #: Finds the condition of another audience by its name; reports an error at the node and returns None otherwise.
@@ -53,8 +53,8 @@ WORDS: dict[str, str] = {
     "not": "the condition does not hold",
     "of": "a number of conditions of a list hold: 'at_least: 2' next to 'of: [...]'; also at_most, exactly, …",
     "everyone": "true of every customer: 'everyone: yes'",
-    **{history.keyword: history.help for history in HISTORIES.values()},
-    **{history.negated: f"not '{history.keyword}'" for history in HISTORIES.values() if history.negated},
+    **{history.keyword: history.help for history in KINDS.values()},
+    **{history.negated: f"not '{history.keyword}'" for history in KINDS.values() if history.negated},
     "lifecycle": "prospect, new, active, lapsing or lapsed",
     "preference": "what the customer stated: 'preference: {diet: vegetarian}'; 'says: no' for what was denied",
     "trait": "what was inferred, or stated: 'trait: {diet: vegetarian, confidence: 0.95}'",
@@ -274,6 +274,6 @@ _WORD_READERS: dict[str, Reader] = {
 }
 _READERS: dict[str, Reader] = {
     **_WORD_READERS,
-    **{kind.keyword: partial(_activity, kind, False) for kind in HISTORIES.values()},
-    **{kind.negated: partial(_activity, kind, True) for kind in HISTORIES.values() if kind.negated},
+    **{kind.keyword: partial(_activity, kind, False) for kind in KINDS.values()},
+    **{kind.negated: partial(_activity, kind, True) for kind in KINDS.values() if kind.negated},
 }
