@@ -3,7 +3,7 @@
 All kinds are tested alike: filtered by their own fields, by the product where they have one, and by a window, then
 counted. So whatever can be said about purchases can be said about events, mails, interactions and referrals.
 
-To add a kind, add its entry to HISTORIES. Parser, JSON Schema, descriptions, evaluator, compiler and examples read
+To add a kind, add its entry to KINDS. Parser, JSON Schema, descriptions, evaluator, compiler and examples read
 everything they need from it; mypy reports a field that is missing. The table of a kind is declared in
 `store.rule_schema`, the columns of its import in `ingest.fields`.
 """

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from mailshot.profile.activity import KINDS, ActivityKind
+from mailshot.profile import activity
+from mailshot.profile.activity import ActivityKind
 from mailshot.store.audiences import SCHEMA
 
-KINDS = list(KINDS.values())
+KINDS = list(activity.KINDS.values())
 
 
 def keyword(kind: ActivityKind) -> str:
@@ -15,7 +16,7 @@ def keyword(kind: ActivityKind) -> str:
 
 
 def test_every_kind_has_a_table() -> None:
-    assert SCHEMA.sources.keys() == KINDS.keys()
+    assert SCHEMA.sources.keys() == activity.KINDS.keys()
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=keyword)
