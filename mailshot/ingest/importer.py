@@ -48,6 +48,7 @@ MIN_KEY_CHARACTERS = 16
 #: How often a file is loaded again if a customer was erased meanwhile.
 MAX_TRIES = 5
 
+#: Kinds that `activities.load_plain` cannot load.
 LOADERS: dict[Kind, Callable[[Loading], Counts]] = {
     Kind.customers: customers.load_customers,
     Kind.products: purchases.load_products,
@@ -61,10 +62,8 @@ LOADERS: dict[Kind, Callable[[Loading], Counts]] = {
     Kind.conversions: past_campaigns.load_conversions,
     Kind.suppressions: suppressions.load_suppressions,
 }
-#: Kinds with a date: rules count such rows from that date on.
-DATED_KINDS = (
-    Kind.purchases, Kind.events, Kind.interactions, Kind.referrals, Kind.campaigns, Kind.conversions, Kind.customers,
-)  # fmt: skip
+#: Kinds whose future dates need no warning: consents check their own, and a suppression counts from its import.
+NOT_WARNED = (Kind.consents, Kind.suppressions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +265,7 @@ def _load(job: _Job, connection: Connection, parsed: _ParsedFile, staged: Stagin
     loading.staging = staged
     addresses.hash_all(loading)
     left_out = erased_customers.leave_out(loading)
-    counts = LOADERS[parsed.reading.item.kind](loading)
+    counts = LOADERS.get(parsed.reading.item.kind, activities.load_plain)(loading)
     _warn_of_future(loading)
     return _Loaded(counts, loading.valid_count, left_out, time.monotonic() - begun)
 
@@ -274,7 +273,7 @@ def _load(job: _Job, connection: Connection, parsed: _ParsedFile, staged: Stagin
 def _warn_of_future(loading: Loading) -> None:
     """Warn about rows dated in the future; the loader of consents checks its own."""
     for field in ("at", "start", "joined_at"):
-        if loading.reading.item.kind in DATED_KINDS and field in loading.reading.fields:
+        if loading.reading.item.kind not in NOT_WARNED and field in loading.reading.fields:
             ahead = f'({loading.valid_rows()}) WHERE "{field}" > {column_types.microseconds(loading.now)}'
             loading.warn(field, "'is after this import; counts from that date on'", ahead)
 
