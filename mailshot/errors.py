@@ -54,7 +54,7 @@ class Problem:
 
 
 class MailshotError(Exception):
-    """Base of everything a user can mend. `remedy` says how."""
+    """Base of all errors that a user can fix. `remedy` says how."""
 
     exit_code = 1
 

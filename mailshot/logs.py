@@ -1,7 +1,7 @@
-"""What a log may hold of people: an address is written as a hash with its domain, whoever wrote it there.
+"""Masks e-mail addresses in logs: each is written as a hash with its domain, whichever library logged it.
 
 Servers echo recipients in their replies, libraries log what they send, and an exception carries the value that it
-failed on. So every record of the process is masked where it is made, before any handler sees it.
+failed on. So every record of the process is masked when it is created, before any handler sees it.
 """
 
 from __future__ import annotations

@@ -43,9 +43,9 @@ def find_warnings(condition: Condition, today: date) -> list[LintWarning]:
     whole = always(condition, today)
     found = []
     if whole is False:
-        found.append(LintWarning(condition.line, "nobody can ever belong"))
+        found.append(LintWarning(condition.line, "no customer can ever match"))
     elif whole and not isinstance(condition, nodes.Everyone):
-        found.append(LintWarning(condition.line, "everybody belongs"))
+        found.append(LintWarning(condition.line, "every customer matches"))
     # Other audiences have files and warnings of their own.
     for part in nodes.walk(condition, into_audiences=False):
         if message := _warning(part, today):
@@ -81,7 +81,7 @@ def _conflict(group: nodes.All | nodes.Any) -> str:
         elif isinstance(group, nodes.All) and contradict(first, second):
             conflict = "contradict each other"
         elif isinstance(group, nodes.Any) and _negates(first, second):
-            conflict = "leave nobody out"
+            conflict = "exclude no customer"
         if conflict:
             names = (f"'{describe.describe(part)}' (line {part.line})" for part in (first, second))
             return f"{' and '.join(names)} {conflict}"

@@ -54,12 +54,12 @@ class AudienceRegistry:
 
     def audiences(self) -> list[Audience]:
         """Return every audience. Raises InvalidInput with all problems of all files."""
-        audiences = self.sound()
+        audiences = self.valid()
         if self.problems:
             raise InvalidInput(self.problems)
         return audiences
 
-    def sound(self) -> list[Audience]:
+    def valid(self) -> list[Audience]:
         """Return every valid audience; `problems` then has the errors of the others."""
         return [audience for name in self.names if (audience := self._audience(name))]
 
@@ -90,7 +90,7 @@ class AudienceRegistry:
             problems.add(name, f"the audience '{name.text}' is already in {self._files[name.text].name}", "Rename one.")
         else:
             self._files[name.text] = document
-        self.problems += problems.told()
+        self.problems += problems.sorted_problems()
 
     def _audience(self, name: str) -> Audience | None:
         if name not in self._read:
@@ -109,7 +109,7 @@ class AudienceRegistry:
         if who is None:
             problems.add(document.root, "'who' is missing", "Say who belongs: 'who: {bought: …}'.")
         condition = Parser(self.vocabulary, problems, name, self._resolve).condition(who) if who else None
-        self.problems += problems.told()
+        self.problems += problems.sorted_problems()
         if problems.found or condition is None:
             return None
         text = description.text if isinstance(description, documents.Scalar) else ""

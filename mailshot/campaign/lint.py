@@ -52,7 +52,7 @@ def _unused_implied(rulebook: Rulebook) -> Sequence[Problem]:
                         f"'{answer}' implies '{value}', which is not used in any rule, guard, trait or other answer"
                     )
                     problems.add(node, message, nearest(value, known - {answer}))
-    return problems.told()
+    return problems.sorted_problems()
 
 
 def _named(condition: Condition) -> Iterator[tuple[str, str]]:
@@ -132,7 +132,7 @@ def problems(rulebook: Rulebook, project: Path, campaign: str) -> list[Problem]:
             missing.add(document.at("content", number, "template"), error.message, error.remedy)
         except InvalidInput as error:
             found += error.problems
-    return [*missing.told(), *found]
+    return [*missing.sorted_problems(), *found]
 
 
 def _vocabulary(rulebook: Rulebook) -> dict[str, Collection[str]]:

@@ -56,7 +56,7 @@ class Change:
     #: What differs in meaning.
     causes: tuple[str, ...]
     #: Another change in the list has the same two sides: the campaign of an audience that is listed, too.
-    told: bool = False
+    repeated: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         sizes = {name: getattr(self, name) for name in ("name", "before", "after")}
@@ -152,7 +152,7 @@ class _Comparer:
 
     def _set(self, one: ResolvedAudience | None) -> Outcomes:
         if one is None:
-            return transitions.nobody()
+            return transitions.no_customers()
         return transitions.audience(audiences.with_statistics(self.connection, one.compiled), one.audience.condition)
 
     def _moved(self, move: Transition | None, old: ResolvedAudience | None, new: ResolvedAudience | None) -> Movement:
@@ -229,7 +229,7 @@ def resolve_all(
     problems: dict[Problem, None] = {}
 
     def whole() -> None:
-        found.update({(AUDIENCE, one.name): resolve(rules, one, asked, now) for one in rules.book.sound()})
+        found.update({(AUDIENCE, one.name): resolve(rules, one, asked, now) for one in rules.book.valid()})
         problems.update(dict.fromkeys(rules.book.problems))
 
     def one(name: str) -> None:

@@ -88,7 +88,7 @@ def every(connection: Connection, project: Path) -> list[Scheduled]:
     if not rows:
         return []
     try:
-        rules, problems = Rulebook.sound(project)
+        rules, problems = Rulebook.load_valid(project)
         zone = rules.company.time_zone
     except (InvalidInput, NotFound) as error:
         trouble = GONE if isinstance(error, NotFound) else WRONG

@@ -67,7 +67,7 @@ def backtest(
     series = _series(rules, since, until, every)
     zone = rules.company.time_zone
     with output.err.status("Running the backtest …") as status:
-        look = past_response.make if past else stage.make
+        look = past_response.compare_responses if past else stage.run_backtest
         found: Any = look(
             app.store, subject, series, zone, lambda n, of: status.update(f"Backtest: date {n} of {of} …")
         )

@@ -26,7 +26,7 @@ def show(found: Backtest | PastResponse, currency: str) -> None:
     if isinstance(found, Backtest):
         _show_backtest(found, currency)
     else:
-        _show_hindsight(found)
+        _show_past_response(found)
     for note in found.notes:
         output.print_text(f"[dim]- {output.printable(note)}[/dim]")
 
@@ -169,7 +169,7 @@ def _reach(label: str, found: Estimate, customers: int, style: str) -> IntervalB
     return IntervalBar(label, span, found.enough, style)
 
 
-def _show_hindsight(found: PastResponse) -> None:
+def _show_past_response(found: PastResponse) -> None:
     name = output.printable(found.name)
     output.print_text(
         f"[bold]{name}[/bold]: would it have selected the customers who responded to past campaigns? "

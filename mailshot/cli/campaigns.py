@@ -123,19 +123,19 @@ def resolve(
     with app.store.write() as connection:
         number = ledger.resolve(connection, run, how == "resend", context.now())
     if not number:
-        _refuse_unknown(app.store, run)
+        reject_unknown_run(app.store, run)
         raise Refused(f"Run {run} has no unconfirmed delivery.", "See 'mailshot status'.")
     output.print_text(f"{number:,} deliveries of run {run}: {'sent again' if how == 'resend' else 'accepted as sent'}.")
 
 
-def _refuse_unknown(store: Store, run: int) -> None:
+def reject_unknown_run(store: Store, run: int) -> None:
     from mailshot.store import runs
 
     with store.read() as connection:
         known = [each.id for each in runs.all_of(connection)]
     if run not in known:
-        told = f"Known: {', '.join(map(str, known[-12:]))}." if known else "Nothing was launched yet."
-        raise NotFound(f"There is no run {run}.", told)
+        remedy = f"Known: {', '.join(map(str, known[-12:]))}." if known else "Nothing was launched yet."
+        raise NotFound(f"There is no run {run}.", remedy)
 
 
 def show(made: CampaignPlan, compared: bool = False) -> None:
@@ -182,7 +182,7 @@ def next_after(made: CampaignPlan) -> str:
         return f"import customers: mailshot import MAPPING, then: mailshot plan '{name}'"
     why = "all customers in the audience are left out" if made.audience else "the audience is empty"
     ask = f"mailshot rules explain '{name}' CUSTOMER"
-    if made.next_at:  # who gets it is decided anew on the day
+    if made.next_at:  # the recipients are decided on that day
         return f"today {why}; ask why of one customer: {ask}. To schedule it anyway: {launch}"
     return f"{why}; ask why of one customer: {ask}"
 

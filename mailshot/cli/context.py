@@ -60,11 +60,11 @@ def rulebook(project: Path) -> Rulebook:
     return Rulebook.load(project)
 
 
-def sound(project: Path) -> tuple[Rulebook, list[Problem]]:
+def load_valid_rules(project: Path) -> tuple[Rulebook, list[Problem]]:
     """Read the rules without the audiences and campaigns that are no YAML, and what is wrong with these."""
     from mailshot.rulebook.rulebook import Rulebook
 
-    return Rulebook.sound(project)
+    return Rulebook.load_valid(project)
 
 
 def edition(app: App, campaign: str) -> Snapshot:
@@ -131,7 +131,7 @@ def moment(at: datetime, zone: ZoneInfo) -> str:
 def campaigns(project: Path) -> list[str]:
     """Return the names of the campaigns in the rules, as far as they can be read."""
     try:
-        return list(sound(project)[0].campaigns)
+        return list(load_valid_rules(project)[0].campaigns)
     except (InvalidInput, NotFound):
         return []
 

@@ -20,7 +20,7 @@ from mailshot.errors import Unavailable
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 READERS, CLICKERS = 12, 5
-# Nobody reads a mail sooner; a click sooner after the mail is taken for a scanner's.
+# Clicks sooner after the mail are classified as a scanner's.
 READING = 6.0
 # How many are asked until one is found who is taken for a vegetarian, and how long a link may be on its way.
 CANDIDATES = 5
@@ -154,7 +154,7 @@ class Visitors:
 
     @property
     def vegan(self) -> str:
-        """The address of the customer who told us to eat vegan, or nothing."""
+        """The address of the customer who stated a vegan diet, or ''."""
         return self._vegan
 
     @property

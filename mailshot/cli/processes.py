@@ -113,7 +113,7 @@ def stopping() -> Iterator[threading.Event]:
         stop.set()
 
     def ask(number: int, _frame: Any) -> None:
-        # No lock is taken here: a signal that interrupts this handler would wait for it for ever.
+        # No lock is taken here: a signal that interrupts this handler would wait for it forever.
         nonlocal asked
         if asked and number == signal.SIGINT:
             raise KeyboardInterrupt

@@ -234,7 +234,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
         counts, state = run["deliveries"], run["state"]
         waiting = sum(counts.get(name, 0) for name in OPEN)
         if state == RunState.cancelled:
-            waiting = 0  # given up; what a worker holds at this moment is told below
+            waiting = 0  # skipped; what a worker still holds is printed below
         numbers = (counts.get("sent", 0), waiting, *(counts.get(name, 0) for name in COUNTED))
         shown.add_row(str(run["run"]), output.printable(run["campaign"]), state, *(f"{number:,}" for number in numbers))
     return shown

@@ -106,8 +106,8 @@ def list_() -> None:
     """List all audiences and campaigns with their descriptions."""
     from mailshot.errors import InvalidInput
 
-    rules, problems = context.sound(context.settings().project)
-    rows = [("audience", item.name, item.description) for item in rules.book.sound()]
+    rules, problems = context.load_valid_rules(context.settings().project)
+    rows = [("audience", item.name, item.description) for item in rules.book.valid()]
     problems += rules.book.problems
     for name in rules.campaigns:
         try:
@@ -127,21 +127,21 @@ def count(
     from mailshot.store import audiences
 
     app = context.app()
-    rules, problems = context.sound(app.settings.project)
+    rules, problems = context.load_valid_rules(app.settings.project)
     if audience:
         # An audience that is not there may be in a file that cannot be read.
         context.refuse(problems if audience not in rules.book.names else ())
         chosen, problems = [rules.book.audience(audience)], []
     else:
-        chosen = rules.book.sound()
+        chosen = rules.book.valid()
         problems += rules.book.problems
     compiled = audiences.compiler(context.company_today(rules, as_of), rules.company.time_zone, back=as_of is not None)
     with app.store.read() as connection:
         everyone = audiences.customers(connection)
     numbers = {item.name: audiences.count(app.store, compiled, item.condition) for item in chosen}
     if json:
-        told = [asdict(problem) for problem in problems]
-        output.print_json({"customers": everyone, "audiences": numbers, "errors": told})
+        errors = [asdict(problem) for problem in problems]
+        output.print_json({"customers": everyone, "audiences": numbers, "errors": errors})
     else:
         said = {item.name: item.description for item in chosen}
         output.print_counts(
@@ -171,8 +171,8 @@ def _outdated(rules: Rulebook, project: Path) -> list[Problem]:
         files = {name: document.name for name, document in rules.campaigns.items()}
     except MailshotError:
         return []
-    told = {item.campaign: f"'{item.campaign}' is {item.words()}. {item.remedy()}." for item in found}
-    return [Problem(files.get(name, "rules/campaigns"), 0, 0, words) for name, words in told.items()]
+    texts = {item.campaign: f"'{item.campaign}' is {item.words()}. {item.remedy()}." for item in found}
+    return [Problem(files.get(name, "rules/campaigns"), 0, 0, words) for name, words in texts.items()]
 
 
 def _warn(rules: Rulebook) -> None:

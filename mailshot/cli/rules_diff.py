@@ -91,7 +91,7 @@ def _line(change: Change) -> None:
         return
     still = "" if change.entered.customers or change.left.customers else "; no customer moves"
     output.print_text(f"{name} ({change.kind}): {output.printable(', '.join(change.causes))}{still}")
-    if not change.told:
+    if not change.repeated:
         _examples("+", change.entered)
         _examples("-", change.left)
 

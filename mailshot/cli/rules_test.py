@@ -20,13 +20,13 @@ def run(
     """Try the examples that stand in the rule files: made-up customers, and whether the rule means them."""
     from mailshot.campaign import rule_tests
 
-    rules, problems = context.sound(context.settings().project)
+    rules, problems = context.load_valid_rules(context.settings().project)
     if audience:
         # An audience that is not there may be in a file that cannot be read.
         context.refuse(problems if audience not in rules.book.names else ())
         chosen, problems = [rules.book.audience(audience)], []
     else:
-        chosen = rules.book.sound()
+        chosen = rules.book.valid()
         problems += rules.book.problems
     now = context.now()
     with output.err.status("Trying …"):

@@ -54,7 +54,7 @@ class _Watcher:
 
     def look(self) -> None:
         try:
-            rules, problems = context.sound(self.project)
+            rules, problems = context.load_valid_rules(self.project)
             problems += [problem for problem in rules.check() if problem not in problems]
         except InvalidInput as error:
             self._errors([str(problem) for problem in error.problems])
@@ -124,15 +124,15 @@ class _Watcher:
                 return news
         return None
 
-    def _errors(self, told: list[str]) -> None:
+    def _errors(self, errors: list[str]) -> None:
         """Tell what is wrong, once, and when it is mended."""
-        if told == self.wrong:
+        if errors == self.wrong:
             return
-        for words in told:
+        for words in errors:
             output.out.print(f"{time.strftime('%H:%M:%S')} {words}", style="red", markup=False, soft_wrap=True)
-        if not told:
+        if not errors:
             output.print_text(f"[dim]{time.strftime('%H:%M:%S')}[/dim] [green]The rules are valid again.[/green]")
-        self.wrong = told
+        self.wrong = errors
 
 
 def _words(news: SizeChange) -> str:

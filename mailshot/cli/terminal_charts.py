@@ -31,7 +31,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class IntervalBar:
-    """One line: from `low` over `value` to `high`; hollow when too few stand behind it. None: nobody at all."""
+    """One line: from `low` over `value` to `high`; hollow: too few customers. None: no customers."""
 
     label: str
     span: tuple[float, float, float] | None

@@ -46,7 +46,7 @@ class Document:
             found.uncounted += len(wrong[nodes.MOST_TOLD :])
             for item in wrong[: nodes.MOST_TOLD]:
                 add_model_errors(self.root, kind, item, found)
-            raise InvalidInput(found.told()) from None
+            raise InvalidInput(found.sorted_problems()) from None
 
 
 def load(path: Path, root: Path | None = None, within: Path | None = None) -> Document:
@@ -94,8 +94,8 @@ def parse(text: str, name: str) -> Document:
 
 
 def _too_large(name: str, size: int) -> Problem:
-    told = f"is {size:,} bytes; at most {MOST_BYTES:,} are allowed"
-    return Problem(name, 0, 0, told, "", "Shorten it, or spread it over several files.")
+    message = f"is {size:,} bytes; at most {MOST_BYTES:,} are allowed"
+    return Problem(name, 0, 0, message, "", "Shorten it, or spread it over several files.")
 
 
 def _wide(raw: bytes) -> str:

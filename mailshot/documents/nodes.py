@@ -60,15 +60,15 @@ class Problems:
 
     def add(self, node: Node, message: str, remedy: str = "") -> None:
         excerpt = self.lines[node.line - 1] if 0 < node.line <= len(self.lines) else ""
-        told = Problem(self.file, node.line, node.column, shortened(message), excerpt, shortened(remedy))
-        self.found.append(told)
+        problem = Problem(self.file, node.line, node.column, shortened(message), excerpt, shortened(remedy))
+        self.found.append(problem)
 
     def unknown(self, node: Node, message: str, word: str, known: Collection[str]) -> None:
         """Add a problem for an unknown word, with the nearest known one."""
         few = len(self.found) < MOST_TOLD and len(self.found) * len(known) < MOST_COMPARED
         self.add(node, message, nearest(word, known) if few else "")
 
-    def told(self) -> list[Problem]:
+    def sorted_problems(self) -> list[Problem]:
         """Return the problems by line; of very many the first ones, and the number of others."""
         ordered = sorted(self.found, key=lambda problem: (problem.line, problem.column))
         more = len(ordered) - MOST_TOLD + self.uncounted
@@ -80,7 +80,7 @@ class Problems:
 
     def raise_if_any(self) -> None:
         if self.found:
-            raise InvalidInput(self.told())
+            raise InvalidInput(self.sorted_problems())
 
 
 def plain(node: Node) -> object:

@@ -54,7 +54,7 @@ class Fact:
 
     @property
     def label(self) -> str:
-        """What the customer is told that it is: the title, else the name made readable."""
+        """The name that customers see: the title, else the name in readable form."""
         return self.title or self.name.replace("_", " ").strip().capitalize()
 
     def typed(self, raw: Any, zone: ZoneInfo | None = None) -> str | bool | Decimal | date | None:

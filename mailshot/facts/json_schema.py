@@ -53,8 +53,8 @@ def comparison(fact: Fact, also: Mapping[str, Schema] | None = None) -> Schema:
     """Return the schema of what a fact is compared with; `also` are further comparisons known where it stands."""
     value = {"enum": list(fact.choices)} if fact.choices else VALUES[fact.type]
     ways = {name: compared(name, fact.type, value) for name in operators(fact.type)}
-    told = f"{fact.help}{f' ({fact.unit})' if fact.unit else ''}"
-    return {"description": told, "anyOf": [value, several(value), one_of_these({**ways, **(also or {})})]}
+    description = f"{fact.help}{f' ({fact.unit})' if fact.unit else ''}"
+    return {"description": description, "anyOf": [value, several(value), one_of_these({**ways, **(also or {})})]}
 
 
 def operators(kind: FactType) -> tuple[str, ...]:

@@ -120,8 +120,8 @@ def read(node: Node, products: ProductNames, problems: Problems, also: Iterable[
         return None
     found = _selection(node, products, problems, also)
     if found and (found.size > MOST_PARTS or found.depth > MOST_LEVELS):
-        told = f"comes to more than {MOST_PARTS} comparisons or {MOST_LEVELS} levels, with the groups it names"
-        problems.add(node, f"the choice of products {told}", "Make it simpler.")
+        message = f"comes to more than {MOST_PARTS} comparisons or {MOST_LEVELS} levels, with the groups it names"
+        problems.add(node, f"the choice of products {message}", "Make it simpler.")
         return None
     return found
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from mailshot.facts.periods import Period, Span
 
-# Nobody is older, and no contract.
+# Upper bound in years, for ages and contracts.
 MOST_YEARS = 120
 LEAP_DAY = (2, 29)
 WORDS = {

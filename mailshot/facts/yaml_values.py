@@ -133,7 +133,7 @@ def typed(raw: str, kind: FactType) -> Value | None:
 
 
 def fact(node: Node, about: Fact, problems: Problems, also: Iterable[str] = ()) -> Comparison | None:
-    """Read what a fact is compared with; where it can have certain values only, another one is told.
+    """Read the value that a fact is compared with. A value outside the fact's choices is a problem.
 
     `also` are further comparisons that are known where it stands.
     """
@@ -172,8 +172,8 @@ def _one_of(node: Sequence, kind: FactType, problems: Problems, most: int) -> Co
         problems.add(node, f"the list has {len(node.items):,} values; at most {most:,} are allowed")
         return None
     found = [value(item, kind, problems) for item in node.items]
-    sound = tuple(item for item in found if item is not None)
-    return Comparison("one_of", sound) if len(sound) == len(found) else None
+    valid = tuple(item for item in found if item is not None)
+    return Comparison("one_of", valid) if len(valid) == len(found) else None
 
 
 def _decimal(node: documents.Mapping) -> str:

@@ -215,7 +215,7 @@ def of(kind: Kind, catalogue: Catalogue, topics: Collection[str]) -> dict[str, F
 
 
 def loose(kind: Kind, name: str) -> Field | None:
-    """Return the field that `facts.<name>` stands for in a conversion: what is known of it is nobody's to declare."""
+    """Return the field of a `facts.<name>` column of a conversion, whose facts are not declared."""
     fact = name.removeprefix(FACT_PREFIX)
     if kind is not Kind.conversions or fact == name or not fact.isidentifier():
         return None

@@ -1,4 +1,4 @@
-"""What is wrong between a mapping and its file as a whole, told at the mapping's line before anything is written."""
+"""Checks a mapping against its file as a whole; problems have the mapping's line, before anything is written."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class StagingDatabase:
         (self.folder / file).unlink()
 
     def replace(self, table: str, types: dict[str, str], rows: Iterable[Sequence[Any]]) -> None:
-        """Fill a table anew."""
+        """Replace the rows of a table."""
         columns = ", ".join(f"{name(column)} {kind}" for column, kind in types.items())
         self.run(f"CREATE OR REPLACE TABLE {table} ({columns})")
         with self.writer(table) as writer:
@@ -142,7 +142,7 @@ def read_csv(
 class StagedRows:
     """The rows of a query in the staging database, on their way into the store.
 
-    `instants` are its columns of times; `fixed` those that say the same in every row, which SQLite is told once.
+    `instants` are its columns of times; `fixed` its constant columns, which SQLite gets once.
     """
 
     def __init__(
@@ -189,8 +189,8 @@ def within_means() -> Iterator[None]:
     except (MemoryError, OSError, duckdb.OutOfMemoryException, duckdb.IOException) as error:
         if isinstance(error, OSError) and error.errno not in USED_UP:
             raise
-        told = str(error).partition("\n")[0]
-        reason = getattr(error, "strerror", "") or told.partition(": ")[2] or "memory is used up"
+        message = str(error).partition("\n")[0]
+        reason = getattr(error, "strerror", "") or message.partition(": ")[2] or "memory is used up"
         raise Unavailable(
             f"The import needs more memory or disk than it may take: {reason}.",
             "Spread the file over several ones, or free space on the disk; what was imported already is not doubled.",

@@ -1,8 +1,8 @@
-"""A folder for what an import holds on disk for a while: lines of its files, with names and addresses of people.
+"""The temporary folder of an import: lines of its files, with names and addresses of people.
 
-It must be gone when the import is, also when the import was killed. While it is used it is locked, so the next import
-knows which folders belong to nobody and removes them. Until then nothing may be left either: a shell waits beside the
-import for a pipe to be closed, which the system does for a killed process, and then removes the folder.
+It must not outlive the import, even if the import is killed. It is locked while in use, so the next import recognises
+and removes abandoned folders. Before that, a shell process waits for a pipe of the import to close, which the system
+does for a killed process, too, and then removes the folder.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from mailshot.store import audiences, backtests
 from mailshot.store.backtests import BacktestGroup, Seen, Spending
 from mailshot.store.engine import Connection, Store
 
-Told = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 ANYTHING, FORTNIGHT = ProductFilter(), Span(14, "day")
 
 
@@ -121,7 +121,7 @@ class Backtest:
         return {self.kind: self.name, "goal": goal, "dates": dates, "notes": list(self.notes)}
 
 
-def make(store: Store, subject: Subject, series: Series, zone: ZoneInfo, told: Told) -> Backtest:
+def run_backtest(store: Store, subject: Subject, series: Series, zone: ZoneInfo, progress: Progress) -> Backtest:
     """Evaluate a subject on each date of a series. `told(done, total)` is called before each date. Raises Refused."""
     with store.read() as connection:
         known = backtests.known(connection)
@@ -136,7 +136,7 @@ def make(store: Store, subject: Subject, series: Series, zone: ZoneInfo, told: T
     looks: list[Point] = []
     before: Seen | None = None
     for number, moment in enumerate(dates):
-        told(number, len(dates))
+        progress(number, len(dates))
         # A transaction for each date: a long-running reader keeps SQLite from truncating its log.
         with store.read() as connection:
             compiled = audiences.with_statistics(connection, audiences.compiler(moment, zone, back=True))

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from mailshot.errors import Refused
 from mailshot.insight import backtest, backtest_notes
-from mailshot.insight.backtest import Series, Subject, Told, end_of_data
+from mailshot.insight.backtest import Progress, Series, Subject, end_of_data
 from mailshot.insight.backtest_notes import BacktestScope
 from mailshot.stats import proportions
 from mailshot.stats.proportions import Counted, Estimate
@@ -85,7 +85,9 @@ class PastResponse:
         return {"audience": self.name, "campaigns": each, "together": every, "notes": list(self.notes)}
 
 
-def make(store: Store, subject: Subject, series: Series, zone: ZoneInfo, told: Told) -> PastResponse:
+def compare_responses(
+    store: Store, subject: Subject, series: Series, zone: ZoneInfo, progress: Progress
+) -> PastResponse:
     """Compare a subject's audience with each past campaign of the series. Raises Refused if there is none."""
     with store.read() as connection:
         known = backtests.known(connection)
@@ -103,7 +105,7 @@ def make(store: Store, subject: Subject, series: Series, zone: ZoneInfo, told: T
     end = end_of_data(known.last, zone) if known.last else None
     pasts = []
     for number, run in enumerate(runs):
-        told(number, len(runs))
+        progress(number, len(runs))
         compiled = audiences.compiler(run.as_of.astimezone(zone), zone, back=True)
         with store.read() as connection:
             weighed = audiences.with_statistics(connection, compiled)

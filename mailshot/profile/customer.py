@@ -46,11 +46,10 @@ class TraitValue:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """All a rule may ask about a customer. Preferences and traits are keyed (name, value), histories by their word.
+    """All that rules may use of a customer. Preferences and traits are keyed (name, value), activities by their keyword.
 
-    Under 'bought' stand the lines as imported, returns among them; `profile.returns` sets one off against the other.
-    `tracked`: the customer consents to opens and clicks being noticed, and nobody at the address refuses. Of others it
-    is unknown whether they open or click.
+    'bought' has the lines as imported, with returns among them; `profile.returns` matches them. `tracked`: the customer
+    consents to tracking, and no other customer at the address refuses. Opens and clicks of others are unknown.
     """
 
     id: int

@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def _next(given: BinaryIO) -> bytes | None:
-    """Wait for a job; nobody waits for a process that no longer gets any."""
+    """Wait for a job; None at the end of the input. An idle process is ended by its alarm."""
     signal.alarm(IDLE_SECONDS)
     header = given.read(HEADER.size)
     signal.alarm(0)

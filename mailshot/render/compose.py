@@ -44,7 +44,7 @@ class Mailing:
     def findings(self, level: str) -> dict[str, list[Finding]]:
         """Return the findings of a level by content, without those that do not matter for this topic."""
         return {
-            name: [told for told in mail.findings if told.level == level and (self.bulk or not told.bulk)]
+            name: [finding for finding in mail.findings if finding.level == level and (self.bulk or not finding.bulk)]
             for name, mail in self.mails.items()
         }
 
@@ -52,7 +52,7 @@ class Mailing:
     def thaw(cls, body: Mapping[str, Any], with_trial: bool = True) -> Mailing:
         """Compile a frozen mailing. `with_trial` false: skip the trial render, which the plan has done already.
 
-        Raises InvalidInput when a template is not sound.
+        Raises InvalidInput if a template is invalid.
         """
         words: dict[str, Collection[str]] = {name: tuple(fields) for name, fields in body["vocabulary"].items()}
         words["offers"] = ListType(words["offers"])
@@ -159,7 +159,7 @@ def _locale_format(company: Mapping[str, str]) -> LocaleFormat:
 
 
 def _values(mailing: Mailing, delivery: Recipient, links: Mapping[str, str]) -> dict[str, object]:
-    sender, nobody, nothing = mailing.sender, mailing.unknown["customer"], mailing.unknown["offers"]
+    sender, unknown_customer, unknown_offer = mailing.sender, mailing.unknown["customer"], mailing.unknown["offers"]
     customer, days = _dated(delivery.facts, mailing.dates.get("customer", ())), mailing.dates.get("offers", ())
     return {
         filters.LOCALE_FORMAT: replace(
@@ -167,9 +167,9 @@ def _values(mailing: Mailing, delivery: Recipient, links: Mapping[str, str]) -> 
             language=str(customer.get("language") or ""),
             zone=time_zones.of(customer.get("time_zone"), mailing.locale_format.zone or ZoneInfo("UTC")),
         ),
-        "customer": {**nobody, **customer},
+        "customer": {**unknown_customer, **customer},
         "offers": [
-            {**nothing, **_dated(product, days), "times": times, "reason": _reason(times)}
+            {**unknown_offer, **_dated(product, days), "times": times, "reason": _reason(times)}
             for product, times in delivery.offers
         ],
         "campaign": {"name": mailing.campaign},

@@ -55,7 +55,7 @@ _INNER = re.compile(
 )
 _BEGUN = re.compile(rf"</?(?P<name>{_NAME})(?:(?=[\s/]){_REST})?+")
 MOST_BROKEN = 20
-"""Tags without an end that are told in one text; looking for the end of each takes as long as the text is."""
+"""Tags without an end that are reported in one text; searching the end of each reads the whole text."""
 _TAKEN = re.compile(r"zqx*", re.IGNORECASE)
 _ANCHOR = re.compile(r"<(?P<end>/)?a(?=[\s>/])[^<>]*>", re.IGNORECASE)
 _ADDRESS = re.compile(r'\shref="([^"]*)"', re.IGNORECASE)

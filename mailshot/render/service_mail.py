@@ -43,7 +43,7 @@ def own_data(sender: Mapping[str, Any], to: str, link: str, at: datetime, identi
         to_address=to,
         boundary_seed=message_id,
         reply_to=sender["reply_to"],
-        # Nobody's holiday notice shall answer it (RFC 3834).
+        # Vacation responders must not answer it (RFC 3834).
         extra=(("Auto-Submitted", "auto-replied"),),
     )
     return OutgoingMail(address, headers.ascii_address(to), message_id, RenderedMail(subject, html, text), envelope)

@@ -72,14 +72,14 @@ def entries(revision: Revision, below: str) -> list[TreeEntry]:
 def contents(folder: Path, digests: Iterable[str]) -> dict[str, bytes]:
     """Return contents by hash. Raises Unavailable for one that the repository does not hold."""
     wanted = list(dict.fromkeys(digests))
-    told = _git(folder, "cat-file", "--batch", given="".join(f"{digest}\n" for digest in wanted).encode())
+    output = _git(folder, "cat-file", "--batch", given="".join(f"{digest}\n" for digest in wanted).encode())
     found: dict[str, bytes] = {}
     for digest in wanted:
-        head, _, rest = told.partition(b"\n")
+        head, _, rest = output.partition(b"\n")
         if not head.startswith(digest.encode() + b" blob "):
             raise Unavailable(f"git does not have {digest[:12]} ({head.decode(errors='replace')}).", "Run: git fetch.")
         size = int(head.rpartition(b" ")[2])
-        found[digest], told = rest[:size], rest[size + 1 :]
+        found[digest], output = rest[:size], rest[size + 1 :]
     return found
 
 
@@ -116,11 +116,11 @@ def _unknown(folder: Path, asked: str) -> MailshotError:
 def _git(folder: Path, *words: str, given: bytes = b"") -> bytes:
     done = _run(folder, words, given)
     if done.returncode:
-        told = done.stderr.decode(errors="replace").strip()
-        if "not a git repository" in told:
+        error = done.stderr.decode(errors="replace").strip()
+        if "not a git repository" in error:
             message = f"{folder.resolve()} is not in a git repository."
             raise Refused(message, "Create one (git init), or name two folders: mailshot rules diff BEFORE AFTER.")
-        raise Unavailable(f"git {words[0]} failed: {told.removeprefix('fatal: ')}", "Try 'git status' there.")
+        raise Unavailable(f"git {words[0]} failed: {error.removeprefix('fatal: ')}", "Try 'git status' there.")
     return done.stdout
 
 

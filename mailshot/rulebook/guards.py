@@ -75,5 +75,5 @@ def _guard(node: Node, book: AudienceRegistry, problems: Problems) -> Guard | No
         return None
     condition = book.condition(customers, problems, name.text)
     products = product_filters.read(never, book.vocabulary.products, problems)
-    told = why.text if isinstance(why, documents.Scalar) else ""
-    return Guard(name.text, told, condition, products) if condition and products else None
+    reason = why.text if isinstance(why, documents.Scalar) else ""
+    return Guard(name.text, reason, condition, products) if condition and products else None

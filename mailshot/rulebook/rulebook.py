@@ -55,7 +55,7 @@ class Rulebook:
         return cls(found)
 
     @classmethod
-    def sound(cls, project: Path) -> tuple[Rulebook, list[Problem]]:
+    def load_valid(cls, project: Path) -> tuple[Rulebook, list[Problem]]:
         """Read rules/ without audiences and campaigns that are not valid YAML; return their problems, too.
 
         Raises InvalidInput for any other file: without it, the valid ones could change their meaning.

@@ -67,6 +67,6 @@ def _in_revision(revision: git.Revision) -> dict[str, Callable[[], Document]]:
 def _document(revision: git.Revision, entry: git.TreeEntry, raw: bytes | None) -> Document:
     name = f"{revision.asked}:{FOLDER}/{entry.path}"
     if raw is None:
-        told = f"is {entry.size:,} bytes; at most {documents.MOST_BYTES:,} are allowed"
-        raise InvalidInput([Problem(name, 0, 0, told if entry.plain else "is a link, which is not followed in git")])
+        message = f"is {entry.size:,} bytes; at most {documents.MOST_BYTES:,} are allowed"
+        raise InvalidInput([Problem(name, 0, 0, message if entry.plain else "is a link, which is not followed in git")])
     return documents.decode(raw, name)

@@ -76,7 +76,7 @@ def pooled(pairs: Iterable[tuple[Counted, Counted]]) -> Estimate:
     and different levels of the pairs do not count as a difference between the groups.
     """
     top = weight = variance = 0.0
-    told = [0, 0, 0, 0]
+    cells = [0, 0, 0, 0]
     for (n1, a), (n0, b) in pairs:
         if not n1 or not n0:
             continue
@@ -84,11 +84,11 @@ def pooled(pairs: Iterable[tuple[Counted, Counted]]) -> Estimate:
         top += (a * n0 - b * n1) / n
         weight += n1 * n0 / n
         variance += (a * (n1 - a) * n0**3 + b * (n0 - b) * n1**3) / (n1 * n0 * n * n)
-        told = [sum(both) for both in zip(told, (a, b, n1 - a, n0 - b), strict=True)]
+        cells = [sum(both) for both in zip(cells, (a, b, n1 - a, n0 - b), strict=True)]
     if not weight:
         return NOTHING
     found, reach = top / weight, Z * sqrt(variance) / weight
-    return Estimate(found, found - reach, found + reach, enough=min(told) >= FEWEST)
+    return Estimate(found, found - reach, found + reach, enough=min(cells) >= FEWEST)
 
 
 def _wilson(customers: int, hits: int) -> tuple[float, float]:

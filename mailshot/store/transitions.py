@@ -64,7 +64,7 @@ def audience(compiled: Compiler, condition: Condition) -> Outcomes:
     return select(members.label("customer_id"), _word(MAIL))
 
 
-def nobody() -> Outcomes:
+def no_customers() -> Outcomes:
     """Return the empty set."""
     return select(SCHEMA.customer.c.id.label("customer_id"), _word(MAIL)).where(false())
 

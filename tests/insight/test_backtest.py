@@ -56,7 +56,7 @@ def looked(shop: Shop, name: str, *dates: datetime, aim: ResponseGoal | None = N
     if aim:
         found = Subject(found.name, found.condition, aim, found.edition)
     series = Series(dates[0], dates[-1], Span(1, "month"))
-    return backtest.make(shop.store, found, series, ZONE, lambda *_: None)
+    return backtest.run_backtest(shop.store, found, series, ZONE, lambda *_: None)
 
 
 def one(shop: Shop, name: str, moment: datetime) -> Point:
@@ -175,7 +175,7 @@ def test_nothing_but_reading_reaches_the_database_and_writers_go_on(shop: Shop) 
     def written(number: int, of: int) -> None:
         done.append(number)
 
-    backtest.make(shop.store, subject(shop, "week"), Series(THEN, LATER), ZONE, written)
+    backtest.run_backtest(shop.store, subject(shop, "week"), Series(THEN, LATER), ZONE, written)
     hindsight_refused(shop)
     assert done == [0, 1]
     # SET gives the transaction more memory, until it ends.
@@ -187,7 +187,7 @@ def test_nothing_but_reading_reaches_the_database_and_writers_go_on(shop: Shop) 
 
 def hindsight_refused(shop: Shop) -> None:
     with pytest.raises(Refused, match="no past campaign"):
-        past_response.make(shop.store, subject(shop, "all"), Series(), ZONE, lambda *_: None)
+        past_response.compare_responses(shop.store, subject(shop, "all"), Series(), ZONE, lambda *_: None)
 
 
 def test_who_stays_enters_and_leaves(shop: Shop) -> None:
@@ -250,13 +250,13 @@ def test_past_campaigns_are_held_against_the_audience_as_of_their_start(shop: Sh
         for who, n in ((inside, 1), (inside, 2), (outside, 1))
     ]  # fmt: skip
     insert(shop.store, tables.Feedback, answers)
-    found = past_response.make(shop.store, subject(shop, "green"), Series(), ZONE, lambda *_: None)
+    found = past_response.compare_responses(shop.store, subject(shop, "green"), Series(), ZONE, lambda *_: None)
     (past,) = found.pasts
     assert (past.inside, past.outside) == ((2, 1), (1, 1))
     assert found.total() == ((2, 1), (1, 1))
     assert any("3 mails went to 3 customers, 2 answers came from 2" in note for note in found.notes)
     with pytest.raises(Refused):
-        past_response.make(shop.store, subject(shop, "green"), Series(since=LATER), ZONE, lambda *_: None)
+        past_response.compare_responses(shop.store, subject(shop, "green"), Series(since=LATER), ZONE, lambda *_: None)
 
 
 @pytest.fixture

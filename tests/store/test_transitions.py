@@ -101,7 +101,7 @@ def test_the_customers_who_leave_an_audience_are_listed_with_the_reason(shop: Sh
     # Who spends most is named first.
     told = tuple((key, "not now: country is one of SE, DK (NO)") for key in "ca")
     assert found.changes[0].left.examples == told
-    assert [change.told for change in found.changes] == [False, True]
+    assert [change.repeated for change in found.changes] == [False, True]
     assert found.unchanged == {"audience": ["everyone"], "campaign": []}
     assert compared(shop, most=1, **NORDIC).changes[0].left.examples == told[:1]
     assert compared(shop, most=0, **NORDIC).changes[0].left.examples == ()
@@ -170,7 +170,7 @@ def test_another_audience_of_a_campaign_is_reported(shop: Shop) -> None:
     add(shop, "a", consent=False)
     found = compared(shop, **{"campaigns/week": WEEK.replace("audience: all", "audience: everyone")})
     (change,) = found.changes
-    assert (change.name, change.before, change.after, change.told) == ("week", 1, 0, False)
+    assert (change.name, change.before, change.after, change.repeated) == ("week", 1, 0, False)
     assert change.causes == ("audience 'all' -> 'everyone'",)
     assert change.left.examples == (("a", "not now: consents to offers (withdrawn)"),)
     assert found.unchanged["audience"] == ["all", "everyone"]
@@ -289,8 +289,8 @@ def test_only_audiences_with_another_meaning_are_counted_again(shop: Shop) -> No
     recount = LiveCount(shop.store, NOW, lambda: next(ticks))
 
     def look() -> list[tuple[str, int | None, int | None, float]]:
-        rules, problems = Rulebook.sound(shop.folder)
-        rules.book.sound()
+        rules, problems = Rulebook.load_valid(shop.folder)
+        rules.book.valid()
         problems += rules.book.problems
         return [(news.name, news.before, news.after, news.seconds) for news in recount.look(rules, problems)]
 

@@ -94,7 +94,7 @@ def _tell_obeyed(loading: Loading, field: str, outcome: str) -> None:
 
 
 def _gather(loading: Loading) -> None:
-    """Make `good` of the sound rows, each about one customer or one address, and `targets` of whom each concerns."""
+    """Fill `good` with the valid rows, each about one customer or address, and `targets` with the customers of each."""
     # A withdrawal without a readable time, or from further ahead than the tolerance, may be newer than any consent
     # that this import accepts, and those may lie ahead by the whole tolerance: only at its very end is none later.
     latest = _latest(loading)
@@ -104,7 +104,7 @@ def _gather(loading: Loading) -> None:
         f'FROM ({loading.valid_rows()}) JOIN who ON row = "#line"'
     )
     loading.keep_last("good", said, ["customer_id", "print", "topic", "at", "given"])
-    # The customer of the key; without one, everybody who has the address.
+    # The customer of the key; without a key, all customers at the address.
     loading.db.run(
         "CREATE OR REPLACE TABLE targets AS "
         'SELECT *, row_number() OVER (PARTITION BY "#line" ORDER BY customer_id) AS nth '

@@ -51,7 +51,7 @@ def load_conversions(loading: Loading) -> Counts:
 
 
 def _joined(loading: Loading, chosen: str) -> str:
-    """Return the query of sound rows with the run and the customer that they name."""
+    """Return the query of the valid rows with their run and customer."""
     loading.look_up("customer", {"id": "BIGINT", "key": "VARCHAR"})
     loading.add_known("run", _RUNS, bulk.past_runs(loading.connection))
     loading.reject_unknown("customer", "customer", "key", "is no customer's key")

@@ -1,6 +1,6 @@
 """Loads products and purchase lines, returns among them; many lines into SQLite by way of `store.staging`.
 
-A purchase of a product that nobody described is kept: the product is added as a stub, known by its key alone.
+A purchase of an unknown product is kept: the product is added as a stub with only its key.
 """
 
 from __future__ import annotations

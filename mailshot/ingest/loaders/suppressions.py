@@ -55,7 +55,7 @@ def load_suppressions(loading: Loading) -> Counts:
 
 
 def _named(loading: Loading) -> str:
-    """Return the query of what each sound row suppresses: the address it names (nth 1) and its customer's."""
+    """Return the query of what each valid row suppresses: its address (nth 1), and the address of its customer."""
     fields, now = loading.reading.fields, microseconds(loading.now)
     at = f'least(coalesce("at", {now}), {now})' if "at" in fields else str(now)
     source = f"coalesce(source, {literal(loading.mapping)})" if "source" in fields else literal(loading.mapping)
