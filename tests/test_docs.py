@@ -1,4 +1,4 @@
-"""Owns that the docs cannot drift: what code declares once stands in them, and their examples are sound."""
+"""Checks that the docs match the code: what the code declares is documented, and the examples in the docs are valid."""
 
 from __future__ import annotations
 

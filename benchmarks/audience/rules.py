@@ -1,4 +1,4 @@
-"""Owns the twelve questions: their rules and the hand-written SQL beside them; refuses to run any."""
+"""The twelve questions: their rules, and hand-written SQL for each."""
 
 from __future__ import annotations
 

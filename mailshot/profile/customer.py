@@ -46,7 +46,7 @@ class TraitValue:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """All that rules may use of a customer. Preferences and traits are keyed (name, value), activities by their keyword.
+    """All that rules may use of a customer. Preferences and traits are keyed (name, value), activities by keyword.
 
     'bought' has the lines as imported, with returns among them; `profile.returns` matches them. `tracked`: the customer
     consents to tracking, and no other customer at the address refuses. Opens and clicks of others are unknown.

@@ -1,4 +1,4 @@
-"""Owns the main job on real purchases, as a newcomer runs it, and what must hold of every mail that arrives."""
+"""Checks the demo as a newcomer runs it, and what must hold for every mail that arrives."""
 
 from __future__ import annotations
 

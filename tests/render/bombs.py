@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (one bomb a line)
-"""Owns templates that would eat the time or memory of whoever compiles or renders them, by name, as files of a mail."""
+"""Template bombs by name, as files of a mail: each would take too much time or memory to compile or render."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns small templates and values for the tests of render; refuses to hold what only one test needs."""
+"""Small templates and values for the tests of render."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (one bomb a line)
-"""Owns more bombs, found by reading what each part does: numbers of a hundred thousand digits, patterns, odd files."""
+"""More template bombs, found by reading the code: numbers with a hundred thousand digits, patterns, unusual files."""
 
 from __future__ import annotations
 

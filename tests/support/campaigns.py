@@ -1,4 +1,4 @@
-"""Owns a shop built so that every reason for no mail happens to exactly one customer; refuses to expect anything."""
+"""A shop in which every reason for no mail applies to exactly one customer."""
 
 from __future__ import annotations
 

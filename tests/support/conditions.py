@@ -1,4 +1,4 @@
-"""Owns conditions made up at random and their spelling as YAML; refuses to judge them."""
+"""Random conditions, and their YAML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns a small shop for tests of the customer side: two customers, one run, one link; refuses to know any test."""
+"""A small shop for tests of the customer site: two customers, one run, one link."""
 
 from __future__ import annotations
 

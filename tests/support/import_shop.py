@@ -1,4 +1,4 @@
-"""Owns a small shop in a folder, to import from; refuses to hold an expectation."""
+"""A small shop in a folder, to import from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns making and moving ledger rows for tests, as a worker would; refuses to check anything."""
+"""Creates and moves ledger rows for tests, as a worker would."""
 
 from __future__ import annotations
 

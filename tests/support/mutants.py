@@ -1,4 +1,4 @@
-"""Owns rule files with slips in them: real ones and ones that use the whole language, cut, doubled, swapped, indented.
+"""Rule files with mistakes: real files, and files that use the whole language, cut, doubled, swapped and indented.
 
 Refuses to judge what becomes of them.
 """

@@ -1,4 +1,4 @@
-"""Owns populations made up at random and putting them into a database; refuses to know rules."""
+"""Random populations of customers, and how they are written to a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the processes that tests start: sink, workers, Redis; refuses to leave one behind."""
+"""The processes that tests start and stop: SMTP server, workers, Redis."""
 
 from __future__ import annotations
 

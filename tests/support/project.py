@@ -1,4 +1,4 @@
-"""Owns a small shop to test with: a project folder, customers in the store, a launched run; refuses to send."""
+"""A small shop to test with: a project folder, customers in the store, and a launched run."""
 
 from __future__ import annotations
 

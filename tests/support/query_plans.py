@@ -1,4 +1,4 @@
-"""Owns telling how SQLite goes about statements; refuses to judge it."""
+"""Reads the query plans of SQLite."""
 
 from __future__ import annotations
 

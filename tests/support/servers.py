@@ -1,4 +1,4 @@
-"""Owns the databases the tests run on; refuses to reach anything but this machine."""
+"""The databases that tests run on."""
 
 from __future__ import annotations
 

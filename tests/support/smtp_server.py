@@ -1,4 +1,4 @@
-"""Owns an SMTP server that keeps exact books and misbehaves on demand; refuses to deliver anything.
+"""An SMTP server that logs every message exactly and fails on demand. It delivers nothing.
 
 Every acceptance is on disk before it is answered, so the log holds what a real server would deliver.
 Run it as `python -m tests.support.smtp_server --port 0 --log FILE`; it prints its port.
