@@ -1,9 +1,8 @@
-"""Owns a made-up shop of any size: customers, products and two years of purchases, skewed as real ones are; refuses to
-measure.
+"""A made-up shop of any size: customers, products and two years of purchases, as skewed as real ones.
 
-DuckDB makes it out of hashes, so that it is the same on every machine, and keeps it in a native file of its own. SQLite
-gets it in key order through one prepared statement, PostgreSQL by COPY; both into Mailshot's own tables. Nothing is
-returned: the SQL by hand knows no returns.
+DuckDB computes it from hashes, so it is the same on every machine, and keeps it in its own file. SQLite gets it in key
+order through one prepared statement, PostgreSQL by COPY; both into Mailshot's own tables. There are no returns: the
+hand-written SQL ignores them.
 """
 
 from __future__ import annotations
