@@ -26,10 +26,11 @@ from typing import TypeVar
 from mailshot.errors import MailshotError
 from mailshot.states import DeliveryState, Suspicion
 from mailshot.store import feedback, ledger, suppression
-from mailshot.store.eligibility import Gates, SendGates
+from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Connection, Store
 from mailshot.store.ledger import Claimed, Settled
 from mailshot.store.runs import RunRecord
+from mailshot.store.send_gates import SendGates
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

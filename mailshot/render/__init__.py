@@ -4,7 +4,7 @@
     template  compile once, render per customer
     compose   a delivery becomes a complete message: values, links, headers, bytes
 
-Everything else serves these three: `lexer`, `flatten`, `placeholders`, `inline_css`, `links`, `variables`, `sandbox`,
-`budget`, `plain_text`, `mime`, `lint`. Untrusted templates are compiled in a process of their own
-(`compile_process`).
+`filters` has the filters that templates may use. Everything else serves these: `lexer`, `flatten`, `placeholders`,
+`inline_css`, `links`, `variables`, `sandbox`, `budget`, `instrument`, `plain_text`, `headers`, `mime`, `lint`. Untrusted
+templates are compiled in a process of their own (`compile_process`).
 """

@@ -1,6 +1,10 @@
 """The Jinja filters that a mail may use: a selection of Jinja's, and our own.
 
 Filters that draw random values or mark text as safe HTML are not among them.
+
+To add a filter: write a function here that limits its arguments (as `_checked_width` does), and add it to `OWN`. If it
+is slow, or its result can be much larger than its input, add it to `COSTS` or `GROWING`, too. List it in
+docs/templates.md.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, case, literal
 
 from mailshot.states import Reason
-from mailshot.store.eligibility import SendGates
 from mailshot.store.plan_gates import PlanGates
+from mailshot.store.send_gates import SendGates
 
 Clause = ColumnElement[bool]
 

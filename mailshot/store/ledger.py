@@ -23,8 +23,7 @@ Every arrow, by the function that takes it:
     erase            pending, claimed, deferred -> skipped       the customer's data is erased
 
 `states.FROM` is the same as data, and tests/store/test_arrows.py compares the two. `token` is the fence: a worker that
-lost its lease finds no row that still carries it. Queries of the ledger are in `ledger_queries`;
-mails of past campaigns are imported as sent (`ingest/history.py`).
+lost its lease finds no row that still carries it. Queries are in `ledger_queries`. Imported past mails start as sent.
 """
 
 from __future__ import annotations
@@ -52,8 +51,9 @@ from sqlalchemy import (
 from mailshot import states
 from mailshot.states import DeliveryState, Reason, RunState, Suspicion
 from mailshot.store import column_types, conversions, dialect, eligibility_gates, ledger_queries, tables
-from mailshot.store.eligibility import DELIVERY, ROW, RUN, Clause, SendGates
+from mailshot.store.eligibility import DELIVERY, ROW, RUN, Clause
 from mailshot.store.engine import Connection
+from mailshot.store.send_gates import SendGates
 
 FEEDBACK = dialect.table(tables.Feedback)
 D = DELIVERY.c

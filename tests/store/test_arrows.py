@@ -30,10 +30,10 @@ from mailshot.states import (
     RunState,
 )
 from mailshot.store import dialect, feedback, ledger, tables
-from mailshot.store.eligibility import SendGates
 from mailshot.store.engine import Connection, Store
 from mailshot.store.feedback import FeedbackEvent
 from mailshot.store.ledger import Settled
+from mailshot.store.send_gates import SendGates
 from tests.support.ledger_rows import DELIVERY, GATES, LEASE, NOW, begin, customers
 
 CUSTOMER, RUN = dialect.table(tables.Customer), dialect.table(tables.Run)

@@ -10,10 +10,11 @@ from typing import Any
 
 from mailshot.states import DeliveryState
 from mailshot.store import dialect, ledger, runs, tables
-from mailshot.store.eligibility import Gates, SendGates
+from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
 from mailshot.store.ledger import Settled
 from mailshot.store.runs import NewRun, RunRecord
+from mailshot.store.send_gates import SendGates
 from tests.support import project
 from tests.support.project import Shop
 

@@ -2,7 +2,7 @@
 
 A rule becomes `SELECT id FROM <base set> WHERE <clause> AND …`. The choices change its speed, never its result.
 
-**Base set** (`base_set`): whose ids are tested.
+**Base set** (`Base`, chosen by `Compiler._base_set`): whose ids are tested.
 
 ===========  =========================================================  ==============================================
 Base         Chosen when                                                SQL
