@@ -5,6 +5,6 @@
     compose   a delivery becomes a complete message: values, links, headers, bytes
 
 `filters` has the filters that templates may use. Everything else serves these: `lexer`, `flatten`, `placeholders`,
-`inline_css`, `links`, `variables`, `sandbox`, `budget`, `instrument`, `plain_text`, `headers`, `mime`, `lint`. Untrusted
-templates are compiled in a process of their own (`compile_process`).
+`inline_css`, `links`, `variables`, `sandbox`, `budget`, `instrument`, `plain_text`, `headers`, `mime`, `lint`.
+Untrusted templates are compiled in a process of their own (`compile_process`).
 """
