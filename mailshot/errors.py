@@ -68,7 +68,7 @@ class MailshotError(Exception):
 
 
 class InvalidInput(MailshotError):
-    """One or more problems in what the user wrote; `where` says whose they are when that is not plain."""
+    """One or more problems in user input; `where` names the source if it is not obvious."""
 
     exit_code = 3
 

@@ -111,7 +111,7 @@ def _trait() -> Schema:
 
 
 def _model(kind: type[BaseModel]) -> Schema:
-    """Return the schema of a pydantic model, with the conditions it stands for and the spellings YAML allows."""
+    """Return the schema of a pydantic model, with conditions inserted and the spellings YAML allows."""
     found: Schema = _spelt(kind.model_json_schema())
     return found
 

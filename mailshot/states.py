@@ -181,7 +181,7 @@ class FeedbackKind(HelpEnum):
 
 
 class FeedbackClass(HelpEnum):
-    """Who is believed to have caused an open or a click."""
+    """What probably caused an open or a click."""
 
     human = "human", "nothing speaks against a person"
     proxy = "proxy", "a mail provider's image proxy"

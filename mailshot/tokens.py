@@ -78,7 +78,7 @@ class KeyRing:
         return cls(keys)
 
     def fingerprint(self, mailbox: str) -> int:
-        """Return a 40-bit number that stands for a mailbox in tokens; another mailbox has another number."""
+        """Return a 40-bit fingerprint of a mailbox for use in tokens."""
         return self._fingerprint(self._signer, mailbox)
 
     def is_fingerprint(self, number: int, mailbox: str) -> bool:

@@ -1,4 +1,4 @@
-"""The audiences of a shop, parsed from documents, with references between them resolved.
+"""Parses the audiences of a project and resolves references between them.
 
 audience: vegetable lovers
 description: Bought vegetables three times in 90 days, never meat.
@@ -20,7 +20,7 @@ from mailshot.documents import Document, Node, Problems
 from mailshot.errors import InvalidInput, NotFound, Problem, nearest
 
 KEYS = ("audience", "description", "who", "examples")
-#: Longest chain of audiences that name each other.
+#: Maximum depth of references between audiences.
 MOST_LEVELS = 20
 
 
@@ -31,12 +31,12 @@ class Audience:
     name: str
     description: str
     condition: Condition
-    #: The name of its document, as in 'rules/audiences/regulars.yaml'.
+    #: File name, for example 'rules/audiences/regulars.yaml'.
     file: str
 
 
 class AudienceRegistry:
-    """Parses audiences on demand, so that they may name each other in any order of the files."""
+    """Parses audiences on demand, so that they can refer to each other whatever the order of the files."""
 
     def __init__(self, files: Iterable[Document], vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
@@ -60,7 +60,7 @@ class AudienceRegistry:
         return audiences
 
     def valid(self) -> list[Audience]:
-        """Return every valid audience; `problems` then has the errors of the others."""
+        """Return every valid audience; `problems` then contains the errors of the others."""
         return [audience for name in self.names if (audience := self._audience(name))]
 
     def audience(self, name: str) -> Audience:
@@ -77,7 +77,7 @@ class AudienceRegistry:
         return self._files[name]
 
     def condition(self, node: Node, problems: Problems, salt: str) -> Condition | None:
-        """Parse a condition of a campaign (`when`) or guard (`customers`); None after an error. `salt`: of shares."""
+        """Parse a `when` or `customers` condition; None on error. `salt` makes its random shares independent."""
         return Parser(self.vocabulary, problems, salt, self._resolve).condition(node)
 
     def _register(self, document: Document) -> None:

@@ -20,7 +20,7 @@ from mailshot.store.runs import NewRun, NewSchedule, ScheduleRecord
 
 #: A plan is made for one day: a launch later needs a new one.
 MAX_PLAN_AGE = timedelta(days=1)
-#: How far the number of mails may differ from the plan's: by this share of it, or by so many, whichever is more.
+#: Allowed difference from the plan's number of mails: this share or this number, whichever is larger.
 MAX_DRIFT_SHARE, MAX_DRIFT_MAILS = 0.1, 10
 
 

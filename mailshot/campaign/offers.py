@@ -41,7 +41,7 @@ class OfferSpec:
 def choose(
     connection: Connection, compiled: Compiler, plan_id: str, demand: OfferSpec, forbidden: Sequence[Forbidden]
 ) -> None:
-    """Write the offers of every customer of a plan whose content has any."""
+    """Store the offers of each customer of a plan whose content has offers."""
     popular = _PopularProducts(connection, compiled, demand, [never for _, never in forbidden])
     last = 0
     while wanting := offers.next_customers(connection, compiled, plan_id, demand.contents, forbidden, last, SLICE):

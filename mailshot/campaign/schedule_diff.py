@@ -112,7 +112,7 @@ def of(connection: Connection, edition: Snapshot) -> Scheduled | None:
 
 
 def refuse_gone(store: Store, rulebook: Rulebook, campaign: str) -> None:
-    """Raise NotFound for a campaign whose file is gone while it is scheduled: it goes on being sent, or is paused."""
+    """Raise NotFound for a scheduled or paused campaign whose file no longer exists."""
     if campaign in rulebook.campaigns:
         return
     with store.read() as connection:

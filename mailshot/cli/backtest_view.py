@@ -22,7 +22,7 @@ WIDEST = 120
 
 
 def show(found: Backtest | PastResponse, currency: str) -> None:
-    """Print a backtest for people."""
+    """Print a backtest as text."""
     if isinstance(found, Backtest):
         _show_backtest(found, currency)
     else:
@@ -32,7 +32,7 @@ def show(found: Backtest | PastResponse, currency: str) -> None:
 
 
 def save(path: Path, found: Backtest | PastResponse) -> None:
-    """Write a backtest's numbers as CSV: a line for each date, or past campaign."""
+    """Write a backtest's numbers as CSV: one row per date or past campaign."""
     rows = list(_rows(found))
     with StringIO(newline="") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), restval=0)
@@ -42,7 +42,7 @@ def save(path: Path, found: Backtest | PastResponse) -> None:
 
 
 def series(found: Backtest) -> dict[str, list[int]]:
-    """Return what an audience consists of, by date: a campaign's contents and reasons, else who stayed and came."""
+    """Return counts by date: kept and entered customers; for a campaign, mails by content and reasons for none."""
     looks = found.looks
     if found.kind == "audience":
         return {
@@ -56,7 +56,7 @@ def series(found: Backtest) -> dict[str, list[int]]:
 
 
 def percent(found: Estimate) -> str:
-    """Return '34% 31-37', a share with its interval."""
+    """Format a share with its interval: '34% 31-37'."""
     return (
         f"{found.value * 100:.0f}% {found.low * 100:.0f}-{found.high * 100:.0f}"
         if found.enough
@@ -81,7 +81,7 @@ def _dates(looks: Sequence[Point]) -> str:
 
 
 def day(looks: Sequence[Point] | Sequence[PastCampaign], one: Point | PastCampaign) -> str:
-    """Return a date, with the time where any date of the series has one."""
+    """Format a date, with the time if any date of the series has one."""
     timed = any(look.as_of.hour or look.as_of.minute for look in looks)
     return f"{one.as_of:%Y-%m-%d %H:%M}" if timed else f"{one.as_of:%Y-%m-%d}"
 
@@ -100,7 +100,7 @@ def _sizes(found: Backtest) -> None:
 
 
 def _decided(found: Backtest) -> None:
-    """Print mails and reasons by date; where they are too many for the terminal, what is typical of each."""
+    """Print mails and reasons by date; if the table is too wide for the terminal, a summary of each column."""
     parts = series(found)
     headings = [name.replace(" ", "\n") for name in parts]
     width = 10 + sum(2 + max(map(len, [*name.split(), f"{max(numbers):,}"])) for name, numbers in parts.items())
@@ -140,7 +140,7 @@ def _bought(found: Backtest, currency: str) -> None:
 
 
 def points(found: Estimate) -> str:
-    """Return '+14 11..17', a difference of shares in points with its interval."""
+    """Format a difference in percentage points with its interval: '+14 11..17'."""
     if not found.enough:
         return proportions.TOO_FEW
     return f"{found.value * 100:+.0f} {found.low * 100:+.0f}..{found.high * 100:+.0f}"
@@ -195,7 +195,7 @@ def _show_past_response(found: PastResponse) -> None:
 
 
 def answered(counted: tuple[int, int]) -> str:
-    """Return '41/202 20%'."""
+    """Format a response rate: '41/202 20%'."""
     size, hits = counted
     return f"{hits:,}/{size:,} {hits / size * 100:.0f}%" if size else "-"
 

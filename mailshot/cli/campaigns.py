@@ -139,7 +139,7 @@ def reject_unknown_run(store: Store, run: int) -> None:
 
 
 def show(made: CampaignPlan, compared: bool = False) -> None:
-    """Print a plan for people; `compared` also how customers moved."""
+    """Print a plan; if `compared`, also the changes since the other plan."""
     output.print_text(f"[bold]Plan {made.id}[/bold] of '{made.campaign}' as of {made.as_of:%Y-%m-%d %H:%M %Z}")
     output.print_text(
         f"{output.counted(made.customers, 'customer')}, {made.audience:,} in the audience, "
@@ -169,7 +169,7 @@ def show(made: CampaignPlan, compared: bool = False) -> None:
 
 
 def next_after(made: CampaignPlan) -> str:
-    """Return what can be done after a plan."""
+    """Return the suggested next step after a plan."""
     name = made.campaign
     if made.errors:
         return f"fix the errors (nothing can be launched before), then: mailshot plan '{name}'"
@@ -182,7 +182,7 @@ def next_after(made: CampaignPlan) -> str:
         return f"import customers: mailshot import MAPPING, then: mailshot plan '{name}'"
     why = "all customers in the audience are left out" if made.audience else "the audience is empty"
     ask = f"mailshot rules explain '{name}' CUSTOMER"
-    if made.next_at:  # the recipients are decided on that day
+    if made.next_at:  # the audience is evaluated again on that day
         return f"today {why}; ask why of one customer: {ask}. To schedule it anyway: {launch}"
     return f"{why}; ask why of one customer: {ask}"
 

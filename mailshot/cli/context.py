@@ -34,7 +34,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 def settings() -> Settings:
-    """Read the settings of the project folder we stand in (or MAILSHOT_PROJECT)."""
+    """Read the settings of the project in the current folder (or MAILSHOT_PROJECT)."""
     from mailshot import settings as found
 
     return found.load()
@@ -113,7 +113,7 @@ def company(project: Path) -> Company:
 
 
 def address(text: str) -> Address:
-    """Read an address that was given as an argument. Raises InvalidInput for what is none."""
+    """Parse an address argument. Raises InvalidInput if it is invalid."""
     from mailshot.profile import address as addresses
 
     found = addresses.normalise(text)

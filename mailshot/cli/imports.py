@@ -83,7 +83,7 @@ def _next_step(summary: ImportSummary, mapping: Path, data: Path | None, file: P
     failed = next((item for item in summary.imports if item.failed), None)
     if not summary.dry:
         return f"fix {failed.rejects}, then: {again} --file {failed.rejects}" if failed else ""
-    # A look kept nothing: the same file must be read for good.
+    # A check stores nothing: the same file must still be imported.
     again += f" --file {file}" if file else ""
     return f"fix {failed.file} (errors are listed in {failed.notes}), then: {again} --check" if failed else again
 

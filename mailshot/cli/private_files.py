@@ -32,7 +32,7 @@ def check(settings: Settings) -> str:
 
 
 def _readable_by_others(settings: Settings) -> list[Path]:
-    """Return the private files and folders that others can read; what lies in a private folder is private."""
+    """Return the private files and folders that others can read; everything in a private folder is private."""
     project = settings.project
     paths = [project / ".env", project / "inbox", project / "rejects", *sorted(project.glob("preview*.html"))]
     head, sqlite, database = settings.database_url.partition("sqlite:///")

@@ -151,7 +151,7 @@ def count(
 
 
 def _campaigns(rules: Rulebook) -> list[str]:
-    """Return the campaigns; none while two files bear one name, which is a problem of its own."""
+    """Return the campaigns; none if two files have the same name, which is reported separately."""
     from mailshot.errors import InvalidInput
 
     try:
@@ -161,7 +161,7 @@ def _campaigns(rules: Rulebook) -> list[str]:
 
 
 def _outdated(rules: Rulebook, project: Path) -> list[Problem]:
-    """Tell of the schedules whose version the files no longer say, where there is a database."""
+    """Report schedules whose version differs from the files, if there is a database."""
     from mailshot.campaign import schedule_diff
     from mailshot.errors import MailshotError
 
@@ -176,7 +176,7 @@ def _outdated(rules: Rulebook, project: Path) -> list[Problem]:
 
 
 def _warn(rules: Rulebook) -> None:
-    """Hold the products that rules name against the catalogue, where there is one already."""
+    """Check the products that rules name against the imported products, if there are any."""
     from mailshot.campaign import lint
     from mailshot.errors import MailshotError
 

@@ -44,7 +44,7 @@ def watch(
 
 @dataclass(slots=True)
 class _Watcher:
-    """Reads, counts and tells, once for each save."""
+    """Reads, counts and prints, once per save."""
 
     project: Path
     recount: LiveCount
@@ -97,7 +97,7 @@ class _Watcher:
         self._errors([str(problem) for problem in problems])
 
     def _counted(self, rules: Rulebook, problems: Sequence[Problem]) -> Iterator[SizeChange]:
-        """Give news as they come. A database at work does not hear Ctrl-C, so that another thread waits for it."""
+        """Yield changes as they come. A busy database ignores Ctrl-C, so another thread waits for the signal."""
         found: queue.Queue[SizeChange | BaseException | None] = queue.Queue()
 
         def count() -> None:
@@ -125,7 +125,7 @@ class _Watcher:
         return None
 
     def _errors(self, errors: list[str]) -> None:
-        """Tell what is wrong, once, and when it is mended."""
+        """Print each error once, and again when it is fixed."""
         if errors == self.wrong:
             return
         for words in errors:

@@ -67,7 +67,7 @@ def lift(
 
 
 def _let_back(connection: Connection, hashed: str, address: str, signed_up_again: bool) -> None:
-    """Let what is imported of an erased customer in again, as far as it is newer than the erasure."""
+    """Allow imports of an erased customer again, for data dated after the erasure."""
     from mailshot.store import erasures
 
     if not signed_up_again:

@@ -84,7 +84,7 @@ class Composer:
         self._halted = True
 
     def skip_unrenderable(self, customer_id: int, error: Exception) -> None:
-        """Skip a row whose mail cannot be made. Whatever the error is, it must not stop the other mails."""
+        """Skip a row whose mail cannot be rendered. No error may stop the other mails."""
         known = isinstance(error, RenderError)
         if not known:
             log.error("run %s, customer %s: no mail", self._run.id, customer_id, exc_info=error)

@@ -145,7 +145,7 @@ class LedgerWriter:
                 self._wake.clear()
                 await self._round()
         finally:
-            # Whatever ended the rounds: no connection may wait for an answer that never comes.
+            # Whatever the error, no connection may wait for a result that never comes.
             self.broken = True
             _deny(self._intents)
 

@@ -1,6 +1,6 @@
 """The catalogue of facts that rules, templates and imports may name.
 
-`rules/facts.yaml` declares a shop's own facts beside the built-in ones:
+`rules/facts.yaml` declares a shop's own facts in addition to the built-in ones:
 
     customer:
       household_size: {type: text, title: People at home, help: "As in '5+'", choices: ["1", "2", "3", "4", "5+"]}
@@ -130,7 +130,7 @@ PRODUCT = _builtin(
     }
 )
 
-# What rules say beside facts: a fact of such a name could not be asked about.
+# Keywords of rules: a fact with such a name could not be used in a rule.
 RESERVED = frozenset((
     "all", "any", "not", "of", "everyone", "lifecycle", "preference", "trait", "consent", "audience", "share",
     "group", "any_of", "except", "zone", "within", "before", "since", "during", "in_next", "anniversary_in",

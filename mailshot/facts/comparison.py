@@ -90,7 +90,7 @@ class Interval:
     under: bool = False
 
     def meet(self, other: Interval) -> Interval:
-        """Return what lies in both."""
+        """Return the intersection."""
         low, over = max(
             ((each.low, each.over) for each in (self, other) if each.low is not None),
             default=(None, False),

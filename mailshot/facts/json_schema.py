@@ -35,7 +35,7 @@ REPEAT: Schema = {
     ],
     "description": "no: once in all runs; yes: in every run; 'after 300 days': again when the last is that long ago",
 }
-# Stands for a definition that is put in when the schema of a whole file is made.
+# Placeholder for a definition that is inserted when the schema of a whole file is built.
 STANDS = "x-mailshot"
 VALUES = {FactType.text: TEXT, FactType.number: NUMBER, FactType.boolean: BOOLEAN, FactType.date: DATE}
 SELECTION: Schema = {"$ref": "#/$defs/selection"}
@@ -64,7 +64,7 @@ def operators(kind: FactType) -> tuple[str, ...]:
 
 
 def compared(operator: str, kind: FactType, value: Schema) -> Schema:
-    """Return the schema of what stands beside one comparison."""
+    """Return the schema of the keys next to one comparison."""
     if operator == KNOWN:
         return BOOLEAN
     if operator == "between":

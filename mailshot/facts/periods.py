@@ -35,7 +35,7 @@ class Span:
         return self._moved(moment, -self.count)
 
     def after(self, moment: datetime, times: int = 1) -> datetime:
-        """Return the moment so many times this long after; each counts from `moment`, so that a 31st stays one."""
+        """Return `moment` plus this period N times, always from `moment`, so that a 31st stays a 31st."""
         return self._moved(moment, self.count * times)
 
     def _moved(self, moment: datetime, count: int) -> datetime:
@@ -44,7 +44,7 @@ class Span:
             year, month = min(max(months // 12, EARLIEST), LATEST), months % 12 + 1
             return moment.replace(year=year, month=month, day=min(moment.day, monthrange(year, month)[1]))
         if self.unit == "hour":
-            # Hours pass alike whatever the clock on the wall does; a day ago is the same time by that clock.
+            # Hours are elapsed time; a day ago is the same local time on the previous day.
             return (moment.astimezone(UTC) + timedelta(hours=count)).astimezone(moment.tzinfo)
         return moment + timedelta(days={"day": 1, "week": 7}[self.unit] * count)
 
@@ -69,7 +69,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A stretch of the calendar beside today: this month (0 back), last quarter (1 back). Weeks begin on Monday."""
+    """A calendar period relative to today: this month (0 back), last quarter (1 back). Weeks begin on Monday."""
 
     unit: str
     back: int

@@ -38,7 +38,7 @@ def parse(field: Field, source: ColumnSource, columns: dict[str, str], zone: str
         kind = TEXT
     text = text_of(raw, kind)
     if source.values or (source.formats and kind in INTEGERS):
-        # The cell counts as what is written in it, whatever its column's type.
+        # The cell is read as text, whatever its column's type.
         text, kind = _replaced(text, source), TEXT
     read, fault, gap = _reader(field, kind, source, zone, raw, text)
     missing = "'is missing'" if field.required else "NULL"
@@ -49,7 +49,7 @@ def parse(field: Field, source: ColumnSource, columns: dict[str, str], zone: str
 
 
 def raw_cell(source: ColumnSource, columns: dict[str, str]) -> str:
-    """Return the expression of what stands in a field's cell, of the column's own type."""
+    """Return the expression of a field's cell, in the column's own type."""
     if source.constant is not None:
         return literal(source.constant)
     if source.plain:

@@ -1,4 +1,4 @@
-"""What a mapping says of one column: where its cells come from, and how what stands in them is written.
+"""The mapping of one column: where its cells come from, and how their contents are written.
 
 key: customer_no                                    # a column
 email: "{login}@shop.test"                          # a text with columns in it
@@ -33,7 +33,7 @@ class ColumnSource:
     constant: str | None = None
     #: strptime formats of DuckDB, or 'excel' for serial days; tried in order. Empty: ISO 8601.
     formats: tuple[str, ...] = ()
-    #: Words of the file, folded, with the value each stands for; None means that nothing is known.
+    #: Words in the file (case-folded) and their values; None means unknown.
     values: tuple[tuple[str, str | None], ...] = ()
     #: Words of the file, folded, beside the usual ones.
     yes: tuple[str, ...] = ()

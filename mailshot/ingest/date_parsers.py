@@ -72,7 +72,7 @@ def instant(kind: str, source: ColumnSource, zone: str, raw: str, text: str) -> 
 
 
 def day(kind: str, source: ColumnSource, raw: str, text: str, of_person: bool = False) -> Moment:
-    """Return the expressions of a day; one `of_person` lies in the years that moments do, others have four digits."""
+    """Return the expressions of a date; `of_person`: limited to 1900-2199, otherwise any four-digit year."""
     ways = _naive(kind, source, raw, text)
     first, last = (int(EARLIEST[:4]), int(LATEST[:4]) - 1) if of_person else (1000, 9999)
     days = [f"strftime({naive}, '%Y-%m-%d')" for naive in ways]

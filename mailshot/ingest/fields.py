@@ -85,7 +85,7 @@ class Field:
     choices: tuple[str, ...] | None = None
     #: Words recognised in any case, and written as here.
     known: tuple[str, ...] = ()
-    #: The loader rejects the row or not: a withdrawal is obeyed even where this cannot be read.
+    #: The loader decides whether to reject the row: a withdrawal is applied even if this is unreadable.
     loader_decides: bool = False
     #: Words of a boolean.
     yes: tuple[str, ...] = YES

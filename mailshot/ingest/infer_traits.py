@@ -16,7 +16,7 @@ from mailshot.store.engine import Connection, Store
 def infer(
     store: Store, definitions: Sequence[TraitDefinition], facts: Mapping[str, Fact], as_of: datetime, zone: ZoneInfo
 ) -> dict[str, int]:
-    """Infer all traits as of a moment, in place of the former ones; return how many conclusions each trait got."""
+    """Infer all traits as of a date, replacing the previous ones; return the number of conclusions per trait."""
     with store.write() as connection:
         return {
             trait.name: store_traits.replace(

@@ -11,7 +11,7 @@ imports:
       country: {value: NO}        # the same for every row
       joined_at: {column: since, format: "%d.%m.%Y"}
 
-docs/imports.md tells the whole of it.
+See docs/imports.md for details.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checks a mapping against its file as a whole; problems have the mapping's line, before anything is written."""
+"""Checks a mapping against its data file before anything is written; problems point to the mapping's line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FORMAT_HELP = (
 
 
 def reject_wrong_columns(stage: StagingDatabase, each: Reading, document: Document, problems: Problems) -> None:
-    """Tell columns that are not there or hold no single values, and constants and formats that mean nothing."""
+    """Report missing columns, columns with nested values, and invalid constants and formats."""
     for field, source in each.item.columns.items():
         place = document.at("imports", each.number, "columns", field)
         for column in source.columns if each.file.columns else ():
@@ -41,7 +41,7 @@ def reject_wrong_columns(stage: StagingDatabase, each: Reading, document: Docume
 
 
 def _faulty(stage: StagingDatabase, each: Reading, field: str, text: str) -> str:
-    """Return why a value that the mapping gives is none for its field, or ''."""
+    """Return why a value in the mapping is invalid for its field, or ''."""
     return parse_file.faulty_constant(stage, each, field, text) or (
         iso_codes.fault(each, field, text) if text.strip() else ""
     )
@@ -76,7 +76,7 @@ class _Cell:
 
 
 def reject_ambiguous_numbers(stage: StagingDatabase, each: Reading, document: Document, problems: Problems) -> None:
-    """Refuse a column in which '1.234' would be read as 1.234 though its file seems to mean 1234."""
+    """Reject a column in which '1.234' would be read as 1.234 although the file seems to mean 1234."""
     for field, target in each.fields.items():
         source = each.item.columns[field]
         if target.type is not Type.number or not source.plain or source.own_numbers:
@@ -93,7 +93,7 @@ def reject_ambiguous_numbers(stage: StagingDatabase, each: Reading, document: Do
 
 
 def _decimal_comma(stage: StagingDatabase, each: Reading) -> str:
-    """Return what speaks for a decimal comma in the file, '' when nothing does."""
+    """Return evidence that the file uses decimal commas, or ''."""
     for field, source in each.item.columns.items():
         if source.decimal_sign == "," and each.fields[field].type is Type.number:
             return f"'{source.columns[0]}' has a decimal comma by the mapping"
@@ -115,7 +115,7 @@ def _types(stage: StagingDatabase, each: Reading) -> dict[str, str]:
 
 
 def _first(stage: StagingDatabase, each: Reading, column: str, pattern: str) -> _Cell | None:
-    """Return the first cell of a text column that is wholly of this pattern."""
+    """Return the first cell of a text column that fully matches a pattern."""
     if _types(stage, each).get(column) != TEXT:
         return None
     text = text_of(name(column), TEXT)

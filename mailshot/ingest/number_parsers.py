@@ -12,7 +12,7 @@ from mailshot.ingest.column_mapping import ColumnSource
 from mailshot.ingest.duckdb_sql import FLOATS, INTEGERS, TEXT, literal
 
 SCALE = 10_000
-#: What a thousands blank looks like: a space, a no-break space or a narrow one; likewise the apostrophe of Switzerland.
+#: Blank thousands separators (space, no-break and narrow no-break space), and the Swiss apostrophes.
 THOUSANDS = {" ": r"[ \x{00A0}\x{202F}\x{2009}]", "'": r"['\x{2019}]", ",": ",", ".": r"\."}
 _NUMBER = r"[+-]?(\d{1,14}(\.\d{0,4}0*)?|\.\d{1,4}0*)"
 _ANY_NUMBER = r"[+-]?(\d+(\.\d*)?|\.\d+)"
@@ -36,7 +36,7 @@ def number(kind: str, raw: str, text: str, source: ColumnSource) -> tuple[str, s
 
 
 def normalised(text: str, source: ColumnSource) -> str:
-    """Return the expression of a number written in the mapping's way, written in ours; NULL when it is not."""
+    """Return the expression that converts a number from the mapping's notation; NULL if it does not match."""
     point, thousands = re.escape(source.decimal_sign), THOUSANDS.get(source.thousands, "")
     plain = text
     if source.currency:

@@ -71,12 +71,12 @@ class Reading:
         return list(dict.fromkeys(used))
 
     def label(self, field: str) -> str:
-        """Say where a field's value stands in the file."""
+        """Return the column that a field's value comes from."""
         return str(self.item.columns[field]) if field in self.item.columns else field
 
 
 def cells(stage: StagingDatabase, reading: Reading, field: str) -> str:
-    """Return the query of what stands in a field's cell, as text: #line and cell."""
+    """Return a query of a field's cells as text: #line and cell."""
     types = {row[0]: str(row[1]) for row in stage.run(f"DESCRIBE SELECT * FROM {reading.source}")}
     source = reading.item.columns[field]
     kind = types[source.columns[0]] if source.plain else TEXT

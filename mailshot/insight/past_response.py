@@ -1,7 +1,7 @@
 """Responses of past campaigns' recipients, inside and outside an audience.
 
-The question is narrow: of the recipients of a past campaign, would this rule have selected those who responded? It is
-not an effect of the mails.
+It answers one question: of a past campaign's recipients, would this rule have selected those who responded? It does
+not measure the effect of the mails.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class PastCampaign:
 
 @dataclass(frozen=True, slots=True)
 class PastResponse:
-    """All past campaigns, and all together: each compared within itself, then pooled."""
+    """All past campaigns: each compared inside and outside the audience, then pooled."""
 
     name: str
     pasts: Sequence[PastCampaign]
@@ -118,7 +118,7 @@ def compare_responses(
 
 
 def _within(moment: datetime, series: Series, known: Known) -> bool:
-    """Exclude campaigns before the first purchase: no customer can match a rule about purchases then."""
+    """Exclude campaigns before the first purchase: no customer could match a rule about purchases then."""
     begins = series.since or known.first
     return (begins is None or moment >= begins) and (series.until is None or moment <= series.until)
 

@@ -19,16 +19,16 @@ from mailshot.store import conversions, reports, runs
 from mailshot.store.engine import Connection, Store
 from mailshot.store.runs import RunRecord
 
-#: Reported if a run has no goal: nothing is a conversion then.
+#: Shown in the report if a run has no goal; it does not create conversions.
 ANY_PURCHASE = Goal(EVERYTHING, Span(14, "day"), ZoneInfo("UTC"))
 
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """One run in one row, in unique customers; opens and clicks by people only.
+    """Summary of one run, in unique customers; opens and clicks by people only.
 
-    `machine` counts customers whose mail a proxy or scanner opened or clicked, whether or not they did as well.
-    `mails` are sent, waiting and failed ones, without customers who were left out or held out.
+    `machine` counts customers whose mail a proxy or scanner opened or clicked, even if the customer also did.
+    `mails` counts sent, waiting and failed deliveries, without customers left out or held out.
     """
 
     run_id: int
@@ -52,10 +52,10 @@ class RunLine:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """One run in detail, by the goal frozen at its launch, or by `ANY_PURCHASE` if it had none.
+    """One run in detail, measured by the goal frozen at its launch, or by `ANY_PURCHASE` without one.
 
-    `uplift` compares those among the mailed and the held-out who reached the goal, whether or not a mail gets the
-    credit: the window of all of them begins at the run's `as_of`.
+    `uplift` compares the share of mailed and held-out customers who reached the goal, whether or not a mail gets the
+    credit. For all of them the window begins at the run's `as_of`.
     """
 
     line: RunLine
@@ -71,7 +71,7 @@ class RunReport:
 
     @property
     def aim(self) -> str | None:
-        """The run's goal in words, None where it has none."""
+        """The run's goal as text, or None without a goal."""
         return None if self.goal is ANY_PURCHASE else self.goal.words()
 
     def as_dict(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class RunReport:
 
 
 def newest(found: Sequence[RunLine], run: int | None = None) -> RunLine:
-    """Return the given run, else the latest with mails, else the latest. Raises NotFound for no such run."""
+    """Return run `run`; without it, the latest run with mails, or else the latest. Raises NotFound."""
     if run is not None:
         chosen = next((line for line in found if line.run_id == run), None)
         if chosen is None:
@@ -108,7 +108,7 @@ def newest(found: Sequence[RunLine], run: int | None = None) -> RunLine:
 def lines(
     store: Store, today: datetime, campaign: str | None = None, known: Callable[[], Collection[str]] = tuple
 ) -> list[RunLine]:
-    """Return all runs, or those of one campaign, oldest first. `known` gives the campaigns of the rules.
+    """Return all runs, or one campaign's, oldest first. `known` returns the campaigns in the rules.
 
     Purchases after the company's `today` do not count. Raises NotFound for a campaign without a run.
     """

@@ -59,7 +59,7 @@ class _Open:
     amount: Decimal
 
     def taken(self, quantity: Decimal, refund: Decimal, at: datetime) -> LinePart:
-        """Take so many off. What goes as the last of a purchase takes all money that is left with it."""
+        """Remove a quantity. The last item of a purchase removes all remaining money, too."""
         amount = self.amount if quantity == self.quantity else refund
         self.quantity, self.amount = self.quantity - quantity, self.amount - amount
         return LinePart(self.index, quantity, amount, at)

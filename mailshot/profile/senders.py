@@ -13,11 +13,11 @@ _WORD = re.compile(r"[!-9;-~]+")
 
 
 def _address(text: str) -> str:
-    # Here, for it takes 20 ms to import, and counting an audience reads no sender.
+    # Imported here because it takes 20 ms, and counting an audience reads no sender.
     from email_validator import EmailNotValidError, validate_email
 
     try:
-        # Names reserved for tests (RFC 2606) are right for trying things out on a local inbox.
+        # Test domains (RFC 2606) are allowed, for trying out mails in the local inbox.
         found = validate_email(text, check_deliverability=False, test_environment=True)
     except EmailNotValidError as error:
         raise ValueError(f"is not an e-mail address: {error}") from None
@@ -48,7 +48,7 @@ Domain = Annotated[str, AfterValidator(_domain)]
 
 
 class Sender(BaseModel):
-    """From whom, answered where, bounced where. CAN-SPAM wants the postal address in every mail."""
+    """From, Reply-To and bounce addresses. CAN-SPAM requires the postal address in every mail."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -88,12 +88,12 @@ class ConsentEntry:
 
 
 def newest(entries: Iterable[ConsentEntry]) -> ConsentEntry | None:
-    """Return the entry that counts, in whatever order they come; of two at one moment, the withdrawal."""
+    """Return the latest entry, in any input order; of two at the same time, the withdrawal."""
     return max(entries, key=lambda entry: (entry.at, not entry.given), default=None)
 
 
 def allowed(topic: Topic, entry: ConsentEntry | None) -> bool:
-    """Tell whether mail on `topic` may be sent: a customer who said nothing gets only what requires no consent."""
+    """Return whether mail on `topic` may be sent; without an answer, only if it requires no consent."""
     return entry.given if entry else not topic.requires_consent
 
 

@@ -16,7 +16,7 @@ from jinja2.exceptions import SecurityError
 MAX_UNITS = 2_000_000
 """What one part may cost: characters printed, captured, joined or read by a filter, and the turns of loops."""
 RENDER_SECONDS = 1.5
-"""Seconds of computing that the parts of one mail may take together, whatever the meter says."""
+"""CPU seconds that the parts of one mail may take together, regardless of the budget."""
 LOOK_UNITS = 50_000
 """Units between two looks at the clock: a look takes about as long as five units."""
 LONGEST_TEXT = 100_000
@@ -36,7 +36,7 @@ NUMBERS = (int, float, Decimal)
 
 
 SCALARS = frozenset((int, float, bool, type(None)))
-"""Types whose values cost nothing to look at; a whole number is short, for nothing in a mail makes long ones."""
+"""Types whose values cost nothing to read; whole numbers are short, because templates cannot build long ones."""
 SPENT = "the template does more work than a mail may cost"
 
 
@@ -52,7 +52,7 @@ class RenderBudget(threading.local):
     _until = float("inf")
 
     def start_clock(self, seconds: float = RENDER_SECONDS) -> None:
-        """Begin a new mail, which may take so many seconds of computing."""
+        """Begin a new mail with a limit of CPU seconds."""
         self._until = time.thread_time() + seconds
 
     def seconds_left(self) -> float:

@@ -102,7 +102,7 @@ def _answer(job: bytes) -> tuple[bytes, bool]:
 
 
 def _limit_time(seconds: float) -> None:
-    """Have the system end us after so many seconds of computing from now, 0 for no limit."""
+    """Limit this process to N more seconds of CPU time; 0 means no limit."""
     signal.setitimer(signal.ITIMER_PROF, seconds)
     with suppress(ImportError, OSError, ValueError):
         import resource

@@ -1,6 +1,6 @@
 """Composes the complete message of one delivery: values, tokens, headers, bytes.
 
-Everything is a function of the frozen mailing and the delivery, so the same row gives the same bytes in any process.
+The output depends only on the frozen mailing and the delivery, so a row gives the same bytes in any process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OFFER_EXTRAS = ("times", "reason")
 
 @dataclass(frozen=True, slots=True)
 class Mailing:
-    """What a run froze for its mails. `sender` holds the fields of rules/senders.yaml."""
+    """The frozen definition of a run's mails. `sender` has the fields of rules/senders.yaml."""
 
     campaign: str
     topic: str
@@ -33,16 +33,16 @@ class Mailing:
     sender: Mapping[str, Any]
     mails: Mapping[str, MailTemplate]
     unknown: Mapping[str, Mapping[str, None]]
-    """All facts that a template may name, of customers and offers, as None: an unknown fact prints nothing."""
+    """All customer and offer facts that templates may use, as None: an unknown fact prints nothing."""
     bulk: bool = True
-    """Whether its topic needs consent: such mail must have a link to unsubscribe and the sender's postal address."""
+    """Whether the topic requires consent: then an unsubscribe link and the postal address are mandatory."""
     locale_format: LocaleFormat = field(default_factory=LocaleFormat)
     """Language, time zone and currency of the company."""
     dates: Mapping[str, Collection[str]] = field(default_factory=dict)
-    """The facts about customers and offers that are dates but stored as texts."""
+    """Customer and offer facts of type date, which are stored as text."""
 
     def findings(self, level: str) -> dict[str, list[Finding]]:
-        """Return the findings of a level by content, without those that do not matter for this topic."""
+        """Return the findings of a level by content, without those that do not apply to this topic."""
         return {
             name: [finding for finding in mail.findings if finding.level == level and (self.bulk or not finding.bulk)]
             for name, mail in self.mails.items()
@@ -50,7 +50,7 @@ class Mailing:
 
     @classmethod
     def thaw(cls, body: Mapping[str, Any], with_trial: bool = True) -> Mailing:
-        """Compile a frozen mailing. `with_trial` false: skip the trial render, which the plan has done already.
+        """Compile a frozen mailing. `with_trial=False` skips the trial render, which the plan already did.
 
         Raises InvalidInput if a template is invalid.
         """
@@ -71,7 +71,7 @@ class Mailing:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One row to write: the customer's facts, and its offers as (facts of the product, times bought)."""
+    """The recipient of one delivery: the customer's facts, and offers as (product facts, times bought)."""
 
     run_id: int
     customer_id: int
@@ -85,7 +85,7 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMail:
-    """One mail ready to hand over. `envelope_from` is its VERP address; `links` must be kept before it goes out."""
+    """One mail ready to send. `envelope_from` is its VERP address; `links` must be stored before it is sent."""
 
     envelope_from: str
     envelope_to: str
@@ -114,7 +114,7 @@ def vocabulary(customer: Collection[str], product: Collection[str]) -> dict[str,
 
 
 def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str) -> OutgoingMail:
-    """Compose one mail. Raises RenderError for what fails for this customer only."""
+    """Compose one mail. Raises RenderError if rendering fails for this customer."""
     ids = (delivery.run_id, delivery.customer_id)
     sender = mailing.sender
     mailbox = keys.fingerprint(address.mailbox(delivery.address))
@@ -152,7 +152,7 @@ def _feedback_id(mailing: Mailing, delivery: Recipient) -> str:
 
 
 def _locale_format(company: Mapping[str, str]) -> LocaleFormat:
-    """Return the company's format from its frozen settings; runs of early versions froze none."""
+    """Return the company's locale from the frozen settings; runs of early versions have none."""
     if not company:
         return LocaleFormat()
     return LocaleFormat("", ZoneInfo(company["time_zone"]), company["language"], company["currency"])

@@ -25,7 +25,7 @@ from mailshot.facts.locales import LocaleFormat
 
 WIDEST = 80
 LONGEST_CACHED = 200
-"""Characters of a text whose title case is cached: thousands of long ones would fill the memory."""
+"""Longest text whose title case is cached; caching thousands of long ones would use too much memory."""
 # Whole numbers from here on are grouped: 10,000.
 YEARS_END = 10_000
 # The name of a mail's LocaleFormat among its values. No template can use names that begin with an underscore.

@@ -96,7 +96,7 @@ def _closes_last(tokens: Sequence[Token], start: int) -> bool:
 
 
 def _split(tokens: Sequence[Token]) -> list[list[Token]]:
-    """Split at the commas that stand in no bracket."""
+    """Split at commas outside brackets."""
     parts: list[list[Token]] = [[]]
     depth = 0
     for token in tokens:

@@ -60,7 +60,7 @@ class Instrument(NodeTransformer):
 
 
 class EveryBranch(NodeTransformer):
-    """Put all branches of each `if`, and what stands for an empty loop, one after the other."""
+    """Run all branches of each `if`, and each loop's `else`, one after the other."""
 
     changed = False
 

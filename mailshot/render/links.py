@@ -1,8 +1,8 @@
-"""Checks links and replaces them by click links.
+"""Checks links and replaces them with click-tracking links.
 
 Links are found once, when the template is compiled. At send time the final address is checked (http or https only)
-and, with the customer's consent to tracking, replaced by a click link. A link's id is a hash of its address, so it is
-the same everywhere.
+and, if the customer consents to tracking, replaced with a click link. A link's id is a hash of its URL, so it is
+the same in every process.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _HOST = re.compile(r"https?://([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::\d{1,5})?(?:
 _UNTRACKED = re.compile(r"(?:mailto:|tel:|#)", re.IGNORECASE)
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\"<>\\^`{|}]")
 OWN = (("links", ".", "unsubscribe"), ("links", ".", "preferences"))
-"""Our own addresses: they work without tracking and are never exchanged."""
+"""Mailshot's own links: never tracked or replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkTarget:
-    """One address a customer may follow. `id` is positive and fits 63 bits."""
+    """A link in a mail. `id` is positive and fits in 63 bits."""
 
     id: int
     url: str
@@ -38,18 +38,18 @@ class LinkTarget:
 
 @dataclass(frozen=True, slots=True)
 class Tracking:
-    """Where clicks (by link id) and opens of one delivery are noticed; absent without the customer's consent."""
+    """The tracking URLs of one delivery: clicks (by link id) and the pixel. Only with the customer's consent."""
 
     click: Callable[[int], str]
     pixel: str
 
 
 LONGEST_CACHED = 200
-"""Characters of an address that is remembered: thousands of long ones would fill the memory."""
+"""Longest URL that is cached, in characters; caching thousands of long ones would use too much memory."""
 
 
 def link(url: str) -> LinkTarget:
-    """Give the link of an address: the first 63 bits of its SHA-256, never 0."""
+    """Return the link target of a URL; its id is the first 63 bits of the SHA-256, never 0."""
     return _cached_link(url) if len(url) <= LONGEST_CACHED else _link(url)
 
 
@@ -63,19 +63,19 @@ _cached_link = lru_cache(maxsize=16384)(_link)
 
 @dataclass(slots=True)
 class LinkSlots:
-    """The link places of one template, in order."""
+    """The links of one template, in order."""
 
     report: TemplateProblems
     places: list[Place] = field(default_factory=list)
     plain: list[Place] = field(default_factory=list)
-    """Where a link begins with http://."""
+    """Links that begin with http://."""
     dead: list[Place] = field(default_factory=list)
-    """Where a link leads nowhere."""
+    """Links without a target."""
     own: set[str] = field(default_factory=set)
-    """Our own pages that a link leads to: 'unsubscribe', 'preferences'."""
+    """Mailshot pages that the template links to: 'unsubscribe', 'preferences'."""
 
     def __call__(self, parts: list[Part], attributes: dict[str, str], place: Place) -> list[Part]:
-        """Check one href and give what is sent in its place: the same, or a tag that ends in `_link`."""
+        """Check one href and return its replacement: the same parts, or tags that call `_link`."""
         first = parts[0] if parts else ""
         if not parts or parts == ["#"]:
             self.dead.append(place)
@@ -129,7 +129,7 @@ class LinkSlots:
 
 
 class LinkRewriter:
-    """What `_link` is during one render: it checks addresses, exchanges them and remembers the links."""
+    """The `_link` function during one render: checks URLs, replaces them and collects the links."""
 
     mail_function = True
 
@@ -138,7 +138,7 @@ class LinkRewriter:
         self.links: dict[int, LinkTarget] = {}
 
     def __call__(self, number: int, tracked: int, open_host: int, address: object) -> object:
-        """Give the address to send. Raises RenderError when it leads where no link of this mail may lead."""
+        """Return the URL to send. Raises RenderError if its host is not allowed in this mail."""
         written = address if isinstance(address, Markup) else escape(str(address or ""))
         url = html.unescape(written)
         if open_host or _UNSAFE.search(url):
@@ -159,5 +159,5 @@ class LinkRewriter:
 
 
 def _safe(url: str) -> str:
-    """Percent-encode the characters no address may hold."""
+    """Percent-encode the characters that are not allowed in a URL."""
     return _UNSAFE.sub(lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode()), url.strip())

@@ -21,7 +21,7 @@ Links = Callable[[list[Part], dict[str, str], Place], list[Part]]
 
 STYLING = ("class", "id", "style")
 _FETCHED = ("href", "src", "action", "formaction", "background", "poster", "data", "cite", "longdesc", "xlink:href")
-#: Attributes that make a reader fetch, follow or run what stands in them, by what to do in place of a customer's value.
+#: Attributes that a mail reader fetches, follows or runs, with the remedy for customer values in them.
 _FIXED = {
     "srcset": "Write its addresses out, or use src, whose address is checked.",
     "imagesrcset": "Write its addresses out.",
@@ -75,7 +75,7 @@ class Placeholders:
         self._statements: set[str] = set()
         self._commented: set[str] = set()
         self.addresses: dict[str, str] = {}
-        """Words that stand for an address, by the word as it was written without our link code."""
+        """Placeholders of URLs, by their original text without link code."""
         self.elements: list[tuple[str, dict[str, str], Place]] = []
         text = "".join(piece.text for piece in pieces if piece.kind == "data")
         self._prefix = "zq" + "x" * (1 + max((len(run[0]) - 2 for run in _TAKEN.finditer(text)), default=-1))
@@ -142,7 +142,7 @@ class Placeholders:
         return self.words.findall(text)
 
     def place_of(self, word: str) -> Place:
-        """Say where what a word stands for was written."""
+        """Return the source position of a placeholder."""
         pieces = [part for part in self.parts(word) if isinstance(part, Segment)]
         return pieces[0].place if pieces else self._pieces[0].place if self._pieces else Place("", 0, 0)
 

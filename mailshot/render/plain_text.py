@@ -25,8 +25,8 @@ _SILENT = ("mailto:", "tel:", "#")
 def derived(placeholders: Placeholders, document: str) -> list[Part]:
     """Derive the text and tags of the plain text part from a document with placeholders.
 
-    Hidden and decorative elements and those marked `data-html-only` are left out, layout tables read downwards, and
-    each link is followed by its address in angle brackets.
+    Hidden and decorative elements and those marked `data-html-only` are left out, table cells become blocks, and
+    each link is followed by its URL in angle brackets.
     """
     tree = lxml.html.document_fromstring(document if _ELEMENT.search(document) else f"<div>{document}</div>")
     for element in list(tree.iter()):
@@ -44,7 +44,7 @@ def derived(placeholders: Placeholders, document: str) -> list[Part]:
 
 
 def tidy(text: str, derived_from_html: bool) -> str:
-    """Strip blanks at line ends and repeated empty lines. In text `derived_from_html`, also strip indents."""
+    """Strip trailing blanks and repeated empty lines; if `derived_from_html`, also strip indentation."""
     text = _INDENTS.sub("", text) if derived_from_html else text
     return _GAPS.sub("\n\n", _BLANKS.sub("\n", text)).strip() + "\n"
 
@@ -55,7 +55,7 @@ def _unseen(element: lxml.html.HtmlElement) -> bool:
 
 
 def _text_of(comment: etree._Comment, placeholders: Placeholders) -> None:
-    """Replace a comment that stands for a statement by the statement's placeholder; drop any other comment."""
+    """Replace a comment that represents a statement with the statement's placeholder; drop any other comment."""
     spoken = lxml.html.Element("span")
     spoken.text, spoken.tail, comment.tail = placeholders.statement(comment.text), comment.tail, None
     parent = comment.getparent()

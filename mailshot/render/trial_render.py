@@ -47,7 +47,7 @@ def _trial_findings(part: CompiledPart, customers: Sequence[Mapping[str, object]
 
 
 class _AnyLink:
-    """Stands for `_link`: gives every address as it is."""
+    """Replaces `_link`: returns every URL unchanged."""
 
     mail_function = True
 

@@ -46,7 +46,7 @@ class ListType(frozenset[str]):
 
 
 Scope = dict[str, str | None]
-"""What each name stands for here: a group of facts by its name, or None for a plain value."""
+"""Meaning of each name in this scope: a group of facts, or None for a plain value."""
 
 
 class VariableFinder(NodeVisitor):
@@ -71,7 +71,7 @@ class VariableFinder(NodeVisitor):
     # Names and the groups they stand for
 
     def _group(self, node: nodes.Node | None) -> str | None:
-        """Tell which group of facts an expression gives, or gives a list of."""
+        """Return the group of facts that an expression evaluates to, or a list of them."""
         if isinstance(node, nodes.Name):
             return next((scope[node.name] for scope in reversed(self._scopes) if node.name in scope), None)
         if isinstance(node, nodes.Filter) and node.name in _SAME:

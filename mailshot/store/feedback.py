@@ -1,4 +1,4 @@
-"""The rows of feedback (opens, clicks, bounces …), and the links of mails."""
+"""Stores feedback (opens, clicks, bounces …) and the links of mails."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ RUN = dialect.table(Run)
 
 @dataclass(frozen=True, slots=True)
 class FeedbackEvent:
-    """One piece of feedback."""
+    """One feedback event."""
 
     customer_id: int
     kind: FeedbackKind
-    #: Unique per customer: the same piece received twice is one row.
+    #: Unique per customer: the same event received twice is one row.
     key: str
     at: datetime
     run_id: int | None = None
@@ -40,9 +40,9 @@ class FeedbackEvent:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """The mail that an open or click belongs to."""
+    """State of the mail that an open or click belongs to."""
 
-    #: When its dot was released, None before.
+    #: When its final dot was sent; None before that.
     dotted_at: datetime | None
     state: str
     #: Whether the customer consents to tracking.
@@ -57,7 +57,7 @@ class Click:
 
 
 def record(connection: Connection, piece: FeedbackEvent) -> bool:
-    """Store a piece of feedback, and return whether it is new."""
+    """Store a feedback event, and return whether it is new."""
     words = {"kind": piece.kind.value, "by": piece.by.value}
     row = dialect.insert(connection, FEEDBACK).values(**{**asdict(piece), **words})
     new = dialect.changed_one(connection, row.on_conflict_do_nothing())
@@ -67,7 +67,7 @@ def record(connection: Connection, piece: FeedbackEvent) -> bool:
 
 
 def circumstances(connection: Connection, run_id: int, customer_id: int) -> Circumstances | None:
-    """Return the mail that an open or click belongs to, None when the ledger has no such mail."""
+    """Return the state of the mail that an open or click belongs to, or None if there is no such mail."""
     d, c = DELIVERY.c, CONSENT.c
     tracking = and_(c.customer_id == d.customer_id, c.topic == TRACKING)
     row = connection.execute(
@@ -79,7 +79,7 @@ def circumstances(connection: Connection, run_id: int, customer_id: int) -> Circ
 
 
 def clicks_around(connection: Connection, run_id: int, customer_id: int, at: datetime, reach: timedelta) -> list[Click]:
-    """Return the clicks in one mail within `reach` of a moment, in order of time."""
+    """Return the clicks in one mail within `reach` before or after `at`, in order of time."""
     c = FEEDBACK.c
     rows = connection.execute(
         select(c.id, c.link_id, c.at)
@@ -91,7 +91,7 @@ def clicks_around(connection: Connection, run_id: int, customer_id: int, at: dat
 
 
 def blame_scanner(connection: Connection, ids: list[int], why: str) -> int:
-    """Reclassify clicks that counted as a person's as a scanner's, and return how many."""
+    """Reclassify human or unknown clicks as a scanner's, and return how many."""
     c = FEEDBACK.c
     change = FEEDBACK.update().where(c.id.in_(ids), c.by.in_(NOT_MACHINES))
     conversions.mark_of_feedback(connection, ids)
@@ -99,7 +99,7 @@ def blame_scanner(connection: Connection, ids: list[int], why: str) -> int:
 
 
 def topic_of(connection: Connection, run_id: int) -> str | None:
-    """Return the topic of a run, None when there is no such run."""
+    """Return the topic of a run, or None if there is no such run."""
     topic: str | None = connection.scalar(select(RUN.c.topic).where(RUN.c.id == run_id))
     return topic
 
@@ -110,14 +110,14 @@ SCHEMES = ("http", "https")
 
 def keep(connection: Connection, urls: Mapping[int, str]) -> None:
     """Store the URL of each link by its id, for the redirect of a click. Known links stay as they are."""
-    # Sorted, so that two workers that store the same links never deadlock.
+    # Sorted, so that two workers storing the same links do not deadlock.
     rows = [{"id": number, "url": url} for number, url in sorted(urls.items())]
     if rows:
         connection.execute(dialect.insert(connection, LINK).on_conflict_do_nothing(), rows)
 
 
 def find(connection: Connection, link_id: int) -> str | None:
-    """Return the URL of a link, None when it is unknown or not safe to redirect to."""
+    """Return the URL of a link, or None if it is unknown or not safe to redirect to."""
     url = connection.scalar(select(LINK.c.url).where(LINK.c.id == link_id))
     return url if url and safe(url) else None
 

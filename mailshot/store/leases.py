@@ -1,4 +1,4 @@
-"""Leases, by which one process at a time is the clock, and the fingerprint of the key for hashing addresses."""
+"""Leases (such as the clock's, held by one process at a time), and the address key's fingerprint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mailshot.store.engine import Connection
 
 
 class Lease(SQLModel, table=True):
-    """Which process holds a named lease (of the clock, for one), and until when."""
+    """The holder of a named lease, such as the clock's, and when it expires."""
 
     name: str = Field(primary_key=True)
     holder: str
@@ -24,10 +24,10 @@ class Lease(SQLModel, table=True):
 
 
 class Installation(SQLModel, table=True):
-    """One row: what must never change once customers are imported."""
+    """A single row of values that must not change once customers are imported."""
 
     id: int = Field(default=1, primary_key=True)
-    #: Fingerprint of the key with which addresses are hashed (MAILSHOT_ADDRESS_KEY).
+    #: Fingerprint of the key that hashes addresses (MAILSHOT_ADDRESS_KEY).
     address_key_print: str
     created_at: datetime = Field(default_factory=present, sa_type=Instant)
 
@@ -36,7 +36,7 @@ LEASE, INSTALLATION = dialect.table(Lease), dialect.table(Installation)
 
 
 def acquire(connection: Connection, name: str, holder: str, now: datetime, until: datetime) -> bool:
-    """Take or renew a lease until a moment; return False while another holder has it."""
+    """Acquire or renew a lease until `until`; return False while another holder has it."""
     row = dialect.insert(connection, LEASE).values(name=name, holder=holder, until=until)
     free = or_(LEASE.c.holder == holder, LEASE.c.until < now)
     taken = row.on_conflict_do_update(index_elements=["name"], set_={"holder": holder, "until": until}, where=free)
@@ -44,23 +44,23 @@ def acquire(connection: Connection, name: str, holder: str, now: datetime, until
 
 
 def standing(connection: Connection, name: str) -> tuple[str, datetime] | None:
-    """Return the last holder of a lease, and when it ends or ended; None when it was never taken."""
+    """Return the last holder of a lease and its expiry time; None if it was never acquired."""
     row = connection.execute(select(LEASE.c.holder, LEASE.c.until).where(LEASE.c.name == name)).first()
     return (row.holder, row.until) if row else None
 
 
 def release(connection: Connection, name: str, holder: str) -> None:
-    """Give up a lease, so that the next holder need not wait for its end."""
+    """Release a lease, so that the next holder need not wait until it expires."""
     connection.execute(LEASE.delete().where(LEASE.c.name == name, LEASE.c.holder == holder))
 
 
 def vacate(connection: Connection, name: str) -> None:
-    """End a lease, whichever process holds it."""
+    """Delete a lease, whichever process holds it."""
     connection.execute(LEASE.delete().where(LEASE.c.name == name))
 
 
 def holder(connection: Connection, name: str, now: datetime) -> str | None:
-    """Return the present holder of a lease."""
+    """Return the current holder of a lease."""
     current: str | None = connection.scalar(select(LEASE.c.holder).where(LEASE.c.name == name, LEASE.c.until >= now))
     return current
 
@@ -68,7 +68,7 @@ def holder(connection: Connection, name: str, now: datetime) -> str | None:
 def verify_address_key(connection: Connection, address_key: bytes) -> None:
     """Store the address key's fingerprint on first start. Raises SettingsError when a later key differs.
 
-    With another key no suppressed address would be recognised any more, and would be mailed.
+    With another key, suppressed addresses would no longer be recognised and would be mailed.
     """
     fingerprint = hashlib.sha256(b"mailshot/address-key" + address_key).hexdigest()[:16]
     connection.execute(

@@ -17,13 +17,13 @@ D = DELIVERY.c
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRecord:
-    """What the ledger has about one customer of a run, for explanations."""
+    """The ledger row of one customer in a run, for explanations."""
 
     state: DeliveryState
     content: str | None
     #: Why the customer is left out, None for a mail.
     reason: Reason | None
-    #: Pairs of product id and how often the customer bought it; empty without offers.
+    #: Pairs of (product id, times bought); empty without offers.
     offers: list[list[int]]
     #: What the server said, or how the mail was settled.
     reply: str | None
@@ -42,7 +42,7 @@ def delivery(connection: Connection, run_id: int, customer_id: int) -> DeliveryR
 def due(now: datetime) -> tuple[Clause, Clause]:
     """Return the clauses of rows that can be claimed now, one for each state of `WAITING`.
 
-    Apart from each other they follow the index of run, state and customer; see `ledger.claim`.
+    Used separately, each can use the index on (run, state, customer); see `ledger.claim`.
     """
     return D.state == DeliveryState.pending, and_(D.state == DeliveryState.deferred, D.next_attempt_at <= now)
 
@@ -67,7 +67,7 @@ def is_due(connection: Connection, run_id: int, now: datetime) -> bool:
 
 
 def is_unsettled(connection: Connection, now: datetime) -> bool:
-    """Return whether `ledger.recover` or `ledger.finish` would change anything, by reading alone."""
+    """Return whether `ledger.recover` or `ledger.finish` would change anything. Takes no write lock."""
     unsettled_runs = select(RUN.c.id).where(RUN.c.state.in_(UNSETTLED_RUNS))
     lapsed = exists().where(D.run_id.in_(unsettled_runs), D.state.in_(HELD), D.lease_until < now)
     open_row = exists().where(D.run_id == RUN.c.id, D.state.in_(OPEN))
@@ -88,5 +88,5 @@ def counts(connection: Connection, run_id: int) -> dict[str, int]:
 
 
 def under_way(by_state: Mapping[str, int]) -> int:
-    """Return how many rows a worker holds, of what `counts` returned."""
+    """Return how many rows workers hold, given the result of `counts`."""
     return sum(by_state.get(state, 0) for state in HELD)

@@ -34,7 +34,7 @@ BUYER, ORDER = dialect.table(tables.Buyer), dialect.table(tables.Order)
 PURCHASE, PRODUCT = dialect.table(tables.Purchase), dialect.table(tables.Product)
 #: Customers whose totals are recomputed by one statement.
 CHUNK = 10_000
-#: `nth` of a return is -(so many times the microseconds of its moment, plus its turn among equal ones).
+#: `nth` of a return is -(N * its time in microseconds + its rank among equal ones).
 EQUAL_RETURNS = 100
 
 

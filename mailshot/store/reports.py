@@ -55,7 +55,7 @@ def reasons(connection: Connection, run_id: int) -> dict[str, int]:
 
 
 def feedback(connection: Connection, today: datetime) -> dict[int, dict[tuple[str, str], int]]:
-    """Count customers, each once, by run and then by (kind, who is believed to have caused it).
+    """Count unique customers by run, then by (kind, class).
 
     Conversions after `today` belong to orders with a future date; they do not count yet.
     """

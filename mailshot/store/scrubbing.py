@@ -36,7 +36,7 @@ MOST_AT_ONCE = 500
 LOCK_MILLISECONDS = 200
 #: PostgreSQL rewrites a table of this size within half a second; writes to it wait meanwhile.
 MOST_LOCKED_BYTES = 32 << 20
-#: SQLite rewrites a file of so many bytes in half a second, and one of the second size in two; no process can write
+#: SQLite rewrites a file of the first size in 0.5 s, and of the second size in 2 s; no process can write
 #: meanwhile. A file larger than the first is not rewritten while mails go out, one larger than the second only on
 #: request.
 SMALL_FILE, LARGE_FILE = 64 << 20, 256 << 20

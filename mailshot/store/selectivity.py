@@ -1,4 +1,4 @@
-"""Estimates how selective conditions are, from samples, for the rule compiler; and the bitmap of matching products."""
+"""Estimates the selectivity of conditions from samples, and builds bitmaps of matching products, for the compiler."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from mailshot.store.engine import Connection
 DAY = timedelta(days=1)
 #: Rows of traits or preferences read for an estimate.
 SAMPLE_ROWS = 5_000
-#: Highest product id of a bitmap, which has a byte per id.
+#: Highest product id in a bitmap, which has one byte per id.
 MOST_MARKS = 2_000_000
 BUYER, PRODUCT = dialect.table(tables.Buyer), dialect.table(tables.Product)
 TRAIT, PREFERENCE = dialect.table(tables.Trait), dialect.table(tables.Preference)
 
 
 class DataStatistics:
-    """The compiler's statistics, from the catalogue and a sample of customers; each is read once."""
+    """The compiler's statistics, from the products and a sample of customers; each is read once."""
 
     def __init__(self, connection: Connection, compiled: Compiler) -> None:
         self.connection = connection
@@ -35,7 +35,7 @@ class DataStatistics:
         self.meant: dict[ProductFilter, tuple[float, bytes | None]] = {}
 
     def share(self, condition: nodes.Condition) -> float:
-        """Return the share of lines that an activity condition matches, or of customers with a trait or preference."""
+        """Return the estimated share of lines that match an activity, or of customers with a trait or preference."""
         if isinstance(condition, nodes.ActivityCondition):
             return self._of_products(condition.products) * self._of_time(condition.window)
         if isinstance(condition, nodes.HasTrait):
@@ -54,7 +54,7 @@ class DataStatistics:
     def marks(self, products: ProductFilter) -> bytes | None:
         """Return the bitmap of matching products: byte n is 1 where product n matches; the last byte is 0.
 
-        None where ids are too large for it.
+        Return None if an id is too large.
         """
         return self._products(products)[1]
 
@@ -62,7 +62,7 @@ class DataStatistics:
         return self._products(products)[0]
 
     def _products(self, products: ProductFilter) -> tuple[float, bytes | None]:
-        """Return the share of all purchase lines that bought these products, and their bitmap."""
+        """Return the share of all purchase lines with these products, and their bitmap."""
         if products not in self.meant:
             chosen = select(PRODUCT.c.id, PRODUCT.c.lines).where(product_clause(PRODUCT, products))
             found = self.connection.execute(chosen).all()

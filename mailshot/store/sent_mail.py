@@ -1,7 +1,7 @@
-"""When mails of the ledger were sent, and from when on they count: for caps, `repeat` and conversions.
+"""When mails were sent, and in which windows they count: for caps, `repeat` and conversions.
 
-A shop may pin "today" (`as_of`), so a moment of the ledger cannot be compared with one of a plan. `SENT_AT` puts it on
-the calendar of its run.
+A shop may fix "today" (`as_of`), so ledger times cannot be compared with plan times. `SENT_AT` converts a ledger time
+to the run's "today".
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ def _sent_at(element: Any, compiler: Any, **options: Any) -> str:
     return f"({as_of} + coalesce({dotted} - {launched}, {zero}))"
 
 
-#: When the mail of a ledger row, joined with its run, was sent; `as_of` of the run for one that is not sent yet.
+#: When a ledger row's mail was sent (needs a join with its run); the run's `as_of` if it is not sent yet.
 SENT_AT = _SentAt(RUN, DELIVERY)
 
 
 def tolerance(since: datetime, as_of: datetime) -> timedelta:
-    """Return how late a mail may leave and still count from its launch, in a window that began `since`.
+    """Return the delay after launch up to which a mail counts from its launch, in a window that began at `since`.
 
-    A weekly run takes an hour: customers mailed at its end must not be skipped the week after. Only a mail that
-    left much later, as after a pause, counts from when it left.
+    A weekly run may take an hour: customers mailed at its end must not be skipped a week later. Only a mail that
+    was sent much later, for example after a pause, counts from when it was sent.
     """
     return min(timedelta(days=1), (as_of - since) / 4)
 
 
 def recent(run: FromClause, delivery: FromClause, since: datetime, as_of: datetime) -> ColumnElement[bool]:
-    """Return the clause that a mail counts in a window that began `since` (in Python: `EarlierMail.counts`)."""
+    """Return the clause for mails that count in a window from `since` (Python version: `EarlierMail.counts`)."""
     late = _SentAt(run, delivery) > since + tolerance(since, as_of)
     return or_(run.c.as_of > since, late)

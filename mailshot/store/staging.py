@@ -1,16 +1,16 @@
-"""Imports purchases into SQLite through tables of its own, in short transactions, and swaps them in at the end.
+"""Imports purchases into SQLite through staging tables, in short transactions, and swaps them in at the end.
 
 SQLite has one writer at a time, and a year of purchases takes many seconds to write: an unsubscribe must not wait for
 that. So the lines go into tables next to the real ones (`purchase_next` …), after a copy of the existing lines. At the
 end, three pairs of tables are renamed in one short transaction; until then no reader sees the new lines. Then the
-former tables (`purchase_old` …) are deleted, in short transactions again.
+old tables (`purchase_old` …) are deleted, again in short transactions.
 
-A process that is killed leaves such tables behind: those called next were never visible and are deleted; those called
-old were replaced, and what follows from that is done first. `tidy` does both. Only one such import runs at a time: it
+A killed process leaves such tables behind. `_next` tables were never visible and are deleted. `_old` tables
+were replaced; the steps after the swap are completed first. `tidy` does both. Only one such import runs at a time: it
 holds the lease `OFFICE`.
 
-The statements are those of every other import: `engine.STAGED` makes a connection's statements name the other tables.
-Indexes of the other tables have other names, which they keep; `installation.upgrade` renames them.
+The SQL is the same as for other imports: `engine.STAGED` rewrites a connection's statements to use the staging tables.
+Indexes of staging tables keep their own names after the swap; `installation.upgrade` renames them.
 """
 
 from __future__ import annotations
@@ -41,31 +41,31 @@ from mailshot.store.engine import NEXT, STAGED, STAGED_TABLES, Connection, Store
 Key = tuple[Any, ...]
 OLD, OTHER_INDEX = "_old", "__b"
 OFFICE, TERM = "import", timedelta(minutes=5)
-#: Lines copied or deleted in one transaction: some tens of milliseconds.
+#: Lines copied or deleted in one transaction, which takes tens of milliseconds.
 MOST_LINES = 10_000
-#: Lines totalled in one transaction: a quarter of a second. With a sixth of these, the whole took twice as long.
+#: Lines totalled in one transaction, which takes 0.25 s. With a sixth of this, the import took twice as long.
 SUMMED_LINES = 60_000
-#: Batches of a file in one transaction, at most: each transaction writes most pages of the index of products again.
+#: Maximum batches per transaction; each transaction rewrites most pages of the product index.
 BATCHES = 8
-#: A transaction that takes longer is followed by a smaller one, else by a larger one.
+#: Target duration: after a slower transaction the next is smaller, otherwise larger.
 STEP_SECONDS = 0.35
-#: A file that touches no more lines than these is written in one transaction: well under a second.
+#: A file that affects at most this many lines is written in one transaction, in well under a second.
 FEW_LINES = 300_000
-#: Writing one line takes as long as totalling so many.
+#: Cost of writing one line, relative to totalling one.
 COST_OF_LINE = 10
-#: Copying all lines takes longer than loading a file that touches less than one in so many of them.
+#: A file that affects less than 1/SHARE of all lines is loaded faster without copying the table.
 SHARE = 4
 #: Products whose lines are counted in one transaction.
 MOST_PRODUCTS = 5_000
-#: Between two transactions, for other writers: they try every 2 milliseconds.
+#: Pause between transactions for other writers, which retry every 2 milliseconds.
 PAUSE_SECONDS = 0.005
-#: Pages of the log after which it is copied into the file. At every thousand the same pages were copied many times.
+#: WAL pages before a checkpoint. With SQLite's default of 1,000, the same pages were copied many times.
 LOG_PAGES = 50_000
 
 
 @dataclass(slots=True)
 class Staging:
-    """One import into the tables of purchases. `opened` gives it, with the lease of imports held."""
+    """One staged import of purchases. `opened` returns it and holds the import lease."""
 
     store: Store
     holder: str
@@ -74,7 +74,7 @@ class Staging:
 
     @contextmanager
     def step(self, staged: bool = True) -> Iterator[Connection]:
-        """Give a connection for one short transaction; `staged`: its statements use the tables called next."""
+        """Yield a connection for one short transaction; if `staged`, its statements use the staging tables."""
         with self.store.write() as connection:
             now = column_types.now()
             if not leases.acquire(connection, OFFICE, self.holder, now, now + TERM):
@@ -84,9 +84,9 @@ class Staging:
         time.sleep(PAUSE_SECONDS)
 
     def begin(self) -> None:
-        """Create the tables called next, with a copy of all rows.
+        """Create the staging tables (`_next`), with a copy of all rows.
 
-        Erasures since the import began are pending again: its lines were checked before them, and are written now.
+        Reopens erasures made since the import began: its lines were checked before them and are written now.
         """
         tidy(self)
         with self.step(staged=False) as connection:
@@ -117,13 +117,13 @@ class Staging:
         return added, touched - added
 
     def sum_up(self, customer_ids: Sequence[int] | None) -> None:
-        """Recompute the totals of these customers (None: of all)."""
+        """Recompute the totals of these customers (None: all customers)."""
         for ids in self._customers(SUMMED_LINES, customer_ids):
             with self.step() as connection:
                 purchase_totals.sum_up(connection, lambda column, ids=ids: in_list(column, ids))  # type: ignore[misc]
 
     def put_in_place(self) -> None:
-        """Swap in the tables called next, without the customers who were erased meanwhile."""
+        """Swap in the staging tables, without customers erased in the meantime."""
         with self.step(staged=False) as connection:
             gone = _erased(connection) - self.erased
             for table in STAGED_TABLES:
@@ -134,7 +134,7 @@ class Staging:
         tidy(self)
 
     def _customers(self, most: int, among: Iterable[int] | None) -> Iterator[list[int]]:
-        """Give the ids of customers in order, in groups with about `most` lines."""
+        """Yield customer ids in order, in groups with about `most` lines."""
         line = purchase_totals.PURCHASE.c
         with self.store.read() as connection:
             connection.execution_options(**{STAGED: True})
@@ -158,7 +158,7 @@ class Staging:
 
 @contextmanager
 def opened(store: Store) -> Iterator[Staging]:
-    """Hold the lease of imports. Raises Refused while another import holds it."""
+    """Acquire and hold the import lease. Raises Refused while another import holds it."""
     staging = Staging(store, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}")
     now = column_types.now()
     with store.write() as connection:
@@ -176,9 +176,9 @@ def opened(store: Store) -> Iterator[Staging]:
 
 
 def is_large(store: Store, lines: int, customers: int) -> bool:
-    """Return whether so many lines of so many customers are too many for one transaction.
+    """Return whether `lines` of `customers` are too many for one transaction.
 
-    A file that touches a small share of a large table is not: each day's purchases must not copy those of all years.
+    A file that affects a small share of a large table is not: a daily import must not copy years of purchases.
     """
     with store.read() as connection:
         summed = select(func.count(), func.coalesce(func.sum(purchase_totals.BUYER.c.lines), 0))
@@ -188,7 +188,7 @@ def is_large(store: Store, lines: int, customers: int) -> bool:
 
 
 def is_untidy(connection: Connection) -> bool:
-    """Return whether an import is running, or was killed: its tables may have rows of erased customers."""
+    """Return whether an import is running or was killed: its tables may contain rows of erased customers."""
     return bool(_tables(connection)) or leases.holder(connection, OFFICE, column_types.now()) is not None
 
 
@@ -205,12 +205,12 @@ def tidy_up(store: Store) -> None:
 
 
 def tidy(staging: Staging) -> None:
-    """Delete the tables that no reader sees, in short steps; after a swap, do first what follows from it."""
+    """Delete leftover tables in short steps; if a swap happened, first complete the steps after it."""
     with staging.store.read() as connection:
         names = _tables(connection)
     if f"purchase{OLD}" in names:
         _note_changes(staging)
-    # The lines last: while their table exists, there is still something to do.
+    # The purchase lines last: while their table exists, cleaning up is not finished.
     for name in sorted(names, key=lambda name: (name.startswith("purchase_o") or name.startswith("buyer"), name)[::-1]):
         _clear(staging, name)
 
@@ -240,7 +240,7 @@ def _tables(connection: Connection) -> set[str]:
 
 
 def _create(connection: Connection, table: str) -> None:
-    """Create an empty table called next, with the same columns, keys and indexes."""
+    """Create an empty staging table with the same columns, keys and indexes."""
     schema = (
         f"SELECT type, name, sql FROM sqlite_master WHERE tbl_name = '{table}' AND sql IS NOT NULL ORDER BY type DESC"
     )
@@ -254,7 +254,7 @@ def _create(connection: Connection, table: str) -> None:
 
 
 def _clear(staging: Staging, name: str) -> None:
-    """Delete a table's rows in short steps, then the table: dropping a large one takes long."""
+    """Delete a table's rows in short steps, then drop it: dropping a large table takes too long."""
     while True:
         with staging.step(staged=False) as connection:
             end = _end_of_step(connection, name, None)
@@ -281,7 +281,7 @@ def _by_key(connection: Connection, name: str) -> str:
 
 
 def _end_of_step(connection: Connection, name: str, last: Key | None) -> Key | None:
-    """Return the key of the last row of a step that begins after `last`; None where few rows are left."""
+    """Return the key of the last row of a step that begins after `last`; None if the rest fits in one step."""
     keys, marks = _keys(name)
     after = f"WHERE ({keys}) > ({marks})" if last else ""
     query = f"SELECT {keys} FROM {name} {after} ORDER BY {keys} LIMIT 1 OFFSET {MOST_LINES - 1}"
@@ -290,7 +290,7 @@ def _end_of_step(connection: Connection, name: str, last: Key | None) -> Key | N
 
 
 def _copy(connection: Connection, table: str, last: Key | None, end: Key | None) -> None:
-    """Copy the rows after the key `last` up to `end`, None: without that bound."""
+    """Copy the rows after key `last` up to key `end`; None means no bound."""
     keys, marks = _keys(table)
     bounds = [f"({keys}) {sign} ({marks})" for sign, key in ((">", last), ("<=", end)) if key]
     where = " AND ".join(bounds) or "TRUE"

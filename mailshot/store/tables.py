@@ -12,7 +12,7 @@ from sqlmodel import Field, SQLModel
 from mailshot.store.column_types import NAMING_CONVENTION, Exact, Instant, Json, RowId, now
 
 SQLModel.metadata.naming_convention = NAMING_CONVENTION
-#: The first `nth` of a row that stands for a part of a purchase line; imported lines are below (see `Purchase`).
+#: The first `nth` of rows that represent part of a purchase line; imported lines are lower (see `Purchase`).
 FIRST_PART = 1_000_001
 _LINE = ["at", "quantity", "amount", "channel", "returned_at"]
 _SUMS = ["lines", "items", "amount", "gross", "returned_at"]

@@ -1,7 +1,7 @@
-"""Limits how many requests one token and one address may make.
+"""Limits the number of requests per token and per client address.
 
-The memory storage of `limits` looks through all keys on every request. With the tokens of a whole campaign in one
-minute that would be the slowest part of a response. This storage drops a whole window at once.
+The in-memory storage of `limits` scans all keys on every request. With the tokens of a whole campaign in one
+minute, that would be the slowest part of a response. This storage discards a whole window at once.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class RequestLimits:
         self.tokens, self.pages, self.mails, self.exports = map(parse, (tokens, pages, mails, exports))
 
     def take(self, rate: RateLimitItem, *key: str) -> None:
-        """Count one request of a key. Raises 429 beyond the limit."""
+        """Count one request for a key. Raises HTTPException(429) above the limit."""
         if not self._limiter.hit(rate, *key):
             wait = "an hour" if rate.get_expiry() > MINUTE_SECONDS else "a minute"
             retry = {"Retry-After": str(rate.get_expiry())}

@@ -1,12 +1,12 @@
-"""Loads consents: given or withdrawn, by a customer's key or by an address.
+"""Loads consents and withdrawals, identified by customer key or by address.
 
-A withdrawal is never dropped silently. Where person and topic are certain it is obeyed, whatever else of the row
-cannot be read; where they are not, the row is rejected and the import says so loudly. One of an address that no
-customer has is kept for the address, and binds every customer who gets it.
+A withdrawal is never dropped silently. If customer and topic are certain, it is applied even if other cells of the
+row are unreadable. Otherwise the row is rejected and the import warns. A withdrawal of an address that no
+customer has is stored for the address, and applies to every customer who gets it later.
 
-Every row keeps its own moment, so that reading a file again adds nothing: a consent that was moved to the import would
-be a new and later one each time, and undo what was withdrawn in between. A consent dated further ahead than a clock
-may go wrong is refused.
+Every row keeps its own time, so importing a file again adds nothing. A consent re-dated to the import would
+be newer each time and cancel withdrawals made in between. A consent dated further ahead than the clock
+tolerance is rejected.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from mailshot.ingest.loaders.loader import Loading, json
 from mailshot.store.bulk import Counts
 from mailshot.store.column_types import microseconds
 
-#: How far ahead of ours the clock that dated the rows may be.
+#: How far the clock that dated the rows may be ahead of this machine's.
 CLOCK_TOLERANCE = timedelta(hours=1)
 AHEAD = "is after this import (is the mapping's time_zone right?)"
-#: The source of a withdrawal that names none.
+#: The source of a withdrawal without one.
 UNNAMED_SOURCE = "import"
 _NO_CUSTOMER = "is no customer''s key"
 
 
 def load_consents(loading: Loading) -> Counts:
-    """Append to the log of consents, let the newest entry stand, and keep withdrawals for their address as well."""
+    """Append to the consent log, store the latest value, and store withdrawals for their address as well."""
     addresses.find_customers(loading)
     _refuse_strangers(loading)
     for field in ("at", "source"):
@@ -41,12 +41,12 @@ def load_consents(loading: Loading) -> Counts:
 
 
 def _rows(loading: Loading) -> str:
-    """Return the table expression of all rows with whom they are about."""
+    """Return the table expression of all rows joined with their customer or address."""
     return f'(SELECT * FROM {loading.reading.rows} JOIN (SELECT * RENAME (email AS written) FROM who) ON row = "#line")'
 
 
 def _refuse_strangers(loading: Loading) -> None:
-    """Reject rows about unknown customers, except a withdrawal of an unknown address, which is kept."""
+    """Reject rows of unknown customers, except withdrawals of unknown addresses, which are stored."""
     rows, fields = _rows(loading), loading.reading.fields
     if "customer" in fields:
         unknown = f"{rows} WHERE key IS NOT NULL AND customer_id IS NULL"
@@ -59,14 +59,14 @@ def _refuse_strangers(loading: Loading) -> None:
 
 
 def _refuse_incomplete(loading: Loading, field: str) -> None:
-    """Reject a consent that does not say when or where it was given."""
+    """Reject a consent without time or source."""
     lacking = f"{loading.reading.rows} WHERE given AND {name(field)} IS NULL"
     loading.reject_dropped(field, f'SELECT "#line" FROM {lacking}')
     loading.reject(field, "'is missing'", f"""{lacking} AND NOT coalesce(list_contains("#lost", '{field}'), FALSE)""")
 
 
 def _refuse_future(loading: Loading) -> None:
-    """Reject consents from beyond the tolerance; tell withdrawals from there, and every row that lies ahead at all."""
+    """Reject consents dated beyond the tolerance; warn about such withdrawals, and about all other future dates."""
     now, latest = microseconds(loading.now), _latest(loading)
     future = f'{loading.reading.rows} WHERE "at" > {latest}'
     reason = "is after this import; no consent is given in the future (is the mapping''s time_zone right?)"
@@ -78,12 +78,12 @@ def _refuse_future(loading: Loading) -> None:
 
 
 def _latest(loading: Loading) -> int:
-    """Return the latest moment that a row of this import may have, in microseconds."""
+    """Return the latest time that a row of this import may have, in microseconds."""
     return microseconds(loading.now + CLOCK_TOLERANCE)
 
 
 def _tell_obeyed(loading: Loading, field: str, outcome: str) -> None:
-    """Tell the withdrawals that are obeyed although a cell of theirs is empty or cannot be read."""
+    """Warn about withdrawals that are applied although a cell is empty or unreadable."""
     lacking = f"({loading.valid_rows()}) WHERE NOT given AND {name(field)} IS NULL"
     loading.db.run(
         f"UPDATE {loading.reading.warnings} SET reason = reason || {literal(': ' + outcome)}, field = NULL "
@@ -94,9 +94,9 @@ def _tell_obeyed(loading: Loading, field: str, outcome: str) -> None:
 
 
 def _gather(loading: Loading) -> None:
-    """Fill `good` with the valid rows, each about one customer or address, and `targets` with the customers of each."""
-    # A withdrawal without a readable time, or from further ahead than the tolerance, may be newer than any consent
-    # that this import accepts, and those may lie ahead by the whole tolerance: only at its very end is none later.
+    """Fill `good` with the valid rows (one customer or address each), and `targets` with their customers."""
+    # A withdrawal without a readable time, or dated beyond the tolerance, may be newer than any consent
+    # that this import accepts. Only at the end of the tolerance is it certainly the latest.
     latest = _latest(loading)
     said = (
         'SELECT "#line", customer_id, print, topic, given, '
@@ -115,7 +115,7 @@ def _gather(loading: Loading) -> None:
 
 
 def _load(loading: Loading) -> Counts:
-    """Load `targets` and `good`; a row counts as added by the first customer it concerns, else by its address."""
+    """Load `targets` and `good`. A row counts as added once: for its first customer, or else for its address."""
     addresses.lock_customers(loading, "SELECT DISTINCT customer_id FROM targets WHERE NOT given")
     proof = json({"import": literal(loading.mapping), "file": literal(loading.reading.file.name)})
     columns = {"customer_id": "customer_id", "topic": "topic", "given": "given", "at": '"at"'}
@@ -133,7 +133,7 @@ def _load(loading: Loading) -> Counts:
 
 
 def _keep_for_addresses(loading: Loading) -> Counts:
-    """Keep the withdrawals that name an address; count those of addresses that no customer has."""
+    """Store withdrawals that name an address; return the counts for addresses without a customer."""
     columns = {"address_hash": "print", "topic": "topic", "at": '"at"', "source": "source"}
     newest = 'row_number() OVER (PARTITION BY print, topic ORDER BY "at" DESC, source) = 1'
     owned = '"#line" IN (SELECT "#line" FROM targets)'

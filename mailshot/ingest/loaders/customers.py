@@ -1,7 +1,7 @@
 """Loads customers.
 
 Two customers may have the same address (a couple, or one person with two accounts). Both keep it, and the import
-reports it. Plans and the last check before the dot make sure that one inbox gets one mail of a run, and none after a
+reports it. Plans and the final check before the dot ensure that one inbox gets one mail per run, and none after a
 withdrawal.
 """
 
@@ -24,7 +24,7 @@ UNSUPPORTED = (
     "has letters such as ü or ø before the @, which Mailshot cannot send to (SMTPUTF8): this customer gets no mail"
 )
 SHARED = "they count as one inbox: it gets one mail of each campaign, and none when either of them withdraws"
-# Customers who have the address in the store come before new ones; within each group, the first in the file.
+# Known customers with the address rank before new ones; within each group, the first in the file.
 _KNOWN = -(1 << 40)
 _LOTS = {"row": "BIGINT", "lot": "BIGINT"}
 
@@ -57,7 +57,7 @@ def load_customers(loading: Loading) -> Counts:
 
 
 def _keep_old_addresses(loading: Loading) -> None:
-    """Before customers get new addresses: keep withdrawals at the old ones, and invalidate waiting mail."""
+    """Before addresses change: store withdrawals for the old addresses, and invalidate unsent mail."""
     moved = 'good JOIN known_customer AS k USING (key) WHERE good."#print" IS DISTINCT FROM k.address_hash'
     kept = """coalesce(list_contains("#lost", 'email'), FALSE)"""
     for ids in addresses.id_batches(loading, f"SELECT k.id FROM {moved} AND NOT {kept} ORDER BY k.id"):
@@ -67,7 +67,7 @@ def _keep_old_addresses(loading: Loading) -> None:
 
 
 def _joined(loading: Loading) -> str:
-    """Return the query of the valid rows with the columns that only Python can compute."""
+    """Return a query of the valid rows joined with the columns computed in Python."""
     # A shop may have facts called 'lot' or 'address'.
     joined = f'({loading.valid_rows()}) JOIN (SELECT row AS "#row", lot AS "#lot" FROM lots) ON "#row" = "#line"'
     if "email" in loading.reading.fields:
@@ -77,21 +77,21 @@ def _joined(loading: Loading) -> str:
 
 
 def fact(field: Field) -> str:
-    """Return the expression of an own fact as JSON holds it."""
+    """Return the JSON expression of a shop-defined fact."""
     if field.type is Type.number:
         return f"{name(field.name)} / {SCALE}.0"
     return name(field.name)
 
 
 def _reject_erased_keys(loading: Loading) -> None:
-    """Keep out keys that only an erasure gives: one would fill an erased customer's row, or block an erasure."""
+    """Reject keys reserved for erasures: they would overwrite an erased customer's row, or block an erasure."""
     loading.reject(
         "key", literal(ERASED), f"{loading.reading.rows} WHERE starts_with(key, {literal(audiences.ERASED_KEY)})"
     )
 
 
 def _drop_impossible_birthdays(loading: Loading) -> None:
-    """Take away days of birth after the import; anywhere on earth it is at most the next day."""
+    """Drop dates of birth after the import. Tomorrow is allowed: it may already be tomorrow in another time zone."""
     tomorrow = literal(f"{loading.now + timedelta(days=1):%Y-%m-%d}")
     for key, field in loading.reading.fields.items():
         if field.own and field.type is Type.date and "birth" in key.lower():
@@ -100,7 +100,7 @@ def _drop_impossible_birthdays(loading: Loading) -> None:
 
 
 def _assign_random_numbers(loading: Loading) -> None:
-    """Make the table `lots`: the lot of each row's key, by its line."""
+    """Create the table `lots`: the random number of each row's key, by line."""
 
     def rows() -> Iterator[tuple[object, ...]]:
         for batch in loading.db.stream(f'SELECT "#line", key FROM ({loading.valid_rows()})'):
@@ -111,7 +111,7 @@ def _assign_random_numbers(loading: Loading) -> None:
 
 
 def _warn_of_shared(loading: Loading) -> None:
-    """Tell which customers share an address: the first to have it is named to the others."""
+    """Warn about customers who share an address; the warning names the first customer who had it."""
     outside = "known_customer ANTI JOIN good USING (key) WHERE address_hash IS NOT NULL"
     loading.db.run(
         f"""CREATE OR REPLACE TABLE owners AS

@@ -1,7 +1,7 @@
-"""Loads addresses that must not be mailed, such as another mailer's list of bounces and complaints.
+"""Loads addresses that must not be mailed, such as bounces and complaints exported from another mailing tool.
 
-Only the keyed hash of an address is kept, so a list may name people who are no customers: the address is refused
-whenever a customer gets it. The first reason of an address stays.
+Only the keyed hash of an address is stored, so a list may contain addresses without a customer: they are suppressed
+for any customer who gets them later. An address keeps its first reason.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from mailshot.store.bulk import Counts
 from mailshot.store.column_types import microseconds
 
 MOST_REASON = 200
-#: The reason of a row that names none.
+#: The reason of a row without one.
 UNNAMED_REASON = "imported"
-#: What other mailers call the reasons we know by a word of our own.
+#: Synonyms of other mailing tools for Mailshot's reasons.
 REASONS = {
     "bounced": (
         "bounce", "bounced", "bounces", "hard bounce", "hard_bounce", "hard-bounce", "hardbounce", "hard bounced",
@@ -35,7 +35,7 @@ REASONS = {
 
 
 def load_suppressions(loading: Loading) -> Counts:
-    """Add the addresses of the rows, and those of the customers whose key a row names."""
+    """Suppress the addresses in the rows, and the addresses of the customers whose keys are in the rows."""
     addresses.find_customers(loading)
     if "customer" in loading.reading.fields:
         rows = 'SELECT row AS "#line", key AS customer FROM who WHERE print IS NULL AND'
@@ -55,7 +55,7 @@ def load_suppressions(loading: Loading) -> Counts:
 
 
 def _named(loading: Loading) -> str:
-    """Return the query of what each valid row suppresses: its address (nth 1), and the address of its customer."""
+    """Return a query of the hashes each valid row suppresses: its address, and its customer's address."""
     fields, now = loading.reading.fields, microseconds(loading.now)
     at = f'least(coalesce("at", {now}), {now})' if "at" in fields else str(now)
     source = f"coalesce(source, {literal(loading.mapping)})" if "source" in fields else literal(loading.mapping)
@@ -67,7 +67,7 @@ def _named(loading: Loading) -> str:
 
 
 def _reason() -> str:
-    """Return the expression of a row's reason in our words, where we have one."""
+    """Return the SQL expression that maps a row's reason to Mailshot's, if there is one."""
     cases = " ".join(f"WHEN lower(trim(reason, {literal(BLANKS)})) IN ({literals(words)}) THEN {literal(ours)}"
                      for ours, words in REASONS.items())  # fmt: skip
     return f"coalesce(CASE {cases} ELSE left(reason, {MOST_REASON}) END, {literal(UNNAMED_REASON)})"
