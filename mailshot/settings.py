@@ -33,7 +33,7 @@ EXAMPLES = {
     "base_url": "https://news.example.com",
     "trusted_proxies": "127.0.0.1, 10.0.0.0/8",
 }
-#: What ends the part before the host where it stands by itself, and a % that begins no %23 or the like.
+#: Characters that must be escaped in a user name or password, and a % that begins no escape.
 _UNESCAPED = re.compile(r"[#/?\[\]\\\s@]|%(?![0-9A-Fa-f]{2})")
 ESCAPES = (
     "a user name or password must have # written as %23, / as %2F, ? as %3F, [ as %5B, ] as %5D, @ as %40, : as %3A "
@@ -49,31 +49,29 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True, validate_default=True)
 
-    project: Path = Field(Path("."), description="Folder that holds rules/ and templates/.")
-    database: str = Field(
-        "sqlite:///mailshot.db", repr=False, description="Where the rows live: a SQLite file or PostgreSQL."
-    )
-    redis: str = Field("", repr=False, description="Redis for the doorbell; empty means in process (embedded).")
-    smtp: SecretStr = Field(SecretStr("smtp://127.0.0.1:1025"), description="The server that takes our mail.")
+    project: Path = Field(Path("."), description="Folder that contains rules/ and templates/.")
+    database: str = Field("sqlite:///mailshot.db", repr=False, description="Database URL: a SQLite file or PostgreSQL.")
+    redis: str = Field("", repr=False, description="Redis URL of the queue; empty: run in one process (embedded).")
+    smtp: SecretStr = Field(SecretStr("smtp://127.0.0.1:1025"), description="SMTP server that mails are sent through.")
     starttls: str = Field("auto", description="auto (required unless loopback), required or never.")
     keys: SecretStr = Field(SecretStr(""), description="Signing keys 'id:hex,id:hex'; the first signs, all verify.")
     address_key: SecretStr = Field(SecretStr(""), description="Key of the address hashes in the suppression list.")
     base_url: str = Field(
         "http://127.0.0.1:8080",
-        description="Public address of tracking and preference pages. The default uses MAILSHOT_WEB_PORT.",
+        description="Public URL of the tracking and preference pages. The default uses MAILSHOT_WEB_PORT.",
     )
     web_host: str = Field("127.0.0.1", description="Address the web process listens on.")
     web_port: int = Field(8080, ge=1, le=65535, description="Port the web process listens on.")
     trusted_proxies: str = Field(
         "",
-        description="Addresses of reverse proxies whose X-Forwarded-For is believed, separated by commas; empty: none.",
+        description="Addresses of reverse proxies whose X-Forwarded-For is trusted, separated by commas; empty: none.",
     )
-    inbox_smtp_port: int = Field(1025, ge=1, le=65535, description="Port of the local mail catcher.")
-    inbox_web_port: int = Field(8025, ge=1, le=65535, description="Port of the local mail catcher's pages.")
-    connections: int = Field(20, ge=1, le=200, description="SMTP connections of one worker.")
-    lease: float = Field(30.0, ge=1, description="Seconds a worker holds a claimed delivery without a sign of life.")
+    inbox_smtp_port: int = Field(1025, ge=1, le=65535, description="SMTP port of the local mail catcher.")
+    inbox_web_port: int = Field(8025, ge=1, le=65535, description="Web port of the local mail catcher.")
+    connections: int = Field(20, ge=1, le=200, description="SMTP connections per worker.")
+    lease: float = Field(30.0, ge=1, description="Seconds after which an unrenewed claim on a delivery expires.")
     dot_timeout: float = Field(600.0, ge=60, description="Seconds to wait for the reply to the final dot (RFC 5321).")
-    batch: int = Field(2000, ge=1, description="Deliveries one doorbell works through before it rings again.")
+    batch: int = Field(2000, ge=1, description="Deliveries processed per queue message.")
 
     @field_validator(*_NUMBERS, mode="before")
     @classmethod

@@ -40,9 +40,9 @@ class DeliveryState(HelpEnum):
     pending = "pending", "waits for a worker"
     claimed = "claimed", "a worker holds it and has not released the final dot"
     dotting = "dotting", "the intent is committed; the final dot may be out"
-    sent = "sent", "the server took the message (250)"
-    deferred = "deferred", "the server said 'later'; tried again at next_attempt_at"
-    refused = "refused", "the server said 'never' (5xx), or every attempt until the deadline failed"
+    sent = "sent", "the server accepted the message (250)"
+    deferred = "deferred", "the server replied with a temporary error (4xx); retried at next_attempt_at"
+    refused = "refused", "the server rejected the mail (5xx), or every attempt until the deadline failed"
     unconfirmed = "unconfirmed", "a crash or lost reply after the dot: it may have arrived, and is not sent again"
     skipped = "skipped", "left out, with the reason"
     holdout = "holdout", "matches, but is deliberately not mailed so that uplift can be measured"
@@ -94,18 +94,18 @@ REPORTED_FROM: Mapping[DeliveryState, DeliveryStates] = {
 
 
 class Suspicion(IntEnum):
-    """Whether a delivery's mail may be what ended the worker that held it, for instance for want of memory."""
+    """Whether a delivery's mail may have crashed the worker that held it, for example by running out of memory."""
 
     none = 0
     held = 1
-    """A worker ended that held it, among others."""
+    """A worker that held it, among others, crashed."""
     writing = 2
-    """Its mail is being written although it was held so: nothing else is written meanwhile."""
+    """This suspect mail is being rendered; nothing else is rendered at the same time."""
     held_again = 3
-    """A worker ended while it wrote this mail. It may have been stopped by chance, so it is tried once more."""
+    """A worker crashed while it rendered this mail. That may be a coincidence, so it is tried once more."""
     writing_again = 4
     proven = 5
-    """Two workers ended while they wrote this mail: it is not tried again."""
+    """Two workers crashed while they rendered this mail: it is skipped."""
 
 
 class Reason(HelpEnum):
@@ -123,9 +123,9 @@ class Reason(HelpEnum):
     frequency_cap = "frequency cap", "has received as many mails as the cap allows"
     asked_for_less = "asked for less", "the customer chose to be mailed less often"
     same_address = "same address", "another customer with the same address gets the mail"
-    no_content = "no content", "no content entry's 'when' fits"
-    no_offers = "no offers", "fewer offers than the content needs are left"
-    holdout = "holdout", "kept back on purpose, to measure uplift"
+    no_content = "no content", "no content entry's 'when' matches"
+    no_offers = "no offers", "fewer offers are available than the content needs"
+    holdout = "holdout", "deliberately not mailed, to measure uplift"
     cancelled = "cancelled", "the run was cancelled before the mail went out"
     render_failed = "render failed", "the template could not be rendered for this customer"
 
@@ -133,9 +133,9 @@ class Reason(HelpEnum):
 class RunState(HelpEnum):
     """The state of a run."""
 
-    running = "running", "workers send it"
-    paused = "paused", "nothing further is sent until it is resumed"
-    cancelled = "cancelled", "nothing further is ever sent"
+    running = "running", "workers are sending it"
+    paused = "paused", "nothing more is sent until the run is resumed"
+    cancelled = "cancelled", "nothing more will be sent"
     finished = "finished", "every delivery is settled"
     past = "past", "imported: it was sent by another system"
 
@@ -159,41 +159,41 @@ class ScheduleState(HelpEnum):
     """The state of a schedule."""
 
     armed = "armed", "the clock launches it when it is due"
-    paused = "paused", "the clock passes over it"
-    ended = "ended", "nothing more is due"
+    paused = "paused", "the clock skips it"
+    ended = "ended", "no launch is left"
 
     @property
     def label(self) -> str:
-        """The word for people and scripts; rows keep the older one."""
+        """The name that users and scripts see; rows keep the older one."""
         return "scheduled" if self is ScheduleState.armed else str(self)
 
 
 class FeedbackKind(HelpEnum):
-    """What came back."""
+    """The kinds of feedback."""
 
     opened = "opened", "the pixel of a mail was loaded"
     clicked = "clicked", "a link of a mail was followed"
-    bounced = "bounced", "the mail came back"
+    bounced = "bounced", "the mail could not be delivered"
     complained = "complained", "the customer reported the mail as unwanted"
     unsubscribed = "unsubscribed", "the customer withdrew consent to the topic"
     preference_changed = "preference_changed", "the customer stated or corrected something"
-    converted = "converted", "the customer did what the campaign is for"
+    converted = "converted", "the customer reached the campaign's goal"
 
 
 class FeedbackClass(HelpEnum):
     """What probably caused an open or a click."""
 
-    human = "human", "nothing speaks against a person"
+    human = "human", "no sign of a machine"
     proxy = "proxy", "a mail provider's image proxy"
     scanner = "scanner", "a security scanner or a robot"
-    unknown = "unknown", "too little is known to say"
+    unknown = "unknown", "not enough information to classify"
 
 
 FeedbackClasses = tuple[FeedbackClass, ...]
 
-#: The mail arrived if one of these opened it: mail providers fetch the images of mail that they have taken in.
+#: The mail arrived if one of these opened it: mail providers fetch the images of mail that they have accepted.
 PROVES_OPEN: FeedbackClasses = (FeedbackClass.human, FeedbackClass.proxy)
-#: Who proves that a mail in doubt arrived. A scanner may follow links before it lets the mail in: its clicks do not.
+#: What proves that an unconfirmed mail arrived. A scanner may follow links before accepting it: its clicks do not.
 PROVES_ARRIVAL: Mapping[FeedbackKind, FeedbackClasses] = {
     FeedbackKind.opened: PROVES_OPEN,
     FeedbackKind.clicked: (FeedbackClass.human,),

@@ -130,7 +130,7 @@ class Counterfactual:
             return ""
         zone = self.judge.zone_of(condition.window.local)
         leaves = start.after(max(line.at for line in lines).astimezone(zone))
-        return f"so from {leaves.date() + timedelta(days=1)} on, if nothing more comes"
+        return f"true from {leaves.date() + timedelta(days=1)} on without further activity"
 
 
 def _cost(changes: Changes) -> int:

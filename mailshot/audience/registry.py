@@ -85,7 +85,7 @@ class AudienceRegistry:
         root = document.root
         name = root.get("audience") if isinstance(root, documents.Mapping) else None
         if not isinstance(name, documents.Scalar) or name.empty:
-            problems.add(root, "is not an audience", "Begin with 'audience: <name>' and 'who: <condition>'.")
+            problems.add(root, "is not an audience", "Start with 'audience: <name>' and 'who: <condition>'.")
         elif name.text in self._files:
             problems.add(name, f"the audience '{name.text}' is already in {self._files[name.text].name}", "Rename one.")
         else:
@@ -104,10 +104,10 @@ class AudienceRegistry:
         assert isinstance(document.root, documents.Mapping)
         for key, _ in document.root:
             if key.text not in KEYS:
-                problems.unknown(key, f"unknown word '{key.text}'", key.text, KEYS)
+                problems.unknown(key, f"unknown key '{key.text}'", key.text, KEYS)
         who, description = document.root.get("who"), document.root.get("description")
         if who is None:
-            problems.add(document.root, "'who' is missing", "Say who belongs: 'who: {bought: …}'.")
+            problems.add(document.root, "'who' is missing", "Add a condition, for example 'who: {bought: …}'.")
         condition = Parser(self.vocabulary, problems, name, self._resolve).condition(who) if who else None
         self.problems += problems.sorted_problems()
         if problems.found or condition is None:
@@ -124,7 +124,7 @@ class AudienceRegistry:
             problems.unknown(node, f"unknown audience '{name}'", name, self._files)
             return None
         if len(self._reading) > MOST_LEVELS:
-            problems.add(node, f"the audiences name each other more than {MOST_LEVELS} levels deep")
+            problems.add(node, f"audiences refer to each other more than {MOST_LEVELS} levels deep")
             return None
         audience = self._audience(name)
         if audience is None:

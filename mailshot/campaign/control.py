@@ -49,5 +49,5 @@ def set_state(store: Store, campaign: str, to: RunState, now: datetime, known: C
             given_up = sum(ledger.skip_waiting(connection, run_id, now) for run_id in moved)
             under_way = sum(ledger_queries.under_way(ledger_queries.counts(connection, run_id)) for run_id in moved)
     if not moved and not schedules:
-        raise Refused(f"'{campaign}' has no run or schedule that can become {to}.", "See 'mailshot status'.")
+        raise Refused(f"'{campaign}' has no run or schedule that can be set to '{to}'.", "See 'mailshot status'.")
     return StateChange(moved, schedules, given_up, under_way)

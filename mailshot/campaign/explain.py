@@ -189,7 +189,7 @@ def _since(
     if head and (before == (content, reason) or (reason and before[1] == reason)):
         return ""
     rules = f" Changed since: {', '.join(changed)}." if changed else ""
-    return f"By now: {decided(content, reason)}{rules} To decide again: mailshot plan '{edition.name}'."
+    return f"Current result: {decided(content, reason)}{rules} To plan again: mailshot plan '{edition.name}'."
 
 
 def run(store: Store, name: str, run_id: int, customer: str) -> Explanation:

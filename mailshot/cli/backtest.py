@@ -27,17 +27,15 @@ Since = Annotated[Day, typer.Option("--from", formats=FORMATS, help="First date 
 Until = Annotated[Day, typer.Option("--until", formats=FORMATS, help="Last date. Default: as late as the data allows.")]
 Every = Annotated[str, typer.Option("--every", help="Interval between the dates.")]
 Within = Annotated[
-    str | None, typer.Option("--goal-within", help="How long after a date a purchase counts, for example '14 days'.")
+    str | None, typer.Option("--goal-within", help="Goal window after each date, for example '14 days'.")
 ]
 Group = Annotated[
-    str | None, typer.Option("--goal-group", help="Count the products of this group in rules/products.yaml.")
+    str | None, typer.Option("--goal-group", help="Goal: a product of this group in rules/products.yaml.")
 ]
 Products = Annotated[
-    str | None, typer.Option("--goal-products", help="Count these products, for example '{brand: Private}'.")
+    str | None, typer.Option("--goal-products", help="Goal: one of these products, for example '{brand: Private}'.")
 ]
-Past = Annotated[
-    bool, typer.Option("--past-campaigns", help="Would it have selected customers who responded to imported campaigns?")
-]
+Past = Annotated[bool, typer.Option("--past-campaigns", help="Compare with the responses to imported past campaigns.")]
 Plot = Annotated[Path | None, typer.Option("--plot", help="Write a plot to a .png or .svg file.")]
 Csv = Annotated[Path | None, typer.Option("--csv", help="Write the numbers to a CSV file.")]
 

@@ -94,7 +94,7 @@ def _sizes(found: Backtest) -> None:
         + ((look.mails, look.size - look.mails) if campaign else ())
         for look in looks
     ]
-    output.print_table("Who", columns, rows, right=range(1, len(columns)))
+    output.print_table("Audience size", columns, rows, right=range(1, len(columns)))
     if campaign:
         _decided(found)
 
@@ -107,11 +107,11 @@ def _decided(found: Backtest) -> None:
     output.print_text()
     if width <= output.out.width:
         rows = [(day(found.looks, look), *(n[i] for n in parts.values())) for i, look in enumerate(found.looks)]
-        output.print_table("Mails, and why none", ("as of", *headings), rows, right=range(1, len(parts) + 1))
+        output.print_table("Mails, and reasons for none", ("as of", *headings), rows, right=range(1, len(parts) + 1))
         return
     lines = [(name, n[0], n[-1], min(n), max(n), round(sum(n) / len(n))) for name, n in parts.items()]
-    title = "Mails, and why none (by date: --csv or --json)"
-    output.print_table(title, ("", "first", "last", "least", "most", "mean"), lines, right=range(1, 6))
+    title = "Mails, and reasons for none (for each date: --csv or --json)"
+    output.print_table(title, ("", "first", "last", "min", "max", "mean"), lines, right=range(1, 6))
 
 
 def _known(number: int | None) -> object:
@@ -120,8 +120,8 @@ def _known(number: int | None) -> object:
 
 def _bought(found: Backtest, currency: str) -> None:
     looks = found.looks
-    each = (f"{currency} each\ninside", f"{currency} each\noutside")
-    columns = ("as of", "share\ninside", "share\noutside", "difference\nin points", *each)
+    each = (f"{currency} per customer\ninside", f"{currency} per customer\noutside")
+    columns = ("as of", "share\ninside", "share\noutside", "difference\n(points)", *each)
     rows = [
         (
             day(looks, look) + ("" if look.complete else " *"),
@@ -136,7 +136,7 @@ def _bought(found: Backtest, currency: str) -> None:
     output.print_text()
     output.print_table(f"Who {found.aim.words()}, inside and outside the audience (95 % intervals)", columns, rows)
     if not all(look.complete for look in looks):
-        output.print_text("[dim]* the data ends within the goal's window[/dim]")
+        output.print_text("[dim]* the data ends before the goal window does[/dim]")
 
 
 def points(found: Estimate) -> str:
@@ -172,13 +172,13 @@ def _reach(label: str, found: Estimate, customers: int, style: str) -> IntervalB
 def _show_past_response(found: PastResponse) -> None:
     name = output.printable(found.name)
     output.print_text(
-        f"[bold]{name}[/bold]: would it have selected the customers who responded to past campaigns? "
-        "As of each campaign's start."
+        f"[bold]{name}[/bold]: would it have selected the customers who responded to past campaigns, "
+        "as of each campaign's start?"
     )
     columns = (
         "campaign",
         "as of",
-        "got it",
+        "recipients",
         "responded\ninside",
         "responded\noutside",
         "difference\nin points",
@@ -190,7 +190,7 @@ def _show_past_response(found: PastResponse) -> None:
     ]  # fmt: skip
     inside, outside = found.total()
     together = (inside[0] + outside[0], answered(inside), answered(outside), points(found.pooled))
-    output.print_table("", columns, [*rows, ("all together", "", *together)], right=(2,))
+    output.print_table("", columns, [*rows, ("total", "", *together)], right=(2,))
     output.print_text(_summary(found))
 
 
@@ -207,9 +207,9 @@ def _summary(found: PastResponse) -> str:
     mailed, reached = inside / (inside + outside) * 100, hits / (hits + others) * 100
     told = found.pooled
     verdict = f"{told.value * 100:+.1f} points, 95 % between {told.low * 100:+.1f} and {told.high * 100:+.1f}"
-    chance = ": could be chance" if told.could_be_chance else ""
+    chance = " (could be chance)" if told.could_be_chance else ""
     return (
-        f"Mailing only the audience would have taken {mailed:.0f}% of the mails and reached {reached:.0f}% of the "
+        f"Mailing only the audience would have sent {mailed:.0f}% of the mails and got {reached:.0f}% of the "
         f"responses. Within the same campaign the response rates differ by "
         f"{verdict + chance if told.enough else proportions.TOO_FEW}."
     )

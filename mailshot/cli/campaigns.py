@@ -46,7 +46,7 @@ def plan(
 
 def launch(
     campaign: Name,
-    plan: Annotated[str | None, typer.Option(help="Launch exactly this plan.")] = None,
+    plan: Annotated[str | None, typer.Option(help="The id of the plan to launch.")] = None,
     as_of: context.AsOf = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace the scheduled version with this one.")] = False,
     even_if_empty: Annotated[
@@ -54,7 +54,7 @@ def launch(
     ] = False,
     json: context.AsJson = False,
 ) -> None:
-    """Launch what was planned: now, or as its schedule says."""
+    """Launch the current plan, now or on the campaign's schedule."""
     from mailshot.campaign import launch as stage
     from mailshot.deliver import smtp
 
@@ -69,13 +69,11 @@ def launch(
         numbers = {"run": begun.run_id, "schedule": begun.schedule_id, "next_at": begun.next_at, "mails": begun.mails}
         output.print_json({**numbers, "replaced": begun.replaced, "unchanged": begun.unchanged})
     elif begun.run_id is not None:
-        ended = " Its schedule is ended." if begun.replaced else ""
+        ended = " Its schedule has ended." if begun.replaced else ""
         output.print_text(
             f"Launched '{campaign}' as run {begun.run_id}: {output.counted(begun.mails, 'mail')} due.{ended}"
         )
-        output.print_next_step(
-            "'mailshot up' sends them (or a running worker does); watch with: mailshot status --watch"
-        )
+        output.print_next_step("run 'mailshot up' or a worker to send them; to watch: mailshot status --watch")
     else:
         _show_schedule(edition, begun)
 
@@ -85,7 +83,7 @@ def _show_schedule(edition: Snapshot, begun: Launched) -> None:
     assert begun.next_at
     how = "Replaced the schedule of" if begun.replaced else "Scheduled"
     if begun.unchanged:
-        how = "This version is scheduled already, so nothing changed:"
+        how = "This version is already scheduled; nothing changed:"
     said = f"{edition.read.campaign.schedule.words(zone)}. Next: {context.moment(begun.next_at, zone)}"
     output.print_text(output.printable(f"{how} '{name}': {said}."))
     if begun.paused:
@@ -96,23 +94,23 @@ def _show_schedule(edition: Snapshot, begun: Launched) -> None:
 
 
 def pause(campaign: Name) -> None:
-    """Stop sending a campaign until it is resumed; mails whose dot is out are finished."""
+    """Stop sending a campaign until it is resumed. Mails whose final dot was sent are completed."""
     _change(campaign, RunState.paused, "Paused")
 
 
 def resume(campaign: Name) -> None:
-    """Go on sending a paused campaign."""
+    """Resume a paused campaign."""
     _change(campaign, RunState.running, "Resumed")
 
 
 def cancel(campaign: Name) -> None:
-    """End a campaign's runs and schedules; nothing further is ever sent by them."""
+    """Cancel a campaign's runs and schedules permanently. Unsent mails are skipped."""
     _change(campaign, RunState.cancelled, "Cancelled")
 
 
 def resolve(
     run: Annotated[int, typer.Argument(help="The run's number.")],
-    how: Annotated[str, typer.Argument(help="'accept' (they arrived) or 'resend' (risk a second copy).")],
+    how: Annotated[str, typer.Argument(help="'accept' (count as sent) or 'resend' (may send a second copy).")],
 ) -> None:
     """Settle the unconfirmed deliveries of a run manually."""
     from mailshot.store import ledger
@@ -134,7 +132,7 @@ def reject_unknown_run(store: Store, run: int) -> None:
     with store.read() as connection:
         known = [each.id for each in runs.all_of(connection)]
     if run not in known:
-        remedy = f"Known: {', '.join(map(str, known[-12:]))}." if known else "Nothing was launched yet."
+        remedy = f"Known: {', '.join(map(str, known[-12:]))}." if known else "Nothing has been launched yet."
         raise NotFound(f"There is no run {run}.", remedy)
 
 
@@ -172,9 +170,9 @@ def next_after(made: CampaignPlan) -> str:
     """Return the suggested next step after a plan."""
     name = made.campaign
     if made.errors:
-        return f"fix the errors (nothing can be launched before), then: mailshot plan '{name}'"
+        return f"fix the errors, then: mailshot plan '{name}'"
     if made.scheduled and made.scheduled.current:
-        return "nothing: this version is scheduled. See mailshot status"
+        return "mailshot status (this version is already scheduled)"
     launch = f"mailshot launch '{name}'{' --replace' if made.scheduled else ''} --plan {made.id}"
     if made.mails:
         return f"mailshot preview '{name}', then: {launch}"
@@ -183,8 +181,8 @@ def next_after(made: CampaignPlan) -> str:
     why = "all customers in the audience are left out" if made.audience else "the audience is empty"
     ask = f"mailshot rules explain '{name}' CUSTOMER"
     if made.next_at:  # the audience is evaluated again on that day
-        return f"today {why}; ask why of one customer: {ask}. To schedule it anyway: {launch}"
-    return f"{why}; ask why of one customer: {ask}"
+        return f"today {why}; to see why for one customer: {ask}. To schedule anyway: {launch}"
+    return f"{why}; to see why for one customer: {ask}"
 
 
 def _capital(text: str) -> str:
@@ -201,11 +199,11 @@ def _change(campaign: str, to: RunState, said: str) -> None:
         for run_id in changed.runs:
             app.doorbell.ring(run_id)
     what = [f"run {number}" for number in changed.runs] + ["its schedule"] * bool(changed.schedules)
-    gone = f"; {output.counted(changed.given_up, 'waiting mail')} skipped" if changed.given_up else ""
+    gone = f"; {output.counted(changed.given_up, 'unsent mail')} skipped" if changed.given_up else ""
     output.print_text(output.printable(f"{said} '{campaign}': {', '.join(what)}{gone}."))
     if changed.under_way:
         output.print_text(
-            f"{output.counted(changed.under_way, 'mail')} in progress: a worker sends or releases each of them."
+            f"{output.counted(changed.under_way, 'mail')} still in progress: a worker will send or release each one."
         )
     output.print_next_step("mailshot status")
 

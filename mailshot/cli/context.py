@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 AsOf = Annotated[
     datetime | None,
-    typer.Option("--as-of", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="Use this moment as today (company time)."),
+    typer.Option("--as-of", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="Use this time as today (company time)."),
 ]
 EXAMPLE_ADDRESS = "Write one plain address, for example you@example.com."
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]

@@ -7,7 +7,7 @@ from mailshot.errors import Busy
 
 
 def upgrade() -> None:
-    """Upgrade the database to the version that this program needs."""
+    """Upgrade the database schema to the version that this program needs."""
     from mailshot import bootstrap
     from mailshot.store import installation
 
@@ -19,7 +19,7 @@ def upgrade() -> None:
 
 
 def scrub() -> None:
-    """Remove erased data from the database's files. Writes wait meanwhile (PostgreSQL: to one table at a time)."""
+    """Remove erased data from the database files now. Blocks writes (on PostgreSQL, to one table at a time)."""
     from mailshot.store import erasures, scrubbing
 
     store = context.app().store
@@ -29,7 +29,7 @@ def scrub() -> None:
             done += some
     with store.read() as connection:
         waiting = erasures.waiting(connection)
-    output.print_text(f"{output.counted(done, 'erasure')} finished, {waiting.number:,} waiting.")
+    output.print_text(f"{output.counted(done, 'erasure')} completed, {waiting.number:,} pending.")
     if waiting.number:
         message = "Another program still reads or sends erased data."
         raise Busy(message, "Try again when it has ended, or leave it to the clock.")
@@ -41,4 +41,4 @@ def version() -> None:
     from mailshot.store import installation
 
     found = installation.version(bootstrap.open_store(context.settings()))
-    output.print_text(f"The database has {found or 'no version'}, this program needs {installation.newest()}.")
+    output.print_text(f"The database schema is at {found or 'no version'}; this program needs {installation.newest()}.")

@@ -24,21 +24,21 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Folder of the demo project. It is recreated each time.")] = Path(
         "demo-project"
     ),
-    keep: Annotated[bool, typer.Option(help="Keep running at the end.")] = False,
+    keep: Annotated[bool, typer.Option(help="Keep the services running at the end.")] = False,
 ) -> None:
-    """Import a year of groceries, plan, send to a local inbox, let customers answer, plan again, report."""
+    """Import a year of groceries, plan, send to a local inbox, simulate responses, plan again, report."""
     started = time.monotonic()
     _step(1, "A new project")
     shutil.rmtree(folder, ignore_errors=True)
     init.create(folder, init.StarterProject.grocery)
     os.chdir(folder)
-    output.print_text(f"Made {folder}: example rules and templates, fresh keys, an empty SQLite database.")
+    output.print_text(f"Created {folder}: example rules and templates, new keys, an empty SQLite database.")
     with Services() as services:
         _tell_story(services)
         _step(9, f"Explore (the demo took {time.monotonic() - started:.0f} seconds)")
         output.print_text(f"The project is in {Path.cwd()}; its rules and templates are yours to change.")
         if keep:
-            output.print_text(f"Inbox: {services.inbox_url}    Ctrl-C ends it.")
+            output.print_text(f"Inbox: {services.inbox_url}    press Ctrl-C to stop.")
             services.wait()
     output.print_next_step(f"make up (it is: cd {folder}; mailshot up --inbox), then open {services.inbox_url}")
 
@@ -54,7 +54,7 @@ def _tell_story(services: Services) -> None:
     campaigns.launch(CAMPAIGN)
     services.wait_for_run()
     reports.status()
-    _step(6, "Some customers open, click, leave, and correct us")
+    _step(6, "Some customers open, click, unsubscribe, and correct their data")
     visitors = Visitors(services.inbox_url)
     for told in visitors.answer():
         output.print_text(f"  {told}")
@@ -63,7 +63,7 @@ def _tell_story(services: Services) -> None:
     if visitors.corrected:
         explain.explain(CAMPAIGN, visitors.corrected)
     if visitors.vegan:
-        output.print_text("\nAnd the vegan household: it is offered only plants, whatever it bought.")
+        output.print_text("\nThe vegan household is offered only plant-based products, whatever it bought before.")
         campaigns.plan(NEXT_CAMPAIGN)
         explain.explain(NEXT_CAMPAIGN, visitors.vegan)
     _step(8, "The report")

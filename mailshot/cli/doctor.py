@@ -101,12 +101,12 @@ def _clock() -> str:
     return (
         f"held by {holder}"
         if holder
-        else "no clock is running: schedules wait until 'mailshot up' or 'mailshot clock' runs"
+        else "no clock is running; scheduled campaigns are not launched until you run 'mailshot up' or 'mailshot clock'"
     )
 
 
 def _written() -> str:
-    """Name the project's folders with files that no erasure reaches."""
+    """List the project's folders with files that erasure does not cover."""
     project = context.settings().project
     numbers = {folder: sum(1 for file in (project / folder).glob("**/*") if file.is_file()) for folder in FOLDERS}
     there = [f"{folder}/ ({output.counted(number, 'file')})" for folder, number in numbers.items() if number]
@@ -124,15 +124,15 @@ def _erasures() -> str:
         return "no erasure is pending" + (_written() if ever else "")
     hours = erasures.PROMISED // timedelta(hours=1)
     since = context.moment(waiting.since, context.zone(app.settings.project))
-    state = f"{output.counted(waiting.number, 'erasure')} not yet removed from the files, the first of {since}"
+    state = f"{output.counted(waiting.number, 'erasure')} pending, the oldest since {since}"
     if large := scrubbing.too_large(app.store):
         raise Unavailable(f"{state}; {', '.join(large)} too large to lock.", "Run 'mailshot db scrub' at a quiet hour.")
     if not scrubbing.may_clear_statistics(app.store):
         message = f"{state}; the database role may not rewrite PostgreSQL's statistics, which contain common values."
         raise Unavailable(message, "Let it own the database: ALTER DATABASE name OWNER TO role.")
     if waiting.is_late(context.now()):
-        raise Unavailable(f"{state}; customers are promised {hours} hours.", REMEDY)
-    return f"{state}; the clock is working on it"
+        raise Unavailable(f"{state}; customers are promised erasure within {hours} hours.", REMEDY)
+    return f"{state}; the clock process will complete it"
 
 
 _LOOKS: dict[str, Callable[[], str]] = {

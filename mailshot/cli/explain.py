@@ -22,10 +22,10 @@ def explain(
     name: Annotated[str, typer.Argument(help="An audience or a campaign.")],
     customer: Annotated[str, typer.Argument(help="A customer's key or address.")],
     as_of: context.AsOf = None,
-    run: Annotated[int | None, typer.Option(help="Explain a past run, with its rules and facts.")] = None,
+    run: Annotated[int | None, typer.Option(help="Explain this run, with the rules and facts it used.")] = None,
     json: context.AsJson = False,
 ) -> None:
-    """Explain why a customer is in an audience, or gets a campaign's mail and its products, or not."""
+    """Explain why a customer is or is not in an audience, or gets or does not get a campaign's mail and offers."""
     found, campaign = _find(name, customer, as_of, run)
     output.print_json(found.as_dict()) if json else _show(name, found, campaign)
 
@@ -59,7 +59,7 @@ def _show(name: str, found: Explanation, campaign: bool) -> None:
         return
     output.print_text(f"[bold]{found.outcome()}[/bold]")
     if found.needed:
-        output.print_text("To get in:")
+        output.print_text("To match:")
     for change in found.needed:
         output.print_text(f"  - {output.printable(change.words())}")
 
@@ -69,7 +69,7 @@ def _show_campaign(found: Explanation) -> None:
         output.out.print(verdict_tree(f"content '{content}' when", verdict))
     for guard, verdict in found.guards.items():
         output.out.print(verdict_tree(f"guard '{guard}' applies", verdict))
-    output.print_text("[dim]checks of this mail[/dim]")
+    output.print_text("[dim]checks for this mail[/dim]")
     for check in found.checks:
         remedy = f": {output.printable(check.remedy)}" if check.remedy else ""
         said = f"{output.printable(check.name)}  [dim]{output.printable(check.finding)}[/dim]"
@@ -82,7 +82,7 @@ def _show_campaign(found: Explanation) -> None:
 
 
 def verdict_tree(label: str, verdict: Verdict, condition: Condition | None = None) -> Tree:
-    """Return the tree of a verdict; with the condition it was given on, each line says where it stands in its file."""
+    """Return a verdict as a tree; with its condition, each line shows its line number in the rule file."""
     return _grow(Tree(f"[dim]{output.printable(label)}[/dim]"), verdict, condition, "")
 
 
@@ -92,7 +92,7 @@ def _grow(tree: Tree, verdict: Verdict, condition: Condition | None, where: str)
     place = f"  [dim]line {verdict.line}{output.printable(where)}[/dim]" if condition else ""
     branch = tree.add(f"{sign} {output.printable(verdict.words)}{found}{place}")
     inner = condition.children if condition else ()
-    # What another audience says stands in a file of its own.
+    # Conditions of another audience are in another file.
     where = f" of '{named}'" if (named := getattr(condition, "audience", "")) else where
     for number, part in enumerate(verdict.parts):
         _grow(branch, part, inner[number] if condition else None, where)

@@ -23,13 +23,13 @@ MOST_REASONS = 20
 
 
 def import_(
-    mapping: Annotated[Path, typer.Argument(help="The mapping file, from columns to facts.")],
+    mapping: Annotated[Path, typer.Argument(help="The mapping file, which maps columns to facts.")],
     data: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
-    file: Annotated[Path | None, typer.Option(help="A file of rejected rows that you corrected.")] = None,
+    file: Annotated[Path | None, typer.Option(help="Import this corrected file of rejected rows.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Check all files without importing.")] = False,
     json: context.AsJson = False,
 ) -> None:
-    """Import customers, products, purchases, consents, suppressions and events by a mapping file."""
+    """Import customers, products, purchases, consents, suppressions and events, using a mapping file."""
     from mailshot.ingest import importer
 
     app = context.app()
@@ -61,7 +61,7 @@ def import_(
 
 
 def traits(as_of: context.AsOf = None, json: context.AsJson = False) -> None:
-    """Infer the traits of every customer from purchases."""
+    """Infer customers' traits from their purchases."""
     from mailshot.ingest import infer_traits as stage
 
     app = context.app()
@@ -89,7 +89,7 @@ def _next_step(summary: ImportSummary, mapping: Path, data: Path | None, file: P
 
 
 def _convert(app: App) -> None:
-    """Look whether what was bought or done answers a mail."""
+    """Recompute the conversions of customers with new purchases or events."""
     from mailshot.campaign import conversions
 
     with output.err.status("Computing conversions …"):
@@ -124,7 +124,7 @@ def _tell(summary: ImportSummary) -> None:
             lines = f"{output.counted(item.left_out, 'row')} of {item.kind}"
             output.print_text(f"  {lines} left out: the data of these customers was erased.")
         if item.notes:
-            output.print_text(f"  all notes, cell by cell: {output.printable(item.notes)}")
+            output.print_text(f"  all errors and warnings, by cell: {output.printable(item.notes)}")
         if item.former_rejects:
             output.print_text(
                 f"  the previous file of rejected rows was renamed to: {output.printable(item.former_rejects)}"
@@ -136,11 +136,11 @@ def _tell(summary: ImportSummary) -> None:
 
 
 def _warn(summary: ImportSummary) -> None:
-    """Say loudly, also beside JSON, that someone may still be mailed against their will, or that nothing came in."""
+    """Warn on stderr, even with --json, about withdrawals that were not read and files whose rows were all rejected."""
     for item in summary.imports:
         if number := item.withdrawals_rejected:
             rows = f"{output.counted(number, 'row')} of {output.printable(item.file)}"
-            _loudly(f"{rows} may be WITHDRAWALS and were not understood: these customers may still be mailed.")
+            _loudly(f"{rows} may be WITHDRAWALS but could not be read: these customers may still be mailed.")
         elif item.failed:
             _loudly(f"Nothing was imported from {output.printable(item.file)}: every row was rejected.")
 

@@ -36,12 +36,12 @@ MAPPINGS = {None: "rules/imports/shop.yaml", StarterProject.grocery: "rules/impo
 
 def init(
     folder: Annotated[Path, typer.Argument(help="The new project's folder.")],
-    example: Annotated[StarterProject | None, typer.Option(help="Start with the rules of an example shop.")] = None,
+    example: Annotated[StarterProject | None, typer.Option(help="Start with an example shop.")] = None,
 ) -> None:
     """Create a project: one example of each file, a few customers to import, new keys, an empty database."""
     create(folder, example)
     data = "rules/ and templates/" if example else "rules/, templates/ and data/ with one example of each file"
-    output.print_text(f"Made [bold]{folder}[/bold]: {data}, .env with new keys, and the database.")
+    output.print_text(f"Created [bold]{folder}[/bold]: {data}, .env with new keys, and the database.")
     output.print_next_step(f"cd {shlex.quote(str(folder))}, then: mailshot import {MAPPINGS[example]}")
 
 
@@ -69,7 +69,7 @@ def create(folder: Path, example: StarterProject | None = None) -> None:
 
 
 def _ignore(path: Path) -> None:
-    """Keep out of version control what holds secrets or people's data; lines that are there already stay."""
+    """Add files with secrets or personal data to .gitignore; existing lines stay."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     missing = [line for line in private_files.IGNORED if line not in lines]
     safe_files.write_shared(path, "".join(f"{line}\n" for line in (*lines, *missing)).encode())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mailshot.bootstrap import App
     from mailshot.render.compose import OutgoingMail
 
-Customer = Annotated[str | None, typer.Option("--as", help="A customer's key or address; without it, the first one.")]
+Customer = Annotated[str | None, typer.Option("--as", help="A customer's key or address. Default: the first.")]
 Campaign = Annotated[str, typer.Argument(help="The campaign's name.")]
 
 
@@ -35,23 +35,23 @@ def preview(
     path = to or Path.cwd() / "preview.html"
     _write(path, letter.rendered.html.encode())
     output.print_text(f"Subject: {output.printable(letter.rendered.subject)}")
-    output.print_text(f"Wrote {path} (for {letter.envelope_to}; links and pixel of a preview do not work).")
+    output.print_text(f"Wrote {path} (for {letter.envelope_to}; links and tracking do not work in a preview).")
     if to is None:
         webbrowser.open(path.as_uri())
     output.print_next_step(f"mailshot send-test '{campaign}' you@example.com")
 
 
 def _write(path: Path, html: bytes) -> None:
-    """Write a customer's mail for its owner's eyes; into a pipe or device as it is. Raises Unavailable."""
+    """Write a customer's mail to a file that only its owner can read. Raises Unavailable."""
     try:
         safe_files.write_output(path, html, private=True)
     except OSError as error:
-        raise Unavailable(f"{path} cannot be written: {error.strerror}.", "Name another file by --to.") from None
+        raise Unavailable(f"{path} cannot be written: {error.strerror}.", "Choose another file with --to.") from None
 
 
 def send_test(
     campaign: Campaign,
-    address: Annotated[str, typer.Argument(help="Where to send it.")],
+    address: Annotated[str, typer.Argument(help="The address to send it to.")],
     customer: Customer = None,
 ) -> None:
     """Send a campaign's mail to yourself, as a customer of the latest plan would get it."""
@@ -69,11 +69,11 @@ def send_test(
 
 
 def _address(text: str) -> str:
-    """Return an address as it travels. Raises InvalidInput for what is none."""
+    """Return an address as used in SMTP. Raises InvalidInput if it is invalid."""
     found = context.address(text)
     if found.smtputf8:
         reason = "it has letters before the @-sign that need SMTPUTF8, which Mailshot does not send"
-        raise InvalidInput([Problem("ADDRESS", 0, 0, f"'{text}' cannot be written to: {reason}")])
+        raise InvalidInput([Problem("ADDRESS", 0, 0, f"cannot send mail to '{text}': {reason}")])
     return found.email
 
 

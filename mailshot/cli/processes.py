@@ -28,7 +28,7 @@ Threads = Annotated[int, typer.Option(help="Runs processed at the same time.", m
 
 
 def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run the inbox.")] = False) -> None:
-    """Run everything in one process: web, worker and clock (embedded; scale-out has a process for each)."""
+    """Run web, worker and clock in one process (embedded mode; scale-out runs a process for each)."""
     from mailshot import tasks
     from mailshot.web import server as web_server
 
@@ -52,11 +52,11 @@ def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run 
         for part in parts:
             part.join()
         site.stop()
-    output.print_text("Stopped. No mail is left half sent.")
+    output.print_text("Stopped. Each mail in progress was completed or released.")
 
 
 def web() -> None:
-    """Run the public pages: tracking, unsubscribing, preferences."""
+    """Run the web process: tracking, unsubscribe and preference pages."""
     from mailshot.web import server as web_server
 
     app = context.app()
@@ -65,7 +65,7 @@ def web() -> None:
 
 
 def worker(threads: Threads = 1) -> None:
-    """Run a worker that renders and sends. Start as many as you need."""
+    """Run a worker, which renders and sends mails. Start as many as you need."""
     from mailshot import tasks
 
     app = context.app()
@@ -75,7 +75,7 @@ def worker(threads: Threads = 1) -> None:
 
 
 def clock() -> None:
-    """Run the clock (scheduler): it launches due campaigns and wakes workers. A second one is a standby."""
+    """Run the clock (scheduler), which launches due campaigns and wakes workers. A second clock is a standby."""
     from mailshot import tasks
 
     app = context.app()
@@ -85,10 +85,10 @@ def clock() -> None:
 
 
 def inbox(
-    host: Annotated[str, typer.Option(help="Only addresses of this machine are taken.")] = "127.0.0.1",
-    folder: Annotated[Path, typer.Option(help="Where caught mails are kept.")] = Path("inbox"),
+    host: Annotated[str, typer.Option(help="Address to listen on; must belong to this machine.")] = "127.0.0.1",
+    folder: Annotated[Path, typer.Option(help="Folder where caught mails are stored.")] = Path("inbox"),
 ) -> None:
-    """Catch all mail on this machine and show it as a mail client would. Nothing leaves it."""
+    """Run a local mail catcher: it shows each mail as a mail client would, and delivers none."""
     from mailshot.inbox import server as inbox_server
 
     settings = context.settings()

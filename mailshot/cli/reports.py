@@ -61,14 +61,14 @@ def status(
 def report(
     campaign: Annotated[
         str | None,
-        typer.Argument(help="A campaign: its runs, and its latest run with mails in detail. Without it: all runs."),
+        typer.Argument(help="Show this campaign's runs, and details of its latest run with mails. Default: all runs."),
     ] = None,
     run: Annotated[int | None, typer.Option("--run", help="Show this run in detail.")] = None,
     past: Annotated[bool, typer.Option("--past", help="Also list imported campaigns.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     json: context.AsJson = False,
 ) -> None:
-    """Report on runs: sent, opened, clicked, unsubscribed, converted."""
+    """Show the results of runs: sent, opened, clicked, unsubscribed, converted."""
     from mailshot.campaign import conversions
     from mailshot.insight import report as stage
 
@@ -115,7 +115,7 @@ def show_lines(lines: list[RunLine], zone: ZoneInfo) -> None:
 
 
 def show_report(found: RunReport, zone: ZoneInfo) -> None:
-    """Print one run in depth."""
+    """Print one run in detail."""
     line = found.line
     day = f"{line.as_of.astimezone(zone):%Y-%m-%d}"
     output.print_text(
@@ -136,14 +136,14 @@ def show_report(found: RunReport, zone: ZoneInfo) -> None:
         output.print_text(machines(line.machine))
     for url, number in found.links:
         output.print_text(f"  {number:,} clicked {output.printable(url)}")
-    no_goal = f"none set; counted here: {found.goal.words()}"
+    no_goal = f"none set; this report uses: {found.goal.words()}"
     output.print_text(f"Goal: {output.printable(found.aim or no_goal)} after the mail.")
     if not found.complete:
         output.print_text(
-            f"The {found.goal.within} in which it counts have not ended (or their data is not imported yet)."
+            f"The goal window of {found.goal.within} has not ended, or its data has not been imported yet."
         )
     bought, held = found.mailed, found.held
-    did = "Bought" if found.goal.event is None else "Did it"
+    did = "Bought" if found.goal.event is None else "Reached the goal"
     output.print_text(
         f"{did}: {bought.buyers:,} of {bought.customers:,} mailed, {held.buyers:,} of {held.customers:,} held out."
     )
@@ -151,7 +151,7 @@ def show_report(found: RunReport, zone: ZoneInfo) -> None:
 
 
 def machines(customers: int) -> str:
-    """Say of how many customers proxies or scanners opened or clicked the mail."""
+    """Return the number of customers whose mail a proxy or scanner opened or clicked, as a sentence."""
     whose = output.counted(customers, "customer")
     return f"Image proxies or scanners opened or clicked the mail of {whose}. This is not counted above."
 
@@ -175,7 +175,7 @@ def _runs(store: Store, every: bool) -> tuple[list[dict[str, Any]], int]:
 
 
 def _recent(run: RunRecord) -> bool:
-    """Whether a run goes on, or ended a short while ago."""
+    """Return whether a run is active or ended recently."""
     ended = run.finished_at
     goes_on = run.state in (RunState.running, RunState.paused)
     return goes_on or (ended is not None and context.now() - ended <= RECENT)

@@ -23,9 +23,9 @@ FOLDER = Path("rules/schemas")
 
 def schema(
     to: Annotated[Path | None, typer.Option(help=f"Folder to write to; {FOLDER} of the project by default.")] = None,
-    general: Annotated[bool, typer.Option(help="For any shop: accept any own facts, events and names.")] = False,
+    general: Annotated[bool, typer.Option(help="Accept any facts, events and names (any shop).")] = False,
 ) -> None:
-    """Write the JSON Schema of every kind of YAML file, with this shop's own facts, events and names."""
+    """Write a JSON Schema for each kind of YAML file, including this project's facts, events and names."""
     from mailshot import json_schemas
 
     project = None if general else context.settings().project
@@ -83,10 +83,10 @@ def check(json: context.AsJson = False) -> None:
 
 def values(
     field: Annotated[str, typer.Argument(help="A product field: department, category, brand, …")],
-    part: Annotated[str, typer.Argument(help="Only values that contain this text (case is ignored).")] = "",
+    part: Annotated[str, typer.Argument(help="Show only values that contain this text, ignoring case.")] = "",
     json: context.AsJson = False,
 ) -> None:
-    """List the values of a product field, as rules must write them."""
+    """List the values of a product field, exactly as rules must write them."""
     from mailshot.errors import NotFound, nearest
     from mailshot.store import values as store_values
 
@@ -119,7 +119,7 @@ def list_() -> None:
 
 
 def count(
-    audience: Annotated[str | None, typer.Argument(help="An audience. Without it: all.")] = None,
+    audience: Annotated[str | None, typer.Argument(help="An audience. Default: all.")] = None,
     as_of: context.AsOf = None,
     json: context.AsJson = False,
 ) -> None:

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from mailshot.campaign.rule_diff import Change, Diff, Movement
 
 Examples = Annotated[
-    int, typer.Option("--examples", help="So many customers as examples of each move.", min=0, max=100)
+    int, typer.Option("--examples", help="Number of example customers to show for each change.", min=0, max=100)
 ]
 
 
 def diff(
     before: Annotated[str, typer.Argument(help="A git revision, or a folder with rules.")] = "HEAD",
-    after: Annotated[str | None, typer.Argument(help="The same; without it, the project as it is now.")] = None,
+    after: Annotated[str | None, typer.Argument(help="The same. Default: the project as it is now.")] = None,
     audience: Annotated[str | None, typer.Option("--audience", help="Compare only this audience.")] = None,
     as_of: context.AsOf = None,
     examples: Examples = 5,

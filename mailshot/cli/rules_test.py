@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def run(
-    audience: Annotated[str | None, typer.Argument(help="An audience. Without it: all.")] = None,
+    audience: Annotated[str | None, typer.Argument(help="An audience. Default: all.")] = None,
     json: context.AsJson = False,
 ) -> None:
-    """Try the examples that stand in the rule files: made-up customers, and whether the rule means them."""
+    """Run the examples in the rule files: made-up customers, and whether the rule should match them."""
     from mailshot.campaign import rule_tests
 
     rules, problems = context.load_valid_rules(context.settings().project)
@@ -46,7 +46,7 @@ def _show(report: RuleTestReport) -> None:
     held = len({outcome.audience.name for outcome in report.outcomes})
     told = f"{_number(len(report.outcomes), 'example')} in {_number(held, 'audience')}"
     failed = len(report.failed)
-    how = f"[red]{failed:,} not as expected.[/red]" if failed else "[green]all as expected.[/green]"
+    how = f"[red]{failed:,} failed.[/red]" if failed else "[green]all passed.[/green]"
     output.print_text(f"{told}: {how}" if report.outcomes else "There are no examples.")
     if report.without:
         none = "has no examples" if len(report.without) == 1 else "have no examples"

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def watch(
-    audience: Annotated[str | None, typer.Argument(help="An audience. Without it: all.")] = None,
+    audience: Annotated[str | None, typer.Argument(help="An audience. Default: all.")] = None,
     as_of: context.AsOf = None,
 ) -> None:
-    """Count audiences again whenever a rule is saved, until Ctrl-C."""
+    """Recount audiences whenever a rule file is saved, until Ctrl-C."""
     from mailshot.campaign import watch as campaign_watch
     from mailshot.campaign.watch import LiveCount
 
@@ -85,7 +85,7 @@ class _Watcher:
         )
         output.print_counts("", sizes, "audience")
         self._errors([str(problem) for problem in problems])
-        output.print_text(f"[dim]Watching {output.printable(self.project / 'rules')}; Ctrl-C ends.[/dim]")
+        output.print_text(f"[dim]Watching {output.printable(self.project / 'rules')}; press Ctrl-C to stop.[/dim]")
 
     def _later(self, rules: Rulebook, problems: list[Problem]) -> None:
         try:

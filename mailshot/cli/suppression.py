@@ -12,11 +12,11 @@ from mailshot.errors import NotFound, Refused
 if TYPE_CHECKING:
     from mailshot.store.engine import Connection
 
-Address = Annotated[str, typer.Argument(help="The e-mail address, in any spelling.")]
+Address = Annotated[str, typer.Argument(help="The e-mail address.")]
 
 
 def show(address: Address, json: context.AsJson = False) -> None:
-    """Say whether an address is suppressed, why and since when, and which topics were withdrawn there."""
+    """Show whether, why and since when an address is suppressed, and its withdrawn topics."""
     from mailshot.store import suppression
 
     app = context.app()
@@ -41,13 +41,13 @@ def show(address: Address, json: context.AsJson = False) -> None:
 def lift(
     address: Address,
     even_though: Annotated[
-        str | None, typer.Option(help="Repeat the reason here if it is not a bounce.", metavar="REASON")
+        str | None, typer.Option(help="Confirm the reason, if it is not a bounce.", metavar="REASON")
     ] = None,
     signed_up_again: Annotated[
-        bool, typer.Option("--signed-up-again", help="The customer was erased, and signed up again themselves.")
+        bool, typer.Option("--signed-up-again", help="The erased customer has signed up again.")
     ] = False,
 ) -> None:
-    """Let an address be mailed again, for example after a mailbox was repaired. Consent is still needed."""
+    """Allow mail to an address again, for example after its mailbox works again. Consent is still required."""
     from mailshot.store import suppression
 
     app = context.app()
@@ -61,9 +61,9 @@ def lift(
             _let_back(connection, hashed, address, signed_up_again)
         elif reason != suppression.BOUNCED and even_though != reason:
             remedy = f"If its owner asked for mail again, add --even-though '{reason}'."
-            raise Refused(f"{address} is suppressed for another reason than a bounce: {reason}.", remedy)
+            raise Refused(f"{address} is not suppressed for a bounce, but for: {reason}.", remedy)
         suppression.lift(connection, hashed)
-    output.print_text(f"{output.printable(address)} may be mailed again, where its owner consents.")
+    output.print_text(f"{output.printable(address)} may be mailed again, on topics with consent.")
 
 
 def _let_back(connection: Connection, hashed: str, address: str, signed_up_again: bool) -> None:

@@ -137,7 +137,7 @@ def _currency(word: str, said: Any) -> tuple[str, ...]:
 
 def _values(_word: str, said: Any) -> tuple[tuple[str, str | None], ...]:
     if not isinstance(said, dict) or not said:
-        raise ValueError("'values' must pair words of the file with ours; write it as in {Weekly Offers: offers}")
+        raise ValueError("'values' must map words in the file to values, for example {Weekly Offers: offers}")
     if not all(value is None or isinstance(value, str) for value in said.values()):
         raise ValueError("'values' must pair each word with one value; write it as in {Weekly Offers: offers}")
     pairs: dict[str, str | None] = {}
@@ -190,7 +190,7 @@ SCHEMA: dict[str, Any] = {
                     "type": "object",
                     "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
                     "minProperties": 1,
-                    "description": "Words of the file and the value each stands for, as in {Weekly Offers: offers}",
+                    "description": "Maps words in the file to values, for example {Weekly Offers: offers}",
                 },
                 **SPELLINGS,
             },

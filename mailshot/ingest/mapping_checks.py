@@ -16,8 +16,8 @@ from mailshot.ingest.parse_file import Reading
 from mailshot.ingest.staging_database import StagingDatabase
 
 _FORMAT_HELP = (
-    "Write %d for the day, %m for the month, %Y for the year (%y with two digits), as in %d.%m.%Y; or 'excel' for "
-    "serial days."
+    "Use %d for the day, %m for the month, %Y for the year (%y for two digits), as in %d.%m.%Y; or 'excel' for "
+    "Excel serial dates."
 )
 
 
@@ -30,13 +30,13 @@ def reject_wrong_columns(stage: StagingDatabase, each: Reading, document: Docume
                 missing = MissingColumn(each.file.name, column, each.file.columns)
                 problems.add(place, missing.message, missing.remedy)
             elif not readable(each.file.columns[column]):
-                problems.add(place, f"column '{column}' holds {each.file.columns[column]}, not single values")
+                problems.add(place, f"column '{column}' contains {each.file.columns[column]}, not single values")
         if source.constant is not None and (reason := _faulty(stage, each, field, source.constant)):
             problems.add(place, f"'{source.constant}' {reason}")
         for word, ours in source.values:
             if ours is not None and (reason := _faulty(stage, each, field, ours)):
                 at = document.at("imports", each.number, "columns", field, "values")
-                problems.add(at, f"'{word}' stands for '{ours}', which {reason}")
+                problems.add(at, f"'{word}' is mapped to '{ours}', which {reason}")
         _refuse_formats(stage, each, field, source, document, problems)
 
 
@@ -53,12 +53,12 @@ def _refuse_formats(
     kind = each.file.columns.get(source.columns[0], TEXT) if source.plain else TEXT
     place = document.at("imports", each.number, "columns", field, "format")
     if source.formats and kind.startswith(("DATE", "TIMESTAMP")):
-        problems.add(place, f"'{source.columns[0]}' already holds dates ({kind}), written in no format", "Remove it.")
+        problems.add(place, f"'{source.columns[0]}' already contains dates ({kind}), without a format", "Remove it.")
     elif source.formats and kind not in (TEXT, *INTEGERS) and not kind.startswith("ENUM"):
-        problems.add(place, f"'{source.columns[0]}' holds {kind}, which no format reads", "Remove it.")
+        problems.add(place, f"'{source.columns[0]}' contains {kind}, which cannot be read with 'format'", "Remove it.")
     for form in source.formats:
         if form != EXCEL and not _means_a_day(stage, form):
-            problems.add(place, f"'{form}' is not a date format: it must name day, month and year", _FORMAT_HELP)
+            problems.add(place, f"'{form}' is not a date format: it must contain day, month and year", _FORMAT_HELP)
 
 
 def _means_a_day(stage: StagingDatabase, form: str) -> bool:
@@ -85,7 +85,7 @@ def reject_ambiguous_numbers(stage: StagingDatabase, each: Reading, document: Do
         if doubtful is None or not (sign := _decimal_comma(stage, each)):
             continue
         value, whole = doubtful.value, doubtful.value.replace(".", "")
-        message = f"'{value}' in column '{doubtful.column}' (line {doubtful.line}) may be {value} or {whole}"
+        message = f"'{value}' in column '{doubtful.column}' (line {doubtful.line}) could mean {value} or {whole}"
         message += f": {sign}"
         column = f"column: {doubtful.column}"
         remedy = f"""Write {{{column}, decimal: ",", thousands: "."}} or {{{column}, decimal: "."}}."""
@@ -96,7 +96,7 @@ def _decimal_comma(stage: StagingDatabase, each: Reading) -> str:
     """Return evidence that the file uses decimal commas, or ''."""
     for field, source in each.item.columns.items():
         if source.decimal_sign == "," and each.fields[field].type is Type.number:
-            return f"'{source.columns[0]}' has a decimal comma by the mapping"
+            return f"'{source.columns[0]}' has a decimal comma according to the mapping"
     types = _types(stage, each)
     texts = [column for column, kind in types.items() if kind == TEXT]
     for column in texts:
@@ -106,7 +106,7 @@ def _decimal_comma(stage: StagingDatabase, each: Reading) -> str:
         return ""
     plain = [source.columns[0] for source in each.item.columns.values() if source.plain]
     fraction = any(_first(stage, each, column, number_parsers.PLAIN_FRACTION) for column in plain if column in texts)
-    return "" if fraction else "files with semicolons are written where the comma is the decimal sign"
+    return "" if fraction else "files delimited by semicolons usually have decimal commas"
 
 
 def _types(stage: StagingDatabase, each: Reading) -> dict[str, str]:

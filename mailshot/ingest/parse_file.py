@@ -134,7 +134,7 @@ def _name_nearest(stage: StagingDatabase, reading: Reading) -> None:
 def no_topic(word: str, topics: Collection[str]) -> str:
     """Return why a word is no topic, with the nearest ones there are."""
     known = nearest(word.strip(), topics).replace("'", "").rstrip(".?")
-    return f"{NO_TOPIC} ({known}); correct it, or say what it stands for in the mapping (values:)"
+    return f"{NO_TOPIC} ({known}); correct it, or map it to a topic in the mapping (values:)"
 
 
 def faulty_constant(stage: StagingDatabase, reading: Reading, field: str, said: str) -> str:

@@ -16,7 +16,7 @@ from mailshot.store.backtests import Known
 from mailshot.store.engine import Connection
 
 SELECTION = (
-    "A difference between inside and outside is no proof that mail works: a rule selects customers who differ anyway. "
+    "A difference between inside and outside does not prove that mail works: rules select customers who differ anyway. "
     "Only the holdout of a real run shows an effect."
 )
 
@@ -48,7 +48,7 @@ def of_rules(connection: Connection, looked: BacktestScope) -> Iterator[str]:
         yield f"Traits have no history: '{name}' is {how}, at every date."
     facts = {part.fact.name for part in parts if isinstance(part, nodes.FactIs)} - {"joined_at", "key"}
     if facts:
-        yield f"Facts have no history: {', '.join(sorted(facts))} as known today, at every date."
+        yield f"Facts have no history: {', '.join(sorted(facts))} use today's values at every date."
     if any(isinstance(part, nodes.HasPreference | nodes.HasTrait) for part in parts):
         yield "Only the latest value of each preference is stored: one stated after a date counts as not yet stated."
 
@@ -73,8 +73,8 @@ def of_customers(known: Known) -> Iterator[str]:
     """Report customers who may not have existed then, and those who are excluded."""
     if known.without_joining:
         yield (
-            f"Of {known.without_joining:,} of {known.customers:,} customers the joining date is unknown: they "
-            "count from the start. Others count from their joining date or first purchase."
+            f"{known.without_joining:,} of {known.customers:,} customers have no joining date: they "
+            "are included from the start. Others are included from their joining date or first purchase."
         )
     if known.erased:
         yield f"{known.erased:,} erased customers are excluded; their purchases were deleted."

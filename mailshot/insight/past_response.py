@@ -23,8 +23,8 @@ from mailshot.store.backtests import Known
 from mailshot.store.engine import Store
 
 CHOSEN = (
-    "Another system chose these recipients: how other customers would have responded is unknown. "
-    "Customers who respond may be those who buy more anyway."
+    "Another system chose the recipients, so it is unknown how other customers would have responded. "
+    "Customers who respond may also be those who buy more anyway."
 )
 
 
@@ -131,10 +131,10 @@ def _remarks(pasts: Sequence[PastCampaign], people: tuple[int, int], early: int)
         f"{people[1]:,}. The pooled interval treats them as different customers, so it is too narrow."
     ]
     if early:
-        said.append(f"{early} campaigns that began before the first purchase are left out.")
+        said.append(f"{early} campaigns that began before the first purchase are excluded.")
     late = sum(not past.over for past in pasts)
     if late:
-        said.append(f"{late} of {len(pasts)} campaigns had not ended when the data ends, or their end is unknown.")
+        said.append(f"{late} of {len(pasts)} campaigns had not ended by the end of the data, or have no known end.")
     return said
 
 

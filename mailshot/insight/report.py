@@ -118,7 +118,7 @@ def lines(
         machines = reports.machines(connection)
     names = {row.campaign for row in rows}
     if campaign is not None and campaign not in names:
-        never, others = f"It was never launched. See mailshot plan '{campaign}'.", known()
+        never, others = f"It has not been launched yet. See mailshot plan '{campaign}'.", known()
         remedy = never if campaign in others else nearest(campaign, {*names, *others})
         raise NotFound(f"There is no run of '{campaign}'.", remedy)
     chosen = [row for row in rows if campaign in (None, row.campaign)]

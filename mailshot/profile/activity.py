@@ -133,7 +133,7 @@ _MAIL = _facts(
     _text("content", "Which content of the campaign"),
 )
 _MAIL_CONDITION, _MAIL_ACTIVITY = "{campaign: spring, within: 90 days}", "{campaign: spring, at: 10 days ago}"
-_BY = _text("by", "Who is believed to have caused it; 'human' by default", tuple(kind.value for kind in FeedbackClass))
+_BY = _text("by", "What probably caused it; default: 'human'", tuple(kind.value for kind in FeedbackClass))
 _HUMAN = {"by": FeedbackClass.human.value}
 RECEIVED = ActivityKind(
     "received",

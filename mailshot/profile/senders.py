@@ -22,7 +22,7 @@ def _address(text: str) -> str:
     except EmailNotValidError as error:
         raise ValueError(f"is not an e-mail address: {error}") from None
     if not found.local_part or not found.local_part.isascii():
-        raise ValueError("has letters such as ü or ø before the @, which Mailshot cannot send (SMTPUTF8); use a-z")
+        raise ValueError("has letters such as ü or ø before the @, which Mailshot does not support (SMTPUTF8); use a-z")
     return found.normalized
 
 
@@ -37,9 +37,7 @@ def _domain(text: str) -> str:
 
 def _word(text: str) -> str:
     if not _WORD.fullmatch(text):
-        raise ValueError(
-            "must be one word of ASCII letters, digits or punctuation, without a colon (for the Feedback-ID header)"
-        )
+        raise ValueError("must be ASCII letters, digits or punctuation, without spaces or colons (Feedback-ID header)")
     return text
 
 

@@ -95,14 +95,14 @@ class LinkSlots:
         host = _STATIC.match(address)
         fixed = host and (whole or len(address) > host.end())
         if not fixed or _UNSAFE.search(address):
-            message = "A link begins with http(s)://host/ written out, or is exactly one {{ … }}."
-            self.report.add(place, message, "mailto:, tel: and #anchor are allowed too.")
+            message = "A link must begin with a literal http(s)://host/, or be a single {{ … }}."
+            self.report.add(place, message, "mailto:, tel: and #anchor links are also allowed.")
         return bool(fixed)
 
     def _expression(self, first: Segment, parts: list[Part], attributes: dict[str, str], place: Place) -> list[Part]:
         if len(parts) > 1 or first.kind != "expression":
-            message = "A link that begins with a tag is exactly that one {{ … }} and nothing else."
-            self.report.add(first.place, message, "Write https://host/ before it.")
+            message = "A link that begins with {{ … }} must contain nothing else."
+            self.report.add(first.place, message, "Put https://host/ before the tag.")
             return parts
         words = tuple(token.text for token in first.tokens)
         if words in OWN:
@@ -154,7 +154,7 @@ class LinkRewriter:
         host = _HOST.match(url)
         if host is None or (open_host and host[1].lower() not in self._hosts):
             where = host[1] if host else url[:60]
-            raise RenderError(f"The link leads to '{where}', which is not an allowed host.", self._places[number])
+            raise RenderError(f"The link leads to '{where}', which is not in link_hosts.", self._places[number])
         return url
 
 

@@ -23,10 +23,10 @@ STYLING = ("class", "id", "style")
 _FETCHED = ("href", "src", "action", "formaction", "background", "poster", "data", "cite", "longdesc", "xlink:href")
 #: Attributes that a mail reader fetches, follows or runs, with the remedy for customer values in them.
 _FIXED = {
-    "srcset": "Write its addresses out, or use src, whose address is checked.",
+    "srcset": "Write literal URLs, or use src, whose URL is checked.",
     "imagesrcset": "Write its addresses out.",
-    "lowsrc": "Use src, whose address is checked.",
-    "dynsrc": "Use src, whose address is checked.",
+    "lowsrc": "Use src, whose URL is checked.",
+    "dynsrc": "Use src, whose URL is checked.",
     "srcdoc": "Write the text into the mail itself; mail readers show no frames.",
     "ping": "Remove it: Mailshot counts clicks itself, with the customer's consent.",
     "archive": "Remove it; mail readers run no programs.",
@@ -208,7 +208,7 @@ class Placeholders:
             return self._style(match)
         word = self.words.search(inside)
         if word and match["rawname"].lower() == "script":
-            self._report.add(self.place_of(word[0]), "No customer's value may stand in a script.")
+            self._report.add(self.place_of(word[0]), "A script must not contain customer values.")
         opening = self._tag(match, match["rawname"], "rawattributes")
         return opening + (self._word(inside) if inside.strip() else inside) + match["rawend"]
 
@@ -255,7 +255,7 @@ class Placeholders:
         """Hold the attributes of a tag with the name `written`; they are this group of the match."""
         start, name = match.start(group), written.lower()
         for word in self.words.findall(written):
-            self._report.add(self.place_of(word), "A tag cannot stand in an element's name.")
+            self._report.add(self.place_of(word), "A tag is not allowed in an element's name.")
         values = _values(match[group])
         held = _ATTRIBUTE.sub(lambda a: self._attribute(name, values, a, start), match[group])
         closing = match[0].startswith("</")
@@ -298,7 +298,7 @@ class Placeholders:
         """Report a customer's value in a script, or where a reader would fetch or follow it unchecked."""
         inner = self.words.search(value)
         if inner and name.startswith("on"):
-            self._report.add(self.place_of(inner[0]), "No customer's value may stand in a script.")
+            self._report.add(self.place_of(inner[0]), "A script must not contain customer values.")
         refreshing = html.unescape(values.get("http-equiv", "")).strip().lower() == "refresh"
         kind = "refresh" if element == "meta" and name == "content" and refreshing else name
         if not inner or kind not in _FIXED:

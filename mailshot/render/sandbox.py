@@ -169,7 +169,7 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
     def getitem(self, obj: Any, argument: Any) -> object:
         """Look up by a name or number of a human size; an unknown one is repeated in an error."""
         if not isinstance(argument, (str, *NUMBERS)) or (isinstance(argument, str) and len(argument) > LONGEST_KEY):
-            raise SecurityError("only a number or a short text can stand in [ ]")
+            raise SecurityError("only a number or a short text is allowed in [ ]")
         return super().getitem(obj, argument)
 
     def call(self, context: Context, obj: Any, /, *arguments: Any, **options: Any) -> object:

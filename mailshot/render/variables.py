@@ -31,11 +31,11 @@ _BY_ATTRIBUTE = {"selectattr": 0, "rejectattr": 0, "sum": 0, "groupby": 0}
 _FORBIDDEN: dict[type[nodes.Node], str] = {
     nodes.ScopedEvalContextModifier: "Escaping cannot be switched off in a mail.",
     nodes.CallBlock: "'call' is not available in a mail.",
-    nodes.Macro: "A macro must stand at the top of its file, not inside another tag.",
+    nodes.Macro: "A macro must be at the top level of its file, not inside another tag.",
     nodes.Include: "This include cannot be followed.",
-    nodes.Import: "An import must stand at the top of its file.",
-    nodes.FromImport: "An import must stand at the top of its file.",
-    nodes.Extends: "'extends' must stand at the top of its file.",
+    nodes.Import: "An import must be at the top level of its file.",
+    nodes.FromImport: "An import must be at the top level of its file.",
+    nodes.Extends: "'extends' must be at the top level of its file.",
     nodes.Pow: "Powers are not available in a mail.",
     nodes.NSRef: "Namespaces are not available in a mail.",
 }

@@ -77,7 +77,7 @@ def verify_address_key(connection: Connection, address_key: bytes) -> None:
     known = connection.scalar(select(INSTALLATION.c.address_key_print))
     if known != fingerprint:
         message = "MAILSHOT_ADDRESS_KEY is not the key this database was created with."
-        raise SettingsError(message, "Put back the former key: the suppression list is hashed with it.")
+        raise SettingsError(message, "Restore the previous key: the suppression list is hashed with it.")
 
 
 def _first(fingerprint: str) -> dict[str, object]:

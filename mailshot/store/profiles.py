@@ -45,7 +45,7 @@ def find(connection: Connection, words: str) -> int:
     theirs = func.lower(customer.email) == words.lower()
     found = connection.execute(select(customer.id, customer.key).where(theirs).order_by(customer.key)).all()
     if not found:
-        raise NotFound(f"There is no customer with the key or address '{words}'.", "Keys are those of the import.")
+        raise NotFound(f"There is no customer with the key or address '{words}'.", "Use a key as imported.")
     if len(found) > 1:
         keys = ", ".join(row.key for row in found[:MOST_NAMED]) + ", …" * (len(found) > MOST_NAMED)
         raise Refused(f"{len(found)} customers share the address '{words}'.", f"Name one by its key: {keys}.")

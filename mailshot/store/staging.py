@@ -78,7 +78,7 @@ class Staging:
         with self.store.write() as connection:
             now = column_types.now()
             if not leases.acquire(connection, OFFICE, self.holder, now, now + TERM):
-                raise Refused("Another import took over.", "Run this one again when it has ended.")
+                raise Refused("Another import took over.", "Run this import again when the other one has finished.")
             connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
             yield connection.execution_options(**{STAGED: staged})
         time.sleep(PAUSE_SECONDS)
@@ -166,7 +166,7 @@ def opened(store: Store) -> Iterator[Staging]:
         if standing and _is_dead(standing[0]):
             leases.release(connection, OFFICE, standing[0])
         if not leases.acquire(connection, OFFICE, staging.holder, now, now + TERM):
-            raise Refused("Another import is running.", "Wait until it has ended, then run this one again.")
+            raise Refused("Another import is running.", "Wait until it has finished, then run this import again.")
         staging.erased = _erased(connection)
     try:
         yield staging

@@ -57,7 +57,7 @@ def test_a_withdrawal_that_is_not_understood_is_loud_and_fixed_by_its_file(shop:
     said("Q1,offers,yes,2026-01-01", "Q2,offers,yes,2026-01-01", "Q1,offers,stop it,2026-02-01")
     code, told = tried(shop, "import", "m.yaml")
     assert code == INVALID
-    assert "1 row of said.csv may be WITHDRAWALS and were not understood: these customers may still be mailed." in told
+    assert "1 row of said.csv may be WITHDRAWALS but could not be read: these customers may still be mailed." in told
     assert "mailshot rules count" not in told
     assert "mailshot import m.yaml --file" in told
     assert given(shop) == {"Q1": 1, "Q2": 1}

@@ -210,7 +210,7 @@ def test_a_project_without_history_is_told(shop: Shop, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "mono repo/.git")
     bounds = {"GIT_CEILING_DIRECTORIES": str(tmp_path)}
     done = mailshot(shop, "rules", "diff", **bounds)
-    assert (done.returncode, "is not in a git repository. Begin one" in said(done)) == (REFUSED, True)
+    assert (done.returncode, "is not in a git repository. Create one" in said(done)) == (REFUSED, True)
     git(shop, "init", "-q")
     done = mailshot(shop, "rules", "diff", **bounds)
     assert (done.returncode, "The repository has no commit yet." in said(done)) == (REFUSED, True)
@@ -312,7 +312,7 @@ class Watcher:
 
 def test_saves_are_counted_while_they_come(shop: Shop) -> None:
     watcher = Watcher(shop)
-    watcher.hears("Ctrl-C ends.")
+    watcher.hears("press Ctrl-C to stop.")
     put(shop, ALL, NORDIC)
     watcher.hears("all: 3 -> 1 (-2)")
     put(shop, ALL, "audience: all\nwho: {contry: SE}\n")
@@ -337,7 +337,7 @@ def test_saves_are_counted_while_they_come(shop: Shop) -> None:
 
 def test_only_the_audience_that_was_named_is_counted(shop: Shop) -> None:
     watcher = Watcher(shop, "all")
-    watcher.hears("Ctrl-C ends.")
+    watcher.hears("press Ctrl-C to stop.")
     swap(shop, "rules/audiences/everyone.yaml", "audience: everyone\nwho: {country: DK}\n")
     swap(shop, ALL, "audience: all\nwho: {country: [SE, DK]}\n")
     watcher.hears("all: 3 -> 1 (-2)")

@@ -71,11 +71,11 @@ def test_all_as_expected(project: Path) -> None:
     done = mailshot(project, "rules", "test")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "3 examples in 2 audiences: all as expected.",
+        "3 examples in 2 audiences: all passed.",
         "1 audience has no examples: everyone.",
     ]
     assert sorted(project.rglob("*")) == before
-    assert mailshot(project, "rules", "test", "nordic lovers").stdout == "1 example in 1 audience: all as expected.\n"
+    assert mailshot(project, "rules", "test", "nordic lovers").stdout == "1 example in 1 audience: all passed.\n"
     alone = mailshot(project, "rules", "test", "everyone").stdout.splitlines()
     assert alone == ["There are no examples.", "1 audience has no examples: everyone."]
     assert mailshot(project, "rules", "check").returncode == 0
@@ -113,7 +113,7 @@ def test_mistakes_are_told_and_the_sound_ones_run(project: Path) -> None:
     put(project, "rules/audiences/broken.yaml", "audience: broken\nwho: {contry: NO}\nexamples: [{match: yes}]\n")
     done = mailshot(project, "rules", "test")
     assert done.returncode == INVALID
-    assert "2 examples in 1 audience: all as expected." in done.stdout
+    assert "2 examples in 1 audience: all passed." in done.stdout
     assert "rules/audiences/nordic.yaml:7:21: unknown product group 'grens'" in done.stderr
     assert "rules/audiences/nordic.yaml:7:28: unknown word or product field 'tims'" in done.stderr
     for words in ("test", "check"):
@@ -189,4 +189,4 @@ def test_what_was_returned_was_not_bought(project: Path) -> None:
     put(project, "rules/audiences/back.yaml", SENT_BACK)
     done = mailshot(project, "rules", "test")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[0] == "10 examples in 5 audiences: all as expected."
+    assert done.stdout.splitlines()[0] == "10 examples in 5 audiences: all passed."

@@ -166,7 +166,7 @@ def test_a_consent_from_the_future_is_refused_and_a_withdrawal_is_obeyed(people:
     assert "is after this import" in people.rejected(report)[0]["reason"]
     soon = NOW + timedelta(minutes=30)
     assert standing(people) == {"2": (False, LATEST), "3": (True, soon), "Q3": (False, soon)}
-    assert people.warned(report)[1:] == ["at is after this import (is the mapping's time_zone right?)"] * 2
+    assert people.warned(report)[1:] == ["at is after this import (is the mapping's time_zone correct?)"] * 2
 
 
 @pytest.mark.parametrize("moment", ["", "soon", "2062-03-01", "2026-11-27 13:00:01"])
@@ -329,7 +329,7 @@ def test_one_of_key_and_address_must_be_mapped(people: Shop) -> None:
 def test_a_withdrawal_of_an_unknown_customer_is_loud(people: Shop) -> None:
     report = say(people, "77,no,2026-01-01\n78,yes,2026-01-01\n1,yes,2026-01-01\n")
     assert (report.rejected, report.withdrawals_rejected) == (2, 1)
-    assert people.rejected(report)[0]["reason"] == "is no customer's key"
+    assert people.rejected(report)[0]["reason"] == "is not a known customer key"
 
 
 SUPPRESSIONS = "kind: suppressions\n    file: {}\n    columns: {}"
@@ -374,8 +374,11 @@ def test_suppressions_by_key_with_their_own_words(people: Shop) -> None:
     report = people.one(SUPPRESSIONS.format("list.csv", columns), now=NOW)
     assert (report.added, report.rejected, report.withdrawals_rejected) == (3, 4, 4)
     assert {int(row["line"]): row["reason"].split(":")[0] for row in people.rejected(report) if row["line"] != "8"} == {
-        3: "is no customer's key", 4: "has no address to suppress", 5: "is no e-mail address", 7: "is missing",
-    }  # fmt: skip
+        3: "is not a known customer key",
+        4: "this customer has no address to suppress",
+        5: "is no e-mail address",
+        7: "is missing",
+    }
     assert suppressed(people) == {
         print_of("a@example.com"): "unsubscribed",
         print_of("b@example.com"): "x" * 200,

@@ -38,7 +38,7 @@ def load_plain(loading: Loading) -> Counts:
 def load_referrals(loading: Loading) -> Counts:
     """Add referrals; a customer cannot refer themselves."""
     _customers(loading)
-    loading.reject_unknown("referred", "customer", "key", "is no customer's key")
+    loading.reject_unknown("referred", "customer", "key", "is not a known customer key")
     loading.reject("referred", "'is the same customer'", f"{loading.reading.rows} WHERE referred = customer")
     joined = (
         f"SELECT k.id AS customer_id, f.id AS referred_id, r.* FROM ({loading.valid_rows()}) AS r "
@@ -93,4 +93,4 @@ def _own_columns(loading: Loading) -> dict[str, str]:
 
 def _customers(loading: Loading) -> None:
     loading.look_up("customer", KEYS)
-    loading.reject_unknown("customer", "customer", "key", "is no customer's key")
+    loading.reject_unknown("customer", "customer", "key", "is not a known customer key")

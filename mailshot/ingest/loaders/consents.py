@@ -21,10 +21,10 @@ from mailshot.store.column_types import microseconds
 
 #: How far the clock that dated the rows may be ahead of this machine's.
 CLOCK_TOLERANCE = timedelta(hours=1)
-AHEAD = "is after this import (is the mapping's time_zone right?)"
+AHEAD = "is after this import (is the mapping's time_zone correct?)"
 #: The source of a withdrawal without one.
 UNNAMED_SOURCE = "import"
-_NO_CUSTOMER = "is no customer''s key"
+_NO_CUSTOMER = "is not a known customer key"
 
 
 def load_consents(loading: Loading) -> Counts:
@@ -34,7 +34,7 @@ def load_consents(loading: Loading) -> Counts:
     for field in ("at", "source"):
         _refuse_incomplete(loading, field)
     _refuse_future(loading)
-    for field, reason in (("at", "the withdrawal counts from this import"), ("source", "the withdrawal is obeyed")):
+    for field, reason in (("at", "the withdrawal applies from this import"), ("source", "the withdrawal is applied")):
         _tell_obeyed(loading, field, reason)
     _gather(loading)
     return _load(loading)
@@ -51,11 +51,11 @@ def _refuse_strangers(loading: Loading) -> None:
     if "customer" in fields:
         unknown = f"{rows} WHERE key IS NOT NULL AND customer_id IS NULL"
         loading.reject("customer", f"'{_NO_CUSTOMER}'", f"{unknown} AND (given IS NOT FALSE OR print IS NULL)")
-        loading.warn("customer", f"'{_NO_CUSTOMER}: the withdrawal counts for the address'",
+        loading.warn("customer", f"'{_NO_CUSTOMER}: the withdrawal applies to the address'",
                      f"{unknown} AND given IS FALSE AND print IS NOT NULL")  # fmt: skip
     if "email" in fields:
         nobody = "print NOT IN (SELECT address_hash FROM known_customer WHERE address_hash IS NOT NULL)"
-        loading.reject("email", "'is the address of no customer'", f"{rows} WHERE key IS NULL AND given AND {nobody}")
+        loading.reject("email", "'does not belong to any customer'", f"{rows} WHERE key IS NULL AND given AND {nobody}")
 
 
 def _refuse_incomplete(loading: Loading, field: str) -> None:
@@ -69,10 +69,10 @@ def _refuse_future(loading: Loading) -> None:
     """Reject consents dated beyond the tolerance; warn about such withdrawals, and about all other future dates."""
     now, latest = microseconds(loading.now), _latest(loading)
     future = f'{loading.reading.rows} WHERE "at" > {latest}'
-    reason = "is after this import; no consent is given in the future (is the mapping''s time_zone right?)"
+    reason = "is after this import: consent cannot be given in the future (is the mapping''s time_zone correct?)"
     loading.reject("at", f"'{reason}'", f"{future} AND given")
     obeyed = f'({loading.valid_rows()}) WHERE "at" > {latest} AND NOT given'
-    loading.warn("at", "'is after this import: the withdrawal counts from this import'", obeyed)
+    loading.warn("at", "'is after this import: the withdrawal applies from this import'", obeyed)
     ahead = f'({loading.valid_rows()}) WHERE "at" > {now} AND "at" <= {latest}'
     loading.warn("at", literal(AHEAD), ahead)
 

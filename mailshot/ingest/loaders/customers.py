@@ -19,11 +19,11 @@ from mailshot.profile import bucketing
 from mailshot.store import audiences, consent, inboxes, ledger
 from mailshot.store.bulk import Counts
 
-ERASED = f"begins with {audiences.ERASED_KEY}, which marks erased customers"
+ERASED = f"begins with {audiences.ERASED_KEY}, which is reserved for erased customers"
 UNSUPPORTED = (
     "has letters such as ü or ø before the @, which Mailshot cannot send to (SMTPUTF8): this customer gets no mail"
 )
-SHARED = "they count as one inbox: it gets one mail of each campaign, and none when either of them withdraws"
+SHARED = "they count as one inbox: it gets one mail per campaign, and none if any of them withdraws consent"
 # Known customers with the address rank before new ones; within each group, the first in the file.
 _KNOWN = -(1 << 40)
 _LOTS = {"row": "BIGINT", "lot": "BIGINT"}
@@ -37,7 +37,7 @@ def load_customers(loading: Loading) -> Counts:
     _reject_erased_keys(loading)
     if with_address:
         faulty = '(SELECT row AS "#line", fault FROM hashed WHERE fault IS NOT NULL)'
-        loading.drop_value("email", "'is no e-mail address: ' || fault", faulty)
+        loading.drop_value("email", "'is not an e-mail address: ' || fault", faulty)
         unsupported = "(SELECT row FROM hashed WHERE strlen(address) > length(address))"
         loading.warn("email", literal(UNSUPPORTED), f'{loading.reading.rows} JOIN {unsupported} ON row = "#line"')
     iso_codes.normalise_codes(loading)
@@ -96,7 +96,7 @@ def _drop_impossible_birthdays(loading: Loading) -> None:
     for key, field in loading.reading.fields.items():
         if field.own and field.type is Type.date and "birth" in key.lower():
             unborn = f'(SELECT "#line" FROM {loading.reading.rows} WHERE {name(key)} > {tomorrow})'
-            loading.drop_value(key, "'lies in the future: a date of birth must be between 1900 and today'", unborn)
+            loading.drop_value(key, "'is in the future: a date of birth must be between 1900 and today'", unborn)
 
 
 def _assign_random_numbers(loading: Loading) -> None:
@@ -123,5 +123,5 @@ def _warn_of_shared(loading: Loading) -> None:
         GROUP BY print HAVING claims > 1"""
     )
     sharing = 'good JOIN owners ON owners.print = good."#print" WHERE owners.owner <> good.key'
-    reason = f"'is the address of another customer ''' || owner || ''', too: {SHARED}'"
+    reason = f"'is also the address of customer ''' || owner || ''': {SHARED}'"
     loading.warn("email", reason, sharing)

@@ -33,7 +33,7 @@ def load_purchases(loading: Loading) -> Counts:
     nor another return of the same order.
     """
     loading.look_up("customer", KEYS)
-    loading.reject_unknown("customer", "customer", "key", "is no customer's key")
+    loading.reject_unknown("customer", "customer", "key", "is not a known customer key")
     add_stubs(loading)
     source = (
         'SELECT k.id AS customer_id, r."order" AS order_key, p.id AS product_id, r.* '

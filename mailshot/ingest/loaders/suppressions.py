@@ -40,8 +40,8 @@ def load_suppressions(loading: Loading) -> Counts:
     if "customer" in loading.reading.fields:
         rows = 'SELECT row AS "#line", key AS customer FROM who WHERE print IS NULL AND'
         unknown, silent = "key IS NOT NULL AND customer_id IS NULL", "customer_id IS NOT NULL AND address_hash IS NULL"
-        loading.reject("customer", literal("is no customer's key"), f"({rows} {unknown})")
-        loading.reject("customer", literal("has no address to suppress"), f"({rows} {silent})")
+        loading.reject("customer", literal("is not a known customer key"), f"({rows} {unknown})")
+        loading.reject("customer", literal("this customer has no address to suppress"), f"({rows} {silent})")
     columns = {"address_hash": "print", "reason": "reason", "source": "source", "at": '"at"'}
     loading.db.run(f"CREATE OR REPLACE TABLE named AS {_named(loading)}")
     first = 'SELECT * FROM named WHERE nth = 1 QUALIFY row_number() OVER (PARTITION BY print ORDER BY "#line") = 1'
