@@ -35,7 +35,7 @@ CHANGES = {
     "more money": ("bought: {amount: {at_least: 12.5}}", "2.50 amount more"),
     "less": ("bought: {times: {at_most: 1}}", "once less"),
     "once": ("bought: {within: 5 days}", "once is enough"),
-    "waiting": ("never_bought: {within: 30 days}", "so from 2026-04-28 on, if nothing more comes"),
+    "waiting": ("never_bought: {within: 30 days}", "true from 2026-04-28 on without further activity"),
     "silence": ("bought: {days_since_last: {at_least: 30}}", "so on 2026-04-27, if nothing comes before"),
     "the past": ("bought: {between: [2020-01-01, 2020-12-31]}", "bought any product"),
     "a fact": ("country: NO", "country is NO (now: SE)"),

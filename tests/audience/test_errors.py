@@ -165,7 +165,7 @@ def chain(length: int) -> list[str]:
 
 
 def test_a_long_chain_of_audiences_is_rejected() -> None:
-    assert "the audiences name each other more than 20 levels deep" in {
+    assert "audiences refer to each other more than 20 levels deep" in {
         found.message for found in problems(*chain(2000))
     }
 

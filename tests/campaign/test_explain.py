@@ -46,7 +46,7 @@ def test_a_customer_newer_than_the_plan_is_explained_so(shop: Shop) -> None:
     found = explained(shop, "new")
     assert all(check.passes for check in found.checks)
     assert found.outcome() == (
-        f"{WHEN} has no row for this customer. By now: Gets the mail 'hello'. To decide again: mailshot plan 'hello'."
+        f"{WHEN} has no row for this customer. Current result: Gets the mail 'hello'. To plan again: mailshot plan 'hello'."
     )
 
 
@@ -56,14 +56,14 @@ def test_a_withdrawal_since_the_plan_is_explained(shop: Shop) -> None:
     (shop.folder / "rules/audiences/everyone.yaml").write_text("audience: everyone\nwho: {everyone: yes}\n")
     found = explained(shop)
     assert [check.name for check in found.obstacles()] == ["consent to 'offers'"]
-    assert found.outcome().startswith(f"{WHEN} says: Gets the mail 'hello'. By now: No mail: no consent")
+    assert found.outcome().startswith(f"{WHEN} says: Gets the mail 'hello'. Current result: No mail: no consent")
     assert "Changed since: audience 'everyone'." in found.outcome()
 
 
 def test_leaving_the_audience_since_the_plan_is_explained(shop: Shop) -> None:
     with shop.store.write() as connection:
         consent.record(connection, shop.customers[0], "offers", False, LATER, "page")
-    assert "By now: Not in the audience: no mail." in explained(shop).outcome()
+    assert "Current result: Not in the audience: no mail." in explained(shop).outcome()
 
 
 def test_a_reason_that_no_longer_holds_is_explained(shop: Shop) -> None:
@@ -76,7 +76,7 @@ def test_a_reason_that_no_longer_holds_is_explained(shop: Shop) -> None:
         consent.record(connection, shop.customers[1], "offers", True, LATER, "page")
     told = explained(shop, "shy").outcome()
     assert "The plan of 2026-10-03 14:15 EDT says: No mail: no consent" in told
-    assert "By now: Gets the mail 'hello'." in told
+    assert "Current result: Gets the mail 'hello'." in told
 
 
 def test_a_launched_plan_is_named_with_its_run(shop: Shop) -> None:
@@ -84,7 +84,7 @@ def test_a_launched_plan_is_named_with_its_run(shop: Shop) -> None:
     found = explained(shop)
     assert [check.name for check in found.obstacles()] == ["first time"]
     assert f"{WHEN}, launched as run {run_id}, says: Gets the mail 'hello'." in found.outcome()
-    assert "By now: No mail: already received" in found.outcome()
+    assert "Current result: No mail: already received" in found.outcome()
     assert found.deliveries == (f"run {run_id} of 2026-10-03 14:05 EDT: pending",)
 
 
@@ -92,7 +92,7 @@ def test_without_a_plan_it_says_what_one_would_decide(store: Store, tmp_path: Pa
     shop = Shop.open(store, tmp_path, 1)
     shop.campaign()
     told = explained(shop).outcome()
-    assert told.startswith("No plan covers this customer yet. By now: Gets the mail 'hello'.")
+    assert told.startswith("No plan covers this customer yet. Current result: Gets the mail 'hello'.")
 
 
 def test_a_run_without_a_row_for_a_customer_who_fits_today_says_why(shop: Shop) -> None:

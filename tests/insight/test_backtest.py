@@ -149,7 +149,7 @@ def test_who_joined_later_but_had_bought_was_there(shop: Shop) -> None:
     add(shop, "c")
     found = looked(shop, "all", THEN)
     assert (found.looks[0].size, found.looks[0].outside.customers) == (2, 0)
-    assert any("the joining date is unknown" in note for note in found.notes)
+    assert any("have no joining date" in note for note in found.notes)
 
 
 def test_a_look_back_at_today_decides_as_the_plan_does(shop: Shop) -> None:
