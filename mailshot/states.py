@@ -99,9 +99,9 @@ class Suspicion(IntEnum):
     none = 0
     held = 1
     """A worker that held it, among others, crashed."""
-    writing = 2
+    rendering = 2
     """This suspect mail is being rendered; nothing else is rendered at the same time."""
-    held_again = 3
+    suspected_again = 3
     """A worker crashed while it rendered this mail. That may be a coincidence, so it is tried once more."""
     writing_again = 4
     proven = 5

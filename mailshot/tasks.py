@@ -140,7 +140,7 @@ def tick_until(app: App, stop: threading.Event) -> None:
                         app.doorbell.ring(run_id)
                     conversions.make(app.store, CONVERSION_TRANSACTIONS)
                     if app.store.sqlite:
-                        staging.tidy_up(app.store)
+                        staging.clean_up_if_idle(app.store)
                     scrub_at = _scrub(app, scrub_at, now)
             watch.free()
         except Busy as error:
@@ -167,7 +167,7 @@ def _scrub(app: App, due: datetime, now: datetime) -> datetime:
 def _is_clock(app: App, holder: str, now: datetime) -> bool:
     """Return whether `holder` is the clock. The lease is renewed after half its length: each renewal is a write."""
     with app.store.read() as connection:
-        lease = leases.standing(connection, CLOCK_LEASE)
+        lease = leases.last_holder(connection, CLOCK_LEASE)
     if lease and lease[0] == holder and lease[1] > now + LEASE_LENGTH / 2:
         return True
     if lease and lease[0] != holder and lease[1] >= now:

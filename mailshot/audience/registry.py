@@ -21,7 +21,7 @@ from mailshot.errors import InvalidInput, NotFound, Problem, nearest
 
 KEYS = ("audience", "description", "who", "examples")
 #: Maximum depth of references between audiences.
-MOST_LEVELS = 20
+MAX_DEPTH = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class AudienceRegistry:
         #: Errors of the audiences that have been parsed so far.
         self.problems: list[Problem] = []
         self._files: dict[str, Document] = {}
-        self._read: dict[str, Audience | None] = {}
-        self._reading: list[str] = []
+        self._parsed: dict[str, Audience | None] = {}
+        self._in_progress: list[str] = []
         for document in files:
             self._register(document)
 
@@ -54,12 +54,12 @@ class AudienceRegistry:
 
     def audiences(self) -> list[Audience]:
         """Return every audience. Raises InvalidInput with all problems of all files."""
-        audiences = self.valid()
+        audiences = self.valid_audiences()
         if self.problems:
             raise InvalidInput(self.problems)
         return audiences
 
-    def valid(self) -> list[Audience]:
+    def valid_audiences(self) -> list[Audience]:
         """Return every valid audience; `problems` then contains the errors of the others."""
         return [audience for name in self.names if (audience := self._audience(name))]
 
@@ -93,11 +93,11 @@ class AudienceRegistry:
         self.problems += problems.sorted_problems()
 
     def _audience(self, name: str) -> Audience | None:
-        if name not in self._read:
-            self._reading.append(name)
-            self._read[name] = self._parse(name, self._files[name])
-            self._reading.pop()
-        return self._read[name]
+        if name not in self._parsed:
+            self._in_progress.append(name)
+            self._parsed[name] = self._parse(name, self._files[name])
+            self._in_progress.pop()
+        return self._parsed[name]
 
     def _parse(self, name: str, document: Document) -> Audience | None:
         problems = document.problems()
@@ -116,15 +116,15 @@ class AudienceRegistry:
         return Audience(name, text, condition, document.name)
 
     def _resolve(self, name: str, node: Node, problems: Problems) -> Condition | None:
-        if name in self._reading:
-            circle = " -> ".join([*self._reading[self._reading.index(name) :], name])
+        if name in self._in_progress:
+            circle = " -> ".join([*self._in_progress[self._in_progress.index(name) :], name])
             problems.add(node, f"the audiences refer to each other in a circle: {circle}")
             return None
         if name not in self._files:
             problems.unknown(node, f"unknown audience '{name}'", name, self._files)
             return None
-        if len(self._reading) > MOST_LEVELS:
-            problems.add(node, f"audiences refer to each other more than {MOST_LEVELS} levels deep")
+        if len(self._in_progress) > MAX_DEPTH:
+            problems.add(node, f"audiences refer to each other more than {MAX_DEPTH} levels deep")
             return None
         audience = self._audience(name)
         if audience is None:

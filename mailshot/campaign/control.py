@@ -47,7 +47,7 @@ def set_state(store: Store, campaign: str, to: RunState, now: datetime, known: C
         schedules = runs.set_schedule(connection, campaign, SCHEDULES[to])
         if to is RunState.cancelled:
             given_up = sum(ledger.skip_waiting(connection, run_id, now) for run_id in moved)
-            under_way = sum(ledger_queries.under_way(ledger_queries.counts(connection, run_id)) for run_id in moved)
+            under_way = sum(ledger_queries.in_progress(ledger_queries.counts(connection, run_id)) for run_id in moved)
     if not moved and not schedules:
         raise Refused(f"'{campaign}' has no run or schedule that can be set to '{to}'.", "See 'mailshot status'.")
     return StateChange(moved, schedules, given_up, under_way)

@@ -25,7 +25,7 @@ MAX_DRIFT_SHARE, MAX_DRIFT_MAILS = 0.1, 10
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class LaunchOptions:
     """The options of a launch."""
 
     #: The plan that must be the current one; None: any.
@@ -55,14 +55,14 @@ class Launched:
 
 
 def launch(
-    store: Store, edition: Snapshot, as_of: datetime, now: datetime, asked: Asked | str | None = None
+    store: Store, edition: Snapshot, as_of: datetime, now: datetime, asked: LaunchOptions | str | None = None
 ) -> Launched:
     """Launch what was planned, in one transaction; `asked` may be just the plan's id.
 
     Raises Refused when it was not planned, has changed since, has errors, would send no mail, or far more or fewer
     mails than planned, or is scheduled already; InvalidInput for a schedule in the past.
     """
-    wanted = asked if isinstance(asked, Asked) else Asked(asked)
+    wanted = asked if isinstance(asked, LaunchOptions) else LaunchOptions(asked)
     edition.mailing()
     due = plan.due(edition, now)
     with store.write() as connection:

@@ -229,7 +229,7 @@ def resolve_all(
     problems: dict[Problem, None] = {}
 
     def whole() -> None:
-        found.update({(AUDIENCE, one.name): resolve(rules, one, asked, now) for one in rules.book.valid()})
+        found.update({(AUDIENCE, one.name): resolve(rules, one, asked, now) for one in rules.book.valid_audiences()})
         problems.update(dict.fromkeys(rules.book.problems))
 
     def one(name: str) -> None:

@@ -101,7 +101,7 @@ def problems(rulebook: Rulebook, now: datetime, only: str | None = None) -> list
     found: list[Problem] = []
     try:
         clock = _clock(rulebook, now)
-        known = {audience.name: audience for audience in rulebook.book.valid()}
+        known = {audience.name: audience for audience in rulebook.book.valid_audiences()}
         for name in [only] if only else rulebook.book.names:
             read = _reader(rulebook, name, known.get(name))
             read(clock, found)

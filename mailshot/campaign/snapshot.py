@@ -39,7 +39,7 @@ class Snapshot:
 
     def mailing(self) -> Mailing:
         """Compile its templates. Raises InvalidInput with every problem in them."""
-        return Mailing.thaw(self.body["mailing"])
+        return Mailing.from_frozen(self.body["mailing"])
 
 
 def edition(rulebook: Rulebook, project: Path, name: str) -> Snapshot:

@@ -49,7 +49,7 @@ class LiveCount:
 
     def look(self, rules: Rulebook, problems: Sequence[Problem]) -> Iterator[SizeChange]:
         """Count each audience that is new or has another meaning. One with errors keeps its size."""
-        valid = [audience for audience in rules.book.valid() if self.only in (None, audience.name)]
+        valid = [audience for audience in rules.book.valid_audiences() if self.only in (None, audience.name)]
         for audience in valid:
             change = self._counted(rule_diff.resolve(rules, audience, self.asked, self.now))
             if change:

@@ -55,7 +55,7 @@ def _backtest(found: Backtest, currency: str) -> Figure:
     _groups(bottom, found, [(stage.spent(look.inside), stage.spent(look.outside)) for look in found.looks], 1)
     bottom.set_ylabel(f"mean per customer ({currency})", parse_math=False)
     bottom.set_xlabel("as of (date; the goal's window follows)")
-    _dates(bottom, [backtest_view.day(found.looks, look) for look in found.looks])
+    _dates(bottom, [backtest_view.format_date(found.looks, look) for look in found.looks])
     return figure
 
 

@@ -18,7 +18,7 @@ from mailshot.stats import proportions
 from mailshot.stats.proportions import Estimate
 
 INSIDE, OUTSIDE = "blue", "yellow"
-WIDEST = 120
+MAX_WIDTH = 120
 
 
 def show(found: Backtest | PastResponse, currency: str) -> None:
@@ -55,7 +55,7 @@ def series(found: Backtest) -> dict[str, list[int]]:
     return mailed | {f"no mail: {name}": [look.left_out.get(name, 0) for look in looks] for name in reasons}
 
 
-def percent(found: Estimate) -> str:
+def format_share(found: Estimate) -> str:
     """Format a share with its interval: '34% 31-37'."""
     return (
         f"{found.value * 100:.0f}% {found.low * 100:.0f}-{found.high * 100:.0f}"
@@ -68,11 +68,11 @@ def _show_backtest(found: Backtest, currency: str) -> None:
     output.print_text(
         f"[bold]{output.printable(found.name)}[/bold] ({found.kind}), backtest as of {_dates(found.looks)}"
     )
-    _sizes(found)
-    _bought(found, currency)
+    _show_sizes(found)
+    _show_goal_shares(found, currency)
     if len(found.looks) > 1:
         output.print_text()
-        _charts(found)
+        _show_charts(found)
 
 
 def _dates(looks: Sequence[Point]) -> str:
@@ -80,33 +80,33 @@ def _dates(looks: Sequence[Point]) -> str:
     return f"{first:%Y-%m-%d} to {last:%Y-%m-%d}" if len(looks) > 1 else f"{first:%Y-%m-%d}"
 
 
-def day(looks: Sequence[Point] | Sequence[PastCampaign], one: Point | PastCampaign) -> str:
+def format_date(looks: Sequence[Point] | Sequence[PastCampaign], one: Point | PastCampaign) -> str:
     """Format a date, with the time if any date of the series has one."""
     timed = any(look.as_of.hour or look.as_of.minute for look in looks)
     return f"{one.as_of:%Y-%m-%d %H:%M}" if timed else f"{one.as_of:%Y-%m-%d}"
 
 
-def _sizes(found: Backtest) -> None:
+def _show_sizes(found: Backtest) -> None:
     looks, campaign = found.looks, found.kind == "campaign"
     columns = ("as of", "audience", "kept", "entered", "left") + (("mails", "left out") if campaign else ())
     rows = [
-        (day(looks, look), look.size, *(_known(n) for n in (look.kept, look.entered, look.left)))
+        (format_date(looks, look), look.size, *(_number_or_dash(n) for n in (look.kept, look.entered, look.left)))
         + ((look.mails, look.size - look.mails) if campaign else ())
         for look in looks
     ]
     output.print_table("Audience size", columns, rows, right=range(1, len(columns)))
     if campaign:
-        _decided(found)
+        _show_outcomes(found)
 
 
-def _decided(found: Backtest) -> None:
+def _show_outcomes(found: Backtest) -> None:
     """Print mails and reasons by date; if the table is too wide for the terminal, a summary of each column."""
     parts = series(found)
     headings = [name.replace(" ", "\n") for name in parts]
     width = 10 + sum(2 + max(map(len, [*name.split(), f"{max(numbers):,}"])) for name, numbers in parts.items())
     output.print_text()
     if width <= output.out.width:
-        rows = [(day(found.looks, look), *(n[i] for n in parts.values())) for i, look in enumerate(found.looks)]
+        rows = [(format_date(found.looks, look), *(n[i] for n in parts.values())) for i, look in enumerate(found.looks)]
         output.print_table("Mails, and reasons for none", ("as of", *headings), rows, right=range(1, len(parts) + 1))
         return
     lines = [(name, n[0], n[-1], min(n), max(n), round(sum(n) / len(n))) for name, n in parts.items()]
@@ -114,22 +114,22 @@ def _decided(found: Backtest) -> None:
     output.print_table(title, ("", "first", "last", "min", "max", "mean"), lines, right=range(1, 6))
 
 
-def _known(number: int | None) -> object:
+def _number_or_dash(number: int | None) -> object:
     return "-" if number is None else number
 
 
-def _bought(found: Backtest, currency: str) -> None:
+def _show_goal_shares(found: Backtest, currency: str) -> None:
     looks = found.looks
     each = (f"{currency} per customer\ninside", f"{currency} per customer\noutside")
     columns = ("as of", "share\ninside", "share\noutside", "difference\n(points)", *each)
     rows = [
         (
-            day(looks, look) + ("" if look.complete else " *"),
-            percent(stage.bought(look.inside)),
-            percent(stage.bought(look.outside)),
-            points(look.difference),
-            _amount(stage.spent(look.inside)),
-            _amount(stage.spent(look.outside)),
+            format_date(looks, look) + ("" if look.complete else " *"),
+            format_share(stage.bought(look.inside)),
+            format_share(stage.bought(look.outside)),
+            format_difference(look.difference),
+            format_mean(stage.spent(look.inside)),
+            format_mean(stage.spent(look.outside)),
         )
         for look in looks
     ]
@@ -139,32 +139,32 @@ def _bought(found: Backtest, currency: str) -> None:
         output.print_text("[dim]* the data ends before the goal window does[/dim]")
 
 
-def points(found: Estimate) -> str:
+def format_difference(found: Estimate) -> str:
     """Format a difference in percentage points with its interval: '+14 11..17'."""
     if not found.enough:
         return proportions.TOO_FEW
     return f"{found.value * 100:+.0f} {found.low * 100:+.0f}..{found.high * 100:+.0f}"
 
 
-def _amount(found: Estimate) -> str:
+def format_mean(found: Estimate) -> str:
     return f"{found.value:,.2f} ±{found.high - found.value:,.2f}" if found.enough else proportions.TOO_FEW
 
 
-def _charts(found: Backtest) -> None:
-    width = min(output.out.width, WIDEST)
+def _show_charts(found: Backtest) -> None:
+    width = min(output.out.width, MAX_WIDTH)
     parts = series(found)
-    lines = [Bar(day(found.looks, look), [n[i] for n in parts.values()]) for i, look in enumerate(found.looks)]
+    lines = [Bar(format_date(found.looks, look), [n[i] for n in parts.values()]) for i, look in enumerate(found.looks)]
     output.out.print(terminal_charts.bars("Audience (customers)", list(parts), lines, width), soft_wrap=True)
     reaches = []
     for look in found.looks:
         for label, group, style in (("inside ", look.inside, INSIDE), ("outside", look.outside, OUTSIDE)):
-            name = day(found.looks, look) if label == "inside " else ""
-            reaches.append(_reach(f"{name:<10} {label}", stage.bought(group), group.customers, style))
+            name = format_date(found.looks, look) if label == "inside " else ""
+            reaches.append(_interval_bar(f"{name:<10} {label}", stage.bought(group), group.customers, style))
     title = f"Share who {found.aim.words()} (├──●──┤ 95 %; ○ {proportions.TOO_FEW})"
-    output.out.print(terminal_charts.reaches(title, reaches, width), soft_wrap=True)
+    output.out.print(terminal_charts.interval_bars(title, reaches, width), soft_wrap=True)
 
 
-def _reach(label: str, found: Estimate, customers: int, style: str) -> IntervalBar:
+def _interval_bar(label: str, found: Estimate, customers: int, style: str) -> IntervalBar:
     span = (found.low, found.value, found.high) if customers else None
     return IntervalBar(label, span, found.enough, style)
 
@@ -184,17 +184,23 @@ def _show_past_response(found: PastResponse) -> None:
         "difference\nin points",
     )
     rows: list[Sequence[object]] = [
-        (past.campaign, day(found.pasts, past), past.recipients, answered(past.inside), answered(past.outside),
-         points(past.difference))
+        (past.campaign, format_date(found.pasts, past), past.recipients,
+         format_response_rate(past.inside), format_response_rate(past.outside),
+         format_difference(past.difference))
         for past in found.pasts
     ]  # fmt: skip
     inside, outside = found.total()
-    together = (inside[0] + outside[0], answered(inside), answered(outside), points(found.pooled))
+    together = (
+        inside[0] + outside[0],
+        format_response_rate(inside),
+        format_response_rate(outside),
+        format_difference(found.pooled),
+    )
     output.print_table("", columns, [*rows, ("total", "", *together)], right=(2,))
     output.print_text(_summary(found))
 
 
-def answered(counted: tuple[int, int]) -> str:
+def format_response_rate(counted: tuple[int, int]) -> str:
     """Format a response rate: '41/202 20%'."""
     size, hits = counted
     return f"{hits:,}/{size:,} {hits / size * 100:.0f}%" if size else "-"
@@ -219,8 +225,9 @@ def _rows(found: Backtest | PastResponse) -> Iterator[dict[str, Any]]:
     if isinstance(found, PastResponse):
         for past in found.pasts:
             yield {
-                "campaign": past.campaign, "as_of": past.as_of.isoformat(), **_flat("inside", past.inside),
-                **_flat("outside", past.outside), **_estimate("difference", past.difference), "over": past.over,
+                "campaign": past.campaign, "as_of": past.as_of.isoformat(), **_count_columns("inside", past.inside),
+                **_count_columns("outside", past.outside),
+                **_estimate_columns("difference", past.difference), "over": past.over,
             }  # fmt: skip
         return
     parts = series(found) if found.kind == "campaign" else {}
@@ -230,20 +237,20 @@ def _rows(found: Backtest | PastResponse) -> Iterator[dict[str, Any]]:
             "kept": look.kept, "entered": look.entered, "left": look.left,
             **{name: numbers[number] for name, numbers in parts.items()},
             "inside customers": look.inside.customers, "inside buyers": look.inside.buyers,
-            **_estimate("inside share", stage.bought(look.inside)),
-            **_estimate("inside mean", stage.spent(look.inside)),
+            **_estimate_columns("inside share", stage.bought(look.inside)),
+            **_estimate_columns("inside mean", stage.spent(look.inside)),
             "outside customers": look.outside.customers, "outside buyers": look.outside.buyers,
-            **_estimate("outside share", stage.bought(look.outside)),
-            **_estimate("outside mean", stage.spent(look.outside)),
-            **_estimate("difference", look.difference), "complete": look.complete,
+            **_estimate_columns("outside share", stage.bought(look.outside)),
+            **_estimate_columns("outside mean", stage.spent(look.outside)),
+            **_estimate_columns("difference", look.difference), "complete": look.complete,
         }  # fmt: skip
 
 
-def _flat(name: str, counted: tuple[int, int]) -> dict[str, int]:
+def _count_columns(name: str, counted: tuple[int, int]) -> dict[str, int]:
     return {f"{name} recipients": counted[0], f"{name} answered": counted[1]}
 
 
-def _estimate(name: str, found: Estimate) -> dict[str, object]:
+def _estimate_columns(name: str, found: Estimate) -> dict[str, object]:
     said = "" if found.enough else proportions.TOO_FEW
     shown = {name: found.value, f"{name} low": found.low, f"{name} high": found.high}
     return {**{key: round(value, 6) for key, value in shown.items()}, f"{name} note": said}

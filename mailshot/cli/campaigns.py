@@ -39,7 +39,7 @@ def plan(
     with output.err.status("Planning …"):
         made = stage.make_plan(app.store, edition, context.today(edition, as_of), context.now(), wanted)
     compared = {"diff": made.moves.as_dict() if made.moves else None} if wanted else {}
-    output.print_json(made.as_dict() | compared) if json else show(made, wanted is not None)
+    output.print_json(made.as_dict() | compared) if json else show_plan(made, wanted is not None)
     if made.errors:
         raise typer.Exit(InvalidInput.exit_code)
 
@@ -61,7 +61,7 @@ def launch(
     app = context.app()
     edition = context.edition(app, campaign)
     smtp.check_server(app.server)
-    asked = stage.Asked(plan, replace, even_if_empty)
+    asked = stage.LaunchOptions(plan, replace, even_if_empty)
     begun = stage.launch(app.store, edition, context.today(edition, as_of), context.now(), asked)
     if begun.run_id is not None and not app.settings.embedded:
         app.doorbell.ring(begun.run_id)
@@ -95,17 +95,17 @@ def _show_schedule(edition: Snapshot, begun: Launched) -> None:
 
 def pause(campaign: Name) -> None:
     """Stop sending a campaign until it is resumed. Mails whose final dot was sent are completed."""
-    _change(campaign, RunState.paused, "Paused")
+    _set_state(campaign, RunState.paused, "Paused")
 
 
 def resume(campaign: Name) -> None:
     """Resume a paused campaign."""
-    _change(campaign, RunState.running, "Resumed")
+    _set_state(campaign, RunState.running, "Resumed")
 
 
 def cancel(campaign: Name) -> None:
     """Cancel a campaign's runs and schedules permanently. Unsent mails are skipped."""
-    _change(campaign, RunState.cancelled, "Cancelled")
+    _set_state(campaign, RunState.cancelled, "Cancelled")
 
 
 def resolve(
@@ -136,7 +136,7 @@ def reject_unknown_run(store: Store, run: int) -> None:
         raise NotFound(f"There is no run {run}.", remedy)
 
 
-def show(made: CampaignPlan, compared: bool = False) -> None:
+def show_plan(made: CampaignPlan, compared: bool = False) -> None:
     """Print a plan; if `compared`, also the changes since the other plan."""
     output.print_text(f"[bold]Plan {made.id}[/bold] of '{made.campaign}' as of {made.as_of:%Y-%m-%d %H:%M %Z}")
     output.print_text(
@@ -156,17 +156,17 @@ def show(made: CampaignPlan, compared: bool = False) -> None:
         f"Schedule: {made.schedule}" + (f", next {made.next_at:%Y-%m-%d %H:%M %Z}" if made.next_at else "")
     )
     if made.scheduled:
-        output.print_text(f"[yellow]{output.printable(_capital(made.scheduled.words()))}.[/yellow]")
+        output.print_text(f"[yellow]{output.printable(capitalized(made.scheduled.words()))}.[/yellow]")
     if made.mails:
-        output.print_text(f"Sending takes about {_length(made.seconds)}.")
+        output.print_text(f"Sending takes about {format_duration(made.seconds)}.")
     for finding in made.findings:
         output.print_text(f"[yellow]{output.printable(finding)}[/yellow]")
     for error in made.errors:
         output.print_text(f"[red]Error: {output.printable(error)}[/red]")
-    output.print_next_step(next_after(made))
+    output.print_next_step(next_step(made))
 
 
-def next_after(made: CampaignPlan) -> str:
+def next_step(made: CampaignPlan) -> str:
     """Return the suggested next step after a plan."""
     name = made.campaign
     if made.errors:
@@ -185,11 +185,11 @@ def next_after(made: CampaignPlan) -> str:
     return f"{why}; to see why for one customer: {ask}"
 
 
-def _capital(text: str) -> str:
+def capitalized(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _change(campaign: str, to: RunState, said: str) -> None:
+def _set_state(campaign: str, to: RunState, said: str) -> None:
     from mailshot.campaign import control
 
     app = context.app()
@@ -208,7 +208,7 @@ def _change(campaign: str, to: RunState, said: str) -> None:
     output.print_next_step("mailshot status")
 
 
-def _length(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     if seconds < 1.5:
         return "a second"
     if seconds < 90:

@@ -20,7 +20,7 @@ from mailshot.states import OPEN, DeliveryState, RunState, ScheduleState
 
 if TYPE_CHECKING:
     from mailshot.campaign.schedule_diff import Scheduled
-    from mailshot.insight.report import RunLine, RunReport
+    from mailshot.insight.report import RunReport, RunSummary
     from mailshot.store.engine import Store
     from mailshot.store.erasures import Waiting
     from mailshot.store.runs import RunRecord
@@ -78,8 +78,8 @@ def report(
         conversions.make(app.store, unfinished=True)
     company = context.company(project)
     today = company.today(None, context.now())
-    lines = stage.lines(app.store, today, campaign, lambda: context.campaigns(project))
-    chosen = stage.newest(lines, run) if campaign or run is not None else None
+    lines = stage.summaries(app.store, today, campaign, lambda: context.campaigns(project))
+    chosen = stage.select_run(lines, run) if campaign or run is not None else None
     if campaign is None and not past:
         lines = [line for line in lines if line.state != RunState.past]
     if csv:
@@ -88,7 +88,7 @@ def report(
     if chosen is None:
         output.print_json([line.as_dict() for line in lines]) if json else show_lines(lines, company.time_zone)
         return
-    found = stage.of(app.store, chosen, today)
+    found = stage.load_report(app.store, chosen, today)
     runs = [line.as_dict() for line in lines if line.campaign == chosen.campaign]
     if json:
         output.print_json(found.as_dict() | {"runs": runs})
@@ -99,7 +99,7 @@ def report(
     show_report(found, company.time_zone)
 
 
-def show_lines(lines: list[RunLine], zone: ZoneInfo) -> None:
+def show_lines(lines: list[RunSummary], zone: ZoneInfo) -> None:
     """Print all runs in a table, with their days in the company's zone."""
     rows = [
         (line.run_id, line.campaign, line.state, f"{line.as_of.astimezone(zone):%Y-%m-%d}", line.sent, line.opened,
@@ -169,7 +169,7 @@ def _runs(store: Store, every: bool) -> tuple[list[dict[str, Any]], int]:
             found.append(
                 {"run": run.id, "campaign": run.campaign, "state": run.state,
                  "launched_at": run.launched_at, "finished_at": run.finished_at, "deliveries": counts,
-                 "under_way": ledger_queries.under_way(counts)}
+                 "under_way": ledger_queries.in_progress(counts)}
             )  # fmt: skip
     return found, len(known) - len(chosen)
 
@@ -250,14 +250,14 @@ def _schedule(item: Scheduled) -> Text:
     return shown
 
 
-def _csv(lines: list[RunLine]) -> None:
+def _csv(lines: list[RunSummary]) -> None:
     import csv
     import sys
 
     from mailshot import spreadsheet
-    from mailshot.insight.report import RunLine
+    from mailshot.insight.report import RunSummary
 
     writer = csv.writer(sys.stdout)
-    writer.writerow(RunLine.__dataclass_fields__)
+    writer.writerow(RunSummary.__dataclass_fields__)
     for line in lines:
         writer.writerow(str(spreadsheet.harmless(value)) for value in line.as_dict().values())

@@ -107,7 +107,7 @@ def list_() -> None:
     from mailshot.errors import InvalidInput
 
     rules, problems = context.load_valid_rules(context.settings().project)
-    rows = [("audience", item.name, item.description) for item in rules.book.valid()]
+    rows = [("audience", item.name, item.description) for item in rules.book.valid_audiences()]
     problems += rules.book.problems
     for name in rules.campaigns:
         try:
@@ -133,7 +133,7 @@ def count(
         context.refuse(problems if audience not in rules.book.names else ())
         chosen, problems = [rules.book.audience(audience)], []
     else:
-        chosen = rules.book.valid()
+        chosen = rules.book.valid_audiences()
         problems += rules.book.problems
     compiled = audiences.compiler(context.company_today(rules, as_of), rules.company.time_zone, back=as_of is not None)
     with app.store.read() as connection:

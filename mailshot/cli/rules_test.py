@@ -26,7 +26,7 @@ def run(
         context.refuse(problems if audience not in rules.book.names else ())
         chosen, problems = [rules.book.audience(audience)], []
     else:
-        chosen = rules.book.valid()
+        chosen = rules.book.valid_audiences()
         problems += rules.book.problems
     now = context.now()
     with output.err.status("Trying …"):

@@ -58,7 +58,7 @@ def lift(
             raise NotFound(f"{address} is not suppressed.")
         reason = str(found["reason"])
         if reason == suppression.ERASED:
-            _let_back(connection, hashed, address, signed_up_again)
+            _readmit(connection, hashed, address, signed_up_again)
         elif reason != suppression.BOUNCED and even_though != reason:
             remedy = f"If its owner asked for mail again, add --even-though '{reason}'."
             raise Refused(f"{address} is not suppressed for a bounce, but for: {reason}.", remedy)
@@ -66,7 +66,7 @@ def lift(
     output.print_text(f"{output.printable(address)} may be mailed again, on topics with consent.")
 
 
-def _let_back(connection: Connection, hashed: str, address: str, signed_up_again: bool) -> None:
+def _readmit(connection: Connection, hashed: str, address: str, signed_up_again: bool) -> None:
     """Allow imports of an erased customer again, for data dated after the erasure."""
     from mailshot.store import erasures
 

@@ -58,7 +58,7 @@ def bars(title: str, series: Sequence[str], lines: Sequence[Bar], width: int) ->
     return drawn.append_text(_scale(top, label, room, "{:,.0f}"))
 
 
-def reaches(title: str, lines: Sequence[IntervalBar], width: int) -> Text:
+def interval_bars(title: str, lines: Sequence[IntervalBar], width: int) -> Text:
     """Draw intervals on one scale, in per cent."""
     label = max((len(line.label) for line in lines), default=0)
     room = max(width - label - 12, 10)

@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 CLAIM_ROWS = 100
 #: The suspicion of a row while its mail is rendered, by its suspicion before. A row with any other is not rendered.
 SUSPICION_WHILE_WRITING: dict[int, Suspicion] = {
-    Suspicion.held: Suspicion.writing,
-    Suspicion.held_again: Suspicion.writing_again,
+    Suspicion.held: Suspicion.rendering,
+    Suspicion.suspected_again: Suspicion.writing_again,
 }
 
 

@@ -46,5 +46,5 @@ def load_running(store: Store, run_id: int) -> FrozenRun | None:
 def _compiled(digest: str, mailing: Mapping[str, Any]) -> Mailing:
     """Compile a frozen mailing once in this process: a digest always names the same content."""
     if digest not in _mailings:
-        _mailings[digest] = Mailing.thaw(mailing, with_trial=False)
+        _mailings[digest] = Mailing.from_frozen(mailing, with_trial=False)
     return _mailings[digest]

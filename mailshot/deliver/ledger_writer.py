@@ -185,7 +185,7 @@ class LedgerWriter:
 
     def _commit_intents(self, connection: Connection, intents: list[Intent], now: datetime) -> set[int]:
         links = {number: url for intent in intents for number, url in intent.links if number not in self._known_links}
-        feedback.keep(connection, links)
+        feedback.store_links(connection, links)
         revisions = {intent.customer_id: intent.revision for intent in intents}
         gates = SendGates(self._run_id, self._gates, self._as_of + (now - self._launched_at))
         allowed = ledger.commit_intent(connection, self._run_id, self._token, revisions, now, gates)

@@ -61,7 +61,9 @@ def runs_with_due_mail(store: Store, now: datetime, shared: bool = False) -> lis
             ledger.recover(connection, now)
             ledger.finish(connection, now)
     with store.read() as connection:
-        return [run_id for run_id, workers in ledger_queries.owed(connection, now) if shared or not workers]
+        return [
+            run_id for run_id, workers in ledger_queries.runs_with_due_rows(connection, now) if shared or not workers
+        ]
 
 
 async def _send_over_connections(settings: SendSettings, run: FrozenRun, most: int, stop: threading.Event) -> bool:

@@ -243,7 +243,7 @@ def check_server(server: Server) -> None:
 async def _send(server: Server, letter: OutgoingMail, to: str) -> Outcome:
     connection = await Connection.open(server)
     rendered = replace(letter.rendered, subject=TEST_MARK + letter.rendered.subject)
-    test_mail = replace(letter, rendered=rendered, envelope=replace(letter.envelope, to_address=to, to_name=""))
+    test_mail = replace(letter, rendered=rendered, headers=replace(letter.headers, to_address=to, to_name=""))
     mail = MailObject(letter.envelope_from, to, test_mail.data(connection.eight_bit))
     outcome = await connection.send_body(mail) or await connection.send_dot()
     await connection.quit()

@@ -41,14 +41,14 @@ def record_open(connection: Connection, fetch: Fetch) -> bool:
 
 def record_click(connection: Connection, fetch: Fetch, link_id: int) -> str | None:
     """Record a click on a mail's link; return the address to redirect to, None when the link is unknown."""
-    url = feedback.find(connection, link_id)
+    url = feedback.link_url(connection, link_id)
     if url is not None and _record(connection, fetch, FeedbackKind.clicked, link_id):
         _blame_burst(connection, fetch)
     return url
 
 
 def _record(connection: Connection, fetch: Fetch, kind: FeedbackKind, link_id: int | None) -> bool:
-    delivery = feedback.circumstances(connection, fetch.run_id, fetch.customer_id)
+    delivery = feedback.mail_status(connection, fetch.run_id, fetch.customer_id)
     if delivery is None or not delivery.tracked:
         return False
     since_dot = (fetch.at - delivery.dotted_at).total_seconds() if delivery.dotted_at else None
@@ -66,7 +66,7 @@ def _record(connection: Connection, fetch: Fetch, kind: FeedbackKind, link_id: i
 def _blame_burst(connection: Connection, fetch: Fetch) -> None:
     clicks = feedback.clicks_around(connection, fetch.run_id, fetch.customer_id, fetch.at, BURST)
     if ids := burst(clicks):
-        feedback.blame_scanner(connection, ids, f"{BURST_LINKS} or more links within 2 seconds")
+        feedback.reclassify_as_scanner(connection, ids, f"{BURST_LINKS} or more links within 2 seconds")
 
 
 #: A click sooner after the dot is a scanner's: no human has received and read the mail by then.

@@ -42,7 +42,7 @@ from mailshot.profile.topics import TRACKING
 from mailshot.store import bulk, column_types, erasures, staging
 from mailshot.store.bulk import Counts
 from mailshot.store.engine import Connection, Store
-from mailshot.store.staging import Staging
+from mailshot.store.staging import StagedImport
 
 MIN_KEY_CHARACTERS = 16
 #: How often a file is loaded again if a customer was erased meanwhile.
@@ -197,8 +197,8 @@ def _read_again(job: _Job, parsed: _ParsedFile) -> _ParsedFile:
 def _load_purchases(job: _Job, store: Store, parsed: _ParsedFile) -> _Loaded:
     """Load purchases into SQLite; large files in short transactions, next to the real tables. Raises Refused."""
     customers = job.db.one(f"SELECT count(DISTINCT customer) FROM {parsed.reading.rows}")
-    with staging.opened(store) as staged:
-        staging.tidy(staged)
+    with staging.exclusive_import(store) as staged:
+        staging.clean_up(staged)
         if staging.is_large(store, parsed.rows, customers):
             with store.read() as connection:
                 return _load(job, connection, parsed, staged)
@@ -230,7 +230,7 @@ def _examine(job: _Job, number: int, problems: Problems) -> Reading | None:
         problems.add(job.plan.document.at("imports", number, "file"), error.message, error.remedy)
         return None
     reading = Reading(number, item, data_file, job.plan.fields[number], job.plan.mapping.time_zone)
-    mapping_checks.reject_wrong_columns(job.db, reading, job.plan.document, problems)
+    mapping_checks.check_columns(job.db, reading, job.plan.document, problems)
     if "email" in reading.fields and len(options.address_key) < MIN_KEY_CHARACTERS:
         raise SettingsError(
             "MAILSHOT_ADDRESS_KEY is not set.", "Run 'mailshot init', or set it to 32 or more hexadecimal digits."
@@ -245,7 +245,7 @@ def _read(job: _Job, reading: Reading, problems: Problems) -> _ParsedFile | None
         rows = parse_file.read(job.db, reading)
         if job.options.file:
             rejects.reject_uncorrectable(job.db, reading)
-        mapping_checks.reject_ambiguous_numbers(job.db, reading, job.plan.document, problems)
+        mapping_checks.check_ambiguous_numbers(job.db, reading, job.plan.document, problems)
     except MissingColumn as error:
         fields = [key for key, source in reading.item.columns.items() if error.column in source.columns]
         problems.add(job.plan.document.at("imports", reading.number, "columns", fields[0]), error.message, error.remedy)
@@ -258,7 +258,7 @@ def _read(job: _Job, reading: Reading, problems: Problems) -> _ParsedFile | None
     return _ParsedFile(reading, rows, time.monotonic() - begun)
 
 
-def _load(job: _Job, connection: Connection, parsed: _ParsedFile, staged: Staging | None = None) -> _Loaded:
+def _load(job: _Job, connection: Connection, parsed: _ParsedFile, staged: StagedImport | None = None) -> _Loaded:
     begun = time.monotonic()
     options, name = job.options, job.plan.mapping.name
     loading = Loading(job.db, connection, parsed.reading, name, options.address_key, options.progress, job.now)

@@ -21,7 +21,7 @@ _FORMAT_HELP = (
 )
 
 
-def reject_wrong_columns(stage: StagingDatabase, each: Reading, document: Document, problems: Problems) -> None:
+def check_columns(stage: StagingDatabase, each: Reading, document: Document, problems: Problems) -> None:
     """Report missing columns, columns with nested values, and invalid constants and formats."""
     for field, source in each.item.columns.items():
         place = document.at("imports", each.number, "columns", field)
@@ -31,23 +31,23 @@ def reject_wrong_columns(stage: StagingDatabase, each: Reading, document: Docume
                 problems.add(place, missing.message, missing.remedy)
             elif not readable(each.file.columns[column]):
                 problems.add(place, f"column '{column}' contains {each.file.columns[column]}, not single values")
-        if source.constant is not None and (reason := _faulty(stage, each, field, source.constant)):
+        if source.constant is not None and (reason := _invalid_reason(stage, each, field, source.constant)):
             problems.add(place, f"'{source.constant}' {reason}")
         for word, ours in source.values:
-            if ours is not None and (reason := _faulty(stage, each, field, ours)):
+            if ours is not None and (reason := _invalid_reason(stage, each, field, ours)):
                 at = document.at("imports", each.number, "columns", field, "values")
                 problems.add(at, f"'{word}' is mapped to '{ours}', which {reason}")
-        _refuse_formats(stage, each, field, source, document, problems)
+        _check_formats(stage, each, field, source, document, problems)
 
 
-def _faulty(stage: StagingDatabase, each: Reading, field: str, text: str) -> str:
+def _invalid_reason(stage: StagingDatabase, each: Reading, field: str, text: str) -> str:
     """Return why a value in the mapping is invalid for its field, or ''."""
     return parse_file.faulty_constant(stage, each, field, text) or (
         iso_codes.fault(each, field, text) if text.strip() else ""
     )
 
 
-def _refuse_formats(
+def _check_formats(
     stage: StagingDatabase, each: Reading, field: str, source: ColumnSource, document: Document, problems: Problems
 ) -> None:
     kind = each.file.columns.get(source.columns[0], TEXT) if source.plain else TEXT
@@ -57,11 +57,11 @@ def _refuse_formats(
     elif source.formats and kind not in (TEXT, *INTEGERS) and not kind.startswith("ENUM"):
         problems.add(place, f"'{source.columns[0]}' contains {kind}, which cannot be read with 'format'", "Remove it.")
     for form in source.formats:
-        if form != EXCEL and not _means_a_day(stage, form):
+        if form != EXCEL and not _is_date_format(stage, form):
             problems.add(place, f"'{form}' is not a date format: it must contain day, month and year", _FORMAT_HELP)
 
 
-def _means_a_day(stage: StagingDatabase, form: str) -> bool:
+def _is_date_format(stage: StagingDatabase, form: str) -> bool:
     try:
         return bool(stage.one(date_parsers.check_of(form)))
     except duckdb.Error:
@@ -75,14 +75,14 @@ class _Cell:
     column: str
 
 
-def reject_ambiguous_numbers(stage: StagingDatabase, each: Reading, document: Document, problems: Problems) -> None:
+def check_ambiguous_numbers(stage: StagingDatabase, each: Reading, document: Document, problems: Problems) -> None:
     """Reject a column in which '1.234' would be read as 1.234 although the file seems to mean 1234."""
     for field, target in each.fields.items():
         source = each.item.columns[field]
         if target.type is not Type.number or not source.plain or source.own_numbers:
             continue
         doubtful = _first(stage, each, source.columns[0], number_parsers.GROUP_OR_FRACTION)
-        if doubtful is None or not (sign := _decimal_comma(stage, each)):
+        if doubtful is None or not (sign := _decimal_comma_evidence(stage, each)):
             continue
         value, whole = doubtful.value, doubtful.value.replace(".", "")
         message = f"'{value}' in column '{doubtful.column}' (line {doubtful.line}) could mean {value} or {whole}"
@@ -92,7 +92,7 @@ def reject_ambiguous_numbers(stage: StagingDatabase, each: Reading, document: Do
         problems.add(document.at("imports", each.number, "columns", field), message, remedy)
 
 
-def _decimal_comma(stage: StagingDatabase, each: Reading) -> str:
+def _decimal_comma_evidence(stage: StagingDatabase, each: Reading) -> str:
     """Return evidence that the file uses decimal commas, or ''."""
     for field, source in each.item.columns.items():
         if source.decimal_sign == "," and each.fields[field].type is Type.number:

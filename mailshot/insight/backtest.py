@@ -26,7 +26,7 @@ from mailshot.rulebook.campaign import GoalDefinition
 from mailshot.stats import proportions
 from mailshot.stats.proportions import Estimate
 from mailshot.store import audiences, backtests
-from mailshot.store.backtests import BacktestGroup, Seen, Spending
+from mailshot.store.backtests import BacktestGroup, Selection, Spending
 from mailshot.store.engine import Connection, Store
 
 Progress = Callable[[int, int], None]
@@ -117,7 +117,7 @@ class Backtest:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         goal = {"products": self.aim.products.words(), "within": str(self.aim.within)}
-        dates = [_plain(look, self.kind == "campaign") for look in self.looks]
+        dates = [_point_as_dict(look, self.kind == "campaign") for look in self.looks]
         return {self.kind: self.name, "goal": goal, "dates": dates, "notes": list(self.notes)}
 
 
@@ -134,7 +134,7 @@ def run_backtest(store: Store, subject: Subject, series: Series, zone: ZoneInfo,
         ]
     end = end_of_data(known.last, zone) if known.last else None
     looks: list[Point] = []
-    before: Seen | None = None
+    before: Selection | None = None
     for number, moment in enumerate(dates):
         progress(number, len(dates))
         # A transaction for each date: a long-running reader keeps SQLite from truncating its log.
@@ -142,7 +142,7 @@ def run_backtest(store: Store, subject: Subject, series: Series, zone: ZoneInfo,
             compiled = audiences.with_statistics(connection, audiences.compiler(moment, zone, back=True))
             seen = _seen(connection, subject, compiled)
         done = end is not None and subject.aim.within.after(moment) <= end
-        looks.append(_look(moment, seen, subject, before, done))
+        looks.append(_point(moment, seen, subject, before, done))
         before = seen
     notes += [*backtest_notes.of_customers(known), *backtest_notes.unfinished(dates, [look.complete for look in looks])]
     if subject.edition:
@@ -150,7 +150,7 @@ def run_backtest(store: Store, subject: Subject, series: Series, zone: ZoneInfo,
     return Backtest(subject.name, subject.kind, subject.aim, looks, notes)
 
 
-def _seen(connection: Connection, subject: Subject, compiled: Compiler) -> Seen:
+def _seen(connection: Connection, subject: Subject, compiled: Compiler) -> Selection:
     moment = compiled.as_of
     spending = Spending(subject.aim.products, moment, subject.aim.within.after(moment))
     if subject.edition is None:
@@ -159,7 +159,7 @@ def _seen(connection: Connection, subject: Subject, compiled: Compiler) -> Seen:
     return backtests.of_campaign(connection, compiled, question, spending)
 
 
-def _look(moment: datetime, seen: Seen, subject: Subject, before: Seen | None, complete: bool) -> Point:
+def _point(moment: datetime, seen: Selection, subject: Subject, before: Selection | None, complete: bool) -> Point:
     contents = {item.name: 0 for item in subject.edition.read.campaign.content} if subject.edition else {}
     left_out: dict[str, int] = {}
     for (content, reason), number in seen.parts.items():
@@ -185,7 +185,7 @@ def bought(group: BacktestGroup) -> Estimate:
     return proportions.proportion(group.customers, group.buyers)
 
 
-def _plain(look: Point, campaign: bool) -> dict[str, Any]:
+def _point_as_dict(look: Point, campaign: bool) -> dict[str, Any]:
     decided = {"mails": look.mails, "contents": dict(look.contents), "left_out": dict(look.left_out)}
     return {
         "as_of": look.as_of.isoformat(),
@@ -196,17 +196,17 @@ def _plain(look: Point, campaign: bool) -> dict[str, Any]:
         **(decided if campaign else {}),
         "in_audience": _group(look.inside),
         "outside": _group(look.outside),
-        "difference": estimated(look.difference),
+        "difference": estimate_as_dict(look.difference),
         "complete": look.complete,
     }
 
 
 def _group(group: BacktestGroup) -> dict[str, Any]:
     counted = {"customers": group.customers, "buyers": group.buyers, "spent": str(group.spent)}
-    return {**counted, "share": estimated(bought(group)), "mean": estimated(spent(group))}
+    return {**counted, "share": estimate_as_dict(bought(group)), "mean": estimate_as_dict(spent(group))}
 
 
-def estimated(found: Estimate) -> dict[str, Any]:
+def estimate_as_dict(found: Estimate) -> dict[str, Any]:
     """Return an estimate as plain values, with a text if the sample is too small."""
     shown = {name: round(getattr(found, name), 6) for name in ("value", "low", "high")}
     return {**shown, "words": "" if found.enough else proportions.TOO_FEW}

@@ -12,7 +12,7 @@ from mailshot.audience.nodes import Condition
 from mailshot.campaign.snapshot import Snapshot
 from mailshot.facts.periods import Span, Window
 from mailshot.store import backtests
-from mailshot.store.backtests import Known
+from mailshot.store.backtests import DataRange
 from mailshot.store.engine import Connection
 
 SELECTION = (
@@ -53,7 +53,7 @@ def of_rules(connection: Connection, looked: BacktestScope) -> Iterator[str]:
         yield "Only the latest value of each preference is stored: one stated after a date counts as not yet stated."
 
 
-def of_data(looked: BacktestScope, known: Known) -> Iterator[str]:
+def of_data(looked: BacktestScope, known: DataRange) -> Iterator[str]:
     """Report where the data starts too late for the rules, and which customers it covers badly."""
     if known.first is None:
         yield "There are no purchases."
@@ -69,7 +69,7 @@ def of_data(looked: BacktestScope, known: Known) -> Iterator[str]:
         )
 
 
-def of_customers(known: Known) -> Iterator[str]:
+def of_customers(known: DataRange) -> Iterator[str]:
     """Report customers who may not have existed then, and those who are excluded."""
     if known.without_joining:
         yield (

@@ -19,10 +19,10 @@ from mailshot.insight.backtest_notes import BacktestScope
 from mailshot.stats import proportions
 from mailshot.stats.proportions import Counted, Estimate
 from mailshot.store import audiences, backtests
-from mailshot.store.backtests import Known
+from mailshot.store.backtests import DataRange
 from mailshot.store.engine import Store
 
-CHOSEN = (
+SELECTION_NOTE = (
     "Another system chose the recipients, so it is unknown how other customers would have responded. "
     "Customers who respond may also be those who buy more anyway."
 )
@@ -71,13 +71,13 @@ class PastResponse:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         inside, outside = self.total()
-        every = {**_counted(inside, outside), "difference": backtest.estimated(self.pooled)}
+        every = {**_counted(inside, outside), "difference": backtest.estimate_as_dict(self.pooled)}
         each = [
             {
                 "campaign": past.campaign,
                 "as_of": past.as_of.isoformat(),
                 **_counted(past.inside, past.outside),
-                "difference": backtest.estimated(past.difference),
+                "difference": backtest.estimate_as_dict(past.difference),
                 "over": past.over,
             }
             for past in self.pasts
@@ -98,32 +98,32 @@ def compare_responses(
                 "There is no past campaign to compare the audience with.",
                 "Import campaigns, recipients and conversions, or choose other dates with --from and --until.",
             )
-        looked = BacktestScope([subject.condition], [run.as_of.astimezone(zone) for run in runs], zone)
-        notes = [CHOSEN, *backtest_notes.of_rules(connection, looked), *backtest_notes.of_data(looked, known)]
+        scope = BacktestScope([subject.condition], [run.as_of.astimezone(zone) for run in runs], zone)
+        notes = [SELECTION_NOTE, *backtest_notes.of_rules(connection, scope), *backtest_notes.of_data(scope, known)]
         early = sum(known.first is not None and run.as_of < known.first for run in every) if not series.since else 0
-        people = backtests.answerers(connection, [run.id for run in runs])
+        people = backtests.responders(connection, [run.id for run in runs])
     end = end_of_data(known.last, zone) if known.last else None
     pasts = []
     for number, run in enumerate(runs):
         progress(number, len(runs))
         compiled = audiences.compiler(run.as_of.astimezone(zone), zone, back=True)
         with store.read() as connection:
-            weighed = audiences.with_statistics(connection, compiled)
-            inside, outside = backtests.answers(connection, weighed, subject.condition, run.id)
+            compiler = audiences.with_statistics(connection, compiled)
+            inside, outside = backtests.responses(connection, compiler, subject.condition, run.id)
         over = end is not None and run.finished_at is not None and run.finished_at <= end
         pasts.append(PastCampaign(run.campaign, compiled.as_of, inside, outside, over))
     return PastResponse(
-        subject.name, pasts, [*notes, *_remarks(pasts, people, early), *backtest_notes.of_customers(known)]
+        subject.name, pasts, [*notes, *_notes(pasts, people, early), *backtest_notes.of_customers(known)]
     )
 
 
-def _within(moment: datetime, series: Series, known: Known) -> bool:
+def _within(moment: datetime, series: Series, known: DataRange) -> bool:
     """Exclude campaigns before the first purchase: no customer could match a rule about purchases then."""
     begins = series.since or known.first
     return (begins is None or moment >= begins) and (series.until is None or moment <= series.until)
 
 
-def _remarks(pasts: Sequence[PastCampaign], people: tuple[int, int], early: int) -> list[str]:
+def _notes(pasts: Sequence[PastCampaign], people: tuple[int, int], early: int) -> list[str]:
     got, answered = sum(past.recipients for past in pasts), sum(past.answered for past in pasts)
     said = [
         f"Some customers are in several campaigns: {got:,} mails went to {people[0]:,} customers, "

@@ -24,7 +24,7 @@ ANY_PURCHASE = Goal(EVERYTHING, Span(14, "day"), ZoneInfo("UTC"))
 
 
 @dataclass(frozen=True, slots=True)
-class RunLine:
+class RunSummary:
     """Summary of one run, in unique customers; opens and clicks by people only.
 
     `machine` counts customers whose mail a proxy or scanner opened or clicked, even if the customer also did.
@@ -58,7 +58,7 @@ class RunReport:
     credit. For all of them the window begins at the run's `as_of`.
     """
 
-    line: RunLine
+    line: RunSummary
     states: Mapping[str, int]
     contents: Mapping[str, int]
     reasons: Mapping[str, int]
@@ -93,7 +93,7 @@ class RunReport:
         }
 
 
-def newest(found: Sequence[RunLine], run: int | None = None) -> RunLine:
+def select_run(found: Sequence[RunSummary], run: int | None = None) -> RunSummary:
     """Return run `run`; without it, the latest run with mails, or else the latest. Raises NotFound."""
     if run is not None:
         chosen = next((line for line in found if line.run_id == run), None)
@@ -105,9 +105,9 @@ def newest(found: Sequence[RunLine], run: int | None = None) -> RunLine:
     return next((line for line in reversed(found) if line.mails), found[-1])
 
 
-def lines(
+def summaries(
     store: Store, today: datetime, campaign: str | None = None, known: Callable[[], Collection[str]] = tuple
-) -> list[RunLine]:
+) -> list[RunSummary]:
     """Return all runs, or one campaign's, oldest first. `known` returns the campaigns in the rules.
 
     Purchases after the company's `today` do not count. Raises NotFound for a campaign without a run.
@@ -125,7 +125,7 @@ def lines(
     return [_line(row, states.get(row.id, {}), feedback.get(row.id, {}), machines.get(row.id, 0)) for row in chosen]
 
 
-def of(store: Store, line: RunLine, today: datetime) -> RunReport:
+def load_report(store: Store, line: RunSummary, today: datetime) -> RunReport:
     """Return one run in detail, as of the company's `today`."""
     with store.read() as connection:
         goal = conversions.goal_of(connection, line.run_id) or ANY_PURCHASE
@@ -146,15 +146,17 @@ def of(store: Store, line: RunLine, today: datetime) -> RunReport:
 
 
 def _complete(connection: Connection, goal: Goal, as_of: datetime, today: datetime) -> bool:
-    last = reports.newest(connection, goal, today)
+    last = reports.latest(connection, goal, today)
     return last is not None and last >= goal.end(as_of)
 
 
-def _line(row: RunRecord, states: Mapping[str, int], feedback: Mapping[tuple[str, str], int], machine: int) -> RunLine:
+def _line(
+    row: RunRecord, states: Mapping[str, int], feedback: Mapping[tuple[str, str], int], machine: int
+) -> RunSummary:
     def people(kind: FeedbackKind) -> int:
         return feedback.get((kind, FeedbackClass.human), 0)
 
-    return RunLine(
+    return RunSummary(
         run_id=row.id,
         campaign=row.campaign,
         state=row.state,

@@ -35,7 +35,7 @@ def _domain(text: str) -> str:
     return text
 
 
-def _word(text: str) -> str:
+def _feedback_id(text: str) -> str:
     if not _WORD.fullmatch(text):
         raise ValueError("must be ASCII letters, digits or punctuation, without spaces or colons (Feedback-ID header)")
     return text
@@ -56,7 +56,7 @@ class Sender(BaseModel):
     reply_to: Address | None = None
     bounce_domain: Domain = ""
     list_domain: Domain = ""
-    feedback_id: Annotated[str, AfterValidator(_word)] = Field("mailshot", min_length=5, max_length=15)
+    feedback_id: Annotated[str, AfterValidator(_feedback_id)] = Field("mailshot", min_length=5, max_length=15)
     brand: str = ""
 
     @property

@@ -39,7 +39,7 @@ def compile_source(source: TemplateSource, vocabulary: Vocabulary, hosts: frozen
     report.raise_if_any()
     document = placeholders.text if inlines_each_mail else inline(placeholders, report)
     report.raise_if_any()
-    plain: list[Part] = [*flat["body.txt"]] if "body.txt" in flat else plain_text.derived(placeholders, document)
+    plain: list[Part] = [*flat["body.txt"]] if "body.txt" in flat else plain_text.derive(placeholders, document)
     html = compile_parts(
         placeholders.parts(_with_pixel(document, placeholders)), source.file("body.html"), sandbox.HTML, report
     )

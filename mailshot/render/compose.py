@@ -49,7 +49,7 @@ class Mailing:
         }
 
     @classmethod
-    def thaw(cls, body: Mapping[str, Any], with_trial: bool = True) -> Mailing:
+    def from_frozen(cls, body: Mapping[str, Any], with_trial: bool = True) -> Mailing:
         """Compile a frozen mailing. `with_trial=False` skips the trial render, which the plan already did.
 
         Raises InvalidInput if a template is invalid.
@@ -91,11 +91,11 @@ class OutgoingMail:
     envelope_to: str
     message_id: str
     rendered: RenderedMail
-    envelope: MailHeaders
+    headers: MailHeaders
 
     def data(self, eight_bit: bool) -> bytes:
         """Return the message's bytes."""
-        return mime.assemble(self.rendered, self.envelope, eight_bit)
+        return mime.assemble(self.rendered, self.headers, eight_bit)
 
     @property
     def links(self) -> tuple[LinkTarget, ...]:
@@ -126,8 +126,8 @@ def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str)
         _values(mailing, delivery, links), _tracking(keys, base_url, ids) if delivery.tracked else None
     )
     domain = headers.ascii_domain(str(sender["address"]).rpartition("@")[2])
-    bounces = headers.ascii_domain(str(sender["bounce_domain"] or domain))
-    bounce = f"{keys.sign_local_part(Purpose.bounce, *ids)}@{bounces}"
+    bounce_domain = headers.ascii_domain(str(sender["bounce_domain"] or domain))
+    envelope_from = f"{keys.sign_local_part(Purpose.bounce, *ids)}@{bounce_domain}"
     message_id = f"{keys.sign(Purpose.message, *ids)}@{domain}"
     envelope = MailHeaders(
         message_id=message_id,
@@ -143,7 +143,7 @@ def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str)
         boundary_seed=message_id,
         unsubscribe_url=links["unsubscribe"],
     )
-    return OutgoingMail(bounce, headers.ascii_address(delivery.address), message_id, rendered, envelope)
+    return OutgoingMail(envelope_from, headers.ascii_address(delivery.address), message_id, rendered, envelope)
 
 
 def _feedback_id(mailing: Mailing, delivery: Recipient) -> str:
@@ -160,7 +160,10 @@ def _locale_format(company: Mapping[str, str]) -> LocaleFormat:
 
 def _values(mailing: Mailing, delivery: Recipient, links: Mapping[str, str]) -> dict[str, object]:
     sender, unknown_customer, unknown_offer = mailing.sender, mailing.unknown["customer"], mailing.unknown["offers"]
-    customer, days = _dated(delivery.facts, mailing.dates.get("customer", ())), mailing.dates.get("offers", ())
+    customer, days = (
+        _with_parsed_dates(delivery.facts, mailing.dates.get("customer", ())),
+        mailing.dates.get("offers", ()),
+    )
     return {
         filters.LOCALE_FORMAT: replace(
             mailing.locale_format,
@@ -169,7 +172,7 @@ def _values(mailing: Mailing, delivery: Recipient, links: Mapping[str, str]) -> 
         ),
         "customer": {**unknown_customer, **customer},
         "offers": [
-            {**unknown_offer, **_dated(product, days), "times": times, "reason": _reason(times)}
+            {**unknown_offer, **_with_parsed_dates(product, days), "times": times, "reason": _reason(times)}
             for product, times in delivery.offers
         ],
         "campaign": {"name": mailing.campaign},
@@ -182,12 +185,12 @@ def _values(mailing: Mailing, delivery: Recipient, links: Mapping[str, str]) -> 
     }
 
 
-def _dated(facts: Mapping[str, Any], days: Collection[str]) -> dict[str, Any]:
+def _with_parsed_dates(facts: Mapping[str, Any], days: Collection[str]) -> dict[str, Any]:
     """Return facts with dates parsed; a text that is not a date counts as unknown."""
-    return {**facts, **{name: _day(facts[name]) for name in days if facts.get(name) is not None}}
+    return {**facts, **{name: _parse_date(facts[name]) for name in days if facts.get(name) is not None}}
 
 
-def _day(text: Any) -> date | None:
+def _parse_date(text: Any) -> date | None:
     try:
         return date.fromisoformat(str(text))
     except ValueError:

@@ -24,7 +24,7 @@ _STATIC = re.compile(r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?(?=
 _HOST = re.compile(r"https?://([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::\d{1,5})?(?:[/?#]|$)", re.IGNORECASE)
 _UNTRACKED = re.compile(r"(?:mailto:|tel:|#)", re.IGNORECASE)
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\"<>\\^`{|}]")
-OWN = (("links", ".", "unsubscribe"), ("links", ".", "preferences"))
+OWN_LINKS = (("links", ".", "unsubscribe"), ("links", ".", "preferences"))
 """Mailshot's own links: never tracked or replaced."""
 
 
@@ -44,13 +44,13 @@ class Tracking:
     pixel: str
 
 
-LONGEST_CACHED = 200
+MAX_CACHED_LENGTH = 200
 """Longest URL that is cached, in characters; caching thousands of long ones would use too much memory."""
 
 
-def link(url: str) -> LinkTarget:
+def link_target(url: str) -> LinkTarget:
     """Return the link target of a URL; its id is the first 63 bits of the SHA-256, never 0."""
-    return _cached_link(url) if len(url) <= LONGEST_CACHED else _link(url)
+    return _cached_link(url) if len(url) <= MAX_CACHED_LENGTH else _link(url)
 
 
 def _link(url: str) -> LinkTarget:
@@ -67,31 +67,31 @@ class LinkSlots:
 
     report: TemplateProblems
     places: list[Place] = field(default_factory=list)
-    plain: list[Place] = field(default_factory=list)
+    insecure: list[Place] = field(default_factory=list)
     """Links that begin with http://."""
-    dead: list[Place] = field(default_factory=list)
+    without_target: list[Place] = field(default_factory=list)
     """Links without a target."""
-    own: set[str] = field(default_factory=set)
+    own_pages: set[str] = field(default_factory=set)
     """Mailshot pages that the template links to: 'unsubscribe', 'preferences'."""
 
     def __call__(self, parts: list[Part], attributes: dict[str, str], place: Place) -> list[Part]:
         """Check one href and return its replacement: the same parts, or tags that call `_link`."""
         first = parts[0] if parts else ""
         if not parts or parts == ["#"]:
-            self.dead.append(place)
+            self.without_target.append(place)
             return parts
         if isinstance(first, Segment):
             return self._expression(first, parts, attributes, place)
         address = html.unescape(first)
         if _UNTRACKED.match(address):
             return parts
-        if not self._literal(address, len(parts) == 1, place):
+        if not self._check_literal(address, len(parts) == 1, place):
             return parts
         if address.lower().startswith("http://"):
-            self.plain.append(place)
+            self.insecure.append(place)
         return self._slot(parts, "data-no-track" not in attributes, place, open_host=False)
 
-    def _literal(self, address: str, whole: bool, place: Place) -> bool:
+    def _check_literal(self, address: str, whole: bool, place: Place) -> bool:
         host = _STATIC.match(address)
         fixed = host and (whole or len(address) > host.end())
         if not fixed or _UNSAFE.search(address):
@@ -105,8 +105,8 @@ class LinkSlots:
             self.report.add(first.place, message, "Put https://host/ before the tag.")
             return parts
         words = tuple(token.text for token in first.tokens)
-        if words in OWN:
-            self.own.add(words[-1])
+        if words in OWN_LINKS:
+            self.own_pages.add(words[-1])
             return parts
         return self._slot(parts, "data-no-track" not in attributes, place, open_host=True)
 
@@ -142,11 +142,11 @@ class LinkRewriter:
         written = address if isinstance(address, Markup) else escape(str(address or ""))
         url = html.unescape(written)
         if open_host or _UNSAFE.search(url):
-            url = self._checked(number, _safe(url), open_host)
+            url = self._checked(number, _percent_encoded(url), open_host)
             written = escape(url)
         if not (tracked and self._tracking):
             return written
-        found = link(url)
+        found = link_target(url)
         self.links[found.id] = found
         return escape(self._tracking.click(found.id))
 
@@ -158,6 +158,6 @@ class LinkRewriter:
         return url
 
 
-def _safe(url: str) -> str:
+def _percent_encoded(url: str) -> str:
     """Percent-encode the characters that are not allowed in a URL."""
     return _UNSAFE.sub(lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode()), url.strip())

@@ -63,7 +63,7 @@ def _required(slots: LinkSlots, placeholders: Placeholders, html: MailPart) -> I
     place = Place(html.file, 0, 0)
     if POSTAL not in html.facts:
         yield Finding("error", f"The sender's postal address is missing: {{{{ {POSTAL} }}}}.", place, bulk=True)
-    if "unsubscribe" not in slots.own:
+    if "unsubscribe" not in slots.own_pages:
         example = f'<a href="{{{{ {UNSUBSCRIBE} }}}}">'
         yield Finding("error", f"There is no link to unsubscribe: {example}.", place, bulk=True)
     elif placeholders.wordless("links", ".", "unsubscribe"):
@@ -78,9 +78,9 @@ def _required_in_text(text: MailPart) -> Iterator[Finding]:
 
 
 def _links(slots: LinkSlots) -> Iterator[Finding]:
-    for place in slots.plain:
+    for place in slots.insecure:
         yield Finding("warning", "The link is plain http; use https.", place)
-    for place in slots.dead:
+    for place in slots.without_target:
         yield Finding("warning", "The link leads nowhere.", place)
 
 

@@ -19,10 +19,10 @@ _BLANKS = re.compile(r"(?<![ \t\u00a0\u200c])[ \t\u00a0\u200c]++(?:\n|\Z)")
 _INDENTS = re.compile(r"^[ \t\u00a0]+", re.MULTILINE)
 _GAPS = re.compile(r"\n{3,}")
 _LAYOUT = ("table", "thead", "tbody", "tfoot", "tr", "td", "th")
-_SILENT = ("mailto:", "tel:", "#")
+_SCHEMES_WITHOUT_URL = ("mailto:", "tel:", "#")
 
 
-def derived(placeholders: Placeholders, document: str) -> list[Part]:
+def derive(placeholders: Placeholders, document: str) -> list[Part]:
     """Derive the text and tags of the plain text part from a document with placeholders.
 
     Hidden and decorative elements and those marked `data-html-only` are left out, table cells become blocks, and
@@ -31,13 +31,13 @@ def derived(placeholders: Placeholders, document: str) -> list[Part]:
     tree = lxml.html.document_fromstring(document if _ELEMENT.search(document) else f"<div>{document}</div>")
     for element in list(tree.iter()):
         if isinstance(element, etree._Comment):
-            _text_of(element, placeholders)
-        elif _unseen(element):
+            _replace_comment(element, placeholders)
+        elif _is_hidden(element):
             element.drop_tree()
         elif element.tag in _LAYOUT:
             element.tag = "div"
         elif element.tag == "a":
-            _address(element, placeholders)
+            _append_url(element, placeholders)
     config = ParserConfig(css=CSS_PROFILES["strict"])
     lines = [" ".join(line.split()) for line in Inscriptis(tree, config).get_text().splitlines()]
     return placeholders.parts("\n".join(lines), plain=True)
@@ -49,12 +49,12 @@ def tidy(text: str, derived_from_html: bool) -> str:
     return _GAPS.sub("\n\n", _BLANKS.sub("\n", text)).strip() + "\n"
 
 
-def _unseen(element: lxml.html.HtmlElement) -> bool:
+def _is_hidden(element: lxml.html.HtmlElement) -> bool:
     silent = element.get("aria-hidden") == "true" or element.get("data-html-only") is not None
     return silent or bool(_HIDDEN.search(element.get("style", "")))
 
 
-def _text_of(comment: etree._Comment, placeholders: Placeholders) -> None:
+def _replace_comment(comment: etree._Comment, placeholders: Placeholders) -> None:
     """Replace a comment that represents a statement with the statement's placeholder; drop any other comment."""
     spoken = lxml.html.Element("span")
     spoken.text, spoken.tail, comment.tail = placeholders.statement(comment.text), comment.tail, None
@@ -63,10 +63,10 @@ def _text_of(comment: etree._Comment, placeholders: Placeholders) -> None:
         parent.replace(comment, spoken)
 
 
-def _address(element: lxml.html.HtmlElement, placeholders: Placeholders) -> None:
+def _append_url(element: lxml.html.HtmlElement, placeholders: Placeholders) -> None:
     word = placeholders.addresses.get(element.get("href", ""), "")
     parts = placeholders.parts(word)
-    if parts and (isinstance(parts[0], Segment) or not parts[0].startswith(_SILENT)):
+    if parts and (isinstance(parts[0], Segment) or not parts[0].startswith(_SCHEMES_WITHOUT_URL)):
         last = element[-1] if len(element) else None
         if last is None:
             element.text = f"{(element.text or '').rstrip()} <{word}>"

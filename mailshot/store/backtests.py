@@ -58,7 +58,7 @@ class BacktestGroup:
 
 
 @dataclass(slots=True)
-class Seen:
+class Selection:
     """An audience as of a past date, and all other customers."""
 
     #: Customers of the audience by (content, reason); both None for an audience without a campaign.
@@ -88,7 +88,7 @@ class _Bitmap:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class DataRange:
     """How far back the data reaches, and what is unknown about customers."""
 
     #: Of the first and last purchase; None without purchases.
@@ -101,7 +101,7 @@ class Known:
     erased: int
 
 
-def known(connection: Connection) -> Known:
+def known(connection: Connection) -> DataRange:
     """Return how far back the data reaches."""
     purchase, customer = SCHEMA.purchase.c, SCHEMA.customer.c
     first, last = connection.execute(select(func.min(purchase.at), func.max(purchase.at))).one()
@@ -109,7 +109,7 @@ def known(connection: Connection) -> Known:
     unknown = case((and_(customer.joined_at.is_(None), audiences.not_erased()), 1), else_=0)
     row = connection.execute(select(func.count(), func.sum(unknown), func.sum(erased)).select_from(SCHEMA.customer))
     number, without, gone = row.one()
-    return Known(first, last, int(number) - int(gone or 0), int(without or 0), int(gone or 0))
+    return DataRange(first, last, int(number) - int(gone or 0), int(without or 0), int(gone or 0))
 
 
 def inferred(connection: Connection, names: Collection[str]) -> dict[str, datetime]:
@@ -118,12 +118,12 @@ def inferred(connection: Connection, names: Collection[str]) -> dict[str, dateti
     return {str(row[0]): row[1] for row in connection.execute(newest)}
 
 
-def of_campaign(connection: Connection, compiled: Compiler, question: PlanSpec, spending: Spending) -> Seen:
+def of_campaign(connection: Connection, compiled: Compiler, question: PlanSpec, spending: Spending) -> Selection:
     """Total a campaign's audience by content and reason, and all other customers, with what they bought."""
     return _seen(connection, compiled, verdicts(compiled, question), spending)
 
 
-def of_audience(connection: Connection, compiled: Compiler, condition: Condition, spending: Spending) -> Seen:
+def of_audience(connection: Connection, compiled: Compiler, condition: Condition, spending: Spending) -> Selection:
     """Total an audience, and all other customers, with what they bought."""
     nothing = cast(null(), String)
     members = audiences.existing_members(compiled, condition).add_columns(nothing, nothing)
@@ -136,7 +136,7 @@ def past_runs(connection: Connection) -> list[Any]:
     return list(connection.execute(chosen.order_by(RUN.c.as_of, RUN.c.id)))
 
 
-def answers(
+def responses(
     connection: Connection, compiled: Compiler, condition: Condition, run_id: int
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Count (recipients, responders) of a run, inside a rule's audience and outside of it."""
@@ -154,7 +154,7 @@ def answers(
     return sides[0], sides[1]
 
 
-def answerers(connection: Connection, run_ids: Collection[int]) -> tuple[int, int]:
+def responders(connection: Connection, run_ids: Collection[int]) -> tuple[int, int]:
     """Count the distinct customers who received any of these runs, and who responded to any."""
     got = select(func.count(distinct(DELIVERY.c.customer_id))).where(
         DELIVERY.c.run_id.in_(run_ids), DELIVERY.c.state.in_(REACHED), not_erased(SCHEMA, DELIVERY.c.customer_id)
@@ -167,11 +167,11 @@ def answerers(connection: Connection, run_ids: Collection[int]) -> tuple[int, in
     return int(connection.scalar(got) or 0), int(connection.scalar(answered) or 0)
 
 
-def _seen(connection: Connection, compiled: Compiler, members: Select[Any], spending: Spending) -> Seen:
+def _seen(connection: Connection, compiled: Compiler, members: Select[Any], spending: Spending) -> Selection:
     """Add up row by row: first the members, then the buyers. Neither database joins the two in linear time."""
     customer = SCHEMA.customer
     here = [existed(SCHEMA, compiled.before)]
-    seen, bits = Seen(), _Bitmap()
+    seen, bits = Selection(), _Bitmap()
     inboxes = _Inboxes(connection)
     for number, content, reason in connection.execute(members, execution_options=STREAMED):
         reason = inboxes.reason(number, content, reason)

@@ -39,7 +39,7 @@ class FeedbackEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class MailStatus:
     """State of the mail that an open or click belongs to."""
 
     #: When its final dot was sent; None before that.
@@ -66,7 +66,7 @@ def record(connection: Connection, piece: FeedbackEvent) -> bool:
     return new
 
 
-def circumstances(connection: Connection, run_id: int, customer_id: int) -> Circumstances | None:
+def mail_status(connection: Connection, run_id: int, customer_id: int) -> MailStatus | None:
     """Return the state of the mail that an open or click belongs to, or None if there is no such mail."""
     d, c = DELIVERY.c, CONSENT.c
     tracking = and_(c.customer_id == d.customer_id, c.topic == TRACKING)
@@ -75,7 +75,7 @@ def circumstances(connection: Connection, run_id: int, customer_id: int) -> Circ
         .select_from(DELIVERY.outerjoin(CONSENT, tracking))
         .where(d.run_id == run_id, d.customer_id == customer_id)
     ).first()
-    return Circumstances(row.dotted_at, row.state, bool(row.given)) if row else None
+    return MailStatus(row.dotted_at, row.state, bool(row.given)) if row else None
 
 
 def clicks_around(connection: Connection, run_id: int, customer_id: int, at: datetime, reach: timedelta) -> list[Click]:
@@ -90,7 +90,7 @@ def clicks_around(connection: Connection, run_id: int, customer_id: int, at: dat
     return [Click(*row) for row in rows]
 
 
-def blame_scanner(connection: Connection, ids: list[int], why: str) -> int:
+def reclassify_as_scanner(connection: Connection, ids: list[int], why: str) -> int:
     """Reclassify human or unknown clicks as a scanner's, and return how many."""
     c = FEEDBACK.c
     change = FEEDBACK.update().where(c.id.in_(ids), c.by.in_(NOT_MACHINES))
@@ -108,7 +108,7 @@ LINK = dialect.table(Link)
 SCHEMES = ("http", "https")
 
 
-def keep(connection: Connection, urls: Mapping[int, str]) -> None:
+def store_links(connection: Connection, urls: Mapping[int, str]) -> None:
     """Store the URL of each link by its id, for the redirect of a click. Known links stay as they are."""
     # Sorted, so that two workers storing the same links do not deadlock.
     rows = [{"id": number, "url": url} for number, url in sorted(urls.items())]
@@ -116,13 +116,13 @@ def keep(connection: Connection, urls: Mapping[int, str]) -> None:
         connection.execute(dialect.insert(connection, LINK).on_conflict_do_nothing(), rows)
 
 
-def find(connection: Connection, link_id: int) -> str | None:
+def link_url(connection: Connection, link_id: int) -> str | None:
     """Return the URL of a link, or None if it is unknown or not safe to redirect to."""
     url = connection.scalar(select(LINK.c.url).where(LINK.c.id == link_id))
-    return url if url and safe(url) else None
+    return url if url and is_safe_url(url) else None
 
 
-def safe(url: str) -> bool:
+def is_safe_url(url: str) -> bool:
     """Return whether `url` is an absolute http(s) URL that fits in one header line."""
     if not url.isascii() or any(ord(character) <= 0x20 or ord(character) == 0x7F for character in url) or "\\" in url:
         return False

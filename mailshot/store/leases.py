@@ -43,7 +43,7 @@ def acquire(connection: Connection, name: str, holder: str, now: datetime, until
     return bool(connection.execute(taken).rowcount == 1)
 
 
-def standing(connection: Connection, name: str) -> tuple[str, datetime] | None:
+def last_holder(connection: Connection, name: str) -> tuple[str, datetime] | None:
     """Return the last holder of a lease and its expiry time; None if it was never acquired."""
     row = connection.execute(select(LEASE.c.holder, LEASE.c.until).where(LEASE.c.name == name)).first()
     return (row.holder, row.until) if row else None
@@ -54,7 +54,7 @@ def release(connection: Connection, name: str, holder: str) -> None:
     connection.execute(LEASE.delete().where(LEASE.c.name == name, LEASE.c.holder == holder))
 
 
-def vacate(connection: Connection, name: str) -> None:
+def force_release(connection: Connection, name: str) -> None:
     """Delete a lease, whichever process holds it."""
     connection.execute(LEASE.delete().where(LEASE.c.name == name))
 
@@ -72,7 +72,9 @@ def verify_address_key(connection: Connection, address_key: bytes) -> None:
     """
     fingerprint = hashlib.sha256(b"mailshot/address-key" + address_key).hexdigest()[:16]
     connection.execute(
-        dialect.insert(connection, INSTALLATION).values(id=1, **_first(fingerprint)).on_conflict_do_nothing()
+        dialect.insert(connection, INSTALLATION)
+        .values(id=1, **_installation_values(fingerprint))
+        .on_conflict_do_nothing()
     )
     known = connection.scalar(select(INSTALLATION.c.address_key_print))
     if known != fingerprint:
@@ -80,5 +82,5 @@ def verify_address_key(connection: Connection, address_key: bytes) -> None:
         raise SettingsError(message, "Restore the previous key: the suppression list is hashed with it.")
 
 
-def _first(fingerprint: str) -> dict[str, object]:
+def _installation_values(fingerprint: str) -> dict[str, object]:
     return {"address_key_print": fingerprint, "created_at": present()}

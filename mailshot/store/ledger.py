@@ -107,7 +107,7 @@ def create(connection: Connection, run_id: int, plan_id: str) -> None:
 def claim(connection: Connection, run_id: int, token: int, now: datetime, until: datetime, most: int) -> list[Claimed]:
     """Claim up to `most` due rows of a running run under `token`, with a lease `until` then."""
     taken: list[Claimed] = []
-    for due in ledger_queries.due(now):
+    for due in ledger_queries.due_clauses(now):
         if len(taken) < most:
             taken += _take(connection, run_id, due, token, until, most - len(taken))
     return taken
@@ -254,7 +254,7 @@ def recover(connection: Connection, now: datetime) -> tuple[int, int]:
     # Of all rows that the worker held, only the mail that it was rendering can have crashed it.
     suspicion = case(
         (D.suspicion >= int(Suspicion.writing_again), literal(int(Suspicion.proven))),
-        (D.suspicion >= int(Suspicion.writing), literal(int(Suspicion.held_again))),
+        (D.suspicion >= int(Suspicion.rendering), literal(int(Suspicion.suspected_again))),
         else_=literal(int(Suspicion.held)),
     )
     pending = connection.execute(_lapsed(DeliveryState.claimed, now).values(suspicion=suspicion, **back)).rowcount

@@ -39,7 +39,7 @@ def delivery(connection: Connection, run_id: int, customer_id: int) -> DeliveryR
     return DeliveryRecord(DeliveryState.of(row.state), row.content, reason, row.offers or [], row.reply)
 
 
-def due(now: datetime) -> tuple[Clause, Clause]:
+def due_clauses(now: datetime) -> tuple[Clause, Clause]:
     """Return the clauses of rows that can be claimed now, one for each state of `WAITING`.
 
     Used separately, each can use the index on (run, state, customer); see `ledger.claim`.
@@ -47,9 +47,9 @@ def due(now: datetime) -> tuple[Clause, Clause]:
     return D.state == DeliveryState.pending, and_(D.state == DeliveryState.deferred, D.next_attempt_at <= now)
 
 
-def owed(connection: Connection, now: datetime) -> list[tuple[int, int]]:
+def runs_with_due_rows(connection: Connection, now: datetime) -> list[tuple[int, int]]:
     """Return each running run that has due rows, with the number of workers that hold live claims on it."""
-    has_due = exists().where(D.run_id == RUN.c.id, or_(*due(now)))
+    has_due = exists().where(D.run_id == RUN.c.id, or_(*due_clauses(now)))
     workers = (
         select(func.count(D.token.distinct()))
         .where(D.run_id == RUN.c.id, D.state.in_(HELD))
@@ -62,7 +62,7 @@ def owed(connection: Connection, now: datetime) -> list[tuple[int, int]]:
 
 def is_due(connection: Connection, run_id: int, now: datetime) -> bool:
     """Return whether a run has rows that can be sent now."""
-    rows = select(D.run_id).where(D.run_id == run_id, or_(*due(now)))
+    rows = select(D.run_id).where(D.run_id == run_id, or_(*due_clauses(now)))
     return connection.execute(rows.limit(1)).first() is not None
 
 
@@ -87,6 +87,6 @@ def counts(connection: Connection, run_id: int) -> dict[str, int]:
     return {str(row[0]): int(row[1]) for row in connection.execute(grouped)}
 
 
-def under_way(by_state: Mapping[str, int]) -> int:
+def in_progress(by_state: Mapping[str, int]) -> int:
     """Return how many rows workers hold, given the result of `counts`."""
     return sum(by_state.get(state, 0) for state in HELD)

@@ -112,7 +112,7 @@ def reached(connection: Connection, run_id: int, holdout: bool, goal: Goal, star
     return Bought(int(size), int(row[0]), row[1] or Decimal(0))
 
 
-def newest(connection: Connection, goal: Goal, today: datetime) -> datetime | None:
+def latest(connection: Connection, goal: Goal, today: datetime) -> datetime | None:
     """Return the time of the latest purchase up to `today`, or of the latest event that the goal counts."""
     moment = select(func.max(PURCHASE.c.at)).where(PURCHASE.c.at <= today)
     if goal.event is not None:

@@ -42,7 +42,7 @@ MOST_LOCKED_BYTES = 32 << 20
 SMALL_FILE, LARGE_FILE = 64 << 20, 256 << 20
 REST, LARGE_REST = timedelta(minutes=1), timedelta(hours=1)
 #: The lease that a rewrite of SQLite's file takes for the pause after it, so that all processes pause.
-OFFICE = "rewrite"
+LEASE_NAME = "rewrite"
 #: The planner stores samples of all tables' values in this one.
 STATISTICS = "pg_catalog.pg_statistic"
 #: Tables with data of a customer, or of their address, besides those with a `customer_id`.
@@ -101,9 +101,9 @@ def _may_rewrite(store: Store, now: datetime, whole: bool) -> bool:
     """Return whether SQLite's file may be rewritten now: no reader is open, and the pause is over."""
     size = _file_size(store)
     with store.read() as reader:
-        if staging.is_untidy(reader):
+        if staging.has_leftovers_or_import(reader):
             return False  # rows are still in the tables of an import, which deletes them
-        resting = leases.holder(reader, OFFICE, now) is not None
+        resting = leases.holder(reader, LEASE_NAME, now) is not None
         held_up = size > SMALL_FILE and (size > LARGE_FILE or _is_sending(reader))
     if not whole and (resting or held_up):
         return False
@@ -115,8 +115,8 @@ def _rewrite_once(store: Store, now: datetime) -> bool:
     """Rewrite SQLite's file once, and begin the pause, even if the rewrite fails."""
     rest = LARGE_REST if _file_size(store) > SMALL_FILE else REST
     with store.write() as connection:
-        leases.vacate(connection, OFFICE)
-        leases.acquire(connection, OFFICE, secrets.token_hex(8), now, now + rest)
+        leases.force_release(connection, LEASE_NAME)
+        leases.acquire(connection, LEASE_NAME, secrets.token_hex(8), now, now + rest)
     return rewrite(store)
 
 

@@ -20,7 +20,7 @@ DAY = timedelta(days=1)
 #: Rows of traits or preferences read for an estimate.
 SAMPLE_ROWS = 5_000
 #: Highest product id in a bitmap, which has one byte per id.
-MOST_MARKS = 2_000_000
+MAX_BITMAP_ID = 2_000_000
 BUYER, PRODUCT = dialect.table(tables.Buyer), dialect.table(tables.Product)
 TRAIT, PREFERENCE = dialect.table(tables.Trait), dialect.table(tables.Preference)
 
@@ -31,10 +31,10 @@ class DataStatistics:
     def __init__(self, connection: Connection, compiled: Compiler) -> None:
         self.connection = connection
         self.as_of, self.zone = compiled.as_of, compiled.zone
-        self.known: dict[Any, float] = {}
-        self.meant: dict[ProductFilter, tuple[float, bytes | None]] = {}
+        self.share_cache: dict[Any, float] = {}
+        self.product_cache: dict[ProductFilter, tuple[float, bytes | None]] = {}
 
-    def share(self, condition: nodes.Condition) -> float:
+    def selectivity(self, condition: nodes.Condition) -> float:
         """Return the estimated share of lines that match an activity, or of customers with a trait or preference."""
         if isinstance(condition, nodes.ActivityCondition):
             return self._of_products(condition.products) * self._of_time(condition.window)
@@ -51,7 +51,7 @@ class DataStatistics:
     def _stated(self, name: str, values: Sequence[str], holds: bool) -> float:
         return sum(self._of_customers(PREFERENCE, name=name, value=value, holds=holds) for value in values)
 
-    def marks(self, products: ProductFilter) -> bytes | None:
+    def bitmap(self, products: ProductFilter) -> bytes | None:
         """Return the bitmap of matching products: byte n is 1 where product n matches; the last byte is 0.
 
         Return None if an id is too large.
@@ -63,12 +63,12 @@ class DataStatistics:
 
     def _products(self, products: ProductFilter) -> tuple[float, bytes | None]:
         """Return the share of all purchase lines with these products, and their bitmap."""
-        if products not in self.meant:
+        if products not in self.product_cache:
             chosen = select(PRODUCT.c.id, PRODUCT.c.lines).where(product_clause(PRODUCT, products))
             found = self.connection.execute(chosen).all()
             share = sum(lines for _, lines in found) / max(self._lines, 1)
-            self.meant[products] = share, _marks([number for number, _ in found])
-        return self.meant[products]
+            self.product_cache[products] = share, _bitmap([number for number, _ in found])
+        return self.product_cache[products]
 
     def _of_time(self, window: Window) -> float:
         start, end = window.bounds(self.as_of, self.zone)
@@ -78,7 +78,7 @@ class DataStatistics:
 
     def _of_customers(self, table: FromClause, **meant: Any) -> float:
         key = (table, *meant.values())
-        if key not in self.known:
+        if key not in self.share_cache:
             fits = and_(*(table.c[name] == value for name, value in meant.items()))
             rows = select(table.c.customer_id, fits.label("fits")).order_by(table.c.customer_id)
             sample = rows.limit(SAMPLE_ROWS).subquery()
@@ -88,8 +88,8 @@ class DataStatistics:
                 func.max(sample.c.customer_id),
             )
             matching, first, last = self.connection.execute(estimate).one()
-            self.known[key] = matching / ((last or 0) - (first or 0) + 1)
-        return self.known[key]
+            self.share_cache[key] = matching / ((last or 0) - (first or 0) + 1)
+        return self.share_cache[key]
 
     @cached_property
     def _lines(self) -> int:
@@ -105,9 +105,9 @@ class DataStatistics:
         return oldest
 
 
-def _marks(ids: Sequence[int]) -> bytes | None:
+def _bitmap(ids: Sequence[int]) -> bytes | None:
     last = max(ids, default=0)
-    if last >= MOST_MARKS:
+    if last >= MAX_BITMAP_ID:
         return None
     marks = bytearray(last + 2)
     for number in ids:

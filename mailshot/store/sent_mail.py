@@ -49,7 +49,7 @@ def tolerance(since: datetime, as_of: datetime) -> timedelta:
     return min(timedelta(days=1), (as_of - since) / 4)
 
 
-def recent(run: FromClause, delivery: FromClause, since: datetime, as_of: datetime) -> ColumnElement[bool]:
+def counts_since(run: FromClause, delivery: FromClause, since: datetime, as_of: datetime) -> ColumnElement[bool]:
     """Return the clause for mails that count in a window from `since` (Python version: `EarlierMail.counts`)."""
     late = _SentAt(run, delivery) > since + tolerance(since, as_of)
     return or_(run.c.as_of > since, late)

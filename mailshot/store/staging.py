@@ -40,31 +40,31 @@ from mailshot.store.engine import NEXT, STAGED, STAGED_TABLES, Connection, Store
 #: The values of a row's primary key.
 Key = tuple[Any, ...]
 OLD, OTHER_INDEX = "_old", "__b"
-OFFICE, TERM = "import", timedelta(minutes=5)
+LEASE_NAME, LEASE_TERM = "import", timedelta(minutes=5)
 #: Lines copied or deleted in one transaction, which takes tens of milliseconds.
-MOST_LINES = 10_000
+LINES_PER_STEP = 10_000
 #: Lines totalled in one transaction, which takes 0.25 s. With a sixth of this, the import took twice as long.
-SUMMED_LINES = 60_000
+TOTALLED_LINES_PER_STEP = 60_000
 #: Maximum batches per transaction; each transaction rewrites most pages of the product index.
-BATCHES = 8
+MAX_BATCHES = 8
 #: Target duration: after a slower transaction the next is smaller, otherwise larger.
 STEP_SECONDS = 0.35
 #: A file that affects at most this many lines is written in one transaction, in well under a second.
-FEW_LINES = 300_000
+SINGLE_TRANSACTION_LINES = 300_000
 #: Cost of writing one line, relative to totalling one.
-COST_OF_LINE = 10
+WRITE_COST = 10
 #: A file that affects less than 1/SHARE of all lines is loaded faster without copying the table.
-SHARE = 4
+LARGE_FRACTION = 4
 #: Products whose lines are counted in one transaction.
-MOST_PRODUCTS = 5_000
+PRODUCTS_PER_STEP = 5_000
 #: Pause between transactions for other writers, which retry every 2 milliseconds.
 PAUSE_SECONDS = 0.005
 #: WAL pages before a checkpoint. With SQLite's default of 1,000, the same pages were copied many times.
-LOG_PAGES = 50_000
+CHECKPOINT_PAGES = 50_000
 
 
 @dataclass(slots=True)
-class Staging:
+class StagedImport:
     """One staged import of purchases. `opened` returns it and holds the import lease."""
 
     store: Store
@@ -77,9 +77,9 @@ class Staging:
         """Yield a connection for one short transaction; if `staged`, its statements use the staging tables."""
         with self.store.write() as connection:
             now = column_types.now()
-            if not leases.acquire(connection, OFFICE, self.holder, now, now + TERM):
+            if not leases.acquire(connection, LEASE_NAME, self.holder, now, now + LEASE_TERM):
                 raise Refused("Another import took over.", "Run this import again when the other one has finished.")
-            connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
+            connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
             yield connection.execution_options(**{STAGED: staged})
         time.sleep(PAUSE_SECONDS)
 
@@ -88,7 +88,7 @@ class Staging:
 
         Reopens erasures made since the import began: its lines were checked before them and are written now.
         """
-        tidy(self)
+        clean_up(self)
         with self.step(staged=False) as connection:
             erasures.reopen(connection, _erased(connection) - self.erased)
             for table in STAGED_TABLES:
@@ -112,17 +112,17 @@ class Staging:
                 begun = time.monotonic()
                 touched += sum(bulk_dialects.insert(connection, load, batch) for batch in group)
             slow = time.monotonic() - begun > STEP_SECONDS
-            most = max(most - 1, 1) if slow else min(most + 1, BATCHES)
+            most = max(most - 1, 1) if slow else min(most + 1, MAX_BATCHES)
         added = self._count() - before
         return added, touched - added
 
-    def sum_up(self, customer_ids: Sequence[int] | None) -> None:
+    def recompute_totals(self, customer_ids: Sequence[int] | None) -> None:
         """Recompute the totals of these customers (None: all customers)."""
-        for ids in self._customers(SUMMED_LINES, customer_ids):
+        for ids in self._customer_batches(TOTALLED_LINES_PER_STEP, customer_ids):
             with self.step() as connection:
                 purchase_totals.sum_up(connection, lambda column, ids=ids: in_list(column, ids))  # type: ignore[misc]
 
-    def put_in_place(self) -> None:
+    def swap_in(self) -> None:
         """Swap in the staging tables, without customers erased in the meantime."""
         with self.step(staged=False) as connection:
             gone = _erased(connection) - self.erased
@@ -131,9 +131,9 @@ class Staging:
                     connection.exec_driver_sql(f"DELETE FROM {table}{NEXT} WHERE customer_id = {customer_id}")
                 connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {table}{OLD}")
                 connection.exec_driver_sql(f"ALTER TABLE {table}{NEXT} RENAME TO {table}")
-        tidy(self)
+        clean_up(self)
 
-    def _customers(self, most: int, among: Iterable[int] | None) -> Iterator[list[int]]:
+    def _customer_batches(self, most: int, among: Iterable[int] | None) -> Iterator[list[int]]:
         """Yield customer ids in order, in groups with about `most` lines."""
         line = purchase_totals.PURCHASE.c
         with self.store.read() as connection:
@@ -157,22 +157,22 @@ class Staging:
 
 
 @contextmanager
-def opened(store: Store) -> Iterator[Staging]:
+def exclusive_import(store: Store) -> Iterator[StagedImport]:
     """Acquire and hold the import lease. Raises Refused while another import holds it."""
-    staging = Staging(store, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}")
+    staging = StagedImport(store, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}")
     now = column_types.now()
     with store.write() as connection:
-        standing = leases.standing(connection, OFFICE)
-        if standing and _is_dead(standing[0]):
-            leases.release(connection, OFFICE, standing[0])
-        if not leases.acquire(connection, OFFICE, staging.holder, now, now + TERM):
+        standing = leases.last_holder(connection, LEASE_NAME)
+        if standing and _process_has_ended(standing[0]):
+            leases.release(connection, LEASE_NAME, standing[0])
+        if not leases.acquire(connection, LEASE_NAME, staging.holder, now, now + LEASE_TERM):
             raise Refused("Another import is running.", "Wait until it has finished, then run this import again.")
         staging.erased = _erased(connection)
     try:
         yield staging
     finally:
         with store.write() as connection:
-            leases.release(connection, OFFICE, staging.holder)
+            leases.release(connection, LEASE_NAME, staging.holder)
 
 
 def is_large(store: Store, lines: int, customers: int) -> bool:
@@ -183,50 +183,50 @@ def is_large(store: Store, lines: int, customers: int) -> bool:
     with store.read() as connection:
         summed = select(func.count(), func.coalesce(func.sum(purchase_totals.BUYER.c.lines), 0))
         there, held = map(int, connection.execute(summed).one())
-    touched = COST_OF_LINE * lines + customers * held // max(there, 1)
-    return touched > max(FEW_LINES, held // SHARE)
+    touched = WRITE_COST * lines + customers * held // max(there, 1)
+    return touched > max(SINGLE_TRANSACTION_LINES, held // LARGE_FRACTION)
 
 
-def is_untidy(connection: Connection) -> bool:
+def has_leftovers_or_import(connection: Connection) -> bool:
     """Return whether an import is running or was killed: its tables may contain rows of erased customers."""
-    return bool(_tables(connection)) or leases.holder(connection, OFFICE, column_types.now()) is not None
+    return bool(_tables(connection)) or leases.holder(connection, LEASE_NAME, column_types.now()) is not None
 
 
-def tidy_up(store: Store) -> None:
+def clean_up_if_idle(store: Store) -> None:
     """Clean up after a killed import, unless another one is running."""
     with store.read() as connection:
-        if not is_untidy(connection):
+        if not has_leftovers_or_import(connection):
             return
     try:
-        with opened(store) as staging:
-            tidy(staging)
+        with exclusive_import(store) as staging:
+            clean_up(staging)
     except Refused:
         return
 
 
-def tidy(staging: Staging) -> None:
+def clean_up(staging: StagedImport) -> None:
     """Delete leftover tables in short steps; if a swap happened, first complete the steps after it."""
     with staging.store.read() as connection:
         names = _tables(connection)
     if f"purchase{OLD}" in names:
-        _note_changes(staging)
+        _refresh_derived_data(staging)
     # The purchase lines last: while their table exists, cleaning up is not finished.
     for name in sorted(names, key=lambda name: (name.startswith("purchase_o") or name.startswith("buyer"), name)[::-1]):
-        _clear(staging, name)
+        _drop_in_steps(staging, name)
 
 
-def _note_changes(staging: Staging) -> None:
+def _refresh_derived_data(staging: StagedImport) -> None:
     """Mark the conversions of all customers as due, and recount the lines of products."""
     delivery, product = DELIVERY.c, purchase_totals.PRODUCT.c
     with staging.store.read() as connection:
         customers = connection.scalar(select(func.max(delivery.customer_id))) or 0
         products = connection.scalar(select(func.max(product.id))) or 0
-    for start in range(0, customers + 1, MOST_LINES):
+    for start in range(0, customers + 1, LINES_PER_STEP):
         with staging.step(staged=False) as connection:
-            conversions.mark_range(connection, start, start + MOST_LINES)
-    for start in range(0, products + 1, MOST_PRODUCTS):
+            conversions.mark_range(connection, start, start + LINES_PER_STEP)
+    for start in range(0, products + 1, PRODUCTS_PER_STEP):
         with staging.step(staged=False) as connection:
-            purchase_totals.count_product_lines(connection, range(start, start + MOST_PRODUCTS))
+            purchase_totals.count_product_lines(connection, range(start, start + PRODUCTS_PER_STEP))
 
 
 def _erased(connection: Connection) -> set[int]:
@@ -253,7 +253,7 @@ def _create(connection: Connection, table: str) -> None:
         connection.exec_driver_sql(statement)
 
 
-def _clear(staging: Staging, name: str) -> None:
+def _drop_in_steps(staging: StagedImport, name: str) -> None:
     """Delete a table's rows in short steps, then drop it: dropping a large table takes too long."""
     while True:
         with staging.step(staged=False) as connection:
@@ -284,7 +284,7 @@ def _end_of_step(connection: Connection, name: str, last: Key | None) -> Key | N
     """Return the key of the last row of a step that begins after `last`; None if the rest fits in one step."""
     keys, marks = _keys(name)
     after = f"WHERE ({keys}) > ({marks})" if last else ""
-    query = f"SELECT {keys} FROM {name} {after} ORDER BY {keys} LIMIT 1 OFFSET {MOST_LINES - 1}"
+    query = f"SELECT {keys} FROM {name} {after} ORDER BY {keys} LIMIT 1 OFFSET {LINES_PER_STEP - 1}"
     key = connection.exec_driver_sql(query, last or ()).first()
     return tuple(key) if key else None
 
@@ -298,7 +298,7 @@ def _copy(connection: Connection, table: str, last: Key | None, end: Key | None)
     connection.exec_driver_sql(f"INSERT INTO {table}{NEXT} {rows}", (*(last or ()), *(end or ())))
 
 
-def _is_dead(holder: str) -> bool:
+def _process_has_ended(holder: str) -> bool:
     """Return whether the process that holds a lease ran on this machine and has ended."""
     host, pid, _ = (*holder.split(":"), "", "")[:3]
     if os.name != "posix" or host != socket.gethostname() or not pid.isdigit():

@@ -91,7 +91,7 @@ async def export_data(request: Request) -> Response:
     customer_id = link.person.customer_id
     if customer_id in site.exporting:
         raise HTTPException(429, "Your download is already being prepared.")
-    site.settings.limits.take(site.settings.limits.exports, "export", str(customer_id))
+    site.settings.limits.count_request(site.settings.limits.exports, "export", str(customer_id))
     site.exporting.add(customer_id)
     try:
         async with site.exports:

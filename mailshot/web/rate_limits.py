@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 MINUTE_SECONDS = 60
 
 
-class Windows(Storage):
+class FixedWindowStorage(Storage):
     """Counts requests in fixed windows of time, in memory: only the current window of each length is kept."""
 
     STORAGE_SCHEME = None
@@ -79,10 +79,10 @@ class RequestLimits:
         mails: str = "60000/minute",
         exports: str = "5/hour",
     ) -> None:
-        self._limiter = FixedWindowRateLimiter(Windows())
+        self._limiter = FixedWindowRateLimiter(FixedWindowStorage())
         self.tokens, self.pages, self.mails, self.exports = map(parse, (tokens, pages, mails, exports))
 
-    def take(self, rate: RateLimitItem, *key: str) -> None:
+    def count_request(self, rate: RateLimitItem, *key: str) -> None:
         """Count one request for a key. Raises HTTPException(429) above the limit."""
         if not self._limiter.hit(rate, *key):
             wait = "an hour" if rate.get_expiry() > MINUTE_SECONDS else "a minute"

@@ -113,11 +113,11 @@ async def verified_ids(request: Request, purpose: Purpose, *counts: int) -> tupl
     valid = ((token, ids) for token in tokens.candidates(raw) if (ids := site.keys.verify(purpose, token)))
     token, ids = next(valid, (raw, None))
     limit = limits.pages if purpose in (Purpose.preferences, Purpose.confirm) else limits.mails
-    limits.take(limit, "address", connections.client(request.client.host) if request.client else "")
+    limits.count_request(limit, "address", connections.client(request.client.host) if request.client else "")
     if ids is None or len(ids) not in counts:
         raise HTTPException(404)
     if not (purpose is Purpose.unsubscribe and request.method == "POST"):
-        limits.take(limits.tokens, "token", token)
+        limits.count_request(limits.tokens, "token", token)
     if 0 in ids:
         raise TestMailLink
     request.state.token = token

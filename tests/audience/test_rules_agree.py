@@ -49,7 +49,7 @@ class Haphazard:
         return (len(repr(condition)) + self.seed) % 7 / 20
 
     def marks(self, products: ProductFilter) -> bytes | None:
-        return self.weights.marks(products) if self.marking else None
+        return self.weights.bitmap(products) if self.marking else None
 
 
 WAYS = st.fixed_dictionaries(

@@ -117,7 +117,7 @@ def test_report_rule_and_sql_agree(field: Field) -> None:
     field.buy(two, SENT + DAY, MEAT)
     field.buy(three, SENT + DAY)
     field.made()
-    (line,) = report.lines(field.store, LATER, "week")
+    (line,) = report.summaries(field.store, LATER, "week")
     later = SENT + 20 * DAY
     by_hand = text(
         "select count(distinct p.customer_id) from purchase p join product on product.id = p.product_id"
@@ -132,7 +132,7 @@ def test_report_rule_and_sql_agree(field: Field) -> None:
     assert field.rule("{converted: {campaign: week}}", later) == {one}
     assert field.rule("{converted: {campaign: week, times: {at_least: 2}}}", later) == {one}
     assert field.rule("{never_converted: {campaign: week}}", later) == {two, three}
-    found = report.of(field.store, line, LATER)
+    found = report.load_report(field.store, line, LATER)
     assert (found.mailed.customers, found.mailed.buyers, found.held.buyers) == (2, 1, 1)
     assert found.aim == "bought department is GREEN within 14 days"
 
@@ -143,8 +143,8 @@ def test_an_order_with_a_future_date_counts_from_that_day_on(field: Field) -> No
     field.buy(one, SENT + 3 * DAY)
     field.made()
     for today, number in ((SENT + 2 * DAY, 0), (SENT + 4 * DAY, 1)):
-        (line,) = report.lines(field.store, today, "week")
-        assert (line.converted, report.of(field.store, line, today).mailed.buyers) == (number, number)
+        (line,) = report.summaries(field.store, today, "week")
+        assert (line.converted, report.load_report(field.store, line, today).mailed.buyers) == (number, number)
         assert len(field.rule("{converted: {campaign: week}}", today)) == number
 
 
@@ -153,7 +153,7 @@ def test_a_campaign_without_a_goal_has_no_conversions(field: Field) -> None:
     for who in field.shop.customers:
         field.buy(who, SENT + DAY)
     assert field.made() == set()
-    found = report.of(field.store, report.lines(field.store, LATER, "week")[0], LATER)
+    found = report.load_report(field.store, report.summaries(field.store, LATER, "week")[0], LATER)
     assert (found.aim, found.line.converted, found.mailed.buyers) == (None, 0, 3)
 
 
@@ -221,9 +221,9 @@ def test_an_order_counts_once_for_the_last_human_click_else_the_last_mail(field:
     with field.store.write() as connection:
         f = dialect.table(tables.Feedback).c
         ids = connection.scalars(select(f.id).where(f.run_id == second, f.kind == "clicked")).all()
-        feedback.blame_scanner(connection, [int(number) for number in ids], "burst")
+        feedback.reclassify_as_scanner(connection, [int(number) for number in ids], "burst")
     assert field.made() == {(one, first, order)}
-    assert {line.campaign: line.converted for line in report.lines(field.store, LATER)} == {
+    assert {line.campaign: line.converted for line in report.summaries(field.store, LATER)} == {
         "first": 1,
         "second": 0,
         "third": 0,
@@ -275,7 +275,7 @@ def test_an_event_may_be_the_goal(field: Field) -> None:
     field.do(three, SENT + DAY)
     field.buy(two, SENT + DAY)
     assert field.made() == {(one, run_id, key)}
-    found = report.of(field.store, report.lines(field.store, LATER, "week")[0], LATER)
+    found = report.load_report(field.store, report.summaries(field.store, LATER, "week")[0], LATER)
     assert (found.mailed.buyers, found.mailed.customers, found.held.buyers) == (1, 2, 1)
     assert found.goal.words() == "did 'redeemed' within 2 days"
     about = field.mail("about", "goal: {event: viewed, products: {department: GREEN}}\n", SENT + 9 * DAY)

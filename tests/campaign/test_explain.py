@@ -46,7 +46,8 @@ def test_a_customer_newer_than_the_plan_is_explained_so(shop: Shop) -> None:
     found = explained(shop, "new")
     assert all(check.passes for check in found.checks)
     assert found.outcome() == (
-        f"{WHEN} has no row for this customer. Current result: Gets the mail 'hello'. To plan again: mailshot plan 'hello'."
+        f"{WHEN} has no row for this customer. Current result: Gets the mail 'hello'. "
+        "To plan again: mailshot plan 'hello'."
     )
 
 

@@ -29,7 +29,7 @@ def shop(store: Store, tmp_path: Path) -> Shop:
 
 
 def launched(
-    shop: Shop, now: datetime = NOW, plan_id: str | None = None, asked: launch.Asked | None = None
+    shop: Shop, now: datetime = NOW, plan_id: str | None = None, asked: launch.LaunchOptions | None = None
 ) -> Launched:
     return launch.launch(shop.store, edition(shop), now, now, asked or plan_id)
 
@@ -211,7 +211,7 @@ def test_few_are_planned_and_launched_like_many(shop: Shop, people: int) -> None
     if not people:
         with pytest.raises(Refused, match="No customer would get a mail of 'week': the audience is empty"):
             launched(shop)
-    assert launched(shop, asked=launch.Asked(even_if_empty=not people)).mails == people
+    assert launched(shop, asked=launch.LaunchOptions(even_if_empty=not people)).mails == people
 
 
 def test_a_preview_is_the_mail_of_the_plan(shop: Shop) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from mailshot.campaign import launch, plan, schedule_diff, schedules
 from mailshot.campaign import snapshot as editions
-from mailshot.campaign.launch import Asked, Launched
+from mailshot.campaign.launch import Launched, LaunchOptions
 from mailshot.errors import NotFound, Refused
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.states import ScheduleState
@@ -25,7 +25,7 @@ from tests.support.project import Shop
 NOW = datetime(2026, 6, 1, 9, tzinfo=UTC)  # five o'clock on a Monday in New York
 SLOT = NOW.replace(hour=13)
 DAILY = 'schedule: {cron: "0 9 * * *"}\nrepeat: yes\n'
-REPLACE = Asked(replace=True)
+REPLACE = LaunchOptions(replace=True)
 LAYOUT = "{% block body %}{% endblock %}"
 MORE = {
     "rules/audiences/other.yaml": "audience: other\ndescription: Nobody's\nwho: {country: SE}\n",
@@ -49,7 +49,7 @@ def edition(shop: Shop) -> editions.Snapshot:
     return editions.edition(Rulebook.load(shop.folder), shop.folder, "hello")
 
 
-def launched(shop: Shop, now: datetime = NOW, asked: Asked | None = None) -> Launched:
+def launched(shop: Shop, now: datetime = NOW, asked: LaunchOptions | None = None) -> Launched:
     plan.make_plan(shop.store, edition(shop), now, now)
     return launch.launch(shop.store, edition(shop), now, now, asked)
 

@@ -20,10 +20,10 @@ def shop(store: Store, tmp_path: Path) -> Shop:
 
 def test_a_plan_without_mails_names_no_step_that_is_refused(shop: Shop) -> None:
     assert "has not been planned" in str(preview.no_mail(shop.store, edition(shop)))
-    assert "mailshot import" in campaigns.next_after(planned(shop))
+    assert "mailshot import" in campaigns.next_step(planned(shop))
     add(shop, "a", country="DK")
     made = planned(shop)
-    step = campaigns.next_after(made)
+    step = campaigns.next_step(made)
     assert (
         step
         == "all customers in the audience are left out; ask why of one customer: mailshot rules explain 'week' CUSTOMER"
@@ -32,12 +32,12 @@ def test_a_plan_without_mails_names_no_step_that_is_refused(shop: Shop) -> None:
     assert str(refused).startswith(f"Plan {made.id} of 'week' contains no mail.")
     assert "mailshot plan" not in refused.remedy
     write(shop, "rules/audiences/all.yaml", "audience: all\nwho: {country: SE}\n")
-    assert campaigns.next_after(planned(shop)).startswith("the audience is empty")
+    assert campaigns.next_step(planned(shop)).startswith("the audience is empty")
     write(shop, "rules/campaigns/week.yaml", f"{WEEK}schedule: {{cron: '0 9 * * 1'}}\nrepeat: yes\n")
-    assert "To schedule it anyway: mailshot launch 'week' --plan" in campaigns.next_after(planned(shop))
+    assert "To schedule it anyway: mailshot launch 'week' --plan" in campaigns.next_step(planned(shop))
 
 
 def test_a_plan_with_mails_is_previewed_and_launched(shop: Shop) -> None:
     add(shop, "a", country="NO")
     made = planned(shop)
-    assert campaigns.next_after(made) == f"mailshot preview 'week', then: mailshot launch 'week' --plan {made.id}"
+    assert campaigns.next_step(made) == f"mailshot preview 'week', then: mailshot launch 'week' --plan {made.id}"

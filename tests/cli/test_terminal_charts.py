@@ -31,12 +31,12 @@ def test_intervals_fit_and_mark_what_is_too_few() -> None:
         IntervalBar("           outside", (-0.1, 0.0, 0.1), False, "yellow"),
         IntervalBar("2017-02-01 inside ", None, False, "blue"),
     ]
-    shown = terminal_charts.reaches("Share", lines, 80).plain.splitlines()
+    shown = terminal_charts.interval_bars("Share", lines, 80).plain.splitlines()
     assert max(map(len, shown)) <= 80
     assert shown[1].count("●") == shown[2].count("○") == 1
     assert shown[3].endswith("│")
     assert shown[4].split() == ["-100", "%", "-50", "%", "0", "%", "50", "%", "100", "%"]
-    assert terminal_charts.reaches("Share", [], 80).plain.splitlines()[-1].split() == [
+    assert terminal_charts.interval_bars("Share", [], 80).plain.splitlines()[-1].split() == [
         "0",
         "%",
         "1",

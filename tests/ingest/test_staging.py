@@ -34,10 +34,10 @@ def store(sqlite_store: Store) -> Store:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every import of purchases be a large one, of very small steps."""
-    monkeypatch.setattr(staging, "FEW_LINES", -1)
-    monkeypatch.setattr(staging, "MOST_LINES", 5)
-    monkeypatch.setattr(staging, "SUMMED_LINES", 5)
-    monkeypatch.setattr(staging, "BATCHES", 1)
+    monkeypatch.setattr(staging, "SINGLE_TRANSACTION_LINES", -1)
+    monkeypatch.setattr(staging, "LINES_PER_STEP", 5)
+    monkeypatch.setattr(staging, "TOTALLED_LINES_PER_STEP", 5)
+    monkeypatch.setattr(staging, "MAX_BATCHES", 1)
     monkeypatch.setattr(staging, "PAUSE_SECONDS", 0)
     monkeypatch.setattr(staging_database, "BATCH", 5)
 
@@ -94,7 +94,7 @@ def test_staged_and_whole_imports_end_the_same(many: Shop, monkeypatch: pytest.M
     with many.store.write() as connection:
         for table in STAGED_TABLES:
             connection.execute(text(f"DELETE FROM {table}"))
-    monkeypatch.setattr(staging, "FEW_LINES", 1_000)
+    monkeypatch.setattr(staging, "SINGLE_TRANSACTION_LINES", 1_000)
     many.one(PURCHASES)
     assert sums(many) == staged
     assert left(many.store) == []
@@ -187,8 +187,8 @@ def test_a_killed_import_leaves_all_or_nothing(
     now = many.rows(Purchase, "customer_id", "order_key")
     whole = len(before) + (MANY if again else 2 * MANY + 14)
     assert now == before or len(now) == whole
-    monkeypatch.setattr(staging, "_is_dead", lambda _: True)
-    staging.tidy_up(many.store)
+    monkeypatch.setattr(staging, "_process_has_ended", lambda _: True)
+    staging.clean_up_if_idle(many.store)
     assert left(many.store) == []
     assert many.rows(Purchase, "customer_id", "order_key") == now
     many.one(PURCHASES)
@@ -198,29 +198,29 @@ def test_a_killed_import_leaves_all_or_nothing(
 
 
 def test_two_imports_at_once_are_refused_in_words(many: Shop) -> None:
-    with staging.opened(many.store), pytest.raises(Refused, match="Another import is running"):
+    with staging.exclusive_import(many.store), pytest.raises(Refused, match="Another import is running"):
         many.one(PURCHASES)
     assert many.one(PURCHASES).added
 
 
 def test_the_office_of_a_process_that_ended_is_taken_over() -> None:
     host = staging.socket.gethostname()
-    assert staging._is_dead(f"{host}:{2**22 + 1}:ab")
-    assert not staging._is_dead(f"{host}:{staging.os.getpid()}:ab")
-    assert not staging._is_dead(f"elsewhere:{2**22 + 1}:ab")
+    assert staging._process_has_ended(f"{host}:{2**22 + 1}:ab")
+    assert not staging._process_has_ended(f"{host}:{staging.os.getpid()}:ab")
+    assert not staging._process_has_ended(f"elsewhere:{2**22 + 1}:ab")
 
 
 def test_who_is_erased_while_an_import_runs_stays_erased(many: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    step = staging.Staging.put_in_place
+    step = staging.StagedImport.swap_in
 
-    def beside(self: staging.Staging) -> None:
+    def beside(self: staging.StagedImport) -> None:
         with many.store.write() as connection:
             who = connection.scalar(select(dialect.table(Customer).c.id).where(dialect.table(Customer).c.key == "7"))
             assert privacy.erase(connection, who, KEY, "page", staging.column_types.now())
         assert scrubbing.work(many.store, staging.column_types.now()) == 0, "its lines still lie in the staged tables"
         step(self)
 
-    monkeypatch.setattr(staging.Staging, "put_in_place", beside)
+    monkeypatch.setattr(staging.StagedImport, "swap_in", beside)
     many.one(PURCHASES)
     assert "R7-1" not in str(many.everything())
     assert scrubbing.work(many.store, staging.column_types.now()) == 1
@@ -231,22 +231,22 @@ def test_who_is_erased_before_an_import_writes_waits_for_its_end(
     many: Shop, monkeypatch: pytest.MonkeyPatch, lapsed: bool
 ) -> None:
     """Also where the import reads for so long that its office lapsed, and the erasure was finished meanwhile."""
-    begin = staging.Staging.begin
+    begin = staging.StagedImport.begin
     later = staging.column_types.now() + timedelta(hours=1)
 
-    def beside(self: staging.Staging) -> None:
+    def beside(self: staging.StagedImport) -> None:
         with many.store.write() as connection:
             who = connection.scalar(select(dialect.table(Customer).c.id).where(dialect.table(Customer).c.key == "7"))
             assert privacy.erase(connection, who, KEY, "page", staging.column_types.now())
             if lapsed:
-                staging.leases.release(connection, staging.OFFICE, self.holder)
+                staging.leases.release(connection, staging.LEASE_NAME, self.holder)
         assert scrubbing.work(many.store, staging.column_types.now()) == int(lapsed)
         begin(self)
         assert scrubbing.work(many.store, later) == 0
         with many.store.read() as connection:
             assert erasures.waiting(connection).number == 1
 
-    monkeypatch.setattr(staging.Staging, "begin", beside)
+    monkeypatch.setattr(staging.StagedImport, "begin", beside)
     many.one(PURCHASES)
     assert "R7-1" not in str(many.everything())
     assert scrubbing.work(many.store, later) == 1

@@ -125,7 +125,7 @@ def test_a_frozen_bomb_of_an_older_version_does_not_end_the_worker() -> None:
     }  # fmt: skip
     for _ in range(2):
         with pytest.raises(errors.InvalidInput, match="takes more than"):
-            compose.Mailing.thaw(frozen)
+            compose.Mailing.from_frozen(frozen)
     # What was too much once is not tried again: the process that compiles is gone, and nobody has started another.
     assert not any(process.usable for process in compile_process._processes)
 

@@ -73,7 +73,7 @@ def test_the_same_address_has_the_same_id_in_another_process() -> None:
     url = "https://x.example/ü?a=1&b=2#c"
     code = f"from mailshot.render import links; print(links.link({url!r}).id)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert int(shown.stdout) == links.link(url).id
+    assert int(shown.stdout) == links.link_target(url).id
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_link_to_unsubscribe_needs_words(inside: str, fault: bool) -> None:
 
 def test_only_short_texts_and_addresses_are_remembered() -> None:
     for kept, function, start in (
-        (links._cached_link, links.link, "https://x/"),
+        (links._cached_link, links.link_target, "https://x/"),
         (filters._cached_titlecase, filters.titlecase, ""),
     ):
         kept.cache_clear()

@@ -64,7 +64,7 @@ def test_members_of_a_selective_condition_are_counted_once(
     who = customers(store, 9)
     said = {"name": "diet", "value": "vegan", "holds": True, "source": "test", "at": AS_OF}
     insert(store, tables.Preference, [{"customer_id": one, **said} for one in who])
-    monkeypatch.setattr(DataStatistics, "share", lambda *_: 0.0)
+    monkeypatch.setattr(DataStatistics, "selectivity", lambda *_: 0.0)
     for rare in (nodes.HasPreference(0, "diet", alone("vegan")), nodes.HasTrait(0, "diet", alone("vegan"), 0.5)):
         assert audiences.count(store, audiences.compiler(AS_OF, ZONE), nodes.All(0, (rare, EVERYONE))) == 9
     assert len(counted) == 6

@@ -44,7 +44,7 @@ def test_a_burst_of_clicks_is_a_scanner_in_any_order_of_arrival(store: Store) ->
     customer_site.seed(store)
     urls = {number: f"https://shop.example.com/{number}" for number in range(11, 15)}
     with store.write() as connection:
-        feedback.keep(connection, urls)
+        feedback.store_links(connection, urls)
     for hour, order in enumerate(permutations([(11, 0.0), (12, 0.9), (13, 1.8), (14, 30.0)]), start=1):
         with store.write() as connection:
             for link, second in order:

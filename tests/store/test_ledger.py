@@ -299,10 +299,10 @@ def test_a_row_whose_mail_crashed_two_workers_is_proven(store: Store) -> None:
     apply(store, ledger.recover, NOW + LEASE * 2)
     assert suspicions(store, run_id) == {ann: Suspicion.held, bob: Suspicion.held, cid: Suspicion.none}
     claim(store, run_id, 8, NOW + LEASE * 2)
-    assert not apply(store, ledger.set_suspicion, run_id, 7, ann, Suspicion.writing), "the first worker lost the row"
-    assert apply(store, ledger.set_suspicion, run_id, 8, ann, Suspicion.writing)
+    assert not apply(store, ledger.set_suspicion, run_id, 7, ann, Suspicion.rendering), "the first worker lost the row"
+    assert apply(store, ledger.set_suspicion, run_id, 8, ann, Suspicion.rendering)
     apply(store, ledger.recover, NOW + LEASE * 4)
-    assert suspicions(store, run_id) == {ann: Suspicion.held_again, bob: Suspicion.held, cid: Suspicion.held}
+    assert suspicions(store, run_id) == {ann: Suspicion.suspected_again, bob: Suspicion.held, cid: Suspicion.held}
     with store.write() as connection:
         again = ledger.claim(connection, run_id, 9, NOW + LEASE * 4, NOW + LEASE * 5, 10)
     assert {row.customer_id: row.suspicion for row in again} == suspicions(store, run_id)

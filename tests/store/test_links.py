@@ -8,11 +8,11 @@ from mailshot.store.engine import Store
 
 def test_a_link_is_found_by_its_id_and_kept_once(store: Store) -> None:
     with store.write() as connection:
-        feedback.keep(connection, {5: "https://shop.example.com/a?b=c#d"})
-        feedback.keep(connection, {5: "https://other.example.com/", 6: "http://shop.example.com"})
-        assert feedback.find(connection, 5) == "https://shop.example.com/a?b=c#d"
-        assert feedback.find(connection, 6) == "http://shop.example.com"
-        assert feedback.find(connection, 7) is None
+        feedback.store_links(connection, {5: "https://shop.example.com/a?b=c#d"})
+        feedback.store_links(connection, {5: "https://other.example.com/", 6: "http://shop.example.com"})
+        assert feedback.link_url(connection, 5) == "https://shop.example.com/a?b=c#d"
+        assert feedback.link_url(connection, 6) == "http://shop.example.com"
+        assert feedback.link_url(connection, 7) is None
 
 
 @pytest.mark.parametrize(
@@ -33,5 +33,5 @@ def test_a_link_is_found_by_its_id_and_kept_once(store: Store) -> None:
 )
 def test_no_browser_is_redirected_to_an_unsafe_address(store: Store, url: str) -> None:
     with store.write() as connection:
-        feedback.keep(connection, {9: url})
-        assert feedback.find(connection, 9) is None
+        feedback.store_links(connection, {9: url})
+        assert feedback.link_url(connection, 9) is None

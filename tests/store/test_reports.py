@@ -24,11 +24,11 @@ def test_customers_whose_mail_machines_opened_are_counted_once(store: Store) -> 
         hit(store, ADA, FeedbackKind.opened, by, key)
         hit(store, ADA, FeedbackKind.clicked, by, f"c{key}")
     hit(store, BEN, FeedbackKind.opened, FeedbackClass.unknown, "4")
-    (line,) = report.lines(store, NOW)
+    (line,) = report.summaries(store, NOW)
     assert (line.opened, line.clicked, line.machine) == (1, 1, 1)
     assert line.as_dict()["machine"] == 1
     hit(store, BEN, FeedbackKind.clicked, FeedbackClass.scanner, "5")
-    (line,) = report.lines(store, NOW)
+    (line,) = report.summaries(store, NOW)
     assert line.machine == 2
-    assert report.of(store, line, NOW).as_dict()["machine"] == 2
+    assert report.load_report(store, line, NOW).as_dict()["machine"] == 2
     assert "the mail of 2 customers" in printed.machines(line.machine)

@@ -290,7 +290,7 @@ def test_only_audiences_with_another_meaning_are_counted_again(shop: Shop) -> No
 
     def look() -> list[tuple[str, int | None, int | None, float]]:
         rules, problems = Rulebook.load_valid(shop.folder)
-        rules.book.valid()
+        rules.book.valid_audiences()
         problems += rules.book.problems
         return [(news.name, news.before, news.after, news.seconds) for news in recount.look(rules, problems)]
 

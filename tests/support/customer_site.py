@@ -67,7 +67,7 @@ def seed(store: Store) -> None:
             consent.record(connection, ADA, topic, True, BEGAN - timedelta(days=30), "import")
         trait = {"customer_id": ADA, "name": "diet", "value": "vegetarian", "confidence": 0.994}
         connection.execute(dialect.table(Trait).insert().values(**trait, evidence=EVIDENCE, as_of=BEGAN))
-        feedback.keep(connection, {LINK: LINK_URL})
+        feedback.store_links(connection, {LINK: LINK_URL})
 
 
 def site(

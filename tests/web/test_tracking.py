@@ -48,7 +48,7 @@ def test_a_link_redirects_to_its_stored_address(client: TestClient, look: custom
 
 def test_an_unknown_link_and_a_bad_token_get_the_same_answer(client: TestClient, look: customer_site.Look) -> None:
     with look.store.write() as connection:
-        feedback.keep(connection, {77: "javascript:alert(1)"})
+        feedback.store_links(connection, {77: "javascript:alert(1)"})
     genuine = CLICK.removeprefix("/c/")
     bad = ["x", genuine[:-1], genuine + "A", genuine.swapcase(), "A" * 5000, "%00", "ü", "x?url=https://evil.example"]
     paths = [customer_site.path(Purpose.click, RUN, ADA, number) for number in (6, 77)] + [

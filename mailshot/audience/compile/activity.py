@@ -154,7 +154,7 @@ class ActivityClauses:
 
     def _in_bitmap(self, product_id: Column, products: ProductFilter) -> Clause:
         """Return whether a line's product matches, in a form that no index on products serves."""
-        bitmap = self.planner.statistics.marks(products)
+        bitmap = self.planner.statistics.bitmap(products)
         if bitmap is None:
             return self._in_products(expressions.unindexed(product_id), products)
         return expressions.in_bitmap(product_id, bitmap)

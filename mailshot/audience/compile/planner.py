@@ -125,13 +125,13 @@ class Scope:
 class Statistics(Protocol):
     """Estimates from the data. They choose access paths and never change which customers match."""
 
-    def share(self, condition: Condition) -> float:
+    def selectivity(self, condition: Condition) -> float:
         """Return the share of all lines that match an activity condition.
 
         Of a trait or preference: the share of all customers who have it. 1.0 for all other conditions.
         """
 
-    def marks(self, products: ProductFilter) -> bytes | None:
+    def bitmap(self, products: ProductFilter) -> bytes | None:
         """Return the bitmap of matching products: byte n is 1 if the product with id n matches, the last byte is 0.
 
         None if the bitmap would be too large.
@@ -141,10 +141,10 @@ class Statistics(Protocol):
 class NoStatistics:
     """Used where nothing is known: takes every selection of products for a small one, and nothing else."""
 
-    def share(self, condition: Condition) -> float:
+    def selectivity(self, condition: Condition) -> float:
         return 0.0 if isinstance(condition, nodes.ActivityCondition) else 1.0
 
-    def marks(self, products: ProductFilter) -> bytes | None:
+    def bitmap(self, products: ProductFilter) -> bytes | None:
         return None
 
 
@@ -171,7 +171,7 @@ class Planner:
     def is_driving(self, part: Condition) -> bool:
         """Return whether a part matches few customers and an index leads to them."""
         if isinstance(part, nodes.HasTrait | nodes.HasPreference):
-            return self.statistics.share(part) <= DRIVING_LIMIT
+            return self.statistics.selectivity(part) <= DRIVING_LIMIT
         if not isinstance(part, nodes.ActivityCondition) or part.matches_empty:
             return False
         return self.schema.source(part.history).summary is not None and self._has_few_lines(part)
@@ -181,7 +181,7 @@ class Planner:
 
         A share of customers counts as PROBE_COST times fewer lines, as each of them has to be probed.
         """
-        share = self.statistics.share(driving)
+        share = self.statistics.selectivity(driving)
         return share if isinstance(driving, nodes.ActivityCondition) else share / PROBE_COST
 
     def path(self, condition: Condition, selectivity: float = 1.0) -> AccessPath:
@@ -202,7 +202,7 @@ class Planner:
         source = self.source(condition)
         if source.summary is None:
             return AccessPath.SET
-        if self._has_few_lines(condition) and self.statistics.share(condition) <= PROBE_COST * selectivity:
+        if self._has_few_lines(condition) and self.statistics.selectivity(condition) <= PROBE_COST * selectivity:
             return AccessPath.SET
         return AccessPath.PROBE_ORDERS if source.coarse is None else AccessPath.PROBE_LINES
 
@@ -218,7 +218,7 @@ class Planner:
         """Return whether the index on (product, time) leads to few enough lines to collect them all."""
         covered = not condition.fields and all(aggregate.name in COVERED for aggregate in condition.measures)
         limit = SCAN_LIMIT if covered else SCAN_LIMIT_UNCOVERED
-        return bool(condition.products.filters) and self.statistics.share(condition) <= limit
+        return bool(condition.products.filters) and self.statistics.selectivity(condition) <= limit
 
 
 def only_buyers(condition: Condition) -> bool:

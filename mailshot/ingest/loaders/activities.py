@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mailshot.ingest.duckdb_sql import name
 from mailshot.ingest.fields import FACT_PREFIX
-from mailshot.ingest.loaders.customers import fact
+from mailshot.ingest.loaders.customers import fact_as_json
 from mailshot.ingest.loaders.loader import Loading, json
 from mailshot.ingest.loaders.purchases import KEYS, add_stubs
 from mailshot.store import conversions
@@ -64,7 +64,7 @@ def turn(loading: Loading, same: str) -> str:
 def details(loading: Loading) -> dict[str, str]:
     """Return the expressions of the `facts.<name>` columns, by name."""
     named = {key: field for key, field in loading.reading.fields.items() if key.startswith(FACT_PREFIX)}
-    return {key.removeprefix(FACT_PREFIX): fact(field) for key, field in named.items()}
+    return {key.removeprefix(FACT_PREFIX): fact_as_json(field) for key, field in named.items()}
 
 
 def _add(

@@ -21,7 +21,7 @@ from mailshot.store.column_types import microseconds
 
 #: How far the clock that dated the rows may be ahead of this machine's.
 CLOCK_TOLERANCE = timedelta(hours=1)
-AHEAD = "is after this import (is the mapping's time_zone correct?)"
+FUTURE_DATE = "is after this import (is the mapping's time_zone correct?)"
 #: The source of a withdrawal without one.
 UNNAMED_SOURCE = "import"
 _NO_CUSTOMER = "is not a known customer key"
@@ -30,13 +30,13 @@ _NO_CUSTOMER = "is not a known customer key"
 def load_consents(loading: Loading) -> Counts:
     """Append to the consent log, store the latest value, and store withdrawals for their address as well."""
     addresses.find_customers(loading)
-    _refuse_strangers(loading)
+    _reject_unknown_customers(loading)
     for field in ("at", "source"):
-        _refuse_incomplete(loading, field)
-    _refuse_future(loading)
+        _reject_incomplete(loading, field)
+    _reject_future(loading)
     for field, reason in (("at", "the withdrawal applies from this import"), ("source", "the withdrawal is applied")):
-        _tell_obeyed(loading, field, reason)
-    _gather(loading)
+        _warn_applied_withdrawals(loading, field, reason)
+    _stage_valid_rows(loading)
     return _load(loading)
 
 
@@ -45,7 +45,7 @@ def _rows(loading: Loading) -> str:
     return f'(SELECT * FROM {loading.reading.rows} JOIN (SELECT * RENAME (email AS written) FROM who) ON row = "#line")'
 
 
-def _refuse_strangers(loading: Loading) -> None:
+def _reject_unknown_customers(loading: Loading) -> None:
     """Reject rows of unknown customers, except withdrawals of unknown addresses, which are stored."""
     rows, fields = _rows(loading), loading.reading.fields
     if "customer" in fields:
@@ -58,14 +58,14 @@ def _refuse_strangers(loading: Loading) -> None:
         loading.reject("email", "'does not belong to any customer'", f"{rows} WHERE key IS NULL AND given AND {nobody}")
 
 
-def _refuse_incomplete(loading: Loading, field: str) -> None:
+def _reject_incomplete(loading: Loading, field: str) -> None:
     """Reject a consent without time or source."""
     lacking = f"{loading.reading.rows} WHERE given AND {name(field)} IS NULL"
     loading.reject_dropped(field, f'SELECT "#line" FROM {lacking}')
     loading.reject(field, "'is missing'", f"""{lacking} AND NOT coalesce(list_contains("#lost", '{field}'), FALSE)""")
 
 
-def _refuse_future(loading: Loading) -> None:
+def _reject_future(loading: Loading) -> None:
     """Reject consents dated beyond the tolerance; warn about such withdrawals, and about all other future dates."""
     now, latest = microseconds(loading.now), _latest(loading)
     future = f'{loading.reading.rows} WHERE "at" > {latest}'
@@ -74,7 +74,7 @@ def _refuse_future(loading: Loading) -> None:
     obeyed = f'({loading.valid_rows()}) WHERE "at" > {latest} AND NOT given'
     loading.warn("at", "'is after this import: the withdrawal applies from this import'", obeyed)
     ahead = f'({loading.valid_rows()}) WHERE "at" > {now} AND "at" <= {latest}'
-    loading.warn("at", literal(AHEAD), ahead)
+    loading.warn("at", literal(FUTURE_DATE), ahead)
 
 
 def _latest(loading: Loading) -> int:
@@ -82,7 +82,7 @@ def _latest(loading: Loading) -> int:
     return microseconds(loading.now + CLOCK_TOLERANCE)
 
 
-def _tell_obeyed(loading: Loading, field: str, outcome: str) -> None:
+def _warn_applied_withdrawals(loading: Loading, field: str, outcome: str) -> None:
     """Warn about withdrawals that are applied although a cell is empty or unreadable."""
     lacking = f"({loading.valid_rows()}) WHERE NOT given AND {name(field)} IS NULL"
     loading.db.run(
@@ -93,7 +93,7 @@ def _tell_obeyed(loading: Loading, field: str, outcome: str) -> None:
     loading.warn(field, literal(f"is missing: {outcome}"), silent)
 
 
-def _gather(loading: Loading) -> None:
+def _stage_valid_rows(loading: Loading) -> None:
     """Fill `good` with the valid rows (one customer or address each), and `targets` with their customers."""
     # A withdrawal without a readable time, or dated beyond the tolerance, may be newer than any consent
     # that this import accepts. Only at the end of the tolerance is it certainly the latest.
@@ -128,11 +128,11 @@ def _load(loading: Loading) -> Counts:
     newest = 'row_number() OVER (PARTITION BY customer_id, topic ORDER BY "at" DESC, given) = 1'
     latest = loading.now + CLOCK_TOLERANCE
     loading.upsert("consent", columns, f"(SELECT * FROM targets QUALIFY {newest})", instants=["at"], latest=latest)
-    kept = _keep_for_addresses(loading)
+    kept = _store_address_withdrawals(loading)
     return Counts(counts[0].added + kept.added, kept.changed)
 
 
-def _keep_for_addresses(loading: Loading) -> Counts:
+def _store_address_withdrawals(loading: Loading) -> Counts:
     """Store withdrawals that name an address; return the counts for addresses without a customer."""
     columns = {"address_hash": "print", "topic": "topic", "at": '"at"', "source": "source"}
     newest = 'row_number() OVER (PARTITION BY print, topic ORDER BY "at" DESC, source) = 1'

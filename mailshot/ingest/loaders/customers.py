@@ -25,8 +25,8 @@ UNSUPPORTED = (
 )
 SHARED = "they count as one inbox: it gets one mail per campaign, and none if any of them withdraws consent"
 # Known customers with the address rank before new ones; within each group, the first in the file.
-_KNOWN = -(1 << 40)
-_LOTS = {"row": "BIGINT", "lot": "BIGINT"}
+_KNOWN_RANK = -(1 << 40)
+_RANDOM_NUMBER_COLUMNS = {"row": "BIGINT", "lot": "BIGINT"}
 
 
 def load_customers(loading: Loading) -> Counts:
@@ -43,20 +43,20 @@ def load_customers(loading: Loading) -> Counts:
     iso_codes.normalise_codes(loading)
     _drop_impossible_birthdays(loading)
     _assign_random_numbers(loading)
-    loading.keep_last("good", _joined(loading), ["key"])
+    loading.keep_last("good", _with_computed_columns(loading), ["key"])
     columns = {"key": "key", "lot": '"#lot"'}
     if with_address:
-        _warn_of_shared(loading)
-        _keep_old_addresses(loading)
+        _warn_shared_addresses(loading)
+        _detach_old_addresses(loading)
         columns |= {"email": '"#address"', "address_hash": '"#print"'}
     columns |= {key: name(key) for key, field in fields.items() if not field.own and key not in ("key", "email")}
-    own = {key: fact(field) for key, field in fields.items() if field.own}
+    own = {key: fact_as_json(field) for key, field in fields.items() if field.own}
     columns["facts"] = json(own)
     instants, derived = ["joined_at"] if "joined_at" in fields else [], {"address_hash": "email"}
     return loading.upsert("customer", columns, "good", instants=instants, facts=list(own), derived=derived)
 
 
-def _keep_old_addresses(loading: Loading) -> None:
+def _detach_old_addresses(loading: Loading) -> None:
     """Before addresses change: store withdrawals for the old addresses, and invalidate unsent mail."""
     moved = 'good JOIN known_customer AS k USING (key) WHERE good."#print" IS DISTINCT FROM k.address_hash'
     kept = """coalesce(list_contains("#lost", 'email'), FALSE)"""
@@ -66,7 +66,7 @@ def _keep_old_addresses(loading: Loading) -> None:
         inboxes.leave(loading.connection, ids, loading.now)
 
 
-def _joined(loading: Loading) -> str:
+def _with_computed_columns(loading: Loading) -> str:
     """Return a query of the valid rows joined with the columns computed in Python."""
     # A shop may have facts called 'lot' or 'address'.
     joined = f'({loading.valid_rows()}) JOIN (SELECT row AS "#row", lot AS "#lot" FROM lots) ON "#row" = "#line"'
@@ -76,7 +76,7 @@ def _joined(loading: Loading) -> str:
     return f"SELECT * FROM {joined}"
 
 
-def fact(field: Field) -> str:
+def fact_as_json(field: Field) -> str:
     """Return the JSON expression of a shop-defined fact."""
     if field.type is Type.number:
         return f"{name(field.name)} / {SCALE}.0"
@@ -107,18 +107,18 @@ def _assign_random_numbers(loading: Loading) -> None:
             for line, key in batch:
                 yield line, bucketing.bucket(key)
 
-    loading.db.replace("lots", _LOTS, rows())
+    loading.db.replace("lots", _RANDOM_NUMBER_COLUMNS, rows())
 
 
-def _warn_of_shared(loading: Loading) -> None:
+def _warn_shared_addresses(loading: Loading) -> None:
     """Warn about customers who share an address; the warning names the first customer who had it."""
     outside = "known_customer ANTI JOIN good USING (key) WHERE address_hash IS NOT NULL"
     loading.db.run(
         f"""CREATE OR REPLACE TABLE owners AS
         SELECT print, arg_min(key, turn) AS owner, count(*) AS claims FROM (
-            SELECT address_hash AS print, key, {_KNOWN} AS turn FROM {outside}
+            SELECT address_hash AS print, key, {_KNOWN_RANK} AS turn FROM {outside}
             UNION ALL
-            SELECT g."#print", g.key, CASE WHEN k.address_hash = g."#print" THEN {_KNOWN} ELSE 0 END + "#line"
+            SELECT g."#print", g.key, CASE WHEN k.address_hash = g."#print" THEN {_KNOWN_RANK} ELSE 0 END + "#line"
             FROM good AS g LEFT JOIN known_customer AS k ON k.key = g.key WHERE g."#print" IS NOT NULL)
         GROUP BY print HAVING claims > 1"""
     )

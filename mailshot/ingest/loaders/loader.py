@@ -18,7 +18,7 @@ from mailshot.ingest.staging_database import StagedRows, StagingDatabase
 from mailshot.store import bulk
 from mailshot.store.bulk import Counts
 from mailshot.store.engine import STAGED_TABLES, Connection
-from mailshot.store.staging import Staging
+from mailshot.store.staging import StagedImport
 
 # Fields of these types are stored in another unit than in the file: ten-thousandths, microseconds.
 _CONVERTED = (Type.number, Type.instant, Type.boolean, Type.date)
@@ -39,7 +39,7 @@ class Loading:
     now: datetime
     valid_count: int = field(default=0)
     #: Set for large files of purchases on SQLite; None: load within the transaction of `connection`.
-    staging: Staging | None = None
+    staging: StagedImport | None = None
 
     @property
     def label(self) -> str:

@@ -6,7 +6,7 @@ A purchase of an unknown product is kept: the product is added as a stub with on
 from __future__ import annotations
 
 from mailshot.ingest.duckdb_sql import literal, name
-from mailshot.ingest.loaders.customers import fact
+from mailshot.ingest.loaders.customers import fact_as_json
 from mailshot.ingest.loaders.loader import Loading, json
 from mailshot.store import conversions, purchase_totals
 from mailshot.store.bulk import Counts
@@ -19,7 +19,7 @@ def load_products(loading: Loading) -> Counts:
     fields = loading.reading.fields
     loading.keep_last("good", loading.valid_rows(), ["key"])
     columns = {key: name(key) for key, field in fields.items() if not field.own}
-    own = {key: fact(field) for key, field in fields.items() if field.own}
+    own = {key: fact_as_json(field) for key, field in fields.items() if field.own}
     counts = loading.upsert("product", {**columns, "known": "TRUE", "facts": json(own)}, "good", facts=list(own))
     if counts.added or counts.changed:
         conversions.mark_sent(loading.connection)
@@ -75,8 +75,8 @@ def _warn_of_odd_amounts(loading: Loading) -> None:
 def _sum_up(loading: Loading) -> None:
     """Recompute the totals of the customers in the file, and the number of lines of its products."""
     if loading.staging is not None:
-        loading.staging.sum_up(_ids_in_file(loading, "customer"))
-        loading.staging.put_in_place()
+        loading.staging.recompute_totals(_ids_in_file(loading, "customer"))
+        loading.staging.swap_in()
         return
     purchase_totals.refresh(loading.connection, _ids_in_file(loading, "customer"))
     purchase_totals.count_product_lines(loading.connection, _ids_in_file(loading, "product"))

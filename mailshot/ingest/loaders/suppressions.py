@@ -13,11 +13,11 @@ from mailshot.ingest.loaders.loader import Loading
 from mailshot.store.bulk import Counts
 from mailshot.store.column_types import microseconds
 
-MOST_REASON = 200
+MAX_REASON_LENGTH = 200
 #: The reason of a row without one.
 UNNAMED_REASON = "imported"
 #: Synonyms of other mailing tools for Mailshot's reasons.
-REASONS = {
+REASON_SYNONYMS = {
     "bounced": (
         "bounce", "bounced", "bounces", "hard bounce", "hard_bounce", "hard-bounce", "hardbounce", "hard bounced",
         "hard", "permanent", "permanent bounce", "cleaned", "invalid", "invalid address", "undeliverable",
@@ -43,7 +43,7 @@ def load_suppressions(loading: Loading) -> Counts:
         loading.reject("customer", literal("is not a known customer key"), f"({rows} {unknown})")
         loading.reject("customer", literal("this customer has no address to suppress"), f"({rows} {silent})")
     columns = {"address_hash": "print", "reason": "reason", "source": "source", "at": '"at"'}
-    loading.db.run(f"CREATE OR REPLACE TABLE named AS {_named(loading)}")
+    loading.db.run(f"CREATE OR REPLACE TABLE named AS {_suppressed_hashes(loading)}")
     first = 'SELECT * FROM named WHERE nth = 1 QUALIFY row_number() OVER (PARTITION BY print ORDER BY "#line") = 1'
     loading.db.run(f"CREATE OR REPLACE TABLE good AS {first}")
     loading.valid_count = loading.db.one("SELECT count(*) FROM good")
@@ -54,20 +54,20 @@ def load_suppressions(loading: Loading) -> Counts:
     return counts
 
 
-def _named(loading: Loading) -> str:
+def _suppressed_hashes(loading: Loading) -> str:
     """Return a query of the hashes each valid row suppresses: its address, and its customer's address."""
     fields, now = loading.reading.fields, microseconds(loading.now)
     at = f'least(coalesce("at", {now}), {now})' if "at" in fields else str(now)
     source = f"coalesce(source, {literal(loading.mapping)})" if "source" in fields else literal(loading.mapping)
-    reason = _reason() if "reason" in fields else literal(UNNAMED_REASON)
+    reason = _mapped_reason() if "reason" in fields else literal(UNNAMED_REASON)
     hashes = "list_distinct([coalesce(print, address_hash), coalesce(address_hash, print)])"
     said = f"""SELECT "#line", {reason} AS reason, {source} AS source, {at} AS "at", unnest({hashes}) AS print
         FROM ({loading.valid_rows()}) JOIN (SELECT row, print, address_hash FROM who) ON row = "#line\""""
     return f'SELECT *, row_number() OVER (PARTITION BY "#line" ORDER BY print) AS nth FROM ({said})'
 
 
-def _reason() -> str:
+def _mapped_reason() -> str:
     """Return the SQL expression that maps a row's reason to Mailshot's, if there is one."""
     cases = " ".join(f"WHEN lower(trim(reason, {literal(BLANKS)})) IN ({literals(words)}) THEN {literal(ours)}"
-                     for ours, words in REASONS.items())  # fmt: skip
-    return f"coalesce(CASE {cases} ELSE left(reason, {MOST_REASON}) END, {literal(UNNAMED_REASON)})"
+                     for ours, words in REASON_SYNONYMS.items())  # fmt: skip
+    return f"coalesce(CASE {cases} ELSE left(reason, {MAX_REASON_LENGTH}) END, {literal(UNNAMED_REASON)})"
