@@ -144,7 +144,7 @@ def test_cancelled_runs_are_shown_so_at_once(shop: Shop) -> None:
         lease = datetime.now(UTC) + timedelta(minutes=5)
         connection.execute(one.values(state="claimed", token=1, lease_until=lease))
     code, told = said("cancel", "hello")
-    assert (code, "run 1; 2 waiting mails skipped" in told, "1 mail in progress" in told) == (0, True, True)
+    assert (code, "run 1; 2 unsent mails skipped" in told, "1 mail still in progress" in told) == (0, True, True)
     told = said("status")[1]
     assert "Run 1 is cancelled; 1 of its mails are still in progress" in flat(told)
     assert next(line for line in told.splitlines() if "hello" in line).split()[:5] == [

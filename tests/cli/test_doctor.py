@@ -49,7 +49,7 @@ def test_erasures_that_wait_are_told(store: Store, tmp_path: Path) -> None:
         with store.write() as connection:
             erasures.record(connection, 1 + sound, datetime.now(UTC) - since)
         assert state()[0] is sound
-        assert "not yet removed from the files" in state()[1]
+        assert "pending, the oldest since" in state()[1]
     assert json.loads(tried(shop, "status", "--json")[1])["erasures_waiting"]["number"] == 2
     assert "2 erasures not yet removed" in tried(shop, "status")[1]
     assert scrubbing.work(store, datetime.now(UTC)) == 2

@@ -195,7 +195,7 @@ MISTAKES = {
     ),
     "unknown audience of explain": ("rules/x.txt", "", ("rules", "explain", "al", "a"), MISSING, "Did you mean 'all'?"),
     "not planned": ("rules/x.txt", "", ("preview", "week", "--text"), REFUSED, "mailshot plan 'week'"),
-    "no run": ("rules/x.txt", "", ("pause", "week"), REFUSED, "no run or schedule that can become paused"),
+    "no run": ("rules/x.txt", "", ("pause", "week"), REFUSED, "no run or schedule that can be set to 'paused'"),
     "no report": ("rules/x.txt", "", ("report", "week"), MISSING, "There is no run of 'week'"),
     "init into a project": ("rules/x.txt", "", ("init", "."), REFUSED, "already contains a project"),
     "wrong argument": ("rules/x.txt", "", ("plan",), 2, "Missing argument"),
