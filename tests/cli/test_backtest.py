@@ -110,7 +110,7 @@ def test_past_campaigns(shop: Shop) -> None:
     done = mailshot(shop, "backtest", "[b]grün $x$ _all[/b]", "--past-campaigns", *files)
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
-    assert "Mailing only the audience would have taken" in done.stdout
+    assert "Mailing only the audience would have sent" in done.stdout
     assert (shop.folder / "past.png").stat().st_size > 1000
     found = json.loads(mailshot(shop, "backtest", "week", "--past-campaigns", "--json").stdout)
     assert found["together"]["in_audience"]["recipients"] + found["together"]["outside"]["recipients"] == 80

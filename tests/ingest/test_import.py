@@ -126,8 +126,8 @@ def test_two_customers_may_have_one_address_and_are_told_to_share_it(shop: Shop)
         report = shop.one(CUSTOMERS)
         assert report.rejected == 0
         assert shop.warned(report) == [
-            "mail is the address of another customer '9', too: they count as one inbox: it gets "
-            "one mail of each campaign, and none when either of them withdraws"
+            "mail is also the address of customer '9': they count as one inbox: it gets "
+            "one mail per campaign, and none if any of them withdraws consent"
         ]
         assert shop.rows(tables.Customer, "key", "email") == [
             ("5", "ann@example.com"),
@@ -145,7 +145,7 @@ def test_an_address_in_use_outside_the_file_is_shared(shop: Shop) -> None:
     report = shop.one(CUSTOMERS)
     assert report.added == 1
     assert len(report.warnings) == 1
-    assert "is the address of another customer '1', too" in shop.warned(report)[0]
+    assert "is also the address of customer '1'" in shop.warned(report)[0]
     held = shop.rows(tables.Customer, "key", "email")
     assert {("8", "ann@example.com"), ("1", "ann@example.com")} <= set(held)
 

@@ -245,7 +245,7 @@ def test_a_withdrawal_whose_time_cannot_be_read_counts_from_the_import(people: S
     assert (report.rejected, report.withdrawals_rejected) == (1, 0)
     assert standing(people) == {"1": (False, LATEST), "3": (True, day("2026-01-01"))}
     assert len(people.warned(report)) == 1
-    assert people.warned(report)[0].endswith("the withdrawal counts from this import")
+    assert people.warned(report)[0].endswith("the withdrawal applies from this import")
 
 
 def test_a_withdrawal_without_a_source_is_obeyed(people: Shop) -> None:
@@ -268,7 +268,7 @@ def test_consents_by_address(people: Shop) -> None:
     assert standing(people) == {"Q1": (False, day("2018-01-01")), "Q2": (False, day("2018-01-01"))}
     assert (report.added, report.rejected, report.withdrawals_rejected) == (1, 2, 1)
     assert {(row["line"], row["column"], row["reason"].split(";")[0]) for row in people.rejected(report)} == {
-        ("3", "Email", "is the address of no customer"),
+        ("3", "Email", "does not belong to any customer"),
         ("4", "Given", "is neither yes nor no"),
     }
     assert withdrawn(people) == {(print_of("guest@example.com"), "offers"): day("2018-01-01")}

@@ -50,7 +50,7 @@ def test_a_german_export(dirty: Shop) -> None:
     assert facts(dirty, "age")["2"] == "Bad\nHomburg"
     told = dirty.warned(report)
     assert len(told) == 2
-    assert told[0].startswith("E-Mail Adresse is the address of another customer '2', too")
+    assert told[0].startswith("E-Mail Adresse is also the address of customer '2'")
     assert told[1] == "Punkte is not a number as in 1.234,56"
     names = dict(dirty.rows(tables.Customer, "key", "first_name"))
     assert (names["1"], names["5"]) == ("Änne", "Dora 🎉")
@@ -236,7 +236,7 @@ def test_a_number_that_may_be_two_is_refused_at_the_mapping(dirty: Shop) -> None
         dirty.one(customers("numbers.csv", key="Nr", children="Punkte"))
     (problem,) = raised.value.problems
     assert problem.line == 6
-    assert "'1.234' in column 'Punkte' (line 6) may be 1.234 or 1234: '12,50 EUR'" in problem.message
+    assert "'1.234' in column 'Punkte' (line 6) could mean 1.234 or 1234: '12,50 EUR'" in problem.message
     assert 'decimal: ","' in problem.remedy
     assert dirty.everything() == before
 
@@ -269,7 +269,7 @@ def test_ambiguous_numbers(shop: Shop, name: str) -> None:
     shop.put({"n.csv": quoted + "\n"})
     what = f"kind: customers\n    file: n.csv\n    columns: {{key: id, {columns}}}"
     if value is None:
-        with pytest.raises(InvalidInput, match="may be"):
+        with pytest.raises(InvalidInput, match="could mean"):
             shop.one(what)
         assert shop.rows(tables.Customer, "key") == []
     else:
@@ -527,7 +527,7 @@ def test_what_is_dated_after_the_import_is_told(shop: Shop) -> None:
 def test_dates_of_people_lie_in_a_sensible_range(shop: Shop) -> None:
     days = {
         "0001-01-01": "lies before 1900 or after 2199", "1899-12-31": "lies before 1900 or after 2199",
-        "9999-12-31": "lies before 1900 or after 2199", "2031-01-01": "lies in the future", "1900-01-01": "",
+        "9999-12-31": "lies before 1900 or after 2199", "2031-01-01": "is in the future", "1900-01-01": "",
         "2026-06-01": "", "1990-02-31": "is no date that exists",
     }  # fmt: skip
     shop.put({"d.csv": "id,day\n" + "".join(f"{n},{day}\n" for n, day in enumerate(days, 10))})
@@ -543,4 +543,4 @@ def test_summaries_are_whole_sentences(shop: Shop) -> None:
     told = shop.one(CUSTOMERS).warnings
     assert "is repeated further down, and the later row is used" in told
     assert not [reason for reason in told if ".:" in reason or "::" in reason or "  " in reason or "'" in reason]
-    assert any(reason.startswith("mail is the address of another customer") for reason in told)
+    assert any(reason.startswith("mail is also the address of customer") for reason in told)

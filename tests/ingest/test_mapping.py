@@ -37,7 +37,7 @@ WRONG = {
     "      key: id\n      points: {column: p, decimal: ';'}\n": (7, 27, "'decimal' must be one sign"),
     "      key: id\n      points: {column: p, currency: [€, 5]}\n": (7, 27, "'currency' must be a sign or code"),
     "      key: id\n      points: p\n    decimal: ','\n    thousands: ','\n": (3, 5, "cannot be the same sign"),
-    "      key: id\n      country: {column: c, values: NO}\n": (7, 28, "'values' must pair words"),
+    "      key: id\n      country: {column: c, values: NO}\n": (7, 28, "'values' must map words"),
     "      key: id\n      country: {column: c, values: {NO: [a]}}\n": (7, 28, "'values' must pair each word"),
     "      key: id\n      country: {column: c, values: {no: NO, NO: SE}}\n": (7, 28, "names 'NO' twice"),
     "      key: id\n    encoding: klingon\n": (7, 15, "'klingon' is not an encoding"),
