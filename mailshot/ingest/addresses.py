@@ -56,7 +56,7 @@ def find_customers(loading: Loading) -> None:
 def _report_unreadable(loading: Loading) -> None:
     """Report unreadable addresses and keys, and reject rows with neither."""
     reading = loading.reading
-    faulty = "'is no e-mail address: ' || fault"
+    faulty = "'is not an e-mail address: ' || fault"
     if "email" in reading.fields:
         loading.warn("email", faulty, '(SELECT row AS "#line", * FROM who WHERE fault IS NOT NULL)')
     nameless = "SELECT row FROM who WHERE key IS NULL AND print IS NULL"

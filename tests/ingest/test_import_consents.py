@@ -376,7 +376,7 @@ def test_suppressions_by_key_with_their_own_words(people: Shop) -> None:
     assert {int(row["line"]): row["reason"].split(":")[0] for row in people.rejected(report) if row["line"] != "8"} == {
         3: "is not a known customer key",
         4: "this customer has no address to suppress",
-        5: "is no e-mail address",
+        5: "is not an e-mail address",
         7: "is missing",
     }
     assert suppressed(people) == {

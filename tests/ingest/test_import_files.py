@@ -31,7 +31,7 @@ CSVS: dict[str, tuple[bytes, list[str], list[tuple[int, str]]]] = {
     "line ends in quotes": (
         b'id,mail,name,age\n1,,"A\nB\r\nC",1\n2,nobody,B,1\n3,,C,1\n',
         ["1", "2", "3"],
-        [(5, "is no e-mail address")],
+        [(5, "is not an e-mail address")],
     ),
     "ragged": (b"id,mail,name,age\n1,,A\n2,,B,1\n3,,C,1,5\n4,,D,1\n", ["2", "4"], [(2, "3 values"), (4, "5 values")]),
     "a stray quote": (b'id,mail,name,age\n1,,"A,1\n2,,B,1\n3,,C,1\n', ["2", "3"], [(2, "not valid CSV")]),
