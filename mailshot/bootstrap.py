@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mailshot import logs
 from mailshot.errors import SettingsError
 from mailshot.settings import Settings
-from mailshot.store import installation, leases
+from mailshot.store import installation
 from mailshot.store.engine import Store
 from mailshot.tokens import KeyRing
 
@@ -80,7 +80,7 @@ def build(settings: Settings) -> App:
     logs.use_key(app.address_key)
     installation.check(app.store)
     with app.store.write() as connection:
-        leases.verify_address_key(connection, app.address_key)
+        installation.verify_address_key(connection, app.address_key)
     return app
 
 

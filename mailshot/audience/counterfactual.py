@@ -143,7 +143,7 @@ def _is_over(window: Window) -> bool:
 
 
 def _gap(aggregate: nodes.Aggregate, value: Decimal | None, as_of: datetime) -> str:
-    """Return how far the value of an aggregate is from its comparison; '' if it satisfies it, or cannot be said."""
+    """Return how far the value of an aggregate is from its comparison; '' if it satisfies it, or is unknown."""
     current, how = value or Decimal(), aggregate.comparison
     if value is not None and how.holds(value):
         return ""

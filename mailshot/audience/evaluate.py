@@ -23,6 +23,16 @@ from mailshot.profile.customer import Activity, Profile
 from mailshot.profile.implications import decided, stated
 
 UNSEEN = "unknown without consent to tracking"
+CustomerCondition: TypeAlias = (
+    nodes.FactIs
+    | nodes.Dated
+    | nodes.InLifecycle
+    | nodes.HasPreference
+    | nodes.HasTrait
+    | nodes.HasConsent
+    | nodes.RandomShare
+)
+NOT = "not "
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,17 +250,6 @@ class Evaluator:
         return Verdict(holds, describe.describe(condition), found, condition.line, parts)
 
 
-CustomerCondition: TypeAlias = (
-    nodes.FactIs
-    | nodes.Dated
-    | nodes.InLifecycle
-    | nodes.HasPreference
-    | nodes.HasTrait
-    | nodes.HasConsent
-    | nodes.RandomShare
-)
-
-
 def _fits(line: Activity, condition: nodes.ActivityCondition, start: datetime | None, end: datetime) -> bool:
     inside = line.at < end and (start is None or line.at >= start)
     fields = all(comparison.holds(fact.typed(line.about.get(fact.name))) for fact, comparison in condition.fields)
@@ -274,9 +273,6 @@ def _stated(answer: tuple[bool, str], value: str) -> str:
 
 def _tally(parts: tuple[Verdict, ...]) -> str:
     return f"{sum(part.holds for part in parts)} of {len(parts)} hold"
-
-
-NOT = "not "
 
 
 @dataclass(frozen=True, slots=True)

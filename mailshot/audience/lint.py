@@ -28,6 +28,8 @@ from mailshot.profile.lifecycle import Stage
 #: Aggregates that are never less than 0. Items and amounts can be, because of returns.
 NEVER_NEGATIVE = ("times", "distinct_products")
 NEVER, ALWAYS = "can never be true", "is always true"
+#: What a literal value is a value of, besides the keywords of activities.
+PRODUCT, CUSTOMER = "product", "customer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,10 +231,6 @@ def _earlier(first: object, second: object) -> bool:
         return first.shortest >= second.longest
     dates = isinstance(first, date) and isinstance(second, date)
     return dates and not isinstance(first, Period) and first < second  # type: ignore[operator]
-
-
-#: What a literal value is a value of, besides the keywords of activities.
-PRODUCT, CUSTOMER = "product", "customer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,16 @@ from mailshot.store.engine import Connection, Store
 from mailshot.store.plans import PlanDecision
 from mailshot.tokens import KeyRing
 
+#: No run and no customer has this id: a click in a test mail unsubscribes no customer.
+NO_ID = 0
+SAMPLES_PER_CONTENT = 3
+_QUOTED = re.compile("['\"].*['\"]", re.DOTALL)
+#: The recipient of samples: an unusual address of one customer says nothing about the template.
+ADDRESS = "somebody@sample.invalid"
+_UNSUBSCRIBE = re.compile(r"""href\s*=\s*["']?https://sample\.invalid/u/""", re.IGNORECASE)
+#: Samples are thrown away: their links need only be as long as real ones.
+KEYS, BASE_URL = KeyRing({0: bytes(32)}), "https://sample.invalid"
+
 
 def write(store: Store, edition: Snapshot, customer: str, keys: KeyRing, base_url: str, now: datetime) -> OutgoingMail:
     """Render the mail that the latest plan has for a customer, named by key or address.
@@ -64,17 +74,6 @@ def no_mail(store: Store, edition: Snapshot) -> Refused:
 
 def _not_planned(name: str) -> Refused:
     return Refused(f"'{name}' has not been planned.", f"Run: mailshot plan '{name}'.")
-
-
-#: No run and no customer has this id: a click in a test mail unsubscribes no customer.
-NO_ID = 0
-SAMPLES_PER_CONTENT = 3
-_QUOTED = re.compile("['\"].*['\"]", re.DOTALL)
-#: The recipient of samples: an unusual address of one customer says nothing about the template.
-ADDRESS = "somebody@sample.invalid"
-_UNSUBSCRIBE = re.compile(r"""href\s*=\s*["']?https://sample\.invalid/u/""", re.IGNORECASE)
-#: Samples are thrown away: their links need only be as long as real ones.
-KEYS, BASE_URL = KeyRing({0: bytes(32)}), "https://sample.invalid"
 
 
 def trial_recipient(connection: Connection, decision: PlanDecision, date: datetime, tracked: bool) -> Recipient:

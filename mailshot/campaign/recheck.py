@@ -18,6 +18,7 @@ from mailshot.store.ledger import Claimed
 from mailshot.store.runs import RunRecord
 
 Offers = list[list[int]]
+_editions: dict[str, Snapshot] = {}
 
 
 def reconsider(connection: Connection, run: RunRecord, rows: Sequence[Claimed]) -> dict[int, Offers | None]:
@@ -57,6 +58,3 @@ def _edition(connection: Connection, definition: str) -> Snapshot:
     if definition not in _editions:
         _editions[definition] = editions.thaw(snapshots.body(connection, definition))
     return _editions[definition]
-
-
-_editions: dict[str, Snapshot] = {}

@@ -24,6 +24,8 @@ from mailshot.store.engine import Connection, Store
 from mailshot.store.transitions import MAIL, Outcomes, Transition
 
 YEAR = Span(1, "year")
+Key = tuple[str, str]
+KINDS = AUDIENCE, CAMPAIGN = "audience", "campaign"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +130,12 @@ class _Comparer:
 
     def change(self, key: Key, old: ResolvedAudience | None, new: ResolvedAudience | None) -> Change:
         sides = (old and old.means, new and new.means)
-        told = sides in self.known
-        if not told:
+        repeated = sides in self.known
+        if not repeated:
             self.known[sides] = self._compared(old, new)
         before, after, entered, left = self.known[sides]
         causes = tuple(differences_in_meaning(old, new)) if old and new else ()
-        return Change(*key, before if old else None, after if new else None, entered, left, causes, told)
+        return Change(*key, before if old else None, after if new else None, entered, left, causes, repeated)
 
     def _compared(
         self, old: ResolvedAudience | None, new: ResolvedAudience | None
@@ -141,10 +143,10 @@ class _Comparer:
         as_of = next(one.as_of for one in (new, old) if one)
         before, after = (self._set(one) for one in (old, new))
         # An audience that is new or gone needs no examples of why.
-        most = self.most if old and new else 0
+        most_examples = self.most if old and new else 0
         by_outcome = {
             (move.was, move.now): move
-            for move in transitions.moves(self.connection, before, after, (YEAR.before(as_of), as_of), most)
+            for move in transitions.moves(self.connection, before, after, (YEAR.before(as_of), as_of), most_examples)
         }
         entered, left, stayed = (by_outcome.get(way) for way in ((None, MAIL), (MAIL, None), (MAIL, MAIL)))
         was, now = (sum(one.customers for one in some if one) for some in ((stayed, left), (stayed, entered)))
@@ -171,28 +173,24 @@ def _resolve_valid(
     version: Version, side: str, asked: datetime | None, now: datetime, only: str | None
 ) -> dict[Key, ResolvedAudience]:
     """Resolve every audience of a version, or one. Raises InvalidInput, which names the version."""
-    rules, found = version.rulebook, dict[Key, ResolvedAudience]()
-    problems = [problem for name, told in version.broken.items() if not is_independent(name) for problem in told]
+    rules, resolved = version.rulebook, dict[Key, ResolvedAudience]()
+    problems = [problem for name, listed in version.broken.items() if not is_independent(name) for problem in listed]
     # While a file that others depend on has errors, all further errors would follow from it.
     if not problems and only is not None:
-        found, problems = resolve_one(rules, only, asked, now)
+        resolved, problems = resolve_one(rules, only, asked, now)
     elif not problems:
-        found, problems = resolve_all(rules, asked, now)
-    if only is None or not found:
-        problems += [problem for told in version.broken.values() for problem in told if problem not in problems]
+        resolved, problems = resolve_all(rules, asked, now)
+    if only is None or not resolved:
+        problems += [problem for listed in version.broken.values() for problem in listed if problem not in problems]
     if problems:
         raise InvalidInput(problems, f"The rules {side} ({version.label}) have errors:")
-    return found
+    return resolved
 
 
 def _notes(before: Rulebook, after: Rulebook) -> list[str]:
     """Return differences that may move customers later, though no count shows them today."""
     same = before.traits == after.traits
     return [] if same else ["rules/traits differ; both sides are counted with what was inferred last."]
-
-
-Key = tuple[str, str]
-KINDS = AUDIENCE, CAMPAIGN = "audience", "campaign"
 
 
 @dataclass(frozen=True, slots=True)

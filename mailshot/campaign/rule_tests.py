@@ -26,6 +26,7 @@ from mailshot.store.engine import Store
 
 #: Steps to later days. Within a year of them no hour of the day, day of the week or day of the month repeats.
 STEP, STEPS = timedelta(hours=179), 50
+Reader = Callable[[Today, list[Problem]], list[Example]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +125,6 @@ def run(rulebook: Rulebook, now: datetime, chosen: Collection[Audience]) -> Rule
             moving = _moving(read, clock, audience, found)
             report.outcomes += [_judged(store, clock, audience, each, moving.get(each.name)) for each in found]
     return report
-
-
-Reader = Callable[[Today, list[Problem]], list[Example]]
 
 
 def _reader(rulebook: Rulebook, name: str, audience: Audience | None) -> Reader:

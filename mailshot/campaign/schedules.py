@@ -22,19 +22,19 @@ GRACE = timedelta(hours=6)
 def launch_due(store: Store, now: datetime) -> list[int]:
     """Launch every schedule that is due, and return the ids of the new runs. Two clocks launch each slot once."""
     with store.read() as connection:
-        ripe = runs.due(connection, now)
-    begun = []
-    for schedule_id, campaign in ripe:
+        due = runs.due(connection, now)
+    run_ids = []
+    for schedule_id, campaign in due:
         try:
-            run_id = _fire(store, schedule_id, campaign, now)
+            run_id = _launch_slot(store, schedule_id, campaign, now)
         except MailshotError as error:
             log.error("schedule %s of '%s' could not be launched: %s", schedule_id, campaign, error)
             continue
-        begun += [run_id] if run_id is not None else []
-    return begun
+        run_ids += [run_id] if run_id is not None else []
+    return run_ids
 
 
-def _fire(store: Store, schedule_id: int, campaign: str, now: datetime) -> int | None:
+def _launch_slot(store: Store, schedule_id: int, campaign: str, now: datetime) -> int | None:
     with store.write() as connection:
         runs.alone(connection, campaign)
         # Read and locked here: since it was due, another clock or 'launch --replace' may have changed it.
@@ -42,7 +42,7 @@ def _fire(store: Store, schedule_id: int, campaign: str, now: datetime) -> int |
         if schedule is None:
             return None
         slot = schedule.next_at
-        if not runs.advance(connection, schedule.id, slot, _following(schedule, now)):
+        if not runs.advance(connection, schedule.id, slot, _next_slot(schedule, now)):
             return None
         if now - slot > GRACE:
             moment = f"{slot.astimezone(ZoneInfo(schedule.zone)):%Y-%m-%d %H:%M %Z}"
@@ -55,7 +55,7 @@ def _fire(store: Store, schedule_id: int, campaign: str, now: datetime) -> int |
         return launch.start_run(connection, edition, plan_id, schedule.definition, as_of, now, place)
 
 
-def _following(schedule: ScheduleRecord, now: datetime) -> datetime | None:
+def _next_slot(schedule: ScheduleRecord, now: datetime) -> datetime | None:
     if not schedule.cron:
         return None
     # By local time: once in an hour that is repeated, and right after a gap for a time within it.

@@ -15,6 +15,14 @@ from mailshot.rulebook.rulebook import FOLDER, Rulebook
 from mailshot.store import audiences
 from mailshot.store.engine import Store
 
+POLL_SECONDS = 0.25
+#: An editor empties a file before it writes it, and a checkout writes one file after the other.
+DEBOUNCE_SECONDS = 0.1
+#: Scans at most until two are equal.
+MOST_SCANS = 20
+#: By path: time of change, size and inode; None for a file that is gone.
+Scan = dict[str, tuple[int, int, int] | None]
+
 
 @dataclass(frozen=True, slots=True)
 class SizeChange:
@@ -69,15 +77,6 @@ class LiveCount:
         customers = audiences.count(self.store, new.compiled, new.audience.condition)
         self._known[name] = _Known(means, new.audience.file, customers)
         return SizeChange(name, known.customers if known else None, customers, self.clock() - began)
-
-
-POLL_SECONDS = 0.25
-#: An editor empties a file before it writes it, and a checkout writes one file after the other.
-DEBOUNCE_SECONDS = 0.1
-#: Scans at most until two are equal.
-MOST_SCANS = 20
-#: By path: time of change, size and inode; None for a file that is gone.
-Scan = dict[str, tuple[int, int, int] | None]
 
 
 def watch(project: Path, wait: Callable[[float], bool]) -> Iterator[None]:

@@ -211,13 +211,14 @@ def _summary(found: PastResponse) -> str:
     if not hits + others:
         return "No customer responded."
     mailed, reached = inside / (inside + outside) * 100, hits / (hits + others) * 100
-    told = found.pooled
-    verdict = f"{told.value * 100:+.1f} points, 95 % between {told.low * 100:+.1f} and {told.high * 100:+.1f}"
-    chance = " (could be chance)" if told.could_be_chance else ""
+    difference = found.pooled
+    value, low, high = (number * 100 for number in (difference.value, difference.low, difference.high))
+    chance = " (could be chance)" if difference.could_be_chance else ""
+    verdict = f"{value:+.1f} points, 95 % between {low:+.1f} and {high:+.1f}{chance}"
     return (
         f"Mailing only the audience would have sent {mailed:.0f}% of the mails and got {reached:.0f}% of the "
         f"responses. Within the same campaign the response rates differ by "
-        f"{verdict + chance if told.enough else proportions.TOO_FEW}."
+        f"{verdict if difference.enough else proportions.TOO_FEW}."
     )
 
 

@@ -56,8 +56,8 @@ def _tell_story(services: Services) -> None:
     reports.status()
     _step(6, "Some customers open, click, unsubscribe, and correct their data")
     visitors = Visitors(services.inbox_url)
-    for told in visitors.answer():
-        output.print_text(f"  {told}")
+    for line in visitors.answer():
+        output.print_text(f"  {line}")
     _step(7, "The next plan knows")
     campaigns.plan(CAMPAIGN)
     if visitors.corrected:

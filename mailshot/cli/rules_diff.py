@@ -97,8 +97,8 @@ def _line(change: Change) -> None:
 
 
 def _examples(sign: str, moved: Movement) -> None:
-    for key, told in moved.examples:
-        output.print_text(f"  {sign} {output.printable(key)}: {output.printable(told)}")
+    for key, reason in moved.examples:
+        output.print_text(f"  {sign} {output.printable(key)}: {output.printable(reason)}")
     more = moved.customers - len(moved.examples)
     if moved.examples and more:
         output.print_text(f"    [dim]and {more:,} more[/dim]")

@@ -44,10 +44,10 @@ def _show(report: RuleTestReport) -> None:
     for outcome in report.failed:
         _explain(outcome)
     held = len({outcome.audience.name for outcome in report.outcomes})
-    told = f"{_number(len(report.outcomes), 'example')} in {_number(held, 'audience')}"
+    summary = f"{_number(len(report.outcomes), 'example')} in {_number(held, 'audience')}"
     failed = len(report.failed)
     how = f"[red]{failed:,} failed.[/red]" if failed else "[green]all passed.[/green]"
-    output.print_text(f"{told}: {how}" if report.outcomes else "There are no examples.")
+    output.print_text(f"{summary}: {how}" if report.outcomes else "There are no examples.")
     if report.without:
         none = "has no examples" if len(report.without) == 1 else "have no examples"
         names = output.printable(", ".join(report.without))

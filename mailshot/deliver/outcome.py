@@ -32,6 +32,10 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 #: The server closes the connection after this reply (RFC 5321 section 3.8).
 CLOSING = 421
 MAX_REPLY_CHARACTERS = 500
+#: From one attempt to the next; the last wait repeats.
+RETRY_WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180))
+#: Counted from the launch.
+RETRY_DEADLINE = timedelta(days=3)
 
 
 class Phase(StrEnum):
@@ -109,12 +113,6 @@ def connection_lost(phase: Phase, reason: str) -> Outcome:
 def printable(text: str) -> str:
     """Return a text cut to `MAX_REPLY_CHARACTERS`, with blanks in place of unprintable characters."""
     return _UNPRINTABLE.sub(" ", text).strip()[:MAX_REPLY_CHARACTERS]
-
-
-#: From one attempt to the next; the last wait repeats.
-RETRY_WAITS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180))
-#: Counted from the launch.
-RETRY_DEADLINE = timedelta(days=3)
 
 
 def next_attempt(attempts: int, launched_at: datetime, now: datetime) -> datetime | None:

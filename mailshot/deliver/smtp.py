@@ -23,6 +23,8 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 #: Between two checks whether the body has left our buffer.
 POLL_SECONDS = 0.01
 TRANSPORT_ERRORS = (aiosmtplib.SMTPException, OSError, EOFError, asyncio.TimeoutError)
+#: Begins the subject of a test mail.
+TEST_MARK = "[Test] "
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +222,6 @@ def stuffed(data: bytes) -> bytes:
     body = data.replace(b"\r\n.", b"\r\n..")
     body = b"." + body if body.startswith(b".") else body
     return body if body.endswith(b"\r\n") else body + b"\r\n"
-
-
-#: Begins the subject of a test mail.
-TEST_MARK = "[Test] "
 
 
 def send_test(server: Server, letter: OutgoingMail, to: str) -> Outcome:

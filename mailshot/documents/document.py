@@ -19,6 +19,32 @@ MOST_BYTES = 64 * 1024
 MARK = "\ufeff"
 AS_UTF_8 = "Save the file as UTF-8."
 Model = TypeVar("Model", bound=BaseModel)
+ErrorPath = tuple[Step, ...]
+Words = tuple[str, str]
+# Messages that start like this need a subject.
+_OF_SOMETHING = ("is ", "must ")
+_HINTED = re.compile(r"(.*); ((?:choose|keep|name|use|write) .*)", re.DOTALL)
+_NAMED = re.compile(r"'([^']*)'")
+_WHOLE = ("{name} must be a whole number, not {said}", "Write digits only, for example 6.")
+_NUMBER = ("{name} must be a number, not {said}", "For example 3 or 12.50.")
+_TRUTH = ("{name} must be yes or no, not {said}", "Write yes or no.")
+_LIST = ("{name} must be a list, not {said}", "Start each entry with '- '.")
+_MOMENT = ("{name} must be a date or a moment, not {said}", "For example 2026-03-31 or 2026-03-31 09:00.")
+_FAULTS = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float", "int_parsing_size"), _WHOLE),
+    **dict.fromkeys(("float_parsing", "float_type", "finite_number", "decimal_parsing"), _NUMBER),
+    **dict.fromkeys(("bool_parsing", "bool_type"), _TRUTH),
+    **dict.fromkeys(("list_type", "tuple_type", "set_type"), _LIST),
+    **dict.fromkeys(("datetime_parsing", "datetime_type", "datetime_object_invalid"), _MOMENT),
+    **dict.fromkeys(("datetime_from_date_parsing", "date_parsing", "timezone_aware"), _MOMENT),
+    "string_type": ("{name} must be one text, not {said}", "Put a text that begins with [ or {{ in quotes."),
+    "greater_than_equal": ("{name} must be at least {ge}, not {said}", "Write a larger number."),
+    "less_than_equal": ("{name} must be at most {le}, not {said}", "Write a smaller number."),
+    "too_short": ("{name} is empty", "Name at least one."),
+    "too_long": ("{name} has more than {max_length} entries", "Leave some out."),
+    "string_too_short": ("{name} is shorter than {min_length} characters", "Write a longer text."),
+    "string_too_long": ("{name} is longer than {max_length} characters", "Write a shorter text."),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,35 +130,6 @@ def _wide(raw: bytes) -> str:
     if first in (b"\xff\xfe\0\0", b"\0\0\xfe\xff") or (len(first) == 4 and b"\0\0\0" in first):
         return "UTF-32"
     return "UTF-16" if first[:2] in (b"\xff\xfe", b"\xfe\xff") or (b"\0" in first[:2] and len(first) > 1) else ""
-
-
-ErrorPath = tuple[Step, ...]
-Words = tuple[str, str]
-# Messages that start like this need a subject.
-_OF_SOMETHING = ("is ", "must ")
-_HINTED = re.compile(r"(.*); ((?:choose|keep|name|use|write) .*)", re.DOTALL)
-_NAMED = re.compile(r"'([^']*)'")
-
-_WHOLE = ("{name} must be a whole number, not {said}", "Write digits only, for example 6.")
-_NUMBER = ("{name} must be a number, not {said}", "For example 3 or 12.50.")
-_TRUTH = ("{name} must be yes or no, not {said}", "Write yes or no.")
-_LIST = ("{name} must be a list, not {said}", "Start each entry with '- '.")
-_MOMENT = ("{name} must be a date or a moment, not {said}", "For example 2026-03-31 or 2026-03-31 09:00.")
-_FAULTS = {
-    **dict.fromkeys(("int_parsing", "int_type", "int_from_float", "int_parsing_size"), _WHOLE),
-    **dict.fromkeys(("float_parsing", "float_type", "finite_number", "decimal_parsing"), _NUMBER),
-    **dict.fromkeys(("bool_parsing", "bool_type"), _TRUTH),
-    **dict.fromkeys(("list_type", "tuple_type", "set_type"), _LIST),
-    **dict.fromkeys(("datetime_parsing", "datetime_type", "datetime_object_invalid"), _MOMENT),
-    **dict.fromkeys(("datetime_from_date_parsing", "date_parsing", "timezone_aware"), _MOMENT),
-    "string_type": ("{name} must be one text, not {said}", "Put a text that begins with [ or {{ in quotes."),
-    "greater_than_equal": ("{name} must be at least {ge}, not {said}", "Write a larger number."),
-    "less_than_equal": ("{name} must be at most {le}, not {said}", "Write a smaller number."),
-    "too_short": ("{name} is empty", "Name at least one."),
-    "too_long": ("{name} has more than {max_length} entries", "Leave some out."),
-    "string_too_short": ("{name} is shorter than {min_length} characters", "Write a longer text."),
-    "string_too_long": ("{name} is longer than {max_length} characters", "Write a shorter text."),
-}
 
 
 def add_model_errors(root: Node, kind: type[BaseModel], item: Any, problems: Problems) -> None:

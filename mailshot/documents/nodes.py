@@ -74,8 +74,8 @@ class Problems:
         more = len(ordered) - MOST_TOLD + self.uncounted
         if more <= 0:
             return ordered
-        told = f"and {more:,} more problem{'s' * (more > 1)}"
-        rest = Problem(self.file, 0, 0, told, "", "Fix these first, then check again.")
+        message = f"and {more:,} more problem{'s' * (more > 1)}"
+        rest = Problem(self.file, 0, 0, message, "", "Fix these first, then check again.")
         return [*ordered[:MOST_TOLD], rest]
 
     def raise_if_any(self) -> None:

@@ -25,6 +25,8 @@ _FOREIGN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\u
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 _HALVES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _DIRECTIVE = re.compile(r"%(?!YAML +1\.[12] *(?:#|$))[^#]*")
+INDENT = "Check the indentation: lines that belong together start in the same column."
+_TIGHT = re.compile(r"\s*(?:- +)*(?P<word>[^\W\d][\w .-]*):(?P<rest>[^\s:/].*)")
 
 
 def read(text: str, problems: Problems) -> Node:
@@ -64,8 +66,8 @@ def _refuse_foreign(text: str, problems: Problems) -> None:
 def _refuse_directives(problems: Problems) -> None:
     for number, line in enumerate(problems.lines, 1):
         if found := _DIRECTIVE.match(line):
-            told = f"uses a directive ({found[0].strip()})"
-            problems.add(Node(number, 1), told, "Remove the line; put a text that begins with % in quotes.")
+            message = f"uses a directive ({found[0].strip()})"
+            problems.add(Node(number, 1), message, "Remove the line; put a text that begins with % in quotes.")
         if line.strip() and not line.startswith(("#", "%")):
             return
 
@@ -83,8 +85,8 @@ class _Builder:
     def build(self, text: str) -> Node:
         for event in YAML(typ="safe", pure=True).parse(text):
             if isinstance(event, yaml_events.DocumentStartEvent) and self.root is not None:
-                told = "Keep one document per file: remove what follows '---' or '...'."
-                self.problems.add(_place(event), "has a second document", told)
+                message = "Keep one document per file: remove what follows '---' or '...'."
+                self.problems.add(_place(event), "has a second document", message)
             if isinstance(event, yaml_events.NodeEvent):
                 self._refuse_magic(event)
                 self._count(event)
@@ -97,8 +99,8 @@ class _Builder:
     def _count(self, event: Any) -> None:
         self.pieces += 1
         if self.pieces > MOST_PIECES:
-            told = f"contains more than {MOST_PIECES:,} words and values"
-            self.problems.add(_place(event), told, "Spread it over several files.")
+            message = f"contains more than {MOST_PIECES:,} words and values"
+            self.problems.add(_place(event), message, "Spread it over several files.")
 
     def _refuse_magic(self, event: Any) -> None:
         if isinstance(event, yaml_events.AliasEvent):
@@ -116,8 +118,8 @@ class _Builder:
             self._add(self._scalar(event))
         elif isinstance(event, (yaml_events.MappingStartEvent, yaml_events.SequenceStartEvent)):
             if len(self.stack) >= MOST_LEVELS:
-                told = f"is nested deeper than {MOST_LEVELS} levels"
-                self.problems.add(_place(event), told, "Move a part of the rule to its own audience.")
+                message = f"is nested deeper than {MOST_LEVELS} levels"
+                self.problems.add(_place(event), message, "Move a part of the rule to its own audience.")
                 return
             kind = Mapping if isinstance(event, yaml_events.MappingStartEvent) else Sequence
             self.stack.append((kind(*_spot(event), ()), []))
@@ -132,8 +134,8 @@ class _Builder:
             half = "half a character" if found[0] >= "\ud800" else "a control character"
             self.problems.add(_place(event), f"contains {half} (U+{ord(found[0]):04X})", "Remove the escape.")
         elif not quoted and (odd := next(filter(_invisible, (text[:1], text[-1:])), "")):
-            told = f"begins or ends with an invisible character (U+{ord(odd):04X})"
-            self.problems.add(_place(event), told, "Write an ordinary space instead, or put the text in quotes.")
+            message = f"begins or ends with an invisible character (U+{ord(odd):04X})"
+            self.problems.add(_place(event), message, "Write an ordinary space instead, or put the text in quotes.")
         place = _spot(event) if text or quoted else self._nowhere(event)
         return Scalar(*place, text, quoted)
 
@@ -175,8 +177,8 @@ class _Builder:
         word, colon, rest = key.text.partition(":")
         bare = isinstance(value, Scalar) and not value.quoted and not value.text
         if colon and rest and bare and not key.quoted and self._sign(value.line, value.column - 1) != ":":
-            told = f"'{key.text}' has no space after the colon"
-            self.problems.add(key, told, f"Write '{word.strip()}: {rest.strip()}'.")
+            message = f"'{key.text}' has no space after the colon"
+            self.problems.add(key, message, f"Write '{word.strip()}: {rest.strip()}'.")
 
     def _add(self, node: Node) -> None:
         if self.stack:
@@ -197,10 +199,6 @@ def _spot(event: Any) -> tuple[int, int]:
 
 def _place(event: Any) -> Node:
     return Node(*_spot(event))
-
-
-INDENT = "Check the indentation: lines that belong together start in the same column."
-_TIGHT = re.compile(r"\s*(?:- +)*(?P<word>[^\W\d][\w .-]*):(?P<rest>[^\s:/].*)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,17 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, mod
 
 from mailshot import documents
 
+# Keywords of rules: a fact with such a name could not be used in a rule.
+RESERVED = frozenset((
+    "all", "any", "not", "of", "everyone", "lifecycle", "preference", "trait", "consent", "audience", "share",
+    "group", "any_of", "except", "zone", "within", "before", "since", "during", "in_next", "anniversary_in",
+    "bought", "returned", "did", "received", "opened", "clicked", "converted", "contacted", "referred", "was_referred",
+    "never_bought", "never_returned", "never_did", "never_received", "never_opened", "never_clicked",
+    "never_converted", "never_contacted", "never_referred",
+    "at_least", "at_most", "more_than", "less_than", "between", "exactly",
+    "times", "items", "amount", "distinct_products", "days_since_last", "days_since_first", "average_order",
+))  # fmt: skip
+
 
 class FactType(StrEnum):
     text = "text"
@@ -130,16 +141,6 @@ PRODUCT = _builtin(
     }
 )
 
-# Keywords of rules: a fact with such a name could not be used in a rule.
-RESERVED = frozenset((
-    "all", "any", "not", "of", "everyone", "lifecycle", "preference", "trait", "consent", "audience", "share",
-    "group", "any_of", "except", "zone", "within", "before", "since", "during", "in_next", "anniversary_in",
-    "bought", "returned", "did", "received", "opened", "clicked", "converted", "contacted", "referred", "was_referred",
-    "never_bought", "never_returned", "never_did", "never_received", "never_opened", "never_clicked",
-    "never_converted", "never_contacted", "never_referred",
-    "at_least", "at_most", "more_than", "less_than", "between", "exactly",
-    "times", "items", "amount", "distinct_products", "days_since_last", "days_since_first", "average_order",
-))  # fmt: skip
 _TAKEN: Mapping[str, Collection[str]] = {
     "customer": {*CUSTOMER, *RESERVED},
     "product": {*PRODUCT, *RESERVED, "channel"},

@@ -44,6 +44,17 @@ _TAG = re.compile(r"(?P<language>[A-Za-z]{2,3})([-_](?P<script>[A-Za-z]{4}))?([-
 _DECIMALS = re.compile(r"\.[#0]+")
 MOST_DIGITS = 9
 _USUAL_CURRENCIES = frozenset({"USD", "EUR", "GBP", "CHF", "NOK", "SEK", "DKK"})
+#: By language, the word for true, then the one for false.
+YES_NO = {
+    "ar": ("نعم", "لا"), "bg": ("да", "не"), "ca": ("sí", "no"), "cs": ("ano", "ne"), "da": ("ja", "nej"),
+    "de": ("ja", "nein"), "el": ("ναι", "όχι"), "en": ("yes", "no"), "es": ("sí", "no"), "et": ("jah", "ei"),
+    "fi": ("kyllä", "ei"), "fr": ("oui", "non"), "he": ("כן", "לא"), "hi": ("हाँ", "नहीं"), "hr": ("da", "ne"),
+    "hu": ("igen", "nem"), "is": ("já", "nei"), "it": ("sì", "no"), "ja": ("はい", "いいえ"), "ko": ("예", "아니요"),
+    "lt": ("taip", "ne"), "lv": ("jā", "nē"), "nb": ("ja", "nei"), "nl": ("ja", "nee"), "nn": ("ja", "nei"),
+    "no": ("ja", "nei"), "pl": ("tak", "nie"), "pt": ("sim", "não"), "ro": ("da", "nu"), "ru": ("да", "нет"),
+    "sk": ("áno", "nie"), "sl": ("da", "ne"), "sr": ("да", "не"), "sv": ("ja", "nej"), "tr": ("evet", "hayır"),
+    "uk": ("так", "ні"), "zh": ("是", "否"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,16 +287,3 @@ def _parsed(code: str) -> Locale | None:
         except (UnknownLocaleError, ValueError, TypeError):
             parts.pop()
     return None
-
-
-#: By language, the word for true, then the one for false.
-YES_NO = {
-    "ar": ("نعم", "لا"), "bg": ("да", "не"), "ca": ("sí", "no"), "cs": ("ano", "ne"), "da": ("ja", "nej"),
-    "de": ("ja", "nein"), "el": ("ναι", "όχι"), "en": ("yes", "no"), "es": ("sí", "no"), "et": ("jah", "ei"),
-    "fi": ("kyllä", "ei"), "fr": ("oui", "non"), "he": ("כן", "לא"), "hi": ("हाँ", "नहीं"), "hr": ("da", "ne"),
-    "hu": ("igen", "nem"), "is": ("já", "nei"), "it": ("sì", "no"), "ja": ("はい", "いいえ"), "ko": ("예", "아니요"),
-    "lt": ("taip", "ne"), "lv": ("jā", "nē"), "nb": ("ja", "nei"), "nl": ("ja", "nee"), "nn": ("ja", "nei"),
-    "no": ("ja", "nei"), "pl": ("tak", "nie"), "pt": ("sim", "não"), "ro": ("da", "nu"), "ru": ("да", "нет"),
-    "sk": ("áno", "nie"), "sl": ("da", "ne"), "sr": ("да", "не"), "sv": ("ja", "nej"), "tr": ("evet", "hayır"),
-    "uk": ("так", "ні"), "zh": ("是", "否"),
-}  # fmt: skip

@@ -15,6 +15,9 @@ _SPAN = re.compile(r"(\d{1,5})\s*(hour|day|week|month|year)s?", re.ASCII)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 _LEAST = {"hour": HOUR, "day": DAY, "week": 7 * DAY, "month": 28 * DAY, "year": 365 * DAY}
 _MOST = {**_LEAST, "month": 31 * DAY, "year": 366 * DAY}
+_DAYS = {"today": 0, "yesterday": 1}
+_MONTHS = {"month": 1, "quarter": 3, "year": 12}
+_PERIOD = re.compile(r"(this|last)\s+(week|month|quarter|year)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +100,6 @@ class Period:
         if self.unit == "day":
             return ("today", "yesterday")[self.back]
         return f"{('this', 'last')[self.back]} {self.unit}"
-
-
-_DAYS = {"today": 0, "yesterday": 1}
-_MONTHS = {"month": 1, "quarter": 3, "year": 12}
-_PERIOD = re.compile(r"(this|last)\s+(week|month|quarter|year)")
 
 
 def _first(month: int) -> date:

@@ -12,6 +12,13 @@ from mailshot.facts import yaml_values
 from mailshot.facts.catalogue import Fact
 from mailshot.facts.comparison import Comparison
 
+ANY_OF = "any_of"
+EXCEPT = "except"
+GROUP = "group"
+EXAMPLE = "For example {department: PRODUCE}."
+MOST_PARTS = 500
+MOST_LEVELS = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:
@@ -79,14 +86,6 @@ class ProductGroup:
 
 
 EVERYTHING = ProductFilter()
-
-
-ANY_OF = "any_of"
-EXCEPT = "except"
-GROUP = "group"
-EXAMPLE = "For example {department: PRODUCE}."
-MOST_PARTS = 500
-MOST_LEVELS = 10
 
 
 @dataclass(frozen=True, slots=True)

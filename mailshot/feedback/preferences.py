@@ -29,6 +29,13 @@ from mailshot.store.preferences import StoredTrait
 Controls = dict[str, tuple[str, ...]]
 ON = ("on",)
 TOPIC, SAY, JUDGE, FORGET = "topic.", "say.", "judge.", "forget."
+PREFERENCE_PAGE = "preference page"
+TRACKING_TOPIC = Topic(
+    TRACKING,
+    "Learn from what I open and click",
+    "Lets us see which of our mails you open and which links you follow, so that we send fewer and better ones.",
+)
+UNSUBSCRIBE_LINK = "unsubscribe link"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +184,6 @@ def _check_contradictions(changes: RequestedChanges, statements: Statements) -> 
             changes.problems.append(f"Your answers to “{question.title}” contradict each other: {labels}.")
 
 
-PREFERENCE_PAGE = "preference page"
-TRACKING_TOPIC = Topic(
-    TRACKING,
-    "Learn from what I open and click",
-    "Lets us see which of our mails you open and which links you follow, so that we send fewer and better ones.",
-)
-
-
 def current_preferences(connection: Connection, customer_id: int) -> CurrentPreferences:
     return CurrentPreferences(
         consent.binding(connection, customer_id),
@@ -262,9 +261,6 @@ def _record_feedback(connection: Connection, change: PreferenceChange, effects: 
     for name, given in effects.items():
         if given is False and ":" not in name and name != TRACKING:
             feedback.record(connection, event(FeedbackKind.unsubscribed, name, {"topic": name}))
-
-
-UNSUBSCRIBE_LINK = "unsubscribe link"
 
 
 def topic_of_mail(connection: Connection, run_id: int, customer_id: int) -> str | None:

@@ -18,6 +18,38 @@ from mailshot.store import feedback, ledger
 from mailshot.store.engine import Connection
 from mailshot.store.feedback import Click
 
+#: A click sooner after the dot is a scanner's: no human has received and read the mail by then.
+SOONEST_CLICK_SECONDS = 5.0
+#: Clicks on this many different links of a mail within this time are a scanner's.
+BURST, BURST_LINKS = timedelta(seconds=2), 3
+#: Parts of the User-Agent of image proxies, with what the report calls them.
+PROXIES = {
+    "GoogleImageProxy": "Gmail's image proxy",
+    "YahooMailProxy": "Yahoo's image proxy",
+    "YahooCacheSystem": "Yahoo's image proxy",
+    "ggpht.com": "Gmail's image proxy",
+    "DuckDuckGo-EmailProtection": "DuckDuckGo's mail protection",
+}
+# Image proxies of other mail providers, in their many spellings
+# (SeznamEmailProxy, MailRuImageProxy, 'Mail.Ru image proxy', YandexImageResizer, 'GMX ImageProxy').
+_IMAGE_PROXY = re.compile(r"(?:image|img|e-?mail)[ _-]?(?:proxy|resizer)\b", re.IGNORECASE)
+# Apple's privacy proxy sends this and nothing more; no browser does.
+APPLE = "Mozilla/5.0"
+SCANNERS = re.compile(
+    r"barracuda|proofpoint|mimecast|safelinks|fireeye|trendmicro|symantec|forcepoint|cisco|sophos|paloalto|"
+    r"zscaler|headless|phantomjs|selenium|puppeteer|playwright",
+    re.IGNORECASE,
+)
+# Mail programs have no browser's name, so a robot detector takes them for robots. Outlook for Windows loads pictures
+# through Word, whose User-Agent contains 'ms-office'.
+MAIL_PROGRAMS = re.compile(
+    r"^(thunderbird|microsoft outlook|outlook|macoutlook|windowsmail|mail|applemail|airmail|spark|k-?9 ?mail|evolution"
+    r"|samsung|yahoomobilemail|superhuman|lotus-?notes|em ?client|mimestream|postbox|mailspring|mailmate|bluemail"
+    r"|fairemail|foxmail|the bat|claws mail|kmail|geary|zimbra)\b|\bms-?office\b"
+    r"|\bmicrosoft (?:office )?outlook\b",
+    re.IGNORECASE,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
@@ -67,39 +99,6 @@ def _blame_burst(connection: Connection, fetch: Fetch) -> None:
     clicks = feedback.clicks_around(connection, fetch.run_id, fetch.customer_id, fetch.at, BURST)
     if ids := burst(clicks):
         feedback.reclassify_as_scanner(connection, ids, f"{BURST_LINKS} or more links within 2 seconds")
-
-
-#: A click sooner after the dot is a scanner's: no human has received and read the mail by then.
-SOONEST_CLICK_SECONDS = 5.0
-#: Clicks on this many different links of a mail within this time are a scanner's.
-BURST, BURST_LINKS = timedelta(seconds=2), 3
-#: Parts of the User-Agent of image proxies, with what the report calls them.
-PROXIES = {
-    "GoogleImageProxy": "Gmail's image proxy",
-    "YahooMailProxy": "Yahoo's image proxy",
-    "YahooCacheSystem": "Yahoo's image proxy",
-    "ggpht.com": "Gmail's image proxy",
-    "DuckDuckGo-EmailProtection": "DuckDuckGo's mail protection",
-}
-# Image proxies of other mail providers, in their many spellings
-# (SeznamEmailProxy, MailRuImageProxy, 'Mail.Ru image proxy', YandexImageResizer, 'GMX ImageProxy').
-_IMAGE_PROXY = re.compile(r"(?:image|img|e-?mail)[ _-]?(?:proxy|resizer)\b", re.IGNORECASE)
-# Apple's privacy proxy sends this and nothing more; no browser does.
-APPLE = "Mozilla/5.0"
-SCANNERS = re.compile(
-    r"barracuda|proofpoint|mimecast|safelinks|fireeye|trendmicro|symantec|forcepoint|cisco|sophos|paloalto|"
-    r"zscaler|headless|phantomjs|selenium|puppeteer|playwright",
-    re.IGNORECASE,
-)
-# Mail programs have no browser's name, so a robot detector takes them for robots. Outlook for Windows loads pictures
-# through Word, whose User-Agent contains 'ms-office'.
-MAIL_PROGRAMS = re.compile(
-    r"^(thunderbird|microsoft outlook|outlook|macoutlook|windowsmail|mail|applemail|airmail|spark|k-?9 ?mail|evolution"
-    r"|samsung|yahoomobilemail|superhuman|lotus-?notes|em ?client|mimestream|postbox|mailspring|mailmate|bluemail"
-    r"|fairemail|foxmail|the bat|claws mail|kmail|geary|zimbra)\b|\bms-?office\b"
-    r"|\bmicrosoft (?:office )?outlook\b",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,49 @@ BLANKS = " \t\r\n\u00a0\u202f\u200b\ufeff"
 _OPTIONS = ("format", "values", "yes", "no", "decimal", "thousands", "currency")
 _DECIMALS = (".", ",")
 _THOUSANDS = (".", ",", " ", "'")
+_STRING = {"type": "string"}
+_WORD = {"type": ["string", "number", "boolean"]}
+_SOME = {"anyOf": [_WORD, {"type": "array", "items": _WORD, "minItems": 1}]}
+#: JSON Schemas of the options, for an import as a whole and for one column.
+SPELLINGS: dict[str, dict[str, Any]] = {
+    "yes": {**_SOME, "description": "Words of the file that mean yes, as in [ja, x]"},
+    "no": {**_SOME, "description": "Words of the file that mean no, as in [nein]"},
+    "decimal": {"enum": list(_DECIMALS), "description": "The sign before the fraction of a number"},
+    "thousands": {"enum": list(_THOUSANDS), "description": "The sign between thousands"},
+    "currency": {**_SOME, "description": "Signs or codes around a number, as in [€, EUR]"},
+}
+SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "description": "A column, or a text with {column} in it"},
+        {
+            "type": "object",
+            "properties": {"value": {**_WORD, "description": "The same for every row"}},
+            "required": ["value"],
+            "additionalProperties": False,
+        },
+        {
+            "type": "object",
+            "properties": {
+                "column": _STRING,
+                "format": {
+                    "anyOf": [_STRING, {"type": "array", "items": _STRING, "minItems": 1}],
+                    "description": "How times are written; of several the first that fits. 'excel' reads serial days",
+                    "examples": ["%d.%m.%Y", ["%d.%m.%Y", "excel"]],
+                },
+                "values": {
+                    "type": "object",
+                    "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+                    "minProperties": 1,
+                    "description": "Maps words in the file to values, for example {Weekly Offers: offers}",
+                },
+                **SPELLINGS,
+            },
+            "required": ["column"],
+            "minProperties": 2,
+            "additionalProperties": False,
+        },
+    ]
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,47 +199,4 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "decimal": _sign,
     "thousands": _sign,
     "currency": _currency,
-}
-_STRING = {"type": "string"}
-_WORD = {"type": ["string", "number", "boolean"]}
-_SOME = {"anyOf": [_WORD, {"type": "array", "items": _WORD, "minItems": 1}]}
-#: JSON Schemas of the options, for an import as a whole and for one column.
-SPELLINGS: dict[str, dict[str, Any]] = {
-    "yes": {**_SOME, "description": "Words of the file that mean yes, as in [ja, x]"},
-    "no": {**_SOME, "description": "Words of the file that mean no, as in [nein]"},
-    "decimal": {"enum": list(_DECIMALS), "description": "The sign before the fraction of a number"},
-    "thousands": {"enum": list(_THOUSANDS), "description": "The sign between thousands"},
-    "currency": {**_SOME, "description": "Signs or codes around a number, as in [€, EUR]"},
-}
-SCHEMA: dict[str, Any] = {
-    "anyOf": [
-        {"type": "string", "description": "A column, or a text with {column} in it"},
-        {
-            "type": "object",
-            "properties": {"value": {**_WORD, "description": "The same for every row"}},
-            "required": ["value"],
-            "additionalProperties": False,
-        },
-        {
-            "type": "object",
-            "properties": {
-                "column": _STRING,
-                "format": {
-                    "anyOf": [_STRING, {"type": "array", "items": _STRING, "minItems": 1}],
-                    "description": "How times are written; of several the first that fits. 'excel' reads serial days",
-                    "examples": ["%d.%m.%Y", ["%d.%m.%Y", "excel"]],
-                },
-                "values": {
-                    "type": "object",
-                    "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
-                    "minProperties": 1,
-                    "description": "Maps words in the file to values, for example {Weekly Offers: offers}",
-                },
-                **SPELLINGS,
-            },
-            "required": ["column"],
-            "minProperties": 2,
-            "additionalProperties": False,
-        },
-    ]
 }

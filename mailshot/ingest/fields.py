@@ -15,6 +15,26 @@ from mailshot.facts.catalogue import Catalogue, Fact, FactType
 FACT_PREFIX = "facts."
 #: Fields of customers that hold a code (see `codes`).
 CODE_FIELDS = ("country", "language", "time_zone")
+YES = ("yes", "y", "true", "t", "1", "on", "given")
+NO = ("no", "n", "false", "f", "0", "off", "withdrawn")
+# What other mailers export. Only words that cannot mean anything else: 'active', 'pending' or 'unconfirmed' are no
+# consent for certain and no withdrawal either, so the mapping has to say what they stand for.
+_OPTED = ("opted {}", "opted-{}", "opted_{}", "opt {}", "opt-{}", "opt_{}", "opt{}")
+GIVEN_YES = (
+    "subscribed", "subscribe", "granted", "consented", *(form.format("in") for form in _OPTED),
+    # German, Norwegian, French, Spanish, as the exports of mailers in these languages have them.
+    "angemeldet", "påmeldt", "abonné", "abonnée", "alta",
+)  # fmt: skip
+GIVEN_NO = (
+    "unsubscribed", "unsubscribe", "un-subscribed", "unsub", "cleaned", "revoked", "refused", "declined", "denied",
+    "not given", "not subscribed", "bounced", "hard bounce", "hard bounced", "complained", "complaint",
+    "spam complaint",
+    "blocklisted", "blacklisted", "suppressed", "do not contact", "do not email", "do not mail",
+    *(form.format("out") for form in _OPTED),
+    "abgemeldet", "avmeldt", "désabonné", "désabonnée", "baja",
+)  # fmt: skip
+# Of these two one must be mapped, and a row needs one of them.
+EITHER = ("customer", "email")
 
 
 class Kind(StrEnum):
@@ -46,26 +66,6 @@ class Type(StrEnum):
 
 # In characters: an index entry of PostgreSQL holds about 2,700 octets.
 MOST = {Type.key: 200, Type.text: 500, Type.long_text: 2_000, Type.email: 320}
-
-
-YES = ("yes", "y", "true", "t", "1", "on", "given")
-NO = ("no", "n", "false", "f", "0", "off", "withdrawn")
-# What other mailers export. Only words that cannot mean anything else: 'active', 'pending' or 'unconfirmed' are no
-# consent for certain and no withdrawal either, so the mapping has to say what they stand for.
-_OPTED = ("opted {}", "opted-{}", "opted_{}", "opt {}", "opt-{}", "opt_{}", "opt{}")
-GIVEN_YES = (
-    "subscribed", "subscribe", "granted", "consented", *(form.format("in") for form in _OPTED),
-    # German, Norwegian, French, Spanish, as the exports of mailers in these languages have them.
-    "angemeldet", "påmeldt", "abonné", "abonnée", "alta",
-)  # fmt: skip
-GIVEN_NO = (
-    "unsubscribed", "unsubscribe", "un-subscribed", "unsub", "cleaned", "revoked", "refused", "declined", "denied",
-    "not given", "not subscribed", "bounced", "hard bounce", "hard bounced", "complained", "complaint",
-    "spam complaint",
-    "blocklisted", "blacklisted", "suppressed", "do not contact", "do not email", "do not mail",
-    *(form.format("out") for form in _OPTED),
-    "abgemeldet", "avmeldt", "désabonné", "désabonnée", "baja",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,6 @@ def _fields(*fields: Field) -> dict[str, Field]:
 _CUSTOMER = Field("customer", Type.key, "Key of the customer", required=True)
 _CAMPAIGN = Field("campaign", Type.key, "Key of the past campaign", required=True)
 _AT = Field("at", Type.instant, "When it happened", required=True)
-# Of these two one must be mapped, and a row needs one of them.
-EITHER = ("customer", "email")
 _WHO = (
     Field("customer", Type.key, "Key of the customer", loader_decides=True),
     Field("email", Type.email, "Address, where the customer's key is not known", loader_decides=True),

@@ -31,6 +31,8 @@ from mailshot.store.engine import Connection, Store
 
 Progress = Callable[[int, int], None]
 ANYTHING, FORTNIGHT = ProductFilter(), Span(14, "day")
+MONTH, YEAR = Span(1, "month"), Span(1, "year")
+MOST = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class Backtest:
 
 
 def run_backtest(store: Store, subject: Subject, series: Series, zone: ZoneInfo, progress: Progress) -> Backtest:
-    """Evaluate a subject on each date of a series. `told(done, total)` is called before each date. Raises Refused."""
+    """Evaluate a subject on each date of a series. `progress(done, total)`: before each date. Raises Refused."""
     with store.read() as connection:
         known = backtests.known(connection)
         dates = series.moments(known.first, known.last, subject.aim.within, zone)
@@ -210,10 +212,6 @@ def estimate_as_dict(found: Estimate) -> dict[str, Any]:
     """Return an estimate as plain values, with a text if the sample is too small."""
     shown = {name: round(getattr(found, name), 6) for name in ("value", "low", "high")}
     return {**shown, "words": "" if found.enough else proportions.TOO_FEW}
-
-
-MONTH, YEAR = Span(1, "month"), Span(1, "year")
-MOST = 400
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,17 +125,17 @@ def _within(moment: datetime, series: Series, known: DataRange) -> bool:
 
 def _notes(pasts: Sequence[PastCampaign], people: tuple[int, int], early: int) -> list[str]:
     got, answered = sum(past.recipients for past in pasts), sum(past.answered for past in pasts)
-    said = [
+    notes = [
         f"Some customers are in several campaigns: {got:,} mails went to {people[0]:,} customers, "
         f"{answered:,} responses came from "
         f"{people[1]:,}. The pooled interval treats them as different customers, so it is too narrow."
     ]
     if early:
-        said.append(f"{early} campaigns that began before the first purchase are excluded.")
+        notes.append(f"{early} campaigns that began before the first purchase are excluded.")
     late = sum(not past.over for past in pasts)
     if late:
-        said.append(f"{late} of {len(pasts)} campaigns had not ended by the end of the data, or have no known end.")
-    return said
+        notes.append(f"{late} of {len(pasts)} campaigns had not ended by the end of the data, or have no known end.")
+    return notes
 
 
 def _sum(counted: Sequence[Counted]) -> Counted:

@@ -31,6 +31,8 @@ AGES = {
 #: Every aggregate that a rule may compare, and how it is described.
 MEASURES = {**COUNTS, **AGES}
 _ALWAYS = ("times", "days_since_last", "days_since_first")
+_MAIL_CONDITION, _MAIL_ACTIVITY = "{campaign: spring, within: 90 days}", "{campaign: spring, at: 10 days ago}"
+_HUMAN = {"by": FeedbackClass.human.value}
 
 
 def _facts(*facts: Fact) -> dict[str, Fact]:
@@ -132,9 +134,7 @@ _MAIL = _facts(
     _text("topic", "The campaign's topic"),
     _text("content", "Which content of the campaign"),
 )
-_MAIL_CONDITION, _MAIL_ACTIVITY = "{campaign: spring, within: 90 days}", "{campaign: spring, at: 10 days ago}"
 _BY = _text("by", "What probably caused it; default: 'human'", tuple(kind.value for kind in FeedbackClass))
-_HUMAN = {"by": FeedbackClass.human.value}
 RECEIVED = ActivityKind(
     "received",
     "mails that were delivered to the server",

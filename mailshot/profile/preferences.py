@@ -38,6 +38,8 @@ ONE_OR_MORE: json_schema.Schema = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
 }
 WEEK, MONTH = Span(7, "day"), Span(30, "day")
+#: A preference and its value, as in ('frequency', 'weekly').
+Answer = tuple[str, str]
 
 
 class Choice(StrEnum):
@@ -55,9 +57,6 @@ class Limit:
     def words(self) -> str:
         return f"at most {self.mails} mail{'s' * (self.mails != 1)} within {self.per}"
 
-
-#: A preference and its value, as in ('frequency', 'weekly').
-Answer = tuple[str, str]
 
 # What these answers to the question 'frequency' mean where its file does not say so with 'at_most'.
 COMMON_LIMITS = {

@@ -32,6 +32,11 @@ IDLE_SECONDS = 20
 READY = b"ready"
 HEADER = struct.Struct(">Q")
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TMPDIR", "TEMP")
+_IDLE = (0, -getattr(signal, "SIGALRM", 0))
+"""It ended because it was idle, perhaps just when a job arrived."""
+_TIME_UP = tuple(-getattr(signal, name) for name in ("SIGPROF", "SIGXCPU") if hasattr(signal, name))
+"""Signals of the time limits. Any other end is not the job's fault, for example the system ran out of memory."""
+_lock = threading.RLock()
 
 
 class LimitExceeded(Exception):
@@ -113,11 +118,6 @@ class _Process:
                 stream.close()
 
 
-_IDLE = (0, -getattr(signal, "SIGALRM", 0))
-"""It ended because it was idle, perhaps just when a job arrived."""
-_TIME_UP = tuple(-getattr(signal, name) for name in ("SIGPROF", "SIGXCPU") if hasattr(signal, name))
-"""Signals of the time limits. Any other end is not the job's fault, for example the system ran out of memory."""
-_lock = threading.RLock()
 _processes: list[_Process] = []
 
 

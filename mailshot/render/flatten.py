@@ -28,6 +28,12 @@ from mailshot.render.lexer import (
 from mailshot.render.problems import TemplateProblems
 
 Arguments = list[tuple[str, list[Token]]]
+DEEPEST = 20
+LARGEST = 1024 * 1024
+"""Characters of the flattened text; an include that doubles itself stops here."""
+MOST_STEPS = 50_000
+"""Tags and pieces of text of the flattened text, with those that macros, blocks and includes begin again."""
+_OUTSIDE = ("set", "import", "from")
 
 
 def imported_macros(piece: Segment, theirs: Sequence[Macro], report: TemplateProblems) -> dict[str, Macro]:
@@ -131,14 +137,6 @@ def _bind(macro: Macro, piece: Segment, tokens: Sequence[Token], report: Templat
             report.add(piece.place, f"The macro '{macro.name}' needs '{name}'.")
         bound.append((name, given.get(name) or default or tokens_of("none", piece.place)))
     return bound
-
-
-DEEPEST = 20
-LARGEST = 1024 * 1024
-"""Characters of the flattened text; an include that doubles itself stops here."""
-MOST_STEPS = 50_000
-"""Tags and pieces of text of the flattened text, with those that macros, blocks and includes begin again."""
-_OUTSIDE = ("set", "import", "from")
 
 
 class _TooLarge(Exception):

@@ -26,6 +26,8 @@ _UNTRACKED = re.compile(r"(?:mailto:|tel:|#)", re.IGNORECASE)
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\"<>\\^`{|}]")
 OWN_LINKS = (("links", ".", "unsubscribe"), ("links", ".", "preferences"))
 """Mailshot's own links: never tracked or replaced."""
+MAX_CACHED_LENGTH = 200
+"""Longest URL that is cached, in characters; caching thousands of long ones would use too much memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,6 @@ class Tracking:
 
     click: Callable[[int], str]
     pixel: str
-
-
-MAX_CACHED_LENGTH = 200
-"""Longest URL that is cached, in characters; caching thousands of long ones would use too much memory."""
 
 
 def link_target(url: str) -> LinkTarget:

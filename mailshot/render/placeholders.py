@@ -62,6 +62,8 @@ _ADDRESS = re.compile(r'\shref="([^"]*)"', re.IGNORECASE)
 _IMAGE = re.compile(r"<img\b", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")
 _ATTRIBUTE = re.compile(r"(?P<name>[^\s\"'>/=]+)(?:\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"'>]+))?")
+_UNTRACKED = {"data-no-track": ""}
+_EACH = "Write the cases out, or set `inline: each` in the template's settings.yaml (slower: once per mail)."
 
 
 class Placeholders:
@@ -342,7 +344,3 @@ def _values(attributes: str) -> dict[str, str]:
 def _unquoted(value: str | None) -> str:
     """Give an attribute's value as it stands between double quotes."""
     return value[1:-1].replace('"', "&quot;") if value and value[0] in "\"'" else value or ""
-
-
-_UNTRACKED = {"data-no-track": ""}
-_EACH = "Write the cases out, or set `inline: each` in the template's settings.yaml (slower: once per mail)."

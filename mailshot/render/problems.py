@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from mailshot import errors
 
+MAX_PROBLEMS = 50
+
 
 class RenderError(errors.MailshotError):
     """One customer's mail cannot be rendered; others can. `place` names the template's file, line and column."""
@@ -31,9 +33,6 @@ class Place(NamedTuple):
 def project_path(file: str) -> str:
     """Return the path of a template file as its author sees it in the project."""
     return f"templates/{file}"
-
-
-MAX_PROBLEMS = 50
 
 
 class TemplateProblems:

@@ -28,6 +28,34 @@ _OPENING = re.compile(r"\{[{%][-+]?")
 _ALONE = re.compile(r"^[ \t]*(\x01(?:[ \t]*\x01)*)[ \t]*(?:\n|\Z)", re.MULTILINE)
 _MARKS = re.compile(r"[\x01\x02]")
 _BRACE = re.compile(r"\{(?=[{%#])")
+__all__ = [
+    "Finding",
+    "LinkTarget",
+    "ListType",
+    "MailTemplate",
+    "RenderError",
+    "RenderedMail",
+    "Tracking",
+    "compile_mail",
+]
+log = logging.getLogger(__name__)
+Vocabulary = Mapping[str, Collection[str]]
+MAX_CACHED_TEMPLATES = 256
+"""Compiled templates cached in this process."""
+INLINE_SECONDS = 0.8
+"""CPU seconds for inlining one customer's mail, in addition to what its rendering left of its own budget."""
+TRIAL_SECONDS = 0.5
+"""CPU seconds of the trial render with made-up customers."""
+MAX_SUBJECT_CHARACTERS = 2_000
+"""Mail clients show fewer than 100."""
+_lock = threading.Lock()
+_UNTRIED = (
+    "The trial render with made-up customers did not finish. Too costly cases may show only when mails are rendered."
+)
+_LIMITS = f"{compile_process.MAX_SECONDS:g} seconds of CPU time or {compile_process.MAX_MEGABYTES} MB of memory"
+_OVERRUN = f"Preparing this mail takes more than {_LIMITS}."
+_REPORT = "This is a bug in Mailshot; please report it with the template."
+_SMALLER = "Use fewer tags, elements and style rules, and fewer of them inside one another."
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,29 +170,6 @@ def _with_line_break(piece: Segment) -> str:
     return piece.text if opening is None else opening[0] + "\n" + piece.text[opening.end() :]
 
 
-__all__ = [
-    "Finding",
-    "LinkTarget",
-    "ListType",
-    "MailTemplate",
-    "RenderError",
-    "RenderedMail",
-    "Tracking",
-    "compile_mail",
-]
-
-log = logging.getLogger(__name__)
-Vocabulary = Mapping[str, Collection[str]]
-MAX_CACHED_TEMPLATES = 256
-"""Compiled templates cached in this process."""
-INLINE_SECONDS = 0.8
-"""CPU seconds for inlining one customer's mail, in addition to what its rendering left of its own budget."""
-TRIAL_SECONDS = 0.5
-"""CPU seconds of the trial render with made-up customers."""
-MAX_SUBJECT_CHARACTERS = 2_000
-"""Mail clients show fewer than 100."""
-
-
 @dataclass(frozen=True, slots=True)
 class RenderedMail:
     """One customer's mail. `links` are the links that were replaced by click links; empty without tracking."""
@@ -228,7 +233,6 @@ class MailTemplate:
 
 
 _cache: dict[tuple[object, ...], MailTemplate | errors.InvalidInput] = {}
-_lock = threading.Lock()
 
 
 def compile_mail(
@@ -288,15 +292,6 @@ def _trial_render(mail: MailTemplate) -> tuple[Finding, ...]:
     except (compile_process.JobFailed, errors.Unavailable) as error:
         log.error("the trial render of template %s failed: %s", mail.name, error)
         return (Finding("warning", _UNTRIED, place),)
-
-
-_UNTRIED = (
-    "The trial render with made-up customers did not finish. Too costly cases may show only when mails are rendered."
-)
-_LIMITS = f"{compile_process.MAX_SECONDS:g} seconds of CPU time or {compile_process.MAX_MEGABYTES} MB of memory"
-_OVERRUN = f"Preparing this mail takes more than {_LIMITS}."
-_REPORT = "This is a bug in Mailshot; please report it with the template."
-_SMALLER = "Use fewer tags, elements and style rules, and fewer of them inside one another."
 
 
 def _pixel(tracking: Tracking | None) -> Markup:

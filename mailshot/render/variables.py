@@ -39,14 +39,12 @@ _FORBIDDEN: dict[type[nodes.Node], str] = {
     nodes.Pow: "Powers are not available in a mail.",
     nodes.NSRef: "Namespaces are not available in a mail.",
 }
+Scope = dict[str, str | None]
+"""Meaning of each name in this scope: a group of facts, or None for a plain value."""
 
 
 class ListType(frozenset[str]):
     """The fields of each item of a list in a vocabulary, as `offers` is one."""
-
-
-Scope = dict[str, str | None]
-"""Meaning of each name in this scope: a group of facts, or None for a plain value."""
 
 
 class VariableFinder(NodeVisitor):

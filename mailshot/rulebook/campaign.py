@@ -37,6 +37,10 @@ from mailshot.facts import json_schema, yaml_values
 from mailshot.facts.periods import Span
 
 _DATED = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_TRUTH = TypeAdapter(bool)
+# The rulebook reads these in place; the JSON schema refers to their own schemas.
+Rule = Annotated[Any, WithJsonSchema({json_schema.STANDS: "condition"})]
+Products = Annotated[Any, WithJsonSchema({json_schema.STANDS: "selection"})]
 
 
 def _span(text: Any) -> Span:
@@ -81,15 +85,11 @@ def _repeat(value: Any) -> bool | Span:
         raise ValueError(f"is not yes, no or 'after' a length of time; {hint}") from None
 
 
-_TRUTH = TypeAdapter(bool)
 Length = Annotated[Span, BeforeValidator(_span), WithJsonSchema(json_schema.SPAN)]
 Zone = Annotated[ZoneInfo, BeforeValidator(_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Oslo"]})]
 Parts = Annotated[int, BeforeValidator(_share), WithJsonSchema(json_schema.SHARE)]
 #: False: once over all runs. True: in every run. A time span: again if the last mail is at least that old.
 Repeat = Annotated[bool | Span, BeforeValidator(_repeat), WithJsonSchema(json_schema.REPEAT)]
-# The rulebook reads these in place; the JSON schema refers to their own schemas.
-Rule = Annotated[Any, WithJsonSchema({json_schema.STANDS: "condition"})]
-Products = Annotated[Any, WithJsonSchema({json_schema.STANDS: "selection"})]
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema(json_schema.MOMENT)]
 
 

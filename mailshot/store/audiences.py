@@ -34,6 +34,19 @@ SCHEMA = Schema(
 )
 #: What the key of an erased customer begins with.
 ERASED_KEY = "erased:"
+#: Ids for which a further connection is worth opening.
+LEAST_IDS = 50_000
+Part = TypeVar("Part")
+#: The words of conditions on what customers state about themselves.
+STATING = frozenset({"preference", "trait"})
+_OTHER, _ONE = SCHEMA.customer.alias("other"), SCHEMA.customer.alias("one")
+_STATED = SCHEMA.preference.c
+_SHARED = (
+    select(_ONE.c.id.label("customer_id"), *(column for column in _STATED if column.name != "customer_id"))
+    .select_from(SCHEMA.preference.join(_OTHER, _OTHER.c.id == _STATED.customer_id))
+    .join(_ONE, and_(_ONE.c.address_hash == _OTHER.c.address_hash, _ONE.c.id != _OTHER.c.id))
+    .where(_STATED.holds.is_(True))
+)
 
 
 def compiler(as_of: datetime, zone: ZoneInfo, back: bool = False) -> Compiler:
@@ -98,11 +111,6 @@ def not_erased() -> ColumnElement[bool]:
 def customers(connection: Connection) -> int:
     """Count the customers who are not erased."""
     return int(connection.execute(select(func.count()).select_from(SCHEMA.customer).where(not_erased())).scalar_one())
-
-
-#: Ids for which a further connection is worth opening.
-LEAST_IDS = 50_000
-Part = TypeVar("Part")
 
 
 def parts(store: Store, ids: range) -> Sequence[range | None]:
@@ -171,18 +179,6 @@ def _cancel(store: Store, connections: Sequence[Connection], counts: Sequence[Fu
         for driver in drivers:
             assert driver is not None
             driver.interrupt() if store.sqlite else driver.cancel()
-
-
-#: The words of conditions on what customers state about themselves.
-STATING = frozenset({"preference", "trait"})
-_OTHER, _ONE = SCHEMA.customer.alias("other"), SCHEMA.customer.alias("one")
-_STATED = SCHEMA.preference.c
-_SHARED = (
-    select(_ONE.c.id.label("customer_id"), *(column for column in _STATED if column.name != "customer_id"))
-    .select_from(SCHEMA.preference.join(_OTHER, _OTHER.c.id == _STATED.customer_id))
-    .join(_ONE, and_(_ONE.c.address_hash == _OTHER.c.address_hash, _ONE.c.id != _OTHER.c.id))
-    .where(_STATED.holds.is_(True))
-)
 
 
 def bound(compiled: Compiler, condition: Condition) -> Select[Any] | CompoundSelect[Any]:

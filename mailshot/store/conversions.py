@@ -46,6 +46,15 @@ from mailshot.store.eligibility import DELIVERY, RUN
 from mailshot.store.engine import Connection
 from mailshot.store.sent_mail import SENT_AT
 
+BUYER, EVENT, PURCHASE = dialect.table(tables.Buyer), dialect.table(tables.Event), dialect.table(tables.Purchase)
+#: Prefix of the keys of computed rows; imported conversions have other keys.
+MADE = "goal:"
+AFTER_CLICK, AFTER_MAIL = "after a click in the mail", "after the mail"
+#: Customers marked by one statement.
+CHUNK = 10_000
+#: The mail that gets the credit, by customer and key of the row.
+Credits = dict[tuple[int, str], Claim]
+
 
 class ConversionDue(SQLModel, table=True):
     """A customer whose conversions are to be computed again, because purchases, events or mails changed."""
@@ -56,14 +65,6 @@ class ConversionDue(SQLModel, table=True):
 
 
 DUE, FEEDBACK = dialect.table(ConversionDue), dialect.table(tables.Feedback)
-BUYER, EVENT, PURCHASE = dialect.table(tables.Buyer), dialect.table(tables.Event), dialect.table(tables.Purchase)
-#: Prefix of the keys of computed rows; imported conversions have other keys.
-MADE = "goal:"
-AFTER_CLICK, AFTER_MAIL = "after a click in the mail", "after the mail"
-#: Customers marked by one statement.
-CHUNK = 10_000
-#: The mail that gets the credit, by customer and key of the row.
-Credits = dict[tuple[int, str], Claim]
 
 
 class _Later(FunctionElement[datetime]):

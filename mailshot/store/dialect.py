@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, CompoundSelect, Table, func, select, union
+from sqlalchemy import Boolean, ColumnElement, CompoundSelect, Table, func, select, union
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -13,6 +13,9 @@ from sqlmodel import SQLModel
 
 from mailshot.store.engine import Connection
 from mailshot.store.tables import Customer
+
+#: A condition of a query.
+Clause = ColumnElement[bool]
 
 
 def table(model: type[SQLModel]) -> Table:

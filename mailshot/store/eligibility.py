@@ -24,9 +24,8 @@ from mailshot.facts.periods import Span
 from mailshot.profile.preferences import Answer, Limit
 from mailshot.store import dialect, tables
 from mailshot.store.audiences import SCHEMA
+from mailshot.store.dialect import Clause
 from mailshot.store.engine import Connection
-
-Clause = ColumnElement[bool]
 
 RUN, DELIVERY, SUPPRESSION = (
     dialect.table(tables.Run),

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, case, literal
 
 from mailshot.states import Reason
+from mailshot.store.dialect import Clause
 from mailshot.store.plan_gates import PlanGates
 from mailshot.store.send_gates import SendGates
-
-Clause = ColumnElement[bool]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from mailshot.store import dialect
 from mailshot.store.column_types import Instant
 from mailshot.store.engine import Connection
 
-#: Within this time the data must be gone from the database's files, as customers are told.
+#: Within this time the data must be gone from the database's files, as the page promises.
 PROMISED = timedelta(hours=24)
+SERIAL = "erasures"
 
 
 class Erasure(SQLModel, table=True):
@@ -64,7 +65,6 @@ class Waiting:
 
 
 ERASURE, KEY = dialect.table(Erasure), dialect.table(ErasedKey)
-SERIAL = "erasures"
 
 
 def record(connection: Connection, customer_id: int, at: datetime) -> None:

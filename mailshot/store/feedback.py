@@ -20,6 +20,8 @@ FEEDBACK = dialect.table(Feedback)
 DELIVERY = dialect.table(Delivery)
 CONSENT = dialect.table(Consent)
 RUN = dialect.table(Run)
+LINK = dialect.table(Link)
+SCHEMES = ("http", "https")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +104,6 @@ def topic_of(connection: Connection, run_id: int) -> str | None:
     """Return the topic of a run, or None if there is no such run."""
     topic: str | None = connection.scalar(select(RUN.c.topic).where(RUN.c.id == run_id))
     return topic
-
-
-LINK = dialect.table(Link)
-SCHEMES = ("http", "https")
 
 
 def store_links(connection: Connection, urls: Mapping[int, str]) -> None:

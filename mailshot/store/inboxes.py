@@ -15,10 +15,11 @@ from sqlmodel import Field, SQLModel
 
 from mailshot.store import dialect
 from mailshot.store.column_types import Instant
+from mailshot.store.dialect import Clause
 from mailshot.store.engine import Connection
 from mailshot.store.tables import Customer, Delivery, Run
 
-Clause = ColumnElement[bool]
+DELIVERY, RUN = dialect.table(Delivery), dialect.table(Run)
 
 
 class FormerAddress(SQLModel, table=True):
@@ -31,7 +32,6 @@ class FormerAddress(SQLModel, table=True):
 
 
 CUSTOMER, FORMER = dialect.table(Customer), dialect.table(FormerAddress)
-DELIVERY, RUN = dialect.table(Delivery), dialect.table(Run)
 
 
 def leave(connection: Connection, customer_ids: Sequence[int], at: datetime) -> None:

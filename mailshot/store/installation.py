@@ -1,4 +1,4 @@
-"""The version of the database, and its upgrade to the one this program needs.
+"""The version of the database, its upgrade, and the values that it must keep permanently.
 
 Every command checks the version and few change it, so Alembic, which takes 100 ms to import, is imported only there.
 The versions are read from the migrations' file names; a test compares them with what Alembic finds.
@@ -6,13 +6,18 @@ The versions are read from the migrations' file names; a test compares them with
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import column, inspect, select, table
+from sqlmodel import Field, SQLModel
 
-from mailshot.errors import Unavailable
+from mailshot.errors import SettingsError, Unavailable
+from mailshot.store import dialect
+from mailshot.store.column_types import Instant, now
 from mailshot.store.engine import Connection, Store
 
 if TYPE_CHECKING:
@@ -26,6 +31,18 @@ SUMMED_UP = "0008"
 SCRUBBED = "0011"
 #: Where Alembic stores the version of the database.
 _VERSION = table("alembic_version", column("version_num"))
+
+
+class Installation(SQLModel, table=True):
+    """A single row of values that must not change once customers are imported."""
+
+    id: int = Field(default=1, primary_key=True)
+    #: Fingerprint of the key that hashes addresses (MAILSHOT_ADDRESS_KEY).
+    address_key_print: str
+    created_at: datetime = Field(default_factory=now, sa_type=Instant)
+
+
+INSTALLATION = dialect.table(Installation)
 
 
 def config(connection: Connection | None = None) -> Config:
@@ -47,8 +64,8 @@ def version(store: Store) -> str | None:
     with store.read() as connection:
         if not inspect(connection).has_table(_VERSION.name):
             return None
-        found: str | None = connection.scalar(select(_VERSION))
-        return found
+        current: str | None = connection.scalar(select(_VERSION))
+        return current
 
 
 def versions() -> set[str]:
@@ -119,3 +136,20 @@ def _refuse_newer(found: str | None) -> None:
     if found is not None and found not in versions():
         message = f"The database has version {found}, which this program does not know: it is newer than we are."
         raise Unavailable(message, "Install the newer Mailshot, or point MAILSHOT_DATABASE elsewhere.")
+
+
+def verify_address_key(connection: Connection, address_key: bytes) -> None:
+    """Store the address key's fingerprint on first start. Raises SettingsError when a later key differs.
+
+    With another key, suppressed addresses would no longer be recognised and would be mailed.
+    """
+    fingerprint = hashlib.sha256(b"mailshot/address-key" + address_key).hexdigest()[:16]
+    connection.execute(
+        dialect.insert(connection, INSTALLATION)
+        .values(id=1, address_key_print=fingerprint, created_at=now())
+        .on_conflict_do_nothing()
+    )
+    known = connection.scalar(select(INSTALLATION.c.address_key_print))
+    if known != fingerprint:
+        message = "MAILSHOT_ADDRESS_KEY is not the key this database was created with."
+        raise SettingsError(message, "Restore the previous key: the suppression list is hashed with it.")

@@ -1,17 +1,14 @@
-"""Leases (such as the clock's, held by one process at a time), and the address key's fingerprint."""
+"""Leases, such as the clock's, that one process holds at a time."""
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 
 from sqlalchemy import or_, select
 from sqlmodel import Field, SQLModel
 
-from mailshot.errors import SettingsError
 from mailshot.store import dialect
 from mailshot.store.column_types import Instant
-from mailshot.store.column_types import now as present
 from mailshot.store.engine import Connection
 
 
@@ -23,16 +20,7 @@ class Lease(SQLModel, table=True):
     until: datetime = Field(sa_type=Instant)
 
 
-class Installation(SQLModel, table=True):
-    """A single row of values that must not change once customers are imported."""
-
-    id: int = Field(default=1, primary_key=True)
-    #: Fingerprint of the key that hashes addresses (MAILSHOT_ADDRESS_KEY).
-    address_key_print: str
-    created_at: datetime = Field(default_factory=present, sa_type=Instant)
-
-
-LEASE, INSTALLATION = dialect.table(Lease), dialect.table(Installation)
+LEASE = dialect.table(Lease)
 
 
 def acquire(connection: Connection, name: str, holder: str, now: datetime, until: datetime) -> bool:
@@ -63,24 +51,3 @@ def holder(connection: Connection, name: str, now: datetime) -> str | None:
     """Return the current holder of a lease."""
     current: str | None = connection.scalar(select(LEASE.c.holder).where(LEASE.c.name == name, LEASE.c.until >= now))
     return current
-
-
-def verify_address_key(connection: Connection, address_key: bytes) -> None:
-    """Store the address key's fingerprint on first start. Raises SettingsError when a later key differs.
-
-    With another key, suppressed addresses would no longer be recognised and would be mailed.
-    """
-    fingerprint = hashlib.sha256(b"mailshot/address-key" + address_key).hexdigest()[:16]
-    connection.execute(
-        dialect.insert(connection, INSTALLATION)
-        .values(id=1, **_installation_values(fingerprint))
-        .on_conflict_do_nothing()
-    )
-    known = connection.scalar(select(INSTALLATION.c.address_key_print))
-    if known != fingerprint:
-        message = "MAILSHOT_ADDRESS_KEY is not the key this database was created with."
-        raise SettingsError(message, "Restore the previous key: the suppression list is hashed with it.")
-
-
-def _installation_values(fingerprint: str) -> dict[str, object]:
-    return {"address_key_print": fingerprint, "created_at": present()}

@@ -51,7 +51,8 @@ from sqlalchemy import (
 from mailshot import states
 from mailshot.states import DeliveryState, Reason, RunState, Suspicion
 from mailshot.store import column_types, conversions, dialect, eligibility_gates, ledger_queries, tables
-from mailshot.store.eligibility import DELIVERY, ROW, RUN, Clause
+from mailshot.store.dialect import Clause
+from mailshot.store.eligibility import DELIVERY, ROW, RUN
 from mailshot.store.engine import Connection
 from mailshot.store.send_gates import SendGates
 
@@ -59,7 +60,6 @@ FEEDBACK = dialect.table(tables.Feedback)
 D = DELIVERY.c
 SEEN = "the customer has opened or clicked it"
 IN_DOUBT = "the worker ended between the final dot and the reply"
-ACCEPTED = "accepted by hand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +309,7 @@ def resolve(connection: Connection, run_id: int, resend: bool, now: datetime) ->
         finished = update(RUN).where(RUN.c.id == run_id, RUN.c.state == RunState.finished)
         connection.execute(finished.values(state=RunState.running, finished_at=None))
     else:
-        changed = mine.values(state=DeliveryState.sent, settled_at=now, reply=ACCEPTED)
+        changed = mine.values(state=DeliveryState.sent, settled_at=now, reply="accepted by hand")
         conversions.mark_sent(connection, run_id)
     return connection.execute(changed).rowcount
 

@@ -9,7 +9,8 @@ from datetime import datetime
 from sqlalchemy import and_, exists, func, or_, select
 
 from mailshot.states import HELD, OPEN, UNSETTLED_RUNS, WAITING, DeliveryState, Reason, RunState
-from mailshot.store.eligibility import DELIVERY, RUN, Clause
+from mailshot.store.dialect import Clause
+from mailshot.store.eligibility import DELIVERY, RUN
 from mailshot.store.engine import Connection
 
 D = DELIVERY.c

@@ -32,7 +32,8 @@ from mailshot.profile.preferences import Limit
 from mailshot.states import RECEIVED, UNSENT, Reason
 from mailshot.store import dialect, eligibility, inboxes, sent_mail
 from mailshot.store.audiences import SCHEMA, bound
-from mailshot.store.eligibility import CONSENT, DELIVERY, PREFERENCE, ROW, RUN, SUPPRESSION, WITHDRAWAL, Clause, Gates
+from mailshot.store.dialect import Clause
+from mailshot.store.eligibility import CONSENT, DELIVERY, PREFERENCE, ROW, RUN, SUPPRESSION, WITHDRAWAL, Gates
 from mailshot.store.engine import Connection
 
 

@@ -163,8 +163,8 @@ def _blank(connection: Connection, customer_id: int) -> None:
     f, log = FEEDBACK.c, LOG.c
     named = FEEDBACK.update().where(f.customer_id == customer_id, func.substr(f.key, 1, len(ERASED_KEY)) != ERASED_KEY)
     connection.execute(named.values(why="", detail={}, key=literal(ERASED_KEY) + cast(f.id, String)))
-    told = LOG.update().where(log.customer_id == customer_id, log.source != SOURCE)
-    connection.execute(told.values(source=SOURCE, proof={}))
+    other_entries = LOG.update().where(log.customer_id == customer_id, log.source != SOURCE)
+    connection.execute(other_entries.values(source=SOURCE, proof={}))
     ledger.erase(connection, customer_id)
     key = f"{ERASED_KEY}{customer_id}"
     empty: dict[str, Any] = {column.name: None for column in CUSTOMER.c if column.nullable}

@@ -22,6 +22,17 @@ EVENT = dialect.table(tables.Event)
 INTERACTION, REFERRAL = dialect.table(tables.Interaction), dialect.table(tables.Referral)
 DELIVERY, FEEDBACK = dialect.table(tables.Delivery), dialect.table(tables.Feedback)
 RUN, LINK = dialect.table(tables.Run), dialect.table(tables.Link)
+SUMMARY = CustomerTotals(BUYER, **{name: BUYER.c[name] for name in SUMS}, customer=BUYER.c.customer_id)
+ORDERS = ActivitySource(
+    ORDER,
+    ORDER.c.customer_id,
+    ORDER.c.at,
+    occasion=ORDER.c.order_key,
+    amount=ORDER.c.amount,
+    quantity=ORDER.c["items"],
+    returned_at=ORDER.c.returned_at,
+    summary=SUMMARY,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +87,6 @@ def _feedback(kind: FeedbackKind) -> ActivitySource:
     )
 
 
-SUMMARY = CustomerTotals(BUYER, **{name: BUYER.c[name] for name in SUMS}, customer=BUYER.c.customer_id)
-ORDERS = ActivitySource(
-    ORDER,
-    ORDER.c.customer_id,
-    ORDER.c.at,
-    occasion=ORDER.c.order_key,
-    amount=ORDER.c.amount,
-    quantity=ORDER.c["items"],
-    returned_at=ORDER.c.returned_at,
-    summary=SUMMARY,
-)
 SOURCES = {
     activity.BOUGHT.keyword: ActivitySource(
         PURCHASE,

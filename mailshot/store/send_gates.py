@@ -10,6 +10,7 @@ from sqlalchemy import and_, exists, func, not_, or_, true
 from mailshot.profile.preferences import Answer, Limit
 from mailshot.states import MAY_HAVE_ARRIVED, UNSENT
 from mailshot.store import dialect, inboxes, sent_mail
+from mailshot.store.dialect import Clause
 from mailshot.store.eligibility import (
     CONSENT,
     CUSTOMER,
@@ -18,7 +19,6 @@ from mailshot.store.eligibility import (
     RUN,
     SUPPRESSION,
     WITHDRAWAL,
-    Clause,
     Gates,
     answered,
     counted,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -117,3 +118,10 @@ def test_erasures_of_an_old_version_are_pending_until_the_file_is_rewritten(
     monkeypatch.setattr(scrubbing, "rewrite", rewrite)
     assert scrubbing.work(store, NOW, whole=True) == 1
     store.close()
+
+
+def test_migrations_know_every_module_with_tables() -> None:
+    store = Path(installation.__file__).parent
+    with_tables = {path.stem for path in store.glob("*.py") if "table=True" in path.read_text(encoding="utf-8")}
+    env = (store / "migrations" / "env.py").read_text(encoding="utf-8")
+    assert [name for name in sorted(with_tables) if not re.search(rf"\b{name}\b", env)] == []

@@ -28,6 +28,7 @@ def test_each_field_of_a_word_has_a_column(word: str) -> None:
     assert (source.product is not None) is kind.of_products
     assert (source.amount is not None) is ("amount" in kind.measures)
     assert (source.quantity is not None) is ("items" in kind.measures)
+    assert "facts" in source.table.c or not kind.declared
 
 
 @pytest.mark.parametrize("activities", ACTIVITY_TABLES, ids=lambda activities: str(activities.table.name))

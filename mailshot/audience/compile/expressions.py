@@ -31,6 +31,19 @@ from mailshot.facts.comparison import KNOWN, Comparison, Interval, Value
 NUMBER = Numeric(18, 4, asdecimal=False)
 #: Clauses side by side before another level of parentheses.
 MOST_IN_ROW = 8
+_COMPARE: dict[str, Callable[[ColumnElement[Any], list[Any]], Clause]] = {
+    "at_least": lambda column, values: column >= values[0],
+    "at_most": lambda column, values: column <= values[0],
+    "more_than": lambda column, values: column > values[0],
+    "less_than": lambda column, values: column < values[0],
+    "between": lambda column, values: column.between(values[0], values[1]),
+    "exactly": lambda column, values: column == values[0],
+    "is": lambda column, values: column == values[0],
+    # Not LIKE: SQLite ignores the case of ASCII letters there, PostgreSQL does not.
+    "starts_with": lambda column, values: func.substr(column, 1, len(values[0])) == values[0],
+    "ends_with": lambda column, values: func.substr(column, func.length(column) - len(values[0]) + 1) == values[0],
+    "contains": lambda column, values: func.replace(column, values[0], "") != column,
+}
 
 
 def compare(column: ColumnElement[Any], comparison: Comparison) -> Clause:
@@ -104,21 +117,6 @@ def in_bitmap(column: ColumnElement[Any], bitmap: bytes) -> Clause:
     value = bindparam(None, bitmap, type_=Bitmap(), unique=True)
     clause: Clause = InBitmap(column, value, bindparam(None, len(bitmap) - 1, type_=column.type, unique=True))
     return clause
-
-
-_COMPARE: dict[str, Callable[[ColumnElement[Any], list[Any]], Clause]] = {
-    "at_least": lambda column, values: column >= values[0],
-    "at_most": lambda column, values: column <= values[0],
-    "more_than": lambda column, values: column > values[0],
-    "less_than": lambda column, values: column < values[0],
-    "between": lambda column, values: column.between(values[0], values[1]),
-    "exactly": lambda column, values: column == values[0],
-    "is": lambda column, values: column == values[0],
-    # Not LIKE: SQLite ignores the case of ASCII letters there, PostgreSQL does not.
-    "starts_with": lambda column, values: func.substr(column, 1, len(values[0])) == values[0],
-    "ends_with": lambda column, values: func.substr(column, func.length(column) - len(values[0]) + 1) == values[0],
-    "contains": lambda column, values: func.replace(column, values[0], "") != column,
-}
 
 
 def days(column: ColumnElement[Any], comparison: Comparison, zone: ZoneInfo) -> Clause:

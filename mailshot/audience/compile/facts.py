@@ -19,6 +19,25 @@ from mailshot.facts.catalogue import Fact, FactType
 from mailshot.facts.product_filters import Filter, ProductFilter
 from mailshot.facts.relative_dates import MOST_YEARS, Relative
 
+#: The names of JSON types in both databases.
+_JSON = {
+    FactType.number: ("number", "integer", "real"),
+    FactType.boolean: ("boolean", "true", "false"),
+    FactType.text: ("string", "text"),
+    FactType.date: ("string", "text"),
+}
+_FIRST = "0001"
+_LEAP = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)"
+_DAYS = (
+    "^(?!0000)([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
+    f"|02-(0[1-9]|1[0-9]|2[0-8]))|{_LEAP}-02-29)$"
+)
+#: First and last days of ranges; None: no first day.
+Days = tuple[tuple[date | None, date], ...]
+#: The bounds of a range, as values for SQL, by what is relative, today's date and the time zone.
+Bounds = Callable[[Relative, date, ZoneInfo], Hashable]
+Compare = Callable[[Column, Any], Clause]
+
 
 def product_clause(product: FromClause, selection: ProductFilter) -> Clause:
     """Return the clause over products that is true for those of `selection`."""
@@ -61,15 +80,6 @@ class _JsonType(FunctionElement[str]):
     type = String()
 
 
-#: The names of JSON types in both databases.
-_JSON = {
-    FactType.number: ("number", "integer", "real"),
-    FactType.boolean: ("boolean", "true", "false"),
-    FactType.text: ("string", "text"),
-    FactType.date: ("string", "text"),
-}
-
-
 @compiles(_JsonType, "sqlite")
 def _json_type_sqlite(element: Any, compiler: Any, **options: Any) -> str:
     (path,) = element.clauses
@@ -91,14 +101,6 @@ class _IsDay(FunctionElement[bool]):
         super().__init__(value, *(bindparam(None, text, String(), unique=True) for text in (_DAYS, _FIRST)))
 
 
-_FIRST = "0001"
-_LEAP = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)"
-_DAYS = (
-    "^(?!0000)([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
-    f"|02-(0[1-9]|1[0-9]|2[0-8]))|{_LEAP}-02-29)$"
-)
-
-
 @compiles(_IsDay, "sqlite")
 def _is_day_sqlite(element: Any, compiler: Any, **options: Any) -> str:
     text, _, first = (compiler.process(part, **options) for part in element.clauses)
@@ -110,10 +112,6 @@ def _is_day_sqlite(element: Any, compiler: Any, **options: Any) -> str:
 def _is_day_postgresql(element: Any, compiler: Any, **options: Any) -> str:
     text, days, _ = (compiler.process(part, **options) for part in element.clauses)
     return f"({text} ~ {days})"
-
-
-#: First and last days of ranges; None: no first day.
-Days = tuple[tuple[date | None, date], ...]
 
 
 def clause(customer: FromClause, condition: nodes.Dated, as_of: datetime, zone: ZoneInfo) -> Clause:
@@ -139,11 +137,6 @@ def clause(customer: FromClause, condition: nodes.Dated, as_of: datetime, zone: 
     }
     others = [and_(in_zone, inside(bounds)) for bounds, in_zone in in_zones.items()]
     return expressions.any_of([*others, and_(not_(expressions.any_of(in_zones.values())), default)])
-
-
-#: The bounds of a range, as values for SQL, by what is relative, today's date and the time zone.
-Bounds = Callable[[Relative, date, ZoneInfo], Hashable]
-Compare = Callable[[Column, Any], Clause]
 
 
 def _comparison(condition: nodes.Dated) -> tuple[Bounds, Compare]:

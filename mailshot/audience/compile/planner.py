@@ -81,6 +81,9 @@ DRIVING_LIMIT = 0.1
 #: Parts with more levels than this are evaluated last, whatever they cost: databases parse `a AND b AND c` as
 #: `(a AND b) AND c`, so each part after a deep one puts it one level deeper, and SQLite allows as few as 100 levels.
 SHALLOW = 4
+#: Conditions on columns of the customer table.
+ROW_CONDITIONS = (nodes.FactIs, nodes.Dated, nodes.RandomShare)
+Rewrite = Callable[[Condition], nodes.All | None]
 
 
 class Base(Enum):
@@ -244,17 +247,10 @@ def only_buyers(condition: Condition) -> bool:
             assert_never(condition)
 
 
-#: Conditions on columns of the customer table.
-ROW_CONDITIONS = (nodes.FactIs, nodes.Dated, nodes.RandomShare)
-
-
 def needs_only_row(condition: Condition) -> bool:
     """Return whether a condition reads nothing but the customer's row."""
     children = condition.children
     return isinstance(condition, ROW_CONDITIONS) or (bool(children) and all(map(needs_only_row, children)))
-
-
-Rewrite = Callable[[Condition], nodes.All | None]
 
 
 def conjuncts(condition: Condition, rewrite: Rewrite) -> Iterator[Condition]:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, FromClause, Select, and_, exists, not_, or_, select, true, union_all
 
 from mailshot.audience.compile import expressions
-from mailshot.audience.compile.dialect_functions import Column
+from mailshot.audience.compile.dialect_functions import Clause, Column
 from mailshot.profile.activity import BOUGHT, ActivityKind
 from mailshot.profile.topics import TRACKING
 
@@ -112,9 +112,6 @@ class Schema:
     @property
     def purchase(self) -> FromClause:
         return self.source(BOUGHT).table
-
-
-Clause = ColumnElement[bool]
 
 
 def consents(schema: Schema, topic: str, given: bool, before: datetime | None) -> Select[Any]:

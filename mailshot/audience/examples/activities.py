@@ -148,13 +148,13 @@ class ActivityReader:
             self._check_event_facts(line.node, about, [key for key, _ in said.values()])
         return about
 
-    def _check_event_facts(self, node: documents.Mapping, about: Mapping[str, Any], said: list[Scalar]) -> None:
+    def _check_event_facts(self, node: documents.Mapping, about: Mapping[str, Any], keys: list[Scalar]) -> None:
         """Reject a line without event, and a fact that its event does not have."""
         events = self.vocabulary.catalogue.events
         if "event" not in about:
             self.problems.add(node, "'event' is missing", f"{nearest('', events)} For example '- {{event: viewed}}'.")
         event = events.get(str(about.get("event")))
-        for key in said if event else ():
+        for key in keys if event else ():
             if event and key.text != "event" and key.text not in event.facts:
                 self.problems.add(key, f"'{event.name}' has no fact '{key.text}'", nearest(key.text, event.facts))
 
@@ -164,8 +164,8 @@ class ActivityReader:
         said = [(key, given) for key, given in line.node if key.text not in words]
         if not line.history.of_products:
             for key, _ in said:
-                told = f"unknown word '{key.text}' in what the customer {line.history.keyword.replace('_', ' ')}"
-                self.problems.add(key, told, nearest(key.text, words))
+                message = f"unknown word '{key.text}' in what the customer {line.history.keyword.replace('_', ' ')}"
+                self.problems.add(key, message, nearest(key.text, words))
             return None
         facts = self._described(said, words)
         if facts is None or (not facts and line.history.declared == "events"):
@@ -180,8 +180,8 @@ class ActivityReader:
         for name in facts.keys() & good.keys():
             if facts[name] != good[name]:
                 place = next((key for key, _ in said if key.text == name), node)
-                told = f"another line says that the product '{facts['key']}' has the {name} '{good[name]}'"
-                self.problems.add(place, told, "Give one of them another key.")
+                message = f"another line says that the product '{facts['key']}' has the {name} '{good[name]}'"
+                self.problems.add(place, message, "Give one of them another key.")
                 return None
         good |= facts
         return good
@@ -198,8 +198,8 @@ class ActivityReader:
             elif key.text in (product_filters.EXCEPT, product_filters.ANY_OF):
                 self.problems.add(key, f"'{key.text}' is for rules: an example names one product", "Say what it is.")
             else:
-                told = f"unknown word or product field '{key.text}'"
-                self.problems.add(key, told, nearest(key.text, {*words, *known, product_filters.GROUP}))
+                message = f"unknown word or product field '{key.text}'"
+                self.problems.add(key, message, nearest(key.text, {*words, *known, product_filters.GROUP}))
         found = self._of_group(group, facts) if group else facts
         return found if len(self.problems.found) == before else None
 
@@ -212,8 +212,8 @@ class ActivityReader:
         found = products.synthesize(self.vocabulary.groups[name], facts) if name else facts
         if found is None:
             with_these = " that has the other fields of this line" if facts else ""
-            told = f"found no product of the group '{name}'{with_these}"
-            self.problems.add(node, told, "Leave out the group, and say what the product's fields are.")
+            message = f"found no product of the group '{name}'{with_these}"
+            self.problems.add(node, message, "Leave out the group, and say what the product's fields are.")
         return found or facts
 
 

@@ -23,6 +23,10 @@ from mailshot.profile.activity import MEASURES, ActivityKind
 #: A hundred years.
 MOST_DAYS = 36_500
 UNTRACKED = "untracked"
+#: Aggregates that are never negative. Amounts and items may be less than 0, because of returns.
+_NEVER_NEGATIVE = ("times", "distinct_products")
+_KNOWN, _NEGATIVE = "is always known", "is never less than 0"
+_REMEDIES = {_KNOWN: "Compare it with a number.", _NEGATIVE: "Write 0 or more."}
 
 
 def read(
@@ -115,12 +119,6 @@ class _Reader:
         if error:
             self.problems.add(node, error, _REMEDIES.get(error.rpartition("' ")[2], ""))
         return Aggregate(key.text, comparison) if comparison and not error else None
-
-
-#: Aggregates that are never negative. Amounts and items may be less than 0, because of returns.
-_NEVER_NEGATIVE = ("times", "distinct_products")
-_KNOWN, _NEGATIVE = "is always known", "is never less than 0"
-_REMEDIES = {_KNOWN: "Compare it with a number.", _NEGATIVE: "Write 0 or more."}
 
 
 def _exactly(comparison: Comparison | None) -> tuple[str, ...]:

@@ -1,24 +1,23 @@
-"""Owns how Alembic reaches our connection and writes our column types; refuses to choose a database."""
+"""Connects Alembic to the caller's connection, and renders our column types in new migrations."""
 
 from typing import Any, Literal
 
 from alembic import context
 from sqlmodel import AutoString, SQLModel
 
-from mailshot.store import (
-    column_types,
-)
+# All modules with tables: importing them fills SQLModel's metadata.
+from mailshot.store import column_types, confirmations, conversions, erasures, inboxes, installation, leases, tables  # noqa: F401
 
 
 def render(kind: str, item: Any, _context: Any) -> str | Literal[False]:
-    """Write our types by their names in `columns`, so that a migration reads like the tables."""
+    """Render our types by their names in `column_types`, so that a migration reads like the tables."""
     if kind != "type":
         return False
     if isinstance(item, column_types.Instant | column_types.Exact):
-        return f"columns.{type(item).__name__}()"
+        return f"column_types.{type(item).__name__}()"
     for name in ("Json", "RowId"):
         if item is getattr(column_types, name):
-            return f"columns.{name}"
+            return f"column_types.{name}"
     return "sa.String()" if isinstance(item, AutoString) else False
 
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from mailshot.store import columns
+from mailshot.store import column_types
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
