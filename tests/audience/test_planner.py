@@ -62,10 +62,10 @@ class Share(Statistics):
     def __init__(self, share: float) -> None:
         self.everywhere = share
 
-    def share(self, condition: Condition) -> float:
+    def selectivity(self, condition: Condition) -> float:
         return self.everywhere
 
-    def marks(self, products: ProductFilter) -> bytes | None:
+    def bitmap(self, products: ProductFilter) -> bytes | None:
         return None
 
 

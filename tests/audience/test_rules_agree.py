@@ -45,10 +45,10 @@ class Haphazard:
     def __init__(self, weights: DataStatistics, seed: int, marking: bool) -> None:
         self.weights, self.seed, self.marking = weights, seed, marking
 
-    def share(self, condition: Condition) -> float:
+    def selectivity(self, condition: Condition) -> float:
         return (len(repr(condition)) + self.seed) % 7 / 20
 
-    def marks(self, products: ProductFilter) -> bytes | None:
+    def bitmap(self, products: ProductFilter) -> bytes | None:
         return self.weights.bitmap(products) if self.marking else None
 
 
