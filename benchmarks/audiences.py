@@ -137,7 +137,7 @@ def compiled(store: Store, compiler: Compiler, one: rules.Question) -> Run:
 
     def run(wanted: str) -> list[tuple[Any, ...]]:
         if wanted == COUNTED:
-            return [(audiences.count(store, compiler, one.condition),)]
+            return [(audiences.count_matching(store, compiler, one.condition),)]
         with store.read() as connection:
             return [(found,) for found in audiences.members(connection, compiler, one.condition)]
 

@@ -78,7 +78,7 @@ def build(settings: Settings) -> App:
     """Open the database and check its version and keys. Raises SettingsError or Unavailable."""
     app = App(settings, open_store(settings))
     logs.use_key(app.address_key)
-    installation.check(app.store)
+    installation.check_version(app.store)
     with app.store.write() as connection:
         installation.verify_address_key(connection, app.address_key)
     return app

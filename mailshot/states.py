@@ -145,8 +145,8 @@ RunStates = tuple[RunState, ...]
 #: A worker may still hold rows of such a run. Of a cancelled one, those that were claimed before.
 UNSETTLED_RUNS: RunStates = (RunState.running, RunState.paused, RunState.cancelled)
 
-#: The states from which a run may be moved to each state. Only `ledger.resolve` has one more arrow: where it sends
-#: unconfirmed mails again, a finished run is running again.
+#: The states from which a run may be moved to each state. Only `ledger.resolve_unconfirmed` has one more arrow: where
+#: it sends unconfirmed mails again, a finished run is running again.
 RUN_FROM: Mapping[RunState, RunStates] = {
     RunState.paused: (RunState.running,),
     RunState.running: (RunState.paused,),

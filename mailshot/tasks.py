@@ -153,7 +153,7 @@ def tick_until(app: App, stop: threading.Event) -> None:
 def _scrub(app: App, due: datetime, now: datetime) -> datetime:
     """Remove erased data from the database files, if that is due; return when it is due again."""
     with app.store.read() as connection:
-        waiting = erasures.waiting(connection).number
+        waiting = erasures.count_pending(connection).number
     if not waiting or now < due:
         return due
     scrubbing.work(app.store, now)

@@ -120,7 +120,7 @@ def test_a_password_that_must_be_escaped_gets_a_hint_without_showing_any_of_it(
 def test_a_database_address_is_shown_without_its_password() -> None:
     for url in ("postgresql://a:hunter2@127.0.0.1:9/x", "postgresql://127.0.0.1:9/x?user=a&password=hunter2"):
         store = Store.open(url)
-        assert "hunter2" not in engine.address(store.engine)
+        assert "hunter2" not in engine.database_location(store.engine)
         with pytest.raises(Unavailable) as refused, store.read():
             pass
         assert "hunter2" not in str(refused.value)

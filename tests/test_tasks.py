@@ -136,11 +136,11 @@ def test_a_database_locked_for_very_long_is_logged_once(
 
 def test_the_clock_scrubs_erased_data(shop: Shop, app: Apps) -> None:
     with shop.store.write() as connection:
-        erasures.record(connection, 1, datetime.now(UTC))
+        erasures.record_erasure(connection, 1, datetime.now(UTC))
 
     def done() -> bool:
         with shop.store.read() as connection:
-            return erasures.waiting(connection).number == 0
+            return erasures.count_pending(connection).number == 0
 
     stop = threading.Event()
     clock = threading.Thread(target=tasks.tick_until, args=(app(), stop))
@@ -159,7 +159,7 @@ def test_tables_too_large_to_be_locked_wait_for_the_operator(
     monkeypatch.setattr(scrubbing, "MOST_LOCKED_BYTES", 0)
     now = datetime.now(UTC)
     with shop.store.write() as connection:
-        erasures.record(connection, 1, now)
+        erasures.record_erasure(connection, 1, now)
     assert tasks._scrub(app(), now, now) == now + tasks.LARGE_SCRUB_GAP
     assert "purchase" in scrubbing.too_large(shop.store)
     assert scrubbing.work(shop.store, now, whole=True) == 1

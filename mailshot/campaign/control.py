@@ -40,14 +40,16 @@ def set_state(store: Store, campaign: str, to: RunState, now: datetime, known: C
     """
     given_up = under_way = 0
     with store.write() as connection:
-        names = {*known, *runs.campaigns(connection)}
+        names = {*known, *runs.campaign_names(connection)}
         if campaign not in names:
             raise NotFound(f"There is no campaign '{campaign}'.", nearest(campaign, names))
-        moved = [run.id for run in runs.of_campaign(connection, campaign) if runs.move(connection, run.id, to, now)]
+        moved = [run.id for run in runs.runs_of(connection, campaign) if runs.move_run(connection, run.id, to, now)]
         schedules = runs.set_schedule(connection, campaign, SCHEDULES[to])
         if to is RunState.cancelled:
             given_up = sum(ledger.skip_waiting(connection, run_id, now) for run_id in moved)
-            under_way = sum(ledger_queries.in_progress(ledger_queries.counts(connection, run_id)) for run_id in moved)
+            under_way = sum(
+                ledger_queries.in_progress(ledger_queries.count_states(connection, run_id)) for run_id in moved
+            )
     if not moved and not schedules:
         raise Refused(f"'{campaign}' has no run or schedule that can be set to '{to}'.", "See 'mailshot status'.")
     return StateChange(moved, schedules, given_up, under_way)

@@ -57,10 +57,10 @@ def frozen_goal(edition: Snapshot) -> Mapping[str, Any]:
 def _step(store: Store) -> bool:
     """Do one transaction's work; return whether there was any."""
     with store.read() as connection:
-        if not conversions.is_due(connection):
+        if not conversions.has_queued(connection):
             return False
     with store.write() as connection:
-        return _read_goals(connection) or conversions.make(connection, CHUNK) > 0
+        return _read_goals(connection) or conversions.process_queue(connection, CHUNK) > 0
 
 
 def _read_goals(connection: Connection) -> bool:
@@ -84,7 +84,7 @@ def _goal_of(connection: Connection, run_id: int, definition: str) -> Goal | Non
 
 def _mark_unfinished(store: Store) -> None:
     with store.read() as connection:
-        found = [run.id for run in runs.all_of(connection, RunState.running, RunState.paused)]
+        found = [run.id for run in runs.runs_in(connection, RunState.running, RunState.paused)]
     if found:
         with store.write() as connection:
             for run_id in found:

@@ -39,12 +39,12 @@ def parts(edition: Snapshot) -> dict[str, str]:
     values: dict[str, set[str]] = {}
     for name, value in named:
         values.setdefault(name, set()).add(repr(value))
-    return {name: snapshots.digest(sorted(several)) for name, several in values.items()}
+    return {name: snapshots.digest_body(sorted(several)) for name, several in values.items()}
 
 
 def digest(edition: Snapshot) -> str:
     """Return one digest of all parts."""
-    return snapshots.digest(parts(edition))
+    return snapshots.digest_body(parts(edition))
 
 
 def differences(before: Parts, after: Parts) -> list[str]:

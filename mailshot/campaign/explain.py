@@ -137,7 +137,7 @@ def audience(
     `back` uses only the consents and preferences stated before `as_of`.
     """
     with store.read() as connection:
-        profile = profiles.profile(connection, profiles.find(connection, customer), as_of if back else None)
+        profile = profiles.profile(connection, profiles.find_customer(connection, customer), as_of if back else None)
     judge = Evaluator(profile, as_of, rulebook.company.time_zone)
     return Explanation(
         customer, as_of, judge.verdict(found.condition), needed=Counterfactual(judge).changes(found.condition)
@@ -148,8 +148,8 @@ def campaign(store: Store, edition: Snapshot, customer: str, as_of: datetime) ->
     """Explain one campaign for one customer, by its latest plan and the ledger. Raises NotFound."""
     zone = edition.rulebook.company.time_zone
     with store.read() as connection:
-        profile = profiles.profile(connection, profiles.find(connection, customer))
-        head = plans.latest(connection, edition.name)
+        profile = profiles.profile(connection, profiles.find_customer(connection, customer))
+        head = plans.latest_plan(connection, edition.name)
         row = plans.row(connection, head.id, profile.id) if head else None
         explanation = _explained(connection, edition, Evaluator(profile, as_of.astimezone(zone), zone), row)
         since = _since(connection, edition, profile.id, as_of, head, row)
@@ -165,7 +165,7 @@ def decided(content: str | None, reason: str | None) -> str:
 
 
 def _planned(connection: Connection, head: PlanHead, zone: ZoneInfo) -> str:
-    run = next((run.id for run in runs.of_campaign(connection, head.campaign) if run.plan_id == head.id), None)
+    run = next((run.id for run in runs.runs_of(connection, head.campaign) if run.plan_id == head.id), None)
     launched = f", launched as run {run}," if run else ""
     return f"The plan of {head.made_at.astimezone(zone):%Y-%m-%d %H:%M %Z}{launched}"
 
@@ -198,16 +198,16 @@ def run(store: Store, name: str, run_id: int, customer: str) -> Explanation:
     Raises NotFound for an unknown run or customer, Refused for a run that another system sent.
     """
     with store.read() as connection:
-        head = runs.get(connection, run_id)
+        head = runs.find_run(connection, run_id)
         if head is None or head.campaign != name:
-            ids = ", ".join(str(known_run.id) for known_run in runs.of_campaign(connection, name))
-            remedy = f"Its runs: {ids}." if ids else nearest(name, runs.campaigns(connection))
+            ids = ", ".join(str(known_run.id) for known_run in runs.runs_of(connection, name))
+            remedy = f"Its runs: {ids}." if ids else nearest(name, runs.campaign_names(connection))
             raise NotFound(f"There is no run {run_id} of '{name}'.", remedy)
         if head.state is RunState.past:
             raise Refused(f"Run {run_id} was sent by another system, whose rules are not known.")
         edition = snapshot.thaw(frozen_rows.body(connection, head.definition))
         known_by = head.launched_at
-        profile = profiles.profile(connection, profiles.find(connection, customer), before=known_by)
+        profile = profiles.profile(connection, profiles.find_customer(connection, customer), before=known_by)
         row = ledger_queries.delivery(connection, run_id, profile.id)
         zone = edition.rulebook.company.time_zone
         judge = Evaluator(profile, head.as_of.astimezone(zone), zone)
@@ -228,7 +228,7 @@ def _explained(
     `before` is until when consents count (None: now), `but` the run whose own mails do not count.
     """
     advisor, whens = Counterfactual(judge), edition.read.when
-    standing = eligibility_rows.of(connection, judge.profile.id, before, but)
+    standing = eligibility_rows.read_rows(connection, judge.profile.id, before, but)
     guards = guarding.verdicts(edition.rulebook.guards, judge, standing.answers)
     return Explanation(
         customer="",
@@ -263,7 +263,7 @@ def _offers(
 
 def _deliveries(connection: Connection, edition: Snapshot, profile: Profile) -> list[str]:
     lines, zone = [], edition.rulebook.company.time_zone
-    for run in runs.of_campaign(connection, edition.name):
+    for run in runs.runs_of(connection, edition.name):
         row = ledger_queries.delivery(connection, run.id, profile.id)
         if row:
             why = f" ({row.reason or row.reply})" if row.reason or row.reply else ""

@@ -67,11 +67,11 @@ def launch(
     due = plan.due(edition, now)
     with store.write() as connection:
         # Two launches at the same time must not both see that nothing is scheduled.
-        runs.alone(connection, edition.name)
+        runs.lock_campaign(connection, edition.name)
         scheduled = runs.open_schedule(connection, edition.name)
         _refuse_schedule(edition.name, scheduled is not None, wanted.replace)
         planned = _planned(connection, edition, as_of, wanted.plan_id)
-        definition = snapshots.keep(connection, "campaign", dict(edition.body))
+        definition = snapshots.store_body(connection, "campaign", dict(edition.body))
         if due is not None:
             return _schedule(connection, edition, _version(edition, definition, due, now), scheduled, now)
         if scheduled:
@@ -129,7 +129,9 @@ def _refuse_schedule(name: str, scheduled: bool, replace: bool) -> None:
 
 
 def _refuse_empty(connection: Connection, name: str, planned: str) -> None:
-    reasons = sorted(((number, reason) for _, reason, number in plans.counts(connection, planned)), reverse=True)
+    reasons = sorted(
+        ((number, reason) for _, reason, number in plans.count_decisions(connection, planned)), reverse=True
+    )
     why = ", ".join(f"{number:,} {reason}" for number, reason in reasons) or "the audience is empty"
     remedy = f"See mailshot plan '{name}'. To launch it anyway, add --even-if-empty."
     raise Refused(f"No customer would get a mail of '{name}': {why}.", remedy)
@@ -145,9 +147,9 @@ def _refuse_surprise(name: str, planned_mails: int, mails: int) -> None:
 def _planned(connection: Connection, edition: Snapshot, as_of: datetime, plan_id: str | None) -> str:
     current = plan.plan_id_of(connection, edition, as_of)
     name, zone = edition.name, edition.rulebook.company.time_zone
-    planned = plans.get(connection, current)
+    planned = plans.find_plan(connection, current)
     if planned is None:
-        last = plans.latest(connection, name)
+        last = plans.latest_plan(connection, name)
         changed = changes(edition, last) if last else []
         if last and changed:
             since = _name_plan(last, zone)

@@ -80,7 +80,7 @@ def unknown_values(connection: Connection, rulebook: Rulebook) -> list[str]:
     for where, mention in _mentions(rulebook):
         expected = _expected(rulebook, mention)
         # The names of contents are in the campaign files, and may be new.
-        if mention.fact.name == "content" or mention.value in expected or values.kept(connection, mention):
+        if mention.fact.name == "content" or mention.value in expected or values.value_exists(connection, mention):
             continue
         if known := sorted({*expected, *values.usual(connection, mention)}):
             place = f"{where}:{mention.line}" if mention.line else where

@@ -47,9 +47,11 @@ def choose(
     while wanting := offers.next_customers(connection, compiled, plan_id, demand.contents, forbidden, last, SLICE):
         last = wanting[-1][0]
         customers = [customer_id for customer_id, _ in wanting]
-        own = offers.bought(connection, compiled, demand.products, demand.since, customers, forbidden, 3 * demand.take)
+        own = offers.most_bought(
+            connection, compiled, demand.products, demand.since, customers, forbidden, 3 * demand.take
+        )
         names = profiles.names(connection, {product for bought in own.values() for product, _ in bought})
-        offers.keep(connection, plan_id, _filled(own, wanting, popular, demand, names | popular.names))
+        offers.write_offers(connection, plan_id, _filled(own, wanting, popular, demand, names | popular.names))
 
 
 class _PopularProducts:

@@ -91,7 +91,7 @@ def make_plan(
         errors = [*_remarks(mailing, "error"), *preview.sample_errors(connection, mailing, plan_id, now)]
         record(connection, edition, plan_id, as_of, now, errors)
         contents, left_out = _counts(connection, plan_id, edition)
-        changes = plans.changes(connection, plan_id, before.rows) if before else None
+        changes = plans.count_changes(connection, plan_id, before.rows) if before else None
         plan_diff.drop(connection, before)
         customers, scheduled = audiences.customers(connection), schedule_diff.of(connection, edition)
     total = sum(contents.values())
@@ -120,8 +120,8 @@ def record(
 ) -> None:
     """Store the head of a plan whose rows are decided; while it has errors it cannot be launched."""
     parts = dependencies.parts(edition)
-    head = PlanHead(plan_id, edition.name, snapshots.digest(parts), as_of, now, tuple(errors), parts)
-    plans.record(connection, head)
+    head = PlanHead(plan_id, edition.name, snapshots.digest_body(parts), as_of, now, tuple(errors), parts)
+    plans.replace_plan(connection, head)
 
 
 def plan_id_of(connection: Connection, edition: Snapshot, as_of: datetime) -> str:
@@ -131,14 +131,14 @@ def plan_id_of(connection: Connection, edition: Snapshot, as_of: datetime) -> st
     """
     fixed = edition.read.campaign.as_of or edition.rulebook.company.as_of
     today = as_of.astimezone(UTC).isoformat() if fixed else ""
-    return snapshots.digest([dependencies.digest(edition), today, runs.launches(connection, edition.name)])[:12]
+    return snapshots.digest_body([dependencies.digest(edition), today, runs.launches(connection, edition.name)])[:12]
 
 
 def decide(connection: Connection, edition: Snapshot, plan_id: str, as_of: datetime) -> None:
     """Decide for every customer of the audience, then choose the offers, then check the guards again."""
     compiler = audiences.compiler(as_of, edition.rulebook.company.time_zone)
     compiled = audiences.with_statistics(connection, compiler)
-    plans.decide(connection, plan_id, compiled, question(connection, edition, as_of))
+    plans.write_decisions(connection, plan_id, compiled, question(connection, edition, as_of))
     forbidden: list[Forbidden] = [(guard.customers, guard.never) for guard in edition.rulebook.guards]
     for demand in _demands(edition, as_of):
         offers.choose(connection, compiled, plan_id, demand, forbidden)
@@ -159,7 +159,7 @@ def verdict(
 
     def decided(number: int) -> tuple[str | None, str | None]:
         compiled = compiler.within(range(number, number + 1))
-        row = connection.execute(plans.verdicts(compiled, asked)).first()
+        row = connection.execute(plans.select_decisions(compiled, asked)).first()
         return (row.content, row.reason) if row else (None, None)
 
     content, reason = decided(customer_id)
@@ -224,7 +224,7 @@ def _verify_guards(connection: Connection, compiled: Compiler, plan_id: str, for
 def _counts(connection: Connection, plan_id: str, edition: Snapshot) -> tuple[dict[str, int], dict[str, int]]:
     contents = {item.name: 0 for item in edition.read.campaign.content}
     left_out: dict[str, int] = {}
-    for content, reason, number in plans.counts(connection, plan_id):
+    for content, reason, number in plans.count_decisions(connection, plan_id):
         if reason is None:
             contents[content or ""] = number
         else:

@@ -97,7 +97,7 @@ class PlanDiff:
 
 def previous(connection: Connection, campaign: str, plan_id: str) -> Previous | None:
     """Return a campaign's newest plan, before `plan_id` is decided; None where there is none. `drop` it afterwards."""
-    newest = plans.latest(connection, campaign)
+    newest = plans.latest_plan(connection, campaign)
     if newest is None:
         return None
     return Previous(newest, plans.set_aside(connection, plan_id) if newest.id == plan_id else newest.id)
@@ -106,7 +106,7 @@ def previous(connection: Connection, campaign: str, plan_id: str) -> Previous | 
 def drop(connection: Connection, before: Previous | None) -> None:
     """Delete the rows that `previous` set aside."""
     if before and before.set_aside:
-        plans.drop(connection, before.rows)
+        plans.drop_aside(connection, before.rows)
 
 
 def since(
@@ -125,7 +125,7 @@ def since(
     label = _label(kind, number, at, company.time_zone)
     as_of = as_of.astimezone(company.time_zone)
     window = YEAR.before(as_of), as_of
-    rows = transitions.moves(connection, earlier, transitions.plan(plan_id), window, wanted.most)
+    rows = transitions.moves(connection, earlier, transitions.plan_outcomes(plan_id), window, wanted.most)
     stayed = sum(row.customers for row in rows if row.was == row.now)
     ids = [who for row in rows if row.was != row.now for who in row.examples]
     facts = profiles.facts_of(connection, ids)
@@ -164,7 +164,7 @@ def _earlier(
     number = _RUN.fullmatch(asked.strip().lower())
     if number:
         return _of_run(_run(connection, campaign, number[1]))
-    named = plans.get(connection, asked.strip())
+    named = plans.find_plan(connection, asked.strip())
     if named is None or named.campaign != campaign:
         raise NotFound(f"'{campaign}' has no plan '{asked}'.", "Name a plan's id, or a run: --against 'run 3'.")
     if named.id == plan_id:
@@ -176,7 +176,7 @@ def _earlier(
 
 
 def _run(connection: Connection, campaign: str, number: str | None) -> RunRecord:
-    known = runs.of_campaign(connection, campaign)
+    known = runs.runs_of(connection, campaign)
     matching = [run for run in known if number is None or run.id == int(number)]
     if not matching:
         ids = ", ".join(str(run.id) for run in known[:12])
@@ -186,19 +186,19 @@ def _run(connection: Connection, campaign: str, number: str | None) -> RunRecord
 
 
 def _of_run(run: RunRecord) -> Earlier:
-    return ("run", run.id, run.launched_at), transitions.run(run.id)
+    return ("run", run.id, run.launched_at), transitions.run_outcomes(run.id)
 
 
 def _of_previous(connection: Connection, before: Previous) -> Earlier:
     if before.set_aside:
-        return ("plan", before.plan.id, before.plan.made_at), transitions.plan(before.rows)
+        return ("plan", before.plan.id, before.plan.made_at), transitions.plan_outcomes(before.rows)
     return _of_plan(connection, before.plan)
 
 
 def _of_plan(connection: Connection, plan: PlanHead) -> Earlier:
-    run = next((run for run in runs.of_campaign(connection, plan.campaign) if run.plan_id == plan.id), None)
-    if plans.kept(connection, plan):
-        return ("plan", plan.id, plan.made_at), transitions.plan(plan.id)
+    run = next((run for run in runs.runs_of(connection, plan.campaign) if run.plan_id == plan.id), None)
+    if plans.has_rows(connection, plan):
+        return ("plan", plan.id, plan.made_at), transitions.plan_outcomes(plan.id)
     if run is None:
         raise Refused(
             f"The customers of plan {plan.id} are no longer kept.", "Mailshot keeps those of the last two plans."

@@ -37,8 +37,8 @@ def write(store: Store, edition: Snapshot, customer: str, keys: KeyRing, base_ur
     Raises NotFound for an unknown customer, Refused when the plan has no mail for them, RenderError.
     """
     with store.read() as connection:
-        customer_id = profiles.find(connection, customer)
-        plan = plans.latest(connection, edition.name)
+        customer_id = profiles.find_customer(connection, customer)
+        plan = plans.latest_plan(connection, edition.name)
         if plan is None:
             raise _not_planned(edition.name)
         row = plans.row(connection, plan.id, customer_id)
@@ -53,7 +53,7 @@ def write(store: Store, edition: Snapshot, customer: str, keys: KeyRing, base_ur
 def sample_customer(store: Store, edition: Snapshot, content: str | None = None) -> str | None:
     """Return the key of a customer who gets a mail in the latest plan."""
     with store.read() as connection:
-        plan = plans.latest(connection, edition.name)
+        plan = plans.latest_plan(connection, edition.name)
         names = [content] if content else [item.name for item in edition.read.campaign.content]
         rows = [
             decision for name in names for decision in (plans.samples(connection, plan.id, name, 1) if plan else ())
@@ -65,7 +65,7 @@ def sample_customer(store: Store, edition: Snapshot, content: str | None = None)
 def no_mail(store: Store, edition: Snapshot) -> Refused:
     """Return why no mail can be shown: no plan was made yet, or the latest one contains no mail."""
     with store.read() as connection:
-        plan = plans.latest(connection, edition.name)
+        plan = plans.latest_plan(connection, edition.name)
     if plan is None:
         return _not_planned(edition.name)
     ask = f"Ask why of one customer: mailshot rules explain '{edition.name}' CUSTOMER."

@@ -155,7 +155,9 @@ class _Comparer:
     def _set(self, one: ResolvedAudience | None) -> Outcomes:
         if one is None:
             return transitions.no_customers()
-        return transitions.audience(audiences.with_statistics(self.connection, one.compiled), one.audience.condition)
+        return transitions.audience_outcomes(
+            audiences.with_statistics(self.connection, one.compiled), one.audience.condition
+        )
 
     def _moved(self, move: Transition | None, old: ResolvedAudience | None, new: ResolvedAudience | None) -> Movement:
         if move is None:

@@ -22,7 +22,7 @@ GRACE = timedelta(hours=6)
 def launch_due(store: Store, now: datetime) -> list[int]:
     """Launch every schedule that is due, and return the ids of the new runs. Two clocks launch each slot once."""
     with store.read() as connection:
-        due = runs.due(connection, now)
+        due = runs.due_schedules(connection, now)
     run_ids = []
     for schedule_id, campaign in due:
         try:
@@ -36,7 +36,7 @@ def launch_due(store: Store, now: datetime) -> list[int]:
 
 def _launch_slot(store: Store, schedule_id: int, campaign: str, now: datetime) -> int | None:
     with store.write() as connection:
-        runs.alone(connection, campaign)
+        runs.lock_campaign(connection, campaign)
         # Read and locked here: since it was due, another clock or 'launch --replace' may have changed it.
         schedule = runs.take_due(connection, schedule_id, now)
         if schedule is None:

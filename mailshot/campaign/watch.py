@@ -74,7 +74,7 @@ class LiveCount:
         if known and known.means == means:
             return None
         began = self.clock()
-        customers = audiences.count(self.store, new.compiled, new.audience.condition)
+        customers = audiences.count_matching(self.store, new.compiled, new.audience.condition)
         self._known[name] = _Known(means, new.audience.file, customers)
         return SizeChange(name, known.customers if known else None, customers, self.clock() - began)
 

@@ -119,7 +119,7 @@ def resolve(
         raise typer.BadParameter("use 'accept' or 'resend'")
     app = context.app()
     with app.store.write() as connection:
-        number = ledger.resolve(connection, run, how == "resend", context.now())
+        number = ledger.resolve_unconfirmed(connection, run, how == "resend", context.now())
     if not number:
         reject_unknown_run(app.store, run)
         raise Refused(f"Run {run} has no unconfirmed delivery.", "See 'mailshot status'.")
@@ -130,7 +130,7 @@ def reject_unknown_run(store: Store, run: int) -> None:
     from mailshot.store import runs
 
     with store.read() as connection:
-        known = [each.id for each in runs.all_of(connection)]
+        known = [each.id for each in runs.runs_in(connection)]
     if run not in known:
         remedy = f"Known: {', '.join(map(str, known[-12:]))}." if known else "Nothing has been launched yet."
         raise NotFound(f"There is no run {run}.", remedy)

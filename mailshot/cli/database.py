@@ -11,7 +11,7 @@ def upgrade() -> None:
     from mailshot import bootstrap
     from mailshot.store import installation
 
-    before, after = installation.upgrade(bootstrap.open_store(context.settings()))
+    before, after = installation.upgrade_schema(bootstrap.open_store(context.settings()))
     output.print_text(
         f"The database has version {after}" + (" already." if before == after else f" (was {before or 'empty'}).")
     )
@@ -28,7 +28,7 @@ def scrub() -> None:
         while some := scrubbing.work(store, context.now(), whole=True):
             done += some
     with store.read() as connection:
-        waiting = erasures.waiting(connection)
+        waiting = erasures.count_pending(connection)
     output.print_text(f"{output.counted(done, 'erasure')} completed, {waiting.number:,} pending.")
     if waiting.number:
         message = "Another program still reads or sends erased data."
@@ -40,5 +40,7 @@ def version() -> None:
     from mailshot import bootstrap
     from mailshot.store import installation
 
-    found = installation.version(bootstrap.open_store(context.settings()))
-    output.print_text(f"The database schema is at {found or 'no version'}; this program needs {installation.newest()}.")
+    found = installation.database_version(bootstrap.open_store(context.settings()))
+    output.print_text(
+        f"The database schema is at {found or 'no version'}; this program needs {installation.required_version()}."
+    )

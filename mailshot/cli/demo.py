@@ -105,7 +105,7 @@ class Services:
         store = context.app().store
         for _ in range(1200):
             with store.read() as connection:
-                if not runs.all_of(connection, RunState.running):
+                if not runs.runs_in(connection, RunState.running):
                     return
             if self._process and self._process.poll() is not None:
                 break

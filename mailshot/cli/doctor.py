@@ -48,9 +48,9 @@ def _settings() -> str:
 
 
 def _database() -> str:
-    from mailshot.store.engine import address
+    from mailshot.store.engine import database_location
 
-    return f"{address(context.app().store.engine)} is up to date"
+    return f"{database_location(context.app().store.engine)} is up to date"
 
 
 def _keys() -> str:
@@ -119,7 +119,7 @@ def _erasures() -> str:
 
     app = context.app()
     with app.store.read() as connection:
-        waiting, ever = erasures.waiting(connection), erasures.number(connection)
+        waiting, ever = erasures.count_pending(connection), erasures.count_erasures(connection)
     if waiting.since is None:
         return "no erasure is pending" + (_written() if ever else "")
     hours = erasures.PROMISED // timedelta(hours=1)

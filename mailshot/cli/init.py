@@ -64,7 +64,7 @@ def create(folder: Path, example: StarterProject | None = None) -> None:
     safe_files.write_private(folder / ".env", dotenv.encode())
     _ignore(folder / ".gitignore")
     store = bootstrap.open_store(settings.load(folder))
-    installation.upgrade(store)
+    installation.upgrade_schema(store)
     store.close()
 
 

@@ -161,11 +161,11 @@ def _runs(store: Store, every: bool) -> tuple[list[dict[str, Any]], int]:
     from mailshot.store import ledger_queries, runs
 
     with store.read() as connection:
-        known = [run for run in runs.all_of(connection) if run.state is not RunState.past]
+        known = [run for run in runs.runs_in(connection) if run.state is not RunState.past]
         chosen = [run for run in known if every or _recent(run)]
         found = []
         for run in chosen:
-            counts = ledger_queries.counts(connection, run.id)
+            counts = ledger_queries.count_states(connection, run.id)
             found.append(
                 {"run": run.id, "campaign": run.campaign, "state": run.state,
                  "launched_at": run.launched_at, "finished_at": run.finished_at, "deliveries": counts,
@@ -222,7 +222,7 @@ def _waiting(store: Store) -> Waiting:
     from mailshot.store import erasures
 
     with store.read() as connection:
-        return erasures.waiting(connection)
+        return erasures.count_pending(connection)
 
 
 def _table(found: list[dict[str, Any]]) -> Table:

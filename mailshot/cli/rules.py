@@ -95,7 +95,7 @@ def values(
     if field not in facts:
         raise NotFound(f"There is no product field '{field}'.", nearest(field, facts))
     with app.store.read() as connection:
-        every = store_values.values(connection, facts[field])
+        every = store_values.count_values(connection, facts[field])
     found = {value: number for value, number in every.items() if part.lower() in value.lower()}
     if every and not found:
         raise NotFound(f"No product has a {field} that contains '{part}'.", nearest(part, every))
@@ -138,7 +138,7 @@ def count(
     compiled = audiences.compiler(context.company_today(rules, as_of), rules.company.time_zone, back=as_of is not None)
     with app.store.read() as connection:
         everyone = audiences.customers(connection)
-    numbers = {item.name: audiences.count(app.store, compiled, item.condition) for item in chosen}
+    numbers = {item.name: audiences.count_matching(app.store, compiled, item.condition) for item in chosen}
     if json:
         errors = [asdict(problem) for problem in problems]
         output.print_json({"customers": everyone, "audiences": numbers, "errors": errors})

@@ -22,7 +22,7 @@ def show(address: Address, json: context.AsJson = False) -> None:
     app = context.app()
     hashed = _hash(app.address_key, address)
     with app.store.read() as connection:
-        found, withdrawn = suppression.get(connection, hashed), suppression.withdrawn(connection, hashed)
+        found, withdrawn = suppression.find_suppression(connection, hashed), suppression.withdrawn(connection, hashed)
     if json:
         output.print_json({"address": address, "suppression": dict(found) if found else None, "withdrawn": withdrawn})
         return
@@ -53,7 +53,7 @@ def lift(
     app = context.app()
     hashed = _hash(app.address_key, address)
     with app.store.write() as connection:
-        found = suppression.get(connection, hashed)
+        found = suppression.find_suppression(connection, hashed)
         if found is None:
             raise NotFound(f"{address} is not suppressed.")
         reason = str(found["reason"])
@@ -62,7 +62,7 @@ def lift(
         elif reason != suppression.BOUNCED and even_though != reason:
             remedy = f"If its owner asked for mail again, add --even-though '{reason}'."
             raise Refused(f"{address} is not suppressed for a bounce, but for: {reason}.", remedy)
-        suppression.lift(connection, hashed)
+        suppression.lift_suppression(connection, hashed)
     output.print_text(f"{output.printable(address)} may be mailed again, on topics with consent.")
 
 

@@ -133,7 +133,7 @@ class Composer:
                 self._products |= profiles.products(connection, missing)
             customers = [row.customer_id for row in allowed]
             facts = profiles.facts_of(connection, customers)
-            tracked = consent.tracked(connection, customers)
+            tracked = consent.may_track(connection, customers)
         return [_Loaded(row, facts.get(row.customer_id, {}), row.customer_id in tracked) for row in allowed]
 
     def _reconsider(self, connection: Connection, rows: list[Claimed]) -> list[Claimed]:

@@ -41,7 +41,7 @@ STATE_AFTER = {
 def waiting(store: Store, now: datetime) -> list[Due]:
     """Return the requests whose link is due to be mailed."""
     with store.read() as connection:
-        return confirmations.waiting(connection, now)
+        return confirmations.due_mails(connection, now)
 
 
 def send_links(settings: SendSettings, requests: Iterable[Due], stop: threading.Event) -> int:
@@ -97,4 +97,4 @@ async def _hand_over(settings: SendSettings, letter: OutgoingMail) -> Status:
 
 def _move(settings: SendSettings, request: Due, before: Mailed, after: Mailed) -> bool:
     with settings.store.write() as connection:
-        return confirmations.move(connection, request.id, before, after, datetime.now(UTC))
+        return confirmations.move_mail(connection, request.id, before, after, datetime.now(UTC))

@@ -35,7 +35,7 @@ class FrozenRun:
 def load_running(store: Store, run_id: int) -> FrozenRun | None:
     """Return a run, or None when it does not exist or is paused, cancelled or finished."""
     with store.read() as connection:
-        row = runs.get(connection, run_id)
+        row = runs.find_run(connection, run_id)
         if row is None or row.state != RunState.running:
             return None
         body = snapshots.body(connection, row.definition)

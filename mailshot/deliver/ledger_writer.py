@@ -178,7 +178,7 @@ class LedgerWriter:
         return allowed
 
     def _commit_outcomes(self, connection: Connection, outcomes: list[Settled], now: datetime) -> None:
-        ledger.settle(connection, self._run_id, self._token, outcomes, now)
+        ledger.record_outcomes(connection, self._run_id, self._token, outcomes, now)
         refused = [(outcome.customer_id, outcome.no_mailbox) for outcome in outcomes if outcome.no_mailbox]
         if refused:
             suppression.add_refused(connection, refused, f"run {self._run_id}", now)

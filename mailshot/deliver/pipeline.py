@@ -45,8 +45,8 @@ def send_batch(settings: SendSettings, run_id: int, most: int, stop: threading.E
     unhindered = asyncio.run(_send_over_connections(settings, run, most, stop))
     with settings.store.write() as connection:
         now = datetime.now(UTC)
-        ledger.finish(connection, now)
-        return unhindered and not stop.is_set() and ledger_queries.is_due(connection, run_id, now)
+        ledger.finish_runs(connection, now)
+        return unhindered and not stop.is_set() and ledger_queries.has_due_rows(connection, run_id, now)
 
 
 def runs_with_due_mail(store: Store, now: datetime, shared: bool = False) -> list[int]:
@@ -59,7 +59,7 @@ def runs_with_due_mail(store: Store, now: datetime, shared: bool = False) -> lis
     if unsettled:  # SQLite has one writer at a time: an idle process must not wait for an import or a plan to end
         with store.write() as connection:
             ledger.recover(connection, now)
-            ledger.finish(connection, now)
+            ledger.finish_runs(connection, now)
     with store.read() as connection:
         return [
             run_id for run_id, workers in ledger_queries.runs_with_due_rows(connection, now) if shared or not workers

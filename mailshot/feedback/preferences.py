@@ -186,9 +186,9 @@ def _check_contradictions(changes: RequestedChanges, statements: Statements) -> 
 
 def current_preferences(connection: Connection, customer_id: int) -> CurrentPreferences:
     return CurrentPreferences(
-        consent.binding(connection, customer_id),
-        preferences.stated(connection, customer_id),
-        tuple(preferences.traits(connection, customer_id)),
+        consent.binding_entries(connection, customer_id),
+        preferences.stated_answers(connection, customer_id),
+        tuple(preferences.inferred_traits(connection, customer_id)),
     )
 
 
@@ -220,10 +220,10 @@ def _set_consent(
     at = consent_rules.effective_at(entry, change.at)
     if given:
         # The owner of the inbox subscribes again: that ends what other customers with this address had withdrawn.
-        for withdrawal in consent.withdrawals(connection, change.customer_id):
+        for withdrawal in consent.address_withdrawals(connection, change.customer_id):
             if withdrawal.topic == topic.name and withdrawal.customer_id is not None:
-                consent.record(connection, withdrawal.customer_id, topic.name, True, at, PREFERENCE_PAGE, proof)
-    return consent.record(connection, change.customer_id, topic.name, given, at, PREFERENCE_PAGE, proof)
+                consent.record_consent(connection, withdrawal.customer_id, topic.name, True, at, PREFERENCE_PAGE, proof)
+    return consent.record_consent(connection, change.customer_id, topic.name, given, at, PREFERENCE_PAGE, proof)
 
 
 def _save_answers(
@@ -257,10 +257,10 @@ def _record_feedback(connection: Connection, change: PreferenceChange, effects: 
         key = f"{kind.value}:{name}:{change.at.isoformat()}"
         return feedback.FeedbackEvent(change.customer_id, kind, key, change.at, change.run_id, detail=detail)
 
-    feedback.record(connection, event(FeedbackKind.preference_changed, "", {"changes": effects}))
+    feedback.record_event(connection, event(FeedbackKind.preference_changed, "", {"changes": effects}))
     for name, given in effects.items():
         if given is False and ":" not in name and name != TRACKING:
-            feedback.record(connection, event(FeedbackKind.unsubscribed, name, {"topic": name}))
+            feedback.record_event(connection, event(FeedbackKind.unsubscribed, name, {"topic": name}))
 
 
 def topic_of_mail(connection: Connection, run_id: int, customer_id: int) -> str | None:
@@ -270,9 +270,9 @@ def topic_of_mail(connection: Connection, run_id: int, customer_id: int) -> str 
 
 def has_withdrawn(connection: Connection, customer_id: int, topic: str) -> bool:
     """Return whether this customer, or another one with the same address, has withdrawn from a topic."""
-    entry = consent.entries(connection, customer_id).get(topic)
+    entry = consent.latest_entries(connection, customer_id).get(topic)
     withdrawn = entry is not None and not entry.given
-    return withdrawn or any(other.topic == topic for other in consent.withdrawals(connection, customer_id))
+    return withdrawn or any(other.topic == topic for other in consent.address_withdrawals(connection, customer_id))
 
 
 def withdraw(
@@ -285,13 +285,13 @@ def withdraw(
     topic = topic_of_mail(connection, run_id, customer_id)
     if topic is None:
         return None
-    entry = consent.entries(connection, customer_id).get(topic)
+    entry = consent.latest_entries(connection, customer_id).get(topic)
     moment = consent_rules.effective_at(entry, at)
     # Recorded even when it is withdrawn already: a consent dated in between that is imported later must not count.
-    consent.record(connection, customer_id, topic, False, moment, UNSUBSCRIBE_LINK, {**proof, "run": run_id})
+    consent.record_consent(connection, customer_id, topic, False, moment, UNSUBSCRIBE_LINK, {**proof, "run": run_id})
     if entry is None or entry.given:
         kind = FeedbackKind.unsubscribed
         key = f"{kind.value}:{run_id}:{moment.isoformat()}"
         event = feedback.FeedbackEvent(customer_id, kind, key, at, run_id, detail={"topic": topic})
-        feedback.record(connection, event)
+        feedback.record_event(connection, event)
     return topic

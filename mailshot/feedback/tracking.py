@@ -92,7 +92,7 @@ def _record(connection: Connection, fetch: Fetch, kind: FeedbackKind, link_id: i
     event = feedback.FeedbackEvent(
         fetch.customer_id, kind, key, fetch.at, fetch.run_id, cause.by, cause.why, link_id, detail
     )
-    return feedback.record(connection, event)
+    return feedback.record_event(connection, event)
 
 
 def _blame_burst(connection: Connection, fetch: Fetch) -> None:

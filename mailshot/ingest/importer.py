@@ -173,11 +173,11 @@ def _import(job: _Job, store: Store, parsed: _ParsedFile) -> FileReport:
     for _ in range(MAX_TRIES):
         rolled_back = True
         with suppress(_Rollback), store.write() as connection:
-            known = erasures.number(connection)
+            known = erasures.count_erasures(connection)
             loaded = _load(job, connection, parsed)
             # The lock prevents erasures between this check and the commit.
-            erasures.alone(connection)
-            if erasures.number(connection) != known:
+            erasures.wait_for_erasures(connection)
+            if erasures.count_erasures(connection) != known:
                 raise _Rollback
             rolled_back = False
         if not rolled_back:

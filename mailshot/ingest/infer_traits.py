@@ -32,8 +32,10 @@ def _concluded(
     window = trait.window.bounds(as_of, zone)
     for never in trait.nevers:
         yield from traits.abstentions(
-            trait, never, store_traits.counts(connection, trait.among, never.products, window, as_of)
+            trait, never, store_traits.count_trait_lines(connection, trait.among, never.products, window, as_of)
         )
     if trait.each:
-        for value, each in store_traits.counts_by(connection, trait.among, facts[trait.each], window, as_of).items():
+        for value, each in store_traits.count_trait_lines_by(
+            connection, trait.among, facts[trait.each], window, as_of
+        ).items():
             yield from traits.favourites(trait, value, each)

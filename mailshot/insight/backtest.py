@@ -126,7 +126,7 @@ class Backtest:
 def run_backtest(store: Store, subject: Subject, series: Series, zone: ZoneInfo, progress: Progress) -> Backtest:
     """Evaluate a subject on each date of a series. `progress(done, total)`: before each date. Raises Refused."""
     with store.read() as connection:
-        known = backtests.known(connection)
+        known = backtests.data_range(connection)
         dates = series.moments(known.first, known.last, subject.aim.within, zone)
         looked = BacktestScope(subject.conditions, dates, zone)
         notes = [
@@ -156,9 +156,9 @@ def _seen(connection: Connection, subject: Subject, compiled: Compiler) -> Selec
     moment = compiled.as_of
     spending = Spending(subject.aim.products, moment, subject.aim.within.after(moment))
     if subject.edition is None:
-        return backtests.of_audience(connection, compiled, subject.condition, spending)
+        return backtests.total_audience(connection, compiled, subject.condition, spending)
     question = plan.question(connection, subject.edition, moment)
-    return backtests.of_campaign(connection, compiled, question, spending)
+    return backtests.total_campaign(connection, compiled, question, spending)
 
 
 def _point(moment: datetime, seen: Selection, subject: Subject, before: Selection | None, complete: bool) -> Point:

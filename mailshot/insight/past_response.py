@@ -90,8 +90,8 @@ def compare_responses(
 ) -> PastResponse:
     """Compare a subject's audience with each past campaign of the series. Raises Refused if there is none."""
     with store.read() as connection:
-        known = backtests.known(connection)
-        every = backtests.past_runs(connection)
+        known = backtests.data_range(connection)
+        every = backtests.imported_campaigns(connection)
         runs = [run for run in every if _within(run.as_of, series, known)]
         if not runs:
             raise Refused(

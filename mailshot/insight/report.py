@@ -114,8 +114,8 @@ def summaries(
     """
     with store.read() as connection:
         rows = runs.by_date(connection)
-        states, feedback = reports.states(connection), reports.feedback(connection, today)
-        machines = reports.machines(connection)
+        states, feedback = reports.count_by_state(connection), reports.feedback(connection, today)
+        machines = reports.count_seen_by_machines(connection)
     names = {row.campaign for row in rows}
     if campaign is not None and campaign not in names:
         never, others = f"It has not been launched yet. See mailshot plan '{campaign}'.", known()
@@ -133,9 +133,9 @@ def load_report(store: Store, line: RunSummary, today: datetime) -> RunReport:
         held = reports.reached(connection, line.run_id, True, goal, line.as_of, today)
         return RunReport(
             line=line,
-            states=reports.states(connection).get(line.run_id, {}),
-            contents=reports.contents(connection, line.run_id),
-            reasons=reports.reasons(connection, line.run_id),
+            states=reports.count_by_state(connection).get(line.run_id, {}),
+            contents=reports.count_by_content(connection, line.run_id),
+            reasons=reports.count_by_reason(connection, line.run_id),
             links=reports.links(connection, line.run_id, 5),
             mailed=mailed,
             held=held,
@@ -146,7 +146,7 @@ def load_report(store: Store, line: RunSummary, today: datetime) -> RunReport:
 
 
 def _complete(connection: Connection, goal: Goal, as_of: datetime, today: datetime) -> bool:
-    last = reports.latest(connection, goal, today)
+    last = reports.latest_activity(connection, goal, today)
     return last is not None and last >= goal.end(as_of)
 
 

@@ -76,11 +76,11 @@ def existing_members(compiled: Compiler, condition: Condition) -> Select[Any]:
     return select(customer).where(matches, existed(SCHEMA, compiled.before), *compiled.scope.in_range(customer))
 
 
-def count(store: Store, compiled: Compiler, condition: Condition) -> int:
+def count_matching(store: Store, compiled: Compiler, condition: Condition) -> int:
     """Count the customers that match `condition`, on several cores."""
     with store.read() as connection:
         chosen = with_statistics(connection, compiled)
-        queries = [existing_members(chosen.within(ids), condition) for ids in parts(store, _ids(connection))]
+        queries = [existing_members(chosen.within(ids), condition) for ids in split_ids(store, _ids(connection))]
     return count_parallel(store, _number, queries)
 
 
@@ -113,7 +113,7 @@ def customers(connection: Connection) -> int:
     return int(connection.execute(select(func.count()).select_from(SCHEMA.customer).where(not_erased())).scalar_one())
 
 
-def parts(store: Store, ids: range) -> Sequence[range | None]:
+def split_ids(store: Store, ids: range) -> Sequence[range | None]:
     """Split the ids into as many ranges as are worth a connection; [None], for all ids, where one is enough."""
     number = min(store.readers, len(ids) // LEAST_IDS)
     return key_ranges(ids, number) if number > 1 else [None]

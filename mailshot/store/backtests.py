@@ -24,7 +24,7 @@ from mailshot.store.audiences import SCHEMA
 from mailshot.store.column_types import SCALE
 from mailshot.store.engine import Connection
 from mailshot.store.plan_gates import PlanSpec
-from mailshot.store.plans import DELIVERY, RUN, represents_inbox, verdicts
+from mailshot.store.plans import DELIVERY, RUN, represents_inbox, select_decisions
 from mailshot.store.reports import FEEDBACK
 
 #: Rows fetched at a time.
@@ -101,7 +101,7 @@ class DataRange:
     erased: int
 
 
-def known(connection: Connection) -> DataRange:
+def data_range(connection: Connection) -> DataRange:
     """Return how far back the data reaches."""
     purchase, customer = SCHEMA.purchase.c, SCHEMA.customer.c
     first, last = connection.execute(select(func.min(purchase.at), func.max(purchase.at))).one()
@@ -118,19 +118,19 @@ def inferred(connection: Connection, names: Collection[str]) -> dict[str, dateti
     return {str(row[0]): row[1] for row in connection.execute(newest)}
 
 
-def of_campaign(connection: Connection, compiled: Compiler, question: PlanSpec, spending: Spending) -> Selection:
+def total_campaign(connection: Connection, compiled: Compiler, question: PlanSpec, spending: Spending) -> Selection:
     """Total a campaign's audience by content and reason, and all other customers, with what they bought."""
-    return _seen(connection, compiled, verdicts(compiled, question), spending)
+    return _seen(connection, compiled, select_decisions(compiled, question), spending)
 
 
-def of_audience(connection: Connection, compiled: Compiler, condition: Condition, spending: Spending) -> Selection:
+def total_audience(connection: Connection, compiled: Compiler, condition: Condition, spending: Spending) -> Selection:
     """Total an audience, and all other customers, with what they bought."""
     nothing = cast(null(), String)
     members = audiences.existing_members(compiled, condition).add_columns(nothing, nothing)
     return _seen(connection, compiled, members, spending)
 
 
-def past_runs(connection: Connection) -> list[Any]:
+def imported_campaigns(connection: Connection) -> list[Any]:
     """Return the campaigns that another system sent, oldest first."""
     chosen = select(RUN.c.id, RUN.c.campaign, RUN.c.as_of, RUN.c.finished_at).where(RUN.c.state == RunState.past)
     return list(connection.execute(chosen.order_by(RUN.c.as_of, RUN.c.id)))

@@ -18,7 +18,7 @@ from mailshot.store.column_types import microseconds
 from mailshot.store.engine import Connection, Store
 from mailshot.store.rule_schema import IMPORTED_TABLES
 
-__all__ = ["BulkLoad", "BulkRows", "Counts", "analyse", "past_runs", "read", "upsert"]
+__all__ = ["BulkLoad", "BulkRows", "Counts", "analyse", "read_batches", "read_imported_runs", "upsert"]
 
 #: Rows read at a time.
 BATCH = 10_000
@@ -45,14 +45,14 @@ def upsert(connection: Connection, load: BulkLoad, rows: BulkRows) -> Counts:
     return Counts(*bulk_dialects.upsert_postgresql(connection, load, rows))
 
 
-def read(connection: Connection, table: str, columns: Sequence[str]) -> Iterator[Sequence[Sequence[Any]]]:
+def read_batches(connection: Connection, table: str, columns: Sequence[str]) -> Iterator[Sequence[Sequence[Any]]]:
     """Give these columns (keys and texts) of all rows in batches, without keeping all in memory."""
     wanted = f'SELECT {bulk_load.quoted_list(columns)} FROM "{table}"'
     options = {"stream_results": True}
     yield from connection.exec_driver_sql(wanted, execution_options=options).partitions(BATCH)
 
 
-def past_runs(connection: Connection) -> Iterator[Sequence[Sequence[Any]]]:
+def read_imported_runs(connection: Connection) -> Iterator[Sequence[Sequence[Any]]]:
     """Give id, campaign and the moment in microseconds since 1970 of every imported run."""
     wanted = select(tables.Run.id, tables.Run.campaign, tables.Run.as_of).where(tables.Run.state == "past")
     for part in connection.execute(wanted).partitions(BATCH):

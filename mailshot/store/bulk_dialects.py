@@ -39,14 +39,14 @@ class Syntax:
 SQLITE = Syntax(
     is_not="IS NOT",
     instant=lambda moment: str(microseconds(moment)),
-    key=lambda name: bulk_load.text(f'$."{name}"'),
+    key=lambda name: bulk_load.text_literal(f'$."{name}"'),
     fact=lambda facts, path: f"json_extract({facts}, {path})",
     merged=lambda old, paths, new: f"json_patch(json_remove({old}, {', '.join(paths)}), {new})",
 )
 POSTGRESQL = Syntax(
     is_not="IS DISTINCT FROM",
-    instant=lambda moment: f"{bulk_load.text(moment.isoformat())}::timestamptz",
-    key=bulk_load.text,
+    instant=lambda moment: f"{bulk_load.text_literal(moment.isoformat())}::timestamptz",
+    key=bulk_load.text_literal,
     fact=lambda facts, key: f"{facts} -> {key}",
     merged=lambda old, keys, new: f"({old} - ARRAY[{', '.join(keys)}]::text[]) || {new}",
 )
@@ -77,12 +77,12 @@ def upsert_sqlite(connection: Connection, load: BulkLoad, rows: BulkRows) -> tup
     assert driver is not None
     before, touched = _count(connection, load), driver.total_changes
     for batch in rows.tuples():
-        insert(connection, load, batch)
+        insert_batch(connection, load, batch)
     added = _count(connection, load) - before
     return added, driver.total_changes - touched - added
 
 
-def insert(connection: Connection, load: BulkLoad, batch: list[tuple[Any, ...]]) -> int:
+def insert_batch(connection: Connection, load: BulkLoad, batch: list[tuple[Any, ...]]) -> int:
     """Insert a batch and return how many rows were added or changed.
 
     Many rows in each statement: that takes half the time of one row in each.

@@ -98,6 +98,6 @@ def quoted_list(columns: Sequence[str]) -> str:
     return ", ".join(f'"{column}"' for column in columns)
 
 
-def text(value: str) -> str:
+def text_literal(value: str) -> str:
     """Return the value as an SQL literal."""
     return "'" + value.replace("'", "''") + "'"

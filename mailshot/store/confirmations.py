@@ -87,21 +87,21 @@ def ask(connection: Connection, customer_id: int, run_id: int, at: datetime) -> 
     return None
 
 
-def get(connection: Connection, confirmation_id: int, at: datetime) -> Mapping[str, Any] | None:
+def find_valid(connection: Connection, confirmation_id: int, at: datetime) -> Mapping[str, Any] | None:
     """Return a confirmation that is still valid at `at`, None when there is none."""
     c = CONFIRMATION.c
     valid = select(CONFIRMATION).where(c.id == confirmation_id, c.asked_at > at - VALID)
     return connection.execute(valid).mappings().first()  # type: ignore[return-value]
 
 
-def open_once(connection: Connection, confirmation_id: int, at: datetime) -> bool:
+def use_link(connection: Connection, confirmation_id: int, at: datetime) -> bool:
     """Use a valid link; False when it was used before."""
     c = CONFIRMATION.c
     unopened = CONFIRMATION.update().where(c.id == confirmation_id, c.asked_at > at - VALID, c.opened_at.is_(None))
     return dialect.changed_one(connection, unopened.values(opened_at=at))
 
 
-def waiting(connection: Connection, at: datetime) -> list[Due]:
+def due_mails(connection: Connection, at: datetime) -> list[Due]:
     """Return the links that are due to be mailed, oldest first, at most 20."""
     c = CONFIRMATION.c
     rows = (
@@ -115,7 +115,7 @@ def waiting(connection: Connection, at: datetime) -> list[Due]:
     return [Due(*row) for row in connection.execute(rows)]
 
 
-def move(connection: Connection, confirmation_id: int, before: Mailed, after: Mailed, at: datetime) -> bool:
+def move_mail(connection: Connection, confirmation_id: int, before: Mailed, after: Mailed, at: datetime) -> bool:
     """Move a mail to the next state; False when another worker has done so. Back in `asked`, it waits for RETRY."""
     c = CONFIRMATION.c
     moved = CONFIRMATION.update().where(c.id == confirmation_id, c.state == before)

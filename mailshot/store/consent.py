@@ -22,7 +22,7 @@ LOG = dialect.table(ConsentLog)
 CUSTOMER, WITHDRAWAL = dialect.table(Customer), dialect.table(AddressWithdrawal)
 
 
-def record(
+def record_consent(
     connection: Connection,
     customer_id: int,
     topic: str,
@@ -38,9 +38,9 @@ def record(
     """
     dialect.lock_customers(connection, [customer_id], alone=True, inbox=True)
     row = {"customer_id": customer_id, "topic": topic, "given": given, "at": at}
-    log = dialect.insert(connection, LOG).values(**row, source=source, proof=dict(proof or {}))
+    log = dialect.dialect_insert(connection, LOG).values(**row, source=source, proof=dict(proof or {}))
     connection.execute(log.on_conflict_do_nothing())
-    state = dialect.insert(connection, CONSENT).values(**row)
+    state = dialect.dialect_insert(connection, CONSENT).values(**row)
     new, old = state.excluded, CONSENT.c
     newer = or_(old.at < new.at, and_(old.at == new.at, old.given, ~new.given))
     moved = state.on_conflict_do_update(
@@ -61,7 +61,7 @@ def keep_for_address(connection: Connection, customer_ids: Sequence[int], at: da
         .distinct()
     )
     columns = ["address_hash", "topic", "at", "source"]
-    row = dialect.insert(connection, WITHDRAWAL).from_select(columns, withdrawn)
+    row = dialect.dialect_insert(connection, WITHDRAWAL).from_select(columns, withdrawn)
     key = [WITHDRAWAL.c.address_hash, WITHDRAWAL.c.topic]
     newer = {"at": row.excluded.at, "source": row.excluded.source}
     connection.execute(
@@ -69,7 +69,7 @@ def keep_for_address(connection: Connection, customer_ids: Sequence[int], at: da
     )
 
 
-def tracked(connection: Connection, customer_ids: Collection[int]) -> set[int]:
+def may_track(connection: Connection, customer_ids: Collection[int]) -> set[int]:
     """Return the customers whose opens and clicks may be recorded: no customer of their inbox refuses tracking."""
     return set(connection.scalars(sources.tracked(SCHEMA, None, customer_ids)))
 
@@ -85,18 +85,18 @@ class Withdrawal:
     key: str | None = None
 
 
-def withdrawals(connection: Connection, customer_id: int, before: datetime | None = None) -> list[Withdrawal]:
+def address_withdrawals(connection: Connection, customer_id: int, before: datetime | None = None) -> list[Withdrawal]:
     """Return the withdrawals that apply to a customer through the address, made `before` a moment (None: all).
 
     One for the address itself applies unless the customer consented later.
     """
-    own = entries(connection, customer_id, before)
+    own = latest_entries(connection, customer_id, before)
     address = select(CUSTOMER.c.address_hash).where(CUSTOMER.c.id == customer_id).scalar_subquery()
     mates = select(CUSTOMER.c.id, CUSTOMER.c.key).where(CUSTOMER.c.address_hash == address)
     applying = [
         Withdrawal(topic, entry.at, mate.id, mate.key)
         for mate in connection.execute(mates.where(CUSTOMER.c.id != customer_id).order_by(CUSTOMER.c.id)).all()
-        for topic, entry in entries(connection, mate.id, before).items()
+        for topic, entry in latest_entries(connection, mate.id, before).items()
         if not entry.given
     ]
     named = select(WITHDRAWAL.c.topic, WITHDRAWAL.c.at).where(WITHDRAWAL.c.address_hash == address)
@@ -107,16 +107,16 @@ def withdrawals(connection: Connection, customer_id: int, before: datetime | Non
     return applying
 
 
-def binding(connection: Connection, customer_id: int) -> dict[str, ConsentEntry]:
+def binding_entries(connection: Connection, customer_id: int) -> dict[str, ConsentEntry]:
     """Return the entry that counts for each topic, withdrawals through the address included."""
-    counting = entries(connection, customer_id)
-    for withdrawal in withdrawals(connection, customer_id):
+    counting = latest_entries(connection, customer_id)
+    for withdrawal in address_withdrawals(connection, customer_id):
         own = counting.get(withdrawal.topic)
         counting[withdrawal.topic] = ConsentEntry(False, max(withdrawal.at, own.at) if own else withdrawal.at)
     return counting
 
 
-def entries(connection: Connection, customer_id: int, before: datetime | None = None) -> dict[str, ConsentEntry]:
+def latest_entries(connection: Connection, customer_id: int, before: datetime | None = None) -> dict[str, ConsentEntry]:
     """Return the entry that counts for each topic on which the customer has any, or that counted `before` a moment."""
     by_topic: dict[str, list[ConsentEntry]] = {}
     for table in (CONSENT, LOG) if before else (CONSENT,):

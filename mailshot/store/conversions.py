@@ -5,7 +5,7 @@ corrected or removed. Each order (or event) is one row at most, `goal:order:<key
 their goal; the run whose mail gets the credit is its `run_id`.
 
 Code that writes such data calls `mark` in the same transaction. The queue (`ConversionDue`) is append-only, so that a
-transaction that marks never waits for one that processes the queue. Start at `make`.
+transaction that marks never waits for one that processes the queue. Start at `process_queue`.
 """
 
 from __future__ import annotations
@@ -130,12 +130,12 @@ def forget(connection: Connection, customer_id: int) -> None:
     connection.execute(delete(FEEDBACK).where(FEEDBACK.c.customer_id == customer_id, _made()))
 
 
-def is_due(connection: Connection) -> bool:
+def has_queued(connection: Connection) -> bool:
     """Return whether the queue has entries."""
     return connection.execute(select(DUE.c.id).limit(1)).first() is not None
 
 
-def make(connection: Connection, most: int) -> int:
+def process_queue(connection: Connection, most: int) -> int:
     """Process up to `most` entries of the queue; return how many there were, 0 when it is empty.
 
     The goals of all runs must be known (`unread`).
@@ -252,12 +252,12 @@ def _responses(goal: Goal, run_ids: Sequence[int], customers: Sequence[int]) -> 
         .select_from(joined)
         .where(in_list(DELIVERY.c.customer_id, customers), in_list(DELIVERY.c.run_id, run_ids))
         .where(DELIVERY.c.state == DeliveryState.sent, what.at >= SENT_AT, what.at < longest, not_(back))
-        .where(*counted(goal))
+        .where(*goal_clauses(goal))
         .group_by(DELIVERY.c.run_id, DELIVERY.c.customer_id, key)
     )  # fmt: skip
 
 
-def counted(goal: Goal) -> list[ColumnElement[bool]]:
+def goal_clauses(goal: Goal) -> list[ColumnElement[bool]]:
     """Return the clauses over purchases, or over events, that a goal counts, at any time."""
     table = PURCHASE if goal.event is None else EVENT
     clauses = [stands(PURCHASE.c.returned_at, None) if goal.event is None else EVENT.c.name == goal.event]
@@ -282,7 +282,7 @@ def _replace(connection: Connection, customers: Sequence[int], wanted: Credits) 
         connection.execute(delete(FEEDBACK).where(in_list(f.id, gone)))
     if new:
         rows = [_row(customer, key, new[customer, key]) for customer, key in sorted(new)]
-        connection.execute(dialect.insert(connection, FEEDBACK).on_conflict_do_nothing(), rows)
+        connection.execute(dialect.dialect_insert(connection, FEEDBACK).on_conflict_do_nothing(), rows)
 
 
 def _row(customer: int, key: str, claim: Claim) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def advisory_lock(connection: Connection, name: str) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
-def insert(connection: Connection, into: Table) -> postgresql.Insert | sqlite.Insert:
+def dialect_insert(connection: Connection, into: Table) -> postgresql.Insert | sqlite.Insert:
     """Return an insert that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
     return postgresql.insert(into) if connection.dialect.name == "postgresql" else sqlite.insert(into)
 

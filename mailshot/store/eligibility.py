@@ -104,6 +104,6 @@ def answered(name: str, value: str) -> Clause:
     return and_(PREFERENCE.c.name == name, PREFERENCE.c.value == value, PREFERENCE.c.holds.is_(True))
 
 
-def counted(run: FromClause, gates: Gates) -> Clause:
+def counts_in_caps(run: FromClause, gates: Gates) -> Clause:
     """Service mail is not counted, unless a campaign of service mail caps itself."""
     return true() if gates.service else run.c.service.is_(False)

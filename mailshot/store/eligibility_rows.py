@@ -64,7 +64,9 @@ class EligibilityRows:
         return [mail for mail in of_campaign if mail.counts(since, as_of) or mail.state in UNSENT]
 
 
-def of(connection: Connection, customer_id: int, before: datetime | None, but: int | None = None) -> EligibilityRows:
+def read_rows(
+    connection: Connection, customer_id: int, before: datetime | None, but: int | None = None
+) -> EligibilityRows:
     """Read the rows of one customer: only what was known `before` (None: all), and without the run `but`."""
     customer = SCHEMA.customer.c
     row = connection.execute(select(customer.email, customer.address_hash).where(customer.id == customer_id)).one()
@@ -77,7 +79,7 @@ def of(connection: Connection, customer_id: int, before: datetime | None, but: i
         email=row.email,
         suppression=connection.scalar(_before(held, SUPPRESSION.c.at, before)) if row.address_hash else None,
         mates=[key for number, key in inbox.items() if number != customer_id],
-        withdrawn=[(found.topic, found.key) for found in consent.withdrawals(connection, customer_id, before)],
+        withdrawn=[(found.topic, found.key) for found in consent.address_withdrawals(connection, customer_id, before)],
         answers=_answers(connection, list(inbox), before),
         mails=_mails(connection, customer_id, list(inbox), before, but),
     )

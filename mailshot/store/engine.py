@@ -148,7 +148,7 @@ class Store:
         self.engine.dispose()
 
 
-def address(engine: Engine) -> str:
+def database_location(engine: Engine) -> str:
     """Return where a database is, without the password, which may also stand among the options."""
     return engine.url.set(query={}).render_as_string(hide_password=True)
 
@@ -160,7 +160,7 @@ def _translate_error(engine: Engine) -> Iterator[None]:
         yield
     except (OperationalError, sqlite3.OperationalError, InterfaceError, InternalError, TimeoutError) as error:
         text = str(getattr(error, "orig", error)).strip()
-        where = address(engine)
+        where = database_location(engine)
         if "locked" in text:
             raise Busy(f"The database {where} is locked by another process.", "Try again in a moment.") from error
         if "no such table" in text or "does not exist" in text:
@@ -169,7 +169,7 @@ def _translate_error(engine: Engine) -> Iterator[None]:
     except DatabaseError as error:
         if getattr(error.orig, "sqlite_errorname", "") not in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
             raise
-        where = address(engine)
+        where = database_location(engine)
         raise Unavailable(f"{where} is not a valid SQLite database: {error.orig}", "Restore a backup.") from error
 
 

@@ -67,15 +67,15 @@ class Waiting:
 ERASURE, KEY = dialect.table(Erasure), dialect.table(ErasedKey)
 
 
-def record(connection: Connection, customer_id: int, at: datetime) -> None:
+def record_erasure(connection: Connection, customer_id: int, at: datetime) -> None:
     """Record an erasure, which is pending until the data is scrubbed from the files."""
-    row = dialect.insert(connection, ERASURE).values(customer_id=customer_id, at=at)
+    row = dialect.dialect_insert(connection, ERASURE).values(customer_id=customer_id, at=at)
     connection.execute(row.on_conflict_do_nothing())
 
 
 def remember(connection: Connection, key_hashes: Collection[str], address_hash: str | None, at: datetime) -> None:
     """Leave out the rows of customers with these keys from all later imports."""
-    row = dialect.insert(connection, KEY)
+    row = dialect.dialect_insert(connection, KEY)
     fresh = {"address_hash": row.excluded.address_hash, "at": row.excluded.at, "back_at": None}
     rows = [{"key_hash": key, "address_hash": address_hash, "at": at} for key in sorted(key_hashes)]
     if rows:
@@ -97,26 +97,26 @@ def keys(connection: Connection) -> Iterable[tuple[str, datetime | None]]:
         yield key_hash, (None if back_at is None else at)
 
 
-def number(connection: Connection) -> int:
+def count_erasures(connection: Connection) -> int:
     """Count all erasures, finished ones included."""
     return int(connection.scalar(select(func.count()).select_from(ERASURE)) or 0)
 
 
-def waiting(connection: Connection) -> Waiting:
+def count_pending(connection: Connection) -> Waiting:
     """Return how many erasures are pending, and since when."""
     asked = select(func.count(), func.min(ERASURE.c.at, type_=Instant())).where(ERASURE.c.scrubbed_at.is_(None))
     pending, since = connection.execute(asked).one()
     return Waiting(int(pending), since)
 
 
-def unfinished(connection: Connection, most: int) -> list[int]:
+def pending_erasures(connection: Connection, most: int) -> list[int]:
     """Return up to `most` customers whose erasure is pending, the oldest first."""
     pending = select(ERASURE.c.customer_id).where(ERASURE.c.scrubbed_at.is_(None))
     oldest = pending.order_by(ERASURE.c.at, ERASURE.c.customer_id).limit(most)
     return [int(customer_id) for customer_id in connection.scalars(oldest)]
 
 
-def finish(connection: Connection, customer_ids: Collection[int], at: datetime) -> None:
+def finish_erasures(connection: Connection, customer_ids: Collection[int], at: datetime) -> None:
     """Record that no data of these customers is left in the files."""
     mine = ERASURE.c.customer_id.in_(customer_ids)
     connection.execute(update(ERASURE).where(mine, ERASURE.c.scrubbed_at.is_(None)).values(scrubbed_at=at))
@@ -131,7 +131,7 @@ def reopen(connection: Connection, customer_ids: Collection[int]) -> None:
         )
 
 
-def alone(connection: Connection) -> None:
+def wait_for_erasures(connection: Connection) -> None:
     """Wait until no erasure, and no end of an import, is about to commit; SQLite has one writer anyway.
 
     An erasure takes this lock after all others, and an import before it checks which customers were erased meanwhile,

@@ -37,7 +37,7 @@ def scratch_store() -> Iterator[Store]:
     """Give an empty database in memory."""
     store = Store.memory()
     try:
-        installation.upgrade(store)
+        installation.upgrade_schema(store)
         yield store
     finally:
         store.close()

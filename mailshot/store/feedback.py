@@ -58,10 +58,10 @@ class Click:
     at: datetime
 
 
-def record(connection: Connection, piece: FeedbackEvent) -> bool:
+def record_event(connection: Connection, piece: FeedbackEvent) -> bool:
     """Store a feedback event, and return whether it is new."""
     words = {"kind": piece.kind.value, "by": piece.by.value}
-    row = dialect.insert(connection, FEEDBACK).values(**{**asdict(piece), **words})
+    row = dialect.dialect_insert(connection, FEEDBACK).values(**{**asdict(piece), **words})
     new = dialect.changed_one(connection, row.on_conflict_do_nothing())
     if new and piece.kind in (FeedbackKind.clicked, FeedbackKind.bounced):
         conversions.mark(connection, [piece.customer_id])
@@ -111,7 +111,7 @@ def store_links(connection: Connection, urls: Mapping[int, str]) -> None:
     # Sorted, so that two workers storing the same links do not deadlock.
     rows = [{"id": number, "url": url} for number, url in sorted(urls.items())]
     if rows:
-        connection.execute(dialect.insert(connection, LINK).on_conflict_do_nothing(), rows)
+        connection.execute(dialect.dialect_insert(connection, LINK).on_conflict_do_nothing(), rows)
 
 
 def link_url(connection: Connection, link_id: int) -> str | None:

@@ -38,7 +38,7 @@ def leave(connection: Connection, customer_ids: Sequence[int], at: datetime) -> 
     """Store the addresses that customers have, before they get others."""
     had = select(CUSTOMER.c.id, CUSTOMER.c.address_hash, literal(at, Instant()))
     had = had.where(CUSTOMER.c.id.in_(customer_ids), CUSTOMER.c.address_hash.is_not(None))
-    row = dialect.insert(connection, FORMER).from_select(["customer_id", "address_hash", "until"], had)
+    row = dialect.dialect_insert(connection, FORMER).from_select(["customer_id", "address_hash", "until"], had)
     key = [FORMER.c.customer_id, FORMER.c.address_hash]
     connection.execute(row.on_conflict_do_update(index_elements=key, set_={"until": row.excluded.until}))
 

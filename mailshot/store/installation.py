@@ -54,12 +54,12 @@ def config(connection: Connection | None = None) -> Config:
     return made
 
 
-def newest() -> str:
+def required_version() -> str:
     """Return the version this program needs."""
-    return max(versions())
+    return max(read_versions())
 
 
-def version(store: Store) -> str | None:
+def database_version(store: Store) -> str | None:
     """Return the version the database has, None when it is empty."""
     with store.read() as connection:
         if not inspect(connection).has_table(_VERSION.name):
@@ -68,20 +68,20 @@ def version(store: Store) -> str | None:
         return current
 
 
-def versions() -> set[str]:
+def read_versions() -> set[str]:
     """Return all versions that this program knows: migrations are named '0001_what_it_does.py'."""
     return {path.name.partition("_")[0] for path in (HERE / "versions").glob("[0-9]*_*.py")}
 
 
-def upgrade(store: Store) -> tuple[str | None, str]:
+def upgrade_schema(store: Store) -> tuple[str | None, str]:
     """Upgrade the database and return the versions (before, after). Raises Unavailable when it is newer than we are."""
     from alembic import command
 
     from mailshot.store import purchase_totals
 
-    before = version(store)
+    before = database_version(store)
     _refuse_newer(before)
-    if before != newest():
+    if before != required_version():
         with store.write() as connection:
             _name_indexes(connection)
             command.upgrade(config(connection), "head")
@@ -89,7 +89,7 @@ def upgrade(store: Store) -> tuple[str | None, str]:
                 purchase_totals.refresh(connection)
         if store.sqlite and before is not None and before < SCRUBBED:
             _rewrite(store)
-    return before, newest()
+    return before, required_version()
 
 
 def _name_indexes(connection: Connection) -> None:
@@ -120,20 +120,20 @@ def _rewrite(store: Store) -> None:
         log.warning("What was erased is not yet removed from the file; see 'mailshot doctor': %s", error)
 
 
-def check(store: Store) -> None:
+def check_version(store: Store) -> None:
     """Raise Unavailable unless the database has the version this program needs."""
-    found = version(store)
+    found = database_version(store)
     _refuse_newer(found)
     if found is None:
         raise Unavailable("The database is not set up.", "Run 'mailshot db upgrade'.")
-    if found != newest():
+    if found != required_version():
         raise Unavailable(
-            f"The database has version {found}, this program needs {newest()}.", "Run 'mailshot db upgrade'."
+            f"The database has version {found}, this program needs {required_version()}.", "Run 'mailshot db upgrade'."
         )
 
 
 def _refuse_newer(found: str | None) -> None:
-    if found is not None and found not in versions():
+    if found is not None and found not in read_versions():
         message = f"The database has version {found}, which this program does not know: it is newer than we are."
         raise Unavailable(message, "Install the newer Mailshot, or point MAILSHOT_DATABASE elsewhere.")
 
@@ -145,7 +145,7 @@ def verify_address_key(connection: Connection, address_key: bytes) -> None:
     """
     fingerprint = hashlib.sha256(b"mailshot/address-key" + address_key).hexdigest()[:16]
     connection.execute(
-        dialect.insert(connection, INSTALLATION)
+        dialect.dialect_insert(connection, INSTALLATION)
         .values(id=1, address_key_print=fingerprint, created_at=now())
         .on_conflict_do_nothing()
     )

@@ -25,7 +25,7 @@ LEASE = dialect.table(Lease)
 
 def acquire(connection: Connection, name: str, holder: str, now: datetime, until: datetime) -> bool:
     """Acquire or renew a lease until `until`; return False while another holder has it."""
-    row = dialect.insert(connection, LEASE).values(name=name, holder=holder, until=until)
+    row = dialect.dialect_insert(connection, LEASE).values(name=name, holder=holder, until=until)
     free = or_(LEASE.c.holder == holder, LEASE.c.until < now)
     taken = row.on_conflict_do_update(index_elements=["name"], set_={"holder": holder, "until": until}, where=free)
     return bool(connection.execute(taken).rowcount == 1)

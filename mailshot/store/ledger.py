@@ -7,20 +7,20 @@
 
 Every arrow, by the function that takes it:
 
-    create           new row -> pending, skipped, holdout        a run is launched
-    claim            pending, deferred -> claimed                a worker takes due rows
-    commit_intent    claimed -> dotting                          the body is out, and the mail is still allowed
-    skip_disallowed  claimed -> skipped, pending                 the mail is forbidden, or must be written again
-    settle           dotting -> sent, unconfirmed                a worker reports an outcome (`states.REPORTED_FROM`)
-                     claimed, dotting -> deferred, refused, pending
-                     claimed -> skipped; unconfirmed -> sent
-    unclaim          claimed -> pending                          a worker stops
-    recover          claimed -> pending                          the lease lapsed before the dot
-                     dotting -> sent, pending, unconfirmed       after it: opened meanwhile, at_least_once, in doubt
-    skip_waiting     pending, deferred -> skipped                the run is cancelled; `finish` skips what comes back
-    resolve          unconfirmed -> pending, sent                an operator decides
-    confirm_arrival  unconfirmed -> sent                         the customer opened or clicked the mail
-    erase            pending, claimed, deferred -> skipped       the customer's data is erased
+    create_deliveries    new row -> pending, skipped, holdout        a run is launched
+    claim                pending, deferred -> claimed                a worker takes due rows
+    commit_intent        claimed -> dotting                          the body is out, and the mail is still allowed
+    skip_disallowed      claimed -> skipped, pending                 the mail is forbidden, or must be written again
+    record_outcomes      dotting -> sent, unconfirmed                a worker reports an outcome (`REPORTED_FROM`)
+                         claimed, dotting -> deferred, refused, pending
+                         claimed -> skipped; unconfirmed -> sent
+    unclaim              claimed -> pending                          a worker stops
+    recover              claimed -> pending                          the lease lapsed before the dot
+                         dotting -> sent, pending, unconfirmed       after it: opened meanwhile, at_least_once, in doubt
+    skip_waiting         pending, deferred -> skipped                a run is cancelled; `finish_runs` skips the rest
+    resolve_unconfirmed  unconfirmed -> pending, sent                an operator decides
+    confirm_arrival      unconfirmed -> sent                         the customer opened or clicked the mail
+    erase                pending, claimed, deferred -> skipped       the customer's data is erased
 
 `states.FROM` is the same as data, and tests/store/test_arrows.py compares the two. `token` is the fence: a worker that
 lost its lease finds no row that still carries it. Queries are in `ledger_queries`. Imported past mails start as sent.
@@ -90,7 +90,7 @@ class Settled:
     no_mailbox: str | None = None
 
 
-def create(connection: Connection, run_id: int, plan_id: str) -> None:
+def create_deliveries(connection: Connection, run_id: int, plan_id: str) -> None:
     """Create the rows of a run from those of its plan: pending, or left out with the plan's reason."""
     state = case(
         (ROW.c.reason.is_(None), _text(DeliveryState.pending)),
@@ -199,7 +199,7 @@ def skip_disallowed(
     connection.execute(held.values(state=state, reason=reason, **back))
 
 
-def settle(connection: Connection, run_id: int, token: int, outcomes: Iterable[Settled], now: datetime) -> int:
+def record_outcomes(connection: Connection, run_id: int, token: int, outcomes: Iterable[Settled], now: datetime) -> int:
     """Record a worker's reports, each where it still holds the row and an arrow leads there. Returns how many moved."""
     moved = 0
     for state, group in _by_state(outcomes).items():
@@ -274,7 +274,7 @@ def _lapsed(state: DeliveryState, now: datetime, *which: Clause) -> Update:
     return update(DELIVERY).where(D.run_id.in_(alive), D.state == state, D.lease_until < now)
 
 
-def finish(connection: Connection, now: datetime) -> list[int]:
+def finish_runs(connection: Connection, now: datetime) -> list[int]:
     """Finish the running runs whose rows are all settled, and skip rows that came back to cancelled runs.
 
     Returns the runs that are now finished.
@@ -301,7 +301,7 @@ def _skip(connection: Connection, which: Clause, now: datetime) -> int:
     return connection.execute(update(DELIVERY).where(which, D.state.in_(states.WAITING)).values(**gone)).rowcount
 
 
-def resolve(connection: Connection, run_id: int, resend: bool, now: datetime) -> int:
+def resolve_unconfirmed(connection: Connection, run_id: int, resend: bool, now: datetime) -> int:
     """Settle the unconfirmed rows of a run manually: send them again, or accept them as sent. Returns how many."""
     mine = update(DELIVERY).where(D.run_id == run_id, D.state == DeliveryState.unconfirmed)
     if resend:

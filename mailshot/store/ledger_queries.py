@@ -61,14 +61,14 @@ def runs_with_due_rows(connection: Connection, now: datetime) -> list[tuple[int,
     return [(int(row[0]), int(row[1])) for row in connection.execute(runs)]
 
 
-def is_due(connection: Connection, run_id: int, now: datetime) -> bool:
+def has_due_rows(connection: Connection, run_id: int, now: datetime) -> bool:
     """Return whether a run has rows that can be sent now."""
     rows = select(D.run_id).where(D.run_id == run_id, or_(*due_clauses(now)))
     return connection.execute(rows.limit(1)).first() is not None
 
 
 def is_unsettled(connection: Connection, now: datetime) -> bool:
-    """Return whether `ledger.recover` or `ledger.finish` would change anything. Takes no write lock."""
+    """Return whether `ledger.recover` or `ledger.finish_runs` would change anything. Takes no write lock."""
     unsettled_runs = select(RUN.c.id).where(RUN.c.state.in_(UNSETTLED_RUNS))
     lapsed = exists().where(D.run_id.in_(unsettled_runs), D.state.in_(HELD), D.lease_until < now)
     open_row = exists().where(D.run_id == RUN.c.id, D.state.in_(OPEN))
@@ -82,12 +82,12 @@ def is_unsettled(connection: Connection, now: datetime) -> bool:
     return bool(connection.scalar(select(or_(lapsed, over))))
 
 
-def counts(connection: Connection, run_id: int) -> dict[str, int]:
+def count_states(connection: Connection, run_id: int) -> dict[str, int]:
     """Count the rows of a run by state."""
     grouped = select(D.state, func.count()).where(D.run_id == run_id).group_by(D.state)
     return {str(row[0]): int(row[1]) for row in connection.execute(grouped)}
 
 
 def in_progress(by_state: Mapping[str, int]) -> int:
-    """Return how many rows workers hold, given the result of `counts`."""
+    """Return how many rows workers hold, given the result of `count_states`."""
     return sum(by_state.get(state, 0) for state in HELD)

@@ -23,7 +23,7 @@ CHUNK = 2_000
 Forbidden = tuple[Condition, ProductFilter]
 
 
-def bought(
+def most_bought(
     connection: Connection,
     compiled: Compiler,
     products: ProductFilter,
@@ -84,7 +84,7 @@ def next_customers(
     return [(int(row[0]), tuple(bool(flag) for flag in row[1:])) for row in found]
 
 
-def keep(connection: Connection, plan_id: str, chosen: Iterable[tuple[int, list[list[int]], int]]) -> None:
+def write_offers(connection: Connection, plan_id: str, chosen: Iterable[tuple[int, list[list[int]], int]]) -> None:
     """Write the offers of customers, as (customer id, offers, least number); with fewer, the customer is left out."""
     change = (
         update(ROW)

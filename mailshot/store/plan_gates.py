@@ -197,7 +197,7 @@ class PlanGates:
         if limit.mails == 0:
             return true()
         recent = sent_mail.counts_since(RUN, DELIVERY, limit.per.before(self.as_of), self.as_of)
-        return self._at_least(limit.mails, and_(recent, eligibility.counted(RUN, self.gates)))
+        return self._at_least(limit.mails, and_(recent, eligibility.counts_in_caps(RUN, self.gates)))
 
     def _at_least(self, number: int, which: Clause) -> Clause:
         """Return the clause that `number` mails or more, of runs that match `which`, went or will go to the inbox."""

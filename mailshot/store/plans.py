@@ -67,15 +67,15 @@ class PlanDecision:
     offers: list[list[int]]
 
 
-def decide(connection: Connection, plan_id: str, compiled: Compiler, question: PlanSpec) -> None:
+def write_decisions(connection: Connection, plan_id: str, compiled: Compiler, question: PlanSpec) -> None:
     """Write one row for each customer of the audience: the content, or the reason for no mail."""
-    decided = verdicts(compiled, question).add_columns(literal(plan_id))
+    decided = select_decisions(compiled, question).add_columns(literal(plan_id))
     eligibility.lock_caps(connection)
     connection.execute(delete(ROW).where(ROW.c.plan_id == plan_id))
     connection.execute(insert(ROW).from_select(["customer_id", "content", "reason", "plan_id"], decided))
 
 
-def verdicts(compiled: Compiler, question: PlanSpec) -> Select[Any]:
+def select_decisions(compiled: Compiler, question: PlanSpec) -> Select[Any]:
     """Return the select of (id, content, reason) of each customer of the audience.
 
     When the compiler has a moment `before`, consents, suppressions and earlier mails count as they were then.
@@ -111,7 +111,7 @@ def overlap(connection: Connection, first: ProductFilter, second: ProductFilter)
     return connection.execute(both).first() is not None
 
 
-def record(connection: Connection, plan: PlanHead) -> None:
+def replace_plan(connection: Connection, plan: PlanHead) -> None:
     """Store a plan's head in place of one with the same id, and delete the rows of the campaign's older plans."""
     connection.execute(delete(PLAN).where(PLAN.c.id == plan.id))
     summary = {"errors": list(plan.errors), "parts": dict(plan.parts)}
@@ -121,7 +121,7 @@ def record(connection: Connection, plan: PlanHead) -> None:
     connection.execute(delete(ROW).where(ROW.c.plan_id.in_(stale.where(PLAN.c.id != plan.id))))
 
 
-def kept(connection: Connection, plan: PlanHead) -> bool:
+def has_rows(connection: Connection, plan: PlanHead) -> bool:
     """Return whether the rows of a plan are still there."""
     return plan.id in connection.scalars(_kept(plan.campaign)).all()
 
@@ -130,13 +130,13 @@ def _kept(campaign: str) -> Select[Any]:
     return select(PLAN.c.id).where(PLAN.c.campaign == campaign).order_by(PLAN.c.made_at.desc()).limit(2)
 
 
-def latest(connection: Connection, campaign: str) -> PlanHead | None:
+def latest_plan(connection: Connection, campaign: str) -> PlanHead | None:
     """Return the newest plan of a campaign."""
     newest = select(PLAN).where(PLAN.c.campaign == campaign)
     return _head(connection, newest.order_by(PLAN.c.made_at.desc()).limit(1))
 
 
-def get(connection: Connection, plan_id: str) -> PlanHead | None:
+def find_plan(connection: Connection, plan_id: str) -> PlanHead | None:
     """Return one plan by id."""
     return _head(connection, select(PLAN).where(PLAN.c.id == plan_id))
 
@@ -149,7 +149,7 @@ def _head(connection: Connection, plan: Select[Any]) -> PlanHead | None:
     return PlanHead(row.id, row.campaign, row.digest, row.as_of, row.made_at, tuple(errors), parts)
 
 
-def counts(connection: Connection, plan_id: str) -> list[tuple[str | None, str | None, int]]:
+def count_decisions(connection: Connection, plan_id: str) -> list[tuple[str | None, str | None, int]]:
     """Count a plan's customers by (content, reason)."""
     grouped = select(ROW.c.content, ROW.c.reason, func.count()).where(ROW.c.plan_id == plan_id)
     return [(row[0], row[1], row[2]) for row in connection.execute(grouped.group_by(ROW.c.content, ROW.c.reason))]
@@ -157,10 +157,10 @@ def counts(connection: Connection, plan_id: str) -> list[tuple[str | None, str |
 
 def mails(connection: Connection, plan_id: str) -> int:
     """Count the customers of a plan who get a mail."""
-    return sum(number for _, reason, number in counts(connection, plan_id) if reason is None)
+    return sum(number for _, reason, number in count_decisions(connection, plan_id) if reason is None)
 
 
-def changes(connection: Connection, plan_id: str, before: str) -> dict[str, int]:
+def count_changes(connection: Connection, plan_id: str, before: str) -> dict[str, int]:
     """Count the mailed customers who enter, leave and change content between two plans."""
     old, new = ROW.alias("old"), ROW.alias("new")
 
@@ -201,14 +201,14 @@ def _decisions(connection: Connection, rows: Select[Any]) -> list[PlanDecision]:
 
 
 def set_aside(connection: Connection, plan_id: str) -> str:
-    """Move a plan's rows to an id that no plan has, and return that id. Call `drop` in the same transaction."""
+    """Move a plan's rows to an id that no plan has, and return that id. Call `drop_aside` in the same transaction."""
     aside = f"{plan_id} before"
-    # As `decide` does: two processes that plan the same campaign must not overwrite each other's rows.
+    # As `write_decisions` does: two processes that plan the same campaign must not overwrite each other's rows.
     eligibility.lock_caps(connection)
     connection.execute(update(ROW).where(ROW.c.plan_id == plan_id).values(plan_id=aside))
     return aside
 
 
-def drop(connection: Connection, aside: str) -> None:
+def drop_aside(connection: Connection, aside: str) -> None:
     """Delete the rows that `set_aside` moved."""
     connection.execute(delete(ROW).where(ROW.c.plan_id == aside))

@@ -27,7 +27,7 @@ class StoredTrait:
     evidence: dict[str, Any]
 
 
-def stated(connection: Connection, customer_id: int) -> dict[tuple[str, str], bool]:
+def stated_answers(connection: Connection, customer_id: int) -> dict[tuple[str, str], bool]:
     """Return what the customer stated: (name, value) and whether it holds."""
     c = PREFERENCE.c
     rows = connection.execute(select(c.name, c.value, c.holds).where(c.customer_id == customer_id))
@@ -37,7 +37,7 @@ def stated(connection: Connection, customer_id: int) -> dict[tuple[str, str], bo
 def state(connection: Connection, customer_id: int, said: StatedPreference, source: str, at: datetime) -> bool:
     """Store one statement, and return whether it counts: one that is older than the stored one does not."""
     values = {"holds": said.holds, "source": source, "at": at}
-    row = dialect.insert(connection, PREFERENCE).values(
+    row = dialect.dialect_insert(connection, PREFERENCE).values(
         customer_id=customer_id, name=said.name, value=said.value, **values
     )
     c = PREFERENCE.c
@@ -54,7 +54,7 @@ def unsay(connection: Connection, customer_id: int, name: str, value: str) -> bo
     return dialect.changed_one(connection, gone)
 
 
-def traits(connection: Connection, customer_id: int) -> list[StoredTrait]:
+def inferred_traits(connection: Connection, customer_id: int) -> list[StoredTrait]:
     """Return what was inferred about a customer, the most confident first."""
     c = TRAIT.c
     rows = connection.execute(

@@ -122,15 +122,15 @@ def erase(connection: Connection, customer_id: int, address_key: bytes, source: 
     hashes = {found for found in (hashed, known.address_hash) if found}
     for found in sorted(hashes):
         suppression.add_erased(connection, found, source, at)
-    for topic, entry in consent.entries(connection, customer_id).items():
+    for topic, entry in consent.latest_entries(connection, customer_id).items():
         if entry.given:
             # Later than the entry that counts, even if that one has the time of a wrong clock.
-            consent.record(connection, customer_id, topic, False, decision.effective_at(entry, at), source)
+            consent.record_consent(connection, customer_id, topic, False, decision.effective_at(entry, at), source)
     held = WITHDRAWAL.c.address_hash.in_(_addresses(connection, customer_id) | hashes)
     connection.execute(WITHDRAWAL.update().where(held).values(source=SOURCE))
-    erasures.record(connection, customer_id, at)
+    erasures.record_erasure(connection, customer_id, at)
     sweep(connection, customer_id)
-    erasures.alone(connection)
+    erasures.wait_for_erasures(connection)
     erasures.remember(connection, [address.key_fingerprint(address_key, known.key)], hashed or known.address_hash, at)
     return True
 

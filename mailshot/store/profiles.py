@@ -33,7 +33,7 @@ _TRAITS = select(SCHEMA.trait).where(SCHEMA.trait.c.customer_id == bindparam("cu
 PRODUCT_COLUMNS = ("key", "name", "department", "category", "type", "brand", "size", "price", "url")
 
 
-def find(connection: Connection, words: str) -> int:
+def find_customer(connection: Connection, words: str) -> int:
     """Return the id of the customer with this key, or else with this address.
 
     Raises NotFound, and Refused when several customers share the address.
@@ -69,7 +69,7 @@ def profile(
     stated = _PREFERENCES.where(SCHEMA.preference.c.at < before) if before else _PREFERENCES
     preferences = connection.execute(stated, mine).mappings().all() if "preference" in words else ()
     traits = connection.execute(_TRAITS, mine).mappings().all() if "trait" in words else ()
-    consents = consent.entries(connection, customer_id, before) if "consent" in words else {}
+    consents = consent.latest_entries(connection, customer_id, before) if "consent" in words else {}
     return Profile(
         id=customer_id,
         lot=row["lot"],

@@ -64,7 +64,7 @@ def count_product_lines(connection: Connection, product_ids: Collection[int] | N
 
 def sum_up(connection: Connection, whose: Callable[[Any], Any]) -> None:
     """Recompute the totals of the customers that `whose(customer column)` selects, without marking conversions."""
-    returns.settle(connection, whose)
+    returns.settle_returns(connection, whose)
     line, order, buyer = PURCHASE.c, ORDER.c, BUYER.c
     connection.execute(delete(ORDER).where(whose(order.customer_id)))
     kept = _of_orders(literal(0)).where(line.returned_at.is_(None), whose(line.customer_id))

@@ -33,7 +33,7 @@ class Bought:
     spent: Decimal
 
 
-def states(connection: Connection) -> dict[int, dict[str, int]]:
+def count_by_state(connection: Connection) -> dict[int, dict[str, int]]:
     """Count the deliveries of every run by state."""
     grouped = select(DELIVERY.c.run_id, DELIVERY.c.state, func.count()).group_by(DELIVERY.c.run_id, DELIVERY.c.state)
     found: dict[int, dict[str, int]] = {}
@@ -42,13 +42,13 @@ def states(connection: Connection) -> dict[int, dict[str, int]]:
     return found
 
 
-def contents(connection: Connection, run_id: int) -> dict[str, int]:
+def count_by_content(connection: Connection, run_id: int) -> dict[str, int]:
     """Count the mails of a run that went out, by content."""
     rows = select(DELIVERY.c.content, func.count()).where(DELIVERY.c.run_id == run_id, DELIVERY.c.state.in_(REACHED))
     return {str(row[0]): int(row[1]) for row in connection.execute(rows.group_by(DELIVERY.c.content))}
 
 
-def reasons(connection: Connection, run_id: int) -> dict[str, int]:
+def count_by_reason(connection: Connection, run_id: int) -> dict[str, int]:
     """Count the customers of a run who got no mail, by reason."""
     rows = select(DELIVERY.c.reason, func.count()).where(DELIVERY.c.run_id == run_id, DELIVERY.c.reason.is_not(None))
     return {str(row[0]): int(row[1]) for row in connection.execute(rows.group_by(DELIVERY.c.reason))}
@@ -69,7 +69,7 @@ def feedback(connection: Connection, today: datetime) -> dict[int, dict[tuple[st
     return found
 
 
-def machines(connection: Connection) -> dict[int, int]:
+def count_seen_by_machines(connection: Connection) -> dict[int, int]:
     """Count by run the customers, each once, in whose mails a proxy or scanner opened or clicked anything."""
     noticed = (FeedbackKind.opened, FeedbackKind.clicked)
     rows = select(FEEDBACK.c.run_id, func.count(distinct(FEEDBACK.c.customer_id))).where(
@@ -105,14 +105,14 @@ def reached(connection: Connection, run_id: int, holdout: bool, goal: Goal, star
         what.at >= start,
         what.at < goal.end(start),
         what.at <= today,
-        *conversions.counted(goal),
+        *conversions.goal_clauses(goal),
     )
     row = connection.execute(counted).one()
     size = connection.scalar(select(func.count()).select_from(mine.subquery())) or 0
     return Bought(int(size), int(row[0]), row[1] or Decimal(0))
 
 
-def latest(connection: Connection, goal: Goal, today: datetime) -> datetime | None:
+def latest_activity(connection: Connection, goal: Goal, today: datetime) -> datetime | None:
     """Return the time of the latest purchase up to `today`, or of the latest event that the goal counts."""
     moment = select(func.max(PURCHASE.c.at)).where(PURCHASE.c.at <= today)
     if goal.event is not None:

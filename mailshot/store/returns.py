@@ -3,7 +3,7 @@
 Afterwards a line counts as bought on a day unless its `returned_at` is before that day. Returns themselves, and lines
 with neither goods nor an amount, get their own `at`: they never count. So does a purchase that was returned in part: it
 is replaced by rows for its parts, with `nth` from FIRST_PART on. Lines stay as they were imported, so that importing
-the same file again changes nothing; marks and parts are recomputed (`purchase_totals.refresh` calls `settle`).
+the same file again changes nothing; marks and parts are recomputed (`purchase_totals.refresh` calls `settle_returns`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RETURN = and_(NOT_BOUGHT, LINE.quantity < literal_column("0"))
 _KEY = ("customer_id", "order_key", "product_id", "nth")
 
 
-def settle(connection: Connection, whose: Whose) -> None:
+def settle_returns(connection: Connection, whose: Whose) -> None:
     """Set the returns of some customers off against their purchases, replacing earlier marks and parts."""
     mine = whose(LINE.customer_id)
     marked = select(LINE.customer_id).where(LINE.returned_at.is_not(None), mine)

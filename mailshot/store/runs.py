@@ -83,26 +83,26 @@ def begin(connection: Connection, run: NewRun) -> int:
         run_id = connection.execute(insert(RUN).returning(RUN.c.id), row).scalar_one()
     except IntegrityError:
         raise Refused(f"This plan of '{run.campaign}' is already launched.", "Plan again to launch again.") from None
-    ledger.create(connection, int(run_id), run.plan_id)
+    ledger.create_deliveries(connection, int(run_id), run.plan_id)
     return int(run_id)
 
 
-def get(connection: Connection, run_id: int) -> RunRecord | None:
+def find_run(connection: Connection, run_id: int) -> RunRecord | None:
     """Return one run."""
     return next(iter(_runs(connection, select(RUN).where(RUN.c.id == run_id))), None)
 
 
-def of_campaign(connection: Connection, campaign: str) -> list[RunRecord]:
+def runs_of(connection: Connection, campaign: str) -> list[RunRecord]:
     """Return the runs of a campaign, newest first."""
     return _runs(connection, select(RUN).where(RUN.c.campaign == campaign).order_by(RUN.c.id.desc()))
 
 
-def campaigns(connection: Connection) -> set[str]:
+def campaign_names(connection: Connection) -> set[str]:
     """Return the name of every campaign that was ever launched, scheduled or imported."""
     return {str(name) for table in (RUN, SCHEDULE) for name in connection.scalars(select(table.c.campaign).distinct())}
 
 
-def all_of(connection: Connection, *states: str) -> list[RunRecord]:
+def runs_in(connection: Connection, *states: str) -> list[RunRecord]:
     """Return every run in one of `states` (all runs when no state is named), oldest first."""
     chosen = select(RUN).where(RUN.c.state.in_(states)) if states else select(RUN)
     return _runs(connection, chosen.order_by(RUN.c.id))
@@ -117,7 +117,7 @@ def _runs(connection: Connection, rows: Select[Any]) -> list[RunRecord]:
     return [RunRecord(**{**row, "state": RunState.of(row["state"])}) for row in connection.execute(rows).mappings()]
 
 
-def move(connection: Connection, run_id: int, to: RunState, at: datetime) -> bool:
+def move_run(connection: Connection, run_id: int, to: RunState, at: datetime) -> bool:
     """Move a run along an arrow; False when its present state has none there."""
     values: dict[str, Any] = {"state": to}
     if to in (RunState.finished, RunState.cancelled):
@@ -131,13 +131,13 @@ def launches(connection: Connection, campaign: str) -> int:
     return int(connection.execute(select(func.count()).where(RUN.c.campaign == campaign)).scalar_one())
 
 
-def alone(connection: Connection, campaign: str) -> None:
+def lock_campaign(connection: Connection, campaign: str) -> None:
     """Wait until no other transaction launches, schedules or replaces this campaign. Take it before its schedule."""
     dialect.advisory_lock(connection, f"launch {campaign}")
 
 
 def schedule(connection: Connection, version: NewSchedule) -> int:
-    """Create a schedule and return its id. The caller holds `alone` and has checked that no other one is open."""
+    """Create a schedule and return its id. The caller called `lock_campaign` and found no other open one."""
     row = asdict(version) | {"state": ScheduleState.armed}
     return int(connection.execute(insert(SCHEDULE).returning(SCHEDULE.c.id), row).scalar_one())
 
@@ -165,7 +165,7 @@ def last_slot(connection: Connection, schedule_id: int) -> datetime | None:
     return slot
 
 
-def due(connection: Connection, moment: datetime) -> list[tuple[int, str]]:
+def due_schedules(connection: Connection, moment: datetime) -> list[tuple[int, str]]:
     """Return the schedules, with their campaigns, that the clock has to launch; first what was due first."""
     rows = select(SCHEDULE.c.id, SCHEDULE.c.campaign).where(*_is_due(moment))
     return [(int(row[0]), str(row[1])) for row in connection.execute(rows.order_by(SCHEDULE.c.next_at))]

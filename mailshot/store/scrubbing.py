@@ -7,7 +7,7 @@ a plain VACUUM frees stays readable in the pages of tables and indexes, and in t
 for other processes: one that cannot finish leaves the erasure pending. Two processes may do the same step, and a
 process may be killed at any moment.
 
-Start at `work`. `erasures.waiting` returns what is pending, and since when.
+Start at `work`. `erasures.count_pending` returns what is pending, and since when.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ def work(store: Store, now: datetime, whole: bool = False) -> int:
     `whole` also rewrites what is too large to be locked while mails go out, and does not pause.
     """
     with store.read() as connection:
-        waiting = erasures.unfinished(connection, MOST_AT_ONCE)
+        waiting = erasures.pending_erasures(connection, MOST_AT_ONCE)
     if not waiting or (store.sqlite and not _may_rewrite(store, now, whole)):
         return 0
     swept = [customer_id for customer_id in waiting if _sweep(store, customer_id)]
     if not swept or not (_rewrite_once(store, now) if store.sqlite else _scrub_postgresql(store, whole, swept)):
         return 0
     with store.write() as connection:
-        erasures.finish(connection, swept, now)
+        erasures.finish_erasures(connection, swept, now)
     return len(swept)
 
 

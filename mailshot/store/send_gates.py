@@ -21,7 +21,7 @@ from mailshot.store.eligibility import (
     WITHDRAWAL,
     Gates,
     answered,
-    counted,
+    counts_in_caps,
     given_since,
 )
 
@@ -96,6 +96,6 @@ class SendGates:
             return true()
         mail, ran = DELIVERY.alias("mail"), RUN.alias("ran")
         recent = sent_mail.counts_since(ran, mail, limit.per.before(self.as_of), self.as_of)
-        counting = and_(ran.c.id == mail.c.run_id, ran.c.id != self.run_id, counted(ran, self.gates), recent)
+        counting = and_(ran.c.id == mail.c.run_id, ran.c.id != self.run_id, counts_in_caps(ran, self.gates), recent)
         mails = inboxes.of_delivery(mail, counting, mail.c.state.in_(MAY_HAVE_ARRIVED)).with_only_columns(func.count())
         return mails.scalar_subquery() >= limit.mails

@@ -14,15 +14,15 @@ from mailshot.store.engine import Connection
 from mailshot.store.tables import Frozen
 
 
-def digest(body: Any) -> str:
+def digest_body(body: Any) -> str:
     """Return the digest under which a body is stored."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def keep(connection: Connection, kind: str, body: dict[str, Any]) -> str:
+def store_body(connection: Connection, kind: str, body: dict[str, Any]) -> str:
     """Store a body, unless it is stored already, and return its digest."""
-    name = digest(body)
-    row = dialect.insert(connection, dialect.table(Frozen)).values(digest=name, kind=kind, body=body)
+    name = digest_body(body)
+    row = dialect.dialect_insert(connection, dialect.table(Frozen)).values(digest=name, kind=kind, body=body)
     connection.execute(row.on_conflict_do_nothing())
     return name
 

@@ -10,7 +10,7 @@ were replaced; the steps after the swap are completed first. `tidy` does both. O
 holds the lease `OFFICE`.
 
 The SQL is the same as for other imports: `engine.STAGED` rewrites a connection's statements to use the staging tables.
-Indexes of staging tables keep their own names after the swap; `installation.upgrade` renames them.
+Indexes of staging tables keep their own names after the swap; `installation.upgrade_schema` renames them.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class StagedImport:
         while group := list(islice(batches, most)):
             with self.step() as connection:
                 begun = time.monotonic()
-                touched += sum(bulk_dialects.insert(connection, load, batch) for batch in group)
+                touched += sum(bulk_dialects.insert_batch(connection, load, batch) for batch in group)
             slow = time.monotonic() - begun > STEP_SECONDS
             most = max(most - 1, 1) if slow else min(most + 1, MAX_BATCHES)
         added = self._count() - before

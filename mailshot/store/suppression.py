@@ -19,7 +19,9 @@ ERASED, BOUNCED = "erased", "bounced"
 def add(connection: Connection, address_hash: str, reason: str, source: str, at: datetime) -> bool:
     """Suppress an address, and return whether it was not suppressed before; the first reason stays."""
     _hold(connection, address_hash)
-    row = dialect.insert(connection, SUPPRESSION).values(address_hash=address_hash, reason=reason, source=source, at=at)
+    row = dialect.dialect_insert(connection, SUPPRESSION).values(
+        address_hash=address_hash, reason=reason, source=source, at=at
+    )
     return dialect.changed_one(connection, row.on_conflict_do_nothing())
 
 
@@ -36,14 +38,14 @@ def add_refused(connection: Connection, refused: Collection[tuple[int, str]], so
     # Sorted, so that two workers never deadlock.
     rows = [{"address_hash": address_hash, **values} for address_hash in sorted(set(hashes))]
     if rows:
-        connection.execute(dialect.insert(connection, SUPPRESSION).on_conflict_do_nothing(), rows)
+        connection.execute(dialect.dialect_insert(connection, SUPPRESSION).on_conflict_do_nothing(), rows)
 
 
 def add_erased(connection: Connection, address_hash: str, source: str, at: datetime) -> None:
     """Suppress the address of an erased customer, replacing any other reason."""
     _hold(connection, address_hash)
     values = {"reason": ERASED, "source": source, "at": at}
-    row = dialect.insert(connection, SUPPRESSION).values(address_hash=address_hash, **values)
+    row = dialect.dialect_insert(connection, SUPPRESSION).values(address_hash=address_hash, **values)
     connection.execute(row.on_conflict_do_update(index_elements=[SUPPRESSION.c.address_hash], set_=values))
 
 
@@ -60,7 +62,7 @@ def _hold(connection: Connection, address_hash: str) -> None:
     dialect.lock_customers(connection, connection.scalars(theirs).all(), alone=True)
 
 
-def get(connection: Connection, address_hash: str) -> RowMapping | None:
+def find_suppression(connection: Connection, address_hash: str) -> RowMapping | None:
     """Return the row of an address that must not be mailed, None when it may."""
     held = select(SUPPRESSION).where(SUPPRESSION.c.address_hash == address_hash)
     return connection.execute(held).mappings().first()
@@ -73,10 +75,10 @@ def withdrawn(connection: Connection, address_hash: str) -> dict[str, datetime]:
     if not owners:
         named = select(WITHDRAWAL.c.topic, WITHDRAWAL.c.at).where(WITHDRAWAL.c.address_hash == address_hash)
         return {row.topic: row.at for row in connection.execute(named.order_by(WITHDRAWAL.c.topic))}
-    binding = [item for owner in owners for item in consent.binding(connection, owner).items()]
+    binding = [item for owner in owners for item in consent.binding_entries(connection, owner).items()]
     return {topic: entry.at for topic, entry in sorted(binding, key=lambda item: item[0]) if not entry.given}
 
 
-def lift(connection: Connection, address_hash: str) -> bool:
+def lift_suppression(connection: Connection, address_hash: str) -> bool:
     """Let an address be mailed again; return whether it was suppressed."""
     return dialect.changed_one(connection, SUPPRESSION.delete().where(SUPPRESSION.c.address_hash == address_hash))

@@ -22,7 +22,7 @@ CHUNK = 5_000
 TRAIT = dialect.table(tables.Trait)
 
 
-def counts(
+def count_trait_lines(
     connection: Connection,
     among: ProductFilter,
     hits: ProductFilter,
@@ -37,7 +37,7 @@ def counts(
         yield TraitCounts(int(row[0]), int(row[1]), int(row[2]))
 
 
-def counts_by(
+def count_trait_lines_by(
     connection: Connection, among: ProductFilter, field: Fact, window: tuple[datetime | None, datetime], as_of: datetime
 ) -> dict[str, list[TraitCounts]]:
     """Count each customer's lines for every value of a product field; customers without a hit count as 0."""

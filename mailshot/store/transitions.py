@@ -58,7 +58,7 @@ class Transition:
     examples: tuple[int, ...]
 
 
-def audience(compiled: Compiler, condition: Condition) -> Outcomes:
+def audience_outcomes(compiled: Compiler, condition: Condition) -> Outcomes:
     """Return the set of the customers who match a condition."""
     (members,) = compiled.select(condition).subquery().c
     return select(members.label("customer_id"), _word(MAIL))
@@ -69,13 +69,13 @@ def no_customers() -> Outcomes:
     return select(SCHEMA.customer.c.id.label("customer_id"), _word(MAIL)).where(false())
 
 
-def plan(plan_id: str) -> Outcomes:
+def plan_outcomes(plan_id: str) -> Outcomes:
     """Return the set of the customers of a plan, with what it decided."""
     decided = _outcome(ROW.c.content, ROW.c.reason)
     return select(ROW.c.customer_id, decided).where(ROW.c.plan_id == plan_id)
 
 
-def run(run_id: int) -> Outcomes:
+def run_outcomes(run_id: int) -> Outcomes:
     """Return the set of the customers of a run: with the content, or with why no mail went out."""
     state = DELIVERY.c.state
     reason = func.coalesce(DELIVERY.c.reason, case((state.in_(RECEIVED), cast(null(), String)), else_=state))

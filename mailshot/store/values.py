@@ -16,7 +16,7 @@ from mailshot.store.engine import Connection
 SAMPLE_ROWS = 10_000
 
 
-def kept(connection: Connection, mention: LiteralUse) -> bool:
+def value_exists(connection: Connection, mention: LiteralUse) -> bool:
     """Return whether any row has exactly this value."""
     table, column = _where(mention)
     return (
@@ -44,7 +44,7 @@ def _where(mention: LiteralUse) -> tuple[FromClause, ColumnElement[Any]]:
     return (field.table, field.column) if isinstance(field, JoinedColumn) else (source.table, field)
 
 
-def values(connection: Connection, fact: Fact) -> dict[str, int]:
+def count_values(connection: Connection, fact: Fact) -> dict[str, int]:
     """Return every value of a product fact with how many products have it, the most frequent first."""
     value = fact_column(SCHEMA.product, fact)
     rows = select(value, func.count()).where(value.is_not(None)).group_by(value).order_by(func.count().desc(), value)

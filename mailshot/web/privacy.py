@@ -71,7 +71,7 @@ async def open_once(request: Request) -> Response:
 
     def write(connection: Connection) -> DataLink:
         link = _look(site, connection, ids)
-        if not confirmations.open_once(connection, link.id, site.clock()):
+        if not confirmations.use_link(connection, link.id, site.clock()):
             raise LinkEnded(_again(site, link))
         return link
 
@@ -129,7 +129,7 @@ async def _ids(request: Request) -> tuple[int, int]:
 def _look(site: Site, connection: Connection, ids: tuple[int, int]) -> DataLink:
     """Return what a link leads to now. Raises LinkEnded when it is too old, 404 when the address has changed."""
     number, mailbox = ids
-    row = confirmations.get(connection, number, site.clock())
+    row = confirmations.find_valid(connection, number, site.clock())
     if row is None:
         raise LinkEnded
     mail = MailLink(site, row["run_id"], row["customer_id"], mailbox)

@@ -37,7 +37,7 @@ def test_a_customer_changes_topics_and_answers_from_a_mail(open_site: Open, watc
     assert open_site.look.given(ADA, "recipes") is True
     assert open_site.look.given(ADA, "offers") is False
     with open_site.look.store.read() as connection:
-        assert preferences.stated(connection, ADA) == {("diet", "vegan"): True}
+        assert preferences.stated_answers(connection, ADA) == {("diet", "vegan"): True}
     assert watched.complaints == []
     assert watched.foreign == []
 
@@ -64,7 +64,7 @@ def test_the_owner_corrects_a_conclusion_and_downloads_everything(open_site: Ope
     expect(page.get_by_role("status")).to_contain_text("Saved")
     expect(page.get_by_role("radio", name="That is wrong")).to_be_checked()
     with open_site.look.store.read() as connection:
-        assert preferences.stated(connection, ADA) == {("diet", "vegetarian"): False}
+        assert preferences.stated_answers(connection, ADA) == {("diet", "vegetarian"): False}
     with page.expect_download() as download:
         page.get_by_role("button", name="Download my data").click()
     held = json.loads(download.value.path().read_text())

@@ -61,7 +61,7 @@ class Field:
             some = mine if to is None else mine.where(delivery.c.customer_id.in_(list(to)))
             real = run.get("launched_at", at)
             connection.execute(some.values(state=state, dotted_at=real, settled_at=real))
-            ledger.finish(connection, real)
+            ledger.finish_runs(connection, real)
         return run_id
 
     def buy(self, customer: int, at: datetime, product: int = GREEN, order: str = "", quantity: int = 1) -> str:
@@ -84,7 +84,7 @@ class Field:
     def click(self, customer: int, run_id: int, at: datetime, by: FeedbackClass = FeedbackClass.human) -> None:
         key = f"clicked:{run_id}:{at.isoformat()}:{by}"
         with self.store.write() as connection:
-            feedback.record(connection, FeedbackEvent(customer, FeedbackKind.clicked, key, at, run_id, by))
+            feedback.record_event(connection, FeedbackEvent(customer, FeedbackKind.clicked, key, at, run_id, by))
 
     def made(self) -> set[tuple[int, int, str]]:
         """Make what is due and return every conversion as (customer, run, order or event)."""
@@ -195,10 +195,10 @@ def test_only_those_who_got_the_mail_convert(field: Field) -> None:
         ledger.confirm_arrival(connection, run_id, one, SENT + 2 * DAY, "seen")
     assert {who for who, *_ in field.made()} == {one}
     with field.store.write() as connection:
-        ledger.resolve(connection, run_id, False, SENT + 3 * DAY)
+        ledger.resolve_unconfirmed(connection, run_id, False, SENT + 3 * DAY)
     assert {who for who, *_ in field.made()} == {one, two}
     with field.store.write() as connection:
-        feedback.record(connection, FeedbackEvent(two, FeedbackKind.bounced, "b", SENT + 4 * DAY, run_id))
+        feedback.record_event(connection, FeedbackEvent(two, FeedbackKind.bounced, "b", SENT + 4 * DAY, run_id))
     assert {who for who, *_ in field.made()} == {one}, "it came back"
 
 
@@ -354,7 +354,7 @@ def test_computing_again_changes_no_row(field: Field) -> None:
         rows.mark(connection, field.shop.customers)
     assert kept() == before
     with field.store.read() as connection:
-        assert not rows.is_due(connection)
+        assert not rows.has_queued(connection)
 
 
 def test_most_bounds_one_call(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def test_a_customer_newer_than_the_plan_is_explained_so(shop: Shop) -> None:
 
 def test_a_withdrawal_since_the_plan_is_explained(shop: Shop) -> None:
     with shop.store.write() as connection:
-        consent.record(connection, shop.customers[0], "offers", False, LATER, "page")
+        consent.record_consent(connection, shop.customers[0], "offers", False, LATER, "page")
     (shop.folder / "rules/audiences/everyone.yaml").write_text("audience: everyone\nwho: {everyone: yes}\n")
     found = explained(shop)
     assert [check.name for check in found.obstacles()] == ["consent to 'offers'"]
@@ -63,7 +63,7 @@ def test_a_withdrawal_since_the_plan_is_explained(shop: Shop) -> None:
 
 def test_leaving_the_audience_since_the_plan_is_explained(shop: Shop) -> None:
     with shop.store.write() as connection:
-        consent.record(connection, shop.customers[0], "offers", False, LATER, "page")
+        consent.record_consent(connection, shop.customers[0], "offers", False, LATER, "page")
     assert "Current result: Not in the audience: no mail." in explained(shop).outcome()
 
 
@@ -74,7 +74,7 @@ def test_a_reason_that_no_longer_holds_is_explained(shop: Shop) -> None:
     plan.make_plan(shop.store, edition(shop), again, again)
     assert explained(shop, "shy").outcome().startswith("No mail: no consent")
     with shop.store.write() as connection:
-        consent.record(connection, shop.customers[1], "offers", True, LATER, "page")
+        consent.record_consent(connection, shop.customers[1], "offers", True, LATER, "page")
     told = explained(shop, "shy").outcome()
     assert "The plan of 2026-10-03 14:15 EDT says: No mail: no consent" in told
     assert "Current result: Gets the mail 'hello'." in told

@@ -38,7 +38,7 @@ def ledger(shop: Shop) -> dict[int, tuple[str, str | None, str | None]]:
     """Return (state, content, reason) of every delivery of the newest run."""
     table = dialect.table(tables.Delivery)
     with shop.store.read() as connection:
-        run_id = runs.of_campaign(connection, "week")[0].id
+        run_id = runs.runs_of(connection, "week")[0].id
         rows = connection.execute(select(table).where(table.c.run_id == run_id)).mappings()
         return {row["customer_id"]: (row["state"], row["content"], row["reason"]) for row in rows}
 
@@ -245,7 +245,7 @@ def test_a_plan_with_errors_is_not_launched_until_they_are_fixed(shop: Shop, wha
     assert any(told in error for error in made.errors), made.errors
     assert "templates/hello/" in " ".join(made.errors)
     with shop.store.read() as connection:
-        kept = plans.get(connection, made.id)
+        kept = plans.find_plan(connection, made.id)
     assert kept is not None
     assert kept.errors == made.errors
     with pytest.raises(Refused, match="has errors"):
@@ -317,7 +317,7 @@ def test_a_weekly_schedule_launches_each_slot_once_in_local_time(shop: Shop) -> 
     began = [schedules.launch_due(shop.store, NOW + timedelta(hours=hours)) for hours in range(0, 24 * 22, 2)]
     assert [len(each) for each in began if each] == [1, 1, 1, 1]
     with shop.store.read() as connection:
-        slots = [run.slot for run in runs.of_campaign(connection, "week")]
+        slots = [run.slot for run in runs.runs_of(connection, "week")]
     assert slots == [monday + timedelta(days=days) for days in (21, 14, 7, 0)]
 
 
@@ -431,7 +431,7 @@ def test_explain_shows_a_run_by_the_data_of_that_time(shop: Shop) -> None:
     write(shop, "rules/audiences/all.yaml", "audience: all\nwho: {country: XX}\n")
     with shop.store.write() as connection:
         for number in who.values():
-            consent.record(connection, number, "offers", False, datetime.now(UTC) + timedelta(days=1), "page")
+            consent.record_consent(connection, number, "offers", False, datetime.now(UTC) + timedelta(days=1), "page")
     for name in who:
         found = explain.run(shop.store, "week", begun.run_id, keys[name])
         assert found == before[name]

@@ -50,7 +50,7 @@ def settle(shop: Shop, now: datetime, state: DeliveryState = DeliveryState.sent)
     with shop.store.write() as connection:
         waiting = DELIVERY.update().where(DELIVERY.c.state == "pending")
         connection.execute(waiting.values(state=str(state), dotted_at=now, settled_at=now))
-        ledger.finish(connection, now)
+        ledger.finish_runs(connection, now)
 
 
 def tick_daily(shop: Shop, days: int, state: DeliveryState = DeliveryState.sent) -> Counter[str]:
@@ -79,7 +79,7 @@ def test_a_birthday_mail_reaches_each_customer_once(shop: Shop, repeat: str, sta
     # From the first morning on and seven days ahead on the tenth: each once.
     assert mailed == Counter({f"b{n}": 1 for n in range(17)})
     with shop.store.read() as connection:
-        assert len(runs.of_campaign(connection, "birthday")) == 10
+        assert len(runs.runs_of(connection, "birthday")) == 10
 
 
 def test_repeat_yes_is_in_every_run(shop: Shop) -> None:
@@ -130,7 +130,7 @@ def test_a_mail_that_still_waits_counts_however_old_its_run(shop: Shop) -> None:
     edition = shop.campaign(more="repeat: after 7 days\n")
     run_id = shop.launch(edition, BEGIN)
     with shop.store.write() as connection:
-        runs.move(connection, run_id, RunState.paused, BEGIN)
+        runs.move_run(connection, run_id, RunState.paused, BEGIN)
     assert planned(shop, edition, BEGIN + 20 * DAY) == RECEIVED
     settle(shop, BEGIN + 20 * DAY)
     # It went out twenty days late: the gap counts from then.
@@ -180,7 +180,7 @@ def test_a_schedule_launched_before_it_had_to_say_so_goes_on(shop: Shop) -> None
     rules = {name: text.replace("repeat: yes\n", "") for name, text in edition.body["rules"].items()}
     schedule = dialect.table(tables.Schedule)
     with shop.store.write() as connection:
-        older = bodies.keep(connection, "campaign", {**edition.body, "rules": rules})
+        older = bodies.store_body(connection, "campaign", {**edition.body, "rules": rules})
         connection.execute(schedule.update().values(definition=older))
     assert tick_daily(shop, 3) == Counter({"c1": 3, "c2": 3})
 

@@ -193,9 +193,9 @@ def test_a_slot_that_is_due_is_launched_once_with_the_new_version(shop: Shop) ->
     [run_id] = schedules.launch_due(shop.store, late)
     assert schedules.launch_due(shop.store, late) == []
     with shop.store.read() as connection:
-        run = runs.get(connection, run_id)
+        run = runs.find_run(connection, run_id)
     assert run is not None
-    assert run.definition == bodies.digest(edition(shop).body)
+    assert run.definition == bodies.digest_body(edition(shop).body)
 
 
 def test_a_slot_that_was_launched_is_not_launched_again_after_replacing(shop: Shop) -> None:
@@ -277,6 +277,6 @@ def test_replacing_while_the_clock_ticks_launches_each_slot_once(shop: Shop) -> 
         at_once(tick, replace, tick)
         schedules.launch_due(shop.store, moment)
         with shop.store.read() as connection:
-            slots = [run.slot for run in runs.of_campaign(connection, "hello")]
+            slots = [run.slot for run in runs.runs_of(connection, "hello")]
         assert sorted(slots) == [SLOT + timedelta(days=number) for number in range(day + 1)]
         assert len(open_schedules(shop)) == 1

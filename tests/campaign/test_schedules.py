@@ -43,7 +43,7 @@ def armed(shop: Shop, cron: str, now: datetime) -> None:
 
 def slots(shop: Shop) -> list[datetime]:
     with shop.store.read() as connection:
-        return [run.slot.astimezone(ZONE) for run in runs.all_of(connection) if run.slot]
+        return [run.slot.astimezone(ZONE) for run in runs.runs_in(connection) if run.slot]
 
 
 def due(shop: Shop) -> datetime:
@@ -61,7 +61,7 @@ def test_ten_launches_at_once_make_one_run(shop: Shop) -> None:
         assert sum(isinstance(result, Refused) for result in results) == 5
     delivery = dialect.table(tables.Delivery)
     with shop.store.read() as connection:
-        begun = runs.all_of(connection)
+        begun = runs.runs_in(connection)
         rows = connection.execute(delivery.select()).all()
     assert len(begun) == 3
     assert len(rows) == 3 * 60

@@ -34,7 +34,7 @@ def test_a_launch_of_far_more_mails_than_planned_is_refused(shop: Shop) -> None:
     with pytest.raises(Refused, match=r"showed 0 mails; by now it would be 20"):
         launch.launch(shop.store, edition(shop), NOW, NOW, made.id)
     with shop.store.read() as connection:
-        assert runs.of_campaign(connection, "week") == [], "nothing is begun"
+        assert runs.runs_of(connection, "week") == [], "nothing is begun"
     assert planned(shop).mails == 20
     assert launch.launch(shop.store, edition(shop), NOW, NOW).mails == 20
 

@@ -88,7 +88,7 @@ def test_a_launch_of_no_mails_is_refused_with_the_reasons(shop: Shop) -> None:
     assert code == 0
     assert "Run 1 of 'hello'" in told
     with shop.store.read() as connection:
-        newest, oldest = (str(run.id) for run in runs.of_campaign(connection, "hello"))
+        newest, oldest = (str(run.id) for run in runs.runs_of(connection, "hello"))
     assert [line.split()[0] for line in told.splitlines() if line.split()[1:2] == ["hello"]] == [oldest, newest]
     assert f"Run {newest} of 'hello'" in said("report", "hello", "--run", newest)[1]
     assert json.loads(said("report", "hello", "--json")[1])["run_id"] == 1

@@ -93,7 +93,7 @@ def test_the_clock_makes_what_a_click_changes(store: Store, shop: Shop, app: Cal
     assert credited(store) == [runs[1]]
     piece = FeedbackEvent(who, FeedbackKind.clicked, "click", sent + timedelta(days=1), runs[0])
     with store.write() as connection:
-        feedback.record(connection, piece)
+        feedback.record_event(connection, piece)
     stop = threading.Event()
     clock = threading.Thread(target=tasks.tick_until, args=(app(), stop))
     clock.start()

@@ -47,7 +47,7 @@ def test_erasures_that_wait_are_told(store: Store, tmp_path: Path) -> None:
     assert state() == (True, "no erasure is pending")
     for since, sound in ((timedelta(hours=1), True), (timedelta(hours=25), False)):
         with store.write() as connection:
-            erasures.record(connection, 1 + sound, datetime.now(UTC) - since)
+            erasures.record_erasure(connection, 1 + sound, datetime.now(UTC) - since)
         assert state()[0] is sound
         assert "pending, the oldest since" in state()[1]
     assert json.loads(tried(shop, "status", "--json")[1])["erasures_waiting"]["number"] == 2

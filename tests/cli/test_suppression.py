@@ -61,7 +61,7 @@ def test_what_is_no_address_is_told(shop: Shop) -> None:
 def test_the_topics_that_were_withdrawn_at_an_address_are_shown(shop: Shop) -> None:
     _, second = shop.add(project.people(2, local="shared"))
     with shop.store.write() as connection:
-        consent.record(connection, second, "offers", False, NOW + timedelta(hours=1), "unsubscribe link")
+        consent.record_consent(connection, second, "offers", False, NOW + timedelta(hours=1), "unsubscribe link")
     code, told = tried(shop, "suppression", "show", "shared@mail.example")
     assert (code, told) == (
         0,

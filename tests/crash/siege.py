@@ -82,7 +82,7 @@ class Siege:
     def toll(self) -> Toll:
         """Compare the ledger with the sink."""
         with self.shop.store.read() as connection:
-            states = ledger_queries.counts(connection, self.run_id)
+            states = ledger_queries.count_states(connection, self.run_id)
             rows = connection.exec_driver_sql(
                 "SELECT c.email, d.state FROM delivery d JOIN customer c ON c.id = d.customer_id"
                 f" WHERE d.run_id = {self.run_id}"
@@ -96,7 +96,7 @@ class Siege:
     def state(self, name: str) -> int:
         """Count the rows in one state."""
         with self.shop.store.read() as connection:
-            return ledger_queries.counts(connection, self.run_id).get(name, 0)
+            return ledger_queries.count_states(connection, self.run_id).get(name, 0)
 
     def finished_at_last(self) -> bool:
         """Ask again when our own connection was ended too."""
@@ -107,7 +107,7 @@ class Siege:
 
     def finished(self) -> bool:
         with self.shop.store.read() as connection:
-            run = runs.get(connection, self.run_id)
+            run = runs.find_run(connection, self.run_id)
         return run is not None and run.state is RunState.finished
 
     def sound(self) -> bool:

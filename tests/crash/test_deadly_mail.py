@@ -26,7 +26,7 @@ def test_a_mail_that_crashes_two_workers_is_skipped(store: Store, sink: Sink, tm
         with processes.start(command, environment) as worker:
             deaths += worker.wait(60) != 0
         with store.read() as connection:
-            run = runs.get(connection, run_id)
+            run = runs.find_run(connection, run_id)
         if run and run.state is RunState.finished:
             break
         time.sleep(1.1)  # until the lease of the dead worker has lapsed

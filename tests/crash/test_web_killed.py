@@ -59,7 +59,7 @@ def crowd(store: Store) -> None:
             connection.execute(dialect.table(Customer).insert().values(**customer))
             delivery = {"run_id": customer_site.RUN, "customer_id": number, "state": "sent", "attempts": 1}
             connection.execute(dialect.table(Delivery).insert().values(**delivery))
-            consent.record(connection, number, "tracking", True, now, "import")
+            consent.record_consent(connection, number, "tracking", True, now, "import")
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])

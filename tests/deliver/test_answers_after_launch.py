@@ -102,7 +102,7 @@ def test_a_mail_in_doubt_is_checked_again_before_resending(shop: Shop, sink: Sin
     say(shop, turned, "vegetarian")
     with shop.store.write() as connection:
         ledger.unclaim(connection, run_id, 7)
-        assert ledger.resolve(connection, run_id, True, now) == 2
+        assert ledger.resolve_unconfirmed(connection, run_id, True, now) == 2
     sent(app, run_id)
     assert became(shop, run_id, turned, eater) == ["guard", "sent"]
 

@@ -28,12 +28,12 @@ Apps = Callable[..., App]
 
 def counts(shop: Shop, run_id: int) -> dict[str, int]:
     with shop.store.read() as connection:
-        return ledger_queries.counts(connection, run_id)
+        return ledger_queries.count_states(connection, run_id)
 
 
 def finished(shop: Shop, run_id: int) -> bool:
     with shop.store.read() as connection:
-        run = runs.get(connection, run_id)
+        run = runs.find_run(connection, run_id)
     return run is not None and run.state is RunState.finished
 
 

@@ -227,14 +227,14 @@ def test_local_times_are_compared_as_moments(people: Shop) -> None:
 def test_a_withdrawal_ends_a_consent_from_the_future_of_an_earlier_import(people: Shop, moment: str) -> None:
     ids = {key: who for who, key in people.rows(tables.Customer, "id", "key")}
     with people.store.write() as connection:
-        consent.record(connection, ids["1"], "offers", True, day("2062-03-01"), "old import")
+        consent.record_consent(connection, ids["1"], "offers", True, day("2062-03-01"), "old import")
     say(people, f"1,no,{moment}\n")
     assert not standing(people)["1"][0]
     assert standing(people)["1"][1] <= LATEST
     with people.store.read() as connection:
-        (entry,) = consent.entries(connection, ids["1"]).values()
+        (entry,) = consent.latest_entries(connection, ids["1"]).values()
         assert not entry.given
-        past = consent.entries(connection, ids["1"], before=NOW + timedelta(days=1))
+        past = consent.latest_entries(connection, ids["1"], before=NOW + timedelta(days=1))
     assert past == {"offers": ConsentEntry(False, standing(people)["1"][1])}
 
 
@@ -391,10 +391,10 @@ def test_suppressions_by_key_with_their_own_words(people: Shop) -> None:
 def test_an_address_of_several_customers_names_none_of_them(people: Shop) -> None:
     ids = {key: who for who, key in people.rows(tables.Customer, "id", "key")}
     with people.store.read() as connection:
-        assert profiles.find(connection, "Q1") == ids["Q1"]
-        assert profiles.find(connection, "Q3@EXAMPLE.com") == ids["Q3"]
+        assert profiles.find_customer(connection, "Q1") == ids["Q1"]
+        assert profiles.find_customer(connection, "Q3@EXAMPLE.com") == ids["Q3"]
         with pytest.raises(Refused) as raised:
-            profiles.find(connection, "guest@example.com")
+            profiles.find_customer(connection, "guest@example.com")
     assert "2 customers share the address" in raised.value.message
     assert raised.value.remedy == "Name one by its key: Q1, Q2."
 
@@ -410,7 +410,7 @@ def test_two_accounts_at_one_address_are_told_of_at_import(people: Shop) -> None
 def test_erasure_withdraws_a_consent_from_the_future(people: Shop) -> None:
     (who,) = (number for number, key in people.rows(tables.Customer, "id", "key") if key == "1")
     with people.store.write() as connection:
-        consent.record(connection, who, "offers", True, day("2062-03-01"), "old import")
+        consent.record_consent(connection, who, "offers", True, day("2062-03-01"), "old import")
         privacy.erase(connection, who, b"k" * 32, "customer", NOW)
     consents_now = dialect.table(tables.Consent)
     with people.store.read() as connection:
@@ -434,8 +434,8 @@ def test_what_was_withdrawn_at_an_address_stays_when_the_account_moves_away(peop
     assert standing(people)["Q2"][0], "it said nothing itself"
     keys = dict(people.rows(tables.Customer, "key", "id"))
     with people.store.read() as connection:
-        assert not consent.binding(connection, keys["Q2"])["offers"].given
-        assert consent.binding(connection, keys["1"])["offers"].given
+        assert not consent.binding_entries(connection, keys["Q2"])["offers"].given
+        assert consent.binding_entries(connection, keys["1"])["offers"].given
 
 
 def test_an_address_that_cannot_be_read_moves_nobody(people: Shop) -> None:
@@ -467,7 +467,7 @@ def test_a_file_read_again_changes_nothing_but_for_two_kinds_of_no(people: Shop)
     later = NOW + timedelta(days=1)
     with people.store.write() as connection:
         for key in ("1", "2"):
-            consent.record(connection, ids[key], "offers", True, later, "preference page")
+            consent.record_consent(connection, ids[key], "offers", True, later, "preference page")
     people.put({"said.csv": f"id,given,at\n{rows}", "list.csv": "mail\nx@example.com\n"})
     people.one(consents("said.csv"), now=NOW + timedelta(days=2))
     assert standing(people) == {"1": (False, LATEST + timedelta(days=2)), "2": (True, later)}

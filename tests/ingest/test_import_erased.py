@@ -112,7 +112,7 @@ def test_a_list_of_suppressions_may_name_them(gone: Shop) -> None:
     report = gone.one(SUPPRESSIONS)
     assert (report.left_out, report.rejected, report.unchanged) == (1, 0, 1)
     with gone.store.read() as connection:
-        found = suppression.get(connection, address.fingerprint(KEY, "ann@example.com"))
+        found = suppression.find_suppression(connection, address.fingerprint(KEY, "ann@example.com"))
     assert found is not None
     assert found["reason"] == suppression.ERASED
 
@@ -121,7 +121,7 @@ def test_who_signs_up_again_comes_in_without_what_was_before(gone: Shop) -> None
     with gone.store.write() as connection:
         hashed = address.fingerprint(KEY, "ann@example.com")
         assert erasures.welcome_back(connection, hashed, ERASED_AT + timedelta(days=9)) == 1
-        assert suppression.lift(connection, hashed)
+        assert suppression.lift_suppression(connection, hashed)
     gone.put({
         "purchases.csv": "id,receipt,sku,at,n,paid\n1,R1,A,2026-01-02,2,1.00\n1,R7,A,2026-01-20,1,0.50\n",
         "consents.csv": HEAD + "1,,offers,yes,2026-01-01,form\n1,,recipes,yes,2026-01-15,form\n",

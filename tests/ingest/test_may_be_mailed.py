@@ -116,7 +116,7 @@ def _mailed(store: Store) -> set[str]:
     customer = dialect.table(tables.Customer)
     with store.read() as connection:
         keys = {row.id: row.key for row in connection.execute(customer.select())}
-        verdicts = connection.execute(plans.verdicts(audiences.compiler(NOW, NOW.tzinfo), question)).all()  # type: ignore[arg-type]
+        verdicts = connection.execute(plans.select_decisions(audiences.compiler(NOW, NOW.tzinfo), question)).all()  # type: ignore[arg-type]
     return {keys[number] for number, _, reason in verdicts if reason is None}
 
 
@@ -165,8 +165,8 @@ def test_reading_a_file_again_never_undoes_what_was_withdrawn_since(
     _load(shop, story, 0)
     for who, _ in shop.rows(tables.Customer, "id", "key"):
         with store.write() as connection:
-            entry: ConsentEntry | None = consent.binding(connection, who).get("offers")
+            entry: ConsentEntry | None = consent.binding_entries(connection, who).get("offers")
             moment = decision.effective_at(entry, NOW + timedelta(minutes=1))
-            consent.record(connection, who, "offers", False, moment, "click")
+            consent.record_consent(connection, who, "offers", False, moment, "click")
     _load(shop, story, 1)
     assert _mailed(store) == set()

@@ -85,7 +85,7 @@ def who(shop: Shop, rule: str, as_of: datetime = TODAY) -> str:
         found = list(audiences.members(connection, audiences.compiler(as_of, ZONE), condition))
         people = [profiles.profile(connection, number, words=condition.words) for number in sorted(keys)]
     assert [one.id for one in people if Evaluator(one, as_of, ZONE).verdict(condition).holds] == found
-    assert audiences.count(shop.store, audiences.compiler(as_of, ZONE), condition) == len(found)
+    assert audiences.count_matching(shop.store, audiences.compiler(as_of, ZONE), condition) == len(found)
     return " ".join(keys[number] for number in found)
 
 
@@ -213,7 +213,7 @@ def test_offers_rank_what_was_kept(returned: Shop) -> None:
         compiled = audiences.compiler(as_of, ZONE)
         some = [people["I1"], people["I3"], people["I5"]]
         with returned.store.read() as connection:
-            found = offers.bought(connection, compiled, EVERYTHING, since, some, (), 3)
+            found = offers.most_bought(connection, compiled, EVERYTHING, since, some, (), 3)
         keys = {number: key for key, number in people.items()}
         return {keys[number]: [(goods[product], times) for product, times in mine] for number, mine in found.items()}
 
@@ -233,8 +233,8 @@ def test_a_returned_steak_is_no_meat_bought(returned: Shop) -> None:
     window = (None, TODAY)
     earlier = TODAY - timedelta(days=20)
     with returned.store.read() as connection:
-        counts = list(traits.counts(connection, EVERYTHING, LAMP, window, TODAY))
-        then = list(traits.counts(connection, EVERYTHING, LAMP, (None, earlier), earlier))
+        counts = list(traits.count_trait_lines(connection, EVERYTHING, LAMP, window, TODAY))
+        then = list(traits.count_trait_lines(connection, EVERYTHING, LAMP, (None, earlier), earlier))
     assert [(count.lines, count.hits) for count in counts] == [(1, 1)]
     assert len(then) == 2
 
@@ -243,7 +243,7 @@ def test_a_look_back_counts_what_was_then_bought_and_kept(returned: Shop) -> Non
     spending = backtests.Spending(EVERYTHING, datetime(2017, 11, 1, tzinfo=UTC), TODAY)
     compiled = audiences.compiler(datetime(2017, 11, 1, tzinfo=UTC), ZONE, back=True)
     with returned.store.read() as connection:
-        seen = backtests.of_audience(connection, compiled, read("everyone: yes"), spending)
+        seen = backtests.total_audience(connection, compiled, read("everyone: yes"), spending)
     assert (seen.inside.buyers, seen.inside.spent) == (1, Decimal(100))
 
 
@@ -279,7 +279,7 @@ def test_an_older_database_is_brought_to_the_same_rows(returned: Shop) -> None:
         assert sorted(row[0] for row in numbers) == [1, 1, 2, 3]
         lines = connection.exec_driver_sql("SELECT sum(lines), count(*) FROM buyer").one()
     assert tuple(map(int, lines)) == (8, 4)
-    assert installation.upgrade(returned.store) == ("0007", installation.newest())
+    assert installation.upgrade_schema(returned.store) == ("0007", installation.required_version())
     assert returned.everything() == before
     report = returned.one(LINES.format("returns.csv"))
     assert (report.added, report.changed) == (0, 0)

@@ -135,7 +135,7 @@ def test_a_withdrawal_commits_between_two_steps_and_nothing_is_seen_before_the_e
     many: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    step = staging.bulk_dialects.insert
+    step = staging.bulk_dialects.insert_batch
 
     def beside(connection: Connection, load: Any, batch: Any) -> int:
         thread = threading.Thread(target=withdraw, args=(len(seen),))
@@ -145,13 +145,13 @@ def test_a_withdrawal_commits_between_two_steps_and_nothing_is_seen_before_the_e
 
     def withdraw(turn: int) -> None:
         with many.store.write() as connection:
-            consent.record(connection, 1 + turn, "offers", False, staging.column_types.now(), "page")
+            consent.record_consent(connection, 1 + turn, "offers", False, staging.column_types.now(), "page")
         with many.store.read() as connection:
             seen.append(len(connection.execute(select(dialect.table(Purchase))).all()))
 
     waiting: list[threading.Thread] = []
     monkeypatch.setattr(staging, "PAUSE_SECONDS", 0.005)
-    monkeypatch.setattr(staging.bulk_dialects, "insert", beside)
+    monkeypatch.setattr(staging.bulk_dialects, "insert_batch", beside)
     many.one(PURCHASES)
     for thread in waiting:
         thread.join(60)
@@ -244,7 +244,7 @@ def test_who_is_erased_before_an_import_writes_waits_for_its_end(
         begin(self)
         assert scrubbing.work(many.store, later) == 0
         with many.store.read() as connection:
-            assert erasures.waiting(connection).number == 1
+            assert erasures.count_pending(connection).number == 1
 
     monkeypatch.setattr(staging.StagedImport, "begin", beside)
     many.one(PURCHASES)

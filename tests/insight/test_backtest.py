@@ -41,7 +41,7 @@ def shop(store: Store, tmp_path: Path) -> Shop:
 
 def say(shop: Shop, customer: int, given: bool, at: datetime) -> None:
     with shop.store.write() as connection:
-        consent.record(connection, customer, "offers", given, at, "test")
+        consent.record_consent(connection, customer, "offers", given, at, "test")
 
 
 def subject(shop: Shop, name: str) -> Subject:
@@ -87,8 +87,8 @@ def test_one_given_later_is_not_given_yet_and_the_boundary_is_strict(shop: Shop)
     moments = (THEN - 2 * DAY, THEN, THEN + timedelta(microseconds=1))
     assert [one(shop, "wants", moment).size for moment in moments] == [0, 0, 1]
     with shop.store.read() as connection:
-        entries = [consent.entries(connection, who, moment) for moment in moments]
-        live = consent.entries(connection, who)
+        entries = [consent.latest_entries(connection, who, moment) for moment in moments]
+        live = consent.latest_entries(connection, who)
     assert [found["offers"].given if found else None for found in entries] == [None, False, True]
     assert live["offers"].given
 

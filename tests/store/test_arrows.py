@@ -48,7 +48,7 @@ Step = Callable[[Connection, int, int], object]
 
 
 def _settled(state: DeliveryState) -> Step:
-    return lambda connection, run_id, who: ledger.settle(connection, run_id, TOKEN, [Settled(who, state)], NOW)
+    return lambda connection, run_id, who: ledger.record_outcomes(connection, run_id, TOKEN, [Settled(who, state)], NOW)
 
 
 def _intent(connection: Connection, run_id: int, who: int) -> None:
@@ -74,13 +74,13 @@ def _recover_at_least_once(connection: Connection, run_id: int, who: int) -> Non
 
 
 def _recover_opened(connection: Connection, run_id: int, who: int) -> None:
-    feedback.record(connection, FeedbackEvent(who, FeedbackKind.opened, "opened", NOW, run_id))
+    feedback.record_event(connection, FeedbackEvent(who, FeedbackKind.opened, "opened", NOW, run_id))
     _recover(connection, run_id, who)
 
 
 def _finish_cancelled(connection: Connection, run_id: int, _who: int) -> None:
     connection.execute(RUN.update().where(RUN.c.id == run_id).values(state=RunState.cancelled))
-    ledger.finish(connection, NOW)
+    ledger.finish_runs(connection, NOW)
 
 
 #: Each way a row can be moved, by function and circumstances.
@@ -93,16 +93,20 @@ STEPS: dict[str, Step] = {
     "recover": _recover,
     "recover, at_least_once": _recover_at_least_once,
     "recover, opened": _recover_opened,
-    "finish": lambda connection, _run_id, _who: ledger.finish(connection, NOW),
-    "finish, cancelled": _finish_cancelled,
+    "finish_runs": lambda connection, _run_id, _who: ledger.finish_runs(connection, NOW),
+    "finish_runs, cancelled": _finish_cancelled,
     "skip_waiting": lambda connection, run_id, _: ledger.skip_waiting(connection, run_id, NOW),
-    "resolve, resend": lambda connection, run_id, _: ledger.resolve(connection, run_id, True, NOW),
-    "resolve, accept": lambda connection, run_id, _: ledger.resolve(connection, run_id, False, NOW),
+    "resolve_unconfirmed, resend": lambda connection, run_id, _: ledger.resolve_unconfirmed(
+        connection, run_id, True, NOW
+    ),
+    "resolve_unconfirmed, accept": lambda connection, run_id, _: ledger.resolve_unconfirmed(
+        connection, run_id, False, NOW
+    ),
     "confirm_arrival": lambda connection, run_id, who: ledger.confirm_arrival(connection, run_id, who, NOW, "seen"),
     "erase": lambda connection, _, who: ledger.erase(connection, who),
     "revise": lambda connection, _, who: ledger.revise(connection, [who]),
     "renew": lambda connection, run_id, _: ledger.renew(connection, run_id, TOKEN, NOW + 2 * LEASE),
-    **{f"settle, {state}": _settled(state) for state in REPORTED_FROM},
+    **{f"record_outcomes, {state}": _settled(state) for state in REPORTED_FROM},
 }
 
 
@@ -137,8 +141,8 @@ def by_function(moves: Mapping[str, set[Arrow]]) -> dict[str, set[Arrow]]:
     joined: dict[str, set[Arrow]] = {}
     for name, arrows in moves.items():
         function = name.partition(",")[0]
-        # `finish` does what `skip_waiting` does, later.
-        joined.setdefault("skip_waiting" if function == "finish" else function, set()).update(arrows)
+        # `finish_runs` does what `skip_waiting` does, later.
+        joined.setdefault("skip_waiting" if function == "finish_runs" else function, set()).update(arrows)
     return joined
 
 
@@ -148,8 +152,8 @@ def drawn() -> dict[str, set[Arrow]]:
     function = ""
     lines = cleandoc(ledger.__doc__ or "").split("takes it:\n\n")[1].split("\n\n")[0].splitlines()
     for line in lines:
-        function = line[4:21].strip() or function
-        for arrow in line[21:].split("   ")[0].split("; "):
+        function = line[4:25].strip() or function
+        for arrow in line[25:].split("   ")[0].split("; "):
             before, after = (side.split(", ") for side in arrow.strip().split(" -> "))
             if before != ["new row"]:
                 table.setdefault(function, set()).update(product(map(DeliveryState, before), map(DeliveryState, after)))

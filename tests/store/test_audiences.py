@@ -53,7 +53,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[range]:
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 10])
 def test_every_customer_is_counted_once(store: Store, counted: list[range], number: int) -> None:
     customers(store, number)
-    assert audiences.count(store, audiences.compiler(AS_OF, ZONE), EVERYONE) == number
+    assert audiences.count_matching(store, audiences.compiler(AS_OF, ZONE), EVERYONE) == number
     assert len(counted) == max(min(number, 3), 1)
     assert len([who for some in counted for who in some]) == len({who for some in counted for who in some})
 
@@ -66,7 +66,7 @@ def test_members_of_a_selective_condition_are_counted_once(
     insert(store, tables.Preference, [{"customer_id": one, **said} for one in who])
     monkeypatch.setattr(DataStatistics, "selectivity", lambda *_: 0.0)
     for rare in (nodes.HasPreference(0, "diet", alone("vegan")), nodes.HasTrait(0, "diet", alone("vegan"), 0.5)):
-        assert audiences.count(store, audiences.compiler(AS_OF, ZONE), nodes.All(0, (rare, EVERYONE))) == 9
+        assert audiences.count_matching(store, audiences.compiler(AS_OF, ZONE), nodes.All(0, (rare, EVERYONE))) == 9
     assert len(counted) == 6
 
 
@@ -74,7 +74,7 @@ def test_counting_is_shared_among_connections(store: Store, counted: list[range]
     customers(store, 9)
     opened: list[object] = []
     event.listen(store.engine, "checkout", lambda *given: opened.append(given[0]))
-    assert audiences.count(store, audiences.compiler(AS_OF, ZONE), SPENT) == 0
+    assert audiences.count_matching(store, audiences.compiler(AS_OF, ZONE), SPENT) == 0
     assert len(counted) == 3
     assert len(opened) == 1 + 3
 
@@ -85,7 +85,7 @@ def test_with_one_connection_the_parts_are_counted_in_turn(counted: list[range],
     store.close()
     with servers.guest(postgres_url, connections=1) as url:
         store = Store.open(url)
-        assert audiences.count(store, audiences.compiler(AS_OF, ZONE), EVERYONE) == 9
+        assert audiences.count_matching(store, audiences.compiler(AS_OF, ZONE), EVERYONE) == 9
         assert len(counted) == 3
         store.close()
 
@@ -135,6 +135,6 @@ def test_erased_customers_do_not_match_never_bought(store: Store) -> None:
     for condition in (never, EVERYONE):
         for back in (False, True):
             compiled = audiences.compiler(AS_OF, ZONE, back=back)
-            assert audiences.count(store, compiled, condition) == 2
+            assert audiences.count_matching(store, compiled, condition) == 2
             with store.read() as connection:
                 assert first not in audiences.members(connection, compiled, condition)

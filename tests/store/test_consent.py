@@ -24,8 +24,8 @@ def test_any_order_of_arrival_and_any_repetition_end_the_same(store: Store) -> N
     for customer, order in enumerate(permutations(said), start=1):
         with store.write() as connection:
             for entry in (*order, *order):
-                consent.record(connection, customer, "offers", entry.given, entry.at, "import")
-            assert consent.entries(connection, customer) == {"offers": decision.newest(said)}
+                consent.record_consent(connection, customer, "offers", entry.given, entry.at, "import")
+            assert consent.latest_entries(connection, customer) == {"offers": decision.newest(said)}
             log = consent.LOG
             counted = connection.scalar(select(func.count()).where(log.c.customer_id == customer))
             assert counted == len(said)
@@ -33,15 +33,15 @@ def test_any_order_of_arrival_and_any_repetition_end_the_same(store: Store) -> N
 
 def test_record_returns_whether_the_entry_counts(store: Store) -> None:
     with store.write() as connection:
-        assert consent.record(connection, 1, "offers", True, NOON, "import")
-        assert not consent.record(connection, 1, "offers", True, NOON, "import")
-        assert not consent.record(connection, 1, "offers", False, NOON - timedelta(1), "import")
-        assert consent.record(connection, 1, "offers", False, NOON, "page", {"text": "Weekly offers"})
+        assert consent.record_consent(connection, 1, "offers", True, NOON, "import")
+        assert not consent.record_consent(connection, 1, "offers", True, NOON, "import")
+        assert not consent.record_consent(connection, 1, "offers", False, NOON - timedelta(1), "import")
+        assert consent.record_consent(connection, 1, "offers", False, NOON, "page", {"text": "Weekly offers"})
 
 
 @pytest.mark.parametrize("change", ["UPDATE consent_log SET given = true", "DELETE FROM consent_log"])
 def test_the_log_is_append_only(store: Store, change: str) -> None:
     with store.write() as connection:
-        consent.record(connection, 1, "offers", True, NOON, "import")
+        consent.record_consent(connection, 1, "offers", True, NOON, "import")
     with pytest.raises(DatabaseError, match="append-only"), store.write() as connection:
         connection.execute(text(change))

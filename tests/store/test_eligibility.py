@@ -63,7 +63,7 @@ def person(shop: Shop, key: str, email: str = "guest@mail.example", given: datet
 
 def say(shop: Shop, who: int, given: bool, at: datetime, topic: str = TOPIC) -> None:
     with shop.store.write() as connection:
-        consent.record(connection, who, topic, given, at, "test")
+        consent.record_consent(connection, who, topic, given, at, "test")
 
 
 def withdraw_address(shop: Shop, email: str, at: datetime) -> None:
@@ -269,7 +269,7 @@ def test_at_the_dot_a_withdrawal_by_another_customer_of_the_address_counts(store
     run_id = begin(store, [one])
     claim(store, run_id, 7)
     with store.write() as connection:
-        consent.record(connection, other, TOPIC, False, ledger_rows.NOW, "test")
+        consent.record_consent(connection, other, TOPIC, False, ledger_rows.NOW, "test")
     assert commit_intent(store, run_id, 7, [one]) == set()
     assert reason(store, run_id) == {one: "no consent"}
 
@@ -380,10 +380,10 @@ def test_tracking_is_off_for_an_inbox_when_any_customer_refused_it(shop: Shop) -
     for who in (one, free):
         say(shop, who, True, NOW, "tracking")
     with shop.store.read() as connection:
-        assert consent.tracked(connection, [one, other, free]) == {one, free}
+        assert consent.may_track(connection, [one, other, free]) == {one, free}
     say(shop, other, False, NOW - DAY, "tracking")
     with shop.store.read() as connection:
-        assert consent.tracked(connection, [one, other, free]) == {free}
+        assert consent.may_track(connection, [one, other, free]) == {free}
 
 
 def test_the_customers_of_an_inbox_are_found_by_indexes_alone(store: Store) -> None:

@@ -65,7 +65,7 @@ def test_nothing_is_stored_without_consent_to_tracking(store: Store) -> None:
         assert tracking.record_click(connection, fetch(customer=BEN), LINK) == LINK_URL
         assert not tracking.record_open(connection, fetch(customer=BEN))
         assert not tracking.record_open(connection, Fetch(999, ADA, NOW, "GET", BROWSER))
-        consent.record(connection, ADA, "tracking", False, NOW, "page")
+        consent.record_consent(connection, ADA, "tracking", False, NOW, "page")
         assert tracking.record_click(connection, fetch(), LINK) == LINK_URL
         assert not tracking.record_open(connection, fetch())
     assert customer_site.Look(store).feedback() == []

@@ -114,7 +114,7 @@ def test_a_write_waits_for_another_process_that_locks_the_database(tmp_path: Pat
     """An import holds it for longer than one connection waits; the lock is given back when that has shown twice."""
     path, refused = tmp_path / "mailshot.db", []
     store = Store.open(f"sqlite:///{path}")
-    installation.upgrade(store)
+    installation.upgrade_schema(store)
     holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     holder.execute("BEGIN IMMEDIATE")
 

@@ -25,14 +25,14 @@ ONLY_SQLITE = {"ix_purchase_customer_id"}
 
 
 def test_a_fresh_store_has_the_newest_version(store: Store) -> None:
-    installation.check(store)
-    assert installation.upgrade(store) == (installation.newest(), installation.newest())
+    installation.check_version(store)
+    assert installation.upgrade_schema(store) == (installation.required_version(), installation.required_version())
 
 
 def test_versions_from_file_names_are_those_that_alembic_finds() -> None:
     script = ScriptDirectory.from_config(installation.config())
-    assert script.get_heads() == [installation.newest()]
-    assert {revision.revision for revision in script.walk_revisions()} == installation.versions()
+    assert script.get_heads() == [installation.required_version()]
+    assert {revision.revision for revision in script.walk_revisions()} == installation.read_versions()
 
 
 def test_the_migrations_create_the_tables_of_the_code(store: Store) -> None:
@@ -75,9 +75,9 @@ def test_each_test_begins_empty(store: Store) -> None:
 
 def test_only_the_owner_reads_the_database_file(tmp_path: Path) -> None:
     store = Store.open(f"sqlite:///{tmp_path / 'fresh.db'}")
-    installation.upgrade(store)
+    installation.upgrade_schema(store)
     with store.read() as connection:
-        installation.check(store)
+        installation.check_version(store)
         assert connection.execute(select(tables.Customer)).all() == []
         modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
     store.close()
@@ -110,7 +110,7 @@ def test_erasures_of_an_old_version_are_pending_until_the_file_is_rewritten(
         raise Unavailable("The disk is full.", "Make room.")
 
     monkeypatch.setattr(scrubbing, "rewrite", full)
-    assert installation.upgrade(store) == ("0010", installation.newest())
+    assert installation.upgrade_schema(store) == ("0010", installation.required_version())
     with pytest.raises(Unavailable):
         scrubbing.work(store, NOW, whole=True)
     monkeypatch.setattr(scrubbing, "rewrite", lambda _: False)

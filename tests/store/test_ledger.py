@@ -45,7 +45,7 @@ def test_a_mail_is_claimed_dotted_and_sent(store: Store) -> None:
     assert settle(store, run_id, 7, ann, S.sent) == 1
     row = rows(store, run_id)[ann]
     assert (row["state"], row["reply"], row["settled_at"], row["attempts"]) == ("sent", "said", NOW, 1)
-    assert apply(store, ledger.finish, NOW) == [run_id]
+    assert apply(store, ledger.finish_runs, NOW) == [run_id]
 
 
 def test_a_deferred_row_waits_for_its_moment(store: Store) -> None:
@@ -55,7 +55,7 @@ def test_a_deferred_row_waits_for_its_moment(store: Store) -> None:
     later = NOW + timedelta(minutes=5)
     settle(store, run_id, 7, ann, S.deferred, later)
     assert claim(store, run_id, 8) == []
-    assert not apply(store, ledger_queries.is_due, run_id, NOW)
+    assert not apply(store, ledger_queries.has_due_rows, run_id, NOW)
     assert claim(store, run_id, 8, later) == [ann]
     assert rows(store, run_id)[ann]["attempts"] == 2
 
@@ -98,9 +98,9 @@ def test_a_mail_opened_before_its_lease_expired_has_arrived(store: Store, at_lea
     run_id = begin(store, [ann, bob], at_least_once)
     claim(store, run_id, 7)
     commit_intent(store, run_id, 7, [ann, bob])
-    apply(store, feedback.record, FeedbackEvent(ann, FeedbackKind.clicked, "a click", NOW, run_id))
+    apply(store, feedback.record_event, FeedbackEvent(ann, FeedbackKind.clicked, "a click", NOW, run_id))
     scanned = FeedbackEvent(bob, FeedbackKind.clicked, "a scan", NOW, run_id, by=FeedbackClass.scanner)
-    apply(store, feedback.record, scanned)
+    apply(store, feedback.record_event, scanned)
     apply(store, ledger.recover, NOW + LEASE * 2)
     assert states(store, run_id) == {ann: "sent", bob: "pending" if at_least_once else "unconfirmed"}
 
@@ -131,16 +131,16 @@ def test_is_unsettled_says_whether_there_is_anything_to_settle(store: Store) -> 
         assert not unsettled(NOW + LEASE * 2)
         claim(store, run_id, 8, most=1)
     apply(store, ledger.recover, NOW + LEASE * 2)
-    apply(store, runs.move, run_id, RunState.cancelled, NOW)
+    apply(store, runs.move_run, run_id, RunState.cancelled, NOW)
     assert unsettled(NOW), "of a cancelled run some are pending"
-    apply(store, ledger.finish, NOW)
+    apply(store, ledger.finish_runs, NOW)
     assert not unsettled(NOW + LEASE * 9)
     other = begin(store, [ann])
     claim(store, other, 7)
     commit_intent(store, other, 7, [ann])
     settle(store, other, 7, ann, S.sent)
     assert unsettled(NOW), "every row of a running run is settled"
-    assert apply(store, ledger.finish, NOW) == [other]
+    assert apply(store, ledger.finish_runs, NOW) == [other]
     assert not unsettled(NOW)
 
 
@@ -157,7 +157,7 @@ def test_a_withdrawal_and_a_suppression_and_an_erasure_stop_the_dot(store: Store
     run_id = begin(store, who)
     claim(store, run_id, 7)
     with store.write() as connection:
-        consent.record(connection, ann, project.TOPIC, False, NOW + LEASE, "test")
+        consent.record_consent(connection, ann, project.TOPIC, False, NOW + LEASE, "test")
         people = dialect.table(tables.Customer)
         hashed = connection.scalar(people.select().with_only_columns(people.c.address_hash).where(people.c.id == bob))
         suppression.add(connection, str(hashed), "complained", "test", NOW)
@@ -176,16 +176,16 @@ def test_a_pause_returns_claimed_rows_and_a_cancellation_skips_them(store: Store
     ann, bob = customers(store, 2)
     run_id = begin(store, [ann, bob])
     claim(store, run_id, 7, most=1)
-    assert apply(store, runs.move, run_id, RunState.paused, NOW)
+    assert apply(store, runs.move_run, run_id, RunState.paused, NOW)
     assert commit_intent(store, run_id, 7, [ann]) == set()
     assert states(store, run_id) == {ann: "pending", bob: "pending"}
     assert claim(store, run_id, 8) == []
-    assert apply(store, runs.move, run_id, RunState.running, NOW)
+    assert apply(store, runs.move_run, run_id, RunState.running, NOW)
     assert claim(store, run_id, 8, most=1) == [ann]
-    assert apply(store, runs.move, run_id, RunState.cancelled, NOW)
+    assert apply(store, runs.move_run, run_id, RunState.cancelled, NOW)
     assert apply(store, ledger.skip_waiting, run_id, NOW) == 1
     assert commit_intent(store, run_id, 8, [ann]) == set()
-    apply(store, ledger.finish, NOW)
+    apply(store, ledger.finish_runs, NOW)
     assert {row["reason"] for row in rows(store, run_id).values()} == {"cancelled"}
 
 
@@ -196,11 +196,11 @@ def test_an_unconfirmed_row_is_resolved_manually(store: Store, resend: bool, aft
     claim(store, run_id, 7)
     commit_intent(store, run_id, 7, [ann])
     settle(store, run_id, 7, ann, S.unconfirmed)
-    assert apply(store, ledger.finish, NOW) == [run_id]
-    assert apply(store, ledger.resolve, run_id, resend, NOW) == 1
+    assert apply(store, ledger.finish_runs, NOW) == [run_id]
+    assert apply(store, ledger.resolve_unconfirmed, run_id, resend, NOW) == 1
     assert states(store, run_id) == {ann: after}
     with store.read() as connection:
-        run = runs.get(connection, run_id)
+        run = runs.find_run(connection, run_id)
     assert run is not None
     assert run.state == ("running" if resend else "finished")
 
@@ -271,7 +271,7 @@ def test_a_failing_ledger_leaves_no_connection_waiting(store: Store) -> None:
 def test_the_first_suppression_is_new_and_counts_once(store: Store) -> None:
     ann, *_ = customers(store, 1)
     said = (ann, "recipes", False, NOW, "test")
-    assert [apply(store, consent.record, *said) for _ in range(2)] == [True, False]
+    assert [apply(store, consent.record_consent, *said) for _ in range(2)] == [True, False]
     suppressed = ("ab" * 16, "complained", "test", NOW)
     assert [apply(store, suppression.add, *suppressed) for _ in range(2)] == [True, False]
 
@@ -282,7 +282,7 @@ def test_claim_and_recover_read_by_the_index(sqlite_url: str) -> None:
     with steps(store) as told:
         claim(store, run_id, 7)
         apply(store, ledger.recover, NOW)
-        apply(store, ledger_queries.is_due, run_id, NOW)
+        apply(store, ledger_queries.has_due_rows, run_id, NOW)
     assert told
     assert not [one for one in told if "SCAN delivery" in one or "TEMP B-TREE" in one]
     store.close()

@@ -95,19 +95,19 @@ class Histories(RuleBasedStateMachine):
     @rule(hold=st.booleans())
     def pause_or_resume(self, hold: bool) -> None:
         to = RunState.running if not self.running or not hold else RunState.paused
-        if apply(self.store, runs.move, self.run_id, to, self.now):
+        if apply(self.store, runs.move_run, self.run_id, to, self.now):
             self.running = to is RunState.running
 
     @precondition(lambda self: len(self.out) > 2)
     @rule()
     def cancel(self) -> None:
-        if apply(self.store, runs.move, self.run_id, RunState.cancelled, self.now):
+        if apply(self.store, runs.move_run, self.run_id, RunState.cancelled, self.now):
             self.running = False
             apply(self.store, ledger.skip_waiting, self.run_id, self.now)
 
     @rule()
     def finish(self) -> None:
-        if self.run_id in apply(self.store, ledger.finish, self.now):
+        if self.run_id in apply(self.store, ledger.finish_runs, self.now):
             self.running = False
 
     @rule(data=st.data(), suppress=st.booleans())
@@ -120,7 +120,7 @@ class Histories(RuleBasedStateMachine):
                 asked = people.select().with_only_columns(people.c.address_hash).where(people.c.id == one)
                 suppression.add(connection, str(connection.scalar(asked)), "complained", "test", self.now)
             else:
-                consent.record(connection, one, project.TOPIC, False, self.now, "test")
+                consent.record_consent(connection, one, project.TOPIC, False, self.now, "test")
 
     @invariant()
     def only_arrows(self) -> None:
@@ -133,7 +133,7 @@ class Histories(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Let every lease lapse: nobody holds a row, and each released dot is accounted for."""
         apply(self.store, ledger.recover, self.now + LEASE * 9)
-        apply(self.store, ledger.finish, self.now + LEASE * 9)
+        apply(self.store, ledger.finish_runs, self.now + LEASE * 9)
         final = states(self.store, self.run_id)
         assert not set(final.values()) & {"claimed", "dotting"}
         if not self.at_least_once:

@@ -14,19 +14,19 @@ def test_the_latest_statement_counts(store: Store) -> None:
     with store.write() as connection:
         assert preferences.state(connection, 1, said, "page", NOON)
         assert not preferences.state(connection, 1, denied, "import", NOON - timedelta(days=1))
-        assert preferences.stated(connection, 1) == {("diet", "vegan"): True}
+        assert preferences.stated_answers(connection, 1) == {("diet", "vegan"): True}
         assert preferences.state(connection, 1, denied, "page", NOON + timedelta(days=1))
-        assert preferences.stated(connection, 1) == {("diet", "vegan"): False}
+        assert preferences.stated_answers(connection, 1) == {("diet", "vegan"): False}
         assert preferences.unsay(connection, 1, "diet", "vegan")
         assert not preferences.unsay(connection, 1, "diet", "vegan")
-        assert preferences.stated(connection, 1) == {}
+        assert preferences.stated_answers(connection, 1) == {}
 
 
 def test_a_suppressed_address_keeps_its_first_reason_until_it_is_erased(store: Store) -> None:
     with store.write() as connection:
         assert suppression.add(connection, "aa", "bounced", "dsn", NOON)
         assert not suppression.add(connection, "aa", "complained", "arf", NOON)
-        assert suppression.get(connection, "aa")["reason"] == "bounced"
+        assert suppression.find_suppression(connection, "aa")["reason"] == "bounced"
         suppression.add_erased(connection, "aa", "page", NOON)
-        assert suppression.get(connection, "aa")["reason"] == suppression.ERASED
-        assert suppression.get(connection, "bb") is None
+        assert suppression.find_suppression(connection, "aa")["reason"] == suppression.ERASED
+        assert suppression.find_suppression(connection, "bb") is None

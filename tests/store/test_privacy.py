@@ -53,7 +53,7 @@ def plant(store: Store) -> None:
         piece = feedback.FeedbackEvent(
             ADA, kind, "k", NOW, RUN, link_id=customer_site.LINK, detail={"agent": f"{CANARY}-agent"}
         )
-        feedback.record(connection, piece)
+        feedback.record_event(connection, piece)
         suppression.add(connection, address.fingerprint(customer_site.ADDRESS_KEY, "ada@example.com"), "x", CANARY, NOW)
 
 
@@ -106,7 +106,7 @@ def test_an_erasure_leaves_ids_and_two_hashes(store: Store) -> None:
     with store.read() as connection:
         for email in ("ada@example.com", f"{CANARY}@example.com"):
             hashed = address.fingerprint(customer_site.ADDRESS_KEY, email)
-            assert suppression.get(connection, hashed)["reason"] == suppression.ERASED
+            assert suppression.find_suppression(connection, hashed)["reason"] == suppression.ERASED
         row = connection.execute(
             select(dialect.table(Delivery)).where(dialect.table(Delivery).c.customer_id == ADA)
         ).one()

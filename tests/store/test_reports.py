@@ -15,7 +15,7 @@ NOW = customer_site.BEGAN
 
 def hit(store: Store, customer: int, kind: FeedbackKind, by: FeedbackClass, key: str) -> None:
     with store.write() as connection:
-        feedback.record(connection, feedback.FeedbackEvent(customer, kind, key, NOW, RUN, by, "why"))
+        feedback.record_event(connection, feedback.FeedbackEvent(customer, kind, key, NOW, RUN, by, "why"))
 
 
 def test_customers_whose_mail_machines_opened_are_counted_once(store: Store) -> None:

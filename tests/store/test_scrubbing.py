@@ -71,7 +71,7 @@ def plant(store: Store) -> None:
         own = ledger.c.customer_id == ADA
         connection.execute(ledger.update().where(own).values(reply=f"250 {WORD}-reply", offers=[[4, 1]]))
         connection.execute(trait.update().where(trait.c.customer_id == ADA).values(evidence={"words": f"{WORD}-words"}))
-        consent.record(connection, ADA, "recipes", True, NOW, f"{WORD}-form", {"text": f"{WORD}-proof"})
+        consent.record_consent(connection, ADA, "recipes", True, NOW, f"{WORD}-form", {"text": f"{WORD}-proof"})
         hashed = address.fingerprint(customer_site.ADDRESS_KEY, f"{WORD}@example.com")
         suppression.add(connection, hashed, "complained", f"{WORD}-list", NOW)
     if not store.sqlite:
@@ -86,7 +86,7 @@ def erase(store: Store, customer_id: int = ADA) -> None:
 
 def waiting(store: Store) -> erasures.Waiting:
     with store.read() as connection:
-        return erasures.waiting(connection)
+        return erasures.count_pending(connection)
 
 
 def sqlite_files(folder: Path) -> list[str]:
@@ -323,7 +323,7 @@ def test_one_of_two_customers_at_an_address_is_erased_alone(store: Store) -> Non
     erase(store)
     with store.read() as connection:
         rows = connection.execute(select(customer.c.id, customer.c.email).where(customer.c.id.in_([ADA, BEN]))).all()
-        held = suppression.get(connection, shared["address_hash"])
+        held = suppression.find_suppression(connection, shared["address_hash"])
     assert dict(map(tuple, rows)) == {ADA: None, BEN: f"{WORD}@example.com"}
     assert held is not None
     assert held["reason"] == suppression.ERASED

@@ -55,7 +55,7 @@ def test_sets_money_and_examples_are_those_of_plain_python(
             population.put(connection)
             people = [profiles.profile(connection, customer) for customer in population.ids]
             compiled = audiences.with_statistics(connection, audiences.compiler(AS_OF, ZONE))
-            sets = [transitions.audience(compiled, condition) for condition in (old, new)]
+            sets = [transitions.audience_outcomes(compiled, condition) for condition in (old, new)]
             found = {
                 (move.was, move.now): (move.customers, move.spent, move.examples)
                 for move in transitions.moves(connection, sets[0], sets[1], (AS_OF - YEAR, AS_OF), 2)
@@ -274,7 +274,7 @@ def test_comparing_with_an_unknown_plan_fails_and_plans_nothing(shop: Shop) -> N
         with pytest.raises(error, match=words):
             between(shop, asked)
     with shop.store.read() as connection:
-        newest = plan_diff.plans.latest(connection, "week")
+        newest = plan_diff.plans.latest_plan(connection, "week")
     assert newest is not None
     assert newest.id == made[2]
     # The last but one is there until the new one is kept.

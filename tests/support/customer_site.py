@@ -64,7 +64,7 @@ def seed(store: Store) -> None:
         defaults = {"at_least_once": False, "state": "running", "launched_at": BEGAN}
         connection.execute(dialect.table(Run).insert().values(**run, **defaults))
         for topic in ("offers", topics.TRACKING):
-            consent.record(connection, ADA, topic, True, BEGAN - timedelta(days=30), "import")
+            consent.record_consent(connection, ADA, topic, True, BEGAN - timedelta(days=30), "import")
         trait = {"customer_id": ADA, "name": "diet", "value": "vegetarian", "confidence": 0.994}
         connection.execute(dialect.table(Trait).insert().values(**trait, evidence=EVIDENCE, as_of=BEGAN))
         feedback.store_links(connection, {LINK: LINK_URL})
@@ -99,7 +99,7 @@ class Look:
 
     def given(self, customer_id: int, topic: str) -> bool | None:
         with self.store.read() as connection:
-            entry = consent.entries(connection, customer_id).get(topic)
+            entry = consent.latest_entries(connection, customer_id).get(topic)
         return entry.given if entry else None
 
     def feedback(self, kind: str | None = None) -> list[Mapping[str, Any]]:

@@ -46,7 +46,7 @@ def begin(store: Store, who: list[int], at_least_once: bool = False, plan: str =
 
 def head(store: Store, run_id: int) -> RunRecord:
     with store.read() as connection:
-        found = runs.get(connection, run_id)
+        found = runs.find_run(connection, run_id)
     assert found is not None
     return found
 
@@ -79,7 +79,9 @@ def commit_intent(
 
 def settle(store: Store, run_id: int, token: int, who: int, state: DeliveryState, again: datetime | None = None) -> int:
     with store.write() as connection:
-        return ledger.settle(connection, run_id, token, [Settled(who, state, "said", next_attempt_at=again)], NOW)
+        return ledger.record_outcomes(
+            connection, run_id, token, [Settled(who, state, "said", next_attempt_at=again)], NOW
+        )
 
 
 def apply(store: Store, verb: Callable[..., Any], *given: Any) -> Any:

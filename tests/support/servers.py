@@ -81,7 +81,7 @@ def name_of(url: str) -> str:
 def upgraded(url: str) -> str:
     """Bring the database at `url` to our version and return the address."""
     store = Store.open(url)
-    installation.upgrade(store)
+    installation.upgrade_schema(store)
     store.close()
     return url
 

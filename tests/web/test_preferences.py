@@ -29,7 +29,7 @@ SUFFIXES = (
 
 def stated(look: customer_site.Look) -> dict[tuple[str, str], bool]:
     with look.store.read() as connection:
-        return preferences.stated(connection, ADA)
+        return preferences.stated_answers(connection, ADA)
 
 
 def test_the_page_shows_conclusions_with_their_evidence(client: TestClient, look: customer_site.Look) -> None:

@@ -30,7 +30,7 @@ def test_the_pixel_is_43_bytes_never_stored_and_counted_once(client: TestClient,
 
 def test_a_withdrawn_consent_stops_counting_and_keeps_the_pixel(client: TestClient, look: customer_site.Look) -> None:
     with look.store.write() as connection:
-        consent.record(connection, ADA, "tracking", False, datetime.now(UTC), "page")
+        consent.record_consent(connection, ADA, "tracking", False, datetime.now(UTC), "page")
     assert client.get(PIXEL).status_code == 200
     assert client.get(CLICK).headers["location"] == LINK_URL
     assert client.get(customer_site.path(Purpose.open, RUN, BEN)).status_code == 200

@@ -137,7 +137,7 @@ def test_a_customer_sees_that_another_of_the_inbox_unsubscribed(client: TestClie
     with look.store.write() as connection:
         hashed = select(customer.c.address_hash).where(customer.c.id == ADA).scalar_subquery()
         connection.execute(customer.update().where(customer.c.id == BEN).values(address_hash=hashed))
-        consent.record(connection, BEN, "offers", False, customer_site.BEGAN, "import")
+        consent.record_consent(connection, BEN, "offers", False, customer_site.BEGAN, "import")
     assert "You are unsubscribed" in client.get(UNSUBSCRIBE).text
 
 
@@ -154,7 +154,7 @@ def test_unsubscribing_leads_to_the_topics_and_to_nothing_else(client: TestClien
     assert look.given(ADA, "offers") is True
     assert look.given(ADA, "tracking") is True
     with look.store.read() as connection:
-        assert preferences.stated(connection, ADA) == {}
+        assert preferences.stated_answers(connection, ADA) == {}
 
 
 def test_a_former_address_can_unsubscribe_and_no_more(client: TestClient, look: customer_site.Look) -> None:

@@ -70,7 +70,7 @@ class Loading:
 
     def look_up(self, table: str, columns: dict[str, str]) -> None:
         """Copy columns of all rows of a store table into the staging database as `known_<table>`."""
-        self.add_known(table, columns, bulk.read(self.connection, table, list(columns)))
+        self.add_known(table, columns, bulk.read_batches(self.connection, table, list(columns)))
 
     def add_known(self, table: str, columns: dict[str, str], batches: Iterable[Sequence[Sequence[Any]]]) -> None:
         self.db.replace(f"known_{table}", columns, (row for batch in batches for row in batch))

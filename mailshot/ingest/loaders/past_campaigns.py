@@ -53,7 +53,7 @@ def load_conversions(loading: Loading) -> Counts:
 def _joined(loading: Loading, chosen: str) -> str:
     """Return the query of the valid rows with their run and customer."""
     loading.look_up("customer", {"id": "BIGINT", "key": "VARCHAR"})
-    loading.add_known("run", _RUNS, bulk.past_runs(loading.connection))
+    loading.add_known("run", _RUNS, bulk.read_imported_runs(loading.connection))
     loading.reject_unknown("customer", "customer", "key", "is not a known customer key")
     loading.reject_unknown("campaign", "run", "campaign", "is no past campaign's key")
     return (
