@@ -93,7 +93,7 @@ def arguments() -> argparse.Namespace:
 
 def write_campaign(folder: Path) -> None:
     """Make a new project whose one campaign is for everybody."""
-    init.create(folder)
+    init.create_project(folder)
     (folder / "rules/audiences/everybody.yaml").write_text("audience: everybody\nwho: {share: 100%}\n")
     (folder / "rules/campaigns/hello.yaml").write_text(CAMPAIGN)
 
@@ -121,10 +121,10 @@ def compare(kind: str, customers: int, url: str, folder: Path, rounds: int) -> t
 def launch_once(url: str, folder: Path) -> Launched:
     """Plan and launch the campaign."""
     store = Store.open(url)
-    edition = snapshot.edition(Rulebook.load(folder), folder, "hello")
+    edition = snapshot.take_snapshot(Rulebook.load(folder), folder, "hello")
     begun = time.perf_counter()
     made = plan.make_plan(store, edition, NOW, NOW)
-    mails = launch.launch(store, edition, NOW, NOW + timedelta(minutes=1), made.id).mails
+    mails = launch.launch_plan(store, edition, NOW, NOW + timedelta(minutes=1), made.id).mails
     seconds = time.perf_counter() - begun
     store.close()
     return Launched(mails, seconds, peak_megabytes())

@@ -13,7 +13,7 @@ from mailshot.errors import MailshotError
 FIRST_COLLECTION = 200_000
 
 
-def run(command: Callable[[], object]) -> None:
+def run_command(command: Callable[[], object]) -> None:
     """Run a command; exit with the error's own code (see mailshot.errors), 130 after Ctrl-C."""
     from mailshot.cli import context, output
 
@@ -36,7 +36,7 @@ def main() -> None:
     _postpone_collections()
     from mailshot.cli.main import cli
 
-    run(cli)
+    run_command(cli)
 
 
 def _postpone_collections() -> None:

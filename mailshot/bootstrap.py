@@ -74,7 +74,7 @@ class App:
         )
 
 
-def build(settings: Settings) -> App:
+def open_app(settings: Settings) -> App:
     """Open the database and check its version and keys. Raises SettingsError or Unavailable."""
     app = App(settings, open_store(settings))
     logs.use_key(app.address_key)

@@ -59,7 +59,7 @@ class Doorbell:
         return True
 
 
-def check(redis_url: str) -> None:
+def check_redis(redis_url: str) -> None:
     """Raise Unavailable when the Redis does not answer."""
     try:
         redis.Redis.from_url(redis_url, socket_connect_timeout=3, socket_timeout=3).ping()

@@ -35,7 +35,7 @@ def masked(text: str) -> str:
     return _ADDRESS.sub(_hashed, text) if "@" in text or "40" in text else text
 
 
-def protect() -> None:
+def mask_logs() -> None:
     """Mask the records of all loggers of this process from now on, and leave out what logs whole rows or mails."""
     logging.setLogRecordFactory(_Record)
     for name in ("sqlalchemy", "mail.log"):

@@ -44,7 +44,7 @@ ESCAPES = (
 class Settings(BaseModel):
     """All settings of one installation. Secrets never show in a repr.
 
-    Only `load` looks at the environment and at `.env`; made directly, it holds what it is given and the defaults.
+    Only `load_settings` looks at the environment and at `.env`; made directly, it holds its arguments and the defaults.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, validate_default=True)
@@ -155,7 +155,7 @@ class Settings(BaseModel):
         return self.database
 
 
-def load(project: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+def load_settings(project: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings of the project folder. Raises SettingsError naming the variable, with an example."""
     seen = os.environ if environment is None else environment
     folder = project or Path(seen.get(PREFIX + "PROJECT", "."))

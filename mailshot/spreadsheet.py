@@ -1,8 +1,8 @@
 """Writes CSV cells so that no spreadsheet runs them as a formula, and reads them back as they were.
 
 A text that begins like a formula gets an apostrophe in front (ASVS 1.2.10), and so does one that begins with
-apostrophes and then like a formula: so what was written by `protect` is read by `restore` without a doubt. Numbers are
-left alone, for -5 is no formula.
+apostrophes and then like a formula: so `restore` reads exactly what `escape_formula` wrote. Numbers are left
+alone, for -5 is no formula.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ FORMULA = rf"\A('*[{_BLANKS}]*[{_SIGNS}])"
 _PROTECTED, _FORMULA = re.compile(PROTECTED), re.compile(FORMULA)
 
 
-def protect(cell: str) -> str:
+def escape_formula(cell: str) -> str:
     """Return a text as a cell that is no formula."""
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 def restore(cell: str) -> str:
-    """Return the text that `protect` made a cell of."""
+    """Return the text that `escape_formula` made a cell of."""
     return cell[1:] if _PROTECTED.match(cell) else cell
 
 
 def harmless(value: object) -> object:
     """Return a value as a cell: a text protected, anything else as it is."""
-    return protect(value) if isinstance(value, str) else value
+    return escape_formula(value) if isinstance(value, str) else value

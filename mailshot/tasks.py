@@ -138,7 +138,7 @@ def tick_until(app: App, stop: threading.Event) -> None:
                     checked_at = now
                     for run_id in pipeline.runs_with_due_mail(app.store, now):
                         app.doorbell.ring(run_id)
-                    conversions.make(app.store, CONVERSION_TRANSACTIONS)
+                    conversions.make_conversions(app.store, CONVERSION_TRANSACTIONS)
                     if app.store.sqlite:
                         staging.clean_up_if_idle(app.store)
                     scrub_at = _scrub(app, scrub_at, now)
@@ -202,7 +202,7 @@ def _mail_links_until(app: App, stop: threading.Event) -> None:
     """Mail the links to their own data that customers requested; a link that fails is tried again later."""
     while not stop.wait(DATA_LINK_POLL_SECONDS):
         try:
-            if links := confirmations.waiting(app.store, datetime.now(UTC)):
+            if links := confirmations.due_confirmations(app.store, datetime.now(UTC)):
                 confirmations.send_links(app.send_settings, links, stop)
         except Busy:
             continue

@@ -20,7 +20,7 @@ def written() -> Iterator[io.StringIO]:
     handler = logging.StreamHandler(text)
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
-    logs.protect()
+    logs.mask_logs()
     yield text
     logging.setLogRecordFactory(before)
     log.removeHandler(handler)

@@ -38,7 +38,7 @@ def test_a_bad_value_names_its_variable_and_an_example(tmp_path: Path, name: str
     if in_file:
         (tmp_path / ".env").write_text(f"MAILSHOT_{name}={value}\n")
     with pytest.raises(SettingsError) as caught:
-        settings.load(tmp_path, {} if in_file else {f"MAILSHOT_{name}": value})
+        settings.load_settings(tmp_path, {} if in_file else {f"MAILSHOT_{name}": value})
     assert caught.value.message.startswith(f"MAILSHOT_{name}: ")
     assert caught.value.remedy.startswith("Example: ")
     assert caught.value.exit_code == 3
@@ -46,43 +46,43 @@ def test_a_bad_value_names_its_variable_and_an_example(tmp_path: Path, name: str
 
 def test_an_unknown_variable_is_refused_in_both_places(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="Did you mean 'MAILSHOT_SMTP'"):
-        settings.load(tmp_path, {"MAILSHOT_SMPT": "x"})
+        settings.load_settings(tmp_path, {"MAILSHOT_SMPT": "x"})
     (tmp_path / ".env").write_text("MAILSHOT_ADRESS_KEY=x\nOTHER=y\n")
     with pytest.raises(SettingsError, match="Did you mean 'MAILSHOT_ADDRESS_KEY'"):
-        settings.load(tmp_path, {})
+        settings.load_settings(tmp_path, {})
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("MAILSHOT_WEB_PORT=81\nMAILSHOT_BATCH=7\n")
-    found = settings.load(tmp_path, {"MAILSHOT_WEB_PORT": "82"})
+    found = settings.load_settings(tmp_path, {"MAILSHOT_WEB_PORT": "82"})
     assert (found.web_port, found.batch, found.project) == (82, 7, tmp_path)
     assert found.database_url == f"sqlite:///{tmp_path / 'mailshot.db'}"
 
 
 def test_a_given_environment_is_the_only_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    defaults = settings.load(tmp_path, {})
+    defaults = settings.load_settings(tmp_path, {})
     for name, value in {"WEB_PORT": "83", "KEYS": "1:" + "ab" * 16, "DATABASE": "nonsense", "PROJECT": "/"}.items():
         monkeypatch.setenv(f"MAILSHOT_{name}", value)
     monkeypatch.setenv("mailshot_batch", "9")
-    assert settings.load(tmp_path, {}) == defaults
-    assert settings.load(None, {"MAILSHOT_PROJECT": str(tmp_path), "MAILSHOT_BATCH": "7"}).batch == 7
+    assert settings.load_settings(tmp_path, {}) == defaults
+    assert settings.load_settings(None, {"MAILSHOT_PROJECT": str(tmp_path), "MAILSHOT_BATCH": "7"}).batch == 7
     monkeypatch.setenv("MAILSHOT_DATABASE", "sqlite:///other.db")
-    assert settings.load(tmp_path).web_port == 83
+    assert settings.load_settings(tmp_path).web_port == 83
 
 
 def test_links_lead_to_the_web_port_unless_an_address_is_given(tmp_path: Path) -> None:
-    assert settings.load(tmp_path, {"MAILSHOT_WEB_PORT": "8090"}).base_url == "http://127.0.0.1:8090"
+    assert settings.load_settings(tmp_path, {"MAILSHOT_WEB_PORT": "8090"}).base_url == "http://127.0.0.1:8090"
     given = {"MAILSHOT_WEB_PORT": "8090", "MAILSHOT_BASE_URL": "https://news.example.com"}
-    assert settings.load(tmp_path, given).base_url == "https://news.example.com"
-    assert settings.load(tmp_path, {}).base_url == "http://127.0.0.1:8080"
+    assert settings.load_settings(tmp_path, given).base_url == "https://news.example.com"
+    assert settings.load_settings(tmp_path, {}).base_url == "http://127.0.0.1:8080"
 
 
 def test_secrets_do_not_show(tmp_path: Path) -> None:
-    found = settings.load(tmp_path, {"MAILSHOT_KEYS": "1:" + "ab" * 16, "MAILSHOT_SMTP": "smtp://u:canary@h"})
+    found = settings.load_settings(tmp_path, {"MAILSHOT_KEYS": "1:" + "ab" * 16, "MAILSHOT_SMTP": "smtp://u:canary@h"})
     assert "canary" not in repr(found)
     assert "abab" not in repr(found)
     with pytest.raises(SettingsError) as caught:
-        settings.load(tmp_path, {"MAILSHOT_SMTP": "smtps://u:canary@h:99999"})
+        settings.load_settings(tmp_path, {"MAILSHOT_SMTP": "smtps://u:canary@h:99999"})
     assert "canary" not in str(caught.value)
 
 
@@ -108,12 +108,12 @@ def test_a_password_that_must_be_escaped_gets_a_hint_without_showing_any_of_it(
     tmp_path: Path, name: str, address: str, secret: str
 ) -> None:
     with pytest.raises(SettingsError) as refused:
-        settings.load(tmp_path, {f"MAILSHOT_{name.upper()}": address.format(secret)})
+        settings.load_settings(tmp_path, {f"MAILSHOT_{name.upper()}": address.format(secret)})
     told = str(refused.value)
     assert "%23" in told
     for at in range(len(secret) - 2):
         assert secret[at : at + 3] not in told
-    escaped = settings.load(tmp_path, {f"MAILSHOT_{name.upper()}": address.format(quote(secret, safe=""))})
+    escaped = settings.load_settings(tmp_path, {f"MAILSHOT_{name.upper()}": address.format(quote(secret, safe=""))})
     assert escaped
 
 
@@ -141,11 +141,11 @@ def test_settings_that_are_no_small_file_are_refused(tmp_path: Path, kind: str) 
         with path.open("wb") as file:
             file.truncate(3 << 30)
     with pytest.raises(SettingsError, match="cannot be read"):
-        settings.load(tmp_path, {})
+        settings.load_settings(tmp_path, {})
 
 
 def test_settings_may_be_a_link_to_where_secrets_are_kept(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("\ufeffMAILSHOT_BATCH=7\n", encoding="utf-8")
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop/.env").symlink_to(tmp_path / "secret")
-    assert settings.load(tmp_path / "shop", {}).batch == 7
+    assert settings.load_settings(tmp_path / "shop", {}).batch == 7

@@ -16,7 +16,7 @@ FORMULAS = ["=1+1", "+49 30 1234", "-5", "@SUM(A1)", "\t=1", "\r=1", "\0=1", "\u
 
 @given(CELL)
 def test_any_cell_comes_back_and_none_is_a_formula(cell: str) -> None:
-    written = spreadsheet.protect(cell)
+    written = spreadsheet.escape_formula(cell)
     assert spreadsheet.restore(written) == cell
     assert not written or written[0] not in "=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20"
 
@@ -31,11 +31,11 @@ def test_duckdb_restores_as_we_do(cells: list[str]) -> None:
 
 @pytest.mark.parametrize("cell", FORMULAS)
 def test_what_begins_like_a_formula_gets_an_apostrophe(cell: str) -> None:
-    assert spreadsheet.protect(cell) == f"'{cell}"
-    assert spreadsheet.protect(f"'{cell}") == f"''{cell}"
+    assert spreadsheet.escape_formula(cell) == f"'{cell}"
+    assert spreadsheet.escape_formula(f"'{cell}") == f"''{cell}"
 
 
 def test_other_cells_stay_as_they_are() -> None:
     for cell in ("", "Ann", "'t Hooft", "a=b", " x", "'"):
-        assert spreadsheet.protect(cell) == spreadsheet.restore(cell) == cell
+        assert spreadsheet.escape_formula(cell) == spreadsheet.restore(cell) == cell
     assert spreadsheet.harmless(-5) == -5

@@ -1,7 +1,7 @@
 """The web process of the Procfile: tracking, unsubscribing, preferences. Run: `python -m workers.web`."""
 
-from mailshot.__main__ import run
+from mailshot.__main__ import run_command
 from mailshot.cli import processes
 
 if __name__ == "__main__":
-    run(processes.web)
+    run_command(processes.web)

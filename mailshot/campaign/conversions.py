@@ -1,6 +1,6 @@
 """Computes conversions: what customers bought or did in response to a mail, by the goal that the mail's run froze.
 
-`make` is called after imports, before reports, and by the clock. It does nothing where nothing has changed.
+`make_conversions` is called after imports, before reports, and by the clock. It does nothing where nothing has changed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CHUNK = 500
 RUNS = 10
 
 
-def make(store: Store, most: int | None = None, unfinished: bool = False) -> bool:
+def make_conversions(store: Store, most: int | None = None, unfinished: bool = False) -> bool:
     """Compute what is due, in at most `most` transactions (None: all); return whether more may be left.
 
     `unfinished` includes runs that are still being sent, whatever has changed.

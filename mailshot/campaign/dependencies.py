@@ -24,7 +24,7 @@ _DISPLAYED = ("title", "help", "label")
 Parts = Mapping[str, str]
 
 
-def parts(edition: Snapshot) -> dict[str, str]:
+def part_digests(edition: Snapshot) -> dict[str, str]:
     """Return a digest of each part by its name, such as "audience 'regulars'"; equal for equal meanings.
 
     A database may return the keys of a snapshot in another order, so each mapping is sorted.
@@ -42,9 +42,9 @@ def parts(edition: Snapshot) -> dict[str, str]:
     return {name: snapshots.digest_body(sorted(several)) for name, several in values.items()}
 
 
-def digest(edition: Snapshot) -> str:
+def digest_parts(edition: Snapshot) -> str:
     """Return one digest of all parts."""
-    return snapshots.digest_body(parts(edition))
+    return snapshots.digest_body(part_digests(edition))
 
 
 def differences(before: Parts, after: Parts) -> list[str]:

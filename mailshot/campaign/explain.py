@@ -87,10 +87,10 @@ class Explanation:
         if self.plan is None:
             return f"No plan covers this customer yet. {self.since}".rstrip()
         if not self.since:
-            return decided(self.content, self.reason)
+            return describe_decision(self.content, self.reason)
         if self.content is None and self.reason is None:
             return f"{self.planned} has no row for this customer. {self.since}"
-        return f"{self.planned} says: {decided(self.content, self.reason)} {self.since}"
+        return f"{self.planned} says: {describe_decision(self.content, self.reason)} {self.since}"
 
     def _of_run(self) -> str:
         if self.state is None:
@@ -129,7 +129,7 @@ class Explanation:
         }
 
 
-def audience(
+def explain_audience(
     store: Store, rulebook: Rulebook, found: Audience, customer: str, as_of: datetime, back: bool = False
 ) -> Explanation:
     """Explain one audience for one customer. Raises NotFound.
@@ -144,7 +144,7 @@ def audience(
     )
 
 
-def campaign(store: Store, edition: Snapshot, customer: str, as_of: datetime) -> Explanation:
+def explain_campaign(store: Store, edition: Snapshot, customer: str, as_of: datetime) -> Explanation:
     """Explain one campaign for one customer, by its latest plan and the ledger. Raises NotFound."""
     zone = edition.rulebook.company.time_zone
     with store.read() as connection:
@@ -157,7 +157,7 @@ def campaign(store: Store, edition: Snapshot, customer: str, as_of: datetime) ->
         return replace(explanation, customer=customer, plan=head.id if head else None, planned=planned, since=since)
 
 
-def decided(content: str | None, reason: str | None) -> str:
+def describe_decision(content: str | None, reason: str | None) -> str:
     """Return in a sentence what was decided for a customer; neither content nor reason: not in the audience."""
     if reason:
         return f"No mail: {reason} ({Reason.of(reason).help})."
@@ -184,15 +184,15 @@ def _since(
     if before[1] == Reason.no_offers:  # which offers are left is only known when all customers are planned
         before = (before[0], None)
         reason = None if reason == Reason.holdout else reason
-    changed = launch.changes(edition, head) if head else []
+    changed = launch.changed_parts(edition, head) if head else []
     # Customers who are left out have a content, too; then only the reason matters.
     if head and (before == (content, reason) or (reason and before[1] == reason)):
         return ""
     rules = f" Changed since: {', '.join(changed)}." if changed else ""
-    return f"Current result: {decided(content, reason)}{rules} To plan again: mailshot plan '{edition.name}'."
+    return f"Current result: {describe_decision(content, reason)}{rules} To plan again: mailshot plan '{edition.name}'."
 
 
-def run(store: Store, name: str, run_id: int, customer: str) -> Explanation:
+def explain_run(store: Store, name: str, run_id: int, customer: str) -> Explanation:
     """Explain what a run decided for one customer, by the rules it froze and the data of that time.
 
     Raises NotFound for an unknown run or customer, Refused for a run that another system sent.

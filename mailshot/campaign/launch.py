@@ -1,6 +1,6 @@
 """Launches a planned campaign, now or by schedule, and only as it was planned.
 
-Start at `launch`. The clock launches what is due through `schedules`, which ends in `start_run` as well.
+Start at `launch_plan`. The clock launches what is due through `schedules`, which ends in `start_run` as well.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Launched:
     paused: bool = False
 
 
-def launch(
+def launch_plan(
     store: Store, edition: Snapshot, as_of: datetime, now: datetime, asked: LaunchOptions | str | None = None
 ) -> Launched:
     """Launch what was planned, in one transaction; `asked` may be just the plan's id.
@@ -64,7 +64,7 @@ def launch(
     """
     wanted = asked if isinstance(asked, LaunchOptions) else LaunchOptions(asked)
     edition.mailing()
-    due = plan.due(edition, now)
+    due = plan.first_due(edition, now)
     with store.write() as connection:
         # Two launches at the same time must not both see that nothing is scheduled.
         runs.lock_campaign(connection, edition.name)
@@ -99,9 +99,9 @@ def start_run(
     `slot` is the id and the moment of a schedule, None for a launch by a user.
     """
     campaign = edition.read.campaign
-    plan.decide(connection, edition, plan_id, as_of)
+    plan.decide_plan(connection, edition, plan_id, as_of)
     if slot:  # no user planned it
-        plan.record(connection, edition, plan_id, as_of, now)
+        plan.record_plan(connection, edition, plan_id, as_of, now)
     run = NewRun(
         campaign=campaign.campaign,
         topic=campaign.topic,
@@ -150,7 +150,7 @@ def _planned(connection: Connection, edition: Snapshot, as_of: datetime, plan_id
     planned = plans.find_plan(connection, current)
     if planned is None:
         last = plans.latest_plan(connection, name)
-        changed = changes(edition, last) if last else []
+        changed = changed_parts(edition, last) if last else []
         if last and changed:
             since = _name_plan(last, zone)
             message = f"The rules or templates of '{name}' have changed since plan {since}: {', '.join(changed)}."
@@ -167,11 +167,11 @@ def _planned(connection: Connection, edition: Snapshot, as_of: datetime, plan_id
     return current
 
 
-def changes(edition: Snapshot, planned: PlanHead) -> list[str]:
+def changed_parts(edition: Snapshot, planned: PlanHead) -> list[str]:
     """Return the names of the parts that changed since a plan; none while rules and templates mean the same."""
-    if planned.digest == dependencies.digest(edition):
+    if planned.digest == dependencies.digest_parts(edition):
         return []
-    return dependencies.differences(planned.parts, dependencies.parts(edition)) or ["its files"]
+    return dependencies.differences(planned.parts, dependencies.part_digests(edition)) or ["its files"]
 
 
 def _name_plan(planned: PlanHead, zone: ZoneInfo) -> str:

@@ -20,7 +20,7 @@ from mailshot.store.engine import Connection
 PREFERENCES = "rules/preferences.yaml"
 
 
-def all_of(rulebook: Rulebook, today: date) -> list[Problem]:
+def rule_warnings(rulebook: Rulebook, today: date) -> list[Problem]:
     """Return the warnings about all rules, in the order of files and lines."""
     warnings: dict[Problem, None] = {}
     for file, name, condition in _conditions(rulebook):
@@ -115,7 +115,7 @@ def _at(where: str, found: Iterable[LiteralUse]) -> Iterator[tuple[str, LiteralU
     return ((where, mention) for mention in found)
 
 
-def problems(rulebook: Rulebook, project: Path, campaign: str) -> list[Problem]:
+def template_problems(rulebook: Rulebook, project: Path, campaign: str) -> list[Problem]:
     """Return the problems of the templates that a campaign names; none where its file cannot be read."""
     document = rulebook.campaigns[campaign]
     try:

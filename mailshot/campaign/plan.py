@@ -81,19 +81,19 @@ def make_plan(
     Raises InvalidInput for a schedule in the past, and what `moves.since` raises.
     """
     mailing, zone = edition.mailing(), edition.rulebook.company.time_zone
-    next_at = due(edition, now)
+    next_at = first_due(edition, now)
     with store.write() as connection:
         plan_id = plan_id_of(connection, edition, as_of)
         before = plan_diff.previous(connection, edition.name, plan_id)
-        decide(connection, edition, plan_id, as_of)
-        # Before `record`, which deletes the rows of all but the last two plans.
+        decide_plan(connection, edition, plan_id, as_of)
+        # Before `record_plan`, which deletes the rows of all but the last two plans.
         moved = plan_diff.since(connection, edition, plan_id, before, as_of, wanted) if wanted else None
         errors = [*_remarks(mailing, "error"), *preview.sample_errors(connection, mailing, plan_id, now)]
-        record(connection, edition, plan_id, as_of, now, errors)
+        record_plan(connection, edition, plan_id, as_of, now, errors)
         contents, left_out = _counts(connection, plan_id, edition)
         changes = plans.count_changes(connection, plan_id, before.rows) if before else None
-        plan_diff.drop(connection, before)
-        customers, scheduled = audiences.customers(connection), schedule_diff.of(connection, edition)
+        plan_diff.drop_previous(connection, before)
+        customers, scheduled = audiences.customers(connection), schedule_diff.compare_schedule(connection, edition)
     total = sum(contents.values())
     return CampaignPlan(
         id=plan_id,
@@ -115,11 +115,11 @@ def make_plan(
     )
 
 
-def record(
+def record_plan(
     connection: Connection, edition: Snapshot, plan_id: str, as_of: datetime, now: datetime, errors: Sequence[str] = ()
 ) -> None:
     """Store the head of a plan whose rows are decided; while it has errors it cannot be launched."""
-    parts = dependencies.parts(edition)
+    parts = dependencies.part_digests(edition)
     head = PlanHead(plan_id, edition.name, snapshots.digest_body(parts), as_of, now, tuple(errors), parts)
     plans.replace_plan(connection, head)
 
@@ -131,10 +131,12 @@ def plan_id_of(connection: Connection, edition: Snapshot, as_of: datetime) -> st
     """
     fixed = edition.read.campaign.as_of or edition.rulebook.company.as_of
     today = as_of.astimezone(UTC).isoformat() if fixed else ""
-    return snapshots.digest_body([dependencies.digest(edition), today, runs.launches(connection, edition.name)])[:12]
+    return snapshots.digest_body([dependencies.digest_parts(edition), today, runs.launches(connection, edition.name)])[
+        :12
+    ]
 
 
-def decide(connection: Connection, edition: Snapshot, plan_id: str, as_of: datetime) -> None:
+def decide_plan(connection: Connection, edition: Snapshot, plan_id: str, as_of: datetime) -> None:
     """Decide for every customer of the audience, then choose the offers, then check the guards again."""
     compiler = audiences.compiler(as_of, edition.rulebook.company.time_zone)
     compiled = audiences.with_statistics(connection, compiler)
@@ -236,7 +238,7 @@ def _remarks(mailing: Mailing, level: str) -> list[str]:
     return [f"{name}: {remark}" for name, remarks in mailing.findings(level).items() for remark in remarks]
 
 
-def due(edition: Snapshot, now: datetime) -> datetime | None:
+def first_due(edition: Snapshot, now: datetime) -> datetime | None:
     """Return when the schedule is first due, None for now. Raises InvalidInput when that moment has passed."""
     schedule = edition.read.campaign.schedule
     first = schedule.next_after(now, edition.rulebook.company.time_zone)

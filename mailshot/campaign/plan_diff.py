@@ -96,14 +96,14 @@ class PlanDiff:
 
 
 def previous(connection: Connection, campaign: str, plan_id: str) -> Previous | None:
-    """Return a campaign's newest plan, before `plan_id` is decided; None where there is none. `drop` it afterwards."""
+    """Return a campaign's newest plan, before `plan_id` is decided; or None. Call `drop_previous` afterwards."""
     newest = plans.latest_plan(connection, campaign)
     if newest is None:
         return None
     return Previous(newest, plans.set_aside(connection, plan_id) if newest.id == plan_id else newest.id)
 
 
-def drop(connection: Connection, before: Previous | None) -> None:
+def drop_previous(connection: Connection, before: Previous | None) -> None:
     """Delete the rows that `previous` set aside."""
     if before and before.set_aside:
         plans.drop_aside(connection, before.rows)

@@ -31,7 +31,9 @@ _UNSUBSCRIBE = re.compile(r"""href\s*=\s*["']?https://sample\.invalid/u/""", re.
 KEYS, BASE_URL = KeyRing({0: bytes(32)}), "https://sample.invalid"
 
 
-def write(store: Store, edition: Snapshot, customer: str, keys: KeyRing, base_url: str, now: datetime) -> OutgoingMail:
+def write_preview(
+    store: Store, edition: Snapshot, customer: str, keys: KeyRing, base_url: str, now: datetime
+) -> OutgoingMail:
     """Render the mail that the latest plan has for a customer, named by key or address.
 
     Raises NotFound for an unknown customer, Refused when the plan has no mail for them, RenderError.

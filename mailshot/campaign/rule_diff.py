@@ -1,4 +1,4 @@
-"""Who enters and leaves each audience between two versions of the rules. Start at `compare`."""
+"""Who enters and leaves each audience between two versions of the rules. Start at `compare_versions`."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Diff:
         }  # fmt: skip
 
 
-def compare(
+def compare_versions(
     store: Store, before: Version, after: Version, asked: datetime | None, now: datetime, only: str | None, most: int
 ) -> Diff:
     """Compare two versions; `only` names one audience to compare, `most` limits the examples of each movement.
@@ -216,7 +216,7 @@ class ResolvedAudience:
         return Evaluator(profile, self.as_of, self.zone).verdict(self.audience.condition)
 
 
-def resolve(rules: Rulebook, found: Audience, asked: datetime | None, now: datetime) -> ResolvedAudience:
+def resolve_audience(rules: Rulebook, found: Audience, asked: datetime | None, now: datetime) -> ResolvedAudience:
     """Resolve an audience as of the company's today."""
     return ResolvedAudience(found, rules.company.today(asked, now), rules.company.time_zone)
 
@@ -229,12 +229,14 @@ def resolve_all(
     problems: dict[Problem, None] = {}
 
     def whole() -> None:
-        found.update({(AUDIENCE, one.name): resolve(rules, one, asked, now) for one in rules.book.valid_audiences()})
+        found.update(
+            {(AUDIENCE, one.name): resolve_audience(rules, one, asked, now) for one in rules.book.valid_audiences()}
+        )
         problems.update(dict.fromkeys(rules.book.problems))
 
     def one(name: str) -> None:
         read = rules.campaign(name)
-        found[CAMPAIGN, name] = resolve(rules, read.audience, asked or read.campaign.as_of, now)
+        found[CAMPAIGN, name] = resolve_audience(rules, read.audience, asked or read.campaign.as_of, now)
 
     readers: list[Callable[[], None]] = [whole]
     readers += [partial(one, name) for name in _campaigns(rules, problems)]
@@ -252,7 +254,7 @@ def resolve_one(
     """Resolve one audience, if there is one of this name; return it, and the problems of the rules."""
     try:
         known = name in rules.book.names
-        return {(AUDIENCE, name): resolve(rules, rules.book.audience(name), asked, now)} if known else {}, []
+        return {(AUDIENCE, name): resolve_audience(rules, rules.book.audience(name), asked, now)} if known else {}, []
     except InvalidInput as error:
         return {}, list(error.problems)
 

@@ -97,7 +97,7 @@ class RuleTestReport:
         return {"examples": [outcome.as_dict() for outcome in self.outcomes], "without_examples": self.without}
 
 
-def problems(rulebook: Rulebook, now: datetime, only: str | None = None) -> list[Problem]:
+def example_problems(rulebook: Rulebook, now: datetime, only: str | None = None) -> list[Problem]:
     """Return what is wrong in the examples of all audiences, or of one; none while other files have errors."""
     found: list[Problem] = []
     try:
@@ -111,8 +111,8 @@ def problems(rulebook: Rulebook, now: datetime, only: str | None = None) -> list
     return found
 
 
-def run(rulebook: Rulebook, now: datetime, chosen: Collection[Audience]) -> RuleTestReport:
-    """Run every example of the audiences that can be read; `problems` reports the others."""
+def run_examples(rulebook: Rulebook, now: datetime, chosen: Collection[Audience]) -> RuleTestReport:
+    """Run every example of the audiences that can be read; `example_problems` reports the others."""
     report = RuleTestReport()
     clock = _clock(rulebook, now)
     with rows.scratch_store() as store:

@@ -82,7 +82,7 @@ class Scheduled:
         }
 
 
-def every(connection: Connection, project: Path) -> list[Scheduled]:
+def compare_schedules(connection: Connection, project: Path) -> list[Scheduled]:
     """Return all open schedules, compared with the files of a project. The rules are only read when there is one."""
     rows = runs.schedules(connection)
     if not rows:
@@ -96,7 +96,7 @@ def every(connection: Connection, project: Path) -> list[Scheduled]:
     schedules = []
     for row in rows:
         try:
-            schedules.append(_compared(connection, row, editions.edition(rules, project, row.campaign)))
+            schedules.append(_compared(connection, row, editions.take_snapshot(rules, project, row.campaign)))
         except NotFound:
             # The file may exist, but not be YAML.
             schedules.append(_schedule(row, zone, trouble=WRONG if problems else GONE))
@@ -105,7 +105,7 @@ def every(connection: Connection, project: Path) -> list[Scheduled]:
     return schedules
 
 
-def of(connection: Connection, edition: Snapshot) -> Scheduled | None:
+def compare_schedule(connection: Connection, edition: Snapshot) -> Scheduled | None:
     """Return the schedule of a campaign, compared with a snapshot of it; None when it is not scheduled."""
     rows = runs.schedules(connection, edition.name)
     return _compared(connection, rows[0], edition) if rows else None
@@ -125,9 +125,9 @@ def refuse_gone(store: Store, rulebook: Rulebook, campaign: str) -> None:
 
 
 def _compared(connection: Connection, row: ScheduleRecord, edition: Snapshot) -> Scheduled:
-    now, zone = dependencies.parts(edition), edition.rulebook.company.time_zone
+    now, zone = dependencies.part_digests(edition), edition.rulebook.company.time_zone
     try:
-        then = dependencies.parts(editions.thaw(snapshots.body(connection, row.definition)))
+        then = dependencies.part_digests(editions.thaw(snapshots.body(connection, row.definition)))
     except InvalidInput as error:
         return _schedule(row, zone, trouble=f"this Mailshot cannot read that version: {error}")
     return _schedule(row, zone, tuple(dependencies.differences(then, now)))

@@ -42,7 +42,7 @@ class Snapshot:
         return Mailing.from_frozen(self.body["mailing"])
 
 
-def edition(rulebook: Rulebook, project: Path, name: str) -> Snapshot:
+def take_snapshot(rulebook: Rulebook, project: Path, name: str) -> Snapshot:
     """Read a campaign and its templates from a project folder. Raises NotFound or InvalidInput."""
     read = rulebook.campaign(name)
     body = {"campaign": name, "rules": rulebook.freeze(), "mailing": _mailing(rulebook, read, project)}

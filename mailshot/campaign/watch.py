@@ -59,7 +59,7 @@ class LiveCount:
         """Count each audience that is new or has another meaning. One with errors keeps its size."""
         valid = [audience for audience in rules.book.valid_audiences() if self.only in (None, audience.name)]
         for audience in valid:
-            change = self._counted(rule_diff.resolve(rules, audience, self.asked, self.now))
+            change = self._counted(rule_diff.resolve_audience(rules, audience, self.asked, self.now))
             if change:
                 yield change
         broken = {problem.file for problem in problems}
@@ -79,7 +79,7 @@ class LiveCount:
         return SizeChange(name, known.customers if known else None, customers, self.clock() - began)
 
 
-def watch(project: Path, wait: Callable[[float], bool]) -> Iterator[None]:
+def watch_saves(project: Path, wait: Callable[[float], bool]) -> Iterator[None]:
     """Yield once at the start, and after every save, until `wait(seconds)`, which sleeps, returns True.
 
     The files are scanned before it yields: a save while the caller reads them makes it yield again.

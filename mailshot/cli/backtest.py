@@ -78,11 +78,11 @@ def _tell(found: Backtest | PastResponse, currency: str, plot: Path | None, csv:
     from mailshot.cli import backtest_view
 
     if csv:
-        _write(csv, lambda: backtest_view.save(csv, found))
+        _write(csv, lambda: backtest_view.save_csv(csv, found))
     if json:
         output.print_json(found.as_dict())
         return
-    backtest_view.show(found, currency)
+    backtest_view.print_backtest(found, currency)
     for path in filter(None, (csv, plot)):
         output.print_text(f"Written: {output.printable(path)}")
 
@@ -93,7 +93,7 @@ def _subject(rules: Rulebook, project: Path, name: str) -> Subject:
     from mailshot.insight.backtest import Subject
 
     if name in rules.campaigns:
-        return Subject.campaign(snapshot.edition(rules, project, name))
+        return Subject.campaign(snapshot.take_snapshot(rules, project, name))
     if name in rules.book.names:
         return Subject.audience(rules.book.audience(name))
     known = [*rules.campaigns, *rules.book.names]
@@ -168,7 +168,7 @@ def _drawing(path: Path | None) -> Callable[[Any, str, Path], None] | None:
         raise Unavailable(
             "Drawing needs matplotlib, which is not installed.", "pip install 'mailshot[charts]'"
         ) from error
-    return backtest_plot.save
+    return backtest_plot.save_plot
 
 
 def _write(path: Path, save: Callable[[], None]) -> None:

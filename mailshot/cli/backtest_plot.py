@@ -30,7 +30,7 @@ MOST_LABELS = 14
 DPI = 110
 
 
-def save(found: Backtest | PastResponse, currency: str, path: Path) -> None:
+def save_plot(found: Backtest | PastResponse, currency: str, path: Path) -> None:
     """Draw a backtest into a file; its suffix says whether as PNG or SVG."""
     figure = _backtest(found, currency) if isinstance(found, Backtest) else _hindsight(found)
     kind = path.suffix.lower().lstrip(".")
@@ -48,7 +48,9 @@ def _backtest(found: Backtest, currency: str) -> Figure:
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(1.2, 1, 0.8))
     figure.suptitle(f"{found.name}: backtest by date", fontsize=13, parse_math=False)
     _audience(top, found)
-    _groups(middle, found, [(stage.bought(look.inside), stage.bought(look.outside)) for look in found.looks], 100)
+    _groups(
+        middle, found, [(stage.buyer_share(look.inside), stage.buyer_share(look.outside)) for look in found.looks], 100
+    )
     middle.set_ylabel("share who bought (%)")
     middle.set_title(f"Who {found.aim.words()} (95 % intervals; hollow: {proportions.TOO_FEW})", **_titles())
     middle.legend(**_beside())

@@ -21,7 +21,7 @@ INSIDE, OUTSIDE = "blue", "yellow"
 MAX_WIDTH = 120
 
 
-def show(found: Backtest | PastResponse, currency: str) -> None:
+def print_backtest(found: Backtest | PastResponse, currency: str) -> None:
     """Print a backtest as text."""
     if isinstance(found, Backtest):
         _show_backtest(found, currency)
@@ -31,7 +31,7 @@ def show(found: Backtest | PastResponse, currency: str) -> None:
         output.print_text(f"[dim]- {output.printable(note)}[/dim]")
 
 
-def save(path: Path, found: Backtest | PastResponse) -> None:
+def save_csv(path: Path, found: Backtest | PastResponse) -> None:
     """Write a backtest's numbers as CSV: one row per date or past campaign."""
     rows = list(_rows(found))
     with StringIO(newline="") as file:
@@ -125,8 +125,8 @@ def _show_goal_shares(found: Backtest, currency: str) -> None:
     rows = [
         (
             format_date(looks, look) + ("" if look.complete else " *"),
-            format_share(stage.bought(look.inside)),
-            format_share(stage.bought(look.outside)),
+            format_share(stage.buyer_share(look.inside)),
+            format_share(stage.buyer_share(look.outside)),
             format_difference(look.difference),
             format_mean(stage.spent(look.inside)),
             format_mean(stage.spent(look.outside)),
@@ -159,7 +159,7 @@ def _show_charts(found: Backtest) -> None:
     for look in found.looks:
         for label, group, style in (("inside ", look.inside, INSIDE), ("outside", look.outside, OUTSIDE)):
             name = format_date(found.looks, look) if label == "inside " else ""
-            reaches.append(_interval_bar(f"{name:<10} {label}", stage.bought(group), group.customers, style))
+            reaches.append(_interval_bar(f"{name:<10} {label}", stage.buyer_share(group), group.customers, style))
     title = f"Share who {found.aim.words()} (├──●──┤ 95 %; ○ {proportions.TOO_FEW})"
     output.out.print(terminal_charts.interval_bars(title, reaches, width), soft_wrap=True)
 
@@ -238,10 +238,10 @@ def _rows(found: Backtest | PastResponse) -> Iterator[dict[str, Any]]:
             "kept": look.kept, "entered": look.entered, "left": look.left,
             **{name: numbers[number] for name, numbers in parts.items()},
             "inside customers": look.inside.customers, "inside buyers": look.inside.buyers,
-            **_estimate_columns("inside share", stage.bought(look.inside)),
+            **_estimate_columns("inside share", stage.buyer_share(look.inside)),
             **_estimate_columns("inside mean", stage.spent(look.inside)),
             "outside customers": look.outside.customers, "outside buyers": look.outside.buyers,
-            **_estimate_columns("outside share", stage.bought(look.outside)),
+            **_estimate_columns("outside share", stage.buyer_share(look.outside)),
             **_estimate_columns("outside mean", stage.spent(look.outside)),
             **_estimate_columns("difference", look.difference), "complete": look.complete,
         }  # fmt: skip

@@ -35,7 +35,7 @@ def plan(
 
     wanted = CompareTo(against, examples) if diff or against is not None else None
     app = context.app()
-    edition = context.edition(app, campaign)
+    edition = context.read_edition(app, campaign)
     with output.err.status("Planning …"):
         made = stage.make_plan(app.store, edition, context.today(edition, as_of), context.now(), wanted)
     compared = {"diff": made.moves.as_dict() if made.moves else None} if wanted else {}
@@ -59,10 +59,10 @@ def launch(
     from mailshot.deliver import smtp
 
     app = context.app()
-    edition = context.edition(app, campaign)
+    edition = context.read_edition(app, campaign)
     smtp.check_server(app.server)
     asked = stage.LaunchOptions(plan, replace, even_if_empty)
-    begun = stage.launch(app.store, edition, context.today(edition, as_of), context.now(), asked)
+    begun = stage.launch_plan(app.store, edition, context.today(edition, as_of), context.now(), asked)
     if begun.run_id is not None and not app.settings.embedded:
         app.doorbell.ring(begun.run_id)
     if json:
@@ -71,7 +71,7 @@ def launch(
     elif begun.run_id is not None:
         ended = " Its schedule has ended." if begun.replaced else ""
         output.print_text(
-            f"Launched '{campaign}' as run {begun.run_id}: {output.counted(begun.mails, 'mail')} due.{ended}"
+            f"Launched '{campaign}' as run {begun.run_id}: {output.count_noun(begun.mails, 'mail')} due.{ended}"
         )
         output.print_next_step("run 'mailshot up' or a worker to send them; to watch: mailshot status --watch")
     else:
@@ -140,14 +140,14 @@ def show_plan(made: CampaignPlan, compared: bool = False) -> None:
     """Print a plan; if `compared`, also the changes since the other plan."""
     output.print_text(f"[bold]Plan {made.id}[/bold] of '{made.campaign}' as of {made.as_of:%Y-%m-%d %H:%M %Z}")
     output.print_text(
-        f"{output.counted(made.customers, 'customer')}, {made.audience:,} in the audience, "
-        f"[bold]{output.counted(made.mails, 'mail')}[/bold]"
+        f"{output.count_noun(made.customers, 'customer')}, {made.audience:,} in the audience, "
+        f"[bold]{output.count_noun(made.mails, 'mail')}[/bold]"
     )
     output.print_counts("", made.contents, "gets")
     if made.left_out:
         output.print_counts("", made.left_out, "left out", {str(reason): reason.help for reason in Reason})
     if compared:
-        rules_diff.show_moves(made.moves)
+        rules_diff.print_moves(made.moves)
     elif made.changes:
         counts = ", ".join(f"{number:,} {what}" for what, number in made.changes.items())
         content = " content" if made.changes["changed"] else ""
@@ -193,17 +193,17 @@ def _set_state(campaign: str, to: RunState, said: str) -> None:
     from mailshot.campaign import control
 
     app = context.app()
-    known = context.campaigns(app.settings.project)
+    known = context.list_campaigns(app.settings.project)
     changed = control.set_state(app.store, campaign, to, context.now(), known)
     if to is RunState.running and not app.settings.embedded:
         for run_id in changed.runs:
             app.doorbell.ring(run_id)
     what = [f"run {number}" for number in changed.runs] + ["its schedule"] * bool(changed.schedules)
-    gone = f"; {output.counted(changed.given_up, 'unsent mail')} skipped" if changed.given_up else ""
+    gone = f"; {output.count_noun(changed.given_up, 'unsent mail')} skipped" if changed.given_up else ""
     output.print_text(output.printable(f"{said} '{campaign}': {', '.join(what)}{gone}."))
     if changed.under_way:
         output.print_text(
-            f"{output.counted(changed.under_way, 'mail')} still in progress: a worker will send or release each one."
+            f"{output.count_noun(changed.under_way, 'mail')} still in progress: a worker will send or release each one."
         )
     output.print_next_step("mailshot status")
 

@@ -37,7 +37,7 @@ def settings() -> Settings:
     """Read the settings of the project in the current folder (or MAILSHOT_PROJECT)."""
     from mailshot import settings as found
 
-    return found.load()
+    return found.load_settings()
 
 
 def app() -> App:
@@ -51,7 +51,7 @@ def app() -> App:
             f"{where} is not a Mailshot project.",
             "Change to a project folder, set MAILSHOT_PROJECT, or create one: mailshot init FOLDER.",
         )
-    return bootstrap.build(chosen)
+    return bootstrap.open_app(chosen)
 
 
 def rulebook(project: Path) -> Rulebook:
@@ -67,7 +67,7 @@ def load_valid_rules(project: Path) -> tuple[Rulebook, list[Problem]]:
     return Rulebook.load_valid(project)
 
 
-def edition(app: App, campaign: str) -> Snapshot:
+def read_edition(app: App, campaign: str) -> Snapshot:
     """Read a campaign with its rules and templates; other files' errors do not matter here.
 
     Raises NotFound, which also tells when a campaign is scheduled without its file.
@@ -77,7 +77,7 @@ def edition(app: App, campaign: str) -> Snapshot:
     project = app.settings.project
     rules = rulebook(project)
     schedule_diff.refuse_gone(app.store, rules, campaign)
-    return snapshot.edition(rules, project, campaign)
+    return snapshot.take_snapshot(rules, project, campaign)
 
 
 def today(found: Snapshot, asked: datetime | None) -> datetime:
@@ -95,7 +95,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def zone(project: Path) -> ZoneInfo:
+def company_zone(project: Path) -> ZoneInfo:
     """Return the company's time zone, in which moments are shown; UTC while that file cannot be read."""
     return company(project).time_zone
 
@@ -112,7 +112,7 @@ def company(project: Path) -> Company:
         return file.read(None)
 
 
-def address(text: str) -> Address:
+def parse_address(text: str) -> Address:
     """Parse an address argument. Raises InvalidInput if it is invalid."""
     from mailshot.profile import address as addresses
 
@@ -128,7 +128,7 @@ def moment(at: datetime, zone: ZoneInfo) -> str:
     return f"{at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
 
 
-def campaigns(project: Path) -> list[str]:
+def list_campaigns(project: Path) -> list[str]:
     """Return the names of the campaigns in the rules, as far as they can be read."""
     try:
         return list(load_valid_rules(project)[0].campaigns)
@@ -144,6 +144,6 @@ def refuse(problems: Sequence[Problem]) -> None:
 
 def logs() -> None:
     """Log warnings and errors to stderr; MAILSHOT_LOG is not a setting, so use the usual LOGLEVEL."""
-    mailshot_logs.protect()
+    mailshot_logs.mask_logs()
     level = os.environ.get("LOGLEVEL", "WARNING").upper()
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

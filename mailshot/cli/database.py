@@ -29,7 +29,7 @@ def scrub() -> None:
             done += some
     with store.read() as connection:
         waiting = erasures.count_pending(connection)
-    output.print_text(f"{output.counted(done, 'erasure')} completed, {waiting.number:,} pending.")
+    output.print_text(f"{output.count_noun(done, 'erasure')} completed, {waiting.number:,} pending.")
     if waiting.number:
         message = "Another program still reads or sends erased data."
         raise Busy(message, "Try again when it has ended, or leave it to the clock.")

@@ -30,7 +30,7 @@ def demo(
     started = time.monotonic()
     _step(1, "A new project")
     shutil.rmtree(folder, ignore_errors=True)
-    init.create(folder, init.StarterProject.grocery)
+    init.create_project(folder, init.StarterProject.grocery)
     os.chdir(folder)
     output.print_text(f"Created {folder}: example rules and templates, new keys, an empty SQLite database.")
     with Services() as services:

@@ -60,7 +60,7 @@ def _keys() -> str:
 
 
 def _privacy() -> str:
-    return private_files.check(context.settings())
+    return private_files.check_private_files(context.settings())
 
 
 def _rules() -> str:
@@ -70,8 +70,8 @@ def _rules() -> str:
     rules = context.rulebook(project)
     context.refuse(rules.check())
     for name in rules.campaigns:
-        snapshot.edition(rules, project, name).mailing()
-    return f"{output.counted(len(rules.campaigns), 'campaign')} with templates: no errors"
+        snapshot.take_snapshot(rules, project, name).mailing()
+    return f"{output.count_noun(len(rules.campaigns), 'campaign')} with templates: no errors"
 
 
 def _smtp() -> str:
@@ -88,7 +88,7 @@ def _queue() -> str:
         return "in process"
     from mailshot import doorbell
 
-    doorbell.check(settings.redis)
+    doorbell.check_redis(settings.redis)
     return f"Redis on {urlsplit(settings.redis).hostname or 'a local socket'} is reachable"
 
 
@@ -109,7 +109,7 @@ def _written() -> str:
     """List the project's folders with files that erasure does not cover."""
     project = context.settings().project
     numbers = {folder: sum(1 for file in (project / folder).glob("**/*") if file.is_file()) for folder in FOLDERS}
-    there = [f"{folder}/ ({output.counted(number, 'file')})" for folder, number in numbers.items() if number]
+    there = [f"{folder}/ ({output.count_noun(number, 'file')})" for folder, number in numbers.items() if number]
     return f"; check {', '.join(there)} yourself: erasure does not cover them" if there else ""
 
 
@@ -123,8 +123,8 @@ def _erasures() -> str:
     if waiting.since is None:
         return "no erasure is pending" + (_written() if ever else "")
     hours = erasures.PROMISED // timedelta(hours=1)
-    since = context.moment(waiting.since, context.zone(app.settings.project))
-    state = f"{output.counted(waiting.number, 'erasure')} pending, the oldest since {since}"
+    since = context.moment(waiting.since, context.company_zone(app.settings.project))
+    state = f"{output.count_noun(waiting.number, 'erasure')} pending, the oldest since {since}"
     if large := scrubbing.too_large(app.store):
         raise Unavailable(f"{state}; {', '.join(large)} too large to lock.", "Run 'mailshot db scrub' at a quiet hour.")
     if not scrubbing.may_clear_statistics(app.store):

@@ -37,14 +37,14 @@ def _find(name: str, customer: str, as_of: context.AsOf, run: int | None) -> tup
 
     app = context.app()
     if run is not None:
-        return stage.run(app.store, name, run, customer), True
+        return stage.explain_run(app.store, name, run, customer), True
     rules = context.rulebook(app.settings.project)
     if name in rules.campaigns:
-        edition = context.edition(app, name)
-        return stage.campaign(app.store, edition, customer, context.today(edition, as_of)), True
+        edition = context.read_edition(app, name)
+        return stage.explain_campaign(app.store, edition, customer, context.today(edition, as_of)), True
     if name in rules.book.names:
         today, audience = context.company_today(rules, as_of), rules.book.audience(name)
-        return stage.audience(app.store, rules, audience, customer, today, back=as_of is not None), False
+        return stage.explain_audience(app.store, rules, audience, customer, today, back=as_of is not None), False
     schedule_diff.refuse_gone(app.store, rules, name)
     known = [*rules.campaigns, *rules.book.names]
     raise NotFound(f"There is no audience or campaign '{name}'.", nearest(name, known))

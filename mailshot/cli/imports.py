@@ -93,7 +93,7 @@ def _convert(app: App) -> None:
     from mailshot.campaign import conversions
 
     with output.err.status("Computing conversions …"):
-        conversions.make(app.store)
+        conversions.make_conversions(app.store)
 
 
 def _tell(summary: ImportSummary) -> None:
@@ -114,14 +114,14 @@ def _tell(summary: ImportSummary) -> None:
     for item in summary.imports:
         for reason, number in list(item.by_reason.items())[:MOST_REASONS]:
             output.print_text(
-                f"  [red]{output.counted(number, 'row')}[/red] of {item.kind} rejected: {output.printable(reason)}"
+                f"  [red]{output.count_noun(number, 'row')}[/red] of {item.kind} rejected: {output.printable(reason)}"
             )
         for warning, number in list(item.warnings.items())[:MOST_REASONS]:
             output.print_text(
-                f"  [yellow]{output.counted(number, 'row')}[/yellow] of {item.kind}: {output.printable(warning)}"
+                f"  [yellow]{output.count_noun(number, 'row')}[/yellow] of {item.kind}: {output.printable(warning)}"
             )
         if item.left_out:
-            lines = f"{output.counted(item.left_out, 'row')} of {item.kind}"
+            lines = f"{output.count_noun(item.left_out, 'row')} of {item.kind}"
             output.print_text(f"  {lines} left out: the data of these customers was erased.")
         if item.notes:
             output.print_text(f"  all errors and warnings, by cell: {output.printable(item.notes)}")
@@ -139,7 +139,7 @@ def _warn(summary: ImportSummary) -> None:
     """Warn on stderr, even with --json, about withdrawals that were not read and files whose rows were all rejected."""
     for item in summary.imports:
         if number := item.withdrawals_rejected:
-            rows = f"{output.counted(number, 'row')} of {output.printable(item.file)}"
+            rows = f"{output.count_noun(number, 'row')} of {output.printable(item.file)}"
             _loudly(f"{rows} may be WITHDRAWALS but could not be read: these customers may still be mailed.")
         elif item.failed:
             _loudly(f"Nothing was imported from {output.printable(item.file)}: every row was rejected.")

@@ -39,13 +39,13 @@ def init(
     example: Annotated[StarterProject | None, typer.Option(help="Start with an example shop.")] = None,
 ) -> None:
     """Create a project: one example of each file, a few customers to import, new keys, an empty database."""
-    create(folder, example)
+    create_project(folder, example)
     data = "rules/ and templates/" if example else "rules/, templates/ and data/ with one example of each file"
     output.print_text(f"Created [bold]{folder}[/bold]: {data}, .env with new keys, and the database.")
     output.print_next_step(f"cd {shlex.quote(str(folder))}, then: mailshot import {MAPPINGS[example]}")
 
 
-def create(folder: Path, example: StarterProject | None = None) -> None:
+def create_project(folder: Path, example: StarterProject | None = None) -> None:
     """Make the project. Raises Refused when there is one already."""
     from mailshot import bootstrap, settings
     from mailshot.store import installation
@@ -63,7 +63,7 @@ def create(folder: Path, example: StarterProject | None = None) -> None:
     dotenv = DOTENV.format(key=secrets.token_hex(32), address_key=secrets.token_hex(32))
     safe_files.write_private(folder / ".env", dotenv.encode())
     _ignore(folder / ".gitignore")
-    store = bootstrap.open_store(settings.load(folder))
+    store = bootstrap.open_store(settings.load_settings(folder))
     installation.upgrade_schema(store)
     store.close()
 
@@ -79,7 +79,7 @@ def _write_schemas(project: Path) -> None:
     from mailshot import json_schemas
     from mailshot.cli import rules
 
-    rules.write(json_schemas.schema_for(context.rulebook(project)), project / rules.FOLDER)
+    rules.write_schemas(json_schemas.schema_for(context.rulebook(project)), project / rules.FOLDER)
 
 
 def starter() -> Path:

@@ -24,7 +24,7 @@ def printable(text: object) -> str:
     return escape("".join(letter if letter.isprintable() else " " for letter in str(text)))
 
 
-def counted(number: int, noun: str) -> str:
+def count_noun(number: int, noun: str) -> str:
     """Return '1 mail', or '2,000 mails'."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 

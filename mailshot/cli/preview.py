@@ -61,7 +61,7 @@ def send_test(
     to = _address(address)
     app = context.app()
     letter = _letter(app, campaign, customer)
-    verdict = smtp.send_test(app.server, letter, to)
+    verdict = smtp.send_test_mail(app.server, letter, to)
     if verdict.status is not Status.accepted:
         raise Unavailable(f"{app.server} did not accept the mail: {verdict.reply}", "Nothing else was sent.")
     output.print_text(output.printable(f"Sent '{smtp.TEST_MARK}{letter.rendered.subject}' to {to}: {verdict.reply}"))
@@ -70,7 +70,7 @@ def send_test(
 
 def _address(text: str) -> str:
     """Return an address as used in SMTP. Raises InvalidInput if it is invalid."""
-    found = context.address(text)
+    found = context.parse_address(text)
     if found.smtputf8:
         reason = "it has letters before the @-sign that need SMTPUTF8, which Mailshot does not send"
         raise InvalidInput([Problem("ADDRESS", 0, 0, f"cannot send mail to '{text}': {reason}")])
@@ -80,8 +80,8 @@ def _address(text: str) -> str:
 def _letter(app: App, campaign: str, customer: str | None) -> OutgoingMail:
     from mailshot.campaign import preview as stage
 
-    edition = context.edition(app, campaign)
+    edition = context.read_edition(app, campaign)
     chosen = customer or stage.sample_customer(app.store, edition)
     if chosen is None:
         raise stage.no_mail(app.store, edition)
-    return stage.write(app.store, edition, chosen, app.keys, app.settings.base_url, context.now())
+    return stage.write_preview(app.store, edition, chosen, app.keys, app.settings.base_url, context.now())

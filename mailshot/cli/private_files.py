@@ -16,7 +16,7 @@ PRIVATE = (".env", "mailshot.db", "mailshot.db-wal", "inbox/", "rejects/", "prev
 GIT_SECONDS = 10
 
 
-def check(settings: Settings) -> str:
+def check_private_files(settings: Settings) -> str:
     """Return that all is private. Raises Refused with what is not, and how to change it."""
     project = settings.project
     if readable := _readable_by_others(settings):

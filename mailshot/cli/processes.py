@@ -61,7 +61,7 @@ def web() -> None:
 
     app = context.app()
     output.print_text(f"Web on {app.settings.web_host}:{app.settings.web_port} as {app.settings.base_url}.")
-    web_server.run(_site(app), app.settings.web_host, app.settings.web_port, app.settings.proxies)
+    web_server.serve_app(_site(app), app.settings.web_host, app.settings.web_port, app.settings.proxies)
 
 
 def worker(threads: Threads = 1) -> None:
@@ -96,7 +96,7 @@ def inbox(
         f"Inbox: http://{host}:{settings.inbox_web_port} catches smtp://{host}:{settings.inbox_smtp_port}."
     )
     output.print_next_step("mailshot up, in another terminal")
-    inbox_server.run(settings.inbox_smtp_port, settings.inbox_web_port, folder, host)
+    inbox_server.serve_inbox(settings.inbox_smtp_port, settings.inbox_web_port, folder, host)
 
 
 @contextmanager
@@ -149,7 +149,7 @@ def _inbox(app: App) -> Iterator[None]:
 
 
 def _site(app: App) -> Starlette:
-    from mailshot.web.app import build
+    from mailshot.web.app import create_app
     from mailshot.web.site import SiteSettings
 
     rules = context.rulebook(app.settings.project)
@@ -163,7 +163,7 @@ def _site(app: App) -> Starlette:
         zone=rules.company.time_zone,
         language=rules.company.language,
     )
-    return build(app.store, app.keys, settings)
+    return create_app(app.store, app.keys, settings)
 
 
 def _contact(rules: Rulebook) -> str:

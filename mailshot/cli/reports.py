@@ -75,10 +75,10 @@ def report(
     app = context.app()
     project = app.settings.project
     with output.err.status("Computing conversions …"):
-        conversions.make(app.store, unfinished=True)
+        conversions.make_conversions(app.store, unfinished=True)
     company = context.company(project)
     today = company.today(None, context.now())
-    lines = stage.summaries(app.store, today, campaign, lambda: context.campaigns(project))
+    lines = stage.summaries(app.store, today, campaign, lambda: context.list_campaigns(project))
     chosen = stage.select_run(lines, run) if campaign or run is not None else None
     if campaign is None and not past:
         lines = [line for line in lines if line.state != RunState.past]
@@ -133,7 +133,7 @@ def show_report(found: RunReport, zone: ZoneInfo) -> None:
     }
     output.print_counts("", people, "people who", {"converted": CONVERTED})
     if line.machine:
-        output.print_text(machines(line.machine))
+        output.print_text(describe_machines(line.machine))
     for url, number in found.links:
         output.print_text(f"  {number:,} clicked {output.printable(url)}")
     no_goal = f"none set; this report uses: {found.goal.words()}"
@@ -150,9 +150,9 @@ def show_report(found: RunReport, zone: ZoneInfo) -> None:
     output.print_text(f"Uplift: {found.uplift.words()}.")
 
 
-def machines(customers: int) -> str:
+def describe_machines(customers: int) -> str:
     """Return the number of customers whose mail a proxy or scanner opened or clicked, as a sentence."""
-    whose = output.counted(customers, "customer")
+    whose = output.count_noun(customers, "customer")
     return f"Image proxies or scanners opened or clicked the mail of {whose}. This is not counted above."
 
 
@@ -189,7 +189,7 @@ def _scheduled(store: Store, project: Path) -> list[Scheduled]:
             return []
         from mailshot.campaign import schedule_diff
 
-        return schedule_diff.every(connection, project)
+        return schedule_diff.compare_schedules(connection, project)
 
 
 def _state(store: Store, project: Path, every: bool) -> dict[str, Any]:
@@ -214,7 +214,10 @@ def _drawn(found: list[dict[str, Any]], older: int, scheduled: list[Scheduled]) 
 def _tell_erasures(store: Store, project: Path) -> None:
     waiting = _waiting(store)
     if waiting.since:
-        waits, since = output.counted(waiting.number, "erasure"), context.moment(waiting.since, context.zone(project))
+        waits, since = (
+            output.count_noun(waiting.number, "erasure"),
+            context.moment(waiting.since, context.company_zone(project)),
+        )
         output.print_text(f"{waits} not yet removed from the database's files, the first of {since}: mailshot doctor")
 
 

@@ -33,19 +33,19 @@ def schema(
     folder = to or (project or Path()) / FOLDER
     if to is None and not safe_files.is_inside(folder, project or Path()):
         raise Refused(f"{folder} is a link that leads out of the project.", "Remove it, or name a folder by --to.")
-    write(found, folder)
+    write_schemas(found, folder)
     output.print_text(f"Wrote {len(found)} schemas to {output.printable(folder)}.")
     output.print_next_step(f"start a file with: # yaml-language-server: $schema=../schemas/{next(iter(found))}.json")
 
 
-def write(found: Mapping[str, object], folder: Path) -> None:
+def write_schemas(found: Mapping[str, object], folder: Path) -> None:
     """Write schemas to a folder, each to a file of its name."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, body in found.items():
-        safe_files.write_shared(folder / f"{name}.json", text(body).encode())
+        safe_files.write_shared(folder / f"{name}.json", schema_text(body).encode())
 
 
-def text(body: object) -> str:
+def schema_text(body: object) -> str:
     """Return a schema as its file holds it."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")) + "\n"
 
@@ -58,14 +58,14 @@ def check(json: context.AsJson = False) -> None:
     project = context.settings().project
     rules = context.rulebook(project)
     problems = rules.check()
-    problems += rule_tests.problems(rules, context.now())
+    problems += rule_tests.example_problems(rules, context.now())
     for name in _campaigns(rules):
         try:
-            found = snapshot.faults(snapshot.edition(rules, project, name))
+            found = snapshot.faults(snapshot.take_snapshot(rules, project, name))
         except InvalidInput as error:
-            found = [*error.problems, *lint.problems(rules, project, name)]
+            found = [*error.problems, *lint.template_problems(rules, project, name)]
         problems += [problem for problem in dict.fromkeys(found) if problem not in problems]
-    doubts = lint.all_of(rules, context.company_today(rules, None).date()) if not problems else []
+    doubts = lint.rule_warnings(rules, context.company_today(rules, None).date()) if not problems else []
     doubts += _outdated(rules, project)
     if json:
         levels = [("error", problem) for problem in problems] + [("warning", problem) for problem in doubts]
@@ -74,8 +74,8 @@ def check(json: context.AsJson = False) -> None:
         output.print_text(f"[yellow]Warning:[/yellow] {output.printable(doubt)}")
     context.refuse(problems)
     if not json:
-        audiences = output.counted(len(rules.book.names), "audience")
-        campaigns = output.counted(len(rules.campaigns), "campaign")
+        audiences = output.count_noun(len(rules.book.names), "audience")
+        campaigns = output.count_noun(len(rules.campaigns), "campaign")
         output.print_text(f"{len(rules.files)} files are valid: {audiences}, {campaigns}.")
         _warn(rules)
         output.print_next_step("mailshot rules count")
@@ -145,7 +145,7 @@ def count(
     else:
         said = {item.name: item.description for item in chosen}
         output.print_counts(
-            f"{output.counted(everyone, 'customer')} as of {compiled.as_of:%Y-%m-%d}", numbers, "audience", said
+            f"{output.count_noun(everyone, 'customer')} as of {compiled.as_of:%Y-%m-%d}", numbers, "audience", said
         )
     context.refuse(problems)
 
@@ -167,7 +167,7 @@ def _outdated(rules: Rulebook, project: Path) -> list[Problem]:
 
     try:
         with context.app().store.read() as connection:
-            found = [item for item in schedule_diff.every(connection, project) if not item.current]
+            found = [item for item in schedule_diff.compare_schedules(connection, project) if not item.current]
         files = {name: document.name for name, document in rules.campaigns.items()}
     except MailshotError:
         return []

@@ -34,11 +34,11 @@ def diff(
     project = app.settings.project
     old, new = versions.read(project, before), versions.read(project, after)
     with output.err.status("Comparing …"):
-        found = stage.compare(app.store, old, new, as_of, context.now(), audience, examples)
-    output.print_json(found.as_dict()) if json else show(found)
+        found = stage.compare_versions(app.store, old, new, as_of, context.now(), audience, examples)
+    output.print_json(found.as_dict()) if json else print_diff(found)
 
 
-def show(found: Diff) -> None:
+def print_diff(found: Diff) -> None:
     """Print a difference of rules for people."""
     versions = f"{output.printable(found.before)} -> {output.printable(found.after)}"
     output.print_text(f"[bold]{versions}[/bold] as of {found.as_of:%Y-%m-%d %H:%M %Z}")
@@ -58,7 +58,7 @@ def show(found: Diff) -> None:
         output.print_text(f"[yellow]{output.printable(note)}[/yellow]")
 
 
-def show_moves(found: PlanDiff | None) -> None:
+def print_moves(found: PlanDiff | None) -> None:
     """Print how customers moved between two plans, or a run and a plan."""
     if found is None:
         output.print_text("There is no earlier plan to compare with.")
@@ -67,20 +67,20 @@ def show_moves(found: PlanDiff | None) -> None:
     if not found.moves:
         output.print_text(f"{since}: no customer enters, leaves, or gets different content.")
         return
-    rows = [(move.was, move.now, move.customers, money(move.spent)) for move in found.moves]
+    rows = [(move.was, move.now, move.customers, format_amount(move.spent)) for move in found.moves]
     output.print_table(since, ("from", "to", "customers", f"spent {found.currency}"), rows, right=(2, 3))
     for move in found.moves:
         if move.examples:
             output.print_text(output.printable(f"  {move.was} -> {move.now}: {', '.join(move.examples)}"))
 
 
-def money(spent: Decimal) -> str:
+def format_amount(spent: Decimal) -> str:
     return f"{spent:,.2f}"
 
 
 def _row(change: Change) -> tuple[object, ...]:
     sizes = ("-" if size is None else size for size in (change.before, change.after))
-    moved = ((part.customers, money(part.spent)) for part in (change.entered, change.left))
+    moved = ((part.customers, format_amount(part.spent)) for part in (change.entered, change.left))
     return (change.name, *sizes, *(cell for pair in moved for cell in pair))
 
 

@@ -30,8 +30,8 @@ def run(
         problems += rules.book.problems
     now = context.now()
     with output.err.status("Trying …"):
-        report = rule_tests.run(rules, now, chosen)
-    problems += rule_tests.problems(rules, now, audience)
+        report = rule_tests.run_examples(rules, now, chosen)
+    problems += rule_tests.example_problems(rules, now, audience)
     output.print_json(report.as_dict()) if json else _show(report)
     context.refuse(problems)
     if any(not outcome.agreed for outcome in report.outcomes):

@@ -38,7 +38,7 @@ def watch(
             time.sleep(seconds)
             return stop.is_set()
 
-        for _ in campaign_watch.watch(app.settings.project, wait):
+        for _ in campaign_watch.watch_saves(app.settings.project, wait):
             desk.look()
 
 

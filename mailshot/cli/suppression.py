@@ -26,7 +26,7 @@ def show(address: Address, json: context.AsJson = False) -> None:
     if json:
         output.print_json({"address": address, "suppression": dict(found) if found else None, "withdrawn": withdrawn})
         return
-    zone = context.zone(app.settings.project)
+    zone = context.company_zone(app.settings.project)
     if found is None:
         output.print_text(f"{output.printable(address)} is not suppressed.")
     else:
@@ -79,4 +79,4 @@ def _readmit(connection: Connection, hashed: str, address: str, signed_up_again:
 def _hash(key: bytes, written: str) -> str:
     from mailshot.profile import address
 
-    return address.fingerprint(key, context.address(written).email)
+    return address.fingerprint(key, context.parse_address(written).email)

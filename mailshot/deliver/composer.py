@@ -88,7 +88,7 @@ class Composer:
         known = isinstance(error, RenderError)
         if not known:
             log.error("run %s, customer %s: no mail", self._run.id, customer_id, exc_info=error)
-        reply = outcome.printable(str(error) if known else f"{type(error).__name__}: {error}")
+        reply = outcome.clean_reply(str(error) if known else f"{type(error).__name__}: {error}")
         reason = str(Reason.render_failed)
         self._writer.settle(Settled(customer_id, DeliveryState.skipped, reply=reply, reason=reason))
 

@@ -38,7 +38,7 @@ STATE_AFTER = {
 }
 
 
-def waiting(store: Store, now: datetime) -> list[Due]:
+def due_confirmations(store: Store, now: datetime) -> list[Due]:
     """Return the requests whose link is due to be mailed."""
     with store.read() as connection:
         return confirmations.due_mails(connection, now)
@@ -85,7 +85,7 @@ async def _hand_over(settings: SendSettings, letter: OutgoingMail) -> Status:
                 dot_sent = True
                 result = await connection.send_dot()
             if result.status is not Status.accepted:
-                reply = logs.masked(outcome.printable(result.reply))
+                reply = logs.masked(outcome.clean_reply(result.reply))
                 log.error("the server did not accept a link to a customer's data: %s", reply)
             if not result.close:
                 await connection.quit()

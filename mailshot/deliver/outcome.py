@@ -77,7 +77,7 @@ class Outcome:
 
 def classify_reply(phase: Phase, code: int, text: str) -> Outcome:
     """Classify the reply that ended a transaction in `phase`. 2xx counts as accepted only after the dot."""
-    reply = printable(f"{code} {text}")
+    reply = clean_reply(f"{code} {text}")
     if 200 <= code < 300 and phase is Phase.dot:
         return Outcome(Status.accepted, phase, reply)
     # After an error outside RCPT and the dot the connection itself is suspect.
@@ -107,10 +107,10 @@ def _is_unknown_mailbox(phase: Phase, code: int, status: tuple[str, str] | None,
 def connection_lost(phase: Phase, reason: str) -> Outcome:
     """Return the outcome of a connection that broke, or of a reply that did not come in time, in `phase`."""
     status = Status.in_doubt if phase is Phase.dot else Status.retry
-    return Outcome(status, phase, printable(f"{phase}: {reason}"), close=True)
+    return Outcome(status, phase, clean_reply(f"{phase}: {reason}"), close=True)
 
 
-def printable(text: str) -> str:
+def clean_reply(text: str) -> str:
     """Return a text cut to `MAX_REPLY_CHARACTERS`, with blanks in place of unprintable characters."""
     return _UNPRINTABLE.sub(" ", text).strip()[:MAX_REPLY_CHARACTERS]
 

@@ -224,7 +224,7 @@ def stuffed(data: bytes) -> bytes:
     return body if body.endswith(b"\r\n") else body + b"\r\n"
 
 
-def send_test(server: Server, letter: OutgoingMail, to: str) -> Outcome:
+def send_test_mail(server: Server, letter: OutgoingMail, to: str) -> Outcome:
     """Send a mail to the address `to` instead of its customer, marked as a test. Raises Unavailable."""
     return asyncio.run(_send(server, letter, to))
 

@@ -8,7 +8,7 @@ A control is a name with the values it holds:
 
 Not every page shows every control (see `View`): a mail may be forwarded, and with it the link to its page. Only what
 differs from what the page *showed* counts as a change, so that a page left open for a week undoes nothing that was
-changed elsewhere in the meantime. Start at `requested_changes` and `save`.
+changed elsewhere in the meantime. Start at `requested_changes` and `save_changes`.
 """
 
 from __future__ import annotations
@@ -192,7 +192,9 @@ def current_preferences(connection: Connection, customer_id: int) -> CurrentPref
     )
 
 
-def save(connection: Connection, change: PreferenceChange, topics: Topics, statements: Statements) -> dict[str, Any]:
+def save_changes(
+    connection: Connection, change: PreferenceChange, topics: Topics, statements: Statements
+) -> dict[str, Any]:
     """Save all changes and return those that had an effect; saving the same again has none.
 
     The result maps a topic or `tracking` to given or not, and `name: value` to True, False, or None (withdrawn).

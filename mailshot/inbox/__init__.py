@@ -3,6 +3,6 @@
 Entry point: `run`. The package uses forms, templates, headers and server of `web`, and none of its pages.
 """
 
-from mailshot.inbox.server import Inbox, run
+from mailshot.inbox.server import Inbox, serve_inbox
 
-__all__ = ["Inbox", "run"]
+__all__ = ["Inbox", "serve_inbox"]

@@ -46,7 +46,7 @@ ONE_CLICK_HEADERS = {"Content-Type": "application/x-www-form-urlencoded", "User-
 ONE_CLICK_SECONDS = 10.0
 
 
-def build(box: Mailbox) -> Starlette:
+def create_app(box: Mailbox) -> Starlette:
     """Return the site that shows the mails of a box."""
     app = Starlette(
         routes=[
@@ -55,7 +55,7 @@ def build(box: Mailbox) -> Starlette:
             Route("/mail/{id}", show_mail),
             Route("/mail/{id}/html", show_html),
             Route("/mail/{id}/part", show_image),
-            Route("/mail/{id}/unsubscribe", unsubscribe, methods=["POST"]),
+            Route("/mail/{id}/unsubscribe", unsubscribe_one_click, methods=["POST"]),
             Route("/api/mails", api_mails),
             Route("/api/mails", api_delete_all, methods=["DELETE"]),
             Route("/api/mails/{id}", api_mail),
@@ -119,7 +119,7 @@ async def show_image(request: Request) -> Response:
     return Response(content, media_type=media_type, headers=FRAME_HEADERS)
 
 
-async def unsubscribe(request: Request) -> Response:
+async def unsubscribe_one_click(request: Request) -> Response:
     """Unsubscribe as a mail program would, and show how the sender's server responded."""
     forms.reject_foreign(request)
     url = (await _message(request)).one_click

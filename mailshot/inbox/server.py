@@ -20,7 +20,7 @@ class Inbox:
         self.box = Mailbox(folder)
         self._where = f"{host}:{smtp_port}"
         self._catcher = smtp_sink.controller(self.box, host, smtp_port)
-        self._pages = server.ThreadedServer(pages.build(self.box), host, web_port)
+        self._pages = server.ThreadedServer(pages.create_app(self.box), host, web_port)
 
     def start(self) -> None:
         """Begin to receive and show mail. Raises Unavailable when a port is in use."""
@@ -51,7 +51,7 @@ class Inbox:
             raise Unavailable(f"The inbox cannot receive mail on {self._where}: {error.strerror}.") from error
 
 
-def run(smtp_port: int, web_port: int, folder: Path, host: str = "127.0.0.1") -> None:
+def serve_inbox(smtp_port: int, web_port: int, folder: Path, host: str = "127.0.0.1") -> None:
     """Receive mail on one port and show it on the other until SIGTERM. Raises Refused for any other machine."""
     Inbox(smtp_port, web_port, folder, host).serve()
 

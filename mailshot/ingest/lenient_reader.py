@@ -43,7 +43,7 @@ def csv_rows(
 ) -> Iterator[Row | Broken]:
     """Give every row of a CSV file below its header, and every line that is none; `skipped` lines stand above it.
 
-    With `protected`, what `spreadsheet.protect` put before a cell is taken off.
+    With `protected`, what `spreadsheet.escape_formula` put before a cell is taken off.
     """
     with path.open(encoding="utf-8-sig", newline="") as file:
         lines = _Lines(file)

@@ -131,8 +131,8 @@ def run_backtest(store: Store, subject: Subject, series: Series, zone: ZoneInfo,
         looked = BacktestScope(subject.conditions, dates, zone)
         notes = [
             backtest_notes.SELECTION,
-            *backtest_notes.of_rules(connection, looked),
-            *backtest_notes.of_data(looked, known),
+            *backtest_notes.rule_notes(connection, looked),
+            *backtest_notes.data_notes(looked, known),
         ]
     end = end_of_data(known.last, zone) if known.last else None
     looks: list[Point] = []
@@ -146,9 +146,12 @@ def run_backtest(store: Store, subject: Subject, series: Series, zone: ZoneInfo,
         done = end is not None and subject.aim.within.after(moment) <= end
         looks.append(_point(moment, seen, subject, before, done))
         before = seen
-    notes += [*backtest_notes.of_customers(known), *backtest_notes.unfinished(dates, [look.complete for look in looks])]
+    notes += [
+        *backtest_notes.customer_notes(known),
+        *backtest_notes.unfinished_dates(dates, [look.complete for look in looks]),
+    ]
     if subject.edition:
-        notes += backtest_notes.of_campaign(subject.edition)
+        notes += backtest_notes.campaign_notes(subject.edition)
     return Backtest(subject.name, subject.kind, subject.aim, looks, notes)
 
 
@@ -182,7 +185,7 @@ def spent(group: BacktestGroup) -> Estimate:
     return proportions.mean(group.customers, float(group.spent), group.squares)
 
 
-def bought(group: BacktestGroup) -> Estimate:
+def buyer_share(group: BacktestGroup) -> Estimate:
     """Return the share of buyers in a group."""
     return proportions.proportion(group.customers, group.buyers)
 
@@ -205,7 +208,7 @@ def _point_as_dict(look: Point, campaign: bool) -> dict[str, Any]:
 
 def _group(group: BacktestGroup) -> dict[str, Any]:
     counted = {"customers": group.customers, "buyers": group.buyers, "spent": str(group.spent)}
-    return {**counted, "share": estimate_as_dict(bought(group)), "mean": estimate_as_dict(spent(group))}
+    return {**counted, "share": estimate_as_dict(buyer_share(group)), "mean": estimate_as_dict(spent(group))}
 
 
 def estimate_as_dict(found: Estimate) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def conditions(edition: Snapshot) -> list[Condition]:
     return [read.audience.condition, *read.when.values(), *guards]
 
 
-def of_rules(connection: Connection, looked: BacktestScope) -> Iterator[str]:
+def rule_notes(connection: Connection, looked: BacktestScope) -> Iterator[str]:
     """Report what the rules use that has no history."""
     parts = [part for condition in looked.conditions for part in _walk(condition)]
     traits = sorted({part.name for part in parts if isinstance(part, nodes.HasTrait)})
@@ -53,7 +53,7 @@ def of_rules(connection: Connection, looked: BacktestScope) -> Iterator[str]:
         yield "Only the latest value of each preference is stored: one stated after a date counts as not yet stated."
 
 
-def of_data(looked: BacktestScope, known: DataRange) -> Iterator[str]:
+def data_notes(looked: BacktestScope, known: DataRange) -> Iterator[str]:
     """Report where the data starts too late for the rules, and which customers it covers badly."""
     if known.first is None:
         yield "There are no purchases."
@@ -69,7 +69,7 @@ def of_data(looked: BacktestScope, known: DataRange) -> Iterator[str]:
         )
 
 
-def of_customers(known: DataRange) -> Iterator[str]:
+def customer_notes(known: DataRange) -> Iterator[str]:
     """Report customers who may not have existed then, and those who are excluded."""
     if known.without_joining:
         yield (
@@ -80,7 +80,7 @@ def of_customers(known: DataRange) -> Iterator[str]:
         yield f"{known.erased:,} erased customers are excluded; their purchases were deleted."
 
 
-def of_campaign(edition: Snapshot) -> Iterator[str]:
+def campaign_notes(edition: Snapshot) -> Iterator[str]:
     """Report what a plan decides and a backtest does not."""
     offers = edition.read.campaign.offers
     if any(entry.at_least for entry in offers.values()):
@@ -88,7 +88,7 @@ def of_campaign(edition: Snapshot) -> Iterator[str]:
     yield "Each date is independent: no mail was sent, so none counts towards a cap or as received."
 
 
-def unfinished(dates: Sequence[datetime], complete: Sequence[bool]) -> Iterator[str]:
+def unfinished_dates(dates: Sequence[datetime], complete: Sequence[bool]) -> Iterator[str]:
     """Report the dates whose goal window extends beyond the data."""
     late = [moment for moment, done in zip(dates, complete, strict=True) if not done]
     if late:

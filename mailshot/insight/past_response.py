@@ -99,7 +99,11 @@ def compare_responses(
                 "Import campaigns, recipients and conversions, or choose other dates with --from and --until.",
             )
         scope = BacktestScope([subject.condition], [run.as_of.astimezone(zone) for run in runs], zone)
-        notes = [SELECTION_NOTE, *backtest_notes.of_rules(connection, scope), *backtest_notes.of_data(scope, known)]
+        notes = [
+            SELECTION_NOTE,
+            *backtest_notes.rule_notes(connection, scope),
+            *backtest_notes.data_notes(scope, known),
+        ]
         early = sum(known.first is not None and run.as_of < known.first for run in every) if not series.since else 0
         people = backtests.responders(connection, [run.id for run in runs])
     end = end_of_data(known.last, zone) if known.last else None
@@ -113,7 +117,7 @@ def compare_responses(
         over = end is not None and run.finished_at is not None and run.finished_at <= end
         pasts.append(PastCampaign(run.campaign, compiled.as_of, inside, outside, over))
     return PastResponse(
-        subject.name, pasts, [*notes, *_notes(pasts, people, early), *backtest_notes.of_customers(known)]
+        subject.name, pasts, [*notes, *_notes(pasts, people, early), *backtest_notes.customer_notes(known)]
     )
 
 

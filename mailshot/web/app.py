@@ -25,7 +25,7 @@ from mailshot.web.site import Site, SiteSettings, TestMailLink, site_of
 OWN_PAGES = ("/u/", "/p/", "/d/")
 
 
-def build(store: Store, keys: KeyRing, settings: SiteSettings) -> Starlette:
+def create_app(store: Store, keys: KeyRing, settings: SiteSettings) -> Starlette:
     """Return the site that customers reach: /o, /c, /u, /p, /d and /healthz."""
     group = GroupCommit(store)
 

@@ -22,7 +22,7 @@ OWN_SITES = ("same-origin", "none")
 CHARSETS = (b"utf-8", b"utf8", b"us-ascii", b"iso-8859-1")
 
 
-async def read(request: Request) -> FormData:
+async def read_form(request: Request) -> FormData:
     """Return the posted fields, urlencoded or multipart. Raises 400, 408 or 413."""
     length = request.headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > MAX_BYTES:

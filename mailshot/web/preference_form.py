@@ -107,7 +107,7 @@ def page_of(site: Site, current: CurrentPreferences, view: View) -> Page:
     return Page(shown, shown)
 
 
-async def save(link: MailLink, form: FormData, view: View, check: Check | None = None) -> Page:
+async def save_form(link: MailLink, form: FormData, view: View, check: Check | None = None) -> Page:
     """Save what a posted form changed: all of it or, with problems on the returned page, nothing.
 
     `check` (None: the link's own) runs again in the transaction that saves, because a form may take its time to arrive.
@@ -131,7 +131,7 @@ async def save(link: MailLink, form: FormData, view: View, check: Check | None =
 
         def save_change(connection: Connection) -> None:
             check(connection)
-            preferences.save(connection, change, topics, statements)
+            preferences.save_changes(connection, change, topics, statements)
 
         await site.group.do(save_change)
     return Page(posted, shown, tuple(requested.problems))

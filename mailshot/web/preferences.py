@@ -38,7 +38,7 @@ async def save_preferences(request: Request) -> Response:
         raise HTTPException(405)
     link = await _link(request)
     forms.reject_foreign(request)
-    saved = await preference_form.save(link, await forms.read(request), MAIL)
+    saved = await preference_form.save_form(link, await forms.read_form(request), MAIL)
     return _shown(request, saved) if saved.problems else RedirectResponse(f"{_address(request)}?saved=1", 303)
 
 
@@ -53,7 +53,7 @@ async def request_data_link(request: Request) -> Response:
     """Have a link mailed to the address on file. The page is the same whatever that address is."""
     link = await _link(request)
     forms.reject_foreign(request)
-    await forms.read(request)
+    await forms.read_form(request)
     site, at = link.site, link.site.clock()
 
     def write(connection: Connection) -> datetime | None:

@@ -63,11 +63,11 @@ async def show_open_button(request: Request) -> Response:
     return site.page("data_link.html", url=_address(request))
 
 
-async def open_once(request: Request) -> Response:
+async def open_link(request: Request) -> Response:
     """Use up the link and show the owner's page."""
     site, ids = site_of(request), await _ids(request)
     forms.reject_foreign(request)
-    await forms.read(request)
+    await forms.read_form(request)
 
     def write(connection: Connection) -> DataLink:
         link = _look(site, connection, ids)
@@ -81,7 +81,7 @@ async def open_once(request: Request) -> Response:
 async def save_own_data(request: Request) -> Response:
     """Save everything at once, and show the page with what is stored then."""
     link, form, check = await _owner(request)
-    saved = await preference_form.save(link.mail, form, OWNER, check)
+    saved = await preference_form.save_form(link.mail, form, OWNER, check)
     return await _shown(request, link, saved if saved.problems else None, saved=not saved.problems)
 
 
@@ -143,7 +143,7 @@ async def _owner(request: Request) -> tuple[DataLink, FormData, Check]:
     """
     site, ids = site_of(request), await _ids(request)
     forms.reject_foreign(request)
-    form = await forms.read(request)
+    form = await forms.read_form(request)
     session = site.keys.verify(Purpose.session, str(form.get(SESSION, "")))
 
     def check(connection: Connection) -> DataLink:
@@ -212,5 +212,5 @@ ROUTES = [
     Route("/d/{token}/export{tail:path}", export_data, methods=["POST"]),
     Route("/d/{token}/erase{tail:path}", erase_data, methods=["POST"]),
     Route("/d/{token:path}", show_open_button),
-    Route("/d/{token:path}", open_once, methods=["POST"]),
+    Route("/d/{token:path}", open_link, methods=["POST"]),
 ]

@@ -17,7 +17,7 @@ DRAIN_SECONDS = 10
 MAX_START_SECONDS = 15.0
 
 
-def run(app: ASGIApp, host: str, port: int, proxies: Sequence[str] = ()) -> None:
+def serve_app(app: ASGIApp, host: str, port: int, proxies: Sequence[str] = ()) -> None:
     """Serve until SIGTERM or SIGINT, finish the requests in progress and return. Raises Unavailable for a used port.
 
     `proxies` are the addresses whose X-Forwarded-For is trusted.
@@ -48,7 +48,7 @@ class ThreadedServer:
 
     def serve(self) -> None:
         """Serve in this thread until SIGTERM or SIGINT, instead of start() and stop()."""
-        run(self._app, self.host, self.port, self._proxies)
+        serve_app(self._app, self.host, self.port, self._proxies)
 
     def stop(self) -> None:
         """Finish the requests in progress and close the port."""

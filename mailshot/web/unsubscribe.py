@@ -40,7 +40,7 @@ async def show_unsubscribe(request: Request) -> Response:
 async def unsubscribe(request: Request) -> Response:
     """Withdraw the consent at once, without cookie or redirect. Repeating it gives the same response."""
     link = await _link(request)
-    posted = await forms.read(request)
+    posted = await forms.read_form(request)
     one_click = str(posted.get(FIELD, "")).strip().lower() == ONE_CLICK.lower()
     if not one_click and BUTTON not in posted:
         raise HTTPException(400, f"Send {FIELD}={ONE_CLICK} (RFC 8058).")
@@ -62,7 +62,7 @@ async def save_topics(request: Request) -> Response:
     """Save the topics, then redirect to them."""
     link = await _link(request)
     forms.reject_foreign(request)
-    await preference_form.save(link, await forms.read(request), TOPICS_ONLY)
+    await preference_form.save_form(link, await forms.read_form(request), TOPICS_ONLY)
     return RedirectResponse(f"{_address(request)}/topics?saved=1", 303)
 
 

@@ -88,7 +88,7 @@ class Field:
 
     def made(self) -> set[tuple[int, int, str]]:
         """Make what is due and return every conversion as (customer, run, order or event)."""
-        conversions.make(self.store)
+        conversions.make_conversions(self.store)
         f = dialect.table(tables.Feedback).c
         with self.store.read() as connection:
             found = connection.execute(select(f.customer_id, f.run_id, f.key).where(f.kind == "converted")).all()
@@ -362,8 +362,8 @@ def test_most_bounds_one_call(field: Field, monkeypatch: pytest.MonkeyPatch) -> 
     field.mail()
     for who in field.shop.customers:
         field.buy(who, SENT + DAY)
-    assert conversions.make(field.store, most=2)
-    while conversions.make(field.store, most=2):
+    assert conversions.make_conversions(field.store, most=2)
+    while conversions.make_conversions(field.store, most=2):
         pass
     assert len(field.made()) == 3
 

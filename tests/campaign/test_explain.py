@@ -29,11 +29,11 @@ def shop(store: Store, tmp_path: Path) -> Shop:
 
 
 def edition(shop: Shop) -> editions.Snapshot:
-    return editions.edition(Rulebook.load(shop.folder), shop.folder, "hello")
+    return editions.take_snapshot(Rulebook.load(shop.folder), shop.folder, "hello")
 
 
 def explained(shop: Shop, key: str = "c1", as_of: datetime = LATER) -> explain.Explanation:
-    return explain.campaign(shop.store, edition(shop), key, as_of)
+    return explain.explain_campaign(shop.store, edition(shop), key, as_of)
 
 
 def test_an_unchanged_customer_is_explained_by_the_plan(shop: Shop) -> None:
@@ -81,7 +81,7 @@ def test_a_reason_that_no_longer_holds_is_explained(shop: Shop) -> None:
 
 
 def test_a_launched_plan_is_named_with_its_run(shop: Shop) -> None:
-    run_id = launch.launch(shop.store, edition(shop), NOW, NOW).run_id
+    run_id = launch.launch_plan(shop.store, edition(shop), NOW, NOW).run_id
     found = explained(shop)
     assert [check.name for check in found.obstacles()] == ["first time"]
     assert f"{WHEN}, launched as run {run_id}, says: Gets the mail 'hello'." in found.outcome()
@@ -97,10 +97,10 @@ def test_without_a_plan_it_says_what_one_would_decide(store: Store, tmp_path: Pa
 
 
 def test_a_run_without_a_row_for_a_customer_who_fits_today_says_why(shop: Shop) -> None:
-    run_id = launch.launch(shop.store, edition(shop), NOW, NOW).run_id
+    run_id = launch.launch_plan(shop.store, edition(shop), NOW, NOW).run_id
     assert run_id is not None
     shop.add([project.person("new", "new@mail.example")])
-    found = explain.run(shop.store, "hello", run_id, "new")
+    found = explain.explain_run(shop.store, "hello", run_id, "new")
     assert "has no row for this customer" in found.outcome()
     if found.audience.holds:
         assert "no history" in found.outcome()

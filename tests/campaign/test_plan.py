@@ -31,7 +31,7 @@ def shop(store: Store, tmp_path: Path) -> Shop:
 def launched(
     shop: Shop, now: datetime = NOW, plan_id: str | None = None, asked: launch.LaunchOptions | None = None
 ) -> Launched:
-    return launch.launch(shop.store, edition(shop), now, now, asked or plan_id)
+    return launch.launch_plan(shop.store, edition(shop), now, now, asked or plan_id)
 
 
 def ledger(shop: Shop) -> dict[int, tuple[str, str | None, str | None]]:
@@ -195,7 +195,7 @@ def test_explain_says_what_the_plan_decided(shop: Shop) -> None:
     made = planned(shop)
     keys = dict(zip(who, "abcdefghijkl", strict=True))
     for name, row in ((name, rows(shop, made.id)[number]) for name, number in who.items()):
-        found = explain.campaign(shop.store, edition(shop), keys[name], NOW)
+        found = explain.explain_campaign(shop.store, edition(shop), keys[name], NOW)
         assert (found.plan, found.content, found.reason) == (made.id, row["content"], row["reason"])
         assert (row["reason"] or row["content"] or "") in found.outcome()
         assert found.guards["no meat to vegetarians"].holds is (name == "guard")
@@ -219,10 +219,10 @@ def test_a_preview_is_the_mail_of_the_plan(shop: Shop) -> None:
     planned(shop)
     key = preview.sample_customer(shop.store, edition(shop))
     assert key == "k"
-    letter = preview.write(shop.store, edition(shop), key, KeyRing.parse(KEYS), "http://127.0.0.1", NOW)
+    letter = preview.write_preview(shop.store, edition(shop), key, KeyRing.parse(KEYS), "http://127.0.0.1", NOW)
     assert letter.rendered.subject == "Hello Ann k"
     with pytest.raises(Refused, match="left out: guard"):
-        preview.write(shop.store, edition(shop), "f", KeyRing.parse(KEYS), "http://127.0.0.1", NOW)
+        preview.write_preview(shop.store, edition(shop), "f", KeyRing.parse(KEYS), "http://127.0.0.1", NOW)
 
 
 BROKEN = {
@@ -304,7 +304,7 @@ def test_a_future_moment_is_launched_once_by_the_clock(shop: Shop) -> None:
     assert len(schedules.launch_due(shop.store, NOW.replace(hour=22, minute=1))) == 1
     assert schedules.launch_due(shop.store, NOW.replace(hour=22, minute=2)) == []
     assert sum(found[0] == "pending" for found in ledger(shop).values()) == made.mails
-    found = explain.campaign(shop.store, edition(shop), "k", NOW)
+    found = explain.explain_campaign(shop.store, edition(shop), "k", NOW)
     assert (found.content, len(found.deliveries)) == ("meat", 1)
 
 
@@ -388,7 +388,7 @@ def test_an_address_that_we_cannot_send_to_is_left_out_and_explained(shop: Shop)
     idn = add(shop, "k", email="jorgen@xn--mnchen-3ya.example", country="NO")
     made = planned(shop)
     assert [rows(shop, made.id)[one]["reason"] for one in (jurgen, idn)] == ["unsupported address", None]
-    found = explain.campaign(shop.store, edition(shop), "j", NOW)
+    found = explain.explain_campaign(shop.store, edition(shop), "j", NOW)
     assert [check.name for check in found.obstacles()] == ["address"]
     assert "SMTPUTF8" in found.obstacles()[0].remedy
 
@@ -415,7 +415,7 @@ def test_explain_lists_every_check_and_what_would_have_to_change(shop: Shop) -> 
     }  # fmt: skip
     for name, number in who.items():
         row = rows(shop, made.id)[number]
-        found = explain.campaign(shop.store, edition(shop), keys[name], NOW)
+        found = explain.explain_campaign(shop.store, edition(shop), keys[name], NOW)
         failing = [check.name for check in found.obstacles()]
         assert failing[:1] == ([decided[row["reason"]]] if row["reason"] in decided else [])
         assert all(check.remedy for check in found.obstacles())
@@ -427,14 +427,14 @@ def test_explain_shows_a_run_by_the_data_of_that_time(shop: Shop) -> None:
     begun = launched(shop)
     assert begun.run_id is not None
     keys = dict(zip(who, "abcdefghijkl", strict=True))
-    before = {name: explain.run(shop.store, "week", begun.run_id, keys[name]) for name in who}
+    before = {name: explain.explain_run(shop.store, "week", begun.run_id, keys[name]) for name in who}
     write(shop, "rules/audiences/all.yaml", "audience: all\nwho: {country: XX}\n")
     with shop.store.write() as connection:
         for number in who.values():
             consent.record_consent(connection, number, "offers", False, datetime.now(UTC) + timedelta(days=1), "page")
     for name in who:
-        found = explain.run(shop.store, "week", begun.run_id, keys[name])
+        found = explain.explain_run(shop.store, "week", begun.run_id, keys[name])
         assert found == before[name]
         assert str(begun.run_id) in found.outcome()
     with pytest.raises(NotFound, match="no run 99 of 'week'"):
-        explain.run(shop.store, "week", 99, "a")
+        explain.explain_run(shop.store, "week", 99, "a")

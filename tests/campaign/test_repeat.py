@@ -40,9 +40,9 @@ def birthday_campaign(shop: Shop, more: str) -> None:
     path = shop.folder / "rules" / "campaigns" / "birthday.yaml"
     shop.campaign("birthday")
     path.write_text(path.read_text().replace("audience: everyone", "audience: birthdays") + more)
-    edition = explain.snapshot.edition(Rulebook.load(shop.folder), shop.folder, "birthday")
+    edition = explain.snapshot.take_snapshot(Rulebook.load(shop.folder), shop.folder, "birthday")
     plan.make_plan(shop.store, edition, BEGIN, BEGIN)
-    launch.launch(shop.store, edition, BEGIN, BEGIN)
+    launch.launch_plan(shop.store, edition, BEGIN, BEGIN)
 
 
 def settle(shop: Shop, now: datetime, state: DeliveryState = DeliveryState.sent) -> None:
@@ -146,14 +146,14 @@ def test_explain_agrees_with_the_plan(shop: Shop) -> None:
     for days, passes in ((3, False), (11, True)):
         now = BEGIN + days * DAY
         reasons = planned(shop, edition, now)
-        checks = {check.name: check for check in explain.campaign(shop.store, edition, "c1", now).checks}
+        checks = {check.name: check for check in explain.explain_campaign(shop.store, edition, "c1", now).checks}
         assert checks["first time"].passes is passes
         assert (reasons == {}) is passes
     assert "repeat: after 10 days" in _failed(shop, edition)
 
 
 def _failed(shop: Shop, edition: plan.Snapshot) -> str:
-    found = explain.campaign(shop.store, edition, "c1", BEGIN + DAY)
+    found = explain.explain_campaign(shop.store, edition, "c1", BEGIN + DAY)
     return "".join(check.remedy for check in found.obstacles())
 
 
@@ -176,7 +176,7 @@ def test_a_schedule_launched_before_it_had_to_say_so_goes_on(shop: Shop) -> None
     shop.add(project.people(2))
     edition = shop.campaign(more=DAILY + "repeat: yes\n")
     plan.make_plan(shop.store, edition, BEGIN, BEGIN)
-    launch.launch(shop.store, edition, BEGIN, BEGIN)
+    launch.launch_plan(shop.store, edition, BEGIN, BEGIN)
     rules = {name: text.replace("repeat: yes\n", "") for name, text in edition.body["rules"].items()}
     schedule = dialect.table(tables.Schedule)
     with shop.store.write() as connection:

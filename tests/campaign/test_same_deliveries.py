@@ -27,7 +27,7 @@ def _deliveries(store: Store, folder: Path) -> dict[str, tuple[Any, ...]]:
     shop = open_shop(store, folder)
     everybody(shop)
     planned(shop)
-    run_id = launch.launch(store, edition(shop), NOW, NOW).run_id
+    run_id = launch.launch_plan(store, edition(shop), NOW, NOW).run_id
     columns = (CUSTOMER.c.key, DELIVERY.c.state, DELIVERY.c.content, DELIVERY.c.reason, DELIVERY.c.offers)
     rows = select(*columns).join(CUSTOMER, CUSTOMER.c.id == DELIVERY.c.customer_id).where(DELIVERY.c.run_id == run_id)
     with store.read() as connection:

@@ -46,17 +46,17 @@ def write(shop: Shop, path: str, text: str) -> None:
 
 
 def edition(shop: Shop) -> editions.Snapshot:
-    return editions.edition(Rulebook.load(shop.folder), shop.folder, "hello")
+    return editions.take_snapshot(Rulebook.load(shop.folder), shop.folder, "hello")
 
 
 def launched(shop: Shop, now: datetime = NOW, asked: LaunchOptions | None = None) -> Launched:
     plan.make_plan(shop.store, edition(shop), now, now)
-    return launch.launch(shop.store, edition(shop), now, now, asked)
+    return launch.launch_plan(shop.store, edition(shop), now, now, asked)
 
 
 def open_schedules(shop: Shop) -> list[schedule_diff.Scheduled]:
     with shop.store.read() as connection:
-        return schedule_diff.every(connection, shop.folder)
+        return schedule_diff.compare_schedules(connection, shop.folder)
 
 
 CHANGES = {
@@ -96,7 +96,7 @@ def test_what_the_campaign_uses_differs_by_its_name(shop: Shop, path: str) -> No
     assert f"the files differ now: {', '.join(item.differs)}" in item.words()
     assert "launch 'hello' --replace" in item.remedy()
     with pytest.raises(Refused, match=f"have changed since plan .*{name}"):
-        launch.launch(shop.store, edition(shop), NOW, NOW, REPLACE)
+        launch.launch_plan(shop.store, edition(shop), NOW, NOW, REPLACE)
 
 
 @pytest.mark.parametrize("path", UNRELATED)
@@ -105,7 +105,7 @@ def test_what_others_use_changes_neither_schedule_nor_plan(shop: Shop, path: str
     planned = plan.make_plan(shop.store, edition(shop), NOW, NOW)
     write(shop, path, UNRELATED[path])
     assert plan.make_plan(shop.store, edition(shop), NOW, NOW).id == planned.id
-    launch.launch(shop.store, edition(shop), NOW, NOW)
+    launch.launch_plan(shop.store, edition(shop), NOW, NOW)
     assert [item.current for item in open_schedules(shop)] == [True]
 
 
@@ -257,7 +257,7 @@ def test_launches_at_once_make_one_schedule(shop: Shop) -> None:
     shop.campaign(more=DAILY)
     plan.make_plan(shop.store, edition(shop), NOW, NOW)
     whole = edition(shop)
-    results = at_once(*[lambda: launch.launch(shop.store, whole, NOW, NOW)] * 4)
+    results = at_once(*[lambda: launch.launch_plan(shop.store, whole, NOW, NOW)] * 4)
     assert sum(isinstance(result, Refused) for result in results) == 3
     assert len(open_schedules(shop)) == 1
 
@@ -272,7 +272,7 @@ def test_replacing_while_the_clock_ticks_launches_each_slot_once(shop: Shop) -> 
         plan.make_plan(shop.store, whole, moment, moment)
         tick, replace = (
             lambda moment=moment: schedules.launch_due(shop.store, moment),
-            lambda whole=whole, moment=moment: launch.launch(shop.store, whole, moment, moment, REPLACE),
+            lambda whole=whole, moment=moment: launch.launch_plan(shop.store, whole, moment, moment, REPLACE),
         )
         at_once(tick, replace, tick)
         schedules.launch_due(shop.store, moment)

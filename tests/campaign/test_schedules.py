@@ -38,7 +38,7 @@ def armed(shop: Shop, cron: str, now: datetime) -> None:
     """Launch a campaign that the clock then repeats."""
     edition = shop.campaign(more=f'schedule: {{cron: "{cron}"}}\nrepeat: yes\n')
     plan.make_plan(shop.store, edition, now, now)
-    assert launch.launch(shop.store, edition, now, now).schedule_id
+    assert launch.launch_plan(shop.store, edition, now, now).schedule_id
 
 
 def slots(shop: Shop) -> list[datetime]:
@@ -57,7 +57,7 @@ def test_ten_launches_at_once_make_one_run(shop: Shop) -> None:
     as_of = editions.as_of(edition, None, NOW)
     for _ in range(3):
         plan.make_plan(shop.store, edition, as_of, NOW)
-        results = at_once(6, lambda: launch.launch(shop.store, edition, as_of, NOW))
+        results = at_once(6, lambda: launch.launch_plan(shop.store, edition, as_of, NOW))
         assert sum(isinstance(result, Refused) for result in results) == 5
     delivery = dialect.table(tables.Delivery)
     with shop.store.read() as connection:

@@ -32,11 +32,11 @@ def test_a_launch_of_far_more_mails_than_planned_is_refused(shop: Shop) -> None:
     for number in range(20):
         add(shop, f"late{number}", country="NO")
     with pytest.raises(Refused, match=r"showed 0 mails; by now it would be 20"):
-        launch.launch(shop.store, edition(shop), NOW, NOW, made.id)
+        launch.launch_plan(shop.store, edition(shop), NOW, NOW, made.id)
     with shop.store.read() as connection:
         assert runs.runs_of(connection, "week") == [], "nothing is begun"
     assert planned(shop).mails == 20
-    assert launch.launch(shop.store, edition(shop), NOW, NOW).mails == 20
+    assert launch.launch_plan(shop.store, edition(shop), NOW, NOW).mails == 20
 
 
 def test_a_few_more_or_fewer_are_launched(shop: Shop) -> None:
@@ -44,7 +44,7 @@ def test_a_few_more_or_fewer_are_launched(shop: Shop) -> None:
         add(shop, f"early{number}", country="NO")
     planned(shop)
     add(shop, "late", country="NO")
-    assert launch.launch(shop.store, edition(shop), NOW, NOW).mails == 21
+    assert launch.launch_plan(shop.store, edition(shop), NOW, NOW).mails == 21
 
 
 def test_an_unknown_fact_of_the_shop_prints_nothing(shop: Shop) -> None:
@@ -60,7 +60,7 @@ def test_an_unknown_fact_of_the_shop_prints_nothing(shop: Shop) -> None:
     assert planned(shop).errors == ()
 
     def read(customer: str) -> str:
-        return preview.write(shop.store, edition(shop), customer, KEYS, "http://127.0.0.1", NOW).rendered.html
+        return preview.write_preview(shop.store, edition(shop), customer, KEYS, "http://127.0.0.1", NOW).rendered.html
 
     assert "[no tier]()" in read("plain")
     assert "[gold]" in read("golden")
@@ -113,10 +113,12 @@ def test_names_outside_ascii_are_planned_and_written(store: Store, tmp_path: Pat
     with store.write() as connection:
         row = {"customer_id": shop.customers[0], "topic": "käse", "given": True, "at": project.NOW}
         connection.execute(dialect.table(tables.Consent).insert(), row)
-    campaign = snapshot.edition(Rulebook.load(shop.folder), shop.folder, "käse woche")
+    campaign = snapshot.take_snapshot(Rulebook.load(shop.folder), shop.folder, "käse woche")
     made = plan.make_plan(store, campaign, project.NOW, project.NOW)
     assert (made.mails, made.errors) == (1, ())
-    letter = preview.write(store, campaign, "c1", KeyRing.parse(project.KEYS), "https://bay.example", project.NOW)
+    letter = preview.write_preview(
+        store, campaign, "c1", KeyRing.parse(project.KEYS), "https://bay.example", project.NOW
+    )
     message = email.message_from_bytes(letter.data(eight_bit=False))
     assert re.fullmatch(r"0:kase-[0-9a-f]+:kase-laib-[0-9a-f]+:bayshop", message["Feedback-ID"])
     assert re.search(r"<kase-[0-9a-f]+\.xn--bcher-kva\.example\.com>", message["List-Id"])

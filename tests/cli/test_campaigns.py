@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from mailshot.__main__ import run
+from mailshot.__main__ import run_command
 from mailshot.campaign import schedules
 from mailshot.cli import output
 from mailshot.cli.main import cli
@@ -51,7 +51,7 @@ def said(*words: str) -> tuple[int, str]:
                 raise raised
 
             with pytest.raises(SystemExit) as ended:
-                run(fail)
+                run_command(fail)
             return int(str(ended.value.code)), told.getvalue()
     finally:
         output.out, output.err = kept

@@ -89,7 +89,7 @@ def test_the_clock_makes_what_a_click_changes(store: Store, shop: Shop, app: Cal
         )
         connection.execute(dialect.table(tables.Purchase).insert(), line)
         purchase_totals.refresh(connection, [who])
-    conversions.make(store)
+    conversions.make_conversions(store)
     assert credited(store) == [runs[1]]
     piece = FeedbackEvent(who, FeedbackKind.clicked, "click", sent + timedelta(days=1), runs[0])
     with store.write() as connection:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mailshot.__main__ import run
+from mailshot.__main__ import run_command
 from mailshot.cli.main import cli
 from mailshot.store import engine
 from mailshot.store.engine import Store
@@ -69,7 +69,7 @@ def tried(shop: Shop, *words: str, **more: str) -> tuple[int, str]:
                     raise raised
 
                 with pytest.raises(SystemExit) as ended:
-                    run(fail)
+                    run_command(fail)
                 return int(str(ended.value.code)), told.getvalue()
     finally:
         output.err.file = kept

@@ -13,7 +13,7 @@ import pytest
 from mailshot.cli import init, preview, private_files
 from mailshot.errors import Refused
 from mailshot.inbox.mailbox import Mailbox
-from mailshot.settings import load
+from mailshot.settings import load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def test_a_new_project_is_private_and_keeps_itself_out_of_version_control(tmp_pa
     folder = tmp_path / "shop"
     folder.mkdir()
     (folder / ".gitignore").write_text("own\n.env\n", encoding="utf-8")
-    init.create(folder)
+    init.create_project(folder)
     assert {path.name: mode(path) for path in folder.glob("*.db*")} | {".env": mode(folder / ".env")} == {
         "mailshot.db": 0o600,
         ".env": 0o600,
@@ -40,7 +40,7 @@ def test_a_new_project_is_private_and_keeps_itself_out_of_version_control(tmp_pa
     lines = (folder / ".gitignore").read_text(encoding="utf-8").splitlines()
     assert lines == ["own", *private_files.IGNORED]
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
-    assert private_files.check(load(folder))
+    assert private_files.check_private_files(load_settings(folder))
 
 
 def test_dangling_links_are_not_written_through(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_dangling_links_are_not_written_through(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / ".env").symlink_to("../elsewhere")
     with pytest.raises(Refused):
-        init.create(folder)
+        init.create_project(folder)
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -73,7 +73,7 @@ def test_caught_mails_are_private(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [".env", "rejects", "preview.html", "mailshot.db"])
 def test_the_doctor_tells_of_files_that_others_can_read(tmp_path: Path, name: str) -> None:
-    init.create(tmp_path / "shop")
+    init.create_project(tmp_path / "shop")
     path = tmp_path / "shop" / name
     if name == "rejects":
         path.mkdir(0o755)
@@ -81,18 +81,18 @@ def test_the_doctor_tells_of_files_that_others_can_read(tmp_path: Path, name: st
         path.touch()
         path.chmod(0o644)
     with pytest.raises(Refused, match="can read") as told:
-        private_files.check(load(tmp_path / "shop"))
+        private_files.check_private_files(load_settings(tmp_path / "shop"))
     assert "chmod go-rwx" in told.value.remedy
     path.chmod(0o700)
-    assert private_files.check(load(tmp_path / "shop"))
+    assert private_files.check_private_files(load_settings(tmp_path / "shop"))
 
 
 def test_the_doctor_tells_what_version_control_would_take(tmp_path: Path) -> None:
     folder = tmp_path / "shop"
-    init.create(folder)
+    init.create_project(folder)
     (folder / ".gitignore").write_text(".env\n*.db*\ninbox/\nrejects/\n", encoding="utf-8")
-    assert private_files.check(load(folder))  # in no repository
+    assert private_files.check_private_files(load_settings(folder))  # in no repository
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     with pytest.raises(Refused) as told:
-        private_files.check(load(folder))
+        private_files.check_private_files(load_settings(folder))
     assert told.value.remedy.split() == ["Add", "to", f"{folder}/.gitignore:", "preview*.html"]

@@ -357,7 +357,7 @@ def test_a_burst_of_saves_makes_few_signs(shop: Shop) -> None:
         return waits > 4 * watch.MOST_SCANS
 
     # One for the first look and one for the next, each after PATIENCE saves without a rest; one when the rest comes.
-    assert sum(1 for _ in watch.watch(shop.folder, wait)) == 3
+    assert sum(1 for _ in watch.watch_saves(shop.folder, wait)) == 3
 
 
 def test_rules_that_are_broken_from_the_start_can_be_mended(shop: Shop) -> None:

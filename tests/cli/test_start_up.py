@@ -51,7 +51,7 @@ finally:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a new project."""
     folder = tmp_path_factory.mktemp("start") / "shop"
-    init.create(folder)
+    init.create_project(folder)
     return folder
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from mailshot.bootstrap import App, open_store
 from mailshot.deliver import pipeline
 from mailshot.render import compose
-from mailshot.settings import load
+from mailshot.settings import load_settings
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
         return write(mailing, delivery, *given)
 
     compose.compose = fatal
-    settings = load()
+    settings = load_settings()
     pipeline.send_batch(App(settings, open_store(settings)).send_settings, run_id, 2000, threading.Event())
 
 

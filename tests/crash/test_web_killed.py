@@ -26,7 +26,7 @@ import sys
 from mailshot.store.engine import Store
 from mailshot.web import server
 from tests.support import customer_site
-server.run(customer_site.site(Store.open(sys.argv[1])), "127.0.0.1", int(sys.argv[2]))
+server.serve_app(customer_site.site(Store.open(sys.argv[1])), "127.0.0.1", int(sys.argv[2]))
 """
 
 

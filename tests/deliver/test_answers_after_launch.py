@@ -56,7 +56,7 @@ def say(shop: Shop, customer: int, diet: str) -> None:
     requested = RequestedChanges(stated=[StatedPreference("diet", diet, True)])
     change = PreferenceChange(customer, None, requested, datetime.now(UTC))
     with shop.store.write() as connection:
-        preferences.save(connection, change, rules.topics, rules.statements)
+        preferences.save_changes(connection, change, rules.topics, rules.statements)
 
 
 def move(shop: Shop, customer: int, email: str) -> None:
@@ -130,7 +130,7 @@ def test_a_preference_of_one_account_applies_to_the_guards_of_its_inbox(shop: Sh
     say(shop, other, "everything")
     run_id = launched(shop)
     assert became(shop, run_id, eater, vegetarian, other) == ["guard", "guard", "pending"]
-    explanation = explain.campaign(shop.store, campaigns.edition(shop), "a", datetime.now(UTC))
+    explanation = explain.explain_campaign(shop.store, campaigns.edition(shop), "a", datetime.now(UTC))
     assert [check.name for check in explanation.obstacles()][:1] == ["guards"]
     assert explanation.obstacles()[0].remedy
 
@@ -171,7 +171,7 @@ def test_mail_of_an_inbox_still_counts_for_it_when_its_customer_moves(shop: Shop
     fresh = campaigns.add(shop, "f", country="NO")
     run_id = launched(shop)
     assert became(shop, run_id, old, other, heir, fresh) == [*["already received"] * 3, "pending"]
-    explanation = explain.campaign(shop.store, campaigns.edition(shop), "h", datetime.now(UTC))
+    explanation = explain.explain_campaign(shop.store, campaigns.edition(shop), "h", datetime.now(UTC))
     assert [check.name for check in explanation.obstacles()] == ["first time"]
 
 

@@ -54,7 +54,7 @@ def test_plan_and_check_name_a_bomb_behind_a_condition(shop: Shop) -> None:
     )
     (shop.folder / BODY).write_text(FILES[BODY].replace("<p>", f"<p>{bomb}", 1))
     edition = shop.campaign()
-    [problem] = snapshot.faults(snapshot.edition(Rulebook.load(shop.folder), shop.folder, "hello"))
+    [problem] = snapshot.faults(snapshot.take_snapshot(Rulebook.load(shop.folder), shop.folder, "hello"))
     assert (problem.file, problem.line) == (BODY, 3)
     assert "costs too much, at least for some customers" in problem.message
     assert "Use fewer loops" in problem.message

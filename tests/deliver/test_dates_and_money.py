@@ -51,7 +51,9 @@ def read(store: Store, tmp_path: Path) -> Read:
         shop.add([{**project.person("ann", "ann@mail.example"), "joined_at": JOINED, **columns, "facts": own}])
         edition = shop.campaign()
         plan.make_plan(store, edition, project.NOW, project.NOW)
-        return preview.write(store, edition, "ann", KeyRing.parse(project.KEYS), "https://x.example", project.NOW)
+        return preview.write_preview(
+            store, edition, "ann", KeyRing.parse(project.KEYS), "https://x.example", project.NOW
+        )
 
     return written
 

@@ -287,8 +287,8 @@ def test_a_test_mail_is_marked_in_its_subject_and_not_counted(shop: Shop, sink: 
     edition = shop.campaign()
     plan.make_plan(shop.store, edition, project.NOW, project.NOW)
     process = app()
-    letter = preview.write(shop.store, edition, "c7", process.keys, "https://x.example", project.NOW)
-    assert smtp.send_test(process.server, letter, "me@shop.example").status is Status.accepted
+    letter = preview.write_preview(shop.store, edition, "c7", process.keys, "https://x.example", project.NOW)
+    assert smtp.send_test_mail(process.server, letter, "me@shop.example").status is Status.accepted
     [entry] = sink.entries()
     message = email.message_from_string(entry["data"], policy=email.policy.default)
     assert (entry["rcpt"], message["To"], message["Subject"]) == ("me@shop.example",) * 2 + ("[Test] Hello Ann c7",)

@@ -114,8 +114,8 @@ def test_days_are_written_with_dashes(text: str) -> None:
 @pytest.mark.parametrize("raw", ["1_000", "+1000", "1e3", "inf", "nan", "\u0661\u0660\u0660", "0x400"])
 def test_settings_take_plain_digits_only(tmp_path: Path, name: str, raw: str) -> None:
     with pytest.raises(SettingsError, match=f"MAILSHOT_{name}: must be a number in digits"):
-        settings.load(tmp_path, {f"MAILSHOT_{name}": raw})
-    assert settings.load(tmp_path, {"MAILSHOT_LEASE": "12.5", "MAILSHOT_BATCH": " 7 "}).lease == 12.5
+        settings.load_settings(tmp_path, {f"MAILSHOT_{name}": raw})
+    assert settings.load_settings(tmp_path, {"MAILSHOT_LEASE": "12.5", "MAILSHOT_BATCH": " 7 "}).lease == 12.5
 
 
 @pytest.mark.parametrize("raw", ["\u0661", "1_0", "+1"])

@@ -100,9 +100,11 @@ def test_a_plan_that_may_be_sent_hears_the_newest_word_whatever_day_is_today(sho
     say(shop, other, True, THEN)
     made = plan.make_plan(shop.store, edition(shop), THEN, THEN)
     assert (made.mails, made.left_out) == (1, {"no consent": 1})
-    back = explain.audience(shop.store, Rulebook.load(shop.folder), subject_audience(shop), "a", THEN, back=True)
+    back = explain.explain_audience(
+        shop.store, Rulebook.load(shop.folder), subject_audience(shop), "a", THEN, back=True
+    )
     assert back.audience.holds
-    assert not explain.audience(
+    assert not explain.explain_audience(
         shop.store, Rulebook.load(shop.folder), subject_audience(shop), "a", THEN
     ).audience.holds
 

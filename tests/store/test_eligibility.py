@@ -81,7 +81,7 @@ def reasons(shop: Shop, name: str = "week", now: datetime = NOW) -> dict[int, st
 
 
 def failing(shop: Shop, key: str, name: str = "week") -> dict[str, str]:
-    found = explain.campaign(shop.store, edition(shop, name), key, NOW)
+    found = explain.explain_campaign(shop.store, edition(shop, name), key, NOW)
     return {check.name: check.finding for check in found.obstacles()}
 
 
@@ -138,14 +138,14 @@ def test_joining_again_on_the_page_ends_the_withdrawal_of_the_others(shop: Shop)
     with shop.store.write() as connection:
         assert not preferences.current_preferences(connection, one).consents[TOPIC].given
         change = PreferenceChange(one, None, RequestedChanges(topics={TOPIC: True}), NOW)
-        preferences.save(connection, change, book.topics, book.statements)
+        preferences.save_changes(connection, change, book.topics, book.statements)
     assert sorted(reasons(shop).values(), key=str) == [None, "same address"]
 
 
 def test_two_customers_of_one_address_get_one_mail(shop: Shop) -> None:
     one, other, third = person(shop, "Q1"), person(shop, "Q2"), person(shop, "Q3", "else@mail.example")
     assert reasons(shop) == {one: None, other: "same address", third: None}
-    told = explain.campaign(shop.store, edition(shop), "Q2", NOW)
+    told = explain.explain_campaign(shop.store, edition(shop), "Q2", NOW)
     assert "shared with 'Q1'" in failing(shop, "Q2")["inbox"]
     assert told.reason == Reason.same_address
     assert told.outcome().startswith("No mail: same address")
@@ -205,7 +205,7 @@ def test_a_weekly_mail_reaches_the_same_people_every_week(shop: Shop, limit: str
     later = NOW + timedelta(days=days)
     reason = {"cap": "frequency cap", "choice": "asked for less"}[limit] if held else None
     assert reasons(shop, now=later) == {one: reason}
-    found = explain.campaign(shop.store, edition(shop), "Q1", later)
+    found = explain.explain_campaign(shop.store, edition(shop), "Q1", later)
     assert [check.name for check in found.obstacles()] == ([] if reason is None else [failing_check(limit)])
 
 
@@ -240,7 +240,7 @@ def test_service_mail_is_neither_counted_nor_limited(shop: Shop) -> None:
 
 def launched(shop: Shop, name: str, now: datetime = NOW) -> int:
     planned(shop, now, name)
-    found = launch.launch(shop.store, edition(shop, name), now, now).run_id
+    found = launch.launch_plan(shop.store, edition(shop, name), now, now).run_id
     assert found is not None
     return found
 

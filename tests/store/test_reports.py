@@ -31,4 +31,4 @@ def test_customers_whose_mail_machines_opened_are_counted_once(store: Store) -> 
     (line,) = report.summaries(store, NOW)
     assert line.machine == 2
     assert report.load_report(store, line, NOW).as_dict()["machine"] == 2
-    assert "the mail of 2 customers" in printed.machines(line.machine)
+    assert "the mail of 2 customers" in printed.describe_machines(line.machine)

@@ -83,7 +83,9 @@ def version(shop: Shop, label: str, **changed: str) -> Version:
 
 
 def compared(shop: Shop, only: str | None = None, most: int = 5, **changed: str) -> rule_diff.Diff:
-    return rule_diff.compare(shop.store, version(shop, "old"), version(shop, "new", **changed), None, NOW, only, most)
+    return rule_diff.compare_versions(
+        shop.store, version(shop, "old"), version(shop, "new", **changed), None, NOW, only, most
+    )
 
 
 NORDIC = {"audiences/all": "audience: all\nwho: {country: [SE, DK]}\n"}
@@ -193,7 +195,7 @@ def test_invalid_rules_are_reported_with_their_version_and_places(shop: Shop) ->
     assert str(caught.value).startswith("The rules after (new) have errors:\nrules/audiences/everyone.yaml:2:7: ")
     assert "rules/campaigns/week.yaml:2:8: unknown topic 'ofers'" in str(caught.value)
     with pytest.raises(InvalidInput, match=r"The rules before \(old\) have errors"):
-        rule_diff.compare(shop.store, version(shop, "old", **broken), version(shop, "new"), None, NOW, None, 5)
+        rule_diff.compare_versions(shop.store, version(shop, "old", **broken), version(shop, "new"), None, NOW, None, 5)
 
 
 def between(shop: Shop, against: str | None = None, days: float = 0) -> PlanDiff | None:
@@ -247,7 +249,7 @@ def test_another_content_and_leaving_are_moves(shop: Shop) -> None:
 def test_a_plan_is_compared_with_a_run(shop: Shop) -> None:
     everybody(shop)
     planned(shop)
-    run_id = launch.launch(shop.store, edition(shop), NOW, NOW).run_id
+    run_id = launch.launch_plan(shop.store, edition(shop), NOW, NOW).run_id
     expected = {("mail 'meat'", "already received"): ("reason", ("k",)),
                 ("mail 'green'", "already received"): ("reason", ("l",))}  # fmt: skip
     for asked in (None, f"run {run_id}", f"run{run_id}", str(run_id), "run", "Run"):

@@ -61,7 +61,7 @@ def write(shop: Shop, path: str, text: str) -> None:
 
 def edition(shop: Shop, name: str = "week") -> Snapshot:
     """Read the campaign as it now stands in the folder."""
-    return snapshot.edition(Rulebook.load(shop.folder), shop.folder, name)
+    return snapshot.take_snapshot(Rulebook.load(shop.folder), shop.folder, name)
 
 
 def planned(shop: Shop, now: datetime = NOW, name: str = "week") -> CampaignPlan:

@@ -84,7 +84,7 @@ def site(
         zone=zone or ZoneInfo("UTC"),
         limits=limits or generous(),
     )
-    return app.build(store, KEYS, settings)
+    return app.create_app(store, KEYS, settings)
 
 
 def generous() -> RequestLimits:

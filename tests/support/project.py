@@ -93,7 +93,7 @@ class Shop:
         path = self.folder / "rules" / "campaigns" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(CAMPAIGN.format(name=name) + more, encoding="utf-8")
-        return editions.edition(Rulebook.load(self.folder), self.folder, name)
+        return editions.take_snapshot(Rulebook.load(self.folder), self.folder, name)
 
     def launch(self, edition: Snapshot | None = None, now: datetime | None = None) -> int:
         """Plan and launch a campaign and return its run."""
@@ -101,7 +101,7 @@ class Shop:
         moment = now or datetime.now(UTC)
         as_of = editions.as_of(edition, None, moment)
         plan.make_plan(self.store, edition, as_of, moment)
-        run_id = launch.launch(self.store, edition, as_of, moment).run_id
+        run_id = launch.launch_plan(self.store, edition, as_of, moment).run_id
         assert run_id is not None
         return run_id
 

@@ -78,7 +78,7 @@ def client(mailed: App, shop: Shop) -> Iterator[TestClient]:
         facts=rules.catalogue.customer,
         limits=rows.generous(),
     )
-    site = pages.build(mailed.store, mailed.keys, settings)
+    site = pages.create_app(mailed.store, mailed.keys, settings)
     with TestClient(site, "http://127.0.0.1:8080", follow_redirects=False) as opened:
         yield opened
 
@@ -158,7 +158,9 @@ def tables_of_ada(app: App):  # type: ignore[no-untyped-def]
 
 
 def send_links(post: SendSettings, now: datetime) -> int:
-    return deliver_confirmations.send_links(post, deliver_confirmations.waiting(post.store, now), threading.Event())
+    return deliver_confirmations.send_links(
+        post, deliver_confirmations.due_confirmations(post.store, now), threading.Event()
+    )
 
 
 def ask(client: TestClient, sink: Sink) -> str:
@@ -321,7 +323,7 @@ def test_changes_while_a_form_arrives_are_noticed(
     session = form(client.post(path).text)["session"][0]
     preference = own_path(sink, "/p/")
     customer = dialect.table(tables.Customer)
-    arrived = forms.read
+    arrived = forms.read_form
 
     async def slow(request: Any) -> Any:
         """Let the customer change before the form has arrived."""
@@ -331,7 +333,7 @@ def test_changes_while_a_form_arrives_are_noticed(
             connection.execute(customer.update().where(canary).values(**change))
         return read
 
-    monkeypatch.setattr(forms, "read", slow)
+    monkeypatch.setattr(forms, "read_form", slow)
     for turn in [f"{path}/export", f"{path}/erase", f"{path}/save", path, preference, f"{preference}/data"]:
         with mailed.store.write() as connection:
             back = customer.update().where(customer.c.first_name == "Canaryname")
@@ -366,7 +368,7 @@ def test_a_stopping_worker_mails_no_further_link(mailed: App, sink: Sink, client
     ask(client, sink)
     stop = threading.Event()
     stop.set()
-    due = deliver_confirmations.waiting(mailed.store, datetime.now(UTC))
+    due = deliver_confirmations.due_confirmations(mailed.store, datetime.now(UTC))
     assert deliver_confirmations.send_links(mailed.send_settings, due, stop) == 0
     assert state(mailed) == Mailed.asked
 

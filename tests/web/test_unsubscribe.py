@@ -88,7 +88,7 @@ def test_a_link_signed_with_an_older_key_still_works(look: customer_site.Look) -
     old = KeyRing({1: bytes(range(16))})
     keys = KeyRing({number: bytes([number]) * 16 for number in (6, 5, 4, 3, 2)} | {1: bytes(range(16))})
     settings = SiteSettings("Greenleaf", customer_site.TOPICS, customer_site.STATEMENTS, customer_site.ADDRESS_KEY)
-    site = app.build(look.store, keys, settings)
+    site = app.create_app(look.store, keys, settings)
     with TestClient(site) as client:
         path = f"/u/{old.sign(Purpose.unsubscribe, RUN, ADA)}"
         assert client.post(path, data=FORMS["one-click"]).status_code == 200
