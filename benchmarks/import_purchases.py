@@ -94,11 +94,11 @@ def bring(store: Store, data: Path | None, *kinds: str) -> None:
     whole = (ROOT / "rules/imports/complete-journey.yaml").read_text()
     head, *parts = whole.split("\n  - kind: ")
     chosen = [part for part in parts if part.split("\n")[0] in kinds]
-    facts = catalogue.read(documents.load(ROOT / "rules/facts.yaml"))
+    facts = catalogue.read(documents.load_document(ROOT / "rules/facts.yaml"))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mapping.yaml"
         path.write_text("\n  - kind: ".join([head, *chosen]))
-        importer.run(store, path, Options(facts, (), b"k" * 32, Path(folder), data=data))
+        importer.run_import(store, path, Options(facts, (), b"k" * 32, Path(folder), data=data))
 
 
 def ours(url: str, data: Path | None) -> tuple[float, float]:

@@ -29,14 +29,14 @@ NAME: Schema = {"type": ["string", "number"]}
 def schema_for(rulebook: Rulebook) -> dict[str, Schema]:
     """Return the schema of every kind of file by its name, with the words of one shop."""
     defined = conditions.definitions(rulebook.vocabulary, rulebook.book.names)
-    made = conditions.example(rulebook.vocabulary)
+    made = conditions.example_schema(rulebook.vocabulary)
     return _files(defined, made, {"topic": list(rulebook.topics.by_name), "sender": list(rulebook.senders)})
 
 
 def general() -> dict[str, Schema]:
     """Return the schema of every kind of file for any shop: own facts, events and names are let pass."""
     defined = conditions.definitions(Vocabulary(), open_ended=True)
-    return _files(defined, conditions.example(Vocabulary(), open_ended=True), {})
+    return _files(defined, conditions.example_schema(Vocabulary(), open_ended=True), {})
 
 
 def _files(defined: dict[str, Schema], example: Schema, names: Mapping[str, list[str]]) -> dict[str, Schema]:

@@ -77,7 +77,7 @@ def test_the_example_shop_is_sound(rules: Rulebook) -> None:
 
 @pytest.mark.parametrize("example", [text for text in EXAMPLES if text.startswith("audience")])
 def test_every_audience_in_the_docs_is_sound(example: str, rules: Rulebook) -> None:
-    assert AudienceRegistry([documents.parse(example, "docs")], rules.vocabulary).audiences()
+    assert AudienceRegistry([documents.parse_document(example, "docs")], rules.vocabulary).audiences()
 
 
 @pytest.mark.parametrize("example", [text for text in EXAMPLES if "\nexamples:" in text])
@@ -110,7 +110,7 @@ def test_every_campaign_in_the_docs_is_sound(example: str, rules: Rulebook) -> N
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
 def test_every_condition_in_the_docs_is_sound(snippet: str, rules: Rulebook) -> None:
-    document = documents.parse(snippet, "docs")
+    document = documents.parse_document(snippet, "docs")
     problems = document.problems()
     assert rules.book.condition(document.root, problems, "docs")
     assert problems.found == []

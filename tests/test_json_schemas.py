@@ -45,7 +45,7 @@ def _json(node: Node) -> Any:
 
 
 def _errors(schema: Any, text: str) -> list[str]:
-    found = Draft202012Validator(schema).iter_errors(_json(documents.parse(text, "f.yaml").root))
+    found = Draft202012Validator(schema).iter_errors(_json(documents.parse_document(text, "f.yaml").root))
     return [error.message[:300] for error in found]
 
 

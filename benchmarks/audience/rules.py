@@ -33,10 +33,10 @@ class Question:
 
 def questions(as_of: datetime) -> list[Question]:
     """Read all of them."""
-    facts = catalogue.read(documents.load(HERE / "facts.yaml"))
-    groups = product_filters.groups(documents.load(HERE / "products.yaml"), facts.product)
+    facts = catalogue.read(documents.load_document(HERE / "facts.yaml"))
+    groups = product_filters.groups(documents.load_document(HERE / "products.yaml"), facts.product)
     traits = {"favourite_department": ("PRODUCE",), "diet": ("vegetarian",)}
-    files = [documents.load(path) for path in sorted((HERE / "questions").glob("*.yaml"))]
+    files = [documents.load_document(path) for path in sorted((HERE / "questions").glob("*.yaml"))]
     book = AudienceRegistry(files, Vocabulary(facts, ("offers", "recipes"), traits, groups=groups))
     conditions = {Path(found.file).stem: found.condition for found in book.audiences()}
     return [Question(name, conditions[name], _shapes(name, as_of)) for name in sorted(conditions)]

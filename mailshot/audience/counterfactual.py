@@ -15,7 +15,7 @@ from typing import assert_never
 from mailshot.audience import describe, nodes
 from mailshot.audience.evaluate import Evaluator
 from mailshot.audience.nodes import Condition
-from mailshot.facts.comparison import show
+from mailshot.facts.comparison import format_value
 from mailshot.facts.periods import Span, Window
 from mailshot.profile.activity import MEASURES
 from mailshot.profile.customer import Activity
@@ -160,7 +160,7 @@ def _gap(aggregate: nodes.Aggregate, value: Decimal | None, as_of: datetime) -> 
 
 
 def _counted(gap: Decimal, what: str) -> str:
-    return "once" if what == MEASURES["times"] and gap == 1 else f"{show(gap)} {what}"
+    return "once" if what == MEASURES["times"] and gap == 1 else f"{format_value(gap)} {what}"
 
 
 _GAPS: dict[str, Callable[[Decimal, str], str]] = {

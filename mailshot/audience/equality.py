@@ -27,7 +27,7 @@ IGNORED = {"line", "help"}
 _NAMES = {ProductGroup: "name", InAudience: "audience"}
 
 
-def fingerprint(condition: Condition) -> Hashable:
+def meaning_key(condition: Condition) -> Hashable:
     """Return a value that is equal for conditions with the same meaning, also under other names and in other files."""
     return _essence(condition, _NAMES)
 
@@ -37,7 +37,7 @@ def same(first: Condition, second: Condition) -> bool:
     return type(first) is type(second) and _essence(first, {}) == _essence(second, {})
 
 
-def written(condition: Condition | ProductFilter) -> Hashable:
+def wording_key(condition: Condition | ProductFilter) -> Hashable:
     """Return a value that stays equal while only the definitions of things that it names have changed."""
     return _essence(condition, {kind: definition for kind, (_, _, definition) in NAMED.items()})
 

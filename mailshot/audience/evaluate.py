@@ -16,11 +16,11 @@ from zoneinfo import ZoneInfo
 from mailshot.audience import describe, nodes
 from mailshot.audience.nodes import Condition
 from mailshot.facts import comparison, time_zones
-from mailshot.facts.comparison import show
+from mailshot.facts.comparison import format_value
 from mailshot.profile import bucketing, lifecycle, returns
 from mailshot.profile.activity import BOUGHT, MEASURES, RETURNED, ActivityKind
 from mailshot.profile.customer import Activity, Profile
-from mailshot.profile.implications import decided, stated
+from mailshot.profile.implications import decided_answer, stated_answer
 
 UNSEEN = "unknown without consent to tracking"
 CustomerCondition: TypeAlias = (
@@ -96,7 +96,7 @@ class Evaluator:
         match condition:
             case nodes.FactIs():
                 value = condition.fact.typed(self.profile.facts.get(condition.fact.name), self.zone)
-                return self._result(condition, condition.comparison.holds(value), show(value))
+                return self._result(condition, condition.comparison.holds(value), format_value(value))
             case nodes.Dated():
                 return self._dated(condition)
             case nodes.InLifecycle():
@@ -125,7 +125,7 @@ class Evaluator:
             for denied in (False, True)
         )
         low, high = (possible, certain) if self.denied else (certain, possible)
-        interval = comparison.of(condition.comparison)
+        interval = comparison.interval_of(condition.comparison)
         return self._result(condition, interval.reaches(low) and interval.spares(high), _tally(parts), parts)
 
     def _not(self, condition: nodes.Not) -> Verdict:
@@ -139,7 +139,7 @@ class Evaluator:
         value = condition.fact.typed(self.profile.facts.get(condition.fact.name), zone)
         day = value if isinstance(value, date) else None
         today = self.as_of.astimezone(zone).date()
-        return self._result(condition, condition.when.holds(day, today), f"{show(day)}, today {today}")
+        return self._result(condition, condition.when.holds(day, today), f"{format_value(day)}, today {today}")
 
     def _lifecycle(self, condition: nodes.InLifecycle) -> Verdict:
         moments = [line.at for line in self._activities(BOUGHT) if line.at < self.as_of]
@@ -149,12 +149,12 @@ class Evaluator:
         return self._result(condition, stage in condition.stages, f"{stage}{since}")
 
     def _preference(self, condition: nodes.HasPreference) -> Verdict:
-        answer = stated(self.profile.preferences, condition.name, condition.closure)
+        answer = stated_answer(self.profile.preferences, condition.name, condition.closure)
         holds = answer is not None and answer[0] is condition.says
         return self._result(condition, holds, _stated(answer, condition.value) if answer else "never stated")
 
     def _trait(self, condition: nodes.HasTrait) -> Verdict:
-        answer = decided(self.profile.preferences, condition.name, condition.closure)
+        answer = decided_answer(self.profile.preferences, condition.name, condition.closure)
         if answer is not None:
             found = f"{_stated(answer, condition.value)}, which wins over what was inferred"
             return self._result(condition, answer[0], found)
@@ -197,7 +197,7 @@ class Evaluator:
         """Return from how many orders items that would match were returned, in words; '' for none."""
         if condition.history is not BOUGHT:
             return ""
-        bought = returns.bought(self.profile.histories.get(BOUGHT.kept_as, ()))
+        bought = returns.kept_purchases(self.profile.histories.get(BOUGHT.kept_as, ()))
         returned = self._fitting(condition, (line for line in bought if not line.stands(self.as_of)))
         orders = len({line.occasion for line in returned})
         return f" (items returned from {orders} order{'s' * (orders > 1)})" if orders else ""
@@ -208,14 +208,14 @@ class Evaluator:
 
     def zone_of(self, local: bool) -> ZoneInfo:
         """Return the customer's own time zone, or the company's."""
-        return time_zones.of(self.profile.facts.get("time_zone"), self.zone) if local else self.zone
+        return time_zones.find_zone(self.profile.facts.get("time_zone"), self.zone) if local else self.zone
 
     def _activities(self, kind: ActivityKind) -> Sequence[Activity]:
         """Return all activities of one kind; of purchases only those that had not been returned yet."""
         lines = self.profile.histories.get(kind.kept_as, ())
         if kind is RETURNED:
             return returns.returned(lines)
-        return [line for line in returns.bought(lines) if line.stands(self.as_of)] if kind is BOUGHT else lines
+        return [line for line in returns.kept_purchases(lines) if line.stands(self.as_of)] if kind is BOUGHT else lines
 
     def _value(self, aggregate: str, lines: list[Activity]) -> Decimal:
         spent = sum((line.amount or Decimal() for line in lines), Decimal())
@@ -259,15 +259,15 @@ def _fits(line: Activity, condition: nodes.ActivityCondition, start: datetime | 
 
 def _aggregate_words(aggregate: str, value: Decimal) -> str:
     if aggregate == "times":
-        return "once" if value == 1 else f"{show(value)} times"
-    return f"{MEASURES[aggregate]} {show(value)}"
+        return "once" if value == 1 else f"{format_value(value)} times"
+    return f"{MEASURES[aggregate]} {format_value(value)}"
 
 
 def _stated(answer: tuple[bool, str], value: str) -> str:
     """Return what the customer stated, and from which other value it follows."""
     holds, stated_value = answer
     if stated_value == value:
-        return f"stated: {show(holds)}"
+        return f"stated: {format_value(holds)}"
     return f"stated: {stated_value}, which {'implies it' if holds else 'rules it out'}"
 
 

@@ -30,7 +30,7 @@ WINDOWS: Mapping[str, Schema] = {
     "within": json_schema.SPAN,
     "before": {"anyOf": [json_schema.AGO, json_schema.DATE]},
     "since": BEGINNING,
-    "between": json_schema.compared("between", FactType.date, json_schema.DATE),
+    "between": json_schema.operator_schema("between", FactType.date, json_schema.DATE),
     "during": PERIOD,
 }
 TRACKED = (
@@ -57,7 +57,7 @@ def definitions(vocabulary: Vocabulary, audiences: Collection[str] = (), open_en
     for kind in KINDS.values():
         properties |= _activity(kind, vocabulary, products, open_ended)
     condition = {**json_schema.mapping(properties, others=others), "minProperties": 1}
-    number = json_schema.comparison(Fact("", FactType.number, "A count, or a sum"))
+    number = json_schema.comparison_schema(Fact("", FactType.number, "A count, or a sum"))
     fields = json_schema.product_definitions(vocabulary.catalogue.product)
     return {"condition": condition, "selection": selection, "measure": number, **fields}
 
@@ -68,9 +68,9 @@ def _facts(vocabulary: Vocabulary) -> dict[str, Schema]:
 
 def _fact(fact: Fact) -> Schema:
     if fact.type is not FactType.date:
-        return json_schema.comparison(fact)
+        return json_schema.comparison_schema(fact)
     relative = _described(RELATIVE, relative_dates.WORDS)
-    schema = json_schema.comparison(fact, relative)
+    schema = json_schema.comparison_schema(fact, relative)
     zoned = json_schema.mapping({**relative, windows.ZONE: ZONE}, required=(windows.ZONE,))
     return {**schema, "anyOf": [*schema["anyOf"], {**zoned, "maxProperties": 2}]}
 
@@ -79,7 +79,7 @@ def _words(vocabulary: Vocabulary, audiences: Collection[str], open_ended: bool)
     words: tuple[Word, ...] = get_args(Word)
     schemas: dict[str, Schema] = {word: _word(word, vocabulary, audiences, open_ended) for word in words}
     number = {**json_schema.NUMBER, "description": "How many of the conditions under 'of'"}
-    counts = {name: json_schema.compared(name, FactType.number, number) for name in ORDERED}
+    counts = {name: json_schema.operator_schema(name, FactType.number, number) for name in ORDERED}
     return {**_described(schemas, conditions.WORDS), **counts}
 
 
@@ -122,7 +122,7 @@ def _activity(
     kind: ActivityKind, vocabulary: Vocabulary, products: Mapping[str, Schema], open_ended: bool
 ) -> dict[str, Schema]:
     """Return the schemas of one kind's condition and of its negation, by their words."""
-    fields = {name: json_schema.comparison(fact) for name, fact in kind.known(vocabulary.catalogue).items()}
+    fields = {name: json_schema.comparison_schema(fact) for name, fact in kind.known(vocabulary.catalogue).items()}
     if open_ended and "event" in fields:
         fields["event"] = json_schema.anything()
     measures = {name: {"$ref": "#/$defs/measure", "description": MEASURES[name]} for name in kind.measures}
@@ -148,7 +148,7 @@ def _described(schemas: Mapping[str, Schema], descriptions: Mapping[str, str]) -
     return {name: {**schema, "description": descriptions[name]} for name, schema in schemas.items()}
 
 
-def example(vocabulary: Vocabulary, open_ended: bool = False) -> Schema:
+def example_schema(vocabulary: Vocabulary, open_ended: bool = False) -> Schema:
     """Return the schema of one example: a made-up customer, and whether the rule matches."""
     others: Schema | bool = {} if open_ended else False
     anything = {"type": "object"}

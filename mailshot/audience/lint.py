@@ -49,7 +49,7 @@ def find_warnings(condition: Condition, today: date) -> list[LintWarning]:
     elif whole and not isinstance(condition, nodes.Everyone):
         found.append(LintWarning(condition.line, "every customer matches"))
     # Other audiences have files and warnings of their own.
-    for part in nodes.walk(condition, into_audiences=False):
+    for part in nodes.walk_conditions(condition, into_audiences=False):
         if message := _warning(part, today):
             found.append(LintWarning(part.line, message))
     return found
@@ -247,7 +247,7 @@ class LiteralUse:
 
 def literal_uses(condition: Condition) -> Iterator[LiteralUse]:
     """Yield every text that a condition names, without those of product groups and other audiences."""
-    for part in nodes.walk(condition, into_audiences=False):
+    for part in nodes.walk_conditions(condition, into_audiences=False):
         if isinstance(part, nodes.FactIs):
             yield from _texts(CUSTOMER, [(part.fact, part.comparison)], part.line)
         elif isinstance(part, nodes.ActivityCondition):

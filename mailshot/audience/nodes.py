@@ -2,7 +2,7 @@
 
 `Condition` is the closed union of all of them. Functions that treat each kind in its own way (`compile`, `evaluate`,
 `describe`, `lint`) end in `typing.assert_never`, so mypy names every place that a new kind has to be added to.
-Everything else goes through `walk`.
+Everything else goes through `walk_conditions`.
 """
 
 from __future__ import annotations
@@ -294,7 +294,7 @@ Condition: TypeAlias = (
 )
 
 
-def walk(condition: Condition, into_audiences: bool = True) -> Iterator[Condition]:
+def walk_conditions(condition: Condition, into_audiences: bool = True) -> Iterator[Condition]:
     """Yield a condition and all conditions below it, parents first and in the order of the file.
 
     `into_audiences` false: an `InAudience` is yielded, but not the condition of that audience, which has its own file.
@@ -302,4 +302,4 @@ def walk(condition: Condition, into_audiences: bool = True) -> Iterator[Conditio
     yield condition
     if into_audiences or not isinstance(condition, InAudience):
         for child in condition.children:
-            yield from walk(child, into_audiences)
+            yield from walk_conditions(child, into_audiences)

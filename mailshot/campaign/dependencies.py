@@ -61,8 +61,8 @@ def _own(edition: Snapshot) -> Iterator[tuple[str, Any]]:
     read, rules = edition.read, edition.rulebook
     campaign, company = read.campaign, rules.company
     topic = rules.topics.get(campaign.topic)
-    yield FILE, (_settings(edition), [equality.written(rule) for rule in _in_file(edition)])
-    yield f"audience '{read.audience.name}'", equality.written(read.audience.condition)
+    yield FILE, (_settings(edition), [equality.wording_key(rule) for rule in _in_file(edition)])
+    yield f"audience '{read.audience.name}'", equality.wording_key(read.audience.condition)
     yield f"topic '{topic.name}'", (topic.title, topic.requires_consent)
     yield f"sender '{campaign.sender}'", sorted(edition.body["mailing"]["sender"].items())
     if edition.gates.asked:
@@ -99,7 +99,7 @@ def _holding(edition: Snapshot) -> Sequence[Any]:
 
 def _guards(edition: Snapshot) -> Iterator[tuple[str, Any]]:
     for guard in _holding(edition):
-        yield f"{GUARD} '{guard.name}'", (equality.written(guard.customers), equality.written(guard.never))
+        yield f"{GUARD} '{guard.name}'", (equality.wording_key(guard.customers), equality.wording_key(guard.never))
 
 
 def _templates(edition: Snapshot) -> Iterator[tuple[str, Any]]:

@@ -229,7 +229,7 @@ def _explained(
     """
     advisor, whens = Counterfactual(judge), edition.read.when
     standing = eligibility_rows.read_rows(connection, judge.profile.id, before, but)
-    guards = guarding.verdicts(edition.rulebook.guards, judge, standing.answers)
+    guards = guarding.guard_verdicts(edition.rulebook.guards, judge, standing.answers)
     return Explanation(
         customer="",
         as_of=judge.as_of,

@@ -33,7 +33,7 @@ def _allowed(connection: Connection, edition: Snapshot, as_of: datetime, row: Cl
     profile = profiles.profile(connection, row.customer_id, words=words)
     answers = eligibility_rows.read_rows(connection, row.customer_id, None).answers
     judge = Evaluator(profile, as_of, edition.rulebook.company.time_zone)
-    verdicts = guarding.verdicts(edition.rulebook.guards, judge, answers)
+    verdicts = guarding.guard_verdicts(edition.rulebook.guards, judge, answers)
     guards = [guard for guard in edition.rulebook.guards if verdicts[guard.name].holds]
     about = edition.read.about.get(row.content)
     if about is not None and any(plans.overlap(connection, about, guard.never) for guard in guards):

@@ -206,7 +206,7 @@ class ResolvedAudience:
     @property
     def means(self) -> Hashable:
         """Return what decides who belongs: equal for equal meanings."""
-        return equality.fingerprint(self.audience.condition), self.as_of, self.zone.key
+        return equality.meaning_key(self.audience.condition), self.as_of, self.zone.key
 
     @property
     def compiled(self) -> Compiler:
@@ -271,7 +271,7 @@ def differences_in_meaning(before: ResolvedAudience, after: ResolvedAudience) ->
     """Return what makes two audiences differ: the rule itself, what it names, the time zone, or today."""
     old, new = before.audience, after.audience
     causes = [f"audience '{old.name}' -> '{new.name}'"] if old.name != new.name else []
-    if equality.written(old.condition) != equality.written(new.condition) and not causes:
+    if equality.wording_key(old.condition) != equality.wording_key(new.condition) and not causes:
         causes.append("its rule")
     causes += equality.shifted(old.condition, new.condition)
     if before.zone.key != after.zone.key:

@@ -133,7 +133,7 @@ def _reader(rulebook: Rulebook, name: str, audience: Audience | None) -> Reader:
 
     def read(clock: Today, wrong: list[Problem]) -> list[Example]:
         problems = document.problems()
-        found = example_reader.read(document, rulebook.vocabulary, clock, problems, condition)
+        found = example_reader.read_examples(document, rulebook.vocabulary, clock, problems, condition)
         wrong += sorted(problems.found, key=lambda problem: (problem.line, problem.column))
         return found
 

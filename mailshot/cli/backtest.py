@@ -126,9 +126,9 @@ def _products(rules: Rulebook, text: str) -> ProductFilter:
     from mailshot.facts import product_filters
     from mailshot.facts.product_filters import ProductFilter
 
-    document = documents.parse(text, "--goal-products")
+    document = documents.parse_document(text, "--goal-products")
     problems = document.problems()
-    found = product_filters.read(document.root, rules.vocabulary.products, problems)
+    found = product_filters.read_product_filter(document.root, rules.vocabulary.products, problems)
     problems.raise_if_any()
     return found or ProductFilter()
 

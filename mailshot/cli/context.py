@@ -107,7 +107,7 @@ def company(project: Path) -> Company:
 
     path = project / "rules" / "company.yaml"
     try:
-        return file.read(documents.load(path, project, path.parent) if path.exists() else None)
+        return file.read(documents.load_document(path, project, path.parent) if path.exists() else None)
     except InvalidInput:
         return file.read(None)
 

@@ -34,7 +34,7 @@ def import_(
 
     app = context.app()
     rules = context.rulebook(app.settings.project)
-    run = importer.check if check else importer.run
+    run = importer.check_import if check else importer.run_import
     with _Bar(quiet=json) as bar, _interrupted():
         options = importer.Options(
             catalogue=rules.catalogue,

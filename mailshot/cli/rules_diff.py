@@ -32,7 +32,7 @@ def diff(
 
     app = context.app()
     project = app.settings.project
-    old, new = versions.read(project, before), versions.read(project, after)
+    old, new = versions.read_version(project, before), versions.read_version(project, after)
     with output.err.status("Comparing …"):
         found = stage.compare_versions(app.store, old, new, as_of, context.now(), audience, examples)
     output.print_json(found.as_dict()) if json else print_diff(found)

@@ -79,4 +79,4 @@ def _readmit(connection: Connection, hashed: str, address: str, signed_up_again:
 def _hash(key: bytes, written: str) -> str:
     from mailshot.profile import address
 
-    return address.fingerprint(key, context.parse_address(written).email)
+    return address.hash_address(key, context.parse_address(written).email)

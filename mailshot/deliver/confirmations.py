@@ -68,7 +68,7 @@ def _compose(settings: SendSettings, request: Due, now: datetime) -> OutgoingMai
         raise MailshotError("the customer has no address")
     with settings.store.read() as connection:
         sender = snapshots.body(connection, request.definition)["mailing"]["sender"]
-    mailbox = settings.keys.fingerprint(address.mailbox(request.email))
+    mailbox = settings.keys.fingerprint(address.fold_mailbox(request.email))
     link = f"{settings.base_url}/d/{settings.keys.sign(Purpose.confirm, request.id, mailbox)}"
     return service_mail.own_data(sender, request.email, link, now, settings.keys.sign(Purpose.message, request.id))
 

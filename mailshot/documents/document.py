@@ -75,7 +75,7 @@ class Document:
             raise InvalidInput(found.sorted_problems()) from None
 
 
-def load(path: Path, root: Path | None = None, within: Path | None = None) -> Document:
+def load_document(path: Path, root: Path | None = None, within: Path | None = None) -> Document:
     """Read and parse one YAML file; errors name it relative to `root`. Raises InvalidInput.
 
     It must lie in the folder `within` (None: its own), wherever links in its path lead.
@@ -105,16 +105,16 @@ def decode(raw: bytes, name: str) -> Document:
         raise InvalidInput(
             [Problem(name, place.line, place.column, "is not UTF-8 text here", line, AS_UTF_8)]
         ) from None
-    return parse(text, name)
+    return parse_document(text, name)
 
 
-def parse(text: str, name: str) -> Document:
+def parse_document(text: str, name: str) -> Document:
     """Parse YAML text into a Document. Raises InvalidInput with the place of the first breach."""
     text = text.removeprefix(MARK)
     if (size := len(text.encode(errors="surrogatepass"))) > MOST_BYTES:
         raise InvalidInput([_too_large(name, size)])
     problems = Problems(name, nodes.lines(text))
-    root = yaml_reader.read(text, problems)
+    root = yaml_reader.read_yaml(text, problems)
     problems.raise_if_any()
     return Document(name, text, root)
 

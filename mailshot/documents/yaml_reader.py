@@ -29,7 +29,7 @@ INDENT = "Check the indentation: lines that belong together start in the same co
 _TIGHT = re.compile(r"\s*(?:- +)*(?P<word>[^\W\d][\w .-]*):(?P<rest>[^\s:/].*)")
 
 
-def read(text: str, problems: Problems) -> Node:
+def read_yaml(text: str, problems: Problems) -> Node:
     """Return the root of a document; problems are added to `problems`."""
     _refuse_foreign(text, problems)
     _refuse_directives(problems)

@@ -64,12 +64,12 @@ class Comparison:
         """Return it as a phrase: 'at least 3', 'is one of MEAT, DELI'."""
         if self.operator == KNOWN:
             return "is known" if self.values[0] else "is not known"
-        given = [show(value) for value in self.values]
+        given = [format_value(value) for value in self.values]
         joined = " and ".join(given) if self.operator == "between" else ", ".join(given)
         return f"{(ORDERED | TEXTUAL)[self.operator]} {joined}"  # type: ignore[operator]
 
 
-def show(value: Value | None) -> str:
+def format_value(value: Value | None) -> str:
     """Return a value as a reader expects it."""
     if value is None:
         return "unknown"
@@ -117,7 +117,7 @@ class Interval:
         return bool(self.low > self.high or (self.low == self.high and (self.over or self.under)))
 
 
-def of(comparison: Comparison) -> Interval:
+def interval_of(comparison: Comparison) -> Interval:
     """Return the interval of values that an ordered comparison means."""
     first, last = comparison.values[0], comparison.values[-1]
     made = {
@@ -143,7 +143,7 @@ def satisfiable(comparisons: Iterable[Comparison]) -> bool:
     if exact:
         left = set.intersection(*exact)
         return any(all(each.holds(value) for each in others) for value in left)
-    ordered = [of(each) for each in others if each.operator not in TEXTUAL]
+    ordered = [interval_of(each) for each in others if each.operator not in TEXTUAL]
     found = Interval()
     for each in ordered:
         found = found.meet(each)

@@ -49,10 +49,10 @@ def enum_of(known: Iterable[str], open_ended: bool = False) -> Schema:
     return {"enum": listed}
 
 
-def comparison(fact: Fact, also: Mapping[str, Schema] | None = None) -> Schema:
+def comparison_schema(fact: Fact, also: Mapping[str, Schema] | None = None) -> Schema:
     """Return the schema of what a fact is compared with; `also` are further comparisons known where it stands."""
     value = {"enum": list(fact.choices)} if fact.choices else VALUES[fact.type]
-    ways = {name: compared(name, fact.type, value) for name in operators(fact.type)}
+    ways = {name: operator_schema(name, fact.type, value) for name in operators(fact.type)}
     description = f"{fact.help}{f' ({fact.unit})' if fact.unit else ''}"
     return {"description": description, "anyOf": [value, several(value), one_of_these({**ways, **(also or {})})]}
 
@@ -63,7 +63,7 @@ def operators(kind: FactType) -> tuple[str, ...]:
     return (*known.get(kind, tuple(ORDERED)), KNOWN)
 
 
-def compared(operator: str, kind: FactType, value: Schema) -> Schema:
+def operator_schema(operator: str, kind: FactType, value: Schema) -> Schema:
     """Return the schema of the keys next to one comparison."""
     if operator == KNOWN:
         return BOOLEAN
@@ -101,7 +101,7 @@ def product_fields(facts: Mapping[str, Fact], groups: Iterable[str], open_ended:
 
 
 def product_definitions(facts: Mapping[str, Fact]) -> dict[str, Schema]:
-    return {f"product_{name}": comparison(fact) for name, fact in facts.items()}
+    return {f"product_{name}": comparison_schema(fact) for name, fact in facts.items()}
 
 
 def anything() -> Schema:

@@ -105,14 +105,16 @@ def groups(document: Document, facts: Mapping[str, Fact]) -> dict[str, ProductFi
         problems.raise_if_any()
     assert isinstance(document.root, documents.Mapping)
     for key, node in document.root:
-        selection = read(node, ProductNames(facts, found), problems)
+        selection = read_product_filter(node, ProductNames(facts, found), problems)
         if selection:
             found[key.text] = selection
     problems.raise_if_any()
     return found
 
 
-def read(node: Node, products: ProductNames, problems: Problems, also: Iterable[str] = ()) -> ProductFilter | None:
+def read_product_filter(
+    node: Node, products: ProductNames, problems: Problems, also: Iterable[str] = ()
+) -> ProductFilter | None:
     """Read one choice of products; `also` are further words that are known where it stands."""
     if not isinstance(node, documents.Mapping) or not node.entries:
         problems.add(node, "expected product fields", EXAMPLE)
@@ -135,7 +137,7 @@ def _selection(
     if len(node.entries) > 1 or not isinstance(several, Sequence) or not several.items:
         problems.add(node, f"'{ANY_OF}' stands alone and holds a list of product fields")
         return None
-    parts = [read(item, products, problems) for item in several.items]
+    parts = [read_product_filter(item, products, problems) for item in several.items]
     if None in parts:
         return None
     return ProductFilter(tuple(one for part in parts if part for one in part.filters))
@@ -148,11 +150,11 @@ def _filter(node: documents.Mapping, products: ProductNames, problems: Problems,
     exceptions: ProductFilter | None = None
     for key, given in node:
         if key.text == EXCEPT:
-            exceptions = read(given, products, problems)
+            exceptions = read_product_filter(given, products, problems)
         elif key.text == GROUP:
             named = _groups(given, products, problems)
         elif fact := products.facts.get(key.text):
-            comparison = yaml_values.fact(given, fact, problems)
+            comparison = yaml_values.read_fact_comparison(given, fact, problems)
             fields += [(fact, comparison)] if comparison else []
         else:
             known = {*products.facts, *also, EXCEPT, GROUP, ANY_OF}
@@ -161,5 +163,5 @@ def _filter(node: documents.Mapping, products: ProductNames, problems: Problems,
 
 
 def _groups(node: Node, products: ProductNames, problems: Problems) -> tuple[ProductGroup, ...]:
-    name = yaml_values.word(node, products.groups, problems, "product group")
+    name = yaml_values.read_word(node, products.groups, problems, "product group")
     return (ProductGroup(name, products.groups[name]),) if name else ()

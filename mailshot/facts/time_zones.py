@@ -11,19 +11,19 @@ Found = TypeVar("Found")
 
 
 @cache
-def known() -> Mapping[str, ZoneInfo]:
+def all_zones() -> Mapping[str, ZoneInfo]:
     """Return every zone by its name (IANA)."""
     return {name: ZoneInfo(name) for name in sorted(available_timezones())}
 
 
-def of(name: object, otherwise: ZoneInfo) -> ZoneInfo:
+def find_zone(name: object, otherwise: ZoneInfo) -> ZoneInfo:
     """Return the zone of that name, `otherwise` when there is none."""
-    return known().get(name, otherwise) if isinstance(name, str) else otherwise
+    return all_zones().get(name, otherwise) if isinstance(name, str) else otherwise
 
 
 @cache
 def _by_letters() -> Mapping[str, str]:
-    return {name.casefold(): name for name in known()}
+    return {name.casefold(): name for name in all_zones()}
 
 
 def name_of(text: str) -> str | None:
@@ -38,7 +38,7 @@ def grouped(key: Callable[[ZoneInfo], Found], otherwise: ZoneInfo) -> dict[Found
     """
     found: dict[Found, list[str]] = {}
     usual = key(otherwise)
-    for name, zone in known().items():
+    for name, zone in all_zones().items():
         if (said := key(zone)) != usual:
             found.setdefault(said, []).append(name)
     return found

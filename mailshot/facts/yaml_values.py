@@ -42,7 +42,7 @@ EXAMPLES = {
 }
 
 
-def text(node: Node, problems: Problems, what: str) -> str | None:
+def read_text(node: Node, problems: Problems, what: str) -> str | None:
     """Read one non-empty text."""
     if isinstance(node, Scalar) and node.text.strip():
         return node.text
@@ -50,23 +50,23 @@ def text(node: Node, problems: Problems, what: str) -> str | None:
     return None
 
 
-def texts(node: Node, problems: Problems, what: str) -> tuple[str, ...]:
+def read_texts(node: Node, problems: Problems, what: str) -> tuple[str, ...]:
     """Read one text or a list of them."""
     items = node.items if isinstance(node, Sequence) else (node,)
-    found = [text(item, problems, what) for item in items]
+    found = [read_text(item, problems, what) for item in items]
     return tuple(item for item in found if item is not None)
 
 
-def word(node: Node, known: Collection[str], problems: Problems, what: str) -> str | None:
+def read_word(node: Node, known: Collection[str], problems: Problems, what: str) -> str | None:
     """Read one text that must be among `known`, else suggest the nearest."""
-    found = text(node, problems, what)
+    found = read_text(node, problems, what)
     if found is not None and found not in known:
         problems.unknown(node, f"unknown {what} '{found}'", found, known)
         return None
     return found
 
 
-def value(node: Node, kind: FactType, problems: Problems) -> Value | None:
+def read_value(node: Node, kind: FactType, problems: Problems) -> Value | None:
     """Read one value of the given type."""
     if not isinstance(node, Scalar):
         problems.add(node, f"expected {EXAMPLES[kind]}")
@@ -104,14 +104,14 @@ def digits(given: Any) -> object:
 Whole = Annotated[int, BeforeValidator(digits)]
 
 
-def of_fact(node: Node, about: Fact, problems: Problems) -> Value | None:
+def read_fact_value(node: Node, about: Fact, problems: Problems) -> Value | None:
     """Read one value that a fact can have."""
     if not isinstance(node, Scalar):
         problems.add(node, f"expected one value: {EXAMPLES[about.type]}")
         return None
     if about.choices:
-        return word(node, about.choices, problems, about.name)
-    return value(node, about.type, problems)
+        return read_word(node, about.choices, problems, about.name)
+    return read_value(node, about.type, problems)
 
 
 def typed(raw: str, kind: FactType) -> Value | None:
@@ -132,22 +132,22 @@ def typed(raw: str, kind: FactType) -> Value | None:
         return None
 
 
-def fact(node: Node, about: Fact, problems: Problems, also: Iterable[str] = ()) -> Comparison | None:
+def read_fact_comparison(node: Node, about: Fact, problems: Problems, also: Iterable[str] = ()) -> Comparison | None:
     """Read the value that a fact is compared with. A value outside the fact's choices is a problem.
 
     `also` are further comparisons that are known where it stands.
     """
     before = len(problems.found)
-    found = comparison(node, about.type, problems, also=also)
+    found = read_comparison(node, about.type, problems, also=also)
     if found and about.choices and found.operator in ("is", "one_of"):
         inner = node.entries[0][1] if isinstance(node, documents.Mapping) else node
         known = frozenset(about.choices)
         for item in inner.items if isinstance(inner, Sequence) else (inner,):
-            word(item, known, problems, about.name)
+            read_word(item, known, problems, about.name)
     return found if len(problems.found) == before else None
 
 
-def comparison(
+def read_comparison(
     node: Node, kind: FactType, problems: Problems, most: int = MOST_VALUES, also: Iterable[str] = ()
 ) -> Comparison | None:
     """Read `NO`, `[NO, SE]` or `{at_least: 3}` for a value of type `kind`; `most` is how long a list may be."""
@@ -155,7 +155,7 @@ def comparison(
         return _one_of(node, kind, problems, most)
     if isinstance(node, documents.Mapping):
         return _operator(node, kind, problems, most, also)
-    found = value(node, kind, problems)
+    found = read_value(node, kind, problems)
     return (
         None
         if found is None
@@ -171,7 +171,7 @@ def _one_of(node: Sequence, kind: FactType, problems: Problems, most: int) -> Co
     if len(node.items) > most:
         problems.add(node, f"the list has {len(node.items):,} values; at most {most:,} are allowed")
         return None
-    found = [value(item, kind, problems) for item in node.items]
+    found = [read_value(item, kind, problems) for item in node.items]
     valid = tuple(item for item in found if item is not None)
     return Comparison("one_of", valid) if len(valid) == len(found) else None
 
@@ -199,13 +199,13 @@ def _operator(
         problems.unknown(key, f"unknown comparison '{key.text}' for a {kind}", key.text, {*known, *also})
         return None
     if key.text == KNOWN:
-        answer = value(given, FactType.boolean, problems)
+        answer = read_value(given, FactType.boolean, problems)
         return None if answer is None else Comparison(KNOWN, (answer,))
     if key.text == "one_of":
-        return comparison(given, kind, problems, most)
+        return read_comparison(given, kind, problems, most)
     if key.text == "between":
         return _between(given, kind, problems)
-    found = value(given, kind, problems)
+    found = read_value(given, kind, problems)
     return None if found is None else Comparison(key.text, (found,))
 
 
@@ -213,7 +213,7 @@ def _between(node: Node, kind: FactType, problems: Problems) -> Comparison | Non
     if not isinstance(node, Sequence) or len(node.items) != 2:
         problems.add(node, "'between' needs a list of two values", "For example [10, 20].")
         return None
-    low, high = (value(item, kind, problems) for item in node.items)
+    low, high = (read_value(item, kind, problems) for item in node.items)
     if low is None or high is None:
         return None
     if low > high:  # type: ignore[operator]
@@ -222,7 +222,7 @@ def _between(node: Node, kind: FactType, problems: Problems) -> Comparison | Non
     return Comparison("between", (low, high))
 
 
-def span(node: Node, problems: Problems, what: str) -> Span | None:
+def read_span(node: Node, problems: Problems, what: str) -> Span | None:
     """Read a length of time such as '90 days'."""
     found = Span.parse(node.text) if isinstance(node, Scalar) else None
     if found is None:
@@ -233,7 +233,7 @@ def span(node: Node, problems: Problems, what: str) -> Span | None:
     return found
 
 
-def confidence(node: Node, problems: Problems) -> float | None:
+def read_confidence(node: Node, problems: Problems) -> float | None:
     """Read how sure an inference is."""
     found = typed(node.text.strip(), FactType.number) if isinstance(node, Scalar) else None
     if not isinstance(found, Decimal) or not 0 < found <= 1:
@@ -242,15 +242,15 @@ def confidence(node: Node, problems: Problems) -> float | None:
     return float(found)
 
 
-def share(node: Node, problems: Problems, what: str) -> int | None:
+def read_share(node: Node, problems: Problems, what: str) -> int | None:
     """Read a percentage such as '10%' as ten-thousandths."""
-    found = parts(node.text) if isinstance(node, Scalar) else None
+    found = parse_percent(node.text) if isinstance(node, Scalar) else None
     if found is None:
         problems.add(node, f"{what} must be a percentage from 0% to 100%", "For example '10%' or '2.5%'.")
     return found
 
 
-def parts(text: str) -> int | None:
+def parse_percent(text: str) -> int | None:
     """Return the ten-thousandths that '2.5%' says, None when it says no whole number of them from 0% to 100%."""
     match = _PERCENT.fullmatch(text.strip())
     found = Decimal(match[1]) * 100 if match else Decimal(-1)

@@ -20,7 +20,7 @@ from typing import Any
 
 from mailshot.profile import topics as consent_rules
 from mailshot.profile.preferences import Choice, Question, StatedPreference, Statements
-from mailshot.profile.topics import TRACKING, ConsentEntry, Topic, Topics, allowed
+from mailshot.profile.topics import TRACKING, ConsentEntry, Topic, Topics, may_mail
 from mailshot.states import FeedbackKind
 from mailshot.store import consent, feedback, ledger, preferences, privacy
 from mailshot.store.engine import Connection
@@ -99,7 +99,7 @@ def with_prefixes(controls: Controls, prefixes: tuple[str, ...]) -> Controls:
 
 def controls(current: CurrentPreferences, topics: Topics, statements: Statements) -> Controls:
     """Return every control of the owner's page with its values; one without values is left out."""
-    result: Controls = {TOPIC + t.name: ON for t in topics if allowed(t, current.consents.get(t.name))}
+    result: Controls = {TOPIC + t.name: ON for t in topics if may_mail(t, current.consents.get(t.name))}
     tracking = current.consents.get(TRACKING)
     result |= {TRACKING: ON} if tracking and tracking.given else {}
     for question in statements:
@@ -216,7 +216,7 @@ def save_changes(
 def _set_consent(
     connection: Connection, change: PreferenceChange, topic: Topic, given: bool, entry: ConsentEntry | None
 ) -> bool:
-    if consent_rules.allowed(topic, entry) == given:
+    if consent_rules.may_mail(topic, entry) == given:
         return False
     proof = {"text": f"{topic.title}. {topic.help}".strip()}
     at = consent_rules.effective_at(entry, change.at)

@@ -70,7 +70,7 @@ def _report_unreadable(loading: Loading) -> None:
     loading.reject(field, "'is missing'", f"({silent})", "NULL")
 
 
-def lock_customers(loading: Loading, query: str) -> None:
+def lock_queried_customers(loading: Loading, query: str) -> None:
     """Lock the customers of a query and all customers at their addresses, before their withdrawals are written.
 
     So no mail to any of them is released while the withdrawal is being written.
@@ -93,4 +93,4 @@ def _hashed(key: bytes, written: str) -> tuple[str | None, str | None, str | Non
     found = address.normalise(written)
     if isinstance(found, Fault):
         return None, None, found.reason
-    return found.email, address.fingerprint(key, found.email), None
+    return found.email, address.hash_address(key, found.email), None

@@ -31,7 +31,7 @@ class Parsed:
     gap: str = "FALSE"
 
 
-def parse(field: Field, source: ColumnSource, columns: dict[str, str], zone: str, raw: str, value: str) -> Parsed:
+def parse_field(field: Field, source: ColumnSource, columns: dict[str, str], zone: str, raw: str, value: str) -> Parsed:
     """Return the expressions for one field; `raw` and `value` are what r and v are called in them."""
     kind = columns[source.columns[0]] if source.plain else TEXT
     if kind in ("UUID",) or kind.startswith("ENUM"):
@@ -79,7 +79,7 @@ def _replaced(text: str, source: ColumnSource) -> str:
 def _reader(field: Field, kind: str, source: ColumnSource, zone: str, raw: str, text: str) -> tuple[str, str, str]:
     """Return the expressions of the value, of the reason when there is none, and of the gap."""
     if field.type is Type.number:
-        return *number_parsers.number(kind, raw, text, source), "FALSE"
+        return *number_parsers.parse_number(kind, raw, text, source), "FALSE"
     if field.type is Type.boolean:
         return (
             _boolean(field, source, text),

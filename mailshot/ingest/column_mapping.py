@@ -115,12 +115,12 @@ class ColumnSource:
         return " + ".join(self.columns)
 
 
-def fold(word: str) -> str:
+def fold_word(word: str) -> str:
     """Return a word as words of a file are compared: without blanks around it, in lower case."""
     return word.strip(BLANKS).lower()
 
 
-def read(value: Any) -> ColumnSource:
+def read_source(value: Any) -> ColumnSource:
     """Return the source that a mapping's entry of one column describes. Raises ValueError."""
     if isinstance(value, ColumnSource):
         return value
@@ -161,7 +161,7 @@ def _texts(word: str, said: Any) -> tuple[str, ...]:
 
 
 def _folded(word: str, said: Any) -> tuple[str, ...]:
-    return tuple(fold(each) for each in _texts(word, said))
+    return tuple(fold_word(each) for each in _texts(word, said))
 
 
 def _sign(word: str, said: Any) -> str:
@@ -185,9 +185,9 @@ def _values(_word: str, said: Any) -> tuple[tuple[str, str | None], ...]:
         raise ValueError("'values' must pair each word with one value; write it as in {Weekly Offers: offers}")
     pairs: dict[str, str | None] = {}
     for word, value in said.items():
-        if pairs.get(fold(word), value) != value:
+        if pairs.get(fold_word(word), value) != value:
             raise ValueError(f"'values' names '{word}' twice with different values; keep one")
-        pairs[fold(word)] = value or None
+        pairs[fold_word(word)] = value or None
     return tuple(pairs.items())
 
 

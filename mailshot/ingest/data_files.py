@@ -103,7 +103,7 @@ class DataFile:
     protected: bool = False
 
 
-def find(name: str, beside: Path, data: Path | None) -> Path:
+def find_file(name: str, beside: Path, data: Path | None) -> Path:
     """Return the path of a file that a mapping names. Raises UnreadableFile."""
     tried = list(_places(name, beside, data))
     for place in tried:
@@ -132,7 +132,7 @@ def _install_remedy(name: str) -> str:
     return f"Install the Python package '{name.removeprefix(PACKAGE).partition('/')[0]}', or give its folder by --data."
 
 
-def examine(
+def examine_file(
     path: Path, delimiter: str | None, encoding: str | None, folder: Path, prefer_utf8: bool = False
 ) -> DataFile:
     """Check that the whole file can be imported. Raises UnreadableFile.
@@ -172,7 +172,7 @@ def _examine(
     opened = _path_of(file, path)
     try:
         if kind is Format.parquet:
-            return DataFile(path.name, opened, kind, parquet.examine(file))
+            return DataFile(path.name, opened, kind, parquet.examine_parquet(file))
         if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
             raise UnreadableFile(
                 f"'{path.name}' has more than {MAX_FILE_BYTES >> 30} GB", "Spread it over several files."

@@ -54,7 +54,7 @@ def _find_keys(loading: Loading, field: str, known: Mapping[str, datetime | None
     def erased() -> Iterator[tuple[str, int | None]]:
         for batch in loading.db.stream(f"SELECT DISTINCT {key} FROM {rows} WHERE {key} IS NOT NULL"):
             for (value,) in batch:
-                hashed = address.key_fingerprint(loading.address_key, value)
+                hashed = address.hash_customer_key(loading.address_key, value)
                 if hashed in known:
                     until = known[hashed]
                     yield value, microseconds(until) if until else None
@@ -99,7 +99,7 @@ def _remember_keys(loading: Loading, whose: str, hashes: Mapping[str, datetime])
     """Store the keys under which erased customers are left out, for files that contain only keys."""
     for batch in loading.db.stream(f"SELECT DISTINCT r.key, print FROM {whose} AND r.key IS NOT NULL"):
         for key, found in batch:
-            hashed = address.key_fingerprint(loading.address_key, key)
+            hashed = address.hash_customer_key(loading.address_key, key)
             erasures.remember(loading.connection, [hashed], found, hashes[found])
 
 

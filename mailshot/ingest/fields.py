@@ -190,7 +190,7 @@ _TYPES = {
 _BUILT_IN = {"key": Type.key, "email": Type.email, "joined_at": Type.instant, "url": Type.long_text}
 
 
-def of(kind: Kind, catalogue: Catalogue, topics: Collection[str]) -> dict[str, Field]:
+def fields_of(kind: Kind, catalogue: Catalogue, topics: Collection[str]) -> dict[str, Field]:
     """Return the fields that an import of this kind may map; what happened has the shop's own as `facts.<name>`.
 
     `topics` are those of rules/topics.yaml and 'tracking'. A past campaign may name one that is no more.

@@ -123,7 +123,7 @@ class _Rollback(Exception):
     """Rolls back a transaction."""
 
 
-def run(store: Store, mapping_path: Path, options: Options) -> ImportSummary:
+def run_import(store: Store, mapping_path: Path, options: Options) -> ImportSummary:
     """Import every file of a mapping. Raises InvalidInput, with nothing written, when a file cannot be used."""
     with staging_database.within_means(), staging_database.opened(options.rejects) as db:
         job = _job(db, mapping_path, options, dry_run=False)
@@ -132,8 +132,8 @@ def run(store: Store, mapping_path: Path, options: Options) -> ImportSummary:
     return ImportSummary(job.plan.mapping.name, False, imported)
 
 
-def check(store: Store, mapping_path: Path, options: Options) -> ImportSummary:
-    """Do all that `run` would do, report it, and roll it back. Raises InvalidInput as `run` does.
+def check_import(store: Store, mapping_path: Path, options: Options) -> ImportSummary:
+    """Do all that `run_import` would do, report it, and roll it back. Raises InvalidInput as `run_import` does.
 
     On SQLite it works on a copy, because it would block all other writers.
     """
@@ -148,7 +148,7 @@ def check(store: Store, mapping_path: Path, options: Options) -> ImportSummary:
 
 
 def _job(db: StagingDatabase, mapping_path: Path, options: Options, dry_run: bool) -> _Job:
-    plan = mapping.load(mapping_path, options.catalogue, (*options.topics, TRACKING))
+    plan = mapping.load_mapping(mapping_path, options.catalogue, (*options.topics, TRACKING))
     return _Job(db, plan, options, _numbers(plan, options.file), options.now or column_types.now(), dry_run)
 
 
@@ -219,11 +219,11 @@ def _read_all(job: _Job) -> list[_ParsedFile]:
 def _examine(job: _Job, number: int, problems: Problems) -> Reading | None:
     item, options = job.plan.mapping.imports[number], job.options
     try:
-        path = options.file or data_files.find(item.file, job.plan.path.parent, options.data)
+        path = options.file or data_files.find_file(item.file, job.plan.path.parent, options.data)
         if not path.is_file():
             raise UnreadableFile(f"'{path}' does not exist")
         # Corrected rows are UTF-8, as import wrote them, or in the encoding of the user's editor.
-        data_file = data_files.examine(
+        data_file = data_files.examine_file(
             path, item.delimiter, item.encoding, job.db.folder / f"utf8-{number}", bool(options.file)
         )
     except UnreadableFile as error:
@@ -242,7 +242,7 @@ def _read(job: _Job, reading: Reading, problems: Problems) -> _ParsedFile | None
     job.options.progress(Step(f"reading {reading.file.name}", 0, 0))
     begun = time.monotonic()
     try:
-        rows = parse_file.read(job.db, reading)
+        rows = parse_file.stage_file(job.db, reading)
         if job.options.file:
             rejects.reject_uncorrectable(job.db, reading)
         mapping_checks.check_ambiguous_numbers(job.db, reading, job.plan.document, problems)
@@ -298,7 +298,7 @@ def _report(job: _Job, parsed: _ParsedFile, loaded: _Loaded) -> FileReport:
         repeated=parsed.rows - rejected - loaded.good - loaded.left_out,
         left_out=loaded.left_out,
         rejected=rejected,
-        withdrawals_rejected=rejects.withdrawals(job.db, reading),
+        withdrawals_rejected=rejects.count_withdrawals(job.db, reading),
         by_reason=rejects.by_reason(job.db, reading.faults),
         warnings=rejects.by_reason(job.db, reading.warnings),
         rejects=written,

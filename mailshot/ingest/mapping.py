@@ -58,7 +58,7 @@ class FileMapping(BaseModel):
     thousands: Annotated[Any, WithJsonSchema(column_mapping.SPELLINGS["thousands"])] = None
     currency: Annotated[Any, WithJsonSchema(column_mapping.SPELLINGS["currency"])] = None
     columns: dict[
-        str, Annotated[ColumnSource, BeforeValidator(column_mapping.read), WithJsonSchema(column_mapping.SCHEMA)]
+        str, Annotated[ColumnSource, BeforeValidator(column_mapping.read_source), WithJsonSchema(column_mapping.SCHEMA)]
     ] = Field(min_length=1)
 
     @field_validator("encoding")
@@ -117,14 +117,14 @@ class ImportPlan:
     fields: tuple[dict[str, fields.Field], ...]
 
 
-def load(path: Path, catalogue: Catalogue, topics: Collection[str]) -> ImportPlan:
+def load_mapping(path: Path, catalogue: Catalogue, topics: Collection[str]) -> ImportPlan:
     """Read a mapping and check its fields against the catalogue and the topics. Raises InvalidInput."""
-    document = documents.load(path)
+    document = documents.load_document(path)
     mapping = document.model(MappingFile)
     problems = document.problems()
     chosen, imports = [], []
     for number, item in enumerate(mapping.imports):
-        chosen.append(_fields(document, problems, number, item, fields.of(item.kind, catalogue, topics)))
+        chosen.append(_fields(document, problems, number, item, fields.fields_of(item.kind, catalogue, topics)))
         columns = {name: _spelt(document, problems, number, item, field) for name, field in chosen[-1].items()}
         imports.append(item.model_copy(update={"columns": {**item.columns, **columns}}))
     problems.raise_if_any()

@@ -28,7 +28,7 @@ DECIMAL_COMMA = (
 )
 
 
-def number(kind: str, raw: str, text: str, source: ColumnSource) -> tuple[str, str]:
+def parse_number(kind: str, raw: str, text: str, source: ColumnSource) -> tuple[str, str]:
     """Return the expressions of the value and of the reason when there is none."""
     if kind == TEXT and source.own_numbers:
         text = normalised(text, source)
@@ -53,7 +53,7 @@ def normalised(text: str, source: ColumnSource) -> str:
     return f"CASE WHEN regexp_full_match({plain}, {literal(shape)}) THEN {ours} END"
 
 
-def example(source: ColumnSource) -> str:
+def format_example(source: ColumnSource) -> str:
     """Return a number in the mapping's way of writing."""
     return f"1{source.thousands}234{source.decimal_sign}56"
 
@@ -81,7 +81,7 @@ def _fault(kind: str, raw: str, text: str, source: ColumnSource) -> str:
     exact = kind.startswith("DECIMAL")
     places = f"{raw} <> round({raw}, 4)" if exact else f"regexp_full_match({text}, {literal(_PLACES)})"
     any_number = "TRUE" if exact else f"regexp_full_match({text}, {literal(_ANY_NUMBER)})"
-    reason = f"is not a number as in {example(source)}"
+    reason = f"is not a number as in {format_example(source)}"
     if not source.own_numbers:
         reason += "; the mapping can name other ways of writing (decimal:, thousands:, currency:)"
     return (

@@ -52,7 +52,7 @@ class Refusal(Exception):
         self.remedy = remedy
 
 
-def examine(file: BinaryIO) -> dict[str, str]:
+def examine_parquet(file: BinaryIO) -> dict[str, str]:
     """Return the columns of an open Parquet file with DuckDB's types. Raises Refusal."""
     file.seek(0)
     # -P: the folder we are called in may hold anything, also a module of a name we import.

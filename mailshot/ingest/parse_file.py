@@ -84,7 +84,7 @@ def cells(stage: StagingDatabase, reading: Reading, field: str) -> str:
     return f'SELECT "#line", left({cell}, {MAX_VALUE_CHARACTERS}) AS cell FROM {reading.source}'
 
 
-def read(stage: StagingDatabase, reading: Reading) -> int:
+def stage_file(stage: StagingDatabase, reading: Reading) -> int:
     """Parse the file into the staging database and return its number of rows. Raises UnreadableFile."""
     for table in (reading.faults, reading.warnings):
         stage.replace(table, NOTES, [])
@@ -139,7 +139,7 @@ def no_topic(word: str, topics: Collection[str]) -> str:
 
 def faulty_constant(stage: StagingDatabase, reading: Reading, field: str, said: str) -> str:
     """Return why a value that the mapping gives is no value for its field, or ''."""
-    parsed = cell_parsers.parse(reading.fields[field], ColumnSource(constant=said), {}, reading.zone, "r", "v")
+    parsed = cell_parsers.parse_field(reading.fields[field], ColumnSource(constant=said), {}, reading.zone, "r", "v")
     rows = f"SELECT r, {parsed.value} AS v FROM (SELECT {parsed.raw} AS r)"
     reason = str(stage.run(f"SELECT {parsed.fault} FROM ({rows})")[0][0] or "")
     return no_topic(said, reading.fields[field].known) if reason == NO_TOPIC else reason
@@ -203,7 +203,7 @@ def _parquet(reading: Reading) -> str:
 def _parse(stage: StagingDatabase, reading: Reading, columns: dict[str, str]) -> None:
     """Fill rows_n from source_n: raw cells, then values, then what is wrong, each layer over the one below."""
     parsed = [
-        cell_parsers.parse(field, reading.item.columns[key], columns, reading.zone, f"r{at}", f"v{at}")
+        cell_parsers.parse_field(field, reading.item.columns[key], columns, reading.zone, f"r{at}", f"v{at}")
         for at, (key, field) in enumerate(reading.fields.items())
     ]
     raw = ", ".join(f"{each.raw} AS r{at}" for at, each in enumerate(parsed))

@@ -70,7 +70,7 @@ def by_reason(db: StagingDatabase, table: str) -> dict[str, int]:
     return {str(reason): int(count) for reason, count in rows}
 
 
-def withdrawals(db: StagingDatabase, reading: Reading) -> int:
+def count_withdrawals(db: StagingDatabase, reading: Reading) -> int:
     """Count the rejected rows that are, or may be, withdrawals or suppressions."""
     lines = f"SELECT DISTINCT line FROM {reading.faults}"
     if reading.item.kind is Kind.consents:

@@ -139,7 +139,7 @@ def load_report(store: Store, line: RunSummary, today: datetime) -> RunReport:
             links=reports.links(connection, line.run_id, 5),
             mailed=mailed,
             held=held,
-            uplift=proportions.compare((mailed.customers, mailed.buyers), (held.customers, held.buyers)),
+            uplift=proportions.compare_groups((mailed.customers, mailed.buyers), (held.customers, held.buyers)),
             complete=_complete(connection, goal, line.as_of, today),
             goal=goal,
         )

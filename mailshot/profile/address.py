@@ -75,17 +75,17 @@ def normalise(text: str) -> Address | Fault:
     return _within_limits(found)
 
 
-def mailbox(email: str) -> str:
+def fold_mailbox(email: str) -> str:
     """Return what two spellings of one mailbox have in common."""
     return unicodedata.normalize("NFC", email.strip()).lower()
 
 
-def fingerprint(key: bytes, email: str) -> str:
+def hash_address(key: bytes, email: str) -> str:
     """Return 32 hex digits of HMAC-SHA256 (RFC 2104) over the mailbox: two spellings of one mailbox have one print."""
-    return hmac.digest(key, mailbox(email).encode(), "sha256").hex()[:FINGERPRINT_DIGITS]
+    return hmac.digest(key, fold_mailbox(email).encode(), "sha256").hex()[:FINGERPRINT_DIGITS]
 
 
-def key_fingerprint(key: bytes, customer_key: str) -> str:
+def hash_customer_key(key: bytes, customer_key: str) -> str:
     """Return 32 hex digits of HMAC-SHA256 over a customer's key; never the print of an address."""
     return hmac.digest(key, b"customer key\0" + customer_key.encode(), "sha256").hex()[:FINGERPRINT_DIGITS]
 

@@ -76,12 +76,12 @@ class Implications:
 NONE = Implications()
 
 
-def alone(value: str) -> Closure:
+def isolated_closure(value: str) -> Closure:
     """Return the closure of a value that nothing else implies."""
     return NONE.closure(value)
 
 
-def stated(said: Mapping[tuple[str, str], bool], name: str, closure: Closure) -> tuple[bool, str] | None:
+def stated_answer(said: Mapping[tuple[str, str], bool], name: str, closure: Closure) -> tuple[bool, str] | None:
     """Return what statements say of one value, and which word says it; None when none does.
 
     Yes to a value is yes to all that it implies; no to a value is no to all that imply it. Where statements clash, yes
@@ -96,13 +96,13 @@ def stated(said: Mapping[tuple[str, str], bool], name: str, closure: Closure) ->
     return None
 
 
-def decided(said: Mapping[tuple[str, str], bool], name: str, closure: Closure) -> tuple[bool, str] | None:
+def decided_answer(said: Mapping[tuple[str, str], bool], name: str, closure: Closure) -> tuple[bool, str] | None:
     """Return what statements decide about one value, with what was inferred in mind, and which word decides it.
 
-    As `stated`, and another value that holds silences inference for the whole name: a customer who says "I eat
+    As `stated_answer`, and another value that holds silences inference for the whole name: a customer who says "I eat
     everything" is no vegetarian.
     """
-    answer = stated(said, name, closure)
+    answer = stated_answer(said, name, closure)
     if answer is not None:
         return answer
     others = (value for (other, value), holds in said.items() if other == name and holds)

@@ -65,7 +65,7 @@ class _Open:
         return LinePart(self.index, quantity, amount, at)
 
 
-def parts(lines: Sequence[PurchaseLine]) -> list[LinePart]:
+def split_lines(lines: Sequence[PurchaseLine]) -> list[LinePart]:
     """Return what became of the purchases among the lines of one customer, in parts that add up to each of them."""
     products: dict[object, list[int]] = {}
     for index, line in enumerate(lines):
@@ -118,13 +118,13 @@ def _turn(line: PurchaseLine) -> tuple[datetime, bool, str, Decimal, Decimal, st
     return line.at, line.returns, line.order, line.quantity, line.amount, line.channel
 
 
-def bought(lines: Sequence[Activity]) -> list[Activity]:
+def kept_purchases(lines: Sequence[Activity]) -> list[Activity]:
     """Return the purchases among a customer's lines, in parts where something was returned; all in order of time."""
     if all(line.quantity is None or line.quantity > 0 for line in lines):
         return list(lines)
     found = (
         replace(lines[part.line], quantity=part.quantity, amount=part.amount, returned_at=part.returned_at)
-        for part in parts([_line(line) for line in lines])
+        for part in split_lines([_line(line) for line in lines])
     )
     return sorted(found, key=lambda line: line.at)
 

@@ -87,12 +87,12 @@ class ConsentEntry:
     at: datetime
 
 
-def newest(entries: Iterable[ConsentEntry]) -> ConsentEntry | None:
+def newest_entry(entries: Iterable[ConsentEntry]) -> ConsentEntry | None:
     """Return the latest entry, in any input order; of two at the same time, the withdrawal."""
     return max(entries, key=lambda entry: (entry.at, not entry.given), default=None)
 
 
-def allowed(topic: Topic, entry: ConsentEntry | None) -> bool:
+def may_mail(topic: Topic, entry: ConsentEntry | None) -> bool:
     """Return whether mail on `topic` may be sent; without an answer, only if it requires no consent."""
     return entry.given if entry else not topic.requires_consent
 

@@ -128,12 +128,12 @@ def read(document: Document, products: ProductNames) -> TraitDefinition:
     if not isinstance(name, documents.Scalar) or name.empty:
         problems.add(root, "'trait' is missing", "Name what is inferred, for example 'trait: diet'.")
     span = root.get("within")
-    window = Window(yaml_values.span(span, problems, "'within'") if span else Span(1, "year"))
+    window = Window(yaml_values.read_span(span, problems, "'within'") if span else Span(1, "year"))
     nevers = _nevers(root, products, problems)
     trait = TraitDefinition(
         name=name.text if isinstance(name, documents.Scalar) else "",
         help=_said(root, "help"),
-        among=(product_filters.read(among, products, problems) if among else None) or ProductFilter(),
+        among=(product_filters.read_product_filter(among, products, problems) if among else None) or ProductFilter(),
         window=window,
         nevers=nevers,
         each=_each(root, products, problems),
@@ -165,20 +165,20 @@ def _never(key: documents.Scalar, node: Node, products: ProductNames, problems: 
         return None
     _known(node, VALUE_KEYS, problems)
     prior = node.get("prior")
-    share = yaml_values.share(prior, problems, "'prior'") if prior else None
-    chosen = product_filters.read(meant, products, problems)
+    share = yaml_values.read_share(prior, problems, "'prior'") if prior else None
+    chosen = product_filters.read_product_filter(meant, products, problems)
     label = _said(node, "label") or key.text
     return Abstention(key.text, label, chosen, None if share is None else share / 10_000) if chosen else None
 
 
 def _each(root: documents.Mapping, products: ProductNames, problems: Problems) -> str:
     each = root.get("each")
-    return (yaml_values.word(each, products.facts, problems, "product field") or "") if each else ""
+    return (yaml_values.read_word(each, products.facts, problems, "product field") or "") if each else ""
 
 
 def _times(root: documents.Mapping, problems: Problems) -> float:
     node = root.get("more_than")
-    value = yaml_values.value(node, FactType.number, problems) if node else Decimal("1.5")
+    value = yaml_values.read_value(node, FactType.number, problems) if node else Decimal("1.5")
     if node and isinstance(value, Decimal) and value <= 0:
         problems.add(node, "'more_than' must be more than 0", "For example 1.5: half as often again.")
     return float(value) if isinstance(value, Decimal) else 1.5

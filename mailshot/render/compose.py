@@ -117,7 +117,7 @@ def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str)
     """Compose one mail. Raises RenderError if rendering fails for this customer."""
     ids = (delivery.run_id, delivery.customer_id)
     sender = mailing.sender
-    mailbox = keys.fingerprint(address.mailbox(delivery.address))
+    mailbox = keys.fingerprint(address.fold_mailbox(delivery.address))
     links = {
         "unsubscribe": f"{base_url}/u/{keys.sign(Purpose.unsubscribe, *ids, mailbox)}",
         "preferences": f"{base_url}/p/{keys.sign(Purpose.preferences, *ids, mailbox)}",
@@ -168,7 +168,7 @@ def _values(mailing: Mailing, delivery: Recipient, links: Mapping[str, str]) -> 
         filters.LOCALE_FORMAT: replace(
             mailing.locale_format,
             language=str(customer.get("language") or ""),
-            zone=time_zones.of(customer.get("time_zone"), mailing.locale_format.zone or ZoneInfo("UTC")),
+            zone=time_zones.find_zone(customer.get("time_zone"), mailing.locale_format.zone or ZoneInfo("UTC")),
         ),
         "customer": {**unknown_customer, **customer},
         "offers": [

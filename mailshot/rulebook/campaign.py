@@ -67,7 +67,7 @@ def _moment(text: Any) -> object:
 def _share(text: Any) -> int:
     if isinstance(text, int):
         return text
-    parts = yaml_values.parts(str(text))
+    parts = yaml_values.parse_percent(str(text))
     if parts is None or parts > 9_999:
         raise ValueError("must be a percentage from 0% to 99.99%; write for example '5%'")
     return parts

@@ -45,7 +45,7 @@ class Revision:
         return self.asked if self.commit.startswith(self.asked) else f"{self.asked} ({self.commit[:7]})"
 
 
-def find(folder: Path, asked: str) -> Revision:
+def find_revision(folder: Path, asked: str) -> Revision:
     """Find a revision in the repository of a folder. Raises Unavailable, Refused or NotFound."""
     _git(folder, "rev-parse", "--git-dir")
     found = _run(folder, ("rev-parse", "--verify", "--quiet", f"{asked}^{{commit}}")) if _fit(asked) else None
@@ -54,7 +54,7 @@ def find(folder: Path, asked: str) -> Revision:
     return Revision(folder, asked, found.stdout.decode().strip())
 
 
-def entries(revision: Revision, below: str) -> list[TreeEntry]:
+def list_entries(revision: Revision, below: str) -> list[TreeEntry]:
     """List the files of a revision under `below`, a folder in ours. Raises NotFound when it has none."""
     prefix = os.fsdecode(_git(revision.folder, "rev-parse", "--show-prefix").removesuffix(b"\n"))
     tree = _run(revision.folder, ("rev-parse", "--verify", "--quiet", f"{revision.commit}:{prefix}{below}"))
@@ -69,7 +69,7 @@ def entries(revision: Revision, below: str) -> list[TreeEntry]:
     return [_entry(line) for line in listed.split(b"\0") if line]
 
 
-def contents(folder: Path, digests: Iterable[str]) -> dict[str, bytes]:
+def read_blobs(folder: Path, digests: Iterable[str]) -> dict[str, bytes]:
     """Return contents by hash. Raises Unavailable for one that the repository does not hold."""
     wanted = list(dict.fromkeys(digests))
     output = _git(folder, "cat-file", "--batch", given="".join(f"{digest}\n" for digest in wanted).encode())

@@ -32,7 +32,9 @@ class Guard:
     never: ProductFilter
 
 
-def verdicts(guards: Iterable[Guard], judge: Evaluator, answers: Collection[tuple[str, str]]) -> dict[str, Verdict]:
+def guard_verdicts(
+    guards: Iterable[Guard], judge: Evaluator, answers: Collection[tuple[str, str]]
+) -> dict[str, Verdict]:
     """Return by guard whether it applies to a customer; `answers` of other customers at the same address count, too.
 
     Those answers can only make a guard apply (see store.audiences, which computes the same in SQL).
@@ -74,6 +76,6 @@ def _guard(node: Node, book: AudienceRegistry, problems: Problems) -> Guard | No
         problems.add(node, "a guard needs 'guard', 'customers' and 'never'")
         return None
     condition = book.condition(customers, problems, name.text)
-    products = product_filters.read(never, book.vocabulary.products, problems)
+    products = product_filters.read_product_filter(never, book.vocabulary.products, problems)
     reason = why.text if isinstance(why, documents.Scalar) else ""
     return Guard(name.text, reason, condition, products) if condition and products else None

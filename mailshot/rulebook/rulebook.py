@@ -67,7 +67,7 @@ class Rulebook:
     @classmethod
     def thaw(cls, texts: Mapping[str, str]) -> Rulebook:
         """Read a frozen copy."""
-        return cls({name: documents.parse(text, name) for name, text in texts.items()}, past=True)
+        return cls({name: documents.parse_document(text, name) for name, text in texts.items()}, past=True)
 
     def freeze(self) -> dict[str, str]:
         """Return all texts by path."""
@@ -237,4 +237,6 @@ def _loaded(project: Path) -> tuple[dict[str, Document], Broken]:
         raise NotFound(
             f"There is no folder {folder}.", "Run 'mailshot init' for a new project, or set MAILSHOT_PROJECT."
         )
-    return read_all({name: partial(documents.load, path, project, folder) for name, path in paths(folder).items()})
+    return read_all(
+        {name: partial(documents.load_document, path, project, folder) for name, path in paths(folder).items()}
+    )

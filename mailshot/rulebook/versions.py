@@ -25,7 +25,7 @@ class Version:
     broken: Broken
 
 
-def read(project: Path, asked: str | None) -> Version:
+def read_version(project: Path, asked: str | None) -> Version:
     """Read a version: a project or rules folder, a git revision, or (None) the project as it is now.
 
     Raises NotFound, Refused, Unavailable; problems inside a file are only collected.
@@ -35,7 +35,7 @@ def read(project: Path, asked: str | None) -> Version:
     # A name counts as a folder only if the folder has rules.
     if asked and (rules := _rules(Path(asked))) is not None:
         return _version(asked, _in_folder(rules))
-    revision = git.find(project, asked)
+    revision = git.find_revision(project, asked)
     return _version(str(revision), _in_revision(revision), past=True)
 
 
@@ -54,13 +54,13 @@ def _rules(folder: Path) -> Path | None:
 def _in_folder(rules: Path, root: Path | None = None) -> dict[str, Callable[[], Document]]:
     if not rules.is_dir():
         raise NotFound(f"There is no folder {rules}.", "Run 'mailshot init', or set MAILSHOT_PROJECT.")
-    return {name: partial(documents.load, path, root, rules) for name, path in rulebook.paths(rules).items()}
+    return {name: partial(documents.load_document, path, root, rules) for name, path in rulebook.paths(rules).items()}
 
 
 def _in_revision(revision: git.Revision) -> dict[str, Callable[[], Document]]:
-    listed = [entry for entry in git.entries(revision, FOLDER) if rulebook.belongs(entry.path)]
+    listed = [entry for entry in git.list_entries(revision, FOLDER) if rulebook.belongs(entry.path)]
     small = [entry.digest for entry in listed if entry.plain and entry.size <= documents.MOST_BYTES]
-    found = git.contents(revision.folder, small)
+    found = git.read_blobs(revision.folder, small)
     return {f"{FOLDER}/{entry.path}": partial(_document, revision, entry, found.get(entry.digest)) for entry in listed}
 
 

@@ -116,7 +116,7 @@ class Uplift:
         return shown if self.low > 0 or self.high < 0 else f"{shown}: could be chance"
 
 
-def compare(mailed: tuple[int, int], held: tuple[int, int]) -> Uplift:
+def compare_groups(mailed: tuple[int, int], held: tuple[int, int]) -> Uplift:
     """Compare (customers, buyers) of two groups."""
     found = difference(mailed, held)
     return Uplift(found.value, found.low, found.high, found.enough)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import and_, literal, or_, select
 
 from mailshot.audience.compile import sources
-from mailshot.profile.topics import ConsentEntry, newest
+from mailshot.profile.topics import ConsentEntry, newest_entry
 from mailshot.store import dialect
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.column_types import Instant
@@ -71,7 +71,7 @@ def keep_for_address(connection: Connection, customer_ids: Sequence[int], at: da
 
 def may_track(connection: Connection, customer_ids: Collection[int]) -> set[int]:
     """Return the customers whose opens and clicks may be recorded: no customer of their inbox refuses tracking."""
-    return set(connection.scalars(sources.tracked(SCHEMA, None, customer_ids)))
+    return set(connection.scalars(sources.tracked_customers(SCHEMA, None, customer_ids)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,4 +123,4 @@ def latest_entries(connection: Connection, customer_id: int, before: datetime | 
         mine = select(table.c.topic, table.c.given, table.c.at).where(table.c.customer_id == customer_id)
         for topic, given, at in connection.execute(mine.where(table.c.at < before) if before else mine):
             by_topic.setdefault(topic, []).append(ConsentEntry(given, at))
-    return {topic: last for topic, log in by_topic.items() if (last := newest(log))}
+    return {topic: last for topic, log in by_topic.items() if (last := newest_entry(log))}

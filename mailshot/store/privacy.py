@@ -118,7 +118,7 @@ def erase(connection: Connection, customer_id: int, address_key: bytes, source: 
     known = connection.execute(select(CUSTOMER).where(CUSTOMER.c.id == customer_id)).first()
     if known is None or known.key.startswith(ERASED_KEY):
         return False
-    hashed = address.fingerprint(address_key, known.email) if known.email else None
+    hashed = address.hash_address(address_key, known.email) if known.email else None
     hashes = {found for found in (hashed, known.address_hash) if found}
     for found in sorted(hashes):
         suppression.add_erased(connection, found, source, at)
@@ -131,7 +131,7 @@ def erase(connection: Connection, customer_id: int, address_key: bytes, source: 
     erasures.record_erasure(connection, customer_id, at)
     sweep(connection, customer_id)
     erasures.wait_for_erasures(connection)
-    erasures.remember(connection, [address.key_fingerprint(address_key, known.key)], hashed or known.address_hash, at)
+    erasures.remember(connection, [address.hash_customer_key(address_key, known.key)], hashed or known.address_hash, at)
     return True
 
 

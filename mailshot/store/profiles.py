@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, Select, bindparam, func, select
 
-from mailshot.audience.compile import in_list, tracked
+from mailshot.audience.compile import in_list, tracked_customers
 from mailshot.errors import NotFound, Refused
 from mailshot.profile.activity import KINDS
 from mailshot.profile.customer import Activity, Profile, TraitValue
@@ -78,7 +78,7 @@ def profile(
         consents={topic: entry.given for topic, entry in consents.items()},
         preferences={(item["name"], item["value"]): item["holds"] for item in preferences},
         traits={(item["name"], item["value"]): TraitValue(item["confidence"], item["evidence"]) for item in traits},
-        tracked="consent" in words and connection.scalar(tracked(SCHEMA, before, [customer_id])) is not None,
+        tracked="consent" in words and connection.scalar(tracked_customers(SCHEMA, before, [customer_id])) is not None,
     )
 
 

@@ -16,11 +16,11 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from mailshot.facts import locales, time_zones
-from mailshot.facts.comparison import Value, show
+from mailshot.facts.comparison import Value, format_value
 from mailshot.feedback import preferences
 from mailshot.feedback.preferences import Controls, CurrentPreferences, PreferenceChange, View
 from mailshot.profile import address
-from mailshot.profile.implications import decided
+from mailshot.profile.implications import decided_answer
 from mailshot.store import privacy
 from mailshot.store.engine import Connection
 from mailshot.store.preferences import StoredTrait
@@ -87,7 +87,7 @@ class MailLink:
     def reads(self, person: privacy.PersonalData) -> bool:
         """Return whether a customer still has the address that the mail went to."""
         email = person.email
-        return email is not None and self.site.keys.is_fingerprint(self.mailbox, address.mailbox(email))
+        return email is not None and self.site.keys.is_fingerprint(self.mailbox, address.fold_mailbox(email))
 
 
 async def current_page(link: MailLink, view: View) -> Page:
@@ -151,7 +151,7 @@ def template_values(site: Site, page: Page) -> dict[str, Any]:
 
 def fact_lines(site: Site, facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the label and the value of each known fact, formatted for the customer."""
-    zone = time_zones.of(facts.get("time_zone"), site.settings.zone)
+    zone = time_zones.find_zone(facts.get("time_zone"), site.settings.zone)
     manner = locales.LocaleFormat(locales.ENGLISH, zone, site.settings.language)
     for name, fact in site.settings.facts.items():
         value = fact.typed(facts.get(name), zone)
@@ -184,7 +184,7 @@ def _readable(name: str, value: Value, manner: locales.LocaleFormat) -> str:
         return manner.date(value)
     if name in READABLE and isinstance(value, str):
         return READABLE[name](value)
-    return show(value)
+    return format_value(value)
 
 
 def _card(site: Site, current: CurrentPreferences, pair: tuple[str, str], trait: StoredTrait | None) -> Card:
@@ -200,7 +200,7 @@ def _card(site: Site, current: CurrentPreferences, pair: tuple[str, str], trait:
 def _answer(site: Site, current: CurrentPreferences, pair: tuple[str, str]) -> str:
     """Return a sentence about the customer's own answer that decides a conclusion, empty when there is none."""
     (name, value), question = pair, site.settings.statements.get(pair[0])
-    answer = decided(current.stated, name, site.settings.statements.implications(name).closure(value))
+    answer = decided_answer(current.stated, name, site.settings.statements.implications(name).closure(value))
     if question is None or answer is None or answer[1] == value:
         return ""
     holds, stated = answer

@@ -48,7 +48,7 @@ CHANGES = {
 
 @pytest.mark.parametrize(("rule", "said"), CHANGES.values(), ids=CHANGES)
 def test_the_needed_change_is_reported(rule: str, said: str) -> None:
-    document = documents.parse(f"audience: a\nwho:\n  {rule}", "a.yaml")
+    document = documents.parse_document(f"audience: a\nwho:\n  {rule}", "a.yaml")
     condition = AudienceRegistry([document], VOCABULARY).audience("a").condition
     found = Counterfactual(Evaluator(WHO, AS_OF, ZoneInfo("UTC"))).changes(condition)
     assert len(found) == 1

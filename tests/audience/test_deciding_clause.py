@@ -19,7 +19,7 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def verdict(text: str, profile: Profile = PROFILE) -> Verdict:
-    document = documents.parse(text, "who")
+    document = documents.parse_document(text, "who")
     found = Parser(VOCABULARY, document.problems(), "test", lambda *_: None).condition(document.root)
     assert found is not None
     return Evaluator(profile, NOW, ZoneInfo("UTC")).verdict(found)

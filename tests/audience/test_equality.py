@@ -32,7 +32,7 @@ SAME = {
 
 @pytest.mark.parametrize("what", SAME)
 def test_place_and_descriptions_make_no_difference(what: str) -> None:
-    assert equality.fingerprint(condition(**SAME[what])) == equality.fingerprint(condition())
+    assert equality.meaning_key(condition(**SAME[what])) == equality.meaning_key(condition())
     assert equality.shifted(condition(), condition(**SAME[what])) == []
 
 
@@ -56,8 +56,8 @@ OTHER = {
 def test_a_difference_is_traced_to_the_changed_definition(what: str) -> None:
     changed, same_words, told = OTHER[what]
     other = condition(**changed)
-    assert equality.fingerprint(other) != equality.fingerprint(condition())
-    assert (equality.written(other) == equality.written(condition())) is same_words
+    assert equality.meaning_key(other) != equality.meaning_key(condition())
+    assert (equality.wording_key(other) == equality.wording_key(condition())) is same_words
     assert equality.shifted(condition(), other) == told
 
 
@@ -65,6 +65,6 @@ def test_a_difference_is_traced_to_the_changed_definition(what: str) -> None:
 @settings(deadline=None)
 def test_only_the_line_of_a_condition_is_ignored(first: Condition, second: Condition) -> None:
     alike = without_places(first) == without_places(second)
-    assert alike <= (equality.fingerprint(first) == equality.fingerprint(second))
-    assert equality.fingerprint(first) == equality.fingerprint(without_places(first))
+    assert alike <= (equality.meaning_key(first) == equality.meaning_key(second))
+    assert equality.meaning_key(first) == equality.meaning_key(without_places(first))
     assert equality.shifted(first, first) == []

@@ -110,7 +110,7 @@ WRONG = {
 
 def problems(*texts: str) -> list[Problem]:
     book = AudienceRegistry(
-        [documents.parse(text, f"rules/audiences/{n}.yaml") for n, text in enumerate(texts)], VOCABULARY
+        [documents.parse_document(text, f"rules/audiences/{n}.yaml") for n, text in enumerate(texts)], VOCABULARY
     )
     with pytest.raises(InvalidInput) as caught:
         book.audiences()
@@ -217,13 +217,13 @@ def test_a_rule_that_is_too_large_is_rejected(what: str) -> None:
 
 def test_ten_thousand_texts_and_500_conditions_are_accepted() -> None:
     for text in (rule("{country: [" + "a, " * 10_000 + "]}"), rule("{any: [" + "{share: 1%}, " * 499 + "]}")):
-        (audience,) = AudienceRegistry([documents.parse(text, "f.yaml")], VOCABULARY).audiences()
+        (audience,) = AudienceRegistry([documents.parse_document(text, "f.yaml")], VOCABULARY).audiences()
         assert audience.condition.size <= 500
 
 
 def test_an_unknown_audience_is_not_found() -> None:
     with pytest.raises(NotFound, match="Did you mean 'test'"):
-        AudienceRegistry([documents.parse(rule("{everyone: yes}"), "f.yaml")], VOCABULARY).audience("tset")
+        AudienceRegistry([documents.parse_document(rule("{everyone: yes}"), "f.yaml")], VOCABULARY).audience("tset")
 
 
 NAMES = st.sampled_from(
@@ -306,7 +306,7 @@ def test_a_rule_with_a_typo_is_parsed_or_rejected(condition: object, at: int, cu
 
 def _parse_or_reject(text: str) -> None:
     try:
-        AudienceRegistry([documents.parse(text, "f.yaml")], VOCABULARY).audiences()
+        AudienceRegistry([documents.parse_document(text, "f.yaml")], VOCABULARY).audiences()
     except InvalidInput as error:
         assert error.problems  # noqa: PT017
         assert all(problem.file == "f.yaml" for problem in error.problems)  # noqa: PT017
@@ -314,6 +314,6 @@ def _parse_or_reject(text: str) -> None:
 
 @pytest.mark.parametrize("written", ["{at_least: 100,5}", "\n    at_least: 100,5", "100,5"])
 def test_a_decimal_comma_is_rejected_with_the_right_spelling(written: str) -> None:
-    book = AudienceRegistry([documents.parse(f"audience: a\nwho:\n  age: {written}\n", "a.yaml")], VOCABULARY)
+    book = AudienceRegistry([documents.parse_document(f"audience: a\nwho:\n  age: {written}\n", "a.yaml")], VOCABULARY)
     with pytest.raises(InvalidInput, match=r"with a point: .*100\.5"):
         book.audiences()

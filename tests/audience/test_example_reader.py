@@ -27,10 +27,10 @@ PINNED, MOVING = Today(TODAY, pinned=True), Today(TODAY, pinned=False)
 
 def read(written: str, clock: Today = PINNED, who: str = "{everyone: yes}") -> tuple[list[Example], list[Problem]]:
     """Read examples as they stand in a file."""
-    document = documents.parse(f"audience: a\nwho: {who}\nexamples: {written}", "a.yaml")
+    document = documents.parse_document(f"audience: a\nwho: {who}\nexamples: {written}", "a.yaml")
     problems = document.problems()
     condition = AudienceRegistry([document], VOCABULARY).audience("a").condition
-    return example_reader.read(document, VOCABULARY, clock, problems, condition), problems.found
+    return example_reader.read_examples(document, VOCABULARY, clock, problems, condition), problems.found
 
 
 def one(written: str, clock: Today = PINNED, who: str = "{everyone: yes}") -> Example:
@@ -139,9 +139,11 @@ def test_the_customer_is_as_written() -> None:
 @pytest.mark.parametrize(("said", "inside"), [("", True), ("share: yes, ", True), ("share: no, ", False)])
 def test_a_customer_is_in_all_random_shares_by_default(said: str, inside: bool) -> None:
     rule = "{any: [{share: 0.05%}, {not: {share: 0%}}]}"
-    document = documents.parse(f"audience: a\nwho: {{share: 0.05%}}\nexamples: [{{{said}matches: yes}}]", "a.yaml")
+    document = documents.parse_document(
+        f"audience: a\nwho: {{share: 0.05%}}\nexamples: [{{{said}matches: yes}}]", "a.yaml"
+    )
     condition = AudienceRegistry([document], VOCABULARY).audience("a").condition
-    (example,) = example_reader.read(document, VOCABULARY, PINNED, document.problems(), condition)
+    (example,) = example_reader.read_examples(document, VOCABULARY, PINNED, document.problems(), condition)
     assert Evaluator(example.profile, TODAY, ZONE).verdict(condition).holds is inside
     assert one("name: x", who=rule)
 
@@ -153,8 +155,8 @@ def test_names_and_verdicts() -> None:
         ("two", False, 3),
     ]
     assert problems == []
-    without = documents.parse("audience: a\nwho: {everyone: yes}", "a.yaml")
-    assert example_reader.read(without, VOCABULARY, PINNED, without.problems()) == []
+    without = documents.parse_document("audience: a\nwho: {everyone: yes}", "a.yaml")
+    assert example_reader.read_examples(without, VOCABULARY, PINNED, without.problems()) == []
 
 
 # What stands in the braces of an example (or for all of them), what is told at which word, and the remedy.

@@ -130,7 +130,7 @@ LONG = {name for name in LARGE if "long list" in name}
 
 
 def read(texts: list[str]) -> Condition:
-    files = [documents.parse(text, f"{n}.yaml") for n, text in enumerate(texts)]
+    files = [documents.parse_document(text, f"{n}.yaml") for n, text in enumerate(texts)]
     book = AudienceRegistry(files, VOCABULARY)
     book.audiences()
     return book.audience("x").condition

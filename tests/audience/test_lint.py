@@ -52,7 +52,7 @@ FINE = (
 
 
 def _warnings(rule: str) -> list[str]:
-    document = documents.parse(f"audience: odd\nwho:\n  {rule}", "odd.yaml")
+    document = documents.parse_document(f"audience: odd\nwho:\n  {rule}", "odd.yaml")
     condition = AudienceRegistry([document], VOCABULARY).audience("odd").condition
     return [warning.message for warning in lint.find_warnings(condition, TODAY)]
 

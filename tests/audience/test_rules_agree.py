@@ -149,7 +149,7 @@ def test_the_statement_contains_no_value_of_a_rule(both: list[Store], condition:
 @given(CONDITIONS)
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_a_written_rule_reads_back_as_itself(condition: Condition) -> None:
-    document = documents.parse(written(condition), "rule.yaml")
+    document = documents.parse_document(written(condition), "rule.yaml")
     problems = document.problems()
     others = iter(members(condition))
 

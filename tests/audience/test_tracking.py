@@ -21,7 +21,7 @@ OPENED = Activity("1", NOON - timedelta(days=3), {"by": "human"})
 
 
 def rule(text: str) -> Condition:
-    document = documents.parse(text, "rule.yaml")
+    document = documents.parse_document(text, "rule.yaml")
     problems = document.problems()
     found = conditions.Parser(WORDS, problems, "rule", lambda *_: None).condition(document.root)
     problems.raise_if_any()

@@ -23,11 +23,11 @@ import sys
 from pathlib import Path
 from mailshot import documents
 from mailshot.ingest import importer
-from mailshot.profile import catalogue
+from mailshot.facts import catalogue
 from mailshot.store.engine import Store
-facts = catalogue.read(documents.load(Path("rules/facts.yaml")))
+facts = catalogue.read(documents.load_document(Path("rules/facts.yaml")))
 options = importer.Options(facts, ("offers", "recipes", "service"), b"k" * 32, Path(sys.argv[2]))
-importer.run(Store.open(sys.argv[1]), Path("rules/imports/complete-journey.yaml"), options)
+importer.run_import(Store.open(sys.argv[1]), Path("rules/imports/complete-journey.yaml"), options)
 """
 BUDGET_SECONDS = 1.0
 EVERY_SECONDS = 0.1

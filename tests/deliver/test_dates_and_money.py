@@ -159,4 +159,4 @@ def test_numbers_in_attributes_have_machine_format(read: Read) -> None:
 @pytest.mark.parametrize("code", ["XXY", "EURO", "eur"])
 def test_an_unknown_currency_is_rejected(code: str) -> None:
     with pytest.raises(InvalidInput, match="is not a currency's code"):
-        company.read(documents.parse(f"currency: {code}\n", "rules/company.yaml"))
+        company.read(documents.parse_document(f"currency: {code}\n", "rules/company.yaml"))

@@ -80,20 +80,20 @@ BROKEN = {
 
 def problem(text: str) -> Problem:
     with pytest.raises(InvalidInput) as caught:
-        documents.parse(text, "f.yaml")
+        documents.parse_document(text, "f.yaml")
     return caught.value.problems[0]
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_scalar_stays_the_text_that_was_written(text: str) -> None:
-    root = documents.parse(text, "f.yaml").root
+    root = documents.parse_document(text, "f.yaml").root
     assert plain(root) == {"a": TEXTS[text]}
 
 
 @pytest.mark.parametrize("text", EMPTY)
 def test_nothing_is_not_an_empty_text(text: str) -> None:
-    assert plain(documents.parse(text, "f.yaml").root) == {"a": None}
-    assert plain(documents.parse("a: ''", "f.yaml").root) == {"a": ""}
+    assert plain(documents.parse_document(text, "f.yaml").root) == {"a": None}
+    assert plain(documents.parse_document("a: ''", "f.yaml").root) == {"a": ""}
 
 
 @pytest.mark.parametrize("text", REFUSED)
@@ -115,7 +115,7 @@ def test_tabs_are_named() -> None:
 
 
 def test_twenty_levels_are_allowed() -> None:
-    node = documents.parse("[" * 20 + "]" * 20, "f.yaml").root
+    node = documents.parse_document("[" * 20 + "]" * 20, "f.yaml").root
     for _ in range(19):
         assert isinstance(node, Sequence)
         (node,) = node.items
@@ -128,7 +128,7 @@ def test_twenty_levels_are_allowed() -> None:
 )
 def test_other_ways_to_write_the_same(tmp_path: Path, raw: bytes) -> None:
     (tmp_path / "f.yaml").write_bytes(raw)
-    root = documents.load(tmp_path / "f.yaml", tmp_path).root
+    root = documents.load_document(tmp_path / "f.yaml", tmp_path).root
     assert isinstance(root, Mapping)
     assert root.get("a") == Scalar(root.line, 4, "x")
 
@@ -145,7 +145,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, what: str) -> None:
     raw, line, message = UNREADABLE[what]
     (tmp_path / "f.yaml").write_bytes(raw)
     with pytest.raises(InvalidInput) as caught:
-        documents.load(tmp_path / "f.yaml", tmp_path)
+        documents.load_document(tmp_path / "f.yaml", tmp_path)
     (found,) = caught.value.problems
     assert (found.file, found.line, found.message) == ("f.yaml", line, message)
 
@@ -153,7 +153,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, what: str) -> None:
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     for path in (tmp_path / "none.yaml", tmp_path):
         with pytest.raises(InvalidInput, match="cannot be read"):
-            documents.load(path)
+            documents.load_document(path)
 
 
 def test_an_alias_bomb_is_refused_at_once() -> None:
@@ -162,7 +162,7 @@ def test_an_alias_bomb_is_refused_at_once() -> None:
 
 
 def test_every_node_knows_where_it_stands() -> None:
-    document = documents.parse("a:\n  - b: x\n    c: [y, z]\n", "f.yaml")
+    document = documents.parse_document("a:\n  - b: x\n    c: [y, z]\n", "f.yaml")
     assert [(node.line, node.column) for node in (document.at("a", 0, "b"), document.at("a", 0, "c", 1))] == [
         (2, 8),
         (3, 12),
@@ -179,7 +179,7 @@ PIECES = st.sampled_from(
 @settings(max_examples=300, deadline=None)
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
-        document = documents.parse(text, "f.yaml")
+        document = documents.parse_document(text, "f.yaml")
     except InvalidInput as error:
         assert str(error).startswith("f.yaml")  # noqa: PT017
     else:

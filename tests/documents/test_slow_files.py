@@ -103,7 +103,7 @@ def test_the_worst_yaml_is_read_or_refused_soon(what: str) -> None:
     assert len(text.encode()) <= MOST_BYTES
     with soon():
         try:
-            documents.parse(text, "f.yaml")
+            documents.parse_document(text, "f.yaml")
         except InvalidInput as error:
             sensible(error.problems, "f.yaml")
 
@@ -113,7 +113,7 @@ def test_the_worst_rules_are_read_or_refused_soon(what: str) -> None:
     name, text = RULES[what]
     assert len(text.encode()) <= MOST_BYTES
     with soon():
-        sensible(Rulebook({**SHOP, name: documents.parse(text, name)}).check(), name)
+        sensible(Rulebook({**SHOP, name: documents.parse_document(text, name)}).check(), name)
 
 
 @pytest.mark.parametrize("what", MAPPINGS)
@@ -122,6 +122,6 @@ def test_the_worst_mappings_are_read_or_refused_soon(what: str, tmp_path: Path) 
     path.write_text(MAPPINGS[what])
     with soon():
         try:
-            mapping.load(path, FACTS, ())
+            mapping.load_mapping(path, FACTS, ())
         except InvalidInput as error:
             sensible(error.problems, str(path))

@@ -168,7 +168,11 @@ def problem(document: str | bytes) -> Problem:
 
 
 def _read(text: str | bytes) -> Document:
-    return documents.parse(text, "rules/f.yaml") if isinstance(text, str) else documents.decode(text, "rules/f.yaml")
+    return (
+        documents.parse_document(text, "rules/f.yaml")
+        if isinstance(text, str)
+        else documents.decode(text, "rules/f.yaml")
+    )
 
 
 @pytest.mark.parametrize("text", READ, ids=lambda text: repr(text)[:40])

@@ -49,7 +49,7 @@ CAMPAIGN = "campaign: c\ntopic: t\nsender: s\naudience: a\ncontent: [{{name: n, 
 def problem_of(text: str) -> tuple[int, str, str]:
     """Return line, message and remedy of the one thing wrong with an audience."""
     with pytest.raises(InvalidInput) as raised:
-        AudienceRegistry([documents.parse(AUDIENCE.format(text), "a.yaml")], VOCABULARY).audiences()
+        AudienceRegistry([documents.parse_document(AUDIENCE.format(text), "a.yaml")], VOCABULARY).audiences()
     (problem,) = raised.value.problems
     return problem.line, problem.message, problem.remedy
 
@@ -85,7 +85,7 @@ def test_what_is_counted_is_never_negative(text: str) -> None:
 @pytest.mark.parametrize("raw", ODD)
 @pytest.mark.parametrize("field", ["limits: {{rate: '{}'}}", "limits: {{cap: {{mails: '{}', per: 7 days}}}}"])
 def test_campaigns_take_plain_digits_only(field: str, raw: str) -> None:
-    document = documents.parse(CAMPAIGN.format(field.format(raw.replace("'", "''"))), "c.yaml")
+    document = documents.parse_document(CAMPAIGN.format(field.format(raw.replace("'", "''"))), "c.yaml")
     with pytest.raises(InvalidInput) as raised:
         document.model(CampaignDefinition)
     (problem,) = raised.value.problems

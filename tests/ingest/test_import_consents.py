@@ -63,7 +63,7 @@ def withdrawn(shop: Shop) -> dict[tuple[str, str], datetime]:
 
 
 def print_of(email: str) -> str:
-    return address.fingerprint(KEY, email)
+    return address.hash_address(KEY, email)
 
 
 def day(text: str) -> datetime:

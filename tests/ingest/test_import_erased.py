@@ -102,7 +102,7 @@ def test_a_withdrawal_at_the_address_is_kept_by_its_hash_alone(gone: Shop) -> No
     report = gone.one(CONSENTS)
     assert (report.left_out, report.added, report.rejected) == (1, 1, 0)
     assert [row[0] for row in gone.rows(AddressWithdrawal, "address_hash")] == [
-        address.fingerprint(KEY, "other@example.com")
+        address.hash_address(KEY, "other@example.com")
     ]
     assert gone.rows(Consent, "customer_id") == []
 
@@ -112,14 +112,14 @@ def test_a_list_of_suppressions_may_name_them(gone: Shop) -> None:
     report = gone.one(SUPPRESSIONS)
     assert (report.left_out, report.rejected, report.unchanged) == (1, 0, 1)
     with gone.store.read() as connection:
-        found = suppression.find_suppression(connection, address.fingerprint(KEY, "ann@example.com"))
+        found = suppression.find_suppression(connection, address.hash_address(KEY, "ann@example.com"))
     assert found is not None
     assert found["reason"] == suppression.ERASED
 
 
 def test_who_signs_up_again_comes_in_without_what_was_before(gone: Shop) -> None:
     with gone.store.write() as connection:
-        hashed = address.fingerprint(KEY, "ann@example.com")
+        hashed = address.hash_address(KEY, "ann@example.com")
         assert erasures.welcome_back(connection, hashed, ERASED_AT + timedelta(days=9)) == 1
         assert suppression.lift_suppression(connection, hashed)
     gone.put({

@@ -277,4 +277,4 @@ def test_an_import_of_addresses_needs_the_address_key(shop: Shop) -> None:
     path = shop.folder / "mapping.yaml"
     path.write_text(f"name: x\nimports:\n  - {CUSTOMERS.replace(', age: age', '')}\n")
     with pytest.raises(SettingsError, match="MAILSHOT_ADDRESS_KEY"):
-        importer.run(shop.store, path, Options(catalogue.builtin(), (), b"", shop.folder / "rejects"))
+        importer.run_import(shop.store, path, Options(catalogue.builtin(), (), b"", shop.folder / "rejects"))

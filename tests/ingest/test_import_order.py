@@ -112,7 +112,7 @@ def state(shop: Shop, tag: str) -> dict[str, Any]:
     """Return what is kept of the customers and addresses with this tag, without the tag."""
     keys = {who: key.removesuffix(f"-{tag}") for who, key in shop.rows(tables.Customer, "id", "key")}
     keys = {who: key for who, key in keys.items() if key in CUSTOMERS}
-    names = {address.fingerprint(KEY, f"{name}-{tag}@example.com"): name for name in ADDRESSES}
+    names = {address.hash_address(KEY, f"{name}-{tag}@example.com"): name for name in ADDRESSES}
     consents = shop.rows(tables.Consent, "customer_id", "topic", "given", "at")
     withdrawals = shop.rows(tables.AddressWithdrawal, "address_hash", "topic", "at", "source")
     suppressed = shop.rows(tables.Suppression, "address_hash")

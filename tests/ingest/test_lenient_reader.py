@@ -38,13 +38,13 @@ def written(body: bytes, name: str = "x.csv") -> Iterator[Path]:
 
 def read(bench: StagingDatabase, path: Path) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
     """Return the rows (line, a, b) and the faults (line, reason) of a file with columns a and b."""
-    found = data_files.examine(path, ",", None, path.parent)
+    found = data_files.examine_file(path, ",", None, path.parent)
     names = list(found.columns)
     columns = {field: mapping.ColumnSource(("", column, "")) for field, column in zip(("a", "b"), names, strict=True)}
     item = mapping.FileMapping.model_construct(kind=Kind.events, file=path.name, distinct=False, columns=columns)
     fields = {name: Field(name, Type.long_text, "") for name in ("a", "b")}
     each = Reading(0, item, found, fields, "UTC")
-    parse_file.read(bench, each)
+    parse_file.stage_file(bench, each)
     return bench.run(f'SELECT "#line", a, b FROM {each.rows} ORDER BY 1'), bench.run(f"SELECT line FROM {each.faults}")
 
 
@@ -93,7 +93,7 @@ def test_one_stray_quote_costs_one_line() -> None:
 @given(st.binary(max_size=60))
 def test_any_bytes_as_json_lines_are_rows_or_broken(body: bytes) -> None:
     with written(body, "x.jsonl") as path, suppress(data_files.UnreadableFile):
-        data_files.examine(path, None, None, path.parent)
+        data_files.examine_file(path, None, None, path.parent)
         assert all(row.line > 0 for row in lenient_reader.json_rows(path, ["a"], set()))
 
 
@@ -101,4 +101,4 @@ def test_any_bytes_as_json_lines_are_rows_or_broken(body: bytes) -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes_as_parquet_are_told_and_never_crash(body: bytes) -> None:
     with written(b"PAR1" + body + b"PAR1", "x.parquet") as path, pytest.raises(data_files.UnreadableFile):
-        data_files.examine(path, None, None, path.parent)
+        data_files.examine_file(path, None, None, path.parent)

@@ -43,7 +43,9 @@ WRONG = {
     "      key: id\n    encoding: klingon\n": (7, 15, "'klingon' is not an encoding"),
     "      key: id\n    encoding: rot13\n": (7, 15, "'rot13' is not an encoding"),
 }
-FACTS = catalogue.read(documents.parse("customer:\n  vip: {type: boolean}\n  points: {type: number}\n", "facts.yaml"))
+FACTS = catalogue.read(
+    documents.parse_document("customer:\n  vip: {type: boolean}\n  points: {type: number}\n", "facts.yaml")
+)
 
 
 @pytest.mark.parametrize("lines", WRONG)
@@ -51,11 +53,11 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, lines: str) -> None:
     path = tmp_path / "mapping.yaml"
     path.write_text(HEAD + lines)
     if not (wrong := WRONG[lines]):
-        mapping.load(path, FACTS, TOPICS)
+        mapping.load_mapping(path, FACTS, TOPICS)
         return
     line, column, part = wrong
     with pytest.raises(InvalidInput) as raised:
-        mapping.load(path, FACTS, TOPICS)
+        mapping.load_mapping(path, FACTS, TOPICS)
     (problem,) = raised.value.problems
     assert (problem.line, problem.column) == (line, column)
     assert part in problem.message
@@ -65,22 +67,22 @@ def test_a_wrong_zone_or_kind_is_told(tmp_path: Path) -> None:
     path = tmp_path / "mapping.yaml"
     path.write_text(HEAD.replace("customers", "people").replace("name: Shop", "name: Shop\ntime_zone: Oslo"))
     with pytest.raises(InvalidInput) as raised:
-        mapping.load(path, catalogue.builtin(), TOPICS)
+        mapping.load_mapping(path, catalogue.builtin(), TOPICS)
     assert {problem.line for problem in raised.value.problems} >= {2, 4}
 
 
 def test_a_source_is_a_column_a_pattern_or_a_constant(tmp_path: Path) -> None:
     path = tmp_path / "mapping.yaml"
     path.write_text(HEAD + '      key: id\n      email: "{a}.{b}@x.org"\n      country: {value: NO}\n')
-    columns = mapping.load(path, catalogue.builtin(), TOPICS).mapping.imports[0].columns
+    columns = mapping.load_mapping(path, catalogue.builtin(), TOPICS).mapping.imports[0].columns
     assert (columns["key"].plain, columns["key"].columns) == (True, ("id",))
     assert (columns["email"].plain, columns["email"].columns) == (False, ("a", "b"))
     assert columns["country"].constant == "NO"
 
 
 def test_the_complete_journey_maps_known_fields() -> None:
-    facts = catalogue.read(documents.load(ROOT / "rules/facts.yaml"))
-    plan = mapping.load(ROOT / "rules/imports/complete-journey.yaml", facts, TOPICS)
+    facts = catalogue.read(documents.load_document(ROOT / "rules/facts.yaml"))
+    plan = mapping.load_mapping(ROOT / "rules/imports/complete-journey.yaml", facts, TOPICS)
     assert {item.kind for item in plan.mapping.imports} == set(Kind) - {
         Kind.interactions,
         Kind.referrals,
@@ -93,7 +95,7 @@ def test_the_documented_mapping_is_sound(tmp_path: Path) -> None:
     (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     path = tmp_path / "mapping.yaml"
     path.write_text(example, encoding="utf-8")
-    assert len(mapping.load(path, catalogue.builtin(), TOPICS).mapping.imports) == 4
+    assert len(mapping.load_mapping(path, catalogue.builtin(), TOPICS).mapping.imports) == 4
 
 
 def test_every_kind_and_field_is_documented() -> None:
@@ -105,7 +107,7 @@ def test_every_kind_and_field_is_documented() -> None:
 
 def test_every_field_has_its_help() -> None:
     for kind in Kind:
-        assert all(field.help for field in fields.of(kind, catalogue.builtin(), TOPICS).values())
+        assert all(field.help for field in fields.fields_of(kind, catalogue.builtin(), TOPICS).values())
 
 
 def test_how_a_whole_file_is_written_counts_where_a_column_says_nothing(tmp_path: Path) -> None:
@@ -113,10 +115,10 @@ def test_how_a_whole_file_is_written_counts_where_a_column_says_nothing(tmp_path
     columns = "      key: id\n      points: p\n      vip: {column: v, yes: x}\n"
     columns += "      country: {column: c, values: {Norge: NO}}\n"
     path.write_text(HEAD + columns + "    decimal: ','\n    yes: [ja, OUI]\n    no: nein\n", encoding="utf-8")
-    read = mapping.load(path, FACTS, TOPICS).mapping.imports[0].columns
+    read = mapping.load_mapping(path, FACTS, TOPICS).mapping.imports[0].columns
     assert (read["points"].decimal_sign, read["points"].yes) == (",", ())
     assert (read["vip"].yes, read["vip"].no) == (("x",), ())
     assert read["country"].values == (("norge", "NO"),)
     path.write_text(HEAD + columns.replace(", yes: x", ", values: {}") + "    yes: [ja, OUI]\n", encoding="utf-8")
     with pytest.raises(InvalidInput):
-        mapping.load(path, FACTS, TOPICS)
+        mapping.load_mapping(path, FACTS, TOPICS)

@@ -128,7 +128,7 @@ from pathlib import Path
 from mailshot.ingest import data_files
 path = Path(sys.argv[1])
 try:
-    data_files.examine(path, None, None, path.parent)
+    data_files.examine_file(path, None, None, path.parent)
     refused = ["", ""]
 except data_files.UnreadableFile as error:
     refused = [error.message, error.remedy]
@@ -181,7 +181,7 @@ HONEST: dict[str, Callable[[], dict[str, Any]]] = {
 def test_honest_files_are_read(name: str, tmp_path: Path) -> None:
     columns = HONEST[name]()
     write(columns)(tmp_path / "honest.parquet")
-    assert list(data_files.examine(tmp_path / "honest.parquet", None, None, tmp_path).columns) == list(columns)
+    assert list(data_files.examine_file(tmp_path / "honest.parquet", None, None, tmp_path).columns) == list(columns)
 
 
 def test_a_process_that_is_ended_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,14 +189,14 @@ def test_a_process_that_is_ended_is_a_refusal(tmp_path: Path, monkeypatch: pytes
     # A process that ends without an answer, as one that the system killed does.
     monkeypatch.setattr(parquet, "__name__", "this")
     with pytest.raises(data_files.UnreadableFile, match="more memory or time"):
-        data_files.examine(tmp_path / "x.parquet", None, None, tmp_path)
+        data_files.examine_file(tmp_path / "x.parquet", None, None, tmp_path)
 
 
 def test_modules_in_the_folder_at_hand_are_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write({"id": [1]})(tmp_path / "x.parquet")
     (tmp_path / "duckdb.py").write_text("raise SystemExit('run')")
     monkeypatch.chdir(tmp_path)
-    assert data_files.examine(tmp_path / "x.parquet", None, None, tmp_path).columns == {"id": "BIGINT"}
+    assert data_files.examine_file(tmp_path / "x.parquet", None, None, tmp_path).columns == {"id": "BIGINT"}
 
 
 def test_it_reads_where_the_system_has_no_such_bounds(tmp_path: Path) -> None:

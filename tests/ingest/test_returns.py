@@ -69,7 +69,7 @@ def buy(shop: Shop, *files: str) -> None:
 
 @cache
 def read(rule: str) -> Condition:
-    document = documents.parse(rule, "rule.yaml")
+    document = documents.parse_document(rule, "rule.yaml")
     problems = document.problems()
     condition = Parser(VOCABULARY, problems, "salt", lambda *_: None).condition(document.root)  # type: ignore[arg-type]
     problems.raise_if_any()

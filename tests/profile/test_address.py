@@ -115,8 +115,8 @@ def test_any_text_is_an_address_or_a_fault(text: str) -> None:
 
 
 def test_a_fingerprint_is_of_the_mailbox_and_the_key() -> None:
-    one = address.fingerprint(KEY, "Bob@example.com")
+    one = address.hash_address(KEY, "Bob@example.com")
     assert len(one) == 32
-    assert one == address.fingerprint(KEY, "bob@example.com ")
-    assert one != address.fingerprint(b"other" * 8, "bob@example.com")
-    assert one != address.fingerprint(KEY, "bob2@example.com")
+    assert one == address.hash_address(KEY, "bob@example.com ")
+    assert one != address.hash_address(b"other" * 8, "bob@example.com")
+    assert one != address.hash_address(KEY, "bob2@example.com")

@@ -16,18 +16,18 @@ def test_the_newest_counts_in_any_order_and_of_two_at_once_the_withdrawal() -> N
         ConsentEntry(True, NOON + timedelta(hours=1)),
         ConsentEntry(False, NOON + timedelta(hours=1)),
     ]
-    assert {topics.newest(order) for order in permutations(entries)} == {entries[2]}
-    assert topics.newest([]) is None
+    assert {topics.newest_entry(order) for order in permutations(entries)} == {entries[2]}
+    assert topics.newest_entry([]) is None
 
 
 def test_who_said_nothing_gets_only_what_requires_no_consent() -> None:
-    assert not topics.allowed(OFFERS, None)
-    assert topics.allowed(SERVICE, None)
+    assert not topics.may_mail(OFFERS, None)
+    assert topics.may_mail(SERVICE, None)
 
 
 def test_a_withdrawal_counts_whatever_the_topic_requires() -> None:
-    assert not topics.allowed(SERVICE, ConsentEntry(False, NOON))
-    assert topics.allowed(OFFERS, ConsentEntry(True, NOON))
+    assert not topics.may_mail(SERVICE, ConsentEntry(False, NOON))
+    assert topics.may_mail(OFFERS, ConsentEntry(True, NOON))
 
 
 def test_a_new_word_counts_even_when_the_clock_was_set_back() -> None:

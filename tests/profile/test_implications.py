@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailshot.profile.customer import Profile, TraitValue
-from mailshot.profile.implications import Implications, decided, stated
+from mailshot.profile.implications import Implications, decided_answer, stated_answer
 
 DIET = Implications({"vegan": ("vegetarian",), "vegetarian": ("no_pork", "no_meat")})
 VEGETARIAN = DIET.closure("vegetarian")
@@ -47,7 +47,7 @@ def test_yes_travels_down_and_no_travels_up(
 ) -> None:
     if other not in hierarchy.implied(one):
         return
-    narrow, wide = (stated(said, "diet", hierarchy.closure(word)) for word in (one, other))
+    narrow, wide = (stated_answer(said, "diet", hierarchy.closure(word)) for word in (one, other))
     if narrow and narrow[0]:
         assert wide
         assert wide[0]
@@ -62,24 +62,24 @@ def test_a_circle_is_found() -> None:
 
 def test_a_vegan_is_a_vegetarian_and_eats_no_pork() -> None:
     said = {("diet", "vegan"): True}
-    assert stated(said, "diet", VEGETARIAN) == (True, "vegan")
-    assert stated(said, "diet", DIET.closure("no_meat")) == (True, "vegan")
+    assert stated_answer(said, "diet", VEGETARIAN) == (True, "vegan")
+    assert stated_answer(said, "diet", DIET.closure("no_meat")) == (True, "vegan")
 
 
 def test_eating_pork_denies_being_vegan() -> None:
     said = {("diet", "no_pork"): False}
-    assert stated(said, "diet", DIET.closure("vegan")) == (False, "no_pork")
+    assert stated_answer(said, "diet", DIET.closure("vegan")) == (False, "no_pork")
 
 
 def test_yes_to_a_narrower_value_wins_over_a_stored_no() -> None:
     said = {("diet", "vegan"): True, ("diet", "vegetarian"): False}
-    assert stated(said, "diet", VEGETARIAN) == (True, "vegan")
+    assert stated_answer(said, "diet", VEGETARIAN) == (True, "vegan")
 
 
 def test_another_answer_silences_what_was_inferred() -> None:
     said = {("diet", "everything"): True}
-    assert stated(said, "diet", VEGETARIAN) is None
-    assert decided(said, "diet", VEGETARIAN) == (False, "everything")
+    assert stated_answer(said, "diet", VEGETARIAN) is None
+    assert decided_answer(said, "diet", VEGETARIAN) == (False, "everything")
 
 
 def test_a_trait_makes_true_what_it_implies_unless_it_was_denied() -> None:

@@ -20,7 +20,7 @@ hobby:
   choice: several
   values: {garden: Gardening, bake: Baking}
 """
-KNOWN = preferences.read(documents.parse(RULES, "rules/preferences.yaml"))
+KNOWN = preferences.read(documents.parse_document(RULES, "rules/preferences.yaml"))
 
 
 def test_a_new_answer_retracts_the_one_before_and_denies_nothing() -> None:
@@ -54,7 +54,7 @@ def test_an_answer_without_a_label_is_called_by_its_word() -> None:
 
 def _refused(values: str) -> str:
     with pytest.raises(InvalidInput) as error:
-        preferences.read(documents.parse(f"diet:\n  title: x\n  values:\n{values}", "rules/preferences.yaml"))
+        preferences.read(documents.parse_document(f"diet:\n  title: x\n  values:\n{values}", "rules/preferences.yaml"))
     return str(error.value)
 
 
@@ -85,7 +85,7 @@ def test_a_misspelt_implied_value_is_refused_with_the_nearest() -> None:
 )
 def test_answers_say_how_often_a_customer_may_be_mailed(values: str, mails: int, days: int) -> None:
     text = f"frequency:\n  title: How often?\n  values:\n    always: Always\n    {values}"
-    limits = preferences.read(documents.parse(text, "rules/preferences.yaml")).limits()
+    limits = preferences.read(documents.parse_document(text, "rules/preferences.yaml")).limits()
     (((name, _), limit),) = limits
     assert (name, limit.mails, limit.per.approximate_days.days) == ("frequency", mails, days)
 
@@ -97,7 +97,7 @@ def test_an_answer_has_the_limits_of_all_that_it_implies() -> None:
         rarely: {label: Rarely, implies: [monthly, calm], at_most: {mails: 9, per: 1 year}}
         monthly: Once a month
         calm: {label: Not twice a day, implies: daily}"""
-    limits = preferences.read(documents.parse(text, "rules/preferences.yaml")).limits()
+    limits = preferences.read(documents.parse_document(text, "rules/preferences.yaml")).limits()
     assert sorted((value, limit.mails, limit.per.approximate_days.days) for (_, value), limit in limits) == [
         ("calm", 1, 1), ("daily", 1, 1), ("monthly", 1, 30), ("rarely", 1, 1), ("rarely", 1, 30), ("rarely", 9, 365),
     ]  # fmt: skip
@@ -105,4 +105,4 @@ def test_an_answer_has_the_limits_of_all_that_it_implies() -> None:
 
 def test_an_empty_list_of_values_is_refused() -> None:
     with pytest.raises(InvalidInput, match="is empty"):
-        preferences.read(documents.parse("diet: {title: x, values: {}}", "rules/preferences.yaml"))
+        preferences.read(documents.parse_document("diet: {title: x, values: {}}", "rules/preferences.yaml"))

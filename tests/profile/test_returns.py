@@ -25,7 +25,7 @@ def line(
 
 def kept(*lines: PurchaseLine) -> list[tuple[int, str, str]]:
     """Return the day, quantity and amount of what was bought and not returned."""
-    found = [part for part in returns.parts(lines) if part.returned_at is None]
+    found = [part for part in returns.split_lines(lines) if part.returned_at is None]
     return sorted(
         ((lines[part.line].at - DAY).days, f"{part.quantity.normalize():f}", f"{part.amount.normalize():f}")
         for part in found
@@ -91,7 +91,7 @@ def values(lines: list[PurchaseLine], parts: list[LinePart]) -> Counter[tuple[ob
 
 @given(LINES)
 def test_the_parts_of_a_purchase_are_the_whole_purchase(lines: list[PurchaseLine]) -> None:
-    parts = returns.parts(lines)
+    parts = returns.split_lines(lines)
     for index, each in enumerate(lines):
         mine = [part for part in parts if part.line == index]
         assert bool(mine) is each.buys
@@ -102,7 +102,7 @@ def test_the_parts_of_a_purchase_are_the_whole_purchase(lines: list[PurchaseLine
 
 @given(LINES)
 def test_no_more_is_taken_off_than_was_returned_and_no_less_than_could_be(lines: list[PurchaseLine]) -> None:
-    taken = [part for part in returns.parts(lines) if part.returned_at]
+    taken = [part for part in returns.split_lines(lines) if part.returned_at]
     for product in {each.product for each in lines}:
         stock = Decimal()
         expected: Counter[datetime] = Counter()
@@ -124,7 +124,7 @@ def test_no_more_is_taken_off_than_was_returned_and_no_less_than_could_be(lines:
 def test_the_order_of_lines_says_nothing(lines: list[PurchaseLine], chance: object) -> None:
     mixed = list(lines)
     chance.shuffle(mixed)  # type: ignore[attr-defined]
-    assert values(mixed, returns.parts(mixed)) == values(lines, returns.parts(lines))
+    assert values(mixed, returns.split_lines(mixed)) == values(lines, returns.split_lines(lines))
 
 
 @given(LINES, st.integers(0, 6))
@@ -133,7 +133,7 @@ def test_what_comes_later_changes_nothing_that_was_known_before(lines: list[Purc
 
     def standing(some: list[PurchaseLine]) -> Counter[tuple[object, ...]]:
         totals: Counter[tuple[object, ...]] = Counter()
-        for part in returns.parts(some):
+        for part in returns.split_lines(some):
             if some[part.line].at < today and (part.returned_at is None or part.returned_at >= today):
                 totals[some[part.line], "quantity"] += part.quantity  # type: ignore[assignment]
                 totals[some[part.line], "amount"] += part.amount  # type: ignore[assignment]

@@ -11,7 +11,7 @@ GOOD = "shop:\n  name: Shop\n  postal_address: 1 Quay, Oslo\n  address: {address
 
 def _read(address: str, domain: str = "''") -> senders.Sender:
     text = GOOD.format(address=address, domain=domain)
-    return senders.read(documents.parse(text, "rules/senders.yaml"))["shop"]
+    return senders.read(documents.parse_document(text, "rules/senders.yaml"))["shop"]
 
 
 @pytest.mark.parametrize("address", ["a@example.com", "hello@mail.example.org", "a@shop.test", "news@shop.example"])
@@ -46,11 +46,11 @@ def test_an_address_that_needs_smtputf8_is_refused_with_its_place(field: str) ->
     text = GOOD.format(address="a@example.com", domain="''") + "  reply_to: b@example.com\n"
     own = {"address": "a@example.com", "reply_to": "b@example.com"}[field]
     with pytest.raises(InvalidInput, match=r"rules/senders\.yaml:[46].*SMTPUTF8"):
-        senders.read(documents.parse(text.replace(own, "ü@example.com"), "rules/senders.yaml"))
+        senders.read(documents.parse_document(text.replace(own, "ü@example.com"), "rules/senders.yaml"))
 
 
 @pytest.mark.parametrize("word", ["two words", "käsehaus", "a:bcdef"])
 def test_a_feedback_id_that_is_no_word_is_refused(word: str) -> None:
     text = GOOD.format(address="a@example.com", domain="''") + f"  feedback_id: '{word}'\n"
     with pytest.raises(InvalidInput, match="ASCII"):
-        senders.read(documents.parse(text, "rules/senders.yaml"))
+        senders.read(documents.parse_document(text, "rules/senders.yaml"))

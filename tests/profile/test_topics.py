@@ -8,7 +8,7 @@ from mailshot.profile import topics
 
 
 def read(text: str) -> topics.Topics:
-    return topics.read(documents.parse(text, "rules/topics.yaml"))
+    return topics.read(documents.parse_document(text, "rules/topics.yaml"))
 
 
 def test_topics_keep_their_order_and_need_consent_unless_said_otherwise() -> None:

@@ -31,8 +31,8 @@ often = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
 )
 RULES = {**{name: text for name, text in REAL.items() if name != MAPPING}, **WHOLE}
-SHOP = {name: documents.parse(text, name) for name, text in RULES.items()}
-FACTS = catalogue.read(documents.parse(REAL["rules/facts.yaml"], "rules/facts.yaml"))
+SHOP = {name: documents.parse_document(text, name) for name, text in RULES.items()}
+FACTS = catalogue.read(documents.parse_document(REAL["rules/facts.yaml"], "rules/facts.yaml"))
 FOLDERS = {"audience": "audiences", "campaign": "campaigns", "trait": "traits"}
 
 
@@ -48,14 +48,16 @@ def soon() -> Iterator[None]:
 @cache
 def _ordinary() -> float:
     began = time.process_time()
-    documents.parse(ORDINARY, "f.yaml")
+    documents.parse_document(ORDINARY, "f.yaml")
     return time.process_time() - began
 
 
 def read(raw: bytes | str) -> Document | None:
     with soon():
         try:
-            document = documents.parse(raw, "f.yaml") if isinstance(raw, str) else documents.decode(raw, "f.yaml")
+            document = (
+                documents.parse_document(raw, "f.yaml") if isinstance(raw, str) else documents.decode(raw, "f.yaml")
+            )
         except InvalidInput as error:
             text = raw if isinstance(raw, str) else raw.decode("utf-8-sig", "replace")
             assert error.problems  # noqa: PT017
@@ -100,7 +102,7 @@ def test_a_slip_in_what_the_docs_show_is_told_in_its_place(text: str) -> None:
 def told(name: str, text: str) -> None:
     with soon():
         try:
-            problems = Rulebook({**SHOP, name: documents.parse(text, name)}).check()
+            problems = Rulebook({**SHOP, name: documents.parse_document(text, name)}).check()
         except InvalidInput as error:
             problems = list(error.problems)
     assert list(mutants.untrue(problems, {**RULES, name: text})) == []
@@ -113,7 +115,7 @@ def test_a_slip_in_a_mapping_is_told_in_its_place(tmp_path: Path, text: str) -> 
     path.write_bytes(text.encode(errors="surrogatepass"))
     with soon():
         try:
-            mapping.load(path, FACTS, ())
+            mapping.load_mapping(path, FACTS, ())
         except InvalidInput as error:
             shown = path.read_bytes().decode("utf-8-sig", "replace")
             assert list(mutants.untrue(error.problems, {str(path): shown})) == []  # noqa: PT017

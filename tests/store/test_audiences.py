@@ -13,7 +13,7 @@ from mailshot.audience.nodes import Aggregate
 from mailshot.facts.comparison import Comparison
 from mailshot.facts.periods import Span, Window
 from mailshot.profile.activity import BOUGHT
-from mailshot.profile.implications import alone
+from mailshot.profile.implications import isolated_closure
 from mailshot.store import audiences, privacy, tables
 from mailshot.store.engine import Connection, Store
 from mailshot.store.selectivity import DataStatistics
@@ -65,7 +65,10 @@ def test_members_of_a_selective_condition_are_counted_once(
     said = {"name": "diet", "value": "vegan", "holds": True, "source": "test", "at": AS_OF}
     insert(store, tables.Preference, [{"customer_id": one, **said} for one in who])
     monkeypatch.setattr(DataStatistics, "selectivity", lambda *_: 0.0)
-    for rare in (nodes.HasPreference(0, "diet", alone("vegan")), nodes.HasTrait(0, "diet", alone("vegan"), 0.5)):
+    for rare in (
+        nodes.HasPreference(0, "diet", isolated_closure("vegan")),
+        nodes.HasTrait(0, "diet", isolated_closure("vegan"), 0.5),
+    ):
         assert audiences.count_matching(store, audiences.compiler(AS_OF, ZONE), nodes.All(0, (rare, EVERYONE))) == 9
     assert len(counted) == 6
 

@@ -25,7 +25,7 @@ def test_any_order_of_arrival_and_any_repetition_end_the_same(store: Store) -> N
         with store.write() as connection:
             for entry in (*order, *order):
                 consent.record_consent(connection, customer, "offers", entry.given, entry.at, "import")
-            assert consent.latest_entries(connection, customer) == {"offers": decision.newest(said)}
+            assert consent.latest_entries(connection, customer) == {"offers": decision.newest_entry(said)}
             log = consent.LOG
             counted = connection.scalar(select(func.count()).where(log.c.customer_id == customer))
             assert counted == len(said)

@@ -48,9 +48,9 @@ def world() -> Iterator[Store]:
 def test_every_customer_can_be_written(world: Store, people: Population, conditions: list[Condition]) -> None:
     for who in _living(world, people):
         text = json.dumps({"audience": "a", "examples": [_written(who)]}, ensure_ascii=False)
-        document = documents.parse(text, "a.yaml")
+        document = documents.parse_document(text, "a.yaml")
         problems = document.problems()
-        (example,) = reading.read(document, VOCABULARY, CLOCK, problems) or [None]
+        (example,) = reading.read_examples(document, VOCABULARY, CLOCK, problems) or [None]
         problems.raise_if_any()
         assert example
         told = replace(example.profile, lot=who.lot)
@@ -112,7 +112,7 @@ def _typed(raw: Mapping[str, Any], facts: Mapping[str, Fact]) -> dict[str, Any]:
     """Return what is known, each of the type that is declared for it."""
     found = {name: (facts[name], value) for name, value in raw.items() if name in facts}
     return {
-        name: value if isinstance(value, datetime) else products.kept(fact, typed)
+        name: value if isinstance(value, datetime) else products.stored_value(fact, typed)
         for name, (fact, value) in found.items()
         if (typed := fact.typed(value, ZONE)) is not None
     }

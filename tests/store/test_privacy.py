@@ -54,7 +54,9 @@ def plant(store: Store) -> None:
             ADA, kind, "k", NOW, RUN, link_id=customer_site.LINK, detail={"agent": f"{CANARY}-agent"}
         )
         feedback.record_event(connection, piece)
-        suppression.add(connection, address.fingerprint(customer_site.ADDRESS_KEY, "ada@example.com"), "x", CANARY, NOW)
+        suppression.add(
+            connection, address.hash_address(customer_site.ADDRESS_KEY, "ada@example.com"), "x", CANARY, NOW
+        )
 
 
 def test_the_export_holds_every_row_of_every_table(store: Store) -> None:
@@ -105,7 +107,7 @@ def test_an_erasure_leaves_ids_and_two_hashes(store: Store) -> None:
     assert [row for row in after["customer"] if row[0] == BEN] == [row for row in before["customer"] if row[0] == BEN]
     with store.read() as connection:
         for email in ("ada@example.com", f"{CANARY}@example.com"):
-            hashed = address.fingerprint(customer_site.ADDRESS_KEY, email)
+            hashed = address.hash_address(customer_site.ADDRESS_KEY, email)
             assert suppression.find_suppression(connection, hashed)["reason"] == suppression.ERASED
         row = connection.execute(
             select(dialect.table(Delivery)).where(dialect.table(Delivery).c.customer_id == ADA)

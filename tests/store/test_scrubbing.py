@@ -72,7 +72,7 @@ def plant(store: Store) -> None:
         connection.execute(ledger.update().where(own).values(reply=f"250 {WORD}-reply", offers=[[4, 1]]))
         connection.execute(trait.update().where(trait.c.customer_id == ADA).values(evidence={"words": f"{WORD}-words"}))
         consent.record_consent(connection, ADA, "recipes", True, NOW, f"{WORD}-form", {"text": f"{WORD}-proof"})
-        hashed = address.fingerprint(customer_site.ADDRESS_KEY, f"{WORD}@example.com")
+        hashed = address.hash_address(customer_site.ADDRESS_KEY, f"{WORD}@example.com")
         suppression.add(connection, hashed, "complained", f"{WORD}-list", NOW)
     if not store.sqlite:
         with store.upkeep() as upkeep:
@@ -316,7 +316,7 @@ def test_one_of_two_customers_at_an_address_is_erased_alone(store: Store) -> Non
     customer = dialect.table(Customer)
     shared = {
         "email": f"{WORD}@example.com",
-        "address_hash": address.fingerprint(customer_site.ADDRESS_KEY, f"{WORD}@example.com"),
+        "address_hash": address.hash_address(customer_site.ADDRESS_KEY, f"{WORD}@example.com"),
     }
     with store.write() as connection:
         connection.execute(customer.update().where(customer.c.id.in_([ADA, BEN])).values(**shared))

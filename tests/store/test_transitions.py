@@ -64,7 +64,7 @@ def test_sets_money_and_examples_are_those_of_plain_python(
         ways: dict[tuple[str | None, str | None], list[tuple[Decimal, int]]] = {}
         for who in people:
             was, now = (MAIL if Evaluator(who, AS_OF, ZONE).verdict(one).holds else None for one in (old, new))
-            bought = (line for line in returns.bought(who.histories["bought"]) if line.stands(AS_OF))
+            bought = (line for line in returns.kept_purchases(who.histories["bought"]) if line.stands(AS_OF))
             spent = sum((line.amount or Decimal() for line in bought if AS_OF - YEAR <= line.at < AS_OF), Decimal())
             if was or now:
                 ways.setdefault((was, now), []).append((-spent, who.id))

@@ -31,9 +31,9 @@ ADDRESS_KEY = b"address-key-of-the-test-shop"
 ADA, BEN, RUN, LINK = 7, 8, 3, 5
 LINK_URL = "https://shop.example.com/figs?week=23&from=mail#top"
 BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36"
-TOPICS = topics.read(documents.load(RULES / "topics.yaml"))
-STATEMENTS = preferences.read(documents.load(RULES / "preferences.yaml"))
-CATALOGUE = catalogue.read(documents.load(RULES / "facts.yaml"))
+TOPICS = topics.read(documents.load_document(RULES / "topics.yaml"))
+STATEMENTS = preferences.read(documents.load_document(RULES / "preferences.yaml"))
+CATALOGUE = catalogue.read(documents.load_document(RULES / "facts.yaml"))
 EVIDENCE = {
     "label": "Vegetarian household",
     "words": "0 meat lines of 212 food lines in the last 365 days; a typical household would have had 21.",
@@ -55,7 +55,7 @@ def seed(store: Store) -> None:
         for number, name in ((ADA, "Ada"), (BEN, "Ben")):
             email = f"{name.lower()}@example.com"
             row = {"id": number, "key": f"K{number}", "email": email, "first_name": name, "lot": number, "facts": {}}
-            row["address_hash"] = address.fingerprint(ADDRESS_KEY, email)
+            row["address_hash"] = address.hash_address(ADDRESS_KEY, email)
             connection.execute(dialect.table(Customer).insert().values(**row))
             delivery = {"run_id": RUN, "customer_id": number, "state": "sent", "attempts": 1}
             dotted = BEGAN - timedelta(minutes=5)
@@ -132,7 +132,7 @@ def path(purpose: Purpose, *ids: int) -> str:
 
 def mailbox(email: str) -> int:
     """Return what tokens that belong to an address carry of it."""
-    return KEYS.fingerprint(address.mailbox(email))
+    return KEYS.fingerprint(address.fold_mailbox(email))
 
 
 def own_data(connection: Connection, customer_id: int, email: str, at: datetime | None = None) -> str:

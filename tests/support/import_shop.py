@@ -78,10 +78,10 @@ class Shop:
         lines = "".join(f"  - {each}\n" for each in imports)
         path = self.folder / "mapping.yaml"
         path.write_text(f"name: {name}\ntime_zone: {zone}\nimports:\n{lines}", encoding="utf-8")
-        facts = catalogue.read(documents.parse(FACTS, "facts.yaml"))
+        facts = catalogue.read(documents.parse_document(FACTS, "facts.yaml"))
         rejects = self.folder / "rejects"
         options = Options(facts, TOPICS, KEY, rejects, file=file, progress=progress, now=now)
-        return (importer.check if dry else importer.run)(self.store, path, options)
+        return (importer.check_import if dry else importer.run_import)(self.store, path, options)
 
     def one(self, what: str, **options: Any) -> FileReport:
         """Import one file and return its report."""

@@ -123,7 +123,7 @@ def people(number: int, local: str = "c{n}", first: int = 1) -> list[dict[str, A
 
 def person(key: str, email: str) -> dict[str, Any]:
     """Return the row of one customer."""
-    hashed = address.fingerprint(bytes.fromhex(ADDRESS_KEY), email)
+    hashed = address.hash_address(bytes.fromhex(ADDRESS_KEY), email)
     return {
         "key": key, "email": email, "address_hash": hashed, "first_name": f"Ann {key}", "lot": bucketing.bucket(key),
         "facts": {},

@@ -34,7 +34,7 @@ def test_erasing_takes_two_steps(client: TestClient, look: customer_site.Look) -
     assert answer.status_code == 200
     assert "Your data is deleted" in answer.text
     with look.store.read() as connection:
-        hashed = address.fingerprint(customer_site.ADDRESS_KEY, "Ada@Example.com ")
+        hashed = address.hash_address(customer_site.ADDRESS_KEY, "Ada@Example.com ")
         assert suppression.find_suppression(connection, hashed)["reason"] == suppression.ERASED
     assert "ada@example.com" not in str(look.everything())
 

@@ -84,7 +84,7 @@ def test_the_page_shows_facts_formatted_for_the_customer(look: customer_site.Loo
     row = {"facts": KEPT, "country": "NO", "language": "pt-BR", "joined_at": datetime(2026, 3, 31, 22, 30, tzinfo=UTC)}
     with look.store.write() as connection:
         connection.execute(customer.update().where(customer.c.id == ADA).values(**row))
-    facts = catalogue.read(documents.parse(FACTS_FILE, "rules/facts.yaml"))
+    facts = catalogue.read(documents.parse_document(FACTS_FILE, "rules/facts.yaml"))
     with TestClient(
         customer_site.site(look.store, facts=facts, zone=ZoneInfo("Europe/Oslo")), "http://127.0.0.1"
     ) as client:

@@ -13,7 +13,7 @@ from mailshot.audience.compile.sources import (
     Schema,
     consents,
     existed,
-    tracked,
+    tracked_customers,
 )
 
 __all__ = [
@@ -29,6 +29,6 @@ __all__ = [
     "json_path",
     "product_clause",
     "stands",
-    "tracked",
+    "tracked_customers",
     "unindexed",
 ]  # fmt: skip

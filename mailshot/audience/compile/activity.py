@@ -85,7 +85,7 @@ class ActivityClauses:
             clauses.append(self._with_totals(source, stages.any_of(buyer_stages)))
         if Stage.prospect in condition.stages:
             clauses.append(not_(self._with_totals(source, stages.bought)))
-        return expressions.any_of(clauses)
+        return expressions.disjunction(clauses)
 
     def _probe(self, source: ActivitySource, condition: nodes.ActivityCondition) -> Clause:
         """PROBE: go from each buyer whose totals allow a match to the lines.
@@ -144,7 +144,7 @@ class ActivityClauses:
         names = [fact.name for fact, _ in condition.fields if not fact.own]
         lines = columns.select_from(source.rows(names)).where(*source.only, *source.stands(self.as_of))
         lines = self._in_window(lines, source, condition.window).where(
-            *(expressions.compare(_field(source, fact), comparison) for fact, comparison in condition.fields)
+            *(expressions.compare_column(_field(source, fact), comparison) for fact, comparison in condition.fields)
         )
         if not condition.products.filters:
             return lines
@@ -209,7 +209,7 @@ def _satisfies(source: ActivitySource, aggregate: nodes.Aggregate, as_of: dateti
         "amount": lambda: _sum(source.amount),
         "distinct_products": lambda: _count_distinct(source.product),
     }
-    return expressions.compare(columns[aggregate.name](), aggregate.comparison)
+    return expressions.compare_column(columns[aggregate.name](), aggregate.comparison)
 
 
 def _sum(column: ColumnElement[Any] | None) -> ColumnElement[Any]:

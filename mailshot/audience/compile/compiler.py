@@ -85,7 +85,7 @@ class Compiler:
             case nodes.All():
                 return self._all(condition)
             case nodes.Any():
-                return expressions.any_of(map(self._visit, self._planner.by_cost(condition.parts)))
+                return expressions.disjunction(map(self._visit, self._planner.by_cost(condition.parts)))
             case nodes.Not():
                 return not_(replace(self, denied=not self.denied)._visit(condition.part))
             case nodes.Count():
@@ -155,7 +155,7 @@ class Compiler:
         on_row = tuple(part for part in parts if not has_row and planner.needs_only_row(part))
         others = [part for part in parts if part not in on_row]
         joined = [nodes.All(0, on_row)] if len(on_row) > 1 else on_row
-        return expressions.all_of(compiler._visit(part) for part in [*others, *joined])
+        return expressions.conjunction(compiler._visit(part) for part in [*others, *joined])
 
     def _visit(self, condition: Condition) -> Clause:
         """Return the clause of a part, over the customer's row if it is needed and not in the base set."""
@@ -167,10 +167,10 @@ class Compiler:
 
     def _count(self, condition: nodes.Count) -> Clause:
         if not condition.unseen:
-            return expressions.compare(self._count_true(condition), condition.comparison)
+            return expressions.compare_column(self._count_true(condition), condition.comparison)
         certain, possible = (replace(self, denied=denied)._count_true(condition) for denied in (False, True))
         low, high = (possible, certain) if self.denied else (certain, possible)
-        return expressions.between(low, high, comparison.of(condition.comparison))
+        return expressions.between(low, high, comparison.interval_of(condition.comparison))
 
     def _count_true(self, condition: nodes.Count) -> ColumnElement[int]:
         parts = self._planner.by_cost(condition.parts)
@@ -180,7 +180,7 @@ class Compiler:
         column = facts.fact_column(self.schema.customer, condition.fact)
         if condition.fact.type is FactType.date and not condition.fact.own:
             return expressions.days(column, condition.comparison, self.zone)
-        return expressions.compare(column, condition.comparison)
+        return expressions.compare_column(column, condition.comparison)
 
     def _activity(self, condition: nodes.ActivityCondition) -> Clause:
         if rewritten := planner.rewrite_days_since_last(condition, self.as_of):
@@ -188,7 +188,7 @@ class Compiler:
         recorded = self._activities.clause(condition)
         if not condition.unseen or (condition.grows and not self.denied):
             return recorded
-        tracked = self._is_among(sources.tracked(self.schema, self.before))
+        tracked = self._is_among(sources.tracked_customers(self.schema, self.before))
         return or_(recorded, not_(tracked)) if self.denied else and_(recorded, tracked)
 
     def _random_share(self, condition: nodes.RandomShare) -> Clause:
@@ -226,7 +226,7 @@ class Compiler:
         overruled = select(preference.c.customer_id).where(
             preference.c.name == condition.name,
             or_(preference.c.holds.is_(True), expressions.equals_any(preference.c.value, implied)),
-            sources.stated(preference, self.before),
+            sources.stated_before(preference, self.before),
         )
         return select(trait.customer_id).where(
             trait.name == condition.name,
@@ -256,5 +256,5 @@ class Compiler:
             table.c.name == name,
             expressions.equals_any(table.c.value, values),
             table.c.holds.is_(holds),
-            sources.stated(table, self.before),
+            sources.stated_before(table, self.before),
         )

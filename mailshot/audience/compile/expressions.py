@@ -46,7 +46,7 @@ _COMPARE: dict[str, Callable[[ColumnElement[Any], list[Any]], Clause]] = {
 }
 
 
-def compare(column: ColumnElement[Any], comparison: Comparison) -> Clause:
+def compare_column(column: ColumnElement[Any], comparison: Comparison) -> Clause:
     """Return the comparison as a clause that is false, not NULL, where the column is NULL."""
     if comparison.operator == KNOWN:
         return column.is_not(None) if comparison.values[0] else column.is_(None)
@@ -122,12 +122,12 @@ def in_bitmap(column: ColumnElement[Any], bitmap: bytes) -> Clause:
 def days(column: ColumnElement[Any], comparison: Comparison, zone: ZoneInfo) -> Clause:
     """Compare a moment with whole days of the company's zone."""
     if comparison.operator == KNOWN:
-        return compare(column, comparison)
+        return compare_column(column, comparison)
     dates = [day for day in comparison.values if isinstance(day, date)]
     starts = [datetime(day.year, day.month, day.day, tzinfo=zone) for day in dates]
     ends = [start + timedelta(days=1) for start in starts]
     if comparison.operator == "one_of":
-        clause = any_of(and_(column >= start, column < end) for start, end in zip(starts, ends, strict=True))
+        clause = disjunction(and_(column >= start, column < end) for start, end in zip(starts, ends, strict=True))
     else:
         clause = {
             "at_least": lambda: column >= starts[0],
@@ -149,7 +149,7 @@ def age(edge: ColumnElement[Any], comparison: Comparison, as_of: datetime) -> Cl
 
     counts = [int(value) for value in comparison.values if isinstance(value, Decimal)]
     if comparison.operator == "one_of":
-        return any_of(and_(edge <= passed(count), edge > passed(count + 1)) for count in counts)
+        return disjunction(and_(edge <= passed(count), edge > passed(count + 1)) for count in counts)
     low, high = counts[0], counts[-1]
     clauses: dict[str, Callable[[], Clause]] = {
         "at_least": lambda: edge <= passed(low),
@@ -162,13 +162,13 @@ def age(edge: ColumnElement[Any], comparison: Comparison, as_of: datetime) -> Cl
     return clauses[comparison.operator]()
 
 
-def all_of(clauses: Iterable[Clause]) -> Clause:
+def conjunction(clauses: Iterable[Clause]) -> Clause:
     """Join clauses by AND, as a tree: databases parse a long row of them as one level of nesting for each."""
     joined: Clause = balanced(and_, list(clauses) or [true()])
     return joined
 
 
-def any_of(clauses: Iterable[Clause]) -> Clause:
+def disjunction(clauses: Iterable[Clause]) -> Clause:
     """Join clauses by OR, as a tree."""
     joined: Clause = balanced(or_, list(clauses))
     return joined
@@ -219,7 +219,7 @@ def scaled(spent: ColumnElement[Any], orders: ColumnElement[Any], comparison: Co
     """Compare `spent / orders`, without the division."""
     bounds = [orders * _bind(spent, value) for value in comparison.values]
     if comparison.operator == "one_of":
-        return any_of(spent == bound for bound in bounds)
+        return disjunction(spent == bound for bound in bounds)
     clause: Clause = _COMPARE[comparison.operator](spent, bounds)
     return clause
 

@@ -43,15 +43,15 @@ def product_clause(product: FromClause, selection: ProductFilter) -> Clause:
     """Return the clause over products that is true for those of `selection`."""
     if not selection.filters:
         return true()
-    return expressions.any_of(_filter(product, item) for item in selection.filters)
+    return expressions.disjunction(_filter(product, item) for item in selection.filters)
 
 
 def _filter(product: FromClause, item: Filter) -> Clause:
-    parts = [expressions.compare(fact_column(product, fact), comparison) for fact, comparison in item.fields]
+    parts = [expressions.compare_column(fact_column(product, fact), comparison) for fact, comparison in item.fields]
     parts += [product_clause(product, group.selection) for group in item.groups]
     if item.exceptions is not None:
         parts.append(not_(product_clause(product, item.exceptions)))
-    return expressions.all_of(parts)
+    return expressions.conjunction(parts)
 
 
 def fact_column(table: FromClause, fact: Fact) -> ColumnElement[Any]:
@@ -136,7 +136,7 @@ def clause(customer: FromClause, condition: nodes.Dated, as_of: datetime, zone: 
         bounds: expressions.is_true(expressions.in_list(customer.c.time_zone, names)) for bounds, names in zones.items()
     }
     others = [and_(in_zone, inside(bounds)) for bounds, in_zone in in_zones.items()]
-    return expressions.any_of([*others, and_(not_(expressions.any_of(in_zones.values())), default)])
+    return expressions.disjunction([*others, and_(not_(expressions.disjunction(in_zones.values())), default)])
 
 
 def _comparison(condition: nodes.Dated) -> tuple[Bounds, Compare]:
@@ -154,7 +154,7 @@ def _texts(days: Days) -> tuple[tuple[str | None, str], ...]:
 
 def _between_texts(column: Column, days: tuple[tuple[str | None, str], ...]) -> Clause:
     """Compare own dates, which are ISO texts and sort as dates do."""
-    return expressions.any_of(
+    return expressions.disjunction(
         column <= high if low is None else and_(column >= low, column <= high) for low, high in days
     )
 
@@ -166,7 +166,7 @@ def _moments(days: Days, zone: ZoneInfo) -> tuple[tuple[datetime | None, datetim
 
 
 def _between_moments(column: Column, moments: tuple[tuple[datetime | None, datetime], ...]) -> Clause:
-    return expressions.any_of(
+    return expressions.disjunction(
         column < end if start is None else and_(column >= start, column < end) for start, end in moments
     )
 
@@ -174,7 +174,7 @@ def _between_moments(column: Column, moments: tuple[tuple[datetime | None, datet
 def _born_on(column: Column, years: tuple[tuple[int, tuple[str, ...]], ...]) -> Clause:
     """Compare the end of an ISO date with days of the year: '02-28' of '1990-02-28'."""
     day = func.substr(column, 6, type_=String())
-    return expressions.any_of(
+    return expressions.disjunction(
         and_(expressions.in_list(day, days), column >= f"{year - MOST_YEARS}", column < f"{year}")
         for year, days in years
     )

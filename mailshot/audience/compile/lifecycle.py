@@ -47,7 +47,7 @@ class LifecycleClauses:
         distinct: list[Stage | None] = list(dict.fromkeys(stages))
         if set(distinct) >= NEW_OR_ACTIVE:
             distinct = [None, *(stage for stage in distinct if stage not in NEW_OR_ACTIVE)]
-        return expressions.any_of(map(self._stage, distinct))
+        return expressions.disjunction(map(self._stage, distinct))
 
     def _stage(self, stage: Stage | None) -> Clause:
         """Return the clause for one stage; None is new or active."""

@@ -136,7 +136,7 @@ def consents(schema: Schema, topic: str, given: bool, before: datetime | None) -
     return on_topic.where(or_(unchanged, and_(consent.at >= before, last.is_(given))))
 
 
-def tracked(schema: Schema, before: datetime | None, among: Collection[int] | None = None) -> Select[Any]:
+def tracked_customers(schema: Schema, before: datetime | None, among: Collection[int] | None = None) -> Select[Any]:
     """Return the ids of customers whose opens and clicks are recorded, `among` some or all.
 
     They consent to tracking, and no customer with the same address has withdrawn it: an address is one inbox.
@@ -165,7 +165,7 @@ def tracked(schema: Schema, before: datetime | None, among: Collection[int] | No
     return given.where(consent.customer_id.not_in(union_all(mates, address)))
 
 
-def stated(preference: FromClause, before: datetime | None) -> Clause:
+def stated_before(preference: FromClause, before: datetime | None) -> Clause:
     """Return the clause over preferences that is true for those stated before a moment; None: for all."""
     clause: Clause = true() if before is None else preference.c.at < before
     return clause

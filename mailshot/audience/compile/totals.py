@@ -36,7 +36,7 @@ def are_enough(condition: ActivityCondition) -> bool:
 def exact(totals: CustomerTotals, aggregates: Iterable[Aggregate], as_of: datetime) -> Clause:
     """Return the comparisons of aggregates over all purchases, read from the totals."""
     clauses: dict[str, Callable[[Comparison], Clause]] = {
-        "times": lambda how: expressions.compare(totals.orders, how),
+        "times": lambda how: expressions.compare_column(totals.orders, how),
         "days_since_last": lambda how: expressions.age(totals.last_at, how, as_of),
         "days_since_first": lambda how: expressions.age(totals.first_at, how, as_of),
     }
@@ -71,7 +71,7 @@ def _necessary_for_aggregates(
         return  # any one of them may be the one that fails
     for aggregate in aggregates:
         how = _complement(aggregate.comparison) if negated else aggregate.comparison
-        low = comparison.of(how).low if how else None
+        low = comparison.interval_of(how).low if how else None
         if isinstance(low, Decimal):
             yield from _at_least(totals, aggregate.name, low, as_of)
 

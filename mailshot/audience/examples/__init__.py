@@ -1,4 +1,4 @@
 """Reads the `examples:` of a rule file: made-up customers, and whether the rule matches them.
 
-Entry point: `example_reader.read`. `campaign.rule_tests` runs the examples.
+Entry point: `example_reader.read_examples`. `campaign.rule_tests` runs the examples.
 """

@@ -108,7 +108,7 @@ class ActivityReader:
         items = given.items if isinstance(given, documents.Sequence) else (given,)
         moments = [dates.past(item, self.clock, self.problems) for item in items]
         times = node.get(TIMES)
-        count = yaml_values.value(times, FactType.number, self.problems) if times else Decimal(1)
+        count = yaml_values.read_value(times, FactType.number, self.problems) if times else Decimal(1)
         if not items:
             self.problems.add(given, "the list is empty", "Leave the line out when it did not happen.")
         if not isinstance(count, Decimal):
@@ -124,7 +124,7 @@ class ActivityReader:
 
     def _number(self, line: _Line, name: str) -> Decimal | None:
         given = line.node.get(name) if name in own(line.history) else None
-        found = yaml_values.value(given, FactType.number, self.problems) if given else None
+        found = yaml_values.read_value(given, FactType.number, self.problems) if given else None
         return found if isinstance(found, Decimal) else None
 
     def _orders(self, line: _Line, number: int) -> list[str]:
@@ -134,7 +134,7 @@ class ActivityReader:
             return [f"line {line.node.line}.{line.node.column}, {n}" for n in range(1, number + 1)]
         if number > 1:
             self.problems.add(given, "one order, but several times", f"Leave out '{ORDER}', or write a line for each.")
-        return [yaml_values.text(given, self.problems, f"'{ORDER}'") or ""] * number
+        return [yaml_values.read_text(given, self.problems, f"'{ORDER}'") or ""] * number
 
     def _about(self, line: _Line) -> dict[str, Any]:
         known = line.history.known(self.vocabulary.catalogue)
@@ -142,8 +142,8 @@ class ActivityReader:
         said = {key.text: (key, given) for key, given in line.node if key.text in mine}
         about: dict[str, Any] = dict(line.history.defaults)
         for name, (_, given) in said.items():
-            value = yaml_values.of_fact(given, known[name], self.problems)
-            about[name] = None if value is None else products.kept(known[name], value)
+            value = yaml_values.read_fact_value(given, known[name], self.problems)
+            about[name] = None if value is None else products.stored_value(known[name], value)
         if line.history.declared == "events":
             self._check_event_facts(line.node, about, [key for key, _ in said.values()])
         return about
@@ -204,11 +204,11 @@ class ActivityReader:
         return found if len(self.problems.found) == before else None
 
     def _one(self, given: Node, fact: Fact) -> dict[str, Any]:
-        value = yaml_values.of_fact(given, fact, self.problems)
-        return {} if value is None else {fact.name: products.kept(fact, value)}
+        value = yaml_values.read_fact_value(given, fact, self.problems)
+        return {} if value is None else {fact.name: products.stored_value(fact, value)}
 
     def _of_group(self, node: Node, facts: dict[str, Any]) -> dict[str, Any]:
-        name = yaml_values.word(node, self.vocabulary.groups, self.problems, "product group")
+        name = yaml_values.read_word(node, self.vocabulary.groups, self.problems, "product group")
         found = products.synthesize(self.vocabulary.groups[name], facts) if name else facts
         if found is None:
             with_these = " that has the other fields of this line" if facts else ""

@@ -78,7 +78,7 @@ def past(node: Node, clock: Today, problems: Problems) -> datetime | None:
     return None
 
 
-def of_fact(node: Node, clock: Today, problems: Problems) -> datetime | None:
+def read_date_fact(node: Node, clock: Today, problems: Problems) -> datetime | None:
     """Read a date fact of the customer, also in the future ('in 14 days', 'tomorrow'); None after an error."""
     raw = _text(node)
     stated = _stated(raw)

@@ -69,7 +69,7 @@ class Example:
     matches: bool
 
 
-def read(
+def read_examples(
     document: Document, vocabulary: Vocabulary, clock: Today, problems: Problems, condition: Condition | None = None
 ) -> list[Example]:
     """Read the examples of an audience. `condition` is its rule, with the random shares of the customers."""
@@ -106,7 +106,7 @@ class _Reader:
         before = len(self.problems.found)
         self._reject_unknown()
         name_node, as_of = self.node.get("name"), self.node.get("as_of")
-        name = yaml_values.text(name_node, self.problems, "'name'") if name_node else unnamed
+        name = yaml_values.read_text(name_node, self.problems, "'name'") if name_node else unnamed
         self.clock = dates.pin(as_of, self.clock, self.problems) if as_of else self.clock
         profile = self._profile()
         matches = self._yes("matches")
@@ -141,7 +141,7 @@ class _Reader:
 
     def _yes(self, word: str) -> bool | None:
         node = self.node.get(word)
-        value = yaml_values.value(node, FactType.boolean, self.problems) if node else None
+        value = yaml_values.read_value(node, FactType.boolean, self.problems) if node else None
         return None if value is None else bool(value)
 
     def _entries(self, word: str, example: str) -> Iterator[tuple[documents.Scalar, Node]]:
@@ -155,24 +155,24 @@ class _Reader:
         facts: dict[str, Any] = {}
         known = self.vocabulary.catalogue.customer
         for key, node in self._entries("customer", "{country: NO}"):
-            if name := yaml_values.word(key, known, self.problems, "fact"):
+            if name := yaml_values.read_word(key, known, self.problems, "fact"):
                 facts[name] = self._fact(known[name], node)
         return {name: value for name, value in facts.items() if value is not None}
 
     def _fact(self, fact: Fact, node: Node) -> object:
         if fact.type is FactType.date:
-            at = dates.of_fact(node, self.clock, self.problems)
+            at = dates.read_date_fact(node, self.clock, self.problems)
             return at if at is None or not fact.own else at.astimezone(self.clock.zone).date().isoformat()
         if fact.name == "time_zone":
-            return yaml_values.word(node, tuple(time_zones.known()), self.problems, "time zone")
-        value = yaml_values.of_fact(node, fact, self.problems)
-        return None if value is None else products.kept(fact, value)
+            return yaml_values.read_word(node, tuple(time_zones.all_zones()), self.problems, "time zone")
+        value = yaml_values.read_fact_value(node, fact, self.problems)
+        return None if value is None else products.stored_value(fact, value)
 
     def _consents(self) -> dict[str, bool]:
         consents: dict[str, bool] = {}
         for key, node in self._entries("consents", "{offers: yes}"):
-            topic = yaml_values.word(key, tuple(self.vocabulary.topics), self.problems, "topic")
-            value = yaml_values.value(node, FactType.boolean, self.problems)
+            topic = yaml_values.read_word(key, tuple(self.vocabulary.topics), self.problems, "topic")
+            value = yaml_values.read_value(node, FactType.boolean, self.problems)
             consents |= {topic: bool(value)} if topic and value is not None else {}
         return consents
 
@@ -186,7 +186,7 @@ class _Reader:
     ) -> Iterator[tuple[tuple[str, str], Setting]]:
         """Read `{diet: vegan}`, `{diet: {value: vegan, extra: …}}` or a list of these: names, values and extras."""
         for key, node in self._entries(word, "{diet: vegetarian}"):
-            name = yaml_values.word(key, tuple(known), self.problems, what)
+            name = yaml_values.read_word(key, tuple(known), self.problems, what)
             if name is None:
                 continue
             values = known[name]
@@ -201,18 +201,18 @@ class _Reader:
         if isinstance(node, documents.Mapping):
             value = node.get("value")
             for key, _ in node:
-                yaml_values.word(key, ("value", extra), self.problems, "word")
+                yaml_values.read_word(key, ("value", extra), self.problems, "word")
         if value is None:
             self.problems.add(node, "'value' is missing", f"For example '{name.text}: {{value: …, {extra}: …}}'.")
             return None
-        return yaml_values.word(value, known, self.problems, f"value of {name.text}")
+        return yaml_values.read_word(value, known, self.problems, f"value of {name.text}")
 
     def _says(self, node: Node | None) -> bool | None:
-        value = yaml_values.value(node, FactType.boolean, self.problems) if node else True
+        value = yaml_values.read_value(node, FactType.boolean, self.problems) if node else True
         return None if value is None else bool(value)
 
     def _sure(self, node: Node | None) -> TraitValue | None:
-        sure = yaml_values.confidence(node, self.problems) if node else 1.0
+        sure = yaml_values.read_confidence(node, self.problems) if node else 1.0
         return None if sure is None else TraitValue(sure)
 
     def _lot(self, key: str) -> int:
@@ -229,7 +229,7 @@ class _Reader:
 
 def _shares(condition: Condition) -> frozenset[tuple[str, int]]:
     """Return salt and size of every random share that is neither empty nor all customers."""
-    shares = (part for part in nodes.walk(condition) if isinstance(part, nodes.RandomShare))
+    shares = (part for part in nodes.walk_conditions(condition) if isinstance(part, nodes.RandomShare))
     return frozenset((share.salt, share.parts) for share in shares if 0 < share.parts < bucketing.PARTS)
 
 

@@ -37,7 +37,7 @@ def synthesize(selection: ProductFilter, given: Mapping[str, Any]) -> dict[str, 
     return None
 
 
-def kept(fact: Fact, value: Value) -> object:
+def stored_value(fact: Fact, value: Value) -> object:
     """Return a value as an import stores it: own facts as in JSON."""
     if isinstance(value, Decimal) and fact.own:
         return int(value) if value == value.to_integral_value() else float(value)
@@ -70,7 +70,7 @@ def _choices(fact: Fact, fields: Fields, avoided: Fields, given: Mapping[str, An
     possible = [*_values(fact, wanted), *_values(fact, around), *(fact.choices or SOME[fact.type])]
     fitting = [value for value in dict.fromkeys(possible) if all(how.holds(value) for how in wanted)]
     unknown = [None] if all(how.holds(None) for how in wanted) else []
-    return unknown + [kept(fact, value) for value in fitting if not fact.choices or value in fact.choices]
+    return unknown + [stored_value(fact, value) for value in fitting if not fact.choices or value in fact.choices]
 
 
 def _values(fact: Fact, comparisons: Iterable[Comparison]) -> Iterator[Value]:

@@ -29,7 +29,7 @@ _KNOWN, _NEGATIVE = "is always known", "is never less than 0"
 _REMEDIES = {_KNOWN: "Compare it with a number.", _NEGATIVE: "Write 0 or more."}
 
 
-def read(
+def read_activity(
     node: Node, history: ActivityKind, vocabulary: Vocabulary, problems: Problems, never: bool
 ) -> Condition | None:
     """Read the value of `bought:`, `never_opened:` and so on; None after an error."""
@@ -57,13 +57,13 @@ class _Reader:
         if not self.history.of_products:
             self._reject_unknown(own)
         fields = self._fields()
-        window = windows.read(self.node, self.problems)
+        window = windows.read_window(self.node, self.problems)
         measures = tuple(filter(None, (self._measure(*entry) for entry in self.node if entry[0].text in MEASURES)))
         if never and measures:
             remedy = f"Use '{self.history.keyword}' with 'times: {{at_most: …}}'."
             self.problems.add(self.node, f"'{self.history.negated}' takes no measure", remedy)
         answer = self.node.get(UNTRACKED) if self.history.tracked else None
-        untracked = bool(yaml_values.value(answer, FactType.boolean, self.problems)) if answer else False
+        untracked = bool(yaml_values.read_value(answer, FactType.boolean, self.problems)) if answer else False
         if len(self.problems.found) > before or products is None:
             return None
         condition = ActivityCondition(self.node.line, self.history, fields, products, window, measures, untracked)
@@ -77,7 +77,7 @@ class _Reader:
         if not entries:
             return EVERYTHING
         node = replace(self.node, entries=entries)
-        return product_filters.read(node, self.vocabulary.products, self.problems, also=own)
+        return product_filters.read_product_filter(node, self.vocabulary.products, self.problems, also=own)
 
     def _reject_unknown(self, own: set[str]) -> None:
         for key, _ in self.node:
@@ -89,7 +89,7 @@ class _Reader:
         fields = []
         for key, node in self.node:
             if fact := self.known.get(key.text):
-                comparison = yaml_values.fact(node, fact, self.problems)
+                comparison = yaml_values.read_fact_comparison(node, fact, self.problems)
                 fields += [(fact, comparison)] if comparison else []
         if self.history.declared == "events":
             self._check_event_facts({fact.name: comparison for fact, comparison in fields})
@@ -114,7 +114,7 @@ class _Reader:
             known = ", ".join(self.history.measures)
             self.problems.add(key, f"'{self.history.keyword}' has no '{key.text}'", f"It has: {known}.")
             return None
-        comparison = yaml_values.comparison(node, FactType.number, self.problems, most=yaml_values.MOST_COUNTS)
+        comparison = yaml_values.read_comparison(node, FactType.number, self.problems, most=yaml_values.MOST_COUNTS)
         error = _error(key.text, comparison) if comparison else None
         if error:
             self.problems.add(node, error, _REMEDIES.get(error.rpartition("' ")[2], ""))

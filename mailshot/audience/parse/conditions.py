@@ -137,14 +137,14 @@ class Parser:
 
     def _fact(self, key: Scalar, fact: Fact, node: Node) -> Condition | None:
         if fact.type is FactType.date and isinstance(node, documents.Mapping) and windows.relates(node):
-            when, local = windows.dated(node, self.problems), windows.zone(node, self.problems)
+            when, local = windows.dated(node, self.problems), windows.in_customer_zone(node, self.problems)
             if when and local and not fact.own and when.word == "anniversary_in":
                 message = f"'{fact.name}' is a moment: its anniversary is kept by the company's calendar"
                 self.problems.add(node, message, "Leave out 'zone'.")
                 return None
             return nodes.Dated(key.line, fact, when, local) if when else None
         also = relative_dates.WORDS if fact.type is FactType.date else ()
-        comparison = yaml_values.fact(node, fact, self.problems, also)
+        comparison = yaml_values.read_fact_comparison(node, fact, self.problems, also)
         return nodes.FactIs(key.line, fact, comparison) if comparison else None
 
     def group(self, node: Node) -> tuple[Condition, ...] | None:
@@ -164,8 +164,8 @@ class Parser:
             )
             return None
         key, value_node = entries[0]
-        name = yaml_values.word(key, known, self.problems, what)
-        value = yaml_values.word(value_node, known[name], self.problems, f"value of {name}") if name else None
+        name = yaml_values.read_word(key, known, self.problems, what)
+        value = yaml_values.read_word(value_node, known[name], self.problems, f"value of {name}") if name else None
         return (name, value) if name and value else None
 
 
@@ -189,7 +189,7 @@ def _of(parser: Parser, node: Node) -> Condition | None:
         return None  # `_entries` has reported it
     (operator, number), (_, conditions) = node.entries
     pair = replace(node, entries=((operator, number),))
-    comparison = yaml_values.comparison(pair, FactType.number, parser.problems, most=yaml_values.MOST_COUNTS)
+    comparison = yaml_values.read_comparison(pair, FactType.number, parser.problems, most=yaml_values.MOST_COUNTS)
     parts = parser.group(conditions)
     if comparison and any(value != int(value) for value in comparison.values if isinstance(value, Decimal)):
         parser.problems.add(number, f"'{operator.text}' counts whole conditions")
@@ -210,13 +210,13 @@ def _everyone(parser: Parser, node: Node) -> Condition | None:
 
 
 def _activity(kind: ActivityKind, never: bool, parser: Parser, node: Node) -> Condition | None:
-    return activities.read(node, kind, parser.vocabulary, parser.problems, never)
+    return activities.read_activity(node, kind, parser.vocabulary, parser.problems, never)
 
 
 def _lifecycle(parser: Parser, node: Node) -> Condition | None:
     items = node.items if isinstance(node, Sequence) else (node,)
     known = tuple(stage.value for stage in Stage)
-    names = [yaml_values.word(item, known, parser.problems, "lifecycle stage") for item in items]
+    names = [yaml_values.read_word(item, known, parser.problems, "lifecycle stage") for item in items]
     stages = tuple(Stage(name) for name in names if name)
     return nodes.InLifecycle(node.line, stages, parser.vocabulary.thresholds) if all(names) and names else None
 
@@ -225,7 +225,7 @@ def _preference(parser: Parser, node: Node) -> Condition | None:
     known = {name: tuple(values) for name, values in parser.vocabulary.preferences.items()}
     pair = parser.pair(node, "preference", known, extra="says")
     says_node = node.get("says") if isinstance(node, documents.Mapping) else None
-    says = yaml_values.value(says_node, FactType.boolean, parser.problems) if says_node else True
+    says = yaml_values.read_value(says_node, FactType.boolean, parser.problems) if says_node else True
     if pair is None or says is None:
         return None
     return nodes.HasPreference(node.line, pair[0], parser.vocabulary.closure(*pair), bool(says))
@@ -237,25 +237,27 @@ def _trait(parser: Parser, node: Node) -> Condition | None:
     known = {name: values if isinstance(values, tuple) else tuple(values) for name, values in traits}
     pair = parser.pair(node, "trait", known, extra="confidence")
     confidence_node = node.get("confidence") if isinstance(node, documents.Mapping) else None
-    confidence = yaml_values.confidence(confidence_node, parser.problems) if confidence_node else DEFAULT_CONFIDENCE
+    confidence = (
+        yaml_values.read_confidence(confidence_node, parser.problems) if confidence_node else DEFAULT_CONFIDENCE
+    )
     if pair is None or confidence is None:
         return None
     return nodes.HasTrait(node.line, pair[0], parser.vocabulary.closure(*pair), confidence)
 
 
 def _consent(parser: Parser, node: Node) -> Condition | None:
-    topic = yaml_values.word(node, tuple(parser.vocabulary.topics), parser.problems, "topic")
+    topic = yaml_values.read_word(node, tuple(parser.vocabulary.topics), parser.problems, "topic")
     return nodes.HasConsent(node.line, topic) if topic else None
 
 
 def _audience(parser: Parser, node: Node) -> Condition | None:
-    name = yaml_values.text(node, parser.problems, "an audience")
+    name = yaml_values.read_text(node, parser.problems, "an audience")
     condition = parser.resolve(name, node, parser.problems) if name else None
     return nodes.InAudience(node.line, name, condition) if name and condition else None
 
 
 def _share(parser: Parser, node: Node) -> Condition | None:
-    parts = yaml_values.share(node, parser.problems, "'share'")
+    parts = yaml_values.read_share(node, parser.problems, "'share'")
     return nodes.RandomShare(node.line, parts, parser.name) if parts is not None else None
 
 

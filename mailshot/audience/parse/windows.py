@@ -27,9 +27,9 @@ TOGETHER = ({"within", "before"}, {"since", "before"})
 Edges = tuple[Edge, Edge]
 
 
-def read(node: documents.Mapping, problems: Problems) -> Window:
+def read_window(node: documents.Mapping, problems: Problems) -> Window:
     """Read the window words of a mapping; `EVER` if there are none, or after an error."""
-    local = zone(node, problems)
+    local = in_customer_zone(node, problems)
     entries = [(key, value) for key, value in node if key.text in WORDS]
     start: Edge = None
     end: Edge = None
@@ -45,10 +45,10 @@ def read(node: documents.Mapping, problems: Problems) -> Window:
     return Window(start, end, local)
 
 
-def zone(node: documents.Mapping, problems: Problems) -> bool:
+def in_customer_zone(node: documents.Mapping, problems: Problems) -> bool:
     """Return whether a mapping says `zone: customer`; the default is the company's time zone."""
     value = node.get(ZONE)
-    name = yaml_values.word(value, tuple(ZONES), problems, "zone") if value else None
+    name = yaml_values.read_word(value, tuple(ZONES), problems, "zone") if value else None
     return ZONES[name] if name else False
 
 
@@ -72,7 +72,7 @@ def _length(word: str, node: Node, problems: Problems) -> Span | Period | None:
         if span is None:
             problems.add(node, f"'before': '{raw}' is not a time ago", "For example '18 years ago'.")
         return span
-    return yaml_values.span(node, problems, f"'{word}'")
+    return yaml_values.read_span(node, problems, f"'{word}'")
 
 
 def _period(node: Node, problems: Problems, word: str) -> Period | None:
@@ -84,7 +84,7 @@ def _period(node: Node, problems: Problems, word: str) -> Period | None:
 
 
 def _within(node: Node, problems: Problems) -> Edges | None:
-    span = yaml_values.span(node, problems, "'within'")
+    span = yaml_values.read_span(node, problems, "'within'")
     return (span, None) if span else None
 
 
@@ -92,7 +92,7 @@ def _since(node: Node, problems: Problems) -> Edges | None:
     raw = node.text.strip() if isinstance(node, Scalar) else ""
     if period := Period.parse(raw):
         return period, None
-    day = yaml_values.value(node, FactType.date, problems)
+    day = yaml_values.read_value(node, FactType.date, problems)
     return (day, None) if isinstance(day, date) else None
 
 
@@ -110,7 +110,7 @@ def _before(node: Node, problems: Problems) -> Edges | None:
 
 def _between(node: Node, problems: Problems) -> Edges | None:
     pair = documents.Mapping(node.line, node.column, ((Scalar(node.line, node.column, "between"), node),))
-    days: Comparison | None = yaml_values.comparison(pair, FactType.date, problems)
+    days: Comparison | None = yaml_values.read_comparison(pair, FactType.date, problems)
     return (days.values[0], days.values[1]) if days else None  # type: ignore[return-value]
 
 

@@ -116,7 +116,7 @@ def _stage_valid_rows(loading: Loading) -> None:
 
 def _load(loading: Loading) -> Counts:
     """Load `targets` and `good`. A row counts as added once: for its first customer, or else for its address."""
-    addresses.lock_customers(loading, "SELECT DISTINCT customer_id FROM targets WHERE NOT given")
+    addresses.lock_queried_customers(loading, "SELECT DISTINCT customer_id FROM targets WHERE NOT given")
     proof = json({"import": literal(loading.mapping), "file": literal(loading.reading.file.name)})
     columns = {"customer_id": "customer_id", "topic": "topic", "given": "given", "at": '"at"'}
     log = {**columns, "source": "source", "proof": proof}

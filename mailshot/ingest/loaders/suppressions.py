@@ -47,7 +47,9 @@ def load_suppressions(loading: Loading) -> Counts:
     first = 'SELECT * FROM named WHERE nth = 1 QUALIFY row_number() OVER (PARTITION BY print ORDER BY "#line") = 1'
     loading.db.run(f"CREATE OR REPLACE TABLE good AS {first}")
     loading.valid_count = loading.db.one("SELECT count(*) FROM good")
-    addresses.lock_customers(loading, "SELECT DISTINCT id FROM known_customer JOIN named ON named.print = address_hash")
+    addresses.lock_queried_customers(
+        loading, "SELECT DISTINCT id FROM known_customer JOIN named ON named.print = address_hash"
+    )
     counts = loading.upsert("suppression", columns, "good", instants=["at"])
     others = 'SELECT * FROM named WHERE nth = 2 QUALIFY row_number() OVER (PARTITION BY print ORDER BY "#line") = 1'
     loading.upsert("suppression", columns, f"({others})", instants=["at"])
