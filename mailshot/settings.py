@@ -21,7 +21,7 @@ from mailshot import safe_files
 from mailshot.errors import SettingsError, nearest
 
 PREFIX = "MAILSHOT_"
-MOST_BYTES = 64 * 1024
+MAX_BYTES = 64 * 1024
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _NUMBERS = ("web_port", "inbox_smtp_port", "inbox_web_port", "connections", "lease", "dot_timeout", "batch")
 EXAMPLES = {
@@ -174,7 +174,7 @@ def load_settings(project: Path | None = None, environment: Mapping[str, str] | 
 def _dotenv(path: Path) -> dict[str, str]:
     try:
         # It may be a link: secrets are often kept elsewhere and linked to. What it leads to must be a small file.
-        text = safe_files.read_bytes(path.resolve(), most=MOST_BYTES).decode()
+        text = safe_files.read_bytes(path.resolve(), most=MAX_BYTES).decode()
     except FileNotFoundError:
         return {}
     except UnicodeDecodeError:

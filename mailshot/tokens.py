@@ -6,7 +6,7 @@ an unsubscribe link must work for as long as the mail is kept.
 
 A forwarded mail carries its tokens along, so they allow nothing harmful: subscribing, unsubscribing and changing
 preferences. Data is shown only to the owner of the inbox (`confirm`, then `session`). Where a token must not outlive
-the customer's address, one of its ids is the `hash_address` of it.
+the customer's address, one of its ids is the `fingerprint` of that address.
 
 In an address the same bytes are base32hex (RFC 4648 section 7) in lower case, after a prefix: servers may change the
 case of a local part, and it holds 64 octets at most (RFC 5321).

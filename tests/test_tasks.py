@@ -156,7 +156,7 @@ def test_the_clock_scrubs_erased_data(shop: Shop, app: Apps) -> None:
 def test_tables_too_large_to_be_locked_wait_for_the_operator(
     shop: Shop, app: Apps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scrubbing, "MOST_LOCKED_BYTES", 0)
+    monkeypatch.setattr(scrubbing, "MAX_LOCKED_BYTES", 0)
     now = datetime.now(UTC)
     with shop.store.write() as connection:
         erasures.record_erasure(connection, 1, now)

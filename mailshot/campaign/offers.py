@@ -19,7 +19,7 @@ from mailshot.store.offers import Forbidden
 #: Customers handled at a time, so that memory does not grow with the audience.
 SLICE = 10_000
 #: How many popular products are considered, and in which span they count as sold.
-MOST_POPULAR, POPULAR_WITHIN = 300, timedelta(days=90)
+MAX_POPULAR, POPULAR_WITHIN = 300, timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class _PopularProducts:
         self, connection: Connection, compiled: Compiler, demand: OfferSpec, never: Sequence[ProductFilter]
     ) -> None:
         since = max(demand.since, compiled.as_of - POPULAR_WITHIN)
-        ranked = offers.popular(connection, demand.products, since, compiled.as_of, MOST_POPULAR) if demand.fill else []
+        ranked = offers.popular(connection, demand.products, since, compiled.as_of, MAX_POPULAR) if demand.fill else []
         facts = profiles.products(connection, ranked)
         self.names = profiles.names(connection, ranked)
         self._ranked = [(product_id, [one.matches(facts[product_id]) for one in never]) for product_id in ranked]

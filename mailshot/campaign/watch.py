@@ -19,7 +19,7 @@ POLL_SECONDS = 0.25
 #: An editor empties a file before it writes it, and a checkout writes one file after the other.
 DEBOUNCE_SECONDS = 0.1
 #: Scans at most until two are equal.
-MOST_SCANS = 20
+MAX_SCANS = 20
 #: By path: time of change, size and inode; None for a file that is gone.
 Scan = dict[str, tuple[int, int, int] | None]
 
@@ -94,8 +94,8 @@ def watch_saves(project: Path, wait: Callable[[float], bool]) -> Iterator[None]:
 
 
 def _debounced(project: Path, scan: Scan, wait: Callable[[float], bool]) -> Scan:
-    """Wait until two scans agree, MOST_SCANS scans at most."""
-    for _ in range(MOST_SCANS):
+    """Wait until two scans agree, MAX_SCANS scans at most."""
+    for _ in range(MAX_SCANS):
         if wait(DEBOUNCE_SECONDS):
             break
         before, scan = scan, _scan(project)

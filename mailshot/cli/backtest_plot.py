@@ -26,7 +26,7 @@ matplotlib.use("Agg")
 MAILED = ("#0072B2", "#56B4E9", "#009E73", "#CC79A7", "#F0E442")
 LEFT_OUT = ("#999999", "#C4C4C4", "#6E6E6E", "#DDDDDD", "#4A4A4A", "#B8A88A", "#8A7A9B", "#E8D8C0")
 INSIDE, OUTSIDE = "#0072B2", "#D55E00"
-MOST_LABELS = 14
+MAX_LABELS = 14
 DPI = 110
 
 
@@ -134,7 +134,7 @@ def _told(name: str, inside: tuple[int, int], outside: tuple[int, int]) -> str:
 
 
 def _dates(axes: Axes, labels: Sequence[str]) -> None:
-    step = -(-len(labels) // MOST_LABELS)
+    step = -(-len(labels) // MAX_LABELS)
     axes.set_xticks(range(0, len(labels), step), labels[::step], rotation=30, ha="right", fontsize=9)
 
 

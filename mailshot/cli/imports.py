@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 #: Different reasons shown of one file; the notes file has all of them.
-MOST_REASONS = 20
+MAX_REASONS = 20
 
 
 def import_(
@@ -112,11 +112,11 @@ def _tell(summary: ImportSummary) -> None:
     columns = ("kind", "read", "added", "changed", "unchanged", "rejected", "took")
     output.print_table(f"Import: {summary.mapping}", columns, rows, right=(1, 2, 3, 4, 5, 6))
     for item in summary.imports:
-        for reason, number in list(item.by_reason.items())[:MOST_REASONS]:
+        for reason, number in list(item.by_reason.items())[:MAX_REASONS]:
             output.print_text(
                 f"  [red]{output.count_noun(number, 'row')}[/red] of {item.kind} rejected: {output.printable(reason)}"
             )
-        for warning, number in list(item.warnings.items())[:MOST_REASONS]:
+        for warning, number in list(item.warnings.items())[:MAX_REASONS]:
             output.print_text(
                 f"  [yellow]{output.count_noun(number, 'row')}[/yellow] of {item.kind}: {output.printable(warning)}"
             )

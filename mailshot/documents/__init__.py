@@ -5,13 +5,13 @@ the text as written (`NO` is a country, `01234` a postcode); the reader of a fie
 `load_document`.
 """
 
-from mailshot.documents.document import MOST_BYTES, Document, decode, load_document, parse_document
+from mailshot.documents.document import MAX_BYTES, Document, decode, load_document, parse_document
 from mailshot.documents.nodes import Mapping, Node, Problems, Scalar, Sequence, Step, plain
-from mailshot.documents.yaml_reader import MOST_LEVELS
+from mailshot.documents.yaml_reader import MAX_LEVELS
 
 __all__ = [
-    "MOST_BYTES",
-    "MOST_LEVELS",
+    "MAX_BYTES",
+    "MAX_LEVELS",
     "Document",
     "Mapping",
     "Node",

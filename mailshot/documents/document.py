@@ -15,7 +15,7 @@ from mailshot.documents import nodes, yaml_reader
 from mailshot.documents.nodes import Mapping, Node, Problems, Scalar, Step
 from mailshot.errors import InvalidInput, Problem
 
-MOST_BYTES = 64 * 1024
+MAX_BYTES = 64 * 1024
 MARK = "\ufeff"
 AS_UTF_8 = "Save the file as UTF-8."
 Model = TypeVar("Model", bound=BaseModel)
@@ -69,8 +69,8 @@ class Document:
         except ValidationError as error:
             found = problems or self.problems()
             wrong = error.errors(include_url=False, include_input=False)
-            found.uncounted += len(wrong[nodes.MOST_TOLD :])
-            for item in wrong[: nodes.MOST_TOLD]:
+            found.uncounted += len(wrong[nodes.MAX_PROBLEMS_SHOWN :])
+            for item in wrong[: nodes.MAX_PROBLEMS_SHOWN]:
                 add_model_errors(self.root, kind, item, found)
             raise InvalidInput(found.sorted_problems()) from None
 
@@ -82,7 +82,7 @@ def load_document(path: Path, root: Path | None = None, within: Path | None = No
     """
     name = str(path.relative_to(root)) if root and path.is_relative_to(root) else str(path)
     try:
-        return decode(safe_files.read_bytes(path, within, most=MOST_BYTES), name)
+        return decode(safe_files.read_bytes(path, within, most=MAX_BYTES), name)
     except safe_files.TooLarge as error:
         raise InvalidInput([_too_large(name, error.size)]) from None
     except OSError as error:
@@ -92,7 +92,7 @@ def load_document(path: Path, root: Path | None = None, within: Path | None = No
 
 def decode(raw: bytes, name: str) -> Document:
     """Parse the bytes of a file. Raises InvalidInput."""
-    if len(raw) > MOST_BYTES:
+    if len(raw) > MAX_BYTES:
         raise InvalidInput([_too_large(name, len(raw))])
     if wide := _wide(raw):
         raise InvalidInput([Problem(name, 0, 0, f"is {wide}, not UTF-8 text", "", AS_UTF_8)])
@@ -111,7 +111,7 @@ def decode(raw: bytes, name: str) -> Document:
 def parse_document(text: str, name: str) -> Document:
     """Parse YAML text into a Document. Raises InvalidInput with the place of the first breach."""
     text = text.removeprefix(MARK)
-    if (size := len(text.encode(errors="surrogatepass"))) > MOST_BYTES:
+    if (size := len(text.encode(errors="surrogatepass"))) > MAX_BYTES:
         raise InvalidInput([_too_large(name, size)])
     problems = Problems(name, nodes.lines(text))
     root = yaml_reader.read_yaml(text, problems)
@@ -120,7 +120,7 @@ def parse_document(text: str, name: str) -> Document:
 
 
 def _too_large(name: str, size: int) -> Problem:
-    message = f"is {size:,} bytes; at most {MOST_BYTES:,} are allowed"
+    message = f"is {size:,} bytes; at most {MAX_BYTES:,} are allowed"
     return Problem(name, 0, 0, message, "", "Shorten it, or spread it over several files.")
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from mailshot.errors import InvalidInput, Problem, nearest, shortened
 
 Step = str | int
-MOST_TOLD = 50
-MOST_COMPARED = 10_000  # comparing words is slow, and hundreds of suggestions help no reader
+MAX_PROBLEMS_SHOWN = 50
+MAX_COMPARISONS = 10_000  # comparing words is slow, and hundreds of suggestions help no reader
 _BREAK = re.compile("\r\n|\r|\n")
 
 
@@ -65,18 +65,18 @@ class Problems:
 
     def unknown(self, node: Node, message: str, word: str, known: Collection[str]) -> None:
         """Add a problem for an unknown word, with the nearest known one."""
-        few = len(self.found) < MOST_TOLD and len(self.found) * len(known) < MOST_COMPARED
+        few = len(self.found) < MAX_PROBLEMS_SHOWN and len(self.found) * len(known) < MAX_COMPARISONS
         self.add(node, message, nearest(word, known) if few else "")
 
     def sorted_problems(self) -> list[Problem]:
         """Return the problems by line; of very many the first ones, and the number of others."""
         ordered = sorted(self.found, key=lambda problem: (problem.line, problem.column))
-        more = len(ordered) - MOST_TOLD + self.uncounted
+        more = len(ordered) - MAX_PROBLEMS_SHOWN + self.uncounted
         if more <= 0:
             return ordered
         message = f"and {more:,} more problem{'s' * (more > 1)}"
         rest = Problem(self.file, 0, 0, message, "", "Fix these first, then check again.")
-        return [*ordered[:MOST_TOLD], rest]
+        return [*ordered[:MAX_PROBLEMS_SHOWN], rest]
 
     def raise_if_any(self) -> None:
         if self.found:

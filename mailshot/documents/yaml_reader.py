@@ -17,8 +17,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from mailshot.documents import nodes
 from mailshot.documents.nodes import Mapping, Node, Problems, Scalar, Sequence
 
-MOST_LEVELS = 20
-MOST_PIECES = 15_000
+MAX_LEVELS = 20
+MAX_PIECES = 15_000
 _BREAKS = "\x85\u2028\u2029"
 _FOREIGN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 # Forbidden in escapes: databases reject NUL, surrogates are not text, terminals interpret ESC.
@@ -98,8 +98,8 @@ class _Builder:
 
     def _count(self, event: Any) -> None:
         self.pieces += 1
-        if self.pieces > MOST_PIECES:
-            message = f"contains more than {MOST_PIECES:,} words and values"
+        if self.pieces > MAX_PIECES:
+            message = f"contains more than {MAX_PIECES:,} words and values"
             self.problems.add(_place(event), message, "Spread it over several files.")
 
     def _refuse_magic(self, event: Any) -> None:
@@ -117,8 +117,8 @@ class _Builder:
         if isinstance(event, yaml_events.ScalarEvent):
             self._add(self._scalar(event))
         elif isinstance(event, (yaml_events.MappingStartEvent, yaml_events.SequenceStartEvent)):
-            if len(self.stack) >= MOST_LEVELS:
-                message = f"is nested deeper than {MOST_LEVELS} levels"
+            if len(self.stack) >= MAX_LEVELS:
+                message = f"is nested deeper than {MAX_LEVELS} levels"
                 self.problems.add(_place(event), message, "Move a part of the rule to its own audience.")
                 return
             kind = Mapping if isinstance(event, yaml_events.MappingStartEvent) else Sequence

@@ -12,7 +12,7 @@ from typing import Any
 from mailshot.facts.catalogue import Fact, FactType
 from mailshot.facts.comparison import KNOWN, ORDERED, TEXTUAL
 from mailshot.facts.product_filters import ANY_OF, EXCEPT, GROUP
-from mailshot.facts.yaml_values import MOST_VALUES
+from mailshot.facts.yaml_values import MAX_VALUES
 
 Schema = dict[str, Any]
 
@@ -75,7 +75,7 @@ def operator_schema(operator: str, kind: FactType, value: Schema) -> Schema:
 
 
 def several(value: Schema) -> Schema:
-    return {"type": "array", "items": value, "minItems": 1, "maxItems": MOST_VALUES}
+    return {"type": "array", "items": value, "minItems": 1, "maxItems": MAX_VALUES}
 
 
 def one_of_these(properties: Mapping[str, Schema]) -> Schema:

@@ -42,7 +42,7 @@ _TAG = re.compile(r"(?P<language>[A-Za-z]{2,3})([-_](?P<script>[A-Za-z]{4}))?([-
 
 # The decimals in a pattern of CLDR, such as '#,##0.###'.
 _DECIMALS = re.compile(r"\.[#0]+")
-MOST_DIGITS = 9
+MAX_DIGITS = 9
 _USUAL_CURRENCIES = frozenset({"USD", "EUR", "GBP", "CHF", "NOK", "SEK", "DKK"})
 #: By language, the word for true, then the one for false.
 YES_NO = {
@@ -108,8 +108,8 @@ def written_number(number: Decimal, digits: int | None, locale: Locale) -> str:
     """Write a number, rounded half up. Raises ValueError for one that is too large, or more than 9 digits."""
     from babel import numbers
 
-    if digits is not None and not 0 <= digits <= MOST_DIGITS:
-        raise ValueError(f"number: from 0 to {MOST_DIGITS} decimals")
+    if digits is not None and not 0 <= digits <= MAX_DIGITS:
+        raise ValueError(f"number: from 0 to {MAX_DIGITS} decimals")
     try:
         exact = number.quantize(Decimal(1).scaleb(-(3 if digits is None else digits)), ROUND_HALF_UP)
     except InvalidOperation:

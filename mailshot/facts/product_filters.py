@@ -16,8 +16,8 @@ ANY_OF = "any_of"
 EXCEPT = "except"
 GROUP = "group"
 EXAMPLE = "For example {department: PRODUCE}."
-MOST_PARTS = 500
-MOST_LEVELS = 10
+MAX_PARTS = 500
+MAX_LEVELS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,8 @@ def read_product_filter(
         problems.add(node, "expected product fields", EXAMPLE)
         return None
     found = _selection(node, products, problems, also)
-    if found and (found.size > MOST_PARTS or found.depth > MOST_LEVELS):
-        message = f"comes to more than {MOST_PARTS} comparisons or {MOST_LEVELS} levels, with the groups it names"
+    if found and (found.size > MAX_PARTS or found.depth > MAX_LEVELS):
+        message = f"comes to more than {MAX_PARTS} comparisons or {MAX_LEVELS} levels, with the groups it names"
         problems.add(node, f"the choice of products {message}", "Make it simpler.")
         return None
     return found

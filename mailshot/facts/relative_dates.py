@@ -11,7 +11,7 @@ from functools import lru_cache
 from mailshot.facts.periods import Period, Span
 
 # Upper bound in years, for ages and contracts.
-MOST_YEARS = 120
+MAX_YEARS = 120
 LEAP_DAY = (2, 29)
 WORDS = {
     "within": "within the last N hours, days, weeks, months or years: 'joined_at: {within: 30 days}'",
@@ -74,7 +74,7 @@ def _anniversary(length: Span | Period, today: date) -> tuple[Days, ...]:
     born = {
         date(year, *day_of_year)
         for day, day_of_year in _kept(length, today)
-        for year in range(day.year - MOST_YEARS, day.year)
+        for year in range(day.year - MAX_YEARS, day.year)
         if day_of_year != LEAP_DAY or isleap(year)
     }
     return tuple(_runs(sorted(born)))

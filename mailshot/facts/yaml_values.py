@@ -20,7 +20,7 @@ from mailshot.facts.catalogue import Fact, FactType
 from mailshot.facts.comparison import KNOWN, ORDERED, TEXTUAL, Comparison, Value
 from mailshot.facts.periods import Span
 
-MOST_VALUES = 10_000
+MAX_VALUES = 10_000
 _COMMA = re.compile(r"(-?\d+),(\d+)", re.ASCII)
 #: How numbers and days are written. Python would also take 1_000, 1e3, +5, digits of other scripts and 20260331.
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
@@ -29,7 +29,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 #: 1.000 is one to some and a thousand to others; who means one does not write it so.
 _GROUPED = re.compile(r"-?[1-9]\d{0,2}\.\d\d0", re.ASCII)
 # A list of texts or numbers is looked up as one; each day or count of a list is a comparison of its own.
-MOST_COUNTS = 100
+MAX_COUNTS = 100
 LARGEST = 10**11
 YEARS = range(1800, 2200)
 OPERATORS: Mapping[FactType, tuple[str, ...]] = {FactType.text: tuple(TEXTUAL), FactType.boolean: ("is",)}
@@ -148,7 +148,7 @@ def read_fact_comparison(node: Node, about: Fact, problems: Problems, also: Iter
 
 
 def read_comparison(
-    node: Node, kind: FactType, problems: Problems, most: int = MOST_VALUES, also: Iterable[str] = ()
+    node: Node, kind: FactType, problems: Problems, most: int = MAX_VALUES, also: Iterable[str] = ()
 ) -> Comparison | None:
     """Read `NO`, `[NO, SE]` or `{at_least: 3}` for a value of type `kind`; `most` is how long a list may be."""
     if isinstance(node, Sequence):
@@ -167,7 +167,7 @@ def _one_of(node: Sequence, kind: FactType, problems: Problems, most: int) -> Co
     if not node.items:
         problems.add(node, "the list is empty", "Name at least one value, or remove the line.")
         return None
-    most = min(most, MOST_COUNTS) if kind is FactType.date else most
+    most = min(most, MAX_COUNTS) if kind is FactType.date else most
     if len(node.items) > most:
         problems.add(node, f"the list has {len(node.items):,} values; at most {most:,} are allowed")
         return None

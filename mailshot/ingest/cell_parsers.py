@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from mailshot.ingest import date_parsers, number_parsers
 from mailshot.ingest.column_mapping import BLANKS, ColumnSource
 from mailshot.ingest.duckdb_sql import INTEGERS, TEXT, literal, literals, name, text_of
-from mailshot.ingest.fields import MOST, Field, Type
+from mailshot.ingest.fields import MAX_CHARACTERS, Field, Type
 
 #: The reason of a topic that rules/topics.yaml does not have; `reading` adds the nearest one.
 NO_TOPIC = "is no topic in rules/topics.yaml"
@@ -107,7 +107,7 @@ def _boolean(field: Field, source: ColumnSource, text: str) -> str:
 
 
 def _limits(field: Field, value: str) -> str:
-    most = MOST.get(field.type)
+    most = MAX_CHARACTERS.get(field.type)
     if most is None:
         return ""
     if field.choices is not None:

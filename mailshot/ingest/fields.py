@@ -65,7 +65,7 @@ class Type(StrEnum):
 
 
 # In characters: an index entry of PostgreSQL holds about 2,700 octets.
-MOST = {Type.key: 200, Type.text: 500, Type.long_text: 2_000, Type.email: 320}
+MAX_CHARACTERS = {Type.key: 200, Type.text: 500, Type.long_text: 2_000, Type.email: 320}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from typing import TextIO
 
 from mailshot import spreadsheet
 
-MOST_CELL = 64 * 1024
-MOST_LINE = 8 << 20
-MOST_SHOWN = 200
-MOST_NAMES = 1_000
+MAX_CELL = 64 * 1024
+MAX_LINE = 8 << 20
+MAX_SHOWN = 200
+MAX_NAMES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def csv_rows(
         lines = _Lines(file)
         for _ in range(skipped):
             next(lines)
-        csv.field_size_limit(MOST_CELL)
+        csv.field_size_limit(MAX_CELL)
         for number, found in enumerate(_records(lines, delimiter, width)):
             if protected and isinstance(found, Row):
                 found = Row(found.line, [spreadsheet.restore(cell or "") for cell in found.cells])
@@ -97,7 +97,7 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self.waiting.pop() if self.waiting else self.file.readline(MOST_LINE)
+        line = self.waiting.pop() if self.waiting else self.file.readline(MAX_LINE)
         if not line:
             raise StopIteration
         self.number += 1
@@ -114,7 +114,7 @@ class _Lines:
 def json_rows(path: Path, wanted: list[str], seen: set[str]) -> Iterator[Row | Broken]:
     """Give the values of `wanted` of every object of a JSON Lines file, adding every name in it to `seen`."""
     with path.open(encoding="utf-8-sig", newline="\n") as file:
-        for number, line in enumerate(iter(lambda: file.readline(MOST_LINE), ""), 1):
+        for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), ""), 1):
             if not line.strip():
                 continue
             try:
@@ -122,10 +122,10 @@ def json_rows(path: Path, wanted: list[str], seen: set[str]) -> Iterator[Row | B
                 found = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
                 if not isinstance(found, dict):
                     raise ValueError("it is a list or a single value")
-                if len(found) > MOST_NAMES:
-                    raise ValueError(f"it has {len(found):,} names; at most {MOST_NAMES:,} are read")
+                if len(found) > MAX_NAMES:
+                    raise ValueError(f"it has {len(found):,} names; at most {MAX_NAMES:,} are read")
                 # Names are only suggested from; a file may have new ones in every line.
-                seen.update(found if len(seen) < MOST_NAMES else found.keys() & set(wanted))
+                seen.update(found if len(seen) < MAX_NAMES else found.keys() & set(wanted))
                 yield Row(number, [_cell(name, found.get(name)) for name in wanted])
             except json.JSONDecodeError as error:
                 yield Broken(number, _shown(line), f"is not valid JSON: {error.msg}")
@@ -142,12 +142,12 @@ def _cell(name: str, value: object) -> str | None:
         return "true" if value else "false"
     if not isinstance(value, str):
         raise ValueError(f"'{name}' is a list or an object")
-    if len(value) > MOST_CELL:
-        raise ValueError(f"'{name}' is longer than {MOST_CELL:,} characters")
+    if len(value) > MAX_CELL:
+        raise ValueError(f"'{name}' is longer than {MAX_CELL:,} characters")
     if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
         raise ValueError(f"'{name}' has half a letter (a lone surrogate)")
     return value
 
 
 def _shown(line: str) -> str:
-    return line.rstrip("\r\n")[:MOST_SHOWN]
+    return line.rstrip("\r\n")[:MAX_SHOWN]

@@ -22,21 +22,21 @@ import duckdb
 
 from mailshot.ingest.duckdb_sql import TEXT, literal, name, readable
 
-MOST_ROWS = 500_000_000
-MOST_COLUMNS = 1_000
-MOST_CHUNKS = 2_000_000
-MOST_EXPANSION = 100
+MAX_ROWS = 500_000_000
+MAX_COLUMNS = 1_000
+MAX_CHUNKS = 2_000_000
+MAX_EXPANSION = 100
 #: Bytes. Below this, no expansion hurts.
 FREE_EXPANSION = 256 << 20
 #: Bytes of the part that lists columns and row groups. Unpacked, it takes some ten times as much.
-MOST_FOOTER = 16 << 20
+MAX_FOOTER = 16 << 20
 #: Bytes of one cell, as in the other formats.
-MOST_CELL = 64 << 10
+MAX_CELL = 64 << 10
 #: Bytes that one cell of the narrowest column counts for: so much it takes here.
 LEAST_CELL = 8
 #: Bytes of address space that reading may take beyond what the process has when it begins (torture.md S11: 300 MB).
 MEMORY = 192 << 20
-MOST_SECONDS = 900
+MAX_SECONDS = 900
 MAGIC, TAIL = b"PAR1", 8
 _CUT = "Is the file truncated?"
 _SMALLER = "Write it with smaller pages and row groups, or as CSV."
@@ -59,10 +59,10 @@ def examine_parquet(file: BinaryIO) -> dict[str, str]:
     command = [sys.executable, "-P", "-m", __name__]
     try:
         done = subprocess.run(
-            command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=MOST_SECONDS, check=False
+            command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=MAX_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        raise Refusal(f"takes longer than {MOST_SECONDS // 60} minutes to read", _SMALLER) from None
+        raise Refusal(f"takes longer than {MAX_SECONDS // 60} minutes to read", _SMALLER) from None
     try:
         answer = json.loads(done.stdout)
     except ValueError:
@@ -98,7 +98,7 @@ def _bound() -> None:
     with suppress(ImportError, OSError, ValueError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
+        resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
@@ -111,10 +111,10 @@ def _look(session: duckdb.DuckDBPyConnection, file: BinaryIO) -> dict[str, str]:
         rows, groups = (sum(row[at] for row in claimed) for at in range(2))
         described = session.execute("DESCRIBE SELECT * FROM read_parquet($1)", [path]).fetchall()
     columns = {str(row[0]): str(row[1]) for row in described}
-    if not 0 <= rows <= MOST_ROWS or len(columns) > MOST_COLUMNS or groups * len(columns) > MOST_CHUNKS:
+    if not 0 <= rows <= MAX_ROWS or len(columns) > MAX_COLUMNS or groups * len(columns) > MAX_CHUNKS:
         claim = f"{rows:,} rows of {len(columns):,} columns in {groups:,} row groups"
         raise Refusal(f"claims {claim}: more than is read at once", "Spread it over several files.")
-    most = max(MOST_EXPANSION * size, FREE_EXPANSION)
+    most = max(MAX_EXPANSION * size, FREE_EXPANSION)
     with _in_words():
         unpacked = "SELECT sum(total_uncompressed_size) FROM parquet_metadata($1)"
         pages = int((session.execute(unpacked, [path]).fetchone() or (0,))[0] or 0)
@@ -131,8 +131,8 @@ def _look_at_footer(file: BinaryIO, size: int) -> None:
     length = int.from_bytes(tail[:4], "little")
     if size < TAIL + len(MAGIC) or tail[4:] != MAGIC or length > size - TAIL:
         raise Refusal("is not a whole Parquet file: it does not end as one", _CUT)
-    if length > MOST_FOOTER:
-        raise Refusal(f"has {length:,} bytes of descriptions; at most {MOST_FOOTER:,} are read", _SMALLER)
+    if length > MAX_FOOTER:
+        raise Refusal(f"has {length:,} bytes of descriptions; at most {MAX_FOOTER:,} are read", _SMALLER)
 
 
 def _measure(session: duckdb.DuckDBPyConnection, path: str, columns: dict[str, str], rows: int, most: int) -> None:
@@ -150,10 +150,10 @@ def _measure(session: duckdb.DuckDBPyConnection, path: str, columns: dict[str, s
     if total > most:
         raise Refusal(f"{_TOO_MUCH}: {total:,} bytes of cells", _SMALLER)
     for (column, kind), longest in zip(columns.items(), sizes[1::2], strict=True):
-        if readable(kind) and longest > MOST_CELL:
+        if readable(kind) and longest > MAX_CELL:
             remedy = "Leave the column out, or shorten its texts."
             raise Refusal(
-                f"has a cell of {longest:,} bytes in column '{column}'; at most {MOST_CELL:,} are read", remedy
+                f"has a cell of {longest:,} bytes in column '{column}'; at most {MAX_CELL:,} are read", remedy
             )
 
 

@@ -23,7 +23,7 @@ from mailshot.ingest.cell_parsers import NO_TOPIC, Parsed
 from mailshot.ingest.column_mapping import ColumnSource
 from mailshot.ingest.data_files import DataFile, Format, MissingColumn
 from mailshot.ingest.duckdb_sql import TEXT, literal, name, text_of
-from mailshot.ingest.fields import MOST, Field
+from mailshot.ingest.fields import MAX_CHARACTERS, Field
 from mailshot.ingest.mapping import FileMapping
 from mailshot.ingest.staging_database import StagingDatabase, Writer, read_csv
 
@@ -225,7 +225,7 @@ def _parse(stage: StagingDatabase, reading: Reading, columns: dict[str, str]) ->
 
 def _value(field: Field, at: int) -> str:
     """Return the expression of a valid value: only a text can have a value and a fault."""
-    return f"CASE WHEN f{at} IS NULL THEN v{at} END" if field.losable and field.type in MOST else f"v{at}"
+    return f"CASE WHEN f{at} IS NULL THEN v{at} END" if field.losable and field.type in MAX_CHARACTERS else f"v{at}"
 
 
 def _notes(reading: Reading, parsed: list[Parsed]) -> tuple[str, str]:

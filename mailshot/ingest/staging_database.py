@@ -26,7 +26,7 @@ THREADS = 2
 BATCH = 10_000
 BLOCK = 1 << 18
 PAUSE = 0.005
-MOST_LINE = 8 << 20
+MAX_LINE = 8 << 20
 #: The system's ways to say that memory or disk is used up.
 USED_UP = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
 
@@ -134,7 +134,7 @@ def read_csv(
     columns = ", ".join(f"{literal(column)}: {literal(kind)}" for column, kind in types.items())
     return (
         f"read_csv({literal(str(path))}, auto_detect = false, header = {header}, delim = {literal(delimiter)}, "
-        f"""quote = '"', escape = '"', strict_mode = true, null_padding = false, max_line_size = {MOST_LINE}, """
+        f"""quote = '"', escape = '"', strict_mode = true, null_padding = false, max_line_size = {MAX_LINE}, """
         f"{ends}skip = {skipped}, columns = {{{columns}}})"
     )
 

@@ -32,7 +32,7 @@ from mailshot.store.engine import Connection, Store
 Progress = Callable[[int, int], None]
 ANYTHING, FORTNIGHT = ProductFilter(), Span(14, "day")
 MONTH, YEAR = Span(1, "month"), Span(1, "year")
-MOST = 400
+MAX_DATES = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,8 +261,10 @@ class Series:
         return found[::-1]
 
     def _refuse_too_many(self, found: list[datetime]) -> None:
-        if len(found) >= MOST:
-            raise Refused(f"That would be more than {MOST} dates.", "Use fewer dates, for example --every '1 week'.")
+        if len(found) >= MAX_DATES:
+            raise Refused(
+                f"That would be more than {MAX_DATES} dates.", "Use fewer dates, for example --every '1 week'."
+            )
 
 
 def midnight(moment: datetime, zone: ZoneInfo) -> datetime:

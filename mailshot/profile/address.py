@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import email_validator
 
-MOST_LOCAL = 64
-MOST_DOMAIN = 255
-MOST_ADDRESS = 254
+MAX_LOCAL = 64
+MAX_DOMAIN = 255
+MAX_ADDRESS = 254
 FINGERPRINT_DIGITS = 32
 #: Begins an encoded word (RFC 2047). In an address it means nothing, but programs decode it there, and what comes out
 #: can be another address or a line end.
@@ -57,7 +57,7 @@ class Fault:
 def normalise(text: str) -> Address | Fault:
     """Return the address in normal form, or what is wrong with it."""
     stripped = text.strip()
-    if len(stripped) <= MOST_ADDRESS and _PLAIN.fullmatch(stripped):
+    if len(stripped) <= MAX_ADDRESS and _PLAIN.fullmatch(stripped):
         local, _, domain = stripped.partition("@")
         found = Address(local, domain.lower())
     else:
@@ -92,12 +92,12 @@ def hash_customer_key(key: bytes, customer_key: str) -> str:
 
 def _within_limits(found: Address) -> Address | Fault:
     local, domain = len(found.local.encode()), len(found.domain)
-    if local > MOST_LOCAL:
-        return Fault(f"The part before the @-sign has {local} octets; at most {MOST_LOCAL} are allowed.")
-    if domain > MOST_DOMAIN:
-        return Fault(f"The part after the @-sign has {domain} octets; at most {MOST_DOMAIN} are allowed.")
-    if local + 1 + domain > MOST_ADDRESS:
-        return Fault(f"The address has {local + 1 + domain} octets; at most {MOST_ADDRESS} are allowed.")
+    if local > MAX_LOCAL:
+        return Fault(f"The part before the @-sign has {local} octets; at most {MAX_LOCAL} are allowed.")
+    if domain > MAX_DOMAIN:
+        return Fault(f"The part after the @-sign has {domain} octets; at most {MAX_DOMAIN} are allowed.")
+    if local + 1 + domain > MAX_ADDRESS:
+        return Fault(f"The address has {local + 1 + domain} octets; at most {MAX_ADDRESS} are allowed.")
     return found
 
 

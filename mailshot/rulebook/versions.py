@@ -59,7 +59,7 @@ def _in_folder(rules: Path, root: Path | None = None) -> dict[str, Callable[[], 
 
 def _in_revision(revision: git.Revision) -> dict[str, Callable[[], Document]]:
     listed = [entry for entry in git.list_entries(revision, FOLDER) if rulebook.belongs(entry.path)]
-    small = [entry.digest for entry in listed if entry.plain and entry.size <= documents.MOST_BYTES]
+    small = [entry.digest for entry in listed if entry.plain and entry.size <= documents.MAX_BYTES]
     found = git.read_blobs(revision.folder, small)
     return {f"{FOLDER}/{entry.path}": partial(_document, revision, entry, found.get(entry.digest)) for entry in listed}
 
@@ -67,6 +67,6 @@ def _in_revision(revision: git.Revision) -> dict[str, Callable[[], Document]]:
 def _document(revision: git.Revision, entry: git.TreeEntry, raw: bytes | None) -> Document:
     name = f"{revision.asked}:{FOLDER}/{entry.path}"
     if raw is None:
-        message = f"is {entry.size:,} bytes; at most {documents.MOST_BYTES:,} are allowed"
+        message = f"is {entry.size:,} bytes; at most {documents.MAX_BYTES:,} are allowed"
         raise InvalidInput([Problem(name, 0, 0, message if entry.plain else "is a link, which is not followed in git")])
     return documents.decode(raw, name)

@@ -14,7 +14,7 @@ from math import exp, lgamma, sqrt
 from statistics import NormalDist
 
 ROUNDS = 60
-LEAST_SPREAD, MOST_SPREAD = 1e-4, 0.9
+MIN_SPREAD, MAX_SPREAD = 1e-4, 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,5 +81,5 @@ def _moments(seen: Sequence[tuple[int, int]], weights: Sequence[float], abstain:
     scatter = sum(weight * n * (k / n - mean) ** 2 for weight, (n, k) in zip(weights, seen, strict=True))
     room = sum(weight * (n - 1) for weight, (n, _) in zip(weights, seen, strict=True))
     excess = scatter / (mean * (1 - mean)) - sum(weights)
-    spread = excess / room if room > 0 else LEAST_SPREAD
-    return Prior(mean, min(max(spread, LEAST_SPREAD), MOST_SPREAD), abstain)
+    spread = excess / room if room > 0 else MIN_SPREAD
+    return Prior(mean, min(max(spread, MIN_SPREAD), MAX_SPREAD), abstain)

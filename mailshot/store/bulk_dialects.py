@@ -17,7 +17,7 @@ from mailshot.store.column_types import microseconds
 from mailshot.store.engine import Connection
 
 #: Parameters of one statement.
-MOST_VALUES = 500
+MAX_VALUES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def insert_batch(connection: Connection, load: BulkLoad, batch: list[tuple[Any, 
     driver = connection.connection.driver_connection
     assert driver is not None
     before: int = driver.total_changes
-    many = MOST_VALUES // max(len(load.columns) - len(load.fixed), 1)
+    many = MAX_VALUES // max(len(load.columns) - len(load.fixed), 1)
     whole = len(batch) - len(batch) % many
     flat = chain.from_iterable
     groups = [tuple(flat(batch[start : start + many])) for start in range(0, whole, many)]

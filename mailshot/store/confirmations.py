@@ -26,7 +26,7 @@ VALID = timedelta(hours=1)
 #: Between two requests. A lost mail must not keep a customer out for long; an old mail must not let others flood the
 #: inbox.
 PAUSE = timedelta(minutes=10)
-MOST_A_DAY = 6
+MAX_LINKS_PER_DAY = 6
 DAY = timedelta(days=1)
 #: Between two tries to mail a link, while a server says "later".
 RETRY = timedelta(minutes=2)
@@ -76,9 +76,11 @@ def ask(connection: Connection, customer_id: int, run_id: int, at: datetime) -> 
     c = CONFIRMATION.c
     connection.execute(CONFIRMATION.delete().where(c.asked_at < at - KEPT))
     mates = and_(c.asked_at > at - DAY, c.customer_id.in_(dialect.sharing([customer_id])))
-    earlier = connection.scalars(select(c.asked_at).where(mates).order_by(c.asked_at.desc()).limit(MOST_A_DAY)).all()
+    earlier = connection.scalars(
+        select(c.asked_at).where(mates).order_by(c.asked_at.desc()).limit(MAX_LINKS_PER_DAY)
+    ).all()
     again = earlier[0] + PAUSE if earlier else at
-    if len(earlier) == MOST_A_DAY:
+    if len(earlier) == MAX_LINKS_PER_DAY:
         again = max(again, earlier[-1] + DAY)
     if again > at:
         return again

@@ -43,7 +43,7 @@ POLL_SECONDS = 0.002
 #: What an import fills beside the real tables, by the end of their names (store.staging), and the option for it.
 STAGED_TABLES, NEXT, STAGED = ("purchase", "purchase_order", "buyer"), "_next", "staged"
 _NAMES = re.compile(rf"\b({'|'.join(STAGED_TABLES)})\b")
-MOST_READERS = 4
+MAX_READERS = 4
 # Without preserve_rowcount, psycopg has forgotten how many rows an insert changed by the time we ask.
 WRITE = {"write": True, "preserve_rowcount": True}
 
@@ -82,8 +82,8 @@ class Store:
 
     @property
     def readers(self) -> int:
-        """How many connections are worth reading with in parallel: one per core, up to MOST_READERS."""
-        return min(os.cpu_count() or 1, MOST_READERS) if isinstance(self.engine.pool, QueuePool) else 1
+        """How many connections are worth reading with in parallel: one per core, up to MAX_READERS."""
+        return min(os.cpu_count() or 1, MAX_READERS) if isinstance(self.engine.pool, QueuePool) else 1
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -26,7 +26,7 @@ from mailshot.store.engine import Connection, Store
 
 T = TypeVar("T")
 #: Writes in one transaction.
-MOST_IN_ONE = 500
+MAX_PER_COMMIT = 500
 #: How long a batch is tried again while another process writes.
 PATIENCE_SECONDS = 120
 
@@ -45,7 +45,7 @@ class _Failed:
 class GroupCommit:
     """Collects the writes of one event loop; all that wait when a transaction begins are part of it."""
 
-    def __init__(self, store: Store, most: int = MOST_IN_ONE) -> None:
+    def __init__(self, store: Store, most: int = MAX_PER_COMMIT) -> None:
         self._store = store
         self._most = most
         self._waiting: deque[_Waiting] = deque()

@@ -23,9 +23,9 @@ COLUMNS = ("key", "email", "first_name", "last_name", "language", "country", "ti
 KEPT = tuple(word for word, history in KINDS.items() if history.kept_as == word)
 ALL = (*KEPT, "preference", "trait", "consent")
 #: Parameters of one statement, which databases limit.
-MOST_AT_ONCE = 10_000
+MAX_AT_ONCE = 10_000
 #: Customers who are named in an error.
-MOST_NAMED = 10
+MAX_NAMED = 10
 # Built once: building a statement takes longer than running it.
 _CUSTOMER = select(SCHEMA.customer).where(SCHEMA.customer.c.id == bindparam("customer"))
 _PREFERENCES = select(SCHEMA.preference).where(SCHEMA.preference.c.customer_id == bindparam("customer"))
@@ -47,7 +47,7 @@ def find_customer(connection: Connection, words: str) -> int:
     if not found:
         raise NotFound(f"There is no customer with the key or address '{words}'.", "Use a key as imported.")
     if len(found) > 1:
-        keys = ", ".join(row.key for row in found[:MOST_NAMED]) + ", …" * (len(found) > MOST_NAMED)
+        keys = ", ".join(row.key for row in found[:MAX_NAMED]) + ", …" * (len(found) > MAX_NAMED)
         raise Refused(f"{len(found)} customers share the address '{words}'.", f"Name one by its key: {keys}.")
     return int(found[0].id)
 
@@ -103,7 +103,7 @@ def names(connection: Connection, product_ids: Collection[int]) -> dict[int, str
     """Return the names of products by id, of those that have one."""
     found: dict[int, str] = {}
     ids = iter(product_ids)
-    while some := list(islice(ids, MOST_AT_ONCE)):
+    while some := list(islice(ids, MAX_AT_ONCE)):
         product = SCHEMA.product.c
         rows = connection.execute(
             select(product.id, product.name).where(product.id.in_(some), product.name.is_not(None))

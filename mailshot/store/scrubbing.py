@@ -31,11 +31,11 @@ from mailshot.store.tables import Run
 
 log = logging.getLogger(__name__)
 #: Erasures that are worked on together.
-MOST_AT_ONCE = 500
+MAX_AT_ONCE = 500
 #: How long a writer may wait for one statement of a step to get its lock, in milliseconds.
 LOCK_MILLISECONDS = 200
 #: PostgreSQL rewrites a table of this size within half a second; writes to it wait meanwhile.
-MOST_LOCKED_BYTES = 32 << 20
+MAX_LOCKED_BYTES = 32 << 20
 #: SQLite rewrites a file of the first size in 0.5 s, and of the second size in 2 s; no process can write
 #: meanwhile. A file larger than the first is not rewritten while mails go out, one larger than the second only on
 #: request.
@@ -55,7 +55,7 @@ def work(store: Store, now: datetime, whole: bool = False) -> int:
     `whole` also rewrites what is too large to be locked while mails go out, and does not pause.
     """
     with store.read() as connection:
-        waiting = erasures.pending_erasures(connection, MOST_AT_ONCE)
+        waiting = erasures.pending_erasures(connection, MAX_AT_ONCE)
     if not waiting or (store.sqlite and not _may_rewrite(store, now, whole)):
         return 0
     swept = [customer_id for customer_id in waiting if _sweep(store, customer_id)]
@@ -80,7 +80,7 @@ def too_large(store: Store) -> list[str]:
     if store.sqlite:
         return ["the file"] if _file_size(store) > LARGE_FILE else []
     with store.read() as connection:
-        return [table for table in _tables() if _size(connection, table) > MOST_LOCKED_BYTES]
+        return [table for table in _tables() if _size(connection, table) > MAX_LOCKED_BYTES]
 
 
 def _sweep(store: Store, customer_id: int) -> bool:
@@ -179,7 +179,7 @@ def _scrub_postgresql(store: Store, whole: bool, swept: list[int]) -> bool:
     done = may_clear_statistics(store)
     for table in _tables():
         with _upkeep(store) as connection:
-            if whole or _size(connection, table) <= MOST_LOCKED_BYTES:
+            if whole or _size(connection, table) <= MAX_LOCKED_BYTES:
                 done = _tried(connection, f'VACUUM (FULL, ANALYZE) "{table}"') and done
             else:
                 connection.exec_driver_sql(f'VACUUM (ANALYZE) "{table}"')

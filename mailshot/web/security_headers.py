@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-MOST_HEADER_BYTES = 16 * 1024
+MAX_HEADER_BYTES = 16 * 1024
 PROTECTION = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -43,7 +43,7 @@ class SecurityHeaders:
 
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-        elif sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADER_BYTES:
+        elif sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
             await PlainTextResponse("The request's headers are too large.\n", 431)(scope, receive, protected)
         else:
             await self.app(scope, receive, protected)

@@ -346,7 +346,7 @@ def test_only_the_audience_that_was_named_is_counted(shop: Shop) -> None:
 
 def test_a_burst_of_saves_makes_few_signs(shop: Shop) -> None:
     """One save comes in each wait of the watcher, so no clock has a part in it."""
-    saves_left = iter(range(1, 2 * watch.MOST_SCANS + 6))
+    saves_left = iter(range(1, 2 * watch.MAX_SCANS + 6))
     waits = 0
 
     def wait(_: float) -> bool:
@@ -354,7 +354,7 @@ def test_a_burst_of_saves_makes_few_signs(shop: Shop) -> None:
         waits += 1
         if (number := next(saves_left, None)) is not None:
             put(shop, ALL, f"audience: all\nwho: {{country: SE}}\n{'#' * number}\n")
-        return waits > 4 * watch.MOST_SCANS
+        return waits > 4 * watch.MAX_SCANS
 
     # One for the first look and one for the next, each after PATIENCE saves without a rest; one when the rest comes.
     assert sum(1 for _ in watch.watch_saves(shop.folder, wait)) == 3

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from mailshot import documents
-from mailshot.documents import MOST_BYTES
+from mailshot.documents import MAX_BYTES
 from mailshot.errors import InvalidInput, Problem
 from mailshot.ingest import mapping
 from mailshot.rulebook.rulebook import Rulebook
 from tests.rulebook.test_any_file import FACTS, SHOP, soon
 
-MOST_SHOWN = 51
+MAX_SHOWN = 51
 WHO = "audience: x\nwho: "
 CAMPAIGN = "campaign: x\ntopic: offers\nsender: greenleaf\naudience: regulars\ncontent:\n"
 
@@ -93,14 +93,14 @@ MAPPINGS = {
 
 def sensible(problems: tuple[Problem, ...] | list[Problem], name: str) -> None:
     told = [problem for problem in problems if problem.file == name]
-    assert len(told) <= MOST_SHOWN
+    assert len(told) <= MAX_SHOWN
     assert sum(len(str(problem)) for problem in told) < 100_000
 
 
 @pytest.mark.parametrize("what", YAML)
 def test_the_worst_yaml_is_read_or_refused_soon(what: str) -> None:
     text = YAML[what]
-    assert len(text.encode()) <= MOST_BYTES
+    assert len(text.encode()) <= MAX_BYTES
     with soon():
         try:
             documents.parse_document(text, "f.yaml")
@@ -111,7 +111,7 @@ def test_the_worst_yaml_is_read_or_refused_soon(what: str) -> None:
 @pytest.mark.parametrize("what", RULES)
 def test_the_worst_rules_are_read_or_refused_soon(what: str) -> None:
     name, text = RULES[what]
-    assert len(text.encode()) <= MOST_BYTES
+    assert len(text.encode()) <= MAX_BYTES
     with soon():
         sensible(Rulebook({**SHOP, name: documents.parse_document(text, name)}).check(), name)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mailshot import documents
-from mailshot.documents import MOST_BYTES, Document, plain
+from mailshot.documents import MAX_BYTES, Document, plain
 from mailshot.errors import InvalidInput, Problem
 
 # What other readers of YAML take for something else, or trip over, and the value it must have here.
@@ -203,7 +203,7 @@ def test_bytes_that_are_no_such_text_are_refused(what: str) -> None:
 
 @pytest.mark.parametrize("raw", [b"a: " + b"x" * 65_533, ("#" + "é" * 32_767 + "\n").encode(), b"# " + b"\n" * 65_534])
 def test_exactly_so_many_bytes_are_read(raw: bytes) -> None:
-    assert len(raw) == MOST_BYTES
+    assert len(raw) == MAX_BYTES
     assert _read(raw).problems().found == []
 
 

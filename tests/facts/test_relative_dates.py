@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 
 from mailshot.facts.periods import Period, Span
-from mailshot.facts.relative_dates import MOST_YEARS, Relative
+from mailshot.facts.relative_dates import MAX_YEARS, Relative
 
 TODAYS = (
     date(2024, 2, 28),
@@ -27,6 +27,6 @@ BORN = [date(1900, 1, 1) + timedelta(days=n) for n in range(46_500)]
 def test_years_and_days_say_what_ranges_say(today: date, length: Span | Period) -> None:
     when = Relative("anniversary_in", length)
     ranged = {low + timedelta(days=n) for low, high in when.ranges(today) if low for n in range((high - low).days + 1)}
-    kept = [(range(year - MOST_YEARS, year), set(days)) for year, days in when.yearly(today)]
+    kept = [(range(year - MAX_YEARS, year), set(days)) for year, days in when.yearly(today)]
     told = {born for born in BORN if any(born.year in years and f"{born:%m-%d}" in days for years, days in kept)}
     assert told == ranged

@@ -10,7 +10,7 @@ import pytest
 
 from mailshot.errors import Refused
 from mailshot.facts.periods import Span
-from mailshot.insight.backtest import MOST, Series
+from mailshot.insight.backtest import MAX_DATES, Series
 
 NEW_YORK = ZoneInfo("America/New_York")
 FIRST, LAST = datetime(2017, 1, 1, 17, tzinfo=UTC), datetime(2018, 1, 1, 4, 1, tzinfo=UTC)
@@ -71,6 +71,6 @@ def test_what_cannot_be_looked_at_is_refused() -> None:
         dates(Series(since=day("2019-01-01")))
     with pytest.raises(Refused, match="no date until"):
         dates(Series(), Span(400, "day"))
-    with pytest.raises(Refused, match=f"more than {MOST} dates"):
+    with pytest.raises(Refused, match=f"more than {MAX_DATES} dates"):
         dates(Series(day("2015-01-01"), day("2017-01-01"), Span(1, "day")))
     assert dates(Series(day("2017-01-01"), day("2017-02-01"), Span(99999, "week"))) == ["2017-01-01 00:00"]

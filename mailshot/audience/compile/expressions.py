@@ -30,7 +30,7 @@ from mailshot.facts.comparison import KNOWN, Comparison, Interval, Value
 
 NUMBER = Numeric(18, 4, asdecimal=False)
 #: Clauses side by side before another level of parentheses.
-MOST_IN_ROW = 8
+MAX_IN_ROW = 8
 _COMPARE: dict[str, Callable[[ColumnElement[Any], list[Any]], Clause]] = {
     "at_least": lambda column, values: column >= values[0],
     "at_most": lambda column, values: column <= values[0],
@@ -181,9 +181,9 @@ def total(numbers: Iterable[ColumnElement[Any]]) -> ColumnElement[Any]:
 
 
 def balanced(join: Callable[..., Any], parts: list[Any]) -> Any:
-    """Join parts as a tree with at most MOST_IN_ROW branches at each level."""
-    while len(parts) > MOST_IN_ROW:
-        rows = [parts[start : start + MOST_IN_ROW] for start in range(0, len(parts), MOST_IN_ROW)]
+    """Join parts as a tree with at most MAX_IN_ROW branches at each level."""
+    while len(parts) > MAX_IN_ROW:
+        rows = [parts[start : start + MAX_IN_ROW] for start in range(0, len(parts), MAX_IN_ROW)]
         parts = [_Row(join(*row)) for row in rows]
     return join(*parts)
 

@@ -17,7 +17,7 @@ from mailshot.audience.compile.dialect_functions import Clause, Column
 from mailshot.facts import time_zones
 from mailshot.facts.catalogue import Fact, FactType
 from mailshot.facts.product_filters import Filter, ProductFilter
-from mailshot.facts.relative_dates import MOST_YEARS, Relative
+from mailshot.facts.relative_dates import MAX_YEARS, Relative
 
 #: The names of JSON types in both databases.
 _JSON = {
@@ -175,7 +175,7 @@ def _born_on(column: Column, years: tuple[tuple[int, tuple[str, ...]], ...]) -> 
     """Compare the end of an ISO date with days of the year: '02-28' of '1990-02-28'."""
     day = func.substr(column, 6, type_=String())
     return expressions.disjunction(
-        and_(expressions.in_list(day, days), column >= f"{year - MOST_YEARS}", column < f"{year}")
+        and_(expressions.in_list(day, days), column >= f"{year - MAX_YEARS}", column < f"{year}")
         for year, days in years
     )
 

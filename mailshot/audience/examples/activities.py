@@ -35,7 +35,7 @@ WORDS = {
     QUANTITY: "how many items, 1 without it; below zero for a return",
 }
 #: Limits of one line, and of one example.
-MOST_TIMES, MOST_IN_ALL = 1_000, 10_000
+MAX_TIMES, MAX_ACTIVITIES = 1_000, 10_000
 #: The key of a product of which an example says nothing.
 SOMETHING = "a product"
 
@@ -113,12 +113,12 @@ class ActivityReader:
             self.problems.add(given, "the list is empty", "Leave the line out when it did not happen.")
         if not isinstance(count, Decimal):
             return []
-        if times and count not in range(1, MOST_TIMES + 1):
-            self.problems.add(times, f"'{TIMES}' must be a whole number from 1 to {MOST_TIMES:,}")
+        if times and count not in range(1, MAX_TIMES + 1):
+            self.problems.add(times, f"'{TIMES}' must be a whole number from 1 to {MAX_TIMES:,}")
             return []
         self.number += len(items) * int(count)
-        if self.number > MOST_IN_ALL:
-            self.problems.add(node, f"more than {MOST_IN_ALL:,} activities in one example", "Make it simpler.")
+        if self.number > MAX_ACTIVITIES:
+            self.problems.add(node, f"more than {MAX_ACTIVITIES:,} activities in one example", "Make it simpler.")
             return []
         return [at for at in moments if at] * int(count)
 

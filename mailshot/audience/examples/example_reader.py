@@ -53,7 +53,7 @@ HINTS |= {"lifecycle": "It follows from what the customer 'bought'.", "audience"
 #: The customer's key, if the example has none.
 KEY = "example"
 #: Buckets that are tried to find one inside (or outside) all random shares of a rule.
-MOST_BUCKETS = 1_000_000
+MAX_BUCKETS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,5 +237,5 @@ def _shares(condition: Condition) -> frozenset[tuple[str, int]]:
 def _find_lot(shares: frozenset[tuple[str, int]], inside: bool, key: str) -> int | None:
     draws = [(bucketing.assigner(salt), parts) for salt, parts in shares]
     own = bucketing.bucket(key)
-    candidates = (own, *range(MOST_BUCKETS)) if draws else (own,)
+    candidates = (own, *range(MAX_BUCKETS)) if draws else (own,)
     return next((n for n in candidates if all((draw.part(n) < parts) is inside for draw, parts in draws)), None)

@@ -13,7 +13,7 @@ from mailshot.facts.comparison import KNOWN, Comparison, Value
 from mailshot.facts.product_filters import Filter, ProductFilter
 
 #: Combinations of values that are tried for one way to match.
-MOST_TRIED = 5_000
+MAX_COMBINATIONS = 5_000
 #: Values of facts that the filter does not compare.
 SOME: Mapping[FactType, tuple[Value, ...]] = {
     FactType.text: ("some", "other"),
@@ -30,7 +30,7 @@ def synthesize(selection: ProductFilter, given: Mapping[str, Any]) -> dict[str, 
     for fields in _ways(selection):
         facts = {fact.name: fact for fact, _ in (*fields, *avoided)}
         choices = [_choices(fact, fields, avoided, given) for fact in facts.values()]
-        for values in islice(product(*choices), MOST_TRIED):
+        for values in islice(product(*choices), MAX_COMBINATIONS):
             made = {name: value for name, value in zip(facts, values, strict=True) if value is not None}
             if selection.matches({**given, **made}):
                 return {**given, **made}

@@ -21,7 +21,7 @@ from mailshot.facts.product_filters import EVERYTHING, ProductFilter
 from mailshot.profile.activity import MEASURES, ActivityKind
 
 #: A hundred years.
-MOST_DAYS = 36_500
+MAX_DAYS = 36_500
 UNTRACKED = "untracked"
 #: Aggregates that are never negative. Amounts and items may be less than 0, because of returns.
 _NEVER_NEGATIVE = ("times", "distinct_products")
@@ -114,7 +114,7 @@ class _Reader:
             known = ", ".join(self.history.measures)
             self.problems.add(key, f"'{self.history.keyword}' has no '{key.text}'", f"It has: {known}.")
             return None
-        comparison = yaml_values.read_comparison(node, FactType.number, self.problems, most=yaml_values.MOST_COUNTS)
+        comparison = yaml_values.read_comparison(node, FactType.number, self.problems, most=yaml_values.MAX_COUNTS)
         error = _error(key.text, comparison) if comparison else None
         if error:
             self.problems.add(node, error, _REMEDIES.get(error.rpartition("' ")[2], ""))
@@ -137,6 +137,6 @@ def _error(name: str, comparison: Comparison) -> str | None:
         return None
     if any(number != int(number) for number in numbers):
         return f"'{name}' counts whole days"
-    if any(not 0 <= number <= MOST_DAYS for number in numbers):
-        return f"'{name}' counts from 0 to {MOST_DAYS:,} days"
+    if any(not 0 <= number <= MAX_DAYS for number in numbers):
+        return f"'{name}' counts from 0 to {MAX_DAYS:,} days"
     return None

@@ -30,8 +30,8 @@ Reader = Callable[["Parser", Node], Condition | None]
 DEFAULT_CONFIDENCE = 0.95
 #: Limits of the size and depth of a rule with the audiences it names. Both databases run the largest rules
 #: (tests/audience/test_large_rules.py), also an SQLite that is built with the lowest limits.
-MOST_NODES = 500
-MOST_LEVELS = 20
+MAX_NODES = 500
+MAX_LEVELS = 20
 
 #: The words of conditions that are not activities or facts.
 Word = Literal[
@@ -108,17 +108,17 @@ class Parser:
 
     def _counted(self, key: Scalar, node: Node) -> Condition | None:
         """Read one word unless the rule, with the audiences it names, has grown too large for a database."""
-        if self.count > MOST_NODES:
+        if self.count > MAX_NODES:
             return None
         condition = self._word(key, node)
         # The parts of a group were counted when they were read.
         self.count += condition.size if condition and key.text not in GROUPS else 1
-        if self.count > MOST_NODES:
-            message = f"the rule comes to more than {MOST_NODES} conditions, with those of the audiences it names"
+        if self.count > MAX_NODES:
+            message = f"the rule comes to more than {MAX_NODES} conditions, with those of the audiences it names"
             self.problems.add(key, message, "Make it simpler; write lists of texts as one condition.")
             return None
-        if condition and condition.depth > MOST_LEVELS:
-            self.problems.add(key, f"the rule is nested deeper than {MOST_LEVELS} levels, with the audiences it names")
+        if condition and condition.depth > MAX_LEVELS:
+            self.problems.add(key, f"the rule is nested deeper than {MAX_LEVELS} levels, with the audiences it names")
             return None
         return condition
 
@@ -189,7 +189,7 @@ def _of(parser: Parser, node: Node) -> Condition | None:
         return None  # `_entries` has reported it
     (operator, number), (_, conditions) = node.entries
     pair = replace(node, entries=((operator, number),))
-    comparison = yaml_values.read_comparison(pair, FactType.number, parser.problems, most=yaml_values.MOST_COUNTS)
+    comparison = yaml_values.read_comparison(pair, FactType.number, parser.problems, most=yaml_values.MAX_COUNTS)
     parts = parser.group(conditions)
     if comparison and any(value != int(value) for value in comparison.values if isinstance(value, Decimal)):
         parser.problems.add(number, f"'{operator.text}' counts whole conditions")
