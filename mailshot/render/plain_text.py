@@ -3,44 +3,57 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any
 
-import lxml.html
 from inscriptis.css_profiles import CSS_PROFILES
 from inscriptis.html_engine import Inscriptis
 from inscriptis.model.config import ParserConfig
 from lxml import etree
 
+from mailshot.render.document import MailDocument, Part
+from mailshot.render.html_tree import MARK, HtmlTree
 from mailshot.render.lexer import Segment
-from mailshot.render.placeholders import Part, Placeholders
+from mailshot.render.markup import Tag, unescape_attribute
 
 _HIDDEN = re.compile(r"display\s*:\s*none|mso-hide\s*:\s*all", re.IGNORECASE)
-_ELEMENT = re.compile(r"<[a-z]", re.IGNORECASE)
 _BLANKS = re.compile(r"(?<![ \t\u00a0\u200c])[ \t\u00a0\u200c]++(?:\n|\Z)")
 _INDENTS = re.compile(r"^[ \t\u00a0]+", re.MULTILINE)
 _GAPS = re.compile(r"\n{3,}")
 _LAYOUT = ("table", "thead", "tbody", "tfoot", "tr", "td", "th")
-_SCHEMES_WITHOUT_URL = ("mailto:", "tel:", "#")
+_BLOCKS = frozenset(
+    {"address", "article", "blockquote", "br", "center", "div", "dl", "form", "h1", "h2", "h3", "h4", "h5", "h6", "hr",
+     "ol", "p", "pre", "section", "table", "ul"}
+)  # fmt: skip
+_BETWEEN_CELLS = " | "
 
 
-def derive(placeholders: Placeholders, document: str) -> list[Part]:
-    """Derive the text and tags of the plain text part from a document with placeholders.
+def derive(document: MailDocument, tree: HtmlTree, urls: Mapping[int, Sequence[Part]]) -> list[Part]:
+    """Derive the text and tags of the plain text part from the tree of a mail's HTML.
 
-    Hidden and decorative elements and those marked `data-html-only` are left out, table cells become blocks, and
-    each link is followed by its URL in angle brackets.
+    Hidden and decorative elements and those marked `data-html-only` are left out. Images become their alt texts, rows
+    of data tables become lines, other cells become blocks. `urls` are the URLs of links by the offset of their tag:
+    each link is followed by its URL in angle brackets, or by its address or number.
     """
-    tree = lxml.html.document_fromstring(document if _ELEMENT.search(document) else f"<div>{document}</div>")
-    for element in list(tree.iter()):
-        if isinstance(element, etree._Comment):
-            _replace_comment(element, placeholders)
+    root = deepcopy(tree.root)
+    starts = [markup.start for markup in document.markup if isinstance(markup, Tag) and not markup.closing]
+    for element in list(root.iter()):
+        if not isinstance(element.tag, str):
+            _replace_comment(element, document)
         elif _is_hidden(element):
-            element.drop_tree()
-        elif element.tag in _LAYOUT:
-            element.tag = "div"
-        elif element.tag == "a":
-            _append_url(element, placeholders)
+            _drop(element)
+        elif element.tag == "img":
+            _replace(element, " ".join((element.get("alt") or "").split()))
+        elif element.tag == "a" and element.get(MARK):
+            _append_url(element, document, urls.get(starts[int(element.get(MARK))], ()))
+    for row in list(root.iter("tr")):
+        _separate_cells(row)
+    for element in root.iter(*_LAYOUT):
+        element.tag = "div"
     config = ParserConfig(css=CSS_PROFILES["strict"])
-    lines = [" ".join(line.split()) for line in Inscriptis(tree, config).get_text().splitlines()]
-    return placeholders.parts("\n".join(lines), plain=True)
+    lines = [" ".join(line.split()) for line in Inscriptis(root, config).get_text().splitlines()]
+    return document.restore("\n".join(lines))
 
 
 def tidy(text: str, derived_from_html: bool) -> str:
@@ -49,26 +62,68 @@ def tidy(text: str, derived_from_html: bool) -> str:
     return _GAPS.sub("\n\n", _BLANKS.sub("\n", text)).strip() + "\n"
 
 
-def _is_hidden(element: lxml.html.HtmlElement) -> bool:
+def _is_hidden(element: Any) -> bool:
     silent = element.get("aria-hidden") == "true" or element.get("data-html-only") is not None
-    return silent or bool(_HIDDEN.search(element.get("style", "")))
+    return silent or bool(_HIDDEN.search(element.get("style") or ""))
 
 
-def _replace_comment(comment: etree._Comment, placeholders: Placeholders) -> None:
-    """Replace a comment that represents a statement with the statement's placeholder; drop any other comment."""
-    spoken = lxml.html.Element("span")
-    spoken.text, spoken.tail, comment.tail = placeholders.statement(comment.text), comment.tail, None
-    parent = comment.getparent()
-    if parent is not None:
-        parent.replace(comment, spoken)
+def _drop(element: Any) -> None:
+    """Remove an element, but not the text after it."""
+    _replace(element, "")
 
 
-def _append_url(element: lxml.html.HtmlElement, placeholders: Placeholders) -> None:
-    word = placeholders.addresses.get(element.get("href", ""), "")
-    parts = placeholders.parts(word)
-    if parts and (isinstance(parts[0], Segment) or not parts[0].startswith(_SCHEMES_WITHOUT_URL)):
-        last = element[-1] if len(element) else None
-        if last is None:
-            element.text = f"{(element.text or '').rstrip()} <{word}>"
-        else:
-            last.tail = f"{(last.tail or '').rstrip()} <{word}>"
+def _replace(element: Any, text: str) -> None:
+    """Put text in place of an element."""
+    parent = element.getparent()
+    if parent is None:
+        return
+    span = etree.Element("span")
+    span.text, span.tail, element.tail = text, element.tail, None
+    parent.replace(element, span)
+
+
+def _replace_comment(comment: Any, document: MailDocument) -> None:
+    """Replace a comment that represents a statement with the statement; drop any other comment."""
+    word = (comment.text or "").strip()
+    is_statement = document.words.fullmatch(word) and document.segment(word).kind == "statement"
+    _replace(comment, word if is_statement else "")
+
+
+def _append_url(link: Any, document: MailDocument, url: Sequence[Part]) -> None:
+    """Write the URL of a link after its text; of a mail address or a number, only that."""
+    parts = [unescape_attribute(part) if isinstance(part, str) else part for part in url]
+    first = parts[0] if parts else "#"
+    if isinstance(first, str):
+        scheme, colon, rest = first.strip().partition(":")
+        if first.startswith("#") or not colon:
+            return
+        if scheme.lower() in ("mailto", "tel", "sms"):
+            parts = [rest.partition("?")[0], *([] if "?" in rest else parts[1:])]
+    shown = document.hold(parts).strip()
+    if not shown or shown in ("".join(link.itertext()).strip(), ""):
+        return
+    last = link[-1] if len(link) else None
+    if last is None:
+        link.text = f"{(link.text or '').rstrip()} <{shown}>"
+    else:
+        last.tail = f"{(last.tail or '').rstrip()} <{shown}>"
+
+
+def _separate_cells(row: Any) -> None:
+    """Put the cells of a row of data on one line. A row is data when no cell of it holds a block."""
+    table = next(row.iterancestors("table"), None)
+    if table is None or table.get("role") in ("presentation", "none"):
+        return
+    cells = [cell for cell in row if cell.tag in ("td", "th")]
+    filled = [cell for cell in cells if "".join(cell.itertext()).strip()]
+    if len(filled) < 2 or any(True for cell in cells for _ in cell.iter(*_BLOCKS)):
+        return
+    for cell in cells:
+        cell.tag = "span"
+    for cell in filled[:-1]:
+        cell.tail = _BETWEEN_CELLS
+    for cell in cells:
+        if cell not in filled[:-1]:
+            cell.tail = ""
+
+
