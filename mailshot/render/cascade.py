@@ -61,16 +61,19 @@ class ElementStyle:
     def must_win(self, occasional: Applied) -> bool:
         """Return whether an occasional declaration wins over a fixed one that it would lose to once inlined."""
         return not self._loses(occasional) and any(
-            fixed.rank < occasional.rank and fixed.overlaps(occasional) for fixed in self.normal
+            fixed.rank < occasional.rank
+            and fixed.declaration is not occasional.declaration
+            and fixed.overlaps(occasional)
+            for fixed in self.normal
         )
 
-    def must_lose(self, occasional: Applied) -> bool:
-        """Return whether `!important` would make an occasional declaration win where it does not."""
+    def must_lose(self, applied: Applied) -> bool:
+        """Return whether `!important` would make a declaration win where it does not."""
         return (
-            any(overlap(name, occasional.name) for name in self.own)
-            or any(fixed.rank > occasional.rank and fixed.overlaps(occasional) for fixed in self.normal)
+            any(overlap(name, applied.name) for name in self.own)
+            or any(fixed.rank > applied.rank and fixed.overlaps(applied) for fixed in self.normal)
             or any(
-                other.important and other.rank < occasional.rank and other.overlaps(occasional)
+                other.important and other.rank < applied.rank and other.overlaps(applied)
                 for other in (*self.fixed, *self.occasional)
             )
         )
@@ -98,8 +101,18 @@ def resolve(styles: Iterable[ElementStyle]) -> Outcome:
     styles = list(styles)
     contending = [(style, applied) for style in styles for applied in style.occasional if not applied.important]
     winners = {applied.declaration for style, applied in contending if style.must_win(applied)}
-    raised = {applied.declaration for _, applied in contending if applied.declaration in winners and not applied.rule.is_fixed}
-    candidates = [(style, applied) for style, applied in contending if applied.declaration in raised]
+    raised = {
+        applied.declaration
+        for _, applied in contending
+        if applied.declaration in winners and not applied.rule.is_locked
+    }
+    # `!important` also changes what other selectors of the same rule match.
+    candidates = [
+        (style, applied)
+        for style in styles
+        for applied in (*style.fixed, *style.occasional)
+        if applied.declaration in raised
+    ]
     raised -= {applied.declaration for style, applied in candidates if style.must_lose(applied)}
     while beaten := set(_beating_others(candidates, raised)):
         raised -= beaten
@@ -124,7 +137,11 @@ def _beating_others(
 def inlined(style: ElementStyle, outcome: Outcome) -> list[Applied]:
     """Return the declarations to write into an element's tag, in their order."""
     left = list(style.fixed)
-    blocked = [applied for applied in style.occasional if applied.declaration in outcome.blocked and style.must_win(applied)]
+    blocked = [
+        applied
+        for applied in style.occasional
+        if applied.declaration in outcome.blocked and style.must_win(applied)
+    ]
     while blocked:
         # What overlaps with something left out is left out, too: it would win over that.
         out = [applied for applied in left if any(applied.overlaps(other) for other in blocked)]

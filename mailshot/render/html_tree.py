@@ -32,6 +32,7 @@ _OPTIONAL_END = frozenset(
      "thead", "tr"}
 )  # fmt: skip
 """Elements that the next element ends, so a branch may leave them open."""
+_LAST = ("body", "html")
 _CONTROL = ("if", "for", "set", "with", "filter")
 _OUTSIDE = frozenset({"head", "title", "meta", "link", "style", "script", "base", "template", "noscript"})
 """Elements without boxes. They are not styled."""
@@ -88,7 +89,9 @@ def _marked(document: MailDocument, tags: Sequence[Tag]) -> str:
             continue
         pieces.append(_with_comments(document, document.text[position : markup.start]))
         position = markup.start
-        if isinstance(markup, Tag):
+        if isinstance(markup, Tag) and markup.closing and markup.name in _LAST:
+            position = markup.end  # what follows belongs to the body all the same, and keeps its order
+        elif isinstance(markup, Tag):
             if not markup.closing:
                 pieces += [document.text[position : markup.name_end], f' {MARK}="{numbers[markup.start]}"']
                 position = markup.name_end

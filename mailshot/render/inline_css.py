@@ -63,8 +63,8 @@ def _rules(document: MailDocument) -> Iterator[Rule]:
             style = markup if markup.name == "style" and not markup.closing else style
         elif isinstance(markup, RawText) and markup.name == "style" and style and _is_css(style):
             media = style.value("media").strip().lower()
-            is_fixed = style.value("data-premailer") == "ignore"
-            for rule in read_rules(markup.text, markup.start, order, media not in ("", "all") or is_fixed, is_fixed):
+            is_locked = style.value("data-premailer") == "ignore"
+            for rule in read_rules(markup.text, markup.start, order, media not in ("", "all") or is_locked, is_locked):
                 order = rule.order
                 yield rule
 
@@ -177,6 +177,7 @@ class _Applier(Premailer):  # type: ignore[misc]
         super().__init__(
             root,
             css_text="",
+            keep_style_tags=True,
             allow_network=False,
             disable_validation=True,
             disable_leftover_css=True,
@@ -184,6 +185,9 @@ class _Applier(Premailer):  # type: ignore[misc]
             cssutils_logging_level=logging.CRITICAL,
         )
         self._ranks = ranks
+
+    def _parse_style_rules(self, css_body: str, ruleset_index: int) -> tuple[list[object], list[object]]:
+        return [], []
 
     def _process_css_text(self, css_text: str, index: int, rules: list[tuple[object, ...]], head: Any) -> None:
         rules += [(rank, f'[{_NUMBERS}~="{number}"]', f"r{number}:1") for number, rank in enumerate(self._ranks)]
@@ -221,7 +225,7 @@ def _write(document: MailDocument, tag: Tag, applied: Sequence[Applied]) -> None
         return
     style = tag.get("style")
     if style is None or style.value is None:
-        at = style.end if style else tag.name_end
+        at = style.end if style else max([tag.name_end, *(attribute.end for attribute in tag.attributes)])
         name = "" if style else " style"
         document.replace(at, at, f'{name}="{_escaped(applied, chr(34))}"')
         return

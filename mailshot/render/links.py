@@ -160,9 +160,9 @@ def _fault(url: str, whole: bool) -> tuple[str, str] | None:
 
 def encoded_values(parts: Sequence[Part]) -> list[Part]:
     """Percent-encode what tags print after the first part of a URL."""
-    encoded: list[Part] = []
-    literal = ""
-    for part in parts:
+    encoded: list[Part] = list(parts[:1])
+    literal = parts[0] if parts and isinstance(parts[0], str) else ""
+    for part in parts[1:]:
         if isinstance(part, Segment) and part.kind == "expression" and not _is_encoded(part):
             function = "_in_query" if "?" in literal or "#" in literal else "_in_path"
             tokens = [*tokens_of(f"{function} ( (", part.place), *part.tokens, *tokens_of(") )", part.place)]

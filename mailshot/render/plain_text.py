@@ -27,6 +27,8 @@ _BLOCKS = frozenset(
      "ol", "p", "pre", "section", "table", "ul"}
 )  # fmt: skip
 _BETWEEN_CELLS = " | "
+_AMPERSAND = "\ufdd1"
+"""Stands for & meanwhile: a noncharacter of Unicode."""
 
 
 def derive(document: MailDocument, tree: HtmlTree, urls: Mapping[int, Sequence[Part]]) -> list[Part]:
@@ -36,24 +38,24 @@ def derive(document: MailDocument, tree: HtmlTree, urls: Mapping[int, Sequence[P
     of data tables become lines, other cells become blocks. `urls` are the URLs of links by the offset of their tag:
     each link is followed by its URL in angle brackets, or by its address or number.
     """
-    root = deepcopy(tree.root)
+    root = _copy(tree.root, document)
     starts = [markup.start for markup in document.markup if isinstance(markup, Tag) and not markup.closing]
     for element in list(root.iter()):
         if not isinstance(element.tag, str):
             _replace_comment(element, document)
         elif _is_hidden(element):
-            _drop(element)
+            _replace(element, _statements(element, document))
         elif element.tag == "img":
             _replace(element, " ".join((element.get("alt") or "").split()))
         elif element.tag == "a" and element.get(MARK):
             _append_url(element, document, urls.get(starts[int(element.get(MARK))], ()))
     for row in list(root.iter("tr")):
         _separate_cells(row)
-    for element in root.iter(*_LAYOUT):
-        element.tag = "div"
-    config = ParserConfig(css=CSS_PROFILES["strict"])
-    lines = [" ".join(line.split()) for line in Inscriptis(root, config).get_text().splitlines()]
-    return document.restore("\n".join(lines))
+    for element in root.iter():
+        element.tag = "div" if element.tag in _LAYOUT else element.tag
+        element.text, element.tail = _hold(element.text), _hold(element.tail)
+    text = Inscriptis(root, ParserConfig(css=CSS_PROFILES["strict"])).get_text().replace(_AMPERSAND, "&")
+    return document.restore("\n".join(" ".join(line.split()) for line in text.splitlines()))
 
 
 def tidy(text: str, derived_from_html: bool) -> str:
@@ -62,14 +64,33 @@ def tidy(text: str, derived_from_html: bool) -> str:
     return _GAPS.sub("\n\n", _BLANKS.sub("\n", text)).strip() + "\n"
 
 
+def _hold(text: str | None) -> str | None:
+    """Hold the ampersands of a text, which Inscriptis would decode a second time."""
+    return text.replace("&", _AMPERSAND) if text else text
+
+
 def _is_hidden(element: Any) -> bool:
     silent = element.get("aria-hidden") == "true" or element.get("data-html-only") is not None
     return silent or bool(_HIDDEN.search(element.get("style") or ""))
 
 
-def _drop(element: Any) -> None:
-    """Remove an element, but not the text after it."""
-    _replace(element, "")
+def _copy(root: Any, document: MailDocument) -> Any:
+    """Copy a tree, with the statements before its body moved into it: the text may lose none of them."""
+    copied = deepcopy(root)
+    body = copied.find("body")
+    before = [*reversed(list(root.itersiblings(preceding=True))), *reversed(list(body.itersiblings(preceding=True)))]
+    body.text = "".join(_statements(element, document) for element in before) + (body.text or "")
+    return copied
+
+
+def _statements(element: Any, document: MailDocument) -> str:
+    """Return the statements in an element that is left out. What they print is left out with it."""
+    comments = (item.text or "" for item in element.iter() if not isinstance(item.tag, str))
+    return "".join(text for text in map(str.strip, comments) if _is_statement(text, document))
+
+
+def _is_statement(text: str, document: MailDocument) -> bool:
+    return bool(document.words.fullmatch(text)) and document.segment(text).kind == "statement"
 
 
 def _replace(element: Any, text: str) -> None:
@@ -85,8 +106,7 @@ def _replace(element: Any, text: str) -> None:
 def _replace_comment(comment: Any, document: MailDocument) -> None:
     """Replace a comment that represents a statement with the statement; drop any other comment."""
     word = (comment.text or "").strip()
-    is_statement = document.words.fullmatch(word) and document.segment(word).kind == "statement"
-    _replace(comment, word if is_statement else "")
+    _replace(comment, word if _is_statement(word, document) else "")
 
 
 def _append_url(link: Any, document: MailDocument, url: Sequence[Part]) -> None:
@@ -102,11 +122,13 @@ def _append_url(link: Any, document: MailDocument, url: Sequence[Part]) -> None:
     shown = document.hold(parts).strip()
     if not shown or shown in ("".join(link.itertext()).strip(), ""):
         return
-    last = link[-1] if len(link) else None
-    if last is None:
-        link.text = f"{(link.text or '').rstrip()} <{shown}>"
+    last = link
+    while len(last) and not (last[-1].tail or "").strip():
+        last = last[-1]
+    if len(last):
+        last[-1].tail = f"{last[-1].tail.rstrip()} <{shown}>"
     else:
-        last.tail = f"{(last.tail or '').rstrip()} <{shown}>"
+        last.text = f"{(last.text or '').rstrip()} <{shown}>"
 
 
 def _separate_cells(row: Any) -> None:

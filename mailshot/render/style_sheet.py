@@ -54,15 +54,15 @@ class Rule:
     """Offset in the document's text."""
     is_conditional: bool
     """It is inside an at-rule such as @media, or in a sheet with `media`: it does not apply always."""
-    is_fixed: bool
+    is_locked: bool
     """Its text must stay as it is: its sheet is marked `data-premailer="ignore"`, or the rule has rules inside."""
 
 
-def read_rules(sheet: str, start: int, first_order: int, is_conditional: bool, is_fixed: bool) -> Iterator[Rule]:
+def read_rules(sheet: str, start: int, first_order: int, is_conditional: bool, is_locked: bool) -> Iterator[Rule]:
     """Yield the rules of a sheet that begins at offset `start` of the document, in order, with those in @media."""
     reader = _SheetReader(sheet, start, first_order)
     nodes = tinycss2.parse_stylesheet(sheet)
-    yield from reader.rules(nodes, len(sheet), is_conditional, is_fixed)
+    yield from reader.rules(nodes, len(sheet), is_conditional, is_locked)
 
 
 class _SheetReader:
@@ -73,15 +73,15 @@ class _SheetReader:
     def _offset(self, node: Any) -> int:
         return self._lines.offset(node.source_line, node.source_column)
 
-    def rules(self, nodes: Sequence[Any], end: int, is_conditional: bool, is_fixed: bool) -> Iterator[Rule]:
+    def rules(self, nodes: Sequence[Any], end: int, is_conditional: bool, is_locked: bool) -> Iterator[Rule]:
         """Yield the rules among nodes that follow one another up to the offset `end` of the sheet."""
         for node, following in zip(nodes, [*nodes[1:], None], strict=True):
             limit = end if following is None else self._offset(following)
             if node.type == "qualified-rule":
-                yield self._rule(node, limit, is_conditional, is_fixed)
+                yield self._rule(node, limit, is_conditional, is_locked)
             elif node.type == "at-rule" and node.content is not None and node.lower_at_keyword in _GROUPS + _OTHER_GROUPS:
                 inner = tinycss2.parse_rule_list(node.content)
-                fixed = is_fixed or node.lower_at_keyword not in _GROUPS
+                fixed = is_locked or node.lower_at_keyword not in _GROUPS
                 yield from self.rules(inner, self._brace(self._offset(node), limit), True, fixed)
 
     def _brace(self, start: int, limit: int) -> int:
@@ -89,7 +89,7 @@ class _SheetReader:
         found = self._sheet.rfind("}", start, limit)
         return found if found >= 0 else limit
 
-    def _rule(self, node: Any, limit: int, is_conditional: bool, is_fixed: bool) -> Rule:
+    def _rule(self, node: Any, limit: int, is_conditional: bool, is_locked: bool) -> Rule:
         start = self._offset(node)
         end = self._brace(start, limit)
         has_rules = any(token.type == "{} block" for token in node.content)
@@ -101,7 +101,7 @@ class _SheetReader:
             self._order,
             self._start + start,
             is_conditional or has_rules,
-            is_fixed or has_rules,
+            is_locked or has_rules,
         )
 
     def _declarations(self, tokens: Sequence[Any], end: int) -> Iterator[Declaration]:
@@ -130,4 +130,5 @@ class _SheetReader:
         name = _NAME.match(text)
         if name and text[name.end() :].strip():
             property_name = name["name"] if name["name"].startswith("--") else name["name"].lower()
+            text = f"{text[: name.end() - 1].rstrip()}:{text[name.end() :].strip()}"
             yield Declaration(property_name, text, important is not None, self._start + end)
