@@ -138,9 +138,7 @@ def inlined(style: ElementStyle, outcome: Outcome) -> list[Applied]:
     """Return the declarations to write into an element's tag, in their order."""
     left = list(style.fixed)
     blocked = [
-        applied
-        for applied in style.occasional
-        if applied.declaration in outcome.blocked and style.must_win(applied)
+        applied for applied in style.occasional if applied.declaration in outcome.blocked and style.must_win(applied)
     ]
     while blocked:
         # What overlaps with something left out is left out, too: it would win over that.

@@ -29,7 +29,7 @@ class Edit:
 
 
 class MailDocument:
-    """The flattened HTML of one mail. `text` has a word for each Jinja tag; `place` leads back to the author's files."""
+    """The flattened HTML of one mail. Its `text` has a word for each Jinja tag."""
 
     def __init__(self, pieces: Sequence[Segment]) -> None:
         self._pieces = list(pieces)

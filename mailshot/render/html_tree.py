@@ -20,6 +20,7 @@ from typing import Any
 import html5lib
 from cssselect2 import ElementWrapper
 from html5lib.treebuilders import getTreeBuilder
+from lxml import etree
 
 from mailshot.render.document import MailDocument
 from mailshot.render.lexer import Segment
@@ -121,25 +122,21 @@ def _elements(
 ) -> Iterator[StyledElement]:
     """Yield the elements that can be styled, with what may vary."""
     vary: dict[Any, bool] = {}
+    """By parent, whether the siblings among its children may differ."""
     for wrapper in wrapped.iter_subtree():
         element = wrapper.etree_element
         parent = element.getparent()
-        vary[element] = parent is not None and (vary.get(parent, False) or _has_statement(parent, document))
+        if parent not in vary:
+            above = parent is not None and vary[parent.getparent()]
+            vary[parent] = above or (parent is not None and _has_statement(parent, document))
         mark = element.get(MARK)
-        if mark is None or wrapper.local_name in _OUTSIDE or _is_in_head(element):
-            continue
-        tag = tags[int(mark)]
-        yield StyledElement(tag, wrapper, vary[element], control.ancestors_vary(tag.start))
+        if mark is not None and wrapper.local_name not in _OUTSIDE and (parent is None or parent.tag not in _OUTSIDE):
+            tag = tags[int(mark)]
+            yield StyledElement(tag, wrapper, vary[parent], control.ancestors_vary(tag.start))
 
 
 def _has_statement(parent: Any, document: MailDocument) -> bool:
-    return any(
-        not isinstance(child.tag, str) and document.words.fullmatch((child.text or "").strip()) for child in parent
-    )
-
-
-def _is_in_head(element: Any) -> bool:
-    return any(ancestor.tag in ("head", "template") for ancestor in element.iterancestors())
+    return any(document.words.fullmatch((comment.text or "").strip()) for comment in parent.iterchildren(etree.Comment))
 
 
 @dataclass(slots=True)

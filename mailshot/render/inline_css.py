@@ -1,9 +1,9 @@
 """Writes the style rules of a mail into the `style` attributes of its tags. Nothing else of the mail changes.
 
 The tree is that of browsers (html_tree), selectors are matched by cssselect2, and `cascade` decides what can be inlined
-without a difference. Premailer puts the rules together on each element of the tree. It gets rules whose selectors are
-resolved, and a number for each, because its own parsers lose what they do not know. The declarations are then spliced
-into the tags of the untouched text.
+without a difference. Premailer puts the rules together on each element. It gets a tree and rules in which numbers
+stand for selectors and declarations, because its own parsers lose what they do not know. The declarations are then
+spliced into the tags of the untouched text.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tinycss2
+from lxml import etree
 from premailer import Premailer
 
 from mailshot.render import cascade
@@ -29,7 +30,8 @@ from mailshot.render.style_sheet import Rule, read_rules
 Matched = tuple[Rule, Selector]
 """A rule, and that of its selectors which matches an element with the greatest specificity."""
 _NUMBERS = "zq-rules"
-"""The attribute of the tree that holds the numbers of the rules of an element."""
+"""The attribute that holds the numbers of the rules of an element of premailer's tree."""
+_NUMBER = re.compile(r"r(\d+):")
 
 
 def inline(document: MailDocument, tree: HtmlTree) -> list[Finding]:
@@ -102,16 +104,14 @@ def _element_styles(tree: HtmlTree, index: SelectorIndex) -> dict[Tag, ElementSt
         always, sometimes = _matches(index, elements)
         if always:
             fixed[tag], occasional[tag] = always, sometimes
-    ordered = _put_together({tag: (copies[tag], rules) for tag, rules in fixed.items()}, tree)
+    ordered = _put_together(fixed)
     groups: dict[object, ElementStyle] = {}
     styles = {}
     for tag, matched in ordered.items():
         own = own_properties(tag)
         key = (tuple(map(id, matched)), frozenset((id(r), id(s)) for r, s in occasional[tag].items()), own)
         if key not in groups:
-            groups[key] = ElementStyle(
-                tuple(_applied(matched)), tuple(_sometimes(occasional[tag])), own
-            )
+            groups[key] = ElementStyle(tuple(_applied(matched)), tuple(_sometimes(occasional[tag])), own)
         styles[tag] = groups[key]
     return styles
 
@@ -177,7 +177,6 @@ class _Applier(Premailer):  # type: ignore[misc]
         super().__init__(
             root,
             css_text="",
-            keep_style_tags=True,
             allow_network=False,
             disable_validation=True,
             disable_leftover_css=True,
@@ -186,33 +185,35 @@ class _Applier(Premailer):  # type: ignore[misc]
         )
         self._ranks = ranks
 
-    def _parse_style_rules(self, css_body: str, ruleset_index: int) -> tuple[list[object], list[object]]:
-        return [], []
-
     def _process_css_text(self, css_text: str, index: int, rules: list[tuple[object, ...]], head: Any) -> None:
         rules += [(rank, f'[{_NUMBERS}~="{number}"]', f"r{number}:1") for number, rank in enumerate(self._ranks)]
 
 
-def _put_together(
-    matched: Mapping[Tag, tuple[Sequence[StyledElement], Mapping[Rule, Selector]]], tree: HtmlTree
-) -> dict[Tag, list[tuple[Matched, bool]]]:
-    """Return for each tag its rules in the order of the cascade, those with `!important` declarations again last."""
+def _put_together(matched: Mapping[Tag, Mapping[Rule, Selector]]) -> dict[Tag, list[tuple[Matched, bool]]]:
+    """Return for each tag its rules in the order of the cascade, those with `!important` declarations again last.
+
+    Premailer gets a tree with one element for each set of rules that occurs.
+    """
     numbers: dict[tuple[Rule, tuple[int, int, int], bool], int] = {}
-    for elements, rules in matched.values():
-        blocks = [
+    root = etree.Element("html")
+    elements: dict[str, Any] = {}
+    chosen: dict[Tag, Any] = {}
+    for tag, rules in matched.items():
+        blocks = " ".join(
             str(numbers.setdefault((rule, selector.specificity, important), len(numbers)))
             for rule, selector in rules.items()
-            for important in {declaration.important for declaration in rule.declarations}
-        ]
-        elements[0].wrapper.etree_element.attrib.pop("style", None)
-        elements[0].wrapper.etree_element.set(_NUMBERS, " ".join(blocks))
+            for important in (False, True)
+            if any(declaration.important == important for declaration in rule.declarations)
+        )
+        if blocks not in elements:
+            elements[blocks] = etree.SubElement(root, "p", {_NUMBERS: blocks})
+        chosen[tag] = elements[blocks]
     blocks_by_number = list(numbers)
-    _Applier(tree.root, [(important, specificity, rule.order) for rule, specificity, important in numbers]).transform()
+    _Applier(root, [(important, specificity, rule.order) for rule, specificity, important in numbers]).transform()
     together: dict[Tag, list[tuple[Matched, bool]]] = {}
-    for tag, (elements, rules) in matched.items():
-        order = re.findall(r"r(\d+):", elements[0].wrapper.etree_element.get("style") or "")
-        chosen = [blocks_by_number[int(number)] for number in order]
-        together[tag] = [((rule, rules[rule]), important) for rule, _, important in chosen]
+    for tag, rules in matched.items():
+        order = [blocks_by_number[int(number)] for number in _NUMBER.findall(chosen[tag].get("style") or "")]
+        together[tag] = [((rule, rules[rule]), important) for rule, _, important in order]
     return together
 
 

@@ -135,7 +135,9 @@ def tokenize(text: str, file: str, environment: jinja2.Environment, report: Temp
         at = _AT.search(error.message or "")
         where = place(int(at[1])) if at else Place(file, error.lineno, _first_tag(text, error.lineno))
         message = _AT.sub("", error.message or "") + "."
-        report.add(where, message, "In a style sheet, write a blank after {: `{ #hero`." if "comment" in message else "")
+        report.add(
+            where, message, "In a style sheet, write a blank after {: `{ #hero`." if "comment" in message else ""
+        )
         return []
     if position < len(text):
         segments.append(Segment("data", text[position:], place(position)))

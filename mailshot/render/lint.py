@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from mailshot.render.document import MailDocument
 from mailshot.render.lexer import Segment
 from mailshot.render.links import LinkSlots
-from mailshot.render.document import MailDocument
 from mailshot.render.markup import Tag
 from mailshot.render.problems import Place
 

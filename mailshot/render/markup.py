@@ -13,9 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html.entities import html5
 
-VOID = frozenset(
-    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
-)
+VOID = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"})
 """Elements without an end tag."""
 _NAME = r"[a-zA-Z][^\s/<>\"'=]*+"
 _ATTRIBUTES = r"(?:[\s/]++|[^\s\"'<>/=]++(?:\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'|[^\s\"'<>]++|(?=>)))?+)*+"

@@ -14,7 +14,6 @@ from lxml import etree
 
 from mailshot.render.document import MailDocument, Part
 from mailshot.render.html_tree import MARK, HtmlTree
-from mailshot.render.lexer import Segment
 from mailshot.render.markup import Tag, unescape_attribute
 
 _HIDDEN = re.compile(r"display\s*:\s*none|mso-hide\s*:\s*all", re.IGNORECASE)
@@ -147,5 +146,3 @@ def _separate_cells(row: Any) -> None:
     for cell in cells:
         if cell not in filled[:-1]:
             cell.tail = ""
-
-

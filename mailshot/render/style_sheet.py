@@ -79,7 +79,9 @@ class _SheetReader:
             limit = end if following is None else self._offset(following)
             if node.type == "qualified-rule":
                 yield self._rule(node, limit, is_conditional, is_locked)
-            elif node.type == "at-rule" and node.content is not None and node.lower_at_keyword in _GROUPS + _OTHER_GROUPS:
+            elif (
+                node.type == "at-rule" and node.content is not None and node.lower_at_keyword in _GROUPS + _OTHER_GROUPS
+            ):
                 inner = tinycss2.parse_rule_list(node.content)
                 fixed = is_locked or node.lower_at_keyword not in _GROUPS
                 yield from self.rules(inner, self._brace(self._offset(node), limit), True, fixed)
