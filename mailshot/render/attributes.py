@@ -11,12 +11,12 @@ from typing import Protocol
 from mailshot.render import lexer
 from mailshot.render.document import MailDocument, Part
 from mailshot.render.links import encoded_values
-from mailshot.render.markup import Attribute, Broken, Comment, RawText, Tag, is_conditional, scan_comment
+from mailshot.render.markup import Attribute, BrokenTag, Comment, RawText, Tag, is_conditional, scan_comment
 from mailshot.render.problems import Place, TemplateProblems
 
 STYLING = ("class", "id", "style")
 MAX_BROKEN = 20
-"""Broken tags that are reported in one text."""
+"""BrokenTag tags that are reported in one text."""
 _FETCHED = ("href", "src", "action", "formaction", "background", "poster", "data", "cite", "longdesc", "xlink:href")
 #: Attributes that a mail reader fetches, follows or runs, with the remedy for customer values in them.
 _FIXED = {
@@ -62,7 +62,7 @@ def check_markup(
                 check.comment(markup)
             case RawText():
                 check.raw_text(markup)
-            case Broken():
+            case BrokenTag():
                 check.broken(markup)
     return check.urls
 
@@ -79,7 +79,7 @@ class _Check:
         """Return the place of the first Jinja tag in a part of the text."""
         return self._document.segments(text)[0].place
 
-    def broken(self, broken: Broken) -> None:
+    def broken(self, broken: BrokenTag) -> None:
         """Report what begins like a tag and is none."""
         self._broken += 1
         if self._broken > MAX_BROKEN:
@@ -97,7 +97,7 @@ class _Check:
         if not (self._links and is_conditional(comment)):
             return
         for markup in scan_comment(comment):
-            if isinstance(markup, Broken):
+            if isinstance(markup, BrokenTag):
                 self.broken(markup)
                 continue
             for attribute in markup.attributes:

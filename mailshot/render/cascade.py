@@ -87,7 +87,7 @@ class ElementStyle:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Resolution:
     """What to do about the rules that apply at times."""
 
     raised: frozenset[Declaration]
@@ -96,7 +96,7 @@ class Outcome:
     """Occasional declarations that must win but cannot: what they overlap with is not inlined."""
 
 
-def resolve(styles: Iterable[ElementStyle]) -> Outcome:
+def resolve(styles: Iterable[ElementStyle]) -> Resolution:
     """Decide for all elements of a mail together: `!important` in a rule has its effect on each."""
     styles = list(styles)
     contending = [(style, applied) for style in styles for applied in style.occasional if not applied.important]
@@ -116,7 +116,7 @@ def resolve(styles: Iterable[ElementStyle]) -> Outcome:
     raised -= {applied.declaration for style, applied in candidates if style.must_lose(applied)}
     while beaten := set(_beating_others(candidates, raised)):
         raised -= beaten
-    return Outcome(frozenset(raised), frozenset(winners - raised))
+    return Resolution(frozenset(raised), frozenset(winners - raised))
 
 
 def _beating_others(
@@ -134,11 +134,11 @@ def _beating_others(
             yield applied.declaration
 
 
-def inlined(style: ElementStyle, outcome: Outcome) -> list[Applied]:
+def inlined(style: ElementStyle, resolution: Resolution) -> list[Applied]:
     """Return the declarations to write into an element's tag, in their order."""
     left = list(style.fixed)
     blocked = [
-        applied for applied in style.occasional if applied.declaration in outcome.blocked and style.must_win(applied)
+        applied for applied in style.occasional if applied.declaration in resolution.blocked and style.must_win(applied)
     ]
     while blocked:
         # What overlaps with something left out is left out, too: it would win over that.

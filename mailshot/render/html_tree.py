@@ -24,7 +24,7 @@ from lxml import etree
 
 from mailshot.render.document import MailDocument
 from mailshot.render.lexer import Segment
-from mailshot.render.markup import VOID, Broken, Tag
+from mailshot.render.markup import VOID, BrokenTag, Tag
 
 MARK = "data-zq"
 """The attribute that holds the number of an element's start tag."""
@@ -86,7 +86,7 @@ def _marked(document: MailDocument, tags: Sequence[Tag]) -> str:
     pieces: list[str] = []
     position = 0
     for markup in document.markup:
-        if isinstance(markup, Broken):
+        if isinstance(markup, BrokenTag):
             continue
         pieces.append(_with_comments(document, document.text[position : markup.start]))
         position = markup.start

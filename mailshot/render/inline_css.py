@@ -19,7 +19,7 @@ from lxml import etree
 from premailer import Premailer
 
 from mailshot.render import cascade
-from mailshot.render.cascade import Applied, ElementStyle, Outcome
+from mailshot.render.cascade import Applied, ElementStyle, Resolution
 from mailshot.render.document import MailDocument
 from mailshot.render.html_tree import HtmlTree, StyledElement
 from mailshot.render.lint import Finding
@@ -43,17 +43,17 @@ def inline(document: MailDocument, tree: HtmlTree) -> list[Finding]:
     if not rules:
         return []
     styles = _element_styles(tree, _index(document, tree, rules))
-    outcome = cascade.resolve(styles.values())
-    for declaration in outcome.raised:
+    resolution = cascade.resolve(styles.values())
+    for declaration in resolution.raised:
         document.replace(declaration.end, declaration.end, " !important")
-    inlined = {tag: cascade.inlined(style, outcome) for tag, style in styles.items()}
+    inlined = {tag: cascade.inlined(style, resolution) for tag, style in styles.items()}
     for tag, applied in inlined.items():
         _write(document, tag, applied)
     for element in tree.elements:
         own = element.tag.value("style")
         declarations = [one.declaration.text for one in inlined.get(element.tag, ())]
         element.wrapper.etree_element.set("style", ";".join([*declarations, own]))
-    return [*_unbalanced(tree), *_blocked(document, outcome)]
+    return [*_unbalanced(tree), *_blocked(document, resolution)]
 
 
 def _rules(document: MailDocument) -> Iterator[Rule]:
@@ -267,8 +267,8 @@ def _unbalanced(tree: HtmlTree) -> Iterator[Finding]:
         yield Finding("warning", message, segment.place)
 
 
-def _blocked(document: MailDocument, outcome: Outcome) -> Iterator[Finding]:
-    for declaration in sorted(outcome.blocked, key=lambda declaration: declaration.end):
+def _blocked(document: MailDocument, resolution: Resolution) -> Iterator[Finding]:
+    for declaration in sorted(resolution.blocked, key=lambda declaration: declaration.end):
         message = (
             f"'{declaration.text}' must win over rules that are inlined, but '!important' would change other elements. "
             f"'{declaration.name}' is not inlined there. Write rules for media queries and states last in the style "

@@ -94,7 +94,7 @@ class RawText:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class BrokenTag:
     """The beginning of a tag that has no end, or in which an odd sign stands."""
 
     name: str
@@ -105,7 +105,7 @@ class Broken:
     """Offset of the sign, or of the tag's beginning."""
 
 
-Markup = Tag | Comment | RawText | Broken
+Markup = Tag | Comment | RawText | BrokenTag
 
 
 def scan(text: str) -> Iterator[Markup]:
@@ -127,7 +127,7 @@ def scan(text: str) -> Iterator[Markup]:
                 position = end.start()
 
 
-def scan_comment(comment: Comment) -> Iterator[Tag | Broken]:
+def scan_comment(comment: Comment) -> Iterator[Tag | BrokenTag]:
     """Yield the tags written in a comment that some readers obey: `<!--[if mso]>…<![endif]-->`."""
     for match in _ONLY_TAGS.finditer(comment.text):
         if match["broken"]:
@@ -164,11 +164,11 @@ def _attribute(match: re.Match[str], base: int) -> Attribute:
     )
 
 
-def _broken(text: str, start: int, base: int) -> Broken:
+def _broken(text: str, start: int, base: int) -> BrokenTag:
     begun = _BEGUN.match(text, start)
     assert begun
     sign = text[begun.end() : begun.end() + 1]
-    return Broken(begun["name"], sign, base + start, base + (begun.end() if sign else start))
+    return BrokenTag(begun["name"], sign, base + start, base + (begun.end() if sign else start))
 
 
 def unescape_attribute(value: str) -> str:
