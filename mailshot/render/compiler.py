@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
+from markupsafe import escape
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -18,7 +19,7 @@ from mailshot.render.attributes import check_markup
 from mailshot.render.document import MailDocument, Part
 from mailshot.render.flatten import Flattener
 from mailshot.render.inline_css import inline
-from mailshot.render.lexer import Segment, expression, parse, tokens_of
+from mailshot.render.lexer import Segment, expression, parse, statement, tokens_of
 from mailshot.render.links import LinkSlots
 from mailshot.render.lint import Finding
 from mailshot.render.markup import Tag
@@ -26,6 +27,10 @@ from mailshot.render.problems import Place, RenderError, TemplateProblems
 from mailshot.render.source import TemplateSource
 from mailshot.render.template import MailTemplate, Vocabulary, compile_parts
 
+_HIDDEN = "display:none;max-height:0;max-width:0;overflow:hidden;opacity:0;font-size:1px;line-height:1px;mso-hide:all"
+_PADDING = "&#847;&zwnj;&nbsp;"
+_PADDINGS = 40
+"""Lists of mails show some 140 characters: the preheader, then these blanks."""
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
@@ -44,6 +49,8 @@ def compile_source(source: TemplateSource, vocabulary: Vocabulary, hosts: frozen
     style_findings = [] if inlines_each_mail else inline(document, tree)
     plain: list[Part] = [*flat["body.txt"]] if "body.txt" in flat else plain_text.derive(document, tree, urls)
     _add_pixel(document)
+    if "preheader.txt" in flat:
+        _add_preheader(document, flat["preheader.txt"])
     html = compile_parts(document.parts(), source.file("body.html"), sandbox.HTML, report)
     words = compile_parts([*_texts_only(plain)], source.file("body.txt"), sandbox.TEXT, report)
     subject = compile_parts(_texts_only(flat["subject.txt"]), source.file("subject.txt"), sandbox.TEXT, report)
@@ -65,7 +72,9 @@ def compile_source(source: TemplateSource, vocabulary: Vocabulary, hosts: frozen
 
 
 def _texts(source: TemplateSource) -> list[str]:
-    return [part for part in ("subject.txt", "body.html", "body.txt") if source.file(part) in source.files]
+    return [
+        part for part in ("subject.txt", "preheader.txt", "body.html", "body.txt") if source.file(part) in source.files
+    ]
 
 
 def _texts_only(parts: Collection[Part]) -> list[Part]:
@@ -126,6 +135,33 @@ def _add_pixel(document: MailDocument) -> None:
     ends = {markup.name: markup.start for markup in document.markup if isinstance(markup, Tag) and markup.closing}
     offset = ends.get("body", ends.get("html", len(document.text)))
     document.replace(offset, offset, expression(tokens_of("_pixel", Place("", 0, 0)), Place("", 0, 0)))
+
+
+def _add_preheader(document: MailDocument, pieces: Collection[Segment]) -> None:
+    """Put the preheader, a plain text, at the beginning of the body: hidden, with blanks that keep the body out of it.
+
+    A customer for whom it is empty gets the beginning of the body instead.
+    """
+    tags = [markup for markup in document.markup if isinstance(markup, Tag)]
+    ends = {tag.name: tag.end for tag in reversed(tags) if tag.closing == (tag.name == "head")}
+    offset = next((ends[name] for name in ("body", "head", "html") if name in ends), 0)
+    place = document.place(offset)
+
+    def tag(text: str) -> Segment:
+        return statement(tokens_of(text, place), place)
+
+    document.replace(
+        offset,
+        offset,
+        tag("set _preheader"),
+        *(piece if piece.tokens else escape(piece.text) for piece in pieces),
+        tag("endset"),
+        tag("if _preheader | trim"),
+        f'<div style="{_HIDDEN}" aria-hidden="true">',
+        expression(tokens_of("_preheader", place), place),
+        f"{_PADDING * _PADDINGS}</div>",
+        tag("endif"),
+    )
 
 
 def inline_rendered(html: str, name: str) -> str:

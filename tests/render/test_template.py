@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from mailshot.errors import InvalidInput
 from tests.render.material import NAMES, TRACKING, compile_body, sample, starter, values
 
 
@@ -158,3 +159,24 @@ def test_a_starter_mail_shows_products_without_an_address_without_a_link(name: s
     for offer in products:
         assert re.split(r"\W", str(offer["name"]).lower())[0] in rendered.text.lower()
     assert not [link for link in rendered.links if any(link.url == offer["url"] for offer in products)]
+
+
+def test_a_preheader_stands_hidden_before_the_body_and_is_plain_text() -> None:
+    body = "<html><head><title>t</title></head><body class='x'><p>Hello</p></body></html>"
+    mail = compile_body(body, m__preheader_txt="{{ customer.first_name }}, fish & <chips>\n")
+    rendered = mail.render(values(customer={"first_name": "R&D"}), None)
+    assert re.search(
+        r"<body class='x'><div style=\"display:none;[^>]*>R&amp;D, fish &amp; &lt;chips&gt;", rendered.html
+    )
+    assert rendered.text == "Hello\n"
+
+
+def test_an_empty_preheader_leaves_the_mail_as_it_is() -> None:
+    body = "<html><body><p>Hello</p></body></html>"
+    empty = compile_body(body, m__preheader_txt="{% if traits.diet == 'x' %}y{% endif %}\n")
+    assert empty.render(values(), None).html == body
+
+
+def test_a_mistake_in_a_preheader_has_its_place() -> None:
+    with pytest.raises(InvalidInput, match=r"m/preheader.txt:1:12: Unknown fact 'customer.nme'"):
+        compile_body("<p>x</p>", m__preheader_txt="{{ customer.nme }}")
