@@ -178,5 +178,5 @@ def test_an_empty_preheader_leaves_the_mail_as_it_is() -> None:
 
 
 def test_a_mistake_in_a_preheader_has_its_place() -> None:
-    with pytest.raises(InvalidInput, match=r"m/preheader.txt:1:12: Unknown fact 'customer.nme'"):
+    with pytest.raises(InvalidInput, match=r"m/preheader.txt:1:13: Unknown fact 'customer.nme'"):
         compile_body("<p>x</p>", m__preheader_txt="{{ customer.nme }}")
