@@ -165,11 +165,12 @@ class _Check:
         assert self._links
         written = self._document.restore(attribute.value or "")
         sent = self._links(written, tracked, self._document.place(attribute.start))
+        dynamic = self._document.has_tag(attribute.value or "")
+        if dynamic:
+            self._quote(attribute)
         if sent != written:
-            self._quote(attribute)
             self._document.replace(attribute.value_start, attribute.value_end, *sent)
-        elif any(not isinstance(part, str) for part in written):
-            self._quote(attribute)
+        elif dynamic:
             self._document.replace(attribute.value_start, attribute.value_end, *lexer.without_raw(written))
 
     def _quote(self, attribute: Attribute) -> None:
