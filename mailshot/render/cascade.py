@@ -11,7 +11,7 @@ the one with the greater rank wins: specificity, then order (https://www.w3.org/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -96,15 +96,20 @@ class Resolution:
     """Occasional declarations that must win but cannot: what they overlap with is not inlined."""
 
 
-def resolve(styles: Iterable[ElementStyle]) -> Resolution:
-    """Decide for all elements of a mail together: `!important` in a rule has its effect on each."""
+def resolve(styles: Iterable[ElementStyle], animated: Collection[str] = ()) -> Resolution:
+    """Decide for all elements of a mail together: `!important` in a rule has its effect on each.
+
+    `animated` are properties that animations set. They get no `!important`, which would win over the animation.
+    """
     styles = list(styles)
     contending = [(style, applied) for style in styles for applied in style.occasional if not applied.important]
     winners = {applied.declaration for style, applied in contending if style.must_win(applied)}
     raised = {
         applied.declaration
         for _, applied in contending
-        if applied.declaration in winners and not applied.rule.is_locked
+        if applied.declaration in winners
+        and not applied.rule.is_locked
+        and not any(overlap(name, applied.name) for name in animated)
     }
     # `!important` also changes what other selectors of the same rule match.
     candidates = [

@@ -1,64 +1,29 @@
-"""What CSS properties set: shorthands, their longhands, and values that every mail reader understands.
-
-Shorthands are those of https://www.w3.org/TR/css-cascade/#shorthand that mails use.
-"""
+"""What CSS properties set (https://www.w3.org/TR/css-cascade/#shorthand), and which values every reader understands."""
 
 from __future__ import annotations
 
+import json
 import re
 from functools import lru_cache
+from importlib.resources import files
 from typing import Any
 
 import tinycss2
 from tinycss2.color3 import parse_color
 
+#: What shorthands and aliases set; made by .ci/css_shorthands.py.
+_TABLE: dict[str, list[str]] = json.loads(files("mailshot.render").joinpath("css_shorthands.json").read_text())
 _SIDES = ("top", "right", "bottom", "left")
-_BORDER_KINDS = ("width", "style", "color")
-_VENDOR = re.compile(r"^-(?:webkit|moz|ms|o)-")
-_LOGICAL = re.compile(r"(?P<box>margin|padding|border|inset)(?:-(?:block|inline))(?:-.*)?")
-EVERYTHING = frozenset({"all"})
-"""What `all` sets."""
-
-
-def _border(side: str) -> set[str]:
-    return {f"border-{side}-{kind}" for kind in _BORDER_KINDS}
-
-
-_SHORTHANDS: dict[str, set[str]] = {
-    "margin": {f"margin-{side}" for side in _SIDES},
-    "padding": {f"padding-{side}" for side in _SIDES},
-    "inset": set(_SIDES),
-    **{f"border-{side}": _border(side) for side in _SIDES},
-    **{f"border-{kind}": {f"border-{side}-{kind}" for side in _SIDES} for kind in _BORDER_KINDS},
-    "border": set().union(*(_border(side) for side in _SIDES), {"border-image"}),
-    "border-radius": {
-        f"border-{vertical}-{side}-radius" for vertical in ("top", "bottom") for side in ("left", "right")
-    },
-    "background": {
-        f"background-{part}"
-        for part in ("color", "image", "position-x", "position-y", "size", "repeat", "origin", "clip", "attachment")
-    },
-    "background-position": {"background-position-x", "background-position-y"},
-    "font": {
-        "line-height",
-        *(f"font-{part}" for part in ("style", "variant", "weight", "stretch", "size", "family", "size-adjust")),
-    },
-    "list-style": {f"list-style-{part}" for part in ("type", "position", "image")},
-    "text-decoration": {f"text-decoration-{part}" for part in ("line", "style", "color", "thickness")},
-    "outline": {f"outline-{kind}" for kind in _BORDER_KINDS},
-    "overflow": {"overflow-x", "overflow-y"},
-    "flex": {"flex-grow", "flex-shrink", "flex-basis"},
-    "flex-flow": {"flex-direction", "flex-wrap"},
-    "gap": {"row-gap", "column-gap"},
-    "columns": {"column-width", "column-count"},
-    "transition": {f"transition-{part}" for part in ("property", "duration", "timing-function", "delay")},
-    "animation": {
-        f"animation-{part}"
-        for part in ("name", "duration", "timing-function", "delay", "iteration-count", "direction", "fill-mode",
-                     "play-state")
-    },
-}  # fmt: skip
-_ALIASES = {"word-wrap": "overflow-wrap", "inline-size": "width", "block-size": "height"}
+_CORNERS = ("top-left", "top-right", "bottom-right", "bottom-left")
+#: Logical longhands, and the physical ones that they may stand for: which one depends on the direction of the text.
+_LOGICAL = (
+    (r"((?:scroll-)?(?:margin|padding))-(?:inline|block)-(?:start|end)", r"\1-{}", _SIDES),
+    (r"border-(?:inline|block)-(?:start|end)-(\w+)", r"border-{}-\1", _SIDES),
+    (r"inset-(?:inline|block)-(?:start|end)", "{}", _SIDES),
+    (r"(.*)(?:inline|block)-size", r"\1{}", ("width", "height")),
+    (r"border-(?:start|end)-(?:start|end)-radius", "border-{}-radius", _CORNERS),
+    (r"(overflow|overscroll-behavior)-(?:inline|block)", r"\1-{}", ("x", "y")),
+)
 _KEYWORDS = {
     "display": {"block", "inline", "inline-block", "none", "table", "table-cell", "table-row"},
     "font-style": {"normal", "italic"},
@@ -76,15 +41,19 @@ _LENGTHS = re.compile(
 def longhands(name: str) -> frozenset[str]:
     """Return the longhands that a property sets; one that is no shorthand sets itself.
 
-    Vendor prefixes are ignored. A logical property (`margin-inline`) sets any side, because which one depends on the
-    direction of the text.
+    A logical property (`margin-inline-start`) sets all sides, because which one depends on the direction of the text.
     """
     if name.startswith("--"):
         return frozenset({name})
-    bare = _VENDOR.sub("", name)
-    logical = _LOGICAL.fullmatch(bare)
-    bare = logical["box"] if logical else _ALIASES.get(bare, bare)
-    return frozenset(_SHORTHANDS.get(bare, {bare}))
+    return frozenset(physical for longhand in _TABLE.get(name, [name]) for physical in _physical(longhand))
+
+
+def _physical(longhand: str) -> list[str]:
+    for pattern, physical, places in _LOGICAL:
+        match = re.fullmatch(pattern, longhand)
+        if match:
+            return [match.expand(physical.format(place)) for place in places]
+    return [longhand]
 
 
 def overlap(one: str, other: str) -> bool:
@@ -94,11 +63,15 @@ def overlap(one: str, other: str) -> bool:
     return not longhands(one).isdisjoint(longhands(other))
 
 
+@lru_cache(maxsize=4096)
 def covers(one: str, other: str) -> bool:
-    """Return whether the first property sets all that the second sets."""
+    """Return whether the first property always sets all that the second sets."""
     if one == "all":
         return not other.startswith("--")
-    return longhands(one) >= longhands(other) and not _LOGICAL.fullmatch(one)
+    if one == other:
+        return True
+    is_logical = any(len(_physical(longhand)) > 1 for longhand in _TABLE.get(one, [one]))
+    return longhands(one) >= longhands(other) and not is_logical
 
 
 @lru_cache(maxsize=4096)

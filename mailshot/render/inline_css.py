@@ -23,14 +23,16 @@ from mailshot.render.cascade import Applied, ElementStyle, Resolution
 from mailshot.render.document import MailDocument
 from mailshot.render.html_tree import HtmlTree, StyledElement
 from mailshot.render.lint import Finding
-from mailshot.render.markup import RawText, Tag
+from mailshot.render.markup import RawText, Tag, unescape_attribute
 from mailshot.render.selectors import Match, Selector, SelectorIndex, read_selectors
-from mailshot.render.style_sheet import Rule, read_rules
+from mailshot.render.style_sheet import Rule, animated_properties, read_rules
 
 Matched = tuple[Rule, Selector]
 """A rule, and that of its selectors which matches an element with the greatest specificity."""
 _NUMBERS = "zq-rules"
 """The attribute that holds the numbers of the rules of an element of premailer's tree."""
+_UNKNOWN = (1_000_000, 0, 0)
+"""A specificity greater than any: of rules whose rank is not known."""
 _NUMBER = re.compile(r"r(\d+):")
 
 
@@ -43,7 +45,7 @@ def inline(document: MailDocument, tree: HtmlTree) -> list[Finding]:
     if not rules:
         return []
     styles = _element_styles(tree, _index(document, tree, rules))
-    resolution = cascade.resolve(styles.values())
+    resolution = cascade.resolve(styles.values(), set(_animated(document)))
     for declaration in resolution.raised:
         document.replace(declaration.end, declaration.end, " !important")
     inlined = {tag: cascade.inlined(style, resolution) for tag, style in styles.items()}
@@ -71,6 +73,12 @@ def _rules(document: MailDocument) -> Iterator[Rule]:
                 yield rule
 
 
+def _animated(document: MailDocument) -> Iterator[str]:
+    for markup in document.markup:
+        if isinstance(markup, RawText) and markup.name == "style":
+            yield from animated_properties(markup.text)
+
+
 def _is_css(style: Tag) -> bool:
     return style.value("type").strip().lower() in ("", "text/css")
 
@@ -80,13 +88,13 @@ def _is_css(style: Tag) -> bool:
 
 def _index(document: MailDocument, tree: HtmlTree, rules: Iterable[Rule]) -> SelectorIndex:
     index = SelectorIndex()
-    varying = {
+    varying = {"open"} | {
         attribute.name
         for markup in document.markup
         if isinstance(markup, Tag)
         for attribute in markup.attributes
         if attribute.value and document.has_tag(attribute.value)
-    }
+    }  # the reader opens and closes <details open>
     for rule in rules:
         for selector in read_selectors(rule.selectors, tree.quirks, varying):
             index.add(selector, rule)
@@ -150,7 +158,8 @@ def _applied(matched: Iterable[tuple[Matched, bool]]) -> Iterator[Applied]:
     for (rule, selector), important in matched:
         for number, declaration in enumerate(rule.declarations):
             if declaration.important == important:
-                yield Applied(declaration, rule, (selector.specificity, rule.order, number))
+                specificity = _UNKNOWN if rule.is_nested else selector.specificity
+                yield Applied(declaration, rule, (specificity, rule.order, number))
 
 
 def _sometimes(matched: Mapping[Rule, Selector]) -> Iterator[Applied]:
@@ -238,11 +247,17 @@ def _write(document: MailDocument, tag: Tag, applied: Sequence[Applied]) -> None
     if before:
         separator = ";" if style.value.strip() else ""
         document.replace(style.value_start, style.value_start, _escaped(before, quote) + separator)
-    if after:
+    if after and _ends_well(unescape_attribute(style.value)):
         separator = "" if style.value.rstrip().endswith(";") or not style.value.strip() else ";"
         document.replace(style.value_end, style.value_end, separator + _escaped(after, quote))
     if not style.quote:
         document.replace(style.value_end, style.value_end, quote)
+
+
+def _ends_well(style: str) -> bool:
+    """Return whether a declaration after these would be read as one: no bracket or quote is open at the end."""
+    last = tinycss2.parse_blocks_contents(f"{style};--end:0", skip_comments=True, skip_whitespace=True)[-1:]
+    return bool(last) and last[0].type == "declaration" and last[0].name == "--end"
 
 
 def _escaped(applied: Iterable[Applied], quote: str) -> str:

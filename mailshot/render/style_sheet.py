@@ -20,6 +20,7 @@ _IMPORTANT = re.compile(r"\s*!\s*important\s*$", re.IGNORECASE)
 _NAME = re.compile(r"(?P<name>--[^\s:;{}]+|[*_#]?-?[A-Za-z_][\w-]*)\s*:")
 _GROUPS = ("media", "supports")
 """At-rules whose rules apply under a condition, and keep their rank."""
+_ANYTHING = tuple(tinycss2.parse_component_value_list("*"))
 _OTHER_GROUPS = ("container", "layer", "scope", "starting-style", "document", "-moz-document")
 """At-rules that also change what their rules match, or their rank."""
 
@@ -56,6 +57,19 @@ class Rule:
     """It is inside an at-rule such as @media, or in a sheet with `media`: it does not apply always."""
     is_locked: bool
     """Its text must stay as it is: its sheet is marked `data-premailer="ignore"`, or the rule has rules inside."""
+    is_nested: bool = False
+    """It stands for the rules inside of another rule: what they match, and their rank, is not known."""
+
+
+def animated_properties(sheet: str) -> Iterator[str]:
+    """Yield the properties that the @keyframes of a sheet set: `!important` would stop their animations."""
+    for node in tinycss2.parse_stylesheet(sheet):
+        if node.type == "at-rule" and node.lower_at_keyword.endswith("keyframes") and node.content:
+            for step in tinycss2.parse_rule_list(node.content):
+                if step.type == "qualified-rule":
+                    for declaration in tinycss2.parse_blocks_contents(step.content):
+                        if declaration.type == "declaration":
+                            yield declaration.lower_name
 
 
 def read_rules(sheet: str, start: int, first_order: int, is_conditional: bool, is_locked: bool) -> Iterator[Rule]:
@@ -78,7 +92,7 @@ class _SheetReader:
         for node, following in zip(nodes, [*nodes[1:], None], strict=True):
             limit = end if following is None else self._offset(following)
             if node.type == "qualified-rule":
-                yield self._rule(node, limit, is_conditional, is_locked)
+                yield from self._rules(node, limit, is_conditional, is_locked)
             elif (
                 node.type == "at-rule" and node.content is not None and node.lower_at_keyword in _GROUPS + _OTHER_GROUPS
             ):
@@ -91,20 +105,25 @@ class _SheetReader:
         found = self._sheet.rfind("}", start, limit)
         return found if found >= 0 else limit
 
-    def _rule(self, node: Any, limit: int, is_conditional: bool, is_locked: bool) -> Rule:
+    def _rules(self, node: Any, limit: int, is_conditional: bool, is_locked: bool) -> Iterator[Rule]:
         start = self._offset(node)
         end = self._brace(start, limit)
-        has_rules = any(token.type == "{} block" for token in node.content)
+        blocks = [token for token in node.content if token.type == "{} block"]
         declarations = tuple(self._declarations(node.content, end))
+        conditional, locked = is_conditional or bool(blocks), is_locked or bool(blocks)
         self._order += 1
-        return Rule(
-            node.prelude,
-            declarations,
-            self._order,
-            self._start + start,
-            is_conditional or has_rules,
-            is_locked or has_rules,
-        )
+        yield Rule(node.prelude, declarations, self._order, self._start + start, conditional, locked)
+        if blocks:
+            inside = tuple(declaration for block in blocks for declaration in self._inside(block))
+            self._order += 1
+            yield Rule(_ANYTHING, inside, self._order, self._start + start, True, True, is_nested=True)
+
+    def _inside(self, block: Any) -> Iterator[Declaration]:
+        """Yield the declarations of a block, and of the blocks inside of it."""
+        yield from self._declarations(block.content, self._offset(block))
+        for token in block.content:
+            if token.type == "{} block":
+                yield from self._inside(token)
 
     def _declarations(self, tokens: Sequence[Any], end: int) -> Iterator[Declaration]:
         chunk: list[Any] = []
@@ -112,6 +131,8 @@ class _SheetReader:
             if token.type == "literal" and token.value == ";":
                 yield from self._declaration(chunk, self._offset(token))
                 chunk = []
+            elif token.type == "{} block":
+                chunk = []  # a rule inside of the rule; what stands before it are its selectors
             else:
                 chunk.append(token)
         yield from self._declaration(chunk, end)
@@ -120,15 +141,15 @@ class _SheetReader:
         """Read the tokens between two semicolons. What browsers leave out is left out."""
         while tokens and tokens[0].type in ("whitespace", "comment"):
             tokens = tokens[1:]
-        if not tokens or any(token.type in ("error", "{} block") for token in tokens):
+        if not tokens or any(token.type == "error" for token in tokens):
             return
         while tokens[-1].type in ("whitespace", "comment"):
             end, tokens = self._offset(tokens[-1]), tokens[:-1]
-        written = self._sheet[self._offset(tokens[0]) : end]
-        if any(token.type == "comment" for token in tokens):
+        written = self._sheet[self._offset(tokens[0]) : max(end, self._offset(tokens[0]))]
+        if any(token.type == "comment" for token in tokens) or end < self._offset(tokens[-1]):
             written = tinycss2.serialize([token for token in tokens if token.type != "comment"])
         important = _IMPORTANT.search(written)
-        text = " ".join(written[: important.start() if important else None].split("\n")).strip()
+        text = written[: important.start() if important else None].replace("\\\n", "").replace("\n", " ").strip()
         name = _NAME.match(text)
         if name and text[name.end() :].strip():
             property_name = name["name"] if name["name"].startswith("--") else name["name"].lower()
