@@ -47,7 +47,7 @@ def compile_source(source: TemplateSource, vocabulary: Vocabulary, hosts: frozen
     report.raise_if_any()
     tree = html_tree.build(document)
     style_findings = [] if inlines_each_mail else inline(document, tree)
-    plain: list[Part] = [*flat["body.txt"]] if "body.txt" in flat else plain_text.derive(document, tree, urls)
+    plain: list[Part] = [*flat["body.txt"]] if "body.txt" in flat else plain_text.derive(document, tree, urls, report)
     _add_pixel(document)
     if "preheader.txt" in flat:
         _add_preheader(document, flat["preheader.txt"])

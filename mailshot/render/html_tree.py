@@ -24,7 +24,7 @@ from lxml import etree
 
 from mailshot.render.document import MailDocument
 from mailshot.render.lexer import Segment
-from mailshot.render.markup import VOID, BrokenTag, Tag
+from mailshot.render.markup import VOID, Attribute, BrokenTag, Tag
 
 MARK = "data-zq"
 """The attribute that holds the number of an element's start tag."""
@@ -49,6 +49,8 @@ class StyledElement:
     """Its siblings, or those of an ancestor, may differ between customers."""
     ancestors_vary: bool
     """Its ancestors may differ between customers."""
+    varying_attributes: frozenset[str]
+    """Attributes whose values may differ between customers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,12 @@ def _elements(
         mark = element.get(MARK)
         if mark is not None and wrapper.local_name not in _OUTSIDE and (parent is None or parent.tag not in _OUTSIDE):
             tag = tags[int(mark)]
-            yield StyledElement(tag, wrapper, vary[parent], control.ancestors_vary(tag.start))
+            varying = frozenset(attribute.name for attribute in tag.attributes if _varies(attribute, document))
+            yield StyledElement(tag, wrapper, vary[parent], control.ancestors_vary(tag.start), varying)
+
+
+def _varies(attribute: Attribute, document: MailDocument) -> bool:
+    return attribute.value is not None and document.has_tag(attribute.value)
 
 
 def _has_statement(parent: Any, document: MailDocument) -> bool:

@@ -31,6 +31,15 @@ Matched = tuple[Rule, Selector]
 """A rule, and that of its selectors which matches an element with the greatest specificity."""
 _NUMBERS = "zq-rules"
 """The attribute that holds the numbers of the rules of an element of premailer's tree."""
+_NOT_INLINED = (
+    "No style of this mail is inlined: this rule asks for the 'style' attribute itself, which inlining changes. "
+    "Use a class instead."
+)
+_LOST_LINK = (
+    "This rule asks for the address of a link. Tracked links get another address, so it never applies to them. "
+    "Use a class instead."
+)
+_UNTRACKED = ("mailto:", "tel:", "sms:", "#")
 _UNKNOWN = (1_000_000, 0, 0)
 """A specificity greater than any: of rules whose rank is not known."""
 _NUMBER = re.compile(r"r(\d+):")
@@ -42,20 +51,23 @@ def inline(document: MailDocument, tree: HtmlTree) -> list[Finding]:
     The elements of the tree get the same `style` attributes.
     """
     rules = list(_rules(document))
-    if not rules:
-        return []
-    styles = _element_styles(tree, _index(document, tree, rules))
+    selected = list(_selected(document, tree, rules))
+    findings = [*_unbalanced(tree), *_lost_links(document, selected)]
+    if obstacle := _style_question(selected):
+        return [*findings, Finding("warning", _NOT_INLINED, document.place(obstacle.start))]
+    styles = _element_styles(tree, _index(selected))
     resolution = cascade.resolve(styles.values(), set(_animated(document)))
     for declaration in resolution.raised:
         document.replace(declaration.end, declaration.end, " !important")
+    sought = _sought_in_styles(selected)
     inlined = {tag: cascade.inlined(style, resolution) for tag, style in styles.items()}
+    inlined = {tag: applied for tag, applied in inlined.items() if not _is_found_anew(sought, tag, applied)}
     for tag, applied in inlined.items():
         _write(document, tag, applied)
     for element in tree.elements:
-        own = element.tag.value("style")
         declarations = [one.declaration.text for one in inlined.get(element.tag, ())]
-        element.wrapper.etree_element.set("style", ";".join([*declarations, own]))
-    return [*_unbalanced(tree), *_blocked(document, resolution)]
+        element.wrapper.etree_element.set("style", ";".join([*declarations, element.tag.value("style")]))
+    return [*findings, *_blocked(document, resolution)]
 
 
 def _rules(document: MailDocument) -> Iterator[Rule]:
@@ -86,19 +98,59 @@ def _is_css(style: Tag) -> bool:
 # From rules to what they declare for each tag
 
 
-def _index(document: MailDocument, tree: HtmlTree, rules: Iterable[Rule]) -> SelectorIndex:
-    index = SelectorIndex()
-    varying = {"open"} | {
-        attribute.name
-        for markup in document.markup
-        if isinstance(markup, Tag)
-        for attribute in markup.attributes
-        if attribute.value and document.has_tag(attribute.value)
-    }  # the reader opens and closes <details open>
+def _selected(document: MailDocument, tree: HtmlTree, rules: Iterable[Rule]) -> Iterator[tuple[Selector, Rule]]:
+    """Yield each selector with its rule."""
+    varying = frozenset[str]().union(*(element.varying_attributes for element in tree.elements))
     for rule in rules:
         for selector in read_selectors(rule.selectors, tree.quirks, varying):
-            index.add(selector, rule)
+            yield selector, rule
+
+
+def _index(selected: Iterable[tuple[Selector, Rule]]) -> SelectorIndex:
+    index = SelectorIndex()
+    for selector, rule in selected:
+        index.add(selector, rule)
     return index
+
+
+# Selectors that ask for what changes in the mail
+
+
+def _style_question(selected: Iterable[tuple[Selector, Rule]]) -> Rule | None:
+    """Return a rule that asks for `style` attributes in a way that an added declaration would change."""
+    return next(
+        (
+            rule
+            for selector, rule in selected
+            for test in selector.tests
+            if test.name == "style" and test.operator != "*="
+        ),
+        None,
+    )
+
+
+def _sought_in_styles(selected: Iterable[tuple[Selector, Rule]]) -> set[str]:
+    """Return the texts that selectors such as `div[style*="margin: 16px 0"]` seek in `style` attributes."""
+    return {test.value.lower() for selector, _ in selected for test in selector.tests if test.name == "style"} - {""}
+
+
+def _is_found_anew(sought: Iterable[str], tag: Tag, applied: Sequence[Applied]) -> bool:
+    """Return whether a text that is sought in `style` attributes would be found in this tag only once inlined."""
+    own = tag.value("style").lower()
+    texts = [[one.declaration.text.lower() for one in applied if one.important == important] for important in (0, 1)]
+    styled = ";".join([*texts[0], own, *texts[1]])
+    return any(text in styled and text not in own for text in sought)
+
+
+def _lost_links(document: MailDocument, selected: Iterable[tuple[Selector, Rule]]) -> Iterator[Finding]:
+    """Warn of rules that stay in the sheet and ask for the URL of a link, which tracking exchanges."""
+    for selector, rule in selected:
+        asks = any(
+            test.name == "href" and test.operator and not test.value.lower().startswith(_UNTRACKED)
+            for test in selector.tests
+        )
+        if asks and (rule.is_conditional or not selector.is_static):
+            yield Finding("warning", _LOST_LINK, document.place(rule.start))
 
 
 def _element_styles(tree: HtmlTree, index: SelectorIndex) -> dict[Tag, ElementStyle]:

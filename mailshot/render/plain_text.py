@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from itertools import pairwise
 from typing import Any
 
 from inscriptis.css_profiles import CSS_PROFILES
@@ -15,6 +16,7 @@ from lxml import etree
 from mailshot.render.document import MailDocument, Part
 from mailshot.render.html_tree import MARK, HtmlTree
 from mailshot.render.markup import Tag, unescape_attribute
+from mailshot.render.problems import TemplateProblems
 
 _HIDDEN = re.compile(r"display\s*:\s*none|mso-hide\s*:\s*all", re.IGNORECASE)
 _BLANKS = re.compile(r"(?<![ \t\u00a0\u200c])[ \t\u00a0\u200c]++(?:\n|\Z)")
@@ -30,7 +32,9 @@ _AMPERSAND = "\ufdd1"
 """Stands for & meanwhile: a noncharacter of Unicode."""
 
 
-def derive(document: MailDocument, tree: HtmlTree, urls: Mapping[int, Sequence[Part]]) -> list[Part]:
+def derive(
+    document: MailDocument, tree: HtmlTree, urls: Mapping[int, Sequence[Part]], report: TemplateProblems
+) -> list[Part]:
     """Derive the text and tags of the plain text part from the tree of a mail's HTML.
 
     Hidden and decorative elements and those marked `data-html-only` are left out. Images become their alt texts, rows
@@ -46,15 +50,31 @@ def derive(document: MailDocument, tree: HtmlTree, urls: Mapping[int, Sequence[P
             _replace(element, _statements(element, document))
         elif element.tag == "img":
             _replace(element, " ".join((element.get("alt") or "").split()))
-        elif element.tag == "a" and element.get(MARK):
-            _append_url(element, document, urls.get(starts[int(element.get(MARK))], ()))
+    for link in root.iter("a"):
+        if link.get(MARK):
+            _append_url(link, document, urls.get(starts[int(link.get(MARK))], ()))
     for row in list(root.iter("tr")):
         _separate_cells(row)
     for element in root.iter():
         element.tag = "div" if element.tag in _LAYOUT else element.tag
         element.text, element.tail = _hold(element.text), _hold(element.tail)
     text = Inscriptis(root, ParserConfig(css=CSS_PROFILES["strict"])).get_text().replace(_AMPERSAND, "&")
-    return document.restore("\n".join(" ".join(line.split()) for line in text.splitlines()))
+    text = "\n".join(" ".join(line.split()) for line in text.splitlines())
+    _refuse_moved(text, document, report)
+    return document.restore(text)
+
+
+def _refuse_moved(text: str, document: MailDocument, report: TemplateProblems) -> None:
+    """Report a statement that stands elsewhere in the text than in the HTML: browsers move what is not well nested."""
+    written = [word for word in document.words.findall(document.text) if _is_statement(word, document)]
+    derived = [word for word in document.words.findall(text) if _is_statement(word, document)]
+    order = {word: number for number, word in enumerate(written)}
+    for word, following in pairwise(derived):
+        if order.get(word, -1) > order.get(following, len(order)):
+            message = "The HTML around this is not well nested, so browsers move it, and no plain text can be derived."
+            remedy = "Close every element where it was opened, or write a body.txt."
+            report.add(document.segment(word).place, message, remedy)
+            return
 
 
 def tidy(text: str, derived_from_html: bool) -> str:

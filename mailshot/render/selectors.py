@@ -20,6 +20,8 @@ from mailshot.render.html_tree import StyledElement
 _SIBLINGS = frozenset({"first-child", "last-child", "only-child", "first-of-type", "last-of-type", "only-of-type"})
 _STATIC = _SIBLINGS | {"root", "link", "any-link"}
 _NTH = frozenset({"nth-child", "nth-last-child", "nth-of-type", "nth-last-of-type"})
+_CHANGED_BY_READERS = frozenset({"open"})
+"""Attributes that a click of the reader adds and removes: of <details>."""
 _LISTS = (parser.NegationSelector, parser.MatchesAnySelector, parser.SpecificityAdjustmentSelector)
 _KNOWN_TO_BROWSERS = _STATIC | {
     "active", "autofill", "checked", "default", "defined", "disabled", "empty", "enabled", "focus", "focus-visible",
@@ -37,6 +39,16 @@ class Match(Enum):
     NO = "never"
 
 
+@dataclass(frozen=True, slots=True)
+class AttributeTest:
+    """A test of an attribute, such as `[href^="https"]`."""
+
+    name: str
+    operator: str | None
+    """None: whether the attribute is there."""
+    value: str
+
+
 @dataclass(slots=True)
 class _Questions:
     """What a selector asks about an element."""
@@ -47,8 +59,7 @@ class _Questions:
     """Something that only the reader's program knows."""
     unknown: bool = False
     """Something that browsers may not know."""
-    attributes: set[str] = field(default_factory=set)
-    """Attributes whose values matter."""
+    attributes: list[AttributeTest] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,9 @@ class Selector:
     """Browsers may not know it."""
     asks_siblings: bool
     asks_ancestors: bool
+    tests: tuple[AttributeTest, ...]
+    varying: frozenset[str]
+    """Attributes that it tests, and that have other values for other customers somewhere in the mail."""
     exact: CompiledSelector | None
     """None where `is_static` is false."""
     relaxed: CompiledSelector
@@ -71,7 +85,12 @@ class Selector:
 
     def match(self, element: StyledElement) -> Match:
         """Return whether the selector matches an element."""
-        varies = (self.asks_siblings and element.siblings_vary) or (self.asks_ancestors and element.ancestors_vary)
+        varies = (
+            (self.asks_siblings and element.siblings_vary)
+            or (self.asks_ancestors and element.ancestors_vary)
+            or (self.varying and (self.asks_siblings or self.asks_ancestors))
+            or self.varying & element.varying_attributes
+        )
         if self.is_static and self.exact and not varies:
             return Match.YES if self.exact.test(element.wrapper) else Match.NO
         return Match.MAYBE if self.relaxed.test(element.wrapper) else Match.NO
@@ -116,20 +135,30 @@ def _selector(tree: Any, lower_names: bool, varying_attributes: Collection[str])
         _lower(tree)
     asked = _Questions()
     _ask(tree, asked)
-    static = not (asked.states or asked.unknown or asked.attributes.intersection(varying_attributes))
+    varying = frozenset(test.name for test in asked.attributes).intersection(varying_attributes)
+    static = not (asked.states or asked.unknown)
     last = tree.right if isinstance(tree, parser.CombinedSelector) else tree
     kept = [simple for simple in last.simple_selectors if _is_kept(simple, varying_attributes)]
     exact = CompiledSelector(parser.Selector(tree)) if static else None
     relaxed = CompiledSelector(parser.Selector(parser.CompoundSelector(kept)))
     return Selector(
-        tree.specificity, _key(kept), static, asked.unknown, asked.siblings, asked.ancestors, exact, relaxed
+        specificity=tree.specificity,
+        key=_key(kept),
+        is_static=static,
+        is_unknown=asked.unknown,
+        asks_siblings=asked.siblings,
+        asks_ancestors=asked.ancestors,
+        tests=tuple(asked.attributes),
+        varying=varying,
+        exact=exact,
+        relaxed=relaxed,
     )
 
 
 def _is_kept(simple: Any, varying_attributes: Collection[str]) -> bool:
     """Return whether a part of a compound selector always holds for what the whole selector matches."""
     if isinstance(simple, parser.AttributeSelector):
-        return simple.lower_name not in varying_attributes
+        return simple.lower_name not in varying_attributes and simple.lower_name not in _CHANGED_BY_READERS
     return isinstance(
         simple, (parser.LocalNameSelector, parser.NamespaceSelector, parser.IDSelector, parser.ClassSelector)
     )
@@ -175,7 +204,8 @@ def _ask(tree: Any, asked: _Questions) -> None:
         elif isinstance(part, parser.RelationalSelector):
             asked.states = True
         elif isinstance(part, parser.AttributeSelector):
-            asked.attributes.add(part.lower_name)
+            asked.attributes.append(AttributeTest(part.lower_name, part.operator, part.value or ""))
+            asked.states |= part.lower_name in _CHANGED_BY_READERS
 
 
 def _lower(tree: Any) -> None:
