@@ -1,6 +1,6 @@
 """Compiles a template source into a mail template: everything that is done once, not per customer.
 
-Flatten, find the variables, put placeholders for tags, inline the styles, derive the plain text, compile.
+Flatten, find the variables, check the markup, inline the styles, derive the plain text, compile.
 `compile_process` limits time and memory.
 """
 
@@ -9,21 +9,28 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
+from markupsafe import escape
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from mailshot import errors
-from mailshot.render import lint, plain_text, sandbox, variables
+from mailshot.render import html_tree, lint, plain_text, sandbox, variables
+from mailshot.render.attributes import check_markup
+from mailshot.render.document import MailDocument, Part
 from mailshot.render.flatten import Flattener
 from mailshot.render.inline_css import inline
-from mailshot.render.lexer import Segment, expression, parse, tokens_of
+from mailshot.render.lexer import Segment, expression, parse, statement, tokens_of
 from mailshot.render.links import LinkSlots
 from mailshot.render.lint import Finding
-from mailshot.render.placeholders import Part, Placeholders
+from mailshot.render.markup import Tag
 from mailshot.render.problems import Place, RenderError, TemplateProblems
 from mailshot.render.source import TemplateSource
 from mailshot.render.template import MailTemplate, Vocabulary, compile_parts
 
+_HIDDEN = "display:none;max-height:0;max-width:0;overflow:hidden;opacity:0;font-size:1px;line-height:1px;mso-hide:all"
+_PADDING = "&#847;&zwnj;&nbsp;"
+_PADDINGS = 40
+"""Lists of mails show some 140 characters: the preheader, then these blanks."""
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
@@ -35,22 +42,26 @@ def compile_source(source: TemplateSource, vocabulary: Vocabulary, hosts: frozen
     flat = {part: flattener.flatten(source.file(part)) for part in _texts(source)}
     needed = {part: _facts(source, part, pieces, vocabulary, report) for part, pieces in flat.items()}
     slots = LinkSlots(report)
-    placeholders = Placeholders(flat["body.html"], report, slots, styled_once=not inlines_each_mail)
+    document = MailDocument(flat["body.html"])
+    urls = check_markup(document, report, slots, styled_once=not inlines_each_mail)
     report.raise_if_any()
-    document = placeholders.text if inlines_each_mail else inline(placeholders, report)
-    report.raise_if_any()
-    plain: list[Part] = [*flat["body.txt"]] if "body.txt" in flat else plain_text.derive(placeholders, document)
-    html = compile_parts(
-        placeholders.parts(_with_pixel(document, placeholders)), source.file("body.html"), sandbox.HTML, report
-    )
+    tree = html_tree.build(document)
+    style_findings = [] if inlines_each_mail else inline(document, tree)
+    plain: list[Part] = [*flat["body.txt"]] if "body.txt" in flat else plain_text.derive(document, tree, urls, report)
+    _add_pixel(document)
+    if "preheader.txt" in flat:
+        _add_preheader(document, flat["preheader.txt"])
+    html = compile_parts(document.parts(), source.file("body.html"), sandbox.HTML, report)
     words = compile_parts([*_texts_only(plain)], source.file("body.txt"), sandbox.TEXT, report)
     subject = compile_parts(_texts_only(flat["subject.txt"]), source.file("subject.txt"), sandbox.TEXT, report)
     report.raise_if_any()
     assert html
     assert words
     assert subject
-    findings = _findings(source, flat["subject.txt"], placeholders, slots, needed) + lint.weight(
-        html.size, source.file("body.html")
+    findings = (
+        *_findings(source, flat["subject.txt"], document, slots, needed),
+        *style_findings,
+        *lint.weight(html.size, source.file("body.html")),
     )
     used = flattener.files | ({source.file("settings.yaml")} & source.files.keys())
     derived, places = "body.txt" not in flat, tuple(slots.places)
@@ -61,7 +72,9 @@ def compile_source(source: TemplateSource, vocabulary: Vocabulary, hosts: frozen
 
 
 def _texts(source: TemplateSource) -> list[str]:
-    return [part for part in ("subject.txt", "body.html", "body.txt") if source.file(part) in source.files]
+    return [
+        part for part in ("subject.txt", "preheader.txt", "body.html", "body.txt") if source.file(part) in source.files
+    ]
 
 
 def _texts_only(parts: Collection[Part]) -> list[Part]:
@@ -79,7 +92,7 @@ def _facts(
 def _findings(
     source: TemplateSource,
     subject: list[Segment],
-    placeholders: Placeholders,
+    document: MailDocument,
     slots: LinkSlots,
     needed: Mapping[str, frozenset[str]],
 ) -> tuple[Finding, ...]:
@@ -87,7 +100,7 @@ def _findings(
         lint.MailPart(source.file(part), needed[part]) if part in needed else None for part in ("body.html", "body.txt")
     )
     assert html
-    return lint.examine(subject, placeholders, slots, source.file("subject.txt"), html, plain)
+    return lint.examine(subject, document, slots, source.file("subject.txt"), html, plain)
 
 
 def _inlines_each_mail(source: TemplateSource, report: TemplateProblems) -> bool:
@@ -117,20 +130,47 @@ def _inlines_each_mail(source: TemplateSource, report: TemplateProblems) -> bool
     return bool(settings.get("inline") == "each")
 
 
-def _with_pixel(document: str, placeholders: Placeholders) -> str:
-    pixel = placeholders.protect(expression(tokens_of("_pixel", Place("", 0, 0)), Place("", 0, 0)))
-    start = document.lower().rfind("</body>")
-    return document[:start] + pixel + document[start:] if start >= 0 else document + pixel
+def _add_pixel(document: MailDocument) -> None:
+    """Put the open pixel before the end of the body; without an end tag, at the end of the mail."""
+    ends = {markup.name: markup.start for markup in document.markup if isinstance(markup, Tag) and markup.closing}
+    offset = ends.get("body", ends.get("html", len(document.text)))
+    document.replace(offset, offset, expression(tokens_of("_pixel", Place("", 0, 0)), Place("", 0, 0)))
+
+
+def _add_preheader(document: MailDocument, pieces: Collection[Segment]) -> None:
+    """Put the preheader, a plain text, at the beginning of the body: hidden, with blanks that keep the body out of it.
+
+    A customer for whom it is empty gets the beginning of the body instead.
+    """
+    tags = [markup for markup in document.markup if isinstance(markup, Tag)]
+    ends = {tag.name: tag.end for tag in reversed(tags) if tag.closing == (tag.name == "head")}
+    offset = next((ends[name] for name in ("body", "head", "html") if name in ends), 0)
+    place = document.place(offset)
+
+    def tag(text: str) -> Segment:
+        return statement(tokens_of(text, place), place)
+
+    document.replace(
+        offset,
+        offset,
+        tag("set _preheader"),
+        *(piece if piece.tokens else escape(piece.text) for piece in pieces),
+        tag("endset"),
+        tag("if _preheader | trim"),
+        f'<div style="{_HIDDEN}" aria-hidden="true">',
+        expression(tokens_of("_preheader", place), place),
+        f"{_PADDING * _PADDINGS}</div>",
+        tag("endif"),
+    )
 
 
 def inline_rendered(html: str, name: str) -> str:
-    """Inline the styles of one rendered mail of the template `name`. Raises RenderError when it is not well nested."""
-    file = f"{name}/body.html"
+    """Inline the styles of one rendered mail of the template `name`. Raises RenderError for a tag without an end."""
+    place = Place(f"{name}/body.html", 0, 0)
+    document = MailDocument([Segment("data", _CONTROLS.sub(" ", html), place)])
     report = TemplateProblems({})
-    placeholders = Placeholders(
-        [Segment("data", _CONTROLS.sub(" ", html), Place(file, 1, 1))], report, None, styled_once=True
-    )
-    document = "" if report else inline(placeholders, report)
+    check_markup(document, report, None, styled_once=False)
     if report:
-        raise RenderError("The rendered HTML is not well nested, so its styles cannot be inlined.", Place(file, 0, 0))
-    return "".join(part for part in placeholders.parts(document) if isinstance(part, str))
+        raise RenderError("A tag of the rendered HTML has no end, so its styles cannot be inlined.", place)
+    inline(document, html_tree.build(document))
+    return "".join(part for part in document.parts() if isinstance(part, str))

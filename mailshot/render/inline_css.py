@@ -1,47 +1,344 @@
-"""Writes style rules into `style` attributes with premailer, once per template.
+"""Writes the style rules of a mail into the `style` attributes of its tags. Nothing else of the mail changes.
 
-Premailer fetches nothing, and every placeholder must still be in its place afterwards.
+The tree is that of browsers (html_tree), selectors are matched by cssselect2, and `cascade` decides what can be inlined
+without a difference. Premailer puts the rules together on each element. It gets a tree and rules in which numbers
+stand for selectors and declarations, because its own parsers lose what they do not know. The declarations are then
+spliced into the tags of the untouched text.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
+import tinycss2
+from lxml import etree
 from premailer import Premailer
 
-from mailshot.render.placeholders import Placeholders
-from mailshot.render.problems import TemplateProblems
+from mailshot.render import cascade
+from mailshot.render.cascade import Applied, ElementStyle, Resolution
+from mailshot.render.document import MailDocument
+from mailshot.render.html_tree import HtmlTree, StyledElement
+from mailshot.render.lint import Finding
+from mailshot.render.markup import RawText, Tag, unescape_attribute
+from mailshot.render.selectors import Match, Selector, SelectorIndex, read_selectors
+from mailshot.render.style_sheet import Rule, animated_properties, read_rules
 
-_HTML = re.compile(r"<html\b", re.IGNORECASE)
-_ELEMENT = re.compile(r"<[a-z]", re.IGNORECASE)
+Matched = tuple[Rule, Selector]
+"""A rule, and that of its selectors which matches an element with the greatest specificity."""
+_NUMBERS = "zq-rules"
+"""The attribute that holds the numbers of the rules of an element of premailer's tree."""
+_NOT_INLINED = (
+    "No style of this mail is inlined: this rule asks for the 'style' attribute itself, which inlining changes. "
+    "Use a class instead."
+)
+_LOST_LINK = (
+    "This rule asks for the address of a link. Tracked links get another address, so it never applies to them. "
+    "Use a class instead."
+)
+_UNTRACKED = ("mailto:", "tel:", "sms:", "#")
+_UNKNOWN = (1_000_000, 0, 0)
+"""A specificity greater than any: of rules whose rank is not known."""
+_NUMBER = re.compile(r"r(\d+):")
 
 
-def inline(placeholders: Placeholders, report: TemplateProblems) -> str:
-    """Inline the styles of a document, and return it with all placeholders in place.
+def inline(document: MailDocument, tree: HtmlTree) -> list[Finding]:
+    """Add declarations to the tags of a document, and return what the author should know about the styles.
 
-    Everything before `<html` (doctype, first tags) stays as it is. Placeholders that badly nested HTML would lose or
-    move are reported.
+    The elements of the tree get the same `style` attributes.
     """
-    opening = _HTML.search(placeholders.text)
-    start = opening.start() if opening else 0
-    head, document = placeholders.text[:start], placeholders.text[start:]
-    if not _ELEMENT.search(document):
-        return placeholders.text
-    inliner = Premailer(
-        allow_network=False,
-        disable_validation=True,
-        keep_style_tags=False,
-        strip_important=False,
-        exclude_pseudoclasses=True,
-        disable_leftover_css=True,
-        align_floating_images=False,
-        cssutils_logging_level=logging.CRITICAL,
+    rules = list(_rules(document))
+    selected = list(_selected(document, tree, rules))
+    findings = [*_unbalanced(tree), *_lost_links(document, selected)]
+    if obstacle := _style_question(selected):
+        return [*findings, Finding("warning", _NOT_INLINED, document.place(obstacle.start))]
+    styles = _element_styles(tree, _index(selected))
+    resolution = cascade.resolve(styles.values(), set(_animated(document)))
+    for declaration in resolution.raised:
+        document.replace(declaration.end, declaration.end, " !important")
+    sought = _sought_in_styles(selected)
+    inlined = {tag: cascade.inlined(style, resolution) for tag, style in styles.items()}
+    inlined = {tag: applied for tag, applied in inlined.items() if not _is_found_anew(sought, tag, applied)}
+    for tag, applied in inlined.items():
+        _write(document, tag, applied)
+    for element in tree.elements:
+        declarations = [one.declaration.text for one in inlined.get(element.tag, ())]
+        element.wrapper.etree_element.set("style", ";".join([*declarations, element.tag.value("style")]))
+    return [*findings, *_blocked(document, resolution)]
+
+
+def _rules(document: MailDocument) -> Iterator[Rule]:
+    """Read the rules of all style elements."""
+    order = 0
+    style: Tag | None = None
+    for markup in document.markup:
+        if isinstance(markup, Tag):
+            style = markup if markup.name == "style" and not markup.closing else style
+        elif isinstance(markup, RawText) and markup.name == "style" and style and _is_css(style):
+            media = style.value("media").strip().lower()
+            is_locked = style.value("data-premailer") == "ignore"
+            for rule in read_rules(markup.text, markup.start, order, media not in ("", "all") or is_locked, is_locked):
+                order = rule.order
+                yield rule
+
+
+def _animated(document: MailDocument) -> Iterator[str]:
+    for markup in document.markup:
+        if isinstance(markup, RawText) and markup.name == "style":
+            yield from animated_properties(markup.text)
+
+
+def _is_css(style: Tag) -> bool:
+    return style.value("type").strip().lower() in ("", "text/css")
+
+
+# From rules to what they declare for each tag
+
+
+def _selected(document: MailDocument, tree: HtmlTree, rules: Iterable[Rule]) -> Iterator[tuple[Selector, Rule]]:
+    """Yield each selector with its rule."""
+    varying = frozenset[str]().union(*(element.varying_attributes for element in tree.elements))
+    for rule in rules:
+        for selector in read_selectors(rule.selectors, tree.quirks, varying):
+            yield selector, rule
+
+
+def _index(selected: Iterable[tuple[Selector, Rule]]) -> SelectorIndex:
+    index = SelectorIndex()
+    for selector, rule in selected:
+        index.add(selector, rule)
+    return index
+
+
+# Selectors that ask for what changes in the mail
+
+
+def _style_question(selected: Iterable[tuple[Selector, Rule]]) -> Rule | None:
+    """Return a rule that asks for `style` attributes in a way that an added declaration would change."""
+    return next(
+        (
+            rule
+            for selector, rule in selected
+            for test in selector.tests
+            if test.name == "style" and test.operator != "*="
+        ),
+        None,
     )
-    inlined: str = inliner.transform(document, pretty_print=False)
-    before, after = placeholders.order(document), placeholders.order(inlined)
-    if before != after:
-        strayed = next((a for a, b in zip(before, [*after, ""], strict=False) if a != b), before[-1] if before else "")
-        message = "The HTML around this is not well nested, so it would move or be lost."
-        report.add(placeholders.place_of(strayed), message, "Close every element where it was opened.")
-    return head + inlined
+
+
+def _sought_in_styles(selected: Iterable[tuple[Selector, Rule]]) -> set[str]:
+    """Return the texts that selectors such as `div[style*="margin: 16px 0"]` seek in `style` attributes."""
+    return {test.value.lower() for selector, _ in selected for test in selector.tests if test.name == "style"} - {""}
+
+
+def _is_found_anew(sought: Iterable[str], tag: Tag, applied: Sequence[Applied]) -> bool:
+    """Return whether a text that is sought in `style` attributes would be found in this tag only once inlined."""
+    own = tag.value("style").lower()
+    texts = [[one.declaration.text.lower() for one in applied if one.important == important] for important in (0, 1)]
+    styled = ";".join([*texts[0], own, *texts[1]])
+    return any(text in styled and text not in own for text in sought)
+
+
+def _lost_links(document: MailDocument, selected: Iterable[tuple[Selector, Rule]]) -> Iterator[Finding]:
+    """Warn of rules that stay in the sheet and ask for the URL of a link, which tracking exchanges."""
+    for selector, rule in selected:
+        asks = any(
+            test.name == "href" and test.operator and not test.value.lower().startswith(_UNTRACKED)
+            for test in selector.tests
+        )
+        if asks and (rule.is_conditional or not selector.is_static):
+            yield Finding("warning", _LOST_LINK, document.place(rule.start))
+
+
+def _element_styles(tree: HtmlTree, index: SelectorIndex) -> dict[Tag, ElementStyle]:
+    """Return the style of each tag that some rule always matches."""
+    copies: dict[Tag, list[StyledElement]] = defaultdict(list)
+    for element in tree.elements:
+        copies[element.tag].append(element)
+    fixed: dict[Tag, dict[Rule, Selector]] = {}
+    occasional: dict[Tag, dict[Rule, Selector]] = {}
+    for tag, elements in copies.items():
+        always, sometimes = _matches(index, elements)
+        if always:
+            fixed[tag], occasional[tag] = always, sometimes
+    ordered = _put_together(fixed)
+    groups: dict[object, ElementStyle] = {}
+    styles = {}
+    for tag, matched in ordered.items():
+        own = own_properties(tag)
+        key = (tuple(map(id, matched)), frozenset((id(r), id(s)) for r, s in occasional[tag].items()), own)
+        if key not in groups:
+            groups[key] = ElementStyle(tuple(_applied(matched)), tuple(_sometimes(occasional[tag])), own)
+        styles[tag] = groups[key]
+    return styles
+
+
+def _matches(
+    index: SelectorIndex, elements: Sequence[StyledElement]
+) -> tuple[dict[Rule, Selector], dict[Rule, Selector]]:
+    """Return the rules that always match an element, and those that do at times; of several elements, all of them."""
+    always: list[set[Rule]] = []
+    greatest: dict[Rule, Selector] = {}
+    certain: dict[Rule, Selector] = {}
+    for element in elements:
+        always.append(set())
+        for selector, rule, match in index.matches(element):
+            if match is Match.YES and not rule.is_conditional:
+                always[-1].add(rule)
+                certain[rule] = max(certain.get(rule, selector), selector, key=_specificity)
+            greatest[rule] = max(greatest.get(rule, selector), selector, key=_specificity)
+    fixed = set.intersection(*always)
+    return (
+        {rule: certain[rule] for rule in fixed},
+        {
+            rule: selector
+            for rule, selector in greatest.items()
+            if rule not in fixed or certain[rule].specificity < selector.specificity
+        },
+    )
+
+
+def _specificity(selector: Selector) -> tuple[int, int, int]:
+    return selector.specificity
+
+
+def _applied(matched: Iterable[tuple[Matched, bool]]) -> Iterator[Applied]:
+    """Yield the declarations of rules in their order; of each rule either the important ones or the others."""
+    for (rule, selector), important in matched:
+        for number, declaration in enumerate(rule.declarations):
+            if declaration.important == important:
+                specificity = _UNKNOWN if rule.is_nested else selector.specificity
+                yield Applied(declaration, rule, (specificity, rule.order, number))
+
+
+def _sometimes(matched: Mapping[Rule, Selector]) -> Iterator[Applied]:
+    return _applied((item, important) for item in matched.items() for important in (False, True))
+
+
+def own_properties(tag: Tag) -> tuple[str, ...]:
+    """Return the properties that a tag's `style` attribute declares without `!important`."""
+    declarations = tinycss2.parse_blocks_contents(tag.value("style"), skip_comments=True, skip_whitespace=True)
+    return tuple(
+        declaration.lower_name
+        for declaration in declarations
+        if declaration.type == "declaration" and not declaration.important
+    )
+
+
+# Premailer
+
+
+class _Applier(Premailer):  # type: ignore[misc]
+    """Premailer, with rules that need no parsing: each selector is a number of `_NUMBERS`, and its style, too."""
+
+    def __init__(self, root: Any, ranks: Sequence[tuple[object, ...]]) -> None:
+        super().__init__(
+            root,
+            css_text="",
+            allow_network=False,
+            disable_validation=True,
+            disable_leftover_css=True,
+            align_floating_images=False,
+            cssutils_logging_level=logging.CRITICAL,
+        )
+        self._ranks = ranks
+
+    def _process_css_text(self, css_text: str, index: int, rules: list[tuple[object, ...]], head: Any) -> None:
+        rules += [(rank, f'[{_NUMBERS}~="{number}"]', f"r{number}:1") for number, rank in enumerate(self._ranks)]
+
+
+def _put_together(matched: Mapping[Tag, Mapping[Rule, Selector]]) -> dict[Tag, list[tuple[Matched, bool]]]:
+    """Return for each tag its rules in the order of the cascade, those with `!important` declarations again last.
+
+    Premailer gets a tree with one element for each set of rules that occurs.
+    """
+    numbers: dict[tuple[Rule, tuple[int, int, int], bool], int] = {}
+    root = etree.Element("html")
+    elements: dict[str, Any] = {}
+    chosen: dict[Tag, Any] = {}
+    for tag, rules in matched.items():
+        blocks = " ".join(
+            str(numbers.setdefault((rule, selector.specificity, important), len(numbers)))
+            for rule, selector in rules.items()
+            for important in (False, True)
+            if any(declaration.important == important for declaration in rule.declarations)
+        )
+        if blocks not in elements:
+            elements[blocks] = etree.SubElement(root, "p", {_NUMBERS: blocks})
+        chosen[tag] = elements[blocks]
+    blocks_by_number = list(numbers)
+    _Applier(root, [(important, specificity, rule.order) for rule, specificity, important in numbers]).transform()
+    together: dict[Tag, list[tuple[Matched, bool]]] = {}
+    for tag, rules in matched.items():
+        order = [blocks_by_number[int(number)] for number in _NUMBER.findall(chosen[tag].get("style") or "")]
+        together[tag] = [((rule, rules[rule]), important) for rule, _, important in order]
+    return together
+
+
+# Into the text
+
+
+def _write(document: MailDocument, tag: Tag, applied: Sequence[Applied]) -> None:
+    """Write declarations into a tag: before its own, which win; important ones after them."""
+    if not applied:
+        return
+    style = tag.get("style")
+    if style is None or style.value is None:
+        at = style.end if style else max([tag.name_end, *(attribute.end for attribute in tag.attributes)])
+        name = "" if style else " style"
+        document.replace(at, at, f'{name}="{_escaped(applied, chr(34))}"')
+        return
+    quote = style.quote or '"'
+    before = [one for one in applied if not one.important]
+    after = [one for one in applied if one.important]
+    if not style.quote:
+        document.replace(style.value_start, style.value_start, quote)
+    if before:
+        separator = ";" if style.value.strip() else ""
+        document.replace(style.value_start, style.value_start, _escaped(before, quote) + separator)
+    if after and _ends_well(unescape_attribute(style.value)):
+        separator = "" if style.value.rstrip().endswith(";") or not style.value.strip() else ";"
+        document.replace(style.value_end, style.value_end, separator + _escaped(after, quote))
+    if not style.quote:
+        document.replace(style.value_end, style.value_end, quote)
+
+
+def _ends_well(style: str) -> bool:
+    """Return whether a declaration after these would be read as one: no bracket or quote is open at the end."""
+    last = tinycss2.parse_blocks_contents(f"{style};--end:0", skip_comments=True, skip_whitespace=True)[-1:]
+    return bool(last) and last[0].type == "declaration" and last[0].name == "--end"
+
+
+def _escaped(applied: Iterable[Applied], quote: str) -> str:
+    """Return declarations as an attribute's value in these quotes. Strings get the other kind, where they can."""
+    text = ";".join(one.declaration.text for one in applied).replace("&", "&amp;")
+    other = "'" if quote == '"' else '"'
+    if quote in text and other not in text:
+        return text.replace(quote, other)
+    return text.replace(quote, "&quot;" if quote == '"' else "&#39;")
+
+
+# What the author should know
+
+
+def _unbalanced(tree: HtmlTree) -> Iterator[Finding]:
+    for segment in tree.unbalanced:
+        message = (
+            "The elements opened and closed in this branch do not match. After it, rules that look at other elements "
+            "(such as 'td a') stay in the style sheet and are not inlined. Close each element in the branch that "
+            "opens it."
+        )
+        yield Finding("warning", message, segment.place)
+
+
+def _blocked(document: MailDocument, resolution: Resolution) -> Iterator[Finding]:
+    for declaration in sorted(resolution.blocked, key=lambda declaration: declaration.end):
+        message = (
+            f"'{declaration.text}' must win over rules that are inlined, but '!important' would change other elements. "
+            f"'{declaration.name}' is not inlined there. Write rules for media queries and states last in the style "
+            "sheet, with '!important' where they must win."
+        )
+        yield Finding("warning", message, document.place(declaration.end - 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import jinja2
@@ -16,6 +16,11 @@ from mailshot.render.problems import Place, TemplateProblems
 Kind = Literal["data", "expression", "statement", "raw"]
 _KINDS: dict[str, Kind] = {"variable_begin": "expression", "block_begin": "statement", "raw_begin": "raw"}
 _AT = re.compile(r" at (\d+)$")
+_STYLE = re.compile(r"<style\b.*?(?:</style|\Z)", re.DOTALL | re.IGNORECASE)
+# `{#hero{` in a style sheet is a selector; `{# a note #}` is a comment.
+_ID_SELECTOR = re.compile(r"\{#(?=-?[A-Za-z_\u0080-\uffff][^{}]*\{)")
+_HELD = "{\ufdd0"
+"""Stands for such a `{#` while Jinja reads the text: a noncharacter of Unicode, which no text contains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,11 @@ class Segment:
         line, column = Lines(self.text).at(max(self.text.rfind("}") - 1, 0))
         start = self.place.column if line == 1 else 1
         return Place(self.place.file, self.place.line + line - 1, start + column - 1)
+
+    @property
+    def is_assignment(self) -> bool:
+        """Whether the tag is `{% set name = value %}`, which has no end tag."""
+        return self.word == "set" and any(token.text == "=" for token in self.tokens)
 
     def spells(self, *words: str) -> bool:
         """Return whether the tag consists of exactly these tokens."""
@@ -89,6 +99,10 @@ class Lines:
         line = bisect_right(self._starts, offset)
         return line, offset - self._starts[line - 1] + 1
 
+    def offset(self, line: int, column: int) -> int:
+        """Return the offset of a line and column, both from 1."""
+        return self._starts[line - 1] + column - 1
+
 
 def tokenize(text: str, file: str, environment: jinja2.Environment, report: TemplateProblems) -> list[Segment]:
     """Split a file into segments. Joined, their texts are the file without its Jinja comments."""
@@ -100,6 +114,7 @@ def tokenize(text: str, file: str, environment: jinja2.Environment, report: Temp
     def place(offset: int) -> Place:
         return Place(file, *lines.at(offset))
 
+    text = _STYLE.sub(lambda style: _ID_SELECTOR.sub(_HELD, style[0]), text)
     try:
         for _, kind, value in environment.lexer.tokeniter(text, None):
             start = text.index(value, position) if value else position
@@ -119,11 +134,14 @@ def tokenize(text: str, file: str, environment: jinja2.Environment, report: Temp
     except jinja2.TemplateSyntaxError as error:
         at = _AT.search(error.message or "")
         where = place(int(at[1])) if at else Place(file, error.lineno, _first_tag(text, error.lineno))
-        report.add(where, _AT.sub("", error.message or "") + ".")
+        message = _AT.sub("", error.message or "") + "."
+        report.add(
+            where, message, "In a style sheet, write a blank after {: `{ #hero`." if "comment" in message else ""
+        )
         return []
     if position < len(text):
         segments.append(Segment("data", text[position:], place(position)))
-    return segments
+    return [replace(segment, text=segment.text.replace(_HELD, "{#")) for segment in segments]
 
 
 def _first_tag(text: str, line: int) -> int:

@@ -8,26 +8,40 @@ the same in every process.
 from __future__ import annotations
 
 import hashlib
-import html
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
 
+import idna
 from markupsafe import Markup, escape
 
+from mailshot.render import filters
+from mailshot.render.document import Part
 from mailshot.render.lexer import Segment, expression, statement, tokens_of, without_raw
+from mailshot.render.markup import unescape_attribute
 from mailshot.render.problems import Place, RenderError, TemplateProblems
 
-Part = str | Segment
-_STATIC = re.compile(r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?(?=[/?#]|$)", re.IGNORECASE)
-_HOST = re.compile(r"https?://([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::\d{1,5})?(?:[/?#]|$)", re.IGNORECASE)
-_UNTRACKED = re.compile(r"(?:mailto:|tel:|#)", re.IGNORECASE)
-_UNSAFE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\"<>\\^`{|}]")
+_ABSOLUTE = re.compile(r"(?P<scheme>https?)://(?P<host>[^\s/?#@:\\]+)(?P<port>:\d{1,5})?(?=[/?#]|$)", re.IGNORECASE)
+_ASCII_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+_REFUSED_SCHEMES = frozenset(
+    {"about:", "blob:", "data:", "file:", "filesystem:", "ftp:", "http:", "https:", "intent:", "jar:", "javascript:",
+     "ms-msdt:", "search-ms:", "vbscript:", "view-source:", "ws:", "wss:"}
+)  # fmt: skip
+"""Schemes that run something, open files, or are misspelled web addresses. Others open a program and are kept:
+`mailto:`, `tel:`, `sms:`, `whatsapp:`, or an app's own."""
+_UNSAFE = re.compile(r"[^!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]")
+"""What must be percent-encoded in a URL (RFC 3986)."""
 OWN_LINKS = (("links", ".", "unsubscribe"), ("links", ".", "preferences"))
 """Mailshot's own links: never tracked or replaced."""
 MAX_CACHED_LENGTH = 200
 """Longest URL that is cached, in characters; caching thousands of long ones would use too much memory."""
+
+
+_ENCODED_OR_NOT = re.compile(r"(?P<encoded>%[0-9A-Fa-f]{2})|.", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,32 +86,27 @@ class LinkSlots:
     own_pages: set[str] = field(default_factory=set)
     """Mailshot pages that the template links to: 'unsubscribe', 'preferences'."""
 
-    def __call__(self, parts: list[Part], attributes: dict[str, str], place: Place) -> list[Part]:
-        """Check one href and return its replacement: the same parts, or tags that call `_link`."""
-        first = parts[0] if parts else ""
+    def __call__(self, parts: Sequence[Part], tracked: bool, place: Place) -> list[Part]:
+        """Check one URL and return what to send in its place: the same parts, or tags that call `_link`."""
+        parts = list(parts)
         if not parts or parts == ["#"]:
             self.without_target.append(place)
             return parts
+        first = parts[0]
         if isinstance(first, Segment):
-            return self._expression(first, parts, attributes, place)
-        address = html.unescape(first)
-        if _UNTRACKED.match(address):
+            return self._expression(first, parts, tracked, place)
+        url = unescape_attribute(first).strip()
+        if url.startswith("#") or _opens_program(url):
+            return encoded_values(parts)
+        fault = _fault(url, len(parts) == 1)
+        if fault:
+            self.report.add(place, *fault)
             return parts
-        if not self._check_literal(address, len(parts) == 1, place):
-            return parts
-        if address.lower().startswith("http://"):
+        if url.lower().startswith("http://"):
             self.insecure.append(place)
-        return self._slot(parts, "data-no-track" not in attributes, place, open_host=False)
+        return self._slot(encoded_values(parts), tracked, place, open_host=False)
 
-    def _check_literal(self, address: str, whole: bool, place: Place) -> bool:
-        host = _STATIC.match(address)
-        fixed = host and (whole or len(address) > host.end())
-        if not fixed or _UNSAFE.search(address):
-            message = "A link must begin with a literal http(s)://host/, or be a single {{ … }}."
-            self.report.add(place, message, "mailto:, tel: and #anchor links are also allowed.")
-        return bool(fixed)
-
-    def _expression(self, first: Segment, parts: list[Part], attributes: dict[str, str], place: Place) -> list[Part]:
+    def _expression(self, first: Segment, parts: list[Part], tracked: bool, place: Place) -> list[Part]:
         if len(parts) > 1 or first.kind != "expression":
             message = "A link that begins with {{ … }} must contain nothing else."
             self.report.add(first.place, message, "Put https://host/ before the tag.")
@@ -106,7 +115,7 @@ class LinkSlots:
         if words in OWN_LINKS:
             self.own_pages.add(words[-1])
             return parts
-        return self._slot(parts, "data-no-track" not in attributes, place, open_host=True)
+        return self._slot(parts, tracked, place, open_host=True)
 
     def _slot(self, parts: list[Part], tracked: bool, place: Place, open_host: bool) -> list[Part]:
         number = len(self.places)
@@ -126,6 +135,71 @@ class LinkSlots:
         ]
 
 
+def _opens_program(url: str) -> bool:
+    scheme = _SCHEME.match(url)
+    return scheme is not None and scheme[0].lower() not in _REFUSED_SCHEMES
+
+
+def _fault(url: str, whole: bool) -> tuple[str, str] | None:
+    """Return what is wrong with the literal beginning of a URL, and the remedy; None for a good one.
+
+    `whole` says that no tag follows. Before a tag, the host must be complete: a value could make another of it.
+    """
+    host = _ABSOLUTE.match(url)
+    remedy = "Links may also begin with mailto:, tel:, sms: or an app's scheme, or with # for a place in the mail."
+    if host is None or not (whole or len(url) > host.end()):
+        if "\\" in url or "@" in url.partition("//")[2].partition("/")[0]:
+            return "A link must have neither user names nor \\ before its path.", remedy
+        return "A link must begin with a literal http(s)://host/, or be a single {{ … }}.", remedy
+    try:
+        ascii_host(host["host"])
+    except ValueError:
+        return f"'{host['host']}' is not a host.", "Write it as in a browser's address bar, such as shop.example."
+    return None
+
+
+def encoded_values(parts: Sequence[Part]) -> list[Part]:
+    """Percent-encode what tags print after the first part of a URL."""
+    encoded: list[Part] = list(parts[:1])
+    literal = parts[0] if parts and isinstance(parts[0], str) else ""
+    for part in parts[1:]:
+        if isinstance(part, Segment) and part.kind == "expression" and not _is_encoded(part):
+            function = "_in_query" if "?" in literal or "#" in literal else "_in_path"
+            tokens = [*tokens_of(f"{function} ( (", part.place), *part.tokens, *tokens_of(") )", part.place)]
+            part = expression(tokens, part.place)
+        elif isinstance(part, str):
+            literal += part
+        encoded.append(part)
+    return encoded
+
+
+def _is_encoded(tag: Segment) -> bool:
+    return tuple(token.text for token in tag.tokens[-2:]) == ("|", "urlencode")
+
+
+@lru_cache(maxsize=4096)
+def ascii_host(host: str) -> str:
+    """Return a host in ASCII, labels in other alphabets as A-labels (IDNA 2008). Raises ValueError for what is none."""
+    if not host.isascii():
+        host = idna.encode(host, uts46=True).decode()
+    if not _ASCII_HOST.fullmatch(host):
+        raise ValueError(host)
+    return host
+
+
+def normalized(url: str) -> str:
+    """Return a URL as it is requested: the host in ASCII, everything else percent-encoded where it must be (RFC 3986).
+
+    Blanks around it are removed. Raises ValueError for what is no http or https URL.
+    """
+    url = url.strip()
+    host = _ABSOLUTE.match(url)
+    if host is None:
+        raise ValueError(url)
+    rest = _UNSAFE.sub(lambda match: quote(match[0], safe="", errors="replace"), url[host.end() :])
+    return f"{host['scheme'].lower()}://{ascii_host(host['host'])}{host['port'] or ''}{rest}"
+
+
 class LinkRewriter:
     """The `_link` function during one render: checks URLs, replaces them and collects the links."""
 
@@ -136,26 +210,61 @@ class LinkRewriter:
         self.links: dict[int, LinkTarget] = {}
 
     def __call__(self, number: int, tracked: int, open_host: int, address: object) -> object:
-        """Return the URL to send. Raises RenderError if its host is not allowed in this mail."""
-        written = address if isinstance(address, Markup) else escape(str(address or ""))
-        url = html.unescape(written)
-        if open_host or _UNSAFE.search(url):
-            url = self._checked(number, _percent_encoded(url), open_host)
-            written = escape(url)
+        """Return the URL to send. Raises RenderError if its host is not allowed in this mail.
+
+        Without tracking, a URL of the template is sent as its author wrote it.
+        """
+        if open_host:
+            url = self._checked(number, str("" if address is None else address))
+            written: Markup = escape(url)
+        else:
+            written = address if isinstance(address, Markup) else escape(str(address))
+            if not (tracked and self._tracking):
+                return written
+            url = self._normalized(number, unescape_attribute(written))
         if not (tracked and self._tracking):
             return written
-        found = link_target(url)
-        self.links[found.id] = found
-        return escape(self._tracking.click(found.id))
+        target = link_target(url)
+        self.links[target.id] = target
+        return escape(self._tracking.click(target.id))
 
-    def _checked(self, number: int, url: str, open_host: int) -> str:
-        host = _HOST.match(url)
-        if host is None or (open_host and host[1].lower() not in self._hosts):
-            where = host[1] if host else url[:60]
-            raise RenderError(f"The link leads to '{where}', which is not in link_hosts.", self._places[number])
+    def _checked(self, number: int, address: str) -> str:
+        """Return the URL that a tag printed, if its host is allowed."""
+        url = self._normalized(number, address)
+        host = _ABSOLUTE.match(url)
+        if host is None or host["host"].lower() not in self._hosts:
+            raise self._refused(number, host["host"] if host else address[:60])
         return url
 
+    def _normalized(self, number: int, url: str) -> str:
+        try:
+            return normalized(url)
+        except ValueError:
+            raise self._refused(number, url[:60]) from None
 
-def _percent_encoded(url: str) -> str:
-    """Percent-encode the characters that are not allowed in a URL."""
-    return _UNSAFE.sub(lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode()), url.strip())
+    def _refused(self, number: int, where: str) -> RenderError:
+        return RenderError(f"The link leads to '{where}', which is not in link_hosts.", self._places[number])
+
+
+def _mail_function(function: Any) -> Any:
+    function.mail_function = True
+    return function
+
+
+@_mail_function
+def in_query(value: object) -> str:
+    """Percent-encode a value for a query or fragment: everything but letters, digits and `-._~`."""
+    return quote(_as_text(value), safe="", errors="replace")
+
+
+@_mail_function
+def in_path(value: object) -> str:
+    """Percent-encode a value for a path, in which `/` and sequences that are encoded already stay as they are."""
+    return _ENCODED_OR_NOT.sub(
+        lambda match: match[0] if match["encoded"] else quote(match[0], safe="/:@!$'()*,;=~", errors="replace"),
+        _as_text(value),
+    )
+
+
+def _as_text(value: object) -> str:
+    return "" if value is None else str(filters.as_machines_write(value))

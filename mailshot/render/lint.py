@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from mailshot.render.document import MailDocument
 from mailshot.render.lexer import Segment
 from mailshot.render.links import LinkSlots
-from mailshot.render.placeholders import Placeholders
+from mailshot.render.markup import Tag
 from mailshot.render.problems import Place
 
 POSTAL, UNSUBSCRIBE = "sender.postal_address", "links.unsubscribe"
+_TAG = re.compile(r"<[^<>]*>")
 LARGEST = 100 * 1024
 """Bytes of HTML; Gmail cuts a mail after 102 KB."""
 
@@ -44,14 +47,14 @@ class MailPart:
 
 def examine(
     subject: Iterable[Segment],
-    placeholders: Placeholders,
+    document: MailDocument,
     slots: LinkSlots,
     subject_file: str,
     html: MailPart,
     text: MailPart | None,
 ) -> tuple[Finding, ...]:
     """Return the findings about a compiled mail, errors first. `text` is its body.txt; None: derived from HTML."""
-    findings = [*_links(slots), *_elements(placeholders, html.file), *_required(slots, placeholders, html)]
+    findings = [*_links(slots), *_elements(document, html.file), *_required(slots, document, html)]
     if not "".join(piece.text for piece in subject).strip():
         findings.append(Finding("error", "The subject is missing.", Place(subject_file, 0, 0)))
     if text:
@@ -59,14 +62,14 @@ def examine(
     return tuple(sorted(findings, key=lambda finding: (finding.level, finding.place)))
 
 
-def _required(slots: LinkSlots, placeholders: Placeholders, html: MailPart) -> Iterator[Finding]:
+def _required(slots: LinkSlots, document: MailDocument, html: MailPart) -> Iterator[Finding]:
     place = Place(html.file, 0, 0)
     if POSTAL not in html.facts:
         yield Finding("error", f"The sender's postal address is missing: {{{{ {POSTAL} }}}}.", place, bulk=True)
     if "unsubscribe" not in slots.own_pages:
         example = f'<a href="{{{{ {UNSUBSCRIBE} }}}}">'
         yield Finding("error", f"There is no link to unsubscribe: {example}.", place, bulk=True)
-    elif placeholders.wordless("links", ".", "unsubscribe"):
+    elif not _is_clickable(document, "links", ".", "unsubscribe"):
         yield Finding("error", "The unsubscribe link has no text or image, so it cannot be clicked.", place, bulk=True)
 
 
@@ -84,17 +87,37 @@ def _links(slots: LinkSlots) -> Iterator[Finding]:
         yield Finding("warning", "The link leads nowhere.", place)
 
 
-def _elements(placeholders: Placeholders, body_file: str) -> Iterator[Finding]:
-    body = Place(body_file, 0, 0)
-    for name, attributes, place in placeholders.elements:
-        if name == "img" and "alt" not in attributes:
+def _is_clickable(document: MailDocument, *tokens: str) -> bool:
+    """Return whether any link to `{{ tokens }}` has text or an image in it."""
+    start: int | None = None
+    for tag in (markup for markup in document.markup if isinstance(markup, Tag)):
+        if start is not None and tag.name == "img":
+            return True
+        if tag.name != "a":
+            continue
+        if start is not None and _TAG.sub("", document.text[start : tag.start]).strip():
+            return True
+        href = None if tag.closing else tag.get("href")
+        leads_there = href is not None and any(
+            segment.spells(*tokens) for segment in document.segments(href.value or "")
+        )
+        start = tag.end if leads_there else None
+    return False
+
+
+def _elements(document: MailDocument, body_file: str) -> Iterator[Finding]:
+    tags = [markup for markup in document.markup if isinstance(markup, Tag) and not markup.closing]
+    for tag in tags:
+        place = document.place(tag.start)
+        if tag.name == "img" and tag.get("alt") is None:
             yield Finding("warning", "The image has no alt text.", place)
-        if name == "html" and not attributes.get("lang"):
+        if tag.name == "html" and not tag.value("lang"):
             yield Finding("warning", 'The mail does not say its language: <html lang="en">.', place)
-        if name == "script":
+        if tag.name == "script":
             yield Finding("error", "Mail readers never run scripts.", place)
-    if not any(name == "html" for name, _, _ in placeholders.elements):
-        yield Finding("warning", "The mail is not a whole document: <!doctype html><html>…</html>.", body)
+    if not any(tag.name == "html" for tag in tags):
+        message = "The mail is not a whole document: <!doctype html><html>…</html>."
+        yield Finding("warning", message, Place(body_file, 0, 0))
 
 
 def weight(size: int, body_file: str) -> tuple[Finding, ...]:

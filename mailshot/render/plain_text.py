@@ -3,44 +3,78 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from itertools import pairwise
+from typing import Any
 
-import lxml.html
 from inscriptis.css_profiles import CSS_PROFILES
 from inscriptis.html_engine import Inscriptis
 from inscriptis.model.config import ParserConfig
 from lxml import etree
 
-from mailshot.render.lexer import Segment
-from mailshot.render.placeholders import Part, Placeholders
+from mailshot.render.document import MailDocument, Part
+from mailshot.render.html_tree import MARK, HtmlTree
+from mailshot.render.markup import Tag, unescape_attribute
+from mailshot.render.problems import TemplateProblems
 
 _HIDDEN = re.compile(r"display\s*:\s*none|mso-hide\s*:\s*all", re.IGNORECASE)
-_ELEMENT = re.compile(r"<[a-z]", re.IGNORECASE)
 _BLANKS = re.compile(r"(?<![ \t\u00a0\u200c])[ \t\u00a0\u200c]++(?:\n|\Z)")
 _INDENTS = re.compile(r"^[ \t\u00a0]+", re.MULTILINE)
 _GAPS = re.compile(r"\n{3,}")
 _LAYOUT = ("table", "thead", "tbody", "tfoot", "tr", "td", "th")
-_SCHEMES_WITHOUT_URL = ("mailto:", "tel:", "#")
+_BLOCKS = frozenset(
+    {"address", "article", "blockquote", "br", "center", "div", "dl", "form", "h1", "h2", "h3", "h4", "h5", "h6", "hr",
+     "ol", "p", "pre", "section", "table", "ul"}
+)  # fmt: skip
+_BETWEEN_CELLS = " | "
+_AMPERSAND = "\ufdd1"
+"""Stands for & meanwhile: a noncharacter of Unicode."""
 
 
-def derive(placeholders: Placeholders, document: str) -> list[Part]:
-    """Derive the text and tags of the plain text part from a document with placeholders.
+def derive(
+    document: MailDocument, tree: HtmlTree, urls: Mapping[int, Sequence[Part]], report: TemplateProblems
+) -> list[Part]:
+    """Derive the text and tags of the plain text part from the tree of a mail's HTML.
 
-    Hidden and decorative elements and those marked `data-html-only` are left out, table cells become blocks, and
-    each link is followed by its URL in angle brackets.
+    Hidden and decorative elements and those marked `data-html-only` are left out. Images become their alt texts, rows
+    of data tables become lines, other cells become blocks. `urls` are the URLs of links by the offset of their tag:
+    each link is followed by its URL in angle brackets, or by its address or number.
     """
-    tree = lxml.html.document_fromstring(document if _ELEMENT.search(document) else f"<div>{document}</div>")
-    for element in list(tree.iter()):
-        if isinstance(element, etree._Comment):
-            _replace_comment(element, placeholders)
+    root = _copy(tree.root, document)
+    starts = [markup.start for markup in document.markup if isinstance(markup, Tag) and not markup.closing]
+    for element in list(root.iter()):
+        if not isinstance(element.tag, str):
+            _replace_comment(element, document)
         elif _is_hidden(element):
-            element.drop_tree()
-        elif element.tag in _LAYOUT:
-            element.tag = "div"
-        elif element.tag == "a":
-            _append_url(element, placeholders)
-    config = ParserConfig(css=CSS_PROFILES["strict"])
-    lines = [" ".join(line.split()) for line in Inscriptis(tree, config).get_text().splitlines()]
-    return placeholders.parts("\n".join(lines), plain=True)
+            _replace(element, _statements(element, document))
+        elif element.tag == "img":
+            _replace(element, " ".join((element.get("alt") or "").split()))
+    for link in root.iter("a"):
+        if link.get(MARK):
+            _append_url(link, document, urls.get(starts[int(link.get(MARK))], ()))
+    for row in list(root.iter("tr")):
+        _separate_cells(row)
+    for element in root.iter():
+        element.tag = "div" if element.tag in _LAYOUT else element.tag
+        element.text, element.tail = _hold(element.text), _hold(element.tail)
+    text = Inscriptis(root, ParserConfig(css=CSS_PROFILES["strict"])).get_text().replace(_AMPERSAND, "&")
+    text = "\n".join(" ".join(line.split()) for line in text.splitlines())
+    _refuse_moved(text, document, report)
+    return document.restore(text)
+
+
+def _refuse_moved(text: str, document: MailDocument, report: TemplateProblems) -> None:
+    """Report a statement that stands elsewhere in the text than in the HTML: browsers move what is not well nested."""
+    written = [word for word in document.words.findall(document.text) if _is_statement(word, document)]
+    derived = [word for word in document.words.findall(text) if _is_statement(word, document)]
+    order = {word: number for number, word in enumerate(written)}
+    for word, following in pairwise(derived):
+        if order.get(word, -1) > order.get(following, len(order)):
+            message = "The HTML around this is not well nested, so browsers move it, and no plain text can be derived."
+            remedy = "Close every element where it was opened, or write a body.txt."
+            report.add(document.segment(word).place, message, remedy)
+            return
 
 
 def tidy(text: str, derived_from_html: bool) -> str:
@@ -49,26 +83,86 @@ def tidy(text: str, derived_from_html: bool) -> str:
     return _GAPS.sub("\n\n", _BLANKS.sub("\n", text)).strip() + "\n"
 
 
-def _is_hidden(element: lxml.html.HtmlElement) -> bool:
+def _hold(text: str | None) -> str | None:
+    """Hold the ampersands of a text, which Inscriptis would decode a second time."""
+    return text.replace("&", _AMPERSAND) if text else text
+
+
+def _is_hidden(element: Any) -> bool:
     silent = element.get("aria-hidden") == "true" or element.get("data-html-only") is not None
-    return silent or bool(_HIDDEN.search(element.get("style", "")))
+    return silent or bool(_HIDDEN.search(element.get("style") or ""))
 
 
-def _replace_comment(comment: etree._Comment, placeholders: Placeholders) -> None:
-    """Replace a comment that represents a statement with the statement's placeholder; drop any other comment."""
-    spoken = lxml.html.Element("span")
-    spoken.text, spoken.tail, comment.tail = placeholders.statement(comment.text), comment.tail, None
-    parent = comment.getparent()
-    if parent is not None:
-        parent.replace(comment, spoken)
+def _copy(root: Any, document: MailDocument) -> Any:
+    """Copy a tree, with the statements before its body moved into it: the text may lose none of them."""
+    copied = deepcopy(root)
+    body = copied.find("body")
+    before = [*reversed(list(root.itersiblings(preceding=True))), *reversed(list(body.itersiblings(preceding=True)))]
+    body.text = "".join(_statements(element, document) for element in before) + (body.text or "")
+    return copied
 
 
-def _append_url(element: lxml.html.HtmlElement, placeholders: Placeholders) -> None:
-    word = placeholders.addresses.get(element.get("href", ""), "")
-    parts = placeholders.parts(word)
-    if parts and (isinstance(parts[0], Segment) or not parts[0].startswith(_SCHEMES_WITHOUT_URL)):
-        last = element[-1] if len(element) else None
-        if last is None:
-            element.text = f"{(element.text or '').rstrip()} <{word}>"
-        else:
-            last.tail = f"{(last.tail or '').rstrip()} <{word}>"
+def _statements(element: Any, document: MailDocument) -> str:
+    """Return the statements in an element that is left out. What they print is left out with it."""
+    comments = (item.text or "" for item in element.iter() if not isinstance(item.tag, str))
+    return "".join(text for text in map(str.strip, comments) if _is_statement(text, document))
+
+
+def _is_statement(text: str, document: MailDocument) -> bool:
+    return bool(document.words.fullmatch(text)) and document.segment(text).kind == "statement"
+
+
+def _replace(element: Any, text: str) -> None:
+    """Put text in place of an element."""
+    parent = element.getparent()
+    if parent is None:
+        return
+    span = etree.Element("span")
+    span.text, span.tail, element.tail = text, element.tail, None
+    parent.replace(element, span)
+
+
+def _replace_comment(comment: Any, document: MailDocument) -> None:
+    """Replace a comment that represents a statement with the statement; drop any other comment."""
+    word = (comment.text or "").strip()
+    _replace(comment, word if _is_statement(word, document) else "")
+
+
+def _append_url(link: Any, document: MailDocument, url: Sequence[Part]) -> None:
+    """Write the URL of a link after its text; of a mail address or a number, only that."""
+    parts = [unescape_attribute(part) if isinstance(part, str) else part for part in url]
+    first = parts[0] if parts else "#"
+    if isinstance(first, str):
+        scheme, colon, rest = first.strip().partition(":")
+        if first.startswith("#") or not colon:
+            return
+        if scheme.lower() in ("mailto", "tel", "sms"):
+            parts = [rest.partition("?")[0], *([] if "?" in rest else parts[1:])]
+    shown = document.hold(parts).strip()
+    if not shown or shown in ("".join(link.itertext()).strip(), ""):
+        return
+    last = link
+    while len(last) and not (last[-1].tail or "").strip():
+        last = last[-1]
+    if len(last):
+        last[-1].tail = f"{last[-1].tail.rstrip()} <{shown}>"
+    else:
+        last.text = f"{(last.text or '').rstrip()} <{shown}>"
+
+
+def _separate_cells(row: Any) -> None:
+    """Put the cells of a row of data on one line. A row is data when no cell of it holds a block."""
+    table = next(row.iterancestors("table"), None)
+    if table is None or table.get("role") in ("presentation", "none"):
+        return
+    cells = [cell for cell in row if cell.tag in ("td", "th")]
+    filled = [cell for cell in cells if "".join(cell.itertext()).strip()]
+    if len(filled) < 2 or any(True for cell in cells for _ in cell.iter(*_BLOCKS)):
+        return
+    for cell in cells:
+        cell.tag = "span"
+    for cell in filled[:-1]:
+        cell.tail = _BETWEEN_CELLS
+    for cell in cells:
+        if cell not in filled[:-1]:
+            cell.tail = ""

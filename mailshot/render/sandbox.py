@@ -16,7 +16,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
-from mailshot.render import filters, instrument
+from mailshot.render import filters, instrument, links
 from mailshot.render.budget import (
     BUDGET,
     COLLECTIONS,
@@ -153,7 +153,12 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
         self.filters |= {"_concat": _concat, **instrument.FILTERS}
         tests: Any = self.tests
         self.tests = {name: _bounded(name, test, filters.SHALLOW_TESTS) for name, test in tests.items()}
-        self.globals = {"range": bounded_range, "_plain": filters.as_machines_write}
+        self.globals = {
+            "range": bounded_range,
+            "_plain": filters.as_machines_write,
+            "_in_path": links.in_path,
+            "_in_query": links.in_query,
+        }
 
     def instrumented(self, tree: nodes.Template) -> nodes.Template:
         """Rewrite a parsed template so that its loops, lists, joins, slices and comparisons are charged."""

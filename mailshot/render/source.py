@@ -15,7 +15,7 @@ from types import MappingProxyType
 from mailshot import errors, safe_files
 
 REQUIRED = ("subject.txt", "body.html")
-OPTIONAL = ("body.txt", "settings.yaml")
+OPTIONAL = ("preheader.txt", "body.txt", "settings.yaml")
 SHARED = "_base"
 LARGEST_FILE = 256 * 1024
 """Bytes. A mail over 100 KB is cut by readers anyway; more than this is not a template."""

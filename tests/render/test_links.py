@@ -20,7 +20,7 @@ PAGE = "<html><body>{}</body></html>"
 
 def hrefs(page: str) -> list[str]:
     """List the addresses of a page as a reader would follow them."""
-    return [html.unescape(found) for found in re.findall(r'<a[^>]* href="([^"]*)"', page)]
+    return [html.unescape(found[1]) for found in re.findall(r"""<a[^>]* href=(["'])(.*?)\1""", page)]
 
 
 def test_without_consent_nothing_is_exchanged_and_no_pixel_is_there() -> None:

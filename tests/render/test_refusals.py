@@ -9,7 +9,7 @@ import pytest
 
 from mailshot import errors
 from mailshot.render import source
-from tests.render.material import TEMPLATES, compile_body
+from tests.render.material import TEMPLATES, compile_body, values
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ from tests.render.material import TEMPLATES, compile_body
         ("<a §href='javascript:alert(1)'>x</a>", "must begin with"),
         ("<a §href='java&#115;cript:alert(1)'>x</a>", "must begin with"),
         ("<a §href='https://x.example{{ traits.diet }}'>x</a>", "must begin with"),
-        ("<a §href='https://good.example@evil.example/'>x</a>", "must begin with"),
-        ("<a §href='https://x.example\\@evil.example/'>x</a>", "must begin with"),
+        ("<a §href='https://good.example@evil.example/'>x</a>", "neither user names"),
+        ("<a §href='https://x.example\\@evil.example/'>x</a>", "neither user names"),
         ("<a\n  §href='//evil.example/'>x</a>", "must begin with"),
         ("<a §href='data:text/html,x'>x</a>", "must begin with"),
         ("<a href='§{{ links.unsubscribe }}x'>x</a>", "must contain nothing else"),
@@ -116,11 +116,14 @@ def test_circles_end() -> None:
         compile_body("{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}")
 
 
-def test_badly_nested_html_that_would_move_a_tag_is_refused() -> None:
-    with pytest.raises(errors.InvalidInput, match="not well nested"):
-        compile_body(
-            "<html><head>{% if traits.diet %}</head><body>{% endif %}<p>x</p></body></html><p>{{ campaign.name }}"
-        )
+def test_a_branch_that_leaves_an_element_open_is_told_with_its_place() -> None:
+    found = compile_body(
+        "<html><head><style>td a { top: 0 } a { left: 0 }</style></head><body>\n"
+        "{% if traits.diet %}<div>{% endif %}<table><tr><td><a href='#x'>x</a></td></tr></table></body></html>"
+    )
+    place = next(finding.place for finding in found.findings if "do not match" in finding.message)
+    assert (place.line, place.column) == (2, 1)
+    assert 'style="left:0"' in found.render(values(), None).html
 
 
 def test_lint_speaks_of_what_is_missing() -> None:
