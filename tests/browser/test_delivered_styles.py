@@ -190,9 +190,9 @@ def _differences(state: str, sides: tuple[Side, Side]) -> Iterator[str]:
                 yield f"{state}: {element}: {name} is {actual.get(name)}, not {expected.get(name)}"
 
 
-def _plainness(name: str) -> tuple[bool, bool, str]:
+def _plainness(name: str) -> tuple[bool, bool, int]:
     """Sort the properties that authors write in front of those that follow from them."""
-    return name.startswith("::"), name.startswith("-") or "-inline" in name or "-block" in name, name
+    return name.startswith("::"), name.startswith("-") or "-inline" in name or "-block" in name, len(name)
 
 
 @pytest.mark.parametrize("name", mail_samples.NAMES)
