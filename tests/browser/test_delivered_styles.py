@@ -29,14 +29,17 @@ MAX_PROPERTIES = 3
 _STATES = re.compile(r":(?:hover|focus|active)", re.IGNORECASE)
 
 SETTLE = """pixel => {
-  for (const image of document.querySelectorAll(`img[src="${pixel}"]`)) image.style.setProperty("display", "none", "important");
+  for (const image of document.querySelectorAll(`img[src="${pixel}"]`))
+    image.style.setProperty("display", "none", "important");
   for (let turn = 0; turn < 4; turn++)
     for (const animation of document.getAnimations())
       if (animation instanceof CSSTransition) animation.finish();
       else { animation.pause(); animation.currentTime = 0; }
 }"""
 """Hide the open pixel, end transitions, and stop animations at their first frame."""
-ELEMENTS = """const elements = [...document.querySelectorAll("*")].filter(e => e.getAttribute("src") !== pixel);"""
+ELEMENTS = (
+    """const elements = [...document.querySelectorAll(":not(head *)")].filter(e => e.getAttribute("src") !== pixel);"""
+)
 HASHES = f"""pixel => {{
   {ELEMENTS}
   const names = [...getComputedStyle(document.documentElement)];
@@ -69,7 +72,8 @@ SWITCH = """() => {
   const groups = new Map();
   for (const input of document.querySelectorAll("input[type=radio]"))
     groups.set(input.name, [...(groups.get(input.name) || []), input]);
-  for (const group of groups.values()) group[(group.findIndex(input => input.checked) + 1) % group.length].checked = true;
+  for (const group of groups.values())
+    group[(group.findIndex(input => input.checked) + 1) % group.length].checked = true;
   for (const details of document.querySelectorAll("details")) details.open = !details.open;
 }"""
 """Switch every checkbox, choose the next of each group of radio buttons, open what is closed."""
@@ -141,25 +145,27 @@ def sides(browser: Browser) -> Iterator[tuple[Side, Side]]:
 @pytest.mark.parametrize("name", mail_samples.NAMES)
 def test_a_delivered_mail_looks_as_written(name: str, sides: tuple[Side, Side]) -> None:
     written, delivered = mail_samples.authored(name), mail_samples.delivered(name, tracked=True)
-    differences = list(compare(written, delivered, sides, itertools.product(WIDTHS, SCHEMES)))
-    differences += compare_states(written, sides)
-    assert not differences, "\n".join(differences[:MAX_LINES])
+    media = itertools.product(WIDTHS, SCHEMES)
+    differences = itertools.chain(compare(written, delivered, sides, media), compare_states(written, sides))
+    lines = [*itertools.islice(differences, MAX_LINES)]
+    assert not lines, "\n".join(lines)
 
 
 @pytest.mark.parametrize("name", mail_samples.NAMES)
 def test_a_mail_without_tracking_looks_as_written(name: str, sides: tuple[Side, Side]) -> None:
     written, delivered = mail_samples.authored(name), mail_samples.delivered(name, tracked=False)
-    differences = list(compare(written, delivered, sides, zip(WIDTHS, SCHEMES, strict=True)))
-    assert not differences, "\n".join(differences[:MAX_LINES])
+    differences = compare(written, delivered, sides, zip(WIDTHS, SCHEMES, strict=True))
+    lines = [*itertools.islice(differences, MAX_LINES)]
+    assert not lines, "\n".join(lines)
 
 
-def compare(
-    written: str, delivered: str, sides: tuple[Side, Side], media: Iterable[tuple[int, str]]
-) -> Iterator[str]:
+def compare(written: str, delivered: str, sides: tuple[Side, Side], media: Iterable[tuple[int, str]]) -> Iterator[str]:
     """Yield where the styles of two versions of a mail differ, at some widths and colour schemes."""
     for side, html in zip(sides, (written, delivered), strict=True):
         side.open(html)
     for width, scheme in media:
+        if scheme != SCHEMES[0] and "color-scheme" not in (written + delivered).lower():
+            continue  # nothing in them asks for it
         for side in sides:
             side.emulate(width, scheme)
         yield from _differences(f"{width} px, {scheme}", sides)
@@ -212,15 +218,26 @@ SEEN = [
     ("<style>@media(min-width:900px){p{margin:0}}</style><p>x</p>", "<style></style><p>x</p>"),
     ("<style>@media(prefers-color-scheme:dark){p{color:red}}</style><p>x</p>", "<style></style><p>x</p>"),
     ("<style>a:hover{color:lime}</style><a href='#'>x</a>", "<style>a:hover{}</style><a href='#'>x</a>"),
-    ("<style>a:hover{color:lime}</style><a href='#'>x</a>", "<style>a:hover{color:red}</style><a style='color:blue' href='#'>x</a>"),
-    ("<style>:checked+p{color:red}</style><input type=checkbox><p>x</p>", "<style></style><input type=checkbox><p>x</p>"),
-    ("<style>#b:checked~p{color:red}</style><input type=radio name=a checked><input type=radio name=a id=b><p>x</p>",
-     "<style></style><input type=radio name=a checked><input type=radio name=a id=b><p>x</p>"),
+    (
+        "<style>a:hover{color:lime}</style><a href='#'>x</a>",
+        "<style>a:hover{color:red}</style><a style='color:blue' href='#'>x</a>",
+    ),
+    (
+        "<style>:checked+p{color:red}</style><input type=checkbox><p>x</p>",
+        "<style></style><input type=checkbox><p>x</p>",
+    ),
+    (
+        "<style>#b:checked~p{color:red}</style><input type=radio name=a checked><input type=radio name=a id=b><p>x</p>",
+        "<style></style><input type=radio name=a checked><input type=radio name=a id=b><p>x</p>",
+    ),
     ("<style>p::before{content:'x'}</style><p>x</p>", "<style>p::before{content:'y'}</style><p>x</p>"),
-    ("<style>p{opacity:1;animation:k 1s}@keyframes k{from{opacity:0}}</style><p>x</p>", "<style>p{opacity:1}</style><p>x</p>"),
+    (
+        "<style>p{opacity:1;animation:k 1s}@keyframes k{from{opacity:0}}</style><p>x</p>",
+        "<style>p{opacity:1}</style><p>x</p>",
+    ),
     ("<noscript><p>x</p></noscript>", "<noscript><p style='color:red'>x</p></noscript>"),
     ("<p>x</p>", "<p>x</p><p>y</p>"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("written", "delivered"), SEEN)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import jinja2
 
 from mailshot.render import filters, sandbox, source, template
+from mailshot.render.budget import BUDGET
 from tests.render.material import SHOP, TRACKING, VOCABULARY, values
 
 FOLDER = Path(__file__).parent / "mails"
@@ -36,7 +37,7 @@ def has_statements(name: str) -> bool:
     return "{%" in _files(name)["m/body.html"]
 
 
-@lru_cache(maxsize=None)
+@cache
 def compiled(name: str) -> template.MailTemplate:
     """Compile a sample mail, without the trial render."""
     mail = source.TemplateSource("m", _files(name))
@@ -53,7 +54,7 @@ def render_plainly(files: dict[str, str], name: str) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(filters.OWN)
-    sandbox.BUDGET.reset()
+    BUDGET.reset()
     return environment.get_template(name).render(values())
 
 

@@ -34,7 +34,9 @@ _ATTRIBUTE = re.compile(
 )
 _CLICK = re.compile(r"https://go\.example/c/\d+")
 _HREF = re.compile(r"""(\shref\s*=\s*)("[^"]*"|'[^']*'|[^\s>]+)""", re.IGNORECASE)
-_DECLARATIONS = re.compile(r"""(?:\s*[\w*-]+\s*:(?:[^;"'()]|"[^"]*"|'[^']*'|\((?:[^()"']|"[^"]*"|'[^']*'|\([^()]*\))*\))+(?:;|$))*""")
+_DECLARATIONS = re.compile(
+    r"""(?:\s*[\w*-]+\s*:(?:[^;"'()]|"[^"]*"|'[^']*'|\((?:[^()"']|"[^"]*"|'[^']*'|\([^()]*\))*\))+(?:;|$))*"""
+)
 _IMPORTANT = " !important"
 _PIXEL = re.compile(rf'<img src="{re.escape(TRACKING.pixel)}"[^>]*>(?=</body|</html|\Z|\s*\Z)', re.IGNORECASE)
 
