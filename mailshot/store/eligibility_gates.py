@@ -4,7 +4,7 @@ A customer is left out for the reason of the first gate that does not let the ma
 a marketer would fix them: first the address, then the campaign. The holdout is last, so that held-out customers are
 those who would have been mailed.
 
-To add a gate: its reason in `states.Reason`, its clauses in `plan_gates` and `eligibility`, a row here, and its
+To add a gate: its reason in `states.Reason`, its clauses in `plan_gates` and `send_gates`, a row here, and its
 explanation in `campaign.eligibility`. A test checks that each reason has one row and one explanation.
 """
 
