@@ -61,11 +61,15 @@ class Tracking:
 
 
 def link_target(url: str) -> LinkTarget:
-    """Return the link target of a URL; its id is the first 63 bits of the SHA-256, never 0."""
+    """Return the link target of a URL; its id is the first 63 bits of the SHA-256, never 0.
+
+    Raises ValueError for what is no http or https URL.
+    """
     return _cached_link(url) if len(url) <= MAX_CACHED_LENGTH else _link(url)
 
 
 def _link(url: str) -> LinkTarget:
+    url = normalized(url)
     number = int.from_bytes(hashlib.sha256(url.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1
     return LinkTarget(number or 1, url)
 
@@ -215,32 +219,28 @@ class LinkRewriter:
         Without tracking, a URL of the template is sent as its author wrote it.
         """
         if open_host:
-            url = self._checked(number, str("" if address is None else address))
-            written: Markup = escape(url)
+            target = self._target(number, str("" if address is None else address))
+            self._check_host(number, target.url)
+            written = escape(target.url)
         else:
             written = address if isinstance(address, Markup) else escape(str(address))
-            if not (tracked and self._tracking):
-                return written
-            url = self._normalized(number, unescape_attribute(written))
         if not (tracked and self._tracking):
             return written
-        target = link_target(url)
+        if not open_host:
+            target = self._target(number, unescape_attribute(written))
         self.links[target.id] = target
         return escape(self._tracking.click(target.id))
 
-    def _checked(self, number: int, address: str) -> str:
-        """Return the URL that a tag printed, if its host is allowed."""
-        url = self._normalized(number, address)
-        host = _ABSOLUTE.match(url)
-        if host is None or host["host"].lower() not in self._hosts:
-            raise self._refused(number, host["host"] if host else address[:60])
-        return url
-
-    def _normalized(self, number: int, url: str) -> str:
+    def _target(self, number: int, url: str) -> LinkTarget:
         try:
-            return normalized(url)
+            return link_target(url)
         except ValueError:
             raise self._refused(number, url[:60]) from None
+
+    def _check_host(self, number: int, url: str) -> None:
+        host = _ABSOLUTE.match(url)
+        if host is None or host["host"].lower() not in self._hosts:
+            raise self._refused(number, host["host"] if host else url[:60])
 
     def _refused(self, number: int, where: str) -> RenderError:
         return RenderError(f"The link leads to '{where}', which is not in link_hosts.", self._places[number])
