@@ -37,10 +37,10 @@ from mailshot.store.engine import PRAGMAS, Store
 from tests.support import servers
 
 ZONE = rules.ZONE
-MOST_BY_HAND = 1.5
-MOST_BY_DUCKDB = {"sqlite": 3.0, "postgres": 5.0}
-MOST_JUDGING = 0.005
-MOST_GROWTH = 2.2
+MAX_BY_HAND = 1.5
+MAX_BY_DUCKDB = {"sqlite": 3.0, "postgres": 5.0}
+MAX_JUDGING = 0.005
+MAX_GROWTH = 2.2
 PATIENCE = 30  # seconds for one answer
 COUNTED = "count"
 Run = Callable[[str], list[tuple[Any, ...]]]
@@ -172,7 +172,7 @@ def question(
         "" if agreed else f"  THEY DISAGREE: {[len(one) for one in found]}, {counted}"
     )
     print(f"{line}{rival * 1000:>8.0f}{mine / rival:>7.2f}  {told}", flush=True)
-    return agreed and mine <= min(MOST_BY_HAND * byhand, MOST_BY_DUCKDB[kind] * rival), mine
+    return agreed and mine <= min(MAX_BY_HAND * byhand, MAX_BY_DUCKDB[kind] * rival), mine
 
 
 def fastest(shapes: dict[str, Shape]) -> str:
@@ -206,7 +206,7 @@ def judging(store: Store, asked: list[rules.Question], as_of: datetime) -> bool:
     print(
         f"  judging one customer: {usual * 1000:.2f} ms, slowest {max(taken) * 1000:.1f} ms (budget 5 ms)", flush=True
     )
-    return usual < MOST_JUDGING
+    return usual < MAX_JUDGING
 
 
 def growth(taken: list[tuple[str, int, dict[str, float]]]) -> Iterator[bool]:
@@ -216,7 +216,7 @@ def growth(taken: list[tuple[str, int, dict[str, float]]]) -> Iterator[bool]:
             worst = max(before, key=lambda name: after[name] / before[name])
             ratio = after[worst] / before[worst]
             print(f"{kind}: from {customers:,} to {more:,} customers: {ratio:.2f} x at most ({worst})")
-            yield ratio <= MOST_GROWTH
+            yield ratio <= MAX_GROWTH
 
 
 if __name__ == "__main__":

@@ -28,14 +28,14 @@ from pathlib import Path
 from sqlalchemy import text
 
 from benchmarks.audience import population
-from benchmarks.audiences import MOST_GROWTH, on_postgres, on_sqlite
+from benchmarks.audiences import MAX_GROWTH, on_postgres, on_sqlite
 from benchmarks.import_purchases import peak_megabytes
 from mailshot.campaign import launch, plan, snapshot
 from mailshot.cli import init
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store.engine import Store
 
-MOST_MEMORY = 300  # megabytes
+MAX_MEMORY = 300  # megabytes
 NOW = population.AS_OF
 RIVAL = (
     "CREATE TABLE rival AS SELECT * FROM delivery WHERE false",
@@ -114,8 +114,8 @@ def compare(kind: str, customers: int, url: str, folder: Path, rounds: int) -> t
     mine, copied = statistics.median(one.seconds for one in ours), statistics.median(hand)
     peak = max(one.peak for one in ours)
     measured = f"{ours[0].mails:,} mails in {mine:.1f} s, copied in {copied:.1f} s, ratio {mine / copied:.1f}"
-    print(f"{kind}, {customers:,} customers: {measured}, at most {peak:.0f} MB (budget {MOST_MEMORY})", flush=True)
-    return peak < MOST_MEMORY, mine
+    print(f"{kind}, {customers:,} customers: {measured}, at most {peak:.0f} MB (budget {MAX_MEMORY})", flush=True)
+    return peak < MAX_MEMORY, mine
 
 
 def launch_once(url: str, folder: Path) -> Launched:
@@ -152,7 +152,7 @@ def growth(kind: str, taken: list[tuple[int, float]]) -> bool:
     kept = True
     for (customers, before), (more, after) in pairwise(taken):
         print(f"{kind}: from {customers:,} to {more:,} customers: {after / before:.2f} x", flush=True)
-        kept &= more != 2 * customers or after / before <= MOST_GROWTH
+        kept &= more != 2 * customers or after / before <= MAX_GROWTH
     return kept
 
 

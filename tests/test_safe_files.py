@@ -13,7 +13,7 @@ from mailshot import safe_files
 from mailshot.safe_files import TooLarge, UnsafeFile
 
 CANARY = "MAILSHOT_KEYS=1:canary"
-MOST = 1000
+MAX = 1000
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def wide_umask() -> Iterator[None]:
 
 
 def read(path: Path, within: Path) -> bytes:
-    return safe_files.read_bytes(path, within, most=MOST)
+    return safe_files.read_bytes(path, within, most=MAX)
 
 
 def test_a_link_that_leads_out_is_not_followed(folder: Path) -> None:

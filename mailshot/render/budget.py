@@ -108,7 +108,7 @@ class RenderBudget(threading.local):
 BUDGET = RenderBudget()
 
 
-def check(name: str, value: object) -> None:
+def check_size(name: str, value: object) -> None:
     """Refuse a text, list or number of a size that no mail has. Raises SecurityError that begins with `name`."""
     if isinstance(value, str):
         if len(value) > LONGEST_TEXT:

@@ -128,7 +128,7 @@ def same_process() -> Iterator[None]:
         yield
 
 
-def run(kind: str, *arguments: Any, seconds: float = MAX_SECONDS) -> Any:
+def run_job(kind: str, *arguments: Any, seconds: float = MAX_SECONDS) -> Any:
     """Run one job of `compile_worker.KINDS` with picklable arguments and return what it returns.
 
     Raises OutOfTime if it takes more than `seconds`, Overrun for more than `MEGABYTES`, JobFailed for an

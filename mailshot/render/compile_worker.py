@@ -26,7 +26,7 @@ from mailshot.render.source import TemplateSource
 from mailshot.render.template import MailTemplate
 from mailshot.render.variables import ListType
 
-MOST_JOBS = 500
+MAX_JOBS = 500
 """Jobs after which the process is replaced: libraries cache what they have parsed."""
 
 
@@ -34,7 +34,7 @@ _compiled: list[tuple[MailTemplate, Any]] = []
 """The mail compiled last, with its vocabulary. Pickling drops its source, so the trial render must run here."""
 
 
-def compile_mail(name: str, files: Mapping[str, str], words: Any, hosts: frozenset[str]) -> MailTemplate:
+def _compile_mail(name: str, files: Mapping[str, str], words: Any, hosts: frozenset[str]) -> MailTemplate:
     """Compile a source. Raises InvalidInput."""
     _compiled.clear()
     kinds = {ListType.__name__: ListType}
@@ -44,14 +44,14 @@ def compile_mail(name: str, files: Mapping[str, str], words: Any, hosts: frozens
     return mail
 
 
-def run_trial() -> tuple[Finding, ...]:
+def _run_trial() -> tuple[Finding, ...]:
     """Render the mail compiled last for made-up customers."""
     return trial_render.run_trial(*_compiled.pop()) if _compiled else ()
 
 
 KINDS: dict[str, Callable[..., Any]] = {
-    "compile": compile_mail,
-    "trial": run_trial,
+    "compile": _compile_mail,
+    "trial": _run_trial,
     "inline": compiler.inline_rendered,
 }
 
@@ -64,7 +64,7 @@ def main() -> None:
     _limit_memory()
     taken.write(READY)
     taken.flush()
-    for _ in range(MOST_JOBS):
+    for _ in range(MAX_JOBS):
         job = _next(given)
         if job is None:
             return

@@ -31,7 +31,7 @@ Arguments = list[tuple[str, list[Token]]]
 DEEPEST = 20
 LARGEST = 1024 * 1024
 """Characters of the flattened text; an include that doubles itself stops here."""
-MOST_STEPS = 50_000
+MAX_STEPS = 50_000
 """Tags and pieces of text of the flattened text, with those that macros, blocks and includes begin again."""
 _OUTSIDE = ("set", "import", "from")
 
@@ -221,8 +221,8 @@ class Flattener:
         """Count one step, also one that adds no text: a macro that calls ten others ten deep may be empty."""
         piece = node.opening if isinstance(node, Macro) else node
         self._steps += 1
-        if self._steps > MOST_STEPS:
-            message = f"The mail with all it includes and calls has over {MOST_STEPS} parts."
+        if self._steps > MAX_STEPS:
+            message = f"The mail with all it includes and calls has over {MAX_STEPS} parts."
             self._report.add(piece.place, message, "Call macros and include files fewer times inside one another.")
             raise _TooLarge
 

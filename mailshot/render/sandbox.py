@@ -26,7 +26,7 @@ from mailshot.render.budget import (
     NUMBERS,
     SCALARS,
     TURN,
-    check,
+    check_size,
 )
 
 LARGEST_OUTPUT = 1_000_000
@@ -87,14 +87,14 @@ def _bounded(name: str, function: Callable[..., Any], shallow: Collection[str]) 
             if kind is str or kind is Markup:
                 spent += len(value)
                 if spent > LONGEST_TEXT:
-                    check(name, value)
+                    check_size(name, value)
             elif kind is int:
                 if not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
-                    check(name, value)
+                    check_size(name, value)
             elif kind not in SCALARS:
                 if hasattr(value, "__next__"):
                     return bounded(*(instrument.whole(one) if one is value else one for one in arguments), **options)
-                check(name, value)
+                check_size(name, value)
                 spent += TURN * len(value) if each and isinstance(value, COLLECTIONS) else BUDGET.cost_of(value)
         if grows:
             spent += filters.growth(name, *arguments[passed:], *options.values())
@@ -222,8 +222,8 @@ class MailEnvironment(ImmutableSandboxedEnvironment):
             )
         elif isinstance(left, Decimal) or isinstance(right, Decimal):
             left, right = _as_decimal(left), _as_decimal(right)
-        check(operator, left)
-        check(operator, right)
+        check_size(operator, left)
+        check_size(operator, right)
         return super().call_binop(context, operator, left, right)
 
 

@@ -20,7 +20,7 @@ SHARED = "_base"
 LARGEST_FILE = 256 * 1024
 """Bytes. A mail over 100 KB is cut by readers anyway; more than this is not a template."""
 
-MOST_SHARED_FILES = 200
+MAX_SHARED_FILES = 200
 LARGEST_SHARED = 2_000_000
 """Bytes of all files in `_base`. Every mail is frozen with all of them, because any may be included."""
 
@@ -81,10 +81,10 @@ def read(folder: Path, name: str) -> TemplateSource:
 
 def _shared(folder: Path) -> list[Path]:
     """List the files in `_base`; of folders without an end no more than tells that there are too many."""
-    entries = list(islice((folder / SHARED).rglob("*"), 10 * MOST_SHARED_FILES + 1))
+    entries = list(islice((folder / SHARED).rglob("*"), 10 * MAX_SHARED_FILES + 1))
     paths = sorted(path for path in entries if not path.is_dir() and not path.name.startswith("."))
-    if len(paths) > MOST_SHARED_FILES or len(entries) > 10 * MOST_SHARED_FILES:
-        raise _too_much(folder, f"{MOST_SHARED_FILES} files")
+    if len(paths) > MAX_SHARED_FILES or len(entries) > 10 * MAX_SHARED_FILES:
+        raise _too_much(folder, f"{MAX_SHARED_FILES} files")
     return paths
 
 

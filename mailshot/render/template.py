@@ -225,7 +225,7 @@ class MailTemplate:
         """Inline the styles of a rendered mail. `unused` are the CPU seconds left of its rendering budget."""
         seconds = min(compile_process.MAX_SECONDS, INLINE_SECONDS + max(0.0, unused))
         try:
-            return str(compile_process.run("inline", html, self.name, seconds=seconds))
+            return str(compile_process.run_job("inline", html, self.name, seconds=seconds))
         except (compile_process.LimitExceeded, compile_process.JobFailed) as error:
             what = "takes too long" if isinstance(error, compile_process.LimitExceeded) else f"fails: {error}"
             place = Place(f"{self.name}/body.html", 0, 0)
@@ -265,7 +265,7 @@ def _compile(
     """Compile a source, and render it on trial, in the compile process. Exceeding its limits is cached as a problem."""
     try:
         with compile_process.same_process():
-            mail: MailTemplate = compile_process.run("compile", source.name, dict(source.files), words, hosts)
+            mail: MailTemplate = compile_process.run_job("compile", source.name, dict(source.files), words, hosts)
             findings = _trial_render(mail) if with_trial else ()
         return replace(mail, findings=(*findings, *mail.findings)) if findings else mail
     except compile_process.LimitExceeded:
@@ -282,7 +282,7 @@ def _trial_render(mail: MailTemplate) -> tuple[Finding, ...]:
     """Render the mail compiled last for made-up customers. Running out of time is only a warning."""
     place = Place(mail.parts[0].places[0].file, 0, 0)
     try:
-        return tuple(compile_process.run("trial", seconds=TRIAL_SECONDS))
+        return tuple(compile_process.run_job("trial", seconds=TRIAL_SECONDS))
     except compile_process.OutOfTime:
         return (Finding("warning", _UNTRIED, place),)
     except compile_process.LimitExceeded:

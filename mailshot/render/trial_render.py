@@ -18,7 +18,7 @@ SPECIMENS: tuple[object, ...] = (None, 1000, "many words " * 10)
 """What all facts of a made-up customer are."""
 _REMEDY = "Use fewer loops inside one another, and shorter texts and lists in them."
 OFFERS = 6
-MOST_SECONDS = 0.4
+MAX_SECONDS = 0.4
 """Seconds of computing for one made-up customer: less than all have (see mail), so that what is slow is named."""
 
 
@@ -37,7 +37,7 @@ def _trial_findings(part: CompiledPart, customers: Sequence[Mapping[str, object]
     for written in (part, every) if every is not part else (part,):
         for values in customers:
             try:
-                BUDGET.start_clock(MOST_SECONDS)
+                BUDGET.start_clock(MAX_SECONDS)
                 written.render(values)
             except RenderError as error:
                 if isinstance(error.__cause__, TooMuchWork):

@@ -18,7 +18,7 @@ from mailshot.store.engine import Connection, Store
 from tests.support.conditions import AS_OF, VOCABULARY
 from tests.support.population import ZONE, ZONES, Population
 
-MOST, DEEPEST, LONGEST = 500, 20, 10_000
+MAX, DEEPEST, LONGEST = 500, 20, 10_000
 PEOPLE = range(12)
 SHOP = Population(
     {
@@ -52,7 +52,7 @@ def rule(who: str, name: str = "x") -> str:
     return f"audience: {name}\nwho: {who}\n"
 
 
-def each(one: str, count: int = MOST - 1, first: int = 0) -> str:
+def each(one: str, count: int = MAX - 1, first: int = 0) -> str:
     return ", ".join(f"{{{one.replace('#', str(n))}}}" for n in range(first, first + count))
 
 
@@ -63,7 +63,7 @@ def values(one: str, count: int) -> str:
 def chain(head: str, one: str, size: int = 1) -> list[str]:
     """Return audiences that name each other to the deepest level; with each of them go as many conditions as fit."""
     links = DEEPEST // 2
-    width = (MOST // links - 2) // size
+    width = (MAX // links - 2) // size
     made = []
     for n in range(links):
         parts = each(one, width + (n == links - 1), first=n * width)
@@ -96,7 +96,7 @@ LARGE: dict[str, list[str]] = {
     "no such purchase": [rule(f"{{all: [{each('never_bought: {name: c#}', 166)}]}}")],
     "days since": [rule(f"{{any: [{each('bought: {days_since_last: [#, 3], average_order: [1, 2]}', 99)}]}}")],
     "products of one purchase": [rule(f"{{bought: {{any_of: [{each('name: c#')}]}}}}")],
-    "no product of many": [rule(f"{{never_bought: {{any_of: [{each('weight: #', MOST - 2)}]}}}}")],
+    "no product of many": [rule(f"{{never_bought: {{any_of: [{each('weight: #', MAX - 2)}]}}}}")],
     "exceptions in exceptions": [
         rule(f"{{bought: {nested('{department: A, except: ', '{name: c20}', '}', 8)}}}"),
     ],
@@ -158,5 +158,5 @@ def test_the_largest_rules_run_on_both_databases(store: Store, what: str) -> Non
 
 def test_the_rules_are_the_largest_allowed() -> None:
     sizes = {what: read(texts) for what, texts in LARGE.items() if what not in LONG}
-    assert max(found.size for found in sizes.values()) >= MOST
+    assert max(found.size for found in sizes.values()) >= MAX
     assert max(found.depth for found in sizes.values()) == DEEPEST

@@ -18,7 +18,7 @@ from mailshot.render.template import RenderError
 from tests.render import bombs
 from tests.render.material import SHOP, TRACKING, VOCABULARY, envelope, starter, values
 
-MOST_SECONDS, MOST_GROWTH = 2.5, 100_000_000
+MAX_SECONDS, MAX_GROWTH = 2.5, 100_000_000
 # These use up all the time that a job has: a few stand for them in every run of the tests.
 LONG = {
     *("each mail: entities", "many sets", "hexint hash", "a statement without an end", "many elements", "entities"),
@@ -73,14 +73,14 @@ def peak(reset: bool = False) -> int:
 @pytest.mark.parametrize("name", PAYLOADS)
 def test_a_bomb_takes_little_time_and_memory(name: str) -> None:
     # The process that compiles is started anew after a template that ended it; that is not this bomb's doing.
-    compile_process.run("inline", "<p>x</p>", "m")
+    compile_process.run_job("inline", "<p>x</p>", "m")
     gc.collect()
     before, seconds = peak(reset=True), spent()
     with suppress(errors.InvalidInput, RenderError):
         rendered = compiled(name).render(values(), TRACKING)
         mime.assemble(rendered, envelope(), eight_bit=False)
-    assert spent() - seconds <= MOST_SECONDS
-    assert peak() - before <= MOST_GROWTH
+    assert spent() - seconds <= MAX_SECONDS
+    assert peak() - before <= MAX_GROWTH
 
 
 def test_there_are_many_bombs() -> None:
@@ -131,10 +131,10 @@ def test_a_frozen_bomb_of_an_older_version_does_not_end_the_worker() -> None:
 
 
 def test_a_process_that_ended_before_the_job_came_is_replaced() -> None:
-    compile_process.run("inline", "<p>x</p>", "m")
+    compile_process.run_job("inline", "<p>x</p>", "m")
     process = compile_process._processes[0]
     os.kill(process.pid, signal.SIGALRM)  # as when no job has come for a while
-    assert "x" in compile_process.run("inline", "<p>x</p>", "m")
+    assert "x" in compile_process.run_job("inline", "<p>x</p>", "m")
     assert compile_process._processes[0] is not process
 
 
@@ -186,14 +186,14 @@ def test_a_process_that_is_killed_twice_is_unavailable_and_the_mail_is_no_bomb(m
 def test_only_the_limits_of_time_make_a_bomb(monkeypatch: pytest.MonkeyPatch, end: int) -> None:
     _end_at_each_job(monkeypatch, [end])
     with pytest.raises(compile_process.OutOfTime):
-        compile_process.run("inline", "<p>x</p>", "m")
+        compile_process.run_job("inline", "<p>x</p>", "m")
 
 
 def test_the_process_knows_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for process in [*compile_process._processes]:
         process.close()
     monkeypatch.setenv("MAILSHOT_KEYS", "0:canary")
-    compile_process.run("inline", "<p>x</p>", "m")
+    compile_process.run_job("inline", "<p>x</p>", "m")
     environment = Path(f"/proc/{compile_process._processes[0].pid}/environ")
     assert not environment.exists() or b"canary" not in environment.read_bytes()
 
@@ -216,4 +216,4 @@ def test_a_process_that_does_not_start_says_so(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(compile_process, "_processes", [])
     monkeypatch.setattr(compile_process.sys, "executable", "/bin/false")
     with pytest.raises(errors.Unavailable, match="does not start"):
-        compile_process.run("inline", "<p>x</p>", "m")
+        compile_process.run_job("inline", "<p>x</p>", "m")

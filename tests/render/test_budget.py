@@ -63,7 +63,7 @@ def test_the_parts_of_a_mail_share_one_time(monkeypatch: pytest.MonkeyPatch) -> 
 def test_inlining_a_mail_gets_less_time_the_more_its_parts_took(monkeypatch: pytest.MonkeyPatch) -> None:
     found = template.compile_mail(make("<p>x</p>", m__settings_yaml="inline: each"), VOCABULARY)
     given: list[float] = []
-    real = compile_process.run
+    real = compile_process.run_job
 
     def run(kind: str, *arguments: Any, seconds: float) -> Any:
         given.append(seconds)

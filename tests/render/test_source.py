@@ -20,13 +20,13 @@ def templates(tmp_path: Path) -> Path:
 
 
 def test_as_many_shared_files_as_allowed_are_read(templates: Path) -> None:
-    for number in range(source.MOST_SHARED_FILES):
-        (templates / f"_base/deep/{number}.html").write_text("x" * (source.LARGEST_SHARED // source.MOST_SHARED_FILES))
-    assert len(source.read(templates, "m").files) == source.MOST_SHARED_FILES + 2
+    for number in range(source.MAX_SHARED_FILES):
+        (templates / f"_base/deep/{number}.html").write_text("x" * (source.LARGEST_SHARED // source.MAX_SHARED_FILES))
+    assert len(source.read(templates, "m").files) == source.MAX_SHARED_FILES + 2
 
 
 def test_too_many_shared_files_are_refused(templates: Path) -> None:
-    for number in range(source.MOST_SHARED_FILES + 1):
+    for number in range(source.MAX_SHARED_FILES + 1):
         (templates / f"_base/deep/{number}.html").touch()
     with pytest.raises(errors.InvalidInput, match=r"_base: .*at most 200 files are read") as refusal:
         source.read(templates, "m")
