@@ -207,7 +207,7 @@ def test_an_error_that_nobody_foresaw_is_a_problem_of_the_template(monkeypatch: 
     def fail(kind: str, *arguments: object) -> None:
         raise compile_process.JobFailed("Traceback: ValueError")
 
-    monkeypatch.setattr(compile_process, "run", fail)
+    monkeypatch.setattr(compile_process, "run_job", fail)
     with pytest.raises(errors.InvalidInput, match="cannot be compiled"):
         template.compile_mail(make({"body.html": "<p>never seen before</p>"}), VOCABULARY)
 

@@ -69,7 +69,7 @@ def test_inlining_a_mail_gets_less_time_the_more_its_parts_took(monkeypatch: pyt
         given.append(seconds)
         return real(kind, *arguments, seconds=seconds)
 
-    monkeypatch.setattr(compile_process, "run", run)
+    monkeypatch.setattr(compile_process, "run_job", run)
     for tick in (0.0, 1.0, 5.0):
         clock(monkeypatch, tick)
         found.render(values(), None)
