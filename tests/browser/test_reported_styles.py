@@ -105,8 +105,8 @@ RIGHT = [
     # lists whose selectors differ in specificity, and selectors that browsers do not know
     (
         "body :is(.b,.c){color:blue}@media screen{u + #i p,.c{color:red}}",
-        C.replace("div", "p"),
-        ".c",
+        '{% for offer in offers %}<p class="c">x</p>{% endfor %}',
+        "p >> nth=0",
         {DESKTOP: {"color": BLUE}},
     ),
     (".c,p::before span{color:red}.c{left:1px}", C, ".c", {DESKTOP: {"color": BLACK, "left": "1px"}}),
