@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.render.material import TRACKING, compile_body, values
 
+GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 PHONE, DESKTOP, DARK = (375, "light"), (1000, "light"), (1000, "dark")
 BLACK, WHITE, RED, BLUE = "rgb(0, 0, 0)", "rgb(255, 255, 255)", "rgb(255, 0, 0)", "rgb(0, 0, 255)"
 C = '<div class="c">x</div>'
@@ -100,6 +102,22 @@ RIGHT = [
         "img[width='600']",
         {PHONE: {"width": "375px"}, DESKTOP: {"width": "600px"}},
     ),
+    # lists whose selectors differ in specificity, and selectors that browsers do not know
+    (
+        "body :is(.b,.c){color:blue}@media screen{u + #i p,.c{color:red}}",
+        '{% for offer in offers %}<p class="c">x</p>{% endfor %}',
+        "p >> nth=0",
+        {DESKTOP: {"color": BLUE}},
+    ),
+    (".c,p::before span{color:red}.c{left:1px}", C, ".c", {DESKTOP: {"color": BLACK, "left": "1px"}}),
+    ("div:not(a::after),.c{color:red}", C, ".c", {DESKTOP: {"color": BLACK}}),
+    # style attributes without a declaration
+    (
+        ".c{left:1px;top:2px !important}",
+        C.replace(">", ' style=" ">', 1),
+        ".c",
+        {DESKTOP: {"left": "1px", "top": "2px"}},
+    ),
     # links around blocks
     (
         "a{color:red}td{color:inherit}",
@@ -113,7 +131,7 @@ RIGHT = [
 @pytest.fixture(scope="module")
 def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(java_script_enabled=False)
-    context.route("**/*", lambda route: route.abort())
+    context.route("**/*", lambda route: route.fulfill(body=GIF, content_type="image/gif"))
     yield context.new_page()
     context.close()
 

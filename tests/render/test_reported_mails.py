@@ -143,6 +143,14 @@ def test_declarations_are_inlined_as_written(sheet: str, element: str, style: st
     assert f'{element[:-1]} style="{style}">x' in html
 
 
+@pytest.mark.parametrize("written", ['style=""', 'style=" "', "style", "style=''", 'style=";"'])
+def test_declarations_stay_apart_in_a_style_without_any(written: str) -> None:
+    html = rendered(f'<p class="a" {written}>x', "<style>.a{left:1px;top:2px !important}</style>").html
+    tag = re.search(r'<p class="a"[^>]*>', html)
+    assert tag
+    assert re.search(r"left:1px\s*;[\s;]*top:2px", tag[0])
+
+
 def test_own_declarations_that_no_library_knows_stay() -> None:
     element = '<p class="a" style="{}color:lab(50 40 20);*zoom:1;filter:progid:X.Y(a=\'b\')">x</p>'
     html = rendered(element.format(""), "<style>.a{margin:0}</style>").html
