@@ -4,7 +4,7 @@ Tags, anchors, aliases, merges and duplicate keys are errors, as are more than 6
 the text as written (`NO` is a country, `01234` a postcode); the reader of a field decides its type. Start at `load`.
 """
 
-from mailshot.documents.document import MOST_BYTES, Document, decode, load, parse
+from mailshot.documents.document import MOST_BYTES, Document, decode, load, parse, unknown_word
 from mailshot.documents.nodes import Mapping, Node, Problems, Scalar, Sequence, Step, plain
 from mailshot.documents.yaml_reader import MOST_LEVELS
 
@@ -22,4 +22,5 @@ __all__ = [
     "load",
     "parse",
     "plain",
+    "unknown_word",
 ]
