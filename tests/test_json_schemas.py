@@ -117,6 +117,19 @@ def test_an_editor_underlines_what_the_reader_refuses(rule: str) -> None:
     assert _errors(SHOP["audience"], f"audience: a\nwho:\n  {rule}")
 
 
+CAMPAIGN = "campaign: a\ntopic: offers\nsender: greenleaf\naudience: regulars\ncontent: [{name: a, template: a}]\n"
+SENDER = "a:\n  name: A\n  address: a@example.com\n  postal_address: 1 Main Street\n  "
+
+
+@pytest.mark.parametrize(("kind", "head"), [("company", ""), ("campaign", CAMPAIGN), ("senders", SENDER)])
+def test_an_editor_knows_utm_parameters_and_their_placeholders(kind: str, head: str) -> None:
+    for schemas in (GENERAL, SHOP):
+        for right in ("{source: 2026, content: 'a {content}-{topic}', term: ''}", "{campaign: '{campaign}{sender}'}"):
+            assert _errors(schemas[kind], f"{head}utm: {right}") == []
+        for wrong in ("{sorce: a}", "{source: '{campain}'}", "{source: '{topic'}", "{source: [a]}", "[a]", "a"):
+            assert _errors(schemas[kind], f"{head}utm: {wrong}")
+
+
 @given(CONDITIONS)
 @settings(max_examples=150, deadline=None)
 def test_whatever_can_be_said_fits(condition: Condition) -> None:

@@ -18,7 +18,7 @@ from mailshot.facts.product_filters import ProductFilter
 from mailshot.store import snapshots
 
 FILE = "campaign file"
-GUARD, PREFERENCE = "guard", "preference"
+GUARD, PREFERENCE, UTM = "guard", "preference", "UTM parameters"
 #: Fields of a preference that are only displayed to customers.
 _DISPLAYED = ("title", "help", "label")
 Parts = Mapping[str, str]
@@ -50,11 +50,12 @@ def digest_parts(edition: Snapshot) -> str:
 def differences(before: Parts, after: Parts) -> list[str]:
     """Return the names of the parts that differ, parts that both sides have first; none when all are equal.
 
-    A part that only one side has follows from another that differs, unless it is a guard: no rule names guards.
+    A part that only one side has follows from another that differs, except guards and UTM parameters, which no other
+    part names.
     """
     both = [name for name in after if name in before and before[name] != after[name]]
     alone = [name for name in (*after, *before) if (name in before) is not (name in after)]
-    return both + [name for name in alone if name.startswith(GUARD) or not both]
+    return both + [name for name in alone if name.startswith((GUARD, UTM)) or not both]
 
 
 def _own(edition: Snapshot) -> Iterator[tuple[str, Any]]:
@@ -67,6 +68,8 @@ def _own(edition: Snapshot) -> Iterator[tuple[str, Any]]:
     yield f"sender '{campaign.sender}'", sorted(edition.body["mailing"]["sender"].items())
     if edition.gates.asked:
         yield "how often customers want mail", sorted(edition.gates.asked, key=repr)
+    if edition.utm:
+        yield UTM, sorted(edition.utm.items())
     mailing = edition.body["mailing"]
     yield "company", (company.time_zone.key, mailing["link_hosts"], sorted(mailing["manner"].items()))
 
@@ -74,7 +77,7 @@ def _own(edition: Snapshot) -> Iterator[tuple[str, Any]]:
 def _settings(edition: Snapshot) -> list[tuple[str, Any]]:
     """Return all settings of the campaign file that are not rules."""
     campaign = edition.read.campaign
-    settings = campaign.model_dump(exclude={"content", "offers", "goal"})
+    settings = campaign.model_dump(exclude={"content", "offers", "goal", "utm"})
     contents = [(item.name, item.template, item.offers) for item in campaign.content]
     offers = [(name, item.model_dump(exclude={"products"})) for name, item in sorted(campaign.offers.items())]
     goal = campaign.goal and (campaign.goal.event, campaign.goal.within)

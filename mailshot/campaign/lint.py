@@ -9,7 +9,10 @@ from pathlib import Path
 from mailshot.audience import lint, nodes
 from mailshot.audience.lint import CUSTOMER, PRODUCT, LiteralUse
 from mailshot.audience.nodes import Condition
+from mailshot.documents import Document
 from mailshot.errors import InvalidInput, NotFound, Problem, nearest
+from mailshot.profile import utm
+from mailshot.profile.utm import UtmParameters
 from mailshot.render import compose, source
 from mailshot.render.template import ListType, compile_mail
 from mailshot.rulebook.campaign import CampaignDefinition
@@ -17,7 +20,7 @@ from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store import values
 from mailshot.store.engine import Connection
 
-PREFERENCES = "rules/preferences.yaml"
+COMPANY, PREFERENCES, SENDERS = "rules/company.yaml", "rules/preferences.yaml", "rules/senders.yaml"
 
 
 def rule_warnings(rulebook: Rulebook, today: date) -> list[Problem]:
@@ -29,7 +32,7 @@ def rule_warnings(rulebook: Rulebook, today: date) -> list[Problem]:
             excerpt = lines[warning.line - 1] if 0 < warning.line <= len(lines) else ""
             column = len(excerpt) - len(excerpt.lstrip()) + 1
             warnings[Problem(file, warning.line, column, f"{name}: {warning.message}", excerpt)] = None
-    warnings |= dict.fromkeys(_unused_implied(rulebook))
+    warnings |= dict.fromkeys([*_unused_implied(rulebook), *_utm_without_hosts(rulebook)])
     return sorted(warnings, key=lambda problem: (problem.file, problem.line))
 
 
@@ -53,6 +56,28 @@ def _unused_implied(rulebook: Rulebook) -> Sequence[Problem]:
                     )
                     problems.add(node, message, nearest(value, known - {answer}))
     return problems.sorted_problems()
+
+
+def _utm_without_hosts(rulebook: Rulebook) -> Iterator[Problem]:
+    """Return a warning for UTM parameters that no link gets, because the company names no hosts of its own."""
+    if rulebook.company.link_hosts:
+        return
+    for document, path, parameters in _utm(rulebook):
+        if utm.merged(parameters):
+            problems = document.problems()
+            message = "'utm' has no effect: 'link_hosts' in rules/company.yaml names no host"
+            problems.add(document.at(*path), message, "Name the hosts of your shop there, such as [shop.example.com].")
+            yield from problems.found
+
+
+def _utm(rulebook: Rulebook) -> Iterator[tuple[Document, Sequence[str], UtmParameters]]:
+    """Give the UTM parameters of the company, each sender and each campaign, with their place."""
+    if COMPANY in rulebook.files:
+        yield rulebook.files[COMPANY], ("utm",), rulebook.company.utm
+    for name, sender in rulebook.senders.items():
+        yield rulebook.files[SENDERS], (name, "utm"), sender.utm
+    for name, document in rulebook.campaigns.items():
+        yield document, ("utm",), rulebook.campaign(name).campaign.utm
 
 
 def _named(condition: Condition) -> Iterator[tuple[str, str]]:

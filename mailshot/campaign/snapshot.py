@@ -10,6 +10,7 @@ from typing import Any
 
 from mailshot.errors import NotFound, Problem
 from mailshot.facts.catalogue import Fact, FactType
+from mailshot.profile import utm
 from mailshot.profile.preferences import Limit
 from mailshot.render import compose, problems, source
 from mailshot.render.compose import Mailing
@@ -31,6 +32,11 @@ class Snapshot:
     @property
     def name(self) -> str:
         return self.read.campaign.campaign
+
+    @property
+    def utm(self) -> dict[str, str]:
+        """The texts of its UTM parameters by key, with placeholders."""
+        return _utm(self.rulebook, self.read)
 
     @property
     def gates(self) -> Gates:
@@ -88,7 +94,7 @@ def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[
         "topic_title": rulebook.topics.get(campaign.topic).title,
         "needs_consent": rulebook.topics.get(campaign.topic).requires_consent,
         "gates": gates(rulebook, read).freeze(),
-        "sender": {**read.sender.model_dump(), "brand": read.sender.brand or rulebook.company.brand},
+        "sender": {**read.sender.model_dump(exclude={"utm"}), "brand": read.sender.brand or rulebook.company.brand},
         "contents": _templates(read, project, rulebook),
         "manner": {
             "language": rulebook.company.language,
@@ -99,7 +105,20 @@ def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[
         "vocabulary": compose.vocabulary(facts.customer, facts.product),
         "link_hosts": list(rulebook.company.link_hosts),
         "rate": campaign.limits.rate,
+        **_frozen_utm(rulebook, read),
     }
+
+
+def _utm(rulebook: Rulebook, read: ResolvedCampaign) -> dict[str, str]:
+    return utm.merged(rulebook.company.utm, read.sender.utm, read.campaign.utm)
+
+
+def _frozen_utm(rulebook: Rulebook, read: ResolvedCampaign) -> dict[str, Any]:
+    """Return the UTM parameters of each content; no entry without any, so that older snapshots keep their digest."""
+    campaign, texts = read.campaign, _utm(rulebook, read)
+    names = {"campaign": campaign.campaign, "sender": campaign.sender, "topic": campaign.topic}
+    contents = [item.name for item in campaign.content]
+    return {"utm": {name: utm.filled(texts, {**names, "content": name}) for name in contents}} if texts else {}
 
 
 def _days(facts: Mapping[str, Fact]) -> list[str]:

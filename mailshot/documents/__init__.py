@@ -5,7 +5,7 @@ the text as written (`NO` is a country, `01234` a postcode); the reader of a fie
 `load_document`.
 """
 
-from mailshot.documents.document import MAX_BYTES, Document, decode, load_document, parse_document
+from mailshot.documents.document import MAX_BYTES, Document, decode, load_document, parse_document, unknown_word
 from mailshot.documents.nodes import Mapping, Node, Problems, Scalar, Sequence, Step, plain
 from mailshot.documents.yaml_reader import MAX_LEVELS
 
@@ -23,4 +23,5 @@ __all__ = [
     "load_document",
     "parse_document",
     "plain",
+    "unknown_word",
 ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, RootModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 from mailshot import safe_files
 from mailshot.documents import nodes, yaml_reader
@@ -25,6 +27,7 @@ Words = tuple[str, str]
 _OF_SOMETHING = ("is ", "must ")
 _HINTED = re.compile(r"(.*); ((?:choose|keep|name|use|write) .*)", re.DOTALL)
 _NAMED = re.compile(r"'([^']*)'")
+_UNKNOWN_WORD = "unknown_word"
 _WHOLE = ("{name} must be a whole number, not {said}", "Write digits only, for example 6.")
 _NUMBER = ("{name} must be a number, not {said}", "For example 3 or 12.50.")
 _TRUTH = ("{name} must be yes or no, not {said}", "Write yes or no.")
@@ -132,6 +135,11 @@ def _wide(raw: bytes) -> str:
     return "UTF-16" if first[:2] in (b"\xff\xfe", b"\xfe\xff") or (b"\0" in first[:2] and len(first) > 1) else ""
 
 
+def unknown_word(kind: str, word: str, known: Collection[str]) -> PydanticCustomError:
+    """Return the error to raise in a validator for a word out of few; it is shown with the nearest known one."""
+    return PydanticCustomError(_UNKNOWN_WORD, "unknown word", {"kind": kind, "word": word, "known": tuple(known)})
+
+
 def add_model_errors(root: Node, kind: type[BaseModel], item: Any, problems: Problems) -> None:
     """Add one error of pydantic as a problem of the document with this root."""
     path: ErrorPath = tuple(item["loc"])
@@ -142,6 +150,9 @@ def add_model_errors(root: Node, kind: type[BaseModel], item: Any, problems: Pro
     elif fault == "missing":
         above = f" in {_name(path[:-1])}" if len(path) > 1 else ""
         problems.add(node, f"'{path[-1]}' is missing{above}", f"Add '{path[-1]}: …'.")
+    elif fault == _UNKNOWN_WORD:
+        word = item["ctx"]["word"]
+        problems.unknown(node, f"unknown {item['ctx']['kind']} '{word}' in {_name(path)}", word, item["ctx"]["known"])
     elif fault == "value_error":
         message, remedy = _own_words(str(item["msg"]).removeprefix("Value error, "), path, node)
         named = _NAMED.match(message)
@@ -197,7 +208,8 @@ def _key(root: Node, path: ErrorPath) -> Node | None:
 def _words(kind: type[BaseModel], path: ErrorPath) -> list[str]:
     """Return the valid field names at the parent of `path`."""
     if issubclass(kind, RootModel):
-        kind = _model_in(kind.model_fields["root"].annotation) or kind
+        # The first step is a name that the file's author chose.
+        kind, path = _model_in(kind.model_fields["root"].annotation) or kind, path[1:]
     for step in path[:-1]:
         if not isinstance(step, str) or step not in kind.model_fields:
             continue

@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 
 from is_crawler import is_crawler
 
+from mailshot.feedback.link_parameters import RunParameters
 from mailshot.states import PROVES_ARRIVAL, DeliveryState, FeedbackClass, FeedbackKind
 from mailshot.store import feedback, ledger
 from mailshot.store.engine import Connection
-from mailshot.store.feedback import Click
+from mailshot.store.feedback import Click, MailStatus
 
 #: A click sooner after the dot is a scanner's: no human has received and read the mail by then.
 SOONEST_CLICK_SECONDS = 5.0
@@ -68,19 +69,31 @@ class Fetch:
 
 def record_open(connection: Connection, fetch: Fetch) -> bool:
     """Record a load of a mail's pixel; return whether it was new."""
-    return _record(connection, fetch, FeedbackKind.opened, None)
-
-
-def record_click(connection: Connection, fetch: Fetch, link_id: int) -> str | None:
-    """Record a click on a mail's link; return the address to redirect to, None when the link is unknown."""
-    url = feedback.link_url(connection, link_id)
-    if url is not None and _record(connection, fetch, FeedbackKind.clicked, link_id):
-        _blame_burst(connection, fetch)
-    return url
-
-
-def _record(connection: Connection, fetch: Fetch, kind: FeedbackKind, link_id: int | None) -> bool:
     delivery = feedback.mail_status(connection, fetch.run_id, fetch.customer_id)
+    return _record(connection, fetch, FeedbackKind.opened, None, delivery)
+
+
+def record_click(
+    connection: Connection, fetch: Fetch, link_id: int, parameters: RunParameters | None = None
+) -> str | None:
+    """Record a click on a mail's link; return the address to redirect to, None when the link is unknown.
+
+    The address has the UTM parameters that `parameters` knows for the mail; None adds none.
+    """
+    url = feedback.link_url(connection, link_id)
+    if url is None:
+        return None
+    delivery = feedback.mail_status(connection, fetch.run_id, fetch.customer_id)
+    if _record(connection, fetch, FeedbackKind.clicked, link_id, delivery):
+        _blame_burst(connection, fetch)
+    if parameters is None or delivery is None or delivery.content is None:
+        return url
+    return parameters.of(connection, fetch.run_id).add_to(url, delivery.content)
+
+
+def _record(
+    connection: Connection, fetch: Fetch, kind: FeedbackKind, link_id: int | None, delivery: MailStatus | None
+) -> bool:
     if delivery is None or not delivery.tracked:
         return False
     since_dot = (fetch.at - delivery.dotted_at).total_seconds() if delivery.dotted_at else None

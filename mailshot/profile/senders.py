@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel
 
 from mailshot.documents import Document
+from mailshot.profile.utm import UtmParameters
 
 _WORD = re.compile(r"[!-9;-~]+")
 
@@ -58,6 +59,7 @@ class Sender(BaseModel):
     list_domain: Domain = ""
     feedback_id: Annotated[str, AfterValidator(_feedback_id)] = Field("mailshot", min_length=5, max_length=15)
     brand: str = ""
+    utm: UtmParameters = UtmParameters()
 
     @property
     def domain(self) -> str:

@@ -35,6 +35,7 @@ from pydantic import (
 
 from mailshot.facts import json_schema, yaml_values
 from mailshot.facts.periods import Span
+from mailshot.profile.utm import UtmParameters
 
 _DATED = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TRUTH = TypeAdapter(bool)
@@ -206,6 +207,7 @@ class CampaignDefinition(Strict):
     in_doubt: Literal["at_most_once", "at_least_once"] = "at_most_once"
     repeat: Repeat | None = None
     as_of: Moment | None = None
+    utm: UtmParameters = UtmParameters()
 
     @field_validator("schedule", mode="before")
     @classmethod

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, model_validator
 from mailshot.documents import Document
 from mailshot.facts import locales
 from mailshot.profile.lifecycle import DEFAULT, Thresholds
+from mailshot.profile.utm import UtmParameters
 from mailshot.rulebook.campaign import Length, Moment, Strict, Zone
 
 
@@ -56,6 +57,7 @@ class Company(Strict):
     currency: Annotated[str, AfterValidator(_currency)] = "USD"
     language: Annotated[str, AfterValidator(_language)] = locales.ENGLISH
     link_hosts: tuple[str, ...] = ()
+    utm: UtmParameters = UtmParameters()
     as_of: Moment | None = None
     lifecycle: Lifecycle = Lifecycle()
 

@@ -47,6 +47,8 @@ class MailStatus:
     #: When its final dot was sent; None before that.
     dotted_at: datetime | None
     state: str
+    #: The name of its content; None for a customer without a mail.
+    content: str | None
     #: Whether the customer consents to tracking.
     tracked: bool
 
@@ -73,11 +75,11 @@ def mail_status(connection: Connection, run_id: int, customer_id: int) -> MailSt
     d, c = DELIVERY.c, CONSENT.c
     tracking = and_(c.customer_id == d.customer_id, c.topic == TRACKING)
     row = connection.execute(
-        select(d.dotted_at, d.state, c.given)
+        select(d.dotted_at, d.state, d.content, c.given)
         .select_from(DELIVERY.outerjoin(CONSENT, tracking))
         .where(d.run_id == run_id, d.customer_id == customer_id)
     ).first()
-    return MailStatus(row.dotted_at, row.state, bool(row.given)) if row else None
+    return MailStatus(row.dotted_at, row.state, row.content, bool(row.given)) if row else None
 
 
 def clicks_around(connection: Connection, run_id: int, customer_id: int, at: datetime, reach: timedelta) -> list[Click]:

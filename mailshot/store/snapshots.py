@@ -11,7 +11,7 @@ from sqlmodel import col, select
 from mailshot.errors import NotFound
 from mailshot.store import dialect
 from mailshot.store.engine import Connection
-from mailshot.store.tables import Frozen
+from mailshot.store.tables import Frozen, Run
 
 
 def digest_body(body: Any) -> str:
@@ -33,3 +33,15 @@ def body(connection: Connection, name: str) -> dict[str, Any]:
     if stored is None:
         raise NotFound(f"Nothing is stored under {name}.")
     return dict(stored)
+
+
+def of_run(connection: Connection, run_id: int, *keys: str) -> list[Any]:
+    """Return the values at `keys` of the mailing frozen with a run; None for those that are absent.
+
+    The database takes them out of the body, which holds all rules and templates. Imported runs have no body.
+    """
+    frozen, run = dialect.table(Frozen), dialect.table(Run)
+    values = [frozen.c.body["mailing", key] for key in keys]
+    joined = frozen.join(run, run.c.definition == frozen.c.digest)
+    row = connection.execute(select(*values).select_from(joined).where(run.c.id == run_id)).first()
+    return list(row) if row else [None] * len(keys)

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse
 
 from mailshot import tokens
 from mailshot.facts.catalogue import Fact, builtin
+from mailshot.feedback.link_parameters import RunParameters
 from mailshot.profile.preferences import Statements
 from mailshot.profile.topics import Topics
 from mailshot.store.engine import Connection, Store
@@ -69,6 +70,8 @@ class Site:
     keys: KeyRing
     settings: SiteSettings
     clock: Callable[[], datetime] = field(default=_now)
+    #: Only writes of the group use it, which run one after another.
+    run_parameters: RunParameters = field(default_factory=RunParameters)
     #: Customers whose data is being exported.
     exporting: set[int] = field(default_factory=set)
     #: How many exports may run at once.

@@ -30,10 +30,11 @@ async def serve_pixel(request: Request) -> Response:
 
 
 async def redirect_click(request: Request) -> Response:
-    """Redirect to the link's stored address once the click is on disk."""
+    """Redirect to the link's stored address, with the run's UTM parameters, once the click is on disk."""
     run_id, customer_id, link_id = await verified_ids(request, Purpose.click, 3)
     fetch = _fetch(request, run_id, customer_id, site_of(request).clock())
-    url = await site_of(request).group.do(lambda connection: tracking.record_click(connection, fetch, link_id))
+    site = site_of(request)
+    url = await site.group.do(lambda connection: tracking.record_click(connection, fetch, link_id, site.run_parameters))
     if url is None:
         raise HTTPException(404)
     return Response(status_code=302, headers={**UNSTORED, "Location": url})

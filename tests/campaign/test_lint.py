@@ -44,3 +44,20 @@ def test_a_value_that_is_used_anywhere_is_no_warning() -> None:
     assert doubts("vegetarisch", traits_diet=TRAIT) == []
     nested = "audience: a\nwho: {not: {any: [{preference: {diet: vegetarisch}}]}}\n"
     assert doubts("vegetarisch", audiences_a=nested) == []
+
+
+SENDERS = "bay:\n  name: Bay\n  address: a@bay.example\n  postal_address: 1 Quay, Oslo\n"
+
+
+def test_utm_parameters_that_no_link_gets_are_a_warning() -> None:
+    company, senders = "brand: Bay\nutm: {source: bay}\n", SENDERS + "  utm: {medium: email}\n"
+    first, second = doubts("vegetarian", company=company, senders=senders)
+    assert first.startswith("rules/company.yaml:2:6: 'utm' has no effect: 'link_hosts' in rules/company.yaml names no")
+    assert second.startswith("rules/senders.yaml:5:8: 'utm' has no effect")
+    campaign = "campaign: a\ntopic: offers\nsender: bay\naudience: all\ncontent: [{name: a, template: a}]\n"
+    texts = {"senders": SENDERS, "topics": "offers: {title: Offers}\n", "campaigns_a": campaign + "utm: {term: a}\n"}
+    texts["audiences_all"] = "audience: all\nwho: {consent: offers}\n"
+    (told,) = doubts("vegetarian", **texts)
+    assert told.startswith("rules/campaigns/a.yaml:6:6: 'utm' has no effect")
+    assert doubts("vegetarian", **texts, company="link_hosts: [bay.example]\n") == []
+    assert doubts("vegetarian", company="brand: Bay\nutm: {source: ''}\n", senders=SENDERS) == []
