@@ -159,7 +159,7 @@ def _element_styles(tree: HtmlTree, index: SelectorIndex) -> dict[Tag, ElementSt
     for element in tree.elements:
         copies[element.tag].append(element)
     fixed: dict[Tag, dict[Rule, Selector]] = {}
-    occasional: dict[Tag, dict[Rule, Selector]] = {}
+    occasional: dict[Tag, list[Matched]] = {}
     for tag, elements in copies.items():
         always, sometimes = _matches(index, elements)
         if always:
@@ -169,19 +169,24 @@ def _element_styles(tree: HtmlTree, index: SelectorIndex) -> dict[Tag, ElementSt
     styles = {}
     for tag, matched in ordered.items():
         own = own_properties(tag)
-        key = (tuple(map(id, matched)), frozenset((id(r), id(s)) for r, s in occasional[tag].items()), own)
+        key = (
+            tuple((id(rule), selector.specificity, important) for (rule, selector), important in matched),
+            frozenset((id(rule), selector.specificity) for rule, selector in occasional[tag]),
+            own,
+        )
         if key not in groups:
             groups[key] = ElementStyle(tuple(_applied(matched)), tuple(_sometimes(occasional[tag])), own)
         styles[tag] = groups[key]
     return styles
 
 
-def _matches(
-    index: SelectorIndex, elements: Sequence[StyledElement]
-) -> tuple[dict[Rule, Selector], dict[Rule, Selector]]:
-    """Return the rules that always match an element, and those that do at times; of several elements, all of them."""
+def _matches(index: SelectorIndex, elements: Sequence[StyledElement]) -> tuple[dict[Rule, Selector], list[Matched]]:
+    """Return the rules that always match an element, and those that do at times; of several elements, all of them.
+
+    A rule that matches at times comes with each of its selectors that may match: their specificities differ.
+    """
     always: list[set[Rule]] = []
-    greatest: dict[Rule, Selector] = {}
+    possible: dict[tuple[Rule, tuple[int, int, int]], Selector] = {}
     certain: dict[Rule, Selector] = {}
     for element in elements:
         always.append(set())
@@ -189,15 +194,15 @@ def _matches(
             if match is Match.YES and not rule.is_conditional:
                 always[-1].add(rule)
                 certain[rule] = max(certain.get(rule, selector), selector, key=_specificity)
-            greatest[rule] = max(greatest.get(rule, selector), selector, key=_specificity)
+            possible[rule, selector.specificity] = selector
     fixed = set.intersection(*always)
     return (
         {rule: certain[rule] for rule in fixed},
-        {
-            rule: selector
-            for rule, selector in greatest.items()
-            if rule not in fixed or certain[rule].specificity < selector.specificity
-        },
+        [
+            (rule, selector)
+            for (rule, specificity), selector in possible.items()
+            if rule not in fixed or certain[rule].specificity < specificity
+        ],
     )
 
 
@@ -214,8 +219,8 @@ def _applied(matched: Iterable[tuple[Matched, bool]]) -> Iterator[Applied]:
                 yield Applied(declaration, rule, (specificity, rule.order, number))
 
 
-def _sometimes(matched: Mapping[Rule, Selector]) -> Iterator[Applied]:
-    return _applied((item, important) for item in matched.items() for important in (False, True))
+def _sometimes(matched: Iterable[Matched]) -> Iterator[Applied]:
+    return _applied((item, important) for item in matched for important in (False, True))
 
 
 def own_properties(tag: Tag) -> tuple[str, ...]:
@@ -297,7 +302,7 @@ def _write(document: MailDocument, tag: Tag, applied: Sequence[Applied]) -> None
     if not style.quote:
         document.replace(style.value_start, style.value_start, quote)
     if before:
-        separator = ";" if style.value.strip() else ""
+        separator = ";" if style.value.strip() or after else ""
         document.replace(style.value_start, style.value_start, _escaped(before, quote) + separator)
     if after and _ends_well(unescape_attribute(style.value)):
         separator = "" if style.value.rstrip().endswith(";") or not style.value.strip() else ";"

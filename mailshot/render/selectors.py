@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import pairwise
 from typing import Any
 
 from cssselect2 import SelectorError, parser
@@ -106,9 +107,10 @@ def read_selectors(tokens: Sequence[Any], lower_names: bool, varying_attributes:
     trees: list[Any] = []
     unknown = False
     for part in _split(tokens):
+        unknown |= any(_holds_pseudo_element(token) for token in part)
         try:
-            parsed = next(iter(parser.parse(part)))
-        except (SelectorError, ValueError, KeyError, StopIteration):
+            (parsed,) = parser.parse(part)
+        except (SelectorError, ValueError, KeyError):
             unknown = True
             continue
         if not parsed.pseudo_element:
@@ -117,6 +119,14 @@ def read_selectors(tokens: Sequence[Any], lower_names: bool, varying_attributes:
     if unknown or any(selector.is_unknown for selector in selectors):
         return [replace(selector, is_static=False) for selector in selectors]
     return selectors
+
+
+def _holds_pseudo_element(token: Any) -> bool:
+    """Return whether a pseudo-element stands inside of `:not()` or `:is()`, which makes the selector invalid."""
+    if token.type != "function":
+        return False
+    pairs = pairwise(token.arguments)
+    return any(one == ":" and other == ":" for one, other in pairs) or any(map(_holds_pseudo_element, token.arguments))
 
 
 def _split(tokens: Sequence[Any]) -> Iterator[list[Any]]:

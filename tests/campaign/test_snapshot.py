@@ -52,7 +52,7 @@ def write(shop: Shop, path: str, text: str) -> None:
 
 
 def edition(shop: Shop) -> Snapshot:
-    return editions.edition(Rulebook.load(shop.folder), shop.folder, "hello")
+    return editions.take_snapshot(Rulebook.load(shop.folder), shop.folder, "hello")
 
 
 def test_each_content_is_frozen_with_its_own_texts(shop: Shop) -> None:
@@ -76,7 +76,7 @@ def test_a_changed_parameter_makes_the_plan_not_current(shop: Shop, path: str) -
     plan.make_plan(shop.store, edition(shop), NOW, NOW)
     write(shop, path, CHANGES[path])
     with pytest.raises(Refused, match=r"have changed since plan .*: UTM parameters\."):
-        launch.launch(shop.store, edition(shop), NOW, NOW)
+        launch.launch_plan(shop.store, edition(shop), NOW, NOW)
 
 
 def test_removing_and_adding_all_of_them_is_named_beside_other_changes(shop: Shop) -> None:
@@ -86,12 +86,12 @@ def test_removing_and_adding_all_of_them_is_named_beside_other_changes(shop: Sho
     write(shop, "rules/campaigns/hello.yaml", CAMPAIGN)
     write(shop, "templates/hello/subject.txt", "Another subject")
     with pytest.raises(Refused, match=r": template 'hello', UTM parameters\."):
-        launch.launch(shop.store, edition(shop), NOW, NOW)
+        launch.launch_plan(shop.store, edition(shop), NOW, NOW)
     later = NOW + timedelta(minutes=1)
     plan.make_plan(shop.store, edition(shop), later, later)
     write(shop, "rules/company.yaml", FILES["rules/company.yaml"])
     with pytest.raises(Refused, match=r": UTM parameters\."):
-        launch.launch(shop.store, edition(shop), later, later)
+        launch.launch_plan(shop.store, edition(shop), later, later)
 
 
 @pytest.mark.parametrize("path", UNRELATED)
@@ -99,21 +99,21 @@ def test_a_text_without_effect_keeps_the_plan(shop: Shop, path: str) -> None:
     planned = plan.make_plan(shop.store, edition(shop), NOW, NOW)
     write(shop, path, UNRELATED[path])
     assert plan.make_plan(shop.store, edition(shop), NOW, NOW).id == planned.id
-    assert launch.launch(shop.store, edition(shop), NOW, NOW).mails == 2
+    assert launch.launch_plan(shop.store, edition(shop), NOW, NOW).mails == 2
 
 
 def test_a_schedule_keeps_its_parameters_until_it_is_replaced(shop: Shop) -> None:
     write(shop, "rules/campaigns/hello.yaml", FILES["rules/campaigns/hello.yaml"] + DAILY)
     plan.make_plan(shop.store, edition(shop), NOW, NOW)
-    launch.launch(shop.store, edition(shop), NOW, NOW)
+    launch.launch_plan(shop.store, edition(shop), NOW, NOW)
     write(shop, "rules/company.yaml", CHANGES["rules/company.yaml"])
     assert differs(shop) == ["UTM parameters"]
     plan.make_plan(shop.store, edition(shop), NOW, NOW)
-    assert launch.launch(shop.store, edition(shop), NOW, NOW, LaunchOptions(replace=True)).replaced
+    assert launch.launch_plan(shop.store, edition(shop), NOW, NOW, LaunchOptions(replace=True)).replaced
     assert differs(shop) == []
 
 
 def differs(shop: Shop) -> list[str]:
     with shop.store.read() as connection:
-        [item] = schedule_diff.every(connection, shop.folder)
+        [item] = schedule_diff.compare_schedules(connection, shop.folder)
     return list(item.differs)

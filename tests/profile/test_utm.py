@@ -48,7 +48,7 @@ def test_a_mistake_is_reported_at_its_place(
     kind: type[BaseModel], text: str, line: int, column: int, message: str, remedy: str
 ) -> None:
     with pytest.raises(InvalidInput) as caught:
-        documents.parse(text, "f.yaml").model(kind)
+        documents.parse_document(text, "f.yaml").model(kind)
     (problem,) = caught.value.problems
     assert (problem.line, problem.column) == (line, column)
     assert message in problem.message
@@ -77,9 +77,9 @@ def test_a_closer_level_restores_a_removed_key() -> None:
 
 
 def test_a_key_left_empty_in_yaml_is_refused_unlike_an_empty_text() -> None:
-    assert documents.parse("utm: {term: ''}", "f.yaml").model(Company).utm.term == ""
+    assert documents.parse_document("utm: {term: ''}", "f.yaml").model(Company).utm.term == ""
     with pytest.raises(InvalidInput, match="'term' is empty"):
-        documents.parse("utm:\n  term:\n", "f.yaml").model(Company)
+        documents.parse_document("utm:\n  term:\n", "f.yaml").model(Company)
 
 
 def test_every_placeholder_is_replaced_once() -> None:

@@ -53,7 +53,7 @@ def shop(store: Store, tmp_path: Path) -> Shop:
     opened = Shop.open(store, tmp_path / "shop", 2, FILES)
     with store.write() as connection:
         for customer in opened.customers:
-            consent.record(connection, customer, TRACKING, True, project.NOW, "import")
+            consent.record_consent(connection, customer, TRACKING, True, project.NOW, "import")
     return opened
 
 
@@ -66,7 +66,7 @@ def client(store: Store) -> Iterator[TestClient]:
         bytes.fromhex(project.ADDRESS_KEY),
         limits=customer_site.generous(),
     )
-    site = web_app.build(store, KeyRing.parse(project.KEYS), settings)
+    site = web_app.create_app(store, KeyRing.parse(project.KEYS), settings)
     headers = {"User-Agent": customer_site.BROWSER}
     with TestClient(site, "http://127.0.0.1", follow_redirects=False, headers=headers) as opened:
         yield opened
@@ -140,7 +140,7 @@ def test_a_withdrawn_consent_to_tracking_changes_no_address(shop: Shop, client: 
     click(run_id)
     with shop.store.write() as connection:
         for customer in shop.customers:
-            consent.record(connection, customer, TRACKING, False, datetime.now(UTC), "page")
+            consent.record_consent(connection, customer, TRACKING, False, datetime.now(UTC), "page")
     assert click(run_id)[0] == with_utm(STORED)
 
 
