@@ -18,7 +18,7 @@ import tinycss2
 from lxml import etree
 from premailer import Premailer
 
-from mailshot.render import cascade
+from mailshot.render import cascade, changed_attributes
 from mailshot.render.cascade import Applied, ElementStyle, Resolution
 from mailshot.render.document import MailDocument
 from mailshot.render.html_tree import HtmlTree, StyledElement
@@ -31,15 +31,6 @@ Matched = tuple[Rule, Selector]
 """A rule, and that of its selectors which matches an element with the greatest specificity."""
 _NUMBERS = "zq-rules"
 """The attribute that holds the numbers of the rules of an element of premailer's tree."""
-_NOT_INLINED = (
-    "No style of this mail is inlined: this rule asks for the 'style' attribute itself, which inlining changes. "
-    "Use a class instead."
-)
-_LOST_LINK = (
-    "This rule asks for the address of a link. Tracked links get another address, so it never applies to them. "
-    "Use a class instead."
-)
-_UNTRACKED = ("mailto:", "tel:", "sms:", "#")
 _UNKNOWN = (1_000_000, 0, 0)
 """A specificity greater than any: of rules whose rank is not known."""
 _NUMBER = re.compile(r"r(\d+):")
@@ -52,16 +43,17 @@ def inline(document: MailDocument, tree: HtmlTree) -> list[Finding]:
     """
     rules = list(_rules(document))
     selected = list(_selected(document, tree, rules))
-    findings = [*_unbalanced(tree), *_lost_links(document, selected)]
-    if obstacle := _style_question(selected):
-        return [*findings, Finding("warning", _NOT_INLINED, document.place(obstacle.start))]
+    findings = [*_unbalanced(tree), *changed_attributes.lost_links(document, selected)]
+    if obstacle := changed_attributes.style_question(document, selected):
+        return [*findings, obstacle]
     styles = _element_styles(tree, _index(selected))
     resolution = cascade.resolve(styles.values(), set(_animated(document)))
     for declaration in resolution.raised:
         document.replace(declaration.end, declaration.end, " !important")
-    sought = _sought_in_styles(selected)
+    sought = changed_attributes.sought_in_styles(selected)
     inlined = {tag: cascade.inlined(style, resolution) for tag, style in styles.items()}
-    inlined = {tag: applied for tag, applied in inlined.items() if not _is_found_anew(sought, tag, applied)}
+    for tag in [tag for tag, applied in inlined.items() if changed_attributes.is_found_anew(sought, tag, applied)]:
+        del inlined[tag]
     for tag, applied in inlined.items():
         _write(document, tag, applied)
     for element in tree.elements:
@@ -111,46 +103,6 @@ def _index(selected: Iterable[tuple[Selector, Rule]]) -> SelectorIndex:
     for selector, rule in selected:
         index.add(selector, rule)
     return index
-
-
-# Selectors that ask for what changes in the mail
-
-
-def _style_question(selected: Iterable[tuple[Selector, Rule]]) -> Rule | None:
-    """Return a rule that asks for `style` attributes in a way that an added declaration would change."""
-    return next(
-        (
-            rule
-            for selector, rule in selected
-            for test in selector.tests
-            if test.name == "style" and test.operator != "*="
-        ),
-        None,
-    )
-
-
-def _sought_in_styles(selected: Iterable[tuple[Selector, Rule]]) -> set[str]:
-    """Return the texts that selectors such as `div[style*="margin: 16px 0"]` seek in `style` attributes."""
-    return {test.value.lower() for selector, _ in selected for test in selector.tests if test.name == "style"} - {""}
-
-
-def _is_found_anew(sought: Iterable[str], tag: Tag, applied: Sequence[Applied]) -> bool:
-    """Return whether a text that is sought in `style` attributes would be found in this tag only once inlined."""
-    own = tag.value("style").lower()
-    texts = [[one.declaration.text.lower() for one in applied if one.important == important] for important in (0, 1)]
-    styled = ";".join([*texts[0], own, *texts[1]])
-    return any(text in styled and text not in own for text in sought)
-
-
-def _lost_links(document: MailDocument, selected: Iterable[tuple[Selector, Rule]]) -> Iterator[Finding]:
-    """Warn of rules that stay in the sheet and ask for the URL of a link, which tracking exchanges."""
-    for selector, rule in selected:
-        asks = any(
-            test.name == "href" and test.operator and not test.value.lower().startswith(_UNTRACKED)
-            for test in selector.tests
-        )
-        if asks and (rule.is_conditional or not selector.is_static):
-            yield Finding("warning", _LOST_LINK, document.place(rule.start))
 
 
 def _element_styles(tree: HtmlTree, index: SelectorIndex) -> dict[Tag, ElementStyle]:

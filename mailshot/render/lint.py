@@ -10,10 +10,11 @@ from typing import Literal
 from mailshot.render.document import MailDocument
 from mailshot.render.lexer import Segment
 from mailshot.render.links import LinkSlots
-from mailshot.render.markup import Tag
+from mailshot.render.markup import Attribute, Comment, Tag, is_conditional, scan_comment, unescape_attribute
 from mailshot.render.problems import Place
 
 POSTAL, UNSUBSCRIBE = "sender.postal_address", "links.unsubscribe"
+_WITH_PICTURE = ("img", "input", "v:fill", "v:image", "v:imagedata")
 _TAG = re.compile(r"<[^<>]*>")
 LARGEST = 100 * 1024
 """Bytes of HTML; Gmail cuts a mail after 102 KB."""
@@ -54,7 +55,12 @@ def examine(
     text: MailPart | None,
 ) -> tuple[Finding, ...]:
     """Return the findings about a compiled mail, errors first. `text` is its body.txt; None: derived from HTML."""
-    findings = [*_links(slots), *_elements(document, html.file), *_required(slots, document, html)]
+    findings = [
+        *_links(slots),
+        *_elements(document, html.file),
+        *_pictures(document),
+        *_required(slots, document, html),
+    ]
     if not "".join(piece.text for piece in subject).strip():
         findings.append(Finding("error", "The subject is missing.", Place(subject_file, 0, 0)))
     if text:
@@ -118,6 +124,39 @@ def _elements(document: MailDocument, body_file: str) -> Iterator[Finding]:
     if not any(tag.name == "html" for tag in tags):
         message = "The mail is not a whole document: <!doctype html><html>…</html>."
         yield Finding("warning", message, Place(body_file, 0, 0))
+
+
+def _pictures(document: MailDocument) -> Iterator[Finding]:
+    """Check the addresses of pictures, also of those that only Outlook shows."""
+    for tag in _all_tags(document):
+        for attribute in tag.attributes:
+            if attribute.name == "background" or (attribute.name == "src" and tag.name in _WITH_PICTURE):
+                yield from _picture(document, attribute)
+
+
+def _all_tags(document: MailDocument) -> Iterator[Tag]:
+    for markup in document.markup:
+        if isinstance(markup, Tag):
+            yield markup
+        elif isinstance(markup, Comment) and is_conditional(markup):
+            yield from (inner for inner in scan_comment(markup) if isinstance(inner, Tag))
+
+
+def _picture(document: MailDocument, attribute: Attribute) -> Iterator[Finding]:
+    written = attribute.value or ""
+    if document.words.match(written.lstrip()):
+        return  # checked for each customer
+    url, place = unescape_attribute(written).strip().lower(), document.place(attribute.start)
+    if not url:
+        yield Finding("warning", "The picture has no address.", place)
+    elif url.startswith("data:"):
+        message = "Gmail and Outlook do not show pictures in data: addresses. Put it on a server, and write its URL."
+        yield Finding("warning", message, place)
+    elif url.startswith("http:"):
+        yield Finding("warning", "The picture's address is plain http; use https.", place)
+    elif not url.startswith(("https://", "cid:")):
+        message = "Mail readers cannot find this picture. Put it on a server, and write its whole address: https://…"
+        yield Finding("error", message, place)
 
 
 def weight(size: int, body_file: str) -> tuple[Finding, ...]:
