@@ -20,7 +20,7 @@ from mailshot.render.document import MailDocument, Part
 from mailshot.render.flatten import Flattener
 from mailshot.render.inline_css import inline
 from mailshot.render.lexer import Segment, expression, parse, statement, tokens_of
-from mailshot.render.links import LinkSlots
+from mailshot.render.links import LinkSlots, encoded_in_text
 from mailshot.render.lint import Finding
 from mailshot.render.markup import Tag
 from mailshot.render.problems import Place, RenderError, TemplateProblems
@@ -47,7 +47,9 @@ def compile_source(source: TemplateSource, vocabulary: Vocabulary, hosts: frozen
     report.raise_if_any()
     tree = html_tree.build(document)
     style_findings = [] if inlines_each_mail else inline(document, tree)
-    plain: list[Part] = [*flat["body.txt"]] if "body.txt" in flat else plain_text.derive(document, tree, urls, report)
+    plain: list[Part] = (
+        [*encoded_in_text(flat["body.txt"])] if "body.txt" in flat else plain_text.derive(document, tree, urls, report)
+    )
     _add_pixel(document)
     if "preheader.txt" in flat:
         _add_preheader(document, flat["preheader.txt"])

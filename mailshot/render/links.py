@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -41,6 +41,7 @@ MAX_CACHED_LENGTH = 200
 """Longest URL that is cached, in characters; caching thousands of long ones would use too much memory."""
 
 
+_URL_AT_END = re.compile(r"https?://[^\s<>\"]*\Z", re.IGNORECASE)
 _ENCODED_OR_NOT = re.compile(r"(?P<encoded>%[0-9A-Fa-f]{2})|.", re.DOTALL)
 
 
@@ -167,14 +168,32 @@ def encoded_values(parts: Sequence[Part]) -> list[Part]:
     encoded: list[Part] = list(parts[:1])
     literal = parts[0] if parts and isinstance(parts[0], str) else ""
     for part in parts[1:]:
-        if isinstance(part, Segment) and part.kind == "expression" and not _is_encoded(part):
-            function = "_in_query" if "?" in literal or "#" in literal else "_in_path"
-            tokens = [*tokens_of(f"{function} ( (", part.place), *part.tokens, *tokens_of(") )", part.place)]
-            part = expression(tokens, part.place)
-        elif isinstance(part, str):
-            literal += part
-        encoded.append(part)
+        encoded.append(part if isinstance(part, str) else _encoded(part, literal))
+        literal += part if isinstance(part, str) else ""
     return encoded
+
+
+def encoded_in_text(pieces: Iterable[Segment]) -> list[Segment]:
+    """Percent-encode what tags print inside the URLs of a plain text: from `https://` to the next blank."""
+    encoded: list[Segment] = []
+    url = ""
+    for piece in pieces:
+        if piece.kind == "data":
+            match = _URL_AT_END.search(url + piece.text)
+            url = match[0] if match else ""
+            encoded.append(piece)
+        else:
+            encoded.append(_encoded(piece, url) if url else piece)
+    return encoded
+
+
+def _encoded(tag: Segment, literal: str) -> Segment:
+    """Percent-encode what a tag prints after the `literal` part of a URL; a statement stays as it is."""
+    if tag.kind != "expression" or _is_encoded(tag):
+        return tag
+    function = "_in_query" if "?" in literal or "#" in literal else "_in_path"
+    tokens = [*tokens_of(f"{function} ( (", tag.place), *tag.tokens, *tokens_of(") )", tag.place)]
+    return expression(tokens, tag.place)
 
 
 def _is_encoded(tag: Segment) -> bool:

@@ -82,6 +82,17 @@ def test_no_value_changes_the_tags_of_a_mail(mail: MailTemplate, tracked: bool) 
         assert "\n" not in rendered.subject
 
 
+def test_a_value_in_a_link_of_the_plain_text_arrives_as_it_is() -> None:
+    body = (
+        "Hi {{ customer.first_name }},\nhttps://shop.example/{% if 1 %}x{% endif %}?q={{ customer.first_name }}&r=1 x\n"
+    )
+    mail = compile_body("<p>x</p>", m__body_txt=body)
+    for text in texts():
+        lines = render(mail, text).text.splitlines()
+        link = next(line for line in lines if line.startswith("https://")).partition(" ")[0]
+        assert parse_qs(urlsplit(link).query, keep_blank_values=True) == {"q": [text], "r": ["1"]}
+
+
 def test_a_value_in_a_link_arrives_as_it_is(mail: MailTemplate) -> None:
     for text in texts():
         rendered = render(mail, text, tracked=True)
