@@ -55,10 +55,6 @@ class RenderBudget(threading.local):
         """Begin a new mail with a limit of CPU seconds."""
         self._until = time.thread_time() + seconds
 
-    def seconds_left(self) -> float:
-        """Return the seconds of computing that the mail has left; below zero when it took more."""
-        return self._until - time.thread_time()
-
     def reset(self) -> None:
         """Begin a new part."""
         self.left = MAX_UNITS

@@ -43,7 +43,7 @@ Vocabulary = Mapping[str, Collection[str]]
 MAX_CACHED_TEMPLATES = 256
 """Compiled templates cached in this process."""
 INLINE_SECONDS = 0.8
-"""CPU seconds for inlining one customer's mail, in addition to what its rendering left of its own budget."""
+"""CPU seconds for inlining one customer's mail."""
 TRIAL_SECONDS = 0.5
 """CPU seconds of the trial render with made-up customers."""
 MAX_SUBJECT_CHARACTERS = 2_000
@@ -213,7 +213,7 @@ class MailTemplate:
             raise RenderError(f"The subject is longer than {MAX_SUBJECT_CHARACTERS} characters.", place)
         words = plain_text.tidy(self._text.render(values), self._text_is_derived)
         if self.per_mail_inlining:
-            html = self._inlined(html, BUDGET.seconds_left())
+            html = self._inlined(html)
         return RenderedMail(subject, html, words, tuple(linker.links.values()))
 
     @property
@@ -221,11 +221,10 @@ class MailTemplate:
         """HTML, plain text and subject, each with the place of its file."""
         return self._html, self._text, self._subject
 
-    def _inlined(self, html: str, unused: float) -> str:
-        """Inline the styles of a rendered mail. `unused` are the CPU seconds left of its rendering budget."""
-        seconds = min(compile_process.MAX_SECONDS, INLINE_SECONDS + max(0.0, unused))
+    def _inlined(self, html: str) -> str:
+        """Inline the styles of a rendered mail."""
         try:
-            return str(compile_process.run_job("inline", html, self.name, seconds=seconds))
+            return str(compile_process.run_job("inline", html, self.name, seconds=INLINE_SECONDS))
         except (compile_process.LimitExceeded, compile_process.JobFailed) as error:
             what = "takes too long" if isinstance(error, compile_process.LimitExceeded) else f"fails: {error}"
             place = Place(f"{self.name}/body.html", 0, 0)

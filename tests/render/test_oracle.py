@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 import jinja2
@@ -14,6 +15,8 @@ from tests.render.material import NAMES, TEMPLATES, compile_body, sample, starte
 
 STYLED = {"style", "bgcolor", "width", "height", "align", "valign"}
 """Attributes the inliner writes."""
+PREHEADER = re.compile(r'<div style="display:none;[^>]*>.*?</div>', re.DOTALL)
+"""What comes from preheader.txt."""
 Event = tuple[str, object]
 
 
@@ -59,7 +62,8 @@ def plain(files: dict[str, str], name: str, known: dict[str, object]) -> str:
 def test_the_starter_mails_say_what_jinja_says(name: str) -> None:
     known = dict(sample(name))
     expected = plain(dict(source.read(TEMPLATES, name).files), f"{name}/body.html", known)
-    assert Reading(starter(name).render(known, None).html).events == Reading(expected).events
+    html = PREHEADER.sub("", starter(name).render(known, None).html)
+    assert Reading(html).events == Reading(expected).events
 
 
 WORDS = st.sampled_from(
