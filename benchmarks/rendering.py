@@ -13,7 +13,7 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jinja2
 from premailer import Premailer
@@ -40,7 +40,7 @@ def main() -> int:
             rounds,
             lambda mail=mail, values=values: mail.render(values, None),
             lambda mail=mail, values=values: mail.render(values, TRACKING),
-            lambda plain=plain, values=values: [template.render(values) for template in plain],
+            lambda plain=plain, values=values: _render(plain, values),
             repeat=MAILS,
         )
         print(
@@ -93,6 +93,12 @@ def _row(number: int) -> str:
     link = f'<a href="https://shop.example/p/{number}" class="{classes[3]}">Product {number}</a>'
     inner = f'<table role="presentation"><tr><td class="{classes[2]}">{link}</td></tr></table>'
     return f'<tr><td class="{classes[0]} {classes[1]}" align="left" width="100">{inner}</td></tr>'
+
+
+def _render(templates: list[jinja2.Template], values: Mapping[str, object]) -> None:
+    sandbox.BUDGET.reset()
+    for template in templates:
+        template.render(values)
 
 
 def _plain(name: str) -> list[jinja2.Template]:
