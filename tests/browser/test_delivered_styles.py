@@ -151,6 +151,7 @@ def test_a_delivered_mail_looks_as_written(name: str, sides: tuple[Side, Side]) 
     assert not lines, "\n".join(lines)
 
 
+@pytest.mark.torture  # its bytes are compared by tests/render/test_authored.py
 @pytest.mark.parametrize("name", mail_samples.NAMES)
 def test_a_mail_without_tracking_looks_as_written(name: str, sides: tuple[Side, Side]) -> None:
     written, delivered = mail_samples.authored(name), mail_samples.delivered(name, tracked=False)
