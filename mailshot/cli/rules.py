@@ -143,9 +143,12 @@ def count(
         errors = [asdict(problem) for problem in problems]
         output.print_json({"customers": everyone, "audiences": numbers, "errors": errors})
     else:
-        said = {item.name: item.description for item in chosen}
+        descriptions = {item.name: item.description for item in chosen}
         output.print_counts(
-            f"{output.count_noun(everyone, 'customer')} as of {compiled.as_of:%Y-%m-%d}", numbers, "audience", said
+            f"{output.count_noun(everyone, 'customer')} as of {compiled.as_of:%Y-%m-%d}",
+            numbers,
+            "audience",
+            descriptions,
         )
     context.refuse(problems)
 

@@ -81,29 +81,29 @@ def isolated_closure(value: str) -> Closure:
     return NONE.closure(value)
 
 
-def stated_answer(said: Mapping[tuple[str, str], bool], name: str, closure: Closure) -> tuple[bool, str] | None:
+def stated_answer(statements: Mapping[tuple[str, str], bool], name: str, closure: Closure) -> tuple[bool, str] | None:
     """Return what statements say of one value, and which word says it; None when none does.
 
     Yes to a value is yes to all that it implies; no to a value is no to all that imply it. Where statements clash, yes
     counts: a stored yes is what the customer chose last, and it protects (a vegan gets no meat).
     """
     for word in closure.implying:
-        if said.get((name, word)):
+        if statements.get((name, word)):
             return True, word
     for word in closure.implied:
-        if said.get((name, word)) is False:
+        if statements.get((name, word)) is False:
             return False, word
     return None
 
 
-def decided_answer(said: Mapping[tuple[str, str], bool], name: str, closure: Closure) -> tuple[bool, str] | None:
+def decided_answer(statements: Mapping[tuple[str, str], bool], name: str, closure: Closure) -> tuple[bool, str] | None:
     """Return what statements decide about one value, with what was inferred in mind, and which word decides it.
 
     As `stated_answer`, and another value that holds silences inference for the whole name: a customer who says "I eat
     everything" is no vegetarian.
     """
-    answer = stated_answer(said, name, closure)
+    answer = stated_answer(statements, name, closure)
     if answer is not None:
         return answer
-    others = (value for (other, value), holds in said.items() if other == name and holds)
+    others = (value for (other, value), holds in statements.items() if other == name and holds)
     return next(((False, value) for value in others), None)
