@@ -53,6 +53,8 @@ class CampaignPlan:
     moves: PlanDiff | None = None
     scheduled: Scheduled | None = None
     compared_with: str | None = None
+    #: Bytes of pictures and attachments in each mail, by content; only contents that have some.
+    enclosed: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def mails(self) -> int:
@@ -70,6 +72,7 @@ class CampaignPlan:
             "compared_with": self.compared_with,
             "scheduled": self.scheduled.as_dict() if self.scheduled else None,
             "next_at": due, "findings": list(self.findings), "errors": list(self.errors),
+            "enclosed_bytes": dict(self.enclosed),
         }  # fmt: skip
 
 
@@ -94,24 +97,24 @@ def make_plan(
         changes = plans.count_changes(connection, plan_id, before.rows) if before else None
         plan_diff.drop_previous(connection, before)
         customers, scheduled = audiences.customers(connection), schedule_diff.compare_schedule(connection, edition)
-    total = sum(contents.values())
     return CampaignPlan(
         id=plan_id,
         campaign=edition.name,
         as_of=as_of.astimezone(zone),
         customers=customers,
-        audience=total + sum(left_out.values()),
+        audience=sum((*contents.values(), *left_out.values())),
         contents=contents,
         left_out=left_out,
         changes=changes,
         schedule=edition.read.campaign.schedule.words(zone),
-        seconds=duration(edition, total),
+        seconds=duration(edition, sum(contents.values())),
         findings=tuple(_remarks(mailing, "warning")),
         errors=tuple(errors),
         next_at=next_at and next_at.astimezone(zone),
         moves=moved,
         scheduled=scheduled,
         compared_with=before.label(zone) if before else None,
+        enclosed=mailing.enclosed_bytes(),
     )
 
 

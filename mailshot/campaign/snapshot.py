@@ -136,6 +136,6 @@ def _templates(read: ResolvedCampaign, project: Path, rulebook: Rulebook) -> dic
             node = rulebook.campaigns[read.campaign.campaign].at("content", number, "template")
             problems.add(node, error.message, error.remedy)
             continue
-        templates[content.name] = {"name": read_source.name, "files": dict(read_source.files)}
+        templates[content.name] = read_source.freeze()
     problems.raise_if_any()
     return templates

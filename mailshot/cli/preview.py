@@ -33,7 +33,7 @@ def preview(
         output.print_text("\n".join(map(output.printable, lines)))
         return
     path = to or Path.cwd() / "preview.html"
-    _write(path, letter.rendered.html.encode())
+    _write(path, letter.page().encode())
     output.print_text(f"Subject: {output.printable(letter.rendered.subject)}")
     output.print_text(f"Wrote {path} (for {letter.envelope_to}; links and tracking do not work in a preview).")
     if to is None:

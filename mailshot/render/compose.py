@@ -5,22 +5,25 @@ The output depends only on the frozen mailing and the delivery, so a row gives t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from pathlib import PurePosixPath
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from mailshot.facts import time_zones
 from mailshot.facts.locales import LocaleFormat
 from mailshot.profile import address
-from mailshot.render import filters, headers, mime
-from mailshot.render.mime import MailHeaders
+from mailshot.render import enclosures, filters, headers, mime
+from mailshot.render.mime import EnclosedFile, MailHeaders
 from mailshot.render.source import TemplateSource
 from mailshot.render.template import Finding, LinkTarget, ListType, MailTemplate, RenderedMail, Tracking, compile_mail
 from mailshot.tokens import KeyRing, Purpose
 
 OFFER_EXTRAS = ("times", "reason")
+_PICTURE = re.compile(r"cid:([0-9a-f]+@inline\.mailshot)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class Mailing:
     """Language, time zone and currency of the company."""
     dates: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Customer and offer facts of type date, which are stored as text."""
+    enclosed: Mapping[str, Sequence[EnclosedFile]] = field(default_factory=dict)
+    """The pictures and attachments of each content, encoded."""
 
     def findings(self, level: str) -> dict[str, list[Finding]]:
         """Return the findings of a level by content, without those that do not apply to this topic."""
@@ -47,6 +52,10 @@ class Mailing:
             name: [finding for finding in mail.findings if finding.level == level and (self.bulk or not finding.bulk)]
             for name, mail in self.mails.items()
         }
+
+    def enclosed_bytes(self) -> dict[str, int]:
+        """Return the bytes of pictures and attachments in a mail of each content that has some."""
+        return {name: sum(file.size for file in files) for name, files in self.enclosed.items() if files}
 
     @classmethod
     def from_frozen(cls, body: Mapping[str, Any], with_trial: bool = True) -> Mailing:
@@ -57,16 +66,17 @@ class Mailing:
         words: dict[str, Collection[str]] = {name: tuple(fields) for name, fields in body["vocabulary"].items()}
         words["offers"] = ListType(words["offers"])
         hosts = tuple(body["link_hosts"])
+        sources = {name: TemplateSource.thaw(item) for name, item in body["contents"].items()}
         mails = {
-            name: compile_mail(
-                TemplateSource(item["name"], item["files"]), words, allowed_hosts=hosts, with_trial=with_trial
-            )
-            for name, item in body["contents"].items()
+            name: compile_mail(source, words, allowed_hosts=hosts, with_trial=with_trial)
+            for name, source in sources.items()
         }
+        enclosed = {name: _encoded_files(sources[name], mail) for name, mail in mails.items()}
         unknown = {name: dict.fromkeys(body["vocabulary"][name]) for name in ("customer", "offers")}
         head = (body["campaign"], body["topic"], body["topic_title"], body["sender"])
         thawed = cls(*head, mails, unknown, body.get("needs_consent", True))
-        return replace(thawed, locale_format=_locale_format(body.get("manner", {})), dates=body.get("dates", {}))
+        locale_format, dates = _locale_format(body.get("manner", {})), body.get("dates", {})
+        return replace(thawed, locale_format=locale_format, dates=dates, enclosed=enclosed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +102,31 @@ class OutgoingMail:
     message_id: str
     rendered: RenderedMail
     headers: MailHeaders
+    files: Sequence[EnclosedFile] = ()
+    """Its attachments, and the pictures that this customer's HTML shows."""
 
     def data(self, eight_bit: bool) -> bytes:
         """Return the message's bytes."""
-        return mime.assemble(self.rendered, self.headers, eight_bit)
+        return mime.assemble(self.rendered, self.headers, eight_bit, self.files)
+
+    def page(self) -> str:
+        """Return the HTML for a browser: enclosed pictures become `data:` URLs."""
+        urls = {file.content_id: file.data_url for file in self.files if file.content_id}
+        return _PICTURE.sub(lambda match: urls.get(match[1], match[0]), self.rendered.html)
 
     @property
     def links(self) -> tuple[LinkTarget, ...]:
         return self.rendered.links
+
+
+def _encoded_files(source: TemplateSource, mail: MailTemplate) -> tuple[EnclosedFile, ...]:
+    """Encode the pictures and attachments of a template, once for all its mails."""
+    pictures = {content_id: path for path, content_id in mail.pictures.items()}
+    wanted = [*pictures.items(), *(("", path) for path in mail.attachments)]
+    return tuple(
+        mime.encode_file(PurePosixPath(path).name, enclosures.media_type(path), source.enclosed[path], content_id)
+        for content_id, path in wanted
+    )
 
 
 def vocabulary(customer: Collection[str], product: Collection[str]) -> dict[str, list[str]]:
@@ -143,7 +170,12 @@ def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str)
         boundary_seed=message_id,
         unsubscribe_url=links["unsubscribe"],
     )
-    return OutgoingMail(envelope_from, headers.ascii_address(delivery.address), message_id, rendered, envelope)
+    files = [
+        file
+        for file in mailing.enclosed.get(delivery.content, ())
+        if not file.content_id or f"cid:{file.content_id}" in rendered.html
+    ]
+    return OutgoingMail(envelope_from, headers.ascii_address(delivery.address), message_id, rendered, envelope, files)
 
 
 def _feedback_id(mailing: Mailing, delivery: Recipient) -> str:
