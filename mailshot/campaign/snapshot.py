@@ -106,6 +106,7 @@ def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[
         "link_hosts": list(rulebook.company.link_hosts),
         "rate": campaign.limits.rate,
         **_frozen_utm(rulebook, read),
+        **({"archive": True} if campaign.archive else {}),
     }
 
 

@@ -11,17 +11,21 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from mailshot.facts import time_zones
 from mailshot.facts.locales import LocaleFormat
 from mailshot.profile import address
 from mailshot.render import enclosures, filters, headers, mime
+from mailshot.render.links import OWN_PAGES
 from mailshot.render.mime import EnclosedFile, MailHeaders
 from mailshot.render.source import TemplateSource
 from mailshot.render.template import Finding, LinkTarget, ListType, MailTemplate, RenderedMail, Tracking, compile_mail
 from mailshot.tokens import KeyRing, Purpose
 
+Offers = Sequence[tuple[Mapping[str, Any], int]]
+"""Product facts, and how often the customer bought the product."""
 OFFER_EXTRAS = ("times", "reason")
 _PICTURE = re.compile(r"cid:([0-9a-f]+@inline\.mailshot)")
 
@@ -45,6 +49,8 @@ class Mailing:
     """Customer and offer facts of type date, which are stored as text."""
     enclosed: Mapping[str, Sequence[EnclosedFile]] = field(default_factory=dict)
     """The pictures and attachments of each content, encoded."""
+    archive: bool = False
+    """Whether a copy without customer data is in the public archive."""
 
     def findings(self, level: str) -> dict[str, list[Finding]]:
         """Return the findings of a level by content, without those that do not apply to this topic."""
@@ -76,7 +82,8 @@ class Mailing:
         head = (body["campaign"], body["topic"], body["topic_title"], body["sender"])
         thawed = cls(*head, mails, unknown, body.get("needs_consent", True))
         locale_format, dates = _locale_format(body.get("manner", {})), body.get("dates", {})
-        return replace(thawed, locale_format=locale_format, dates=dates, enclosed=enclosed)
+        archive = body.get("archive", False)
+        return replace(thawed, locale_format=locale_format, dates=dates, enclosed=enclosed, archive=archive)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,7 @@ class Recipient:
     content: str
     address: str
     facts: Mapping[str, Any]
-    offers: Sequence[tuple[Mapping[str, Any], int]]
+    offers: Offers
     tracked: bool
     date: datetime
 
@@ -111,8 +118,7 @@ class OutgoingMail:
 
     def page(self) -> str:
         """Return the HTML for a browser: enclosed pictures become `data:` URLs."""
-        urls = {file.content_id: file.data_url for file in self.files if file.content_id}
-        return _PICTURE.sub(lambda match: urls.get(match[1], match[0]), self.rendered.html)
+        return _page(self.rendered.html, self.files)
 
     @property
     def links(self) -> tuple[LinkTarget, ...]:
@@ -136,7 +142,7 @@ def vocabulary(customer: Collection[str], product: Collection[str]) -> dict[str,
         "offers": sorted({*product, *OFFER_EXTRAS}),
         "campaign": ["name"],
         "sender": ["email", "name", "postal_address"],
-        "links": ["preferences", "unsubscribe"],
+        "links": sorted(OWN_PAGES),
     }
 
 
@@ -148,6 +154,8 @@ def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str)
     links = {
         "unsubscribe": f"{base_url}/u/{keys.sign(Purpose.unsubscribe, *ids, mailbox)}",
         "preferences": f"{base_url}/p/{keys.sign(Purpose.preferences, *ids, mailbox)}",
+        "view_in_browser": f"{base_url}/v/{keys.sign(Purpose.view, *ids, mailbox)}",
+        "archive": archive_url(base_url, delivery.run_id, delivery.content) if mailing.archive else "",
     }
     rendered = mailing.mails[delivery.content].render(
         _values(mailing, delivery, links), _tracking(keys, base_url, ids) if delivery.tracked else None
@@ -176,6 +184,26 @@ def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str)
         if not file.content_id or f"cid:{file.content_id}" in rendered.html
     ]
     return OutgoingMail(envelope_from, headers.ascii_address(delivery.address), message_id, rendered, envelope, files)
+
+
+def public_copy(mailing: Mailing, content: str, offers: Offers, date: datetime) -> tuple[str, str]:
+    """Return subject and HTML of a content without any customer: every fact is unknown, links to own pages are empty.
+
+    Raises RenderError.
+    """
+    nobody = Recipient(0, 0, content, "", {}, offers, False, date)
+    rendered = mailing.mails[content].render(_values(mailing, nobody, dict.fromkeys(OWN_PAGES, "")), None)
+    return rendered.subject, _page(rendered.html, mailing.enclosed.get(content, ()))
+
+
+def archive_url(base_url: str, run_id: int, content: str) -> str:
+    """Return the address of a public copy."""
+    return f"{base_url}/archive/{run_id}/{quote(content, safe='')}"
+
+
+def _page(html: str, files: Sequence[EnclosedFile]) -> str:
+    urls = {file.content_id: file.data_url for file in files if file.content_id}
+    return _PICTURE.sub(lambda match: urls.get(match[1], match[0]), html)
 
 
 def _feedback_id(mailing: Mailing, delivery: Recipient) -> str:
