@@ -34,6 +34,11 @@ def print_next_step(text: str) -> None:
     out.print(f"[dim]Next:[/dim] {escape(text)}", soft_wrap=True)  # a command is copied in one piece
 
 
+def print_url(url: str) -> None:
+    """Print an address on its own line, in one piece."""
+    out.print(f"  {escape(url)}", soft_wrap=True)
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document and nothing else."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
