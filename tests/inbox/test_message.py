@@ -31,6 +31,18 @@ def test_encoded_words_and_parts_are_read() -> None:
     assert "Grüße".encode() in (seen.html or b"")
 
 
+def test_attachments_are_listed_and_inline_pictures_are_not() -> None:
+    made = EmailMessage()
+    made.set_content("Hello")
+    made.add_alternative('<img src="cid:a@b">', subtype="html")
+    made.get_payload()[1].add_related(b"GIF89a", "image", "gif", cid="<a@b>", filename="a.gif")
+    made.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename="Vilkår.pdf")
+    seen = CaughtMessage(made.as_bytes())
+    assert seen.attachments == [("Vilkår.pdf", 4)]
+    assert seen.part("a@b") == ("image/gif", b"GIF89a")
+    assert CaughtMessage(mail()).attachments == []
+
+
 def test_links_are_listed_with_their_text() -> None:
     html = '<a href="https://x.example/a?b=1&amp;c=2">To <b>the</b> shop</a><a href="/y"><img alt="Logo"></a><a>no</a>'
     assert CaughtMessage(mail(html)).links == [("To the shop", "https://x.example/a?b=1&c=2"), ("Logo", "/y")]
