@@ -126,7 +126,7 @@ def reject_unknown_run(store: Store, run: int) -> None:
     from mailshot.store import runs
 
     with store.read() as connection:
-        known = [each.id for each in runs.runs_in(connection)]
+        known = [record.id for record in runs.runs_in(connection)]
     if run not in known:
         remedy = f"Known: {', '.join(map(str, known[-12:]))}." if known else "Nothing has been launched yet."
         raise NotFound(f"There is no run {run}.", remedy)
