@@ -102,7 +102,7 @@ def test_python_sqlite_and_postgresql_agree_on_every_customer(
                 certain = lint.always(condition, as_of.astimezone(ZONE).date())
                 assert certain is None or len(judged) == certain * len(people)
                 # The parts of a profile that the rule names are enough to evaluate it.
-                enough = (profiles.profile(connection, who.id, words=condition.words) for who in people)
+                enough = (profiles.profile(connection, who.id, keywords=condition.words) for who in people)
                 assert [who.id for who in enough if Evaluator(who, as_of, ZONE).verdict(condition).holds] == judged
                 for who in people:
                     advisor = Counterfactual(Evaluator(who, as_of, ZONE))

@@ -83,7 +83,7 @@ def who(shop: Shop, rule: str, as_of: datetime = TODAY) -> str:
     keys = dict(shop.rows(tables.Customer, "id", "key"))
     with shop.store.read() as connection:
         found = list(audiences.members(connection, audiences.compiler(as_of, ZONE), condition))
-        people = [profiles.profile(connection, number, words=condition.words) for number in sorted(keys)]
+        people = [profiles.profile(connection, number, keywords=condition.words) for number in sorted(keys)]
     assert [one.id for one in people if Evaluator(one, as_of, ZONE).verdict(condition).holds] == found
     assert audiences.count_matching(shop.store, audiences.compiler(as_of, ZONE), condition) == len(found)
     return " ".join(keys[number] for number in found)
