@@ -71,10 +71,12 @@ def backtest(
         )
     if drawing and plot:
         _write(plot, lambda: drawing(result, rules.company.currency, plot))
-    _tell(result, rules.company.currency, plot, csv, json)
+    _print_result(result, rules.company.currency, plot, csv, json)
 
 
-def _tell(result: Backtest | PastResponse, currency: str, plot: Path | None, csv: Path | None, json: bool) -> None:
+def _print_result(
+    result: Backtest | PastResponse, currency: str, plot: Path | None, csv: Path | None, json: bool
+) -> None:
     from mailshot.cli import backtest_view
 
     if csv:

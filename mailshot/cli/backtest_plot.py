@@ -113,8 +113,8 @@ def _hindsight(response: PastResponse) -> Figure:
     axes = figure.subplots()
     title = f"{response.name}: would it have selected the customers who responded?"
     figure.suptitle(title, fontsize=13, parse_math=False)
-    lines = [(_told(past.campaign, past.inside, past.outside), past.difference) for past in response.pasts]
-    lines.append((_told("all together", *response.total()), response.pooled))
+    lines = [(_label(past.campaign, past.inside, past.outside), past.difference) for past in response.pasts]
+    lines.append((_label("all together", *response.total()), response.pooled))
     for place, (_, estimate) in enumerate(lines):
         last = place == len(lines) - 1
         if estimate.enough:
@@ -134,7 +134,7 @@ def _hindsight(response: PastResponse) -> Figure:
     return figure
 
 
-def _told(name: str, inside: tuple[int, int], outside: tuple[int, int]) -> str:
+def _label(name: str, inside: tuple[int, int], outside: tuple[int, int]) -> str:
     return f"{name}   {inside[1]}/{inside[0]} | {outside[1]}/{outside[0]}"
 
 

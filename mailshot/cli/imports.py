@@ -49,7 +49,7 @@ def import_(
     if json:
         output.print_json(summary.as_dict())
     else:
-        _tell(summary)
+        _print_summary(summary)
     _warn(summary)
     if not check:
         _convert(app)
@@ -96,7 +96,7 @@ def _convert(app: App) -> None:
         conversions.make_conversions(app.store)
 
 
-def _tell(summary: ImportSummary) -> None:
+def _print_summary(summary: ImportSummary) -> None:
     rows = [
         (
             item.kind,

@@ -48,14 +48,14 @@ def status(
     scheduled = _scheduled(app.store, project)
     shown_runs, older = _runs(app.store, every)
     if not watch:
-        output.out.print(_drawn(shown_runs, older, scheduled))
-        _tell_erasures(app.store, project)
+        output.out.print(_status_view(shown_runs, older, scheduled))
+        _print_erasures(app.store, project)
         return
-    with Live(_drawn(shown_runs, older, scheduled), console=output.out, refresh_per_second=2) as live:
+    with Live(_status_view(shown_runs, older, scheduled), console=output.out, refresh_per_second=2) as live:
         while any(run["state"] == RunState.running for run in shown_runs):
             time.sleep(0.5)
             shown_runs, older = _runs(app.store, every)
-            live.update(_drawn(shown_runs, older, scheduled))
+            live.update(_status_view(shown_runs, older, scheduled))
 
 
 def report(
@@ -199,7 +199,7 @@ def _state(store: Store, project: Path, every: bool) -> dict[str, Any]:
     return {"runs": shown_runs, "schedules": schedules, "older_runs": older, "erasures_waiting": waiting}
 
 
-def _drawn(shown_runs: list[dict[str, Any]], older: int, scheduled: list[Scheduled]) -> Group:
+def _status_view(shown_runs: list[dict[str, Any]], older: int, scheduled: list[Scheduled]) -> Group:
     parts: list[RenderableType] = [_table(shown_runs)]
     parts += [
         f"Run {run['run']} is cancelled; {run['under_way']:,} of its mails are still in progress."
@@ -212,7 +212,7 @@ def _drawn(shown_runs: list[dict[str, Any]], older: int, scheduled: list[Schedul
     return Group(*parts)
 
 
-def _tell_erasures(store: Store, project: Path) -> None:
+def _print_erasures(store: Store, project: Path) -> None:
     waiting = _waiting(store)
     if waiting.since:
         waits, since = (

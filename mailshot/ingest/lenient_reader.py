@@ -65,7 +65,7 @@ def _records(lines: _Lines, delimiter: str, width: int) -> Iterator[Row | Broken
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            excerpt = _shown(lines.taken[0])
+            excerpt = _excerpt(lines.taken[0])
             lines.back_to_second()
             yield Broken(begin, excerpt, f"is not valid CSV: {error}")
             continue
@@ -79,7 +79,7 @@ def _records(lines: _Lines, delimiter: str, width: int) -> Iterator[Row | Broken
         if len(cells) == width:
             yield Row(begin, list(cells))
         else:
-            excerpt = _shown(lines.taken[0])
+            excerpt = _excerpt(lines.taken[0])
             lines.back_to_second()
             yield Broken(begin, excerpt, f"has {len(cells)} values; the header names {width}")
 
@@ -128,11 +128,11 @@ def json_rows(path: Path, wanted: list[str], seen: set[str]) -> Iterator[Row | B
                 seen.update(record if len(seen) < MAX_NAMES else record.keys() & set(wanted))
                 yield Row(number, [_cell(name, record.get(name)) for name in wanted])
             except json.JSONDecodeError as error:
-                yield Broken(number, _shown(line), f"is not valid JSON: {error.msg}")
+                yield Broken(number, _excerpt(line), f"is not valid JSON: {error.msg}")
             except RecursionError:
-                yield Broken(number, _shown(line), "is not a row: it is nested too deeply")
+                yield Broken(number, _excerpt(line), "is not a row: it is nested too deeply")
             except ValueError as error:
-                yield Broken(number, _shown(line), f"is not a row: {error}")
+                yield Broken(number, _excerpt(line), f"is not a row: {error}")
 
 
 def _cell(name: str, value: object) -> str | None:
@@ -149,5 +149,5 @@ def _cell(name: str, value: object) -> str | None:
     return value
 
 
-def _shown(line: str) -> str:
+def _excerpt(line: str) -> str:
     return line.rstrip("\r\n")[:MAX_SHOWN]
