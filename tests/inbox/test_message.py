@@ -157,7 +157,7 @@ def test_no_mail_takes_long_or_fails(raw: bytes) -> None:
     assert message.summary(raw)
     assert all(len(value) <= 2 * message.MAX_HEADER for value in seen.headers.values())
     assert len(seen.links) <= message.MAX_LINKS
-    assert sum(len(words) for words, _ in seen.links) <= message.MAX_LINKS * message.MAX_LINK_TEXT
+    assert sum(len(text) for text, _ in seen.links) <= message.MAX_LINKS * message.MAX_LINK_TEXT
     assert f"{seen.text}{seen.headers}{message.summary(raw)}".encode()
     assert (seen.html, seen.text, seen.one_click, seen.part("x"), seen.source) is not None
     assert isinstance(seen.page("/inline?id="), bytes)

@@ -164,7 +164,7 @@ def test_a_withdrawn_consent_to_tracking_changes_no_address(shop: Shop, client: 
 def test_settings_of_a_run_are_read_once_and_few_are_kept(shop: Shop) -> None:
     runs = [shop.launch(shop.campaign(name, f"utm: {{content: {name}}}\n")) for name in ("a", "b", "c")]
     statements: list[str] = []
-    event.listen(shop.store.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    event.listen(shop.store.engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
     parameters = RunParameters(most=2)
 
     def read(run_id: int) -> tuple[str, int]:
