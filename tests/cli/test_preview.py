@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from mailshot.cli import screenshot
+from mailshot.cli import init, screenshot
 from mailshot.cli.screenshot import Screen, take_screenshot
 from mailshot.errors import Unavailable
 from mailshot.store.engine import Store
@@ -295,3 +295,23 @@ def test_no_browser_stays_behind(pictures: ThreadingHTTPServer, short_path: Path
     if sign == signal.SIGINT:
         assert process.returncode in INTERRUPTED, words
         assert list(short_path.glob("mailshot-*")) == []
+
+
+# Warnings
+
+
+def test_the_check_tells_warnings_about_templates_once_and_does_not_fail(shop: Shop) -> None:
+    write(shop, "templates/hello/subject.txt", "RE: APPLES")
+    code, words = said("rules", "check")
+    assert code == 0
+    assert flat(words).count("templates/hello/subject.txt:1:1: The subject looks like a reply") == 1
+
+
+def test_a_new_project_has_no_warnings_about_its_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "shop"
+    init.create_project(folder)
+    monkeypatch.setenv("MAILSHOT_PROJECT", str(folder))
+    for name in ("MAILSHOT_DATABASE", "MAILSHOT_KEYS", "MAILSHOT_ADDRESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    code, words = said("rules", "check")
+    assert (code, "Warning" in words) == (0, False), words
