@@ -32,6 +32,8 @@ _REMEDY = "Install Chromium or Chrome, or set CHROMIUM to its path. Without --pn
 ANSWER_SECONDS, LOAD_SECONDS = 30.0, 20.0
 #: Browsers draw no larger picture in one piece; a longer mail is made smaller.
 MAX_PIXELS = 16_000
+#: A picture is at least as high as the window, in CSS pixels; a low one leaves no blank below a short mail.
+SHORTEST = 100
 _FLAGS = (
     "--headless", "--remote-debugging-pipe", "--no-first-run", "--no-default-browser-check", "--hide-scrollbars",
     "--disable-background-networking", "--disable-component-update", "--disable-default-apps", "--disable-extensions",
@@ -84,7 +86,7 @@ def take_screenshot(html: str, screen: Screen, load_seconds: float = LOAD_SECOND
         page.ask("Emulation.setEmulatedMedia", features=colors)
         page.ask(
             "Emulation.setDeviceMetricsOverride",
-            width=screen.width, height=800, deviceScaleFactor=screen.scale, mobile=False,
+            width=screen.width, height=SHORTEST, deviceScaleFactor=screen.scale, mobile=False,
         )  # fmt: skip
         page.ask("Page.navigate", url=f"data:text/html;charset=utf-8;base64,{base64.b64encode(html.encode()).decode()}")
         is_complete = page.wait("Page.loadEventFired", load_seconds)

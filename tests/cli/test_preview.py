@@ -179,6 +179,7 @@ def test_a_whole_mail_is_shown_however_long() -> None:
     rest = '<p style="height:200px;margin:0">'
     html = '<body style="margin:0;background:#f00"><div style="height:{}px;background:#00f"></div>' + rest
     assert size(take_screenshot(html.format(2800), Screen(100)).png) == (100, 3000)
+    assert size(take_screenshot(html.format(100), Screen(800)).png) == (800, 300)
     long = take_screenshot(html.format(39_800), Screen(100)).png
     width, height = size(long)
     assert (width, height) == (40, screenshot.MAX_PIXELS)
