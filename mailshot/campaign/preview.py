@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
+from mailshot import errors
 from mailshot.campaign.snapshot import Snapshot
-from mailshot.errors import Refused
+from mailshot.errors import NotFound, Refused
 from mailshot.render import compose
 from mailshot.render.compose import Mailing, OutgoingMail, Recipient
 from mailshot.render.problems import RenderError
@@ -32,18 +33,30 @@ KEYS, BASE_URL = KeyRing({0: bytes(32)}), "https://sample.invalid"
 
 
 def write_preview(
-    store: Store, edition: Snapshot, customer: str, keys: KeyRing, base_url: str, now: datetime
+    store: Store,
+    edition: Snapshot,
+    customer: str,
+    keys: KeyRing,
+    base_url: str,
+    now: datetime,
+    content: str | None = None,
 ) -> OutgoingMail:
     """Render the mail that the latest plan has for a customer, named by key or address.
 
-    Raises NotFound for an unknown customer, Refused when the plan has no mail for them, RenderError.
+    With `content`, render that content, whatever the plan has for the customer; the offers are those of the plan, if it
+    has chosen any. Raises NotFound for an unknown customer or content, Refused when the plan has no mail for them,
+    RenderError.
     """
+    if content is not None:
+        _check_content(edition, content)
     with store.read() as connection:
         customer_id = profiles.find_customer(connection, customer)
         plan = plans.latest_plan(connection, edition.name)
         if plan is None:
             raise _not_planned(edition.name)
         row = plans.row(connection, plan.id, customer_id)
+        if content is not None:
+            row = PlanDecision(customer_id, content, None, row.offers if row else [])
         if row is None or row.reason is not None:
             why = f"left out: {row.reason}" if row else "not in the audience"
             hint = f"mailshot rules explain '{edition.name}' {customer}"
@@ -52,8 +65,25 @@ def write_preview(
     return compose.compose(edition.mailing(), delivery, keys, base_url)
 
 
+def _check_content(edition: Snapshot, content: str) -> None:
+    names = [item.name for item in edition.read.campaign.content]
+    if content not in names:
+        nearest = errors.nearest(content, names)
+        raise NotFound(f"'{edition.name}' has no content '{content}'.", nearest or f"It has: {', '.join(names)}.")
+
+
+def planned_content(store: Store, edition: Snapshot, customer: str) -> str | None:
+    """Return the content that a customer gets by the latest plan, None if they get no mail. Raises NotFound."""
+    with store.read() as connection:
+        plan = plans.latest_plan(connection, edition.name)
+        row = plans.row(connection, plan.id, profiles.find_customer(connection, customer)) if plan else None
+        return row.content if row and row.reason is None else None
+
+
 def sample_customer(store: Store, edition: Snapshot, content: str | None = None) -> str | None:
-    """Return the key of a customer who gets a mail in the latest plan."""
+    """Return the key of a customer who gets a mail in the latest plan, or that content. Raises NotFound."""
+    if content is not None:
+        _check_content(edition, content)
     with store.read() as connection:
         plan = plans.latest_plan(connection, edition.name)
         names = [content] if content else [item.name for item in edition.read.campaign.content]

@@ -55,9 +55,12 @@ def take_snapshot(rulebook: Rulebook, project: Path, name: str) -> Snapshot:
     return Snapshot(rulebook, read, body)
 
 
-def faults(edition: Snapshot) -> list[Problem]:
-    """Return the findings in its templates that prevent a launch. Raises InvalidInput for an invalid template."""
-    found = [remark for remarks in edition.mailing().findings("error").values() for remark in remarks]
+def faults(edition: Snapshot, level: str = "error") -> list[Problem]:
+    """Return the findings of a level in its templates; errors prevent a launch.
+
+    Raises InvalidInput for an invalid template.
+    """
+    found = [remark for remarks in edition.mailing().findings(level).values() for remark in remarks]
     return [
         Problem(problems.project_path(one.place.file), one.place.line, one.place.column, one.message) for one in found
     ]

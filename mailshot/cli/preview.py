@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import webbrowser
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,33 +22,83 @@ Customer = Annotated[str | None, typer.Option("--as", help="A customer's key or 
 Campaign = Annotated[str, typer.Argument(help="The campaign's name.")]
 
 
+class Client(StrEnum):
+    """How a mail is looked at."""
+
+    desktop = "desktop"
+    phone = "phone"
+    dark = "dark"
+    plain = "plain"
+
+
+Content = Annotated[
+    str | None,
+    typer.Option("--content", help="Show this content of the campaign, whatever the plan has for the customer."),
+]
+
+
 def preview(
     campaign: Campaign,
     customer: Customer = None,
+    content: Content = None,
+    client: Annotated[
+        Client, typer.Option(help="desktop, phone (375 pixels wide), dark (mode), or plain (the text part).")
+    ] = Client.desktop,
+    png: Annotated[Path | None, typer.Option(help="Write a picture of the whole mail here.", dir_okay=False)] = None,
     to: Annotated[Path | None, typer.Option(help="Write the HTML here instead of opening a browser.")] = None,
-    text: Annotated[bool, typer.Option("--text", help="Print the plain text part.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Print the plain text part, like --client plain.")] = False,
 ) -> None:
     """Show a campaign's mail as a customer of the latest plan would get it."""
-    letter = _letter(context.app(), campaign, customer)
-    if text:
+    client = Client.plain if text else client
+    if client in (Client.phone, Client.dark) and png is None:
+        raise typer.BadParameter(f"'{client}' is only for pictures: add --png FILE.", param_hint="--client")
+    letter = _letter(context.app(), campaign, customer, content)
+    if client is Client.plain and png is None:
         lines = [letter.rendered.subject, "", *letter.rendered.text.splitlines()]
         output.print_text("\n".join(map(output.printable, lines)))
         return
-    path = to or Path.cwd() / "preview.html"
-    _write(path, letter.page().encode())
     output.print_text(f"Subject: {output.printable(letter.rendered.subject)}")
-    output.print_text(f"Wrote {path} (for {letter.envelope_to}; links and tracking do not work in a preview).")
-    if to is None:
-        webbrowser.open(path.as_uri())
+    if png is not None:
+        _write_picture(png, letter, client)
+    if png is None or to is not None:
+        path = to or Path.cwd() / "preview.html"
+        _write(path, letter.page().encode())
+        output.print_text(f"Wrote {path} (for {letter.envelope_to}; links and tracking do not work in a preview).")
+        if to is None:
+            webbrowser.open(path.as_uri())
     output.print_next_step(f"mailshot send-test '{campaign}' you@example.com")
 
 
-def _write(path: Path, html: bytes) -> None:
+def _write_picture(path: Path, letter: OutgoingMail, client: Client) -> None:
+    """Write a picture of a mail. Raises Unavailable."""
+    from mailshot.cli import screenshot
+
+    screens = {
+        Client.phone: screenshot.Screen(375, scale=2, is_phone=True),
+        Client.dark: screenshot.Screen(800, scale=2, is_dark=True),
+    }
+    page = _text_as_html(letter) if client is Client.plain else letter.page()
+    picture = screenshot.take_screenshot(page, screens.get(client, screenshot.Screen(800, scale=2)))
+    _write(path, picture.png, "--png")
+    output.print_text(f"Wrote {path} (for {letter.envelope_to}, {client}).")
+    if not picture.is_complete:
+        output.err.print("Some pictures of the mail did not load in time, and are missing.")
+
+
+def _text_as_html(letter: OutgoingMail) -> str:
+    words = html.escape(f"{letter.rendered.subject}\n\n{letter.rendered.text}")
+    style = "margin:32px;font:15px/1.45 monospace;white-space:pre-wrap;overflow-wrap:anywhere"
+    return f'<!doctype html><meta charset="utf-8"><title>-</title><body><pre style="{style}">{words}</pre>'
+
+
+def _write(path: Path, content: bytes, option: str = "--to") -> None:
     """Write a customer's mail to a file that only its owner can read. Raises Unavailable."""
     try:
-        safe_files.write_output(path, html, private=True)
+        safe_files.write_output(path, content, private=True)
     except OSError as error:
-        raise Unavailable(f"{path} cannot be written: {error.strerror}.", "Choose another file with --to.") from None
+        raise Unavailable(
+            f"{path} cannot be written: {error.strerror}.", f"Choose another file with {option}."
+        ) from None
 
 
 def send_test(
@@ -77,11 +129,18 @@ def _address(text: str) -> str:
     return found.email
 
 
-def _letter(app: App, campaign: str, customer: str | None) -> OutgoingMail:
+def _letter(app: App, campaign: str, customer: str | None, content: str | None = None) -> OutgoingMail:
     from mailshot.campaign import preview as stage
 
     edition = context.read_edition(app, campaign)
-    chosen = customer or stage.sample_customer(app.store, edition)
+    chosen = customer or stage.sample_customer(app.store, edition, content)
+    if chosen is None and content is not None:  # the plan gives it to no customer
+        chosen = stage.sample_customer(app.store, edition)
     if chosen is None:
         raise stage.no_mail(app.store, edition)
-    return stage.write_preview(app.store, edition, chosen, app.keys, app.settings.base_url, context.now())
+    now, base_url = context.now(), app.settings.base_url
+    letter = stage.write_preview(app.store, edition, chosen, app.keys, base_url, now, content)
+    if content is not None and (planned := stage.planned_content(app.store, edition, chosen)) != content:
+        instead = f"'{planned}'" if planned else "no mail"
+        output.err.print(output.printable(f"By the plan, {chosen} gets {instead}, not '{content}'."))
+    return letter

@@ -10,9 +10,9 @@ from mailshot.errors import Refused
 from mailshot.settings import Settings
 
 #: What .gitignore keeps out of version control.
-IGNORED = (".env", "*.db*", "inbox/", "rejects/", "preview*.html")
+IGNORED = (".env", "*.db*", "inbox/", "rejects/", "preview*.html", "preview*.png")
 #: The same, as paths that git is asked about.
-PRIVATE = (".env", "mailshot.db", "mailshot.db-wal", "inbox/", "rejects/", "preview.html")
+PRIVATE = (".env", "mailshot.db", "mailshot.db-wal", "inbox/", "rejects/", "preview.html", "preview.png")
 GIT_SECONDS = 10
 
 
@@ -34,7 +34,13 @@ def check_private_files(settings: Settings) -> str:
 def _readable_by_others(settings: Settings) -> list[Path]:
     """Return the private files and folders that others can read; everything in a private folder is private."""
     project = settings.project
-    paths = [project / ".env", project / "inbox", project / "rejects", *sorted(project.glob("preview*.html"))]
+    paths = [
+        project / ".env",
+        project / "inbox",
+        project / "rejects",
+        *project.glob("preview*.html"),
+        *project.glob("preview*.png"),
+    ]
     head, sqlite, database = settings.database_url.partition("sqlite:///")
     if sqlite and not head:
         paths += [Path(f"{database}{ending}") for ending in ("", "-wal", "-shm")]
@@ -53,5 +59,6 @@ def _not_ignored(project: Path) -> list[str]:
         return []
     ignored = done.stdout.decode(errors="replace").splitlines()
     lacking = [path for path in PRIVATE if path not in ignored]
-    lines = {"mailshot.db": "*.db*", "mailshot.db-wal": "*.db*", "preview.html": "preview*.html"}
+    lines = {"mailshot.db": "*.db*", "mailshot.db-wal": "*.db*"}
+    lines |= {f"preview.{ending}": f"preview*.{ending}" for ending in ("html", "png")}
     return list(dict.fromkeys(lines.get(path, path) for path in lacking))

@@ -7,16 +7,29 @@ Flatten, find the variables, check the markup, inline the styles, derive the pla
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from markupsafe import escape
 
 from mailshot import errors
-from mailshot.render import enclosures, html_tree, lint, plain_text, sandbox, variables
+from mailshot.render import (
+    enclosures,
+    html_tree,
+    lint,
+    lint_clients,
+    lint_contrast,
+    lint_links,
+    lint_texts,
+    plain_text,
+    sandbox,
+    variables,
+)
 from mailshot.render.attributes import check_markup
+from mailshot.render.computed_styles import ComputedStyles, ElementStyles
 from mailshot.render.document import MailDocument, Part
 from mailshot.render.flatten import Flattener
-from mailshot.render.inline_css import inline
+from mailshot.render.html_tree import HtmlTree
+from mailshot.render.inline_css import Inlining, inline
 from mailshot.render.lexer import Segment, expression, parse, statement, tokens_of
 from mailshot.render.links import LinkSlots, encoded_in_text
 from mailshot.render.lint import Finding
@@ -24,7 +37,7 @@ from mailshot.render.mail_settings import MailSettings, read_settings
 from mailshot.render.markup import Tag
 from mailshot.render.problems import Place, RenderError, TemplateProblems
 from mailshot.render.source import TemplateSource
-from mailshot.render.template import MailTemplate, Vocabulary, compile_parts
+from mailshot.render.template import CompiledPart, MailTemplate, Vocabulary, compile_parts
 
 _HIDDEN = "display:none;max-height:0;max-width:0;overflow:hidden;opacity:0;font-size:1px;line-height:1px;mso-hide:all"
 _PADDING = "&#847;&zwnj;&nbsp;"
@@ -47,32 +60,46 @@ def compile_source(source: TemplateSource, vocabulary: Vocabulary, hosts: frozen
     pictures, attached = _enclosed_files(source, document, settings, report)
     report.raise_if_any()
     tree = html_tree.build(document)
-    style_findings = [] if inlines_each_mail else inline(document, tree)
+    inlining = None if inlines_each_mail else inline(document, tree)
     plain: list[Part] = (
         [*encoded_in_text(flat["body.txt"])] if "body.txt" in flat else plain_text.derive(document, tree, urls, report)
     )
     _add_pixel(document)
     if "preheader.txt" in flat:
         _add_preheader(document, flat["preheader.txt"])
-    html = compile_parts(document.parts(), source.file("body.html"), sandbox.HTML, report)
-    words = compile_parts([*_texts_only(plain)], source.file("body.txt"), sandbox.TEXT, report)
-    subject = compile_parts(_texts_only(flat["subject.txt"]), source.file("subject.txt"), sandbox.TEXT, report)
-    report.raise_if_any()
-    assert html
-    assert words
-    assert subject
-    findings = (
+    sent = document.parts()
+    html, text, subject = _compile(source, sent, plain, flat["subject.txt"], report)
+    findings = [
         *_findings(source, flat["subject.txt"], document, slots, needed),
-        *style_findings,
-        *lint.weight(html.size, source.file("body.html")),
-    )
+        *_text_findings(source, flat, document),
+        *_look_findings(document, tree, inlining, source.file("body.html")),
+        *lint_clients.weight(sent, source.file("body.html")),
+    ]
+    findings.sort(key=lambda finding: (finding.level, finding.place))
     used = flattener.files | ({source.file("settings.yaml")} & source.files.keys())
     derived, places = "body.txt" not in flat, tuple(slots.places)
     facts_used = frozenset[str]().union(*needed.values())
     return MailTemplate(
-        source.name, facts_used, used, findings, inlines_each_mail, pictures, attached,
-        subject, html, words, derived, places, hosts,
+        source.name, facts_used, used, tuple(findings), inlines_each_mail, pictures, attached,
+        subject, html, text, derived, places, hosts,
     )  # fmt: skip
+
+
+def _compile(
+    source: TemplateSource, html: list[Part], text: list[Part], subject: list[Segment], report: TemplateProblems
+) -> tuple[CompiledPart, CompiledPart, CompiledPart]:
+    """Compile the three parts of a mail. Raises InvalidInput with every problem that was reported."""
+    compiled = (
+        compile_parts(html, source.file("body.html"), sandbox.HTML, report),
+        compile_parts(_texts_only(text), source.file("body.txt"), sandbox.TEXT, report),
+        compile_parts(_texts_only(subject), source.file("subject.txt"), sandbox.TEXT, report),
+    )
+    report.raise_if_any()
+    page, words, line = compiled
+    assert page
+    assert words
+    assert line
+    return page, words, line
 
 
 def _texts(source: TemplateSource) -> list[str]:
@@ -105,6 +132,29 @@ def _findings(
     )
     assert html
     return lint.examine(subject, document, slots, source.file("subject.txt"), html, plain)
+
+
+def _text_findings(
+    source: TemplateSource, flat: Mapping[str, list[Segment]], document: MailDocument
+) -> Iterator[Finding]:
+    yield from lint_texts.subject(flat["subject.txt"], source.file("subject.txt"))
+    if "preheader.txt" in flat:
+        yield from lint_texts.preheader(flat["preheader.txt"], flat["subject.txt"], source.file("preheader.txt"))
+    if "body.txt" in flat:
+        yield from lint_texts.placeholders(flat["body.txt"])
+    yield from lint_texts.body(document)
+
+
+def _look_findings(document: MailDocument, tree: HtmlTree, inlining: Inlining | None, file: str) -> Iterator[Finding]:
+    """Yield the findings about styles and looks. Without `inlining` they are inlined for each customer."""
+    yield from lint_clients.style_sheets(document)
+    styles = inlining.styles if inlining else ElementStyles({})
+    computed = ComputedStyles(tree, styles) if inlining else None
+    yield from lint_clients.features(document, tree, styles, computed.gone if computed else set())
+    yield from lint_links.examine(document, tree, computed, file)
+    if inlining and computed:
+        yield from inlining.findings
+        yield from lint_contrast.examine(document, computed)
 
 
 def _settings(source: TemplateSource, report: TemplateProblems) -> MailSettings:

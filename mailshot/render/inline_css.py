@@ -12,6 +12,7 @@ import logging
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import tinycss2
@@ -20,12 +21,13 @@ from premailer import Premailer
 
 from mailshot.render import cascade, changed_attributes
 from mailshot.render.cascade import Applied, ElementStyle, Resolution
+from mailshot.render.computed_styles import ElementStyles
 from mailshot.render.document import MailDocument
 from mailshot.render.html_tree import HtmlTree, StyledElement
 from mailshot.render.lint import Finding
 from mailshot.render.markup import RawText, Tag, unescape_attribute
 from mailshot.render.selectors import Match, Selector, SelectorIndex, read_selectors
-from mailshot.render.style_sheet import Rule, animated_properties, read_rules
+from mailshot.render.style_sheet import Rule, animated_properties, read_rules, read_style
 
 Matched = tuple[Rule, Selector]
 """A rule, and that of its selectors which matches an element with the greatest specificity."""
@@ -36,17 +38,23 @@ _UNKNOWN = (1_000_000, 0, 0)
 _NUMBER = re.compile(r"r(\d+):")
 
 
-def inline(document: MailDocument, tree: HtmlTree) -> list[Finding]:
-    """Add declarations to the tags of a document, and return what the author should know about the styles.
+@dataclass(frozen=True, slots=True)
+class Inlining:
+    """What inlining has found out: what the author should know, and the style of each tag."""
 
-    The elements of the tree get the same `style` attributes.
-    """
+    findings: list[Finding]
+    styles: ElementStyles
+
+
+def inline(document: MailDocument, tree: HtmlTree) -> Inlining:
+    """Add declarations to the tags of a document. The elements of the tree get the same `style` attributes."""
     rules = list(_rules(document))
     selected = list(_selected(document, tree, rules))
     findings = [*_unbalanced(tree), *changed_attributes.lost_links(document, selected)]
+    styles, perhaps = _element_styles(tree, _index(selected))
+    known = ElementStyles({tag: style.fixed for tag, style in styles.items()}, perhaps)
     if obstacle := changed_attributes.style_question(document, selected):
-        return [*findings, obstacle]
-    styles = _element_styles(tree, _index(selected))
+        return Inlining([*findings, obstacle], known)
     resolution = cascade.resolve(styles.values(), set(_animated(document)))
     for declaration in resolution.raised:
         document.replace(declaration.end, declaration.end, " !important")
@@ -59,7 +67,7 @@ def inline(document: MailDocument, tree: HtmlTree) -> list[Finding]:
     for element in tree.elements:
         declarations = [one.declaration.text for one in inlined.get(element.tag, ())]
         element.wrapper.etree_element.set("style", ";".join([*declarations, element.tag.value("style")]))
-    return [*findings, *_blocked(document, resolution)]
+    return Inlining([*findings, *_blocked(document, resolution)], known)
 
 
 def _rules(document: MailDocument) -> Iterator[Rule]:
@@ -105,17 +113,20 @@ def _index(selected: Iterable[tuple[Selector, Rule]]) -> SelectorIndex:
     return index
 
 
-def _element_styles(tree: HtmlTree, index: SelectorIndex) -> dict[Tag, ElementStyle]:
-    """Return the style of each tag that some rule always matches."""
+def _element_styles(tree: HtmlTree, index: SelectorIndex) -> tuple[dict[Tag, ElementStyle], dict[Tag, frozenset[str]]]:
+    """Return the style of each tag that some rule always matches, and the properties set for some customers only."""
     copies: dict[Tag, list[StyledElement]] = defaultdict(list)
     for element in tree.elements:
         copies[element.tag].append(element)
     fixed: dict[Tag, dict[Rule, Selector]] = {}
     occasional: dict[Tag, list[Matched]] = {}
+    perhaps: dict[Tag, frozenset[str]] = {}
     for tag, elements in copies.items():
         always, sometimes = _matches(index, elements)
         if always:
             fixed[tag], occasional[tag] = always, sometimes
+        if sometimes and (names := frozenset(_for_some_customers(sometimes))):
+            perhaps[tag] = names
     ordered = _put_together(fixed)
     groups: dict[object, ElementStyle] = {}
     styles = {}
@@ -129,7 +140,14 @@ def _element_styles(tree: HtmlTree, index: SelectorIndex) -> dict[Tag, ElementSt
         if key not in groups:
             groups[key] = ElementStyle(tuple(_applied(matched)), tuple(_sometimes(occasional[tag])), own)
         styles[tag] = groups[key]
-    return styles
+    return styles, perhaps
+
+
+def _for_some_customers(sometimes: Iterable[Matched]) -> Iterator[str]:
+    """Yield the properties of rules that depend on the customer, not on the reader's device or doings."""
+    for rule, selector in sometimes:
+        if not rule.is_conditional and (selector.is_static or selector.varying):
+            yield from (declaration.name for declaration in rule.declarations)
 
 
 def _matches(index: SelectorIndex, elements: Sequence[StyledElement]) -> tuple[dict[Rule, Selector], list[Matched]]:
@@ -177,12 +195,7 @@ def _sometimes(matched: Iterable[Matched]) -> Iterator[Applied]:
 
 def own_properties(tag: Tag) -> tuple[str, ...]:
     """Return the properties that a tag's `style` attribute declares without `!important`."""
-    declarations = tinycss2.parse_blocks_contents(tag.value("style"), skip_comments=True, skip_whitespace=True)
-    return tuple(
-        declaration.lower_name
-        for declaration in declarations
-        if declaration.type == "declaration" and not declaration.important
-    )
+    return tuple(name for name, _, is_important in read_style(tag.value("style")) if not is_important)
 
 
 # Premailer

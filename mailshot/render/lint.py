@@ -17,8 +17,6 @@ from mailshot.render.problems import Place
 POSTAL, UNSUBSCRIBE = "sender.postal_address", "links.unsubscribe"
 _WITH_PICTURE = ("img", "input", "v:fill", "v:image", "v:imagedata")
 _TAG = re.compile(r"<[^<>]*>")
-LARGEST = 100 * 1024
-"""Bytes of HTML; Gmail cuts a mail after 102 KB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +156,3 @@ def _picture(document: MailDocument, attribute: Attribute) -> Iterator[Finding]:
     elif not url.startswith(("https://", "cid:")):
         message = "Mail readers cannot find this picture. Put it on a server, and write its whole address: https://…"
         yield Finding("error", message, place)
-
-
-def weight(size: int, body_file: str) -> tuple[Finding, ...]:
-    """Return a warning if HTML of `size` characters is larger than mail clients show."""
-    message = f"The HTML has {size // 1024} KB before any customer's values; readers cut a mail after 100 KB."
-    return (Finding("warning", message, Place(body_file, 0, 0)),) if size > LARGEST else ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import tinycss2
@@ -61,6 +62,17 @@ class Rule:
     """It stands for the rules inside of another rule: what they match, and their rank, is not known."""
 
 
+@lru_cache(maxsize=4096)
+def read_style(text: str) -> tuple[tuple[str, str, bool], ...]:
+    """Read a `style` attribute: name in lower case, value, and whether it is `!important`, of each declaration."""
+    declarations = tinycss2.parse_blocks_contents(text, skip_comments=True, skip_whitespace=True) if text else ()
+    return tuple(
+        (declaration.lower_name, tinycss2.serialize(declaration.value).strip(), declaration.important)
+        for declaration in declarations
+        if declaration.type == "declaration"
+    )
+
+
 def animated_properties(sheet: str) -> Iterator[str]:
     """Yield the properties that the @keyframes of a sheet set: `!important` would stop their animations."""
     for node in tinycss2.parse_stylesheet(sheet):
@@ -89,7 +101,7 @@ class _SheetReader:
 
     def rules(self, nodes: Sequence[Any], end: int, is_conditional: bool, is_locked: bool) -> Iterator[Rule]:
         """Yield the rules among nodes that follow one another up to the offset `end` of the sheet."""
-        for node, following in zip(nodes, [*nodes[1:], None], strict=True):
+        for node, following in zip(nodes, [*nodes[1:], None][: len(nodes)], strict=True):
             limit = end if following is None else self._offset(following)
             if node.type == "qualified-rule":
                 yield from self._rules(node, limit, is_conditional, is_locked)

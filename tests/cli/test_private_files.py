@@ -95,4 +95,4 @@ def test_the_doctor_tells_what_version_control_would_take(tmp_path: Path) -> Non
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     with pytest.raises(Refused) as refusal:
         private_files.check_private_files(load_settings(folder))
-    assert refusal.value.remedy.split() == ["Add", "to", f"{folder}/.gitignore:", "preview*.html"]
+    assert refusal.value.remedy.split() == ["Add", "to", f"{folder}/.gitignore:", "preview*.html", "preview*.png"]
