@@ -10,10 +10,13 @@ from typing import Any
 
 from mailshot.errors import NotFound, Problem
 from mailshot.facts.catalogue import Fact, FactType
+from mailshot.facts.language_matching import Languages
 from mailshot.profile import utm
 from mailshot.profile.preferences import Limit
 from mailshot.render import compose, problems, source
 from mailshot.render.compose import Mailing
+from mailshot.render.mail_versions import languages_of
+from mailshot.render.source import TemplateSource
 from mailshot.rulebook.resolve import ResolvedCampaign
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store.eligibility import Gates
@@ -43,6 +46,12 @@ class Snapshot:
         """What the campaign requires of the customers it mails."""
         return gates(self.rulebook, self.read)
 
+    def languages(self, content: str) -> Languages | None:
+        """Return the languages of the mail of a content; None when it has no translations."""
+        item = self.body["mailing"]["contents"][content]
+        found = languages_of(TemplateSource(item["name"], item["files"]), self.body["mailing"].get("manner", {}))
+        return found if len(found.available) > 1 else None
+
     def mailing(self) -> Mailing:
         """Compile its templates. Raises InvalidInput with every problem in them."""
         return Mailing.from_frozen(self.body["mailing"])
@@ -57,7 +66,16 @@ def take_snapshot(rulebook: Rulebook, project: Path, name: str) -> Snapshot:
 
 def faults(edition: Snapshot) -> list[Problem]:
     """Return the findings in its templates that prevent a launch. Raises InvalidInput for an invalid template."""
-    found = [remark for remarks in edition.mailing().findings("error").values() for remark in remarks]
+    return _findings(edition, "error")
+
+
+def template_warnings(edition: Snapshot) -> list[Problem]:
+    """Return the other findings in its templates. Raises InvalidInput for an invalid template."""
+    return _findings(edition, "warning")
+
+
+def _findings(edition: Snapshot, level: str) -> list[Problem]:
+    found = [remark for remarks in edition.mailing().findings(level).values() for remark in remarks]
     return [
         Problem(problems.project_path(one.place.file), one.place.line, one.place.column, one.message) for one in found
     ]
@@ -87,7 +105,7 @@ def gates(rulebook: Rulebook, read: ResolvedCampaign) -> Gates:
 
 def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[str, Any]:
     campaign = read.campaign
-    facts = rulebook.catalogue
+    facts, contents = rulebook.catalogue, _templates(read, project, rulebook)
     return {
         "campaign": campaign.campaign,
         "topic": campaign.topic,
@@ -95,11 +113,12 @@ def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[
         "needs_consent": rulebook.topics.get(campaign.topic).requires_consent,
         "gates": gates(rulebook, read).freeze(),
         "sender": {**read.sender.model_dump(exclude={"utm"}), "brand": read.sender.brand or rulebook.company.brand},
-        "contents": _templates(read, project, rulebook),
+        "contents": contents,
         "manner": {
             "language": rulebook.company.language,
             "time_zone": str(rulebook.company.time_zone),
             "currency": rulebook.company.currency,
+            **_preferred_languages(rulebook, contents),
         },
         "dates": {"customer": _days(facts.customer), "offers": _days(facts.product)},
         "vocabulary": compose.vocabulary(facts.customer, facts.product),
@@ -107,6 +126,13 @@ def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[
         "rate": campaign.limits.rate,
         **_frozen_utm(rulebook, read),
     }
+
+
+def _preferred_languages(rulebook: Rulebook, contents: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the company's list for mails with translations; no entry where it decides nothing."""
+    listed = list(rulebook.company.languages)
+    translated = any(TemplateSource(item["name"], item["files"]).translations for item in contents.values())
+    return {"languages": listed} if listed and translated else {}
 
 
 def _utm(rulebook: Rulebook, read: ResolvedCampaign) -> dict[str, str]:

@@ -144,6 +144,8 @@ def show_plan(made: CampaignPlan, compared: bool = False) -> None:
         f"[bold]{output.count_noun(made.mails, 'mail')}[/bold]"
     )
     output.print_counts("", made.contents, "gets")
+    for content, use in made.languages.items():
+        output.print_text(output.printable(f"{content}: {use.words()}"))
     if made.left_out:
         output.print_counts("", made.left_out, "left out", {str(reason): reason.help for reason in Reason})
     if compared:

@@ -76,6 +76,8 @@ def _show_campaign(found: Explanation) -> None:
         output.print_text(f"  {YES if check.passes else NO} {said}{remedy}")
     for offer in found.offers:
         output.print_text(f"  offer: {output.printable(offer.words())}")
+    if found.language:
+        output.print_text(f"  language: {output.printable(found.language)}")
     for delivery in found.deliveries:
         output.print_text(f"  {output.printable(delivery)}")
     output.print_text(f"[bold]{output.printable(found.outcome())}[/bold]")

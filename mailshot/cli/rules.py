@@ -59,14 +59,17 @@ def check(json: context.AsJson = False) -> None:
     rules = context.rulebook(project)
     problems = rules.check()
     problems += rule_tests.example_problems(rules, context.now())
+    remarks: list[Problem] = []
     for name in _campaigns(rules):
         try:
-            found = snapshot.faults(snapshot.take_snapshot(rules, project, name))
+            edition = snapshot.take_snapshot(rules, project, name)
+            found = snapshot.faults(edition)
+            remarks += snapshot.template_warnings(edition)
         except InvalidInput as error:
             found = [*error.problems, *lint.template_problems(rules, project, name)]
         problems += [problem for problem in dict.fromkeys(found) if problem not in problems]
     doubts = lint.rule_warnings(rules, context.company_today(rules, None).date()) if not problems else []
-    doubts += _outdated(rules, project)
+    doubts += [*dict.fromkeys(remarks), *_outdated(rules, project)]
     if json:
         levels = [("error", problem) for problem in problems] + [("warning", problem) for problem in doubts]
         output.print_json([{"level": level, **asdict(problem)} for level, problem in levels])

@@ -34,12 +34,14 @@ _compiled: list[tuple[MailTemplate, Any]] = []
 """The mail compiled last, with its vocabulary. Pickling drops its source, so the trial render must run here."""
 
 
-def _compile_mail(name: str, files: Mapping[str, str], words: Any, hosts: frozenset[str]) -> MailTemplate:
+def _compile_mail(
+    name: str, files: Mapping[str, str], words: Any, hosts: frozenset[str], language: str
+) -> MailTemplate:
     """Compile a source. Raises InvalidInput."""
     _compiled.clear()
     kinds = {ListType.__name__: ListType}
     vocabulary = {group: kinds.get(kind, tuple)(fields) for group, kind, fields in words}
-    mail = compiler.compile_source(TemplateSource(name, files), vocabulary, hosts)
+    mail = compiler.compile_source(TemplateSource(name, files, language), vocabulary, hosts)
     _compiled.append((mail, vocabulary))
     return mail
 

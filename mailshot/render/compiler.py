@@ -60,14 +60,15 @@ def compile_source(source: TemplateSource, vocabulary: Vocabulary, hosts: frozen
     assert html
     assert words
     assert subject
+    facts_used = frozenset[str]().union(*needed.values())
     findings = (
         *_findings(source, flat["subject.txt"], document, slots, needed),
         *style_findings,
         *lint.weight(html.size, source.file("body.html")),
+        *lint.mixed_languages(source, facts_used),
     )
     used = flattener.files | ({source.file("settings.yaml")} & source.files.keys())
     derived, places = "body.txt" not in flat, tuple(slots.places)
-    facts_used = frozenset[str]().union(*needed.values())
     return MailTemplate(
         source.name, facts_used, used, findings, inlines_each_mail, subject, html, words, derived, places, hosts
     )
@@ -166,9 +167,9 @@ def _add_preheader(document: MailDocument, pieces: Collection[Segment]) -> None:
     )
 
 
-def inline_rendered(html: str, name: str) -> str:
-    """Inline the styles of one rendered mail of the template `name`. Raises RenderError for a tag without an end."""
-    place = Place(f"{name}/body.html", 0, 0)
+def inline_rendered(html: str, file: str) -> str:
+    """Inline the styles of one rendered mail of the template `file`. Raises RenderError for a tag without an end."""
+    place = Place(file, 0, 0)
     document = MailDocument([Segment("data", _CONTROLS.sub(" ", html), place)])
     report = TemplateProblems({})
     check_markup(document, report, None, styled_once=False)

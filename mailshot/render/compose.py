@@ -14,10 +14,11 @@ from zoneinfo import ZoneInfo
 from mailshot.facts import time_zones
 from mailshot.facts.locales import LocaleFormat
 from mailshot.profile import address
-from mailshot.render import filters, headers, mime
+from mailshot.render import headers, mime
+from mailshot.render.mail_versions import HTML, MailVersions, compile_versions
 from mailshot.render.mime import MailHeaders
 from mailshot.render.source import TemplateSource
-from mailshot.render.template import Finding, LinkTarget, ListType, MailTemplate, RenderedMail, Tracking, compile_mail
+from mailshot.render.template import Finding, LinkTarget, ListType, RenderedMail, Tracking
 from mailshot.tokens import KeyRing, Purpose
 
 OFFER_EXTRAS = ("times", "reason")
@@ -31,7 +32,7 @@ class Mailing:
     topic: str
     topic_title: str
     sender: Mapping[str, Any]
-    mails: Mapping[str, MailTemplate]
+    mails: Mapping[str, MailVersions]
     unknown: Mapping[str, Mapping[str, None]]
     """All customer and offer facts that templates may use, as None: an unknown fact prints nothing."""
     bulk: bool = True
@@ -44,7 +45,9 @@ class Mailing:
     def findings(self, level: str) -> dict[str, list[Finding]]:
         """Return the findings of a level by content, without those that do not apply to this topic."""
         return {
-            name: [finding for finding in mail.findings if finding.level == level and (self.bulk or not finding.bulk)]
+            name: [
+                finding for finding in mail.all_findings() if finding.level == level and (self.bulk or not finding.bulk)
+            ]
             for name, mail in self.mails.items()
         }
 
@@ -56,17 +59,17 @@ class Mailing:
         """
         words: dict[str, Collection[str]] = {name: tuple(fields) for name, fields in body["vocabulary"].items()}
         words["offers"] = ListType(words["offers"])
-        hosts = tuple(body["link_hosts"])
+        hosts, manner = tuple(body["link_hosts"]), body.get("manner", {})
         mails = {
-            name: compile_mail(
-                TemplateSource(item["name"], item["files"]), words, allowed_hosts=hosts, with_trial=with_trial
+            name: compile_versions(
+                TemplateSource(item["name"], item["files"]), words, manner, allowed_hosts=hosts, with_trial=with_trial
             )
             for name, item in body["contents"].items()
         }
         unknown = {name: dict.fromkeys(body["vocabulary"][name]) for name in ("customer", "offers")}
         head = (body["campaign"], body["topic"], body["topic_title"], body["sender"])
         thawed = cls(*head, mails, unknown, body.get("needs_consent", True))
-        return replace(thawed, locale_format=_locale_format(body.get("manner", {})), dates=body.get("dates", {}))
+        return replace(thawed, locale_format=_locale_format(manner), dates=body.get("dates", {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +88,17 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMail:
-    """One mail ready to send. `envelope_from` is its VERP address; `links` must be stored before it is sent."""
+    """One mail ready to send. `envelope_from` is its VERP address; `links` must be stored before it is sent.
+
+    `language` is that of the version; "" when the mail has no translations.
+    """
 
     envelope_from: str
     envelope_to: str
     message_id: str
     rendered: RenderedMail
     headers: MailHeaders
+    language: str = ""
 
     def data(self, eight_bit: bool) -> bytes:
         """Return the message's bytes."""
@@ -122,8 +129,12 @@ def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str)
         "unsubscribe": f"{base_url}/u/{keys.sign(Purpose.unsubscribe, *ids, mailbox)}",
         "preferences": f"{base_url}/p/{keys.sign(Purpose.preferences, *ids, mailbox)}",
     }
-    rendered = mailing.mails[delivery.content].render(
-        _values(mailing, delivery, links), _tracking(keys, base_url, ids) if delivery.tracked else None
+    versions, customer = mailing.mails[delivery.content], _customer_format(mailing, delivery.facts)
+    version = versions.choose(customer.language)
+    parts = versions.values(version, customer)
+    values = {**_values(mailing, delivery, links), **parts[HTML]}
+    rendered = version.template.render(
+        values, _tracking(keys, base_url, ids) if delivery.tracked else None, others=parts
     )
     domain = headers.ascii_domain(str(sender["address"]).rpartition("@")[2])
     bounce_domain = headers.ascii_domain(str(sender["bounce_domain"] or domain))
@@ -143,7 +154,8 @@ def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str)
         boundary_seed=message_id,
         unsubscribe_url=links["unsubscribe"],
     )
-    return OutgoingMail(envelope_from, headers.ascii_address(delivery.address), message_id, rendered, envelope)
+    envelope_to, language = headers.ascii_address(delivery.address), version.language if versions.translated else ""
+    return OutgoingMail(envelope_from, envelope_to, message_id, rendered, envelope, language)
 
 
 def _feedback_id(mailing: Mailing, delivery: Recipient) -> str:
@@ -158,6 +170,12 @@ def _locale_format(company: Mapping[str, str]) -> LocaleFormat:
     return LocaleFormat("", ZoneInfo(company["time_zone"]), company["language"], company["currency"])
 
 
+def _customer_format(mailing: Mailing, facts: Mapping[str, Any]) -> LocaleFormat:
+    company = mailing.locale_format
+    zone = time_zones.find_zone(facts.get("time_zone"), company.zone or ZoneInfo("UTC"))
+    return replace(company, language=str(facts.get("language") or ""), zone=zone)
+
+
 def _values(mailing: Mailing, delivery: Recipient, links: Mapping[str, str]) -> dict[str, object]:
     sender, unknown_customer, unknown_offer = mailing.sender, mailing.unknown["customer"], mailing.unknown["offers"]
     customer, days = (
@@ -165,11 +183,6 @@ def _values(mailing: Mailing, delivery: Recipient, links: Mapping[str, str]) -> 
         mailing.dates.get("offers", ()),
     )
     return {
-        filters.LOCALE_FORMAT: replace(
-            mailing.locale_format,
-            language=str(customer.get("language") or ""),
-            zone=time_zones.find_zone(customer.get("time_zone"), mailing.locale_format.zone or ZoneInfo("UTC")),
-        ),
         "customer": {**unknown_customer, **customer},
         "offers": [
             {**unknown_offer, **_with_parsed_dates(product, days), "times": times, "reason": _reason(times)}
