@@ -21,7 +21,7 @@ class LanguageUse:
 
     #: The language of the files without a tag.
     base: str
-    #: Customers by the language of the version that they get, in the order of the mail.
+    #: Customers by the language of the version that they get, that of the files without a tag last.
     versions: dict[str, int]
     #: Customers whose language no version has, by that language.
     without_version: dict[str, int] = field(default_factory=dict)
@@ -32,8 +32,8 @@ class LanguageUse:
 
     def words(self) -> str:
         """Return the counts in one line."""
-        names = {tag: f"{tag} (base)" if tag == self.base else tag for tag in self.versions}
-        counts = ", ".join(f"{names[tag]} {number:,}" for tag, number in self.versions.items())
+        numbers = sorted(self.versions.items(), key=lambda item: (item[0] == self.base, -item[1]))
+        counts = ", ".join(f"{tag}{' (base)' * (tag == self.base)} {number:,}" for tag, number in numbers)
         other = sum(self.without_version.values())
         if not other:
             return counts
@@ -57,7 +57,8 @@ def count_languages(connection: Connection, edition: Snapshot, plan_id: str) -> 
     if not languages:
         return {}
     found = {
-        content: LanguageUse(mail.default, dict.fromkeys(_in_order(mail), 0)) for content, mail in languages.items()
+        content: LanguageUse(mail.default, dict.fromkeys((*mail.available[1:], mail.default), 0))
+        for content, mail in languages.items()
     }
     for count in plans.count_languages(connection, plan_id, languages):
         mail, use = languages[count.content], found[count.content]
@@ -88,8 +89,3 @@ def _translated(edition: Snapshot) -> Iterator[tuple[str, Languages]]:
     for content in contents:
         if mail := edition.languages(content):
             yield content, mail
-
-
-def _in_order(mail: Languages) -> list[str]:
-    """Return the languages of a mail, the base at the end."""
-    return [*mail.available[1:], mail.default]

@@ -16,7 +16,7 @@ Names = Mapping[str, Mapping[str, str]]
 
 
 def find(names: Iterable[str]) -> Names:
-    """Return the translations among the file names of a mail's folder. Names with a fault are left out."""
+    """Return the translations among the file names of a mail's folder, by tag. Names with a fault are left out."""
     found: dict[str, dict[str, str]] = {}
     tags: dict[str, str] = {}
     for name in sorted(names):
@@ -26,7 +26,7 @@ def find(names: Iterable[str]) -> Names:
             # Files for `no` and `nb` are parts of one translation.
             tag = tags.setdefault(language_matching.key(tag), tag)
             found.setdefault(tag, {}).setdefault(f"{match['part']}.{match['ending']}", name)
-    return found
+    return dict(sorted(found.items()))
 
 
 def tagged(part: str, tag: str) -> str:
