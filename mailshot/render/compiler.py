@@ -65,7 +65,7 @@ def compile_source(source: TemplateSource, vocabulary: Vocabulary, hosts: frozen
         *_findings(source, flat["subject.txt"], document, slots, needed),
         *style_findings,
         *lint.weight(html.size, source.file("body.html")),
-        *lint.mixed_languages(source, facts_used),
+        *lint.mixed_languages(source, document, facts_used),
     )
     used = flattener.files | ({source.file("settings.yaml")} & source.files.keys())
     derived, places = "body.txt" not in flat, tuple(slots.places)

@@ -162,7 +162,7 @@ def _picture(document: MailDocument, attribute: Attribute) -> Iterator[Finding]:
         yield Finding("error", message, place)
 
 
-def mixed_languages(source: TemplateSource, facts: Collection[str]) -> Iterator[Finding]:
+def mixed_languages(source: TemplateSource, document: MailDocument, facts: Collection[str]) -> Iterator[Finding]:
     """Warn where a translation sends parts in different languages to one customer, or leaves one out."""
     own = source.own_parts
     body, text = (Place(source.file(part), 0, 0) for part in ("body.html", "body.txt"))
@@ -178,6 +178,17 @@ def mixed_languages(source: TemplateSource, facts: Collection[str]) -> Iterator[
         yield Finding("warning", message, text)
     if "body.html" in own and "offers.reason" in facts and not language_matching.same_language(tag, ENGLISH):
         yield Finding("warning", "An offer's 'reason' is in English: write it here, by 'times'.", body)
+    if "body.html" in own:
+        yield from _other_language(document, tag)
+
+
+def _other_language(document: MailDocument, language: str) -> Iterator[Finding]:
+    """Warn of a translation that says that it is in another language, perhaps by the layout of all."""
+    for tag in (markup for markup in document.markup if isinstance(markup, Tag) and not markup.closing):
+        said = tag.value("lang") if tag.name == "html" else None
+        if said and not document.has_tag(said) and not language_matching.same_language(said, language):
+            message = f"The mail says that its language is '{said}': write <html lang=\"{{{{ language }}}}\">."
+            yield Finding("warning", message, document.place(tag.start))
 
 
 def weight(size: int, body_file: str) -> tuple[Finding, ...]:

@@ -17,7 +17,7 @@ BODY = project.FILES["templates/hello/body.html"]
 FILES = {
     "rules/company.yaml": project.FILES["rules/company.yaml"] + "languages: [nb, en]\n",
     "templates/hello/subject.nb.txt": "Hei {{ customer.first_name }}",
-    "templates/hello/body.nb.html": BODY.replace("Dear", "Kjære"),
+    "templates/hello/body.nb.html": BODY.replace("Dear", "Kjære").replace('"en"', '"nb"'),
 }
 
 

@@ -258,6 +258,16 @@ def test_a_mail_in_two_languages_is_warned_of(files: dict[str, str], expected: l
     assert warnings(compiled(files)) == [f"templates/{line}" for line in expected]
 
 
+def test_a_translation_that_says_another_language_is_warned_of() -> None:
+    layout = "<!doctype html>\n<html lang='en-GB'><body>{% block body %}{% endblock %}</body></html>"
+    files = {"subject.nb.txt": "Hei", "preheader.nb.txt": "Les", "body.html": layout}
+    versions = compiled({**files, "body.nb.html": "{% extends 'm/body.html' %}{% block body %}Hei{% endblock %}"})
+    assert warnings(versions) == [
+        "templates/m/body.html:2:1: warning: The mail says that its language is 'en-GB': "
+        'write <html lang="{{ language }}">.'
+    ]
+
+
 def test_a_second_version_in_the_companys_language_is_an_error() -> None:
     [error] = [
         one for one in compiled({"subject.en.txt": "Hi"}).all_findings() if one.level == "error" and not one.bulk
