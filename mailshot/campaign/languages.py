@@ -65,10 +65,11 @@ def count_languages(connection: Connection, edition: Snapshot, plan_id: str) -> 
         tag = mail.choose(count.language)
         use.versions[tag] += count.customers
         use.samples.setdefault(tag, []).extend(dict.fromkeys(count.samples))
-        if count.language is None:
+        language = (count.language or "").strip()
+        if not language:
             use.without_language += count.customers
-        elif mail.own(count.language) is None:
-            use.without_version[count.language] = count.customers
+        elif mail.own(language) is None:
+            use.without_version[language] = use.without_version.get(language, 0) + count.customers
     return found
 
 

@@ -157,7 +157,7 @@ def count_decisions(connection: Connection, plan_id: str) -> list[tuple[str | No
 
 @dataclass(frozen=True, slots=True)
 class LanguageCount:
-    """The customers with one language who get one content; None: their language is not known."""
+    """The customers with one language, as it is stored, who get one content."""
 
     content: str
     language: str | None
@@ -169,7 +169,7 @@ class LanguageCount:
 def count_languages(connection: Connection, plan_id: str, contents: Collection[str]) -> list[LanguageCount]:
     """Count the customers of a plan who get one of these contents by their language, the most frequent first."""
     customer = SCHEMA.customer
-    language = func.nullif(func.trim(customer.c.language), "")
+    language = customer.c.language
     found = (
         select(ROW.c.content, language, func.count(), func.min(ROW.c.customer_id), func.max(ROW.c.customer_id))
         .select_from(ROW.join(customer, customer.c.id == ROW.c.customer_id))
