@@ -60,15 +60,14 @@ def compile_source(source: TemplateSource, vocabulary: Vocabulary, hosts: frozen
     assert html
     assert words
     assert subject
-    facts_used = frozenset[str]().union(*needed.values())
     findings = (
         *_findings(source, flat["subject.txt"], document, slots, needed),
         *style_findings,
         *lint.weight(html.size, source.file("body.html")),
-        *lint.mixed_languages(source, document, facts_used),
     )
     used = flattener.files | ({source.file("settings.yaml")} & source.files.keys())
     derived, places = "body.txt" not in flat, tuple(slots.places)
+    facts_used = frozenset[str]().union(*needed.values())
     return MailTemplate(
         source.name, facts_used, used, findings, inlines_each_mail, subject, html, words, derived, places, hosts
     )
@@ -103,7 +102,10 @@ def _findings(
         lint.MailPart(source.file(part), needed[part]) if part in needed else None for part in ("body.html", "body.txt")
     )
     assert html
-    return lint.examine(subject, document, slots, source.file("subject.txt"), html, plain)
+    return (
+        *lint.examine(subject, document, slots, source.file("subject.txt"), html, plain),
+        *lint.mixed_languages(source, document, frozenset[str]().union(*needed.values())),
+    )
 
 
 def _inlines_each_mail(source: TemplateSource, report: TemplateProblems) -> bool:
