@@ -15,7 +15,7 @@ from mailshot.facts import time_zones
 from mailshot.facts.locales import LocaleFormat
 from mailshot.profile import address
 from mailshot.render import headers, mime
-from mailshot.render.mail_versions import HTML, MailVersions, compile_versions
+from mailshot.render.mail_versions import HTML, MailVersion, MailVersions, compile_versions
 from mailshot.render.mime import MailHeaders
 from mailshot.render.source import TemplateSource
 from mailshot.render.template import Finding, LinkTarget, ListType, RenderedMail, Tracking
@@ -129,13 +129,7 @@ def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str)
         "unsubscribe": f"{base_url}/u/{keys.sign(Purpose.unsubscribe, *ids, mailbox)}",
         "preferences": f"{base_url}/p/{keys.sign(Purpose.preferences, *ids, mailbox)}",
     }
-    versions, customer = mailing.mails[delivery.content], _customer_format(mailing, delivery.facts)
-    version = versions.choose(customer.language)
-    parts = versions.values(version, customer)
-    values = {**_values(mailing, delivery, links), **parts[HTML]}
-    rendered = version.template.render(
-        values, _tracking(keys, base_url, ids) if delivery.tracked else None, others=parts
-    )
+    version, rendered = _render(mailing, delivery, links, _tracking(keys, base_url, ids) if delivery.tracked else None)
     domain = headers.ascii_domain(str(sender["address"]).rpartition("@")[2])
     bounce_domain = headers.ascii_domain(str(sender["bounce_domain"] or domain))
     envelope_from = f"{keys.sign_local_part(Purpose.bounce, *ids)}@{bounce_domain}"
@@ -154,8 +148,20 @@ def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str)
         boundary_seed=message_id,
         unsubscribe_url=links["unsubscribe"],
     )
-    envelope_to, language = headers.ascii_address(delivery.address), version.language if versions.translated else ""
+    envelope_to = headers.ascii_address(delivery.address)
+    language = version.language if mailing.mails[delivery.content].translated else ""
     return OutgoingMail(envelope_from, envelope_to, message_id, rendered, envelope, language)
+
+
+def _render(
+    mailing: Mailing, delivery: Recipient, links: Mapping[str, str], tracking: Tracking | None
+) -> tuple[MailVersion, RenderedMail]:
+    """Render the version of the customer's language; without a customer, that of the files without a tag."""
+    versions, customer = mailing.mails[delivery.content], _customer_format(mailing, delivery.facts)
+    version = versions.choose(customer.language)
+    parts = versions.values(version, customer)
+    values = {**_values(mailing, delivery, links), **parts[HTML]}
+    return version, version.template.render(values, tracking, others=parts)
 
 
 def _feedback_id(mailing: Mailing, delivery: Recipient) -> str:
