@@ -42,6 +42,7 @@ class Purpose(StrEnum):
     bounce = "bounce"
     leave = "leave"
     message = "message"
+    view = "view"
 
 
 #: How the local part of an address begins, by the purpose of its token: returned mail, unsubscribe mail.

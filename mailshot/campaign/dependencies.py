@@ -110,10 +110,11 @@ def _templates(edition: Snapshot) -> Iterator[tuple[str, Any]]:
     catalogue = edition.rulebook.catalogue
     known = {"customer": catalogue.customer, "offers": catalogue.product}
     for name, mail in mails.items():
-        files = contents[name]["files"]
+        files = {**contents[name]["files"], **contents[name].get("enclosed", {})}
+        used = mail.files.union(mail.pictures, mail.attachments)
         own = f"{contents[name]['name']}/"
-        yield f"template '{own[:-1]}'", sorted((file, files[file]) for file in mail.files if file.startswith(own))
-        for file in sorted(file for file in mail.files if not file.startswith(own)):
+        yield f"template '{own[:-1]}'", sorted((file, files[file]) for file in used if file.startswith(own))
+        for file in sorted(file for file in used if not file.startswith(own)):
             yield f"template '{file}'", files[file]
         for fact in sorted(mail.facts):
             group, _, word = fact.partition(".")

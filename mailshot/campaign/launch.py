@@ -110,6 +110,7 @@ def start_run(
         as_of=as_of,
         launched_at=now,
         service=edition.gates.service,
+        archived=campaign.archive,
         at_least_once=campaign.in_doubt == "at_least_once",
         goal=conversions.frozen_goal(edition),
         schedule_id=slot[0] if slot else None,

@@ -56,6 +56,8 @@ class CampaignPlan:
     compared_with: str | None = None
     #: By content, of mails with translations.
     languages: Mapping[str, LanguageUse] = field(default_factory=dict)
+    #: Bytes of pictures and attachments in each mail, by content; only contents that have some.
+    enclosed: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def mails(self) -> int:
@@ -74,6 +76,7 @@ class CampaignPlan:
             "scheduled": self.scheduled.as_dict() if self.scheduled else None,
             "languages": {content: use.as_dict() for content, use in self.languages.items()},
             "next_at": due, "findings": list(self.findings), "errors": list(self.errors),
+            "enclosed_bytes": dict(self.enclosed),
         }  # fmt: skip
 
 
@@ -97,18 +100,17 @@ def make_plan(
         contents, left_out = _counts(connection, plan_id, edition)
         changes = _changes(connection, plan_id, before)
         customers, scheduled = audiences.customers(connection), schedule_diff.compare_schedule(connection, edition)
-    total = sum(contents.values())
     return CampaignPlan(
         id=plan_id,
         campaign=edition.name,
         as_of=as_of.astimezone(zone),
         customers=customers,
-        audience=total + sum(left_out.values()),
+        audience=sum((*contents.values(), *left_out.values())),
         contents=contents,
         left_out=left_out,
         changes=changes,
         schedule=edition.read.campaign.schedule.words(zone),
-        seconds=duration(edition, total),
+        seconds=duration(edition, sum(contents.values())),
         findings=tuple(_remarks(mailing, "warning")),
         errors=tuple(errors),
         next_at=next_at and next_at.astimezone(zone),
@@ -116,6 +118,7 @@ def make_plan(
         scheduled=scheduled,
         compared_with=before.label(zone) if before else None,
         languages=used,
+        enclosed=mailing.enclosed_bytes(),
     )
 
 

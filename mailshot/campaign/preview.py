@@ -113,6 +113,18 @@ def sample_errors(
         ]
         for error, number in {error: errors.count(error) for error in errors if error}.items():
             yield f"{content}: {number} of {len(errors)} samples cannot be rendered: {error}"
+        if mailing.archive:
+            yield from _archive_errors(mailing, content, date)
+
+
+def _archive_errors(mailing: Mailing, content: str, date: datetime) -> Iterator[str]:
+    try:
+        subject, _ = compose.public_copy(mailing, content, (), date)
+    except RenderError as error:
+        yield f"{content}: the copy for the public archive cannot be rendered: {error}"
+    else:
+        if not subject:
+            yield f"{content}: the copy for the public archive has no subject"
 
 
 def _samples(

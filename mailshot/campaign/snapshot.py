@@ -125,6 +125,7 @@ def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[
         "link_hosts": list(rulebook.company.link_hosts),
         "rate": campaign.limits.rate,
         **_frozen_utm(rulebook, read),
+        **({"archive": True} if campaign.archive else {}),
     }
 
 
@@ -162,6 +163,6 @@ def _templates(read: ResolvedCampaign, project: Path, rulebook: Rulebook) -> dic
             node = rulebook.campaigns[read.campaign.campaign].at("content", number, "template")
             problems.add(node, error.message, error.remedy)
             continue
-        templates[content.name] = {"name": read_source.name, "files": dict(read_source.files)}
+        templates[content.name] = read_source.freeze()
     problems.raise_if_any()
     return templates

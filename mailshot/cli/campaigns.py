@@ -146,6 +146,12 @@ def show_plan(made: CampaignPlan, compared: bool = False) -> None:
     output.print_counts("", made.contents, "gets")
     for content, use in made.languages.items():
         output.print_text(output.printable(f"{content}: {use.words()}"))
+    for content, size in made.enclosed.items():
+        mails = made.contents[content]
+        output.print_text(
+            f"{output.printable(content)}: {output.format_bytes(size)} of pictures and attachments "
+            f"x {output.count_noun(mails, 'mail')} = {output.format_bytes(mails * size)}"
+        )
     if made.left_out:
         output.print_counts("", made.left_out, "left out", {str(reason): reason.help for reason in Reason})
     if compared:

@@ -16,6 +16,7 @@ RULES = {
     "count": "rules:count",
 }
 SUPPRESSION = {"show": "suppression:show", "lift": "suppression:lift"}
+ARCHIVE = {"list": "archive:list_", "add": "archive:add", "remove": "archive:remove"}
 DATABASE = {"upgrade": "database:upgrade", "scrub": "database:scrub", "version": "database:version"}
 COMMANDS: dict[str, lazy.Place] = {
     "init": "init:init",
@@ -39,6 +40,7 @@ COMMANDS: dict[str, lazy.Place] = {
     "inbox": "processes:inbox",
     "doctor": "doctor:doctor",
     "demo": "demo:demo",
+    "archive": lazy.group(ARCHIVE, "List the public archive of mails, and choose what is in it."),
     "rules": lazy.group(RULES, "Check, test, count, compare and explain rules."),
     "suppression": lazy.group(SUPPRESSION, "Look up suppressed addresses, and lift a suppression."),
     "db": lazy.group(DATABASE, "Set up and upgrade the database."),

@@ -68,3 +68,10 @@ def print_counts(title: str, numbers: Mapping[str, int], what: str, help: Mappin
     """Print numbers by name."""
     rows = [(name, number, (help or {}).get(name, "")) for name, number in numbers.items()]
     print_table(title, (what, "customers", ""), rows, right=(1,))
+
+
+def format_bytes(number: int) -> str:
+    """Format a number of bytes: `212 KB`, `1.4 MB`."""
+    if number < 1_000_000:
+        return f"{-(-number // 1000):,} KB"
+    return f"{number / 1e6:,.1f} MB" if number < 1e9 else f"{number / 1e9:,.1f} GB"

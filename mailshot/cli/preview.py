@@ -37,7 +37,7 @@ def preview(
         output.print_text("\n".join(map(output.printable, lines)))
         return
     path = to or Path.cwd() / "preview.html"
-    _write(path, letter.rendered.html.encode())
+    _write(path, letter.page().encode())
     output.print_text(f"Subject: {output.printable(letter.rendered.subject)}")
     if letter.language:
         output.print_text(f"Language: {letter.language}")

@@ -10,11 +10,9 @@ import re
 from collections.abc import Collection, Mapping
 
 from markupsafe import escape
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from mailshot import errors
-from mailshot.render import html_tree, lint, plain_text, sandbox, variables
+from mailshot.render import enclosures, html_tree, lint, plain_text, sandbox, variables
 from mailshot.render.attributes import check_markup
 from mailshot.render.document import MailDocument, Part
 from mailshot.render.flatten import Flattener
@@ -22,6 +20,7 @@ from mailshot.render.inline_css import inline
 from mailshot.render.lexer import Segment, expression, parse, statement, tokens_of
 from mailshot.render.links import LinkSlots, encoded_in_text
 from mailshot.render.lint import Finding
+from mailshot.render.mail_settings import MailSettings, read_settings
 from mailshot.render.markup import Tag
 from mailshot.render.problems import Place, RenderError, TemplateProblems
 from mailshot.render.source import TemplateSource
@@ -37,13 +36,15 @@ _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 def compile_source(source: TemplateSource, vocabulary: Vocabulary, hosts: frozenset[str]) -> MailTemplate:
     """Compile a source. Raises InvalidInput with every problem of the template."""
     report = TemplateProblems(source.files)
-    inlines_each_mail = _inlines_each_mail(source, report)
+    settings = _settings(source, report)
+    inlines_each_mail = settings.inline == "each"
     flattener = Flattener(source.files, sandbox.HTML, report)
     flat = {part: flattener.flatten(source.file(part)) for part in _texts(source)}
     needed = {part: _facts(source, part, pieces, vocabulary, report) for part, pieces in flat.items()}
     slots = LinkSlots(report)
     document = MailDocument(flat["body.html"])
     urls = check_markup(document, report, slots, styled_once=not inlines_each_mail)
+    pictures, attached = _enclosed_files(source, document, settings, report)
     report.raise_if_any()
     tree = html_tree.build(document)
     style_findings = [] if inlines_each_mail else inline(document, tree)
@@ -69,8 +70,9 @@ def compile_source(source: TemplateSource, vocabulary: Vocabulary, hosts: frozen
     derived, places = "body.txt" not in flat, tuple(slots.places)
     facts_used = frozenset[str]().union(*needed.values())
     return MailTemplate(
-        source.name, facts_used, used, findings, inlines_each_mail, subject, html, words, derived, places, hosts
-    )
+        source.name, facts_used, used, findings, inlines_each_mail, pictures, attached,
+        subject, html, words, derived, places, hosts,
+    )  # fmt: skip
 
 
 def _texts(source: TemplateSource) -> list[str]:
@@ -108,31 +110,25 @@ def _findings(
     )
 
 
-def _inlines_each_mail(source: TemplateSource, report: TemplateProblems) -> bool:
-    """Read `inline: once` (as without settings.yaml) or `inline: each`."""
+def _settings(source: TemplateSource, report: TemplateProblems) -> MailSettings:
     file = source.file("settings.yaml")
-    if file not in source.files:
-        return False
     try:
-        settings = YAML(typ="safe", pure=True).load(source.files[file]) or {}
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 0, 0)
-        report.add(place, str(getattr(error, "problem", "") or "This is not YAML."))
-        return False
-    if (
-        not isinstance(settings, dict)
-        or set(settings) - {"inline"}
-        or settings.get("inline") not in (None, "once", "each")
-    ):
-        unknown = next((str(key) for key in settings if key != "inline"), "") if isinstance(settings, dict) else ""
-        report.add(
-            Place(file, 1, 1),
-            "The settings know one word: `inline: once` or `inline: each`.",
-            errors.nearest(unknown, ["inline"]) if unknown else "",
-        )
-        return False
-    return bool(settings.get("inline") == "each")
+        return read_settings(source.files.get(file, ""), file)
+    except errors.InvalidInput as error:
+        for problem in error.problems:
+            report.add(Place(file, problem.line, problem.column), problem.message, problem.remedy)
+        return MailSettings()
+
+
+def _enclosed_files(
+    source: TemplateSource, document: MailDocument, settings: MailSettings, report: TemplateProblems
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the Content-IDs of the mail's pictures by path, and the paths of its attachments."""
+    place = Place(source.file("settings.yaml"), 0, 0)
+    pictures = enclosures.inline_pictures(document, source.name, source.enclosed, report)
+    attached = enclosures.attachments(settings.attachments, source.name, place, source.enclosed, report)
+    enclosures.check_size((*pictures, *attached), source.enclosed, Place(source.file("body.html"), 0, 0), report)
+    return pictures, attached
 
 
 def _add_pixel(document: MailDocument) -> None:

@@ -5,23 +5,29 @@ The output depends only on the frozen mailing and the delivery, so a row gives t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from mailshot.facts import time_zones
 from mailshot.facts.locales import LocaleFormat
 from mailshot.profile import address
 from mailshot.render import headers, mime
+from mailshot.render.links import OWN_PAGES
 from mailshot.render.mail_versions import HTML, MailVersion, MailVersions, compile_versions
-from mailshot.render.mime import MailHeaders
+from mailshot.render.mime import EnclosedFile, MailHeaders
 from mailshot.render.source import TemplateSource
 from mailshot.render.template import Finding, LinkTarget, ListType, RenderedMail, Tracking
 from mailshot.tokens import KeyRing, Purpose
 
+Offers = Sequence[tuple[Mapping[str, Any], int]]
+"""Product facts, and how often the customer bought the product."""
 OFFER_EXTRAS = ("times", "reason")
+_PICTURE = re.compile(r"cid:([0-9a-f]+@inline\.mailshot)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,8 @@ class Mailing:
     """Language, time zone and currency of the company."""
     dates: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Customer and offer facts of type date, which are stored as text."""
+    archive: bool = False
+    """Whether a copy without customer data is in the public archive."""
 
     def findings(self, level: str) -> dict[str, list[Finding]]:
         """Return the findings of a level by content, without those that do not apply to this topic."""
@@ -50,6 +58,13 @@ class Mailing:
             ]
             for name, mail in self.mails.items()
         }
+
+    def enclosed_bytes(self) -> dict[str, int]:
+        """Return the bytes of pictures and attachments in a mail of each content that has some.
+
+        Of a mail with translations, those of the version that has most.
+        """
+        return {name: size for name, mail in self.mails.items() if (size := mail.enclosed_bytes())}
 
     @classmethod
     def from_frozen(cls, body: Mapping[str, Any], with_trial: bool = True) -> Mailing:
@@ -61,15 +76,14 @@ class Mailing:
         words["offers"] = ListType(words["offers"])
         hosts, manner = tuple(body["link_hosts"]), body.get("manner", {})
         mails = {
-            name: compile_versions(
-                TemplateSource(item["name"], item["files"]), words, manner, allowed_hosts=hosts, with_trial=with_trial
-            )
+            name: compile_versions(TemplateSource.thaw(item), words, manner, allowed_hosts=hosts, with_trial=with_trial)
             for name, item in body["contents"].items()
         }
         unknown = {name: dict.fromkeys(body["vocabulary"][name]) for name in ("customer", "offers")}
         head = (body["campaign"], body["topic"], body["topic_title"], body["sender"])
         thawed = cls(*head, mails, unknown, body.get("needs_consent", True))
-        return replace(thawed, locale_format=_locale_format(manner), dates=body.get("dates", {}))
+        dates, archive = body.get("dates", {}), body.get("archive", False)
+        return replace(thawed, locale_format=_locale_format(manner), dates=dates, archive=archive)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +95,7 @@ class Recipient:
     content: str
     address: str
     facts: Mapping[str, Any]
-    offers: Sequence[tuple[Mapping[str, Any], int]]
+    offers: Offers
     tracked: bool
     date: datetime
 
@@ -98,11 +112,17 @@ class OutgoingMail:
     message_id: str
     rendered: RenderedMail
     headers: MailHeaders
+    files: Sequence[EnclosedFile] = ()
+    """Its attachments, and the pictures that this customer's HTML shows."""
     language: str = ""
 
     def data(self, eight_bit: bool) -> bytes:
         """Return the message's bytes."""
-        return mime.assemble(self.rendered, self.headers, eight_bit)
+        return mime.assemble(self.rendered, self.headers, eight_bit, self.files)
+
+    def page(self) -> str:
+        """Return the HTML for a browser: enclosed pictures become `data:` URLs."""
+        return _page(self.rendered.html, self.files)
 
     @property
     def links(self) -> tuple[LinkTarget, ...]:
@@ -116,7 +136,7 @@ def vocabulary(customer: Collection[str], product: Collection[str]) -> dict[str,
         "offers": sorted({*product, *OFFER_EXTRAS}),
         "campaign": ["name"],
         "sender": ["email", "name", "postal_address"],
-        "links": ["preferences", "unsubscribe"],
+        "links": sorted(OWN_PAGES),
     }
 
 
@@ -128,6 +148,8 @@ def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str)
     links = {
         "unsubscribe": f"{base_url}/u/{keys.sign(Purpose.unsubscribe, *ids, mailbox)}",
         "preferences": f"{base_url}/p/{keys.sign(Purpose.preferences, *ids, mailbox)}",
+        "view_in_browser": f"{base_url}/v/{keys.sign(Purpose.view, *ids, mailbox)}",
+        "archive": archive_url(base_url, delivery.run_id, delivery.content) if mailing.archive else "",
     }
     version, rendered = _render(mailing, delivery, links, _tracking(keys, base_url, ids) if delivery.tracked else None)
     domain = headers.ascii_domain(str(sender["address"]).rpartition("@")[2])
@@ -148,9 +170,9 @@ def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str)
         boundary_seed=message_id,
         unsubscribe_url=links["unsubscribe"],
     )
-    envelope_to = headers.ascii_address(delivery.address)
+    envelope_to, files = headers.ascii_address(delivery.address), version.files_in(rendered.html)
     language = version.language if mailing.mails[delivery.content].translated else ""
-    return OutgoingMail(envelope_from, envelope_to, message_id, rendered, envelope, language)
+    return OutgoingMail(envelope_from, envelope_to, message_id, rendered, envelope, files, language)
 
 
 def _render(
@@ -162,6 +184,26 @@ def _render(
     parts = versions.values(version, customer)
     values = {**_values(mailing, delivery, links), **parts[HTML]}
     return version, version.template.render(values, tracking, others=parts)
+
+
+def public_copy(mailing: Mailing, content: str, offers: Offers, date: datetime) -> tuple[str, str]:
+    """Return subject and HTML of a content without any customer: every fact is unknown, links to own pages are empty.
+
+    Of a mail with translations it is the version of the files without a tag. Raises RenderError.
+    """
+    nobody = Recipient(0, 0, content, "", {}, offers, False, date)
+    version, rendered = _render(mailing, nobody, dict.fromkeys(OWN_PAGES, ""), None)
+    return rendered.subject, _page(rendered.html, version.enclosed)
+
+
+def archive_url(base_url: str, run_id: int, content: str) -> str:
+    """Return the address of a public copy."""
+    return f"{base_url}/archive/{run_id}/{quote(content, safe='')}"
+
+
+def _page(html: str, files: Sequence[EnclosedFile]) -> str:
+    urls = {file.content_id: file.data_url for file in files if file.content_id}
+    return _PICTURE.sub(lambda match: urls.get(match[1], match[0]), html)
 
 
 def _feedback_id(mailing: Mailing, delivery: Recipient) -> str:

@@ -10,6 +10,7 @@ import hashlib
 import re
 import unicodedata
 from functools import lru_cache
+from urllib.parse import quote
 
 import idna
 
@@ -161,3 +162,15 @@ def listed(name: str, display: object, identifier: str) -> str:
         else encoded(display_name, len(name) + 2)
     )
     return fold(name, [*(described if display_name else []), f"<{identifier}>"])
+
+
+def disposition(kind: str, filename: str) -> str:
+    """Write a Content-Disposition header (RFC 2183), with letters outside ASCII as in RFC 2231."""
+    name = clean(filename)
+    # A plain name beside the encoded one would win in some readers.
+    parameter = 'filename="' + re.sub(r'[\\"]', "_", name) + '"'
+    return fold("Content-Disposition", [f"{kind};", parameter if name.isascii() else _rfc2231("filename", name)])
+
+
+def _rfc2231(name: str, value: str) -> str:
+    return f"{name}*=UTF-8''{quote(value, safe='')}"

@@ -35,7 +35,9 @@ _REFUSED_SCHEMES = frozenset(
 `mailto:`, `tel:`, `sms:`, `whatsapp:`, or an app's own."""
 _UNSAFE = re.compile(r"[^!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]")
 """What must be percent-encoded in a URL (RFC 3986)."""
-OWN_LINKS = (("links", ".", "unsubscribe"), ("links", ".", "preferences"))
+OWN_PAGES = ("unsubscribe", "preferences", "view_in_browser", "archive")
+"""Pages of Mailshot that a mail may link to: `{{ links.… }}`."""
+OWN_LINKS = tuple(("links", ".", page) for page in OWN_PAGES)
 """Mailshot's own links: never tracked or replaced."""
 MAX_CACHED_LENGTH = 200
 """Longest URL that is cached, in characters; caching thousands of long ones would use too much memory."""

@@ -10,6 +10,7 @@ from typing import Literal
 from mailshot.facts import language_matching
 from mailshot.facts.locales import ENGLISH
 from mailshot.render.document import MailDocument
+from mailshot.render.enclosures import INLINE
 from mailshot.render.lexer import Segment
 from mailshot.render.links import LinkSlots
 from mailshot.render.markup import Attribute, Comment, Tag, is_conditional, scan_comment, unescape_attribute
@@ -132,7 +133,7 @@ def _elements(document: MailDocument, body_file: str) -> Iterator[Finding]:
 def _pictures(document: MailDocument) -> Iterator[Finding]:
     """Check the addresses of pictures, also of those that only Outlook shows."""
     for tag in _all_tags(document):
-        for attribute in tag.attributes:
+        for attribute in tag.attributes if tag.get(INLINE) is None else ():
             if attribute.name == "background" or (attribute.name == "src" and tag.name in _WITH_PICTURE):
                 yield from _picture(document, attribute)
 

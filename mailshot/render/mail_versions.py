@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 from mailshot import errors
 from mailshot.facts import language_matching
 from mailshot.facts.language_matching import Languages
 from mailshot.facts.locales import ENGLISH, LocaleFormat
-from mailshot.render import filters
+from mailshot.render import enclosures, filters, mime
 from mailshot.render.lint import Finding
+from mailshot.render.mime import EnclosedFile
 from mailshot.render.problems import Place
 from mailshot.render.source import TemplateSource
 from mailshot.render.template import MailTemplate, Vocabulary, compile_mail
@@ -32,6 +34,12 @@ class MailVersion:
     language: str
     template: MailTemplate
     parts: Mapping[str, str]
+    enclosed: Sequence[EnclosedFile] = ()
+    """Its pictures and attachments, encoded."""
+
+    def files_in(self, html: str) -> list[EnclosedFile]:
+        """Return the attachments, and the pictures that a rendered mail shows."""
+        return [file for file in self.enclosed if not file.content_id or f"cid:{file.content_id}" in html]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,20 @@ class MailVersions:
     def files(self) -> frozenset[str]:
         """The files that any version consists of."""
         return frozenset[str]().union(*(version.template.files for version in self.by_language.values()))
+
+    @property
+    def pictures(self) -> frozenset[str]:
+        """The paths of the pictures of any version."""
+        return frozenset(path for version in self.by_language.values() for path in version.template.pictures)
+
+    @property
+    def attachments(self) -> frozenset[str]:
+        """The paths of the attachments."""
+        return frozenset(path for version in self.by_language.values() for path in version.template.attachments)
+
+    def enclosed_bytes(self) -> int:
+        """Return the bytes of pictures and attachments in the version that has most."""
+        return max(sum(file.size for file in version.enclosed) for version in self.by_language.values())
 
     def values(self, version: MailVersion, company: LocaleFormat) -> PartValues:
         """Return the values that depend on the language, by part; `company` has the customer's own language.
@@ -121,7 +143,17 @@ def _version(source: TemplateSource, mail: MailTemplate, default: str) -> MailVe
     html = tag if "body.html" in own else default
     text = tag if "body.txt" in own else html
     subject = tag if "subject.txt" in own else default
-    return MailVersion(tag, mail, {HTML: html, SUBJECT: subject, TEXT: text})
+    return MailVersion(tag, mail, {HTML: html, SUBJECT: subject, TEXT: text}, _encoded_files(source, mail))
+
+
+def _encoded_files(source: TemplateSource, mail: MailTemplate) -> tuple[EnclosedFile, ...]:
+    """Encode the pictures and attachments of a template, once for all its mails."""
+    pictures = {content_id: path for path, content_id in mail.pictures.items()}
+    wanted = [*pictures.items(), *(("", path) for path in mail.attachments)]
+    return tuple(
+        mime.encode_file(PurePosixPath(path).name, enclosures.media_type(path), source.enclosed[path], content_id)
+        for content_id, path in wanted
+    )
 
 
 def _findings(source: TemplateSource, languages: Languages) -> Sequence[Finding]:

@@ -6,9 +6,11 @@ client escapes dots at line beginnings.
 
 from __future__ import annotations
 
+import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
@@ -17,6 +19,7 @@ from mailshot.render import headers
 from mailshot.render.problems import RenderError
 from mailshot.render.template import RenderedMail
 
+CRLF = b"\r\n"
 _PLAIN = bytes(
     10 if code in b"\r\x0b\x0c" else 32 if code in b"\x7f" or (code < 32 and code not in b"\t\n") else code
     for code in range(256)
@@ -51,33 +54,88 @@ class MailHeaders:
     extra: tuple[tuple[str, str], ...] = ()
 
 
-def assemble(rendered: RenderedMail, envelope: MailHeaders, eight_bit: bool) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """One part of a message: the lines of its header, and its body with CRLF line ends."""
+
+    header: tuple[str, ...]
+    body: bytes
+    eight_bit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EnclosedFile:
+    """A file encoded once for all mails of a run. `content_id` is empty for an attachment."""
+
+    content_id: str
+    entity: Entity
+
+    @property
+    def size(self) -> int:
+        """Bytes in a message."""
+        return len(self.entity.body)
+
+    @property
+    def data_url(self) -> str:
+        """The file as a `data:` URL, for a browser."""
+        media_type = self.entity.header[0].removeprefix("Content-Type: ")
+        return f"data:{media_type};base64,{self.entity.body.replace(CRLF, b'').decode()}"
+
+
+def encode_file(name: str, media_type: str, content: bytes, content_id: str = "") -> EnclosedFile:
+    """Encode a picture that the HTML shows by its `content_id` (RFC 2392), or without one an attachment (RFC 2183)."""
+    charset = '; charset="utf-8"' if media_type.startswith("text/") else ""
+    header = (
+        f"Content-Type: {media_type}{charset}",
+        "Content-Transfer-Encoding: base64",
+        *([f"Content-ID: <{content_id}>"] if content_id else []),
+        headers.disposition("inline" if content_id else "attachment", name),
+    )
+    return EnclosedFile(content_id, Entity(header, _base64(content)))
+
+
+def _base64(content: bytes) -> bytes:
+    return base64.encodebytes(content).rstrip(b"\n").replace(b"\n", b"\r\n")
+
+
+def assemble(
+    rendered: RenderedMail, envelope: MailHeaders, eight_bit: bool, files: Sequence[EnclosedFile] = ()
+) -> bytes:
     """Write the message: headers, then text and HTML as alternatives. CRLF ends every line; none is over 998 octets.
 
-    `eight_bit` says that the server offers 8BITMIME (RFC 6152). Raises RenderError for an address or identifier that
-    cannot stand in a header.
+    Pictures belong to the HTML (RFC 2387), attachments follow both. `eight_bit` says that the server offers 8BITMIME
+    (RFC 6152). Raises RenderError for an address or identifier that cannot stand in a header.
     """
     text, html = _body(rendered.text if rendered.text.strip() else f"{rendered.subject}\n"), _body(rendered.html)
-    boundary = _boundary(envelope.boundary_seed, text, html)
-    parts = [(b"plain", *_transfer(text, eight_bit)), (b"html", *_transfer(html, eight_bit))]
-    encodings = {encoding for _, encoding, _ in parts}
-    lines = [
-        *_lines(rendered, envelope),
-        "MIME-Version: 1.0",
-        f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"',
-        *(["Content-Transfer-Encoding: 8bit"] if b"8bit" in encodings else []),
-    ]
+    seed = envelope.boundary_seed
+    boundary = _boundary(seed, text, html)
+    page = _text("html", html, eight_bit)
+    pictures = [file.entity for file in files if file.content_id]
+    if pictures:
+        page = _multipart('related; type="text/html"', [page, *pictures], _boundary(f"related:{seed}", html))
+    message = _multipart("alternative", [_text("plain", text, eight_bit), page], boundary)
+    attached = [file.entity for file in files if not file.content_id]
+    if attached:
+        message = _multipart("mixed", [message, *attached], _boundary(f"mixed:{seed}", text, html))
+    lines = [*_lines(rendered, envelope), "MIME-Version: 1.0", *message.header]
+    return b"\r\n".join([_guarded(lines).encode("ascii"), b"", message.body, b""])
+
+
+def _text(kind: str, raw: bytes, eight_bit: bool) -> Entity:
+    encoding, body = _transfer(raw, eight_bit)
+    header = (f'Content-Type: text/{kind}; charset="utf-8"', f"Content-Transfer-Encoding: {encoding}")
+    return Entity(header, body, encoding == "8bit")
+
+
+def _multipart(kind: str, parts: Sequence[Entity], boundary: str) -> Entity:
     edge = b"--" + boundary.encode()
-    pieces = [_guarded(lines).encode("ascii"), b""]
-    for kind, encoding, body in parts:
-        pieces += [
-            edge,
-            b"Content-Type: text/" + kind + b'; charset="utf-8"',
-            b"Content-Transfer-Encoding: " + encoding,
-            b"",
-            body,
-        ]
-    return b"\r\n".join([*pieces, edge + b"--", b""])
+    pieces: list[bytes] = []
+    for part in parts:
+        pieces += [edge, *(line.encode("ascii") for line in part.header), b"", part.body]
+    eight_bit = any(part.eight_bit for part in parts)
+    header = (f'Content-Type: multipart/{kind};\r\n boundary="{boundary}"',)
+    encoding = ("Content-Transfer-Encoding: 8bit",) if eight_bit else ()
+    return Entity((*header, *encoding), b"\r\n".join([*pieces, edge + b"--"]), eight_bit)
 
 
 def _lines(rendered: RenderedMail, envelope: MailHeaders) -> list[str]:
@@ -139,9 +197,9 @@ def _body(text: str) -> bytes:
     return raw.replace(b"\n", b"\r\n")
 
 
-def _transfer(raw: bytes, eight_bit: bool) -> tuple[bytes, bytes]:
+def _transfer(raw: bytes, eight_bit: bool) -> tuple[str, bytes]:
     """Choose how a body travels: as it is where lines and server allow, else quoted-printable."""
     if (eight_bit or raw.isascii()) and max(map(len, raw.split(b"\r\n"))) <= headers.LONGEST:
-        return (b"7bit" if raw.isascii() else b"8bit"), raw
+        return ("7bit" if raw.isascii() else "8bit"), raw
     quoted = binascii.b2a_qp(raw.replace(b"\r\n", b"\n"), quotetabs=False, istext=True)
-    return b"quoted-printable", quoted.replace(b"\n", b"\r\n")
+    return "quoted-printable", quoted.replace(b"\n", b"\r\n")

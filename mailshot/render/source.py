@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from mailshot import errors, safe_files
-from mailshot.render import translations
+from mailshot.render import enclosures, translations
 
 REQUIRED = ("subject.txt", "body.html")
 OPTIONAL = ("preheader.txt", "body.txt", "settings.yaml")
@@ -35,10 +37,13 @@ class TemplateSource:
 
     name: str
     files: Mapping[str, str] = field(repr=False)
+    enclosed: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """The files that travel with the mail: pictures and attachments."""
     language: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "files", MappingProxyType(dict(self.files)))
+        object.__setattr__(self, "enclosed", MappingProxyType(dict(self.enclosed)))
 
     @cached_property
     def digest(self) -> str:
@@ -71,15 +76,31 @@ class TemplateSource:
         Each has only the files that it may use, so that a change of one translation changes no other.
         """
         theirs = {self.file(name): tag for tag, parts in self.translations.items() for name in parts.values()}
-        return {
-            tag: TemplateSource(self.name, {k: v for k, v in self.files.items() if theirs.get(k, tag) == tag}, tag)
-            for tag in ("", *self.translations)
-        }
+        if not theirs:
+            return {"": self}
+        return {tag: self._version(theirs, tag) for tag in ("", *self.translations)}
+
+    def _version(self, theirs: Mapping[str, str], tag: str) -> TemplateSource:
+        files = {path: text for path, text in self.files.items() if theirs.get(path, tag) == tag}
+        wanted = enclosures.candidates(self.name, files) if self.enclosed else set[str]()
+        return TemplateSource(self.name, files, {k: v for k, v in self.enclosed.items() if k in wanted}, tag)
+
+    def freeze(self) -> dict[str, Any]:
+        """Return it as a JSON value, which `thaw` reads."""
+        enclosed = {path: b64encode(content).decode() for path, content in self.enclosed.items()}
+        return {"name": self.name, "files": dict(self.files)} | ({"enclosed": enclosed} if enclosed else {})
+
+    @classmethod
+    def thaw(cls, body: Mapping[str, Any]) -> TemplateSource:
+        enclosed = {path: b64decode(text) for path, text in body.get("enclosed", {}).items()}
+        return cls(body["name"], body["files"], enclosed)
 
     def to_json(self) -> str:
-        """Return name, files and language as canonical JSON, which `digest` is taken of."""
+        """Return name, files and language as canonical JSON, which `digest` is taken of; of enclosed files digests."""
         content: dict[str, object] = {"name": self.name, "files": dict(self.files)}
         content |= {"language": self.language} if self.language else {}
+        if self.enclosed:
+            content["enclosed"] = {path: hashlib.sha256(raw).hexdigest() for path, raw in self.enclosed.items()}
         return json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
 
 
@@ -109,15 +130,33 @@ def read(folder: Path, name: str) -> TemplateSource:
         left -= len(outcome.encode()) if path.parent != home else 0
         if left < 0:
             raise _too_much(folder, f"{LARGEST_SHARED:,} bytes")
+    enclosed = _enclosed(folder, name, files, problems)
     if problems:
         raise errors.InvalidInput(problems)
-    return TemplateSource(name, files)
+    return TemplateSource(name, files, enclosed)
+
+
+def _enclosed(folder: Path, name: str, files: Mapping[str, str], problems: list[errors.Problem]) -> dict[str, bytes]:
+    """Read the pictures and attachments that the texts name. One that does not exist is reported by the compiler."""
+    enclosed: dict[str, bytes] = {}
+    for path in sorted(enclosures.candidates(name, files)):
+        if not os.path.lexists(folder / path):
+            continue
+        try:
+            enclosed[path] = safe_files.read_bytes(folder / path, folder, most=enclosures.MAX_BYTES)
+        except OSError as error:
+            remedy = getattr(error, "remedy", "")
+            problems.append(
+                errors.Problem(str(folder / path), 0, 0, f"It cannot be enclosed: {error.strerror}.", remedy=remedy)
+            )
+    return enclosed
 
 
 def _shared(folder: Path) -> list[Path]:
-    """List the files in `_base`; of folders without an end no more than tells that there are too many."""
+    """List the texts in `_base`; of folders without an end no more than tells that there are too many."""
     entries = list(islice((folder / SHARED).rglob("*"), 10 * MAX_SHARED_FILES + 1))
     paths = sorted(path for path in entries if not path.is_dir() and not path.name.startswith("."))
+    paths = [path for path in paths if path.suffix.lower() not in enclosures.BINARY]
     if len(paths) > MAX_SHARED_FILES or len(entries) > 10 * MAX_SHARED_FILES:
         raise _too_much(folder, f"{MAX_SHARED_FILES} files")
     return paths

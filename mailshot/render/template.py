@@ -193,6 +193,10 @@ class MailTemplate:
     files: frozenset[str]
     findings: tuple[Finding, ...]
     per_mail_inlining: bool
+    pictures: Mapping[str, str]
+    """Content-IDs by path of the pictures that the HTML may show."""
+    attachments: tuple[str, ...]
+    """Paths of the attachments."""
     _subject: CompiledPart
     _html: CompiledPart
     _text: CompiledPart
@@ -273,8 +277,10 @@ def _compile(
     """Compile a source, and render it on trial, in the compile process. Exceeding its limits is cached as a problem."""
     try:
         with compile_process.same_process():
-            files = dict(source.files)
-            mail: MailTemplate = compile_process.run_job("compile", source.name, files, words, hosts, source.language)
+            files, enclosed = dict(source.files), dict(source.enclosed)
+            mail: MailTemplate = compile_process.run_job(
+                "compile", source.name, files, enclosed, words, hosts, source.language
+            )
             findings = _trial_render(mail) if with_trial else ()
         return replace(mail, findings=(*findings, *mail.findings)) if findings else mail
     except compile_process.LimitExceeded:

@@ -208,6 +208,7 @@ class CampaignDefinition(Strict):
     repeat: Repeat | None = None
     as_of: Moment | None = None
     utm: UtmParameters = UtmParameters()
+    archive: Annotated[bool, Field(description="Show a copy without customer data in the public archive.")] = False
 
     @field_validator("schedule", mode="before")
     @classmethod

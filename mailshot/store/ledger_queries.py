@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import and_, exists, func, or_, select
 
-from mailshot.states import HELD, OPEN, UNSETTLED_RUNS, WAITING, DeliveryState, Reason, RunState
+from mailshot.states import HELD, OPEN, REACHED, UNSETTLED_RUNS, WAITING, DeliveryState, Reason, RunState
 from mailshot.store.dialect import Clause
 from mailshot.store.eligibility import DELIVERY, RUN
 from mailshot.store.engine import Connection
@@ -38,6 +38,12 @@ def delivery(connection: Connection, run_id: int, customer_id: int) -> DeliveryR
         return None
     reason = Reason.of(row.reason) if row.reason else None
     return DeliveryRecord(DeliveryState.of(row.state), row.content, reason, row.offers or [], row.reply)
+
+
+def offered_rows(connection: Connection, run_id: int, content: str, most: int) -> list[list[list[int]]]:
+    """Return the offers of up to `most` mails with a content that reached their customers."""
+    reached = (D.run_id == run_id, D.content == content, D.state.in_(REACHED))
+    return [offers or [] for offers in connection.scalars(select(D.offers).where(*reached).limit(most))]
 
 
 def due_clauses(now: datetime) -> tuple[Clause, Clause]:

@@ -33,6 +33,8 @@ class NewRun:
     launched_at: datetime
     #: Mail on a topic that needs no consent.
     service: bool = False
+    #: A copy without customer data is in the public archive.
+    archived: bool = False
     #: A delivery in doubt is sent again instead of being left unconfirmed.
     at_least_once: bool = False
     #: `Goal.freeze`, {} without a goal. None: a run of an earlier version, whose goal was not read yet.
@@ -115,6 +117,16 @@ def by_date(connection: Connection) -> list[RunRecord]:
 
 def _runs(connection: Connection, rows: Select[Any]) -> list[RunRecord]:
     return [RunRecord(**{**row, "state": RunState.of(row["state"])}) for row in connection.execute(rows).mappings()]
+
+
+def archived(connection: Connection, most: int) -> list[RunRecord]:
+    """Return the latest runs in the public archive, newest first."""
+    return _runs(connection, select(RUN).where(RUN.c.archived).order_by(RUN.c.id.desc()).limit(most))
+
+
+def set_archived(connection: Connection, run_id: int, archived: bool) -> bool:
+    """Put a run into the public archive, or take it out; False when there is no such run."""
+    return bool(connection.execute(update(RUN).where(RUN.c.id == run_id).values(archived=archived)).rowcount)
 
 
 def move_run(connection: Connection, run_id: int, to: RunState, at: datetime) -> bool:

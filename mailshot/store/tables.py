@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, PrimaryKeyConstraint, UniqueConstraint, text
+from sqlalchemy import BigInteger, Index, PrimaryKeyConstraint, UniqueConstraint, false, text
 from sqlmodel import Field, SQLModel
 
 from mailshot.store.column_types import NAMING_CONVENTION, Exact, Instant, Json, RowId, now
@@ -282,6 +282,7 @@ class Run(SQLModel, table=True):
     definition: str
     at_least_once: bool = False
     service: bool = False
+    archived: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     goal: dict[str, Any] | None = Field(default=None, sa_type=Json)
     state: str = "running"
     as_of: datetime = Field(sa_type=Instant)
@@ -293,7 +294,7 @@ class Run(SQLModel, table=True):
 
 
 class Delivery(SQLModel, table=True):
-    """The ledger: one customer in one run (see `ledger`). `state` is a `states.DeliveryState`."""
+    """The ledger: one customer in one run (see `ledger`). `state` and `suspicion` are those of `states`."""
 
     __table_args__ = (
         Index("ix_delivery_due", "run_id", "state", "customer_id"),
@@ -314,7 +315,6 @@ class Delivery(SQLModel, table=True):
     attempts: int = 0
     #: How often the customer's data changed since the launch: a mail rendered for an earlier revision is not sent.
     revision: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
-    #: `states.Suspicion`.
     suspicion: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     next_attempt_at: datetime | None = Field(default=None, sa_type=Instant)
     #: When the intent to release the final dot was committed.

@@ -12,21 +12,22 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from mailshot.campaign.browser_view import BrowserViews
 from mailshot.errors import Unavailable
 from mailshot.store.engine import Store
 from mailshot.store.group_commit import GroupCommit
 from mailshot.tokens import KeyRing
-from mailshot.web import preferences, privacy, security_headers, static_files, tracking, unsubscribe
+from mailshot.web import mail_pages, preferences, privacy, security_headers, static_files, tracking, unsubscribe
 from mailshot.web.privacy import LinkEnded
 from mailshot.web.security_headers import SecurityHeaders
 from mailshot.web.site import Site, SiteSettings, TestMailLink, site_of
 
 #: Pages that mails link to: a broken link to one gets an HTML page instead of a line of text.
-OWN_PAGES = ("/u/", "/p/", "/d/")
+OWN_PAGES = ("/u/", "/p/", "/d/", "/v/")
 
 
 def create_app(store: Store, keys: KeyRing, settings: SiteSettings) -> Starlette:
-    """Return the site that customers reach: /o, /c, /u, /p, /d and /healthz."""
+    """Return the site that customers reach: /o, /c, /u, /p, /d, /v, /archive and /healthz."""
     group = GroupCommit(store)
 
     @asynccontextmanager
@@ -42,12 +43,12 @@ def create_app(store: Store, keys: KeyRing, settings: SiteSettings) -> Starlette
     )
     # Such a redirect would repeat the token under the host and scheme of the request, whatever they are.
     app.router.redirect_slashes = False
-    app.state.site = Site(store, group, keys, settings)
+    app.state.site = Site(store, group, keys, settings, BrowserViews(store, keys))
     return app
 
 
 def _routes() -> list[BaseRoute]:
-    pages = [*tracking.ROUTES, *unsubscribe.ROUTES, *preferences.ROUTES, *privacy.ROUTES]
+    pages = [*tracking.ROUTES, *unsubscribe.ROUTES, *preferences.ROUTES, *privacy.ROUTES, *mail_pages.ROUTES]
     return [*pages, *static_files.routes(), Route("/healthz", _health)]
 
 

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from mailshot import tokens
+from mailshot.campaign.browser_view import BrowserViews
 from mailshot.facts.catalogue import Fact, builtin
 from mailshot.feedback.link_parameters import RunParameters
 from mailshot.profile.preferences import Statements
@@ -27,6 +28,8 @@ from mailshot.web.page_templates import PageTemplates
 from mailshot.web.rate_limits import RequestLimits
 
 T = TypeVar("T")
+#: Purposes of links to pages, which people open and mail providers do not fetch by the thousand.
+PAGE_PURPOSES = (Purpose.preferences, Purpose.confirm, Purpose.view)
 PAGES = PageTemplates(Path(__file__).parent / "pages")
 
 
@@ -69,6 +72,8 @@ class Site:
     group: GroupCommit
     keys: KeyRing
     settings: SiteSettings
+    #: Mails of runs, rendered again.
+    views: BrowserViews
     clock: Callable[[], datetime] = field(default=_now)
     #: Only writes of the group use it, which run one after another.
     run_parameters: RunParameters = field(default_factory=RunParameters)
@@ -115,7 +120,7 @@ async def verified_ids(request: Request, purpose: Purpose, *counts: int) -> tupl
     raw = request.path_params["token"]
     valid = ((token, ids) for token in tokens.candidates(raw) if (ids := site.keys.verify(purpose, token)))
     token, ids = next(valid, (raw, None))
-    limit = limits.pages if purpose in (Purpose.preferences, Purpose.confirm) else limits.mails
+    limit = limits.pages if purpose in PAGE_PURPOSES else limits.mails
     limits.count_request(limit, "address", connections.client(request.client.host) if request.client else "")
     if ids is None or len(ids) not in counts:
         raise HTTPException(404)

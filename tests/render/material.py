@@ -9,6 +9,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from mailshot.render import source, template
+from mailshot.render.links import OWN_PAGES
 from mailshot.render.mime import MailHeaders
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
@@ -19,7 +20,7 @@ VOCABULARY = {
     "campaign": {"name"},
     "sender": {"name", "postal_address", "email"},
     "offers": template.ListType({"key", "name", "department", "category", "brand", "size", "url", "reason"}),
-    "links": {"unsubscribe", "preferences"},
+    "links": set(OWN_PAGES),
     "traits": {"diet"},
 }
 TRACKING = template.Tracking(click=lambda link: f"https://go.example/c/{link}", pixel="https://go.example/o/1.gif")
@@ -57,7 +58,7 @@ def values(**changes: object) -> dict[str, object]:
         "campaign": {"name": "Week"},
         "sender": {"name": "Market", "postal_address": "1 Lane", "email": "m@x.example"},
         "offers": offers,
-        "links": {"unsubscribe": "https://x.example/u/1", "preferences": "https://x.example/p/1"},
+        "links": {page: f"https://x.example/{page[0]}/1" for page in OWN_PAGES},
         "traits": {"diet": "vegetarian"},
         **changes,
     }

@@ -1,0 +1,133 @@
+"""Renders the mails of a run again for a browser: for its customer, or without any customer for the public archive.
+
+Rules and templates are those frozen with the run, so a mail looks as it was sent; the customer's facts are today's.
+No HTML is stored.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mailshot.errors import InvalidInput
+from mailshot.render import compose
+from mailshot.render.compose import Mailing, Offers, Recipient
+from mailshot.render.problems import RenderError
+from mailshot.states import MAY_HAVE_ARRIVED
+from mailshot.store import ledger_queries, profiles, runs, snapshots
+from mailshot.store.engine import Connection, Store
+from mailshot.store.ledger_queries import DeliveryRecord
+from mailshot.store.runs import RunRecord
+from mailshot.tokens import KeyRing
+
+#: How long after the launch customers can see their mail in the browser. Their facts of later years are not for
+#: anyone to whom the mail was forwarded.
+MAX_AGE = timedelta(days=90)
+#: Runs whose compiled mails a process keeps, the latest used ones.
+MAX_RUNS = 32
+#: Runs that the archive lists.
+MAX_ARCHIVED = 50
+#: A public copy shows only products that so many customers were offered: no customer's choice can be read from it.
+MIN_CUSTOMERS = 20
+SAMPLED_MAILS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedMail:
+    """One entry of the public archive."""
+
+    run_id: int
+    content: str
+    subject: str
+    launched_at: datetime
+
+
+class BrowserViews:
+    """The mails of one installation for browsers."""
+
+    def __init__(self, store: Store, keys: KeyRing) -> None:
+        self._store, self._keys = store, keys
+        self._mailings: OrderedDict[str, Mailing] = OrderedDict()
+        #: Subjects by content, by the digest of what is frozen; contents that cannot be rendered are left out.
+        self._subjects: dict[str, dict[str, str]] = {}
+        self._lock, self._listing = threading.Lock(), threading.Lock()
+
+    def customer_page(self, run_id: int, customer_id: int, now: datetime) -> str | None:
+        """Return the HTML of a customer's mail; None when it was never sent, or too long ago. Raises RenderError."""
+        with self._store.read() as connection:
+            run = runs.find_run(connection, run_id)
+            row = ledger_queries.delivery(connection, run_id, customer_id)
+            if run is None or row is None or row.state not in MAY_HAVE_ARRIVED or now - run.launched_at > MAX_AGE:
+                return None
+            recipient = _recipient(connection, run, customer_id, row)
+        mailing = self._mailing(run)
+        return compose.compose(mailing, recipient, self._keys, "").page() if row.content in mailing.mails else None
+
+    def public_page(self, run_id: int, content: str) -> str | None:
+        """Return the HTML of an archived mail without customer data, None when it is not in the archive."""
+        with self._store.read() as connection:
+            run = runs.find_run(connection, run_id)
+            offers = _common_offers(connection, run_id, content) if run and run.archived else []
+        mailing = self._mailing(run) if run and run.archived else None
+        if run is None or mailing is None or content not in mailing.mails:
+            return None
+        return compose.public_copy(mailing, content, offers, run.launched_at)[1]
+
+    def archived_mails(self) -> list[ArchivedMail]:
+        """Return the entries of the public archive, newest first."""
+        with self._store.read() as connection:
+            latest = runs.archived(connection, MAX_ARCHIVED)
+        with self._listing:  # compiling takes a while: once is enough
+            for run in latest:
+                if run.definition not in self._subjects:
+                    self._subjects[run.definition] = self._public_subjects(run)
+        return [
+            ArchivedMail(run.id, content, subject, run.launched_at)
+            for run in latest
+            for content, subject in self._subjects[run.definition].items()
+        ]
+
+    def _public_subjects(self, run: RunRecord) -> dict[str, str]:
+        subjects: dict[str, str] = {}
+        with suppress(InvalidInput):
+            mailing = self._mailing(run)
+            for content in mailing.mails:
+                with suppress(RenderError):
+                    subjects[content] = compose.public_copy(mailing, content, (), run.launched_at)[0]
+        return subjects
+
+    def _mailing(self, run: RunRecord) -> Mailing:
+        """Return the compiled mails of a run: what is frozen under a digest never changes."""
+        with self._lock:
+            mailing = self._mailings.pop(run.definition, None)
+        if mailing is None:
+            with self._store.read() as connection:
+                body = snapshots.body(connection, run.definition)["mailing"]
+            mailing = Mailing.from_frozen(body, with_trial=False)
+        with self._lock:
+            self._mailings[run.definition] = mailing
+            while len(self._mailings) > MAX_RUNS:
+                self._mailings.popitem(last=False)
+        return mailing
+
+
+def _recipient(connection: Connection, run: RunRecord, customer_id: int, row: DeliveryRecord) -> Recipient:
+    facts = profiles.facts_of(connection, [customer_id])[customer_id]
+    offers = _with_products(connection, [(product, times) for product, times in row.offers])
+    return Recipient(run.id, customer_id, row.content or "", facts["email"], facts, offers, False, run.launched_at)
+
+
+def _common_offers(connection: Connection, run_id: int, content: str) -> Offers:
+    """Return the products that many mails offered, the most frequent first, and no more than one mail has."""
+    rows = ledger_queries.offered_rows(connection, run_id, content, SAMPLED_MAILS)
+    numbers = Counter(product for offers in rows for product, _ in offers)
+    common = [(product, 0) for product, number in numbers.most_common() if number >= MIN_CUSTOMERS]
+    return _with_products(connection, common[: max(map(len, rows), default=0)])
+
+
+def _with_products(connection: Connection, chosen: list[tuple[int, int]]) -> Offers:
+    products = profiles.products(connection, [product for product, _ in chosen])
+    return [(products[product], times) for product, times in chosen if product in products]
