@@ -121,8 +121,8 @@ def shop(store: Store, tmp_path: Path) -> Shop:
 def app(shop: Shop, sink: Sink) -> Callable[..., App]:
     """Return a maker of an app for the shop that hands over to the sink."""
 
-    def make(**given: object) -> App:
+    def make(**options: object) -> App:
         values = {"smtp": sink.url, "keys": project.KEYS, "address_key": project.ADDRESS_KEY, "connections": 4}
-        return App(Settings(project=shop.folder, **{**values, **given}), shop.store)  # type: ignore[arg-type]
+        return App(Settings(project=shop.folder, **{**values, **options}), shop.store)  # type: ignore[arg-type]
 
     return make

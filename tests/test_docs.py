@@ -84,16 +84,16 @@ def test_every_audience_in_the_docs_is_sound(example: str, rules: Rulebook) -> N
 def test_every_example_in_the_docs_comes_out_as_it_says(example: str, rules: Rulebook) -> None:
     book = Rulebook.thaw({**rules.freeze(), "rules/audiences/docs.yaml": example})
     chosen = [audience for audience in book.audiences() if audience.file == "rules/audiences/docs.yaml"]
-    told = rule_tests.run_examples(book, NOW, chosen)
-    assert len(told.outcomes) > 1
-    assert [outcome.example.name for outcome in told.failed] == []
+    report = rule_tests.run_examples(book, NOW, chosen)
+    assert len(report.outcomes) > 1
+    assert [outcome.example.name for outcome in report.failed] == []
 
 
 def test_every_example_of_the_example_shop_comes_out_as_it_says(rules: Rulebook) -> None:
     assert rule_tests.example_problems(rules, NOW) == []
-    told = rule_tests.run_examples(rules, NOW, rules.audiences())
-    assert told.without == []
-    assert [outcome.example.name for outcome in told.failed] == []
+    report = rule_tests.run_examples(rules, NOW, rules.audiences())
+    assert report.without == []
+    assert [outcome.example.name for outcome in report.failed] == []
 
 
 def test_every_word_of_an_example_is_documented() -> None:

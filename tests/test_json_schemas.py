@@ -45,8 +45,8 @@ def _json(node: Node) -> Any:
 
 
 def _errors(schema: Any, text: str) -> list[str]:
-    found = Draft202012Validator(schema).iter_errors(_json(documents.parse_document(text, "f.yaml").root))
-    return [error.message[:300] for error in found]
+    errors = Draft202012Validator(schema).iter_errors(_json(documents.parse_document(text, "f.yaml").root))
+    return [error.message[:300] for error in errors]
 
 
 def _kind(path: Path) -> str:
@@ -67,8 +67,8 @@ def test_every_schema_is_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", GENERAL)
 def test_what_is_published_is_what_the_code_reads(name: str) -> None:
-    for folder, found in (("docs/schemas", GENERAL), ("rules/schemas", SHOP)):
-        assert (ROOT / folder / f"{name}.json").read_text(encoding="utf-8") == rules.schema_text(found[name]), (
+    for folder, schemas in (("docs/schemas", GENERAL), ("rules/schemas", SHOP)):
+        assert (ROOT / folder / f"{name}.json").read_text(encoding="utf-8") == rules.schema_text(schemas[name]), (
             "run: mailshot rules schema, and: mailshot rules schema --general --to docs/schemas"
         )
 

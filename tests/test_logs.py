@@ -27,7 +27,7 @@ def written() -> Iterator[io.StringIO]:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         "550 5.1.1 <canary@shop.example>: unknown user",
         "550 5.1.1 canary@shop.example... User unknown",
@@ -41,12 +41,12 @@ def written() -> Iterator[io.StringIO]:
         "smtp://user:canary@shop.example:25",
     ],
 )
-def test_addresses_are_hashed_and_domains_stay(written: io.StringIO, said: str) -> None:
+def test_addresses_are_hashed_and_domains_stay(written: io.StringIO, message: str) -> None:
     log = logging.getLogger("tests.masked")
-    log.debug("the server said: %s", said)
-    log.error(said)
+    log.debug("the server said: %s", message)
+    log.error(message)
     try:
-        raise ValueError(said)
+        raise ValueError(message)
     except ValueError:
         log.exception("failed")
     text = written.getvalue()

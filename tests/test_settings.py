@@ -54,9 +54,9 @@ def test_an_unknown_variable_is_refused_in_both_places(tmp_path: Path) -> None:
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("MAILSHOT_WEB_PORT=81\nMAILSHOT_BATCH=7\n")
-    found = settings.load_settings(tmp_path, {"MAILSHOT_WEB_PORT": "82"})
-    assert (found.web_port, found.batch, found.project) == (82, 7, tmp_path)
-    assert found.database_url == f"sqlite:///{tmp_path / 'mailshot.db'}"
+    loaded = settings.load_settings(tmp_path, {"MAILSHOT_WEB_PORT": "82"})
+    assert (loaded.web_port, loaded.batch, loaded.project) == (82, 7, tmp_path)
+    assert loaded.database_url == f"sqlite:///{tmp_path / 'mailshot.db'}"
 
 
 def test_a_given_environment_is_the_only_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,15 +72,15 @@ def test_a_given_environment_is_the_only_one(tmp_path: Path, monkeypatch: pytest
 
 def test_links_lead_to_the_web_port_unless_an_address_is_given(tmp_path: Path) -> None:
     assert settings.load_settings(tmp_path, {"MAILSHOT_WEB_PORT": "8090"}).base_url == "http://127.0.0.1:8090"
-    given = {"MAILSHOT_WEB_PORT": "8090", "MAILSHOT_BASE_URL": "https://news.example.com"}
-    assert settings.load_settings(tmp_path, given).base_url == "https://news.example.com"
+    variables = {"MAILSHOT_WEB_PORT": "8090", "MAILSHOT_BASE_URL": "https://news.example.com"}
+    assert settings.load_settings(tmp_path, variables).base_url == "https://news.example.com"
     assert settings.load_settings(tmp_path, {}).base_url == "http://127.0.0.1:8080"
 
 
 def test_secrets_do_not_show(tmp_path: Path) -> None:
-    found = settings.load_settings(tmp_path, {"MAILSHOT_KEYS": "1:" + "ab" * 16, "MAILSHOT_SMTP": "smtp://u:canary@h"})
-    assert "canary" not in repr(found)
-    assert "abab" not in repr(found)
+    loaded = settings.load_settings(tmp_path, {"MAILSHOT_KEYS": "1:" + "ab" * 16, "MAILSHOT_SMTP": "smtp://u:canary@h"})
+    assert "canary" not in repr(loaded)
+    assert "abab" not in repr(loaded)
     with pytest.raises(SettingsError) as caught:
         settings.load_settings(tmp_path, {"MAILSHOT_SMTP": "smtps://u:canary@h:99999"})
     assert "canary" not in str(caught.value)
@@ -109,10 +109,10 @@ def test_a_password_that_must_be_escaped_gets_a_hint_without_showing_any_of_it(
 ) -> None:
     with pytest.raises(SettingsError) as refused:
         settings.load_settings(tmp_path, {f"MAILSHOT_{name.upper()}": address.format(secret)})
-    told = str(refused.value)
-    assert "%23" in told
+    message = str(refused.value)
+    assert "%23" in message
     for at in range(len(secret) - 2):
-        assert secret[at : at + 3] not in told
+        assert secret[at : at + 3] not in message
     escaped = settings.load_settings(tmp_path, {f"MAILSHOT_{name.upper()}": address.format(quote(secret, safe=""))})
     assert escaped
 

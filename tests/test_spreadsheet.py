@@ -25,8 +25,8 @@ def test_any_cell_comes_back_and_none_is_a_formula(cell: str) -> None:
 def test_duckdb_restores_as_we_do(cells: list[str]) -> None:
     query = "SELECT regexp_replace(unnest($1), $2, '\\1')"
     with duckdb.connect() as session:
-        found = session.execute(query, [cells, spreadsheet.PROTECTED]).fetchall()
-    assert [row[0] for row in found] == [spreadsheet.restore(cell) for cell in cells]
+        rows = session.execute(query, [cells, spreadsheet.PROTECTED]).fetchall()
+    assert [row[0] for row in rows] == [spreadsheet.restore(cell) for cell in cells]
 
 
 @pytest.mark.parametrize("cell", FORMULAS)

@@ -49,11 +49,11 @@ def own(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_workers_in_process_find_a_run_by_themselves(shop: Shop, sink: Sink, app: Apps) -> None:
-    one = app(batch=7, lease=2)
-    with Workers(one):
+    worker_app = app(batch=7, lease=2)
+    with Workers(worker_app):
         run_id = shop.launch()
         for _ in range(10):
-            one.doorbell.ring(run_id)
+            worker_app.doorbell.ring(run_id)
         processes.until(lambda: finished(shop, run_id), 60, "the run is finished")
     assert_all_once(shop, sink, run_id, 60)
 
@@ -87,11 +87,11 @@ def test_checking_for_due_mail_waits_for_no_writer(shop: Shop) -> None:
         assert pipeline.runs_with_due_mail(shop.store, now) == [run_id]
     with shop.store.write() as connection:
         assert leases.acquire(connection, tasks.CLOCK_LEASE, "me", now, now + tasks.LEASE_LENGTH)
-    one = App(Settings(project=shop.folder), shop.store)
+    worker_app = App(Settings(project=shop.folder), shop.store)
     with shop.store.write() as writer:
         leases.acquire(writer, "other", "import", now, now)
-        assert tasks._is_clock(one, "me", now + timedelta(seconds=1))
-        assert not tasks._is_clock(one, "you", now + timedelta(seconds=1))
+        assert tasks._is_clock(worker_app, "me", now + timedelta(seconds=1))
+        assert not tasks._is_clock(worker_app, "you", now + timedelta(seconds=1))
 
 
 def test_an_idle_clock_and_worker_log_nothing_during_a_long_import(
@@ -101,7 +101,7 @@ def test_an_idle_clock_and_worker_log_nothing_during_a_long_import(
     refused: list[Busy] = []
     monkeypatch.setattr(tasks.BusyWatch, "busy", lambda _, error: refused.append(error))
     store = Store.open(sqlite_url)
-    one = App(Settings(project=tmp_path), store)
+    worker_app = App(Settings(project=tmp_path), store)
 
     def has_clock() -> bool:
         with store.read() as connection:
@@ -110,7 +110,7 @@ def test_an_idle_clock_and_worker_log_nothing_during_a_long_import(
     with ExitStack() as both, caplog.at_level(logging.WARNING):
         long_import = both.enter_context(ExitStack())
         long_import.enter_context(store.write())
-        both.enter_context(Workers(one))
+        both.enter_context(Workers(worker_app))
         processes.until(lambda: len(refused) > 1, 60, "the clock has been refused twice")
         long_import.close()
         processes.until(has_clock, 60, "the clock ticks again")
@@ -123,11 +123,11 @@ def test_a_database_locked_for_very_long_is_logged_once(
 ) -> None:
     now = [0.0]
     monkeypatch.setattr(tasks.time, "monotonic", lambda: now[0])
-    watch, told = tasks.BusyWatch("the clock"), []
+    watch, counts = tasks.BusyWatch("the clock"), []
     for now[0] in (0.0, 300.0, tasks.LONG_BUSY_SECONDS, 1000.0):
         watch.busy(Busy("It is locked."))
-        told.append(len(own(caplog)))
-    assert told == [0, 0, 1, 1]
+        counts.append(len(own(caplog)))
+    assert counts == [0, 0, 1, 1]
     watch.free()
     watch.busy(Busy("It is locked."))
     assert len(own(caplog)) == 1

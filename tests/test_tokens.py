@@ -35,7 +35,7 @@ def test_no_single_change_is_accepted() -> None:
         token + letter for letter in ALPHABET + "="
     }
     changed |= {token[:at] + token[at + 1] + token[at] + token[at + 2 :] for at in range(len(token) - 1)} - {token}
-    assert not [each for each in changed if RING.verify(Purpose.unsubscribe, each) is not None]
+    assert not [altered for altered in changed if RING.verify(Purpose.unsubscribe, altered) is not None]
 
 
 @given(st.text(max_size=130) | st.text(ALPHABET, max_size=130))
@@ -99,7 +99,7 @@ def test_no_single_change_of_an_address_is_accepted() -> None:
     letters = "0123456789abcdefghijklmnopqrstuvwxyz=+é"
     changed = {local_part[:at] + letter + local_part[at + 1 :] for at in range(len(local_part)) for letter in letters}
     changed |= {local_part + letter for letter in letters} | {local_part[:-1]}
-    assert not [each for each in changed - {local_part} if RING.verify_local_part(each) is not None]
+    assert not [altered for altered in changed - {local_part} if RING.verify_local_part(altered) is not None]
 
 
 @given(st.text(max_size=130))
@@ -113,5 +113,7 @@ def test_no_other_local_part_is_read(text: str) -> None:
 def test_what_is_glued_to_a_link_is_cut_off(glued: str) -> None:
     for number in range(50):  # some tokens end with a dash or an underscore themselves
         token = RING.sign(Purpose.unsubscribe, number)
-        assert [RING.verify(Purpose.unsubscribe, each) for each in candidates(token + glued)].count((number,)) == 1
+        assert [RING.verify(Purpose.unsubscribe, candidate) for candidate in candidates(token + glued)].count(
+            (number,)
+        ) == 1
     assert candidates(glued + "x")[:1] in ([], ["x"], [f"{glued}x"])

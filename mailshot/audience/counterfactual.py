@@ -112,8 +112,10 @@ class Counterfactual:
         return tuple(dict.fromkeys(change for changes in alternatives[:number] for change in changes))
 
     def _change(self, condition: Condition, wanted: bool, hint: str = "", fixed: bool = False) -> NeededChange:
-        words = describe.describe(condition).removesuffix(":")
-        return NeededChange(words if wanted else f"not {words}", self.judge.verdict(condition).found, hint, fixed)
+        description = describe.describe(condition).removesuffix(":")
+        return NeededChange(
+            description if wanted else f"not {description}", self.judge.verdict(condition).found, hint, fixed
+        )
 
     def _missing(self, condition: nodes.ActivityCondition, lines: list[Activity]) -> str:
         """Return how much is missing, aggregate by aggregate."""
@@ -147,16 +149,16 @@ def _gap(aggregate: nodes.Aggregate, value: Decimal | None, as_of: datetime) -> 
     current, how = value or Decimal(), aggregate.comparison
     if value is not None and how.holds(value):
         return ""
-    words = _GAPS.get(how.operator)
+    describe_gap = _GAPS.get(how.operator)
     bound = how.values[0]
-    if words is None or not isinstance(bound, Decimal):
+    if describe_gap is None or not isinstance(bound, Decimal):
         return ""
     rises = how.operator in ("at_least", "more_than", "between")
     if aggregate.name == "days_since_last" and value is not None and rises:
         return f"so on {(as_of + timedelta(days=int(bound - current))).date()}, if nothing comes before"
     if aggregate.name in ("days_since_last", "days_since_first", "average_order"):
         return ""
-    return words(bound - current, MEASURES[aggregate.name])
+    return describe_gap(bound - current, MEASURES[aggregate.name])
 
 
 def _counted(gap: Decimal, what: str) -> str:

@@ -107,8 +107,8 @@ class Evaluator:
                 return self._trait(condition)
             case nodes.HasConsent():
                 given = self.profile.consents.get(condition.topic)
-                found = "never asked" if given is None else "given" if given else "withdrawn"
-                return self._result(condition, bool(given), found)
+                answer = "never asked" if given is None else "given" if given else "withdrawn"
+                return self._result(condition, bool(given), answer)
             case nodes.RandomShare():
                 bucket = bucketing.assigner(condition.salt).part(self.profile.lot)
                 return self._result(condition, bucket < condition.parts, f"bucket {bucket / 100:.2f}%")
@@ -156,15 +156,15 @@ class Evaluator:
     def _trait(self, condition: nodes.HasTrait) -> Verdict:
         answer = decided_answer(self.profile.preferences, condition.name, condition.closure)
         if answer is not None:
-            found = f"{_stated(answer, condition.value)}, which wins over what was inferred"
-            return self._result(condition, answer[0], found)
+            evidence = f"{_stated(answer, condition.value)}, which wins over what was inferred"
+            return self._result(condition, answer[0], evidence)
         inferred = self.profile.inferred(condition.name, condition.closure)
         if inferred is None:
             return self._result(condition, False, "not inferred")
         value, trait = inferred
         source = "" if value == condition.value else f"{value} implies it: "
-        found = f"{source}confidence {trait.confidence:.3f}: {trait.words}"
-        return self._result(condition, trait.confidence >= condition.confidence, found)
+        evidence = f"{source}confidence {trait.confidence:.3f}: {trait.words}"
+        return self._result(condition, trait.confidence >= condition.confidence, evidence)
 
     def _activity(self, condition: nodes.ActivityCondition) -> Verdict:
         recorded = self._of_lines(condition, self.fitting(condition))
@@ -182,8 +182,8 @@ class Evaluator:
             return self._result(condition, condition.matches_empty, "none" + returned)
         values = self.measured(condition, lines)
         holds = all(aggregate.comparison.holds(value) for aggregate, value in values.items())
-        found = ", ".join(_aggregate_words(aggregate.name, value) for aggregate, value in values.items())
-        return self._result(condition, holds, found + returned)
+        measurements = ", ".join(_aggregate_words(aggregate.name, value) for aggregate, value in values.items())
+        return self._result(condition, holds, measurements + returned)
 
     def fitting(self, condition: nodes.ActivityCondition) -> list[Activity]:
         """Return the customer's activities that match the condition's fields, products and window."""
@@ -285,10 +285,10 @@ class Clause:
 
     def at(self, when: str) -> str:
         """Return 'not now: lifecycle is active (lapsed, last purchase 2017-10-02)'."""
-        found = f" ({self.found})" if self.found else ""
+        value = f" ({self.found})" if self.found else ""
         if not self.holds and self.words.startswith(NOT):
-            return f"{when}: {self.words.removeprefix(NOT)}{found}"
-        return f"{'' if self.holds else NOT}{when}: {self.words}{found}"
+            return f"{when}: {self.words.removeprefix(NOT)}{value}"
+        return f"{'' if self.holds else NOT}{when}: {self.words}{value}"
 
 
 def deciding_clause(before: Verdict, after: Verdict) -> str:
@@ -330,5 +330,5 @@ def _leaves(verdict: Verdict, denied: bool = False) -> Iterator[Clause]:
 
 
 def _clause(verdict: Verdict, denied: bool) -> Clause:
-    words = f"{NOT}{verdict.words}" if denied else verdict.words
-    return Clause(words, verdict.found, verdict.holds is not denied)
+    description = f"{NOT}{verdict.words}" if denied else verdict.words
+    return Clause(description, verdict.found, verdict.holds is not denied)

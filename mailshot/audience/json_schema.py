@@ -172,7 +172,7 @@ def _example_activities(kind: ActivityKind, vocabulary: Vocabulary, others: Sche
     facts = {**(vocabulary.catalogue.product if kind.of_products else {}), **kind.known(vocabulary.catalogue)}
     group: dict[str, Schema] = {"group": {"description": "Some product of it"}} if kind.of_products else {}
     own = examples_activities.own(kind)
-    words = {word: {"description": help} for word, help in examples_activities.WORDS.items() if word in own}
+    word_schemas = {word: {"description": help} for word, help in examples_activities.WORDS.items() if word in own}
     fields = {name: {"description": fact.help} for name, fact in facts.items()}
-    activity = json_schema.mapping({**fields, **group, **words}, others=others)
+    activity = json_schema.mapping({**fields, **group, **word_schemas}, others=others)
     return {"anyOf": [activity, {"type": "array", "items": activity, "minItems": 1}]}

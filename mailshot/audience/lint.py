@@ -43,16 +43,16 @@ class LintWarning:
 def find_warnings(condition: Condition, today: date) -> list[LintWarning]:
     """Return the warnings about a rule: those about the whole first, the others from the top down."""
     whole = always(condition, today)
-    found = []
+    warnings = []
     if whole is False:
-        found.append(LintWarning(condition.line, "no customer can ever match"))
+        warnings.append(LintWarning(condition.line, "no customer can ever match"))
     elif whole and not isinstance(condition, nodes.Everyone):
-        found.append(LintWarning(condition.line, "every customer matches"))
+        warnings.append(LintWarning(condition.line, "every customer matches"))
     # Other audiences have files and warnings of their own.
     for part in nodes.walk_conditions(condition, into_audiences=False):
         if message := _warning(part, today):
-            found.append(LintWarning(part.line, message))
-    return found
+            warnings.append(LintWarning(part.line, message))
+    return warnings
 
 
 def _warning(condition: Condition, today: date) -> str:
@@ -64,8 +64,8 @@ def _warning(condition: Condition, today: date) -> str:
     constant = always(condition, today)
     if constant is None:
         return ""
-    words = describe.describe(condition).removesuffix(":")
-    return f"'{words}' {ALWAYS if constant else NEVER}{_reason(condition, today)}"
+    description = describe.describe(condition).removesuffix(":")
+    return f"'{description}' {ALWAYS if constant else NEVER}{_reason(condition, today)}"
 
 
 def _reason(condition: Condition, today: date) -> str:

@@ -12,11 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mailshot.errors import InvalidInput
+from mailshot.errors import InvalidInput, NotFound, Refused
 from mailshot.render import compose
 from mailshot.render.compose import Mailing, Offers, Recipient
 from mailshot.render.problems import RenderError
-from mailshot.states import MAY_HAVE_ARRIVED
+from mailshot.states import MAY_HAVE_ARRIVED, RunState
 from mailshot.store import ledger_queries, profiles, runs, snapshots
 from mailshot.store.engine import Connection, Store
 from mailshot.store.ledger_queries import DeliveryRecord
@@ -45,6 +45,17 @@ class ArchivedMail:
     launched_at: datetime
 
 
+def set_archived(store: Store, run_id: int, archived: bool) -> None:
+    """Put a run into the public archive, or take it out. Raises NotFound, Refused for an imported run."""
+    with store.write() as connection:
+        run = runs.find_run(connection, run_id)
+        if run is None:
+            raise NotFound(f"There is no run {run_id}.", "See 'mailshot report'.")
+        if archived and run.state is RunState.past:
+            raise Refused(f"Run {run_id} was imported.", "Only runs that Mailshot sent can be in the archive.")
+        runs.set_archived(connection, run_id, archived)
+
+
 class BrowserViews:
     """The mails of one installation for browsers."""
 
@@ -60,7 +71,7 @@ class BrowserViews:
         with self._store.read() as connection:
             run = runs.find_run(connection, run_id)
             row = ledger_queries.delivery(connection, run_id, customer_id)
-            if run is None or row is None or row.state not in MAY_HAVE_ARRIVED or now - run.launched_at > MAX_AGE:
+            if run is None or row is None or not _is_shown(run, row, now):
                 return None
             recipient = _recipient(connection, run, customer_id, row)
         mailing = self._mailing(run)
@@ -112,6 +123,11 @@ class BrowserViews:
             while len(self._mailings) > MAX_RUNS:
                 self._mailings.popitem(last=False)
         return mailing
+
+
+def _is_shown(run: RunRecord, row: DeliveryRecord, now: datetime) -> bool:
+    """Return whether a customer may see their mail. Of imported runs there is no template."""
+    return run.state is not RunState.past and row.state in MAY_HAVE_ARRIVED and now - run.launched_at <= MAX_AGE
 
 
 def _recipient(connection: Connection, run: RunRecord, customer_id: int, row: DeliveryRecord) -> Recipient:

@@ -29,8 +29,8 @@ def reconsider(connection: Connection, run: RunRecord, rows: Sequence[Claimed]) 
 
 
 def _allowed(connection: Connection, edition: Snapshot, as_of: datetime, row: Claimed) -> Offers | None:
-    words = frozenset(word for guard in edition.rulebook.guards for word in guard.customers.words)
-    profile = profiles.profile(connection, row.customer_id, words=words)
+    keywords = frozenset(word for guard in edition.rulebook.guards for word in guard.customers.words)
+    profile = profiles.profile(connection, row.customer_id, keywords=keywords)
     answers = eligibility_rows.read_rows(connection, row.customer_id, None).answers
     judge = Evaluator(profile, as_of, edition.rulebook.company.time_zone)
     verdicts = guarding.guard_verdicts(edition.rulebook.guards, judge, answers)

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from mailshot.cli import context, output
-from mailshot.errors import NotFound
 
 Run = Annotated[int, typer.Argument(help="The run's number; see 'mailshot report'.")]
 
@@ -29,11 +28,10 @@ def list_(json: context.AsJson = False) -> None:
         output.print_text("The public archive is empty.")
         output.print_next_step("write 'archive: yes' in a campaign, or run: mailshot archive add RUN")
         return
-    rows_shown = [
-        (mail.run_id, f"{mail.launched_at.astimezone(zone):%Y-%m-%d}", mail.subject, url)
-        for mail, url in zip(mails, urls, strict=True)
-    ]
-    output.print_table("", ("run", "launched", "subject", "address"), rows_shown, right=(0,), whole=(1,))
+    for mail, url in zip(mails, urls, strict=True):
+        launched = f"{mail.launched_at.astimezone(zone):%Y-%m-%d}"
+        output.print_text(output.printable(f"Run {mail.run_id} of {launched}: {mail.subject}"))
+        output.print_url(url)
     output.print_text(output.printable(f"All of them: {base_url}/archive"))
 
 
@@ -51,9 +49,6 @@ def remove(run: Run) -> None:
 
 
 def _set(run: int, archived: bool) -> None:
-    from mailshot.store import runs
+    from mailshot.campaign import browser_view
 
-    app = context.app()
-    with app.store.write() as connection:
-        if not runs.set_archived(connection, run, archived):
-            raise NotFound(f"There is no run {run}.", "See 'mailshot report'.")
+    browser_view.set_archived(context.app().store, run, archived)

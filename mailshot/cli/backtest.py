@@ -66,23 +66,25 @@ def backtest(
     zone = rules.company.time_zone
     with output.err.status("Running the backtest …") as status:
         look = past_response.compare_responses if past else stage.run_backtest
-        found: Any = look(
+        result: Any = look(
             app.store, subject, series, zone, lambda n, of: status.update(f"Backtest: date {n} of {of} …")
         )
     if drawing and plot:
-        _write(plot, lambda: drawing(found, rules.company.currency, plot))
-    _tell(found, rules.company.currency, plot, csv, json)
+        _write(plot, lambda: drawing(result, rules.company.currency, plot))
+    _print_result(result, rules.company.currency, plot, csv, json)
 
 
-def _tell(found: Backtest | PastResponse, currency: str, plot: Path | None, csv: Path | None, json: bool) -> None:
+def _print_result(
+    result: Backtest | PastResponse, currency: str, plot: Path | None, csv: Path | None, json: bool
+) -> None:
     from mailshot.cli import backtest_view
 
     if csv:
-        _write(csv, lambda: backtest_view.save_csv(csv, found))
+        _write(csv, lambda: backtest_view.save_csv(csv, result))
     if json:
-        output.print_json(found.as_dict())
+        output.print_json(result.as_dict())
         return
-    backtest_view.print_backtest(found, currency)
+    backtest_view.print_backtest(result, currency)
     for path in filter(None, (csv, plot)):
         output.print_text(f"Written: {output.printable(path)}")
 
@@ -128,9 +130,9 @@ def _products(rules: Rulebook, text: str) -> ProductFilter:
 
     document = documents.parse_document(text, "--goal-products")
     problems = document.problems()
-    found = product_filters.read_product_filter(document.root, rules.vocabulary.products, problems)
+    product_filter = product_filters.read_product_filter(document.root, rules.vocabulary.products, problems)
     problems.raise_if_any()
-    return found or ProductFilter()
+    return product_filter or ProductFilter()
 
 
 def _series(rules: Rulebook, since: datetime | None, until: datetime | None, every: str) -> Series:
@@ -139,19 +141,19 @@ def _series(rules: Rulebook, since: datetime | None, until: datetime | None, eve
     zone = rules.company.time_zone
     if since and until and since > until:
         raise typer.BadParameter(f"--from ({since:%Y-%m-%d}) is after --until ({until:%Y-%m-%d})")
-    if any(given.year not in range(1800, 2200) for given in (since, until) if given):
+    if any(day.year not in range(1800, 2200) for day in (since, until) if day):
         raise typer.BadParameter("--from and --until lie between the years 1800 and 2199")
-    first, last = (given.replace(tzinfo=zone) if given else None for given in (since, until))
+    first, last = (day.replace(tzinfo=zone) if day else None for day in (since, until))
     return Series(first, last, _span(every, "--every"))
 
 
 def _span(text: str, option: str) -> Span:
     from mailshot.facts.periods import Span
 
-    found = Span.parse(text)
-    if found is None:
+    span = Span.parse(text)
+    if span is None:
         raise typer.BadParameter(f"{option}: '{text}' is not a length of time; write for example '2 weeks'")
-    return found
+    return span
 
 
 def _drawing(path: Path | None) -> Callable[[Any, str, Path], None] | None:

@@ -30,9 +30,9 @@ MAX_LABELS = 14
 DPI = 110
 
 
-def save_plot(found: Backtest | PastResponse, currency: str, path: Path) -> None:
+def save_plot(result: Backtest | PastResponse, currency: str, path: Path) -> None:
     """Draw a backtest into a file; its suffix says whether as PNG or SVG."""
-    figure = _backtest(found, currency) if isinstance(found, Backtest) else _hindsight(found)
+    figure = _backtest(result, currency) if isinstance(result, Backtest) else _hindsight(result)
     kind = path.suffix.lower().lstrip(".")
     # Drawn in memory first: who stops us leaves no half a picture. Without a date the same numbers give the same file.
     drawn = io.BytesIO()
@@ -43,35 +43,39 @@ def save_plot(found: Backtest | PastResponse, currency: str, path: Path) -> None
     safe_files.write_output(path, drawn.getvalue())
 
 
-def _backtest(found: Backtest, currency: str) -> Figure:
+def _backtest(backtest: Backtest, currency: str) -> Figure:
     figure = Figure(figsize=(9, 9.5), layout="constrained")
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(1.2, 1, 0.8))
-    figure.suptitle(f"{found.name}: backtest by date", fontsize=13, parse_math=False)
-    _audience(top, found)
+    figure.suptitle(f"{backtest.name}: backtest by date", fontsize=13, parse_math=False)
+    _audience(top, backtest)
     _groups(
-        middle, found, [(stage.buyer_share(look.inside), stage.buyer_share(look.outside)) for look in found.looks], 100
+        middle,
+        backtest,
+        [(stage.buyer_share(look.inside), stage.buyer_share(look.outside)) for look in backtest.looks],
+        100,
     )
     middle.set_ylabel("share who bought (%)")
-    middle.set_title(f"Who {found.aim.words()} (95 % intervals; hollow: {proportions.TOO_FEW})", **_titles())
+    middle.set_title(f"Who {backtest.aim.words()} (95 % intervals; hollow: {proportions.TOO_FEW})", **_titles())
     middle.legend(**_beside())
-    _groups(bottom, found, [(stage.spent(look.inside), stage.spent(look.outside)) for look in found.looks], 1)
+    _groups(bottom, backtest, [(stage.spent(look.inside), stage.spent(look.outside)) for look in backtest.looks], 1)
     bottom.set_ylabel(f"mean per customer ({currency})", parse_math=False)
     bottom.set_xlabel("as of (date; the goal's window follows)")
-    _dates(bottom, [backtest_view.format_date(found.looks, look) for look in found.looks])
+    _dates(bottom, [backtest_view.format_date(backtest.looks, look) for look in backtest.looks])
     return figure
 
 
-def _audience(axes: Axes, found: Backtest) -> None:
-    parts = backtest_view.series(found)
-    places = range(len(found.looks))
-    base = [0] * len(found.looks)
+def _audience(axes: Axes, backtest: Backtest) -> None:
+    parts = backtest_view.series(backtest)
+    places = range(len(backtest.looks))
+    base = [0] * len(backtest.looks)
     greys, colours = iter(LEFT_OUT * 9), iter(MAILED * 9)
     for name, numbers in parts.items():
         colour = next(greys if name.startswith("no mail") else colours)
         axes.bar(places, numbers, 0.8, bottom=base, label=_safe(name), color=colour, edgecolor="white", linewidth=0.4)
         base = [low + number for low, number in zip(base, numbers, strict=True)]
     axes.set_ylabel("audience (customers)")
-    axes.set_title("Audience" + (" by mail, and by reason for none" if found.kind == "campaign" else ""), **_titles())
+    by_mail = " by mail, and by reason for none" if backtest.kind == "campaign" else ""
+    axes.set_title(f"Audience{by_mail}", **_titles())
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     handles, labels = axes.get_legend_handles_labels()
@@ -79,8 +83,8 @@ def _audience(axes: Axes, found: Backtest) -> None:
     _plain(axes)
 
 
-def _groups(axes: Axes, found: Backtest, pairs: Sequence[tuple[Estimate, Estimate]], scale: float) -> None:
-    sizes = [(look.inside.customers, look.outside.customers) for look in found.looks]
+def _groups(axes: Axes, backtest: Backtest, pairs: Sequence[tuple[Estimate, Estimate]], scale: float) -> None:
+    sizes = [(look.inside.customers, look.outside.customers) for look in backtest.looks]
     for side, (label, colour, shift) in enumerate((("inside", INSIDE, -0.12), ("outside", OUTSIDE, 0.12))):
         points = [(place + shift, pair[side]) for place, pair in enumerate(pairs) if sizes[place][side]]
         _points(axes, points, scale, f"{label} the audience", colour)
@@ -90,13 +94,13 @@ def _groups(axes: Axes, found: Backtest, pairs: Sequence[tuple[Estimate, Estimat
 
 def _points(axes: Axes, points: Sequence[tuple[float, Estimate]], scale: float, label: str, colour: str) -> None:
     for sure in (True, False):
-        some = [(place, one) for place, one in points if one.enough is sure]
+        some = [(place, estimate) for place, estimate in points if estimate.enough is sure]
         if not some and not sure:
             continue
-        values = [one.value * scale for _, one in some]
+        values = [estimate.value * scale for _, estimate in some]
         reach = [
-            [(one.value - one.low) * scale for _, one in some],
-            [(one.high - one.value) * scale for _, one in some],
+            [(estimate.value - estimate.low) * scale for _, estimate in some],
+            [(estimate.high - estimate.value) * scale for _, estimate in some],
         ]
         axes.errorbar(
             [place for place, _ in some], values, yerr=reach, fmt="o", color=colour, markersize=5, capsize=3,
@@ -104,19 +108,20 @@ def _points(axes: Axes, points: Sequence[tuple[float, Estimate]], scale: float, 
         )  # fmt: skip
 
 
-def _hindsight(found: PastResponse) -> Figure:
-    figure = Figure(figsize=(9, 2.6 + 0.27 * (len(found.pasts) + 1)), layout="constrained")
+def _hindsight(response: PastResponse) -> Figure:
+    figure = Figure(figsize=(9, 2.6 + 0.27 * (len(response.pasts) + 1)), layout="constrained")
     axes = figure.subplots()
-    figure.suptitle(f"{found.name}: would it have selected the customers who responded?", fontsize=13, parse_math=False)
-    lines = [(_told(past.campaign, past.inside, past.outside), past.difference) for past in found.pasts]
-    lines.append((_told("all together", *found.total()), found.pooled))
-    for place, (_, one) in enumerate(lines):
+    title = f"{response.name}: would it have selected the customers who responded?"
+    figure.suptitle(title, fontsize=13, parse_math=False)
+    lines = [(_label(past.campaign, past.inside, past.outside), past.difference) for past in response.pasts]
+    lines.append((_label("all together", *response.total()), response.pooled))
+    for place, (_, estimate) in enumerate(lines):
         last = place == len(lines) - 1
-        if one.enough:
-            reach = [[(one.value - one.low) * 100], [(one.high - one.value) * 100]]
+        if estimate.enough:
+            reach = [[(estimate.value - estimate.low) * 100], [(estimate.high - estimate.value) * 100]]
             axes.errorbar(
-                [one.value * 100], [place], xerr=reach, fmt="D" if last else "o", color=INSIDE if last else "#444444",
-                capsize=3, markersize=5,
+                [estimate.value * 100], [place], xerr=reach, fmt="D" if last else "o",
+                color=INSIDE if last else "#444444", capsize=3, markersize=5,
             )  # fmt: skip
         else:
             axes.text(0, place, f"  {proportions.TOO_FEW}", va="center", fontsize=8, color="#777777")
@@ -129,7 +134,7 @@ def _hindsight(found: PastResponse) -> Figure:
     return figure
 
 
-def _told(name: str, inside: tuple[int, int], outside: tuple[int, int]) -> str:
+def _label(name: str, inside: tuple[int, int], outside: tuple[int, int]) -> str:
     return f"{name}   {inside[1]}/{inside[0]} | {outside[1]}/{outside[0]}"
 
 

@@ -21,19 +21,19 @@ INSIDE, OUTSIDE = "blue", "yellow"
 MAX_WIDTH = 120
 
 
-def print_backtest(found: Backtest | PastResponse, currency: str) -> None:
+def print_backtest(result: Backtest | PastResponse, currency: str) -> None:
     """Print a backtest as text."""
-    if isinstance(found, Backtest):
-        _show_backtest(found, currency)
+    if isinstance(result, Backtest):
+        _show_backtest(result, currency)
     else:
-        _show_past_response(found)
-    for note in found.notes:
+        _show_past_response(result)
+    for note in result.notes:
         output.print_text(f"[dim]- {output.printable(note)}[/dim]")
 
 
-def save_csv(path: Path, found: Backtest | PastResponse) -> None:
+def save_csv(path: Path, result: Backtest | PastResponse) -> None:
     """Write a backtest's numbers as CSV: one row per date or past campaign."""
-    rows = list(_rows(found))
+    rows = list(_rows(result))
     with StringIO(newline="") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), restval=0)
         writer.writeheader()
@@ -41,10 +41,10 @@ def save_csv(path: Path, found: Backtest | PastResponse) -> None:
         safe_files.write_output(path, file.getvalue().encode())
 
 
-def series(found: Backtest) -> dict[str, list[int]]:
+def series(backtest: Backtest) -> dict[str, list[int]]:
     """Return counts by date: kept and entered customers; for a campaign, mails by content and reasons for none."""
-    looks = found.looks
-    if found.kind == "audience":
+    looks = backtest.looks
+    if backtest.kind == "audience":
         return {
             "kept": [look.kept or 0 for look in looks],
             "entered": [look.size - (look.kept or 0) for look in looks],
@@ -55,24 +55,24 @@ def series(found: Backtest) -> dict[str, list[int]]:
     return mailed | {f"no mail: {name}": [look.left_out.get(name, 0) for look in looks] for name in reasons}
 
 
-def format_share(found: Estimate) -> str:
+def format_share(estimate: Estimate) -> str:
     """Format a share with its interval: '34% 31-37'."""
     return (
-        f"{found.value * 100:.0f}% {found.low * 100:.0f}-{found.high * 100:.0f}"
-        if found.enough
+        f"{estimate.value * 100:.0f}% {estimate.low * 100:.0f}-{estimate.high * 100:.0f}"
+        if estimate.enough
         else proportions.TOO_FEW
     )
 
 
-def _show_backtest(found: Backtest, currency: str) -> None:
+def _show_backtest(backtest: Backtest, currency: str) -> None:
     output.print_text(
-        f"[bold]{output.printable(found.name)}[/bold] ({found.kind}), backtest as of {_dates(found.looks)}"
+        f"[bold]{output.printable(backtest.name)}[/bold] ({backtest.kind}), backtest as of {_dates(backtest.looks)}"
     )
-    _show_sizes(found)
-    _show_goal_shares(found, currency)
-    if len(found.looks) > 1:
+    _show_sizes(backtest)
+    _show_goal_shares(backtest, currency)
+    if len(backtest.looks) > 1:
         output.print_text()
-        _show_charts(found)
+        _show_charts(backtest)
 
 
 def _dates(looks: Sequence[Point]) -> str:
@@ -80,14 +80,14 @@ def _dates(looks: Sequence[Point]) -> str:
     return f"{first:%Y-%m-%d} to {last:%Y-%m-%d}" if len(looks) > 1 else f"{first:%Y-%m-%d}"
 
 
-def format_date(looks: Sequence[Point] | Sequence[PastCampaign], one: Point | PastCampaign) -> str:
+def format_date(looks: Sequence[Point] | Sequence[PastCampaign], point: Point | PastCampaign) -> str:
     """Format a date, with the time if any date of the series has one."""
     timed = any(look.as_of.hour or look.as_of.minute for look in looks)
-    return f"{one.as_of:%Y-%m-%d %H:%M}" if timed else f"{one.as_of:%Y-%m-%d}"
+    return f"{point.as_of:%Y-%m-%d %H:%M}" if timed else f"{point.as_of:%Y-%m-%d}"
 
 
-def _show_sizes(found: Backtest) -> None:
-    looks, campaign = found.looks, found.kind == "campaign"
+def _show_sizes(backtest: Backtest) -> None:
+    looks, campaign = backtest.looks, backtest.kind == "campaign"
     columns = ("as of", "audience", "kept", "entered", "left") + (("mails", "left out") if campaign else ())
     rows = [
         (format_date(looks, look), look.size, *(_number_or_dash(n) for n in (look.kept, look.entered, look.left)))
@@ -96,17 +96,18 @@ def _show_sizes(found: Backtest) -> None:
     ]
     output.print_table("Audience size", columns, rows, right=range(1, len(columns)))
     if campaign:
-        _show_outcomes(found)
+        _show_outcomes(backtest)
 
 
-def _show_outcomes(found: Backtest) -> None:
+def _show_outcomes(backtest: Backtest) -> None:
     """Print mails and reasons by date; if the table is too wide for the terminal, a summary of each column."""
-    parts = series(found)
+    parts = series(backtest)
     headings = [name.replace(" ", "\n") for name in parts]
     width = 10 + sum(2 + max(map(len, [*name.split(), f"{max(numbers):,}"])) for name, numbers in parts.items())
     output.print_text()
     if width <= output.out.width:
-        rows = [(format_date(found.looks, look), *(n[i] for n in parts.values())) for i, look in enumerate(found.looks)]
+        looks = backtest.looks
+        rows = [(format_date(looks, look), *(n[i] for n in parts.values())) for i, look in enumerate(looks)]
         output.print_table("Mails, and reasons for none", ("as of", *headings), rows, right=range(1, len(parts) + 1))
         return
     lines = [(name, n[0], n[-1], min(n), max(n), round(sum(n) / len(n))) for name, n in parts.items()]
@@ -118,10 +119,10 @@ def _number_or_dash(number: int | None) -> object:
     return "-" if number is None else number
 
 
-def _show_goal_shares(found: Backtest, currency: str) -> None:
-    looks = found.looks
-    each = (f"{currency} per customer\ninside", f"{currency} per customer\noutside")
-    columns = ("as of", "share\ninside", "share\noutside", "difference\n(points)", *each)
+def _show_goal_shares(backtest: Backtest, currency: str) -> None:
+    looks = backtest.looks
+    amounts = (f"{currency} per customer\ninside", f"{currency} per customer\noutside")
+    columns = ("as of", "share\ninside", "share\noutside", "difference\n(points)", *amounts)
     rows = [
         (
             format_date(looks, look) + ("" if look.complete else " *"),
@@ -134,43 +135,43 @@ def _show_goal_shares(found: Backtest, currency: str) -> None:
         for look in looks
     ]
     output.print_text()
-    output.print_table(f"Who {found.aim.words()}, inside and outside the audience (95 % intervals)", columns, rows)
+    output.print_table(f"Who {backtest.aim.words()}, inside and outside the audience (95 % intervals)", columns, rows)
     if not all(look.complete for look in looks):
         output.print_text("[dim]* the data ends before the goal window does[/dim]")
 
 
-def format_difference(found: Estimate) -> str:
+def format_difference(difference: Estimate) -> str:
     """Format a difference in percentage points with its interval: '+14 11..17'."""
-    if not found.enough:
+    if not difference.enough:
         return proportions.TOO_FEW
-    return f"{found.value * 100:+.0f} {found.low * 100:+.0f}..{found.high * 100:+.0f}"
+    return f"{difference.value * 100:+.0f} {difference.low * 100:+.0f}..{difference.high * 100:+.0f}"
 
 
-def format_mean(found: Estimate) -> str:
-    return f"{found.value:,.2f} ±{found.high - found.value:,.2f}" if found.enough else proportions.TOO_FEW
+def format_mean(mean: Estimate) -> str:
+    return f"{mean.value:,.2f} ±{mean.high - mean.value:,.2f}" if mean.enough else proportions.TOO_FEW
 
 
-def _show_charts(found: Backtest) -> None:
+def _show_charts(backtest: Backtest) -> None:
     width = min(output.out.width, MAX_WIDTH)
-    parts = series(found)
-    lines = [Bar(format_date(found.looks, look), [n[i] for n in parts.values()]) for i, look in enumerate(found.looks)]
+    looks, parts = backtest.looks, series(backtest)
+    lines = [Bar(format_date(looks, look), [n[i] for n in parts.values()]) for i, look in enumerate(looks)]
     output.out.print(terminal_charts.bars("Audience (customers)", list(parts), lines, width), soft_wrap=True)
     reaches = []
-    for look in found.looks:
+    for look in looks:
         for label, group, style in (("inside ", look.inside, INSIDE), ("outside", look.outside, OUTSIDE)):
-            name = format_date(found.looks, look) if label == "inside " else ""
+            name = format_date(looks, look) if label == "inside " else ""
             reaches.append(_interval_bar(f"{name:<10} {label}", stage.buyer_share(group), group.customers, style))
-    title = f"Share who {found.aim.words()} (├──●──┤ 95 %; ○ {proportions.TOO_FEW})"
+    title = f"Share who {backtest.aim.words()} (├──●──┤ 95 %; ○ {proportions.TOO_FEW})"
     output.out.print(terminal_charts.interval_bars(title, reaches, width), soft_wrap=True)
 
 
-def _interval_bar(label: str, found: Estimate, customers: int, style: str) -> IntervalBar:
-    span = (found.low, found.value, found.high) if customers else None
-    return IntervalBar(label, span, found.enough, style)
+def _interval_bar(label: str, share: Estimate, customers: int, style: str) -> IntervalBar:
+    span = (share.low, share.value, share.high) if customers else None
+    return IntervalBar(label, span, share.enough, style)
 
 
-def _show_past_response(found: PastResponse) -> None:
-    name = output.printable(found.name)
+def _show_past_response(response: PastResponse) -> None:
+    name = output.printable(response.name)
     output.print_text(
         f"[bold]{name}[/bold]: would it have selected the customers who responded to past campaigns, "
         "as of each campaign's start?"
@@ -184,20 +185,20 @@ def _show_past_response(found: PastResponse) -> None:
         "difference\nin points",
     )
     rows: list[Sequence[object]] = [
-        (past.campaign, format_date(found.pasts, past), past.recipients,
+        (past.campaign, format_date(response.pasts, past), past.recipients,
          format_response_rate(past.inside), format_response_rate(past.outside),
          format_difference(past.difference))
-        for past in found.pasts
+        for past in response.pasts
     ]  # fmt: skip
-    inside, outside = found.total()
+    inside, outside = response.total()
     together = (
         inside[0] + outside[0],
         format_response_rate(inside),
         format_response_rate(outside),
-        format_difference(found.pooled),
+        format_difference(response.pooled),
     )
     output.print_table("", columns, [*rows, ("total", "", *together)], right=(2,))
-    output.print_text(_summary(found))
+    output.print_text(_summary(response))
 
 
 def format_response_rate(counted: tuple[int, int]) -> str:
@@ -206,12 +207,12 @@ def format_response_rate(counted: tuple[int, int]) -> str:
     return f"{hits:,}/{size:,} {hits / size * 100:.0f}%" if size else "-"
 
 
-def _summary(found: PastResponse) -> str:
-    (inside, hits), (outside, others) = found.total()
+def _summary(response: PastResponse) -> str:
+    (inside, hits), (outside, others) = response.total()
     if not hits + others:
         return "No customer responded."
     mailed, reached = inside / (inside + outside) * 100, hits / (hits + others) * 100
-    difference = found.pooled
+    difference = response.pooled
     value, low, high = (number * 100 for number in (difference.value, difference.low, difference.high))
     chance = " (could be chance)" if difference.could_be_chance else ""
     verdict = f"{value:+.1f} points, 95 % between {low:+.1f} and {high:+.1f}{chance}"
@@ -222,17 +223,17 @@ def _summary(found: PastResponse) -> str:
     )
 
 
-def _rows(found: Backtest | PastResponse) -> Iterator[dict[str, Any]]:
-    if isinstance(found, PastResponse):
-        for past in found.pasts:
+def _rows(result: Backtest | PastResponse) -> Iterator[dict[str, Any]]:
+    if isinstance(result, PastResponse):
+        for past in result.pasts:
             yield {
                 "campaign": past.campaign, "as_of": past.as_of.isoformat(), **_count_columns("inside", past.inside),
                 **_count_columns("outside", past.outside),
                 **_estimate_columns("difference", past.difference), "over": past.over,
             }  # fmt: skip
         return
-    parts = series(found) if found.kind == "campaign" else {}
-    for number, look in enumerate(found.looks):
+    parts = series(result) if result.kind == "campaign" else {}
+    for number, look in enumerate(result.looks):
         yield {
             "as_of": look.as_of.isoformat(), "audience": look.size,
             "kept": look.kept, "entered": look.entered, "left": look.left,
@@ -251,7 +252,7 @@ def _count_columns(name: str, counted: tuple[int, int]) -> dict[str, int]:
     return {f"{name} recipients": counted[0], f"{name} answered": counted[1]}
 
 
-def _estimate_columns(name: str, found: Estimate) -> dict[str, object]:
-    said = "" if found.enough else proportions.TOO_FEW
-    shown = {name: found.value, f"{name} low": found.low, f"{name} high": found.high}
-    return {**{key: round(value, 6) for key, value in shown.items()}, f"{name} note": said}
+def _estimate_columns(name: str, estimate: Estimate) -> dict[str, object]:
+    note = "" if estimate.enough else proportions.TOO_FEW
+    numbers = {name: estimate.value, f"{name} low": estimate.low, f"{name} high": estimate.high}
+    return {**{key: round(value, 6) for key, value in numbers.items()}, f"{name} note": note}

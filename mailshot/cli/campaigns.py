@@ -55,16 +55,12 @@ def launch(
     json: context.AsJson = False,
 ) -> None:
     """Launch the current plan, now or on the campaign's schedule."""
-    from mailshot.campaign import launch as stage
-    from mailshot.deliver import smtp
+    from mailshot import operations
+    from mailshot.campaign.launch import LaunchOptions
 
     app = context.app()
     edition = context.read_edition(app, campaign)
-    smtp.check_server(app.server)
-    asked = stage.LaunchOptions(plan, replace, even_if_empty)
-    begun = stage.launch_plan(app.store, edition, context.today(edition, as_of), context.now(), asked)
-    if begun.run_id is not None and not app.settings.embedded:
-        app.doorbell.ring(begun.run_id)
+    begun = operations.launch_campaign(app, edition, as_of, LaunchOptions(plan, replace, even_if_empty))
     if json:
         numbers = {"run": begun.run_id, "schedule": begun.schedule_id, "next_at": begun.next_at, "mails": begun.mails}
         output.print_json({**numbers, "replaced": begun.replaced, "unchanged": begun.unchanged})
@@ -84,8 +80,8 @@ def _show_schedule(edition: Snapshot, begun: Launched) -> None:
     how = "Replaced the schedule of" if begun.replaced else "Scheduled"
     if begun.unchanged:
         how = "This version is already scheduled; nothing changed:"
-    said = f"{edition.read.campaign.schedule.words(zone)}. Next: {context.moment(begun.next_at, zone)}"
-    output.print_text(output.printable(f"{how} '{name}': {said}."))
+    times = f"{edition.read.campaign.schedule.words(zone)}. Next: {context.moment(begun.next_at, zone)}"
+    output.print_text(output.printable(f"{how} '{name}': {times}."))
     if begun.paused:
         output.print_text("It is paused.")
         output.print_next_step(f"mailshot resume '{name}'")
@@ -130,7 +126,7 @@ def reject_unknown_run(store: Store, run: int) -> None:
     from mailshot.store import runs
 
     with store.read() as connection:
-        known = [each.id for each in runs.runs_in(connection)]
+        known = [record.id for record in runs.runs_in(connection)]
     if run not in known:
         remedy = f"Known: {', '.join(map(str, known[-12:]))}." if known else "Nothing has been launched yet."
         raise NotFound(f"There is no run {run}.", remedy)
@@ -197,18 +193,16 @@ def capitalized(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _set_state(campaign: str, to: RunState, said: str) -> None:
-    from mailshot.campaign import control
+def _set_state(campaign: str, to: RunState, past_tense: str) -> None:
+    """Change the state of a campaign and print what changed; `past_tense` is the verb that begins the message."""
+    from mailshot import operations
 
     app = context.app()
     known = context.list_campaigns(app.settings.project)
-    changed = control.set_state(app.store, campaign, to, context.now(), known)
-    if to is RunState.running and not app.settings.embedded:
-        for run_id in changed.runs:
-            app.doorbell.ring(run_id)
+    changed = operations.set_campaign_state(app, campaign, to, known)
     what = [f"run {number}" for number in changed.runs] + ["its schedule"] * bool(changed.schedules)
     gone = f"; {output.count_noun(changed.given_up, 'unsent mail')} skipped" if changed.given_up else ""
-    output.print_text(output.printable(f"{said} '{campaign}': {', '.join(what)}{gone}."))
+    output.print_text(output.printable(f"{past_tense} '{campaign}': {', '.join(what)}{gone}."))
     if changed.under_way:
         output.print_text(
             f"{output.count_noun(changed.under_way, 'mail')} still in progress: a worker will send or release each one."

@@ -35,9 +35,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 def settings() -> Settings:
     """Read the settings of the project in the current folder (or MAILSHOT_PROJECT)."""
-    from mailshot import settings as found
+    from mailshot import settings as settings_module
 
-    return found.load_settings()
+    return settings_module.load_settings()
 
 
 def app() -> App:
@@ -80,10 +80,10 @@ def read_edition(app: App, campaign: str) -> Snapshot:
     return snapshot.take_snapshot(rules, project, campaign)
 
 
-def today(found: Snapshot, asked: datetime | None) -> datetime:
+def today(edition: Snapshot, asked: datetime | None) -> datetime:
     from mailshot.campaign import snapshot
 
-    return snapshot.as_of(found, asked, now())
+    return snapshot.as_of(edition, asked, now())
 
 
 def company_today(rules: Rulebook, asked: datetime | None) -> datetime:
@@ -116,11 +116,11 @@ def parse_address(text: str) -> Address:
     """Parse an address argument. Raises InvalidInput if it is invalid."""
     from mailshot.profile import address as addresses
 
-    found = addresses.normalise(text)
-    if isinstance(found, addresses.Fault):
-        message, remedy = f"'{text}' is not an e-mail address: {found.reason}", EXAMPLE_ADDRESS
+    address = addresses.normalise(text)
+    if isinstance(address, addresses.Fault):
+        message, remedy = f"'{text}' is not an e-mail address: {address.reason}", EXAMPLE_ADDRESS
         raise InvalidInput([Problem("ADDRESS", 0, 0, message, remedy=remedy)])
-    return found
+    return address
 
 
 def moment(at: datetime, zone: ZoneInfo) -> str:

@@ -40,7 +40,7 @@ def version() -> None:
     from mailshot import bootstrap
     from mailshot.store import installation
 
-    found = installation.database_version(bootstrap.open_store(context.settings()))
+    current = installation.database_version(bootstrap.open_store(context.settings()))
     output.print_text(
-        f"The database schema is at {found or 'no version'}; this program needs {installation.required_version()}."
+        f"The database schema is at {current or 'no version'}; this program needs {installation.required_version()}."
     )

@@ -38,8 +38,8 @@ class ReceivedMail:
 
     def links(self, part: str) -> list[str]:
         """Return the addresses in the mail that contain `part`, images included."""
-        found = [str(link) for _, _, link, _ in html.fromstring(self.html).iterlinks()]
-        return [link for link in dict.fromkeys(found) if part in link]
+        addresses = [str(link) for _, _, link, _ in html.fromstring(self.html).iterlinks()]
+        return [link for link in dict.fromkeys(addresses) if part in link]
 
 
 class Visitors:
@@ -75,13 +75,13 @@ class Visitors:
 
     def _listed(self) -> list[dict[str, Any]]:
         """Return the mails by address, not as they arrived: each demo has the same readers."""
-        found: list[dict[str, Any]] = []
+        mails: list[dict[str, Any]] = []
         while True:
-            after = found[-1]["id"] if found else ""
+            after = mails[-1]["id"] if mails else ""
             page = json.loads(self._get(f"{self._inbox}/api/mails?{urlencode({'after': after})}"))["mails"]
             if not page:
-                return sorted(found, key=lambda item: str(item["to"]))
-            found += page
+                return sorted(mails, key=lambda item: str(item["to"]))
+            mails += page
 
     def _read(self, mails: list[ReceivedMail]) -> Iterator[str]:
         for mail in mails:
@@ -129,9 +129,9 @@ class Visitors:
         """Return the id of the mail that came for an address meanwhile. Raises Unavailable when there is none."""
         for _ in range(LINK_SECONDS * 2):
             new = (item for item in self._listed() if item["id"] not in known)
-            found = next((str(item["id"]) for item in new if parseaddr(item["to"])[1] == parseaddr(to)[1]), None)
-            if found:
-                return found
+            mail_id = next((str(item["id"]) for item in new if parseaddr(item["to"])[1] == parseaddr(to)[1]), None)
+            if mail_id:
+                return mail_id
             time.sleep(0.5)
         raise Unavailable("The mail with the link to one's own data did not come.", "Is a worker running?")
 
@@ -163,10 +163,10 @@ class Visitors:
         return self._corrected
 
     def _mail(self, mail_id: str) -> ReceivedMail:
-        shown = json.loads(self._get(f"{self._inbox}/api/mails/{mail_id}"))
-        headers = {name: str(value) for name, value in message_from_string(shown["source"]).items()}
-        to = str(shown["headers"].get("To", ""))
-        return ReceivedMail(to, str(shown["headers"].get("Subject", "")), headers, shown["html"] or shown["text"])
+        mail = json.loads(self._get(f"{self._inbox}/api/mails/{mail_id}"))
+        headers = {name: str(value) for name, value in message_from_string(mail["source"]).items()}
+        to = str(mail["headers"].get("To", ""))
+        return ReceivedMail(to, str(mail["headers"].get("Subject", "")), headers, mail["html"] or mail["text"])
 
     def _get(self, url: str) -> bytes:
         return self._ask(Request(url, headers={"User-Agent": BROWSER}))
@@ -178,8 +178,8 @@ class Visitors:
     def _ask(self, request: Request) -> bytes:
         try:
             with self._open.open(request, timeout=20) as response:
-                found: bytes = response.read()
-                return found
+                body: bytes = response.read()
+                return body
         except HTTPError as error:
             if error.code in (302, 303):
                 return b""

@@ -23,13 +23,13 @@ FOLDERS = ("rejects", "inbox", "data")
 
 def doctor(json: context.AsJson = False) -> None:
     """Check settings, database, keys, privacy, rules, templates, SMTP server, Redis, clock and erasures."""
-    found = [_look(name, look) for name, look in _LOOKS.items()]
+    checks = [_look(name, look) for name, look in _LOOKS.items()]
     if json:
-        output.print_json([{"part": name, "sound": sound, "says": says} for name, sound, says in found])
+        output.print_json([{"part": name, "sound": sound, "says": says} for name, sound, says in checks])
     else:
-        for name, sound, says in found:
+        for name, sound, says in checks:
             output.out.print(f"{'✓' if sound else '✗'} {name}: {says}", markup=False)
-    if not all(sound for _, sound, _ in found):
+    if not all(sound for _, sound, _ in checks):
         raise typer.Exit(6)
 
 

@@ -26,8 +26,8 @@ def explain(
     json: context.AsJson = False,
 ) -> None:
     """Explain why a customer is or is not in an audience, or gets or does not get a campaign's mail and offers."""
-    found, campaign = _find(name, customer, as_of, run)
-    output.print_json(found.as_dict()) if json else _show(name, found, campaign)
+    explanation, campaign = _find(name, customer, as_of, run)
+    output.print_json(explanation.as_dict()) if json else _show(name, explanation, campaign)
 
 
 def _find(name: str, customer: str, as_of: context.AsOf, run: int | None) -> tuple[Explanation, bool]:
@@ -50,37 +50,37 @@ def _find(name: str, customer: str, as_of: context.AsOf, run: int | None) -> tup
     raise NotFound(f"There is no audience or campaign '{name}'.", nearest(name, known))
 
 
-def _show(name: str, found: Explanation, campaign: bool) -> None:
-    customer = output.printable(found.customer)
-    output.print_text(f"[bold]{output.printable(name)}[/bold] for customer {customer}, as of {found.as_of:%Y-%m-%d}")
-    output.out.print(verdict_tree("audience", found.audience))
+def _show(name: str, explanation: Explanation, campaign: bool) -> None:
+    customer, day = output.printable(explanation.customer), f"{explanation.as_of:%Y-%m-%d}"
+    output.print_text(f"[bold]{output.printable(name)}[/bold] for customer {customer}, as of {day}")
+    output.out.print(verdict_tree("audience", explanation.audience))
     if campaign:
-        _show_campaign(found)
+        _show_campaign(explanation)
         return
-    output.print_text(f"[bold]{found.outcome()}[/bold]")
-    if found.needed:
+    output.print_text(f"[bold]{explanation.outcome()}[/bold]")
+    if explanation.needed:
         output.print_text("To match:")
-    for change in found.needed:
+    for change in explanation.needed:
         output.print_text(f"  - {output.printable(change.words())}")
 
 
-def _show_campaign(found: Explanation) -> None:
-    for content, verdict in found.contents.items():
+def _show_campaign(explanation: Explanation) -> None:
+    for content, verdict in explanation.contents.items():
         output.out.print(verdict_tree(f"content '{content}' when", verdict))
-    for guard, verdict in found.guards.items():
+    for guard, verdict in explanation.guards.items():
         output.out.print(verdict_tree(f"guard '{guard}' applies", verdict))
     output.print_text("[dim]checks for this mail[/dim]")
-    for check in found.checks:
+    for check in explanation.checks:
         remedy = f": {output.printable(check.remedy)}" if check.remedy else ""
-        said = f"{output.printable(check.name)}  [dim]{output.printable(check.finding)}[/dim]"
-        output.print_text(f"  {YES if check.passes else NO} {said}{remedy}")
-    for offer in found.offers:
+        finding = f"{output.printable(check.name)}  [dim]{output.printable(check.finding)}[/dim]"
+        output.print_text(f"  {YES if check.passes else NO} {finding}{remedy}")
+    for offer in explanation.offers:
         output.print_text(f"  offer: {output.printable(offer.words())}")
-    if found.language:
-        output.print_text(f"  language: {output.printable(found.language)}")
-    for delivery in found.deliveries:
+    if explanation.language:
+        output.print_text(f"  language: {output.printable(explanation.language)}")
+    for delivery in explanation.deliveries:
         output.print_text(f"  {output.printable(delivery)}")
-    output.print_text(f"[bold]{output.printable(found.outcome())}[/bold]")
+    output.print_text(f"[bold]{output.printable(explanation.outcome())}[/bold]")
 
 
 def verdict_tree(label: str, verdict: Verdict, condition: Condition | None = None) -> Tree:
@@ -90,9 +90,9 @@ def verdict_tree(label: str, verdict: Verdict, condition: Condition | None = Non
 
 def _grow(tree: Tree, verdict: Verdict, condition: Condition | None, where: str) -> Tree:
     sign = "[green]✓[/green]" if verdict.holds else "[red]✗[/red]"
-    found = f"  [dim]{output.printable(verdict.found)}[/dim]" if verdict.found else ""
+    value = f"  [dim]{output.printable(verdict.found)}[/dim]" if verdict.found else ""
     place = f"  [dim]line {verdict.line}{output.printable(where)}[/dim]" if condition else ""
-    branch = tree.add(f"{sign} {output.printable(verdict.words)}{found}{place}")
+    branch = tree.add(f"{sign} {output.printable(verdict.words)}{value}{place}")
     inner = condition.children if condition else ()
     # Conditions of another audience are in another file.
     where = f" of '{named}'" if (named := getattr(condition, "audience", "")) else where

@@ -49,7 +49,7 @@ def import_(
     if json:
         output.print_json(summary.as_dict())
     else:
-        _tell(summary)
+        _print_summary(summary)
     _warn(summary)
     if not check:
         _convert(app)
@@ -68,11 +68,11 @@ def traits(as_of: context.AsOf = None, json: context.AsJson = False) -> None:
     rules = context.rulebook(app.settings.project)
     today = context.company_today(rules, as_of)
     with output.err.status("Inferring traits from purchases …"):
-        found = stage.infer(app.store, rules.traits, rules.catalogue.product, today, rules.company.time_zone)
+        counts = stage.infer(app.store, rules.traits, rules.catalogue.product, today, rules.company.time_zone)
     if json:
-        output.print_json({"as_of": today, "conclusions": found})
+        output.print_json({"as_of": today, "conclusions": counts})
         return
-    rows = [(trait.name, found[trait.name], trait.help) for trait in rules.traits]
+    rows = [(trait.name, counts[trait.name], trait.help) for trait in rules.traits]
     output.print_table(f"Traits as of {today:%Y-%m-%d}", ("trait", "conclusions", ""), rows, right=(1,))
     output.print_next_step("mailshot plan CAMPAIGN (see them with: mailshot rules list)")
 
@@ -96,7 +96,7 @@ def _convert(app: App) -> None:
         conversions.make_conversions(app.store)
 
 
-def _tell(summary: ImportSummary) -> None:
+def _print_summary(summary: ImportSummary) -> None:
     rows = [
         (
             item.kind,

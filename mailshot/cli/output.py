@@ -34,6 +34,11 @@ def print_next_step(text: str) -> None:
     out.print(f"[dim]Next:[/dim] {escape(text)}", soft_wrap=True)  # a command is copied in one piece
 
 
+def print_url(url: str) -> None:
+    """Print an address on its own line, in one piece."""
+    out.print(f"  {escape(url)}", soft_wrap=True)
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document and nothing else."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
@@ -47,7 +52,7 @@ def print_table(
     whole: Sequence[int] = (),
 ) -> None:
     """Print a table; `right` are the columns of numbers, `whole` others that never break, such as dates."""
-    shown = Table(
+    table = Table(
         title=escape(title) or None,
         title_justify="left",
         title_style="bold",
@@ -58,10 +63,10 @@ def print_table(
     for number, name in enumerate(columns):
         # Only words may go over several lines: a number or its heading never breaks.
         fixed = number in right or number in whole
-        shown.add_column(name, justify="right" if number in right else "left", no_wrap=fixed, overflow="fold")
+        table.add_column(name, justify="right" if number in right else "left", no_wrap=fixed, overflow="fold")
     for row in rows:
-        shown.add_row(*(f"{cell:,}" if isinstance(cell, int) else printable(cell) for cell in row))
-    out.print(shown)
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else printable(cell) for cell in row))
+    out.print(table)
 
 
 def print_counts(title: str, numbers: Mapping[str, int], what: str, help: Mapping[str, str] | None = None) -> None:

@@ -46,16 +46,16 @@ def status(
         return
     # Once: to compare the files with a schedule is to read all rules.
     scheduled = _scheduled(app.store, project)
-    found, older = _runs(app.store, every)
+    shown_runs, older = _runs(app.store, every)
     if not watch:
-        output.out.print(_drawn(found, older, scheduled))
-        _tell_erasures(app.store, project)
+        output.out.print(_status_view(shown_runs, older, scheduled))
+        _print_erasures(app.store, project)
         return
-    with Live(_drawn(found, older, scheduled), console=output.out, refresh_per_second=2) as live:
-        while any(run["state"] == RunState.running for run in found):
+    with Live(_status_view(shown_runs, older, scheduled), console=output.out, refresh_per_second=2) as live:
+        while any(run["state"] == RunState.running for run in shown_runs):
             time.sleep(0.5)
-            found, older = _runs(app.store, every)
-            live.update(_drawn(found, older, scheduled))
+            shown_runs, older = _runs(app.store, every)
+            live.update(_status_view(shown_runs, older, scheduled))
 
 
 def report(
@@ -88,15 +88,15 @@ def report(
     if chosen is None:
         output.print_json([line.as_dict() for line in lines]) if json else show_lines(lines, company.time_zone)
         return
-    found = stage.load_report(app.store, chosen, today)
+    details = stage.load_report(app.store, chosen, today)
     runs = [line.as_dict() for line in lines if line.campaign == chosen.campaign]
     if json:
-        output.print_json(found.as_dict() | {"runs": runs})
+        output.print_json(details.as_dict() | {"runs": runs})
         return
     if run is None and len(lines) > 1:
         show_lines(lines, company.time_zone)
         output.print_text()
-    show_report(found, company.time_zone)
+    show_report(details, company.time_zone)
 
 
 def show_lines(lines: list[RunSummary], zone: ZoneInfo) -> None:
@@ -114,17 +114,17 @@ def show_lines(lines: list[RunSummary], zone: ZoneInfo) -> None:
             output.print_text(f"Run {line.run_id}: {line.unconfirmed:,} unconfirmed, {line.refused:,} refused.")
 
 
-def show_report(found: RunReport, zone: ZoneInfo) -> None:
+def show_report(report: RunReport, zone: ZoneInfo) -> None:
     """Print one run in detail."""
-    line = found.line
+    line = report.line
     day = f"{line.as_of.astimezone(zone):%Y-%m-%d}"
     output.print_text(
         f"[bold]Run {line.run_id}[/bold] of '{output.printable(line.campaign)}': {line.state}, as of {day}"
     )
-    output.print_counts("", found.states, "deliveries", {str(state): state.help for state in DeliveryState})
-    output.print_counts("", found.contents, "sent by content")
-    if found.reasons:
-        output.print_counts("", found.reasons, "left out")
+    output.print_counts("", report.states, "deliveries", {str(state): state.help for state in DeliveryState})
+    output.print_counts("", report.contents, "sent by content")
+    if report.reasons:
+        output.print_counts("", report.reasons, "left out")
     people = {
         "opened": line.opened,
         "clicked": line.clicked,
@@ -134,20 +134,20 @@ def show_report(found: RunReport, zone: ZoneInfo) -> None:
     output.print_counts("", people, "people who", {"converted": CONVERTED})
     if line.machine:
         output.print_text(describe_machines(line.machine))
-    for url, number in found.links:
+    for url, number in report.links:
         output.print_text(f"  {number:,} clicked {output.printable(url)}")
-    no_goal = f"none set; this report uses: {found.goal.words()}"
-    output.print_text(f"Goal: {output.printable(found.aim or no_goal)} after the mail.")
-    if not found.complete:
+    no_goal = f"none set; this report uses: {report.goal.words()}"
+    output.print_text(f"Goal: {output.printable(report.aim or no_goal)} after the mail.")
+    if not report.complete:
         output.print_text(
-            f"The goal window of {found.goal.within} has not ended, or its data has not been imported yet."
+            f"The goal window of {report.goal.within} has not ended, or its data has not been imported yet."
         )
-    bought, held = found.mailed, found.held
-    did = "Bought" if found.goal.event is None else "Reached the goal"
+    bought, held = report.mailed, report.held
+    did = "Bought" if report.goal.event is None else "Reached the goal"
     output.print_text(
         f"{did}: {bought.buyers:,} of {bought.customers:,} mailed, {held.buyers:,} of {held.customers:,} held out."
     )
-    output.print_text(f"Uplift: {found.uplift.words()}.")
+    output.print_text(f"Uplift: {report.uplift.words()}.")
 
 
 def describe_machines(customers: int) -> str:
@@ -163,15 +163,15 @@ def _runs(store: Store, every: bool) -> tuple[list[dict[str, Any]], int]:
     with store.read() as connection:
         known = [run for run in runs.runs_in(connection) if run.state is not RunState.past]
         chosen = [run for run in known if every or _recent(run)]
-        found = []
+        shown_runs = []
         for run in chosen:
             counts = ledger_queries.count_states(connection, run.id)
-            found.append(
+            shown_runs.append(
                 {"run": run.id, "campaign": run.campaign, "state": run.state,
                  "launched_at": run.launched_at, "finished_at": run.finished_at, "deliveries": counts,
                  "under_way": ledger_queries.in_progress(counts)}
             )  # fmt: skip
-    return found, len(known) - len(chosen)
+    return shown_runs, len(known) - len(chosen)
 
 
 def _recent(run: RunRecord) -> bool:
@@ -193,16 +193,17 @@ def _scheduled(store: Store, project: Path) -> list[Scheduled]:
 
 
 def _state(store: Store, project: Path, every: bool) -> dict[str, Any]:
-    found, older = _runs(store, every)
+    shown_runs, older = _runs(store, every)
     schedules = [item.as_dict() for item in _scheduled(store, project)]
-    return {"runs": found, "schedules": schedules, "older_runs": older, "erasures_waiting": asdict(_waiting(store))}
+    waiting = asdict(_waiting(store))
+    return {"runs": shown_runs, "schedules": schedules, "older_runs": older, "erasures_waiting": waiting}
 
 
-def _drawn(found: list[dict[str, Any]], older: int, scheduled: list[Scheduled]) -> Group:
-    parts: list[RenderableType] = [_table(found)]
+def _status_view(shown_runs: list[dict[str, Any]], older: int, scheduled: list[Scheduled]) -> Group:
+    parts: list[RenderableType] = [_table(shown_runs)]
     parts += [
         f"Run {run['run']} is cancelled; {run['under_way']:,} of its mails are still in progress."
-        for run in found
+        for run in shown_runs
         if run["state"] == RunState.cancelled and run["under_way"]
     ]
     parts += [_schedule(item) for item in scheduled]
@@ -211,7 +212,7 @@ def _drawn(found: list[dict[str, Any]], older: int, scheduled: list[Scheduled]) 
     return Group(*parts)
 
 
-def _tell_erasures(store: Store, project: Path) -> None:
+def _print_erasures(store: Store, project: Path) -> None:
     waiting = _waiting(store)
     if waiting.since:
         waits, since = (
@@ -228,29 +229,29 @@ def _waiting(store: Store) -> Waiting:
         return erasures.count_pending(connection)
 
 
-def _table(found: list[dict[str, Any]]) -> Table:
-    shown = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 1, 0, 0))
+def _table(shown_runs: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("run", "campaign", "state", "sent", "waiting", "skipped", "held out", "refused", "unconfirmed"):
-        words = name in ("campaign", "state")
-        shown.add_column(name, justify="left" if words else "right", no_wrap=not words, overflow="fold")
-    for run in found:
+        is_text = name in ("campaign", "state")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
+    for run in shown_runs:
         counts, state = run["deliveries"], run["state"]
         waiting = sum(counts.get(name, 0) for name in OPEN)
         if state == RunState.cancelled:
             waiting = 0  # skipped; what a worker still holds is printed below
         numbers = (counts.get("sent", 0), waiting, *(counts.get(name, 0) for name in COUNTED))
-        shown.add_row(str(run["run"]), output.printable(run["campaign"]), state, *(f"{number:,}" for number in numbers))
-    return shown
+        table.add_row(str(run["run"]), output.printable(run["campaign"]), state, *(f"{number:,}" for number in numbers))
+    return table
 
 
 def _schedule(item: Scheduled) -> Text:
     paused = " (paused)" if item.state == ScheduleState.paused else ""
     head = f"'{item.campaign}'{paused}: next {item.next_at:%Y-%m-%d %H:%M %Z}, {item.words()}."
-    shown = Text("".join(letter if letter.isprintable() else " " for letter in head))
+    text = Text("".join(letter if letter.isprintable() else " " for letter in head))
     if not item.current:
-        shown.stylize("yellow")
-        shown.append(f"\n  {item.remedy()}", style="dim")
-    return shown
+        text.stylize("yellow")
+        text.append(f"\n  {item.remedy()}", style="dim")
+    return text
 
 
 def _csv(lines: list[RunSummary]) -> None:

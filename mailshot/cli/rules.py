@@ -29,19 +29,19 @@ def schema(
     from mailshot import json_schemas
 
     project = None if general else context.settings().project
-    found = json_schemas.general() if project is None else json_schemas.schema_for(context.rulebook(project))
+    schemas = json_schemas.general() if project is None else json_schemas.schema_for(context.rulebook(project))
     folder = to or (project or Path()) / FOLDER
     if to is None and not safe_files.is_inside(folder, project or Path()):
         raise Refused(f"{folder} is a link that leads out of the project.", "Remove it, or name a folder by --to.")
-    write_schemas(found, folder)
-    output.print_text(f"Wrote {len(found)} schemas to {output.printable(folder)}.")
-    output.print_next_step(f"start a file with: # yaml-language-server: $schema=../schemas/{next(iter(found))}.json")
+    write_schemas(schemas, folder)
+    output.print_text(f"Wrote {len(schemas)} schemas to {output.printable(folder)}.")
+    output.print_next_step(f"start a file with: # yaml-language-server: $schema=../schemas/{next(iter(schemas))}.json")
 
 
-def write_schemas(found: Mapping[str, object], folder: Path) -> None:
+def write_schemas(schemas: Mapping[str, object], folder: Path) -> None:
     """Write schemas to a folder, each to a file of its name."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, body in found.items():
+    for name, body in schemas.items():
         safe_files.write_shared(folder / f"{name}.json", schema_text(body).encode())
 
 
@@ -63,11 +63,11 @@ def check(json: context.AsJson = False) -> None:
     for name in _campaigns(rules):
         try:
             edition = snapshot.take_snapshot(rules, project, name)
-            found = snapshot.faults(edition)
+            new_problems = snapshot.faults(edition)
             remarks += snapshot.template_warnings(edition)
         except InvalidInput as error:
-            found = [*error.problems, *lint.template_problems(rules, project, name)]
-        problems += [problem for problem in dict.fromkeys(found) if problem not in problems]
+            new_problems = [*error.problems, *lint.template_problems(rules, project, name)]
+        problems += [problem for problem in dict.fromkeys(new_problems) if problem not in problems]
     doubts = lint.rule_warnings(rules, context.company_today(rules, None).date()) if not problems else []
     doubts += [*dict.fromkeys(remarks), *_outdated(rules, project)]
     if json:
@@ -99,10 +99,10 @@ def values(
         raise NotFound(f"There is no product field '{field}'.", nearest(field, facts))
     with app.store.read() as connection:
         every = store_values.count_values(connection, facts[field])
-    found = {value: number for value, number in every.items() if part.lower() in value.lower()}
-    if every and not found:
+    counts = {value: number for value, number in every.items() if part.lower() in value.lower()}
+    if every and not counts:
         raise NotFound(f"No product has a {field} that contains '{part}'.", nearest(part, every))
-    output.print_json(found) if json else output.print_table("", (field, "products"), list(found.items()), right=(1,))
+    output.print_json(counts) if json else output.print_table("", (field, "products"), list(counts.items()), right=(1,))
 
 
 def list_() -> None:
@@ -173,12 +173,12 @@ def _outdated(rules: Rulebook, project: Path) -> list[Problem]:
 
     try:
         with context.app().store.read() as connection:
-            found = [item for item in schedule_diff.compare_schedules(connection, project) if not item.current]
+            outdated = [item for item in schedule_diff.compare_schedules(connection, project) if not item.current]
         files = {name: document.name for name, document in rules.campaigns.items()}
     except MailshotError:
         return []
-    texts = {item.campaign: f"'{item.campaign}' is {item.words()}. {item.remedy()}." for item in found}
-    return [Problem(files.get(name, "rules/campaigns"), 0, 0, words) for name, words in texts.items()]
+    texts = {item.campaign: f"'{item.campaign}' is {item.words()}. {item.remedy()}." for item in outdated}
+    return [Problem(files.get(name, "rules/campaigns"), 0, 0, text) for name, text in texts.items()]
 
 
 def _warn(rules: Rulebook) -> None:

@@ -34,42 +34,42 @@ def diff(
     project = app.settings.project
     old, new = versions.read_version(project, before), versions.read_version(project, after)
     with output.err.status("Comparing …"):
-        found = stage.compare_versions(app.store, old, new, as_of, context.now(), audience, examples)
-    output.print_json(found.as_dict()) if json else print_diff(found)
+        difference = stage.compare_versions(app.store, old, new, as_of, context.now(), audience, examples)
+    output.print_json(difference.as_dict()) if json else print_diff(difference)
 
 
-def print_diff(found: Diff) -> None:
+def print_diff(diff: Diff) -> None:
     """Print a difference of rules for people."""
-    versions = f"{output.printable(found.before)} -> {output.printable(found.after)}"
-    output.print_text(f"[bold]{versions}[/bold] as of {found.as_of:%Y-%m-%d %H:%M %Z}")
-    for kind in found.unchanged:
-        changes = [change for change in found.changes if change.kind == kind]
+    versions = f"{output.printable(diff.before)} -> {output.printable(diff.after)}"
+    output.print_text(f"[bold]{versions}[/bold] as of {diff.as_of:%Y-%m-%d %H:%M %Z}")
+    for kind in diff.unchanged:
+        changes = [change for change in diff.changes if change.kind == kind]
         if changes:
             columns = (kind, "before", "after", "entered", "spent", "left", "spent")
             output.print_table("", columns, [_row(change) for change in changes], right=range(1, 7))
-    for change in found.changes:
+    for change in diff.changes:
         _line(change)
-    same = [f"{len(names):,} {kind}{'s' * (len(names) != 1)}" for kind, names in found.unchanged.items() if names]
+    same = [f"{len(names):,} {kind}{'s' * (len(names) != 1)}" for kind, names in diff.unchanged.items() if names]
     if same:
         output.print_text(f"{' and '.join(same)} unchanged.")
-    if found.changes:
-        output.print_text(f"Spent: in the year before, in {output.printable(found.currency)}.")
-    for note in found.notes:
+    if diff.changes:
+        output.print_text(f"Spent: in the year before, in {output.printable(diff.currency)}.")
+    for note in diff.notes:
         output.print_text(f"[yellow]{output.printable(note)}[/yellow]")
 
 
-def print_moves(found: PlanDiff | None) -> None:
+def print_moves(diff: PlanDiff | None) -> None:
     """Print how customers moved between two plans, or a run and a plan."""
-    if found is None:
+    if diff is None:
         output.print_text("There is no earlier plan to compare with.")
         return
-    since = f"Since {output.printable(found.since)}"
-    if not found.moves:
+    since = f"Since {output.printable(diff.since)}"
+    if not diff.moves:
         output.print_text(f"{since}: no customer enters, leaves, or gets different content.")
         return
-    rows = [(move.was, move.now, move.customers, format_amount(move.spent)) for move in found.moves]
-    output.print_table(since, ("from", "to", "customers", f"spent {found.currency}"), rows, right=(2, 3))
-    for move in found.moves:
+    rows = [(move.was, move.now, move.customers, format_amount(move.spent)) for move in diff.moves]
+    output.print_table(since, ("from", "to", "customers", f"spent {diff.currency}"), rows, right=(2, 3))
+    for move in diff.moves:
         if move.examples:
             output.print_text(output.printable(f"  {move.was} -> {move.now}: {', '.join(move.examples)}"))
 

@@ -98,25 +98,25 @@ class _Watcher:
 
     def _counted(self, rules: Rulebook, problems: Sequence[Problem]) -> Iterator[SizeChange]:
         """Yield changes as they come. A busy database ignores Ctrl-C, so another thread waits for the signal."""
-        found: queue.Queue[SizeChange | BaseException | None] = queue.Queue()
+        changes: queue.Queue[SizeChange | BaseException | None] = queue.Queue()
 
         def count() -> None:
             try:
                 for news in self.recount.look(rules, problems):
-                    found.put(news)
-                found.put(None)
+                    changes.put(news)
+                changes.put(None)
             except BaseException as error:
-                found.put(error)
+                changes.put(error)
 
         threading.Thread(target=count, daemon=True).start()
-        while (news := self._next(found)) is not None:
+        while (news := self._next(changes)) is not None:
             yield news
 
-    def _next(self, found: queue.Queue[SizeChange | BaseException | None]) -> SizeChange | None:
+    def _next(self, changes: queue.Queue[SizeChange | BaseException | None]) -> SizeChange | None:
         with output.err.status("Counting …"):
             while not self.stop.is_set():
                 try:
-                    news = found.get(timeout=0.1)
+                    news = changes.get(timeout=0.1)
                 except queue.Empty:
                     continue
                 if isinstance(news, BaseException):
@@ -128,8 +128,8 @@ class _Watcher:
         """Print each error once, and again when it is fixed."""
         if errors == self.wrong:
             return
-        for words in errors:
-            output.out.print(f"{time.strftime('%H:%M:%S')} {words}", style="red", markup=False, soft_wrap=True)
+        for error in errors:
+            output.out.print(f"{time.strftime('%H:%M:%S')} {error}", style="red", markup=False, soft_wrap=True)
         if not errors:
             output.print_text(f"[dim]{time.strftime('%H:%M:%S')}[/dim] [green]The rules are valid again.[/green]")
         self.wrong = errors

@@ -22,16 +22,16 @@ def show(address: Address, json: context.AsJson = False) -> None:
     app = context.app()
     hashed = _hash(app.address_key, address)
     with app.store.read() as connection:
-        found, withdrawn = suppression.find_suppression(connection, hashed), suppression.withdrawn(connection, hashed)
+        entry, withdrawn = suppression.find_suppression(connection, hashed), suppression.withdrawn(connection, hashed)
     if json:
-        output.print_json({"address": address, "suppression": dict(found) if found else None, "withdrawn": withdrawn})
+        output.print_json({"address": address, "suppression": dict(entry) if entry else None, "withdrawn": withdrawn})
         return
     zone = context.company_zone(app.settings.project)
-    if found is None:
+    if entry is None:
         output.print_text(f"{output.printable(address)} is not suppressed.")
     else:
-        reason, source = output.printable(found["reason"]), output.printable(found["source"])
-        at = context.moment(found["at"], zone)
+        reason, source = output.printable(entry["reason"]), output.printable(entry["source"])
+        at = context.moment(entry["at"], zone)
         output.print_text(f"{output.printable(address)} is suppressed: {reason} ({source}, {at}).")
     if withdrawn:
         topics = ", ".join(f"{topic} ({context.moment(at, zone)})" for topic, at in withdrawn.items())
@@ -53,10 +53,10 @@ def lift(
     app = context.app()
     hashed = _hash(app.address_key, address)
     with app.store.write() as connection:
-        found = suppression.find_suppression(connection, hashed)
-        if found is None:
+        entry = suppression.find_suppression(connection, hashed)
+        if entry is None:
             raise NotFound(f"{address} is not suppressed.")
-        reason = str(found["reason"])
+        reason = str(entry["reason"])
         if reason == suppression.ERASED:
             _readmit(connection, hashed, address, signed_up_again)
         elif reason != suppression.BOUNCED and even_though != reason:

@@ -90,11 +90,11 @@ def _edges(parts: Sequence[int], top: float, room: int) -> list[tuple[int, int]]
     return list(pairwise(cells))
 
 
-def _scale(top: float, label: int, room: int, shown: str, bottom: float = 0.0) -> Text:
+def _scale(top: float, label: int, room: int, number_format: str, bottom: float = 0.0) -> Text:
     line = [" "] * (label + room + 14)
     for number in range(TICKS):
         value = bottom + (top - bottom) * number / (TICKS - 1)
-        text = shown.format(value)
+        text = number_format.format(value)
         start = label + 1 + round(room * number / (TICKS - 1)) - (len(text) // 2 if number else 0)
         line[start : start + len(text)] = text
     return Text("".join(line).rstrip() + "\n", style="dim")

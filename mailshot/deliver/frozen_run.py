@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from mailshot.render.compose import Mailing
 from mailshot.states import RunState
@@ -13,7 +11,18 @@ from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
 from mailshot.store.runs import RunRecord
 
-_mailings: dict[str, Mailing] = {}
+#: Runs whose compiled mails a process keeps.
+MAX_RUNS = 64
+_frozen: dict[str, _Frozen] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Frozen:
+    """What is frozen under a digest, compiled."""
+
+    mailing: Mailing
+    gates: Gates
+    rate: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +47,17 @@ def load_running(store: Store, run_id: int) -> FrozenRun | None:
         row = runs.find_run(connection, run_id)
         if row is None or row.state != RunState.running:
             return None
-        body = snapshots.body(connection, row.definition)
-    mailing = body["mailing"]
-    return FrozenRun(row, _compiled(row.definition, mailing), Gates.thaw(mailing["gates"]), mailing["rate"])
+        # A digest always names the same content: its megabytes are read and compiled once in this process.
+        frozen = _frozen.get(row.definition)
+        body = snapshots.body(connection, row.definition)["mailing"] if frozen is None else {}
+    if frozen is None:
+        mailing = Mailing.from_frozen(body, with_trial=False)
+        frozen = _Frozen(mailing, Gates.thaw(body["gates"]), body["rate"])
+        _keep(row.definition, frozen)
+    return FrozenRun(row, frozen.mailing, frozen.gates, frozen.rate)
 
 
-def _compiled(digest: str, mailing: Mapping[str, Any]) -> Mailing:
-    """Compile a frozen mailing once in this process: a digest always names the same content."""
-    if digest not in _mailings:
-        _mailings[digest] = Mailing.from_frozen(mailing, with_trial=False)
-    return _mailings[digest]
+def _keep(definition: str, frozen: _Frozen) -> None:
+    if len(_frozen) >= MAX_RUNS:
+        _frozen.pop(next(iter(_frozen)), None)
+    _frozen[definition] = frozen

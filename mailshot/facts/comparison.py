@@ -28,17 +28,17 @@ TEXTUAL: Mapping[str, str] = {
 KNOWN = "known"
 
 _HOLDS: Mapping[str, Callable[[Any, tuple[Any, ...]], bool]] = {
-    "at_least": lambda value, given: bool(value >= given[0]),
-    "at_most": lambda value, given: bool(value <= given[0]),
-    "more_than": lambda value, given: bool(value > given[0]),
-    "less_than": lambda value, given: bool(value < given[0]),
-    "between": lambda value, given: bool(given[0] <= value <= given[1]),
-    "exactly": lambda value, given: bool(value == given[0]),
-    "is": lambda value, given: bool(value == given[0]),
-    "one_of": lambda value, given: value in given,
-    "starts_with": lambda value, given: str(value).startswith(given[0]),
-    "ends_with": lambda value, given: str(value).endswith(given[0]),
-    "contains": lambda value, given: given[0] in str(value),
+    "at_least": lambda value, operands: bool(value >= operands[0]),
+    "at_most": lambda value, operands: bool(value <= operands[0]),
+    "more_than": lambda value, operands: bool(value > operands[0]),
+    "less_than": lambda value, operands: bool(value < operands[0]),
+    "between": lambda value, operands: bool(operands[0] <= value <= operands[1]),
+    "exactly": lambda value, operands: bool(value == operands[0]),
+    "is": lambda value, operands: bool(value == operands[0]),
+    "one_of": lambda value, operands: value in operands,
+    "starts_with": lambda value, operands: str(value).startswith(operands[0]),
+    "ends_with": lambda value, operands: str(value).endswith(operands[0]),
+    "contains": lambda value, operands: operands[0] in str(value),
 }
 
 
@@ -64,8 +64,8 @@ class Comparison:
         """Return it as a phrase: 'at least 3', 'is one of MEAT, DELI'."""
         if self.operator == KNOWN:
             return "is known" if self.values[0] else "is not known"
-        given = [format_value(value) for value in self.values]
-        joined = " and ".join(given) if self.operator == "between" else ", ".join(given)
+        texts = [format_value(value) for value in self.values]
+        joined = " and ".join(texts) if self.operator == "between" else ", ".join(texts)
         return f"{(ORDERED | TEXTUAL)[self.operator]} {joined}"  # type: ignore[operator]
 
 
@@ -92,11 +92,11 @@ class Interval:
     def meet(self, other: Interval) -> Interval:
         """Return the intersection."""
         low, over = max(
-            ((each.low, each.over) for each in (self, other) if each.low is not None),
+            ((interval.low, interval.over) for interval in (self, other) if interval.low is not None),
             default=(None, False),
         )
         high, under = min(
-            ((each.high, each.under) for each in (self, other) if each.high is not None),
+            ((interval.high, interval.under) for interval in (self, other) if interval.high is not None),
             key=lambda end: (end[0], not end[1]),
             default=(None, False),
         )
@@ -135,16 +135,16 @@ def interval_of(comparison: Comparison) -> Interval:
 def satisfiable(comparisons: Iterable[Comparison]) -> bool:
     """Say whether one value can satisfy all of them; True where that is not certain to be impossible."""
     several = list(comparisons)
-    known = {bool(each.values[0]) for each in several if each.operator == KNOWN}
-    others = [each for each in several if each.operator != KNOWN]
+    known = {bool(comparison.values[0]) for comparison in several if comparison.operator == KNOWN}
+    others = [comparison for comparison in several if comparison.operator != KNOWN]
     if False in known and (True in known or others):
         return False
-    exact = [set(each.values) for each in others if each.operator in ("is", "one_of", "exactly")]
+    exact = [set(comparison.values) for comparison in others if comparison.operator in ("is", "one_of", "exactly")]
     if exact:
         left = set.intersection(*exact)
-        return any(all(each.holds(value) for each in others) for value in left)
-    ordered = [interval_of(each) for each in others if each.operator not in TEXTUAL]
-    found = Interval()
-    for each in ordered:
-        found = found.meet(each)
-    return not found.empty
+        return any(all(comparison.holds(value) for comparison in others) for value in left)
+    intervals = [interval_of(comparison) for comparison in others if comparison.operator not in TEXTUAL]
+    allowed = Interval()
+    for interval in intervals:
+        allowed = allowed.meet(interval)
+    return not allowed.empty

@@ -85,8 +85,8 @@ def one_of_these(properties: Mapping[str, Schema]) -> Schema:
 
 def mapping(properties: Mapping[str, Schema], required: Iterable[str] = (), others: Schema | bool = False) -> Schema:
     """Return the schema of a mapping; `others` is what further words may be."""
-    found: Schema = {"type": "object", "properties": dict(properties), "additionalProperties": others}
-    return {**found, "required": list(required)} if required else found
+    schema: Schema = {"type": "object", "properties": dict(properties), "additionalProperties": others}
+    return {**schema, "required": list(required)} if required else schema
 
 
 def product_fields(facts: Mapping[str, Fact], groups: Iterable[str], open_ended: bool) -> dict[str, Schema]:

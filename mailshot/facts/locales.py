@@ -167,8 +167,8 @@ def country(code: str, language: str = ENGLISH) -> str:
 
 def language_name(code: str, language: str = ENGLISH) -> str:
     """Return a language's name, or the code where none is known."""
-    found = _parsed(code)
-    return (found.get_display_name(_locale(language, ENGLISH)) if found else None) or code
+    locale = _parsed(code)
+    return (locale.get_display_name(_locale(language, ENGLISH)) if locale else None) or code
 
 
 def cldr(table: str) -> Mapping[str, str]:
@@ -284,9 +284,9 @@ def _locale(language: str, company: str) -> Locale:
     own = _parsed(language)
     if own is not None and house is not None and own.territory is None and own.language == house.language:
         return house if own.script in (None, house.script) else own
-    found = own or house or _parsed(ENGLISH)
-    assert found is not None
-    return found
+    chosen = own or house or _parsed(ENGLISH)
+    assert chosen is not None
+    return chosen
 
 
 def _parsed(code: str) -> Locale | None:

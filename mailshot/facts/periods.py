@@ -80,10 +80,10 @@ class Period:
     @classmethod
     def parse(cls, text: str) -> Period | None:
         """Return the period that `text` says, None when it says none."""
-        words = text.strip().lower()
-        if words in _DAYS:
-            return cls("day", _DAYS[words])
-        match = _PERIOD.fullmatch(words)
+        phrase = text.strip().lower()
+        if phrase in _DAYS:
+            return cls("day", _DAYS[phrase])
+        match = _PERIOD.fullmatch(phrase)
         return cls(match[2], ("this", "last").index(match[1])) if match else None
 
     def days(self, today: date) -> tuple[date, date]:
@@ -135,10 +135,10 @@ class Window:
         return _moment(self.start, now, last=False), ends
 
     def words(self) -> str:
-        said = self._said()
-        return f"{said} (customer's time)" if self.local else said
+        phrase = self._phrase()
+        return f"{phrase} (customer's time)" if self.local else phrase
 
-    def _said(self) -> str:
+    def _phrase(self) -> str:
         if isinstance(self.start, Period) and self.start == self.end:
             return f"during {self.start}"
         if isinstance(self.start, Span) and self.end is None:

@@ -47,10 +47,10 @@ class Filter:
         return [group.selection for group in self.groups] + ([self.exceptions] if self.exceptions else [])
 
     def words(self) -> str:
-        said = [group.name for group in self.groups]
-        said += [f"{fact.name} {comparison.words()}" for fact, comparison in self.fields]
+        parts = [group.name for group in self.groups]
+        parts += [f"{fact.name} {comparison.words()}" for fact, comparison in self.fields]
         unless = f" except {self.exceptions.words()}" if self.exceptions else ""
-        return " and ".join(said) + unless
+        return " and ".join(parts) + unless
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +62,19 @@ class ProductFilter:
     @property
     def size(self) -> int:
         """How many comparisons it comes to."""
-        return sum(one.size for one in self.filters)
+        return sum(alternative.size for alternative in self.filters)
 
     @property
     def depth(self) -> int:
         """How deep groups and exceptions lie within each other."""
-        return max((one.depth for one in self.filters), default=0)
+        return max((alternative.depth for alternative in self.filters), default=0)
 
     def matches(self, product: Mapping[str, Any]) -> bool:
         """Say whether a product, given as a mapping of fact names to values, belongs."""
-        return not self.filters or any(one.matches(product) for one in self.filters)
+        return not self.filters or any(alternative.matches(product) for alternative in self.filters)
 
     def words(self) -> str:
-        return " or ".join(one.words() for one in self.filters) or "any product"
+        return " or ".join(alternative.words() for alternative in self.filters) or "any product"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +99,17 @@ class ProductNames:
 def groups(document: Document, facts: Mapping[str, Fact]) -> dict[str, ProductFilter]:
     """Read `rules/products.yaml`: names and what belongs to each; a later group may build on earlier ones."""
     problems = document.problems()
-    found: dict[str, ProductFilter] = {}
+    by_name: dict[str, ProductFilter] = {}
     if not isinstance(document.root, documents.Mapping):
         problems.add(document.root, "expected names of product groups", "For example 'meat: {department: MEAT}'.")
         problems.raise_if_any()
     assert isinstance(document.root, documents.Mapping)
     for key, node in document.root:
-        selection = read_product_filter(node, ProductNames(facts, found), problems)
+        selection = read_product_filter(node, ProductNames(facts, by_name), problems)
         if selection:
-            found[key.text] = selection
+            by_name[key.text] = selection
     problems.raise_if_any()
-    return found
+    return by_name
 
 
 def read_product_filter(
@@ -119,12 +119,12 @@ def read_product_filter(
     if not isinstance(node, documents.Mapping) or not node.entries:
         problems.add(node, "expected product fields", EXAMPLE)
         return None
-    found = _selection(node, products, problems, also)
-    if found and (found.size > MAX_PARTS or found.depth > MAX_LEVELS):
+    product_filter = _selection(node, products, problems, also)
+    if product_filter and (product_filter.size > MAX_PARTS or product_filter.depth > MAX_LEVELS):
         message = f"comes to more than {MAX_PARTS} comparisons or {MAX_LEVELS} levels, with the groups it names"
         problems.add(node, f"the choice of products {message}", "Make it simpler.")
         return None
-    return found
+    return product_filter
 
 
 def _selection(
@@ -132,15 +132,15 @@ def _selection(
 ) -> ProductFilter | None:
     several = node.get(ANY_OF)
     if several is None:
-        one = _filter(node, products, problems, also)
-        return ProductFilter((one,)) if one else None
+        alternative = _filter(node, products, problems, also)
+        return ProductFilter((alternative,)) if alternative else None
     if len(node.entries) > 1 or not isinstance(several, Sequence) or not several.items:
         problems.add(node, f"'{ANY_OF}' stands alone and holds a list of product fields")
         return None
     parts = [read_product_filter(item, products, problems) for item in several.items]
     if None in parts:
         return None
-    return ProductFilter(tuple(one for part in parts if part for one in part.filters))
+    return ProductFilter(tuple(alternative for part in parts if part for alternative in part.filters))
 
 
 def _filter(node: documents.Mapping, products: ProductNames, problems: Problems, also: Iterable[str]) -> Filter | None:
@@ -148,13 +148,13 @@ def _filter(node: documents.Mapping, products: ProductNames, problems: Problems,
     fields = []
     named: tuple[ProductGroup, ...] = ()
     exceptions: ProductFilter | None = None
-    for key, given in node:
+    for key, value in node:
         if key.text == EXCEPT:
-            exceptions = read_product_filter(given, products, problems)
+            exceptions = read_product_filter(value, products, problems)
         elif key.text == GROUP:
-            named = _groups(given, products, problems)
+            named = _groups(value, products, problems)
         elif fact := products.facts.get(key.text):
-            comparison = yaml_values.read_fact_comparison(given, fact, problems)
+            comparison = yaml_values.read_fact_comparison(value, fact, problems)
             fields += [(fact, comparison)] if comparison else []
         else:
             known = {*products.facts, *also, EXCEPT, GROUP, ANY_OF}

@@ -47,10 +47,10 @@ class Relative:
 
     def words(self) -> str:
         """Return it as a phrase."""
-        said = {"before": f"more than {self.length} ago", "in_next": f"in the next {self.length}"}
+        phrases = {"before": f"more than {self.length} ago", "in_next": f"in the next {self.length}"}
         coming = self.length if isinstance(self.length, Period) else f"in the next {self.length}"
-        said["anniversary_in"] = f"has its anniversary {coming}"
-        return said.get(self.word, f"{self.word} {self.length}")
+        phrases["anniversary_in"] = f"has its anniversary {coming}"
+        return phrases.get(self.word, f"{self.word} {self.length}")
 
 
 def _ago(length: Span | Period, today: date) -> date:

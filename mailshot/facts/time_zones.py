@@ -7,7 +7,7 @@ from functools import cache
 from typing import TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
-Found = TypeVar("Found")
+Key = TypeVar("Key")
 
 
 @cache
@@ -31,14 +31,11 @@ def name_of(text: str) -> str | None:
     return _by_letters().get("_".join(text.split()).casefold())
 
 
-def grouped(key: Callable[[ZoneInfo], Found], otherwise: ZoneInfo) -> dict[Found, list[str]]:
-    """Return the zones that something is different for, by what `say` says of them: most of the world says the same.
-
-    Zones that agree with `otherwise` are left out.
-    """
-    found: dict[Found, list[str]] = {}
+def grouped(key: Callable[[ZoneInfo], Key], otherwise: ZoneInfo) -> dict[Key, list[str]]:
+    """Return the names of zones by their key. Zones with the key of `otherwise`, usually most of them, are left out."""
+    names: dict[Key, list[str]] = {}
     usual = key(otherwise)
     for name, zone in all_zones().items():
-        if (said := key(zone)) != usual:
-            found.setdefault(said, []).append(name)
-    return found
+        if (value := key(zone)) != usual:
+            names.setdefault(value, []).append(name)
+    return names

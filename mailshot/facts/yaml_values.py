@@ -53,17 +53,17 @@ def read_text(node: Node, problems: Problems, what: str) -> str | None:
 def read_texts(node: Node, problems: Problems, what: str) -> tuple[str, ...]:
     """Read one text or a list of them."""
     items = node.items if isinstance(node, Sequence) else (node,)
-    found = [read_text(item, problems, what) for item in items]
-    return tuple(item for item in found if item is not None)
+    texts = [read_text(item, problems, what) for item in items]
+    return tuple(item for item in texts if item is not None)
 
 
 def read_word(node: Node, known: Collection[str], problems: Problems, what: str) -> str | None:
     """Read one text that must be among `known`, else suggest the nearest."""
-    found = read_text(node, problems, what)
-    if found is not None and found not in known:
-        problems.unknown(node, f"unknown {what} '{found}'", found, known)
+    word = read_text(node, problems, what)
+    if word is not None and word not in known:
+        problems.unknown(node, f"unknown {what} '{word}'", word, known)
         return None
-    return found
+    return word
 
 
 def read_value(node: Node, kind: FactType, problems: Problems) -> Value | None:
@@ -71,11 +71,11 @@ def read_value(node: Node, kind: FactType, problems: Problems) -> Value | None:
     if not isinstance(node, Scalar):
         problems.add(node, f"expected {EXAMPLES[kind]}")
         return None
-    found = typed(node.text.strip(), kind)
-    if found is None:
+    value = typed(node.text.strip(), kind)
+    if value is None:
         remedy = _plainly(node.text.strip()) if kind is FactType.number else ""
         problems.add(node, f"'{node.text}' is not {EXAMPLES[kind]}", remedy)
-    return found
+    return value
 
 
 def _plainly(raw: str) -> str:
@@ -93,11 +93,11 @@ def _plainly(raw: str) -> str:
     return f"Write it as {number:f}." if number.is_finite() and abs(number) < LARGEST else ""
 
 
-def digits(given: Any) -> object:
+def digits(value: Any) -> object:
     """Return what a whole number of a model is read from. Raises PydanticCustomError unless it is plain digits."""
-    if isinstance(given, str) and not _WHOLE.fullmatch(given):
+    if isinstance(value, str) and not _WHOLE.fullmatch(value):
         raise PydanticCustomError("int_parsing", "must be a whole number")
-    return given
+    return value
 
 
 #: A whole number in a file, where pydantic alone would also take 1_000, +5 and 5.0.
@@ -138,13 +138,13 @@ def read_fact_comparison(node: Node, about: Fact, problems: Problems, also: Iter
     `also` are further comparisons that are known where it stands.
     """
     before = len(problems.found)
-    found = read_comparison(node, about.type, problems, also=also)
-    if found and about.choices and found.operator in ("is", "one_of"):
+    comparison = read_comparison(node, about.type, problems, also=also)
+    if comparison and about.choices and comparison.operator in ("is", "one_of"):
         inner = node.entries[0][1] if isinstance(node, documents.Mapping) else node
         known = frozenset(about.choices)
         for item in inner.items if isinstance(inner, Sequence) else (inner,):
             read_word(item, known, problems, about.name)
-    return found if len(problems.found) == before else None
+    return comparison if len(problems.found) == before else None
 
 
 def read_comparison(
@@ -155,11 +155,11 @@ def read_comparison(
         return _one_of(node, kind, problems, most)
     if isinstance(node, documents.Mapping):
         return _operator(node, kind, problems, most, also)
-    found = read_value(node, kind, problems)
+    value = read_value(node, kind, problems)
     return (
         None
-        if found is None
-        else Comparison("is" if kind in (FactType.text, FactType.boolean) else "exactly", (found,))
+        if value is None
+        else Comparison("is" if kind in (FactType.text, FactType.boolean) else "exactly", (value,))
     )
 
 
@@ -171,9 +171,9 @@ def _one_of(node: Sequence, kind: FactType, problems: Problems, most: int) -> Co
     if len(node.items) > most:
         problems.add(node, f"the list has {len(node.items):,} values; at most {most:,} are allowed")
         return None
-    found = [read_value(item, kind, problems) for item in node.items]
-    valid = tuple(item for item in found if item is not None)
-    return Comparison("one_of", valid) if len(valid) == len(found) else None
+    values = [read_value(item, kind, problems) for item in node.items]
+    valid = tuple(item for item in values if item is not None)
+    return Comparison("one_of", valid) if len(valid) == len(values) else None
 
 
 def _decimal(node: documents.Mapping) -> str:
@@ -194,19 +194,19 @@ def _operator(
     if len(node.entries) != 1:
         problems.add(node, "expected exactly one comparison", _decimal(node) or f"For example {{{known[0]}: …}}.")
         return None
-    key, given = node.entries[0]
+    key, operand = node.entries[0]
     if key.text not in known:
         problems.unknown(key, f"unknown comparison '{key.text}' for a {kind}", key.text, {*known, *also})
         return None
     if key.text == KNOWN:
-        answer = read_value(given, FactType.boolean, problems)
+        answer = read_value(operand, FactType.boolean, problems)
         return None if answer is None else Comparison(KNOWN, (answer,))
     if key.text == "one_of":
-        return read_comparison(given, kind, problems, most)
+        return read_comparison(operand, kind, problems, most)
     if key.text == "between":
-        return _between(given, kind, problems)
-    found = read_value(given, kind, problems)
-    return None if found is None else Comparison(key.text, (found,))
+        return _between(operand, kind, problems)
+    value = read_value(operand, kind, problems)
+    return None if value is None else Comparison(key.text, (value,))
 
 
 def _between(node: Node, kind: FactType, problems: Problems) -> Comparison | None:
@@ -224,34 +224,34 @@ def _between(node: Node, kind: FactType, problems: Problems) -> Comparison | Non
 
 def read_span(node: Node, problems: Problems, what: str) -> Span | None:
     """Read a length of time such as '90 days'."""
-    found = Span.parse(node.text) if isinstance(node, Scalar) else None
-    if found is None:
-        said = f"'{node.text}'" if isinstance(node, Scalar) else "this"
+    span = Span.parse(node.text) if isinstance(node, Scalar) else None
+    if span is None:
+        quoted = f"'{node.text}'" if isinstance(node, Scalar) else "this"
         problems.add(
-            node, f"{what}: {said} is not a length of time", "Write for example '90 days', '2 weeks' or '1 year'."
+            node, f"{what}: {quoted} is not a length of time", "Write for example '90 days', '2 weeks' or '1 year'."
         )
-    return found
+    return span
 
 
 def read_confidence(node: Node, problems: Problems) -> float | None:
     """Read how sure an inference is."""
-    found = typed(node.text.strip(), FactType.number) if isinstance(node, Scalar) else None
-    if not isinstance(found, Decimal) or not 0 < found <= 1:
+    confidence = typed(node.text.strip(), FactType.number) if isinstance(node, Scalar) else None
+    if not isinstance(confidence, Decimal) or not 0 < confidence <= 1:
         problems.add(node, "confidence must be more than 0 and at most 1", "For example 0.95.")
         return None
-    return float(found)
+    return float(confidence)
 
 
 def read_share(node: Node, problems: Problems, what: str) -> int | None:
     """Read a percentage such as '10%' as ten-thousandths."""
-    found = parse_percent(node.text) if isinstance(node, Scalar) else None
-    if found is None:
+    share = parse_percent(node.text) if isinstance(node, Scalar) else None
+    if share is None:
         problems.add(node, f"{what} must be a percentage from 0% to 100%", "For example '10%' or '2.5%'.")
-    return found
+    return share
 
 
 def parse_percent(text: str) -> int | None:
     """Return the ten-thousandths that '2.5%' says, None when it says no whole number of them from 0% to 100%."""
     match = _PERCENT.fullmatch(text.strip())
-    found = Decimal(match[1]) * 100 if match else Decimal(-1)
-    return int(found) if 0 <= found <= 10_000 and found == found.to_integral_value() else None
+    parts = Decimal(match[1]) * 100 if match else Decimal(-1)
+    return int(parts) if 0 <= parts <= 10_000 and parts == parts.to_integral_value() else None

@@ -103,6 +103,13 @@ class CaughtMessage:
         addresses = URLS.findall(_header(self._parsed, "List-Unsubscribe"))
         return next((url for url in map(_unfolded, addresses) if is_local(url)), None)
 
+    @cached_property
+    def attachments(self) -> list[tuple[str, int]]:
+        """The name and the size in bytes of each attachment."""
+        parts = _safely(lambda: [part for part in self._parsed.iter_attachments() if part.is_attachment()], [])
+        sized = ((part, _safely(lambda: part.get_payload(decode=True), b"") or b"") for part in parts)  # noqa: B023
+        return [(_safely(part.get_filename, None) or "(no name)", len(content)) for part, content in sized]
+
     def part(self, content_id: str) -> tuple[str, bytes] | None:
         """Return the type and bytes of an inline image by its Content-ID, None when there is no such image."""
         for part in self._parsed.walk():

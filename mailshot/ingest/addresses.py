@@ -43,7 +43,7 @@ def find_customers(loading: Loading) -> None:
     """
     loading.look_up("customer", {"id": "BIGINT", "key": "VARCHAR", "address_hash": "VARCHAR"})
     fields = loading.reading.fields
-    key, email = (name(each) if each in fields else "NULL::VARCHAR" for each in ("customer", "email"))
+    key, email = (name(column) if column in fields else "NULL::VARCHAR" for column in ("customer", "email"))
     loading.db.run(
         f'CREATE OR REPLACE TABLE who AS SELECT r."#line" AS row, {key} AS key, {email} AS email, '
         "k.id AS customer_id, k.address_hash, h.print, h.fault "
@@ -60,7 +60,7 @@ def _report_unreadable(loading: Loading) -> None:
     if "email" in reading.fields:
         loading.warn("email", faulty, '(SELECT row AS "#line", * FROM who WHERE fault IS NOT NULL)')
     nameless = "SELECT row FROM who WHERE key IS NULL AND print IS NULL"
-    labels = ", ".join(literal(reading.label(each)) for each in ("customer", "email") if each in reading.fields)
+    labels = ", ".join(literal(reading.label(column)) for column in ("customer", "email") if column in reading.fields)
     # Their dropped values become the reason of the rejection.
     lost = f'FROM {reading.warnings} WHERE line IN ({nameless}) AND "column" IN ({labels})'
     loading.db.run(f"INSERT INTO {reading.faults} SELECT * {lost}")
@@ -90,7 +90,7 @@ def _hashed(key: bytes, written: str) -> tuple[str | None, str | None, str | Non
     """Return address, hash and fault."""
     if WILDCARD.match(written.strip()):
         return None, None, WILDCARD_REASON
-    found = address.normalise(written)
-    if isinstance(found, Fault):
-        return None, None, found.reason
-    return found.email, address.hash_address(key, found.email), None
+    normalised = address.normalise(written)
+    if isinstance(normalised, Fault):
+        return None, None, normalised.reason
+    return normalised.email, address.hash_address(key, normalised.email), None

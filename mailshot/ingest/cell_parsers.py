@@ -101,8 +101,8 @@ def _reader(field: Field, kind: str, source: ColumnSource, zone: str, raw: str, 
 def _boolean(field: Field, source: ColumnSource, text: str) -> str:
     """Return the expression of a yes or no; the mapping's own words come first."""
     word, own = _folded(text), (*source.yes, *source.no)
-    yes = (*source.yes, *(each for each in field.yes if each not in own))
-    no = (*source.no, *(each for each in field.no if each not in own))
+    yes = (*source.yes, *(spelling for spelling in field.yes if spelling not in own))
+    no = (*source.no, *(spelling for spelling in field.no if spelling not in own))
     return f"CASE WHEN {word} IN ({literals(yes)}) THEN TRUE WHEN {word} IN ({literals(no)}) THEN FALSE END"
 
 

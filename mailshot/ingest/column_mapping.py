@@ -97,8 +97,12 @@ class ColumnSource:
     @property
     def options(self) -> tuple[str, ...]:
         """The words by which the mapping says how the cells are written."""
-        said = {"format": self.formats, "values": self.values, **{word: getattr(self, word) for word in _OPTIONS[2:]}}
-        return tuple(word for word, value in said.items() if value)
+        settings = {
+            "format": self.formats,
+            "values": self.values,
+            **{word: getattr(self, word) for word in _OPTIONS[2:]},
+        }
+        return tuple(word for word, value in settings.items() if value)
 
     @property
     def own_numbers(self) -> bool:
@@ -132,20 +136,20 @@ def read_source(value: Any) -> ColumnSource:
         raise ValueError("must be a column, a text with {column}, {value: …}, or {column: …, format: …}; name a column")
     if unknown := next((word for word in value if word not in ("column", *_OPTIONS)), None):
         raise ValueError(f"'{unknown}' says nothing of a column; choose {', '.join(_OPTIONS)}")
-    options = {word: option(word, said) for word, said in value.items() if word != "column"}
+    options = {word: option(word, setting) for word, setting in value.items() if word != "column"}
     return spelt(ColumnSource(("", value["column"], "")), **options)
 
 
-def option(word: str, said: Any) -> object:
+def option(word: str, setting: Any) -> object:
     """Return what a mapping says behind one of the option words. Raises ValueError."""
-    return _READERS[word](word, said)
+    return _READERS[word](word, setting)
 
 
 def spelt(source: ColumnSource, **options: Any) -> ColumnSource:
     """Return the source with these options, as `option` gives them. Raises ValueError."""
     if "format" in options:
         options["formats"] = options.pop("format")
-    source = replace(source, **{word: said for word, said in options.items() if said})
+    source = replace(source, **{word: setting for word, setting in options.items() if setting})
     if twice := set(source.yes) & set(source.no):
         raise ValueError(f"'{min(twice)}' cannot be both yes and no; keep one")
     if source.thousands and source.thousands == source.decimal_sign:
@@ -153,38 +157,38 @@ def spelt(source: ColumnSource, **options: Any) -> ColumnSource:
     return source
 
 
-def _texts(word: str, said: Any) -> tuple[str, ...]:
-    listed = said if isinstance(said, list) else [said]
-    if not listed or not all(isinstance(each, str) and each.strip() for each in listed):
+def _texts(word: str, setting: Any) -> tuple[str, ...]:
+    listed = setting if isinstance(setting, list) else [setting]
+    if not listed or not all(isinstance(text, str) and text.strip() for text in listed):
         raise ValueError(f"'{word}' must be a text, or a list of texts; write at least one")
     return tuple(listed)
 
 
-def _folded(word: str, said: Any) -> tuple[str, ...]:
-    return tuple(fold_word(each) for each in _texts(word, said))
+def _folded(word: str, setting: Any) -> tuple[str, ...]:
+    return tuple(fold_word(text) for text in _texts(word, setting))
 
 
-def _sign(word: str, said: Any) -> str:
+def _sign(word: str, setting: Any) -> str:
     allowed = _DECIMALS if word == "decimal" else _THOUSANDS
-    if said not in allowed:
+    if setting not in allowed:
         raise ValueError(f"'{word}' must be one sign; write one of {' '.join(repr(sign) for sign in allowed)}")
-    return str(said)
+    return str(setting)
 
 
-def _currency(word: str, said: Any) -> tuple[str, ...]:
-    signs = tuple(sign.strip() for sign in _texts(word, said))
+def _currency(word: str, setting: Any) -> tuple[str, ...]:
+    signs = tuple(sign.strip() for sign in _texts(word, setting))
     if any(re.search(r"[\d.,+-]", sign) for sign in signs):
         raise ValueError(f"'{word}' must be a sign or code without digits; write it as in [€, EUR]")
     return signs
 
 
-def _values(_word: str, said: Any) -> tuple[tuple[str, str | None], ...]:
-    if not isinstance(said, dict) or not said:
+def _values(_word: str, setting: Any) -> tuple[tuple[str, str | None], ...]:
+    if not isinstance(setting, dict) or not setting:
         raise ValueError("'values' must map words in the file to values, for example {Weekly Offers: offers}")
-    if not all(value is None or isinstance(value, str) for value in said.values()):
+    if not all(value is None or isinstance(value, str) for value in setting.values()):
         raise ValueError("'values' must pair each word with one value; write it as in {Weekly Offers: offers}")
     pairs: dict[str, str | None] = {}
-    for word, value in said.items():
+    for word, value in setting.items():
         if pairs.get(fold_word(word), value) != value:
             raise ValueError(f"'values' names '{word}' twice with different values; keep one")
         pairs[fold_word(word)] = value or None

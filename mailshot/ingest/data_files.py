@@ -138,7 +138,7 @@ def examine_file(
     """Check that the whole file can be imported. Raises UnreadableFile.
 
     Text that is not UTF-8 is copied into `folder` as UTF-8; a byte order mark counts more than `encoding`, and with
-    `rather_utf8`, being UTF-8 does.
+    `prefer_utf8`, being UTF-8 does.
     """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
@@ -152,12 +152,12 @@ def examine_file(
         remedy = getattr(error, "remedy", "")
         raise UnreadableFile(f"'{path.name}' cannot be read: {error.strerror}", remedy) from None
     try:
-        found = _examine(file, path, kind, delimiter, encoding, folder, prefer_utf8)
+        data_file = _examine(file, path, kind, delimiter, encoding, folder, prefer_utf8)
     except BaseException:
         file.close()
         raise
-    weakref.finalize(found, file.close)
-    return found
+    weakref.finalize(data_file, file.close)
+    return data_file
 
 
 def _examine(
@@ -200,8 +200,8 @@ class _Text:
 
 def _path_of(file: BinaryIO, path: Path) -> Path:
     """Return the path of the open file itself where the system has one (/proc), else its own path."""
-    found = Path(f"/proc/self/fd/{file.fileno()}")
-    return found if found.exists() else path.resolve()
+    open_path = Path(f"/proc/self/fd/{file.fileno()}")
+    return open_path if open_path.exists() else path.resolve()
 
 
 def _is_installed(path: Path) -> bool:

@@ -120,16 +120,16 @@ def _local(naive: str, zone: str, kind: str) -> tuple[str, str]:
 @cache
 def _days_of_change(zone: str) -> tuple[str, ...]:
     """Return the days, 1970 to 2039, on which or around which the zone's clock went forward."""
-    found: set[date] = set()
+    days: set[date] = set()
     clock, noon = ZoneInfo(zone), datetime(1970, 1, 1, 12)
     before = noon.replace(tzinfo=clock).utcoffset()
     while noon.year < 2040:
         noon += timedelta(days=1)
         now = noon.replace(tzinfo=clock).utcoffset()
         if before is not None and now is not None and now > before:
-            found |= {noon.date() - timedelta(days=1), noon.date()}
+            days |= {noon.date() - timedelta(days=1), noon.date()}
         before = now
-    return tuple(sorted(day.isoformat() for day in found))
+    return tuple(sorted(day.isoformat() for day in days))
 
 
 def _within(moment: str) -> str:

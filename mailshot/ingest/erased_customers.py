@@ -82,7 +82,7 @@ def _find_addresses(loading: Loading, hashes: Mapping[str, datetime], key: str =
     """Add lines with an erased address to `left_out`, unless a known customer has the key or the address."""
     rows, kind = loading.reading.rows, loading.reading.item.kind
     loading.look_up("customer", {"id": "BIGINT", "key": "VARCHAR", "address_hash": "VARCHAR"})
-    loading.db.replace("erased_addresses", {"print": "VARCHAR"}, ((found,) for found in hashes))
+    loading.db.replace("erased_addresses", {"print": "VARCHAR"}, ((address_hash,) for address_hash in hashes))
     strange = f"(r.{name(key)} IS NULL OR r.{name(key)} NOT IN (SELECT key FROM known_customer))" if key else "TRUE"
     whose = (
         f'{rows} AS r JOIN hashed AS h ON h.row = r."#line" JOIN erased_addresses AS e USING (print) WHERE {strange}'
@@ -98,9 +98,9 @@ def _find_addresses(loading: Loading, hashes: Mapping[str, datetime], key: str =
 def _remember_keys(loading: Loading, whose: str, hashes: Mapping[str, datetime]) -> None:
     """Store the keys under which erased customers are left out, for files that contain only keys."""
     for batch in loading.db.stream(f"SELECT DISTINCT r.key, print FROM {whose} AND r.key IS NOT NULL"):
-        for key, found in batch:
+        for key, address_hash in batch:
             hashed = address.hash_customer_key(loading.address_key, key)
-            erasures.remember(loading.connection, [hashed], found, hashes[found])
+            erasures.remember(loading.connection, [hashed], address_hash, hashes[address_hash])
 
 
 def _remove(loading: Loading) -> int:

@@ -127,7 +127,7 @@ def run_import(store: Store, mapping_path: Path, options: Options) -> ImportSumm
     """Import every file of a mapping. Raises InvalidInput, with nothing written, when a file cannot be used."""
     with staging_database.within_means(), staging_database.opened(options.rejects) as db:
         job = _job(db, mapping_path, options, dry_run=False)
-        imported = tuple(_import(job, store, each) for each in _read_all(job))
+        imported = tuple(_import(job, store, parsed) for parsed in _read_all(job))
     bulk.analyse(store)
     return ImportSummary(job.plan.mapping.name, False, imported)
 
@@ -142,7 +142,7 @@ def check_import(store: Store, mapping_path: Path, options: Options) -> ImportSu
         job = _job(db, mapping_path, options, dry_run=True)
         parsed_files = _read_all(job)
         with store.copied(db.folder) as own, suppress(_Rollback), own.write() as connection:
-            reports += [_report(job, each, _load(job, connection, each)) for each in parsed_files]
+            reports += [_report(job, parsed, _load(job, connection, parsed)) for parsed in parsed_files]
             raise _Rollback
     return ImportSummary(job.plan.mapping.name, True, tuple(reports))
 
@@ -211,9 +211,9 @@ def _read_all(job: _Job) -> list[_ParsedFile]:
     problems = job.plan.document.problems()
     readings = [_examine(job, number, problems) for number in job.numbers]
     problems.raise_if_any()
-    parsed_files = [_read(job, each, problems) for each in readings if each]
+    parsed_files = [_read(job, reading, problems) for reading in readings if reading]
     problems.raise_if_any()
-    return [each for each in parsed_files if each]
+    return [parsed for parsed in parsed_files if parsed]
 
 
 def _examine(job: _Job, number: int, problems: Problems) -> Reading | None:
@@ -323,8 +323,8 @@ def _write_rejects(job: _Job, reading: Reading) -> tuple[str, str]:
     return written, former
 
 
-def _same(one: Path, other: Path) -> bool:
-    return one.exists() and one.samefile(other)
+def _same(path: Path, other: Path) -> bool:
+    return path.exists() and path.samefile(other)
 
 
 def _path(job: _Job, reading: Reading, suffix: str) -> Path:

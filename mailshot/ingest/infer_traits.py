@@ -35,7 +35,7 @@ def _concluded(
             trait, never, store_traits.count_trait_lines(connection, trait.among, never.products, window, as_of)
         )
     if trait.each:
-        for value, each in store_traits.count_trait_lines_by(
+        for value, counts in store_traits.count_trait_lines_by(
             connection, trait.among, facts[trait.each], window, as_of
         ).items():
-            yield from traits.favourites(trait, value, each)
+            yield from traits.favourites(trait, value, counts)

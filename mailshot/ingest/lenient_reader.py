@@ -50,11 +50,11 @@ def csv_rows(
         for _ in range(skipped):
             next(lines)
         csv.field_size_limit(MAX_CELL)
-        for number, found in enumerate(_records(lines, delimiter, width)):
-            if protected and isinstance(found, Row):
-                found = Row(found.line, [spreadsheet.restore(cell or "") for cell in found.cells])
+        for number, row in enumerate(_records(lines, delimiter, width)):
+            if protected and isinstance(row, Row):
+                row = Row(row.line, [spreadsheet.restore(cell or "") for cell in row.cells])
             if number:
-                yield found
+                yield row
 
 
 def _records(lines: _Lines, delimiter: str, width: int) -> Iterator[Row | Broken]:
@@ -65,9 +65,9 @@ def _records(lines: _Lines, delimiter: str, width: int) -> Iterator[Row | Broken
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            shown = _shown(lines.taken[0])
+            excerpt = _excerpt(lines.taken[0])
             lines.back_to_second()
-            yield Broken(begin, shown, f"is not valid CSV: {error}")
+            yield Broken(begin, excerpt, f"is not valid CSV: {error}")
             continue
         if cells is None:
             return
@@ -79,9 +79,9 @@ def _records(lines: _Lines, delimiter: str, width: int) -> Iterator[Row | Broken
         if len(cells) == width:
             yield Row(begin, list(cells))
         else:
-            shown = _shown(lines.taken[0])
+            excerpt = _excerpt(lines.taken[0])
             lines.back_to_second()
-            yield Broken(begin, shown, f"has {len(cells)} values; the header names {width}")
+            yield Broken(begin, excerpt, f"has {len(cells)} values; the header names {width}")
 
 
 class _Lines:
@@ -119,20 +119,20 @@ def json_rows(path: Path, wanted: list[str], seen: set[str]) -> Iterator[Row | B
                 continue
             try:
                 # Numbers stay the text that was written, so that amounts are exact.
-                found = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
-                if not isinstance(found, dict):
+                record = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
+                if not isinstance(record, dict):
                     raise ValueError("it is a list or a single value")
-                if len(found) > MAX_NAMES:
-                    raise ValueError(f"it has {len(found):,} names; at most {MAX_NAMES:,} are read")
+                if len(record) > MAX_NAMES:
+                    raise ValueError(f"it has {len(record):,} names; at most {MAX_NAMES:,} are read")
                 # Names are only suggested from; a file may have new ones in every line.
-                seen.update(found if len(seen) < MAX_NAMES else found.keys() & set(wanted))
-                yield Row(number, [_cell(name, found.get(name)) for name in wanted])
+                seen.update(record if len(seen) < MAX_NAMES else record.keys() & set(wanted))
+                yield Row(number, [_cell(name, record.get(name)) for name in wanted])
             except json.JSONDecodeError as error:
-                yield Broken(number, _shown(line), f"is not valid JSON: {error.msg}")
+                yield Broken(number, _excerpt(line), f"is not valid JSON: {error.msg}")
             except RecursionError:
-                yield Broken(number, _shown(line), "is not a row: it is nested too deeply")
+                yield Broken(number, _excerpt(line), "is not a row: it is nested too deeply")
             except ValueError as error:
-                yield Broken(number, _shown(line), f"is not a row: {error}")
+                yield Broken(number, _excerpt(line), f"is not a row: {error}")
 
 
 def _cell(name: str, value: object) -> str | None:
@@ -149,5 +149,5 @@ def _cell(name: str, value: object) -> str | None:
     return value
 
 
-def _shown(line: str) -> str:
+def _excerpt(line: str) -> str:
     return line.rstrip("\r\n")[:MAX_SHOWN]

@@ -74,13 +74,13 @@ class FileMapping(BaseModel):
 
     @field_validator("yes", "no", "decimal", "thousands", "currency", mode="before")
     @classmethod
-    def _spelling(cls, said: Any, info: ValidationInfo) -> object:
-        return column_mapping.option(str(info.field_name), said)
+    def _spelling(cls, setting: Any, info: ValidationInfo) -> object:
+        return column_mapping.option(str(info.field_name), setting)
 
     def spelling_of(self, kind: Type) -> dict[str, Any]:
         """Return what the import as a whole says of how values of a type are written."""
         options = {word: getattr(self, word) for word in _OPTIONS.get(kind, ()) if word != "format"}
-        return {word: said for word, said in options.items() if said}
+        return {word: setting for word, setting in options.items() if setting}
 
 
 class MappingFile(BaseModel):

@@ -21,37 +21,37 @@ _FORMAT_HELP = (
 )
 
 
-def check_columns(stage: StagingDatabase, each: Reading, document: Document, problems: Problems) -> None:
+def check_columns(stage: StagingDatabase, reading: Reading, document: Document, problems: Problems) -> None:
     """Report missing columns, columns with nested values, and invalid constants and formats."""
-    for field, source in each.item.columns.items():
-        place = document.at("imports", each.number, "columns", field)
-        for column in source.columns if each.file.columns else ():
-            if column not in each.file.columns:
-                missing = MissingColumn(each.file.name, column, each.file.columns)
+    for field, source in reading.item.columns.items():
+        place = document.at("imports", reading.number, "columns", field)
+        for column in source.columns if reading.file.columns else ():
+            if column not in reading.file.columns:
+                missing = MissingColumn(reading.file.name, column, reading.file.columns)
                 problems.add(place, missing.message, missing.remedy)
-            elif not readable(each.file.columns[column]):
-                problems.add(place, f"column '{column}' contains {each.file.columns[column]}, not single values")
-        if source.constant is not None and (reason := _invalid_reason(stage, each, field, source.constant)):
+            elif not readable(reading.file.columns[column]):
+                problems.add(place, f"column '{column}' contains {reading.file.columns[column]}, not single values")
+        if source.constant is not None and (reason := _invalid_reason(stage, reading, field, source.constant)):
             problems.add(place, f"'{source.constant}' {reason}")
         for word, ours in source.values:
-            if ours is not None and (reason := _invalid_reason(stage, each, field, ours)):
-                at = document.at("imports", each.number, "columns", field, "values")
+            if ours is not None and (reason := _invalid_reason(stage, reading, field, ours)):
+                at = document.at("imports", reading.number, "columns", field, "values")
                 problems.add(at, f"'{word}' is mapped to '{ours}', which {reason}")
-        _check_formats(stage, each, field, source, document, problems)
+        _check_formats(stage, reading, field, source, document, problems)
 
 
-def _invalid_reason(stage: StagingDatabase, each: Reading, field: str, text: str) -> str:
+def _invalid_reason(stage: StagingDatabase, reading: Reading, field: str, text: str) -> str:
     """Return why a value in the mapping is invalid for its field, or ''."""
-    return parse_file.faulty_constant(stage, each, field, text) or (
-        iso_codes.fault(each, field, text) if text.strip() else ""
+    return parse_file.faulty_constant(stage, reading, field, text) or (
+        iso_codes.fault(reading, field, text) if text.strip() else ""
     )
 
 
 def _check_formats(
-    stage: StagingDatabase, each: Reading, field: str, source: ColumnSource, document: Document, problems: Problems
+    stage: StagingDatabase, reading: Reading, field: str, source: ColumnSource, document: Document, problems: Problems
 ) -> None:
-    kind = each.file.columns.get(source.columns[0], TEXT) if source.plain else TEXT
-    place = document.at("imports", each.number, "columns", field, "format")
+    kind = reading.file.columns.get(source.columns[0], TEXT) if source.plain else TEXT
+    place = document.at("imports", reading.number, "columns", field, "format")
     if source.formats and kind.startswith(("DATE", "TIMESTAMP")):
         problems.add(place, f"'{source.columns[0]}' already contains dates ({kind}), without a format", "Remove it.")
     elif source.formats and kind not in (TEXT, *INTEGERS) and not kind.startswith("ENUM"):
@@ -75,52 +75,52 @@ class _Cell:
     column: str
 
 
-def check_ambiguous_numbers(stage: StagingDatabase, each: Reading, document: Document, problems: Problems) -> None:
+def check_ambiguous_numbers(stage: StagingDatabase, reading: Reading, document: Document, problems: Problems) -> None:
     """Reject a column in which '1.234' would be read as 1.234 although the file seems to mean 1234."""
-    for field, target in each.fields.items():
-        source = each.item.columns[field]
+    for field, target in reading.fields.items():
+        source = reading.item.columns[field]
         if target.type is not Type.number or not source.plain or source.own_numbers:
             continue
-        doubtful = _first(stage, each, source.columns[0], number_parsers.GROUP_OR_FRACTION)
-        if doubtful is None or not (sign := _decimal_comma_evidence(stage, each)):
+        doubtful = _first(stage, reading, source.columns[0], number_parsers.GROUP_OR_FRACTION)
+        if doubtful is None or not (sign := _decimal_comma_evidence(stage, reading)):
             continue
         value, whole = doubtful.value, doubtful.value.replace(".", "")
         message = f"'{value}' in column '{doubtful.column}' (line {doubtful.line}) could mean {value} or {whole}"
         message += f": {sign}"
         column = f"column: {doubtful.column}"
         remedy = f"""Write {{{column}, decimal: ",", thousands: "."}} or {{{column}, decimal: "."}}."""
-        problems.add(document.at("imports", each.number, "columns", field), message, remedy)
+        problems.add(document.at("imports", reading.number, "columns", field), message, remedy)
 
 
-def _decimal_comma_evidence(stage: StagingDatabase, each: Reading) -> str:
+def _decimal_comma_evidence(stage: StagingDatabase, reading: Reading) -> str:
     """Return evidence that the file uses decimal commas, or ''."""
-    for field, source in each.item.columns.items():
-        if source.decimal_sign == "," and each.fields[field].type is Type.number:
+    for field, source in reading.item.columns.items():
+        if source.decimal_sign == "," and reading.fields[field].type is Type.number:
             return f"'{source.columns[0]}' has a decimal comma according to the mapping"
-    types = _types(stage, each)
+    types = _types(stage, reading)
     texts = [column for column, kind in types.items() if kind == TEXT]
     for column in texts:
-        if comma := _first(stage, each, column, number_parsers.DECIMAL_COMMA):
+        if comma := _first(stage, reading, column, number_parsers.DECIMAL_COMMA):
             return f"'{comma.value}' in column '{column}' (line {comma.line}) has a decimal comma"
-    if each.file.format is not Format.csv or each.file.delimiter != ";":
+    if reading.file.format is not Format.csv or reading.file.delimiter != ";":
         return ""
-    plain = [source.columns[0] for source in each.item.columns.values() if source.plain]
-    fraction = any(_first(stage, each, column, number_parsers.PLAIN_FRACTION) for column in plain if column in texts)
+    plain = [source.columns[0] for source in reading.item.columns.values() if source.plain]
+    fraction = any(_first(stage, reading, column, number_parsers.PLAIN_FRACTION) for column in plain if column in texts)
     return "" if fraction else "files delimited by semicolons usually have decimal commas"
 
 
-def _types(stage: StagingDatabase, each: Reading) -> dict[str, str]:
-    rows = stage.run(f"DESCRIBE SELECT * FROM {each.source}")
+def _types(stage: StagingDatabase, reading: Reading) -> dict[str, str]:
+    rows = stage.run(f"DESCRIBE SELECT * FROM {reading.source}")
     return {row[0]: str(row[1]) for row in rows if row[0] not in ("#line", "file_row_number")}
 
 
-def _first(stage: StagingDatabase, each: Reading, column: str, pattern: str) -> _Cell | None:
+def _first(stage: StagingDatabase, reading: Reading, column: str, pattern: str) -> _Cell | None:
     """Return the first cell of a text column that fully matches a pattern."""
-    if _types(stage, each).get(column) != TEXT:
+    if _types(stage, reading).get(column) != TEXT:
         return None
     text = text_of(name(column), TEXT)
-    found = stage.run(
-        f'SELECT "#line", {text} FROM {each.source} WHERE regexp_full_match({text}, {literal(pattern)}) '
+    rows = stage.run(
+        f'SELECT "#line", {text} FROM {reading.source} WHERE regexp_full_match({text}, {literal(pattern)}) '
         'ORDER BY "#line" LIMIT 1'
     )
-    return _Cell(int(found[0][0]), str(found[0][1]), column) if found else None
+    return _Cell(int(rows[0][0]), str(rows[0][1]), column) if rows else None

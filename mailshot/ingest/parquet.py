@@ -105,7 +105,10 @@ def _bound() -> None:
 def _look(session: duckdb.DuckDBPyConnection, file: BinaryIO) -> dict[str, str]:
     size = os.fstat(file.fileno()).st_size
     _look_at_footer(file, size)
-    path = next((str(each) for each in map(Path, ("/proc/self/fd/0", "/dev/fd/0")) if each.exists()), "/dev/stdin")
+    path = next(
+        (str(candidate) for candidate in map(Path, ("/proc/self/fd/0", "/dev/fd/0")) if candidate.exists()),
+        "/dev/stdin",
+    )
     with _in_words():
         claimed = session.execute("SELECT num_rows, num_row_groups FROM parquet_file_metadata($1)", [path]).fetchall()
         rows, groups = (sum(row[at] for row in claimed) for at in range(2))
@@ -140,12 +143,12 @@ def _measure(session: duckdb.DuckDBPyConnection, path: str, columns: dict[str, s
     if not columns:
         raise Refusal("has no columns")
     lengths = {column: _length(column, kind) for column, kind in columns.items()}
-    measured = ", ".join(f"coalesce(sum({each}), 0), coalesce(max({each}), 0)" for each in lengths.values())
+    measured = ", ".join(f"coalesce(sum({length}), 0), coalesce(max({length}), 0)" for length in lengths.values())
     with _in_words():
         query = f"SELECT count(*), {measured} FROM read_parquet({literal(path)})"
-        found, *sizes = session.execute(query).fetchall()[0]
-    if found != rows:
-        raise Refusal(f"claims {rows:,} rows and has {found:,}", _CUT)
+        counted, *sizes = session.execute(query).fetchall()[0]
+    if counted != rows:
+        raise Refusal(f"claims {rows:,} rows and has {counted:,}", _CUT)
     total = sum(sizes[::2])
     if total > most:
         raise Refusal(f"{_TOO_MUCH}: {total:,} bytes of cells", _SMALLER)

@@ -122,8 +122,8 @@ def _name_nearest(stage: StagingDatabase, reading: Reading) -> None:
     """Add to the reason of an unknown topic the nearest known one."""
     unknown = f"FROM {reading.faults} WHERE reason = {literal(NO_TOPIC)}"
     if topic := reading.fields.get("topic"):
-        words = stage.run(f"SELECT DISTINCT value {unknown} ORDER BY 1 LIMIT {MAX_TOPICS}")
-        for (word,) in words:
+        topics = stage.run(f"SELECT DISTINCT value {unknown} ORDER BY 1 LIMIT {MAX_TOPICS}")
+        for (word,) in topics:
             reason = literal(no_topic(str(word), topic.known))
             stage.run(
                 f"UPDATE {reading.faults} SET reason = {reason} "
@@ -137,12 +137,14 @@ def no_topic(word: str, topics: Collection[str]) -> str:
     return f"{NO_TOPIC} ({known}); correct it, or map it to a topic in the mapping (values:)"
 
 
-def faulty_constant(stage: StagingDatabase, reading: Reading, field: str, said: str) -> str:
+def faulty_constant(stage: StagingDatabase, reading: Reading, field: str, constant: str) -> str:
     """Return why a value that the mapping gives is no value for its field, or ''."""
-    parsed = cell_parsers.parse_field(reading.fields[field], ColumnSource(constant=said), {}, reading.zone, "r", "v")
+    parsed = cell_parsers.parse_field(
+        reading.fields[field], ColumnSource(constant=constant), {}, reading.zone, "r", "v"
+    )
     rows = f"SELECT r, {parsed.value} AS v FROM (SELECT {parsed.raw} AS r)"
     reason = str(stage.run(f"SELECT {parsed.fault} FROM ({rows})")[0][0] or "")
-    return no_topic(said, reading.fields[field].known) if reason == NO_TOPIC else reason
+    return no_topic(constant, reading.fields[field].known) if reason == NO_TOPIC else reason
 
 
 def _read_csv(stage: StagingDatabase, reading: Reading) -> None:
@@ -166,13 +168,13 @@ def _read_cleaned(stage: StagingDatabase, reading: Reading) -> None:
     file, wanted, seen = reading.file, reading.columns, set(reading.file.columns)
     if file.format is Format.csv:
         names = list(file.columns)
-        found = lenient_reader.csv_rows(file.path, file.delimiter, len(names), file.skipped, file.protected)
+        rows = lenient_reader.csv_rows(file.path, file.delimiter, len(names), file.skipped, file.protected)
     else:
         names = wanted
-        found = lenient_reader.json_rows(file.path, wanted, seen)
+        rows = lenient_reader.json_rows(file.path, wanted, seen)
     types = {"#line": "BIGINT", **dict.fromkeys(names, "VARCHAR")}
     with stage.writer("broken") as broken:
-        stage.replace(reading.lines, types, _whole(found, broken))
+        stage.replace(reading.lines, types, _whole(rows, broken))
     stage.run(f"CREATE OR REPLACE VIEW {reading.source} AS SELECT * FROM {reading.lines}")
     stage.load(reading.faults, NOTES, "broken")
     if file.format is Format.jsonl and stage.one(f"SELECT count(*) FROM {reading.source}"):
@@ -182,8 +184,8 @@ def _read_cleaned(stage: StagingDatabase, reading: Reading) -> None:
     _parse(stage, reading, dict.fromkeys(names, "VARCHAR"))
 
 
-def _whole(found: Iterable[lenient_reader.Row | lenient_reader.Broken], broken: Writer) -> Iterator[Sequence[object]]:
-    for row in found:
+def _whole(rows: Iterable[lenient_reader.Row | lenient_reader.Broken], broken: Writer) -> Iterator[Sequence[object]]:
+    for row in rows:
         if isinstance(row, lenient_reader.Row):
             yield (row.line, *row.cells)
         else:
@@ -206,15 +208,15 @@ def _parse(stage: StagingDatabase, reading: Reading, columns: dict[str, str]) ->
         cell_parsers.parse_field(field, reading.item.columns[key], columns, reading.zone, f"r{at}", f"v{at}")
         for at, (key, field) in enumerate(reading.fields.items())
     ]
-    raw = ", ".join(f"{each.raw} AS r{at}" for at, each in enumerate(parsed))
+    raw = ", ".join(f"{expressions.raw} AS r{at}" for at, expressions in enumerate(parsed))
     raws = f'SELECT "#line", {raw} FROM {reading.source}'
     if reading.item.distinct:
         cells = ", ".join(f"r{at}" for at in range(len(parsed)))
         raws = f'SELECT min("#line") AS "#line", {cells} FROM ({raws}) GROUP BY {cells}'
-    read = ", ".join(f"{each.value} AS v{at}" for at, each in enumerate(parsed))
-    faults = ", ".join(f"{each.fault} AS f{at}" for at, each in enumerate(parsed))
+    read = ", ".join(f"{expressions.value} AS v{at}" for at, expressions in enumerate(parsed))
+    faults = ", ".join(f"{expressions.fault} AS f{at}" for at, expressions in enumerate(parsed))
     named = ", ".join(f"{_value(field, at)} AS {name(key)}" for at, (key, field) in enumerate(reading.fields.items()))
-    gaps = " OR ".join(each.gap for each in parsed if each.gap != "FALSE") or "FALSE"
+    gaps = " OR ".join(expressions.gap for expressions in parsed if expressions.gap != "FALSE") or "FALSE"
     notes, lost = _notes(reading, parsed)
     stage.run(
         f"CREATE OR REPLACE TABLE {reading.rows} AS "
@@ -243,6 +245,6 @@ def _notes(reading: Reading, parsed: list[Parsed]) -> tuple[str, str]:
     all_notes = f"CASE WHEN {wrong} THEN list_filter([{', '.join(notes)}], lambda x: x.reason IS NOT NULL) END"
     if not lost:
         return all_notes, "NULL::VARCHAR[]"
-    names = ", ".join(each for _, each in lost)
-    some = " OR ".join(each for each, _ in lost)
+    names = ", ".join(field_name for _, field_name in lost)
+    some = " OR ".join(condition for condition, _ in lost)
     return all_notes, f"CASE WHEN {some} THEN list_filter([{names}], lambda x: x IS NOT NULL) END"

@@ -172,8 +172,8 @@ class StagedRows:
 
     def csv(self) -> Iterator[bytes]:
         """Give them as text in blocks, as PostgreSQL's COPY takes them."""
-        shown = ", ".join(f"make_timestamp({name(at)})::VARCHAR || '+00' AS {name(at)}" for at in self.instants)
-        query = f"SELECT * REPLACE ({shown}) FROM ({self.query})" if shown else self.query
+        instants = ", ".join(f"make_timestamp({name(at)})::VARCHAR || '+00' AS {name(at)}" for at in self.instants)
+        query = f"SELECT * REPLACE ({instants}) FROM ({self.query})" if instants else self.query
         sent = 0
         for block in self.stage.export(query, self.stage.folder / "load.csv"):
             yield block

@@ -59,7 +59,7 @@ def normalise(text: str) -> Address | Fault:
     stripped = text.strip()
     if len(stripped) <= MAX_ADDRESS and _PLAIN.fullmatch(stripped):
         local, _, domain = stripped.partition("@")
-        found = Address(local, domain.lower())
+        address = Address(local, domain.lower())
     else:
         try:
             seen = email_validator.validate_email(stripped, check_deliverability=False, test_environment=True)
@@ -71,8 +71,8 @@ def normalise(text: str) -> Address | Fault:
             return Fault(
                 f"The part before the @-sign contains '{ENCODED}', by which mail programs may read it otherwise."
             )
-        found = Address(seen.local_part or "", seen.ascii_domain.lower())
-    return _within_limits(found)
+        address = Address(seen.local_part or "", seen.ascii_domain.lower())
+    return _within_limits(address)
 
 
 def fold_mailbox(email: str) -> str:
@@ -90,15 +90,15 @@ def hash_customer_key(key: bytes, customer_key: str) -> str:
     return hmac.digest(key, b"customer key\0" + customer_key.encode(), "sha256").hex()[:FINGERPRINT_DIGITS]
 
 
-def _within_limits(found: Address) -> Address | Fault:
-    local, domain = len(found.local.encode()), len(found.domain)
+def _within_limits(address: Address) -> Address | Fault:
+    local, domain = len(address.local.encode()), len(address.domain)
     if local > MAX_LOCAL:
         return Fault(f"The part before the @-sign has {local} octets; at most {MAX_LOCAL} are allowed.")
     if domain > MAX_DOMAIN:
         return Fault(f"The part after the @-sign has {domain} octets; at most {MAX_DOMAIN} are allowed.")
     if local + 1 + domain > MAX_ADDRESS:
         return Fault(f"The address has {local + 1 + domain} octets; at most {MAX_ADDRESS} are allowed.")
-    return found
+    return address
 
 
 def _words(reason: str) -> str:

@@ -66,9 +66,9 @@ class Profile:
 
         A trait that the customer denied, or one that implies something denied, does not count.
         """
-        found = [
+        candidates = [
             (value, self.traits[name, value])
             for value, implied in closure.sources
             if (name, value) in self.traits and not any(self.preferences.get((name, w)) is False for w in implied)
         ]
-        return max(found, key=lambda pair: pair[1].confidence, default=None)
+        return max(candidates, key=lambda pair: pair[1].confidence, default=None)

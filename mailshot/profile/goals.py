@@ -79,12 +79,12 @@ def _freeze(products: ProductFilter) -> list[dict[str, Any]]:
         {
             "fields": [
                 [fact.name, str(fact.type), fact.own, it.operator, list(map(_plain, it.values))]
-                for fact, it in one.fields
+                for fact, it in alternative.fields
             ],
-            "groups": [[group.name, _freeze(group.selection)] for group in one.groups],
-            "except": _freeze(one.exceptions) if one.exceptions else None,
+            "groups": [[group.name, _freeze(group.selection)] for group in alternative.groups],
+            "except": _freeze(alternative.exceptions) if alternative.exceptions else None,
         }
-        for one in products.filters
+        for alternative in products.filters
     ]
 
 
@@ -92,11 +92,11 @@ def _thaw(filters: Iterable[Mapping[str, Any]]) -> ProductFilter:
     return ProductFilter(
         tuple(
             Filter(
-                tuple(_field(*field) for field in one["fields"]),
-                tuple(ProductGroup(name, _thaw(inner)) for name, inner in one["groups"]),
-                _thaw(one["except"]) if one["except"] is not None else None,
+                tuple(_field(*field) for field in frozen["fields"]),
+                tuple(ProductGroup(name, _thaw(inner)) for name, inner in frozen["groups"]),
+                _thaw(frozen["except"]) if frozen["except"] is not None else None,
             )
-            for one in filters
+            for frozen in filters
         )
     )
 

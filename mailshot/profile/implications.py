@@ -44,13 +44,13 @@ class Implications:
 
     def implied(self, value: str) -> tuple[str, ...]:
         """Return the value and all that follows from it, itself first."""
-        found = {value: None}
+        reached = {value: None}
         waiting = [value]
         while waiting:
-            fresh = [word for word in self.direct.get(waiting.pop(), ()) if word not in found]
-            found |= dict.fromkeys(fresh)
+            fresh = [word for word in self.direct.get(waiting.pop(), ()) if word not in reached]
+            reached |= dict.fromkeys(fresh)
             waiting += fresh
-        return tuple(found)
+        return tuple(reached)
 
     def closure(self, value: str) -> Closure:
         """Return the value with all that imply it."""

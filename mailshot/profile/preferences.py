@@ -90,7 +90,8 @@ class Question:
     @property
     def words(self) -> tuple[str, ...]:
         """Every value a rule may name: those of the page, then those that only follow from them."""
-        return tuple(dict.fromkeys([*self.values, *(w for words in self.implications.direct.values() for w in words)]))
+        implied = (value for values in self.implications.direct.values() for value in values)
+        return tuple(dict.fromkeys([*self.values, *implied]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,34 +130,40 @@ class Statements:
             if implied in question.limits
         )
 
-    def follows(self, said: StatedPreference, before: Mapping[tuple[str, str], bool]) -> bool:
-        """Say whether `said` is a yes that follows from another answer anyway, so that nothing need be stored."""
-        implying = self.implications(said.name).closure(said.value).implying
-        return said.holds and any(before.get((said.name, word)) for word in implying if word != said.value)
+    def follows(self, statement: StatedPreference, before: Mapping[tuple[str, str], bool]) -> bool:
+        """Say whether `statement` is a yes that follows from another answer anyway, so that nothing need be stored."""
+        implying = self.implications(statement.name).closure(statement.value).implying
+        return statement.holds and any(
+            before.get((statement.name, word)) for word in implying if word != statement.value
+        )
 
-    def retracted(self, said: StatedPreference, before: Mapping[tuple[str, str], bool]) -> list[str]:
-        """Return the values of earlier statements that `said` takes back: they are unsaid, and none becomes a "no".
+    def retracted(self, statement: StatedPreference, before: Mapping[tuple[str, str], bool]) -> list[str]:
+        """Return the values of earlier statements that `statement` takes back: they are unsaid; none becomes a "no".
 
         Yes takes back every "no" to what it implies and, where one choice is allowed, each other answer from which it
         does not follow anyway. No takes back every "yes" from which the denied value follows.
         """
-        words = {value: holds for (name, value), holds in before.items() if name == said.name and value != said.value}
-        implications = self.implications(said.name)
-        closure = implications.closure(said.value)
-        if not said.holds:
-            return [value for value, holds in words.items() if holds and value in closure.implying]
-        question = self.by_name.get(said.name)
+        answers = {
+            value: holds
+            for (name, value), holds in before.items()
+            if name == statement.name and value != statement.value
+        }
+        implications = self.implications(statement.name)
+        closure = implications.closure(statement.value)
+        if not statement.holds:
+            return [value for value, holds in answers.items() if holds and value in closure.implying]
+        question = self.by_name.get(statement.name)
         single = question is not None and question.choice is Choice.single
-        denied = [value for value, holds in words.items() if not holds and value in closure.implied]
-        replaced = [value for value, holds in words.items() if holds and single and value not in closure.implying]
+        denied = [value for value, holds in answers.items() if not holds and value in closure.implied]
+        replaced = [value for value, holds in answers.items() if holds and single and value not in closure.implying]
         return denied + replaced
 
 
 def _span(text: Any) -> Span:
-    found = text if isinstance(text, Span) else Span.parse(str(text))
-    if found is None:
+    span = text if isinstance(text, Span) else Span.parse(str(text))
+    if span is None:
         raise ValueError("is not a length of time; write for example '7 days'")
-    return found
+    return span
 
 
 def _words(value: Any) -> object:
@@ -219,15 +226,17 @@ def read(document: Document) -> Statements:
 
 def _question(name: str, item: _Declared) -> Question:
     common = COMMON_LIMITS if name == FREQUENCY else {}
-    stated = {value: said.at_most for value, said in item.values.items() if said.at_most}
+    stated = {value: answer.at_most for value, answer in item.values.items() if answer.at_most}
     limits = {**common, **{value: Limit(at_most.mails, at_most.per) for value, at_most in stated.items()}}
     return Question(
         name=name,
         title=item.title,
         help=item.help,
         choice=item.choice,
-        values={value: said.label or _label(value) for value, said in item.values.items()},
-        implications=Implications({value: tuple(said.implies) for value, said in item.values.items() if said.implies}),
+        values={value: answer.label or _label(value) for value, answer in item.values.items()},
+        implications=Implications(
+            {value: tuple(answer.implies) for value, answer in item.values.items() if answer.implies}
+        ),
         limits=limits,
     )
 

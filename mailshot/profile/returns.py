@@ -70,10 +70,10 @@ def split_lines(lines: Sequence[PurchaseLine]) -> list[LinePart]:
     products: dict[object, list[int]] = {}
     for index, line in enumerate(lines):
         products.setdefault(line.product, []).append(index)
-    found: list[LinePart] = []
+    parts: list[LinePart] = []
     for indices in products.values():
-        found += _of_product(lines, indices)
-    return found
+        parts += _of_product(lines, indices)
+    return parts
 
 
 def _of_product(lines: Sequence[PurchaseLine], indices: list[int]) -> Iterator[LinePart]:
@@ -89,27 +89,31 @@ def _of_product(lines: Sequence[PurchaseLine], indices: list[int]) -> Iterator[L
             yield from _taken(left, line)
         elif line.buys:
             left.append(_Open(line, index, turn, line.quantity, line.amount))
-    yield from (LinePart(each.index, each.quantity, each.amount, None) for each in left if _whole_or_some(each))
+    yield from (
+        LinePart(purchase.index, purchase.quantity, purchase.amount, None)
+        for purchase in left
+        if _whole_or_some(purchase)
+    )
 
 
-def _whole_or_some(each: _Open) -> bool:
-    return each.quantity > 0 or each.line.quantity == 0
+def _whole_or_some(purchase: _Open) -> bool:
+    return purchase.quantity > 0 or purchase.line.quantity == 0
 
 
 def _taken(left: list[_Open], line: PurchaseLine) -> Iterator[LinePart]:
     """Give the parts that a return takes off what is left."""
     quantity, refund = -line.quantity, abs(line.amount)
 
-    def fitting(each: _Open) -> tuple[bool, bool, datetime, int]:
-        same_price = each.line.amount * -line.quantity == abs(line.amount) * each.line.quantity
-        return each.line.order == line.order, same_price, each.line.at, each.turn
+    def fitting(purchase: _Open) -> tuple[bool, bool, datetime, int]:
+        same_price = purchase.line.amount * -line.quantity == abs(line.amount) * purchase.line.quantity
+        return purchase.line.order == line.order, same_price, purchase.line.at, purchase.turn
 
-    for each in sorted((one for one in left if one.quantity > 0), key=fitting, reverse=True):
+    for purchase in sorted((purchase for purchase in left if purchase.quantity > 0), key=fitting, reverse=True):
         if not quantity:
             return
-        some = min(quantity, each.quantity)
+        some = min(quantity, purchase.quantity)
         share = refund if some == quantity else (refund * some / quantity).quantize(PLACES)
-        yield each.taken(some, share, line.at)
+        yield purchase.taken(some, share, line.at)
         quantity, refund = quantity - some, refund - share
 
 
@@ -122,11 +126,11 @@ def kept_purchases(lines: Sequence[Activity]) -> list[Activity]:
     """Return the purchases among a customer's lines, in parts where something was returned; all in order of time."""
     if all(line.quantity is None or line.quantity > 0 for line in lines):
         return list(lines)
-    found = (
+    parts = (
         replace(lines[part.line], quantity=part.quantity, amount=part.amount, returned_at=part.returned_at)
         for part in split_lines([_line(line) for line in lines])
     )
-    return sorted(found, key=lambda line: line.at)
+    return sorted(parts, key=lambda line: line.at)
 
 
 def returned(lines: Iterable[Activity]) -> list[Activity]:

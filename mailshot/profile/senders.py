@@ -19,12 +19,12 @@ def _address(text: str) -> str:
 
     try:
         # Test domains (RFC 2606) are allowed, for trying out mails in the local inbox.
-        found = validate_email(text, check_deliverability=False, test_environment=True)
+        validated = validate_email(text, check_deliverability=False, test_environment=True)
     except EmailNotValidError as error:
         raise ValueError(f"is not an e-mail address: {error}") from None
-    if not found.local_part or not found.local_part.isascii():
+    if not validated.local_part or not validated.local_part.isascii():
         raise ValueError("has letters such as ü or ø before the @, which Mailshot does not support (SMTPUTF8); use a-z")
-    return found.normalized
+    return validated.normalized
 
 
 def _domain(text: str) -> str:

@@ -108,11 +108,11 @@ def _evidence(
 ) -> dict[str, Any]:
     usual = base.mean * count.lines
     among = trait.among.words()
-    words = f"{count.hits} {what} lines of {count.lines} {among} lines {trait.window.words()}"
-    words += f"; an ordinary customer would have {usual:.0f}"
+    text = f"{count.hits} {what} lines of {count.lines} {among} lines {trait.window.words()}"
+    text += f"; an ordinary customer would have {usual:.0f}"
     if not count.hits:
-        words += f", and none only once in {1 / max(base.chance_of_none(count.lines), 1e-9):,.0f} times"
-    return {"label": label, "words": words, "hits": count.hits, "lines": count.lines, "usual": round(usual, 1)}
+        text += f", and none only once in {1 / max(base.chance_of_none(count.lines), 1e-9):,.0f} times"
+    return {"label": label, "words": text, "hits": count.hits, "lines": count.lines, "usual": round(usual, 1)}
 
 
 def read(document: Document, products: ProductNames) -> TraitDefinition:
@@ -132,12 +132,12 @@ def read(document: Document, products: ProductNames) -> TraitDefinition:
     nevers = _nevers(root, products, problems)
     trait = TraitDefinition(
         name=name.text if isinstance(name, documents.Scalar) else "",
-        help=_said(root, "help"),
+        help=_text(root, "help"),
         among=(product_filters.read_product_filter(among, products, problems) if among else None) or ProductFilter(),
         window=window,
         nevers=nevers,
         each=_each(root, products, problems),
-        label=_said(root, "label") or "{value}",
+        label=_text(root, "label") or "{value}",
         more_than=_times(root, problems),
     )
     problems.raise_if_any()
@@ -167,13 +167,13 @@ def _never(key: documents.Scalar, node: Node, products: ProductNames, problems: 
     prior = node.get("prior")
     share = yaml_values.read_share(prior, problems, "'prior'") if prior else None
     chosen = product_filters.read_product_filter(meant, products, problems)
-    label = _said(node, "label") or key.text
+    label = _text(node, "label") or key.text
     return Abstention(key.text, label, chosen, None if share is None else share / 10_000) if chosen else None
 
 
 def _each(root: documents.Mapping, products: ProductNames, problems: Problems) -> str:
-    each = root.get("each")
-    return (yaml_values.read_word(each, products.facts, problems, "product field") or "") if each else ""
+    node = root.get("each")
+    return (yaml_values.read_word(node, products.facts, problems, "product field") or "") if node else ""
 
 
 def _times(root: documents.Mapping, problems: Problems) -> float:
@@ -190,6 +190,6 @@ def _known(node: documents.Mapping, keys: tuple[str, ...], problems: Problems) -
             problems.unknown(key, f"unknown word '{key.text}'", key.text, keys)
 
 
-def _said(node: documents.Mapping, key: str) -> str:
-    found = node.get(key)
-    return found.text if isinstance(found, documents.Scalar) else ""
+def _text(node: documents.Mapping, key: str) -> str:
+    value = node.get(key)
+    return value.text if isinstance(value, documents.Scalar) else ""

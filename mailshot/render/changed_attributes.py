@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from mailshot.render.cascade import Applied
 from mailshot.render.document import MailDocument
+from mailshot.render.links import opens_program
 from mailshot.render.lint import Finding
 from mailshot.render.markup import Tag
 from mailshot.render.selectors import Selector
@@ -25,7 +26,6 @@ _LOST_LINK = (
     "This rule asks for the address of a link. Tracked links get another address, so it never applies to them. "
     "Use a class instead."
 )
-_UNTRACKED = ("mailto:", "tel:", "sms:", "#")
 
 
 def style_question(document: MailDocument, selected: Iterable[Selected]) -> Finding | None:
@@ -53,7 +53,7 @@ def lost_links(document: MailDocument, selected: Iterable[Selected]) -> Iterator
     """Warn of rules that stay in the sheet and ask for the address of a link, which tracking exchanges."""
     for selector, rule in selected:
         asks = any(
-            test.name == "href" and test.operator and not test.value.lower().startswith(_UNTRACKED)
+            test.name == "href" and test.operator and not (test.value.startswith("#") or opens_program(test.value))
             for test in selector.tests
         )
         if asks and (rule.is_conditional or not selector.is_static):

@@ -103,7 +103,7 @@ class LinkSlots:
         if isinstance(first, Segment):
             return self._expression(first, parts, tracked, place)
         url = unescape_attribute(first).strip()
-        if url.startswith("#") or _opens_program(url):
+        if url.startswith("#") or opens_program(url):
             return encoded_values(parts)
         fault = _fault(url, len(parts) == 1)
         if fault:
@@ -142,7 +142,8 @@ class LinkSlots:
         ]
 
 
-def _opens_program(url: str) -> bool:
+def opens_program(url: str) -> bool:
+    """Return whether a URL opens a program, such as `mailto:` and `whatsapp:`: such a link is kept as it is."""
     scheme = _SCHEME.match(url)
     return scheme is not None and scheme[0].lower() not in _REFUSED_SCHEMES
 

@@ -152,12 +152,12 @@ def _numbered(load: BulkLoad) -> str:
 
     A default would take one for each row, before the conflict is noticed.
     """
-    given = ", ".join(f'loading."{column}"' for column in load.columns)
+    values = ", ".join(f'loading."{column}"' for column in load.columns)
     keys = ", ".join(f'loading."{column}"' for column in load.key)
     same = " AND ".join(f'there."{column}" = loading."{column}"' for column in load.key)
     number = f"coalesce(there.id, nextval(pg_get_serial_sequence('{load.table}', 'id')))"
     return (
-        f'INSERT INTO "{load.table}" (id, {bulk_load.quoted_list(load.columns)}) SELECT {number}, {given} '
+        f'INSERT INTO "{load.table}" (id, {bulk_load.quoted_list(load.columns)}) SELECT {number}, {values} '
         f'FROM pg_temp.loading LEFT JOIN "{load.table}" AS there ON {same} ORDER BY {keys}'
     )
 

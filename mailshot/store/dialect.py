@@ -33,8 +33,8 @@ class HasNonAscii(FunctionElement[bool]):
 
 
 @compiles(HasNonAscii)
-def _has_non_ascii(element: Any, compiler: Any, **given: Any) -> str:
-    text = compiler.process(element.clause_expr, **given)
+def _has_non_ascii(element: Any, compiler: Any, **options: Any) -> str:
+    text = compiler.process(element.clause_expr, **options)
     octets = f"octet_length{text}" if compiler.dialect.name == "postgresql" else f"length(CAST({text} AS BLOB))"
     return f"({octets} > length{text})"
 

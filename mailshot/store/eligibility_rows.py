@@ -79,7 +79,10 @@ def read_rows(
         email=row.email,
         suppression=connection.scalar(_before(held, SUPPRESSION.c.at, before)) if row.address_hash else None,
         mates=[key for number, key in inbox.items() if number != customer_id],
-        withdrawn=[(found.topic, found.key) for found in consent.address_withdrawals(connection, customer_id, before)],
+        withdrawn=[
+            (withdrawal.topic, withdrawal.key)
+            for withdrawal in consent.address_withdrawals(connection, customer_id, before)
+        ],
         answers=_answers(connection, list(inbox), before),
         mails=_mails(connection, customer_id, list(inbox), before, but),
     )
@@ -89,14 +92,14 @@ def earlier(connection: Connection, customer_id: int) -> list[int]:
     """Return the other customers with the same address who come before this one: the first of them is mailed."""
     mine, theirs = SCHEMA.customer.alias("mine"), SCHEMA.customer.alias("theirs")
     same = and_(theirs.c.address_hash == mine.c.address_hash, theirs.c.id < mine.c.id)
-    found = select(theirs.c.id).select_from(mine.join(theirs, same)).where(mine.c.id == customer_id)
-    return [int(number) for number in connection.scalars(found.order_by(theirs.c.id))]
+    others = select(theirs.c.id).select_from(mine.join(theirs, same)).where(mine.c.id == customer_id)
+    return [int(number) for number in connection.scalars(others.order_by(theirs.c.id))]
 
 
 def _answers(connection: Connection, inbox: list[int], before: datetime | None) -> frozenset[tuple[str, str]]:
     p = PREFERENCE.c
-    said = select(p.name, p.value).where(p.customer_id.in_(inbox), p.holds.is_(True))
-    return frozenset((row[0], row[1]) for row in connection.execute(_before(said, p.at, before)))
+    stated = select(p.name, p.value).where(p.customer_id.in_(inbox), p.holds.is_(True))
+    return frozenset((row[0], row[1]) for row in connection.execute(_before(stated, p.at, before)))
 
 
 def _mails(

@@ -62,8 +62,8 @@ class Click:
 
 def record_event(connection: Connection, piece: FeedbackEvent) -> bool:
     """Store a feedback event, and return whether it is new."""
-    words = {"kind": piece.kind.value, "by": piece.by.value}
-    row = dialect.dialect_insert(connection, FEEDBACK).values(**{**asdict(piece), **words})
+    values = {"kind": piece.kind.value, "by": piece.by.value}
+    row = dialect.dialect_insert(connection, FEEDBACK).values(**{**asdict(piece), **values})
     new = dialect.changed_one(connection, row.on_conflict_do_nothing())
     if new and piece.kind in (FeedbackKind.clicked, FeedbackKind.bounced):
         conversions.mark(connection, [piece.customer_id])

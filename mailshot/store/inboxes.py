@@ -52,11 +52,11 @@ def shared() -> CTE:
         .having(func.count() > 1)
         .subquery()
     )
-    one, other = CUSTOMER.alias("one"), CUSTOMER.alias("other")
-    pairs = hashes.join(one, one.c.address_hash == hashes.c.address_hash)
-    pairs = pairs.join(other, other.c.address_hash == hashes.c.address_hash)
-    found = select(one.c.id.label("id"), other.c.id.label("mate")).select_from(pairs).cte("inbox")
-    return found.prefix_with("MATERIALIZED")
+    mine, theirs = CUSTOMER.alias("mine"), CUSTOMER.alias("theirs")
+    pairs = hashes.join(mine, mine.c.address_hash == hashes.c.address_hash)
+    pairs = pairs.join(theirs, theirs.c.address_hash == hashes.c.address_hash)
+    inbox = select(mine.c.id.label("id"), theirs.c.id.label("mate")).select_from(pairs).cte("inbox")
+    return inbox.prefix_with("MATERIALIZED")
 
 
 def mailed(inbox: CTE) -> CTE:
@@ -64,12 +64,12 @@ def mailed(inbox: CTE) -> CTE:
 
     `inbox` is from `shared`. Only customers whose inbox got mails of others are listed, themselves included.
     """
-    one = CUSTOMER.alias("one")
-    moved = one.join(FORMER, and_(FORMER.c.address_hash == one.c.address_hash, FORMER.c.customer_id != one.c.id))
+    mine = CUSTOMER.alias("mine")
+    moved = mine.join(FORMER, and_(FORMER.c.address_hash == mine.c.address_hash, FORMER.c.customer_id != mine.c.id))
     open_end = null().cast(Instant())
     pairs = select(inbox.c.id, inbox.c.mate, open_end.label("until")).union(
-        select(one.c.id, one.c.id, open_end).select_from(moved),
-        select(one.c.id, FORMER.c.customer_id, FORMER.c.until).select_from(moved),
+        select(mine.c.id, mine.c.id, open_end).select_from(moved),
+        select(mine.c.id, FORMER.c.customer_id, FORMER.c.until).select_from(moved),
     )
     return pairs.cte("mailed").prefix_with("MATERIALIZED")
 

@@ -122,19 +122,20 @@ def _rewrite(store: Store) -> None:
 
 def check_version(store: Store) -> None:
     """Raise Unavailable unless the database has the version this program needs."""
-    found = database_version(store)
-    _refuse_newer(found)
-    if found is None:
+    current = database_version(store)
+    _refuse_newer(current)
+    if current is None:
         raise Unavailable("The database is not set up.", "Run 'mailshot db upgrade'.")
-    if found != required_version():
+    if current != required_version():
         raise Unavailable(
-            f"The database has version {found}, this program needs {required_version()}.", "Run 'mailshot db upgrade'."
+            f"The database has version {current}, this program needs {required_version()}.",
+            "Run 'mailshot db upgrade'.",
         )
 
 
-def _refuse_newer(found: str | None) -> None:
-    if found is not None and found not in read_versions():
-        message = f"The database has version {found}, which this program does not know: it is newer than we are."
+def _refuse_newer(current: str | None) -> None:
+    if current is not None and current not in read_versions():
+        message = f"The database has version {current}, which this program does not know: it is newer than we are."
         raise Unavailable(message, "Install the newer Mailshot, or point MAILSHOT_DATABASE elsewhere.")
 
 

@@ -47,10 +47,10 @@ def most_bought(
         .subquery()
     )
     best = select(ranked.c.customer_id, ranked.c.product_id, ranked.c.times).where(ranked.c.place <= most)
-    found: dict[int, list[tuple[int, int]]] = {}
+    bought: dict[int, list[tuple[int, int]]] = {}
     for customer_id, product_id, number in connection.execute(best.order_by(ranked.c.customer_id, ranked.c.place)):
-        found.setdefault(customer_id, []).append((product_id, number))
-    return found
+        bought.setdefault(customer_id, []).append((product_id, number))
+    return bought
 
 
 def popular(connection: Connection, products: ProductFilter, since: datetime, until: datetime, most: int) -> list[int]:
@@ -80,8 +80,8 @@ def next_customers(
     candidates = or_(ROW.c.reason.is_(None), ROW.c.reason == Reason.holdout)
     mailed = [ROW.c.plan_id == plan_id, candidates, ROW.c.content.in_(contents)]
     rows = select(ROW.c.customer_id, *flags).where(*mailed, ROW.c.customer_id > after)
-    found = connection.execute(rows.order_by(ROW.c.customer_id).limit(most))
-    return [(int(row[0]), tuple(bool(flag) for flag in row[1:])) for row in found]
+    chosen = connection.execute(rows.order_by(ROW.c.customer_id).limit(most))
+    return [(int(row[0]), tuple(bool(flag) for flag in row[1:])) for row in chosen]
 
 
 def write_offers(connection: Connection, plan_id: str, chosen: Iterable[tuple[int, list[list[int]], int]]) -> None:
@@ -104,13 +104,13 @@ def write_offers(connection: Connection, plan_id: str, chosen: Iterable[tuple[in
 
 def forbidden_offered(connection: Connection, plan_id: str, compiled: Compiler, forbidden: Sequence[Forbidden]) -> int:
     """Count the offers of a plan that a guard forbids: anything but 0 is a bug in Mailshot."""
-    found = 0
+    number = 0
     for who, never in forbidden:
         barred = {int(row[0]) for row in connection.execute(_ids(never))}
         rows = select(ROW.c.offers).where(ROW.c.plan_id == plan_id, ROW.c.customer_id.in_(bound(compiled, who)))
         for (offers,) in connection.execute(rows.where(ROW.c.reason.is_(None))):
-            found += sum(product in barred for product, _ in offers or ())
-    return found
+            number += sum(product in barred for product, _ in offers or ())
+    return number
 
 
 def _unless(compiled: Compiler, forbidden: Sequence[Forbidden]) -> list[ColumnElement[bool]]:

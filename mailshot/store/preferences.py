@@ -34,11 +34,11 @@ def stated_answers(connection: Connection, customer_id: int) -> dict[tuple[str, 
     return {(name, value): holds for name, value, holds in rows}
 
 
-def state(connection: Connection, customer_id: int, said: StatedPreference, source: str, at: datetime) -> bool:
+def state(connection: Connection, customer_id: int, statement: StatedPreference, source: str, at: datetime) -> bool:
     """Store one statement, and return whether it counts: one that is older than the stored one does not."""
-    values = {"holds": said.holds, "source": source, "at": at}
+    values = {"holds": statement.holds, "source": source, "at": at}
     row = dialect.dialect_insert(connection, PREFERENCE).values(
-        customer_id=customer_id, name=said.name, value=said.value, **values
+        customer_id=customer_id, name=statement.name, value=statement.value, **values
     )
     c = PREFERENCE.c
     kept = row.on_conflict_do_update(

@@ -119,9 +119,9 @@ def erase(connection: Connection, customer_id: int, address_key: bytes, source: 
     if known is None or known.key.startswith(ERASED_KEY):
         return False
     hashed = address.hash_address(address_key, known.email) if known.email else None
-    hashes = {found for found in (hashed, known.address_hash) if found}
-    for found in sorted(hashes):
-        suppression.add_erased(connection, found, source, at)
+    hashes = {address_hash for address_hash in (hashed, known.address_hash) if address_hash}
+    for address_hash in sorted(hashes):
+        suppression.add_erased(connection, address_hash, source, at)
     for topic, entry in consent.latest_entries(connection, customer_id).items():
         if entry.given:
             # Later than the entry that counts, even if that one has the time of a wrong clock.

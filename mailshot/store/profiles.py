@@ -33,32 +33,34 @@ _TRAITS = select(SCHEMA.trait).where(SCHEMA.trait.c.customer_id == bindparam("cu
 PRODUCT_COLUMNS = ("key", "name", "department", "category", "type", "brand", "size", "price", "url")
 
 
-def find_customer(connection: Connection, words: str) -> int:
+def find_customer(connection: Connection, key_or_address: str) -> int:
     """Return the id of the customer with this key, or else with this address.
 
     Raises NotFound, and Refused when several customers share the address.
     """
     customer = SCHEMA.customer.c
-    by_key = connection.scalar(select(customer.id).where(customer.key == words))
+    by_key = connection.scalar(select(customer.id).where(customer.key == key_or_address))
     if by_key is not None:
         return int(by_key)
-    theirs = func.lower(customer.email) == words.lower()
-    found = connection.execute(select(customer.id, customer.key).where(theirs).order_by(customer.key)).all()
-    if not found:
-        raise NotFound(f"There is no customer with the key or address '{words}'.", "Use a key as imported.")
-    if len(found) > 1:
-        keys = ", ".join(row.key for row in found[:MAX_NAMED]) + ", …" * (len(found) > MAX_NAMED)
-        raise Refused(f"{len(found)} customers share the address '{words}'.", f"Name one by its key: {keys}.")
-    return int(found[0].id)
+    theirs = func.lower(customer.email) == key_or_address.lower()
+    customers = connection.execute(select(customer.id, customer.key).where(theirs).order_by(customer.key)).all()
+    if not customers:
+        raise NotFound(f"There is no customer with the key or address '{key_or_address}'.", "Use a key as imported.")
+    if len(customers) > 1:
+        keys = ", ".join(row.key for row in customers[:MAX_NAMED]) + ", …" * (len(customers) > MAX_NAMED)
+        raise Refused(
+            f"{len(customers)} customers share the address '{key_or_address}'.", f"Name one by its key: {keys}."
+        )
+    return int(customers[0].id)
 
 
 def profile(
     connection: Connection,
     customer_id: int,
     before: datetime | None = None,
-    words: Collection[str] = ALL,
+    keywords: Collection[str] = ALL,
 ) -> Profile:
-    """Return the profile of one customer, with the parts that `words` of rules use. Raises NotFound.
+    """Return the profile of one customer, with the parts that `keywords` of rules use. Raises NotFound.
 
     Consents and preferences count when they were stated `before` a moment; None: all of them.
     """
@@ -67,18 +69,19 @@ def profile(
     if row is None:
         raise NotFound(f"There is no customer {customer_id}.")
     stated = _PREFERENCES.where(SCHEMA.preference.c.at < before) if before else _PREFERENCES
-    preferences = connection.execute(stated, mine).mappings().all() if "preference" in words else ()
-    traits = connection.execute(_TRAITS, mine).mappings().all() if "trait" in words else ()
-    consents = consent.latest_entries(connection, customer_id, before) if "consent" in words else {}
+    preferences = connection.execute(stated, mine).mappings().all() if "preference" in keywords else ()
+    traits = connection.execute(_TRAITS, mine).mappings().all() if "trait" in keywords else ()
+    consents = consent.latest_entries(connection, customer_id, before) if "consent" in keywords else {}
     return Profile(
         id=customer_id,
         lot=row["lot"],
         facts=facts(row, COLUMNS),
-        histories=_histories(connection, customer_id, [word for word in words if word in KEPT]),
+        histories=_histories(connection, customer_id, [word for word in keywords if word in KEPT]),
         consents={topic: entry.given for topic, entry in consents.items()},
         preferences={(item["name"], item["value"]): item["holds"] for item in preferences},
         traits={(item["name"], item["value"]): TraitValue(item["confidence"], item["evidence"]) for item in traits},
-        tracked="consent" in words and connection.scalar(tracked_customers(SCHEMA, before, [customer_id])) is not None,
+        tracked="consent" in keywords
+        and connection.scalar(tracked_customers(SCHEMA, before, [customer_id])) is not None,
     )
 
 
@@ -101,25 +104,25 @@ def products(connection: Connection, product_ids: Iterable[int]) -> dict[int, di
 
 def names(connection: Connection, product_ids: Collection[int]) -> dict[int, str]:
     """Return the names of products by id, of those that have one."""
-    found: dict[int, str] = {}
+    by_id: dict[int, str] = {}
     ids = iter(product_ids)
     while some := list(islice(ids, MAX_AT_ONCE)):
         product = SCHEMA.product.c
         rows = connection.execute(
             select(product.id, product.name).where(product.id.in_(some), product.name.is_not(None))
         )
-        found |= {int(row[0]): str(row[1]) for row in rows}
-    return found
+        by_id |= {int(row[0]): str(row[1]) for row in rows}
+    return by_id
 
 
-def _histories(connection: Connection, customer_id: int, words: Collection[str]) -> dict[str, tuple[Activity, ...]]:
+def _histories(connection: Connection, customer_id: int, keywords: Collection[str]) -> dict[str, tuple[Activity, ...]]:
     """Return the activities of a customer by word; products are fetched once for all of them."""
-    rows = {word: connection.execute(_of_kind(word), {"customer": customer_id}).mappings().all() for word in words}
-    ids = {row["product_id"] for found in rows.values() for row in found if row.get("product_id") is not None}
+    rows = {word: connection.execute(_of_kind(word), {"customer": customer_id}).mappings().all() for word in keywords}
+    ids = {row["product_id"] for activities in rows.values() for row in activities if row.get("product_id") is not None}
     known = products(connection, ids) if ids else {}
     return {
-        word: tuple(_activity(row, turn, SCHEMA.sources[word].fields, known) for turn, row in enumerate(found))
-        for word, found in rows.items()
+        word: tuple(_activity(row, turn, SCHEMA.sources[word].fields, known) for turn, row in enumerate(activities))
+        for word, activities in rows.items()
     }
 
 

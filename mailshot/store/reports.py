@@ -36,10 +36,10 @@ class Bought:
 def count_by_state(connection: Connection) -> dict[int, dict[str, int]]:
     """Count the deliveries of every run by state."""
     grouped = select(DELIVERY.c.run_id, DELIVERY.c.state, func.count()).group_by(DELIVERY.c.run_id, DELIVERY.c.state)
-    found: dict[int, dict[str, int]] = {}
+    counts: dict[int, dict[str, int]] = {}
     for run_id, state, number in connection.execute(grouped):
-        found.setdefault(run_id, {})[state] = number
-    return found
+        counts.setdefault(run_id, {})[state] = number
+    return counts
 
 
 def count_by_content(connection: Connection, run_id: int) -> dict[str, int]:
@@ -63,10 +63,10 @@ def feedback(connection: Connection, today: datetime) -> dict[int, dict[tuple[st
     known = or_(FEEDBACK.c.kind != FeedbackKind.converted, FEEDBACK.c.at <= today)
     people = func.count(distinct(FEEDBACK.c.customer_id))
     grouped = select(*columns, people).where(FEEDBACK.c.run_id.is_not(None), known, _KNOWN)
-    found: dict[int, dict[tuple[str, str], int]] = {}
+    counts: dict[int, dict[tuple[str, str], int]] = {}
     for run_id, kind, by, number in connection.execute(grouped.group_by(*columns)):
-        found.setdefault(run_id, {})[kind, by] = number
-    return found
+        counts.setdefault(run_id, {})[kind, by] = number
+    return counts
 
 
 def count_seen_by_machines(connection: Connection) -> dict[int, int]:
@@ -117,5 +117,5 @@ def latest_activity(connection: Connection, goal: Goal, today: datetime) -> date
     moment = select(func.max(PURCHASE.c.at)).where(PURCHASE.c.at <= today)
     if goal.event is not None:
         moment = select(func.max(EVENT.c.at)).where(EVENT.c.name == goal.event, EVENT.c.at <= today)
-    found: datetime | None = connection.scalar(moment)
-    return found
+    latest: datetime | None = connection.scalar(moment)
+    return latest

@@ -77,8 +77,8 @@ def _of_customer(rows: list[Row[Any]]) -> Iterator[tuple[Row[Any], list[LinePart
     lines = [
         PurchaseLine(row.order_key, row.product_id, row.at, row.quantity, row.amount, row.channel or "") for row in rows
     ]
-    found = sorted(returns.split_lines(lines), key=lambda part: part.line)
-    for index, parts in groupby(found, key=lambda part: part.line):
+    all_parts = sorted(returns.split_lines(lines), key=lambda part: part.line)
+    for index, parts in groupby(all_parts, key=lambda part: part.line):
         yield rows[index], list(parts)
 
 

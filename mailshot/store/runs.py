@@ -124,9 +124,9 @@ def archived(connection: Connection, most: int) -> list[RunRecord]:
     return _runs(connection, select(RUN).where(RUN.c.archived).order_by(RUN.c.id.desc()).limit(most))
 
 
-def set_archived(connection: Connection, run_id: int, archived: bool) -> bool:
-    """Put a run into the public archive, or take it out; False when there is no such run."""
-    return bool(connection.execute(update(RUN).where(RUN.c.id == run_id).values(archived=archived)).rowcount)
+def set_archived(connection: Connection, run_id: int, archived: bool) -> None:
+    """Put a run into the public archive, or take it out."""
+    connection.execute(update(RUN).where(RUN.c.id == run_id).values(archived=archived))
 
 
 def move_run(connection: Connection, run_id: int, to: RunState, at: datetime) -> bool:

@@ -39,13 +39,13 @@ class DataStatistics:
         if isinstance(condition, nodes.ActivityCondition):
             return self._of_products(condition.products) * self._of_time(condition.window)
         if isinstance(condition, nodes.HasTrait):
-            words = condition.closure.implying
-            inferred = sum(self._of_customers(TRAIT, name=condition.name, value=word) for word in words)
-            return inferred + self._stated(condition.name, words, holds=True)
+            values = condition.closure.implying
+            inferred = sum(self._of_customers(TRAIT, name=condition.name, value=word) for word in values)
+            return inferred + self._stated(condition.name, values, holds=True)
         if isinstance(condition, nodes.HasPreference):
             closure = condition.closure
-            words = closure.implying if condition.says else closure.implied
-            return self._stated(condition.name, words, holds=condition.says)
+            values = closure.implying if condition.says else closure.implied
+            return self._stated(condition.name, values, holds=condition.says)
         return 1.0
 
     def _stated(self, name: str, values: Sequence[str], holds: bool) -> float:
@@ -65,9 +65,9 @@ class DataStatistics:
         """Return the share of all purchase lines with these products, and their bitmap."""
         if products not in self.product_cache:
             chosen = select(PRODUCT.c.id, PRODUCT.c.lines).where(product_clause(PRODUCT, products))
-            found = self.connection.execute(chosen).all()
-            share = sum(lines for _, lines in found) / max(self._lines, 1)
-            self.product_cache[products] = share, _bitmap([number for number, _ in found])
+            rows = self.connection.execute(chosen).all()
+            share = sum(lines for _, lines in rows) / max(self._lines, 1)
+            self.product_cache[products] = share, _bitmap([number for number, _ in rows])
         return self.product_cache[products]
 
     def _of_time(self, window: Window) -> float:

@@ -141,12 +141,12 @@ def _labelled(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Transition]:
     for was, now, customer_id, place, _ in rows:
         if customer_id:
             examples.setdefault((was, now), []).append((place, customer_id))
-    found = []
+    transitions = []
     for was, now, customer_id, customers, spent in rows:
         if not customer_id:
             who = tuple(who for _, who in sorted(examples.get((was, now), ())))
-            found.append(Transition(was, now, int(customers), spent or Decimal(0), who))
-    return found
+            transitions.append(Transition(was, now, int(customers), spent or Decimal(0), who))
+    return transitions
 
 
 def _outcome(content: ColumnElement[Any], reason: ColumnElement[Any]) -> Label[str]:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from mailshot.errors import InvalidInput
+from mailshot.errors import InvalidInput, NotFound
 from mailshot.facts import locales
 from mailshot.render import compose
 from mailshot.render.problems import RenderError
@@ -78,7 +78,7 @@ def _mail(page: str) -> Response:
 async def _rendered(render: Callable[[], str | None]) -> str | None:
     try:
         return await asyncio.to_thread(render)
-    except (RenderError, InvalidInput) as error:
+    except (RenderError, InvalidInput, NotFound) as error:
         log.warning("a mail cannot be shown in the browser: %s", error)
         return None
 

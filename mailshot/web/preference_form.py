@@ -103,8 +103,8 @@ async def current_page(link: MailLink, view: View) -> Page:
 def page_of(site: Site, current: CurrentPreferences, view: View) -> Page:
     """Return the part of a customer's preferences that a view shows."""
     controls = preferences.controls(current, site.settings.topics, site.settings.statements)
-    shown = preferences.with_prefixes(controls, view.shows)
-    return Page(shown, shown)
+    shown_controls = preferences.with_prefixes(controls, view.shows)
+    return Page(shown_controls, shown_controls)
 
 
 async def save_form(link: MailLink, form: FormData, view: View, check: Check | None = None) -> Page:
@@ -122,10 +122,10 @@ async def save_form(link: MailLink, form: FormData, view: View, check: Check | N
     current = await site.read(query)
     posted, was_shown = preferences.with_prefixes(_posted(form), view.takes), _shown_before(form)
     if was_shown is None:
-        shown = page_of(site, current, view).shown
+        shown_controls = page_of(site, current, view).shown
     else:
-        shown = preferences.with_prefixes(was_shown, view.shows)
-    requested = preferences.requested_changes(posted, shown, current, topics, statements)
+        shown_controls = preferences.with_prefixes(was_shown, view.shows)
+    requested = preferences.requested_changes(posted, shown_controls, current, topics, statements)
     if not requested.problems:
         change = PreferenceChange(link.customer_id, link.run_id, requested, site.clock())
 
@@ -134,7 +134,7 @@ async def save_form(link: MailLink, form: FormData, view: View, check: Check | N
             preferences.save_changes(connection, change, topics, statements)
 
         await site.group.do(save_change)
-    return Page(posted, shown, tuple(requested.problems))
+    return Page(posted, shown_controls, tuple(requested.problems))
 
 
 def template_values(site: Site, page: Page) -> dict[str, Any]:
@@ -193,8 +193,10 @@ def _card(site: Site, current: CurrentPreferences, pair: tuple[str, str], trait:
     label = evidence.get("label") or (question and question.values.get(value)) or f"{name}: {value}".replace("_", " ")
     sure = next(text for least, text in SURE if trait.confidence >= least) if trait else "You told us"
     share = round(100 * trait.confidence) if trait else 0
-    words = str(evidence.get("words", ""))
-    return Card(f"{preferences.JUDGE}{name}.{value}", str(label), words, sure, _answer(site, current, pair), share)
+    explanation = str(evidence.get("words", ""))
+    return Card(
+        f"{preferences.JUDGE}{name}.{value}", str(label), explanation, sure, _answer(site, current, pair), share
+    )
 
 
 def _answer(site: Site, current: CurrentPreferences, pair: tuple[str, str]) -> str:

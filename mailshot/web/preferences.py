@@ -29,7 +29,7 @@ _BELOW = re.compile(r"/(data|export|erase)")
 
 async def show_preferences(request: Request) -> Response:
     """Show the topics, and the questions without the answers."""
-    return _shown(request, await preference_form.current_page(await _link(request), MAIL))
+    return _preferences_page(request, await preference_form.current_page(await _link(request), MAIL))
 
 
 async def save_preferences(request: Request) -> Response:
@@ -39,7 +39,9 @@ async def save_preferences(request: Request) -> Response:
     link = await _link(request)
     forms.reject_foreign(request)
     saved = await preference_form.save_form(link, await forms.read_form(request), MAIL)
-    return _shown(request, saved) if saved.problems else RedirectResponse(f"{_address(request)}?saved=1", 303)
+    return (
+        _preferences_page(request, saved) if saved.problems else RedirectResponse(f"{_address(request)}?saved=1", 303)
+    )
 
 
 async def show_data_request(request: Request) -> Response:
@@ -75,7 +77,7 @@ def _moment(site: Site, at: datetime) -> str:
     return f"{locale_format.date(local)} {local:%H:%M %Z}"
 
 
-def _shown(request: Request, page: Page) -> Response:
+def _preferences_page(request: Request, page: Page) -> Response:
     site = site_of(request)
     values = preference_form.template_values(site, page)
     saved = "saved" in request.query_params and not page.problems

@@ -75,14 +75,14 @@ async def open_link(request: Request) -> Response:
             raise LinkEnded(_again(site, link))
         return link
 
-    return await _shown(request, await site.group.do(write))
+    return await _data_page(request, await site.group.do(write))
 
 
 async def save_own_data(request: Request) -> Response:
     """Save everything at once, and show the page with what is stored then."""
     link, form, check = await _owner(request)
     saved = await preference_form.save_form(link.mail, form, OWNER, check)
-    return await _shown(request, link, saved if saved.problems else None, saved=not saved.problems)
+    return await _data_page(request, link, saved if saved.problems else None, saved=not saved.problems)
 
 
 async def export_data(request: Request) -> Response:
@@ -155,7 +155,7 @@ async def _owner(request: Request) -> tuple[DataLink, FormData, Check]:
     return await site.read(check), form, check
 
 
-async def _shown(request: Request, link: DataLink, page: Page | None = None, saved: bool = False) -> Response:
+async def _data_page(request: Request, link: DataLink, page: Page | None = None, saved: bool = False) -> Response:
     """Show the owner's page: `page` as it was posted when that had problems, else with what is stored now."""
     site, customer_id = site_of(request), link.person.customer_id
 

@@ -46,10 +46,10 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize(("rule", "said"), CHANGES.values(), ids=CHANGES)
-def test_the_needed_change_is_reported(rule: str, said: str) -> None:
+@pytest.mark.parametrize(("rule", "message"), CHANGES.values(), ids=CHANGES)
+def test_the_needed_change_is_reported(rule: str, message: str) -> None:
     document = documents.parse_document(f"audience: a\nwho:\n  {rule}", "a.yaml")
     condition = AudienceRegistry([document], VOCABULARY).audience("a").condition
-    found = Counterfactual(Evaluator(WHO, AS_OF, ZoneInfo("UTC"))).changes(condition)
-    assert len(found) == 1
-    assert said in found[0].words()
+    changes = Counterfactual(Evaluator(WHO, AS_OF, ZoneInfo("UTC"))).changes(condition)
+    assert len(changes) == 1
+    assert message in changes[0].words()

@@ -20,9 +20,9 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 def verdict(text: str, profile: Profile = PROFILE) -> Verdict:
     document = documents.parse_document(text, "who")
-    found = Parser(VOCABULARY, document.problems(), "test", lambda *_: None).condition(document.root)
-    assert found is not None
-    return Evaluator(profile, NOW, ZoneInfo("UTC")).verdict(found)
+    condition = Parser(VOCABULARY, document.problems(), "test", lambda *_: None).condition(document.root)
+    assert condition is not None
+    return Evaluator(profile, NOW, ZoneInfo("UTC")).verdict(condition)
 
 
 MOVES = {
@@ -56,8 +56,8 @@ MOVES = {
 
 @pytest.mark.parametrize("what", MOVES)
 def test_the_deciding_clause_is_reported(what: str) -> None:
-    before, after, told = MOVES[what]
-    assert evaluate.deciding_clause(verdict(before), verdict(after)) == told
+    before, after, clause = MOVES[what]
+    assert evaluate.deciding_clause(verdict(before), verdict(after)) == clause
 
 
 def test_the_same_clause_on_another_day_is_reported_as_found() -> None:

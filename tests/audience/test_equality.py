@@ -54,11 +54,11 @@ OTHER = {
 
 @pytest.mark.parametrize("what", OTHER)
 def test_a_difference_is_traced_to_the_changed_definition(what: str) -> None:
-    changed, same_words, told = OTHER[what]
+    changed, same_words, definitions = OTHER[what]
     other = condition(**changed)
     assert equality.meaning_key(other) != equality.meaning_key(condition())
     assert (equality.wording_key(other) == equality.wording_key(condition())) is same_words
-    assert equality.shifted(condition(), other) == told
+    assert equality.shifted(condition(), other) == definitions
 
 
 @given(CONDITIONS, CONDITIONS)

@@ -119,23 +119,23 @@ def problems(*texts: str) -> list[Problem]:
 
 @pytest.mark.parametrize("rule", WRONG)
 def test_an_invalid_rule_is_reported_at_its_place(rule: str) -> None:
-    (found,) = problems(f"audience: test\nwho: {rule}\n")
+    (problem,) = problems(f"audience: test\nwho: {rule}\n")
     place, message, remedy = WRONG[rule]
-    assert (found.file, found.line, found.column) == ("rules/audiences/0.yaml", 2, 6 + place)
-    assert found.message == message
-    assert found.excerpt == f"who: {rule}"
-    assert found.remedy == remedy or (not remedy and found.remedy.startswith("Known: "))
+    assert (problem.file, problem.line, problem.column) == ("rules/audiences/0.yaml", 2, 6 + place)
+    assert problem.message == message
+    assert problem.excerpt == f"who: {rule}"
+    assert problem.remedy == remedy or (not remedy and problem.remedy.startswith("Known: "))
 
 
 def test_all_errors_of_all_files_are_reported_at_once() -> None:
-    found = problems(
+    reported = problems(
         "audience: one\nwho:\n  any:\n    - contry: 'NO'\n    - bought: {witin: 3 days, times: many}\n    - share: 200%\n",  # noqa: E501
         "audience: two\nwho: {lifecycle: [activ, nwe]}\ndescripton: x\n",
         "who: {everyone: yes}\n",
         "audience: one\nwho: {everyone: yes}\n",
         "audience: three\n",
     )
-    assert [(item.file[-6], item.line, item.column) for item in found] == [
+    assert [(item.file[-6], item.line, item.column) for item in reported] == [
         ("2", 1, 1),
         ("3", 1, 11),
         ("0", 4, 7),
@@ -150,11 +150,11 @@ def test_all_errors_of_all_files_are_reported_at_once() -> None:
 
 
 def test_audiences_in_a_circle_are_rejected() -> None:
-    found = problems(
+    reported = problems(
         "audience: a\nwho: {audience: b}\n", "audience: b\nwho: {audience: c}\n", "audience: c\nwho: {audience: a}\n"
     )
-    assert found[0].message == "the audiences refer to each other in a circle: a -> b -> c -> a"
-    assert (found[0].file, found[0].line, found[0].column) == ("rules/audiences/2.yaml", 2, 17)
+    assert reported[0].message == "the audiences refer to each other in a circle: a -> b -> c -> a"
+    assert (reported[0].file, reported[0].line, reported[0].column) == ("rules/audiences/2.yaml", 2, 17)
     (alone,) = problems("audience: a\nwho: {not: {audience: a}}\n")
     assert alone.message.endswith("a -> a")
 
@@ -166,7 +166,7 @@ def chain(length: int) -> list[str]:
 
 def test_a_long_chain_of_audiences_is_rejected() -> None:
     assert "audiences refer to each other more than 20 levels deep" in {
-        found.message for found in problems(*chain(2000))
+        problem.message for problem in problems(*chain(2000))
     }
 
 
@@ -174,8 +174,8 @@ def test_the_size_of_an_audience_includes_those_that_it_names() -> None:
     """A few small files must not grow into a statement that no database takes."""
     bombs = ["audience: a0\nwho: {any: [" + "{share: 1%}, " * 30 + "]}\n"]
     bombs += [f"audience: a{n}\nwho: {{any: [" + f"{{audience: a{n - 1}}}, " * 30 + "]}\n" for n in range(1, 12)]
-    found = problems(*bombs)
-    assert found[0].message == "the rule comes to more than 500 conditions, with those of the audiences it names"
+    reported = problems(*bombs)
+    assert reported[0].message == "the rule comes to more than 500 conditions, with those of the audiences it names"
 
 
 def rule(condition: str) -> str:
@@ -186,8 +186,8 @@ def test_depth_counts_through_the_audiences_a_rule_names() -> None:
     inner, outer = "{everyone: yes}", "{audience: inner}"
     for _ in range(11):
         inner, outer = f"{{not: {inner}}}", f"{{not: {outer}}}"
-    found = problems(f"audience: inner\nwho: {inner}\n", f"audience: outer\nwho: {outer}\n")
-    assert found[0].message == "the rule is nested deeper than 20 levels, with the audiences it names"
+    reported = problems(f"audience: inner\nwho: {inner}\n", f"audience: outer\nwho: {outer}\n")
+    assert reported[0].message == "the rule is nested deeper than 20 levels, with the audiences it names"
 
 
 TOO_LARGE = {
@@ -209,10 +209,10 @@ TOO_LARGE = {
 def test_a_rule_that_is_too_large_is_rejected(what: str) -> None:
     text, message = TOO_LARGE[what]
     try:
-        found = problems(text)
+        reported = problems(text)
     except InvalidInput as error:
-        found = list(error.problems)
-    assert message in found[0].message
+        reported = list(error.problems)
+    assert message in reported[0].message
 
 
 def test_ten_thousand_texts_and_500_conditions_are_accepted() -> None:

@@ -25,9 +25,9 @@ def test_every_group_of_the_example_shop_has_a_product() -> None:
     groups = Rulebook.load(RULES.parent).groups
     assert groups
     for name, group in groups.items():
-        found = products.synthesize(group, {})
-        assert found, name
-        assert group.matches(found)
+        product = products.synthesize(group, {})
+        assert product, name
+        assert group.matches(product)
     assert products.synthesize(groups["vegetables"], {"brand": "B"}) == {
         "brand": "B",
         "department": "PRODUCE",
@@ -63,6 +63,6 @@ def test_the_product_matches_no_exception() -> None:
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_product_is_found_if_a_real_one_exists(selection: ProductFilter, product: dict[str, object]) -> None:
     real = {"key": "Lit-1", **product, **product["facts"]}  # type: ignore[dict-item]
-    found = products.synthesize(selection, {})
-    assert found is not None or not selection.matches(real)
-    assert found is None or selection.matches(found)
+    synthesized = products.synthesize(selection, {})
+    assert synthesized is not None or not selection.matches(real)
+    assert synthesized is None or selection.matches(synthesized)

@@ -33,14 +33,14 @@ def read(written: str, clock: Today = PINNED, who: str = "{everyone: yes}") -> t
     return example_reader.read_examples(document, VOCABULARY, clock, problems, condition), problems.found
 
 
-def one(written: str, clock: Today = PINNED, who: str = "{everyone: yes}") -> Example:
-    (found,), problems = read(f"[{{{written}, matches: yes}}]", clock, who)
+def read_one(written: str, clock: Today = PINNED, who: str = "{everyone: yes}") -> Example:
+    (example,), problems = read(f"[{{{written}, matches: yes}}]", clock, who)
     assert problems == []
-    return found
+    return example
 
 
 def moment(at: str, clock: Today = PINNED) -> datetime:
-    (line,) = one(f"bought: {{at: {at}}}", clock).profile.histories["bought"]
+    (line,) = read_one(f"bought: {{at: {at}}}", clock).profile.histories["bought"]
     return line.at
 
 
@@ -55,7 +55,7 @@ def test_moments_are_relative_to_today(clock: Today) -> None:
     assert moment("2 hours ago", clock) == TODAY - timedelta(hours=2)
     assert moment("Yesterday", clock) == wall(2026, 4, 6, 12)
     assert moment("today", clock) == wall(2026, 4, 7)  # noon has not come yet
-    (usual,) = one("bought: {}", clock).profile.histories["bought"]
+    (usual,) = read_one("bought: {}", clock).profile.histories["bought"]
     assert usual.at == wall(2026, 4, 6, 12)
 
 
@@ -63,32 +63,32 @@ def test_moments_are_in_the_time_zone_of_the_company() -> None:
     assert moment("2026-03-01") == wall(2026, 3, 1, 12)
     assert moment("2026-03-01 18:05") == wall(2026, 3, 1, 18, 5)
     assert moment("2026-03-01T18:05+09:00") == datetime(2026, 3, 1, 9, 5, tzinfo=UTC)
-    assert one("as_of: 2026-04-01").as_of == wall(2026, 4, 1)
-    assert one("as_of: 2026-04-01 08:00, bought: {at: 2026-04-01}").profile.histories["bought"][0].at == wall(
+    assert read_one("as_of: 2026-04-01").as_of == wall(2026, 4, 1)
+    assert read_one("as_of: 2026-04-01 08:00, bought: {at: 2026-04-01}").profile.histories["bought"][0].at == wall(
         2026, 4, 1
     )
-    assert not one("name: x", MOVING).pinned
-    assert one("as_of: 2026-04-01", MOVING).pinned
+    assert not read_one("name: x", MOVING).pinned
+    assert read_one("as_of: 2026-04-01", MOVING).pinned
 
 
 def test_an_activity_has_defaults() -> None:
-    lines = one("bought: [{department: A, at: [3 days ago, yesterday], times: 2}, {order: B}, {order: B}]").profile
+    lines = read_one("bought: [{department: A, at: [3 days ago, yesterday], times: 2}, {order: B}, {order: B}]").profile
     bought = lines.histories["bought"]
     assert len(bought) == 6
     assert len({line.occasion for line in bought}) == 5
     assert {(line.amount, line.quantity) for line in bought} == {(Decimal(), Decimal(1))}
     assert {str(line.product["key"]) for line in bought if line.product} == {"department A", "a product"}
-    paid = one("bought: [{key: A, quantity: 3}, {key: A, price: 2.50, amount: 1}]").profile.histories["bought"]
+    paid = read_one("bought: [{key: A, quantity: 3}, {key: A, price: 2.50, amount: 1}]").profile.histories["bought"]
     assert [line.amount for line in paid] == [Decimal("7.50"), Decimal(1)]  # what a line says of A holds for both
-    assert one("opened: {}").profile.histories["opened"][0].about == {"by": "human"}
-    seen = one("did: {event: Lit-viewed, seconds: 12, label: x, amount: 3}").profile.histories["did"][0]
+    assert read_one("opened: {}").profile.histories["opened"][0].about == {"by": "human"}
+    seen = read_one("did: {event: Lit-viewed, seconds: 12, label: x, amount: 3}").profile.histories["did"][0]
     assert (seen.about, seen.product, seen.amount) == (
         {"event": "Lit-viewed", "seconds": 12},
         {"label": "x", "key": "label x"},
         Decimal(3),
     )
-    assert one("did: {event: Lit-viewed}").profile.histories["did"][0].product is None
-    grouped = one("bought: {group: cheap, name: x}").profile.histories["bought"][0].product
+    assert read_one("did: {event: Lit-viewed}").profile.histories["did"][0].product is None
+    grouped = read_one("bought: {group: cheap, name: x}").profile.histories["bought"][0].product
     assert grouped
     assert VOCABULARY.groups["cheap"].matches(grouped)
     assert grouped["name"] == "x"
@@ -97,23 +97,25 @@ def test_an_activity_has_defaults() -> None:
 @pytest.mark.parametrize("word", KINDS)
 def test_an_example_can_have_every_kind_of_activity(word: str) -> None:
     event = "event: Lit-viewed, " if word == "did" else ""
-    assert len(one(f"{word}: [{{{event}times: 3}}]").profile.histories[KINDS[word].kept_as]) == 3
+    assert len(read_one(f"{word}: [{{{event}times: 3}}]").profile.histories[KINDS[word].kept_as]) == 3
 
 
 def test_a_return_is_a_purchase_with_negative_quantity() -> None:
-    said = "{key: A, at: 3 days ago, quantity: 2, amount: 10, channel: web}"
-    other = "{key: A, at: 3 days ago, quantity: -2, amount: -10, channel: web}"
-    ways = [one(f"returned: {said}"), one(f"returned: {other}"), one(f"bought: {other}")]
+    positive = "{key: A, at: 3 days ago, quantity: 2, amount: 10, channel: web}"
+    negative = "{key: A, at: 3 days ago, quantity: -2, amount: -10, channel: web}"
+    ways = [read_one(f"returned: {positive}"), read_one(f"returned: {negative}"), read_one(f"bought: {negative}")]
     (line,) = ways[0].profile.histories["bought"]
     assert (line.quantity, line.amount) == (Decimal(-2), Decimal(-10))
-    told = [
-        (each.at, each.about, each.quantity, each.amount) for way in ways for each in way.profile.histories["bought"]
+    lines = [
+        (activity.at, activity.about, activity.quantity, activity.amount)
+        for way in ways
+        for activity in way.profile.histories["bought"]
     ]
-    assert told[0] == told[1] == told[2]
+    assert lines[0] == lines[1] == lines[2]
 
 
 def test_the_customer_is_as_written() -> None:
-    who = one(
+    who = read_one(
         "customer: {country: NO, joined_at: 2 years ago, born: 30 years ago, age: 12.5, member: no, time_zone: Asia/Tokyo},"
         "consents: {offers: yes, recipes: no},"
         "preferences: {diet: vegan, size: [{value: small, says: no}, large]},"
@@ -132,25 +134,25 @@ def test_the_customer_is_as_written() -> None:
     assert who.preferences == {("diet", "vegan"): True, ("size", "small"): False, ("size", "large"): True}
     sure = {pair: inferred.confidence for pair, inferred in who.traits.items()}
     assert sure == {("diet", "vegan"): 0.97, ("diet", "vegetarian"): 1.0}
-    assert one("customer: {born: in 3 days}").profile.facts["born"] == "2026-04-10"
-    assert one("name: x").profile.lot == bucketing.bucket("example")
+    assert read_one("customer: {born: in 3 days}").profile.facts["born"] == "2026-04-10"
+    assert read_one("name: x").profile.lot == bucketing.bucket("example")
 
 
-@pytest.mark.parametrize(("said", "inside"), [("", True), ("share: yes, ", True), ("share: no, ", False)])
-def test_a_customer_is_in_all_random_shares_by_default(said: str, inside: bool) -> None:
+@pytest.mark.parametrize(("fields", "inside"), [("", True), ("share: yes, ", True), ("share: no, ", False)])
+def test_a_customer_is_in_all_random_shares_by_default(fields: str, inside: bool) -> None:
     rule = "{any: [{share: 0.05%}, {not: {share: 0%}}]}"
     document = documents.parse_document(
-        f"audience: a\nwho: {{share: 0.05%}}\nexamples: [{{{said}matches: yes}}]", "a.yaml"
+        f"audience: a\nwho: {{share: 0.05%}}\nexamples: [{{{fields}matches: yes}}]", "a.yaml"
     )
     condition = AudienceRegistry([document], VOCABULARY).audience("a").condition
     (example,) = example_reader.read_examples(document, VOCABULARY, PINNED, document.problems(), condition)
     assert Evaluator(example.profile, TODAY, ZONE).verdict(condition).holds is inside
-    assert one("name: x", who=rule)
+    assert read_one("name: x", who=rule)
 
 
 def test_names_and_verdicts() -> None:
-    found, problems = read("[{matches: yes}, {name: two, matches: no}]")
-    assert [(example.name, example.matches, example.line) for example in found] == [
+    examples, problems = read("[{matches: yes}, {name: two, matches: no}]")
+    assert [(example.name, example.matches, example.line) for example in examples] == [
         ("example 1", True, 3),
         ("two", False, 3),
     ]
@@ -213,8 +215,8 @@ WRONG = {
 @pytest.mark.parametrize("written", WRONG)
 def test_an_invalid_example_is_reported_at_its_place(written: str) -> None:
     place, message, remedy = WRONG[written]
-    found, (problem,) = read(f"[{{{written}, matches: yes}}]")
-    assert found == []
+    examples, (problem,) = read(f"[{{{written}, matches: yes}}]")
+    assert examples == []
     assert (problem.file, problem.line, problem.message) == ("a.yaml", 3, message)
     assert problem.excerpt[problem.column - 1 :].startswith(place)
     assert problem.remedy == remedy or not remedy
@@ -223,7 +225,7 @@ def test_an_invalid_example_is_reported_at_its_place(written: str) -> None:
 def test_a_fixed_date_needs_a_fixed_today() -> None:
     _, (problem,) = read("[{bought: {at: 2026-03-01}, matches: yes}]", MOVING)
     assert problem.message.startswith("'2026-03-01' is fixed, but 'today' moves on")
-    assert one("as_of: 2026-04-01, bought: {at: 2026-03-01}", MOVING)
+    assert read_one("as_of: 2026-04-01, bought: {at: 2026-03-01}", MOVING)
 
 
 @pytest.mark.parametrize(
@@ -243,11 +245,11 @@ def test_anything_but_a_list_of_examples_is_rejected(written: str, message: str)
 
 
 def test_all_errors_are_reported_at_once() -> None:
-    found, problems = read(
+    examples, problems = read(
         "\n  - as_of: soon\n    bought: [{at: 2026-09-01}, {at: tody, catgory: A}]\n    matches: maybe"
         "\n  - {matches: no}\n  - customer: {contry: NO}"
     )
-    assert [example.name for example in found] == ["example 2"]
+    assert [example.name for example in examples] == ["example 2"]
     assert [(problem.line, problem.column) for problem in problems] == [
         (4, 12), (5, 43), (5, 37), (6, 14), (8, 16), (8, 5),
     ]  # fmt: skip

@@ -52,21 +52,21 @@ def rule(who: str, name: str = "x") -> str:
     return f"audience: {name}\nwho: {who}\n"
 
 
-def each(one: str, count: int = MAX - 1, first: int = 0) -> str:
-    return ", ".join(f"{{{one.replace('#', str(n))}}}" for n in range(first, first + count))
+def many(template: str, count: int = MAX - 1, first: int = 0) -> str:
+    return ", ".join(f"{{{template.replace('#', str(n))}}}" for n in range(first, first + count))
 
 
-def values(one: str, count: int) -> str:
-    return f"[{', '.join(one.replace('#', str(n)) for n in range(count))}]"
+def values(template: str, count: int) -> str:
+    return f"[{', '.join(template.replace('#', str(n)) for n in range(count))}]"
 
 
-def chain(head: str, one: str, size: int = 1) -> list[str]:
+def chain(head: str, template: str, size: int = 1) -> list[str]:
     """Return audiences that name each other to the deepest level; with each of them go as many conditions as fit."""
     links = DEEPEST // 2
     width = (MAX // links - 2) // size
     made = []
     for n in range(links):
-        parts = each(one, width + (n == links - 1), first=n * width)
+        parts = many(template, width + (n == links - 1), first=n * width)
         below = f", {{audience: a{n + 1}}}" if n < links - 1 else ""
         made.append(rule(f"{{{head}: [{parts}{below}]}}", f"a{n}" if n else "x"))
     return made
@@ -76,7 +76,7 @@ def wide(levels: int, width: int) -> str:
     """Return 'any' and 'all' in turn in each other, each with the next first and then many comparisons."""
     inner = "age: 40"
     for n in range(levels):
-        inner = f"{('any', 'all')[n % 2]}: [{{{inner}}}, {each('age: {at_least: #}', width, first=n * width)}]"
+        inner = f"{('any', 'all')[n % 2]}: [{{{inner}}}, {many('age: {at_least: #}', width, first=n * width)}]"
     return f"{{{inner}}}"
 
 
@@ -85,37 +85,37 @@ def nested(opening: str, innermost: str, closing: str, times: int) -> str:
 
 
 LARGE: dict[str, list[str]] = {
-    "any of facts": [rule(f"{{any: [{each('country: c#')}]}}")],
-    "all of facts": [rule(f"{{all: [{each('not: {country: x#}', 249)}]}}")],
-    "facts of our own": [rule(f"{{any: [{each('age: #')}]}}")],
-    "comparisons in one mapping": [rule(f"{{all: [{each('age: {more_than: #}, country: {contains: c}', 166)}]}}")],
-    "so many of facts": [rule(f"{{at_least: 2, of: [{each('age: {more_than: #}')}]}}")],
-    "exactly so many purchases": [rule(f"{{between: [100, 300], of: [{each('bought: {within: # days}', first=1)}]}}")],
-    "any of purchases": [rule(f"{{any: [{each('bought: {within: # days}', first=1)}]}}")],
-    "all of counted purchases": [rule(f"{{all: [{each('bought: {name: {contains: c}, times: {at_most: #}}', 166)}]}}")],
-    "no such purchase": [rule(f"{{all: [{each('never_bought: {name: c#}', 166)}]}}")],
-    "days since": [rule(f"{{any: [{each('bought: {days_since_last: [#, 3], average_order: [1, 2]}', 99)}]}}")],
-    "products of one purchase": [rule(f"{{bought: {{any_of: [{each('name: c#')}]}}}}")],
-    "no product of many": [rule(f"{{never_bought: {{any_of: [{each('weight: #', MAX - 2)}]}}}}")],
+    "any of facts": [rule(f"{{any: [{many('country: c#')}]}}")],
+    "all of facts": [rule(f"{{all: [{many('not: {country: x#}', 249)}]}}")],
+    "facts of our own": [rule(f"{{any: [{many('age: #')}]}}")],
+    "comparisons in one mapping": [rule(f"{{all: [{many('age: {more_than: #}, country: {contains: c}', 166)}]}}")],
+    "so many of facts": [rule(f"{{at_least: 2, of: [{many('age: {more_than: #}')}]}}")],
+    "exactly so many purchases": [rule(f"{{between: [100, 300], of: [{many('bought: {within: # days}', first=1)}]}}")],
+    "any of purchases": [rule(f"{{any: [{many('bought: {within: # days}', first=1)}]}}")],
+    "all of counted purchases": [rule(f"{{all: [{many('bought: {name: {contains: c}, times: {at_most: #}}', 166)}]}}")],
+    "no such purchase": [rule(f"{{all: [{many('never_bought: {name: c#}', 166)}]}}")],
+    "days since": [rule(f"{{any: [{many('bought: {days_since_last: [#, 3], average_order: [1, 2]}', 99)}]}}")],
+    "products of one purchase": [rule(f"{{bought: {{any_of: [{many('name: c#')}]}}}}")],
+    "no product of many": [rule(f"{{never_bought: {{any_of: [{many('weight: #', MAX - 2)}]}}}}")],
     "exceptions in exceptions": [
         rule(f"{{bought: {nested('{department: A, except: ', '{name: c20}', '}', 8)}}}"),
     ],
-    "stages": [rule(f"{{any: [{each('lifecycle: [new, active, lapsed], age: #', 166)}]}}")],
-    "traits and consents": [rule(f"{{any: [{each('trait: {diet: vegan}, consent: offers, age: #', 124)}]}}")],
-    "days in every zone": [rule(f"{{any: [{each('joined_at: {within: # days, zone: customer}', 49, first=1)}]}}")],
-    "purchases in every zone": [rule(f"{{any: [{each('bought: {within: # days, zone: customer}', 49, first=1)}]}}")],
-    "birthdays": [rule(f"{{any: [{each('born: {anniversary_in: # days, zone: customer}', 55, first=1)}]}}")],
-    "birthdays here": [rule(f"{{any: [{each('born: {anniversary_in: # days}', 166, first=1)}]}}")],
-    "anniversaries of moments": [rule(f"{{any: [{each('joined_at: {anniversary_in: # days}', 12, first=1)}]}}")],
-    "days of a list": [rule(f"{{any: [{each('joined_at: [2026-01-01, 2025-07-#, 2026-03-08]', 19, first=10)}]}}")],
-    "shares": [rule(f"{{any: [{each('share: 0.#%', 9, first=1)}, {each('age: #', 490)}]}}")],
+    "stages": [rule(f"{{any: [{many('lifecycle: [new, active, lapsed], age: #', 166)}]}}")],
+    "traits and consents": [rule(f"{{any: [{many('trait: {diet: vegan}, consent: offers, age: #', 124)}]}}")],
+    "days in every zone": [rule(f"{{any: [{many('joined_at: {within: # days, zone: customer}', 49, first=1)}]}}")],
+    "purchases in every zone": [rule(f"{{any: [{many('bought: {within: # days, zone: customer}', 49, first=1)}]}}")],
+    "birthdays": [rule(f"{{any: [{many('born: {anniversary_in: # days, zone: customer}', 55, first=1)}]}}")],
+    "birthdays here": [rule(f"{{any: [{many('born: {anniversary_in: # days}', 166, first=1)}]}}")],
+    "anniversaries of moments": [rule(f"{{any: [{many('joined_at: {anniversary_in: # days}', 12, first=1)}]}}")],
+    "days of a list": [rule(f"{{any: [{many('joined_at: [2026-01-01, 2025-07-#, 2026-03-08]', 19, first=10)}]}}")],
+    "shares": [rule(f"{{any: [{many('share: 0.#%', 9, first=1)}, {many('age: #', 490)}]}}")],
     "a chain of any": chain("any", "country: c#"),
     "a chain of all": chain("all", "age: {at_least: -#}"),
     "counts in counts": [rule(nested("{at_least: 1, of: [", "{age: 40}", "]}", DEEPEST // 2 - 1))],
     "nots in nots": [rule(nested("{not: ", "{age: 40}", "}", DEEPEST - 2))],
     "nots with company": [rule(nested("{country: {known: yes}, not: ", "{age: {more_than: 90}}", "}", 9))],
     **{f"{levels} wide levels": [rule(wide(levels, 490 // levels))] for levels in (2, 3, 4, 5, 6)},
-    "lists in lists": [rule(nested("{any: [", f"{{all: [{each('age: {at_least: -#}', 400)}]}}", "]}", 7))],
+    "lists in lists": [rule(nested("{any: [", f"{{all: [{many('age: {at_least: -#}', 400)}]}}", "]}", 7))],
     "a long list of texts": [rule(f"{{country: {values('#', LONGEST)}}}")],
     "a long list of numbers": [rule(f"{{age: {values('#', LONGEST)}}}")],
     "a long list of product keys": [rule(f"{{bought: {{key: {values('p#', 9_000)}, times: {{at_least: 2}}}}}}")],
@@ -151,12 +151,12 @@ def test_the_largest_rules_run_on_both_databases(store: Store, what: str) -> Non
     with store.write() as connection:
         set_lowest_limits(connection)
         SHOP.put(connection)
-        found = list(audiences.members(connection, compiled, condition))
+        members = list(audiences.members(connection, compiled, condition))
         people = [profiles.profile(connection, customer) for customer in SHOP.ids]
-    assert found == [who.id for who in people if Evaluator(who, AS_OF, ZONE).verdict(condition).holds]
+    assert members == [who.id for who in people if Evaluator(who, AS_OF, ZONE).verdict(condition).holds]
 
 
 def test_the_rules_are_the_largest_allowed() -> None:
     sizes = {what: read(texts) for what, texts in LARGE.items() if what not in LONG}
-    assert max(found.size for found in sizes.values()) >= MAX
-    assert max(found.depth for found in sizes.values()) == DEEPEST
+    assert max(condition.size for condition in sizes.values()) >= MAX
+    assert max(condition.depth for condition in sizes.values()) == DEEPEST

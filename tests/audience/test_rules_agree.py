@@ -93,23 +93,23 @@ def test_python_sqlite_and_postgresql_agree_on_every_customer(
             people = [profiles.profile(connection, customer) for customer in population.ids]
             for condition in conditions:
                 compiled = audiences.compiler(as_of, ZONE)
-                found = list(audiences.members(connection, compiled, condition))
+                matched = list(audiences.members(connection, compiled, condition))
                 judged = [who.id for who in people if Evaluator(who, as_of, ZONE).verdict(condition).holds]
-                assert found == judged, store.engine.dialect.name
+                assert matched == judged, store.engine.dialect.name
                 haphazard = Haphazard(DataStatistics(connection, compiled), **way)
                 chosen = replace(compiled, statistics=haphazard, among=replace(compiled.scope, **scope))
                 assert sorted(connection.scalars(chosen.select(condition))) == judged
                 certain = lint.always(condition, as_of.astimezone(ZONE).date())
                 assert certain is None or len(judged) == certain * len(people)
                 # The parts of a profile that the rule names are enough to evaluate it.
-                enough = (profiles.profile(connection, who.id, words=condition.words) for who in people)
+                enough = (profiles.profile(connection, who.id, keywords=condition.words) for who in people)
                 assert [who.id for who in enough if Evaluator(who, as_of, ZONE).verdict(condition).holds] == judged
                 for who in people:
                     advisor = Counterfactual(Evaluator(who, as_of, ZONE))
                     assert (advisor.changes(condition) == ()) is (who.id in judged)
                 halves = audiences.key_ranges(range(max(population.ids, default=0) + 1), 2)
-                found = [sorted(connection.scalars(chosen.within(some).select(condition))) for some in halves]
-                assert [who for some in found for who in some] == judged
+                matched = [sorted(connection.scalars(chosen.within(some).select(condition))) for some in halves]
+                assert [who for some in matched for who in some] == judged
             transaction.rollback()
 
 

@@ -23,10 +23,10 @@ OPENED = Activity("1", NOON - timedelta(days=3), {"by": "human"})
 def rule(text: str) -> Condition:
     document = documents.parse_document(text, "rule.yaml")
     problems = document.problems()
-    found = conditions.Parser(WORDS, problems, "rule", lambda *_: None).condition(document.root)
+    condition = conditions.Parser(WORDS, problems, "rule", lambda *_: None).condition(document.root)
     problems.raise_if_any()
-    assert found is not None
-    return found
+    assert condition is not None
+    return condition
 
 
 def judge(tracked: bool, *opened: Activity) -> Evaluator:

@@ -16,10 +16,10 @@ from tests.support import customer_site
 
 
 def chromium() -> str:
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    found = found or shutil.which("google-chrome")
-    if found:
-        return found
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    path = path or shutil.which("google-chrome")
+    if path:
+        return path
     if os.environ.get("CI"):
         pytest.fail("No Chromium found; CI must have one (set CHROMIUM).")
     pytest.skip("NO CHROMIUM FOUND: the pages were not looked at (set CHROMIUM)")

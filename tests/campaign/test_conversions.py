@@ -91,8 +91,10 @@ class Field:
         conversions.make_conversions(self.store)
         f = dialect.table(tables.Feedback).c
         with self.store.read() as connection:
-            found = connection.execute(select(f.customer_id, f.run_id, f.key).where(f.kind == "converted")).all()
-        return {(row[0], row[1], row[2].rpartition(":")[2]) for row in found}
+            conversion_rows = connection.execute(
+                select(f.customer_id, f.run_id, f.key).where(f.kind == "converted")
+            ).all()
+        return {(row[0], row[1], row[2].rpartition(":")[2]) for row in conversion_rows}
 
     def rule(self, condition: str, as_of: datetime) -> set[int]:
         """Return whom a rule means."""
@@ -110,12 +112,12 @@ def field(store: Store, tmp_path: Path) -> Field:
 
 
 def test_report_rule_and_sql_agree(field: Field) -> None:
-    one, two, three = field.shop.customers
-    run_id = field.mail(to=[one, two])
-    field.buy(one, SENT + DAY)
-    field.buy(one, SENT + 2 * DAY)
-    field.buy(two, SENT + DAY, MEAT)
-    field.buy(three, SENT + DAY)
+    ann, bob, cid = field.shop.customers
+    run_id = field.mail(to=[ann, bob])
+    field.buy(ann, SENT + DAY)
+    field.buy(ann, SENT + 2 * DAY)
+    field.buy(bob, SENT + DAY, MEAT)
+    field.buy(cid, SENT + DAY)
     field.made()
     (line,) = report.summaries(field.store, LATER, "week")
     later = SENT + 20 * DAY
@@ -129,18 +131,18 @@ def test_report_rule_and_sql_agree(field: Field) -> None:
     with field.store.read() as connection:
         counted = connection.execute(by_hand, {"run": run_id, "end": bound}).scalar_one()
     assert line.converted == counted == 1
-    assert field.rule("{converted: {campaign: week}}", later) == {one}
-    assert field.rule("{converted: {campaign: week, times: {at_least: 2}}}", later) == {one}
-    assert field.rule("{never_converted: {campaign: week}}", later) == {two, three}
-    found = report.load_report(field.store, line, LATER)
-    assert (found.mailed.customers, found.mailed.buyers, found.held.buyers) == (2, 1, 1)
-    assert found.aim == "bought department is GREEN within 14 days"
+    assert field.rule("{converted: {campaign: week}}", later) == {ann}
+    assert field.rule("{converted: {campaign: week, times: {at_least: 2}}}", later) == {ann}
+    assert field.rule("{never_converted: {campaign: week}}", later) == {bob, cid}
+    details = report.load_report(field.store, line, LATER)
+    assert (details.mailed.customers, details.mailed.buyers, details.held.buyers) == (2, 1, 1)
+    assert details.aim == "bought department is GREEN within 14 days"
 
 
 def test_an_order_with_a_future_date_counts_from_that_day_on(field: Field) -> None:
-    one, _, _ = field.shop.customers
-    field.mail(to=[one])
-    field.buy(one, SENT + 3 * DAY)
+    ann, _, _ = field.shop.customers
+    field.mail(to=[ann])
+    field.buy(ann, SENT + 3 * DAY)
     field.made()
     for today, number in ((SENT + 2 * DAY, 0), (SENT + 4 * DAY, 1)):
         (line,) = report.summaries(field.store, today, "week")
@@ -153,8 +155,8 @@ def test_a_campaign_without_a_goal_has_no_conversions(field: Field) -> None:
     for who in field.shop.customers:
         field.buy(who, SENT + DAY)
     assert field.made() == set()
-    found = report.load_report(field.store, report.summaries(field.store, LATER, "week")[0], LATER)
-    assert (found.aim, found.line.converted, found.mailed.buyers) == (None, 0, 3)
+    details = report.load_report(field.store, report.summaries(field.store, LATER, "week")[0], LATER)
+    assert (details.aim, details.line.converted, details.mailed.buyers) == (None, 0, 3)
 
 
 @pytest.mark.parametrize(
@@ -164,65 +166,65 @@ def test_a_campaign_without_a_goal_has_no_conversions(field: Field) -> None:
 def test_the_window_begins_with_the_mail_and_ends_before_its_end(
     field: Field, after: timedelta, converts: bool
 ) -> None:
-    one = field.shop.customers[0]
+    ann = field.shop.customers[0]
     field.mail()
-    field.buy(one, SENT + after)
+    field.buy(ann, SENT + after)
     assert bool(field.made()) is converts
 
 
 def test_days_and_months_are_those_of_the_company(store: Store, tmp_path: Path) -> None:
     field = Field(store, tmp_path / "shop", company="brand: B\ntime_zone: Europe/Oslo\nlink_hosts: [shop.example]\n")
-    one, two, three = field.shop.customers
+    ann, bob, cid = field.shop.customers
     oslo = ZoneInfo("Europe/Oslo")
     # The clocks go back on 25 October: seven days are 169 hours then; and the second mail's month has 31 days.
     sent = datetime(2026, 10, 20, 12, tzinfo=oslo)
-    run_id = field.mail(goal="goal: {within: 7 days}\n", at=sent, to=[one, two])
-    field.buy(one, datetime(2026, 10, 27, 11, 59, tzinfo=oslo))
-    field.buy(two, datetime(2026, 10, 27, 12, tzinfo=oslo))
-    month = field.mail("month", "goal: {within: 1 month}\n", datetime(2026, 1, 31, 12, tzinfo=oslo), [three])
-    field.buy(three, datetime(2026, 2, 28, 11, tzinfo=oslo), order="in")
-    field.buy(three, datetime(2026, 2, 28, 13, tzinfo=oslo), order="out")
-    assert {(who, run) for who, run, _ in field.made()} == {(one, run_id), (three, month)}
+    run_id = field.mail(goal="goal: {within: 7 days}\n", at=sent, to=[ann, bob])
+    field.buy(ann, datetime(2026, 10, 27, 11, 59, tzinfo=oslo))
+    field.buy(bob, datetime(2026, 10, 27, 12, tzinfo=oslo))
+    month = field.mail("month", "goal: {within: 1 month}\n", datetime(2026, 1, 31, 12, tzinfo=oslo), [cid])
+    field.buy(cid, datetime(2026, 2, 28, 11, tzinfo=oslo), order="in")
+    field.buy(cid, datetime(2026, 2, 28, 13, tzinfo=oslo), order="out")
+    assert {(who, run) for who, run, _ in field.made()} == {(ann, run_id), (cid, month)}
 
 
 def test_only_those_who_got_the_mail_convert(field: Field) -> None:
-    one, two, three = field.shop.customers
-    run_id = field.mail(to=[one, two], state="unconfirmed")
-    for who in (one, two, three):
+    ann, bob, cid = field.shop.customers
+    run_id = field.mail(to=[ann, bob], state="unconfirmed")
+    for who in (ann, bob, cid):
         field.buy(who, SENT + DAY)
     assert field.made() == set(), "in doubt, or held out"
     with field.store.write() as connection:
-        ledger.confirm_arrival(connection, run_id, one, SENT + 2 * DAY, "seen")
-    assert {who for who, *_ in field.made()} == {one}
+        ledger.confirm_arrival(connection, run_id, ann, SENT + 2 * DAY, "seen")
+    assert {who for who, *_ in field.made()} == {ann}
     with field.store.write() as connection:
         ledger.resolve_unconfirmed(connection, run_id, False, SENT + 3 * DAY)
-    assert {who for who, *_ in field.made()} == {one, two}
+    assert {who for who, *_ in field.made()} == {ann, bob}
     with field.store.write() as connection:
-        feedback.record_event(connection, FeedbackEvent(two, FeedbackKind.bounced, "b", SENT + 4 * DAY, run_id))
-    assert {who for who, *_ in field.made()} == {one}, "it came back"
+        feedback.record_event(connection, FeedbackEvent(bob, FeedbackKind.bounced, "b", SENT + 4 * DAY, run_id))
+    assert {who for who, *_ in field.made()} == {ann}, "it came back"
 
 
 def test_an_order_counts_once_for_the_last_human_click_else_the_last_mail(field: Field) -> None:
-    one = field.shop.customers[0]
+    ann = field.shop.customers[0]
     first = field.mail("first")
     second = field.mail("second", at=SENT + HOUR)
     third = field.mail("third", at=SENT + 2 * HOUR, goal="")
-    order = field.buy(one, SENT + DAY)
-    assert field.made() == {(one, second, order)}, "the last mail with a goal"
-    field.click(one, first, SENT + 5 * HOUR, FeedbackClass.scanner)
-    field.click(one, third, SENT + 5 * HOUR)
-    assert field.made() == {(one, second, order)}, "robots do not count, nor mails without a goal"
-    field.click(one, first, SENT + 4 * HOUR)
-    assert field.made() == {(one, first, order)}
-    field.click(one, second, SENT + 6 * HOUR)
-    assert field.made() == {(one, second, order)}
-    field.click(one, first, SENT + DAY + TICK)
-    assert field.made() == {(one, second, order)}, "after the order"
+    order = field.buy(ann, SENT + DAY)
+    assert field.made() == {(ann, second, order)}, "the last mail with a goal"
+    field.click(ann, first, SENT + 5 * HOUR, FeedbackClass.scanner)
+    field.click(ann, third, SENT + 5 * HOUR)
+    assert field.made() == {(ann, second, order)}, "robots do not count, nor mails without a goal"
+    field.click(ann, first, SENT + 4 * HOUR)
+    assert field.made() == {(ann, first, order)}
+    field.click(ann, second, SENT + 6 * HOUR)
+    assert field.made() == {(ann, second, order)}
+    field.click(ann, first, SENT + DAY + TICK)
+    assert field.made() == {(ann, second, order)}, "after the order"
     with field.store.write() as connection:
         f = dialect.table(tables.Feedback).c
         ids = connection.scalars(select(f.id).where(f.run_id == second, f.kind == "clicked")).all()
         feedback.reclassify_as_scanner(connection, [int(number) for number in ids], "burst")
-    assert field.made() == {(one, first, order)}
+    assert field.made() == {(ann, first, order)}
     assert {line.campaign: line.converted for line in report.summaries(field.store, LATER)} == {
         "first": 1,
         "second": 0,
@@ -231,57 +233,57 @@ def test_an_order_counts_once_for_the_last_human_click_else_the_last_mail(field:
 
 
 def test_a_campaign_sent_again_counts_for_the_run_whose_mail_it_was(field: Field) -> None:
-    one = field.shop.customers[0]
+    ann = field.shop.customers[0]
     first, second = field.mail(), field.mail(at=SENT + 20 * DAY)
-    orders = [field.buy(one, SENT + days * DAY) for days in (1, 15, 21)]
-    assert field.made() == {(one, first, orders[0]), (one, second, orders[2])}
+    orders = [field.buy(ann, SENT + days * DAY) for days in (1, 15, 21)]
+    assert field.made() == {(ann, first, orders[0]), (ann, second, orders[2])}
 
 
 def test_corrected_or_returned_purchases_no_longer_count(field: Field) -> None:
-    one, two, three = field.shop.customers
+    ann, bob, cid = field.shop.customers
     run_id = field.mail()
-    orders = {who: field.buy(who, SENT + DAY) for who in (one, two, three)}
+    orders = {who: field.buy(who, SENT + DAY) for who in (ann, bob, cid)}
     assert len(field.made()) == 3
-    field.buy(one, SENT + 30 * DAY, order=orders[one], quantity=-1)
+    field.buy(ann, SENT + 30 * DAY, order=orders[ann], quantity=-1)
     line = dialect.table(tables.Purchase)
     with field.store.write() as connection:
-        connection.execute(line.update().where(line.c.customer_id == two).values(at=SENT - DAY))
-        connection.execute(line.delete().where(line.c.customer_id == three))
+        connection.execute(line.update().where(line.c.customer_id == bob).values(at=SENT - DAY))
+        connection.execute(line.delete().where(line.c.customer_id == cid))
         purchase_totals.refresh(connection)
     assert field.made() == set()
-    again = field.buy(one, SENT + 3 * DAY)
-    assert field.made() == {(one, run_id, again)}
+    again = field.buy(ann, SENT + 3 * DAY)
+    assert field.made() == {(ann, run_id, again)}
 
 
 def test_products_may_be_described_after_they_were_bought(field: Field) -> None:
-    one = field.shop.customers[0]
+    ann = field.shop.customers[0]
     run_id = field.mail()
     insert(field.store, tables.Product, [{"id": 9, "key": "new", "known": False, "facts": {}}])
-    order = field.buy(one, SENT + DAY, 9)
+    order = field.buy(ann, SENT + DAY, 9)
     assert field.made() == set()
     product = dialect.table(tables.Product)
     with field.store.write() as connection:
         connection.execute(product.update().where(product.c.id == 9).values(department="GREEN"))
         rows.mark_sent(connection)
-    assert field.made() == {(one, run_id, order)}
+    assert field.made() == {(ann, run_id, order)}
 
 
 def test_an_event_may_be_the_goal(field: Field) -> None:
-    one, two, three = field.shop.customers
-    run_id = field.mail(goal="goal: {event: redeemed, within: 2 days}\n", to=[one, two])
-    key = field.do(one, SENT + DAY)
-    field.do(two, SENT + DAY, "viewed")
-    field.do(two, SENT + 3 * DAY)
-    field.do(three, SENT + DAY)
-    field.buy(two, SENT + DAY)
-    assert field.made() == {(one, run_id, key)}
-    found = report.load_report(field.store, report.summaries(field.store, LATER, "week")[0], LATER)
-    assert (found.mailed.buyers, found.mailed.customers, found.held.buyers) == (1, 2, 1)
-    assert found.goal.words() == "did 'redeemed' within 2 days"
+    ann, bob, cid = field.shop.customers
+    run_id = field.mail(goal="goal: {event: redeemed, within: 2 days}\n", to=[ann, bob])
+    key = field.do(ann, SENT + DAY)
+    field.do(bob, SENT + DAY, "viewed")
+    field.do(bob, SENT + 3 * DAY)
+    field.do(cid, SENT + DAY)
+    field.buy(bob, SENT + DAY)
+    assert field.made() == {(ann, run_id, key)}
+    details = report.load_report(field.store, report.summaries(field.store, LATER, "week")[0], LATER)
+    assert (details.mailed.buyers, details.mailed.customers, details.held.buyers) == (1, 2, 1)
+    assert details.goal.words() == "did 'redeemed' within 2 days"
     about = field.mail("about", "goal: {event: viewed, products: {department: GREEN}}\n", SENT + 9 * DAY)
-    field.do(one, SENT + 10 * DAY, "viewed", MEAT)
-    key = field.do(two, SENT + 10 * DAY, "viewed", GREEN)
-    assert (two, about, key) in field.made()
+    field.do(ann, SENT + 10 * DAY, "viewed", MEAT)
+    key = field.do(bob, SENT + 10 * DAY, "viewed", GREEN)
+    assert (bob, about, key) in field.made()
     assert len(field.made()) == 2
 
 
@@ -293,49 +295,49 @@ def test_an_unknown_event_is_rejected_with_the_nearest(field: Field) -> None:
 
 
 def test_a_later_change_of_the_file_or_a_group_does_not_judge_mails_that_are_out(field: Field) -> None:
-    one = field.shop.customers[0]
+    ann = field.shop.customers[0]
     (field.shop.folder / "rules/products.yaml").write_text("fresh: {department: GREEN, except: {key: P3}}\n")
     run_id = field.mail(goal="goal: {products: {group: fresh}}\n")
     (field.shop.folder / "rules/products.yaml").write_text("fresh: {department: MEAT}\n")
     field.shop.campaign("week", "goal: {products: {group: fresh}, within: 1 hour}\n")
-    order = field.buy(one, SENT + DAY)
-    field.buy(one, SENT + DAY, 3)
-    assert field.made() == {(one, run_id, order)}
+    order = field.buy(ann, SENT + DAY)
+    field.buy(ann, SENT + DAY, 3)
+    assert field.made() == {(ann, run_id, order)}
     with field.store.write() as connection:  # as an earlier version launched it
         run = dialect.table(tables.Run)
         connection.execute(run.update().values(goal=None))
         rows.mark(connection)
-    assert field.made() == {(one, run_id, order)}
+    assert field.made() == {(ann, run_id, order)}
 
 
 def test_a_pinned_today_uses_the_calendar_of_the_run(field: Field) -> None:
-    one, two, three = field.shop.customers
+    ann, bob, cid = field.shop.customers
     real = datetime(2026, 11, 1, tzinfo=UTC)
-    for who in (one, two, three):
+    for who in (ann, bob, cid):
         field.buy(who, SENT + DAY)
-    run_id = field.mail(launched_at=real, to=[one, two])
-    other = field.mail("other", launched_at=real + DAY, to=[one, two])
-    assert {(who, run) for who, run, _ in field.made()} == {(one, other), (two, other)}, "known when it was sent"
-    field.click(one, run_id, real + HOUR)
-    field.click(two, run_id, real + DAY + TICK)
-    assert {(who, run) for who, run, _ in field.made()} == {(one, run_id), (two, other)}
+    run_id = field.mail(launched_at=real, to=[ann, bob])
+    other = field.mail("other", launched_at=real + DAY, to=[ann, bob])
+    assert {(who, run) for who, run, _ in field.made()} == {(ann, other), (bob, other)}, "known when it was sent"
+    field.click(ann, run_id, real + HOUR)
+    field.click(bob, run_id, real + DAY + TICK)
+    assert {(who, run) for who, run, _ in field.made()} == {(ann, run_id), (bob, other)}
 
 
 def test_an_erasure_deletes_computed_conversions(field: Field) -> None:
-    one, two, _ = field.shop.customers
+    ann, bob, _ = field.shop.customers
     run_id = field.mail()
-    for who in (one, two):
+    for who in (ann, bob):
         field.buy(who, SENT + DAY)
-    imported = {"customer_id": one, "run_id": run_id, "kind": "converted", "key": "imported", "at": SENT, "detail": {}}
+    imported = {"customer_id": ann, "run_id": run_id, "kind": "converted", "key": "imported", "at": SENT, "detail": {}}
     insert(field.store, tables.Feedback, [imported])
     assert len(field.made()) == 3
     with field.store.write() as connection:
-        assert privacy.erase(connection, one, b"k" * 32, "test", SENT + 2 * DAY)
+        assert privacy.erase(connection, ann, b"k" * 32, "test", SENT + 2 * DAY)
     # The key that the shop gave may name the person.
     left = {who: key for who, _, key in field.made()}
-    assert left.keys() == {one, two}
-    assert left[one] != "imported"
-    assert left[two] == "o2"
+    assert left.keys() == {ann, bob}
+    assert left[ann] != "imported"
+    assert left[bob] == "o2"
 
 
 def test_computing_again_changes_no_row(field: Field) -> None:
@@ -404,8 +406,8 @@ def test_any_order_of_arrival_has_the_same_result(store: Store, tmp_path: Path, 
         ]
         clicked = [
             (moment, run_id)
-            for one, run_id, moment, by in clicks
-            if one == who and run_id in able and moment <= at and by is FeedbackClass.human
+            for clicker, run_id, moment, by in clicks
+            if clicker == who and run_id in able and moment <= at and by is FeedbackClass.human
         ]
         if clicked:
             expected.add((who, max(clicked)[1], order))

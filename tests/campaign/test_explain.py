@@ -37,15 +37,15 @@ def explained(shop: Shop, key: str = "c1", as_of: datetime = LATER) -> explain.E
 
 
 def test_an_unchanged_customer_is_explained_by_the_plan(shop: Shop) -> None:
-    found = explained(shop)
-    assert (found.outcome(), found.obstacles()) == ("Gets the mail 'hello'.", [])
+    explanation = explained(shop)
+    assert (explanation.outcome(), explanation.obstacles()) == ("Gets the mail 'hello'.", [])
 
 
 def test_a_customer_newer_than_the_plan_is_explained_so(shop: Shop) -> None:
     shop.add([project.person("new", "new@mail.example")])
-    found = explained(shop, "new")
-    assert all(check.passes for check in found.checks)
-    assert found.outcome() == (
+    explanation = explained(shop, "new")
+    assert all(check.passes for check in explanation.checks)
+    assert explanation.outcome() == (
         f"{WHEN} has no row for this customer. Current result: Gets the mail 'hello'. "
         "To plan again: mailshot plan 'hello'."
     )
@@ -55,10 +55,10 @@ def test_a_withdrawal_since_the_plan_is_explained(shop: Shop) -> None:
     with shop.store.write() as connection:
         consent.record_consent(connection, shop.customers[0], "offers", False, LATER, "page")
     (shop.folder / "rules/audiences/everyone.yaml").write_text("audience: everyone\nwho: {everyone: yes}\n")
-    found = explained(shop)
-    assert [check.name for check in found.obstacles()] == ["consent to 'offers'"]
-    assert found.outcome().startswith(f"{WHEN} says: Gets the mail 'hello'. Current result: No mail: no consent")
-    assert "Changed since: audience 'everyone'." in found.outcome()
+    explanation = explained(shop)
+    assert [check.name for check in explanation.obstacles()] == ["consent to 'offers'"]
+    assert explanation.outcome().startswith(f"{WHEN} says: Gets the mail 'hello'. Current result: No mail: no consent")
+    assert "Changed since: audience 'everyone'." in explanation.outcome()
 
 
 def test_leaving_the_audience_since_the_plan_is_explained(shop: Shop) -> None:
@@ -75,32 +75,32 @@ def test_a_reason_that_no_longer_holds_is_explained(shop: Shop) -> None:
     assert explained(shop, "shy").outcome().startswith("No mail: no consent")
     with shop.store.write() as connection:
         consent.record_consent(connection, shop.customers[1], "offers", True, LATER, "page")
-    told = explained(shop, "shy").outcome()
-    assert "The plan of 2026-10-03 14:15 EDT says: No mail: no consent" in told
-    assert "Current result: Gets the mail 'hello'." in told
+    outcome = explained(shop, "shy").outcome()
+    assert "The plan of 2026-10-03 14:15 EDT says: No mail: no consent" in outcome
+    assert "Current result: Gets the mail 'hello'." in outcome
 
 
 def test_a_launched_plan_is_named_with_its_run(shop: Shop) -> None:
     run_id = launch.launch_plan(shop.store, edition(shop), NOW, NOW).run_id
-    found = explained(shop)
-    assert [check.name for check in found.obstacles()] == ["first time"]
-    assert f"{WHEN}, launched as run {run_id}, says: Gets the mail 'hello'." in found.outcome()
-    assert "Current result: No mail: already received" in found.outcome()
-    assert found.deliveries == (f"run {run_id} of 2026-10-03 14:05 EDT: pending",)
+    explanation = explained(shop)
+    assert [check.name for check in explanation.obstacles()] == ["first time"]
+    assert f"{WHEN}, launched as run {run_id}, says: Gets the mail 'hello'." in explanation.outcome()
+    assert "Current result: No mail: already received" in explanation.outcome()
+    assert explanation.deliveries == (f"run {run_id} of 2026-10-03 14:05 EDT: pending",)
 
 
 def test_without_a_plan_it_says_what_one_would_decide(store: Store, tmp_path: Path) -> None:
     shop = Shop.open(store, tmp_path, 1)
     shop.campaign()
-    told = explained(shop).outcome()
-    assert told.startswith("No plan covers this customer yet. Current result: Gets the mail 'hello'.")
+    outcome = explained(shop).outcome()
+    assert outcome.startswith("No plan covers this customer yet. Current result: Gets the mail 'hello'.")
 
 
 def test_a_run_without_a_row_for_a_customer_who_fits_today_says_why(shop: Shop) -> None:
     run_id = launch.launch_plan(shop.store, edition(shop), NOW, NOW).run_id
     assert run_id is not None
     shop.add([project.person("new", "new@mail.example")])
-    found = explain.explain_run(shop.store, "hello", run_id, "new")
-    assert "has no row for this customer" in found.outcome()
-    if found.audience.holds:
-        assert "no history" in found.outcome()
+    explanation = explain.explain_run(shop.store, "hello", run_id, "new")
+    assert "has no row for this customer" in explanation.outcome()
+    if explanation.audience.holds:
+        assert "no history" in explanation.outcome()

@@ -32,10 +32,10 @@ def doubts(implied: str, **more: str) -> list[str]:
 
 @pytest.mark.parametrize("implied", ["vegetarisch", "[vegetarian, vegetarisch]"])
 def test_a_value_that_is_only_implied_and_never_used_is_a_warning(implied: str) -> None:
-    (told,) = doubts(implied)
-    assert told.startswith("rules/preferences.yaml:5:")
-    assert "'vegan' implies 'vegetarisch', which is not used in any rule, guard, trait or other answer" in told
-    assert "Did you mean 'vegetarian'?" in told
+    (warning,) = doubts(implied)
+    assert warning.startswith("rules/preferences.yaml:5:")
+    assert "'vegan' implies 'vegetarisch', which is not used in any rule, guard, trait or other answer" in warning
+    assert "Did you mean 'vegetarian'?" in warning
 
 
 def test_a_value_that_is_used_anywhere_is_no_warning() -> None:
@@ -57,7 +57,7 @@ def test_utm_parameters_that_no_link_gets_are_a_warning() -> None:
     campaign = "campaign: a\ntopic: offers\nsender: bay\naudience: all\ncontent: [{name: a, template: a}]\n"
     texts = {"senders": SENDERS, "topics": "offers: {title: Offers}\n", "campaigns_a": campaign + "utm: {term: a}\n"}
     texts["audiences_all"] = "audience: all\nwho: {consent: offers}\n"
-    (told,) = doubts("vegetarian", **texts)
-    assert told.startswith("rules/campaigns/a.yaml:6:6: 'utm' has no effect")
+    (warning,) = doubts("vegetarian", **texts)
+    assert warning.startswith("rules/campaigns/a.yaml:6:6: 'utm' has no effect")
     assert doubts("vegetarian", **texts, company="link_hosts: [bay.example]\n") == []
     assert doubts("vegetarian", company="brand: Bay\nutm: {source: ''}\n", senders=SENDERS) == []

@@ -46,8 +46,8 @@ def ledger(shop: Shop) -> dict[int, tuple[str, str | None, str | None]]:
 def rows(shop: Shop, plan_id: str) -> dict[int, Any]:
     table = dialect.table(tables.PlanRow)
     with shop.store.read() as connection:
-        found = connection.execute(select(table).where(table.c.plan_id == plan_id)).mappings()
-        return {row["customer_id"]: dict(row) for row in found}
+        plan_rows = connection.execute(select(table).where(table.c.plan_id == plan_id)).mappings()
+        return {row["customer_id"]: dict(row) for row in plan_rows}
 
 
 def everything(store: Store) -> dict[str, list[Any]]:
@@ -79,7 +79,7 @@ def test_plan_rows_and_ledger_rows_are_the_same(shop: Shop) -> None:
         for customer, row in rows(shop, made.id).items()
     }
     assert ledger(shop) == expected
-    assert begun.mails == made.mails == sum(found[0] == "pending" for found in expected.values())
+    assert begun.mails == made.mails == sum(delivery[0] == "pending" for delivery in expected.values())
 
 
 def test_own_favourites_come_first_then_what_others_buy_and_nothing_twice(shop: Shop) -> None:
@@ -195,12 +195,12 @@ def test_explain_says_what_the_plan_decided(shop: Shop) -> None:
     made = planned(shop)
     keys = dict(zip(who, "abcdefghijkl", strict=True))
     for name, row in ((name, rows(shop, made.id)[number]) for name, number in who.items()):
-        found = explain.explain_campaign(shop.store, edition(shop), keys[name], NOW)
-        assert (found.plan, found.content, found.reason) == (made.id, row["content"], row["reason"])
-        assert (row["reason"] or row["content"] or "") in found.outcome()
-        assert found.guards["no meat to vegetarians"].holds is (name == "guard")
-        assert [offer.key for offer in found.offers] == [f"P{product}" for product, _ in row["offers"] or []]
-        assert found.as_dict()["outcome"] == found.outcome()
+        explanation = explain.explain_campaign(shop.store, edition(shop), keys[name], NOW)
+        assert (explanation.plan, explanation.content, explanation.reason) == (made.id, row["content"], row["reason"])
+        assert (row["reason"] or row["content"] or "") in explanation.outcome()
+        assert explanation.guards["no meat to vegetarians"].holds is (name == "guard")
+        assert [offer.key for offer in explanation.offers] == [f"P{product}" for product, _ in row["offers"] or []]
+        assert explanation.as_dict()["outcome"] == explanation.outcome()
 
 
 @pytest.mark.parametrize("people", [0, 1])
@@ -237,12 +237,12 @@ BROKEN = {
 
 @pytest.mark.parametrize("what", BROKEN)
 def test_a_plan_with_errors_is_not_launched_until_they_are_fixed(shop: Shop, what: str) -> None:
-    file, text, told = BROKEN[what]
+    file, text, message = BROKEN[what]
     add(shop, "k", country="NO")
     sound = (shop.folder / "templates/hello" / file).read_text(encoding="utf-8")
     write(shop, f"templates/hello/{file}", text)
     made = planned(shop)
-    assert any(told in error for error in made.errors), made.errors
+    assert any(message in error for error in made.errors), made.errors
     assert "templates/hello/" in " ".join(made.errors)
     with shop.store.read() as connection:
         kept = plans.find_plan(connection, made.id)
@@ -260,13 +260,13 @@ def test_errors_of_samples_say_nothing_of_the_customer(shop: Shop) -> None:
     add(shop, "l", country="SE", first_name="Wilhelm", last_name='https://O"Neill.example/x')
     body = (shop.folder / "templates/hello/body.html").read_text(encoding="utf-8")
     write(shop, "templates/hello/body.html", body.replace("https://shop.example/new", "{{ customer.last_name }}"))
-    told = " ".join(planned(shop).errors)
+    errors = " ".join(planned(shop).errors)
     write(shop, "templates/hello/subject.txt", "{{ customer.first_name + 1 }}")
     write(shop, "templates/hello/body.html", body)
-    told += " ".join(planned(shop).errors)
-    assert told.count("samples cannot be rendered: templates/hello/") == 2
+    errors += " ".join(planned(shop).errors)
+    assert errors.count("samples cannot be rendered: templates/hello/") == 2
     for private in ("Rosalinde", "Wilhelm", "Hara", "Neill"):
-        assert private not in told
+        assert private not in errors
 
 
 def test_one_unusual_address_does_not_prevent_a_campaign(shop: Shop) -> None:
@@ -303,9 +303,9 @@ def test_a_future_moment_is_launched_once_by_the_clock(shop: Shop) -> None:
     assert schedules.launch_due(shop.store, NOW.replace(hour=21, minute=59)) == []
     assert len(schedules.launch_due(shop.store, NOW.replace(hour=22, minute=1))) == 1
     assert schedules.launch_due(shop.store, NOW.replace(hour=22, minute=2)) == []
-    assert sum(found[0] == "pending" for found in ledger(shop).values()) == made.mails
-    found = explain.explain_campaign(shop.store, edition(shop), "k", NOW)
-    assert (found.content, len(found.deliveries)) == ("meat", 1)
+    assert sum(delivery[0] == "pending" for delivery in ledger(shop).values()) == made.mails
+    explanation = explain.explain_campaign(shop.store, edition(shop), "k", NOW)
+    assert (explanation.content, len(explanation.deliveries)) == ("meat", 1)
 
 
 def test_a_weekly_schedule_launches_each_slot_once_in_local_time(shop: Shop) -> None:
@@ -315,7 +315,7 @@ def test_a_weekly_schedule_launches_each_slot_once_in_local_time(shop: Shop) -> 
     assert planned(shop, NOW).next_at == monday
     launched(shop, NOW)
     began = [schedules.launch_due(shop.store, NOW + timedelta(hours=hours)) for hours in range(0, 24 * 22, 2)]
-    assert [len(each) for each in began if each] == [1, 1, 1, 1]
+    assert [len(run_ids) for run_ids in began if run_ids] == [1, 1, 1, 1]
     with shop.store.read() as connection:
         slots = [run.slot for run in runs.runs_of(connection, "week")]
     assert slots == [monday + timedelta(days=days) for days in (21, 14, 7, 0)]
@@ -353,7 +353,7 @@ def test_pause_resume_and_cancel(shop: Shop) -> None:
     assert len(control.set_state(shop.store, "week", RunState.running, NOW).runs) == 1
     ended = control.set_state(shop.store, "week", RunState.cancelled, NOW)
     assert (len(ended.runs), ended.given_up) == (1, 2)
-    assert not [found for found in ledger(shop).values() if found[0] == "pending"]
+    assert not [delivery for delivery in ledger(shop).values() if delivery[0] == "pending"]
     for to in (RunState.running, RunState.paused, RunState.cancelled):
         with pytest.raises(Refused):
             control.set_state(shop.store, "week", to, NOW)
@@ -387,10 +387,13 @@ def test_an_address_that_we_cannot_send_to_is_left_out_and_explained(shop: Shop)
     jurgen = add(shop, "j", email="jürgen@mail.example", country="NO")
     idn = add(shop, "k", email="jorgen@xn--mnchen-3ya.example", country="NO")
     made = planned(shop)
-    assert [rows(shop, made.id)[one]["reason"] for one in (jurgen, idn)] == ["unsupported address", None]
-    found = explain.explain_campaign(shop.store, edition(shop), "j", NOW)
-    assert [check.name for check in found.obstacles()] == ["address"]
-    assert "SMTPUTF8" in found.obstacles()[0].remedy
+    assert [rows(shop, made.id)[customer_id]["reason"] for customer_id in (jurgen, idn)] == [
+        "unsupported address",
+        None,
+    ]
+    explanation = explain.explain_campaign(shop.store, edition(shop), "j", NOW)
+    assert [check.name for check in explanation.obstacles()] == ["address"]
+    assert "SMTPUTF8" in explanation.obstacles()[0].remedy
 
 
 def test_the_fixed_today_is_part_of_the_plan(shop: Shop) -> None:
@@ -415,10 +418,10 @@ def test_explain_lists_every_check_and_what_would_have_to_change(shop: Shop) -> 
     }  # fmt: skip
     for name, number in who.items():
         row = rows(shop, made.id)[number]
-        found = explain.explain_campaign(shop.store, edition(shop), keys[name], NOW)
-        failing = [check.name for check in found.obstacles()]
+        explanation = explain.explain_campaign(shop.store, edition(shop), keys[name], NOW)
+        failing = [check.name for check in explanation.obstacles()]
         assert failing[:1] == ([decided[row["reason"]]] if row["reason"] in decided else [])
-        assert all(check.remedy for check in found.obstacles())
+        assert all(check.remedy for check in explanation.obstacles())
 
 
 def test_explain_shows_a_run_by_the_data_of_that_time(shop: Shop) -> None:
@@ -433,8 +436,8 @@ def test_explain_shows_a_run_by_the_data_of_that_time(shop: Shop) -> None:
         for number in who.values():
             consent.record_consent(connection, number, "offers", False, datetime.now(UTC) + timedelta(days=1), "page")
     for name in who:
-        found = explain.explain_run(shop.store, "week", begun.run_id, keys[name])
-        assert found == before[name]
-        assert str(begun.run_id) in found.outcome()
+        explanation = explain.explain_run(shop.store, "week", begun.run_id, keys[name])
+        assert explanation == before[name]
+        assert str(begun.run_id) in explanation.outcome()
     with pytest.raises(NotFound, match="no run 99 of 'week'"):
         explain.explain_run(shop.store, "week", 99, "a")

@@ -153,8 +153,8 @@ def test_explain_agrees_with_the_plan(shop: Shop) -> None:
 
 
 def _failed(shop: Shop, edition: plan.Snapshot) -> str:
-    found = explain.explain_campaign(shop.store, edition, "c1", BEGIN + DAY)
-    return "".join(check.remedy for check in found.obstacles())
+    explanation = explain.explain_campaign(shop.store, edition, "c1", BEGIN + DAY)
+    return "".join(check.remedy for check in explanation.obstacles())
 
 
 @pytest.mark.parametrize("schedule", [DAILY, 'schedule:\n  cron: "0 9 * * MON"\n'])

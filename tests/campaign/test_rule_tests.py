@@ -26,11 +26,11 @@ TOLD = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("found", TOLD)
-def test_failures_are_described(found: tuple[bool, bool, bool, datetime | None]) -> None:
-    expected, judged, selected, otherwise = found
+@pytest.mark.parametrize("case", TOLD)
+def test_failures_are_described(case: tuple[bool, bool, bool, datetime | None]) -> None:
+    expected, judged, selected, otherwise = case
     example = Example("x", 3, NOW, False, Profile(0, 0, {}), expected)
     outcome = ExampleResult(AUDIENCE, example, Verdict(judged, "", "", 2), selected, (), otherwise)
-    assert outcome.as_dict()["says"] == TOLD[found]
-    assert outcome.as_expected is not bool(TOLD[found])
+    assert outcome.as_dict()["says"] == TOLD[case]
+    assert outcome.as_expected is not bool(TOLD[case])
     assert outcome.agreed is (judged is selected)

@@ -31,6 +31,6 @@ def _deliveries(store: Store, folder: Path) -> dict[str, tuple[Any, ...]]:
     columns = (CUSTOMER.c.key, DELIVERY.c.state, DELIVERY.c.content, DELIVERY.c.reason, DELIVERY.c.offers)
     rows = select(*columns).join(CUSTOMER, CUSTOMER.c.id == DELIVERY.c.customer_id).where(DELIVERY.c.run_id == run_id)
     with store.read() as connection:
-        found = {key: tuple(rest) for key, *rest in connection.execute(rows)}
+        deliveries = {key: tuple(rest) for key, *rest in connection.execute(rows)}
     store.close()
-    return found
+    return deliveries

@@ -242,7 +242,7 @@ def test_nothing_is_replaced_that_is_not_scheduled(shop: Shop) -> None:
 def at_once(*acts: Callable[[], object]) -> list[object]:
     ready = threading.Barrier(len(acts))
 
-    def one(act: Callable[[], object]) -> object:
+    def act_once(act: Callable[[], object]) -> object:
         ready.wait(30)
         try:
             return act()
@@ -250,7 +250,7 @@ def at_once(*acts: Callable[[], object]) -> list[object]:
             return error
 
     with ThreadPoolExecutor(len(acts)) as pool:
-        return list(pool.map(one, acts))
+        return list(pool.map(act_once, acts))
 
 
 def test_launches_at_once_make_one_schedule(shop: Shop) -> None:

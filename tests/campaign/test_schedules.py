@@ -23,7 +23,7 @@ def at_once(number: int, act: Callable[[], object]) -> list[object]:
     """Act so many times at the same moment; a refusal is a result like another."""
     ready = threading.Barrier(number)
 
-    def one(_: int) -> object:
+    def act_once(_: int) -> object:
         ready.wait(30)
         try:
             return act()
@@ -31,7 +31,7 @@ def at_once(number: int, act: Callable[[], object]) -> list[object]:
             return error
 
     with ThreadPoolExecutor(number) as pool:
-        return list(pool.map(one, range(number)))
+        return list(pool.map(act_once, range(number)))
 
 
 def armed(shop: Shop, cron: str, now: datetime) -> None:
@@ -70,9 +70,9 @@ def test_ten_launches_at_once_make_one_run(shop: Shop) -> None:
 def test_plans_at_once_agree(shop: Shop) -> None:
     edition = shop.campaign()
     plans = at_once(4, lambda: plan.make_plan(shop.store, edition, NOW, NOW))
-    assert {found.mails for found in plans if isinstance(found, plan.CampaignPlan)} == {60}
-    assert len({found.id for found in plans if isinstance(found, plan.CampaignPlan)}) == 1
-    assert not [found for found in plans if isinstance(found, Refused)]
+    assert {result.mails for result in plans if isinstance(result, plan.CampaignPlan)} == {60}
+    assert len({result.id for result in plans if isinstance(result, plan.CampaignPlan)}) == 1
+    assert not [result for result in plans if isinstance(result, Refused)]
 
 
 def test_two_ticks_at_once_launch_each_slot_once(shop: Shop) -> None:
@@ -80,7 +80,7 @@ def test_two_ticks_at_once_launch_each_slot_once(shop: Shop) -> None:
     for _ in range(5):
         moment = due(shop)
         begun = at_once(3, lambda moment=moment: schedules.launch_due(shop.store, moment))  # type: ignore[misc]
-        assert sum(len(found) for found in begun if isinstance(found, list)) == 1
+        assert sum(len(run_ids) for run_ids in begun if isinstance(run_ids, list)) == 1
     assert len(slots(shop)) == len(set(slots(shop))) == 5
 
 
@@ -99,9 +99,9 @@ def test_each_local_time_comes_once_when_clocks_change(
     armed(shop, cron, datetime.combine(day, datetime.min.time(), ZONE).astimezone(UTC) - timedelta(minutes=1))
     for _ in range(times):
         assert len(schedules.launch_due(shop.store, due(shop) + late)) == 1
-    found = slots(shop)
-    assert [slot.date() for slot in found] == [day] * times
-    assert len({slot.replace(tzinfo=None) for slot in found}) == times
+    launched = slots(shop)
+    assert [slot.date() for slot in launched] == [day] * times
+    assert len({slot.replace(tzinfo=None) for slot in launched}) == times
     assert due(shop).astimezone(ZONE).date() == day + timedelta(days=1)
 
 

@@ -51,10 +51,10 @@ def test_an_unknown_fact_of_the_shop_prints_nothing(shop: Shop) -> None:
     write(shop, "rules/facts.yaml", "customer: {tier: {type: text}}\nproduct: {season: {type: text}}\n")
     hello = (shop.folder / "templates/hello/body.html").read_text(encoding="utf-8")
     tier = "[{% if customer.tier %}{{ customer.tier }}{% else %}no tier{% endif %}]"
-    shown = hello.replace(
+    with_facts = hello.replace(
         "</body>", f"<p>{tier}{{% for offer in offers %}}({{{{ offer.season }}}}){{% endfor %}}</p></body>"
     )
-    write(shop, "templates/hello/body.html", shown)
+    write(shop, "templates/hello/body.html", with_facts)
     buy(shop.store, add(shop, "plain", country="SE"), {1: 1})
     add(shop, "golden", country="NO", facts={"tier": "gold"})
     assert planned(shop).errors == ()
@@ -82,14 +82,16 @@ def test_campaigns_topics_and_countries_that_do_not_exist_are_reported(shop: Sho
     )
     write(shop, "rules/audiences/typo.yaml", rule)
     with shop.store.read() as connection:
-        told = [one for one in lint.unknown_values(connection, Rulebook.load(shop.folder)) if "typo.yaml" in one]
-    assert [warning.split(": ", 1)[1].split("'. ")[0] for warning in told] == [
+        warnings = [
+            warning for warning in lint.unknown_values(connection, Rulebook.load(shop.folder)) if "typo.yaml" in warning
+        ]
+    assert [warning.split(": ", 1)[1].split("'. ")[0] for warning in warnings] == [
         "no 'received' has the campaign 'helo",
         "no 'opened' has the topic 'ofers",
         "no customer has the country 'Sweden",
     ]
-    assert "typo.yaml:3: " in told[0]
-    assert "Did you mean 'offers'?" in told[1]
+    assert "typo.yaml:3: " in warnings[0]
+    assert "Did you mean 'offers'?" in warnings[1]
 
 
 def test_a_trait_with_a_value_for_every_department_accepts_any_value(shop: Shop) -> None:

@@ -63,9 +63,9 @@ def test_a_campaign_is_shown_at_80_columns_and_nothing_is_written(shop: Shop) ->
     done = mailshot(shop, "backtest", "week")
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
-    said = " ".join(done.stdout.split())
-    for words in ("week (campaign)", "mail: meat", "Audience (customers)", "Only the holdout of a real run", "●"):
-        assert words in said
+    printed = " ".join(done.stdout.split())
+    for phrase in ("week (campaign)", "mail: meat", "Audience (customers)", "Only the holdout of a real run", "●"):
+        assert phrase in printed
     assert rows(shop) == before
 
 
@@ -74,13 +74,13 @@ def test_an_audience_as_one_json_document_and_as_files(shop: Shop) -> None:
     files = ("--csv", "out.csv", "--plot", "out.svg")
     done = mailshot(shop, "backtest", "[b]grün $x$ _all[/b]", *asked, "--json", *files)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["goal"] == {"products": "greens", "within": "1 week"}
-    assert [date["as_of"][:10] for date in found["dates"]] == ["2026-02-01", "2026-03-01", "2026-04-01"]
-    assert found["dates"][1]["kept"] + found["dates"][1]["entered"] == found["dates"][1]["audience"] > 0
+    document = json.loads(done.stdout)
+    assert document["goal"] == {"products": "greens", "within": "1 week"}
+    assert [date["as_of"][:10] for date in document["dates"]] == ["2026-02-01", "2026-03-01", "2026-04-01"]
+    assert document["dates"][1]["kept"] + document["dates"][1]["entered"] == document["dates"][1]["audience"] > 0
     with (shop.folder / "out.csv").open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
-    assert [int(line["audience"]) for line in lines] == [date["audience"] for date in found["dates"]]
+    assert [int(line["audience"]) for line in lines] == [date["audience"] for date in document["dates"]]
     drawn = (shop.folder / "out.svg").read_text(encoding="utf-8")
     assert drawn.startswith("<?xml")
     assert mailshot(shop, "backtest", "week", "--plot", "out.png").returncode == 0
@@ -112,8 +112,8 @@ def test_past_campaigns(shop: Shop) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "Mailing only the audience would have sent" in done.stdout
     assert (shop.folder / "past.png").stat().st_size > 1000
-    found = json.loads(mailshot(shop, "backtest", "week", "--past-campaigns", "--json").stdout)
-    assert found["together"]["in_audience"]["recipients"] + found["together"]["outside"]["recipients"] == 80
+    document = json.loads(mailshot(shop, "backtest", "week", "--past-campaigns", "--json").stdout)
+    assert document["together"]["in_audience"]["recipients"] + document["together"]["outside"]["recipients"] == 80
     assert rows(shop) == before
 
 
@@ -138,21 +138,21 @@ MISTAKES = {
 
 @pytest.mark.parametrize("what", MISTAKES)
 def test_a_mistake_is_told(shop: Shop, what: str) -> None:
-    words, code, told = MISTAKES[what]
-    found, said = tried(shop, "backtest", *words)
-    plain = "".join(letter for letter in said if letter not in "│╭╮╰╯─")
-    assert (found, told in " ".join(plain.split())) == (code, True), said
-    assert "Traceback" not in said
+    arguments, code, message = MISTAKES[what]
+    exit_code, printed = tried(shop, "backtest", *arguments)
+    plain = "".join(letter for letter in printed if letter not in "│╭╮╰╯─")
+    assert (exit_code, message in " ".join(plain.split())) == (code, True), printed
+    assert "Traceback" not in printed
 
 
 def test_without_purchases_dates_are_asked_for(sqlite_url: str, tmp_path: Path) -> None:
     store = Store.open(sqlite_url)
     empty = open_shop(store, tmp_path / "empty")
     assert tried(empty, "backtest", "all")[0] == REFUSED
-    code, said = tried(
+    code, printed = tried(
         empty, "backtest", "week", "--from", "2026-01-01", "--until", "2026-03-01", "--plot", str(tmp_path / "e.png")
     )
-    assert (code, "There are no purchases." in said) == (0, True), said
+    assert (code, "There are no purchases." in printed) == (0, True), printed
     store.close()
 
 
@@ -170,15 +170,15 @@ def test_ctrl_c_leaves_no_file_and_no_row(postgres_url: str, tmp_path: Path) -> 
     for shop in _shop(Store.open(postgres_url), tmp_path):
         before = everything(shop.store)
         surroundings = {**os.environ, "PYTHONPATH": str(processes.ROOT), **shop.environment()}
-        words = ["backtest", "week", "--from", "2026-02-01", "--until", "2026-04-01", "--csv", "out.csv"]
+        arguments = ["backtest", "week", "--from", "2026-02-01", "--until", "2026-04-01", "--csv", "out.csv"]
         with shop.store.engine.connect() as holder, holder.begin():
             holder.execute(text("LOCK TABLE purchase IN ACCESS EXCLUSIVE MODE"))
-            command = [sys.executable, "-m", "mailshot", *words]
+            command = [sys.executable, "-m", "mailshot", *arguments]
             running = subprocess.Popen(command, env=surroundings, cwd=shop.folder, stderr=subprocess.PIPE, text=True)
             _wait_until_blocked(shop.store, running)
             running.send_signal(signal.SIGINT)
-            told = running.communicate(timeout=120)[1]
-        assert (running.returncode, "Traceback" in told) == (130, False), told
+            errors = running.communicate(timeout=120)[1]
+        assert (running.returncode, "Traceback" in errors) == (130, False), errors
         assert not (shop.folder / "out.csv").exists()
         assert everything(shop.store) == before
 

@@ -38,12 +38,12 @@ def shop(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     return made
 
 
-def said(*words: str) -> tuple[int, str]:
+def mailshot(*arguments: str) -> tuple[int, str]:
     """Run a command on a terminal of 80 columns; return its exit code and all it printed."""
-    told, kept = io.StringIO(), (output.out, output.err)
-    output.out, output.err = Console(file=told, width=80, highlight=False), Console(file=told, width=80)
+    printed, kept = io.StringIO(), (output.out, output.err)
+    output.out, output.err = Console(file=printed, width=80, highlight=False), Console(file=printed, width=80)
     try:
-        result = CliRunner().invoke(cli, words)
+        result = CliRunner().invoke(cli, arguments)
         if result.exception and not isinstance(result.exception, SystemExit):
             raised = result.exception
 
@@ -52,10 +52,10 @@ def said(*words: str) -> tuple[int, str]:
 
             with pytest.raises(SystemExit) as ended:
                 run_command(fail)
-            return int(str(ended.value.code)), told.getvalue()
+            return int(str(ended.value.code)), printed.getvalue()
     finally:
         output.out, output.err = kept
-    return result.exit_code, told.getvalue() + result.output
+    return result.exit_code, printed.getvalue() + result.output
 
 
 def flat(text: str) -> str:
@@ -74,34 +74,34 @@ def settle(shop: Shop, state: str = "sent") -> None:
 
 
 def test_a_launch_of_no_mails_is_refused_with_the_reasons(shop: Shop) -> None:
-    assert said("plan", "hello")[0] == 0
-    assert said("launch", "hello")[0] == 0
+    assert mailshot("plan", "hello")[0] == 0
+    assert mailshot("launch", "hello")[0] == 0
     settle(shop)
-    assert said("plan", "hello")[0] == 0
-    code, told = said("launch", "hello")
+    assert mailshot("plan", "hello")[0] == 0
+    code, printed = mailshot("launch", "hello")
     assert code == REFUSED
-    assert "No customer would get a mail of 'hello': 3 already received." in flat(told)
-    assert "--even-if-empty" in told
-    assert said("launch", "hello", "--even-if-empty")[0] == 0
+    assert "No customer would get a mail of 'hello': 3 already received." in flat(printed)
+    assert "--even-if-empty" in printed
+    assert mailshot("launch", "hello", "--even-if-empty")[0] == 0
     settle(shop)
-    code, told = said("report", "hello")
+    code, printed = mailshot("report", "hello")
     assert code == 0
-    assert "Run 1 of 'hello'" in told
+    assert "Run 1 of 'hello'" in printed
     with shop.store.read() as connection:
         newest, oldest = (str(run.id) for run in runs.runs_of(connection, "hello"))
-    assert [line.split()[0] for line in told.splitlines() if line.split()[1:2] == ["hello"]] == [oldest, newest]
-    assert f"Run {newest} of 'hello'" in said("report", "hello", "--run", newest)[1]
-    assert json.loads(said("report", "hello", "--json")[1])["run_id"] == 1
-    assert len(json.loads(said("report", "hello", "--json")[1])["runs"]) == 2
-    code, told = said("report", "hello", "--run", "77")
+    assert [line.split()[0] for line in printed.splitlines() if line.split()[1:2] == ["hello"]] == [oldest, newest]
+    assert f"Run {newest} of 'hello'" in mailshot("report", "hello", "--run", newest)[1]
+    assert json.loads(mailshot("report", "hello", "--json")[1])["run_id"] == 1
+    assert len(json.loads(mailshot("report", "hello", "--json")[1])["runs"]) == 2
+    code, printed = mailshot("report", "hello", "--run", "77")
     assert code == MISSING
-    assert f"There is no run 77 of 'hello'. Known: {oldest}, {newest}." in flat(told)
+    assert f"There is no run 77 of 'hello'. Known: {oldest}, {newest}." in flat(printed)
 
 
 def test_a_slot_without_a_mail_does_not_hide_the_report(shop: Shop) -> None:
     shop.campaign(more='schedule: {cron: "0 9 * * *"}\nrepeat: no\n')
-    said("plan", "hello")
-    assert said("launch", "hello")[0] == 0
+    mailshot("plan", "hello")
+    assert mailshot("launch", "hello")[0] == 0
     for _ in range(3):
         with shop.store.read() as connection:
             [schedule] = runs.schedules(connection)
@@ -109,45 +109,45 @@ def test_a_slot_without_a_mail_does_not_hide_the_report(shop: Shop) -> None:
         settle(shop)
     with shop.store.read() as connection:
         assert len(connection.execute(RUN.select()).all()) == 3
-    assert "Run 1 of 'hello'" in said("report", "hello")[1]
+    assert "Run 1 of 'hello'" in mailshot("report", "hello")[1]
 
 
 def test_status_says_scheduled_and_what_differs(shop: Shop) -> None:
     shop.campaign(more='schedule: {cron: "0 9 * * MON"}\nrepeat: yes\n')
-    said("plan", "hello")
-    assert said("launch", "hello")[0] == 0
-    assert "armed" not in said("status")[1] + said("status", "--json")[1]
+    mailshot("plan", "hello")
+    assert mailshot("launch", "hello")[0] == 0
+    assert "armed" not in mailshot("status")[1] + mailshot("status", "--json")[1]
     write(shop, "templates/hello/subject.txt", "News")
-    for words in (("status",), ("plan", "hello"), ("rules", "check")):
-        code, told = said(*words)
+    for arguments in (("status",), ("plan", "hello"), ("rules", "check")):
+        code, printed = mailshot(*arguments)
         assert code == 0
-        assert "cheduled with the version of" in flat(told)
-        assert "the files differ now: template 'hello'" in flat(told)
-        assert "launch 'hello' --replace" in flat(told)
-        assert "UTC" not in told
-    [item] = json.loads(said("status", "--json")[1])["schedules"]
+        assert "cheduled with the version of" in flat(printed)
+        assert "the files differ now: template 'hello'" in flat(printed)
+        assert "launch 'hello' --replace" in flat(printed)
+        assert "UTC" not in printed
+    [item] = json.loads(mailshot("status", "--json")[1])["schedules"]
     assert (item["state"], item["differs"]) == ("scheduled", ["template 'hello'"])
-    assert any("differ now" in item["message"] for item in json.loads(said("rules", "check", "--json")[1]))
-    assert said("launch", "hello", "--replace")[0] == 0
-    assert "nothing changed" in flat(said("launch", "hello", "--replace")[1])
+    assert any("differ now" in item["message"] for item in json.loads(mailshot("rules", "check", "--json")[1]))
+    assert mailshot("launch", "hello", "--replace")[0] == 0
+    assert "nothing changed" in flat(mailshot("launch", "hello", "--replace")[1])
     (shop.folder / HELLO).unlink()
-    assert "the campaign's file is gone" in flat(said("status")[1])
-    assert "the campaign's file is gone" in flat(said("rules", "check")[1])
-    assert said("cancel", "hello")[0] == 0
+    assert "the campaign's file is gone" in flat(mailshot("status")[1])
+    assert "the campaign's file is gone" in flat(mailshot("rules", "check")[1])
+    assert mailshot("cancel", "hello")[0] == 0
 
 
 def test_cancelled_runs_are_shown_so_at_once(shop: Shop) -> None:
-    said("plan", "hello")
-    said("launch", "hello")
+    mailshot("plan", "hello")
+    mailshot("launch", "hello")
     with shop.store.write() as connection:
-        one = DELIVERY.update().where(DELIVERY.c.customer_id == shop.customers[0])
+        claimed = DELIVERY.update().where(DELIVERY.c.customer_id == shop.customers[0])
         lease = datetime.now(UTC) + timedelta(minutes=5)
-        connection.execute(one.values(state="claimed", token=1, lease_until=lease))
-    code, told = said("cancel", "hello")
-    assert (code, "run 1; 2 unsent mails skipped" in told, "1 mail still in progress" in told) == (0, True, True)
-    told = said("status")[1]
-    assert "Run 1 is cancelled; 1 of its mails are still in progress" in flat(told)
-    assert next(line for line in told.splitlines() if "hello" in line).split()[:5] == [
+        connection.execute(claimed.values(state="claimed", token=1, lease_until=lease))
+    code, printed = mailshot("cancel", "hello")
+    assert (code, "run 1; 2 unsent mails skipped" in printed, "1 mail still in progress" in printed) == (0, True, True)
+    printed = mailshot("status")[1]
+    assert "Run 1 is cancelled; 1 of its mails are still in progress" in flat(printed)
+    assert next(line for line in printed.splitlines() if "hello" in line).split()[:5] == [
         "1",
         "hello",
         "cancelled",
@@ -156,46 +156,46 @@ def test_cancelled_runs_are_shown_so_at_once(shop: Shop) -> None:
     ]
     with shop.store.write() as connection:
         connection.execute(DELIVERY.update().where(DELIVERY.c.state == "claimed").values(state="pending"))
-    line = next(line for line in said("status")[1].splitlines() if "cancelled" in line)
+    line = next(line for line in mailshot("status")[1].splitlines() if "cancelled" in line)
     assert line.split()[:5] == ["1", "hello", "cancelled", "0", "0"]
 
 
 def test_status_leaves_out_what_was_over_long_ago(shop: Shop) -> None:
-    said("plan", "hello")
-    said("launch", "hello")
+    mailshot("plan", "hello")
+    mailshot("launch", "hello")
     settle(shop)
-    assert "finished" in said("status")[1]
+    assert "finished" in mailshot("status")[1]
     with shop.store.write() as connection:
         connection.execute(RUN.update().values(finished_at=datetime.now(UTC) - timedelta(days=8)))
-    told = said("status")[1]
-    assert "finished" not in told
-    assert "1 older runs are not shown: mailshot status --all" in told
-    assert "finished" in said("status", "--all")[1]
+    printed = mailshot("status")[1]
+    assert "finished" not in printed
+    assert "1 older runs are not shown: mailshot status --all" in printed
+    assert "finished" in mailshot("status", "--all")[1]
 
 
 @pytest.mark.parametrize("command", ["pause", "resume", "cancel", "report", "plan", "launch", "preview"])
 def test_a_misspelt_campaign_gets_a_suggestion(shop: Shop, command: str) -> None:
-    code, told = said(command, "helo")
-    assert (code, "Did you mean 'hello'?" in told) == (MISSING, True)
+    code, printed = mailshot(command, "helo")
+    assert (code, "Did you mean 'hello'?" in printed) == (MISSING, True)
 
 
 def test_a_misspelt_campaign_of_a_past_run_gets_a_suggestion(shop: Shop) -> None:
-    said("plan", "hello")
-    said("launch", "hello")
-    code, told = said("rules", "explain", "helo", "c1", "--run", "1")
-    assert (code, "Did you mean 'hello'?" in told) == (MISSING, True)
-    assert said("resolve", "9", "accept")[0] == MISSING
+    mailshot("plan", "hello")
+    mailshot("launch", "hello")
+    code, printed = mailshot("rules", "explain", "helo", "c1", "--run", "1")
+    assert (code, "Did you mean 'hello'?" in printed) == (MISSING, True)
+    assert mailshot("resolve", "9", "accept")[0] == MISSING
 
 
 @pytest.mark.parametrize(
     "address", ["not an address", "", "a@", "@b.example", "a@b", "Ann <a@b.example>", "ø@x.example"]
 )
 def test_a_test_mail_to_no_address_is_refused(shop: Shop, address: str) -> None:
-    said("plan", "hello")
-    code, told = said("send-test", "hello", address)
+    mailshot("plan", "hello")
+    code, printed = mailshot("send-test", "hello", address)
     assert code == INVALID
-    assert "Traceback" not in told
-    assert address in told
+    assert "Traceback" not in printed
+    assert address in printed
 
 
 UNSUBSCRIBE = '<a href="{{ links.unsubscribe }}">Unsubscribe</a>'
@@ -217,38 +217,38 @@ def mail(link: str, postal: str) -> str:
 @pytest.mark.parametrize("what", WITHOUT)
 def test_bulk_mail_without_what_it_must_have_is_an_error(shop: Shop, what: str) -> None:
     write(shop, BODY, mail(UNSUBSCRIBE, POSTAL))
-    assert said("rules", "check")[0] == 0
+    assert mailshot("rules", "check")[0] == 0
     write(shop, BODY, mail(*WITHOUT[what]))
-    code, told = said("rules", "check")
-    assert (code, "templates/hello/body.html" in told) == (INVALID, True), told
-    assert said("plan", "hello")[0] == INVALID
-    assert said("plan", "hello", "--json")[0] == INVALID
-    assert said("launch", "hello")[0] == REFUSED
+    code, printed = mailshot("rules", "check")
+    assert (code, "templates/hello/body.html" in printed) == (INVALID, True), printed
+    assert mailshot("plan", "hello")[0] == INVALID
+    assert mailshot("plan", "hello", "--json")[0] == INVALID
+    assert mailshot("launch", "hello")[0] == REFUSED
 
 
 def test_a_link_to_unsubscribe_that_some_do_not_get_is_an_error_of_the_plan(shop: Shop) -> None:
     write(shop, BODY, mail("{% if customer.country %}" + UNSUBSCRIBE + "{% endif %}", POSTAL))
-    code, told = said("plan", "hello")
-    assert (code, "the link to unsubscribe is not in it" in flat(told)) == (INVALID, True)
+    code, printed = mailshot("plan", "hello")
+    assert (code, "the link to unsubscribe is not in it" in flat(printed)) == (INVALID, True)
 
 
 def test_service_mail_needs_neither(shop: Shop) -> None:
     write(shop, "rules/topics.yaml", "offers: {title: Your order, requires_consent: no}\n")
     write(shop, BODY, mail("Thank you", "Bay Shop"))
-    assert said("rules", "check")[0] == 0
-    assert said("plan", "hello")[0] == 0
-    assert said("launch", "hello")[0] == 0
+    assert mailshot("rules", "check")[0] == 0
+    assert mailshot("plan", "hello")[0] == 0
+    assert mailshot("launch", "hello")[0] == 0
 
 
 def test_a_recurring_campaign_that_does_not_say_whether_it_repeats_is_asked(shop: Shop) -> None:
     shop_file = (shop.folder / HELLO).read_text()
     write(shop, HELLO, shop_file + 'schedule: {cron: "0 9 * * *"}\n')
-    for words in (("rules", "check"), ("plan", "hello"), ("launch", "hello")):
-        code, told = said(*words)
+    for arguments in (("rules", "check"), ("plan", "hello"), ("launch", "hello")):
+        code, printed = mailshot(*arguments)
         assert code == INVALID
-        assert f"{HELLO}:7:" in told
+        assert f"{HELLO}:7:" in printed
         for way in ("repeat: no", "repeat: yes", "repeat: after 300 days"):
-            assert way in flat(told)
+            assert way in flat(printed)
 
 
 def test_a_past_run_is_judged_by_the_goal_of_its_launch(shop: Shop) -> None:
@@ -256,8 +256,8 @@ def test_a_past_run_is_judged_by_the_goal_of_its_launch(shop: Shop) -> None:
     with shop.store.write() as connection:
         connection.execute(dialect.table(tables.Product).insert(), [product])
     shop.campaign(more="goal: {products: {department: GREEN}, within: 30 days}\n")
-    said("plan", "hello")
-    said("launch", "hello")
+    mailshot("plan", "hello")
+    mailshot("launch", "hello")
     settle(shop)
     line = {
         "customer_id": shop.customers[0], "order_key": "o", "product_id": 1, "nth": 1,
@@ -265,75 +265,75 @@ def test_a_past_run_is_judged_by_the_goal_of_its_launch(shop: Shop) -> None:
     }  # fmt: skip
     with shop.store.write() as connection:
         connection.execute(dialect.table(tables.Purchase).insert(), [line])
-    before = said("report", "hello")[1]
+    before = mailshot("report", "hello")[1]
     assert "Bought: 1 of 3 mailed" in before
     shop.campaign(more="goal: {products: {department: MEAT}, within: 1 day}\n")
-    assert said("report", "hello")[1] == before
+    assert mailshot("report", "hello")[1] == before
     (shop.folder / HELLO).unlink()
-    assert said("report", "hello")[1] == before
+    assert mailshot("report", "hello")[1] == before
 
 
 def test_moments_are_in_company_time_and_never_cut(shop: Shop) -> None:
     shop.campaign(more="schedule: {at: 2099-10-03 14:05, zone: Asia/Tokyo}\n")
-    code, told = said("plan", "hello")
+    code, printed = mailshot("plan", "hello")
     assert code == 0
-    assert "once at 2099-10-03 01:05 EDT, next 2099-10-03 01:05 EDT" in flat(told)
-    assert " UTC" not in told
-    said("launch", "hello")
+    assert "once at 2099-10-03 01:05 EDT, next 2099-10-03 01:05 EDT" in flat(printed)
+    assert " UTC" not in printed
+    mailshot("launch", "hello")
     name = "a campaign with quite a long name that does not fit at all"
     with shop.store.write() as connection:
         connection.execute(dialect.table(tables.Schedule).update().values(campaign=name))
-    told = said("status")[1]
-    assert "2099-10-03 01:05 EDT" in flat(told)
-    assert "2099-10-03" in told
-    assert max(map(len, told.splitlines())) <= 80
+    printed = mailshot("status")[1]
+    assert "2099-10-03 01:05 EDT" in flat(printed)
+    assert "2099-10-03" in printed
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 def test_a_plan_shows_company_time_whatever_the_moment_is_given_in(shop: Shop) -> None:
-    assert "as of 2026-10-03 14:05 EDT" in said("plan", "hello", "--as-of", "2026-10-03T14:05")[1]
+    assert "as of 2026-10-03 14:05 EDT" in mailshot("plan", "hello", "--as-of", "2026-10-03T14:05")[1]
     assert project.NOW.tzinfo is UTC
 
 
 def test_a_scheduled_campaign_without_file_or_template_is_told(shop: Shop) -> None:
     shop.campaign(more='schedule: {cron: "0 9 * * *"}\nrepeat: yes\n')
-    said("plan", "hello")
-    assert said("launch", "hello")[0] == 0
+    mailshot("plan", "hello")
+    assert mailshot("launch", "hello")[0] == 0
     (shop.folder / "templates/hello/body.html").unlink()
-    code, told = said("rules", "check")
+    code, printed = mailshot("rules", "check")
     assert code == 3
-    assert "'hello' is scheduled with the version of" in flat(told)
+    assert "'hello' is scheduled with the version of" in flat(printed)
     (shop.folder / "rules/campaigns/hello.yaml").unlink()
     for command in (["plan", "hello"], ["launch", "hello"], ["preview", "hello"], ["rules", "explain", "hello", "c1"]):
-        code, told = said(*command)
+        code, printed = mailshot(*command)
         assert code == 4
-        assert "There is no campaign 'hello' in the rules, but it is scheduled with the version of" in flat(told)
-    said("pause", "hello")
-    assert "It is paused" in flat(said("plan", "hello")[1])
+        assert "There is no campaign 'hello' in the rules, but it is scheduled with the version of" in flat(printed)
+    mailshot("pause", "hello")
+    assert "It is paused" in flat(mailshot("plan", "hello")[1])
 
 
 def test_every_mistake_of_a_campaign_is_told_at_once(shop: Shop) -> None:
     path = shop.folder / "rules/campaigns/hello.yaml"
     text = path.read_text()
     path.write_text(text.replace("sender: bay", "sender: bya").replace("template: hello", "template: hlelo"))
-    code, told = said("rules", "check")
+    code, printed = mailshot("rules", "check")
     assert code == 3
-    assert flat(told).count("unknown sender 'bya'") == 1
-    assert flat(told).count("hlelo") == 2, "message and line"
+    assert flat(printed).count("unknown sender 'bya'") == 1
+    assert flat(printed).count("hlelo") == 2, "message and line"
     path.write_text(text.replace("audience: everyone", "audience: evryone"))
     write(shop, "templates/hello/subject.txt", "Hello {{ customer.frist_name }}")
-    told = flat(said("rules", "check")[1])
-    assert told.count("unknown audience 'evryone'") == 1
-    assert told.count("Unknown fact 'customer.frist_name'") == 1
+    printed = flat(mailshot("rules", "check")[1])
+    assert printed.count("unknown audience 'evryone'") == 1
+    assert printed.count("Unknown fact 'customer.frist_name'") == 1
 
 
 def test_a_product_value_that_nothing_contains_gets_a_suggestion(shop: Shop) -> None:
     row = {"id": 1, "key": "P1", "name": "Tea", "department": "Tea", "known": True, "facts": {}}
     with shop.store.write() as connection:
         connection.execute(dialect.table(tables.Product).insert(), row)
-    code, told = said("rules", "values", "department", "Teaa")
+    code, printed = mailshot("rules", "values", "department", "Teaa")
     assert code == 4
-    assert "Did you mean 'Tea'?" in told
+    assert "Did you mean 'Tea'?" in printed
 
 
 def test_the_next_step_of_a_new_project_can_be_copied(tmp_path: Path) -> None:
-    assert f"cd '{tmp_path}/a b/c', then" in flat(said("init", f"{tmp_path}/a b/c")[1])
+    assert f"cd '{tmp_path}/a b/c', then" in flat(mailshot("init", f"{tmp_path}/a b/c")[1])

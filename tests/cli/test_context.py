@@ -15,9 +15,9 @@ FOREIGN = [
 ]
 
 
-@pytest.mark.parametrize("words", FOREIGN)
-def test_foreign_words_are_said_and_never_obeyed(words: str) -> None:
+@pytest.mark.parametrize("text", FOREIGN)
+def test_foreign_words_are_said_and_never_obeyed(text: str) -> None:
     console = Console(highlight=False, force_terminal=True, color_system="truecolor", width=200)
-    with console.capture() as said:
-        console.print(f"Subject: {output.printable(words)}", end="")
-    assert said.get() == "Subject: " + "".join(letter if letter >= " " else " " for letter in words)
+    with console.capture() as capture:
+        console.print(f"Subject: {output.printable(text)}", end="")
+    assert capture.get() == "Subject: " + "".join(letter if letter >= " " else " " for letter in text)

@@ -39,14 +39,14 @@ BUYERS = """select count(distinct p.customer_id) from purchase p join product on
     (select sum(quantity) from purchase o where o.customer_id = p.customer_id and o.order_key = p.order_key) > 0"""
 
 
-def mailshot(shop: Shop, *words: str) -> Any:
+def mailshot(shop: Shop, *arguments: str) -> Any:
     """Run a command in this process and return what it printed as JSON."""
     # Settings are read from the environment and the folder, as a user's are.
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(shop.folder)
         for name, value in shop.environment().items():
             patch.setenv(name, value)
-        done = CliRunner().invoke(cli, [*words, "--json"], catch_exceptions=False)
+        done = CliRunner().invoke(cli, [*arguments, "--json"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
 

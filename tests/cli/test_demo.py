@@ -50,11 +50,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     command = [sys.executable, "-m", "mailshot", "demo", "--folder", str(folder / "project")]
     process = processes.start(command, settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
-        said, _ = process.communicate(timeout=300)
+        printed, _ = process.communicate(timeout=300)
     finally:
         processes.end(process, signal.SIGTERM)
-    assert process.returncode == 0, said
-    return folder / "project", said
+    assert process.returncode == 0, printed
+    return folder / "project", printed
 
 
 @pytest.fixture(scope="module")
@@ -100,17 +100,17 @@ def test_the_second_plan_differs_because_of_the_answers(demo: tuple[Path, str]) 
 
 
 def test_a_household_that_says_vegan_is_told_why(demo: tuple[Path, str]) -> None:
-    told = " ".join(demo[1].split("The vegan household")[1].split("8. ")[0].split())
-    assert "stated: vegan, which implies it" in told
-    assert len(re.findall(r"offer: .*? \(", told)) == 6, told
+    section = " ".join(demo[1].split("The vegan household")[1].split("8. ")[0].split())
+    assert "stated: vegan, which implies it" in section
+    assert len(re.findall(r"offer: .*? \(", section)) == 6, section
 
 
 def test_only_the_answer_keeps_products_of_animals_from_that_household(demo: tuple[Path, str]) -> None:
-    told = re.search(r"(household-\d+@example\.com) stated: “Vegan”", demo[1])
-    assert told
+    match = re.search(r"(household-\d+@example\.com) stated: “Vegan”", demo[1])
+    assert match
     rows = sqlite3.connect(demo[0] / "mailshot.db")
     stated = "select c.id, p.at from customer c join preference p on p.customer_id = c.id where c.email = ?"
-    [(customer, at)] = rows.execute(f"{stated} and (p.name, p.value, p.holds) = ('diet', 'vegan', 1)", (told[1],))
+    [(customer, at)] = rows.execute(f"{stated} and (p.name, p.value, p.holds) = ('diet', 'vegan', 1)", (match[1],))
     count = "select count(*) from preference where customer_id = ?"
     assert rows.execute(count, (customer,)).fetchone() == (1,), "what was said, and nothing that only follows from it"
     animals = _products_where(f"({MEAT}) or {OF_ANIMALS}")
@@ -134,9 +134,9 @@ def test_the_report_shows_the_answers(demo: tuple[Path, str]) -> None:
 
 
 def _parsed(path: Path) -> EmailMessage:
-    found = email.message_from_bytes(path.read_bytes(), policy=SMTP)
-    assert isinstance(found, EmailMessage)
-    return found
+    message = email.message_from_bytes(path.read_bytes(), policy=SMTP)
+    assert isinstance(message, EmailMessage)
+    return message
 
 
 def _products(mail: EmailMessage) -> set[int]:
@@ -169,9 +169,9 @@ def _products_where(condition: str) -> set[int]:
 
 def _free_ports(number: int) -> list[int]:
     sockets = [socket.socket() for _ in range(number)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
+    for bound in sockets:
+        bound.bind(("127.0.0.1", 0))
+    ports = [int(bound.getsockname()[1]) for bound in sockets]
+    for bound in sockets:
+        bound.close()
     return ports

@@ -31,10 +31,10 @@ def test_no_password_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         }
         for name, value in settings.items():
             monkeypatch.setenv(f"MAILSHOT_{name}", value)
-        found = {name: doctor._look(name, look) for name, look in doctor._LOOKS.items()}
-    assert found["queue"] == ("queue", True, "Redis on 127.0.0.1 is reachable")
-    assert not found["database"][1]
-    assert PASSWORD not in str(found)
+        checks = {name: doctor._look(name, look) for name, look in doctor._LOOKS.items()}
+    assert checks["queue"] == ("queue", True, "Redis on 127.0.0.1 is reachable")
+    assert not checks["database"][1]
+    assert PASSWORD not in str(checks)
 
 
 def test_erasures_that_wait_are_told(store: Store, tmp_path: Path) -> None:

@@ -35,33 +35,33 @@ def shop(sqlite_url: str, tmp_path: Path) -> Iterator[Shop]:
     store = Store.open(sqlite_url)
     made = open_shop(store, tmp_path / "shop")
     for name, country in (("a", "NO"), ("b", "SE"), ("c", None)):
-        (found,) = made.add([project.person(name, f"{name}@mail.example") | {"country": country}])
-        buy(store, found, {1: 2})
+        (customer_id,) = made.add([project.person(name, f"{name}@mail.example") | {"country": country}])
+        buy(store, customer_id, {1: 2})
     yield made
     store.close()
 
 
-def mailshot(shop: Shop, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+def mailshot(shop: Shop, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a command as a process, as a user does, on a terminal of 80 columns."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MAILSHOT_")}
     surroundings = {**kept, "PYTHONPATH": str(processes.ROOT), "COLUMNS": "80", **shop.environment(**more)}
-    command = [sys.executable, "-m", "mailshot", *words]
+    command = [sys.executable, "-m", "mailshot", *arguments]
     return subprocess.run(
         command, env=surroundings, cwd=shop.folder, text=True, capture_output=True, timeout=60, check=False
     )
 
 
-def tried(shop: Shop, *words: str, **more: str) -> tuple[int, str]:
+def tried(shop: Shop, *arguments: str, **more: str) -> tuple[int, str]:
     """Run a command in this process and return its exit code and what it told on stderr."""
     from mailshot.cli import output
 
-    told = io.StringIO()
-    output.err.file, kept = told, output.err.file
+    errors = io.StringIO()
+    output.err.file, kept = errors, output.err.file
     try:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in shop.environment(**more).items():
                 patch.setenv(name, value)
-            result = CliRunner().invoke(cli, words)
+            result = CliRunner().invoke(cli, arguments)
             if result.exception and not isinstance(result.exception, SystemExit):
                 raised = result.exception
 
@@ -70,10 +70,10 @@ def tried(shop: Shop, *words: str, **more: str) -> tuple[int, str]:
 
                 with pytest.raises(SystemExit) as ended:
                     run_command(fail)
-                return int(str(ended.value.code)), told.getvalue()
+                return int(str(ended.value.code)), errors.getvalue()
     finally:
         output.err.file = kept
-    return result.exit_code, told.getvalue() + result.output
+    return result.exit_code, errors.getvalue() + result.output
 
 
 def rows(shop: Shop) -> str:
@@ -226,7 +226,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("what", MISTAKES)
 def test_a_mistake_is_told_and_nothing_changes(shop: Shop, what: str) -> None:
-    path, text, words, code, told = MISTAKES[what]
+    path, text, arguments, code, message = MISTAKES[what]
     (shop.folder / path).write_text(text, encoding="utf-8")
     (shop.folder / "c.csv").write_text("id,name\n1,Ann\n", encoding="utf-8")
     (shop.folder / "l.csv").write_bytes("id,name\n1,André\n".encode("latin-1"))
@@ -236,9 +236,9 @@ def test_a_mistake_is_told_and_nothing_changes(shop: Shop, what: str) -> None:
         tried(shop, "db", "version")  # the first look keeps the print of the address key
         tried(shop, "status")
         before = rows(shop)
-        found, said = tried(shop, *words)
-    assert (found, told in said) == (code, True), said
-    assert "Traceback" not in said
+        exit_code, printed = tried(shop, *arguments)
+    assert (exit_code, message in printed) == (code, True), printed
+    assert "Traceback" not in printed
     assert rows(shop) == before
 
 
@@ -279,13 +279,13 @@ SURROUNDINGS = {
 
 @pytest.mark.parametrize("what", SURROUNDINGS)
 def test_what_is_missing_around_us_is_told(shop: Shop, what: str) -> None:
-    given, words, code, told = SURROUNDINGS[what]
+    variables, arguments, code, message = SURROUNDINGS[what]
     (shop.folder / "m.txt").write_text("not a database, but long enough to look like one " * 20, encoding="utf-8")
     assert tried(shop, "plan", "week")[0] == 0
     before = rows(shop)
-    done = mailshot(shop, *words, **given)
+    done = mailshot(shop, *arguments, **variables)
     assert done.returncode == code, done.stderr
-    assert told in " ".join((done.stderr + done.stdout * (words == ("doctor",))).split())
+    assert message in " ".join((done.stderr + done.stdout * (arguments == ("doctor",))).split())
     assert "Traceback" not in done.stderr
     assert rows(shop) == before
 
@@ -295,9 +295,9 @@ def test_a_newer_database_is_left_alone(shop: Shop) -> None:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.commit()
     before = rows(shop)
-    for words in (("status",), ("db", "upgrade")):
-        code, told = tried(shop, *words)
-        assert (code, "newer than we are" in told) == (UNAVAILABLE, True)
+    for arguments in (("status",), ("db", "upgrade")):
+        code, printed = tried(shop, *arguments)
+        assert (code, "newer than we are" in printed) == (UNAVAILABLE, True)
     assert rows(shop) == before
 
 
@@ -307,9 +307,9 @@ def test_a_locked_database_is_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) 
     )
     with closing(sqlite3.connect(str(shop.store.engine.url.database), isolation_level=None)) as foreign:
         foreign.execute("BEGIN IMMEDIATE")
-        code, told = tried(shop, "plan", "week")
+        code, printed = tried(shop, "plan", "week")
         foreign.execute("ROLLBACK")
-    assert (code, "is locked by another process" in told) == (UNAVAILABLE, True)
+    assert (code, "is locked by another process" in printed) == (UNAVAILABLE, True)
 
 
 def test_errors_of_a_plan_stop_the_launch(shop: Shop) -> None:
@@ -339,10 +339,10 @@ def test_output_for_scripts_is_one_json_document(shop: Shop) -> None:
             ("report", "week"),
             ("doctor",),
         ]
-        found = {words: tried(shop, *words, "--json", MAILSHOT_SMTP=sink.url) for words in commands}
+        results = {arguments: tried(shop, *arguments, "--json", MAILSHOT_SMTP=sink.url) for arguments in commands}
         listed = mailshot(shop, "report", "--csv")
-    answers = {words: json.loads(said) for words, (_, said) in found.items()}
-    assert {code for code, _ in found.values()} == {0}
+    answers = {arguments: json.loads(printed) for arguments, (_, printed) in results.items()}
+    assert {code for code, _ in results.values()} == {0}
     assert answers["plan", "week"]["mails"] == answers["launch", "week"]["mails"] > 0
     assert answers["rules", "explain", "all", "a"]["outcome"] == "In the audience."
     (line,) = csv.DictReader(io.StringIO(listed.stdout))
@@ -354,18 +354,18 @@ def test_words_in_brackets_are_printed_as_they_are(shop: Shop) -> None:
         connection.exec_driver_sql("UPDATE product SET name = '[/red] [bold]Kale[/bold]'")
     text = "audience: '[b]all[/x]'\ndescription: '[/nothing] to close'\nwho: {bought: {name: '[/red] [bold]Kale[/bold]'}}\n"  # noqa: E501
     (shop.folder / "rules/audiences/odd.yaml").write_text(text, encoding="utf-8")
-    for words in (("rules", "list"), ("rules", "count"), ("rules", "explain", "[b]all[/x]", "a")):
-        code, told = tried(shop, *words)
-        assert code == 0, told
-        assert "[b]all[/x]" in told
-    assert "[/red] [bold]Kale[/bold]" in " ".join(told.split())
+    for arguments in (("rules", "list"), ("rules", "count"), ("rules", "explain", "[b]all[/x]", "a")):
+        code, printed = tried(shop, *arguments)
+        assert code == 0, printed
+        assert "[b]all[/x]" in printed
+    assert "[/red] [bold]Kale[/bold]" in " ".join(printed.split())
 
 
 def test_tables_fit_80_columns_and_break_no_number(shop: Shop) -> None:
     insert(shop.store, *_runs())
-    for words in (("status",), ("report",), ("plan", "week")):
-        shown = mailshot(shop, *words).stdout
-        assert max(len(line) for line in shown.splitlines() if not line.startswith("Next:")) <= 80
+    for arguments in (("status",), ("report",), ("plan", "week")):
+        table = mailshot(shop, *arguments).stdout
+        assert max(len(line) for line in table.splitlines() if not line.startswith("Next:")) <= 80
     headings = mailshot(shop, "report").stdout.splitlines()[1].split()
     assert headings == ["run", "campaign", "state", "as", "of", "sent", "opened", "clicked", "unsubscribed", "goal"]
     assert mailshot(shop, "status").stdout.split("\n")[0].split()[-1] == "unconfirmed"
@@ -444,6 +444,6 @@ def test_a_new_project_works_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     planned = json.loads(runner.invoke(cli, ["plan", "hello", "--json"]).output)
     assert (planned["customers"], planned["mails"], planned["errors"]) == (5, 2, [])
     assert planned["left_out"] == {"no consent": 1}
-    shown = runner.invoke(cli, ["preview", "hello"])
-    assert shown.exit_code == 0, shown.output
-    assert "Thank you, Ada" in shown.output
+    preview = runner.invoke(cli, ["preview", "hello"])
+    assert preview.exit_code == 0, preview.output
+    assert "Thank you, Ada" in preview.output

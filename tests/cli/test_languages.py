@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mailshot.store.engine import Store
-from tests.cli.test_campaigns import INVALID, flat, said
+from tests.cli.test_campaigns import INVALID, flat, mailshot
 from tests.support import project
 from tests.support.processes import Sink
 from tests.support.project import Shop
@@ -34,8 +34,8 @@ def shop(sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_plan_says_who_gets_which_language(shop: Shop) -> None:
     line = "hello: nb 2, en (base) 2, of which 1 has another language (sv 1)"
-    assert line in flat(said("plan", "hello")[1])
-    found = json.loads(said("plan", "hello", "--json")[1])["languages"]
+    assert line in flat(mailshot("plan", "hello")[1])
+    found = json.loads(mailshot("plan", "hello", "--json")[1])["languages"]
     assert found == {
         "hello": {
             "base": "en",
@@ -47,23 +47,23 @@ def test_the_plan_says_who_gets_which_language(shop: Shop) -> None:
 
 
 def test_a_preview_says_its_language(shop: Shop, tmp_path: Path) -> None:
-    said("plan", "hello")
+    mailshot("plan", "hello")
     page = tmp_path / "mail.html"
 
     def shown(*words: str) -> str:
-        return flat(said("preview", "hello", "--to", str(page), *words)[1])
+        return flat(mailshot("preview", "hello", "--to", str(page), *words)[1])
 
     assert "Subject: Hei Ann nina Language: nb" in shown("--as", "nina")
     assert "Kjære Ann nina" in page.read_text(encoding="utf-8")
     assert "Subject: Hello Ann nina Language: en" in shown("--as", "nina", "--language", "en")
     assert "Language: nb" in shown("--as", "ann", "--language", "no")
-    assert "Hei Ann none" in said("preview", "hello", "--as", "none", "--language", "NB", "--text")[1]
+    assert "Hei Ann none" in mailshot("preview", "hello", "--as", "none", "--language", "NB", "--text")[1]
 
 
 @pytest.mark.parametrize(("tag", "remedy"), [("norsk", "Did you mean 'no'?"), ("qq", "Write for example nb, en-GB")])
 def test_an_unknown_language_of_a_preview_is_an_error(shop: Shop, tag: str, remedy: str) -> None:
-    said("plan", "hello")
-    code, told = said("preview", "hello", "--language", tag)
+    mailshot("plan", "hello")
+    code, told = mailshot("preview", "hello", "--language", tag)
     assert code == INVALID
     assert f"--language: '{tag}' is not a language." in flat(told)
     assert remedy in flat(told)
@@ -71,27 +71,29 @@ def test_an_unknown_language_of_a_preview_is_an_error(shop: Shop, tag: str, reme
 
 def test_a_test_mail_can_be_in_each_language(shop: Shop, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAILSHOT_SMTP", sink.url)
-    said("plan", "hello")
-    code, told = said("send-test", "hello", "you@mail.example", "--as", "ann", "--language", "nb")
+    mailshot("plan", "hello")
+    code, told = mailshot("send-test", "hello", "you@mail.example", "--as", "ann", "--language", "nb")
     assert (code, "Sent '[Test] Hei Ann ann'" in flat(told)) == (0, True)
 
 
 def test_explain_says_the_language(shop: Shop) -> None:
-    said("plan", "hello")
-    assert "language: nb, because the mail has no version in 'sv'" in flat(said("rules", "explain", "hello", "sven")[1])
+    mailshot("plan", "hello")
+    assert "language: nb, because the mail has no version in 'sv'" in flat(
+        mailshot("rules", "explain", "hello", "sven")[1]
+    )
 
 
 def test_a_mixed_mail_is_a_warning_and_a_misspelt_tag_an_error(shop: Shop) -> None:
     folder = shop.folder / "templates/hello"
-    assert "Warning" not in said("rules", "check")[1]
+    assert "Warning" not in mailshot("rules", "check")[1]
     (folder / "subject.nb.txt").unlink()
-    code, told = said("rules", "check")
+    code, told = mailshot("rules", "check")
     assert (code, flat(told).count("write subject.nb.txt")) == (0, 1)
-    found = json.loads(said("rules", "check", "--json")[1])
+    found = json.loads(mailshot("rules", "check", "--json")[1])
     assert [(one["level"], one["file"]) for one in found] == [("warning", "templates/hello/body.nb.html")]
     (folder / "subject.norsk.txt").write_text("Hei", encoding="utf-8")
     (folder / "subject.de.txt").write_text("", encoding="utf-8")
-    code, told = said("rules", "check")
+    code, told = mailshot("rules", "check")
     assert code == INVALID
     assert "'norsk' is not a language. " in flat(told)
     assert "Did you mean subject.no.txt?" in flat(told)
@@ -108,6 +110,6 @@ def test_a_mixed_mail_is_a_warning_and_a_misspelt_tag_an_error(shop: Shop) -> No
 )
 def test_the_companys_list_is_checked(shop: Shop, listed: str, message: str) -> None:
     (shop.folder / "rules/company.yaml").write_text(f"languages: {listed}\n", encoding="utf-8")
-    code, told = said("rules", "check")
+    code, told = mailshot("rules", "check")
     assert code == INVALID
     assert message in flat(told)

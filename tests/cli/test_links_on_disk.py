@@ -41,10 +41,10 @@ def test_no_link_under_templates_is_followed(shop: Shop, name: str, target: str)
     path.unlink(missing_ok=True)
     path.symlink_to(target)
     for command in (("rules", "check"), ("plan", "hello"), ("doctor",)):
-        code, told = tried(shop, *command)
+        code, printed = tried(shop, *command)
         assert code != 0
-        assert CANARY not in told
-        assert "leads from here out of the folder templates" in " ".join(told.split())
+        assert CANARY not in printed
+        assert "leads from here out of the folder templates" in " ".join(printed.split())
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -53,10 +53,10 @@ def test_no_link_under_rules_is_followed(shop: Shop, name: str) -> None:
     path.unlink(missing_ok=True)
     path.symlink_to(shop.folder / "secret")
     for command in (("rules", "check"), ("rules", "list"), ("plan", "hello"), ("rules", "diff", "rules", "rules")):
-        code, told = tried(shop, *command)
-        assert CANARY not in told
+        code, printed = tried(shop, *command)
+        assert CANARY not in printed
         assert code == INVALID or command[1] == "diff"
-        assert "leads from here out of the folder rules" in told
+        assert "leads from here out of the folder rules" in printed
 
 
 def test_a_linked_folder_under_rules_is_not_read(shop: Shop) -> None:
@@ -65,18 +65,18 @@ def test_a_linked_folder_under_rules_is_not_read(shop: Shop) -> None:
     (elsewhere / "x.yaml").write_text(f"audience: {CANARY}\n", encoding="utf-8")
     for path in (shop.folder / "rules/traits", shop.folder / "templates/_base"):
         path.symlink_to(elsewhere)
-    code, told = tried(shop, "rules", "check")
+    code, printed = tried(shop, "rules", "check")
     assert code == INVALID
-    assert CANARY not in told
+    assert CANARY not in printed
 
 
 @pytest.mark.parametrize("name", ["templates/_base/x.html", "rules/audiences/x.yaml"])
 def test_a_pipe_does_not_stop_us(shop: Shop, name: str) -> None:
     (shop.folder / name).parent.mkdir(exist_ok=True)
     os.mkfifo(shop.folder / name)
-    code, told = tried(shop, "rules", "check")
+    code, printed = tried(shop, "rules", "check")
     assert code == INVALID
-    assert "not a regular file" in told
+    assert "not a regular file" in printed
 
 
 def test_a_project_and_its_folders_may_be_links(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,10 +98,10 @@ def test_a_linked_data_file_is_not_followed_but_a_linked_folder_is(shop: Shop, s
     mapping = "name: m\nimports:\n  - {{kind: customers, file: {}, columns: {{key: id}}}}\n"
     (shop.folder / "m.yaml").write_text(mapping.format(f"data/x.{suffix}"), encoding="utf-8")
     (data / f"x.{suffix}").symlink_to("../secret.csv")
-    code, told = tried(shop, "import", "m.yaml")
+    code, printed = tried(shop, "import", "m.yaml")
     assert code == INVALID
-    assert CANARY not in told
-    assert "leads from here out of the folder data" in told
+    assert CANARY not in printed
+    assert "leads from here out of the folder data" in printed
     (shop.folder / "chosen").symlink_to("data")
     (data / "real.csv").write_text("id\n1\n", encoding="utf-8")
     (data / "now.csv").symlink_to("real.csv")
@@ -112,18 +112,18 @@ def test_a_linked_data_file_is_not_followed_but_a_linked_folder_is(shop: Shop, s
 
 
 def test_links_in_git_are_not_followed(shop: Shop) -> None:
-    def git(*words: str) -> None:
+    def git(*arguments: str) -> None:
         who = ("-c", "user.name=a", "-c", "user.email=a@example.com")
-        subprocess.run(["git", *who, *words], cwd=shop.folder, check=True, capture_output=True)
+        subprocess.run(["git", *who, *arguments], cwd=shop.folder, check=True, capture_output=True)
 
     (shop.folder / "rules/audiences/x.yaml").symlink_to("../../secret")
     git("init", "-q")
     git("add", "rules")
     git("commit", "-q", "-m", "x")
     (shop.folder / "rules/audiences/x.yaml").unlink()
-    _, told = tried(shop, "rules", "diff", "HEAD")
-    assert CANARY not in told
-    assert "is a link, which is not followed in git" in told
+    _, printed = tried(shop, "rules", "diff", "HEAD")
+    assert CANARY not in printed
+    assert "is a link, which is not followed in git" in printed
 
 
 def test_schemas_are_not_written_through_links(shop: Shop) -> None:

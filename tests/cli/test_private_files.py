@@ -67,8 +67,8 @@ def test_a_preview_is_private_also_in_place_of_a_former_one(tmp_path: Path) -> N
 def test_caught_mails_are_private(tmp_path: Path) -> None:
     box = Mailbox(tmp_path / "inbox")
     box.add("a@example.com", ["b@example.com"], b"Subject: x\r\n\r\n")
-    found = {mode(path) for path in (tmp_path / "inbox").rglob("*") if path.is_file()}
-    assert (found, mode(tmp_path / "inbox")) == ({0o600}, 0o700)
+    modes = {mode(path) for path in (tmp_path / "inbox").rglob("*") if path.is_file()}
+    assert (modes, mode(tmp_path / "inbox")) == ({0o600}, 0o700)
 
 
 @pytest.mark.parametrize("name", [".env", "rejects", "preview.html", "mailshot.db"])
@@ -80,9 +80,9 @@ def test_the_doctor_tells_of_files_that_others_can_read(tmp_path: Path, name: st
     else:
         path.touch()
         path.chmod(0o644)
-    with pytest.raises(Refused, match="can read") as told:
+    with pytest.raises(Refused, match="can read") as refusal:
         private_files.check_private_files(load_settings(tmp_path / "shop"))
-    assert "chmod go-rwx" in told.value.remedy
+    assert "chmod go-rwx" in refusal.value.remedy
     path.chmod(0o700)
     assert private_files.check_private_files(load_settings(tmp_path / "shop"))
 
@@ -93,6 +93,6 @@ def test_the_doctor_tells_what_version_control_would_take(tmp_path: Path) -> Non
     (folder / ".gitignore").write_text(".env\n*.db*\ninbox/\nrejects/\n", encoding="utf-8")
     assert private_files.check_private_files(load_settings(folder))  # in no repository
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
-    with pytest.raises(Refused) as told:
+    with pytest.raises(Refused) as refusal:
         private_files.check_private_files(load_settings(folder))
-    assert told.value.remedy.split() == ["Add", "to", f"{folder}/.gitignore:", "preview*.html"]
+    assert refusal.value.remedy.split() == ["Add", "to", f"{folder}/.gitignore:", "preview*.html"]

@@ -39,11 +39,11 @@ def shop(sqlite_url: str, tmp_path: Path) -> Iterator[Shop]:
     store.close()
 
 
-def git(shop: Shop, *words: str) -> str:
+def git(shop: Shop, *arguments: str) -> str:
     quiet = ("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false", "-c", "protocol.file.allow=always")
     surroundings = {**os.environ, **WHO, "GIT_CONFIG_NOSYSTEM": "1", "HOME": str(shop.folder)}
     done = subprocess.run(
-        ["git", *quiet, *words], cwd=shop.folder, env=surroundings, capture_output=True, text=True, check=True
+        ["git", *quiet, *arguments], cwd=shop.folder, env=surroundings, capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
 
@@ -54,21 +54,23 @@ def commit(shop: Shop, message: str = "rules") -> str:
     return git(shop, "rev-parse", "HEAD")
 
 
-def mailshot(shop: Shop, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+def mailshot(shop: Shop, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a command as a process, as a user does, on a terminal of 80 columns."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MAILSHOT_")}
     surroundings = {**kept, "PYTHONPATH": str(processes.ROOT), "COLUMNS": "80", **shop.environment(), **more}
-    command = [sys.executable, "-m", "mailshot", *words]
+    command = [sys.executable, "-m", "mailshot", *arguments]
     return subprocess.run(
         command, env=surroundings, cwd=shop.folder, text=True, capture_output=True, timeout=60, check=False
     )
 
 
-def diff(shop: Shop, *words: str, **more: str) -> dict[str, tuple[int | None, int | None]]:
+def diff(shop: Shop, *arguments: str, **more: str) -> dict[str, tuple[int | None, int | None]]:
     """Return the sizes of each audience that differs, before and after."""
-    done = mailshot(shop, "rules", "diff", *words, "--json", **more)
+    done = mailshot(shop, "rules", "diff", *arguments, "--json", **more)
     assert done.returncode == 0, done.stderr
-    return {one["name"]: (one["before"], one["after"]) for one in json.loads(done.stdout)["audiences"]}
+    return {
+        audience["name"]: (audience["before"], audience["after"]) for audience in json.loads(done.stdout)["audiences"]
+    }
 
 
 def put(shop: Shop, path: str, text: str) -> None:
@@ -81,23 +83,23 @@ def swap(shop: Shop, path: str, text: str) -> None:
     (shop.folder / f"{path}~").replace(shop.folder / path)
 
 
-def said(done: subprocess.CompletedProcess[str]) -> str:
+def flat_output(done: subprocess.CompletedProcess[str]) -> str:
     assert "Traceback" not in done.stderr
     return " ".join((done.stdout + done.stderr).split())
 
 
 def test_what_was_written_since_the_last_commit(shop: Shop) -> None:
-    unchanged = said(mailshot(shop, "rules", "diff"))
+    unchanged = flat_output(mailshot(shop, "rules", "diff"))
     assert re.search(r"\d E[SD]T 2 audiences and 1 campaign unchanged\.$", unchanged), unchanged
     put(shop, ALL, NORDIC)
     done = mailshot(shop, "rules", "diff", "--as-of", "2026-06-01")
     assert done.returncode == 0, done.stderr
-    told = said(done)
-    assert "-> the working folder as of 2026-06-01 00:00 EDT" in told
-    assert "all 3 1 0 0.00 2 5.00" in told
-    assert "all (audience): its rule - a: not now: country is one of SE, DK (NO) - c: not now" in told
-    assert "week 3 1 0 0.00 2 5.00" in told
-    assert told.endswith("1 audience unchanged. Spent: in the year before, in USD.")
+    text = flat_output(done)
+    assert "-> the working folder as of 2026-06-01 00:00 EDT" in text
+    assert "all 3 1 0 0.00 2 5.00" in text
+    assert "all (audience): its rule - a: not now: country is one of SE, DK (NO) - c: not now" in text
+    assert "week 3 1 0 0.00 2 5.00" in text
+    assert text.endswith("1 audience unchanged. Spent: in the year before, in USD.")
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
@@ -127,7 +129,7 @@ def test_folders_are_versions_too(shop: Shop, tmp_path: Path) -> None:
     assert diff(shop, "rules", "HEAD") == {"all": (1, 3)}
     (tmp_path / "old rules/audiences/all.yaml").write_text("audience: all\nwho: {contry: NO}\n", encoding="utf-8")
     done = mailshot(shop, "rules", "diff", str(tmp_path / "old rules"))
-    assert (done.returncode, "old rules/audiences/all.yaml:2:7: unknown condition or fact" in said(done)) == (
+    assert (done.returncode, "old rules/audiences/all.yaml:2:7: unknown condition or fact" in flat_output(done)) == (
         INVALID,
         True,
     )
@@ -138,15 +140,15 @@ def test_one_side_that_is_broken_is_named(shop: Shop) -> None:
     put(shop, "rules/campaigns/week.yaml", "campaign: week\ntopic: [")
     done = mailshot(shop, "rules", "diff")
     assert done.returncode == INVALID
-    assert "The rules after (the working folder) have errors:" in said(done)
-    assert "rules/audiences/all.yaml:2:7: unknown condition or fact 'contry'" in said(done)
-    assert "rules/campaigns/week.yaml:" in said(done)
+    assert "The rules after (the working folder) have errors:" in flat_output(done)
+    assert "rules/audiences/all.yaml:2:7: unknown condition or fact 'contry'" in flat_output(done)
+    assert "rules/campaigns/week.yaml:" in flat_output(done)
     commit(shop)
     put(shop, ALL, NORDIC)
     put(shop, "rules/campaigns/week.yaml", WEEK)
     done = mailshot(shop, "rules", "diff")
-    assert (done.returncode, "HEAD:rules/audiences/all.yaml:2:7: unknown" in said(done)) == (INVALID, True)
-    assert "The rules before (HEAD (" in said(done)
+    assert (done.returncode, "HEAD:rules/audiences/all.yaml:2:7: unknown" in flat_output(done)) == (INVALID, True)
+    assert "The rules before (HEAD (" in flat_output(done)
     # The others can still be looked at.
     assert diff(shop, "--audience", "everyone") == {}
 
@@ -175,14 +177,14 @@ def test_git_is_only_asked_and_never_believed(shop: Shop, tmp_path: Path) -> Non
     put(shop, "rules/audiences/\x1b[31mred.yaml", "audience: odd 3\nwho: {contry: SE}\n")
     commit(shop)
     done = mailshot(shop, "rules", "diff", "HEAD", "HEAD~")
-    assert r"HEAD:rules/audiences/\x1b[31mred.yaml:2:7:" in said(done)
+    assert r"HEAD:rules/audiences/\x1b[31mred.yaml:2:7:" in flat_output(done)
     (shop.folder / "rules/audiences/link.yaml").symlink_to("all.yaml")
     put(shop, "rules/audiences/\x1b[31mred.yaml", "audience: odd 3\nwho: {country: SE}\n")
     put(shop, "rules/audiences/big.yaml", "#" * 70_000)
     commit(shop)
-    told = said(mailshot(shop, "rules", "diff", "HEAD", "HEAD"))
-    assert "HEAD:rules/audiences/link.yaml: is a link, which is not followed in git" in told
-    assert "HEAD:rules/audiences/big.yaml: is 70,000 bytes; at most 65,536 are allowed" in told
+    text = flat_output(mailshot(shop, "rules", "diff", "HEAD", "HEAD"))
+    assert "HEAD:rules/audiences/link.yaml: is a link, which is not followed in git" in text
+    assert "HEAD:rules/audiences/big.yaml: is 70,000 bytes; at most 65,536 are allowed" in text
 
 
 MISTAKES = {
@@ -200,9 +202,9 @@ MISTAKES = {
 
 @pytest.mark.parametrize("what", MISTAKES)
 def test_a_version_that_is_none_is_told(shop: Shop, what: str) -> None:
-    words, code, told = MISTAKES[what]
-    done = mailshot(shop, "rules", "diff", *words)
-    assert (done.returncode, told in said(done)) == (code, True), done.stderr
+    arguments, code, message = MISTAKES[what]
+    done = mailshot(shop, "rules", "diff", *arguments)
+    assert (done.returncode, message in flat_output(done)) == (code, True), done.stderr
     assert done.stdout == ""
 
 
@@ -210,19 +212,19 @@ def test_a_project_without_history_is_told(shop: Shop, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "mono repo/.git")
     bounds = {"GIT_CEILING_DIRECTORIES": str(tmp_path)}
     done = mailshot(shop, "rules", "diff", **bounds)
-    assert (done.returncode, "is not in a git repository. Create one" in said(done)) == (REFUSED, True)
+    assert (done.returncode, "is not in a git repository. Create one" in flat_output(done)) == (REFUSED, True)
     git(shop, "init", "-q")
     done = mailshot(shop, "rules", "diff", **bounds)
-    assert (done.returncode, "The repository has no commit yet." in said(done)) == (REFUSED, True)
+    assert (done.returncode, "The repository has no commit yet." in flat_output(done)) == (REFUSED, True)
     put(shop, ".gitignore", "rules/\n")
     commit(shop)
     done = mailshot(shop, "rules", "diff", **bounds)
-    assert (done.returncode, "has no folder rules. If it was never committed: git add rules" in said(done)) == (
+    assert (done.returncode, "has no folder rules. If it was never committed: git add rules" in flat_output(done)) == (
         MISSING,
         True,
     )
     done = mailshot(shop, "rules", "diff", PATH=str(tmp_path), **bounds)
-    assert (done.returncode, "git is not installed." in said(done)) == (UNAVAILABLE, True)
+    assert (done.returncode, "git is not installed." in flat_output(done)) == (UNAVAILABLE, True)
 
 
 def test_a_hook_and_a_shallow_copy_do_not_mislead(shop: Shop, tmp_path: Path) -> None:
@@ -234,13 +236,13 @@ def test_a_hook_and_a_shallow_copy_do_not_mislead(shop: Shop, tmp_path: Path) ->
     shallow = Shop(shop.store, copy / "shops/[bay]")
     assert diff(shallow, "HEAD") == {}
     done = mailshot(shallow, "rules", "diff", "HEAD~")
-    assert (done.returncode, "git fetch --unshallow" in said(done)) == (MISSING, True)
+    assert (done.returncode, "git fetch --unshallow" in flat_output(done)) == (MISSING, True)
 
 
 def test_no_customers_and_no_database(shop: Shop, tmp_path: Path) -> None:
     put(shop, ALL, NORDIC)
     done = mailshot(shop, "rules", "diff", MAILSHOT_DATABASE=f"sqlite:///{tmp_path / 'new.db'}")
-    assert (done.returncode, "mailshot db upgrade" in said(done)) == (UNAVAILABLE, True)
+    assert (done.returncode, "mailshot db upgrade" in flat_output(done)) == (UNAVAILABLE, True)
     assert mailshot(shop, "db", "upgrade", MAILSHOT_DATABASE=f"sqlite:///{tmp_path / 'new.db'}").returncode == 0
     assert diff(shop, MAILSHOT_DATABASE=f"sqlite:///{tmp_path / 'new.db'}") == {"all": (0, 0)}
 
@@ -248,15 +250,15 @@ def test_no_customers_and_no_database(shop: Shop, tmp_path: Path) -> None:
 def test_count_and_list_go_on_with_what_is_sound(shop: Shop) -> None:
     put(shop, ALL, "audience: all\nwho: {contry: SE}\n")
     put(shop, "rules/audiences/half.yaml", "audience: half\nwho: {country: ")
-    for words in (("list",), ("count",)):
-        done = mailshot(shop, "rules", *words)
+    for arguments in (("list",), ("count",)):
+        done = mailshot(shop, "rules", *arguments)
         assert done.returncode == INVALID
         assert "everyone" in done.stdout
         assert "rules/audiences/all.yaml:2:7: unknown condition or fact 'contry'" in done.stderr
         assert "rules/audiences/half.yaml:" in done.stderr
     done = mailshot(shop, "rules", "count", "--json")
-    found = json.loads(done.stdout)
-    assert (done.returncode, found["audiences"], len(found["errors"])) == (INVALID, {"everyone": 3}, 2)
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["audiences"], len(document["errors"])) == (INVALID, {"everyone": 3}, 2)
     done = mailshot(shop, "rules", "count", "everyone")
     assert (done.returncode, done.stderr) == (0, "")
     done = mailshot(shop, "rules", "count", "half")
@@ -271,43 +273,43 @@ def test_count_and_list_go_on_with_what_is_sound(shop: Shop) -> None:
 
 def test_a_plan_shows_its_difference(shop: Shop) -> None:
     done = mailshot(shop, "plan", "week", "--diff")
-    assert (done.returncode, "There is no earlier plan to compare with." in said(done)) == (0, True)
+    assert (done.returncode, "There is no earlier plan to compare with." in flat_output(done)) == (0, True)
     assert json.loads(mailshot(shop, "plan", "week", "--diff", "--json").stdout)["diff"]["moves"] == []
     put(shop, "rules/campaigns/week.yaml", WEEK.replace('when: {country: "NO"}', "when: {country: DK}"))
     done = mailshot(shop, "plan", "week", "--diff")
-    told = said(done)
-    assert "from to customers spent USD mail 'meat' no content 2 5.00" in told
-    assert "mail 'meat' -> no content: a, c" in told
+    text = flat_output(done)
+    assert "from to customers spent USD mail 'meat' no content 2 5.00" in text
+    assert "mail 'meat' -> no content: a, c" in text
     put(shop, "rules/campaigns/week.yaml", WEEK + "description: again\n")
-    found = json.loads(mailshot(shop, "plan", "week", "--diff", "--json", "--examples", "1").stdout)["diff"]
-    assert [(move["from"], move["to"], move["customers"], move["examples"]) for move in found["moves"]] == [
+    difference = json.loads(mailshot(shop, "plan", "week", "--diff", "--json", "--examples", "1").stdout)["diff"]
+    assert [(move["from"], move["to"], move["customers"], move["examples"]) for move in difference["moves"]] == [
         ("no content", "mail 'meat'", 2, ["a"])
     ]
     assert "diff" not in json.loads(mailshot(shop, "plan", "week", "--json").stdout)
     done = mailshot(shop, "plan", "week", "--against", "run 3")
-    assert (done.returncode, "'week' has no run 3." in said(done)) == (MISSING, True)
+    assert (done.returncode, "'week' has no run 3." in flat_output(done)) == (MISSING, True)
 
 
 class Watcher:
     """A running `rules watch` and what it has told."""
 
-    def __init__(self, shop: Shop, *words: str) -> None:
+    def __init__(self, shop: Shop, *arguments: str) -> None:
         self.log = shop.folder / "watch.log"
         surroundings = {**shop.environment(), "COLUMNS": "100"}
         with self.log.open("w") as file:
-            command = [sys.executable, "-m", "mailshot", "rules", "watch", *words]
+            command = [sys.executable, "-m", "mailshot", "rules", "watch", *arguments]
             self.process = processes.start(command, surroundings, stdout=file, stderr=subprocess.STDOUT)
 
-    def hears(self, words: str) -> None:
+    def hears(self, phrase: str) -> None:
         processes.until(
-            lambda: words in " ".join(self.log.read_text().split()), 30, f"{words} in {self.log.read_text()}"
+            lambda: phrase in " ".join(self.log.read_text().split()), 30, f"{phrase} in {self.log.read_text()}"
         )
 
     def end(self) -> str:
         assert processes.end(self.process, signal.SIGINT, 20) == 0
-        told = self.log.read_text()
-        assert "Traceback" not in told
-        return told
+        log = self.log.read_text()
+        assert "Traceback" not in log
+        return log
 
 
 def test_saves_are_counted_while_they_come(shop: Shop) -> None:
@@ -331,8 +333,8 @@ def test_saves_are_counted_while_they_come(shop: Shop) -> None:
     (shop.folder / "away").rename(shop.folder / "rules")
     put(shop, "rules/topics.yaml", "offers: {titel: Offers}\n")
     watcher.hears("rules/topics.yaml:1:10:")
-    told = watcher.end()
-    assert "everyone:" not in told
+    log = watcher.end()
+    assert "everyone:" not in log
 
 
 def test_only_the_audience_that_was_named_is_counted(shop: Shop) -> None:
@@ -368,4 +370,4 @@ def test_rules_that_are_broken_from_the_start_can_be_mended(shop: Shop) -> None:
     watcher.hears("all 3")
     watcher.end()
     done = mailshot(shop, "rules", "watch", "al")
-    assert (done.returncode, "There is no audience 'al'. Did you mean 'all'?" in said(done)) == (MISSING, True)
+    assert (done.returncode, "There is no audience 'al'. Did you mean 'all'?" in flat_output(done)) == (MISSING, True)

@@ -55,10 +55,10 @@ def put(project: Path, path: str, text: str) -> None:
     (project / path).write_text(text, encoding="utf-8")
 
 
-def mailshot(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def mailshot(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MAILSHOT_")}
     surroundings = {**kept, "PYTHONPATH": str(processes.ROOT), "COLUMNS": "120", "MAILSHOT_PROJECT": str(project)}
-    command = [sys.executable, "-m", "mailshot", *words]
+    command = [sys.executable, "-m", "mailshot", *arguments]
     done = subprocess.run(
         command, env=surroundings, cwd=project, text=True, capture_output=True, timeout=60, check=False
     )
@@ -85,14 +85,14 @@ def test_a_failing_example_says_why_and_what_would_have_to_change(project: Path)
     put(project, "rules/audiences/lovers.yaml", LOVERS.replace("at_least: 3", "at_least: 4"))
     done = mailshot(project, "rules", "test")
     assert (done.returncode, done.stderr) == (INVALID, "")
-    told = done.stdout
-    assert "✗ lovers: three trips (rules/audiences/lovers.yaml:6)\n  It should match, but does not.\n" in told
-    assert "├── ✗ bought greens, within 90 days, times at least 4  3 times  line 3" in told
-    assert "└── ✓ not bought meat, within 90 days  none  line 4" in told
-    assert "To match: bought greens, within 90 days, times at least 4 (now: 3 times): once more" in told
-    assert "✗ nordic lovers: example 1 (rules/audiences/nordic.yaml:6)" in told
-    assert "line 3 of 'lovers'" in told
-    assert "3 examples in 2 audiences: 2 failed." in told
+    printed = done.stdout
+    assert "✗ lovers: three trips (rules/audiences/lovers.yaml:6)\n  It should match, but does not.\n" in printed
+    assert "├── ✗ bought greens, within 90 days, times at least 4  3 times  line 3" in printed
+    assert "└── ✓ not bought meat, within 90 days  none  line 4" in printed
+    assert "To match: bought greens, within 90 days, times at least 4 (now: 3 times): once more" in printed
+    assert "✗ nordic lovers: example 1 (rules/audiences/nordic.yaml:6)" in printed
+    assert "line 3 of 'lovers'" in printed
+    assert "3 examples in 2 audiences: 2 failed." in printed
     assert mailshot(project, "rules", "check").returncode == 0  # check reads examples, but runs none
 
 
@@ -116,10 +116,10 @@ def test_mistakes_are_told_and_the_sound_ones_run(project: Path) -> None:
     assert "2 examples in 1 audience: all passed." in done.stdout
     assert "rules/audiences/nordic.yaml:7:21: unknown product group 'grens'" in done.stderr
     assert "rules/audiences/nordic.yaml:7:28: unknown word or product field 'tims'" in done.stderr
-    for words in ("test", "check"):
-        told = mailshot(project, "rules", words).stderr
-        assert "rules/audiences/broken.yaml:2:7: unknown condition or fact 'contry'" in told
-        assert "rules/audiences/broken.yaml:3:13: unknown word 'match' in an example" in told
+    for command in ("test", "check"):
+        errors = mailshot(project, "rules", command).stderr
+        assert "rules/audiences/broken.yaml:2:7: unknown condition or fact 'contry'" in errors
+        assert "rules/audiences/broken.yaml:3:13: unknown word 'match' in an example" in errors
     assert mailshot(project, "rules", "test", "lovers").returncode == 0
     unknown = mailshot(project, "rules", "test", "lover")
     assert unknown.returncode == MISSING
@@ -131,12 +131,12 @@ def test_an_example_must_not_hold_by_chance_of_the_calendar(project: Path) -> No
         "audience: month\nwho: {{bought: {{since: this month}}}}\nexamples: [{{{}bought: {{at: {}}}, matches: {}}}]\n"
     )
     put(project, "rules/audiences/month.yaml", rule.format("", "15 days ago", "yes"))
-    one = mailshot(project, "rules", "test", "month")
+    matching = mailshot(project, "rules", "test", "month")
     put(project, "rules/audiences/month.yaml", rule.format("", "15 days ago", "no"))
-    other = mailshot(project, "rules", "test", "month")
-    assert {one.returncode, other.returncode} == {INVALID}
-    assert "Its result changes when today is" in one.stdout + other.stdout
-    assert "'as_of: " in one.stdout + other.stdout
+    failing = mailshot(project, "rules", "test", "month")
+    assert {matching.returncode, failing.returncode} == {INVALID}
+    assert "Its result changes when today is" in matching.stdout + failing.stdout
+    assert "'as_of: " in matching.stdout + failing.stdout
     put(project, "rules/audiences/month.yaml", rule.format("as_of: 2026-03-20, ", "2026-03-05", "yes"))
     assert mailshot(project, "rules", "test", "month").returncode == 0
     put(project, "rules/audiences/month.yaml", rule.format("", "2026-03-05", "yes"))

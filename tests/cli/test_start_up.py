@@ -55,17 +55,17 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def imported(folder: Path, *words: str) -> set[str]:
+def imported(folder: Path, *arguments: str) -> set[str]:
     """Run a command in a process of its own and return the modules it imported."""
-    command = [sys.executable, "-c", RUN, *words]
+    command = [sys.executable, "-c", RUN, *arguments]
     environment = {"PATH": "", "PYTHONPATH": str(processes.ROOT)}
     ran = subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, timeout=60, check=True)
     return set(ran.stdout.rpartition("imported:")[2].split())
 
 
-@pytest.mark.parametrize("words", ["status", "status --json", "rules count", "report", "report --json"])
-def test_commands_that_only_look_import_nothing_heavy(shop: Path, words: str) -> None:
-    modules = imported(shop, *words.split())
+@pytest.mark.parametrize("arguments", ["status", "status --json", "rules count", "report", "report --json"])
+def test_commands_that_only_look_import_nothing_heavy(shop: Path, arguments: str) -> None:
+    modules = imported(shop, *arguments.split())
     assert "sqlmodel" in modules
     assert modules & HEAVY == set()
 
@@ -74,9 +74,9 @@ def test_rules_are_checked_without_what_only_compiling_a_template_needs(shop: Pa
     assert imported(shop, "rules", "check") & (HEAVY - {"email_validator", "inscriptis", "jinja2", "lxml"}) == set()
 
 
-@pytest.mark.parametrize("words", ["plan --help", "status --help", "rules count --help"])
-def test_a_help_imports_neither_a_database_nor_the_reader_of_rules(shop: Path, words: str) -> None:
-    assert imported(shop, *words.split()) & (HEAVY | DATABASE) == set()
+@pytest.mark.parametrize("arguments", ["plan --help", "status --help", "rules count --help"])
+def test_a_help_imports_neither_a_database_nor_the_reader_of_rules(shop: Path, arguments: str) -> None:
+    assert imported(shop, *arguments.split()) & (HEAVY | DATABASE) == set()
 
 
 def test_the_list_of_all_commands_imports_what_the_demo_reads_mail_with_and_nothing_else_heavy(shop: Path) -> None:

@@ -28,47 +28,47 @@ def shop(store: Store, tmp_path: Path) -> Shop:
 
 def test_a_bounce_is_shown_and_lifted(shop: Shop) -> None:
     assert tried(shop, "suppression", "show", "free@mail.example") == (0, "free@mail.example is not suppressed.\n")
-    code, told = tried(shop, "suppression", "show", "Bounced@Mail.Example")
+    code, printed = tried(shop, "suppression", "show", "Bounced@Mail.Example")
     assert code == 0
-    assert "suppressed: bounced (run 3, 2026-06-01 05:00 EDT)" in told
+    assert "suppressed: bounced (run 3, 2026-06-01 05:00 EDT)" in printed
     assert tried(shop, "suppression", "lift", "BOUNCED@mail.example")[0] == 0
     assert "is not suppressed" in tried(shop, "suppression", "show", "bounced@mail.example")[1]
     assert tried(shop, "suppression", "lift", "bounced@mail.example")[0] == MISSING
 
 
 def test_a_complaint_is_lifted_only_by_who_says_so(shop: Shop) -> None:
-    code, told = tried(shop, "suppression", "lift", "complained@mail.example")
+    code, printed = tried(shop, "suppression", "lift", "complained@mail.example")
     assert code == REFUSED
-    assert "--even-though 'complained'" in told
+    assert "--even-though 'complained'" in printed
     assert tried(shop, "suppression", "lift", "complained@mail.example", "--even-though", "bounced")[0] == REFUSED
     assert tried(shop, "suppression", "lift", "complained@mail.example", "--even-though", "complained")[0] == 0
 
 
 def test_an_erased_address_stays_suppressed(shop: Shop) -> None:
-    code, told = tried(shop, "suppression", "lift", "erased@mail.example", "--even-though", "erased")
+    code, printed = tried(shop, "suppression", "lift", "erased@mail.example", "--even-though", "erased")
     assert code == REFUSED
-    assert "stays suppressed" in told
+    assert "stays suppressed" in printed
     assert tried(shop, "suppression", "lift", "erased@mail.example", "--signed-up-again")[0] == 0
     assert "is not suppressed" in tried(shop, "suppression", "show", "erased@mail.example")[1]
 
 
 def test_what_is_no_address_is_told(shop: Shop) -> None:
-    code, told = tried(shop, "suppression", "show", "not an address")
+    code, printed = tried(shop, "suppression", "show", "not an address")
     assert code == INVALID
-    assert "is not an e-mail address" in told
+    assert "is not an e-mail address" in printed
 
 
 def test_the_topics_that_were_withdrawn_at_an_address_are_shown(shop: Shop) -> None:
     _, second = shop.add(project.people(2, local="shared"))
     with shop.store.write() as connection:
         consent.record_consent(connection, second, "offers", False, NOW + timedelta(hours=1), "unsubscribe link")
-    code, told = tried(shop, "suppression", "show", "shared@mail.example")
-    assert (code, told) == (
+    code, printed = tried(shop, "suppression", "show", "shared@mail.example")
+    assert (code, printed) == (
         0,
         "shared@mail.example is not suppressed.\nWithdrawn at this address: offers (2026-06-01 06:00 EDT).\n",
     )
-    code, told = tried(shop, "suppression", "show", "shared@mail.example", "--json")
-    assert list(json.loads(told)["withdrawn"]) == ["offers"]
+    code, printed = tried(shop, "suppression", "show", "shared@mail.example", "--json")
+    assert list(json.loads(printed)["withdrawn"]) == ["offers"]
 
 
 def test_a_withdrawal_by_the_address_alone_is_shown(shop: Shop) -> None:

@@ -44,10 +44,10 @@ def sink(tmp_path: Path) -> Iterator[processes.Sink]:
 def lay(request: pytest.FixtureRequest, store: Store, sink: processes.Sink, tmp_path: Path) -> Lay:
     """Return a maker of sieges: one worker on SQLite; two that share a Redis on PostgreSQL."""
 
-    def make(customers: int, more: str = "", **given: str) -> AbstractContextManager[Siege]:
+    def make(customers: int, more: str = "", **variables: str) -> AbstractContextManager[Siege]:
         shop = Shop.open(store, tmp_path / "shop", customers)
         if not store.sqlite:
-            given["MAILSHOT_REDIS"] = request.getfixturevalue("redis_url")
-        return siege.siege(shop, sink, tmp_path, 1 if store.sqlite else 2, more, **given)
+            variables["MAILSHOT_REDIS"] = request.getfixturevalue("redis_url")
+        return siege.siege(shop, sink, tmp_path, 1 if store.sqlite else 2, more, **variables)
 
     return make

@@ -22,10 +22,10 @@ def main() -> None:
     deadly, run_id = (int(number) for number in sys.argv[1:])
     write = compose.compose
 
-    def fatal(mailing: Any, delivery: compose.Recipient, *given: Any) -> compose.OutgoingMail:
+    def fatal(mailing: Any, delivery: compose.Recipient, *arguments: Any) -> compose.OutgoingMail:
         if delivery.customer_id == deadly:
             os.kill(os.getpid(), signal.SIGKILL)
-        return write(mailing, delivery, *given)
+        return write(mailing, delivery, *arguments)
 
     compose.compose = fatal
     settings = load_settings()

@@ -130,10 +130,10 @@ class Siege:
 
 
 @contextmanager
-def siege(shop: Shop, sink: Sink, folder: Path, workers: int = 1, more: str = "", **given: str) -> Iterator[Siege]:
+def siege(shop: Shop, sink: Sink, folder: Path, workers: int = 1, more: str = "", **variables: str) -> Iterator[Siege]:
     """Launch a run and start workers on it; end them all at the end. `more` is YAML of the campaign."""
     environment = shop.environment(
-        MAILSHOT_SMTP=sink.url, MAILSHOT_CONNECTIONS=str(CONNECTIONS), **{"MAILSHOT_LEASE": "1", **given}
+        MAILSHOT_SMTP=sink.url, MAILSHOT_CONNECTIONS=str(CONNECTIONS), **{"MAILSHOT_LEASE": "1", **variables}
     )
     laid = Siege(shop, sink, shop.launch(shop.campaign(more=more)), environment, folder)
     try:

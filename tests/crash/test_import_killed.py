@@ -34,11 +34,11 @@ def left_in(*folders: Path) -> list[Path]:
 
 def naming(*folders: Path) -> list[Path]:
     """Return the files below these folders that hold the name."""
-    found = []
+    paths = []
     for path in left_in(*folders):
         with suppress(OSError):  # a folder, or removed meanwhile
-            found += [path] * (CANARY.encode() in path.read_bytes())
-    return found
+            paths += [path] * (CANARY.encode() in path.read_bytes())
+    return paths
 
 
 def test_a_killed_import_leaves_no_names(sqlite_url: str, tmp_path: Path) -> None:

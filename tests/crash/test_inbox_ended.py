@@ -43,8 +43,8 @@ def test_received_mails_survive_any_end(tmp_path: Path) -> None:
         try:
             with SMTP("127.0.0.1", smtp) as connection:
                 connection.sendmail("a@example.com", ["b@example.com"], f"Subject: Mail {number}\r\n\r\nx")
-            found = httpx.get(f"http://127.0.0.1:{web}/api/mails").json()["mails"]
-            assert [mail["subject"] for mail in found] == [f"Mail {n}" for n in range(number + 1)]
+            mails = httpx.get(f"http://127.0.0.1:{web}/api/mails").json()["mails"]
+            assert [mail["subject"] for mail in mails] == [f"Mail {n}" for n in range(number + 1)]
         finally:
             process.send_signal(end)
             process.wait()

@@ -101,13 +101,13 @@ def test_a_mail_whose_reply_was_lost_has_arrived(sink: Sink) -> None:
     assert "rst-after-accept-kept@mail.example" in sink.recipients()
 
 
-@pytest.mark.parametrize(("code", "said"), [("454", "4.7.0"), ("557", "5.7.1")])
+@pytest.mark.parametrize(("code", "enhanced_code"), [("454", "4.7.0"), ("557", "5.7.1")])
 @pytest.mark.parametrize("phase", ["rcpt", "dot"])
-def test_policy_codes_are_the_senders_fault(sink: Sink, code: str, said: str, phase: str) -> None:
+def test_policy_codes_are_the_senders_fault(sink: Sink, code: str, enhanced_code: str, phase: str) -> None:
     verdict, _ = transaction(sink, f"{code}-{phase}-ann")
     assert verdict.sender_fault
     assert verdict.status is Status.retry
-    assert said in verdict.reply
+    assert enhanced_code in verdict.reply
 
 
 def test_dots_at_line_beginnings_survive(sink: Sink) -> None:

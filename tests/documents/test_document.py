@@ -98,10 +98,10 @@ def test_nothing_is_not_an_empty_text(text: str) -> None:
 
 @pytest.mark.parametrize("text", REFUSED)
 def test_a_trap_is_refused_at_its_place(text: str) -> None:
-    found = problem(text)
-    assert (found.line, found.column, found.message) == REFUSED[text]
-    assert found.file == "f.yaml"
-    assert found.remedy
+    reported = problem(text)
+    assert (reported.line, reported.column, reported.message) == REFUSED[text]
+    assert reported.file == "f.yaml"
+    assert reported.remedy
 
 
 @pytest.mark.parametrize("text", BROKEN, ids=range(len(BROKEN)))
@@ -110,8 +110,8 @@ def test_what_is_no_yaml_is_refused(text: str) -> None:
 
 
 def test_tabs_are_named() -> None:
-    found = problem("a:\n\tb: 1")
-    assert (found.line, found.remedy) == (2, "Indent with spaces, not tabs.")
+    reported = problem("a:\n\tb: 1")
+    assert (reported.line, reported.remedy) == (2, "Indent with spaces, not tabs.")
 
 
 def test_twenty_levels_are_allowed() -> None:
@@ -146,8 +146,8 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, what: str) -> None:
     (tmp_path / "f.yaml").write_bytes(raw)
     with pytest.raises(InvalidInput) as caught:
         documents.load_document(tmp_path / "f.yaml", tmp_path)
-    (found,) = caught.value.problems
-    assert (found.file, found.line, found.message) == ("f.yaml", line, message)
+    (reported,) = caught.value.problems
+    assert (reported.file, reported.line, reported.message) == ("f.yaml", line, message)
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:

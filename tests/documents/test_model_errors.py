@@ -75,13 +75,17 @@ def test_a_wrong_field_is_told_in_plain_words(
 ) -> None:
     with pytest.raises(InvalidInput) as caught:
         documents.parse_document(text, "f.yaml").model(kind)
-    told = [(found.line, found.column, found.message, found.remedy) for found in caught.value.problems]
-    assert [one for one in told if one[:2] == (line, column) and message in one[2] and one[3].startswith(remedy)], told
+    reported = [(item.line, item.column, item.message, item.remedy) for item in caught.value.problems]
+    assert [
+        entry
+        for entry in reported
+        if entry[:2] == (line, column) and message in entry[2] and entry[3].startswith(remedy)
+    ], reported
 
 
 def test_very_many_wrong_fields_are_counted() -> None:
     text = "customer:\n" + "".join(f"  f{n}: {{type: x}}\n" for n in range(3000))
     with pytest.raises(InvalidInput) as caught:
         documents.parse_document(text, "f.yaml").model(catalogue.FactsFile)
-    *told, rest = caught.value.problems
-    assert (len(told), rest.message) == (50, "and 2,950 more problems")
+    *first, rest = caught.value.problems
+    assert (len(first), rest.message) == (50, "and 2,950 more problems")

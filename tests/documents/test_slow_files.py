@@ -18,8 +18,8 @@ WHO = "audience: x\nwho: "
 CAMPAIGN = "campaign: x\ntopic: offers\nsender: greenleaf\naudience: regulars\ncontent:\n"
 
 
-def many(one: str, times: int) -> str:
-    return "".join(one.replace("#", str(n)) for n in range(times))
+def many(line: str, times: int) -> str:
+    return "".join(line.replace("#", str(n)) for n in range(times))
 
 
 YAML = {
@@ -92,9 +92,9 @@ MAPPINGS = {
 
 
 def sensible(problems: tuple[Problem, ...] | list[Problem], name: str) -> None:
-    told = [problem for problem in problems if problem.file == name]
-    assert len(told) <= MAX_SHOWN
-    assert sum(len(str(problem)) for problem in told) < 100_000
+    own_problems = [problem for problem in problems if problem.file == name]
+    assert len(own_problems) <= MAX_SHOWN
+    assert sum(len(str(problem)) for problem in own_problems) < 100_000
 
 
 @pytest.mark.parametrize("what", YAML)

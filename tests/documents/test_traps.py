@@ -162,9 +162,9 @@ BYTES: dict[str, tuple[bytes, int, int, str, str]] = {
 def problem(document: str | bytes) -> Problem:
     with pytest.raises(InvalidInput) as caught:
         _read(document)
-    found = caught.value.problems[0]
-    assert found.file == "rules/f.yaml"
-    return found
+    first = caught.value.problems[0]
+    assert first.file == "rules/f.yaml"
+    return first
 
 
 def _read(text: str | bytes) -> Document:
@@ -177,28 +177,28 @@ def _read(text: str | bytes) -> Document:
 
 @pytest.mark.parametrize("text", READ, ids=lambda text: repr(text)[:40])
 def test_a_trap_is_read_as_what_stands_there(text: str) -> None:
-    found = plain(_read(text).root)
-    assert found == READ[text]
-    assert plain(_read(text.encode()).root) == found
+    value = plain(_read(text).root)
+    assert value == READ[text]
+    assert plain(_read(text.encode()).root) == value
 
 
 @pytest.mark.parametrize("text", REFUSED, ids=lambda text: repr(text)[:40])
 def test_a_trap_is_refused_at_its_place_with_a_remedy(text: str) -> None:
-    found = problem(text)
+    reported = problem(text)
     line, column, message, remedy = REFUSED[text]
-    assert (found.line, found.column) == (line, column)
-    assert message in found.message
-    assert remedy in found.remedy
-    assert found.excerpt in text
+    assert (reported.line, reported.column) == (line, column)
+    assert message in reported.message
+    assert remedy in reported.remedy
+    assert reported.excerpt in text
 
 
 @pytest.mark.parametrize("what", BYTES)
 def test_bytes_that_are_no_such_text_are_refused(what: str) -> None:
     raw, line, column, message, remedy = BYTES[what]
-    found = problem(raw)
-    assert (found.line, found.column) == (line, column)
-    assert message in found.message
-    assert remedy in found.remedy
+    reported = problem(raw)
+    assert (reported.line, reported.column) == (line, column)
+    assert message in reported.message
+    assert remedy in reported.remedy
 
 
 @pytest.mark.parametrize("raw", [b"a: " + b"x" * 65_533, ("#" + "é" * 32_767 + "\n").encode(), b"# " + b"\n" * 65_534])
@@ -220,21 +220,21 @@ def test_laughs_are_refused_before_the_first() -> None:
 def test_of_very_many_problems_the_first_are_told() -> None:
     with pytest.raises(InvalidInput) as caught:
         _read("a: 1\n" * 7_000)
-    *told, rest = caught.value.problems
-    assert [(found.line, found.column) for found in told] == [(line, 1) for line in range(2, 52)]
+    *first, rest = caught.value.problems
+    assert [(item.line, item.column) for item in first] == [(line, 1) for line in range(2, 52)]
     assert (rest.line, rest.message) == (0, "and 6,949 more problems")
 
 
 def test_a_long_line_is_shown_around_the_place() -> None:
-    shown = str(problem("a: [" + "x, " * 9000 + ",]")).splitlines()
-    assert all(len(line) < 200 for line in shown)
-    assert shown[1][shown[2].index("^")] == ","
+    lines = str(problem("a: [" + "x, " * 9000 + ",]")).splitlines()
+    assert all(len(line) < 200 for line in lines)
+    assert lines[1][lines[2].index("^")] == ","
 
 
 def test_what_cannot_be_seen_is_shown_and_no_terminal_obeys() -> None:
-    shown = str(problem("a: \x1b[31m\tred"))
-    assert "\x1b" not in shown
-    assert "a: \ufffd[31m\tred" in shown
+    text = str(problem("a: \x1b[31m\tred"))
+    assert "\x1b" not in text
+    assert "a: \ufffd[31m\tred" in text
 
 
 def test_an_empty_value_stands_behind_its_colon(tmp_path: Path) -> None:

@@ -129,8 +129,8 @@ def test_a_format_that_would_print_nonsense_is_refused_with_a_remedy(form: str) 
     ],
 )
 def test_money(language: str, currency: str, amount: object, written: str) -> None:
-    found = LocaleFormat("fr", company_language=language, currency=currency).money(amount)
-    assert found.replace("\u00a0", " ").replace("\u202f", " ") == written
+    text = LocaleFormat("fr", company_language=language, currency=currency).money(amount)
+    assert text.replace("\u00a0", " ").replace("\u202f", " ") == written
 
 
 def test_money_in_another_currency() -> None:

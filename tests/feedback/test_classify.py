@@ -77,8 +77,8 @@ def test_a_burst_is_found_whichever_click_arrives_last() -> None:
         arrived: list[Click] = []
         for click in order:
             arrived.append(click)
-            near = [one for one in arrived if abs(one.at - click.at) <= tracking.BURST]
-            blamed.update(tracking.burst(sorted(near, key=lambda one: one.at)))
+            near = [candidate for candidate in arrived if abs(candidate.at - click.at) <= tracking.BURST]
+            blamed.update(tracking.burst(sorted(near, key=lambda candidate: candidate.at)))
         assert blamed == set(tracking.burst(all_of_them))
 
 

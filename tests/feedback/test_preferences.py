@@ -21,8 +21,8 @@ STANDING = CurrentPreferences(
 SHOWN = controls(STANDING, TOPICS, STATEMENTS)
 
 
-def ask(posted: Controls, shown: Controls | None = None) -> RequestedChanges:
-    return requested_changes(posted, SHOWN if shown is None else shown, STANDING, TOPICS, STATEMENTS)
+def ask(posted: Controls, was_shown: Controls | None = None) -> RequestedChanges:
+    return requested_changes(posted, SHOWN if was_shown is None else was_shown, STANDING, TOPICS, STATEMENTS)
 
 
 def test_the_controls_show_the_current_preferences() -> None:
@@ -84,5 +84,5 @@ def test_unknown_controls_are_ignored() -> None:
 
 
 def test_only_known_answers_are_withdrawn() -> None:
-    shown = {"say.diet": ("no_pork", "\ud800", "\0", "bread")}
-    assert ask({}, shown).withdrawn == [("diet", "no_pork")]
+    was_shown = {"say.diet": ("no_pork", "\ud800", "\0", "bread")}
+    assert ask({}, was_shown).withdrawn == [("diet", "no_pork")]

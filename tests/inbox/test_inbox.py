@@ -34,8 +34,8 @@ class Running:
                 connection.send_message(mail)
 
     def list(self, **query: Any) -> list[dict[str, str]]:
-        found: list[dict[str, str]] = httpx.get(f"{self.url}/api/mails", params=query).json()["mails"]
-        return found
+        mails: list[dict[str, str]] = httpx.get(f"{self.url}/api/mails", params=query).json()["mails"]
+        return mails
 
 
 @pytest.fixture
@@ -75,9 +75,9 @@ def test_thousands_are_paged_and_searched(running: Running) -> None:
     page = httpx.get(running.url, params={"page": 3}).text
     assert "of 2,000" in page
     assert "Mail 1899" in page
-    found = httpx.get(running.url, params={"search": "mail 1234"}).text
-    assert "of 1</span>" in found
-    assert f"Times in {datetime.now().astimezone():%Z}" in found
+    results = httpx.get(running.url, params={"search": "mail 1234"}).text
+    assert "of 1</span>" in results
+    assert f"Times in {datetime.now().astimezone():%Z}" in results
     assert "Nothing found" in httpx.get(running.url, params={"search": "<script>alert(1)</script>"}).text
 
 
@@ -98,12 +98,17 @@ def test_the_greeting_offers_extensions_and_commands_may_be_pipelined(running: R
 
 
 def test_many_senders_at_once_lose_nothing(running: Running) -> None:
-    senders = [threading.Thread(target=running.send, args=[mail(f"{one}/{n}") for n in range(40)]) for one in range(8)]
+    senders = [
+        threading.Thread(target=running.send, args=[mail(f"{sender_number}/{n}") for n in range(40)])
+        for sender_number in range(8)
+    ]
     for sender in senders:
         sender.start()
     for sender in senders:
         sender.join()
-    assert {listed["subject"] for listed in running.list()} == {f"{one}/{n}" for one in range(8) for n in range(40)}
+    assert {listed["subject"] for listed in running.list()} == {
+        f"{sender_number}/{n}" for sender_number in range(8) for n in range(40)
+    }
 
 
 def test_mails_survive_a_restart_and_can_be_emptied(tmp_path: Path) -> None:

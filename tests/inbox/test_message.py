@@ -31,6 +31,18 @@ def test_encoded_words_and_parts_are_read() -> None:
     assert "Grüße".encode() in (seen.html or b"")
 
 
+def test_attachments_are_listed_and_inline_pictures_are_not() -> None:
+    made = EmailMessage()
+    made.set_content("Hello")
+    made.add_alternative('<img src="cid:a@b">', subtype="html")
+    made.get_payload()[1].add_related(b"GIF89a", "image", "gif", cid="<a@b>", filename="a.gif")
+    made.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename="Vilkår.pdf")
+    seen = CaughtMessage(made.as_bytes())
+    assert seen.attachments == [("Vilkår.pdf", 4)]
+    assert seen.part("a@b") == ("image/gif", b"GIF89a")
+    assert CaughtMessage(mail()).attachments == []
+
+
 def test_links_are_listed_with_their_text() -> None:
     html = '<a href="https://x.example/a?b=1&amp;c=2">To <b>the</b> shop</a><a href="/y"><img alt="Logo"></a><a>no</a>'
     assert CaughtMessage(mail(html)).links == [("To the shop", "https://x.example/a?b=1&c=2"), ("Logo", "/y")]
@@ -145,7 +157,7 @@ def test_no_mail_takes_long_or_fails(raw: bytes) -> None:
     assert message.summary(raw)
     assert all(len(value) <= 2 * message.MAX_HEADER for value in seen.headers.values())
     assert len(seen.links) <= message.MAX_LINKS
-    assert sum(len(words) for words, _ in seen.links) <= message.MAX_LINKS * message.MAX_LINK_TEXT
+    assert sum(len(text) for text, _ in seen.links) <= message.MAX_LINKS * message.MAX_LINK_TEXT
     assert f"{seen.text}{seen.headers}{message.summary(raw)}".encode()
     assert (seen.html, seen.text, seen.one_click, seen.part("x"), seen.source) is not None
     assert isinstance(seen.page("/inline?id="), bytes)

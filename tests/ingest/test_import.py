@@ -16,7 +16,7 @@ from tests.support.import_shop import CUSTOMERS, FILES, KEY, PRODUCTS, PURCHASES
 
 def test_customers_products_and_purchases_arrive_exactly(shop: Shop) -> None:
     summary = shop.all()
-    assert [(each.kind, each.read, each.added, each.rejected) for each in summary.imports] == [
+    assert [(report.kind, report.read, report.added, report.rejected) for report in summary.imports] == [
         ("customers", 3, 3, 0),
         ("products", 2, 2, 0),
         ("purchases", 4, 4, 0),
@@ -52,8 +52,8 @@ def test_the_same_files_twice_change_nothing(shop: Shop) -> None:
     before = shop.everything()
     second = shop.all()
     assert shop.everything() == before
-    for one, two in zip(first.imports, second.imports, strict=True):
-        assert (two.added, two.changed, two.unchanged) == (0, 0, one.added)
+    for first_report, second_report in zip(first.imports, second.imports, strict=True):
+        assert (second_report.added, second_report.changed, second_report.unchanged) == (0, 0, first_report.added)
 
 
 def test_a_changed_file_touches_only_the_rows_that_differ(shop: Shop) -> None:
@@ -95,7 +95,7 @@ def test_columns_that_are_not_mapped_are_kept(shop: Shop) -> None:
     facts = {"age": "30", "children": 2.0, "member": True, "birthday": "1990-02-28"}
     assert rows[0] == ("1", "ann@example.com", "Ann", facts)
     assert rows[1][3] == {"children": 1.5, "member": False}
-    assert [shop.one(each).changed for each in (more, CUSTOMERS, more)] == [0, 0, 0]
+    assert [shop.one(mapping).changed for mapping in (more, CUSTOMERS, more)] == [0, 0, 0]
 
 
 def test_only_days_that_sort_as_days_do_are_dates(shop: Shop) -> None:
@@ -177,8 +177,8 @@ def test_good_rows_are_kept_and_bad_ones_told_with_line_column_value_and_reason(
     report = shop.one(PURCHASES)
     assert (report.read, report.added, report.rejected) == (9, 2, 7)
     assert sum(report.by_reason.values()) == 7
-    told = [(row["line"], row["column"], row["value"]) for row in shop.rejected(report)]
-    assert told == [
+    rejected = [(row["line"], row["column"], row["value"]) for row in shop.rejected(report)]
+    assert rejected == [
         ("3", "at", "yesterday"),
         ("4", "n", "x"),
         ("5", "paid", "1.00001"),
@@ -205,8 +205,8 @@ def test_a_dry_run_tells_the_same_and_keeps_nothing(shop: Shop) -> None:
     assert dry.dry
     assert shop.everything() == before
     wet = shop.all()
-    assert [(each.added, each.rejected) for each in dry.imports] == [
-        (each.added, each.rejected) for each in wet.imports
+    assert [(report.added, report.rejected) for report in dry.imports] == [
+        (report.added, report.rejected) for report in wet.imports
     ]
 
 
@@ -250,7 +250,7 @@ def test_past_campaigns_recipients_and_conversions_become_history(shop: Shop) ->
         "{customer: customer, name: {value: redeemed}, at: day, facts.coupon: coupon}",
     )
     summary = shop.load(*imports)
-    assert [(each.added, each.repeated, each.rejected) for each in summary.imports] == [
+    assert [(report.added, report.repeated, report.rejected) for report in summary.imports] == [
         (2, 0, 0),
         (3, 1, 1),
         (3, 0, 1),
@@ -275,7 +275,7 @@ def test_past_campaigns_recipients_and_conversions_become_history(shop: Shop) ->
     before = shop.everything()
     again = shop.load(*imports)
     assert shop.everything() == before
-    assert [each.added + each.changed for each in again.imports] == [0, 0, 0, 0]
+    assert [report.added + report.changed for report in again.imports] == [0, 0, 0, 0]
 
 
 def test_a_fault_in_the_last_file_leaves_the_first_unwritten(shop: Shop) -> None:

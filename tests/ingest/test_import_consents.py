@@ -39,7 +39,7 @@ def people(shop: Shop) -> Shop:
 def consents(file: str, **columns: str) -> str:
     """Return an import of consents; what is not named comes from the column of that name, or is the same for all."""
     usual = {"customer": "id", "topic": "{value: offers}", "given": "given", "at": "at", "source": "{value: test}"}
-    chosen = {name: said for name, said in {**usual, **columns}.items() if said}
+    chosen = {name: source for name, source in {**usual, **columns}.items() if source}
     return f"kind: consents\n    file: {file}\n    columns: {{{', '.join(f'{k}: {v}' for k, v in chosen.items())}}}"
 
 
@@ -145,10 +145,10 @@ def test_words_of_other_languages(people: Shop) -> None:
 
 
 def test_words_of_the_mapping_come_first(people: Shop) -> None:
-    given = "{column: given, yes: [ja, x, '0'], no: [nein, aktiv nicht, 1]}"
+    column_with_words = "{column: given, yes: [ja, x, '0'], no: [nein, aktiv nicht, 1]}"
     rows = "1,JA,2026-01-01\n2,nein,2026-01-01\n3,1,2026-01-01\nQ3,0,2026-01-01\nQ4,Aktiv Nicht,2026-01-01\n"
-    assert say(people, rows, columns={"given": given}).rejected == 0
-    assert {key: given for key, (given, _) in standing(people).items()} == {
+    assert say(people, rows, columns={"given": column_with_words}).rejected == 0
+    assert {key: column_with_words for key, (column_with_words, _) in standing(people).items()} == {
         "1": True, "2": False, "3": False, "Q3": True, "Q4": False,
     }  # fmt: skip
 

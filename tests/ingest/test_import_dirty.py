@@ -24,7 +24,7 @@ def dirty(shop: Shop) -> Shop:
 
 
 def customers(file: str, *more: str, options: str = "", **columns: str) -> str:
-    chosen = ", ".join([*(f"{name}: {said}" for name, said in columns.items()), *more])
+    chosen = ", ".join([*(f"{name}: {column}" for name, column in columns.items()), *more])
     return f"kind: customers\n    file: {file}\n    columns: {{{chosen}}}{options}"
 
 
@@ -48,10 +48,10 @@ def test_a_german_export(dirty: Shop) -> None:
     assert facts(dirty, "children") == {"1": 1234.5, "2": 12.5, "3": 0, "4": None, "5": None}
     assert facts(dirty, "member") == {"1": True, "2": False, "3": True, "4": None, "5": True}
     assert facts(dirty, "age")["2"] == "Bad\nHomburg"
-    told = dirty.warned(report)
-    assert len(told) == 2
-    assert told[0].startswith("E-Mail Adresse is also the address of customer '2'")
-    assert told[1] == "Punkte is not a number as in 1.234,56"
+    warnings = dirty.warned(report)
+    assert len(warnings) == 2
+    assert warnings[0].startswith("E-Mail Adresse is also the address of customer '2'")
+    assert warnings[1] == "Punkte is not a number as in 1.234,56"
     names = dict(dirty.rows(tables.Customer, "key", "first_name"))
     assert (names["1"], names["5"]) == ("Änne", "Dora 🎉")
 
@@ -114,8 +114,8 @@ def test_one_column_of_many_dates(dirty: Shop) -> None:
     assert facts(dirty, "birthday") == {
         "1": day, "2": day, "3": "1980-01-01", "4": "1979-12-31", "5": day, "6": day, "7": day, "8": None,
     }  # fmt: skip
-    (told,) = dirty.warned(report)
-    assert told == (
+    (warning,) = dirty.warned(report)
+    assert warning == (
         "Geb is no date that exists (formats tried: %m/%d/%Y, %d.%m.%Y, %d.%m.%y, %Y-%m-%d, %Y-%m-%d %H:%M:%S, %Y%m%d, "
         "excel)"
     )
@@ -166,15 +166,15 @@ def test_a_reason_never_gives_the_refused_shape_as_its_example(shop: Shop) -> No
     for cell, form, reason in cases:
         shop.put({"d.csv": f"id,day\n1,{cell}\n"})
         birthday = f'{{column: day, format: "{form}"}}' if form else "day"
-        (told,) = shop.warned(shop.one(customers("d.csv", key="id", birthday=birthday)))
-        assert reason in told
-        assert "2026-03-31" not in told
+        (warning,) = shop.warned(shop.one(customers("d.csv", key="id", birthday=birthday)))
+        assert reason in warning
+        assert "2026-03-31" not in warning
     shop.put({"d.csv": "id,day\n1,2026-03-31\n"})
-    (told,) = shop.warned(shop.one(customers("d.csv", key="id", birthday='{column: day, format: "%d.%m.%Y"}')))
-    assert "as in 31.03.2026" in told
+    (warning,) = shop.warned(shop.one(customers("d.csv", key="id", birthday='{column: day, format: "%d.%m.%Y"}')))
+    assert "as in 31.03.2026" in warning
     shop.put({"d.csv": "id,day\n1,1812-06-24\n"})
-    (told,) = shop.warned(shop.one(customers("d.csv", key="id", joined_at="day")))
-    assert told == "day lies before 1900 or after 2199"
+    (warning,) = shop.warned(shop.one(customers("d.csv", key="id", joined_at="day")))
+    assert warning == "day lies before 1900 or after 2199"
 
 
 @pytest.mark.parametrize(
@@ -195,10 +195,10 @@ def test_a_reason_never_gives_the_refused_shape_as_its_example(shop: Shop) -> No
 )
 def test_a_format_that_means_nothing_is_refused_at_its_line(shop: Shop, form: str) -> None:
     shop.put({"d.csv": "id,day\n1,x\n"})
-    shown = form if form.startswith("[") else f'"{form}"'
+    quoted = form if form.startswith("[") else f'"{form}"'
     for field in ("birthday", "joined_at"):
         with pytest.raises(InvalidInput, match="is not a date format") as raised:
-            shop.one(customers("d.csv", key="id", **{field: f"{{column: day, format: {shown}}}"}))
+            shop.one(customers("d.csv", key="id", **{field: f"{{column: day, format: {quoted}}}"}))
         (problem,) = raised.value.problems
         assert problem.line == 6
         assert "%d.%m.%Y" in problem.remedy
@@ -540,7 +540,7 @@ def test_dates_of_people_lie_in_a_sensible_range(shop: Shop) -> None:
 def test_summaries_are_whole_sentences(shop: Shop) -> None:
     rows = ("1,a@ex,b,1", "2,a b@example.com,A,1", "3,x@example.com,B,1", "3,x@example.com,B,1", "4,x@example.com,C,1")
     shop.put({"customers.csv": "\n".join(["id,mail,name,age", *rows]) + "\n"})
-    told = shop.one(CUSTOMERS).warnings
-    assert "is repeated further down, and the later row is used" in told
-    assert not [reason for reason in told if ".:" in reason or "::" in reason or "  " in reason or "'" in reason]
-    assert any(reason.startswith("mail is also the address of customer") for reason in told)
+    warnings = shop.one(CUSTOMERS).warnings
+    assert "is repeated further down, and the later row is used" in warnings
+    assert not [reason for reason in warnings if ".:" in reason or "::" in reason or "  " in reason or "'" in reason]
+    assert any(reason.startswith("mail is also the address of customer") for reason in warnings)

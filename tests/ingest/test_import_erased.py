@@ -112,9 +112,9 @@ def test_a_list_of_suppressions_may_name_them(gone: Shop) -> None:
     report = gone.one(SUPPRESSIONS)
     assert (report.left_out, report.rejected, report.unchanged) == (1, 0, 1)
     with gone.store.read() as connection:
-        found = suppression.find_suppression(connection, address.hash_address(KEY, "ann@example.com"))
-    assert found is not None
-    assert found["reason"] == suppression.ERASED
+        entry = suppression.find_suppression(connection, address.hash_address(KEY, "ann@example.com"))
+    assert entry is not None
+    assert entry["reason"] == suppression.ERASED
 
 
 def test_who_signs_up_again_comes_in_without_what_was_before(gone: Shop) -> None:

@@ -52,9 +52,9 @@ def test_odd_csv(shop: Shop, name: str) -> None:
     shop.put({"customers.csv": body})
     report = shop.one(CUSTOMERS)
     assert [row[0] for row in shop.rows(tables.Customer, "key")] == kept
-    told = shop.rejected(report) if refused else []
-    assert [int(row["line"]) for row in told] == [line for line, _ in refused]
-    assert all(part in row["reason"] for row, (_, part) in zip(told, refused, strict=True))
+    rejected = shop.rejected(report) if refused else []
+    assert [int(row["line"]) for row in rejected] == [line for line, _ in refused]
+    assert all(part in row["reason"] for row, (_, part) in zip(rejected, refused, strict=True))
     assert report.added + report.rejected == report.read
 
 

@@ -49,8 +49,8 @@ class Said:
         key = f"{self.customer}-{tag}" if self.customer else ""
         if self.given is None:
             return f"{key},{mail}\n"
-        said = "yes" if self.given else "no"
-        return f"{key},{mail},{self.topic},{said},{self.moment:%Y-%m-%d %H:%M},s{self.day % 2}\n"
+        answer = "yes" if self.given else "no"
+        return f"{key},{mail},{self.topic},{answer},{self.moment:%Y-%m-%d %H:%M},s{self.day % 2}\n"
 
     @property
     def moment(self) -> datetime:
@@ -118,8 +118,10 @@ def state(shop: Shop, tag: str) -> dict[str, Any]:
     suppressed = shop.rows(tables.Suppression, "address_hash")
     return {
         "consents": {(keys[who], topic): (given, at) for who, topic, given, at in consents if who in keys},
-        "withdrawals": {(names[each], topic): rest for each, topic, *rest in withdrawals if each in names},
-        "suppressed": {names[each] for (each,) in suppressed if each in names},
+        "withdrawals": {
+            (names[address_hash], topic): rest for address_hash, topic, *rest in withdrawals if address_hash in names
+        },
+        "suppressed": {names[address_hash] for (address_hash,) in suppressed if address_hash in names},
     }
 
 

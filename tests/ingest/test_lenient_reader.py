@@ -38,14 +38,16 @@ def written(body: bytes, name: str = "x.csv") -> Iterator[Path]:
 
 def read(bench: StagingDatabase, path: Path) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
     """Return the rows (line, a, b) and the faults (line, reason) of a file with columns a and b."""
-    found = data_files.examine_file(path, ",", None, path.parent)
-    names = list(found.columns)
+    data_file = data_files.examine_file(path, ",", None, path.parent)
+    names = list(data_file.columns)
     columns = {field: mapping.ColumnSource(("", column, "")) for field, column in zip(("a", "b"), names, strict=True)}
     item = mapping.FileMapping.model_construct(kind=Kind.events, file=path.name, distinct=False, columns=columns)
     fields = {name: Field(name, Type.long_text, "") for name in ("a", "b")}
-    each = Reading(0, item, found, fields, "UTC")
-    parse_file.stage_file(bench, each)
-    return bench.run(f'SELECT "#line", a, b FROM {each.rows} ORDER BY 1'), bench.run(f"SELECT line FROM {each.faults}")
+    reading = Reading(0, item, data_file, fields, "UTC")
+    parse_file.stage_file(bench, reading)
+    return bench.run(f'SELECT "#line", a, b FROM {reading.rows} ORDER BY 1'), bench.run(
+        f"SELECT line FROM {reading.faults}"
+    )
 
 
 @settings(deadline=None, max_examples=60)
@@ -71,16 +73,16 @@ def test_whatever_a_writer_quotes_comes_back(bench: StagingDatabase, rows: list[
 def test_any_mess_gives_the_same_rows_fast_or_careful(bench: StagingDatabase, mess: str) -> None:
     with written(("a,b\n" + mess).encode()) as path:
         got, faults = read(bench, path)
-        found = list(lenient_reader.csv_rows(path, ",", 2))
-    rows = [row for row in found if isinstance(row, lenient_reader.Row)]
+        read_rows = list(lenient_reader.csv_rows(path, ",", 2))
+    rows = [row for row in read_rows if isinstance(row, lenient_reader.Row)]
     assert [(row.line, *((cell or "").strip(" \t\r\n") or None for cell in row.cells)) for row in rows] == got
-    assert len(found) == len(got) + len(faults)
+    assert len(read_rows) == len(got) + len(faults)
 
 
 def test_one_stray_quote_costs_one_line() -> None:
     with written(b'a,b\n1,x\n2,"y\n3,z\n4,"q\n5,w\n') as path:
-        found = list(lenient_reader.csv_rows(path, ",", 2))
-    assert [(type(row).__name__, row.line) for row in found] == [
+        read_rows = list(lenient_reader.csv_rows(path, ",", 2))
+    assert [(type(row).__name__, row.line) for row in read_rows] == [
         ("Row", 2),
         ("Broken", 3),
         ("Row", 4),

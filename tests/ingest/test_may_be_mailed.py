@@ -79,7 +79,7 @@ def _expected(story: Sequence[Said]) -> set[str]:
         if address is None:
             continue
         mates = [mate for mate, theirs in PEOPLE.items() if theirs and theirs.lower() == address.lower()]
-        suppressed = any(said.given is None and said.who.lower() == address.lower() for said in story)
+        suppressed = any(entry.given is None and entry.who.lower() == address.lower() for entry in story)
         if not suppressed and _newest(story, key) is True and all(_newest(story, mate) is not False for mate in mates):
             mailed.add(key)
     return mailed
@@ -89,22 +89,22 @@ def _newest(story: Sequence[Said], key: str) -> bool | None:
     """What a customer said last, by key or for the address; of two at one moment the withdrawal counts."""
     address = (PEOPLE[key] or "").lower()
     theirs = (key.lower(), address)
-    mine = [said for said in story if said.given is not None and said.taken and said.who.lower() in theirs]
-    last = max(mine, key=lambda said: (said.at, not said.given), default=None)
+    mine = [entry for entry in story if entry.given is not None and entry.taken and entry.who.lower() in theirs]
+    last = max(mine, key=lambda entry: (entry.at, not entry.given), default=None)
     return last.given if last else None
 
 
 def _load(shop: Shop, story: Sequence[Said], number: int) -> None:
     """Import a part of the story: a file for each way of naming people."""
-    kinds = [(BY_KEY, "given", lambda said: said.given is not None and not said.by_address)]
-    kinds.append((BY_ADDRESS, "given", lambda said: said.given is not None and said.by_address))
-    kinds.append((SUPPRESSIONS, "reason", lambda said: said.given is None))
+    kinds = [(BY_KEY, "given", lambda entry: entry.given is not None and not entry.by_address)]
+    kinds.append((BY_ADDRESS, "given", lambda entry: entry.given is not None and entry.by_address))
+    kinds.append((SUPPRESSIONS, "reason", lambda entry: entry.given is None))
     for turn, (mapping, column, meant) in enumerate(kinds):
-        rows = [said for said in story if meant(said)]
+        rows = [entry for entry in story if meant(entry)]
         if rows:
             file = f"part-{number}-{turn}.csv"
             values = {True: "yes", False: "no", None: "hard bounce"}
-            lines = [f"{said.who},offers,{values[said.given]},{said.cell}" for said in rows]
+            lines = [f"{entry.who},offers,{values[entry.given]},{entry.cell}" for entry in rows]
             shop.put({file: "\n".join([f"who,topic,{column},at", *lines]) + "\n"})
             shop.load(mapping.format(file=file), now=NOW)
 

@@ -78,9 +78,9 @@ def footer(change: Callable[[bytes, int], bytes]) -> Make:
 def claimed_rows(path: Path) -> None:
     """Make a file of a thousand rows that says in its footer that they are more."""
     pq.write_table(pa.table({"id": ids(1000)}), path)
-    body, said = path.read_bytes(), b"\xd0\x0f"  # 1000 as Thrift writes it
-    assert said in body
-    path.write_bytes(body.replace(said, b"\xd2\x0f"))
+    body, row_count = path.read_bytes(), b"\xd0\x0f"  # 1000 as Thrift writes it
+    assert row_count in body
+    path.write_bytes(body.replace(row_count, b"\xd2\x0f"))
 
 
 def lying_page(path: Path) -> None:

@@ -82,11 +82,11 @@ def who(shop: Shop, rule: str, as_of: datetime = TODAY) -> str:
     condition = read(rule)
     keys = dict(shop.rows(tables.Customer, "id", "key"))
     with shop.store.read() as connection:
-        found = list(audiences.members(connection, audiences.compiler(as_of, ZONE), condition))
-        people = [profiles.profile(connection, number, words=condition.words) for number in sorted(keys)]
-    assert [one.id for one in people if Evaluator(one, as_of, ZONE).verdict(condition).holds] == found
-    assert audiences.count_matching(shop.store, audiences.compiler(as_of, ZONE), condition) == len(found)
-    return " ".join(keys[number] for number in found)
+        members = list(audiences.members(connection, audiences.compiler(as_of, ZONE), condition))
+        people = [profiles.profile(connection, number, keywords=condition.words) for number in sorted(keys)]
+    assert [profile.id for profile in people if Evaluator(profile, as_of, ZONE).verdict(condition).holds] == members
+    assert audiences.count_matching(shop.store, audiences.compiler(as_of, ZONE), condition) == len(members)
+    return " ".join(keys[number] for number in members)
 
 
 RULES = {
@@ -150,16 +150,16 @@ FILES = {
 def test_any_order_of_imports_and_any_number_of_them_comes_to_the_same(shop: Shop, name: str) -> None:
     shop.put({"customers.csv": "id,mail,name,age\nI1,,,\n", "products.csv": "key\nlamp\nbed\n"})
     shop.load(CUSTOMERS, "kind: products\n    file: products.csv\n    columns: {key: key}")
-    found = []
+    states = []
     for order in permutations(FILES[name]):
         with shop.store.write() as connection:
             for table in (tables.Purchase, tables.Order, tables.Buyer):
                 connection.execute(dialect.table(table).delete())
         buy(shop, *order)
-        found.append(shop.everything())
+        states.append(shop.everything())
         buy(shop, *order)
-        assert shop.everything() == found[0]
-    assert all(one == found[0] for one in found)
+        assert shop.everything() == states[0]
+    assert all(state == states[0] for state in states)
 
 
 def test_a_file_that_comes_again_is_not_changed(returned: Shop) -> None:
@@ -213,20 +213,20 @@ def test_offers_rank_what_was_kept(returned: Shop) -> None:
         compiled = audiences.compiler(as_of, ZONE)
         some = [people["I1"], people["I3"], people["I5"]]
         with returned.store.read() as connection:
-            found = offers.most_bought(connection, compiled, EVERYTHING, since, some, (), 3)
+            bought = offers.most_bought(connection, compiled, EVERYTHING, since, some, (), 3)
         keys = {number: key for key, number in people.items()}
-        return {keys[number]: [(goods[product], times) for product, times in mine] for number, mine in found.items()}
+        return {keys[number]: [(goods[product], times) for product, times in mine] for number, mine in bought.items()}
 
     assert best(TODAY) == {"I1": [("bed", 3), ("lamp", 2)]}
     before = best(datetime(2017, 12, 4, tzinfo=UTC))
     assert sorted(before["I1"]) == [("bed", 3), ("lamp", 3)]
     assert before["I3"] == [("lamp", 1)]
     with returned.store.read() as connection:
-        found = [
+        rankings = [
             offers.popular(connection, LAMP, datetime(2017, 12, 3, tzinfo=UTC), until, 1)
             for until in (datetime(2017, 12, 4, tzinfo=UTC), TODAY)
         ]
-    assert [[goods[number] for number in some] for some in found] == [["lamp"], []]
+    assert [[goods[number] for number in some] for some in rankings] == [["lamp"], []]
 
 
 def test_a_returned_steak_is_no_meat_bought(returned: Shop) -> None:
@@ -345,7 +345,7 @@ def test_every_measure_is_net_of_returns_as_of_any_day(
             Population(rows).put(connection)
             profile = [profiles.profile(connection, row["id"]) for row in people]
             for rule in SIMPLE:
-                judged = [one.id for one in profile if Evaluator(one, as_of, ZONE).verdict(read(rule)).holds]
-                found = audiences.members(connection, audiences.compiler(as_of, ZONE), read(rule))
-                assert list(found) == judged, (rule, store.engine.dialect.name)
+                judged = [person.id for person in profile if Evaluator(person, as_of, ZONE).verdict(read(rule)).holds]
+                members = audiences.members(connection, audiences.compiler(as_of, ZONE), read(rule))
+                assert list(members) == judged, (rule, store.engine.dialect.name)
             transaction.rollback()

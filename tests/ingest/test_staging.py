@@ -274,11 +274,11 @@ def test_indexes_have_their_own_names_after_an_upgrade(many: Shop, tmp_path: Pat
 def test_a_look_at_a_file_lets_others_write(many: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     load = importer._load
 
-    def beside(*given: Any) -> Any:
+    def beside(*arguments: Any) -> Any:
         with many.store.bare(0) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
-        return load(*given)
+        return load(*arguments)
 
     monkeypatch.setattr(importer, "_load", beside)
     before = many.everything()

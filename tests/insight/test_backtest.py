@@ -52,16 +52,16 @@ def subject(shop: Shop, name: str) -> Subject:
 
 def looked(shop: Shop, name: str, *dates: datetime, aim: ResponseGoal | None = None) -> Backtest:
     """Look at dates a month apart, from the first to the last."""
-    found = subject(shop, name)
+    chosen = subject(shop, name)
     if aim:
-        found = Subject(found.name, found.condition, aim, found.edition)
+        chosen = Subject(chosen.name, chosen.condition, aim, chosen.edition)
     series = Series(dates[0], dates[-1], Span(1, "month"))
-    return backtest.run_backtest(shop.store, found, series, ZONE, lambda *_: None)
+    return backtest.run_backtest(shop.store, chosen, series, ZONE, lambda *_: None)
 
 
-def one(shop: Shop, name: str, moment: datetime) -> Point:
-    (found,) = looked(shop, name, moment).looks
-    return found
+def point_at(shop: Shop, name: str, moment: datetime) -> Point:
+    (point,) = looked(shop, name, moment).looks
+    return point
 
 
 def everything(store: Store) -> dict[str, list[str]]:
@@ -77,7 +77,7 @@ def test_a_consent_withdrawn_later_counts_as_given_then(shop: Shop) -> None:
     for name in ("wants", "week"):
         assert [look.size for look in looked(shop, "wants", THEN, LATER).looks] == [1, 0], name
     assert [look.mails for look in looked(shop, "week", THEN, LATER).looks] == [1, 0]
-    assert one(shop, "week", LATER).left_out == {"no consent": 1}
+    assert point_at(shop, "week", LATER).left_out == {"no consent": 1}
 
 
 def test_one_given_later_is_not_given_yet_and_the_boundary_is_strict(shop: Shop) -> None:
@@ -85,11 +85,11 @@ def test_one_given_later_is_not_given_yet_and_the_boundary_is_strict(shop: Shop)
     for at, given in ((THEN - DAY, False), (THEN, True)):
         say(shop, who, given, at)
     moments = (THEN - 2 * DAY, THEN, THEN + timedelta(microseconds=1))
-    assert [one(shop, "wants", moment).size for moment in moments] == [0, 0, 1]
+    assert [point_at(shop, "wants", moment).size for moment in moments] == [0, 0, 1]
     with shop.store.read() as connection:
         entries = [consent.latest_entries(connection, who, moment) for moment in moments]
         live = consent.latest_entries(connection, who)
-    assert [found["offers"].given if found else None for found in entries] == [None, False, True]
+    assert [entry["offers"].given if entry else None for entry in entries] == [None, False, True]
     assert live["offers"].given
 
 
@@ -118,8 +118,8 @@ def test_service_mail_goes_to_who_had_not_yet_withdrawn(shop: Shop) -> None:
     early, late, silent = (add(shop, name, consent=None, country="NO") for name in "abc")
     say(shop, early, False, THEN - DAY)
     say(shop, late, False, THEN + DAY)
-    found = one(shop, "week", THEN)
-    assert (found.mails, found.left_out) == (2, {"no consent": 1})
+    point = point_at(shop, "week", THEN)
+    assert (point.mails, point.left_out) == (2, {"no consent": 1})
     assert silent
 
 
@@ -136,12 +136,12 @@ def test_what_came_later_is_not_known_yet(shop: Shop) -> None:
     state(shop.store, who["diet"], "vegetarian")  # in June
     new = add(shop, "joins", consent=None, country="NO", joined_at=later)
     say(shop, new, True, later)
-    found = one(shop, "week", THEN)
-    assert (found.size, found.mails, found.left_out) == (5, 5, {})
-    after = one(shop, "week", THEN + 2 * DAY)
+    point = point_at(shop, "week", THEN)
+    assert (point.size, point.mails, point.left_out) == (5, 5, {})
+    after = point_at(shop, "week", THEN + 2 * DAY)
     assert (after.size, after.mails) == (6, 3)
     assert after.left_out == {"already received": 1, "frequency cap": 1, "suppressed": 1}
-    assert one(shop, "week", datetime(2026, 6, 2, tzinfo=ZONE)).left_out["guard"] == 1
+    assert point_at(shop, "week", datetime(2026, 6, 2, tzinfo=ZONE)).left_out["guard"] == 1
 
 
 def test_who_joined_later_but_had_bought_was_there(shop: Shop) -> None:
@@ -149,9 +149,9 @@ def test_who_joined_later_but_had_bought_was_there(shop: Shop) -> None:
     buyer = add(shop, "b", joined_at=THEN + DAY)
     buy(shop.store, buyer, {1: 1}, THEN - DAY)
     add(shop, "c")
-    found = looked(shop, "all", THEN)
-    assert (found.looks[0].size, found.looks[0].outside.customers) == (2, 0)
-    assert any("have no joining date" in note for note in found.notes)
+    result = looked(shop, "all", THEN)
+    assert (result.looks[0].size, result.looks[0].outside.customers) == (2, 0)
+    assert any("have no joining date" in note for note in result.notes)
 
 
 def test_a_look_back_at_today_decides_as_the_plan_does(shop: Shop) -> None:
@@ -159,11 +159,11 @@ def test_a_look_back_at_today_decides_as_the_plan_does(shop: Shop) -> None:
     now = project.NOW + timedelta(microseconds=1)
     made = plan.make_plan(shop.store, edition(shop), now, now)
     before = everything(shop.store)
-    found = one(shop, "week", now)
+    point = point_at(shop, "week", now)
     # Offers are not chosen again, and the notes say so.
-    assert dict(found.contents) == {"meat": 1, "green": 2}
-    assert dict(found.left_out) == {name: n for name, n in made.left_out.items() if name != "no offers"}
-    assert found.size == made.audience
+    assert dict(point.contents) == {"meat": 1, "green": 2}
+    assert dict(point.left_out) == {name: n for name, n in made.left_out.items() if name != "no offers"}
+    assert point.size == made.audience
     assert everything(shop.store) == before
     assert any("'no offers'" in note for note in looked(shop, "week", now).notes)
 
@@ -209,14 +209,14 @@ def test_bought_counts_goal_products_from_the_date_on_within_the_window(shop: Sh
     buy(shop.store, outside, {2: 1}, THEN + 14 * DAY - timedelta(microseconds=1))
     buy(shop.store, outside, {3: 1}, THEN + 14 * DAY)
     buy(shop.store, outside, {4: 3}, THEN + DAY)
-    (found,) = looked(shop, "green", THEN).looks
-    assert (found.inside.customers, found.inside.buyers, found.inside.spent) == (2, 1, Decimal("5.00"))
-    assert (found.outside.customers, found.outside.buyers, found.outside.spent) == (1, 1, Decimal("10.00"))
-    assert backtest.spent(found.inside).value == 2.5
-    assert not found.difference.enough
+    (point,) = looked(shop, "green", THEN).looks
+    assert (point.inside.customers, point.inside.buyers, point.inside.spent) == (2, 1, Decimal("5.00"))
+    assert (point.outside.customers, point.outside.buyers, point.outside.spent) == (1, 1, Decimal("10.00"))
+    assert backtest.spent(point.inside).value == 2.5
+    assert not point.difference.enough
     meat = Rulebook.load(shop.folder).guards[0].never
-    (found,) = looked(shop, "green", THEN, aim=ResponseGoal(meat, Span(2, "day"))).looks
-    assert (found.inside.buyers, found.outside.spent) == (0, Decimal("7.50"))
+    (point,) = looked(shop, "green", THEN, aim=ResponseGoal(meat, Span(2, "day"))).looks
+    assert (point.inside.buyers, point.outside.spent) == (0, Decimal("7.50"))
 
 
 def test_erased_customers_are_counted_nowhere(shop: Shop) -> None:
@@ -224,16 +224,16 @@ def test_erased_customers_are_counted_nowhere(shop: Shop) -> None:
     gone = add(shop, "b")
     with shop.store.write() as connection:
         privacy.erase(connection, gone, b"k" * 32, "test", project.NOW)
-    found = looked(shop, "all", THEN)
-    assert (found.looks[0].size, found.looks[0].outside.customers) == (1, 0)
-    assert any(note.startswith("1 erased customers are excluded") for note in found.notes)
+    result = looked(shop, "all", THEN)
+    assert (result.looks[0].size, result.looks[0].outside.customers) == (1, 0)
+    assert any(note.startswith("1 erased customers are excluded") for note in result.notes)
 
 
 def test_no_customers_and_no_purchases(shop: Shop) -> None:
-    found = looked(shop, "week", THEN, LATER)
-    assert [look.size for look in found.looks] == [0, 0]
-    assert "There are no purchases." in found.notes
-    assert found.as_dict()["dates"][1]["in_audience"]["share"]["words"] == "too few to say"
+    result = looked(shop, "week", THEN, LATER)
+    assert [look.size for look in result.looks] == [0, 0]
+    assert "There are no purchases." in result.notes
+    assert result.as_dict()["dates"][1]["in_audience"]["share"]["words"] == "too few to say"
 
 
 def test_past_campaigns_are_held_against_the_audience_as_of_their_start(shop: Shop) -> None:
@@ -252,11 +252,11 @@ def test_past_campaigns_are_held_against_the_audience_as_of_their_start(shop: Sh
         for who, n in ((inside, 1), (inside, 2), (outside, 1))
     ]  # fmt: skip
     insert(shop.store, tables.Feedback, answers)
-    found = past_response.compare_responses(shop.store, subject(shop, "green"), Series(), ZONE, lambda *_: None)
-    (past,) = found.pasts
+    response = past_response.compare_responses(shop.store, subject(shop, "green"), Series(), ZONE, lambda *_: None)
+    (past,) = response.pasts
     assert (past.inside, past.outside) == ((2, 1), (1, 1))
-    assert found.total() == ((2, 1), (1, 1))
-    assert any("3 mails went to 3 customers, 2 responses came from 2" in note for note in found.notes)
+    assert response.total() == ((2, 1), (1, 1))
+    assert any("3 mails went to 3 customers, 2 responses came from 2" in note for note in response.notes)
     with pytest.raises(Refused):
         past_response.compare_responses(shop.store, subject(shop, "green"), Series(since=LATER), ZONE, lambda *_: None)
 
@@ -268,9 +268,9 @@ def crowd(shop: Shop) -> Shop:
 
 
 def test_memory_does_not_grow_with_the_audience(crowd: Shop) -> None:
-    one(crowd, "all", THEN)
+    point_at(crowd, "all", THEN)
     tracemalloc.start()
-    one(crowd, "all", THEN)
+    point_at(crowd, "all", THEN)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     # A chunk of rows at a time, and a bit for each member.

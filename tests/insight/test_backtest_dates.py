@@ -26,16 +26,16 @@ def dates(series: Series, within: Span = FORTNIGHT, zone: ZoneInfo = NEW_YORK) -
 
 
 def test_by_default_the_first_of_each_month_whose_goal_can_be_seen() -> None:
-    found = dates(Series())
-    assert (found[0], found[-1], len(found)) == ("2017-02-01 00:00", "2017-12-01 00:00", 11)
+    starts = dates(Series())
+    assert (starts[0], starts[-1], len(starts)) == ("2017-02-01 00:00", "2017-12-01 00:00", 11)
     assert dates(Series(), Span(45, "day"))[-1] == "2017-11-01 00:00"
     assert dates(Series(), Span(31, "day"))[-1] == "2017-12-01 00:00"
 
 
 def test_by_weeks_the_last_date_is_as_late_as_the_data_allows() -> None:
-    found = dates(Series(every=Span(1, "week")))
-    assert found[-1] == "2017-12-18 00:00"
-    assert found[0] == "2017-01-02 00:00"
+    starts = dates(Series(every=Span(1, "week")))
+    assert starts[-1] == "2017-12-18 00:00"
+    assert starts[0] == "2017-01-02 00:00"
 
 
 def test_as_asked_both_ends_included_and_the_31st_comes_again() -> None:
@@ -48,9 +48,9 @@ def test_as_asked_both_ends_included_and_the_31st_comes_again() -> None:
 
 
 def test_midnights_stay_midnights_when_the_clocks_change() -> None:
-    found = Series(day("2017-03-11"), day("2017-03-13"), Span(1, "day")).moments(FIRST, LAST, FORTNIGHT, NEW_YORK)
-    assert [moment.hour for moment in found] == [0, 0, 0]
-    utc = [moment.astimezone(UTC) for moment in found]
+    moments = Series(day("2017-03-11"), day("2017-03-13"), Span(1, "day")).moments(FIRST, LAST, FORTNIGHT, NEW_YORK)
+    assert [moment.hour for moment in moments] == [0, 0, 0]
+    utc = [moment.astimezone(UTC) for moment in moments]
     assert [later - sooner for sooner, later in pairwise(utc)] == [
         timedelta(hours=24),
         timedelta(hours=23),

@@ -73,19 +73,19 @@ BAD = [
 
 @pytest.mark.parametrize(("written", "normal"), GOOD.items())
 def test_a_good_address_has_one_normal_form(written: str, normal: str) -> None:
-    found = address.normalise(written)
-    assert isinstance(found, Address)
-    assert found.email == normal
-    assert found.domain.isascii()
-    assert address.normalise(found.email) == found
+    normalised = address.normalise(written)
+    assert isinstance(normalised, Address)
+    assert normalised.email == normal
+    assert normalised.domain.isascii()
+    assert address.normalise(normalised.email) == normalised
 
 
 @pytest.mark.parametrize("written", BAD)
 def test_a_bad_address_is_a_fault_with_a_reason(written: str) -> None:
-    found = address.normalise(written)
-    assert isinstance(found, Fault)
-    assert found.reason
-    assert "\n" not in found.reason
+    fault = address.normalise(written)
+    assert isinstance(fault, Fault)
+    assert fault.reason
+    assert "\n" not in fault.reason
 
 
 def test_a_local_part_beyond_ascii_needs_smtputf8() -> None:
@@ -97,26 +97,26 @@ def test_a_local_part_beyond_ascii_needs_smtputf8() -> None:
 
 @given(st.from_regex(address._PLAIN, fullmatch=True).filter(lambda text: text.index("@") <= 64))
 def test_the_short_cut_agrees_with_the_validator(text: str) -> None:
-    found = address.normalise(text)
+    normalised = address.normalise(text)
     try:
         seen = email_validator.validate_email(text, check_deliverability=False, test_environment=True)
     except email_validator.EmailNotValidError:
-        assert isinstance(found, Fault)
+        assert isinstance(normalised, Fault)
     else:
-        assert isinstance(found, Address)
-        assert found.email.lower() == f"{seen.local_part}@{seen.ascii_domain}".lower()
+        assert isinstance(normalised, Address)
+        assert normalised.email.lower() == f"{seen.local_part}@{seen.ascii_domain}".lower()
 
 
 @given(st.text(max_size=80))
 def test_any_text_is_an_address_or_a_fault(text: str) -> None:
-    found = address.normalise(text)
-    if isinstance(found, Address):
-        assert not any(ord(letter) < 33 or ord(letter) == 127 for letter in found.email)
+    normalised = address.normalise(text)
+    if isinstance(normalised, Address):
+        assert not any(ord(letter) < 33 or ord(letter) == 127 for letter in normalised.email)
 
 
 def test_a_fingerprint_is_of_the_mailbox_and_the_key() -> None:
-    one = address.hash_address(KEY, "Bob@example.com")
-    assert len(one) == 32
-    assert one == address.hash_address(KEY, "bob@example.com ")
-    assert one != address.hash_address(b"other" * 8, "bob@example.com")
-    assert one != address.hash_address(KEY, "bob2@example.com")
+    hashed = address.hash_address(KEY, "Bob@example.com")
+    assert len(hashed) == 32
+    assert hashed == address.hash_address(KEY, "bob@example.com ")
+    assert hashed != address.hash_address(b"other" * 8, "bob@example.com")
+    assert hashed != address.hash_address(KEY, "bob2@example.com")

@@ -15,9 +15,9 @@ VEGETARIAN = DIET.closure("vegetarian")
 def _acyclic(pairs: list[tuple[int, int]]) -> Implications:
     """A larger number implies smaller ones only, so there is no circle."""
     direct: dict[str, tuple[str, ...]] = {}
-    for one, other in pairs:
-        if one != other:
-            high, low = str(max(one, other)), str(min(one, other))
+    for first, second in pairs:
+        if first != second:
+            high, low = str(max(first, second)), str(min(first, second))
             direct[high] = (*direct.get(high, ()), low)
     return Implications(direct)
 
@@ -36,18 +36,18 @@ def test_the_closure_is_all_that_can_be_reached(hierarchy: Implications, value: 
     assert hierarchy.cycle() is None
     assert set(hierarchy.implied(value)) == _reachable(hierarchy.direct, value)
     closure = hierarchy.closure(value)
-    words = {str(word) for word in range(8)}
-    assert set(closure.implying) == {word for word in words if value in _reachable(hierarchy.direct, word)}
+    values = {str(word) for word in range(8)}
+    assert set(closure.implying) == {word for word in values if value in _reachable(hierarchy.direct, word)}
     assert closure.implying[0] == closure.implied[0] == closure.value == value
 
 
 @given(HIERARCHIES, SAID, WORDS.map(str), WORDS.map(str))
 def test_yes_travels_down_and_no_travels_up(
-    hierarchy: Implications, said: dict[tuple[str, str], bool], one: str, other: str
+    hierarchy: Implications, answers: dict[tuple[str, str], bool], value: str, implied_value: str
 ) -> None:
-    if other not in hierarchy.implied(one):
+    if implied_value not in hierarchy.implied(value):
         return
-    narrow, wide = (stated_answer(said, "diet", hierarchy.closure(word)) for word in (one, other))
+    narrow, wide = (stated_answer(answers, "diet", hierarchy.closure(word)) for word in (value, implied_value))
     if narrow and narrow[0]:
         assert wide
         assert wide[0]
@@ -61,25 +61,25 @@ def test_a_circle_is_found() -> None:
 
 
 def test_a_vegan_is_a_vegetarian_and_eats_no_pork() -> None:
-    said = {("diet", "vegan"): True}
-    assert stated_answer(said, "diet", VEGETARIAN) == (True, "vegan")
-    assert stated_answer(said, "diet", DIET.closure("no_meat")) == (True, "vegan")
+    answers = {("diet", "vegan"): True}
+    assert stated_answer(answers, "diet", VEGETARIAN) == (True, "vegan")
+    assert stated_answer(answers, "diet", DIET.closure("no_meat")) == (True, "vegan")
 
 
 def test_eating_pork_denies_being_vegan() -> None:
-    said = {("diet", "no_pork"): False}
-    assert stated_answer(said, "diet", DIET.closure("vegan")) == (False, "no_pork")
+    answers = {("diet", "no_pork"): False}
+    assert stated_answer(answers, "diet", DIET.closure("vegan")) == (False, "no_pork")
 
 
 def test_yes_to_a_narrower_value_wins_over_a_stored_no() -> None:
-    said = {("diet", "vegan"): True, ("diet", "vegetarian"): False}
-    assert stated_answer(said, "diet", VEGETARIAN) == (True, "vegan")
+    answers = {("diet", "vegan"): True, ("diet", "vegetarian"): False}
+    assert stated_answer(answers, "diet", VEGETARIAN) == (True, "vegan")
 
 
 def test_another_answer_silences_what_was_inferred() -> None:
-    said = {("diet", "everything"): True}
-    assert stated_answer(said, "diet", VEGETARIAN) is None
-    assert decided_answer(said, "diet", VEGETARIAN) == (False, "everything")
+    answers = {("diet", "everything"): True}
+    assert stated_answer(answers, "diet", VEGETARIAN) is None
+    assert decided_answer(answers, "diet", VEGETARIAN) == (False, "everything")
 
 
 def test_a_trait_makes_true_what_it_implies_unless_it_was_denied() -> None:

@@ -41,9 +41,9 @@ def test_what_follows_from_an_answer_leaves_the_answer() -> None:
     assert KNOWN.retracted(StatedPreference("diet", "vegetarian", True), {("diet", "vegan"): True}) == []
 
 
-@pytest.mark.parametrize("said", [StatedPreference("hobby", "garden", True), StatedPreference("pet", "cat", True)])
-def test_several_choices_and_other_names_retract_nothing(said: StatedPreference) -> None:
-    assert KNOWN.retracted(said, {("diet", "vegan"): True, ("hobby", "bake"): True}) == []
+@pytest.mark.parametrize("statement", [StatedPreference("hobby", "garden", True), StatedPreference("pet", "cat", True)])
+def test_several_choices_and_other_names_retract_nothing(statement: StatedPreference) -> None:
+    assert KNOWN.retracted(statement, {("diet", "vegan"): True, ("hobby", "bake"): True}) == []
 
 
 def test_an_answer_without_a_label_is_called_by_its_word() -> None:
@@ -67,9 +67,9 @@ def _refused(values: str) -> str:
     ],
 )
 def test_values_that_imply_each_other_are_refused_with_their_place(values: str, circle: str) -> None:
-    told = _refused(values)
-    assert circle in told
-    assert "rules/preferences.yaml:" in told
+    refusal = _refused(values)
+    assert circle in refusal
+    assert "rules/preferences.yaml:" in refusal
 
 
 def test_a_misspelt_implied_value_is_refused_with_the_nearest() -> None:

@@ -25,10 +25,10 @@ def line(
 
 def kept(*lines: PurchaseLine) -> list[tuple[int, str, str]]:
     """Return the day, quantity and amount of what was bought and not returned."""
-    found = [part for part in returns.split_lines(lines) if part.returned_at is None]
+    parts = [part for part in returns.split_lines(lines) if part.returned_at is None]
     return sorted(
         ((lines[part.line].at - DAY).days, f"{part.quantity.normalize():f}", f"{part.amount.normalize():f}")
-        for part in found
+        for part in parts
     )
 
 
@@ -92,32 +92,35 @@ def values(lines: list[PurchaseLine], parts: list[LinePart]) -> Counter[tuple[ob
 @given(LINES)
 def test_the_parts_of_a_purchase_are_the_whole_purchase(lines: list[PurchaseLine]) -> None:
     parts = returns.split_lines(lines)
-    for index, each in enumerate(lines):
+    for index, line in enumerate(lines):
         mine = [part for part in parts if part.line == index]
-        assert bool(mine) is each.buys
-        assert not each.buys or sum(part.quantity for part in mine) == each.quantity
-        assert not each.buys or sum(part.amount for part in mine) == each.amount
-        assert all(part.returned_at is None or part.returned_at >= each.at for part in mine)
+        assert bool(mine) is line.buys
+        assert not line.buys or sum(part.quantity for part in mine) == line.quantity
+        assert not line.buys or sum(part.amount for part in mine) == line.amount
+        assert all(part.returned_at is None or part.returned_at >= line.at for part in mine)
 
 
 @given(LINES)
 def test_no_more_is_taken_off_than_was_returned_and_no_less_than_could_be(lines: list[PurchaseLine]) -> None:
     taken = [part for part in returns.split_lines(lines) if part.returned_at]
-    for product in {each.product for each in lines}:
+    for product in {line.product for line in lines}:
         stock = Decimal()
         expected: Counter[datetime] = Counter()
-        for each in sorted((one for one in lines if one.product == product), key=lambda one: (one.at, one.returns)):
-            if each.returns:
-                back = min(stock, -each.quantity)
-                expected[each.at] += back  # type: ignore[assignment]
+        for line in sorted(
+            (candidate for candidate in lines if candidate.product == product),
+            key=lambda candidate: (candidate.at, candidate.returns),
+        ):
+            if line.returns:
+                back = min(stock, -line.quantity)
+                expected[line.at] += back  # type: ignore[assignment]
                 stock -= back
             else:
-                stock += each.quantity
-        found: Counter[datetime] = Counter()
+                stock += line.quantity
+        returned: Counter[datetime] = Counter()
         for part in taken:
             if lines[part.line].product == product and part.returned_at:
-                found[part.returned_at] += part.quantity  # type: ignore[assignment]
-        assert +found == +expected
+                returned[part.returned_at] += part.quantity  # type: ignore[assignment]
+        assert +returned == +expected
 
 
 @given(LINES, st.randoms())
@@ -139,4 +142,4 @@ def test_what_comes_later_changes_nothing_that_was_known_before(lines: list[Purc
                 totals[some[part.line], "amount"] += part.amount  # type: ignore[assignment]
         return totals
 
-    assert standing(lines) == standing([each for each in lines if each.at < today])
+    assert standing(lines) == standing([line for line in lines if line.at < today])

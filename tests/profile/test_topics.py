@@ -12,12 +12,12 @@ def read(text: str) -> topics.Topics:
 
 
 def test_topics_keep_their_order_and_need_consent_unless_said_otherwise() -> None:
-    found = read("offers: {title: Offers}\nservice: {title: Orders, requires_consent: false}\n")
-    assert [(topic.name, topic.requires_consent) for topic in found] == [("offers", True), ("service", False)]
+    listed = read("offers: {title: Offers}\nservice: {title: Orders, requires_consent: false}\n")
+    assert [(topic.name, topic.requires_consent) for topic in listed] == [("offers", True), ("service", False)]
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "words"),
+    ("text", "place", "message"),
     [
         ("offers: {titel: Offers}", "rules/topics.yaml:1:10", "Did you mean 'title'?"),
         ("tracking: {title: Opens}", "rules/topics.yaml:1:1", "reserved"),
@@ -25,11 +25,11 @@ def test_topics_keep_their_order_and_need_consent_unless_said_otherwise() -> Non
         ("offers: {title: O, requires_consent: maybe}", "rules/topics.yaml:1:38", "must be yes or no, not 'maybe'"),
     ],
 )
-def test_a_wrong_file_is_refused_with_its_place(text: str, place: str, words: str) -> None:
+def test_a_wrong_file_is_refused_with_its_place(text: str, place: str, message: str) -> None:
     with pytest.raises(InvalidInput) as refusal:
         read(text)
     assert place in str(refusal.value)
-    assert words in str(refusal.value)
+    assert message in str(refusal.value)
 
 
 def test_an_unknown_topic_is_refused_with_the_nearest() -> None:

@@ -90,16 +90,16 @@ def test_the_files_are_sound_without_a_slip(name: str) -> None:
 @given(st.sampled_from(sorted(RULES)).flatmap(lambda name: st.tuples(st.just(name), mutants.slips(RULES[name]))))
 @settings(often, max_examples=3 * often.max_examples)
 def test_a_slip_in_any_kind_of_file_is_told_in_its_place(slip: tuple[str, str]) -> None:
-    told(*slip)
+    check_places(*slip)
 
 
 @given(st.sampled_from(EXAMPLES).flatmap(mutants.slips))
 @often
 def test_a_slip_in_what_the_docs_show_is_told_in_its_place(text: str) -> None:
-    told(f"rules/{FOLDERS.get(text.partition(':')[0], 'audiences')}/docs.yaml", text)
+    check_places(f"rules/{FOLDERS.get(text.partition(':')[0], 'audiences')}/docs.yaml", text)
 
 
-def told(name: str, text: str) -> None:
+def check_places(name: str, text: str) -> None:
     with soon():
         try:
             problems = Rulebook({**SHOP, name: documents.parse_document(text, name)}).check()
@@ -117,5 +117,5 @@ def test_a_slip_in_a_mapping_is_told_in_its_place(tmp_path: Path, text: str) -> 
         try:
             mapping.load_mapping(path, FACTS, ())
         except InvalidInput as error:
-            shown = path.read_bytes().decode("utf-8-sig", "replace")
-            assert list(mutants.untrue(error.problems, {str(path): shown})) == []  # noqa: PT017
+            content = path.read_bytes().decode("utf-8-sig", "replace")
+            assert list(mutants.untrue(error.problems, {str(path): content})) == []  # noqa: PT017

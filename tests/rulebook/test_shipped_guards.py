@@ -22,9 +22,9 @@ BREAD = Activity("o2", NOON - timedelta(days=90), {}, {"key": "bread", "departme
 VEGETARIAN = {("diet", "vegetarian"): TraitValue(0.9)}
 
 
-def _kept_from(product: dict[str, str], bought: Activity, said: dict[str, bool], **known: object) -> bool:
+def _kept_from(product: dict[str, str], bought: Activity, answers: dict[str, bool], **known: object) -> bool:
     """Say whether a guard of the shop keeps the product from a household."""
-    preferences = {("diet", value): holds for value, holds in said.items()}
+    preferences = {("diet", value): holds for value, holds in answers.items()}
     profile = Profile(1, 0, {}, {"bought": (bought,)}, preferences=preferences, **known)  # type: ignore[arg-type]
     judge = Evaluator(profile, NOON, ZoneInfo("UTC"))
     return any(judge.verdict(guard.customers).holds and guard.never.matches(product) for guard in RULES.guards)

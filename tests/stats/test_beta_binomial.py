@@ -12,12 +12,12 @@ from mailshot.stats.beta_binomial import Prior
 
 def simulated(mean: float, spread: float, abstain: float, customers: int = 4000) -> list[tuple[int, int]]:
     chance = random.Random(1)
-    base, found = Prior(mean, spread, abstain), []
+    base, counts = Prior(mean, spread, abstain), []
     for _ in range(customers):
         lines = chance.randint(20, 300)
         share = 0.0 if chance.random() < abstain else chance.betavariate(base.alpha, base.beta)
-        found.append((lines, sum(chance.random() < share for _ in range(lines))))
-    return found
+        counts.append((lines, sum(chance.random() < share for _ in range(lines))))
+    return counts
 
 
 @pytest.mark.parametrize(("mean", "spread", "abstain"), [(0.15, 0.03, 0.05), (0.3, 0.1, 0.2), (0.1, 0.02, 0.01)])

@@ -11,12 +11,12 @@ from mailshot.stats import proportions
 
 def test_wilson_and_newcombe_as_published() -> None:
     """Newcombe (1998), tables I and II: 81 of 263, and 56 of 70 against 48 of 80 by method 10."""
-    one = proportions.proportion(263, 81)
-    assert (round(one.low, 4), round(one.high, 4)) == (0.2553, 0.3662)
-    two = proportions.difference((70, 56), (80, 48))
-    assert (round(two.value, 4), round(two.low, 4), round(two.high, 4)) == (0.2, 0.0524, 0.3339)
-    assert two.enough
-    assert not two.could_be_chance
+    share = proportions.proportion(263, 81)
+    assert (round(share.low, 4), round(share.high, 4)) == (0.2553, 0.3662)
+    difference = proportions.difference((70, 56), (80, 48))
+    assert (round(difference.value, 4), round(difference.low, 4), round(difference.high, 4)) == (0.2, 0.0524, 0.3339)
+    assert difference.enough
+    assert not difference.could_be_chance
 
 
 @pytest.mark.parametrize("counted", [((0, 0), (10, 5)), ((10, 5), (0, 0)), ((400, 4), (400, 200)), ((9, 5), (9, 5))])
@@ -42,23 +42,23 @@ def test_nobody_is_no_share_and_no_mean() -> None:
 
 def test_a_mean_is_the_mean_and_reaches_two_standard_errors() -> None:
     drawn = [float(n) for n in range(100)]
-    found = proportions.mean(100, sum(drawn), sum(value * value for value in drawn))
-    assert found.value == 49.5
-    assert found.high - found.value == pytest.approx(1.96 * 29.01149 / 10, rel=1e-4)
+    mean = proportions.mean(100, sum(drawn), sum(value * value for value in drawn))
+    assert mean.value == 49.5
+    assert mean.high - mean.value == pytest.approx(1.96 * 29.01149 / 10, rel=1e-4)
     assert proportions.mean(1, 7.0, 49.0).high == 7.0
 
 
 def test_one_pair_pooled_is_the_plain_difference() -> None:
-    found = proportions.pooled([((100, 40), (50, 10))])
-    assert found.value == pytest.approx(0.2)
-    assert found.high - found.value == pytest.approx(1.959964 * (0.4 * 0.6 / 100 + 0.2 * 0.8 / 50) ** 0.5)
+    pooled = proportions.pooled([((100, 40), (50, 10))])
+    assert pooled.value == pytest.approx(0.2)
+    assert pooled.high - pooled.value == pytest.approx(1.959964 * (0.4 * 0.6 / 100 + 0.2 * 0.8 / 50) ** 0.5)
 
 
 def test_pooling_compares_only_within_a_pair() -> None:
     """Everyone's share is the same in each pair; the sums alone would show 50 points (Simpson's paradox)."""
-    found = proportions.pooled([((900, 810), (100, 90)), ((100, 10), (900, 90)), ((5, 5), (0, 0))])
-    assert found.value == pytest.approx(0.0)
-    assert found.could_be_chance
+    pooled = proportions.pooled([((900, 810), (100, 90)), ((100, 10), (900, 90)), ((5, 5), (0, 0))])
+    assert pooled.value == pytest.approx(0.0)
+    assert pooled.could_be_chance
 
 
 def test_pooled_intervals_cover_the_truth_as_often_as_they_say() -> None:
@@ -72,6 +72,6 @@ def test_pooled_intervals_cover_the_truth_as_often_as_they_say() -> None:
         pairs = [
             (drawn(n1, base + 0.1), drawn(n0, base)) for n1, n0, base in ((40, 15, 0.1), (120, 30, 0.3), (12, 50, 0.2))
         ]
-        found = proportions.pooled(pairs)
-        covered += found.low <= 0.1 <= found.high
+        pooled = proportions.pooled(pairs)
+        covered += pooled.low <= 0.1 <= pooled.high
     assert 0.92 <= covered / 400 <= 0.98

@@ -62,8 +62,8 @@ def test_members_of_a_selective_condition_are_counted_once(
     store: Store, counted: list[range], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     who = customers(store, 9)
-    said = {"name": "diet", "value": "vegan", "holds": True, "source": "test", "at": AS_OF}
-    insert(store, tables.Preference, [{"customer_id": one, **said} for one in who])
+    preference = {"name": "diet", "value": "vegan", "holds": True, "source": "test", "at": AS_OF}
+    insert(store, tables.Preference, [{"customer_id": customer_id, **preference} for customer_id in who])
     monkeypatch.setattr(DataStatistics, "selectivity", lambda *_: 0.0)
     for rare in (
         nodes.HasPreference(0, "diet", isolated_closure("vegan")),
@@ -76,7 +76,7 @@ def test_members_of_a_selective_condition_are_counted_once(
 def test_counting_is_shared_among_connections(store: Store, counted: list[range]) -> None:
     customers(store, 9)
     opened: list[object] = []
-    event.listen(store.engine, "checkout", lambda *given: opened.append(given[0]))
+    event.listen(store.engine, "checkout", lambda *arguments: opened.append(arguments[0]))
     assert audiences.count_matching(store, audiences.compiler(AS_OF, ZONE), SPENT) == 0
     assert len(counted) == 3
     assert len(opened) == 1 + 3
@@ -122,10 +122,10 @@ def test_a_database_in_memory_has_one_connection() -> None:
 
 @pytest.mark.parametrize(("ids", "number"), [(range(0), 4), (range(5, 6), 4), (range(3, 103), 7), (range(10), 0)])
 def test_key_ranges_cover_the_whole(ids: range, number: int) -> None:
-    found = audiences.key_ranges(ids, number)
-    assert [one for some in found for one in some] == list(ids)
-    assert len(found) <= max(number, 1)
-    assert all(found)
+    ranges = audiences.key_ranges(ids, number)
+    assert [customer_id for some in ranges for customer_id in some] == list(ids)
+    assert len(ranges) <= max(number, 1)
+    assert all(ranges)
 
 
 def test_erased_customers_do_not_match_never_bought(store: Store) -> None:

@@ -15,20 +15,20 @@ NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 def test_any_order_of_arrival_and_any_repetition_end_the_same(store: Store) -> None:
-    said = [
+    entries = [
         decision.ConsentEntry(True, NOON),
         decision.ConsentEntry(False, NOON + timedelta(hours=2)),
         decision.ConsentEntry(True, NOON + timedelta(hours=1)),
         decision.ConsentEntry(True, NOON + timedelta(hours=2)),
     ]
-    for customer, order in enumerate(permutations(said), start=1):
+    for customer, order in enumerate(permutations(entries), start=1):
         with store.write() as connection:
             for entry in (*order, *order):
                 consent.record_consent(connection, customer, "offers", entry.given, entry.at, "import")
-            assert consent.latest_entries(connection, customer) == {"offers": decision.newest_entry(said)}
+            assert consent.latest_entries(connection, customer) == {"offers": decision.newest_entry(entries)}
             log = consent.LOG
             counted = connection.scalar(select(func.count()).where(log.c.customer_id == customer))
-            assert counted == len(said)
+            assert counted == len(entries)
 
 
 def test_record_returns_whether_the_entry_counts(store: Store) -> None:

@@ -53,14 +53,14 @@ def test_every_customer_can_be_written(world: Store, people: Population, conditi
         (example,) = reading.read_examples(document, VOCABULARY, CLOCK, problems) or [None]
         problems.raise_if_any()
         assert example
-        told = replace(example.profile, lot=who.lot)
-        with example_rows.with_customer(world, told, AS_OF) as (connection, number):
+        read_back = replace(example.profile, lot=who.lot)
+        with example_rows.with_customer(world, read_back, AS_OF) as (connection, number):
             lived = profiles.profile(connection, number)
-            assert _known(who) == _known(told) == _known(lived)
+            assert _known(who) == _known(read_back) == _known(lived)
             compiled = audiences.compiler(AS_OF, ZONE)
             for condition in conditions:
                 expected = Evaluator(who, AS_OF, ZONE).verdict(condition).holds
-                assert Evaluator(told, AS_OF, ZONE).verdict(condition).holds is expected
+                assert Evaluator(read_back, AS_OF, ZONE).verdict(condition).holds is expected
                 assert Evaluator(lived, AS_OF, ZONE).verdict(condition).holds is expected
                 assert (number in set(audiences.members(connection, compiled, condition))) is expected
 
@@ -81,9 +81,9 @@ def _living(world: Store, people: Population) -> list[Profile]:
     with world.write() as connection:
         step = connection.begin_nested()
         people.put(connection)
-        found = [profiles.profile(connection, number) for number in people.ids]
+        customers = [profiles.profile(connection, number) for number in people.ids]
         step.rollback()
-    return [_sayable(who) for who in found]
+    return [_sayable(who) for who in customers]
 
 
 def _sayable(who: Profile) -> Profile:
@@ -91,8 +91,8 @@ def _sayable(who: Profile) -> Profile:
     if facts.get("time_zone") == ZONES[-1]:
         del facts["time_zone"]
     lived = who.histories.items()
-    told = {word: tuple(filter(None, (_happened(word, line) for line in lines))) for word, lines in lived}
-    return replace(who, facts=facts, histories=told)
+    histories = {word: tuple(filter(None, (_happened(word, line) for line in lines))) for word, lines in lived}
+    return replace(who, facts=facts, histories=histories)
 
 
 def _happened(word: str, line: Activity) -> Activity | None:
@@ -110,19 +110,19 @@ def _happened(word: str, line: Activity) -> Activity | None:
 
 def _typed(raw: Mapping[str, Any], facts: Mapping[str, Fact]) -> dict[str, Any]:
     """Return what is known, each of the type that is declared for it."""
-    found = {name: (facts[name], value) for name, value in raw.items() if name in facts}
+    declared = {name: (facts[name], value) for name, value in raw.items() if name in facts}
     return {
         name: value if isinstance(value, datetime) else products.stored_value(fact, typed)
-        for name, (fact, value) in found.items()
+        for name, (fact, value) in declared.items()
         if (typed := fact.typed(value, ZONE)) is not None
     }
 
 
 def _known(who: Profile) -> list[Any]:
     """Return all that a rule could ask of a customer, to compare; the numbers of rows are left out."""
-    told = {word: sorted(_asked(word, line) for line in lines) for word, lines in who.histories.items() if lines}
+    histories = {word: sorted(_asked(word, line) for line in lines) for word, lines in who.histories.items() if lines}
     sure = {pair: inferred.confidence for pair, inferred in who.traits.items()}
-    return [_there(who.facts), told, who.consents, who.preferences, sure]
+    return [_there(who.facts), histories, who.consents, who.preferences, sure]
 
 
 def _asked(word: str, line: Activity) -> tuple[Any, ...]:
@@ -134,28 +134,28 @@ def _asked(word: str, line: Activity) -> tuple[Any, ...]:
 
 
 def _there(facts: Mapping[str, Any]) -> dict[str, Any]:
-    found = {name: facts[name] for name in sorted(facts) if facts[name] not in (None, "")}
-    return {name: value.normalize() if isinstance(value, Decimal) else value for name, value in found.items()}
+    known = {name: facts[name] for name in sorted(facts) if facts[name] not in (None, "")}
+    return {name: value.normalize() if isinstance(value, Decimal) else value for name, value in known.items()}
 
 
 def _written(who: Profile) -> dict[str, Any]:
     """Return an example as a marketer would write it."""
-    said: dict[str, Any] = {"as_of": AS_OF.isoformat(), "customer": _texts(who.facts), "matches": "yes"}
-    said |= {word: [_line(line) for line in lines] for word, lines in who.histories.items() if lines}
-    said["consents"] = {topic: _text(given) for topic, given in who.consents.items()}
-    said["preferences"], said["traits"] = {}, {}
+    example: dict[str, Any] = {"as_of": AS_OF.isoformat(), "customer": _texts(who.facts), "matches": "yes"}
+    example |= {word: [_line(line) for line in lines] for word, lines in who.histories.items() if lines}
+    example["consents"] = {topic: _text(given) for topic, given in who.consents.items()}
+    example["preferences"], example["traits"] = {}, {}
     for (name, value), holds in who.preferences.items():
-        said["preferences"].setdefault(name, []).append({"value": value, "says": _text(holds)})
+        example["preferences"].setdefault(name, []).append({"value": value, "says": _text(holds)})
     for (name, value), inferred in who.traits.items():
-        said["traits"].setdefault(name, []).append({"value": value, "confidence": str(inferred.confidence)})
-    return said
+        example["traits"].setdefault(name, []).append({"value": value, "confidence": str(inferred.confidence)})
+    return example
 
 
 def _line(line: Activity) -> dict[str, Any]:
-    said = {**_texts(line.about), **_texts(line.product or {}), "at": line.at.isoformat()}
+    fields = {**_texts(line.about), **_texts(line.product or {}), "at": line.at.isoformat()}
     if line.quantity is not None:
-        said |= {"order": line.occasion, "quantity": str(line.quantity)}
-    return said | ({} if line.amount is None else {"amount": str(line.amount)})
+        fields |= {"order": line.occasion, "quantity": str(line.quantity)}
+    return fields | ({} if line.amount is None else {"amount": str(line.amount)})
 
 
 def _texts(facts: Mapping[str, Any]) -> dict[str, str]:
@@ -169,8 +169,8 @@ def _text(value: Any) -> str:
 
 
 def test_every_kind_of_activity_can_be_written(world: Store) -> None:
-    said = {word: (Activity("1", AS_OF, dict(activity.DID.defaults, event="e"), {"key": "p"}, Decimal(1), Decimal(1)),)
-            for word in profiles.KEPT}  # fmt: skip
-    with example_rows.with_customer(world, Profile(0, 1, {"key": "k"}, said), AS_OF) as (connection, number):
+    about = dict(activity.DID.defaults, event="e")
+    histories = {word: (Activity("1", AS_OF, about, {"key": "p"}, Decimal(1), Decimal(1)),) for word in profiles.KEPT}
+    with example_rows.with_customer(world, Profile(0, 1, {"key": "k"}, histories), AS_OF) as (connection, number):
         lived = profiles.profile(connection, number)
     assert {word: len(lines) for word, lines in lived.histories.items()} == dict.fromkeys(profiles.KEPT, 1)

@@ -48,9 +48,9 @@ def test_the_purchases_of_a_window_are_read_by_an_index_on_time(sqlite_url: str)
     store = Store.open(sqlite_url)
     line = dialect.table(tables.Purchase)
     mine = select(line).where(line.c.customer_id == 1, line.c.at.between(NOW - timedelta(days=90), NOW))
-    with steps(store) as told, store.read() as connection:
+    with steps(store) as plan, store.read() as connection:
         connection.execute(mine)
-    assert told == ["SEARCH purchase USING COVERING INDEX ix_purchase_customer_id (customer_id=? AND at>? AND at<?)"]
+    assert plan == ["SEARCH purchase USING COVERING INDEX ix_purchase_customer_id (customer_id=? AND at>? AND at<?)"]
     store.close()
 
 
@@ -90,10 +90,10 @@ def test_an_error_does_not_reveal_the_values_of_a_statement(sqlite_url: str) -> 
     row = insert(tables.Customer).values(key="1", lot=1, facts={}, email="ann@example.com")
     with store.write() as connection:
         connection.execute(row)
-    with pytest.raises(IntegrityError) as told, store.write() as connection:
+    with pytest.raises(IntegrityError) as error, store.write() as connection:
         connection.execute(row)
     store.close()
-    assert "ann@example.com" not in str(told.value)
+    assert "ann@example.com" not in str(error.value)
 
 
 def test_erasures_of_an_old_version_are_pending_until_the_file_is_rewritten(

@@ -63,8 +63,8 @@ def test_a_deferred_row_waits_for_its_moment(store: Store) -> None:
 def test_pending_rows_are_claimed_before_deferred_ones_up_to_the_limit(store: Store) -> None:
     who = customers(store, 5)
     run_id = begin(store, who)
-    for one in claim(store, run_id, 7, most=2):
-        settle(store, run_id, 7, one, S.deferred, NOW)
+    for customer_id in claim(store, run_id, 7, most=2):
+        settle(store, run_id, 7, customer_id, S.deferred, NOW)
     assert sorted(claim(store, run_id, 8, most=4)) == [who[0], *who[2:]]
 
 
@@ -164,12 +164,12 @@ def test_a_withdrawal_and_a_suppression_and_an_erasure_stop_the_dot(store: Store
         connection.execute(people.update().where(people.c.id == cid).values(email=None))
         connection.execute(people.update().where(people.c.id == eva).values(email="éva@mail.example"))
     assert commit_intent(store, run_id, 7, who) == {dan}
-    found = rows(store, run_id)
-    assert [found[one]["reason"] for one in who] == [
+    deliveries = rows(store, run_id)
+    assert [deliveries[customer_id]["reason"] for customer_id in who] == [
         "no consent", "suppressed", "no address", "unsupported address", None,
     ]  # fmt: skip
-    assert all(found[one]["settled_at"] == NOW for one in who[:4])
-    assert [found[one]["attempts"] for one in who] == [0, 0, 0, 0, 1]
+    assert all(deliveries[customer_id]["settled_at"] == NOW for customer_id in who[:4])
+    assert [deliveries[customer_id]["attempts"] for customer_id in who] == [0, 0, 0, 0, 1]
 
 
 def test_a_pause_returns_claimed_rows_and_a_cancellation_skips_them(store: Store) -> None:
@@ -220,7 +220,7 @@ def test_workers_never_share_a_row(store: Store) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         shares = list(pool.map(work, range(1, 5)))
-    assert sorted(one for share in shares for one in share) == sorted(who)
+    assert sorted(customer_id for share in shares for customer_id in share) == sorted(who)
 
 
 def test_two_begins_of_one_plan_make_one_run(store: Store) -> None:
@@ -241,9 +241,9 @@ def test_a_row_claimed_again_by_its_holder_is_given_out_once(store: Store) -> No
         # As after a laptop's sleep: everything lapses, and is recovered before its holder goes on.
         apply(store, ledger.recover, datetime.now(UTC) + timedelta(hours=1))
         assert await rounds.claim(10) == []
-        answers = await asyncio.gather(*(rounds.commit_intent(one, 0, []) for one in who))
-        for one in who:
-            rounds.settle(Settled(one, S.sent))
+        answers = await asyncio.gather(*(rounds.commit_intent(customer_id, 0, []) for customer_id in who))
+        for customer_id in who:
+            rounds.settle(Settled(customer_id, S.sent))
         await rounds.close()
         return list(answers)
 
@@ -270,8 +270,8 @@ def test_a_failing_ledger_leaves_no_connection_waiting(store: Store) -> None:
 
 def test_the_first_suppression_is_new_and_counts_once(store: Store) -> None:
     ann, *_ = customers(store, 1)
-    said = (ann, "recipes", False, NOW, "test")
-    assert [apply(store, consent.record_consent, *said) for _ in range(2)] == [True, False]
+    withdrawal = (ann, "recipes", False, NOW, "test")
+    assert [apply(store, consent.record_consent, *withdrawal) for _ in range(2)] == [True, False]
     suppressed = ("ab" * 16, "complained", "test", NOW)
     assert [apply(store, suppression.add, *suppressed) for _ in range(2)] == [True, False]
 
@@ -279,12 +279,12 @@ def test_the_first_suppression_is_new_and_counts_once(store: Store) -> None:
 def test_claim_and_recover_read_by_the_index(sqlite_url: str) -> None:
     store = Store.open(sqlite_url)
     run_id = begin(store, customers(store, 3))
-    with steps(store) as told:
+    with steps(store) as plan:
         claim(store, run_id, 7)
         apply(store, ledger.recover, NOW)
         apply(store, ledger_queries.has_due_rows, run_id, NOW)
-    assert told
-    assert not [one for one in told if "SCAN delivery" in one or "TEMP B-TREE" in one]
+    assert plan
+    assert not [step for step in plan if "SCAN delivery" in step or "TEMP B-TREE" in step]
     store.close()
 
 

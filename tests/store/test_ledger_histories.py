@@ -49,31 +49,31 @@ class Histories(RuleBasedStateMachine):
         token = next(self.tokens)
         taken = claim(self.store, self.run_id, token, self.now, most)
         assert self.running or not taken
-        self.held += [(token, one) for one in taken]
+        self.held += [(token, customer_id) for customer_id in taken]
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def intend(self, data: st.DataObject) -> None:
-        token, one = data.draw(st.sampled_from(self.held))
-        claimed = rows(self.store, self.run_id)[one]
-        if commit_intent(self.store, self.run_id, token, [one], self.now):
+        token, customer_id = data.draw(st.sampled_from(self.held))
+        claimed = rows(self.store, self.run_id)[customer_id]
+        if commit_intent(self.store, self.run_id, token, [customer_id], self.now):
             assert (claimed["state"], claimed["token"]) == ("claimed", token)
             assert self.running
-            assert one not in self.no
-            assert self.at_least_once or one not in self.out, "a second dot"
-            self.out[one] = token
+            assert customer_id not in self.no
+            assert self.at_least_once or customer_id not in self.out, "a second dot"
+            self.out[customer_id] = token
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), state=st.sampled_from([S.sent, S.deferred, S.refused, S.pending, S.unconfirmed, S.skipped]))
     def settle(self, data: st.DataObject, state: DeliveryState) -> None:
-        token, one = data.draw(st.sampled_from(self.held))
-        released = self.out.get(one) == token
+        token, customer_id = data.draw(st.sampled_from(self.held))
+        released = self.out.get(customer_id) == token
         if state in ((S.skipped,) if released else (S.sent, S.unconfirmed)):
             return
-        self.held.remove((token, one))
-        moved = settle(self.store, self.run_id, token, one, state, self.now + LEASE)
+        self.held.remove((token, customer_id))
+        moved = settle(self.store, self.run_id, token, customer_id, state, self.now + LEASE)
         if released and moved and state in (S.deferred, S.refused, S.pending):
-            del self.out[one]
+            del self.out[customer_id]
 
     @rule(seconds=st.integers(1, 50))
     def wait(self, seconds: int) -> None:
@@ -112,21 +112,21 @@ class Histories(RuleBasedStateMachine):
 
     @rule(data=st.data(), suppress=st.booleans())
     def say_no(self, data: st.DataObject, suppress: bool) -> None:
-        one = data.draw(st.sampled_from(self.who))
-        self.no.add(one)
+        customer_id = data.draw(st.sampled_from(self.who))
+        self.no.add(customer_id)
         with self.store.write() as connection:
             if suppress:
                 people = dialect.table(tables.Customer)
-                asked = people.select().with_only_columns(people.c.address_hash).where(people.c.id == one)
+                asked = people.select().with_only_columns(people.c.address_hash).where(people.c.id == customer_id)
                 suppression.add(connection, str(connection.scalar(asked)), "complained", "test", self.now)
             else:
-                consent.record_consent(connection, one, project.TOPIC, False, self.now, "test")
+                consent.record_consent(connection, customer_id, project.TOPIC, False, self.now, "test")
 
     @invariant()
     def only_arrows(self) -> None:
         after = states(self.store, self.run_id)
-        for one, state in after.items():
-            earlier = self.before[one]
+        for customer_id, state in after.items():
+            earlier = self.before[customer_id]
             assert state == earlier or state in ARROWS.get(earlier, set()), f"{earlier} -> {state}"
         self.before = after
 
@@ -137,7 +137,7 @@ class Histories(RuleBasedStateMachine):
         final = states(self.store, self.run_id)
         assert not set(final.values()) & {"claimed", "dotting"}
         if not self.at_least_once:
-            assert all(final[one] in ("sent", "unconfirmed") for one in self.out)
+            assert all(final[customer_id] in ("sent", "unconfirmed") for customer_id in self.out)
 
 
 @pytest.mark.timeout(240)

@@ -10,9 +10,9 @@ NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 def test_the_latest_statement_counts(store: Store) -> None:
-    said, denied = StatedPreference("diet", "vegan", True), StatedPreference("diet", "vegan", False)
+    stated, denied = StatedPreference("diet", "vegan", True), StatedPreference("diet", "vegan", False)
     with store.write() as connection:
-        assert preferences.state(connection, 1, said, "page", NOON)
+        assert preferences.state(connection, 1, stated, "page", NOON)
         assert not preferences.state(connection, 1, denied, "import", NOON - timedelta(days=1))
         assert preferences.stated_answers(connection, 1) == {("diet", "vegan"): True}
         assert preferences.state(connection, 1, denied, "page", NOON + timedelta(days=1))

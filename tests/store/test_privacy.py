@@ -41,9 +41,9 @@ def plant(store: Store) -> None:
         for model, row in rows:
             connection.execute(dialect.table(model).insert().values(**row))
         customer = dialect.table(Customer)
-        words = {"last_name": f"{CANARY}-last", "country": f"{CANARY}-country", "facts": {"size": f"{CANARY}-fact"}}
+        values = {"last_name": f"{CANARY}-last", "country": f"{CANARY}-country", "facts": {"size": f"{CANARY}-fact"}}
         email = {"email": f"{CANARY}@example.com", "key": f"{CANARY}-key"}
-        connection.execute(customer.update().where(customer.c.id == ADA).values(**words, **email))
+        connection.execute(customer.update().where(customer.c.id == ADA).values(**values, **email))
         ledger = dialect.table(Delivery)
         own = (ledger.c.run_id == RUN) & (ledger.c.customer_id == ADA)
         reply = {"offers": [40], "reply": f"250 {CANARY}-reply"}

@@ -44,11 +44,11 @@ MANY = 200
 def plant(store: Store) -> None:
     """Put a canary into every text and document of Ada's, and so many others beside her that she is one of many."""
     customer_site.seed(store)
-    mine, one = {"customer_id": ADA, "at": NOW}, Decimal(1)
+    mine, quantity = {"customer_id": ADA, "at": NOW}, Decimal(1)
     line = {**mine, "order_key": f"{WORD}-order", "product_id": 4}
-    sums = {"lines": 1, "items": one, "amount": one, "gross": one}
+    sums = {"lines": 1, "items": quantity, "amount": quantity, "gross": quantity}
     rows: list[tuple[Any, dict[str, Any]]] = [
-        (Purchase, {**line, "nth": 1, "quantity": one, "amount": one, "channel": f"{WORD}-channel"}),
+        (Purchase, {**line, "nth": 1, "quantity": quantity, "amount": quantity, "channel": f"{WORD}-channel"}),
         (PurchaseOrder, {**mine, "order_key": f"{WORD}-order2", "part": 0, **sums}),
         (Event, {**mine, "key": f"{WORD}-event", "name": f"{WORD}-name", "facts": {"a": f"{WORD}-a" * 900}}),
         (Interaction, {**mine, "key": f"{WORD}-call", "kind": f"{WORD}-kind", "facts": {"b": f"{WORD}-b"}}),
@@ -101,12 +101,12 @@ def postgres_files(url: str) -> list[str]:
             "SELECT oid::regclass::text, pg_relation_filepath(oid) FROM pg_class "
             "WHERE relkind IN ('r', 'i', 't') AND pg_relation_filepath(oid) IS NOT NULL"
         ).fetchall()
-        found = []
+        names = []
         for name, path in relations:
             content = connection.execute("SELECT pg_read_binary_file(%s, 0, 100000000, true)", (path,)).fetchone()
             if content and content[0] and WORD.encode() in content[0]:
-                found.append(str(name))
-        return found
+                names.append(str(name))
+        return names
 
 
 def reading(store: Store) -> Connection:
@@ -198,10 +198,10 @@ def test_postgres_sweeps_what_was_committed_after_the_first_sweep(
     erase(postgres_store)
     scrub = scrubbing._scrub_postgresql
 
-    def late(*given: Any) -> bool:
+    def late(*arguments: Any) -> bool:
         plan.commit()
         plan.close()
-        return scrub(*given)
+        return scrub(*arguments)
 
     monkeypatch.setattr(scrubbing, "_scrub_postgresql", late)
     assert scrubbing.work(postgres_store, NOW) == 1

@@ -56,19 +56,21 @@ def test_sets_money_and_examples_are_those_of_plain_python(
             people = [profiles.profile(connection, customer) for customer in population.ids]
             compiled = audiences.with_statistics(connection, audiences.compiler(AS_OF, ZONE))
             sets = [transitions.audience_outcomes(compiled, condition) for condition in (old, new)]
-            found = {
+            moved = {
                 (move.was, move.now): (move.customers, move.spent, move.examples)
                 for move in transitions.moves(connection, sets[0], sets[1], (AS_OF - YEAR, AS_OF), 2)
             }
             transaction.rollback()
         ways: dict[tuple[str | None, str | None], list[tuple[Decimal, int]]] = {}
         for who in people:
-            was, now = (MAIL if Evaluator(who, AS_OF, ZONE).verdict(one).holds else None for one in (old, new))
+            was, now = (
+                MAIL if Evaluator(who, AS_OF, ZONE).verdict(condition).holds else None for condition in (old, new)
+            )
             bought = (line for line in returns.kept_purchases(who.histories["bought"]) if line.stands(AS_OF))
             spent = sum((line.amount or Decimal() for line in bought if AS_OF - YEAR <= line.at < AS_OF), Decimal())
             if was or now:
                 ways.setdefault((was, now), []).append((-spent, who.id))
-        assert found == {
+        assert moved == {
             way: (len(some), Decimal(0), ())
             if way[0] == way[1]
             else (len(some), -sum(spent for spent, _ in some), tuple(who for _, who in sorted(some)[:2]))
@@ -94,36 +96,36 @@ NORDIC = {"audiences/all": "audience: all\nwho: {country: [SE, DK]}\n"}
 def test_the_customers_who_leave_an_audience_are_listed_with_the_reason(shop: Shop) -> None:
     for key, country in (("a", "NO"), ("b", "SE"), ("c", "NO")):
         buy(shop.store, add(shop, key, country=country), {1: ord(key) - ord("a") + 1})
-    found = compared(shop, **NORDIC)
-    assert [(change.kind, change.name) for change in found.changes] == [("audience", "all"), ("campaign", "week")]
-    for change in found.changes:
+    diff = compared(shop, **NORDIC)
+    assert [(change.kind, change.name) for change in diff.changes] == [("audience", "all"), ("campaign", "week")]
+    for change in diff.changes:
         assert (change.before, change.after, change.entered.customers) == (3, 1, 0)
         assert (change.left.customers, change.left.spent) == (2, Decimal("10.00"))
         assert change.causes == ("its rule",)
     # Who spends most is named first.
-    told = tuple((key, "not now: country is one of SE, DK (NO)") for key in "ca")
-    assert found.changes[0].left.examples == told
-    assert [change.repeated for change in found.changes] == [False, True]
-    assert found.unchanged == {"audience": ["everyone"], "campaign": []}
-    assert compared(shop, most=1, **NORDIC).changes[0].left.examples == told[:1]
+    examples = tuple((key, "not now: country is one of SE, DK (NO)") for key in "ca")
+    assert diff.changes[0].left.examples == examples
+    assert [change.repeated for change in diff.changes] == [False, True]
+    assert diff.unchanged == {"audience": ["everyone"], "campaign": []}
+    assert compared(shop, most=1, **NORDIC).changes[0].left.examples == examples[:1]
     assert compared(shop, most=0, **NORDIC).changes[0].left.examples == ()
 
 
 def test_an_empty_shop_has_no_moves(shop: Shop) -> None:
-    found = compared(shop, **NORDIC)
-    assert [(change.before, change.after) for change in found.changes] == [(0, 0), (0, 0)]
+    diff = compared(shop, **NORDIC)
+    assert [(change.before, change.after) for change in diff.changes] == [(0, 0), (0, 0)]
     assert compared(shop).changes == ()
 
 
 def test_audiences_of_one_version_only_are_reported_so(shop: Shop) -> None:
     who = add(shop, "a", country="NO")
     buy(shop.store, who, {1: 2})
-    found = compared(shop, **{"audiences/everyone": "", "audiences/x": "audience: x\nwho: {country: 'NO'}\n"})
-    assert {change.name: (change.before, change.after) for change in found.changes} == {
+    diff = compared(shop, **{"audiences/everyone": "", "audiences/x": "audience: x\nwho: {country: 'NO'}\n"})
+    assert {change.name: (change.before, change.after) for change in diff.changes} == {
         "x": (None, 1),
         "everyone": (1, None),
     }
-    new, gone = found.changes
+    new, gone = diff.changes
     assert (new.entered.customers, new.entered.spent, new.entered.examples) == (1, Decimal("5.00"), ())
     assert (gone.left.customers, gone.causes) == (1, ())
 
@@ -162,7 +164,7 @@ def test_an_unchanged_file_reports_what_changed_elsewhere(shop: Shop, what: str)
     for name, text in written.items():
         write(shop, f"rules/{name}.yaml", text)
     buy(shop.store, add(shop, "a", country="NO"), {1: 1}, at=NOW.replace(month=5, day=29, hour=5))
-    change = next(one for one in compared(shop, **changed).changes if one.name == "all")
+    change = next(change for change in compared(shop, **changed).changes if change.name == "all")
     assert (change.causes, (change.before, change.after)) == (causes, sizes)
     moved = change.entered if sizes == (0, 1) else change.left
     assert [key for key, _ in moved.examples] == ["a"]
@@ -170,17 +172,17 @@ def test_an_unchanged_file_reports_what_changed_elsewhere(shop: Shop, what: str)
 
 def test_another_audience_of_a_campaign_is_reported(shop: Shop) -> None:
     add(shop, "a", consent=False)
-    found = compared(shop, **{"campaigns/week": WEEK.replace("audience: all", "audience: everyone")})
-    (change,) = found.changes
+    diff = compared(shop, **{"campaigns/week": WEEK.replace("audience: all", "audience: everyone")})
+    (change,) = diff.changes
     assert (change.name, change.before, change.after, change.repeated) == ("week", 1, 0, False)
     assert change.causes == ("audience 'all' -> 'everyone'",)
     assert change.left.examples == (("a", "not now: consents to offers (withdrawn)"),)
-    assert found.unchanged["audience"] == ["all", "everyone"]
+    assert diff.unchanged["audience"] == ["all", "everyone"]
 
 
 def test_one_audience_is_compared_alone_whatever_the_others_are(shop: Shop) -> None:
-    found = compared(shop, "all", **NORDIC, **{"audiences/everyone": "audience: everyone\nwho: {contry: SE}\n"})
-    assert [change.name for change in found.changes] == ["all"]
+    diff = compared(shop, "all", **NORDIC, **{"audiences/everyone": "audience: everyone\nwho: {contry: SE}\n"})
+    assert [change.name for change in diff.changes] == ["all"]
     with pytest.raises(NotFound, match="Neither version has an audience 'al'"):
         compared(shop, "al")
 
@@ -203,9 +205,9 @@ def between(shop: Shop, against: str | None = None, days: float = 0) -> PlanDiff
     return plan.make_plan(shop.store, edition(shop), now, now, CompareTo(against)).moves
 
 
-def told(found: PlanDiff | None) -> dict[tuple[str, str], tuple[str, tuple[str, ...]]]:
-    assert found is not None
-    return {(move.was, move.now): (move.kind, tuple(sorted(move.examples))) for move in found.moves}
+def moves_of(diff: PlanDiff | None) -> dict[tuple[str, str], tuple[str, tuple[str, ...]]]:
+    assert diff is not None
+    return {(move.was, move.now): (move.kind, tuple(sorted(move.examples))) for move in diff.moves}
 
 
 def test_a_plan_reports_who_moved_from_what_to_what(shop: Shop) -> None:
@@ -216,8 +218,8 @@ def test_a_plan_reports_who_moved_from_what_to_what(shop: Shop) -> None:
     with shop.store.write() as connection:
         consent = dialect.table(tables.Consent)
         connection.execute(consent.update().where(consent.c.customer_id == who["green"]).values(given=False))
-    found = between(shop, days=0.1)
-    assert told(found) == {
+    diff = between(shop, days=0.1)
+    assert moves_of(diff) == {
         (OUTSIDE, "no offers"): ("entered", ("m",)),
         ("mail 'meat'", "no content"): ("reason", ("k",)),
         ("mail 'green'", "no consent"): ("reason", ("l",)),
@@ -225,9 +227,9 @@ def test_a_plan_reports_who_moved_from_what_to_what(shop: Shop) -> None:
         **{(name, "no content"): ("reason", (key,)) for name, key in
            (("guard", "f"), ("already received", "g"), ("frequency cap", "h"), ("holdout", "i"))},
     }  # fmt: skip
-    assert found is not None
-    assert (found.stayed, found.moves[0].customers) == (5, 1)
-    spent = next(move.spent for move in found.moves if move.was == "mail 'green'")
+    assert diff is not None
+    assert (diff.stayed, diff.moves[0].customers) == (5, 1)
+    spent = next(move.spent for move in diff.moves if move.was == "mail 'green'")
     assert spent == Decimal("15.00")
 
 
@@ -238,12 +240,12 @@ def test_another_content_and_leaving_are_moves(shop: Shop) -> None:
     write(shop, "rules/campaigns/week.yaml", WEEK.replace("when: {country: SE}", 'when: {country: "NO"}').replace(
         'when: {country: "NO"}, template: hello, about', "when: {country: SE}, template: hello, about"))  # fmt: skip
     buy(shop.store, b, {1: 1})
-    assert told(between(shop, days=0.1)) == {
+    assert moves_of(between(shop, days=0.1)) == {
         ("mail 'green'", "mail 'meat'"): ("content", ("a",)),
         ("mail 'meat'", "mail 'green'"): ("content", ("b",)),
     }
     write(shop, "rules/audiences/all.yaml", "audience: all\nwho: {country: SE}\n")
-    assert told(between(shop, days=0.2)) == {("mail 'green'", OUTSIDE): ("left", ("b",))}
+    assert moves_of(between(shop, days=0.2)) == {("mail 'green'", OUTSIDE): ("left", ("b",))}
 
 
 def test_a_plan_is_compared_with_a_run(shop: Shop) -> None:
@@ -253,10 +255,10 @@ def test_a_plan_is_compared_with_a_run(shop: Shop) -> None:
     expected = {("mail 'meat'", "already received"): ("reason", ("k",)),
                 ("mail 'green'", "already received"): ("reason", ("l",))}  # fmt: skip
     for asked in (None, f"run {run_id}", f"run{run_id}", str(run_id), "run", "Run"):
-        found = between(shop, asked, days=8)
+        diff = between(shop, asked, days=8)
         # 'h' had another campaign's mail a week ago, and a week later may have this one.
-        assert told(found) == {**expected, ("frequency cap", "mail 'meat'"): ("reason", ("h",))}, asked
-        assert (found is not None and found.since.startswith("run ")) is (asked is not None)
+        assert moves_of(diff) == {**expected, ("frequency cap", "mail 'meat'"): ("reason", ("h",))}, asked
+        assert (diff is not None and diff.since.startswith("run ")) is (asked is not None)
 
 
 def test_comparing_with_an_unknown_plan_fails_and_plans_nothing(shop: Shop) -> None:
@@ -268,19 +270,19 @@ def test_comparing_with_an_unknown_plan_fails_and_plans_nothing(shop: Shop) -> N
         write(shop, "rules/campaigns/week.yaml", f"{WEEK}description: {number}\n")
         made.append(planned(shop, NOW + timedelta(minutes=number)).id)
     write(shop, "rules/campaigns/week.yaml", f"{WEEK}description: last\n")
-    for asked, error, words in (
+    for asked, error, message in (
         ("nonsense", NotFound, "has no plan 'nonsense'"),
         ("run 77", NotFound, "has no run 77"),
         (made[0], Refused, "no longer kept"),
     ):
-        with pytest.raises(error, match=words):
+        with pytest.raises(error, match=message):
             between(shop, asked)
     with shop.store.read() as connection:
         newest = plan_diff.plans.latest_plan(connection, "week")
     assert newest is not None
     assert newest.id == made[2]
     # The last but one is there until the new one is kept.
-    assert told(between(shop, made[1], days=0.1)) == {}
+    assert moves_of(between(shop, made[1], days=0.1)) == {}
     with pytest.raises(Refused, match="cannot be compared with itself"):
         between(shop, planned(shop, NOW + timedelta(days=0.2)).id)
 
@@ -314,13 +316,13 @@ def test_only_audiences_with_another_meaning_are_counted_again(shop: Shop) -> No
 def test_a_campaign_is_compared_as_of_its_own_today(shop: Shop) -> None:
     text = WEEK + "as_of: 2026-05-01\n"
     rules = version(shop, "x", **{"campaigns/week": text}).rulebook
-    found, problems = rule_diff.resolve_all(rules, None, NOW)
+    resolved, problems = rule_diff.resolve_all(rules, None, NOW)
     assert problems == []
-    assert f"{found['campaign', 'week'].as_of:%Y-%m-%d %Z}" == "2026-05-01 EDT"
-    assert found["audience", "all"].as_of == NOW
-    assert isinstance(found["audience", "all"].audience, Audience)
+    assert f"{resolved['campaign', 'week'].as_of:%Y-%m-%d %Z}" == "2026-05-01 EDT"
+    assert resolved["audience", "all"].as_of == NOW
+    assert isinstance(resolved["audience", "all"].audience, Audience)
     asked, _ = rule_diff.resolve_all(rules, NOW.replace(year=2025), NOW)
-    assert {one.as_of.year for one in asked.values()} == {2025}
+    assert {audience.as_of.year for audience in asked.values()} == {2025}
 
 
 def test_a_stated_preference_moves_one_from_mail_to_guard(shop: Shop) -> None:
@@ -328,7 +330,7 @@ def test_a_stated_preference_moves_one_from_mail_to_guard(shop: Shop) -> None:
     planned(shop)
     state(shop.store, who, "vegetarian")
     write(shop, "templates/hello/subject.txt", "Another")
-    assert told(between(shop, days=0.1)) == {("mail 'meat'", "guard"): ("reason", ("a",))}
+    assert moves_of(between(shop, days=0.1)) == {("mail 'meat'", "guard"): ("reason", ("a",))}
 
 
 def test_a_plan_made_again_is_compared_with_what_it_decided_before(shop: Shop) -> None:
@@ -345,7 +347,7 @@ def test_a_plan_made_again_is_compared_with_what_it_decided_before(shop: Shop) -
     assert again.compared_with == f"plan {made.id} of 2026-06-01 05:00 EDT"
     assert again.moves is not None
     assert again.moves.since == again.compared_with
-    assert told(again.moves) == {
+    assert moves_of(again.moves) == {
         (OUTSIDE, "mail 'meat'"): ("entered", ("b",)),
         ("mail 'meat'", "no consent"): ("reason", ("a",)),
     }

@@ -79,10 +79,10 @@ def add(shop: Shop, key: str, consent: bool | None = True, held: bool = False, *
     row = project.person(key, f"{key}@mail.example") | {"country": None, "lot": next(lots(held)), **facts}
     if row["email"] is None:
         row["address_hash"] = None
-    (found,) = shop.add([row], consent=False)
+    (customer_id,) = shop.add([row], consent=False)
     if consent is not None:
-        insert(shop.store, tables.Consent, [{"customer_id": found, "topic": TOPIC, "given": consent, "at": NOW}])
-    return found
+        insert(shop.store, tables.Consent, [{"customer_id": customer_id, "topic": TOPIC, "given": consent, "at": NOW}])
+    return customer_id
 
 
 def buy(store: Store, customer: int, bought: Mapping[int, int], at: datetime = NOW - timedelta(days=3)) -> None:

@@ -49,7 +49,8 @@ WHOLE = tuple(map(Decimal, ("0", "1", "2", "3")))
 AGES = tuple(map(Decimal, ("0", "1", "29", "30", "31", "90", "36500")))
 AMOUNTS = tuple(map(Decimal, ("-1", "0", "0.3", "1", "2.5", "3.3333", "5", "10")))
 SPANS = tuple(
-    Span(*each) for each in ((1, "hour"), (36, "hour"), (1, "day"), (30, "day"), (2, "week"), (1, "month"), (1, "year"))
+    Span(*length)
+    for length in ((1, "hour"), (36, "hour"), (1, "day"), (30, "day"), (2, "week"), (1, "month"), (1, "year"))
 )
 CHANNELS = ("store", "web", "Lit-ß")
 TOPICS = ("offers", "recipes", "tracking")
@@ -117,31 +118,34 @@ def _of_type(kind: FactType, pool: tuple[Any, ...]) -> st.SearchStrategy[Compari
     return pairs | _either(single, values)
 
 
-def _either(words: tuple[str, ...], values: Any) -> Any:
-    several = st.lists(values, min_size=1, max_size=4).map(lambda given: Comparison("one_of", tuple(given)))
-    return st.builds(Comparison, sampled(words), st.tuples(values)) | several
+def _either(operators: tuple[str, ...], values: Any) -> Any:
+    several = st.lists(values, min_size=1, max_size=4).map(lambda chosen: Comparison("one_of", tuple(chosen)))
+    return st.builds(Comparison, sampled(operators), st.tuples(values)) | several
 
 
 def _fact(fact: Fact) -> st.SearchStrategy[Condition]:
-    return compared(fact.type).map(lambda found: nodes.FactIs(0, fact, found))
+    return compared(fact.type).map(lambda comparison: nodes.FactIs(0, fact, comparison))
 
 
 def _filter(exceptions: Any) -> Any:
     field = sampled(ABOUT).flatmap(lambda fact: st.tuples(st.just(fact), compared(fact.type)))
     named = sampled([(), *((ProductGroup(name, group),) for name, group in GROUPS.items())])
     made = st.builds(
-        Filter, st.lists(field, max_size=2, unique_by=lambda each: each[0].name).map(tuple), named, exceptions
+        Filter, st.lists(field, max_size=2, unique_by=lambda field: field[0].name).map(tuple), named, exceptions
     )
-    return made.filter(lambda one: one.fields or one.groups or one.exceptions)
+    return made.filter(
+        lambda product_filter: product_filter.fields or product_filter.groups or product_filter.exceptions
+    )
 
 
 SELECTIONS = st.lists(
     _filter(
-        st.none() | st.lists(_filter(st.none()), min_size=1, max_size=2).map(lambda one: ProductFilter(tuple(one)))
+        st.none()
+        | st.lists(_filter(st.none()), min_size=1, max_size=2).map(lambda filters: ProductFilter(tuple(filters)))
     ),
     min_size=1,
     max_size=3,
-).map(lambda found: ProductFilter(tuple(found)))
+).map(lambda filters: ProductFilter(tuple(filters)))
 DAYS = sampled(DATES)
 PERIODS = tuple(map(Period.parse, ("today", "yesterday", "this week", "last month", "this quarter", "last year")))
 WINDOWS = st.one_of(
@@ -174,10 +178,10 @@ SPANNING |= {"content": ("Lit-a", "Lit-x"), "link": ("Lit-a/x", "Lit-é"), "minu
 
 def _measures(history: ActivityKind) -> Any:
     """Up to three measures that this kind of happening has."""
-    one = sampled(sorted(history.measures)).flatmap(
+    measure = sampled(sorted(history.measures)).flatmap(
         lambda name: compared(FactType.number, POOLS[name], False).map(lambda how: Aggregate(name, how))
     )
-    return st.lists(one, max_size=3, unique_by=lambda measure: measure.name).map(tuple)
+    return st.lists(measure, max_size=3, unique_by=lambda measure: measure.name).map(tuple)
 
 
 def _fields(history: ActivityKind) -> Any:
@@ -187,13 +191,13 @@ def _fields(history: ActivityKind) -> Any:
     usual = tuple((facts[name], Comparison("is", (value,))) for name, value in history.defaults.items())
     if not own:
         return st.just(usual)
-    one = sampled(own).flatmap(lambda fact: st.tuples(st.just(fact), _of_fact(fact)))
-    several = st.lists(one, max_size=2, unique_by=lambda each: each[0].name).map(tuple)
-    plain = several.filter(lambda each: _carried(history, each)).map(lambda some: some + usual)
+    compared_field = sampled(own).flatmap(lambda fact: st.tuples(st.just(fact), _of_fact(fact)))
+    several = st.lists(compared_field, max_size=2, unique_by=lambda pair: pair[0].name).map(tuple)
+    plain = several.filter(lambda fields: _carried(history, fields)).map(lambda some: some + usual)
     if not usual:
         return plain
-    said = _either(("is",), sampled(facts["by"].choices)).map(lambda how: ((facts["by"], how),))
-    return plain | said
+    by = _either(("is",), sampled(facts["by"].choices)).map(lambda how: ((facts["by"], how),))
+    return plain | by
 
 
 def _of_fact(fact: Fact) -> Any:
@@ -203,8 +207,12 @@ def _of_fact(fact: Fact) -> Any:
 
 def _carried(history: ActivityKind, fields: Any) -> bool:
     """Only one of the events carries seconds; a rule may not ask the other for them."""
-    said = {fact.name: how for fact, how in fields}
-    return history is not DID or "seconds" not in said or "Lit-viewed" in getattr(said.get("event"), "values", EVENTS)
+    comparisons = {fact.name: how for fact, how in fields}
+    return (
+        history is not DID
+        or "seconds" not in comparisons
+        or "Lit-viewed" in getattr(comparisons.get("event"), "values", EVENTS)
+    )
 
 
 def _happened(history: ActivityKind) -> Any:
@@ -218,7 +226,7 @@ def _happened(history: ActivityKind) -> Any:
         WINDOWS,
         _measures(history),
         st.booleans() if history.tracked else st.just(False),
-    ).filter(lambda found: found != ActivityCondition(0, history))
+    ).filter(lambda condition: condition != ActivityCondition(0, history))
 
 
 BOUGHT = _happened(KINDS["bought"])
@@ -226,9 +234,9 @@ HAPPENED = [_happened(history) for history in KINDS.values()]
 DATED = st.builds(nodes.Dated, st.just(0), sampled([CUSTOMER["born"], CUSTOMER["joined_at"]]), RELATIVES, st.booleans())
 
 
-def _unsayable(found: nodes.Dated) -> bool:
+def _unsayable(dated: nodes.Dated) -> bool:
     """A moment has no day of the year that is the same in every zone."""
-    return found.local and not found.fact.own and found.when.word == "anniversary_in"
+    return dated.local and not dated.fact.own and dated.when.word == "anniversary_in"
 
 
 CHOICE = sampled([(name, VOCABULARY.closure(name, value)) for name, values in CHOICES.items() for value in values])
@@ -237,13 +245,13 @@ LEAVES = st.one_of(
     BOUGHT,
     BOUGHT,
     *HAPPENED,
-    DATED.filter(lambda found: not _unsayable(found)),
+    DATED.filter(lambda dated: not _unsayable(dated)),
     st.just(nodes.Everyone(0)),
     st.lists(sampled(list(Stage)), min_size=1, max_size=3).map(
         lambda some: nodes.InLifecycle(0, tuple(some), THRESHOLDS)
     ),
-    st.tuples(CHOICE, st.booleans()).map(lambda said: nodes.HasPreference(0, *said[0], said[1])),
-    st.tuples(CHOICE, sampled((0.5, 0.95, 1.0))).map(lambda said: nodes.HasTrait(0, *said[0], said[1])),
+    st.tuples(CHOICE, st.booleans()).map(lambda pair: nodes.HasPreference(0, *pair[0], pair[1])),
+    st.tuples(CHOICE, sampled((0.5, 0.95, 1.0))).map(lambda pair: nodes.HasTrait(0, *pair[0], pair[1])),
     sampled(TOPICS).map(lambda topic: nodes.HasConsent(0, topic)),
     sampled((0, 1, 2500, 5000, 10_000)).map(lambda parts: nodes.RandomShare(0, parts, SALT)),
 )
@@ -275,7 +283,7 @@ def members(condition: Condition) -> list[nodes.InAudience]:
     """Return the references to other audiences, in the order in which a reader meets them."""
     if isinstance(condition, nodes.InAudience):
         return [condition]
-    return [found for part in condition.children for found in members(part)]
+    return [reference for part in condition.children for reference in members(part)]
 
 
 def without_places(thing: Any) -> Any:
@@ -373,41 +381,41 @@ def _(condition: ActivityCondition) -> Any:
 
 
 def _happening(condition: ActivityCondition) -> dict[str, Any]:
-    shown = _products(condition.products) | _window(condition.window)
+    mapping = _products(condition.products) | _window(condition.window)
     usual = condition.history.defaults
-    shown |= {
+    mapping |= {
         fact.name: _how(how) for fact, how in condition.fields if how != Comparison("is", (usual.get(fact.name),))
     }
-    shown |= {"untracked": "yes"} if condition.untracked else {}
-    return shown | {measure.name: _how(measure.comparison) for measure in condition.measures}
+    mapping |= {"untracked": "yes"} if condition.untracked else {}
+    return mapping | {measure.name: _how(measure.comparison) for measure in condition.measures}
 
 
 def _products(selection: ProductFilter) -> dict[str, Any]:
-    shown = [_one(each) for each in selection.filters]
-    return shown[0] if len(shown) == 1 else {"any_of": shown} if shown else {}
+    alternatives = [_one(part) for part in selection.filters]
+    return alternatives[0] if len(alternatives) == 1 else {"any_of": alternatives} if alternatives else {}
 
 
-def _one(each: Filter) -> dict[str, Any]:
-    shown: dict[str, Any] = {fact.name: _how(how) for fact, how in each.fields}
-    if each.groups:
-        shown["group"] = each.groups[0].name
-    return shown | ({"except": _products(each.exceptions)} if each.exceptions else {})
+def _one(part: Filter) -> dict[str, Any]:
+    mapping: dict[str, Any] = {fact.name: _how(how) for fact, how in part.fields}
+    if part.groups:
+        mapping["group"] = part.groups[0].name
+    return mapping | ({"except": _products(part.exceptions)} if part.exceptions else {})
 
 
 def _window(window: Window) -> dict[str, Any]:
-    shown: dict[str, Any] = {"zone": "customer"} if window.local else {}
+    mapping: dict[str, Any] = {"zone": "customer"} if window.local else {}
     start, end = window.start, window.end
     if isinstance(start, Period) and start == end:
-        return shown | {"during": str(start)}
+        return mapping | {"during": str(start)}
     if isinstance(start, date) and isinstance(end, date):
-        return shown | {"between": [str(start), str(end)]}
+        return mapping | {"between": [str(start), str(end)]}
     if start is not None:
-        shown["within" if isinstance(start, Span) else "since"] = str(start)
+        mapping["within" if isinstance(start, Span) else "since"] = str(start)
     if isinstance(end, Span):
-        shown["before"] = f"{end} ago"
+        mapping["before"] = f"{end} ago"
     elif isinstance(end, date):
-        shown["before"] = str(end + timedelta(days=1))  # an end includes its day, 'before' does not
-    return shown
+        mapping["before"] = str(end + timedelta(days=1))  # an end includes its day, 'before' does not
+    return mapping
 
 
 def _how(how: Comparison) -> Any:

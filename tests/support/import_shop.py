@@ -75,7 +75,7 @@ class Shop:
         now: datetime | None = None,
     ) -> ImportSummary:
         """Import with a mapping of these imports (each as YAML below its dash)."""
-        lines = "".join(f"  - {each}\n" for each in imports)
+        lines = "".join(f"  - {entry}\n" for entry in imports)
         path = self.folder / "mapping.yaml"
         path.write_text(f"name: {name}\ntime_zone: {zone}\nimports:\n{lines}", encoding="utf-8")
         facts = catalogue.read(documents.parse_document(FACTS, "facts.yaml"))
@@ -100,9 +100,9 @@ class Shop:
     def warned(self, report: FileReport, value: str | None = None) -> list[str]:
         """Return what was said of cells whose rows came in (of those with a value), with their columns."""
         notes = self.rejected(report) if report.notes else []
-        told = [note for note in notes if note["reason"].startswith("warning: ") and value in (None, note["value"])]
-        reasons = [note["reason"].removeprefix("warning: ").removeprefix("imported without: ") for note in told]
-        return [f"{note['column']} {reason}".strip() for note, reason in zip(told, reasons, strict=True)]
+        warnings = [note for note in notes if note["reason"].startswith("warning: ") and value in (None, note["value"])]
+        reasons = [note["reason"].removeprefix("warning: ").removeprefix("imported without: ") for note in warnings]
+        return [f"{note['column']} {reason}".strip() for note, reason in zip(warnings, reasons, strict=True)]
 
     def to_fix(self, report: FileReport, delimiter: str = ",") -> list[dict[str, str]]:
         """Return the rows of the file that is to be fixed and read again."""
@@ -113,8 +113,8 @@ class Shop:
         """Return these columns of every row, sorted."""
         shape = table.metadata.tables[str(table.__tablename__)]
         with self.store.read() as connection:
-            found = connection.execute(select(*(shape.c[column] for column in columns))).all()
-        return sorted((tuple(row) for row in found), key=repr)
+            values = connection.execute(select(*(shape.c[column] for column in columns))).all()
+        return sorted((tuple(row) for row in values), key=repr)
 
     def everything(self) -> dict[str, list[tuple[Any, ...]]]:
         """Return every row of every table but the version's."""

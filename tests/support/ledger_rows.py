@@ -46,15 +46,15 @@ def begin(store: Store, who: list[int], at_least_once: bool = False, plan: str =
 
 def head(store: Store, run_id: int) -> RunRecord:
     with store.read() as connection:
-        found = runs.find_run(connection, run_id)
-    assert found is not None
-    return found
+        run = runs.find_run(connection, run_id)
+    assert run is not None
+    return run
 
 
 def rows(store: Store, run_id: int) -> dict[int, Any]:
     with store.read() as connection:
-        found = connection.execute(DELIVERY.select().where(DELIVERY.c.run_id == run_id)).mappings().all()
-    return {row["customer_id"]: row for row in found}
+        deliveries = connection.execute(DELIVERY.select().where(DELIVERY.c.run_id == run_id)).mappings().all()
+    return {row["customer_id"]: row for row in deliveries}
 
 
 def states(store: Store, run_id: int) -> dict[int, str]:
@@ -73,7 +73,9 @@ def commit_intent(
     asked = SendGates(run_id, gates, now)
     with store.write() as connection:
         allowed = ledger.commit_intent(connection, run_id, token, dict.fromkeys(who, 0), now, asked)
-        ledger.skip_disallowed(connection, run_id, token, {one: 0 for one in who if one not in allowed}, now, asked)
+        ledger.skip_disallowed(
+            connection, run_id, token, {customer_id: 0 for customer_id in who if customer_id not in allowed}, now, asked
+        )
     return allowed
 
 
@@ -84,6 +86,6 @@ def settle(store: Store, run_id: int, token: int, who: int, state: DeliveryState
         )
 
 
-def apply(store: Store, verb: Callable[..., Any], *given: Any) -> Any:
+def apply(store: Store, verb: Callable[..., Any], *arguments: Any) -> Any:
     with store.write() as connection:
-        return verb(connection, *given)
+        return verb(connection, *arguments)

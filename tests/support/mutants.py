@@ -141,15 +141,15 @@ def _insert(draw: st.DrawFn, text: str, at: int, _to: int) -> str:
 
 
 def _rename(draw: st.DrawFn, text: str, at: int, _to: int) -> str:
-    found = _WORD.search(text, at)
+    match = _WORD.search(text, at)
     put = draw(st.sampled_from(_WORDS) | st.sampled_from(_ODD))
-    return text[: found.start()] + put + text[found.end() :] if found else text + put
+    return text[: match.start()] + put + text[match.end() :] if match else text + put
 
 
 def _swap(draw: st.DrawFn, text: str, at: int, to: int) -> str:
     lines = text.split("\n")
-    one, other = at % len(lines), to % len(lines)
-    lines[one], lines[other] = lines[other], lines[one]
+    first, second = at % len(lines), to % len(lines)
+    lines[first], lines[second] = lines[second], lines[first]
     return "\n".join(lines)
 
 
@@ -161,8 +161,8 @@ def _indent(draw: st.DrawFn, text: str, at: int, _to: int) -> str:
 
 def _value(draw: st.DrawFn, text: str, at: int, _to: int) -> str:
     """Replace what stands behind a colon."""
-    found = re.compile(r"(?<=: )[^\n,}]+").search(text, at)
-    return text[: found.start()] + draw(st.sampled_from([*_ODD, *_WORDS])) + text[found.end() :] if found else text
+    match = re.compile(r"(?<=: )[^\n,}]+").search(text, at)
+    return text[: match.start()] + draw(st.sampled_from([*_ODD, *_WORDS])) + text[match.end() :] if match else text
 
 
 _MADE = (_cut, _double, _insert, _rename, _rename, _swap, _indent, _value, _value)

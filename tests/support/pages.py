@@ -17,9 +17,9 @@ def form(page: str) -> Form:
     first = page.partition("<form")[2].partition("</form>")[0] or page
     fields: Form = {}
     for tag in re.findall(r"<input\b[^>]*>", first):
-        given = {name: html.unescape(value) for name, value in re.findall(r'([\w-]+)="([^"]*)"', tag)}
-        if given["type"] == "hidden" or re.search(r"\schecked\b", tag):
-            fields.setdefault(given["name"], []).append(given["value"])
+        attributes = {name: html.unescape(value) for name, value in re.findall(r'([\w-]+)="([^"]*)"', tag)}
+        if attributes["type"] == "hidden" or re.search(r"\schecked\b", tag):
+            fields.setdefault(attributes["name"], []).append(attributes["value"])
     return fields
 
 

@@ -134,7 +134,13 @@ def populations(draw: st.DrawFn, most: int = 6) -> Population:
         draw,
         ids,
         [(topic, at, given) for topic in TOPICS for at in SAID for given in (True, False)],
-        lambda said: {"topic": said[0], "at": said[1], "given": said[2], "source": "page", "proof": {}},
+        lambda statement: {
+            "topic": statement[0],
+            "at": statement[1],
+            "given": statement[2],
+            "source": "page",
+            "proof": {},
+        },
         most=10,
     )
     rows[tables.Consent] = _newest(rows[tables.ConsentLog])
@@ -146,9 +152,9 @@ def populations(draw: st.DrawFn, most: int = 6) -> Population:
         draw,
         ids,
         WORDS,
-        lambda said: {
-            "name": said[0],
-            "value": said[1],
+        lambda statement: {
+            "name": statement[0],
+            "value": statement[1],
             "holds": draw(st.booleans()),
             "source": "page",
             "at": draw(sampled(SAID)),
@@ -158,9 +164,9 @@ def populations(draw: st.DrawFn, most: int = 6) -> Population:
         draw,
         ids,
         WORDS,
-        lambda said: {
-            "name": said[0],
-            "value": said[1],
+        lambda statement: {
+            "name": statement[0],
+            "value": statement[1],
             "confidence": draw(sampled((0.3, 0.5, 0.94, 0.95, 1.0))),
             "evidence": {},
             "as_of": AS_OF,
@@ -231,16 +237,16 @@ def _lines(draw: st.DrawFn, ids: Sequence[int], goods: Sequence[int]) -> Rows:
 
 def _newest(log: Rows) -> Rows:
     """The entry that counts for each customer and topic; of two at one moment, the withdrawal."""
-    found: dict[tuple[int, str], dict[str, Any]] = {}
+    newest: dict[tuple[int, str], dict[str, Any]] = {}
     for entry in sorted(log, key=lambda entry: (entry["at"], not entry["given"])):
-        found[entry["customer_id"], entry["topic"]] = {
+        newest[entry["customer_id"], entry["topic"]] = {
             name: entry[name] for name in ("customer_id", "topic", "given", "at")
         }
-    return list(found.values())
+    return list(newest.values())
 
 
-def _each(draw: st.DrawFn, ids: Sequence[int], words: Sequence[Any], made: Any, most: int = 6) -> Rows:
+def _each(draw: st.DrawFn, ids: Sequence[int], values: Sequence[Any], made: Any, most: int = 6) -> Rows:
     if not ids:
         return []
-    pairs = draw(st.lists(st.tuples(sampled(ids), sampled(words)), max_size=most, unique=True))
+    pairs = draw(st.lists(st.tuples(sampled(ids), sampled(values)), max_size=most, unique=True))
     return [{"customer_id": customer, **made(word)} for customer, word in pairs]

@@ -23,11 +23,11 @@ ROOT = Path(__file__).parents[2]
 REDIS_VARIABLE = "MAILSHOT_TEST_REDIS"
 
 
-def start(command: list[str], environment: Mapping[str, str] | None = None, **given: Any) -> subprocess.Popen[str]:
+def start(command: list[str], environment: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
     """Start a process that dies with us."""
     surroundings = {name: value for name, value in os.environ.items() if not name.startswith("MAILSHOT_")}
     surroundings |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(environment or {})}
-    return subprocess.Popen(command, env=surroundings, cwd=ROOT, text=True, preexec_fn=_die_with_parent, **given)
+    return subprocess.Popen(command, env=surroundings, cwd=ROOT, text=True, preexec_fn=_die_with_parent, **options)
 
 
 def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGKILL, patience: float = 60) -> int:

@@ -76,17 +76,19 @@ class Shop:
         with self.store.write() as connection:
             connection.execute(customer.insert(), rows)
             keys = [row["key"] for row in rows]
-            found = [
+            customer_ids = [
                 int(number)
                 for some in chunks(keys)
                 for number in connection.scalars(customer.select().with_only_columns(customer.c.id).where(
                     customer.c.key.in_(some)))
             ]  # fmt: skip
             if consent:
-                given = [{"customer_id": number, "topic": TOPIC, "given": True, "at": NOW} for number in found]
-                connection.execute(dialect.table(tables.Consent).insert(), given)
-        self.customers += found
-        return found
+                consents = [
+                    {"customer_id": number, "topic": TOPIC, "given": True, "at": NOW} for number in customer_ids
+                ]
+                connection.execute(dialect.table(tables.Consent).insert(), consents)
+        self.customers += customer_ids
+        return customer_ids
 
     def campaign(self, name: str = "hello", more: str = "") -> Snapshot:
         """Write a campaign file and read it; `more` is YAML to add."""

@@ -16,16 +16,16 @@ def steps(store: Store) -> Iterator[list[str]]:
     """Give a list that holds, at the end, the steps of every statement in between, a text for each."""
     seen: list[tuple[str, Any]] = []
 
-    def note(connection: object, cursor: object, statement: str, given: object, *_: object) -> None:
-        seen.append((statement, given))
+    def note(connection: object, cursor: object, statement: str, parameters: object, *_: object) -> None:
+        seen.append((statement, parameters))
 
-    told: list[str] = []
+    plan_steps: list[str] = []
     event.listen(store.engine, "before_cursor_execute", note)
     try:
-        yield told
+        yield plan_steps
     finally:
         event.remove(store.engine, "before_cursor_execute", note)
     with store.read() as connection:
-        for statement, given in [pair for pair in seen if not pair[0].startswith("BEGIN")]:
-            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given).all()
-            told.append("\n".join(str(row[-1]) for row in rows))
+        for statement, parameters in [pair for pair in seen if not pair[0].startswith("BEGIN")]:
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+            plan_steps.append("\n".join(str(row[-1]) for row in rows))

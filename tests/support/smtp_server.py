@@ -58,11 +58,11 @@ class Books:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def enter(self, sender: str, recipient: str, data: bytes) -> None:
-        found = MESSAGE_ID.search(data)
+        message_id = MESSAGE_ID.search(data)
         entry = {
             "rcpt": recipient,
             "from": sender,
-            "id": found[1].decode() if found else "",
+            "id": message_id[1].decode() if message_id else "",
             "at": time.time(),
             "sha256": hashlib.sha256(data).hexdigest(),
             **({"data": data.decode("utf-8", "replace")} if self._whole else {}),
@@ -155,17 +155,17 @@ class Session:
 
     async def _fault(self, address: str, phase: str) -> bool:
         """Misbehave if the address asks for it in this phase; True when nothing happened."""
-        found = FAULT.match(address)
-        if not found or found["phase"] != phase:
+        fault = FAULT.match(address)
+        if not fault or fault["phase"] != phase:
             return True
-        await self._act(found["code"] or found["act"], phase, address)
+        await self._act(fault["code"] or fault["act"], phase, address)
         return False
 
     async def _act(self, fault: str, phase: str, address: str = "") -> None:
         if fault.isdigit():
             # Servers repeat the address they object to.
-            said = f"as asked at {phase} <{address}>" if address else f"as asked at {phase}"
-            self._say(f"{fault} {SAYS.get(fault, '4.0.0' if fault[0] == '4' else '5.0.0')} {said}")
+            reason = f"as asked at {phase} <{address}>" if address else f"as asked at {phase}"
+            self._say(f"{fault} {SAYS.get(fault, '4.0.0' if fault[0] == '4' else '5.0.0')} {reason}")
             if fault == "421" or phase in ("connect", "body"):
                 raise Gone
         elif fault == "stall":
@@ -211,11 +211,17 @@ def main() -> None:
     parser.add_argument("--at-connect", default="")
     parser.add_argument("--certificate", default="", help="PEM of key and certificate: offer STARTTLS")
     parser.add_argument("--whole", action="store_true", help="keep the messages too")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     options = Options(
-        given.log, given.delay, not given.seven_bit, given.most, given.at_connect, given.certificate, given.whole
+        arguments.log,
+        arguments.delay,
+        not arguments.seven_bit,
+        arguments.most,
+        arguments.at_connect,
+        arguments.certificate,
+        arguments.whole,
     )
-    asyncio.run(serve(given.port, options))
+    asyncio.run(serve(arguments.port, options))
 
 
 if __name__ == "__main__":

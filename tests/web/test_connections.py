@@ -78,8 +78,8 @@ def test_silent_connections_block_no_client_and_are_closed(port: int, caplog: py
         if len(silent) % 40 == 0:
             assert get(port) == "127.0.0.1"
     assert all(is_closed(connection) for connection in silent)
-    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert told == ["Too many connections are open; the longest silent ones are closed."]
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert warnings == ["Too many connections are open; the longest silent ones are closed."]
     for connection in silent:
         connection.close()
 
@@ -107,34 +107,34 @@ def test_a_slow_second_request_is_cut_off_too(port: int) -> None:
 
 
 def test_a_connection_may_be_used_again(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as one:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connected:
         for _ in range(3):
-            one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert answer(one)
+            connected.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert answer(connected)
 
 
 def test_unread_responses_block_no_client(port: int) -> None:
     unread = []
     for _ in range(20):
-        one = socket.socket()
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        one.connect(("127.0.0.1", port))
-        one.setblocking(False)
+        connected = socket.socket()
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connected.connect(("127.0.0.1", port))
+        connected.setblocking(False)
         with suppress(BlockingIOError):
             for _ in range(4):
-                one.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-        unread.append(one)
+                connected.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        unread.append(connected)
     for _ in range(5):
         assert get(port) == "127.0.0.1"
-    for one in unread:
-        one.close()
+    for connected in unread:
+        connected.close()
 
 
 def test_malformed_requests_do_not_fill_the_log(port: int, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(50):
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as one:
-            one.sendall(b"\x00\x01 nonsense\r\n\r\n")
-            assert b"400" in one.recv(4096)
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connected:
+            connected.sendall(b"\x00\x01 nonsense\r\n\r\n")
+            assert b"400" in connected.recv(4096)
     assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) <= 1
 
 

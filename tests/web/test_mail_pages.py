@@ -10,7 +10,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from mailshot.bootstrap import App
+from mailshot.campaign import browser_view
 from mailshot.deliver import pipeline
+from mailshot.errors import NotFound, Refused
 from mailshot.render import compose
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store import dialect, privacy, profiles, runs, tables
@@ -181,10 +183,22 @@ def test_the_mail_names_its_public_copy(shop: Shop, launched: int, sink: Sink) -
     assert f"/archive/{launched}/picks%20%26%20more" in sink.entries()[0]["data"].replace("=\r\n", "")
 
 
-def test_a_run_can_leave_the_archive(shop: Shop, launched: int, client: TestClient) -> None:
+def test_an_imported_run_has_no_copy(shop: Shop, launched: int, client: TestClient) -> None:
+    campaigns.sent(shop.store, id_of(shop, "k01"), "imported", datetime.now(UTC))
     with shop.store.write() as connection:
-        assert runs.set_archived(connection, launched, False)
-        assert not runs.set_archived(connection, 99, False)
+        connection.execute(
+            dialect.table(tables.Run).update().values(state="past").where(tables.Run.campaign == "imported")
+        )
+        (imported,) = runs.runs_of(connection, "imported")
+    with pytest.raises(Refused, match="was imported"):
+        browser_view.set_archived(shop.store, imported.id, True)
+    with pytest.raises(NotFound):
+        browser_view.set_archived(shop.store, 99, True)
+    assert client.get(page_of(shop, imported.id)).status_code in (404, 410)
+
+
+def test_a_run_can_leave_the_archive(shop: Shop, launched: int, client: TestClient) -> None:
+    browser_view.set_archived(shop.store, launched, False)
     assert client.get(f"/archive/{launched}/picks%20%26%20more").status_code == 404
     assert "no mail here yet" in client.get("/archive").text
 

@@ -34,7 +34,7 @@ def stated(look: customer_site.Look) -> dict[tuple[str, str], bool]:
 
 def test_the_page_shows_conclusions_with_their_evidence(client: TestClient, look: customer_site.Look) -> None:
     page = OwnPage(client, look).text
-    for words in (
+    for phrase in (
         "Hello Ada",
         "Weekly offers",
         "About your orders",
@@ -43,7 +43,7 @@ def test_the_page_shows_conclusions_with_their_evidence(client: TestClient, look
         "We are almost certain",
         "That is wrong",
     ):
-        assert words in page
+        assert phrase in page
     assert form(page).keys() >= {"topic.offers", "topic.service", "tracking", "shown"}
     assert "topic.recipes" not in form(page)
 

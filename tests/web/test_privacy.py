@@ -124,8 +124,8 @@ def everything(client: TestClient, starts: list[str]) -> dict[str, str]:
             client.post(path, data=fields) for fields in ({}, {"confirm": "erase", "asked": "yes", "session": "x"})
         ]
         seen[path] = "\n".join(f"{dict(answer.headers)}{answer.text}" for answer in answers)
-        found = re.findall(r'(?:href|action|src)="(/[^"]*)"', seen[path])
-        waiting += [each for each in found if not each.startswith("/static")]
+        paths = re.findall(r'(?:href|action|src)="(/[^"]*)"', seen[path])
+        waiting += [link for link in paths if not link.startswith("/static")]
         waiting += [
             answer.headers["location"] for answer in answers if answer.headers.get("location", "").startswith("/")
         ]
@@ -268,12 +268,12 @@ def test_an_inbox_is_not_flooded(mailed: App, sink: Sink, client: TestClient) ->
 
 def test_customers_of_one_inbox_share_its_links(mailed: App, shop: Shop) -> None:
     customer = dialect.table(tables.Customer)
-    one, other = shop.customers[:2]
+    first, second = shop.customers[:2]
     now = datetime.now(UTC)
     with mailed.store.write() as connection:
-        connection.execute(customer.update().where(customer.c.id.in_([one, other])).values(address_hash="same"))
-        assert confirmations.ask(connection, one, 1, now) is None
-        assert confirmations.ask(connection, other, 1, now + timedelta(minutes=1)) == now + confirmations.PAUSE
+        connection.execute(customer.update().where(customer.c.id.in_([first, second])).values(address_hash="same"))
+        assert confirmations.ask(connection, first, 1, now) is None
+        assert confirmations.ask(connection, second, 1, now + timedelta(minutes=1)) == now + confirmations.PAUSE
 
 
 def state(app: App) -> str:

@@ -96,13 +96,13 @@ def test_a_token_opens_its_own_kind_of_page_only(client: TestClient, purpose: Pu
         "d": (1, inbox),
     }
     token = customer_site.KEYS.sign(purpose, *counts[page])
-    found = client.get(f"/{page}/{token}").status_code
+    status = client.get(f"/{page}/{token}").status_code
     posted = client.post(f"/{page}/{token}", data={"List-Unsubscribe": "One-Click"}).status_code
     if purpose == PAGES[page]:
         # Nobody asked for the link to their own data, so a genuine one has ended.
-        assert found == 410 if page == "d" else found in (200, 302)
+        assert status == 410 if page == "d" else status in (200, 302)
         return
-    assert found == 404
+    assert status == 404
     assert posted in (404, 405)
 
 

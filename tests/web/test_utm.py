@@ -116,6 +116,23 @@ def test_later_rules_change_no_mail_that_was_sent(shop: Shop, click: Click) -> N
     assert click(run_id) == [with_utm(STORED), "https://other.example/"]
 
 
+@pytest.mark.parametrize(
+    ("written", "location"),
+    [
+        ("https://other.example/gulrøtter", "https://other.example/gulr%C3%B8tter"),
+        (
+            "https://bücher.example/søk?q=blåbær&amp;page=2#øverst",
+            "https://xn--bcher-kva.example/s%C3%B8k?q=bl%C3%A5b%C3%A6r&page=2#%C3%B8verst",
+        ),
+        ("https://other.example/🥕/%F0%9F%A5%95", "https://other.example/%F0%9F%A5%95/%F0%9F%A5%95"),
+        ("https://other.example/a?b=1&copy=2&reg;=3", "https://other.example/a?b=1&copy=2%C2%AE=3"),
+    ],
+)
+def test_addresses_outside_ascii_reach_the_browser(shop: Shop, click: Click, written: str, location: str) -> None:
+    write(shop, "templates/hello/body.html", BODY.replace("https://other.example/", written))
+    assert click(shop.launch(shop.campaign("grüne Woche", CAMPAIGN)))[1] == location
+
+
 def test_runs_of_one_process_have_their_own_parameters(shop: Shop, click: Click) -> None:
     first = shop.launch(shop.campaign("grüne Woche", CAMPAIGN))
     second = shop.launch(shop.campaign("red", "utm: {source: '', medium: '', term: '', content: ''}\n"))
@@ -147,7 +164,7 @@ def test_a_withdrawn_consent_to_tracking_changes_no_address(shop: Shop, client: 
 def test_settings_of_a_run_are_read_once_and_few_are_kept(shop: Shop) -> None:
     runs = [shop.launch(shop.campaign(name, f"utm: {{content: {name}}}\n")) for name in ("a", "b", "c")]
     statements: list[str] = []
-    event.listen(shop.store.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    event.listen(shop.store.engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
     parameters = RunParameters(most=2)
 
     def read(run_id: int) -> tuple[str, int]:

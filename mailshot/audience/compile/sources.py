@@ -141,28 +141,28 @@ def tracked_customers(schema: Schema, before: datetime | None, among: Collection
 
     They consent to tracking, and no customer with the same address has withdrawn it: an address is one inbox.
     """
-    one, other, consent = schema.customer.alias("one"), schema.customer.alias("other"), schema.consent.c
+    mine, theirs, consent = schema.customer.alias("one"), schema.customer.alias("other"), schema.consent.c
     withdrawn = consents(schema, TRACKING, False, before).subquery()
-    mates = select(one.c.id).join(other, other.c.address_hash == one.c.address_hash)
-    mates = mates.join(withdrawn, withdrawn.c.customer_id == other.c.id)
+    mates = select(mine.c.id).join(theirs, theirs.c.address_hash == mine.c.address_hash)
+    mates = mates.join(withdrawn, withdrawn.c.customer_id == theirs.c.id)
     withdrawal = schema.address_withdrawal
     entry = schema.consent_log if before else schema.consent
     later = exists().where(
-        entry.c.customer_id == one.c.id,
+        entry.c.customer_id == mine.c.id,
         entry.c.topic == TRACKING,
         entry.c.given.is_(True),
         entry.c.at > withdrawal.c.at,
         true() if before is None else entry.c.at < before,
     )
-    address = select(one.c.id).join(withdrawal, withdrawal.c.address_hash == one.c.address_hash)
-    address = address.where(withdrawal.c.topic == TRACKING, not_(later.correlate(one, withdrawal)))
+    address = select(mine.c.id).join(withdrawal, withdrawal.c.address_hash == mine.c.address_hash)
+    address = address.where(withdrawal.c.topic == TRACKING, not_(later.correlate(mine, withdrawal)))
     if before is not None:
         address = address.where(withdrawal.c.at < before)
-    given = consents(schema, TRACKING, True, before)
+    consenting = consents(schema, TRACKING, True, before)
     if among is not None:
-        given = given.where(consent.customer_id.in_(among))
-        mates, address = (ids.where(one.c.id.in_(among)) for ids in (mates, address))
-    return given.where(consent.customer_id.not_in(union_all(mates, address)))
+        consenting = consenting.where(consent.customer_id.in_(among))
+        mates, address = (ids.where(mine.c.id.in_(among)) for ids in (mates, address))
+    return consenting.where(consent.customer_id.not_in(union_all(mates, address)))
 
 
 def stated_before(preference: FromClause, before: datetime | None) -> Clause:

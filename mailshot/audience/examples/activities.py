@@ -78,8 +78,8 @@ class ActivityReader:
             activities.setdefault(line.history.kept_as, []).extend(self._activities(line))
         return {keyword: tuple(sorted(kept, key=lambda activity: activity.at)) for keyword, kept in activities.items()}
 
-    def _lines(self, key: Scalar, given: Node) -> Iterator[_Line]:
-        for item in given.items if isinstance(given, documents.Sequence) else (given,):
+    def _lines(self, key: Scalar, value: Node) -> Iterator[_Line]:
+        for item in value.items if isinstance(value, documents.Sequence) else (value,):
             if isinstance(item, documents.Mapping):
                 yield _Line(item, KINDS[key.text])
             else:
@@ -104,13 +104,13 @@ class ActivityReader:
 
     def _times(self, node: documents.Mapping) -> list[datetime]:
         """Return the moment of each activity of a line."""
-        given = node.get(AT) or Scalar(node.line, node.column, "yesterday")
-        items = given.items if isinstance(given, documents.Sequence) else (given,)
+        at_node = node.get(AT) or Scalar(node.line, node.column, "yesterday")
+        items = at_node.items if isinstance(at_node, documents.Sequence) else (at_node,)
         moments = [dates.past(item, self.clock, self.problems) for item in items]
         times = node.get(TIMES)
         count = yaml_values.read_value(times, FactType.number, self.problems) if times else Decimal(1)
         if not items:
-            self.problems.add(given, "the list is empty", "Leave the line out when it did not happen.")
+            self.problems.add(at_node, "the list is empty", "Leave the line out when it did not happen.")
         if not isinstance(count, Decimal):
             return []
         if times and count not in range(1, MAX_TIMES + 1):
@@ -123,29 +123,29 @@ class ActivityReader:
         return [at for at in moments if at] * int(count)
 
     def _number(self, line: _Line, name: str) -> Decimal | None:
-        given = line.node.get(name) if name in own(line.history) else None
-        found = yaml_values.read_value(given, FactType.number, self.problems) if given else None
-        return found if isinstance(found, Decimal) else None
+        value = line.node.get(name) if name in own(line.history) else None
+        number = yaml_values.read_value(value, FactType.number, self.problems) if value else None
+        return number if isinstance(number, Decimal) else None
 
     def _orders(self, line: _Line, number: int) -> list[str]:
         """Return what `times` counts, for each time: the order a line belongs to, else one of its own."""
-        given = line.node.get(ORDER) if line.history.in_orders else None
-        if given is None:
+        order = line.node.get(ORDER) if line.history.in_orders else None
+        if order is None:
             return [f"line {line.node.line}.{line.node.column}, {n}" for n in range(1, number + 1)]
         if number > 1:
-            self.problems.add(given, "one order, but several times", f"Leave out '{ORDER}', or write a line for each.")
-        return [yaml_values.read_text(given, self.problems, f"'{ORDER}'") or ""] * number
+            self.problems.add(order, "one order, but several times", f"Leave out '{ORDER}', or write a line for each.")
+        return [yaml_values.read_text(order, self.problems, f"'{ORDER}'") or ""] * number
 
     def _about(self, line: _Line) -> dict[str, Any]:
         known = line.history.known(self.vocabulary.catalogue)
         mine = known.keys() - own(line.history)
-        said = {key.text: (key, given) for key, given in line.node if key.text in mine}
+        fields = {key.text: (key, node) for key, node in line.node if key.text in mine}
         about: dict[str, Any] = dict(line.history.defaults)
-        for name, (_, given) in said.items():
-            value = yaml_values.read_fact_value(given, known[name], self.problems)
+        for name, (_, node) in fields.items():
+            value = yaml_values.read_fact_value(node, known[name], self.problems)
             about[name] = None if value is None else products.stored_value(known[name], value)
         if line.history.declared == "events":
-            self._check_event_facts(line.node, about, [key for key, _ in said.values()])
+            self._check_event_facts(line.node, about, [key for key, _ in fields.values()])
         return about
 
     def _check_event_facts(self, node: documents.Mapping, about: Mapping[str, Any], keys: list[Scalar]) -> None:
@@ -160,61 +160,61 @@ class ActivityReader:
 
     def _product(self, line: _Line) -> dict[str, Any] | None:
         """Read the product of a line; lines with the same fields, or the same key, have the same product."""
-        words = {*own(line.history), *line.history.known(self.vocabulary.catalogue)}
-        said = [(key, given) for key, given in line.node if key.text not in words]
+        own_words = {*own(line.history), *line.history.known(self.vocabulary.catalogue)}
+        product_fields = [(key, value) for key, value in line.node if key.text not in own_words]
         if not line.history.of_products:
-            for key, _ in said:
+            for key, _ in product_fields:
                 message = f"unknown word '{key.text}' in what the customer {line.history.keyword.replace('_', ' ')}"
-                self.problems.add(key, message, nearest(key.text, words))
+                self.problems.add(key, message, nearest(key.text, own_words))
             return None
-        facts = self._described(said, words)
+        facts = self._described(product_fields, own_words)
         if facts is None or (not facts and line.history.declared == "events"):
             return None
         facts.setdefault("key", ", ".join(f"{name} {facts[name]}" for name in sorted(facts)) or SOMETHING)
-        return self._same(facts, said, line.node)
+        return self._same(facts, product_fields, line.node)
 
     def _same(
-        self, facts: dict[str, Any], said: list[tuple[Scalar, Node]], node: documents.Mapping
+        self, facts: dict[str, Any], product_fields: list[tuple[Scalar, Node]], node: documents.Mapping
     ) -> dict[str, Any] | None:
         good = self.goods.setdefault(facts["key"], {})
         for name in facts.keys() & good.keys():
             if facts[name] != good[name]:
-                place = next((key for key, _ in said if key.text == name), node)
+                place = next((key for key, _ in product_fields if key.text == name), node)
                 message = f"another line says that the product '{facts['key']}' has the {name} '{good[name]}'"
                 self.problems.add(place, message, "Give one of them another key.")
                 return None
         good |= facts
         return good
 
-    def _described(self, said: list[tuple[Scalar, Node]], words: set[str]) -> dict[str, Any] | None:
+    def _described(self, product_fields: list[tuple[Scalar, Node]], own_words: set[str]) -> dict[str, Any] | None:
         before = len(self.problems.found)
         known, facts = self.vocabulary.catalogue.product, dict[str, Any]()
         group: Node | None = None
-        for key, given in said:
+        for key, value in product_fields:
             if key.text == product_filters.GROUP:
-                group = given
+                group = value
             elif fact := known.get(key.text):
-                facts |= self._one(given, fact)
+                facts |= self._one(value, fact)
             elif key.text in (product_filters.EXCEPT, product_filters.ANY_OF):
                 self.problems.add(key, f"'{key.text}' is for rules: an example names one product", "Say what it is.")
             else:
                 message = f"unknown word or product field '{key.text}'"
-                self.problems.add(key, message, nearest(key.text, {*words, *known, product_filters.GROUP}))
-        found = self._of_group(group, facts) if group else facts
-        return found if len(self.problems.found) == before else None
+                self.problems.add(key, message, nearest(key.text, {*own_words, *known, product_filters.GROUP}))
+        product = self._of_group(group, facts) if group else facts
+        return product if len(self.problems.found) == before else None
 
-    def _one(self, given: Node, fact: Fact) -> dict[str, Any]:
-        value = yaml_values.read_fact_value(given, fact, self.problems)
+    def _one(self, value_node: Node, fact: Fact) -> dict[str, Any]:
+        value = yaml_values.read_fact_value(value_node, fact, self.problems)
         return {} if value is None else {fact.name: products.stored_value(fact, value)}
 
     def _of_group(self, node: Node, facts: dict[str, Any]) -> dict[str, Any]:
         name = yaml_values.read_word(node, self.vocabulary.groups, self.problems, "product group")
-        found = products.synthesize(self.vocabulary.groups[name], facts) if name else facts
-        if found is None:
+        product = products.synthesize(self.vocabulary.groups[name], facts) if name else facts
+        if product is None:
             with_these = " that has the other fields of this line" if facts else ""
             message = f"found no product of the group '{name}'{with_these}"
             self.problems.add(node, message, "Leave out the group, and say what the product's fields are.")
-        return found or facts
+        return product or facts
 
 
 def _paid(numbers: Mapping[str, Decimal | None], product: Mapping[str, Any]) -> dict[str, Decimal | None]:

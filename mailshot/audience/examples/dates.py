@@ -99,12 +99,12 @@ def _moment(stated: date | datetime, clock: Today) -> datetime:
 
 
 def _relative(raw: str, clock: Today) -> datetime | None:
-    words = raw.lower()
-    if words in NEAR:
-        return clock.day(clock.today.date() + timedelta(days=NEAR[words]))
-    if words.endswith(" ago") and (span := Span.parse(words.removesuffix(" ago"))):
+    phrase = raw.lower()
+    if phrase in NEAR:
+        return clock.day(clock.today.date() + timedelta(days=NEAR[phrase]))
+    if phrase.endswith(" ago") and (span := Span.parse(phrase.removesuffix(" ago"))):
         return span.before(clock.today)
-    if words.startswith("in ") and (span := Span.parse(words.removeprefix("in "))):
+    if phrase.startswith("in ") and (span := Span.parse(phrase.removeprefix("in "))):
         return span.after(clock.today)
     return None
 

@@ -24,16 +24,16 @@ SOME: Mapping[FactType, tuple[Value, ...]] = {
 Fields = tuple[tuple[Fact, Comparison], ...]
 
 
-def synthesize(selection: ProductFilter, given: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return a product that matches the filter, with the `given` facts and few others; None if none is found."""
+def synthesize(selection: ProductFilter, known: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a product that matches the filter, with the `known` facts and few others; None if none is found."""
     avoided = tuple(_avoided(selection))
     for fields in _ways(selection):
         facts = {fact.name: fact for fact, _ in (*fields, *avoided)}
-        choices = [_choices(fact, fields, avoided, given) for fact in facts.values()]
+        choices = [_choices(fact, fields, avoided, known) for fact in facts.values()]
         for values in islice(product(*choices), MAX_COMBINATIONS):
             made = {name: value for name, value in zip(facts, values, strict=True) if value is not None}
-            if selection.matches({**given, **made}):
-                return {**given, **made}
+            if selection.matches({**known, **made}):
+                return {**known, **made}
     return None
 
 
@@ -61,10 +61,10 @@ def _avoided(selection: ProductFilter, denied: bool = False) -> Iterator[tuple[F
             yield from _avoided(alternative.exceptions, True)
 
 
-def _choices(fact: Fact, fields: Fields, avoided: Fields, given: Mapping[str, Any]) -> list[Any]:
+def _choices(fact: Fact, fields: Fields, avoided: Fields, known: Mapping[str, Any]) -> list[Any]:
     """Return the values to try for a field of the product; those that the filter names come first."""
-    if fact.name in given:
-        return [given[fact.name]]
+    if fact.name in known:
+        return [known[fact.name]]
     wanted = [how for other, how in fields if other.name == fact.name]
     around = [how for other, how in avoided if other.name == fact.name]
     possible = [*_values(fact, wanted), *_values(fact, around), *(fact.choices or SOME[fact.type])]

@@ -149,5 +149,5 @@ def relates(node: Node) -> bool:
     """Return whether a date is compared with today rather than with another date."""
     if not isinstance(node, documents.Mapping):
         return False
-    words = {key.text for key, _ in node}
-    return bool(words & {*relative_dates.WORDS, ZONE})
+    keys = {key.text for key, _ in node}
+    return bool(keys & {*relative_dates.WORDS, ZONE})

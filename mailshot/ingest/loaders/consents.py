@@ -98,12 +98,12 @@ def _stage_valid_rows(loading: Loading) -> None:
     # A withdrawal without a readable time, or dated beyond the tolerance, may be newer than any consent
     # that this import accepts. Only at the end of the tolerance is it certainly the latest.
     latest = _latest(loading)
-    said = (
+    query = (
         'SELECT "#line", customer_id, print, topic, given, '
         f'least(coalesce("at", {latest}), {latest}) AS "at", coalesce(source, {literal(UNNAMED_SOURCE)}) AS source '
         f'FROM ({loading.valid_rows()}) JOIN who ON row = "#line"'
     )
-    loading.keep_last("good", said, ["customer_id", "print", "topic", "at", "given"])
+    loading.keep_last("good", query, ["customer_id", "print", "topic", "at", "given"])
     # The customer of the key; without a key, all customers at the address.
     loading.db.run(
         "CREATE OR REPLACE TABLE targets AS "

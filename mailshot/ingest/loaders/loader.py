@@ -87,8 +87,8 @@ class Loading:
         self._note(self.reading.warnings, key, reason, rows, value)
 
     def _note(self, table: str, key: str, reason: str, rows: str, value: str) -> None:
-        label, shown = literal(self.reading.label(key)) if key else "NULL", value or (name(key) if key else "NULL")
-        notes = f'SELECT "#line" AS line, {label} AS label, {shown}, {reason} AS reason, NULL FROM {rows}'
+        label, value_sql = literal(self.reading.label(key)) if key else "NULL", value or (name(key) if key else "NULL")
+        notes = f'SELECT "#line" AS line, {label} AS label, {value_sql}, {reason} AS reason, NULL FROM {rows}'
         if value or not key or self.reading.fields[key].type not in _CONVERTED:
             self.db.run(f"INSERT INTO {table} {notes}")
         elif self.db.one(f"SELECT count(*) FROM {rows}"):
@@ -154,13 +154,15 @@ class Loading:
         fields are loaded together, without these fields. `derived` names the field of a column where the names differ.
         A stored entry after `latest` is due to a wrong clock.
         """
-        constants = {column: said for column, expression in columns.items() if (said := self._constant(expression))}
+        constants = {
+            column: constant for column, expression in columns.items() if (constant := self._constant(expression))
+        }
         selected = ", ".join(f"{expression} AS {name(column)}" for column, expression in columns.items())
         groups, counts, done = self._dropped_sets(source), Counts(0, 0), 0
         for lost in groups:
             kept_columns = [column for column in columns if (derived or {}).get(column, column) not in lost]
             kept_facts = tuple(fact for fact in facts if not {fact, FACT_PREFIX + fact} & set(lost))
-            kept_fixed = {column: said for column, said in constants.items() if column in kept_columns}
+            kept_fixed = {column: constant for column, constant in constants.items() if column in kept_columns}
             load = bulk.BulkLoad(table, tuple(kept_columns), kept_facts, add_only, kept_fixed, latest or self.now)
             # Computed over all rows first: an expression may be a window function.
             rows = f'SELECT * FROM (SELECT {selected}, "#lost" FROM {source}) WHERE {_has_dropped(lost)}'
@@ -188,8 +190,8 @@ class Loading:
         columns = {row[0] for row in self.db.run(f"DESCRIBE SELECT * FROM {source}")}
         if "#lost" not in columns:
             return [()]
-        found = self.db.run(f'SELECT DISTINCT "#lost" FROM {source}')
-        return sorted(tuple(lost or ()) for (lost,) in found) or [()]
+        rows = self.db.run(f'SELECT DISTINCT "#lost" FROM {source}')
+        return sorted(tuple(lost or ()) for (lost,) in rows) or [()]
 
     def _constant(self, expression: str) -> str:
         """Return the SQL literal if the expression is constant for all rows, else ''."""

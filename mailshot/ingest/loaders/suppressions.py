@@ -63,13 +63,13 @@ def _suppressed_hashes(loading: Loading) -> str:
     source = f"coalesce(source, {literal(loading.mapping)})" if "source" in fields else literal(loading.mapping)
     reason = _mapped_reason() if "reason" in fields else literal(UNNAMED_REASON)
     hashes = "list_distinct([coalesce(print, address_hash), coalesce(address_hash, print)])"
-    said = f"""SELECT "#line", {reason} AS reason, {source} AS source, {at} AS "at", unnest({hashes}) AS print
+    query = f"""SELECT "#line", {reason} AS reason, {source} AS source, {at} AS "at", unnest({hashes}) AS print
         FROM ({loading.valid_rows()}) JOIN (SELECT row, print, address_hash FROM who) ON row = "#line\""""
-    return f'SELECT *, row_number() OVER (PARTITION BY "#line" ORDER BY print) AS nth FROM ({said})'
+    return f'SELECT *, row_number() OVER (PARTITION BY "#line" ORDER BY print) AS nth FROM ({query})'
 
 
 def _mapped_reason() -> str:
     """Return the SQL expression that maps a row's reason to Mailshot's, if there is one."""
-    cases = " ".join(f"WHEN lower(trim(reason, {literal(BLANKS)})) IN ({literals(words)}) THEN {literal(ours)}"
-                     for ours, words in REASON_SYNONYMS.items())  # fmt: skip
+    cases = " ".join(f"WHEN lower(trim(reason, {literal(BLANKS)})) IN ({literals(synonyms)}) THEN {literal(ours)}"
+                     for ours, synonyms in REASON_SYNONYMS.items())  # fmt: skip
     return f"coalesce(CASE {cases} ELSE left(reason, {MAX_REASON_LENGTH}) END, {literal(UNNAMED_REASON)})"
