@@ -14,7 +14,7 @@ from mailshot.audience.counterfactual import Counterfactual, NeededChange
 from mailshot.audience.evaluate import Evaluator, Verdict
 from mailshot.audience.nodes import Everyone
 from mailshot.audience.registry import Audience
-from mailshot.campaign import launch, plan, snapshot
+from mailshot.campaign import languages, launch, plan, snapshot
 from mailshot.campaign.eligibility import Check, EligibilityReport
 from mailshot.campaign.snapshot import Snapshot
 from mailshot.errors import NotFound, Refused, nearest
@@ -77,6 +77,8 @@ class Explanation:
     reason: str | None = None
     offers: tuple[Offered, ...] = ()
     deliveries: tuple[str, ...] = ()
+    #: Which version of a mail with translations the customer gets, in words; "" for no mail, or a mail in one language.
+    language: str = ""
 
     def outcome(self) -> str:
         """Return in a sentence what was decided."""
@@ -126,6 +128,7 @@ class Explanation:
             "guards": {name: verdict.as_dict() for name, verdict in self.guards.items()},
             "offers": [offer.words() for offer in self.offers],
             "deliveries": list(self.deliveries),
+            "language": self.language,
         }
 
 
@@ -244,6 +247,9 @@ def _explained(
         reason=row.reason if row else None,
         offers=_offers(connection, edition, row.offers if row else [], guards),
         deliveries=tuple(_deliveries(connection, edition, judge.profile)),
+        language=languages.describe_choice(edition, row.content, judge.profile.facts.get("language"))
+        if row and row.content and not row.reason
+        else "",
     )
 
 

@@ -14,7 +14,8 @@ from mailshot.errors import InvalidInput, NotFound, Problem, nearest
 from mailshot.profile import utm
 from mailshot.profile.utm import UtmParameters
 from mailshot.render import compose, source
-from mailshot.render.template import ListType, compile_mail
+from mailshot.render.mail_versions import compile_versions
+from mailshot.render.template import ListType
 from mailshot.rulebook.campaign import CampaignDefinition
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store import values
@@ -152,7 +153,8 @@ def template_problems(rulebook: Rulebook, project: Path, campaign: str) -> list[
     found: list[Problem] = []
     for number, content in enumerate(contents):
         try:
-            compile_mail(source.read(project / "templates", content.template), names, allowed_hosts=hosts)
+            read = source.read(project / "templates", content.template)
+            compile_versions(read, names, {}, allowed_hosts=hosts)
         except NotFound as error:
             missing.add(document.at("content", number, "template"), error.message, error.remedy)
         except InvalidInput as error:

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mailshot.audience.compile import Compiler
-from mailshot.campaign import dependencies, offers, plan_diff, preview, schedule_diff
+from mailshot.campaign import dependencies, languages, offers, plan_diff, preview, schedule_diff
+from mailshot.campaign.languages import LanguageUse
 from mailshot.campaign.offers import OfferSpec
-from mailshot.campaign.plan_diff import CompareTo, PlanDiff
+from mailshot.campaign.plan_diff import CompareTo, PlanDiff, Previous
 from mailshot.campaign.schedule_diff import Scheduled
 from mailshot.campaign.snapshot import Snapshot
 from mailshot.errors import MailshotError
@@ -53,6 +54,8 @@ class CampaignPlan:
     moves: PlanDiff | None = None
     scheduled: Scheduled | None = None
     compared_with: str | None = None
+    #: By content, of mails with translations.
+    languages: Mapping[str, LanguageUse] = field(default_factory=dict)
     #: Bytes of pictures and attachments in each mail, by content; only contents that have some.
     enclosed: Mapping[str, int] = field(default_factory=dict)
 
@@ -71,6 +74,7 @@ class CampaignPlan:
             "left_out": dict(self.left_out), "changes": dict(self.changes) if self.changes else None,
             "compared_with": self.compared_with,
             "scheduled": self.scheduled.as_dict() if self.scheduled else None,
+            "languages": {content: use.as_dict() for content, use in self.languages.items()},
             "next_at": due, "findings": list(self.findings), "errors": list(self.errors),
             "enclosed_bytes": dict(self.enclosed),
         }  # fmt: skip
@@ -91,11 +95,10 @@ def make_plan(
         decide_plan(connection, edition, plan_id, as_of)
         # Before `record_plan`, which deletes the rows of all but the last two plans.
         moved = plan_diff.since(connection, edition, plan_id, before, as_of, wanted) if wanted else None
-        errors = [*_remarks(mailing, "error"), *preview.sample_errors(connection, mailing, plan_id, now)]
+        used, errors = _checked(connection, edition, mailing, plan_id, now)
         record_plan(connection, edition, plan_id, as_of, now, errors)
         contents, left_out = _counts(connection, plan_id, edition)
-        changes = plans.count_changes(connection, plan_id, before.rows) if before else None
-        plan_diff.drop_previous(connection, before)
+        changes = _changes(connection, plan_id, before)
         customers, scheduled = audiences.customers(connection), schedule_diff.compare_schedule(connection, edition)
     return CampaignPlan(
         id=plan_id,
@@ -114,6 +117,7 @@ def make_plan(
         moves=moved,
         scheduled=scheduled,
         compared_with=before.label(zone) if before else None,
+        languages=used,
         enclosed=mailing.enclosed_bytes(),
     )
 
@@ -235,6 +239,21 @@ def _counts(connection: Connection, plan_id: str, edition: Snapshot) -> tuple[di
         else:
             left_out[reason] = left_out.get(reason, 0) + number
     return contents, dict(sorted(left_out.items(), key=lambda item: -item[1]))
+
+
+def _changes(connection: Connection, plan_id: str, before: Previous | None) -> dict[str, int] | None:
+    """Count the changes since the plan before, None without one, and delete its rows if they were set aside."""
+    changes = plans.count_changes(connection, plan_id, before.rows) if before else None
+    plan_diff.drop_previous(connection, before)
+    return changes
+
+
+def _checked(
+    connection: Connection, edition: Snapshot, mailing: Mailing, plan_id: str, now: datetime
+) -> tuple[dict[str, LanguageUse], list[str]]:
+    """Return who gets which version, and the errors of the templates and of samples of each."""
+    used = languages.count_languages(connection, edition, plan_id)
+    return used, [*_remarks(mailing, "error"), *preview.sample_errors(connection, mailing, plan_id, now, used)]
 
 
 def _remarks(mailing: Mailing, level: str) -> list[str]:

@@ -6,11 +6,12 @@ Their links belong to no run and no customer, so that a click changes nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from mailshot import errors
+from mailshot.campaign.languages import LanguageUse
 from mailshot.campaign.snapshot import Snapshot
 from mailshot.errors import NotFound, Refused
 from mailshot.render import compose
@@ -40,12 +41,13 @@ def write_preview(
     base_url: str,
     now: datetime,
     content: str | None = None,
+    language: str | None = None,
 ) -> OutgoingMail:
     """Render the mail that the latest plan has for a customer, named by key or address.
 
     With `content`, render that content, whatever the plan has for the customer; the offers are those of the plan, if it
-    has chosen any. Raises NotFound for an unknown customer or content, Refused when the plan has no mail for them,
-    RenderError.
+    has chosen any. `language` is a BCP 47 tag that replaces the customer's language. Raises NotFound for an unknown
+    customer or content, Refused when the plan has no mail for them, RenderError.
     """
     if content is not None:
         _check_content(edition, content)
@@ -62,6 +64,8 @@ def write_preview(
             hint = f"mailshot rules explain '{edition.name}' {customer}"
             raise Refused(f"Plan {plan.id} has no mail for {customer} ({why}).", f"Ask why: {hint}")
         delivery = trial_recipient(connection, row, now, tracked=False)
+    if language:
+        delivery = _in_language(delivery, language)
     return compose.compose(edition.mailing(), delivery, keys, base_url)
 
 
@@ -117,12 +121,18 @@ def trial_recipient(connection: Connection, decision: PlanDecision, date: dateti
     return Recipient(NO_ID, NO_ID, decision.content, facts["email"], facts, offers, tracked, date)
 
 
-def sample_errors(connection: Connection, mailing: Mailing, plan_id: str, date: datetime) -> Iterator[str]:
+def _in_language(delivery: Recipient, language: str) -> Recipient:
+    return replace(delivery, facts={**delivery.facts, "language": language})
+
+
+def sample_errors(
+    connection: Connection, mailing: Mailing, plan_id: str, date: datetime, used: Mapping[str, LanguageUse]
+) -> Iterator[str]:
     """Render a few mails of each content, and give the errors, without any data of the customers."""
     for content in mailing.mails:
         errors = [
-            _error(mailing, replace(trial_recipient(connection, row, date, tracked=True), address=ADDRESS))
-            for row in plans.samples(connection, plan_id, content, SAMPLES_PER_CONTENT)
+            _error(mailing, replace(recipient, address=ADDRESS))
+            for recipient in _samples(connection, plan_id, content, date, used.get(content))
         ]
         for error, number in {error: errors.count(error) for error in errors if error}.items():
             yield f"{content}: {number} of {len(errors)} samples cannot be rendered: {error}"
@@ -138,6 +148,24 @@ def _archive_errors(mailing: Mailing, content: str, date: datetime) -> Iterator[
     else:
         if not subject:
             yield f"{content}: the copy for the public archive has no subject"
+
+
+def _samples(
+    connection: Connection, plan_id: str, content: str, date: datetime, used: LanguageUse | None
+) -> Iterator[Recipient]:
+    """Give a few customers of a content; with translations, some of each version.
+
+    A version that is nobody's now is rendered, too: a customer's language may change until the mail is sent.
+    """
+    rows = {row.customer_id: row for row in plans.samples(connection, plan_id, content, SAMPLES_PER_CONTENT)}
+    first = next(iter(rows.values()), None)
+    ids = {id for some in used.samples.values() for id in some[:SAMPLES_PER_CONTENT]} if used else set[int]()
+    rows |= {id: row for id in sorted(ids - rows.keys()) if (row := plans.row(connection, plan_id, id))}
+    for row in rows.values():
+        yield trial_recipient(connection, row, date, tracked=True)
+    for tag in used.versions if used and first else ():
+        if used and first and not used.versions[tag]:
+            yield _in_language(trial_recipient(connection, first, date, tracked=True), tag)
 
 
 def _error(mailing: Mailing, sample: Recipient) -> str:

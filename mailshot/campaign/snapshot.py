@@ -10,10 +10,13 @@ from typing import Any
 
 from mailshot.errors import NotFound, Problem
 from mailshot.facts.catalogue import Fact, FactType
+from mailshot.facts.language_matching import Languages
 from mailshot.profile import utm
 from mailshot.profile.preferences import Limit
 from mailshot.render import compose, problems, source
 from mailshot.render.compose import Mailing
+from mailshot.render.mail_versions import languages_of
+from mailshot.render.source import TemplateSource
 from mailshot.rulebook.resolve import ResolvedCampaign
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store.eligibility import Gates
@@ -42,6 +45,12 @@ class Snapshot:
     def gates(self) -> Gates:
         """What the campaign requires of the customers it mails."""
         return gates(self.rulebook, self.read)
+
+    def languages(self, content: str) -> Languages | None:
+        """Return the languages of the mail of a content; None when it has no translations."""
+        item = self.body["mailing"]["contents"][content]
+        found = languages_of(TemplateSource(item["name"], item["files"]), self.body["mailing"].get("manner", {}))
+        return found if len(found.available) > 1 else None
 
     def mailing(self) -> Mailing:
         """Compile its templates. Raises InvalidInput with every problem in them."""
@@ -90,7 +99,7 @@ def gates(rulebook: Rulebook, read: ResolvedCampaign) -> Gates:
 
 def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[str, Any]:
     campaign = read.campaign
-    facts = rulebook.catalogue
+    facts, contents = rulebook.catalogue, _templates(read, project, rulebook)
     return {
         "campaign": campaign.campaign,
         "topic": campaign.topic,
@@ -98,11 +107,12 @@ def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[
         "needs_consent": rulebook.topics.get(campaign.topic).requires_consent,
         "gates": gates(rulebook, read).freeze(),
         "sender": {**read.sender.model_dump(exclude={"utm"}), "brand": read.sender.brand or rulebook.company.brand},
-        "contents": _templates(read, project, rulebook),
+        "contents": contents,
         "manner": {
             "language": rulebook.company.language,
             "time_zone": str(rulebook.company.time_zone),
             "currency": rulebook.company.currency,
+            **_preferred_languages(rulebook, contents),
         },
         "dates": {"customer": _days(facts.customer), "offers": _days(facts.product)},
         "vocabulary": compose.vocabulary(facts.customer, facts.product),
@@ -111,6 +121,13 @@ def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[
         **_frozen_utm(rulebook, read),
         **({"archive": True} if campaign.archive else {}),
     }
+
+
+def _preferred_languages(rulebook: Rulebook, contents: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the company's list for mails with translations; no entry where it decides nothing."""
+    listed = list(rulebook.company.languages)
+    translated = any(TemplateSource(item["name"], item["files"]).translations for item in contents.values())
+    return {"languages": listed} if listed and translated else {}
 
 
 def _utm(rulebook: Rulebook, read: ResolvedCampaign) -> dict[str, str]:

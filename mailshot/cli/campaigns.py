@@ -140,6 +140,8 @@ def show_plan(made: CampaignPlan, compared: bool = False) -> None:
         f"[bold]{output.count_noun(made.mails, 'mail')}[/bold]"
     )
     output.print_counts("", made.contents, "gets")
+    for content, use in made.languages.items():
+        output.print_text(output.printable(f"{content}: {use.words()}"))
     for content, size in made.enclosed.items():
         mails = made.contents[content]
         output.print_text(

@@ -76,6 +76,8 @@ def _show_campaign(explanation: Explanation) -> None:
         output.print_text(f"  {YES if check.passes else NO} {finding}{remedy}")
     for offer in explanation.offers:
         output.print_text(f"  offer: {output.printable(offer.words())}")
+    if explanation.language:
+        output.print_text(f"  language: {output.printable(explanation.language)}")
     for delivery in explanation.deliveries:
         output.print_text(f"  {output.printable(delivery)}")
     output.print_text(f"[bold]{output.printable(explanation.outcome())}[/bold]")

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from mailshot.render.compose import OutgoingMail
 
 Customer = Annotated[str | None, typer.Option("--as", help="A customer's key or address. Default: the first.")]
+Language = Annotated[
+    str | None, typer.Option("--language", help="As if this were the customer's language, such as nb or pt-BR.")
+]
 Campaign = Annotated[str, typer.Argument(help="The campaign's name.")]
 
 
@@ -47,17 +50,20 @@ def preview(
     png: Annotated[Path | None, typer.Option(help="Write a picture of the whole mail here.", dir_okay=False)] = None,
     to: Annotated[Path | None, typer.Option(help="Write the HTML here instead of opening a browser.")] = None,
     text: Annotated[bool, typer.Option("--text", help="Print the plain text part, like --client plain.")] = False,
+    language: Language = None,
 ) -> None:
     """Show a campaign's mail as a customer of the latest plan would get it."""
     client = Client.plain if text else client
     if client in (Client.phone, Client.dark) and png is None:
         raise typer.BadParameter(f"'{client}' is only for pictures: add --png FILE.", param_hint="--client")
-    letter = _letter(context.app(), campaign, customer, content)
+    letter = _letter(context.app(), campaign, customer, content, language)
     if client is Client.plain and png is None:
         lines = [letter.rendered.subject, "", *letter.rendered.text.splitlines()]
         output.print_text("\n".join(map(output.printable, lines)))
         return
     output.print_text(f"Subject: {output.printable(letter.rendered.subject)}")
+    if letter.language:
+        output.print_text(f"Language: {letter.language}")
     if png is not None:
         _write_picture(png, letter, client)
     if png is None or to is not None:
@@ -105,6 +111,7 @@ def send_test(
     campaign: Campaign,
     address: Annotated[str, typer.Argument(help="The address to send it to.")],
     customer: Customer = None,
+    language: Language = None,
 ) -> None:
     """Send a campaign's mail to yourself, as a customer of the latest plan would get it."""
     from mailshot.deliver import smtp
@@ -112,7 +119,7 @@ def send_test(
 
     to = _address(address)
     app = context.app()
-    letter = _letter(app, campaign, customer)
+    letter = _letter(app, campaign, customer, language=language)
     verdict = smtp.send_test_mail(app.server, letter, to)
     if verdict.status is not Status.accepted:
         raise Unavailable(f"{app.server} did not accept the mail: {verdict.reply}", "Nothing else was sent.")
@@ -129,9 +136,12 @@ def _address(text: str) -> str:
     return found.email
 
 
-def _letter(app: App, campaign: str, customer: str | None, content: str | None = None) -> OutgoingMail:
+def _letter(
+    app: App, campaign: str, customer: str | None, content: str | None = None, language: str | None = None
+) -> OutgoingMail:
     from mailshot.campaign import preview as stage
 
+    tag = _tag(language) if language is not None else None
     edition = context.read_edition(app, campaign)
     chosen = customer or stage.sample_customer(app.store, edition, content)
     if chosen is None and content is not None:  # the plan gives it to no customer
@@ -139,8 +149,19 @@ def _letter(app: App, campaign: str, customer: str | None, content: str | None =
     if chosen is None:
         raise stage.no_mail(app.store, edition)
     now, base_url = context.now(), app.settings.base_url
-    letter = stage.write_preview(app.store, edition, chosen, app.keys, base_url, now, content)
+    letter = stage.write_preview(app.store, edition, chosen, app.keys, base_url, now, content, tag)
     if content is not None and (planned := stage.planned_content(app.store, edition, chosen)) != content:
         instead = f"'{planned}'" if planned else "no mail"
         output.err.print(output.printable(f"By the plan, {chosen} gets {instead}, not '{content}'."))
     return letter
+
+
+def _tag(language: str) -> str:
+    """Return a language as a BCP 47 tag. Raises InvalidInput."""
+    from mailshot.facts import language_matching, locales
+
+    if tag := locales.language_tag(language):
+        return tag
+    close = language_matching.nearest(language)
+    remedy = f"Did you mean '{close}'?" if close else "Write for example nb, en-GB or zh-Hant (BCP 47)."
+    raise InvalidInput([Problem("--language", 0, 0, f"'{language}' is not a language.", remedy=remedy)])

@@ -8,6 +8,7 @@ wait for it. A language that CLDR does not know is no error: the next best is us
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
@@ -61,13 +62,15 @@ YES_NO = {
 class LocaleFormat:
     """How one customer's mail writes things. `language` is the customer's own, empty when it is not known.
 
-    `zone` is the customer's where known, else the company's. Money is written as the company does.
+    `zone` is the customer's where known, else the company's. Money is written as the company does, but in a translation
+    as its language does (`money_language`).
     """
 
     language: str = ""
     zone: ZoneInfo | None = None
     company_language: str = ENGLISH
     currency: str = "USD"
+    money_language: str = ""
 
     def date(self, value: object, form: str = "long") -> str:
         """Write a date, moment or ISO text as a day of the zone, by a format's name or a pattern; None as nothing.
@@ -87,7 +90,9 @@ class LocaleFormat:
         """
         if amount is None:
             return ""
-        return written_money(_amount(amount), currency or self.currency, _locale("", self.company_language))
+        return written_money(
+            _amount(amount), currency or self.currency, _locale(self.money_language, self.company_language)
+        )
 
     def number(self, value: object, digits: int | None = None) -> str:
         """Write a number as people of the mail's language do: `1.250,5`; None as nothing.
@@ -164,6 +169,14 @@ def language_name(code: str, language: str = ENGLISH) -> str:
     """Return a language's name, or the code where none is known."""
     locale = _parsed(code)
     return (locale.get_display_name(_locale(language, ENGLISH)) if locale else None) or code
+
+
+def cldr(table: str) -> Mapping[str, str]:
+    """Return one of CLDR's tables that are about tags: `likely_subtags`, `parent_exceptions`, `language_aliases`."""
+    from babel.core import get_global
+
+    found: Mapping[str, str] = get_global(table)  # type: ignore[arg-type]
+    return found
 
 
 def is_language(code: str) -> bool:

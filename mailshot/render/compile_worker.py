@@ -35,13 +35,18 @@ _compiled: list[tuple[MailTemplate, Any]] = []
 
 
 def _compile_mail(
-    name: str, files: Mapping[str, str], enclosed: Mapping[str, bytes], words: Any, hosts: frozenset[str]
+    name: str,
+    files: Mapping[str, str],
+    enclosed: Mapping[str, bytes],
+    words: Any,
+    hosts: frozenset[str],
+    language: str,
 ) -> MailTemplate:
     """Compile a source. Raises InvalidInput."""
     _compiled.clear()
     kinds = {ListType.__name__: ListType}
     vocabulary = {group: kinds.get(kind, tuple)(fields) for group, kind, fields in words}
-    mail = compiler.compile_source(TemplateSource(name, files, enclosed), vocabulary, hosts)
+    mail = compiler.compile_source(TemplateSource(name, files, enclosed, language), vocabulary, hosts)
     _compiled.append((mail, vocabulary))
     return mail
 

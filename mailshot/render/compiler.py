@@ -131,7 +131,10 @@ def _findings(
         lint.MailPart(source.file(part), needed[part]) if part in needed else None for part in ("body.html", "body.txt")
     )
     assert html
-    return lint.examine(subject, document, slots, source.file("subject.txt"), html, plain)
+    return (
+        *lint.examine(subject, document, slots, source.file("subject.txt"), html, plain),
+        *lint.mixed_languages(source, document, frozenset[str]().union(*needed.values())),
+    )
 
 
 def _text_findings(
@@ -212,9 +215,9 @@ def _add_preheader(document: MailDocument, pieces: Collection[Segment]) -> None:
     )
 
 
-def inline_rendered(html: str, name: str) -> str:
-    """Inline the styles of one rendered mail of the template `name`. Raises RenderError for a tag without an end."""
-    place = Place(f"{name}/body.html", 0, 0)
+def inline_rendered(html: str, file: str) -> str:
+    """Inline the styles of one rendered mail of the template `file`. Raises RenderError for a tag without an end."""
+    place = Place(file, 0, 0)
     document = MailDocument([Segment("data", _CONTROLS.sub(" ", html), place)])
     report = TemplateProblems({})
     check_markup(document, report, None, styled_once=False)

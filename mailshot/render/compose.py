@@ -9,7 +9,6 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -17,11 +16,12 @@ from zoneinfo import ZoneInfo
 from mailshot.facts import time_zones
 from mailshot.facts.locales import LocaleFormat
 from mailshot.profile import address
-from mailshot.render import enclosures, filters, headers, mime
+from mailshot.render import headers, mime
 from mailshot.render.links import OWN_PAGES
+from mailshot.render.mail_versions import HTML, MailVersion, MailVersions, compile_versions
 from mailshot.render.mime import EnclosedFile, MailHeaders
 from mailshot.render.source import TemplateSource
-from mailshot.render.template import Finding, LinkTarget, ListType, MailTemplate, RenderedMail, Tracking, compile_mail
+from mailshot.render.template import Finding, LinkTarget, ListType, RenderedMail, Tracking
 from mailshot.tokens import KeyRing, Purpose
 
 Offers = Sequence[tuple[Mapping[str, Any], int]]
@@ -38,7 +38,7 @@ class Mailing:
     topic: str
     topic_title: str
     sender: Mapping[str, Any]
-    mails: Mapping[str, MailTemplate]
+    mails: Mapping[str, MailVersions]
     unknown: Mapping[str, Mapping[str, None]]
     """All customer and offer facts that templates may use, as None: an unknown fact prints nothing."""
     bulk: bool = True
@@ -47,21 +47,24 @@ class Mailing:
     """Language, time zone and currency of the company."""
     dates: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Customer and offer facts of type date, which are stored as text."""
-    enclosed: Mapping[str, Sequence[EnclosedFile]] = field(default_factory=dict)
-    """The pictures and attachments of each content, encoded."""
     archive: bool = False
     """Whether a copy without customer data is in the public archive."""
 
     def findings(self, level: str) -> dict[str, list[Finding]]:
         """Return the findings of a level by content, without those that do not apply to this topic."""
         return {
-            name: [finding for finding in mail.findings if finding.level == level and (self.bulk or not finding.bulk)]
+            name: [
+                finding for finding in mail.all_findings() if finding.level == level and (self.bulk or not finding.bulk)
+            ]
             for name, mail in self.mails.items()
         }
 
     def enclosed_bytes(self) -> dict[str, int]:
-        """Return the bytes of pictures and attachments in a mail of each content that has some."""
-        return {name: sum(file.size for file in files) for name, files in self.enclosed.items() if files}
+        """Return the bytes of pictures and attachments in a mail of each content that has some.
+
+        Of a mail with translations, those of the version that has most.
+        """
+        return {name: size for name, mail in self.mails.items() if (size := mail.enclosed_bytes())}
 
     @classmethod
     def from_frozen(cls, body: Mapping[str, Any], with_trial: bool = True) -> Mailing:
@@ -71,19 +74,16 @@ class Mailing:
         """
         words: dict[str, Collection[str]] = {name: tuple(fields) for name, fields in body["vocabulary"].items()}
         words["offers"] = ListType(words["offers"])
-        hosts = tuple(body["link_hosts"])
-        sources = {name: TemplateSource.thaw(item) for name, item in body["contents"].items()}
+        hosts, manner = tuple(body["link_hosts"]), body.get("manner", {})
         mails = {
-            name: compile_mail(source, words, allowed_hosts=hosts, with_trial=with_trial)
-            for name, source in sources.items()
+            name: compile_versions(TemplateSource.thaw(item), words, manner, allowed_hosts=hosts, with_trial=with_trial)
+            for name, item in body["contents"].items()
         }
-        enclosed = {name: _encoded_files(sources[name], mail) for name, mail in mails.items()}
         unknown = {name: dict.fromkeys(body["vocabulary"][name]) for name in ("customer", "offers")}
         head = (body["campaign"], body["topic"], body["topic_title"], body["sender"])
         thawed = cls(*head, mails, unknown, body.get("needs_consent", True))
-        locale_format, dates = _locale_format(body.get("manner", {})), body.get("dates", {})
-        archive = body.get("archive", False)
-        return replace(thawed, locale_format=locale_format, dates=dates, enclosed=enclosed, archive=archive)
+        dates, archive = body.get("dates", {}), body.get("archive", False)
+        return replace(thawed, locale_format=_locale_format(manner), dates=dates, archive=archive)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,10 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMail:
-    """One mail ready to send. `envelope_from` is its VERP address; `links` must be stored before it is sent."""
+    """One mail ready to send. `envelope_from` is its VERP address; `links` must be stored before it is sent.
+
+    `language` is that of the version; "" when the mail has no translations.
+    """
 
     envelope_from: str
     envelope_to: str
@@ -111,6 +114,7 @@ class OutgoingMail:
     headers: MailHeaders
     files: Sequence[EnclosedFile] = ()
     """Its attachments, and the pictures that this customer's HTML shows."""
+    language: str = ""
 
     def data(self, eight_bit: bool) -> bytes:
         """Return the message's bytes."""
@@ -123,16 +127,6 @@ class OutgoingMail:
     @property
     def links(self) -> tuple[LinkTarget, ...]:
         return self.rendered.links
-
-
-def _encoded_files(source: TemplateSource, mail: MailTemplate) -> tuple[EnclosedFile, ...]:
-    """Encode the pictures and attachments of a template, once for all its mails."""
-    pictures = {content_id: path for path, content_id in mail.pictures.items()}
-    wanted = [*pictures.items(), *(("", path) for path in mail.attachments)]
-    return tuple(
-        mime.encode_file(PurePosixPath(path).name, enclosures.media_type(path), source.enclosed[path], content_id)
-        for content_id, path in wanted
-    )
 
 
 def vocabulary(customer: Collection[str], product: Collection[str]) -> dict[str, list[str]]:
@@ -157,9 +151,7 @@ def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str)
         "view_in_browser": f"{base_url}/v/{keys.sign(Purpose.view, *ids, mailbox)}",
         "archive": archive_url(base_url, delivery.run_id, delivery.content) if mailing.archive else "",
     }
-    rendered = mailing.mails[delivery.content].render(
-        _values(mailing, delivery, links), _tracking(keys, base_url, ids) if delivery.tracked else None
-    )
+    version, rendered = _render(mailing, delivery, links, _tracking(keys, base_url, ids) if delivery.tracked else None)
     domain = headers.ascii_domain(str(sender["address"]).rpartition("@")[2])
     bounce_domain = headers.ascii_domain(str(sender["bounce_domain"] or domain))
     envelope_from = f"{keys.sign_local_part(Purpose.bounce, *ids)}@{bounce_domain}"
@@ -178,22 +170,30 @@ def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str)
         boundary_seed=message_id,
         unsubscribe_url=links["unsubscribe"],
     )
-    files = [
-        file
-        for file in mailing.enclosed.get(delivery.content, ())
-        if not file.content_id or f"cid:{file.content_id}" in rendered.html
-    ]
-    return OutgoingMail(envelope_from, headers.ascii_address(delivery.address), message_id, rendered, envelope, files)
+    envelope_to, files = headers.ascii_address(delivery.address), version.files_in(rendered.html)
+    language = version.language if mailing.mails[delivery.content].translated else ""
+    return OutgoingMail(envelope_from, envelope_to, message_id, rendered, envelope, files, language)
+
+
+def _render(
+    mailing: Mailing, delivery: Recipient, links: Mapping[str, str], tracking: Tracking | None
+) -> tuple[MailVersion, RenderedMail]:
+    """Render the version of the customer's language; without a customer, that of the files without a tag."""
+    versions, customer = mailing.mails[delivery.content], _customer_format(mailing, delivery.facts)
+    version = versions.choose(customer.language)
+    parts = versions.values(version, customer)
+    values = {**_values(mailing, delivery, links), **parts[HTML]}
+    return version, version.template.render(values, tracking, others=parts)
 
 
 def public_copy(mailing: Mailing, content: str, offers: Offers, date: datetime) -> tuple[str, str]:
     """Return subject and HTML of a content without any customer: every fact is unknown, links to own pages are empty.
 
-    Raises RenderError.
+    Of a mail with translations it is the version of the files without a tag. Raises RenderError.
     """
     nobody = Recipient(0, 0, content, "", {}, offers, False, date)
-    rendered = mailing.mails[content].render(_values(mailing, nobody, dict.fromkeys(OWN_PAGES, "")), None)
-    return rendered.subject, _page(rendered.html, mailing.enclosed.get(content, ()))
+    version, rendered = _render(mailing, nobody, dict.fromkeys(OWN_PAGES, ""), None)
+    return rendered.subject, _page(rendered.html, version.enclosed)
 
 
 def archive_url(base_url: str, run_id: int, content: str) -> str:
@@ -218,6 +218,12 @@ def _locale_format(company: Mapping[str, str]) -> LocaleFormat:
     return LocaleFormat("", ZoneInfo(company["time_zone"]), company["language"], company["currency"])
 
 
+def _customer_format(mailing: Mailing, facts: Mapping[str, Any]) -> LocaleFormat:
+    company = mailing.locale_format
+    zone = time_zones.find_zone(facts.get("time_zone"), company.zone or ZoneInfo("UTC"))
+    return replace(company, language=str(facts.get("language") or ""), zone=zone)
+
+
 def _values(mailing: Mailing, delivery: Recipient, links: Mapping[str, str]) -> dict[str, object]:
     sender, unknown_customer, unknown_offer = mailing.sender, mailing.unknown["customer"], mailing.unknown["offers"]
     customer, days = (
@@ -225,11 +231,6 @@ def _values(mailing: Mailing, delivery: Recipient, links: Mapping[str, str]) -> 
         mailing.dates.get("offers", ()),
     )
     return {
-        filters.LOCALE_FORMAT: replace(
-            mailing.locale_format,
-            language=str(customer.get("language") or ""),
-            zone=time_zones.find_zone(customer.get("time_zone"), mailing.locale_format.zone or ZoneInfo("UTC")),
-        ),
         "customer": {**unknown_customer, **customer},
         "offers": [
             {**unknown_offer, **_with_parsed_dates(product, days), "times": times, "reason": _reason(times)}

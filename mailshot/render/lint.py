@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from mailshot.facts import language_matching
+from mailshot.facts.locales import ENGLISH
 from mailshot.render.document import MailDocument
 from mailshot.render.enclosures import INLINE
 from mailshot.render.lexer import Segment
 from mailshot.render.links import LinkSlots
 from mailshot.render.markup import Attribute, Comment, Tag, is_conditional, scan_comment, unescape_attribute
 from mailshot.render.problems import Place
+from mailshot.render.source import TemplateSource
 
 POSTAL, UNSUBSCRIBE = "sender.postal_address", "links.unsubscribe"
 _WITH_PICTURE = ("img", "input", "v:fill", "v:image", "v:imagedata")
@@ -156,3 +159,32 @@ def _picture(document: MailDocument, attribute: Attribute) -> Iterator[Finding]:
     elif not url.startswith(("https://", "cid:")):
         message = "Mail readers cannot find this picture. Put it on a server, and write its whole address: https://…"
         yield Finding("error", message, place)
+
+
+def mixed_languages(source: TemplateSource, document: MailDocument, facts: Collection[str]) -> Iterator[Finding]:
+    """Warn where a translation sends parts in different languages to one customer, or leaves one out."""
+    own = source.own_parts
+    body, text = (Place(source.file(part), 0, 0) for part in ("body.html", "body.txt"))
+    tag, has_preheader = source.language, f"{source.name}/preheader.txt" in source.files
+    if own.keys() & {"body.html", "body.txt"} and "subject.txt" not in own:
+        message = f"The body is translated, but not the subject: write subject.{tag}.txt."
+        yield Finding("warning", message, body if "body.html" in own else text)
+    if "body.html" in own and has_preheader and "preheader.txt" not in own:
+        message = f"The preheader is not translated, so that this mail has none: write preheader.{tag}.txt."
+        yield Finding("warning", message, body)
+    if "body.txt" in own and "body.html" not in own:
+        message = f"The plain text is translated, but not the HTML, which most customers see: write body.{tag}.html."
+        yield Finding("warning", message, text)
+    if "body.html" in own and "offers.reason" in facts and not language_matching.same_language(tag, ENGLISH):
+        yield Finding("warning", "An offer's 'reason' is in English: write it here, by 'times'.", body)
+    if "body.html" in own:
+        yield from _other_language(document, tag)
+
+
+def _other_language(document: MailDocument, language: str) -> Iterator[Finding]:
+    """Warn of a translation that says that it is in another language, perhaps by the layout of all."""
+    for tag in (markup for markup in document.markup if isinstance(markup, Tag) and not markup.closing):
+        said = tag.value("lang") if tag.name == "html" else None
+        if said and not document.has_tag(said) and not language_matching.same_language(said, language):
+            message = f"The mail says that its language is '{said}': write <html lang=\"{{{{ language }}}}\">."
+            yield Finding("warning", message, document.place(tag.start))

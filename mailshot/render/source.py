@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mailshot import errors, safe_files
-from mailshot.render import enclosures
+from mailshot.render import enclosures, translations
 
 REQUIRED = ("subject.txt", "body.html")
 OPTIONAL = ("preheader.txt", "body.txt", "settings.yaml")
@@ -30,12 +30,16 @@ LARGEST_SHARED = 2_000_000
 
 @dataclass(frozen=True)
 class TemplateSource:
-    """A mail's files by their path under templates/, e.g. `weekly/body.html` and `_base/layout.html`."""
+    """A mail's files by their path under templates/, e.g. `weekly/body.html` and `_base/layout.html`.
+
+    `language` is the tag of the translation that this source is of; "" for the files without a tag.
+    """
 
     name: str
     files: Mapping[str, str] = field(repr=False)
     enclosed: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """The files that travel with the mail: pictures and attachments."""
+    language: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "files", MappingProxyType(dict(self.files)))
@@ -46,9 +50,40 @@ class TemplateSource:
         """Name the content: SHA-256, in hex, of the canonical JSON of name and files."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
+    @cached_property
+    def translations(self) -> translations.Names:
+        """By tag, the file name of each translated part."""
+        own = f"{self.name}/"
+        return translations.find(file.removeprefix(own) for file in self.files if file.startswith(own))
+
+    @property
+    def own_parts(self) -> Mapping[str, str]:
+        """The file names of the parts that are in `language`; none for the files without a tag."""
+        return self.translations.get(self.language, {})
+
     def file(self, part: str) -> str:
-        """Spell the key of one of this mail's own files."""
-        return f"{self.name}/{part}"
+        """Spell the key of one of this mail's own files, which for a translation may be that of its language.
+
+        A translated body has no preheader and plain text of another language: then the key is of no file.
+        """
+        own = translations.tagged(part, self.language) if "body.html" in self.own_parts else part
+        name = self.own_parts.get(part, own if part in ("preheader.txt", "body.txt") else part)
+        return f"{self.name}/{name}"
+
+    def versions(self) -> dict[str, TemplateSource]:
+        """Return the source of each version: "" for that of the files without a tag, then each translation's by tag.
+
+        Each has only the files that it may use, so that a change of one translation changes no other.
+        """
+        theirs = {self.file(name): tag for tag, parts in self.translations.items() for name in parts.values()}
+        if not theirs:
+            return {"": self}
+        return {tag: self._version(theirs, tag) for tag in ("", *self.translations)}
+
+    def _version(self, theirs: Mapping[str, str], tag: str) -> TemplateSource:
+        files = {path: text for path, text in self.files.items() if theirs.get(path, tag) == tag}
+        wanted = enclosures.candidates(self.name, files) if self.enclosed else set[str]()
+        return TemplateSource(self.name, files, {k: v for k, v in self.enclosed.items() if k in wanted}, tag)
 
     def freeze(self) -> dict[str, Any]:
         """Return it as a JSON value, which `thaw` reads."""
@@ -61,8 +96,9 @@ class TemplateSource:
         return cls(body["name"], body["files"], enclosed)
 
     def to_json(self) -> str:
-        """Return name and files as canonical JSON, which `digest` is taken of; of enclosed files their digests."""
+        """Return name, files and language as canonical JSON, which `digest` is taken of; of enclosed files digests."""
         content: dict[str, object] = {"name": self.name, "files": dict(self.files)}
+        content |= {"language": self.language} if self.language else {}
         if self.enclosed:
             content["enclosed"] = {path: hashlib.sha256(raw).hexdigest() for path, raw in self.enclosed.items()}
         return json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
@@ -79,15 +115,17 @@ def read(folder: Path, name: str) -> TemplateSource:
     if name in ("", ".", "..") or "/" in name or "\\" in name or name.startswith("_") or not home.is_dir():
         raise errors.NotFound(f"There is no template '{name}' in {folder}.", errors.nearest(name, known))
     wanted = [home / part for part in REQUIRED] + [home / part for part in OPTIONAL if os.path.lexists(home / part)]
-    shared = _shared(folder)
+    translated, shared = translations.files_in(home), _shared(folder)
     files: dict[str, str] = {}
-    problems: list[errors.Problem] = []
+    problems = [*translations.name_problems(translated)]
     left = LARGEST_SHARED
-    for path in (*wanted, *shared):
+    for path in (*wanted, *translated, *shared):
         outcome = _read_file(path, folder)
         if isinstance(outcome, errors.Problem):
             problems.append(outcome)
             continue
+        if path in translated and not outcome.strip():
+            problems.append(translations.empty(path))
         files[path.relative_to(folder).as_posix()] = outcome
         left -= len(outcome.encode()) if path.parent != home else 0
         if left < 0:

@@ -40,6 +40,7 @@ __all__ = [
 ]
 log = logging.getLogger(__name__)
 Vocabulary = Mapping[str, Collection[str]]
+_NONE: Mapping[str, Any] = {}
 MAX_CACHED_TEMPLATES = 256
 """Compiled templates cached in this process."""
 INLINE_SECONDS = 0.8
@@ -203,19 +204,26 @@ class MailTemplate:
     _link_places: tuple[Place, ...]
     _allowed_hosts: frozenset[str]
 
-    def render(self, values: Mapping[str, object], tracking: Tracking | None) -> RenderedMail:
+    def render(
+        self,
+        values: Mapping[str, object],
+        tracking: Tracking | None,
+        others: Mapping[str, Mapping[str, object]] = _NONE,
+    ) -> RenderedMail:
         """Render for one customer. `tracking` None: no pixel, and no link is replaced.
 
+        `others` are the values that differ in the parts "subject" and "text", as far as their language does.
         Raises RenderError for what fails for this customer only: a missing value, a link to a host that is not allowed.
         """
         BUDGET.start_clock()
         linker = LinkRewriter(self._link_places, self._allowed_hosts, tracking)
         html = self._html.render({**values, "_link": linker, "_pixel": _pixel(tracking)})
-        subject = " ".join(self._subject.render(values).split())
+        subject = " ".join(self._subject.render({**values, **others.get("subject", _NONE)}).split())
         if len(subject) > MAX_SUBJECT_CHARACTERS:
-            place = Place(f"{self.name}/subject.txt", 0, 0)
+            place = Place(self._subject.places[0].file, 0, 0)
             raise RenderError(f"The subject is longer than {MAX_SUBJECT_CHARACTERS} characters.", place)
-        words = plain_text.tidy(self._text.render(values), self._text_is_derived)
+        words = self._text.render({**values, **others.get("text", _NONE)})
+        words = plain_text.tidy(words, self._text_is_derived)
         if self.per_mail_inlining:
             html = self._inlined(html)
         return RenderedMail(subject, html, words, tuple(linker.links.values()))
@@ -227,11 +235,12 @@ class MailTemplate:
 
     def _inlined(self, html: str) -> str:
         """Inline the styles of a rendered mail."""
+        file = self._html.places[0].file
         try:
-            return str(compile_process.run_job("inline", html, self.name, seconds=INLINE_SECONDS))
+            return str(compile_process.run_job("inline", html, file, seconds=INLINE_SECONDS))
         except (compile_process.LimitExceeded, compile_process.JobFailed) as error:
             what = "takes too long" if isinstance(error, compile_process.LimitExceeded) else f"fails: {error}"
-            place = Place(f"{self.name}/body.html", 0, 0)
+            place = Place(file, 0, 0)
             raise RenderError(f"Inlining the styles of this customer's mail {what}.", place) from error
 
 
@@ -268,8 +277,9 @@ def _compile(
     """Compile a source, and render it on trial, in the compile process. Exceeding its limits is cached as a problem."""
     try:
         with compile_process.same_process():
+            files, enclosed = dict(source.files), dict(source.enclosed)
             mail: MailTemplate = compile_process.run_job(
-                "compile", source.name, dict(source.files), dict(source.enclosed), words, hosts
+                "compile", source.name, files, enclosed, words, hosts, source.language
             )
             findings = _trial_render(mail) if with_trial else ()
         return replace(mail, findings=(*findings, *mail.findings)) if findings else mail

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from mailshot.render import variables
 from mailshot.render.budget import BUDGET, TooMuchWork
 from mailshot.render.lint import Finding
 from mailshot.render.problems import RenderError
@@ -62,4 +63,4 @@ def _customers(vocabulary: Mapping[str, Collection[str]]) -> Iterator[Mapping[st
             if isinstance(fields, ListType)
             else dict.fromkeys(fields, specimen)
             for name, fields in vocabulary.items()
-        } | {"_link": _AnyLink(), "_pixel": ""}
+        } | {"_link": _AnyLink(), "_pixel": "", variables.LANGUAGE: specimen}

@@ -39,6 +39,8 @@ _FORBIDDEN: dict[type[nodes.Node], str] = {
     nodes.Pow: "Powers are not available in a mail.",
     nodes.NSRef: "Namespaces are not available in a mail.",
 }
+LANGUAGE = "language"
+"""The name, in every template, of the language that it is in."""
 Scope = dict[str, str | None]
 """Meaning of each name in this scope: a group of facts, or None for a plain value."""
 
@@ -55,7 +57,7 @@ class VariableFinder(NodeVisitor):
     ) -> None:
         self.facts: set[str] = set()
         self._vocabulary, self._places, self._report = vocabulary, places, report
-        self._scopes: list[Scope] = [{name: name for name in vocabulary}]
+        self._scopes: list[Scope] = [{LANGUAGE: None} | {name: name for name in vocabulary}]
 
     def _problem(self, node: nodes.Node, message: str, remedy: str = "", after: int = 0) -> None:
         place = self._places[min(node.lineno + after, len(self._places) - 1)]

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mailshot.documents import Document
-from mailshot.facts import locales
+from mailshot.facts import language_matching, locales
 from mailshot.profile.lifecycle import DEFAULT, Thresholds
 from mailshot.profile.utm import UtmParameters
 from mailshot.rulebook.campaign import Length, Moment, Strict, Zone
@@ -46,16 +46,40 @@ def _language(code: str) -> str:
     return code
 
 
+def _listed_language(code: str) -> str:
+    tag = locales.language_tag(code)
+    if tag is None or not locales.is_language(tag):
+        close = language_matching.nearest(code)
+        hint = f"did you mean '{close}'?" if close else "write for example 'nb', 'en-GB' or 'zh-Hant' (BCP 47)"
+        raise ValueError(f"'{code}' is not a language; {hint}")
+    return tag
+
+
+def _distinct(tags: tuple[str, ...]) -> tuple[str, ...]:
+    keys = [language_matching.key(tag) for tag in tags]
+    for number, key in enumerate(keys):
+        if key in keys[:number]:
+            raise ValueError(f"'{tags[keys.index(key)]}' and '{tags[number]}' are the same language")
+    return tags
+
+
 class Company(Strict):
     """`as_of` makes a past moment "today", for data that ends there.
 
-    Mails format money, and dates for customers of unknown language, for `language`.
+    Mails format money, and dates for customers of unknown language, for `language`. Templates without a tag are in it.
+    `languages` lists the languages that customers are written to, the preferred one first: a customer whose language a
+    mail does not have gets the first one of the list that it has.
     """
 
     brand: str = "Mailshot"
     time_zone: Zone = ZoneInfo("UTC")
     currency: Annotated[str, AfterValidator(_currency)] = "USD"
     language: Annotated[str, AfterValidator(_language)] = locales.ENGLISH
+    languages: Annotated[
+        tuple[Annotated[str, AfterValidator(_listed_language)], ...],
+        AfterValidator(_distinct),
+        Field(examples=[["nb", "en"]]),
+    ] = ()
     link_hosts: tuple[str, ...] = ()
     utm: UtmParameters = UtmParameters()
     as_of: Moment | None = None

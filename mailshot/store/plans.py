@@ -5,7 +5,7 @@ Previews, launches and explanations read these rows, so that they never disagree
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -153,6 +153,31 @@ def count_decisions(connection: Connection, plan_id: str) -> list[tuple[str | No
     """Count a plan's customers by (content, reason)."""
     grouped = select(ROW.c.content, ROW.c.reason, func.count()).where(ROW.c.plan_id == plan_id)
     return [(row[0], row[1], row[2]) for row in connection.execute(grouped.group_by(ROW.c.content, ROW.c.reason))]
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageCount:
+    """The customers with one language, as it is stored, who get one content."""
+
+    content: str
+    language: str | None
+    customers: int
+    #: The ids of two of them, or of the only one twice.
+    samples: tuple[int, int]
+
+
+def count_languages(connection: Connection, plan_id: str, contents: Collection[str]) -> list[LanguageCount]:
+    """Count the customers of a plan who get one of these contents by their language, the most frequent first."""
+    customer = SCHEMA.customer
+    language = customer.c.language
+    found = (
+        select(ROW.c.content, language, func.count(), func.min(ROW.c.customer_id), func.max(ROW.c.customer_id))
+        .select_from(ROW.join(customer, customer.c.id == ROW.c.customer_id))
+        .where(ROW.c.plan_id == plan_id, ROW.c.reason.is_(None), ROW.c.content.in_(contents))
+        .group_by(ROW.c.content, language)
+    )
+    counts = [LanguageCount(row[0], row[1], row[2], (row[3], row[4])) for row in connection.execute(found)]
+    return sorted(counts, key=lambda count: (-count.customers, count.language or ""))
 
 
 def mails(connection: Connection, plan_id: str) -> int:
