@@ -58,7 +58,7 @@ def edition(shop: Shop) -> Snapshot:
 
 def see(shop: Shop, read: Snapshot, customer: str, language: str | None = None) -> tuple[str, str]:
     """Return the language and the subject of a customer's mail in a preview."""
-    letter = preview.write_preview(shop.store, read, customer, KEYS, "https://x.example", NOW, language)
+    letter = preview.write_preview(shop.store, read, customer, KEYS, "https://x.example", NOW, language=language)
     return letter.language, letter.rendered.subject
 
 

@@ -17,7 +17,7 @@ from tests.render import material
 BODY = '<!doctype html><html lang="{{{{ language }}}}"><body><p>{}</p></body></html>'
 BASE = {
     "subject.txt": "Hello",
-    "preheader.txt": "Read this",
+    "preheader.txt": "Read this before everybody else does",
     "body.html": BODY.format("English"),
     "body.txt": "English text",
 }
@@ -146,7 +146,13 @@ def test_a_translation_does_not_depend_on_another() -> None:
         ({"subject.nb.txt": "Hei"}, "Hei", "English", "Read this", "English text"),
         ({"body.nb.html": BODY.format("Norsk")}, "Hello", "Norsk", "", "Norsk"),
         ({"body.nb.html": BODY.format("Norsk"), "body.nb.txt": "Norsk tekst"}, "Hello", "Norsk", "", "Norsk tekst"),
-        ({"body.nb.html": BODY.format("Norsk"), "preheader.nb.txt": "Les"}, "Hello", "Norsk", "Les", "Norsk"),
+        (
+            {"body.nb.html": BODY.format("Norsk"), "preheader.nb.txt": "Les dette før alle de andre gjør det"},
+            "Hello",
+            "Norsk",
+            "Les",
+            "Norsk",
+        ),
         ({"preheader.nb.txt": "Les dette"}, "Hello", "English", "Les dette", "English text"),
         ({"body.nb.txt": "Norsk tekst"}, "Hello", "English", "Read this", "Norsk tekst"),
     ],
@@ -225,9 +231,16 @@ def test_what_fails_for_one_customer_names_the_translated_file() -> None:
     ("files", "expected"),
     [
         ({"subject.nb.txt": "Hei"}, []),
-        ({"subject.nb.txt": "Hei", "preheader.nb.txt": "Les", "body.nb.html": BODY.format("Norsk")}, []),
         (
-            {"body.nb.html": BODY.format("Norsk"), "preheader.nb.txt": "Les"},
+            {
+                "subject.nb.txt": "Hei",
+                "preheader.nb.txt": "Les dette før alle de andre gjør det",
+                "body.nb.html": BODY.format("Norsk"),
+            },
+            [],
+        ),
+        (
+            {"body.nb.html": BODY.format("Norsk"), "preheader.nb.txt": "Les dette før alle de andre gjør det"},
             ["m/body.nb.html: warning: The body is translated, but not the subject: write subject.nb.txt."],
         ),
         (
@@ -247,7 +260,7 @@ def test_what_fails_for_one_customer_names_the_translated_file() -> None:
         (
             {
                 "subject.nb.txt": "Hei",
-                "preheader.nb.txt": "Les",
+                "preheader.nb.txt": "Les dette før alle de andre gjør det",
                 "body.nb.html": BODY.format("{% for offer in offers %}{{ offer.reason }}{% endfor %}"),
             },
             ["m/body.nb.html: warning: An offer's 'reason' is in English: write it here, by 'times'."],
@@ -260,7 +273,7 @@ def test_a_mail_in_two_languages_is_warned_of(files: dict[str, str], expected: l
 
 def test_a_translation_that_says_another_language_is_warned_of() -> None:
     layout = "<!doctype html>\n<html lang='en-GB'><body>{% block body %}{% endblock %}</body></html>"
-    files = {"subject.nb.txt": "Hei", "preheader.nb.txt": "Les", "body.html": layout}
+    files = {"subject.nb.txt": "Hei", "preheader.nb.txt": "Les dette før alle de andre gjør det", "body.html": layout}
     versions = compiled({**files, "body.nb.html": "{% extends 'm/body.html' %}{% block body %}Hei{% endblock %}"})
     assert warnings(versions) == [
         "templates/m/body.html:2:1: warning: The mail says that its language is 'en-GB': "
