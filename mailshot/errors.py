@@ -35,22 +35,22 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        shown = [f"{place}: {self.message}"]
+        lines = [f"{place}: {self.message}"]
         if self.excerpt:
-            shown += self._pointed()
+            lines += self._pointed()
         if self.remedy:
-            shown.append(f"    {self.remedy}")
-        return "\n".join(shown)
+            lines.append(f"    {self.remedy}")
+        return "\n".join(lines)
 
     def _pointed(self) -> list[str]:
         """Return the line, as much of it as fits, with a caret below; what cannot be seen is shown as a box."""
         at = max(self.column - 1, 0)
         start = max(at - WIDEST // 2, 0) if len(self.excerpt) > WIDEST else 0
         part = self.excerpt.rstrip()[start : start + WIDEST]
-        shown = "".join(sign if sign.isprintable() or sign in _JOINS else "\ufffd" for sign in part)
+        printable = "".join(sign if sign.isprintable() or sign in _JOINS else "\ufffd" for sign in part)
         padding = "".join("\t" if sign == "\t" else " " for sign in self.excerpt[start:at].ljust(at - start))
         left, right = "…" * (start > 0), "…" * (len(self.excerpt.rstrip()) > start + WIDEST)
-        return [f"    {left}{shown}{right}", f"    {' ' * len(left)}{padding}^"]
+        return [f"    {left}{printable}{right}", f"    {' ' * len(left)}{padding}^"]
 
 
 class MailshotError(Exception):
@@ -113,8 +113,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
         return f"Did you mean '{next(w for w in words if w.lower() == close[0])}'?"
     if not words:
         return ""
-    shown = ", ".join(words[:12]) + (", …" if len(words) > 12 else "")
-    return f"Known: {shown}."
+    listed = ", ".join(words[:12]) + (", …" if len(words) > 12 else "")
+    return f"Known: {listed}."
 
 
 def similar(word: str, known: Iterable[str]) -> str | None:

@@ -60,19 +60,19 @@ def _files(defined: dict[str, Schema], example: Schema, names: Mapping[str, list
     return {name: _whole(name, make(), defined) for name, make in made.items()}
 
 
-def _whole(name: str, found: Schema, defined: Mapping[str, Schema]) -> Schema:
-    own = found.pop("$defs", {})
-    rules = _mentions([found, own], "condition")
-    used = {name: each for name, each in defined.items() if rules or name not in ("condition", "measure")}
-    used = used if rules or _mentions([found, own], "selection") else {}
-    head = {"$schema": DIALECT, "title": f"Mailshot: {name}", **{k: v for k, v in found.items() if k != "title"}}
+def _whole(name: str, schema: Schema, defined: Mapping[str, Schema]) -> Schema:
+    own = schema.pop("$defs", {})
+    rules = _mentions([schema, own], "condition")
+    used = {name: definition for name, definition in defined.items() if rules or name not in ("condition", "measure")}
+    used = used if rules or _mentions([schema, own], "selection") else {}
+    head = {"$schema": DIALECT, "title": f"Mailshot: {name}", **{k: v for k, v in schema.items() if k != "title"}}
     return {**head, **({"$defs": {**own, **used}} if own or used else {})}
 
 
 def _mentions(part: Any, name: str) -> bool:
     if isinstance(part, dict):
-        return part.get("$ref") == f"#/$defs/{name}" or any(_mentions(each, name) for each in part.values())
-    return isinstance(part, list) and any(_mentions(each, name) for each in part)
+        return part.get("$ref") == f"#/$defs/{name}" or any(_mentions(inner, name) for inner in part.values())
+    return isinstance(part, list) and any(_mentions(inner, name) for inner in part)
 
 
 def _audience(example: Schema) -> Schema:
@@ -112,13 +112,13 @@ def _trait() -> Schema:
 
 def _model(kind: type[BaseModel]) -> Schema:
     """Return the schema of a pydantic model, with conditions inserted and the spellings YAML allows."""
-    found: Schema = _spelt(kind.model_json_schema())
-    return found
+    schema: Schema = _spelt(kind.model_json_schema())
+    return schema
 
 
 def _spelt(part: Any) -> Any:
     if isinstance(part, list):
-        return [_spelt(each) for each in part]
+        return [_spelt(inner) for inner in part]
     if not isinstance(part, dict):
         return part
     if STANDS in part:

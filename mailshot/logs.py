@@ -55,7 +55,7 @@ class _Record(logging.LogRecord):
         return masked(super().getMessage())
 
 
-def _hashed(found: re.Match[str]) -> str:
-    local = found["local"].lstrip("'")
-    digest = hmac.digest(_key, f"{local}@{found['domain']}".lower().encode("utf-8", "replace"), hashlib.sha256)
-    return f"<{digest.hex()[:HASH_DIGITS]}>@{found['domain']}"
+def _hashed(match: re.Match[str]) -> str:
+    local = match["local"].lstrip("'")
+    digest = hmac.digest(_key, f"{local}@{match['domain']}".lower().encode("utf-8", "replace"), hashlib.sha256)
+    return f"<{digest.hex()[:HASH_DIGITS]}>@{match['domain']}"

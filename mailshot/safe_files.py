@@ -156,17 +156,17 @@ def _walk(root: Path, parts: tuple[str, ...]) -> int:
             os.close(folder)
             folder = below
         # Looked at before it is opened, because opening a device can do something.
-        found = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
-        if stat.S_ISLNK(found.st_mode):
+        status = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
+        if stat.S_ISLNK(status.st_mode):
             raise _leads_out(root)
-        _refuse_what_waits(found)
+        _refuse_what_waits(status)
         return os.open(parts[-1], _READ | _NO_LINK | _NO_WAIT, dir_fd=folder)
     finally:
         os.close(folder)
 
 
-def _refuse_what_waits(found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
+def _refuse_what_waits(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
         raise _no_file()
 
 

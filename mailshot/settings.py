@@ -149,8 +149,8 @@ class Settings(BaseModel):
     @property
     def database_url(self) -> str:
         """The database's address, a relative SQLite path taken from the project folder."""
-        head, found, path = self.database.partition("sqlite:///")
-        if found and not head and path and not path.startswith(("/", ":")):
+        head, separator, path = self.database.partition("sqlite:///")
+        if separator and not head and path and not path.startswith(("/", ":")):
             return f"sqlite:///{(self.project / path).resolve()}"
         return self.database
 
@@ -159,14 +159,14 @@ def load_settings(project: Path | None = None, environment: Mapping[str, str] | 
     """Read the settings of the project folder. Raises SettingsError naming the variable, with an example."""
     seen = os.environ if environment is None else environment
     folder = project or Path(seen.get(PREFIX + "PROJECT", "."))
-    found = {**_dotenv(folder / ".env"), **{name: value for name, value in seen.items() if name.startswith(PREFIX)}}
+    variables = {**_dotenv(folder / ".env"), **{name: value for name, value in seen.items() if name.startswith(PREFIX)}}
     known = {PREFIX + name.upper(): name for name in Settings.model_fields}
-    unknown = sorted(name for name in found if name not in known and not name.startswith(PREFIX + "TEST_"))
+    unknown = sorted(name for name in variables if name not in known and not name.startswith(PREFIX + "TEST_"))
     if unknown:
         raise SettingsError(f"{unknown[0]} is not a setting.", nearest(unknown[0], known))
-    given = {known[name]: value for name, value in found.items() if name in known}
+    values = {known[name]: value for name, value in variables.items() if name in known}
     try:
-        return Settings(**{**given, "project": folder})  # type: ignore[arg-type]
+        return Settings(**{**values, "project": folder})  # type: ignore[arg-type]
     except ValidationError as error:
         raise _errors(error) from None
 
@@ -181,8 +181,8 @@ def _dotenv(path: Path) -> dict[str, str]:
         raise SettingsError(f"{path} is not UTF-8 text.", "Save it as UTF-8.") from None
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}.", "Make it a text file of settings.") from None
-    found = dotenv_values(stream=StringIO(text.removeprefix("\ufeff")))
-    return {name: value for name, value in found.items() if name.startswith(PREFIX) and value is not None}
+    variables = dotenv_values(stream=StringIO(text.removeprefix("\ufeff")))
+    return {name: value for name, value in variables.items() if name.startswith(PREFIX) and value is not None}
 
 
 def _errors(error: ValidationError) -> SettingsError:
@@ -199,8 +199,8 @@ def _listed(value: str) -> list[str]:
 
 def _server(value: str) -> SplitResult:
     """Take the address of a server apart. Raises ValueError where user name or password are not escaped."""
-    user, found, _ = value.partition("://")[2].rpartition("@")
-    if found and _UNESCAPED.search(user):
+    user, separator, _ = value.partition("://")[2].rpartition("@")
+    if separator and _UNESCAPED.search(user):
         raise ValueError(ESCAPES)
     return _split(value)
 

@@ -50,8 +50,8 @@ def goal(edition: Snapshot) -> Goal | None:
 
 def frozen_goal(edition: Snapshot) -> Mapping[str, Any]:
     """Return the goal as a run stores it, {} without one."""
-    found = goal(edition)
-    return found.freeze() if found else {}
+    frozen = goal(edition)
+    return frozen.freeze() if frozen else {}
 
 
 def _step(store: Store) -> bool:
@@ -65,10 +65,10 @@ def _step(store: Store) -> bool:
 
 def _read_goals(connection: Connection) -> bool:
     """Read the goals of some runs that an earlier version launched; return whether there were any."""
-    found = conversions.unread(connection, RUNS)
-    for run_id, definition in found:
+    unread = conversions.unread(connection, RUNS)
+    for run_id, definition in unread:
         conversions.keep_goal(connection, run_id, _goal_of(connection, run_id, definition))
-    return bool(found)
+    return bool(unread)
 
 
 def _goal_of(connection: Connection, run_id: int, definition: str) -> Goal | None:
@@ -84,8 +84,8 @@ def _goal_of(connection: Connection, run_id: int, definition: str) -> Goal | Non
 
 def _mark_unfinished(store: Store) -> None:
     with store.read() as connection:
-        found = [run.id for run in runs.runs_in(connection, RunState.running, RunState.paused)]
-    if found:
+        run_ids = [run.id for run in runs.runs_in(connection, RunState.running, RunState.paused)]
+    if run_ids:
         with store.write() as connection:
-            for run_id in found:
+            for run_id in run_ids:
                 conversions.mark_sent(connection, run_id)

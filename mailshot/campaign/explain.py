@@ -133,7 +133,7 @@ class Explanation:
 
 
 def explain_audience(
-    store: Store, rulebook: Rulebook, found: Audience, customer: str, as_of: datetime, back: bool = False
+    store: Store, rulebook: Rulebook, audience: Audience, customer: str, as_of: datetime, back: bool = False
 ) -> Explanation:
     """Explain one audience for one customer. Raises NotFound.
 
@@ -143,7 +143,7 @@ def explain_audience(
         profile = profiles.profile(connection, profiles.find_customer(connection, customer), as_of if back else None)
     judge = Evaluator(profile, as_of, rulebook.company.time_zone)
     return Explanation(
-        customer, as_of, judge.verdict(found.condition), needed=Counterfactual(judge).changes(found.condition)
+        customer, as_of, judge.verdict(audience.condition), needed=Counterfactual(judge).changes(audience.condition)
     )
 
 

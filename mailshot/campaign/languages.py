@@ -56,12 +56,12 @@ def count_languages(connection: Connection, edition: Snapshot, plan_id: str) -> 
     languages = dict(_translated(edition))
     if not languages:
         return {}
-    found = {
+    available = {
         content: LanguageUse(mail.default, dict.fromkeys((*mail.available[1:], mail.default), 0))
         for content, mail in languages.items()
     }
     for count in plans.count_languages(connection, plan_id, languages):
-        mail, use = languages[count.content], found[count.content]
+        mail, use = languages[count.content], available[count.content]
         tag = mail.choose(count.language)
         use.versions[tag] += count.customers
         use.samples.setdefault(tag, []).extend(dict.fromkeys(count.samples))
@@ -70,7 +70,7 @@ def count_languages(connection: Connection, edition: Snapshot, plan_id: str) -> 
             use.without_language += count.customers
         elif mail.own(language) is None:
             use.without_version[language] = use.without_version.get(language, 0) + count.customers
-    return found
+    return available
 
 
 def describe_choice(edition: Snapshot, content: str, language: str | None) -> str:

@@ -137,8 +137,8 @@ def _mentions(rulebook: Rulebook) -> Iterator[tuple[str, LiteralUse]]:
             yield from _at(read.file, lint.product_literal_uses(selection))
 
 
-def _at(where: str, found: Iterable[LiteralUse]) -> Iterator[tuple[str, LiteralUse]]:
-    return ((where, mention) for mention in found)
+def _at(where: str, uses: Iterable[LiteralUse]) -> Iterator[tuple[str, LiteralUse]]:
+    return ((where, mention) for mention in uses)
 
 
 def template_problems(rulebook: Rulebook, project: Path, campaign: str) -> list[Problem]:
@@ -150,7 +150,7 @@ def template_problems(rulebook: Rulebook, project: Path, campaign: str) -> list[
     except InvalidInput:
         return []
     missing = document.problems()
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for number, content in enumerate(contents):
         try:
             read = source.read(project / "templates", content.template)
@@ -158,8 +158,8 @@ def template_problems(rulebook: Rulebook, project: Path, campaign: str) -> list[
         except NotFound as error:
             missing.add(document.at("content", number, "template"), error.message, error.remedy)
         except InvalidInput as error:
-            found += error.problems
-    return [*missing.sorted_problems(), *found]
+            problems += error.problems
+    return [*missing.sorted_problems(), *problems]
 
 
 def _vocabulary(rulebook: Rulebook) -> dict[str, Collection[str]]:

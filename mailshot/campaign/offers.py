@@ -64,7 +64,7 @@ class _PopularProducts:
         ranked = offers.popular(connection, demand.products, since, compiled.as_of, MAX_POPULAR) if demand.fill else []
         facts = profiles.products(connection, ranked)
         self.names = profiles.names(connection, ranked)
-        self._ranked = [(product_id, [one.matches(facts[product_id]) for one in never]) for product_id in ranked]
+        self._ranked = [(product_id, [bar.matches(facts[product_id]) for bar in never]) for product_id in ranked]
 
     @cache  # noqa: B019  (lives as long as one plan)
     def without(self, flags: tuple[bool, ...]) -> list[int]:

@@ -83,7 +83,8 @@ class Diff:
     def as_dict(self) -> dict[str, Any]:
         return {
             "before": self.before, "after": self.after, "as_of": self.as_of.isoformat(), "currency": self.currency,
-            **{f"{kind}s": [one.as_dict() for one in self.changes if one.kind == kind] for kind in self.unchanged},
+            **{f"{kind}s": [change.as_dict() for change in self.changes if change.kind == kind]
+               for kind in self.unchanged},
             "unchanged": {f"{kind}s": list(names) for kind, names in self.unchanged.items()}, "notes": list(self.notes),
         }  # fmt: skip
 
@@ -111,7 +112,7 @@ def compare_versions(
         as_of=company.today(asked, now),
         currency=company.currency,
         changes=changes,
-        unchanged={kind: [name for found, name in same if found == kind] for kind in KINDS},
+        unchanged={kind: [name for kind_of_name, name in same if kind_of_name == kind] for kind in KINDS},
         notes=tuple(_notes(before.rulebook, after.rulebook)),
     )
 
@@ -140,8 +141,8 @@ class _Comparer:
     def _compared(
         self, old: ResolvedAudience | None, new: ResolvedAudience | None
     ) -> tuple[int, int, Movement, Movement]:
-        as_of = next(one.as_of for one in (new, old) if one)
-        before, after = (self._set(one) for one in (old, new))
+        as_of = next(side.as_of for side in (new, old) if side)
+        before, after = (self._set(side) for side in (old, new))
         # An audience that is new or gone needs no examples of why.
         most_examples = self.most if old and new else 0
         by_outcome = {
@@ -149,14 +150,14 @@ class _Comparer:
             for move in transitions.moves(self.connection, before, after, (YEAR.before(as_of), as_of), most_examples)
         }
         entered, left, stayed = (by_outcome.get(way) for way in ((None, MAIL), (MAIL, None), (MAIL, MAIL)))
-        was, now = (sum(one.customers for one in some if one) for some in ((stayed, left), (stayed, entered)))
+        was, now = (sum(side.customers for side in some if side) for some in ((stayed, left), (stayed, entered)))
         return was, now, self._moved(entered, old, new), self._moved(left, old, new)
 
-    def _set(self, one: ResolvedAudience | None) -> Outcomes:
-        if one is None:
+    def _set(self, audience: ResolvedAudience | None) -> Outcomes:
+        if audience is None:
             return transitions.no_customers()
         return transitions.audience_outcomes(
-            audiences.with_statistics(self.connection, one.compiled), one.audience.condition
+            audiences.with_statistics(self.connection, audience.compiled), audience.audience.condition
         )
 
     def _moved(self, move: Transition | None, old: ResolvedAudience | None, new: ResolvedAudience | None) -> Movement:
@@ -216,27 +217,30 @@ class ResolvedAudience:
         return Evaluator(profile, self.as_of, self.zone).verdict(self.audience.condition)
 
 
-def resolve_audience(rules: Rulebook, found: Audience, asked: datetime | None, now: datetime) -> ResolvedAudience:
+def resolve_audience(rules: Rulebook, audience: Audience, asked: datetime | None, now: datetime) -> ResolvedAudience:
     """Resolve an audience as of the company's today."""
-    return ResolvedAudience(found, rules.company.today(asked, now), rules.company.time_zone)
+    return ResolvedAudience(audience, rules.company.today(asked, now), rules.company.time_zone)
 
 
 def resolve_all(
     rules: Rulebook, asked: datetime | None, now: datetime
 ) -> tuple[dict[Key, ResolvedAudience], list[Problem]]:
     """Resolve each audience and each campaign's audience; return them, and all problems of the rules."""
-    found: dict[Key, ResolvedAudience] = {}
+    resolved: dict[Key, ResolvedAudience] = {}
     problems: dict[Problem, None] = {}
 
     def whole() -> None:
-        found.update(
-            {(AUDIENCE, one.name): resolve_audience(rules, one, asked, now) for one in rules.book.valid_audiences()}
+        resolved.update(
+            {
+                (AUDIENCE, audience.name): resolve_audience(rules, audience, asked, now)
+                for audience in rules.book.valid_audiences()
+            }
         )
         problems.update(dict.fromkeys(rules.book.problems))
 
     def one(name: str) -> None:
         read = rules.campaign(name)
-        found[CAMPAIGN, name] = resolve_audience(rules, read.audience, asked or read.campaign.as_of, now)
+        resolved[CAMPAIGN, name] = resolve_audience(rules, read.audience, asked or read.campaign.as_of, now)
 
     readers: list[Callable[[], None]] = [whole]
     readers += [partial(one, name) for name in _campaigns(rules, problems)]
@@ -245,7 +249,7 @@ def resolve_all(
             read()
         except InvalidInput as error:
             problems.update(dict.fromkeys(error.problems))
-    return found, list(problems)
+    return resolved, list(problems)
 
 
 def resolve_one(

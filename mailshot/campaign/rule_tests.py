@@ -99,16 +99,16 @@ class RuleTestReport:
 
 def example_problems(rulebook: Rulebook, now: datetime, only: str | None = None) -> list[Problem]:
     """Return what is wrong in the examples of all audiences, or of one; none while other files have errors."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     try:
         clock = _clock(rulebook, now)
         known = {audience.name: audience for audience in rulebook.book.valid_audiences()}
         for name in [only] if only else rulebook.book.names:
             read = _reader(rulebook, name, known.get(name))
-            read(clock, found)
+            read(clock, problems)
     except InvalidInput:
-        return found
-    return found
+        return problems
+    return problems
 
 
 def run_examples(rulebook: Rulebook, now: datetime, chosen: Collection[Audience]) -> RuleTestReport:
@@ -119,11 +119,13 @@ def run_examples(rulebook: Rulebook, now: datetime, chosen: Collection[Audience]
         for audience in chosen:
             read = _reader(rulebook, audience.name, audience)
             wrong: list[Problem] = []
-            found = read(clock, wrong)
-            if not found and not wrong:
+            examples = read(clock, wrong)
+            if not examples and not wrong:
                 report.without.append(audience.name)
-            moving = _moving(read, clock, audience, found)
-            report.outcomes += [_judged(store, clock, audience, each, moving.get(each.name)) for each in found]
+            moving = _moving(read, clock, audience, examples)
+            report.outcomes += [
+                _judged(store, clock, audience, example, moving.get(example.name)) for example in examples
+            ]
     return report
 
 
@@ -133,9 +135,9 @@ def _reader(rulebook: Rulebook, name: str, audience: Audience | None) -> Reader:
 
     def read(clock: Today, wrong: list[Problem]) -> list[Example]:
         problems = document.problems()
-        found = example_reader.read_examples(document, rulebook.vocabulary, clock, problems, condition)
+        examples = example_reader.read_examples(document, rulebook.vocabulary, clock, problems, condition)
         wrong += sorted(problems.found, key=lambda problem: (problem.line, problem.column))
-        return found
+        return examples
 
     return read
 
@@ -158,13 +160,13 @@ def _judged(
     return ExampleResult(audience, example, judge.verdict(audience.condition), selected, words, otherwise)
 
 
-def _moving(read: Reader, clock: Today, audience: Audience, found: list[Example]) -> dict[str, datetime]:
+def _moving(read: Reader, clock: Today, audience: Audience, examples: list[Example]) -> dict[str, datetime]:
     """Return by example the first later day on which its result changes, for examples without a fixed day."""
-    if clock.pinned or all(example.pinned for example in found):
+    if clock.pinned or all(example.pinned for example in examples):
         return {}
     changed: dict[str, datetime] = {}
     judged = partial(_holds, zone=clock.zone, condition=audience.condition)
-    now = {example.name: judged(example) for example in found}
+    now = {example.name: judged(example) for example in examples}
     for step in range(1, STEPS + 1):
         later = Today((clock.today + step * STEP).astimezone(clock.zone), False)
         for example in read(later, []):

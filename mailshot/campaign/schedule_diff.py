@@ -118,9 +118,9 @@ def refuse_gone(store: Store, rulebook: Rulebook, campaign: str) -> None:
     with store.read() as connection:
         rows = runs.schedules(connection, campaign)
     if rows:
-        found = _schedule(rows[0], rulebook.company.time_zone, trouble=GONE)
+        schedule = _schedule(rows[0], rulebook.company.time_zone, trouble=GONE)
         raise NotFound(
-            f"There is no campaign '{campaign}' in the rules, but it is {found.words()}.", f"{found.remedy()}."
+            f"There is no campaign '{campaign}' in the rules, but it is {schedule.words()}.", f"{schedule.remedy()}."
         )
 
 

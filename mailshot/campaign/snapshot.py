@@ -49,8 +49,8 @@ class Snapshot:
     def languages(self, content: str) -> Languages | None:
         """Return the languages of the mail of a content; None when it has no translations."""
         item = self.body["mailing"]["contents"][content]
-        found = languages_of(TemplateSource(item["name"], item["files"]), self.body["mailing"].get("manner", {}))
-        return found if len(found.available) > 1 else None
+        languages = languages_of(TemplateSource(item["name"], item["files"]), self.body["mailing"].get("manner", {}))
+        return languages if len(languages.available) > 1 else None
 
     def mailing(self) -> Mailing:
         """Compile its templates. Raises InvalidInput with every problem in them."""
@@ -69,9 +69,10 @@ def faults(edition: Snapshot, level: str = "error") -> list[Problem]:
 
     Raises InvalidInput for an invalid template.
     """
-    found = [remark for remarks in edition.mailing().findings(level).values() for remark in remarks]
+    findings = [remark for remarks in edition.mailing().findings(level).values() for remark in remarks]
     return [
-        Problem(problems.project_path(one.place.file), one.place.line, one.place.column, one.message) for one in found
+        Problem(problems.project_path(finding.place.file), finding.place.line, finding.place.column, finding.message)
+        for finding in findings
     ]
 
 

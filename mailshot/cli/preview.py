@@ -92,9 +92,9 @@ def _write_picture(path: Path, letter: OutgoingMail, client: Client) -> None:
 
 
 def _text_as_html(letter: OutgoingMail) -> str:
-    words = html.escape(f"{letter.rendered.subject}\n\n{letter.rendered.text}")
+    text = html.escape(f"{letter.rendered.subject}\n\n{letter.rendered.text}")
     style = "margin:32px;font:15px/1.45 monospace;white-space:pre-wrap;overflow-wrap:anywhere"
-    return f'<!doctype html><meta charset="utf-8"><title>-</title><body><pre style="{style}">{words}</pre>'
+    return f'<!doctype html><meta charset="utf-8"><title>-</title><body><pre style="{style}">{text}</pre>'
 
 
 def _write(path: Path, content: bytes, option: str = "--to") -> None:
@@ -129,11 +129,11 @@ def send_test(
 
 def _address(text: str) -> str:
     """Return an address as used in SMTP. Raises InvalidInput if it is invalid."""
-    found = context.parse_address(text)
-    if found.smtputf8:
+    parsed = context.parse_address(text)
+    if parsed.smtputf8:
         reason = "it has letters before the @-sign that need SMTPUTF8, which Mailshot does not send"
         raise InvalidInput([Problem("ADDRESS", 0, 0, f"cannot send mail to '{text}': {reason}")])
-    return found.email
+    return parsed.email
 
 
 def _letter(

@@ -70,12 +70,12 @@ class Document:
         try:
             return kind.model_validate(nodes.plain(self.root))
         except ValidationError as error:
-            found = problems or self.problems()
+            report = problems or self.problems()
             wrong = error.errors(include_url=False, include_input=False)
-            found.uncounted += len(wrong[nodes.MAX_PROBLEMS_SHOWN :])
+            report.uncounted += len(wrong[nodes.MAX_PROBLEMS_SHOWN :])
             for item in wrong[: nodes.MAX_PROBLEMS_SHOWN]:
-                add_model_errors(self.root, kind, item, found)
-            raise InvalidInput(found.sorted_problems()) from None
+                add_model_errors(self.root, kind, item, report)
+            raise InvalidInput(report.sorted_problems()) from None
 
 
 def load_document(path: Path, root: Path | None = None, within: Path | None = None) -> Document:
@@ -174,8 +174,8 @@ def _fault(fault: str, item: Any, path: ErrorPath, node: Node) -> Words:
     said = str(item["msg"])
     usual = ("{name} is not right: " + said[:1].lower() + said[1:].replace("{", "{{").replace("}", "}}"), "")
     message, remedy = _FAULTS.get("string_type" if fault in ("literal_error", "enum") else fault, usual)
-    given = {**item.get("ctx", {}), "name": _name(path), "said": _said(node)}
-    return message.format(**given), remedy.format()
+    context = {**item.get("ctx", {}), "name": _name(path), "said": _said(node)}
+    return message.format(**context), remedy.format()
 
 
 def _own_words(message: str, path: ErrorPath, node: Node) -> Words:
@@ -188,10 +188,10 @@ def _own_words(message: str, path: ErrorPath, node: Node) -> Words:
 
 def _name(path: ErrorPath) -> str:
     """Return the name of a place for readers: its key, or the key of its list."""
-    words = [step for step in path if isinstance(step, str)]
-    if not words:
+    keys = [step for step in path if isinstance(step, str)]
+    if not keys:
         return "the file" if not path else "an entry"
-    return f"'{words[-1]}'" if isinstance(path[-1], str) else f"an entry of '{words[-1]}'"
+    return f"'{keys[-1]}'" if isinstance(path[-1], str) else f"an entry of '{keys[-1]}'"
 
 
 def _said(node: Node) -> str:
@@ -220,4 +220,4 @@ def _words(kind: type[BaseModel], path: ErrorPath) -> list[str]:
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for part in getattr(annotation, "__args__", ()) if (found := _model_in(part))), None)
+    return next((model for part in getattr(annotation, "__args__", ()) if (model := _model_in(part))), None)

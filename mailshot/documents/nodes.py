@@ -105,16 +105,16 @@ def below(node: Node, step: Step) -> Node | None:
 def at(node: Node, *path: Step) -> Node:
     """Return the node at `path` below this one, or the deepest one that exists on the way."""
     for step in path:
-        if (found := below(node, step)) is None:
+        if (inner := below(node, step)) is None:
             return node
-        node = found
+        node = inner
     return node
 
 
 def lines(text: str) -> list[str]:
     """Return the lines of a text as editors number them; unusual separators do not end a line."""
-    found = _BREAK.split(text)
-    return found[:-1] if len(found) > 1 and not found[-1] else found
+    broken = _BREAK.split(text)
+    return broken[:-1] if len(broken) > 1 and not broken[-1] else broken
 
 
 def place(text: str, index: int) -> Node:

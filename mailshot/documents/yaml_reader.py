@@ -46,9 +46,9 @@ def read_yaml(text: str, problems: Problems) -> Node:
 
 def _refuse_foreign(text: str, problems: Problems) -> None:
     """Reject the first character that YAML does not allow, or that ends a line invisibly."""
-    if not (found := _FOREIGN.search(text)):
+    if not (match := _FOREIGN.search(text)):
         return
-    sign, place = found[0], nodes.place(text, found.start())
+    sign, place = match[0], nodes.place(text, match.start())
     named = f"(U+{ord(sign):04X})"
     if sign in _BREAKS:
         escaped = f"\\u{ord(sign):04x}"
@@ -65,8 +65,8 @@ def _refuse_foreign(text: str, problems: Problems) -> None:
 
 def _refuse_directives(problems: Problems) -> None:
     for number, line in enumerate(problems.lines, 1):
-        if found := _DIRECTIVE.match(line):
-            message = f"uses a directive ({found[0].strip()})"
+        if directive := _DIRECTIVE.match(line):
+            message = f"uses a directive ({directive[0].strip()})"
             problems.add(Node(number, 1), message, "Remove the line; put a text that begins with % in quotes.")
         if line.strip() and not line.startswith(("#", "%")):
             return
@@ -130,9 +130,9 @@ class _Builder:
         quoted = event.style is not None and event.style in "'\"|>"
         # JSON escapes characters beyond U+FFFF as two escapes.
         text = _HALVES.sub(lambda both: both[0].encode("utf-16", "surrogatepass").decode("utf-16"), event.value)
-        if found := _UNFIT.search(text):
-            half = "half a character" if found[0] >= "\ud800" else "a control character"
-            self.problems.add(_place(event), f"contains {half} (U+{ord(found[0]):04X})", "Remove the escape.")
+        if match := _UNFIT.search(text):
+            half = "half a character" if match[0] >= "\ud800" else "a control character"
+            self.problems.add(_place(event), f"contains {half} (U+{ord(match[0]):04X})", "Remove the escape.")
         elif not quoted and (odd := next(filter(_invisible, (text[:1], text[-1:])), "")):
             message = f"begins or ends with an invisible character (U+{ord(odd):04X})"
             self.problems.add(_place(event), message, "Write an ordinary space instead, or put the text in quotes.")

@@ -175,8 +175,8 @@ def cldr(table: str) -> Mapping[str, str]:
     """Return one of CLDR's tables that are about tags: `likely_subtags`, `parent_exceptions`, `language_aliases`."""
     from babel.core import get_global
 
-    found: Mapping[str, str] = get_global(table)  # type: ignore[arg-type]
-    return found
+    names: Mapping[str, str] = get_global(table)  # type: ignore[arg-type]
+    return names
 
 
 def is_language(code: str) -> bool:

@@ -61,8 +61,8 @@ class Subject:
         return cls(edition.name, edition.read.audience.condition, ResponseGoal(edition.read.goal, goal.within), edition)
 
     @classmethod
-    def audience(cls, found: Audience) -> Subject:
-        return cls(found.name, found.condition, ResponseGoal())
+    def audience(cls, audience: Audience) -> Subject:
+        return cls(audience.name, audience.condition, ResponseGoal())
 
     @property
     def kind(self) -> str:
@@ -211,10 +211,10 @@ def _group(group: BacktestGroup) -> dict[str, Any]:
     return {**counted, "share": estimate_as_dict(buyer_share(group)), "mean": estimate_as_dict(spent(group))}
 
 
-def estimate_as_dict(found: Estimate) -> dict[str, Any]:
+def estimate_as_dict(estimate: Estimate) -> dict[str, Any]:
     """Return an estimate as plain values, with a text if the sample is too small."""
-    shown = {name: round(getattr(found, name), 6) for name in ("value", "low", "high")}
-    return {**shown, "words": "" if found.enough else proportions.TOO_FEW}
+    rounded = {name: round(getattr(estimate, name), 6) for name in ("value", "low", "high")}
+    return {**rounded, "words": "" if estimate.enough else proportions.TOO_FEW}
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,12 +232,12 @@ class Series:
         Raises Refused when there are none, or too many.
         """
         until = self.until or self._latest(last, within, zone)
-        found = self._forward(self.since, until) if self.since else self._back(until, first)
-        if not found:
-            said = f"from {self.since:%Y-%m-%d} until {until:%Y-%m-%d}" if self.since else f"until {until:%Y-%m-%d}"
+        dates = self._forward(self.since, until) if self.since else self._back(until, first)
+        if not dates:
+            period = f"from {self.since:%Y-%m-%d} until {until:%Y-%m-%d}" if self.since else f"until {until:%Y-%m-%d}"
             known = f"Purchases are known from {first:%Y-%m-%d} to {last:%Y-%m-%d}." if first and last else ""
-            raise Refused(f"There is no date {said}.", f"{known} Choose others with --from and --until.")
-        return found
+            raise Refused(f"There is no date {period}.", f"{known} Choose others with --from and --until.")
+        return dates
 
     def _latest(self, last: datetime | None, within: Span, zone: ZoneInfo) -> datetime:
         if last is None:
@@ -246,22 +246,22 @@ class Series:
         return day.replace(day=1) if self.every.unit in ("month", "year") and self.since is None else day
 
     def _forward(self, since: datetime, until: datetime) -> list[datetime]:
-        found: list[datetime] = []
-        while (moment := self.every.after(since, len(found))) <= until:
-            self._refuse_too_many(found)
-            found.append(moment)
-        return found
+        dates: list[datetime] = []
+        while (moment := self.every.after(since, len(dates))) <= until:
+            self._refuse_too_many(dates)
+            dates.append(moment)
+        return dates
 
     def _back(self, until: datetime, first: datetime | None) -> list[datetime]:
         begin = max(YEAR.before(until), first) if first else YEAR.before(until)
-        found = [until] if first is None or until > first or self.until else []
-        while found and (moment := self.every.after(until, -len(found))) > begin:
-            self._refuse_too_many(found)
-            found.append(moment)
-        return found[::-1]
+        dates = [until] if first is None or until > first or self.until else []
+        while dates and (moment := self.every.after(until, -len(dates))) > begin:
+            self._refuse_too_many(dates)
+            dates.append(moment)
+        return dates[::-1]
 
-    def _refuse_too_many(self, found: list[datetime]) -> None:
-        if len(found) >= MAX_DATES:
+    def _refuse_too_many(self, dates: list[datetime]) -> None:
+        if len(dates) >= MAX_DATES:
             raise Refused(
                 f"That would be more than {MAX_DATES} dates.", "Use fewer dates, for example --every '1 week'."
             )

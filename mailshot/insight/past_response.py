@@ -72,7 +72,7 @@ class PastResponse:
         """Return plain values for JSON."""
         inside, outside = self.total()
         every = {**_counted(inside, outside), "difference": backtest.estimate_as_dict(self.pooled)}
-        each = [
+        campaigns = [
             {
                 "campaign": past.campaign,
                 "as_of": past.as_of.isoformat(),
@@ -82,7 +82,7 @@ class PastResponse:
             }
             for past in self.pasts
         ]
-        return {"audience": self.name, "campaigns": each, "together": every, "notes": list(self.notes)}
+        return {"audience": self.name, "campaigns": campaigns, "together": every, "notes": list(self.notes)}
 
 
 def compare_responses(

@@ -46,8 +46,8 @@ class RunSummary:
     mails: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        shown = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {**shown, "as_of": self.as_of.isoformat()}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**values, "as_of": self.as_of.isoformat()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +93,16 @@ class RunReport:
         }
 
 
-def select_run(found: Sequence[RunSummary], run: int | None = None) -> RunSummary:
+def select_run(summaries: Sequence[RunSummary], run: int | None = None) -> RunSummary:
     """Return run `run`; without it, the latest run with mails, or else the latest. Raises NotFound."""
     if run is not None:
-        chosen = next((line for line in found if line.run_id == run), None)
+        chosen = next((line for line in summaries if line.run_id == run), None)
         if chosen is None:
-            whose = f" of '{found[0].campaign}'" if len({line.campaign for line in found}) == 1 else ""
-            numbers = ", ".join(str(line.run_id) for line in found[-12:])
+            whose = f" of '{summaries[0].campaign}'" if len({line.campaign for line in summaries}) == 1 else ""
+            numbers = ", ".join(str(line.run_id) for line in summaries[-12:])
             raise NotFound(f"There is no run {run}{whose}.", f"Known: {numbers}." if numbers else "")
         return chosen
-    return next((line for line in reversed(found) if line.mails), found[-1])
+    return next((line for line in reversed(summaries) if line.mails), summaries[-1])
 
 
 def summaries(

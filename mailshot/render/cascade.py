@@ -157,9 +157,9 @@ def _without_replaced(applied: Sequence[Applied]) -> list[Applied]:
     """Leave out what a later declaration of the same property replaces in every reader."""
     kept: list[Applied] = []
     sure: set[str] = set()
-    for one in reversed(applied):
-        if one.name not in sure:
-            kept.append(one)
-        if one.declaration.is_sure:
-            sure.add(one.name)
+    for declared in reversed(applied):
+        if declared.name not in sure:
+            kept.append(declared)
+        if declared.declaration.is_sure:
+            sure.add(declared.name)
     return kept[::-1]

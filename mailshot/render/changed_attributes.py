@@ -44,7 +44,7 @@ def sought_in_styles(selected: Iterable[Selected]) -> set[str]:
 def is_found_anew(sought: Iterable[str], tag: Tag, applied: Sequence[Applied]) -> bool:
     """Return whether a text that is sought in `style` attributes would be found in this tag only once inlined."""
     own = tag.value("style").lower()
-    texts = [[one.declaration.text.lower() for one in applied if one.important == important] for important in (0, 1)]
+    texts = [[item.declaration.text.lower() for item in applied if item.important == important] for important in (0, 1)]
     styled = ";".join([*texts[0], own, *texts[1]])
     return any(text in styled and text not in own for text in sought)
 

@@ -150,8 +150,8 @@ as_machines_write.mail_function = True  # type: ignore[attr-defined]
 
 def locale_format(context: Context) -> LocaleFormat:
     """Return the format of dates and money of the mail being rendered."""
-    found = context.get(LOCALE_FORMAT)
-    return found if isinstance(found, LocaleFormat) else LocaleFormat()
+    locale_format = context.get(LOCALE_FORMAT)
+    return locale_format if isinstance(locale_format, LocaleFormat) else LocaleFormat()
 
 
 def _defined(value: Any) -> object:

@@ -43,14 +43,14 @@ def imported_macros(piece: Segment, theirs: Sequence[Macro], report: TemplatePro
     if piece.word == "import":
         alias = words[1].text if len(words) > 1 and words[0].text == "as" else ""
         return {f"{alias}.{name}": macro for name, macro in by_name.items()}
-    found: dict[str, Macro] = {}
+    macros: dict[str, Macro] = {}
     for part in _split([token for token in words[1:] if token.text not in ("with", "without", "context")]):
         if part and part[0].text in by_name:
-            found[part[-1].text] = by_name[part[0].text]
+            macros[part[-1].text] = by_name[part[0].text]
         elif part:
             remedy = errors.nearest(part[0].text, by_name)
             report.add(part[0].place, f"There is no macro '{part[0].text}' in that file.", remedy)
-    return found
+    return macros
 
 
 def inline_call(
@@ -124,18 +124,18 @@ def _bind(macro: Macro, piece: Segment, tokens: Sequence[Token], report: Templat
         (part[0].text, _named(part)[1] if len(part) > 2 else []) for part in _split(macro.opening.tokens[3:-1])
     ]
     names = [name for name, _ in parameters]
-    given: dict[str, list[Token]] = {}
+    arguments: dict[str, list[Token]] = {}
     for position, part in enumerate(_split(tokens)):
         name, value = _named(part)
         name = name or (names[position] if position < len(names) else "")
         if name not in names:
             report.add(part[0].place, f"The macro '{macro.name}' takes no such argument.", errors.nearest(name, names))
-        given[name] = value
+        arguments[name] = value
     bound: Arguments = []
     for name, default in parameters:
-        if name not in given and not default:
+        if name not in arguments and not default:
             report.add(piece.place, f"The macro '{macro.name}' needs '{name}'.")
-        bound.append((name, given.get(name) or default or tokens_of("none", piece.place)))
+        bound.append((name, arguments.get(name) or default or tokens_of("none", piece.place)))
     return bound
 
 
@@ -285,14 +285,14 @@ class Flattener:
         if file in self._callable:
             return self._callable[file]
         nodes = list(walk(self._tree(file)))
-        found = {node.name: node for node in nodes if isinstance(node, Macro)}
+        blocks = {node.name: node for node in nodes if isinstance(node, Macro)}
         for node in nodes:
             if isinstance(node, Segment) and node.kind == "statement" and node.word in ("import", "from"):
                 name = self._named(node)
                 theirs = [n for n in self._tree(name) if isinstance(n, Macro)] if name else []
-                found |= imported_macros(node, theirs, self._report)
-        self._callable[file] = found
-        return found
+                blocks |= imported_macros(node, theirs, self._report)
+        self._callable[file] = blocks
+        return blocks
 
     def _tree(self, name: str) -> tuple[Node, ...]:
         if name not in self._trees:

@@ -65,7 +65,7 @@ def inline(document: MailDocument, tree: HtmlTree) -> Inlining:
     for tag, applied in inlined.items():
         _write(document, tag, applied)
     for element in tree.elements:
-        declarations = [one.declaration.text for one in inlined.get(element.tag, ())]
+        declarations = [declared.declaration.text for declared in inlined.get(element.tag, ())]
         element.wrapper.etree_element.set("style", ";".join([*declarations, element.tag.value("style")]))
     return Inlining([*findings, *_blocked(document, resolution)], known)
 
@@ -262,8 +262,8 @@ def _write(document: MailDocument, tag: Tag, applied: Sequence[Applied]) -> None
         document.replace(at, at, f'{name}="{_escaped(applied, chr(34))}"')
         return
     quote = style.quote or '"'
-    before = [one for one in applied if not one.important]
-    after = [one for one in applied if one.important]
+    before = [declared for declared in applied if not declared.important]
+    after = [declared for declared in applied if declared.important]
     if not style.quote:
         document.replace(style.value_start, style.value_start, quote)
     if before:
@@ -284,7 +284,7 @@ def _ends_well(style: str) -> bool:
 
 def _escaped(applied: Iterable[Applied], quote: str) -> str:
     """Return declarations as an attribute's value in these quotes. Strings get the other kind, where they can."""
-    text = ";".join(one.declaration.text for one in applied).replace("&", "&amp;")
+    text = ";".join(declared.declaration.text for declared in applied).replace("&", "&amp;")
     other = "'" if quote == '"' else '"'
     if quote in text and other not in text:
         return text.replace(quote, other)

@@ -184,7 +184,7 @@ def mixed_languages(source: TemplateSource, document: MailDocument, facts: Colle
 def _other_language(document: MailDocument, language: str) -> Iterator[Finding]:
     """Warn of a translation that says that it is in another language, perhaps by the layout of all."""
     for tag in (markup for markup in document.markup if isinstance(markup, Tag) and not markup.closing):
-        said = tag.value("lang") if tag.name == "html" else None
-        if said and not document.has_tag(said) and not language_matching.same_language(said, language):
-            message = f"The mail says that its language is '{said}': write <html lang=\"{{{{ language }}}}\">."
+        declared = tag.value("lang") if tag.name == "html" else None
+        if declared and not document.has_tag(declared) and not language_matching.same_language(declared, language):
+            message = f"The mail says that its language is '{declared}': write <html lang=\"{{{{ language }}}}\">."
             yield Finding("warning", message, document.place(tag.start))

@@ -26,15 +26,15 @@ def examine(document: MailDocument, styles: ComputedStyles) -> Iterator[Finding]
         pair = _low_contrast(run.look)
         if pair and any(letter.isalnum() for letter in run.text):
             runs.setdefault(pair, []).append(run)
-    for (color, background), found in list(runs.items())[:_MAX_WARNINGS]:
+    for (color, background), places in list(runs.items())[:_MAX_WARNINGS]:
         ratio = int(contrast(color, background) * 10) / 10
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
         message = (
-            f"The text '{_excerpt(document, found[0].text)}'{more} is hard to read: {_hex(color)} on "
-            f"{_hex(background)} has a contrast of {ratio}, and {_needed(found[0].look):g} is needed. "
+            f"The text '{_excerpt(document, places[0].text)}'{more} is hard to read: {_hex(color)} on "
+            f"{_hex(background)} has a contrast of {ratio}, and {_needed(places[0].look):g} is needed. "
             "Choose a darker or lighter colour."
         )
-        yield Finding("warning", message, document.place(found[0].tag.start))
+        yield Finding("warning", message, document.place(places[0].tag.start))
 
 
 def _low_contrast(look: Look) -> tuple[Color, Color] | None:

@@ -60,8 +60,8 @@ class MailVersions:
 
     def all_findings(self) -> list[Finding]:
         """Return the findings of all versions, each once."""
-        found = (finding for version in self.by_language.values() for finding in version.template.findings)
-        return [*dict.fromkeys((*found, *self.findings))]
+        findings = (finding for version in self.by_language.values() for finding in version.template.findings)
+        return [*dict.fromkeys((*findings, *self.findings))]
 
     @property
     def facts(self) -> frozenset[str]:
@@ -158,7 +158,7 @@ def _encoded_files(source: TemplateSource, mail: MailTemplate) -> tuple[Enclosed
 
 def _findings(source: TemplateSource, languages: Languages) -> Sequence[Finding]:
     """Return an error for a second version in the company's language, and a warning for one that its list lacks."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     default = languages.default
     for tag, parts in source.translations.items():
         place = Place(source.file(min(parts.values())), 0, 0)
@@ -167,11 +167,11 @@ def _findings(source: TemplateSource, languages: Languages) -> Sequence[Finding]
                 f"The files without a tag are in the company's language, '{default}', too. "
                 "Delete this file, or set `language` in rules/company.yaml to the language of the others."
             )
-            found.append(Finding("error", message, place))
+            findings.append(Finding("error", message, place))
         elif languages.preferred and not any(
             language_matching.same_language(tag, listed) for listed in languages.preferred
         ):
             listed = ", ".join(languages.preferred)
             message = f"'{tag}' is not among the `languages` of rules/company.yaml ({listed})."
-            found.append(Finding("warning", message, place))
-    return found
+            findings.append(Finding("warning", message, place))
+    return findings

@@ -143,7 +143,7 @@ def is_conditional(comment: Comment) -> bool:
 
 def _tag(match: re.Match[str], base: int) -> Tag:
     start = base + match.start("attributes")
-    attributes = tuple(_attribute(found, start) for found in _ATTRIBUTE.finditer(match["attributes"]))
+    attributes = tuple(_attribute(matched, start) for matched in _ATTRIBUTE.finditer(match["attributes"]))
     closing = match["tag"].startswith("</")
     return Tag(
         match["name"].lower(), closing, attributes, base + match.start(), base + match.end("name"), base + match.end()

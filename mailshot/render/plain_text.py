@@ -138,16 +138,16 @@ def _append_url(link: Any, document: MailDocument, url: Sequence[Part]) -> None:
             return
         if scheme.lower() in ("mailto", "tel", "sms"):
             parts = [rest.partition("?")[0], *([] if "?" in rest else parts[1:])]
-    shown = document.hold(parts).strip()
-    if not shown or shown in ("".join(link.itertext()).strip(), ""):
+    address = document.hold(parts).strip()
+    if not address or address in ("".join(link.itertext()).strip(), ""):
         return
     last = link
     while len(last) and not (last[-1].tail or "").strip():
         last = last[-1]
     if len(last):
-        last[-1].tail = f"{last[-1].tail.rstrip()} <{shown}>"
+        last[-1].tail = f"{last[-1].tail.rstrip()} <{address}>"
     else:
-        last.text = f"{(last.text or '').rstrip()} <{shown}>"
+        last.text = f"{(last.text or '').rstrip()} <{address}>"
 
 
 def _separate_cells(row: Any) -> None:

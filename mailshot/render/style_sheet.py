@@ -114,8 +114,8 @@ class _SheetReader:
 
     def _brace(self, start: int, limit: int) -> int:
         """Return the offset of the brace that closes the last block before `limit`."""
-        found = self._sheet.rfind("}", start, limit)
-        return found if found >= 0 else limit
+        brace = self._sheet.rfind("}", start, limit)
+        return brace if brace >= 0 else limit
 
     def _rules(self, node: Any, limit: int, is_conditional: bool, is_locked: bool) -> Iterator[Rule]:
         start = self._offset(node)

@@ -156,11 +156,11 @@ def _unpickle(code: bytes, places: Sequence[Place], size: int, autoescape: bool)
 
 def _with_marks(parts: Sequence[str | Segment]) -> str:
     """Join the parts with a mark for each tag, and drop lines that contain only statements."""
-    shown = [
+    marked = [
         _MARKS.sub(" ", part) if isinstance(part, str) else "\x01" if part.kind == "statement" else "\x02"
         for part in parts
     ]
-    return _ALONE.sub(lambda match: re.sub(r"[ \t]", "", match[1]), "".join(shown))
+    return _ALONE.sub(lambda match: re.sub(r"[ \t]", "", match[1]), "".join(marked))
 
 
 def _with_line_break(piece: Segment) -> str:
@@ -222,11 +222,11 @@ class MailTemplate:
         if len(subject) > MAX_SUBJECT_CHARACTERS:
             place = Place(self._subject.places[0].file, 0, 0)
             raise RenderError(f"The subject is longer than {MAX_SUBJECT_CHARACTERS} characters.", place)
-        words = self._text.render({**values, **others.get("text", _NONE)})
-        words = plain_text.tidy(words, self._text_is_derived)
+        text = self._text.render({**values, **others.get("text", _NONE)})
+        text = plain_text.tidy(text, self._text_is_derived)
         if self.per_mail_inlining:
             html = self._inlined(html)
-        return RenderedMail(subject, html, words, tuple(linker.links.values()))
+        return RenderedMail(subject, html, text, tuple(linker.links.values()))
 
     @property
     def parts(self) -> tuple[CompiledPart, ...]:

@@ -17,7 +17,7 @@ Names = Mapping[str, Mapping[str, str]]
 
 def find(names: Iterable[str]) -> Names:
     """Return the translations among the file names of a mail's folder, by tag. Names with a fault are left out."""
-    found: dict[str, dict[str, str]] = {}
+    translated: dict[str, dict[str, str]] = {}
     tags: dict[str, str] = {}
     for name in sorted(names):
         match = _NAME.fullmatch(name)
@@ -25,8 +25,8 @@ def find(names: Iterable[str]) -> Names:
         if match and tag:
             # Files for `no` and `nb` are parts of one translation.
             tag = tags.setdefault(language_matching.key(tag), tag)
-            found.setdefault(tag, {}).setdefault(f"{match['part']}.{match['ending']}", name)
-    return dict(sorted(found.items()))
+            translated.setdefault(tag, {}).setdefault(f"{match['part']}.{match['ending']}", name)
+    return dict(sorted(translated.items()))
 
 
 def tagged(part: str, tag: str) -> str:

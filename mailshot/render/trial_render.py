@@ -28,9 +28,9 @@ def run_trial(mail: MailTemplate, vocabulary: Mapping[str, Collection[str]]) -> 
 
     The mail can still be sent: the customers who do not set it off get theirs.
     """
-    found = [_trial_findings(part, list(_customers(vocabulary))) for part in mail.parts]
+    findings = [_trial_findings(part, list(_customers(vocabulary))) for part in mail.parts]
     # A plain text that is drawn from the HTML has the same tags at the same places.
-    return tuple(dict.fromkeys(finding for finding in found if finding))
+    return tuple(dict.fromkeys(finding for finding in findings if finding))
 
 
 def _trial_findings(part: CompiledPart, customers: Sequence[Mapping[str, object]]) -> Finding | None:

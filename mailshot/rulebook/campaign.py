@@ -45,10 +45,10 @@ Products = Annotated[Any, WithJsonSchema({json_schema.STANDS: "selection"})]
 
 
 def _span(text: Any) -> Span:
-    found = text if isinstance(text, Span) else Span.parse(str(text))
-    if found is None:
+    span = text if isinstance(text, Span) else Span.parse(str(text))
+    if span is None:
         raise ValueError("is not a length of time; write for example '7 days'")
-    return found
+    return span
 
 
 def _zone(text: Any) -> ZoneInfo:

@@ -48,10 +48,10 @@ class Revision:
 def find_revision(folder: Path, asked: str) -> Revision:
     """Find a revision in the repository of a folder. Raises Unavailable, Refused or NotFound."""
     _git(folder, "rev-parse", "--git-dir")
-    found = _run(folder, ("rev-parse", "--verify", "--quiet", f"{asked}^{{commit}}")) if _fit(asked) else None
-    if found is None or found.returncode:
+    commit = _run(folder, ("rev-parse", "--verify", "--quiet", f"{asked}^{{commit}}")) if _fit(asked) else None
+    if commit is None or commit.returncode:
         raise _unknown(folder, asked)
-    return Revision(folder, asked, found.stdout.decode().strip())
+    return Revision(folder, asked, commit.stdout.decode().strip())
 
 
 def list_entries(revision: Revision, below: str) -> list[TreeEntry]:
@@ -73,14 +73,14 @@ def read_blobs(folder: Path, digests: Iterable[str]) -> dict[str, bytes]:
     """Return contents by hash. Raises Unavailable for one that the repository does not hold."""
     wanted = list(dict.fromkeys(digests))
     output = _git(folder, "cat-file", "--batch", given="".join(f"{digest}\n" for digest in wanted).encode())
-    found: dict[str, bytes] = {}
+    blobs: dict[str, bytes] = {}
     for digest in wanted:
         head, _, rest = output.partition(b"\n")
         if not head.startswith(digest.encode() + b" blob "):
             raise Unavailable(f"git does not have {digest[:12]} ({head.decode(errors='replace')}).", "Run: git fetch.")
         size = int(head.rpartition(b" ")[2])
-        found[digest], output = rest[:size], rest[size + 1 :]
-    return found
+        blobs[digest], output = rest[:size], rest[size + 1 :]
+    return blobs
 
 
 def _entry(line: bytes) -> TreeEntry:
@@ -91,8 +91,8 @@ def _entry(line: bytes) -> TreeEntry:
 
 def _legible(path: bytes) -> str:
     """Return a path without terminal control characters; harmless paths are unchanged."""
-    shown = path.decode("utf-8", "backslashreplace")
-    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in shown)
+    name = path.decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in name)
 
 
 def _fit(asked: str) -> bool:

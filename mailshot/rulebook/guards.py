@@ -42,12 +42,12 @@ def guard_verdicts(
     profile = judge.profile
     stated = {**profile.preferences, **dict.fromkeys(answers, True)}
     together = replace(judge, profile=replace(profile, preferences=stated))
-    found = {}
+    by_name = {}
     for guard in guards:
         own = judge.verdict(guard.customers)
         alike = own.holds or stated == profile.preferences
-        found[guard.name] = own if alike else together.verdict(guard.customers)
-    return found
+        by_name[guard.name] = own if alike else together.verdict(guard.customers)
+    return by_name
 
 
 def read(document: Document | None, book: AudienceRegistry) -> tuple[Guard, ...]:
@@ -59,9 +59,9 @@ def read(document: Document | None, book: AudienceRegistry) -> tuple[Guard, ...]
         problems.add(document.root, "expected a list of guards", "Start each with '- guard: <name>'.")
         problems.raise_if_any()
     assert isinstance(document.root, Sequence)
-    found = [_guard(node, book, problems) for node in document.root.items]
+    guards = [_guard(node, book, problems) for node in document.root.items]
     problems.raise_if_any()
-    return tuple(guard for guard in found if guard)
+    return tuple(guard for guard in guards if guard)
 
 
 def _guard(node: Node, book: AudienceRegistry, problems: Problems) -> Guard | None:

@@ -112,10 +112,10 @@ class _Reader:
         return self.context.book.condition(node, self.problems, f"{self.document.name}:{salt}")
 
     def products(self, *path: Step) -> ProductFilter:
-        found = product_filters.read_product_filter(
+        selection = product_filters.read_product_filter(
             self.document.at(*path), self.context.book.vocabulary.products, self.problems
         )
-        return found or ProductFilter()
+        return selection or ProductFilter()
 
     def _known(self, word: str, known: Any, what: str, *path: Step) -> None:
         if word not in known:

@@ -50,9 +50,9 @@ class Rulebook:
     @classmethod
     def load(cls, project: Path) -> Rulebook:
         """Read rules/ of a project folder. Raises NotFound without one, InvalidInput for a file that is no YAML."""
-        found, broken = _loaded(project)
+        files, broken = _loaded(project)
         raise_broken(broken)
-        return cls(found)
+        return cls(files)
 
     @classmethod
     def load_valid(cls, project: Path) -> tuple[Rulebook, list[Problem]]:
@@ -60,9 +60,9 @@ class Rulebook:
 
         Raises InvalidInput for any other file: without it, the valid ones could change their meaning.
         """
-        found, broken = _loaded(project)
+        files, broken = _loaded(project)
         raise_broken({name: problems for name, problems in broken.items() if not is_independent(name)})
-        return cls(found), [problem for problems in broken.values() for problem in problems]
+        return cls(files), [problem for problems in broken.values() for problem in problems]
 
     @classmethod
     def thaw(cls, texts: Mapping[str, str]) -> Rulebook:
@@ -126,16 +126,16 @@ class Rulebook:
     @cached_property
     def campaigns(self) -> dict[str, Document]:
         """Campaign files by the campaign's name. Raises InvalidInput if two files have the same name."""
-        found: dict[str, Document] = {}
+        by_name: dict[str, Document] = {}
         for document in self._folder("campaigns"):
             node = document.at("campaign")
             name = node.text if isinstance(node, documents.Scalar) else document.name
-            if name in found:
+            if name in by_name:
                 problems = document.problems()
-                problems.add(node, f"the campaign '{name}' is already in {found[name].name}", "Rename one.")
+                problems.add(node, f"the campaign '{name}' is already in {by_name[name].name}", "Rename one.")
                 problems.raise_if_any()
-            found[name] = document
-        return found
+            by_name[name] = document
+        return by_name
 
     def audiences(self) -> list[Audience]:
         return self.book.audiences()
@@ -153,17 +153,17 @@ class Rulebook:
             lambda: self.company, lambda: self.catalogue, lambda: self.groups, lambda: self.topics,
             lambda: self.statements, lambda: self.senders, lambda: self.traits, self.audiences, lambda: self.guards,
         ]  # fmt: skip
-        found: dict[Problem, None] = {}
+        problems: dict[Problem, None] = {}
         try:
             parts += [partial(self.campaign, name) for name in self.campaigns]
         except InvalidInput as error:
-            found |= dict.fromkeys(error.problems)
+            problems |= dict.fromkeys(error.problems)
         for part in parts:
             try:
                 part()
             except InvalidInput as error:
-                found |= dict.fromkeys(error.problems)
-        return list(found)
+                problems |= dict.fromkeys(error.problems)
+        return list(problems)
 
     def _values(self, trait: TraitDefinition, stated: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | OpenValues:
         if trait.each:
@@ -198,8 +198,8 @@ class OpenValues(tuple[str, ...]):
 def paths(rules: Path) -> dict[str, Path]:
     """Return the files of a rules folder, by their name in the project."""
     folders = ("", *FOLDERS)
-    found = {path.relative_to(rules).as_posix(): path for name in folders for path in (rules / name).glob("*.yaml")}
-    return {f"{FOLDER}/{name}": found[name] for name in sorted(found) if belongs(name)}
+    paths = {path.relative_to(rules).as_posix(): path for name in folders for path in (rules / name).glob("*.yaml")}
+    return {f"{FOLDER}/{name}": paths[name] for name in sorted(paths) if belongs(name)}
 
 
 def belongs(name: str) -> bool:
@@ -215,14 +215,14 @@ def is_independent(name: str) -> bool:
 
 def read_all(readers: Mapping[str, Callable[[], Document]]) -> tuple[dict[str, Document], Broken]:
     """Read every file; return the documents, and the problems of invalid files by name."""
-    found: dict[str, Document] = {}
+    readable: dict[str, Document] = {}
     broken: dict[str, tuple[Problem, ...]] = {}
     for name, read in readers.items():
         try:
-            found[name] = read()
+            readable[name] = read()
         except InvalidInput as error:
             broken[name] = error.problems
-    return found, broken
+    return readable, broken
 
 
 def raise_broken(broken: Broken) -> None:

@@ -40,8 +40,8 @@ def read_version(project: Path, asked: str | None) -> Version:
 
 
 def _version(label: str, readers: Mapping[str, Callable[[], Document]], past: bool = False) -> Version:
-    found, broken = rulebook.read_all(readers)
-    return Version(label, Rulebook(found, past), broken)
+    files, broken = rulebook.read_all(readers)
+    return Version(label, Rulebook(files, past), broken)
 
 
 def _rules(folder: Path) -> Path | None:
@@ -60,8 +60,8 @@ def _in_folder(rules: Path, root: Path | None = None) -> dict[str, Callable[[], 
 def _in_revision(revision: git.Revision) -> dict[str, Callable[[], Document]]:
     listed = [entry for entry in git.list_entries(revision, FOLDER) if rulebook.belongs(entry.path)]
     small = [entry.digest for entry in listed if entry.plain and entry.size <= documents.MAX_BYTES]
-    found = git.read_blobs(revision.folder, small)
-    return {f"{FOLDER}/{entry.path}": partial(_document, revision, entry, found.get(entry.digest)) for entry in listed}
+    blobs = git.read_blobs(revision.folder, small)
+    return {f"{FOLDER}/{entry.path}": partial(_document, revision, entry, blobs.get(entry.digest)) for entry in listed}
 
 
 def _document(revision: git.Revision, entry: git.TreeEntry, raw: bytes | None) -> Document:

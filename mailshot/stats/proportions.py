@@ -62,11 +62,11 @@ def difference(first: Counted, second: Counted) -> Estimate:
         return NOTHING
     one, other = first[1] / first[0], second[1] / second[0]
     (low1, high1), (low2, high2) = _wilson(*first), _wilson(*second)
-    found = one - other
-    low = found - sqrt((one - low1) ** 2 + (high2 - other) ** 2)
-    high = found + sqrt((high1 - one) ** 2 + (other - low2) ** 2)
+    gap = one - other
+    low = gap - sqrt((one - low1) ** 2 + (high2 - other) ** 2)
+    high = gap + sqrt((high1 - one) ** 2 + (other - low2) ** 2)
     least = min(first[1], second[1], first[0] - first[1], second[0] - second[1])
-    return Estimate(found, low, high, enough=least >= FEWEST)
+    return Estimate(gap, low, high, enough=least >= FEWEST)
 
 
 def pooled(pairs: Iterable[tuple[Counted, Counted]]) -> Estimate:
@@ -87,8 +87,8 @@ def pooled(pairs: Iterable[tuple[Counted, Counted]]) -> Estimate:
         cells = [sum(both) for both in zip(cells, (a, b, n1 - a, n0 - b), strict=True)]
     if not weight:
         return NOTHING
-    found, reach = top / weight, Z * sqrt(variance) / weight
-    return Estimate(found, found - reach, found + reach, enough=min(cells) >= FEWEST)
+    estimate, reach = top / weight, Z * sqrt(variance) / weight
+    return Estimate(estimate, estimate - reach, estimate + reach, enough=min(cells) >= FEWEST)
 
 
 def _wilson(customers: int, hits: int) -> tuple[float, float]:
@@ -112,11 +112,13 @@ class Uplift:
         """Return a sentence that never claims more than the data supports."""
         if not self.enough:
             return TOO_FEW
-        shown = f"{self.difference * 100:+.1f} points (95 % between {self.low * 100:+.1f} and {self.high * 100:+.1f})"
-        return shown if self.low > 0 or self.high < 0 else f"{shown}: could be chance"
+        interval = (
+            f"{self.difference * 100:+.1f} points (95 % between {self.low * 100:+.1f} and {self.high * 100:+.1f})"
+        )
+        return interval if self.low > 0 or self.high < 0 else f"{interval}: could be chance"
 
 
 def compare_groups(mailed: tuple[int, int], held: tuple[int, int]) -> Uplift:
     """Compare (customers, buyers) of two groups."""
-    found = difference(mailed, held)
-    return Uplift(found.value, found.low, found.high, found.enough)
+    gap = difference(mailed, held)
+    return Uplift(gap.value, gap.low, gap.high, gap.enough)
