@@ -26,6 +26,7 @@ from mailshot.web.site import Site, site_of, verified_ids
 log = logging.getLogger(__name__)
 #: The largest id of a row.
 MAX_RUN_ID = 2**63 - 1
+MAX_DIGITS = len(str(MAX_RUN_ID))
 #: Links may open a new tab and leave the page; nothing runs.
 POLICY = (
     "default-src 'none'; img-src https: http: data:; style-src 'unsafe-inline' https:; font-src https: data:; "
@@ -64,7 +65,10 @@ async def show_archive(request: Request) -> Response:
 async def show_archived(request: Request) -> Response:
     """Show one mail of the public archive."""
     site = _counted(request)
-    run_id, content = int(request.path_params["run"]), request.path_params["content"]
+    number, content = request.path_params["run"], request.path_params["content"]
+    if not (number.isascii() and number.isdigit()) or len(number) > MAX_DIGITS:  # int() refuses thousands of digits
+        raise HTTPException(404)
+    run_id = int(number)
     page = await _rendered(lambda: site.views.public_page(run_id, content)) if run_id <= MAX_RUN_ID else None
     if page is None:
         raise HTTPException(404)
@@ -94,5 +98,5 @@ def _counted(request: Request) -> Site:
 ROUTES = [
     Route("/v/{token:path}", show_mail),
     Route("/archive", show_archive),
-    Route("/archive/{run:int}/{content:path}", show_archived),
+    Route("/archive/{run}/{content:path}", show_archived),
 ]

@@ -205,7 +205,15 @@ def test_a_run_can_leave_the_archive(shop: Shop, launched: int, client: TestClie
 
 @pytest.mark.parametrize(
     "path",
-    ["/archive/99/x", "/archive/1/nothing", "/archive/x/y", "/archive/1/", "/archive/-1/x", f"/archive/{2**64}/x"],
+    [
+        "/archive/99/x",
+        "/archive/1/nothing",
+        "/archive/x/y",
+        "/archive/1/",
+        "/archive/-1/x",
+        f"/archive/{2**64}/x",
+        f"/archive/{'9' * 5000}/x",
+    ],
 )
 def test_what_is_not_in_the_archive_is_not_found(launched: int, client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404
