@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-from mailshot.errors import InvalidInput, nearest
+from mailshot.errors import InvalidInput
 from mailshot.render.document import MailDocument
 from mailshot.render.mail_settings import read_settings
 from mailshot.render.markup import Attribute, Tag, unescape_attribute
@@ -42,6 +42,7 @@ BINARY = ATTACHMENTS.keys() - {".ics", ".vcf", ".csv", ".txt"}
 """Types that are never a text for a template to include."""
 _SIGNATURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff", "image/gif": b"GIF8"}
 _SRC = re.compile(r"\ssrc\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", re.IGNORECASE)
+TOO_LARGE = "Make pictures smaller, or put large files on a server and write their address."
 _WHERE = "Put it into the mail's own folder or into templates/_base."
 
 
@@ -101,7 +102,8 @@ def _picture(
     written = unescape_attribute(source.value or "").strip()
     path = _resolve(place.file, written, name)
     if path is None or path not in enclosed:
-        report.add(place, f"There is no picture '{written}' beside {place.file}.", _remedy(written, enclosed))
+        remedy = f"For a picture on a server, leave {INLINE} out." if "//" in written else _WHERE
+        report.add(place, f"There is no picture '{written}' beside {place.file}.", remedy)
         return None
     kind = PICTURES.get(PurePosixPath(path).suffix.lower())
     if kind is None or not enclosed[path].startswith(_SIGNATURES[kind]):
@@ -127,10 +129,10 @@ def _attached(
     for text in written:
         path = _resolve(place.file, text, name)
         if path is None or path not in enclosed:
-            report.add(place, f"There is no file '{text}' to attach.", _remedy(text, enclosed))
+            report.add(place, f"There is no file '{text}' to attach.", _WHERE)
         elif PurePosixPath(path).suffix.lower() not in ATTACHMENTS:
             known = ", ".join(kind.removeprefix(".") for kind in ATTACHMENTS)
-            report.add(place, f"'{text}' cannot be attached: its type is unknown.", f"Attach one of: {known}.")
+            report.add(place, f"'{text}' cannot be attached: its type is not allowed.", f"Attach one of: {known}.")
         else:
             yield path
 
@@ -140,7 +142,7 @@ def check_size(paths: Iterable[str], enclosed: Mapping[str, bytes], place: Place
     total = sum(len(enclosed[path]) for path in set(paths))
     if total > MAX_BYTES:
         message = f"The pictures and attachments of this mail have {total:,} bytes; at most {MAX_BYTES:,} are allowed."
-        report.add(place, message, "Make them smaller, or put them on a server and write a link.")
+        report.add(place, message, TOO_LARGE)
 
 
 def _resolve(file: str, written: str, name: str) -> str | None:
@@ -149,8 +151,3 @@ def _resolve(file: str, written: str, name: str) -> str | None:
         return None
     path = posixpath.normpath(posixpath.join(posixpath.dirname(file), unquote(written)))
     return path if path.split("/")[0] in (name, "_base") and "/" in path else None
-
-
-def _remedy(written: str, enclosed: Mapping[str, bytes]) -> str:
-    names = sorted(PurePosixPath(path).name for path in enclosed)
-    return f"{_WHERE} {nearest(written, names)}".strip() if names else _WHERE

@@ -157,7 +157,10 @@ def _picture(document: MailDocument, attribute: Attribute) -> Iterator[Finding]:
     elif url.startswith("http:"):
         yield Finding("warning", "The picture's address is plain http; use https.", place)
     elif not url.startswith(("https://", "cid:")):
-        message = "Mail readers cannot find this picture. Put it on a server, and write its whole address: https://…"
+        message = (
+            "Mail readers cannot find this picture. Put it on a server, and write its whole address: https://… "
+            "Or add data-inline to the tag, to send a file of the template's folder with the mail."
+        )
         yield Finding("error", message, place)
 
 

@@ -101,7 +101,9 @@ def _placeholders(document: MailDocument, skipped: Sequence[tuple[int, int]]) ->
         if match["foreign"]:
             message = f"'{match[0]}' is a placeholder of another program. Here it is written {{{{ customer.… }}}}."
         elif match["own"]:
-            message = f"'{match[0]}' looks like a placeholder that was not filled in."
+            message = (
+                f"'{match[0]}' looks like a placeholder that was not filled in. A fact is written {{{{ customer.… }}}}."
+            )
         else:
             message = f"'{match[0]}' is dummy text."
         yield Finding("warning", message, document.place(match.start()))

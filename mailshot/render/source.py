@@ -145,7 +145,8 @@ def _enclosed(folder: Path, name: str, files: Mapping[str, str], problems: list[
         try:
             enclosed[path] = safe_files.read_bytes(folder / path, folder, most=enclosures.MAX_BYTES)
         except OSError as error:
-            remedy = getattr(error, "remedy", "")
+            is_large = isinstance(error, safe_files.TooLarge)
+            remedy = enclosures.TOO_LARGE if is_large else getattr(error, "remedy", "")
             problems.append(
                 errors.Problem(str(folder / path), 0, 0, f"It cannot be enclosed: {error.strerror}.", remedy=remedy)
             )

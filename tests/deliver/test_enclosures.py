@@ -139,7 +139,7 @@ def problems(shop: Shop) -> list[str]:
     [
         ({"hello/body.html": BODY.replace("hero%20one", "herro")}, "body.html:2", "There is no picture"),
         ({"hello/body.html": BODY.replace("pictures/", "../../")}, "body.html:2", "There is no picture"),
-        ({"hello/body.html": BODY.replace("pictures", "https://a.example")}, "body.html:2", "There is no picture"),
+        ({"hello/body.html": BODY.replace("pictures", "https://a.example")}, "body.html:2", "leave data-inline out"),
         ({"hello/body.html": BODY.replace("<img data", "<table data")}, "body.html:2", "data-inline is for an <img>"),
         ({"hello/pictures/hero one.png": b"GIF89a"}, "body.html:2", "is not a PNG"),
         ({"hello/settings.yaml": "attachments: [terms.pdf]"}, "settings.yaml", "no file 'terms.pdf'"),
