@@ -11,6 +11,7 @@ from collections import Counter, OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from mailshot.errors import InvalidInput, NotFound, Refused
 from mailshot.render import compose
@@ -23,6 +24,8 @@ from mailshot.store.ledger_queries import DeliveryRecord
 from mailshot.store.runs import RunRecord
 from mailshot.tokens import KeyRing
 
+K = TypeVar("K")
+V = TypeVar("V")
 #: How long after the launch customers can see their mail in the browser. Their facts of later years are not for
 #: anyone to whom the mail was forwarded.
 MAX_AGE = timedelta(days=90)
@@ -64,7 +67,10 @@ class BrowserViews:
         self._mailings: OrderedDict[str, Mailing] = OrderedDict()
         #: Subjects by content, by the digest of what is frozen; contents that cannot be rendered are left out.
         self._subjects: dict[str, dict[str, str]] = {}
-        self._lock, self._listing = threading.Lock(), threading.Lock()
+        #: Public pages of runs that are over, by run and content.
+        self._pages: OrderedDict[tuple[int, str], str] = OrderedDict()
+        #: Compiling takes a while: requests at the same time wait for the first.
+        self._lock, self._listing = threading.RLock(), threading.Lock()
 
     def customer_page(self, run_id: int, customer_id: int, now: datetime) -> str | None:
         """Return the HTML of a customer's mail; None when it was never sent, or too long ago. Raises RenderError."""
@@ -75,30 +81,40 @@ class BrowserViews:
                 return None
             recipient = _recipient(connection, run, customer_id, row)
         mailing = self._mailing(run)
-        return compose.compose(mailing, recipient, self._keys, "").page() if row.content in mailing.mails else None
+        if recipient is None or row.content not in mailing.mails:
+            return None
+        return compose.compose(mailing, recipient, self._keys, "").page()
 
     def public_page(self, run_id: int, content: str) -> str | None:
         """Return the HTML of an archived mail without customer data, None when it is not in the archive."""
         with self._store.read() as connection:
             run = runs.find_run(connection, run_id)
-            offers = _common_offers(connection, run_id, content) if run and run.archived else []
-        mailing = self._mailing(run) if run and run.archived else None
-        if run is None or mailing is None or content not in mailing.mails:
+            if run is None or not run.archived:
+                return None
+            known = self._pages.get((run_id, content))
+            if known is not None:
+                return known
+            offers = _common_offers(connection, run_id, content)
+        mailing = self._mailing(run)
+        if content not in mailing.mails:
             return None
-        return compose.public_copy(mailing, content, offers, run.launched_at)[1]
+        _, page = compose.public_copy(mailing, content, offers, run.launched_at)
+        if run.state is RunState.finished:  # no mail will change which offers are common
+            self._keep(self._pages, (run_id, content), page)
+        return page
 
     def archived_mails(self) -> list[ArchivedMail]:
         """Return the entries of the public archive, newest first."""
         with self._store.read() as connection:
             latest = runs.archived(connection, MAX_ARCHIVED)
-        with self._listing:  # compiling takes a while: once is enough
-            for run in latest:
-                if run.definition not in self._subjects:
-                    self._subjects[run.definition] = self._public_subjects(run)
+        with self._listing:
+            known = self._subjects
+            self._subjects = {run.definition: known.get(run.definition) or self._public_subjects(run) for run in latest}
+            subjects = self._subjects
         return [
             ArchivedMail(run.id, content, subject, run.launched_at)
             for run in latest
-            for content, subject in self._subjects[run.definition].items()
+            for content, subject in subjects[run.definition].items()
         ]
 
     def _public_subjects(self, run: RunRecord) -> dict[str, str]:
@@ -113,16 +129,21 @@ class BrowserViews:
     def _mailing(self, run: RunRecord) -> Mailing:
         """Return the compiled mails of a run: what is frozen under a digest never changes."""
         with self._lock:
-            mailing = self._mailings.pop(run.definition, None)
-        if mailing is None:
-            with self._store.read() as connection:
-                body = snapshots.body(connection, run.definition)["mailing"]
-            mailing = Mailing.from_frozen(body, with_trial=False)
-        with self._lock:
-            self._mailings[run.definition] = mailing
-            while len(self._mailings) > MAX_RUNS:
-                self._mailings.popitem(last=False)
+            mailing = self._mailings.get(run.definition)
+            if mailing is None:
+                with self._store.read() as connection:
+                    body = snapshots.body(connection, run.definition)["mailing"]
+                mailing = Mailing.from_frozen(body, with_trial=False)
+            self._keep(self._mailings, run.definition, mailing)
         return mailing
+
+    def _keep(self, cache: OrderedDict[K, V], key: K, value: V) -> None:
+        """Put a value at the end of a cache, and drop the one that was not used for longest."""
+        with self._lock:
+            cache[key] = value
+            cache.move_to_end(key)
+            if len(cache) > MAX_RUNS:
+                cache.popitem(last=False)
 
 
 def _is_shown(run: RunRecord, row: DeliveryRecord, now: datetime) -> bool:
@@ -130,8 +151,11 @@ def _is_shown(run: RunRecord, row: DeliveryRecord, now: datetime) -> bool:
     return run.state is not RunState.past and row.state in MAY_HAVE_ARRIVED and now - run.launched_at <= MAX_AGE
 
 
-def _recipient(connection: Connection, run: RunRecord, customer_id: int, row: DeliveryRecord) -> Recipient:
-    facts = profiles.facts_of(connection, [customer_id])[customer_id]
+def _recipient(connection: Connection, run: RunRecord, customer_id: int, row: DeliveryRecord) -> Recipient | None:
+    """Return the recipient of a mail, None when the customer has been erased meanwhile."""
+    facts = profiles.facts_of(connection, [customer_id]).get(customer_id, {})
+    if not facts.get("email"):
+        return None
     offers = _with_products(connection, [(product, times) for product, times in row.offers])
     return Recipient(run.id, customer_id, row.content or "", facts["email"], facts, offers, False, run.launched_at)
 

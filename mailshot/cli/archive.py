@@ -26,7 +26,7 @@ def list_(json: context.AsJson = False) -> None:
         return
     if not mails:
         output.print_text("The public archive is empty.")
-        output.print_next_step("write 'archive: yes' in a campaign, or run: mailshot archive add RUN")
+        output.print_next_step("launch a campaign with 'archive: yes', or run: mailshot archive add RUN")
         return
     for mail, url in zip(mails, urls, strict=True):
         launched = f"{mail.launched_at.astimezone(zone):%Y-%m-%d}"

@@ -191,8 +191,8 @@ def public_copy(mailing: Mailing, content: str, offers: Offers, date: datetime) 
 
     Of a mail with translations it is the version of the files without a tag. Raises RenderError.
     """
-    nobody = Recipient(0, 0, content, "", {}, offers, False, date)
-    version, rendered = _render(mailing, nobody, dict.fromkeys(OWN_PAGES, ""), None)
+    reader = Recipient(0, 0, content, "", {}, offers, False, date)
+    version, rendered = _render(mailing, reader, dict.fromkeys(OWN_PAGES, ""), None)
     return rendered.subject, _page(rendered.html, version.enclosed)
 
 

@@ -82,7 +82,11 @@ def _mail(page: str) -> Response:
 async def _rendered(render: Callable[[], str | None]) -> str | None:
     try:
         return await asyncio.to_thread(render)
-    except (RenderError, InvalidInput, NotFound) as error:
+    except RenderError as error:
+        # The reason may quote a customer's value.
+        log.warning("a mail cannot be shown in the browser: see %s", error.place)
+        return None
+    except (InvalidInput, NotFound) as error:
         log.warning("a mail cannot be shown in the browser: %s", error)
         return None
 
