@@ -131,6 +131,8 @@ def read(folder: Path, name: str) -> TemplateSource:
         if left < 0:
             raise _too_much(folder, f"{LARGEST_SHARED:,} bytes")
     enclosed = _enclosed(folder, name, files, problems)
+    attached = {Path(path).name for path in enclosed}
+    problems += translations.misnamed(home, (*REQUIRED, *OPTIONAL), attached)
     if problems:
         raise errors.InvalidInput(problems)
     return TemplateSource(name, files, enclosed)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mailshot import errors
@@ -11,6 +12,7 @@ from mailshot.facts import language_matching, locales
 
 _NAME = re.compile(r"(?P<part>subject|preheader|body)\.(?P<tag>.+)\.(?P<ending>txt|html)", re.IGNORECASE)
 _ENDINGS = {"subject": ("txt",), "preheader": ("txt",), "body": ("html", "txt")}
+_TEXTS = {".txt", ".html", ".htm", ".yaml", ".yml"}
 Names = Mapping[str, Mapping[str, str]]
 """By tag, as in `pt-BR`, the file name of each translated part, as in `body.html`."""
 
@@ -54,6 +56,25 @@ def name_problems(paths: Iterable[Path]) -> Iterator[errors.Problem]:
             message = f"{path.name} and {seen[part]} are the same part in the same language."
             yield errors.Problem(str(path), 0, 0, message, remedy="Delete or rename one of them.")
         seen[part] = path.name
+
+
+def misnamed(folder: Path, parts: Iterable[str], used: Collection[str]) -> Iterator[errors.Problem]:
+    """Give a problem for each text that is named nearly like a part of a mail which is not there: `preheder.txt`.
+
+    `used` are the names of files that the mail attaches; they may have any name.
+    """
+    names = {path.name for path in folder.iterdir() if path.suffix.lower() in _TEXTS and not path.is_dir()}
+    missing = [part for part in parts if part not in names]
+    for name in sorted(names - set(parts) - set(used)):
+        near = difflib.get_close_matches(name, missing, n=1, cutoff=0.9)
+        near += [part for part in missing if _stem(part) == _stem(name) != "body"]
+        if near and _NAME.fullmatch(name) is None:
+            remedy = f"Did you mean {near[0]}? Rename it, or give it another name."
+            yield errors.Problem(str(folder / name), 0, 0, f"{name} is not a part of a mail.", remedy=remedy)
+
+
+def _stem(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def empty(path: Path) -> errors.Problem:

@@ -147,6 +147,8 @@ def problems(shop: Shop) -> list[str]:
         ({"hello/settings.yaml": "attachments: [a.exe]", "hello/a.exe": b"MZ"}, "settings.yaml", "cannot be attached"),
         ({"hello/settings.yaml": "attachment: [a.pdf]"}, "settings.yaml:1:1", "unknown word 'attachment'"),
         ({"hello/Vilkår.pdf": b"%PDF" + bytes(enclosures.MAX_BYTES - 60)}, "body.html", "have 1,000,"),
+        ({"hello/preheder.txt": "Apples"}, "preheder.txt", "Did you mean preheader.txt?"),
+        ({"hello/preheader.html": "Apples"}, "preheader.html", "Did you mean preheader.txt?"),
         ({"hello/Vilkår.pdf": bytes(enclosures.MAX_BYTES + 1)}, "Vilkår.pdf", "at most 1,000,000"),
     ],
 )

@@ -296,3 +296,16 @@ def test_a_language_that_the_company_does_not_list_is_warned_of() -> None:
         "templates/m/subject.nn.txt: warning: 'nn' is not among the `languages` of rules/company.yaml (nb, de)."
     ]
     assert warnings(compiled(files)) == []
+
+
+@pytest.mark.parametrize("name", ["preheder.txt", "preheader.html", "settings.yml", "setings.yaml"])
+def test_a_misspelt_part_is_an_error(write: Write, name: str) -> None:
+    folder = write({name: "x"})
+    (folder / "m" / "preheader.txt").unlink(missing_ok=True)
+    with pytest.raises(errors.InvalidInput, match=r"is not a part of a mail(.|\n)*Did you mean"):
+        source.read(folder, "m")
+
+
+@pytest.mark.parametrize("name", ["body_v2.txt", "notes.txt", "old-body.html", "README.txt", "body.htm"])
+def test_other_files_may_lie_beside_a_mail(write: Write, name: str) -> None:
+    assert f"m/{name}" not in source.read(write({name: "x"}), "m").files
