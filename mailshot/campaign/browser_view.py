@@ -156,7 +156,7 @@ def _recipient(connection: Connection, run: RunRecord, customer_id: int, row: De
     facts = profiles.facts_of(connection, [customer_id]).get(customer_id, {})
     if not facts.get("email"):
         return None
-    offers = _with_products(connection, [(product, times) for product, times in row.offers])
+    offers = profiles.with_products(connection, row.offers)
     return Recipient(run.id, customer_id, row.content or "", facts["email"], facts, offers, False, run.launched_at)
 
 
@@ -165,9 +165,4 @@ def _common_offers(connection: Connection, run_id: int, content: str) -> Offers:
     rows = ledger_queries.offered_rows(connection, run_id, content, SAMPLED_MAILS)
     numbers = Counter(product for offers in rows for product, _ in offers)
     common = [(product, 0) for product, number in numbers.most_common() if number >= MIN_CUSTOMERS]
-    return _with_products(connection, common[: max(map(len, rows), default=0)])
-
-
-def _with_products(connection: Connection, chosen: list[tuple[int, int]]) -> Offers:
-    products = profiles.products(connection, [product for product, _ in chosen])
-    return [(products[product], times) for product, times in chosen if product in products]
+    return profiles.with_products(connection, common[: max(map(len, rows), default=0)])

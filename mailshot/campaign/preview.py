@@ -116,8 +116,7 @@ def trial_recipient(connection: Connection, decision: PlanDecision, date: dateti
     """Return the recipient of what a plan decided, without a run."""
     assert decision.content is not None, decision
     facts = profiles.facts_of(connection, [decision.customer_id])[decision.customer_id]
-    products = profiles.products(connection, [product for product, _ in decision.offers])
-    offers = [(products[product], times) for product, times in decision.offers if product in products]
+    offers = profiles.with_products(connection, decision.offers)
     return Recipient(NO_ID, NO_ID, decision.content, facts["email"], facts, offers, tracked, date)
 
 
@@ -155,7 +154,7 @@ def _samples(
 ) -> Iterator[Recipient]:
     """Give a few customers of a content; with translations, some of each version.
 
-    A version that is nobody's now is rendered, too: a customer's language may change until the mail is sent.
+    A version that no customer gets now is rendered, too: a customer's language may change until the mail is sent.
     """
     rows = {row.customer_id: row for row in plans.samples(connection, plan_id, content, SAMPLES_PER_CONTENT)}
     first = next(iter(rows.values()), None)

@@ -9,8 +9,8 @@ import base64
 import hashlib
 import re
 import unicodedata
+from email.utils import encode_rfc2231
 from functools import lru_cache
-from urllib.parse import quote
 
 import idna
 
@@ -167,10 +167,8 @@ def listed(name: str, display: object, identifier: str) -> str:
 def disposition(kind: str, filename: str) -> str:
     """Write a Content-Disposition header (RFC 2183), with letters outside ASCII as in RFC 2231."""
     name = clean(filename)
-    # A plain name beside the encoded one would win in some readers.
-    parameter = 'filename="' + re.sub(r'[\\"]', "_", name) + '"'
-    return fold("Content-Disposition", [f"{kind};", parameter if name.isascii() else _rfc2231("filename", name)])
-
-
-def _rfc2231(name: str, value: str) -> str:
-    return f"{name}*=UTF-8''{quote(value, safe='')}"
+    if name.isascii():
+        parameter = 'filename="' + re.sub(r'[\\"]', "_", name) + '"'
+    else:  # a plain name beside the encoded one would win in some readers
+        parameter = f"filename*={encode_rfc2231(name, 'utf-8')}"
+    return fold("Content-Disposition", [f"{kind};", parameter])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from itertools import islice
@@ -100,6 +100,13 @@ def products(connection: Connection, product_ids: Iterable[int]) -> dict[int, di
     """Return the facts of products by id."""
     chosen = select(SCHEMA.product).where(in_list(SCHEMA.product.c.id, product_ids))
     return {row["id"]: facts(row, PRODUCT_COLUMNS) for row in connection.execute(chosen).mappings()}
+
+
+def with_products(connection: Connection, offers: Iterable[Sequence[int]]) -> list[tuple[dict[str, Any], int]]:
+    """Return offers (product id, times bought) with the facts of their products, without products that are gone."""
+    pairs = [(product, times) for product, times in offers]
+    facts = products(connection, [product for product, _ in pairs])
+    return [(facts[product], times) for product, times in pairs if product in facts]
 
 
 def names(connection: Connection, product_ids: Collection[int]) -> dict[int, str]:

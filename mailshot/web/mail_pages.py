@@ -1,6 +1,6 @@
 """Shows mails in the browser: a customer's own by a link in it, and public copies in the archive.
 
-A mail's HTML is the shop's, not ours: it is shown in a sandbox without scripts, whose origin is nobody's.
+A mail's HTML is the shop's, not ours: it is shown in a sandbox without scripts, with an origin of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Mails that nobody would write look in Chromium as they were made up."""
+"""Random mails look the same in Chromium before and after delivery."""
 
 from __future__ import annotations
 

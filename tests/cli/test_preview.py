@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import stat
 import struct
@@ -23,6 +22,7 @@ from mailshot.cli import init, screenshot
 from mailshot.cli.screenshot import Screen, take_screenshot
 from mailshot.errors import Unavailable
 from mailshot.store.engine import Store
+from tests.browser import conftest as browsers
 from tests.cli.test_campaigns import flat, mailshot
 from tests.support.campaigns import WEEK, add, buy, open_shop, write
 from tests.support.project import Shop
@@ -36,10 +36,7 @@ INTERRUPTED = (130, -signal.SIGINT)
 
 @pytest.fixture
 def chromium() -> None:
-    if not shutil.which(os.environ.get("CHROMIUM", "chromium")):
-        if os.environ.get("CI"):
-            pytest.fail("No Chromium found; CI must have one (set CHROMIUM).")
-        pytest.skip("NO CHROMIUM FOUND: no picture was taken (set CHROMIUM)")
+    browsers.chromium()
 
 
 @pytest.fixture
