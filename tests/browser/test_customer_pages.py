@@ -21,6 +21,8 @@ def data_page(open_site: Open, page: Page) -> None:
         path = own_data(connection, ADA, "ada@example.com")
     page.goto(open_site.url + path)
     page.get_by_role("button", name="Open my data").click()
+    # A click does not wait for the page it opens, and between two pages there is no document to measure.
+    expect(page.get_by_role("button", name="Download my data")).to_be_visible()
 
 
 def test_a_customer_changes_topics_and_answers_from_a_mail(open_site: Open, watched: Watched) -> None:
