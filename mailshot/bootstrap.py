@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mailshot.deliver.send_settings import SendSettings
     from mailshot.deliver.smtp import Server
     from mailshot.doorbell import Doorbell
+    from mailshot.intake.mailbox import Mailbox
 
 # Dramatiq reads it when a worker starts. A process that fetched more than one doorbell could leave another one idle.
 os.environ.setdefault("dramatiq_queue_prefetch", "1")
@@ -57,6 +58,13 @@ class App:
         return Server.parse(settings.smtp.get_secret_value(), settings.starttls, settings.dot_timeout)
 
     @cached_property
+    def mailbox(self) -> Mailbox | None:
+        """Where bounces and replies arrive; None when none is configured. Raises SettingsError."""
+        from mailshot.intake.mailbox import Mailbox
+
+        return Mailbox.parse(self.settings.mailbox.get_secret_value())
+
+    @cached_property
     def send_settings(self) -> SendSettings:
         from mailshot.campaign.profile_values import load_for_run
         from mailshot.campaign.recheck import reconsider
@@ -72,6 +80,7 @@ class App:
             lease=timedelta(seconds=settings.lease),
             reconsider=reconsider,
             load_profiles=load_for_run,
+            reads_mail=self.mailbox is not None,
             redis=settings.redis,
         )
 

@@ -28,6 +28,7 @@ EXAMPLES = {
     "database": "sqlite:///mailshot.db or postgresql://user@host/name",
     "redis": "redis://127.0.0.1:6379/0",
     "smtp": "smtp://user:password@mail.example.com:587",
+    "mailbox": "lmtp://127.0.0.1:8024, imaps://user:password@mail.example.com, maildir:/var/mail/mailshot, or pipe",
     "keys": "1:0123456789abcdef0123456789abcdef (make one with 'mailshot init')",
     "address_key": "32 or more hexadecimal digits, never changed afterwards",
     "base_url": "https://news.example.com",
@@ -53,6 +54,11 @@ class Settings(BaseModel):
     database: str = Field("sqlite:///mailshot.db", repr=False, description="Database URL: a SQLite file or PostgreSQL.")
     redis: str = Field("", repr=False, description="Redis URL of the queue; empty: run in one process (embedded).")
     smtp: SecretStr = Field(SecretStr("smtp://127.0.0.1:1025"), description="SMTP server that mails are sent through.")
+    mailbox: SecretStr = Field(
+        SecretStr(""),
+        description="Where bounces and replies arrive: an lmtp://, smtp://, imaps:// or maildir: address, or pipe. "
+        "Without it, mails name no address for unsubscribing by mail.",
+    )
     starttls: str = Field("auto", description="auto (required unless loopback), required or never.")
     keys: SecretStr = Field(SecretStr(""), description="Signing keys 'id:hex,id:hex'; the first signs, all verify.")
     address_key: SecretStr = Field(SecretStr(""), description="Key of the address hashes in the suppression list.")

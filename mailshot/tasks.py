@@ -14,6 +14,7 @@ import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import dramatiq
 
@@ -22,6 +23,10 @@ from mailshot.campaign import conversions, schedules
 from mailshot.deliver import confirmations, pipeline
 from mailshot.doorbell import ACTOR, QUEUE, QUEUE_ERRORS
 from mailshot.errors import Busy, MailshotError
+from mailshot.feedback import incoming_mail
+from mailshot.intake import receiver
+from mailshot.intake.mailbox import Mailbox
+from mailshot.intake.receiver import MailHandlers
 from mailshot.store import erasures, leases, scrubbing, staging
 
 log = logging.getLogger(__name__)
@@ -139,6 +144,7 @@ def tick_until(app: App, stop: threading.Event) -> None:
                     for run_id in pipeline.runs_with_due_mail(app.store, now):
                         app.doorbell.ring(run_id)
                     conversions.make_conversions(app.store, CONVERSION_TRANSACTIONS)
+                    incoming_mail.process_waiting(app.store, app.keys, lambda: datetime.now(UTC))
                     if app.store.sqlite:
                         staging.clean_up_if_idle(app.store)
                     scrub_at = _scrub(app, scrub_at, now)
@@ -148,6 +154,15 @@ def tick_until(app: App, stop: threading.Event) -> None:
         except MailshotError as error:
             log.error("the clock could not check what is due: %s", error)
     _release_lease(app, holder)
+
+
+def receive_until(app: App, mailbox: Mailbox, stop: threading.Event) -> None:
+    """Receive mail that comes back until `stop` is set. Raises Unavailable when the port cannot be used."""
+    handlers = MailHandlers(
+        take=partial(incoming_mail.take, app.store),
+        process=lambda: incoming_mail.process_waiting(app.store, app.keys, lambda: datetime.now(UTC)),
+    )
+    receiver.receive_until(mailbox, app.keys, handlers, stop)
 
 
 def _scrub(app: App, due: datetime, now: datetime) -> datetime:

@@ -17,6 +17,14 @@ RULES = {
 }
 SUPPRESSION = {"show": "suppression:show", "lift": "suppression:lift"}
 ARCHIVE = {"list": "archive:list_", "add": "archive:add", "remove": "archive:remove"}
+MAILBOX = {
+    "take": "mailbox:take",
+    "status": "mailbox:status",
+    "list": "mailbox:list_",
+    "show": "mailbox:show",
+    "read-again": "mailbox:read_again",
+    "receive": "processes:receive",
+}
 DATABASE = {"upgrade": "database:upgrade", "scrub": "database:scrub", "version": "database:version"}
 COMMANDS: dict[str, lazy.Place] = {
     "init": "init:init",
@@ -41,6 +49,7 @@ COMMANDS: dict[str, lazy.Place] = {
     "doctor": "doctor:doctor",
     "demo": "demo:demo",
     "archive": lazy.group(ARCHIVE, "List the public archive of mails, and choose what is in it."),
+    "mailbox": lazy.group(MAILBOX, "Receive bounces, complaints and replies, and see what they changed."),
     "rules": lazy.group(RULES, "Check, test, count, compare and explain rules."),
     "suppression": lazy.group(SUPPRESSION, "Look up suppressed addresses, and lift a suppression."),
     "db": lazy.group(DATABASE, "Set up and upgrade the database."),

@@ -1,4 +1,4 @@
-"""The long-running commands `up`, `web`, `worker`, `clock` and `inbox`.
+"""The long-running commands `up`, `web`, `worker`, `clock`, `mailbox receive` and `inbox`.
 
 Ctrl-C or SIGTERM shuts each down gracefully.
 """
@@ -39,6 +39,7 @@ def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run 
         parts = [
             threading.Thread(target=tasks.work_until, args=(app, threads, stop), name="worker"),
             threading.Thread(target=tasks.tick_until, args=(app, stop), name="clock"),
+            *_mailbox_thread(app, stop),
         ]
         site = web_server.ThreadedServer(_site(app), app.settings.web_host, app.settings.web_port, app.settings.proxies)
         site.start()
@@ -84,6 +85,18 @@ def clock() -> None:
         tasks.tick_until(app, stop)
 
 
+def receive() -> None:
+    """Run the mailbox process, which receives bounces, complaints and replies where MAILSHOT_MAILBOX says."""
+    from mailshot import tasks
+
+    app = context.app()
+    if app.mailbox is None:
+        raise Refused("MAILSHOT_MAILBOX is not set.", "Set it to where bounces and replies arrive (docs/feedback.md).")
+    with stopping() as stop:
+        output.print_text(f"Mailbox: {app.mailbox}.")
+        tasks.receive_until(app, app.mailbox, stop)
+
+
 def inbox(
     host: Annotated[str, typer.Option(help="Address to listen on; must belong to this machine.")] = "127.0.0.1",
     folder: Annotated[Path, typer.Option(help="Folder where caught mails are stored.")] = Path("inbox"),
@@ -97,6 +110,15 @@ def inbox(
     )
     output.print_next_step("mailshot up, in another terminal")
     inbox_server.serve_inbox(settings.inbox_smtp_port, settings.inbox_web_port, folder, host)
+
+
+def _mailbox_thread(app: App, stop: threading.Event) -> list[threading.Thread]:
+    """Return the thread that receives mail, if a mailbox is configured."""
+    if app.mailbox is None:
+        return []
+    from mailshot import tasks
+
+    return [threading.Thread(target=tasks.receive_until, args=(app, app.mailbox, stop), name="mailbox")]
 
 
 @contextmanager

@@ -177,7 +177,10 @@ class Composer:
                 self._run.id, row.customer_id, row.content, facts["email"], facts, offers, loaded.tracked, launched_at,
                 loaded.profile,
             )  # fmt: skip
-            letter = compose.compose(self._run.mailing, recipient, self._settings.keys, self._settings.base_url)
+            settings = self._settings
+            letter = compose.compose(
+                self._run.mailing, recipient, settings.keys, settings.base_url, settings.reads_mail
+            )
         except Exception as error:
             self.skip_unrenderable(row.customer_id, error)
             return None

@@ -37,5 +37,7 @@ class SendSettings:
     lease: timedelta
     reconsider: Reconsider
     load_profiles: LoadProfiles
+    #: Whether mail to the bounce domains is read, so that mails may name an address for unsubscribing.
+    reads_mail: bool = False
     #: Address of the Redis that workers share their rate limits on; empty without one.
     redis: str = ""

@@ -277,23 +277,35 @@ def has_withdrawn(connection: Connection, customer_id: int, topic: str) -> bool:
     return withdrawn or any(other.topic == topic for other in consent.address_withdrawals(connection, customer_id))
 
 
-def withdraw(
-    connection: Connection, run_id: int, customer_id: int, at: datetime, proof: Mapping[str, Any]
-) -> str | None:
+@dataclass(frozen=True, slots=True)
+class WithdrawalRequest:
+    """A customer's request to get no more mail on the topic of a mail, which names the run."""
+
+    run_id: int
+    customer_id: int
+    at: datetime
+    #: The way by which it came.
+    source: str = UNSUBSCRIBE_LINK
+    #: What proves it, without personal data: the log of consent is not erased.
+    proof: Mapping[str, Any] = field(default_factory=dict)
+
+
+def withdraw(connection: Connection, request: WithdrawalRequest) -> str | None:
     """Withdraw the consent to a mail's topic and return the topic; None when the mail is unknown.
 
     This also stops every mail whose dot is not sent yet: the last check of the ledger reads the same row.
     """
+    run_id, customer_id = request.run_id, request.customer_id
     topic = topic_of_mail(connection, run_id, customer_id)
     if topic is None:
         return None
     entry = consent.latest_entries(connection, customer_id).get(topic)
-    moment = consent_rules.effective_at(entry, at)
+    moment, proof = consent_rules.effective_at(entry, request.at), {**request.proof, "run": run_id}
     # Recorded even when it is withdrawn already: a consent dated in between that is imported later must not count.
-    consent.record_consent(connection, customer_id, topic, False, moment, UNSUBSCRIBE_LINK, {**proof, "run": run_id})
+    consent.record_consent(connection, customer_id, topic, False, moment, request.source, proof)
     if entry is None or entry.given:
         kind = FeedbackKind.unsubscribed
         key = f"{kind.value}:{run_id}:{moment.isoformat()}"
-        event = feedback.FeedbackEvent(customer_id, kind, key, at, run_id, detail={"topic": topic})
+        event = feedback.FeedbackEvent(customer_id, kind, key, request.at, run_id, detail={"topic": topic})
         feedback.record_event(connection, event)
     return topic

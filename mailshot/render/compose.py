@@ -33,6 +33,8 @@ ProfileValues = dict[str, Mapping[str, Any]]
 OFFER_EXTRAS = ("times", "reason")
 #: Groups of a vocabulary that are lists, and those that have a value themselves; others only contain values.
 LISTS, OBJECTS = frozenset({"offers", "last_order.products"}), frozenset({"customer", "campaign", "sender", "links"})
+#: Asks Exchange to send no out-of-office note and no other automatic answer (MS-OXCMAIL 2.1.3.2.20); bounces may come.
+NO_AUTO_REPLY = ("X-Auto-Response-Suppress", "OOF, AutoReply")
 _PICTURE = re.compile(r"cid:([0-9a-f]+@inline\.mailshot)")
 
 
@@ -164,8 +166,13 @@ def typed_vocabulary(names: Mapping[str, Collection[str]]) -> dict[str, Collecti
     }
 
 
-def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str) -> OutgoingMail:
-    """Compose one mail. Raises RenderError if rendering fails for this customer."""
+def compose(
+    mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str, reads_mail: bool = False
+) -> OutgoingMail:
+    """Compose one mail. Raises RenderError if rendering fails for this customer.
+
+    `reads_mail`: mail to the bounce domain is read, so the mail names an address for unsubscribing there (RFC 2369).
+    """
     ids = (delivery.run_id, delivery.customer_id)
     sender = mailing.sender
     mailbox = keys.fingerprint(address.fold_mailbox(delivery.address))
@@ -193,6 +200,8 @@ def compose(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str)
         feedback_id=_feedback_id(mailing, delivery),
         boundary_seed=message_id,
         unsubscribe_url=links["unsubscribe"],
+        unsubscribe_mailto=f"mailto:{keys.sign_local_part(Purpose.leave, *ids)}@{bounce_domain}" if reads_mail else "",
+        extra=(*((("Precedence", "bulk"),) if mailing.bulk else ()), NO_AUTO_REPLY),
     )
     envelope_to, files = headers.ascii_address(delivery.address), version.files_in(rendered.html)
     language = version.language if mailing.mails[delivery.content].translated else ""

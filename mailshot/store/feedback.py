@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import and_, select
 
 from mailshot.profile.topics import TRACKING
-from mailshot.states import NOT_MACHINES, FeedbackClass, FeedbackKind
+from mailshot.states import NOT_MACHINES, PROVES_ARRIVAL, FeedbackClass, FeedbackKind, IncomingKind
 from mailshot.store import conversions, dialect
 from mailshot.store.engine import Connection
 from mailshot.store.tables import Consent, Delivery, Feedback, Link, Run
@@ -68,6 +68,30 @@ def record_event(connection: Connection, piece: FeedbackEvent) -> bool:
     if new and piece.kind in (FeedbackKind.clicked, FeedbackKind.bounced):
         conversions.mark(connection, [piece.customer_id])
     return new
+
+
+def withdraw_event(connection: Connection, customer_id: int, key: str) -> None:
+    """Delete an event, before what it was read from is read again."""
+    conversions.mark(connection, [customer_id])
+    connection.execute(FEEDBACK.delete().where(FEEDBACK.c.customer_id == customer_id, FEEDBACK.c.key == key))
+
+
+def soft_bounces(connection: Connection, customer_id: int, since: datetime, until: datetime) -> int:
+    """Return how many mails to a customer came back soft in a time, after the last one that a person opened in it."""
+    c = FEEDBACK.c
+    kinds = [FeedbackKind.bounced.value, *(kind.value for kind in PROVES_ARRIVAL)]
+    rows = connection.execute(
+        select(c.kind, c.by, c.run_id, c.detail)
+        .where(c.customer_id == customer_id, c.kind.in_(kinds), c.at.between(since, until))
+        .order_by(c.at, c.id)
+    )
+    bounced: set[int] = set()
+    for row in rows:
+        if row.kind != FeedbackKind.bounced:
+            bounced = set() if row.by == FeedbackClass.human else bounced
+        elif row.detail.get("kind") == IncomingKind.soft:
+            bounced.add(row.run_id)
+    return len(bounced)
 
 
 def mail_status(connection: Connection, run_id: int, customer_id: int) -> MailStatus | None:

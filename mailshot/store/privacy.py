@@ -21,12 +21,13 @@ from mailshot.audience.compile import in_list
 from mailshot.profile import address, bucketing
 from mailshot.profile import topics as decision
 from mailshot.states import DeliveryState
-from mailshot.store import consent, conversions, dialect, erasures, ledger, suppression
+from mailshot.store import consent, conversions, dialect, erasures, incoming_mail, ledger, suppression
 from mailshot.store.audiences import ERASED_KEY
 from mailshot.store.confirmations import Confirmation
 from mailshot.store.conversions import ConversionDue
 from mailshot.store.engine import Connection
 from mailshot.store.inboxes import FormerAddress
+from mailshot.store.incoming_mail import IncomingMail
 from mailshot.store.rule_schema import ACTIVITY_TABLES, IMPORTED_TABLES
 from mailshot.store.tables import (
     FIRST_PART,
@@ -52,7 +53,8 @@ PURCHASE = dialect.table(Purchase)
 IMPORTED = PURCHASE.c.nth < FIRST_PART
 #: The tables, besides those of activities, whose rows are deleted with a customer.
 DELETED = tuple(
-    dialect.table(model) for model in (Preference, Trait, PlanRow, ConversionDue, FormerAddress, Confirmation)
+    dialect.table(model)
+    for model in (Preference, Trait, PlanRow, ConversionDue, FormerAddress, Confirmation, IncomingMail)
 )
 #: The source of what is left of an erased customer.
 SOURCE = "erased"
@@ -128,6 +130,8 @@ def erase(connection: Connection, customer_id: int, address_key: bytes, source: 
             consent.record_consent(connection, customer_id, topic, False, decision.effective_at(entry, at), source)
     held = WITHDRAWAL.c.address_hash.in_(_addresses(connection, customer_id) | hashes)
     connection.execute(WITHDRAWAL.update().where(held).values(source=SOURCE))
+    if known.email:
+        incoming_mail.forget_address(connection, known.email)
     erasures.record_erasure(connection, customer_id, at)
     sweep(connection, customer_id)
     erasures.wait_for_erasures(connection)
@@ -186,4 +190,6 @@ def _jsonable(row: Mapping[Any, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
     return str(value) if isinstance(value, Decimal) else value

@@ -13,7 +13,7 @@ from mailshot.store.engine import Connection
 from mailshot.store.tables import AddressWithdrawal, Suppression
 
 SUPPRESSION, WITHDRAWAL = dialect.table(Suppression), dialect.table(AddressWithdrawal)
-ERASED, BOUNCED = "erased", "bounced"
+ERASED, BOUNCED, COMPLAINED = "erased", "bounced", "complained"
 
 
 def add(connection: Connection, address_hash: str, reason: str, source: str, at: datetime) -> bool:

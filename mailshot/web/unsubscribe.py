@@ -44,10 +44,11 @@ async def unsubscribe(request: Request) -> Response:
     one_click = str(posted.get(FIELD, "")).strip().lower() == ONE_CLICK.lower()
     if not one_click and BUTTON not in posted:
         raise HTTPException(400, f"Send {FIELD}={ONE_CLICK} (RFC 8058).")
-    at, proof = link.site.clock(), {"method": "one-click" if one_click else "page"}
+    proof = {"method": "one-click" if one_click else "page"}
+    withdrawal = preferences.WithdrawalRequest(link.run_id, link.customer_id, link.site.clock(), proof=proof)
 
     def write(connection: Connection) -> tuple[str | None, bool, bool]:
-        topic = preferences.withdraw(connection, link.run_id, link.customer_id, at, proof)
+        topic = preferences.withdraw(connection, withdrawal)
         return topic, True, _is_same_inbox(connection, link)
 
     return _shown(request, *await link.site.group.do(write))

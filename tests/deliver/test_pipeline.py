@@ -17,6 +17,7 @@ from mailshot.campaign import control, plan, preview
 from mailshot.deliver import pipeline, smtp
 from mailshot.deliver.outcome import Status
 from mailshot.feedback import preferences
+from mailshot.feedback.preferences import WithdrawalRequest
 from mailshot.states import RunState
 from mailshot.store import dialect, ledger_queries, runs, suppression, tables
 from tests.support import processes, project
@@ -86,7 +87,8 @@ def test_a_customer_who_unsubscribes_during_a_run_gets_no_dot(shop: Shop, sink: 
     gone = [customer for customer, state in _states(shop, run_id).items() if state == "pending"][:10]
     with shop.store.write() as connection:
         for customer in gone:
-            assert preferences.withdraw(connection, run_id, customer, datetime.now(UTC), {}) == project.TOPIC
+            request = WithdrawalRequest(run_id, customer, datetime.now(UTC))
+            assert preferences.withdraw(connection, request) == project.TOPIC
     send(app(), run_id)
     assert counts(shop, run_id) == {"sent": 50, "skipped": 10}
     assert len(sink.entries()) == 50
@@ -102,7 +104,7 @@ def test_a_withdrawal_during_a_run_applies_from_its_commit(shop: Shop, sink: Sin
     def withdraw_all() -> None:
         for customer in reversed(shop.customers):
             with shop.store.write() as connection:
-                preferences.withdraw(connection, run_id, customer, datetime.now(UTC), {})
+                preferences.withdraw(connection, WithdrawalRequest(run_id, customer, datetime.now(UTC)))
             withdrawn_at[customer] = datetime.now(UTC)
 
     with ThreadPoolExecutor(1) as pool:

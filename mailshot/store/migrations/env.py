@@ -6,7 +6,17 @@ from alembic import context
 from sqlmodel import AutoString, SQLModel
 
 # All modules with tables: importing them fills SQLModel's metadata.
-from mailshot.store import column_types, confirmations, conversions, erasures, inboxes, installation, leases, tables  # noqa: F401
+from mailshot.store import (  # noqa: F401
+    column_types,
+    confirmations,
+    conversions,
+    erasures,
+    inboxes,
+    incoming_mail,
+    installation,
+    leases,
+    tables,
+)
 
 
 def render(kind: str, item: Any, _context: Any) -> str | Literal[False]:

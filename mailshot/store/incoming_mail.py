@@ -1,0 +1,221 @@
+"""Stores mail that came back: the raw message first, then what it was found to say.
+
+A message is stored under the digest of its bytes, so taking it twice stores it once. `settle` marks a row as processed
+in the transaction that applies its effects, and only one process can: nothing is applied twice, nothing is lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Index, LargeBinary, func, select
+from sqlmodel import Field, SQLModel
+
+from mailshot.audience.compile import in_list
+from mailshot.states import IncomingKind, IncomingSource
+from mailshot.store import dialect
+from mailshot.store.column_types import Instant, Json, RowId
+from mailshot.store.engine import Connection
+from mailshot.store.inboxes import FormerAddress
+from mailshot.store.tables import Customer, Delivery
+
+
+class IncomingMail(SQLModel, table=True):
+    """One message that came back. What it says is NULL until it is processed."""
+
+    __tablename__ = "incoming_mail"
+    __table_args__ = (Index("ix_incoming_mail_customer", "customer_id"), Index("ix_incoming_mail_kind", "kind", "id"))
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
+    #: Hex SHA-256 of the envelope's recipient and the message.
+    digest: str = Field(unique=True)
+    #: `states.IncomingSource`: by which way it came.
+    source: str
+    #: The recipient of the envelope, None where the way it came does not tell it.
+    recipient: str | None = None
+    #: The message as received. None once it is older than `RETENTION`.
+    raw: bytes | None = Field(default=None, sa_type=LargeBinary)
+    received_at: datetime = Field(sa_type=Instant)
+    #: `states.IncomingKind`.
+    kind: str | None = None
+    #: The mail that it is about; None for a message without a valid token.
+    run_id: int | None = Field(default=None, sa_type=BigInteger)
+    customer_id: int | None = Field(default=None, sa_type=BigInteger)
+    #: What the parser read (see `feedback.incoming_mail`).
+    verdict: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+    #: What it changed, in words; "" for nothing.
+    effect: str = ""
+    parser_version: int = 0
+    processed_at: datetime | None = Field(default=None, sa_type=Instant, index=True)
+
+
+INCOMING, CUSTOMER, DELIVERY = dialect.table(IncomingMail), dialect.table(Customer), dialect.table(Delivery)
+FORMER = dialect.table(FormerAddress)
+C = INCOMING.c
+
+
+@dataclass(frozen=True, slots=True)
+class RawMail:
+    """A message as received."""
+
+    raw: bytes
+    source: IncomingSource
+    #: The envelope's, None where it is not known.
+    recipient: str | None
+    received_at: datetime
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256((self.recipient or "").lower().encode() + b"\0" + self.raw).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMail(RawMail):
+    """A stored message."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What processing a message found and did."""
+
+    kind: IncomingKind
+    verdict: dict[str, Any]
+    parser_version: int
+    run_id: int | None = None
+    customer_id: int | None = None
+    effect: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingRecord:
+    """One row for people to look at."""
+
+    id: int
+    source: str
+    received_at: datetime
+    kind: IncomingKind | None
+    run_id: int | None
+    #: The customer's key; None for a message without a valid token.
+    customer: str | None
+    verdict: dict[str, Any]
+    effect: str
+
+
+def store_mail(connection: Connection, mail: RawMail) -> bool:
+    """Store a message as received, and return whether it is new."""
+    values = {"digest": mail.digest, "source": mail.source.value, "recipient": mail.recipient, "raw": mail.raw}
+    row = dialect.dialect_insert(connection, INCOMING).values(
+        **values, received_at=mail.received_at, verdict={}, effect="", parser_version=0
+    )
+    return dialect.changed_one(connection, row.on_conflict_do_nothing(index_elements=[C.digest]))
+
+
+def waiting(connection: Connection, limit: int) -> list[StoredMail]:
+    """Return the oldest messages that have not been processed."""
+    columns = (C.raw, C.source, C.recipient, C.received_at, C.id)
+    rows = connection.execute(select(*columns).where(C.processed_at.is_(None)).order_by(C.id).limit(limit))
+    return [
+        StoredMail(row.raw or b"", IncomingSource.of(row.source), row.recipient, row.received_at, row.id)
+        for row in rows
+    ]
+
+
+def claim(connection: Connection, mail_id: int, at: datetime) -> bool:
+    """Mark a message as processed; return False if another process did. Its effects belong to the same transaction."""
+    mine = INCOMING.update().where(C.id == mail_id, C.processed_at.is_(None))
+    return dialect.changed_one(connection, mine.values(processed_at=at))
+
+
+def record_outcome(connection: Connection, mail_id: int, outcome: Outcome) -> None:
+    """Store what a message says and what it changed."""
+    connection.execute(
+        INCOMING.update().where(C.id == mail_id).values(
+            kind=outcome.kind.value, run_id=outcome.run_id, customer_id=outcome.customer_id, verdict=outcome.verdict,
+            effect=outcome.effect, parser_version=outcome.parser_version,
+        )
+    )  # fmt: skip
+
+
+def process_again(connection: Connection, below_version: int) -> int:
+    """Let messages that an older parser read be processed again, and return how many; their raw bytes must be there."""
+    older = INCOMING.update().where(C.parser_version < below_version, C.raw.is_not(None), C.processed_at.is_not(None))
+    return connection.execute(older.values(processed_at=None)).rowcount
+
+
+def drop_raw(connection: Connection, before: datetime) -> int:
+    """Delete the bytes of processed messages received before a moment; what was read from them stays."""
+    old = INCOMING.update().where(C.received_at < before, C.raw.is_not(None), C.processed_at.is_not(None))
+    return connection.execute(old.values(raw=None)).rowcount
+
+
+def mailed_address(connection: Connection, run_id: int, customer_id: int) -> str | None:
+    """Return the hash of the address that a mail went to; None if there was no such mail or no address is left.
+
+    A customer may have got another address since: the mail went to the first one that was given up after its dot.
+    """
+    d = DELIVERY.c
+    dotted_at = connection.execute(
+        select(d.dotted_at).where(d.run_id == run_id, d.customer_id == customer_id)
+    ).scalar_one_or_none()
+    if dotted_at is None:
+        return None
+    given_up = select(FORMER.c.address_hash).where(FORMER.c.customer_id == customer_id, FORMER.c.until > dotted_at)
+    former: str | None = connection.scalar(given_up.order_by(FORMER.c.until).limit(1))
+    current = select(CUSTOMER.c.address_hash).where(CUSTOMER.c.id == customer_id)
+    return former if former is not None else connection.scalar(current)
+
+
+def has_mail(connection: Connection, run_id: int, customer_id: int) -> bool:
+    """Return whether a delivery with these ids exists."""
+    d = DELIVERY.c
+    row = select(d.run_id).where(d.run_id == run_id, d.customer_id == customer_id)
+    return connection.execute(row).first() is not None
+
+
+def count_kinds(connection: Connection) -> dict[tuple[str, bool], int]:
+    """Return the number of messages by kind, and whether they belong to a mail; "" for those that wait."""
+    matched = C.customer_id.is_not(None)
+    counted = select(func.coalesce(C.kind, ""), matched, func.count()).group_by(func.coalesce(C.kind, ""), matched)
+    return {(str(kind), bool(known)): int(number) for kind, known, number in connection.execute(counted)}
+
+
+def latest(connection: Connection, kinds: Sequence[IncomingKind], unmatched: bool, limit: int) -> list[IncomingRecord]:
+    """Return the latest messages of some kinds (none: of all), or only those without a valid token."""
+    where: list[ColumnElement[bool]] = [C.kind.in_([kind.value for kind in kinds])] if kinds else []
+    where += [C.customer_id.is_(None), C.kind.is_not(None)] if unmatched else []
+    return _records(connection, where, limit)
+
+
+def find(connection: Connection, mail_id: int) -> tuple[IncomingRecord, bytes | None] | None:
+    """Return one message with its raw bytes, None when there is no such message."""
+    records = _records(connection, [C.id == mail_id], 1)
+    raw: bytes | None = connection.scalar(select(C.raw).where(C.id == mail_id))
+    return (records[0], raw) if records else None
+
+
+def forget_address(connection: Connection, address: str) -> None:
+    """Delete the messages without a token in which an erased customer's address stands."""
+    needle = address.lower()
+    unmatched = select(C.id, C.raw, C.verdict).where(C.customer_id.is_(None))
+    naming = [
+        row.id
+        for row in connection.execute(unmatched.execution_options(yield_per=100))
+        if needle.encode() in (row.raw or b"").lower() or needle in json.dumps(row.verdict, ensure_ascii=False).lower()
+    ]
+    connection.execute(INCOMING.delete().where(in_list(C.id, naming)))
+
+
+def _records(connection: Connection, where: Sequence[ColumnElement[bool]], limit: int) -> list[IncomingRecord]:
+    columns = (C.id, C.source, C.received_at, C.kind, C.run_id, CUSTOMER.c.key, C.verdict, C.effect)
+    rows = select(*columns).select_from(INCOMING.outerjoin(CUSTOMER, CUSTOMER.c.id == C.customer_id))
+    return [
+        IncomingRecord(row.id, row.source, row.received_at, IncomingKind.of(row.kind) if row.kind else None, row.run_id,
+                       row.key, row.verdict, row.effect)
+        for row in connection.execute(rows.where(*where).order_by(C.id.desc()).limit(limit))
+    ]  # fmt: skip
