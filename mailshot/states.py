@@ -202,3 +202,50 @@ PROVES_ARRIVAL: Mapping[FeedbackKind, FeedbackClasses] = {
 MACHINES: FeedbackClasses = (FeedbackClass.proxy, FeedbackClass.scanner)
 #: Clicks that count as a person's until a burst of them shows a scanner.
 NOT_MACHINES: FeedbackClasses = (FeedbackClass.human, FeedbackClass.unknown)
+
+
+class IncomingKind(HelpEnum):
+    """What a message that came back says."""
+
+    hard = "hard", "the mailbox or its domain does not exist"
+    soft = "soft", "not delivered: the mailbox is full or disabled, or the network failed"
+    block = "block", "the server does not want the sender or this mail; says nothing about the address"
+    delayed = "delayed", "not delivered yet; the server keeps trying"
+    delivered = "delivered", "a server confirms that it delivered the mail or passed it on"
+    complaint = "complaint", "the recipient reported the mail as spam"
+    auto_reply = "auto_reply", "an automatic answer, such as an out-of-office note"
+    unsubscribe = "unsubscribe", "written to the address for leaving"
+    reply = "reply", "written by a person"
+    unknown = "unknown", "none of these"
+
+
+class BounceReason(HelpEnum):
+    """Why a mail came back."""
+
+    no_mailbox = "no mailbox", "the mailbox does not exist"
+    no_domain = "no domain", "the domain does not exist"
+    refuses_mail = "refuses mail", "the domain takes no mail at all"
+    filtered = "filtered", "the server refused the recipient after it had read the mail"
+    mailbox_full = "mailbox full", "the mailbox is full"
+    mailbox_disabled = "mailbox disabled", "the mailbox exists, but is closed or suspended"
+    moved = "moved", "the recipient has another address now"
+    too_large = "too large", "the mail is too large"
+    expired = "expired", "the server gave up after days"
+    network = "network", "the recipient's server could not be reached"
+    system = "system", "a fault of a server"
+    authentication = "authentication", "SPF, DKIM, DMARC or a login is missing"
+    sender = "sender", "the sender's address, domain or server is refused"
+    spam = "spam", "the content is taken for spam or a virus"
+    reputation = "reputation", "the sending server is on a blocklist"
+    rate = "rate", "too much mail at once, or greylisting"
+    relay = "relay", "the server takes no mail for that domain from us"
+    policy = "policy", "a rule of the recipient or its server"
+    unknown = "unknown", "not stated, or in words that no rule knows"
+
+
+class Confidence(HelpEnum):
+    """How sure a verdict on an incoming message is."""
+
+    certain = "certain", "a machine-readable code or field says so"
+    likely = "likely", "a known phrase says so"
+    guess = "guess", "nothing says otherwise"

@@ -2,7 +2,7 @@
 
 Start at `tracking`, which classifies and records opens and clicks, or `preferences`, which saves posted pages.
 
-Rejections during SMTP are handled where the reply arrives (`deliver.outcome`). Bounces and complaints that arrive as
-mail are not read yet. They belong here, in a module `bounces`: verify the token of the bounce address (`tokens`),
-record a `bounced` row (`store.feedback`) and suppress the address (`store.suppression`).
+Rejections during SMTP are handled where the reply arrives (`deliver.outcome`). `incoming.parser` reads bounces and
+complaints that arrive as mail; nothing calls it yet. What is to call it belongs here, in a module `bounces`: record a
+`bounced` row (`store.feedback`) and suppress the address (`store.suppression`), if the message has a verified token.
 """
