@@ -66,6 +66,11 @@ def test_every_state_and_kind_is_documented_as_declared(kind: type[states.HelpEn
     assert [word for word in kind if f"| {word} | {word.help} |" not in DOCS["reliability"]] == []
 
 
+@pytest.mark.parametrize("kind", [states.IncomingKind, states.BounceReason])
+def test_every_kind_and_reason_of_incoming_mail_is_documented_as_declared(kind: type[states.HelpEnum]) -> None:
+    assert [word for word in kind if f"| {word} | {word.help} |" not in DOCS["internals"]] == []
+
+
 @pytest.fixture(scope="module")
 def rules() -> Rulebook:
     return Rulebook.load(ROOT)

@@ -1,0 +1,117 @@
+"""Finds our own tokens in a message that came back, so that it can be matched with the mail it is about.
+
+Only a verified token counts: addresses and Message-IDs can be made up by anybody. Servers change what passes through
+them, so a token is found in another case, after a prefix, before a suffix, with an encoded plus or @, in brackets and
+wrapped over two lines. It is looked for where forgery is least useful first: the envelope's recipient, the headers, the
+returned mail, and links quoted anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mailshot.incoming.contents import Contents
+from mailshot.incoming.mime_tree import IncomingPart
+from mailshot.states import HelpEnum
+from mailshot.tokens import PREFIXES, KeyRing, Purpose
+
+#: Each costs a few digests. A mail of ours has about twenty links.
+MAX_CANDIDATES = 200
+MAX_SCANNED = 256 * 2**10
+MAX_TOKENS = 10
+
+_IN_ADDRESS = re.compile(
+    rf"(?<![0-9a-z])({'|'.join(PREFIXES.values())})(?:\+|=2b|%2b"
+    rf"|&#43;)([0-9a-v]{{28,120}})(?![0-9a-z])",
+    re.IGNORECASE,
+)
+_IN_MESSAGE_ID = re.compile(r"<([A-Za-z0-9_-]{24,120})(?:@|=40|%40)")
+_IN_LINK = re.compile(r"/[a-z]/([A-Za-z0-9_-]{24,120})")
+_WRAPPED = re.compile(r"=?\n[ \t>|]{0,8}")
+_LINK_PURPOSES = (Purpose.unsubscribe, Purpose.preferences, Purpose.view, Purpose.click, Purpose.open)
+_RECIPIENT_HEADERS = (
+    "delivered-to",
+    "x-original-to",
+    "envelope-to",
+    "x-envelope-to",
+    "x-rcpt-to",
+    "to",
+    "cc",
+    "original-recipient",
+)
+_THREAD_HEADERS = ("in-reply-to", "references", "thread-topic", "original-message-id")
+
+
+class TokenPlace(HelpEnum):
+    """Where a token was found, the most trustworthy place first."""
+
+    recipient = "recipient", "in the envelope's recipient"
+    header = "header", "in the header: the recipient, or the mail it answers"
+    returned = "returned", "in the header of the mail that came back"
+    quoted = "quoted", "in a link, an address or a Message-ID quoted in the text"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedToken:
+    """A token with our signature."""
+
+    purpose: Purpose
+    #: What it was signed with: the run's and the customer's number first.
+    ids: tuple[int, ...]
+    place: TokenPlace
+
+
+def find_tokens(message: IncomingPart, contents: Contents, keys: KeyRing, recipient: str | None) -> list[VerifiedToken]:
+    """Return the verified tokens of a message, the most trustworthy first."""
+    tokens: dict[tuple[Purpose, tuple[int, ...]], VerifiedToken] = {}
+    budget = MAX_CANDIDATES
+    for place, text in _places(message, contents, recipient):
+        for purposes, candidate in _candidates(text):
+            if budget == 0 or len(tokens) == MAX_TOKENS:
+                return list(tokens.values())
+            budget -= 1
+            verified = _verify(keys, purposes, candidate)
+            if verified is not None:
+                tokens.setdefault(verified, VerifiedToken(*verified, place))
+    return list(tokens.values())
+
+
+def _places(message: IncomingPart, contents: Contents, recipient: str | None) -> Iterator[tuple[TokenPlace, str]]:
+    if recipient:
+        yield TokenPlace.recipient, recipient[:1000]
+    names = (*_RECIPIENT_HEADERS, *_THREAD_HEADERS)
+    yield TokenPlace.header, "\n".join(value for name, value in message.headers if name in names)
+    if contents.returned is not None:
+        yield TokenPlace.returned, "\n".join(value for _, value in contents.returned.headers)
+        yield TokenPlace.quoted, contents.returned.body[:MAX_SCANNED].decode("latin-1")
+        yield from ((TokenPlace.quoted, part.text()) for part in contents.returned.walk() if not part.parts)
+    for group in contents.fields:
+        yield TokenPlace.quoted, "\n".join(group.values())
+    yield TokenPlace.quoted, "\n".join((contents.feedback or {}).values())
+    yield TokenPlace.quoted, contents.notice
+    yield TokenPlace.quoted, message.body[:MAX_SCANNED].decode("latin-1")
+
+
+def _candidates(text: str) -> Iterator[tuple[tuple[Purpose, ...], str]]:
+    """Return what looks like a token in a text, as it is and with its lines joined."""
+    text = text[:MAX_SCANNED].replace("\r", "")
+    joined = _WRAPPED.sub("", text) if "\n" in text else ""
+    for version in filter(None, (text, joined, text.replace(" ", "") if " " in text and len(text) < 2000 else "")):
+        for match in _IN_ADDRESS.finditer(version):
+            yield (), f"{match[1]}+{match[2]}"
+        for match in _IN_MESSAGE_ID.finditer(version):
+            yield (Purpose.message,), match[1]
+        for match in _IN_LINK.finditer(version):
+            yield _LINK_PURPOSES, match[1]
+
+
+def _verify(keys: KeyRing, purposes: tuple[Purpose, ...], candidate: str) -> tuple[Purpose, tuple[int, ...]] | None:
+    if not purposes:
+        return keys.verify_local_part(candidate)
+    for purpose in purposes:
+        ids = keys.verify(purpose, candidate)
+        if ids is not None:
+            return purpose, ids
+    return None

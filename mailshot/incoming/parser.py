@@ -1,0 +1,139 @@
+"""Reads one message that came back, and says what it is about and what it means. Pure: bytes in, a value out.
+
+Whoever stores it keeps the raw bytes, so that they can be parsed again when `PARSER_VERSION` has grown. Only a message
+with a verified token may change a customer. Every other one, however convincing, is kept for people to look at.
+
+No bytes raise, and none take long: sizes, depth and numbers of everything are capped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date
+
+from mailshot.incoming import auto_replies, mime_tree, replies
+from mailshot.incoming.attribution import TokenPlace, VerifiedToken, find_tokens
+from mailshot.incoming.bounce_reports import Bounce, ReportedRecipient, clean, is_daemon, read_bounce
+from mailshot.incoming.contents import Contents, sort_parts
+from mailshot.incoming.delivery_reports import address_of
+from mailshot.incoming.mime_tree import IncomingPart
+from mailshot.states import BounceReason, Confidence, IncomingKind
+from mailshot.tokens import KeyRing, Purpose
+
+#: Raise it with every change that may read a stored message differently.
+PARSER_VERSION = 1
+
+#: Feedback types that say something about a mail, but not that its recipient complains.
+_NO_COMPLAINT = ("not-spam", "auth-failure", "dmarc")
+_COMPLAINT_HEADERS = ("x-hmxmroriginalrecipient", "x-aol-inrly", "x-feedback-loop-id")
+#: Where a token says to whom a message was written.
+_ADDRESSED = (TokenPlace.recipient, TokenPlace.header)
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingMessage:
+    """What a message says. Without a token it must change nothing."""
+
+    kind: IncomingKind
+    #: Which rule decided, for people who ask why.
+    rule: str
+    confidence: Confidence
+    #: Our tokens in it, the most trustworthy first; the first one names the mail.
+    tokens: tuple[VerifiedToken, ...] = ()
+    #: Why it was not delivered, None for anything but a bounce.
+    reason: BounceReason | None = None
+    #: Of the recipient that decided; all are in `recipients`.
+    reported_address: str = ""
+    enhanced_code: str = ""
+    smtp_code: int | None = None
+    diagnostic: str = ""
+    recipients: tuple[ReportedRecipient, ...] = ()
+    #: Until when the writer of an automatic answer is away.
+    until: date | None = None
+    #: What a person or a program wrote, without what it quotes.
+    text: str = ""
+    #: A reply that only asks to get no more mail: for the owner to decide.
+    asks_to_stop: bool = False
+    parser_version: int = PARSER_VERSION
+
+    @property
+    def token(self) -> VerifiedToken | None:
+        """The token that names the mail, None when there is none: the message is unmatched."""
+        return self.tokens[0] if self.tokens else None
+
+
+def parse(raw: bytes, keys: KeyRing, recipient: str | None) -> IncomingMessage:
+    """Read a message. `recipient` is the envelope's, None where the way it came does not say it."""
+    message = mime_tree.parse(raw)
+    contents = sort_parts(message)
+    tokens = tuple(find_tokens(message, contents, keys, recipient))
+    parsed = _read_complaint(contents)
+    if parsed is None and (bounce := read_bounce(message, contents)):
+        parsed = _read_bounce(contents, bounce)
+    parsed = parsed or _read_unsubscribe(message, tokens) or _read_written(message, contents, tokens)
+    return replace(parsed, tokens=tokens)
+
+
+def _read_complaint(contents: Contents) -> IncomingMessage | None:
+    fields = contents.feedback
+    is_microsoft = contents.returned is not None and any(contents.returned.header(name) for name in _COMPLAINT_HEADERS)
+    if fields is None and not (is_microsoft and not contents.fields):
+        return None
+    kind = (fields or {}).get("feedback-type", "abuse").strip().lower()
+    names = ("original-rcpt-to", "removal-recipient", "original-recipient")
+    address = next(filter(None, (address_of((fields or {}).get(name, "")) for name in names)), "")
+    if not address and contents.returned is not None:
+        headers = ("x-hmxmroriginalrecipient", "to", "delivered-to")
+        address = next(filter(None, (address_of(contents.returned.header(name)) for name in headers)), "")
+    if kind in _NO_COMPLAINT:
+        return IncomingMessage(IncomingKind.unknown, f"feedback {kind}", Confidence.certain, reported_address=address)
+    rule = f"feedback {clean(kind, 40)}" if fields is not None else "feedback of Microsoft"
+    return IncomingMessage(IncomingKind.complaint, rule, Confidence.certain, reported_address=address)
+
+
+def _read_bounce(contents: Contents, bounce: Bounce) -> IncomingMessage:
+    decisive, verdict = bounce.decisive, bounce.decisive.verdict
+    return IncomingMessage(
+        kind=verdict.kind,
+        rule=verdict.rule,
+        confidence=verdict.confidence,
+        reason=verdict.reason,
+        reported_address=decisive.original or decisive.address,
+        enhanced_code=decisive.enhanced_code,
+        smtp_code=decisive.smtp_code,
+        diagnostic=decisive.diagnostic,
+        recipients=bounce.recipients,
+        text=contents.notice[: replies.MAX_TEXT],
+    )
+
+
+def _read_unsubscribe(message: IncomingPart, tokens: tuple[VerifiedToken, ...]) -> IncomingMessage | None:
+    """Return a request to leave: a mail to the address for leaving, whatever it says.
+
+    That address is nowhere but in List-Unsubscribe, so a program that writes there acts for its user. Only an answer to
+    a mail (`auto-replied`) is no request.
+    """
+    if not any(token.purpose is Purpose.leave and token.place in _ADDRESSED for token in tokens[:1]):
+        return None
+    if message.header("auto-submitted").strip().lower().startswith("auto-replied"):
+        return None
+    return IncomingMessage(IncomingKind.unsubscribe, "address for leaving", Confidence.certain)
+
+
+def _read_written(message: IncomingPart, contents: Contents, tokens: tuple[VerifiedToken, ...]) -> IncomingMessage:
+    """Return an automatic answer, a reply of a person, or unknown for an empty message."""
+    written = replies.written_text(contents.notice)
+    sign = "disposition" if contents.is_disposition else auto_replies.find_auto_reply(message, contents.notice)
+    # People answer to From or Reply-To; programs answer to the envelope's sender (RFC 3834).
+    if sign is None and any(token.purpose is Purpose.bounce and token.place in _ADDRESSED for token in tokens[:1]):
+        sign = "bounce address"
+    if sign is not None:
+        until = auto_replies.away_until(message, written)
+        return IncomingMessage(
+            IncomingKind.auto_reply, f"auto-reply {sign}", Confidence.certain, until=until, text=written
+        )
+    is_bulk = message.header("precedence").strip().lower() in ("bulk", "list", "junk") or message.header("list-id")
+    if not (written or message.header("subject")) or is_bulk or is_daemon(message):
+        return IncomingMessage(IncomingKind.unknown, "no rule", Confidence.guess, text=written)
+    stop = replies.asks_to_stop(written, message.header("subject"))
+    return IncomingMessage(IncomingKind.reply, "reply", Confidence.likely, text=written, asks_to_stop=stop)
