@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mailshot.deliver.send_settings import SendSettings
     from mailshot.deliver.smtp import Server
     from mailshot.doorbell import Doorbell
-    from mailshot.intake.mailbox import Mailbox
+    from mailshot.intake.mailbox_address import MailboxAddress
 
 # Dramatiq reads it when a worker starts. A process that fetched more than one doorbell could leave another one idle.
 os.environ.setdefault("dramatiq_queue_prefetch", "1")
@@ -58,11 +58,11 @@ class App:
         return Server.parse(settings.smtp.get_secret_value(), settings.starttls, settings.dot_timeout)
 
     @cached_property
-    def mailbox(self) -> Mailbox | None:
+    def mailbox(self) -> MailboxAddress | None:
         """Where bounces and replies arrive; None when none is configured. Raises SettingsError."""
-        from mailshot.intake.mailbox import Mailbox
+        from mailshot.intake.mailbox_address import MailboxAddress
 
-        return Mailbox.parse(self.settings.mailbox.get_secret_value())
+        return MailboxAddress.parse(self.settings.mailbox.get_secret_value())
 
     @cached_property
     def send_settings(self) -> SendSettings:

@@ -25,7 +25,7 @@ from mailshot.doorbell import ACTOR, QUEUE, QUEUE_ERRORS
 from mailshot.errors import Busy, MailshotError
 from mailshot.feedback import incoming_mail
 from mailshot.intake import receiver
-from mailshot.intake.mailbox import Mailbox
+from mailshot.intake.mailbox_address import MailboxAddress
 from mailshot.intake.receiver import MailHandlers
 from mailshot.store import erasures, leases, scrubbing, staging
 
@@ -156,7 +156,7 @@ def tick_until(app: App, stop: threading.Event) -> None:
     _release_lease(app, holder)
 
 
-def receive_until(app: App, mailbox: Mailbox, stop: threading.Event) -> None:
+def receive_until(app: App, mailbox: MailboxAddress, stop: threading.Event) -> None:
     """Receive mail that comes back until `stop` is set. Raises Unavailable when the port cannot be used."""
     handlers = MailHandlers(
         take=partial(incoming_mail.take, app.store),

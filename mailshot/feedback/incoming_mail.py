@@ -18,7 +18,7 @@ from mailshot.states import FeedbackKind, IncomingKind
 from mailshot.store import feedback, incoming_mail, ledger, suppression
 from mailshot.store.engine import Connection, Store
 from mailshot.store.feedback import FeedbackEvent
-from mailshot.store.incoming_mail import Outcome, RawMail, StoredMail
+from mailshot.store.incoming_mail import Effects, RawMail, StoredMail
 from mailshot.tokens import KeyRing
 
 log = logging.getLogger(__name__)
@@ -57,24 +57,24 @@ def _process(store: Store, keys: KeyRing, mail: StoredMail, at: datetime) -> boo
     with store.write() as connection:
         if not incoming_mail.claim(connection, mail.id, at):
             return False
-        outcome = _apply(connection, mail, message)
-        incoming_mail.record_outcome(connection, mail.id, outcome)
-    log.info("incoming message %d: %s%s", mail.id, outcome.kind, f", {outcome.effect}" if outcome.effect else "")
+        effects = _apply(connection, mail, message)
+        incoming_mail.record_effects(connection, mail.id, effects)
+    log.info("incoming message %d: %s%s", mail.id, effects.kind, f", {effects.effect}" if effects.effect else "")
     return True
 
 
-def _apply(connection: Connection, mail: StoredMail, message: IncomingMessage) -> Outcome:
+def _apply(connection: Connection, mail: StoredMail, message: IncomingMessage) -> Effects:
     ids = message.token.ids[:2] if message.token else ()
     verdict = _verdict(message)
     if len(ids) < 2 or not incoming_mail.has_mail(connection, ids[0], ids[1]):
-        return Outcome(message.kind, verdict, message.parser_version)
+        return Effects(message.kind, verdict, message.parser_version)
     run_id, customer_id = ids
     feedback.withdraw_event(connection, customer_id, _key(mail))
     effect = _EFFECTS.get(message.kind, _no_effect)(connection, mail, message, (run_id, customer_id))
     if message.kind in PROVES_HANDOVER:
         how = f"{message.kind.help} (message {mail.id})"
         ledger.confirm_arrival(connection, run_id, customer_id, mail.received_at, how)
-    return Outcome(message.kind, verdict, message.parser_version, run_id, customer_id, effect)
+    return Effects(message.kind, verdict, message.parser_version, run_id, customer_id, effect)
 
 
 def _verdict(message: IncomingMessage) -> dict[str, Any]:

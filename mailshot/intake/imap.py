@@ -15,7 +15,7 @@ from imap_tools import BaseMailBox, MailBox, MailBoxUnencrypted
 from imap_tools.errors import ImapToolsError
 
 from mailshot.errors import Unavailable
-from mailshot.intake.mailbox import Mailbox, MailboxKind
+from mailshot.intake.mailbox_address import MailboxAddress, MailboxKind
 from mailshot.states import IncomingSource
 from mailshot.store.incoming_mail import RawMail
 
@@ -24,7 +24,7 @@ TIMEOUT_SECONDS = 60
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def collect(mailbox: Mailbox, take: Callable[[RawMail], bool], stop: Callable[[], bool]) -> int:
+def collect(mailbox: MailboxAddress, take: Callable[[RawMail], bool], stop: Callable[[], bool]) -> int:
     """Store all messages of a folder, and return how many. Raises Unavailable."""
     try:
         with _login(mailbox) as server:
@@ -37,7 +37,7 @@ def collect(mailbox: Mailbox, take: Callable[[RawMail], bool], stop: Callable[[]
 
 
 @contextmanager
-def _login(mailbox: Mailbox) -> Iterator[BaseMailBox]:
+def _login(mailbox: MailboxAddress) -> Iterator[BaseMailBox]:
     """Open the folder. A password crosses no network without TLS."""
     if mailbox.kind is MailboxKind.imaps:
         server: BaseMailBox = MailBox(

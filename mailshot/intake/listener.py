@@ -16,7 +16,7 @@ from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from mailshot.errors import MailshotError, Unavailable
-from mailshot.intake.mailbox import Mailbox, MailboxKind
+from mailshot.intake.mailbox_address import MailboxAddress, MailboxKind
 from mailshot.states import IncomingSource
 from mailshot.store.incoming_mail import RawMail
 from mailshot.tokens import KeyRing
@@ -57,7 +57,7 @@ class _Handler:
 class _Controller(Controller):
     """Serves LMTP or SMTP in a thread of its own."""
 
-    def __init__(self, handler: _Handler, mailbox: Mailbox) -> None:
+    def __init__(self, handler: _Handler, mailbox: MailboxAddress) -> None:
         self._protocol = LMTP if mailbox.kind is MailboxKind.lmtp else SMTP
         super().__init__(handler, hostname=mailbox.host, port=mailbox.port)
 
@@ -74,7 +74,7 @@ class _Controller(Controller):
 class Listener:
     """The port, between start() and stop()."""
 
-    def __init__(self, mailbox: Mailbox, take: Take, keys: KeyRing) -> None:
+    def __init__(self, mailbox: MailboxAddress, take: Take, keys: KeyRing) -> None:
         # aiosmtpd logs recipients at INFO and whole mails at DEBUG.
         logging.getLogger("mail.log").setLevel(logging.WARNING)
         self._mailbox = mailbox

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mailshot.errors import Busy, MailshotError
-from mailshot.intake.mailbox import Mailbox, MailboxKind
+from mailshot.intake.mailbox_address import MailboxAddress, MailboxKind
 from mailshot.store.incoming_mail import RawMail
 from mailshot.tokens import KeyRing
 
@@ -30,7 +30,7 @@ class MailHandlers:
     process: Callable[[], object]
 
 
-def receive_until(mailbox: Mailbox, keys: KeyRing, handlers: MailHandlers, stop: threading.Event) -> None:
+def receive_until(mailbox: MailboxAddress, keys: KeyRing, handlers: MailHandlers, stop: threading.Event) -> None:
     """Receive mail until `stop` is set. Raises Unavailable when the port cannot be used."""
     with _listening(mailbox, handlers.take, keys):
         wait = 0.0
@@ -38,7 +38,7 @@ def receive_until(mailbox: Mailbox, keys: KeyRing, handlers: MailHandlers, stop:
             wait = _round(mailbox, handlers, stop)
 
 
-def _round(mailbox: Mailbox, handlers: MailHandlers, stop: threading.Event) -> float:
+def _round(mailbox: MailboxAddress, handlers: MailHandlers, stop: threading.Event) -> float:
     """Collect and process once; return the seconds until the next round."""
     try:
         _collect(mailbox, handlers.take, stop.is_set)
@@ -51,7 +51,7 @@ def _round(mailbox: Mailbox, handlers: MailHandlers, stop: threading.Event) -> f
     return IMAP_POLL_SECONDS if mailbox.kind in (MailboxKind.imap, MailboxKind.imaps) else POLL_SECONDS
 
 
-def _collect(mailbox: Mailbox, take: Take, stop: Callable[[], bool]) -> None:
+def _collect(mailbox: MailboxAddress, take: Take, stop: Callable[[], bool]) -> None:
     if mailbox.kind is MailboxKind.maildir:
         from mailshot.intake import maildir
 
@@ -63,7 +63,7 @@ def _collect(mailbox: Mailbox, take: Take, stop: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def _listening(mailbox: Mailbox, take: Take, keys: KeyRing) -> Iterator[None]:
+def _listening(mailbox: MailboxAddress, take: Take, keys: KeyRing) -> Iterator[None]:
     """Keep a port open, if the mailbox is one."""
     if mailbox.kind not in (MailboxKind.lmtp, MailboxKind.smtp):
         yield

@@ -81,7 +81,7 @@ class StoredMail(RawMail):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Effects:
     """What processing a message found and did."""
 
     kind: IncomingKind
@@ -132,12 +132,12 @@ def claim(connection: Connection, mail_id: int, at: datetime) -> bool:
     return dialect.changed_one(connection, mine.values(processed_at=at))
 
 
-def record_outcome(connection: Connection, mail_id: int, outcome: Outcome) -> None:
+def record_effects(connection: Connection, mail_id: int, effects: Effects) -> None:
     """Store what a message says and what it changed."""
     connection.execute(
         INCOMING.update().where(C.id == mail_id).values(
-            kind=outcome.kind.value, run_id=outcome.run_id, customer_id=outcome.customer_id, verdict=outcome.verdict,
-            effect=outcome.effect, parser_version=outcome.parser_version,
+            kind=effects.kind.value, run_id=effects.run_id, customer_id=effects.customer_id, verdict=effects.verdict,
+            effect=effects.effect, parser_version=effects.parser_version,
         )
     )  # fmt: skip
 

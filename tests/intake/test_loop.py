@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mailshot.bootstrap import App
 from mailshot.campaign import plan
 from mailshot.deliver import pipeline
 from mailshot.feedback import incoming_mail as applying
-from mailshot.intake.mailbox import Mailbox
+from mailshot.intake.mailbox_address import MailboxAddress
 from mailshot.states import DeliveryState, FeedbackKind, IncomingSource
 from mailshot.store import dialect, feedback, inboxes, incoming_mail, tables
 from mailshot.store.engine import Store
@@ -35,7 +36,7 @@ KINDS = ("hard", "soft", "block", "delayed", "complaint", "unsubscribe", "auto_r
 
 @pytest.fixture
 def shop(store: Store, tmp_path: Path) -> Shop:
-    """Return a shop with one customer for each kind of message."""
+    """Return a shop with a customer for each kind of message, named by it."""
     opened = Shop.open(store, tmp_path / "shop")
     opened.add([project.person(kind, f"{kind}@mail.example") for kind in KINDS])
     return opened
@@ -62,7 +63,7 @@ def came_back(mail: dict[str, Any]) -> bytes | None:
 
 
 @contextmanager
-def receiving(app: App, mailbox: Mailbox) -> Iterator[None]:
+def receiving(app: App, mailbox: MailboxAddress) -> Iterator[None]:
     """Run the mailbox process in a thread."""
     stop = threading.Event()
     thread = threading.Thread(target=tasks.receive_until, args=(app, mailbox, stop))
@@ -83,7 +84,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 @contextmanager
 def lmtp(app: App, folder: Path) -> Iterator[Put]:
     port = customer_site.free_port()
-    mailbox = Mailbox.parse(f"lmtp://127.0.0.1:{port}")
+    mailbox = MailboxAddress.parse(f"lmtp://127.0.0.1:{port}")
     assert mailbox
     with receiving(app, mailbox):
         wait_for(lambda: _answers(port))
@@ -98,7 +99,7 @@ def lmtp(app: App, folder: Path) -> Iterator[Put]:
 @contextmanager
 def smtp(app: App, folder: Path) -> Iterator[Put]:
     port = customer_site.free_port()
-    mailbox = Mailbox.parse(f"smtp://127.0.0.1:{port}")
+    mailbox = MailboxAddress.parse(f"smtp://127.0.0.1:{port}")
     assert mailbox
     with receiving(app, mailbox):
         wait_for(lambda: _answers(port))
@@ -113,7 +114,7 @@ def smtp(app: App, folder: Path) -> Iterator[Put]:
 @contextmanager
 def maildir(app: App, folder: Path) -> Iterator[Put]:
     box = standard_mailbox.Maildir(folder / "maildir", create=True)
-    mailbox = Mailbox.parse(f"maildir:{folder / 'maildir'}")
+    mailbox = MailboxAddress.parse(f"maildir:{folder / 'maildir'}")
     assert mailbox
     with receiving(app, mailbox):
         yield lambda recipient, raw: str(box.add(raw)) and None  # type: ignore[func-returns-value]
@@ -128,7 +129,7 @@ def imap(app: App, folder: Path) -> Iterator[Put]:
                 client.append("INBOX", "", "", raw)
 
         yield put
-        mailbox = Mailbox.parse(server.url)
+        mailbox = MailboxAddress.parse(server.url)
         assert mailbox
         # A round by hand: the process waits half a minute between two.
         stop = threading.Event()
@@ -179,19 +180,22 @@ def test_what_comes_back_changes_the_next_plan(
         for kind, mail in mails.items():
             raw = came_back(mail)
             if raw is not None:
-                address = returned_mail.leave_address(mail) if kind == "unsubscribe" else mail["from"]
+                # A person answers to the From address. The port takes no such mail: it has no token in its address.
+                addresses = {"unsubscribe": returned_mail.leave_address, "reply": returned_mail.from_address}
+                address = addresses.get(kind, itemgetter("from"))(mail)
+                if kind == "reply" and way in ("lmtp", "smtp"):
+                    continue
                 put(address, raw)
                 put(address, raw)  # a server that lost the reply to the dot sends it again
+        expected = set(KINDS) - ({"silent", "reply"} if way in ("lmtp", "smtp") else {"silent"})
         if way != "imap":
-            wait_for(lambda: len(records(shop)) == len(KINDS) - 1)
-    assert {key: str(record.kind) for key, record in records(shop).items()} == {
-        kind: kind for kind in KINDS if kind != "silent"
-    }
+            wait_for(lambda: len(records(shop)) == len(expected))
+    assert {key: str(record.kind) for key, record in records(shop).items()} == {kind: kind for kind in expected}
     effects = {key: record.effect for key, record in records(shop).items() if record.effect}
     assert effects == {
         "hard": "suppressed the address", "complaint": "suppressed the address", "unsubscribe": "withdrew 'offers'",
     }  # fmt: skip
-    assert records(shop)["reply"].verdict["asks_to_stop"] is True
+    assert "reply" not in expected or records(shop)["reply"].verdict["asks_to_stop"] is True
     now = datetime.now(UTC)
     edition = shop.campaign("hello", "repeat: yes\n")
     made_plan = plan.make_plan(shop.store, edition, now, now)

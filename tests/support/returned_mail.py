@@ -88,6 +88,11 @@ def unsubscribe(mail: Mapping[str, Any]) -> bytes:
     return message.as_bytes(policy=SMTP)
 
 
+def from_address(mail: Mapping[str, Any]) -> str:
+    """Return the address that the mail is from."""
+    return str(BytesParser(policy=default).parsebytes(mail["data"].encode(), headersonly=True)["From"])
+
+
 def leave_address(mail: Mapping[str, Any]) -> str:
     """Return the address in the mail's List-Unsubscribe."""
     header = str(BytesParser(policy=default).parsebytes(mail["data"].encode(), headersonly=True)["List-Unsubscribe"])

@@ -28,7 +28,7 @@ PORTS = {MailboxKind.smtp: 25, MailboxKind.imap: 143, MailboxKind.imaps: 993}
 
 
 @dataclass(frozen=True, slots=True)
-class Mailbox:
+class MailboxAddress:
     """Where mail arrives, and how to get at it."""
 
     kind: MailboxKind
@@ -40,7 +40,7 @@ class Mailbox:
     password: str = field(default="", repr=False)
 
     @classmethod
-    def parse(cls, text: str) -> Mailbox | None:
+    def parse(cls, text: str) -> MailboxAddress | None:
         """Read the setting; None when it is empty. Raises SettingsError."""
         if not text:
             return None
