@@ -41,12 +41,13 @@ def _compile_mail(
     words: Any,
     hosts: frozenset[str],
     language: str,
+    enclosable: tuple[str, ...],
 ) -> MailTemplate:
     """Compile a source. Raises InvalidInput."""
     _compiled.clear()
     kinds = {ListType.__name__: ListType}
     vocabulary = {group: kinds.get(kind, tuple)(fields) for group, kind, fields in words}
-    mail = compiler.compile_source(TemplateSource(name, files, enclosed, language), vocabulary, hosts)
+    mail = compiler.compile_source(TemplateSource(name, files, enclosed, language, enclosable), vocabulary, hosts)
     _compiled.append((mail, vocabulary))
     return mail
 

@@ -33,7 +33,7 @@ from mailshot.render.inline_css import Inlining, inline
 from mailshot.render.lexer import Segment, expression, parse, statement, tokens_of
 from mailshot.render.links import LinkSlots, encoded_in_text
 from mailshot.render.lint import Finding
-from mailshot.render.mail_settings import MailSettings, read_settings
+from mailshot.render.mail_settings import MailSettings, attachment_places, read_settings
 from mailshot.render.markup import Tag
 from mailshot.render.problems import Place, RenderError, TemplateProblems
 from mailshot.render.source import TemplateSource
@@ -174,9 +174,11 @@ def _enclosed_files(
     source: TemplateSource, document: MailDocument, settings: MailSettings, report: TemplateProblems
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return the Content-IDs of the mail's pictures by path, and the paths of its attachments."""
-    place = Place(source.file("settings.yaml"), 0, 0)
-    pictures = enclosures.inline_pictures(document, source.name, source.enclosed, report)
-    attached = enclosures.attachments(settings.attachments, source.name, place, source.enclosed, report)
+    file = source.file("settings.yaml")
+    places = attachment_places(source.files[file], file) if settings.attachments else ()
+    written = zip(settings.attachments, places, strict=True)
+    pictures = enclosures.inline_pictures(document, source.name, source.enclosed, source.enclosable, report)
+    attached = enclosures.attachments(written, source.name, source.enclosed, source.enclosable, report)
     enclosures.check_size((*pictures, *attached), source.enclosed, Place(source.file("body.html"), 0, 0), report)
     return pictures, attached
 

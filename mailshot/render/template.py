@@ -279,7 +279,7 @@ def _compile(
         with compile_process.same_process():
             files, enclosed = dict(source.files), dict(source.enclosed)
             mail: MailTemplate = compile_process.run_job(
-                "compile", source.name, files, enclosed, words, hosts, source.language
+                "compile", source.name, files, enclosed, words, hosts, source.language, source.enclosable
             )
             findings = _trial_render(mail) if with_trial else ()
         return replace(mail, findings=(*findings, *mail.findings)) if findings else mail
