@@ -13,7 +13,7 @@ from mailshot.facts.catalogue import Fact, FactType
 from mailshot.facts.language_matching import Languages
 from mailshot.profile import utm
 from mailshot.profile.preferences import Limit
-from mailshot.render import compose, problems, source
+from mailshot.render import compose, source
 from mailshot.render.compose import Mailing
 from mailshot.render.mail_versions import languages_of
 from mailshot.render.source import TemplateSource
@@ -69,11 +69,7 @@ def faults(edition: Snapshot, level: str = "error") -> list[Problem]:
 
     Raises InvalidInput for an invalid template.
     """
-    findings = [remark for remarks in edition.mailing().findings(level).values() for remark in remarks]
-    return [
-        Problem(problems.project_path(finding.place.file), finding.place.line, finding.place.column, finding.message)
-        for finding in findings
-    ]
+    return [finding.as_problem() for findings in edition.mailing().findings(level).values() for finding in findings]
 
 
 def thaw(body: Mapping[str, Any]) -> Snapshot:

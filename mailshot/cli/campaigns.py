@@ -164,9 +164,9 @@ def show_plan(made: CampaignPlan, compared: bool = False) -> None:
     if made.mails:
         output.print_text(f"Sending takes about {format_duration(made.seconds)}.")
     for finding in made.findings:
-        output.print_text(f"[yellow]{output.printable(finding)}[/yellow]")
+        output.print_problem("Warning", "yellow", finding)
     for error in made.errors:
-        output.print_text(f"[red]Error: {output.printable(error)}[/red]")
+        output.print_problem("Error", "red", error)
     output.print_next_step(next_step(made))
 
 

@@ -20,7 +20,7 @@ from mailshot.render.budget import BUDGET, TooMuchWork
 from mailshot.render.lexer import Segment
 from mailshot.render.links import LinkRewriter, LinkTarget, Tracking
 from mailshot.render.lint import Finding
-from mailshot.render.problems import Place, RenderError, TemplateProblems
+from mailshot.render.problems import Place, RenderError, SourceLines, TemplateProblems
 from mailshot.render.source import TemplateSource
 from mailshot.render.variables import ListType
 
@@ -282,7 +282,8 @@ def _compile(
                 "compile", source.name, files, enclosed, words, hosts, source.language, source.enclosable
             )
             findings = _trial_render(mail) if with_trial else ()
-        return replace(mail, findings=(*findings, *mail.findings)) if findings else mail
+        lines = SourceLines(source.files)
+        return replace(mail, findings=tuple(replace(f, excerpt=lines.at(f.place)) for f in (*findings, *mail.findings)))
     except compile_process.LimitExceeded:
         message, remedy = _OVERRUN, _SMALLER
     except compile_process.JobFailed as error:

@@ -337,3 +337,18 @@ def test_a_product_value_that_nothing_contains_gets_a_suggestion(shop: Shop) -> 
 
 def test_the_next_step_of_a_new_project_can_be_copied(tmp_path: Path) -> None:
     assert f"cd '{tmp_path}/a b/c', then" in flat(mailshot("init", f"{tmp_path}/a b/c")[1])
+
+
+def test_warnings_show_their_line_as_errors_do(shop: Shop) -> None:
+    body = (shop.folder / BODY).read_text(encoding="utf-8")
+    number = len(body.split("\n")) - 1
+    tag = '<p>\t<img src="https://shop.example/a.png"> Fresh [today]</p>'
+    write(shop, BODY, body.rstrip("\n") + f"\n\n{tag}\n")
+    place = f"{BODY}:{number + 2}:5: The image has no alt text."
+    lines = ["    <p>" + " " + tag.removeprefix("<p>\t"), "        ^"]
+    checked = mailshot("rules", "check")[1].splitlines()
+    start = checked.index(f"Warning: {place}")
+    assert checked[start + 1 : start + 3] == lines
+    planned = mailshot("plan", "hello")[1].splitlines()
+    start = planned.index(f"Warning: hello: {place}")
+    assert planned[start + 1 : start + 3] == lines
