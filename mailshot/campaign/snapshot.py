@@ -21,6 +21,9 @@ from mailshot.rulebook.resolve import ResolvedCampaign
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store.eligibility import Gates
 
+# Browsers resolve '.' and '..', also percent-encoded, and many proxies refuse or rewrite an encoded slash.
+_NO_ADDRESS = "its address in the public archive would not work"
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -144,10 +147,18 @@ def _days(facts: Mapping[str, Fact]) -> list[str]:
     return sorted(name for name, fact in facts.items() if fact.own and fact.type is FactType.date)
 
 
+def _can_be_addressed(name: str) -> bool:
+    """Return whether a name works as the last part of a URL. Frozen campaigns are not asked: they are launched."""
+    return name.strip() not in ("", ".", "..") and "/" not in name and "\\" not in name
+
+
 def _templates(read: ResolvedCampaign, project: Path, rulebook: Rulebook) -> dict[str, Any]:
     templates: dict[str, Any] = {}
     problems = rulebook.campaigns[read.campaign.campaign].problems()
     for number, content in enumerate(read.campaign.content):
+        if not _can_be_addressed(content.name):
+            node = rulebook.campaigns[read.campaign.campaign].at("content", number, "name")
+            problems.add(node, f"'{content.name}' cannot be the name of a content: {_NO_ADDRESS}", "Rename it.")
         try:
             read_source = source.read(project / "templates", content.template)
         except NotFound as error:

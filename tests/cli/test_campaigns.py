@@ -326,6 +326,24 @@ def test_every_mistake_of_a_campaign_is_told_at_once(shop: Shop) -> None:
     assert printed.count("Unknown fact 'customer.frist_name'") == 1
 
 
+@pytest.mark.parametrize("name", [".", "..", " ", "", "meat/fish", "meat\\fish"])
+def test_a_content_whose_archive_address_cannot_work_is_refused(shop: Shop, name: str) -> None:
+    text = (shop.folder / HELLO).read_text(encoding="utf-8")
+    write(shop, HELLO, text.replace("name: hello, template", f"name: '{name}', template"))
+    for command in (("rules", "check"), ("plan", "hello")):
+        code, printed = mailshot(*command)
+        assert code == INVALID
+        assert f"{HELLO}:6:18: '{name}' cannot be the name of a content: its address" in printed
+        assert printed.count("Rename it.") == 1
+
+
+@pytest.mark.parametrize("name", ["...", "a.b", "Fisk & Kjøtt", "10 % ?#"])
+def test_any_other_content_can_be_named_so(shop: Shop, name: str) -> None:
+    text = (shop.folder / HELLO).read_text(encoding="utf-8")
+    write(shop, HELLO, text.replace("name: hello, template", f"name: '{name}', template"))
+    assert mailshot("rules", "check")[0] == 0
+
+
 def test_a_product_value_that_nothing_contains_gets_a_suggestion(shop: Shop) -> None:
     row = {"id": 1, "key": "P1", "name": "Tea", "department": "Tea", "known": True, "facts": {}}
     with shop.store.write() as connection:
