@@ -54,12 +54,18 @@ def _compile_mail(
 
 def _run_trial() -> tuple[Finding, ...]:
     """Render the mail compiled last for made-up customers."""
-    return trial_render.run_trial(*_compiled.pop()) if _compiled else ()
+    return trial_render.run_trial(*_compiled[-1]) if _compiled else ()
+
+
+def _examine_looks() -> tuple[Finding, ...]:
+    """Return the findings about the looks of the mail compiled last, rendered for made-up customers."""
+    return trial_render.examine_looks(*_compiled.pop()) if _compiled else ()
 
 
 KINDS: dict[str, Callable[..., Any]] = {
     "compile": _compile_mail,
     "trial": _run_trial,
+    "looks": _examine_looks,
     "inline": compiler.inline_rendered,
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from markupsafe import escape
 
@@ -219,11 +220,29 @@ def _add_preheader(document: MailDocument, pieces: Collection[Segment]) -> None:
 
 def inline_rendered(html: str, file: str) -> str:
     """Inline the styles of one rendered mail of the template `file`. Raises RenderError for a tag without an end."""
+    document, _, _ = _inlined(html, file)
+    return "".join(part for part in document.parts() if isinstance(part, str))
+
+
+def rendered_looks(html: str, file: str, unsubscribe_url: str) -> tuple[Finding, ...]:
+    """Return what a rendered mail of a template with `inline: each` tells about its looks.
+
+    Its findings have no line, for a rendered line is none of a file. Raises RenderError for a tag without an end.
+    """
+    document, tree, inlining = _inlined(html, file)
+    computed, place = ComputedStyles(tree, inlining.styles), Place(file, 0, 0)
+    is_hidden = lint_links.is_unsubscribe_hidden(tree, computed, unsubscribe_url)
+    hidden = [lint_links.hidden_unsubscribe(place)] if is_hidden else []
+    return (*hidden, *(replace(finding, place=place) for finding in lint_contrast.examine(document, computed)))
+
+
+def _inlined(html: str, file: str) -> tuple[MailDocument, HtmlTree, Inlining]:
+    """Inline the styles of a rendered mail. Raises RenderError for a tag without an end."""
     place = Place(file, 0, 0)
     document = MailDocument([Segment("data", _CONTROLS.sub(" ", html), place)])
     report = TemplateProblems({})
     check_markup(document, report, None, styled_once=False)
     if report:
         raise RenderError("A tag of the rendered HTML has no end, so its styles cannot be inlined.", place)
-    inline(document, html_tree.build(document))
-    return "".join(part for part in document.parts() if isinstance(part, str))
+    tree = html_tree.build(document)
+    return document, tree, inline(document, tree)

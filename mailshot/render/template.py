@@ -47,6 +47,8 @@ INLINE_SECONDS = 0.8
 """CPU seconds for inlining one customer's mail."""
 TRIAL_SECONDS = 0.5
 """CPU seconds of the trial render with made-up customers."""
+LOOKS_SECONDS = 1.2
+"""CPU seconds for inlining the mails of the made-up customers."""
 MAX_SUBJECT_CHARACTERS = 2_000
 """Mail clients show fewer than 100."""
 _lock = threading.Lock()
@@ -282,6 +284,8 @@ def _compile(
                 "compile", source.name, files, enclosed, words, hosts, source.language, source.enclosable
             )
             findings = _trial_render(mail) if with_trial else ()
+            if mail.per_mail_inlining and with_trial:
+                findings += _look_findings(mail)
         lines = SourceLines(source.files)
         return replace(mail, findings=tuple(replace(f, excerpt=lines.at(f.place)) for f in (*findings, *mail.findings)))
     except compile_process.LimitExceeded:
@@ -308,6 +312,15 @@ def _trial_render(mail: MailTemplate) -> tuple[Finding, ...]:
     except (compile_process.JobFailed, errors.Unavailable) as error:
         log.error("the trial render of template %s failed: %s", mail.name, error)
         return (Finding("warning", _UNTRIED, place),)
+
+
+def _look_findings(mail: MailTemplate) -> tuple[Finding, ...]:
+    """Examine the looks of the mail compiled last; none if this takes too long, which a real render would report."""
+    try:
+        return tuple(compile_process.run_job("looks", seconds=LOOKS_SECONDS))
+    except (compile_process.LimitExceeded, compile_process.JobFailed, errors.Unavailable) as error:
+        log.warning("the looks of template %s cannot be examined: %s", mail.name, error)
+        return ()
 
 
 def _pixel(tracking: Tracking | None) -> Markup:
