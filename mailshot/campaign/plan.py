@@ -256,7 +256,8 @@ def _checked(trial: Trial, plan_id: str) -> tuple[dict[str, LanguageUse], list[s
 
 
 def _remarks(mailing: Mailing, level: str) -> list[str]:
-    return [f"{name}: {remark}" for name, remarks in mailing.findings(level).items() for remark in remarks]
+    """Return the findings of a level as texts, each with its content and its line."""
+    return [f"{name}: {finding.as_problem()}" for name, found in mailing.findings(level).items() for finding in found]
 
 
 def first_due(edition: Snapshot, now: datetime) -> datetime | None:

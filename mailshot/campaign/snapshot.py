@@ -13,7 +13,7 @@ from mailshot.facts.catalogue import Fact, FactType
 from mailshot.facts.language_matching import Languages
 from mailshot.profile import topics, utm
 from mailshot.profile.preferences import Limit
-from mailshot.render import compose, problems, source
+from mailshot.render import compose, source
 from mailshot.render.compose import Mailing
 from mailshot.render.mail_versions import languages_of
 from mailshot.render.source import TemplateSource
@@ -28,6 +28,9 @@ MAX_FROZEN = 64
 #: The one name in the group of customer facts that is not a fact.
 LIFECYCLE = "customer.lifecycle"
 _frozen: dict[str, Snapshot] = {}
+
+# Browsers resolve '.' and '..', also percent-encoded, and many proxies refuse or rewrite an encoded slash.
+_NO_ADDRESS = "its address in the public archive would not work"
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,7 @@ def faults(edition: Snapshot, level: str = "error") -> list[Problem]:
 
     Raises InvalidInput for an invalid template.
     """
-    findings = [remark for remarks in edition.mailing().findings(level).values() for remark in remarks]
-    return [
-        Problem(problems.project_path(finding.place.file), finding.place.line, finding.place.column, finding.message)
-        for finding in findings
-    ]
+    return [finding.as_problem() for findings in edition.mailing().findings(level).values() for finding in findings]
 
 
 def thaw(body: Mapping[str, Any]) -> Snapshot:
@@ -180,10 +179,18 @@ def _days(facts: Mapping[str, Fact]) -> list[str]:
     return sorted(name for name, fact in facts.items() if fact.own and fact.type is FactType.date)
 
 
+def _can_be_addressed(name: str) -> bool:
+    """Return whether a name works as the last part of a URL. Frozen campaigns are not asked: they are launched."""
+    return name.strip() not in ("", ".", "..") and "/" not in name and "\\" not in name
+
+
 def _templates(read: ResolvedCampaign, project: Path, rulebook: Rulebook) -> dict[str, Any]:
     templates: dict[str, Any] = {}
     problems = rulebook.campaigns[read.campaign.campaign].problems()
     for number, content in enumerate(read.campaign.content):
+        if not _can_be_addressed(content.name):
+            node = rulebook.campaigns[read.campaign.campaign].at("content", number, "name")
+            problems.add(node, f"'{content.name}' cannot be the name of a content: {_NO_ADDRESS}", "Rename it.")
         try:
             read_source = source.read(project / "templates", content.template)
         except NotFound as error:

@@ -35,6 +35,8 @@ _REFUSED_SCHEMES = frozenset(
 `mailto:`, `tel:`, `sms:`, `whatsapp:`, or an app's own."""
 _UNSAFE = re.compile(r"[^!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]")
 """What must be percent-encoded in a URL (RFC 3986)."""
+ADDRESS_SCHEMES = ("mailto:", "tel:", "sms:")
+"""Schemes before a mail address or a number, which a plain text shows without them."""
 OWN_PAGES = ("unsubscribe", "preferences", "view_in_browser", "archive")
 """Pages of Mailshot that a mail may link to: `{{ links.… }}`."""
 OWN_LINKS = tuple(("links", ".", page) for page in OWN_PAGES)
@@ -154,7 +156,8 @@ def _fault(url: str, whole: bool) -> tuple[str, str] | None:
     `whole` says that no tag follows. Before a tag, the host must be complete: a value could make another of it.
     """
     host = _ABSOLUTE.match(url)
-    remedy = "Links may also begin with mailto:, tel:, sms: or an app's scheme, or with # for a place in the mail."
+    schemes = ", ".join(ADDRESS_SCHEMES)
+    remedy = f"Links may also begin with {schemes} or an app's scheme, or with # for a place in the mail."
     if host is None or not (whole or len(url) > host.end()):
         if "\\" in url or "@" in url.partition("//")[2].partition("/")[0]:
             return "A link must have neither user names nor \\ before its path.", remedy

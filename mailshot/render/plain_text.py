@@ -15,6 +15,7 @@ from lxml import etree
 
 from mailshot.render.document import MailDocument, Part
 from mailshot.render.html_tree import MARK, HtmlTree
+from mailshot.render.links import ADDRESS_SCHEMES
 from mailshot.render.markup import Tag, unescape_attribute
 from mailshot.render.problems import TemplateProblems
 
@@ -136,7 +137,7 @@ def _append_url(link: Any, document: MailDocument, url: Sequence[Part]) -> None:
         scheme, colon, rest = first.strip().partition(":")
         if first.startswith("#") or not colon:
             return
-        if scheme.lower() in ("mailto", "tel", "sms"):
+        if f"{scheme.lower()}:" in ADDRESS_SCHEMES:
             parts = [rest.partition("?")[0], *([] if "?" in rest else parts[1:])]
     address = document.hold(parts).strip()
     if not address or address in ("".join(link.itertext()).strip(), ""):

@@ -142,9 +142,14 @@ def problems(shop: Shop) -> list[str]:
         ({"hello/body.html": BODY.replace("pictures", "https://a.example")}, "body.html:2", "leave data-inline out"),
         ({"hello/body.html": BODY.replace("<img data", "<table data")}, "body.html:2", "data-inline is for an <img>"),
         ({"hello/pictures/hero one.png": b"GIF89a"}, "body.html:2", "is not a PNG"),
-        ({"hello/settings.yaml": "attachments: [terms.pdf]"}, "settings.yaml", "no file 'terms.pdf'"),
-        ({"hello/settings.yaml": "attachments: [../_base/map.png, ../week/x.pdf]"}, "settings.yaml", "../week/x.pdf"),
-        ({"hello/settings.yaml": "attachments: [a.exe]", "hello/a.exe": b"MZ"}, "settings.yaml", "cannot be attached"),
+        ({"hello/settings.yaml": "attachments: [terms.pdf]"}, "settings.yaml:1:15", "no file 'terms.pdf'"),
+        (
+            {"hello/settings.yaml": "attachments:\n- ../_base/map.png\n- ../week/x.pdf"},
+            "settings.yaml:3:3",
+            "\n    - ../week/x.pdf\n      ^\n",
+        ),
+        ({"hello/settings.yaml": "attachments: [a.exe]", "hello/a.exe": b"MZ"}, "yaml:1:15", "cannot be attached"),
+        ({"hello/settings.yaml": "attachments: [Vilkår.pdf, Vilkår.pdf]"}, "settings.yaml:1:27", "Two attachments"),
         ({"hello/settings.yaml": "attachment: [a.pdf]"}, "settings.yaml:1:1", "unknown word 'attachment'"),
         ({"hello/Vilkår.pdf": b"%PDF" + bytes(enclosures.MAX_BYTES - 60)}, "body.html", "have 1,000,"),
         ({"hello/preheder.txt": "Apples"}, "preheder.txt", "Did you mean preheader.txt?"),
@@ -159,6 +164,39 @@ def test_a_wrong_file_is_an_error_at_its_place(
     (problem,) = problems(shop)
     assert place in problem
     assert message in problem
+
+
+@pytest.mark.parametrize(
+    ("picture", "remedy"),
+    [
+        ("pictures/hero%20on.png", "Did you mean 'pictures/hero one.png'?"),
+        ("Pictures/Hero one.jpg", "Did you mean 'pictures/hero one.png'?"),
+        ("hero one.png", "Did you mean 'pictures/hero one.png'?"),
+        ("map.png", "Did you mean '../_base/map.png'?"),
+        ("../other/map.png", "Did you mean '../_base/map.png'?"),
+        ("pictures/logo.png", "There are: ../_base/map.png, ../_base/unused.png, pictures/hero one.png."),
+    ],
+)
+def test_a_misspelt_picture_gets_the_nearest_file_or_all(shop: Shop, picture: str, remedy: str) -> None:
+    write(shop.folder, {"hello/body.html": BODY.replace("pictures/hero%20one.png", picture)})
+    (problem,) = problems(shop)
+    assert problem.endswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ("attachment", "remedy"),
+    [("Vilkar.pdf", "Did you mean 'Vilkår.pdf'?"), ("terms.pdf", "Vilkår.pdf, pictures/hero one.png.")],
+)
+def test_a_misspelt_attachment_gets_the_nearest_file_or_all(shop: Shop, attachment: str, remedy: str) -> None:
+    write(shop.folder, {"hello/settings.yaml": f"attachments: [{attachment}]", "hello/body.nb.txt": "Hei"})
+    (problem,) = problems(shop)
+    assert problem.endswith(remedy)
+
+
+def test_files_beside_a_mail_do_not_change_it_while_none_is_missing(shop: Shop) -> None:
+    edition = shop.campaign()
+    write(shop.folder, {"hello/another.pdf": PDF, "_base/another.png": MAP})
+    assert shop.campaign().body == edition.body
 
 
 def test_the_path_of_a_picture_cannot_depend_on_the_customer(shop: Shop) -> None:
