@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from urllib.parse import unquote
@@ -41,6 +42,8 @@ ATTACHMENTS = {
 BINARY = ATTACHMENTS.keys() - {".ics", ".vcf", ".csv", ".txt"}
 """Types that are never a text for a template to include."""
 _SIGNATURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff", "image/gif": b"GIF8"}
+_STYLES = ("style", "link")
+"""Elements that other tools mark with `data-inline`, to inline their styles."""
 _SRC = re.compile(r"\ssrc\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", re.IGNORECASE)
 TOO_LARGE = "Make pictures smaller, or put large files on a server and write their address."
 _WHERE = "Put it into the mail's own folder or into templates/_base."
@@ -66,7 +69,7 @@ def candidates(name: str, files: Mapping[str, str]) -> set[str]:
         for file, text in files.items()
         if INLINE in text.lower()
         for match in _SRC.finditer(text)
-        if (path := _resolve(file, match[1] or match[2] or match[3] or "", name))
+        if (path := _resolve(file, _path_of(match[1] or match[2] or match[3] or ""), name))
     }
     try:
         settings = read_settings(files.get(f"{name}/settings.yaml", ""), f"{name}/settings.yaml")
@@ -82,6 +85,8 @@ def inline_pictures(
     """Give each picture that travels with the mail a `cid:` address; return their Content-IDs by path."""
     content_ids: dict[str, str] = {}
     for tag in (markup for markup in document.markup if isinstance(markup, Tag) and markup.get(INLINE)):
+        if tag.name in _STYLES:
+            continue
         place, source = document.place(tag.start), tag.get("src")
         if tag.name != "img" or source is None or document.has_tag(source.value or ""):
             report.add(
@@ -100,7 +105,7 @@ def _picture(
 ) -> str | None:
     """Return the path of a picture, None after a problem was reported."""
     written = unescape_attribute(source.value or "").strip()
-    path = _resolve(place.file, written, name)
+    path = _resolve(place.file, _path_of(source.value or ""), name)
     if path is None or path not in enclosed:
         remedy = f"For a picture on a server, leave {INLINE} out." if "//" in written else _WHERE
         report.add(place, f"There is no picture '{written}' beside {place.file}.", remedy)
@@ -118,8 +123,9 @@ def attachments(
     """Return the paths of the attachments that settings.yaml, whose place is `place`, names."""
     paths = list(_attached(written, name, place, enclosed, report))
     names = [PurePosixPath(path).name for path in paths]
-    for twice in sorted({item for item in names if names.count(item) > 1}):
-        report.add(place, f"Two attachments are named '{twice}'.", "Rename one.")
+    alike = [unicodedata.normalize("NFC", item).casefold() for item in names]
+    for twice in sorted({item for item, key in zip(names, alike, strict=True) if alike.count(key) > 1}):
+        report.add(place, f"Two attachments are named '{twice}', or differ only in case.", "Rename one.")
     return tuple(paths)
 
 
@@ -133,6 +139,8 @@ def _attached(
         elif PurePosixPath(path).suffix.lower() not in ATTACHMENTS:
             known = ", ".join(kind.removeprefix(".") for kind in ATTACHMENTS)
             report.add(place, f"'{text}' cannot be attached: its type is not allowed.", f"Attach one of: {known}.")
+        elif not enclosed[path]:
+            report.add(place, f"'{text}' is empty.", "Save it again, or leave it out.")
         else:
             yield path
 
@@ -145,9 +153,15 @@ def check_size(paths: Iterable[str], enclosed: Mapping[str, bytes], place: Place
         report.add(place, message, TOO_LARGE)
 
 
+def _path_of(source: str) -> str:
+    """Return the path that a `src` attribute names. A path in settings.yaml is written as it is."""
+    url = unescape_attribute(source).strip()
+    return "" if ":" in url else unquote(url)
+
+
 def _resolve(file: str, written: str, name: str) -> str | None:
     """Return the path under templates/ that `written` means in a file there; None outside of what the mail may use."""
-    if not written or ":" in written or written.startswith("/"):
+    if not written or written.startswith("/"):
         return None
-    path = posixpath.normpath(posixpath.join(posixpath.dirname(file), unquote(written)))
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(file), written))
     return path if path.split("/")[0] in (name, "_base") and "/" in path else None
