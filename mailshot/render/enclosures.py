@@ -139,8 +139,6 @@ def _attached(
         elif PurePosixPath(path).suffix.lower() not in ATTACHMENTS:
             known = ", ".join(kind.removeprefix(".") for kind in ATTACHMENTS)
             report.add(place, f"'{text}' cannot be attached: its type is not allowed.", f"Attach one of: {known}.")
-        elif not enclosed[path]:
-            report.add(place, f"'{text}' is empty.", "Save it again, or leave it out.")
         else:
             yield path
 

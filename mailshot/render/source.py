@@ -152,6 +152,10 @@ def _enclosed(folder: Path, name: str, files: Mapping[str, str], problems: list[
             problems.append(
                 errors.Problem(str(folder / path), 0, 0, f"It cannot be enclosed: {error.strerror}.", remedy=remedy)
             )
+            continue
+        if not enclosed[path]:
+            remedy = "Save it again, or leave it out."
+            problems.append(errors.Problem(str(folder / path), 0, 0, "The file is empty.", remedy=remedy))
     return enclosed
 
 
