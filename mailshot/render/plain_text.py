@@ -15,6 +15,7 @@ from lxml import etree
 
 from mailshot.render.document import MailDocument, Part
 from mailshot.render.html_tree import MARK, HtmlTree
+from mailshot.render.links import without_blanks
 from mailshot.render.markup import Tag, unescape_attribute
 from mailshot.render.problems import TemplateProblems
 
@@ -138,6 +139,8 @@ def _append_url(link: Any, document: MailDocument, url: Sequence[Part]) -> None:
             return
         if scheme.lower() in ("mailto", "tel", "sms"):
             parts = [rest.partition("?")[0], *([] if "?" in rest else parts[1:])]
+        elif scheme.lower() in ("http", "https"):
+            parts = without_blanks(parts)
     address = document.hold(parts).strip()
     if not address or address in ("".join(link.itertext()).strip(), ""):
         return
