@@ -22,6 +22,8 @@ from mailshot.render.problems import Place, TemplateProblems
 
 MAX_BYTES = 1_000_000
 """Of all files of a mail together. Every mail carries them, and many servers take no mail over 10 MB."""
+MAX_TOTAL = 10 * MAX_BYTES
+"""Bytes of the files of all versions of a mail. They are read and frozen together."""
 INLINE = "data-inline"
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif"}
 """Types of pictures that all mail programs show."""
@@ -41,6 +43,8 @@ ATTACHMENTS = {
 """Types of attachments. Servers refuse mails with programs and archives."""
 BINARY = ATTACHMENTS.keys() - {".ics", ".vcf", ".csv", ".txt"}
 """Types that are never a text for a template to include."""
+DATA = frozenset({".ics", ".vcf", ".csv"})
+"""Types that may be in any encoding, or too large for a template to include."""
 _SIGNATURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff", "image/gif": b"GIF8"}
 _STYLES = ("style", "link")
 """Elements that other tools mark with `data-inline`, to inline their styles."""

@@ -286,3 +286,33 @@ def test_a_mail_in_doubt_is_sent_again_as_it_was(
     assert (first["id"], first["sha256"]) == (second["id"], second["sha256"])
     assert "%PDF" not in first["data"]
     assert first["data"].count("Content-Disposition: ") == 2
+
+
+def test_a_shared_file_of_data_is_attached_in_its_own_encoding(shop: Shop) -> None:
+    content = "Epler;12,50 kr\r\nBl\u00e5b\u00e6r;30,00 kr\r\n".encode("latin-1")
+    write(shop.folder, {"hello/settings.yaml": "attachments: [../_base/prices.csv]", "_base/prices.csv": content})
+    message = email.message_from_bytes(letter(shop).data(True), policy=email.policy.default)
+    (attached,) = message.iter_attachments()  # type: ignore[attr-defined]
+    assert attached.get_payload(decode=True) == content
+    assert attached.get_content_charset() is None, "it is not UTF-8"
+
+
+def test_more_files_than_any_mail_may_have_are_not_all_read(shop: Shop) -> None:
+    names = [f"{number}.png" for number in range(enclosures.MAX_TOTAL // enclosures.MAX_BYTES + 5)]
+    shown = "".join(f'<img data-inline alt="" src="{name}">' for name in names)
+    write(shop.folder, {"hello/body.html": BODY.replace("<p>", f"<p>{shown}", 1)})
+    write(shop.folder, {f"hello/{name}": HERO.ljust(enclosures.MAX_BYTES, b"\0") for name in names})
+    with pytest.raises(InvalidInput, match="of all versions have more than 10,000,000"):
+        source.read(shop.folder / "templates", "hello")
+
+
+def test_a_link_inside_the_templates_is_followed(shop: Shop) -> None:
+    inside = shop.folder / "templates/hello/pictures/hero one.png"
+    inside.unlink()
+    inside.symlink_to("../../_base/map.png")
+    before = shop.campaign()
+    assert before.mailing().mails["hello"].by_language["en"].enclosed[0].content_id == enclosures.content_id(MAP)
+    plan.make_plan(shop.store, before, as_of(before, None, NOW), NOW)
+    write(shop.folder, {"_base/map.png": png(9)})
+    with pytest.raises(Refused, match="have changed since"):
+        launch.launch_plan(shop.store, shop.campaign(), as_of(before, None, NOW), NOW)
