@@ -11,7 +11,7 @@ from typing import Any
 from mailshot.errors import NotFound, Problem
 from mailshot.facts.catalogue import Fact, FactType
 from mailshot.facts.language_matching import Languages
-from mailshot.profile import utm
+from mailshot.profile import topics, utm
 from mailshot.profile.preferences import Limit
 from mailshot.render import compose, problems, source
 from mailshot.render.compose import Mailing
@@ -19,7 +19,15 @@ from mailshot.render.mail_versions import languages_of
 from mailshot.render.source import TemplateSource
 from mailshot.rulebook.resolve import ResolvedCampaign
 from mailshot.rulebook.rulebook import Rulebook
+from mailshot.store import snapshots
 from mailshot.store.eligibility import Gates
+from mailshot.store.engine import Connection
+
+#: Snapshots of runs that a process keeps.
+MAX_FROZEN = 64
+#: The one name in the group of customer facts that is not a fact.
+LIFECYCLE = "customer.lifecycle"
+_frozen: dict[str, Snapshot] = {}
 
 
 @dataclass(frozen=True)
@@ -82,9 +90,33 @@ def thaw(body: Mapping[str, Any]) -> Snapshot:
     return Snapshot(rulebook, rulebook.campaign(body["campaign"]), body)
 
 
+def frozen(connection: Connection, definition: str) -> Snapshot:
+    """Return the snapshot with this digest, which is read once in a process: it never changes."""
+    if definition not in _frozen:
+        if len(_frozen) >= MAX_FROZEN:
+            _frozen.pop(next(iter(_frozen)), None)
+        _frozen[definition] = thaw(snapshots.body(connection, definition))
+    return _frozen[definition]
+
+
 def as_of(edition: Snapshot, asked: datetime | None, now: datetime) -> datetime:
     """Return the moment that counts as today: asked for, else the campaign's, else the company's, else now."""
     return edition.rulebook.company.today(asked or edition.read.campaign.as_of, now)
+
+
+def vocabulary(rulebook: Rulebook) -> dict[str, list[str]]:
+    """Return every name that the templates of a shop may use, by dotted group."""
+    facts = rulebook.catalogue
+    names = compose.vocabulary([*facts.customer, LIFECYCLE.partition(".")[2]], facts.product)
+    names["consent"] = [*rulebook.topics.by_name, topics.TRACKING]
+    names["last_order"] = ["amount", "at", "products"]
+    names["last_order.products"] = sorted(facts.product)
+    words = rulebook.vocabulary
+    for group, values_by_name in (("preference", words.preferences), ("trait", words.traits)):
+        if values_by_name:
+            names[group] = list(values_by_name)
+        names |= {f"{group}.{name}": list(values) for name, values in values_by_name.items() if values}
+    return names
 
 
 def gates(rulebook: Rulebook, read: ResolvedCampaign) -> Gates:
@@ -116,7 +148,7 @@ def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[
             **_preferred_languages(rulebook, contents),
         },
         "dates": {"customer": _days(facts.customer), "offers": _days(facts.product)},
-        "vocabulary": compose.vocabulary(facts.customer, facts.product),
+        "vocabulary": vocabulary(rulebook),
         "link_hosts": list(rulebook.company.link_hosts),
         "rate": campaign.limits.rate,
         **_frozen_utm(rulebook, read),

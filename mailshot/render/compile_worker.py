@@ -24,7 +24,7 @@ from mailshot.render.lint import Finding
 from mailshot.render.problems import RenderError
 from mailshot.render.source import TemplateSource
 from mailshot.render.template import MailTemplate
-from mailshot.render.variables import ListType
+from mailshot.render.variables import GroupType, ListType
 
 MAX_JOBS = 500
 """Jobs after which the process is replaced: libraries cache what they have parsed."""
@@ -44,7 +44,7 @@ def _compile_mail(
 ) -> MailTemplate:
     """Compile a source. Raises InvalidInput."""
     _compiled.clear()
-    kinds = {ListType.__name__: ListType}
+    kinds = {kind.__name__: kind for kind in (ListType, GroupType)}
     vocabulary = {group: kinds.get(kind, tuple)(fields) for group, kind, fields in words}
     mail = compiler.compile_source(TemplateSource(name, files, enclosed, language), vocabulary, hosts)
     _compiled.append((mail, vocabulary))

@@ -13,7 +13,6 @@ from mailshot.render.budget import BUDGET, TooMuchWork
 from mailshot.render.lint import Finding
 from mailshot.render.problems import RenderError
 from mailshot.render.template import CompiledPart, MailTemplate
-from mailshot.render.variables import ListType
 
 SPECIMENS: tuple[object, ...] = (None, 1000, "many words " * 10)
 """What all facts of a made-up customer are."""
@@ -58,9 +57,5 @@ class _AnyLink:
 
 def _customers(vocabulary: Mapping[str, Collection[str]]) -> Iterator[Mapping[str, object]]:
     for specimen in SPECIMENS:
-        yield {
-            name: [dict.fromkeys(fields, specimen)] * OFFERS
-            if isinstance(fields, ListType)
-            else dict.fromkeys(fields, specimen)
-            for name, fields in vocabulary.items()
-        } | {"_link": _AnyLink(), "_pixel": "", variables.LANGUAGE: specimen}
+        values = variables.example_values(vocabulary, specimen, OFFERS)
+        yield values | {"_link": _AnyLink(), "_pixel": "", variables.LANGUAGE: specimen}
