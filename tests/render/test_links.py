@@ -105,6 +105,11 @@ def test_blanks_do_not_end_a_link_in_the_plain_text() -> None:
     )
 
 
+def test_the_plain_text_shows_a_customers_address_without_the_subject() -> None:
+    page = '<p><a href="mailto:{{ customer.email }}?subject=A b">write</a> {{ sender.postal_address }}</p>'
+    assert "write <r@x.example> 1 Lane" in compile_body(PAGE.format(page)).render(values(), None).text
+
+
 def test_the_same_address_has_the_same_id_in_another_process() -> None:
     url = "https://x.example/ü?a=1&b=2#c"
     code = f"from mailshot.render import links; print(links.link_target({url!r}).id)"
