@@ -111,7 +111,10 @@ class BrowserViews:
             latest = runs.archived(connection, MAX_ARCHIVED)
         with self._listing:
             known = self._subjects
-            self._subjects = {run.definition: known.get(run.definition) or self._public_subjects(run) for run in latest}
+            self._subjects = {
+                run.definition: known[run.definition] if run.definition in known else self._public_subjects(run)
+                for run in latest
+            }
             subjects = self._subjects
         return [
             ArchivedMail(run.id, content, subject, run.launched_at)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from urllib.parse import unquote
@@ -21,6 +22,8 @@ from mailshot.render.problems import Place, TemplateProblems
 
 MAX_BYTES = 1_000_000
 """Of all files of a mail together. Every mail carries them, and many servers take no mail over 10 MB."""
+MAX_TOTAL = 10 * MAX_BYTES
+"""Bytes of the files of all versions of a mail. They are read and frozen together."""
 INLINE = "data-inline"
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif"}
 """Types of pictures that all mail programs show."""
@@ -40,7 +43,11 @@ ATTACHMENTS = {
 """Types of attachments. Servers refuse mails with programs and archives."""
 BINARY = ATTACHMENTS.keys() - {".ics", ".vcf", ".csv", ".txt"}
 """Types that are never a text for a template to include."""
+DATA = frozenset({".ics", ".vcf", ".csv"})
+"""Types that may be in any encoding, or too large for a template to include."""
 _SIGNATURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff", "image/gif": b"GIF8"}
+_STYLES = ("style", "link")
+"""Elements that other tools mark with `data-inline`, to inline their styles."""
 _SRC = re.compile(r"\ssrc\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", re.IGNORECASE)
 TOO_LARGE = "Make pictures smaller, or put large files on a server and write their address."
 _WHERE = "Put it into the mail's own folder or into templates/_base."
@@ -69,7 +76,7 @@ def candidates(name: str, files: Mapping[str, str]) -> set[str]:
 def is_any_missing(name: str, files: Mapping[str, str], enclosed: Collection[str]) -> bool:
     """Return whether the texts name a file that does not exist, or that the mail may not use."""
     return any(
-        ":" not in written and "{" not in written and _resolve(file, written, name) not in enclosed
+        written and "{" not in written and _resolve(file, written, name) not in enclosed
         for file, written in _mentions(name, files)
     )
 
@@ -78,7 +85,7 @@ def _mentions(name: str, files: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield what may be paths of files to enclose, each with the file that names it."""
     for file, text in files.items():
         for match in _SRC.finditer(text) if INLINE in text.lower() else ():
-            yield file, match[1] or match[2] or match[3] or ""
+            yield file, _path_of(match[1] or match[2] or match[3] or "")
     file = f"{name}/settings.yaml"
     try:
         settings = read_settings(files.get(file, ""), file)
@@ -101,6 +108,8 @@ def inline_pictures(
     """
     content_ids: dict[str, str] = {}
     for tag in (markup for markup in document.markup if isinstance(markup, Tag) and markup.get(INLINE)):
+        if tag.name in _STYLES:
+            continue
         place, source = document.place(tag.start), tag.get("src")
         if tag.name != "img" or source is None or document.has_tag(source.value or ""):
             report.add(
@@ -124,7 +133,7 @@ def _picture(
 ) -> str | None:
     """Return the path of a picture, None after a problem was reported."""
     written = unescape_attribute(source.value or "").strip()
-    path = _resolve(place.file, written, name)
+    path = _resolve(place.file, _path_of(source.value or ""), name)
     if path is None or path not in enclosed:
         pictures = [file for file in enclosable if PurePosixPath(file).suffix.lower() in PICTURES]
         on_server = f"For a picture on a server, leave {INLINE} out."
@@ -146,7 +155,7 @@ def attachments(
     report: TemplateProblems,
 ) -> tuple[str, ...]:
     """Return the paths of the attachments that settings.yaml names, each with its place."""
-    paths: dict[str, str] = {}
+    attached: dict[str, str] = {}
     for text, place in written:
         path = _resolve(place.file, text, name)
         if path is None or path not in enclosed:
@@ -155,11 +164,17 @@ def attachments(
         elif PurePosixPath(path).suffix.lower() not in ATTACHMENTS:
             known = ", ".join(kind.removeprefix(".") for kind in ATTACHMENTS)
             report.add(place, f"'{text}' cannot be attached: its type is not allowed.", f"Attach one of: {known}.")
-        elif (base := PurePosixPath(path).name) in paths:
-            report.add(place, f"Two attachments are named '{base}'.", "Rename one.")
+        elif (key := _file_name_key(path)) in attached:
+            twice = PurePosixPath(path).name
+            report.add(place, f"Two attachments are named '{twice}', or differ only in case.", "Rename one.")
         else:
-            paths[base] = path
-    return tuple(paths.values())
+            attached[key] = path
+    return tuple(attached.values())
+
+
+def _file_name_key(path: str) -> str:
+    """Return what two files share whose names some systems take for one."""
+    return unicodedata.normalize("NFC", PurePosixPath(path).name).casefold()
 
 
 def _suggestion(written: str, file: str, enclosable: Collection[str]) -> str:
@@ -187,9 +202,15 @@ def check_size(paths: Iterable[str], enclosed: Mapping[str, bytes], place: Place
         report.add(place, message, TOO_LARGE)
 
 
+def _path_of(source: str) -> str:
+    """Return the path that a `src` attribute names. A path in settings.yaml is written as it is."""
+    url = unescape_attribute(source).strip()
+    return "" if ":" in url else unquote(url)
+
+
 def _resolve(file: str, written: str, name: str) -> str | None:
     """Return the path under templates/ that `written` means in a file there; None outside of what the mail may use."""
-    if not written or ":" in written or written.startswith("/"):
+    if not written or written.startswith("/"):
         return None
-    path = posixpath.normpath(posixpath.join(posixpath.dirname(file), unquote(written)))
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(file), written))
     return path if path.split("/")[0] in (name, "_base") and "/" in path else None

@@ -264,10 +264,19 @@ def _write(document: MailDocument, tag: Tag, applied: Sequence[Applied]) -> None
         separator = ";" if style.value.strip() or after else ""
         document.replace(style.value_start, style.value_start, _escaped(before, quote) + separator)
     if after and _ends_well(unescape_attribute(style.value)):
-        separator = "" if style.value.rstrip().endswith(";") or not style.value.strip() else ";"
-        document.replace(style.value_end, style.value_end, separator + _escaped(after, quote))
+        document.replace(style.value_end, style.value_end, _separator(style.value) + _escaped(after, quote))
     if not style.quote:
         document.replace(style.value_end, style.value_end, quote)
+
+
+def _separator(written: str) -> str:
+    """Return what ends the last declaration of an attribute's value. The semicolon of `&quot;` does not end it."""
+    style = unescape_attribute(written)
+    last = style.rstrip()
+    if not last or (last.endswith(";") and not last.endswith("\\;")):
+        return ""
+    # A reference without a semicolon of its own (`&quot`) takes the first one.
+    return ";" if unescape_attribute(f"{written};") != style else ";;"
 
 
 def _ends_well(style: str) -> bool:

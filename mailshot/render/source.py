@@ -127,6 +127,8 @@ def read(folder: Path, name: str) -> TemplateSource:
     left = LARGEST_SHARED
     for path in (*wanted, *translated, *shared):
         outcome = _read_file(path, folder)
+        if isinstance(outcome, errors.Problem) and path.suffix.lower() in enclosures.DATA:
+            continue  # can be attached, and a mail that includes it is told that there is no such text
         if isinstance(outcome, errors.Problem):
             problems.append(outcome)
             continue
@@ -151,6 +153,10 @@ def _enclosed(folder: Path, name: str, files: Mapping[str, str], problems: list[
     for path in sorted(enclosures.candidates(name, files)):
         if not os.path.lexists(folder / path):
             continue
+        if sum(map(len, enclosed.values())) > enclosures.MAX_TOTAL:
+            message = f"The pictures and attachments of all versions have more than {enclosures.MAX_TOTAL:,} bytes."
+            problems.append(errors.Problem(str(folder / name), 0, 0, message, remedy=enclosures.TOO_LARGE))
+            break
         try:
             enclosed[path] = safe_files.read_bytes(folder / path, folder, most=enclosures.MAX_BYTES)
         except OSError as error:
@@ -159,6 +165,10 @@ def _enclosed(folder: Path, name: str, files: Mapping[str, str], problems: list[
             problems.append(
                 errors.Problem(str(folder / path), 0, 0, f"It cannot be enclosed: {error.strerror}.", remedy=remedy)
             )
+            continue
+        if not enclosed[path]:
+            remedy = "Save it again, or leave it out."
+            problems.append(errors.Problem(str(folder / path), 0, 0, "The file is empty.", remedy=remedy))
     return enclosed
 
 

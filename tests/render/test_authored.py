@@ -13,6 +13,7 @@ leaves out a line that has only statements.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -131,9 +132,10 @@ def _style(match: re.Match[str], written: str | None) -> str:
     assert start >= 0, f"{own!r} is not in {content!r}"
     front, back = content[:start], content[start + len(own) :]
     assert not front or not own.strip() or front.endswith(";"), f"{front!r} runs into {own!r}"
-    assert not back or back.startswith(";") or own.rstrip().endswith(";") or not own.strip(), f"{back!r} runs on"
+    ended = html.unescape(own).rstrip()
+    assert not back or back.startswith(";") or ended.endswith(";") or not ended, f"{back!r} runs on"
     _check_declarations(front)
-    _check_declarations(back.removeprefix(";"))
+    _check_declarations(back.lstrip(";"))
     return match["equals"] + written
 
 
