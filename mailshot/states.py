@@ -122,6 +122,7 @@ class Reason(HelpEnum):
     already_received = "already received", "an earlier run of this campaign has this customer"
     frequency_cap = "frequency cap", "has received as many mails as the cap allows"
     asked_for_less = "asked for less", "the customer chose to be mailed less often"
+    paused = "paused", "the customer asked for a pause"
     same_address = "same address", "another customer with the same address gets the mail"
     no_content = "no content", "no content entry's 'when' matches"
     no_offers = "no offers", "fewer offers are available than the content needs"

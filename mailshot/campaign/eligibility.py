@@ -148,6 +148,14 @@ class EligibilityReport:
                 label = self.edition.rulebook.statements.by_name[name].values.get(value, value)
                 yield self._limit(f"customer's choice '{label}'", limit)
 
+    def pause(self) -> Iterator[Check]:
+        until, as_of = self.rows.paused_until, self.advisor.judge.as_of
+        if until is None or self.edition.gates.service:
+            return
+        passes, day = until <= as_of, f"{until.astimezone(as_of.tzinfo):%Y-%m-%d %H:%M %Z}"
+        finding = f"ended on {day}" if passes else f"until {day}"
+        yield Check("pause", passes, finding, "" if passes else "the customer must resume the mail, or wait until then")
+
     def _limit(self, name: str, limit: Limit) -> Check:
         as_of = self.advisor.judge.as_of
         since = limit.per.before(as_of)
@@ -192,6 +200,7 @@ EXPLANATIONS: Mapping[Reason, Callable[[EligibilityReport], Iterable[Check]]] = 
     Reason.already_received: EligibilityReport.repeat,
     Reason.frequency_cap: EligibilityReport.cap,
     Reason.asked_for_less: EligibilityReport.choices,
+    Reason.paused: EligibilityReport.pause,
     Reason.no_offers: EligibilityReport.offers,
     Reason.same_address: EligibilityReport.inbox,
     Reason.holdout: EligibilityReport.holdout,

@@ -5,6 +5,7 @@ A control is a name with the values it holds:
     topic.offers: (on)        tracking: (on)
     say.diet: (vegan)         judge.diet.vegetarian: (right) or (wrong)
     forget.diet: (on)         withdraws the answer, on a page that does not show it
+    pause: (30)               no mail for so many days; (0) resumes it
 
 Not every page shows every control (see `View`): a mail may be forwarded, and with it the link to its page. Only what
 differs from what the page *showed* counts as a change, so that a page left open for a week undoes nothing that was
@@ -15,20 +16,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from mailshot.profile import topics as consent_rules
 from mailshot.profile.preferences import Choice, Question, StatedPreference, Statements
 from mailshot.profile.topics import TRACKING, ConsentEntry, Topic, Topics, may_mail
 from mailshot.states import FeedbackKind
-from mailshot.store import consent, feedback, ledger, preferences, privacy
+from mailshot.store import consent, feedback, ledger, pauses, preferences, privacy, sent_mail
 from mailshot.store.engine import Connection
 from mailshot.store.preferences import StoredTrait
 
 Controls = dict[str, tuple[str, ...]]
 ON = ("on",)
-TOPIC, SAY, JUDGE, FORGET = "topic.", "say.", "judge.", "forget."
+TOPIC, SAY, JUDGE, FORGET, PAUSE = "topic.", "say.", "judge.", "forget.", "pause"
+#: How many days a customer can pause their mail; 0 resumes it.
+PAUSE_DAYS, RESUME = (30, 60, 90), 0
+#: The page tells how many mails came within this time.
+RECENT = timedelta(days=30)
 PREFERENCE_PAGE = "preference page"
 TRACKING_TOPIC = Topic(
     TRACKING,
@@ -48,8 +53,8 @@ class View:
 
 #: For anyone who has only the headers of one of the customer's mails; for anyone who has the mail; for the owner.
 TOPICS_ONLY = View((TOPIC,), (TOPIC,))
-MAIL = View((TOPIC, TRACKING), (TOPIC, TRACKING, SAY, FORGET))
-OWNER = View((TOPIC, TRACKING, SAY, JUDGE), (TOPIC, TRACKING, SAY, JUDGE))
+MAIL = View((TOPIC, TRACKING), (TOPIC, TRACKING, SAY, FORGET, PAUSE))
+OWNER = View((TOPIC, TRACKING, SAY, JUDGE), (TOPIC, TRACKING, SAY, JUDGE, PAUSE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,10 @@ class CurrentPreferences:
     #: By (name, value): True for "is so", False for "is not so".
     stated: Mapping[tuple[str, str], bool]
     inferred: tuple[StoredTrait, ...] = ()
+    #: When the pause ends that the customer asked for; None without one. It may have ended already.
+    paused_until: datetime | None = None
+    #: Mails that the inbox got within `RECENT`, without those that no pause stops.
+    recent_mails: int = 0
 
     def judged(self, statements: Statements) -> list[tuple[str, str]]:
         """Return the (name, value) pairs that the owner can call right or wrong: inferred now, then judged earlier."""
@@ -77,6 +86,8 @@ class RequestedChanges:
     stated: list[StatedPreference] = field(default_factory=list)
     #: (name, value) of each answer that is withdrawn.
     withdrawn: list[tuple[str, str]] = field(default_factory=list)
+    #: Days for which the mail is paused, 0 to resume it; None changes nothing.
+    pause_days: int | None = None
     #: Sentences for the customer. With any of them, nothing is saved.
     problems: list[str] = field(default_factory=list)
 
@@ -129,7 +140,17 @@ def requested_changes(
     for name, value in _changed_judgements(changes, changed, current, statements):
         _add_judgement(changes, name, value, _values(posted, f"{JUDGE}{name}.{value}"))
     _check_contradictions(changes, statements)
+    _add_pause(changes, _values(posted, PAUSE))
     return changes
+
+
+def _add_pause(changes: RequestedChanges, answers: tuple[str, ...]) -> None:
+    """A pause is an action, not a state: only a posted one counts, whatever the page showed."""
+    days = {str(number): number for number in (*PAUSE_DAYS, RESUME)}
+    if len(answers) == 1 and answers[0] in days:
+        changes.pause_days = days[answers[0]]
+    elif answers:
+        changes.problems.append("Please choose one length for the pause.")
 
 
 def _values(controls: Controls, name: str) -> tuple[str, ...]:
@@ -184,11 +205,14 @@ def _check_contradictions(changes: RequestedChanges, statements: Statements) -> 
             changes.problems.append(f"Your answers to “{question.title}” contradict each other: {labels}.")
 
 
-def current_preferences(connection: Connection, customer_id: int) -> CurrentPreferences:
+def current_preferences(connection: Connection, customer_id: int, at: datetime) -> CurrentPreferences:
+    """Return what is stored of a customer at a moment."""
     return CurrentPreferences(
         consent.binding_entries(connection, customer_id),
         preferences.stated_answers(connection, customer_id),
         tuple(preferences.inferred_traits(connection, customer_id)),
+        pauses.paused_until(connection, [customer_id]),
+        sent_mail.count_received(connection, customer_id, at - RECENT),
     )
 
 
@@ -197,15 +221,17 @@ def save_changes(
 ) -> dict[str, Any]:
     """Save all changes and return those that had an effect; saving the same again has none.
 
-    The result maps a topic or `tracking` to given or not, and `name: value` to True, False, or None (withdrawn).
+    The result maps a topic or `tracking` to given or not, `name: value` to True, False, or None (withdrawn), and
+    `pause` to its end as text, "" when it was ended.
     """
-    before = current_preferences(connection, change.customer_id)
+    before = current_preferences(connection, change.customer_id, change.at)
     effects: dict[str, Any] = {}
     for name, given in change.requested.topics.items():
         topic = TRACKING_TOPIC if name == TRACKING else topics.get(name)
         if _set_consent(connection, change, topic, given, before.consents.get(name)):
             effects[name] = given
     effects |= _save_answers(connection, change, statements, before)
+    effects |= _save_pause(connection, change, before)
     if effects:
         # Mail that is being prepared may no longer be right.
         ledger.revise(connection, [change.customer_id])
@@ -252,6 +278,16 @@ def _save_answers(
         ):
             effects[f"{answer.name}: {answer.value}"] = stated[answer.name, answer.value] = answer.holds
     return effects
+
+
+def _save_pause(connection: Connection, change: PreferenceChange, before: CurrentPreferences) -> dict[str, str]:
+    days, at = change.requested.pause_days, change.at
+    lasting = before.paused_until is not None and before.paused_until > at
+    if days is None or (days == RESUME and not lasting):
+        return {}
+    until = at + timedelta(days=days)
+    new = pauses.record_pause(connection, change.customer_id, until, PREFERENCE_PAGE, at)
+    return {PAUSE: until.isoformat() if days else ""} if new else {}
 
 
 def _record_feedback(connection: Connection, change: PreferenceChange, effects: dict[str, Any]) -> None:

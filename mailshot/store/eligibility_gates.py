@@ -44,6 +44,7 @@ GATES: tuple[Gate, ...] = (
     Gate(Reason.already_received, lambda plan: plan.already_received),
     Gate(Reason.frequency_cap, lambda plan: plan.capped, lambda send: send.capped),
     Gate(Reason.asked_for_less, lambda plan: plan.asked_for_less, lambda send: send.asked_for_less),
+    Gate(Reason.paused, lambda plan: plan.paused, lambda send: send.paused),
     # Decided by `campaign.offers`, for customers who pass all gates above.
     Gate(Reason.no_offers),
     # Decided by `plan_gates.one_per_inbox`, among the customers who are left.

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, select
 
 from mailshot.states import RECEIVED, UNSENT, DeliveryState
-from mailshot.store import consent, inboxes, sent_mail
+from mailshot.store import consent, inboxes, pauses, sent_mail
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.eligibility import DELIVERY, PREFERENCE, RUN, SUPPRESSION
 from mailshot.store.engine import Connection
@@ -49,6 +49,8 @@ class EligibilityRows:
     withdrawn: Sequence[tuple[str, str | None]]
     #: (name, value) of the preferences that hold for any customer of the inbox.
     answers: frozenset[tuple[str, str]]
+    #: The latest end of the pauses that customers of the inbox asked for, None without any.
+    paused_until: datetime | None
     #: Newest first.
     mails: Sequence[EarlierMail]
 
@@ -84,6 +86,7 @@ def read_rows(
             for withdrawal in consent.address_withdrawals(connection, customer_id, before)
         ],
         answers=_answers(connection, list(inbox), before),
+        paused_until=pauses.paused_until(connection, list(inbox), before),
         mails=_mails(connection, customer_id, list(inbox), before, but),
     )
 

@@ -30,7 +30,7 @@ from mailshot.audience.nodes import Condition
 from mailshot.profile import bucketing
 from mailshot.profile.preferences import Limit
 from mailshot.states import RECEIVED, UNSENT, Reason
-from mailshot.store import dialect, eligibility, inboxes, sent_mail
+from mailshot.store import dialect, eligibility, inboxes, pauses, sent_mail
 from mailshot.store.audiences import SCHEMA, bound
 from mailshot.store.dialect import Clause
 from mailshot.store.eligibility import CONSENT, DELIVERY, PREFERENCE, ROW, RUN, SUPPRESSION, WITHDRAWAL, Gates
@@ -192,6 +192,16 @@ class PlanGates:
             mates = select(self.inbox.c.id).join(PREFERENCE, PREFERENCE.c.customer_id == self.inbox.c.mate).where(chose)
             clauses.append(and_(self.chosen.c.id.in_(union_all(own, mates)), self._reached(limit)))
         return or_(*clauses)
+
+    @property
+    def paused(self) -> Clause | None:
+        """A customer of the inbox asked for a pause; None for service mail, which no pause stops."""
+        if self.gates.service:
+            return None
+        own = pauses.paused_customers(self.as_of, self.before)
+        paused = own.subquery()
+        mates = select(self.inbox.c.id).join(paused, paused.c.customer_id == self.inbox.c.mate)
+        return self.chosen.c.id.in_(union_all(own, mates))
 
     def _reached(self, limit: Limit) -> Clause:
         if limit.mails == 0:

@@ -28,6 +28,7 @@ from mailshot.store.conversions import ConversionDue
 from mailshot.store.engine import Connection
 from mailshot.store.inboxes import FormerAddress
 from mailshot.store.incoming_mail import IncomingMail
+from mailshot.store.pauses import Pause
 from mailshot.store.rule_schema import ACTIVITY_TABLES, IMPORTED_TABLES
 from mailshot.store.tables import (
     FIRST_PART,
@@ -54,7 +55,7 @@ IMPORTED = PURCHASE.c.nth < FIRST_PART
 #: The tables, besides those of activities, whose rows are deleted with a customer.
 DELETED = tuple(
     dialect.table(model)
-    for model in (Preference, Trait, PlanRow, ConversionDue, FormerAddress, Confirmation, IncomingMail)
+    for model in (Preference, Trait, PlanRow, ConversionDue, FormerAddress, Confirmation, IncomingMail, Pause)
 )
 #: The source of what is left of an erased customer.
 SOURCE = "erased"

@@ -9,7 +9,7 @@ from sqlalchemy import and_, exists, func, not_, or_, true
 
 from mailshot.profile.preferences import Answer, Limit
 from mailshot.states import MAY_HAVE_ARRIVED, UNSENT
-from mailshot.store import dialect, inboxes, sent_mail
+from mailshot.store import dialect, inboxes, pauses, sent_mail
 from mailshot.store.dialect import Clause
 from mailshot.store.eligibility import (
     CONSENT,
@@ -24,6 +24,7 @@ from mailshot.store.eligibility import (
     counts_in_caps,
     given_since,
 )
+from mailshot.store.pauses import PAUSE
 
 _ITS_CUSTOMER = CUSTOMER.c.id == DELIVERY.c.customer_id
 
@@ -90,6 +91,14 @@ class SendGates:
             return exists(inboxes.of_delivery(PREFERENCE, answered(*answer)))
 
         return or_(*(and_(stated(answer), self._reached(limit)) for answer, limit in self.gates.asked))
+
+    @property
+    def paused(self) -> Clause | None:
+        """A customer of the inbox asked for a pause; None for service mail, which no pause stops."""
+        if self.gates.service:
+            return None
+        lasting = and_(PAUSE.c.until > self.as_of, pauses.is_latest(PAUSE))
+        return exists(inboxes.of_delivery(PAUSE, lasting))
 
     def _reached(self, limit: Limit) -> Clause:
         if limit.mails == 0:

@@ -9,14 +9,16 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, or_
+from sqlalchemy import ColumnElement, FromClause, func, or_, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from mailshot.states import MAY_HAVE_ARRIVED
 from mailshot.store import dialect, tables
 from mailshot.store.column_types import Instant
+from mailshot.store.engine import Connection
 
-RUN, DELIVERY = dialect.table(tables.Run), dialect.table(tables.Delivery)
+RUN, DELIVERY, CUSTOMER = dialect.table(tables.Run), dialect.table(tables.Delivery), dialect.table(tables.Customer)
 
 
 class _SentAt(FunctionElement[datetime]):
@@ -47,6 +49,17 @@ def tolerance(since: datetime, as_of: datetime) -> timedelta:
     was sent much later, for example after a pause, counts from when it was sent.
     """
     return min(timedelta(days=1), (as_of - since) / 4)
+
+
+def count_received(connection: Connection, customer_id: int, since: datetime) -> int:
+    """Return how many mails on topics that need consent the inbox of a customer got since a moment of the clock."""
+    mails = select(func.count()).select_from(DELIVERY.join(RUN, RUN.c.id == DELIVERY.c.run_id))
+    address = select(CUSTOMER.c.address_hash).where(CUSTOMER.c.id == customer_id).scalar_subquery()
+    mates = select(CUSTOMER.c.id).where(or_(CUSTOMER.c.id == customer_id, CUSTOMER.c.address_hash == address))
+    counted = mails.where(
+        DELIVERY.c.customer_id.in_(mates), DELIVERY.c.state.in_(MAY_HAVE_ARRIVED), DELIVERY.c.dotted_at >= since
+    )
+    return int(connection.execute(counted.where(RUN.c.service.is_(False))).scalar_one())
 
 
 def counts_since(run: FromClause, delivery: FromClause, since: datetime, as_of: datetime) -> ColumnElement[bool]:

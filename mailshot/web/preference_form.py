@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -62,6 +62,10 @@ class Page:
     shown: Controls
     #: Why nothing was saved, in sentences for the customer.
     problems: tuple[str, ...] = ()
+    #: How many mails came in the last 30 days.
+    recent_mails: int = 0
+    #: The day on which a pause ends, formatted; "" when the mail is not paused.
+    paused_until: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ async def current_page(link: MailLink, view: View) -> Page:
 
     def query(connection: Connection) -> CurrentPreferences:
         link.check(connection)
-        return preferences.current_preferences(connection, link.customer_id)
+        return preferences.current_preferences(connection, link.customer_id, link.site.clock())
 
     return page_of(link.site, await link.site.read(query), view)
 
@@ -104,7 +108,16 @@ def page_of(site: Site, current: CurrentPreferences, view: View) -> Page:
     """Return the part of a customer's preferences that a view shows."""
     controls = preferences.controls(current, site.settings.topics, site.settings.statements)
     shown_controls = preferences.with_prefixes(controls, view.shows)
-    return Page(shown_controls, shown_controls)
+    return _with_mail_rate(site, current, Page(shown_controls, shown_controls))
+
+
+def _with_mail_rate(site: Site, current: CurrentPreferences, page: Page) -> Page:
+    """Add how often the customer is mailed, and until when not."""
+    until, day = current.paused_until, ""
+    if until is not None and until > site.clock():
+        locale_format = locales.LocaleFormat(locales.ENGLISH, site.settings.zone, site.settings.language)
+        day = locale_format.date(until.astimezone(site.settings.zone).date())
+    return replace(page, recent_mails=current.recent_mails, paused_until=day)
 
 
 async def save_form(link: MailLink, form: FormData, view: View, check: Check | None = None) -> Page:
@@ -117,7 +130,7 @@ async def save_form(link: MailLink, form: FormData, view: View, check: Check | N
 
     def query(connection: Connection) -> CurrentPreferences:
         check(connection)
-        return preferences.current_preferences(connection, link.customer_id)
+        return preferences.current_preferences(connection, link.customer_id, site.clock())
 
     current = await site.read(query)
     posted, was_shown = preferences.with_prefixes(_posted(form), view.takes), _shown_before(form)
@@ -134,7 +147,7 @@ async def save_form(link: MailLink, form: FormData, view: View, check: Check | N
             preferences.save_changes(connection, change, topics, statements)
 
         await site.group.do(save_change)
-    return Page(posted, shown_controls, tuple(requested.problems))
+    return _with_mail_rate(site, current, Page(posted, shown_controls, tuple(requested.problems)))
 
 
 def template_values(site: Site, page: Page) -> dict[str, Any]:
@@ -146,6 +159,11 @@ def template_values(site: Site, page: Page) -> dict[str, Any]:
         "held": page.held,
         "shown": json.dumps(page.shown, separators=(",", ":")),
         "problems": page.problems,
+        "pause": preferences.PAUSE,
+        "pause_days": preferences.PAUSE_DAYS,
+        "paused_until": page.paused_until,
+        "recent_mails": page.recent_mails,
+        "unstoppable": [topic.title for topic in site.settings.topics if not topic.requires_consent],
     }
 
 

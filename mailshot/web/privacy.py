@@ -160,7 +160,9 @@ async def _data_page(request: Request, link: DataLink, page: Page | None = None,
     site, customer_id = site_of(request), link.person.customer_id
 
     def query(connection: Connection) -> tuple[CurrentPreferences, dict[int, dict[str, Any]]]:
-        return preferences.current_preferences(connection, customer_id), profiles.facts_of(connection, [customer_id])
+        return preferences.current_preferences(connection, customer_id, site.clock()), profiles.facts_of(
+            connection, [customer_id]
+        )
 
     current, facts = await site.read(query)
     page = page or preference_form.page_of(site, current, OWNER)

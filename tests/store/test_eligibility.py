@@ -138,7 +138,7 @@ def test_joining_again_on_the_page_ends_the_withdrawal_of_the_others(shop: Shop)
     say(shop, bob, False, NOW - DAY)
     withdraw_address(shop, "guest@mail.example", NOW - DAY)
     with shop.store.write() as connection:
-        assert not preferences.current_preferences(connection, ann).consents[TOPIC].given
+        assert not preferences.current_preferences(connection, ann, NOW).consents[TOPIC].given
         change = PreferenceChange(ann, None, RequestedChanges(topics={TOPIC: True}), NOW)
         preferences.save_changes(connection, change, book.topics, book.statements)
     assert sorted(reasons(shop).values(), key=str) == [None, "same address"]

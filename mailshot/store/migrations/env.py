@@ -15,6 +15,7 @@ from mailshot.store import (  # noqa: F401
     incoming_mail,
     installation,
     leases,
+    pauses,
     tables,
 )
 
