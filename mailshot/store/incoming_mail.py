@@ -181,8 +181,8 @@ def has_mail(connection: Connection, run_id: int, customer_id: int) -> bool:
 def count_kinds(connection: Connection) -> dict[tuple[str, bool], int]:
     """Return the number of messages by kind, and whether they belong to a mail; "" for those that wait."""
     matched = C.customer_id.is_not(None)
-    counted = select(func.coalesce(C.kind, ""), matched, func.count()).group_by(func.coalesce(C.kind, ""), matched)
-    return {(str(kind), bool(known)): int(number) for kind, known, number in connection.execute(counted)}
+    counted = select(C.kind, matched, func.count()).group_by(C.kind, matched)
+    return {(str(kind or ""), bool(known)): int(number) for kind, known, number in connection.execute(counted)}
 
 
 def latest(connection: Connection, kinds: Sequence[IncomingKind], unmatched: bool, limit: int) -> list[IncomingRecord]:
