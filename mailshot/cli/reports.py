@@ -89,22 +89,25 @@ def report(
         lines = [line for line in lines if line.state != RunState.past]
     if people:
         _show_people(app.store, chosen, csv, json)
-        return
-    if csv:
+    elif csv:
         _csv([chosen] if chosen and run is not None else lines)
-        return
-    if chosen is None:
+    elif chosen is None:
         output.print_json([line.as_dict() for line in lines]) if json else show_lines(lines, company.time_zone)
-        return
-    details = stage.load_report(app.store, chosen, today)
-    runs = [line.as_dict() for line in lines if line.campaign == chosen.campaign]
-    if json:
+    else:
+        details = stage.load_report(app.store, chosen, today)
+        _show_details(details, lines, company.time_zone, json, with_lines=run is None)
+
+
+def _show_details(details: RunReport, lines: list[RunSummary], zone: ZoneInfo, as_json: bool, with_lines: bool) -> None:
+    """Print one run in detail, after all runs of its campaign if that is asked for."""
+    if as_json:
+        runs = [line.as_dict() for line in lines if line.campaign == details.line.campaign]
         output.print_json(details.as_dict() | {"runs": runs})
         return
-    if run is None and len(lines) > 1:
-        show_lines(lines, company.time_zone)
+    if with_lines and len(lines) > 1:
+        show_lines(lines, zone)
         output.print_text()
-    show_report(details, company.time_zone)
+    show_report(details, zone)
 
 
 def show_lines(lines: list[RunSummary], zone: ZoneInfo) -> None:
