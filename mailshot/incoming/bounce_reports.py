@@ -22,6 +22,8 @@ MAX_DIAGNOSTIC = 500
 #: A notice is searched for the reasons of this many recipients at most; beyond, only their own fields count.
 MAX_SEARCHED_RECIPIENTS = 10
 
+MAX_PARAGRAPHS = 20
+
 _DAEMON = re.compile(
     r"mailer[-_ ]?daemon|postmaster|mail ?delivery|delivery ?(?:sub)?system|mdaemon|mail (?:system|administrator"
     r"|router|server|gateway)|mailadmin"
@@ -81,6 +83,7 @@ _GAVE_UP = re.compile(
 _SENT_ON = ("delivered", "relayed", "expanded")
 _REPLY = re.compile(r"\s*[45]\d\d[ -]\S")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_SMALL_TALK = (BounceReason.policy, BounceReason.expired, BounceReason.network, BounceReason.system)
 _LEAST_SURE = (IncomingKind.delivered, IncomingKind.delayed, IncomingKind.soft, IncomingKind.block, IncomingKind.hard)
 
 
@@ -191,12 +194,13 @@ def _own_addresses(message: IncomingPart, contents: Contents) -> set[str]:
 def _judge(report: RecipientReport, message: IncomingPart, contents: Contents, count: int) -> ReportedRecipient:
     """Decide about one recipient by what is said of it, or else by the replies and the whole text of the notice."""
     texts = [report.diagnostic]
-    # A server's reply says it all; a whole notice has phrases such as "please use another address".
+    # A server's reply says it all. Otherwise the rest of the notice is searched, each paragraph on its own: words of
+    # its greeting and of the cause would make phrases that nobody wrote.
     if count <= MAX_SEARCHED_RECIPIENTS and not _REPLY.match(report.diagnostic):
-        texts += [reply_lines(contents.notice), contents.notice]
+        texts += [reply_lines(contents.notice), *re.split(r"\n[ \t]*\n", contents.notice)[:MAX_PARAGRAPHS]]
     failures = [bounce_rules.read_failure(report.status, text, contents.notice) for text in texts]
     verdicts = [bounce_rules.decide(failure) for failure in failures]
-    index = next((number for number, verdict in enumerate(verdicts) if verdict.reason is not BounceReason.unknown), 0)
+    index = _clearest(verdicts)
     failure, verdict = failures[index], verdicts[index]
     if report.action in _SENT_ON:
         verdict = BounceVerdict(
@@ -214,6 +218,17 @@ def _judge(report: RecipientReport, message: IncomingPart, contents: Contents, c
         smtp_code=failure.smtp_code,
         diagnostic=clean(texts[index] or report.diagnostic, MAX_DIAGNOSTIC),
     )
+
+
+def _clearest(verdicts: list[BounceVerdict]) -> int:
+    """Return which verdict counts: the first with a cause, of the first text, the replies, or the paragraphs.
+
+    Among paragraphs, a reason that lies with the sender or the mailbox counts before one that may be small talk.
+    """
+    known = [number for number, verdict in enumerate(verdicts) if verdict.reason is not BounceReason.unknown]
+    if not known or known[0] < 2:
+        return known[0] if known else 0
+    return next((number for number in known if verdicts[number].reason not in _SMALL_TALK), known[0])
 
 
 def _is_delayed(message: IncomingPart, contents: Contents) -> bool:

@@ -30,7 +30,7 @@ _ADDRESS = re.compile(r"(?<![^\s<>()\[\],;:\"'])<?[^\s<>()\[\],;:\"']{1,100}@[\w
 #: A server's name before its reply. It is not searched for phrases.
 _SERVER = re.compile(
     r"\b(?:host|server)\s[\w-]{1,63}(?:\.[\w-]{1,63}){1,9}(?:\s?[\[(][0-9a-f.:]{3,45}[\])])?(?::\d{1,5})?"
-    r"|delivery temporarily suspended:",
+    r"|(?:remote|peer) host said:|delivery temporarily suspended:",
     re.I,
 )
 _HOST = re.compile(r"(?<![\w.@/-])(?:[\w-]{1,63}\.){1,8}[a-z]{2,24}(?![\w/@.-])")
@@ -69,7 +69,7 @@ _SOFT_CODES = {
     (2, 1): BounceReason.mailbox_disabled,
     (2, 2): BounceReason.mailbox_full,
     (2, 3): BounceReason.too_large,
-    (3, 1): BounceReason.mailbox_full,
+    (3, 1): BounceReason.system,
     (3, 4): BounceReason.too_large,
     (4, 7): BounceReason.expired,
 }
