@@ -84,6 +84,11 @@ def test_automatic_answers_are_recognized(header: str) -> None:
     assert parser.parse(_mail(f"To: news@shop.example\n{header}"), KEYS, None).kind is IncomingKind.auto_reply
 
 
+@pytest.mark.parametrize("subject", ["Urlaub in Italien", "Re: Holiday offers", "Absence of my parcel", "Office chair"])
+def test_a_subject_about_leisure_is_not_an_absence(subject: str) -> None:
+    assert parser.parse(_mail(f"To: news@shop.example\nSubject: {subject}"), KEYS, None).kind is IncomingKind.reply
+
+
 @pytest.mark.parametrize("header", ["Auto-Submitted: no", "X-Auto-Response-Suppress: All", "X-Autoreply: no"])
 def test_what_a_person_wrote_is_a_reply(header: str) -> None:
     raw = _mail(f"To: news@shop.example\nSubject: Re: News\n{header}", "Thanks!\n\nOn Mon, Shop wrote:\n> Hello")
@@ -145,6 +150,9 @@ def test_a_reply_that_only_asks_to_stop_is_marked(text: str) -> None:
         "Kann man bei Ihnen auch ein Stopfei bestellen?",
         "Thanks, stop by any time.",
         "Bajaj is a brand, do you sell it?",
+        "No quiero perderme la oferta, guárdenme dos.",
+        "Ich möchte nicht mehr warten, wann kommt das Paket?",
+        "Please take me to your leader.",
     ],
 )
 def test_other_replies_are_not(text: str) -> None:
