@@ -162,9 +162,12 @@ def _read_date(text: str, sent: date | None) -> date | None:
     if match := _NUMBERS.match(text):
         first, second, year = int(match[1]), int(match[3]), match[4]
         full = int(year) + (2000 if len(year) == 2 else 0) if year else None
-        # 4/25 is American; 4/5 is not certain, and read as in the rest of the world.
-        is_american = match[2] == "/" and second > 12
-        return _make(full, first if is_american else second, second if is_american else first, sent)
+        readings = [_make(full, second, first, sent)]
+        if match[2] == "/":
+            readings.append(_make(full, first, second, sent))  # as in America
+        # An absence ends soon: of two possible days the next one.
+        coming = [day for day in readings if day is not None and (sent is None or day >= sent)]
+        return min(coming, default=None)
     if match := _DAY_MONTH.match(text):
         return _make(int(match[3]) if match[3] else None, _MONTHS.get(match[2].lower(), 0), int(match[1]), sent)
     if match := _MONTH_DAY.match(text):

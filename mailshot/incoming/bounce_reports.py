@@ -125,8 +125,8 @@ def read_bounce(message: IncomingPart, contents: Contents) -> Bounce | None:
 
 def is_daemon(message: IncomingPart) -> bool:
     """Return whether a message comes from a mail server, by the names in its header."""
-    sender = f"{message.header('from')} {message.header('sender')} {message.header('return-path')}"[:500]
-    return _DAEMON.search(sender) is not None
+    is_own = "mailer-daemon" in message.header("return-path")[:300].lower()
+    return is_own or _DAEMON.search(message.header("from")[:300]) is not None
 
 
 def _is_notice(message: IncomingPart, contents: Contents) -> bool:
@@ -193,10 +193,11 @@ def _own_addresses(message: IncomingPart, contents: Contents) -> set[str]:
 
 def _judge(report: RecipientReport, message: IncomingPart, contents: Contents, count: int) -> ReportedRecipient:
     """Decide about one recipient by what is said of it, or else by the replies and the whole text of the notice."""
-    texts = [report.diagnostic]
+    # Without a diagnostic the replies in the notice may still object to the sender.
+    texts = [report.diagnostic or reply_lines(contents.notice)]
     # A server's reply says it all. Otherwise the rest of the notice is searched, each paragraph on its own: words of
     # its greeting and of the cause would make phrases that nobody wrote.
-    if count <= MAX_SEARCHED_RECIPIENTS and not _REPLY.match(report.diagnostic):
+    if count <= MAX_SEARCHED_RECIPIENTS and not _REPLY.match(texts[0]):
         texts += [reply_lines(contents.notice), *re.split(r"\n[ \t]*\n", contents.notice)[:MAX_PARAGRAPHS]]
     failures = [bounce_rules.read_failure(report.status, text, contents.notice) for text in texts]
     verdicts = [bounce_rules.decide(failure) for failure in failures]

@@ -103,6 +103,9 @@ def test_what_a_person_wrote_is_a_reply(header: str) -> None:
         ("I will return on Monday, March 23rd.", date(2026, 3, 23)),
         ("Back on 5 January", date(2027, 1, 5)),
         ("away until 03/25/2026", date(2026, 3, 25)),
+        ("away until 03/12/2026", date(2026, 3, 12)),
+        ("away until 12/03/2026", date(2026, 3, 12)),
+        ("bis 12.03.2026", date(2026, 3, 12)),
         ("Ich bin bis zum 15.04.2026 nicht erreichbar.", date(2026, 4, 15)),
         ("Ich bin bis einschließlich 5. April abwesend", date(2026, 4, 5)),
         ("Je suis absent jusqu'au 12 avril 2026 inclus", date(2026, 4, 12)),
@@ -200,6 +203,23 @@ def test_a_user_unknown_said_after_data_is_filtered() -> None:
     text = "<tom@example.org>: host mx.example.org[192.0.2.25] said: 550 no such user (in reply to end of DATA command)"
     message = parser.parse(_mail("From: MAILER-DAEMON@mx.example.net\nSubject: failure notice", text), KEYS, None)
     assert (message.kind, message.reason) == (IncomingKind.soft, BounceReason.filtered)
+
+
+def test_words_in_the_notice_count_where_the_fields_have_none() -> None:
+    fields = (
+        "From: MAILER-DAEMON@mx.example.net\nContent-Type: multipart/report; boundary=r\n\n--r\n\n"
+        "<<< 550 Message blocked: sender is listed at zen.spamhaus.org\n\n--r\nContent-Type: message/delivery-status\n\n"
+        "Final-Recipient: rfc822; tom@example.org\nAction: failed\nStatus: 5.1.1\n\n--r--\n"
+    )
+    assert parser.parse(fields.encode(), KEYS, None).kind is IncomingKind.block
+
+
+@pytest.mark.parametrize("path", ["bounces+123@mail.example.org", "newsletter-bounces@lists.example.org"])
+def test_a_return_path_for_bounces_does_not_make_a_reply_a_bounce(path: str) -> None:
+    raw = _mail(
+        f"Return-Path: <{path}>\nTo: news@shop.example\nSubject: Re: News", "Not delivered yet, please send it."
+    )
+    assert parser.parse(raw, KEYS, None).kind is IncomingKind.reply
 
 
 @pytest.mark.parametrize("charset", ["iso-2022-jp", "utf-8", "shift_jis", "euc-jp", "x-unknown", ""])
