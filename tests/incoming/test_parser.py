@@ -208,7 +208,7 @@ def test_a_user_unknown_said_after_data_is_filtered() -> None:
 def test_words_in_the_notice_count_where_the_fields_have_none() -> None:
     fields = (
         "From: MAILER-DAEMON@mx.example.net\nContent-Type: multipart/report; boundary=r\n\n--r\n\n"
-        "<<< 550 Message blocked: sender is listed at zen.spamhaus.org\n\n--r\nContent-Type: message/delivery-status\n\n"
+        "<<< 550 Message blocked: listed at zen.spamhaus.org\n\n--r\nContent-Type: message/delivery-status\n\n"
         "Final-Recipient: rfc822; tom@example.org\nAction: failed\nStatus: 5.1.1\n\n--r--\n"
     )
     assert parser.parse(fields.encode(), KEYS, None).kind is IncomingKind.block
