@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 
 from mailshot.incoming import auto_replies, bounce_rules
-from mailshot.incoming.bounce_rules import BounceVerdict
+from mailshot.incoming.bounce_rules import BounceVerdict, SmtpPhase
 from mailshot.incoming.contents import Contents
 from mailshot.incoming.delivery_reports import ADDRESS, RecipientReport, address_of, recipient_reports
 from mailshot.incoming.mime_tree import IncomingPart
@@ -168,7 +168,7 @@ def _reports_of_notice(
 
 
 def _is_hard(notice: str) -> bool:
-    return bounce_rules.decide(bounce_rules.read_failure("", notice, "")).kind is IncomingKind.hard
+    return bounce_rules.decide(bounce_rules.read_failure("", notice, SmtpPhase.unknown)).kind is IncomingKind.hard
 
 
 def _with_address(message: IncomingPart, contents: Contents, reports: list[RecipientReport]) -> list[RecipientReport]:
@@ -199,7 +199,8 @@ def _judge(report: RecipientReport, message: IncomingPart, contents: Contents, c
     # its greeting and of the cause would make phrases that nobody wrote.
     if count <= MAX_SEARCHED_RECIPIENTS and not _REPLY.match(texts[0]):
         texts += [reply_lines(contents.notice), *re.split(r"\n[ \t]*\n", contents.notice)[:MAX_PARAGRAPHS]]
-    failures = [bounce_rules.read_failure(report.status, text, contents.notice) for text in texts]
+    phase = bounce_rules.phase_of(contents.notice)
+    failures = [bounce_rules.read_failure(report.status, text, phase) for text in texts]
     verdicts = [bounce_rules.decide(failure) for failure in failures]
     index = _clearest(verdicts)
     failure, verdict = failures[index], verdicts[index]

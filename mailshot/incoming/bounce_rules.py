@@ -22,14 +22,14 @@ from mailshot.states import BounceReason, Confidence, IncomingKind
 MAX_TEXT = 2500
 
 _REPLY_CODE = re.compile(
-    r"(?<![\w.#:/=-])([2345][0-5]\d)(?=[ ,:;#(<\n-]|$)(?![ -]?(?:bytes|kb|mb|ms|sec|hour|day|messages)\b)", re.I
+    r"(?<![\w.#:/=-])([45][0-5]\d)(?=[ ,:;#(<\n-]|$)(?![ -]?(?:bytes|kb|mb|ms|sec|hour|day|messages)\b)", re.I
 )
 _ENHANCED = re.compile(r"(?<![\w.])#?([245])\.(\d{1,2})\.(\d{1,3})(?![\w]|\.\w)")
 _LINE_CODES = re.compile(r"(?<![\w.])[245]\d\d[ -]#?(?:[245]\.\d{1,2}\.\d{1,3}\b)?-?")
 _ADDRESS = re.compile(r"(?<![^\s<>()\[\],;:\"'])<?[^\s<>()\[\],;:\"']{1,100}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,10}>?")
 #: A server's name before its reply. It is not searched for phrases.
 _SERVER = re.compile(
-    r"\b(?:host|server)\s[\w-]{1,63}(?:\.[\w-]{1,63}){1,9}(?:\s?[\[(][0-9a-f.:]{3,45}[\])])?(?::\d{1,5})?"
+    r"\b(?:host|server)\s[\w-]{1,63}(?:\.[\w-]{1,63}){1,9}(?:\s?[\[(][0-9a-f.:]{3,45}[\])](?::\d{1,5})?|(?=\ssaid))"
     r"|(?:remote|peer) host said:|delivery temporarily suspended:",
     re.I,
 )
@@ -38,7 +38,8 @@ _BLOCKLIST = re.compile(r"spam|abuse|sorbs|uceprotect|barracuda|senderscore|surb
 _AT_DATA = re.compile(
     r"in reply to (?:the )?(?:end of )?data|after (?:pipelined )?(?:sending )?(?:end of data|data|message body"
     r"|the body)"
-    r"|failed after i sent the message|end of data|>>> ?(?:data|\.)(?:\s|$)|during (?:the )?data",
+    r"|did not like our (?:final )?data|failed after i sent the message|end of data|>>> ?(?:data|\.)(?:\s|$)"
+    r"|during (?:the )?data",
     re.IGNORECASE,
 )
 _AT_RCPT = re.compile(
@@ -47,7 +48,8 @@ _AT_RCPT = re.compile(
     re.I,
 )
 _AT_MAIL = re.compile(
-    r"in reply to (?:the )?(?:mail|ehlo|helo)|after (?:pipelined )?(?:mail|ehlo|helo|initial)|>>> ?(?:mail|ehlo"
+    r"in reply to (?:the )?(?:mail|ehlo|helo)|did not like our (?:mail|ehlo|helo)|after (?:pipelined )?(?:mail"
+    r"|ehlo|helo|initial)|>>> ?(?:mail|ehlo"
     r"|helo)",
     re.I,
 )
@@ -132,9 +134,9 @@ class Failure:
         return f"{self.code_class}.{self.code[0]}.{self.code[1]}" if self.code else ""
 
 
-def read_failure(status: str, text: str, context: str) -> Failure:
-    """Read codes and phase of a failure: its Status field, the server's text, and the report around it."""
-    text, context = text[:MAX_TEXT], context[: 4 * MAX_TEXT]
+def read_failure(status: str, text: str, phase: SmtpPhase) -> Failure:
+    """Read the codes of a failure: its Status field and the server's text. `phase` counts if the text names none."""
+    text = text[:MAX_TEXT]
     codes = [(int(kind), int(subject), int(detail)) for kind, subject, detail in _ENHANCED.findall(text)]
     field = [(int(kind), int(subject), int(detail)) for kind, subject, detail in _ENHANCED.findall(status)[:1]]
     match = _REPLY_CODE.search(text)
@@ -145,7 +147,7 @@ def read_failure(status: str, text: str, context: str) -> Failure:
         code=code[1:] if code else None,
         code_class=code_class,
         smtp_code=smtp_code,
-        phase=phase_of(text) or phase_of(context),
+        phase=phase_of(text) or phase,
         text=normalized(text),
         is_security=any(code[1] == 7 and code[0] != 2 for code in (*codes, *field)),
     )
@@ -158,6 +160,7 @@ def _is_precise(code: tuple[int, int, int]) -> bool:
 
 def phase_of(text: str) -> SmtpPhase:
     """Return the command to which the reply in a text was given, unknown if the text names none or several."""
+    text = text[: 4 * MAX_TEXT]
     if _AT_RCPT.search(text):
         # With PIPELINING the reply to RCPT may stand below DATA.
         return SmtpPhase.unknown if _AT_DATA.search(text) and "valid recipient" not in text else SmtpPhase.rcpt
@@ -216,10 +219,16 @@ def _hard(failure: Failure) -> BounceVerdict | None:
         return None
     if failure.code in _HARD_CODES:
         reason = domain.reason if domain else _HARD_CODES[failure.code]
-        return _by_code(IncomingKind.hard, reason, failure)
-    verdict = domain or _says_no_mailbox(failure)
-    if verdict and failure.phase is SmtpPhase.data:
-        return BounceVerdict(IncomingKind.soft, BounceReason.filtered, "no mailbox, said at DATA", Confidence.likely)
+        verdict: BounceVerdict | None = _by_code(IncomingKind.hard, reason, failure)
+    else:
+        verdict = domain or _says_no_mailbox(failure)
+        if verdict and failure.phase is SmtpPhase.data:
+            return BounceVerdict(
+                IncomingKind.soft, BounceReason.filtered, "no mailbox, said at DATA", Confidence.likely
+            )
+    # A reply to MAIL is about the sender.
+    if verdict and failure.phase is SmtpPhase.mail:
+        return BounceVerdict(IncomingKind.block, BounceReason.sender, "said at MAIL", Confidence.likely)
     return verdict
 
 
