@@ -58,6 +58,7 @@ class App:
 
     @cached_property
     def send_settings(self) -> SendSettings:
+        from mailshot.campaign.profile_values import load_for_run
         from mailshot.campaign.recheck import reconsider
         from mailshot.deliver.send_settings import SendSettings
 
@@ -70,6 +71,7 @@ class App:
             connections=settings.connections,
             lease=timedelta(seconds=settings.lease),
             reconsider=reconsider,
+            load_profiles=load_for_run,
             redis=settings.redis,
         )
 

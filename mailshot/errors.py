@@ -1,6 +1,7 @@
 """The exception tree, and how a problem in a file is shown.
 
     MailshotError                something the user can fix; the CLI prints it without a traceback
+    ├── WrongArgument    exit 2  a wrong argument or option of a command
     ├── InvalidInput     exit 3  problems in files the user wrote, each with its place
     ├── SettingsError    exit 3  a MAILSHOT_* variable is missing or wrong
     ├── NotFound         exit 4  a name that does not exist in the project
@@ -9,7 +10,7 @@
         └── Busy         exit 6  another process keeps the database locked
 
 An example in a rule file that fails is such a problem, too: `rules test` then exits with 3.
-Any other exception is a bug in Mailshot and exits with 1 and its traceback. Typer exits with 2 for wrong arguments.
+Any other exception is a bug in Mailshot and exits with 1 and its traceback. Typer exits with 2 for unknown options.
 """
 
 from __future__ import annotations
@@ -65,6 +66,12 @@ class MailshotError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n    {self.remedy}" if self.remedy else self.message
+
+
+class WrongArgument(MailshotError):
+    """An argument or option of a command is wrong."""
+
+    exit_code = 2
 
 
 class InvalidInput(MailshotError):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from mailshot.campaign import profile_values
 from mailshot.errors import InvalidInput, NotFound, Refused
 from mailshot.render import compose
 from mailshot.render.compose import Mailing, Offers, Recipient
@@ -79,8 +80,9 @@ class BrowserViews:
             row = ledger_queries.delivery(connection, run_id, customer_id)
             if run is None or row is None or not _is_shown(run, row, now):
                 return None
-            recipient = _recipient(connection, run, customer_id, row)
         mailing = self._mailing(run)
+        with self._store.read() as connection:
+            recipient = _recipient(connection, run, mailing, customer_id, row)
         if recipient is None or row.content not in mailing.mails:
             return None
         return compose.compose(mailing, recipient, self._keys, "").page()
@@ -109,7 +111,10 @@ class BrowserViews:
             latest = runs.archived(connection, MAX_ARCHIVED)
         with self._listing:
             known = self._subjects
-            self._subjects = {run.definition: known.get(run.definition) or self._public_subjects(run) for run in latest}
+            self._subjects = {
+                run.definition: known[run.definition] if run.definition in known else self._public_subjects(run)
+                for run in latest
+            }
             subjects = self._subjects
         return [
             ArchivedMail(run.id, content, subject, run.launched_at)
@@ -151,13 +156,17 @@ def _is_shown(run: RunRecord, row: DeliveryRecord, now: datetime) -> bool:
     return run.state is not RunState.past and row.state in MAY_HAVE_ARRIVED and now - run.launched_at <= MAX_AGE
 
 
-def _recipient(connection: Connection, run: RunRecord, customer_id: int, row: DeliveryRecord) -> Recipient | None:
+def _recipient(
+    connection: Connection, run: RunRecord, mailing: Mailing, customer_id: int, row: DeliveryRecord
+) -> Recipient | None:
     """Return the recipient of a mail, None when the customer has been erased meanwhile."""
     facts = profiles.facts_of(connection, [customer_id]).get(customer_id, {})
     if not facts.get("email"):
         return None
     offers = profiles.with_products(connection, row.offers)
-    return Recipient(run.id, customer_id, row.content or "", facts["email"], facts, offers, False, run.launched_at)
+    content, profile = row.content or "", profile_values.load_for_run(connection, run, mailing.used, [customer_id])
+    address, values = facts["email"], profile.get(customer_id, {})
+    return Recipient(run.id, customer_id, content, address, facts, offers, False, run.launched_at, values)
 
 
 def _common_offers(connection: Connection, run_id: int, content: str) -> Offers:

@@ -13,7 +13,7 @@ from typing import Any
 
 from mailshot.audience import equality, nodes
 from mailshot.audience.nodes import Condition
-from mailshot.campaign.snapshot import Snapshot
+from mailshot.campaign.snapshot import LIFECYCLE, Snapshot
 from mailshot.facts.product_filters import ProductFilter
 from mailshot.store import snapshots
 
@@ -108,7 +108,7 @@ def _guards(edition: Snapshot) -> Iterator[tuple[str, Any]]:
 def _templates(edition: Snapshot) -> Iterator[tuple[str, Any]]:
     contents, mails = edition.body["mailing"]["contents"], edition.mailing().mails
     catalogue = edition.rulebook.catalogue
-    known = {"customer": catalogue.customer, "offers": catalogue.product}
+    known = {"customer": catalogue.customer, "offers": catalogue.product, "last_order.products": catalogue.product}
     for name, mail in mails.items():
         files = {**contents[name]["files"], **contents[name].get("enclosed", {})}
         used = mail.files.union(mail.pictures, mail.attachments)
@@ -117,9 +117,21 @@ def _templates(edition: Snapshot) -> Iterator[tuple[str, Any]]:
         for file in sorted(file for file in used if not file.startswith(own)):
             yield f"template '{file}'", files[file]
         for fact in sorted(mail.facts):
-            group, _, word = fact.partition(".")
+            group, _, word = fact.rpartition(".")
             if word in known.get(group, {}):
                 yield f"fact '{word}'", known[group][word].type
+            yield from _profile_names(edition, fact)
+
+
+def _profile_names(edition: Snapshot, name: str) -> Iterator[tuple[str, Any]]:
+    """Give what decides the value of a name in a template that is not a fact, such as `preference.diet.vegan`."""
+    rules, (group, *rest) = edition.rulebook, name.split(".")
+    if name == LIFECYCLE:
+        yield "lifecycle", rules.company.lifecycle.thresholds
+    elif group == "consent" and rest and rest[0] in rules.topics:
+        yield f"topic '{rest[0]}'", rules.topics.get(rest[0]).requires_consent
+    elif group in ("preference", "trait") and rest and (question := rules.statements.get(rest[0])):
+        yield f"{PREFERENCE} '{rest[0]}'", _decisive(question)
 
 
 def _preferences(edition: Snapshot, rule: Condition | ProductFilter) -> Iterator[tuple[str, Any]]:

@@ -183,7 +183,8 @@ def _refuse_stale(name: str, planned: PlanHead, as_of: datetime, zone: ZoneInfo)
     errors = planned.errors
     if errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        message = f"Plan {planned.id} of '{name}' has errors: {errors[0]}{more}"
+        first = errors[0].partition("\n")[0]
+        message = f"Plan {planned.id} of '{name}' has errors: {first}{more}"
         raise Refused(message, f"Fix them, then run: mailshot plan '{name}'.")
     if abs(as_of - planned.as_of) > MAX_PLAN_AGE:
         day = f"{planned.as_of.astimezone(zone):%Y-%m-%d %H:%M %Z}"

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
 from mailshot.audience import lint, nodes
 from mailshot.audience.lint import CUSTOMER, PRODUCT, LiteralUse
 from mailshot.audience.nodes import Condition
+from mailshot.campaign.snapshot import vocabulary
 from mailshot.documents import Document
 from mailshot.errors import InvalidInput, NotFound, Problem, nearest
 from mailshot.profile import utm
 from mailshot.profile.utm import UtmParameters
 from mailshot.render import compose, source
 from mailshot.render.mail_versions import compile_versions
-from mailshot.render.template import ListType
 from mailshot.rulebook.campaign import CampaignDefinition
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store import values
@@ -146,7 +146,7 @@ def template_problems(rulebook: Rulebook, project: Path, campaign: str) -> list[
     document = rulebook.campaigns[campaign]
     try:
         contents = document.model(CampaignDefinition).content
-        names, hosts = _vocabulary(rulebook), rulebook.company.link_hosts
+        names, hosts = compose.typed_vocabulary(vocabulary(rulebook)), rulebook.company.link_hosts
     except InvalidInput:
         return []
     missing = document.problems()
@@ -160,9 +160,3 @@ def template_problems(rulebook: Rulebook, project: Path, campaign: str) -> list[
         except InvalidInput as error:
             problems += error.problems
     return [*missing.sorted_problems(), *problems]
-
-
-def _vocabulary(rulebook: Rulebook) -> dict[str, Collection[str]]:
-    facts = rulebook.catalogue
-    names: dict[str, Collection[str]] = dict(compose.vocabulary(facts.customer, facts.product))
-    return {**names, "offers": ListType(names["offers"])}

@@ -12,6 +12,7 @@ from mailshot.campaign import dependencies, languages, offers, plan_diff, previe
 from mailshot.campaign.languages import LanguageUse
 from mailshot.campaign.offers import OfferSpec
 from mailshot.campaign.plan_diff import CompareTo, PlanDiff, Previous
+from mailshot.campaign.preview import Trial
 from mailshot.campaign.schedule_diff import Scheduled
 from mailshot.campaign.snapshot import Snapshot
 from mailshot.errors import MailshotError
@@ -95,7 +96,7 @@ def make_plan(
         decide_plan(connection, edition, plan_id, as_of)
         # Before `record_plan`, which deletes the rows of all but the last two plans.
         moved = plan_diff.since(connection, edition, plan_id, before, as_of, wanted) if wanted else None
-        used, errors = _checked(connection, edition, mailing, plan_id, now)
+        used, errors = _checked(Trial(connection, edition, mailing, as_of, now), plan_id)
         record_plan(connection, edition, plan_id, as_of, now, errors)
         contents, left_out = _counts(connection, plan_id, edition)
         changes = _changes(connection, plan_id, before)
@@ -248,16 +249,15 @@ def _changes(connection: Connection, plan_id: str, before: Previous | None) -> d
     return changes
 
 
-def _checked(
-    connection: Connection, edition: Snapshot, mailing: Mailing, plan_id: str, now: datetime
-) -> tuple[dict[str, LanguageUse], list[str]]:
+def _checked(trial: Trial, plan_id: str) -> tuple[dict[str, LanguageUse], list[str]]:
     """Return who gets which version, and the errors of the templates and of samples of each."""
-    used = languages.count_languages(connection, edition, plan_id)
-    return used, [*_remarks(mailing, "error"), *preview.sample_errors(connection, mailing, plan_id, now, used)]
+    used = languages.count_languages(trial.connection, trial.edition, plan_id)
+    return used, [*_remarks(trial.mailing, "error"), *preview.sample_errors(trial, plan_id, used)]
 
 
 def _remarks(mailing: Mailing, level: str) -> list[str]:
-    return [f"{name}: {remark}" for name, remarks in mailing.findings(level).items() for remark in remarks]
+    """Return the findings of a level as texts, each with its content and its line."""
+    return [f"{name}: {finding.as_problem()}" for name, found in mailing.findings(level).items() for finding in found]
 
 
 def first_due(edition: Snapshot, now: datetime) -> datetime | None:

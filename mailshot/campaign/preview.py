@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mailshot import errors
+from mailshot.campaign import profile_values
 from mailshot.campaign.languages import LanguageUse
 from mailshot.campaign.snapshot import Snapshot
 from mailshot.errors import NotFound, Refused
@@ -31,6 +32,29 @@ ADDRESS = "somebody@sample.invalid"
 _UNSUBSCRIBE = re.compile(r"""href\s*=\s*["']?https://sample\.invalid/u/""", re.IGNORECASE)
 #: Samples are thrown away: their links need only be as long as real ones.
 KEYS, BASE_URL = KeyRing({0: bytes(32)}), "https://sample.invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Composes what a plan decided, without a run."""
+
+    connection: Connection
+    edition: Snapshot
+    mailing: Mailing
+    #: The moment that counts as today in the plan.
+    as_of: datetime
+    #: The date of the mails.
+    date: datetime
+
+    def recipient(self, decision: PlanDecision, tracked: bool) -> Recipient:
+        """Return the recipient of one mail of the plan."""
+        assert decision.content is not None, decision
+        customer_id, rulebook = decision.customer_id, self.edition.rulebook
+        facts = profiles.facts_of(self.connection, [customer_id])[customer_id]
+        offers = profiles.with_products(self.connection, decision.offers)
+        loaded = profile_values.load(self.connection, rulebook, self.mailing.used, [customer_id], self.as_of)
+        values, content = loaded[customer_id], decision.content
+        return Recipient(NO_ID, NO_ID, content, facts["email"], facts, offers, tracked, self.date, values)
 
 
 def write_preview(
@@ -63,10 +87,11 @@ def write_preview(
             why = f"left out: {row.reason}" if row else "not in the audience"
             hint = f"mailshot rules explain '{edition.name}' {customer}"
             raise Refused(f"Plan {plan.id} has no mail for {customer} ({why}).", f"Ask why: {hint}")
-        delivery = trial_recipient(connection, row, now, tracked=False)
+        mailing = edition.mailing()
+        delivery = Trial(connection, edition, mailing, plan.as_of, now).recipient(row, tracked=False)
     if language:
         delivery = _in_language(delivery, language)
-    return compose.compose(edition.mailing(), delivery, keys, base_url)
+    return compose.compose(mailing, delivery, keys, base_url)
 
 
 def _check_content(edition: Snapshot, content: str) -> None:
@@ -112,31 +137,22 @@ def _not_planned(name: str) -> Refused:
     return Refused(f"'{name}' has not been planned.", f"Run: mailshot plan '{name}'.")
 
 
-def trial_recipient(connection: Connection, decision: PlanDecision, date: datetime, tracked: bool) -> Recipient:
-    """Return the recipient of what a plan decided, without a run."""
-    assert decision.content is not None, decision
-    facts = profiles.facts_of(connection, [decision.customer_id])[decision.customer_id]
-    offers = profiles.with_products(connection, decision.offers)
-    return Recipient(NO_ID, NO_ID, decision.content, facts["email"], facts, offers, tracked, date)
-
-
 def _in_language(delivery: Recipient, language: str) -> Recipient:
     return replace(delivery, facts={**delivery.facts, "language": language})
 
 
-def sample_errors(
-    connection: Connection, mailing: Mailing, plan_id: str, date: datetime, used: Mapping[str, LanguageUse]
-) -> Iterator[str]:
+def sample_errors(trial: Trial, plan_id: str, used: Mapping[str, LanguageUse]) -> Iterator[str]:
     """Render a few mails of each content, and give the errors, without any data of the customers."""
+    mailing = trial.mailing
     for content in mailing.mails:
         errors = [
             _error(mailing, replace(recipient, address=ADDRESS))
-            for recipient in _samples(connection, plan_id, content, date, used.get(content))
+            for recipient in _samples(trial, plan_id, content, used.get(content))
         ]
         for error, number in {error: errors.count(error) for error in errors if error}.items():
             yield f"{content}: {number} of {len(errors)} samples cannot be rendered: {error}"
         if mailing.archive:
-            yield from _archive_errors(mailing, content, date)
+            yield from _archive_errors(mailing, content, trial.date)
 
 
 def _archive_errors(mailing: Mailing, content: str, date: datetime) -> Iterator[str]:
@@ -149,22 +165,21 @@ def _archive_errors(mailing: Mailing, content: str, date: datetime) -> Iterator[
             yield f"{content}: the copy for the public archive has no subject"
 
 
-def _samples(
-    connection: Connection, plan_id: str, content: str, date: datetime, used: LanguageUse | None
-) -> Iterator[Recipient]:
+def _samples(trial: Trial, plan_id: str, content: str, used: LanguageUse | None) -> Iterator[Recipient]:
     """Give a few customers of a content; with translations, some of each version.
 
     A version that no customer gets now is rendered, too: a customer's language may change until the mail is sent.
     """
+    connection = trial.connection
     rows = {row.customer_id: row for row in plans.samples(connection, plan_id, content, SAMPLES_PER_CONTENT)}
     first = next(iter(rows.values()), None)
     ids = {id for some in used.samples.values() for id in some[:SAMPLES_PER_CONTENT]} if used else set[int]()
     rows |= {id: row for id in sorted(ids - rows.keys()) if (row := plans.row(connection, plan_id, id))}
     for row in rows.values():
-        yield trial_recipient(connection, row, date, tracked=True)
+        yield trial.recipient(row, tracked=True)
     for tag in used.versions if used and first else ():
         if used and first and not used.versions[tag]:
-            yield _in_language(trial_recipient(connection, first, date, tracked=True), tag)
+            yield _in_language(trial.recipient(first, tracked=True), tag)
 
 
 def _error(mailing: Mailing, sample: Recipient) -> str:

@@ -12,18 +12,17 @@ from mailshot.audience.evaluate import Evaluator
 from mailshot.campaign import snapshot as editions
 from mailshot.campaign.snapshot import Snapshot
 from mailshot.rulebook import guards as guarding
-from mailshot.store import eligibility_rows, plans, profiles, snapshots
+from mailshot.store import eligibility_rows, plans, profiles
 from mailshot.store.engine import Connection
 from mailshot.store.ledger import Claimed
 from mailshot.store.runs import RunRecord
 
 Offers = list[list[int]]
-_editions: dict[str, Snapshot] = {}
 
 
 def reconsider(connection: Connection, run: RunRecord, rows: Sequence[Claimed]) -> dict[int, Offers | None]:
     """Return the offers that guards still allow by customer; None for one whose mail a guard forbids."""
-    edition = _edition(connection, run.definition)
+    edition = editions.frozen(connection, run.definition)
     as_of = run.as_of + (datetime.now(UTC) - run.launched_at)
     return {row.customer_id: _allowed(connection, edition, as_of, row) for row in rows}
 
@@ -52,9 +51,3 @@ def _at_least(edition: Snapshot, content: str) -> int:
     campaign = edition.read.campaign
     name = next(item.offers for item in campaign.content if item.name == content)
     return campaign.offers[name].at_least if name else 0
-
-
-def _edition(connection: Connection, definition: str) -> Snapshot:
-    if definition not in _editions:
-        _editions[definition] = editions.thaw(snapshots.body(connection, definition))
-    return _editions[definition]

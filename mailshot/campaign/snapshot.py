@@ -11,15 +11,26 @@ from typing import Any
 from mailshot.errors import NotFound, Problem
 from mailshot.facts.catalogue import Fact, FactType
 from mailshot.facts.language_matching import Languages
-from mailshot.profile import utm
+from mailshot.profile import topics, utm
 from mailshot.profile.preferences import Limit
-from mailshot.render import compose, problems, source
+from mailshot.render import compose, source
 from mailshot.render.compose import Mailing
 from mailshot.render.mail_versions import languages_of
 from mailshot.render.source import TemplateSource
 from mailshot.rulebook.resolve import ResolvedCampaign
 from mailshot.rulebook.rulebook import Rulebook
+from mailshot.store import snapshots
 from mailshot.store.eligibility import Gates
+from mailshot.store.engine import Connection
+
+#: Snapshots of runs that a process keeps.
+MAX_FROZEN = 64
+#: The one name in the group of customer facts that is not a fact.
+LIFECYCLE = "customer.lifecycle"
+_frozen: dict[str, Snapshot] = {}
+
+# Browsers resolve '.' and '..', also percent-encoded, and many proxies refuse or rewrite an encoded slash.
+_NO_ADDRESS = "its address in the public archive would not work"
 
 
 @dataclass(frozen=True)
@@ -69,11 +80,7 @@ def faults(edition: Snapshot, level: str = "error") -> list[Problem]:
 
     Raises InvalidInput for an invalid template.
     """
-    findings = [remark for remarks in edition.mailing().findings(level).values() for remark in remarks]
-    return [
-        Problem(problems.project_path(finding.place.file), finding.place.line, finding.place.column, finding.message)
-        for finding in findings
-    ]
+    return [finding.as_problem() for findings in edition.mailing().findings(level).values() for finding in findings]
 
 
 def thaw(body: Mapping[str, Any]) -> Snapshot:
@@ -82,9 +89,33 @@ def thaw(body: Mapping[str, Any]) -> Snapshot:
     return Snapshot(rulebook, rulebook.campaign(body["campaign"]), body)
 
 
+def frozen(connection: Connection, definition: str) -> Snapshot:
+    """Return the snapshot with this digest, which is read once in a process: it never changes."""
+    if definition not in _frozen:
+        if len(_frozen) >= MAX_FROZEN:
+            _frozen.pop(next(iter(_frozen)), None)
+        _frozen[definition] = thaw(snapshots.body(connection, definition))
+    return _frozen[definition]
+
+
 def as_of(edition: Snapshot, asked: datetime | None, now: datetime) -> datetime:
     """Return the moment that counts as today: asked for, else the campaign's, else the company's, else now."""
     return edition.rulebook.company.today(asked or edition.read.campaign.as_of, now)
+
+
+def vocabulary(rulebook: Rulebook) -> dict[str, list[str]]:
+    """Return every name that the templates of a shop may use, by dotted group."""
+    facts = rulebook.catalogue
+    names = compose.vocabulary([*facts.customer, LIFECYCLE.partition(".")[2]], facts.product)
+    names["consent"] = [*rulebook.topics.by_name, topics.TRACKING]
+    names["last_order"] = ["amount", "at", "products"]
+    names["last_order.products"] = sorted(facts.product)
+    words = rulebook.vocabulary
+    for group, values_by_name in (("preference", words.preferences), ("trait", words.traits)):
+        if values_by_name:
+            names[group] = list(values_by_name)
+        names |= {f"{group}.{name}": list(values) for name, values in values_by_name.items() if values}
+    return names
 
 
 def gates(rulebook: Rulebook, read: ResolvedCampaign) -> Gates:
@@ -116,7 +147,7 @@ def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[
             **_preferred_languages(rulebook, contents),
         },
         "dates": {"customer": _days(facts.customer), "offers": _days(facts.product)},
-        "vocabulary": compose.vocabulary(facts.customer, facts.product),
+        "vocabulary": vocabulary(rulebook),
         "link_hosts": list(rulebook.company.link_hosts),
         "rate": campaign.limits.rate,
         **_frozen_utm(rulebook, read),
@@ -148,10 +179,18 @@ def _days(facts: Mapping[str, Fact]) -> list[str]:
     return sorted(name for name, fact in facts.items() if fact.own and fact.type is FactType.date)
 
 
+def _can_be_addressed(name: str) -> bool:
+    """Return whether a name works as the last part of a URL. Frozen campaigns are not asked: they are launched."""
+    return name.strip() not in ("", ".", "..") and "/" not in name and "\\" not in name
+
+
 def _templates(read: ResolvedCampaign, project: Path, rulebook: Rulebook) -> dict[str, Any]:
     templates: dict[str, Any] = {}
     problems = rulebook.campaigns[read.campaign.campaign].problems()
     for number, content in enumerate(read.campaign.content):
+        if not _can_be_addressed(content.name):
+            node = rulebook.campaigns[read.campaign.campaign].at("content", number, "name")
+            problems.add(node, f"'{content.name}' cannot be the name of a content: {_NO_ADDRESS}", "Rename it.")
         try:
             read_source = source.read(project / "templates", content.template)
         except NotFound as error:

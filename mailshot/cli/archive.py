@@ -8,7 +8,7 @@ import typer
 
 from mailshot.cli import context, output
 
-Run = Annotated[int, typer.Argument(help="The run's number; see 'mailshot report'.")]
+Run = Annotated[int, typer.Argument(help=context.RUN_HELP)]
 
 
 def list_(json: context.AsJson = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -104,22 +105,28 @@ def cancel(campaign: Name) -> None:
     _set_state(campaign, RunState.cancelled, "Cancelled")
 
 
+class Settlement(StrEnum):
+    """What becomes of an unconfirmed delivery."""
+
+    accept = "accept"
+    resend = "resend"
+
+
 def resolve(
-    run: Annotated[int, typer.Argument(help="The run's number.")],
-    how: Annotated[str, typer.Argument(help="'accept' (count as sent) or 'resend' (may send a second copy).")],
+    run: Annotated[int, typer.Argument(help=context.RUN_HELP)],
+    how: Annotated[Settlement, typer.Argument(help="accept (count as sent) or resend (may send a second copy).")],
 ) -> None:
     """Settle the unconfirmed deliveries of a run manually."""
     from mailshot.store import ledger
 
-    if how not in ("accept", "resend"):
-        raise typer.BadParameter("use 'accept' or 'resend'")
     app = context.app()
     with app.store.write() as connection:
-        number = ledger.resolve_unconfirmed(connection, run, how == "resend", context.now())
+        number = ledger.resolve_unconfirmed(connection, run, how is Settlement.resend, context.now())
     if not number:
         reject_unknown_run(app.store, run)
         raise Refused(f"Run {run} has no unconfirmed delivery.", "See 'mailshot status'.")
-    output.print_text(f"{number:,} deliveries of run {run}: {'sent again' if how == 'resend' else 'accepted as sent'}.")
+    outcome = "sent again" if how is Settlement.resend else "accepted as sent"
+    output.print_text(f"{number:,} deliveries of run {run}: {outcome}.")
 
 
 def reject_unknown_run(store: Store, run: int) -> None:
@@ -164,9 +171,9 @@ def show_plan(made: CampaignPlan, compared: bool = False) -> None:
     if made.mails:
         output.print_text(f"Sending takes about {format_duration(made.seconds)}.")
     for finding in made.findings:
-        output.print_text(f"[yellow]{output.printable(finding)}[/yellow]")
+        output.print_problem("Warning", "yellow", finding)
     for error in made.errors:
-        output.print_text(f"[red]Error: {output.printable(error)}[/red]")
+        output.print_problem("Error", "red", error)
     output.print_next_step(next_step(made))
 
 

@@ -30,6 +30,7 @@ AsOf = Annotated[
     typer.Option("--as-of", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="Use this time as today (company time)."),
 ]
 EXAMPLE_ADDRESS = "Write one plain address, for example you@example.com."
+RUN_HELP = "The run's number, as 'mailshot report' lists them."
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 

@@ -22,7 +22,9 @@ def explain(
     name: Annotated[str, typer.Argument(help="An audience or a campaign.")],
     customer: Annotated[str, typer.Argument(help="A customer's key or address.")],
     as_of: context.AsOf = None,
-    run: Annotated[int | None, typer.Option(help="Explain this run, with the rules and facts it used.")] = None,
+    run: Annotated[
+        int | None, typer.Option(help=f"Explain this run, with the rules and facts it used. {context.RUN_HELP}")
+    ] = None,
     json: context.AsJson = False,
 ) -> None:
     """Explain why a customer is or is not in an audience, or gets or does not get a campaign's mail and offers."""

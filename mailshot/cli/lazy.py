@@ -30,6 +30,14 @@ def group(places: Mapping[str, Place], help: str, name: str | None = None) -> ty
         def list_commands(self, ctx: Context) -> list[str]:
             return list(self.commands)  # Typer's own looks each of them up
 
+        def invoke(self, ctx: Context) -> Any:
+            try:
+                return super().invoke(ctx)
+            except typer.BadParameter as error:
+                from mailshot.cli import wrong_arguments
+
+                raise wrong_arguments.explain(error) from None
+
     # The callback does nothing, but without one and without commands of its own Typer makes no group.
     return typer.Typer(
         name=name, cls=Group, help=help, callback=lambda: None, no_args_is_help=True, pretty_exceptions_enable=False

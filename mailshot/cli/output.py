@@ -29,6 +29,12 @@ def count_noun(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def print_problem(label: str, color: str, problem: object) -> None:
+    """Print a warning or an error. Its lines are not wrapped, so that a caret stays below its column."""
+    text = "\n".join(printable(line) for line in str(problem).split("\n"))
+    out.print(f"[{color}]{label}:[/{color}] {text}", soft_wrap=True)
+
+
 def print_next_step(text: str) -> None:
     """Say what to do next."""
     out.print(f"[dim]Next:[/dim] {escape(text)}", soft_wrap=True)  # a command is copied in one piece

@@ -87,8 +87,10 @@ def _write_picture(path: Path, letter: OutgoingMail, client: Client) -> None:
     picture = screenshot.take_screenshot(page, screens.get(client, screenshot.Screen(800, scale=2)))
     _write(path, picture.png, "--png")
     output.print_text(f"Wrote {path} (for {letter.envelope_to}, {client}).")
-    if not picture.is_complete:
-        output.err.print("Some pictures of the mail did not load in time, and are missing.")
+    for url, reason in picture.missing.items():
+        output.err.print(output.printable(f"This picture is missing ({reason}): {url}"), soft_wrap=True)
+    if not picture.is_complete and not picture.missing:
+        output.err.print("The mail did not load in time, so parts of it may be missing.")
 
 
 def _text_as_html(letter: OutgoingMail) -> str:

@@ -60,6 +60,7 @@ def web() -> None:
     from mailshot.web import server as web_server
 
     app = context.app()
+    web_server.check_port(app.settings.web_host, app.settings.web_port)
     output.print_text(f"Web on {app.settings.web_host}:{app.settings.web_port} as {app.settings.base_url}.")
     web_server.serve_app(_site(app), app.settings.web_host, app.settings.web_port, app.settings.proxies)
 
@@ -92,11 +93,13 @@ def inbox(
     from mailshot.inbox import server as inbox_server
 
     settings = context.settings()
+    catcher = inbox_server.Inbox(settings.inbox_smtp_port, settings.inbox_web_port, folder, host)
+    catcher.check_ports()
     output.print_text(
         f"Inbox: http://{host}:{settings.inbox_web_port} catches smtp://{host}:{settings.inbox_smtp_port}."
     )
     output.print_next_step("mailshot up, in another terminal")
-    inbox_server.serve_inbox(settings.inbox_smtp_port, settings.inbox_web_port, folder, host)
+    catcher.serve()
 
 
 @contextmanager

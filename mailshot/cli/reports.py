@@ -63,7 +63,7 @@ def report(
         str | None,
         typer.Argument(help="Show this campaign's runs, and details of its latest run with mails. Default: all runs."),
     ] = None,
-    run: Annotated[int | None, typer.Option("--run", help="Show this run in detail.")] = None,
+    run: Annotated[int | None, typer.Option("--run", help=f"Show this run in detail. {context.RUN_HELP}")] = None,
     past: Annotated[bool, typer.Option("--past", help="Also list imported campaigns.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     json: context.AsJson = False,

@@ -74,7 +74,7 @@ def check(json: context.AsJson = False) -> None:
         levels = [("error", problem) for problem in problems] + [("warning", problem) for problem in doubts]
         output.print_json([{"level": level, **asdict(problem)} for level, problem in levels])
     for doubt in doubts if not json else ():
-        output.print_text(f"[yellow]Warning:[/yellow] {output.printable(doubt)}")
+        output.print_problem("Warning", "yellow", doubt)
     context.refuse(problems)
     if not json:
         audiences = output.count_noun(len(rules.book.names), "audience")
@@ -189,6 +189,6 @@ def _warn(rules: Rulebook) -> None:
     try:
         with context.app().store.read() as connection:
             for warning in lint.unknown_values(connection, rules):
-                output.print_text(f"[yellow]Warning:[/yellow] {output.printable(warning)}")
+                output.print_problem("Warning", "yellow", warning)
     except MailshotError:
         return  # rules can be checked without a database

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,13 @@ ANSWER_SECONDS, LOAD_SECONDS = 30.0, 20.0
 MAX_PIXELS = 16_000
 #: A picture is at least as high as the window, in CSS pixels; a low one leaves no blank below a short mail.
 SHORTEST = 100
+_LATE = "not loaded in time"
+#: Reasons of Chromium in plain words; ORB refuses what is no picture, such as a web page.
+_REASONS = {
+    "ERR_BLOCKED_BY_ORB": "the server sent no picture",
+    "ERR_CONNECTION_REFUSED": "the server refused the connection",
+    "ERR_NAME_NOT_RESOLVED": "there is no such host",
+}
 _FLAGS = (
     "--headless", "--remote-debugging-pipe", "--no-first-run", "--no-default-browser-check", "--hide-scrollbars",
     "--disable-background-networking", "--disable-component-update", "--disable-default-apps", "--disable-extensions",
@@ -45,7 +53,7 @@ _FLAGS = (
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """What a mail is looked at on: its width in CSS pixels, pixels of the picture for each, and the colours."""
+    """The viewport of a mail: its width in CSS pixels, the device pixels for each, and the colour scheme."""
 
     width: int
     scale: float = 1
@@ -56,10 +64,13 @@ class Screen:
 
 @dataclass(frozen=True, slots=True)
 class Screenshot:
-    """A picture as PNG. `is_complete` is false if some pictures of the mail did not arrive in time."""
+    """A picture of a mail as PNG."""
 
     png: bytes
     is_complete: bool
+    """False if the mail was not loaded in time."""
+    missing: Mapping[str, str]
+    """The pictures of the mail that did not load: their URLs, each with the reason."""
 
 
 def find_browser() -> str:
@@ -81,6 +92,7 @@ def take_screenshot(html: str, screen: Screen, load_seconds: float = LOAD_SECOND
     """Return a picture of a whole HTML page. Raises Unavailable if there is no browser, or it does not work."""
     with _started() as page:
         page.ask("Page.enable")
+        page.ask("Network.enable")
         page.ask("Emulation.setScriptExecutionDisabled", value=True)
         colors = [{"name": "prefers-color-scheme", "value": "dark" if screen.is_dark else "light"}]
         page.ask("Emulation.setEmulatedMedia", features=colors)
@@ -98,7 +110,7 @@ def take_screenshot(html: str, screen: Screen, load_seconds: float = LOAD_SECOND
         scale = min(fit, MAX_PIXELS / (max(width, height) * screen.scale))
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": scale}
         answer = page.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
-        return Screenshot(base64.b64decode(answer["data"]), is_complete)
+        return Screenshot(base64.b64decode(answer["data"]), is_complete, page.pictures.missing(is_complete))
 
 
 @contextmanager
@@ -110,16 +122,16 @@ def _started() -> Iterator[_Page]:
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mailshot-", ignore_cleanup_errors=True))
         messages = stack.enter_context(open(Path(folder) / "messages", "w+b", buffering=0))
-        (its_orders, orders), (answers, its_answers) = (map(stack.enter_context, _pipe()) for _ in range(2))
+        (its_commands, commands), (answers, its_answers) = (map(stack.enter_context, _pipe()) for _ in range(2))
         flags = [*_FLAGS, f"--user-data-dir={folder}"]
         if os.geteuid() == 0:
             flags.append("--no-sandbox")  # Chromium refuses to run as root with it
         try:
-            process = _spawn([browser, *flags, "about:blank"], folder, its_orders, its_answers, messages)
+            process = _spawn([browser, *flags, "about:blank"], folder, its_commands, its_answers, messages)
             stack.callback(_stop, process)
-            its_orders.close()
+            its_commands.close()
             its_answers.close()
-            yield _Page(orders, answers)
+            yield _Page(commands, answers)
         except (_Gone, OSError) as error:
             messages.seek(0)
             last = messages.read().decode(errors="replace").strip().splitlines()[-1:]
@@ -133,12 +145,12 @@ def _pipe() -> tuple[FileIO, FileIO]:
     return FileIO(read, "r"), FileIO(write, "w")
 
 
-def _spawn(command: list[str], folder: str, orders: FileIO, answers: FileIO, messages: FileIO) -> int:
-    """Start a browser that reads its orders from its descriptor 3 and answers on 4; return its process id."""
+def _spawn(program: list[str], folder: str, commands: FileIO, answers: FileIO, messages: FileIO) -> int:
+    """Start a browser that reads commands from its descriptor 3 and answers on 4; return its process id."""
     import fcntl
 
     # Above 9, so that neither is in the way of 3 and 4.
-    copies = [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 10) for file in (orders, answers)]
+    copies = [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 10) for file in (commands, answers)]
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
@@ -149,7 +161,7 @@ def _spawn(command: list[str], folder: str, orders: FileIO, answers: FileIO, mes
     environment = {**os.environ, "HOME": folder, "XDG_CONFIG_HOME": folder, "XDG_CACHE_HOME": folder}
     try:
         # In a group of its own: Ctrl-C is for this process, which then stops the browser.
-        return os.posix_spawn(command[0], command, environment, file_actions=actions, setpgroup=0)
+        return os.posix_spawn(program[0], program, environment, file_actions=actions, setpgroup=0)
     finally:
         for copy in copies:
             os.close(copy)
@@ -164,14 +176,47 @@ def _stop(process: int) -> None:
 
 
 class _Gone(Exception):
-    """The browser has ended, refuses an order, or does not answer."""
+    """The browser has ended, refuses a command, or does not answer."""
+
+
+class _PictureLoads:
+    """Records which pictures of a page are loaded, from the Network events of the DevTools Protocol."""
+
+    def __init__(self) -> None:
+        self._urls: dict[str, str] = {}
+        self._failures: dict[str, str] = {}
+        self._loaded: set[str] = set()
+
+    def record(self, event: str, details: Mapping[str, Any]) -> None:
+        """Record an event; those of other things than remote pictures are ignored."""
+        number = str(details.get("requestId", ""))
+        if event == "Network.requestWillBeSent" and details.get("type") == "Image":
+            url = str(details["request"]["url"])
+            if not url.startswith("data:"):
+                self._urls.setdefault(number, url)  # that of the mail, before redirects
+        elif event == "Network.responseReceivedExtraInfo" and details["statusCode"] >= HTTPStatus.BAD_REQUEST:
+            self._failures[number] = f"the server answered {details['statusCode']}"
+        elif event == "Network.responseReceived" and details["response"]["status"] >= HTTPStatus.BAD_REQUEST:
+            self._failures[number] = f"the server answered {details['response']['status']}"
+        elif event == "Network.loadingFailed":
+            reason = str(details.get("errorText", "")).removeprefix("net::")
+            self._failures.setdefault(number, _LATE if details.get("canceled") else _REASONS.get(reason, reason))
+        elif event == "Network.loadingFinished":
+            self._loaded.add(number)
+
+    def missing(self, is_complete: bool) -> dict[str, str]:
+        """Return the URLs of the pictures that did not load, with the reason; all pending ones are late."""
+        late = set[str]() if is_complete else self._urls.keys() - self._loaded
+        failures = {**dict.fromkeys(late, _LATE), **self._failures}
+        return {url: failures[number] for number, url in self._urls.items() if number in failures}
 
 
 class _Page:
     """A page of a browser, with which this process talks over pipes: JSON objects that end with a NUL."""
 
-    def __init__(self, orders: FileIO, answers: FileIO) -> None:
-        self._orders, self._answers = orders, answers
+    def __init__(self, commands: FileIO, answers: FileIO) -> None:
+        self._commands, self._answers = commands, answers
+        self.pictures = _PictureLoads()
         self._received = bytearray()
         self._number = 0
         self._session = ""
@@ -180,14 +225,14 @@ class _Page:
         self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
 
     def ask(self, method: str, **parameters: Any) -> Mapping[str, Any]:
-        """Send an order, and return the answer. Raises _Gone."""
+        """Send a command, and return the answer. Raises _Gone."""
         self._number += 1
-        order: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        command: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
         if self._session:
-            order["sessionId"] = self._session
-        data = memoryview(json.dumps(order).encode() + b"\0")
+            command["sessionId"] = self._session
+        data = memoryview(json.dumps(command).encode() + b"\0")
         while data:
-            data = data[self._orders.write(data) :]
+            data = data[self._commands.write(data) :]
         deadline = time.monotonic() + ANSWER_SECONDS
         while True:
             message = self._next(deadline)
@@ -221,4 +266,5 @@ class _Page:
         del self._received[: end + 1]
         if "method" in message:
             self._events.append(message["method"])
+            self.pictures.record(message["method"], message.get("params", {}))
         return message

@@ -16,7 +16,7 @@ from mailshot.deliver.ledger_writer import LedgerWriter
 from mailshot.deliver.send_settings import SendSettings
 from mailshot.errors import MailshotError
 from mailshot.render import compose
-from mailshot.render.compose import OutgoingMail
+from mailshot.render.compose import OutgoingMail, ProfileValues
 from mailshot.render.template import RenderError
 from mailshot.states import DeliveryState, Reason, Suspicion
 from mailshot.store import consent, profiles
@@ -59,6 +59,7 @@ class _Loaded:
     row: Claimed
     facts: dict[str, Any]
     tracked: bool
+    profile: ProfileValues
 
 
 class Composer:
@@ -134,7 +135,11 @@ class Composer:
             customers = [row.customer_id for row in allowed]
             facts = profiles.facts_of(connection, customers)
             tracked = consent.may_track(connection, customers)
-        return [_Loaded(row, facts.get(row.customer_id, {}), row.customer_id in tracked) for row in allowed]
+            values = self._settings.load_profiles(connection, self._run.row, self._run.mailing.used, customers)
+        return [
+            _Loaded(row, facts.get(customer, {}), customer in tracked, values.get(customer, {}))
+            for row, customer in zip(allowed, customers, strict=True)
+        ]
 
     def _reconsider(self, connection: Connection, rows: list[Claimed]) -> list[Claimed]:
         """Check rows whose customers changed since the launch against the guards again; drop offers and rows."""
@@ -169,8 +174,9 @@ class Composer:
             if not facts.get("email"):
                 raise RenderError("the customer has no address any more")
             recipient = compose.Recipient(
-                self._run.id, row.customer_id, row.content, facts["email"], facts, offers, loaded.tracked, launched_at
-            )
+                self._run.id, row.customer_id, row.content, facts["email"], facts, offers, loaded.tracked, launched_at,
+                loaded.profile,
+            )  # fmt: skip
             letter = compose.compose(self._run.mailing, recipient, self._settings.keys, self._settings.base_url)
         except Exception as error:
             self.skip_unrenderable(row.customer_id, error)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from mailshot.deliver.smtp import Server
+from mailshot.render.compose import ProfileValues
 from mailshot.store.engine import Connection, Store
 from mailshot.store.ledger import Claimed
 from mailshot.store.runs import RunRecord
@@ -15,6 +16,10 @@ from mailshot.tokens import KeyRing
 #: Checks claimed rows whose customers changed preferences or address since the launch against the guards again. Takes
 #: the run and the rows; returns by customer the offers that are left, None for a customer who must not be mailed.
 Reconsider = Callable[[Connection, RunRecord, Sequence[Claimed]], Mapping[int, list[list[int]] | None]]
+
+#: Loads what the templates of a run say of customers besides facts: takes the run, the dotted names that the templates
+#: use, and the customers.
+LoadProfiles = Callable[[Connection, RunRecord, Collection[str], Sequence[int]], Mapping[int, ProfileValues]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,5 +36,6 @@ class SendSettings:
     #: How long a claimed row stays with its worker without being renewed.
     lease: timedelta
     reconsider: Reconsider
+    load_profiles: LoadProfiles
     #: Address of the Redis that workers share their rate limits on; empty without one.
     redis: str = ""

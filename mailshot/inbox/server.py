@@ -10,17 +10,27 @@ from mailshot.inbox import pages, smtp_sink
 from mailshot.inbox.mailbox import Mailbox
 from mailshot.web import server
 
+SMTP_SETTING, WEB_SETTING = "MAILSHOT_INBOX_SMTP_PORT", "MAILSHOT_INBOX_WEB_PORT"
+
 
 class Inbox:
-    """The SMTP server and the pages, each in a thread between start() and stop()."""
+    """The SMTP server and the pages, each in a thread between start() and stop().
+
+    Raises Refused for an address of another machine.
+    """
 
     def __init__(self, smtp_port: int, web_port: int, folder: Path, host: str = "127.0.0.1") -> None:
         if not _loopback(host):
             raise Refused(f"The inbox listens on this machine only, not on '{host}'.", "Use 127.0.0.1.")
         self.box = Mailbox(folder)
-        self._where = f"{host}:{smtp_port}"
+        self._host, self._smtp_port = host, smtp_port
         self._catcher = smtp_sink.controller(self.box, host, smtp_port)
-        self._pages = server.ThreadedServer(pages.create_app(self.box), host, web_port)
+        self._pages = server.ThreadedServer(pages.create_app(self.box), host, web_port, setting=WEB_SETTING)
+
+    def check_ports(self) -> None:
+        """Raise Unavailable when a port cannot be listened on."""
+        server.check_port(self._host, self._smtp_port, SMTP_SETTING)
+        self._pages.check_port()
 
     def start(self) -> None:
         """Begin to receive and show mail. Raises Unavailable when a port is in use."""
@@ -45,15 +55,11 @@ class Inbox:
             self._catcher.stop()
 
     def _catch(self) -> None:
+        self.check_ports()
         try:
             self._catcher.start()
         except OSError as error:
-            raise Unavailable(f"The inbox cannot receive mail on {self._where}: {error.strerror}.") from error
-
-
-def serve_inbox(smtp_port: int, web_port: int, folder: Path, host: str = "127.0.0.1") -> None:
-    """Receive mail on one port and show it on the other until SIGTERM. Raises Refused for any other machine."""
-    Inbox(smtp_port, web_port, folder, host).serve()
+            raise server.cannot_listen(self._host, self._smtp_port, SMTP_SETTING, error) from error
 
 
 def _loopback(host: str) -> bool:

@@ -138,7 +138,7 @@ class Statements:
         )
 
     def retracted(self, statement: StatedPreference, before: Mapping[tuple[str, str], bool]) -> list[str]:
-        """Return the values of earlier statements that `statement` takes back: they are unsaid; none becomes a "no".
+        """Return the values of earlier statements that `statement` removes; none of them becomes a "no".
 
         Yes takes back every "no" to what it implies and, where one choice is allowed, each other answer from which it
         does not follow anyway. No takes back every "yes" from which the denied value follows.

@@ -24,7 +24,7 @@ from mailshot.render.lint import Finding
 from mailshot.render.problems import RenderError
 from mailshot.render.source import TemplateSource
 from mailshot.render.template import MailTemplate
-from mailshot.render.variables import ListType
+from mailshot.render.variables import GroupType, ListType
 
 MAX_JOBS = 500
 """Jobs after which the process is replaced: libraries cache what they have parsed."""
@@ -41,24 +41,31 @@ def _compile_mail(
     words: Any,
     hosts: frozenset[str],
     language: str,
+    enclosable: tuple[str, ...],
 ) -> MailTemplate:
     """Compile a source. Raises InvalidInput."""
     _compiled.clear()
-    kinds = {ListType.__name__: ListType}
+    kinds = {kind.__name__: kind for kind in (ListType, GroupType)}
     vocabulary = {group: kinds.get(kind, tuple)(fields) for group, kind, fields in words}
-    mail = compiler.compile_source(TemplateSource(name, files, enclosed, language), vocabulary, hosts)
+    mail = compiler.compile_source(TemplateSource(name, files, enclosed, language, enclosable), vocabulary, hosts)
     _compiled.append((mail, vocabulary))
     return mail
 
 
 def _run_trial() -> tuple[Finding, ...]:
     """Render the mail compiled last for made-up customers."""
-    return trial_render.run_trial(*_compiled.pop()) if _compiled else ()
+    return trial_render.run_trial(*_compiled[-1]) if _compiled else ()
+
+
+def _examine_looks() -> tuple[Finding, ...]:
+    """Return the findings about the looks of the mail compiled last, rendered for made-up customers."""
+    return trial_render.examine_looks(*_compiled.pop()) if _compiled else ()
 
 
 KINDS: dict[str, Callable[..., Any]] = {
     "compile": _compile_mail,
     "trial": _run_trial,
+    "looks": _examine_looks,
     "inline": compiler.inline_rendered,
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from markupsafe import escape
 
@@ -33,7 +34,7 @@ from mailshot.render.inline_css import Inlining, inline
 from mailshot.render.lexer import Segment, expression, parse, statement, tokens_of
 from mailshot.render.links import LinkSlots, encoded_in_text
 from mailshot.render.lint import Finding
-from mailshot.render.mail_settings import MailSettings, read_settings
+from mailshot.render.mail_settings import MailSettings, attachment_places, read_settings
 from mailshot.render.markup import Tag
 from mailshot.render.problems import Place, RenderError, TemplateProblems
 from mailshot.render.source import TemplateSource
@@ -174,9 +175,11 @@ def _enclosed_files(
     source: TemplateSource, document: MailDocument, settings: MailSettings, report: TemplateProblems
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return the Content-IDs of the mail's pictures by path, and the paths of its attachments."""
-    place = Place(source.file("settings.yaml"), 0, 0)
-    pictures = enclosures.inline_pictures(document, source.name, source.enclosed, report)
-    attached = enclosures.attachments(settings.attachments, source.name, place, source.enclosed, report)
+    file = source.file("settings.yaml")
+    places = attachment_places(source.files[file], file) if settings.attachments else ()
+    written = zip(settings.attachments, places, strict=True)
+    pictures = enclosures.inline_pictures(document, source.name, source.enclosed, source.enclosable, report)
+    attached = enclosures.attachments(written, source.name, source.enclosed, source.enclosable, report)
     enclosures.check_size((*pictures, *attached), source.enclosed, Place(source.file("body.html"), 0, 0), report)
     return pictures, attached
 
@@ -217,11 +220,29 @@ def _add_preheader(document: MailDocument, pieces: Collection[Segment]) -> None:
 
 def inline_rendered(html: str, file: str) -> str:
     """Inline the styles of one rendered mail of the template `file`. Raises RenderError for a tag without an end."""
+    document, _, _ = _inlined(html, file)
+    return "".join(part for part in document.parts() if isinstance(part, str))
+
+
+def rendered_looks(html: str, file: str, unsubscribe_url: str) -> tuple[Finding, ...]:
+    """Return what a rendered mail of a template with `inline: each` tells about its looks.
+
+    Its findings have no line, for a rendered line is none of a file. Raises RenderError for a tag without an end.
+    """
+    document, tree, inlining = _inlined(html, file)
+    computed, place = ComputedStyles(tree, inlining.styles), Place(file, 0, 0)
+    is_hidden = lint_links.is_unsubscribe_hidden(tree, computed, unsubscribe_url)
+    hidden = [lint_links.hidden_unsubscribe(place)] if is_hidden else []
+    return (*hidden, *(replace(finding, place=place) for finding in lint_contrast.examine(document, computed)))
+
+
+def _inlined(html: str, file: str) -> tuple[MailDocument, HtmlTree, Inlining]:
+    """Inline the styles of a rendered mail. Raises RenderError for a tag without an end."""
     place = Place(file, 0, 0)
     document = MailDocument([Segment("data", _CONTROLS.sub(" ", html), place)])
     report = TemplateProblems({})
     check_markup(document, report, None, styled_once=False)
     if report:
         raise RenderError("A tag of the rendered HTML has no end, so its styles cannot be inlined.", place)
-    inline(document, html_tree.build(document))
-    return "".join(part for part in document.parts() if isinstance(part, str))
+    tree = html_tree.build(document)
+    return document, tree, inline(document, tree)

@@ -6,9 +6,10 @@ The output depends only on the frozen mailing and the delivery, so a row gives t
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -16,21 +17,26 @@ from zoneinfo import ZoneInfo
 from mailshot.facts import time_zones
 from mailshot.facts.locales import LocaleFormat
 from mailshot.profile import address
-from mailshot.render import headers, mime
+from mailshot.render import headers, mime, variables
 from mailshot.render.links import OWN_PAGES
 from mailshot.render.mail_versions import HTML, MailVersion, MailVersions, compile_versions
 from mailshot.render.mime import EnclosedFile, MailHeaders
 from mailshot.render.source import TemplateSource
-from mailshot.render.template import Finding, LinkTarget, ListType, RenderedMail, Tracking
+from mailshot.render.template import Finding, LinkTarget, RenderedMail, Tracking
+from mailshot.render.variables import GroupType, ListType
 from mailshot.tokens import KeyRing, Purpose
 
 Offers = Sequence[tuple[Mapping[str, Any], int]]
 """Product facts, and how often the customer bought the product."""
+ProfileValues = dict[str, Mapping[str, Any]]
+"""What a template may say of a customer besides facts, as a template names it: `{"preference": {"diet": …}}`."""
 OFFER_EXTRAS = ("times", "reason")
+#: Groups of a vocabulary that are lists, and those that have a value themselves; others only contain values.
+LISTS, OBJECTS = frozenset({"offers", "last_order.products"}), frozenset({"customer", "campaign", "sender", "links"})
 _PICTURE = re.compile(r"cid:([0-9a-f]+@inline\.mailshot)")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mailing:
     """The frozen definition of a run's mails. `sender` has the fields of rules/senders.yaml."""
 
@@ -39,8 +45,8 @@ class Mailing:
     topic_title: str
     sender: Mapping[str, Any]
     mails: Mapping[str, MailVersions]
-    unknown: Mapping[str, Mapping[str, None]]
-    """All customer and offer facts that templates may use, as None: an unknown fact prints nothing."""
+    vocabulary: Mapping[str, Collection[str]]
+    """The names that templates may use, by dotted group."""
     bulk: bool = True
     """Whether the topic requires consent: then an unsubscribe link and the postal address are mandatory."""
     locale_format: LocaleFormat = field(default_factory=LocaleFormat)
@@ -49,6 +55,16 @@ class Mailing:
     """Customer and offer facts of type date, which are stored as text."""
     archive: bool = False
     """Whether a copy without customer data is in the public archive."""
+
+    @property
+    def used(self) -> frozenset[str]:
+        """The dotted names that its templates use."""
+        return frozenset[str]().union(*(mail.facts for mail in self.mails.values()))
+
+    @cached_property
+    def unknown(self) -> Mapping[str, Any]:
+        """Every name as None: what is not known prints nothing."""
+        return variables.example_values(self.vocabulary, None, items=0)
 
     def findings(self, level: str) -> dict[str, list[Finding]]:
         """Return the findings of a level by content, without those that do not apply to this topic."""
@@ -72,16 +88,14 @@ class Mailing:
 
         Raises InvalidInput if a template is invalid.
         """
-        words: dict[str, Collection[str]] = {name: tuple(fields) for name, fields in body["vocabulary"].items()}
-        words["offers"] = ListType(words["offers"])
+        words = typed_vocabulary(body["vocabulary"])
         hosts, manner = tuple(body["link_hosts"]), body.get("manner", {})
         mails = {
             name: compile_versions(TemplateSource.thaw(item), words, manner, allowed_hosts=hosts, with_trial=with_trial)
             for name, item in body["contents"].items()
         }
-        unknown = {name: dict.fromkeys(body["vocabulary"][name]) for name in ("customer", "offers")}
         head = (body["campaign"], body["topic"], body["topic_title"], body["sender"])
-        thawed = cls(*head, mails, unknown, body.get("needs_consent", True))
+        thawed = cls(*head, mails, words, body.get("needs_consent", True))
         dates, archive = body.get("dates", {}), body.get("archive", False)
         return replace(thawed, locale_format=_locale_format(manner), dates=dates, archive=archive)
 
@@ -98,6 +112,7 @@ class Recipient:
     offers: Offers
     tracked: bool
     date: datetime
+    profile: ProfileValues = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +152,15 @@ def vocabulary(customer: Collection[str], product: Collection[str]) -> dict[str,
         "campaign": ["name"],
         "sender": ["email", "name", "postal_address"],
         "links": sorted(OWN_PAGES),
+    }
+
+
+def typed_vocabulary(names: Mapping[str, Collection[str]]) -> dict[str, Collection[str]]:
+    """Return a vocabulary whose groups say what they are: lists, objects, or groups without a value of their own."""
+    kinds: dict[bool, Callable[[Collection[str]], Collection[str]]] = {True: tuple, False: GroupType}
+    return {
+        group: ListType(fields) if group in LISTS else kinds[group in OBJECTS](fields)
+        for group, fields in names.items()
     }
 
 
@@ -225,17 +249,17 @@ def _customer_format(mailing: Mailing, facts: Mapping[str, Any]) -> LocaleFormat
 
 
 def _values(mailing: Mailing, delivery: Recipient, links: Mapping[str, str]) -> dict[str, object]:
-    sender, unknown_customer, unknown_offer = mailing.sender, mailing.unknown["customer"], mailing.unknown["offers"]
-    customer, days = (
-        _with_parsed_dates(delivery.facts, mailing.dates.get("customer", ())),
-        mailing.dates.get("offers", ()),
-    )
+    sender, profile, unknown = mailing.sender, delivery.profile, mailing.unknown
+    customer = _with_parsed_dates(delivery.facts, mailing.dates.get("customer", ()))
     return {
-        "customer": {**unknown_customer, **customer},
+        **unknown,
+        **profile,
+        "customer": {**unknown["customer"], **customer, **profile.get("customer", {})},
         "offers": [
-            {**unknown_offer, **_with_parsed_dates(product, days), "times": times, "reason": _reason(times)}
-            for product, times in delivery.offers
+            {**_product(mailing, "offers", facts), "times": times, "reason": _reason(times)}
+            for facts, times in delivery.offers
         ],
+        **_last_order(mailing, profile),
         "campaign": {"name": mailing.campaign},
         "sender": {
             "name": sender["brand"] or sender["name"],
@@ -244,6 +268,22 @@ def _values(mailing: Mailing, delivery: Recipient, links: Mapping[str, str]) -> 
         },
         "links": dict(links),
     }
+
+
+def _last_order(mailing: Mailing, profile: ProfileValues) -> dict[str, object]:
+    if "last_order" not in profile:
+        return {}
+    order = profile["last_order"]
+    return {
+        "last_order": {
+            **order, "products": [_product(mailing, "last_order.products", facts) for facts in order["products"]]
+        }
+    }  # fmt: skip
+
+
+def _product(mailing: Mailing, group: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every fact that a group may name of a product; an unknown one is None."""
+    return {**dict.fromkeys(mailing.vocabulary[group]), **_with_parsed_dates(facts, mailing.dates.get("offers", ()))}
 
 
 def _with_parsed_dates(facts: Mapping[str, Any], days: Collection[str]) -> dict[str, Any]:

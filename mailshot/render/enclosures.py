@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-from mailshot.errors import InvalidInput
+from mailshot.errors import InvalidInput, similar
 from mailshot.render.document import MailDocument
 from mailshot.render.mail_settings import read_settings
 from mailshot.render.markup import Attribute, Tag, unescape_attribute
@@ -21,6 +22,8 @@ from mailshot.render.problems import Place, TemplateProblems
 
 MAX_BYTES = 1_000_000
 """Of all files of a mail together. Every mail carries them, and many servers take no mail over 10 MB."""
+MAX_TOTAL = 10 * MAX_BYTES
+"""Bytes of the files of all versions of a mail. They are read and frozen together."""
 INLINE = "data-inline"
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif"}
 """Types of pictures that all mail programs show."""
@@ -40,10 +43,16 @@ ATTACHMENTS = {
 """Types of attachments. Servers refuse mails with programs and archives."""
 BINARY = ATTACHMENTS.keys() - {".ics", ".vcf", ".csv", ".txt"}
 """Types that are never a text for a template to include."""
+DATA = frozenset({".ics", ".vcf", ".csv"})
+"""Types that may be in any encoding, or too large for a template to include."""
 _SIGNATURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff", "image/gif": b"GIF8"}
+_STYLES = ("style", "link")
+"""Elements that other tools mark with `data-inline`, to inline their styles."""
 _SRC = re.compile(r"\ssrc\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", re.IGNORECASE)
 TOO_LARGE = "Make pictures smaller, or put large files on a server and write their address."
 _WHERE = "Put it into the mail's own folder or into templates/_base."
+_MAX_LISTED = 12
+"""Files that an error lists."""
 
 
 def media_type(path: str) -> str:
@@ -61,34 +70,53 @@ def candidates(name: str, files: Mapping[str, str]) -> set[str]:
 
     What is enclosed is known only when the mail is compiled; a path that does not exist is reported then.
     """
-    paths = {
-        path
-        for file, text in files.items()
-        if INLINE in text.lower()
-        for match in _SRC.finditer(text)
-        if (path := _resolve(file, match[1] or match[2] or match[3] or "", name))
-    }
+    return {path for file, written in _mentions(name, files) if (path := _resolve(file, written, name))}
+
+
+def is_any_missing(name: str, files: Mapping[str, str], enclosed: Collection[str]) -> bool:
+    """Return whether the texts name a file that does not exist, or that the mail may not use."""
+    return any(
+        written and "{" not in written and _resolve(file, written, name) not in enclosed
+        for file, written in _mentions(name, files)
+    )
+
+
+def _mentions(name: str, files: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield what may be paths of files to enclose, each with the file that names it."""
+    for file, text in files.items():
+        for match in _SRC.finditer(text) if INLINE in text.lower() else ():
+            yield file, _path_of(match[1] or match[2] or match[3] or "")
+    file = f"{name}/settings.yaml"
     try:
-        settings = read_settings(files.get(f"{name}/settings.yaml", ""), f"{name}/settings.yaml")
+        settings = read_settings(files.get(file, ""), file)
     except InvalidInput:
-        return paths  # reported when the mail is compiled
-    attached = (_resolve(f"{name}/settings.yaml", written, name) for written in settings.attachments)
-    return paths | {path for path in attached if path}
+        return  # reported when the mail is compiled
+    for written in settings.attachments:
+        yield file, written
 
 
 def inline_pictures(
-    document: MailDocument, name: str, enclosed: Mapping[str, bytes], report: TemplateProblems
+    document: MailDocument,
+    name: str,
+    enclosed: Mapping[str, bytes],
+    enclosable: Collection[str],
+    report: TemplateProblems,
 ) -> dict[str, str]:
-    """Give each picture that travels with the mail a `cid:` address; return their Content-IDs by path."""
+    """Give each picture that travels with the mail a `cid:` address; return their Content-IDs by path.
+
+    `enclosable` are the files that exist, for suggestions where one does not.
+    """
     content_ids: dict[str, str] = {}
     for tag in (markup for markup in document.markup if isinstance(markup, Tag) and markup.get(INLINE)):
+        if tag.name in _STYLES:
+            continue
         place, source = document.place(tag.start), tag.get("src")
         if tag.name != "img" or source is None or document.has_tag(source.value or ""):
             report.add(
                 place, f"{INLINE} is for an <img> whose src is a plain path.", 'Write <img data-inline src="…">.'
             )
             continue
-        path = _picture(source, place, name, enclosed, report)
+        path = _picture(source, place, name, enclosed, enclosable, report)
         if path is not None:
             content_ids[path] = content_id(enclosed[path])
             document.replace(source.value_start, source.value_end, f"cid:{content_ids[path]}")
@@ -96,13 +124,20 @@ def inline_pictures(
 
 
 def _picture(
-    source: Attribute, place: Place, name: str, enclosed: Mapping[str, bytes], report: TemplateProblems
+    source: Attribute,
+    place: Place,
+    name: str,
+    enclosed: Mapping[str, bytes],
+    enclosable: Collection[str],
+    report: TemplateProblems,
 ) -> str | None:
     """Return the path of a picture, None after a problem was reported."""
     written = unescape_attribute(source.value or "").strip()
-    path = _resolve(place.file, written, name)
+    path = _resolve(place.file, _path_of(source.value or ""), name)
     if path is None or path not in enclosed:
-        remedy = f"For a picture on a server, leave {INLINE} out." if "//" in written else _WHERE
+        pictures = [file for file in enclosable if PurePosixPath(file).suffix.lower() in PICTURES]
+        on_server = f"For a picture on a server, leave {INLINE} out."
+        remedy = on_server if "//" in written else _suggestion(written, place.file, pictures)
         report.add(place, f"There is no picture '{written}' beside {place.file}.", remedy)
         return None
     kind = PICTURES.get(PurePosixPath(path).suffix.lower())
@@ -113,28 +148,50 @@ def _picture(
 
 
 def attachments(
-    written: Iterable[str], name: str, place: Place, enclosed: Mapping[str, bytes], report: TemplateProblems
+    written: Iterable[tuple[str, Place]],
+    name: str,
+    enclosed: Mapping[str, bytes],
+    enclosable: Collection[str],
+    report: TemplateProblems,
 ) -> tuple[str, ...]:
-    """Return the paths of the attachments that settings.yaml, whose place is `place`, names."""
-    paths = list(_attached(written, name, place, enclosed, report))
-    names = [PurePosixPath(path).name for path in paths]
-    for twice in sorted({item for item in names if names.count(item) > 1}):
-        report.add(place, f"Two attachments are named '{twice}'.", "Rename one.")
-    return tuple(paths)
-
-
-def _attached(
-    written: Iterable[str], name: str, place: Place, enclosed: Mapping[str, bytes], report: TemplateProblems
-) -> Iterator[str]:
-    for text in written:
+    """Return the paths of the attachments that settings.yaml names, each with its place."""
+    attached: dict[str, str] = {}
+    for text, place in written:
         path = _resolve(place.file, text, name)
         if path is None or path not in enclosed:
-            report.add(place, f"There is no file '{text}' to attach.", _WHERE)
+            remedy = _suggestion(text, place.file, enclosable)
+            report.add(place, f"There is no file '{text}' to attach.", remedy)
         elif PurePosixPath(path).suffix.lower() not in ATTACHMENTS:
             known = ", ".join(kind.removeprefix(".") for kind in ATTACHMENTS)
             report.add(place, f"'{text}' cannot be attached: its type is not allowed.", f"Attach one of: {known}.")
+        elif (key := _file_name_key(path)) in attached:
+            twice = PurePosixPath(path).name
+            report.add(place, f"Two attachments are named '{twice}', or differ only in case.", "Rename one.")
         else:
-            yield path
+            attached[key] = path
+    return tuple(attached.values())
+
+
+def _file_name_key(path: str) -> str:
+    """Return what two files share whose names some systems take for one."""
+    return unicodedata.normalize("NFC", PurePosixPath(path).name).casefold()
+
+
+def _suggestion(written: str, file: str, enclosable: Collection[str]) -> str:
+    """Return the remedy for a path that is written in `file` and leads to no file: the nearest one, or all.
+
+    Only names without folder and ending are compared: what many files share says nothing.
+    """
+    paths = {posixpath.relpath(path, posixpath.dirname(file)): PurePosixPath(path) for path in sorted(enclosable)}
+    stems = {path.stem.lower(): near for near, path in reversed(paths.items())}
+    same_name = (near for near, path in paths.items() if path.name == PurePosixPath(unquote(written)).name)
+    close = similar(PurePosixPath(unquote(written)).stem, stems)
+    if near := next(same_name, stems[close] if close else None):
+        return f"Did you mean '{near}'?"
+    if not paths:
+        return _WHERE
+    more = ", …" if len(paths) > _MAX_LISTED else ""
+    return f"{_WHERE} There are: {', '.join([*paths][:_MAX_LISTED])}{more}."
 
 
 def check_size(paths: Iterable[str], enclosed: Mapping[str, bytes], place: Place, report: TemplateProblems) -> None:
@@ -145,9 +202,15 @@ def check_size(paths: Iterable[str], enclosed: Mapping[str, bytes], place: Place
         report.add(place, message, TOO_LARGE)
 
 
+def _path_of(source: str) -> str:
+    """Return the path that a `src` attribute names. A path in settings.yaml is written as it is."""
+    url = unescape_attribute(source).strip()
+    return "" if ":" in url else unquote(url)
+
+
 def _resolve(file: str, written: str, name: str) -> str | None:
     """Return the path under templates/ that `written` means in a file there; None outside of what the mail may use."""
-    if not written or ":" in written or written.startswith("/"):
+    if not written or written.startswith("/"):
         return None
-    path = posixpath.normpath(posixpath.join(posixpath.dirname(file), unquote(written)))
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(file), written))
     return path if path.split("/")[0] in (name, "_base") and "/" in path else None

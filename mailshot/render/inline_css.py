@@ -27,7 +27,7 @@ from mailshot.render.html_tree import HtmlTree, StyledElement
 from mailshot.render.lint import Finding
 from mailshot.render.markup import RawText, Tag, unescape_attribute
 from mailshot.render.selectors import Match, Selector, SelectorIndex, read_selectors
-from mailshot.render.style_sheet import Rule, animated_properties, read_rules, read_style
+from mailshot.render.style_sheet import Rule, StyleSheet, read_sheet, read_style
 
 Matched = tuple[Rule, Selector]
 """A rule, and that of its selectors which matches an element with the greatest specificity."""
@@ -48,14 +48,14 @@ class Inlining:
 
 def inline(document: MailDocument, tree: HtmlTree) -> Inlining:
     """Add declarations to the tags of a document. The elements of the tree get the same `style` attributes."""
-    rules = list(_rules(document))
-    selected = list(_selected(document, tree, rules))
+    sheets = list(_sheets(document))
+    selected = list(_selected(tree, [rule for sheet in sheets for rule in sheet.rules]))
     findings = [*_unbalanced(tree), *changed_attributes.lost_links(document, selected)]
     styles, perhaps = _element_styles(tree, _index(selected))
     known = ElementStyles({tag: style.fixed for tag, style in styles.items()}, perhaps)
     if obstacle := changed_attributes.style_question(document, selected):
         return Inlining([*findings, obstacle], known)
-    resolution = cascade.resolve(styles.values(), set(_animated(document)))
+    resolution = cascade.resolve(styles.values(), set().union(*(sheet.animated for sheet in sheets)))
     for declaration in resolution.raised:
         document.replace(declaration.end, declaration.end, " !important")
     sought = changed_attributes.sought_in_styles(selected)
@@ -70,8 +70,8 @@ def inline(document: MailDocument, tree: HtmlTree) -> Inlining:
     return Inlining([*findings, *_blocked(document, resolution)], known)
 
 
-def _rules(document: MailDocument) -> Iterator[Rule]:
-    """Read the rules of all style elements."""
+def _sheets(document: MailDocument) -> Iterator[StyleSheet]:
+    """Read all style elements. Their rules are counted together."""
     order = 0
     style: Tag | None = None
     for markup in document.markup:
@@ -80,15 +80,9 @@ def _rules(document: MailDocument) -> Iterator[Rule]:
         elif isinstance(markup, RawText) and markup.name == "style" and style and _is_css(style):
             media = style.value("media").strip().lower()
             is_locked = style.value("data-premailer") == "ignore"
-            for rule in read_rules(markup.text, markup.start, order, media not in ("", "all") or is_locked, is_locked):
-                order = rule.order
-                yield rule
-
-
-def _animated(document: MailDocument) -> Iterator[str]:
-    for markup in document.markup:
-        if isinstance(markup, RawText) and markup.name == "style":
-            yield from animated_properties(markup.text)
+            sheet = read_sheet(markup.text, markup.start, order, media not in ("", "all") or is_locked, is_locked)
+            order = sheet.rules[-1].order if sheet.rules else order
+            yield sheet
 
 
 def _is_css(style: Tag) -> bool:
@@ -98,7 +92,7 @@ def _is_css(style: Tag) -> bool:
 # From rules to what they declare for each tag
 
 
-def _selected(document: MailDocument, tree: HtmlTree, rules: Iterable[Rule]) -> Iterator[tuple[Selector, Rule]]:
+def _selected(tree: HtmlTree, rules: Iterable[Rule]) -> Iterator[tuple[Selector, Rule]]:
     """Yield each selector with its rule."""
     varying = frozenset[str]().union(*(element.varying_attributes for element in tree.elements))
     for rule in rules:
@@ -270,10 +264,19 @@ def _write(document: MailDocument, tag: Tag, applied: Sequence[Applied]) -> None
         separator = ";" if style.value.strip() or after else ""
         document.replace(style.value_start, style.value_start, _escaped(before, quote) + separator)
     if after and _ends_well(unescape_attribute(style.value)):
-        separator = "" if style.value.rstrip().endswith(";") or not style.value.strip() else ";"
-        document.replace(style.value_end, style.value_end, separator + _escaped(after, quote))
+        document.replace(style.value_end, style.value_end, _separator(style.value) + _escaped(after, quote))
     if not style.quote:
         document.replace(style.value_end, style.value_end, quote)
+
+
+def _separator(written: str) -> str:
+    """Return what ends the last declaration of an attribute's value. The semicolon of `&quot;` does not end it."""
+    style = unescape_attribute(written)
+    last = style.rstrip()
+    if not last or (last.endswith(";") and not last.endswith("\\;")):
+        return ""
+    # A reference without a semicolon of its own (`&quot`) takes the first one.
+    return ";" if unescape_attribute(f"{written};") != style else ";;"
 
 
 def _ends_well(style: str) -> bool:

@@ -35,6 +35,13 @@ _REFUSED_SCHEMES = frozenset(
 `mailto:`, `tel:`, `sms:`, `whatsapp:`, or an app's own."""
 _UNSAFE = re.compile(r"[^!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]")
 """What must be percent-encoded in a URL (RFC 3986)."""
+ADDRESS_SCHEMES = ("mailto:", "tel:", "sms:")
+"""Schemes before a mail address or a number, which a plain text shows without them."""
+_BLANKS = "".join(map(chr, range(33)))
+"""What browsers remove at the end of a URL."""
+_IGNORED = re.compile(r"[\t\n\r]")
+_BLANK = re.compile(r"\s")
+_PATH = re.compile(r"[^?#]*")
 OWN_PAGES = ("unsubscribe", "preferences", "view_in_browser", "archive")
 """Pages of Mailshot that a mail may link to: `{{ links.… }}`."""
 OWN_LINKS = tuple(("links", ".", page) for page in OWN_PAGES)
@@ -102,7 +109,7 @@ class LinkSlots:
         first = parts[0]
         if isinstance(first, Segment):
             return self._expression(first, parts, tracked, place)
-        url = unescape_attribute(first).strip()
+        url = _stripped(unescape_attribute(first))
         if url.startswith("#") or opens_program(url):
             return encoded_values(parts)
         fault = _fault(url, len(parts) == 1)
@@ -154,7 +161,8 @@ def _fault(url: str, whole: bool) -> tuple[str, str] | None:
     `whole` says that no tag follows. Before a tag, the host must be complete: a value could make another of it.
     """
     host = _ABSOLUTE.match(url)
-    remedy = "Links may also begin with mailto:, tel:, sms: or an app's scheme, or with # for a place in the mail."
+    schemes = ", ".join(ADDRESS_SCHEMES)
+    remedy = f"Links may also begin with {schemes} or an app's scheme, or with # for a place in the mail."
     if host is None or not (whole or len(url) > host.end()):
         if "\\" in url or "@" in url.partition("//")[2].partition("/")[0]:
             return "A link must have neither user names nor \\ before its path.", remedy
@@ -213,16 +221,41 @@ def ascii_host(host: str) -> str:
     return host
 
 
+def _stripped(url: str) -> str:
+    """Return a URL without blanks around it. Some blanks at its end belong to it, as in browsers."""
+    return url.lstrip().rstrip(_BLANKS)
+
+
+def without_blanks(url: Sequence[Part]) -> list[Part]:
+    """Percent-encode the blanks in the texts of a URL, at which a reader of plain text would end the link."""
+    last = len(url) - 1
+    texts = (
+        (part.lstrip() if number == 0 else part).rstrip(_BLANKS if number == last else "")
+        if isinstance(part, str)
+        else part
+        for number, part in enumerate(url)
+    )
+    return [
+        _BLANK.sub(lambda match: quote(match[0]), _IGNORED.sub("", part)) if isinstance(part, str) else part
+        for part in texts
+    ]
+
+
 def normalized(url: str) -> str:
     """Return a URL as it is requested: the host in ASCII, everything else percent-encoded where it must be (RFC 3986).
 
-    Blanks around it are removed. Raises ValueError for what is no http or https URL.
+    As in browsers (https://url.spec.whatwg.org/#concept-basic-url-parser), line ends and tabs after the host are
+    removed, and a backslash in the path is a slash. Raises ValueError for what is no http or https URL.
     """
-    url = url.strip()
+    url = _stripped(url)
     host = _ABSOLUTE.match(url)
     if host is None:
         raise ValueError(url)
-    rest = _UNSAFE.sub(lambda match: quote(match[0], safe="", errors="replace"), url[host.end() :])
+    rest = _IGNORED.sub("", url[host.end() :])
+    path = _PATH.match(rest)
+    assert path
+    rest = path[0].replace("\\", "/") + rest[path.end() :]
+    rest = _UNSAFE.sub(lambda match: quote(match[0], safe="", errors="replace"), rest)
     return f"{host['scheme'].lower()}://{ascii_host(host['host'])}{host['port'] or ''}{rest}"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from mailshot.errors import Problem
 from mailshot.facts import language_matching
 from mailshot.facts.locales import ENGLISH
 from mailshot.render.document import MailDocument
@@ -14,7 +15,7 @@ from mailshot.render.enclosures import INLINE
 from mailshot.render.lexer import Segment
 from mailshot.render.links import LinkSlots
 from mailshot.render.markup import Attribute, Comment, Tag, is_conditional, scan_comment, unescape_attribute
-from mailshot.render.problems import Place
+from mailshot.render.problems import Place, project_path
 from mailshot.render.source import TemplateSource
 
 POSTAL, UNSUBSCRIBE = "sender.postal_address", "links.unsubscribe"
@@ -35,9 +36,16 @@ class Finding:
     bulk: bool = False
     costly: bool = False
     """Whether the trial render for some made-up customer exceeded the budget."""
+    excerpt: str = ""
+    """The line of its place."""
 
     def __str__(self) -> str:
         return f"{self.place}: {self.level}: {self.message}"
+
+    def as_problem(self) -> Problem:
+        """Return it as it is shown to the author, with its line."""
+        path = project_path(self.place.file)
+        return Problem(path, self.place.line, self.place.column, self.message, self.excerpt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,6 @@ def examine(document: MailDocument, tree: HtmlTree, styles: ComputedStyles | Non
     links = list(_links(tree))
     vague: dict[str, list[_Link]] = {}
     for link in links:
-        yield from _wrong_address(document, link)
         if link.pictures and not link.text and not link.is_named and all(_is_mute(image) for image in link.pictures):
             message = "This link has only a picture with an empty alt text. Say in the alt text where it leads."
             yield Finding("warning", message, document.place(link.element.tag.start))
@@ -75,8 +74,21 @@ def examine(document: MailDocument, tree: HtmlTree, styles: ComputedStyles | Non
             "Name what the reader gets, such as 'See the apples'."
         )
         yield Finding("warning", message, document.place(found[0].element.tag.start))
+    yield from _shown_addresses(document, links)
     if styles:
-        yield from _hidden_unsubscribe(document, links, styles, body_file)
+        ours = [link for link in links if any(tag.spells(*OWN_LINKS[0]) for tag in document.segments(link.href))]
+        yield from _hidden(document, ours, styles, body_file)
+
+
+def is_unsubscribe_hidden(tree: HtmlTree, styles: ComputedStyles, url: str) -> bool:
+    """Return whether the links of a rendered mail that lead to `url` are all hidden; false without any."""
+    links = [link for link in _links(tree) if link.href == url]
+    return bool(links) and not any(_is_visible(link, styles) for link in links)
+
+
+def hidden_unsubscribe(place: Place) -> Finding:
+    """Return the error about a mail in which all links to unsubscribe are hidden."""
+    return Finding("error", _HIDDEN, place, bulk=True)
 
 
 def _links(tree: HtmlTree) -> Iterator[_Link]:
@@ -95,32 +107,50 @@ def _is_mute(image: Any) -> bool:
     return alt is not None and not alt.strip()
 
 
-def _wrong_address(document: MailDocument, link: _Link) -> Iterator[Finding]:
+def _shown_addresses(document: MailDocument, links: Iterable[_Link]) -> Iterator[Finding]:
+    """Warn of link texts that are addresses: another than the link's, or its own, which click tracking replaces."""
+    tracked: list[_Link] = []
+    for link in links:
+        hosts = _hosts(document, link)
+        if hosts and _are_different(*hosts):
+            message = (
+                f"The text shows the address '{hosts[0]}', but the link leads to '{hosts[1]}'. Filters take that "
+                "for phishing. Let the text name the target in words."
+            )
+            yield Finding("warning", message, document.place(link.element.tag.start))
+        elif hosts and link.element.tag.get("data-no-track") is None:
+            tracked.append(link)
+    if tracked:
+        more = f" (and {len(tracked) - 1} more)" if len(tracked) > 1 else ""
+        message = (
+            f"The link text '{tracked[0].text}'{more} is an address. Click tracking makes the link lead to another "
+            "one, which some filters distrust. Name the target in words, or add data-no-track to the tag."
+        )
+        yield Finding("warning", message, document.place(tracked[0].element.tag.start))
+
+
+def _hosts(document: MailDocument, link: _Link) -> tuple[str, str] | None:
+    """Return the host that a link's text shows, and that of its target; None if the text is no address."""
     if len(link.text) > _MAX_ADDRESS:
-        return
+        return None
     shown, host = _SHOWN_ADDRESS.fullmatch(link.text), _HOST.match(link.element.tag.value("href").strip())
     if not shown or not host or document.has_tag(shown[0]) or document.has_tag(host[0]):
-        return
-    if not (shown["scheme"] or shown["www"] or shown["top"].lower() in _TOPS):
-        return
-    seen, target = shown["host"].lower().removeprefix("www."), host["host"].lower()
-    if seen != target and not target.endswith(f".{seen}") and not seen.endswith(f".{target}"):
-        message = (
-            f"The text shows the address '{shown['host']}', but the link leads to '{host['host']}'. Filters take that "
-            "for phishing. Let the text name the target in words."
-        )
-        yield Finding("warning", message, document.place(link.element.tag.start))
+        return None
+    is_address = shown["scheme"] or shown["www"] or shown["top"].lower() in _TOPS
+    return (shown["host"], host["host"]) if is_address else None
 
 
-def _hidden_unsubscribe(
-    document: MailDocument, links: list[_Link], styles: ComputedStyles, body_file: str
-) -> Iterator[Finding]:
+def _are_different(shown: str, target: str) -> bool:
+    """Return whether two hosts are neither equal nor one a part of the other's domain."""
+    shown, target = shown.lower().removeprefix("www."), target.lower()
+    return shown != target and not target.endswith(f".{shown}") and not shown.endswith(f".{target}")
+
+
+def _hidden(document: MailDocument, ours: list[_Link], styles: ComputedStyles, body_file: str) -> Iterator[Finding]:
     """Yield an error if the only links to unsubscribe are hidden."""
-    ours = [link for link in links if any(tag.spells(*OWN_LINKS[0]) for tag in document.segments(link.href))]
-    shown = {link.element.tag for link in ours if _is_visible(link, styles)}
-    if ours and not shown:
+    if ours and not any(_is_visible(link, styles) for link in ours):
         place = document.place(ours[0].element.tag.start)
-        yield Finding("error", _HIDDEN, place if place.line else Place(body_file, 0, 0), bulk=True)
+        yield hidden_unsubscribe(place if place.line else Place(body_file, 0, 0))
 
 
 _HIDDEN = (

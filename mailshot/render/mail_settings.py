@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from mailshot.documents.document import parse_document
-from mailshot.render.problems import project_path
+from mailshot.render.problems import Place, project_path
 
 
 class MailSettings(BaseModel):
@@ -26,3 +26,10 @@ def read_settings(text: str, file: str) -> MailSettings:
     if not any(line.partition("#")[0].strip() for line in text.splitlines()):
         return MailSettings()
     return parse_document(text, project_path(file)).model(MailSettings)
+
+
+def attachment_places(text: str, file: str) -> list[Place]:
+    """Return the place of each attachment that a valid settings file names, in order."""
+    document = parse_document(text, project_path(file))
+    nodes = (document.at("attachments", number) for number, _ in enumerate(document.model(MailSettings).attachments))
+    return [Place(file, node.line, node.column) for node in nodes]

@@ -84,7 +84,7 @@ class EnclosedFile:
 
 def encode_file(name: str, media_type: str, content: bytes, content_id: str = "") -> EnclosedFile:
     """Encode a picture that the HTML shows by its `content_id` (RFC 2392), or without one an attachment (RFC 2183)."""
-    charset = '; charset="utf-8"' if media_type.startswith("text/") else ""
+    charset = '; charset="utf-8"' if media_type.startswith("text/") and _is_utf8(content) else ""
     header = (
         f"Content-Type: {media_type}{charset}",
         "Content-Transfer-Encoding: base64",
@@ -92,6 +92,14 @@ def encode_file(name: str, media_type: str, content: bytes, content_id: str = ""
         headers.disposition("inline" if content_id else "attachment", name),
     )
     return EnclosedFile(content_id, Entity(header, _base64(content)))
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _base64(content: bytes) -> bytes:

@@ -15,6 +15,7 @@ from lxml import etree
 
 from mailshot.render.document import MailDocument, Part
 from mailshot.render.html_tree import MARK, HtmlTree
+from mailshot.render.links import ADDRESS_SCHEMES, without_blanks
 from mailshot.render.markup import Tag, unescape_attribute
 from mailshot.render.problems import TemplateProblems
 
@@ -136,8 +137,10 @@ def _append_url(link: Any, document: MailDocument, url: Sequence[Part]) -> None:
         scheme, colon, rest = first.strip().partition(":")
         if first.startswith("#") or not colon:
             return
-        if scheme.lower() in ("mailto", "tel", "sms"):
-            parts = [rest.partition("?")[0], *([] if "?" in rest else parts[1:])]
+        if f"{scheme.lower()}:" in ADDRESS_SCHEMES:
+            parts = _before_query([rest, *parts[1:]])
+        elif scheme.lower() in ("http", "https"):
+            parts = without_blanks(parts)
     address = document.hold(parts).strip()
     if not address or address in ("".join(link.itertext()).strip(), ""):
         return
@@ -148,6 +151,16 @@ def _append_url(link: Any, document: MailDocument, url: Sequence[Part]) -> None:
         last[-1].tail = f"{last[-1].tail.rstrip()} <{address}>"
     else:
         last.text = f"{(last.text or '').rstrip()} <{address}>"
+
+
+def _before_query(url: Sequence[Part]) -> list[Part]:
+    """Return a URL up to its `?`: the addresses of `mailto:`, without the subject."""
+    parts: list[Part] = []
+    for part in url:
+        if isinstance(part, str) and "?" in part:
+            return [*parts, part.partition("?")[0]]
+        parts.append(part)
+    return parts
 
 
 def _separate_cells(row: Any) -> None:

@@ -35,18 +35,29 @@ def project_path(file: str) -> str:
     return f"templates/{file}"
 
 
+class SourceLines:
+    """The lines of a template's files, to show the one where something is wrong."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._lines = {name: text.split("\n") for name, text in files.items()}
+
+    def at(self, place: Place) -> str:
+        """Return the line of a place; "" for a whole file."""
+        lines = self._lines.get(place.file, [])
+        return lines[place.line - 1] if 0 < place.line <= len(lines) else ""
+
+
 class TemplateProblems:
     """Collect problems, each once, and raise them together."""
 
     def __init__(self, files: Mapping[str, str]) -> None:
-        self._lines = {name: text.splitlines() for name, text in files.items()}
+        self._lines = SourceLines(files)
         self._problems: dict[tuple[Place, str], errors.Problem] = {}
 
     def add(self, place: Place, message: str, remedy: str = "") -> None:
         """Add a problem with the text of its line."""
-        lines = self._lines.get(place.file, [])
-        excerpt = lines[place.line - 1] if 0 < place.line <= len(lines) else ""
-        problem = errors.Problem(project_path(place.file), place.line, place.column, message, excerpt, remedy)
+        path, excerpt = project_path(place.file), self._lines.at(place)
+        problem = errors.Problem(path, place.line, place.column, message, excerpt, remedy)
         self._problems.setdefault((place, message), problem)
 
     def __bool__(self) -> bool:

@@ -40,6 +40,8 @@ class TemplateSource:
     enclosed: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """The files that travel with the mail: pictures and attachments."""
     language: str = ""
+    enclosable: tuple[str, ...] = field(default=(), repr=False)
+    """The files that a mail may enclose, for suggestions: only listed if one that the texts name does not exist."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "files", MappingProxyType(dict(self.files)))
@@ -83,17 +85,20 @@ class TemplateSource:
     def _version(self, theirs: Mapping[str, str], tag: str) -> TemplateSource:
         files = {path: text for path, text in self.files.items() if theirs.get(path, tag) == tag}
         wanted = enclosures.candidates(self.name, files) if self.enclosed else set[str]()
-        return TemplateSource(self.name, files, {k: v for k, v in self.enclosed.items() if k in wanted}, tag)
+        return TemplateSource(
+            self.name, files, {k: v for k, v in self.enclosed.items() if k in wanted}, tag, self.enclosable
+        )
 
     def freeze(self) -> dict[str, Any]:
         """Return it as a JSON value, which `thaw` reads."""
         enclosed = {path: b64encode(content).decode() for path, content in self.enclosed.items()}
-        return {"name": self.name, "files": dict(self.files)} | ({"enclosed": enclosed} if enclosed else {})
+        optional = {"enclosed": enclosed, "enclosable": list(self.enclosable)}
+        return {"name": self.name, "files": dict(self.files)} | {key: value for key, value in optional.items() if value}
 
     @classmethod
     def thaw(cls, body: Mapping[str, Any]) -> TemplateSource:
         enclosed = {path: b64decode(text) for path, text in body.get("enclosed", {}).items()}
-        return cls(body["name"], body["files"], enclosed)
+        return cls(body["name"], body["files"], enclosed, enclosable=tuple(body.get("enclosable", ())))
 
     def to_json(self) -> str:
         """Return name, files and language as canonical JSON, which `digest` is taken of; of enclosed files digests."""
@@ -101,6 +106,7 @@ class TemplateSource:
         content |= {"language": self.language} if self.language else {}
         if self.enclosed:
             content["enclosed"] = {path: hashlib.sha256(raw).hexdigest() for path, raw in self.enclosed.items()}
+        content |= {"enclosable": self.enclosable} if self.enclosable else {}
         return json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
 
 
@@ -121,6 +127,8 @@ def read(folder: Path, name: str) -> TemplateSource:
     left = LARGEST_SHARED
     for path in (*wanted, *translated, *shared):
         outcome = _read_file(path, folder)
+        if isinstance(outcome, errors.Problem) and path.suffix.lower() in enclosures.DATA:
+            continue  # can be attached, and a mail that includes it is told that there is no such text
         if isinstance(outcome, errors.Problem):
             problems.append(outcome)
             continue
@@ -135,7 +143,8 @@ def read(folder: Path, name: str) -> TemplateSource:
     problems += translations.misnamed(home, (*REQUIRED, *OPTIONAL), attached)
     if problems:
         raise errors.InvalidInput(problems)
-    return TemplateSource(name, files, enclosed)
+    missing = enclosures.is_any_missing(name, files, enclosed)
+    return TemplateSource(name, files, enclosed, enclosable=_enclosable(folder, name, files) if missing else ())
 
 
 def _enclosed(folder: Path, name: str, files: Mapping[str, str], problems: list[errors.Problem]) -> dict[str, bytes]:
@@ -144,6 +153,10 @@ def _enclosed(folder: Path, name: str, files: Mapping[str, str], problems: list[
     for path in sorted(enclosures.candidates(name, files)):
         if not os.path.lexists(folder / path):
             continue
+        if sum(map(len, enclosed.values())) > enclosures.MAX_TOTAL:
+            message = f"The pictures and attachments of all versions have more than {enclosures.MAX_TOTAL:,} bytes."
+            problems.append(errors.Problem(str(folder / name), 0, 0, message, remedy=enclosures.TOO_LARGE))
+            break
         try:
             enclosed[path] = safe_files.read_bytes(folder / path, folder, most=enclosures.MAX_BYTES)
         except OSError as error:
@@ -152,7 +165,19 @@ def _enclosed(folder: Path, name: str, files: Mapping[str, str], problems: list[
             problems.append(
                 errors.Problem(str(folder / path), 0, 0, f"It cannot be enclosed: {error.strerror}.", remedy=remedy)
             )
+            continue
+        if not enclosed[path]:
+            remedy = "Save it again, or leave it out."
+            problems.append(errors.Problem(str(folder / path), 0, 0, "The file is empty.", remedy=remedy))
     return enclosed
+
+
+def _enclosable(folder: Path, name: str, files: Mapping[str, str]) -> tuple[str, ...]:
+    """List the files that a mail may enclose, by their type; of very many, some. `files` are its texts."""
+    entries = (path for home in (folder / name, folder / SHARED) for path in home.rglob("*"))
+    paths = (path for path in islice(entries, 10 * MAX_SHARED_FILES) if path.suffix.lower() in enclosures.ATTACHMENTS)
+    parts = {file for file in files if file.startswith(f"{name}/")}
+    return tuple(sorted({path.relative_to(folder).as_posix() for path in paths} - parts))
 
 
 def _shared(folder: Path) -> list[Path]:

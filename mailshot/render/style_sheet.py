@@ -73,22 +73,31 @@ def read_style(text: str) -> tuple[tuple[str, str, bool], ...]:
     )
 
 
-def animated_properties(sheet: str) -> Iterator[str]:
-    """Yield the properties that the @keyframes of a sheet set: `!important` would stop their animations."""
-    for node in tinycss2.parse_stylesheet(sheet):
+@dataclass(frozen=True, slots=True)
+class StyleSheet:
+    """What one style sheet holds."""
+
+    rules: tuple[Rule, ...]
+    """In order, with those in @media."""
+    animated: frozenset[str]
+    """The properties that its @keyframes set: `!important` would stop their animations."""
+
+
+def read_sheet(sheet: str, start: int, first_order: int, is_conditional: bool, is_locked: bool) -> StyleSheet:
+    """Read a sheet that begins at offset `start` of the document. Its rules are counted from `first_order`."""
+    nodes = tinycss2.parse_stylesheet(sheet)
+    rules = _SheetReader(sheet, start, first_order).rules(nodes, len(sheet), is_conditional, is_locked)
+    return StyleSheet(tuple(rules), frozenset(_animated(nodes)))
+
+
+def _animated(nodes: Sequence[Any]) -> Iterator[str]:
+    for node in nodes:
         if node.type == "at-rule" and node.lower_at_keyword.endswith("keyframes") and node.content:
             for step in tinycss2.parse_rule_list(node.content):
                 if step.type == "qualified-rule":
                     for declaration in tinycss2.parse_blocks_contents(step.content):
                         if declaration.type == "declaration":
                             yield declaration.lower_name
-
-
-def read_rules(sheet: str, start: int, first_order: int, is_conditional: bool, is_locked: bool) -> Iterator[Rule]:
-    """Yield the rules of a sheet that begins at offset `start` of the document, in order, with those in @media."""
-    reader = _SheetReader(sheet, start, first_order)
-    nodes = tinycss2.parse_stylesheet(sheet)
-    yield from reader.rules(nodes, len(sheet), is_conditional, is_locked)
 
 
 class _SheetReader:

@@ -20,7 +20,7 @@ from mailshot.render.budget import BUDGET, TooMuchWork
 from mailshot.render.lexer import Segment
 from mailshot.render.links import LinkRewriter, LinkTarget, Tracking
 from mailshot.render.lint import Finding
-from mailshot.render.problems import Place, RenderError, TemplateProblems
+from mailshot.render.problems import Place, RenderError, SourceLines, TemplateProblems
 from mailshot.render.source import TemplateSource
 from mailshot.render.variables import ListType
 
@@ -47,11 +47,17 @@ INLINE_SECONDS = 0.8
 """CPU seconds for inlining one customer's mail."""
 TRIAL_SECONDS = 0.5
 """CPU seconds of the trial render with made-up customers."""
+LOOKS_SECONDS = 0.5
+"""CPU seconds for inlining the mails of the made-up customers."""
 MAX_SUBJECT_CHARACTERS = 2_000
 """Mail clients show fewer than 100."""
 _lock = threading.Lock()
 _UNTRIED = (
     "The trial render with made-up customers did not finish. Too costly cases may show only when mails are rendered."
+)
+_UNSEEN = (
+    "Contrast and hidden links were not checked, because inlining the styles of made-up customers did not finish. "
+    "Use fewer elements and style rules, or remove `inline: each`."
 )
 _LIMITS = f"{compile_process.MAX_SECONDS:g} seconds of CPU time or {compile_process.MAX_MEGABYTES} MB of memory"
 _OVERRUN = f"Preparing this mail takes more than {_LIMITS}."
@@ -279,10 +285,13 @@ def _compile(
         with compile_process.same_process():
             files, enclosed = dict(source.files), dict(source.enclosed)
             mail: MailTemplate = compile_process.run_job(
-                "compile", source.name, files, enclosed, words, hosts, source.language
+                "compile", source.name, files, enclosed, words, hosts, source.language, source.enclosable
             )
             findings = _trial_render(mail) if with_trial else ()
-        return replace(mail, findings=(*findings, *mail.findings)) if findings else mail
+            if mail.per_mail_inlining and with_trial:
+                findings += _look_findings(mail)
+        lines = SourceLines(source.files)
+        return replace(mail, findings=tuple(replace(f, excerpt=lines.at(f.place)) for f in (*findings, *mail.findings)))
     except compile_process.LimitExceeded:
         message, remedy = _OVERRUN, _SMALLER
     except compile_process.JobFailed as error:
@@ -307,6 +316,15 @@ def _trial_render(mail: MailTemplate) -> tuple[Finding, ...]:
     except (compile_process.JobFailed, errors.Unavailable) as error:
         log.error("the trial render of template %s failed: %s", mail.name, error)
         return (Finding("warning", _UNTRIED, place),)
+
+
+def _look_findings(mail: MailTemplate) -> tuple[Finding, ...]:
+    """Examine the looks of the mail compiled last. That it does not finish is only a warning."""
+    try:
+        return tuple(compile_process.run_job("looks", seconds=LOOKS_SECONDS))
+    except (compile_process.LimitExceeded, compile_process.JobFailed, errors.Unavailable) as error:
+        log.info("the looks of template %s cannot be examined: %s", mail.name, error)
+        return (Finding("warning", _UNSEEN, Place(mail.parts[0].places[0].file, 0, 0)),)
 
 
 def _pixel(tracking: Tracking | None) -> Markup:

@@ -7,18 +7,20 @@ town goes off here. What fails because the values are made up (a text where a nu
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 
-from mailshot.render import variables
+from mailshot.render import compiler, variables
 from mailshot.render.budget import BUDGET, TooMuchWork
+from mailshot.render.links import OWN_PAGES
 from mailshot.render.lint import Finding
 from mailshot.render.problems import RenderError
 from mailshot.render.template import CompiledPart, MailTemplate
-from mailshot.render.variables import ListType
 
 SPECIMENS: tuple[object, ...] = (None, 1000, "many words " * 10)
 """What all facts of a made-up customer are."""
 _REMEDY = "Use fewer loops inside one another, and shorter texts and lists in them."
 OFFERS = 6
+_OWN_URL = "https://mailshot.invalid/"
 MAX_SECONDS = 0.4
 """Seconds of computing for one made-up customer: less than all have (see mail), so that what is slow is named."""
 
@@ -31,6 +33,23 @@ def run_trial(mail: MailTemplate, vocabulary: Mapping[str, Collection[str]]) -> 
     findings = [_trial_findings(part, list(_customers(vocabulary))) for part in mail.parts]
     # A plain text that is drawn from the HTML has the same tags at the same places.
     return tuple(dict.fromkeys(finding for finding in findings if finding))
+
+
+def examine_looks(mail: MailTemplate, vocabulary: Mapping[str, Collection[str]]) -> tuple[Finding, ...]:
+    """Return the findings about contrast and hidden links of a mail whose styles are inlined for each customer.
+
+    A made-up customer for whom the mail cannot be rendered is left out. A link to unsubscribe that some see is fine.
+    """
+    looks: list[tuple[Finding, ...]] = []
+    file = mail.parts[0].places[0].file
+    for values in _customers(vocabulary):
+        own_links = {page: f"{_OWN_URL}{page}" for page in OWN_PAGES}
+        with suppress(RenderError):
+            BUDGET.start_clock(MAX_SECONDS)
+            html = mail.parts[0].render({**values, "links": own_links})
+            looks.append(compiler.rendered_looks(html, file, own_links["unsubscribe"]))
+    most: tuple[Finding, ...] = max(looks, key=len, default=())
+    return tuple(item for item in most if item.level == "warning" or all(item in some for some in looks))
 
 
 def _trial_findings(part: CompiledPart, customers: Sequence[Mapping[str, object]]) -> Finding | None:
@@ -58,9 +77,5 @@ class _AnyLink:
 
 def _customers(vocabulary: Mapping[str, Collection[str]]) -> Iterator[Mapping[str, object]]:
     for specimen in SPECIMENS:
-        yield {
-            name: [dict.fromkeys(fields, specimen)] * OFFERS
-            if isinstance(fields, ListType)
-            else dict.fromkeys(fields, specimen)
-            for name, fields in vocabulary.items()
-        } | {"_link": _AnyLink(), "_pixel": "", variables.LANGUAGE: specimen}
+        values = variables.example_values(vocabulary, specimen, OFFERS)
+        yield values | {"_link": _AnyLink(), "_pixel": "", variables.LANGUAGE: specimen}

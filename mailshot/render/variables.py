@@ -6,6 +6,7 @@ Variables, filters and calls that a mail may not use are problems with their pla
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from jinja2 import nodes
 from jinja2.visitor import NodeVisitor
@@ -49,6 +50,23 @@ class ListType(frozenset[str]):
     """The fields of each item of a list in a vocabulary, as `offers` is one."""
 
 
+class GroupType(frozenset[str]):
+    """The fields of a group that has no value of its own: `preference.diet` is nothing, `preference.diet.vegan` is."""
+
+
+def example_values(vocabulary: Mapping[str, Collection[str]], value: object, items: int) -> dict[str, Any]:
+    """Return values for every name of a vocabulary: each fact is `value`, each list has so many items."""
+    values: dict[str, Any] = {}
+    for group in sorted(vocabulary):  # a group comes before the groups in it
+        *owners, name = group.split(".")
+        target = values
+        for owner in owners:
+            target = target[owner]
+        fields = dict.fromkeys(vocabulary[group], value)
+        target[name] = [fields] * items if isinstance(vocabulary[group], ListType) else fields
+    return values
+
+
 class VariableFinder(NodeVisitor):
     """Walk one parsed template; `facts` collects the dotted names, problems go to the report."""
 
@@ -74,11 +92,12 @@ class VariableFinder(NodeVisitor):
         """Return the group of facts that an expression evaluates to, or a list of them."""
         if isinstance(node, nodes.Name):
             return next((scope[node.name] for scope in reversed(self._scopes) if node.name in scope), None)
+        if (field := _field_name(node)) is not None:
+            group = f"{self._group(node.node)}.{field}"  # type: ignore[union-attr]
+            return group if group in self._vocabulary else None
         if isinstance(node, nodes.Filter) and node.name in _SAME:
             return self._group(node.node)
-        if isinstance(node, nodes.Getitem) and not (
-            isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str)
-        ):
+        if isinstance(node, nodes.Getitem):
             return self._group(node.node)
         if isinstance(node, nodes.CondExpr):
             return self._group(node.expr1)
@@ -91,37 +110,62 @@ class VariableFinder(NodeVisitor):
             known = {name for scope in self._scopes for name in scope}
             self._problem(node, f"Unknown word '{node.name}'.", errors.nearest(node.name, known))
         elif group := self._group(node):
-            self.facts.add(group)
+            self._use_group(node, group)
 
     def visit_Getattr(self, node: nodes.Getattr) -> None:
-        self._field(node, node.node, node.attr, after=1)
+        self._visit_field(node, node.node, node.attr)
 
     def visit_Getitem(self, node: nodes.Getitem) -> None:
-        if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
-            self._field(node, node.node, node.arg.value, after=1)
+        field = _field_name(node)
+        if field is not None:
+            self._visit_field(node, node.node, field)
         else:
-            self.generic_visit(node)
+            self._visit_owner(node.node)
+            self.visit(node.arg)
 
-    def _field(self, node: nodes.Node, owner: nodes.Node, field: str, after: int) -> None:
+    def _visit_field(self, node: nodes.Expr, owner: nodes.Expr, field: str) -> None:
+        self._field(node, owner, field)
+        if group := self._group(node):
+            self._use_group(node, group)
+
+    def _use_group(self, node: nodes.Expr, group: str) -> None:
+        """Note that a group is used as a whole, which means nothing for one without a value of its own."""
+        self.facts.add(group)
+        if isinstance(self._vocabulary[group], GroupType):
+            fields = sorted(self._vocabulary[group])
+            remedy = f"Write for example {group}.{fields[0]}." if fields else ""
+            self._problem(node, f"'{group}' has no value of its own; name what it contains.", remedy)
+
+    def _visit_owner(self, node: nodes.Node) -> None:
+        """Visit what a field is taken from, or what gets another name: there a group may stand alone."""
+        if isinstance(node, nodes.Name) and self._group(node):
+            self.facts.add(str(self._group(node)))
+        elif (field := _field_name(node)) is not None and self._group(node):
+            self._field(node, node.node, field)  # type: ignore[attr-defined]
+        else:
+            self.visit(node)
+
+    def _field(self, node: nodes.Node, owner: nodes.Node, field: str, after: int = 1) -> None:
         group = self._group(owner)
         if field.startswith("_"):
             self._problem(node, f"'{field}' is not a fact.", after=after)
         elif isinstance(owner, nodes.Name) and owner.name == "loop" and field not in LOOP:
             self._problem(node, f"'loop' has no '{field}'.", errors.nearest(field, LOOP), after)
-        elif isinstance(owner, nodes.Name) and isinstance(self._vocabulary.get(owner.name), ListType):
-            remedy = f"Write {{% for item in {owner.name} %}}, or {owner.name}[0].{field}."
-            self._problem(node, f"'{owner.name}' is a list.", remedy, after)
+        elif group and _is_named(owner, group) and isinstance(self._vocabulary[group], ListType):
+            remedy = f"Write {{% for item in {group} %}}, or {group}[0].{field}."
+            self._problem(node, f"'{group}' is a list.", remedy, after)
         elif group and field not in self._vocabulary[group]:
             name = owner.name if isinstance(owner, nodes.Name) else group
             remedy = errors.nearest(field, self._vocabulary[group])
             self._problem(node, f"Unknown fact '{name}.{field}'.", remedy, after)
         elif group:
             self.facts.add(f"{group}.{field}")
-        self.visit(owner)
+        self._visit_owner(owner)
 
     def visit_Output(self, node: nodes.Output) -> None:
         for part in node.nodes:
-            if group := self._group(part):
+            group = self._group(part)
+            if group and not isinstance(self._vocabulary[group], GroupType):
                 remedy = errors.nearest("", self._vocabulary[group])
                 self._problem(part, f"'{group}' is a group of facts; name one of them.", remedy)
         self.generic_visit(node)
@@ -138,7 +182,7 @@ class VariableFinder(NodeVisitor):
     def visit_For(self, node: nodes.For) -> None:
         if node.recursive:
             self._problem(node, "A loop cannot be recursive in a mail.")
-        self.visit(node.iter)
+        self._visit_owner(node.iter)
         self._scopes.append({"loop": None})
         self._bind(node.target, self._group(node.iter))
         for part in ([node.test] if node.test else []) + node.body + node.else_:
@@ -147,7 +191,7 @@ class VariableFinder(NodeVisitor):
 
     def visit_With(self, node: nodes.With) -> None:
         for value in node.values:
-            self.visit(value)
+            self._visit_owner(value)
         groups = [self._group(value) for value in node.values]
         self._scopes.append({})
         for target, group in zip(node.targets, groups, strict=True):
@@ -157,7 +201,7 @@ class VariableFinder(NodeVisitor):
         self._scopes.pop()
 
     def visit_Assign(self, node: nodes.Assign) -> None:
-        self.visit(node.node)
+        self._visit_owner(node.node)
         self._bind(node.target, self._group(node.node))
 
     def visit_AssignBlock(self, node: nodes.AssignBlock) -> None:
@@ -224,6 +268,19 @@ class VariableFinder(NodeVisitor):
         spread = [part for part in (node.dyn_args, node.dyn_kwargs) if part is not None]
         for part in (*node.args, *(pair.value for pair in node.kwargs), *spread):
             self.visit(part)
+
+
+def _field_name(node: nodes.Node | None) -> str | None:
+    """Return the field that an expression takes from another one, as in `customer.city` or `customer['city']`."""
+    if isinstance(node, nodes.Getattr):
+        return node.attr
+    constant = isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const)
+    return node.arg.value if constant and isinstance(node.arg.value, str) else None  # type: ignore[union-attr]
+
+
+def _is_named(node: nodes.Node, group: str) -> bool:
+    """Return whether an expression is a group by its own name, and not an item of it or a variable of a loop."""
+    return (isinstance(node, nodes.Name) and node.name == group) or _field_name(node) == group.rpartition(".")[2]
 
 
 def find(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, literal, or_, select
+from sqlalchemy import Select, and_, exists, literal, or_, select
 
-from mailshot.audience.compile import sources
+from mailshot.audience.compile import in_list, sources
 from mailshot.profile.topics import ConsentEntry, newest_entry
 from mailshot.store import dialect
 from mailshot.store.audiences import SCHEMA
@@ -109,11 +109,46 @@ def address_withdrawals(connection: Connection, customer_id: int, before: dateti
 
 def binding_entries(connection: Connection, customer_id: int) -> dict[str, ConsentEntry]:
     """Return the entry that counts for each topic, withdrawals through the address included."""
-    counting = latest_entries(connection, customer_id)
-    for withdrawal in address_withdrawals(connection, customer_id):
-        own = counting.get(withdrawal.topic)
-        counting[withdrawal.topic] = ConsentEntry(False, max(withdrawal.at, own.at) if own else withdrawal.at)
-    return counting
+    return binding_entries_of(connection, [customer_id])[customer_id]
+
+
+def binding_entries_of(connection: Connection, customer_ids: Collection[int]) -> dict[int, dict[str, ConsentEntry]]:
+    """Return the same for many customers by id."""
+    binding: dict[int, dict[str, ConsentEntry]] = {customer_id: {} for customer_id in customer_ids}
+    mine = select(CONSENT.c.customer_id, CONSENT.c.topic, CONSENT.c.given, CONSENT.c.at)
+    for customer_id, topic, given, at in connection.execute(mine.where(in_list(CONSENT.c.customer_id, customer_ids))):
+        binding[customer_id][topic] = ConsentEntry(given, at)
+    applying = [row for select_rows in _WITHDRAWALS for row in connection.execute(select_rows(customer_ids))]
+    for customer_id, topic, at in applying:
+        own = binding[customer_id].get(topic)
+        binding[customer_id][topic] = ConsentEntry(False, max(at, own.at) if own else at)
+    return binding
+
+
+def _mates_withdrawals(customer_ids: Collection[int]) -> Select[Any]:
+    """Return the withdrawals by other customers at the address."""
+    mate = CUSTOMER.alias()
+    same_address = and_(mate.c.address_hash == CUSTOMER.c.address_hash, mate.c.id != CUSTOMER.c.id)
+    rows = select(CUSTOMER.c.id, CONSENT.c.topic, CONSENT.c.at).join(mate, same_address)
+    return rows.join(CONSENT, CONSENT.c.customer_id == mate.c.id).where(
+        in_list(CUSTOMER.c.id, customer_ids), CONSENT.c.given.is_(False)
+    )
+
+
+def _withdrawals_for_address(customer_ids: Collection[int]) -> Select[Any]:
+    """Return the withdrawals for the address itself, unless the customer consented later."""
+    later = exists().where(
+        CONSENT.c.customer_id == CUSTOMER.c.id,
+        CONSENT.c.topic == WITHDRAWAL.c.topic,
+        CONSENT.c.given.is_(True),
+        CONSENT.c.at > WITHDRAWAL.c.at,
+    )
+    rows = select(CUSTOMER.c.id, WITHDRAWAL.c.topic, WITHDRAWAL.c.at)
+    joined = rows.join(WITHDRAWAL, WITHDRAWAL.c.address_hash == CUSTOMER.c.address_hash)
+    return joined.where(in_list(CUSTOMER.c.id, customer_ids), ~later)
+
+
+_WITHDRAWALS = (_mates_withdrawals, _withdrawals_for_address)
 
 
 def latest_entries(connection: Connection, customer_id: int, before: datetime | None = None) -> dict[str, ConsentEntry]:

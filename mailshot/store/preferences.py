@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
+from mailshot.audience.compile import in_list
+from mailshot.profile.customer import TraitValue
 from mailshot.profile.preferences import StatedPreference
 from mailshot.store import dialect
 from mailshot.store.engine import Connection
@@ -32,6 +35,32 @@ def stated_answers(connection: Connection, customer_id: int) -> dict[tuple[str, 
     c = PREFERENCE.c
     rows = connection.execute(select(c.name, c.value, c.holds).where(c.customer_id == customer_id))
     return {(name, value): holds for name, value, holds in rows}
+
+
+def stated_answers_of(connection: Connection, customer_ids: Collection[int]) -> dict[int, dict[tuple[str, str], bool]]:
+    """Return the same for many customers by id; for one who stated nothing it is empty."""
+    c = PREFERENCE.c
+    stated: dict[int, dict[tuple[str, str], bool]] = {customer_id: {} for customer_id in customer_ids}
+    rows = connection.execute(
+        select(c.customer_id, c.name, c.value, c.holds).where(in_list(c.customer_id, customer_ids))
+    )
+    for customer_id, name, value, holds in rows:
+        stated[customer_id][name, value] = holds
+    return stated
+
+
+def trait_values_of(
+    connection: Connection, customer_ids: Collection[int]
+) -> dict[int, dict[tuple[str, str], TraitValue]]:
+    """Return the confidence of each trait of many customers by id; without evidence."""
+    c = TRAIT.c
+    traits: dict[int, dict[tuple[str, str], TraitValue]] = {customer_id: {} for customer_id in customer_ids}
+    rows = connection.execute(
+        select(c.customer_id, c.name, c.value, c.confidence).where(in_list(c.customer_id, customer_ids))
+    )
+    for customer_id, name, value, confidence in rows:
+        traits[customer_id][name, value] = TraitValue(confidence)
+    return traits
 
 
 def state(connection: Connection, customer_id: int, statement: StatedPreference, source: str, at: datetime) -> bool:

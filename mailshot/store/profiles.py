@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import RowMapping, Select, bindparam, func, select
 
 from mailshot.audience.compile import in_list, tracked_customers
-from mailshot.errors import NotFound, Refused
+from mailshot.errors import NotFound, Refused, similar
 from mailshot.profile.activity import KINDS
 from mailshot.profile.customer import Activity, Profile, TraitValue
 from mailshot.store import consent
@@ -26,6 +26,9 @@ ALL = (*KEPT, "preference", "trait", "consent")
 MAX_AT_ONCE = 10_000
 #: Customers who are named in an error.
 MAX_NAMED = 10
+#: Characters in which a likely key or address begins like a misspelt one, and how many of such are compared.
+SAME_START, MAX_COMPARED = 2, 2_000
+EXAMPLES = 3
 # Built once: building a statement takes longer than running it.
 _CUSTOMER = select(SCHEMA.customer).where(SCHEMA.customer.c.id == bindparam("customer"))
 _PREFERENCES = select(SCHEMA.preference).where(SCHEMA.preference.c.customer_id == bindparam("customer"))
@@ -45,13 +48,32 @@ def find_customer(connection: Connection, key_or_address: str) -> int:
     theirs = func.lower(customer.email) == key_or_address.lower()
     customers = connection.execute(select(customer.id, customer.key).where(theirs).order_by(customer.key)).all()
     if not customers:
-        raise NotFound(f"There is no customer with the key or address '{key_or_address}'.", "Use a key as imported.")
+        message = f"There is no customer with the key or address '{key_or_address}'."
+        raise NotFound(message, _suggestion(connection, key_or_address))
     if len(customers) > 1:
         keys = ", ".join(row.key for row in customers[:MAX_NAMED]) + ", …" * (len(customers) > MAX_NAMED)
         raise Refused(
             f"{len(customers)} customers share the address '{key_or_address}'.", f"Name one by its key: {keys}."
         )
     return int(customers[0].id)
+
+
+def _suggestion(connection: Connection, key_or_address: str) -> str:
+    """Return the remedy for an unknown customer: the most similar key or address, or where keys are from.
+
+    Only customers that begin with the same characters are compared.
+    """
+    customer = SCHEMA.customer.c
+    column = customer.email if "@" in key_or_address else customer.key
+    start = key_or_address[:SAME_START].lower()
+    likely = select(column).where(func.lower(column).startswith(start, autoescape=True)).order_by(column)
+    compared = {value.lower(): value for value in connection.scalars(likely.limit(MAX_COMPARED))}
+    if close := similar(key_or_address, compared):
+        return f"Did you mean '{compared[close]}'?"
+    examples = connection.scalars(select(customer.key).order_by(customer.id).limit(EXAMPLES)).all()
+    if not examples:
+        return "No customers are imported yet: mailshot import MAPPING."
+    return f"Use an address, or a key as in the files that you import, such as {', '.join(examples)}."
 
 
 def profile(

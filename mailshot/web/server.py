@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -15,6 +18,12 @@ from mailshot.web import connections
 #: How long requests in progress may take after a stop.
 DRAIN_SECONDS = 10
 MAX_START_SECONDS = 15.0
+PORT_SETTING = "MAILSHOT_WEB_PORT"
+_REASONS = {
+    errno.EADDRINUSE: "another program uses the port",
+    errno.EACCES: "this needs an administrator's rights",
+    errno.EADDRNOTAVAIL: "this machine does not have the address",
+}
 
 
 def serve_app(app: ASGIApp, host: str, port: int, proxies: Sequence[str] = ()) -> None:
@@ -25,26 +34,51 @@ def serve_app(app: ASGIApp, host: str, port: int, proxies: Sequence[str] = ()) -
     try:
         server(app, host, port, proxies).run()
     except SystemExit:
-        raise _taken(host, port) from None
+        raise cannot_listen(host, port) from None
+
+
+def check_port(host: str, port: int, setting: str = PORT_SETTING) -> None:
+    """Raise Unavailable if a port cannot be listened on. `setting` is the setting that names it."""
+    try:
+        for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
+            socket.create_server(address[:2], family=family).close()
+    except OSError as error:
+        raise cannot_listen(host, port, setting, error) from None
+
+
+def cannot_listen(host: str, port: int, setting: str = PORT_SETTING, error: OSError | None = None) -> Unavailable:
+    """Return the error about a port that cannot be listened on."""
+    number = error.errno if error and error.errno else errno.EADDRINUSE
+    reason = _REASONS.get(number, os.strerror(number))
+    remedy = f"Stop what uses it, perhaps another 'mailshot up', or set {setting} to another port."
+    return Unavailable(f"Cannot listen on {host}:{port}: {reason}.", remedy)
 
 
 class ThreadedServer:
     """A server in a thread of its own, between start() and stop()."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int, proxies: Sequence[str] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, host: str, port: int, proxies: Sequence[str] = (), setting: str = PORT_SETTING
+    ) -> None:
         self.host, self.port = host, port
+        self._setting = setting
         self._app, self._proxies = app, proxies
         self._server = server(app, host, port, proxies)
         self._thread = threading.Thread(target=self._run, name=f"web-{port}", daemon=True)
 
     def start(self) -> None:
         """Return once the port answers. Raises Unavailable when another process uses it."""
+        self.check_port()
         self._thread.start()
         deadline = time.monotonic() + MAX_START_SECONDS
         while not self._server.started and self._thread.is_alive() and time.monotonic() < deadline:
             time.sleep(0.01)
         if not self._server.started:
-            raise _taken(self.host, self.port)
+            raise cannot_listen(self.host, self.port, self._setting)
+
+    def check_port(self) -> None:
+        """Raise Unavailable if the port cannot be listened on."""
+        check_port(self.host, self.port, self._setting)
 
     def serve(self) -> None:
         """Serve in this thread until SIGTERM or SIGINT, instead of start() and stop()."""
@@ -83,7 +117,3 @@ def server(app: ASGIApp, host: str, port: int, proxies: Sequence[str] = ()) -> u
     )
     connections.limit_logs()
     return uvicorn.Server(config)
-
-
-def _taken(host: str, port: int) -> Unavailable:
-    return Unavailable(f"Cannot listen on {host}:{port}.", "Is another process using the port?")

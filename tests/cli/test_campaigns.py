@@ -326,6 +326,24 @@ def test_every_mistake_of_a_campaign_is_told_at_once(shop: Shop) -> None:
     assert printed.count("Unknown fact 'customer.frist_name'") == 1
 
 
+@pytest.mark.parametrize("name", [".", "..", " ", "", "meat/fish", "meat\\fish"])
+def test_a_content_whose_archive_address_cannot_work_is_refused(shop: Shop, name: str) -> None:
+    text = (shop.folder / HELLO).read_text(encoding="utf-8")
+    write(shop, HELLO, text.replace("name: hello, template", f"name: '{name}', template"))
+    for command in (("rules", "check"), ("plan", "hello")):
+        code, printed = mailshot(*command)
+        assert code == INVALID
+        assert f"{HELLO}:6:18: '{name}' cannot be the name of a content: its address" in printed
+        assert printed.count("Rename it.") == 1
+
+
+@pytest.mark.parametrize("name", ["...", "a.b", "Fisk & Kjøtt", "10 % ?#"])
+def test_any_other_content_can_be_named_so(shop: Shop, name: str) -> None:
+    text = (shop.folder / HELLO).read_text(encoding="utf-8")
+    write(shop, HELLO, text.replace("name: hello, template", f"name: '{name}', template"))
+    assert mailshot("rules", "check")[0] == 0
+
+
 def test_a_product_value_that_nothing_contains_gets_a_suggestion(shop: Shop) -> None:
     row = {"id": 1, "key": "P1", "name": "Tea", "department": "Tea", "known": True, "facts": {}}
     with shop.store.write() as connection:
@@ -337,3 +355,18 @@ def test_a_product_value_that_nothing_contains_gets_a_suggestion(shop: Shop) -> 
 
 def test_the_next_step_of_a_new_project_can_be_copied(tmp_path: Path) -> None:
     assert f"cd '{tmp_path}/a b/c', then" in flat(mailshot("init", f"{tmp_path}/a b/c")[1])
+
+
+def test_warnings_show_their_line_as_errors_do(shop: Shop) -> None:
+    body = (shop.folder / BODY).read_text(encoding="utf-8")
+    number = len(body.split("\n")) - 1
+    tag = '<p>\t<img src="https://shop.example/a.png"> Fresh [today]</p>'
+    write(shop, BODY, body.rstrip("\n") + f"\n\n{tag}\n")
+    place = f"{BODY}:{number + 2}:5: The image has no alt text."
+    lines = ["    <p>" + " " + tag.removeprefix("<p>\t"), "        ^"]
+    checked = mailshot("rules", "check")[1].splitlines()
+    start = checked.index(f"Warning: {place}")
+    assert checked[start + 1 : start + 3] == lines
+    planned = mailshot("plan", "hello")[1].splitlines()
+    start = planned.index(f"Warning: hello: {place}")
+    assert planned[start + 1 : start + 3] == lines

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -198,7 +199,7 @@ MISTAKES = {
     "no run": ("rules/x.txt", "", ("pause", "week"), REFUSED, "no run or schedule that can be set to 'paused'"),
     "no report": ("rules/x.txt", "", ("report", "week"), MISSING, "There is no run of 'week'"),
     "init into a project": ("rules/x.txt", "", ("init", "."), REFUSED, "already contains a project"),
-    "wrong argument": ("rules/x.txt", "", ("plan",), 2, "Missing argument"),
+    "wrong argument": ("rules/x.txt", "", ("plan",), 2, "campaign is missing."),
     "missing column": (
         "m.yaml",
         "name: m\nimports:\n  - kind: customers\n    file: c.csv\n    columns: {key: nr}\n",
@@ -290,6 +291,27 @@ def test_what_is_missing_around_us_is_told(shop: Shop, what: str) -> None:
     assert rows(shop) == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "setting"),
+    [
+        (("inbox",), "MAILSHOT_INBOX_SMTP_PORT"),
+        (("inbox",), "MAILSHOT_INBOX_WEB_PORT"),
+        (("up", "--inbox"), "MAILSHOT_INBOX_SMTP_PORT"),
+        (("up", "--inbox"), "MAILSHOT_INBOX_WEB_PORT"),
+        (("up",), "MAILSHOT_WEB_PORT"),
+        (("web",), "MAILSHOT_WEB_PORT"),
+    ],
+)
+def test_a_port_in_use_is_told_with_its_setting(shop: Shop, arguments: tuple[str, ...], setting: str) -> None:
+    ports = {f"MAILSHOT_{name}_PORT": str(processes.free_port()) for name in ("WEB", "INBOX_SMTP", "INBOX_WEB")}
+    with socket.create_server(("127.0.0.1", int(ports[setting]))):
+        done = mailshot(shop, *arguments, **ports)
+    error, remedy = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (UNAVAILABLE, "")
+    assert error == f"Error: Cannot listen on 127.0.0.1:{ports[setting]}: another program uses the port."
+    assert f"set {setting} to another port" in remedy
+
+
 def test_a_newer_database_is_left_alone(shop: Shop) -> None:
     with closing(sqlite3.connect(str(shop.store.engine.url.database))) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
@@ -318,9 +340,7 @@ def test_errors_of_a_plan_stop_the_launch(shop: Shop) -> None:
         planned = mailshot(shop, "plan", "week")
         launched = mailshot(shop, "launch", "week", MAILSHOT_SMTP=sink.url)
     assert planned.returncode == INVALID
-    assert "Error: meat: templates/hello/body.html: error: There is no link to unsubscribe" in " ".join(
-        planned.stdout.split()
-    )
+    assert "Error: meat: templates/hello/body.html: There is no link to unsubscribe" in " ".join(planned.stdout.split())
     assert (launched.returncode, "has errors" in launched.stderr) == (REFUSED, True)
 
 

@@ -206,6 +206,15 @@ class Pictures(BaseHTTPRequestHandler):
     """Gives a red picture at once, and never answers for /never.png."""
 
     def do_GET(self) -> None:
+        if self.path.startswith("/gone.png"):
+            self.send_error(404)
+            return
+        if self.path == "/page.png":
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<p>Sign in")
+            return
         if self.path == "/never.png":
             self.server.waiting.set()  # type: ignore[attr-defined]
             self.server.closing.wait()  # type: ignore[attr-defined]
@@ -251,7 +260,47 @@ def test_a_picture_that_never_comes_is_left_out(pictures: ThreadingHTTPServer) -
     html = f'<p>x</p><img src="http://127.0.0.1:{pictures.server_port}/never.png">'
     shown = take_screenshot(html, Screen(100), load_seconds=0.5)
     assert not shown.is_complete
+    assert list(shown.missing.values()) == ["not loaded in time"]
     assert size(shown.png)[0] == 100
+
+
+@pytest.mark.usefixtures("chromium")
+def test_pictures_that_do_not_load_are_named(
+    pictures: ThreadingHTTPServer, shop: Shop, tmp_path: Path, free_tcp_port: int
+) -> None:
+    server, closed = f"http://127.0.0.1:{pictures.server_port}", f"http://127.0.0.1:{free_tcp_port}/a.png"
+    urls = [f"{server}/gone.png", f"{server}/page.png", closed, f"{server}/good.svg"]
+    background = f'<div style="background: url({server}/gone.png?2)">x</div>'
+    body = (shop.folder / "templates/hello/body.html").read_text(encoding="utf-8")
+    images = "".join(f'<img alt="" src="{url}">' for url in urls)
+    write(shop, "templates/hello/body.html", body.replace("<p>Dear", f"{images}{background}<p>Dear"))
+    assert mailshot("plan", "week")[0] == 0
+    code, printed = mailshot("preview", "week", "--png", str(tmp_path / "a.png"))
+    lines = [line for line in printed.splitlines() if line.startswith("This picture is missing")]
+    assert code == 0, printed
+    assert sorted(lines) == sorted(
+        [
+            f"This picture is missing (the server answered 404): {urls[0]}",
+            f"This picture is missing (the server answered 404): {urls[0]}?2",
+            f"This picture is missing (the server sent no picture): {urls[1]}",
+            f"This picture is missing (the server refused the connection): {closed}",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("customer", "remedy"),
+    [
+        ("norra", "Did you mean 'nora'?"),
+        ("NORA", "Did you mean 'nora'?"),
+        ("nora@mial.example", "Did you mean 'nora@mail.example'?"),
+        ("nobody", "Use an address, or a key as in the files that you import, such as "),
+        ("50%", "Use an address, or a key as in the files that you import, such as "),
+    ],
+)
+def test_an_unknown_customer_gets_the_nearest_one_or_examples(shop: Shop, customer: str, remedy: str) -> None:
+    code, printed = mailshot("preview", "week", "--as", customer)
+    assert (code, remedy in flat(printed)) == (MISSING, True), printed
 
 
 @pytest.fixture

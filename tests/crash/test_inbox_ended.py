@@ -18,7 +18,7 @@ SERVE = """
 import pathlib
 import sys
 from mailshot import inbox
-inbox.serve_inbox(int(sys.argv[1]), int(sys.argv[2]), pathlib.Path(sys.argv[3]))
+inbox.Inbox(int(sys.argv[1]), int(sys.argv[2]), pathlib.Path(sys.argv[3])).serve()
 """
 
 

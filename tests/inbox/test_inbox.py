@@ -151,7 +151,7 @@ def test_an_unknown_mail_is_not_found(running: Running, mail_id: str) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.com", ""])
 def test_it_listens_on_this_machine_only(tmp_path: Path, host: str) -> None:
     with pytest.raises(Refused):
-        inbox.serve_inbox(1025, 8025, tmp_path, host)
+        inbox.Inbox(1025, 8025, tmp_path, host).serve()
 
 
 def test_a_port_in_use_is_reported(running: Running, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ leaves out a line that has only statements.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.render import mail_samples
-from tests.render.material import TRACKING
+from tests.render.material import TRACKING, compile_body, values
 
 _RAW = ("style", "script", "title", "textarea", "noscript")
 _TOKEN = re.compile(
@@ -131,9 +132,10 @@ def _style(match: re.Match[str], written: str | None) -> str:
     assert start >= 0, f"{own!r} is not in {content!r}"
     front, back = content[:start], content[start + len(own) :]
     assert not front or not own.strip() or front.endswith(";"), f"{front!r} runs into {own!r}"
-    assert not back or back.startswith(";") or own.rstrip().endswith(";") or not own.strip(), f"{back!r} runs on"
+    ended = html.unescape(own).rstrip()
+    assert not back or back.startswith(";") or ended.endswith(";") or not ended, f"{back!r} runs on"
     _check_declarations(front)
-    _check_declarations(back.removeprefix(";"))
+    _check_declarations(back.lstrip(";"))
     return match["equals"] + written
 
 
@@ -202,3 +204,11 @@ def test_the_check_itself_keeps_every_byte(name: str) -> None:
     written = mail_samples.authored(name)
     assert "".join(token.text for token in tokens(written)) == written
     assert taken_out(written, written) == written
+
+
+@pytest.mark.parametrize(("kind", "is_raised"), [("text/css", False), ("text/plain", True)])
+def test_animated_properties_get_no_important_that_would_stop_the_animation(kind: str, is_raised: bool) -> None:
+    style = "<style>p { color: red } @media (min-width: 1px) { p { color: blue } }</style>"
+    frames = f'<style type="{kind}">@keyframes glow {{ from {{ color: green }} }}</style>'
+    html = compile_body(f"<html><head>{style}{frames}</head><body><p>x</p></body></html>").render(values(), None).html
+    assert ("blue !important" in html) is is_raised

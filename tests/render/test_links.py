@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mailshot.errors import InvalidInput
 from mailshot.render import filters, links
 from mailshot.render.template import RenderError
 from tests.render.material import SHOP, TRACKING, compile_body, values
@@ -67,6 +68,46 @@ def test_links_in_comments_for_outlook_and_pictures_are_checked_too() -> None:
 def test_some_links_are_never_exchanged(link: str) -> None:
     mail = compile_body(PAGE.format(f"{link}x</a>"))
     assert hrefs(mail.render(values(), TRACKING).html) == hrefs(mail.render(values(), None).html)
+
+
+WRITTEN = {
+    "https://x.example/?a=1\n    &amp;b=2": "https://x.example/?a=1%20%20%20%20&b=2",
+    "https://x.example/a\n\t/b&#10;": "https://x.example/a/b",
+    "\n https://x.example/a \n": "https://x.example/a",
+    "https://x.example\t": "https://x.example",
+    "https://x.example/a\\b?c\\d": "https://x.example/a/b?c%5Cd",
+    "https://x.example/a&nbsp;": "https://x.example/a%C2%A0",
+    "https://x.example/a b|c{d}": "https://x.example/a%20b%7Cc%7Bd%7D",
+    "https://x.example/?a=1&copy=2&lt=3&not": "https://x.example/?a=1&copy=2&lt=3%C2%AC",
+    "https://x.example/?q=50%&r=%zz&s=%e2#a#b": "https://x.example/?q=50%&r=%zz&s=%e2#a#b",
+    "HTTPS://B\u00fccher.example:8080/gulr\u00f8tter": "https://xn--bcher-kva.example:8080/gulr%C3%B8tter",
+}
+"""Attributes as an author writes them, and where their clicks lead."""
+
+
+@pytest.mark.parametrize(("written", "url"), WRITTEN.items())
+def test_a_click_leads_to_what_the_author_wrote(written: str, url: str) -> None:
+    mail = compile_body(PAGE.format(f'<a href="{written}">x</a>'))
+    assert [link.url for link in mail.render(values(), TRACKING).links] == [url]
+    assert f'<a href="{written}">' in mail.render(values(), None).html
+
+
+def test_a_blank_that_browsers_keep_is_reported_with_the_template() -> None:
+    with pytest.raises(InvalidInput, match="must begin with"):
+        compile_body(PAGE.format('<a href="https://x.example&nbsp;">x</a>'))
+
+
+def test_blanks_do_not_end_a_link_in_the_plain_text() -> None:
+    page = '<p>Go <a href=" https://x.example/a b?c=1\n&amp;d={{ customer.first_name }} e ">here</a></p>'
+    assert (
+        "Go here <https://x.example/a%20b?c=1&d=Rosa%20e>"
+        in compile_body(PAGE.format(page)).render(values(), None).text
+    )
+
+
+def test_the_plain_text_shows_a_customers_address_without_the_subject() -> None:
+    page = '<p><a href="mailto:{{ customer.email }}?subject=A b">write</a> {{ sender.postal_address }}</p>'
+    assert "write <r@x.example> 1 Lane" in compile_body(PAGE.format(page)).render(values(), None).text
 
 
 def test_the_same_address_has_the_same_id_in_another_process() -> None:

@@ -100,9 +100,9 @@ def test_a_link_text_is_told_once() -> None:
         '<a href="https://shop.example/">Read more about apples</a>',
         '<a href="https://shop.example/" aria-label="Apples">Read more</a>',
         '<a href="https://shop.example/">{{ customer.first_name }}</a>',
-        '<a href="https://shop.example/">shop.example</a>',
-        '<a href="https://www.shop.example/a?b=1">https://shop.example</a>',
-        '<a href="https://news.shop.example/">www.shop.example/apples</a>',
+        '<a data-no-track href="https://shop.example/">shop.example</a>',
+        '<a data-no-track href="https://www.shop.example/a?b=1">https://shop.example</a>',
+        '<a data-no-track href="https://news.shop.example/">www.shop.example/apples</a>',
         '<a href="mailto:hello@shop.example">hello@shop.example</a>',
         '<a href="https://nodejs.org/">Node.js</a>',
         '<a href="https://shop.example/"><img src="https://shop.example/a.png" alt="Apples"></a>',
@@ -118,6 +118,31 @@ def test_a_link_that_shows_another_address_is_told(text: str) -> None:
     [finding] = findings(f'<a href="https://shop.example/">{text}</a>', "phishing")
     assert (finding.level, finding.place.line) == ("warning", 2)
     assert "'shop.example'" in finding.message
+
+
+@pytest.mark.parametrize("text", ["https://shop.example/a", "www.shop.example", "shop.example"])
+def test_a_link_text_that_click_tracking_makes_wrong_is_told_once(text: str) -> None:
+    link = f'<a href="https://shop.example/a">{text}</a>'
+    [finding] = findings(link * 2, "data-no-track")
+    assert (finding.level, finding.place.line) == ("warning", 2)
+    assert f"'{text}' (and 1 more)" in finding.message
+
+
+@pytest.mark.parametrize("style", ["{{ customer.first_name }}", "color: {{ customer.first_name or '#999' }}"])
+def test_looks_are_checked_on_rendered_mails_where_styles_are_inlined_for_each(style: str) -> None:
+    body = f'<p style="{style}" class="a">Fresh</p><p class="u"><a href="{UNSUBSCRIBE}">Unsubscribe</a></p>'
+    each = {"m__settings_yaml": "inline: each"}
+    [contrast] = findings(body, "'Fresh' is hard to read", ".a { color: #999 }", **each)
+    assert (contrast.level, str(contrast.place)) == ("warning", "templates/m/body.html")
+    [hidden] = findings(body, "unsubscribe link is hidden", ".u { display: none }", **each)
+    assert (hidden.level, hidden.bulk) == ("error", True)
+    assert not findings(body, "is hidden", "", **each)
+    theme = (
+        f'<p style="background: {{{{ customer.first_name }}}}"><a style="color: #fff" href="{UNSUBSCRIBE}">x</a></p>'
+    )
+    assert not findings(theme, "is hidden", **each), "the background is not known"
+    some = "{% if customer.first_name %}.u { display: none }{% endif %}"
+    assert not findings(body, "is hidden", some, **each), "only for some"
 
 
 def test_a_link_of_a_mute_picture_is_told() -> None:

@@ -13,7 +13,7 @@ from mailshot.bootstrap import App
 from mailshot.campaign import browser_view
 from mailshot.deliver import pipeline
 from mailshot.errors import NotFound, Refused
-from mailshot.render import compose
+from mailshot.render import compose, problems
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store import dialect, privacy, profiles, runs, tables
 from mailshot.tokens import KeyRing, Purpose
@@ -233,3 +233,20 @@ def test_a_copy_that_cannot_be_rendered_stops_the_launch(shop: Shop) -> None:
     write(shop.folder, {"picks/body.html": BODY.replace("{{ campaign.name }}", "{{ customer.first_name[0] }}")})
     made = campaigns.planned(shop, datetime.now(UTC))
     assert any("the copy for the public archive cannot be rendered" in error for error in made.errors)
+
+
+def test_a_copy_that_cannot_be_rendered_any_more_is_tried_once(
+    shop: Shop, launched: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every visitor of the archive would wait for it, one after another."""
+    tried: list[object] = []
+
+    def refuse(*arguments: object) -> object:
+        tried.append(arguments)
+        raise problems.RenderError("no longer allowed")
+
+    monkeypatch.setattr(compose, "public_copy", refuse)
+    views = browser_view.BrowserViews(shop.store, KEYS)
+    assert views.archived_mails() == []
+    assert views.archived_mails() == []
+    assert len(tried) == 1
