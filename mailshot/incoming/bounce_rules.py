@@ -117,9 +117,11 @@ class BounceVerdict:
 class Failure:
     """What is known of one failure. Build it with `read_failure`."""
 
-    #: Subject and detail of the enhanced code that counts.
+    #: The enhanced code that counts, such as 5.1.1; "" without one.
+    enhanced_code: str
+    #: Its subject and detail.
     code: tuple[int, int] | None
-    #: First digit of that code, or of the SMTP code; 0 when neither is known.
+    #: First digit of the reply: of its codes, or else of the Status field; 0 when none is known.
     code_class: int
     smtp_code: int | None
     phase: SmtpPhase
@@ -127,11 +129,6 @@ class Failure:
     text: str
     #: A code x.7.y stands anywhere: security or policy.
     is_security: bool
-
-    @property
-    def enhanced_code(self) -> str:
-        """The code as it is written, "" without one."""
-        return f"{self.code_class}.{self.code[0]}.{self.code[1]}" if self.code else ""
 
 
 def read_failure(status: str, text: str, phase: SmtpPhase) -> Failure:
@@ -142,10 +139,12 @@ def read_failure(status: str, text: str, phase: SmtpPhase) -> Failure:
     match = _REPLY_CODE.search(text)
     smtp_code = int(match[1]) if match else None
     code = next((code for code in (*codes, *field) if _is_precise(code)), next(iter((*codes, *field)), None))
-    code_class = code[0] if code else (smtp_code or 0) // 100
+    # A server's own reply says more than the Status field that another server made of it.
+    reply_class = code[0] if code and code in codes else (smtp_code or 0) // 100
     return Failure(
+        enhanced_code=".".join(map(str, code)) if code else "",
         code=code[1:] if code else None,
-        code_class=code_class,
+        code_class=reply_class or (code[0] if code else 0),
         smtp_code=smtp_code,
         phase=phase_of(text) or phase,
         text=normalized(text),
