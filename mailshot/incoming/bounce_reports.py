@@ -85,7 +85,13 @@ _SENT_ON = ("delivered", "relayed", "expanded")
 _REPLY = re.compile(r"\s*[45]\d\d[ -]\S")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _SMALL_TALK = (BounceReason.policy, BounceReason.expired, BounceReason.network, BounceReason.system)
-_LEAST_SURE = (IncomingKind.delivered, IncomingKind.delayed, IncomingKind.soft, IncomingKind.block, IncomingKind.hard)
+_MILDEST_FIRST = (
+    IncomingKind.delivered,
+    IncomingKind.delayed,
+    IncomingKind.soft,
+    IncomingKind.block,
+    IncomingKind.hard,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +252,7 @@ def _decisive(recipients: tuple[ReportedRecipient, ...], contents: Contents) -> 
     """
     wrote_to = address_of(contents.returned.header("to")).lower() if contents.returned is not None else ""
     ours = [row for row in recipients if wrote_to and wrote_to in (row.address.lower(), row.original.lower())]
-    return min(ours or recipients, key=lambda row: _LEAST_SURE.index(row.verdict.kind))
+    return min(ours or recipients, key=lambda row: _MILDEST_FIRST.index(row.verdict.kind))
 
 
 def clean(text: str, limit: int) -> str:

@@ -33,6 +33,11 @@ _SERVER = re.compile(
     r"|(?:remote|peer) host said:|delivery temporarily suspended:",
     re.I,
 )
+#: Lines of a transcript that are no refusal: commands, and replies that accept them.
+_COMMANDS = re.compile(
+    r"(?im)^[>\s-]{0,8}(?:(?:ehlo|helo|mail from|rcpt to)[: ][^\n]{0,500}|(?:data|quit|rset|starttls)[ \t]*"
+    r"|[23]\d\d[ -][^\n]*)$"
+)
 _HOST = re.compile(r"(?<![\w.@/-])(?:[\w-]{1,63}\.){1,8}[a-z]{2,24}(?![\w/@.-])")
 _BLOCKLIST = re.compile(r"spam|abuse|sorbs|uceprotect|barracuda|senderscore|surbl|uribl|dnsbl|rbl|blacklist|blocklist")
 _AT_DATA = re.compile(
@@ -170,7 +175,7 @@ def phase_of(text: str) -> SmtpPhase:
 
 def normalized(text: str) -> str:
     """Return a text as rules search it: lower case, single blanks; addresses, host names and reply codes left out."""
-    text = " ".join(text[:MAX_TEXT].lower().replace("\u2019", "'").split())
+    text = " ".join(_COMMANDS.sub("", text[:MAX_TEXT]).lower().replace("\u2019", "'").split())
     text = _LINE_CODES.sub(" ", _SERVER.sub(" ", _ADDRESS.sub(" ", text)))
     text = _HOST.sub(lambda match: match[0] if _BLOCKLIST.search(match[0]) else " ", text)
     return bounce_phrases.one_spelling(" ".join(text.split()))
@@ -192,8 +197,8 @@ def _strong_block(failure: Failure) -> BounceVerdict | None:
         return verdict
     if failure.code in _BLOCK_CODES:
         return _by_code(IncomingKind.block, _BLOCK_CODES[failure.code], failure)
-    # Some servers give 5.7.1 to an unknown mailbox. Their words decide.
-    if failure.is_security and not _says_no_mailbox(failure):
+    # Some servers give 5.7.1 to an unknown or full mailbox. Their words decide.
+    if failure.is_security and not (_says_no_mailbox(failure) or _by_phrase(PhraseGroup.soft, failure)):
         return BounceVerdict(IncomingKind.block, BounceReason.policy, "code x.7.x", Confidence.certain)
     return None
 
