@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 
 from mailshot.incoming import auto_replies, bounce_rules
-from mailshot.incoming.bounce_rules import BounceVerdict, SmtpPhase
+from mailshot.incoming.bounce_rules import BounceVerdict, Failure, SmtpPhase
 from mailshot.incoming.contents import Contents
 from mailshot.incoming.delivery_reports import ADDRESS, RecipientReport, address_of, recipient_reports
 from mailshot.incoming.mime_tree import IncomingPart
@@ -126,7 +126,9 @@ def read_bounce(message: IncomingPart, contents: Contents) -> Bounce | None:
     if not reports:
         return None
     reports = _with_address(message, contents, reports)
-    recipients = tuple(_judge(report, message, contents, len(reports)) for report in reports)
+    texts = _read_texts(message, contents)
+    is_searched = len(reports) <= MAX_SEARCHED_RECIPIENTS
+    recipients = tuple(_judge(report, texts, is_searched) for report in reports)
     return Bounce(recipients, _decisive(recipients, contents))
 
 
@@ -198,26 +200,37 @@ def _own_addresses(message: IncomingPart, contents: Contents) -> set[str]:
     return {match[0].lower() for value in values for match in ADDRESS.finditer(value[:2000])}
 
 
-def _judge(report: RecipientReport, message: IncomingPart, contents: Contents, count: int) -> ReportedRecipient:
-    """Decide about one recipient by what is said of it, or else by the replies and the whole text of the notice."""
-    # Without a diagnostic the replies in the notice may still object to the sender.
-    texts = [report.diagnostic or reply_lines(contents.notice)]
-    # A server's reply says it all. Otherwise the rest of the notice is searched, each paragraph on its own: words of
-    # its greeting and of the cause would make phrases that nobody wrote.
-    if count <= MAX_SEARCHED_RECIPIENTS and not _REPLY.match(texts[0]):
-        texts += [reply_lines(contents.notice), *re.split(r"\n[ \t]*\n", contents.notice)[:MAX_PARAGRAPHS]]
-    phase = bounce_rules.phase_of(contents.notice)
-    failures = [bounce_rules.read_failure(report.status, text, phase) for text in texts]
-    verdicts = [bounce_rules.decide(failure) for failure in failures]
-    index = _clearest(verdicts)
-    failure, verdict = failures[index], verdicts[index]
+@dataclass(frozen=True, slots=True)
+class _NoticeTexts:
+    """What is read once of a notice and used for each of its recipients."""
+
+    phase: SmtpPhase
+    #: The lines that quote replies of a server.
+    replies: str
+    paragraphs: list[str]
+    is_delayed: bool
+
+
+def _read_texts(message: IncomingPart, contents: Contents) -> _NoticeTexts:
+    notice = contents.notice
+    return _NoticeTexts(
+        phase=bounce_rules.phase_of(notice),
+        replies=reply_lines(notice),
+        paragraphs=re.split(r"\n[ \t]*\n", notice)[:MAX_PARAGRAPHS],
+        is_delayed=_is_delayed(message, contents),
+    )
+
+
+def _judge(report: RecipientReport, texts: _NoticeTexts, is_searched: bool) -> ReportedRecipient:
+    """Decide about one recipient, by what is said of it or else by the rest of the notice if that `is_searched`."""
+    text, failure, verdict = _clearest(report, texts, is_searched)
     if report.action in _SENT_ON:
         verdict = BounceVerdict(
             IncomingKind.delivered, BounceReason.unknown, f"action {report.action}", Confidence.certain
         )
     elif report.action == "delayed":
         verdict = BounceVerdict(IncomingKind.delayed, verdict.reason, "action delayed", Confidence.certain)
-    elif not report.action and failure.code_class != 5 and _is_delayed(message, contents):
+    elif not report.action and failure.code_class != 5 and texts.is_delayed:
         verdict = BounceVerdict(IncomingKind.delayed, verdict.reason, "phrase delayed", Confidence.likely)
     return ReportedRecipient(
         address=clean(report.address, 320),
@@ -225,19 +238,39 @@ def _judge(report: RecipientReport, message: IncomingPart, contents: Contents, c
         verdict=verdict,
         enhanced_code=failure.enhanced_code,
         smtp_code=failure.smtp_code,
-        diagnostic=clean(texts[index] or report.diagnostic, MAX_DIAGNOSTIC),
+        diagnostic=clean(text or report.diagnostic, MAX_DIAGNOSTIC),
     )
 
 
-def _clearest(verdicts: list[BounceVerdict]) -> int:
-    """Return which verdict counts: the first with a cause, of the first text, the replies, or the paragraphs.
+_Judged = tuple[str, Failure, BounceVerdict]
 
-    Among paragraphs, a reason that lies with the sender or the mailbox counts before one that may be small talk.
+
+def _clearest(report: RecipientReport, texts: _NoticeTexts, is_searched: bool) -> _Judged:
+    """Return the first text that names a cause, with its failure and verdict; the first text if none does.
+
+    A server's reply says it all. Otherwise the rest of the notice is searched, each paragraph on its own: words of its
+    greeting and of the cause would make phrases that nobody wrote. Among paragraphs, a reason that lies with the sender
+    or the mailbox counts before one that may be small talk.
     """
-    known = [number for number, verdict in enumerate(verdicts) if verdict.reason is not BounceReason.unknown]
-    if not known or known[0] < 2:
-        return known[0] if known else 0
-    return next((number for number in known if verdicts[number].reason not in _SMALL_TALK), known[0])
+    # Without a diagnostic the replies in the notice may still object to the sender.
+    own = _judge_text(report, report.diagnostic or texts.replies, texts.phase)
+    if _names_cause(own) or not is_searched or _REPLY.match(own[0]):
+        return own
+    replies = _judge_text(report, texts.replies, texts.phase)
+    if _names_cause(replies):
+        return replies
+    judged = [_judge_text(report, paragraph, texts.phase) for paragraph in texts.paragraphs]
+    causes = [judgement for judgement in judged if _names_cause(judgement)]
+    return next((cause for cause in causes if cause[2].reason not in _SMALL_TALK), next(iter(causes), own))
+
+
+def _judge_text(report: RecipientReport, text: str, phase: SmtpPhase) -> _Judged:
+    failure = bounce_rules.read_failure(report.status, text, phase)
+    return text, failure, bounce_rules.decide(failure)
+
+
+def _names_cause(judged: _Judged) -> bool:
+    return judged[2].reason is not BounceReason.unknown
 
 
 def _is_delayed(message: IncomingPart, contents: Contents) -> bool:
