@@ -171,13 +171,17 @@ def _reports_of_notice(
     if not read:
         domain = address_of(message.header("from")).rpartition("@")[2].lower()
         read = bare_names(contents.notice, domain) or [RecipientReport()]
-    is_failure = _FAILURE.search(contents.notice) is not None or contents.returned is not None
-    is_failure = is_failure or _SUBJECT.search(message.header("subject")[:300]) is not None
-    return read if is_failure or _is_hard(contents.notice) else []
+    return read if _tells_failure(message, contents) else []
 
 
-def _is_hard(notice: str) -> bool:
-    return bounce_rules.decide(bounce_rules.read_failure("", notice, SmtpPhase.unknown)).kind is IncomingKind.hard
+def _tells_failure(message: IncomingPart, contents: Contents) -> bool:
+    """Return whether a message from a mail server is about a mail that it did not deliver."""
+    if contents.returned is not None or _SUBJECT.search(message.header("subject")[:300]):
+        return True
+    if _FAILURE.search(contents.notice) or _DELAYED.search(contents.notice):
+        return True
+    failure = bounce_rules.read_failure("", contents.notice, SmtpPhase.unknown)
+    return failure.code is not None or bounce_rules.decide(failure).kind is IncomingKind.hard
 
 
 def _with_address(message: IncomingPart, contents: Contents, reports: list[RecipientReport]) -> list[RecipientReport]:

@@ -205,6 +205,27 @@ def test_a_user_unknown_said_after_data_is_filtered() -> None:
     assert (message.kind, message.reason) == (IncomingKind.soft, BounceReason.filtered)
 
 
+@pytest.mark.parametrize(
+    ("subject", "text", "kind"),
+    [
+        ("Consegna fallita", "Non consegnato a:\n\n<tom@example.org>: 550 5.1.1 utente sconosciuto", "hard"),
+        ("Falha na entrega", "Não pôde ser entregue:\n\ntom@example.org\n 552 5.2.2 caixa cheia", "soft"),
+        ("Niet bezorgd", "Niet bezorgd aan <tom@example.org>:\n550 gebruiker onbekend", "hard"),
+        ("Wiadomość niedostarczona", "<tom@example.org>: 550 Nie ma takiego uzytkownika", "hard"),
+        ("Сообщение не доставлено", "Адрес tom@example.org: 550 пользователь не найден", "hard"),
+        ("系统退信", "收件人 tom@example.org\n退信原因：550 用户不存在", "hard"),
+        ("配信不能", "<tom@example.org> 宛のメールは配信できませんでした。\n552 メールボックスがいっぱいです", "soft"),
+        ("Message non distribué", "<tom@example.org>: 554 5.7.1 message rejeté (spam)", "block"),
+        ("Zustellung verzögert", "Ihre Nachricht an tom@example.org wird verzögert. 451 4.4.1 timeout", "delayed"),
+        ("반송", "<tom@example.org>: 550 5.1.1 User unknown", "hard"),
+    ],
+)
+def test_notices_in_other_languages_are_read(subject: str, text: str, kind: str) -> None:
+    head = f"From: postmaster@example.org\nSubject: {subject}\nContent-Type: text/plain; charset=utf-8\n\n"
+    message = parser.parse(f"{head}{text}\n".encode(), KEYS, None)
+    assert (message.kind, message.reported_address) == (kind, "tom@example.org")
+
+
 def test_words_in_the_notice_count_where_the_fields_have_none() -> None:
     fields = (
         "From: MAILER-DAEMON@mx.example.net\nContent-Type: multipart/report; boundary=r\n\n--r\n\n"
