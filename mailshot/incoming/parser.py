@@ -13,7 +13,7 @@ from datetime import date
 
 from mailshot.incoming import auto_replies, mime_tree, replies
 from mailshot.incoming.attribution import TokenPlace, VerifiedToken, find_tokens
-from mailshot.incoming.bounce_reports import Bounce, ReportedRecipient, clean, is_daemon, read_bounce
+from mailshot.incoming.bounce_reports import ReportedRecipient, clean, is_daemon, read_bounce
 from mailshot.incoming.contents import Contents, sort_parts
 from mailshot.incoming.delivery_reports import address_of
 from mailshot.incoming.mime_tree import IncomingPart
@@ -66,10 +66,12 @@ def parse(raw: bytes, keys: KeyRing, recipient: str | None) -> IncomingMessage:
     message = mime_tree.parse(raw)
     contents = sort_parts(message)
     tokens = tuple(find_tokens(message, contents, keys, recipient))
-    parsed = _read_complaint(message, contents)
-    if parsed is None and (bounce := read_bounce(message, contents)):
-        parsed = _read_bounce(contents, bounce)
-    parsed = parsed or _read_unsubscribe(message, tokens) or _read_written(message, contents, tokens)
+    parsed = (
+        _read_complaint(message, contents)
+        or _read_unsubscribe(message, contents, tokens)
+        or _read_bounce(message, contents)
+        or _read_written(message, contents, tokens)
+    )
     return replace(parsed, tokens=tokens)
 
 
@@ -98,7 +100,10 @@ def _is_microsoft_complaint(message: IncomingPart, returned: IncomingPart) -> bo
     return is_junk_report or returned.header("x-hmxmroriginalrecipient") != ""
 
 
-def _read_bounce(contents: Contents, bounce: Bounce) -> IncomingMessage:
+def _read_bounce(message: IncomingPart, contents: Contents) -> IncomingMessage | None:
+    bounce = read_bounce(message, contents)
+    if bounce is None:
+        return None
     decisive, verdict = bounce.decisive, bounce.decisive.verdict
     return IncomingMessage(
         kind=verdict.kind,
@@ -114,15 +119,17 @@ def _read_bounce(contents: Contents, bounce: Bounce) -> IncomingMessage:
     )
 
 
-def _read_unsubscribe(message: IncomingPart, tokens: tuple[VerifiedToken, ...]) -> IncomingMessage | None:
+def _read_unsubscribe(
+    message: IncomingPart, contents: Contents, tokens: tuple[VerifiedToken, ...]
+) -> IncomingMessage | None:
     """Return a request to leave: a mail to the address for leaving, whatever it says.
 
     That address is nowhere but in List-Unsubscribe, so a program that writes there acts for its user. Only an answer to
-    a mail (`auto-replied`) is no request.
+    a mail (`auto-replied`) and a report of a server are no requests.
     """
     if not any(token.purpose is Purpose.leave and token.place in _ADDRESSED for token in tokens[:1]):
         return None
-    if message.header("auto-submitted").strip().lower().startswith("auto-replied"):
+    if contents.fields or message.header("auto-submitted").strip().lower().startswith("auto-replied"):
         return None
     return IncomingMessage(IncomingKind.unsubscribe, "address for leaving", Confidence.certain)
 

@@ -24,7 +24,15 @@ def _mail(headers: str, body: str = "Hello") -> bytes:
 
 
 @pytest.mark.parametrize("recipient", [LEAVE, LEAVE.upper(), f"<{LEAVE}>"])
-@pytest.mark.parametrize("headers", ["Subject: unsubscribe", "Subject:", "Auto-Submitted: auto-generated", "X-Loop: 1"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "Subject: unsubscribe",
+        "Subject:",
+        "Auto-Submitted: auto-generated",
+        "From: administrator@x.example\nSubject: mail error",
+    ],
+)
 def test_a_mail_to_the_address_for_leaving_is_a_request(recipient: str, headers: str) -> None:
     message = parser.parse(_mail(f"To: shop@shop.example\n{headers}", ""), KEYS, recipient)
     assert message.kind is IncomingKind.unsubscribe
@@ -213,7 +221,7 @@ def test_a_user_unknown_said_after_data_is_filtered() -> None:
         ("Niet bezorgd", "Niet bezorgd aan <tom@example.org>:\n550 gebruiker onbekend", "hard"),
         ("Wiadomość niedostarczona", "<tom@example.org>: 550 Nie ma takiego uzytkownika", "hard"),
         ("Сообщение не доставлено", "Адрес tom@example.org: 550 пользователь не найден", "hard"),
-        ("系统退信", "收件人 tom@example.org\n退信原因：550 用户不存在", "hard"),
+        ("系统退信", "收件人 tom@example.org\n退信原因: 550 用户不存在", "hard"),
         ("配信不能", "<tom@example.org> 宛のメールは配信できませんでした。\n552 メールボックスがいっぱいです", "soft"),
         ("Message non distribué", "<tom@example.org>: 554 5.7.1 message rejeté (spam)", "block"),
         ("Zustellung verzögert", "Ihre Nachricht an tom@example.org wird verzögert. 451 4.4.1 timeout", "delayed"),
