@@ -9,7 +9,7 @@ from pathlib import Path
 from mailshot.audience import lint, nodes
 from mailshot.audience.lint import CUSTOMER, PRODUCT, LiteralUse
 from mailshot.audience.nodes import Condition
-from mailshot.campaign.snapshot import vocabulary
+from mailshot.campaign.snapshot import COMPANY_FILE, vocabulary
 from mailshot.documents import Document
 from mailshot.errors import InvalidInput, NotFound, Problem, nearest
 from mailshot.profile import utm
@@ -21,7 +21,7 @@ from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store import values
 from mailshot.store.engine import Connection
 
-COMPANY, PREFERENCES, SENDERS = "rules/company.yaml", "rules/preferences.yaml", "rules/senders.yaml"
+PREFERENCES, SENDERS = "rules/preferences.yaml", "rules/senders.yaml"
 
 
 def rule_warnings(rulebook: Rulebook, today: date) -> list[Problem]:
@@ -73,8 +73,8 @@ def _utm_without_hosts(rulebook: Rulebook) -> Iterator[Problem]:
 
 def _utm(rulebook: Rulebook) -> Iterator[tuple[Document, Sequence[str], UtmParameters]]:
     """Give the UTM parameters of the company, each sender and each campaign, with their place."""
-    if COMPANY in rulebook.files:
-        yield rulebook.files[COMPANY], ("utm",), rulebook.company.utm
+    if COMPANY_FILE in rulebook.files:
+        yield rulebook.files[COMPANY_FILE], ("utm",), rulebook.company.utm
     for name, sender in rulebook.senders.items():
         yield rulebook.files[SENDERS], (name, "utm"), sender.utm
     for name, document in rulebook.campaigns.items():
