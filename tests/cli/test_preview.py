@@ -106,6 +106,15 @@ def test_a_content_is_shown_to_a_customer_of_the_plan_who_gets_it(shop: Shop) ->
     assert (code, "2 greens" in printed, "By the plan" in printed) == (0, True, False)
 
 
+def test_attachments_are_named(shop: Shop, tmp_path: Path) -> None:
+    write(shop, "templates/green/settings.yaml", "attachments: [Terms.txt, ../_base/hours.csv]\n")
+    write(shop, "templates/green/Terms.txt", "Terms")
+    (shop.folder / "templates/_base").mkdir(exist_ok=True)
+    write(shop, "templates/_base/hours.csv", "day,hour\n")
+    code, output = mailshot("preview", "week", "--content", "green", "--to", str(tmp_path / "x.html"))
+    assert (code, "Attached: Terms.txt, hours.csv\n" in output) == (0, True), output
+
+
 def test_a_content_is_shown_for_a_customer_who_gets_another(shop: Shop) -> None:
     code, printed = mailshot("preview", "week", "--as", "nora", "--content", "green", "--text")
     assert code == 0
