@@ -33,7 +33,7 @@ from mailshot.render.flatten import Flattener
 from mailshot.render.html_tree import HtmlTree
 from mailshot.render.inline_css import Inlining, inline
 from mailshot.render.lexer import Segment, expression, parse, statement, tokens_of
-from mailshot.render.links import LinkSlots, encoded_in_text
+from mailshot.render.links import LOGO, LinkSlots, encoded_in_text
 from mailshot.render.lint import Finding
 from mailshot.render.mail_settings import MailSettings, attachment_places, read_settings
 from mailshot.render.markup import Tag
@@ -118,6 +118,9 @@ def _texts_only(parts: Collection[Part]) -> list[Part]:
 def _facts(
     source: TemplateSource, part: str, pieces: list[Segment], vocabulary: Vocabulary, report: TemplateProblems
 ) -> frozenset[str]:
+    for piece in pieces if part != "body.html" else ():
+        if piece.spells(*LOGO):
+            report.add(piece.place, "A text cannot show a picture.", "Write {{ company.brand }}.")
     tree, places = parse(pieces, source.file(part), sandbox.HTML, report)
     return variables.find(tree, places, vocabulary, report)
 

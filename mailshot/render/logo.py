@@ -17,7 +17,7 @@ COMPANY = "company"
 FACT = f"{COMPANY}.logo"
 """The dotted name by which templates use it."""
 FIELDS = ("brand", "logo", "logo_alt", "logo_width")
-_ON_SERVER = "For a picture on a server, write its whole address: https://…"
+_ON_SERVER = "For a picture on a server, write its whole address: https://"
 _MAX_ENTRIES = 2000
 """Entries under templates/ that are looked through for a suggestion."""
 
@@ -50,8 +50,10 @@ def address(content: bytes) -> str:
 def _suggestion(folder: Path, written: str) -> str:
     entries = (path for path in islice(folder.rglob("*"), _MAX_ENTRIES) if path.is_file())
     pictures = sorted(path.relative_to(folder).as_posix() for path in entries if enclosures.has_picture_name(path.name))
+    if "." in written.partition("/")[0] and not written.startswith(".") and "/" in written:
+        return f"{_ON_SERVER}{written}"
     by_name = {PurePosixPath(path).name.lower(): path for path in reversed(pictures)}
     close = errors.similar(PurePosixPath(written).name.lower(), by_name)
     if close:
         return f"Did you mean '{by_name[close]}'?"
-    return f"Put it there; the path begins below templates/. {_ON_SERVER}"
+    return f"Put it there; the path begins below templates/. {_ON_SERVER}…"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mailshot.campaign import dependencies, plan
+from mailshot.campaign import dependencies, plan, snapshot
 from mailshot.errors import InvalidInput
 from mailshot.render import compose
 from mailshot.render.compose import OutgoingMail, Recipient
@@ -20,7 +20,7 @@ SHIPPED = Path(__file__).parents[2] / "templates" / "_base"
 COMPANY = project.FILES["rules/company.yaml"]
 BODY = '{% extends "_base/layout.html" %}{% block body %}<tr><td><p>Hello</p></td></tr>{% endblock %}\n'
 URL = "https://shop.example/logo.png?v=2"
-PICTURE = "https://shop.example/{}"
+OUTLOOK = '<!--[if mso]><v:image src="{{ company.logo }}"><![endif]-->'
 
 
 @pytest.fixture
@@ -60,7 +60,8 @@ def parts_that_differ(shop: Shop, before: str, after: str) -> list[str]:
         ("_base/logo.pgn", "There is no file 'templates/_base/logo.pgn'", "Did you mean '_base/logo.png'?"),
         ("templates/_base/logo.png", "There is no file", "Did you mean '_base/logo.png'?"),
         ("mark.gif", "There is no file 'templates/mark.gif'", "Did you mean 'brand/Mark.gif'?"),
-        ("shop.example/x", "There is no file", "write its whole address: https://"),
+        ("shop.example/a/logo.png", "There is no file", "write its whole address: https://shop.example/a/logo.png"),
+        ("picture", "There is no file 'templates/picture'", "write its whole address: https://…"),
         ("../../etc/passwd", "There is no file", "begins below templates/"),
         ("_base", "There is no file 'templates/_base'", "begins below templates/"),
         ("_base/text.png", "'templates/_base/text.png' is not a PNG, JPEG or GIF", "Export it"),
@@ -171,6 +172,26 @@ def test_a_logo_is_no_link(shop: Shop) -> None:
     with pytest.raises(InvalidInput, match="is a picture, not a page") as caught:
         shop.campaign().mailing()
     assert [problem.line for problem in caught.value.problems] == [1]
+
+
+def test_an_address_of_the_logo_is_no_text(shop: Shop) -> None:
+    set_logo(shop, URL)
+    write(
+        shop.folder,
+        {"hello/body.html": BODY.replace("Hello", '<a href="https://shop.example">\n{{ company.logo }}</a>' + OUTLOOK)},
+    )
+    [fault] = snapshot.faults(shop.campaign())
+    assert (fault.file, fault.line) == ("templates/hello/body.html", 2)
+    assert "shows the address of the logo as a text" in fault.message
+
+
+@pytest.mark.parametrize("part", ["subject.txt", "preheader.txt", "body.txt"])
+def test_a_text_shows_no_logo(shop: Shop, part: str) -> None:
+    set_logo(shop, "_base/logo.png")
+    write(shop.folder, {f"hello/{part}": "{% if company.logo %}Hello{% endif %}\n{{ company.logo }}\n"})
+    with pytest.raises(InvalidInput, match="A text cannot show a picture") as caught:
+        shop.campaign().mailing()
+    assert [(problem.file, problem.line) for problem in caught.value.problems] == [(f"templates/hello/{part}", 2)]
 
 
 def test_templates_can_name_the_brand(shop: Shop) -> None:
