@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from mailshot.documents import Document
 from mailshot.errors import InvalidInput, NotFound, Problem, nearest
 from mailshot.profile import utm
 from mailshot.profile.utm import UtmParameters
-from mailshot.render import compose, source
+from mailshot.render import compose, logo, source
 from mailshot.render.mail_versions import compile_versions
 from mailshot.rulebook.campaign import CampaignDefinition
 from mailshot.rulebook.rulebook import Rulebook
@@ -57,6 +57,20 @@ def _unused_implied(rulebook: Rulebook) -> Sequence[Problem]:
                     )
                     problems.add(node, message, nearest(value, known - {answer}))
     return problems.sorted_problems()
+
+
+def unused_logo(rulebook: Rulebook, used: Collection[str]) -> list[Problem]:
+    """Return a warning for a logo that no mail shows; `used` are the dotted names that the mails of all campaigns use.
+
+    The layout of a project may be older than the setting.
+    """
+    if rulebook.company.logo is None or logo.FACT in used or not used:
+        return []
+    document = rulebook.files[COMPANY_FILE]
+    problems = document.problems()
+    remedy = 'Write <img src="{{ company.logo }}" alt="{{ company.logo_alt }}"> into templates/_base/layout.html.'
+    problems.add(document.at("logo"), "'logo' has no effect: no mail of a campaign shows it", remedy)
+    return problems.found
 
 
 def _utm_without_hosts(rulebook: Rulebook) -> Iterator[Problem]:

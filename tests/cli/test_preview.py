@@ -363,6 +363,19 @@ def test_the_check_tells_warnings_about_templates_once_and_does_not_fail(shop: S
     assert flat(printed).count("templates/hello/subject.txt:1:1: The subject looks like a reply") == 1
 
 
+def test_the_check_warns_of_a_logo_that_no_mail_shows(shop: Shop) -> None:
+    company = (shop.folder / "rules/company.yaml").read_text(encoding="utf-8")
+    write(shop, "rules/company.yaml", company + "logo: https://shop.example/logo.png\n")
+    warning = f"Warning: rules/company.yaml:{company.count(chr(10)) + 1}:7: 'logo' has no effect"
+    code, output = mailshot("rules", "check")
+    assert (code, warning in output) == (0, True), output
+    body = (shop.folder / "templates/green/body.html").read_text(encoding="utf-8")
+    picture = '<img src="{{ company.logo }}" alt="{{ company.logo_alt }}">'
+    write(shop, "templates/green/body.html", body.replace("<p>Dear", f"{picture}<p>Dear"))
+    code, output = mailshot("rules", "check")
+    assert (code, "logo" in output) == (0, False), output
+
+
 def test_a_new_project_has_no_warnings_about_its_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "shop"
     init.create_project(folder)
