@@ -27,6 +27,8 @@ frequency:
 ANSWERS = ("every_mail", "weekly", "monthly")
 FEW, MANY = 600, 10_000
 WORKERS = 4
+#: Until 20,000 mails are settled on SQLite, by four workers on two cores.
+PATIENCE_SECONDS = 1500
 
 
 def _check(store: Store, sink: Sink, folder: Path, customers: int) -> None:
@@ -42,7 +44,9 @@ def _check(store: Store, sink: Sink, folder: Path, customers: int) -> None:
     environment = shop.environment(MAILSHOT_SMTP=sink.url, MAILSHOT_CONNECTIONS="5")
     workers = [processes.worker(environment, folder / f"worker{number}.log") for number in range(WORKERS)]
     try:
-        processes.until(lambda: not any(_is_open(store, run_id) for run_id in runs), 240, "both runs are settled")
+        processes.until(
+            lambda: not any(_is_open(store, run_id) for run_id in runs), PATIENCE_SECONDS, "both runs are settled"
+        )
     finally:
         for worker in workers:
             processes.end(worker)
