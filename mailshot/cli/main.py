@@ -15,7 +15,13 @@ RULES = {
     "list": "rules:list_",
     "count": "rules:count",
 }
-SUPPRESSION = {"show": "suppression:show", "lift": "suppression:lift"}
+SUPPRESSION = {
+    "show": "suppression:show",
+    "add": "suppression:add",
+    "lift": "suppression:lift",
+    "export": "suppression:export",
+}
+CUSTOMER = {"export": "customer:export", "erase": "customer:erase"}
 ARCHIVE = {"list": "archive:list_", "add": "archive:add", "remove": "archive:remove"}
 MAILBOX = {
     "take": "mailbox:take",
@@ -51,7 +57,8 @@ COMMANDS: dict[str, lazy.Place] = {
     "archive": lazy.group(ARCHIVE, "List the public archive of mails, and choose what is in it."),
     "mailbox": lazy.group(MAILBOX, "Receive bounces, complaints and replies, and see what they changed."),
     "rules": lazy.group(RULES, "Check, test, count, compare and explain rules."),
-    "suppression": lazy.group(SUPPRESSION, "Look up suppressed addresses, and lift a suppression."),
+    "suppression": lazy.group(SUPPRESSION, "Suppress addresses, look them up, and lift a suppression."),
+    "customer": lazy.group(CUSTOMER, "Export or erase all data of one customer."),
     "db": lazy.group(DATABASE, "Set up and upgrade the database."),
 }
 HELP = "Campaigns and personalised mail from rules, templates and purchase history."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mailshot.cli import context, output
+from mailshot.errors import Refused
 from mailshot.states import OPEN, DeliveryState, RunState, ScheduleState
 
 if TYPE_CHECKING:
@@ -65,6 +67,9 @@ def report(
     ] = None,
     run: Annotated[int | None, typer.Option("--run", help=f"Show this run in detail. {context.RUN_HELP}")] = None,
     past: Annotated[bool, typer.Option("--past", help="Also list imported campaigns.")] = False,
+    people: Annotated[
+        bool, typer.Option("--people", help="List the customers of the run: who opened, clicked, bounced, and why.")
+    ] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     json: context.AsJson = False,
 ) -> None:
@@ -82,21 +87,27 @@ def report(
     chosen = stage.select_run(lines, run) if campaign or run is not None else None
     if campaign is None and not past:
         lines = [line for line in lines if line.state != RunState.past]
-    if csv:
+    if people:
+        _show_people(app.store, chosen, csv, json)
+    elif csv:
         _csv([chosen] if chosen and run is not None else lines)
-        return
-    if chosen is None:
+    elif chosen is None:
         output.print_json([line.as_dict() for line in lines]) if json else show_lines(lines, company.time_zone)
-        return
-    details = stage.load_report(app.store, chosen, today)
-    runs = [line.as_dict() for line in lines if line.campaign == chosen.campaign]
-    if json:
+    else:
+        details = stage.load_report(app.store, chosen, today)
+        _show_details(details, lines, company.time_zone, json, with_lines=run is None)
+
+
+def _show_details(details: RunReport, lines: list[RunSummary], zone: ZoneInfo, as_json: bool, with_lines: bool) -> None:
+    """Print one run in detail, after all runs of its campaign if that is asked for."""
+    if as_json:
+        runs = [line.as_dict() for line in lines if line.campaign == details.line.campaign]
         output.print_json(details.as_dict() | {"runs": runs})
         return
-    if run is None and len(lines) > 1:
-        show_lines(lines, company.time_zone)
+    if with_lines and len(lines) > 1:
+        show_lines(lines, zone)
         output.print_text()
-    show_report(details, company.time_zone)
+    show_report(details, zone)
 
 
 def show_lines(lines: list[RunSummary], zone: ZoneInfo) -> None:
@@ -130,6 +141,8 @@ def show_report(report: RunReport, zone: ZoneInfo) -> None:
         "clicked": line.clicked,
         "unsubscribed": line.unsubscribed,
         "converted": line.converted,
+        "bounced": line.bounced,
+        "complained": line.complained,
     }
     output.print_counts("", people, "people who", {"converted": CONVERTED})
     if line.machine:
@@ -148,6 +161,29 @@ def show_report(report: RunReport, zone: ZoneInfo) -> None:
         f"{did}: {bought.buyers:,} of {bought.customers:,} mailed, {held.buyers:,} of {held.customers:,} held out."
     )
     output.print_text(f"Uplift: {report.uplift.words()}.")
+
+
+def _show_people(store: Store, chosen: RunSummary | None, as_csv: bool, as_json: bool) -> None:
+    """Print what came back from each customer of a run: all of them as CSV or JSON, those with any as a table."""
+    from mailshot.insight import report as stage
+
+    if chosen is None:
+        raise Refused("--people needs a run.", "Name a campaign, or a run: mailshot report --run 3 --people.")
+    rows = stage.people(store, chosen.run_id)
+    if as_json:
+        output.print_json(list(rows))
+        return
+    if as_csv:
+        _write_csv(rows)
+        return
+    known = ("customer", "content", "state", "reason")
+    active = [row for row in rows if any(value for name, value in row.items() if name not in known)]
+    lines = [
+        (row["customer"], row["content"], row["state"], "; ".join(
+            f"{name}: {value}" for name, value in row.items() if value and name not in known)) for row in active
+    ]  # fmt: skip
+    output.print_table("", ("customer", "content", "state", "what came back"), lines)
+    output.print_text(f"{output.count_noun(len(lines), 'customer')} of run {chosen.run_id} with any feedback.")
 
 
 def describe_machines(customers: int) -> str:
@@ -255,13 +291,22 @@ def _schedule(item: Scheduled) -> Text:
 
 
 def _csv(lines: list[RunSummary]) -> None:
+    from mailshot.insight.report import RunSummary
+
+    _write_csv((line.as_dict() for line in lines), tuple(RunSummary.__dataclass_fields__))
+
+
+def _write_csv(rows: Iterable[Mapping[str, object]], columns: Sequence[str] = ()) -> None:
+    """Print rows as CSV, with a head of `columns`, or else of the names in the first row."""
     import csv
     import sys
 
     from mailshot import spreadsheet
-    from mailshot.insight.report import RunSummary
 
     writer = csv.writer(sys.stdout)
-    writer.writerow(RunSummary.__dataclass_fields__)
-    for line in lines:
-        writer.writerow(str(spreadsheet.harmless(value)) for value in line.as_dict().values())
+    if columns:
+        writer.writerow(columns)
+    for number, row in enumerate(rows):
+        if number == 0 and not columns:
+            writer.writerow(row)
+        writer.writerow(str(spreadsheet.harmless(value)) for value in row.values())

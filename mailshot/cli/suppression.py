@@ -1,7 +1,11 @@
-"""`suppression`: look up an address that must not be mailed, and lift it."""
+"""`suppression`: suppress an address, look one up, and lift it."""
 
 from __future__ import annotations
 
+import csv
+import sys
+from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +16,7 @@ from mailshot.errors import NotFound, Refused
 if TYPE_CHECKING:
     from mailshot.store.engine import Connection
 
+MAX_REASON = 200
 Address = Annotated[str, typer.Argument(help="The e-mail address.")]
 
 
@@ -36,6 +41,39 @@ def show(address: Address, json: context.AsJson = False) -> None:
     if withdrawn:
         topics = ", ".join(f"{topic} ({context.moment(at, zone)})" for topic, at in withdrawn.items())
         output.print_text(f"Withdrawn at this address: {output.printable(topics)}.")
+
+
+def add(
+    address: Address,
+    why: Annotated[str, typer.Option("--why", help="Why, for example 'asked by phone'.", metavar="REASON")],
+) -> None:
+    """Send no more mail to an address, whoever has it now or gets it later."""
+    from mailshot.store import suppression
+
+    if not why.strip() or len(why) > MAX_REASON:
+        raise Refused("The reason is empty or too long.", f"Write --why with 1 to {MAX_REASON} characters.")
+    app = context.app()
+    with app.store.write() as connection:
+        new = suppression.add(connection, _hash(app.address_key, address), why.strip(), "operator", context.now())
+    output.print_text(f"{output.printable(address)} {'is now' if new else 'was already'} suppressed.")
+    output.print_next_step(f"mailshot suppression show {address}")
+
+
+def export(
+    file: Annotated[Path | None, typer.Option("--to", help="The CSV file to write.", dir_okay=False)] = None,
+) -> None:
+    """Write the suppression list as CSV: hash of each address, reason, source and time; addresses are not stored."""
+    from mailshot.store import suppression
+
+    app = context.app()
+    with app.store.read() as connection:
+        rows = suppression.listed(connection)
+    with file.open("w", encoding="utf-8", newline="") if file else nullcontext(sys.stdout) as target:
+        writer = csv.writer(target)
+        writer.writerow(("address_hash", "reason", "source", "at"))
+        writer.writerows((row.address_hash, row.reason, row.source, row.at.isoformat()) for row in rows)
+    if file:
+        output.print_text(f"Wrote {output.count_noun(len(rows), 'suppressed address')} to {file}.")
 
 
 def lift(

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 
 from mailshot.incoming import auto_replies, bounce_rules
-from mailshot.incoming.bounce_rules import BounceVerdict
+from mailshot.incoming.bounce_rules import BounceVerdict, Failure, SmtpPhase
 from mailshot.incoming.contents import Contents
 from mailshot.incoming.delivery_reports import ADDRESS, RecipientReport, address_of, recipient_reports
 from mailshot.incoming.mime_tree import IncomingPart
@@ -21,6 +21,8 @@ MAX_DIAGNOSTIC = 500
 """Characters of a diagnostic text that are kept."""
 #: A notice is searched for the reasons of this many recipients at most; beyond, only their own fields count.
 MAX_SEARCHED_RECIPIENTS = 10
+
+MAX_PARAGRAPHS = 20
 
 _DAEMON = re.compile(
     r"mailer[-_ ]?daemon|postmaster|mail ?delivery|delivery ?(?:sub)?system|mdaemon|mail (?:system|administrator"
@@ -39,7 +41,8 @@ _SUBJECT = re.compile(
     r"|while)|unable to deliver"
     r"|cannot deliver|can't be delivered|no such user|user unknown|rejected mail|processing error|mail error"
     r"|mail failed|returning (?:to sender|message)|ndn:|dsn:|notification d'état|email error|e-mail error"
-    r"|problem delivering|(?:mail|message)[^\n]{0,20} blocked|nachricht nicht|nicht zugestellt|nicht zustell"
+    r"|problem delivering|not (?:a )?member|not ml article|reject(?:ed)? mail|(?:mail"
+    r"|message)[^\n]{0,20} blocked|nachricht nicht|nicht zugestellt|nicht zustell"
     r"|unzustellbar|zustellung fehl|fehler bei der zustellung|zustellbericht|[ée]chec (?:de|d')|non remis"
     r"|non remise|non distribu|no se puede"
     r"|no se pudo|no se ha podido|no entregado|devuelto|fallo en la entrega|não entregue|falha (?:na|de|no)"
@@ -81,7 +84,14 @@ _GAVE_UP = re.compile(
 _SENT_ON = ("delivered", "relayed", "expanded")
 _REPLY = re.compile(r"\s*[45]\d\d[ -]\S")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-_LEAST_SURE = (IncomingKind.delivered, IncomingKind.delayed, IncomingKind.soft, IncomingKind.block, IncomingKind.hard)
+_SMALL_TALK = (BounceReason.policy, BounceReason.expired, BounceReason.network, BounceReason.system)
+_MILDEST_FIRST = (
+    IncomingKind.delivered,
+    IncomingKind.delayed,
+    IncomingKind.soft,
+    IncomingKind.block,
+    IncomingKind.hard,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +126,16 @@ def read_bounce(message: IncomingPart, contents: Contents) -> Bounce | None:
     if not reports:
         return None
     reports = _with_address(message, contents, reports)
-    recipients = tuple(_judge(report, message, contents, len(reports)) for report in reports)
+    texts = _read_texts(message, contents)
+    is_searched = len(reports) <= MAX_SEARCHED_RECIPIENTS
+    recipients = tuple(_judge(report, texts, is_searched) for report in reports)
     return Bounce(recipients, _decisive(recipients, contents))
 
 
 def is_daemon(message: IncomingPart) -> bool:
     """Return whether a message comes from a mail server, by the names in its header."""
-    sender = f"{message.header('from')} {message.header('sender')} {message.header('return-path')}"[:500]
-    return _DAEMON.search(sender) is not None
+    is_own = "mailer-daemon" in message.header("return-path")[:300].lower()
+    return is_own or _DAEMON.search(message.header("from")[:300]) is not None
 
 
 def _is_notice(message: IncomingPart, contents: Contents) -> bool:
@@ -159,13 +171,17 @@ def _reports_of_notice(
     if not read:
         domain = address_of(message.header("from")).rpartition("@")[2].lower()
         read = bare_names(contents.notice, domain) or [RecipientReport()]
-    is_failure = _FAILURE.search(contents.notice) is not None or contents.returned is not None
-    is_failure = is_failure or _SUBJECT.search(message.header("subject")[:300]) is not None
-    return read if is_failure or _is_hard(contents.notice) else []
+    return read if _tells_failure(message, contents) else []
 
 
-def _is_hard(notice: str) -> bool:
-    return bounce_rules.decide(bounce_rules.read_failure("", notice, "")).kind is IncomingKind.hard
+def _tells_failure(message: IncomingPart, contents: Contents) -> bool:
+    """Return whether a message from a mail server is about a mail that it did not deliver."""
+    if contents.returned is not None or _SUBJECT.search(message.header("subject")[:300]):
+        return True
+    if _FAILURE.search(contents.notice) or _DELAYED.search(contents.notice):
+        return True
+    failure = bounce_rules.read_failure("", contents.notice, SmtpPhase.unknown)
+    return failure.code is not None or bounce_rules.decide(failure).kind is IncomingKind.hard
 
 
 def _with_address(message: IncomingPart, contents: Contents, reports: list[RecipientReport]) -> list[RecipientReport]:
@@ -188,23 +204,37 @@ def _own_addresses(message: IncomingPart, contents: Contents) -> set[str]:
     return {match[0].lower() for value in values for match in ADDRESS.finditer(value[:2000])}
 
 
-def _judge(report: RecipientReport, message: IncomingPart, contents: Contents, count: int) -> ReportedRecipient:
-    """Decide about one recipient by what is said of it, or else by the replies and the whole text of the notice."""
-    texts = [report.diagnostic]
-    # A server's reply says it all; a whole notice has phrases such as "please use another address".
-    if count <= MAX_SEARCHED_RECIPIENTS and not _REPLY.match(report.diagnostic):
-        texts += [reply_lines(contents.notice), contents.notice]
-    failures = [bounce_rules.read_failure(report.status, text, contents.notice) for text in texts]
-    verdicts = [bounce_rules.decide(failure) for failure in failures]
-    index = next((number for number, verdict in enumerate(verdicts) if verdict.reason is not BounceReason.unknown), 0)
-    failure, verdict = failures[index], verdicts[index]
+@dataclass(frozen=True, slots=True)
+class _NoticeTexts:
+    """What is read once of a notice and used for each of its recipients."""
+
+    phase: SmtpPhase
+    #: The lines that quote replies of a server.
+    replies: str
+    paragraphs: list[str]
+    is_delayed: bool
+
+
+def _read_texts(message: IncomingPart, contents: Contents) -> _NoticeTexts:
+    notice = contents.notice
+    return _NoticeTexts(
+        phase=bounce_rules.phase_of(notice),
+        replies=reply_lines(notice),
+        paragraphs=re.split(r"\n[ \t]*\n", notice)[:MAX_PARAGRAPHS],
+        is_delayed=_is_delayed(message, contents),
+    )
+
+
+def _judge(report: RecipientReport, texts: _NoticeTexts, is_searched: bool) -> ReportedRecipient:
+    """Decide about one recipient, by what is said of it or else by the rest of the notice if that `is_searched`."""
+    text, failure, verdict = _clearest(report, texts, is_searched)
     if report.action in _SENT_ON:
         verdict = BounceVerdict(
             IncomingKind.delivered, BounceReason.unknown, f"action {report.action}", Confidence.certain
         )
     elif report.action == "delayed":
         verdict = BounceVerdict(IncomingKind.delayed, verdict.reason, "action delayed", Confidence.certain)
-    elif not report.action and failure.code_class != 5 and _is_delayed(message, contents):
+    elif not report.action and failure.code_class != 5 and texts.is_delayed:
         verdict = BounceVerdict(IncomingKind.delayed, verdict.reason, "phrase delayed", Confidence.likely)
     return ReportedRecipient(
         address=clean(report.address, 320),
@@ -212,8 +242,39 @@ def _judge(report: RecipientReport, message: IncomingPart, contents: Contents, c
         verdict=verdict,
         enhanced_code=failure.enhanced_code,
         smtp_code=failure.smtp_code,
-        diagnostic=clean(texts[index] or report.diagnostic, MAX_DIAGNOSTIC),
+        diagnostic=clean(text or report.diagnostic, MAX_DIAGNOSTIC),
     )
+
+
+_Judged = tuple[str, Failure, BounceVerdict]
+
+
+def _clearest(report: RecipientReport, texts: _NoticeTexts, is_searched: bool) -> _Judged:
+    """Return the first text that names a cause, with its failure and verdict; the first text if none does.
+
+    A server's reply says it all. Otherwise the rest of the notice is searched, each paragraph on its own: words of its
+    greeting and of the cause would make phrases that nobody wrote. Among paragraphs, a reason that lies with the sender
+    or the mailbox counts before one that may be small talk.
+    """
+    # Without a diagnostic the replies in the notice may still object to the sender.
+    own = _judge_text(report, report.diagnostic or texts.replies, texts.phase)
+    if _names_cause(own) or not is_searched or _REPLY.match(own[0]):
+        return own
+    replies = _judge_text(report, texts.replies, texts.phase)
+    if _names_cause(replies):
+        return replies
+    judged = [_judge_text(report, paragraph, texts.phase) for paragraph in texts.paragraphs]
+    causes = [judgement for judgement in judged if _names_cause(judgement)]
+    return next((cause for cause in causes if cause[2].reason not in _SMALL_TALK), next(iter(causes), own))
+
+
+def _judge_text(report: RecipientReport, text: str, phase: SmtpPhase) -> _Judged:
+    failure = bounce_rules.read_failure(report.status, text, phase)
+    return text, failure, bounce_rules.decide(failure)
+
+
+def _names_cause(judged: _Judged) -> bool:
+    return judged[2].reason is not BounceReason.unknown
 
 
 def _is_delayed(message: IncomingPart, contents: Contents) -> bool:
@@ -228,7 +289,7 @@ def _decisive(recipients: tuple[ReportedRecipient, ...], contents: Contents) -> 
     """
     wrote_to = address_of(contents.returned.header("to")).lower() if contents.returned is not None else ""
     ours = [row for row in recipients if wrote_to and wrote_to in (row.address.lower(), row.original.lower())]
-    return min(ours or recipients, key=lambda row: _LEAST_SURE.index(row.verdict.kind))
+    return min(ours or recipients, key=lambda row: _MILDEST_FIRST.index(row.verdict.kind))
 
 
 def clean(text: str, limit: int) -> str:

@@ -22,23 +22,29 @@ from mailshot.states import BounceReason, Confidence, IncomingKind
 MAX_TEXT = 2500
 
 _REPLY_CODE = re.compile(
-    r"(?<![\w.#:/=-])([2345][0-5]\d)(?=[ ,:;#(<\n-]|$)(?![ -]?(?:bytes|kb|mb|ms|sec|hour|day|messages)\b)", re.I
+    r"(?<![\w.#:/=-])([45][0-5]\d)(?=[ ,:;#(<\n-]|$)(?![ -]?(?:bytes|kb|mb|ms|sec|hour|day|messages)\b)", re.I
 )
 _ENHANCED = re.compile(r"(?<![\w.])#?([245])\.(\d{1,2})\.(\d{1,3})(?![\w]|\.\w)")
 _LINE_CODES = re.compile(r"(?<![\w.])[245]\d\d[ -]#?(?:[245]\.\d{1,2}\.\d{1,3}\b)?-?")
 _ADDRESS = re.compile(r"(?<![^\s<>()\[\],;:\"'])<?[^\s<>()\[\],;:\"']{1,100}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,10}>?")
 #: A server's name before its reply. It is not searched for phrases.
 _SERVER = re.compile(
-    r"\b(?:host|server)\s[\w-]{1,63}(?:\.[\w-]{1,63}){1,9}(?:\s?[\[(][0-9a-f.:]{3,45}[\])])?(?::\d{1,5})?"
-    r"|delivery temporarily suspended:",
+    r"\b(?:host|server)\s[\w-]{1,63}(?:\.[\w-]{1,63}){1,9}(?:\s?[\[(][0-9a-f.:]{3,45}[\])](?::\d{1,5})?|(?=\ssaid))"
+    r"|(?:remote|peer) host said:|delivery temporarily suspended:",
     re.I,
+)
+#: Lines of a transcript that are no refusal: commands, and replies that accept them.
+_COMMANDS = re.compile(
+    r"(?im)^[>\s-]{0,8}(?:(?:ehlo|helo|mail from|rcpt to)[: ][^\n]{0,500}|(?:data|quit|rset|starttls)[ \t]*"
+    r"|[23]\d\d[ -][^\n]*)$"
 )
 _HOST = re.compile(r"(?<![\w.@/-])(?:[\w-]{1,63}\.){1,8}[a-z]{2,24}(?![\w/@.-])")
 _BLOCKLIST = re.compile(r"spam|abuse|sorbs|uceprotect|barracuda|senderscore|surbl|uribl|dnsbl|rbl|blacklist|blocklist")
 _AT_DATA = re.compile(
     r"in reply to (?:the )?(?:end of )?data|after (?:pipelined )?(?:sending )?(?:end of data|data|message body"
     r"|the body)"
-    r"|failed after i sent the message|end of data|>>> ?(?:data|\.)(?:\s|$)|during (?:the )?data",
+    r"|did not like our (?:final )?data|failed after i sent the message|end of data|>>> ?(?:data|\.)(?:\s|$)"
+    r"|during (?:the )?data",
     re.IGNORECASE,
 )
 _AT_RCPT = re.compile(
@@ -47,7 +53,8 @@ _AT_RCPT = re.compile(
     re.I,
 )
 _AT_MAIL = re.compile(
-    r"in reply to (?:the )?(?:mail|ehlo|helo)|after (?:pipelined )?(?:mail|ehlo|helo|initial)|>>> ?(?:mail|ehlo"
+    r"in reply to (?:the )?(?:mail|ehlo|helo)|did not like our (?:mail|ehlo|helo)|after (?:pipelined )?(?:mail"
+    r"|ehlo|helo|initial)|>>> ?(?:mail|ehlo"
     r"|helo)",
     re.I,
 )
@@ -69,7 +76,7 @@ _SOFT_CODES = {
     (2, 1): BounceReason.mailbox_disabled,
     (2, 2): BounceReason.mailbox_full,
     (2, 3): BounceReason.too_large,
-    (3, 1): BounceReason.mailbox_full,
+    (3, 1): BounceReason.system,
     (3, 4): BounceReason.too_large,
     (4, 7): BounceReason.expired,
 }
@@ -115,9 +122,11 @@ class BounceVerdict:
 class Failure:
     """What is known of one failure. Build it with `read_failure`."""
 
-    #: Subject and detail of the enhanced code that counts.
+    #: The enhanced code that counts, such as 5.1.1; "" without one.
+    enhanced_code: str
+    #: Its subject and detail.
     code: tuple[int, int] | None
-    #: First digit of that code, or of the SMTP code; 0 when neither is known.
+    #: First digit of the reply: of its codes, or else of the Status field; 0 when none is known.
     code_class: int
     smtp_code: int | None
     phase: SmtpPhase
@@ -126,26 +135,23 @@ class Failure:
     #: A code x.7.y stands anywhere: security or policy.
     is_security: bool
 
-    @property
-    def enhanced_code(self) -> str:
-        """The code as it is written, "" without one."""
-        return f"{self.code_class}.{self.code[0]}.{self.code[1]}" if self.code else ""
 
-
-def read_failure(status: str, text: str, context: str) -> Failure:
-    """Read codes and phase of a failure: its Status field, the server's text, and the report around it."""
-    text, context = text[:MAX_TEXT], context[: 4 * MAX_TEXT]
+def read_failure(status: str, text: str, phase: SmtpPhase) -> Failure:
+    """Read the codes of a failure: its Status field and the server's text. `phase` counts if the text names none."""
+    text = text[:MAX_TEXT]
     codes = [(int(kind), int(subject), int(detail)) for kind, subject, detail in _ENHANCED.findall(text)]
     field = [(int(kind), int(subject), int(detail)) for kind, subject, detail in _ENHANCED.findall(status)[:1]]
     match = _REPLY_CODE.search(text)
     smtp_code = int(match[1]) if match else None
     code = next((code for code in (*codes, *field) if _is_precise(code)), next(iter((*codes, *field)), None))
-    code_class = code[0] if code else (smtp_code or 0) // 100
+    # A server's own reply says more than the Status field that another server made of it.
+    reply_class = code[0] if code and code in codes else (smtp_code or 0) // 100
     return Failure(
+        enhanced_code=".".join(map(str, code)) if code else "",
         code=code[1:] if code else None,
-        code_class=code_class,
+        code_class=reply_class or (code[0] if code else 0),
         smtp_code=smtp_code,
-        phase=phase_of(text) or phase_of(context),
+        phase=phase_of(text) or phase,
         text=normalized(text),
         is_security=any(code[1] == 7 and code[0] != 2 for code in (*codes, *field)),
     )
@@ -158,6 +164,7 @@ def _is_precise(code: tuple[int, int, int]) -> bool:
 
 def phase_of(text: str) -> SmtpPhase:
     """Return the command to which the reply in a text was given, unknown if the text names none or several."""
+    text = text[: 4 * MAX_TEXT]
     if _AT_RCPT.search(text):
         # With PIPELINING the reply to RCPT may stand below DATA.
         return SmtpPhase.unknown if _AT_DATA.search(text) and "valid recipient" not in text else SmtpPhase.rcpt
@@ -168,7 +175,7 @@ def phase_of(text: str) -> SmtpPhase:
 
 def normalized(text: str) -> str:
     """Return a text as rules search it: lower case, single blanks; addresses, host names and reply codes left out."""
-    text = " ".join(text[:MAX_TEXT].lower().replace("\u2019", "'").split())
+    text = " ".join(_COMMANDS.sub("", text[:MAX_TEXT]).lower().replace("\u2019", "'").split())
     text = _LINE_CODES.sub(" ", _SERVER.sub(" ", _ADDRESS.sub(" ", text)))
     text = _HOST.sub(lambda match: match[0] if _BLOCKLIST.search(match[0]) else " ", text)
     return bounce_phrases.one_spelling(" ".join(text.split()))
@@ -190,8 +197,8 @@ def _strong_block(failure: Failure) -> BounceVerdict | None:
         return verdict
     if failure.code in _BLOCK_CODES:
         return _by_code(IncomingKind.block, _BLOCK_CODES[failure.code], failure)
-    # Some servers give 5.7.1 to an unknown mailbox. Their words decide.
-    if failure.is_security and not _says_no_mailbox(failure):
+    # Some servers give 5.7.1 to an unknown or full mailbox. Their words decide.
+    if failure.is_security and not (_says_no_mailbox(failure) or _by_phrase(PhraseGroup.soft, failure)):
         return BounceVerdict(IncomingKind.block, BounceReason.policy, "code x.7.x", Confidence.certain)
     return None
 
@@ -216,10 +223,16 @@ def _hard(failure: Failure) -> BounceVerdict | None:
         return None
     if failure.code in _HARD_CODES:
         reason = domain.reason if domain else _HARD_CODES[failure.code]
-        return _by_code(IncomingKind.hard, reason, failure)
-    verdict = domain or _says_no_mailbox(failure)
-    if verdict and failure.phase is SmtpPhase.data:
-        return BounceVerdict(IncomingKind.soft, BounceReason.filtered, "no mailbox, said at DATA", Confidence.likely)
+        verdict: BounceVerdict | None = _by_code(IncomingKind.hard, reason, failure)
+    else:
+        verdict = domain or _says_no_mailbox(failure)
+        if verdict and failure.phase is SmtpPhase.data:
+            return BounceVerdict(
+                IncomingKind.soft, BounceReason.filtered, "no mailbox, said at DATA", Confidence.likely
+            )
+    # A reply to MAIL is about the sender.
+    if verdict and failure.phase is SmtpPhase.mail:
+        return BounceVerdict(IncomingKind.block, BounceReason.sender, "said at MAIL", Confidence.likely)
     return verdict
 
 

@@ -47,6 +47,11 @@ _DIVIDER = re.compile(
 _REPORT_FIELD = re.compile(
     r"^[> \t]{0,8}(?:final-recipient|original-recipient|action|diagnostic-code)[ \t]*:", re.IGNORECASE | re.MULTILINE
 )
+#: A complaint whose parts were flattened into one text.
+_FEEDBACK_FIELD = re.compile(
+    r"^Feedback-Type: ?[a-z-]{3,20}[ \t]*\n(?=(?:[^\n]{0,200}\n){0,4}?(?:User-Agent|Version):)",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 @dataclass(slots=True)
@@ -79,6 +84,8 @@ def sort_parts(message: IncomingPart) -> Contents:
         notice, returned = split_returned(notice)
         contents.returned = mime_tree.parse(returned.encode("utf-8", "replace")) if returned else None
     contents.notice = notice[:MAX_NOTICE].strip()
+    if contents.feedback is None and (match := _FEEDBACK_FIELD.search(contents.notice)):
+        contents.feedback = next(iter(parse_fields(contents.notice[match.start() :])), {})
     if not contents.fields and (match := _REPORT_FIELD.search(contents.notice)):
         start = contents.notice.rfind("\n\n", 0, match.start()) + 1
         contents.fields = parse_fields(re.sub(r"(?m)^[>|\t ]{1,8}", "", contents.notice[start:]))

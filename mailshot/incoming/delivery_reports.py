@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from mailshot.incoming.mime_tree import decode_words
+
 MAX_FIELD_LINES = 3000
 MAX_RECIPIENTS = 100
 MAX_DIAGNOSTIC = 1000
@@ -74,7 +76,7 @@ def recipient_reports(groups: Iterable[Mapping[str, str]]) -> list[RecipientRepo
     for group in groups:
         if not any(name in group for name in (*_RECIPIENTS, "action", "status", "diagnostic-code")):
             continue
-        diagnostic = _TYPE.sub("", group.get("diagnostic-code", ""), count=1)
+        diagnostic = _TYPE.sub("", decode_words(group.get("diagnostic-code", "")), count=1)
         final = address_of(group.get("final-recipient", "")) or address_of(group.get("x-actual-recipient", ""))
         original = address_of(group.get("original-recipient", ""))
         reports.append(

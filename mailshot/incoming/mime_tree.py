@@ -16,7 +16,7 @@ from html import unescape
 #: What is beyond is not read: a message this long carries attachments.
 MAX_BYTES = 10 * 2**20
 #: A returned mail within a report within a forwarded mail needs 6.
-MAX_DEPTH = 12
+MAX_DEPTH = 8
 MAX_PARTS = 200
 MAX_HEADER_BYTES = 128 * 2**10
 MAX_HEADERS = 500
@@ -24,6 +24,8 @@ MAX_HEADERS = 500
 MAX_WORDS = 8000
 #: Bytes of a part that are decoded to text: the longest genuine report seen has 40 KB.
 MAX_TEXT_BYTES = 128 * 2**10
+#: Bytes of a body that are kept: as many as are ever read of it.
+MAX_BODY_BYTES = 256 * 2**10
 
 _NAME = re.compile(rb"([!-9;-~]{1,80})[ \t]*:[ \t]?(.*)", re.DOTALL)
 _PARAMETER = re.compile(
@@ -69,7 +71,7 @@ class IncomingPart:
 
     #: Lower-case names and unfolded values, in order; encoded words as they are.
     headers: tuple[tuple[str, str], ...]
-    #: Still in its transfer encoding.
+    #: Still in its transfer encoding, at most `MAX_BODY_BYTES`.
     body: bytes
     parts: tuple[IncomingPart, ...] = field(default=())
 
@@ -119,42 +121,64 @@ def parse(raw: bytes) -> IncomingPart:
     raw = raw[:MAX_BYTES].lstrip()
     if raw[:5] in (b"From ", b">From"):
         raw = raw.partition(b"\n")[2]
-    return _parse(raw, 0, [MAX_PARTS])
+    return _parse(_Span(raw, 0, len(raw)), 0, [MAX_PARTS])
 
 
-def _parse(raw: bytes, depth: int, budget: list[int]) -> IncomingPart:
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A part within the bytes of a message; copies at each level would take many times the memory."""
+
+    raw: bytes
+    start: int
+    end: int
+    #: The part begins with its body.
+    headless: bool = False
+
+    def cut(self, length: int = MAX_BODY_BYTES) -> bytes:
+        return self.raw[self.start : min(self.end, self.start + length)]
+
+
+def _parse(span: _Span, depth: int, budget: list[int]) -> IncomingPart:
     """`budget` holds the number of parts that may still be made."""
     budget[0] -= 1
-    headers, body = _split_headers(raw)
-    part = IncomingPart(headers, body)
-    if depth >= MAX_DEPTH or budget[0] <= 0:
+    headers, body = ((), span) if span.headless else _split_headers(span)
+    part = IncomingPart(headers, body.cut())
+    if depth >= MAX_DEPTH:
         return part
     kind = part.content_type
     if kind.startswith("multipart/"):
-        chunks = _split_body(body, part.parameter("boundary"), budget[0])
+        spans = _split_body(body, part.parameter("boundary"), budget[0])
     elif kind in MESSAGES:
         # Some servers encode a returned message against RFC 2046.
         encoding = part.header("content-transfer-encoding").strip().lower()
-        chunks = [part.content() if encoding in ("base64", "quoted-printable") else body.lstrip(b"\r\n")]
+        decoded = part.content() if encoding in ("base64", "quoted-printable") else b""
+        spans = [_Span(decoded, 0, len(decoded)) if decoded else _skip_line_ends(body)]
     else:
         return part
     parts = []
-    for chunk in chunks:
+    for child in spans:
         if budget[0] <= 0:
             break
-        parts.append(_parse(chunk, depth + 1, budget))
-    return IncomingPart(headers, body, tuple(parts))
+        parts.append(_parse(child, depth + 1, budget))
+    return IncomingPart(headers, part.body, tuple(parts))
 
 
-def _split_headers(raw: bytes) -> tuple[tuple[tuple[str, str], ...], bytes]:
+def _skip_line_ends(span: _Span) -> _Span:
+    start = span.start
+    while start < span.end and span.raw[start] in b"\r\n":
+        start += 1
+    return _Span(span.raw, start, span.end)
+
+
+def _split_headers(span: _Span) -> tuple[tuple[tuple[str, str], ...], _Span]:
     lines: list[list[bytes]] = []
-    position, end = 0, min(len(raw), MAX_HEADER_BYTES)
-    while position < end:
-        following = raw.find(b"\n", position) + 1 or len(raw)
-        line = raw[position:following].rstrip(b"\r\n")
+    raw, position, limit = span.raw, span.start, min(span.end, span.start + MAX_HEADER_BYTES)
+    while position < limit:
+        following = raw.find(b"\n", position, span.end) + 1 or span.end
+        line = raw[position : min(following, limit)].rstrip(b"\r\n")
         if line[:1] in (b" ", b"\t") and line.strip() and lines:
             lines[-1].append(line.strip())
-        elif not line.strip() and position < following:
+        elif not line.strip():
             position = following
             break
         elif (match := _NAME.match(line)) and len(lines) < MAX_HEADERS:
@@ -163,40 +187,43 @@ def _split_headers(raw: bytes) -> tuple[tuple[tuple[str, str], ...], bytes]:
             break  # the header ends without a blank line
         position = following
     headers = tuple((name.decode("ascii").lower(), _unfolded(values)) for name, *values in lines)
-    return headers, raw[position:]
+    return headers, _Span(raw, position, span.end)
 
 
 def _unfolded(values: list[bytes]) -> str:
     return decode(b" ".join(values), "").replace("\x00", "").strip()
 
 
-def _split_body(body: bytes, boundary: str, limit: int) -> list[bytes]:
+def _split_body(body: _Span, boundary: str, limit: int) -> list[_Span]:
     """Return the parts between boundary lines; what comes before the first and after the last is left out.
 
     Without any boundary line the whole body is the only part: it was cut off or rewritten.
     """
+    raw, whole = body.raw, [_Span(body.raw, body.start, body.end, headless=True)]
     spelled = boundary.encode("utf-8", "replace")
     if not spelled:
-        first = re.search(rb"^--([^\s]{1,200})[ \t]*\r?$", body[:MAX_HEADER_BYTES], re.MULTILINE)
+        first = re.search(rb"^--([^\s]{1,200})[ \t]*\r?$", body.cut(MAX_HEADER_BYTES), re.MULTILINE)
         if first is None:
-            return [b"\n" + body]
+            return whole
         spelled = first[1]
-    chunks: list[bytes] = []
-    start, position, marker = -1, 0, b"--" + spelled
-    while len(chunks) < limit and (position := body.find(marker, position)) >= 0:
+    spans: list[_Span] = []
+    start, position, marker = -1, body.start, b"--" + spelled
+    while len(spans) < limit and (position := raw.find(marker, position, body.end)) >= 0:
         after = position + len(marker)
-        line_end = body.find(b"\n", after) + 1 or len(body)
-        rest = body[after : min(line_end, after + 100)].strip()
-        if (position == 0 or body[position - 1 : position] == b"\n") and rest in (b"", b"--"):
+        line_end = raw.find(b"\n", after, body.end) + 1 or body.end
+        rest = raw[after : min(line_end, after + 100)].strip()
+        if (position == body.start or raw[position - 1 : position] == b"\n") and rest in (b"", b"--"):
             if start >= 0:
-                chunks.append(body[start:position].removesuffix(b"\n").removesuffix(b"\r"))
+                # The line end before a boundary belongs to the boundary.
+                line_end_bytes = 2 if raw[position - 2 : position] == b"\r\n" else 1
+                spans.append(_Span(raw, start, max(start, position - line_end_bytes)))
             start = -1 if rest else line_end
             position = line_end
         else:
             position = after
-    if start >= 0 and len(chunks) < limit:
-        chunks.append(body[start:])
-    return chunks or [b"\n" + body]
+    if start >= 0 and len(spans) < limit:
+        spans.append(_Span(raw, start, body.end))
+    return spans or whole
 
 
 def _base64(data: bytes) -> bytes:

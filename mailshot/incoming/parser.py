@@ -13,7 +13,7 @@ from datetime import date, datetime
 
 from mailshot.incoming import auto_replies, mime_tree, replies
 from mailshot.incoming.attribution import TokenPlace, VerifiedToken, find_tokens
-from mailshot.incoming.bounce_reports import Bounce, ReportedRecipient, clean, is_daemon, read_bounce
+from mailshot.incoming.bounce_reports import ReportedRecipient, clean, is_daemon, read_bounce
 from mailshot.incoming.contents import Contents, sort_parts
 from mailshot.incoming.delivery_reports import address_of
 from mailshot.incoming.mime_tree import IncomingPart
@@ -25,7 +25,6 @@ PARSER_VERSION = 1
 
 #: Feedback types that say something about a mail, but not that its recipient complains.
 _NO_COMPLAINT = ("not-spam", "auth-failure", "dmarc")
-_COMPLAINT_HEADERS = ("x-hmxmroriginalrecipient", "x-aol-inrly", "x-feedback-loop-id")
 #: Where a token says to whom a message was written.
 _ADDRESSED = (TokenPlace.recipient, TokenPlace.header)
 
@@ -69,31 +68,44 @@ def parse(raw: bytes, keys: KeyRing, recipient: str | None) -> IncomingMessage:
     message = mime_tree.parse(raw)
     contents = sort_parts(message)
     tokens = tuple(find_tokens(message, contents, keys, recipient))
-    parsed = _read_complaint(contents)
-    if parsed is None and (bounce := read_bounce(message, contents)):
-        parsed = _read_bounce(contents, bounce)
-    parsed = parsed or _read_unsubscribe(message, tokens) or _read_written(message, contents, tokens)
+    parsed = (
+        _read_complaint(message, contents)
+        or _read_unsubscribe(message, contents, tokens)
+        or _read_bounce(message, contents)
+        or _read_written(message, contents, tokens)
+    )
     return replace(parsed, tokens=tokens)
 
 
-def _read_complaint(contents: Contents) -> IncomingMessage | None:
-    fields = contents.feedback
-    is_microsoft = contents.returned is not None and any(contents.returned.header(name) for name in _COMPLAINT_HEADERS)
-    if fields is None and not (is_microsoft and not contents.fields):
+def _read_complaint(message: IncomingPart, contents: Contents) -> IncomingMessage | None:
+    """Return a complaint: a report by RFC 5965, or Microsoft's, which only attaches the mail."""
+    fields, returned = contents.feedback, contents.returned
+    if fields is None and not (returned is not None and _is_microsoft_complaint(message, returned)):
         return None
-    kind = (fields or {}).get("feedback-type", "abuse").strip().lower()
-    names = ("original-rcpt-to", "removal-recipient", "original-recipient")
-    address = next(filter(None, (address_of((fields or {}).get(name, "")) for name in names)), "")
-    if not address and contents.returned is not None:
-        headers = ("x-hmxmroriginalrecipient", "to", "delivered-to")
-        address = next(filter(None, (address_of(contents.returned.header(name)) for name in headers)), "")
-    if kind in _NO_COMPLAINT:
-        return IncomingMessage(IncomingKind.unknown, f"feedback {kind}", Confidence.certain, reported_address=address)
-    rule = f"feedback {clean(kind, 40)}" if fields is not None else "feedback of Microsoft"
-    return IncomingMessage(IncomingKind.complaint, rule, Confidence.certain, reported_address=address)
+    fields = fields or {}
+    kind = fields.get("feedback-type", "abuse").strip().lower()
+    values = [fields.get(name, "") for name in ("original-rcpt-to", "removal-recipient", "original-recipient")]
+    if returned is not None:
+        values += [returned.header(name) for name in ("x-hmxmroriginalrecipient", "to", "delivered-to")]
+    address = clean(next(filter(None, map(address_of, values)), ""), 320)
+    says_nothing = kind in _NO_COMPLAINT
+    return IncomingMessage(
+        kind=IncomingKind.unknown if says_nothing else IncomingKind.complaint,
+        rule=f"feedback {clean(kind, 40)}",
+        confidence=Confidence.certain,
+        reported_address=address,
+    )
 
 
-def _read_bounce(contents: Contents, bounce: Bounce) -> IncomingMessage:
+def _is_microsoft_complaint(message: IncomingPart, returned: IncomingPart) -> bool:
+    is_junk_report = message.header("subject").lower().startswith("complaint about message from")
+    return is_junk_report or returned.header("x-hmxmroriginalrecipient") != ""
+
+
+def _read_bounce(message: IncomingPart, contents: Contents) -> IncomingMessage | None:
+    bounce = read_bounce(message, contents)
+    if bounce is None:
+        return None
     decisive, verdict = bounce.decisive, bounce.decisive.verdict
     return IncomingMessage(
         kind=verdict.kind,
@@ -109,15 +121,17 @@ def _read_bounce(contents: Contents, bounce: Bounce) -> IncomingMessage:
     )
 
 
-def _read_unsubscribe(message: IncomingPart, tokens: tuple[VerifiedToken, ...]) -> IncomingMessage | None:
+def _read_unsubscribe(
+    message: IncomingPart, contents: Contents, tokens: tuple[VerifiedToken, ...]
+) -> IncomingMessage | None:
     """Return a request to leave: a mail to the address for leaving, whatever it says.
 
     That address is nowhere but in List-Unsubscribe, so a program that writes there acts for its user. Only an answer to
-    a mail (`auto-replied`) is no request.
+    a mail (`auto-replied`) and a report of a server are no requests.
     """
     if not any(token.purpose is Purpose.leave and token.place in _ADDRESSED for token in tokens[:1]):
         return None
-    if message.header("auto-submitted").strip().lower().startswith("auto-replied"):
+    if contents.fields or message.header("auto-submitted").strip().lower().startswith("auto-replied"):
         return None
     return IncomingMessage(IncomingKind.unsubscribe, "address for leaving", Confidence.certain)
 

@@ -39,27 +39,45 @@ _SIGNATURE = re.compile(
     r"|enviado desde mi .{1,40}|get outlook for .{1,40})$",
     re.IGNORECASE,
 )
-_STOP = re.compile(
-    r"^\W{0,5}(?:(?:please|pls|hi|hello|bitte|hallo|guten tag|sehr geehrte damen und herren|bonjour|merci de"
-    r"|s'il vous plaît|svp|hola|por favor)\W{0,5}){0,4}(?:and |und |et |y )?(?:"
-    r"(?:un-?subscribe|remove|take|delete) (?:me|us|my (?:e-?mail|address|name)|this (?:e-?mail|address))"
-    r"|un-?subscribe\W|unsubscribe$|opt[ -]?(?:me )?out|stop\W{0,3}$|stop (?:sending|e-?mailing|mailing|writing"
-    r"|spamming|these|this|the (?:e-?mails|mails))"
-    r"|(?:do not|don't|dont|no longer) (?:send|mail|e-?mail|write|contact)|no more (?:e-?mails?|mails?"
-    r"|newsletters?|messages)|cancel (?:my|the|this) (?:subscription|newsletter)|i (?:do not|don't"
-    r"|no longer) (?:want|wish)[^.\n]{0,40}(?:mail|newsletter|message)"
-    r"|abmelden|abbestellen|(?:ich )?(?:möchte|will|wünsche)[^.\n]{0,40}(?:keine|abmelden|abbestell|nicht mehr)"
-    r"|(?:tragen|nehmen|streichen|löschen|entfernen|melden) sie (?:mich|meine)[^.\n]{0,60}|keine (?:weiteren "
-    r"|mehr )?(?:e-?mails?|mails?|newsletter|werbung)|(?:schicken|senden) sie mir (?:bitte )?(?:keine|nichts)"
-    r"|(?:me )?d[ée]s(?:inscri|abonn)\w*|ne (?:plus|m'envoyez plus)|n'envoyez plus"
-    r"|(?:veuillez )?(?:me )?(?:retirer|supprimer|désinscrire|désabonner)|je (?:ne (?:veux|souhaite|désire) plus"
-    r"|souhaite me dés|veux me dés)[^.\n]{0,60}"
-    r"|(?:darme|dar(?:me)? de|d[ée]nme|denme|dame) (?:de )?baja|baja\W{0,3}$|cancelar (?:la |mi )?suscripción"
-    r"|no (?:me )?(?:env[ií]en|envíes|manden|mandes|quiero|deseo)[^.\n]{0,40}|(?:elim[ií]nen|eliminar|borren"
-    r"|quiten|quitar)(?:me)?\W[^.\n]{0,40}"
-    r")",
-    re.IGNORECASE,
+#: What may stand before a request.
+_POLITE = (
+    r"(?:please|pls|hi|hello|bitte|hallo|guten tag|sehr geehrte damen und herren|bonjour|merci de|s'il vous plaît|svp"
+    r"|hola|por favor)"
 )
+_MAIL = (
+    r"(?:e-?mails?|mails?|newsletters?|messages?|nachricht\w*|werbung|post|courriels?|correos?|mensajes?|publicidad)"
+)
+_REQUESTS = (
+    r"take (?:me|us|my (?:e-?mail|address|name)) (?:off|out|from)",
+    r"(?:un-?subscribe|remove|delete) (?:me|us|my (?:e-?mail|address|name)|this (?:e-?mail|address))",
+    r"un-?subscribe\W{0,3}$",
+    r"opt[ -]?(?:me )?out",
+    r"stop\W{0,3}$",
+    r"stop (?:sending|e-?mailing|mailing|writing|spamming|these|this|the (?:e-?mails|mails))",
+    r"(?:do not|don't|dont|no longer) (?:send|mail|e-?mail|write|contact)",
+    rf"no more {_MAIL}",
+    r"cancel (?:my|the|this) (?:subscription|newsletter)",
+    rf"i (?:do not|don't|no longer) (?:want|wish)[^.\n]{{0,40}}{_MAIL}",
+    r"(?:abmelden|abbestellen)\b",
+    rf"(?:ich )?(?:möchte|will|wünsche)[^.\n]{{0,40}}(?:(?:keine|nicht mehr)[^.\n]{{0,30}}{_MAIL}|abmelden"
+    rf"|abbestell)",
+    r"(?:tragen|nehmen|streichen|löschen|entfernen|melden) sie (?:mich|meine (?:e-?mail|mail|adresse|daten))",
+    rf"keine (?:weiteren |mehr )?{_MAIL}",
+    rf"(?:schicken|senden) sie mir (?:bitte )?(?:keine|nichts)[^.\n]{{0,20}}(?:mehr|{_MAIL})",
+    r"(?:me )?d[ée]s(?:inscri|abonn)\w*",
+    rf"(?:ne m'envoyez plus|n'envoyez plus|ne plus)[^.\n]{{0,40}}{_MAIL}?",
+    r"(?:veuillez )?(?:me )?(?:retirer|supprimer|désinscrire|désabonner) ",
+    rf"je (?:ne (?:veux|souhaite|désire) plus[^.\n]{{0,40}}{_MAIL}|(?:souhaite|veux) me dés)",
+    r"(?:darme|dar(?:me)? de|d[ée]nme|denme|dame|quiero darme) (?:de )?baja",
+    r"baja\W{0,3}$",
+    r"cancelar (?:la |mi )?suscripción",
+    rf"no (?:me )?(?:env[ií]en|envíes|manden|mandes|quiero|deseo)[^.\n]{{0,40}}{_MAIL}",
+    r"(?:elim[ií]nen|eliminar|borren|quiten|quitar)(?:me)? (?:mi |de )[^.\n]{0,40}",
+)
+_STOP = re.compile(
+    rf"^\W{{0,5}}(?:{_POLITE}\W{{1,5}}){{0,4}}(?:and |und |et |y )?(?:{'|'.join(_REQUESTS)})", re.IGNORECASE
+)
+_ANSWER = re.compile(r"^(?:(?:re|aw|tr|rv)\s?:\s?)+", re.IGNORECASE)
 
 
 def written_text(text: str) -> str:
@@ -90,6 +108,6 @@ def _begins_quote(line: str, following: str) -> bool:
 def asks_to_stop(text: str, subject: str) -> bool:
     """Return whether a reply only asks to get no more mail. Its owner decides; it is no withdrawal by itself."""
     written = " ".join(text.split())
-    if not written:
-        return _STOP.search(re.sub(r"^(?:(?:re|aw|tr|rv)\s?:\s?)+", "", subject.strip()[:200], flags=re.I)) is not None
-    return len(written) <= MAX_REQUEST and _STOP.search(written) is not None
+    # An answer to an offer has our own subject, so the subject counts only where nothing else is written.
+    request = written or _ANSWER.sub("", subject.strip()[:200])
+    return len(request) <= MAX_REQUEST and _STOP.search(request) is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -43,6 +43,9 @@ class RunSummary:
     machine: int
     unsubscribed: int
     converted: int
+    #: Customers whose mail came back, and those who reported it as spam.
+    bounced: int = 0
+    complained: int = 0
     mails: int = 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -145,6 +148,18 @@ def load_report(store: Store, line: RunSummary, today: datetime) -> RunReport:
         )
 
 
+def people(store: Store, run_id: int) -> Iterator[dict[str, str]]:
+    """Give one row a customer of a run: the mail, and each kind of feedback with its cause, "" for none."""
+    with store.read() as connection:
+        for person in reports.people(connection, run_id):
+            texts: dict[str, list[str]] = {kind.value: [] for kind in FeedbackKind}
+            for kind, by, why in person.feedback:
+                seen = f"{by} ({why})" if why else by
+                texts[kind].append(seen if kind in (FeedbackKind.opened, FeedbackKind.clicked) else why or "yes")
+            row = {"customer": person.customer, "content": person.content, "state": person.state}
+            yield row | {"reason": person.reason} | {kind: "; ".join(some) for kind, some in texts.items()}
+
+
 def _complete(connection: Connection, goal: Goal, as_of: datetime, today: datetime) -> bool:
     last = reports.latest_activity(connection, goal, today)
     return last is not None and last >= goal.end(as_of)
@@ -169,5 +184,7 @@ def _line(
         machine=machine,
         unsubscribed=people(FeedbackKind.unsubscribed),
         converted=people(FeedbackKind.converted),
+        bounced=people(FeedbackKind.bounced),
+        complained=people(FeedbackKind.complained),
         mails=sum(number for state, number in states.items() if state not in NOT_MAILED),
     )

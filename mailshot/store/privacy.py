@@ -8,11 +8,12 @@ key and the address, by which imports leave out the customer. The erased data is
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import IO, Any
 
 from sqlalchemy import String, Table, and_, cast, func, literal, select
 from sqlmodel import SQLModel
@@ -90,6 +91,17 @@ def export(connection: Connection, customer_id: int) -> Iterator[tuple[str, Iter
         yield name, _noting(rows, named)
     for column, about in NAMED_BY.items():
         yield about.name, _rows(connection, about, in_list(about.c.id, sorted(named[column])))
+
+
+def write_export(connection: Connection, customer_id: int, file: IO[bytes]) -> None:
+    """Write all rows of a customer as one JSON object: table by table, row by row."""
+    for number, (table, rows) in enumerate(export(connection, customer_id)):
+        file.write(f'{"," if number else "{"}\n "{table}": ['.encode())
+        for index, row in enumerate(rows):
+            line = json.dumps(row, ensure_ascii=False)
+            file.write(f"{',' if index else ''}\n  {line}".encode("utf-8", "replace"))
+        file.write(b"\n ]")
+    file.write(b"\n}\n")
 
 
 def _noting(rows: Iterator[dict[str, Any]], named: dict[str, set[int]]) -> Iterator[dict[str, Any]]:

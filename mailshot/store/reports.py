@@ -5,9 +5,12 @@ A mail that went out is always counted. Erased customers are not: their purchase
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
 
 from sqlalchemy import distinct, func, or_, select
 
@@ -91,6 +94,35 @@ def links(connection: Connection, run_id: int, most: int) -> list[tuple[str, int
         .order_by(people.desc(), link.c.url)
     )
     return [(str(row[0]), int(row[1])) for row in connection.execute(rows.limit(most))]
+
+
+@dataclass(frozen=True, slots=True)
+class MailedPerson:
+    """One customer of a run: what became of the mail, and what came back."""
+
+    customer: str
+    content: str
+    #: `states.DeliveryState`, and the reason of one that was left out.
+    state: str
+    reason: str
+    #: What came back: (kind, who or what caused it, why), once each.
+    feedback: list[tuple[str, str, str]]
+
+
+def people(connection: Connection, run_id: int) -> Iterator[MailedPerson]:
+    """Give the customers of a run, without those whose data was erased, in the order of their numbers."""
+    customer = SCHEMA.customer
+    mine = select(customer.c.key, DELIVERY.c.customer_id, DELIVERY.c.content, DELIVERY.c.state, DELIVERY.c.reason)
+    mine = mine.join(customer, customer.c.id == DELIVERY.c.customer_id).where(
+        DELIVERY.c.run_id == run_id, not_erased(SCHEMA, DELIVERY.c.customer_id)
+    )
+    f = FEEDBACK.c
+    events = select(f.customer_id, f.kind, f.by, f.why).where(f.run_id == run_id, _KNOWN).distinct()
+    rows = connection.execute(events.order_by(f.customer_id, f.kind, f.by, f.why).execution_options(yield_per=1_000))
+    came_back = {customer_id: list(some) for customer_id, some in groupby(rows, key=itemgetter(0))}
+    for row in connection.execute(mine.order_by(DELIVERY.c.customer_id).execution_options(yield_per=1_000)):
+        feedback = [(event.kind, event.by, event.why) for event in came_back.get(row.customer_id, ())]
+        yield MailedPerson(row.key, row.content or "", row.state, row.reason or "", feedback)
 
 
 def reached(connection: Connection, run_id: int, holdout: bool, goal: Goal, start: datetime, today: datetime) -> Bought:

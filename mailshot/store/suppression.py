@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import RowMapping, select, tuple_
@@ -66,6 +66,13 @@ def find_suppression(connection: Connection, address_hash: str) -> RowMapping | 
     """Return the row of an address that must not be mailed, None when it may."""
     held = select(SUPPRESSION).where(SUPPRESSION.c.address_hash == address_hash)
     return connection.execute(held).mappings().first()
+
+
+def listed(connection: Connection) -> Sequence[Suppression]:
+    """Return all suppressed addresses, the latest first."""
+    c = SUPPRESSION.c
+    rows = connection.execute(select(c.address_hash, c.reason, c.source, c.at).order_by(c.at.desc(), c.address_hash))
+    return [Suppression(**row._mapping) for row in rows]
 
 
 def withdrawn(connection: Connection, address_hash: str) -> dict[str, datetime]:

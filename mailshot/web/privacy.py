@@ -8,7 +8,6 @@ address and which ends an hour after the link was requested, or when the custome
 from __future__ import annotations
 
 import asyncio
-import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -191,13 +190,7 @@ def _written(store: Store, customer_id: int, check: Check) -> IO[bytes]:
     file = tempfile.TemporaryFile()  # noqa: SIM115 (closed once it is sent)
     with store.read() as connection:
         check(connection)
-        for number, (table, rows) in enumerate(privacy.export(connection, customer_id)):
-            file.write(f'{"," if number else "{"}\n "{table}": ['.encode())
-            for index, row in enumerate(rows):
-                line = json.dumps(row, ensure_ascii=False)
-                file.write(f"{',' if index else ''}\n  {line}".encode("utf-8", "replace"))
-            file.write(b"\n ]")
-    file.write(b"\n}\n")
+        privacy.write_export(connection, customer_id, file)
     file.seek(0)
     return file
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -80,3 +81,29 @@ def test_a_withdrawal_by_the_address_alone_is_shown(shop: Shop) -> None:
         "Withdrawn at this address: offers (2026-06-01 05:00 EDT)."
         in tried(shop, "suppression", "show", "alone@mail.example")[1]
     )
+
+
+def test_an_operator_suppresses_an_address_and_exports_the_list(shop: Shop, tmp_path: Path) -> None:
+    code, printed = tried(shop, "suppression", "add", "Rude@mail.example", "--why", "asked by phone")
+    assert (code, "is now suppressed" in printed) == (0, True)
+    assert "was already" in tried(shop, "suppression", "add", "rude@mail.example", "--why", "again")[1]
+    assert "suppressed: asked by phone (operator," in tried(shop, "suppression", "show", "rude@mail.example")[1]
+    assert tried(shop, "suppression", "add", "rude@mail.example", "--why", " ")[0] == REFUSED
+    assert tried(shop, "suppression", "lift", "rude@mail.example", "--even-though", "asked by phone")[0] == 0
+    file = tmp_path / "list.csv"
+    assert tried(shop, "suppression", "export", "--to", str(file))[0] == 0
+    rows = list(csv.DictReader(file.read_text().splitlines()))
+    assert sorted(row["reason"] for row in rows) == ["bounced", "complained", "erased"]
+    assert all(len(row["address_hash"]) == 32 for row in rows)
+
+
+def test_an_operator_exports_and_erases_a_customer(shop: Shop, tmp_path: Path) -> None:
+    shop.add([project.person("anna", "anna@mail.example")])
+    file = tmp_path / "anna.json"
+    assert tried(shop, "customer", "export", "anna", "--to", str(file))[0] == 0
+    assert json.loads(file.read_text())["customer"][0]["email"] == "anna@mail.example"
+    assert tried(shop, "customer", "erase", "anna")[0] == REFUSED
+    assert tried(shop, "customer", "export", "anna")[0] == 0
+    assert tried(shop, "customer", "erase", "anna@mail.example", "--yes")[0] == 0
+    assert tried(shop, "customer", "export", "anna")[0] == MISSING
+    assert "suppressed: erased (operator," in tried(shop, "suppression", "show", "anna@mail.example")[1]

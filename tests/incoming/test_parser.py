@@ -24,7 +24,15 @@ def _mail(headers: str, body: str = "Hello") -> bytes:
 
 
 @pytest.mark.parametrize("recipient", [LEAVE, LEAVE.upper(), f"<{LEAVE}>"])
-@pytest.mark.parametrize("headers", ["Subject: unsubscribe", "Subject:", "Auto-Submitted: auto-generated", "X-Loop: 1"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "Subject: unsubscribe",
+        "Subject:",
+        "Auto-Submitted: auto-generated",
+        "From: administrator@x.example\nSubject: mail error",
+    ],
+)
 def test_a_mail_to_the_address_for_leaving_is_a_request(recipient: str, headers: str) -> None:
     message = parser.parse(_mail(f"To: shop@shop.example\n{headers}", ""), KEYS, recipient)
     assert message.kind is IncomingKind.unsubscribe
@@ -84,6 +92,11 @@ def test_automatic_answers_are_recognized(header: str) -> None:
     assert parser.parse(_mail(f"To: news@shop.example\n{header}"), KEYS, None).kind is IncomingKind.auto_reply
 
 
+@pytest.mark.parametrize("subject", ["Urlaub in Italien", "Re: Holiday offers", "Absence of my parcel", "Office chair"])
+def test_a_subject_about_leisure_is_not_an_absence(subject: str) -> None:
+    assert parser.parse(_mail(f"To: news@shop.example\nSubject: {subject}"), KEYS, None).kind is IncomingKind.reply
+
+
 @pytest.mark.parametrize("header", ["Auto-Submitted: no", "X-Auto-Response-Suppress: All", "X-Autoreply: no"])
 def test_what_a_person_wrote_is_a_reply(header: str) -> None:
     raw = _mail(f"To: news@shop.example\nSubject: Re: News\n{header}", "Thanks!\n\nOn Mon, Shop wrote:\n> Hello")
@@ -98,6 +111,9 @@ def test_what_a_person_wrote_is_a_reply(header: str) -> None:
         ("I will return on Monday, March 23rd.", date(2026, 3, 23)),
         ("Back on 5 January", date(2027, 1, 5)),
         ("away until 03/25/2026", date(2026, 3, 25)),
+        ("away until 03/12/2026", date(2026, 3, 12)),
+        ("away until 12/03/2026", date(2026, 3, 12)),
+        ("bis 12.03.2026", date(2026, 3, 12)),
         ("Ich bin bis zum 15.04.2026 nicht erreichbar.", date(2026, 4, 15)),
         ("Ich bin bis einschließlich 5. April abwesend", date(2026, 4, 5)),
         ("Je suis absent jusqu'au 12 avril 2026 inclus", date(2026, 4, 12)),
@@ -145,6 +161,9 @@ def test_a_reply_that_only_asks_to_stop_is_marked(text: str) -> None:
         "Kann man bei Ihnen auch ein Stopfei bestellen?",
         "Thanks, stop by any time.",
         "Bajaj is a brand, do you sell it?",
+        "No quiero perderme la oferta, guárdenme dos.",
+        "Ich möchte nicht mehr warten, wann kommt das Paket?",
+        "Please take me to your leader.",
     ],
 )
 def test_other_replies_are_not(text: str) -> None:
@@ -192,6 +211,44 @@ def test_a_user_unknown_said_after_data_is_filtered() -> None:
     text = "<tom@example.org>: host mx.example.org[192.0.2.25] said: 550 no such user (in reply to end of DATA command)"
     message = parser.parse(_mail("From: MAILER-DAEMON@mx.example.net\nSubject: failure notice", text), KEYS, None)
     assert (message.kind, message.reason) == (IncomingKind.soft, BounceReason.filtered)
+
+
+@pytest.mark.parametrize(
+    ("subject", "text", "kind"),
+    [
+        ("Consegna fallita", "Non consegnato a:\n\n<tom@example.org>: 550 5.1.1 utente sconosciuto", "hard"),
+        ("Falha na entrega", "Não pôde ser entregue:\n\ntom@example.org\n 552 5.2.2 caixa cheia", "soft"),
+        ("Niet bezorgd", "Niet bezorgd aan <tom@example.org>:\n550 gebruiker onbekend", "hard"),
+        ("Wiadomość niedostarczona", "<tom@example.org>: 550 Nie ma takiego uzytkownika", "hard"),
+        ("Сообщение не доставлено", "Адрес tom@example.org: 550 пользователь не найден", "hard"),
+        ("系统退信", "收件人 tom@example.org\n退信原因: 550 用户不存在", "hard"),
+        ("配信不能", "<tom@example.org> 宛のメールは配信できませんでした。\n552 メールボックスがいっぱいです", "soft"),
+        ("Message non distribué", "<tom@example.org>: 554 5.7.1 message rejeté (spam)", "block"),
+        ("Zustellung verzögert", "Ihre Nachricht an tom@example.org wird verzögert. 451 4.4.1 timeout", "delayed"),
+        ("반송", "<tom@example.org>: 550 5.1.1 User unknown", "hard"),
+    ],
+)
+def test_notices_in_other_languages_are_read(subject: str, text: str, kind: str) -> None:
+    head = f"From: postmaster@example.org\nSubject: {subject}\nContent-Type: text/plain; charset=utf-8\n\n"
+    message = parser.parse(f"{head}{text}\n".encode(), KEYS, None)
+    assert (message.kind, message.reported_address) == (kind, "tom@example.org")
+
+
+def test_words_in_the_notice_count_where_the_fields_have_none() -> None:
+    fields = (
+        "From: MAILER-DAEMON@mx.example.net\nContent-Type: multipart/report; boundary=r\n\n--r\n\n"
+        "<<< 550 Message blocked: listed at zen.spamhaus.org\n\n--r\nContent-Type: message/delivery-status\n\n"
+        "Final-Recipient: rfc822; tom@example.org\nAction: failed\nStatus: 5.1.1\n\n--r--\n"
+    )
+    assert parser.parse(fields.encode(), KEYS, None).kind is IncomingKind.block
+
+
+@pytest.mark.parametrize("path", ["bounces+123@mail.example.org", "newsletter-bounces@lists.example.org"])
+def test_a_return_path_for_bounces_does_not_make_a_reply_a_bounce(path: str) -> None:
+    raw = _mail(
+        f"Return-Path: <{path}>\nTo: news@shop.example\nSubject: Re: News", "Not delivered yet, please send it."
+    )
+    assert parser.parse(raw, KEYS, None).kind is IncomingKind.reply
 
 
 @pytest.mark.parametrize("charset", ["iso-2022-jp", "utf-8", "shift_jis", "euc-jp", "x-unknown", ""])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mailshot.incoming import bounce_rules, parser
+from mailshot.incoming.bounce_rules import SmtpPhase
 from mailshot.states import IncomingKind
 from tests.incoming.keys import KEYS
 
@@ -41,7 +42,7 @@ def test_every_sample_is_listed() -> None:
 
 @pytest.mark.parametrize("row", REPLIES, ids=lambda row: row["reply"][:60])
 def test_a_reply_to_rcpt_is_judged(row: dict[str, str]) -> None:
-    verdict = bounce_rules.decide(bounce_rules.read_failure("", row["reply"], "in reply to RCPT TO command"))
+    verdict = bounce_rules.decide(bounce_rules.read_failure("", row["reply"], SmtpPhase.rcpt))
     assert (verdict.kind.name, verdict.reason.name) == (row["kind"], row["reason"])
 
 
@@ -49,18 +50,20 @@ def test_a_reply_to_rcpt_is_judged(row: dict[str, str]) -> None:
 @pytest.mark.parametrize("objection", ["listed at zen.spamhaus.org", "message looks like spam", "SPF check failed"])
 def test_an_objection_to_the_sender_is_never_hard(row: dict[str, str], objection: str) -> None:
     reply = f"{row['reply']}; {objection}"
-    verdict = bounce_rules.decide(bounce_rules.read_failure("5.1.1", reply, "in reply to RCPT TO command"))
+    verdict = bounce_rules.decide(bounce_rules.read_failure("5.1.1", reply, SmtpPhase.rcpt))
     assert verdict.kind is IncomingKind.block
 
 
 @pytest.mark.parametrize("row", [row for row in REPLIES if row["kind"] == "hard"], ids=lambda row: row["reply"][:60])
 def test_a_temporary_code_is_never_hard(row: dict[str, str]) -> None:
     reply = "450 4.2.0 " + row["reply"].lstrip("0123456789.-# ")
-    verdict = bounce_rules.decide(bounce_rules.read_failure("4.2.0", reply, "in reply to RCPT TO command"))
+    verdict = bounce_rules.decide(bounce_rules.read_failure("4.2.0", reply, SmtpPhase.rcpt))
     assert verdict.kind is not IncomingKind.hard
 
 
 @pytest.mark.parametrize("status", ["4.7.1", "5.7.1", "5.7.26", "4.7.0"])
 def test_a_policy_code_alone_is_a_block(status: str) -> None:
     for text in ("", f"550 {status} no", "550 we do not like you"):
-        assert bounce_rules.decide(bounce_rules.read_failure(status, text, "")).kind is IncomingKind.block
+        assert (
+            bounce_rules.decide(bounce_rules.read_failure(status, text, SmtpPhase.unknown)).kind is IncomingKind.block
+        )

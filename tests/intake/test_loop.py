@@ -20,6 +20,7 @@ from mailshot.bootstrap import App
 from mailshot.campaign import plan
 from mailshot.deliver import pipeline
 from mailshot.feedback import incoming_mail as applying
+from mailshot.insight import report
 from mailshot.intake.mailbox_address import MailboxAddress
 from mailshot.states import DeliveryState, FeedbackKind, IncomingSource
 from mailshot.store import dialect, feedback, inboxes, incoming_mail, tables
@@ -279,3 +280,20 @@ def test_the_port_takes_only_mail_with_a_token(shop: Shop, app: Callable[..., Ap
             with pytest.raises(smtplib.SMTPRecipientsRefused):
                 put(recipient, b"Subject: x\r\n\r\nx\r\n")
     assert records(shop) == {}
+
+
+def test_the_report_names_what_came_back_from_whom(shop: Shop, sink: Sink, app: Callable[..., App]) -> None:
+    made = app(mailbox="pipe")
+    run_id = send(shop, made)
+    for mail in sink.entries():
+        raw = came_back(mail)
+        if raw is not None:
+            applying.take(shop.store, RawMail(raw, IncomingSource.pipe, mail["from"], datetime.now(UTC)))
+    applying.process_waiting(shop.store, made.keys, lambda: datetime.now(UTC))
+    (summary,) = report.summaries(shop.store, datetime.now(UTC))
+    assert (summary.bounced, summary.complained, summary.sent) == (3, 1, len(KINDS))
+    people = {row["customer"]: row for row in report.people(shop.store, run_id)}
+    assert set(people) == set(KINDS)
+    assert people["hard"]["bounced"] == "550 5.1.1 <hard@mail.example>: Recipient address rejected: User unknown"
+    assert people["complaint"]["complained"] == "yes"
+    assert not any(people["silent"][name] for name in ("opened", "bounced", "complained", "replied"))

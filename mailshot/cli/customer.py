@@ -1,0 +1,51 @@
+"""`customer`: export or erase all data of one customer, as the page of their own data does."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mailshot.cli import context, output
+from mailshot.errors import Refused
+
+Customer = Annotated[str, typer.Argument(help="The customer's key or e-mail address.")]
+SOURCE = "operator"
+
+
+def export(
+    customer: Customer,
+    file: Annotated[Path | None, typer.Option("--to", help="The JSON file to write.", dir_okay=False)] = None,
+) -> None:
+    """Write everything that is stored about a customer as JSON (GDPR articles 15 and 20)."""
+    from mailshot.store import privacy, profiles
+
+    app = context.app()
+    with app.store.read() as connection:
+        customer_id = profiles.find_customer(connection, customer)
+        with file.open("wb") if file else nullcontext(sys.stdout.buffer) as target:
+            privacy.write_export(connection, customer_id, target)
+    if file:
+        output.print_text(f"Wrote the data of {output.printable(customer)} to {file}.")
+
+
+def erase(
+    customer: Customer,
+    confirmed: Annotated[bool, typer.Option("--yes", help="Erase; it cannot be undone.")] = False,
+) -> None:
+    """Erase all personal data of a customer, and keep their address suppressed."""
+    from mailshot.store import privacy, profiles, scrubbing
+
+    app = context.app()
+    with app.store.read() as connection:
+        customer_id = profiles.find_customer(connection, customer)
+    if not confirmed:
+        raise Refused(f"Nothing was erased: this deletes all data of {customer} for good.", "Add --yes to erase it.")
+    at = context.now()
+    with app.store.write() as connection:
+        privacy.erase(connection, customer_id, app.address_key, SOURCE, at)
+    scrubbing.try_now(app.store, at)
+    output.print_text(f"Erased all data of {output.printable(customer)}. The address stays suppressed.")
