@@ -13,6 +13,7 @@ from typing import Any
 
 from mailshot.incoming import bounce_rules
 from mailshot.incoming.bounce_reports import MAX_DIAGNOSTIC, clean
+from mailshot.incoming.bounce_rules import SmtpPhase
 from mailshot.states import BounceReason, Confidence, FeedbackKind, IncomingKind
 
 #: Under this name a provider returns the token that a mail carries.
@@ -102,7 +103,7 @@ def bounce(claim: IncomingKind, name: str, status: str, diagnostic: str) -> dict
     our own rules know that reply to be milder than the claim, they count: providers call mails that were refused as
     spam, and full mailboxes, permanent failures.
     """
-    failure = bounce_rules.read_failure(status, diagnostic, "")
+    failure = bounce_rules.read_failure(status, diagnostic, SmtpPhase.unknown)
     verdict = bounce_rules.decide(failure)
     is_milder = _SEVERITY.index(verdict.kind) < _SEVERITY.index(claim) and verdict.confidence is not Confidence.guess
     kind = verdict.kind if is_milder else claim

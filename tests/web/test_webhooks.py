@@ -6,6 +6,7 @@ import json
 import logging
 import random
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from mailshot.feedback import incoming_mail as taking
 from mailshot.profile import address
 from mailshot.states import DeliveryState, IncomingSource
 from mailshot.store import dialect, incoming_mail, privacy, suppression
+from mailshot.store.engine import Store
 from mailshot.store.tables import Delivery
 from mailshot.tokens import KeyRing, Purpose
 from mailshot.webhooks import providers
@@ -355,3 +357,33 @@ def test_the_source_of_an_event_is_shown(client: TestClient, look: Look, source:
     verdict: Mapping[str, Any] = record.verdict
     assert verdict["address"] == MAIL.recipient
     assert verdict["token"] == "provider"
+
+
+@pytest.mark.parametrize("source", ["sendgrid", "mailgun", "postmark"])
+def test_two_processes_that_get_the_same_events_at_once_apply_them_once(
+    store: Store, store_url: str, source: str
+) -> None:
+    customer_site.seed(store)
+    at, other = now(), Store.open(store_url)
+    events = [requests.post(source, kind, MAIL, at, number) for number, kind in enumerate(KINDS)] * 4
+    clients = [TestClient(customer_site.site(opened, webhooks=requests.webhooks())) for opened in (store, other)]
+    with clients[0], clients[1], ThreadPoolExecutor(8) as threads:
+        statuses = list(threads.map(lambda n: send(clients[n % 2], source, events[n // 2]), range(2 * len(events))))
+    other.close()
+    assert set(statuses) == {200}
+    look = Look(store)
+    assert len(records(look)) == len(STORED)
+    assert len(look.feedback()) == (8 if source == "postmark" else 7)
+
+
+def test_a_body_without_a_length_is_limited(client: TestClient, look: Look) -> None:
+    genuine = requests.post("brevo", "hard", MAIL, now())
+
+    def parts() -> Iterator[bytes]:
+        yield genuine.body
+        for _ in range(20):
+            yield b" " * 2**16
+
+    answer = client.post("/webhooks/brevo", content=parts(), headers=dict(genuine.headers))
+    assert answer.status_code == 413
+    assert records(look) == []
