@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mailshot.deliver.smtp import Server
     from mailshot.doorbell import Doorbell
     from mailshot.intake.mailbox_address import MailboxAddress
+    from mailshot.webhooks.providers import Webhooks
 
 # Dramatiq reads it when a worker starts. A process that fetched more than one doorbell could leave another one idle.
 os.environ.setdefault("dramatiq_queue_prefetch", "1")
@@ -65,6 +66,13 @@ class App:
         return MailboxAddress.parse(self.settings.mailbox.get_secret_value())
 
     @cached_property
+    def webhooks(self) -> Webhooks:
+        """The webhooks of mail providers that are set up. Raises SettingsError."""
+        from mailshot.webhooks import providers
+
+        return providers.parse_settings(self.settings.webhooks)
+
+    @cached_property
     def send_settings(self) -> SendSettings:
         from mailshot.campaign.profile_values import load_for_run
         from mailshot.campaign.recheck import reconsider
@@ -81,6 +89,7 @@ class App:
             reconsider=reconsider,
             load_profiles=load_for_run,
             reads_mail=self.mailbox is not None,
+            id_headers=self.webhooks.id_headers,
             redis=settings.redis,
         )
 

@@ -22,6 +22,7 @@ from mailshot.errors import SettingsError, nearest
 
 PREFIX = "MAILSHOT_"
 MAX_BYTES = 64 * 1024
+_WEBHOOK = "webhook_"
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _NUMBERS = ("web_port", "inbox_smtp_port", "inbox_web_port", "connections", "lease", "dot_timeout", "batch")
 EXAMPLES = {
@@ -42,6 +43,11 @@ ESCAPES = (
 )
 
 
+def _webhook(secret: str) -> Any:
+    """Return the setting of a mail provider's webhook, which does not exist without it."""
+    return Field(SecretStr(""), description=f"Webhook of {secret}; several are separated by commas.")
+
+
 class Settings(BaseModel):
     """All settings of one installation. Secrets never show in a repr.
 
@@ -59,6 +65,14 @@ class Settings(BaseModel):
         description="Where bounces and replies arrive: an lmtp://, smtp://, imaps:// or maildir: address, or pipe. "
         "Without it, mails name no address for unsubscribing by mail.",
     )
+    webhook_standard: SecretStr = _webhook("our own format, signed as Standard Webhooks say: whsec_… secret")
+    webhook_ses: SecretStr = _webhook("Amazon SES: ARN of the SNS topic")
+    webhook_sendgrid: SecretStr = _webhook("SendGrid: verification key of the event webhook")
+    webhook_mailgun: SecretStr = _webhook("Mailgun: HTTP webhook signing key")
+    webhook_postmark: SecretStr = _webhook("Postmark: user:password, or a token")
+    webhook_resend: SecretStr = _webhook("Resend: whsec_… secret")
+    webhook_brevo: SecretStr = _webhook("Brevo: token, or user:password")
+    webhook_mailjet: SecretStr = _webhook("Mailjet: user:password")
     starttls: str = Field("auto", description="auto (required unless loopback), required or never.")
     keys: SecretStr = Field(SecretStr(""), description="Signing keys 'id:hex,id:hex'; the first signs, all verify.")
     address_key: SecretStr = Field(SecretStr(""), description="Key of the address hashes in the suppression list.")
@@ -146,6 +160,12 @@ class Settings(BaseModel):
     def proxies(self) -> list[str]:
         """The addresses and networks of trusted proxies."""
         return _listed(self.trusted_proxies)
+
+    @property
+    def webhooks(self) -> dict[str, str]:
+        """The secrets of webhooks by the provider's name; "" for one that is not set up."""
+        names = (name for name in type(self).model_fields if name.startswith(_WEBHOOK))
+        return {name.removeprefix(_WEBHOOK): getattr(self, name).get_secret_value() for name in names}
 
     @property
     def embedded(self) -> bool:

@@ -242,6 +242,7 @@ class BounceReason(HelpEnum):
     rate = "rate", "too much mail at once, or greylisting"
     relay = "relay", "the server takes no mail for that domain from us"
     policy = "policy", "a rule of the recipient or its server"
+    suppressed = "suppressed", "the mail provider did not send it, because its own list has the address"
     unknown = "unknown", "not stated, or in words that no rule knows"
 
 
@@ -260,3 +261,11 @@ class IncomingSource(HelpEnum):
     maildir = "maildir", "found in the Maildir"
     smtp = "smtp", "received on the port, by LMTP or SMTP"
     imap = "imap", "fetched from the IMAP server"
+    standard = "standard", "webhook in our own format (Standard Webhooks)"
+    ses = "ses", "webhook of Amazon SES, by SNS"
+    sendgrid = "sendgrid", "webhook of SendGrid"
+    mailgun = "mailgun", "webhook of Mailgun"
+    postmark = "postmark", "webhook of Postmark"
+    resend = "resend", "webhook of Resend"
+    brevo = "brevo", "webhook of Brevo"
+    mailjet = "mailjet", "webhook of Mailjet"

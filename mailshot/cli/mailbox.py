@@ -49,7 +49,7 @@ def take(
 
 
 def status(json: context.AsJson = False) -> None:
-    """Show where mail arrives, and what came back by kind."""
+    """Show where mail and webhooks arrive, and what came back by kind."""
     from mailshot.states import IncomingKind
     from mailshot.store import incoming_mail
 
@@ -59,15 +59,19 @@ def status(json: context.AsJson = False) -> None:
     waiting = sum(number for (kind, _), number in counts.items() if not kind)
     rows = [(kind, counts.get((kind, True), 0), counts.get((kind, False), 0)) for kind in IncomingKind]
     rows = [row for row in rows if row[1] or row[2]]
+    webhooks = list(app.webhooks.secrets)
     if json:
         kinds = {str(kind): {"matched": matched, "unmatched": unmatched} for kind, matched, unmatched in rows}
-        output.print_json({"mailbox": str(app.mailbox or ""), "waiting": waiting, "kinds": kinds})
+        mailbox = str(app.mailbox or "")
+        output.print_json({"mailbox": mailbox, "webhooks": webhooks, "waiting": waiting, "kinds": kinds})
         return
     if app.mailbox is None:
         output.print_text("No mailbox is configured: mails name no address for unsubscribing by mail.")
         output.print_next_step("set MAILSHOT_MAILBOX (see docs/feedback.md)")
     else:
         output.print_text(f"Mail arrives at {app.mailbox}.")
+    if webhooks:
+        output.print_text(f"Webhooks: {', '.join(webhooks)}.")
     if waiting:
         output.print_text(f"{output.count_noun(waiting, 'message')} waiting to be read.")
     if rows:

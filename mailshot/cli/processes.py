@@ -187,6 +187,7 @@ def _site(app: App) -> Starlette:
         contact=_contact(rules),
         zone=rules.company.time_zone,
         language=rules.company.language,
+        webhooks=app.webhooks,
     )
     return create_app(app.store, app.keys, settings)
 

@@ -179,7 +179,7 @@ class Composer:
             )  # fmt: skip
             settings = self._settings
             letter = compose.compose(
-                self._run.mailing, recipient, settings.keys, settings.base_url, settings.reads_mail
+                self._run.mailing, recipient, settings.keys, settings.base_url, settings.reads_mail, settings.id_headers
             )
         except Exception as error:
             self.skip_unrenderable(row.customer_id, error)

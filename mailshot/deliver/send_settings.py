@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from mailshot.deliver.smtp import Server
-from mailshot.render.compose import ProfileValues
+from mailshot.render.compose import IdHeaders, ProfileValues, no_headers
 from mailshot.store.engine import Connection, Store
 from mailshot.store.ledger import Claimed
 from mailshot.store.runs import RunRecord
@@ -39,5 +39,7 @@ class SendSettings:
     load_profiles: LoadProfiles
     #: Whether mail to the bounce domains is read, so that mails may name an address for unsubscribing.
     reads_mail: bool = False
+    #: Returns the headers that make mail providers repeat a token in their webhooks.
+    id_headers: IdHeaders = no_headers
     #: Address of the Redis that workers share their rate limits on; empty without one.
     redis: str = ""

@@ -9,7 +9,7 @@ returned mail, and links quoted anywhere.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mailshot.incoming.contents import Contents
@@ -47,6 +47,7 @@ _THREAD_HEADERS = ("in-reply-to", "references", "thread-topic", "original-messag
 class TokenPlace(HelpEnum):
     """Where a token was found, the most trustworthy place first."""
 
+    provider = "provider", "in what a mail provider reports about the mail"
     recipient = "recipient", "in the envelope's recipient"
     header = "header", "in the header: the recipient, or the mail it answers"
     returned = "returned", "in the header of the mail that came back"
@@ -65,9 +66,18 @@ class VerifiedToken:
 
 def find_tokens(message: IncomingPart, contents: Contents, keys: KeyRing, recipient: str | None) -> list[VerifiedToken]:
     """Return the verified tokens of a message, the most trustworthy first."""
+    return _find(_places(message, contents, recipient), keys)
+
+
+def find_in(texts: Iterable[str], keys: KeyRing) -> list[VerifiedToken]:
+    """Return the verified tokens in identifiers of a mail that its provider repeats, in their order."""
+    return _find(((TokenPlace.provider, text) for text in texts), keys)
+
+
+def _find(places: Iterable[tuple[TokenPlace, str]], keys: KeyRing) -> list[VerifiedToken]:
     tokens: dict[tuple[Purpose, tuple[int, ...]], VerifiedToken] = {}
     budget = MAX_CANDIDATES
-    for place, text in _places(message, contents, recipient):
+    for place, text in places:
         for purposes, candidate in _candidates(text):
             if budget == 0 or len(tokens) == MAX_TOKENS:
                 return list(tokens.values())

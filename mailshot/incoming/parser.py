@@ -9,7 +9,7 @@ No bytes raise, and none take long: sizes, depth and numbers of everything are c
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 
 from mailshot.incoming import auto_replies, mime_tree, replies
 from mailshot.incoming.attribution import TokenPlace, VerifiedToken, find_tokens
@@ -53,6 +53,8 @@ class IncomingMessage:
     text: str = ""
     #: A reply that only asks to get no more mail: for the owner to decide.
     asks_to_stop: bool = False
+    #: When it happened; None where only the receipt of the message is known.
+    happened_at: datetime | None = None
     parser_version: int = PARSER_VERSION
 
     @property

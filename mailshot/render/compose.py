@@ -36,6 +36,8 @@ LISTS = frozenset({"offers", "last_order.products"})
 OBJECTS = frozenset({"customer", "campaign", logo.COMPANY, "sender", "links"})
 #: Asks Exchange to send no out-of-office note and no other automatic answer (MS-OXCMAIL 2.1.3.2.20); bounces may come.
 NO_AUTO_REPLY = ("X-Auto-Response-Suppress", "OOF, AutoReply")
+#: Takes a token and returns headers that carry it, as name and value.
+IdHeaders = Callable[[str], Sequence[tuple[str, str]]]
 _PICTURE = re.compile(r"cid:([0-9a-f]+@inline\.mailshot)")
 
 
@@ -171,26 +173,31 @@ def typed_vocabulary(names: Mapping[str, Collection[str]]) -> dict[str, Collecti
     }
 
 
+def no_headers(token: str) -> Sequence[tuple[str, str]]:
+    """Return no headers: the mail provider, if there is one, sends no webhooks."""
+    return ()
+
+
 def compose(
-    mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str, reads_mail: bool = False
+    mailing: Mailing,
+    delivery: Recipient,
+    keys: KeyRing,
+    base_url: str,
+    reads_mail: bool = False,
+    id_headers: IdHeaders = no_headers,
 ) -> OutgoingMail:
     """Compose one mail. Raises RenderError if rendering fails for this customer.
 
     `reads_mail`: mail to the bounce domain is read, so the mail names an address for unsubscribing there (RFC 2369).
+    `id_headers`: headers for the mail provider, with the token of the bounce address.
     """
     ids = (delivery.run_id, delivery.customer_id)
     sender = mailing.sender
-    mailbox = keys.fingerprint(address.fold_mailbox(delivery.address))
-    links = {
-        "unsubscribe": f"{base_url}/u/{keys.sign(Purpose.unsubscribe, *ids, mailbox)}",
-        "preferences": f"{base_url}/p/{keys.sign(Purpose.preferences, *ids, mailbox)}",
-        "view_in_browser": f"{base_url}/v/{keys.sign(Purpose.view, *ids, mailbox)}",
-        "archive": archive_url(base_url, delivery.run_id, delivery.content) if mailing.archive else "",
-    }
+    links = _own_links(mailing, delivery, keys, base_url)
     version, rendered = _render(mailing, delivery, links, _tracking(keys, base_url, ids) if delivery.tracked else None)
     domain = headers.ascii_domain(str(sender["address"]).rpartition("@")[2])
     bounce_domain = headers.ascii_domain(str(sender["bounce_domain"] or domain))
-    envelope_from = f"{keys.sign_local_part(Purpose.bounce, *ids)}@{bounce_domain}"
+    bounce_token = keys.sign_local_part(Purpose.bounce, *ids)
     message_id = f"{keys.sign(Purpose.message, *ids)}@{domain}"
     envelope = MailHeaders(
         message_id=message_id,
@@ -206,11 +213,21 @@ def compose(
         boundary_seed=message_id,
         unsubscribe_url=links["unsubscribe"],
         unsubscribe_mailto=f"mailto:{keys.sign_local_part(Purpose.leave, *ids)}@{bounce_domain}" if reads_mail else "",
-        extra=(*((("Precedence", "bulk"),) if mailing.bulk else ()), NO_AUTO_REPLY),
+        extra=(*((("Precedence", "bulk"),) if mailing.bulk else ()), NO_AUTO_REPLY, *id_headers(bounce_token)),
     )
     envelope_to, files = headers.ascii_address(delivery.address), version.files_in(rendered.html)
     language = version.language if mailing.mails[delivery.content].translated else ""
-    return OutgoingMail(envelope_from, envelope_to, message_id, rendered, envelope, files, language)
+    return OutgoingMail(f"{bounce_token}@{bounce_domain}", envelope_to, message_id, rendered, envelope, files, language)
+
+
+def _own_links(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str) -> dict[str, str]:
+    ids = (delivery.run_id, delivery.customer_id, keys.fingerprint(address.fold_mailbox(delivery.address)))
+    return {
+        "unsubscribe": f"{base_url}/u/{keys.sign(Purpose.unsubscribe, *ids)}",
+        "preferences": f"{base_url}/p/{keys.sign(Purpose.preferences, *ids)}",
+        "view_in_browser": f"{base_url}/v/{keys.sign(Purpose.view, *ids)}",
+        "archive": archive_url(base_url, delivery.run_id, delivery.content) if mailing.archive else "",
+    }
 
 
 def _render(

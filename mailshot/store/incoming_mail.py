@@ -1,6 +1,7 @@
-"""Stores mail that came back: the raw message first, then what it was found to say.
+"""Stores mail that came back, and events of mail providers: the raw message first, then what it was found to say.
 
-A message is stored under the digest of its bytes, so taking it twice stores it once. `settle` marks a row as processed
+A message is stored under the digest of its bytes, an event under the digest of the provider's id, so taking it twice
+stores it once. `settle` marks a row as processed
 in the transaction that applies its effects, and only one process can: nothing is applied twice, nothing is lost.
 """
 
@@ -10,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Index, LargeBinary, func, select
@@ -26,18 +27,18 @@ from mailshot.store.tables import Customer, Delivery
 
 
 class IncomingMail(SQLModel, table=True):
-    """One message that came back. What it says is NULL until it is processed."""
+    """One message that came back, or event of a mail provider. What it says is NULL until it is processed."""
 
     __tablename__ = "incoming_mail"
     __table_args__ = (Index("ix_incoming_mail_customer", "customer_id"), Index("ix_incoming_mail_kind", "kind", "id"))
     id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
-    #: Hex SHA-256 of the envelope's recipient and the message.
+    #: Hex SHA-256 of the envelope's recipient and the message, or of the provider and its id of the event.
     digest: str = Field(unique=True)
     #: `states.IncomingSource`: by which way it came.
     source: str
     #: The recipient of the envelope, None where the way it came does not tell it.
     recipient: str | None = None
-    #: The message as received. None once it is older than `RETENTION`.
+    #: The message as received, or the event as JSON. None once it is older than `RETENTION`.
     raw: bytes | None = Field(default=None, sa_type=LargeBinary)
     received_at: datetime = Field(sa_type=Instant)
     #: `states.IncomingKind`.
@@ -56,6 +57,22 @@ class IncomingMail(SQLModel, table=True):
 INCOMING, CUSTOMER, DELIVERY = dialect.table(IncomingMail), dialect.table(Customer), dialect.table(Delivery)
 FORMER = dialect.table(FormerAddress)
 C = INCOMING.c
+
+
+class WebhookToken(SQLModel, table=True):
+    """A token that a provider signs instead of its event, and that event: it may come with no other."""
+
+    __tablename__ = "webhook_token"
+    #: Hex SHA-256 of the provider and the token.
+    digest: str = Field(primary_key=True)
+    #: Hex SHA-256 of the event.
+    event: str
+    at: datetime = Field(sa_type=Instant, index=True)
+
+
+TOKEN = dialect.table(WebhookToken)
+#: How long a token is kept. A request with an older one is refused for its age.
+TOKEN_RETENTION = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +133,34 @@ def store_mail(connection: Connection, mail: RawMail) -> bool:
     return dialect.changed_one(connection, row.on_conflict_do_nothing(index_elements=[C.digest]))
 
 
+def store_event(connection: Connection, mail: RawMail, event_id: str) -> StoredMail | None:
+    """Store a provider's event as processed, and return it; None when it is known.
+
+    Its effects belong to the same transaction.
+    """
+    digest = hashlib.sha256(f"{mail.source}:{event_id}".encode("utf-8", "replace")).hexdigest()
+    row = dialect.dialect_insert(connection, INCOMING).values(
+        digest=digest, source=mail.source.value, raw=mail.raw, received_at=mail.received_at, verdict={}, effect="",
+        parser_version=0, processed_at=mail.received_at,
+    )  # fmt: skip
+    if not dialect.changed_one(connection, row.on_conflict_do_nothing(index_elements=[C.digest])):
+        return None
+    number = connection.execute(select(C.id).where(C.digest == digest)).scalar_one()
+    return StoredMail(mail.raw, mail.source, None, mail.received_at, number)
+
+
+def use_token(connection: Connection, source: IncomingSource, token: str, event: bytes, at: datetime) -> bool:
+    """Note that a token came with an event; return False if it came with another one before."""
+    digest = hashlib.sha256(f"{source}:{token}".encode("utf-8", "replace")).hexdigest()
+    event_digest = hashlib.sha256(event).hexdigest()
+    connection.execute(TOKEN.delete().where(TOKEN.c.at < at - TOKEN_RETENTION))
+    row = dialect.dialect_insert(connection, TOKEN).values(digest=digest, event=event_digest, at=at)
+    if dialect.changed_one(connection, row.on_conflict_do_nothing(index_elements=[TOKEN.c.digest])):
+        return True
+    known = connection.execute(select(TOKEN.c.event).where(TOKEN.c.digest == digest)).scalar_one_or_none()
+    return known == event_digest
+
+
 def waiting(connection: Connection, limit: int) -> list[StoredMail]:
     """Return the oldest messages that have not been processed."""
     columns = (C.raw, C.source, C.recipient, C.received_at, C.id)
@@ -152,6 +197,11 @@ def drop_raw(connection: Connection, before: datetime) -> int:
     """Delete the bytes of processed messages received before a moment; what was read from them stays."""
     old = INCOMING.update().where(C.received_at < before, C.raw.is_not(None), C.processed_at.is_not(None))
     return connection.execute(old.values(raw=None)).rowcount
+
+
+def forget_raw(connection: Connection, mail_id: int) -> None:
+    """Delete the bytes of one message."""
+    connection.execute(INCOMING.update().where(C.id == mail_id).values(raw=None))
 
 
 def mailed_address(connection: Connection, run_id: int, customer_id: int) -> str | None:

@@ -17,7 +17,16 @@ from mailshot.errors import Unavailable
 from mailshot.store.engine import Store
 from mailshot.store.group_commit import GroupCommit
 from mailshot.tokens import KeyRing
-from mailshot.web import mail_pages, preferences, privacy, security_headers, static_files, tracking, unsubscribe
+from mailshot.web import (
+    mail_pages,
+    preferences,
+    privacy,
+    security_headers,
+    static_files,
+    tracking,
+    unsubscribe,
+    webhooks,
+)
 from mailshot.web.privacy import LinkEnded
 from mailshot.web.security_headers import SecurityHeaders
 from mailshot.web.site import Site, SiteSettings, TestMailLink, site_of
@@ -27,7 +36,7 @@ OWN_PAGES = ("/u/", "/p/", "/d/", "/v/")
 
 
 def create_app(store: Store, keys: KeyRing, settings: SiteSettings) -> Starlette:
-    """Return the site that customers reach: /o, /c, /u, /p, /d, /v, /archive and /healthz."""
+    """Return the site that customers reach: /o, /c, /u, /p, /d, /v, /archive and /healthz; and providers: /webhooks."""
     group = GroupCommit(store)
 
     @asynccontextmanager
@@ -36,7 +45,7 @@ def create_app(store: Store, keys: KeyRing, settings: SiteSettings) -> Starlette
         await group.close()
 
     app = Starlette(
-        routes=_routes(),
+        routes=[*_routes(), *webhooks.routes(settings.webhooks, settings.fetch_from_aws)],
         middleware=[Middleware(SecurityHeaders)],
         exception_handlers=HANDLERS,
         lifespan=lifespan,

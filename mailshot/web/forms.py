@@ -1,6 +1,6 @@
-"""Reads posted forms within limits, and rejects those from other sites.
+"""Reads posted forms and other bodies within limits, and rejects forms from other sites.
 
-A form has at most 1 MB, 100 fields and 15 seconds to arrive; files are rejected.
+A body has at most 1 MB and 15 seconds to arrive. A form has at most 100 fields; files are rejected.
 """
 
 from __future__ import annotations
@@ -24,18 +24,25 @@ CHARSETS = (b"utf-8", b"utf8", b"us-ascii", b"iso-8859-1")
 
 async def read_form(request: Request) -> FormData:
     """Return the posted fields, urlencoded or multipart. Raises 400, 408 or 413."""
-    length = request.headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > MAX_BYTES:
-        raise HTTPException(413, "The form is too large.")
+    counted = _counted(request)
     _reject_unusual_charset(request)
-    counted = Request(request.scope, _at_most(request.receive))
     try:
         async with asyncio.timeout(MAX_SECONDS):
             return await counted.form(max_files=0, max_fields=MAX_FIELDS, max_part_size=MAX_BYTES)
     except TimeoutError:
-        raise HTTPException(408, "The form took too long to arrive.") from None
+        raise _too_slow() from None
     except (UnicodeError, LookupError):
         raise HTTPException(400, "The form is not readable.") from None
+
+
+async def read_body(request: Request) -> bytes:
+    """Return the body as it came. Raises 408 or 413."""
+    counted = _counted(request)
+    try:
+        async with asyncio.timeout(MAX_SECONDS):
+            return await counted.body()
+    except TimeoutError:
+        raise _too_slow() from None
 
 
 def reject_foreign(request: Request) -> None:
@@ -67,6 +74,22 @@ def _host(origin: str) -> str | None:
         return None
 
 
+def _counted(request: Request) -> Request:
+    """Return the request with a limit on its body. Raises 413 when its length is over the limit already."""
+    length = request.headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > MAX_BYTES:
+        raise _too_large()
+    return Request(request.scope, _at_most(request.receive))
+
+
+def _too_large() -> HTTPException:
+    return HTTPException(413, "The request is too large.")
+
+
+def _too_slow() -> HTTPException:
+    return HTTPException(408, "The request took too long to arrive.")
+
+
 def _at_most(receive: Receive) -> Receive:
     received = 0
 
@@ -75,7 +98,7 @@ def _at_most(receive: Receive) -> Receive:
         message = await receive()
         received += len(message.get("body", b""))
         if received > MAX_BYTES:
-            raise HTTPException(413, "The form is too large.")
+            raise _too_large()
         return message
 
     return counted

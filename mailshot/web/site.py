@@ -23,9 +23,11 @@ from mailshot.profile.topics import Topics
 from mailshot.store.engine import Connection, Store
 from mailshot.store.group_commit import GroupCommit
 from mailshot.tokens import KeyRing, Purpose
-from mailshot.web import connections
+from mailshot.web import aws, connections
 from mailshot.web.page_templates import PageTemplates
 from mailshot.web.rate_limits import RequestLimits
+from mailshot.webhooks.providers import Webhooks
+from mailshot.webhooks.sns import Fetch
 
 T = TypeVar("T")
 #: Purposes of links to pages, which people open and mail providers do not fetch by the thousand.
@@ -61,6 +63,9 @@ class SiteSettings:
     #: The company's language: pages are English, and this decides how an English date is written ("en-US").
     language: str = "en"
     limits: RequestLimits = field(default_factory=RequestLimits)
+    #: The mail providers whose webhooks are taken.
+    webhooks: Webhooks = field(default_factory=Webhooks)
+    fetch_from_aws: Fetch = aws.fetch
 
 
 @dataclass(frozen=True)

@@ -71,10 +71,15 @@ def seed(store: Store) -> None:
 
 
 def site(
-    store: Store, limits: RequestLimits | None = None, facts: Catalogue = CATALOGUE, zone: ZoneInfo | None = None
+    store: Store,
+    limits: RequestLimits | None = None,
+    facts: Catalogue = CATALOGUE,
+    zone: ZoneInfo | None = None,
+    keys: KeyRing = KEYS,
+    **settings: Any,
 ) -> Starlette:
-    """Return the customer site over the shop's rows."""
-    settings = SiteSettings(
+    """Return the customer site over the shop's rows; `settings` are further ones of the site."""
+    site_settings = SiteSettings(
         brand="Greenleaf Market",
         topics=TOPICS,
         statements=STATEMENTS,
@@ -83,8 +88,9 @@ def site(
         contact="hello@greenleaf.example.com",
         zone=zone or ZoneInfo("UTC"),
         limits=limits or generous(),
+        **settings,
     )
-    return app.create_app(store, KEYS, settings)
+    return app.create_app(store, keys, site_settings)
 
 
 def generous() -> RequestLimits:

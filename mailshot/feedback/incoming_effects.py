@@ -1,0 +1,157 @@
+"""Applies what came back about a mail, as a message or as an event of its provider: suppresses, withdraws, records.
+
+Everything that says the same has the same effect, whichever way it came. The caller makes sure that each message is
+applied once, and in the transaction that stores it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from mailshot.feedback import preferences
+from mailshot.incoming.parser import IncomingMessage
+from mailshot.states import DeliveryState, FeedbackKind, IncomingKind, IncomingSource
+from mailshot.store import feedback, incoming_mail, ledger, privacy, suppression
+from mailshot.store.engine import Connection
+from mailshot.store.feedback import FeedbackEvent
+from mailshot.store.incoming_mail import Effects, StoredMail
+
+#: An address is suppressed when this many mails came back soft within this time, and none was opened in between.
+#: A full mailbox empties; one that has been full for five mails is abandoned.
+MAX_SOFT_BOUNCES, SOFT_BOUNCE_WINDOW = 5, timedelta(days=90)
+#: The kinds after which it is certain that the mail was handed over.
+PROVES_HANDOVER = frozenset(IncomingKind) - {IncomingKind.unknown, IncomingKind.delayed}
+#: By which way consent was withdrawn, in the log of consent.
+UNSUBSCRIBE_MAIL, UNSUBSCRIBED_AT_PROVIDER = "unsubscribe mail", "mail provider"
+#: The numbers of a mail: its run and its customer.
+Ids = tuple[int, int]
+#: Ways by which mail itself comes back. All others are webhooks.
+BY_MAIL = (IncomingSource.pipe, IncomingSource.maildir, IncomingSource.smtp, IncomingSource.imap)
+
+
+def apply(connection: Connection, mail: StoredMail, message: IncomingMessage) -> Effects:
+    """Apply a message; without a valid token it changes nothing."""
+    ids = message.token.ids[:2] if message.token else ()
+    verdict = _verdict(message)
+    if len(ids) < 2 or not incoming_mail.has_mail(connection, ids[0], ids[1]):
+        return Effects(message.kind, verdict, message.parser_version)
+    run_id, customer_id = ids
+    person = privacy.person(connection, customer_id)
+    if person is None or person.erased:
+        # What came back names the address, which must not be stored again.
+        incoming_mail.forget_raw(connection, mail.id)
+        return Effects(message.kind, {"rule": message.rule}, message.parser_version)
+    feedback.withdraw_event(connection, customer_id, _key(mail))
+    effect = _EFFECTS.get(message.kind, _no_effect)(connection, mail, message, (run_id, customer_id))
+    if message.kind in PROVES_HANDOVER:
+        how = f"{message.kind.help} (message {mail.id})"
+        confirm_handover(connection, (run_id, customer_id), mail.received_at, how)
+    return Effects(message.kind, verdict, message.parser_version, run_id, customer_id, effect)
+
+
+def confirm_handover(connection: Connection, ids: Ids, at: datetime, how: str) -> None:
+    """Settle a mail whose delivery was unconfirmed: a server had accepted it."""
+    status = feedback.mail_status(connection, *ids)
+    if status is not None and status.state == DeliveryState.unconfirmed:
+        ledger.confirm_arrival(connection, *ids, at, how)
+
+
+def _moment(mail: StoredMail, message: IncomingMessage) -> datetime:
+    """Return when it happened; a clock that is ahead of ours counts as ours."""
+    return min(message.happened_at or mail.received_at, mail.received_at)
+
+
+def _verdict(message: IncomingMessage) -> dict[str, Any]:
+    """Return what was read, in types that JSON knows, without what is empty."""
+    read = {
+        "rule": message.rule,
+        "confidence": str(message.confidence),
+        "reason": str(message.reason) if message.reason else "",
+        "address": message.reported_address,
+        "code": message.enhanced_code,
+        "smtp_code": message.smtp_code,
+        "diagnostic": message.diagnostic,
+        "until": message.until.isoformat() if message.until else "",
+        "text": message.text,
+        "asks_to_stop": message.asks_to_stop,
+        "token": str(message.token.place) if message.token else "",
+    }
+    return {name: value for name, value in read.items() if value}
+
+
+Effect = Callable[[Connection, StoredMail, IncomingMessage, Ids], str]
+
+
+def _no_effect(connection: Connection, mail: StoredMail, message: IncomingMessage, ids: Ids) -> str:
+    return ""
+
+
+def _bounced_hard(connection: Connection, mail: StoredMail, message: IncomingMessage, ids: Ids) -> str:
+    _record(connection, mail, FeedbackKind.bounced, message, ids)
+    return _suppress(connection, mail, ids, suppression.BOUNCED)
+
+
+def _bounced_soft(connection: Connection, mail: StoredMail, message: IncomingMessage, ids: Ids) -> str:
+    _record(connection, mail, FeedbackKind.bounced, message, ids)
+    # Up to now, for events may come in any order.
+    since = mail.received_at - SOFT_BOUNCE_WINDOW
+    bounced = feedback.soft_bounces(connection, ids[1], since, mail.received_at)
+    return _suppress(connection, mail, ids, suppression.BOUNCED) if bounced >= MAX_SOFT_BOUNCES else ""
+
+
+def _blocked(connection: Connection, mail: StoredMail, message: IncomingMessage, ids: Ids) -> str:
+    """The server refuses the sender or this mail, which says nothing about the address."""
+    _record(connection, mail, FeedbackKind.bounced, message, ids)
+    return ""
+
+
+def _complained(connection: Connection, mail: StoredMail, message: IncomingMessage, ids: Ids) -> str:
+    _record(connection, mail, FeedbackKind.complained, message, ids)
+    return _suppress(connection, mail, ids, suppression.COMPLAINED)
+
+
+def _unsubscribed(connection: Connection, mail: StoredMail, message: IncomingMessage, ids: Ids) -> str:
+    source = UNSUBSCRIBE_MAIL if mail.source in BY_MAIL else UNSUBSCRIBED_AT_PROVIDER
+    request = preferences.WithdrawalRequest(*ids, mail.received_at, source, {"message": mail.id})
+    topic = preferences.withdraw(connection, request)
+    return f"withdrew '{topic}'" if topic else ""
+
+
+def _replied(connection: Connection, mail: StoredMail, message: IncomingMessage, ids: Ids) -> str:
+    _record(connection, mail, FeedbackKind.replied, message, ids)
+    return ""
+
+
+_EFFECTS: dict[IncomingKind, Effect] = {
+    IncomingKind.hard: _bounced_hard,
+    IncomingKind.soft: _bounced_soft,
+    IncomingKind.block: _blocked,
+    IncomingKind.complaint: _complained,
+    IncomingKind.unsubscribe: _unsubscribed,
+    IncomingKind.reply: _replied,
+}
+
+
+def _key(mail: StoredMail) -> str:
+    return f"mail:{mail.digest[:32]}"
+
+
+def _record(connection: Connection, mail: StoredMail, kind: FeedbackKind, message: IncomingMessage, ids: Ids) -> None:
+    run_id, customer_id = ids
+    detail = {"kind": str(message.kind), "code": message.enhanced_code, "reason": str(message.reason or "")}
+    detail = {name: value for name, value in detail.items() if value}
+    event = FeedbackEvent(
+        customer_id, kind, _key(mail), _moment(mail, message), run_id, why=message.diagnostic, detail=detail
+    )
+    feedback.record_event(connection, event)
+
+
+def _suppress(connection: Connection, mail: StoredMail, ids: Ids, reason: str) -> str:
+    """Suppress the address that the mail went to, which may no longer be the customer's."""
+    address_hash = incoming_mail.mailed_address(connection, *ids)
+    if address_hash is None:
+        return ""
+    suppression.add(connection, address_hash, reason, f"message {mail.id}", mail.received_at)
+    return "suppressed the address"
