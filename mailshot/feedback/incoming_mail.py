@@ -63,6 +63,12 @@ def drop_old(store: Store, now: datetime) -> int:
         return incoming_mail.drop_old(connection, now - RETENTION)
 
 
+def is_any_waiting(store: Store) -> bool:
+    """Return whether a message waits to be processed."""
+    with store.read() as connection:
+        return bool(incoming_mail.waiting(connection, 1))
+
+
 def process_waiting(store: Store, keys: KeyRing, now: Callable[[], datetime]) -> int:
     """Process all messages that wait, each in a transaction of its own; return how many."""
     processed = 0
