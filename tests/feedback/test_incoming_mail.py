@@ -143,6 +143,29 @@ def test_a_value_that_the_database_refuses_stops_no_other(box: Mailbox, monkeypa
     assert box.suppressed(2) is not None
 
 
+NUL = (
+    "=?utf-8?q?a=00b?=",
+    "a\x00b",
+    "=?utf-16?b?AABhAAAA2A==?=",
+    "&#0;&#xd800;\ufffe",
+    "\ud800".encode("utf-8", "replace").decode(),
+)
+
+
+@pytest.mark.parametrize("text", NUL)
+def test_bytes_that_no_database_stores_as_text_are_read_all_the_same(box: Mailbox, text: str) -> None:
+    ann, ben, cal = box.shop.customers
+    mail = box.mail(ann)
+    raw = returned_mail.bounce(mail, "hard").replace(b"User unknown", f"User unknown {text}".encode())
+    assert box.record(box.take(raw, mail["from"])).effect == "suppressed the address"
+    for customer, kind in ((ben, "text/plain"), (cal, "text/html")):
+        for charset in ("utf-8", "utf-16", "utf-7", "iso-2022-jp", "hz-gb-2312", "nonsense"):
+            head = f"To: {box.mail(customer)['from']}\r\nReferences: <{text}>\r\nSubject: {text}\r\n"
+            head += f"Content-Type: {kind}; charset={charset}\r\nAuto-Submitted: auto-replied\r\n\r\n"
+            number = box.take(head.encode() + f"I am away {text} \x00\x1b$B".encode() + b"\xff\xfe\x00")
+            assert box.record(number).kind is IncomingKind.auto_reply
+
+
 def test_a_better_reading_lifts_what_only_that_message_had_suppressed(
     box: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
