@@ -130,6 +130,13 @@ def test_an_editor_knows_utm_parameters_and_their_placeholders(kind: str, head: 
             assert _errors(schemas[kind], f"{head}utm: {wrong}")
 
 
+def test_an_editor_knows_both_forms_of_a_logo() -> None:
+    for right in ("_base/logo.png", "{picture: 'https://x.example/a.png'}", "{picture: a.png, alt: A, width: 160}"):
+        assert _errors(GENERAL["company"], f"logo: {right}") == []
+    for wrong in ("[a.png]", "{alt: A}", "{picture: a.png, size: 3}", "{picture: a.png, width: wide}"):
+        assert _errors(GENERAL["company"], f"logo: {wrong}")
+
+
 @given(CONDITIONS)
 @settings(max_examples=150, deadline=None)
 def test_whatever_can_be_said_fits(condition: Condition) -> None:

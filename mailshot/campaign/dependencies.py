@@ -15,6 +15,7 @@ from mailshot.audience import equality, nodes
 from mailshot.audience.nodes import Condition
 from mailshot.campaign.snapshot import LIFECYCLE, Snapshot
 from mailshot.facts.product_filters import ProductFilter
+from mailshot.render import logo
 from mailshot.store import snapshots
 
 FILE = "campaign file"
@@ -128,10 +129,18 @@ def _profile_names(edition: Snapshot, name: str) -> Iterator[tuple[str, Any]]:
     rules, (group, *rest) = edition.rulebook, name.split(".")
     if name == LIFECYCLE:
         yield "lifecycle", rules.company.lifecycle.thresholds
+    elif group == logo.COMPANY and rest and (value := _company_value(edition, rest[0])) is not None:
+        yield group, (rest[0], value)
     elif group == "consent" and rest and rest[0] in rules.topics:
         yield f"topic '{rest[0]}'", rules.topics.get(rest[0]).requires_consent
     elif group in ("preference", "trait") and rest and (question := rules.statements.get(rest[0])):
         yield f"{PREFERENCE} '{rest[0]}'", _decisive(question)
+
+
+def _company_value(edition: Snapshot, name: str) -> Any:
+    """Return what a template shows of the company; None if it is not set, or a file, which is a part of its own."""
+    value = edition.body["mailing"].get(logo.COMPANY, {}).get(name)
+    return None if f"{logo.COMPANY}.{name}" == logo.FACT and str(value).startswith("cid:") else value
 
 
 def _preferences(edition: Snapshot, rule: Condition | ProductFilter) -> Iterator[tuple[str, Any]]:

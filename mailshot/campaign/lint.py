@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
 from mailshot.audience import lint, nodes
 from mailshot.audience.lint import CUSTOMER, PRODUCT, LiteralUse
 from mailshot.audience.nodes import Condition
-from mailshot.campaign.snapshot import vocabulary
+from mailshot.campaign.snapshot import COMPANY_FILE, vocabulary
 from mailshot.documents import Document
 from mailshot.errors import InvalidInput, NotFound, Problem, nearest
 from mailshot.profile import utm
 from mailshot.profile.utm import UtmParameters
-from mailshot.render import compose, source
+from mailshot.render import compose, logo, source
 from mailshot.render.mail_versions import compile_versions
 from mailshot.rulebook.campaign import CampaignDefinition
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store import values
 from mailshot.store.engine import Connection
 
-COMPANY, PREFERENCES, SENDERS = "rules/company.yaml", "rules/preferences.yaml", "rules/senders.yaml"
+PREFERENCES, SENDERS = "rules/preferences.yaml", "rules/senders.yaml"
 
 
 def rule_warnings(rulebook: Rulebook, today: date) -> list[Problem]:
@@ -59,6 +59,20 @@ def _unused_implied(rulebook: Rulebook) -> Sequence[Problem]:
     return problems.sorted_problems()
 
 
+def unused_logo(rulebook: Rulebook, used: Collection[str]) -> list[Problem]:
+    """Return a warning for a logo that no mail shows; `used` are the dotted names that the mails of all campaigns use.
+
+    The layout of a project may be older than the setting.
+    """
+    if rulebook.company.logo is None or logo.FACT in used or not used:
+        return []
+    document = rulebook.files[COMPANY_FILE]
+    problems = document.problems()
+    remedy = 'Write <img src="{{ company.logo }}" alt="{{ company.logo_alt }}"> into templates/_base/layout.html.'
+    problems.add(document.at("logo"), "'logo' has no effect: no mail of a campaign shows it", remedy)
+    return problems.found
+
+
 def _utm_without_hosts(rulebook: Rulebook) -> Iterator[Problem]:
     """Return a warning for UTM parameters that no link gets, because the company names no hosts of its own."""
     if rulebook.company.link_hosts:
@@ -73,8 +87,8 @@ def _utm_without_hosts(rulebook: Rulebook) -> Iterator[Problem]:
 
 def _utm(rulebook: Rulebook) -> Iterator[tuple[Document, Sequence[str], UtmParameters]]:
     """Give the UTM parameters of the company, each sender and each campaign, with their place."""
-    if COMPANY in rulebook.files:
-        yield rulebook.files[COMPANY], ("utm",), rulebook.company.utm
+    if COMPANY_FILE in rulebook.files:
+        yield rulebook.files[COMPANY_FILE], ("utm",), rulebook.company.utm
     for name, sender in rulebook.senders.items():
         yield rulebook.files[SENDERS], (name, "utm"), sender.utm
     for name, document in rulebook.campaigns.items():

@@ -8,12 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mailshot.errors import NotFound, Problem
+from mailshot.errors import InvalidInput, NotFound, Problem
 from mailshot.facts.catalogue import Fact, FactType
 from mailshot.facts.language_matching import Languages
 from mailshot.profile import topics, utm
 from mailshot.profile.preferences import Limit
-from mailshot.render import compose, source
+from mailshot.render import compose, logo, source
 from mailshot.render.compose import Mailing
 from mailshot.render.mail_versions import languages_of
 from mailshot.render.source import TemplateSource
@@ -27,6 +27,7 @@ from mailshot.store.engine import Connection
 MAX_FROZEN = 64
 #: The one name in the group of customer facts that is not a fact.
 LIFECYCLE = "customer.lifecycle"
+COMPANY_FILE = "rules/company.yaml"
 _frozen: dict[str, Snapshot] = {}
 
 # Browsers resolve '.' and '..', also percent-encoded, and many proxies refuse or rewrite an encoded slash.
@@ -131,7 +132,8 @@ def gates(rulebook: Rulebook, read: ResolvedCampaign) -> Gates:
 
 def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[str, Any]:
     campaign = read.campaign
-    facts, contents = rulebook.catalogue, _templates(read, project, rulebook)
+    facts, logo_file = rulebook.catalogue, _logo_file(rulebook, project)
+    contents = _templates(read, project, rulebook, logo_file)
     return {
         "campaign": campaign.campaign,
         "topic": campaign.topic,
@@ -140,6 +142,7 @@ def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[
         "gates": gates(rulebook, read).freeze(),
         "sender": {**read.sender.model_dump(exclude={"utm"}), "brand": read.sender.brand or rulebook.company.brand},
         "contents": contents,
+        logo.COMPANY: _company(rulebook, logo_file),
         "manner": {
             "language": rulebook.company.language,
             "time_zone": str(rulebook.company.time_zone),
@@ -153,6 +156,28 @@ def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[
         **_frozen_utm(rulebook, read),
         **({"archive": True} if campaign.archive else {}),
     }
+
+
+def _logo_file(rulebook: Rulebook, project: Path) -> tuple[str, bytes] | None:
+    """Return path and content of the company's logo; None without one, or if it is on a server. Raises InvalidInput."""
+    shown = rulebook.company.logo
+    if shown is None or not shown.file:
+        return None
+    try:
+        return logo.read_file(project / "templates", shown.file)
+    except logo.UnusableLogo as error:
+        document = rulebook.files[COMPANY_FILE]
+        problems = document.problems()
+        problems.add(document.at("logo", "picture"), error.message, error.remedy)
+        raise InvalidInput(problems.found) from None
+
+
+def _company(rulebook: Rulebook, logo_file: tuple[str, bytes] | None) -> dict[str, Any]:
+    """Return what templates name `company.…`."""
+    company, shown = rulebook.company, rulebook.company.logo
+    picture = logo.address(logo_file[1]) if logo_file else shown and shown.picture
+    alt, width = (shown.alt or company.brand, shown.width) if shown else (None, None)
+    return dict(zip(logo.FIELDS, (company.brand, picture, alt, width), strict=True))
 
 
 def _preferred_languages(rulebook: Rulebook, contents: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,7 +209,9 @@ def _can_be_addressed(name: str) -> bool:
     return name.strip() not in ("", ".", "..") and "/" not in name and "\\" not in name
 
 
-def _templates(read: ResolvedCampaign, project: Path, rulebook: Rulebook) -> dict[str, Any]:
+def _templates(
+    read: ResolvedCampaign, project: Path, rulebook: Rulebook, logo_file: tuple[str, bytes] | None
+) -> dict[str, Any]:
     templates: dict[str, Any] = {}
     problems = rulebook.campaigns[read.campaign.campaign].problems()
     for number, content in enumerate(read.campaign.content):
@@ -197,6 +224,6 @@ def _templates(read: ResolvedCampaign, project: Path, rulebook: Rulebook) -> dic
             node = rulebook.campaigns[read.campaign.campaign].at("content", number, "template")
             problems.add(node, error.message, error.remedy)
             continue
-        templates[content.name] = read_source.freeze()
+        templates[content.name] = (read_source.with_logo(*logo_file) if logo_file else read_source).freeze()
     problems.raise_if_any()
     return templates

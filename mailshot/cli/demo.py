@@ -12,11 +12,13 @@ from typing import Annotated
 
 import typer
 
-from mailshot.cli import campaigns, context, explain, imports, init, output, reports
+from mailshot.cli import campaigns, context, explain, imports, init, mailbox, output, reports, suppression
 from mailshot.cli.demo_customers import Visitors
 from mailshot.errors import Unavailable
 
 CAMPAIGN, NEXT_CAMPAIGN = "vegetable week", "weekly picks"
+#: Mail that comes back is handed over by a command, so that the demo needs no port for it.
+MAILBOX_SETTING = "MAILSHOT_MAILBOX=pipe\n"
 MAPPING = "rules/imports/complete-journey.yaml"
 
 
@@ -32,10 +34,12 @@ def demo(
     shutil.rmtree(folder, ignore_errors=True)
     init.create_project(folder, init.StarterProject.grocery)
     os.chdir(folder)
+    with Path(".env").open("a", encoding="utf-8") as dotenv:
+        dotenv.write(MAILBOX_SETTING)
     output.print_text(f"Created {folder}: example rules and templates, new keys, an empty SQLite database.")
     with Services() as services:
         _tell_story(services)
-        _step(9, f"Explore (the demo took {time.monotonic() - started:.0f} seconds)")
+        _step(10, f"Explore (the demo took {time.monotonic() - started:.0f} seconds)")
         output.print_text(f"The project is in {Path.cwd()}; its rules and templates are yours to change.")
         if keep:
             output.print_text(f"Inbox: {services.inbox_url}    press Ctrl-C to stop.")
@@ -58,7 +62,13 @@ def _tell_story(services: Services) -> None:
     visitors = Visitors(services.inbox_url)
     for line in visitors.answer():
         output.print_text(f"  {line}")
-    _step(7, "The next plan knows")
+    _step(7, "Some mails come back")
+    returned = Path("returned")
+    for line in visitors.send_back(returned):
+        output.print_text(f"  {line}")
+    mailbox.take([returned / name for name in ("bounce.eml", "complaint.eml", "unsubscribe.eml")])
+    mailbox.list_()
+    _step(8, "The next plan knows")
     campaigns.plan(CAMPAIGN)
     if visitors.corrected:
         explain.explain(CAMPAIGN, visitors.corrected)
@@ -66,7 +76,10 @@ def _tell_story(services: Services) -> None:
         output.print_text("\nThe vegan household is offered only plant-based products, whatever it bought before.")
         campaigns.plan(NEXT_CAMPAIGN)
         explain.explain(NEXT_CAMPAIGN, visitors.vegan)
-    _step(8, "The report")
+    if visitors.suppressed:
+        output.print_text()
+        suppression.show(visitors.suppressed)
+    _step(9, "The report")
     reports.report(CAMPAIGN)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_string
 from email.utils import parseaddr
+from pathlib import Path
 from subprocess import Popen
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -16,6 +17,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from lxml import html
 
+from mailshot.cli import demo_mail_servers
 from mailshot.errors import Unavailable
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -35,6 +37,8 @@ class ReceivedMail:
     subject: str
     headers: dict[str, str]
     html: str
+    #: The whole mail.
+    source: str
 
     def links(self, part: str) -> list[str]:
         """Return the addresses in the mail that contain `part`, images included."""
@@ -48,7 +52,7 @@ class Visitors:
     def __init__(self, inbox_url: str) -> None:
         self._inbox = inbox_url
         self._open = build_opener(_Stay())
-        self._corrected, self._vegan = "", ""
+        self._corrected, self._vegan, self._suppressed = "", "", ""
 
     def wait_until_there(self, process: Popen[bytes]) -> None:
         """Wait until the inbox answers. Raises Unavailable when it does not within 30 seconds."""
@@ -72,6 +76,20 @@ class Visitors:
         yield self._leave(mails[-1])
         yield self._correct(listed)
         yield self._turn_vegan(listed)
+
+    def send_back(self, folder: Path) -> Iterator[str]:
+        """Write what servers and mail programs send back about three mails; say what each is."""
+        known = (self._corrected, self._vegan)
+        last = [mail for mail in (self._mail(item["id"]) for item in self._listed()[-8:]) if mail.to not in known][-3:]
+        gone, annoyed, leaving = last
+        folder.mkdir(exist_ok=True)
+        (folder / "bounce.eml").write_bytes(demo_mail_servers.bounce(gone.source, parseaddr(gone.to)[1], "hard"))
+        yield f"The server of {gone.to} returned the mail: no such mailbox."
+        (folder / "complaint.eml").write_bytes(demo_mail_servers.complaint(annoyed.source))
+        yield f"{annoyed.to} pressed the spam button, and the provider reported it."
+        (folder / "unsubscribe.eml").write_bytes(demo_mail_servers.unsubscribe(leaving.source, leaving.to))
+        yield f"The mail program of {leaving.to} sent an unsubscribe mail."
+        self._suppressed = gone.to
 
     def _listed(self) -> list[dict[str, Any]]:
         """Return the mails by address, not as they arrived: each demo has the same readers."""
@@ -158,6 +176,11 @@ class Visitors:
         return self._vegan
 
     @property
+    def suppressed(self) -> str:
+        """The address whose mail came back, or ''."""
+        return self._suppressed
+
+    @property
     def corrected(self) -> str:
         """The address of the customer who corrected a trait, or nothing."""
         return self._corrected
@@ -166,7 +189,8 @@ class Visitors:
         mail = json.loads(self._get(f"{self._inbox}/api/mails/{mail_id}"))
         headers = {name: str(value) for name, value in message_from_string(mail["source"]).items()}
         to = str(mail["headers"].get("To", ""))
-        return ReceivedMail(to, str(mail["headers"].get("Subject", "")), headers, mail["html"] or mail["text"])
+        shown = mail["html"] or mail["text"]
+        return ReceivedMail(to, str(mail["headers"].get("Subject", "")), headers, shown, mail["source"])
 
     def _get(self, url: str) -> bytes:
         return self._ask(Request(url, headers={"User-Agent": BROWSER}))
@@ -188,7 +212,7 @@ class Visitors:
 
 def _unanswered(name: str, value: str) -> bool:
     """lxml takes a radio button with an empty value ("No answer") for one without a value, which says "on"."""
-    return value == "on" and name.startswith(("say.", "judge."))
+    return value == "on" and name.startswith(("say.", "judge.", "pause"))
 
 
 class _Stay(HTTPRedirectHandler):

@@ -15,8 +15,8 @@ from rich.table import Table
 from mailshot import safe_files
 from mailshot.errors import Unavailable
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 
 def print_text(text: str = "") -> None:

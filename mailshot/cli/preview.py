@@ -63,6 +63,8 @@ def preview(
     output.print_text(f"Subject: {output.printable(letter.rendered.subject)}")
     if letter.language:
         output.print_text(f"Language: {letter.language}")
+    if names := [file.name for file in letter.files if not file.content_id]:
+        output.print_text(f"Attached: {output.printable(', '.join(names))}")
     if png is not None:
         _write_picture(png, letter, client)
     if png is None or to is not None:

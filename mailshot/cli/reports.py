@@ -179,7 +179,7 @@ def _show_people(store: Store, chosen: RunSummary | None, as_csv: bool, as_json:
     known = ("customer", "content", "state", "reason")
     active = [row for row in rows if any(value for name, value in row.items() if name not in known)]
     lines = [
-        (row["customer"], row["content"], row["state"], "\n".join(
+        (row["customer"], row["content"], row["state"], "; ".join(
             f"{name}: {value}" for name, value in row.items() if value and name not in known)) for row in active
     ]  # fmt: skip
     output.print_table("", ("customer", "content", "state", "what came back"), lines)

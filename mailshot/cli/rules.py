@@ -60,15 +60,18 @@ def check(json: context.AsJson = False) -> None:
     problems = rules.check()
     problems += rule_tests.example_problems(rules, context.now())
     remarks: list[Problem] = []
+    used: set[str] = set()
     for name in _campaigns(rules):
         try:
             edition = snapshot.take_snapshot(rules, project, name)
             new_problems = snapshot.faults(edition)
+            used |= edition.mailing().used
             remarks += snapshot.faults(edition, "warning")
         except InvalidInput as error:
             new_problems = [*error.problems, *lint.template_problems(rules, project, name)]
         problems += [problem for problem in dict.fromkeys(new_problems) if problem not in problems]
     doubts = lint.rule_warnings(rules, context.company_today(rules, None).date()) if not problems else []
+    doubts += lint.unused_logo(rules, used) if not problems else []
     doubts += [*dict.fromkeys(remarks), *_outdated(rules, project)]
     if json:
         levels = [("error", problem) for problem in problems] + [("warning", problem) for problem in doubts]

@@ -155,7 +155,7 @@ def run_job(kind: str, *arguments: Any, seconds: float = MAX_SECONDS) -> Any:
 
 def _ask(job: bytes) -> bytes:
     """Send a job to the process; one that is killed from outside is replaced once."""
-    killed = 0
+    killed, end = 0, 0
     for _ in range(4):
         if _processes and not _processes[0].usable:
             _processes.pop().close()
@@ -172,7 +172,7 @@ def _ask(job: bytes) -> bytes:
         if killed == 2:
             break
     raise errors.Unavailable(
-        "The process that compiles templates was killed from outside.",
+        f"The process that compiles templates was killed from outside (exit code {end}).",
         "Perhaps this machine has too little memory. Give it more, or run fewer processes, and try again.",
     )
 

@@ -42,12 +42,14 @@ def _compile_mail(
     hosts: frozenset[str],
     language: str,
     enclosable: tuple[str, ...],
+    logo: str,
 ) -> MailTemplate:
     """Compile a source. Raises InvalidInput."""
     _compiled.clear()
     kinds = {kind.__name__: kind for kind in (ListType, GroupType)}
     vocabulary = {group: kinds.get(kind, tuple)(fields) for group, kind, fields in words}
-    mail = compiler.compile_source(TemplateSource(name, files, enclosed, language, enclosable), vocabulary, hosts)
+    source = TemplateSource(name, files, enclosed, language, enclosable, logo)
+    mail = compiler.compile_source(source, vocabulary, hosts)
     _compiled.append((mail, vocabulary))
     return mail
 

@@ -21,6 +21,7 @@ from mailshot.render import (
     lint_contrast,
     lint_links,
     lint_texts,
+    logo,
     plain_text,
     sandbox,
     variables,
@@ -32,7 +33,7 @@ from mailshot.render.flatten import Flattener
 from mailshot.render.html_tree import HtmlTree
 from mailshot.render.inline_css import Inlining, inline
 from mailshot.render.lexer import Segment, expression, parse, statement, tokens_of
-from mailshot.render.links import LinkSlots, encoded_in_text
+from mailshot.render.links import LOGO, LinkSlots, encoded_in_text
 from mailshot.render.lint import Finding
 from mailshot.render.mail_settings import MailSettings, attachment_places, read_settings
 from mailshot.render.markup import Tag
@@ -58,7 +59,8 @@ def compile_source(source: TemplateSource, vocabulary: Vocabulary, hosts: frozen
     slots = LinkSlots(report)
     document = MailDocument(flat["body.html"])
     urls = check_markup(document, report, slots, styled_once=not inlines_each_mail)
-    pictures, attached = _enclosed_files(source, document, settings, report)
+    facts_used = frozenset[str]().union(*needed.values())
+    pictures, attached = _enclosed_files(source, document, settings, logo.FACT in facts_used, report)
     report.raise_if_any()
     tree = html_tree.build(document)
     inlining = None if inlines_each_mail else inline(document, tree)
@@ -79,7 +81,6 @@ def compile_source(source: TemplateSource, vocabulary: Vocabulary, hosts: frozen
     findings.sort(key=lambda finding: (finding.level, finding.place))
     used = flattener.files | ({source.file("settings.yaml")} & source.files.keys())
     derived, places = "body.txt" not in flat, tuple(slots.places)
-    facts_used = frozenset[str]().union(*needed.values())
     return MailTemplate(
         source.name, facts_used, used, tuple(findings), inlines_each_mail, pictures, attached,
         subject, html, text, derived, places, hosts,
@@ -117,6 +118,9 @@ def _texts_only(parts: Collection[Part]) -> list[Part]:
 def _facts(
     source: TemplateSource, part: str, pieces: list[Segment], vocabulary: Vocabulary, report: TemplateProblems
 ) -> frozenset[str]:
+    for piece in pieces if part != "body.html" else ():
+        if piece.spells(*LOGO):
+            report.add(piece.place, "A text cannot show a picture.", "Write {{ company.brand }}.")
     tree, places = parse(pieces, source.file(part), sandbox.HTML, report)
     return variables.find(tree, places, vocabulary, report)
 
@@ -172,13 +176,15 @@ def _settings(source: TemplateSource, report: TemplateProblems) -> MailSettings:
 
 
 def _enclosed_files(
-    source: TemplateSource, document: MailDocument, settings: MailSettings, report: TemplateProblems
+    source: TemplateSource, document: MailDocument, settings: MailSettings, shows_logo: bool, report: TemplateProblems
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return the Content-IDs of the mail's pictures by path, and the paths of its attachments."""
     file = source.file("settings.yaml")
     places = attachment_places(source.files[file], file) if settings.attachments else ()
     written = zip(settings.attachments, places, strict=True)
     pictures = enclosures.inline_pictures(document, source.name, source.enclosed, source.enclosable, report)
+    if shows_logo and source.logo:
+        pictures[source.logo] = enclosures.content_id(source.enclosed[source.logo])
     attached = enclosures.attachments(written, source.name, source.enclosed, source.enclosable, report)
     enclosures.check_size((*pictures, *attached), source.enclosed, Place(source.file("body.html"), 0, 0), report)
     return pictures, attached

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from mailshot.facts import time_zones
 from mailshot.facts.locales import LocaleFormat
 from mailshot.profile import address
-from mailshot.render import headers, mime, variables
+from mailshot.render import headers, logo, mime, variables
 from mailshot.render.links import OWN_PAGES
 from mailshot.render.mail_versions import HTML, MailVersion, MailVersions, compile_versions
 from mailshot.render.mime import EnclosedFile, MailHeaders
@@ -32,7 +32,8 @@ ProfileValues = dict[str, Mapping[str, Any]]
 """What a template may say of a customer besides facts, as a template names it: `{"preference": {"diet": …}}`."""
 OFFER_EXTRAS = ("times", "reason")
 #: Groups of a vocabulary that are lists, and those that have a value themselves; others only contain values.
-LISTS, OBJECTS = frozenset({"offers", "last_order.products"}), frozenset({"customer", "campaign", "sender", "links"})
+LISTS = frozenset({"offers", "last_order.products"})
+OBJECTS = frozenset({"customer", "campaign", logo.COMPANY, "sender", "links"})
 #: Asks Exchange to send no out-of-office note and no other automatic answer (MS-OXCMAIL 2.1.3.2.20); bounces may come.
 NO_AUTO_REPLY = ("X-Auto-Response-Suppress", "OOF, AutoReply")
 _PICTURE = re.compile(r"cid:([0-9a-f]+@inline\.mailshot)")
@@ -57,6 +58,8 @@ class Mailing:
     """Customer and offer facts of type date, which are stored as text."""
     archive: bool = False
     """Whether a copy without customer data is in the public archive."""
+    company: Mapping[str, Any] = field(default_factory=dict)
+    """Brand and logo, as templates name them; empty in runs of early versions."""
 
     @property
     def used(self) -> frozenset[str]:
@@ -99,7 +102,8 @@ class Mailing:
         head = (body["campaign"], body["topic"], body["topic_title"], body["sender"])
         thawed = cls(*head, mails, words, body.get("needs_consent", True))
         dates, archive = body.get("dates", {}), body.get("archive", False)
-        return replace(thawed, locale_format=_locale_format(manner), dates=dates, archive=archive)
+        company = body.get(logo.COMPANY, {})
+        return replace(thawed, locale_format=_locale_format(manner), dates=dates, archive=archive, company=company)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,7 @@ def vocabulary(customer: Collection[str], product: Collection[str]) -> dict[str,
         "customer": sorted(customer),
         "offers": sorted({*product, *OFFER_EXTRAS}),
         "campaign": ["name"],
+        logo.COMPANY: list(logo.FIELDS),
         "sender": ["email", "name", "postal_address"],
         "links": sorted(OWN_PAGES),
     }
@@ -270,6 +275,7 @@ def _values(mailing: Mailing, delivery: Recipient, links: Mapping[str, str]) -> 
         ],
         **_last_order(mailing, profile),
         "campaign": {"name": mailing.campaign},
+        logo.COMPANY: dict(mailing.company),
         "sender": {
             "name": sender["brand"] or sender["name"],
             "email": sender["address"],

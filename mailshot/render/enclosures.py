@@ -65,6 +65,16 @@ def content_id(content: bytes) -> str:
     return f"{hashlib.sha256(content).hexdigest()[:24]}@inline.mailshot"
 
 
+def has_picture_name(path: str) -> bool:
+    """Return whether the ending of a name is that of a picture that all mail programs show."""
+    return PurePosixPath(path).suffix.lower() in PICTURES
+
+
+def is_picture(path: str, content: bytes) -> bool:
+    """Return whether a file is a picture that all mail programs show, of the type that its name says."""
+    return has_picture_name(path) and content.startswith(_SIGNATURES[media_type(path)])
+
+
 def candidates(name: str, files: Mapping[str, str]) -> set[str]:
     """Return the paths under templates/ that may have to be enclosed, judged by the texts alone.
 
@@ -135,13 +145,12 @@ def _picture(
     written = unescape_attribute(source.value or "").strip()
     path = _resolve(place.file, _path_of(source.value or ""), name)
     if path is None or path not in enclosed:
-        pictures = [file for file in enclosable if PurePosixPath(file).suffix.lower() in PICTURES]
+        pictures = [file for file in enclosable if has_picture_name(file)]
         on_server = f"For a picture on a server, leave {INLINE} out."
         remedy = on_server if "//" in written else _suggestion(written, place.file, pictures)
         report.add(place, f"There is no picture '{written}' beside {place.file}.", remedy)
         return None
-    kind = PICTURES.get(PurePosixPath(path).suffix.lower())
-    if kind is None or not enclosed[path].startswith(_SIGNATURES[kind]):
+    if not is_picture(path, enclosed[path]):
         report.add(place, f"'{written}' is not a PNG, JPEG or GIF.", "Export it as one: mail programs show no others.")
         return None
     return path

@@ -46,6 +46,8 @@ OWN_PAGES = ("unsubscribe", "preferences", "view_in_browser", "archive")
 """Pages of Mailshot that a mail may link to: `{{ links.… }}`."""
 OWN_LINKS = tuple(("links", ".", page) for page in OWN_PAGES)
 """Mailshot's own links: never tracked or replaced."""
+LOGO = ("company", ".", "logo")
+"""The company's logo: its address was checked when rules/company.yaml was read."""
 MAX_CACHED_LENGTH = 200
 """Longest URL that is cached, in characters; caching thousands of long ones would use too much memory."""
 
@@ -128,6 +130,10 @@ class LinkSlots:
         words = tuple(token.text for token in first.tokens)
         if words in OWN_LINKS:
             self.own_pages.add(words[-1])
+            return parts
+        if words == LOGO:
+            if tracked:
+                self.report.add(first.place, "'company.logo' is a picture, not a page.", "Write the address of a page.")
             return parts
         return self._slot(parts, tracked, place, open_host=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +14,7 @@ from mailshot.facts.locales import ENGLISH
 from mailshot.render.document import MailDocument
 from mailshot.render.enclosures import INLINE
 from mailshot.render.lexer import Segment
-from mailshot.render.links import LinkSlots
+from mailshot.render.links import LOGO, LinkSlots
 from mailshot.render.markup import Attribute, Comment, Tag, is_conditional, scan_comment, unescape_attribute
 from mailshot.render.problems import Place, project_path
 from mailshot.render.source import TemplateSource
@@ -69,6 +70,7 @@ def examine(
         *_links(slots),
         *_elements(document, html.file),
         *_pictures(document),
+        *_printed_logos(document),
         *_required(slots, document, html),
     ]
     if not "".join(piece.text for piece in subject).strip():
@@ -170,6 +172,18 @@ def _picture(document: MailDocument, attribute: Attribute) -> Iterator[Finding]:
             "Or add data-inline to the tag, to send a file of the template's folder with the mail."
         )
         yield Finding("error", message, place)
+
+
+def _printed_logos(document: MailDocument) -> Iterator[Finding]:
+    """Report addresses of the logo that readers would see as a text."""
+    tags = [markup for markup in document.markup if isinstance(markup, Tag | Comment)]
+    starts = [0, *(tag.start for tag in tags)]
+    ends = [0, *(tag.end if isinstance(tag, Tag) else tag.start + len(tag.text) for tag in tags)]
+    for match in document.words.finditer(document.text):
+        is_in_tag = match.start() < ends[bisect_right(starts, match.start()) - 1]
+        if document.segment(match[0]).spells(*LOGO) and not is_in_tag:
+            message = 'This shows the address of the logo as a text. Write <img src="{{ company.logo }}">.'
+            yield Finding("error", message, document.place(match.start()))
 
 
 def mixed_languages(source: TemplateSource, document: MailDocument, facts: Collection[str]) -> Iterator[Finding]:

@@ -67,6 +67,7 @@ class Entity:
 class EnclosedFile:
     """A file encoded once for all mails of a run. `content_id` is empty for an attachment."""
 
+    name: str
     content_id: str
     entity: Entity
 
@@ -91,7 +92,7 @@ def encode_file(name: str, media_type: str, content: bytes, content_id: str = ""
         *([f"Content-ID: <{content_id}>"] if content_id else []),
         headers.disposition("inline" if content_id else "attachment", name),
     )
-    return EnclosedFile(content_id, Entity(header, _base64(content)))
+    return EnclosedFile(name, content_id, Entity(header, _base64(content)))
 
 
 def _is_utf8(content: bytes) -> bool:

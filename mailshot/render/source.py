@@ -7,7 +7,7 @@ import json
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -42,6 +42,8 @@ class TemplateSource:
     language: str = ""
     enclosable: tuple[str, ...] = field(default=(), repr=False)
     """The files that a mail may enclose, for suggestions: only listed if one that the texts name does not exist."""
+    logo: str = field(default="", repr=False)
+    """The path of the file that `{{ company.logo }}` shows, which is in `enclosed`; "" if there is none."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "files", MappingProxyType(dict(self.files)))
@@ -85,20 +87,24 @@ class TemplateSource:
     def _version(self, theirs: Mapping[str, str], tag: str) -> TemplateSource:
         files = {path: text for path, text in self.files.items() if theirs.get(path, tag) == tag}
         wanted = enclosures.candidates(self.name, files) if self.enclosed else set[str]()
-        return TemplateSource(
-            self.name, files, {k: v for k, v in self.enclosed.items() if k in wanted}, tag, self.enclosable
-        )
+        enclosed = {k: v for k, v in self.enclosed.items() if k in wanted or k == self.logo}
+        return TemplateSource(self.name, files, enclosed, tag, self.enclosable, self.logo)
+
+    def with_logo(self, path: str, content: bytes) -> TemplateSource:
+        """Return the source with the file of the company's logo; only mails that show it carry it."""
+        return replace(self, logo=path, enclosed={**self.enclosed, path: content})
 
     def freeze(self) -> dict[str, Any]:
         """Return it as a JSON value, which `thaw` reads."""
         enclosed = {path: b64encode(content).decode() for path, content in self.enclosed.items()}
-        optional = {"enclosed": enclosed, "enclosable": list(self.enclosable)}
+        optional = {"enclosed": enclosed, "enclosable": list(self.enclosable), "logo": self.logo}
         return {"name": self.name, "files": dict(self.files)} | {key: value for key, value in optional.items() if value}
 
     @classmethod
     def thaw(cls, body: Mapping[str, Any]) -> TemplateSource:
         enclosed = {path: b64decode(text) for path, text in body.get("enclosed", {}).items()}
-        return cls(body["name"], body["files"], enclosed, enclosable=tuple(body.get("enclosable", ())))
+        enclosable, logo = tuple(body.get("enclosable", ())), body.get("logo", "")
+        return cls(body["name"], body["files"], enclosed, enclosable=enclosable, logo=logo)
 
     def to_json(self) -> str:
         """Return name, files and language as canonical JSON, which `digest` is taken of; of enclosed files digests."""
@@ -107,6 +113,7 @@ class TemplateSource:
         if self.enclosed:
             content["enclosed"] = {path: hashlib.sha256(raw).hexdigest() for path, raw in self.enclosed.items()}
         content |= {"enclosable": self.enclosable} if self.enclosable else {}
+        content |= {"logo": self.logo} if self.logo else {}
         return json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
 
 

@@ -285,7 +285,7 @@ def _compile(
         with compile_process.same_process():
             files, enclosed = dict(source.files), dict(source.enclosed)
             mail: MailTemplate = compile_process.run_job(
-                "compile", source.name, files, enclosed, words, hosts, source.language, source.enclosable
+                "compile", source.name, files, enclosed, words, hosts, source.language, source.enclosable, source.logo
             )
             findings = _trial_render(mail) if with_trial else ()
             if mail.per_mail_inlining and with_trial:

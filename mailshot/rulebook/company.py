@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from mailshot.documents import Document
-from mailshot.facts import language_matching, locales
+from mailshot.facts import language_matching, locales, yaml_values
 from mailshot.profile.lifecycle import DEFAULT, Thresholds
 from mailshot.profile.utm import UtmParameters
 from mailshot.rulebook.campaign import Length, Moment, Strict, Zone
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+_HOST = re.compile(r"[^\s@\\]+")
+# Pictures that Gmail or Outlook do not show.
+_UNSHOWN = (".svg", ".svgz", ".webp", ".avif", ".heic", ".bmp", ".tif", ".tiff", ".ico", ".pdf")
+_EITHER = "write for example 'https://shop.example/logo.png', or '_base/logo.png' for a file under templates/"
 
 
 class Lifecycle(Strict):
@@ -63,6 +72,46 @@ def _distinct(tags: tuple[str, ...]) -> tuple[str, ...]:
     return tags
 
 
+def _picture(text: Any) -> str:
+    picture = str(text).strip()
+    url = urlsplit(picture)
+    if picture.lower().startswith("http:"):
+        raise ValueError(f"is plain http; write its https address: 'https{picture[4:]}'")
+    is_url = picture.lower().startswith("https://")
+    is_whole = is_url and _HOST.fullmatch(url.netloc) and not re.search(r"[\s\\]", picture)
+    if not is_whole and (not picture or _SCHEME.match(picture) or picture.startswith("/")):
+        raise ValueError(f"is neither an https address nor a file under templates/; {_EITHER}")
+    if url.path.lower().endswith(_UNSHOWN):
+        raise ValueError("is a picture that many mail programs do not show; use a PNG, JPEG or GIF")
+    return picture
+
+
+class Logo(Strict):
+    """The company's logo in mails: an https address, or a file under templates/, which travels with the mail.
+
+    `alt` is its text for readers who do not see it, the brand unless given. `width` is in CSS pixels.
+    """
+
+    picture: Annotated[str, BeforeValidator(_picture)] = Field(examples=["https://shop.example/logo.png"])
+    alt: str = ""
+    width: Annotated[int | None, BeforeValidator(yaml_values.digits)] = Field(None, ge=1, le=600)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_picture_alone(cls, value: Any) -> Any:
+        return {"picture": _picture(value)} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        whole = handler(schema)
+        return {"anyOf": [{"type": "string", "examples": ["_base/logo.png"]}, whole]}
+
+    @property
+    def file(self) -> str:
+        """Its path under templates/; "" for a picture on a server."""
+        return "" if self.picture.lower().startswith("https://") else self.picture
+
+
 class Company(Strict):
     """`as_of` makes a past moment "today", for data that ends there.
 
@@ -72,6 +121,7 @@ class Company(Strict):
     """
 
     brand: str = "Mailshot"
+    logo: Logo | None = None
     time_zone: Zone = ZoneInfo("UTC")
     currency: Annotated[str, AfterValidator(_currency)] = "USD"
     language: Annotated[str, AfterValidator(_language)] = locales.ENGLISH

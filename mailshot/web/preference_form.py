@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from mailshot.facts import locales, time_zones
 from mailshot.facts.comparison import Value, format_value
 from mailshot.feedback import preferences
-from mailshot.feedback.preferences import Controls, CurrentPreferences, PreferenceChange, View
+from mailshot.feedback.preferences import Controls, CurrentPreferences, PreferenceChange, RequestedChanges, View
 from mailshot.profile import address
 from mailshot.profile.implications import decided_answer
 from mailshot.store import privacy
@@ -28,6 +28,8 @@ from mailshot.web.site import Site
 
 #: The hidden field with the controls that the page showed, as JSON.
 SHOWN = "shown"
+#: The button that withdraws from all topics.
+LEAVE = "leave"
 #: Raises when a posted form no longer counts: the customer was erased, or has another address.
 Check = Callable[[Connection], object]
 #: Facts whose values are codes, with the function that names them.
@@ -138,7 +140,10 @@ async def save_form(link: MailLink, form: FormData, view: View, check: Check | N
         shown_controls = page_of(site, current, view).shown
     else:
         shown_controls = preferences.with_prefixes(was_shown, view.shows)
-    requested = preferences.requested_changes(posted, shown_controls, current, topics, statements)
+    if LEAVE in form:  # a button of its own: nothing else on the page counts
+        requested = RequestedChanges(topics={topic.name: False for topic in topics})
+    else:
+        requested = preferences.requested_changes(posted, shown_controls, current, topics, statements)
     if not requested.problems:
         change = PreferenceChange(link.customer_id, link.run_id, requested, site.clock())
 
@@ -159,6 +164,8 @@ def template_values(site: Site, page: Page) -> dict[str, Any]:
         "held": page.held,
         "shown": json.dumps(page.shown, separators=(",", ":")),
         "problems": page.problems,
+        "leave": LEAVE,
+        "gets_mail": any(name.startswith(preferences.TOPIC) for name in page.held),
         "pause": preferences.PAUSE,
         "pause_days": preferences.PAUSE_DAYS,
         "paused_until": page.paused_until,

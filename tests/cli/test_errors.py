@@ -381,6 +381,13 @@ def test_words_in_brackets_are_printed_as_they_are(shop: Shop) -> None:
     assert "[/red] [bold]Kale[/bold]" in " ".join(printed.split())
 
 
+def test_a_line_of_a_template_is_printed_as_it_is(shop: Shop) -> None:
+    written = "<p xmlns:o='urn:office:office'>{{ customr.city }}</p>"
+    (shop.folder / TEMPLATE).write_text(written, encoding="utf-8")
+    code, printed = tried(shop, "plan", "week")
+    assert (code, written in printed) == (INVALID, True), printed
+
+
 def test_tables_fit_80_columns_and_break_no_number(shop: Shop) -> None:
     insert(shop.store, *_runs())
     for arguments in (("status",), ("report",), ("plan", "week")):

@@ -106,6 +106,15 @@ def test_a_content_is_shown_to_a_customer_of_the_plan_who_gets_it(shop: Shop) ->
     assert (code, "2 greens" in printed, "By the plan" in printed) == (0, True, False)
 
 
+def test_attachments_are_named(shop: Shop, tmp_path: Path) -> None:
+    write(shop, "templates/green/settings.yaml", "attachments: [Terms.txt, ../_base/hours.csv]\n")
+    write(shop, "templates/green/Terms.txt", "Terms")
+    (shop.folder / "templates/_base").mkdir(exist_ok=True)
+    write(shop, "templates/_base/hours.csv", "day,hour\n")
+    code, output = mailshot("preview", "week", "--content", "green", "--to", str(tmp_path / "x.html"))
+    assert (code, "Attached: Terms.txt, hours.csv\n" in output) == (0, True), output
+
+
 def test_a_content_is_shown_for_a_customer_who_gets_another(shop: Shop) -> None:
     code, printed = mailshot("preview", "week", "--as", "nora", "--content", "green", "--text")
     assert code == 0
@@ -352,6 +361,19 @@ def test_the_check_tells_warnings_about_templates_once_and_does_not_fail(shop: S
     code, printed = mailshot("rules", "check")
     assert code == 0
     assert flat(printed).count("templates/hello/subject.txt:1:1: The subject looks like a reply") == 1
+
+
+def test_the_check_warns_of_a_logo_that_no_mail_shows(shop: Shop) -> None:
+    company = (shop.folder / "rules/company.yaml").read_text(encoding="utf-8")
+    write(shop, "rules/company.yaml", company + "logo: https://shop.example/logo.png\n")
+    warning = f"Warning: rules/company.yaml:{company.count(chr(10)) + 1}:7: 'logo' has no effect"
+    code, output = mailshot("rules", "check")
+    assert (code, warning in output) == (0, True), output
+    body = (shop.folder / "templates/green/body.html").read_text(encoding="utf-8")
+    picture = '<img src="{{ company.logo }}" alt="{{ company.logo_alt }}">'
+    write(shop, "templates/green/body.html", body.replace("<p>Dear", f"{picture}<p>Dear"))
+    code, output = mailshot("rules", "check")
+    assert (code, "logo" in output) == (0, False), output
 
 
 def test_a_new_project_has_no_warnings_about_its_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ SHOP = "shop.greenleaf.example"
 VOCABULARY = {
     "customer": {"first_name", "last_name", "email", "language", "household_size"},
     "campaign": {"name"},
+    "company": {"brand", "logo", "logo_alt", "logo_width"},
     "sender": {"name", "postal_address", "email"},
     "offers": template.ListType({"key", "name", "department", "category", "brand", "size", "url", "reason"}),
     "links": set(OWN_PAGES),
@@ -56,6 +57,7 @@ def values(**changes: object) -> dict[str, object]:
             "household_size": 4,
         },
         "campaign": {"name": "Week"},
+        "company": {"brand": "Market", "logo": None, "logo_alt": None, "logo_width": None},
         "sender": {"name": "Market", "postal_address": "1 Lane", "email": "m@x.example"},
         "offers": offers,
         "links": {page: f"https://x.example/{page[0]}/1" for page in OWN_PAGES},

@@ -291,3 +291,21 @@ def test_a_broken_link_names_an_address_to_write_to(client: TestClient, dead: st
     assert answer.status_code == 404
     assert "This link does not work" in answer.text
     assert "hello@greenleaf.example.com" in answer.text
+
+
+def test_one_click_leaves_everything_and_nothing_else_changes(client: TestClient, look: customer_site.Look) -> None:
+    before = stated(look)
+    assert "Unsubscribe from everything" in client.get(PREFERENCES).text
+    answer = client.post(PREFERENCES, data={"leave": "all", "say.diet": "everything"})
+    assert answer.status_code == 303
+    assert [look.given(ADA, topic) for topic in ("offers", "recipes", "service")] == [False, None, False]
+    assert look.given(ADA, "tracking") is True
+    assert stated(look) == before
+    assert "Unsubscribe from everything" not in client.get(PREFERENCES).text
+
+
+def test_the_owner_leaves_everything(client: TestClient, look: customer_site.Look) -> None:
+    page = OwnPage(client, look)
+    assert "Saved" in page.post("save", {"leave": "all"}).text
+    assert [look.given(ADA, topic) for topic in ("offers", "service", "tracking")] == [False, False, True]
+    assert "Unsubscribe from everything" not in page.text
