@@ -43,6 +43,8 @@ CONVERSION_TRANSACTIONS = 10
 CLOCK_LEASE, LEASE_LENGTH = "clock", timedelta(seconds=10)
 #: Between two scrubbings on PostgreSQL: each may lock every table for a moment. The second is for tables too large.
 SCRUB_GAP, LARGE_SCRUB_GAP = timedelta(seconds=30), timedelta(hours=1)
+#: Between two deletions of old messages that came back.
+DROP_GAP = timedelta(hours=1)
 #: An import of some million rows keeps SQLite locked for minutes; a longer lock is logged.
 LONG_BUSY_SECONDS = 600.0
 
@@ -132,7 +134,7 @@ def tick_until(app: App, stop: threading.Event) -> None:
     """Be the clock until `stop` is set, unless another process is: launch due schedules and ring for due mail."""
     holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
     checked_at, watch = datetime.now(UTC) - LEASE_LENGTH, BusyWatch("the clock")
-    scrub_at = checked_at
+    scrub_at = drop_at = checked_at
     while not stop.wait(CLOCK_SECONDS):
         now = datetime.now(UTC)
         try:
@@ -144,7 +146,10 @@ def tick_until(app: App, stop: threading.Event) -> None:
                     for run_id in pipeline.runs_with_due_mail(app.store, now):
                         app.doorbell.ring(run_id)
                     conversions.make_conversions(app.store, CONVERSION_TRANSACTIONS)
-                    incoming_mail.process_waiting(app.store, app.keys, lambda: datetime.now(UTC))
+                    _process_incoming_mail(app)
+                    if now >= drop_at:
+                        drop_at = now + DROP_GAP
+                        incoming_mail.drop_old(app.store, now)
                     if app.store.sqlite:
                         staging.clean_up_if_idle(app.store)
                     scrub_at = _scrub(app, scrub_at, now)
@@ -154,6 +159,12 @@ def tick_until(app: App, stop: threading.Event) -> None:
         except MailshotError as error:
             log.error("the clock could not check what is due: %s", error)
     _release_lease(app, holder)
+
+
+def _process_incoming_mail(app: App) -> None:
+    """Process what the mailbox left waiting. The clock needs no keys where no mail comes back."""
+    if incoming_mail.is_any_waiting(app.store):
+        incoming_mail.process_waiting(app.store, app.keys, lambda: datetime.now(UTC))
 
 
 def receive_until(app: App, mailbox: MailboxAddress, stop: threading.Event) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated
 
@@ -26,9 +26,12 @@ def export(
     app = context.app()
     with app.store.read() as connection:
         customer_id = profiles.find_customer(connection, customer)
-        with file.open("wb") if file else nullcontext(sys.stdout.buffer) as target:
-            privacy.write_export(connection, customer_id, target)
-    if file:
+        written = BytesIO()
+        privacy.write_export(connection, customer_id, written)
+    if file is None:
+        sys.stdout.buffer.write(written.getvalue())
+    else:
+        output.write_private(file, written.getvalue())
         output.print_text(f"Wrote the data of {output.printable(customer)} to {file}.")
 
 

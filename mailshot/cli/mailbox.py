@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mailbox as standard_mailbox
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,20 +11,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mailshot.cli import context, output
-from mailshot.errors import NotFound, Refused
+from mailshot.errors import InvalidInput, NotFound, Problem, Refused, WrongArgument
+from mailshot.incoming import mime_tree
 
 if TYPE_CHECKING:
+    from mailshot.bootstrap import App
     from mailshot.store.incoming_mail import IncomingRecord, RawMail
 
-Number = Annotated[int, typer.Argument(help="The message's number; see 'mailshot mailbox list'.")]
+Number = Annotated[int, typer.Argument(min=1, max=2**63 - 1, help="The message's number; see 'mailshot mailbox list'.")]
 #: A mail server repeats the delivery after this exit code of a pipe (EX_TEMPFAIL in sysexits.h).
 TRY_AGAIN = 75
 MAX_LISTED = 50
+#: A longer message is cut: it carries attachments. So is a longer address.
+MAX_BYTES, MAX_ADDRESS = 25 * 1024 * 1024, 1000
+FILES = "Name message files, mbox files or Maildir folders."
 
 
 def take(
     files: Annotated[
-        list[Path], typer.Argument(help="Message files, Maildir folders, or - for one on standard input.")
+        list[Path],
+        typer.Argument(help="Message files, mbox files, Maildir folders, or - for one message on standard input."),
     ],
     recipient: Annotated[
         str | None, typer.Option(help="The envelope's recipient, if the mail server names it.", metavar="ADDRESS")
@@ -31,21 +38,56 @@ def take(
 ) -> None:
     """Take messages that came back: store them, then apply what they say. Taking one twice does nothing."""
     from mailshot.errors import MailshotError
+
+    if files != [Path("-")]:
+        _take(files, recipient)
+        return
+    try:
+        _take(files, recipient)
+    except Exception as error:
+        # After any other exit code, the mail server would return the message to its sender, or drop it.
+        output.err.print(f"Error: {error if isinstance(error, MailshotError) else type(error).__name__}", markup=False)
+        sys.exit(TRY_AGAIN)
+
+
+def _take(files: list[Path], recipient: str | None) -> None:
     from mailshot.feedback import incoming_mail
 
+    _check(files, recipient)
     app = context.app()
-    try:
-        new = [incoming_mail.take(app.store, mail) for mail in _messages(files, recipient)]
-        incoming_mail.process_waiting(app.store, app.keys, context.now)
-    except MailshotError as error:
-        if files != [Path("-")]:
-            raise
-        output.err.print(f"Error: {error}", markup=False, soft_wrap=True)
-        sys.exit(TRY_AGAIN)
+    new = [incoming_mail.take(app.store, mail) for mail in _messages(files, recipient)]
+    _process(app, is_pipe=files == [Path("-")])
     known = len(new) - sum(new)
     already = f" {known} {'was' if known == 1 else 'were'} known already." if known else ""
     output.print_text(f"Took {output.count_noun(sum(new), 'message')}.{already}")
     output.print_next_step("mailshot mailbox list")
+
+
+def _process(app: App, is_pipe: bool) -> None:
+    """Apply what the stored messages say. A pipe must not fail any more: its message is stored, and the clock reads it.
+
+    The mail server would try again for days, and return the message then.
+    """
+    from mailshot.errors import MailshotError
+    from mailshot.feedback import incoming_mail
+
+    try:
+        incoming_mail.process_waiting(app.store, app.keys, context.now)
+    except MailshotError as error:
+        if not is_pipe:
+            raise
+        output.err.print(f"The message is stored, but not read yet: {error}", markup=False, soft_wrap=True)
+
+
+def _check(files: list[Path], recipient: str | None) -> None:
+    """Refuse wrong arguments before anything is stored. A pipe is never refused: that would lose the message."""
+    if files == [Path("-")]:
+        return
+    if recipient is not None and "@" not in recipient:
+        raise WrongArgument("--recipient is not an address.", "Name the address that the mail server delivered to.")
+    for path in files:
+        if path != Path("-") and not path.exists():
+            raise NotFound(f"There is no file {path}.", FILES)
 
 
 def status(json: context.AsJson = False) -> None:
@@ -163,27 +205,40 @@ def _messages(files: list[Path], recipient: str | None) -> Iterator[RawMail]:
     from mailshot.states import IncomingSource
     from mailshot.store.incoming_mail import RawMail
 
+    # Bytes that are no text reach us as surrogates, which no database stores.
+    address = "".join(filter(str.isprintable, recipient or ""))[:MAX_ADDRESS] or None
     for path in files:
         for raw in _contents(path):
-            yield RawMail(raw, IncomingSource.pipe, recipient, context.now())
+            if raw.strip():
+                yield RawMail(raw, IncomingSource.pipe, address, context.now())
 
 
 def _contents(path: Path) -> Iterator[bytes]:
-    """Give the messages of a file, of standard input, or of a Maildir, which stays as it is."""
+    """Give the messages of a file, an mbox, standard input, or a Maildir; all of them stay as they are."""
     if path == Path("-"):
-        yield sys.stdin.buffer.read()
-        return
-    if path.is_dir():
+        yield sys.stdin.buffer.read(MAX_BYTES)
+    elif path.is_dir():
         folders = [path / name for name in ("new", "cur") if (path / name).is_dir()]
         if not folders:
             raise NotFound(f"{path} is not a Maildir.", "It needs the folders new and cur. To take files, name them.")
         for entry in sorted(entry for folder in folders for entry in folder.iterdir() if entry.is_file()):
-            yield entry.read_bytes()
-        return
+            yield _read(entry)
+    elif _read(path, 5) == b"From ":
+        box = standard_mailbox.mbox(path, create=False)
+        yield from (box.get_bytes(key)[:MAX_BYTES] for key in box.keys())  # noqa: SIM118 (it is no dict)
+    else:
+        raw = _read(path)
+        if raw.strip() and not mime_tree.parse(raw).headers:
+            raise InvalidInput([Problem(str(path), 0, 0, "This is not a mail message.", remedy=FILES)])
+        yield raw
+
+
+def _read(path: Path, size: int = MAX_BYTES) -> bytes:
     try:
-        yield path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(size)
     except OSError as error:
-        raise NotFound(f"{path} cannot be read: {error.strerror}.", "Name a message file or a Maildir.") from error
+        raise NotFound(f"{path} cannot be read: {error.strerror}.", FILES) from error
 
 
 def _kind(word: str) -> Any:

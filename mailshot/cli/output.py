@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from mailshot import safe_files
+from mailshot.errors import Unavailable
 
 out = Console(highlight=False, emoji=False)
 err = Console(stderr=True, highlight=False, emoji=False)
@@ -86,3 +90,13 @@ def format_bytes(number: int) -> str:
     if number < 1_000_000:
         return f"{-(-number // 1000):,} KB"
     return f"{number / 1e6:,.1f} MB" if number < 1e9 else f"{number / 1e9:,.1f} GB"
+
+
+def write_private(path: Path, content: bytes, option: str = "--to") -> None:
+    """Write personal data to a file that only its owner can read. Raises Unavailable."""
+    try:
+        safe_files.write_output(path, content, private=True)
+    except OSError as error:
+        raise Unavailable(
+            f"{path} cannot be written: {error.strerror}.", f"Choose another file with {option}."
+        ) from None

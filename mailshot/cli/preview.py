@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mailshot import safe_files
 from mailshot.cli import context, output
 from mailshot.errors import InvalidInput, Problem, Unavailable
 
@@ -70,7 +69,7 @@ def preview(
         _write_picture(png, letter, client)
     if png is None or to is not None:
         path = to or Path.cwd() / "preview.html"
-        _write(path, letter.page().encode())
+        output.write_private(path, letter.page().encode())
         output.print_text(f"Wrote {path} (for {letter.envelope_to}; links and tracking do not work in a preview).")
         if to is None:
             webbrowser.open(path.as_uri())
@@ -87,7 +86,7 @@ def _write_picture(path: Path, letter: OutgoingMail, client: Client) -> None:
     }
     page = _text_as_html(letter) if client is Client.plain else letter.page()
     picture = screenshot.take_screenshot(page, screens.get(client, screenshot.Screen(800, scale=2)))
-    _write(path, picture.png, "--png")
+    output.write_private(path, picture.png, "--png")
     output.print_text(f"Wrote {path} (for {letter.envelope_to}, {client}).")
     for url, reason in picture.missing.items():
         output.err.print(output.printable(f"This picture is missing ({reason}): {url}"), soft_wrap=True)
@@ -99,16 +98,6 @@ def _text_as_html(letter: OutgoingMail) -> str:
     text = html.escape(f"{letter.rendered.subject}\n\n{letter.rendered.text}")
     style = "margin:32px;font:15px/1.45 monospace;white-space:pre-wrap;overflow-wrap:anywhere"
     return f'<!doctype html><meta charset="utf-8"><title>-</title><body><pre style="{style}">{text}</pre>'
-
-
-def _write(path: Path, content: bytes, option: str = "--to") -> None:
-    """Write a customer's mail to a file that only its owner can read. Raises Unavailable."""
-    try:
-        safe_files.write_output(path, content, private=True)
-    except OSError as error:
-        raise Unavailable(
-            f"{path} cannot be written: {error.strerror}.", f"Choose another file with {option}."
-        ) from None
 
 
 def send_test(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import sys
-from contextlib import nullcontext
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mailshot import spreadsheet
 from mailshot.cli import context, output
 from mailshot.errors import NotFound, Refused
 
@@ -68,11 +69,16 @@ def export(
     app = context.app()
     with app.store.read() as connection:
         rows = suppression.listed(connection)
-    with file.open("w", encoding="utf-8", newline="") if file else nullcontext(sys.stdout) as target:
-        writer = csv.writer(target)
-        writer.writerow(("address_hash", "reason", "source", "at"))
-        writer.writerows((row.address_hash, row.reason, row.source, row.at.isoformat()) for row in rows)
-    if file:
+    target = StringIO(newline="")
+    writer = csv.writer(target)
+    writer.writerow(("address_hash", "reason", "source", "at"))
+    writer.writerows(
+        (row.address_hash, spreadsheet.harmless(row.reason), row.source, row.at.isoformat()) for row in rows
+    )
+    if file is None:
+        sys.stdout.write(target.getvalue())
+    else:
+        output.write_private(file, target.getvalue().encode())
         output.print_text(f"Wrote {output.count_noun(len(rows), 'suppressed address')} to {file}.")
 
 

@@ -1,23 +1,30 @@
 """Applies what came back about a mail, as a message or as an event of its provider: suppresses, withdraws, records.
 
 Everything that says the same has the same effect, whichever way it came. The caller makes sure that each message is
-applied once, and in the transaction that stores it.
+applied once, and in the transaction that stores it. Only a token from the header of a mail suppresses an address or
+withdraws consent (`VerifiedToken.is_proof`).
+
+A message that is read again by a better parser changes something only if it is read differently. Then what followed
+from the first reading is taken back, except a withdrawal: the customer may have been told that it holds.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from mailshot.feedback import preferences
 from mailshot.incoming.parser import IncomingMessage
 from mailshot.states import DeliveryState, FeedbackKind, IncomingKind, IncomingSource
-from mailshot.store import feedback, incoming_mail, ledger, privacy, suppression
+from mailshot.store import consent, erasures, feedback, incoming_mail, ledger, privacy, suppression
 from mailshot.store.engine import Connection
 from mailshot.store.feedback import FeedbackEvent
-from mailshot.store.incoming_mail import Effects, StoredMail
+from mailshot.store.incoming_mail import EarlierReading, Effects, StoredMail
 
+log = logging.getLogger(__name__)
 #: An address is suppressed when this many mails came back soft within this time, and none was opened in between.
 #: A full mailbox empties; one that has been full for five mails is abandoned.
 MAX_SOFT_BOUNCES, SOFT_BOUNCE_WINDOW = 5, timedelta(days=90)
@@ -29,26 +36,40 @@ UNSUBSCRIBE_MAIL, UNSUBSCRIBED_AT_PROVIDER = "unsubscribe mail", "mail provider"
 Ids = tuple[int, int]
 #: Ways by which mail itself comes back. All others are webhooks.
 BY_MAIL = (IncomingSource.pipe, IncomingSource.maildir, IncomingSource.smtp, IncomingSource.imap)
+#: The kinds that anybody with a copy of a mail could forge to its recipient's harm.
+NEEDS_PROOF = frozenset(
+    {IncomingKind.hard, IncomingKind.soft, IncomingKind.block, IncomingKind.complaint, IncomingKind.unsubscribe}
+)
+NO_PROOF = "changes nothing: it names the mail only by a link, which anybody with a copy of the mail has"
+SUPPRESSED = "suppressed the address"
 
 
-def apply(connection: Connection, mail: StoredMail, message: IncomingMessage) -> Effects:
-    """Apply a message; without a valid token it changes nothing."""
-    ids = message.token.ids[:2] if message.token else ()
-    verdict = _verdict(message)
+def mail_of(connection: Connection, message: IncomingMessage) -> Ids | None:
+    """Return the run and the customer of the mail that a message is about, None for an unmatched one."""
+    ids = message.token.ids if message.token else ()
     if len(ids) < 2 or not incoming_mail.has_mail(connection, ids[0], ids[1]):
-        return Effects(message.kind, verdict, message.parser_version)
-    run_id, customer_id = ids
+        return None
+    return ids[0], ids[1]
+
+
+def _is_erased(connection: Connection, customer_id: int) -> bool:
     person = privacy.person(connection, customer_id)
-    if person is None or person.erased:
-        # What came back names the address, which must not be stored again.
-        incoming_mail.forget_raw(connection, mail.id)
-        return Effects(message.kind, {"rule": message.rule}, message.parser_version)
-    feedback.withdraw_event(connection, customer_id, _key(mail))
-    effect = _EFFECTS.get(message.kind, _no_effect)(connection, mail, message, (run_id, customer_id))
-    if message.kind in PROVES_HANDOVER:
-        how = f"{message.kind.help} (message {mail.id})"
-        confirm_handover(connection, (run_id, customer_id), mail.received_at, how)
-    return Effects(message.kind, verdict, message.parser_version, run_id, customer_id, effect)
+    return person is None or person.erased
+
+
+def apply(connection: Connection, mail: StoredMail, message: IncomingMessage, ids: Ids | None) -> None:
+    """Apply a message about the mail `ids`, and store what it said and changed; None changes nothing.
+
+    What came back about an erased customer names the address: it is deleted.
+    """
+    if ids is not None and _is_erased(connection, ids[1]):
+        incoming_mail.delete(connection, mail.id)
+        erasures.reopen(connection, [ids[1]])
+        log.info("incoming message %d: deleted, because the customer's data was erased", mail.id)
+        return
+    effects = _effects(connection, mail, message, ids)
+    incoming_mail.record_effects(connection, mail.id, effects)
+    log.info("incoming message %d: %s%s", mail.id, effects.kind, f", {effects.effect}" if effects.effect else "")
 
 
 def confirm_handover(connection: Connection, ids: Ids, at: datetime, how: str) -> None:
@@ -58,9 +79,43 @@ def confirm_handover(connection: Connection, ids: Ids, at: datetime, how: str) -
         ledger.confirm_arrival(connection, *ids, at, how)
 
 
+def _effects(connection: Connection, mail: StoredMail, message: IncomingMessage, ids: Ids | None) -> Effects:
+    verdict, earlier = _verdict(message), mail.earlier
+    is_proven = message.token is not None and message.token.is_proof
+    if message.kind in NEEDS_PROOF and ids is not None and not is_proven:
+        verdict["note"] = NO_PROOF
+    run_id, customer_id = ids or (None, None)
+    effects = Effects(message.kind, verdict, message.parser_version, run_id, customer_id)
+    if earlier is not None:
+        if (earlier.kind, earlier.run_id, earlier.customer_id) == (message.kind, run_id, customer_id):
+            return replace(effects, effect=earlier.effect)
+        _take_back(connection, mail, earlier)
+    if ids is None or (message.kind in NEEDS_PROOF and not is_proven):
+        return effects
+    effect = _EFFECTS.get(message.kind, _no_effect)(connection, mail, message, ids)
+    if message.kind in PROVES_HANDOVER:
+        how = f"{message.kind.help} (message {mail.id})"
+        confirm_handover(connection, ids, mail.received_at, how)
+    return replace(effects, effect=effect)
+
+
+def _take_back(connection: Connection, mail: StoredMail, earlier: EarlierReading) -> None:
+    """Undo what followed from an earlier reading. A suppression stays when another message asked for it, too."""
+    if earlier.customer_id is not None:
+        feedback.withdraw_event(connection, earlier.customer_id, _key(mail))
+    for address_hash in suppression.lift_from_source(connection, _source(mail.id)):
+        for other in incoming_mail.others_with_effect(connection, SUPPRESSED, address_hash, mail.id):
+            reason = suppression.COMPLAINED if other.kind is IncomingKind.complaint else suppression.BOUNCED
+            suppression.add(connection, address_hash, reason, _source(other.id), other.received_at)
+
+
 def _moment(mail: StoredMail, message: IncomingMessage) -> datetime:
     """Return when it happened; a clock that is ahead of ours counts as ours."""
     return min(message.happened_at or mail.received_at, mail.received_at)
+
+
+def _source(mail_id: int) -> str:
+    return f"message {mail_id}"
 
 
 def _verdict(message: IncomingMessage) -> dict[str, Any]:
@@ -79,9 +134,6 @@ def _verdict(message: IncomingMessage) -> dict[str, Any]:
         "token": str(message.token.place) if message.token else "",
     }
     return {name: value for name, value in read.items() if value}
-
-
-Effect = Callable[[Connection, StoredMail, IncomingMessage, Ids], str]
 
 
 def _no_effect(connection: Connection, mail: StoredMail, message: IncomingMessage, ids: Ids) -> str:
@@ -113,6 +165,11 @@ def _complained(connection: Connection, mail: StoredMail, message: IncomingMessa
 
 
 def _unsubscribed(connection: Connection, mail: StoredMail, message: IncomingMessage, ids: Ids) -> str:
+    """A later consent on the preference page stays: the message may have waited, or been read again."""
+    topic = preferences.topic_of_mail(connection, *ids)
+    page = preferences.PREFERENCE_PAGE
+    if topic and consent.was_given_after(connection, ids[1], topic, mail.received_at, page):
+        return ""
     source = UNSUBSCRIBE_MAIL if mail.source in BY_MAIL else UNSUBSCRIBED_AT_PROVIDER
     request = preferences.WithdrawalRequest(*ids, mail.received_at, source, {"message": mail.id})
     topic = preferences.withdraw(connection, request)
@@ -124,6 +181,7 @@ def _replied(connection: Connection, mail: StoredMail, message: IncomingMessage,
     return ""
 
 
+Effect = Callable[[Connection, StoredMail, IncomingMessage, Ids], str]
 _EFFECTS: dict[IncomingKind, Effect] = {
     IncomingKind.hard: _bounced_hard,
     IncomingKind.soft: _bounced_soft,
@@ -153,5 +211,5 @@ def _suppress(connection: Connection, mail: StoredMail, ids: Ids, reason: str) -
     address_hash = incoming_mail.mailed_address(connection, *ids)
     if address_hash is None:
         return ""
-    suppression.add(connection, address_hash, reason, f"message {mail.id}", mail.received_at)
-    return "suppressed the address"
+    suppression.add(connection, address_hash, reason, _source(mail.id), mail.received_at)
+    return SUPPRESSED

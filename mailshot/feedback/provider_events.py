@@ -37,14 +37,21 @@ def apply_events(
     Raises UnverifiedRequest when a token comes again with another event: then the request is a forgery.
     """
     counts: Counter[str] = Counter()
-    for signed in events:
-        raw = providers.encode(signed)
+    read = [(signed, raw := providers.encode(signed), providers.read_event(source, raw)) for signed in events]
+    # Customers are locked before messages, as an erasure does: two transactions never wait for each other.
+    incoming_mail.lock_customers(connection, _customers([event for _, _, event in read if event], keys))
+    for signed, raw, event in read:
         if signed.token and not incoming_mail.use_token(connection, source, signed.token, raw, at):
             raise UnverifiedRequest("its token was used before")
-        event = providers.read_event(source, raw)
         if event is not None and _apply(connection, keys, RawMail(raw, source, None, at), signed.event_id, event):
             counts[event.kind] += 1
     return counts
+
+
+def _customers(events: Sequence[ProviderEvent], keys: KeyRing) -> list[int]:
+    """Return the customers of events that are stored, by their tokens."""
+    tokens = [providers.token_of(event, keys) for event in events if event.kind not in _UNSTORED]
+    return sorted({token.ids[1] for token in tokens if token is not None and len(token.ids) > 1})
 
 
 def read_stored(mail: StoredMail, keys: KeyRing) -> IncomingMessage:
@@ -66,8 +73,8 @@ def _apply(connection: Connection, keys: KeyRing, mail: RawMail, event_id: str, 
     stored = incoming_mail.store_event(connection, mail, event_id)
     if stored is None:
         return False
-    effects = incoming_effects.apply(connection, stored, providers.as_message(event, token))
-    incoming_mail.record_effects(connection, stored.id, effects)
+    message = providers.as_message(event, token)
+    incoming_effects.apply(connection, stored, message, incoming_effects.mail_of(connection, message))
     return True
 
 

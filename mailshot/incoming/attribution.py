@@ -1,9 +1,11 @@
 """Finds our own tokens in a message that came back, so that it can be matched with the mail it is about.
 
-Only a verified token counts: addresses and Message-IDs can be made up by anybody. Servers change what passes through
-them, so a token is found in another case, after a prefix, before a suffix, with an encoded plus or @, in brackets and
-wrapped over two lines. It is looked for where forgery is least useful first: the envelope's recipient, the headers, the
-returned mail, and links quoted anywhere.
+Only a verified token counts: addresses and Message-IDs can be made up by anybody. A link's token only tells which mail
+a message is about: the text of a mail is forwarded and published, so a bounce that quotes it proves nothing.
+
+Servers change what passes through them, so a token is found in another case, after a prefix, before a suffix, with an
+encoded plus or @, in brackets and wrapped over two lines. It is looked for where forgery is least useful first: the
+envelope's recipient, the headers, the returned mail, and links quoted anywhere.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from mailshot.tokens import PREFIXES, KeyRing, Purpose
 MAX_CANDIDATES = 200
 MAX_SCANNED = 256 * 2**10
 MAX_TOKENS = 10
+#: Links leave room for a proof behind them.
+MAX_LINK_TOKENS = 5
 
 _IN_ADDRESS = re.compile(
     rf"(?<![0-9a-z])({'|'.join(PREFIXES.values())})(?:\+|=2b|%2b"
@@ -30,6 +34,9 @@ _IN_ADDRESS = re.compile(
 _IN_MESSAGE_ID = re.compile(r"<([A-Za-z0-9_-]{24,120})(?:@|=40|%40)")
 _IN_LINK = re.compile(r"/[a-z]/([A-Za-z0-9_-]{24,120})")
 _WRAPPED = re.compile(r"=?\n[ \t>|]{0,8}")
+#: Of tokens that stand only in the header and the envelope of a mail. Its links are in the text, which people forward
+#: and publish.
+PROOFS = (Purpose.bounce, Purpose.leave, Purpose.message)
 _LINK_PURPOSES = (Purpose.unsubscribe, Purpose.preferences, Purpose.view, Purpose.click, Purpose.open)
 _RECIPIENT_HEADERS = (
     "delivered-to",
@@ -63,9 +70,14 @@ class VerifiedToken:
     ids: tuple[int, ...]
     place: TokenPlace
 
+    @property
+    def is_proof(self) -> bool:
+        """Whether it comes from the header or envelope of the mail, not from a link in its text."""
+        return self.purpose in PROOFS
+
 
 def find_tokens(message: IncomingPart, contents: Contents, keys: KeyRing, recipient: str | None) -> list[VerifiedToken]:
-    """Return the verified tokens of a message, the most trustworthy first."""
+    """Return the verified tokens of a message, the most trustworthy first: proofs before links."""
     return _find(_places(message, contents, recipient), keys)
 
 
@@ -79,13 +91,20 @@ def _find(places: Iterable[tuple[TokenPlace, str]], keys: KeyRing) -> list[Verif
     budget = MAX_CANDIDATES
     for place, text in places:
         for purposes, candidate in _candidates(text):
-            if budget == 0 or len(tokens) == MAX_TOKENS:
-                return list(tokens.values())
+            is_link = purposes is _LINK_PURPOSES
+            if budget == 0 or len(tokens) >= (MAX_LINK_TOKENS if is_link else MAX_TOKENS):
+                continue
             budget -= 1
             verified = _verify(keys, purposes, candidate)
             if verified is not None:
                 tokens.setdefault(verified, VerifiedToken(*verified, place))
-    return list(tokens.values())
+    return sorted(tokens.values(), key=lambda token: not token.is_proof)
+
+
+def may_have_token(raw: bytes, recipient: str | None) -> bool:
+    """Return whether something in a message looks like a token, which only `find_tokens` verifies."""
+    text = f"{recipient or ''}\n{raw[:MAX_SCANNED].decode('latin-1')}"
+    return next(_candidates(text), None) is not None
 
 
 def _places(message: IncomingPart, contents: Contents, recipient: str | None) -> Iterator[tuple[TokenPlace, str]]:

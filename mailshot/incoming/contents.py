@@ -44,6 +44,8 @@ _DIVIDER = re.compile(
     r"|原文|元の",
     re.IGNORECASE,
 )
+#: Signs of an encoded part or header: nothing else needs to be decoded to be searched.
+_ENCODED = re.compile(rb"base64|quoted-printable|=\?", re.IGNORECASE)
 _REPORT_FIELD = re.compile(
     r"^[> \t]{0,8}(?:final-recipient|original-recipient|action|diagnostic-code)[ \t]*:", re.IGNORECASE | re.MULTILINE
 )
@@ -90,6 +92,24 @@ def sort_parts(message: IncomingPart) -> Contents:
         start = contents.notice.rfind("\n\n", 0, match.start()) + 1
         contents.fields = parse_fields(re.sub(r"(?m)^[>|\t ]{1,8}", "", contents.notice[start:]))
     return contents
+
+
+def mentions(raw: bytes, text: str) -> bool:
+    """Return whether a text stands in a message, in any case and transfer encoding."""
+    needle = text.lower()
+    if needle.encode() in raw.lower():
+        return True
+    if not _ENCODED.search(raw):
+        return False
+    message = mime_tree.parse(raw)
+    returned = sort_parts(message).returned
+    parts = [*message.walk(), *(returned.walk() if returned else ())]
+    return any(needle in _decoded(part).lower() for part in parts)
+
+
+def _decoded(part: IncomingPart) -> str:
+    headers = (mime_tree.decode_words(value) for _, value in part.headers)
+    return "\n".join((*headers, mime_tree.decode(part.content(), part.parameter("charset"))))
 
 
 def _visit(part: IncomingPart, contents: Contents, notices: list[str], is_root: bool = False) -> None:

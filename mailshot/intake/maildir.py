@@ -5,6 +5,7 @@ A crash in between leaves the file in `new`. It is taken again, and stored only 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from mailshot.errors import Unavailable
 from mailshot.states import IncomingSource
 from mailshot.store.incoming_mail import RawMail
 
+log = logging.getLogger(__name__)
 MAX_BYTES = 25 * 1024 * 1024
 
 
@@ -39,6 +41,10 @@ def _collect_one(path: Path, seen: Path, take: Callable[[RawMail], bool]) -> int
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES)
     except FileNotFoundError:  # another process took it
+        return 0
+    except OSError as error:
+        # It stays in `new`, and must not stop the messages behind it.
+        log.error("the message %s cannot be read: %s", path, error.strerror)
         return 0
     take(RawMail(raw, IncomingSource.maildir, None, datetime.now(UTC)))
     try:

@@ -48,6 +48,10 @@ def _round(mailbox: MailboxAddress, handlers: MailHandlers, stop: threading.Even
     except MailshotError as error:
         log.error("%s", error)
         return RETRY_SECONDS
+    except Exception as error:
+        # The process must go on receiving. The error's text may quote a message.
+        log.error("mail could not be collected or processed (%s)", type(error).__name__)
+        return RETRY_SECONDS
     return IMAP_POLL_SECONDS if mailbox.kind in (MailboxKind.imap, MailboxKind.imaps) else POLL_SECONDS
 
 

@@ -49,6 +49,13 @@ def record_consent(
     return dialect.changed_one(connection, moved)
 
 
+def was_given_after(connection: Connection, customer_id: int, topic: str, at: datetime, source: str) -> bool:
+    """Return whether a customer consented to a topic after a moment, from one source."""
+    c = LOG.c
+    mine = and_(c.customer_id == customer_id, c.topic == topic, c.given, c.at > at, c.source == source)
+    return connection.execute(select(c.at).where(mine).limit(1)).first() is not None
+
+
 def keep_for_address(connection: Connection, customer_ids: Sequence[int], at: datetime, source: str) -> None:
     """Store the withdrawals of customers for the address that each of them gives up `at` a moment.
 

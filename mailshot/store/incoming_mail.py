@@ -1,8 +1,8 @@
 """Stores mail that came back, and events of mail providers: the raw message first, then what it was found to say.
 
 A message is stored under the digest of its bytes, an event under the digest of the provider's id, so taking it twice
-stores it once. `settle` marks a row as processed
-in the transaction that applies its effects, and only one process can: nothing is applied twice, nothing is lost.
+stores it once. `claim` marks a row as processed in the transaction that applies its effects, and only one process can:
+nothing is applied twice, nothing is lost.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Index, LargeBinary, func, select
+from sqlalchemy import BigInteger, ColumnElement, Index, LargeBinary, and_, func, or_, select, union
 from sqlmodel import Field, SQLModel
 
 from mailshot.audience.compile import in_list
+from mailshot.incoming import attribution, contents
 from mailshot.states import IncomingKind, IncomingSource
 from mailshot.store import dialect
 from mailshot.store.column_types import Instant, Json, RowId
@@ -91,10 +92,22 @@ class RawMail:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierReading:
+    """What an older parser read in a message, and what followed from it."""
+
+    kind: IncomingKind
+    run_id: int | None
+    customer_id: int | None
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoredMail(RawMail):
     """A stored message."""
 
     id: int
+    #: None for a message that has never been processed.
+    earlier: EarlierReading | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,20 +174,41 @@ def use_token(connection: Connection, source: IncomingSource, token: str, event:
     return known == event_digest
 
 
-def waiting(connection: Connection, limit: int) -> list[StoredMail]:
-    """Return the oldest messages that have not been processed."""
-    columns = (C.raw, C.source, C.recipient, C.received_at, C.id)
-    rows = connection.execute(select(*columns).where(C.processed_at.is_(None)).order_by(C.id).limit(limit))
-    return [
-        StoredMail(row.raw or b"", IncomingSource.of(row.source), row.recipient, row.received_at, row.id)
-        for row in rows
-    ]
+def waiting(connection: Connection, limit: int) -> list[int]:
+    """Return the ids of the oldest messages that wait to be processed."""
+    return list(connection.scalars(select(C.id).where(C.processed_at.is_(None)).order_by(C.id).limit(limit)))
 
 
-def claim(connection: Connection, mail_id: int, at: datetime) -> bool:
-    """Mark a message as processed; return False if another process did. Its effects belong to the same transaction."""
+def find_waiting(connection: Connection, mail_id: int) -> StoredMail | None:
+    """Return a message that waits, None when it does no longer."""
+    columns = (C.raw, C.source, C.recipient, C.received_at, C.id, C.kind, C.run_id, C.customer_id, C.effect)
+    row = connection.execute(select(*columns).where(C.id == mail_id, C.processed_at.is_(None))).first()
+    if row is None:
+        return None
+    kind = IncomingKind.of(row.kind) if row.kind else None
+    earlier = EarlierReading(kind, row.run_id, row.customer_id, row.effect) if kind else None
+    return StoredMail(row.raw or b"", IncomingSource.of(row.source), row.recipient, row.received_at, row.id, earlier)
+
+
+def claim(connection: Connection, mail_id: int, customer_ids: Sequence[int], at: datetime) -> bool:
+    """Mark a message as processed; return False if another process did. Its effects belong to the same transaction.
+
+    The customers that it is about are locked first, as an erasure does: two transactions never wait for each other.
+    """
+    lock_customers(connection, customer_ids)
     mine = INCOMING.update().where(C.id == mail_id, C.processed_at.is_(None))
     return dialect.changed_one(connection, mine.values(processed_at=at))
+
+
+def lock_customers(connection: Connection, customer_ids: Sequence[int]) -> None:
+    """Lock the customers of messages or events that are about to be applied."""
+    if customer_ids:
+        dialect.lock_customers(connection, customer_ids, alone=True, inbox=True)
+
+
+def delete(connection: Connection, mail_id: int) -> None:
+    """Delete a message and all that was read from it."""
+    connection.execute(INCOMING.delete().where(C.id == mail_id))
 
 
 def record_effects(connection: Connection, mail_id: int, effects: Effects) -> None:
@@ -193,15 +227,35 @@ def process_again(connection: Connection, below_version: int) -> int:
     return connection.execute(older.values(processed_at=None)).rowcount
 
 
-def drop_raw(connection: Connection, before: datetime) -> int:
-    """Delete the bytes of processed messages received before a moment; what was read from them stays."""
-    old = INCOMING.update().where(C.received_at < before, C.raw.is_not(None), C.processed_at.is_not(None))
-    return connection.execute(old.values(raw=None)).rowcount
+def has_old(connection: Connection, before: datetime) -> bool:
+    """Return whether `drop_old` would delete anything."""
+    old = and_(C.received_at < before, C.processed_at.is_not(None))
+    kept = select(C.id).where(old, or_(C.customer_id.is_(None), C.raw.is_not(None)))
+    return connection.execute(kept.limit(1)).first() is not None
 
 
-def forget_raw(connection: Connection, mail_id: int) -> None:
-    """Delete the bytes of one message."""
-    connection.execute(INCOMING.update().where(C.id == mail_id).values(raw=None))
+def drop_old(connection: Connection, before: datetime) -> int:
+    """Delete the bytes of processed messages received before a moment, and messages without a token; return how many.
+
+    What was read from the others stays.
+    """
+    old = and_(C.received_at < before, C.processed_at.is_not(None))
+    unmatched = connection.execute(INCOMING.delete().where(old, C.customer_id.is_(None))).rowcount
+    return unmatched + connection.execute(INCOMING.update().where(old, C.raw.is_not(None)).values(raw=None)).rowcount
+
+
+def others_with_effect(connection: Connection, effect: str, address_hash: str, mail_id: int) -> list[IncomingRecord]:
+    """Return the other messages with an effect that are about mails to an address, the oldest first.
+
+    Those that wait to be read again are among them: their effect holds until they are.
+    """
+    now = select(CUSTOMER.c.id).where(CUSTOMER.c.address_hash == address_hash)
+    then = select(FORMER.c.customer_id).where(FORMER.c.address_hash == address_hash)
+    owners = connection.scalars(union(now, then)).all()
+    where = [C.effect == effect, C.id != mail_id, C.customer_id.in_(owners)]
+    rows = connection.execute(select(C.id, C.run_id, C.customer_id).where(*where).order_by(C.id)).all()
+    ids = [row.id for row in rows if mailed_address(connection, row.run_id, row.customer_id) == address_hash]
+    return sorted(_records(connection, [C.id.in_(ids)], len(ids)), key=lambda record: record.id)
 
 
 def mailed_address(connection: Connection, run_id: int, customer_id: int) -> str | None:
@@ -249,16 +303,28 @@ def find(connection: Connection, mail_id: int) -> tuple[IncomingRecord, bytes | 
     return (records[0], raw) if records else None
 
 
-def forget_address(connection: Connection, address: str) -> None:
-    """Delete the messages without a token in which an erased customer's address stands."""
-    needle = address.lower()
-    unmatched = select(C.id, C.raw, C.verdict).where(C.customer_id.is_(None))
-    naming = [
-        row.id
-        for row in connection.execute(unmatched.execution_options(yield_per=100))
-        if needle.encode() in (row.raw or b"").lower() or needle in json.dumps(row.verdict, ensure_ascii=False).lower()
-    ]
-    connection.execute(INCOMING.delete().where(in_list(C.id, naming)))
+def forget_address(connection: Connection, customer_id: int, address: str) -> None:
+    """Delete an erased customer's address wherever it stands in messages.
+
+    Messages without a token are deleted. Those about mails to others lose their bytes, and what was read with the
+    address in it; those of customers who share the inbox stay, because the address is theirs as well. A message that
+    waits stays if it may be about another customer, who must not lose an unsubscription.
+    """
+    inbox = set(connection.scalars(dialect.sharing([customer_id])))
+    columns = (C.id, C.raw, C.recipient, C.verdict, C.kind, C.customer_id)
+    gone, others = [], []
+    for row in connection.execute(select(*columns).execution_options(yield_per=20)):
+        written = json.dumps([row.recipient, row.verdict], ensure_ascii=False).lower()
+        if row.customer_id in inbox or not (address.lower() in written or contents.mentions(row.raw or b"", address)):
+            continue
+        if row.customer_id is not None:
+            others.append((row.id, row.verdict))
+        elif row.kind is not None or not attribution.may_have_token(row.raw or b"", row.recipient):
+            gone.append(row.id)
+    connection.execute(INCOMING.delete().where(in_list(C.id, gone)))
+    for mail_id, verdict in others:
+        kept = {name: value for name, value in verdict.items() if address.lower() not in str(value).lower()}
+        connection.execute(INCOMING.update().where(C.id == mail_id).values(raw=None, recipient=None, verdict=kept))
 
 
 def _records(connection: Connection, where: Sequence[ColumnElement[bool]], limit: int) -> list[IncomingRecord]:

@@ -144,7 +144,7 @@ def erase(connection: Connection, customer_id: int, address_key: bytes, source: 
     held = WITHDRAWAL.c.address_hash.in_(_addresses(connection, customer_id) | hashes)
     connection.execute(WITHDRAWAL.update().where(held).values(source=SOURCE))
     if known.email:
-        incoming_mail.forget_address(connection, known.email)
+        incoming_mail.forget_address(connection, customer_id, known.email)
     erasures.record_erasure(connection, customer_id, at)
     sweep(connection, customer_id)
     erasures.wait_for_erasures(connection)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import RowMapping, select, tuple_
+from sqlalchemy import RowMapping, and_, select, tuple_
 
 from mailshot.store import consent, dialect
 from mailshot.store.audiences import SCHEMA
@@ -17,12 +17,17 @@ ERASED, BOUNCED, COMPLAINED = "erased", "bounced", "complained"
 
 
 def add(connection: Connection, address_hash: str, reason: str, source: str, at: datetime) -> bool:
-    """Suppress an address, and return whether it was not suppressed before; the first reason stays."""
+    """Suppress an address, and return whether that changed anything.
+
+    The first reason stays, but any other one replaces a bounce, which is lifted more easily: by hand, and by a better
+    reading of the message that came back.
+    """
     _hold(connection, address_hash)
-    row = dialect.dialect_insert(connection, SUPPRESSION).values(
-        address_hash=address_hash, reason=reason, source=source, at=at
-    )
-    return dialect.changed_one(connection, row.on_conflict_do_nothing())
+    values = {"reason": reason, "source": source, "at": at}
+    row = dialect.dialect_insert(connection, SUPPRESSION).values(address_hash=address_hash, **values)
+    weaker = and_(SUPPRESSION.c.reason == BOUNCED, row.excluded.reason != BOUNCED)
+    stronger = row.on_conflict_do_update(index_elements=[SUPPRESSION.c.address_hash], set_=values, where=weaker)
+    return dialect.changed_one(connection, stronger)
 
 
 def add_refused(connection: Connection, refused: Collection[tuple[int, str]], source: str, at: datetime) -> None:
@@ -89,3 +94,9 @@ def withdrawn(connection: Connection, address_hash: str) -> dict[str, datetime]:
 def lift_suppression(connection: Connection, address_hash: str) -> bool:
     """Let an address be mailed again; return whether it was suppressed."""
     return dialect.changed_one(connection, SUPPRESSION.delete().where(SUPPRESSION.c.address_hash == address_hash))
+
+
+def lift_from_source(connection: Connection, source: str) -> list[str]:
+    """Let the addresses be mailed again that a source suppressed, and return their hashes."""
+    gone = SUPPRESSION.delete().where(SUPPRESSION.c.source == source, SUPPRESSION.c.reason.in_((BOUNCED, COMPLAINED)))
+    return list(connection.scalars(gone.returning(SUPPRESSION.c.address_hash)))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mailshot.cli import init, preview, private_files
+from mailshot.cli import init, output, private_files
 from mailshot.errors import Refused
 from mailshot.inbox.mailbox import Mailbox
 from mailshot.settings import load_settings
@@ -55,12 +55,12 @@ def test_dangling_links_are_not_written_through(tmp_path: Path) -> None:
 def test_a_preview_is_private_also_in_place_of_a_former_one(tmp_path: Path) -> None:
     path, kept = tmp_path / "preview.html", tmp_path / "kept"
     path.write_text("former", encoding="utf-8")
-    preview._write(path, b"new")
+    output.write_private(path, b"new")
     assert (mode(path), path.read_bytes()) == (0o600, b"new")
     kept.write_text("kept", encoding="utf-8")
     path.unlink()
     path.symlink_to("kept")
-    preview._write(path, b"new")
+    output.write_private(path, b"new")
     assert kept.read_text(encoding="utf-8") == "kept"
 
 
