@@ -22,11 +22,14 @@ def test_the_latest_statement_counts(store: Store) -> None:
         assert preferences.stated_answers(connection, 1) == {}
 
 
-def test_a_suppressed_address_keeps_its_first_reason_until_it_is_erased(store: Store) -> None:
+def test_any_reason_replaces_a_bounce_and_an_erasure_replaces_any(store: Store) -> None:
     with store.write() as connection:
         assert suppression.add(connection, "aa", "bounced", "dsn", NOON)
-        assert not suppression.add(connection, "aa", "complained", "arf", NOON)
-        assert suppression.find_suppression(connection, "aa")["reason"] == "bounced"
+        assert not suppression.add(connection, "aa", "bounced", "another dsn", NOON)
+        assert suppression.add(connection, "aa", "complained", "arf", NOON)
+        assert not suppression.add(connection, "aa", "asked by phone", "operator", NOON)
+        assert not suppression.add(connection, "aa", "bounced", "dsn", NOON)
+        assert suppression.find_suppression(connection, "aa")["reason"] == "complained"
         suppression.add_erased(connection, "aa", "page", NOON)
         assert suppression.find_suppression(connection, "aa")["reason"] == suppression.ERASED
         assert suppression.find_suppression(connection, "bb") is None
