@@ -94,7 +94,7 @@ def receive() -> None:
     if app.mailbox is None:
         raise Refused("MAILSHOT_MAILBOX is not set.", "Set it to where bounces and replies arrive (docs/feedback.md).")
     with stopping() as stop:
-        output.print_text(f"MailboxAddress: {app.mailbox}.")
+        output.print_text(f"Receiving mail: {app.mailbox}.")
         tasks.receive_until(app, app.mailbox, stop)
 
 
