@@ -91,9 +91,14 @@ def receive() -> None:
     from mailshot import tasks
 
     app = context.app()
-    if app.mailbox is None:
-        raise Refused("MAILSHOT_MAILBOX is not set.", "Set it to where bounces and replies arrive (docs/feedback.md).")
     with stopping() as stop:
+        if app.mailbox is None:
+            # A process manager that starts the whole Procfile would end all processes with this one.
+            output.print_text(
+                "No mailbox is configured, so nothing is received. Set MAILSHOT_MAILBOX (docs/feedback.md)."
+            )
+            stop.wait()
+            return
         output.print_text(f"Receiving mail: {app.mailbox}.")
         tasks.receive_until(app, app.mailbox, stop)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import smtplib
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -98,6 +99,16 @@ def _processed(store: Store) -> int:
 
 def test_no_confirmed_message_is_lost_and_none_is_applied_twice(store: Store, tmp_path: Path) -> None:
     _check(store, tmp_path, KILLS)
+
+
+def test_without_a_mailbox_the_process_waits_until_it_is_stopped(store: Store, tmp_path: Path) -> None:
+    """The Procfile starts it in every project, and a process manager ends all processes with one of them."""
+    shop = Shop.open(store, tmp_path / "shop")
+    process = processes.start([sys.executable, "-m", "workers.mailbox"], shop.environment(), stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert "No mailbox is configured" in process.stdout.readline()
+    assert processes.end(process, signal.SIGTERM) == 0
+    process.stdout.close()
 
 
 @pytest.mark.torture
