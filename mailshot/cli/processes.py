@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from mailshot.bootstrap import App
+    from mailshot.intake.mailbox_address import MailboxAddress
     from mailshot.rulebook.rulebook import Rulebook
 
 Threads = Annotated[int, typer.Option(help="Runs processed at the same time.", min=1, max=16)]
@@ -99,6 +100,7 @@ def receive() -> None:
             )
             stop.wait()
             return
+        _check_mailbox_port(app.mailbox)
         output.print_text(f"Receiving mail: {app.mailbox}.")
         tasks.receive_until(app, app.mailbox, stop)
 
@@ -124,9 +126,18 @@ def _mailbox_thread(app: App, stop: threading.Event) -> list[threading.Thread]:
     """Return the thread that receives mail, if a mailbox is configured."""
     if app.mailbox is None:
         return []
+    _check_mailbox_port(app.mailbox)
     from mailshot import tasks
 
     return [threading.Thread(target=tasks.receive_until, args=(app, app.mailbox, stop), name="mailbox")]
+
+
+def _check_mailbox_port(mailbox: MailboxAddress) -> None:
+    """Raise Unavailable if mail is to be received on a port that cannot be listened on."""
+    from mailshot.web import server as web_server
+
+    if mailbox.listens:
+        web_server.check_port(mailbox.host, mailbox.port, "MAILSHOT_MAILBOX")
 
 
 @contextmanager

@@ -59,6 +59,11 @@ class MailboxAddress:
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         return cls(kind, parts.hostname, port, unquote(parts.path.strip("/")) or "INBOX", user, password)
 
+    @property
+    def listens(self) -> bool:
+        """Whether it is a port of our own."""
+        return self.kind in (MailboxKind.lmtp, MailboxKind.smtp)
+
     def __str__(self) -> str:
         """Return it without user and password."""
         if self.kind is MailboxKind.pipe:

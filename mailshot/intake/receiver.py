@@ -69,7 +69,7 @@ def _collect(mailbox: MailboxAddress, take: Take, stop: Callable[[], bool]) -> N
 @contextmanager
 def _listening(mailbox: MailboxAddress, take: Take, keys: KeyRing) -> Iterator[None]:
     """Keep a port open, if the mailbox is one."""
-    if mailbox.kind not in (MailboxKind.lmtp, MailboxKind.smtp):
+    if not mailbox.listens:
         yield
         return
     from mailshot.intake.listener import Listener

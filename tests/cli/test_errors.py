@@ -312,6 +312,18 @@ def test_a_port_in_use_is_told_with_its_setting(shop: Shop, arguments: tuple[str
     assert f"set {setting} to another port" in remedy
 
 
+@pytest.mark.parametrize("arguments", [("up",), ("mailbox", "receive")])
+def test_a_mailbox_port_in_use_is_told_before_anything_runs(shop: Shop, arguments: tuple[str, ...]) -> None:
+    port, web = processes.free_port(), str(processes.free_port())
+    with socket.create_server(("127.0.0.1", port)):
+        mailbox = f"lmtp://127.0.0.1:{port}"
+        done = mailshot(shop, *arguments, MAILSHOT_MAILBOX=mailbox, MAILSHOT_WEB_PORT=web)
+    error, remedy = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (UNAVAILABLE, "")
+    assert error == f"Error: Cannot listen on 127.0.0.1:{port}: another program uses the port."
+    assert "set MAILSHOT_MAILBOX to another port" in remedy
+
+
 def test_a_newer_database_is_left_alone(shop: Shop) -> None:
     with closing(sqlite3.connect(str(shop.store.engine.url.database))) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
