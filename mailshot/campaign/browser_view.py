@@ -164,8 +164,8 @@ def _recipient(
     if not facts.get("email"):
         return None
     offers = profiles.with_products(connection, row.offers)
-    content, profile = row.content or "", profile_values.load_for_run(connection, run, mailing.used, [customer_id])
-    address, values = facts["email"], profile.get(customer_id, {})
+    loaded = profile_values.load_for_run(connection, run, mailing.used_names, [customer_id])
+    content, address, values = row.content or "", facts["email"], loaded.get(customer_id, {})
     return Recipient(run.id, customer_id, content, address, facts, offers, False, run.launched_at, values)
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from mailshot.audience import lint, nodes
 from mailshot.audience.lint import CUSTOMER, PRODUCT, LiteralUse
 from mailshot.audience.nodes import Condition
-from mailshot.campaign.snapshot import COMPANY_FILE, vocabulary
+from mailshot.campaign.snapshot import COMPANY_FILE, template_vocabulary
 from mailshot.documents import Document
 from mailshot.errors import InvalidInput, NotFound, Problem, nearest
 from mailshot.profile import utm
 from mailshot.profile.utm import UtmParameters
-from mailshot.render import compose, logo, source
+from mailshot.render import logo, source
 from mailshot.render.mail_versions import compile_versions
+from mailshot.render.vocabulary import typed_vocabulary
 from mailshot.rulebook.campaign import CampaignDefinition
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store import values
@@ -160,7 +161,7 @@ def template_problems(rulebook: Rulebook, project: Path, campaign: str) -> list[
     document = rulebook.campaigns[campaign]
     try:
         contents = document.model(CampaignDefinition).content
-        names, hosts = compose.typed_vocabulary(vocabulary(rulebook)), rulebook.company.link_hosts
+        names, hosts = typed_vocabulary(template_vocabulary(rulebook)), rulebook.company.link_hosts
     except InvalidInput:
         return []
     missing = document.problems()

@@ -52,7 +52,7 @@ class Trial:
         customer_id, rulebook = decision.customer_id, self.edition.rulebook
         facts = profiles.facts_of(self.connection, [customer_id])[customer_id]
         offers = profiles.with_products(self.connection, decision.offers)
-        loaded = profile_values.load(self.connection, rulebook, self.mailing.used, [customer_id], self.as_of)
+        loaded = profile_values.load(self.connection, rulebook, self.mailing.used_names, [customer_id], self.as_of)
         values, content = loaded[customer_id], decision.content
         return Recipient(NO_ID, NO_ID, content, facts["email"], facts, offers, tracked, self.date, values)
 

@@ -6,16 +6,15 @@ and a returned product was not bought. Values are loaded for many customers at o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from mailshot.audience.parse.conditions import DEFAULT_CONFIDENCE
 from mailshot.campaign import snapshot
 from mailshot.campaign.snapshot import LIFECYCLE
 from mailshot.profile import lifecycle
 from mailshot.profile.customer import Profile
-from mailshot.profile.implications import decided_answer, stated_answer
+from mailshot.profile.implications import Closure, decided_answer, stated_answer
 from mailshot.profile.topics import TRACKING, ConsentEntry, may_mail
 from mailshot.render.compose import ProfileValues
 from mailshot.rulebook.rulebook import Rulebook
@@ -33,13 +32,17 @@ def load(
     """Return the values of the groups to which the dotted names in `used` belong, by customer.
 
     Orders count up to `as_of`, the date for which the audience was selected. Answers and consents are the latest, so
-    that what customers said after the launch is heard.
+    that the mail reflects what customers answered after the launch.
     """
     groups = {name.partition(".")[0] for name in used}
     loaded: dict[int, ProfileValues] = {customer_id: {} for customer_id in customer_ids}
-    if groups & {"preference", "trait"}:
+    answers = {group: _closures(rulebook, group, used) for group in ("preference", "trait") if group in groups}
+    if answers:
         for customer_id, profile in _profiles(connection, customer_ids).items():
-            loaded[customer_id] |= _answers(rulebook, profile)
+            loaded[customer_id] |= {
+                group: {name: _ANSWERS[group](profile, name, closures) for name, closures in by_name.items()}
+                for group, by_name in answers.items()
+            }
     if "consent" in groups:
         for customer_id, entries in consent.binding_entries_of(connection, customer_ids).items():
             loaded[customer_id]["consent"] = _consents(rulebook, entries)
@@ -61,7 +64,7 @@ def load_for_run(
     """Return the same for a run, with the rules that were frozen with it."""
     if not any(name.startswith(NAMES) for name in used):
         return {}
-    frozen = snapshot.frozen(connection, run.definition)
+    frozen = snapshot.load_frozen(connection, run.definition)
     return load(connection, frozen.rulebook, used, customer_ids, run.as_of)
 
 
@@ -75,31 +78,30 @@ def _profiles(connection: Connection, customer_ids: Sequence[int]) -> dict[int, 
     }
 
 
-def _answers(rulebook: Rulebook, profile: Profile) -> dict[str, Mapping[str, Any]]:
+def _closures(rulebook: Rulebook, group: str, used: Collection[str]) -> dict[str, list[Closure]]:
+    """Return the values of each answer or trait that a mail names, with what they imply.
+
+    A trait that may have any value has none listed.
+    """
     words = rulebook.vocabulary
-    return {
-        "preference": {
-            name: {value: _stated(rulebook, profile, name, value) for value in values}
-            for name, values in words.preferences.items()
-        },
-        "trait": {
-            name: {value: _inferred(rulebook, profile, name, value) for value in values}
-            if values
-            else _surest(profile, name)
-            for name, values in words.traits.items()
-        },
-    }
+    values_by_name = words.preferences if group == "preference" else words.traits
+    names = {parts[1] for parts in (name.split(".") for name in used) if parts[0] == group and len(parts) > 1}
+    return {name: [words.closure(name, value) for value in values_by_name[name]] for name in sorted(names)}
 
 
-def _stated(rulebook: Rulebook, profile: Profile, name: str, value: str) -> bool | None:
-    """Return whether a stated answer holds; None when the customer said neither yes nor no."""
-    answer = stated_answer(profile.preferences, name, rulebook.vocabulary.closure(name, value))
-    return answer[0] if answer else None
+def _stated(profile: Profile, name: str, closures: Sequence[Closure]) -> dict[str, bool | None]:
+    """Return by value whether an answer holds; None where the customer said neither yes nor no."""
+    answers = {closure.value: stated_answer(profile.preferences, name, closure) for closure in closures}
+    return {value: answer[0] if answer else None for value, answer in answers.items()}
 
 
-def _inferred(rulebook: Rulebook, profile: Profile, name: str, value: str) -> bool:
+def _inferred(profile: Profile, name: str, closures: Sequence[Closure]) -> dict[str, bool] | str | None:
+    """Return by value whether a trait holds; of a trait that may have any value, the surest one."""
+    return {closure.value: _holds(profile, name, closure) for closure in closures} or _surest(profile, name)
+
+
+def _holds(profile: Profile, name: str, closure: Closure) -> bool:
     """Return whether a trait holds, as the rule `trait: {name: value}` decides it."""
-    closure = rulebook.vocabulary.closure(name, value)
     decided = decided_answer(profile.preferences, name, closure)
     if decided is not None:
         return decided[0]
@@ -124,3 +126,9 @@ def _consents(rulebook: Rulebook, entries: Mapping[str, ConsentEntry]) -> dict[s
     tracking = entries.get(TRACKING)
     topics = {topic.name: may_mail(topic, entries.get(topic.name)) for topic in rulebook.topics}
     return topics | {TRACKING: tracking is not None and tracking.given}
+
+
+_ANSWERS: Mapping[str, Callable[[Profile, str, Sequence[Closure]], object]] = {
+    "preference": _stated,
+    "trait": _inferred,
+}

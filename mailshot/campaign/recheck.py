@@ -22,7 +22,7 @@ Offers = list[list[int]]
 
 def reconsider(connection: Connection, run: RunRecord, rows: Sequence[Claimed]) -> dict[int, Offers | None]:
     """Return the offers that guards still allow by customer; None for one whose mail a guard forbids."""
-    edition = editions.frozen(connection, run.definition)
+    edition = editions.load_frozen(connection, run.definition)
     as_of = run.as_of + (datetime.now(UTC) - run.launched_at)
     return {row.customer_id: _allowed(connection, edition, as_of, row) for row in rows}
 

@@ -13,10 +13,11 @@ from mailshot.facts.catalogue import Fact, FactType
 from mailshot.facts.language_matching import Languages
 from mailshot.profile import topics, utm
 from mailshot.profile.preferences import Limit
-from mailshot.render import compose, logo, source
+from mailshot.render import logo, source
 from mailshot.render.compose import Mailing
 from mailshot.render.mail_versions import languages_of
 from mailshot.render.source import TemplateSource
+from mailshot.render.vocabulary import template_names
 from mailshot.rulebook.resolve import ResolvedCampaign
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store import snapshots
@@ -90,7 +91,7 @@ def thaw(body: Mapping[str, Any]) -> Snapshot:
     return Snapshot(rulebook, rulebook.campaign(body["campaign"]), body)
 
 
-def frozen(connection: Connection, definition: str) -> Snapshot:
+def load_frozen(connection: Connection, definition: str) -> Snapshot:
     """Return the snapshot with this digest, which is read once in a process: it never changes."""
     if definition not in _frozen:
         if len(_frozen) >= MAX_FROZEN:
@@ -104,10 +105,10 @@ def as_of(edition: Snapshot, asked: datetime | None, now: datetime) -> datetime:
     return edition.rulebook.company.today(asked or edition.read.campaign.as_of, now)
 
 
-def vocabulary(rulebook: Rulebook) -> dict[str, list[str]]:
+def template_vocabulary(rulebook: Rulebook) -> dict[str, list[str]]:
     """Return every name that the templates of a shop may use, by dotted group."""
     facts = rulebook.catalogue
-    names = compose.vocabulary([*facts.customer, LIFECYCLE.partition(".")[2]], facts.product)
+    names = template_names([*facts.customer, LIFECYCLE.partition(".")[2]], facts.product)
     names["consent"] = [*rulebook.topics.by_name, topics.TRACKING]
     names["last_order"] = ["amount", "at", "products"]
     names["last_order.products"] = sorted(facts.product)
@@ -150,7 +151,7 @@ def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[
             **_preferred_languages(rulebook, contents),
         },
         "dates": {"customer": _days(facts.customer), "offers": _days(facts.product)},
-        "vocabulary": vocabulary(rulebook),
+        "vocabulary": template_vocabulary(rulebook),
         "link_hosts": list(rulebook.company.link_hosts),
         "rate": campaign.limits.rate,
         **_frozen_utm(rulebook, read),

@@ -65,7 +65,7 @@ def check(json: context.AsJson = False) -> None:
         try:
             edition = snapshot.take_snapshot(rules, project, name)
             new_problems = snapshot.faults(edition)
-            used |= edition.mailing().used
+            used |= edition.mailing().used_names
             remarks += snapshot.faults(edition, "warning")
         except InvalidInput as error:
             new_problems = [*error.problems, *lint.template_problems(rules, project, name)]

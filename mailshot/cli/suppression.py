@@ -48,7 +48,7 @@ def add(
     address: Address,
     why: Annotated[str, typer.Option("--why", help="Why, for example 'asked by phone'.", metavar="REASON")],
 ) -> None:
-    """Send no more mail to an address, whoever has it now or gets it later."""
+    """Suppress an address: no customer who has it, now or later, is mailed there."""
     from mailshot.store import suppression
 
     if not why.strip() or len(why) > MAX_REASON:

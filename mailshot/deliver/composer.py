@@ -135,7 +135,7 @@ class Composer:
             customers = [row.customer_id for row in allowed]
             facts = profiles.facts_of(connection, customers)
             tracked = consent.may_track(connection, customers)
-            values = self._settings.load_profiles(connection, self._run.row, self._run.mailing.used, customers)
+            values = self._settings.load_profiles(connection, self._run.row, self._run.mailing.used_names, customers)
         return [
             _Loaded(row, facts.get(customer, {}), customer in tracked, values.get(customer, {}))
             for row, customer in zip(allowed, customers, strict=True)

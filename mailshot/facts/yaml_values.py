@@ -50,13 +50,6 @@ def read_text(node: Node, problems: Problems, what: str) -> str | None:
     return None
 
 
-def read_texts(node: Node, problems: Problems, what: str) -> tuple[str, ...]:
-    """Read one text or a list of them."""
-    items = node.items if isinstance(node, Sequence) else (node,)
-    texts = [read_text(item, problems, what) for item in items]
-    return tuple(item for item in texts if item is not None)
-
-
 def read_word(node: Node, known: Collection[str], problems: Problems, what: str) -> str | None:
     """Read one text that must be among `known`, else suggest the nearest."""
     word = read_text(node, problems, what)

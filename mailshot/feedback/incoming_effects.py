@@ -5,7 +5,7 @@ applied once, and in the transaction that stores it. Only a token from the heade
 withdraws consent (`VerifiedToken.is_proof`).
 
 A message that is read again by a better parser changes something only if it is read differently. Then what followed
-from the first reading is taken back, except a withdrawal: the customer may have been told that it holds.
+from the first reading is undone, except a withdrawal of consent, which the customer may rely on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from mailshot.feedback import preferences
+from mailshot.feedback import preferences, withdrawals
 from mailshot.incoming.parser import IncomingMessage
 from mailshot.states import DeliveryState, FeedbackKind, IncomingKind, IncomingSource
 from mailshot.store import consent, erasures, feedback, incoming_mail, ledger, privacy, suppression
@@ -58,9 +58,10 @@ def _is_erased(connection: Connection, customer_id: int) -> bool:
 
 
 def apply(connection: Connection, mail: StoredMail, message: IncomingMessage, ids: Ids | None) -> None:
-    """Apply a message about the mail `ids`, and store what it said and changed; None changes nothing.
+    """Apply a message about the mail `ids`, and store what it says and what it changed.
 
-    What came back about an erased customer names the address: it is deleted.
+    With None (the message matches no mail) nothing changes. A message about an erased customer is deleted, because it
+    contains the address.
     """
     if ids is not None and _is_erased(connection, ids[1]):
         incoming_mail.delete(connection, mail.id)
@@ -147,7 +148,7 @@ def _bounced_hard(connection: Connection, mail: StoredMail, message: IncomingMes
 
 def _bounced_soft(connection: Connection, mail: StoredMail, message: IncomingMessage, ids: Ids) -> str:
     _record(connection, mail, FeedbackKind.bounced, message, ids)
-    # Up to now, for events may come in any order.
+    # The window ends at the receipt, because events may arrive in any order.
     since = mail.received_at - SOFT_BOUNCE_WINDOW
     bounced = feedback.soft_bounces(connection, ids[1], since, mail.received_at)
     return _suppress(connection, mail, ids, suppression.BOUNCED) if bounced >= MAX_SOFT_BOUNCES else ""
@@ -166,13 +167,13 @@ def _complained(connection: Connection, mail: StoredMail, message: IncomingMessa
 
 def _unsubscribed(connection: Connection, mail: StoredMail, message: IncomingMessage, ids: Ids) -> str:
     """A later consent on the preference page stays: the message may have waited, or been read again."""
-    topic = preferences.topic_of_mail(connection, *ids)
+    topic = withdrawals.topic_of_mail(connection, *ids)
     page = preferences.PREFERENCE_PAGE
     if topic and consent.was_given_after(connection, ids[1], topic, mail.received_at, page):
         return ""
     source = UNSUBSCRIBE_MAIL if mail.source in BY_MAIL else UNSUBSCRIBED_AT_PROVIDER
-    request = preferences.WithdrawalRequest(*ids, mail.received_at, source, {"message": mail.id})
-    topic = preferences.withdraw(connection, request)
+    request = withdrawals.WithdrawalRequest(*ids, mail.received_at, source, {"message": mail.id})
+    topic = withdrawals.withdraw(connection, request)
     return f"withdrew '{topic}'" if topic else ""
 
 

@@ -17,7 +17,7 @@ from mailshot.incoming.attribution import VerifiedToken
 from mailshot.incoming.parser import PARSER_VERSION, IncomingMessage
 from mailshot.render import links
 from mailshot.states import Confidence, FeedbackKind, IncomingKind, IncomingSource
-from mailshot.store import incoming_mail
+from mailshot.store import incoming_mail, webhook_tokens
 from mailshot.store.engine import Connection
 from mailshot.store.incoming_mail import RawMail, StoredMail
 from mailshot.tokens import KeyRing, Purpose
@@ -41,7 +41,7 @@ def apply_events(
     # Customers are locked before messages, as an erasure does: two transactions never wait for each other.
     incoming_mail.lock_customers(connection, _customers([event for _, _, event in read if event], keys))
     for signed, raw, event in read:
-        if signed.token and not incoming_mail.use_token(connection, source, signed.token, raw, at):
+        if signed.token and not webhook_tokens.use_token(connection, source, signed.token, raw, at):
             raise UnverifiedRequest("its token was used before")
         if event is not None and _apply(connection, keys, RawMail(raw, source, None, at), signed.event_id, event):
             counts[event.kind] += 1

@@ -226,7 +226,7 @@ def _read_texts(message: IncomingPart, contents: Contents) -> _NoticeTexts:
 
 
 def _judge(report: RecipientReport, texts: _NoticeTexts, is_searched: bool) -> ReportedRecipient:
-    """Decide about one recipient, by what is said of it or else by the rest of the notice if that `is_searched`."""
+    """Decide about one recipient from its own report, or else from the rest of the notice if that `is_searched`."""
     text, failure, verdict = _clearest(report, texts, is_searched)
     if report.action in _SENT_ON:
         verdict = BounceVerdict(
@@ -252,9 +252,9 @@ _Judged = tuple[str, Failure, BounceVerdict]
 def _clearest(report: RecipientReport, texts: _NoticeTexts, is_searched: bool) -> _Judged:
     """Return the first text that names a cause, with its failure and verdict; the first text if none does.
 
-    A server's reply says it all. Otherwise the rest of the notice is searched, each paragraph on its own: words of its
-    greeting and of the cause would make phrases that nobody wrote. Among paragraphs, a reason that lies with the sender
-    or the mailbox counts before one that may be small talk.
+    A server's reply says it all. Otherwise the rest of the notice is searched, each paragraph on its own: joined, the
+    greeting and the cause could form phrases that are not in the text. Among paragraphs, a reason that lies with the
+    sender or the mailbox counts before one that may be small talk.
     """
     # Without a diagnostic the replies in the notice may still object to the sender.
     own = _judge_text(report, report.diagnostic or texts.replies, texts.phase)

@@ -24,7 +24,7 @@ from mailshot.render.lint import Finding
 from mailshot.render.problems import RenderError
 from mailshot.render.source import TemplateSource
 from mailshot.render.template import MailTemplate
-from mailshot.render.variables import GroupType, ListType
+from mailshot.render.vocabulary import GroupType, ListType
 
 MAX_JOBS = 500
 """Jobs after which the process is replaced: libraries cache what they have parsed."""

@@ -17,23 +17,18 @@ from zoneinfo import ZoneInfo
 from mailshot.facts import time_zones
 from mailshot.facts.locales import LocaleFormat
 from mailshot.profile import address
-from mailshot.render import headers, logo, mime, variables
+from mailshot.render import headers, logo, mime, vocabulary
 from mailshot.render.links import OWN_PAGES
 from mailshot.render.mail_versions import HTML, MailVersion, MailVersions, compile_versions
 from mailshot.render.mime import EnclosedFile, MailHeaders
 from mailshot.render.source import TemplateSource
 from mailshot.render.template import Finding, LinkTarget, RenderedMail, Tracking
-from mailshot.render.variables import GroupType, ListType
 from mailshot.tokens import KeyRing, Purpose
 
 Offers = Sequence[tuple[Mapping[str, Any], int]]
 """Product facts, and how often the customer bought the product."""
 ProfileValues = dict[str, Mapping[str, Any]]
 """What a template may say of a customer besides facts, as a template names it: `{"preference": {"diet": …}}`."""
-OFFER_EXTRAS = ("times", "reason")
-#: Groups of a vocabulary that are lists, and those that have a value themselves; others only contain values.
-LISTS = frozenset({"offers", "last_order.products"})
-OBJECTS = frozenset({"customer", "campaign", logo.COMPANY, "sender", "links"})
 #: Asks Exchange to send no out-of-office note and no other automatic answer (MS-OXCMAIL 2.1.3.2.20); bounces may come.
 NO_AUTO_REPLY = ("X-Auto-Response-Suppress", "OOF, AutoReply")
 #: Takes a token and returns headers that carry it, as name and value.
@@ -63,15 +58,15 @@ class Mailing:
     company: Mapping[str, Any] = field(default_factory=dict)
     """Brand and logo, as templates name them; empty in runs of early versions."""
 
-    @property
-    def used(self) -> frozenset[str]:
+    @cached_property
+    def used_names(self) -> frozenset[str]:
         """The dotted names that its templates use."""
         return frozenset[str]().union(*(mail.facts for mail in self.mails.values()))
 
     @cached_property
     def unknown(self) -> Mapping[str, Any]:
         """Every name as None: what is not known prints nothing."""
-        return variables.example_values(self.vocabulary, None, items=0)
+        return vocabulary.example_values(self.vocabulary, None, items=0)
 
     def findings(self, level: str) -> dict[str, list[Finding]]:
         """Return the findings of a level by content, without those that do not apply to this topic."""
@@ -95,7 +90,7 @@ class Mailing:
 
         Raises InvalidInput if a template is invalid.
         """
-        words = typed_vocabulary(body["vocabulary"])
+        words = vocabulary.typed_vocabulary(body["vocabulary"])
         hosts, manner = tuple(body["link_hosts"]), body.get("manner", {})
         mails = {
             name: compile_versions(TemplateSource.thaw(item), words, manner, allowed_hosts=hosts, with_trial=with_trial)
@@ -150,27 +145,6 @@ class OutgoingMail:
     @property
     def links(self) -> tuple[LinkTarget, ...]:
         return self.rendered.links
-
-
-def vocabulary(customer: Collection[str], product: Collection[str]) -> dict[str, list[str]]:
-    """Return every name a template may use."""
-    return {
-        "customer": sorted(customer),
-        "offers": sorted({*product, *OFFER_EXTRAS}),
-        "campaign": ["name"],
-        logo.COMPANY: list(logo.FIELDS),
-        "sender": ["email", "name", "postal_address"],
-        "links": sorted(OWN_PAGES),
-    }
-
-
-def typed_vocabulary(names: Mapping[str, Collection[str]]) -> dict[str, Collection[str]]:
-    """Return a vocabulary whose groups say what they are: lists, objects, or groups without a value of their own."""
-    kinds: dict[bool, Callable[[Collection[str]], Collection[str]]] = {True: tuple, False: GroupType}
-    return {
-        group: ListType(fields) if group in LISTS else kinds[group in OBJECTS](fields)
-        for group, fields in names.items()
-    }
 
 
 def no_headers(token: str) -> Sequence[tuple[str, str]]:

@@ -22,7 +22,7 @@ from mailshot.render.links import LinkRewriter, LinkTarget, Tracking
 from mailshot.render.lint import Finding
 from mailshot.render.problems import Place, RenderError, SourceLines, TemplateProblems
 from mailshot.render.source import TemplateSource
-from mailshot.render.variables import ListType
+from mailshot.render.vocabulary import ListType
 
 _OPENING = re.compile(r"\{[{%][-+]?")
 _ALONE = re.compile(r"^[ \t]*(\x01(?:[ \t]*\x01)*)[ \t]*(?:\n|\Z)", re.MULTILINE)

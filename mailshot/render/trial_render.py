@@ -15,6 +15,7 @@ from mailshot.render.links import OWN_PAGES
 from mailshot.render.lint import Finding
 from mailshot.render.problems import RenderError
 from mailshot.render.template import CompiledPart, MailTemplate
+from mailshot.render.vocabulary import example_values
 
 SPECIMENS: tuple[object, ...] = (None, 1000, "many words " * 10)
 """What all facts of a made-up customer are."""
@@ -77,5 +78,5 @@ class _AnyLink:
 
 def _customers(vocabulary: Mapping[str, Collection[str]]) -> Iterator[Mapping[str, object]]:
     for specimen in SPECIMENS:
-        values = variables.example_values(vocabulary, specimen, OFFERS)
+        values = example_values(vocabulary, specimen, OFFERS)
         yield values | {"_link": _AnyLink(), "_pixel": "", variables.LANGUAGE: specimen}

@@ -6,7 +6,6 @@ Variables, filters and calls that a mail may not use are problems with their pla
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from jinja2 import nodes
 from jinja2.visitor import NodeVisitor
@@ -15,6 +14,7 @@ from mailshot import errors
 from mailshot.facts import locales
 from mailshot.render import filters, sandbox
 from mailshot.render.problems import Place, TemplateProblems
+from mailshot.render.vocabulary import GroupType, ListType
 
 LOOP = frozenset(
     {
@@ -44,27 +44,6 @@ LANGUAGE = "language"
 """The name, in every template, of the language that it is in."""
 Scope = dict[str, str | None]
 """Meaning of each name in this scope: a group of facts, or None for a plain value."""
-
-
-class ListType(frozenset[str]):
-    """The fields of each item of a list in a vocabulary, as `offers` is one."""
-
-
-class GroupType(frozenset[str]):
-    """The fields of a group that has no value of its own: `preference.diet` is nothing, `preference.diet.vegan` is."""
-
-
-def example_values(vocabulary: Mapping[str, Collection[str]], value: object, items: int) -> dict[str, Any]:
-    """Return values for every name of a vocabulary: each fact is `value`, each list has so many items."""
-    values: dict[str, Any] = {}
-    for group in sorted(vocabulary):  # a group comes before the groups in it
-        *owners, name = group.split(".")
-        target = values
-        for owner in owners:
-            target = target[owner]
-        fields = dict.fromkeys(vocabulary[group], value)
-        target[name] = [fields] * items if isinstance(vocabulary[group], ListType) else fields
-    return values
 
 
 class VariableFinder(NodeVisitor):

@@ -32,9 +32,7 @@ class StoredTrait:
 
 def stated_answers(connection: Connection, customer_id: int) -> dict[tuple[str, str], bool]:
     """Return what the customer stated: (name, value) and whether it holds."""
-    c = PREFERENCE.c
-    rows = connection.execute(select(c.name, c.value, c.holds).where(c.customer_id == customer_id))
-    return {(name, value): holds for name, value, holds in rows}
+    return stated_answers_of(connection, [customer_id])[customer_id]
 
 
 def stated_answers_of(connection: Connection, customer_ids: Collection[int]) -> dict[int, dict[tuple[str, str], bool]]:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from mailshot.feedback import preferences
+from mailshot.feedback import withdrawals
 from mailshot.feedback.preferences import TOPICS_ONLY
 from mailshot.store import privacy
 from mailshot.store.engine import Connection
@@ -30,8 +30,8 @@ async def show_unsubscribe(request: Request) -> Response:
     link = await _link(request)
 
     def query(connection: Connection) -> tuple[str | None, bool, bool]:
-        topic = preferences.topic_of_mail(connection, link.run_id, link.customer_id)
-        left = topic is not None and preferences.has_withdrawn(connection, link.customer_id, topic)
+        topic = withdrawals.topic_of_mail(connection, link.run_id, link.customer_id)
+        left = topic is not None and withdrawals.has_withdrawn(connection, link.customer_id, topic)
         return topic, left, _is_same_inbox(connection, link)
 
     return _shown(request, *await link.site.read(query))
@@ -45,10 +45,10 @@ async def unsubscribe(request: Request) -> Response:
     if not one_click and BUTTON not in posted:
         raise HTTPException(400, f"Send {FIELD}={ONE_CLICK} (RFC 8058).")
     proof = {"method": "one-click" if one_click else "page"}
-    withdrawal = preferences.WithdrawalRequest(link.run_id, link.customer_id, link.site.clock(), proof=proof)
+    withdrawal = withdrawals.WithdrawalRequest(link.run_id, link.customer_id, link.site.clock(), proof=proof)
 
     def write(connection: Connection) -> tuple[str | None, bool, bool]:
-        topic = preferences.withdraw(connection, withdrawal)
+        topic = withdrawals.withdraw(connection, withdrawal)
         return topic, True, _is_same_inbox(connection, link)
 
     return _shown(request, *await link.site.group.do(write))

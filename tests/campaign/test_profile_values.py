@@ -102,7 +102,7 @@ def test_a_vegan_is_a_vegetarian_and_an_answer_overrides_what_was_inferred(shop:
     assert loaded[silent]["trait"]["diet"] == {"everything": False, "no_pork": True, "vegetarian": True, "vegan": False}
     assert loaded[silent]["preference"]["diet"]["vegetarian"] is None
     assert loaded[eater]["trait"]["diet"]["vegetarian"] is False
-    assert values(shop, denier, "preference")["preference"]["diet"]["vegan"] is False
+    assert values(shop, denier, "preference.diet.vegan")["preference"]["diet"]["vegan"] is False
     assert "Tofu" in text_of(shop, "a")
     assert "Steak" in text_of(shop, "b"), "only answers count here"
 

@@ -16,8 +16,8 @@ from mailshot.bootstrap import App
 from mailshot.campaign import control, plan, preview
 from mailshot.deliver import pipeline, smtp
 from mailshot.deliver.outcome import Status
-from mailshot.feedback import preferences
-from mailshot.feedback.preferences import WithdrawalRequest
+from mailshot.feedback import withdrawals
+from mailshot.feedback.withdrawals import WithdrawalRequest
 from mailshot.states import RunState
 from mailshot.store import dialect, ledger_queries, runs, suppression, tables
 from tests.support import processes, project
@@ -88,7 +88,7 @@ def test_a_customer_who_unsubscribes_during_a_run_gets_no_dot(shop: Shop, sink: 
     with shop.store.write() as connection:
         for customer in gone:
             request = WithdrawalRequest(run_id, customer, datetime.now(UTC))
-            assert preferences.withdraw(connection, request) == project.TOPIC
+            assert withdrawals.withdraw(connection, request) == project.TOPIC
     send(app(), run_id)
     assert counts(shop, run_id) == {"sent": 50, "skipped": 10}
     assert len(sink.entries()) == 50
@@ -104,7 +104,7 @@ def test_a_withdrawal_during_a_run_applies_from_its_commit(shop: Shop, sink: Sin
     def withdraw_all() -> None:
         for customer in reversed(shop.customers):
             with shop.store.write() as connection:
-                preferences.withdraw(connection, WithdrawalRequest(run_id, customer, datetime.now(UTC)))
+                withdrawals.withdraw(connection, WithdrawalRequest(run_id, customer, datetime.now(UTC)))
             withdrawn_at[customer] = datetime.now(UTC)
 
     with ThreadPoolExecutor(1) as pool:

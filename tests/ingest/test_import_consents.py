@@ -9,8 +9,8 @@ import pytest
 
 from mailshot import spreadsheet
 from mailshot.errors import InvalidInput, Refused
-from mailshot.feedback import preferences
-from mailshot.feedback.preferences import WithdrawalRequest
+from mailshot.feedback import withdrawals
+from mailshot.feedback.withdrawals import WithdrawalRequest
 from mailshot.ingest.fields import GIVEN_NO, GIVEN_YES, NO, YES
 from mailshot.ingest.import_report import FileReport
 from mailshot.ingest.loaders.consents import CLOCK_TOLERANCE
@@ -197,7 +197,7 @@ def test_a_file_read_again_never_undoes_a_click(people: Shop, ahead: int) -> Non
     file = f"3,yes,{NOW + timedelta(minutes=ahead):%Y-%m-%d %H:%M}\n"
     say(people, file)
     with people.store.write() as connection:
-        preferences.withdraw(connection, WithdrawalRequest(run, who, NOW + timedelta(minutes=1)))
+        withdrawals.withdraw(connection, WithdrawalRequest(run, who, NOW + timedelta(minutes=1)))
     before = people.everything()
     for hours in (0, 1, 100):
         people.put({"said.csv": f"id,given,at\n{file}"})
@@ -212,7 +212,7 @@ def test_who_leaves_again_is_not_brought_back_by_a_consent_from_between(people: 
     who = dict(people.rows(tables.Customer, "key", "id"))["3"]
     say(people, "3,no,2026-03-01\n")
     with people.store.write() as connection:
-        preferences.withdraw(connection, WithdrawalRequest(run, who, NOW))
+        withdrawals.withdraw(connection, WithdrawalRequest(run, who, NOW))
     say(people, "3,yes,2026-05-01\n")
     assert not standing(people)["3"][0]
 

@@ -83,32 +83,29 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def lmtp(app: App, folder: Path) -> Iterator[Put]:
+def _port(app: App, scheme: str, client: type[smtplib.SMTP]) -> Iterator[Put]:
     port = customer_site.free_port()
-    mailbox = MailboxAddress.parse(f"lmtp://127.0.0.1:{port}")
+    mailbox = MailboxAddress.parse(f"{scheme}://127.0.0.1:{port}")
     assert mailbox
     with receiving(app, mailbox):
         wait_for(lambda: _answers(port))
 
         def put(recipient: str, raw: bytes) -> None:
-            with smtplib.LMTP("127.0.0.1", port) as client:
-                client.sendmail("", [recipient], raw)
+            with client("127.0.0.1", port) as server:
+                server.sendmail("", [recipient], raw)
 
         yield put
 
 
 @contextmanager
+def lmtp(app: App, folder: Path) -> Iterator[Put]:
+    with _port(app, "lmtp", smtplib.LMTP) as put:
+        yield put
+
+
+@contextmanager
 def smtp(app: App, folder: Path) -> Iterator[Put]:
-    port = customer_site.free_port()
-    mailbox = MailboxAddress.parse(f"smtp://127.0.0.1:{port}")
-    assert mailbox
-    with receiving(app, mailbox):
-        wait_for(lambda: _answers(port))
-
-        def put(recipient: str, raw: bytes) -> None:
-            with smtplib.SMTP("127.0.0.1", port) as client:
-                client.sendmail("", [recipient], raw)
-
+    with _port(app, "smtp", smtplib.SMTP) as put:
         yield put
 
 

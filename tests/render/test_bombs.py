@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mailshot import errors
-from mailshot.render import compile_process, compose, mime, source, template
+from mailshot.render import compile_process, compose, mime, source, template, vocabulary
 from mailshot.render.template import RenderError
 from tests.render import bombs
 from tests.render.material import SHOP, TRACKING, VOCABULARY, envelope, starter, values
@@ -121,7 +121,7 @@ def test_a_frozen_bomb_of_an_older_version_does_not_end_the_worker() -> None:
     frozen = {
         "campaign": "c", "topic": "offers", "topic_title": "Offers", "sender": {}, "link_hosts": [],
         "contents": {"m": {"name": content.name, "files": dict(content.files)}},
-        "vocabulary": compose.vocabulary(["first_name", "email"], ["name"]),
+        "vocabulary": vocabulary.template_names(["first_name", "email"], ["name"]),
     }  # fmt: skip
     for _ in range(2):
         with pytest.raises(errors.InvalidInput, match="takes more than"):

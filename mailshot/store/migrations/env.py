@@ -17,6 +17,7 @@ from mailshot.store import (  # noqa: F401
     leases,
     pauses,
     tables,
+    webhook_tokens,
 )
 
 
