@@ -27,6 +27,7 @@ from mailshot.store.audiences import ERASED_KEY
 from mailshot.store.confirmations import Confirmation
 from mailshot.store.conversions import ConversionDue
 from mailshot.store.engine import Connection
+from mailshot.store.fact_corrections import FactCorrection
 from mailshot.store.inboxes import FormerAddress
 from mailshot.store.incoming_mail import IncomingMail
 from mailshot.store.pauses import Pause
@@ -56,7 +57,17 @@ IMPORTED = PURCHASE.c.nth < FIRST_PART
 #: The tables, besides those of activities, whose rows are deleted with a customer.
 DELETED = tuple(
     dialect.table(model)
-    for model in (Preference, Trait, PlanRow, ConversionDue, FormerAddress, Confirmation, IncomingMail, Pause)
+    for model in (
+        Preference,
+        Trait,
+        PlanRow,
+        ConversionDue,
+        FormerAddress,
+        Confirmation,
+        IncomingMail,
+        Pause,
+        FactCorrection,
+    )
 )
 #: The source of what is left of an erased customer.
 SOURCE = "erased"

@@ -11,7 +11,7 @@ import asyncio
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from mailshot.feedback import preferences
 from mailshot.feedback.preferences import OWNER, CurrentPreferences
-from mailshot.store import confirmations, privacy, profiles, scrubbing
+from mailshot.store import confirmations, privacy, scrubbing
 from mailshot.store.engine import Connection, Store
 from mailshot.tokens import Purpose
 from mailshot.web import forms, preference_form
@@ -170,18 +170,17 @@ async def _data_page(request: Request, link: DataLink, page: Page | None = None,
     """Show the owner's page: `page` as it was posted when that had problems, else with what is stored now."""
     site, customer_id = site_of(request), link.person.customer_id
 
-    def query(connection: Connection) -> tuple[CurrentPreferences, dict[int, dict[str, Any]]]:
-        return preferences.current_preferences(connection, customer_id, site.clock()), profiles.facts_of(
-            connection, [customer_id]
-        )
+    def query(connection: Connection) -> CurrentPreferences:
+        return preferences.current_preferences(connection, customer_id, site.clock())
 
-    current, facts = await site.read(query)
+    current = await site.read(query)
     page = page or preference_form.page_of(site, current, OWNER)
     profile = OwnProfile(site.settings, link.mail.language)
     owner = {
         "person": link.person,
         "cards": profile.cards(current),
-        "facts": list(profile.fact_lines(facts.get(customer_id, {}))),
+        "facts": list(profile.fact_lines(current.facts)),
+        "fact_fields": profile.fact_fields(page.held),
         "session": site.keys.sign(Purpose.session, link.id, link.mail.mailbox),
     }
     values = preference_form.template_values(link.mail, page)

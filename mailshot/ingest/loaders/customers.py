@@ -16,13 +16,14 @@ from mailshot.ingest.fields import Field, Type
 from mailshot.ingest.loaders.loader import Loading, json
 from mailshot.ingest.number_parsers import SCALE
 from mailshot.profile import bucketing
-from mailshot.store import audiences, consent, inboxes, ledger
+from mailshot.store import audiences, consent, fact_corrections, inboxes, ledger
 from mailshot.store.bulk import Counts
 
 ERASED = f"begins with {audiences.ERASED_KEY}, which is reserved for erased customers"
 UNSUPPORTED = (
     "has letters such as ü or ø before the @, which Mailshot cannot send to (SMTPUTF8): this customer gets no mail"
 )
+CORRECTED = "differs from what the customer said on the preference page"
 SHARED = "they count as one inbox: it gets one mail per campaign, and none if any of them withdraws consent"
 # Known customers with the address rank before new ones; within each group, the first in the file.
 _KNOWN_RANK = -(1 << 40)
@@ -42,6 +43,7 @@ def load_customers(loading: Loading) -> Counts:
         loading.warn("email", literal(UNSUPPORTED), f'{loading.reading.rows} JOIN {unsupported} ON row = "#line"')
     iso_codes.normalise_codes(loading)
     _drop_impossible_birthdays(loading)
+    _drop_corrected_facts(loading)
     _assign_random_numbers(loading)
     loading.keep_last("good", _with_computed_columns(loading), ["key"])
     columns = {"key": "key", "lot": '"#lot"'}
@@ -53,7 +55,9 @@ def load_customers(loading: Loading) -> Counts:
     own = {key: fact_as_json(field) for key, field in fields.items() if field.own}
     columns["facts"] = json(own)
     instants, derived = ["joined_at"] if "joined_at" in fields else [], {"address_hash": "email"}
-    return loading.upsert("customer", columns, "good", instants=instants, facts=list(own), derived=derived)
+    counts = loading.upsert("customer", columns, "good", instants=instants, facts=list(own), derived=derived)
+    fact_corrections.apply_since(loading.connection, loading.now)
+    return counts
 
 
 def _detach_old_addresses(loading: Loading) -> None:
@@ -97,6 +101,21 @@ def _drop_impossible_birthdays(loading: Loading) -> None:
         if field.own and field.type is Type.date and "birth" in key.lower():
             unborn = f'(SELECT "#line" FROM {loading.reading.rows} WHERE {name(key)} > {tomorrow})'
             loading.drop_value(key, "'is in the future: a date of birth must be between 1900 and today'", unborn)
+
+
+def _drop_corrected_facts(loading: Loading) -> None:
+    """Drop facts that differ from what the customer said on the preference page."""
+    own = {key: field for key, field in loading.reading.fields.items() if field.own}
+    batches = fact_corrections.read_corrections(loading.connection, list(own))
+    loading.add_known("correction", dict.fromkeys(("key", "fact", "value"), "VARCHAR"), batches)
+    if not loading.db.one("SELECT count(*) FROM known_correction"):
+        return
+    for key, field in own.items():
+        kind = {Type.number: "DOUBLE", Type.boolean: "BOOLEAN"}.get(field.type, "VARCHAR")
+        differs = f"CAST({fact_as_json(field)} AS {kind}) IS DISTINCT FROM TRY_CAST(k.value AS {kind})"
+        corrected = f"{loading.reading.rows} AS r JOIN known_correction AS k USING (key)"
+        lines = f'(SELECT r."#line" FROM {corrected} WHERE k.fact = {literal(key)} AND {differs})'
+        loading.drop_value(key, literal(CORRECTED), lines)
 
 
 def _assign_random_numbers(loading: Loading) -> None:

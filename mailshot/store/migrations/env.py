@@ -11,6 +11,7 @@ from mailshot.store import (  # noqa: F401
     confirmations,
     conversions,
     erasures,
+    fact_corrections,
     inboxes,
     incoming_mail,
     installation,
