@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
@@ -27,12 +27,15 @@ from mailshot.tokens import Purpose
 from mailshot.web import forms, preference_form
 from mailshot.web.own_profile import OwnProfile
 from mailshot.web.preference_form import Check, MailLink, Page
-from mailshot.web.site import choose_language, site_of, token_of, verified_ids
+from mailshot.web.readable_export import ReadableExport
+from mailshot.web.site import choose_language, language_of, site_of, token_of, verified_ids
 
 SOURCE = "preference page"
 CONFIRM, WORD = "confirm", "erase"
 SESSION = "session"
 CHUNK_BYTES = 64 * 1024
+#: Writes the data of the customer with an id.
+Write = Callable[[Connection, int, IO[bytes]], None]
 
 
 class LinkEnded(Exception):
@@ -92,7 +95,21 @@ async def save_own_data(request: Request) -> Response:
 
 
 async def export_data(request: Request) -> Response:
-    """Return every row about the customer as a JSON file, written in a thread of its own."""
+    """Return every row about the customer as a JSON file."""
+    return await _export(request, privacy.write_export, "my-data.json", "application/json")
+
+
+async def export_readable(request: Request) -> Response:
+    """Return what is stored about the customer as an HTML file to read."""
+
+    def write(connection: Connection, customer_id: int, file: IO[bytes]) -> None:
+        ReadableExport(site_of(request).settings, language_of(request)).write(connection, customer_id, file)
+
+    return await _export(request, write, "my-data.html", "text/html")
+
+
+async def _export(request: Request, write: Write, name: str, media_type: str) -> Response:
+    """Return a file for the customer, written in a thread of its own."""
     site, (link, _, check) = site_of(request), await _owner(request)
     customer_id = link.person.customer_id
     if customer_id in site.exporting:
@@ -101,11 +118,11 @@ async def export_data(request: Request) -> Response:
     site.exporting.add(customer_id)
     try:
         async with site.exports:
-            file = await asyncio.to_thread(_written, site.store, customer_id, check)
+            file = await asyncio.to_thread(_written, site.store, customer_id, check, write)
     finally:
         site.exporting.discard(customer_id)
-    name = {"Content-Disposition": 'attachment; filename="my-data.json"'}
-    return StreamingResponse(_chunks(file), media_type="application/json", headers=name)
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(_chunks(file), media_type=media_type, headers=headers)
 
 
 async def erase_data(request: Request) -> Response:
@@ -197,12 +214,12 @@ def _address(request: Request) -> str:
     return f"/d/{token_of(request)}"
 
 
-def _written(store: Store, customer_id: int, check: Check) -> IO[bytes]:
+def _written(store: Store, customer_id: int, check: Check, write: Write) -> IO[bytes]:
     """Write all data of a customer into an unnamed file, so that a slow client keeps no transaction open."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 (closed once it is sent)
     with store.read() as connection:
         check(connection)
-        privacy.write_export(connection, customer_id, file)
+        write(connection, customer_id, file)
     file.seek(0)
     return file
 
@@ -218,6 +235,7 @@ ROUTES = [
     Route("/d/{token}/show{tail:path}", show_own_data, methods=["POST"]),
     Route("/d/{token}/save{tail:path}", save_own_data, methods=["POST"]),
     Route("/d/{token}/export{tail:path}", export_data, methods=["POST"]),
+    Route("/d/{token}/readable{tail:path}", export_readable, methods=["POST"]),
     Route("/d/{token}/erase{tail:path}", erase_data, methods=["POST"]),
     Route("/d/{token:path}", show_open_button),
     Route("/d/{token:path}", open_link, methods=["POST"]),

@@ -68,7 +68,7 @@ def test_the_owner_corrects_a_conclusion_and_downloads_everything(open_site: Ope
     with open_site.look.store.read() as connection:
         assert preferences.stated_answers(connection, ADA) == {("diet", "vegetarian"): False}
     with page.expect_download() as download:
-        page.get_by_role("button", name="Download my data").click()
+        page.get_by_role("button", name="Download for programs (JSON)").click()
     held = json.loads(download.value.path().read_text())
     assert held["customer"][0]["email"] == "ada@example.com"
     assert watched.complaints == []
