@@ -23,6 +23,7 @@ from mailshot.profile import address, bucketing
 from mailshot.profile import topics as decision
 from mailshot.states import DeliveryState
 from mailshot.store import consent, conversions, dialect, erasures, incoming_mail, ledger, suppression
+from mailshot.store.address_changes import AddressChange
 from mailshot.store.audiences import ERASED_KEY
 from mailshot.store.confirmations import Confirmation
 from mailshot.store.conversions import ConversionDue
@@ -67,6 +68,7 @@ DELETED = tuple(
         IncomingMail,
         Pause,
         FactCorrection,
+        AddressChange,
     )
 )
 #: The source of what is left of an erased customer.

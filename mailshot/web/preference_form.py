@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -81,6 +81,12 @@ class MailLink:
         if person is None or not self.reads(person):
             raise HTTPException(404)
         return person
+
+    def moment(self, at: datetime) -> str:
+        """Return day and time of a moment in words, in the company's zone."""
+        settings = self.site.settings
+        local = at.astimezone(settings.zone)
+        return f"{self.language.date(local, settings.zone, settings.language)} {local:%H:%M %Z}"
 
     def reads(self, person: privacy.PersonalData) -> bool:
         """Return whether a customer still has the address that the mail went to."""

@@ -83,13 +83,13 @@ async def open_link(request: Request) -> Response:
 
 async def show_own_data(request: Request) -> Response:
     """Show the owner's page again: in another language, or on the way back from a page below."""
-    link, _, _ = await _owner(request)
+    link, _, _ = await authorise(request)
     return await _data_page(request, link)
 
 
 async def save_own_data(request: Request) -> Response:
     """Save everything at once, and show the page with what is stored then."""
-    link, form, check = await _owner(request)
+    link, form, check = await authorise(request)
     saved = await preference_form.save_form(link.mail, form, OWNER, check)
     return await _data_page(request, link, saved if saved.problems else None, saved=not saved.problems)
 
@@ -110,7 +110,7 @@ async def export_readable(request: Request) -> Response:
 
 async def _export(request: Request, write: Write, name: str, media_type: str) -> Response:
     """Return a file for the customer, written in a thread of its own."""
-    site, (link, _, check) = site_of(request), await _owner(request)
+    site, (link, _, check) = site_of(request), await authorise(request)
     customer_id = link.person.customer_id
     if customer_id in site.exporting:
         raise HTTPException(429, "Your download is already being prepared.", {"Retry-After": "10"})
@@ -127,7 +127,7 @@ async def _export(request: Request, write: Write, name: str, media_type: str) ->
 
 async def erase_data(request: Request) -> Response:
     """Explain what erasing does; erase everything once the customer has ticked the box."""
-    site, (link, form, check) = site_of(request), await _owner(request)
+    site, (link, form, check) = site_of(request), await authorise(request)
     if form.get(CONFIRM) != WORD:
         unconfirmed = CONFIRM in form or "asked" in form
         values = {"url": _address(request), "session": str(form[SESSION]), "unconfirmed": unconfirmed}
@@ -164,7 +164,7 @@ def _look(request: Request, connection: Connection, ids: tuple[int, int]) -> Dat
     return DataLink(number, mail, mail.check(connection), row["opened_at"] is not None)
 
 
-async def _owner(request: Request) -> tuple[DataLink, FormData, Check]:
+async def authorise(request: Request) -> tuple[DataLink, FormData, Check]:
     """Return the link whose page posted a form, the form, and a check to repeat in the transaction that writes.
 
     Raises LinkEnded without a valid session. The form is read first: it may take its time, and data changes meanwhile.

@@ -116,6 +116,7 @@ class ReadableExport:
             "preference": gettext("What you told us"),
             "fact_correction": gettext("What you corrected"),
             "trait": gettext("What we concluded from your purchases"),
+            "address_change": gettext("Address changes"),
             "delivery": gettext("Mails to you"),
             "feedback": gettext("What you did with our mails"),
             "incoming_mail": gettext("Mails from you"),
