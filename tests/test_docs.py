@@ -61,7 +61,7 @@ def test_no_fact_can_be_named_like_a_word_of_the_language() -> None:
     assert {word for words in VOCABULARY for word in words} - RESERVED <= {"is", "one_of", "known", *TEXTUAL}
 
 
-@pytest.mark.parametrize("kind", [states.DeliveryState, states.FeedbackKind])
+@pytest.mark.parametrize("kind", [states.DeliveryState, states.FeedbackKind, states.AnswerState])
 def test_every_state_and_kind_is_documented_as_declared(kind: type[states.HelpEnum]) -> None:
     assert [word for word in kind if f"| {word} | {word.help} |" not in DOCS["reliability"]] == []
 

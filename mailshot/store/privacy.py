@@ -23,6 +23,7 @@ from mailshot.profile import address, bucketing
 from mailshot.profile import topics as decision
 from mailshot.states import DeliveryState
 from mailshot.store import consent, conversions, dialect, erasures, incoming_mail, ledger, suppression
+from mailshot.store.answers import AnswerEntry
 from mailshot.store.audiences import ERASED_KEY
 from mailshot.store.confirmations import Confirmation
 from mailshot.store.conversions import ConversionDue
@@ -56,7 +57,17 @@ IMPORTED = PURCHASE.c.nth < FIRST_PART
 #: The tables, besides those of activities, whose rows are deleted with a customer.
 DELETED = tuple(
     dialect.table(model)
-    for model in (Preference, Trait, PlanRow, ConversionDue, FormerAddress, Confirmation, IncomingMail, Pause)
+    for model in (
+        Preference,
+        AnswerEntry,
+        Trait,
+        PlanRow,
+        ConversionDue,
+        FormerAddress,
+        Confirmation,
+        IncomingMail,
+        Pause,
+    )
 )
 #: The source of what is left of an erased customer.
 SOURCE = "erased"

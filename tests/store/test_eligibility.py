@@ -18,7 +18,7 @@ from mailshot.store import consent, dialect, suppression, tables
 from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
 from tests.campaign.test_plan import rows
-from tests.support import ledger_rows, project
+from tests.support import answers, ledger_rows, project
 from tests.support.campaigns import NOW, edition, insert, open_shop, planned, sent
 from tests.support.ledger_rows import begin, claim, commit_intent, settle, states
 from tests.support.project import TOPIC, Shop
@@ -74,8 +74,8 @@ def withdraw_address(shop: Shop, email: str, at: datetime) -> None:
 
 
 def choose(shop: Shop, who: int, value: str) -> None:
-    row = {"customer_id": who, "name": "frequency", "value": value, "holds": True, "source": "page", "at": NOW}
-    insert(shop.store, tables.Preference, [row])
+    with shop.store.write() as connection:
+        answers.say(connection, who, "frequency", value, NOW)
 
 
 def reasons(shop: Shop, name: str = "week", now: datetime = NOW) -> dict[int, str | None]:
@@ -320,8 +320,8 @@ def given_address(store: Store, people: list[int]) -> None:
 )
 def test_at_the_dot_earlier_mails_to_the_inbox_count(store: Store, gates: Gates, expected: str | None) -> None:
     ann, bob = add_customers(store, 2, "guest@mail.example")
-    answer = {"customer_id": ann, "name": "frequency", "value": "weekly", "holds": True, "source": "p", "at": NOW}
-    insert(store, tables.Preference, [answer])
+    with store.write() as connection:
+        answers.say(connection, ann, "frequency", "weekly", NOW)
     first, second = begin(store, [bob]), begin(store, [ann])
     claim(store, first, 7)
     claim(store, second, 8)

@@ -7,6 +7,7 @@ from sqlmodel import AutoString, SQLModel
 
 # All modules with tables: importing them fills SQLModel's metadata.
 from mailshot.store import (  # noqa: F401
+    answers,
     column_types,
     confirmations,
     conversions,
