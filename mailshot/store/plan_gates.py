@@ -216,7 +216,7 @@ class PlanGates:
         mine = select(func.count()).select_from(mails).where(DELIVERY.c.customer_id == self.chosen.c.id, counted)
         any_mail = exists(mine.with_only_columns(DELIVERY.c.run_id).correlate(self.chosen))
         own = any_mail if number == 1 else mine.correlate(self.chosen).scalar_subquery() >= number
-        theirs = and_(self.mailed.c.mate == DELIVERY.c.customer_id, inboxes.was_sent(self.mailed.c.until))
+        theirs = and_(self.mailed.c.mate == DELIVERY.c.customer_id, inboxes.was_sent(self.mailed))
         joined = mails.join(self.mailed, theirs)
         together = select(self.mailed.c.id).select_from(joined).where(counted).group_by(self.mailed.c.id)
         return or_(own, self.chosen.c.id.in_(together.having(func.count() >= number)))
