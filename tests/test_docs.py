@@ -66,6 +66,15 @@ def test_every_state_and_kind_is_documented_as_declared(kind: type[states.HelpEn
     assert [word for word in kind if f"| {word} | {word.help} |" not in DOCS["reliability"]] == []
 
 
+def test_every_entry_of_the_audit_log_is_documented_as_declared() -> None:
+    lines = [line for line in DOCS["operating"].splitlines() if line.startswith("| ")]
+    assert [
+        word
+        for word in states.AuditAction
+        if not any(line.startswith(f"| {word} |") and line.endswith(f" {word.help} |") for line in lines)
+    ] == []
+
+
 @pytest.mark.parametrize("kind", [states.IncomingKind, states.BounceReason])
 def test_every_kind_and_reason_of_incoming_mail_is_documented_as_declared(kind: type[states.HelpEnum]) -> None:
     assert [word for word in kind if f"| {word} | {word.help} |" not in DOCS["internals"]] == []

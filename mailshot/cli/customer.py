@@ -21,13 +21,16 @@ def export(
     file: Annotated[Path | None, typer.Option("--to", help="The JSON file to write.", dir_okay=False)] = None,
 ) -> None:
     """Write everything that is stored about a customer as JSON (GDPR articles 15 and 20)."""
-    from mailshot.store import privacy, profiles
+    from mailshot.states import AuditAction
+    from mailshot.store import audit, privacy, profiles
 
     app = context.app()
     with app.store.read() as connection:
         customer_id = profiles.find_customer(connection, customer)
         written = BytesIO()
         privacy.write_export(connection, customer_id, written)
+    with app.store.write() as connection:
+        audit.record(connection, AuditAction.exported, context.operator(app), context.now(), customer_id=customer_id)
     if file is None:
         sys.stdout.buffer.write(written.getvalue())
     else:
@@ -40,7 +43,8 @@ def erase(
     confirmed: Annotated[bool, typer.Option("--yes", help="Erase; it cannot be undone.")] = False,
 ) -> None:
     """Erase all personal data of a customer, and keep their address suppressed."""
-    from mailshot.store import privacy, profiles, scrubbing
+    from mailshot.states import AuditAction
+    from mailshot.store import audit, privacy, profiles, scrubbing
 
     app = context.app()
     with app.store.read() as connection:
@@ -49,6 +53,7 @@ def erase(
         raise Refused(f"Nothing was erased: this deletes all data of {customer} for good.", "Add --yes to erase it.")
     at = context.now()
     with app.store.write() as connection:
-        privacy.erase(connection, customer_id, app.address_key, SOURCE, at)
+        if privacy.erase(connection, customer_id, app.address_key, SOURCE, at):
+            audit.record(connection, AuditAction.erased, context.operator(app), at, customer_id=customer_id)
     scrubbing.try_now(app.store, at)
     output.print_text(f"Erased all data of {output.printable(customer)}. The address stays suppressed.")

@@ -59,6 +59,7 @@ COMMANDS: dict[str, lazy.Place] = {
     "rules": lazy.group(RULES, "Check, test, count, compare and explain rules."),
     "suppression": lazy.group(SUPPRESSION, "Suppress addresses, look them up, and lift a suppression."),
     "customer": lazy.group(CUSTOMER, "Export or erase all data of one customer."),
+    "audit": "audit:audit",
     "db": lazy.group(DATABASE, "Set up and upgrade the database."),
 }
 HELP = "Campaigns and personalised mail from rules, templates and purchase history."

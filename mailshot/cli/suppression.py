@@ -15,6 +15,8 @@ from mailshot.cli import context, output
 from mailshot.errors import NotFound, Refused
 
 if TYPE_CHECKING:
+    from mailshot.bootstrap import App
+    from mailshot.states import AuditAction
     from mailshot.store.engine import Connection
 
 MAX_REASON = 200
@@ -49,6 +51,7 @@ def add(
     why: Annotated[str, typer.Option("--why", help="Why, for example 'asked by phone'.", metavar="REASON")],
 ) -> None:
     """Suppress an address: no customer who has it, now or later, is mailed there."""
+    from mailshot.states import AuditAction
     from mailshot.store import suppression
 
     if not why.strip() or len(why) > MAX_REASON:
@@ -56,6 +59,8 @@ def add(
     app = context.app()
     with app.store.write() as connection:
         new = suppression.add(connection, _hash(app.address_key, address), why.strip(), "operator", context.now())
+        if new:
+            _record(connection, app, AuditAction.suppressed, address, why.strip())
     output.print_text(f"{output.printable(address)} {'is now' if new else 'was already'} suppressed.")
     output.print_next_step(f"mailshot suppression show {address}")
 
@@ -92,6 +97,7 @@ def lift(
     ] = False,
 ) -> None:
     """Allow mail to an address again, for example after its mailbox works again. Consent is still required."""
+    from mailshot.states import AuditAction
     from mailshot.store import suppression
 
     app = context.app()
@@ -103,10 +109,12 @@ def lift(
         reason = str(entry["reason"])
         if reason == suppression.ERASED:
             _readmit(connection, hashed, address, signed_up_again)
+            _record(connection, app, AuditAction.readmitted, address, "")
         elif reason != suppression.BOUNCED and even_though != reason:
             remedy = f"If its owner asked for mail again, add --even-though '{reason}'."
             raise Refused(f"{address} is not suppressed for a bounce, but for: {reason}.", remedy)
         suppression.lift_suppression(connection, hashed)
+        _record(connection, app, AuditAction.lifted, address, f"was suppressed for: {reason}")
     output.print_text(f"{output.printable(address)} may be mailed again, on topics with consent.")
 
 
@@ -118,6 +126,14 @@ def _readmit(connection: Connection, hashed: str, address: str, signed_up_again:
         remedy = "It stays suppressed. Only if its owner signed up again after that: add --signed-up-again."
         raise Refused(f"{address} belonged to a customer whose data was erased.", remedy)
     erasures.welcome_back(connection, hashed, context.now())
+
+
+def _record(connection: Connection, app: App, action: AuditAction, written: str, why: str) -> None:
+    from mailshot.store import audit
+
+    address, hashed = context.parse_address(written).email, _hash(app.address_key, written)
+    by, at = context.operator(app), context.now()
+    audit.record(connection, action, by, at, address_hash=hashed, subject=address, why=why)
 
 
 def _hash(key: bytes, written: str) -> str:

@@ -22,7 +22,7 @@ from mailshot.audience.compile import in_list
 from mailshot.profile import address, bucketing
 from mailshot.profile import topics as decision
 from mailshot.states import DeliveryState
-from mailshot.store import consent, conversions, dialect, erasures, incoming_mail, ledger, suppression
+from mailshot.store import audit, consent, conversions, dialect, erasures, incoming_mail, ledger, suppression
 from mailshot.store.answers import AnswerEntry
 from mailshot.store.audiences import ERASED_KEY
 from mailshot.store.confirmations import Confirmation
@@ -152,7 +152,9 @@ def erase(connection: Connection, customer_id: int, address_key: bytes, source: 
         if entry.given:
             # Later than the entry that counts, even if that one has the time of a wrong clock.
             consent.record_consent(connection, customer_id, topic, False, decision.effective_at(entry, at), source)
-    held = WITHDRAWAL.c.address_hash.in_(_addresses(connection, customer_id) | hashes)
+    all_hashes = _addresses(connection, customer_id) | hashes
+    audit.forget(connection, customer_id, all_hashes)
+    held = WITHDRAWAL.c.address_hash.in_(all_hashes)
     connection.execute(WITHDRAWAL.update().where(held).values(source=SOURCE))
     if known.email:
         incoming_mail.forget_address(connection, customer_id, known.email)
@@ -171,6 +173,7 @@ def sweep(connection: Connection, customer_id: int) -> None:
         for column in activities.customers[1:]:
             connection.execute(activities.table.delete().where(activities.table.c[column] == customer_id))
     conversions.forget(connection, customer_id)
+    audit.forget(connection, customer_id)
     _blank(connection, customer_id)
 
 

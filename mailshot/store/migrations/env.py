@@ -8,6 +8,7 @@ from sqlmodel import AutoString, SQLModel
 # All modules with tables: importing them fills SQLModel's metadata.
 from mailshot.store import (  # noqa: F401
     answers,
+    audit,
     column_types,
     confirmations,
     conversions,
