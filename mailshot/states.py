@@ -194,6 +194,7 @@ class AuditAction(HelpEnum):
     """What an operator did by hand, as the audit log names it."""
 
     suppressed = "suppressed", "suppressed an address"
+    imported = "imported", "suppressed the addresses of a list"
     lifted = "lifted", "lifted a suppression"
     readmitted = "readmitted", "let an erased customer be imported again"
     exported = "exported", "exported the data of a customer"

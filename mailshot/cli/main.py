@@ -18,6 +18,7 @@ RULES = {
 SUPPRESSION = {
     "show": "suppression:show",
     "add": "suppression:add",
+    "import": "suppression:import_",
     "lift": "suppression:lift",
     "export": "suppression:export",
 }

@@ -22,7 +22,17 @@ from mailshot.audience.compile import in_list
 from mailshot.profile import address, bucketing
 from mailshot.profile import topics as decision
 from mailshot.states import DeliveryState
-from mailshot.store import audit, consent, conversions, dialect, erasures, incoming_mail, ledger, suppression
+from mailshot.store import (
+    audit,
+    consent,
+    conversions,
+    dialect,
+    erasures,
+    incoming_mail,
+    ledger,
+    suppressed_digests,
+    suppression,
+)
 from mailshot.store.answers import AnswerEntry
 from mailshot.store.audiences import ERASED_KEY
 from mailshot.store.confirmations import Confirmation
@@ -157,6 +167,7 @@ def erase(connection: Connection, customer_id: int, address_key: bytes, source: 
     held = WITHDRAWAL.c.address_hash.in_(all_hashes)
     connection.execute(WITHDRAWAL.update().where(held).values(source=SOURCE))
     if known.email:
+        suppressed_digests.forget_digest(connection, known.email)
         incoming_mail.forget_address(connection, customer_id, known.email)
     erasures.record_erasure(connection, customer_id, at)
     sweep(connection, customer_id)

@@ -16,7 +16,7 @@ from mailshot.ingest.fields import Field, Type
 from mailshot.ingest.loaders.loader import Loading, json
 from mailshot.ingest.number_parsers import SCALE
 from mailshot.profile import bucketing
-from mailshot.store import audiences, consent, inboxes, ledger
+from mailshot.store import audiences, consent, inboxes, ledger, suppressed_digests
 from mailshot.store.bulk import Counts
 
 ERASED = f"begins with {audiences.ERASED_KEY}, which is reserved for erased customers"
@@ -53,7 +53,10 @@ def load_customers(loading: Loading) -> Counts:
     own = {key: fact_as_json(field) for key, field in fields.items() if field.own}
     columns["facts"] = json(own)
     instants, derived = ["joined_at"] if "joined_at" in fields else [], {"address_hash": "email"}
-    return loading.upsert("customer", columns, "good", instants=instants, facts=list(own), derived=derived)
+    counts = loading.upsert("customer", columns, "good", instants=instants, facts=list(own), derived=derived)
+    if with_address and suppressed_digests.has_digests(loading.connection):
+        suppressed_digests.suppress_matching(loading.connection)
+    return counts
 
 
 def _detach_old_addresses(loading: Loading) -> None:

@@ -18,6 +18,7 @@ from mailshot.store import (  # noqa: F401
     installation,
     leases,
     pauses,
+    suppressed_digests,
     tables,
     webhook_tokens,
 )

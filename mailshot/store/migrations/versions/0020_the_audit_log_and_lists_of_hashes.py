@@ -1,4 +1,4 @@
-"""Keep who did what to customers and addresses by hand."""
+"""Keep who did what to customers and addresses by hand, and suppressions of which only a foreign hash is known."""
 
 import sqlalchemy as sa
 import sqlmodel
@@ -40,11 +40,25 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_audit_entry_customer_id"), "audit_entry", ["customer_id"])
     op.create_index(op.f("ix_audit_entry_address_hash"), "audit_entry", ["address_hash"])
+    op.create_table(
+        "suppressed_digest",
+        sa.Column("digest", text(), nullable=False),
+        sa.Column("reason", text(), nullable=False),
+        sa.Column("source", text(), nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_suppressed_digest")),
+    )
+    _refuse_changes()
+
+
+def _refuse_changes() -> None:
+    """Let the database itself refuse to change the audit log, except for erasures."""
     if op.get_bind().dialect.name == "sqlite":
         raising = f"BEGIN SELECT RAISE(ABORT, '{MESSAGE}'); END"
         op.execute(f"CREATE TRIGGER audit_entry_no_update BEFORE UPDATE ON audit_entry WHEN NOT ({BLANKED}) {raising}")
         op.execute(f"CREATE TRIGGER audit_entry_no_delete BEFORE DELETE ON audit_entry {raising}")
         return
+    op.execute('ALTER TABLE suppressed_digest ALTER COLUMN "source" SET STATISTICS 0')
     for name in PERSONAL:
         op.execute(f'ALTER TABLE audit_entry ALTER COLUMN "{name}" SET STATISTICS 0')
     op.execute(
@@ -60,6 +74,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("suppressed_digest")
     op.drop_table("audit_entry")
     if op.get_bind().dialect.name == "postgresql":
         op.execute("DROP FUNCTION audit_entry_append_only()")
