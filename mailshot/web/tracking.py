@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from datetime import datetime
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mailshot.feedback import tracking
+from mailshot.feedback.tracking import Fetch
 from mailshot.tokens import Purpose
 from mailshot.web.site import TestMailLink, site_of, verified_ids
 
@@ -24,31 +23,29 @@ async def serve_pixel(request: Request) -> Response:
         run_id, customer_id = await verified_ids(request, Purpose.open, 2)
     except TestMailLink:
         return _pixel()
-    fetch = _fetch(request, run_id, customer_id, site_of(request).clock())
-    await site_of(request).group.do(lambda connection: tracking.record_open(connection, fetch))
+    await _record(request, run_id, customer_id)
     return _pixel()
 
 
 async def redirect_click(request: Request) -> Response:
     """Redirect to the link's stored address, with the run's UTM parameters, once the click is on disk."""
-    run_id, customer_id, link_id = await verified_ids(request, Purpose.click, 3)
-    fetch = _fetch(request, run_id, customer_id, site_of(request).clock())
-    site = site_of(request)
-    url = await site.group.do(lambda connection: tracking.record_click(connection, fetch, link_id, site.run_parameters))
+    url = await _record(request, *await verified_ids(request, Purpose.click, 3))
     if url is None:
         raise HTTPException(404)
     return Response(status_code=302, headers={**UNSTORED, "Location": url})
 
 
-def _pixel() -> Response:
-    return Response(PIXEL, media_type="image/gif", headers=UNSTORED)
-
-
-def _fetch(request: Request, run_id: int, customer_id: int, at: datetime) -> tracking.Fetch:
-    headers = request.headers
+async def _record(request: Request, run_id: int, customer_id: int, link_id: int | None = None) -> str | None:
+    site, headers = site_of(request), request.headers
     purpose = " ".join(headers.get(name, "") for name in ("sec-purpose", "purpose", "x-purpose", "x-moz"))
     prefetch = "prefetch" in purpose or "preview" in purpose
-    return tracking.Fetch(run_id, customer_id, at, request.method, headers.get("user-agent", ""), prefetch)
+    agent = headers.get("user-agent", "")
+    fetch = Fetch(run_id, customer_id, site.clock(), request.method, agent, prefetch, link_id)
+    return await site.group.do_together(site.record_fetches, fetch)
+
+
+def _pixel() -> Response:
+    return Response(PIXEL, media_type="image/gif", headers=UNSTORED)
 
 
 ROUTES = [Route("/o/{token:path}", serve_pixel), Route("/c/{token:path}", redirect_click)]
