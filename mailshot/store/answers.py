@@ -6,7 +6,7 @@ counts: yes (a vegan gets no meat), then unsaid (an inferred trait protects agai
 states as text, so the newest entry is the one with the largest (`at`, `state`).
 
 Rules about the present read `preference`; a backtest and the explanation of a past run read what had been said by
-then. Start at `record_answer` and `stated`.
+then. Start at `record_present_answer` (a page), `record_past_answer` (an import) and `stated`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import BigInteger, ColumnElement, FromClause, Index, and_, exists, or_, select
 from sqlmodel import Field, SQLModel
 
+from mailshot.profile.preferences import StatedPreference, Statements
 from mailshot.states import AnswerState
 from mailshot.store import dialect
 from mailshot.store.column_types import Instant
@@ -49,6 +50,7 @@ class AnswerEntry(SQLModel, table=True):
 
 
 ANSWER, PREFERENCE = dialect.table(AnswerEntry), dialect.table(Preference)
+UNSAID = AnswerState.unsaid
 #: Who said it, where the customer did so in person.
 CUSTOMER = "customer"
 #: An entry that is moved after another one follows it by this.
@@ -71,6 +73,34 @@ def record_answer(connection: Connection, entry: AnswerEntry) -> bool:
     return _replace_preference(connection, entry)
 
 
+def record_past_answer(connection: Connection, entry: AnswerEntry, statements: Statements) -> tuple[bool, bool]:
+    """Store an answer with its own moment, and what it and later answers to the question take back.
+
+    Return whether the answer is new, and whether anything that counts now has changed.
+    """
+    dialect.lock_customers(connection, [entry.customer_id], alone=True, inbox=True)
+    a = ANSWER.c
+    mine = and_(a.customer_id == entry.customer_id, a.question == entry.question)
+    history = connection.execute(select(a.value, a.at, a.state).where(mine).order_by(a.at, a.state)).all()
+    if (entry.value, entry.at, entry.state) in history:
+        return False, False
+    states = {value: state for value, at, state in history if at < entry.at}
+    said = {(entry.question, value): state == AnswerState.yes for value, state in states.items() if state != UNSAID}
+    statement = StatedPreference(entry.question, entry.value, entry.state == AnswerState.yes)
+    taken_back = [(value, entry.at) for value in statements.retracted(statement, said)]
+    own = {(entry.question, entry.value): statement.holds}
+    for value, at, state in history:
+        later = StatedPreference(entry.question, value, state == AnswerState.yes)
+        if at >= entry.at and state != UNSAID and entry.value in statements.retracted(later, own):
+            taken_back.append((entry.value, at))
+            break
+    # The answer itself comes last: one that a later answer has taken back then changes nothing that counts now.
+    unsaid = {**entry.model_dump(), "state": UNSAID, "note": None}
+    entries = [AnswerEntry(**{**unsaid, "value": value, "at": at}) for value, at in taken_back]
+    changes = [record_answer(connection, each) for each in [*entries, entry]]
+    return True, any(changes)
+
+
 def record_present_answer(connection: Connection, entry: AnswerEntry) -> bool:
     """Store what a customer says now, and return whether it changes anything.
 
@@ -80,7 +110,7 @@ def record_present_answer(connection: Connection, entry: AnswerEntry) -> bool:
     a = ANSWER.c
     newest = select(a.at, a.state).where(_of_same_value(entry)).order_by(a.at.desc(), a.state.desc()).limit(1)
     last = connection.execute(newest).first()
-    if entry.state == (last.state if last else AnswerState.unsaid):
+    if entry.state == (last.state if last else UNSAID):
         return False
     at = max(entry.at, last.at + _NEXT) if last else entry.at
     return record_answer(connection, AnswerEntry(**{**entry.model_dump(), "at": at}))
@@ -93,7 +123,7 @@ def _of_same_value(entry: AnswerEntry) -> ColumnElement[bool]:
 
 def _replace_preference(connection: Connection, entry: AnswerEntry) -> bool:
     p = PREFERENCE.c
-    if entry.state == AnswerState.unsaid:
+    if entry.state == UNSAID:
         same = and_(p.customer_id == entry.customer_id, p.name == entry.question, p.value == entry.value)
         return dialect.changed_one(connection, PREFERENCE.delete().where(same))
     values = {"holds": entry.state == AnswerState.yes, "source": entry.source, "at": entry.at}
@@ -126,5 +156,5 @@ def stated(before: datetime | None) -> FromClause:
         entry.c.value,
         (entry.c.state == AnswerState.yes).label("holds"),
     ]
-    newest = select(*columns).where(entry.c.at < before, entry.c.state != AnswerState.unsaid, ~newer.correlate(entry))
+    newest = select(*columns).where(entry.c.at < before, entry.c.state != UNSAID, ~newer.correlate(entry))
     return newest.subquery("stated")
