@@ -97,7 +97,7 @@ def record_past_answer(connection: Connection, entry: AnswerEntry, statements: S
     # The answer itself comes last: one that a later answer has taken back then changes nothing that counts now.
     unsaid = {**entry.model_dump(), "state": UNSAID, "note": None}
     entries = [AnswerEntry(**{**unsaid, "value": value, "at": at}) for value, at in taken_back]
-    changes = [record_answer(connection, each) for each in [*entries, entry]]
+    changes = [record_answer(connection, answer) for answer in [*entries, entry]]
     return True, any(changes)
 
 

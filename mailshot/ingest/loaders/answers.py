@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mailshot.ingest import addresses
 from mailshot.ingest.duckdb_sql import literal, name
 from mailshot.ingest.loaders.consents import CLOCK_TOLERANCE
 from mailshot.ingest.loaders.loader import Loading
@@ -37,6 +38,7 @@ def load_answers(loading: Loading) -> Counts:
     rows = f"({loading.valid_rows()}) AS r JOIN known_customer AS k ON k.key = r.customer"
     joined = f'SELECT "#line", {selected} FROM {rows}'
     loading.keep_last("good", joined, ["customer_id", "question", "value", "at"])
+    addresses.lock_queried_customers(loading, "SELECT DISTINCT customer_id FROM good")
     added, changed = 0, set[int]()
     for entry in _entries(loading):
         is_new, counts_now = answers.record_past_answer(loading.connection, entry, loading.statements)
