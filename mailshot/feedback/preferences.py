@@ -26,8 +26,19 @@ from mailshot.feedback.fact_corrections import FACT, changed_facts, fact_control
 from mailshot.profile import topics as consent_rules
 from mailshot.profile.preferences import Choice, Question, StatedPreference, Statements
 from mailshot.profile.topics import TRACKING, ConsentEntry, Topic, Topics, may_mail
-from mailshot.states import FeedbackKind
-from mailshot.store import consent, fact_corrections, feedback, ledger, pauses, preferences, profiles, sent_mail
+from mailshot.states import AnswerState, FeedbackKind
+from mailshot.store import (
+    answers,
+    consent,
+    fact_corrections,
+    feedback,
+    ledger,
+    pauses,
+    preferences,
+    profiles,
+    sent_mail,
+)
+from mailshot.store.answers import CUSTOMER, AnswerEntry
 from mailshot.store.engine import Connection
 from mailshot.store.fact_corrections import FactValue
 from mailshot.store.preferences import StoredTrait
@@ -301,26 +312,39 @@ def _save_answers(
     connection: Connection, change: PreferenceChange, statements: Statements, before: CurrentPreferences
 ) -> dict[str, bool | None]:
     effects: dict[str, bool | None] = {}
-    stated = dict(before.stated)
+    stated: dict[tuple[str, str], bool | None] = dict(before.stated)
 
-    def withdraw_answer(name: str, value: str) -> None:
-        if preferences.unsay(connection, change.customer_id, name, value):
-            effects[f"{name}: {value}"] = None
-        stated.pop((name, value), None)
+    def record_answer(name: str, value: str, holds: bool | None) -> None:
+        if stated.get((name, value)) is not holds:
+            stated[name, value] = holds
+            if answers.record_present_answer(connection, _entry(change, name, value, holds)):
+                effects[f"{name}: {value}"] = holds
 
     for name, value in change.requested.withdrawn:
-        withdraw_answer(name, value)
+        record_answer(name, value, None)
     for answer in change.requested.stated:
-        if statements.follows(answer, stated):
+        known = {pair: holds for pair, holds in stated.items() if holds is not None}
+        if statements.follows(answer, known):
             continue
-        for value in statements.retracted(answer, stated):
-            withdraw_answer(answer.name, value)
-        known = stated.get((answer.name, answer.value))
-        if known is not answer.holds and preferences.state(
-            connection, change.customer_id, answer, PREFERENCE_PAGE, change.at
-        ):
-            effects[f"{answer.name}: {answer.value}"] = stated[answer.name, answer.value] = answer.holds
+        for value in statements.retracted(answer, known):
+            record_answer(answer.name, value, None)
+        record_answer(answer.name, answer.value, answer.holds)
     return effects
+
+
+def _entry(change: PreferenceChange, name: str, value: str, holds: bool | None) -> AnswerEntry:
+    """Return the entry of an answer for the history; `holds` None takes it back."""
+    state = AnswerState.unsaid if holds is None else AnswerState.yes if holds else AnswerState.no
+    return AnswerEntry(
+        customer_id=change.customer_id,
+        question=name,
+        value=value,
+        at=change.at,
+        state=state,
+        source=PREFERENCE_PAGE,
+        by=CUSTOMER,
+        run_id=change.run_id,
+    )
 
 
 def _save_pause(connection: Connection, change: PreferenceChange, before: CurrentPreferences) -> dict[str, str]:

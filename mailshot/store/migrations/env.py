@@ -8,6 +8,8 @@ from sqlmodel import AutoString, SQLModel
 # All modules with tables: importing them fills SQLModel's metadata.
 from mailshot.store import (  # noqa: F401
     address_changes,
+    answers,
+    audit,
     column_types,
     confirmations,
     conversions,
@@ -18,6 +20,7 @@ from mailshot.store import (  # noqa: F401
     installation,
     leases,
     pauses,
+    suppressed_digests,
     tables,
     webhook_tokens,
 )
