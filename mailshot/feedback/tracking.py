@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from is_crawler import is_crawler
 
 from mailshot.feedback.link_parameters import RunParameters
-from mailshot.states import PROVES_ARRIVAL, DeliveryState, FeedbackClass, FeedbackKind
+from mailshot.states import NOT_MACHINES, PROVES_ARRIVAL, DeliveryState, FeedbackClass, FeedbackKind
 from mailshot.store import feedback, ledger
 from mailshot.store.engine import Connection
 from mailshot.store.feedback import Click, MailStatus
@@ -23,6 +23,13 @@ from mailshot.store.feedback import Click, MailStatus
 SOONEST_CLICK_SECONDS = 5.0
 #: Clicks on this many different links of a mail within this time are a scanner's.
 BURST, BURST_LINKS = timedelta(seconds=2), 3
+#: So close to a scanner's click, another one in the mail with the same User-Agent is the same scanner's: gateways that
+#: ask for the head of a link fetch the rest at once. No longer, because people have the same current browsers.
+TRAIL = timedelta(seconds=5)
+#: So close to a visit of the hidden link, all clicks are a scanner's: following every link takes a minute or two.
+HIDDEN_LINK_TRAIL = timedelta(minutes=2)
+#: Clicks in one mail that are looked at together.
+REACH = timedelta(minutes=10)
 #: Parts of the User-Agent of image proxies, with what the report calls them.
 PROXIES = {
     "GoogleImageProxy": "Gmail's image proxy",
@@ -85,10 +92,19 @@ def record_click(
         return None
     delivery = feedback.mail_status(connection, fetch.run_id, fetch.customer_id)
     if _record(connection, fetch, FeedbackKind.clicked, link_id, delivery):
-        _blame_burst(connection, fetch)
+        _blame_scanners(connection, fetch)
     if parameters is None or delivery is None or delivery.content is None:
         return url
     return parameters.of(connection, fetch.run_id).add_to(url, delivery.content)
+
+
+def record_hidden_link(connection: Connection, fetch: Fetch) -> None:
+    """Record that the link which no person sees was followed, and who else of the mail's visitors was that machine."""
+    delivery = feedback.mail_status(connection, fetch.run_id, fetch.customer_id)
+    if delivery is not None and delivery.tracked:
+        cause = Classification(FeedbackClass.scanner, "followed the hidden link")
+        if _store(connection, fetch, FeedbackKind.clicked, None, cause):
+            _blame_scanners(connection, fetch)
 
 
 def _record(
@@ -97,9 +113,16 @@ def _record(
     if delivery is None or not delivery.tracked:
         return False
     since_dot = (fetch.at - delivery.dotted_at).total_seconds() if delivery.dotted_at else None
-    cause = classify(TrackingRequest(kind, fetch.method, fetch.agent, since_dot, fetch.prefetch))
+    asked = TrackingRequest(kind, fetch.method, fetch.agent, since_dot, fetch.prefetch, delivery.is_accepted)
+    cause = classify(asked)
     if delivery.state == DeliveryState.unconfirmed and cause.by in PROVES_ARRIVAL[kind]:
         ledger.confirm_arrival(connection, fetch.run_id, fetch.customer_id, fetch.at, f"{kind.value} by the customer")
+    return _store(connection, fetch, kind, link_id, cause)
+
+
+def _store(
+    connection: Connection, fetch: Fetch, kind: FeedbackKind, link_id: int | None, cause: Classification
+) -> bool:
     detail = {"agent": fetch.agent[:300]} if fetch.agent else {}
     key = f"{kind.value}:{fetch.run_id}:{link_id or ''}:{fetch.at:%Y-%m-%dT%H:%M}:{cause.by.value}"
     event = feedback.FeedbackEvent(
@@ -108,10 +131,14 @@ def _record(
     return feedback.record_event(connection, event)
 
 
-def _blame_burst(connection: Connection, fetch: Fetch) -> None:
-    clicks = feedback.clicks_around(connection, fetch.run_id, fetch.customer_id, fetch.at, BURST)
+def _blame_scanners(connection: Connection, fetch: Fetch) -> None:
+    """Reclassify clicks around a new one that show a scanner only when they are seen together."""
+    clicks = feedback.clicks_around(connection, fetch.run_id, fetch.customer_id, fetch.at, REACH)
     if ids := burst(clicks):
         feedback.reclassify_as_scanner(connection, ids, f"{BURST_LINKS} or more links within 2 seconds")
+        clicks = [replace(click, by=FeedbackClass.scanner) if click.id in ids else click for click in clicks]
+    if ids := trail(clicks):
+        feedback.reclassify_as_scanner(connection, ids, "the same visitor as a scanner")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +151,8 @@ class TrackingRequest:
     #: Seconds since the dot, None when that moment is unknown.
     since_dot: float | None = None
     prefetch: bool = False
+    #: The server has accepted the mail, or may have.
+    accepted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +173,8 @@ def classify(request: TrackingRequest) -> Classification:
         return Classification(by, "fetched ahead of the reader")
     if proxy := _proxy(request.kind, agent):
         return Classification(FeedbackClass.proxy, proxy)
+    if not request.accepted:
+        return Classification(FeedbackClass.scanner, "before the server accepted the mail")
     if (
         request.kind is FeedbackKind.clicked
         and request.since_dot is not None
@@ -170,6 +201,28 @@ def burst(clicks: Sequence[Click]) -> list[int]:
         if len({click.link_id for click in together}) >= BURST_LINKS:
             ids.update(click.id for click in together)
     return sorted(ids)
+
+
+def trail(clicks: Sequence[Click]) -> list[int]:
+    """Return the ids of clicks that a scanner made, although nothing but its other clicks shows it.
+
+    The hidden link exposes every visitor around it: some scanners change their User-Agent from link to link.
+    """
+    rest = [click for click in clicks if click.by in NOT_MACHINES]
+    scanners = [click for click in clicks if click.by == FeedbackClass.scanner]
+    blamed: list[int] = []
+    while scanners:
+        followed = [click for click in rest if any(_is_same_visitor(click, scanner) for scanner in scanners)]
+        blamed += [click.id for click in followed]
+        rest, scanners = [click for click in rest if click not in followed], followed
+    return sorted(blamed)
+
+
+def _is_same_visitor(click: Click, scanner: Click) -> bool:
+    apart = abs(click.at - scanner.at)
+    if scanner.link_id is None:
+        return apart <= HIDDEN_LINK_TRAIL
+    return apart <= TRAIL and click.agent == scanner.agent
 
 
 def _proxy(kind: FeedbackKind, agent: str) -> str | None:

@@ -11,7 +11,15 @@ from urllib.parse import urlsplit
 from sqlalchemy import and_, select
 
 from mailshot.profile.topics import TRACKING
-from mailshot.states import NOT_MACHINES, PROVES_ARRIVAL, FeedbackClass, FeedbackKind, IncomingKind
+from mailshot.states import (
+    NOT_ACCEPTED,
+    NOT_MACHINES,
+    PROVES_ARRIVAL,
+    UNSENT,
+    FeedbackClass,
+    FeedbackKind,
+    IncomingKind,
+)
 from mailshot.store import conversions, dialect
 from mailshot.store.engine import Connection
 from mailshot.store.tables import Consent, Delivery, Feedback, Link, Run
@@ -52,12 +60,22 @@ class MailStatus:
     #: Whether the customer consents to tracking.
     tracked: bool
 
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the server has accepted the mail, or may have: a mail that waits may have been sent before."""
+        return self.state not in NOT_ACCEPTED and (self.dotted_at is not None or self.state not in UNSENT)
+
 
 @dataclass(frozen=True, slots=True)
 class Click:
+    """A click in a mail. `link_id` is None for its hidden link."""
+
     id: int
-    link_id: int
+    link_id: int | None
     at: datetime
+    by: str = FeedbackClass.human
+    #: The User-Agent header, "" without one.
+    agent: str = ""
 
 
 def record_event(connection: Connection, piece: FeedbackEvent) -> bool:
@@ -110,12 +128,12 @@ def clicks_around(connection: Connection, run_id: int, customer_id: int, at: dat
     """Return the clicks in one mail within `reach` before or after `at`, in order of time."""
     c = FEEDBACK.c
     rows = connection.execute(
-        select(c.id, c.link_id, c.at)
+        select(c.id, c.link_id, c.at, c.by, c.detail)
         .where(c.customer_id == customer_id, c.run_id == run_id, c.kind == FeedbackKind.clicked)
-        .where(c.link_id.is_not(None), c.at.between(at - reach, at + reach))
-        .order_by(c.at)
+        .where(c.at.between(at - reach, at + reach))
+        .order_by(c.at, c.id)
     )
-    return [Click(*row) for row in rows]
+    return [Click(row.id, row.link_id, row.at, row.by, row.detail.get("agent", "")) for row in rows]
 
 
 def reclassify_as_scanner(connection: Connection, ids: list[int], why: str) -> int:

@@ -30,10 +30,17 @@ async def serve_pixel(request: Request) -> Response:
 
 
 async def redirect_click(request: Request) -> Response:
-    """Redirect to the link's stored address, with the run's UTM parameters, once the click is on disk."""
-    run_id, customer_id, link_id = await verified_ids(request, Purpose.click, 3)
-    fetch = _fetch(request, run_id, customer_id, site_of(request).clock())
+    """Redirect to the link's stored address, with the run's UTM parameters, once the click is on disk.
+
+    The hidden link, whose token has no number of a link, leads nowhere: a browser stays where it is.
+    """
+    run_id, customer_id, *numbers = await verified_ids(request, Purpose.click, 2, 3)
     site = site_of(request)
+    fetch = _fetch(request, run_id, customer_id, site.clock())
+    if not numbers:
+        await site.group.do(lambda connection: tracking.record_hidden_link(connection, fetch))
+        return Response(status_code=204, headers=UNSTORED)
+    link_id = numbers[0]
     url = await site.group.do(lambda connection: tracking.record_click(connection, fetch, link_id, site.run_parameters))
     if url is None:
         raise HTTPException(404)
