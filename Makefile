@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check torture bench up lock clean
+.PHONY: demo test check torture bench up texts lock clean
 
 demo: $(VENV)/.demo ## Import a year of groceries, plan, send to a local inbox, answer, plan again, report.
 	$(BIN)/mailshot demo
@@ -29,6 +29,14 @@ bench: $(VENV)/.demo $(VENV)/.dev ## Print every benchmark's ratio.
 
 up: $(VENV)/.demo ## Run the demo project with its inbox.
 	cd demo-project && ../$(BIN)/mailshot up --inbox
+
+# The compiled catalogues are committed: Mailshot reads them with the standard library alone.
+TEXTS := mailshot/customer_texts
+texts: $(VENV)/.base ## Collect the texts for customers, bring their translations up to date, and compile them.
+	$(BIN)/pybabel -q extract -F .ci/customer_texts.cfg --add-location=file -w 118 -o $(VENV)/texts.pot .
+	$(BIN)/pybabel -q update -D mailshot -i $(VENV)/texts.pot -d $(TEXTS) -w 118 \
+	  --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
+	$(BIN)/pybabel compile -D mailshot -d $(TEXTS) --statistics
 
 $(VENV)/.base: requirements/base.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -12,6 +12,8 @@ from mailshot.audience.nodes import Condition
 from mailshot.campaign.snapshot import COMPANY_FILE, template_vocabulary
 from mailshot.documents import Document
 from mailshot.errors import InvalidInput, NotFound, Problem, nearest
+from mailshot.facts.language_matching import same_language
+from mailshot.facts.localized_text import languages_of
 from mailshot.profile import utm
 from mailshot.profile.utm import UtmParameters
 from mailshot.render import logo, source
@@ -23,6 +25,7 @@ from mailshot.store import values
 from mailshot.store.engine import Connection
 
 PREFERENCES, SENDERS = "rules/preferences.yaml", "rules/senders.yaml"
+TOPICS, FACTS = "rules/topics.yaml", "rules/facts.yaml"
 
 
 def rule_warnings(rulebook: Rulebook, today: date) -> list[Problem]:
@@ -34,7 +37,8 @@ def rule_warnings(rulebook: Rulebook, today: date) -> list[Problem]:
             excerpt = lines[warning.line - 1] if 0 < warning.line <= len(lines) else ""
             column = len(excerpt) - len(excerpt.lstrip()) + 1
             warnings[Problem(file, warning.line, column, f"{name}: {warning.message}", excerpt)] = None
-    warnings |= dict.fromkeys([*_unused_implied(rulebook), *_utm_without_hosts(rulebook)])
+    others = (*_unused_implied(rulebook), *_utm_without_hosts(rulebook), *_missing_translations(rulebook))
+    warnings |= dict.fromkeys(others)
     return sorted(warnings, key=lambda problem: (problem.file, problem.line))
 
 
@@ -58,6 +62,42 @@ def _unused_implied(rulebook: Rulebook) -> Sequence[Problem]:
                     )
                     problems.add(node, message, nearest(value, known - {answer}))
     return problems.sorted_problems()
+
+
+def _missing_translations(rulebook: Rulebook) -> Iterator[Problem]:
+    """Return a warning for each text for customers that lacks a language which other such texts have."""
+    texts = [entry for entry in _texts_for_customers(rulebook) if entry[2]]
+    languages = dict.fromkeys(tag for _, _, text in texts for tag in languages_of(text))
+    for document, path, text in texts:
+        own = languages_of(text) or (rulebook.company.language,)
+        missing = [tag for tag in languages if not any(same_language(tag, known) for known in own)]
+        if missing:
+            problems = document.problems()
+            message = f"'{text}' is not written in {' or '.join(missing)}, as other texts for customers are"
+            remedy = f"Write {{{', '.join(f'{tag}: …' for tag in (*own, *missing))}}}, even if the text is the same."
+            problems.add(document.at(*path), message, remedy)
+            yield from problems.found
+
+
+def _texts_for_customers(rulebook: Rulebook) -> Iterator[tuple[Document, Sequence[str], str]]:
+    """Give the shop's own texts on the preference page, with their place."""
+    for file, path, text in _texts_by_file(rulebook):
+        if file in rulebook.files:
+            yield rulebook.files[file], path, text
+
+
+def _texts_by_file(rulebook: Rulebook) -> Iterator[tuple[str, Sequence[str], str]]:
+    for topic in rulebook.topics:
+        yield TOPICS, (topic.name, "title"), topic.title
+        yield TOPICS, (topic.name, "help"), topic.help
+    for question in rulebook.statements:
+        yield PREFERENCES, (question.name, "title"), question.title
+        yield PREFERENCES, (question.name, "help"), question.help
+        for value, label in question.values.items():
+            yield PREFERENCES, (question.name, "values", value), label
+    for fact in rulebook.catalogue.customer.values():
+        if fact.own and not fact.hidden:
+            yield FACTS, ("customer", fact.name, "title"), fact.title
 
 
 def unused_logo(rulebook: Rulebook, used: Collection[str]) -> list[Problem]:

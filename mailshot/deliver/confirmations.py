@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from mailshot import logs
+from mailshot.customer_texts import language
 from mailshot.deliver import outcome
 from mailshot.deliver.outcome import Status
 from mailshot.deliver.send_settings import SendSettings
@@ -67,10 +68,12 @@ def _compose(settings: SendSettings, request: Due, now: datetime) -> OutgoingMai
     if request.email is None:
         raise MailshotError("the customer has no address")
     with settings.store.read() as connection:
-        sender = snapshots.body(connection, request.definition)["mailing"]["sender"]
+        mailing = snapshots.body(connection, request.definition)["mailing"]
+    chosen = language.choose(None, request.language, company=mailing["manner"]["language"])
     mailbox = settings.keys.fingerprint(address.fold_mailbox(request.email))
     link = f"{settings.base_url}/d/{settings.keys.sign(Purpose.confirm, request.id, mailbox)}"
-    return service_mail.own_data(sender, request.email, link, now, settings.keys.sign(Purpose.message, request.id))
+    identifier = settings.keys.sign(Purpose.message, request.id)
+    return service_mail.own_data(mailing["sender"], request.email, link, now, identifier, chosen)
 
 
 async def _hand_over(settings: SendSettings, letter: OutgoingMail) -> Status:

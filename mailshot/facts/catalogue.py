@@ -26,6 +26,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
 from mailshot import documents
+from mailshot.facts.localized_text import ShopText
 
 # Keywords of rules: a fact with such a name could not be used in a rule.
 RESERVED = frozenset((
@@ -170,7 +171,7 @@ class Declared(_Strict):
 class DeclaredCustomer(Declared):
     """One fact of the shop's own about customers, who see it on the preference page unless it is hidden."""
 
-    title: str = ""
+    title: ShopText = ""
     hidden: bool = False
 
 

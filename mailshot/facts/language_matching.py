@@ -163,3 +163,22 @@ def nearest(text: str) -> str:
             names.setdefault(name.lower(), code)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.75)
     return names[close[0]] if close else ""
+
+
+def read_tag(code: str) -> str:
+    """Return the BCP 47 tag of a language as it is usually written. Raises ValueError for what is no language."""
+    tag = locales.language_tag(code)
+    if tag is None or not locales.is_language(tag):
+        close = nearest(code)
+        hint = f"did you mean '{close}'?" if close else "write for example 'nb', 'en-GB' or 'zh-Hant' (BCP 47)"
+        raise ValueError(f"'{code}' is not a language; {hint}")
+    return tag
+
+
+def check_distinct(tags: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the tags. Raises ValueError when two of them are the same language."""
+    keys = [key(tag) for tag in tags]
+    for number, tag_key in enumerate(keys):
+        if tag_key in keys[:number]:
+            raise ValueError(f"'{tags[keys.index(tag_key)]}' and '{tags[number]}' are the same language")
+    return tags

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from mailshot.profile import topics as consent_rules
@@ -35,11 +36,29 @@ PAUSE_DAYS, RESUME = (30, 60, 90), 0
 #: The page tells how many mails came within this time.
 RECENT = timedelta(days=30)
 PREFERENCE_PAGE = "preference page"
-TRACKING_TOPIC = Topic(
-    TRACKING,
-    "Learn from what I open and click",
-    "Lets us see which of our mails you open and which links you follow, so that we send fewer and better ones.",
-)
+TRACKING_TOPIC = Topic(TRACKING, TRACKING)
+
+
+class ProblemKind(StrEnum):
+    """Why a posted page cannot be saved."""
+
+    pause = "pause"
+    unknown_answer = "unknown answer"
+    contradiction = "contradiction"
+    conclusions_changed = "conclusions changed"
+    judgement = "judgement"
+
+
+@dataclass(frozen=True, slots=True)
+class FormProblem:
+    """One reason why a posted page cannot be saved; the page puts it into words of the customer's language."""
+
+    kind: ProblemKind
+    #: The control that it is about; empty when that is no longer on the page.
+    control: str = ""
+    #: The question that it is about, and the values that contradict each other, if any.
+    question: Question | None = None
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +106,8 @@ class RequestedChanges:
     withdrawn: list[tuple[str, str]] = field(default_factory=list)
     #: Days for which the mail is paused, 0 to resume it; None changes nothing.
     pause_days: int | None = None
-    #: Sentences for the customer. With any of them, nothing is saved.
-    problems: list[str] = field(default_factory=list)
+    #: With any of them, nothing is saved.
+    problems: list[FormProblem] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +119,8 @@ class PreferenceChange:
     run_id: int | None
     requested: RequestedChanges
     at: datetime
+    #: By topic, and `tracking`: what the customer read about it, stored as proof of a consent.
+    wording: Mapping[str, str] = field(default_factory=dict)
 
 
 def with_prefixes(controls: Controls, prefixes: tuple[str, ...]) -> Controls:
@@ -149,7 +170,7 @@ def _add_pause(changes: RequestedChanges, answers: tuple[str, ...]) -> None:
     if len(answers) == 1 and answers[0] in days:
         changes.pause_days = days[answers[0]]
     elif answers:
-        changes.problems.append("Please choose one length for the pause.")
+        changes.problems.append(FormProblem(ProblemKind.pause, PAUSE))
 
 
 def _values(controls: Controls, name: str) -> tuple[str, ...]:
@@ -161,7 +182,7 @@ def _add_answers(
 ) -> None:
     unknown = [answer for answer in answers if answer not in question.values]
     if unknown or (question.choice is Choice.single and len(answers) > 1):
-        changes.problems.append(f"Please choose one of the answers to “{question.title}”.")
+        changes.problems.append(FormProblem(ProblemKind.unknown_answer, SAY + question.name, question))
         return
     changes.stated += [StatedPreference(question.name, answer, True) for answer in answers if answer not in before]
     removed = [answer for answer in before if answer in question.values and answer not in answers]
@@ -175,7 +196,7 @@ def _changed_judgements(
     known = {f"{JUDGE}{name}.{value}": (name, value) for name, value in pairs}
     names = sorted(name for name in changed if name.startswith(JUDGE))
     if any(name not in known for name in names):
-        changes.problems.append("Our conclusions have changed since you opened this page. Please check them again.")
+        changes.problems.append(FormProblem(ProblemKind.conclusions_changed))
     return [known[name] for name in names if name in known]
 
 
@@ -185,7 +206,7 @@ def _add_judgement(changes: RequestedChanges, name: str, value: str, answers: tu
     elif not answers:
         changes.withdrawn.append((name, value))
     else:
-        changes.problems.append("Please choose either “That is right” or “That is wrong”.")
+        changes.problems.append(FormProblem(ProblemKind.judgement, f"{JUDGE}{name}.{value}"))
 
 
 def _are_separate(question: Question, values: set[str]) -> bool:
@@ -200,8 +221,8 @@ def _check_contradictions(changes: RequestedChanges, statements: Statements) -> 
         wrong = {answer.value for answer in answers if not answer.holds}
         implied = {value for answer in right for value in question.implications.implied(answer)}
         if (question.choice is Choice.single and _are_separate(question, right)) or implied & wrong:
-            labels = ", ".join(f"“{question.values.get(value, value)}”" for value in sorted(right | wrong))
-            changes.problems.append(f"Your answers to “{question.title}” contradict each other: {labels}.")
+            values = tuple(sorted(right | wrong))
+            changes.problems.append(FormProblem(ProblemKind.contradiction, SAY + question.name, question, values))
 
 
 def current_preferences(connection: Connection, customer_id: int, at: datetime) -> CurrentPreferences:
@@ -243,7 +264,7 @@ def _set_consent(
 ) -> bool:
     if consent_rules.may_mail(topic, entry) == given:
         return False
-    proof = {"text": f"{topic.title}. {topic.help}".strip()}
+    proof = {"text": change.wording.get(topic.name) or f"{topic.title}. {topic.help}".strip()}
     at = consent_rules.effective_at(entry, change.at)
     if given:
         # The owner of the inbox subscribes again: that ends what other customers with this address had withdrawn.

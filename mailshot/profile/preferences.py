@@ -15,7 +15,8 @@
         every_mail: Whenever there is something for me
         weekly: {label: At most once a week, at_most: {mails: 1, per: 7 days}}
 
-Only the answer itself is stored. What follows from it is worked out when it is read (see implications).
+Titles, helps and labels can be written in several languages (see `facts.localized_text`); a value's label then stands
+under `label`. Only the answer itself is stored. What follows from it is worked out when it is read (see implications).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, W
 from mailshot.documents import Document, Problems
 from mailshot.errors import similar
 from mailshot.facts import json_schema, yaml_values
+from mailshot.facts.localized_text import ShopText
 from mailshot.facts.periods import Span
 from mailshot.profile.implications import Implications
 
@@ -182,7 +184,7 @@ class _Value(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    label: str = ""
+    label: ShopText = ""
     implies: Annotated[list[str], BeforeValidator(_words), WithJsonSchema(ONE_OR_MORE)] = []
     at_most: _Limit | None = None
 
@@ -197,8 +199,8 @@ Value = Annotated[_Value, BeforeValidator(_value, json_schema_input_type=str | _
 class _Declared(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    title: str
-    help: str = ""
+    title: ShopText
+    help: ShopText = ""
     choice: Choice = Choice.single
     values: dict[str, Value] = Field(min_length=1, max_length=20)
 

@@ -8,6 +8,8 @@
     service:
       title: About your orders
       requires_consent: false     # may be sent until the customer says no
+
+Titles and helps can be written in several languages (see `facts.localized_text`).
 """
 
 from __future__ import annotations
@@ -20,13 +22,17 @@ from pydantic import BaseModel, ConfigDict, RootModel, field_validator
 
 from mailshot import documents
 from mailshot.errors import NotFound, nearest
+from mailshot.facts.localized_text import ShopText
 
 TRACKING = "tracking"
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One subscription subject. `requires_consent` is false where mail may be sent until the customer says no."""
+    """One subscription subject. `requires_consent` is false where mail may be sent until the customer says no.
+
+    Title and help may have translations (`facts.localized_text.in_language`).
+    """
 
     name: str
     title: str
@@ -56,8 +62,8 @@ class Topics:
 class _Declared(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    title: str
-    help: str = ""
+    title: ShopText
+    help: ShopText = ""
     requires_consent: bool = True
 
 

@@ -1,4 +1,7 @@
-"""Writes the mails that Mailshot itself sends to one customer who asked for them; their templates are in `service/`."""
+"""Writes the mails that Mailshot itself sends to one customer who asked for them, in the customer's language.
+
+Their templates are in `service/`.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +12,45 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from mailshot.customer_texts.language import LANGUAGES, CustomerLanguage, translations
 from mailshot.render import headers
 from mailshot.render.compose import OutgoingMail
 from mailshot.render.mime import MailHeaders
 from mailshot.render.template import RenderedMail
 
-TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "service"),
-    autoescape=select_autoescape(["html"]),
-    undefined=StrictUndefined,
-    keep_trailing_newline=True,
-)
+
+def _environment(tag: str) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "service"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.policies["ext.i18n.trimmed"] = True
+    install = environment.install_gettext_translations  # type: ignore[attr-defined]
+    install(translations(tag), newstyle=True)
+    return environment
 
 
-def own_data(sender: Mapping[str, Any], to: str, link: str, at: datetime, identifier: str) -> OutgoingMail:
+#: The templates by language.
+TEMPLATES = {tag: _environment(tag) for tag in LANGUAGES}
+
+
+def own_data(
+    sender: Mapping[str, Any], to: str, link: str, at: datetime, identifier: str, language: CustomerLanguage
+) -> OutgoingMail:
     """Write the mail with the link that opens a customer's own data.
 
     `sender` holds the fields of rules/senders.yaml; `identifier` is the left half of the Message-ID; `at` becomes the
     mail's date. Raises RenderError for an address that cannot be written to.
     """
     brand = str(sender["brand"] or sender["name"])
-    subject = "Your link to your data"
-    words = {"brand": brand, "postal_address": sender["postal_address"], "link": link, "subject": subject}
-    html, text = (TEMPLATES.get_template(f"own_data.{kind}").render(words) for kind in ("html", "txt"))
+    subject, templates = language.gettext("Your link to your data"), TEMPLATES[language.tag]
+    values = {"brand": brand, "postal_address": sender["postal_address"], "link": link, "subject": subject}
+    html, text = (
+        templates.get_template(f"own_data.{kind}").render(values, language=language) for kind in ("html", "txt")
+    )
     address = str(sender["address"])
     message_id = f"{identifier}@{headers.ascii_domain(address.rpartition('@')[2])}"
     envelope = MailHeaders(

@@ -55,23 +55,6 @@ def _language(code: str) -> str:
     return code
 
 
-def _listed_language(code: str) -> str:
-    tag = locales.language_tag(code)
-    if tag is None or not locales.is_language(tag):
-        close = language_matching.nearest(code)
-        hint = f"did you mean '{close}'?" if close else "write for example 'nb', 'en-GB' or 'zh-Hant' (BCP 47)"
-        raise ValueError(f"'{code}' is not a language; {hint}")
-    return tag
-
-
-def _distinct(tags: tuple[str, ...]) -> tuple[str, ...]:
-    keys = [language_matching.key(tag) for tag in tags]
-    for number, key in enumerate(keys):
-        if key in keys[:number]:
-            raise ValueError(f"'{tags[keys.index(key)]}' and '{tags[number]}' are the same language")
-    return tags
-
-
 def _picture(text: Any) -> str:
     picture = str(text).strip()
     url = urlsplit(picture)
@@ -126,8 +109,8 @@ class Company(Strict):
     currency: Annotated[str, AfterValidator(_currency)] = "USD"
     language: Annotated[str, AfterValidator(_language)] = locales.ENGLISH
     languages: Annotated[
-        tuple[Annotated[str, AfterValidator(_listed_language)], ...],
-        AfterValidator(_distinct),
+        tuple[Annotated[str, AfterValidator(language_matching.read_tag)], ...],
+        AfterValidator(language_matching.check_distinct),
         Field(examples=[["nb", "en"]]),
     ] = ()
     link_hosts: tuple[str, ...] = ()

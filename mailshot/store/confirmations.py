@@ -65,6 +65,8 @@ class Due:
     run_id: int
     definition: str
     email: str | None
+    #: The customer's language (BCP 47), None where it is not known.
+    language: str | None
 
 
 def ask(connection: Connection, customer_id: int, run_id: int, at: datetime) -> datetime | None:
@@ -107,7 +109,7 @@ def due_mails(connection: Connection, at: datetime) -> list[Due]:
     """Return the links that are due to be mailed, oldest first, at most 20."""
     c = CONFIRMATION.c
     rows = (
-        select(c.id, c.run_id, RUN.c.definition, CUSTOMER.c.email)
+        select(c.id, c.run_id, RUN.c.definition, CUSTOMER.c.email, CUSTOMER.c.language)
         .join(RUN, RUN.c.id == c.run_id)
         .join(CUSTOMER, CUSTOMER.c.id == c.customer_id)
         .where(c.state == Mailed.asked, c.asked_at > at - VALID, c.due_at <= at)

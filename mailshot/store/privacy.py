@@ -65,19 +65,20 @@ NAMED_BY = {"product_id": dialect.table(Product), "link_id": dialect.table(Link)
 
 @dataclass(frozen=True, slots=True)
 class PersonalData:
-    """What a page shows of a customer. An erased one has neither name nor address."""
+    """What a page shows of a customer, and in which language (BCP 47). An erased one has neither name nor address."""
 
     customer_id: int
     first_name: str | None
     email: str | None
+    language: str | None
     erased: bool
 
 
 def person(connection: Connection, customer_id: int) -> PersonalData | None:
     """Return a customer, None when there is no such customer."""
     c = CUSTOMER.c
-    row = connection.execute(select(c.id, c.first_name, c.email, c.key).where(c.id == customer_id)).first()
-    return PersonalData(row.id, row.first_name, row.email, row.key.startswith(ERASED_KEY)) if row else None
+    row = connection.execute(select(c.id, c.first_name, c.email, c.language, c.key).where(c.id == customer_id)).first()
+    return PersonalData(*row[:4], row.key.startswith(ERASED_KEY)) if row else None
 
 
 def export(connection: Connection, customer_id: int) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -28,11 +29,13 @@ from mailshot.web import (
     webhooks,
 )
 from mailshot.web.privacy import LinkEnded
-from mailshot.web.security_headers import SecurityHeaders
+from mailshot.web.security_headers import PROTECTION, SecurityHeaders
 from mailshot.web.site import Site, SiteSettings, TestMailLink, site_of
 
 #: Pages that mails link to: a broken link to one gets an HTML page instead of a line of text.
 OWN_PAGES = ("/u/", "/p/", "/d/", "/v/")
+#: Links that mail providers follow, too: only browsers get the page.
+LINKS = ("/c/",)
 
 
 def create_app(store: Store, keys: KeyRing, settings: SiteSettings) -> Starlette:
@@ -63,26 +66,50 @@ def _routes() -> list[BaseRoute]:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    site = site_of(request)
-    if error.status_code == 410:
-        return site.page("erased.html", 410)
-    if error.status_code == 404 and request.scope["path"].startswith(OWN_PAGES):
-        return site.page("dead.html", 404, contact=site.settings.contact)
-    message = "Not found." if error.status_code == 404 else error.detail
-    return PlainTextResponse(f"{message}\n", error.status_code, error.headers)
+    site, status = site_of(request), error.status_code
+    if status == 410:
+        return site.page(request, "erased.html", 410)
+    if status == 404 and request.scope["path"].startswith((*OWN_PAGES, *(LINKS if _wants_page(request) else ()))):
+        return site.page(request, "dead.html", 404, contact=site.settings.contact)
+    if not _wants_page(request):
+        message = "Not found." if status == 404 else error.detail
+        return PlainTextResponse(f"{message}\n", status, error.headers)
+    return _error_page(request, status, error.headers)
+
+
+def _wants_page(request: Request) -> bool:
+    """Return whether a person looks at the response: browsers ask for HTML, programs of mail providers do not."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _error_page(request: Request, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    retry_seconds = int((headers or {}).get("Retry-After", 0))
+    page = site_of(request).page(request, "error.html", status, code=status, retry_seconds=retry_seconds)
+    page.headers.update(headers or {})
+    return page
 
 
 async def _test_mail_link(request: Request, error: Exception) -> Response:
-    return site_of(request).page("test_mail.html")
+    return site_of(request).page(request, "test_mail.html")
 
 
 async def _link_ended(request: Request, error: Exception) -> Response:
     assert isinstance(error, LinkEnded)
-    return site_of(request).page("data_ended.html", 410, again=error.again)
+    return site_of(request).page(request, "data_ended.html", 410, again=error.again)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    return PlainTextResponse("Please try again in a moment.\n", 503, {"Retry-After": "5"})
+    headers = {"Retry-After": "5"}
+    if _wants_page(request):
+        return _error_page(request, 503, headers)
+    return PlainTextResponse("Please try again in a moment.\n", 503, headers)
+
+
+async def _server_error(request: Request, error: Exception) -> Response:
+    if _wants_page(request):
+        with contextlib.suppress(Exception):  # the error may be in what makes pages
+            return _error_page(request, 500, PROTECTION)
+    return await security_headers.server_error(request, error)
 
 
 HANDLERS = {
@@ -90,7 +117,7 @@ HANDLERS = {
     Unavailable: _unavailable,
     TestMailLink: _test_mail_link,
     LinkEnded: _link_ended,
-    Exception: security_headers.server_error,
+    Exception: _server_error,
 }
 
 

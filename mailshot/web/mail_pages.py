@@ -15,13 +15,12 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from mailshot.errors import InvalidInput, NotFound
-from mailshot.facts import locales
 from mailshot.render import compose
 from mailshot.render.problems import RenderError
 from mailshot.tokens import Purpose
 from mailshot.web import connections
-from mailshot.web.preference_form import MailLink
-from mailshot.web.site import Site, site_of, verified_ids
+from mailshot.web.preference_form import open_mail_link
+from mailshot.web.site import Site, language_of, site_of
 
 log = logging.getLogger(__name__)
 #: The largest id of a row.
@@ -38,28 +37,26 @@ POLICY = (
 async def show_mail(request: Request) -> Response:
     """Show a customer the mail whose link they followed, while they have the address that it went to."""
     site = site_of(request)
-    run_id, customer_id, mailbox = await verified_ids(request, Purpose.view, 3)
-    link = MailLink(site, run_id, customer_id, mailbox)
+    link = await open_mail_link(request, Purpose.view, 3)
     await site.read(link.check)
-    page = await _rendered(lambda: site.views.customer_page(run_id, customer_id, site.clock()))
-    return site.page("mail_ended.html", 410) if page is None else _mail(page)
+    page = await _rendered(lambda: site.views.customer_page(link.run_id, link.customer_id, site.clock()))
+    return site.page(request, "mail_ended.html", 410) if page is None else _mail(page)
 
 
 async def show_archive(request: Request) -> Response:
     """List the mails of the public archive."""
     site = _counted(request)
     archived = await asyncio.to_thread(site.views.archived_mails)
-    zone = site.settings.zone
-    format_date = locales.LocaleFormat(locales.ENGLISH, zone, site.settings.language).date
+    zone, language = site.settings.zone, language_of(request)
     mails = [
         {
             "url": compose.archive_url("", mail.run_id, mail.content),
             "subject": mail.subject,
-            "day": format_date(mail.launched_at.astimezone(zone)),
+            "day": language.date(mail.launched_at.astimezone(zone), zone, site.settings.language),
         }
         for mail in archived
     ]
-    return site.page("archive.html", mails=mails)
+    return site.page(request, "archive.html", mails=mails)
 
 
 async def show_archived(request: Request) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gettext import NullTranslations
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
 class PageTemplates:
-    """The templates of one folder."""
+    """The templates of one folder in one language: English, unless there are translations of it.
 
-    def __init__(self, folder: Path) -> None:
+    Each language needs an environment of its own, because Jinja keeps the translations there.
+    """
+
+    def __init__(self, folder: Path, translations: NullTranslations | None = None) -> None:
         self._environment = Environment(
             loader=FileSystemLoader(folder),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            extensions=["jinja2.ext.i18n"],
         )
+        self._environment.policies["ext.i18n.trimmed"] = True
+        install = self._environment.install_gettext_translations  # type: ignore[attr-defined]
+        install(translations or NullTranslations(), newstyle=True)
 
     def render(self, name: str, **values: Any) -> str:
         """Return a page. A value that the template uses and that is missing raises an error."""

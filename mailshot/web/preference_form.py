@@ -7,24 +7,33 @@ owner of the inbox sees answers, conclusions and facts.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
-from mailshot.facts import locales, time_zones
-from mailshot.facts.comparison import Value, format_value
+from mailshot.customer_texts.language import CustomerLanguage
 from mailshot.feedback import preferences
-from mailshot.feedback.preferences import Controls, CurrentPreferences, PreferenceChange, RequestedChanges, View
+from mailshot.feedback.preferences import (
+    Controls,
+    CurrentPreferences,
+    FormProblem,
+    PreferenceChange,
+    ProblemKind,
+    RequestedChanges,
+    View,
+)
 from mailshot.profile import address
-from mailshot.profile.implications import decided_answer
+from mailshot.profile.preferences import Question
+from mailshot.profile.topics import TRACKING
 from mailshot.store import privacy
 from mailshot.store.engine import Connection
-from mailshot.store.preferences import StoredTrait
-from mailshot.web.site import Site
+from mailshot.tokens import Purpose
+from mailshot.web.site import Site, choose_language, site_of, verified_ids
 
 #: The hidden field with the controls that the page showed, as JSON.
 SHOWN = "shown"
@@ -32,26 +41,6 @@ SHOWN = "shown"
 LEAVE = "leave"
 #: Raises when a posted form no longer counts: the customer was erased, or has another address.
 Check = Callable[[Connection], object]
-#: Facts whose values are codes, with the function that names them.
-READABLE = {"country": locales.country, "language": locales.language_name}
-#: The least confidence for each sentence.
-SURE = ((0.99, "We are almost certain"), (0.9, "We are fairly sure"), (0.7, "We think so"), (0.0, "It is only a guess"))
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """One conclusion as the page shows it."""
-
-    #: The name of its control.
-    control: str
-    label: str
-    #: The evidence, as a sentence.
-    words: str
-    #: How sure we are, as a sentence; `share` is the confidence in percent, 0 without a trait.
-    sure: str
-    #: A sentence about the customer's own answer that decides instead; empty when there is none.
-    answer: str
-    share: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +51,12 @@ class Page:
     held: Controls
     #: Their values when the customer opened the page.
     shown: Controls
-    #: Why nothing was saved, in sentences for the customer.
-    problems: tuple[str, ...] = ()
+    #: Why nothing was saved.
+    problems: tuple[FormProblem, ...] = ()
     #: How many mails came in the last 30 days.
     recent_mails: int = 0
-    #: The day on which a pause ends, formatted; "" when the mail is not paused.
-    paused_until: str = ""
+    #: The day on which a pause ends; None when the mail is not paused.
+    paused_until: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +69,7 @@ class MailLink:
     #: Fingerprint of the address that the mail went to. 0, which matches no address, in unsubscribe links of old
     #: versions: they do not lead to the page of topics.
     mailbox: int
+    language: CustomerLanguage
 
     def check(self, connection: Connection) -> privacy.PersonalData:
         """Return the customer. Raises 404 when unknown or the address has changed, 410 when erased."""
@@ -94,6 +84,15 @@ class MailLink:
         """Return whether a customer still has the address that the mail went to."""
         email = person.email
         return email is not None and self.site.keys.is_fingerprint(self.mailbox, address.fold_mailbox(email))
+
+
+async def open_mail_link(request: Request, purpose: Purpose, *counts: int) -> MailLink:
+    """Return what the link of a request leads to, and choose the customer's language. Raises as `verified_ids` does."""
+    site, (run_id, customer_id, *mailbox) = site_of(request), await verified_ids(request, purpose, *counts)
+    person = await site.read(lambda connection: privacy.person(connection, customer_id))
+    return MailLink(
+        site, run_id, customer_id, sum(mailbox), choose_language(request, person.language if person else None)
+    )
 
 
 async def current_page(link: MailLink, view: View) -> Page:
@@ -115,10 +114,9 @@ def page_of(site: Site, current: CurrentPreferences, view: View) -> Page:
 
 def _with_mail_rate(site: Site, current: CurrentPreferences, page: Page) -> Page:
     """Add how often the customer is mailed, and until when not."""
-    until, day = current.paused_until, ""
+    until, day = current.paused_until, None
     if until is not None and until > site.clock():
-        locale_format = locales.LocaleFormat(locales.ENGLISH, site.settings.zone, site.settings.language)
-        day = locale_format.date(until.astimezone(site.settings.zone).date())
+        day = until.astimezone(site.settings.zone).date()
     return replace(page, recent_mails=current.recent_mails, paused_until=day)
 
 
@@ -145,7 +143,7 @@ async def save_form(link: MailLink, form: FormData, view: View, check: Check | N
     else:
         requested = preferences.requested_changes(posted, shown_controls, current, topics, statements)
     if not requested.problems:
-        change = PreferenceChange(link.customer_id, link.run_id, requested, site.clock())
+        change = PreferenceChange(link.customer_id, link.run_id, requested, site.clock(), _wording(link))
 
         def save_change(connection: Connection) -> None:
             check(connection)
@@ -155,39 +153,72 @@ async def save_form(link: MailLink, form: FormData, view: View, check: Check | N
     return _with_mail_rate(site, current, Page(posted, shown_controls, tuple(requested.problems)))
 
 
-def template_values(site: Site, page: Page) -> dict[str, Any]:
-    """Return the template's values for the controls of a page."""
+def template_values(link: MailLink, page: Page) -> dict[str, Any]:
+    """Return the template's values for the controls of a page, with the shop's texts in the customer's language."""
+    site, language = link.site, link.language
+    until = page.paused_until
     return {
-        "topics": [(preferences.TOPIC + topic.name, topic) for topic in site.settings.topics],
-        "questions": [(preferences.SAY + q.name, preferences.FORGET + q.name, q) for q in site.settings.statements],
-        "tracking": preferences.TRACKING_TOPIC,
+        "topics": [
+            (preferences.TOPIC + t.name, *map(language.shop_text, (t.title, t.help))) for t in site.settings.topics
+        ],
+        "questions": [_question_values(question, language) for question in site.settings.statements],
+        "tracking": (TRACKING, *_tracking_texts(language)),
         "held": page.held,
         "shown": json.dumps(page.shown, separators=(",", ":")),
-        "problems": page.problems,
+        "problems": [(problem.control, problem_text(problem, language)) for problem in page.problems],
         "leave": LEAVE,
         "gets_mail": any(name.startswith(preferences.TOPIC) for name in page.held),
         "pause": preferences.PAUSE,
         "pause_days": preferences.PAUSE_DAYS,
-        "paused_until": page.paused_until,
+        "paused_until": until and language.date(until, site.settings.zone, site.settings.language),
         "recent_mails": page.recent_mails,
-        "unstoppable": [topic.title for topic in site.settings.topics if not topic.requires_consent],
+        "unstoppable": language.quoted(topic.title for topic in site.settings.topics if not topic.requires_consent),
     }
 
 
-def fact_lines(site: Site, facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the label and the value of each known fact, formatted for the customer."""
-    zone = time_zones.find_zone(facts.get("time_zone"), site.settings.zone)
-    manner = locales.LocaleFormat(locales.ENGLISH, zone, site.settings.language)
-    for name, fact in site.settings.facts.items():
-        value = fact.typed(facts.get(name), zone)
-        if value is not None and value != "" and not fact.hidden:
-            yield fact.label, f"{_readable(name, value, manner)} {fact.unit}".strip()
+def problem_text(problem: FormProblem, language: CustomerLanguage) -> str:
+    """Return a sentence for the customer that says why nothing was saved."""
+    gettext, question = language.gettext, problem.question
+    title = language.shop_text(question.title) if question else ""
+    labels = language.quoted(question.values.get(value, value) for value in problem.values) if question else ""
+    match problem.kind:
+        case ProblemKind.pause:
+            return gettext("Please choose one length for the pause.")
+        case ProblemKind.unknown_answer:
+            return gettext("Please choose one of the answers to “%(question)s”.", question=title)
+        case ProblemKind.contradiction:
+            return gettext(
+                "Your answers to “%(question)s” contradict each other: %(answers)s.", question=title, answers=labels
+            )
+        case ProblemKind.conclusions_changed:
+            return gettext("Our conclusions have changed since you opened this page. Please check them again.")
+        case ProblemKind.judgement:
+            return gettext("Please choose either “That is right” or “That is wrong”.")
 
 
-def conclusion_cards(site: Site, current: CurrentPreferences) -> list[Card]:
-    """Return what was concluded about a customer, and what they called right or wrong earlier."""
-    inferred = {(trait.name, trait.value): trait for trait in current.inferred}
-    return [_card(site, current, pair, inferred.get(pair)) for pair in current.judged(site.settings.statements)]
+def _question_values(question: Question, language: CustomerLanguage) -> dict[str, Any]:
+    return {
+        "control": preferences.SAY + question.name,
+        "forget": preferences.FORGET + question.name,
+        "title": language.shop_text(question.title),
+        "help": language.shop_text(question.help),
+        "choice": question.choice,
+        "labels": {value: language.shop_text(label) for value, label in question.values.items()},
+    }
+
+
+def _tracking_texts(language: CustomerLanguage) -> tuple[str, str]:
+    return language.gettext("Learn from what I open and click"), language.gettext(
+        "Lets us see which of our mails you open and which links you follow, so that we send fewer and better ones."
+    )
+
+
+def _wording(link: MailLink) -> dict[str, str]:
+    """Return what the page says about each topic and about tracking: the proof of a consent."""
+    texts = {topic.name: (topic.title, topic.help) for topic in link.site.settings.topics}
+    wording = {name: tuple(map(link.language.shop_text, pair)) for name, pair in texts.items()}
+    wording[TRACKING] = _tracking_texts(link.language)
+    return {name: f"{title}. {help}".strip() for name, (title, help) in wording.items()}
 
 
 def _posted(form: FormData) -> Controls:
@@ -202,36 +233,3 @@ def _shown_before(form: FormData) -> Controls | None:
         return {str(name): tuple(map(str, values)) for name, values in controls.items()}
     except (KeyError, ValueError, AttributeError, TypeError, RecursionError):
         return None
-
-
-def _readable(name: str, value: Value, manner: locales.LocaleFormat) -> str:
-    if isinstance(value, date):
-        return manner.date(value)
-    if name in READABLE and isinstance(value, str):
-        return READABLE[name](value)
-    return format_value(value)
-
-
-def _card(site: Site, current: CurrentPreferences, pair: tuple[str, str], trait: StoredTrait | None) -> Card:
-    (name, value), question = pair, site.settings.statements.get(pair[0])
-    evidence = trait.evidence if trait else {}
-    label = evidence.get("label") or (question and question.values.get(value)) or f"{name}: {value}".replace("_", " ")
-    sure = next(text for least, text in SURE if trait.confidence >= least) if trait else "You told us"
-    share = round(100 * trait.confidence) if trait else 0
-    explanation = str(evidence.get("words", ""))
-    return Card(
-        f"{preferences.JUDGE}{name}.{value}", str(label), explanation, sure, _answer(site, current, pair), share
-    )
-
-
-def _answer(site: Site, current: CurrentPreferences, pair: tuple[str, str]) -> str:
-    """Return a sentence about the customer's own answer that decides a conclusion, empty when there is none."""
-    (name, value), question = pair, site.settings.statements.get(pair[0])
-    answer = decided_answer(current.stated, name, site.settings.statements.implications(name).closure(value))
-    if question is None or answer is None or answer[1] == value:
-        return ""
-    holds, stated = answer
-    if not current.stated[name, stated]:  # a denial, which has a card of its own
-        return ""
-    consequence = "That includes this." if holds else "That is what counts."
-    return f"You told us: {question.values.get(stated, stated)}. {consequence}"

@@ -13,14 +13,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from mailshot.facts import locales
 from mailshot.feedback.preferences import MAIL
 from mailshot.store import confirmations
 from mailshot.store.engine import Connection
 from mailshot.tokens import Purpose
 from mailshot.web import forms, preference_form
 from mailshot.web.preference_form import MailLink, Page
-from mailshot.web.site import Site, site_of, token_of, verified_ids
+from mailshot.web.site import token_of
 
 UNPROCESSABLE = 422
 # Pages below this one, now and in old versions: a form posted there is never the preference form.
@@ -29,31 +28,32 @@ _BELOW = re.compile(r"/(data|export|erase)")
 
 async def show_preferences(request: Request) -> Response:
     """Show the topics, and the questions without the answers."""
-    return _preferences_page(request, await preference_form.current_page(await _link(request), MAIL))
+    link = await preference_form.open_mail_link(request, Purpose.preferences, 3)
+    return _preferences_page(request, link, await preference_form.current_page(link, MAIL))
 
 
 async def save_preferences(request: Request) -> Response:
     """Save everything at once, then redirect to the page."""
     if _BELOW.search(request.path_params["token"]):
         raise HTTPException(405)
-    link = await _link(request)
+    link = await preference_form.open_mail_link(request, Purpose.preferences, 3)
     forms.reject_foreign(request)
     saved = await preference_form.save_form(link, await forms.read_form(request), MAIL)
-    return (
-        _preferences_page(request, saved) if saved.problems else RedirectResponse(f"{_address(request)}?saved=1", 303)
-    )
+    if saved.problems:
+        return _preferences_page(request, link, saved)
+    return RedirectResponse(link.language.url(_address(request), saved=1), 303)
 
 
 async def show_data_request(request: Request) -> Response:
     """Explain how to get one's own data, with the button that requests the link."""
-    link = await _link(request)
+    link = await preference_form.open_mail_link(request, Purpose.preferences, 3)
     await link.site.read(link.check)
-    return link.site.page("data.html", url=_address(request), asked=None)
+    return link.site.page(request, "data.html", url=_address(request), asked=None)
 
 
 async def request_data_link(request: Request) -> Response:
     """Have a link mailed to the address on file. The page is the same whatever that address is."""
-    link = await _link(request)
+    link = await preference_form.open_mail_link(request, Purpose.preferences, 3)
     forms.reject_foreign(request)
     await forms.read_form(request)
     site, at = link.site, link.site.clock()
@@ -63,26 +63,21 @@ async def request_data_link(request: Request) -> Response:
         return confirmations.ask(connection, link.customer_id, link.run_id, at)
 
     again = await site.group.do(write)
-    moment = _moment(site, again) if again else ""
-    return site.page("data.html", url=_address(request), asked=not again, again=moment, contact=site.settings.contact)
+    moment, contact = _moment(link, again) if again else "", site.settings.contact
+    return site.page(request, "data.html", url=_address(request), asked=not again, again=moment, contact=contact)
 
 
-async def _link(request: Request) -> MailLink:
-    return MailLink(site_of(request), *await verified_ids(request, Purpose.preferences, 3))
+def _moment(link: MailLink, at: datetime) -> str:
+    zone = link.site.settings.zone
+    local = at.astimezone(zone)
+    return f"{link.language.date(local, zone, link.site.settings.language)} {local:%H:%M %Z}"
 
 
-def _moment(site: Site, at: datetime) -> str:
-    local = at.astimezone(site.settings.zone)
-    locale_format = locales.LocaleFormat(locales.ENGLISH, site.settings.zone, site.settings.language)
-    return f"{locale_format.date(local)} {local:%H:%M %Z}"
-
-
-def _preferences_page(request: Request, page: Page) -> Response:
-    site = site_of(request)
-    values = preference_form.template_values(site, page)
+def _preferences_page(request: Request, link: MailLink, page: Page) -> Response:
+    values = preference_form.template_values(link, page)
     saved = "saved" in request.query_params and not page.problems
     status = UNPROCESSABLE if page.problems else 200
-    return site.page("preferences.html", status, **values, saved=saved, url=_address(request), owner=None)
+    return link.site.page(request, "preferences.html", status, **values, saved=saved, url=_address(request), owner=None)
 
 
 def _address(request: Request) -> str:

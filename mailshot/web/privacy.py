@@ -25,8 +25,9 @@ from mailshot.store import confirmations, privacy, profiles, scrubbing
 from mailshot.store.engine import Connection, Store
 from mailshot.tokens import Purpose
 from mailshot.web import forms, preference_form
+from mailshot.web.own_profile import OwnProfile
 from mailshot.web.preference_form import Check, MailLink, Page
-from mailshot.web.site import Site, site_of, token_of, verified_ids
+from mailshot.web.site import choose_language, site_of, token_of, verified_ids
 
 SOURCE = "preference page"
 CONFIRM, WORD = "confirm", "erase"
@@ -56,10 +57,10 @@ class DataLink:
 async def show_open_button(request: Request) -> Response:
     """Show the button that opens the data. Raises LinkEnded for a used link."""
     site, ids = site_of(request), await _ids(request)
-    link = await site.read(lambda connection: _look(site, connection, ids))
+    link = await site.read(lambda connection: _look(request, connection, ids))
     if link.opened:
-        raise LinkEnded(_again(site, link))
-    return site.page("data_link.html", url=_address(request))
+        raise LinkEnded(_again(link))
+    return site.page(request, "data_link.html", url=_address(request))
 
 
 async def open_link(request: Request) -> Response:
@@ -69,12 +70,18 @@ async def open_link(request: Request) -> Response:
     await forms.read_form(request)
 
     def write(connection: Connection) -> DataLink:
-        link = _look(site, connection, ids)
+        link = _look(request, connection, ids)
         if not confirmations.use_link(connection, link.id, site.clock()):
-            raise LinkEnded(_again(site, link))
+            raise LinkEnded(_again(link))
         return link
 
     return await _data_page(request, await site.group.do(write))
+
+
+async def show_own_data(request: Request) -> Response:
+    """Show the owner's page again: in another language, or on the way back from a page below."""
+    link, _, _ = await _owner(request)
+    return await _data_page(request, link)
 
 
 async def save_own_data(request: Request) -> Response:
@@ -89,7 +96,7 @@ async def export_data(request: Request) -> Response:
     site, (link, _, check) = site_of(request), await _owner(request)
     customer_id = link.person.customer_id
     if customer_id in site.exporting:
-        raise HTTPException(429, "Your download is already being prepared.")
+        raise HTTPException(429, "Your download is already being prepared.", {"Retry-After": "10"})
     site.settings.limits.count_request(site.settings.limits.exports, "export", str(customer_id))
     site.exporting.add(customer_id)
     try:
@@ -107,7 +114,7 @@ async def erase_data(request: Request) -> Response:
     if form.get(CONFIRM) != WORD:
         unconfirmed = CONFIRM in form or "asked" in form
         values = {"url": _address(request), "session": str(form[SESSION]), "unconfirmed": unconfirmed}
-        return site.page("erase.html", 422 if unconfirmed else 200, **values)
+        return site.page(request, "erase.html", 422 if unconfirmed else 200, **values)
     at, customer_id = site.clock(), link.person.customer_id
 
     def write(connection: Connection) -> bool:
@@ -116,7 +123,7 @@ async def erase_data(request: Request) -> Response:
 
     await site.group.do(write)
     await asyncio.to_thread(scrubbing.try_now, site.store, at)
-    return site.page("erased.html")
+    return site.page(request, "erased.html")
 
 
 async def _ids(request: Request) -> tuple[int, int]:
@@ -125,13 +132,18 @@ async def _ids(request: Request) -> tuple[int, int]:
     return number, mailbox
 
 
-def _look(site: Site, connection: Connection, ids: tuple[int, int]) -> DataLink:
-    """Return what a link leads to now. Raises LinkEnded when it is too old, 404 when the address has changed."""
-    number, mailbox = ids
+def _look(request: Request, connection: Connection, ids: tuple[int, int]) -> DataLink:
+    """Return what a link leads to now, and choose the customer's language.
+
+    Raises LinkEnded when it is too old, 404 when the address has changed.
+    """
+    site, (number, mailbox) = site_of(request), ids
     row = confirmations.find_valid(connection, number, site.clock())
     if row is None:
         raise LinkEnded
-    mail = MailLink(site, row["run_id"], row["customer_id"], mailbox)
+    person = privacy.person(connection, row["customer_id"])
+    language = choose_language(request, person.language if person else None)
+    mail = MailLink(site, row["run_id"], row["customer_id"], mailbox, language)
     return DataLink(number, mail, mail.check(connection), row["opened_at"] is not None)
 
 
@@ -146,9 +158,9 @@ async def _owner(request: Request) -> tuple[DataLink, FormData, Check]:
     session = site.keys.verify(Purpose.session, str(form.get(SESSION, "")))
 
     def check(connection: Connection) -> DataLink:
-        link = _look(site, connection, ids)
+        link = _look(request, connection, ids)
         if not link.opened or session != ids:
-            raise LinkEnded(_again(site, link))
+            raise LinkEnded(_again(link))
         return link
 
     return await site.read(check), form, check
@@ -165,20 +177,21 @@ async def _data_page(request: Request, link: DataLink, page: Page | None = None,
 
     current, facts = await site.read(query)
     page = page or preference_form.page_of(site, current, OWNER)
+    profile = OwnProfile(site.settings, link.mail.language)
     owner = {
         "person": link.person,
-        "cards": preference_form.conclusion_cards(site, current),
-        "facts": list(preference_form.fact_lines(site, facts.get(customer_id, {}))),
+        "cards": profile.cards(current),
+        "facts": list(profile.fact_lines(facts.get(customer_id, {}))),
         "session": site.keys.sign(Purpose.session, link.id, link.mail.mailbox),
     }
-    values = preference_form.template_values(site, page)
+    values = preference_form.template_values(link.mail, page)
     status = 422 if page.problems else 200
-    return site.page("preferences.html", status, **values, saved=saved, url=_address(request), owner=owner)
+    return site.page(request, "preferences.html", status, **values, saved=saved, url=_address(request), owner=owner)
 
 
-def _again(site: Site, link: DataLink) -> str:
+def _again(link: DataLink) -> str:
     ids = (link.mail.run_id, link.mail.customer_id, link.mail.mailbox)
-    return f"/p/{site.keys.sign(Purpose.preferences, *ids)}/data"
+    return f"/p/{link.mail.site.keys.sign(Purpose.preferences, *ids)}/data"
 
 
 def _address(request: Request) -> str:
@@ -203,6 +216,7 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
 
 # `:path` and `tail` accept what mail programs append to a link. The longer paths must come first.
 ROUTES = [
+    Route("/d/{token}/show{tail:path}", show_own_data, methods=["POST"]),
     Route("/d/{token}/save{tail:path}", save_own_data, methods=["POST"]),
     Route("/d/{token}/export{tail:path}", export_data, methods=["POST"]),
     Route("/d/{token}/erase{tail:path}", erase_data, methods=["POST"]),

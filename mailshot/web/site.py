@@ -16,6 +16,8 @@ from starlette.responses import HTMLResponse
 
 from mailshot import tokens
 from mailshot.campaign.browser_view import BrowserViews
+from mailshot.customer_texts import language
+from mailshot.customer_texts.language import LANGUAGES, CustomerLanguage
 from mailshot.facts.catalogue import Fact, builtin
 from mailshot.feedback.link_parameters import RunParameters
 from mailshot.profile.preferences import Statements
@@ -32,7 +34,8 @@ from mailshot.webhooks.sns import Fetch
 T = TypeVar("T")
 #: Purposes of links to pages, which people open and mail providers do not fetch by the thousand.
 PAGE_PURPOSES = (Purpose.preferences, Purpose.confirm, Purpose.view)
-PAGES = PageTemplates(Path(__file__).parent / "pages")
+#: The templates of the pages by language.
+PAGES = {tag: PageTemplates(Path(__file__).parent / "pages", language.translations(tag)) for tag in LANGUAGES}
 
 
 def _now() -> datetime:
@@ -60,7 +63,7 @@ class SiteSettings:
     contact: str = ""
     #: Dates are shown in this zone where the customer's own is not known.
     zone: ZoneInfo = field(default=ZoneInfo("UTC"))
-    #: The company's language: pages are English, and this decides how an English date is written ("en-US").
+    #: The company's language (BCP 47). Pages are in it where neither customer nor browser has one that we know.
     language: str = "en"
     limits: RequestLimits = field(default_factory=RequestLimits)
     #: The mail providers whose webhooks are taken.
@@ -95,15 +98,38 @@ class Site:
         with self.store.read() as connection:
             return query(connection)
 
-    def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-        """Return a page rendered from a template in `pages/`."""
-        return HTMLResponse(PAGES.render(template, brand=self.settings.brand, **values), status)
+    def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """Return a page rendered from a template in `pages/`, in the language of the request."""
+        chosen = language_of(request)
+        text = PAGES[chosen.tag].render(
+            template,
+            brand=self.settings.brand,
+            language=chosen,
+            languages=LANGUAGES,
+            # What answers a post has no address that a link could lead to.
+            can_switch=request.method in ("GET", "HEAD"),
+            **values,
+        )
+        return HTMLResponse(text, status, {"Content-Language": chosen.tag, "Vary": "Accept-Language"})
 
 
 def site_of(request: Request) -> Site:
     """Return the site that a request came to."""
     site: Site = request.app.state.site
     return site
+
+
+def choose_language(request: Request, own: str | None = None) -> CustomerLanguage:
+    """Choose the language for all that answers a request; `own` is the customer's language, None where unknown."""
+    accepted, company = request.headers.get("accept-language", ""), site_of(request).settings.language
+    request.state.language = language.choose(request.query_params.get(language.PARAMETER), own, accepted, company)
+    return language_of(request)
+
+
+def language_of(request: Request) -> CustomerLanguage:
+    """Return the language that `choose_language` chose; before that, the one for an unknown customer."""
+    chosen: CustomerLanguage | None = getattr(request.state, "language", None)
+    return chosen or choose_language(request)
 
 
 def token_of(request: Request) -> str:

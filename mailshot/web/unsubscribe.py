@@ -16,8 +16,8 @@ from mailshot.store import privacy
 from mailshot.store.engine import Connection
 from mailshot.tokens import Purpose
 from mailshot.web import forms, preference_form
-from mailshot.web.preference_form import MailLink, Page
-from mailshot.web.site import site_of, token_of, verified_ids
+from mailshot.web.preference_form import MailLink
+from mailshot.web.site import token_of
 
 #: What a mail program posts (RFC 8058 section 3.1).
 FIELD, ONE_CLICK = "List-Unsubscribe", "One-Click"
@@ -34,7 +34,7 @@ async def show_unsubscribe(request: Request) -> Response:
         left = topic is not None and withdrawals.has_withdrawn(connection, link.customer_id, topic)
         return topic, left, _is_same_inbox(connection, link)
 
-    return _shown(request, *await link.site.read(query))
+    return _shown(request, link, *await link.site.read(query))
 
 
 async def unsubscribe(request: Request) -> Response:
@@ -51,12 +51,16 @@ async def unsubscribe(request: Request) -> Response:
         topic = withdrawals.withdraw(connection, withdrawal)
         return topic, True, _is_same_inbox(connection, link)
 
-    return _shown(request, *await link.site.group.do(write))
+    return _shown(request, link, *await link.site.group.do(write))
 
 
 async def show_topics(request: Request) -> Response:
     """Show all topics, and which of them the customer gets."""
-    return _topics(request, await preference_form.current_page(await _link(request), TOPICS_ONLY))
+    link = await _link(request)
+    page = await preference_form.current_page(link, TOPICS_ONLY)
+    values = preference_form.template_values(link, page)
+    saved, url = "saved" in request.query_params, f"{_address(request)}/topics"
+    return link.site.page(request, "topics.html", **values, saved=saved, url=url)
 
 
 async def save_topics(request: Request) -> Response:
@@ -64,12 +68,11 @@ async def save_topics(request: Request) -> Response:
     link = await _link(request)
     forms.reject_foreign(request)
     await preference_form.save_form(link, await forms.read_form(request), TOPICS_ONLY)
-    return RedirectResponse(f"{_address(request)}/topics?saved=1", 303)
+    return RedirectResponse(link.language.url(f"{_address(request)}/topics", saved=1), 303)
 
 
 async def _link(request: Request) -> MailLink:
-    run_id, customer_id, *mailbox = await verified_ids(request, Purpose.unsubscribe, 2, 3)
-    return MailLink(site_of(request), run_id, customer_id, sum(mailbox))
+    return await preference_form.open_mail_link(request, Purpose.unsubscribe, 2, 3)
 
 
 def _is_same_inbox(connection: Connection, link: MailLink) -> bool:
@@ -77,20 +80,14 @@ def _is_same_inbox(connection: Connection, link: MailLink) -> bool:
     return person is not None and link.reads(person)
 
 
-def _shown(request: Request, topic: str | None, left: bool, same_inbox: bool) -> Response:
+def _shown(request: Request, link: MailLink, topic: str | None, left: bool, same_inbox: bool) -> Response:
     """Show the page. Raises 404 when the mail is unknown (`topic` is None)."""
     if topic is None:
         raise HTTPException(404)
-    site = site_of(request)
-    title = site.settings.topics.get(topic).title if topic in site.settings.topics else topic
+    topics = link.site.settings.topics
+    title = link.language.shop_text(topics.get(topic).title) if topic in topics else topic
     topics_url = f"{_address(request)}/topics" if same_inbox else ""
-    return site.page("unsubscribe.html", topic=title, left=left, button=BUTTON, topics=topics_url)
-
-
-def _topics(request: Request, page: Page) -> Response:
-    site = site_of(request)
-    values = preference_form.template_values(site, page)
-    return site.page("topics.html", **values, saved="saved" in request.query_params, url=f"{_address(request)}/topics")
+    return link.site.page(request, "unsubscribe.html", topic=title, left=left, button=BUTTON, topics=topics_url)
 
 
 def _address(request: Request) -> str:

@@ -7,6 +7,7 @@ import json
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from mailshot.customer_texts.language import LANGUAGES
 from mailshot.store import dialect, pauses, preferences
 from mailshot.store.tables import Customer, Trait
 from tests.browser.conftest import Open, Watched
@@ -78,6 +79,9 @@ def test_the_owner_corrects_a_conclusion_and_downloads_everything(open_site: Ope
 def test_the_page_can_be_used_with_the_keyboard_alone(open_site: Open, watched: Watched) -> None:
     page = watched.page
     page.goto(open_site.url + PREFERENCES)
+    for _ in LANGUAGES:
+        page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Español")).to_be_focused()
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowDown")
     expect(page.get_by_role("radio", name="Pause for 30 days")).to_be_checked()

@@ -46,6 +46,34 @@ def test_a_value_that_is_used_anywhere_is_no_warning() -> None:
     assert doubts("vegetarisch", audiences_a=nested) == []
 
 
+def test_a_text_that_lacks_a_language_of_others_is_a_warning() -> None:
+    topics = """offers:
+  title: {en: Offers, de: Angebote}
+  help: Weekly
+recipes:
+  title: {en: Recipes, fr: Recettes, de: Rezepte}
+"""
+    facts = """customer:
+  age: {type: text, title: Age}
+  born: {type: text}
+  risk: {type: number, title: Score, hidden: yes}
+"""
+    question = "diet:\n  title: {en: Diet, de: Kost, fr: Repas}\n  values: {vegan: Vegan}\n"
+    warnings = doubts("vegetarian", topics=topics, facts=facts, preferences=question)
+    places = [warning.partition(": ")[0] for warning in warnings]
+    assert places == [
+        "rules/facts.yaml:2:28",
+        "rules/preferences.yaml:3:19",
+        "rules/topics.yaml:2:10",
+        "rules/topics.yaml:3:9",
+    ]
+    assert "'Offers' is not written in fr, as other texts for customers are" in warnings[2]
+    assert "Write {en: …, de: …, fr: …}" in warnings[2]
+    assert "'Weekly' is not written in de or fr" in warnings[3]
+    untranslated = {"topics": "offers: {title: Offers}\n", "facts": facts}
+    assert doubts("vegetarian", **untranslated) == []
+
+
 SENDERS = "bay:\n  name: Bay\n  address: a@bay.example\n  postal_address: 1 Quay, Oslo\n"
 
 

@@ -13,8 +13,8 @@ Form = dict[str, list[str]]
 
 
 def form(page: str) -> Form:
-    """Return what a browser would send for the page's first form as it stands."""
-    first = page.partition("<form")[2].partition("</form>")[0] or page
+    """Return what a browser would send for the first form of the page's main part as it stands."""
+    first = page.partition("<main")[2].partition("<form")[2].partition("</form>")[0] or page
     fields: Form = {}
     for tag in re.findall(r"<input\b[^>]*>", first):
         attributes = {name: html.unescape(value) for name, value in re.findall(r'([\w-]+)="([^"]*)"', tag)}

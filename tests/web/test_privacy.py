@@ -195,6 +195,22 @@ def test_the_owner_sees_downloads_and_erases(mailed: App, sink: Sink, client: Te
         assert connection.execute(tables_of_ada(mailed)).all() == []
 
 
+@pytest.mark.parametrize(
+    ("tag", "subject", "button"),
+    [("de-CH", "Ihr Link zu Ihren Daten", "Meine Daten öffnen"), ("nb", "Your link to your data", "Open my data")],
+)
+def test_the_mail_with_the_link_is_in_the_customers_language(
+    mailed: App, sink: Sink, client: TestClient, tag: str, subject: str, button: str
+) -> None:
+    customer = dialect.table(tables.Customer)
+    with mailed.store.write() as connection:
+        connection.execute(customer.update().where(customer.c.email == "canary@ada.example").values(language=tag))
+    client.post(f"{preference_path(sink)}/data")
+    assert send_links(mailed.send_settings, datetime.now(UTC)) == 1
+    assert str(newest(sink)["Subject"]) == subject
+    assert f">{button}</a>" in list(sink.entries())[-1]["data"]
+
+
 def test_a_link_opens_once_even_when_two_open_it_at_once(mailed: App, sink: Sink, client: TestClient) -> None:
     path = link(mailed, sink, client)
     with ThreadPoolExecutor(4) as threads:
