@@ -20,14 +20,14 @@ import dramatiq
 
 from mailshot.bootstrap import App
 from mailshot.campaign import conversions, schedules
-from mailshot.deliver import confirmations, pipeline
+from mailshot.deliver import confirmations, pipeline, sign_up_mails
 from mailshot.doorbell import ACTOR, QUEUE, QUEUE_ERRORS
 from mailshot.errors import Busy, MailshotError
 from mailshot.feedback import incoming_mail
 from mailshot.intake import receiver
 from mailshot.intake.mailbox_address import MailboxAddress
 from mailshot.intake.receiver import MailHandlers
-from mailshot.store import erasures, leases, scrubbing, staging
+from mailshot.store import erasures, leases, scrubbing, sign_ups, staging
 
 log = logging.getLogger(__name__)
 #: Between two rounds of the clock.
@@ -150,6 +150,7 @@ def tick_until(app: App, stop: threading.Event) -> None:
                     if now >= drop_at:
                         drop_at = now + DROP_GAP
                         incoming_mail.drop_old(app.store, now)
+                        _drop_sign_ups(app, now)
                     if app.store.sqlite:
                         staging.clean_up_if_idle(app.store)
                     scrub_at = _scrub(app, scrub_at, now)
@@ -174,6 +175,12 @@ def receive_until(app: App, mailbox: MailboxAddress, stop: threading.Event) -> N
         process=lambda: incoming_mail.process_waiting(app.store, app.keys, lambda: datetime.now(UTC)),
     )
     receiver.receive_until(mailbox, app.keys, handlers, stop)
+
+
+def _drop_sign_ups(app: App, now: datetime) -> None:
+    """Delete sign-ups whose links have ended."""
+    with app.store.write() as connection:
+        sign_ups.delete_old(connection, now - timedelta(days=app.settings.signup_days))
 
 
 def _scrub(app: App, due: datetime, now: datetime) -> datetime:
@@ -225,15 +232,20 @@ def _runs_with_due_mail(app: App, watch: BusyWatch) -> list[int]:
 
 
 def _mail_links_until(app: App, stop: threading.Event) -> None:
-    """Mail the links to their own data that customers requested; a link that fails is tried again later."""
+    """Mail the links to their own data that customers requested, and those that confirm sign-ups.
+
+    A link that fails is tried again later.
+    """
     while not stop.wait(DATA_LINK_POLL_SECONDS):
         try:
             if links := confirmations.due_confirmations(app.store, datetime.now(UTC)):
                 confirmations.send_links(app.send_settings, links, stop)
+            if asked := sign_up_mails.due_sign_ups(app.store, datetime.now(UTC)):
+                sign_up_mails.send_links(app.send_settings, asked, stop)
         except Busy:
             continue
         except Exception as error:  # one broken server or row must not block the links of all others
-            log.error("links to customers' data were not mailed: %s", error)
+            log.error("links that customers asked for were not mailed: %s", error)
 
 
 def _release_lease(app: App, holder: str) -> None:

@@ -43,6 +43,7 @@ class Purpose(StrEnum):
     leave = "leave"
     message = "message"
     view = "view"
+    signup = "signup"
 
 
 #: How the local part of an address begins, by the purpose of its token: returned mail, unsubscribe mail.

@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mailshot.bootstrap import App
     from mailshot.intake.mailbox_address import MailboxAddress
     from mailshot.rulebook.rulebook import Rulebook
+    from mailshot.web.site import SignUpSettings
 
 Threads = Annotated[int, typer.Option(help="Runs processed at the same time.", min=1, max=16)]
 
@@ -204,8 +206,21 @@ def _site(app: App) -> Starlette:
         zone=rules.company.time_zone,
         language=rules.company.language,
         webhooks=app.webhooks,
+        sign_up=_sign_up(app, rules),
     )
     return create_app(app.store, app.keys, settings)
+
+
+def _sign_up(app: App, rules: Rulebook) -> SignUpSettings:
+    """Return how visitors sign up; the mail with the link is from the first sender."""
+    from mailshot.store.sign_ups import SignUpLimits
+    from mailshot.web.site import SignUpSettings
+
+    first, settings = next(iter(rules.senders.values()), None), app.settings
+    sender = {**first.model_dump(exclude={"utm"}), "brand": first.brand or rules.company.brand} if first else None
+    limits = SignUpLimits(settings.signup_per_address, settings.signup_per_client, settings.signup_per_hour)
+    days, seconds = timedelta(days=settings.signup_days), timedelta(seconds=settings.signup_seconds)
+    return SignUpSettings(sender, limits, days, seconds)
 
 
 def _contact(rules: Rulebook) -> str:

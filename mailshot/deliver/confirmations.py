@@ -54,7 +54,7 @@ def _send_link(settings: SendSettings, request: Due) -> bool:
     if not _move(settings, request, Mailed.asked, Mailed.sending):
         return False
     try:
-        status = asyncio.run(_hand_over(settings, _compose(settings, request, datetime.now(UTC))))
+        status = asyncio.run(hand_over(settings, _compose(settings, request, datetime.now(UTC))))
     except MailshotError as error:
         log.error("the link of request %s was not mailed: %s", request.id, error)
         status = Status.refused
@@ -76,7 +76,7 @@ def _compose(settings: SendSettings, request: Due, now: datetime) -> OutgoingMai
     return service_mail.own_data(mailing["sender"], request.email, link, now, identifier, chosen)
 
 
-async def _hand_over(settings: SendSettings, letter: OutgoingMail) -> Status:
+async def hand_over(settings: SendSettings, letter: OutgoingMail) -> Status:
     """Send a mail within `TRANSACTION_SECONDS`; it is in doubt only when the time ran out after the dot."""
     dot_sent = False
     try:
@@ -89,12 +89,12 @@ async def _hand_over(settings: SendSettings, letter: OutgoingMail) -> Status:
                 result = await connection.send_dot()
             if result.status is not Status.accepted:
                 reply = logs.masked(outcome.clean_reply(result.reply))
-                log.error("the server did not accept a link to a customer's data: %s", reply)
+                log.error("the server did not accept a link that a customer asked for: %s", reply)
             if not result.close:
                 await connection.quit()
             return result.status
     except (TimeoutError, Unavailable) as error:
-        log.error("a link to a customer's data cannot be mailed now: %s", error or "the server does not answer")
+        log.error("a link that a customer asked for cannot be mailed now: %s", error or "the server does not answer")
         return Status.in_doubt if dot_sent else Status.retry
 
 

@@ -45,11 +45,32 @@ def own_data(
     `sender` holds the fields of rules/senders.yaml; `identifier` is the left half of the Message-ID; `at` becomes the
     mail's date. Raises RenderError for an address that cannot be written to.
     """
-    brand = str(sender["brand"] or sender["name"])
-    subject, templates = language.gettext("Your link to your data"), TEMPLATES[language.tag]
+    subject = language.gettext("Your link to your data")
+    return _compose("own_data", subject, sender, to, link, at, identifier, language)
+
+
+def confirm_sign_up(
+    sender: Mapping[str, Any], to: str, link: str, at: datetime, identifier: str, language: CustomerLanguage
+) -> OutgoingMail:
+    """Write the mail with the link that confirms a sign-up; for the rest see `own_data`."""
+    subject = language.gettext("Please confirm that we may write to you")
+    return _compose("sign_up", subject, sender, to, link, at, identifier, language)
+
+
+def _compose(
+    template: str,
+    subject: str,
+    sender: Mapping[str, Any],
+    to: str,
+    link: str,
+    at: datetime,
+    identifier: str,
+    language: CustomerLanguage,
+) -> OutgoingMail:
+    brand, templates = str(sender["brand"] or sender["name"]), TEMPLATES[language.tag]
     values = {"brand": brand, "postal_address": sender["postal_address"], "link": link, "subject": subject}
     html, text = (
-        templates.get_template(f"own_data.{kind}").render(values, language=language) for kind in ("html", "txt")
+        templates.get_template(f"{template}.{kind}").render(values, language=language) for kind in ("html", "txt")
     )
     address = str(sender["address"])
     message_id = f"{identifier}@{headers.ascii_domain(address.rpartition('@')[2])}"

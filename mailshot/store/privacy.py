@@ -22,7 +22,7 @@ from mailshot.audience.compile import in_list
 from mailshot.profile import address, bucketing
 from mailshot.profile import topics as decision
 from mailshot.states import DeliveryState
-from mailshot.store import consent, conversions, dialect, erasures, incoming_mail, ledger, suppression
+from mailshot.store import consent, conversions, dialect, erasures, incoming_mail, ledger, sign_ups, suppression
 from mailshot.store.audiences import ERASED_KEY
 from mailshot.store.confirmations import Confirmation
 from mailshot.store.conversions import ConversionDue
@@ -121,7 +121,7 @@ def _held(connection: Connection, customer_id: int) -> Iterator[tuple[str, Itera
             mine = about.c.customer_id == customer_id
             yield name, _rows(connection, about, and_(mine, IMPORTED) if name == PURCHASE.name else mine)
     hashed = select(CUSTOMER.c.address_hash).where(CUSTOMER.c.id == customer_id)
-    for about in (suppression.SUPPRESSION, WITHDRAWAL):
+    for about in (suppression.SUPPRESSION, WITHDRAWAL, sign_ups.SIGN_UP):
         yield about.name, _rows(connection, about, about.c.address_hash.in_(hashed))
 
 
@@ -146,6 +146,7 @@ def erase(connection: Connection, customer_id: int, address_key: bytes, source: 
     connection.execute(WITHDRAWAL.update().where(held).values(source=SOURCE))
     if known.email:
         incoming_mail.forget_address(connection, customer_id, known.email)
+    sign_ups.forget_addresses(connection, hashes | _addresses(connection, customer_id))
     erasures.record_erasure(connection, customer_id, at)
     sweep(connection, customer_id)
     erasures.wait_for_erasures(connection)

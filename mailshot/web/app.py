@@ -23,6 +23,7 @@ from mailshot.web import (
     preferences,
     privacy,
     security_headers,
+    sign_up,
     static_files,
     tracking,
     unsubscribe,
@@ -33,13 +34,15 @@ from mailshot.web.security_headers import PROTECTION, SecurityHeaders
 from mailshot.web.site import Site, SiteSettings, TestMailLink, site_of
 
 #: Pages that mails link to: a broken link to one gets an HTML page instead of a line of text.
-OWN_PAGES = ("/u/", "/p/", "/d/", "/v/")
+OWN_PAGES = ("/u/", "/p/", "/d/", "/v/", "/signup/confirm/")
 #: Links that mail providers follow, too: only browsers get the page.
 LINKS = ("/c/",)
 
 
 def create_app(store: Store, keys: KeyRing, settings: SiteSettings) -> Starlette:
-    """Return the site that customers reach: /o, /c, /u, /p, /d, /v, /archive and /healthz; and providers: /webhooks."""
+    """Return the site that customers reach: /o, /c, /u, /p, /d, /v, /archive, /signup and /healthz; and
+    providers: /webhooks.
+    """
     group = GroupCommit(store)
 
     @asynccontextmanager
@@ -61,7 +64,7 @@ def create_app(store: Store, keys: KeyRing, settings: SiteSettings) -> Starlette
 
 def _routes() -> list[BaseRoute]:
     pages = [*tracking.ROUTES, *unsubscribe.ROUTES, *preferences.ROUTES, *privacy.ROUTES, *mail_pages.ROUTES]
-    return [*pages, *static_files.routes(), Route("/healthz", _health)]
+    return [*pages, *sign_up.ROUTES, *static_files.routes(), Route("/healthz", _health)]
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -16,6 +16,7 @@ from mailshot.store import (  # noqa: F401
     installation,
     leases,
     pauses,
+    sign_ups,
     tables,
     webhook_tokens,
 )
