@@ -75,7 +75,7 @@ def apply(connection: Connection, mail: StoredMail, message: IncomingMessage, id
 
 def confirm_handover(connection: Connection, ids: Ids, at: datetime, how: str) -> None:
     """Settle a mail whose delivery was unconfirmed: a server had accepted it."""
-    status = feedback.mail_status(connection, *ids)
+    status = feedback.mail_statuses(connection, [ids]).get(ids)
     if status is not None and status.state == DeliveryState.unconfirmed:
         ledger.confirm_arrival(connection, *ids, at, how)
 

@@ -87,12 +87,11 @@ def _apply_unstored(
         how = f"{IncomingKind.delivered.help} ({mail.source})"
         incoming_effects.confirm_handover(connection, (run_id, customer_id), at, how)
         return
-    # Our own rules decide who opened or clicked; what the provider takes for a machine's, no person did.
-    fetch = Fetch(run_id, customer_id, at, "GET", event.agent, prefetch=event.by_machine)
-    if event.kind is FeedbackKind.opened:
-        tracking.record_open(connection, fetch)
-    elif (link_id := _link_id(event.url, keys, token)) is not None:
-        tracking.record_click(connection, fetch, link_id)
+    link_id = _link_id(event.url, keys, token) if event.kind is FeedbackKind.clicked else None
+    if event.kind is FeedbackKind.opened or link_id is not None:
+        # Our own rules decide who opened or clicked; what the provider takes for a machine's, no person did.
+        fetch = Fetch(run_id, customer_id, at, "GET", event.agent, event.by_machine, link_id)
+        tracking.record_fetches(connection, [fetch])
 
 
 def _link_id(url: str, keys: KeyRing, token: VerifiedToken) -> int | None:

@@ -7,9 +7,10 @@ count once, a visit an hour later counts again, and a scanner's request never hi
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from is_crawler import is_crawler
 
@@ -17,7 +18,7 @@ from mailshot.feedback.link_parameters import RunParameters
 from mailshot.states import NOT_MACHINES, PROVES_ARRIVAL, DeliveryState, FeedbackClass, FeedbackKind
 from mailshot.store import feedback, ledger
 from mailshot.store.engine import Connection
-from mailshot.store.feedback import Click, MailStatus
+from mailshot.store.feedback import Click, FeedbackEvent, Mail, MailStatus
 
 #: A click sooner after the dot is a scanner's: no human has received and read the mail by then.
 SOONEST_CLICK_SECONDS = 5.0
@@ -48,6 +49,8 @@ SCANNERS = re.compile(
     r"zscaler|headless|phantomjs|selenium|puppeteer|playwright",
     re.IGNORECASE,
 )
+#: User agents whose class a process remembers: a few hundred make up most requests, and the patterns are long.
+AGENTS_KEPT = 1024
 # Mail programs have no browser's name, so a robot detector takes them for robots. Outlook for Windows loads pictures
 # through Word, whose User-Agent contains 'ms-office'.
 MAIL_PROGRAMS = re.compile(
@@ -72,73 +75,82 @@ class Fetch:
     agent: str
     #: A header says that it was fetched ahead of the reader.
     prefetch: bool = False
+    #: The link that was fetched, None for the pixel and for the hidden link.
+    link_id: int | None = None
+    #: It was the link that no person sees.
+    is_hidden: bool = False
+
+    @property
+    def mail(self) -> Mail:
+        return self.run_id, self.customer_id
+
+    @property
+    def kind(self) -> FeedbackKind:
+        return FeedbackKind.clicked if self.is_hidden or self.link_id is not None else FeedbackKind.opened
 
 
-def record_open(connection: Connection, fetch: Fetch) -> bool:
-    """Record a load of a mail's pixel; return whether it was new."""
-    delivery = feedback.mail_status(connection, fetch.run_id, fetch.customer_id)
-    return _record(connection, fetch, FeedbackKind.opened, None, delivery)
+def record_fetches(
+    connection: Connection, fetches: Sequence[Fetch], parameters: RunParameters | None = None
+) -> list[str | None]:
+    """Record opens and clicks; return the address that each is redirected to.
 
-
-def record_click(
-    connection: Connection, fetch: Fetch, link_id: int, parameters: RunParameters | None = None
-) -> str | None:
-    """Record a click on a mail's link; return the address to redirect to, None when the link is unknown.
-
-    The address has the UTM parameters that `parameters` knows for the mail; None adds none.
+    None for a pixel, for the hidden link and for a link that is unknown; a fetch of an unknown link is not recorded.
+    The address has the UTM parameters that `parameters` knows for the mail; None adds none. A few statements serve any
+    number of fetches.
     """
-    url = feedback.link_url(connection, link_id)
-    if url is None:
-        return None
-    delivery = feedback.mail_status(connection, fetch.run_id, fetch.customer_id)
-    if _record(connection, fetch, FeedbackKind.clicked, link_id, delivery):
-        _blame_scanners(connection, fetch)
-    if parameters is None or delivery is None or delivery.content is None:
-        return url
-    return parameters.of(connection, fetch.run_id).add_to(url, delivery.content)
+    urls = feedback.link_urls(connection, {fetch.link_id for fetch in fetches if fetch.link_id is not None})
+    genuine = [fetch for fetch in fetches if fetch.link_id is None or fetch.link_id in urls]
+    statuses = feedback.mail_statuses(connection, {fetch.mail for fetch in genuine})
+    tracked = [fetch for fetch in genuine if fetch.mail in statuses and statuses[fetch.mail].tracked]
+    events = [_event(connection, fetch, statuses[fetch.mail]) for fetch in tracked]
+    _blame_scanners(connection, feedback.record_events(connection, events))
+    addresses = [urls.get(fetch.link_id) if fetch.link_id is not None else None for fetch in fetches]
+    if parameters is None:
+        return addresses
+    return [
+        _with_parameters(connection, url, fetch, statuses.get(fetch.mail), parameters)
+        for url, fetch in zip(addresses, fetches, strict=True)
+    ]
 
 
-def record_hidden_link(connection: Connection, fetch: Fetch) -> None:
-    """Record that the link which no person sees was followed, and who else of the mail's visitors was that machine."""
-    delivery = feedback.mail_status(connection, fetch.run_id, fetch.customer_id)
-    if delivery is not None and delivery.tracked:
-        cause = Classification(FeedbackClass.scanner, "followed the hidden link")
-        if _store(connection, fetch, FeedbackKind.clicked, None, cause):
-            _blame_scanners(connection, fetch)
-
-
-def _record(
-    connection: Connection, fetch: Fetch, kind: FeedbackKind, link_id: int | None, delivery: MailStatus | None
-) -> bool:
-    if delivery is None or not delivery.tracked:
-        return False
-    since_dot = (fetch.at - delivery.dotted_at).total_seconds() if delivery.dotted_at else None
-    asked = TrackingRequest(kind, fetch.method, fetch.agent, since_dot, fetch.prefetch, delivery.is_accepted)
-    cause = classify(asked)
-    if delivery.state == DeliveryState.unconfirmed and cause.by in PROVES_ARRIVAL[kind]:
-        ledger.confirm_arrival(connection, fetch.run_id, fetch.customer_id, fetch.at, f"{kind.value} by the customer")
-    return _store(connection, fetch, kind, link_id, cause)
-
-
-def _store(
-    connection: Connection, fetch: Fetch, kind: FeedbackKind, link_id: int | None, cause: Classification
-) -> bool:
+def _event(connection: Connection, fetch: Fetch, status: MailStatus) -> FeedbackEvent:
+    """Return the event of a fetch, and settle an unconfirmed mail that it proves to have arrived."""
+    since_dot = (fetch.at - status.dotted_at).total_seconds() if status.dotted_at else None
+    asked = TrackingRequest(fetch.kind, fetch.method, fetch.agent, since_dot, fetch.prefetch, status.is_accepted)
+    cause = HIDDEN_LINK if fetch.is_hidden else classify(asked)
+    if status.state == DeliveryState.unconfirmed and cause.by in PROVES_ARRIVAL[fetch.kind]:
+        ledger.confirm_arrival(connection, *fetch.mail, fetch.at, f"{fetch.kind.value} by the customer")
     detail = {"agent": fetch.agent[:300]} if fetch.agent else {}
-    key = f"{kind.value}:{fetch.run_id}:{link_id or ''}:{fetch.at:%Y-%m-%dT%H:%M}:{cause.by.value}"
-    event = feedback.FeedbackEvent(
-        fetch.customer_id, kind, key, fetch.at, fetch.run_id, cause.by, cause.why, link_id, detail
+    minute = fetch.at.isoformat(timespec="minutes")[:16]
+    key = f"{fetch.kind.value}:{fetch.run_id}:{fetch.link_id or ''}:{minute}:{cause.by.value}"
+    return FeedbackEvent(
+        fetch.customer_id, fetch.kind, key, fetch.at, fetch.run_id, cause.by, cause.why, fetch.link_id, detail
     )
-    return feedback.record_event(connection, event)
 
 
-def _blame_scanners(connection: Connection, fetch: Fetch) -> None:
-    """Reclassify clicks around a new one that show a scanner only when they are seen together."""
-    clicks = feedback.clicks_around(connection, fetch.run_id, fetch.customer_id, fetch.at, REACH)
-    if ids := burst(clicks):
-        feedback.reclassify_as_scanner(connection, ids, f"{BURST_LINKS} or more links within 2 seconds")
-        clicks = [replace(click, by=FeedbackClass.scanner) if click.id in ids else click for click in clicks]
-    if ids := trail(clicks):
-        feedback.reclassify_as_scanner(connection, ids, "the same visitor as a scanner")
+def _blame_scanners(connection: Connection, new: Sequence[FeedbackEvent]) -> None:
+    """Reclassify clicks around new ones that show a scanner only when they are seen together."""
+    clicks = [event for event in new if event.kind is FeedbackKind.clicked]
+    if not clicks:
+        return
+    mails = {(event.run_id, event.customer_id) for event in clicks if event.run_id is not None}
+    since, until = min(event.at for event in clicks) - REACH, max(event.at for event in clicks) + REACH
+    by_mail = feedback.clicks_between(connection, mails, since, until)
+    in_bursts = {number for clicks_of_mail in by_mail.values() for number in burst(clicks_of_mail)}
+    if in_bursts:
+        why = f"{BURST_LINKS} or more links within 2 seconds"
+        feedback.reclassify_as_scanner(connection, sorted(in_bursts), why)
+    trails = [number for clicks_of_mail in by_mail.values() for number in trail(clicks_of_mail, in_bursts)]
+    if trails:
+        feedback.reclassify_as_scanner(connection, trails, "the same visitor as a scanner")
+
+
+def _with_parameters(
+    connection: Connection, url: str | None, fetch: Fetch, status: MailStatus | None, parameters: RunParameters
+) -> str | None:
+    if url is None or status is None or status.content is None:
+        return url
+    return parameters.of(connection, fetch.run_id).add_to(url, status.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +175,9 @@ class Classification:
     why: str
 
 
+HIDDEN_LINK = Classification(FeedbackClass.scanner, "followed the hidden link")
+
+
 def classify(request: TrackingRequest) -> Classification:
     """Return what most likely caused a request, and why."""
     agent = request.agent.strip()
@@ -185,9 +200,14 @@ def classify(request: TrackingRequest) -> Classification:
         )
     if not agent:
         return Classification(FeedbackClass.unknown, "no user agent")
-    if SCANNERS.search(agent) or (not MAIL_PROGRAMS.search(agent) and is_crawler(agent)):
+    if _is_robot(agent):
         return Classification(FeedbackClass.scanner, "a known robot")
     return Classification(FeedbackClass.human, "")
+
+
+@lru_cache(maxsize=AGENTS_KEPT)
+def _is_robot(agent: str) -> bool:
+    return bool(SCANNERS.search(agent)) or (not MAIL_PROGRAMS.search(agent) and is_crawler(agent))
 
 
 def burst(clicks: Sequence[Click]) -> list[int]:
@@ -203,13 +223,14 @@ def burst(clicks: Sequence[Click]) -> list[int]:
     return sorted(ids)
 
 
-def trail(clicks: Sequence[Click]) -> list[int]:
+def trail(clicks: Sequence[Click], known: Collection[int] = ()) -> list[int]:
     """Return the ids of clicks that a scanner made, although nothing but its other clicks shows it.
 
-    The hidden link exposes every visitor around it: some scanners change their User-Agent from link to link.
+    `known` are the ids of clicks that are a scanner's whatever their class. The hidden link exposes every visitor
+    around it: some scanners change their User-Agent from link to link.
     """
-    rest = [click for click in clicks if click.by in NOT_MACHINES]
-    scanners = [click for click in clicks if click.by == FeedbackClass.scanner]
+    scanners = [click for click in clicks if click.by == FeedbackClass.scanner or click.id in known]
+    rest = [click for click in clicks if click.by in NOT_MACHINES and click.id not in known]
     blamed: list[int] = []
     while scanners:
         followed = [click for click in rest if any(_is_same_visitor(click, scanner) for scanner in scanners)]

@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Insert,
     Select,
     and_,
     delete,
@@ -36,7 +37,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlmodel import Field, SQLModel
 
-from mailshot.audience.compile import in_list, product_clause, stands
+from mailshot.audience.compile import in_list, in_parameter, product_clause, stands
 from mailshot.profile.goals import Claim, Goal, credited
 from mailshot.states import NOT_MAILED, DeliveryState, FeedbackClass, FeedbackKind, RunState
 from mailshot.store import dialect, tables
@@ -91,9 +92,12 @@ def _later_postgresql(element: Any, compiler: Any, **options: Any) -> str:
 
 def mark(connection: Connection, customer_ids: Collection[int] | None = None) -> None:
     """Mark customers (None: all) whose data changed, so that their conversions are computed again."""
-    ids = None if customer_ids is None else sorted(customer_ids)
-    for start in range(0, 1 if ids is None else len(ids), CHUNK):
-        _mark(connection, *(() if ids is None else (in_list(DELIVERY.c.customer_id, ids[start : start + CHUNK]),)))
+    if customer_ids is None:
+        _mark(connection)
+        return
+    ids = sorted(customer_ids)
+    for start in range(0, len(ids), CHUNK):
+        connection.execute(_MARK_CUSTOMERS, {"customers": ids[start : start + CHUNK]})
 
 
 def mark_range(connection: Connection, first: int, end: int) -> None:
@@ -119,10 +123,18 @@ def mark_of_feedback(connection: Connection, ids: Collection[int]) -> None:
 
 
 def _mark(connection: Connection, *which: ColumnElement[bool]) -> None:
+    connection.execute(_marking(*which))
+
+
+def _marking(*which: ColumnElement[bool]) -> Insert:
     mailed = and_(RUN.c.state != RunState.past, DELIVERY.c.state.not_in(NOT_MAILED), *which)
     joined = DELIVERY.join(RUN, RUN.c.id == DELIVERY.c.run_id)
     customers = select(DELIVERY.c.customer_id).distinct().select_from(joined).where(mailed)
-    connection.execute(insert(DUE).from_select(["customer_id"], customers))
+    return insert(DUE).from_select(["customer_id"], customers)
+
+
+# Built once: it runs for every few clicks.
+_MARK_CUSTOMERS = _marking(in_parameter(DELIVERY.c.customer_id, "customers"))
 
 
 def forget(connection: Connection, customer_id: int) -> None:

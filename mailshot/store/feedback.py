@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, bindparam, select, text
 
+from mailshot.audience.compile import in_parameter
 from mailshot.profile.topics import TRACKING
 from mailshot.states import (
     NOT_ACCEPTED,
@@ -21,6 +23,7 @@ from mailshot.states import (
     IncomingKind,
 )
 from mailshot.store import conversions, dialect
+from mailshot.store.column_types import microseconds
 from mailshot.store.engine import Connection
 from mailshot.store.tables import Consent, Delivery, Feedback, Link, Run
 
@@ -30,6 +33,42 @@ CONSENT = dialect.table(Consent)
 RUN = dialect.table(Run)
 LINK = dialect.table(Link)
 SCHEMES = ("http", "https")
+# Built once: they run for every few opens and clicks, and building one takes longer than running it.
+_MAIL_STATUSES = (
+    select(DELIVERY.c.customer_id, DELIVERY.c.dotted_at, DELIVERY.c.state, DELIVERY.c.content, CONSENT.c.given)
+    .outerjoin_from(
+        DELIVERY, CONSENT, and_(CONSENT.c.customer_id == DELIVERY.c.customer_id, CONSENT.c.topic == TRACKING)
+    )
+    .where(DELIVERY.c.run_id == bindparam("run"), in_parameter(DELIVERY.c.customer_id, "customers"))
+)
+_CLICKS_BETWEEN = (
+    select(
+        *(FEEDBACK.c[name] for name in ("run_id", "customer_id", "id", "link_id", "at", "by", "detail")),
+    )
+    .where(in_parameter(FEEDBACK.c.customer_id, "customers"), FEEDBACK.c.kind == FeedbackKind.clicked)
+    .where(FEEDBACK.c.at.between(bindparam("since"), bindparam("until")))
+    .order_by(FEEDBACK.c.at, FEEDBACK.c.id)
+)
+# One parameter for all rows, so that the statement is parsed once for any number of them.
+_INSERT_EVENTS = {
+    "sqlite": text(
+        """INSERT INTO feedback (customer_id, run_id, kind, "key", "at", "by", why, link_id, detail)
+        SELECT value->>'customer_id', value->>'run_id', value->>'kind', value->>'key', value->>'at', value->>'by',
+            value->>'why', value->>'link_id', value->'detail'
+        FROM json_each(:rows) WHERE true ON CONFLICT DO NOTHING RETURNING customer_id, "key\""""
+    ),
+    "postgresql": text(
+        """INSERT INTO feedback (customer_id, run_id, kind, "key", "at", "by", why, link_id, detail)
+        SELECT customer_id, run_id, kind, "key", timestamptz 'epoch' + "at" * interval '1 microsecond', "by", why,
+            link_id, detail
+        FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS event(customer_id bigint, run_id bigint, kind text,
+            "key" text, "at" bigint, "by" text, why text, link_id bigint, detail jsonb)
+        ON CONFLICT DO NOTHING RETURNING customer_id, "key\""""
+    ),
+}
+_LINK_URLS = select(LINK.c.id, LINK.c.url).where(in_parameter(LINK.c.id, "ids"))
+#: A mail: the run's id and the customer's.
+Mail = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +117,28 @@ class Click:
     agent: str = ""
 
 
-def record_event(connection: Connection, piece: FeedbackEvent) -> bool:
+def record_event(connection: Connection, event: FeedbackEvent) -> bool:
     """Store a feedback event, and return whether it is new."""
-    values = {"kind": piece.kind.value, "by": piece.by.value}
-    row = dialect.dialect_insert(connection, FEEDBACK).values(**{**asdict(piece), **values})
-    new = dialect.changed_one(connection, row.on_conflict_do_nothing())
-    if new and piece.kind in (FeedbackKind.clicked, FeedbackKind.bounced):
-        conversions.mark(connection, [piece.customer_id])
+    return bool(record_events(connection, [event]))
+
+
+def record_events(connection: Connection, events: Sequence[FeedbackEvent]) -> list[FeedbackEvent]:
+    """Store feedback events in one statement, and return those that are new, in order of customer and key."""
+    by_key = {(event.customer_id, event.key): event for event in reversed(events)}
+    if not by_key:
+        return []
+    # Sorted, so that two processes storing the same events do not deadlock.
+    rows = json.dumps([_values(event) for _, event in sorted(by_key.items())])
+    stored = connection.execute(_INSERT_EVENTS[connection.dialect.name], {"rows": rows}).all()
+    new = [by_key[customer_id, key] for customer_id, key in sorted((int(row[0]), str(row[1])) for row in stored)]
+    if changed := {event.customer_id for event in new if event.kind in (FeedbackKind.clicked, FeedbackKind.bounced)}:
+        conversions.mark(connection, changed)
     return new
+
+
+def _values(event: FeedbackEvent) -> dict[str, Any]:
+    values = {name: getattr(event, name) for name in FeedbackEvent.__slots__}
+    return {**values, "at": microseconds(event.at)}
 
 
 def withdraw_event(connection: Connection, customer_id: int, key: str) -> None:
@@ -112,28 +165,35 @@ def soft_bounces(connection: Connection, customer_id: int, since: datetime, unti
     return len(bounced)
 
 
-def mail_status(connection: Connection, run_id: int, customer_id: int) -> MailStatus | None:
-    """Return the state of the mail that an open or click belongs to, or None if there is no such mail."""
-    d, c = DELIVERY.c, CONSENT.c
-    tracking = and_(c.customer_id == d.customer_id, c.topic == TRACKING)
-    row = connection.execute(
-        select(d.dotted_at, d.state, d.content, c.given)
-        .select_from(DELIVERY.outerjoin(CONSENT, tracking))
-        .where(d.run_id == run_id, d.customer_id == customer_id)
-    ).first()
-    return MailStatus(row.dotted_at, row.state, row.content, bool(row.given)) if row else None
+def mail_statuses(connection: Connection, mails: Collection[Mail]) -> dict[Mail, MailStatus]:
+    """Return the state of the mails that opens and clicks belong to. Mails that do not exist are left out."""
+    statuses = {}
+    for run_id, customer_ids in _by_run(mails).items():
+        rows = connection.execute(_MAIL_STATUSES, {"run": run_id, "customers": customer_ids})
+        for customer_id, dotted_at, state, content, given in rows:
+            statuses[run_id, customer_id] = MailStatus(dotted_at, state, content, bool(given))
+    return statuses
 
 
-def clicks_around(connection: Connection, run_id: int, customer_id: int, at: datetime, reach: timedelta) -> list[Click]:
-    """Return the clicks in one mail within `reach` before or after `at`, in order of time."""
-    c = FEEDBACK.c
-    rows = connection.execute(
-        select(c.id, c.link_id, c.at, c.by, c.detail)
-        .where(c.customer_id == customer_id, c.run_id == run_id, c.kind == FeedbackKind.clicked)
-        .where(c.at.between(at - reach, at + reach))
-        .order_by(c.at, c.id)
-    )
-    return [Click(row.id, row.link_id, row.at, row.by, row.detail.get("agent", "")) for row in rows]
+def _by_run(mails: Iterable[Mail]) -> dict[int, list[int]]:
+    by_run: dict[int, list[int]] = {}
+    for run_id, customer_id in sorted(mails):
+        by_run.setdefault(run_id, []).append(customer_id)
+    return by_run
+
+
+def clicks_between(
+    connection: Connection, mails: Collection[Mail], since: datetime, until: datetime
+) -> dict[Mail, list[Click]]:
+    """Return the clicks in some mails from `since` to `until`, in order of time."""
+    customers = sorted({customer_id for _, customer_id in mails})
+    rows = connection.execute(_CLICKS_BETWEEN, {"customers": customers, "since": since, "until": until})
+    clicks: dict[Mail, list[Click]] = {}
+    for row in rows:
+        if (row.run_id, row.customer_id) in mails:
+            click = Click(row.id, row.link_id, row.at, row.by, row.detail.get("agent", ""))
+            clicks.setdefault((row.run_id, row.customer_id), []).append(click)
+    return clicks
 
 
 def reclassify_as_scanner(connection: Connection, ids: list[int], why: str) -> int:
@@ -158,10 +218,12 @@ def store_links(connection: Connection, urls: Mapping[int, str]) -> None:
         connection.execute(dialect.dialect_insert(connection, LINK).on_conflict_do_nothing(), rows)
 
 
-def link_url(connection: Connection, link_id: int) -> str | None:
-    """Return the URL of a link, or None if it is unknown or not safe to redirect to."""
-    url = connection.scalar(select(LINK.c.url).where(LINK.c.id == link_id))
-    return url if url and is_safe_url(url) else None
+def link_urls(connection: Connection, link_ids: Collection[int]) -> dict[int, str]:
+    """Return the URLs of links by id. Links that are unknown or not safe to redirect to are left out."""
+    if not link_ids:
+        return {}
+    rows = connection.execute(_LINK_URLS, {"ids": sorted(link_ids)})
+    return {int(row[0]): str(row[1]) for row in rows if is_safe_url(row[1])}
 
 
 def is_safe_url(url: str) -> bool:

@@ -25,6 +25,7 @@ from mailshot.errors import Busy, Refused
 from mailshot.store.engine import Connection, Store
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 #: Writes in one transaction.
 MAX_PER_COMMIT = 500
 #: How long a batch is tried again while another process writes.
@@ -33,7 +34,9 @@ PATIENCE_SECONDS = 120
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    apply: Callable[[Connection], Any]
+    #: Writes some items and returns the value of each.
+    apply: Callable[[Connection, list[Any]], list[Any]]
+    item: Any
     answer: asyncio.Future[Any]
 
 
@@ -58,10 +61,17 @@ class GroupCommit:
 
         Raises what `apply` or the transaction raised (Unavailable); in both cases nothing was written.
         """
+        return await self.do_together(_run_each, apply)
+
+    async def do_together(self, apply: Callable[[Connection, list[Item]], list[T]], item: Item) -> T:
+        """Like `do`, for a write of which many wait at a time: `apply` gets all their items in one call.
+
+        It returns a value for each item. Items that wait together have the same `apply`.
+        """
         if self._closed:
             raise Refused("The group commit is closed.")
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(apply, answer))
+        self._waiting.append(_Waiting(apply, item, answer))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._drain())
         return await answer
@@ -101,8 +111,16 @@ class GroupCommit:
             return self._apart(batch)
 
     def _together(self, batch: list[_Waiting]) -> list[Any]:
+        groups: dict[Any, list[int]] = {}
+        for number, waiting in enumerate(batch):
+            groups.setdefault(waiting.apply, []).append(number)
+        outcomes: list[Any] = [None] * len(batch)
         with self._store.write() as connection:
-            return [waiting.apply(connection) for waiting in batch]
+            for apply, numbers in groups.items():
+                values = apply(connection, [batch[number].item for number in numbers])
+                for number, value in zip(numbers, values, strict=True):
+                    outcomes[number] = value
+        return outcomes
 
     def _apart(self, batch: list[_Waiting]) -> list[Any]:
         try:
@@ -114,10 +132,14 @@ class GroupCommit:
             return [_Failed(error)] * len(batch)
 
 
+def _run_each(connection: Connection, writes: list[Callable[[Connection], T]]) -> list[T]:
+    return [write(connection) for write in writes]
+
+
 def _guarded(connection: Connection, waiting: _Waiting) -> object:
     savepoint = connection.begin_nested()
     try:
-        outcome = waiting.apply(connection)
+        (outcome,) = waiting.apply(connection, [waiting.item])
         savepoint.commit()
         return outcome
     except (OperationalError, InterfaceError):

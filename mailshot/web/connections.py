@@ -12,7 +12,7 @@ import logging
 import resource
 import time
 from collections.abc import Collection
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -30,6 +30,7 @@ IPV6_SITE_BITS = 64
 LOG_PAUSE_SECONDS = 60.0
 
 
+@lru_cache(maxsize=4096)
 def client(host: str) -> str:
     """Return what counts as one client: an IPv4 address, or the /64 network of an IPv6 address (RFC 6177)."""
     try:

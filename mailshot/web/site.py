@@ -19,6 +19,7 @@ from mailshot.campaign.browser_view import BrowserViews
 from mailshot.customer_texts import language
 from mailshot.customer_texts.language import LANGUAGES, CustomerLanguage
 from mailshot.facts.catalogue import Fact, builtin
+from mailshot.feedback import tracking
 from mailshot.feedback.link_parameters import RunParameters
 from mailshot.profile.preferences import Statements
 from mailshot.profile.topics import Topics
@@ -104,6 +105,10 @@ class Site:
     exporting: set[int] = field(default_factory=set)
     #: How many exports may run at once.
     exports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+
+    def record_fetches(self, connection: Connection, fetches: list[tracking.Fetch]) -> list[str | None]:
+        """Record opens and clicks for `group.do_together`; return the address that each is redirected to."""
+        return tracking.record_fetches(connection, fetches, self.run_parameters)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run a query in a worker thread and return its result."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from datetime import datetime
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mailshot.feedback import tracking
+from mailshot.feedback.tracking import Fetch
 from mailshot.tokens import Purpose
 from mailshot.web.site import TestMailLink, site_of, verified_ids
 
@@ -24,8 +23,7 @@ async def serve_pixel(request: Request) -> Response:
         run_id, customer_id = await verified_ids(request, Purpose.open, 2)
     except TestMailLink:
         return _pixel()
-    fetch = _fetch(request, run_id, customer_id, site_of(request).clock())
-    await site_of(request).group.do(lambda connection: tracking.record_open(connection, fetch))
+    await _record(request, run_id, customer_id)
     return _pixel()
 
 
@@ -34,28 +32,29 @@ async def redirect_click(request: Request) -> Response:
 
     The hidden link, whose token has no number of a link, leads nowhere: a browser stays where it is.
     """
-    run_id, customer_id, *numbers = await verified_ids(request, Purpose.click, 2, 3)
-    site = site_of(request)
-    fetch = _fetch(request, run_id, customer_id, site.clock())
-    if not numbers:
-        await site.group.do(lambda connection: tracking.record_hidden_link(connection, fetch))
+    run_id, customer_id, *link_ids = await verified_ids(request, Purpose.click, 2, 3)
+    if not link_ids:
+        await _record(request, run_id, customer_id, is_hidden=True)
         return Response(status_code=204, headers=UNSTORED)
-    link_id = numbers[0]
-    url = await site.group.do(lambda connection: tracking.record_click(connection, fetch, link_id, site.run_parameters))
+    url = await _record(request, run_id, customer_id, link_ids[0])
     if url is None:
         raise HTTPException(404)
     return Response(status_code=302, headers={**UNSTORED, "Location": url})
 
 
-def _pixel() -> Response:
-    return Response(PIXEL, media_type="image/gif", headers=UNSTORED)
-
-
-def _fetch(request: Request, run_id: int, customer_id: int, at: datetime) -> tracking.Fetch:
-    headers = request.headers
+async def _record(
+    request: Request, run_id: int, customer_id: int, link_id: int | None = None, is_hidden: bool = False
+) -> str | None:
+    site, headers = site_of(request), request.headers
     purpose = " ".join(headers.get(name, "") for name in ("sec-purpose", "purpose", "x-purpose", "x-moz"))
     prefetch = "prefetch" in purpose or "preview" in purpose
-    return tracking.Fetch(run_id, customer_id, at, request.method, headers.get("user-agent", ""), prefetch)
+    agent = headers.get("user-agent", "")
+    fetch = Fetch(run_id, customer_id, site.clock(), request.method, agent, prefetch, link_id, is_hidden)
+    return await site.group.do_together(site.record_fetches, fetch)
+
+
+def _pixel() -> Response:
+    return Response(PIXEL, media_type="image/gif", headers=UNSTORED)
 
 
 ROUTES = [Route("/o/{token:path}", serve_pixel), Route("/c/{token:path}", redirect_click)]

@@ -59,6 +59,33 @@ def test_a_result_comes_after_the_commit(store: Store) -> None:
     asyncio.run(work())
 
 
+def test_writes_of_one_kind_get_their_items_together_and_a_bad_item_fails_alone(store: Store) -> None:
+    calls = []
+
+    def add_all(connection: Connection, names: list[str]) -> list[str]:
+        calls.append(len(names))
+        if "bad" in names:
+            raise LookupError("bad")
+        return [add(name, connection) for name in names]
+
+    async def work() -> list[object]:
+        group = GroupCommit(store)
+        good = [group.do_together(add_all, f"a{number}") for number in range(5)]
+        mixed = [*good, group.do(lambda connection: add("alone", connection))]
+        answers = await asyncio.gather(*mixed)
+        bad = [group.do_together(add_all, name) for name in ("b1", "bad", "b2")]
+        answers += await asyncio.gather(*bad, return_exceptions=True)
+        await group.close()
+        return answers
+
+    answers = asyncio.run(work())
+    assert answers[:7] == ["a0", "a1", "a2", "a3", "a4", "alone", "b1"]
+    assert isinstance(answers[7], LookupError)
+    assert answers[8] == "b2"
+    assert calls == [5, 3, 1, 1, 1]
+    assert kept(store) == 8
+
+
 @pytest.mark.parametrize("wrong", ["INSERT INTO suppression (address_hash) VALUES ('half')", None])
 def test_a_failing_write_does_not_affect_the_others(store: Store, wrong: str | None) -> None:
     def fail(connection: Connection) -> str:

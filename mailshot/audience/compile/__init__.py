@@ -4,7 +4,7 @@ Start at `Compiler.select`. `planner` chooses the access paths; docs/internals.m
 """
 
 from mailshot.audience.compile.compiler import Compiler
-from mailshot.audience.compile.expressions import in_list, stands, unindexed
+from mailshot.audience.compile.expressions import in_list, in_parameter, stands, unindexed
 from mailshot.audience.compile.facts import fact_column, json_path, product_clause
 from mailshot.audience.compile.sources import (
     ActivitySource,
@@ -26,6 +26,7 @@ __all__ = [
     "existed",
     "fact_column",
     "in_list",
+    "in_parameter",
     "json_path",
     "product_clause",
     "stands",

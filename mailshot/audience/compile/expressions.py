@@ -106,6 +106,12 @@ def in_list(column: ColumnElement[Any], values: Iterable[Value | int]) -> Clause
     return clause
 
 
+def in_parameter(column: ColumnElement[Any], name: str) -> Clause:
+    """Return whether the column is in the list given as parameter `name`, for a statement that is built once."""
+    clause: Clause = Listed(column, bindparam(name, type_=ListOf(column.type)))
+    return clause
+
+
 def equals_any(column: ColumnElement[Any], values: Sequence[str]) -> Clause:
     """Return whether the column is one of the values; one value becomes `=`, which every index serves."""
     clause: Clause = column == values[0] if len(values) == 1 else in_list(column, values)
