@@ -1,4 +1,4 @@
-"""Takes events of mail providers from a verified webhook request and applies them, in one transaction.
+"""Takes events of mail providers from a verified webhook request and applies them.
 
 An event is stored under the provider's id in the same transaction as its effects, so repeating it has none. Opens,
 clicks and deliveries are not stored by themselves: they are too many, and repeating them does nothing anyway.

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import and_, bindparam, select, text
+from sqlalchemy import and_, bindparam, func, select, text
 
 from mailshot.audience.compile import in_parameter
 from mailshot.profile.topics import TRACKING
@@ -150,19 +150,15 @@ def withdraw_event(connection: Connection, customer_id: int, key: str) -> None:
 def soft_bounces(connection: Connection, customer_id: int, since: datetime, until: datetime) -> int:
     """Return how many mails to a customer came back soft in a time, after the last one that a person opened in it."""
     c = FEEDBACK.c
-    kinds = [FeedbackKind.bounced.value, *(kind.value for kind in PROVES_ARRIVAL)]
-    rows = connection.execute(
-        select(c.kind, c.by, c.run_id, c.detail)
-        .where(c.customer_id == customer_id, c.kind.in_(kinds), c.at.between(since, until))
-        .order_by(c.at, c.id)
-    )
-    bounced: set[int] = set()
-    for row in rows:
-        if row.kind != FeedbackKind.bounced:
-            bounced = set() if row.by == FeedbackClass.human else bounced
-        elif row.detail.get("kind") == IncomingKind.soft:
-            bounced.add(row.run_id)
-    return len(bounced)
+    mine = and_(c.customer_id == customer_id, c.at.between(since, until))
+    proofs = [kind.value for kind in PROVES_ARRIVAL]
+    opened = select(func.max(c.at, type_=c.at.type)).where(mine, c.kind.in_(proofs), c.by == FeedbackClass.human)
+    opened_at = connection.scalar(opened)
+    soft = and_(c.kind == FeedbackKind.bounced, c.detail["kind"].as_string() == IncomingKind.soft.value)
+    bounced = select(func.count(c.run_id.distinct())).where(mine, soft)
+    if opened_at is not None:
+        bounced = bounced.where(c.at > opened_at)
+    return int(connection.execute(bounced).scalar_one())
 
 
 def mail_statuses(connection: Connection, mails: Collection[Mail]) -> dict[Mail, MailStatus]:

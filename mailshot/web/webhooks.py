@@ -9,6 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
 
 from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
@@ -18,17 +22,20 @@ from starlette.routing import BaseRoute, Route
 
 from mailshot.feedback import provider_events
 from mailshot.states import IncomingSource
+from mailshot.store.engine import Connection
 from mailshot.web import connections, forms
 from mailshot.web.aws import CertificateCache
 from mailshot.web.site import Site, site_of
 from mailshot.webhooks import providers
 from mailshot.webhooks.providers import VerifiedRequest, Webhooks
 from mailshot.webhooks.sns import Fetch
-from mailshot.webhooks.verification import UnreadableRequest, UnverifiedRequest, WebhookRequest
+from mailshot.webhooks.verification import SignedEvent, UnreadableRequest, UnverifiedRequest, WebhookRequest
 
 log = logging.getLogger(__name__)
 #: Anyone can send requests that are refused, so a provider's refusals are logged once in this time.
 LOG_PAUSE_SECONDS = 60.0
+#: Events of a request that share a transaction. A thousand would keep opens and unsubscribes waiting for seconds.
+EVENTS_PER_WRITE = 20
 
 
 def routes(webhooks: Webhooks, fetch: Fetch) -> list[BaseRoute]:
@@ -73,11 +80,16 @@ class _Endpoint:
             await self._confirm(verified.confirm_url)
         if not verified.events:
             return
-        at, events = posted.received_at, verified.events
-        counts = await site.group.do(
-            lambda connection: provider_events.apply_events(connection, site.keys, self._source, events, at)
-        )
+        counts: Counter[str] = Counter()
+        for start in range(0, len(verified.events), EVENTS_PER_WRITE):
+            events = verified.events[start : start + EVENTS_PER_WRITE]
+            counts += await site.group.do(partial(self._apply_events, site, events, posted.received_at))
         log.debug("webhook %s: %s", self._source, dict(counts))
+
+    def _apply_events(
+        self, site: Site, events: Sequence[SignedEvent], at: datetime, connection: Connection
+    ) -> Counter[str]:
+        return provider_events.apply_events(connection, site.keys, self._source, events, at)
 
     async def _confirm(self, url: str) -> None:
         try:

@@ -288,6 +288,18 @@ def test_claim_and_recover_read_by_the_index(sqlite_url: str) -> None:
     store.close()
 
 
+def test_the_check_at_the_dot_reads_no_whole_run_without_statistics(sqlite_url: str) -> None:
+    store = Store.open(sqlite_url)
+    run_id = begin(store, customers(store, 3))
+    claimed = claim(store, run_id, 7)
+    with steps(store) as plan:
+        commit_intent(store, run_id, 7, claimed)
+    assert any("other" in step for step in plan)
+    lines = [line for step in plan for line in step.splitlines() if "SEARCH other" in line or "SCAN other" in line]
+    assert [line for line in lines if "customer_id=?" not in line] == []
+    store.close()
+
+
 def suspicions(store: Store, run_id: int) -> dict[int, int]:
     return {who: row["suspicion"] for who, row in rows(store, run_id).items()}
 

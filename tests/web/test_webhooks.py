@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -15,10 +16,11 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from mailshot.feedback import incoming_mail as taking
+from mailshot.feedback import provider_events
 from mailshot.profile import address
 from mailshot.states import DeliveryState, IncomingSource
 from mailshot.store import dialect, incoming_mail, privacy, suppression
-from mailshot.store.engine import Store
+from mailshot.store.engine import Connection, Store
 from mailshot.store.tables import Delivery
 from mailshot.tokens import KeyRing, Purpose
 from mailshot.webhooks import providers
@@ -387,3 +389,24 @@ def test_a_body_without_a_length_is_limited(client: TestClient, look: Look) -> N
     answer = client.post("/webhooks/brevo", content=parts(), headers=dict(genuine.headers))
     assert answer.status_code == 413
     assert records(look) == []
+
+
+def test_a_request_of_many_events_is_applied_in_several_transactions_and_all_count(
+    client: TestClient, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opens and unsubscribe requests of others get their turn in between."""
+    sizes = []
+    whole = provider_events.apply_events
+
+    def apply(connection: Connection, keys: KeyRing, source: IncomingSource, events: Any, at: datetime) -> Counter[str]:
+        sizes.append(len(events))
+        return whole(connection, keys, source, events, at)
+
+    monkeypatch.setattr(provider_events, "apply_events", apply)
+    at = now()
+    bodies = [event for number in range(50) for event in requests.BODIES["sendgrid"]("soft", MAIL, at, number)]
+    posted = requests.sign(IncomingSource.sendgrid, bodies, at)
+    assert [send(client, "sendgrid", posted) for _ in range(2)] == [200, 200]
+    assert sizes == [20, 20, 10] * 2
+    assert len(look.feedback("bounced")) == 50
+    assert suppressed(look) is None
