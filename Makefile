@@ -22,7 +22,7 @@ check: $(VENV)/.dev ## Style, types, import contract, shape, and known security 
 	$(BIN)/python .ci/audit.py requirements/base.txt
 
 torture: $(VENV)/.dev ## Kill, stop, cut and lock for an hour; numbers are printed.
-	$(BIN)/python -m pytest -m torture --timeout 3600 -s tests/crash tests/browser tests/incoming
+	$(BIN)/python -m pytest -m torture --timeout 3600 -s tests/crash tests/browser tests/incoming tests/insight tests/web
 
 bench: $(VENV)/.demo $(VENV)/.dev ## Print every benchmark's ratio.
 	for file in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done

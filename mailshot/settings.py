@@ -24,7 +24,8 @@ PREFIX = "MAILSHOT_"
 MAX_BYTES = 64 * 1024
 _WEBHOOK = "webhook_"
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
-_NUMBERS = ("web_port", "inbox_smtp_port", "inbox_web_port", "connections", "lease", "dot_timeout", "batch")
+_NUMBERS = ("web_port", "inbox_smtp_port", "inbox_web_port", "connections", "lease", "dot_timeout", "batch",
+            "signup_per_address", "signup_per_client", "signup_per_hour", "signup_days", "signup_seconds")  # fmt: skip
 EXAMPLES = {
     "database": "sqlite:///mailshot.db or postgresql://user@host/name",
     "redis": "redis://127.0.0.1:6379/0",
@@ -95,6 +96,11 @@ class Settings(BaseModel):
     lease: float = Field(30.0, ge=1, description="Seconds after which an unrenewed claim on a delivery expires.")
     dot_timeout: float = Field(600.0, ge=60, description="Seconds to wait for the reply to the final dot (RFC 5321).")
     batch: int = Field(2000, ge=1, description="Deliveries processed per queue message.")
+    signup_per_address: int = Field(1, ge=1, description="Sign-up mails to one address in 24 hours.")
+    signup_per_client: int = Field(20, ge=1, description="Sign-ups from one network address in an hour.")
+    signup_per_hour: int = Field(500, ge=1, description="Sign-up mails in an hour, in total.")
+    signup_days: int = Field(7, ge=1, le=90, description="Days until an unconfirmed sign-up is deleted.")
+    signup_seconds: float = Field(3.0, ge=0, description="Seconds for which the sign-up page must have been shown.")
 
     @field_validator(*_NUMBERS, mode="before")
     @classmethod

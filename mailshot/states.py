@@ -64,6 +64,14 @@ MAY_HAVE_ARRIVED: DeliveryStates = (DeliveryState.dotting, DeliveryState.sent, D
 RECEIVED: DeliveryStates = (*UNSENT, *MAY_HAVE_ARRIVED)
 #: Settled, and the mail arrived or may have: whom reports count as mailed.
 REACHED: DeliveryStates = (DeliveryState.sent, DeliveryState.unconfirmed)
+#: The server has not accepted the mail, or nothing says so yet: no person can have read it.
+NOT_ACCEPTED: DeliveryStates = (
+    DeliveryState.dotting,
+    DeliveryState.deferred,
+    DeliveryState.refused,
+    DeliveryState.skipped,
+    DeliveryState.holdout,
+)
 #: Settled without any attempt to send.
 NOT_MAILED: DeliveryStates = (DeliveryState.skipped, DeliveryState.holdout)
 

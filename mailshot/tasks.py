@@ -20,14 +20,14 @@ import dramatiq
 
 from mailshot.bootstrap import App
 from mailshot.campaign import conversions, schedules
-from mailshot.deliver import address_mails, confirmations, pipeline
+from mailshot.deliver import address_mails, confirmations, pipeline, sign_up_mails
 from mailshot.doorbell import ACTOR, QUEUE, QUEUE_ERRORS
 from mailshot.errors import Busy, MailshotError
 from mailshot.feedback import incoming_mail
 from mailshot.intake import receiver
 from mailshot.intake.mailbox_address import MailboxAddress
 from mailshot.intake.receiver import MailHandlers
-from mailshot.store import erasures, leases, scrubbing, staging
+from mailshot.store import erasures, leases, scrubbing, sign_ups, staging
 
 log = logging.getLogger(__name__)
 #: Between two rounds of the clock.
@@ -150,6 +150,7 @@ def tick_until(app: App, stop: threading.Event) -> None:
                     if now >= drop_at:
                         drop_at = now + DROP_GAP
                         incoming_mail.drop_old(app.store, now)
+                        _drop_sign_ups(app, now)
                     if app.store.sqlite:
                         staging.clean_up_if_idle(app.store)
                     scrub_at = _scrub(app, scrub_at, now)
@@ -174,6 +175,12 @@ def receive_until(app: App, mailbox: MailboxAddress, stop: threading.Event) -> N
         process=lambda: incoming_mail.process_waiting(app.store, app.keys, lambda: datetime.now(UTC)),
     )
     receiver.receive_until(mailbox, app.keys, handlers, stop)
+
+
+def _drop_sign_ups(app: App, now: datetime) -> None:
+    """Delete sign-ups whose links have ended."""
+    with app.store.write() as connection:
+        sign_ups.delete_old(connection, now - timedelta(days=app.settings.signup_days))
 
 
 def _scrub(app: App, due: datetime, now: datetime) -> datetime:
@@ -232,6 +239,8 @@ def _mail_links_until(app: App, stop: threading.Event) -> None:
                 confirmations.send_links(app.send_settings, links, stop)
             if mails := address_mails.due_mails(app.store, datetime.now(UTC)):
                 address_mails.send_mails(app.send_settings, mails, stop)
+            if asked := sign_up_mails.due_sign_ups(app.store, datetime.now(UTC)):
+                sign_up_mails.send_links(app.send_settings, asked, stop)
         except Busy:
             continue
         except Exception as error:  # one broken server or row must not block the links of all others

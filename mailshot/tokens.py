@@ -44,6 +44,7 @@ class Purpose(StrEnum):
     message = "message"
     view = "view"
     address = "address"
+    signup = "signup"
 
 
 #: How the local part of an address begins, by the purpose of its token: returned mail, unsubscribe mail.

@@ -23,6 +23,7 @@ SUPPRESSION = {
     "export": "suppression:export",
 }
 CUSTOMER = {"export": "customer:export", "erase": "customer:erase"}
+SIGN_UP = {"form": "sign_up:form"}
 ARCHIVE = {"list": "archive:list_", "add": "archive:add", "remove": "archive:remove"}
 MAILBOX = {
     "take": "mailbox:take",
@@ -59,6 +60,7 @@ COMMANDS: dict[str, lazy.Place] = {
     "mailbox": lazy.group(MAILBOX, "Receive bounces, complaints and replies, and see what they changed."),
     "rules": lazy.group(RULES, "Check, test, count, compare and explain rules."),
     "suppression": lazy.group(SUPPRESSION, "Suppress addresses, look them up, and lift a suppression."),
+    "signup": lazy.group(SIGN_UP, "Let visitors sign up for topics."),
     "customer": lazy.group(CUSTOMER, "Export or erase all data of one customer."),
     "audit": "audit:audit",
     "db": lazy.group(DATABASE, "Set up and upgrade the database."),

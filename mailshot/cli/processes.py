@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from mailshot.bootstrap import App
     from mailshot.intake.mailbox_address import MailboxAddress
     from mailshot.rulebook.rulebook import Rulebook
-    from mailshot.web.site import SiteSettings
+    from mailshot.web.site import SignUpSettings, SiteSettings
 
 Threads = Annotated[int, typer.Option(help="Runs processed at the same time.", min=1, max=16)]
 
@@ -226,7 +227,20 @@ def site_settings(app: App) -> SiteSettings:
         zone=rules.company.time_zone,
         language=rules.company.language,
         webhooks=app.webhooks,
+        sign_up=_sign_up(app, rules),
     )
+
+
+def _sign_up(app: App, rules: Rulebook) -> SignUpSettings:
+    """Return how visitors sign up; the mail with the link is from the first sender."""
+    from mailshot.store.sign_ups import SignUpLimits
+    from mailshot.web.site import SignUpSettings
+
+    first, settings = next(iter(rules.senders.values()), None), app.settings
+    sender = {**first.model_dump(exclude={"utm"}), "brand": first.brand or rules.company.brand} if first else None
+    limits = SignUpLimits(settings.signup_per_address, settings.signup_per_client, settings.signup_per_hour)
+    days, seconds = timedelta(days=settings.signup_days), timedelta(seconds=settings.signup_seconds)
+    return SignUpSettings(sender, limits, days, seconds)
 
 
 def _contact(rules: Rulebook) -> str:

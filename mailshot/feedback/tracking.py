@@ -7,7 +7,7 @@ count once, a visit an hour later counts again, and a scanner's request never hi
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -15,7 +15,7 @@ from functools import lru_cache
 from is_crawler import is_crawler
 
 from mailshot.feedback.link_parameters import RunParameters
-from mailshot.states import PROVES_ARRIVAL, DeliveryState, FeedbackClass, FeedbackKind
+from mailshot.states import NOT_MACHINES, PROVES_ARRIVAL, DeliveryState, FeedbackClass, FeedbackKind
 from mailshot.store import feedback, ledger
 from mailshot.store.engine import Connection
 from mailshot.store.feedback import Click, FeedbackEvent, Mail, MailStatus
@@ -24,6 +24,13 @@ from mailshot.store.feedback import Click, FeedbackEvent, Mail, MailStatus
 SOONEST_CLICK_SECONDS = 5.0
 #: Clicks on this many different links of a mail within this time are a scanner's.
 BURST, BURST_LINKS = timedelta(seconds=2), 3
+#: So close to a scanner's click, another one in the mail with the same User-Agent is the same scanner's: gateways that
+#: ask for the head of a link fetch the rest at once. No longer, because people have the same current browsers.
+TRAIL = timedelta(seconds=5)
+#: So close to a visit of the hidden link, all clicks are a scanner's: following every link takes a minute or two.
+HIDDEN_LINK_TRAIL = timedelta(minutes=2)
+#: Clicks in one mail that are looked at together.
+REACH = timedelta(minutes=10)
 #: Parts of the User-Agent of image proxies, with what the report calls them.
 PROXIES = {
     "GoogleImageProxy": "Gmail's image proxy",
@@ -68,8 +75,10 @@ class Fetch:
     agent: str
     #: A header says that it was fetched ahead of the reader.
     prefetch: bool = False
-    #: The link that was fetched, None for the pixel.
+    #: The link that was fetched, None for the pixel and for the hidden link.
     link_id: int | None = None
+    #: It was the link that no person sees.
+    is_hidden: bool = False
 
     @property
     def mail(self) -> Mail:
@@ -77,7 +86,7 @@ class Fetch:
 
     @property
     def kind(self) -> FeedbackKind:
-        return FeedbackKind.opened if self.link_id is None else FeedbackKind.clicked
+        return FeedbackKind.clicked if self.is_hidden or self.link_id is not None else FeedbackKind.opened
 
 
 def record_fetches(
@@ -85,15 +94,16 @@ def record_fetches(
 ) -> list[str | None]:
     """Record opens and clicks; return the address that each is redirected to.
 
-    None for a pixel and for a link that is unknown; a fetch of an unknown link is not recorded. The address has the UTM
-    parameters that `parameters` knows for the mail; None adds none. A few statements serve any number of fetches.
+    None for a pixel, for the hidden link and for a link that is unknown; a fetch of an unknown link is not recorded.
+    The address has the UTM parameters that `parameters` knows for the mail; None adds none. A few statements serve any
+    number of fetches.
     """
     urls = feedback.link_urls(connection, {fetch.link_id for fetch in fetches if fetch.link_id is not None})
     genuine = [fetch for fetch in fetches if fetch.link_id is None or fetch.link_id in urls]
     statuses = feedback.mail_statuses(connection, {fetch.mail for fetch in genuine})
     tracked = [fetch for fetch in genuine if fetch.mail in statuses and statuses[fetch.mail].tracked]
     events = [_event(connection, fetch, statuses[fetch.mail]) for fetch in tracked]
-    _blame_bursts(connection, feedback.record_events(connection, events))
+    _blame_scanners(connection, feedback.record_events(connection, events))
     addresses = [urls.get(fetch.link_id) if fetch.link_id is not None else None for fetch in fetches]
     if parameters is None:
         return addresses
@@ -106,7 +116,8 @@ def record_fetches(
 def _event(connection: Connection, fetch: Fetch, status: MailStatus) -> FeedbackEvent:
     """Return the event of a fetch, and settle an unconfirmed mail that it proves to have arrived."""
     since_dot = (fetch.at - status.dotted_at).total_seconds() if status.dotted_at else None
-    cause = classify(TrackingRequest(fetch.kind, fetch.method, fetch.agent, since_dot, fetch.prefetch))
+    asked = TrackingRequest(fetch.kind, fetch.method, fetch.agent, since_dot, fetch.prefetch, status.is_accepted)
+    cause = HIDDEN_LINK if fetch.is_hidden else classify(asked)
     if status.state == DeliveryState.unconfirmed and cause.by in PROVES_ARRIVAL[fetch.kind]:
         ledger.confirm_arrival(connection, *fetch.mail, fetch.at, f"{fetch.kind.value} by the customer")
     detail = {"agent": fetch.agent[:300]} if fetch.agent else {}
@@ -117,15 +128,21 @@ def _event(connection: Connection, fetch: Fetch, status: MailStatus) -> Feedback
     )
 
 
-def _blame_bursts(connection: Connection, new: Sequence[FeedbackEvent]) -> None:
+def _blame_scanners(connection: Connection, new: Sequence[FeedbackEvent]) -> None:
+    """Reclassify clicks around new ones that show a scanner only when they are seen together."""
     clicks = [event for event in new if event.kind is FeedbackKind.clicked]
     if not clicks:
         return
     mails = {(event.run_id, event.customer_id) for event in clicks if event.run_id is not None}
-    since, until = min(event.at for event in clicks) - BURST, max(event.at for event in clicks) + BURST
+    since, until = min(event.at for event in clicks) - REACH, max(event.at for event in clicks) + REACH
     by_mail = feedback.clicks_between(connection, mails, since, until)
-    if ids := [number for clicks_of_mail in by_mail.values() for number in burst(clicks_of_mail)]:
-        feedback.reclassify_as_scanner(connection, ids, f"{BURST_LINKS} or more links within 2 seconds")
+    in_bursts = {number for clicks_of_mail in by_mail.values() for number in burst(clicks_of_mail)}
+    if in_bursts:
+        why = f"{BURST_LINKS} or more links within 2 seconds"
+        feedback.reclassify_as_scanner(connection, sorted(in_bursts), why)
+    trails = [number for clicks_of_mail in by_mail.values() for number in trail(clicks_of_mail, in_bursts)]
+    if trails:
+        feedback.reclassify_as_scanner(connection, trails, "the same visitor as a scanner")
 
 
 def _with_parameters(
@@ -146,6 +163,8 @@ class TrackingRequest:
     #: Seconds since the dot, None when that moment is unknown.
     since_dot: float | None = None
     prefetch: bool = False
+    #: The server has accepted the mail, or may have.
+    accepted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +173,9 @@ class Classification:
 
     by: FeedbackClass
     why: str
+
+
+HIDDEN_LINK = Classification(FeedbackClass.scanner, "followed the hidden link")
 
 
 def classify(request: TrackingRequest) -> Classification:
@@ -166,6 +188,8 @@ def classify(request: TrackingRequest) -> Classification:
         return Classification(by, "fetched ahead of the reader")
     if proxy := _proxy(request.kind, agent):
         return Classification(FeedbackClass.proxy, proxy)
+    if not request.accepted:
+        return Classification(FeedbackClass.scanner, "before the server accepted the mail")
     if (
         request.kind is FeedbackKind.clicked
         and request.since_dot is not None
@@ -197,6 +221,29 @@ def burst(clicks: Sequence[Click]) -> list[int]:
         if len({click.link_id for click in together}) >= BURST_LINKS:
             ids.update(click.id for click in together)
     return sorted(ids)
+
+
+def trail(clicks: Sequence[Click], known: Collection[int] = ()) -> list[int]:
+    """Return the ids of clicks that a scanner made, although nothing but its other clicks shows it.
+
+    `known` are the ids of clicks that are a scanner's whatever their class. The hidden link exposes every visitor
+    around it: some scanners change their User-Agent from link to link.
+    """
+    scanners = [click for click in clicks if click.by == FeedbackClass.scanner or click.id in known]
+    rest = [click for click in clicks if click.by in NOT_MACHINES and click.id not in known]
+    blamed: list[int] = []
+    while scanners:
+        followed = [click for click in rest if any(_is_same_visitor(click, scanner) for scanner in scanners)]
+        blamed += [click.id for click in followed]
+        rest, scanners = [click for click in rest if click not in followed], followed
+    return sorted(blamed)
+
+
+def _is_same_visitor(click: Click, scanner: Click) -> bool:
+    apart = abs(click.at - scanner.at)
+    if scanner.link_id is None:
+        return apart <= HIDDEN_LINK_TRAIL
+    return apart <= TRAIL and click.agent == scanner.agent
 
 
 def _proxy(kind: FeedbackKind, agent: str) -> str | None:

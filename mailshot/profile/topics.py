@@ -5,6 +5,7 @@
     offers:
       title: Weekly offers
       help: What is reduced this week, chosen by what you like
+      public: true                # visitors may sign up for it
     service:
       title: About your orders
       requires_consent: false     # may be sent until the customer says no
@@ -38,6 +39,8 @@ class Topic:
     title: str
     help: str = ""
     requires_consent: bool = True
+    #: Visitors may sign up for it (`web.sign_up`).
+    public: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class _Declared(BaseModel):
     title: ShopText
     help: ShopText = ""
     requires_consent: bool = True
+    public: bool = False
 
 
 class TopicsFile(RootModel[dict[str, _Declared]]):
@@ -82,7 +86,12 @@ class TopicsFile(RootModel[dict[str, _Declared]]):
 def read(document: documents.Document) -> Topics:
     """Return the topics that `rules/topics.yaml` lists. Raises InvalidInput."""
     declared = document.model(TopicsFile).root
-    return Topics({name: Topic(name, item.title, item.help, item.requires_consent) for name, item in declared.items()})
+    return Topics(
+        {
+            name: Topic(name, item.title, item.help, item.requires_consent, item.public)
+            for name, item in declared.items()
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -314,6 +314,7 @@ def _tracking(keys: KeyRing, base_url: str, ids: tuple[int, int]) -> Tracking:
     return Tracking(
         click=lambda link: f"{base_url}/c/{keys.sign(Purpose.click, *ids, link)}",
         pixel=f"{base_url}/o/{keys.sign(Purpose.open, *ids)}",
+        hidden=f"{base_url}/c/{keys.sign(Purpose.click, *ids)}",
     )
 
 

@@ -66,10 +66,14 @@ class LinkTarget:
 
 @dataclass(frozen=True, slots=True)
 class Tracking:
-    """The tracking URLs of one delivery: clicks (by link id) and the pixel. Only with the customer's consent."""
+    """The tracking URLs of one delivery: clicks (by link id) and the pixel. Only with the customer's consent.
+
+    `hidden` is a link that no person sees, for telling machines apart that follow every link; "" for none.
+    """
 
     click: Callable[[int], str]
     pixel: str
+    hidden: str = ""
 
 
 def link_target(url: str) -> LinkTarget:

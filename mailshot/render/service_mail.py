@@ -71,6 +71,11 @@ def old_address(mail: ServiceMail, contact: str) -> OutgoingMail:
     return _write(mail, "old_address", mail.language.gettext("Your address was changed"), contact=contact)
 
 
+def confirm_sign_up(mail: ServiceMail, link: str) -> OutgoingMail:
+    """Write the mail with the link that confirms a sign-up."""
+    return _write(mail, "sign_up", mail.language.gettext("Please confirm that we may write to you"), link=link)
+
+
 def _write(mail: ServiceMail, name: str, subject: str, **values: str) -> OutgoingMail:
     sender, address, templates = mail.sender, str(mail.sender["address"]), TEMPLATES[mail.language.tag]
     values |= {"brand": str(sender["brand"] or sender["name"]), "postal_address": sender["postal_address"]}

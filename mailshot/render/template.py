@@ -331,4 +331,11 @@ def _pixel(tracking: Tracking | None) -> Markup:
     if tracking is None:
         return Markup("")
     style = "display:block;width:1px;height:1px;border:0"
-    return Markup('<img src="{}" width="1" height="1" alt="" style="{}">').format(escape(tracking.pixel), style)
+    image = Markup('<img src="{}" width="1" height="1" alt="" style="{}">').format(escape(tracking.pixel), style)
+    return _hidden_link(tracking.hidden) + image
+
+
+def _hidden_link(url: str) -> Markup:
+    """Return a link without content that neither mail programs show nor screen readers read; nothing without a URL."""
+    hidden = Markup('<a href="{}" style="display:none" aria-hidden="true" tabindex="-1"></a>')
+    return hidden.format(escape(url)) if url else Markup("")

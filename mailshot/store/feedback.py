@@ -13,7 +13,15 @@ from sqlalchemy import and_, bindparam, func, select, text
 
 from mailshot.audience.compile import in_parameter
 from mailshot.profile.topics import TRACKING
-from mailshot.states import NOT_MACHINES, PROVES_ARRIVAL, FeedbackClass, FeedbackKind, IncomingKind
+from mailshot.states import (
+    NOT_ACCEPTED,
+    NOT_MACHINES,
+    PROVES_ARRIVAL,
+    UNSENT,
+    FeedbackClass,
+    FeedbackKind,
+    IncomingKind,
+)
 from mailshot.store import conversions, dialect
 from mailshot.store.column_types import microseconds
 from mailshot.store.engine import Connection
@@ -34,9 +42,11 @@ _MAIL_STATUSES = (
     .where(DELIVERY.c.run_id == bindparam("run"), in_parameter(DELIVERY.c.customer_id, "customers"))
 )
 _CLICKS_BETWEEN = (
-    select(FEEDBACK.c.run_id, FEEDBACK.c.customer_id, FEEDBACK.c.id, FEEDBACK.c.link_id, FEEDBACK.c.at)
+    select(
+        *(FEEDBACK.c[name] for name in ("run_id", "customer_id", "id", "link_id", "at", "by", "detail")),
+    )
     .where(in_parameter(FEEDBACK.c.customer_id, "customers"), FEEDBACK.c.kind == FeedbackKind.clicked)
-    .where(FEEDBACK.c.link_id.is_not(None), FEEDBACK.c.at.between(bindparam("since"), bindparam("until")))
+    .where(FEEDBACK.c.at.between(bindparam("since"), bindparam("until")))
     .order_by(FEEDBACK.c.at, FEEDBACK.c.id)
 )
 # One parameter for all rows, so that the statement is parsed once for any number of them.
@@ -89,12 +99,22 @@ class MailStatus:
     #: Whether the customer consents to tracking.
     tracked: bool
 
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the server has accepted the mail, or may have: a mail that waits may have been sent before."""
+        return self.state not in NOT_ACCEPTED and (self.dotted_at is not None or self.state not in UNSENT)
+
 
 @dataclass(frozen=True, slots=True)
 class Click:
+    """A click in a mail. `link_id` is None for its hidden link."""
+
     id: int
-    link_id: int
+    link_id: int | None
     at: datetime
+    by: str = FeedbackClass.human
+    #: The User-Agent header, "" without one.
+    agent: str = ""
 
 
 def record_event(connection: Connection, event: FeedbackEvent) -> bool:
@@ -165,9 +185,10 @@ def clicks_between(
     customers = sorted({customer_id for _, customer_id in mails})
     rows = connection.execute(_CLICKS_BETWEEN, {"customers": customers, "since": since, "until": until})
     clicks: dict[Mail, list[Click]] = {}
-    for run_id, customer_id, *click in rows:
-        if (run_id, customer_id) in mails:
-            clicks.setdefault((run_id, customer_id), []).append(Click(*click))
+    for row in rows:
+        if (row.run_id, row.customer_id) in mails:
+            click = Click(row.id, row.link_id, row.at, row.by, row.detail.get("agent", ""))
+            clicks.setdefault((row.run_id, row.customer_id), []).append(click)
     return clicks
 
 

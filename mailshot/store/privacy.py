@@ -30,6 +30,7 @@ from mailshot.store import (
     erasures,
     incoming_mail,
     ledger,
+    sign_ups,
     suppressed_digests,
     suppression,
 )
@@ -146,7 +147,7 @@ def _held(connection: Connection, customer_id: int) -> Iterator[tuple[str, Itera
             mine = about.c.customer_id == customer_id
             yield name, _rows(connection, about, and_(mine, IMPORTED) if name == PURCHASE.name else mine)
     hashed = select(CUSTOMER.c.address_hash).where(CUSTOMER.c.id == customer_id)
-    for about in (suppression.SUPPRESSION, WITHDRAWAL):
+    for about in (suppression.SUPPRESSION, WITHDRAWAL, sign_ups.SIGN_UP):
         yield about.name, _rows(connection, about, about.c.address_hash.in_(hashed))
 
 
@@ -174,6 +175,7 @@ def erase(connection: Connection, customer_id: int, address_key: bytes, source: 
     if known.email:
         suppressed_digests.forget_digest(connection, known.email)
         incoming_mail.forget_address(connection, customer_id, known.email)
+    sign_ups.forget_addresses(connection, hashes | _addresses(connection, customer_id))
     erasures.record_erasure(connection, customer_id, at)
     sweep(connection, customer_id)
     erasures.wait_for_erasures(connection)

@@ -24,6 +24,7 @@ from mailshot.web import (
     preferences,
     privacy,
     security_headers,
+    sign_up,
     static_files,
     tracking,
     unsubscribe,
@@ -34,13 +35,13 @@ from mailshot.web.security_headers import PROTECTION, SecurityHeaders
 from mailshot.web.site import Site, SiteSettings, TestMailLink, site_of
 
 #: Pages that mails link to: a broken link to one gets an HTML page instead of a line of text.
-OWN_PAGES = ("/u/", "/p/", "/d/", "/v/", "/a/")
+OWN_PAGES = ("/u/", "/p/", "/d/", "/v/", "/a/", "/signup/confirm/")
 #: Links that mail providers follow, too: only browsers get the page.
 LINKS = ("/c/",)
 
 
 def create_app(store: Store, keys: KeyRing, settings: SiteSettings) -> Starlette:
-    """Return the site that customers reach: /o, /c, /u, /p, /d, /a, /v, /archive; and /healthz and /webhooks."""
+    """Return the site: what customers reach, /o /c /u /p /d /a /v /archive /signup; and /healthz and /webhooks."""
     group = GroupCommit(store)
 
     @asynccontextmanager
@@ -64,7 +65,7 @@ def _routes() -> list[BaseRoute]:
     # What is below a page comes before it.
     own_data = [*address_change.ROUTES, *privacy.ROUTES]
     pages = [*tracking.ROUTES, *unsubscribe.ROUTES, *preferences.ROUTES, *own_data, *mail_pages.ROUTES]
-    return [*pages, *static_files.routes(), Route("/healthz", _health)]
+    return [*pages, *sign_up.ROUTES, *static_files.routes(), Route("/healthz", _health)]
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -25,6 +25,7 @@ from mailshot.profile.preferences import Statements
 from mailshot.profile.topics import Topics
 from mailshot.store.engine import Connection, Store
 from mailshot.store.group_commit import GroupCommit
+from mailshot.store.sign_ups import SignUpLimits
 from mailshot.tokens import KeyRing, Purpose
 from mailshot.web import aws, connections
 from mailshot.web.page_templates import PageTemplates
@@ -34,7 +35,7 @@ from mailshot.webhooks.sns import Fetch
 
 T = TypeVar("T")
 #: Purposes of links to pages, which people open and mail providers do not fetch by the thousand.
-PAGE_PURPOSES = (Purpose.preferences, Purpose.confirm, Purpose.view, Purpose.address)
+PAGE_PURPOSES = (Purpose.preferences, Purpose.confirm, Purpose.view, Purpose.address, Purpose.signup)
 #: The templates of the pages by language.
 PAGES = {tag: PageTemplates(Path(__file__).parent / "pages", language.translations(tag)) for tag in LANGUAGES}
 
@@ -45,6 +46,19 @@ def _now() -> datetime:
 
 class TestMailLink(Exception):
     """A valid link of a test mail, which belongs to no run and no customer."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignUpSettings:
+    """How visitors sign up; without a `sender` they cannot."""
+
+    #: Who the mail with the link is from, with the fields of rules/senders.yaml.
+    sender: Mapping[str, Any] | None = None
+    limits: SignUpLimits = field(default_factory=SignUpLimits)
+    #: How long a link works.
+    valid: timedelta = timedelta(days=7)
+    #: A form that was sent sooner after it was shown is taken for a machine's.
+    least_age: timedelta = timedelta(seconds=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +84,7 @@ class SiteSettings:
     #: The mail providers whose webhooks are taken.
     webhooks: Webhooks = field(default_factory=Webhooks)
     fetch_from_aws: Fetch = aws.fetch
+    sign_up: SignUpSettings = field(default_factory=SignUpSettings)
 
 
 @dataclass(frozen=True)

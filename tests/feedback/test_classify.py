@@ -40,6 +40,10 @@ OPEN, CLICK = FeedbackKind.opened, FeedbackKind.clicked
         (TrackingRequest(CLICK, "GET", BROWSER, 4.9), "scanner"),
         (TrackingRequest(CLICK, "GET", BROWSER, -3), "scanner"),
         (TrackingRequest(CLICK, "GET", BROWSER, 5.0), "human"),
+        (TrackingRequest(CLICK, "GET", BROWSER, None, accepted=False), "scanner"),
+        (TrackingRequest(CLICK, "GET", BROWSER, 60, accepted=False), "scanner"),
+        (TrackingRequest(OPEN, "GET", IPHONE, 60, accepted=False), "scanner"),
+        (TrackingRequest(OPEN, "GET", GMAIL, None, accepted=False), "proxy"),
         (TrackingRequest(CLICK, "GET", GOOGLEBOT, 60), "scanner"),
         (TrackingRequest(CLICK, "GET", "python-requests/2.31", 60), "scanner"),
         (TrackingRequest(CLICK, "GET", "BarracudaCentral", 60), "scanner"),
@@ -80,6 +84,30 @@ def test_a_burst_is_found_whichever_click_arrives_last() -> None:
             near = [candidate for candidate in arrived if abs(candidate.at - click.at) <= tracking.BURST]
             blamed.update(tracking.burst(sorted(near, key=lambda candidate: candidate.at)))
         assert blamed == set(tracking.burst(all_of_them))
+
+
+def visits(*at: tuple[int | None, float, str, str]) -> list[Click]:
+    """Return clicks, each given as (link, second, class, User-Agent)."""
+    noon = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    return [Click(n, link, noon + timedelta(seconds=s), by, agent) for n, (link, s, by, agent) in enumerate(at)]
+
+
+@pytest.mark.parametrize(
+    ("clicks", "blamed"),
+    [
+        (visits((1, 0, "scanner", "A"), (1, 1, "human", "A"), (2, 3, "human", "B")), [1]),
+        (visits((1, 0, "human", "A"), (2, 5, "scanner", "A"), (3, 10.1, "human", "A")), [0]),
+        (visits((1, 0, "scanner", "A"), (2, 4, "human", "A"), (3, 8, "unknown", "A"), (4, 14, "human", "A")), [1, 2]),
+        (visits((1, 0, "human", "A"), (None, 9, "scanner", "B"), (2, 129, "human", "C"),
+                (3, 130, "human", "D")), [0, 2]),
+        (visits((1, 0, "proxy", "A"), (2, 1, "human", "A")), []),
+        (visits((1, 0, "human", ""), (2, 1, "human", "")), []),
+    ],
+)  # fmt: skip
+def test_a_scanner_leaves_a_trail(clicks: list[Click], blamed: list[int]) -> None:
+    assert tracking.trail(clicks) == blamed
+    for order in permutations(clicks):
+        assert tracking.trail(order) == blamed
 
 
 @pytest.mark.parametrize("line", (INPUTS / "W02-user-agent.tsv").read_text(encoding="utf-8").splitlines()[1:])

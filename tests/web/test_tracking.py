@@ -8,7 +8,8 @@ import pytest
 import time_machine
 from starlette.testclient import TestClient
 
-from mailshot.store import consent, feedback
+from mailshot.store import consent, dialect, feedback
+from mailshot.store.tables import Delivery
 from mailshot.tokens import Purpose
 from mailshot.web.rate_limits import RequestLimits
 from tests.support import customer_site
@@ -41,9 +42,42 @@ def test_a_link_redirects_to_its_stored_address(client: TestClient, look: custom
     answer = client.get(CLICK)
     assert (answer.status_code, answer.headers["location"]) == (302, LINK_URL)
     assert "no-store" in answer.headers["cache-control"]
-    head = client.head(CLICK)
+    head = client.head(CLICK, headers={"User-Agent": "Mozilla/5.0 (X11; rv:145.0) Firefox/145.0"})
     assert (head.status_code, head.headers["location"]) == (302, LINK_URL)
     assert [(row["kind"], row["by"]) for row in look.feedback()] == [("clicked", "human"), ("clicked", "scanner")]
+
+
+def test_the_hidden_link_leads_nowhere_and_exposes_a_scanner(client: TestClient, look: customer_site.Look) -> None:
+    minute = datetime.now(UTC).replace(second=10)
+    hidden = customer_site.path(Purpose.click, RUN, ADA)
+    for second, path, agent in ((0, CLICK, "Mozilla/5.0 A"), (20, hidden, "Mozilla/5.0 B")):
+        with time_machine.travel(minute + timedelta(seconds=second), tick=False):
+            answer = client.get(path, headers={"User-Agent": agent})
+    assert (answer.status_code, answer.content, "location" in answer.headers) == (204, b"", False)
+    assert [(row["link_id"], row["by"], row["why"]) for row in look.feedback()] == [
+        (customer_site.LINK, "scanner", "the same visitor as a scanner"),
+        (None, "scanner", "followed the hidden link"),
+    ]
+    assert client.get(customer_site.path(Purpose.click, RUN, BEN)).status_code == 204
+    assert len(look.feedback()) == 2, "Ben did not agree to tracking"
+
+
+@pytest.mark.parametrize(
+    ("state", "dotted", "by"),
+    [
+        ("claimed", False, "scanner"), ("dotting", True, "scanner"), ("deferred", True, "scanner"),
+        ("refused", True, "scanner"), ("pending", True, "human"), ("unconfirmed", True, "human"),
+    ],
+)  # fmt: skip
+def test_no_person_clicks_before_the_server_accepts_the_mail(
+    client: TestClient, look: customer_site.Look, state: str, dotted: bool, by: str
+) -> None:
+    delivery = dialect.table(Delivery)
+    with look.store.write() as connection:
+        values = {"state": state} | ({} if dotted else {"dotted_at": None})
+        connection.execute(delivery.update().where(delivery.c.customer_id == ADA).values(**values))
+    client.get(CLICK)
+    assert [row["by"] for row in look.feedback()] == [by]
 
 
 def test_an_unknown_link_and_a_bad_token_get_the_same_answer(client: TestClient, look: customer_site.Look) -> None:

@@ -1,0 +1,102 @@
+"""Signs visitors up for topics: one mail with a link, and the consent when the link's page is confirmed.
+
+A confirmed sign-up comes from the mailbox itself, so it counts more than what was said before: it lifts a withdrawal of
+the same topics, for every customer at the address, and the suppression that an erasure left. It lifts no bounce, no
+complaint and no suppression by hand; such addresses do not even get the mail. Start at `ask` and `confirm`.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from mailshot.profile import address
+from mailshot.profile.topics import effective_at
+from mailshot.store import consent, dialect, erasures, sign_ups, suppression
+from mailshot.store.engine import Connection
+from mailshot.store.sign_ups import NewSignUp, SignUp, SignUpLimits
+
+SOURCE = "sign-up"
+CLIENT_HASH_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class SignUpRequest:
+    """What a visitor asked for. `client` is the network address, of which only a keyed hash is kept."""
+
+    email: str
+    topics: Collection[str]
+    form: str
+    language: str
+    client: str
+    #: The sender of the mail, with the fields of rules/senders.yaml.
+    sender: Mapping[str, Any]
+
+
+def ask(connection: Connection, request: SignUpRequest, address_key: bytes, limits: SignUpLimits, at: datetime) -> bool:
+    """Take a sign-up. False only where its client, or all together, signed up too often: never for what is known."""
+    hashed = address.hash_address(address_key, request.email)
+    held = suppression.find_suppression(connection, hashed)
+    client = hmac.digest(address_key, b"client:" + request.client.encode("utf-8", "replace"), "sha256").hex()
+    new = NewSignUp(
+        email=request.email,
+        address_hash=hashed,
+        client_hash=client[:CLIENT_HASH_DIGITS],
+        language=request.language,
+        topics=request.topics,
+        form=request.form,
+        sender=request.sender,
+        may_mail=held is None or held["reason"] == suppression.ERASED,
+    )
+    return sign_ups.add(connection, new, limits, at)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmationRequest:
+    """The confirmation of a sign-up: the numbers of its link, and the words on the button's page."""
+
+    sign_up_id: int
+    mailbox: int
+    wording: str
+    at: datetime
+
+
+def confirm(connection: Connection, request: ConfirmationRequest, valid: timedelta) -> SignUp | None:
+    """Record the consents that a sign-up asked for, and return it; None when its link has ended.
+
+    Confirming again changes nothing.
+    """
+    dialect.advisory_lock(connection, sign_ups.LOCK)
+    found = sign_ups.find(connection, request.sign_up_id, request.mailbox, request.at - valid)
+    if found is None or not sign_ups.confirm(connection, request.sign_up_id, request.at):
+        return found
+    _readmit(connection, found.address_hash, request.at)
+    customers = sign_ups.customers_at(connection, found.address_hash) or [
+        sign_ups.add_customer(connection, found, request.at)
+    ]
+    proof = {
+        "method": "double opt-in",
+        "form": found.form,
+        "wording": request.wording,
+        "language": found.language,
+        "client": found.client_hash,
+        "asked_at": found.asked_at.isoformat(),
+        "confirmed_at": request.at.isoformat(),
+    }
+    for customer_id in customers:
+        known = consent.binding_entries(connection, customer_id)
+        for topic in found.topics:
+            moment = effective_at(known.get(topic), request.at)
+            consent.record_consent(connection, customer_id, topic, True, moment, SOURCE, proof)
+    return found
+
+
+def _readmit(connection: Connection, address_hash: str, at: datetime) -> None:
+    """Let an address be mailed again whose customer was erased, and signs up now."""
+    held = suppression.find_suppression(connection, address_hash)
+    if held is not None and held["reason"] == suppression.ERASED:
+        erasures.welcome_back(connection, address_hash, at)
+        suppression.lift_suppression(connection, address_hash)

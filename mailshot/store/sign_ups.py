@@ -1,0 +1,171 @@
+"""Sign-ups: requests of visitors for mail, until they are confirmed by the link in one mail, or deleted after days.
+
+A row goes `asked` -> `sending` -> `sent` or `failed`, as a request for one's own data does (`confirmations.Mailed`).
+`withheld` ones get no mail, because the address had one lately or is suppressed; the visitor is told the same. What
+proves the consent is in the log of consent: confirmed rows hold no address any more.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, func, select
+from sqlmodel import Field, SQLModel
+
+from mailshot.profile import bucketing
+from mailshot.store import dialect
+from mailshot.store.column_types import Instant, Json, RowId
+from mailshot.store.confirmations import RETRY, Mailed
+from mailshot.store.engine import Connection
+from mailshot.store.tables import Customer
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+#: The state of a request that gets no mail.
+WITHHELD = "withheld"
+#: Held by every request and every confirmation, so that two at once pass no limit and make no customer twice.
+LOCK = "sign-up"
+
+
+class SignUp(SQLModel, table=True):
+    """A visitor's request to get mail on some topics."""
+
+    __tablename__ = "sign_up"
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
+    #: None once it is confirmed, and where no mail is sent.
+    email: str | None = None
+    address_hash: str = Field(index=True)
+    #: Keyed hash of the visitor's network address.
+    client_hash: str
+    #: BCP 47 tag of the language in which the form was shown.
+    language: str
+    topics: list[str] = Field(sa_type=Json)
+    #: The shop's name of the form.
+    form: str
+    #: The sender of the mail, with the fields of rules/senders.yaml.
+    sender: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+    state: str = str(Mailed.asked)
+    asked_at: datetime = Field(sa_type=Instant, index=True)
+    due_at: datetime = Field(sa_type=Instant)
+    confirmed_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
+SIGN_UP, CUSTOMER = dialect.table(SignUp), dialect.table(Customer)
+
+
+@dataclass(frozen=True, slots=True)
+class SignUpLimits:
+    """How many sign-ups are taken, against forms that are used to flood a stranger's inbox."""
+
+    #: Mails to one address in 24 hours.
+    mails_per_address: int = 1
+    #: Sign-ups from one network address in an hour.
+    per_client: int = 20
+    #: Mails in an hour, in total.
+    mails_per_hour: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class NewSignUp:
+    """What a visitor asked for; `may_mail` is whether the address may get the mail with the link."""
+
+    email: str
+    address_hash: str
+    client_hash: str
+    language: str
+    topics: Collection[str]
+    form: str
+    sender: Mapping[str, Any]
+    may_mail: bool
+
+
+def add(connection: Connection, new: NewSignUp, limits: SignUpLimits, at: datetime) -> bool:
+    """Store a sign-up, and return False where the visitor, or all visitors together, signed up too often."""
+    dialect.advisory_lock(connection, LOCK)
+    c = SIGN_UP.c
+    lately, mailed = c.asked_at > at - HOUR, c.state != WITHHELD
+    if _count(connection, lately, c.client_hash == new.client_hash) >= limits.per_client:
+        return False
+    if _count(connection, lately, mailed) >= limits.mails_per_hour:
+        return False
+    earlier = _count(connection, c.asked_at > at - DAY, mailed, c.address_hash == new.address_hash)
+    gets_mail = new.may_mail and earlier < limits.mails_per_address
+    values = {
+        "email": new.email if gets_mail else None, "address_hash": new.address_hash, "client_hash": new.client_hash,
+        "language": new.language, "topics": sorted(new.topics), "form": new.form, "sender": dict(new.sender),
+        "state": str(Mailed.asked) if gets_mail else WITHHELD, "asked_at": at, "due_at": at,
+    }  # fmt: skip
+    connection.execute(SIGN_UP.insert().values(**values))
+    return True
+
+
+def _count(connection: Connection, *clauses: Any) -> int:
+    return int(connection.scalar(select(func.count()).select_from(SIGN_UP).where(*clauses)) or 0)
+
+
+def find(connection: Connection, sign_up_id: int, mailbox: int, since: datetime) -> SignUp | None:
+    """Return a sign-up that was made since a moment, None when there is none at that mailbox (`mailbox_number`)."""
+    row = connection.execute(select(SIGN_UP).where(SIGN_UP.c.id == sign_up_id, SIGN_UP.c.asked_at > since)).first()
+    if row is None or mailbox_number(row.address_hash) != mailbox or row.state == WITHHELD:
+        return None
+    return SignUp(**row._mapping)
+
+
+def mailbox_number(address_hash: str) -> int:
+    """Return what a link carries of the address: ids of deleted rows may be used again."""
+    return int(address_hash[:15], 16)
+
+
+def confirm(connection: Connection, sign_up_id: int, at: datetime) -> bool:
+    """Note that a sign-up is confirmed and forget the address; False when it was before."""
+    c = SIGN_UP.c
+    open_one = SIGN_UP.update().where(c.id == sign_up_id, c.confirmed_at.is_(None))
+    return dialect.changed_one(connection, open_one.values(confirmed_at=at, email=None))
+
+
+def customers_at(connection: Connection, address_hash: str) -> Sequence[int]:
+    """Return the customers with an address."""
+    mine = select(CUSTOMER.c.id).where(CUSTOMER.c.address_hash == address_hash).order_by(CUSTOMER.c.id)
+    return connection.scalars(mine).all()
+
+
+def add_customer(connection: Connection, found: SignUp, at: datetime) -> int:
+    """Add a customer with the address of a sign-up and return the id.
+
+    The shop's import may later add its own customer with this address: both share the inbox.
+    """
+    key = f"signup-{secrets.token_hex(8)}"
+    values: dict[str, Any] = {
+        "key": key, "email": found.email, "address_hash": found.address_hash, "language": found.language,
+        "lot": bucketing.bucket(key), "joined_at": at, "facts": {},
+    }  # fmt: skip
+    added = connection.execute(CUSTOMER.insert().values(**values).returning(CUSTOMER.c.id))
+    return int(added.scalar_one())
+
+
+def due_mails(connection: Connection, at: datetime) -> list[SignUp]:
+    """Return the sign-ups whose mail is due, oldest first, at most 20. A mail is tried for a day."""
+    c = SIGN_UP.c
+    due = and_(c.state == Mailed.asked, c.email.is_not(None), c.asked_at > at - DAY, c.due_at <= at)
+    rows = connection.execute(select(SIGN_UP).where(due).order_by(c.due_at, c.id).limit(20))
+    return [SignUp(**row._mapping) for row in rows]
+
+
+def move_mail(connection: Connection, sign_up_id: int, before: Mailed, after: Mailed, at: datetime) -> bool:
+    """Move a mail to the next state; False when another worker has done so. Back in `asked`, it waits for RETRY."""
+    c = SIGN_UP.c
+    moved = SIGN_UP.update().where(c.id == sign_up_id, c.state == before)
+    return dialect.changed_one(connection, moved.values(state=str(after), due_at=at + RETRY))
+
+
+def delete_old(connection: Connection, before: datetime) -> int:
+    """Delete the sign-ups made before a moment, confirmed or not, and return how many."""
+    return int(connection.execute(SIGN_UP.delete().where(SIGN_UP.c.asked_at <= before)).rowcount)
+
+
+def forget_addresses(connection: Connection, address_hashes: Collection[str]) -> None:
+    """Delete the sign-ups at the addresses of an erased customer."""
+    connection.execute(SIGN_UP.delete().where(SIGN_UP.c.address_hash.in_(sorted(address_hashes))))
