@@ -15,7 +15,8 @@ from mailshot.campaign import plan
 from mailshot.deliver import pipeline
 from mailshot.feedback import incoming_mail as applying
 from mailshot.feedback import preferences
-from mailshot.feedback.preferences import PreferenceChange, RequestedChanges
+from mailshot.feedback.preference_controls import RequestedChanges
+from mailshot.feedback.preferences import PreferenceChange
 from mailshot.profile import address
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.states import IncomingSource
