@@ -15,7 +15,7 @@ from typing import Any
 
 from mailshot.profile import address
 from mailshot.profile.topics import effective_at
-from mailshot.store import consent, dialect, erasures, sign_ups, suppression
+from mailshot.store import consent, dialect, erasures, sign_ups, suppressed_digests, suppression
 from mailshot.store.engine import Connection
 from mailshot.store.sign_ups import NewSignUp, SignUp, SignUpLimits
 
@@ -39,6 +39,7 @@ class SignUpRequest:
 def ask(connection: Connection, request: SignUpRequest, address_key: bytes, limits: SignUpLimits, at: datetime) -> bool:
     """Take a sign-up. False only where its client, or all together, signed up too often: never for what is known."""
     hashed = address.hash_address(address_key, request.email)
+    suppressed_digests.suppress_if_listed(connection, request.email, hashed)
     held = suppression.find_suppression(connection, hashed)
     client = hmac.digest(address_key, b"client:" + request.client.encode("utf-8", "replace"), "sha256").hex()
     new = NewSignUp(

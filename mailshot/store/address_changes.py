@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import BigInteger, and_, func, or_, select
 from sqlmodel import Field, SQLModel
 
-from mailshot.store import consent, dialect, inboxes, ledger, suppression
+from mailshot.store import consent, dialect, inboxes, ledger, suppressed_digests, suppression
 from mailshot.store.column_types import Instant, RowId
 from mailshot.store.confirmations import RETRY, Mailed
 from mailshot.store.engine import Connection
@@ -104,6 +104,7 @@ def ask(
     old = connection.execute(
         select(CUSTOMER.c.email, CUSTOMER.c.address_hash).where(CUSTOMER.c.id == customer_id)
     ).one()
+    suppressed_digests.suppress_if_listed(connection, new.email, new.hash)
     suppressed = suppression.find_suppression(connection, new.hash) is not None
     values = {"customer_id": customer_id, "run_id": run_id, "old_email": old.email, "old_hash": old.address_hash}
     values |= {"new_email": new.email, "new_hash": new.hash, "language": language, "asked_at": at, "due_at": at}

@@ -1,7 +1,8 @@
 """Addresses that must not be mailed, of which another system gave the SHA-256 only.
 
 Such a hash cannot be turned into ours, which has a key. It is kept, and compared with the addresses of customers: of
-all when it is added, and again when customers are imported. An address that matches is suppressed as usual.
+all when it is added, again when customers are imported, and with each address that someone signs up or changes to. An
+address that matches is suppressed as usual.
 """
 
 from __future__ import annotations
@@ -58,6 +59,14 @@ def suppress_matching(connection: Connection) -> int:
             for row in matching
         ]
     return add_suppressions(connection, found)
+
+
+def suppress_if_listed(connection: Connection, email: str, address_hash: str) -> None:
+    """Suppress an address that no customer has yet, if its digest is kept."""
+    row = find_digest(connection, email)
+    if row is not None:
+        kept = {name: row[name] for name in ("reason", "source", "at")}
+        add_suppressions(connection, [Suppression(address_hash=address_hash, **kept)])
 
 
 def add_suppressions(connection: Connection, entries: Sequence[Suppression]) -> int:

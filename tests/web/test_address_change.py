@@ -19,9 +19,10 @@ from mailshot.feedback.address_change import change_address
 from mailshot.profile import address
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.states import FeedbackKind
-from mailshot.store import address_changes, consent, dialect, inboxes, suppression, tables
+from mailshot.store import address_changes, consent, dialect, inboxes, suppressed_digests, suppression, tables
 from mailshot.store.address_changes import CHANGE, NewAddress
 from mailshot.store.engine import Store
+from mailshot.store.suppressed_digests import SuppressedDigest
 from mailshot.web import app as pages
 from mailshot.web.site import SiteSettings
 from tests.support import customer_site as rows
@@ -202,15 +203,25 @@ def test_an_address_is_not_filled_with_links_of_many_customers(mailed: App, shop
     assert [again is None for again in asked] == [True, True, True, False]
 
 
-def test_a_suppressed_address_gets_no_link_and_stays_suppressed(mailed: App, sink: Sink, client: TestClient) -> None:
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_suppressed_address_gets_no_link_and_stays_suppressed(
+    mailed: App, sink: Sink, client: TestClient, listed: bool
+) -> None:
+    """Also one that another system's list names by its SHA-256 only."""
     path, session = own_page(mailed, sink, client)
     hashed = address.hash_address(mailed.address_key, NEW)
+    entry = {"reason": "complained", "source": "test", "at": datetime.now(UTC)}
     with mailed.store.write() as connection:
-        suppression.add(connection, hashed, "complaint", "test", datetime.now(UTC))
+        if listed:
+            suppressed_digests.add_digests(connection, [SuppressedDigest(digest=address.digest(NEW), **entry)])
+        else:
+            suppression.add(connection, hashed, "complained", "test", entry["at"])
     answer = client.post(f"{path}/address", data={"session": session, "address": NEW})
     assert "Check the inbox of the new address" in answer.text
     assert send(mailed) == 0
     assert mails(sink, NEW) == []
+    with mailed.store.read() as connection:
+        assert suppression.find_suppression(connection, hashed) is not None
 
 
 def test_what_was_withdrawn_stays_withdrawn_at_both_addresses(mailed: App, sink: Sink, client: TestClient) -> None:

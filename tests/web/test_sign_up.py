@@ -22,8 +22,9 @@ from mailshot.deliver import sign_up_mails
 from mailshot.feedback import sign_up
 from mailshot.feedback.sign_up import ConfirmationRequest, SignUpRequest
 from mailshot.profile import address
-from mailshot.store import consent, dialect, privacy, sign_ups, suppression, tables
+from mailshot.store import consent, dialect, privacy, sign_ups, suppressed_digests, suppression, tables
 from mailshot.store.sign_ups import SIGN_UP, SignUpLimits
+from mailshot.store.suppressed_digests import SuppressedDigest
 from mailshot.tokens import KeyRing, Purpose
 from mailshot.web.site import SignUpSettings
 from tests.support import customer_site, project
@@ -135,14 +136,18 @@ def test_what_a_visitor_is_told_never_depends_on_the_address(client: TestClient,
     with look.store.write() as connection:
         for to, reason in (("gone@example.com", "bounced"), ("angry@example.com", "complained")):
             suppression.add(connection, hashed(to), reason, "test", customer_site.now())
-    asked = [ask(client, to) for to in (NEW, KNOWN, KNOWN, "gone@example.com", "angry@example.com")]
+        listed = {"reason": "complained", "source": "list of another system", "at": customer_site.now()}
+        digest = SuppressedDigest(digest=address.digest("listed@example.com"), **listed)
+        suppressed_digests.add_digests(connection, [digest])
+    held = ("gone@example.com", "angry@example.com", "Listed@Example.com")
+    asked = [ask(client, to) for to in (NEW, KNOWN, KNOWN, *held)]
     asked.append(ask(client, "bot@example.com", website="https://spam.example"))
     assert {(answer.status_code, answer.text) for answer in asked} == {(200, asked[0].text)}
     assert SENT in asked[0].text
     told = [{name: value for name, value in answer.headers.items() if name != "date"} for answer in asked]
     assert all(headers == told[0] for headers in told)
     assert [(row["state"], row["email"]) for row in rows(look)] == [
-        ("asked", NEW), ("asked", KNOWN), ("withheld", None), ("withheld", None), ("withheld", None),
+        ("asked", NEW), ("asked", KNOWN), *[("withheld", None)] * 4,
     ]  # fmt: skip
     answers = [client.post("/signup", json={"email": to, "topics": ["offers"]}) for to in (NEW, "other@example.com")]
     assert {(answer.status_code, answer.text) for answer in answers} == {(202, answers[0].text)}
