@@ -20,7 +20,7 @@ import dramatiq
 
 from mailshot.bootstrap import App
 from mailshot.campaign import conversions, schedules
-from mailshot.deliver import confirmations, pipeline, sign_up_mails
+from mailshot.deliver import address_mails, confirmations, pipeline, sign_up_mails
 from mailshot.doorbell import ACTOR, QUEUE, QUEUE_ERRORS
 from mailshot.errors import Busy, MailshotError
 from mailshot.feedback import incoming_mail
@@ -232,20 +232,19 @@ def _runs_with_due_mail(app: App, watch: BusyWatch) -> list[int]:
 
 
 def _mail_links_until(app: App, stop: threading.Event) -> None:
-    """Mail the links to their own data that customers requested, and those that confirm sign-ups.
-
-    A link that fails is tried again later.
-    """
+    """Send the mails that customers asked for on the pages; one that fails is tried again later."""
     while not stop.wait(DATA_LINK_POLL_SECONDS):
         try:
             if links := confirmations.due_confirmations(app.store, datetime.now(UTC)):
                 confirmations.send_links(app.send_settings, links, stop)
+            if mails := address_mails.due_mails(app.store, datetime.now(UTC)):
+                address_mails.send_mails(app.send_settings, mails, stop)
             if asked := sign_up_mails.due_sign_ups(app.store, datetime.now(UTC)):
                 sign_up_mails.send_links(app.send_settings, asked, stop)
         except Busy:
             continue
         except Exception as error:  # one broken server or row must not block the links of all others
-            log.error("links that customers asked for were not mailed: %s", error)
+            log.error("mails that customers asked for were not sent: %s", error)
 
 
 def _release_lease(app: App, holder: str) -> None:

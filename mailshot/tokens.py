@@ -43,6 +43,7 @@ class Purpose(StrEnum):
     leave = "leave"
     message = "message"
     view = "view"
+    address = "address"
     signup = "signup"
 
 

@@ -22,7 +22,7 @@ from mailshot.profile.customer import Profile
 from mailshot.rulebook import guards as guarding
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.states import DeliveryState, Reason, RunState
-from mailshot.store import eligibility_rows, ledger_queries, plans, profiles, runs
+from mailshot.store import eligibility_rows, fact_corrections, ledger_queries, plans, profiles, runs
 from mailshot.store import snapshots as frozen_rows
 from mailshot.store.engine import Connection, Store
 from mailshot.store.ledger_queries import DeliveryRecord
@@ -79,6 +79,8 @@ class Explanation:
     deliveries: tuple[str, ...] = ()
     #: Which version of a mail with translations the customer gets, in words; "" for no mail, or a mail in one language.
     language: str = ""
+    #: The facts that the customer corrected or removed on the preference page.
+    corrected: tuple[str, ...] = ()
 
     def outcome(self) -> str:
         """Return in a sentence what was decided."""
@@ -129,6 +131,7 @@ class Explanation:
             "offers": [offer.words() for offer in self.offers],
             "deliveries": list(self.deliveries),
             "language": self.language,
+            "corrected": list(self.corrected),
         }
 
 
@@ -141,10 +144,10 @@ def explain_audience(
     """
     with store.read() as connection:
         profile = profiles.profile(connection, profiles.find_customer(connection, customer), as_of if back else None)
+        corrected = fact_corrections.corrected_facts(connection, profile.id)
     judge = Evaluator(profile, as_of, rulebook.company.time_zone)
-    return Explanation(
-        customer, as_of, judge.verdict(audience.condition), needed=Counterfactual(judge).changes(audience.condition)
-    )
+    verdict, needed = judge.verdict(audience.condition), Counterfactual(judge).changes(audience.condition)
+    return Explanation(customer, as_of, verdict, needed=needed, corrected=corrected)
 
 
 def explain_campaign(store: Store, edition: Snapshot, customer: str, as_of: datetime) -> Explanation:
@@ -250,6 +253,7 @@ def _explained(
         language=languages.describe_choice(edition, row.content, judge.profile.facts.get("language"))
         if row and row.content and not row.reason
         else "",
+        corrected=fact_corrections.corrected_facts(connection, judge.profile.id),
     )
 
 

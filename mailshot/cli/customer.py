@@ -18,16 +18,25 @@ SOURCE = "operator"
 
 def export(
     customer: Customer,
-    file: Annotated[Path | None, typer.Option("--to", help="The JSON file to write.", dir_okay=False)] = None,
+    file: Annotated[Path | None, typer.Option("--to", help="The file to write.", dir_okay=False)] = None,
+    html: Annotated[bool, typer.Option("--html", help="A page to read, in the customer's language.")] = False,
 ) -> None:
-    """Write everything that is stored about a customer as JSON (GDPR articles 15 and 20)."""
+    """Write what is stored about a customer: everything as JSON, or as a page to read (GDPR articles 15 and 20)."""
+    from mailshot.cli.processes import site_settings
+    from mailshot.customer_texts import language
     from mailshot.store import privacy, profiles
+    from mailshot.web.readable_export import ReadableExport
 
     app = context.app()
     with app.store.read() as connection:
         customer_id = profiles.find_customer(connection, customer)
         written = BytesIO()
-        privacy.write_export(connection, customer_id, written)
+        if html:
+            settings, person = site_settings(app), privacy.person(connection, customer_id)
+            chosen = language.choose(None, person.language if person else None, company=settings.language)
+            ReadableExport(settings, chosen).write(connection, customer_id, written)
+        else:
+            privacy.write_export(connection, customer_id, written)
     if file is None:
         sys.stdout.buffer.write(written.getvalue())
     else:

@@ -56,6 +56,8 @@ def _show(name: str, explanation: Explanation, campaign: bool) -> None:
     customer, day = output.printable(explanation.customer), f"{explanation.as_of:%Y-%m-%d}"
     output.print_text(f"[bold]{output.printable(name)}[/bold] for customer {customer}, as of {day}")
     output.out.print(verdict_tree("audience", explanation.audience))
+    if explanation.corrected:
+        output.print_text(f"[dim]corrected by the customer: {output.printable(', '.join(explanation.corrected))}[/dim]")
     if campaign:
         _show_campaign(explanation)
         return

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mailshot.bootstrap import App
     from mailshot.intake.mailbox_address import MailboxAddress
     from mailshot.rulebook.rulebook import Rulebook
-    from mailshot.web.site import SignUpSettings
+    from mailshot.web.site import SignUpSettings, SiteSettings
 
 Threads = Annotated[int, typer.Option(help="Runs processed at the same time.", min=1, max=16)]
 
@@ -208,10 +208,16 @@ def _inbox(app: App) -> Iterator[None]:
 
 def _site(app: App) -> Starlette:
     from mailshot.web.app import create_app
+
+    return create_app(app.store, app.keys, site_settings(app))
+
+
+def site_settings(app: App) -> SiteSettings:
+    """Return what the pages for customers take from the rules and the settings."""
     from mailshot.web.site import SiteSettings
 
     rules = context.rulebook(app.settings.project)
-    settings = SiteSettings(
+    return SiteSettings(
         brand=rules.company.brand,
         topics=rules.topics,
         statements=rules.statements,
@@ -223,7 +229,6 @@ def _site(app: App) -> Starlette:
         webhooks=app.webhooks,
         sign_up=_sign_up(app, rules),
     )
-    return create_app(app.store, app.keys, settings)
 
 
 def _sign_up(app: App, rules: Rulebook) -> SignUpSettings:

@@ -22,6 +22,7 @@ from mailshot.errors import MailshotError, Unavailable
 from mailshot.profile import address
 from mailshot.render import service_mail
 from mailshot.render.compose import OutgoingMail
+from mailshot.render.service_mail import ServiceMail
 from mailshot.store import confirmations, snapshots
 from mailshot.store.confirmations import Due, Mailed
 from mailshot.store.engine import Store
@@ -73,7 +74,8 @@ def _compose(settings: SendSettings, request: Due, now: datetime) -> OutgoingMai
     mailbox = settings.keys.fingerprint(address.fold_mailbox(request.email))
     link = f"{settings.base_url}/d/{settings.keys.sign(Purpose.confirm, request.id, mailbox)}"
     identifier = settings.keys.sign(Purpose.message, request.id)
-    return service_mail.own_data(mailing["sender"], request.email, link, now, identifier, chosen)
+    mail = ServiceMail(mailing["sender"], request.email, now, identifier, chosen)
+    return service_mail.own_data(mail, link)
 
 
 async def hand_over(settings: SendSettings, letter: OutgoingMail) -> Status:
@@ -89,12 +91,12 @@ async def hand_over(settings: SendSettings, letter: OutgoingMail) -> Status:
                 result = await connection.send_dot()
             if result.status is not Status.accepted:
                 reply = logs.masked(outcome.clean_reply(result.reply))
-                log.error("the server did not accept a link that a customer asked for: %s", reply)
+                log.error("the server did not accept a mail that a customer asked for: %s", reply)
             if not result.close:
                 await connection.quit()
             return result.status
     except (TimeoutError, Unavailable) as error:
-        log.error("a link that a customer asked for cannot be mailed now: %s", error or "the server does not answer")
+        log.error("a mail that a customer asked for cannot be sent now: %s", error or "the server does not answer")
         return Status.in_doubt if dot_sent else Status.retry
 
 

@@ -15,6 +15,7 @@ from mailshot.deliver.send_settings import SendSettings
 from mailshot.errors import MailshotError
 from mailshot.render import service_mail
 from mailshot.render.compose import OutgoingMail
+from mailshot.render.service_mail import ServiceMail
 from mailshot.store import sign_ups
 from mailshot.store.confirmations import Mailed
 from mailshot.store.engine import Store
@@ -56,7 +57,8 @@ def _compose(settings: SendSettings, request: SignUp, now: datetime) -> Outgoing
     chosen = language.choose(None, request.language)
     # No token of a mail: a bounce of this one belongs to no customer.
     identifier = settings.keys.sign(Purpose.signup, request.id, mailbox, 0)
-    return service_mail.confirm_sign_up(request.sender, request.email, link, now, identifier, chosen)
+    mail = ServiceMail(request.sender, request.email, now, identifier, chosen)
+    return service_mail.confirm_sign_up(mail, link)
 
 
 def _move(settings: SendSettings, request: SignUp, before: Mailed, after: Mailed) -> bool:

@@ -52,7 +52,8 @@ class Fact:
     """One typed thing. `own` marks a fact the shop declared: it lives in the row's `facts`, not in a column.
 
     `unit` is for people (seconds, EUR); `choices` are the only values it can have, none for any. `help` is for those
-    who write rules, `title` for the customer who reads it on the preference page, where a `hidden` fact is left out.
+    who write rules, `title` for the customer who reads it on the preference page, where a `hidden` fact is left out
+    and an `editable` one can be corrected.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Fact:
     choices: tuple[str, ...] = ()
     title: str = ""
     hidden: bool = False
+    editable: bool = False
 
     @property
     def label(self) -> str:
@@ -169,10 +171,20 @@ class Declared(_Strict):
 
 
 class DeclaredCustomer(Declared):
-    """One fact of the shop's own about customers, who see it on the preference page unless it is hidden."""
+    """One fact of the shop's own about customers, who see it on the preference page unless it is hidden.
+
+    Customers may correct or remove an `editable` one.
+    """
 
     title: ShopText = ""
     hidden: bool = False
+    editable: bool = False
+
+    @model_validator(mode="after")
+    def _editable_is_shown(self) -> Self:
+        if self.editable and self.hidden:
+            raise ValueError("a fact cannot be both 'hidden' and 'editable'; choose one of them")
+        return self
 
 
 class DeclaredEvent(_Strict):

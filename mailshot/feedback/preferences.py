@@ -6,6 +6,7 @@ A control is a name with the values it holds:
     say.diet: (vegan)         judge.diet.vegetarian: (right) or (wrong)
     forget.diet: (on)         withdraws the answer, on a page that does not show it
     pause: (30)               no mail for so many days; (0) resumes it
+    fact.kids: (2)            a fact that may be corrected (see `fact_corrections`)
 
 Not every page shows every control (see `View`): a mail may be forwarded, and with it the link to its page. Only what
 differs from what the page *showed* counts as a change, so that a page left open for a week undoes nothing that was
@@ -20,12 +21,15 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from mailshot.facts.catalogue import Fact
+from mailshot.feedback.fact_corrections import FACT, changed_facts, fact_controls
 from mailshot.profile import topics as consent_rules
 from mailshot.profile.preferences import Choice, Question, StatedPreference, Statements
 from mailshot.profile.topics import TRACKING, ConsentEntry, Topic, Topics, may_mail
 from mailshot.states import FeedbackKind
-from mailshot.store import consent, feedback, ledger, pauses, preferences, sent_mail
+from mailshot.store import consent, fact_corrections, feedback, ledger, pauses, preferences, profiles, sent_mail
 from mailshot.store.engine import Connection
+from mailshot.store.fact_corrections import FactValue
 from mailshot.store.preferences import StoredTrait
 
 Controls = dict[str, tuple[str, ...]]
@@ -47,6 +51,7 @@ class ProblemKind(StrEnum):
     contradiction = "contradiction"
     conclusions_changed = "conclusions changed"
     judgement = "judgement"
+    fact = "fact"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,8 @@ class FormProblem:
     #: The question that it is about, and the values that contradict each other, if any.
     question: Question | None = None
     values: tuple[str, ...] = ()
+    #: The fact that it is about.
+    fact: Fact | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,7 @@ class View:
 #: For anyone who has only the headers of one of the customer's mails; for anyone who has the mail; for the owner.
 TOPICS_ONLY = View((TOPIC,), (TOPIC,))
 MAIL = View((TOPIC, TRACKING), (TOPIC, TRACKING, SAY, FORGET, PAUSE))
-OWNER = View((TOPIC, TRACKING, SAY, JUDGE), (TOPIC, TRACKING, SAY, JUDGE, PAUSE))
+OWNER = View((TOPIC, TRACKING, SAY, JUDGE, FACT), (TOPIC, TRACKING, SAY, JUDGE, FACT, PAUSE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,8 @@ class CurrentPreferences:
     paused_until: datetime | None = None
     #: Mails that the inbox got within `RECENT`, without those that no pause stops.
     recent_mails: int = 0
+    #: Facts by name, built in and of the shop's own.
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def judged(self, statements: Statements) -> list[tuple[str, str]]:
         """Return the (name, value) pairs that the owner can call right or wrong: inferred now, then judged earlier."""
@@ -106,6 +115,8 @@ class RequestedChanges:
     withdrawn: list[tuple[str, str]] = field(default_factory=list)
     #: Days for which the mail is paused, 0 to resume it; None changes nothing.
     pause_days: int | None = None
+    #: Corrected facts by name; None removes one.
+    facts: dict[str, FactValue] = field(default_factory=dict)
     #: With any of them, nothing is saved.
     problems: list[FormProblem] = field(default_factory=list)
 
@@ -128,7 +139,9 @@ def with_prefixes(controls: Controls, prefixes: tuple[str, ...]) -> Controls:
     return {name: values for name, values in controls.items() if name.startswith(prefixes)}
 
 
-def controls(current: CurrentPreferences, topics: Topics, statements: Statements) -> Controls:
+def controls(
+    current: CurrentPreferences, topics: Topics, statements: Statements, facts: Mapping[str, Fact]
+) -> Controls:
     """Return every control of the owner's page with its values; one without values is left out."""
     result: Controls = {TOPIC + t.name: ON for t in topics if may_mail(t, current.consents.get(t.name))}
     tracking = current.consents.get(TRACKING)
@@ -139,7 +152,7 @@ def controls(current: CurrentPreferences, topics: Topics, statements: Statements
     for name, value in current.judged(statements):
         if (name, value) in current.stated:
             result[f"{JUDGE}{name}.{value}"] = ("right" if current.stated[name, value] else "wrong",)
-    return result
+    return result | fact_controls(facts, current.facts)
 
 
 def requested_changes(
@@ -162,6 +175,12 @@ def requested_changes(
     _check_contradictions(changes, statements)
     _add_pause(changes, _values(posted, PAUSE))
     return changes
+
+
+def add_facts(changes: RequestedChanges, posted: Controls, shown: Controls, facts: Mapping[str, Fact]) -> None:
+    """Add the facts that were corrected or removed on the page, and problems for what they cannot be."""
+    changes.facts, wrong = changed_facts(posted, shown, facts)
+    changes.problems += [FormProblem(ProblemKind.fact, FACT + fact.name, fact=fact) for fact in wrong]
 
 
 def _add_pause(changes: RequestedChanges, answers: tuple[str, ...]) -> None:
@@ -233,6 +252,7 @@ def current_preferences(connection: Connection, customer_id: int, at: datetime) 
         tuple(preferences.inferred_traits(connection, customer_id)),
         pauses.paused_until(connection, [customer_id]),
         sent_mail.count_received(connection, customer_id, at - RECENT),
+        profiles.facts_of(connection, [customer_id]).get(customer_id, {}),
     )
 
 
@@ -241,8 +261,8 @@ def save_changes(
 ) -> dict[str, Any]:
     """Save all changes and return those that had an effect; saving the same again has none.
 
-    The result maps a topic or `tracking` to given or not, `name: value` to True, False, or None (withdrawn), and
-    `pause` to its end as text, "" when it was ended.
+    The result maps a topic or `tracking` to given or not, `name: value` to True, False, or None (withdrawn), `pause`
+    to its end as text, "" when it was ended, and `fact: name` to its value as text, "" when it was removed.
     """
     before = current_preferences(connection, change.customer_id, change.at)
     effects: dict[str, Any] = {}
@@ -252,6 +272,9 @@ def save_changes(
             effects[name] = given
     effects |= _save_answers(connection, change, statements, before)
     effects |= _save_pause(connection, change, before)
+    facts = change.requested.facts
+    corrected = fact_corrections.correct_facts(connection, change.customer_id, facts, PREFERENCE_PAGE, change.at)
+    effects |= {f"fact: {name}": "" if value is None else str(value) for name, value in corrected.items()}
     if effects:
         # Mail that is being prepared may no longer be right.
         ledger.revise(connection, [change.customer_id])

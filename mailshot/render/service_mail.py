@@ -6,6 +6,7 @@ Their templates are in `service/`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -37,53 +38,65 @@ def _environment(tag: str) -> Environment:
 TEMPLATES = {tag: _environment(tag) for tag in LANGUAGES}
 
 
-def own_data(
-    sender: Mapping[str, Any], to: str, link: str, at: datetime, identifier: str, language: CustomerLanguage
-) -> OutgoingMail:
-    """Write the mail with the link that opens a customer's own data.
+@dataclass(frozen=True, slots=True)
+class ServiceMail:
+    """To whom a mail of our own goes, and in which language.
 
     `sender` holds the fields of rules/senders.yaml; `identifier` is the left half of the Message-ID; `at` becomes the
-    mail's date. Raises RenderError for an address that cannot be written to.
+    mail's date.
     """
-    subject = language.gettext("Your link to your data")
-    return _compose("own_data", subject, sender, to, link, at, identifier, language)
+
+    sender: Mapping[str, Any]
+    to: str
+    at: datetime
+    identifier: str
+    language: CustomerLanguage
 
 
-def confirm_sign_up(
-    sender: Mapping[str, Any], to: str, link: str, at: datetime, identifier: str, language: CustomerLanguage
-) -> OutgoingMail:
-    """Write the mail with the link that confirms a sign-up; for the rest see `own_data`."""
-    subject = language.gettext("Please confirm that we may write to you")
-    return _compose("sign_up", subject, sender, to, link, at, identifier, language)
+def own_data(mail: ServiceMail, link: str) -> OutgoingMail:
+    """Write the mail with the link that opens a customer's own data.
+
+    Raises RenderError for an address that cannot be written to, as all functions here do.
+    """
+    return _write(mail, "own_data", mail.language.gettext("Your link to your data"), link=link)
 
 
-def _compose(
-    template: str,
-    subject: str,
-    sender: Mapping[str, Any],
-    to: str,
-    link: str,
-    at: datetime,
-    identifier: str,
-    language: CustomerLanguage,
-) -> OutgoingMail:
-    brand, templates = str(sender["brand"] or sender["name"]), TEMPLATES[language.tag]
-    values = {"brand": brand, "postal_address": sender["postal_address"], "link": link, "subject": subject}
+def new_address(mail: ServiceMail, link: str) -> OutgoingMail:
+    """Write the mail to a new address with the link that confirms it."""
+    return _write(mail, "new_address", mail.language.gettext("Please confirm your new address"), link=link)
+
+
+def old_address(mail: ServiceMail, contact: str) -> OutgoingMail:
+    """Write the notice to the old address; `contact` is whom to write to when it was not the customer's wish."""
+    return _write(mail, "old_address", mail.language.gettext("Your address was changed"), contact=contact)
+
+
+def confirm_sign_up(mail: ServiceMail, link: str) -> OutgoingMail:
+    """Write the mail with the link that confirms a sign-up."""
+    subject = mail.language.gettext("Please confirm that we may write to you")
+    return _write(mail, "sign_up", subject, link=link)
+
+
+def _write(mail: ServiceMail, name: str, subject: str, **values: str) -> OutgoingMail:
+    sender, address, templates = mail.sender, str(mail.sender["address"]), TEMPLATES[mail.language.tag]
+    values |= {"brand": str(sender["brand"] or sender["name"]), "postal_address": sender["postal_address"]}
     html, text = (
-        templates.get_template(f"{template}.{kind}").render(values, language=language) for kind in ("html", "txt")
+        templates.get_template(f"{name}.{kind}").render(values, subject=subject, language=mail.language)
+        for kind in ("html", "txt")
     )
-    address = str(sender["address"])
-    message_id = f"{identifier}@{headers.ascii_domain(address.rpartition('@')[2])}"
+    message_id = f"{mail.identifier}@{headers.ascii_domain(address.rpartition('@')[2])}"
     envelope = MailHeaders(
         message_id=message_id,
-        date=at,
+        date=mail.at,
         from_name=str(sender["name"]),
         from_address=address,
         to_name="",
-        to_address=to,
+        to_address=mail.to,
         boundary_seed=message_id,
         reply_to=sender["reply_to"],
         # Vacation responders must not answer it (RFC 3834).
         extra=(("Auto-Submitted", "auto-replied"),),
     )
-    return OutgoingMail(address, headers.ascii_address(to), message_id, RenderedMail(subject, html, text), envelope)
+    return OutgoingMail(
+        address, headers.ascii_address(mail.to), message_id, RenderedMail(subject, html, text), envelope
+    )

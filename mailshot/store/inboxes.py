@@ -24,7 +24,7 @@ DELIVERY, RUN = dialect.table(Delivery), dialect.table(Run)
 
 
 class FormerAddress(SQLModel, table=True):
-    """An address that a customer had `until` an import gave them another one, as its keyed hash."""
+    """An address that a customer had `until` they got another one, as its keyed hash."""
 
     __tablename__ = "former_address"
     customer_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})

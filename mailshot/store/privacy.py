@@ -23,10 +23,12 @@ from mailshot.profile import address, bucketing
 from mailshot.profile import topics as decision
 from mailshot.states import DeliveryState
 from mailshot.store import consent, conversions, dialect, erasures, incoming_mail, ledger, sign_ups, suppression
+from mailshot.store.address_changes import AddressChange
 from mailshot.store.audiences import ERASED_KEY
 from mailshot.store.confirmations import Confirmation
 from mailshot.store.conversions import ConversionDue
 from mailshot.store.engine import Connection
+from mailshot.store.fact_corrections import FactCorrection
 from mailshot.store.inboxes import FormerAddress
 from mailshot.store.incoming_mail import IncomingMail
 from mailshot.store.pauses import Pause
@@ -56,7 +58,18 @@ IMPORTED = PURCHASE.c.nth < FIRST_PART
 #: The tables, besides those of activities, whose rows are deleted with a customer.
 DELETED = tuple(
     dialect.table(model)
-    for model in (Preference, Trait, PlanRow, ConversionDue, FormerAddress, Confirmation, IncomingMail, Pause)
+    for model in (
+        Preference,
+        Trait,
+        PlanRow,
+        ConversionDue,
+        FormerAddress,
+        Confirmation,
+        IncomingMail,
+        Pause,
+        FactCorrection,
+        AddressChange,
+    )
 )
 #: The source of what is left of an erased customer.
 SOURCE = "erased"

@@ -19,6 +19,7 @@ from mailshot.store.engine import Store
 from mailshot.store.group_commit import GroupCommit
 from mailshot.tokens import KeyRing
 from mailshot.web import (
+    address_change,
     mail_pages,
     preferences,
     privacy,
@@ -34,15 +35,13 @@ from mailshot.web.security_headers import PROTECTION, SecurityHeaders
 from mailshot.web.site import Site, SiteSettings, TestMailLink, site_of
 
 #: Pages that mails link to: a broken link to one gets an HTML page instead of a line of text.
-OWN_PAGES = ("/u/", "/p/", "/d/", "/v/", "/signup/confirm/")
+OWN_PAGES = ("/u/", "/p/", "/d/", "/v/", "/a/", "/signup/confirm/")
 #: Links that mail providers follow, too: only browsers get the page.
 LINKS = ("/c/",)
 
 
 def create_app(store: Store, keys: KeyRing, settings: SiteSettings) -> Starlette:
-    """Return the site that customers reach: /o, /c, /u, /p, /d, /v, /archive, /signup and /healthz; and
-    providers: /webhooks.
-    """
+    """Return the site that customers reach: /o, /c, /u, /p, /d, /a, /v, /archive, /signup; /healthz and /webhooks."""
     group = GroupCommit(store)
 
     @asynccontextmanager
@@ -63,7 +62,9 @@ def create_app(store: Store, keys: KeyRing, settings: SiteSettings) -> Starlette
 
 
 def _routes() -> list[BaseRoute]:
-    pages = [*tracking.ROUTES, *unsubscribe.ROUTES, *preferences.ROUTES, *privacy.ROUTES, *mail_pages.ROUTES]
+    # What is below a page comes before it.
+    own_data = [*address_change.ROUTES, *privacy.ROUTES]
+    pages = [*tracking.ROUTES, *unsubscribe.ROUTES, *preferences.ROUTES, *own_data, *mail_pages.ROUTES]
     return [*pages, *sign_up.ROUTES, *static_files.routes(), Route("/healthz", _health)]
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from mailshot.customer_texts.language import CustomerLanguage
 from mailshot.facts import locales, time_zones
-from mailshot.facts.catalogue import Fact
+from mailshot.facts.catalogue import Fact, FactType
 from mailshot.facts.comparison import Value
 from mailshot.feedback import preferences
-from mailshot.feedback.preferences import CurrentPreferences
+from mailshot.feedback.fact_corrections import FACT, editable
+from mailshot.feedback.preferences import Controls, CurrentPreferences
 from mailshot.profile.implications import decided_answer
 from mailshot.store.preferences import StoredTrait
 from mailshot.web.site import SiteSettings
@@ -39,6 +40,19 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
+class FactField:
+    """One fact as the customer can correct it."""
+
+    #: The name of its control.
+    control: str
+    label: str
+    value: str
+    type: FactType
+    #: What can be chosen, with labels; empty where the customer writes.
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class OwnProfile:
     """What we know about one customer, in their language."""
 
@@ -46,13 +60,27 @@ class OwnProfile:
     language: CustomerLanguage
 
     def fact_lines(self, facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Yield the label and the value of each known fact."""
+        """Yield the label and the value of each known fact that cannot be corrected on the page."""
         zone = time_zones.find_zone(facts.get("time_zone"), self.settings.zone)
         locale_format = locales.LocaleFormat(self.language.region, zone, self.settings.language)
         for name, fact in self.settings.facts.items():
             value = fact.typed(facts.get(name), zone)
-            if value is not None and value != "" and not fact.hidden:
+            if value is not None and value != "" and not fact.hidden and not fact.editable:
                 yield self.label(fact), f"{self._readable(name, value, locale_format)} {fact.unit}".strip()
+
+    def fact_fields(self, held: Controls) -> list[FactField]:
+        """Return the facts that the customer can correct; `held` are the controls of the page."""
+        return [
+            self._field(fact, held.get(FACT + name, ("",))[-1]) for name, fact in editable(self.settings.facts).items()
+        ]
+
+    def _field(self, fact: Fact, value: str) -> FactField:
+        label = f"{self.label(fact)} ({fact.unit})" if fact.unit else self.label(fact)
+        options = {choice: choice for choice in (*fact.choices, *([value] if fact.choices and value else []))}
+        if fact.type is FactType.boolean:
+            words = locales.LocaleFormat(self.language.tag)
+            options = {"yes": words.yes_no(True), "no": words.yes_no(False)}
+        return FactField(FACT + fact.name, label, value, fact.type, options)
 
     def label(self, fact: Fact) -> str:
         """Return what customers call a fact."""

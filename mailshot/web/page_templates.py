@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from gettext import NullTranslations
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+#: How many pieces of a template make one part of a stream.
+STREAMED_PARTS = 200
 
 
 class PageTemplates:
@@ -27,6 +31,12 @@ class PageTemplates:
         self._environment.policies["ext.i18n.trimmed"] = True
         install = self._environment.install_gettext_translations  # type: ignore[attr-defined]
         install(translations or NullTranslations(), newstyle=True)
+
+    def stream(self, name: str, **values: Any) -> Iterator[str]:
+        """Give a page in parts of some lines, so that a long one need not fit into memory."""
+        parts = self._environment.get_template(name).stream(values)
+        parts.enable_buffering(STREAMED_PARTS)
+        return parts
 
     def render(self, name: str, **values: Any) -> str:
         """Return a page. A value that the template uses and that is missing raises an error."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -17,7 +17,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from mailshot.customer_texts.language import CustomerLanguage
+from mailshot.facts.catalogue import Fact, FactType
 from mailshot.feedback import preferences
+from mailshot.feedback.fact_corrections import MAX_LETTERS
 from mailshot.feedback.preferences import (
     Controls,
     CurrentPreferences,
@@ -80,6 +82,12 @@ class MailLink:
             raise HTTPException(404)
         return person
 
+    def moment(self, at: datetime) -> str:
+        """Return day and time of a moment in words, in the company's zone."""
+        settings = self.site.settings
+        local = at.astimezone(settings.zone)
+        return f"{self.language.date(local, settings.zone, settings.language)} {local:%H:%M %Z}"
+
     def reads(self, person: privacy.PersonalData) -> bool:
         """Return whether a customer still has the address that the mail went to."""
         email = person.email
@@ -107,7 +115,7 @@ async def current_page(link: MailLink, view: View) -> Page:
 
 def page_of(site: Site, current: CurrentPreferences, view: View) -> Page:
     """Return the part of a customer's preferences that a view shows."""
-    controls = preferences.controls(current, site.settings.topics, site.settings.statements)
+    controls = preferences.controls(current, site.settings.topics, site.settings.statements, site.settings.facts)
     shown_controls = preferences.with_prefixes(controls, view.shows)
     return _with_mail_rate(site, current, Page(shown_controls, shown_controls))
 
@@ -142,6 +150,7 @@ async def save_form(link: MailLink, form: FormData, view: View, check: Check | N
         requested = RequestedChanges(topics={topic.name: False for topic in topics})
     else:
         requested = preferences.requested_changes(posted, shown_controls, current, topics, statements)
+        preferences.add_facts(requested, posted, shown_controls, site.settings.facts)
     if not requested.problems:
         change = PreferenceChange(link.customer_id, link.run_id, requested, site.clock(), _wording(link))
 
@@ -166,6 +175,7 @@ def template_values(link: MailLink, page: Page) -> dict[str, Any]:
         "held": page.held,
         "shown": json.dumps(page.shown, separators=(",", ":")),
         "problems": [(problem.control, problem_text(problem, language)) for problem in page.problems],
+        "problem_of": {problem.control: problem_text(problem, language) for problem in page.problems},
         "leave": LEAVE,
         "gets_mail": any(name.startswith(preferences.TOPIC) for name in page.held),
         "pause": preferences.PAUSE,
@@ -194,6 +204,20 @@ def problem_text(problem: FormProblem, language: CustomerLanguage) -> str:
             return gettext("Our conclusions have changed since you opened this page. Please check them again.")
         case ProblemKind.judgement:
             return gettext("Please choose either “That is right” or “That is wrong”.")
+        case ProblemKind.fact:
+            assert problem.fact is not None
+            return _fact_problem(problem.fact, language)
+
+
+def _fact_problem(fact: Fact, language: CustomerLanguage) -> str:
+    gettext, label = language.gettext, language.shop_text(fact.label)
+    if fact.type is FactType.number:
+        return gettext("“%(fact)s”: please write a number, such as 12 or 12.5.", fact=label)
+    if fact.type is FactType.date:
+        return gettext("“%(fact)s”: please give a day, such as 1990-02-28.", fact=label)
+    if fact.choices or fact.type is FactType.boolean:
+        return gettext("“%(fact)s”: please choose one of the answers.", fact=label)
+    return gettext("“%(fact)s”: please write at most %(count)s letters.", fact=label, count=MAX_LETTERS)
 
 
 def _question_values(question: Question, language: CustomerLanguage) -> dict[str, Any]:

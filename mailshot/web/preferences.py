@@ -63,14 +63,8 @@ async def request_data_link(request: Request) -> Response:
         return confirmations.ask(connection, link.customer_id, link.run_id, at)
 
     again = await site.group.do(write)
-    moment, contact = _moment(link, again) if again else "", site.settings.contact
+    moment, contact = link.moment(again) if again else "", site.settings.contact
     return site.page(request, "data.html", url=_address(request), asked=not again, again=moment, contact=contact)
-
-
-def _moment(link: MailLink, at: datetime) -> str:
-    zone = link.site.settings.zone
-    local = at.astimezone(zone)
-    return f"{link.language.date(local, zone, link.site.settings.language)} {local:%H:%M %Z}"
 
 
 def _preferences_page(request: Request, link: MailLink, page: Page) -> Response:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
@@ -21,18 +21,21 @@ from starlette.routing import Route
 
 from mailshot.feedback import preferences
 from mailshot.feedback.preferences import OWNER, CurrentPreferences
-from mailshot.store import confirmations, privacy, profiles, scrubbing
+from mailshot.store import confirmations, privacy, scrubbing
 from mailshot.store.engine import Connection, Store
 from mailshot.tokens import Purpose
 from mailshot.web import forms, preference_form
 from mailshot.web.own_profile import OwnProfile
 from mailshot.web.preference_form import Check, MailLink, Page
-from mailshot.web.site import choose_language, site_of, token_of, verified_ids
+from mailshot.web.readable_export import ReadableExport
+from mailshot.web.site import choose_language, language_of, site_of, token_of, verified_ids
 
 SOURCE = "preference page"
 CONFIRM, WORD = "confirm", "erase"
 SESSION = "session"
 CHUNK_BYTES = 64 * 1024
+#: Writes the data of the customer with an id.
+Write = Callable[[Connection, int, IO[bytes]], None]
 
 
 class LinkEnded(Exception):
@@ -80,20 +83,34 @@ async def open_link(request: Request) -> Response:
 
 async def show_own_data(request: Request) -> Response:
     """Show the owner's page again: in another language, or on the way back from a page below."""
-    link, _, _ = await _owner(request)
+    link, _, _ = await authorise(request)
     return await _data_page(request, link)
 
 
 async def save_own_data(request: Request) -> Response:
     """Save everything at once, and show the page with what is stored then."""
-    link, form, check = await _owner(request)
+    link, form, check = await authorise(request)
     saved = await preference_form.save_form(link.mail, form, OWNER, check)
     return await _data_page(request, link, saved if saved.problems else None, saved=not saved.problems)
 
 
 async def export_data(request: Request) -> Response:
-    """Return every row about the customer as a JSON file, written in a thread of its own."""
-    site, (link, _, check) = site_of(request), await _owner(request)
+    """Return every row about the customer as a JSON file."""
+    return await _export(request, privacy.write_export, "my-data.json", "application/json")
+
+
+async def export_readable(request: Request) -> Response:
+    """Return what is stored about the customer as an HTML file to read."""
+
+    def write(connection: Connection, customer_id: int, file: IO[bytes]) -> None:
+        ReadableExport(site_of(request).settings, language_of(request)).write(connection, customer_id, file)
+
+    return await _export(request, write, "my-data.html", "text/html")
+
+
+async def _export(request: Request, write: Write, name: str, media_type: str) -> Response:
+    """Return a file for the customer, written in a thread of its own."""
+    site, (link, _, check) = site_of(request), await authorise(request)
     customer_id = link.person.customer_id
     if customer_id in site.exporting:
         raise HTTPException(429, "Your download is already being prepared.", {"Retry-After": "10"})
@@ -101,16 +118,16 @@ async def export_data(request: Request) -> Response:
     site.exporting.add(customer_id)
     try:
         async with site.exports:
-            file = await asyncio.to_thread(_written, site.store, customer_id, check)
+            file = await asyncio.to_thread(_written, site.store, customer_id, check, write)
     finally:
         site.exporting.discard(customer_id)
-    name = {"Content-Disposition": 'attachment; filename="my-data.json"'}
-    return StreamingResponse(_chunks(file), media_type="application/json", headers=name)
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(_chunks(file), media_type=media_type, headers=headers)
 
 
 async def erase_data(request: Request) -> Response:
     """Explain what erasing does; erase everything once the customer has ticked the box."""
-    site, (link, form, check) = site_of(request), await _owner(request)
+    site, (link, form, check) = site_of(request), await authorise(request)
     if form.get(CONFIRM) != WORD:
         unconfirmed = CONFIRM in form or "asked" in form
         values = {"url": _address(request), "session": str(form[SESSION]), "unconfirmed": unconfirmed}
@@ -147,7 +164,7 @@ def _look(request: Request, connection: Connection, ids: tuple[int, int]) -> Dat
     return DataLink(number, mail, mail.check(connection), row["opened_at"] is not None)
 
 
-async def _owner(request: Request) -> tuple[DataLink, FormData, Check]:
+async def authorise(request: Request) -> tuple[DataLink, FormData, Check]:
     """Return the link whose page posted a form, the form, and a check to repeat in the transaction that writes.
 
     Raises LinkEnded without a valid session. The form is read first: it may take its time, and data changes meanwhile.
@@ -170,18 +187,17 @@ async def _data_page(request: Request, link: DataLink, page: Page | None = None,
     """Show the owner's page: `page` as it was posted when that had problems, else with what is stored now."""
     site, customer_id = site_of(request), link.person.customer_id
 
-    def query(connection: Connection) -> tuple[CurrentPreferences, dict[int, dict[str, Any]]]:
-        return preferences.current_preferences(connection, customer_id, site.clock()), profiles.facts_of(
-            connection, [customer_id]
-        )
+    def query(connection: Connection) -> CurrentPreferences:
+        return preferences.current_preferences(connection, customer_id, site.clock())
 
-    current, facts = await site.read(query)
+    current = await site.read(query)
     page = page or preference_form.page_of(site, current, OWNER)
     profile = OwnProfile(site.settings, link.mail.language)
     owner = {
         "person": link.person,
         "cards": profile.cards(current),
-        "facts": list(profile.fact_lines(facts.get(customer_id, {}))),
+        "facts": list(profile.fact_lines(current.facts)),
+        "fact_fields": profile.fact_fields(page.held),
         "session": site.keys.sign(Purpose.session, link.id, link.mail.mailbox),
     }
     values = preference_form.template_values(link.mail, page)
@@ -198,12 +214,12 @@ def _address(request: Request) -> str:
     return f"/d/{token_of(request)}"
 
 
-def _written(store: Store, customer_id: int, check: Check) -> IO[bytes]:
+def _written(store: Store, customer_id: int, check: Check, write: Write) -> IO[bytes]:
     """Write all data of a customer into an unnamed file, so that a slow client keeps no transaction open."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 (closed once it is sent)
     with store.read() as connection:
         check(connection)
-        privacy.write_export(connection, customer_id, file)
+        write(connection, customer_id, file)
     file.seek(0)
     return file
 
@@ -219,6 +235,7 @@ ROUTES = [
     Route("/d/{token}/show{tail:path}", show_own_data, methods=["POST"]),
     Route("/d/{token}/save{tail:path}", save_own_data, methods=["POST"]),
     Route("/d/{token}/export{tail:path}", export_data, methods=["POST"]),
+    Route("/d/{token}/readable{tail:path}", export_readable, methods=["POST"]),
     Route("/d/{token}/erase{tail:path}", erase_data, methods=["POST"]),
     Route("/d/{token:path}", show_open_button),
     Route("/d/{token:path}", open_link, methods=["POST"]),

@@ -35,7 +35,7 @@ from mailshot.webhooks.sns import Fetch
 
 T = TypeVar("T")
 #: Purposes of links to pages, which people open and mail providers do not fetch by the thousand.
-PAGE_PURPOSES = (Purpose.preferences, Purpose.confirm, Purpose.view, Purpose.signup)
+PAGE_PURPOSES = (Purpose.preferences, Purpose.confirm, Purpose.view, Purpose.address, Purpose.signup)
 #: The templates of the pages by language.
 PAGES = {tag: PageTemplates(Path(__file__).parent / "pages", language.translations(tag)) for tag in LANGUAGES}
 

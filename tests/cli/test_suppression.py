@@ -100,6 +100,9 @@ def test_an_operator_suppresses_an_address_and_exports_the_list(shop: Shop, tmp_
 def test_an_operator_exports_and_erases_a_customer(shop: Shop, tmp_path: Path) -> None:
     shop.add([project.person("anna", "anna@mail.example")])
     file = tmp_path / "anna.json"
+    page = tmp_path / "data.html"
+    assert tried(shop, "customer", "export", "anna", "--html", "--to", str(page))[0] == 0
+    assert "<h2>About you</h2>" in page.read_text(encoding="utf-8")
     assert tried(shop, "customer", "export", "anna", "--to", str(file))[0] == 0
     assert json.loads(file.read_text())["customer"][0]["email"] == "anna@mail.example"
     assert tried(shop, "customer", "erase", "anna")[0] == REFUSED

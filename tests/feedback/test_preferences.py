@@ -18,7 +18,7 @@ STANDING = CurrentPreferences(
     {("diet", "no_pork"): True, ("pet", "cat"): False},
     (StoredTrait("diet", "vegetarian", 0.99, {}),),
 )
-SHOWN = controls(STANDING, TOPICS, STATEMENTS)
+SHOWN = controls(STANDING, TOPICS, STATEMENTS, {})
 
 
 def ask(posted: Controls, was_shown: Controls | None = None) -> RequestedChanges:

@@ -10,7 +10,7 @@ import pytest
 from mailshot.errors import InvalidInput
 from mailshot.ingest.import_report import Step
 from mailshot.profile import address, bucketing
-from mailshot.store import tables
+from mailshot.store import address_changes, fact_corrections, tables
 from tests.support.import_shop import CUSTOMERS, FILES, KEY, PRODUCTS, PURCHASES, Shop
 
 
@@ -321,3 +321,48 @@ def test_a_key_of_erased_customers_is_refused(shop: Shop) -> None:
     report = shop.one(CUSTOMERS)
     assert (report.added, report.rejected) == (1, 1)
     assert shop.rejected(report)[0]["reason"].startswith("begins with erased:")
+
+
+def test_what_a_customer_corrected_is_not_imported_again(shop: Shop) -> None:
+    people = CUSTOMERS.replace("age: age", "age: age, children: children, member: member, birthday: born")
+    head = "id,mail,name,age,children,member,born\n"
+    shop.put({"customers.csv": head + "1,ann@example.com,Ann,30,1.5,yes,1990-01-02\n2,bob@example.com,Bob,40,2,no,\n"})
+    shop.one(people)
+    (ann,) = [row[0] for row in shop.rows(tables.Customer, "id", "key") if row[1] == "1"]
+    said = {"age": None, "children": 3, "member": False, "birthday": "1991-02-03"}
+    with shop.store.write() as connection:
+        fact_corrections.correct_facts(connection, ann, said, "preference page", datetime.now(UTC))
+    report = shop.one(people)
+    assert (report.changed, report.unchanged) == (0, 2)
+    differs = "differs from what the customer said on the preference page: imported without it"
+    assert report.warnings == {f"{column} {differs}": 1 for column in ("age", "children", "member", "born")}
+    facts = dict(shop.rows(tables.Customer, "key", "facts"))
+    assert facts["1"] == {"children": 3, "member": False, "birthday": "1991-02-03"}
+    assert facts["2"] == {"age": "40", "children": 2, "member": False}
+    # A file that says the same as the customer is no cause for a warning.
+    shop.put({"customers.csv": head + "1,ann@example.com,Anna,,3,no,1991-02-03\n"})
+    assert shop.one(people).warnings == {}
+    assert dict(shop.rows(tables.Customer, "key", "first_name"))["1"] == "Anna"
+
+
+def test_an_address_that_the_customer_replaced_is_not_imported_again(shop: Shop) -> None:
+    shop.one(CUSTOMERS)
+    (ann,) = [row[0] for row in shop.rows(tables.Customer, "id", "key") if row[1] == "1"]
+    new = address_changes.NewAddress("ann@new.example", address.hash_address(KEY, "ann@new.example"))
+    with shop.store.write() as connection:
+        assert address_changes.ask(connection, ann, 1, new, "en", datetime.now(UTC)) is None
+        change = connection.execute(address_changes.CHANGE.select()).mappings().one()
+    # Before the confirmation a file counts as ever.
+    assert shop.one(CUSTOMERS).warnings == {}
+    with shop.store.write() as connection:
+        assert address_changes.confirm(connection, change, "page", datetime.now(UTC))
+    report = shop.one(CUSTOMERS)
+    assert (report.changed, report.unchanged) == (0, 3)
+    assert report.warnings == {
+        "mail is an address that the customer has replaced by another one: imported without it": 1
+    }
+    assert dict(shop.rows(tables.Customer, "key", "email"))["1"] == "ann@new.example"
+    # A third address is news from the shop.
+    shop.put({"customers.csv": FILES["customers.csv"].replace("ann@example.com", "ann@third.example")})
+    assert shop.one(CUSTOMERS).warnings == {}
+    assert dict(shop.rows(tables.Customer, "key", "email"))["1"] == "ann@third.example"

@@ -17,7 +17,7 @@ from mailshot import documents
 from mailshot.facts import catalogue
 from mailshot.facts.catalogue import Catalogue
 from mailshot.profile import address, preferences, topics
-from mailshot.store import confirmations, consent, dialect, feedback
+from mailshot.store import address_changes, confirmations, consent, dialect, feedback
 from mailshot.store.engine import Connection, Store
 from mailshot.store.tables import Customer, Delivery, Feedback, Run, Trait
 from mailshot.tokens import KeyRing, Purpose
@@ -114,6 +114,12 @@ class Look:
         with self.store.read() as connection:
             rows = connection.execute(query.where(table.c.kind == kind) if kind else query)
             return [dict(row._mapping) for row in rows]
+
+    def address_link(self) -> str:
+        """Return the path of the link of the latest change of an address."""
+        with self.store.read() as connection:
+            change = connection.execute(address_changes.CHANGE.select().order_by("id")).mappings().all()[-1]
+        return path(Purpose.address, change["id"], mailbox(change["new_email"]))
 
     def everything(self) -> dict[str, list[tuple[Any, ...]]]:
         """Return every row of every table, to compare before and after."""

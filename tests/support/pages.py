@@ -18,8 +18,11 @@ def form(page: str) -> Form:
     fields: Form = {}
     for tag in re.findall(r"<input\b[^>]*>", first):
         attributes = {name: html.unescape(value) for name, value in re.findall(r'([\w-]+)="([^"]*)"', tag)}
-        if attributes["type"] == "hidden" or re.search(r"\schecked\b", tag):
+        if attributes["type"] in ("hidden", "text", "date") or re.search(r"\schecked\b", tag):
             fields.setdefault(attributes["name"], []).append(attributes["value"])
+    for name, options in re.findall(r'<select\b[^>]* name="([^"]*)"[^>]*>(.*?)</select>', first, re.DOTALL):
+        chosen = re.search(r'<option value="([^"]*)" selected>', options)
+        fields[html.unescape(name)] = [html.unescape(chosen[1]) if chosen else ""]
     return fields
 
 

@@ -16,13 +16,15 @@ from mailshot.ingest.fields import Field, Type
 from mailshot.ingest.loaders.loader import Loading, json
 from mailshot.ingest.number_parsers import SCALE
 from mailshot.profile import bucketing
-from mailshot.store import audiences, consent, inboxes, ledger
+from mailshot.store import address_changes, audiences, consent, fact_corrections, inboxes, ledger
 from mailshot.store.bulk import Counts
 
 ERASED = f"begins with {audiences.ERASED_KEY}, which is reserved for erased customers"
 UNSUPPORTED = (
     "has letters such as ü or ø before the @, which Mailshot cannot send to (SMTPUTF8): this customer gets no mail"
 )
+CORRECTED = "differs from what the customer said on the preference page"
+REPLACED = "is an address that the customer has replaced by another one"
 SHARED = "they count as one inbox: it gets one mail per campaign, and none if any of them withdraws consent"
 # Known customers with the address rank before new ones; within each group, the first in the file.
 _KNOWN_RANK = -(1 << 40)
@@ -36,12 +38,14 @@ def load_customers(loading: Loading) -> Counts:
     loading.look_up("customer", {"id": "BIGINT", "key": "VARCHAR", "address_hash": "VARCHAR"})
     _reject_erased_keys(loading)
     if with_address:
+        _drop_old_addresses(loading)
         faulty = '(SELECT row AS "#line", fault FROM hashed WHERE fault IS NOT NULL)'
         loading.drop_value("email", "'is not an e-mail address: ' || fault", faulty)
         unsupported = "(SELECT row FROM hashed WHERE strlen(address) > length(address))"
         loading.warn("email", literal(UNSUPPORTED), f'{loading.reading.rows} JOIN {unsupported} ON row = "#line"')
     iso_codes.normalise_codes(loading)
     _drop_impossible_birthdays(loading)
+    _drop_corrected_facts(loading)
     _assign_random_numbers(loading)
     loading.keep_last("good", _with_computed_columns(loading), ["key"])
     columns = {"key": "key", "lot": '"#lot"'}
@@ -53,7 +57,10 @@ def load_customers(loading: Loading) -> Counts:
     own = {key: fact_as_json(field) for key, field in fields.items() if field.own}
     columns["facts"] = json(own)
     instants, derived = ["joined_at"] if "joined_at" in fields else [], {"address_hash": "email"}
-    return loading.upsert("customer", columns, "good", instants=instants, facts=list(own), derived=derived)
+    counts = loading.upsert("customer", columns, "good", instants=instants, facts=list(own), derived=derived)
+    fact_corrections.apply_since(loading.connection, loading.now)
+    address_changes.apply_since(loading.connection, loading.now)
+    return counts
 
 
 def _detach_old_addresses(loading: Loading) -> None:
@@ -97,6 +104,34 @@ def _drop_impossible_birthdays(loading: Loading) -> None:
         if field.own and field.type is Type.date and "birth" in key.lower():
             unborn = f'(SELECT "#line" FROM {loading.reading.rows} WHERE {name(key)} > {tomorrow})'
             loading.drop_value(key, "'is in the future: a date of birth must be between 1900 and today'", unborn)
+
+
+def _drop_old_addresses(loading: Loading) -> None:
+    """Drop addresses that the customer has replaced on the page of their data: the file is older than that."""
+    loading.add_known(
+        "change", dict.fromkeys(("key", "old"), "VARCHAR"), address_changes.read_confirmed(loading.connection)
+    )
+    rows = f'{loading.reading.rows} AS r JOIN hashed AS h ON h.row = r."#line" JOIN known_change AS k ON k.key = r.key'
+    loading.db.run(
+        f'CREATE OR REPLACE TABLE replaced AS SELECT DISTINCT h.row AS "#line" FROM {rows} WHERE h.print = k.old'
+    )
+    loading.drop_value("email", literal(REPLACED), "replaced")
+    loading.db.run('UPDATE hashed SET address = NULL, print = NULL WHERE row IN (SELECT "#line" FROM replaced)')
+
+
+def _drop_corrected_facts(loading: Loading) -> None:
+    """Drop facts that differ from what the customer said on the preference page."""
+    own = {key: field for key, field in loading.reading.fields.items() if field.own}
+    batches = fact_corrections.read_corrections(loading.connection, list(own))
+    loading.add_known("correction", dict.fromkeys(("key", "fact", "value"), "VARCHAR"), batches)
+    if not loading.db.one("SELECT count(*) FROM known_correction"):
+        return
+    for key, field in own.items():
+        kind = {Type.number: "DOUBLE", Type.boolean: "BOOLEAN"}.get(field.type, "VARCHAR")
+        differs = f"CAST({fact_as_json(field)} AS {kind}) IS DISTINCT FROM TRY_CAST(k.value AS {kind})"
+        corrected = f"{loading.reading.rows} AS r JOIN known_correction AS k USING (key)"
+        lines = f'(SELECT r."#line" FROM {corrected} WHERE k.fact = {literal(key)} AND {differs})'
+        loading.drop_value(key, literal(CORRECTED), lines)
 
 
 def _assign_random_numbers(loading: Loading) -> None:

@@ -7,10 +7,12 @@ from sqlmodel import AutoString, SQLModel
 
 # All modules with tables: importing them fills SQLModel's metadata.
 from mailshot.store import (  # noqa: F401
+    address_changes,
     column_types,
     confirmations,
     conversions,
     erasures,
+    fact_corrections,
     inboxes,
     incoming_mail,
     installation,

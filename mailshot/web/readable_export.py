@@ -1,0 +1,165 @@
+"""Writes a customer's data as an HTML document that they can read: a table for each kind of row.
+
+Fields that only programs need are left out; the JSON export has all of them. Rows are written as they are read, so
+that a long history needs no memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain, islice
+from typing import IO, Any
+from zoneinfo import ZoneInfo
+
+from mailshot.customer_texts.language import CustomerLanguage
+from mailshot.facts import locales, time_zones
+from mailshot.store import privacy, profiles
+from mailshot.store.engine import Connection
+from mailshot.web.site import PAGES, SiteSettings
+
+#: Fields and tables that tell a reader nothing.
+TECHNICAL_FIELDS = frozenset((
+    "id", "customer_id", "lot", "address_hash", "digest", "token", "lease_until", "revision", "suspicion", "attempts",
+    "next_attempt_at", "nth", "part", "parser_version", "scrubbed_at", "key", "proof", "gross", "known", "lines",
+    "run_id", "plan_id", "offers", "settled_at", "due_at",
+))  # fmt: skip
+#: By table: fields that are technical only elsewhere.
+TOLD_FIELDS = {"customer": ("key",), "link": ("id",)}
+TECHNICAL_TABLES = frozenset(("conversion_due", "plan_row", "consent", "buyer", "purchase_order", "erasure"))
+BATCH_ROWS = 500
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadableExport:
+    """The document of one customer, in their language."""
+
+    settings: SiteSettings
+    language: CustomerLanguage
+
+    def write(self, connection: Connection, customer_id: int, file: IO[bytes]) -> None:
+        """Write the document. Erased customers have an empty one."""
+        facts = profiles.facts_of(connection, [customer_id]).get(customer_id, {})
+        zone = time_zones.find_zone(facts.get("time_zone"), self.settings.zone)
+        template = PAGES[self.language.tag]
+        parts = template.stream(
+            "export.html",
+            brand=self.settings.brand,
+            language=self.language,
+            day=self.language.date(datetime.now(zone), zone, self.settings.language),
+            tables=self._tables(connection, customer_id, zone),
+        )
+        for part in parts:
+            file.write(part.encode("utf-8", "replace"))
+
+    def _tables(
+        self, connection: Connection, customer_id: int, zone: ZoneInfo
+    ) -> Iterator[tuple[str, list[str], Iterator[list[str]]]]:
+        """Give title, column titles and rows of each table that has any; use all rows before the next table."""
+        for name, rows in privacy.export(connection, customer_id):
+            first = next(rows, None)
+            if first is None or name in TECHNICAL_TABLES:
+                for _ in rows:  # later tables depend on what was read
+                    pass
+                continue
+            columns = [
+                column for column in first if column not in TECHNICAL_FIELDS or (name, column) == ("customer", "key")
+            ]
+            cells = self._cells(connection, columns, chain([first], rows), zone)
+            yield self._title(name), [self._column(column) for column in columns], cells
+
+    def _cells(
+        self, connection: Connection, columns: list[str], rows: Iterable[Row], zone: ZoneInfo
+    ) -> Iterator[list[str]]:
+        source = iter(rows)
+        while batch := list(islice(source, BATCH_ROWS)):
+            ids = {row["product_id"] for row in batch if row.get("product_id") is not None}
+            products = profiles.products(connection, sorted(ids)) if ids else {}
+            for row in batch:
+                named = {**row, "product_id": products.get(row.get("product_id") or 0, {}).get("name")} if ids else row
+                yield [self._cell(named[column], zone) for column in columns]
+
+    def _cell(self, value: Any, zone: ZoneInfo) -> str:
+        if value is None:
+            return ""
+        if isinstance(value, bool):
+            return locales.LocaleFormat(self.language.tag).yes_no(value)
+        if isinstance(value, Mapping):
+            pairs = ((str(name).replace("_", " "), self._cell(part, zone)) for name, part in value.items())
+            return "\n".join(f"{name}: {text}" for name, text in pairs)
+        if isinstance(value, list):
+            return "\n".join(self._cell(part, zone) for part in value)
+        return self._moment(value, zone) if isinstance(value, str) else str(value)
+
+    def _moment(self, text: str, zone: ZoneInfo) -> str:
+        """Return a moment in words; any other text as it is."""
+        try:
+            at = datetime.fromisoformat(text) if "T" in text[10:11] else None
+        except ValueError:
+            at = None
+        if at is None or at.tzinfo is None:
+            return text
+        local = at.astimezone(zone)
+        return f"{self.language.date(local, zone, self.settings.language)} {local:%H:%M}"
+
+    def _title(self, table: str) -> str:
+        gettext = self.language.gettext
+        titles = {
+            "customer": gettext("About you"),
+            "purchase": gettext("What you bought"),
+            "event": gettext("What you did in our shop"),
+            "interaction": gettext("When we were in touch"),
+            "referral": gettext("Whom you recommended us to"),
+            "consent_log": gettext("What you agreed to"),
+            "preference": gettext("What you told us"),
+            "fact_correction": gettext("What you corrected"),
+            "trait": gettext("What we concluded from your purchases"),
+            "address_change": gettext("Address changes"),
+            "delivery": gettext("Mails to you"),
+            "feedback": gettext("What you did with our mails"),
+            "incoming_mail": gettext("Mails from you"),
+            "pause": gettext("Pauses that you asked for"),
+            "confirmation": gettext("Links to your data"),
+            "product": gettext("The products"),
+            "link": gettext("The links"),
+        }
+        return titles.get(table) or _readable(table)
+
+    def _column(self, column: str) -> str:
+        gettext = self.language.gettext
+        titles = {
+            "key": gettext("Customer number"),
+            "email": gettext("E-mail address"),
+            "first_name": gettext("First name"),
+            "last_name": gettext("Last name"),
+            "language": gettext("Language"),
+            "country": gettext("Country"),
+            "time_zone": gettext("Time zone"),
+            "joined_at": gettext("With us since"),
+            "at": gettext("When"),
+            "until": gettext("Until"),
+            "name": gettext("Name"),
+            "value": gettext("Answer"),
+            "holds": gettext("Is it so?"),
+            "source": gettext("From"),
+            "product_id": gettext("Product"),
+            "quantity": gettext("Quantity"),
+            "amount": gettext("Amount"),
+            "topic": gettext("Topic"),
+            "given": gettext("Agreed"),
+            "facts": gettext("Details"),
+            "evidence": gettext("Evidence"),
+            "confidence": gettext("How sure we are"),
+            "content": gettext("Content"),
+            "kind": gettext("Kind"),
+            "state": gettext("State"),
+            "id": gettext("Number"),
+            "link_id": gettext("Number of the link"),
+        }
+        return titles.get(column) or _readable(column)
+
+
+def _readable(name: str) -> str:
+    return name.removesuffix("_id").removesuffix("_at").replace("_", " ").capitalize()
