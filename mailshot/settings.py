@@ -77,6 +77,9 @@ class Settings(BaseModel):
     starttls: str = Field("auto", description="auto (required unless loopback), required or never.")
     keys: SecretStr = Field(SecretStr(""), description="Signing keys 'id:hex,id:hex'; the first signs, all verify.")
     address_key: SecretStr = Field(SecretStr(""), description="Key of the address hashes in the suppression list.")
+    operator: str = Field(
+        "", max_length=100, description="Who works on the command line, for the audit log; empty: the system's user."
+    )
     base_url: str = Field(
         "http://127.0.0.1:8080",
         description="Public URL of the tracking and preference pages. The default uses MAILSHOT_WEB_PORT.",

@@ -1,4 +1,4 @@
-"""The states of deliveries, runs and schedules, the arrows between them, and the kinds and classes of feedback.
+"""The states of deliveries, runs, schedules and answers, the arrows between them, and other words with a meaning.
 
 Each word is declared once, with its help text; docs and the CLI read it from here. Below each enum stand the named sets
 of its members: what a query means by "waiting" or "held" is decided here and nowhere else. `store/ledger.py` moves
@@ -188,6 +188,26 @@ class FeedbackKind(HelpEnum):
     preference_changed = "preference_changed", "the customer stated or corrected something"
     converted = "converted", "the customer reached the campaign's goal"
     replied = "replied", "the customer wrote back"
+
+
+class AnswerState(HelpEnum):
+    """What an entry in a customer's history of answers says about one value of a question."""
+
+    yes = "yes", "the customer said that it is so"
+    no = "no", "the customer said that it is not so"
+    unsaid = "unsaid", "the customer took the answer back, or another answer replaced it"
+
+
+class AuditAction(HelpEnum):
+    """What an operator did by hand, as the audit log names it."""
+
+    suppressed = "suppressed", "suppressed an address"
+    imported = "imported", "suppressed the addresses of a list"
+    lifted = "lifted", "lifted a suppression"
+    readmitted = "readmitted", "let an erased customer be imported again"
+    exported = "exported", "exported the data of a customer"
+    erased = "erased", "erased the data of a customer"
+    read_again = "read again", "had messages that came back read again"
 
 
 class FeedbackClass(HelpEnum):

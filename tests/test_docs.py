@@ -61,9 +61,18 @@ def test_no_fact_can_be_named_like_a_word_of_the_language() -> None:
     assert {word for words in VOCABULARY for word in words} - RESERVED <= {"is", "one_of", "known", *TEXTUAL}
 
 
-@pytest.mark.parametrize("kind", [states.DeliveryState, states.FeedbackKind])
+@pytest.mark.parametrize("kind", [states.DeliveryState, states.FeedbackKind, states.AnswerState])
 def test_every_state_and_kind_is_documented_as_declared(kind: type[states.HelpEnum]) -> None:
     assert [word for word in kind if f"| {word} | {word.help} |" not in DOCS["reliability"]] == []
+
+
+def test_every_entry_of_the_audit_log_is_documented_as_declared() -> None:
+    lines = [line for line in DOCS["operating"].splitlines() if line.startswith("| ")]
+    assert [
+        word
+        for word in states.AuditAction
+        if not any(line.startswith(f"| {word} |") and line.endswith(f" {word.help} |") for line in lines)
+    ] == []
 
 
 @pytest.mark.parametrize("kind", [states.IncomingKind, states.BounceReason])

@@ -92,6 +92,16 @@ def company_today(rules: Rulebook, asked: datetime | None) -> datetime:
     return rules.company.today(asked, now())
 
 
+def operator(app: App) -> str:
+    """Return who works on the command line: MAILSHOT_OPERATOR, or the user of the operating system."""
+    import getpass
+
+    try:
+        return app.settings.operator.strip() or getpass.getuser()
+    except (KeyError, OSError):  # a container may run a user that has no name
+        return f"user {os.getuid()}"
+
+
 def now() -> datetime:
     return datetime.now(UTC)
 

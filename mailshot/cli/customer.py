@@ -24,7 +24,8 @@ def export(
     """Write what is stored about a customer: everything as JSON, or as a page to read (GDPR articles 15 and 20)."""
     from mailshot.cli.processes import site_settings
     from mailshot.customer_texts import language
-    from mailshot.store import privacy, profiles
+    from mailshot.states import AuditAction
+    from mailshot.store import audit, privacy, profiles
     from mailshot.web.readable_export import ReadableExport
 
     app = context.app()
@@ -37,6 +38,8 @@ def export(
             ReadableExport(settings, chosen).write(connection, customer_id, written)
         else:
             privacy.write_export(connection, customer_id, written)
+    with app.store.write() as connection:
+        audit.record(connection, AuditAction.exported, context.operator(app), context.now(), customer_id=customer_id)
     if file is None:
         sys.stdout.buffer.write(written.getvalue())
     else:
@@ -49,7 +52,8 @@ def erase(
     confirmed: Annotated[bool, typer.Option("--yes", help="Erase; it cannot be undone.")] = False,
 ) -> None:
     """Erase all personal data of a customer, and keep their address suppressed."""
-    from mailshot.store import privacy, profiles, scrubbing
+    from mailshot.states import AuditAction
+    from mailshot.store import audit, privacy, profiles, scrubbing
 
     app = context.app()
     with app.store.read() as connection:
@@ -58,6 +62,7 @@ def erase(
         raise Refused(f"Nothing was erased: this deletes all data of {customer} for good.", "Add --yes to erase it.")
     at = context.now()
     with app.store.write() as connection:
-        privacy.erase(connection, customer_id, app.address_key, SOURCE, at)
+        if privacy.erase(connection, customer_id, app.address_key, SOURCE, at):
+            audit.record(connection, AuditAction.erased, context.operator(app), at, customer_id=customer_id)
     scrubbing.try_now(app.store, at)
     output.print_text(f"Erased all data of {output.printable(customer)}. The address stays suppressed.")

@@ -39,6 +39,7 @@ def import_(
         options = importer.Options(
             catalogue=rules.catalogue,
             topics=rules.topics.by_name,
+            statements=rules.statements,
             address_key=app.address_key,
             rejects=app.settings.project / "rejects",
             data=data,

@@ -192,11 +192,15 @@ def read_again() -> None:
     """Read messages again that an older version of Mailshot read, and correct what follows from them."""
     from mailshot.feedback import incoming_mail as feedback
     from mailshot.incoming.parser import PARSER_VERSION
-    from mailshot.store import incoming_mail
+    from mailshot.states import AuditAction
+    from mailshot.store import audit, incoming_mail
 
     app = context.app()
     with app.store.write() as connection:
         older = incoming_mail.process_again(connection, PARSER_VERSION)
+        if older:
+            subject = output.count_noun(older, "message")
+            audit.record(connection, AuditAction.read_again, context.operator(app), context.now(), subject=subject)
     feedback.process_waiting(app.store, app.keys, context.now)
     output.print_text(f"Read {output.count_noun(older, 'message')} again.")
 

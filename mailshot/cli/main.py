@@ -18,6 +18,7 @@ RULES = {
 SUPPRESSION = {
     "show": "suppression:show",
     "add": "suppression:add",
+    "import": "suppression:import_",
     "lift": "suppression:lift",
     "export": "suppression:export",
 }
@@ -61,6 +62,7 @@ COMMANDS: dict[str, lazy.Place] = {
     "suppression": lazy.group(SUPPRESSION, "Suppress addresses, look them up, and lift a suppression."),
     "signup": lazy.group(SIGN_UP, "Let visitors sign up for topics."),
     "customer": lazy.group(CUSTOMER, "Export or erase all data of one customer."),
+    "audit": "audit:audit",
     "db": lazy.group(DATABASE, "Set up and upgrade the database."),
 }
 HELP = "Campaigns and personalised mail from rules, templates and purchase history."

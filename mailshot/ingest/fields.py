@@ -49,6 +49,7 @@ class Kind(StrEnum):
     recipients = "recipients"
     conversions = "conversions"
     suppressions = "suppressions"
+    answers = "answers"
 
 
 class Type(StrEnum):
@@ -179,6 +180,16 @@ FIXED: dict[Kind, dict[str, Field]] = {
         Field("reason", Type.text, "Why it must not be mailed, as in 'hard bounce'"),
         Field("at", Type.instant, "Since when; the import's moment when not mapped"),
         Field("source", Type.text, "Where this is known from; the mapping's name when not mapped"),
+    ),
+    Kind.answers: _fields(
+        _CUSTOMER,
+        Field("question", Type.key, "The question, as in rules/preferences.yaml", required=True),
+        Field("value", Type.key, "The answer, one of the question's values", required=True),
+        _AT,
+        Field("holds", Type.boolean, "Whether it is so (yes) or not (no); yes when not mapped or empty"),
+        Field("source", Type.text, "Where it was said, as in 'survey'; the mapping's name when not mapped"),
+        Field("by", Type.text, "Who noted it: 'customer', or a member of staff"),
+        Field("note", Type.long_text, "What else was said"),
     ),
 }
 _TYPES = {

@@ -33,11 +33,12 @@ from mailshot.ingest import (
 from mailshot.ingest.data_files import MissingColumn, UnreadableFile
 from mailshot.ingest.fields import Kind
 from mailshot.ingest.import_report import FileReport, ImportSummary, Progress, Step, silent
-from mailshot.ingest.loaders import activities, consents, customers, past_campaigns, purchases, suppressions
+from mailshot.ingest.loaders import activities, answers, consents, customers, past_campaigns, purchases, suppressions
 from mailshot.ingest.loaders.loader import Loading
 from mailshot.ingest.mapping import ImportPlan
 from mailshot.ingest.parse_file import Reading
 from mailshot.ingest.staging_database import StagingDatabase
+from mailshot.profile.preferences import NO_QUESTIONS, Statements
 from mailshot.profile.topics import TRACKING
 from mailshot.store import bulk, column_types, erasures, staging
 from mailshot.store.bulk import Counts
@@ -61,9 +62,10 @@ LOADERS: dict[Kind, Callable[[Loading], Counts]] = {
     Kind.recipients: past_campaigns.load_recipients,
     Kind.conversions: past_campaigns.load_conversions,
     Kind.suppressions: suppressions.load_suppressions,
+    Kind.answers: answers.load_answers,
 }
-#: Kinds whose future dates need no warning: consents check their own, and a suppression counts from its import.
-NOT_WARNED = (Kind.consents, Kind.suppressions)
+#: Kinds whose future dates need no warning: consents and answers check their own, a suppression counts from its import.
+NOT_WARNED = (Kind.consents, Kind.suppressions, Kind.answers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class Options:
     #: Corrected rejected rows, to import instead of the mapping's files.
     file: Path | None = None
     progress: Progress = silent
+    #: The questions of rules/preferences.yaml: which answer replaces which.
+    statements: Statements = NO_QUESTIONS
     #: The time of the import; None: now.
     now: datetime | None = None
 
@@ -261,7 +265,16 @@ def _read(job: _Job, reading: Reading, problems: Problems) -> _ParsedFile | None
 def _load(job: _Job, connection: Connection, parsed: _ParsedFile, staged: StagedImport | None = None) -> _Loaded:
     begun = time.monotonic()
     options, name = job.options, job.plan.mapping.name
-    loading = Loading(job.db, connection, parsed.reading, name, options.address_key, options.progress, job.now)
+    loading = Loading(
+        job.db,
+        connection,
+        parsed.reading,
+        name,
+        options.address_key,
+        options.progress,
+        job.now,
+        statements=options.statements,
+    )
     loading.staging = staged
     addresses.hash_all(loading)
     left_out = erased_customers.leave_out(loading)

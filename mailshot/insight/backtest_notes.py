@@ -49,8 +49,6 @@ def rule_notes(connection: Connection, looked: BacktestScope) -> Iterator[str]:
     facts = {part.fact.name for part in parts if isinstance(part, nodes.FactIs)} - {"joined_at", "key"}
     if facts:
         yield f"Facts have no history: {', '.join(sorted(facts))} use today's values at every date."
-    if any(isinstance(part, nodes.HasPreference | nodes.HasTrait) for part in parts):
-        yield "Only the latest value of each preference is stored: one stated after a date counts as not yet stated."
 
 
 def data_notes(looked: BacktestScope, known: DataRange) -> Iterator[str]:

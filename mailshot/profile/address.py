@@ -6,6 +6,7 @@ The domain is kept as it travels (IDNA2008 A-labels, RFC 5891), the local part a
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import re
 import unicodedata
@@ -83,6 +84,11 @@ def fold_mailbox(email: str) -> str:
 def hash_address(key: bytes, email: str) -> str:
     """Return 32 hex digits of HMAC-SHA256 (RFC 2104) over the mailbox: two spellings of one mailbox have one print."""
     return hmac.digest(key, fold_mailbox(email).encode(), "sha256").hex()[:FINGERPRINT_DIGITS]
+
+
+def digest(email: str) -> str:
+    """Return the SHA-256 of a mailbox as 64 hex digits, without a key: as other systems exchange addresses."""
+    return hashlib.sha256(fold_mailbox(email).encode()).hexdigest()
 
 
 def hash_customer_key(key: bytes, customer_key: str) -> str:

@@ -161,6 +161,9 @@ class Statements:
         return denied + replaced
 
 
+NO_QUESTIONS = Statements({})
+
+
 def _span(text: Any) -> Span:
     span = text if isinstance(text, Span) else Span.parse(str(text))
     if span is None:

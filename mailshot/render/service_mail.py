@@ -73,8 +73,7 @@ def old_address(mail: ServiceMail, contact: str) -> OutgoingMail:
 
 def confirm_sign_up(mail: ServiceMail, link: str) -> OutgoingMail:
     """Write the mail with the link that confirms a sign-up."""
-    subject = mail.language.gettext("Please confirm that we may write to you")
-    return _write(mail, "sign_up", subject, link=link)
+    return _write(mail, "sign_up", mail.language.gettext("Please confirm that we may write to you"), link=link)
 
 
 def _write(mail: ServiceMail, name: str, subject: str, **values: str) -> OutgoingMail:

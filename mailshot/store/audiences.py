@@ -11,12 +11,12 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, func, select, text, union, union_all
+from sqlalchemy import ColumnElement, CompoundSelect, FromClause, Select, and_, func, select, text, union, union_all
 
 from mailshot.audience.compile import Compiler, Schema, existed, sources
 from mailshot.audience.nodes import Condition
 from mailshot.errors import Unavailable
-from mailshot.store import dialect, rule_schema, tables
+from mailshot.store import answers, dialect, rule_schema, tables
 from mailshot.store.engine import Connection, Store
 from mailshot.store.erasures import Erasure
 from mailshot.store.selectivity import DataStatistics
@@ -39,19 +39,13 @@ LEAST_IDS = 50_000
 Part = TypeVar("Part")
 #: The words of conditions on what customers state about themselves.
 STATING = frozenset({"preference", "trait"})
-_OTHER, _ONE = SCHEMA.customer.alias("other"), SCHEMA.customer.alias("one")
-_STATED = SCHEMA.preference.c
-_SHARED = (
-    select(_ONE.c.id.label("customer_id"), *(column for column in _STATED if column.name != "customer_id"))
-    .select_from(SCHEMA.preference.join(_OTHER, _OTHER.c.id == _STATED.customer_id))
-    .join(_ONE, and_(_ONE.c.address_hash == _OTHER.c.address_hash, _ONE.c.id != _OTHER.c.id))
-    .where(_STATED.holds.is_(True))
-)
 
 
 def compiler(as_of: datetime, zone: ZoneInfo, back: bool = False) -> Compiler:
     """Return a compiler of rules into selects; `back` uses only the consents and preferences stated before `as_of`."""
-    return Compiler(SCHEMA, as_of, zone, before=as_of if back else None)
+    if not back:
+        return Compiler(SCHEMA, as_of, zone)
+    return Compiler(replace(SCHEMA, preference=answers.stated(as_of)), as_of, zone, before=as_of)
 
 
 def with_statistics(connection: Connection, compiled: Compiler) -> Compiler:
@@ -189,9 +183,26 @@ def bound(compiled: Compiler, condition: Condition) -> Select[Any] | CompoundSel
     own = compiled.select(condition)
     if not STATING & set(condition.words):
         return own
-    shared = _SHARED.subquery("shared")
-    inbox = union_all(select(*SCHEMA.preference.c), select(*shared.c)).subquery("inbox_preference")
-    together = replace(compiled, schema=replace(SCHEMA, preference=inbox))
-    mates = select(_SHARED.subquery("mate").c.customer_id)
+    stated = compiled.schema.preference
+    shared = _stated_by_others(stated)
+    inbox = union_all(select(*_stated_columns(stated)), shared).subquery("inbox_preference")
+    together = replace(compiled, schema=replace(compiled.schema, preference=inbox))
+    mates = select(shared.subquery("mate").c.customer_id)
     (mate,) = mates.selected_columns
     return union(own, mates.where(mate.in_(together.select(condition))))
+
+
+def _stated_by_others(stated: FromClause) -> Select[Any]:
+    """Return what others with the same address say about themselves, as if the customer had said it."""
+    other, mine = SCHEMA.customer.alias("other"), SCHEMA.customer.alias("one")
+    _, *columns = _stated_columns(stated)
+    return (
+        select(mine.c.id.label("customer_id"), *columns)
+        .select_from(stated.join(other, other.c.id == stated.c.customer_id))
+        .join(mine, and_(mine.c.address_hash == other.c.address_hash, mine.c.id != other.c.id))
+        .where(stated.c.holds.is_(True))
+    )
+
+
+def _stated_columns(stated: FromClause) -> list[ColumnElement[Any]]:
+    return [stated.c[name] for name in ("customer_id", "name", "value", "holds")]

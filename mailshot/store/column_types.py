@@ -47,7 +47,7 @@ class Instant(TypeDecorator[datetime]):
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        return value.astimezone(UTC) if isinstance(value, datetime) else EPOCH + value * MICROSECOND
+        return value.astimezone(UTC) if isinstance(value, datetime) else from_microseconds(value)
 
 
 class Exact(TypeDecorator[Decimal]):
@@ -76,3 +76,8 @@ def now() -> datetime:
 def microseconds(moment: datetime) -> int:
     """Return microseconds since 1970 of an aware datetime."""
     return (moment - EPOCH) // MICROSECOND
+
+
+def from_microseconds(number: int) -> datetime:
+    """Return the moment in UTC of microseconds since 1970."""
+    return EPOCH + number * MICROSECOND

@@ -100,8 +100,9 @@ def given_since(log: FromClause, customer: ColumnElement[Any], topic: str) -> Cl
     return and_(own, log.c.given.is_(True), log.c.at > WITHDRAWAL.c.at)
 
 
-def answered(name: str, value: str) -> Clause:
-    return and_(PREFERENCE.c.name == name, PREFERENCE.c.value == value, PREFERENCE.c.holds.is_(True))
+def answered(stated: FromClause, name: str, value: str) -> Clause:
+    """The customer said so: `stated` is from `answers.stated`."""
+    return and_(stated.c.name == name, stated.c.value == value, stated.c.holds.is_(True))
 
 
 def counts_in_caps(run: FromClause, gates: Gates) -> Clause:

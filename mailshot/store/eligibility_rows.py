@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, select
 
 from mailshot.states import RECEIVED, UNSENT, DeliveryState
-from mailshot.store import consent, inboxes, pauses, sent_mail
+from mailshot.store import answers, consent, inboxes, pauses, sent_mail
 from mailshot.store.audiences import SCHEMA
-from mailshot.store.eligibility import DELIVERY, PREFERENCE, RUN, SUPPRESSION
+from mailshot.store.eligibility import DELIVERY, RUN, SUPPRESSION
 from mailshot.store.engine import Connection
 from mailshot.store.sent_mail import SENT_AT
 
@@ -100,9 +100,9 @@ def earlier(connection: Connection, customer_id: int) -> list[int]:
 
 
 def _answers(connection: Connection, inbox: list[int], before: datetime | None) -> frozenset[tuple[str, str]]:
-    p = PREFERENCE.c
-    stated = select(p.name, p.value).where(p.customer_id.in_(inbox), p.holds.is_(True))
-    return frozenset((row[0], row[1]) for row in connection.execute(_before(stated, p.at, before)))
+    stated = answers.stated(before).c
+    holding = select(stated.name, stated.value).where(stated.customer_id.in_(inbox), stated.holds.is_(True))
+    return frozenset((row.name, row.value) for row in connection.execute(holding))
 
 
 def _mails(

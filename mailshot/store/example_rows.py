@@ -17,8 +17,9 @@ from sqlalchemy import Table
 from mailshot.audience.compile import ActivitySource, JoinedColumn
 from mailshot.facts import catalogue
 from mailshot.profile.customer import Activity, Profile
-from mailshot.states import DeliveryState, FeedbackKind, RunState
+from mailshot.states import AnswerState, DeliveryState, FeedbackKind, RunState
 from mailshot.store import dialect, installation, profiles, purchase_totals, tables
+from mailshot.store.answers import ANSWER
 from mailshot.store.engine import Connection, Store
 from mailshot.store.rule_schema import ACTIVITY_TABLES, DELIVERY, FEEDBACK, LINK, PURCHASE, RUN, SOURCES
 
@@ -94,8 +95,10 @@ class _Rows:
             self._add(CONSENT, entry)
             self._add(CONSENT_LOG, {**entry, "source": SOURCE, "proof": {}})
         for (name, value), holds in profile.preferences.items():
-            row = {"customer_id": who, "name": name, "value": value, "holds": holds, "source": SOURCE, "at": at}
-            self._add(PREFERENCE, row)
+            answer = {"customer_id": who, "value": value, "source": SOURCE, "at": at}
+            self._add(PREFERENCE, {**answer, "name": name, "holds": holds})
+            state = AnswerState.yes if holds else AnswerState.no
+            self._add(ANSWER, {**answer, "question": name, "state": state.value})
         for (name, value), inferred in profile.traits.items():
             row = {"customer_id": who, "name": name, "value": value, "confidence": inferred.confidence}
             self._add(TRAIT, {**row, "evidence": dict(inferred.evidence), "as_of": self.as_of})

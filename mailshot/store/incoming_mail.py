@@ -233,7 +233,7 @@ def others_with_effect(connection: Connection, effect: str, address_hash: str, m
 def mailed_address(connection: Connection, run_id: int, customer_id: int) -> str | None:
     """Return the hash of the address that a mail went to; None if there was no such mail or no address is left.
 
-    A customer may have got another address since: the mail went to the first one that was given up after its dot.
+    A customer may have got another address since: the mail went to the one that they had at its dot.
     """
     d = DELIVERY.c
     dotted_at = connection.execute(
@@ -241,8 +241,9 @@ def mailed_address(connection: Connection, run_id: int, customer_id: int) -> str
     ).scalar_one_or_none()
     if dotted_at is None:
         return None
-    given_up = select(FORMER.c.address_hash).where(FORMER.c.customer_id == customer_id, FORMER.c.until > dotted_at)
-    former: str | None = connection.scalar(given_up.order_by(FORMER.c.until).limit(1))
+    f = FORMER.c
+    held_then = and_(f.customer_id == customer_id, or_(f.since.is_(None), f.since <= dotted_at), f.until > dotted_at)
+    former: str | None = connection.scalar(select(f.address_hash).where(held_then).order_by(f.until).limit(1))
     current = select(CUSTOMER.c.address_hash).where(CUSTOMER.c.id == customer_id)
     return former if former is not None else connection.scalar(current)
 

@@ -33,7 +33,7 @@ from mailshot.states import RECEIVED, UNSENT, Reason
 from mailshot.store import dialect, eligibility, inboxes, pauses, sent_mail
 from mailshot.store.audiences import SCHEMA, bound
 from mailshot.store.dialect import Clause
-from mailshot.store.eligibility import CONSENT, DELIVERY, PREFERENCE, ROW, RUN, SUPPRESSION, WITHDRAWAL, Gates
+from mailshot.store.eligibility import CONSENT, DELIVERY, ROW, RUN, SUPPRESSION, WITHDRAWAL, Gates
 from mailshot.store.engine import Connection
 
 
@@ -185,11 +185,11 @@ class PlanGates:
         """A customer of the inbox chose to be mailed less often; None where the campaign heeds no choice."""
         if not self.gates.asked:
             return None
-        clauses = []
-        for (name, value), limit in self.gates.asked:
-            chose = and_(eligibility.answered(name, value), _by(PREFERENCE.c.at, self.before))
-            own = select(PREFERENCE.c.customer_id).where(chose)
-            mates = select(self.inbox.c.id).join(PREFERENCE, PREFERENCE.c.customer_id == self.inbox.c.mate).where(chose)
+        clauses, stated = [], self.compiled.schema.preference
+        for answer, limit in self.gates.asked:
+            chose = eligibility.answered(stated, *answer)
+            own = select(stated.c.customer_id).where(chose)
+            mates = select(self.inbox.c.id).join(stated, stated.c.customer_id == self.inbox.c.mate).where(chose)
             clauses.append(and_(self.chosen.c.id.in_(union_all(own, mates)), self._reached(limit)))
         return or_(*clauses)
 
@@ -216,7 +216,7 @@ class PlanGates:
         mine = select(func.count()).select_from(mails).where(DELIVERY.c.customer_id == self.chosen.c.id, counted)
         any_mail = exists(mine.with_only_columns(DELIVERY.c.run_id).correlate(self.chosen))
         own = any_mail if number == 1 else mine.correlate(self.chosen).scalar_subquery() >= number
-        theirs = and_(self.mailed.c.mate == DELIVERY.c.customer_id, inboxes.was_sent(self.mailed.c.until))
+        theirs = and_(self.mailed.c.mate == DELIVERY.c.customer_id, inboxes.was_sent(self.mailed))
         joined = mails.join(self.mailed, theirs)
         together = select(self.mailed.c.id).select_from(joined).where(counted).group_by(self.mailed.c.id)
         return or_(own, self.chosen.c.id.in_(together.having(func.count() >= number)))

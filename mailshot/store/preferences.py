@@ -1,17 +1,18 @@
-"""The rows of preferences that customers stated, and of traits that were inferred about them."""
+"""The rows of preferences that customers stated, and of traits that were inferred about them.
+
+Both are only read here: `answers` writes preferences, an import or `mailshot traits` the traits.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
 from mailshot.audience.compile import in_list
 from mailshot.profile.customer import TraitValue
-from mailshot.profile.preferences import StatedPreference
 from mailshot.store import dialect
 from mailshot.store.engine import Connection
 from mailshot.store.tables import Preference, Trait
@@ -59,26 +60,6 @@ def trait_values_of(
     for customer_id, name, value, confidence in rows:
         traits[customer_id][name, value] = TraitValue(confidence)
     return traits
-
-
-def state(connection: Connection, customer_id: int, statement: StatedPreference, source: str, at: datetime) -> bool:
-    """Store one statement, and return whether it counts: one that is older than the stored one does not."""
-    values = {"holds": statement.holds, "source": source, "at": at}
-    row = dialect.dialect_insert(connection, PREFERENCE).values(
-        customer_id=customer_id, name=statement.name, value=statement.value, **values
-    )
-    c = PREFERENCE.c
-    kept = row.on_conflict_do_update(
-        index_elements=[c.customer_id, c.name, c.value], set_=values, where=c.at <= row.excluded.at
-    )
-    return dialect.changed_one(connection, kept)
-
-
-def unsay(connection: Connection, customer_id: int, name: str, value: str) -> bool:
-    """Delete one statement, and return whether there was one."""
-    c = PREFERENCE.c
-    gone = PREFERENCE.delete().where(c.customer_id == customer_id, c.name == name, c.value == value)
-    return dialect.changed_one(connection, gone)
 
 
 def inferred_traits(connection: Connection, customer_id: int) -> list[StoredTrait]:

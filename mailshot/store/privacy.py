@@ -22,8 +22,20 @@ from mailshot.audience.compile import in_list
 from mailshot.profile import address, bucketing
 from mailshot.profile import topics as decision
 from mailshot.states import DeliveryState
-from mailshot.store import consent, conversions, dialect, erasures, incoming_mail, ledger, sign_ups, suppression
+from mailshot.store import (
+    audit,
+    consent,
+    conversions,
+    dialect,
+    erasures,
+    incoming_mail,
+    ledger,
+    sign_ups,
+    suppressed_digests,
+    suppression,
+)
 from mailshot.store.address_changes import AddressChange
+from mailshot.store.answers import AnswerEntry
 from mailshot.store.audiences import ERASED_KEY
 from mailshot.store.confirmations import Confirmation
 from mailshot.store.conversions import ConversionDue
@@ -60,6 +72,7 @@ DELETED = tuple(
     dialect.table(model)
     for model in (
         Preference,
+        AnswerEntry,
         Trait,
         PlanRow,
         ConversionDue,
@@ -155,9 +168,12 @@ def erase(connection: Connection, customer_id: int, address_key: bytes, source: 
         if entry.given:
             # Later than the entry that counts, even if that one has the time of a wrong clock.
             consent.record_consent(connection, customer_id, topic, False, decision.effective_at(entry, at), source)
-    held = WITHDRAWAL.c.address_hash.in_(_addresses(connection, customer_id) | hashes)
+    all_hashes = _addresses(connection, customer_id) | hashes
+    audit.forget(connection, customer_id, all_hashes)
+    held = WITHDRAWAL.c.address_hash.in_(all_hashes)
     connection.execute(WITHDRAWAL.update().where(held).values(source=SOURCE))
     if known.email:
+        suppressed_digests.forget_digest(connection, known.email)
         incoming_mail.forget_address(connection, customer_id, known.email)
     sign_ups.forget_addresses(connection, hashes | _addresses(connection, customer_id))
     erasures.record_erasure(connection, customer_id, at)
@@ -175,6 +191,7 @@ def sweep(connection: Connection, customer_id: int) -> None:
         for column in activities.customers[1:]:
             connection.execute(activities.table.delete().where(activities.table.c[column] == customer_id))
     conversions.forget(connection, customer_id)
+    audit.forget(connection, customer_id)
     _blank(connection, customer_id)
 
 

@@ -14,7 +14,7 @@ from mailshot.audience.compile import in_list, tracked_customers
 from mailshot.errors import NotFound, Refused, similar
 from mailshot.profile.activity import KINDS
 from mailshot.profile.customer import Activity, Profile, TraitValue
-from mailshot.store import consent
+from mailshot.store import answers, consent
 from mailshot.store.audiences import SCHEMA
 from mailshot.store.engine import Connection
 
@@ -29,9 +29,17 @@ MAX_NAMED = 10
 #: Characters in which a likely key or address begins like a misspelt one, and how many of such are compared.
 SAME_START, MAX_COMPARED = 2, 2_000
 EXAMPLES = 3
+
+
+def _stated_by(before: datetime | None) -> Select[Any]:
+    """Return the select of what the parameter `customer` had stated `before` a moment; None: what counts now."""
+    stated = answers.stated(before).c
+    return select(stated.name, stated.value, stated.holds).where(stated.customer_id == bindparam("customer"))
+
+
 # Built once: building a statement takes longer than running it.
 _CUSTOMER = select(SCHEMA.customer).where(SCHEMA.customer.c.id == bindparam("customer"))
-_PREFERENCES = select(SCHEMA.preference).where(SCHEMA.preference.c.customer_id == bindparam("customer"))
+_STATED = _stated_by(None)
 _TRAITS = select(SCHEMA.trait).where(SCHEMA.trait.c.customer_id == bindparam("customer"))
 PRODUCT_COLUMNS = ("key", "name", "department", "category", "type", "brand", "size", "price", "url")
 
@@ -90,7 +98,7 @@ def profile(
     row = connection.execute(_CUSTOMER, mine).mappings().first()
     if row is None:
         raise NotFound(f"There is no customer {customer_id}.")
-    stated = _PREFERENCES.where(SCHEMA.preference.c.at < before) if before else _PREFERENCES
+    stated = _stated_by(before) if before else _STATED
     preferences = connection.execute(stated, mine).mappings().all() if "preference" in keywords else ()
     traits = connection.execute(_TRAITS, mine).mappings().all() if "trait" in keywords else ()
     consents = consent.latest_entries(connection, customer_id, before) if "consent" in keywords else {}

@@ -46,7 +46,7 @@ LEASE_NAME = "rewrite"
 #: The planner stores samples of all tables' values in this one.
 STATISTICS = "pg_catalog.pg_statistic"
 #: Tables with data of a customer, or of their address, besides those with a `customer_id`.
-OTHERS = ("customer", "suppression", "address_withdrawal", "erased_key", "sign_up")
+OTHERS = ("customer", "suppression", "address_withdrawal", "erased_key", "suppressed_digest", "sign_up")
 
 
 def work(store: Store, now: datetime, whole: bool = False) -> int:

@@ -88,7 +88,7 @@ class SendGates:
             return None
 
         def stated(answer: Answer) -> Clause:
-            return exists(inboxes.of_delivery(PREFERENCE, answered(*answer)))
+            return exists(inboxes.of_delivery(PREFERENCE, answered(PREFERENCE, *answer)))
 
         return or_(*(and_(stated(answer), self._reached(limit)) for answer, limit in self.gates.asked))
 

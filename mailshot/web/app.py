@@ -41,7 +41,7 @@ LINKS = ("/c/",)
 
 
 def create_app(store: Store, keys: KeyRing, settings: SiteSettings) -> Starlette:
-    """Return the site that customers reach: /o, /c, /u, /p, /d, /a, /v, /archive, /signup; /healthz and /webhooks."""
+    """Return the site: what customers reach, /o /c /u /p /d /a /v /archive /signup; and /healthz and /webhooks."""
     group = GroupCommit(store)
 
     @asynccontextmanager

@@ -12,9 +12,9 @@ from mailshot.customer_texts.language import CustomerLanguage
 from mailshot.facts import locales, time_zones
 from mailshot.facts.catalogue import Fact, FactType
 from mailshot.facts.comparison import Value
-from mailshot.feedback import preferences
+from mailshot.feedback import preference_controls
 from mailshot.feedback.fact_corrections import FACT, editable
-from mailshot.feedback.preferences import Controls, CurrentPreferences
+from mailshot.feedback.preference_controls import Controls, CurrentPreferences
 from mailshot.profile.implications import decided_answer
 from mailshot.store.preferences import StoredTrait
 from mailshot.web.site import SiteSettings
@@ -119,7 +119,7 @@ class OwnProfile:
         sure = self._sure(trait.confidence) if trait else self.language.gettext("You told us")
         share = round(100 * trait.confidence) if trait else 0
         evidence = self._evidence(trait.evidence) if trait else ""
-        control = f"{preferences.JUDGE}{name}.{value}"
+        control = f"{preference_controls.JUDGE}{name}.{value}"
         return Card(control, self._conclusion(pair, trait), evidence, sure, self._answer(current, pair), share)
 
     def _conclusion(self, pair: tuple[str, str], trait: StoredTrait | None) -> str:

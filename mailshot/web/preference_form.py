@@ -1,6 +1,6 @@
 """The form that the preference pages share: its values, reading it when it is posted, and saving it.
 
-Each page has a view (`feedback.preferences.View`): anyone who has the mail may change topics and answers; only the
+Each page has a view (`preference_controls.View`): anyone who has the mail may change topics and answers; only the
 owner of the inbox sees answers, conclusions and facts.
 """
 
@@ -18,17 +18,17 @@ from starlette.requests import Request
 
 from mailshot.customer_texts.language import CustomerLanguage
 from mailshot.facts.catalogue import Fact, FactType
-from mailshot.feedback import preferences
+from mailshot.feedback import preference_controls, preferences
 from mailshot.feedback.fact_corrections import MAX_LETTERS
-from mailshot.feedback.preferences import (
+from mailshot.feedback.preference_controls import (
     Controls,
     CurrentPreferences,
     FormProblem,
-    PreferenceChange,
     ProblemKind,
     RequestedChanges,
     View,
 )
+from mailshot.feedback.preferences import PreferenceChange
 from mailshot.profile import address
 from mailshot.profile.preferences import Question
 from mailshot.profile.topics import TRACKING
@@ -115,8 +115,10 @@ async def current_page(link: MailLink, view: View) -> Page:
 
 def page_of(site: Site, current: CurrentPreferences, view: View) -> Page:
     """Return the part of a customer's preferences that a view shows."""
-    controls = preferences.controls(current, site.settings.topics, site.settings.statements, site.settings.facts)
-    shown_controls = preferences.with_prefixes(controls, view.shows)
+    controls = preference_controls.controls(
+        current, site.settings.topics, site.settings.statements, site.settings.facts
+    )
+    shown_controls = preference_controls.with_prefixes(controls, view.shows)
     return _with_mail_rate(site, current, Page(shown_controls, shown_controls))
 
 
@@ -141,16 +143,16 @@ async def save_form(link: MailLink, form: FormData, view: View, check: Check | N
         return preferences.current_preferences(connection, link.customer_id, site.clock())
 
     current = await site.read(query)
-    posted, was_shown = preferences.with_prefixes(_posted(form), view.takes), _shown_before(form)
+    posted, was_shown = preference_controls.with_prefixes(_posted(form), view.takes), _shown_before(form)
     if was_shown is None:
         shown_controls = page_of(site, current, view).shown
     else:
-        shown_controls = preferences.with_prefixes(was_shown, view.shows)
+        shown_controls = preference_controls.with_prefixes(was_shown, view.shows)
     if LEAVE in form:  # a button of its own: nothing else on the page counts
         requested = RequestedChanges(topics={topic.name: False for topic in topics})
     else:
-        requested = preferences.requested_changes(posted, shown_controls, current, topics, statements)
-        preferences.add_facts(requested, posted, shown_controls, site.settings.facts)
+        requested = preference_controls.requested_changes(posted, shown_controls, current, topics, statements)
+        preference_controls.add_facts(requested, posted, shown_controls, site.settings.facts)
     if not requested.problems:
         change = PreferenceChange(link.customer_id, link.run_id, requested, site.clock(), _wording(link))
 
@@ -168,7 +170,8 @@ def template_values(link: MailLink, page: Page) -> dict[str, Any]:
     until = page.paused_until
     return {
         "topics": [
-            (preferences.TOPIC + t.name, *map(language.shop_text, (t.title, t.help))) for t in site.settings.topics
+            (preference_controls.TOPIC + t.name, *map(language.shop_text, (t.title, t.help)))
+            for t in site.settings.topics
         ],
         "questions": [_question_values(question, language) for question in site.settings.statements],
         "tracking": (TRACKING, *_tracking_texts(language)),
@@ -177,9 +180,9 @@ def template_values(link: MailLink, page: Page) -> dict[str, Any]:
         "problems": [(problem.control, problem_text(problem, language)) for problem in page.problems],
         "problem_of": {problem.control: problem_text(problem, language) for problem in page.problems},
         "leave": LEAVE,
-        "gets_mail": any(name.startswith(preferences.TOPIC) for name in page.held),
-        "pause": preferences.PAUSE,
-        "pause_days": preferences.PAUSE_DAYS,
+        "gets_mail": any(name.startswith(preference_controls.TOPIC) for name in page.held),
+        "pause": preference_controls.PAUSE,
+        "pause_days": preference_controls.PAUSE_DAYS,
         "paused_until": until and language.date(until, site.settings.zone, site.settings.language),
         "recent_mails": page.recent_mails,
         "unstoppable": language.quoted(topic.title for topic in site.settings.topics if not topic.requires_consent),
@@ -222,8 +225,8 @@ def _fact_problem(fact: Fact, language: CustomerLanguage) -> str:
 
 def _question_values(question: Question, language: CustomerLanguage) -> dict[str, Any]:
     return {
-        "control": preferences.SAY + question.name,
-        "forget": preferences.FORGET + question.name,
+        "control": preference_controls.SAY + question.name,
+        "forget": preference_controls.FORGET + question.name,
         "title": language.shop_text(question.title),
         "help": language.shop_text(question.help),
         "choice": question.choice,

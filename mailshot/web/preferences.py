@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from mailshot.feedback.preferences import MAIL
+from mailshot.feedback.preference_controls import MAIL
 from mailshot.store import confirmations
 from mailshot.store.engine import Connection
 from mailshot.tokens import Purpose

@@ -20,7 +20,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from mailshot.feedback import preferences
-from mailshot.feedback.preferences import OWNER, CurrentPreferences
+from mailshot.feedback.preference_controls import OWNER, CurrentPreferences
 from mailshot.store import confirmations, privacy, scrubbing
 from mailshot.store.engine import Connection, Store
 from mailshot.tokens import Purpose

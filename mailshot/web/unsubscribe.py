@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from mailshot.feedback import withdrawals
-from mailshot.feedback.preferences import TOPICS_ONLY
+from mailshot.feedback.preference_controls import TOPICS_ONLY
 from mailshot.store import privacy
 from mailshot.store.engine import Connection
 from mailshot.tokens import Purpose

@@ -24,10 +24,12 @@ from mailshot.documents import Node, Problems
 from mailshot.facts.product_filters import ProductFilter
 from mailshot.profile.customer import Profile
 from mailshot.store import audiences, profiles, tables
+from mailshot.store.answers import AnswerEntry
 from mailshot.store.engine import Store
 from mailshot.store.selectivity import DataStatistics
+from tests.support.answers import replay
 from tests.support.conditions import AS_OF, CONDITIONS, SALT, VOCABULARY, members, without_places, written
-from tests.support.population import ZONE, Population, populations
+from tests.support.population import SAID, ZONE, Population, populations
 
 EXAMPLES = int(os.environ.get("MAILSHOT_TEST_EXAMPLES", "400"))
 RULES_EACH = 4
@@ -113,7 +115,7 @@ def test_python_sqlite_and_postgresql_agree_on_every_customer(
             transaction.rollback()
 
 
-@given(populations(), st.lists(CONDITIONS, min_size=1, max_size=RULES_EACH), MOMENTS)
+@given(populations(), st.lists(CONDITIONS, min_size=1, max_size=RULES_EACH), MOMENTS | st.sampled_from(SAID))
 @often
 def test_they_agree_on_past_dates(
     both: list[Store], population: Population, conditions: list[Condition], as_of: datetime
@@ -122,6 +124,8 @@ def test_they_agree_on_past_dates(
         with store.engine.connect().execution_options(write=True) as connection, connection.begin() as transaction:
             population.put(connection)
             people = [profiles.profile(connection, customer, as_of) for customer in population.ids]
+            for who in people:
+                assert who.preferences == replay(population.rows[AnswerEntry], who.id, as_of)
             known = [who for who in people if _there(who, as_of)]
             for condition in conditions:
                 compiled = audiences.compiler(as_of, ZONE, back=True)

@@ -16,7 +16,7 @@ from mailshot.states import Reason, RunState
 from mailshot.store import consent, dialect, plans, runs, tables
 from mailshot.store.engine import Store
 from mailshot.tokens import KeyRing
-from tests.support import campaigns
+from tests.support import answers, campaigns
 from tests.support.campaigns import NOW, WEEK, add, buy, edition, everybody, open_shop, planned, state, write
 from tests.support.project import KEYS, Shop
 
@@ -434,7 +434,9 @@ def test_explain_shows_a_run_by_the_data_of_that_time(shop: Shop) -> None:
     write(shop, "rules/audiences/all.yaml", "audience: all\nwho: {country: XX}\n")
     with shop.store.write() as connection:
         for number in who.values():
-            consent.record_consent(connection, number, "offers", False, datetime.now(UTC) + timedelta(days=1), "page")
+            later = datetime.now(UTC) + timedelta(days=1)
+            consent.record_consent(connection, number, "offers", False, later, "page")
+            answers.say(connection, number, "diet", "vegetarian", later, "unsaid" if number == who["guard"] else "yes")
     for name in who:
         explanation = explain.explain_run(shop.store, "week", begun.run_id, keys[name])
         assert explanation == before[name]

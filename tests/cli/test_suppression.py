@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from mailshot.campaign import plan
 from mailshot.store import consent, dialect, suppression, tables
 from mailshot.store.engine import Store
 from tests.cli.test_errors import INVALID, MISSING, REFUSED, tried
@@ -110,3 +112,64 @@ def test_an_operator_exports_and_erases_a_customer(shop: Shop, tmp_path: Path) -
     assert tried(shop, "customer", "erase", "anna@mail.example", "--yes")[0] == 0
     assert tried(shop, "customer", "export", "anna")[0] == MISSING
     assert "suppressed: erased (operator," in tried(shop, "suppression", "show", "anna@mail.example")[1]
+
+
+def sha256(email: str) -> str:
+    return hashlib.sha256(email.encode()).hexdigest()
+
+
+def left_out(shop: Shop) -> dict[str, int]:
+    return plan.make_plan(shop.store, shop.campaign("hello", "repeat: yes\n"), NOW, NOW).left_out
+
+
+def test_a_list_of_addresses_and_hashes_is_imported(shop: Shop, tmp_path: Path) -> None:
+    names = ("plain", "digest", "own", "free", "Großmann")
+    shop.add([project.person(name, f"{name}@Mail.example") for name in names])
+    file = tmp_path / "list.txt"
+    own = project.person("x", "own@mail.example")["address_hash"]
+    lines = [" Plain@mail.example ", sha256("digest@mail.example").upper(), own, "", sha256("großmann@mail.example")]
+    file.write_text("\n".join([*lines, sha256("later@mail.example")]), encoding="utf-8")
+    code, printed = tried(shop, "suppression", "import", str(file), "--why", "left the old shop")
+    assert (code, "Read 5 lines; newly suppressed addresses: 4." in printed) == (0, True)
+    assert left_out(shop) == {"suppressed": 3, "unsupported address": 1}
+    assert "newly suppressed addresses: 0." in tried(shop, "suppression", "import", str(file))[1]
+    assert "left the old shop (list list.txt," in tried(shop, "suppression", "show", "Later@mail.example")[1]
+    (entry,) = json.loads(tried(shop, "audit", "--number", "1", "--json")[1])
+    assert (entry["action"], entry["subject"]) == ("imported", "list.txt, 5 lines")
+
+
+def test_lifting_an_address_and_erasing_a_customer_forget_the_foreign_hash(shop: Shop, tmp_path: Path) -> None:
+    shop.add([project.person("ann", "ann@mail.example")])
+    file = tmp_path / "list.txt"
+    file.write_text("\n".join(map(sha256, ("ann@mail.example", "gone@mail.example"))))
+    assert tried(shop, "suppression", "import", str(file))[0] == 0
+    exported = tried(shop, "suppression", "export")[1]
+    assert sha256("gone@mail.example") in exported
+    assert tried(shop, "suppression", "lift", "gone@mail.example", "--even-though", "imported")[0] == 0
+    assert tried(shop, "suppression", "show", "gone@mail.example") == (0, "gone@mail.example is not suppressed.\n")
+    assert tried(shop, "customer", "erase", "ann", "--yes")[0] == 0
+    assert tried(shop, "suppression", "export")[1].count(sha256("ann@mail.example")) == 0
+    assert "suppressed: erased" in tried(shop, "suppression", "show", "ann@mail.example")[1]
+
+
+def test_a_list_with_a_wrong_line_changes_nothing(shop: Shop, tmp_path: Path) -> None:
+    before = tried(shop, "suppression", "export")[1]
+    file = tmp_path / "list.txt"
+    file.write_text("ann@mail.example\nnot an address\n" + "a" * 40 + "\n")
+    code, printed = tried(shop, "suppression", "import", str(file))
+    assert code == INVALID
+    assert "list.txt:2" in printed
+    assert "list.txt:3" in printed
+    assert tried(shop, "suppression", "import", str(tmp_path / "none.txt"))[0] == MISSING
+    assert tried(shop, "suppression", "export")[1] == before
+
+
+def test_an_exported_list_is_read_back(shop: Shop, tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    assert tried(shop, "suppression", "export", "--to", str(file))[0] == 0
+    with shop.store.write() as connection:
+        connection.execute(suppression.SUPPRESSION.delete())
+    assert tried(shop, "suppression", "import", str(file))[0] == 0
+    again = tmp_path / "again.csv"
+    assert tried(shop, "suppression", "export", "--to", str(again))[0] == 0
+    assert again.read_bytes() == file.read_bytes()

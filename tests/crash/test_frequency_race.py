@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mailshot.feedback import preferences
-from mailshot.feedback.preferences import PreferenceChange, RequestedChanges
+from mailshot.feedback.preference_controls import RequestedChanges
+from mailshot.feedback.preferences import PreferenceChange
 from mailshot.profile.preferences import StatedPreference
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.states import OPEN

@@ -14,7 +14,8 @@ from mailshot.bootstrap import App
 from mailshot.campaign import explain
 from mailshot.deliver import pipeline
 from mailshot.feedback import preferences
-from mailshot.feedback.preferences import PreferenceChange, RequestedChanges
+from mailshot.feedback.preference_controls import RequestedChanges
+from mailshot.feedback.preferences import PreferenceChange
 from mailshot.profile.preferences import StatedPreference
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.states import DeliveryState

@@ -13,7 +13,8 @@ from mailshot.bootstrap import App
 from mailshot.campaign import explain, plan
 from mailshot.deliver import pipeline
 from mailshot.feedback import preferences
-from mailshot.feedback.preferences import PreferenceChange, RequestedChanges
+from mailshot.feedback.preference_controls import RequestedChanges
+from mailshot.feedback.preferences import PreferenceChange
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store import pauses, privacy
 from mailshot.store.engine import Store

@@ -18,7 +18,8 @@ from sqlalchemy import select
 
 from mailshot.feedback import incoming_effects, preferences
 from mailshot.feedback import incoming_mail as applying
-from mailshot.feedback.preferences import PreferenceChange, RequestedChanges
+from mailshot.feedback.preference_controls import RequestedChanges
+from mailshot.feedback.preferences import PreferenceChange
 from mailshot.incoming import parser
 from mailshot.profile import address
 from mailshot.rulebook.rulebook import Rulebook

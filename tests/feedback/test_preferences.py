@@ -6,7 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mailshot.feedback.preferences import Controls, CurrentPreferences, RequestedChanges, controls, requested_changes
+from mailshot.feedback.preference_controls import (
+    Controls,
+    CurrentPreferences,
+    RequestedChanges,
+    controls,
+    requested_changes,
+)
 from mailshot.profile.preferences import StatedPreference
 from mailshot.profile.topics import ConsentEntry
 from mailshot.store.preferences import StoredTrait

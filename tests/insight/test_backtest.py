@@ -19,7 +19,7 @@ from mailshot.insight.backtest import Backtest, Point, ResponseGoal, Series, Sub
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store import audiences, consent, dialect, privacy, suppression, tables
 from mailshot.store.engine import Store
-from tests.support import project
+from tests.support import answers, project
 from tests.support.campaigns import add, buy, edition, everybody, insert, open_shop, sent, state, write
 from tests.support.project import Shop
 
@@ -28,6 +28,10 @@ ZONE = ZoneInfo("America/New_York")
 THEN = datetime(2026, 3, 1, tzinfo=ZONE)
 LATER = THEN + 31 * DAY
 WANTS = "audience: wants\nwho: {consent: offers}\n"
+ANSWERS = """
+diet: {title: Diet, values: {vegetarian: Vegetarian}}
+frequency: {title: How often?, values: {never: {label: Never, at_most: {mails: 0, per: 1 day}}}}
+"""
 GREEN = "audience: green\nwho: {bought: {department: GREEN, within: 30 days}}\n"
 
 
@@ -36,6 +40,7 @@ def shop(store: Store, tmp_path: Path) -> Shop:
     made = open_shop(store, tmp_path / "shop")
     write(made, "rules/audiences/wants.yaml", WANTS)
     write(made, "rules/audiences/green.yaml", GREEN)
+    write(made, "rules/audiences/veggies.yaml", "audience: veggies\nwho: {preference: {diet: vegetarian}}\n")
     return made
 
 
@@ -142,6 +147,31 @@ def test_what_came_later_is_not_known_yet(shop: Shop) -> None:
     assert (after.size, after.mails) == (6, 3)
     assert after.left_out == {"already received": 1, "frequency cap": 1, "suppressed": 1}
     assert point_at(shop, "week", datetime(2026, 6, 2, tzinfo=ZONE)).left_out["guard"] == 1
+
+
+def test_an_answer_counts_as_it_was_at_the_date(shop: Shop) -> None:
+    write(shop, "rules/preferences.yaml", ANSWERS)
+    hashed = project.person("x", "veggie@mail.example")["address_hash"]
+    who = {name: add(shop, name, consent=None, country="NO") for name in ("veggie", "rare")}
+    who["mate"] = add(shop, "mate", consent=None, country="NO", email="veggie@mail.example", address_hash=hashed)
+    for customer in who.values():
+        say(shop, customer, True, THEN - 90 * DAY)
+    history = [
+        (who["veggie"], "diet", "vegetarian", {THEN - 9 * DAY: "no", THEN - DAY: "yes", LATER - DAY: "unsaid"}),
+        (who["rare"], "frequency", "never", {THEN - DAY: "yes", LATER - DAY: "no"}),
+    ]
+    with shop.store.write() as connection:
+        for customer, question, value, states in history:
+            for at, answer in states.items():
+                answers.say(connection, customer, question, value, at, answer)
+    assert point_at(shop, "week", THEN - 2 * DAY).left_out == {"same address": 1}
+    assert point_at(shop, "week", THEN).left_out == {"guard": 2, "asked for less": 1}
+    assert point_at(shop, "week", LATER).left_out == {"same address": 1}
+    assert not [note for note in looked(shop, "week", THEN).notes if "preference" in note]
+    rules = Rulebook.load(shop.folder)
+    veggies = rules.book.audience("veggies")
+    assert explain.explain_audience(shop.store, rules, veggies, "veggie", THEN, back=True).audience.holds
+    assert not explain.explain_audience(shop.store, rules, veggies, "veggie", THEN).audience.holds
 
 
 def test_who_joined_later_but_had_bought_was_there(shop: Shop) -> None:

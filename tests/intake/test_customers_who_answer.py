@@ -15,7 +15,8 @@ from mailshot.campaign import plan
 from mailshot.deliver import pipeline
 from mailshot.feedback import incoming_mail as applying
 from mailshot.feedback import preferences
-from mailshot.feedback.preferences import PreferenceChange, RequestedChanges
+from mailshot.feedback.preference_controls import RequestedChanges
+from mailshot.feedback.preferences import PreferenceChange
 from mailshot.profile import address
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.states import IncomingSource
@@ -67,6 +68,12 @@ class Story:
             hashed = address.hash_address(ADDRESS_KEY, f"{who}@mail.example")
             assert suppression.lift_suppression(connection, hashed)
 
+    def suppressed(self, *names: str) -> set[str]:
+        """Return the local parts whose addresses are suppressed."""
+        hashes = {name: address.hash_address(ADDRESS_KEY, f"{name}@mail.example") for name in names}
+        with self.shop.store.read() as connection:
+            return {name for name, hashed in hashes.items() if suppression.find_suppression(connection, hashed)}
+
     def change_address(self, who: str, new: str) -> None:
         customer, row = dialect.table(tables.Customer), project.person(who, new)
         with self.shop.store.write() as connection:
@@ -100,6 +107,24 @@ def test_a_customer_who_changes_address_and_returns_to_it(story: Story) -> None:
     assert story.left_out() == {}
     story.change_address("moved", "moved@mail.example")
     assert story.left_out() == {"suppressed": 1}, "the first address is still refused"
+
+
+def test_a_late_bounce_is_about_the_address_that_the_mail_went_to(story: Story) -> None:
+    """The customer had the addresses A, B, A and C, and got a mail at each."""
+    mails, names = [], ("moved", "b", "moved", "c")
+    for name, following in zip(names, (*names[1:], None), strict=True):
+        mails.append(story.send()[name])
+        if following:
+            story.change_address("moved", f"{following}@mail.example")
+    assert [mail["rcpt"].partition("@")[0] for mail in mails] == list(names)
+    story.shop.add([project.person(f"heir of {name}", f"{name}@mail.example") for name in ("moved", "b")])
+    story.take(returned_mail.bounce(mails[0], "hard"), mails[0]["from"])
+    assert story.suppressed("moved", "b", "c") == {"moved"}
+    story.take(returned_mail.complaint(mails[1]), "fbl@bay.example.com")
+    assert story.suppressed("moved", "b", "c") == {"moved", "b"}
+    assert story.left_out() == {"suppressed": 2}
+    story.take(returned_mail.bounce(mails[3], "hard"), mails[3]["from"])
+    assert story.suppressed("moved", "b", "c") == {"moved", "b", "c"}
 
 
 def test_customers_who_share_an_inbox(story: Story) -> None:

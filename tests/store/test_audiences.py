@@ -14,11 +14,11 @@ from mailshot.facts.comparison import Comparison
 from mailshot.facts.periods import Span, Window
 from mailshot.profile.activity import BOUGHT
 from mailshot.profile.implications import isolated_closure
-from mailshot.store import audiences, privacy, tables
+from mailshot.store import audiences, privacy
 from mailshot.store.engine import Connection, Store
 from mailshot.store.selectivity import DataStatistics
 from tests.support import servers
-from tests.support.campaigns import insert
+from tests.support.answers import say
 from tests.support.conditions import AS_OF
 from tests.support.ledger_rows import customers
 from tests.support.population import ZONE
@@ -62,8 +62,9 @@ def test_members_of_a_selective_condition_are_counted_once(
     store: Store, counted: list[range], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     who = customers(store, 9)
-    preference = {"name": "diet", "value": "vegan", "holds": True, "source": "test", "at": AS_OF}
-    insert(store, tables.Preference, [{"customer_id": customer_id, **preference} for customer_id in who])
+    with store.write() as connection:
+        for customer_id in who:
+            say(connection, customer_id, "diet", "vegan", AS_OF)
     monkeypatch.setattr(DataStatistics, "selectivity", lambda *_: 0.0)
     for rare in (
         nodes.HasPreference(0, "diet", isolated_closure("vegan")),

@@ -14,11 +14,11 @@ from mailshot.campaign import explain, launch
 from mailshot.facts.periods import Span
 from mailshot.profile.preferences import Limit
 from mailshot.states import Reason
-from mailshot.store import consent, dialect, suppression, tables
+from mailshot.store import consent, dialect, inboxes, suppression, tables
 from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
 from tests.campaign.test_plan import rows
-from tests.support import ledger_rows, project
+from tests.support import answers, ledger_rows, project
 from tests.support.campaigns import NOW, edition, insert, open_shop, planned, sent
 from tests.support.ledger_rows import begin, claim, commit_intent, settle, states
 from tests.support.project import TOPIC, Shop
@@ -74,8 +74,17 @@ def withdraw_address(shop: Shop, email: str, at: datetime) -> None:
 
 
 def choose(shop: Shop, who: int, value: str) -> None:
-    row = {"customer_id": who, "name": "frequency", "value": value, "holds": True, "source": "page", "at": NOW}
-    insert(shop.store, tables.Preference, [row])
+    with shop.store.write() as connection:
+        answers.say(connection, who, "frequency", value, NOW)
+
+
+def move(shop: Shop, who: int, email: str, at: datetime) -> None:
+    """Give a customer another address at a moment, as an import does."""
+    new, customer = project.person("x", email), dialect.table(tables.Customer)
+    with shop.store.write() as connection:
+        inboxes.leave(connection, [who], at)
+        values = {"email": new["email"], "address_hash": new["address_hash"]}
+        connection.execute(customer.update().where(customer.c.id == who).values(**values))
 
 
 def reasons(shop: Shop, name: str = "week", now: datetime = NOW) -> dict[int, str | None]:
@@ -177,6 +186,32 @@ def test_a_cap_counts_the_mails_of_the_whole_inbox(shop: Shop) -> None:
     sent(shop.store, bob, "more", NOW - DAY)
     assert reasons(shop) == {ann: "frequency cap", bob: "frequency cap", third: None}
     assert failing(shop, "Q1")["frequency cap"] == "2 of 2 mails in 7 days"
+
+
+def test_a_cap_counts_each_mail_of_a_customer_who_left_and_returned_once(shop: Shop) -> None:
+    text = CAMPAIGN.format(name="week", topic="offers") + "limits: {cap: {mails: 2, per: 7 days}}\n"
+    (shop.folder / "rules/campaigns/week.yaml").write_text(text)
+    ann, bob = person(shop, "Q1"), person(shop, "Q2")
+    sent(shop.store, ann, "other", NOW - 3 * DAY)
+    for days, email in ((2, "else@mail.example"), (1, "guest@mail.example")):
+        move(shop, ann, email, NOW - days * DAY)
+    assert reasons(shop) == {ann: None, bob: "same address"}
+    sent(shop.store, bob, "more", NOW - DAY)
+    assert reasons(shop) == {ann: "frequency cap", bob: "frequency cap"}
+
+
+def test_mail_counts_for_the_inbox_that_the_customer_had_when_it_was_sent(shop: Shop) -> None:
+    """Ann had the addresses A, B, A and C; the heirs of A and B have them now."""
+    text = CAMPAIGN.format(name="week", topic="offers") + "limits: {cap: {mails: 2, per: 30 days}}\n"
+    (shop.folder / "rules/campaigns/week.yaml").write_text(text)
+    ann = person(shop, "Q1", "a@mail.example")
+    for days, following in ((9, "b@mail.example"), (6, "a@mail.example"), (3, "c@mail.example")):
+        sent(shop.store, ann, "other", NOW - (days + 1) * DAY)
+        move(shop, ann, following, NOW - days * DAY)
+    heirs = [person(shop, f"heir of {name}", f"{name}@mail.example") for name in "ab"]
+    assert reasons(shop) == {ann: "frequency cap", heirs[0]: "frequency cap", heirs[1]: None}
+    assert failing(shop, "heir of a")["frequency cap"] == "2 of 2 mails in 30 days"
+    assert "frequency cap" not in failing(shop, "heir of b")
 
 
 @pytest.mark.parametrize(("days", "reason"), [(6.9, "asked for less"), (7.1, None)])
@@ -320,8 +355,8 @@ def given_address(store: Store, people: list[int]) -> None:
 )
 def test_at_the_dot_earlier_mails_to_the_inbox_count(store: Store, gates: Gates, expected: str | None) -> None:
     ann, bob = add_customers(store, 2, "guest@mail.example")
-    answer = {"customer_id": ann, "name": "frequency", "value": "weekly", "holds": True, "source": "p", "at": NOW}
-    insert(store, tables.Preference, [answer])
+    with store.write() as connection:
+        answers.say(connection, ann, "frequency", "weekly", NOW)
     first, second = begin(store, [bob]), begin(store, [ann])
     claim(store, first, 7)
     claim(store, second, 8)

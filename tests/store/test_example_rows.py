@@ -92,7 +92,8 @@ def _sayable(who: Profile) -> Profile:
         del facts["time_zone"]
     lived = who.histories.items()
     histories = {word: tuple(filter(None, (_happened(word, line) for line in lines))) for word, lines in lived}
-    return replace(who, facts=facts, histories=histories)
+    # Nobody else has an example's address, so that only their own consent decides.
+    return replace(who, facts=facts, histories=histories, tracked=who.consents.get("tracking", False))
 
 
 def _happened(word: str, line: Activity) -> Activity | None:

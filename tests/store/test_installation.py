@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import insert, select
 
 from mailshot.errors import Unavailable
-from mailshot.store import dialect, installation, scrubbing, tables
+from mailshot.store import dialect, inboxes, installation, scrubbing, tables
 from mailshot.store.engine import Store
 from tests.support.ledger_rows import NOW
 from tests.support.query_plans import steps
@@ -94,6 +94,26 @@ def test_an_error_does_not_reveal_the_values_of_a_statement(sqlite_url: str) -> 
         connection.execute(row)
     store.close()
     assert "ann@example.com" not in str(error.value)
+
+
+def test_an_address_of_an_old_version_was_used_since_the_one_before_it(store: Store) -> None:
+    former = dialect.table(inboxes.FormerAddress)
+    rows = [
+        {"customer_id": who, "address_hash": hashed, "until": NOW + timedelta(days=days)}
+        for who, hashed, days in ((1, "bb", 2), (1, "aa", 3), (2, "aa", 1), (3, "cc", 5), (3, "dd", 5))
+    ]
+    with store.write() as connection:
+        command.downgrade(installation.config(connection), "0018")
+        connection.execute(insert(former), rows)
+    installation.upgrade_schema(store)
+    with store.read() as connection:
+        kept = connection.execute(select(former).order_by(former.c.customer_id, former.c.until)).all()
+    assert [(row.customer_id, row.address_hash, row.since, row.until) for row in kept] == [
+        (1, "bb", None, NOW + timedelta(days=2)),
+        (1, "aa", NOW + timedelta(days=2), NOW + timedelta(days=3)),
+        (2, "aa", None, NOW + timedelta(days=1)),
+        (3, "cc", None, NOW + timedelta(days=5)),
+    ]
 
 
 def test_erasures_of_an_old_version_are_pending_until_the_file_is_rewritten(

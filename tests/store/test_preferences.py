@@ -1,25 +1,11 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from mailshot.profile.preferences import StatedPreference
-from mailshot.store import preferences, suppression
+from mailshot.store import suppression
 from mailshot.store.engine import Store
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
-
-
-def test_the_latest_statement_counts(store: Store) -> None:
-    stated, denied = StatedPreference("diet", "vegan", True), StatedPreference("diet", "vegan", False)
-    with store.write() as connection:
-        assert preferences.state(connection, 1, stated, "page", NOON)
-        assert not preferences.state(connection, 1, denied, "import", NOON - timedelta(days=1))
-        assert preferences.stated_answers(connection, 1) == {("diet", "vegan"): True}
-        assert preferences.state(connection, 1, denied, "page", NOON + timedelta(days=1))
-        assert preferences.stated_answers(connection, 1) == {("diet", "vegan"): False}
-        assert preferences.unsay(connection, 1, "diet", "vegan")
-        assert not preferences.unsay(connection, 1, "diet", "vegan")
-        assert preferences.stated_answers(connection, 1) == {}
 
 
 def test_any_reason_replaces_a_bounce_and_an_erasure_replaces_any(store: Store) -> None:

@@ -11,12 +11,12 @@ from sqlalchemy import select
 from sqlmodel import SQLModel
 
 from mailshot.profile import address
-from mailshot.profile.preferences import StatedPreference
 from mailshot.states import FeedbackKind
-from mailshot.store import dialect, feedback, preferences, privacy, rule_schema, scrubbing, suppression
+from mailshot.store import dialect, feedback, privacy, rule_schema, scrubbing, suppression
 from mailshot.store.engine import Store
 from mailshot.store.tables import Customer, Delivery, Event, PlanRow, Product, Purchase
 from tests.support import customer_site
+from tests.support.answers import say
 from tests.support.customer_site import ADA, BEN, RUN
 
 NOW = datetime.now(UTC)
@@ -48,7 +48,7 @@ def plant(store: Store) -> None:
         own = (ledger.c.run_id == RUN) & (ledger.c.customer_id == ADA)
         reply = {"offers": [40], "reply": f"250 {CANARY}-reply"}
         connection.execute(ledger.update().where(own).values(**reply, state="deferred"))
-        preferences.state(connection, ADA, StatedPreference(f"{CANARY}-pref", "x", True), "page", NOW)
+        say(connection, ADA, f"{CANARY}-pref", "x", NOW, source=f"{CANARY}-page")
         kind = FeedbackKind.clicked
         piece = feedback.FeedbackEvent(
             ADA, kind, "k", NOW, RUN, link_id=customer_site.LINK, detail={"agent": f"{CANARY}-agent"}
@@ -139,5 +139,5 @@ def test_no_byte_of_erased_data_is_left_in_the_files(sqlite_url: str, tmp_path: 
 
 def test_an_erasure_deletes_or_empties_every_table_of_customers() -> None:
     about = {name for name, table in SQLModel.metadata.tables.items() if "customer_id" in table.c}
-    kept = {"consent", "consent_log", "delivery", "feedback", "erasure"}
+    kept = {"consent", "consent_log", "delivery", "feedback", "erasure", "audit_entry"}
     assert about == kept | {table.name for table in (*rule_schema.IMPORTED_TABLES, *privacy.DELETED)}

@@ -16,6 +16,7 @@ from sqlalchemy import insert, select, text
 
 from mailshot.profile import address
 from mailshot.store import consent, dialect, erasures, privacy, scrubbing, suppression
+from mailshot.store.answers import AnswerEntry
 from mailshot.store.engine import Connection, Store
 from mailshot.store.inboxes import FormerAddress
 from mailshot.store.tables import (
@@ -55,6 +56,8 @@ def plant(store: Store) -> None:
         (Referral, {**mine, "referred_id": BEN, "source": f"{WORD}-source"}),
         (PlanRow, {"plan_id": "p", "customer_id": ADA, "content": f"{WORD}-content"}),
         (Preference, {**mine, "name": f"{WORD}-pref", "value": f"{WORD}-value", "holds": True, "source": "page"}),
+        (AnswerEntry, {**mine, "question": f"{WORD}-question", "value": f"{WORD}-answer", "state": "yes",
+                       "source": f"{WORD}-way", "by": f"{WORD}-clerk", "note": f"{WORD}-note"}),
         (Feedback, {**mine, "kind": "clicked", "key": f"{WORD}-fb", "why": WORD, "detail": {"ua": f"{WORD}-ua"}}),
         (FormerAddress, {"customer_id": ADA, "address_hash": "f" * 32, "until": NOW}),
         (AddressWithdrawal, {"address_hash": "f" * 32, "topic": "offers", "at": NOW, "source": f"{WORD}-where"}),

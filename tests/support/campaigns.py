@@ -14,9 +14,11 @@ from mailshot.campaign.plan import CampaignPlan
 from mailshot.campaign.snapshot import Snapshot
 from mailshot.profile import bucketing
 from mailshot.rulebook.rulebook import Rulebook
+from mailshot.states import AnswerState
 from mailshot.store import dialect, purchase_totals, suppression, tables
 from mailshot.store.engine import Store
 from tests.support import project
+from tests.support.answers import say
 from tests.support.project import TOPIC, Shop
 
 NOW = datetime(2026, 6, 1, 9, tzinfo=UTC)
@@ -105,9 +107,9 @@ def buy(store: Store, customer: int, bought: Mapping[int, int], at: datetime = N
         purchase_totals.refresh(connection)
 
 
-def state(store: Store, customer: int, value: str, holds: bool = True) -> None:
-    row = {"customer_id": customer, "name": "diet", "value": value, "holds": holds, "source": "page", "at": NOW}
-    insert(store, tables.Preference, [row])
+def state(store: Store, customer: int, value: str, holds: bool = True, at: datetime = NOW) -> None:
+    with store.write() as connection:
+        say(connection, customer, "diet", value, at, AnswerState.yes if holds else AnswerState.no)
 
 
 def sent(store: Store, customer: int, campaign: str, at: datetime) -> None:

@@ -16,6 +16,7 @@ from mailshot.facts import catalogue
 from mailshot.ingest import importer
 from mailshot.ingest.import_report import FileReport, ImportSummary, Progress, silent
 from mailshot.ingest.importer import Options
+from mailshot.profile import preferences
 from mailshot.store.engine import Store
 
 TOPICS = ("offers", "recipes", "service")
@@ -33,6 +34,10 @@ event:
   viewed: {facts: {seconds: {type: number, unit: seconds}, page: {type: text, choices: [home, shop]}}}
 interaction:
   agent: {type: text}
+"""
+QUESTIONS = """
+diet: {title: Diet, values: {everything: All, vegetarian: Vegetarian, vegan: {label: Vegan, implies: vegetarian}}}
+hobby: {title: Hobbies, choice: several, values: {garden: Garden, cooking: Cooking}}
 """
 
 CUSTOMERS = "kind: customers\n    file: customers.csv\n    columns: {key: id, email: mail, first_name: name, age: age}"
@@ -80,7 +85,8 @@ class Shop:
         path.write_text(f"name: {name}\ntime_zone: {zone}\nimports:\n{lines}", encoding="utf-8")
         facts = catalogue.read(documents.parse_document(FACTS, "facts.yaml"))
         rejects = self.folder / "rejects"
-        options = Options(facts, TOPICS, KEY, rejects, file=file, progress=progress, now=now)
+        asked = preferences.read(documents.parse_document(QUESTIONS, "preferences.yaml"))
+        options = Options(facts, TOPICS, KEY, rejects, file=file, progress=progress, now=now, statements=asked)
         return (importer.check_import if dry else importer.run_import)(self.store, path, options)
 
     def one(self, what: str, **options: Any) -> FileReport:

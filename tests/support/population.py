@@ -12,8 +12,11 @@ from zoneinfo import ZoneInfo
 from hypothesis import strategies as st
 
 from mailshot.profile import bucketing
+from mailshot.states import AnswerState
 from mailshot.store import dialect, purchase_totals, tables
+from mailshot.store.answers import AnswerEntry
 from mailshot.store.engine import Connection
+from tests.support.answers import replay
 from tests.support.conditions import AS_OF, CHANNELS, CHOICES, DATES, EVENTS, NUMBERS, TEXTS, TOPICS, sampled
 
 ZONE = ZoneInfo("America/New_York")
@@ -148,18 +151,24 @@ def populations(draw: st.DrawFn, most: int = 6) -> Population:
         {"address_hash": name, "topic": "tracking", "at": draw(sampled(SAID)), "source": "import"}
         for name in draw(st.lists(sampled(["shared", "another"]), max_size=1))
     ]
-    rows[tables.Preference] = _each(
+    rows[AnswerEntry] = _each(
         draw,
         ids,
-        WORDS,
-        lambda statement: {
-            "name": statement[0],
-            "value": statement[1],
-            "holds": draw(st.booleans()),
+        [(*word, at, state) for word in WORDS for at in SAID for state in AnswerState],
+        lambda answer: {
+            "question": answer[0],
+            "value": answer[1],
+            "at": answer[2],
+            "state": answer[3],
             "source": "page",
-            "at": draw(sampled(SAID)),
         },
+        most=12,
     )
+    rows[tables.Preference] = [
+        {"customer_id": who, "name": name, "value": value, "holds": holds, "source": "page", "at": AS_OF}
+        for who in ids
+        for (name, value), holds in replay(rows[AnswerEntry], who).items()
+    ]
     rows[tables.Trait] = _each(
         draw,
         ids,

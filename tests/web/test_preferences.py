@@ -10,16 +10,19 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from mailshot import documents
 from mailshot.facts import catalogue
-from mailshot.profile.preferences import StatedPreference
+from mailshot.states import AnswerState
 from mailshot.store import dialect, preferences
+from mailshot.store.answers import ANSWER
 from mailshot.store.tables import Customer, Trait
 from mailshot.tokens import Purpose
 from tests.support import customer_site
-from tests.support.customer_site import ADA, PREFERENCES
+from tests.support.answers import say
+from tests.support.customer_site import ADA, PREFERENCES, RUN
 from tests.support.pages import OwnPage, form
 
 SUFFIXES = (
@@ -159,6 +162,18 @@ def test_an_answer_can_be_withdrawn_without_seeing_it(client: TestClient, look: 
     more = {"forget.frequency": ["on"], "say.frequency": ["monthly"]}
     client.post(PREFERENCES, data=form(client.get(PREFERENCES).text) | more)
     assert stated(look) == {("frequency", "monthly"): True}
+    with look.store.read() as connection:
+        history = connection.execute(select(ANSWER).order_by(ANSWER.c.at, ANSWER.c.value.desc())).mappings().all()
+    assert {(row["source"], row["by"], row["run_id"]) for row in history} == {("preference page", "customer", RUN)}
+    assert sorted((row["question"], row["value"], row["state"]) for row in history) == [
+        ("diet", "vegan", "unsaid"),
+        ("diet", "vegan", "yes"),
+        ("frequency", "monthly", "yes"),
+        ("frequency", "weekly", "unsaid"),
+        ("frequency", "weekly", "yes"),
+    ]
+    exported = OwnPage(client, look).post("export").json()["answer"]
+    assert sorted(row["at"] for row in exported) == [row["at"].isoformat() for row in history]
 
 
 def test_saving_the_same_again_changes_nothing(client: TestClient, look: customer_site.Look) -> None:
@@ -255,7 +270,7 @@ def test_foreign_text_is_shown_and_never_run(client: TestClient, look: customer_
         connection.execute(customer.update().where(customer.c.id == ADA).values(first_name=payload))
         evidence = {"label": payload, "words": payload}
         connection.execute(trait.update().values(evidence=evidence, value=payload))
-        preferences.state(connection, ADA, StatedPreference(payload, payload, False), "import", datetime.now(UTC))
+        say(connection, ADA, payload, payload, datetime.now(UTC), AnswerState.no, "import")
     own = OwnPage(client, look)
     page = own.text
     assert html.escape(payload) == payload or payload not in page

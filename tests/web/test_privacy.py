@@ -19,9 +19,8 @@ from mailshot.bootstrap import App
 from mailshot.deliver import confirmations as deliver_confirmations
 from mailshot.deliver import pipeline
 from mailshot.deliver.send_settings import SendSettings
-from mailshot.profile.preferences import StatedPreference
 from mailshot.rulebook.rulebook import Rulebook
-from mailshot.store import confirmations, dialect, preferences, tables
+from mailshot.store import confirmations, dialect, tables
 from mailshot.store.confirmations import CONFIRMATION, Mailed
 from mailshot.store.engine import Store
 from mailshot.tokens import Purpose
@@ -30,6 +29,7 @@ from mailshot.web import forms
 from mailshot.web.rate_limits import RequestLimits
 from mailshot.web.site import SiteSettings
 from tests.support import customer_site as rows
+from tests.support.answers import say
 from tests.support.pages import form
 from tests.support.processes import Sink
 from tests.support.project import Shop
@@ -60,7 +60,7 @@ def mailed(store: Store, shop: Shop, app: Callable[..., App], sink: Sink) -> App
         )
         trait = {"customer_id": who, "name": "diet", "value": "vegan", "confidence": 0.99, "evidence": evidence}
         connection.execute(dialect.table(tables.Trait).insert().values(**trait, as_of=datetime.now(UTC)))
-        preferences.state(connection, who, StatedPreference("diet", "vegan", True), "import", datetime.now(UTC))
+        say(connection, who, "diet", "vegan", datetime.now(UTC), source="import")
     run = shop.launch()
     made = app()
     pipeline.send_batch(made.send_settings, run, 1000, threading.Event())

@@ -53,7 +53,7 @@ class Compiler:
     as_of: datetime
     #: The company's time zone.
     zone: ZoneInfo
-    #: Ignore consents and preferences stated from this moment on; None: use the latest.
+    #: Ignore consents stated from this moment on, as `schema.preference` does with preferences; None: use the latest.
     before: datetime | None = None
     #: Estimates that choose the access paths; they never change which customers match.
     statistics: Statistics = field(default_factory=NoStatistics)
@@ -226,7 +226,6 @@ class Compiler:
         overruled = select(preference.c.customer_id).where(
             preference.c.name == condition.name,
             or_(preference.c.holds.is_(True), expressions.equals_any(preference.c.value, implied)),
-            sources.stated_before(preference, self.before),
         )
         return select(trait.customer_id).where(
             trait.name == condition.name,
@@ -256,5 +255,4 @@ class Compiler:
             table.c.name == name,
             expressions.equals_any(table.c.value, values),
             table.c.holds.is_(holds),
-            sources.stated_before(table, self.before),
         )

@@ -101,6 +101,7 @@ class Schema:
     consent: FromClause
     consent_log: FromClause
     address_withdrawal: FromClause
+    #: What customers state; to look back at a moment, what they had stated by then.
     preference: FromClause
     trait: FromClause
     #: The table of each kind of activity, by its keyword.
@@ -163,12 +164,6 @@ def tracked_customers(schema: Schema, before: datetime | None, among: Collection
         consenting = consenting.where(consent.customer_id.in_(among))
         mates, address = (ids.where(mine.c.id.in_(among)) for ids in (mates, address))
     return consenting.where(consent.customer_id.not_in(union_all(mates, address)))
-
-
-def stated_before(preference: FromClause, before: datetime | None) -> Clause:
-    """Return the clause over preferences that is true for those stated before a moment; None: for all."""
-    clause: Clause = true() if before is None else preference.c.at < before
-    return clause
 
 
 def not_erased(schema: Schema, customer: ColumnElement[Any]) -> Clause:

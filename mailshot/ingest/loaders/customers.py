@@ -16,7 +16,7 @@ from mailshot.ingest.fields import Field, Type
 from mailshot.ingest.loaders.loader import Loading, json
 from mailshot.ingest.number_parsers import SCALE
 from mailshot.profile import bucketing
-from mailshot.store import address_changes, audiences, consent, fact_corrections, inboxes, ledger
+from mailshot.store import address_changes, audiences, consent, fact_corrections, inboxes, ledger, suppressed_digests
 from mailshot.store.bulk import Counts
 
 ERASED = f"begins with {audiences.ERASED_KEY}, which is reserved for erased customers"
@@ -60,6 +60,8 @@ def load_customers(loading: Loading) -> Counts:
     counts = loading.upsert("customer", columns, "good", instants=instants, facts=list(own), derived=derived)
     fact_corrections.apply_since(loading.connection, loading.now)
     address_changes.apply_since(loading.connection, loading.now)
+    if with_address and suppressed_digests.has_digests(loading.connection):
+        suppressed_digests.suppress_matching(loading.connection)
     return counts
 
 

@@ -15,6 +15,7 @@ from mailshot.ingest.fields import CODE_FIELDS, FACT_PREFIX, Type
 from mailshot.ingest.import_report import Progress, Step
 from mailshot.ingest.parse_file import Reading
 from mailshot.ingest.staging_database import StagedRows, StagingDatabase
+from mailshot.profile.preferences import NO_QUESTIONS, Statements
 from mailshot.store import bulk
 from mailshot.store.bulk import Counts
 from mailshot.store.engine import STAGED_TABLES, Connection
@@ -40,6 +41,8 @@ class Loading:
     valid_count: int = field(default=0)
     #: Set for large files of purchases on SQLite; None: load within the transaction of `connection`.
     staging: StagedImport | None = None
+    #: The questions of rules/preferences.yaml.
+    statements: Statements = NO_QUESTIONS
 
     @property
     def label(self) -> str:

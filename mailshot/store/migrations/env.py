@@ -8,6 +8,8 @@ from sqlmodel import AutoString, SQLModel
 # All modules with tables: importing them fills SQLModel's metadata.
 from mailshot.store import (  # noqa: F401
     address_changes,
+    answers,
+    audit,
     column_types,
     confirmations,
     conversions,
@@ -19,6 +21,7 @@ from mailshot.store import (  # noqa: F401
     leases,
     pauses,
     sign_ups,
+    suppressed_digests,
     tables,
     webhook_tokens,
 )

@@ -7,7 +7,7 @@ from alembic import op
 from mailshot.store.column_types import Instant, Json, RowId
 
 revision = "0021"
-down_revision = "0017"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 
