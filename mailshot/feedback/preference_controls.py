@@ -146,7 +146,9 @@ def requested_changes(
             changes.topics[topic.removeprefix(TOPIC)] = _values(posted, topic) == ON
     for question in statements:
         answers, before = (_values(controls, SAY + question.name) for controls in (posted, shown))
-        if _values(posted, FORGET + question.name) == ON:
+        # A page that hides the answers cannot show which of them a choice replaces, such as "vegan" by "vegetarian".
+        replaces = question.choice is Choice.single and answers and answers != before
+        if replaces or _values(posted, FORGET + question.name) == ON:
             before = tuple(value for value in question.values if current.stated.get((question.name, value)))
         if answers != before:
             _add_answers(changes, question, answers, before)

@@ -209,6 +209,14 @@ def test_a_vegan_is_a_vegetarian_and_nothing_but_the_answer_is_kept(
     assert stated(look) == {("diet", "vegetarian"): False}
 
 
+def test_a_vegan_becomes_a_vegetarian_on_the_page_that_hides_the_answers(
+    client: TestClient, look: customer_site.Look
+) -> None:
+    for answer in ("vegan", "vegetarian", "vegan", "no_pork"):
+        client.post(PREFERENCES, data=form(client.get(PREFERENCES).text) | {"say.diet": [answer]})
+        assert stated(look) == {("diet", answer): True}
+
+
 def test_an_old_page_does_not_subscribe_again(client: TestClient, look: customer_site.Look) -> None:
     old = form(client.get(PREFERENCES).text)
     client.post(customer_site.UNSUBSCRIBE, data={"List-Unsubscribe": "One-Click"})
