@@ -80,11 +80,21 @@ def test_an_older_row_does_not_overwrite_what_was_said_on_the_page(people: Shop)
 def test_rows_that_cannot_be_are_rejected_or_named(people: Shop) -> None:
     rows = ("9,diet,vegan,2026-01-01", "1,diet,vegan,2027-01-01", "1,,vegan,2026-01-01", "1,diet,fish,2026-01-01")
     added, reasons = put(people, *rows)
-    assert (added, stated(people)) == (1, {"fish": True})
+    assert (added, stated(people)) == (0, {})
     assert len(reasons) == len(rows)
     assert "is not a known customer key" in reasons
-    assert "warning: is not an answer in rules/preferences.yaml" in reasons
+    assert "is not an answer to 'diet' in rules/preferences.yaml" in reasons
     assert any("an answer cannot be given in the future" in reason for reason in reasons)
+
+
+def test_a_misspelled_or_unreadable_answer_takes_nothing_back(people: Shop) -> None:
+    put(people, "1,diet,vegan,2026-01-01")
+    assert put(people, "1,diet,vegna,2026-02-01")[0] == 0
+    added, reasons = put(people, "1,diet,everything,2026-02-01,perhaps", what=DENIALS)
+    assert (added, len(reasons)) == (0, 1)
+    assert reasons[0].startswith("is neither yes nor no")
+    assert stated(people) == {"vegan": True}
+    assert put(people, "1,deit,vegan,2026-02-01")[1] == ["warning: is not a question in rules/preferences.yaml"]
 
 
 def test_an_import_outdates_mail_that_is_being_prepared(people: Shop) -> None:

@@ -28,7 +28,7 @@ def load_answers(loading: Loading) -> Counts:
     latest = microseconds(loading.now + CLOCK_TOLERANCE)
     future = "'is after this import: an answer cannot be given in the future (is the mapping''s time_zone correct?)'"
     loading.reject("at", future, f'{loading.reading.rows} WHERE "at" > {latest}')
-    _warn_of_unknown_values(loading)
+    _check_answers(loading)
     mapped = loading.reading.fields
     holds = "coalesce(holds, TRUE)" if "holds" in mapped else "TRUE"
     source = f"coalesce(source, {literal(loading.mapping)})" if "source" in mapped else literal(loading.mapping)
@@ -49,13 +49,22 @@ def load_answers(loading: Loading) -> Counts:
     return Counts(added, 0)
 
 
-def _warn_of_unknown_values(loading: Loading) -> None:
-    """Warn of what no question of the rules allows: it is stored, and only a rule that names it can use it."""
+def _check_answers(loading: Loading) -> None:
+    """Reject answers that cannot be understood; warn of questions that only a rule can name.
+
+    A misspelled value would take back the right answer to a single choice, and an unreadable "no" would become a yes.
+    """
+    if "holds" in loading.reading.fields:
+        loading.reject_dropped("holds", f'SELECT "#line" FROM {loading.reading.rows}')
     pairs = [(question.name, value) for question in loading.statements for value in question.words]
-    if pairs:
-        known = ", ".join(f"({literal(question)}, {literal(value)})" for question, value in pairs)
-        unknown = f"({loading.valid_rows()}) WHERE (question, value) NOT IN ({known})"
-        loading.warn("value", literal("is not an answer in rules/preferences.yaml"), unknown)
+    if not pairs:
+        return
+    questions = ", ".join(literal(question.name) for question in loading.statements)
+    known = ", ".join(f"({literal(question)}, {literal(value)})" for question, value in pairs)
+    misspelled = f"{loading.reading.rows} WHERE question IN ({questions}) AND (question, value) NOT IN ({known})"
+    loading.reject("value", "'is not an answer to ''' || question || ''' in rules/preferences.yaml'", misspelled)
+    strange = f"({loading.valid_rows()}) WHERE question NOT IN ({questions})"
+    loading.warn("question", literal("is not a question in rules/preferences.yaml"), strange)
 
 
 def _entries(loading: Loading) -> Iterator[AnswerEntry]:
