@@ -41,12 +41,15 @@ class Offered:
     times: int
     #: The guards that apply to the customer and allow the product.
     guards: tuple[str, ...]
+    #: The guards that apply and forbid it: the customer changed after the plan, and a launch will leave it out.
+    forbidding: tuple[str, ...] = ()
 
     def words(self) -> str:
         bought = "bought once" if self.times == 1 else f"bought {self.times} times"
         why = bought if self.times else "popular with others"
         place = ", ".join(part for part in (self.department, self.category) if part)
         asked = f"; allowed by {', '.join(self.guards)}" if self.guards else ""
+        asked = f"; now forbidden by {', '.join(self.forbidding)}" if self.forbidding else asked
         return f"{self.name} ({place}): {why}{asked}" if place else f"{self.name}: {why}{asked}"
 
 
@@ -265,9 +268,10 @@ def _offers(
     offered = []
     for product_id, times in chosen:
         about = facts[product_id]
-        allowed = tuple(guard.name for guard in applying if not guard.never.matches(about))
+        forbidding = tuple(guard.name for guard in applying if guard.never.matches(about))
+        allowed = tuple(guard.name for guard in applying if guard.name not in forbidding)
         key, name, department, category = (str(about[n] or "") for n in ("key", "name", "department", "category"))
-        offered.append(Offered(key, name, department, category, times, allowed))
+        offered.append(Offered(key, name, department, category, times, allowed, forbidding))
     return tuple(offered)
 
 

@@ -106,6 +106,24 @@ def test_a_guard_holds_for_favourites_and_for_what_others_buy(shop: Shop) -> Non
     assert decided[free]["offers"] == [[4, 2], [2, 1], [5, 1], [1, 0]]
 
 
+def test_an_offer_that_the_customer_has_ruled_out_since_the_plan_is_explained(shop: Shop) -> None:
+    picks = "{products: {any_of: [{department: GREEN}, {department: MEAT}]}, take: 6, at_least: 1}"
+    write(
+        shop,
+        "rules/campaigns/week.yaml",
+        WEEK.replace("{products: {department: GREEN}, take: 2, at_least: 1, fill: no}", picks),
+    )
+    who = add(shop, "a", country="SE")
+    buy(shop.store, who, {4: 9, 1: 1})
+    planned(shop)
+    before = explain.explain_campaign(shop.store, edition(shop), "a", NOW).offers
+    assert [(offer.key, offer.forbidding) for offer in before] == [("P4", ()), ("P1", ())]
+    state(shop.store, who, "vegetarian")
+    meat, green = explain.explain_campaign(shop.store, edition(shop), "a", NOW).offers
+    assert meat.words().endswith("; now forbidden by no meat to vegetarians")
+    assert green.words().endswith("; allowed by no meat to vegetarians")
+
+
 def test_held_out_customers_would_have_been_offered_something(shop: Shop) -> None:
     """Otherwise those without offers stay among the held out only, and the comparison is unfair."""
     with_offers, without = add(shop, "a", held=True, country="SE"), add(shop, "b", held=True, country="SE")
