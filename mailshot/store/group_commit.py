@@ -30,6 +30,9 @@ Item = TypeVar("Item")
 MAX_PER_COMMIT = 500
 #: How long a batch is tried again while another process writes.
 PATIENCE_SECONDS = 120
+#: Between two transactions under load. With 500 events a second, three or four share one, and the mails that `up` sends
+#: beside them keep 0.70 of their rate instead of 0.58. A request that comes alone does not wait.
+GAP_SECONDS = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +89,11 @@ class GroupCommit:
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            for waiting, outcome in await loop.run_in_executor(self._thread, self._commit):
+            committed = await loop.run_in_executor(self._thread, self._commit)
+            for waiting, outcome in committed:
                 _answer(waiting.answer, outcome)
+            if len(committed) > 1:
+                await asyncio.sleep(GAP_SECONDS)
 
     def _commit(self) -> list[tuple[_Waiting, Any]]:
         """Commit what waits, and return it with its outcomes."""
