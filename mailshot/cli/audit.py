@@ -30,7 +30,8 @@ def audit(
         output.print_json([{**asdict(entry), "at": entry.at.isoformat()} for entry in entries])
         return
     if not entries:
-        output.print_text("Nothing was done by hand yet.")
+        whom = f" for {output.printable(customer)}" if customer else ""
+        output.print_text(f"Nothing was done by hand{whom} yet.")
         return
     zone = context.company_zone(app.settings.project)
     rows = [

@@ -29,7 +29,7 @@ def import_(
     check: Annotated[bool, typer.Option("--check", help="Check all files without importing.")] = False,
     json: context.AsJson = False,
 ) -> None:
-    """Import customers, products, purchases, consents, suppressions and events, using a mapping file."""
+    """Import customers, products, purchases, consents, suppressions, answers and events, using a mapping file."""
     from mailshot.ingest import importer
 
     app = context.app()

@@ -36,6 +36,7 @@ def entries(shop: Shop, *arguments: str) -> list[dict[str, Any]]:
 
 def test_each_action_leaves_one_entry_and_its_repetition_none(shop: Shop) -> None:
     assert tried(shop, "audit") == (0, "Nothing was done by hand yet.\n")
+    assert tried(shop, "audit", "ben") == (0, "Nothing was done by hand for ben yet.\n")
     for _ in range(2):
         tried(shop, "suppression", "add", "Anna@Mail.example", "--why", "anna@mail.example rang up: „nie wieder“")
     tried(shop, "suppression", "lift", "anna@mail.example", "--even-though", "wrong reason")

@@ -83,7 +83,7 @@ def test_rows_that_cannot_be_are_rejected_or_named(people: Shop) -> None:
     assert (added, stated(people)) == (0, {})
     assert len(reasons) == len(rows)
     assert "is not a known customer key" in reasons
-    assert "is not an answer to 'diet' in rules/preferences.yaml" in reasons
+    assert "is none of the answers to its question in rules/preferences.yaml" in reasons
     assert any("an answer cannot be given in the future" in reason for reason in reasons)
 
 

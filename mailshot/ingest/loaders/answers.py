@@ -62,7 +62,7 @@ def _check_answers(loading: Loading) -> None:
     questions = ", ".join(literal(question.name) for question in loading.statements)
     known = ", ".join(f"({literal(question)}, {literal(value)})" for question, value in pairs)
     misspelled = f"{loading.reading.rows} WHERE question IN ({questions}) AND (question, value) NOT IN ({known})"
-    loading.reject("value", "'is not an answer to ''' || question || ''' in rules/preferences.yaml'", misspelled)
+    loading.reject("value", literal("is none of the answers to its question in rules/preferences.yaml"), misspelled)
     strange = f"({loading.valid_rows()}) WHERE question NOT IN ({questions})"
     loading.warn("question", literal("is not a question in rules/preferences.yaml"), strange)
 
