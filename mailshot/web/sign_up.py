@@ -83,7 +83,7 @@ async def _ask(request: Request, posted: Posted, topics: Sequence[str]) -> None:
     wanted = SignUpRequest(
         email=found.email,
         topics=topics,
-        form=posted.form[:MAX_FORM_NAME],
+        form="".join(filter(str.isprintable, posted.form))[:MAX_FORM_NAME],
         language=language_of(request).tag,
         client=_client(request),
         sender=settings.sign_up.sender or {},
