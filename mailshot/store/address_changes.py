@@ -20,6 +20,7 @@ from mailshot.store import consent, dialect, inboxes, ledger, suppressed_digests
 from mailshot.store.column_types import Instant, RowId
 from mailshot.store.confirmations import RETRY, Mailed
 from mailshot.store.engine import Connection
+from mailshot.store.group_commit import MAX_WAIT
 from mailshot.store.tables import Customer, Run
 
 #: How long the link to the new address works.
@@ -179,10 +180,13 @@ def read_confirmed(connection: Connection) -> Iterator[list[tuple[str, str]]]:
 
 
 def apply_since(connection: Connection, moment: datetime) -> None:
-    """Write the addresses confirmed since a moment again: an import that began then may have replaced one unseen."""
+    """Write the addresses confirmed since a moment again: an import that began then may have replaced one unseen.
+
+    Also those of shortly before, which may have waited to be committed.
+    """
     c = CHANGE.c
-    rows = select(c.customer_id, c.old_hash, c.new_email, c.new_hash).where(c.confirmed_at >= moment).order_by(c.id)
-    for customer_id, old_hash, new_email, new_hash in connection.execute(rows).all():
+    rows = select(c.customer_id, c.old_hash, c.new_email, c.new_hash).where(c.confirmed_at >= moment - MAX_WAIT)
+    for customer_id, old_hash, new_email, new_hash in connection.execute(rows.order_by(c.id)).all():
         replaced = CUSTOMER.update().where(CUSTOMER.c.id == customer_id, CUSTOMER.c.address_hash == old_hash)
         connection.execute(replaced.values(email=new_email, address_hash=new_hash))
 
