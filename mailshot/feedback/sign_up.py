@@ -59,10 +59,11 @@ def ask(connection: Connection, request: SignUpRequest, address_key: bytes, limi
 
 @dataclass(frozen=True, slots=True)
 class ConfirmationRequest:
-    """The confirmation of a sign-up: the numbers of its link, and the words on the button's page."""
+    """The confirmation of a sign-up: the numbers of its link, and the topics and words on the button's page."""
 
     sign_up_id: int
     mailbox: int
+    topics: Collection[str]
     wording: str
     at: datetime
 
@@ -98,7 +99,7 @@ def confirm(connection: Connection, request: ConfirmationRequest, valid: timedel
     }
     for customer_id in customers:
         known = consent.binding_entries(connection, customer_id)
-        for topic in found.topics:
+        for topic in sorted(set(found.topics) & set(request.topics)):
             moment = effective_at(known.get(topic), request.at)
             consent.record_consent(connection, customer_id, topic, True, moment, SOURCE, proof)
     return found

@@ -196,6 +196,20 @@ def test_an_address_suppressed_before_its_mail_leaves_gets_none(client: TestClie
         assert address_changes.due_mails(connection, later) == []
 
 
+def test_topics_that_are_no_longer_public_are_not_confirmed(client: TestClient, look: customer_site.Look) -> None:
+    ask(client, "ben@example.com")
+    (row,) = rows(look)
+    for topics, status in ((["gone", "service"], 410), (["gone", "offers", "service"], 200)):
+        with look.store.write() as connection:
+            connection.execute(SIGN_UP.update().values(topics=topics))
+        for method in ("GET", "POST"):
+            answer = client.request(method, link(row))
+            assert (answer.status_code, "gone" in answer.text, "About your orders" in answer.text) == (
+                status, False, False,
+            )  # fmt: skip
+    assert [look.given(BEN, topic) for topic in ("gone", "offers", "service")] == [None, True, None]
+
+
 def test_a_list_imported_before_the_confirmation_counts(client: TestClient, look: customer_site.Look) -> None:
     ask(client)
     other = "other@example.com"
@@ -257,7 +271,8 @@ def test_a_confirmation_and_an_erasure_at_once_both_end(client: TestClient, look
     """An erasure that has the customer first wins: the sign-up is erased, too."""
     ask(client, "ada@example.com")
     (row,) = rows(look)
-    request = ConfirmationRequest(row["id"], sign_ups.mailbox_number(row["address_hash"]), "Yes.", customer_site.now())
+    mailbox = sign_ups.mailbox_number(row["address_hash"])
+    request = ConfirmationRequest(row["id"], mailbox, ["offers"], "Yes.", customer_site.now())
 
     def confirm() -> SignUp | None:
         with look.store.write() as connection:
