@@ -24,8 +24,8 @@ LANGUAGES = {"en": "English", "de": "Deutsch", "fr": "Français", "es": "Españo
 #: The parameter of a page's address that chooses a language.
 PARAMETER = "lang"
 _AVAILABLE = Languages(tuple(LANGUAGES), locales.ENGLISH)
-# More languages than this are not read from a header, which anyone can make long.
-_MAX_ACCEPTED = 20
+# More languages, and longer tags, are not read from a header: anyone can make it long, and what was read is cached.
+_MAX_ACCEPTED, _MAX_TAG_CHARACTERS = 20, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,5 +101,6 @@ def _weighed(header: str) -> Iterator[tuple[float, str]]:
             quality = float(weight) if name.strip().lower() == "q" else 1.0
         except ValueError:
             quality = 0.0
-        if language.strip() not in ("", "*") and quality > 0:
-            yield quality, language.strip()
+        tag = language.strip()
+        if tag not in ("", "*") and len(tag) <= _MAX_TAG_CHARACTERS and quality > 0:
+            yield quality, tag

@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from mailshot.feedback import preferences, withdrawals
+from mailshot.feedback import preferences, sign_up, withdrawals
 from mailshot.incoming.parser import IncomingMessage
 from mailshot.states import DeliveryState, FeedbackKind, IncomingKind, IncomingSource
 from mailshot.store import consent, erasures, feedback, incoming_mail, ledger, privacy, suppression
@@ -40,6 +40,8 @@ BY_MAIL = (IncomingSource.pipe, IncomingSource.maildir, IncomingSource.smtp, Inc
 NEEDS_PROOF = frozenset(
     {IncomingKind.hard, IncomingKind.soft, IncomingKind.block, IncomingKind.complaint, IncomingKind.unsubscribe}
 )
+#: Where customers themselves consent, by our clock: an older request to unsubscribe that arrives later changes nothing.
+OWN_CONSENT = (preferences.PREFERENCE_PAGE, sign_up.SOURCE)
 NO_PROOF = "changes nothing: it names the mail only by a link, which anybody with a copy of the mail has"
 SUPPRESSED = "suppressed the address"
 
@@ -166,10 +168,9 @@ def _complained(connection: Connection, mail: StoredMail, message: IncomingMessa
 
 
 def _unsubscribed(connection: Connection, mail: StoredMail, message: IncomingMessage, ids: Ids) -> str:
-    """A later consent on the preference page stays: the message may have waited, or been read again."""
+    """A later consent of the customer stays: the message may have waited, or been read again."""
     topic = withdrawals.topic_of_mail(connection, *ids)
-    page = preferences.PREFERENCE_PAGE
-    if topic and consent.was_given_after(connection, ids[1], topic, mail.received_at, page):
+    if topic and consent.was_given_after(connection, ids[1], topic, mail.received_at, OWN_CONSENT):
         return ""
     source = UNSUBSCRIBE_MAIL if mail.source in BY_MAIL else UNSUBSCRIBED_AT_PROVIDER
     request = withdrawals.WithdrawalRequest(*ids, mail.received_at, source, {"message": mail.id})

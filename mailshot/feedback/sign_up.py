@@ -38,8 +38,10 @@ class SignUpRequest:
 
 def ask(connection: Connection, request: SignUpRequest, address_key: bytes, limits: SignUpLimits, at: datetime) -> bool:
     """Take a sign-up. False only where its client, or all together, signed up too often: never for what is known."""
+    # Before any lock on customers, as in `confirm`.
+    dialect.advisory_lock(connection, sign_ups.LOCK)
     hashed = address.hash_address(address_key, request.email)
-    suppressed_digests.suppress_if_listed(connection, request.email, hashed)
+    is_listed = suppressed_digests.suppress_if_listed(connection, request.email, hashed)
     held = suppression.find_suppression(connection, hashed)
     client = hmac.digest(address_key, b"client:" + request.client.encode("utf-8", "replace"), "sha256").hex()
     new = NewSignUp(
@@ -50,17 +52,18 @@ def ask(connection: Connection, request: SignUpRequest, address_key: bytes, limi
         topics=request.topics,
         form=request.form,
         sender=request.sender,
-        may_mail=held is None or held["reason"] == suppression.ERASED,
+        may_mail=not is_listed and (held is None or held["reason"] == suppression.ERASED),
     )
     return sign_ups.add(connection, new, limits, at)
 
 
 @dataclass(frozen=True, slots=True)
 class ConfirmationRequest:
-    """The confirmation of a sign-up: the numbers of its link, and the words on the button's page."""
+    """The confirmation of a sign-up: the numbers of its link, and the topics and words on the button's page."""
 
     sign_up_id: int
     mailbox: int
+    topics: Collection[str]
     wording: str
     at: datetime
 
@@ -71,10 +74,17 @@ def confirm(connection: Connection, request: ConfirmationRequest, valid: timedel
     Confirming again changes nothing.
     """
     dialect.advisory_lock(connection, sign_ups.LOCK)
-    found = sign_ups.find(connection, request.sign_up_id, request.mailbox, request.at - valid)
-    if found is None or not sign_ups.confirm(connection, request.sign_up_id, request.at):
-        return found
+    found = _find(connection, request, valid)
+    if found is None:
+        return None
+    # Before the row of the sign-up, as an erasure does, which may have deleted it by now.
+    dialect.lock_customers(connection, sign_ups.customers_at(connection, found.address_hash), alone=True)
+    if not sign_ups.confirm(connection, request.sign_up_id, request.at):
+        return _find(connection, request, valid)
     _readmit(connection, found.address_hash, request.at)
+    if found.email:
+        # A list may have been imported since the request.
+        suppressed_digests.suppress_if_listed(connection, found.email, found.address_hash)
     customers = sign_ups.customers_at(connection, found.address_hash) or [
         sign_ups.add_customer(connection, found, request.at)
     ]
@@ -89,10 +99,14 @@ def confirm(connection: Connection, request: ConfirmationRequest, valid: timedel
     }
     for customer_id in customers:
         known = consent.binding_entries(connection, customer_id)
-        for topic in found.topics:
+        for topic in sorted(set(found.topics) & set(request.topics)):
             moment = effective_at(known.get(topic), request.at)
             consent.record_consent(connection, customer_id, topic, True, moment, SOURCE, proof)
     return found
+
+
+def _find(connection: Connection, request: ConfirmationRequest, valid: timedelta) -> SignUp | None:
+    return sign_ups.find(connection, request.sign_up_id, request.mailbox, request.at - valid)
 
 
 def _readmit(connection: Connection, address_hash: str, at: datetime) -> None:

@@ -17,6 +17,8 @@ import email_validator
 MAX_LOCAL = 64
 MAX_DOMAIN = 255
 MAX_ADDRESS = 254
+#: More characters are no address in any normal form, and not looked at: the validator takes a second for a megabyte.
+MAX_CHARACTERS = 4 * MAX_ADDRESS
 FINGERPRINT_DIGITS = 32
 #: Begins an encoded word (RFC 2047). In an address it means nothing, but programs decode it there, and what comes out
 #: can be another address or a line end.
@@ -58,6 +60,8 @@ class Fault:
 def normalise(text: str) -> Address | Fault:
     """Return the address in normal form, or what is wrong with it."""
     stripped = text.strip()
+    if len(stripped) > MAX_CHARACTERS:
+        return Fault(f"The address has {len(stripped)} characters; at most {MAX_ADDRESS} are allowed.")
     if len(stripped) <= MAX_ADDRESS and _PLAIN.fullmatch(stripped):
         local, _, domain = stripped.partition("@")
         address = Address(local, domain.lower())

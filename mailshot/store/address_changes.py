@@ -7,7 +7,7 @@ that it is sent at most once. Until the confirmation nothing about the customer 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -20,6 +20,7 @@ from mailshot.store import consent, dialect, inboxes, ledger, suppressed_digests
 from mailshot.store.column_types import Instant, RowId
 from mailshot.store.confirmations import RETRY, Mailed
 from mailshot.store.engine import Connection
+from mailshot.store.group_commit import MAX_WAIT
 from mailshot.store.tables import Customer, Run
 
 #: How long the link to the new address works.
@@ -154,7 +155,15 @@ def confirm(connection: Connection, change: Mapping[str, Any], source: str, at: 
     inboxes.leave(connection, ids, at)
     new = {"email": change["new_email"], "address_hash": change["new_hash"]}
     connection.execute(CUSTOMER.update().where(mine).values(**new))
+    # A list may have been imported since the request.
+    suppressed_digests.suppress_if_listed(connection, change["new_email"], change["new_hash"])
     return True
+
+
+def forget_addresses(connection: Connection, address_hashes: Collection[str]) -> None:
+    """Delete the requests of others for the addresses of an erased customer, unless they have confirmed them."""
+    c = CHANGE.c
+    connection.execute(CHANGE.delete().where(c.new_hash.in_(sorted(address_hashes)), c.confirmed_at.is_(None)))
 
 
 def read_confirmed(connection: Connection) -> Iterator[list[tuple[str, str]]]:
@@ -171,18 +180,25 @@ def read_confirmed(connection: Connection) -> Iterator[list[tuple[str, str]]]:
 
 
 def apply_since(connection: Connection, moment: datetime) -> None:
-    """Write the addresses confirmed since a moment again: an import that began then may have replaced one unseen."""
+    """Write the addresses confirmed since a moment again: an import that began then may have replaced one unseen.
+
+    Also those of shortly before, which may have waited to be committed.
+    """
     c = CHANGE.c
-    rows = select(c.customer_id, c.old_hash, c.new_email, c.new_hash).where(c.confirmed_at >= moment).order_by(c.id)
-    for customer_id, old_hash, new_email, new_hash in connection.execute(rows).all():
+    rows = select(c.customer_id, c.old_hash, c.new_email, c.new_hash).where(c.confirmed_at >= moment - MAX_WAIT)
+    for customer_id, old_hash, new_email, new_hash in connection.execute(rows.order_by(c.id)).all():
         replaced = CUSTOMER.update().where(CUSTOMER.c.id == customer_id, CUSTOMER.c.address_hash == old_hash)
         connection.execute(replaced.values(email=new_email, address_hash=new_hash))
 
 
 def due_mails(connection: Connection, at: datetime) -> list[DueMail]:
-    """Return the mails of changes that are due, oldest first, at most 20."""
+    """Return the mails of changes that are due, oldest first, at most 20.
+
+    No link goes to an address that was suppressed since the request.
+    """
     c = CHANGE.c
     link = and_(c.link == Mailed.asked, c.asked_at > at - VALID, c.confirmed_at.is_(None))
+    link = and_(link, ~suppression.is_suppressed(c.new_hash))
     notice = and_(c.notice == Mailed.asked, c.confirmed_at > at - KEPT)
     rows = connection.execute(
         select(c.id, c.notice, RUN.c.definition, c.old_email, c.new_email, c.language)

@@ -49,10 +49,12 @@ def record_consent(
     return dialect.changed_one(connection, moved)
 
 
-def was_given_after(connection: Connection, customer_id: int, topic: str, at: datetime, source: str) -> bool:
-    """Return whether a customer consented to a topic after a moment, from one source."""
+def was_given_after(
+    connection: Connection, customer_id: int, topic: str, at: datetime, sources: Collection[str]
+) -> bool:
+    """Return whether a customer consented to a topic after a moment, from one of these sources."""
     c = LOG.c
-    mine = and_(c.customer_id == customer_id, c.topic == topic, c.given, c.at > at, c.source == source)
+    mine = and_(c.customer_id == customer_id, c.topic == topic, c.given, c.at > at, c.source.in_(sources))
     return connection.execute(select(c.at).where(mine).limit(1)).first() is not None
 
 

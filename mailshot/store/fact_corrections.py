@@ -16,6 +16,7 @@ from sqlmodel import Field, SQLModel
 from mailshot.store import dialect
 from mailshot.store.column_types import Instant, Json
 from mailshot.store.engine import Connection
+from mailshot.store.group_commit import MAX_WAIT
 from mailshot.store.tables import Customer
 
 #: A value as it is stored in `customer.facts`; None where the customer removed it.
@@ -72,9 +73,12 @@ def read_corrections(connection: Connection, facts: Sequence[str]) -> Iterator[l
 
 
 def apply_since(connection: Connection, moment: datetime) -> None:
-    """Write the corrections since a moment again: an import that began then may have replaced one unseen."""
+    """Write the corrections since a moment again: an import that began then may have replaced one unseen.
+
+    Also those of shortly before, which may have waited to be committed.
+    """
     c = CORRECTION.c
-    rows = connection.execute(select(c.customer_id, c.fact, c.value).where(c.at >= moment)).all()
+    rows = connection.execute(select(c.customer_id, c.fact, c.value).where(c.at >= moment - MAX_WAIT)).all()
     for customer_id, fact, value in rows:
         _write(connection, customer_id, {fact: value})
 

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -30,6 +31,8 @@ Item = TypeVar("Item")
 MAX_PER_COMMIT = 500
 #: How long a batch is tried again while another process writes.
 PATIENCE_SECONDS = 120
+#: A write may be committed this long after the moment that it has, with room to spare.
+MAX_WAIT = timedelta(seconds=2 * PATIENCE_SECONDS)
 #: Between two transactions under load. With 500 events a second, three or four share one, and the mails that `up` sends
 #: beside them keep 0.70 of their rate instead of 0.58. A request that comes alone does not wait.
 GAP_SECONDS = 0.005

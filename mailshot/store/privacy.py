@@ -23,6 +23,7 @@ from mailshot.profile import address, bucketing
 from mailshot.profile import topics as decision
 from mailshot.states import DeliveryState
 from mailshot.store import (
+    address_changes,
     audit,
     consent,
     conversions,
@@ -179,7 +180,8 @@ def erase(connection: Connection, customer_id: int, address_key: bytes, source: 
     if known.email:
         suppressed_digests.forget_digest(connection, known.email)
         incoming_mail.forget_address(connection, customer_id, known.email)
-    sign_ups.forget_addresses(connection, hashes | _addresses(connection, customer_id))
+    sign_ups.forget_addresses(connection, all_hashes)
+    address_changes.forget_addresses(connection, all_hashes)
     erasures.record_erasure(connection, customer_id, at)
     sweep(connection, customer_id)
     erasures.wait_for_erasures(connection)

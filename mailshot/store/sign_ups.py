@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, func, or_, select
 from sqlmodel import Field, SQLModel
 
-from mailshot.profile import bucketing
-from mailshot.store import dialect
+from mailshot.profile import address, bucketing
+from mailshot.store import dialect, suppression
 from mailshot.store.column_types import Instant, Json, RowId
 from mailshot.store.confirmations import RETRY, Mailed
+from mailshot.store.dialect import Clause
 from mailshot.store.engine import Connection
 from mailshot.store.tables import Customer
 
@@ -60,7 +61,7 @@ SIGN_UP, CUSTOMER = dialect.table(SignUp), dialect.table(Customer)
 class SignUpLimits:
     """How many sign-ups are taken, against forms that are used to flood a stranger's inbox."""
 
-    #: Mails to one address in 24 hours.
+    #: Mails to one address in 24 hours, whatever follows a plus sign in its local part.
     mails_per_address: int = 1
     #: Sign-ups from one network address in an hour.
     per_client: int = 20
@@ -91,7 +92,7 @@ def add(connection: Connection, new: NewSignUp, limits: SignUpLimits, at: dateti
         return False
     if _count(connection, lately, mailed) >= limits.mails_per_hour:
         return False
-    earlier = _count(connection, c.asked_at > at - DAY, mailed, c.address_hash == new.address_hash)
+    earlier = _count(connection, c.asked_at > at - DAY, mailed, _is_same_mailbox(new))
     gets_mail = new.may_mail and earlier < limits.mails_per_address
     values = {
         "email": new.email if gets_mail else None, "address_hash": new.address_hash, "client_hash": new.client_hash,
@@ -100,6 +101,17 @@ def add(connection: Connection, new: NewSignUp, limits: SignUpLimits, at: dateti
     }  # fmt: skip
     connection.execute(SIGN_UP.insert().values(**values))
     return True
+
+
+def _is_same_mailbox(new: NewSignUp) -> Clause:
+    """Return the clause that a sign-up is for the same mailbox, whatever follows a plus sign in its local part.
+
+    Most servers deliver `ada+news@example.com` to `ada@example.com` (RFC 5233), so a flood could use one tag a mail.
+    """
+    local, _, domain = address.fold_mailbox(new.email).rpartition("@")
+    user, email = local.partition("+")[0], func.lower(SIGN_UP.c.email)
+    tagged = and_(email.startswith(f"{user}+", autoescape=True), email.endswith(f"@{domain}", autoescape=True))
+    return or_(SIGN_UP.c.address_hash == new.address_hash, email == f"{user}@{domain}", tagged)
 
 
 def _count(connection: Connection, *clauses: Any) -> int:
@@ -147,10 +159,14 @@ def add_customer(connection: Connection, found: SignUp, at: datetime) -> int:
 
 
 def due_mails(connection: Connection, at: datetime) -> list[SignUp]:
-    """Return the sign-ups whose mail is due, oldest first, at most 20. A mail is tried for a day."""
+    """Return the sign-ups whose mail is due, oldest first, at most 20. A mail is tried for a day.
+
+    Not those whose address was suppressed since the request.
+    """
     c = SIGN_UP.c
     due = and_(c.state == Mailed.asked, c.email.is_not(None), c.asked_at > at - DAY, c.due_at <= at)
-    rows = connection.execute(select(SIGN_UP).where(due).order_by(c.due_at, c.id).limit(20))
+    allowed = ~suppression.is_suppressed(c.address_hash, suppression.ERASED)
+    rows = connection.execute(select(SIGN_UP).where(due, allowed).order_by(c.due_at, c.id).limit(20))
     return [SignUp(**row._mapping) for row in rows]
 
 

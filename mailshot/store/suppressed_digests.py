@@ -61,12 +61,14 @@ def suppress_matching(connection: Connection) -> int:
     return add_suppressions(connection, found)
 
 
-def suppress_if_listed(connection: Connection, email: str, address_hash: str) -> None:
-    """Suppress an address that no customer has yet, if its digest is kept."""
+def suppress_if_listed(connection: Connection, email: str, address_hash: str) -> bool:
+    """Suppress an address that no customer has yet, if its digest is kept; return whether it is."""
     row = find_digest(connection, email)
-    if row is not None:
-        kept = {name: row[name] for name in ("reason", "source", "at")}
-        add_suppressions(connection, [Suppression(address_hash=address_hash, **kept)])
+    if row is None:
+        return False
+    kept = {name: row[name] for name in ("reason", "source", "at")}
+    add_suppressions(connection, [Suppression(address_hash=address_hash, **kept)])
+    return True
 
 
 def add_suppressions(connection: Connection, entries: Sequence[Suppression]) -> int:

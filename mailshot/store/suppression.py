@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import RowMapping, and_, select, tuple_
+from sqlalchemy import ColumnElement, RowMapping, and_, exists, select, tuple_
 
 from mailshot.store import consent, dialect
 from mailshot.store.audiences import SCHEMA
+from mailshot.store.dialect import Clause
 from mailshot.store.engine import Connection
 from mailshot.store.tables import AddressWithdrawal, Suppression
 
@@ -71,6 +72,11 @@ def find_suppression(connection: Connection, address_hash: str) -> RowMapping | 
     """Return the row of an address that must not be mailed, None when it may."""
     held = select(SUPPRESSION).where(SUPPRESSION.c.address_hash == address_hash)
     return connection.execute(held).mappings().first()
+
+
+def is_suppressed(address_hash: ColumnElement[str], *lifted: str) -> Clause:
+    """Return the clause that an address must not be mailed, for any reason but those in `lifted`."""
+    return exists().where(SUPPRESSION.c.address_hash == address_hash, SUPPRESSION.c.reason.not_in(lifted))
 
 
 def listed(connection: Connection) -> Sequence[Suppression]:

@@ -83,7 +83,7 @@ async def _ask(request: Request, posted: Posted, topics: Sequence[str]) -> None:
     wanted = SignUpRequest(
         email=found.email,
         topics=topics,
-        form=posted.form[:MAX_FORM_NAME],
+        form="".join(filter(str.isprintable, posted.form))[:MAX_FORM_NAME],
         language=language_of(request).tag,
         client=_client(request),
         sender=settings.sign_up.sender or {},
@@ -97,7 +97,9 @@ async def show_confirmation(request: Request) -> Response:
     """Show what the visitor asked for, with the button that confirms it."""
     sign_up_id, mailbox = await verified_ids(request, Purpose.signup, 2)
     site, since = site_of(request), site_of(request).clock() - site_of(request).settings.sign_up.valid
-    found = await site.read(lambda connection: sign_ups.find(connection, sign_up_id, mailbox, since))
+    found = _public_part(
+        site, await site.read(lambda connection: sign_ups.find(connection, sign_up_id, mailbox, since))
+    )
     return _confirmation(request, found, done=found is not None and found.confirmed_at is not None)
 
 
@@ -108,12 +110,23 @@ async def confirm(request: Request) -> Response:
     await forms.read_form(request)
     site, now = site_of(request), site_of(request).clock()
     valid, since = site.settings.sign_up.valid, now - site.settings.sign_up.valid
-    found = await site.read(lambda connection: sign_ups.find(connection, sign_up_id, mailbox, since))
+    found = _public_part(
+        site, await site.read(lambda connection: sign_ups.find(connection, sign_up_id, mailbox, since))
+    )
     if found is not None:
         choose_language(request, found.language)
-        wanted = ConfirmationRequest(sign_up_id, mailbox, _wording(request, found), now)
-        found = await site.group.do(lambda connection: sign_up.confirm(connection, wanted, valid))
+        wanted = ConfirmationRequest(sign_up_id, mailbox, found.topics, _wording(request, found), now)
+        found = _public_part(site, await site.group.do(lambda connection: sign_up.confirm(connection, wanted, valid)))
     return _confirmation(request, found, done=True)
+
+
+def _public_part(site: Site, asked: SignUp | None) -> SignUp | None:
+    """Return a sign-up with those of its topics that are still public, None without any."""
+    public = {topic.name for topic in _public(site)}
+    if asked is None or public.isdisjoint(asked.topics):
+        return None
+    asked.topics = [name for name in asked.topics if name in public]
+    return asked
 
 
 def _confirmation(request: Request, found: SignUp | None, done: bool) -> Response:

@@ -82,3 +82,7 @@ def test_an_address_repeats_the_language_only_when_it_was_asked_for() -> None:
 def test_texts_of_the_shop_are_quoted_as_the_language_does() -> None:
     assert language.choose("de", None).quoted(["A", "B"]) == "„A“, „B“"
     assert language.choose("fr", None).quoted(["50 %"]) == "«\u00a050 %\u00a0»"
+
+
+def test_a_tag_longer_than_any_real_one_is_not_read() -> None:
+    assert language.choose(None, None, f"fr-CA-{'x' * 15_000},es").tag == "es"

@@ -120,3 +120,13 @@ def test_a_fingerprint_is_of_the_mailbox_and_the_key() -> None:
     assert hashed == address.hash_address(KEY, "bob@example.com ")
     assert hashed != address.hash_address(b"other" * 8, "bob@example.com")
     assert hashed != address.hash_address(KEY, "bob2@example.com")
+
+
+def test_a_text_of_a_megabyte_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("the validator was asked")
+
+    monkeypatch.setattr(email_validator, "validate_email", fail)
+    fault = address.normalise("a" + "\N{COMBINING ACUTE ACCENT}" * 1_000_000 + "@example.com")
+    assert isinstance(fault, Fault)
+    assert fault.reason == "The address has 1000013 characters; at most 254 are allowed."

@@ -33,6 +33,17 @@ LINK_URL = "https://shop.example.com/figs?week=23&from=mail#top"
 BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36"
 TOPICS = topics.read(documents.load_document(RULES / "topics.yaml"))
 STATEMENTS = preferences.read(documents.load_document(RULES / "preferences.yaml"))
+#: Headers by which a browser says that another site posts a form.
+FOREIGN = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "http://127.0.0.1:9999"},
+    {"Origin": "http://127.0.0.1.evil.example"},
+    {"Origin": "null"},
+    {"Origin": ""},
+]
 CATALOGUE = catalogue.read(documents.load_document(RULES / "facts.yaml"))
 EVIDENCE = {
     "label": "Vegetarian household",

@@ -8,18 +8,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.support import customer_site
-from tests.support.customer_site import ADA, CLICK, PIXEL, PREFERENCES, UNSUBSCRIBE
+from tests.support.customer_site import ADA, CLICK, FOREIGN, PIXEL, PREFERENCES, UNSUBSCRIBE
 
-FOREIGN = [
-    {"Sec-Fetch-Site": "cross-site"},
-    {"Sec-Fetch-Site": "same-site"},
-    {"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1"},
-    {"Origin": "https://evil.example"},
-    {"Origin": "http://127.0.0.1:9999"},
-    {"Origin": "http://127.0.0.1.evil.example"},
-    {"Origin": "null"},
-    {"Origin": ""},
-]
 OWN = [{"Sec-Fetch-Site": "same-origin", "Origin": "http://127.0.0.1"}, {"Origin": "http://127.0.0.1"}, {}]
 
 

@@ -282,7 +282,7 @@ def test_two_confirmations_at_once_make_one_customer(look: customer_site.Look) -
             assert sign_up.ask(connection, wanted, ADDRESS_KEY, limits, at)
 
     def confirm(row: dict[str, Any]) -> None:
-        request = ConfirmationRequest(row["id"], sign_ups.mailbox_number(hashed(NEW)), "Yes.", moment)
+        request = ConfirmationRequest(row["id"], sign_ups.mailbox_number(hashed(NEW)), ["offers"], "Yes.", moment)
         with look.store.write() as connection:
             assert sign_up.confirm(connection, request, timedelta(days=7))
 
