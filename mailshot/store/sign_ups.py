@@ -1,8 +1,8 @@
 """Sign-ups: requests of visitors for mail, until they are confirmed by the link in one mail, or deleted after days.
 
-A row goes `asked` -> `sending` -> `sent` or `failed`, as a request for one's own data does (`confirmations.Mailed`).
-`withheld` ones get no mail, because the address had one lately or is suppressed; the visitor is told the same. What
-proves the consent is in the log of consent: confirmed rows hold no address any more.
+`requested_mails` describes the states of a row. One more is `withheld`: there is no mail, because the address had one
+lately or is suppressed; the visitor is told the same. What proves the consent is in the log of consent: confirmed rows
+hold no address any more.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from sqlalchemy import and_, func, select
 from sqlmodel import Field, SQLModel
 
 from mailshot.profile import bucketing
-from mailshot.store import dialect
+from mailshot.store import dialect, requested_mails
 from mailshot.store.column_types import Instant, Json, RowId
-from mailshot.store.confirmations import RETRY, Mailed
 from mailshot.store.engine import Connection
+from mailshot.store.requested_mails import BATCH_SIZE, MailState
 from mailshot.store.tables import Customer
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -47,7 +47,7 @@ class SignUp(SQLModel, table=True):
     form: str
     #: The sender of the mail, with the fields of rules/senders.yaml.
     sender: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
-    state: str = str(Mailed.asked)
+    state: str = str(MailState.asked)
     asked_at: datetime = Field(sa_type=Instant, index=True)
     due_at: datetime = Field(sa_type=Instant)
     confirmed_at: datetime | None = Field(default=None, sa_type=Instant)
@@ -96,7 +96,7 @@ def add(connection: Connection, new: NewSignUp, limits: SignUpLimits, at: dateti
     values = {
         "email": new.email if gets_mail else None, "address_hash": new.address_hash, "client_hash": new.client_hash,
         "language": new.language, "topics": sorted(new.topics), "form": new.form, "sender": dict(new.sender),
-        "state": str(Mailed.asked) if gets_mail else WITHHELD, "asked_at": at, "due_at": at,
+        "state": str(MailState.asked) if gets_mail else WITHHELD, "asked_at": at, "due_at": at,
     }  # fmt: skip
     connection.execute(SIGN_UP.insert().values(**values))
     return True
@@ -147,18 +147,16 @@ def add_customer(connection: Connection, found: SignUp, at: datetime) -> int:
 
 
 def due_mails(connection: Connection, at: datetime) -> list[SignUp]:
-    """Return the sign-ups whose mail is due, oldest first, at most 20. A mail is tried for a day."""
+    """Return the sign-ups whose mail is due, oldest first, at most BATCH_SIZE. A mail is tried for a day."""
     c = SIGN_UP.c
-    due = and_(c.state == Mailed.asked, c.email.is_not(None), c.asked_at > at - DAY, c.due_at <= at)
-    rows = connection.execute(select(SIGN_UP).where(due).order_by(c.due_at, c.id).limit(20))
+    due = and_(c.state == MailState.asked, c.email.is_not(None), c.asked_at > at - DAY, c.due_at <= at)
+    rows = connection.execute(select(SIGN_UP).where(due).order_by(c.due_at, c.id).limit(BATCH_SIZE))
     return [SignUp(**row._mapping) for row in rows]
 
 
-def move_mail(connection: Connection, sign_up_id: int, before: Mailed, after: Mailed, at: datetime) -> bool:
-    """Move a mail to the next state; False when another worker has done so. Back in `asked`, it waits for RETRY."""
-    c = SIGN_UP.c
-    moved = SIGN_UP.update().where(c.id == sign_up_id, c.state == before)
-    return dialect.changed_one(connection, moved.values(state=str(after), due_at=at + RETRY))
+def move_mail(connection: Connection, request: SignUp, before: MailState, after: MailState, at: datetime) -> bool:
+    """Move the mail of a sign-up to the next state (see `requested_mails.move_mail`)."""
+    return requested_mails.move_mail(connection, SIGN_UP, request.id, before, after, at)
 
 
 def delete_old(connection: Connection, before: datetime) -> int:

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from mailshot.bootstrap import App
-from mailshot.deliver import address_mails, confirmations, pipeline
+from mailshot.deliver import address_mails, confirmations, pipeline, requested_mails
 from mailshot.feedback.address_change import change_address
 from mailshot.profile import address
 from mailshot.rulebook.rulebook import Rulebook
@@ -81,8 +81,8 @@ def path_in(mail: EmailMessage, start: str) -> str:
 def send(mailed: App) -> int:
     """Send what the pages asked for, as a worker does."""
     now, stop = datetime.now(UTC), threading.Event()
-    links = confirmations.send_links(mailed.send_settings, confirmations.due_confirmations(mailed.store, now), stop)
-    return links + address_mails.send_mails(mailed.send_settings, address_mails.due_mails(mailed.store, now), stop)
+    kinds = (confirmations.LINKS, address_mails.MAILS)
+    return sum(requested_mails.send_due(mailed.send_settings, kind, now, stop) for kind in kinds)
 
 
 def own_page(mailed: App, sink: Sink, client: TestClient) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from mailshot.bootstrap import App
 from mailshot.campaign import launch, plan, snapshot
-from mailshot.deliver import confirmations, pipeline
+from mailshot.deliver import confirmations, pipeline, requested_mails
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store import confirmations as asked
 from mailshot.store import consent, purchase_totals, tables
@@ -121,8 +121,8 @@ def links(shop: Shop, app: Callable[..., App], sink: Sink) -> list[str]:
         send(process, run_id)
     with shop.store.write() as connection:
         assert asked.ask(connection, shop.customers[0], runs[0], customer_site.now()) is None
-    due = confirmations.due_confirmations(shop.store, customer_site.now())
-    assert confirmations.send_links(process.send_settings, due, threading.Event()) == 1
+    settings, now = process.send_settings, customer_site.now()
+    assert requested_mails.send_due(settings, confirmations.LINKS, now, threading.Event()) == 1
     found = [link for entry in sink.entries() for link in links_of(entry)]
     archived = [f"http://127.0.0.1:8000/archive/{run_id}/{name}" for run_id, name in zip(runs, TEMPLATES, strict=True)]
     return [*dict.fromkeys(found), *archived]

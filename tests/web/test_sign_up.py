@@ -18,7 +18,7 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from mailshot.bootstrap import App
-from mailshot.deliver import sign_up_mails
+from mailshot.deliver import requested_mails, sign_up_mails
 from mailshot.feedback import sign_up
 from mailshot.feedback.sign_up import ConfirmationRequest, SignUpRequest
 from mailshot.profile import address
@@ -92,8 +92,8 @@ def mailed(look: customer_site.Look, app: Callable[..., App], sink: Sink) -> Cal
     process = app(base_url=BASE)
 
     def send() -> list[Any]:
-        due = sign_up_mails.due_sign_ups(look.store, datetime.now(UTC))
-        sign_up_mails.send_links(process.send_settings, due, threading.Event())
+        now, stop = datetime.now(UTC), threading.Event()
+        requested_mails.send_due(process.send_settings, sign_up_mails.LINKS, now, stop)
         return [email.message_from_string(entry["data"], policy=email.policy.SMTP) for entry in sink.entries()]
 
     return send
