@@ -17,7 +17,7 @@ from mailshot.store.fact_corrections import FactValue
 
 FACT = "fact."
 #: The longest text that a customer may write.
-MAX_LETTERS = 200
+MAX_CHARACTERS = 200
 FIRST_YEAR = 1900
 # Three digits after a sign may be a fraction or thousands, so they are refused.
 _NUMBER = re.compile(r"-?\d{1,12}(?:[.,]\d{1,2})?")
@@ -63,7 +63,7 @@ def read_fact(fact: Fact, text: str) -> FactValue:
         return _choice(text, ("yes", "no")) == "yes"
     if fact.type is FactType.date:
         return _day(fact, text)
-    if len(text) > MAX_LETTERS:
+    if len(text) > MAX_CHARACTERS:
         raise ValueError(text)
     return _choice(text, fact.choices) if fact.choices else text
 

@@ -103,7 +103,9 @@ def test_from_the_form_by_the_mail_to_the_consent(
     client: TestClient, look: customer_site.Look, mailed: Callable[[], list[Any]]
 ) -> None:
     answer = ask(client, form="footer", lang="de")
-    assert (answer.status_code, "<h1>Bitte sehen Sie in Ihr Postfach</h1>" in answer.text) == (200, True), answer.text
+    assert (answer.status_code, "<h1>Bitte sehen Sie in Ihrem Postfach nach</h1>" in answer.text) == (200, True), (
+        answer.text
+    )
     (message,) = mailed()
     assert (message["To"], message["List-Unsubscribe"], message["Auto-Submitted"]) == (NEW, None, "auto-replied")
     assert message["Subject"] == "Bitte bestätigen Sie, dass wir Ihnen schreiben dürfen"
@@ -298,7 +300,7 @@ def test_a_link_ends_and_what_is_not_confirmed_is_deleted(client: TestClient, lo
         connection.execute(SIGN_UP.update().values(asked_at=row["asked_at"] - timedelta(days=7)))
     for method in ("GET", "POST"):
         answer = client.request(method, link(row))
-        assert (answer.status_code, "This link has ended" in answer.text) == (410, True)
+        assert (answer.status_code, "This link has expired" in answer.text) == (410, True)
     with look.store.write() as connection:
         assert sign_ups.delete_old(connection, customer_site.now() - timedelta(days=7)) == 1
     assert client.post(link(row)).status_code == 410
