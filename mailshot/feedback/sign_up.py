@@ -37,10 +37,13 @@ class SignUpRequest:
 
 
 def ask(connection: Connection, request: SignUpRequest, address_key: bytes, limits: SignUpLimits, at: datetime) -> bool:
-    """Take a sign-up. False only where its client, or all together, signed up too often: never for what is known."""
+    """Store a sign-up; return False if its client, or all clients together, signed up too often.
+
+    The result never depends on whether the address is known.
+    """
     hashed = address.hash_address(address_key, request.email)
     suppressed_digests.suppress_if_listed(connection, request.email, hashed)
-    held = suppression.find_suppression(connection, hashed)
+    suppressed = suppression.find_suppression(connection, hashed)
     client = hmac.digest(address_key, b"client:" + request.client.encode("utf-8", "replace"), "sha256").hex()
     new = NewSignUp(
         email=request.email,
@@ -50,7 +53,7 @@ def ask(connection: Connection, request: SignUpRequest, address_key: bytes, limi
         topics=request.topics,
         form=request.form,
         sender=request.sender,
-        may_mail=held is None or held["reason"] == suppression.ERASED,
+        may_mail=suppressed is None or suppressed["reason"] == suppression.ERASED,
     )
     return sign_ups.add(connection, new, limits, at)
 
@@ -71,33 +74,33 @@ def confirm(connection: Connection, request: ConfirmationRequest, valid: timedel
     Confirming again changes nothing.
     """
     dialect.advisory_lock(connection, sign_ups.LOCK)
-    found = sign_ups.find(connection, request.sign_up_id, request.mailbox, request.at - valid)
-    if found is None or not sign_ups.confirm(connection, request.sign_up_id, request.at):
-        return found
-    _readmit(connection, found.address_hash, request.at)
-    customers = sign_ups.customers_at(connection, found.address_hash) or [
-        sign_ups.add_customer(connection, found, request.at)
+    sign_up = sign_ups.find(connection, request.sign_up_id, request.mailbox, request.at - valid)
+    if sign_up is None or not sign_ups.confirm(connection, request.sign_up_id, request.at):
+        return sign_up
+    _readmit(connection, sign_up.address_hash, request.at)
+    customers = sign_ups.customers_at(connection, sign_up.address_hash) or [
+        sign_ups.add_customer(connection, sign_up, request.at)
     ]
     proof = {
         "method": "double opt-in",
-        "form": found.form,
+        "form": sign_up.form,
         "wording": request.wording,
-        "language": found.language,
-        "client": found.client_hash,
-        "asked_at": found.asked_at.isoformat(),
+        "language": sign_up.language,
+        "client": sign_up.client_hash,
+        "asked_at": sign_up.asked_at.isoformat(),
         "confirmed_at": request.at.isoformat(),
     }
     for customer_id in customers:
         known = consent.binding_entries(connection, customer_id)
-        for topic in found.topics:
+        for topic in sign_up.topics:
             moment = effective_at(known.get(topic), request.at)
             consent.record_consent(connection, customer_id, topic, True, moment, SOURCE, proof)
-    return found
+    return sign_up
 
 
 def _readmit(connection: Connection, address_hash: str, at: datetime) -> None:
     """Let an address be mailed again whose customer was erased, and signs up now."""
-    held = suppression.find_suppression(connection, address_hash)
-    if held is not None and held["reason"] == suppression.ERASED:
+    suppressed = suppression.find_suppression(connection, address_hash)
+    if suppressed is not None and suppressed["reason"] == suppression.ERASED:
         erasures.welcome_back(connection, address_hash, at)
         suppression.lift_suppression(connection, address_hash)

@@ -18,7 +18,7 @@ from sqlmodel import Field, SQLModel
 from mailshot.store import consent, dialect, inboxes, ledger, requested_mails, suppressed_digests, suppression
 from mailshot.store.column_types import Instant, RowId
 from mailshot.store.engine import Connection
-from mailshot.store.requested_mails import BATCH_SIZE, MailState
+from mailshot.store.requested_mails import BATCH_SIZE, DAY, MailState
 from mailshot.store.tables import Customer, Run
 
 #: How long the link to the new address works.
@@ -27,7 +27,6 @@ VALID = timedelta(days=1)
 PAUSE = timedelta(minutes=10)
 #: For one inbox, and for one new address: nobody's inbox can be filled with such links.
 MAX_REQUESTS_PER_DAY = 3
-DAY = timedelta(days=1)
 #: A request that was not confirmed is deleted after this time.
 KEPT = timedelta(days=7)
 BATCH_ROWS = 10_000
@@ -96,8 +95,8 @@ def ask(
     dialect.lock_customers(connection, [customer_id], alone=True, inbox=True)
     c = CHANGE.c
     connection.execute(CHANGE.delete().where(c.asked_at < at - KEPT, c.confirmed_at.is_(None)))
-    again = max(_possible(connection, c.customer_id.in_(dialect.sharing([customer_id])), at, PAUSE),
-                _possible(connection, c.new_hash == new.hash, at, timedelta(0)))  # fmt: skip
+    again = max(_next_request_at(connection, c.customer_id.in_(dialect.sharing([customer_id])), at, PAUSE),
+                _next_request_at(connection, c.new_hash == new.hash, at, timedelta(0)))  # fmt: skip
     if again > at:
         return again
     old = connection.execute(
@@ -111,14 +110,12 @@ def ask(
     return None
 
 
-def _possible(connection: Connection, which: Any, at: datetime, pause: timedelta) -> datetime:
-    """Return from when on another request is possible, by the earlier ones of a day that match."""
+def _next_request_at(connection: Connection, which: Any, at: datetime, pause: timedelta) -> datetime:
+    """Return when the next request is possible, by the earlier ones of a day that match."""
     c = CHANGE.c
     newest = select(c.asked_at).where(which, c.asked_at > at - DAY).order_by(c.asked_at.desc())
     earlier: Sequence[datetime] = connection.scalars(newest.limit(MAX_REQUESTS_PER_DAY)).all()
-    if len(earlier) == MAX_REQUESTS_PER_DAY:
-        return max(earlier[0] + pause, earlier[-1] + DAY)
-    return earlier[0] + pause if earlier else at
+    return requested_mails.next_request_at(earlier, at, pause, MAX_REQUESTS_PER_DAY)
 
 
 def language_of(connection: Connection, change_id: int) -> str | None:

@@ -17,7 +17,7 @@ from sqlmodel import Field, SQLModel
 from mailshot.store import dialect, requested_mails
 from mailshot.store.column_types import Instant, RowId
 from mailshot.store.engine import Connection
-from mailshot.store.requested_mails import BATCH_SIZE, MailState
+from mailshot.store.requested_mails import BATCH_SIZE, DAY, MailState
 from mailshot.store.tables import Customer, Run
 
 #: How long a link works, and the page that it opens, from when it was requested.
@@ -26,7 +26,6 @@ VALID = timedelta(hours=1)
 #: inbox.
 PAUSE = timedelta(minutes=10)
 MAX_LINKS_PER_DAY = 6
-DAY = timedelta(days=1)
 KEPT = timedelta(days=7)
 
 
@@ -69,9 +68,7 @@ def ask(connection: Connection, customer_id: int, run_id: int, at: datetime) -> 
     earlier = connection.scalars(
         select(c.asked_at).where(mates).order_by(c.asked_at.desc()).limit(MAX_LINKS_PER_DAY)
     ).all()
-    again = earlier[0] + PAUSE if earlier else at
-    if len(earlier) == MAX_LINKS_PER_DAY:
-        again = max(again, earlier[-1] + DAY)
+    again = requested_mails.next_request_at(earlier, at, PAUSE, MAX_LINKS_PER_DAY)
     if again > at:
         return again
     values = {"customer_id": customer_id, "run_id": run_id, "state": str(MailState.asked), "asked_at": at, "due_at": at}

@@ -6,6 +6,7 @@ A worker that crashes while it sends leaves the row `sending`: the customer asks
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -17,6 +18,8 @@ from mailshot.store.engine import Connection
 
 #: Between two tries to send a mail, while a server says "later".
 RETRY = timedelta(minutes=2)
+#: Requests are counted over this time.
+DAY = timedelta(days=1)
 #: How many due mails are read at a time.
 BATCH_SIZE = 20
 
@@ -28,6 +31,18 @@ class MailState(StrEnum):
     sending = "sending"
     sent = "sent"
     failed = "failed"
+
+
+def next_request_at(earlier: Sequence[datetime], at: datetime, pause: timedelta, most: int) -> datetime:
+    """Return when the next mail can be requested: not before `pause` after the last one, and `most` times a day.
+
+    `earlier` are the times of the requests in the DAY before `at`, newest first; only the first `most` are read.
+    """
+    if not earlier:
+        return at
+    if len(earlier) < most:
+        return earlier[0] + pause
+    return max(earlier[0] + pause, earlier[most - 1] + DAY)
 
 
 def move_mail(

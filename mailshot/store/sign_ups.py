@@ -20,13 +20,13 @@ from mailshot.profile import bucketing
 from mailshot.store import dialect, requested_mails
 from mailshot.store.column_types import Instant, Json, RowId
 from mailshot.store.engine import Connection
-from mailshot.store.requested_mails import BATCH_SIZE, MailState
+from mailshot.store.requested_mails import BATCH_SIZE, DAY, MailState
 from mailshot.store.tables import Customer
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+HOUR = timedelta(hours=1)
 #: The state of a request that gets no mail.
 WITHHELD = "withheld"
-#: Held by every request and every confirmation, so that two at once pass no limit and make no customer twice.
+#: The lock of every request and confirmation: two at once must neither exceed a limit nor add a customer twice.
 LOCK = "sign-up"
 
 
@@ -58,7 +58,7 @@ SIGN_UP, CUSTOMER = dialect.table(SignUp), dialect.table(Customer)
 
 @dataclass(frozen=True, slots=True)
 class SignUpLimits:
-    """How many sign-ups are taken, against forms that are used to flood a stranger's inbox."""
+    """How many sign-ups are accepted, so that the form cannot be used to flood a stranger's inbox."""
 
     #: Mails to one address in 24 hours.
     mails_per_address: int = 1
@@ -83,7 +83,7 @@ class NewSignUp:
 
 
 def add(connection: Connection, new: NewSignUp, limits: SignUpLimits, at: datetime) -> bool:
-    """Store a sign-up, and return False where the visitor, or all visitors together, signed up too often."""
+    """Store a sign-up, and return False if the visitor, or all visitors together, signed up too often."""
     dialect.advisory_lock(connection, LOCK)
     c = SIGN_UP.c
     lately, mailed = c.asked_at > at - HOUR, c.state != WITHHELD
@@ -115,15 +115,15 @@ def find(connection: Connection, sign_up_id: int, mailbox: int, since: datetime)
 
 
 def mailbox_number(address_hash: str) -> int:
-    """Return what a link carries of the address: ids of deleted rows may be used again."""
+    """Return the part of an address's hash that a link carries, because ids of deleted rows may be used again."""
     return int(address_hash[:15], 16)
 
 
 def confirm(connection: Connection, sign_up_id: int, at: datetime) -> bool:
-    """Note that a sign-up is confirmed and forget the address; False when it was before."""
+    """Mark a sign-up as confirmed and forget its address; False when it was confirmed before."""
     c = SIGN_UP.c
-    open_one = SIGN_UP.update().where(c.id == sign_up_id, c.confirmed_at.is_(None))
-    return dialect.changed_one(connection, open_one.values(confirmed_at=at, email=None))
+    unconfirmed = SIGN_UP.update().where(c.id == sign_up_id, c.confirmed_at.is_(None))
+    return dialect.changed_one(connection, unconfirmed.values(confirmed_at=at, email=None))
 
 
 def customers_at(connection: Connection, address_hash: str) -> Sequence[int]:
@@ -132,14 +132,14 @@ def customers_at(connection: Connection, address_hash: str) -> Sequence[int]:
     return connection.scalars(mine).all()
 
 
-def add_customer(connection: Connection, found: SignUp, at: datetime) -> int:
+def add_customer(connection: Connection, sign_up: SignUp, at: datetime) -> int:
     """Add a customer with the address of a sign-up and return the id.
 
     The shop's import may later add its own customer with this address: both share the inbox.
     """
     key = f"signup-{secrets.token_hex(8)}"
     values: dict[str, Any] = {
-        "key": key, "email": found.email, "address_hash": found.address_hash, "language": found.language,
+        "key": key, "email": sign_up.email, "address_hash": sign_up.address_hash, "language": sign_up.language,
         "lot": bucketing.bucket(key), "joined_at": at, "facts": {},
     }  # fmt: skip
     added = connection.execute(CUSTOMER.insert().values(**values).returning(CUSTOMER.c.id))

@@ -73,9 +73,9 @@ def mails(sink: Sink, to: str) -> list[EmailMessage]:
 
 
 def path_in(mail: EmailMessage, start: str) -> str:
-    found = re.search(rf"http://127\.0\.0\.1:8080({start}[\w/-]+)", mail.get_body(("plain",)).get_content())  # type: ignore[union-attr]
-    assert found
-    return found[1]
+    link_path = re.search(rf"http://127\.0\.0\.1:8080({start}[\w/-]+)", mail.get_body(("plain",)).get_content())  # type: ignore[union-attr]
+    assert link_path
+    return link_path[1]
 
 
 def send(mailed: App) -> int:
@@ -169,11 +169,11 @@ def test_what_is_no_new_address_is_explained(
 
 def test_only_the_owner_of_the_inbox_can_ask(mailed: App, sink: Sink, client: TestClient) -> None:
     path, session = own_page(mailed, sink, client)
-    wanted = {"session": session, "address": NEW}
+    form = {"session": session, "address": NEW}
     assert client.post(f"{path}/address", data={"address": NEW}).status_code == 410
-    assert client.post(f"{path}/address", data=wanted, headers={"Origin": "https://x.example"}).status_code == 403
-    shown = client.post(f"{path}/address", data={"session": session})
-    assert (shown.status_code, OLD in shown.text) == (200, True)
+    assert client.post(f"{path}/address", data=form, headers={"Origin": "https://x.example"}).status_code == 403
+    page = client.post(f"{path}/address", data={"session": session})
+    assert (page.status_code, OLD in page.text) == (200, True)
     assert send(mailed) == 0
 
 
