@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -62,8 +63,8 @@ class LedgerWriter:
         self._gates = gates
         self._token = token
         self._lease = lease
-        self._intents: list[Intent] = []
-        self._outcomes: list[Settled] = []
+        self._intents: deque[Intent] = deque()
+        self._outcomes: deque[Settled] = deque()
         self._known_links: set[int] = set()
         #: Customers whose row a connection has in its hands.
         self._held: set[int] = set()
@@ -143,18 +144,20 @@ class LedgerWriter:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self._lease.total_seconds() / 3)
                 self._wake.clear()
-                await self._round()
+                if self._intents or self._outcomes or self._is_renewal_due(datetime.now(UTC)):
+                    await self._round()
         finally:
             # Whatever the error, no connection may wait for a result that never comes.
             self.broken = True
             _deny(self._intents)
 
     async def _round(self) -> None:
-        intents, self._intents = self._intents, []
-        outcomes, self._outcomes = self._outcomes, []
+        intents: list[Intent] = []
+        outcomes: list[Settled] = []
         try:
             allowed = await asyncio.to_thread(self._commit, intents, outcomes)
         except MailshotError as error:
+            self._take(intents, outcomes)
             await self._failed(intents, outcomes, error)
             return
         except BaseException:
@@ -167,15 +170,29 @@ class LedgerWriter:
         self._held.difference_update(intent.customer_id for intent in intents if intent.customer_id not in allowed)
 
     def _commit(self, intents: list[Intent], outcomes: list[Settled]) -> set[int]:
-        """Write one round; return the customers whose dot may be sent."""
-        now = datetime.now(UTC)
+        """Write one round, of what waits when its turn comes; return the customers whose dot may be sent."""
         with self._store.write() as connection:
+            self._take(intents, outcomes)
+            now = datetime.now(UTC)
             self._commit_outcomes(connection, outcomes, now)
             allowed = self._commit_intents(connection, intents, now) if intents else set()
-            if now - self._renewed_at > self._lease / 3:
+            if self._is_renewal_due(now):
                 ledger.renew(connection, self._run_id, self._token, now + self._lease)
                 self._renewed_at = now
         return allowed
+
+    def _take(self, intents: list[Intent], outcomes: list[Settled]) -> None:
+        """Move what waits into the lists; a deque may be used by two threads.
+
+        Intents come first: a connection reports the outcome of a mail before the intent of its next one.
+        """
+        while self._intents:
+            intents.append(self._intents.popleft())
+        while self._outcomes:
+            outcomes.append(self._outcomes.popleft())
+
+    def _is_renewal_due(self, now: datetime) -> bool:
+        return now - self._renewed_at > self._lease / 3
 
     def _commit_outcomes(self, connection: Connection, outcomes: list[Settled], now: datetime) -> None:
         ledger.record_outcomes(connection, self._run_id, self._token, outcomes, now)
@@ -199,10 +216,10 @@ class LedgerWriter:
         self._break(error)
         _deny(intents)
         undone = [Settled(intent.customer_id, DeliveryState.pending) for intent in intents]
-        self._outcomes = outcomes + undone + self._outcomes
+        self._outcomes.extendleft(reversed([*outcomes, *undone]))
         if self._closing and datetime.now(UTC) - self._renewed_at > timedelta(seconds=GIVE_UP_SECONDS):
             # The leases end by themselves; deliveries in doubt are shown as unconfirmed then.
-            self._outcomes = []
+            self._outcomes.clear()
         await asyncio.sleep(RETRY_SECONDS)
         self._wake.set()
 
@@ -215,7 +232,7 @@ class LedgerWriter:
             ledger.unclaim(connection, self._run_id, self._token)
 
 
-def _deny(intents: list[Intent]) -> None:
+def _deny(intents: Iterable[Intent]) -> None:
     for intent in intents:
         if not intent.allowed.done():
             intent.allowed.set_result(False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -53,6 +54,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._turn = threading.Lock() if self.sqlite else None
         # At exit at the latest: closing the last connection is what removes SQLite's log (-wal and -shm).
         weakref.finalize(self, engine.dispose)
 
@@ -96,10 +98,25 @@ class Store:
         """Give a connection whose changes are committed together at the end, or not at all."""
         with (
             _translate_error(self.engine),
+            self._own_turn(),
             self.engine.connect().execution_options(**WRITE) as connection,
             connection.begin(),
         ):
             yield connection
+
+    @contextmanager
+    def _own_turn(self) -> Iterator[None]:
+        """Wait until no other thread of this process writes to SQLite: woken at once, where a poll would come late."""
+        if self._turn is None:
+            yield
+            return
+        if not self._turn.acquire(timeout=BUSY_MILLISECONDS / 1000):
+            where = database_location(self.engine)
+            raise Busy(f"The database {where} is locked by another thread of this process.", "Try again in a moment.")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @contextmanager
     def upkeep(self) -> Iterator[Connection]:

@@ -31,9 +31,10 @@ def test_many_writes_share_few_transactions_and_each_gets_its_own_result(store: 
     begun = []
 
     class Counted(GroupCommit):
-        def _commit(self, batch):  # type: ignore[no-untyped-def]
-            begun.append(len(batch))
-            return super()._commit(batch)
+        def _commit(self):  # type: ignore[no-untyped-def]
+            committed = super()._commit()
+            begun.append(len(committed))
+            return committed
 
     async def work() -> list[str]:
         group = Counted(store, most=50)

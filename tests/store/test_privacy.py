@@ -11,8 +11,9 @@ from sqlalchemy import select
 from sqlmodel import SQLModel
 
 from mailshot.profile import address
-from mailshot.states import FeedbackKind
-from mailshot.store import dialect, feedback, privacy, rule_schema, scrubbing, suppression
+from mailshot.states import AuditAction, FeedbackKind
+from mailshot.store import answers, audit, dialect, feedback, privacy, rule_schema, scrubbing, suppression
+from mailshot.store.answers import AnswerEntry
 from mailshot.store.engine import Store
 from mailshot.store.tables import Customer, Delivery, Event, PlanRow, Product, Purchase
 from tests.support import customer_site
@@ -87,6 +88,18 @@ def test_the_export_holds_every_row_of_every_table(store: Store) -> None:
     assert [row["topic"] for row in held["consent"]] == ["offers", "tracking"]
     own = {row["customer_id"] for rows in held.values() for row in rows if "customer_id" in row}
     assert own == {ADA}
+
+
+def test_the_export_does_not_name_staff(store: Store) -> None:
+    customer_site.seed(store)
+    with store.write() as connection:
+        for value, by in (("vegan", "customer"), ("fish", "Frida of support"), ("meat", None)):
+            entry = {"customer_id": ADA, "question": "diet", "value": value, "at": NOW, "state": "yes", "source": "t"}
+            answers.record_answer(connection, AnswerEntry(**entry, by=by))
+        audit.record(connection, AuditAction.exported, "Frida of support", NOW, customer_id=ADA)
+        held = {name: list(rows) for name, rows in privacy.export(connection, ADA)}
+    assert {row["value"]: row["by"] for row in held["answer"]} == {"vegan": "customer", "fish": "staff", "meat": None}
+    assert [row["by"] for row in held["audit_entry"]] == ["staff"]
 
 
 def erase(store: Store) -> bool:
