@@ -25,7 +25,7 @@ from mailshot.store.tables import Customer, Run
 VALID = timedelta(days=1)
 #: Between two requests for one inbox.
 PAUSE = timedelta(minutes=10)
-#: For one inbox, and for one new address: nobody's inbox can be filled with such links.
+#: For one inbox, and for one new address, so that no inbox can be filled with such links.
 MAX_REQUESTS_PER_DAY = 3
 #: A request that was not confirmed is deleted after this time.
 KEPT = timedelta(days=7)
@@ -90,7 +90,7 @@ def ask(
 ) -> datetime | None:
     """Ask for another address; return None, or after too many requests, when the next one is possible.
 
-    A suppressed address gets no mail, and the page does not tell: it may be somebody else's.
+    A suppressed address gets no mail. The page does not say so, because the address may belong to someone else.
     """
     dialect.lock_customers(connection, [customer_id], alone=True, inbox=True)
     c = CHANGE.c

@@ -49,7 +49,6 @@ class DueLink:
     """A link to mail. `definition` is the snapshot of the run, whose sender the mail has."""
 
     id: int
-    run_id: int
     definition: str
     email: str | None
     #: The customer's language (BCP 47), None where it is not known.
@@ -94,7 +93,7 @@ def due_mails(connection: Connection, at: datetime) -> list[DueLink]:
     """Return the links that are due to be mailed, oldest first, at most BATCH_SIZE."""
     c = CONFIRMATION.c
     rows = (
-        select(c.id, c.run_id, RUN.c.definition, CUSTOMER.c.email, CUSTOMER.c.language)
+        select(c.id, RUN.c.definition, CUSTOMER.c.email, CUSTOMER.c.language)
         .join(RUN, RUN.c.id == c.run_id)
         .join(CUSTOMER, CUSTOMER.c.id == c.customer_id)
         .where(c.state == MailState.asked, c.asked_at > at - VALID, c.due_at <= at)

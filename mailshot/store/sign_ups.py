@@ -1,8 +1,8 @@
 """Sign-ups: requests of visitors for mail, until they are confirmed by the link in one mail, or deleted after days.
 
-`requested_mails` describes the states of a row. One more is `withheld`: there is no mail, because the address had one
-lately or is suppressed; the visitor is told the same. What proves the consent is in the log of consent: confirmed rows
-hold no address any more.
+`requested_mails` describes the states of a row. One more is `withheld`: there is no mail, because the address
+got one recently or is suppressed; the visitor sees the same page. The proof of a consent is in the log of consent, so
+confirmed rows no longer hold the address.
 """
 
 from __future__ import annotations
@@ -86,10 +86,10 @@ def add(connection: Connection, new: NewSignUp, limits: SignUpLimits, at: dateti
     """Store a sign-up, and return False if the visitor, or all visitors together, signed up too often."""
     dialect.advisory_lock(connection, LOCK)
     c = SIGN_UP.c
-    lately, mailed = c.asked_at > at - HOUR, c.state != WITHHELD
-    if _count(connection, lately, c.client_hash == new.client_hash) >= limits.per_client:
+    recent, mailed = c.asked_at > at - HOUR, c.state != WITHHELD
+    if _count(connection, recent, c.client_hash == new.client_hash) >= limits.per_client:
         return False
-    if _count(connection, lately, mailed) >= limits.mails_per_hour:
+    if _count(connection, recent, mailed) >= limits.mails_per_hour:
         return False
     earlier = _count(connection, c.asked_at > at - DAY, mailed, c.address_hash == new.address_hash)
     gets_mail = new.may_mail and earlier < limits.mails_per_address

@@ -142,7 +142,7 @@ class OwnProfile:
         return gettext("We think so") if confidence >= 0.7 else gettext("It is only a guess")
 
     def _evidence(self, evidence: Mapping[str, Any]) -> str:
-        """Return the evidence in words. Its sentence is stored in English; in other languages its numbers are told."""
+        """Return the evidence: the sentence that is stored in English, or in other languages one with its numbers."""
         if self.language.tag == locales.ENGLISH:
             return str(evidence.get("words", ""))
         if not {"lines", "hits", "usual"} <= evidence.keys():

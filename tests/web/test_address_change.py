@@ -250,7 +250,7 @@ def test_two_confirmations_at_once_change_the_address_once(mailed: App, sink: Si
     [
         ("de", "Bitte bestätigen Sie Ihre neue Adresse", "Diese Adresse verwenden"),
         ("fr", "Veuillez confirmer votre nouvelle adresse", "Utiliser cette adresse"),
-        ("es", "Confirme su nueva dirección", "Usar esta dirección"),
+        ("es", "Confirme, por favor, su nueva dirección", "Usar esta dirección"),
     ],
 )
 def test_mails_and_pages_are_in_the_language_of_the_request(
