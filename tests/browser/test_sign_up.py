@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Literal
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import select
 
@@ -66,6 +68,37 @@ def test_a_visitor_signs_up_by_keyboard_and_without_scripts(
     with signup_site.look.store.read() as connection:
         (customer,) = sign_ups.customers_at(connection, newest(signup_site).address_hash)
     assert signup_site.look.given(customer, "offers") is True
+
+
+@pytest.mark.parametrize(("tag", "width", "scheme"), [("de", 360, "dark"), ("en", 1280, "light")])
+def test_axe_finds_no_fault_on_any_page(
+    signup_site: Open, browser: Browser, tag: str, width: int, scheme: Literal["dark", "light"]
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 740}, color_scheme=scheme)
+    page, faults = context.new_page(), {}
+
+    def examine(name: str) -> None:
+        expect(page.locator("html")).to_have_attribute("lang", tag)
+        violations = Axe().run(page).response["violations"]
+        faults[name] = [f"{v['id']}: {node['html'][:150]}" for v in violations for node in v["nodes"]]
+
+    page.goto(f"{signup_site.url}/signup?lang={tag}")
+    examine("form")
+    page.locator("#email").fill("nina@example.com")
+    page.locator("form button").click()
+    examine("form with a problem")
+    page.get_by_role("switch").first.check()
+    page.locator("form button").click()
+    examine("asked")
+    page.goto(signup_site.url + link(signup_site))
+    examine("confirmation")
+    page.locator("form button").click()
+    examine("confirmed")
+    page.goto(f"{signup_site.url}/signup/confirm/nothing?lang={tag}")
+    examine("no such link")
+    context.close()
+    assert len(faults) == 6
+    assert {name: violations for name, violations in faults.items() if violations} == {}
 
 
 def test_a_wrong_entry_is_named_and_led_to(signup_site: Open, browser: Browser) -> None:
