@@ -39,7 +39,7 @@ PAGES = {
 }
 SHOP_TEXTS = {
     "de": ("Angebote der Woche", "Was essen Sie?", "Höchstens einmal in der Woche"),
-    "fr": ("Offres de la semaine", "Que mangez-vous ?", "Au plus une fois par semaine"),
+    "fr": ("Offres de la semaine", "Que mangez-vous\u202f?", "Au plus une fois par semaine"),
     "es": ("Ofertas de la semana", "¿Qué come usted?", "Como mucho una vez a la semana"),
 }
 
