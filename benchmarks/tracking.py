@@ -54,14 +54,14 @@ MAILSHOT = Path(sys.executable).with_name("mailshot")
 
 def main() -> int:
     """Measure and return 0 when every budget is kept."""
-    given = arguments()
+    options = arguments()
     kept = True
     with tempfile.TemporaryDirectory() as made, servers.postgres() as server, servers.database(server) as database:
         for kind, url in (("sqlite", f"sqlite:///{made}/shop.db"), ("postgres", database)):
-            if given.only in (None, kind):
-                kept &= alone(kind, url, given.rounds)
-        if given.only in (None, "sqlite"):
-            kept &= beside_campaign(Path(made) / "shop", given.rounds, given.seconds)
+            if options.only in (None, kind):
+                kept &= alone(kind, url, options.rounds)
+        if options.only in (None, "sqlite"):
+            kept &= beside_campaign(Path(made) / "shop", options.rounds, options.seconds)
     return 0 if kept else 1
 
 
@@ -88,8 +88,8 @@ def alone(kind: str, url: str, rounds: int) -> bool:
     rates = {name: statistics.median(load.rate for load in both) for name, both in loads.items()}
     p99 = {name: statistics.median(load.percentile(0.99) for load in both) for name, both in loads.items()}
     ratio = rates["ours"] / rates["bare"]
-    words = [f"{name} {rates[name]:,.0f} a second (p99 {p99[name] * 1000:.0f} ms)" for name in ("ours", "bare")]
-    print(f"{kind}, alone: {', '.join(words)}, ratio {ratio:.2f} (at least {MIN_BY_BARE})", flush=True)
+    rate_texts = [f"{name} {rates[name]:,.0f} a second (p99 {p99[name] * 1000:.0f} ms)" for name in ("ours", "bare")]
+    print(f"{kind}, alone: {', '.join(rate_texts)}, ratio {ratio:.2f} (at least {MIN_BY_BARE})", flush=True)
     return ratio >= MIN_BY_BARE
 
 
@@ -131,10 +131,10 @@ def mails_a_second(accepted: Synchronized[int], wait: Callable[[], None]) -> flo
 
 
 @contextmanager
-def served(serve: Callable[..., None], *given: object) -> Iterator[int]:
-    """Run `serve(port, *given)` in a process of its own and give the port."""
+def served(serve: Callable[..., None], *serve_arguments: object) -> Iterator[int]:
+    """Run `serve(port, *serve_arguments)` in a process of its own and give the port."""
     port = free_port()
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(port, *given), daemon=True)
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(port, *serve_arguments), daemon=True)
     process.start()
     try:
         wait_for(port)

@@ -15,12 +15,14 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import dramatiq
 
 from mailshot.bootstrap import App
 from mailshot.campaign import conversions, schedules
-from mailshot.deliver import address_mails, confirmations, pipeline, sign_up_mails
+from mailshot.deliver import address_mails, confirmations, pipeline, requested_mails, sign_up_mails
+from mailshot.deliver.requested_mails import RequestedMails
 from mailshot.doorbell import ACTOR, QUEUE, QUEUE_ERRORS
 from mailshot.errors import Busy, MailshotError
 from mailshot.feedback import incoming_mail
@@ -36,7 +38,9 @@ CLOCK_SECONDS = 1.0
 STOP_TIMEOUT_MS = 3_000
 #: Between two checks of the ledger for due mail: the most that a lost doorbell can cost.
 LEDGER_POLL_SECONDS = 5.0
-DATA_LINK_POLL_SECONDS = 2.0
+#: Between two checks for mails that customers and visitors asked for on the pages.
+REQUESTED_MAIL_POLL_SECONDS = 2.0
+REQUESTED_MAILS: tuple[RequestedMails[Any], ...] = (confirmations.LINKS, address_mails.MAILS, sign_up_mails.LINKS)
 #: Transactions in which the clock records conversions per check: well under a second, so that no launch is late.
 CONVERSION_TRANSACTIONS = 10
 #: The lease that makes one process the clock: its name, and how long it lasts without being renewed.
@@ -112,7 +116,7 @@ def work_until(app: App, threads: int, stop: threading.Event) -> None:
     worker = dramatiq.Worker(app.doorbell.broker, queues={QUEUE}, worker_threads=threads, worker_timeout=200)
     worker.start()
     # In a thread of its own: a server that hangs must not keep the worker from checking the ledger.
-    links = threading.Thread(target=_mail_links_until, args=(app, stop), name="links")
+    links = threading.Thread(target=_send_requested_mails_until, args=(app, stop), name="links")
     links.start()
     try:
         # Doorbells may be lost, so check the ledger regularly.
@@ -231,19 +235,15 @@ def _runs_with_due_mail(app: App, watch: BusyWatch) -> list[int]:
         return []
 
 
-def _mail_links_until(app: App, stop: threading.Event) -> None:
+def _send_requested_mails_until(app: App, stop: threading.Event) -> None:
     """Send the mails that customers asked for on the pages; one that fails is tried again later."""
-    while not stop.wait(DATA_LINK_POLL_SECONDS):
+    while not stop.wait(REQUESTED_MAIL_POLL_SECONDS):
         try:
-            if links := confirmations.due_confirmations(app.store, datetime.now(UTC)):
-                confirmations.send_links(app.send_settings, links, stop)
-            if mails := address_mails.due_mails(app.store, datetime.now(UTC)):
-                address_mails.send_mails(app.send_settings, mails, stop)
-            if asked := sign_up_mails.due_sign_ups(app.store, datetime.now(UTC)):
-                sign_up_mails.send_links(app.send_settings, asked, stop)
+            for kind in REQUESTED_MAILS:
+                requested_mails.send_due(app.send_settings, kind, datetime.now(UTC), stop)
         except Busy:
             continue
-        except Exception as error:  # one broken server or row must not block the links of all others
+        except Exception as error:  # one broken server or row must not block the mails of all others
             log.error("mails that customers asked for were not sent: %s", error)
 
 

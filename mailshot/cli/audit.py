@@ -9,17 +9,19 @@ import typer
 
 from mailshot.cli import context, output
 
-SHOWN = 50
+DEFAULT_NUMBER = 50
 
 
 def audit(
     customer: Annotated[
         str | None, typer.Argument(help="A customer's key or e-mail address; without one, all entries.")
     ] = None,
-    number: Annotated[int, typer.Option("--number", min=1, max=100_000, help="How many entries to show.")] = SHOWN,
+    number: Annotated[
+        int, typer.Option("--number", min=1, max=100_000, help="How many entries to show.")
+    ] = DEFAULT_NUMBER,
     json: context.AsJson = False,
 ) -> None:
-    """Show who suppressed, exported, erased or corrected what by hand, when and why, the latest first."""
+    """Show what operators did to customers and addresses by hand: who, what, when and why, the latest first."""
     from mailshot.store import audit, profiles
 
     app = context.app()

@@ -77,19 +77,19 @@ def choose(asked: str | None, own: str | None, accepted: str = "", company: str 
     """
     if asked in LANGUAGES:
         return CustomerLanguage(asked, _region(asked, [own or "", *_read_accepted(accepted)]), asked=True)
-    for wanted in (own, *_read_accepted(accepted), company):
-        if wanted and (tag := _AVAILABLE.own(wanted)):
-            return CustomerLanguage(tag, language_matching.regional(wanted, tag))
+    for preferred in (own, *_read_accepted(accepted), company):
+        if preferred and (tag := _AVAILABLE.own(preferred)):
+            return CustomerLanguage(tag, language_matching.regional(preferred, tag))
     return CustomerLanguage(locales.ENGLISH, locales.ENGLISH)
 
 
-def _region(tag: str, wanted: Iterable[str]) -> str:
-    regions = (language_matching.regional(own, tag) for own in wanted if own)
+def _region(tag: str, preferred: Iterable[str]) -> str:
+    regions = (language_matching.regional(own, tag) for own in preferred if own)
     return next((region for region in regions if region != tag), tag)
 
 
 def _read_accepted(header: str) -> list[str]:
-    """Return the languages of an Accept-Language header, the most wanted first."""
+    """Return the languages of an Accept-Language header, the preferred ones first."""
     return [language for _, language in sorted(_weighed(header), key=lambda item: -item[0])]
 
 

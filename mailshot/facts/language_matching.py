@@ -166,7 +166,7 @@ def nearest(text: str) -> str:
 
 
 def read_tag(code: str) -> str:
-    """Return the BCP 47 tag of a language as it is usually written. Raises ValueError for what is no language."""
+    """Return the BCP 47 tag of a language as it is usually written. Raises ValueError if `code` is not one."""
     tag = locales.language_tag(code)
     if tag is None or not locales.is_language(tag):
         close = nearest(code)

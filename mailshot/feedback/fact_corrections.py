@@ -17,7 +17,7 @@ from mailshot.store.fact_corrections import FactValue
 
 FACT = "fact."
 #: The longest text that a customer may write.
-MAX_LETTERS = 200
+MAX_CHARACTERS = 200
 FIRST_YEAR = 1900
 # Three digits after a sign may be a fraction or thousands, so they are refused.
 _NUMBER = re.compile(r"-?\d{1,12}(?:[.,]\d{1,2})?")
@@ -36,14 +36,14 @@ def fact_controls(facts: Mapping[str, Fact], values: Mapping[str, Any]) -> dict[
 
 
 def changed_facts(
-    posted: Mapping[str, tuple[str, ...]], shown: Mapping[str, tuple[str, ...]], facts: Mapping[str, Fact]
+    posted: Mapping[str, tuple[str, ...]], shown_controls: Mapping[str, tuple[str, ...]], facts: Mapping[str, Fact]
 ) -> tuple[dict[str, FactValue], list[Fact]]:
-    """Return the facts that a posted page changes, and those with a text that they cannot be."""
+    """Return the facts that a posted page changes, by name, and those whose text is not a valid value."""
     values: dict[str, FactValue] = {}
     wrong = []
     for name, fact in editable(facts).items():
         control = FACT + name
-        if control not in posted or posted[control] == shown.get(control, ("",)):
+        if control not in posted or posted[control] == shown_controls.get(control, ("",)):
             continue
         try:
             values[name] = read_fact(fact, posted[control][-1])
@@ -53,7 +53,7 @@ def changed_facts(
 
 
 def read_fact(fact: Fact, text: str) -> FactValue:
-    """Return what a customer wrote as it is stored, None for nothing. Raises ValueError for what the fact cannot be."""
+    """Return the value to store for a customer's text, None for an empty one. Raises ValueError for an invalid one."""
     text = " ".join(_CONTROL.sub(" ", text).split())
     if not text:
         return None
@@ -63,7 +63,7 @@ def read_fact(fact: Fact, text: str) -> FactValue:
         return _choice(text, ("yes", "no")) == "yes"
     if fact.type is FactType.date:
         return _day(fact, text)
-    if len(text) > MAX_LETTERS:
+    if len(text) > MAX_CHARACTERS:
         raise ValueError(text)
     return _choice(text, fact.choices) if fact.choices else text
 

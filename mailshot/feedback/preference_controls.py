@@ -136,16 +136,18 @@ def controls(
 
 
 def requested_changes(
-    posted: Controls, shown: Controls, current: CurrentPreferences, topics: Topics, statements: Statements
+    posted: Controls, shown_controls: Controls, current: CurrentPreferences, topics: Topics, statements: Statements
 ) -> RequestedChanges:
     """Return how a posted page differs from what it showed; contradicting answers become problems."""
     changes = RequestedChanges()
-    changed = {name for name in posted.keys() | shown.keys() if _values(posted, name) != _values(shown, name)}
+    changed = {
+        name for name in posted.keys() | shown_controls.keys() if _values(posted, name) != _values(shown_controls, name)
+    }
     for topic in (TRACKING, *(TOPIC + topic.name for topic in topics)):
         if topic in changed:
             changes.topics[topic.removeprefix(TOPIC)] = _values(posted, topic) == ON
     for question in statements:
-        answers, before = (_values(controls, SAY + question.name) for controls in (posted, shown))
+        answers, before = (_values(page_controls, SAY + question.name) for page_controls in (posted, shown_controls))
         # A page that hides the answers cannot show which of them a choice replaces, such as "vegan" by "vegetarian".
         replaces = question.choice is Choice.single and answers and answers != before
         if replaces or _values(posted, FORGET + question.name) == ON:
@@ -159,9 +161,9 @@ def requested_changes(
     return changes
 
 
-def add_facts(changes: RequestedChanges, posted: Controls, shown: Controls, facts: Mapping[str, Fact]) -> None:
-    """Add the facts that were corrected or removed on the page, and problems for what they cannot be."""
-    changes.facts, wrong = changed_facts(posted, shown, facts)
+def add_facts(changes: RequestedChanges, posted: Controls, shown_controls: Controls, facts: Mapping[str, Fact]) -> None:
+    """Add the facts that were corrected or removed on the page, and a problem for each invalid value."""
+    changes.facts, wrong = changed_facts(posted, shown_controls, facts)
     changes.problems += [FormProblem(ProblemKind.fact, FACT + fact.name, fact=fact) for fact in wrong]
 
 

@@ -37,12 +37,15 @@ class SignUpRequest:
 
 
 def ask(connection: Connection, request: SignUpRequest, address_key: bytes, limits: SignUpLimits, at: datetime) -> bool:
-    """Take a sign-up. False only where its client, or all together, signed up too often: never for what is known."""
+    """Store a sign-up; return False if its client, or all clients together, signed up too often.
+
+    The result never depends on whether the address is known.
+    """
     # Before any lock on customers, as in `confirm`.
     dialect.advisory_lock(connection, sign_ups.LOCK)
     hashed = address.hash_address(address_key, request.email)
     is_listed = suppressed_digests.suppress_if_listed(connection, request.email, hashed)
-    held = suppression.find_suppression(connection, hashed)
+    suppressed = suppression.find_suppression(connection, hashed)
     client = hmac.digest(address_key, b"client:" + request.client.encode("utf-8", "replace"), "sha256").hex()
     new = NewSignUp(
         email=request.email,
@@ -52,7 +55,7 @@ def ask(connection: Connection, request: SignUpRequest, address_key: bytes, limi
         topics=request.topics,
         form=request.form,
         sender=request.sender,
-        may_mail=not is_listed and (held is None or held["reason"] == suppression.ERASED),
+        may_mail=not is_listed and (suppressed is None or suppressed["reason"] == suppression.ERASED),
     )
     return sign_ups.add(connection, new, limits, at)
 
@@ -74,35 +77,35 @@ def confirm(connection: Connection, request: ConfirmationRequest, valid: timedel
     Confirming again changes nothing.
     """
     dialect.advisory_lock(connection, sign_ups.LOCK)
-    found = _find(connection, request, valid)
-    if found is None:
+    sign_up = _find(connection, request, valid)
+    if sign_up is None:
         return None
     # Before the row of the sign-up, as an erasure does, which may have deleted it by now.
-    dialect.lock_customers(connection, sign_ups.customers_at(connection, found.address_hash), alone=True)
+    dialect.lock_customers(connection, sign_ups.customers_at(connection, sign_up.address_hash), alone=True)
     if not sign_ups.confirm(connection, request.sign_up_id, request.at):
         return _find(connection, request, valid)
-    _readmit(connection, found.address_hash, request.at)
-    if found.email:
+    _readmit(connection, sign_up.address_hash, request.at)
+    if sign_up.email:
         # A list may have been imported since the request.
-        suppressed_digests.suppress_if_listed(connection, found.email, found.address_hash)
-    customers = sign_ups.customers_at(connection, found.address_hash) or [
-        sign_ups.add_customer(connection, found, request.at)
+        suppressed_digests.suppress_if_listed(connection, sign_up.email, sign_up.address_hash)
+    customers = sign_ups.customers_at(connection, sign_up.address_hash) or [
+        sign_ups.add_customer(connection, sign_up, request.at)
     ]
     proof = {
         "method": "double opt-in",
-        "form": found.form,
+        "form": sign_up.form,
         "wording": request.wording,
-        "language": found.language,
-        "client": found.client_hash,
-        "asked_at": found.asked_at.isoformat(),
+        "language": sign_up.language,
+        "client": sign_up.client_hash,
+        "asked_at": sign_up.asked_at.isoformat(),
         "confirmed_at": request.at.isoformat(),
     }
     for customer_id in customers:
         known = consent.binding_entries(connection, customer_id)
-        for topic in sorted(set(found.topics) & set(request.topics)):
+        for topic in sorted(set(sign_up.topics) & set(request.topics)):
             moment = effective_at(known.get(topic), request.at)
             consent.record_consent(connection, customer_id, topic, True, moment, SOURCE, proof)
-    return found
+    return sign_up
 
 
 def _find(connection: Connection, request: ConfirmationRequest, valid: timedelta) -> SignUp | None:
@@ -111,7 +114,7 @@ def _find(connection: Connection, request: ConfirmationRequest, valid: timedelta
 
 def _readmit(connection: Connection, address_hash: str, at: datetime) -> None:
     """Let an address be mailed again whose customer was erased, and signs up now."""
-    held = suppression.find_suppression(connection, address_hash)
-    if held is not None and held["reason"] == suppression.ERASED:
+    suppressed = suppression.find_suppression(connection, address_hash)
+    if suppressed is not None and suppressed["reason"] == suppression.ERASED:
         erasures.welcome_back(connection, address_hash, at)
         suppression.lift_suppression(connection, address_hash)

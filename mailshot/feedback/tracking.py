@@ -224,7 +224,7 @@ def burst(clicks: Sequence[Click]) -> list[int]:
 
 
 def trail(clicks: Sequence[Click], known: Collection[int] = ()) -> list[int]:
-    """Return the ids of clicks that a scanner made, although nothing but its other clicks shows it.
+    """Return the ids of clicks that only the other clicks in the same mail show to be a scanner's.
 
     `known` are the ids of clicks that are a scanner's whatever their class. The hidden link exposes every visitor
     around it: some scanners change their User-Agent from link to link.

@@ -84,7 +84,7 @@ def _add(entries: SuppressionList, entry: str, about: dict[str, Any], address_ke
 
 
 def _moment(written: str, now: datetime) -> datetime:
-    """Return a time as ISO 8601 writes it, UTC where it names no zone; `now` for none, and for one to come."""
+    """Return a time in ISO 8601, UTC without a zone; `now` if it is missing, unreadable or in the future."""
     try:
         moment = datetime.fromisoformat(written)
     except ValueError:

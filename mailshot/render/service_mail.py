@@ -40,7 +40,7 @@ TEMPLATES = {tag: _environment(tag) for tag in LANGUAGES}
 
 @dataclass(frozen=True, slots=True)
 class ServiceMail:
-    """To whom a mail of our own goes, and in which language.
+    """The recipient, sender, date and language of a mail of our own.
 
     `sender` holds the fields of rules/senders.yaml; `identifier` is the left half of the Message-ID; `at` becomes the
     mail's date.
@@ -67,7 +67,7 @@ def new_address(mail: ServiceMail, link: str) -> OutgoingMail:
 
 
 def old_address(mail: ServiceMail, contact: str) -> OutgoingMail:
-    """Write the notice to the old address; `contact` is whom to write to when it was not the customer's wish."""
+    """Write the notice to the old address; `contact` is the address to write to if the customer did not ask for it."""
     return _write(mail, "old_address", mail.language.gettext("Your address was changed"), contact=contact)
 
 

@@ -1,8 +1,7 @@
 """Changes of a customer's address: asked for on the page of their data, confirmed by a link mailed to the new address.
 
-Two mails belong to a change: the link to the new address and, once it is confirmed, a notice to the old one. Each goes
-`asked` -> `sending` -> `sent` or `failed` by guarded updates, as links to one's own data do (`store.confirmations`), so
-that it is sent at most once. Until the confirmation nothing about the customer changes.
+Two mails belong to a change: the link to the new address and, once it is confirmed, a notice to the old one. Each has a
+state of its own (see `requested_mails`). Until the confirmation nothing about the customer changes.
 """
 
 from __future__ import annotations
@@ -16,20 +15,19 @@ from typing import Any
 from sqlalchemy import BigInteger, and_, func, or_, select
 from sqlmodel import Field, SQLModel
 
-from mailshot.store import consent, dialect, inboxes, ledger, suppressed_digests, suppression
+from mailshot.store import consent, dialect, inboxes, ledger, requested_mails, suppressed_digests, suppression
 from mailshot.store.column_types import Instant, RowId
-from mailshot.store.confirmations import RETRY, Mailed
 from mailshot.store.engine import Connection
 from mailshot.store.group_commit import MAX_WAIT
+from mailshot.store.requested_mails import BATCH_SIZE, DAY, MailState
 from mailshot.store.tables import Customer, Run
 
 #: How long the link to the new address works.
 VALID = timedelta(days=1)
 #: Between two requests for one inbox.
 PAUSE = timedelta(minutes=10)
-#: For one inbox, and for one new address: nobody's inbox can be filled with such links.
+#: For one inbox, and for one new address, so that no inbox can be filled with such links.
 MAX_REQUESTS_PER_DAY = 3
-DAY = timedelta(days=1)
 #: A request that was not confirmed is deleted after this time.
 KEPT = timedelta(days=7)
 BATCH_ROWS = 10_000
@@ -57,7 +55,7 @@ class AddressChange(SQLModel, table=True):
     #: The language of the page on which it was asked for (BCP 47), and of the mails.
     language: str
     #: The state of the mail with the link.
-    link: str = str(Mailed.asked)
+    link: str = str(MailState.asked)
     #: The state of the notice; None before the confirmation.
     notice: str | None = None
     asked_at: datetime = Field(sa_type=Instant)
@@ -93,13 +91,13 @@ def ask(
 ) -> datetime | None:
     """Ask for another address; return None, or after too many requests, when the next one is possible.
 
-    A suppressed address gets no mail, and the page does not tell: it may be somebody else's.
+    A suppressed address gets no mail. The page does not say so, because the address may belong to someone else.
     """
     dialect.lock_customers(connection, [customer_id], alone=True, inbox=True)
     c = CHANGE.c
     connection.execute(CHANGE.delete().where(c.asked_at < at - KEPT, c.confirmed_at.is_(None)))
-    again = max(_possible(connection, c.customer_id.in_(dialect.sharing([customer_id])), at, PAUSE),
-                _possible(connection, c.new_hash == new.hash, at, timedelta(0)))  # fmt: skip
+    again = max(_next_request_at(connection, c.customer_id.in_(dialect.sharing([customer_id])), at, PAUSE),
+                _next_request_at(connection, c.new_hash == new.hash, at, timedelta(0)))  # fmt: skip
     if again > at:
         return again
     old = connection.execute(
@@ -109,18 +107,16 @@ def ask(
     suppressed = suppression.find_suppression(connection, new.hash) is not None
     values = {"customer_id": customer_id, "run_id": run_id, "old_email": old.email, "old_hash": old.address_hash}
     values |= {"new_email": new.email, "new_hash": new.hash, "language": language, "asked_at": at, "due_at": at}
-    connection.execute(CHANGE.insert().values(**values, link=str(Mailed.failed if suppressed else Mailed.asked)))
+    connection.execute(CHANGE.insert().values(**values, link=str(MailState.failed if suppressed else MailState.asked)))
     return None
 
 
-def _possible(connection: Connection, which: Any, at: datetime, pause: timedelta) -> datetime:
-    """Return from when on another request is possible, by the earlier ones of a day that match."""
+def _next_request_at(connection: Connection, which: Any, at: datetime, pause: timedelta) -> datetime:
+    """Return when the next request is possible, by the earlier ones of a day that match."""
     c = CHANGE.c
     newest = select(c.asked_at).where(which, c.asked_at > at - DAY).order_by(c.asked_at.desc())
     earlier: Sequence[datetime] = connection.scalars(newest.limit(MAX_REQUESTS_PER_DAY)).all()
-    if len(earlier) == MAX_REQUESTS_PER_DAY:
-        return max(earlier[0] + pause, earlier[-1] + DAY)
-    return earlier[0] + pause if earlier else at
+    return requested_mails.next_request_at(earlier, at, pause, MAX_REQUESTS_PER_DAY)
 
 
 def language_of(connection: Connection, change_id: int) -> str | None:
@@ -148,7 +144,7 @@ def confirm(connection: Connection, change: Mapping[str, Any], source: str, at: 
     if connection.scalar(select(CUSTOMER.c.id).where(mine)) is None:
         return False
     done = CHANGE.update().where(c.id == change["id"], c.confirmed_at.is_(None))
-    if not dialect.changed_one(connection, done.values(confirmed_at=at, notice=str(Mailed.asked), due_at=at)):
+    if not dialect.changed_one(connection, done.values(confirmed_at=at, notice=str(MailState.asked), due_at=at)):
         return False
     consent.keep_for_address(connection, ids, at, source)
     ledger.revise(connection, ids)
@@ -192,26 +188,26 @@ def apply_since(connection: Connection, moment: datetime) -> None:
 
 
 def due_mails(connection: Connection, at: datetime) -> list[DueMail]:
-    """Return the mails of changes that are due, oldest first, at most 20.
+    """Return the mails of changes that are due, oldest first, at most BATCH_SIZE.
 
     No link goes to an address that was suppressed since the request.
     """
     c = CHANGE.c
-    link = and_(c.link == Mailed.asked, c.asked_at > at - VALID, c.confirmed_at.is_(None))
+    link = and_(c.link == MailState.asked, c.asked_at > at - VALID, c.confirmed_at.is_(None))
     link = and_(link, ~suppression.is_suppressed(c.new_hash))
-    notice = and_(c.notice == Mailed.asked, c.confirmed_at > at - KEPT)
+    notice = and_(c.notice == MailState.asked, c.confirmed_at > at - KEPT)
     rows = connection.execute(
         select(c.id, c.notice, RUN.c.definition, c.old_email, c.new_email, c.language)
         .join(RUN, RUN.c.id == c.run_id)
         .where(or_(link, notice), c.due_at <= at)
         .order_by(c.due_at, c.id)
-        .limit(20)
+        .limit(BATCH_SIZE)
     )
-    return [DueMail(row[0], ChangeMail.notice if row[1] == Mailed.asked else ChangeMail.link, *row[2:]) for row in rows]
+    return [
+        DueMail(row[0], ChangeMail.notice if row[1] == MailState.asked else ChangeMail.link, *row[2:]) for row in rows
+    ]
 
 
-def move_mail(connection: Connection, mail: DueMail, before: Mailed, after: Mailed, at: datetime) -> bool:
-    """Move a mail to the next state; False when another worker has done so. Back in `asked`, it waits for RETRY."""
-    state = CHANGE.c[mail.kind.value]
-    moved = CHANGE.update().where(CHANGE.c.id == mail.id, state == before)
-    return dialect.changed_one(connection, moved.values({mail.kind.value: str(after), "due_at": at + RETRY}))
+def move_mail(connection: Connection, mail: DueMail, before: MailState, after: MailState, at: datetime) -> bool:
+    """Move a mail of a change to its next state (see `requested_mails.move_mail`)."""
+    return requested_mails.move_mail(connection, CHANGE, mail.id, before, after, at, column=mail.kind.value)

@@ -40,7 +40,7 @@ class AnswerEntry(SQLModel, table=True):
     at: datetime = Field(primary_key=True, sa_type=Instant)
     #: A `states.AnswerState`.
     state: str = Field(primary_key=True)
-    #: By which way it came, as in "preference page".
+    #: Where the answer came from, as in "preference page".
     source: str
     #: Who said it: `CUSTOMER`, or the member of staff who noted it; None: not known.
     by: str | None = None
@@ -53,7 +53,7 @@ ANSWER, PREFERENCE = dialect.table(AnswerEntry), dialect.table(Preference)
 UNSAID = AnswerState.unsaid
 #: Who said it, where the customer did so in person.
 CUSTOMER = "customer"
-#: An entry that is moved after another one follows it by this.
+#: How far after the newest entry one is stored that must follow it.
 _NEXT = timedelta(microseconds=1)
 
 
@@ -85,9 +85,11 @@ def record_past_answer(connection: Connection, entry: AnswerEntry, statements: S
     if (entry.value, entry.at, entry.state) in history:
         return False, False
     states = {value: state for value, at, state in history if at < entry.at}
-    said = {(entry.question, value): state == AnswerState.yes for value, state in states.items() if state != UNSAID}
+    earlier_answers = {
+        (entry.question, value): state == AnswerState.yes for value, state in states.items() if state != UNSAID
+    }
     statement = StatedPreference(entry.question, entry.value, entry.state == AnswerState.yes)
-    taken_back = [(value, entry.at) for value in statements.retracted(statement, said)]
+    taken_back = [(value, entry.at) for value in statements.retracted(statement, earlier_answers)]
     own = {(entry.question, entry.value): statement.holds}
     for value, at, state in history:
         later = StatedPreference(entry.question, value, state == AnswerState.yes)

@@ -1,8 +1,7 @@
 """The links to a customer's own data: requested on a page, mailed to the stored address, opened once.
 
-A row goes `asked` -> `sending` -> `sent` or `failed`; each step is one guarded update, so that no link is mailed twice.
-A worker that crashes while it sends leaves the row `sending`: the customer asks again. `opened_at` is independent of
-the state, because a link can be opened before the server's reply arrives.
+`requested_mails` describes the states of a row. `opened_at` is independent of them, because a link can be opened before
+the server's reply arrives.
 """
 
 from __future__ import annotations
@@ -10,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import BigInteger, and_, select
 from sqlmodel import Field, SQLModel
 
-from mailshot.store import dialect
+from mailshot.store import dialect, requested_mails
 from mailshot.store.column_types import Instant, RowId
 from mailshot.store.engine import Connection
+from mailshot.store.requested_mails import BATCH_SIZE, DAY, MailState
 from mailshot.store.tables import Customer, Run
 
 #: How long a link works, and the page that it opens, from when it was requested.
@@ -27,19 +26,7 @@ VALID = timedelta(hours=1)
 #: inbox.
 PAUSE = timedelta(minutes=10)
 MAX_LINKS_PER_DAY = 6
-DAY = timedelta(days=1)
-#: Between two tries to mail a link, while a server says "later".
-RETRY = timedelta(minutes=2)
 KEPT = timedelta(days=7)
-
-
-class Mailed(StrEnum):
-    """The state of the mail with a link."""
-
-    asked = "asked"
-    sending = "sending"
-    sent = "sent"
-    failed = "failed"
 
 
 class Confirmation(SQLModel, table=True):
@@ -48,7 +35,7 @@ class Confirmation(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
     customer_id: int = Field(sa_type=BigInteger, index=True)
     run_id: int = Field(sa_type=BigInteger)
-    state: str = str(Mailed.asked)
+    state: str = str(MailState.asked)
     asked_at: datetime = Field(sa_type=Instant)
     due_at: datetime = Field(sa_type=Instant)
     opened_at: datetime | None = Field(default=None, sa_type=Instant)
@@ -58,11 +45,10 @@ CONFIRMATION, CUSTOMER, RUN = dialect.table(Confirmation), dialect.table(Custome
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueLink:
     """A link to mail. `definition` is the snapshot of the run, whose sender the mail has."""
 
     id: int
-    run_id: int
     definition: str
     email: str | None
     #: The customer's language (BCP 47), None where it is not known.
@@ -81,12 +67,10 @@ def ask(connection: Connection, customer_id: int, run_id: int, at: datetime) -> 
     earlier = connection.scalars(
         select(c.asked_at).where(mates).order_by(c.asked_at.desc()).limit(MAX_LINKS_PER_DAY)
     ).all()
-    again = earlier[0] + PAUSE if earlier else at
-    if len(earlier) == MAX_LINKS_PER_DAY:
-        again = max(again, earlier[-1] + DAY)
+    again = requested_mails.next_request_at(earlier, at, PAUSE, MAX_LINKS_PER_DAY)
     if again > at:
         return again
-    values = {"customer_id": customer_id, "run_id": run_id, "state": str(Mailed.asked), "asked_at": at, "due_at": at}
+    values = {"customer_id": customer_id, "run_id": run_id, "state": str(MailState.asked), "asked_at": at, "due_at": at}
     connection.execute(CONFIRMATION.insert().values(**values))
     return None
 
@@ -105,22 +89,20 @@ def use_link(connection: Connection, confirmation_id: int, at: datetime) -> bool
     return dialect.changed_one(connection, unopened.values(opened_at=at))
 
 
-def due_mails(connection: Connection, at: datetime) -> list[Due]:
-    """Return the links that are due to be mailed, oldest first, at most 20."""
+def due_mails(connection: Connection, at: datetime) -> list[DueLink]:
+    """Return the links that are due to be mailed, oldest first, at most BATCH_SIZE."""
     c = CONFIRMATION.c
     rows = (
-        select(c.id, c.run_id, RUN.c.definition, CUSTOMER.c.email, CUSTOMER.c.language)
+        select(c.id, RUN.c.definition, CUSTOMER.c.email, CUSTOMER.c.language)
         .join(RUN, RUN.c.id == c.run_id)
         .join(CUSTOMER, CUSTOMER.c.id == c.customer_id)
-        .where(c.state == Mailed.asked, c.asked_at > at - VALID, c.due_at <= at)
+        .where(c.state == MailState.asked, c.asked_at > at - VALID, c.due_at <= at)
         .order_by(c.due_at, c.id)
-        .limit(20)
+        .limit(BATCH_SIZE)
     )
-    return [Due(*row) for row in connection.execute(rows)]
+    return [DueLink(*row) for row in connection.execute(rows)]
 
 
-def move_mail(connection: Connection, confirmation_id: int, before: Mailed, after: Mailed, at: datetime) -> bool:
-    """Move a mail to the next state; False when another worker has done so. Back in `asked`, it waits for RETRY."""
-    c = CONFIRMATION.c
-    moved = CONFIRMATION.update().where(c.id == confirmation_id, c.state == before)
-    return dialect.changed_one(connection, moved.values(state=str(after), due_at=at + RETRY))
+def move_mail(connection: Connection, link: DueLink, before: MailState, after: MailState, at: datetime) -> bool:
+    """Move the mail with a link to the next state (see `requested_mails.move_mail`)."""
+    return requested_mails.move_mail(connection, CONFIRMATION, link.id, before, after, at)

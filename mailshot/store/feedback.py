@@ -166,8 +166,8 @@ def mail_statuses(connection: Connection, mails: Collection[Mail]) -> dict[Mail,
     statuses = {}
     for run_id, customer_ids in _by_run(mails).items():
         rows = connection.execute(_MAIL_STATUSES, {"run": run_id, "customers": customer_ids})
-        for customer_id, dotted_at, state, content, given in rows:
-            statuses[run_id, customer_id] = MailStatus(dotted_at, state, content, bool(given))
+        for customer_id, dotted_at, state, content, consented in rows:
+            statuses[run_id, customer_id] = MailStatus(dotted_at, state, content, bool(consented))
     return statuses
 
 

@@ -175,8 +175,8 @@ def erase(connection: Connection, customer_id: int, address_key: bytes, source: 
             consent.record_consent(connection, customer_id, topic, False, decision.effective_at(entry, at), source)
     all_hashes = _addresses(connection, customer_id) | hashes
     audit.forget(connection, customer_id, all_hashes)
-    held = WITHDRAWAL.c.address_hash.in_(all_hashes)
-    connection.execute(WITHDRAWAL.update().where(held).values(source=SOURCE))
+    withdrawals = WITHDRAWAL.c.address_hash.in_(all_hashes)
+    connection.execute(WITHDRAWAL.update().where(withdrawals).values(source=SOURCE))
     if known.email:
         suppressed_digests.forget_digest(connection, known.email)
         incoming_mail.forget_address(connection, customer_id, known.email)

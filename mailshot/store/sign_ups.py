@@ -1,8 +1,8 @@
 """Sign-ups: requests of visitors for mail, until they are confirmed by the link in one mail, or deleted after days.
 
-A row goes `asked` -> `sending` -> `sent` or `failed`, as a request for one's own data does (`confirmations.Mailed`).
-`withheld` ones get no mail, because the address had one lately or is suppressed; the visitor is told the same. What
-proves the consent is in the log of consent: confirmed rows hold no address any more.
+`requested_mails` describes the states of a row. One more is `withheld`: there is no mail, because the address
+got one recently or is suppressed; the visitor sees the same page. The proof of a consent is in the log of consent, so
+confirmed rows no longer hold the address.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from sqlalchemy import and_, func, or_, select
 from sqlmodel import Field, SQLModel
 
 from mailshot.profile import address, bucketing
-from mailshot.store import dialect, suppression
+from mailshot.store import dialect, requested_mails, suppression
 from mailshot.store.column_types import Instant, Json, RowId
-from mailshot.store.confirmations import RETRY, Mailed
 from mailshot.store.dialect import Clause
 from mailshot.store.engine import Connection
+from mailshot.store.requested_mails import BATCH_SIZE, DAY, MailState
 from mailshot.store.tables import Customer
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+HOUR = timedelta(hours=1)
 #: The state of a request that gets no mail.
 WITHHELD = "withheld"
-#: Held by every request and every confirmation, so that two at once pass no limit and make no customer twice.
+#: The lock of every request and confirmation: two at once must neither exceed a limit nor add a customer twice.
 LOCK = "sign-up"
 
 
@@ -48,7 +48,7 @@ class SignUp(SQLModel, table=True):
     form: str
     #: The sender of the mail, with the fields of rules/senders.yaml.
     sender: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
-    state: str = str(Mailed.asked)
+    state: str = str(MailState.asked)
     asked_at: datetime = Field(sa_type=Instant, index=True)
     due_at: datetime = Field(sa_type=Instant)
     confirmed_at: datetime | None = Field(default=None, sa_type=Instant)
@@ -59,7 +59,7 @@ SIGN_UP, CUSTOMER = dialect.table(SignUp), dialect.table(Customer)
 
 @dataclass(frozen=True, slots=True)
 class SignUpLimits:
-    """How many sign-ups are taken, against forms that are used to flood a stranger's inbox."""
+    """How many sign-ups are accepted, so that the form cannot be used to flood a stranger's inbox."""
 
     #: Mails to one address in 24 hours, whatever follows a plus sign in its local part.
     mails_per_address: int = 1
@@ -84,20 +84,20 @@ class NewSignUp:
 
 
 def add(connection: Connection, new: NewSignUp, limits: SignUpLimits, at: datetime) -> bool:
-    """Store a sign-up, and return False where the visitor, or all visitors together, signed up too often."""
+    """Store a sign-up, and return False if the visitor, or all visitors together, signed up too often."""
     dialect.advisory_lock(connection, LOCK)
     c = SIGN_UP.c
-    lately, mailed = c.asked_at > at - HOUR, c.state != WITHHELD
-    if _count(connection, lately, c.client_hash == new.client_hash) >= limits.per_client:
+    recent, mailed = c.asked_at > at - HOUR, c.state != WITHHELD
+    if _count(connection, recent, c.client_hash == new.client_hash) >= limits.per_client:
         return False
-    if _count(connection, lately, mailed) >= limits.mails_per_hour:
+    if _count(connection, recent, mailed) >= limits.mails_per_hour:
         return False
     earlier = _count(connection, c.asked_at > at - DAY, mailed, _is_same_mailbox(new))
     gets_mail = new.may_mail and earlier < limits.mails_per_address
     values = {
         "email": new.email if gets_mail else None, "address_hash": new.address_hash, "client_hash": new.client_hash,
         "language": new.language, "topics": sorted(new.topics), "form": new.form, "sender": dict(new.sender),
-        "state": str(Mailed.asked) if gets_mail else WITHHELD, "asked_at": at, "due_at": at,
+        "state": str(MailState.asked) if gets_mail else WITHHELD, "asked_at": at, "due_at": at,
     }  # fmt: skip
     connection.execute(SIGN_UP.insert().values(**values))
     return True
@@ -127,15 +127,15 @@ def find(connection: Connection, sign_up_id: int, mailbox: int, since: datetime)
 
 
 def mailbox_number(address_hash: str) -> int:
-    """Return what a link carries of the address: ids of deleted rows may be used again."""
+    """Return the part of an address's hash that a link carries, because ids of deleted rows may be used again."""
     return int(address_hash[:15], 16)
 
 
 def confirm(connection: Connection, sign_up_id: int, at: datetime) -> bool:
-    """Note that a sign-up is confirmed and forget the address; False when it was before."""
+    """Mark a sign-up as confirmed and forget its address; False when it was confirmed before."""
     c = SIGN_UP.c
-    open_one = SIGN_UP.update().where(c.id == sign_up_id, c.confirmed_at.is_(None))
-    return dialect.changed_one(connection, open_one.values(confirmed_at=at, email=None))
+    unconfirmed = SIGN_UP.update().where(c.id == sign_up_id, c.confirmed_at.is_(None))
+    return dialect.changed_one(connection, unconfirmed.values(confirmed_at=at, email=None))
 
 
 def customers_at(connection: Connection, address_hash: str) -> Sequence[int]:
@@ -144,14 +144,14 @@ def customers_at(connection: Connection, address_hash: str) -> Sequence[int]:
     return connection.scalars(mine).all()
 
 
-def add_customer(connection: Connection, found: SignUp, at: datetime) -> int:
+def add_customer(connection: Connection, sign_up: SignUp, at: datetime) -> int:
     """Add a customer with the address of a sign-up and return the id.
 
     The shop's import may later add its own customer with this address: both share the inbox.
     """
     key = f"signup-{secrets.token_hex(8)}"
     values: dict[str, Any] = {
-        "key": key, "email": found.email, "address_hash": found.address_hash, "language": found.language,
+        "key": key, "email": sign_up.email, "address_hash": sign_up.address_hash, "language": sign_up.language,
         "lot": bucketing.bucket(key), "joined_at": at, "facts": {},
     }  # fmt: skip
     added = connection.execute(CUSTOMER.insert().values(**values).returning(CUSTOMER.c.id))
@@ -159,22 +159,20 @@ def add_customer(connection: Connection, found: SignUp, at: datetime) -> int:
 
 
 def due_mails(connection: Connection, at: datetime) -> list[SignUp]:
-    """Return the sign-ups whose mail is due, oldest first, at most 20. A mail is tried for a day.
+    """Return the sign-ups whose mail is due, oldest first, at most BATCH_SIZE. A mail is tried for a day.
 
     Not those whose address was suppressed since the request.
     """
     c = SIGN_UP.c
-    due = and_(c.state == Mailed.asked, c.email.is_not(None), c.asked_at > at - DAY, c.due_at <= at)
+    due = and_(c.state == MailState.asked, c.email.is_not(None), c.asked_at > at - DAY, c.due_at <= at)
     allowed = ~suppression.is_suppressed(c.address_hash, suppression.ERASED)
-    rows = connection.execute(select(SIGN_UP).where(due, allowed).order_by(c.due_at, c.id).limit(20))
+    rows = connection.execute(select(SIGN_UP).where(due, allowed).order_by(c.due_at, c.id).limit(BATCH_SIZE))
     return [SignUp(**row._mapping) for row in rows]
 
 
-def move_mail(connection: Connection, sign_up_id: int, before: Mailed, after: Mailed, at: datetime) -> bool:
-    """Move a mail to the next state; False when another worker has done so. Back in `asked`, it waits for RETRY."""
-    c = SIGN_UP.c
-    moved = SIGN_UP.update().where(c.id == sign_up_id, c.state == before)
-    return dialect.changed_one(connection, moved.values(state=str(after), due_at=at + RETRY))
+def move_mail(connection: Connection, request: SignUp, before: MailState, after: MailState, at: datetime) -> bool:
+    """Move the mail of a sign-up to the next state (see `requested_mails.move_mail`)."""
+    return requested_mails.move_mail(connection, SIGN_UP, request.id, before, after, at)
 
 
 def delete_old(connection: Connection, before: datetime) -> int:

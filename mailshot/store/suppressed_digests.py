@@ -1,4 +1,4 @@
-"""Addresses that must not be mailed, of which another system gave the SHA-256 only.
+"""Addresses that must not be mailed, known only by the SHA-256 from another system.
 
 Such a hash cannot be turned into ours, which has a key. It is kept, and compared with the addresses of customers: of
 all when it is added, again when customers are imported, and with each address that someone signs up or changes to. An
@@ -50,15 +50,15 @@ def suppress_matching(connection: Connection) -> int:
     customer = SCHEMA.customer.c
     rows = select(customer.email, customer.address_hash).where(customer.address_hash.is_not(None))
     options = {"yield_per": BATCH_SIZE}
-    found: list[Suppression] = []
+    suppressions: list[Suppression] = []
     for part in connection.execute(rows, execution_options=options).partitions():
         hashes = {address.digest(email): address_hash for email, address_hash in part}
         matching = connection.execute(select(DIGEST).where(DIGEST.c.digest.in_(hashes))).mappings().all()
-        found += [
+        suppressions += [
             Suppression(address_hash=hashes[row["digest"]], reason=row["reason"], source=row["source"], at=row["at"])
             for row in matching
         ]
-    return add_suppressions(connection, found)
+    return add_suppressions(connection, suppressions)
 
 
 def suppress_if_listed(connection: Connection, email: str, address_hash: str) -> bool:

@@ -74,7 +74,7 @@ async def confirm(request: Request) -> Response:
 
 
 def _new_address(link: MailLink, form: FormData) -> NewAddress | str:
-    """Return the address that was asked for, or why it cannot be; "" where none was asked for yet."""
+    """Return the address that was asked for, or what is wrong with it; "" if none was entered yet."""
     if FIELD not in form:
         return ""
     normal, gettext = address.normalise(str(form[FIELD])), link.language.gettext

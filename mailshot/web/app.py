@@ -62,7 +62,7 @@ def create_app(store: Store, keys: KeyRing, settings: SiteSettings) -> Starlette
 
 
 def _routes() -> list[BaseRoute]:
-    # What is below a page comes before it.
+    # The route of a page matches what is below it, too, so those routes come first.
     own_data = [*address_change.ROUTES, *privacy.ROUTES]
     pages = [*tracking.ROUTES, *unsubscribe.ROUTES, *preferences.ROUTES, *own_data, *mail_pages.ROUTES]
     return [*pages, *sign_up.ROUTES, *static_files.routes(), Route("/healthz", _health)]

@@ -68,18 +68,19 @@ class OwnProfile:
             if value is not None and value != "" and not fact.hidden and not fact.editable:
                 yield self.label(fact), f"{self._readable(name, value, locale_format)} {fact.unit}".strip()
 
-    def fact_fields(self, held: Controls) -> list[FactField]:
-        """Return the facts that the customer can correct; `held` are the controls of the page."""
+    def fact_fields(self, controls: Controls) -> list[FactField]:
+        """Return the facts that the customer can correct; `controls` are those of the page."""
         return [
-            self._field(fact, held.get(FACT + name, ("",))[-1]) for name, fact in editable(self.settings.facts).items()
+            self._field(fact, controls.get(FACT + name, ("",))[-1])
+            for name, fact in editable(self.settings.facts).items()
         ]
 
     def _field(self, fact: Fact, value: str) -> FactField:
         label = f"{self.label(fact)} ({fact.unit})" if fact.unit else self.label(fact)
         options = {choice: choice for choice in (*fact.choices, *([value] if fact.choices and value else []))}
         if fact.type is FactType.boolean:
-            words = locales.LocaleFormat(self.language.tag)
-            options = {"yes": words.yes_no(True), "no": words.yes_no(False)}
+            locale_format = locales.LocaleFormat(self.language.tag)
+            options = {"yes": locale_format.yes_no(True), "no": locale_format.yes_no(False)}
         return FactField(FACT + fact.name, label, value, fact.type, options)
 
     def label(self, fact: Fact) -> str:
@@ -141,7 +142,7 @@ class OwnProfile:
         return gettext("We think so") if confidence >= 0.7 else gettext("It is only a guess")
 
     def _evidence(self, evidence: Mapping[str, Any]) -> str:
-        """Return the evidence in words. Its sentence is stored in English; in other languages its numbers are told."""
+        """Return the evidence: the sentence that is stored in English, or in other languages one with its numbers."""
         if self.language.tag == locales.ENGLISH:
             return str(evidence.get("words", ""))
         if not {"lines", "hits", "usual"} <= evidence.keys():

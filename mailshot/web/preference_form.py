@@ -19,7 +19,7 @@ from starlette.requests import Request
 from mailshot.customer_texts.language import CustomerLanguage
 from mailshot.facts.catalogue import Fact, FactType
 from mailshot.feedback import preference_controls, preferences
-from mailshot.feedback.fact_corrections import MAX_LETTERS
+from mailshot.feedback.fact_corrections import MAX_CHARACTERS
 from mailshot.feedback.preference_controls import (
     Controls,
     CurrentPreferences,
@@ -220,7 +220,7 @@ def _fact_problem(fact: Fact, language: CustomerLanguage) -> str:
         return gettext("“%(fact)s”: please give a day, such as 1990-02-28.", fact=label)
     if fact.choices or fact.type is FactType.boolean:
         return gettext("“%(fact)s”: please choose one of the answers.", fact=label)
-    return gettext("“%(fact)s”: please write at most %(count)s letters.", fact=label, count=MAX_LETTERS)
+    return gettext("“%(fact)s”: please write at most %(count)s characters.", fact=label, count=MAX_CHARACTERS)
 
 
 def _question_values(question: Question, language: CustomerLanguage) -> dict[str, Any]:

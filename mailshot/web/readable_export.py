@@ -17,19 +17,26 @@ from mailshot.customer_texts.language import CustomerLanguage
 from mailshot.facts import locales, time_zones
 from mailshot.store import privacy, profiles
 from mailshot.store.engine import Connection
+from mailshot.web.export_titles import COLUMN_TITLES, TABLE_TITLES
 from mailshot.web.site import PAGES, SiteSettings
 
 #: Fields and tables that tell a reader nothing.
 TECHNICAL_FIELDS = frozenset((
     "id", "customer_id", "lot", "address_hash", "digest", "token", "lease_until", "revision", "suspicion", "attempts",
     "next_attempt_at", "nth", "part", "parser_version", "scrubbed_at", "key", "proof", "gross", "known", "lines",
-    "run_id", "plan_id", "offers", "settled_at", "due_at",
+    "run_id", "plan_id", "offers", "settled_at", "due_at", "old_hash", "new_hash", "client_hash",
 ))  # fmt: skip
-#: By table: fields that are technical only elsewhere.
-TOLD_FIELDS = {"customer": ("key",), "link": ("id",)}
+#: By table: fields that are technical only in other tables.
+READABLE_FIELDS = {"customer": ("key",), "link": ("id",)}
 TECHNICAL_TABLES = frozenset(("conversion_due", "plan_row", "consent", "buyer", "purchase_order", "erasure"))
 BATCH_ROWS = 500
 Row = Mapping[str, Any]
+
+
+def shown_columns(table: str, columns: Iterable[str]) -> list[str]:
+    """Return the columns of a table that tell a reader something."""
+    readable = READABLE_FIELDS.get(table, ())
+    return [column for column in columns if column not in TECHNICAL_FIELDS or column in readable]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +71,10 @@ class ReadableExport:
                 for _ in rows:  # later tables depend on what was read
                     pass
                 continue
-            columns = [
-                column for column in first if column not in TECHNICAL_FIELDS or (name, column) == ("customer", "key")
-            ]
+            columns = shown_columns(name, first)
+            titles = [self.language.gettext(COLUMN_TITLES[column]) for column in columns]
             cells = self._cells(connection, columns, chain([first], rows), zone)
-            yield self._title(name), [self._column(column) for column in columns], cells
+            yield self.language.gettext(TABLE_TITLES[name]), titles, cells
 
     def _cells(
         self, connection: Connection, columns: list[str], rows: Iterable[Row], zone: ZoneInfo
@@ -103,63 +109,3 @@ class ReadableExport:
             return text
         local = at.astimezone(zone)
         return f"{self.language.date(local, zone, self.settings.language)} {local:%H:%M}"
-
-    def _title(self, table: str) -> str:
-        gettext = self.language.gettext
-        titles = {
-            "customer": gettext("About you"),
-            "purchase": gettext("What you bought"),
-            "event": gettext("What you did in our shop"),
-            "interaction": gettext("When we were in touch"),
-            "referral": gettext("Whom you recommended us to"),
-            "consent_log": gettext("What you agreed to"),
-            "preference": gettext("What you told us"),
-            "fact_correction": gettext("What you corrected"),
-            "trait": gettext("What we concluded from your purchases"),
-            "address_change": gettext("Address changes"),
-            "delivery": gettext("Mails to you"),
-            "feedback": gettext("What you did with our mails"),
-            "incoming_mail": gettext("Mails from you"),
-            "pause": gettext("Pauses that you asked for"),
-            "confirmation": gettext("Links to your data"),
-            "product": gettext("The products"),
-            "link": gettext("The links"),
-        }
-        return titles.get(table) or _readable(table)
-
-    def _column(self, column: str) -> str:
-        gettext = self.language.gettext
-        titles = {
-            "key": gettext("Customer number"),
-            "email": gettext("E-mail address"),
-            "first_name": gettext("First name"),
-            "last_name": gettext("Last name"),
-            "language": gettext("Language"),
-            "country": gettext("Country"),
-            "time_zone": gettext("Time zone"),
-            "joined_at": gettext("With us since"),
-            "at": gettext("When"),
-            "until": gettext("Until"),
-            "name": gettext("Name"),
-            "value": gettext("Answer"),
-            "holds": gettext("Is it so?"),
-            "source": gettext("From"),
-            "product_id": gettext("Product"),
-            "quantity": gettext("Quantity"),
-            "amount": gettext("Amount"),
-            "topic": gettext("Topic"),
-            "given": gettext("Agreed"),
-            "facts": gettext("Details"),
-            "evidence": gettext("Evidence"),
-            "confidence": gettext("How sure we are"),
-            "content": gettext("Content"),
-            "kind": gettext("Kind"),
-            "state": gettext("State"),
-            "id": gettext("Number"),
-            "link_id": gettext("Number of the link"),
-        }
-        return titles.get(column) or _readable(column)
-
-
-def _readable(name: str) -> str:
-    return name.removesuffix("_id").removesuffix("_at").replace("_", " ").capitalize()

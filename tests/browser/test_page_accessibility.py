@@ -117,7 +117,7 @@ def test_axe_finds_no_fault_on_any_page(open_site: Open, browser: Browser, tag: 
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     context.close()
     assert len(faults) == 24
-    assert {name: found for name, found in faults.items() if found} == {}
+    assert {name: faults_of_page for name, faults_of_page in faults.items() if faults_of_page} == {}
 
 
 def test_axe_looks_at_the_page_and_finds_a_fault(open_site: Open, watched: Watched) -> None:

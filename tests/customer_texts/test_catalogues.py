@@ -45,8 +45,8 @@ def extracted() -> set[object]:
     """Return the texts that are marked in templates and code; several forms as a tuple."""
     with (ROOT / ".ci/customer_texts.cfg").open(encoding="utf-8") as file:
         methods, options = parse_mapping_cfg(file)
-    found = extract_from_dir(str(ROOT / "mailshot"), _below(methods), _below(options))
-    return {message for _, _, message, _, _ in found}
+    marked_texts = extract_from_dir(str(ROOT / "mailshot"), _below(methods), _below(options))
+    return {message for _, _, message, _, _ in marked_texts}
 
 
 def _below(mapping):  # type: ignore[no-untyped-def]
@@ -64,8 +64,8 @@ def test_every_text_is_translated(tag: str) -> None:
 
 @pytest.mark.parametrize("tag", TRANSLATED)
 def test_the_catalogue_has_exactly_the_texts_that_are_shown(tag: str) -> None:
-    held = {english[0] if len(english) == 1 else english for _, english, _ in messages(tag)}
-    assert held == extracted(), "run 'make texts'"
+    catalogue_texts = {english[0] if len(english) == 1 else english for _, english, _ in messages(tag)}
+    assert catalogue_texts == extracted(), "run 'make texts'"
 
 
 @pytest.mark.parametrize("tag", TRANSLATED)
@@ -106,10 +106,10 @@ def unmarked(template: str) -> str:
         text if kind == TOKEN_DATA else " ".join(_sentences(text)) if kind == "string" else ""
         for _, kind, text in Environment().lexer.tokeniter(re.sub(r"\b_\(\s*(\"[^\"]*\"|'[^']*')", "_(", template), "")
     ]
-    shown = " ".join(re.findall(r"\b(?:title|alt|aria-label|placeholder)=\"([^\"]*)\"", "".join(parts)))
+    attribute_texts = " ".join(re.findall(r"\b(?:title|alt|aria-label|placeholder)=\"([^\"]*)\"", "".join(parts)))
     text = re.sub(r"<(style|title)\b.*?</\1>", " ", "".join(parts), flags=re.DOTALL)
-    words = re.findall(r"[^\W\d_]{2,}[^<>]*", f"{shown} {re.sub(r'<[^>]*>', ' ', text)}")
-    return " ".join(" ".join(words).split())
+    visible_texts = re.findall(r"[^\W\d_]{2,}[^<>]*", f"{attribute_texts} {re.sub(r'<[^>]*>', ' ', text)}")
+    return " ".join(" ".join(visible_texts).split())
 
 
 def _sentences(literal: str) -> Iterator[str]:

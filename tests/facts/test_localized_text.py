@@ -22,8 +22,8 @@ def test_a_customer_gets_the_nearest_language_or_the_first() -> None:
     text = title("{en-GB: Colours, de: Farben, pt-BR: Cores}")
     assert text == "Colours"
     assert languages_of(text) == ("en-GB", "de", "pt-BR")
-    wanted = {tag: in_language(text, tag) for tag in ("en", "de-CH", "pt", "fr", "")}
-    assert wanted == {"en": "Colours", "de-CH": "Farben", "pt": "Cores", "fr": "Colours", "": "Colours"}
+    texts = {tag: in_language(text, tag) for tag in ("en", "de-CH", "pt", "fr", "")}
+    assert texts == {"en": "Colours", "de-CH": "Farben", "pt": "Cores", "fr": "Colours", "": "Colours"}
 
 
 def test_a_text_written_once_is_for_everybody() -> None:

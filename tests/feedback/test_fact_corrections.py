@@ -72,21 +72,21 @@ def test_what_a_fact_cannot_be_is_refused(fact: str, text: str) -> None:
 
 def test_only_what_was_changed_counts() -> None:
     stored = {"name": "Ada", "kids": "7", "height": 170.25, "member": True, "score": 3}
-    shown = fact_controls(FACTS, stored)
-    assert shown == {
+    shown_controls = fact_controls(FACTS, stored)
+    assert shown_controls == {
         "fact.name": ("Ada",),
         "fact.kids": ("7",),
         "fact.height": ("170.25",),
         "fact.member": ("yes",),
     }
-    as_shown = {**shown, "fact.birthday": ("",)}
+    as_shown = {**shown_controls, "fact.birthday": ("",)}
     # A value that is no choice any more may stay.
-    assert changed_facts(as_shown, shown, FACTS) == ({}, [])
+    assert changed_facts(as_shown, shown_controls, FACTS) == ({}, [])
     posted = {**as_shown, "fact.name": ("",), "fact.member": ("no",), "fact.score": ("9",)}
-    assert changed_facts(posted, shown, FACTS) == ({"name": None, "member": False}, [])
+    assert changed_facts(posted, shown_controls, FACTS) == ({"name": None, "member": False}, [])
     # What the page of a mail does not show is not removed by it.
-    assert changed_facts({}, shown, FACTS) == ({}, [])
-    wrong = changed_facts({"fact.height": ("tall",), "fact.kids": ("3",)}, shown, FACTS)[1]
+    assert changed_facts({}, shown_controls, FACTS) == ({}, [])
+    wrong = changed_facts({"fact.height": ("tall",), "fact.kids": ("3",)}, shown_controls, FACTS)[1]
     assert [fact.name for fact in wrong] == ["kids", "height"]
 
 

@@ -177,9 +177,9 @@ def judge(post: Post, visits: list[Labelled], dots: dict[str, datetime]) -> None
     for kind, person in sorted(total):
         print(f"{'person' if person else 'machine'} {kind}: {right[kind, person]} of {total[kind, person]}")
     clicks = sum(total[key] for key in total if key[1])
-    found = sum(right[key] for key in total if key[1])
+    recognised = sum(right[key] for key in total if key[1])
     wrong = sum(total[key] - right[key] for key in total if not key[1])
-    precision, recall = found / (found + wrong), found / clicks
+    precision, recall = recognised / (recognised + wrong), recognised / clicks
     print(f"precision {precision:.4f}, recall {recall:.4f}, {len(rows)} rows")
     assert len(early) == 2 * MAILS_OF_A_GATEWAY
     assert precision >= 0.98

@@ -329,9 +329,9 @@ def test_what_a_customer_corrected_is_not_imported_again(shop: Shop) -> None:
     shop.put({"customers.csv": head + "1,ann@example.com,Ann,30,1.5,yes,1990-01-02\n2,bob@example.com,Bob,40,2,no,\n"})
     shop.one(people)
     (ann,) = [row[0] for row in shop.rows(tables.Customer, "id", "key") if row[1] == "1"]
-    said = {"age": None, "children": 3, "member": False, "birthday": "1991-02-03"}
+    corrections = {"age": None, "children": 3, "member": False, "birthday": "1991-02-03"}
     with shop.store.write() as connection:
-        fact_corrections.correct_facts(connection, ann, said, "preference page", datetime.now(UTC))
+        fact_corrections.correct_facts(connection, ann, corrections, "preference page", datetime.now(UTC))
     report = shop.one(people)
     assert (report.changed, report.unchanged) == (0, 2)
     differs = "differs from what the customer said on the preference page: imported without it"

@@ -63,8 +63,8 @@ def test_a_single_choice_is_replaced_in_the_order_of_time(people: Shop, order: t
 
 def test_an_older_row_does_not_overwrite_what_was_said_on_the_page(people: Shop) -> None:
     with people.store.write() as connection:
-        said = {"customer_id": who(people), "question": "diet", "value": "vegetarian", "at": NOW - timedelta(days=30)}
-        entry = AnswerEntry(**said, state=AnswerState.yes, source="preference page")
+        answer = {"customer_id": who(people), "question": "diet", "value": "vegetarian", "at": NOW - timedelta(days=30)}
+        entry = AnswerEntry(**answer, state=AnswerState.yes, source="preference page")
         answers.record_present_answer(connection, entry)
     assert put(people, "1,diet,everything,2026-01-01") == (1, [])
     assert stated(people) == {"vegetarian": True}

@@ -34,7 +34,7 @@ def replay(
 ) -> dict[tuple[str, str], bool]:
     """Return what counts for a customer when the entries before a moment (None: all) are read in the order of time."""
     mine = [entry for entry in entries if entry["customer_id"] == customer and (not before or entry["at"] < before)]
-    said: dict[tuple[str, str], str] = {}
+    states: dict[tuple[str, str], str] = {}
     for entry in sorted(mine, key=lambda entry: (entry["at"], STRENGTH.index(entry["state"]))):
-        said[entry["question"], entry["value"]] = entry["state"]
-    return {pair: state == "yes" for pair, state in said.items() if state != "unsaid"}
+        states[entry["question"], entry["value"]] = entry["state"]
+    return {pair: state == "yes" for pair, state in states.items() if state != "unsaid"}

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from mailshot.bootstrap import App
-from mailshot.deliver import address_mails, confirmations, pipeline
+from mailshot.deliver import address_mails, confirmations, pipeline, requested_mails
 from mailshot.feedback.address_change import change_address
 from mailshot.profile import address
 from mailshot.rulebook.rulebook import Rulebook
@@ -73,16 +73,16 @@ def mails(sink: Sink, to: str) -> list[EmailMessage]:
 
 
 def path_in(mail: EmailMessage, start: str) -> str:
-    found = re.search(rf"http://127\.0\.0\.1:8080({start}[\w/-]+)", mail.get_body(("plain",)).get_content())  # type: ignore[union-attr]
-    assert found
-    return found[1]
+    link_path = re.search(rf"http://127\.0\.0\.1:8080({start}[\w/-]+)", mail.get_body(("plain",)).get_content())  # type: ignore[union-attr]
+    assert link_path
+    return link_path[1]
 
 
 def send(mailed: App) -> int:
     """Send what the pages asked for, as a worker does."""
     now, stop = datetime.now(UTC), threading.Event()
-    links = confirmations.send_links(mailed.send_settings, confirmations.due_confirmations(mailed.store, now), stop)
-    return links + address_mails.send_mails(mailed.send_settings, address_mails.due_mails(mailed.store, now), stop)
+    kinds = (confirmations.LINKS, address_mails.MAILS)
+    return sum(requested_mails.send_due(mailed.send_settings, kind, now, stop) for kind in kinds)
 
 
 def own_page(mailed: App, sink: Sink, client: TestClient) -> tuple[str, str]:
@@ -169,11 +169,11 @@ def test_what_is_no_new_address_is_explained(
 
 def test_only_the_owner_of_the_inbox_can_ask(mailed: App, sink: Sink, client: TestClient) -> None:
     path, session = own_page(mailed, sink, client)
-    wanted = {"session": session, "address": NEW}
+    form = {"session": session, "address": NEW}
     assert client.post(f"{path}/address", data={"address": NEW}).status_code == 410
-    assert client.post(f"{path}/address", data=wanted, headers={"Origin": "https://x.example"}).status_code == 403
-    shown = client.post(f"{path}/address", data={"session": session})
-    assert (shown.status_code, OLD in shown.text) == (200, True)
+    assert client.post(f"{path}/address", data=form, headers={"Origin": "https://x.example"}).status_code == 403
+    page = client.post(f"{path}/address", data={"session": session})
+    assert (page.status_code, OLD in page.text) == (200, True)
     assert send(mailed) == 0
 
 
@@ -250,7 +250,7 @@ def test_two_confirmations_at_once_change_the_address_once(mailed: App, sink: Si
     [
         ("de", "Bitte bestätigen Sie Ihre neue Adresse", "Diese Adresse verwenden"),
         ("fr", "Veuillez confirmer votre nouvelle adresse", "Utiliser cette adresse"),
-        ("es", "Confirme su nueva dirección", "Usar esta dirección"),
+        ("es", "Confirme, por favor, su nueva dirección", "Usar esta dirección"),
     ],
 )
 def test_mails_and_pages_are_in_the_language_of_the_request(

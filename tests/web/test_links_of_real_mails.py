@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from mailshot.bootstrap import App
 from mailshot.campaign import launch, plan, snapshot
-from mailshot.deliver import confirmations, pipeline
+from mailshot.deliver import confirmations, pipeline, requested_mails
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store import confirmations as asked
 from mailshot.store import consent, purchase_totals, tables
@@ -109,7 +109,10 @@ def links_of(entry: dict[str, Any]) -> list[str]:
     """Return the links to the customer site in a mail's header and HTML."""
     message: Any = email.message_from_string(entry["data"], policy=email.policy.SMTP)
     html = message.get_body(("html", "plain")).get_content()
-    return [unescape(one or other) for one, other in _URL.findall(f"{message['List-Unsubscribe'] or ''}\n{html}")]
+    return [
+        unescape(in_header or in_html)
+        for in_header, in_html in _URL.findall(f"{message['List-Unsubscribe'] or ''}\n{html}")
+    ]
 
 
 @pytest.fixture
@@ -121,11 +124,11 @@ def links(shop: Shop, app: Callable[..., App], sink: Sink) -> list[str]:
         send(process, run_id)
     with shop.store.write() as connection:
         assert asked.ask(connection, shop.customers[0], runs[0], customer_site.now()) is None
-    due = confirmations.due_confirmations(shop.store, customer_site.now())
-    assert confirmations.send_links(process.send_settings, due, threading.Event()) == 1
-    found = [link for entry in sink.entries() for link in links_of(entry)]
+    settings, now = process.send_settings, customer_site.now()
+    assert requested_mails.send_due(settings, confirmations.LINKS, now, threading.Event()) == 1
+    mail_links = [link for entry in sink.entries() for link in links_of(entry)]
     archived = [f"http://127.0.0.1:8000/archive/{run_id}/{name}" for run_id, name in zip(runs, TEMPLATES, strict=True)]
-    return [*dict.fromkeys(found), *archived]
+    return [*dict.fromkeys(mail_links), *archived]
 
 
 def fetch(site: TestClient, shop: Shop, links: list[str], hits: int) -> None:

@@ -39,7 +39,7 @@ PAGES = {
 }
 SHOP_TEXTS = {
     "de": ("Angebote der Woche", "Was essen Sie?", "Höchstens einmal in der Woche"),
-    "fr": ("Offres de la semaine", "Que mangez-vous ?", "Au plus une fois par semaine"),
+    "fr": ("Offres de la semaine", "Que mangez-vous\u202f?", "Au plus une fois par semaine"),
     "es": ("Ofertas de la semana", "¿Qué come usted?", "Como mucho una vez a la semana"),
 }
 
@@ -59,9 +59,9 @@ def speaks(store: Store, tag: str | None) -> None:
 
 def english_texts(page: str) -> list[str]:
     """Return our own English texts of two words or more that a page shows."""
-    shown = " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
+    page_text = " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
     sentences = [text for _, english, _ in messages("de") for text in english if " " in text and "%(" not in text]
-    return [text for text in sentences if text in shown]
+    return [text for text in sentences if text in page_text]
 
 
 def language_of(page: str) -> str:

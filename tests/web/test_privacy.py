@@ -16,13 +16,14 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from mailshot.bootstrap import App
-from mailshot.deliver import confirmations as deliver_confirmations
-from mailshot.deliver import pipeline
+from mailshot.deliver import confirmations as link_mails
+from mailshot.deliver import pipeline, requested_mails
 from mailshot.deliver.send_settings import SendSettings
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store import confirmations, dialect, tables
-from mailshot.store.confirmations import CONFIRMATION, Mailed
+from mailshot.store.confirmations import CONFIRMATION
 from mailshot.store.engine import Store
+from mailshot.store.requested_mails import RETRY, MailState
 from mailshot.tokens import Purpose
 from mailshot.web import app as pages
 from mailshot.web import forms
@@ -158,9 +159,7 @@ def tables_of_ada(app: App):  # type: ignore[no-untyped-def]
 
 
 def send_links(post: SendSettings, now: datetime) -> int:
-    return deliver_confirmations.send_links(
-        post, deliver_confirmations.due_confirmations(post.store, now), threading.Event()
-    )
+    return requested_mails.send_due(post, link_mails.LINKS, now, threading.Event())
 
 
 def ask(client: TestClient, sink: Sink) -> str:
@@ -303,14 +302,14 @@ def test_a_link_waits_for_a_server_and_is_mailed_once(
     ask(client, sink)
     now = datetime.now(UTC)
     assert send_links(app(smtp="smtp://127.0.0.1:9").send_settings, now) == 0
-    assert state(mailed) == Mailed.asked
+    assert state(mailed) == MailState.asked
     before = len(sink.entries())
     assert send_links(mailed.send_settings, now) == 0, "it waits a while"
-    later = now + confirmations.RETRY + timedelta(seconds=30)
+    later = now + RETRY + timedelta(seconds=30)
     with ThreadPoolExecutor(4) as threads:
         sent = list(threads.map(lambda _: send_links(mailed.send_settings, later), range(4)))
     assert sum(sent) == len(sink.entries()) - before == 1
-    assert state(mailed) == Mailed.sent
+    assert state(mailed) == MailState.sent
 
 
 def test_a_link_that_would_be_too_old_is_not_mailed(mailed: App, sink: Sink, client: TestClient) -> None:
@@ -384,24 +383,23 @@ def test_a_stopping_worker_mails_no_further_link(mailed: App, sink: Sink, client
     ask(client, sink)
     stop = threading.Event()
     stop.set()
-    due = deliver_confirmations.due_confirmations(mailed.store, datetime.now(UTC))
-    assert deliver_confirmations.send_links(mailed.send_settings, due, stop) == 0
-    assert state(mailed) == Mailed.asked
+    assert requested_mails.send_due(mailed.send_settings, link_mails.LINKS, datetime.now(UTC), stop) == 0
+    assert state(mailed) == MailState.asked
 
 
 def test_a_server_that_hangs_before_the_dot_gets_the_mail_later(
     mailed: App, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     customer = dialect.table(tables.Customer)
-    monkeypatch.setattr(deliver_confirmations, "TRANSACTION_SECONDS", 0.5)
+    monkeypatch.setattr(requested_mails, "TRANSACTION_SECONDS", 0.5)
     now = datetime.now(UTC)
     for turn, (email, after) in enumerate(
-        {"stall-rcpt-a@x.example": Mailed.asked, "stall-dot-a@x.example": Mailed.sent}.items()
+        {"stall-rcpt-a@x.example": MailState.asked, "stall-dot-a@x.example": MailState.sent}.items()
     ):
         who = shop.customers[turn + 1]
         with mailed.store.write() as connection:
             connection.execute(CONFIRMATION.delete())
             connection.execute(customer.update().where(customer.c.id == who).values(email=email, address_hash=email))
             assert confirmations.ask(connection, who, 1, now) is None
-        assert send_links(mailed.send_settings, now) == (after is Mailed.sent)
+        assert send_links(mailed.send_settings, now) == (after is MailState.sent)
         assert state(mailed) == after

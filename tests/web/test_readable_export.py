@@ -8,20 +8,25 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from sqlmodel import SQLModel
 from starlette.testclient import TestClient
 
 from mailshot.store import dialect, pauses
 from mailshot.store.tables import Customer, Product, Purchase, Trait
+from mailshot.web.export_titles import COLUMN_TITLES, TABLE_TITLES
+from mailshot.web.readable_export import TECHNICAL_TABLES, shown_columns
 from tests.support import customer_site
 from tests.support.customer_site import ADA, BEN
 from tests.support.pages import OwnPage
 
 TITLES = {
     "en": ["About you", "What you agreed to", "What you bought", "Mails to you", "Pauses that you asked for"],
-    "de": ["Über Sie", "Wozu Sie Ja gesagt haben", "Was Sie gekauft haben", "E-Mails an Sie"],
+    "de": ["Über Sie", "Worin Sie eingewilligt haben", "Was Sie gekauft haben", "E-Mails an Sie"],
     "fr": ["À votre sujet", "Ce que vous avez accepté", "Ce que vous avez acheté"],
     "es": ["Sobre usted", "Lo que ha aceptado", "Lo que ha comprado"],
 }
+#: Tables of the document whose rows are not found by `customer_id`.
+BY_OTHER_KEYS = ("customer", "product", "link", "suppression", "address_withdrawal", "sign_up")
 XSS = '"><script>alert(1)</script>'
 
 
@@ -50,12 +55,21 @@ def test_the_document_tells_everything_in_the_customers_language(
     assert set(TITLES[tag]) <= set(headings)
     text = html.unescape(answer.text)
     day = {"en": "April 1, 2026", "de": "1. April 2026", "fr": "1 avril 2026", "es": "1 de abril de 2026"}
-    for told in ("ada@example.com", "45-54", "R1", "0 meat lines of 212 food lines", f"{day[tag]} 00:30"):
-        assert told in text
+    for part in ("ada@example.com", "45-54", "R1", "0 meat lines of 212 food lines", f"{day[tag]} 00:30"):
+        assert part in text
     assert "ben@example.com" not in text
     # Names of products stand where the row has a number, and nothing in them runs.
     assert "<script" not in answer.text
     assert html.escape("><script>alert(1)</script>") in answer.text
+
+
+@pytest.mark.parametrize("table", dict(SQLModel.metadata.tables))
+def test_everything_in_the_document_has_a_title(table: str) -> None:
+    columns = SQLModel.metadata.tables[table].c
+    is_exported = "customer_id" in columns or table in BY_OTHER_KEYS
+    if is_exported and table not in TECHNICAL_TABLES:
+        assert table in TABLE_TITLES
+        assert set(shown_columns(table, columns.keys())) <= COLUMN_TITLES.keys()
 
 
 def test_the_document_needs_a_session_and_counts_as_an_export(client: TestClient, look: customer_site.Look) -> None:

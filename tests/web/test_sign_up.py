@@ -18,7 +18,7 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from mailshot.bootstrap import App
-from mailshot.deliver import sign_up_mails
+from mailshot.deliver import requested_mails, sign_up_mails
 from mailshot.feedback import sign_up
 from mailshot.feedback.sign_up import ConfirmationRequest, SignUpRequest
 from mailshot.profile import address
@@ -92,8 +92,8 @@ def mailed(look: customer_site.Look, app: Callable[..., App], sink: Sink) -> Cal
     process = app(base_url=BASE)
 
     def send() -> list[Any]:
-        due = sign_up_mails.due_sign_ups(look.store, datetime.now(UTC))
-        sign_up_mails.send_links(process.send_settings, due, threading.Event())
+        now, stop = datetime.now(UTC), threading.Event()
+        requested_mails.send_due(process.send_settings, sign_up_mails.LINKS, now, stop)
         return [email.message_from_string(entry["data"], policy=email.policy.SMTP) for entry in sink.entries()]
 
     return send
@@ -103,20 +103,21 @@ def test_from_the_form_by_the_mail_to_the_consent(
     client: TestClient, look: customer_site.Look, mailed: Callable[[], list[Any]]
 ) -> None:
     answer = ask(client, form="footer", lang="de")
-    assert (answer.status_code, "<h1>Bitte sehen Sie in Ihr Postfach</h1>" in answer.text) == (200, True), answer.text
+    assert answer.status_code == 200
+    assert "<h1>Bitte sehen Sie in Ihrem Postfach nach</h1>" in answer.text
     (message,) = mailed()
     assert (message["To"], message["List-Unsubscribe"], message["Auto-Submitted"]) == (NEW, None, "auto-replied")
     assert message["Subject"] == "Bitte bestätigen Sie, dass wir Ihnen schreiben dürfen"
-    found = re.search(rf"{BASE}(/signup/confirm/\S+)", message.get_body(("plain",)).get_content())
-    assert found
+    link_path = re.search(rf"{BASE}(/signup/confirm/\S+)", message.get_body(("plain",)).get_content())
+    assert link_path
     before = look.everything()
     for number in range(30):
-        assert client.request(("GET", "HEAD")[number % 2], found[1]).status_code == 200
+        assert client.request(("GET", "HEAD")[number % 2], link_path[1]).status_code == 200
     assert look.everything() == before
-    page = client.get(found[1])
+    page = client.get(link_path[1])
     assert "Greenleaf Market darf mir zu „Angebote der Woche“ schreiben." in page.text
     for _ in range(2):
-        done = client.post(found[1], headers={"Sec-Fetch-Site": "same-origin"})
+        done = client.post(link_path[1], headers={"Sec-Fetch-Site": "same-origin"})
         assert (done.status_code, "Sie sind angemeldet" in done.text) == (200, True)
     (customer,) = customers(look)
     assert (customer.email, customer.language) == (NEW, "de")
@@ -139,13 +140,13 @@ def test_what_a_visitor_is_told_never_depends_on_the_address(client: TestClient,
         listed = {"reason": "complained", "source": "list of another system", "at": customer_site.now()}
         digest = SuppressedDigest(digest=address.digest("listed@example.com"), **listed)
         suppressed_digests.add_digests(connection, [digest])
-    held = ("gone@example.com", "angry@example.com", "Listed@Example.com")
-    asked = [ask(client, to) for to in (NEW, KNOWN, KNOWN, *held)]
+    suppressed_addresses = ("gone@example.com", "angry@example.com", "Listed@Example.com")
+    asked = [ask(client, to) for to in (NEW, KNOWN, KNOWN, *suppressed_addresses)]
     asked.append(ask(client, "bot@example.com", website="https://spam.example"))
     assert {(answer.status_code, answer.text) for answer in asked} == {(200, asked[0].text)}
     assert SENT in asked[0].text
-    told = [{name: value for name, value in answer.headers.items() if name != "date"} for answer in asked]
-    assert all(headers == told[0] for headers in told)
+    header_sets = [{name: value for name, value in answer.headers.items() if name != "date"} for answer in asked]
+    assert all(headers == header_sets[0] for headers in header_sets)
     assert [(row["state"], row["email"]) for row in rows(look)] == [
         ("asked", NEW), ("asked", KNOWN), *[("withheld", None)] * 4,
     ]  # fmt: skip
@@ -159,12 +160,14 @@ def test_a_thousand_sign_ups_of_one_address_are_one_mail(
     moment = customer_site.now()
     with look.store.write() as connection:
         for number in range(1000):
-            wanted = SignUpRequest("Victim@Example.com", ["offers"], "", "en", f"192.0.2.{number}", SENDER)
-            assert sign_up.ask(connection, wanted, ADDRESS_KEY, SignUpLimits(), moment)
+            sign_up_request = SignUpRequest("Victim@Example.com", ["offers"], "", "en", f"192.0.2.{number}", SENDER)
+            assert sign_up.ask(connection, sign_up_request, ADDRESS_KEY, SignUpLimits(), moment)
     assert ask(client, "victim@example.com").status_code == 200
     assert len(mailed()) == 1
     with look.store.write() as connection:
-        assert sign_up.ask(connection, wanted, ADDRESS_KEY, SignUpLimits(), moment + timedelta(days=1, seconds=1))
+        assert sign_up.ask(
+            connection, sign_up_request, ADDRESS_KEY, SignUpLimits(), moment + timedelta(days=1, seconds=1)
+        )
     assert [row["state"] for row in rows(look)].count("asked") == 1
 
 
@@ -210,9 +213,9 @@ def test_a_body_that_is_no_object_is_refused(client: TestClient, look: customer_
 def test_our_own_page_must_have_been_shown_for_a_moment(client: TestClient, look: customer_site.Look) -> None:
     page = client.get("/signup?topic=offers&form=footer")
     assert 'value="offers" checked' in page.text
-    shown = re.search(r'name="shown" value="([^"]+)"', page.text)
-    assert shown
-    quick = ask(client, shown=shown[1])
+    page_token = re.search(r'name="shown" value="([^"]+)"', page.text)
+    assert page_token
+    quick = ask(client, shown=page_token[1])
     assert (quick.status_code, "send the form once more" in quick.text, NEW in quick.text) == (422, True, True)
     assert ask(client, shown="x").status_code == 422
     old = KEYS.sign(Purpose.signup, int((customer_site.now() - timedelta(days=2)).timestamp()))
@@ -252,9 +255,9 @@ def test_a_complaint_after_the_mail_still_suppresses(client: TestClient, look: c
         suppression.add(connection, hashed(NEW), "complained", "test", customer_site.now())
     assert client.post(link(rows(look)[0])).status_code == 200
     with look.store.read() as connection:
-        held = suppression.find_suppression(connection, hashed(NEW))
-    assert held is not None
-    assert held["reason"] == "complained"
+        suppressed = suppression.find_suppression(connection, hashed(NEW))
+    assert suppressed is not None
+    assert suppressed["reason"] == "complained"
 
 
 def test_an_erased_customer_can_sign_up_again(client: TestClient, look: customer_site.Look) -> None:
@@ -278,8 +281,8 @@ def test_two_confirmations_at_once_make_one_customer(look: customer_site.Look) -
         for number in range(8):
             at = moment - timedelta(days=2, seconds=number)
             limits = SignUpLimits(mails_per_address=100)
-            wanted = SignUpRequest(NEW, ["offers"], "", "en", str(number), SENDER)
-            assert sign_up.ask(connection, wanted, ADDRESS_KEY, limits, at)
+            sign_up_request = SignUpRequest(NEW, ["offers"], "", "en", str(number), SENDER)
+            assert sign_up.ask(connection, sign_up_request, ADDRESS_KEY, limits, at)
 
     def confirm(row: dict[str, Any]) -> None:
         request = ConfirmationRequest(row["id"], sign_ups.mailbox_number(hashed(NEW)), ["offers"], "Yes.", moment)
@@ -298,7 +301,7 @@ def test_a_link_ends_and_what_is_not_confirmed_is_deleted(client: TestClient, lo
         connection.execute(SIGN_UP.update().values(asked_at=row["asked_at"] - timedelta(days=7)))
     for method in ("GET", "POST"):
         answer = client.request(method, link(row))
-        assert (answer.status_code, "This link has ended" in answer.text) == (410, True)
+        assert (answer.status_code, "This link has expired" in answer.text) == (410, True)
     with look.store.write() as connection:
         assert sign_ups.delete_old(connection, customer_site.now() - timedelta(days=7)) == 1
     assert client.post(link(row)).status_code == 410
@@ -309,8 +312,10 @@ def test_a_link_confirms_only_its_own_sign_up(client: TestClient, look: customer
     ask(client)
     (row,) = rows(look)
     other = KEYS.sign(Purpose.signup, row["id"], sign_ups.mailbox_number(hashed(KNOWN)))
-    shown = KEYS.sign(Purpose.signup, row["id"])
-    codes = [client.post(f"/signup/confirm/{token}").status_code for token in (other, shown, "x", link(row)[16:-1])]
+    page_token = KEYS.sign(Purpose.signup, row["id"])
+    codes = [
+        client.post(f"/signup/confirm/{token}").status_code for token in (other, page_token, "x", link(row)[16:-1])
+    ]
     assert codes == [410, 404, 404, 404]
     assert client.post(link(row), headers=FOREIGN).status_code == 403
     assert customers(look) == []
@@ -319,5 +324,5 @@ def test_a_link_confirms_only_its_own_sign_up(client: TestClient, look: customer
 def test_the_export_of_a_customer_holds_their_sign_up(client: TestClient, look: customer_site.Look) -> None:
     ask(client, KNOWN)
     with look.store.read() as connection:
-        exported = {table: list(held) for table, held in privacy.export(connection, ADA)}
+        exported = {table: list(table_rows) for table, table_rows in privacy.export(connection, ADA)}
     assert [row["email"] for row in exported["sign_up"]] == [KNOWN]
