@@ -29,7 +29,7 @@ from mailshot.feedback import incoming_mail
 from mailshot.intake import receiver
 from mailshot.intake.mailbox_address import MailboxAddress
 from mailshot.intake.receiver import MailHandlers
-from mailshot.store import erasures, leases, scrubbing, sign_ups, staging
+from mailshot.store import address_changes, erasures, leases, scrubbing, sign_ups, staging
 
 log = logging.getLogger(__name__)
 #: Between two rounds of the clock.
@@ -154,7 +154,7 @@ def tick_until(app: App, stop: threading.Event) -> None:
                     if now >= drop_at:
                         drop_at = now + DROP_GAP
                         incoming_mail.drop_old(app.store, now)
-                        _drop_sign_ups(app, now)
+                        _drop_requests(app, now)
                     if app.store.sqlite:
                         staging.clean_up_if_idle(app.store)
                     scrub_at = _scrub(app, scrub_at, now)
@@ -181,9 +181,10 @@ def receive_until(app: App, mailbox: MailboxAddress, stop: threading.Event) -> N
     receiver.receive_until(mailbox, app.keys, handlers, stop)
 
 
-def _drop_sign_ups(app: App, now: datetime) -> None:
-    """Delete sign-ups whose links have ended."""
+def _drop_requests(app: App, now: datetime) -> None:
+    """Delete the sign-ups and changes of address whose links have ended."""
     with app.store.write() as connection:
+        address_changes.delete_old(connection, now)
         sign_ups.delete_old(connection, now - timedelta(days=app.settings.signup_days))
 
 
@@ -240,7 +241,10 @@ def _send_requested_mails_until(app: App, stop: threading.Event) -> None:
     while not stop.wait(REQUESTED_MAIL_POLL_SECONDS):
         try:
             for kind in REQUESTED_MAILS:
-                requested_mails.send_due(app.send_settings, kind, datetime.now(UTC), stop)
+                now = datetime.now(UTC)
+                # A worker needs no keys and no server where nobody asks for such a mail.
+                if requested_mails.is_any_due(app.store, kind, now):
+                    requested_mails.send_due(app.send_settings, kind, now, stop)
         except Busy:
             continue
         except Exception as error:  # one broken server or row must not block the mails of all others

@@ -53,6 +53,12 @@ class RequestedMails(Generic[Row]):
     compose: Callable[[SendSettings, Row, datetime], OutgoingMail]
 
 
+def is_any_due(store: engine.Store, kind: RequestedMails[Row], now: datetime) -> bool:
+    """Return whether `send_due` would send anything."""
+    with store.read() as connection:
+        return bool(kind.due(connection, now))
+
+
 def send_due(settings: SendSettings, kind: RequestedMails[Row], now: datetime, stop: threading.Event) -> int:
     """Send the mails that are due until `stop` is set; return how many the server accepted.
 

@@ -95,7 +95,6 @@ def ask(
     """
     dialect.lock_customers(connection, [customer_id], alone=True, inbox=True)
     c = CHANGE.c
-    connection.execute(CHANGE.delete().where(c.asked_at < at - KEPT, c.confirmed_at.is_(None)))
     again = max(_next_request_at(connection, c.customer_id.in_(dialect.sharing([customer_id])), at, PAUSE),
                 _next_request_at(connection, c.new_hash == new.hash, at, timedelta(0)))  # fmt: skip
     if again > at:
@@ -185,6 +184,12 @@ def apply_since(connection: Connection, moment: datetime) -> None:
     for customer_id, old_hash, new_email, new_hash in connection.execute(rows.order_by(c.id)).all():
         replaced = CUSTOMER.update().where(CUSTOMER.c.id == customer_id, CUSTOMER.c.address_hash == old_hash)
         connection.execute(replaced.values(email=new_email, address_hash=new_hash))
+
+
+def delete_old(connection: Connection, at: datetime) -> int:
+    """Delete the requests that were not confirmed in time, and return how many."""
+    c = CHANGE.c
+    return int(connection.execute(CHANGE.delete().where(c.asked_at < at - KEPT, c.confirmed_at.is_(None))).rowcount)
 
 
 def due_mails(connection: Connection, at: datetime) -> list[DueMail]:

@@ -84,6 +84,7 @@ def test_the_complete_journey_maps_known_fields() -> None:
     facts = catalogue.read(documents.load_document(ROOT / "rules/facts.yaml"))
     plan = mapping.load_mapping(ROOT / "rules/imports/complete-journey.yaml", facts, TOPICS)
     assert {item.kind for item in plan.mapping.imports} == set(Kind) - {
+        Kind.answers,
         Kind.interactions,
         Kind.referrals,
         Kind.suppressions,
@@ -92,10 +93,13 @@ def test_the_complete_journey_maps_known_fields() -> None:
 
 def test_the_documented_mapping_is_sound(tmp_path: Path) -> None:
     text = (ROOT / "docs/imports.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    example, answers = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     path = tmp_path / "mapping.yaml"
     path.write_text(example, encoding="utf-8")
     assert len(mapping.load_mapping(path, catalogue.builtin(), TOPICS).mapping.imports) == 4
+    path.write_text(f"name: survey\nimports:\n{answers}", encoding="utf-8")
+    survey = mapping.load_mapping(path, catalogue.builtin(), TOPICS).mapping
+    assert [item.kind for item in survey.imports] == [Kind.answers]
 
 
 def test_every_kind_and_field_is_documented() -> None:

@@ -10,9 +10,8 @@ def test_a_link_is_found_by_its_id_and_kept_once(store: Store) -> None:
     with store.write() as connection:
         feedback.store_links(connection, {5: "https://shop.example.com/a?b=c#d"})
         feedback.store_links(connection, {5: "https://other.example.com/", 6: "http://shop.example.com"})
-        assert feedback.link_url(connection, 5) == "https://shop.example.com/a?b=c#d"
-        assert feedback.link_url(connection, 6) == "http://shop.example.com"
-        assert feedback.link_url(connection, 7) is None
+        urls = feedback.link_urls(connection, {5, 6, 7})
+    assert urls == {5: "https://shop.example.com/a?b=c#d", 6: "http://shop.example.com"}
 
 
 @pytest.mark.parametrize(
@@ -34,4 +33,4 @@ def test_a_link_is_found_by_its_id_and_kept_once(store: Store) -> None:
 def test_no_browser_is_redirected_to_an_unsafe_address(store: Store, url: str) -> None:
     with store.write() as connection:
         feedback.store_links(connection, {9: url})
-        assert feedback.link_url(connection, 9) is None
+        assert feedback.link_urls(connection, {9}) == {}

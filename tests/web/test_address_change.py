@@ -235,6 +235,15 @@ def test_what_was_withdrawn_stays_withdrawn_at_both_addresses(mailed: App, sink:
     assert list(old) == ["offers"]
 
 
+def test_a_request_that_was_not_confirmed_is_deleted_after_a_week(mailed: App, sink: Sink, client: TestClient) -> None:
+    ask(mailed, sink, client)
+    now = datetime.now(UTC)
+    with mailed.store.write() as connection:
+        assert address_changes.delete_old(connection, now + timedelta(days=6)) == 0
+        assert address_changes.delete_old(connection, now + timedelta(days=8)) == 1
+        assert connection.execute(select(CHANGE)).first() is None
+
+
 def test_two_confirmations_at_once_change_the_address_once(mailed: App, sink: Sink, client: TestClient) -> None:
     ask(mailed, sink, client)
     with mailed.store.read() as connection:
