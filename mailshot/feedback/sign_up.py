@@ -1,6 +1,6 @@
 """Signs visitors up for topics: one mail with a link, and the consent when the link's page is confirmed.
 
-A confirmed sign-up comes from the mailbox itself, so it counts more than what was said before: it lifts a withdrawal of
+A confirmed sign-up comes from the mailbox itself, so it counts more than earlier answers: it lifts a withdrawal of
 the same topics, for every customer at the address, and the suppression that an erasure left. It lifts no bounce, no
 complaint and no suppression by hand; such addresses do not even get the mail. Start at `ask` and `confirm`.
 """

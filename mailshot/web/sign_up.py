@@ -1,6 +1,6 @@
 """The public sign-up form, for visitors whom no mail has reached: asked for by POST, confirmed by the link in one mail.
 
-What a visitor is told never depends on whether the address is known. Other sites may post the form: it does nothing but
+The response never depends on whether the address is known. Other sites may post the form: it does nothing but
 ask for one mail, which is limited by address, by visitor and in total. Nothing changes by GET, so a scanner that
 follows the link confirms nothing.
 """

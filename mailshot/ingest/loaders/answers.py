@@ -1,6 +1,6 @@
 """Loads answers of customers, each with its own time: from a survey, another mailer, or the telephone.
 
-An answer that is older than what the customer has said since changes the past only, as backtests see it. Importing a
+An answer older than a later one of the customer changes the past only, as backtests see it. Importing a
 file again adds nothing.
 """
 
