@@ -9,8 +9,8 @@ from datetime import timedelta
 from mailshot.deliver.smtp import Server
 from mailshot.render.compose import IdHeaders, ProfileValues, no_headers
 from mailshot.store.engine import Connection, Store
-from mailshot.store.ledger import Claimed
 from mailshot.store.runs import RunRecord
+from mailshot.store.worker_ledger import Claimed
 from mailshot.tokens import KeyRing
 
 #: Checks claimed rows whose customers changed preferences or address since the launch against the guards again. Takes
