@@ -35,7 +35,7 @@ _IN_MESSAGE_ID = re.compile(r"<([A-Za-z0-9_-]{24,120})(?:@|=40|%40)")
 _IN_LINK = re.compile(r"/[a-z]/([A-Za-z0-9_-]{24,120})")
 _WRAPPED = re.compile(r"=?\n[ \t>|]{0,8}")
 #: Of tokens that stand only in the header and the envelope of a mail. Its links are in the text, which people forward
-#: and publish. The reply address is none: it is made to be passed on, and everybody in a conversation knows it.
+#: and publish. The reply address is not among them: everybody in a conversation knows it.
 PROOFS = (Purpose.bounce, Purpose.leave, Purpose.message)
 _LINK_PURPOSES = (Purpose.unsubscribe, Purpose.preferences, Purpose.view, Purpose.click, Purpose.open)
 _RECIPIENT_HEADERS = (
@@ -76,7 +76,7 @@ class VerifiedToken:
 
     @property
     def is_proof(self) -> bool:
-        """Whether only the header and envelope of the mail have it: no link, and not the reply address."""
+        """Whether its writer has the header or envelope of the mail, not only a link or the reply address."""
         return self.purpose in PROOFS
 
 
