@@ -64,7 +64,7 @@ class Settings(BaseModel):
     mailbox: SecretStr = Field(
         SecretStr(""),
         description="Where bounces and replies arrive: an lmtp://, smtp://, imaps:// or maildir: address, or pipe. "
-        "Without it, mails name no address for unsubscribing by mail.",
+        "Without it, mails name no addresses for unsubscribing by mail and for replies.",
     )
     webhook_standard: SecretStr = _webhook("our own format, signed as Standard Webhooks say: whsec_… secret")
     webhook_ses: SecretStr = _webhook("Amazon SES: ARN of the SNS topic")

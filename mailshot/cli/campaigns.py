@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +40,8 @@ def plan(
     edition = context.read_edition(app, campaign)
     with output.err.status("Planning …"):
         made = stage.make_plan(app.store, edition, context.today(edition, as_of), context.now(), wanted)
+    unread = context.unread_replies(app.settings, edition.rulebook, [edition.read.campaign.sender])
+    made = dataclasses.replace(made, findings=(*made.findings, *map(str, unread)))
     compared = {"diff": made.moves.as_dict() if made.moves else None} if wanted else {}
     output.print_json(made.as_dict() | compared) if json else show_plan(made, wanted is not None)
     if made.errors:

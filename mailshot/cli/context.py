@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,6 +79,13 @@ def read_edition(app: App, campaign: str) -> Snapshot:
     rules = rulebook(project)
     schedule_diff.refuse_gone(app.store, rules, campaign)
     return snapshot.take_snapshot(rules, project, campaign)
+
+
+def unread_replies(settings: Settings, rules: Rulebook, senders: Iterable[str]) -> list[Problem]:
+    """Return a warning for each sender that wants replies in a mailbox that is not set up."""
+    from mailshot.campaign import lint
+
+    return [] if settings.mailbox.get_secret_value() else lint.unread_replies(rules, senders)
 
 
 def today(edition: Snapshot, asked: datetime | None) -> datetime:

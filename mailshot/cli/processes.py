@@ -218,7 +218,7 @@ def _sign_up(app: App, rules: Rulebook) -> SignUpSettings:
     from mailshot.web.site import SignUpSettings
 
     first, settings = next(iter(rules.senders.values()), None), app.settings
-    sender = {**first.model_dump(exclude={"utm"}), "brand": first.brand or rules.company.brand} if first else None
+    sender = first.freeze(rules.company.brand) if first else None
     limits = SignUpLimits(settings.signup_per_address, settings.signup_per_client, settings.signup_per_hour)
     days, seconds = timedelta(days=settings.signup_days), timedelta(seconds=settings.signup_seconds)
     return SignUpSettings(sender, limits, days, seconds)

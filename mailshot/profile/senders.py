@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, model_validator
 
 from mailshot.documents import Document
 from mailshot.profile.utm import UtmParameters
@@ -55,11 +55,30 @@ class Sender(BaseModel):
     address: Address
     postal_address: str = Field(min_length=8)
     reply_to: Address | None = None
+    replies: Literal["mailbox"] | None = Field(
+        None, description="mailbox: replies come to MAILSHOT_MAILBOX, each with its customer. Not beside reply_to"
+    )
     bounce_domain: Domain = ""
     list_domain: Domain = ""
     feedback_id: Annotated[str, AfterValidator(_feedback_id)] = Field("mailshot", min_length=5, max_length=15)
     brand: str = ""
     utm: UtmParameters = UtmParameters()
+
+    @model_validator(mode="after")
+    def _one_place_for_replies(self) -> Sender:
+        if self.reply_to and self.replies:
+            raise ValueError(
+                "'reply_to' and 'replies' exclude each other: replies go to that address, or to the mailbox; keep one"
+            )
+        return self
+
+    def freeze(self, company_brand: str) -> dict[str, Any]:
+        """Return the fields that mails need. `company_brand` is the brand of a sender without one of its own.
+
+        `replies` is there only if it is set, so that older snapshots keep their digest.
+        """
+        unset = set() if self.replies else {"replies"}
+        return {**self.model_dump(exclude={"utm", *unset}), "brand": self.brand or company_brand}
 
     @property
     def domain(self) -> str:
