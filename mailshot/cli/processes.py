@@ -39,6 +39,7 @@ def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run 
     app = context.app()
     if not app.settings.embedded:
         raise Refused("MAILSHOT_REDIS is set, so this project scales out.", "Start the processes of the Procfile.")
+    signing = _signing(app)
     with stopping() as stop, _inbox(app) if inbox else _nothing():
         parts = [
             threading.Thread(target=tasks.work_until, args=(app, threads, stop), name="worker"),
@@ -50,7 +51,7 @@ def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run 
         for part in parts:
             part.start()
         output.print_text(
-            f"Up: {app.settings.base_url} (preferences, tracking), sending to {app.server}. "
+            f"Up: {app.settings.base_url} (preferences, tracking), sending to {app.server}{signing}. "
             "Ctrl-C shuts down gracefully."
         )
         freeze_startup_objects()
@@ -59,6 +60,11 @@ def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run 
             part.join()
         site.stop()
     output.print_text("Stopped. Each mail in progress was completed or released.")
+
+
+def _signing(app: App) -> str:
+    """Read the DKIM keys, so that an unusable one stops the start; return how many there are. Raises SettingsError."""
+    return f", with {output.count_noun(len(app.dkim_keys), 'DKIM key')}" if len(app.dkim_keys) else ""
 
 
 def web() -> None:
@@ -78,8 +84,9 @@ def worker(threads: Threads = 1) -> None:
     from mailshot import tasks
 
     app = context.app()
+    signing = _signing(app)
     with stopping() as stop:
-        output.print_text(f"Worker with {app.settings.connections} connections to {app.server}.")
+        output.print_text(f"Worker with {app.settings.connections} connections to {app.server}{signing}.")
         freeze_startup_objects()
         tasks.work_until(app, threads, stop)
 
@@ -237,7 +244,7 @@ def _sign_up(app: App, rules: Rulebook) -> SignUpSettings:
     from mailshot.web.site import SignUpSettings
 
     first, settings = next(iter(rules.senders.values()), None), app.settings
-    sender = {**first.model_dump(exclude={"utm"}), "brand": first.brand or rules.company.brand} if first else None
+    sender = first.frozen_fields(rules.company.brand) if first else None
     limits = SignUpLimits(settings.signup_per_address, settings.signup_per_client, settings.signup_per_hour)
     days, seconds = timedelta(days=settings.signup_days), timedelta(seconds=settings.signup_seconds)
     return SignUpSettings(sender, limits, days, seconds)

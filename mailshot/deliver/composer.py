@@ -162,7 +162,7 @@ class Composer:
         mail = self._render(loaded)
         if mail:
             with suppress(Exception):  # it fails again, and is skipped, when it is sent
-                mail.letter.data(eight_bit=True)
+                mail.letter.unsigned_data(eight_bit=True)
             await self._writer.set_suspicion(row.customer_id, Suspicion.none)
         return mail
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel
 
 from mailshot.documents import Document
 from mailshot.profile.utm import UtmParameters
 
+_SELECTOR = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _WORD = re.compile(r"[!-9;-~]+")
 
 
@@ -42,8 +43,24 @@ def _feedback_id(text: str) -> str:
     return text
 
 
+def _selector(text: str) -> str:
+    if not _SELECTOR.fullmatch(text):
+        raise ValueError("must be a name as in DNS: a-z, 0-9 and hyphens, for example m1")
+    return text
+
+
 Address = Annotated[str, AfterValidator(_address)]
 Domain = Annotated[str, AfterValidator(_domain)]
+Selector = Annotated[str, AfterValidator(_selector)]
+
+
+class Signing(BaseModel):
+    """Which DKIM keys sign a sender's mails (RFC 6376): one signature for each selector."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    domain: Domain = Field(min_length=1)
+    selector: Selector | Annotated[tuple[Selector, ...], Field(min_length=1)]
 
 
 class Sender(BaseModel):
@@ -60,10 +77,17 @@ class Sender(BaseModel):
     feedback_id: Annotated[str, AfterValidator(_feedback_id)] = Field("mailshot", min_length=5, max_length=15)
     brand: str = ""
     utm: UtmParameters = UtmParameters()
+    #: None: mails leave unsigned, and the relay signs them.
+    sign: Signing | None = None
 
     @property
     def domain(self) -> str:
         return self.address.rpartition("@")[2]
+
+    def frozen_fields(self, company_brand: str) -> dict[str, Any]:
+        """Return what mails need of the sender, as plain values; no entry for a signature that is not asked for."""
+        fields = self.model_dump(mode="json", exclude={"utm"} if self.sign else {"utm", "sign"})
+        return {**fields, "brand": self.brand or company_brand}
 
 
 class SendersFile(RootModel[dict[str, Sender]]):
