@@ -41,9 +41,10 @@ class DnsLookup:
         """Return the TXT records of a name, the strings of each joined."""
         return self._ask(name, "TXT") or []
 
-    def addresses(self, name: str) -> list[str]:
-        """Return the IPv4 and IPv6 addresses of a name."""
-        return [*(self._ask(name, "A") or []), *(self._ask(name, "AAAA") or [])]
+    def addresses(self, name: str, version: int | None = None) -> list[str]:
+        """Return the addresses of a name: IPv4 (`version` 4), IPv6 (6), or both (None)."""
+        kinds = {4: ("A",), 6: ("AAAA",)}.get(version or 0, ("A", "AAAA"))
+        return [address for kind in kinds for address in self._ask(name, kind) or []]
 
     def mail_servers(self, name: str) -> list[str]:
         """Return the host names of a name's MX records, without a dot at the end; "" is a null MX (RFC 7505)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 
@@ -15,14 +15,30 @@ MAX_LOOKUPS = 10
 MAX_COUNTED = 50
 #: Host names that one `mx` or `ptr` may lead to (RFC 7208 section 4.6.4).
 MAX_HOSTS = 10
+#: Look-ups without a result, in one evaluation (RFC 7208 section 4.6.4).
+MAX_VOID = 2
 RESULTS = {"+": "pass", "-": "fail", "~": "softfail", "?": "neutral"}
 _ASKS = frozenset({"include", "a", "mx", "ptr", "exists", "redirect"})
-_MECHANISMS = _ASKS - {"redirect"} | {"all", "ip4", "ip6"}
-_TERM = re.compile(
-    r"(?P<qualifier>[+?~-]?)(?P<name>[A-Za-z][A-Za-z0-9_.-]*)(?:(?P<sign>[:=])(?P<value>\S*?))?"
-    r"(?:/(?P<four>\d{1,3}))?(?://(?P<six>\d{1,3}))?"
-)
 _MACRO = re.compile(r"%(?:\{(?P<letter>[A-Za-z])(?P<last>\d*)(?P<reverse>r?)(?P<split>[.\-+,/_=]*)\}|(?P<plain>[%_-]))")
+_TEXT = r"(?:[!-$&-~]|%\{[slodipvhSLODIPVH]\d*r?[.\-+,/_=]*\}|%[%_-])*"
+_LABEL = r"(?:[A-Za-z0-9]*[A-Za-z][A-Za-z0-9]*|[A-Za-z0-9]+-[A-Za-z0-9-]*[A-Za-z0-9])"
+_DOMAIN = rf"(?P<value>{_TEXT}(?:\.{_LABEL}\.?|%\{{[slodipvhSLODIPVH]\d*r?[.\-+,/_=]*\}}))"
+_FOUR, _SIX = r"(?:/(?P<four>0|[1-9]\d?))?", r"(?:/(?P<six>0|[1-9]\d{0,2}))?"
+#: What may follow the name of a term (RFC 7208 section 12).
+_SYNTAX = {
+    "all": "",
+    "include": f":{_DOMAIN}",
+    "exists": f":{_DOMAIN}",
+    "a": f"(?::{_DOMAIN})?{_FOUR}(?:/{_SIX})?",
+    "mx": f"(?::{_DOMAIN})?{_FOUR}(?:/{_SIX})?",
+    "ptr": f"(?::{_DOMAIN})?",
+    "ip4": rf":(?P<value>[\d.]+){_FOUR}",
+    "ip6": rf":(?P<value>[0-9A-Fa-f:.]+){_SIX}",
+    "redirect": f"={_DOMAIN}",
+    "exp": f"={_DOMAIN}",
+}
+_OTHER_MODIFIER = f"=(?P<value>{_TEXT})"
+_TERM = re.compile(r"(?P<qualifier>[+?~-]?)(?P<name>[A-Za-z][A-Za-z0-9_.-]*)(?P<rest>.*)", re.DOTALL)
 
 
 class SpfError(Exception):
@@ -42,8 +58,8 @@ class _Term:
 
 
 def records(lookup: DnsLookup, domain: str) -> list[str]:
-    """Return the SPF records of a domain; there should be one (RFC 7208 section 4.5)."""
-    return [text for text in lookup.texts(domain) if re.match(r"v=spf1( |$)", text, re.IGNORECASE)]
+    """Return the SPF records of a domain, sorted; there should be one (RFC 7208 section 4.5)."""
+    return [text for text in sorted(lookup.texts(domain)) if re.match(r"v=spf1( |$)", text, re.IGNORECASE)]
 
 
 def count_lookups(lookup: DnsLookup, domain: str) -> int:
@@ -77,8 +93,10 @@ class _Counter:
 
 class _Evaluation:
     def __init__(self, lookup: DnsLookup, address: str, sender_domain: str) -> None:
-        self._lookup, self._address, self._sender_domain = lookup, ip_address(address), sender_domain
-        self._asked = 0
+        given = ip_address(address)
+        self._address = (isinstance(given, IPv6Address) and given.ipv4_mapped) or given
+        self._lookup, self._sender_domain = lookup, sender_domain
+        self._asked = self._void = 0
 
     def result(self, domain: str) -> str:
         for term in _effective(_terms(_the_record(self._lookup, domain))):
@@ -96,23 +114,33 @@ class _Evaluation:
             case "all":
                 return True
             case "ip4" | "ip6":
-                return self._is_in(term.value, term.four)
+                return self._is_in(term.value, term.six if term.name == "ip6" else term.four)
             case "include":
                 return self.result(self._target(term, domain)) == "pass"
             case "exists":
-                return bool(self._lookup.addresses(self._target(term, domain)))
+                return bool(self._counted(self._lookup.addresses(self._target(term, domain), 4)))
             case "a":
                 return self._is_host(self._target(term, domain), term)
             case "mx":
-                hosts = self._lookup.mail_servers(self._target(term, domain))[:MAX_HOSTS]
+                hosts = self._counted(self._lookup.mail_servers(self._target(term, domain)))
+                if len(hosts) > MAX_HOSTS:
+                    raise SpfError(f"mx leads to more than {MAX_HOSTS} hosts")
                 return any(self._is_host(host, term) for host in hosts if host)
+        names = self._counted(self._lookup.names_of(str(self._address)))[:MAX_HOSTS]
         target = self._target(term, domain)
-        names = self._lookup.names_of(str(self._address))[:MAX_HOSTS]
-        return any(f".{name}".endswith(f".{target}") and self._is_host(name, term) for name in names)
+        return any(f".{_name(name)}".endswith(f".{target}") and self._is_host(name, term) for name in names)
+
+    def _counted(self, found: list[str]) -> list[str]:
+        """Return what was found; too many look-ups without a result end the evaluation."""
+        self._void += not found
+        if self._void > MAX_VOID:
+            raise SpfError(f"more than {MAX_VOID} look-ups find nothing")
+        return found
 
     def _is_host(self, host: str, term: _Term) -> bool:
-        found = self._lookup.addresses(host)
-        return any(self._is_in(address, term.six if ":" in address else term.four) for address in found)
+        length = term.six if self._address.version == 6 else term.four
+        found = self._counted(self._lookup.addresses(host, self._address.version))
+        return any(self._is_in(address, length) for address in found)
 
     def _is_in(self, address: str, length: int | None) -> bool:
         try:
@@ -149,30 +177,36 @@ def _the_record(lookup: DnsLookup, domain: str) -> str:
     return found[0]
 
 
-def _terms(record: str) -> Iterator[_Term]:
-    for text in record.split()[1:]:
-        match = _TERM.fullmatch(text)
-        name = match["name"].lower() if match else ""
-        if match is None or (match["sign"] != "=" and name not in _MECHANISMS):
-            raise SpfError(f"'{text}' is not an SPF term")
-        if match["sign"] == "=" and name != "redirect":
-            continue  # `exp=`, and modifiers that we do not know (RFC 7208 section 6)
-        if name in ("include", "exists", "redirect", "ip4", "ip6") and not match["value"]:
-            raise SpfError(f"'{text}' lacks its value")
-        four, six = (int(match[part]) if match[part] else None for part in ("four", "six"))
-        yield _Term(match["qualifier"] or "+", name, match["value"] or "", four, six)
+def _terms(record: str) -> list[_Term]:
+    terms = [_term(text) for text in record.split(" ")[1:] if text]
+    for name in ("redirect", "exp"):
+        if sum(term.name == name for term in terms) > 1:
+            raise SpfError(f"it has {name}= twice")
+    return terms
 
 
-def _effective(terms: Iterator[_Term]) -> list[_Term]:
-    """Return the terms that are evaluated: those up to `all`, else all of them with `redirect` last."""
-    mechanisms: list[_Term] = []
-    redirects: list[_Term] = []
-    for term in terms:
-        (redirects if term.name == "redirect" else mechanisms).append(term)
+def _term(text: str) -> _Term:
+    """Read a mechanism or modifier; a modifier that we do not know has its name and counts for nothing."""
+    head = _TERM.fullmatch(text)
+    name = head["name"].lower() if head else ""
+    is_other = bool(head and name not in _SYNTAX and not head["qualifier"])
+    match = re.fullmatch(_OTHER_MODIFIER if is_other else _SYNTAX.get(name, ".{0}x"), head["rest"]) if head else None
+    if head is None or match is None or (head["qualifier"] and name in ("redirect", "exp")):
+        raise SpfError(f"'{text}' is not an SPF term")
+    values = {"value": "", "four": None, "six": None, **match.groupdict()}
+    four, six = (None if values[part] is None else int(values[part]) for part in ("four", "six"))
+    if (four or 0) > 32 or (six or 0) > 128:
+        raise SpfError(f"'{text}' has a prefix that is too long")
+    return _Term(head["qualifier"] or "+", name, values["value"] or "", four, six)
+
+
+def _effective(terms: Sequence[_Term]) -> list[_Term]:
+    """Return the terms that are evaluated: those up to `all`, else all mechanisms with `redirect` last."""
+    mechanisms = [term for term in terms if term.name in _SYNTAX and term.name not in ("redirect", "exp")]
     for number, term in enumerate(mechanisms):
         if term.name == "all":
             return mechanisms[: number + 1]
-    return [*mechanisms, *redirects[:1]]
+    return [*mechanisms, *(term for term in terms if term.name == "redirect")]
 
 
 def _name(domain: str) -> str:
