@@ -24,7 +24,7 @@ def make_key(
     ] = KeyType.rsa,
 ) -> None:
     """Make a private DKIM key, and print the DNS record to publish."""
-    settings = context.settings()
+    settings = context.project_settings()
     ((ascii_domain, selector),) = dkim_keys.identities(_checked(domain, selector))
     path = settings.dkim_folder / dkim_keys.file_name(ascii_domain, selector)
     content = dkim_keys.generate(kind)

@@ -29,6 +29,7 @@ LOCAL_NETWORKS = tuple(
         "fe80::/10",
     )
 )  # fmt: skip
+SENDS_FROM = "Name the addresses that mails leave from with --sends-from."
 POLICIES = {
     "none": "receivers only watch",
     "quarantine": "others' mail goes to spam",
@@ -104,8 +105,9 @@ def _check_spf(setup: SendingSetup, domain: str) -> list[SenderFinding]:
     records = spf.records(setup.lookup, domain)
     addresses = sending_addresses(setup)
     if not records:
-        publish = zone_file.txt_record(domain, _with_addresses("v=spf1 ~all", addresses))
-        remedy = "" if addresses else "Add what your relay's operator names, such as include:spf.example.com."
+        # Without an address it would only forbid: better no line to paste.
+        publish = zone_file.txt_record(domain, _with_addresses("v=spf1 ~all", addresses)) if addresses else ""
+        remedy = "" if addresses else f"Publish the record that your relay's operator names, or: {SENDS_FROM}"
         return [SenderFinding(Level.fail, "SPF", f"{domain} has no SPF record", publish, remedy)]
     if len(records) > 1:
         publish = zone_file.txt_record(domain, _merged(records))
@@ -129,9 +131,7 @@ def _check_spf_relay(
     count = f"one record, {lookups} of {spf.MAX_LOOKUPS} look-ups"
     if not addresses:
         text = f"{count}; whether it includes {setup.server} cannot be found out, as its public address is unknown"
-        return [
-            SenderFinding(Level.warn, "SPF", text, remedy="Name the addresses that mails leave from with --sends-from.")
-        ]
+        return [SenderFinding(Level.warn, "SPF", text, remedy=SENDS_FROM)]
     try:
         results = {address: spf.evaluate(setup.lookup, domain, address) for address in addresses}
     except spf.SpfError as error:
@@ -204,7 +204,7 @@ def _check_bounces(lookup: DnsLookup, domain: str) -> list[SenderFinding]:
     if not servers and lookup.addresses(domain):
         return [SenderFinding(Level.ok, "bounces", f"{domain} takes mail at its own address; an MX record is usual")]
     publish = zone_file.record(domain, "MX", f"10 mail.{domain}.")
-    remedy = "Name the host of your mailbox (docs/feedback.md). Some receivers reject senders that take no mail."
+    remedy = "Write the host of your mailbox (docs/feedback.md). Some receivers reject senders that take no mail."
     return [SenderFinding(Level.fail, "bounces", f"{domain} takes no mail, so bounces are lost", publish, remedy)]
 
 
@@ -228,9 +228,7 @@ def _check_names(setup: SendingSetup) -> list[SenderFinding]:
     addresses = sending_addresses(setup)
     if not addresses:
         text = f"the public address of {setup.server} is unknown"
-        return [
-            SenderFinding(Level.warn, "PTR", text, remedy="Name the addresses that mails leave from with --sends-from.")
-        ]
+        return [SenderFinding(Level.warn, "PTR", text, remedy=SENDS_FROM)]
     return [_check_name(setup.lookup, address) for address in addresses]
 
 
@@ -261,4 +259,4 @@ def _check_base_url(setup: SendingSetup) -> list[SenderFinding]:
         addresses = [] if host in LOOPBACK else setup.lookup.addresses(ascii_domain(host))
     if not [address for address in addresses if not _is_local(address)]:
         return [SenderFinding(Level.fail, "one-click", f"{host} has no public address", remedy=remedy)]
-    return [SenderFinding(Level.ok, "one-click", f"{setup.base_url} can be reached by its name")]
+    return [SenderFinding(Level.ok, "one-click", f"{setup.base_url} is https on a public address")]

@@ -193,11 +193,11 @@ def _term(text: str) -> _Term:
     match = re.fullmatch(_OTHER_MODIFIER if is_other else _SYNTAX.get(name, ".{0}x"), head["rest"]) if head else None
     if head is None or match is None or (head["qualifier"] and name in ("redirect", "exp")):
         raise SpfError(f"'{text}' is not an SPF term")
-    values = {"value": "", "four": None, "six": None, **match.groupdict()}
-    four, six = (None if values[part] is None else int(values[part]) for part in ("four", "six"))
+    values = match.groupdict(default="")
+    four, six = (int(values[part]) if values.get(part) else None for part in ("four", "six"))
     if (four or 0) > 32 or (six or 0) > 128:
         raise SpfError(f"'{text}' has a prefix that is too long")
-    return _Term(head["qualifier"] or "+", name, values["value"] or "", four, six)
+    return _Term(head["qualifier"] or "+", name, values.get("value", ""), four, six)
 
 
 def _effective(terms: Sequence[_Term]) -> list[_Term]:
