@@ -136,6 +136,10 @@ def _check_spf_relay(
         results = {address: spf.evaluate(setup.lookup, domain, address) for address in addresses}
     except spf.SpfError as error:
         return [SenderFinding(Level.fail, "SPF", f"{record!r} cannot be evaluated: {error}", remedy="Correct it.")]
+    if spf.lets_all_pass(record):
+        text = f"{record!r} lets everyone send as {domain}"
+        publish = zone_file.txt_record(domain, _with_addresses("v=spf1 ~all", addresses))
+        return [SenderFinding(Level.warn, "SPF", text, publish, "Add what else sends for the domain.")]
     outside = [address for address, result in results.items() if result != "pass"]
     if not outside:
         return [SenderFinding(Level.ok, "SPF", f"{count}, includes {', '.join(addresses)}")]
@@ -159,6 +163,9 @@ def _merged(records: Sequence[str]) -> str:
 
 
 def _check_dmarc(lookup: DnsLookup, sender: Sender, domain: str, envelope: str) -> list[SenderFinding]:
+    if len(own := dmarc.records(lookup, domain)) > 1:
+        text = f"{domain} has {len(own)} DMARC records, and receivers take none of them"
+        return [SenderFinding(Level.fail, "DMARC", text, remedy=f"Keep one TXT record at _dmarc.{domain}.")]
     record = dmarc.find_record(lookup, domain)
     if record is None:
         publish = zone_file.txt_record(f"_dmarc.{domain}", f"v=DMARC1; p=none; rua=mailto:dmarc@{domain}")

@@ -35,6 +35,11 @@ def parse_tags(text: str) -> dict[str, str]:
     return {name.strip().lower(): value.strip() for name, sign, value in pairs if sign}
 
 
+def records(lookup: DnsLookup, domain: str) -> list[str]:
+    """Return the DMARC records of exactly this domain; of several, receivers take none (RFC 9989 section 4.10)."""
+    return [text for text in lookup.texts(f"_dmarc.{domain}") if re.match(r"v\s*=\s*DMARC1\s*(;|$)", text)]
+
+
 def find_record(lookup: DnsLookup, domain: str) -> DmarcRecord | None:
     """Return the record that counts for mail from a domain: its own, or its organisational domain's."""
     found = {record.domain: record for record in _walk(lookup, domain)}
@@ -66,7 +71,7 @@ def _walk(lookup: DnsLookup, domain: str) -> list[DmarcRecord]:
     names = [domain, *(".".join(above[start:]) for start in range(len(above)))]
     found = []
     for name in names:
-        texts = [text for text in lookup.texts(f"_dmarc.{name}") if re.match(r"v\s*=\s*DMARC1\s*(;|$)", text)]
+        texts = records(lookup, name)
         if len(texts) == 1:
             found.append(DmarcRecord(name, texts[0], parse_tags(texts[0])))
     return found

@@ -75,6 +75,11 @@ def evaluate(lookup: DnsLookup, domain: str, address: str) -> str:
     return _Evaluation(lookup, address, domain).result(domain)
 
 
+def lets_all_pass(record: str) -> bool:
+    """Return whether a record ends with `all` or `+all`: then it says nothing about anybody. Raises SpfError."""
+    return any(term.name == "all" and term.qualifier == "+" for term in _terms(record))
+
+
 class _Counter:
     def __init__(self, lookup: DnsLookup) -> None:
         self._lookup, self._total = lookup, 0

@@ -178,6 +178,21 @@ def test_spf_records_that_receivers_cannot_evaluate(setup: SendingSetup, zone: Z
     assert reason in finding.text
 
 
+def test_a_record_that_lets_everyone_send(setup: SendingSetup, zone: Zone) -> None:
+    publish(zone, f"bounce.{DOMAIN}", "v=spf1 mx +all")
+    finding = found(setup)["SPF"]
+    assert finding.level is Level.warn
+    assert "lets everyone send" in finding.text
+    assert_repaired(setup, zone, finding)
+
+
+def test_two_dmarc_records(setup: SendingSetup, zone: Zone) -> None:
+    zone.add(f'_dmarc.{DOMAIN}. IN TXT "v=DMARC1; p=none"')
+    finding = found(setup)["DMARC"]
+    assert finding.level is Level.fail
+    assert "has 2 DMARC records" in finding.text
+
+
 def test_another_key_is_published(setup: SendingSetup, zone: Zone, keys: DkimKeys) -> None:
     other = dkim_keys.parse(dkim_keys.generate(KeyType.rsa), DOMAIN, "m1")
     publish(zone, other.dns_name, other.record)
