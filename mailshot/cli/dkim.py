@@ -44,7 +44,7 @@ def make_key(
     output.print_text("Where a form asks for the name and the text one by one, leave the quotation marks out.")
     output.print_next_step(
         f"add to the sender in rules/senders.yaml: sign: {{domain: {domain}, selector: {selector}}}, "
-        "restart the workers, then: mailshot doctor --senders"
+        "then: mailshot doctor --senders. When it finds the key, restart the workers"
     )
 
 

@@ -71,10 +71,8 @@ def sign(message: bytes, keys: Sequence[SigningKey], at: datetime) -> bytes:
 
 
 def relaxed_body(body: bytes) -> bytes:
-    """Return a body in canonical form (RFC 6376 section 3.4.4)."""
-    trimmed = _BLANKS.sub(b" ", body).replace(b" \r\n", CRLF).rstrip(b" ")
-    while trimmed.endswith(CRLF):
-        trimmed = trimmed[: -len(CRLF)]
+    """Return a body with CRLF line ends in canonical form (RFC 6376 section 3.4.4)."""
+    trimmed = _BLANKS.sub(b" ", body).replace(b" \r\n", CRLF).rstrip(b" ").rstrip(CRLF)
     return trimmed + CRLF if trimmed else b""
 
 
