@@ -45,6 +45,11 @@ def app() -> App:
     """Build the parts for this project. Raises what bootstrap raises."""
     from mailshot import bootstrap
 
+    return bootstrap.open_app(project_settings())
+
+
+def project_settings() -> Settings:
+    """Read the settings, and raise NotFound where there is no project."""
     chosen = settings()
     if not ((chosen.project / "rules").is_dir() or chosen.keys.get_secret_value()):
         where = chosen.project.resolve()
@@ -52,7 +57,7 @@ def app() -> App:
             f"{where} is not a Mailshot project.",
             "Change to a project folder, set MAILSHOT_PROJECT, or create one: mailshot init FOLDER.",
         )
-    return bootstrap.open_app(chosen)
+    return chosen
 
 
 def rulebook(project: Path) -> Rulebook:

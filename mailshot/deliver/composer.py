@@ -18,6 +18,7 @@ from mailshot.deliver.smtp import MailObject
 from mailshot.errors import MailshotError
 from mailshot.render import compose
 from mailshot.render.compose import OutgoingMail, ProfileValues
+from mailshot.render.dkim_keys import DkimKeys
 from mailshot.render.template import RenderError
 from mailshot.states import DeliveryState, Reason, Suspicion
 from mailshot.store import consent, profiles
@@ -55,11 +56,12 @@ class Prepared:
         """The number and address of each tracked link."""
         return [(link.id, link.url) for link in self.letter.links]
 
-    def message(self, eight_bit: bool) -> MailObject:
-        """Return its bytes for a server that takes 8-bit bodies or not. Raises RenderError."""
+    def message(self, eight_bit: bool, keys: DkimKeys) -> MailObject:
+        """Return its bytes, signed, for a server that takes 8-bit bodies or not. Raises RenderError."""
         if eight_bit not in self._messages:
             letter = self.letter
-            self._messages[eight_bit] = MailObject(letter.envelope_from, letter.envelope_to, letter.data(eight_bit))
+            content = letter.data(eight_bit, keys)
+            self._messages[eight_bit] = MailObject(letter.envelope_from, letter.envelope_to, content)
         return self._messages[eight_bit]
 
 
@@ -220,7 +222,7 @@ class Composer:
         mail = self._render(loaded)
         if mail:
             with suppress(Exception):  # it fails again, and is skipped, when it is sent
-                mail.letter.data(eight_bit=True)
+                mail.letter.unsigned_data(eight_bit=True)
             await self._writer.set_suspicion(row.customer_id, Suspicion.none)
         return mail
 

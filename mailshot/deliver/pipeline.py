@@ -35,6 +35,7 @@ MAX_SENDER_FAULTS = 5
 def send_batch(settings: SendSettings, run_id: int, most: int, stop: threading.Event) -> bool:
     """Send up to `most` due deliveries of a run; return whether more are due now.
 
+    Raises SettingsError when the key is missing that the run's sender signs with; then nothing is sent.
     Several workers may do this for one run at the same time. Setting `stop` ends the batch after the mails in progress.
     """
     with settings.store.write() as connection:
@@ -42,6 +43,8 @@ def send_batch(settings: SendSettings, run_id: int, most: int, stop: threading.E
     run = frozen_run.load_running(settings.store, run_id)
     if run is None or stop.is_set():
         return False
+    # Before anything is claimed: without its key the run waits, and no mail leaves unsigned.
+    settings.dkim_keys.find(run.mailing.sender.get("sign"))
     unhindered = asyncio.run(_send_over_connections(settings, run, most, stop))
     with settings.store.write() as connection:
         now = datetime.now(UTC)
@@ -166,7 +169,7 @@ class _Sender:
     def _encode(self, connection: Connection, mail: Prepared) -> MailObject | None:
         """Return a mail's bytes as this server takes them; a mail that has none is skipped."""
         try:
-            return mail.message(connection.eight_bit)
+            return mail.message(connection.eight_bit, self.settings.dkim_keys)
         except Exception as error:
             self.composer.skip_unrenderable(mail.customer_id, error)
             return None

@@ -23,6 +23,7 @@ from mailshot.deliver.outcome import Outcome, Phase, classify_reply, connection_
 from mailshot.deliver.smtp_replies import SmtpReplies
 from mailshot.errors import Unavailable
 from mailshot.render.compose import OutgoingMail
+from mailshot.render.dkim_keys import NO_KEYS, DkimKeys
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 #: How long to wait for the reply to QUIT.
@@ -290,9 +291,12 @@ def stuffed(data: bytes) -> bytes:
     return body if body.endswith(b"\r\n") else body + b"\r\n"
 
 
-def send_test_mail(server: Server, letter: OutgoingMail, to: str) -> Outcome:
-    """Send a mail to the address `to` instead of its customer, marked as a test. Raises Unavailable."""
-    return asyncio.run(_send(server, letter, to))
+def send_test_mail(server: Server, letter: OutgoingMail, to: str, keys: DkimKeys = NO_KEYS) -> Outcome:
+    """Send a mail to the address `to` instead of its customer, marked as a test. Raises Unavailable.
+
+    It is signed as customers get it; raises SettingsError when `keys` lacks the key.
+    """
+    return asyncio.run(_send(server, letter, to, keys))
 
 
 def check_server(server: Server) -> None:
@@ -304,11 +308,12 @@ def check_server(server: Server) -> None:
     asyncio.run(connect())
 
 
-async def _send(server: Server, letter: OutgoingMail, to: str) -> Outcome:
+async def _send(server: Server, letter: OutgoingMail, to: str, keys: DkimKeys) -> Outcome:
+    keys.find(letter.sign)
     connection = await Connection.open(server)
     rendered = replace(letter.rendered, subject=TEST_MARK + letter.rendered.subject)
     test_mail = replace(letter, rendered=rendered, headers=replace(letter.headers, to_address=to, to_name=""))
-    mail = MailObject(letter.envelope_from, to, test_mail.data(connection.eight_bit))
+    mail = MailObject(letter.envelope_from, to, test_mail.data(connection.eight_bit, keys))
     outcome = await connection.send_body(mail) or await connection.send_dot()
     await connection.quit()
     return outcome

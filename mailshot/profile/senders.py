@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, mo
 from mailshot.documents import Document
 from mailshot.profile.utm import UtmParameters
 
+_SELECTOR = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _WORD = re.compile(r"[!-9;-~]+")
 
 
@@ -42,8 +43,24 @@ def _feedback_id(text: str) -> str:
     return text
 
 
+def _selector(text: str) -> str:
+    if not _SELECTOR.fullmatch(text):
+        raise ValueError("must be a name as in DNS: a-z, 0-9 and hyphens, for example m1")
+    return text
+
+
 Address = Annotated[str, AfterValidator(_address)]
 Domain = Annotated[str, AfterValidator(_domain)]
+Selector = Annotated[str, AfterValidator(_selector)]
+
+
+class Signing(BaseModel):
+    """Which DKIM keys sign a sender's mails (RFC 6376): one signature for each selector."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    domain: Domain = Field(min_length=1)
+    selector: Selector | Annotated[tuple[Selector, ...], Field(min_length=1)]
 
 
 class Sender(BaseModel):
@@ -63,6 +80,8 @@ class Sender(BaseModel):
     feedback_id: Annotated[str, AfterValidator(_feedback_id)] = Field("mailshot", min_length=5, max_length=15)
     brand: str = ""
     utm: UtmParameters = UtmParameters()
+    #: None: mails leave unsigned, and the relay signs them.
+    sign: Signing | None = None
 
     @model_validator(mode="after")
     def _one_place_for_replies(self) -> Sender:
@@ -73,12 +92,12 @@ class Sender(BaseModel):
         return self
 
     def freeze(self, company_brand: str) -> dict[str, Any]:
-        """Return the fields that mails need. `company_brand` is the brand of a sender without one of its own.
+        """Return what mails need of the sender, as plain values. `company_brand`: for a sender without a brand.
 
-        `replies` is there only if it is set, so that older snapshots keep their digest.
+        `replies` and `sign` are there only if they are set, so that older snapshots keep their digest.
         """
-        unset = set() if self.replies else {"replies"}
-        return {**self.model_dump(exclude={"utm", *unset}), "brand": self.brand or company_brand}
+        unset = {name for name in ("replies", "sign") if getattr(self, name) is None}
+        return {**self.model_dump(mode="json", exclude={"utm", *unset}), "brand": self.brand or company_brand}
 
     @property
     def domain(self) -> str:

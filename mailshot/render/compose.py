@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo
 from mailshot.facts import time_zones
 from mailshot.facts.locales import LocaleFormat
 from mailshot.profile import address
-from mailshot.render import headers, logo, mime, vocabulary
+from mailshot.render import dkim, headers, logo, mime, vocabulary
+from mailshot.render.dkim_keys import NO_KEYS, DkimKeys
 from mailshot.render.links import OWN_PAGES
 from mailshot.render.mail_versions import HTML, MailVersion, MailVersions, compile_versions
 from mailshot.render.mime import EnclosedFile, MailHeaders
@@ -133,9 +134,20 @@ class OutgoingMail:
     files: Sequence[EnclosedFile] = ()
     """Its attachments, and the pictures that this customer's HTML shows."""
     language: str = ""
+    sign: Mapping[str, Any] | None = None
+    """The sender's entry about DKIM; None: the mail is not signed."""
 
-    def data(self, eight_bit: bool) -> bytes:
-        """Return the message's bytes."""
+    def data(self, eight_bit: bool, keys: DkimKeys = NO_KEYS) -> bytes:
+        """Return the message's bytes, signed if its sender signs. Raises SettingsError for a key that is missing.
+
+        A signed message is 7-bit: a relay that has to recode it breaks the signature (RFC 6376 section 5.3).
+        """
+        signing = keys.find(self.sign)
+        message = self.unsigned_data(eight_bit and not signing)
+        return dkim.sign(message, signing, self.headers.date) if signing else message
+
+    def unsigned_data(self, eight_bit: bool) -> bytes:
+        """Return the message's bytes without a signature, to find out whether it can be written."""
         return mime.assemble(self.rendered, self.headers, eight_bit, self.files)
 
     def page(self) -> str:
@@ -191,7 +203,8 @@ def compose(
     )
     envelope_to, files = headers.ascii_address(delivery.address), version.files_in(rendered.html)
     language = version.language if mailing.mails[delivery.content].translated else ""
-    return OutgoingMail(own[Purpose.bounce], envelope_to, message_id, rendered, envelope, files, language)
+    who = (own[Purpose.bounce], envelope_to, message_id)
+    return OutgoingMail(*who, rendered, envelope, files, language, sender.get("sign"))
 
 
 def _own_addresses(sender: Mapping[str, Any], keys: KeyRing, ids: tuple[int, int]) -> dict[Purpose, str]:
