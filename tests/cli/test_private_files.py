@@ -35,6 +35,7 @@ def test_a_new_project_is_private_and_keeps_itself_out_of_version_control(tmp_pa
     init.create_project(folder)
     assert {path.name: mode(path) for path in folder.glob("*.db*")} | {".env": mode(folder / ".env")} == {
         "mailshot.db": 0o600,
+        "mailshot.db-turn": 0o600,  # empty: by it writers take turns
         ".env": 0o600,
     }
     lines = (folder / ".gitignore").read_text(encoding="utf-8").splitlines()
