@@ -60,6 +60,15 @@ class App:
         return Server.parse(settings.smtp.get_secret_value(), settings.starttls, settings.dot_timeout)
 
     @cached_property
+    def relays(self) -> dict[str, Server]:
+        """The relays of senders that have some, by name."""
+        from mailshot.deliver import routes
+
+        settings = self.settings
+        addresses = {name: address.get_secret_value() for name, address in settings.relay.items()}
+        return routes.parse_relays(addresses, settings.starttls, settings.dot_timeout)
+
+    @cached_property
     def dkim_keys(self) -> DkimKeys:
         """The private keys that mails are signed with, read once. Raises SettingsError."""
         from mailshot.render import dkim_keys
@@ -100,6 +109,7 @@ class App:
             id_headers=self.webhooks.id_headers,
             redis=settings.redis,
             dkim_keys=self.dkim_keys,
+            relays=self.relays,
         )
 
 

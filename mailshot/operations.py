@@ -17,16 +17,17 @@ from mailshot.states import RunState
 
 
 def launch_campaign(app: App, edition: Snapshot, requested_day: datetime | None, options: LaunchOptions) -> Launched:
-    """Check that the SMTP server is reachable, launch the campaign, and wake the workers.
+    """Check that an SMTP server of the sender is reachable, launch the campaign, and wake the workers.
 
     `requested_day` counts as today; None: the campaign's or company's `as_of`, else now. Raises SettingsError without
-    the DKIM key of its sender, Unavailable without a server, and what `launch_plan` raises.
+    the DKIM key or a relay's address of its sender, Unavailable without a server, and what `launch_plan` raises.
     """
     # SMTP takes long to import, and the other operations do not need it.
-    from mailshot.deliver import smtp
+    from mailshot.deliver import routes
 
-    app.dkim_keys.find(edition.body["mailing"]["sender"].get("sign"))
-    smtp.check_server(app.server)
+    sender = edition.body["mailing"]["sender"]
+    app.dkim_keys.find(sender.get("sign"))
+    routes.check_any(routes.servers_of(sender.get("through"), app.server, app.relays))
     now = datetime.now(UTC)  # not earlier: the check may take seconds
     launched = launch.launch_plan(app.store, edition, snapshot.as_of(edition, requested_day, now), now, options)
     if launched.run_id is not None:

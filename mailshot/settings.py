@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from mailshot import safe_files
 from mailshot.errors import SettingsError, nearest
@@ -23,6 +24,9 @@ from mailshot.errors import SettingsError, nearest
 PREFIX = "MAILSHOT_"
 MAX_BYTES = 64 * 1024
 _WEBHOOK = "webhook_"
+#: Begins the variables that hold the addresses of relays, one for each relay.
+RELAY = "MAILSHOT_RELAY_"
+_RELAY_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _NUMBERS = ("web_port", "inbox_smtp_port", "inbox_web_port", "connections", "lease", "dot_timeout", "batch",
             "signup_per_address", "signup_per_client", "signup_per_hour", "signup_days", "signup_seconds")  # fmt: skip
@@ -61,6 +65,9 @@ class Settings(BaseModel):
     database: str = Field("sqlite:///mailshot.db", repr=False, description="Database URL: a SQLite file or PostgreSQL.")
     redis: str = Field("", repr=False, description="Redis URL of the queue; empty: run in one process (embedded).")
     smtp: SecretStr = Field(SecretStr("smtp://127.0.0.1:1025"), description="SMTP server that mails are sent through.")
+    relay: Mapping[str, SecretStr] = Field(
+        {}, description="Relays by name, of senders with `through`: MAILSHOT_RELAY_<NAME>=smtp://…, any number."
+    )
     mailbox: SecretStr = Field(
         SecretStr(""),
         description="Where bounces and replies arrive: an lmtp://, smtp://, imaps:// or maildir: address, or pipe. "
@@ -140,9 +147,16 @@ class Settings(BaseModel):
     @field_validator("smtp")
     @classmethod
     def _smtp(cls, value: SecretStr) -> SecretStr:
-        parts = _server(value.get_secret_value())
-        if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-            raise ValueError("must be smtp://host:port or smtps://host:port")
+        return _check_smtp(value)
+
+    @field_validator("relay")
+    @classmethod
+    def _relay(cls, value: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
+        for name, address in value.items():
+            try:
+                _check_smtp(address)
+            except ValueError as error:
+                raise PydanticCustomError("relay", "{why}", {"why": str(error), "relay": name}) from None
         return value
 
     @field_validator("trusted_proxies")
@@ -204,15 +218,27 @@ def load_settings(project: Path | None = None, environment: Mapping[str, str] | 
     seen = os.environ if environment is None else environment
     folder = project or Path(seen.get(PREFIX + "PROJECT", "."))
     variables = {**_dotenv(folder / ".env"), **{name: value for name, value in seen.items() if name.startswith(PREFIX)}}
-    known = {PREFIX + name.upper(): name for name in Settings.model_fields}
-    unknown = sorted(name for name in variables if name not in known and not name.startswith(PREFIX + "TEST_"))
+    known = {PREFIX + name.upper(): name for name in Settings.model_fields if name != "relay"}
+    relays = {name: value for name, value in variables.items() if name.startswith(RELAY)}
+    unknown = sorted(variables.keys() - known.keys() - relays.keys())
+    unknown = [name for name in unknown if not name.startswith(PREFIX + "TEST_")]
     if unknown:
         raise SettingsError(f"{unknown[0]} is not a setting.", nearest(unknown[0], known))
-    values = {known[name]: value for name, value in variables.items() if name in known}
+    values: dict[str, Any] = {known[name]: value for name, value in variables.items() if name in known}
+    values["relay"] = {_relay_name(name): SecretStr(value) for name, value in relays.items()}
     try:
-        return Settings(**{**values, "project": folder})  # type: ignore[arg-type]
+        return Settings(**{**values, "project": folder})
     except ValidationError as error:
         raise _errors(error) from None
+
+
+def _relay_name(variable: str) -> str:
+    """Return the name of the relay whose address a variable holds. Raises SettingsError."""
+    name = variable.removeprefix(RELAY)
+    if not _RELAY_NAME.fullmatch(name):
+        remedy = f"Write A-Z, 0-9 and _, beginning with a letter: {RELAY}OWN for the relay 'own'."
+        raise SettingsError(f"{variable} does not end with the name of a relay.", remedy)
+    return name.lower()
 
 
 def _dotenv(path: Path) -> dict[str, str]:
@@ -231,6 +257,8 @@ def _dotenv(path: Path) -> dict[str, str]:
 
 def _errors(error: ValidationError) -> SettingsError:
     item = error.errors(include_input=False)[0]
+    if relay := item.get("ctx", {}).get("relay"):
+        return SettingsError(f"{RELAY}{str(relay).upper()}: {item['msg']}.", f"Example: {EXAMPLES['smtp']}")
     name = str(item["loc"][0]).lower()
     message = str(item["msg"]).removeprefix("Value error, ")
     example = EXAMPLES.get(name, f"{PREFIX}{name.upper()}={Settings.model_fields[name].default}")
@@ -239,6 +267,14 @@ def _errors(error: ValidationError) -> SettingsError:
 
 def _listed(value: str) -> list[str]:
     return [item for item in map(str.strip, value.split(",")) if item]
+
+
+def _check_smtp(value: SecretStr) -> SecretStr:
+    """Return the address of an SMTP server. Raises ValueError without any of it in the message."""
+    parts = _server(value.get_secret_value())
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise ValueError("must be smtp://host:port or smtps://host:port")
+    return value
 
 
 def _server(value: str) -> SplitResult:

@@ -45,7 +45,7 @@ def plan(
     made = replace(
         made,
         findings=(*made.findings, *map(str, unread)),
-        errors=(*made.errors, *_missing_keys(app, edition)),
+        errors=(*made.errors, *_missing_settings(app, edition)),
     )
     compared = {"diff": made.moves.as_dict() if made.moves else None} if wanted else {}
     output.print_json(made.as_dict() | compared) if json else show_plan(made, wanted is not None)
@@ -53,13 +53,20 @@ def plan(
         raise typer.Exit(InvalidInput.exit_code)
 
 
-def _missing_keys(app: App, edition: Snapshot) -> list[str]:
-    """Return that a launch would be refused because a key is missing that the sender signs with."""
-    try:
-        app.dkim_keys.find(edition.body["mailing"]["sender"].get("sign"))
-    except SettingsError as error:
-        return [str(error)]
-    return []
+def _missing_settings(app: App, edition: Snapshot) -> list[str]:
+    """Return that a launch would be refused because the sender's DKIM key or the address of its relay is missing."""
+    from mailshot.deliver import routes
+
+    sender, missing = edition.body["mailing"]["sender"], []
+    for find in (
+        lambda: app.dkim_keys.find(sender.get("sign")),
+        lambda: routes.find_relays(sender.get("through"), app.relays),
+    ):
+        try:
+            find()
+        except SettingsError as error:
+            missing.append(str(error))
+    return missing
 
 
 def launch(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
@@ -41,7 +43,7 @@ def doctor(
         return doctor_senders.check_senders(nameserver, sends_from or [], json)
     if nameserver or sends_from:
         raise WrongArgument("--nameserver and --sends-from are only for --senders.", "Add --senders.")
-    checks = [_look(name, look) for name, look in _LOOKS.items()]
+    checks = [_look(name, look) for name, look in {**_LOOKS, **_relay_looks()}.items()]
     if json:
         output.print_json([{"part": name, "sound": sound, "says": says} for name, sound, says in checks])
     else:
@@ -96,8 +98,36 @@ def _smtp() -> str:
     from mailshot.deliver import smtp
 
     app = context.app()
+    if not _senders_without_relays():
+        return f"{app.server} is not used: all senders have relays"
     smtp.check_server(app.server)
     return f"{app.server} is reachable"
+
+
+def _senders_without_relays() -> bool:
+    """Return whether a sender's mails go through MAILSHOT_SMTP, as far as the rules can be read."""
+    with suppress(MailshotError):
+        senders = context.rulebook(context.settings().project).senders.values()
+        return any(sender.through is None for sender in senders) or not senders
+    return True
+
+
+def _relay_looks() -> dict[str, Callable[[], str]]:
+    """Return a check for each relay that a sender or a setting names."""
+    names: set[str] = set()
+    with suppress(MailshotError):
+        names |= set(context.settings().relay)
+        rules = context.rulebook(context.settings().project)
+        names |= {entry.relay for sender in rules.senders.values() for entry in sender.through or ()}
+    return {f"relay {name}": partial(_relay, name) for name in sorted(names)}
+
+
+def _relay(name: str) -> str:
+    from mailshot.deliver import routes, smtp
+
+    server = routes.find_relays([{"relay": name}], context.app().relays)[name]
+    smtp.check_server(server)
+    return f"{server} is reachable"
 
 
 def _queue() -> str:

@@ -107,16 +107,18 @@ def send_test(
     language: Language = None,
 ) -> None:
     """Send a campaign's mail to yourself, as a customer of the latest plan would get it."""
-    from mailshot.deliver import smtp
+    from mailshot.deliver import routes
     from mailshot.deliver.outcome import Status
 
     to = _address(address)
     app = context.app()
     letter = _letter(app, campaign, customer, language=language)
-    verdict = smtp.send_test_mail(app.server, letter, to, app.dkim_keys)
+    servers = routes.servers_of(letter.through, app.server, app.relays)
+    verdict = routes.send_test_mail(servers, letter, to, app.dkim_keys)
     if verdict.status is not Status.accepted:
-        raise Unavailable(f"{app.server} did not accept the mail: {verdict.reply}", "Nothing else was sent.")
-    output.print_text(output.printable(f"Sent '{smtp.TEST_MARK}{letter.rendered.subject}' to {to}: {verdict.reply}"))
+        names = " or ".join(map(str, servers))
+        raise Unavailable(f"{names} did not accept the mail: {verdict.reply}", "Nothing else was sent.")
+    output.print_text(output.printable(f"Sent '{routes.TEST_MARK}{letter.rendered.subject}' to {to}: {verdict.reply}"))
     output.print_next_step(f"mailshot launch '{campaign}'")
 
 

@@ -49,7 +49,7 @@ def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run 
         for thread in mailbox:
             thread.start()
         output.print_text(
-            f"Up: {app.settings.base_url} (preferences, tracking), sending to {app.server}{signing}. "
+            f"Up: {app.settings.base_url} (preferences, tracking), sending to {_servers(app)}{signing}. "
             "Ctrl-C shuts down gracefully."
         )
         freeze_startup_objects()
@@ -64,6 +64,11 @@ def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run 
 def _signing(app: App) -> str:
     """Read the DKIM keys, so that an unusable one stops the start; return how many there are. Raises SettingsError."""
     return f", with {output.count_noun(len(app.dkim_keys), 'DKIM key')}" if len(app.dkim_keys) else ""
+
+
+def _servers(app: App) -> str:
+    """Return the SMTP server, and the relays that senders may have besides."""
+    return ", ".join([str(app.server), *(f"relay {name} ({server})" for name, server in app.relays.items())])
 
 
 def work_with_clock(stop: threading.Event, threads: int) -> None:
@@ -97,7 +102,7 @@ def worker(threads: Threads = 1) -> None:
     app = context.app()
     signing = _signing(app)
     with signals.stopping() as stop:
-        output.print_text(f"Worker with {app.settings.connections} connections to {app.server}{signing}.")
+        output.print_text(f"Worker with {app.settings.connections} connections to {_servers(app)}{signing}.")
         freeze_startup_objects()
         tasks.work_until(app, threads, stop)
 

@@ -13,6 +13,7 @@ from typing import Any
 from mailshot.deliver import outcome
 from mailshot.deliver.frozen_run import FrozenRun
 from mailshot.deliver.ledger_writer import LedgerWriter
+from mailshot.deliver.relays import Relays
 from mailshot.deliver.send_settings import SendSettings
 from mailshot.deliver.smtp import MailObject
 from mailshot.errors import MailshotError
@@ -49,6 +50,8 @@ class Prepared:
     #: The revision of the row that the mail was rendered for.
     revision: int
     letter: OutgoingMail
+    #: The only relay that may send it, because it may have sent it before; None for any.
+    relay: str | None = None
     _messages: dict[bool, MailObject] = field(default_factory=dict)
 
     @property
@@ -79,8 +82,15 @@ class Composer:
     """Claims up to `most` rows and renders their mails ahead of the connections, within a bound."""
 
     def __init__(
-        self, settings: SendSettings, run: FrozenRun, writer: LedgerWriter, most: int, stop: threading.Event
+        self,
+        settings: SendSettings,
+        run: FrozenRun,
+        writer: LedgerWriter,
+        relays: Relays,
+        most: int,
+        stop: threading.Event,
     ) -> None:
+        self._relays = relays
         self._settings, self._run, self._writer = settings, run, writer
         self._left = most
         self._products: dict[int, dict[str, Any]] = {}
@@ -108,6 +118,11 @@ class Composer:
     @property
     def stopped(self) -> bool:
         return self._halted or self._writer.broken or self._stop.is_set()
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every mail of the batch is with a connection."""
+        return self._rendering is not None and self._rendering.done() and self._ready.qsize() <= 1
 
     def halt(self) -> None:
         """Prepare no further mail in this batch."""
@@ -167,7 +182,7 @@ class Composer:
         return self._loaded.popleft() if self._loaded else None
 
     async def _claim(self) -> None:
-        rows = await self._writer.claim(min(CLAIM_ROWS, self._left))
+        rows = await self._writer.claim(min(CLAIM_ROWS, self._left), self._relays.usable_names)
         # Fewer than asked for: nothing more is due.
         self._left = self._left - len(rows) if rows else 0
         if not rows:
@@ -244,4 +259,4 @@ class Composer:
         except Exception as error:
             self.skip_unrenderable(row.customer_id, error)
             return None
-        return Prepared(row.customer_id, facts["email"], row.attempts, row.revision, letter)
+        return Prepared(row.customer_id, facts["email"], row.attempts, row.revision, letter, row.relay)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -50,6 +50,10 @@ class Intent:
     links: Sequence[tuple[int, str]]
     #: Becomes True once the intent is committed, False when the dot must not be sent.
     allowed: asyncio.Future[bool]
+    #: The relay that has the body, None for MAILSHOT_SMTP.
+    relay: str | None = None
+    #: The only relay that may send the row (see `Claimed`).
+    bound_to: str | None = None
 
 
 class LedgerWriter:
@@ -73,8 +77,8 @@ class LedgerWriter:
         self.broken = False
         self._task = asyncio.create_task(self._run())
 
-    async def claim(self, most: int) -> list[Claimed]:
-        """Claim up to `most` due rows; none when the ledger does not answer.
+    async def claim(self, most: int, relays: Collection[str] | None = None) -> list[Claimed]:
+        """Claim up to `most` due rows, that these relays may send; none when the ledger does not answer.
 
         A row whose lease lapsed and that came back while a connection still holds it is left out: both copies would
         carry the same token, so the ledger could not tell them apart.
@@ -82,7 +86,7 @@ class LedgerWriter:
 
         def take(connection: Connection) -> list[Claimed]:
             now = datetime.now(UTC)
-            return worker_ledger.claim(connection, self._run_id, self._token, now, now + self._lease, most)
+            return worker_ledger.claim(connection, self._run_id, self._token, now, now + self._lease, most, relays)
 
         claimed = [row for row in await self._write(take) or [] if row.customer_id not in self._held]
         self._held.update(row.customer_id for row in claimed)
@@ -96,11 +100,19 @@ class LedgerWriter:
 
         return bool(await self._write(mark))
 
-    async def commit_intent(self, customer_id: int, revision: int, links: Sequence[tuple[int, str]]) -> bool:
-        """Return whether the dot of a mail may be sent. If so, the intent is committed."""
+    async def commit_intent(
+        self,
+        customer_id: int,
+        revision: int,
+        links: Sequence[tuple[int, str]],
+        relay: str | None = None,
+        bound_to: str | None = None,
+    ) -> bool:
+        """Return whether the dot of a mail may be sent. If so, the intent is committed. For the fields see `Intent`."""
         if self.broken:
             return False
-        intent = Intent(customer_id, revision, links, asyncio.get_running_loop().create_future())
+        allowed = asyncio.get_running_loop().create_future()
+        intent = Intent(customer_id, revision, links, allowed, relay, bound_to)
         self._intents.append(intent)
         self._wake.set()
         return await intent.allowed
@@ -204,7 +216,8 @@ class LedgerWriter:
         feedback.store_links(connection, links)
         revisions = {intent.customer_id: intent.revision for intent in intents}
         as_of = self._as_of + (now - self._launched_at)
-        request = DotRequest(self._run_id, self._token, revisions, self._gates, now, as_of)
+        relays = {intent.customer_id: intent.relay for intent in intents if intent.relay}
+        request = DotRequest(self._run_id, self._token, revisions, self._gates, now, as_of, relays)
         allowed = worker_ledger.commit_intent(connection, request)
         denied = {customer_id: number for customer_id, number in revisions.items() if customer_id not in allowed}
         if denied:
@@ -215,7 +228,7 @@ class LedgerWriter:
         """Deny the intents of a round that failed. They may be on disk all the same, so a later round undoes them."""
         self._break(error)
         _deny(intents)
-        undone = [Settled(intent.customer_id, DeliveryState.pending) for intent in intents]
+        undone = [Settled(intent.customer_id, DeliveryState.pending, relay=intent.bound_to) for intent in intents]
         self._outcomes.extendleft(reversed([*outcomes, *undone]))
         if self._closing and datetime.now(UTC) - self._renewed_at > timedelta(seconds=GIVE_UP_SECONDS):
             # The leases end by themselves; deliveries in doubt are shown as unconfirmed then.

@@ -49,6 +49,9 @@ class Phase(StrEnum):
     dot = "dot"
 
 
+BEFORE_DOT = (Phase.connect, Phase.mail, Phase.rcpt, Phase.data, Phase.body)
+
+
 class Status(StrEnum):
     """How a transaction ended: `in_doubt` means the mail may have arrived."""
 
@@ -75,6 +78,16 @@ class Outcome:
     no_mailbox: bool = False
     #: The connection failed for reasons that have nothing to do with this mail: send it over another one at once.
     resend: bool = False
+
+    @property
+    def wants_less(self) -> bool:
+        """Whether the server asks for fewer or slower mails: 421 and 4.7.x."""
+        return self.reply.startswith(f"{CLOSING} ") or (self.sender_fault and self.reply.startswith("4"))
+
+    @property
+    def may_change_relay(self) -> bool:
+        """Whether another server may be given the mail at once: this one closed the connection before the dot."""
+        return self.close and self.status is Status.retry and self.phase in BEFORE_DOT
 
 
 def classify_reply(phase: Phase, code: int, text: str) -> Outcome:

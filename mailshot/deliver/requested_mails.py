@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from mailshot import logs
-from mailshot.deliver import outcome
+from mailshot.deliver import outcome, routes
 from mailshot.deliver.outcome import Status
 from mailshot.deliver.send_settings import SendSettings
-from mailshot.deliver.smtp import Connection, MailObject
+from mailshot.deliver.smtp import MailObject
 from mailshot.errors import MailshotError, SettingsError, Unavailable
 from mailshot.render.compose import OutgoingMail
 from mailshot.store import engine
@@ -93,13 +93,15 @@ def _move(settings: SendSettings, kind: RequestedMails[Row], row: Row, before: M
 async def _hand_over(settings: SendSettings, mail: OutgoingMail) -> Status:
     """Send a mail within `TRANSACTION_SECONDS`; it is in doubt only when the time ran out after the dot.
 
-    Raises SettingsError when the key is missing that its sender signs with; then nothing was sent.
+    Raises SettingsError when the key is missing that its sender signs with, or the address of one of its relays; then
+    nothing was sent.
     """
     settings.dkim_keys.find(mail.sign)
+    servers = routes.servers_of(mail.through, settings.server, settings.relays)
     dot_sent = False
     try:
         async with asyncio.timeout(TRANSACTION_SECONDS):
-            connection = await Connection.open(settings.server)
+            connection = await routes.open_any(servers)
             content = mail.data(connection.eight_bit, settings.dkim_keys)
             result = await connection.send_body(MailObject(mail.envelope_from, mail.envelope_to, content))
             if result is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from mailshot.deliver.smtp import Server
@@ -46,3 +46,5 @@ class SendSettings:
     redis: str = ""
     #: Sign the mails of senders that ask for it.
     dkim_keys: DkimKeys = NO_KEYS
+    #: Relays by name, for senders that have some; all others send through `server`.
+    relays: Mapping[str, Server] = field(default_factory=dict)

@@ -22,15 +22,11 @@ from mailshot.deliver import pipelining
 from mailshot.deliver.outcome import Outcome, Phase, classify_reply, connection_lost
 from mailshot.deliver.smtp_replies import SmtpReplies
 from mailshot.errors import Unavailable
-from mailshot.render.compose import OutgoingMail
-from mailshot.render.dkim_keys import NO_KEYS, DkimKeys
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 #: How long to wait for the reply to QUIT.
 QUIT_SECONDS = 2.0
 TRANSPORT_ERRORS = (aiosmtplib.SMTPException, OSError, EOFError, asyncio.TimeoutError)
-#: Begins the subject of a test mail.
-TEST_MARK = "[Test] "
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +56,15 @@ class Server:
     #: STARTTLS with a valid certificate is required.
     secure: bool
     timeouts: Timeouts = field(default_factory=Timeouts)
+    #: The setting that its address comes from, for errors.
+    setting: str = "MAILSHOT_SMTP"
 
     @classmethod
-    def parse(cls, url: str, starttls: str, dot_timeout: float = 600.0) -> Server:
+    def parse(cls, url: str, starttls: str, dot_timeout: float = 600.0, setting: str = "MAILSHOT_SMTP") -> Server:
         """Read `smtp://user:password@host:port`; `starttls` is auto, required or never.
 
-        'auto' requires STARTTLS everywhere but on loopback. `dot_timeout`: seconds to wait for the reply to the dot."""
+        'auto' requires STARTTLS everywhere but on loopback. `dot_timeout`: seconds to wait for the reply to the dot.
+        """
         parts = urlsplit(url)
         host = parts.hostname or "127.0.0.1"
         tls = parts.scheme == "smtps"
@@ -78,6 +77,7 @@ class Server:
             tls,
             secure and not tls,
             replace(Timeouts(), dot=dot_timeout),
+            setting,
         )
 
     def __str__(self) -> str:
@@ -133,7 +133,9 @@ class Connection:
             return cls(server, SmtpReplies(client.transport), client.esmtp_extensions)
         except (*TRANSPORT_ERRORS, UnicodeError) as error:  # an invalid host name cannot be encoded
             client.close()
-            raise Unavailable(f"Cannot connect to the SMTP server {server}: {error}", "See MAILSHOT_SMTP.") from error
+            raise Unavailable(
+                f"Cannot connect to the SMTP server {server}: {error}", f"See {server.setting}."
+            ) from error
 
     @property
     def alive(self) -> bool:
@@ -291,14 +293,6 @@ def stuffed(data: bytes) -> bytes:
     return body if body.endswith(b"\r\n") else body + b"\r\n"
 
 
-def send_test_mail(server: Server, letter: OutgoingMail, to: str, keys: DkimKeys = NO_KEYS) -> Outcome:
-    """Send a mail to the address `to` instead of its customer, marked as a test. Raises Unavailable.
-
-    It is signed as customers get it; raises SettingsError when `keys` lacks the key.
-    """
-    return asyncio.run(_send(server, letter, to, keys))
-
-
 def check_server(server: Server) -> None:
     """Connect and quit. Raises Unavailable with the server's reply."""
 
@@ -306,14 +300,3 @@ def check_server(server: Server) -> None:
         await (await Connection.open(server)).quit()
 
     asyncio.run(connect())
-
-
-async def _send(server: Server, letter: OutgoingMail, to: str, keys: DkimKeys) -> Outcome:
-    keys.find(letter.sign)
-    connection = await Connection.open(server)
-    rendered = replace(letter.rendered, subject=TEST_MARK + letter.rendered.subject)
-    test_mail = replace(letter, rendered=rendered, headers=replace(letter.headers, to_address=to, to_name=""))
-    mail = MailObject(letter.envelope_from, to, test_mail.data(connection.eight_bit, keys))
-    outcome = await connection.send_body(mail) or await connection.send_dot()
-    await connection.quit()
-    return outcome

@@ -228,7 +228,9 @@ def _check_tls(server: Server) -> list[SenderFinding]:
     problem = relay_tls.find_problem(server)
     if problem is None:
         return [SenderFinding(Level.ok, "TLS", f"{server} offers TLS with a valid certificate")]
-    return [SenderFinding(Level.fail, "TLS", f"{server}: {problem}", remedy="See MAILSHOT_SMTP and MAILSHOT_STARTTLS.")]
+    return [
+        SenderFinding(Level.fail, "TLS", f"{server}: {problem}", remedy=f"See {server.setting} and MAILSHOT_STARTTLS.")
+    ]
 
 
 def _check_names(setup: SendingSetup) -> list[SenderFinding]:

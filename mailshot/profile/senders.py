@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, model_validator
 
 from mailshot.documents import Document
+from mailshot.facts.yaml_values import Whole
 from mailshot.profile.utm import UtmParameters
 
 _SELECTOR = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+_RELAY = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _WORD = re.compile(r"[!-9;-~]+")
 
 
@@ -49,6 +51,12 @@ def _selector(text: str) -> str:
     return text
 
 
+def _relay(name: str) -> str:
+    if not _RELAY.fullmatch(name):
+        raise ValueError("must be a name of a-z, 0-9 and _ that begins with a letter, for example own")
+    return name
+
+
 Address = Annotated[str, AfterValidator(_address)]
 Domain = Annotated[str, AfterValidator(_domain)]
 Selector = Annotated[str, AfterValidator(_selector)]
@@ -61,6 +69,29 @@ class Signing(BaseModel):
 
     domain: Domain = Field(min_length=1)
     selector: Selector | Annotated[tuple[Selector, ...], Field(min_length=1)]
+
+
+class SenderRelay(BaseModel):
+    """One of the relays that a sender's mails are sent through. Its address is in MAILSHOT_RELAY_<NAME>."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    relay: Annotated[str, AfterValidator(_relay)] = Field(
+        description="Its name: the relay 'own' has its address in the setting MAILSHOT_RELAY_OWN"
+    )
+    weight: Whole = Field(1, ge=1, le=1000, description="Its share of the connections, beside the other relays")
+    connections: Whole | None = Field(None, ge=1, le=200, description="At most so many connections per worker")
+    rate: Whole | None = Field(None, ge=1, description="At most so many mails a minute")
+    spare: bool = Field(False, description="yes: used only while no other relay works")
+
+
+def _check_relays(relays: tuple[SenderRelay, ...]) -> tuple[SenderRelay, ...]:
+    names = [relay.relay for relay in relays]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"names the relay '{twice[0]}' twice; keep one")
+    if all(relay.spare for relay in relays):
+        raise ValueError("has only spare relays; remove 'spare' from at least one")
+    return relays
 
 
 class Sender(BaseModel):
@@ -82,6 +113,8 @@ class Sender(BaseModel):
     utm: UtmParameters = UtmParameters()
     #: None: mails leave unsigned, and the relay signs them.
     sign: Signing | None = None
+    #: None: mails are sent through MAILSHOT_SMTP.
+    through: Annotated[tuple[SenderRelay, ...], Field(min_length=1), AfterValidator(_check_relays)] | None = None
 
     @model_validator(mode="after")
     def _one_place_for_replies(self) -> Sender:
@@ -94,9 +127,9 @@ class Sender(BaseModel):
     def freeze(self, company_brand: str) -> dict[str, Any]:
         """Return what mails need of the sender, as plain values. `company_brand`: for a sender without a brand.
 
-        `replies` and `sign` are there only if they are set, so that older snapshots keep their digest.
+        `replies`, `sign` and `through` are there only if they are set, so that older snapshots keep their digest.
         """
-        unset = {name for name in ("replies", "sign") if getattr(self, name) is None}
+        unset = {name for name in ("replies", "sign", "through") if getattr(self, name) is None}
         return {**self.model_dump(mode="json", exclude={"utm", *unset}), "brand": self.brand or company_brand}
 
     @property

@@ -123,7 +123,7 @@ class Recipient:
 class OutgoingMail:
     """One mail ready to send. `envelope_from` is its VERP address; `links` must be stored before it is sent.
 
-    `language` is that of the version; "" when the mail has no translations.
+    `language`: of the version, "" without translations. `sign`, `through`: the sender's DKIM keys and relays, or None.
     """
 
     envelope_from: str
@@ -135,7 +135,7 @@ class OutgoingMail:
     """Its attachments, and the pictures that this customer's HTML shows."""
     language: str = ""
     sign: Mapping[str, Any] | None = None
-    """The sender's entry about DKIM; None: the mail is not signed."""
+    through: Sequence[Mapping[str, Any]] | None = None
 
     def data(self, eight_bit: bool, keys: DkimKeys = NO_KEYS) -> bytes:
         """Return the message's bytes, signed if its sender signs. Raises SettingsError for a key that is missing.
@@ -204,7 +204,7 @@ def compose(
     envelope_to, files = headers.ascii_address(delivery.address), version.files_in(rendered.html)
     language = version.language if mailing.mails[delivery.content].translated else ""
     who = (own[Purpose.bounce], envelope_to, message_id)
-    return OutgoingMail(*who, rendered, envelope, files, language, sender.get("sign"))
+    return OutgoingMail(*who, rendered, envelope, files, language, sender.get("sign"), sender.get("through"))
 
 
 def _own_addresses(sender: Mapping[str, Any], keys: KeyRing, ids: tuple[int, int]) -> dict[Purpose, str]:

@@ -97,4 +97,5 @@ def _write(mail: ServiceMail, name: str, subject: str, **values: str) -> Outgoin
         extra=(("Auto-Submitted", "auto-replied"),),
     )
     rendered, to = RenderedMail(subject, html, text), headers.ascii_address(mail.to)
-    return OutgoingMail(address, to, message_id, rendered, envelope, sign=sender.get("sign"))
+    sign, through = sender.get("sign"), sender.get("through")
+    return OutgoingMail(address, to, message_id, rendered, envelope, sign=sign, through=through)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy import and_, exists, func, or_, select, true
 
 from mailshot.states import HELD, OPEN, REACHED, UNSETTLED_RUNS, WAITING, DeliveryState, Reason, RunState
 from mailshot.store.dialect import Clause
@@ -46,12 +46,15 @@ def offered_rows(connection: Connection, run_id: int, content: str, most: int) -
     return [offers or [] for offers in connection.scalars(select(D.offers).where(*reached).limit(most))]
 
 
-def due_clauses(now: datetime) -> tuple[Clause, Clause]:
+def due_clauses(now: datetime, relays: Collection[str] | None = None) -> tuple[Clause, Clause]:
     """Return the clauses of rows that can be claimed now, one for each state of `WAITING`.
 
-    Used separately, each can use the index on (run, state, customer); see `worker_ledger.claim`.
+    Used separately, each can use the index on (run, state, customer); see `worker_ledger.claim`. `relays` leaves out
+    rows that only another relay may send.
     """
-    return D.state == DeliveryState.pending, and_(D.state == DeliveryState.deferred, D.next_attempt_at <= now)
+    pending, deferred = D.state == DeliveryState.pending, D.state == DeliveryState.deferred
+    sendable = true() if relays is None else or_(D.relay.is_(None), D.relay.in_(sorted(relays)))
+    return and_(pending, sendable), and_(deferred, D.next_attempt_at <= now, sendable)
 
 
 def runs_with_due_rows(connection: Connection, now: datetime) -> list[tuple[int, int]]:
@@ -67,9 +70,9 @@ def runs_with_due_rows(connection: Connection, now: datetime) -> list[tuple[int,
     return [(int(row[0]), int(row[1])) for row in connection.execute(runs)]
 
 
-def has_due_rows(connection: Connection, run_id: int, now: datetime) -> bool:
-    """Return whether a run has rows that can be sent now."""
-    rows = select(D.run_id).where(D.run_id == run_id, or_(*due_clauses(now)))
+def has_due_rows(connection: Connection, run_id: int, now: datetime, relays: Collection[str] | None = None) -> bool:
+    """Return whether a run has rows that can be sent now, by one of `relays` if they are named."""
+    rows = select(D.run_id).where(D.run_id == run_id, or_(*due_clauses(now, relays)))
     return connection.execute(rows.limit(1)).first() is not None
 
 

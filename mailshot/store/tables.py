@@ -33,8 +33,7 @@ class Customer(SQLModel, table=True):
     language: str | None = None
     country: str | None = None
     time_zone: str | None = None
-    #: Stable random number for shares and holdouts (see `profile.bucketing`).
-    lot: int = Field(sa_type=BigInteger)
+    lot: int = Field(sa_type=BigInteger)  #: Stable random number for shares and holdouts (see `profile.bucketing`).
     joined_at: datetime | None = Field(default=None, sa_type=Instant)
     #: The shop's own facts by name (rules/facts.yaml).
     facts: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
@@ -317,6 +316,7 @@ class Delivery(SQLModel, table=True):
     revision: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     suspicion: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     next_attempt_at: datetime | None = Field(default=None, sa_type=Instant)
+    relay: str | None = None  #: Of the intent, NULL for MAILSHOT_SMTP; a row in doubt is sent again by it only.
     #: When the intent to release the final dot was committed.
     dotted_at: datetime | None = Field(default=None, sa_type=Instant)
     #: When the row reached a state in which nothing more is sent.

@@ -6,8 +6,8 @@ Their statements are compiled once and take all rows of a round in one parameter
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any
@@ -43,12 +43,20 @@ RUN_ID, TOKEN = bindparam("run", type_=BigInteger()), bindparam("held_by", type_
 NOW = bindparam("now", type_=Instant())
 #: Campaigns' gates whose statements a process keeps.
 MAX_GATES = 64
-#: The reports of a round as rows, from one parameter: a JSON list of [customer, reply, reason, next attempt].
+#: The reports of a round as rows, from one parameter: a JSON list of [customer, reply, reason, next attempt,
+#: relay].
 _REPORTS = {
     "sqlite": "SELECT json_extract(value, '$[0]') AS customer_id, json_extract(value, '$[1]') AS reply,"
-    " json_extract(value, '$[2]') AS reason, json_extract(value, '$[3]') AS next_attempt_at FROM json_each(:reports)",
+    " json_extract(value, '$[2]') AS reason, json_extract(value, '$[3]') AS next_attempt_at,"
+    " json_extract(value, '$[4]') AS relay FROM json_each(:reports)",
     "postgresql": "SELECT (value->>0)::bigint AS customer_id, value->>1 AS reply, value->>2 AS reason,"
-    " (value->>3)::timestamptz AS next_attempt_at FROM json_array_elements(CAST(:reports AS json)) AS report(value)",
+    " (value->>3)::timestamptz AS next_attempt_at, value->>4 AS relay"
+    " FROM json_array_elements(CAST(:reports AS json)) AS report(value)",
+}
+#: The relay of a row's intent, from one parameter: a JSON object of customer and relay.
+_RELAYS = {
+    "sqlite": "json_extract(:relays, '$.\"' || delivery.customer_id || '\"')",
+    "postgresql": "CAST(:relays AS json)->>CAST(delivery.customer_id AS text)",
 }
 
 
@@ -64,6 +72,8 @@ class Claimed:
     #: How often the customer's data changed since the launch (see `ledger.revise`).
     revision: int = 0
     suspicion: int = Suspicion.none
+    #: The only relay that may send it, because it may have sent it before; None for any.
+    relay: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +88,25 @@ class Settled:
     next_attempt_at: datetime | None = None
     #: The address, if the server says that it does not exist.
     no_mailbox: str | None = None
+    #: Of a row that is to be sent again: the relay that alone may do it, because it may have sent it; None for any.
+    relay: str | None = None
 
 
-def claim(connection: Connection, run_id: int, token: int, now: datetime, until: datetime, most: int) -> list[Claimed]:
-    """Claim up to `most` due rows of a running run under `token`, with a lease `until` then."""
+def claim(
+    connection: Connection,
+    run_id: int,
+    token: int,
+    now: datetime,
+    until: datetime,
+    most: int,
+    relays: Collection[str] | None = None,
+) -> list[Claimed]:
+    """Claim up to `most` due rows of a running run under `token`, with a lease `until` then.
+
+    `relays`: those that work now; rows that only another one may send are left. None: the run has no relays.
+    """
     taken: list[Claimed] = []
-    for due in ledger_queries.due_clauses(now):
+    for due in ledger_queries.due_clauses(now, relays):
         if len(taken) < most:
             taken += _take(connection, run_id, due, token, until, most - len(taken))
     return taken
@@ -97,10 +120,12 @@ def _take(connection: Connection, run_id: int, due: Clause, token: int, until: d
         update(DELIVERY)
         .where(D.run_id == run_id, D.customer_id.in_(select(chosen.c.customer_id)), due)
         .values(state=DeliveryState.claimed, attempts=D.attempts + 1, token=token, lease_until=until)
-        .returning(D.customer_id, D.content, D.offers, D.attempts, D.revision, D.suspicion)
+        .returning(D.customer_id, D.content, D.offers, D.attempts, D.revision, D.suspicion, D.relay)
     )
     rows = connection.execute(taken).all()
-    return [Claimed(int(row[0]), str(row[1]), row[2] or [], *(int(number) for number in row[3:])) for row in rows]
+    return [
+        Claimed(int(row[0]), str(row[1]), row[2] or [], int(row[3]), int(row[4]), int(row[5]), row[6]) for row in rows
+    ]
 
 
 def set_suspicion(connection: Connection, run_id: int, token: int, customer_id: int, suspicion: Suspicion) -> bool:
@@ -122,10 +147,14 @@ class DotRequest:
     now: datetime
     #: `now` on the calendar of the run (see `sent_mail`).
     as_of: datetime
+    #: By customer: the relay; empty for MAILSHOT_SMTP.
+    relays: Mapping[int, str] = field(default_factory=dict)
 
     def parameters(self) -> dict[str, Any]:
         written = [f"{customer_id}:{revision}" for customer_id, revision in self.written.items()]
         values = {"held_by": self.token, "now": self.now, "customers": sorted(self.written), "written": written}
+        if self.relays:
+            values["relays"] = json.dumps(self.relays)
         return values | SendGates(self.gates).parameters(self.run_id, self.as_of)
 
 
@@ -138,16 +167,19 @@ def commit_intent(connection: Connection, request: DotRequest) -> set[int]:
     # Where earlier mails are counted, no other run, of any campaign, may send to the same inbox meanwhile.
     counts = request.gates.counts
     dialect.lock_customers(connection, sorted(request.written), alone=counts, inbox=counts)
-    return {int(row[0]) for row in _intent(request.gates).execute(connection, request.parameters())}
+    statement = _intent(request.gates, connection.dialect.name if request.relays else "")
+    return {int(row[0]) for row in statement.execute(connection, request.parameters())}
 
 
 @lru_cache(MAX_GATES)
-def _intent(gates: Gates) -> CompiledStatement:
+def _intent(gates: Gates, relays_in: str) -> CompiledStatement:
+    """Return the statement; `relays_in`: the database, where relays are recorded, else ""."""
+    relay = {"relay": text(_RELAYS[relays_in])} if relays_in else {}
     allowed = (
         _held_rows()
         .where(_is_running(), not_(_outdated()))
         .where(*(not_(forbidden) for forbidden, _ in eligibility_gates.at_dot(SendGates(gates))))
-        .values(state=DeliveryState.dotting, dotted_at=NOW)
+        .values(state=DeliveryState.dotting, dotted_at=NOW, **relay)
         .returning(D.customer_id)
     )
     return CompiledStatement(allowed)
@@ -194,7 +226,13 @@ def record_outcomes(connection: Connection, run_id: int, token: int, outcomes: I
     for state, group in _by_state(outcomes).items():
         to_database = Instant().process_bind_param
         reports = [
-            (item.customer_id, item.reply, item.reason, to_database(item.next_attempt_at, connection.dialect))
+            (
+                item.customer_id,
+                item.reply,
+                item.reason,
+                to_database(item.next_attempt_at, connection.dialect),
+                item.relay,
+            )
             for item in group
         ]
         parameters = {"run": run_id, "held_by": token, "now": now, "reports": json.dumps(reports, default=str)}
@@ -209,6 +247,7 @@ def _recorded(state: DeliveryState, database: str) -> CompiledStatement:
         "reply": String(),
         "reason": String(),
         "next_attempt_at": Instant(),
+        "relay": String(),
     }
     report = text(_REPORTS[database]).columns(**columns).subquery("report")
     change = (
@@ -223,7 +262,7 @@ def _recorded(state: DeliveryState, database: str) -> CompiledStatement:
             settled_at=None if state in states.OPEN else NOW,
             lease_until=None,
             # An unconfirmed or sent row keeps its token, so that a late report of the same worker still matches it.
-            **({"token": None} if state in states.OPEN else {}),
+            **({"token": None, "relay": report.c.relay} if state in states.OPEN else {}),
             **({"attempts": D.attempts - 1} if state is DeliveryState.pending else {}),
         )
     )

@@ -14,7 +14,7 @@ import pytest
 
 from mailshot.bootstrap import App
 from mailshot.campaign import control, plan, preview
-from mailshot.deliver import pipeline, smtp
+from mailshot.deliver import pipeline, routes
 from mailshot.deliver.outcome import Status
 from mailshot.feedback import withdrawals
 from mailshot.feedback.withdrawals import WithdrawalRequest
@@ -290,7 +290,7 @@ def test_a_test_mail_is_marked_in_its_subject_and_not_counted(shop: Shop, sink: 
     plan.make_plan(shop.store, edition, project.NOW, project.NOW)
     process = app()
     letter = preview.write_preview(shop.store, edition, "c7", process.keys, "https://x.example", project.NOW)
-    assert smtp.send_test_mail(process.server, letter, "me@shop.example").status is Status.accepted
+    assert routes.send_test_mail([process.server], letter, "me@shop.example").status is Status.accepted
     [entry] = sink.entries()
     message = email.message_from_string(entry["data"], policy=email.policy.default)
     assert (entry["rcpt"], message["To"], message["Subject"]) == ("me@shop.example",) * 2 + ("[Test] Hello Ann c7",)
