@@ -1,0 +1,371 @@
+"""One run under faults: its shop, mail server, queue and processes, what an attack may do to them, and what is counted.
+
+Start at `Trial`. Mailshot is used as an operator uses it: `mailshot worker`, `clock` and `web` are processes, and a
+worker that ends is started again.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+
+from mailshot.errors import MailshotError
+from mailshot.store.engine import Store
+from tests.support import processes
+from tests.support.processes import Redis
+from tests.support.project import Shop, person
+from tests.torture import databases, worker_processes
+from tests.torture.checker import Acceptance, Row, Terms, Verdict, check
+from tests.torture.databases import Databases
+from tests.torture.proxy import Proxy
+from tests.torture.worker_processes import Process
+
+CONNECTIONS = 20
+DOMAIN = "mail.example"
+POLL_SECONDS = 0.02
+#: After which a worker that was asked to end is killed.
+STOP_SECONDS = 60.0
+ROWS = (
+    "SELECT c.email, d.state, d.reason, d.attempts, d.reply, d.next_attempt_at, d.dotted_at FROM delivery d"
+    " JOIN customer c ON c.id = d.customer_id WHERE d.run_id = {run}"
+)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much one trial does: its customers, the faults that it must see, and how long it may take in seconds."""
+
+    name: str
+    customers: int
+    faults: int
+    patience: float
+
+
+SIZES = {"ci": Size("ci", 2000, 10, 180.0), "full": Size("full", 20_000, 100, 1800.0)}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a cell needs."""
+
+    #: The local part of the n-th recipient.
+    local: Callable[[int], str] = "c{}".format
+    #: The state in which a recipient who is not to get a mail must end; None for all others.
+    ending: Callable[[str], str | None] = lambda recipient: None
+    #: Of the sink at the start, see `sink.Behaviour`.
+    behaviour: Mapping[str, Any] = field(default_factory=lambda: {"delay": 0.1})
+    #: MAILSHOT_* variables.
+    variables: Mapping[str, str] = field(default_factory=dict)
+    #: More files of the project, and more YAML of the campaign.
+    files: Mapping[str, str] = field(default_factory=dict)
+    campaign: str = ""
+    #: Seconds.
+    lease: float = 2.0
+    #: None: one worker on SQLite; two that share a Redis on PostgreSQL.
+    workers: int | None = None
+    redis: bool | None = None
+    #: What the processes reach through a proxy: "smtp", "redis", "database".
+    proxies: tuple[str, ...] = ()
+    #: Commands beside the workers, such as "clock".
+    beside: tuple[str, ...] = ()
+    #: The share of the size's customers, for cells in which each takes long.
+    share: float = 1.0
+    #: Whether the trial launches the run itself.
+    launched: bool = True
+    #: The faults that must have happened, as a share of the size's.
+    faults: float = 1.0
+    shifted: bool = False
+
+
+@dataclass
+class Sink:
+    """A running sink, and its log as far as it was read."""
+
+    port: int
+    log: Path
+    popen: subprocess.Popen[str]
+    events: list[dict[str, Any]] = field(default_factory=list)
+    _offset: int = 0
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return all events so far."""
+        if self.log.exists():
+            with self.log.open("rb") as file:
+                file.seek(self._offset)
+                whole = file.read().rpartition(b"\n")
+            self._offset += len(whole[0]) + len(whole[1])
+            self.events += [json.loads(line) for line in whole[0].splitlines()]
+        return self.events
+
+    def acceptances(self) -> list[dict[str, Any]]:
+        return [event for event in self.read() if event["phase"] == "accepted"]
+
+    def change(self, **behaviour: Any) -> None:
+        """Change what the sink does, see `sink.Behaviour`."""
+        assert self.popen.stdin is not None
+        self.popen.stdin.write(json.dumps(behaviour) + "\n")
+        self.popen.stdin.flush()
+
+
+@dataclass
+class Trial:
+    """One run under faults."""
+
+    size: Size
+    store_kind: str
+    at_least_once: bool
+    random: random.Random
+    folder: Path
+    setup: Setup
+    shop: Shop
+    sink: Sink
+    environment: dict[str, str]
+    databases: Databases
+    redis: Redis | None = None
+    proxies: dict[str, Proxy] = field(default_factory=dict)
+    run_id: int = 0
+    workers: list[Process] = field(default_factory=list)
+    beside: list[Process] = field(default_factory=list)
+    #: What the attack did, by name.
+    faults: Counter[str] = field(default_factory=Counter)
+    kills: int = 0
+    #: Deliveries that may be in doubt (see `checker.Terms`).
+    in_doubt: int = 0
+    #: What the attack itself found wrong.
+    problems: list[str] = field(default_factory=list)
+    detail: dict[str, Any] = field(default_factory=dict)
+    #: Monotonic.
+    deadline: float = 0.0
+    shift_file: Path | None = None
+    tended: bool = True
+
+    @property
+    def store(self) -> Store:
+        return self.shop.store
+
+    @property
+    def customers(self) -> int:
+        return len(self.shop.customers)
+
+    def launch(self, name: str = "hello") -> int:
+        """Plan and launch a campaign under the trial's policy."""
+        return self.shop.launch(self.shop.campaign(name, self.campaign_yaml()))
+
+    def campaign_yaml(self) -> str:
+        return ("in_doubt: at_least_once\n" if self.at_least_once else "") + self.setup.campaign
+
+    # Processes
+
+    def start_worker(self, **variables: str) -> Process:
+        started = self.start("worker", variables)
+        self.workers.append(started)
+        return started
+
+    def start(self, command: str, variables: Mapping[str, str] | None = None) -> Process:
+        """Start `mailshot COMMAND`."""
+        environment = {**self.environment, **(variables or {})}
+        log = self.folder / f"{command.split()[0]}.log"
+        return worker_processes.start(tuple(command.split()), environment, log, self.shift_file)
+
+    def kill(self, worker: Process) -> None:
+        """Kill a worker with all it has open, and start another in its place."""
+        # Stopped first, so that what is counted is what is open when it dies.
+        worker.signal(signal.SIGSTOP)
+        self.in_doubt += worker.open_connections(self.smtp_port)
+        worker.kill()
+        self.kills += 1
+        self.faults["SIGKILL"] += 1
+        self.workers.remove(worker)
+        self.start_worker()
+
+    @property
+    def smtp_port(self) -> int:
+        return self.proxies["smtp"].port if "smtp" in self.proxies else self.sink.port
+
+    def busiest(self) -> Process:
+        """Return the worker with the most connections to the mail server."""
+        return max(self.workers, key=lambda worker: worker.open_connections(self.smtp_port))
+
+    def open_connections(self) -> int:
+        return sum(worker.open_connections(self.smtp_port) for worker in self.workers)
+
+    def tend(self) -> None:
+        """Start each worker again that has ended, as a process manager does."""
+        for worker in [worker for worker in self.workers if not worker.running]:
+            self.faults["worker ended by itself"] += 1
+            self.workers.remove(worker)
+            self.start_worker()
+
+    # What is seen from outside
+
+    def arrived(self) -> int:
+        return len(self.sink.acceptances())
+
+    def query(self, sql: str) -> list[Any]:
+        with self.store.read() as connection:
+            return list(connection.exec_driver_sql(sql).mappings())
+
+    def rows(self) -> list[Any]:
+        """Return the run's deliveries with their addresses."""
+        return self.query(ROWS.format(run=self.run_id))
+
+    def states(self) -> Counter[str]:
+        return Counter(str(row["state"]) for row in self.rows())
+
+    def state_of(self, name: str) -> int:
+        counted = self.query(f"SELECT count(*) AS n FROM delivery WHERE run_id = {self.run_id} AND state = '{name}'")
+        return int(counted[0]["n"])
+
+    def finished(self) -> bool:
+        """Whether the run is finished; False while the database does not answer."""
+        with suppress(MailshotError, DBAPIError):
+            found = self.query(f"SELECT state FROM run WHERE id = {self.run_id}")
+            return bool(found) and found[0]["state"] == "finished"
+        return False
+
+    # Time
+
+    def moments(self, number: int | None = None, begin: float = 0.02, end: float = 0.9) -> Iterator[int]:
+        """Give control `number` times, at random points of the run's progress; stop when the run is over."""
+        number = number or self.size.faults
+        first, last = int(self.customers * begin), int(self.customers * end)
+        for index, goal in enumerate(sorted(self.random.randint(first, last) for _ in range(number))):
+            if not self.wait_for(goal):
+                return
+            time.sleep(self.random.random() * 0.1)
+            yield index
+
+    def wait_for(self, arrivals: int) -> bool:
+        """Wait until so many mails have arrived; False when the run is over, or time is up, before."""
+        while self.arrived() < arrivals:
+            if self.out_of_time() or self.finished():
+                return False
+            if self.tended:
+                self.tend()
+            time.sleep(POLL_SECONDS)
+        return True
+
+    def wait_until(self, true: Callable[[], bool], patience: float, what: str) -> bool:
+        """Wait until something is true; else note a problem."""
+        end = min(time.monotonic() + patience, self.deadline)
+        while not true():
+            if time.monotonic() > end:
+                self.problems.append(f"after {patience:.0f} s still not: {what}")
+                return False
+            if self.tended:
+                self.tend()
+            time.sleep(POLL_SECONDS)
+        return True
+
+    def out_of_time(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    def finish(self) -> None:
+        """Wait until the run is finished, and end all processes softly."""
+        while not self.finished():
+            if self.out_of_time():
+                self.problems.append(f"not finished after {self.size.patience:.0f} s: {dict(self.states())}")
+                break
+            self.tend()
+            time.sleep(0.1)
+        for process in [*self.workers, *self.beside]:
+            code = process.terminate(STOP_SECONDS)
+            if code not in (0, -signal.SIGTERM):  # one that is still starting knows no signals yet
+                self.problems.append(f"'{' '.join(process.command)}' ended with {code} after SIGTERM")
+
+    def judge(self) -> Verdict:
+        """Compare the ledger with the sink."""
+        endings = {
+            row["email"]: ending for row in self.rows() if (ending := self.setup.ending(row["email"])) is not None
+        }
+        terms = Terms(self.at_least_once, self.in_doubt, endings, self.customers)
+        rows = [Row(row["email"], row["state"], row["reason"]) for row in self.rows()]
+        return check(
+            rows, [Acceptance(item["rcpt"], item["id"], item["sha256"]) for item in self.sink.acceptances()], terms
+        )
+
+
+@contextmanager
+def open_trial(
+    setup: Setup, size: Size, store_kind: str, at_least_once: bool, seed: int, folder: Path, made: Databases
+) -> Iterator[Trial]:
+    """Make a shop with its customers, start what the setup asks for, launch the run, and end everything afterwards."""
+    with ExitStack() as stack:
+        url = stack.enter_context(made.fresh(store_kind, folder))
+        store = Store.open(url)
+        stack.callback(store.close)
+        shop = Shop.open(store, folder / "shop", 0, dict(setup.files))
+        number = int(size.customers * setup.share)
+        shop.add([person(f"c{n}", f"{setup.local(n)}@{DOMAIN}") for n in range(1, number + 1)])
+        trial = Trial(
+            size, store_kind, at_least_once, random.Random(seed), folder, setup, shop, _sink(stack, folder, setup), {},
+            made, deadline=time.monotonic() + size.patience,
+        )  # fmt: skip
+        _environment(stack, trial, url)
+        if setup.shifted:
+            trial.shift_file = folder / "shift"
+            trial.shift_file.write_text("0")
+        if setup.launched:
+            trial.run_id = trial.launch()
+        try:
+            trial.beside = [trial.start(command) for command in setup.beside]
+            for _ in range(setup.workers or (1 if store.sqlite else 2)):
+                trial.start_worker()
+            yield trial
+        finally:
+            for process in [*trial.workers, *trial.beside]:
+                process.kill()
+
+
+def _sink(stack: ExitStack, folder: Path, setup: Setup) -> Sink:
+    log = folder / "accepted.log"
+    command = [sys.executable, "-m", "tests.torture.sink", "--log", str(log)]
+    popen = processes.start(
+        [*command, "--behaviour", json.dumps(dict(setup.behaviour))], stdout=subprocess.PIPE, stdin=subprocess.PIPE
+    )
+    stack.callback(processes.end, popen)
+    assert popen.stdout is not None
+    assert popen.stdin is not None
+    stack.callback(popen.stdin.close)
+    stack.callback(popen.stdout.close)
+    return Sink(int(popen.stdout.readline()), log, popen)
+
+
+def _environment(stack: ExitStack, trial: Trial, url: str) -> None:
+    """Set the variables of the trial's processes, with proxies in between where the setup asks for them."""
+    setup, kind = trial.setup, trial.store_kind
+    ports = {"smtp": trial.sink.port}
+    if setup.redis if setup.redis is not None else kind == "postgres":
+        trial.redis = stack.enter_context(processes.own_redis())
+        ports["redis"] = trial.redis.port
+    for name in setup.proxies:
+        target: int | Path | None = ports.get(name)
+        if name == "database" and kind == "postgres":
+            target = trial.databases.postgres.socket
+        if target is not None:
+            trial.proxies[name] = Proxy(target)
+            stack.callback(trial.proxies[name].close)
+            ports[name] = trial.proxies[name].port
+    trial.environment = trial.shop.environment(
+        MAILSHOT_SMTP=f"smtp://127.0.0.1:{ports['smtp']}",
+        MAILSHOT_CONNECTIONS=str(CONNECTIONS),
+        MAILSHOT_LEASE=str(setup.lease),
+        **setup.variables,
+    )
+    if "redis" in ports:
+        trial.environment["MAILSHOT_REDIS"] = f"redis://127.0.0.1:{ports['redis']}/0"
+    if "database" in ports:
+        name = databases.servers.name_of(url)
+        trial.environment["MAILSHOT_DATABASE"] = f"postgresql://postgres@127.0.0.1:{ports['database']}/{name}"
