@@ -1,4 +1,4 @@
-"""Compares a ledger with the log of an independent mail server. Pure: it takes rows and acceptances, and gives a verdict.
+"""Compares a ledger with the log of an independent mail server. Pure: rows and acceptances in, a verdict out.
 
 The words are those of Jepsen's total-queue checker: what was enqueued must be dequeued exactly once. An acceptance is a
 message that the server had on disk before it answered, so a row that is `sent` and has none is a lost mail.

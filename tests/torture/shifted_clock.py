@@ -22,6 +22,8 @@ def main() -> None:
     path = Path(sys.argv[1])
     shift = _read(path) or 0.0
     coordinates = time_machine.travel(datetime.now(UTC) + timedelta(seconds=shift), tick=True).start()
+    # To begin took a moment, which would be missing from the clock.
+    coordinates.shift(time_machine.escape_hatch.time.time() + shift - time.time())
 
     def follow() -> None:
         nonlocal shift

@@ -1,11 +1,12 @@
 """An SMTP server that keeps accounts: every acceptance is on disk before it is answered. It delivers nothing.
 
 Run it as `python -m tests.torture.sink --log FILE`; it prints its port. It knows nothing of Mailshot: its log, compared
-with the ledger by `checker`, is what a real server would have delivered. Acceptances that arrive together share an fsync.
+with the ledger by `checker`, is what a real server would have delivered. Acceptances at the same time share an fsync.
 
 The local part of a recipient chooses a fault, `ACTION-PHASE-[TIMESx-]name`:
 
-    451-rcpt-ann   421-dot-1x-ann   fin-body-ann   rst-after-accept-ann   slow-dot-ann   tarpit-rcpt-ann   greylist-rcpt-1x-ann
+    451-rcpt-ann   421-dot-1x-ann   fin-body-ann   rst-after-accept-ann   stall-dot-ann   greylist-rcpt-1x-ann
+    slow-dot-ann   tarpit-rcpt-ann (byte by byte)   deaf-body-ann (nothing is read for a while)
 
 With `TIMES` only so many attempts of that recipient fail. MAIL and the connection itself belong to no recipient: these
 faults, and the time that a reply to the dot takes, are set by lines of JSON on the standard input (see `Behaviour`).
@@ -44,7 +45,7 @@ class Behaviour:
 
     #: The reply to the dot takes a random time up to this long, in seconds.
     delay: float = 0.0
-    #: How long `slow` waits, and how long `tarpit` takes for one reply, in seconds.
+    #: How long `slow` and `deaf` wait, and how long `tarpit` takes for one reply, in seconds.
     slow: float = 5.0
     #: What happens at every so-manieth connection, or MAIL: an action, "" for nothing.
     connect: str = ""
@@ -164,11 +165,14 @@ class Session:
         if not all([await self._fault(recipient, "data") for recipient in self.recipients]):
             return
         await self._say("354 go on")
-        first = await self._line()
+        line = await self._line()
         for recipient in self.recipients:
             await self._fault(recipient, "body")
-        rest = b"" if first == b".\r\n" else await self.reader.readuntil(b"\r\n.\r\n")
-        await self._accept((b"\r\n" + first + rest).replace(b"\r\n..", b"\r\n.")[2:].removesuffix(b".\r\n"))
+        data = bytearray()
+        while line != b".\r\n":
+            data += line[1:] if line.startswith(b".") else line
+            line = await self._line()
+        await self._accept(bytes(data))
 
     async def _accept(self, data: bytes) -> None:
         if not self.recipients:
@@ -213,7 +217,9 @@ class Session:
 
     async def _act(self, action: str, phase: str) -> bool:
         if action.isdigit():
-            await self._say(f"{action} {STATUS.get(action, '4.0.0' if action[0] == '4' else '5.0.0')} as asked at {phase}")
+            await self._say(
+                f"{action} {STATUS.get(action, '4.0.0' if action[0] == '4' else '5.0.0')} as asked at {phase}"
+            )
             if action == "421" or phase in ("connect", "body"):
                 raise Gone
             return False
@@ -224,6 +230,10 @@ class Session:
             await asyncio.sleep(3600)
         elif action == "slow":
             await asyncio.sleep(self.sink.behaviour.slow)
+        elif action == "deaf":
+            self.writer.transport.pause_reading()
+            await asyncio.sleep(self.sink.behaviour.slow)
+            self.writer.transport.resume_reading()
         elif action == "tarpit":
             self.byte_wise = True
         elif action == "rst":

@@ -21,12 +21,15 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
+from mailshot import states
 from mailshot.errors import MailshotError
+from mailshot.profile.topics import TRACKING
+from mailshot.store import dialect, tables
 from mailshot.store.engine import Store
 from tests.support import processes
 from tests.support.processes import Redis
-from tests.support.project import Shop, person
-from tests.torture import databases, worker_processes
+from tests.support.project import NOW, Shop, person
+from tests.torture import databases, small_disk, worker_processes
 from tests.torture.checker import Acceptance, Row, Terms, Verdict, check
 from tests.torture.databases import Databases
 from tests.torture.proxy import Proxy
@@ -37,6 +40,8 @@ DOMAIN = "mail.example"
 POLL_SECONDS = 0.02
 #: After which a worker that was asked to end is killed.
 STOP_SECONDS = 60.0
+#: The most that a command may take.
+COMMAND_SECONDS = 120.0
 ROWS = (
     "SELECT c.email, d.state, d.reason, d.attempts, d.reply, d.next_attempt_at, d.dotted_at FROM delivery d"
     " JOIN customer c ON c.id = d.customer_id WHERE d.run_id = {run}"
@@ -60,7 +65,7 @@ SIZES = {"ci": Size("ci", 2000, 10, 180.0), "full": Size("full", 20_000, 100, 18
 class Setup:
     """What a cell needs."""
 
-    #: The local part of the n-th recipient.
+    #: The address of the n-th recipient, or its local part.
     local: Callable[[int], str] = "c{}".format
     #: The state in which a recipient who is not to get a mail must end; None for all others.
     ending: Callable[[str], str | None] = lambda recipient: None
@@ -82,11 +87,16 @@ class Setup:
     beside: tuple[str, ...] = ()
     #: The share of the size's customers, for cells in which each takes long.
     share: float = 1.0
+    #: Whether the customers consent to tracking, so that their mails have tracked links.
+    tracked: bool = False
     #: Whether the trial launches the run itself.
     launched: bool = True
     #: The faults that must have happened, as a share of the size's.
     faults: float = 1.0
+    #: Whether the processes' clocks can be changed (`Trial.shift`).
     shifted: bool = False
+    #: Whether a SQLite database lies on a small disk of its own.
+    small_disk: bool = False
 
 
 @dataclass
@@ -97,6 +107,7 @@ class Sink:
     log: Path
     popen: subprocess.Popen[str]
     events: list[dict[str, Any]] = field(default_factory=list)
+    first: int = 0
     _offset: int = 0
 
     def read(self) -> list[dict[str, Any]]:
@@ -110,7 +121,11 @@ class Sink:
         return self.events
 
     def acceptances(self) -> list[dict[str, Any]]:
-        return [event for event in self.read() if event["phase"] == "accepted"]
+        return [event for event in self.read()[self.first :] if event["phase"] == "accepted"]
+
+    def forget(self) -> None:
+        """Leave what was accepted so far out of all that follows."""
+        self.first = len(self.read())
 
     def change(self, **behaviour: Any) -> None:
         """Change what the sink does, see `sink.Behaviour`."""
@@ -149,6 +164,9 @@ class Trial:
     #: Monotonic.
     deadline: float = 0.0
     shift_file: Path | None = None
+    shifted_by: float = 0.0
+    disk: Path | None = None
+    #: Whether workers that end are started again while the attack goes on.
     tended: bool = True
 
     @property
@@ -162,6 +180,25 @@ class Trial:
     def launch(self, name: str = "hello") -> int:
         """Plan and launch a campaign under the trial's policy."""
         return self.shop.launch(self.shop.campaign(name, self.campaign_yaml()))
+
+    def write_campaign(self, more: str = "", name: str = "hello") -> None:
+        """Write a campaign under the trial's policy without launching it; `more` is YAML."""
+        self.shop.campaign(name, self.campaign_yaml() + more)
+
+    def take_only_run(self) -> None:
+        """Make the one run that there is the trial's; note a problem unless there is exactly one."""
+        self.wait_until(lambda: bool(self.query("SELECT id FROM run")), 60, "a run was launched")
+        runs = [int(row["id"]) for row in self.query("SELECT id FROM run ORDER BY id")]
+        if len(runs) != 1:
+            self.problems.append(f"{len(runs)} runs were launched instead of one")
+        self.run_id = runs[0] if runs else 0
+
+    def run_command(self, command: str) -> None:
+        """Run `mailshot COMMAND` to its end; note a problem when it fails."""
+        done = self.start(command)
+        code = done.popen.wait(COMMAND_SECONDS)
+        if code:
+            self.problems.append(f"'mailshot {command}' ended with {code}")
 
     def campaign_yaml(self) -> str:
         return ("in_doubt: at_least_once\n" if self.at_least_once else "") + self.setup.campaign
@@ -207,6 +244,27 @@ class Trial:
             self.faults["worker ended by itself"] += 1
             self.workers.remove(worker)
             self.start_worker()
+
+    # The clock of all processes
+
+    def shift(self, seconds: float) -> None:
+        """Set the clock of all processes forward by so much more; the setup must ask for it."""
+        assert self.shift_file is not None
+        self.shifted_by += seconds
+        partial = self.shift_file.with_suffix(".new")
+        partial.write_text(str(self.shifted_by))
+        partial.rename(self.shift_file)
+
+    def pass_retries(self) -> None:
+        """Whenever nothing but deferred deliveries is left, set the clock to when they are tried again."""
+        while not self.finished() and not self.out_of_time():
+            self.tend()
+            open_states = {state for state in self.states() if state in states.OPEN}
+            if open_states == {"deferred"}:
+                due = max(instant(row["next_attempt_at"]) for row in self.rows() if row["state"] == "deferred")
+                self.shift(max(due - time.time() - self.shifted_by, 0.0) + 2.0)
+                time.sleep(self.setup.lease)
+            time.sleep(0.2)
 
     # What is seen from outside
 
@@ -303,15 +361,22 @@ def open_trial(
 ) -> Iterator[Trial]:
     """Make a shop with its customers, start what the setup asks for, launch the run, and end everything afterwards."""
     with ExitStack() as stack:
-        url = stack.enter_context(made.fresh(store_kind, folder))
+        disk = stack.enter_context(small_disk.mounted(folder / "disk")) if setup.small_disk else None
+        url = stack.enter_context(made.fresh(store_kind, disk or folder))
         store = Store.open(url)
         stack.callback(store.close)
         shop = Shop.open(store, folder / "shop", 0, dict(setup.files))
         number = int(size.customers * setup.share)
-        shop.add([person(f"c{n}", f"{setup.local(n)}@{DOMAIN}") for n in range(1, number + 1)])
+        names = [setup.local(n) for n in range(1, number + 1)]
+        addresses = [name if "@" in name else f"{name}@{DOMAIN}" for name in names]
+        shop.add([person(f"c{n}", address) for n, address in enumerate(addresses, 1)])
+        if setup.tracked:
+            consents = [{"customer_id": n, "topic": TRACKING, "given": True, "at": NOW} for n in shop.customers]
+            with store.write() as connection:
+                connection.execute(dialect.table(tables.Consent).insert(), consents)
         trial = Trial(
             size, store_kind, at_least_once, random.Random(seed), folder, setup, shop, _sink(stack, folder, setup), {},
-            made, deadline=time.monotonic() + size.patience,
+            made, deadline=time.monotonic() + size.patience, disk=disk,
         )  # fmt: skip
         _environment(stack, trial, url)
         if setup.shifted:
@@ -321,12 +386,18 @@ def open_trial(
             trial.run_id = trial.launch()
         try:
             trial.beside = [trial.start(command) for command in setup.beside]
-            for _ in range(setup.workers or (1 if store.sqlite else 2)):
+            usual = 1 if store.sqlite else 2
+            for _ in range(usual if setup.workers is None else setup.workers):
                 trial.start_worker()
             yield trial
         finally:
             for process in [*trial.workers, *trial.beside]:
                 process.kill()
+
+
+def instant(value: Any) -> float:
+    """Return a time of the ledger in seconds since 1970: SQLite keeps microseconds, PostgreSQL a timestamp."""
+    return value / 1e6 if isinstance(value, int) else float(value.timestamp())
 
 
 def _sink(stack: ExitStack, folder: Path, setup: Setup) -> Sink:

@@ -1,4 +1,4 @@
-"""Mailshot's own processes as an operator runs them, each in a process group of its own, and what one can see of them."""
+"""Mailshot's own processes as an operator runs them, each in a process group of its own, seen from outside."""
 
 from __future__ import annotations
 
@@ -67,6 +67,15 @@ class Process:
                 _, hard = resource.prlimit(pid, which)
                 resource.prlimit(pid, which, (hard if most is None else most, hard))
 
+    def descriptors(self) -> int:
+        """Return how many file descriptors the command itself has open."""
+        return len(list((PROC / str(self.popen.pid) / "fd").iterdir()))
+
+    def address_space(self) -> int:
+        """Return the size of the command's address space in bytes."""
+        pages = int((PROC / str(self.popen.pid) / "statm").read_text().split()[0])
+        return pages * resource.getpagesize()
+
     def open_connections(self, port: int) -> int:
         """Count the TCP connections of the group to a local port."""
         sockets = set()
@@ -82,7 +91,9 @@ class Process:
         )
 
 
-def start(command: tuple[str, ...], environment: Mapping[str, str], log: Path, shifted_by: Path | None = None) -> Process:
+def start(
+    command: tuple[str, ...], environment: Mapping[str, str], log: Path, shifted_by: Path | None = None
+) -> Process:
     """Start `mailshot COMMAND`; with `shifted_by`, under a clock that is off by the seconds in that file."""
     launcher = ["-m", "mailshot"] if shifted_by is None else ["-m", "tests.torture.shifted_clock", str(shifted_by)]
     with log.open("a") as file:

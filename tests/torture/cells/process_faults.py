@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import time
 
+from tests.torture import failpoints
 from tests.torture.cell import Cell
-from tests.torture.trial import Setup, Trial
+from tests.torture.trial import CONNECTIONS, Setup, Trial
 
 #: Between two SIGTERMs, in seconds.
 ROLLING_SECONDS = {"ci": 2.0, "full": 5.0}
+#: How often each failpoint is hit, and how long it may take to get there, in seconds.
+POINT_ROUNDS = {"ci": 1, "full": 20}
+POINT_SECONDS = 30.0
+#: After the lease of a dead worker.
+RESUME_SECONDS = 20.0
+#: What a worker short of memory may still take, and for how long it is short, in seconds.
+SPARE_BYTES = 1_000_000
+STARVED_SECONDS = 1.5
 
 
 def kill_workers(trial: Trial) -> None:
@@ -47,8 +57,92 @@ def freeze_workers(trial: Trial) -> None:
         zombie.signal(signal.SIGCONT)
 
 
+def kill_at_points(trial: Trial) -> None:
+    """Start workers that kill themselves at a named point; each point is passed a random number of times before."""
+    trial.tended = False
+    for round_ in range(POINT_ROUNDS[trial.size.name]):
+        for name in failpoints.NAMES:
+            if trial.finished():
+                trial.problems.append(f"the run was over before {name} in round {round_}")
+                return
+            count = trial.random.randint(1, 40 if "commit" not in name else 3)
+            worker = trial.start_worker(**{failpoints.VARIABLE: f"{name}:{count}"})
+            end = time.monotonic() + POINT_SECONDS
+            while worker.running and time.monotonic() < end and not trial.finished():
+                time.sleep(0.02)
+            trial.workers.remove(worker)
+            if worker.popen.poll() == -signal.SIGKILL:
+                trial.faults[name] += 1
+                trial.kills += 1
+                trial.in_doubt += CONNECTIONS
+            else:
+                trial.problems.append(f"{name}:{count} was not reached")
+                worker.kill()
+                trial.in_doubt += CONNECTIONS
+    trial.start_worker()
+
+
+def kill_clock_and_web(trial: Trial) -> None:
+    """Kill clock and web in turn, now and then the worker too: the run goes on within the lease and 20 s."""
+    slowest = 0.0
+    for index in trial.moments():
+        number = index % len(trial.beside)
+        command = " ".join(trial.beside[number].command)
+        trial.beside[number].kill()
+        trial.kills += 1
+        trial.faults[f"SIGKILL of {command}"] += 1
+        if index % 5 == 4:
+            for worker in list(trial.workers):
+                trial.kill(worker)
+        arrived, began = trial.arrived(), time.monotonic()
+        trial.beside[number] = trial.start(command)
+        if trial.wait_for(arrived + 40):
+            slowest = max(slowest, time.monotonic() - began)
+    trial.detail["slowest resumption in seconds"] = round(slowest, 1)
+    if slowest > trial.setup.lease + RESUME_SECONDS:
+        trial.problems.append(f"it took {slowest:.0f} s to go on, with a lease of {trial.setup.lease:.0f} s")
+
+
+def starve_workers(trial: Trial) -> None:
+    """Take memory and file descriptors from the busiest worker for a while; what then ends is started again."""
+    trial.sink.change(mail="421", every=20)  # so that connections have to be opened again and again
+    for index in trial.moments():
+        worker = trial.busiest()
+        trial.in_doubt += worker.open_connections(trial.smtp_port)
+        if index % 2:
+            worker.limit(resource.RLIMIT_NOFILE, worker.descriptors())
+            trial.faults["no file descriptor left"] += 1
+        else:
+            worker.limit(resource.RLIMIT_AS, worker.address_space() + SPARE_BYTES)
+            trial.faults["no memory left"] += 1
+        time.sleep(STARVED_SECONDS)
+        worker.limit(resource.RLIMIT_NOFILE, None)
+        worker.limit(resource.RLIMIT_AS, None)
+    trial.sink.change(mail="")
+    trial.pass_retries()
+
+
 CELLS = (
     Cell("F1", "kill -9 of workers at random moments", kill_workers),
+    Cell(
+        "F1-points",
+        "workers that die at each of twelve named points",
+        kill_at_points,
+        Setup(workers=0, faults=1.2),
+        unsupported=failpoints.unsupported,
+    ),
+    Cell(
+        "F2",
+        "kill -9 of clock and web, and now and then of the worker",
+        kill_clock_and_web,
+        Setup(beside=("clock", "web"), behaviour={"delay": 0.2}),
+    ),
     Cell("F3", "rolling restart by SIGTERM", restart_workers, Setup(behaviour={"delay": 0.6})),
     Cell("F4", "workers that sleep past their lease", freeze_workers, Setup(lease=1.0)),
+    Cell(
+        "F18",
+        "workers without memory or file descriptors",
+        starve_workers,
+        Setup(shifted=True, behaviour={"delay": 0.2}, lease=5.0),
+    ),
 )
