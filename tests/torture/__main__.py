@@ -20,7 +20,8 @@ from tests.torture.cell import Cell
 from tests.torture.cells import CELLS
 from tests.torture.databases import Databases
 from tests.torture.report import Result
-from tests.torture.trial import SIZES, Size, Trial, open_trial
+from tests.torture.setup import SIZES, Size
+from tests.torture.trial import Trial, open_trial
 
 STORES = ("sqlite", "postgres")
 POLICIES = ("at_most_once", "at_least_once")
@@ -44,7 +45,7 @@ def run_trial(cell: Cell, size: Size, store: str, policy: str, seed: int, folder
     began = time.monotonic()
     try:
         with (
-            _time_limit(size.patience + MARGIN_SECONDS),
+            _time_limit(size.patience * cell.setup.patience + MARGIN_SECONDS),
             open_trial(cell.setup, size, store, policy == "at_least_once", seed, place, made) as trial,
         ):
             cell.attack(trial)
@@ -142,7 +143,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = _arguments()
     if arguments.list:
-        print("\n".join(f"{cell.name:12}{cell.title}" for cell in CELLS))
+        print("\n".join(f"{cell.name:14}{cell.title}" for cell in CELLS))
         return
     folder = Path(tempfile.mkdtemp(prefix="mailshot-torture-"))
     made, results = Databases(folder), list[Result]()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.torture.trial import Setup, Trial
+from tests.torture.setup import Setup
+from tests.torture.trial import Trial
 
 
 def _no_further_rule(_trial: Trial) -> list[str]:

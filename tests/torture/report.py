@@ -40,7 +40,7 @@ class Result:
     def line(self) -> str:
         """Return one line for a terminal; a failure also tells how to repeat it."""
         verdict = {True: "passed", False: "FAILED", None: "SKIPPED"}[self.passed]
-        text = f"{verdict:8}{self.cell:12}{self.store:9}{self.policy:14}"
+        text = f"{verdict:8}{self.cell:14}{self.store:9}{self.policy:14}"
         if self.passed is None:
             return f"{text} {'; '.join(self.problems)}"
         text += (

@@ -231,9 +231,10 @@ class Session:
         elif action == "slow":
             await asyncio.sleep(self.sink.behaviour.slow)
         elif action == "deaf":
-            self.writer.transport.pause_reading()
+            transport: Any = self.writer.transport
+            transport.pause_reading()
             await asyncio.sleep(self.sink.behaviour.slow)
-            self.writer.transport.resume_reading()
+            transport.resume_reading()
         elif action == "tarpit":
             self.byte_wise = True
         elif action == "rst":

@@ -5,31 +5,21 @@ from __future__ import annotations
 import json
 import smtplib
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import processes
-from tests.torture.trial import Sink
+from tests.torture import running_sink
+from tests.torture.running_sink import Sink
 
 MAIL = b"Message-ID: <a@mail.example>\r\nSubject: Hello\r\n\r\n..dot\r\n"
 
 
 @pytest.fixture
 def sink(tmp_path: Path) -> Iterator[Sink]:
-    log = tmp_path / "log"
-    popen = processes.start(
-        [sys.executable, "-m", "tests.torture.sink", "--log", str(log)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert popen.stdout is not None
-    assert popen.stdin is not None
-    yield Sink(int(popen.stdout.readline()), log, popen)
-    processes.end(popen)
-    popen.stdout.close()
-    popen.stdin.close()
+    with running_sink.start(tmp_path, {}) as running:
+        yield running
 
 
 def send(sink: Sink, recipient: str) -> int:
@@ -104,7 +94,7 @@ class talking:
 
     def say(self, text: str, lines: int = 1) -> str:
         self.connection.sendall(text.encode() + b"\r\n")
-        replies = []
+        replies: list[str] = []
         while len([line for line in replies if line[3] == " "]) < lines:
             replies.append(self.file.readline())
         return "".join(replies).replace("\r\n", "\n")

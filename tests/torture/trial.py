@@ -6,11 +6,8 @@ worker that ends is started again.
 
 from __future__ import annotations
 
-import json
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -26,17 +23,17 @@ from mailshot.errors import MailshotError
 from mailshot.profile.topics import TRACKING
 from mailshot.store import dialect, tables
 from mailshot.store.engine import Store
-from tests.support import processes
+from tests.support import processes, servers
 from tests.support.processes import Redis
 from tests.support.project import NOW, Shop, person
-from tests.torture import databases, small_disk, worker_processes
+from tests.torture import running_sink, small_disk, worker_processes
 from tests.torture.checker import Acceptance, Row, Terms, Verdict, check
 from tests.torture.databases import Databases
 from tests.torture.proxy import Proxy
+from tests.torture.running_sink import Sink
+from tests.torture.setup import CONNECTIONS, DOMAIN, Setup, Size
 from tests.torture.worker_processes import Process
 
-CONNECTIONS = 20
-DOMAIN = "mail.example"
 POLL_SECONDS = 0.02
 #: After which a worker that was asked to end is killed.
 STOP_SECONDS = 60.0
@@ -46,92 +43,6 @@ ROWS = (
     "SELECT c.email, d.state, d.reason, d.attempts, d.reply, d.next_attempt_at, d.dotted_at FROM delivery d"
     " JOIN customer c ON c.id = d.customer_id WHERE d.run_id = {run}"
 )
-
-
-@dataclass(frozen=True)
-class Size:
-    """How much one trial does: its customers, the faults that it must see, and how long it may take in seconds."""
-
-    name: str
-    customers: int
-    faults: int
-    patience: float
-
-
-SIZES = {"ci": Size("ci", 2000, 10, 180.0), "full": Size("full", 20_000, 100, 1800.0)}
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a cell needs."""
-
-    #: The address of the n-th recipient, or its local part.
-    local: Callable[[int], str] = "c{}".format
-    #: The state in which a recipient who is not to get a mail must end; None for all others.
-    ending: Callable[[str], str | None] = lambda recipient: None
-    #: Of the sink at the start, see `sink.Behaviour`.
-    behaviour: Mapping[str, Any] = field(default_factory=lambda: {"delay": 0.1})
-    #: MAILSHOT_* variables.
-    variables: Mapping[str, str] = field(default_factory=dict)
-    #: More files of the project, and more YAML of the campaign.
-    files: Mapping[str, str] = field(default_factory=dict)
-    campaign: str = ""
-    #: Seconds.
-    lease: float = 2.0
-    #: None: one worker on SQLite; two that share a Redis on PostgreSQL.
-    workers: int | None = None
-    redis: bool | None = None
-    #: What the processes reach through a proxy: "smtp", "redis", "database".
-    proxies: tuple[str, ...] = ()
-    #: Commands beside the workers, such as "clock".
-    beside: tuple[str, ...] = ()
-    #: The share of the size's customers, for cells in which each takes long.
-    share: float = 1.0
-    #: Whether the customers consent to tracking, so that their mails have tracked links.
-    tracked: bool = False
-    #: Whether the trial launches the run itself.
-    launched: bool = True
-    #: The faults that must have happened, as a share of the size's.
-    faults: float = 1.0
-    #: Whether the processes' clocks can be changed (`Trial.shift`).
-    shifted: bool = False
-    #: Whether a SQLite database lies on a small disk of its own.
-    small_disk: bool = False
-
-
-@dataclass
-class Sink:
-    """A running sink, and its log as far as it was read."""
-
-    port: int
-    log: Path
-    popen: subprocess.Popen[str]
-    events: list[dict[str, Any]] = field(default_factory=list)
-    first: int = 0
-    _offset: int = 0
-
-    def read(self) -> list[dict[str, Any]]:
-        """Return all events so far."""
-        if self.log.exists():
-            with self.log.open("rb") as file:
-                file.seek(self._offset)
-                whole = file.read().rpartition(b"\n")
-            self._offset += len(whole[0]) + len(whole[1])
-            self.events += [json.loads(line) for line in whole[0].splitlines()]
-        return self.events
-
-    def acceptances(self) -> list[dict[str, Any]]:
-        return [event for event in self.read()[self.first :] if event["phase"] == "accepted"]
-
-    def forget(self) -> None:
-        """Leave what was accepted so far out of all that follows."""
-        self.first = len(self.read())
-
-    def change(self, **behaviour: Any) -> None:
-        """Change what the sink does, see `sink.Behaviour`."""
-        assert self.popen.stdin is not None
-        self.popen.stdin.write(json.dumps(behaviour) + "\n")
-        self.popen.stdin.flush()
 
 
 @dataclass
@@ -334,7 +245,7 @@ class Trial:
         """Wait until the run is finished, and end all processes softly."""
         while not self.finished():
             if self.out_of_time():
-                self.problems.append(f"not finished after {self.size.patience:.0f} s: {dict(self.states())}")
+                self.problems.append(f"not finished in time: {dict(self.states())}")
                 break
             self.tend()
             time.sleep(0.1)
@@ -365,19 +276,10 @@ def open_trial(
         url = stack.enter_context(made.fresh(store_kind, disk or folder))
         store = Store.open(url)
         stack.callback(store.close)
-        shop = Shop.open(store, folder / "shop", 0, dict(setup.files))
-        number = int(size.customers * setup.share)
-        names = [setup.local(n) for n in range(1, number + 1)]
-        addresses = [name if "@" in name else f"{name}@{DOMAIN}" for name in names]
-        shop.add([person(f"c{n}", address) for n, address in enumerate(addresses, 1)])
-        if setup.tracked:
-            consents = [{"customer_id": n, "topic": TRACKING, "given": True, "at": NOW} for n in shop.customers]
-            with store.write() as connection:
-                connection.execute(dialect.table(tables.Consent).insert(), consents)
-        trial = Trial(
-            size, store_kind, at_least_once, random.Random(seed), folder, setup, shop, _sink(stack, folder, setup), {},
-            made, deadline=time.monotonic() + size.patience, disk=disk,
-        )  # fmt: skip
+        shop = _shop(store, folder, setup, size)
+        sink = stack.enter_context(running_sink.start(folder, setup.behaviour))
+        trial = Trial(size, store_kind, at_least_once, random.Random(seed), folder, setup, shop, sink, {}, made)
+        trial.deadline, trial.disk = time.monotonic() + size.patience * setup.patience, disk
         _environment(stack, trial, url)
         if setup.shifted:
             trial.shift_file = folder / "shift"
@@ -395,23 +297,21 @@ def open_trial(
                 process.kill()
 
 
+def _shop(store: Store, folder: Path, setup: Setup, size: Size) -> Shop:
+    shop = Shop.open(store, folder / "shop", 0, dict(setup.files))
+    names = [setup.local(n) for n in range(1, int(size.customers * setup.share) + 1)]
+    addresses = [name if "@" in name else f"{name}@{DOMAIN}" for name in names]
+    shop.add([person(f"c{n}", address) for n, address in enumerate(addresses, 1)])
+    if setup.tracked:
+        consents = [{"customer_id": n, "topic": TRACKING, "given": True, "at": NOW} for n in shop.customers]
+        with store.write() as connection:
+            connection.execute(dialect.table(tables.Consent).insert(), consents)
+    return shop
+
+
 def instant(value: Any) -> float:
     """Return a time of the ledger in seconds since 1970: SQLite keeps microseconds, PostgreSQL a timestamp."""
     return value / 1e6 if isinstance(value, int) else float(value.timestamp())
-
-
-def _sink(stack: ExitStack, folder: Path, setup: Setup) -> Sink:
-    log = folder / "accepted.log"
-    command = [sys.executable, "-m", "tests.torture.sink", "--log", str(log)]
-    popen = processes.start(
-        [*command, "--behaviour", json.dumps(dict(setup.behaviour))], stdout=subprocess.PIPE, stdin=subprocess.PIPE
-    )
-    stack.callback(processes.end, popen)
-    assert popen.stdout is not None
-    assert popen.stdin is not None
-    stack.callback(popen.stdin.close)
-    stack.callback(popen.stdout.close)
-    return Sink(int(popen.stdout.readline()), log, popen)
 
 
 def _environment(stack: ExitStack, trial: Trial, url: str) -> None:
@@ -438,5 +338,5 @@ def _environment(stack: ExitStack, trial: Trial, url: str) -> None:
     if "redis" in ports:
         trial.environment["MAILSHOT_REDIS"] = f"redis://127.0.0.1:{ports['redis']}/0"
     if "database" in ports:
-        name = databases.servers.name_of(url)
+        name = servers.name_of(url)
         trial.environment["MAILSHOT_DATABASE"] = f"postgresql://postgres@127.0.0.1:{ports['database']}/{name}"

@@ -18,7 +18,6 @@ MODULES = (
     process_faults,
     queue_faults,
     database_faults,
-    event_faults,
     mail_server_faults,
     network_faults,
     clock_faults,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.support.project import person
 from tests.torture.cell import Cell
-from tests.torture.trial import DOMAIN, Setup, Trial
+from tests.torture.setup import DOMAIN, Setup
+from tests.torture.trial import Trial
 
 LAUNCHES = 10
 POISONED = """<!doctype html>

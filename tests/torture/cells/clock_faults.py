@@ -8,7 +8,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from tests.torture.cell import Cell
-from tests.torture.trial import Setup, Trial
+from tests.torture.setup import Setup
+from tests.torture.trial import Trial
 
 HOUR, DAY = 3600.0, 86_400.0
 SKEW_SECONDS = 120.0

@@ -12,7 +12,8 @@ import psycopg
 from tests.support import servers
 from tests.torture import durable_files, small_disk
 from tests.torture.cell import Cell
-from tests.torture.trial import CONNECTIONS, Setup, Trial
+from tests.torture.setup import CONNECTIONS, Setup
+from tests.torture.trial import Trial
 
 #: One lock longer than any busy timeout; the others are short. In seconds.
 LONG_LOCK, SHORT_LOCK = 12.0, 1.5

@@ -16,7 +16,8 @@ from mailshot.tokens import KeyRing, Purpose
 from tests.support import processes, project, provider_webhooks
 from tests.support.provider_webhooks import BROWSER, WHSEC, MailIds
 from tests.torture.cell import Cell
-from tests.torture.trial import Setup, Trial
+from tests.torture.setup import Setup
+from tests.torture.trial import Trial
 
 KEYS = KeyRing.parse(project.KEYS)
 PORT = processes.free_port()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from tests.torture.cell import Cell
-from tests.torture.trial import Setup, Trial, instant
+from tests.torture.setup import Setup
+from tests.torture.trial import Trial, instant
 
 #: By the number of the recipient. What fails only once or twice is sent in the end, the rest is refused.
 REFUSALS = (
@@ -90,9 +91,7 @@ def classified(trial: Trial) -> list[str]:
     """Check that exactly what the server left open is in doubt, phase by phase."""
     left_open = {row["email"] for row in trial.rows() if row["email"].startswith(LEFT_OPEN)}
     if trial.at_least_once:
-        copies = defaultdict(int)
-        for event in trial.sink.acceptances():
-            copies[event["rcpt"]] += 1
+        copies = Counter(event["rcpt"] for event in trial.sink.acceptances())
         twice = {recipient for recipient, number in copies.items() if number > 1}
         expected = {recipient for recipient in left_open if "after-accept" in recipient}
         return _differences("were sent again", twice, expected)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from tests.torture.cell import Cell
-from tests.torture.trial import Setup, Trial
+from tests.torture.setup import Setup
+from tests.torture.trial import Trial
 
 LATENCY_SECONDS = 0.05
 BYTES_PER_SECOND = 200_000

@@ -8,7 +8,8 @@ import time
 
 from tests.torture import failpoints
 from tests.torture.cell import Cell
-from tests.torture.trial import CONNECTIONS, Setup, Trial
+from tests.torture.setup import CONNECTIONS, Setup
+from tests.torture.trial import Trial
 
 #: Between two SIGTERMs, in seconds.
 ROLLING_SECONDS = {"ci": 2.0, "full": 5.0}
@@ -122,13 +123,21 @@ def starve_workers(trial: Trial) -> None:
     trial.pass_retries()
 
 
+def were_starved(trial: Trial) -> list[str]:
+    """Check that the workers felt it: a limit that nothing runs into proves nothing."""
+    log = (trial.folder / "worker.log").read_text(errors="replace")
+    felt = {sign: log.count(sign) for sign in ("Too many open files", "MemoryError")}
+    trial.detail["in the log"] = felt
+    return [f"the log has no '{sign}'" for sign, number in felt.items() if not number]
+
+
 CELLS = (
     Cell("F1", "kill -9 of workers at random moments", kill_workers),
     Cell(
         "F1-points",
         "workers that die at each of twelve named points",
         kill_at_points,
-        Setup(workers=0, faults=1.2),
+        Setup(workers=0, faults=1.2, patience=2.0),
         unsupported=failpoints.unsupported,
     ),
     Cell(
@@ -144,5 +153,6 @@ CELLS = (
         "workers without memory or file descriptors",
         starve_workers,
         Setup(shifted=True, behaviour={"delay": 0.2}, lease=5.0),
+        were_starved,
     ),
 )

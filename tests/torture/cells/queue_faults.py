@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from tests.torture.cell import Cell
-from tests.torture.trial import Setup, Trial
+from tests.torture.setup import Setup
+from tests.torture.trial import Trial
 
 #: How long Redis is down once in each trial, in seconds; the other times are short.
 LONG_OUTAGE = {"ci": 8.0, "full": 45.0}
