@@ -33,7 +33,7 @@ class Setup:
     #: The state in which a recipient who is not to get a mail must end; None for all others.
     ending: Callable[[str], str | None] = lambda recipient: None
     #: Of the sink at the start, see `sink.Behaviour`.
-    behaviour: Mapping[str, Any] = field(default_factory=lambda: {"delay": 0.1})
+    behaviour: Mapping[str, Any] = field(default_factory=lambda: {"delay": 0.08, "step": 0.04})
     #: MAILSHOT_* variables.
     variables: Mapping[str, str] = field(default_factory=dict)
     #: More files of the project, and more YAML of the campaign.

@@ -45,6 +45,8 @@ class Behaviour:
 
     #: The reply to the dot takes a random time up to this long, in seconds.
     delay: float = 0.0
+    #: So do the replies to MAIL, RCPT and DATA, so that a kill finds connections in every phase.
+    step: float = 0.0
     #: How long `slow` and `deaf` wait, and how long `tarpit` takes for one reply, in seconds.
     slow: float = 5.0
     #: What happens at every so-manieth connection, or MAIL: an action, "" for nothing.
@@ -141,11 +143,13 @@ class Session:
         elif verb == "MAIL":
             self.sender, self.recipients = line.partition("<")[2].partition(">")[0], []
             if await self._general("mail"):
+                await self._wait(self.sink.behaviour.step)
                 await self._say("250 2.1.0 sender ok")
         elif verb == "RCPT":
             recipient = line.partition("<")[2].partition(">")[0]
             if await self._fault(recipient, "rcpt"):
                 self.recipients.append(recipient)
+                await self._wait(self.sink.behaviour.step)
                 await self._say("250 2.1.5 recipient ok")
         elif verb == "DATA":
             await self._data()
@@ -164,6 +168,7 @@ class Session:
             return
         if not all([await self._fault(recipient, "data") for recipient in self.recipients]):
             return
+        await self._wait(self.sink.behaviour.step)
         await self._say("354 go on")
         line = await self._line()
         for recipient in self.recipients:
@@ -180,8 +185,7 @@ class Session:
             return
         if not all([await self._fault(recipient, "dot") for recipient in self.recipients]):
             return
-        if self.sink.behaviour.delay:
-            await asyncio.sleep(random.random() * self.sink.behaviour.delay)
+        await self._wait(self.sink.behaviour.delay)
         message_id, subject = MESSAGE_ID.search(data), SUBJECT.search(data)
         message = {
             "id": message_id[1].decode() if message_id else "",
@@ -244,6 +248,10 @@ class Session:
         elif action == "fin":
             raise Gone
         return True
+
+    async def _wait(self, most: float) -> None:
+        if most:
+            await asyncio.sleep(random.random() * most)
 
     async def _line(self) -> bytes:
         line = await self.reader.readline()

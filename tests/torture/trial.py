@@ -206,12 +206,15 @@ class Trial:
 
     # Time
 
-    def moments(self, number: int | None = None, begin: float = 0.02, end: float = 0.9) -> Iterator[int]:
+    def moments(self, number: int | None = None, end: float = 0.95) -> Iterator[int]:
         """Give control `number` times, at random points of the run's progress; stop when the run is over."""
         number = number or self.size.faults
-        first, last = int(self.customers * begin), int(self.customers * end)
-        for index, goal in enumerate(sorted(self.random.randint(first, last) for _ in range(number))):
-            if not self.wait_for(goal):
+        for index in range(number):
+            arrived = self.arrived()
+            # Counted from now, because what was done last may have taken long.
+            last = max(self.customers * end, arrived)
+            goal = arrived + (last - arrived) / (number - index) * 2 * self.random.random()
+            if not self.wait_for(int(min(goal, last))) or self.finished():
                 return
             time.sleep(self.random.random() * 0.1)
             yield index

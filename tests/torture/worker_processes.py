@@ -67,15 +67,6 @@ class Process:
                 _, hard = resource.prlimit(pid, which)
                 resource.prlimit(pid, which, (hard if most is None else most, hard))
 
-    def descriptors(self) -> int:
-        """Return how many file descriptors the command itself has open."""
-        return len(list((PROC / str(self.popen.pid) / "fd").iterdir()))
-
-    def address_space(self) -> int:
-        """Return the size of the command's address space in bytes."""
-        pages = int((PROC / str(self.popen.pid) / "statm").read_text().split()[0])
-        return pages * resource.getpagesize()
-
     def open_connections(self, port: int) -> int:
         """Count the TCP connections of the group to a local port."""
         sockets = set()
