@@ -145,6 +145,9 @@ def main() -> None:
     if arguments.list:
         print("\n".join(f"{cell.name:14}{cell.title}" for cell in CELLS))
         return
+    # What was started is ended in any case, also when the programme itself is.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(130))
     folder = Path(tempfile.mkdtemp(prefix="mailshot-torture-"))
     made, results = Databases(folder), list[Result]()
     trials = [

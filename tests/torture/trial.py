@@ -74,6 +74,7 @@ class Trial:
     detail: dict[str, Any] = field(default_factory=dict)
     #: Monotonic.
     deadline: float = 0.0
+    web_port: int = field(default_factory=processes.free_port)
     shift_file: Path | None = None
     shifted_by: float = 0.0
     disk: Path | None = None
@@ -336,6 +337,7 @@ def _environment(stack: ExitStack, trial: Trial, url: str) -> None:
         MAILSHOT_SMTP=f"smtp://127.0.0.1:{ports['smtp']}",
         MAILSHOT_CONNECTIONS=str(CONNECTIONS),
         MAILSHOT_LEASE=str(setup.lease),
+        MAILSHOT_WEB_PORT=str(trial.web_port),
         **setup.variables,
     )
     if "redis" in ports:

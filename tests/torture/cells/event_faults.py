@@ -13,15 +13,13 @@ from functools import partial
 import httpx
 
 from mailshot.tokens import KeyRing, Purpose
-from tests.support import processes, project, provider_webhooks
+from tests.support import project, provider_webhooks
 from tests.support.provider_webhooks import BROWSER, WHSEC, MailIds
 from tests.torture.cell import Cell
 from tests.torture.setup import Setup
 from tests.torture.trial import Trial
 
 KEYS = KeyRing.parse(project.KEYS)
-PORT = processes.free_port()
-URL = f"http://127.0.0.1:{PORT}"
 COPIES = 10
 SENDERS = 6
 #: The web process is killed so often during the flood.
@@ -57,10 +55,10 @@ def flood(trial: Trial) -> None:
     trial.random.shuffle(requests)
     link = int(trial.query("SELECT id FROM link WHERE url = 'https://shop.example/new'")[0]["id"])
     requests_left, lock = list(requests), threading.Lock()
-    unanswered: list[Event] = []
+    unanswered, url = list[Event](), f"http://127.0.0.1:{trial.web_port}"
 
     def report() -> None:
-        with httpx.Client(base_url=URL, headers={"User-Agent": BROWSER}, timeout=20) as client:
+        with httpx.Client(base_url=url, headers={"User-Agent": BROWSER}, timeout=20) as client:
             while True:
                 with lock:
                     event = requests_left.pop() if requests_left else None
@@ -136,7 +134,7 @@ CELLS = (
             beside=("web",),
             behaviour={"delay": 0.01},
             tracked=True,
-            variables={"MAILSHOT_WEB_PORT": str(PORT), "MAILSHOT_WEBHOOK_STANDARD": WHSEC},
+            variables={"MAILSHOT_WEBHOOK_STANDARD": WHSEC},
         ),
     ),
 )
