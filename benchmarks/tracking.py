@@ -18,7 +18,6 @@ import argparse
 import asyncio
 import multiprocessing
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -32,12 +31,12 @@ from pathlib import Path
 
 from benchmarks import launches
 from benchmarks.load import http_client, mailed_shop, smtp_sink
+from benchmarks.load.local_servers import HOST, free_port, served, wait_for
 from mailshot.settings import load_settings
 from mailshot.store.engine import Store
 from mailshot.tokens import KeyRing
 from tests.support import servers
 
-HOST = "127.0.0.1"
 CONNECTIONS = 50
 #: The least share of the bare endpoint's rate.
 MIN_BY_BARE = 0.35
@@ -48,7 +47,6 @@ KEYS = "1:000102030405060708090a0b0c0d0e0f"
 EVENTS, MAX_P99, MIN_SENDING = 500, 0.05, 0.7
 #: Mails a second of a machine that is faster than any we know, so that the campaign lasts.
 MAX_MAILS = 2_500
-START_SECONDS = 30
 MAILSHOT = Path(sys.executable).with_name("mailshot")
 
 
@@ -131,20 +129,6 @@ def mails_a_second(accepted: Synchronized[int], wait: Callable[[], None]) -> flo
 
 
 @contextmanager
-def served(serve: Callable[..., None], *serve_arguments: object) -> Iterator[int]:
-    """Run `serve(port, *serve_arguments)` in a process of its own and give the port."""
-    port = free_port()
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(port, *serve_arguments), daemon=True)
-    process.start()
-    try:
-        wait_for(port)
-        yield port
-    finally:
-        process.terminate()
-        process.join()
-
-
-@contextmanager
 def up(folder: Path, smtp_port: int) -> Iterator[int]:
     """Launch the campaign, run `mailshot up` and give the port of its site, once it has begun to send."""
     port = free_port()
@@ -160,23 +144,6 @@ def up(folder: Path, smtp_port: int) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait()
-
-
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def wait_for(port: int) -> None:
-    """Wait until something listens on a port. Raises TimeoutError."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection((HOST, port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise TimeoutError(f"No server listens on port {port}.")
 
 
 def serve_bare(port: int) -> None:

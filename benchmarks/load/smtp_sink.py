@@ -8,20 +8,23 @@ from multiprocessing.sharedctypes import Synchronized
 _END = b"\r\n.\r\n"
 
 
-def serve(port: int, accepted: Synchronized[int]) -> None:
-    """Serve on a loopback port until the process is terminated; `accepted` is the number of mails so far."""
-    asyncio.run(_serve(port, accepted))
+def serve(port: int, accepted: Synchronized[int], delay: float = 0.0) -> None:
+    """Serve on a loopback port until the process is terminated; `accepted` is the number of mails so far.
+
+    `delay`: seconds from what arrives to its answer, as a round trip to a distant server takes.
+    """
+    asyncio.run(_serve(port, accepted, delay))
 
 
-async def _serve(port: int, accepted: Synchronized[int]) -> None:
+async def _serve(port: int, accepted: Synchronized[int], delay: float) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Session(accepted), "127.0.0.1", port)
+    server = await loop.create_server(lambda: _Session(accepted, delay), "127.0.0.1", port)
     await server.serve_forever()
 
 
 class _Session(asyncio.Protocol):
-    def __init__(self, accepted: Synchronized[int]) -> None:
-        self._accepted = accepted
+    def __init__(self, accepted: Synchronized[int], delay: float) -> None:
+        self._accepted, self._delay = accepted, delay
         self._buffer = b""
         self._in_body = False
 
@@ -31,6 +34,12 @@ class _Session(asyncio.Protocol):
         transport.write(b"220 sink ESMTP\r\n")
 
     def data_received(self, data: bytes) -> None:
+        if self._delay:
+            asyncio.get_running_loop().call_later(self._delay, self._take, data)
+        else:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
         self._buffer += data
         while self._step():
             pass

@@ -6,18 +6,16 @@ Ctrl-C or SIGTERM shuts each down gracefully.
 from __future__ import annotations
 
 import gc
-import os
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mailshot.cli import context, output
+from mailshot.cli import child_processes, context, output, signals
 from mailshot.errors import Refused
 
 if TYPE_CHECKING:
@@ -32,33 +30,46 @@ Threads = Annotated[int, typer.Option(help="Runs processed at the same time.", m
 
 
 def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run the inbox.")] = False) -> None:
-    """Run web, worker and clock in one process (embedded mode; scale-out runs a process for each)."""
-    from mailshot import tasks
+    """Run everything on this machine: web pages, worker and clock (embedded mode).
+
+    Mails are sent in a process of its own, so that they delay no web page.
+    """
     from mailshot.web import server as web_server
 
     app = context.app()
     if not app.settings.embedded:
         raise Refused("MAILSHOT_REDIS is set, so this project scales out.", "Start the processes of the Procfile.")
-    with stopping() as stop, _inbox(app) if inbox else _nothing():
-        parts = [
-            threading.Thread(target=tasks.work_until, args=(app, threads, stop), name="worker"),
-            threading.Thread(target=tasks.tick_until, args=(app, stop), name="clock"),
-            *_mailbox_thread(app, stop),
-        ]
+    with signals.stopping() as stop, _inbox(app) if inbox else _nothing():
+        mailbox = _mailbox_thread(app, stop)
         site = web_server.ThreadedServer(_site(app), app.settings.web_host, app.settings.web_port, app.settings.proxies)
         site.start()
-        for part in parts:
-            part.start()
+        sender = child_processes.ChildProcesses("worker", 1, work_with_clock, threads)
+        sender.start()
+        for thread in mailbox:
+            thread.start()
         output.print_text(
             f"Up: {app.settings.base_url} (preferences, tracking), sending to {app.server}. "
             "Ctrl-C shuts down gracefully."
         )
         freeze_startup_objects()
         stop.wait()
-        for part in parts:
-            part.join()
+        sender.stop()
+        for thread in mailbox:
+            thread.join()
         site.stop()
     output.print_text("Stopped. Each mail in progress was completed or released.")
+
+
+def work_with_clock(stop: threading.Event, threads: int) -> None:
+    """Be worker and clock in one process until `stop` is set: a launch of the clock wakes the worker at once."""
+    from mailshot import tasks
+
+    app = context.app()
+    clock = threading.Thread(target=tasks.tick_until, args=(app, stop), name="clock")
+    clock.start()
+    freeze_startup_objects()
+    tasks.work_until(app, threads, stop)
+    clock.join()
 
 
 def web() -> None:
@@ -78,7 +89,7 @@ def worker(threads: Threads = 1) -> None:
     from mailshot import tasks
 
     app = context.app()
-    with stopping() as stop:
+    with signals.stopping() as stop:
         output.print_text(f"Worker with {app.settings.connections} connections to {app.server}.")
         freeze_startup_objects()
         tasks.work_until(app, threads, stop)
@@ -89,7 +100,7 @@ def clock() -> None:
     from mailshot import tasks
 
     app = context.app()
-    with stopping() as stop:
+    with signals.stopping() as stop:
         output.print_text("Clock.")
         tasks.tick_until(app, stop)
 
@@ -99,7 +110,7 @@ def receive() -> None:
     from mailshot import tasks
 
     app = context.app()
-    with stopping() as stop:
+    with signals.stopping() as stop:
         if app.mailbox is None:
             # A process manager that starts the whole Procfile would end all processes with this one.
             output.print_text(
@@ -155,36 +166,6 @@ def freeze_startup_objects() -> None:
     """
     gc.collect()
     gc.freeze()
-
-
-@contextmanager
-def stopping() -> Iterator[threading.Event]:
-    """Give an event that SIGTERM and Ctrl-C set; a second Ctrl-C ends at once.
-
-    The handlers stay until the process ends, so that a runner that asks twice does not cut the shutdown short.
-    """
-    stop, asked = threading.Event(), False
-    reader, writer = os.pipe()
-
-    def listen() -> None:
-        os.read(reader, 1)
-        stop.set()
-
-    def ask(number: int, _frame: Any) -> None:
-        # No lock is taken here: a signal that interrupts this handler would wait for it forever.
-        nonlocal asked
-        if asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked = True
-        os.write(writer, b"x")
-
-    threading.Thread(target=listen, name="stop-signals", daemon=True).start()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask)
-    try:
-        yield stop
-    finally:
-        stop.set()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mailshot.cli import context, output, processes
+from mailshot.cli import context, output, signals
 from mailshot.errors import InvalidInput, MailshotError, NotFound, Problem, nearest
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def watch(
     from mailshot.campaign import watch as campaign_watch
     from mailshot.campaign.watch import LiveCount
 
-    with processes.stopping() as stop:
+    with signals.stopping() as stop:
         app = context.app()
         recount = LiveCount(app.store, context.now(), time.perf_counter, as_of, audience)
         desk = _Watcher(app.settings.project, recount, stop)

@@ -1,7 +1,7 @@
 """The connection to the database, and what one transaction is.
 
-On SQLite a connection that wants to write tries every two milliseconds. SQLite's own busy handler tries less and less
-often, and an import leaves only a moment between two of its transactions.
+On SQLite our writers take turns (`writer_turn`). Where another program writes, a connection tries every two
+milliseconds: SQLite's own busy handler tries less and less often.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-import threading
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from mailshot import safe_files
 from mailshot.errors import Busy, Unavailable
+from mailshot.store.writer_turn import NoTurn, WriterTurn
 
 __all__ = ["Connection", "Store"]
 
@@ -54,7 +54,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._turn = threading.Lock() if self.sqlite else None
+        self._turn = self._writer_turn() if self.sqlite else None
         # At exit at the latest: closing the last connection is what removes SQLite's log (-wal and -shm).
         weakref.finalize(self, engine.dispose)
 
@@ -106,17 +106,22 @@ class Store:
 
     @contextmanager
     def _own_turn(self) -> Iterator[None]:
-        """Wait until no other thread of this process writes to SQLite: woken at once, where a poll would come late."""
+        """Wait until no other thread or process writes to this SQLite file. Raises Busy."""
         if self._turn is None:
             yield
             return
-        if not self._turn.acquire(timeout=BUSY_MILLISECONDS / 1000):
-            where = database_location(self.engine)
-            raise Busy(f"The database {where} is locked by another thread of this process.", "Try again in a moment.")
-        try:
+        with ExitStack() as turn:
+            try:
+                turn.enter_context(self._turn.taken())
+            except NoTurn as error:
+                where = database_location(self.engine)
+                raise Busy(f"The database {where} is locked: {error}.", "Try again in a moment.") from error
             yield
-        finally:
-            self._turn.release()
+
+    def _writer_turn(self) -> WriterTurn:
+        name = self.engine.url.database
+        path = Path(name) if name and not name.startswith(":") else None
+        return WriterTurn(path, BUSY_MILLISECONDS / 1000)
 
     @contextmanager
     def upkeep(self) -> Iterator[Connection]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mailshot.cli.processes import stopping
+from mailshot.cli.signals import stopping
 
 
 @pytest.fixture(autouse=True)
