@@ -207,7 +207,7 @@ class Trial:
 
     # Time
 
-    def moments(self, number: int | None = None, end: float = 0.95) -> Iterator[int]:
+    def moments(self, number: int | None = None, end: float = 0.9) -> Iterator[int]:
         """Give control `number` times, at random points of the run's progress; stop when the run is over."""
         number = number or self.size.faults
         for index in range(number):

@@ -54,7 +54,7 @@ def freeze_workers(trial: Trial) -> None:
     if len(trial.workers) < 2:
         trial.start_worker()
     taken_over = 0
-    for _ in trial.moments():
+    for _ in trial.moments(end=0.7):
         zombie = _freeze(trial)
         trial.in_doubt += zombie.open_connections(trial.smtp_port)
         held = trial.state_of("claimed") + trial.state_of("dotting")
