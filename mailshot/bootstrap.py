@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mailshot.deliver.smtp import Server
     from mailshot.doorbell import Doorbell
     from mailshot.intake.mailbox_address import MailboxAddress
+    from mailshot.render.dkim_keys import DkimKeys
     from mailshot.webhooks.providers import Webhooks
 
 # Dramatiq reads it when a worker starts. A process that fetched more than one doorbell could leave another one idle.
@@ -59,6 +60,13 @@ class App:
         return Server.parse(settings.smtp.get_secret_value(), settings.starttls, settings.dot_timeout)
 
     @cached_property
+    def dkim_keys(self) -> DkimKeys:
+        """The private keys that mails are signed with, read once. Raises SettingsError."""
+        from mailshot.render import dkim_keys
+
+        return dkim_keys.read_folder(self.settings.dkim_folder)
+
+    @cached_property
     def mailbox(self) -> MailboxAddress | None:
         """Where bounces and replies arrive; None when none is configured. Raises SettingsError."""
         from mailshot.intake.mailbox_address import MailboxAddress
@@ -91,6 +99,7 @@ class App:
             reads_mail=self.mailbox is not None,
             id_headers=self.webhooks.id_headers,
             redis=settings.redis,
+            dkim_keys=self.dkim_keys,
         )
 
 

@@ -19,12 +19,13 @@ from mailshot.states import RunState
 def launch_campaign(app: App, edition: Snapshot, requested_day: datetime | None, options: LaunchOptions) -> Launched:
     """Check that the SMTP server is reachable, launch the campaign, and wake the workers.
 
-    `requested_day` counts as today; None: the campaign's or company's `as_of`, else now. Raises Unavailable without a
-    server, and what `launch_plan` raises.
+    `requested_day` counts as today; None: the campaign's or company's `as_of`, else now. Raises SettingsError without
+    the DKIM key of its sender, Unavailable without a server, and what `launch_plan` raises.
     """
     # SMTP takes long to import, and the other operations do not need it.
     from mailshot.deliver import smtp
 
+    app.dkim_keys.find(edition.body["mailing"]["sender"].get("sign"))
     smtp.check_server(app.server)
     now = datetime.now(UTC)  # not earlier: the check may take seconds
     launched = launch.launch_plan(app.store, edition, snapshot.as_of(edition, requested_day, now), now, options)

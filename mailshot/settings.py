@@ -64,7 +64,7 @@ class Settings(BaseModel):
     mailbox: SecretStr = Field(
         SecretStr(""),
         description="Where bounces and replies arrive: an lmtp://, smtp://, imaps:// or maildir: address, or pipe. "
-        "Without it, mails name no address for unsubscribing by mail.",
+        "Without it, mails name no addresses for unsubscribing by mail and for replies.",
     )
     webhook_standard: SecretStr = _webhook("our own format, signed as Standard Webhooks say: whsec_… secret")
     webhook_ses: SecretStr = _webhook("Amazon SES: ARN of the SNS topic")
@@ -75,6 +75,10 @@ class Settings(BaseModel):
     webhook_brevo: SecretStr = _webhook("Brevo: token, or user:password")
     webhook_mailjet: SecretStr = _webhook("Mailjet: user:password")
     starttls: str = Field("auto", description="auto (required unless loopback), required or never.")
+    dkim_keys: Path = Field(
+        Path("dkim"),
+        description="Folder of the private DKIM keys, relative to the project; `mailshot dkim key` writes into it.",
+    )
     keys: SecretStr = Field(SecretStr(""), description="Signing keys 'id:hex,id:hex'; the first signs, all verify.")
     address_key: SecretStr = Field(SecretStr(""), description="Key of the address hashes in the suppression list.")
     operator: str = Field(
@@ -175,6 +179,11 @@ class Settings(BaseModel):
         """The secrets of webhooks by the provider's name; "" for one that is not set up."""
         names = (name for name in type(self).model_fields if name.startswith(_WEBHOOK))
         return {name.removeprefix(_WEBHOOK): getattr(self, name).get_secret_value() for name in names}
+
+    @property
+    def dkim_folder(self) -> Path:
+        """The folder of the private DKIM keys."""
+        return self.project / self.dkim_keys
 
     @property
     def embedded(self) -> bool:

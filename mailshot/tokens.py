@@ -41,14 +41,15 @@ class Purpose(StrEnum):
     session = "session"
     bounce = "bounce"
     leave = "leave"
+    reply = "reply"
     message = "message"
     view = "view"
     address = "address"
     signup = "signup"
 
 
-#: How the local part of an address begins, by the purpose of its token: returned mail, unsubscribe mail.
-PREFIXES = {Purpose.bounce: "b", Purpose.leave: "u"}
+#: How the local part of an address begins, by the purpose of its token: returned mail, unsubscribe mail, replies.
+PREFIXES = {Purpose.bounce: "b", Purpose.leave: "u", Purpose.reply: "r"}
 
 
 class KeyRing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from base64 import b32hexdecode, urlsafe_b64encode
 
 import pytest
 from hypothesis import given
@@ -86,12 +87,24 @@ def test_the_ids_of_an_address_come_back_in_any_case(ids: tuple[int, ...], purpo
         assert RING.verify_local_part(spelling) == (purpose, ids)
 
 
-def test_the_token_of_one_prefix_is_not_read_under_another() -> None:
-    token = RING.sign_local_part(Purpose.bounce, 3, 4).partition("+")[2]
-    assert RING.verify_local_part(f"u+{token}") is None
-    assert RING.verify_local_part(f"r+{token}") is None
-    assert RING.verify_local_part(f"x+{token}") is None
+@pytest.mark.parametrize("purpose", PREFIXES)
+def test_the_token_of_one_prefix_is_not_read_under_another(purpose: Purpose) -> None:
+    token = RING.sign_local_part(purpose, 3, 4).partition("+")[2]
+    for prefix in {*PREFIXES.values(), "x"} - {PREFIXES[purpose]}:
+        assert RING.verify_local_part(f"{prefix}+{token}") is None
     assert RING.verify_local_part(token) is None
+
+
+@pytest.mark.parametrize("purpose", PREFIXES)
+def test_the_token_of_an_address_is_no_token_of_a_link(purpose: Purpose) -> None:
+    token = RING.sign_local_part(purpose, 3, 4).partition("+")[2].upper()
+    same_bytes = urlsafe_b64encode(b32hexdecode(token + "=" * (-len(token) % 8))).rstrip(b"=").decode()
+    assert [other for other in Purpose if RING.verify(other, same_bytes)] == [purpose]
+
+
+@pytest.mark.parametrize("purpose", PREFIXES)
+def test_the_largest_ids_fit_into_a_local_part(purpose: Purpose) -> None:
+    assert len(RING.sign_local_part(purpose, 2**63 - 1, 2**63 - 1)) <= 64
 
 
 def test_no_single_change_of_an_address_is_accepted() -> None:

@@ -114,6 +114,20 @@ def unused_logo(rulebook: Rulebook, used: Collection[str]) -> list[Problem]:
     return problems.found
 
 
+def unread_replies(rulebook: Rulebook, senders: Iterable[str]) -> list[Problem]:
+    """Return a warning for each of these senders with `replies: mailbox`; for a project whose mailbox is not set up."""
+    warnings: list[Problem] = []
+    for name in senders:
+        sender, document = rulebook.senders[name], rulebook.files[SENDERS]
+        if sender.replies:
+            problems = document.problems()
+            message = f"'replies' has no effect: no mailbox is set up, so replies go to {sender.address}"
+            remedy = "Set MAILSHOT_MAILBOX (see docs/feedback.md), or write 'reply_to: ADDRESS' instead."
+            problems.add(document.at(name, "replies"), message, remedy)
+            warnings += problems.found
+    return warnings
+
+
 def _utm_without_hosts(rulebook: Rulebook) -> Iterator[Problem]:
     """Return a warning for UTM parameters that no link gets, because the company names no hosts of its own."""
     if rulebook.company.link_hosts:

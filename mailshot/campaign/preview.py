@@ -185,7 +185,7 @@ def _samples(trial: Trial, plan_id: str, content: str, used: LanguageUse | None)
 def _error(mailing: Mailing, sample: Recipient) -> str:
     try:
         made = compose.compose(mailing, sample, KEYS, BASE_URL)
-        made.data(eight_bit=True)
+        made.unsigned_data(eight_bit=True)
         # The template has the link, but perhaps only on a condition.
         reported = any(remark.bulk for remark in mailing.findings("error")[sample.content])
         if mailing.bulk and not reported and not _UNSUBSCRIBE.search(made.rendered.html):

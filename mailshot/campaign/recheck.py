@@ -14,8 +14,8 @@ from mailshot.campaign.snapshot import Snapshot
 from mailshot.rulebook import guards as guarding
 from mailshot.store import eligibility_rows, plans, profiles
 from mailshot.store.engine import Connection
-from mailshot.store.ledger import Claimed
 from mailshot.store.runs import RunRecord
+from mailshot.store.worker_ledger import Claimed
 
 Offers = list[list[int]]
 

@@ -141,7 +141,7 @@ def _mailing(rulebook: Rulebook, read: ResolvedCampaign, project: Path) -> dict[
         "topic_title": rulebook.topics.get(campaign.topic).title,
         "needs_consent": rulebook.topics.get(campaign.topic).requires_consent,
         "gates": gates(rulebook, read).freeze(),
-        "sender": {**read.sender.model_dump(exclude={"utm"}), "brand": read.sender.brand or rulebook.company.brand},
+        "sender": read.sender.freeze(rulebook.company.brand),
         "contents": contents,
         logo.COMPANY: _company(rulebook, logo_file),
         "manner": {

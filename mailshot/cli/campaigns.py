@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mailshot.cli import context, output, rules_diff
-from mailshot.errors import InvalidInput, NotFound, Refused
+from mailshot.errors import InvalidInput, NotFound, Refused, SettingsError
 from mailshot.states import Reason, RunState
 
 if TYPE_CHECKING:
+    from mailshot.bootstrap import App
     from mailshot.campaign.launch import Launched
     from mailshot.campaign.plan import CampaignPlan
     from mailshot.campaign.snapshot import Snapshot
@@ -39,10 +41,25 @@ def plan(
     edition = context.read_edition(app, campaign)
     with output.err.status("Planning …"):
         made = stage.make_plan(app.store, edition, context.today(edition, as_of), context.now(), wanted)
+    unread = context.unread_replies(app.settings, edition.rulebook, [edition.read.campaign.sender])
+    made = replace(
+        made,
+        findings=(*made.findings, *map(str, unread)),
+        errors=(*made.errors, *_missing_keys(app, edition)),
+    )
     compared = {"diff": made.moves.as_dict() if made.moves else None} if wanted else {}
     output.print_json(made.as_dict() | compared) if json else show_plan(made, wanted is not None)
     if made.errors:
         raise typer.Exit(InvalidInput.exit_code)
+
+
+def _missing_keys(app: App, edition: Snapshot) -> list[str]:
+    """Return that a launch would be refused because a key is missing that the sender signs with."""
+    try:
+        app.dkim_keys.find(edition.body["mailing"]["sender"].get("sign"))
+    except SettingsError as error:
+        return [str(error)]
+    return []
 
 
 def launch(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,6 +45,11 @@ def app() -> App:
     """Build the parts for this project. Raises what bootstrap raises."""
     from mailshot import bootstrap
 
+    return bootstrap.open_app(project_settings())
+
+
+def project_settings() -> Settings:
+    """Read the settings, and raise NotFound where there is no project."""
     chosen = settings()
     if not ((chosen.project / "rules").is_dir() or chosen.keys.get_secret_value()):
         where = chosen.project.resolve()
@@ -52,7 +57,7 @@ def app() -> App:
             f"{where} is not a Mailshot project.",
             "Change to a project folder, set MAILSHOT_PROJECT, or create one: mailshot init FOLDER.",
         )
-    return bootstrap.open_app(chosen)
+    return chosen
 
 
 def rulebook(project: Path) -> Rulebook:
@@ -79,6 +84,13 @@ def read_edition(app: App, campaign: str) -> Snapshot:
     rules = rulebook(project)
     schedule_diff.refuse_gone(app.store, rules, campaign)
     return snapshot.take_snapshot(rules, project, campaign)
+
+
+def unread_replies(settings: Settings, rules: Rulebook, senders: Iterable[str]) -> list[Problem]:
+    """Return a warning for each sender that wants replies in a mailbox that is not set up."""
+    from mailshot.campaign import lint
+
+    return [] if settings.mailbox.get_secret_value() else lint.unread_replies(rules, senders)
 
 
 def today(edition: Snapshot, asked: datetime | None) -> datetime:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
 
 from mailshot.cli import context, output, private_files
-from mailshot.errors import InvalidInput, MailshotError
+from mailshot.errors import InvalidInput, MailshotError, WrongArgument
 
 if TYPE_CHECKING:
     from mailshot.bootstrap import App
@@ -21,8 +21,26 @@ REMEDY = "Is a clock running, and is no program reading the database for hours (
 FOLDERS = ("rejects", "inbox", "data")
 
 
-def doctor(json: context.AsJson = False) -> None:
+def doctor(
+    json: context.AsJson = False,
+    senders: Annotated[
+        bool, typer.Option("--senders", help="Check the senders instead: SPF, DKIM, DMARC, PTR, TLS.")
+    ] = False,
+    nameserver: Annotated[
+        str | None, typer.Option(help="With --senders: ask this name server, ADDRESS or ADDRESS:PORT.")
+    ] = None,
+    sends_from: Annotated[
+        list[str] | None,
+        typer.Option(help="With --senders: an IP address that mails leave from, if it is not the relay's. Repeatable."),
+    ] = None,
+) -> None:
     """Check settings, database, keys, privacy, rules, templates, SMTP server, Redis, clock and erasures."""
+    if senders:
+        from mailshot.cli import doctor_senders
+
+        return doctor_senders.check_senders(nameserver, sends_from or [], json)
+    if nameserver or sends_from:
+        raise WrongArgument("--nameserver and --sends-from are only for --senders.", "Add --senders.")
     checks = [_look(name, look) for name, look in _LOOKS.items()]
     if json:
         output.print_json([{"part": name, "sound": sound, "says": says} for name, sound, says in checks])

@@ -108,7 +108,9 @@ def status(json: context.AsJson = False) -> None:
         output.print_json({"mailbox": mailbox, "webhooks": webhooks, "waiting": waiting, "kinds": kinds})
         return
     if app.mailbox is None:
-        output.print_text("No mailbox is configured: mails name no address for unsubscribing by mail.")
+        output.print_text(
+            "No mailbox is configured: mails name no addresses for unsubscribing by mail and for replies."
+        )
         output.print_next_step("set MAILSHOT_MAILBOX (see docs/feedback.md)")
     else:
         output.print_text(f"Mail arrives at {app.mailbox}.")
@@ -126,15 +128,19 @@ def list_(
     unmatched: Annotated[
         bool, typer.Option("--unmatched", help="Only messages that belong to no mail of ours.")
     ] = False,
+    customer: Annotated[
+        str | None, typer.Option(help="Only messages about mails to this customer (key or address).", metavar="KEY")
+    ] = None,
     number: Annotated[int, typer.Option("--number", "-n", min=1, max=1000, help="How many.")] = MAX_LISTED,
     json: context.AsJson = False,
 ) -> None:
     """List the latest messages that came back, and what each of them changed."""
-    from mailshot.store import incoming_mail
+    from mailshot.store import incoming_mail, profiles
 
-    app = context.app()
+    app, kinds = context.app(), [_kind(kind)] if kind else []
     with app.store.read() as connection:
-        records = incoming_mail.latest(connection, [_kind(kind)] if kind else [], unmatched, number)
+        customer_id = profiles.find_customer(connection, customer) if customer else None
+        records = incoming_mail.latest(connection, kinds, unmatched, number, customer_id)
     if json:
         output.print_json([_as_json(record) for record in records])
         return
@@ -257,7 +263,8 @@ def _kind(word: str) -> Any:
 
 def _says(record: IncomingRecord) -> str:
     verdict = record.verdict
-    parts = [verdict.get("reason", ""), verdict.get("diagnostic", "") or verdict.get("text", "")]
+    written = " ".join(verdict.get("text", "").split()) or verdict.get("subject", "")
+    parts = [verdict.get("reason", ""), verdict.get("diagnostic", "") or written]
     stop = "asks to stop" if verdict.get("asks_to_stop") else ""
     return ": ".join(part for part in (stop, *parts) if part)[:80]
 

@@ -33,6 +33,7 @@ MAILBOX = {
     "read-again": "mailbox:read_again",
     "receive": "processes:receive",
 }
+DKIM = {"key": "dkim:make_key"}
 DATABASE = {"upgrade": "database:upgrade", "scrub": "database:scrub", "version": "database:version"}
 COMMANDS: dict[str, lazy.Place] = {
     "init": "init:init",
@@ -55,6 +56,7 @@ COMMANDS: dict[str, lazy.Place] = {
     "clock": "processes:clock",
     "inbox": "processes:inbox",
     "doctor": "doctor:doctor",
+    "dkim": lazy.group(DKIM, "Sign mails with DKIM."),
     "demo": "demo:demo",
     "archive": lazy.group(ARCHIVE, "List the public archive of mails, and choose what is in it."),
     "mailbox": lazy.group(MAILBOX, "Receive bounces, complaints and replies, and see what they changed."),

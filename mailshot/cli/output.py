@@ -44,6 +44,11 @@ def print_next_step(text: str) -> None:
     out.print(f"[dim]Next:[/dim] {escape(text)}", soft_wrap=True)  # a command is copied in one piece
 
 
+def print_line(text: str) -> None:
+    """Print foreign text on one line, in one piece."""
+    out.print(printable(text), soft_wrap=True)
+
+
 def print_url(url: str) -> None:
     """Print an address on its own line, in one piece."""
     out.print(f"  {escape(url)}", soft_wrap=True)

@@ -113,7 +113,7 @@ def send_test(
     to = _address(address)
     app = context.app()
     letter = _letter(app, campaign, customer, language=language)
-    verdict = smtp.send_test_mail(app.server, letter, to)
+    verdict = smtp.send_test_mail(app.server, letter, to, app.dkim_keys)
     if verdict.status is not Status.accepted:
         raise Unavailable(f"{app.server} did not accept the mail: {verdict.reply}", "Nothing else was sent.")
     output.print_text(output.printable(f"Sent '{smtp.TEST_MARK}{letter.rendered.subject}' to {to}: {verdict.reply}"))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 from pathlib import Path
 
+from mailshot import safe_files
 from mailshot.errors import Refused
 from mailshot.settings import Settings
 
 #: What .gitignore keeps out of version control.
-IGNORED = (".env", "*.db*", "inbox/", "rejects/", "preview*.html", "preview*.png")
+IGNORED = (".env", "dkim/", "*.db*", "inbox/", "rejects/", "preview*.html", "preview*.png")
 #: The same, as paths that git is asked about.
 PRIVATE = (".env", "mailshot.db", "mailshot.db-wal", "inbox/", "rejects/", "preview.html", "preview.png")
+#: Stands for the keys in the folder of DKIM keys, of which there may be none yet.
+KEY_FILE = "key.pem"
 GIT_SECONDS = 10
 
 
@@ -22,7 +26,7 @@ def check_private_files(settings: Settings) -> str:
     if readable := _readable_by_others(settings):
         names = " ".join(str(path) for path in readable)
         raise Refused(f"Other users of this machine can read {names}.", f"Run: chmod go-rwx {names}")
-    if tracked := _not_ignored(project):
+    if tracked := _not_ignored(settings):
         lines = "\n    ".join(tracked)
         raise Refused(
             "Version control would include files with secrets or personal data.",
@@ -36,6 +40,7 @@ def _readable_by_others(settings: Settings) -> list[Path]:
     project = settings.project
     paths = [
         project / ".env",
+        *settings.dkim_folder.glob("*.pem"),
         project / "inbox",
         project / "rejects",
         *project.glob("preview*.html"),
@@ -48,9 +53,13 @@ def _readable_by_others(settings: Settings) -> list[Path]:
     return [path for path in paths if path.exists() and path.stat().st_mode & others]
 
 
-def _not_ignored(project: Path) -> list[str]:
+def _not_ignored(settings: Settings) -> list[str]:
     """Return the lines that the project's .gitignore lacks; none where the project is not in version control."""
-    command = ["git", "-c", "core.fsmonitor=false", "-C", str(project), "check-ignore", "--no-index", *PRIVATE]
+    project, keys = settings.project, settings.dkim_folder
+    private = [*PRIVATE]
+    if keys.is_dir() and safe_files.is_inside(keys, project):
+        private.append(f"{os.path.relpath(os.path.realpath(keys), os.path.realpath(project))}/{KEY_FILE}")
+    command = ["git", "-c", "core.fsmonitor=false", "-C", str(project), "check-ignore", "--no-index", *private]
     try:
         done = subprocess.run(command, capture_output=True, timeout=GIT_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -58,7 +67,7 @@ def _not_ignored(project: Path) -> list[str]:
     if done.returncode not in (0, 1):
         return []
     ignored = done.stdout.decode(errors="replace").splitlines()
-    lacking = [path for path in PRIVATE if path not in ignored]
+    lacking = [path.removesuffix(KEY_FILE) for path in private if path not in ignored]
     lines = {"mailshot.db": "*.db*", "mailshot.db-wal": "*.db*"}
     lines |= {f"preview.{ending}": f"preview*.{ending}" for ending in ("html", "png")}
     return list(dict.fromkeys(lines.get(path, path) for path in lacking))

@@ -39,6 +39,7 @@ def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run 
     app = context.app()
     if not app.settings.embedded:
         raise Refused("MAILSHOT_REDIS is set, so this project scales out.", "Start the processes of the Procfile.")
+    signing = _signing(app)
     with signals.stopping() as stop, _inbox(app) if inbox else _nothing():
         mailbox = _mailbox_thread(app, stop)
         site = web_server.ThreadedServer(_site(app), app.settings.web_host, app.settings.web_port, app.settings.proxies)
@@ -48,7 +49,7 @@ def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run 
         for thread in mailbox:
             thread.start()
         output.print_text(
-            f"Up: {app.settings.base_url} (preferences, tracking), sending to {app.server}. "
+            f"Up: {app.settings.base_url} (preferences, tracking), sending to {app.server}{signing}. "
             "Ctrl-C shuts down gracefully."
         )
         freeze_startup_objects()
@@ -58,6 +59,11 @@ def up(threads: Threads = 2, inbox: Annotated[bool, typer.Option(help="Also run 
             thread.join()
         site.stop()
     output.print_text("Stopped. Each mail in progress was completed or released.")
+
+
+def _signing(app: App) -> str:
+    """Read the DKIM keys, so that an unusable one stops the start; return how many there are. Raises SettingsError."""
+    return f", with {output.count_noun(len(app.dkim_keys), 'DKIM key')}" if len(app.dkim_keys) else ""
 
 
 def work_with_clock(stop: threading.Event, threads: int) -> None:
@@ -89,8 +95,9 @@ def worker(threads: Threads = 1) -> None:
     from mailshot import tasks
 
     app = context.app()
+    signing = _signing(app)
     with signals.stopping() as stop:
-        output.print_text(f"Worker with {app.settings.connections} connections to {app.server}.")
+        output.print_text(f"Worker with {app.settings.connections} connections to {app.server}{signing}.")
         freeze_startup_objects()
         tasks.work_until(app, threads, stop)
 
@@ -218,7 +225,7 @@ def _sign_up(app: App, rules: Rulebook) -> SignUpSettings:
     from mailshot.web.site import SignUpSettings
 
     first, settings = next(iter(rules.senders.values()), None), app.settings
-    sender = {**first.model_dump(exclude={"utm"}), "brand": first.brand or rules.company.brand} if first else None
+    sender = first.freeze(rules.company.brand) if first else None
     limits = SignUpLimits(settings.signup_per_address, settings.signup_per_client, settings.signup_per_hour)
     days, seconds = timedelta(days=settings.signup_days), timedelta(seconds=settings.signup_seconds)
     return SignUpSettings(sender, limits, days, seconds)

@@ -55,7 +55,8 @@ def check(json: context.AsJson = False) -> None:
     from mailshot.campaign import lint, rule_tests, snapshot
     from mailshot.errors import InvalidInput
 
-    project = context.settings().project
+    settings = context.settings()
+    project = settings.project
     rules = context.rulebook(project)
     problems = rules.check()
     problems += rule_tests.example_problems(rules, context.now())
@@ -72,6 +73,7 @@ def check(json: context.AsJson = False) -> None:
         problems += [problem for problem in dict.fromkeys(new_problems) if problem not in problems]
     doubts = lint.rule_warnings(rules, context.company_today(rules, None).date()) if not problems else []
     doubts += lint.unused_logo(rules, used) if not problems else []
+    doubts += context.unread_replies(settings, rules, rules.senders) if not problems else []
     doubts += [*dict.fromkeys(remarks), *_outdated(rules, project)]
     if json:
         levels = [("error", problem) for problem in problems] + [("warning", problem) for problem in doubts]

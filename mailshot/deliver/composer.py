@@ -5,27 +5,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mailshot.deliver import outcome
 from mailshot.deliver.frozen_run import FrozenRun
 from mailshot.deliver.ledger_writer import LedgerWriter
 from mailshot.deliver.send_settings import SendSettings
+from mailshot.deliver.smtp import MailObject
 from mailshot.errors import MailshotError
 from mailshot.render import compose
 from mailshot.render.compose import OutgoingMail, ProfileValues
+from mailshot.render.dkim_keys import DkimKeys
 from mailshot.render.template import RenderError
 from mailshot.states import DeliveryState, Reason, Suspicion
 from mailshot.store import consent, profiles
 from mailshot.store.engine import Connection
-from mailshot.store.ledger import Claimed, Settled
+from mailshot.store.worker_ledger import Claimed, Settled
 
 log = logging.getLogger(__name__)
 #: Rows claimed at once. A batch that stops gives those back that it has not sent.
-CLAIM_ROWS = 100
+CLAIM_ROWS = 500
+#: Mails that wait for a connection, rendered.
+READY_MAILS = 64
 #: The suspicion of a row while its mail is rendered, by its suspicion before. A row with any other is not rendered.
 SUSPICION_WHILE_WRITING: dict[int, Suspicion] = {
     Suspicion.held: Suspicion.rendering,
@@ -45,11 +49,20 @@ class Prepared:
     #: The revision of the row that the mail was rendered for.
     revision: int
     letter: OutgoingMail
+    _messages: dict[bool, MailObject] = field(default_factory=dict)
 
     @property
     def links(self) -> list[tuple[int, str]]:
         """The number and address of each tracked link."""
         return [(link.id, link.url) for link in self.letter.links]
+
+    def message(self, eight_bit: bool, keys: DkimKeys) -> MailObject:
+        """Return its bytes, signed, for a server that takes 8-bit bodies or not. Raises RenderError."""
+        if eight_bit not in self._messages:
+            letter = self.letter
+            content = letter.data(eight_bit, keys)
+            self._messages[eight_bit] = MailObject(letter.envelope_from, letter.envelope_to, content)
+        return self._messages[eight_bit]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +76,7 @@ class _Loaded:
 
 
 class Composer:
-    """Claims up to `most` rows, a few ahead, and renders a mail whenever a connection asks for one."""
+    """Claims up to `most` rows and renders their mails ahead of the connections, within a bound."""
 
     def __init__(
         self, settings: SendSettings, run: FrozenRun, writer: LedgerWriter, most: int, stop: threading.Event
@@ -71,10 +84,26 @@ class Composer:
         self._settings, self._run, self._writer = settings, run, writer
         self._left = most
         self._products: dict[int, dict[str, Any]] = {}
-        self._waiting: list[_Loaded] = []
-        self._claiming, self._writing = asyncio.Lock(), asyncio.Lock()
+        self._loaded: deque[_Loaded] = deque()
+        self._claiming: asyncio.Task[None] | None = None
+        self._rendering: asyncio.Task[None] | None = None
+        #: Rendered mails; None comes last.
+        self._ready: asyncio.Queue[Prepared | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(READY_MAILS)
         self._stop = stop
         self._halted = False
+
+    def start(self) -> None:
+        """Begin to claim and render."""
+        self._rendering = asyncio.create_task(self._render_ahead())
+
+    async def close(self) -> None:
+        """End. Rows that are claimed and not sent stay claimed by the writer, which gives them back."""
+        for task in (self._rendering, self._claiming):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await task
 
     @property
     def stopped(self) -> bool:
@@ -93,37 +122,68 @@ class Composer:
         reason = str(Reason.render_failed)
         self._writer.settle(Settled(customer_id, DeliveryState.skipped, reply=reply, reason=reason))
 
-    async def prepared_mails(self) -> AsyncIterator[Prepared]:
-        """Give each connection that asks the next mail, until nothing is due or the batch is stopped."""
-        while not self.stopped:
-            async with self._claiming:
-                if not self._waiting and not self.stopped:
-                    self._waiting = await self._claim()
-                if not self._waiting:
-                    return
-                loaded = self._waiting.pop()
-            async with self._writing:
-                mail = await self._render_watched(loaded)
-            if mail:
-                yield mail
+    async def next_mail(self) -> Prepared | None:
+        """Wait for the next mail; None when nothing is due or the batch is stopped."""
+        mail = None if self.stopped else self._received(await self._ready.get())
+        return None if self.stopped else mail
 
-    async def _claim(self) -> list[_Loaded]:
-        rows = await self._writer.claim(min(CLAIM_ROWS, self._left)) if self._left > 0 else []
-        self._left -= len(rows)
+    def next_ready(self) -> Prepared | None:
+        """Return the next mail if it is rendered already, else None."""
+        if self.stopped or self._ready.empty():
+            return None
+        return self._received(self._ready.get_nowait())
+
+    def _received(self, mail: Prepared | None) -> Prepared | None:
+        if mail is None:
+            self._ready.put_nowait(None)  # for the next connection that asks
+        else:
+            self._room.release()
+        return mail
+
+    async def _render_ahead(self) -> None:
+        try:
+            while not self.stopped and (loaded := await self._next_loaded()):
+                mail = await self._render_watched(loaded)
+                if mail:
+                    await self._room.acquire()
+                    self._ready.put_nowait(mail)
+                await asyncio.sleep(0)  # between two mails the connections have their turn
+        except Exception as error:
+            log.error("run %s: no further mails are rendered", self._run.id, exc_info=error)
+            self.halt()
+        finally:
+            self._ready.put_nowait(None)
+
+    async def _next_loaded(self) -> _Loaded | None:
+        """Return the next claimed row, and claim more in the background before they run out."""
+        if self._claiming and self._claiming.done():
+            self._claiming.result()  # raises what the claim raised
+            self._claiming = None
+        if self._claiming is None and self._left > 0 and len(self._loaded) < CLAIM_ROWS / 2:
+            self._claiming = asyncio.create_task(self._claim())
+        while not self._loaded and self._claiming:
+            await self._claiming
+            self._claiming = None
+        return self._loaded.popleft() if self._loaded else None
+
+    async def _claim(self) -> None:
+        rows = await self._writer.claim(min(CLAIM_ROWS, self._left))
+        # Fewer than asked for: nothing more is due.
+        self._left = self._left - len(rows) if rows else 0
         if not rows:
-            return []
+            return
         try:
             loaded = await asyncio.to_thread(self._load, rows)
         except MailshotError as error:
             log.error("cannot read the customers of a batch: %s", error)
             self.halt()
-            return []
+            return
         allowed = {item.row.customer_id for item in loaded}
         for row in rows:
             if row.customer_id not in allowed:
                 reason = str(Reason.guard)
                 self._writer.settle(Settled(row.customer_id, DeliveryState.skipped, reason=reason))
-        return loaded[::-1]
+        self._loaded.extend(loaded)
 
     def _load(self, rows: list[Claimed]) -> list[_Loaded]:
         """Return the rows that may still be mailed with the facts of their customers."""
@@ -162,7 +222,7 @@ class Composer:
         mail = self._render(loaded)
         if mail:
             with suppress(Exception):  # it fails again, and is skipped, when it is sent
-                mail.letter.data(eight_bit=True)
+                mail.letter.unsigned_data(eight_bit=True)
             await self._writer.set_suspicion(row.customer_id, Suspicion.none)
         return mail
 

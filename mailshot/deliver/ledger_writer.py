@@ -20,18 +20,17 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from mailshot.errors import MailshotError
 from mailshot.states import DeliveryState, Suspicion
-from mailshot.store import feedback, ledger, suppression
+from mailshot.store import feedback, suppression, worker_ledger
 from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Connection, Store
-from mailshot.store.ledger import Claimed, Settled
 from mailshot.store.runs import RunRecord
-from mailshot.store.send_gates import SendGates
+from mailshot.store.worker_ledger import Claimed, DotRequest, Settled
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -83,7 +82,7 @@ class LedgerWriter:
 
         def take(connection: Connection) -> list[Claimed]:
             now = datetime.now(UTC)
-            return ledger.claim(connection, self._run_id, self._token, now, now + self._lease, most)
+            return worker_ledger.claim(connection, self._run_id, self._token, now, now + self._lease, most)
 
         claimed = [row for row in await self._write(take) or [] if row.customer_id not in self._held]
         self._held.update(row.customer_id for row in claimed)
@@ -93,7 +92,7 @@ class LedgerWriter:
         """Commit the suspicion of a row; False when the ledger does not answer or the row has another worker now."""
 
         def mark(connection: Connection) -> bool:
-            return ledger.set_suspicion(connection, self._run_id, self._token, customer_id, suspicion)
+            return worker_ledger.set_suspicion(connection, self._run_id, self._token, customer_id, suspicion)
 
         return bool(await self._write(mark))
 
@@ -177,7 +176,7 @@ class LedgerWriter:
             self._commit_outcomes(connection, outcomes, now)
             allowed = self._commit_intents(connection, intents, now) if intents else set()
             if self._is_renewal_due(now):
-                ledger.renew(connection, self._run_id, self._token, now + self._lease)
+                worker_ledger.renew(connection, self._run_id, self._token, now + self._lease)
                 self._renewed_at = now
         return allowed
 
@@ -195,7 +194,7 @@ class LedgerWriter:
         return now - self._renewed_at > self._lease / 3
 
     def _commit_outcomes(self, connection: Connection, outcomes: list[Settled], now: datetime) -> None:
-        ledger.record_outcomes(connection, self._run_id, self._token, outcomes, now)
+        worker_ledger.record_outcomes(connection, self._run_id, self._token, outcomes, now)
         refused = [(outcome.customer_id, outcome.no_mailbox) for outcome in outcomes if outcome.no_mailbox]
         if refused:
             suppression.add_refused(connection, refused, f"run {self._run_id}", now)
@@ -204,11 +203,12 @@ class LedgerWriter:
         links = {number: url for intent in intents for number, url in intent.links if number not in self._known_links}
         feedback.store_links(connection, links)
         revisions = {intent.customer_id: intent.revision for intent in intents}
-        gates = SendGates(self._run_id, self._gates, self._as_of + (now - self._launched_at))
-        allowed = ledger.commit_intent(connection, self._run_id, self._token, revisions, now, gates)
+        as_of = self._as_of + (now - self._launched_at)
+        request = DotRequest(self._run_id, self._token, revisions, self._gates, now, as_of)
+        allowed = worker_ledger.commit_intent(connection, request)
         denied = {customer_id: number for customer_id, number in revisions.items() if customer_id not in allowed}
         if denied:
-            ledger.skip_disallowed(connection, self._run_id, self._token, denied, now, gates)
+            worker_ledger.skip_disallowed(connection, replace(request, written=denied))
         return allowed
 
     async def _failed(self, intents: list[Intent], outcomes: list[Settled], error: MailshotError) -> None:
@@ -229,7 +229,7 @@ class LedgerWriter:
 
     def _unclaim(self) -> None:
         with self._store.write() as connection:
-            ledger.unclaim(connection, self._run_id, self._token)
+            worker_ledger.unclaim(connection, self._run_id, self._token)
 
 
 def _deny(intents: Iterable[Intent]) -> None:

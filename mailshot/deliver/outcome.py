@@ -73,6 +73,8 @@ class Outcome:
     sender_fault: bool = False
     #: The mailbox does not exist: its address is suppressed.
     no_mailbox: bool = False
+    #: The connection failed for reasons that have nothing to do with this mail: send it over another one at once.
+    resend: bool = False
 
 
 def classify_reply(phase: Phase, code: int, text: str) -> Outcome:
@@ -80,6 +82,9 @@ def classify_reply(phase: Phase, code: int, text: str) -> Outcome:
     reply = clean_reply(f"{code} {text}")
     if 200 <= code < 300 and phase is Phase.dot:
         return Outcome(Status.accepted, phase, reply)
+    if not 400 <= code < 600 and phase is Phase.dot:
+        # Replies and commands no longer match, so what the server did with the mail is unknown.
+        return Outcome(Status.in_doubt, phase, reply, close=True)
     # After an error outside RCPT and the dot the connection itself is suspect.
     close = code == CLOSING or phase not in (Phase.rcpt, Phase.dot)
     status = _status(code, text)

@@ -17,7 +17,7 @@ from mailshot.deliver import frozen_run, outcome, rate_limit
 from mailshot.deliver.composer import Composer, Prepared
 from mailshot.deliver.frozen_run import FrozenRun
 from mailshot.deliver.ledger_writer import LedgerWriter
-from mailshot.deliver.outcome import Outcome, Phase, Status
+from mailshot.deliver.outcome import Outcome, Status
 from mailshot.deliver.rate_limit import RateLimiter
 from mailshot.deliver.send_settings import SendSettings
 from mailshot.deliver.smtp import Connection, MailObject
@@ -25,7 +25,7 @@ from mailshot.errors import Unavailable
 from mailshot.states import DeliveryState
 from mailshot.store import ledger, ledger_queries
 from mailshot.store.engine import Store
-from mailshot.store.ledger import Settled
+from mailshot.store.worker_ledger import Settled
 
 log = logging.getLogger(__name__)
 #: Replies in a row that object to the sender, after which a batch stops: each further mail would harm its reputation.
@@ -35,6 +35,7 @@ MAX_SENDER_FAULTS = 5
 def send_batch(settings: SendSettings, run_id: int, most: int, stop: threading.Event) -> bool:
     """Send up to `most` due deliveries of a run; return whether more are due now.
 
+    Raises SettingsError when the key is missing that the run's sender signs with; then nothing is sent.
     Several workers may do this for one run at the same time. Setting `stop` ends the batch after the mails in progress.
     """
     with settings.store.write() as connection:
@@ -42,6 +43,8 @@ def send_batch(settings: SendSettings, run_id: int, most: int, stop: threading.E
     run = frozen_run.load_running(settings.store, run_id)
     if run is None or stop.is_set():
         return False
+    # Before anything is claimed: without its key the run waits, and no mail leaves unsigned.
+    settings.dkim_keys.find(run.mailing.sender.get("sign"))
     unhindered = asyncio.run(_send_over_connections(settings, run, most, stop))
     with settings.store.write() as connection:
         now = datetime.now(UTC)
@@ -74,11 +77,13 @@ async def _send_over_connections(settings: SendSettings, run: FrozenRun, most: i
     limiter = rate_limit.limiter(run.row.campaign, sender_address, run.rate, settings.redis)
     sender = _Sender(settings, run, writer, composer, limiter)
     try:
+        composer.start()
         # One connection that fails by a bug in Mailshot must not cancel the others between dot and reply.
         tasks = (sender.send_until_done() for _ in range(settings.connections))
         errors = await asyncio.gather(*tasks, return_exceptions=True)
         unhindered = not composer.stopped
     finally:
+        await composer.close()
         await writer.close()
         await limiter.close()
     for error in errors:
@@ -106,41 +111,55 @@ class _Sender:
     async def send_until_done(self) -> None:
         """Send mail after mail over one connection, opened for the first one."""
         connection: Connection | None = None
-        async for mail in self.composer.prepared_mails():
-            if not await self.limiter.wait(lambda: self.composer.stopped):
-                break
+        mail = await self._next()
+        while mail:
             try:
-                connection = await self.send_one(connection, mail)
+                connection, following = await self.send_one(connection, mail)
             except Unavailable as error:
                 self._return_unsent(mail, error)
                 return
+            mail = following or await self._next()
         if connection:
             await connection.quit()
 
-    async def send_one(self, connection: Connection | None, mail: Prepared) -> Connection | None:
-        """Send one mail: body, intent, dot, outcome. Returns the connection if it can carry another mail.
+    async def send_one(
+        self, connection: Connection | None, mail: Prepared
+    ) -> tuple[Connection | None, Prepared | None]:
+        """Send one mail: body, intent, dot, outcome.
 
-        Without a connection it opens one. Raises Unavailable when that fails; then nothing was sent.
+        Without a connection it opens one. Returns the connection if it can carry another mail, and the mail that must
+        be next, because its envelope was sent with the dot. Raises Unavailable when no connection can be opened; then
+        nothing was sent.
         """
         connection = connection or await self._open()
         message = self._encode(connection, mail)
         if message is None:
-            return connection
-        outcome = await connection.send_body(message)
-        if outcome and outcome.close and outcome.phase is Phase.mail and connection.used:
-            # The server closed the connection between two mails. That says nothing about this one: use another.
+            return connection, None
+        outcome, following = await connection.send_body(message), None
+        if outcome and outcome.resend:
             self.open_connections -= 1
             return await self.send_one(None, mail)
-        if outcome is None and not await self.writer.commit_intent(mail.customer_id, mail.revision, mail.links):
-            connection.drop()
-            self.open_connections -= 1
-            return None
-        outcome = outcome or await connection.send_dot()
+        if outcome is None:
+            if not await self.writer.commit_intent(mail.customer_id, mail.revision, mail.links):
+                connection.drop()
+                self.open_connections -= 1
+                return None, None
+            following = self._following()
+            outcome = await connection.send_dot(self._encode(connection, following) if following else None)
         self._settle(mail, outcome)
         if outcome.close:
             self.open_connections -= 1
-            return None
-        return connection
+            return None, following
+        return connection, following
+
+    async def _next(self) -> Prepared | None:
+        """Wait for the next mail and for its turn under the rate; None when the batch has ended."""
+        mail = await self.composer.next_mail()
+        return mail if mail and await self.limiter.wait(lambda: self.composer.stopped) else None
+
+    def _following(self) -> Prepared | None:
+        """Return a mail that may be sent at once, None if there is none yet."""
+        return self.composer.next_ready() if self.limiter.unlimited else None
 
     async def _open(self) -> Connection:
         connection = await Connection.open(self.settings.server)
@@ -149,9 +168,8 @@ class _Sender:
 
     def _encode(self, connection: Connection, mail: Prepared) -> MailObject | None:
         """Return a mail's bytes as this server takes them; a mail that has none is skipped."""
-        letter = mail.letter
         try:
-            return MailObject(letter.envelope_from, letter.envelope_to, letter.data(connection.eight_bit))
+            return mail.message(connection.eight_bit, self.settings.dkim_keys)
         except Exception as error:
             self.composer.skip_unrenderable(mail.customer_id, error)
             return None

@@ -68,6 +68,10 @@ return {string.format('%.6f', slot - now), taken and 1 or 0}
 class RateLimiter(Protocol):
     """What a connection asks before each mail."""
 
+    @property
+    def unlimited(self) -> bool:
+        """Whether it never makes a mail wait."""
+
     async def wait(self, stopped: Callable[[], bool]) -> bool:
         """Return True when the next mail may be sent, False as soon as `stopped()` is true."""
 
@@ -77,6 +81,8 @@ class RateLimiter(Protocol):
 
 class NoLimit:
     """The limiter of a campaign without a rate: it never waits."""
+
+    unlimited = True
 
     async def wait(self, stopped: Callable[[], bool]) -> bool:
         return not stopped()
@@ -161,6 +167,8 @@ _LOCAL = LocalSlots()
 
 class Limited:
     """Keeps a campaign to `rate` mails a minute, and all campaigns of its sender to the largest of their rates."""
+
+    unlimited = False
 
     def __init__(
         self, campaign: str, sender: str, rate: int, slots: Slots, sleep: Callable[[float], Awaitable[Any]]

@@ -21,7 +21,7 @@ from mailshot.deliver import outcome
 from mailshot.deliver.outcome import Status
 from mailshot.deliver.send_settings import SendSettings
 from mailshot.deliver.smtp import Connection, MailObject
-from mailshot.errors import MailshotError, Unavailable
+from mailshot.errors import MailshotError, SettingsError, Unavailable
 from mailshot.render.compose import OutgoingMail
 from mailshot.store import engine
 from mailshot.store.requested_mails import MailState
@@ -74,6 +74,9 @@ def _send(settings: SendSettings, kind: RequestedMails[Row], row: Row) -> bool:
         return False
     try:
         status = asyncio.run(_hand_over(settings, kind.compose(settings, row, datetime.now(UTC))))
+    except SettingsError as error:
+        log.error("a mail that was asked for (%s) waits: %s", kind.name, error)
+        status = Status.retry
     except MailshotError as error:
         log.error("a mail that was asked for (%s) was not sent: %s", kind.name, error)
         status = Status.refused
@@ -88,12 +91,16 @@ def _move(settings: SendSettings, kind: RequestedMails[Row], row: Row, before: M
 
 
 async def _hand_over(settings: SendSettings, mail: OutgoingMail) -> Status:
-    """Send a mail within `TRANSACTION_SECONDS`; it is in doubt only when the time ran out after the dot."""
+    """Send a mail within `TRANSACTION_SECONDS`; it is in doubt only when the time ran out after the dot.
+
+    Raises SettingsError when the key is missing that its sender signs with; then nothing was sent.
+    """
+    settings.dkim_keys.find(mail.sign)
     dot_sent = False
     try:
         async with asyncio.timeout(TRANSACTION_SECONDS):
             connection = await Connection.open(settings.server)
-            content = mail.data(connection.eight_bit)
+            content = mail.data(connection.eight_bit, settings.dkim_keys)
             result = await connection.send_body(MailObject(mail.envelope_from, mail.envelope_to, content))
             if result is None:
                 dot_sent = True

@@ -8,9 +8,10 @@ from datetime import timedelta
 
 from mailshot.deliver.smtp import Server
 from mailshot.render.compose import IdHeaders, ProfileValues, no_headers
+from mailshot.render.dkim_keys import NO_KEYS, DkimKeys
 from mailshot.store.engine import Connection, Store
-from mailshot.store.ledger import Claimed
 from mailshot.store.runs import RunRecord
+from mailshot.store.worker_ledger import Claimed
 from mailshot.tokens import KeyRing
 
 #: Checks claimed rows whose customers changed preferences or address since the launch against the guards again. Takes
@@ -43,3 +44,5 @@ class SendSettings:
     id_headers: IdHeaders = no_headers
     #: Address of the Redis that workers share their rate limits on; empty without one.
     redis: str = ""
+    #: Sign the mails of senders that ask for it.
+    dkim_keys: DkimKeys = NO_KEYS

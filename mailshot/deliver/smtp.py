@@ -1,13 +1,16 @@
 """One SMTP connection, whose transaction has two steps: everything but the final dot, then the dot.
 
-aiosmtplib connects, greets, secures and authenticates. The transaction is our own: only the caller may send the dot,
-and a broken connection means one thing before the dot and another after it.
+aiosmtplib connects, greets, secures and authenticates. The transaction is our own, on its transport: only the caller
+may send the dot, a broken connection means one thing before the dot and another after it, and commands travel together.
+BDAT (RFC 3030) would save the dot-stuffing, but its last chunk commits the mail together with its content: there is no
+moment at which the server has all but the permission.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -15,13 +18,16 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
+from mailshot.deliver import pipelining
 from mailshot.deliver.outcome import Outcome, Phase, classify_reply, connection_lost
+from mailshot.deliver.smtp_replies import SmtpReplies
 from mailshot.errors import Unavailable
 from mailshot.render.compose import OutgoingMail
+from mailshot.render.dkim_keys import NO_KEYS, DkimKeys
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-#: Between two checks whether the body has left our buffer.
-POLL_SECONDS = 0.01
+#: How long to wait for the reply to QUIT.
+QUIT_SECONDS = 2.0
 TRANSPORT_ERRORS = (aiosmtplib.SMTPException, OSError, EOFError, asyncio.TimeoutError)
 #: Begins the subject of a test mail.
 TEST_MARK = "[Test] "
@@ -36,6 +42,8 @@ class Timeouts:
     data: float = 120.0
     block: float = 180.0
     dot: float = 600.0
+    #: For the reply to a command that a server may have lost, because it came together with others.
+    probe: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +95,21 @@ class MailObject:
 
 
 class Connection:
-    """One connection. After `send_body` returned None, exactly one of `send_dot` and `drop` must follow."""
+    """One connection. After `send_body` returned None, exactly one of `send_dot` and `drop` must follow.
 
-    def __init__(self, server: Server, client: aiosmtplib.SMTP) -> None:
+    Where the server offers PIPELINING, MAIL, RCPT and DATA travel together, and with the dot of the mail before: a mail
+    takes one round trip. At most one dot is unanswered at a time.
+    """
+
+    def __init__(self, server: Server, replies: SmtpReplies, extensions: Collection[str]) -> None:
         self._timeouts = server.timeouts
-        self._client = client
-        self.eight_bit = client.supports_extension("8bitmime")
+        self._replies = replies
+        self.eight_bit = "8bitmime" in extensions
+        self._pipelining = pipelining.known(server.host, server.port) if "pipelining" in extensions else None
+        #: The mail whose envelope was sent with the last dot.
+        self._begun: MailObject | None = None
         #: A transaction has ended on it. If it breaks before the next one, the server merely closed an idle connection.
-        self.used = False
+        self._used = False
 
     @classmethod
     async def open(cls, server: Server) -> Connection:
@@ -113,7 +128,9 @@ class Connection:
             await client.connect()
             if client.is_ehlo_or_helo_needed:
                 await _greet(client)
-            return cls(server, client)
+            if not isinstance(client.transport, asyncio.Transport) or client.transport.is_closing():
+                raise aiosmtplib.SMTPServerDisconnected("the connection is closed")
+            return cls(server, SmtpReplies(client.transport), client.esmtp_extensions)
         except (*TRANSPORT_ERRORS, UnicodeError) as error:  # an invalid host name cannot be encoded
             client.close()
             raise Unavailable(f"Cannot connect to the SMTP server {server}: {error}", "See MAILSHOT_SMTP.") from error
@@ -121,35 +138,51 @@ class Connection:
     @property
     def alive(self) -> bool:
         """Whether the connection is open as far as we know."""
-        return self._client.is_connected
+        return self._replies.alive
 
     async def send_body(self, mail: MailObject) -> Outcome | None:
         """Send envelope and body without the dot. None means the server is waiting for the dot."""
+        followed, self._begun = self._begun is mail, None
+        grouped = followed or (self._pipelining is not None and self._pipelining.commands.usable)
         phase = Phase.mail
         try:
+            if grouped and not followed:
+                self._replies.write(self._envelope(mail), 3)
             for phase, command, timeout in self._commands(mail):
-                code, text = await self._execute(command, timeout)
+                if not grouped:
+                    self._replies.write(command, 1)
+                code, text = await self._replies.read(self._patience(timeout, phase, grouped, followed))
                 if code != 354 if phase is Phase.data else code >= 300:
-                    return await self._reset(classify_reply(phase, code, text))
+                    return await self._refused(classify_reply(phase, code, text), grouped, followed)
+            self._succeeded(grouped, followed)
             phase = Phase.body
-            self._protocol().write(stuffed(mail.data))
-            await self._drain()
+            self._replies.write(stuffed(mail.data), 0)
+            await self._replies.drain(self._timeouts.block)
         except TRANSPORT_ERRORS as error:
             self.drop()
-            return connection_lost(phase, str(error) or type(error).__name__)
+            return self._broken(connection_lost(phase, str(error) or type(error).__name__), grouped, followed)
         return None
 
-    async def send_dot(self) -> Outcome:
-        """Send the final dot, and classify the reply."""
+    async def send_dot(self, following: MailObject | None = None) -> Outcome:
+        """Send the final dot, and classify the reply.
+
+        `following`: the mail that `send_body` will get next. Its envelope is sent along where the server allows it.
+        """
         if not self.alive:
             self.drop()
             return connection_lost(Phase.body, "the server left before the dot")
+        together = following is not None and self._may_follow()
         try:
-            code, text = await self._execute(b".", self._timeouts.dot)
+            if following is not None and together:
+                self._begun = following
+                self._replies.write(b".\r\n" + self._envelope(following), 4)
+            else:
+                self._replies.write(b".\r\n", 1)
+            code, text = await self._replies.read(self._timeouts.dot)
         except TRANSPORT_ERRORS as error:
             self.drop()
             return connection_lost(Phase.dot, str(error) or type(error).__name__)
-        self.used = True
+        self._used = True
         outcome = classify_reply(Phase.dot, code, text)
         if outcome.close:
             self.drop()
@@ -157,51 +190,85 @@ class Connection:
 
     def drop(self) -> None:
         """Close at once: a server that has seen no dot delivers nothing (RFC 5321 section 4.1.1.10)."""
-        if isinstance(self._client.transport, asyncio.WriteTransport):
-            self._client.transport.abort()
-        self._client.close()
+        self._replies.drop()
 
     async def quit(self) -> None:
         """Send QUIT and close; wait two seconds at most for the reply."""
-        try:
-            await self._client.quit(timeout=2.0)
-        except (*TRANSPORT_ERRORS, ValueError):
-            self.drop()
+        with suppress(*TRANSPORT_ERRORS):
+            self._replies.write(b"QUIT\r\n", 1)
+            await self._replies.read(QUIT_SECONDS)
+        self._replies.close()
 
     def _commands(self, mail: MailObject) -> list[tuple[Phase, bytes, float]]:
         options = " BODY=8BITMIME" if self.eight_bit else ""
         return [
-            (Phase.mail, f"MAIL FROM:<{mail.envelope_from}>{options}".encode(), self._timeouts.command),
-            (Phase.rcpt, f"RCPT TO:<{mail.envelope_to}>".encode(), self._timeouts.command),
-            (Phase.data, b"DATA", self._timeouts.data),
+            (Phase.mail, f"MAIL FROM:<{mail.envelope_from}>{options}\r\n".encode(), self._timeouts.command),
+            (Phase.rcpt, f"RCPT TO:<{mail.envelope_to}>\r\n".encode(), self._timeouts.command),
+            (Phase.data, b"DATA\r\n", self._timeouts.data),
         ]
 
-    async def _drain(self) -> None:
-        """Wait until the write buffer is empty, so that the timeout of the dot measures the server only."""
-        transport = self._client.transport
-        async with asyncio.timeout(self._timeouts.block):
-            while isinstance(transport, asyncio.WriteTransport) and transport.get_write_buffer_size():
-                if transport.is_closing():
-                    raise aiosmtplib.SMTPServerDisconnected("connection lost")
-                await asyncio.sleep(POLL_SECONDS)
+    def _envelope(self, mail: MailObject) -> bytes:
+        return b"".join(command for _, command, _ in self._commands(mail))
 
-    async def _execute(self, command: bytes, timeout: float) -> tuple[int, str]:
-        response = await self._protocol().execute_command(command, timeout=timeout)
-        return response.code, response.message
+    def _may_follow(self) -> bool:
+        known = self._pipelining
+        return known is not None and known.commands.usable and known.after_dot.usable
 
-    async def _reset(self, outcome: Outcome) -> Outcome:
-        """Send RSET, so that the connection can carry another mail, or close it. Only `outcome.close` may change."""
+    def _patience(self, timeout: float, phase: Phase, grouped: bool, followed: bool) -> float:
+        """Return how long to wait for a reply: not long where the command may have been lost."""
+        known = self._pipelining
+        if known is None or not grouped:
+            return timeout
+        proven = known.after_dot.proven if followed and phase is Phase.mail else known.commands.proven
+        doubtful = not proven and (followed or phase is not Phase.mail)
+        return min(timeout, self._timeouts.probe) if doubtful else timeout
+
+    def _succeeded(self, grouped: bool, followed: bool) -> None:
+        if self._pipelining and grouped:
+            self._pipelining.commands.succeeded()
+        if self._pipelining and followed:
+            self._pipelining.after_dot.succeeded()
+
+    def _broken(self, outcome: Outcome, grouped: bool, followed: bool) -> Outcome:
+        """Return the outcome of a connection that broke, and note what it says about pipelining."""
+        if outcome.phase is Phase.mail:
+            if self._pipelining and followed:
+                self._pipelining.after_dot.failed()
+            # A server that closes a connection between two mails says nothing about the second one.
+            return replace(outcome, resend=self._used)
+        if self._pipelining and grouped and outcome.phase in (Phase.rcpt, Phase.data):
+            resend = not self._pipelining.commands.proven
+            self._pipelining.commands.failed()
+            return replace(outcome, resend=resend)
+        return outcome
+
+    async def _refused(self, outcome: Outcome, grouped: bool, followed: bool) -> Outcome:
+        """End a transaction whose envelope was refused, so that the connection can carry another mail, or close it."""
+        if grouped and outcome.phase is Phase.mail and pipelining.TOO_EARLY.search(outcome.reply):
+            self.drop()
+            assert self._pipelining is not None
+            (self._pipelining.after_dot if followed else self._pipelining.commands).failed()
+            return replace(outcome, close=True, resend=True, sender_fault=False)
+        if outcome.phase is Phase.mail:
+            # Some servers take only so many mails over one connection.
+            outcome = replace(outcome, resend=self._used)
         with suppress(*TRANSPORT_ERRORS):
-            if not outcome.close and (await self._execute(b"RSET", self._timeouts.command))[0] < 300:
-                self.used = True
+            if not outcome.close and await self._reset(data_sent=grouped):
+                self._used = True
                 return outcome
         self.drop()
         return replace(outcome, close=True)
 
-    def _protocol(self) -> aiosmtplib.protocol.SMTPProtocol:
-        if self._client.protocol is None:
-            raise aiosmtplib.SMTPServerDisconnected("connection is closed")
-        return self._client.protocol
+    async def _reset(self, data_sent: bool) -> bool:
+        """Forget the transaction after a refused RCPT; return whether the server did.
+
+        DATA may have been accepted all the same. Then a lone dot ends it: no recipient was, so nothing is delivered.
+        """
+        if data_sent and (await self._replies.read(self._timeouts.data))[0] == 354:
+            self._replies.write(b".\r\n", 1)
+            await self._replies.read(self._timeouts.dot)
+        self._replies.write(b"RSET\r\n", 1)
+        return (await self._replies.read(self._timeouts.command))[0] < 300
 
 
 @cache
@@ -224,9 +291,12 @@ def stuffed(data: bytes) -> bytes:
     return body if body.endswith(b"\r\n") else body + b"\r\n"
 
 
-def send_test_mail(server: Server, letter: OutgoingMail, to: str) -> Outcome:
-    """Send a mail to the address `to` instead of its customer, marked as a test. Raises Unavailable."""
-    return asyncio.run(_send(server, letter, to))
+def send_test_mail(server: Server, letter: OutgoingMail, to: str, keys: DkimKeys = NO_KEYS) -> Outcome:
+    """Send a mail to the address `to` instead of its customer, marked as a test. Raises Unavailable.
+
+    It is signed as customers get it; raises SettingsError when `keys` lacks the key.
+    """
+    return asyncio.run(_send(server, letter, to, keys))
 
 
 def check_server(server: Server) -> None:
@@ -238,11 +308,12 @@ def check_server(server: Server) -> None:
     asyncio.run(connect())
 
 
-async def _send(server: Server, letter: OutgoingMail, to: str) -> Outcome:
+async def _send(server: Server, letter: OutgoingMail, to: str, keys: DkimKeys) -> Outcome:
+    keys.find(letter.sign)
     connection = await Connection.open(server)
     rendered = replace(letter.rendered, subject=TEST_MARK + letter.rendered.subject)
     test_mail = replace(letter, rendered=rendered, headers=replace(letter.headers, to_address=to, to_name=""))
-    mail = MailObject(letter.envelope_from, to, test_mail.data(connection.eight_bit))
+    mail = MailObject(letter.envelope_from, to, test_mail.data(connection.eight_bit, keys))
     outcome = await connection.send_body(mail) or await connection.send_dot()
     await connection.quit()
     return outcome

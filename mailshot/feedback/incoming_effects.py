@@ -17,12 +17,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mailshot.feedback import preferences, sign_up, withdrawals
+from mailshot.incoming.attribution import ADDRESSED
 from mailshot.incoming.parser import IncomingMessage
 from mailshot.states import DeliveryState, FeedbackKind, IncomingKind, IncomingSource
 from mailshot.store import consent, erasures, feedback, incoming_mail, ledger, privacy, suppression
 from mailshot.store.engine import Connection
 from mailshot.store.feedback import FeedbackEvent
 from mailshot.store.incoming_mail import EarlierReading, Effects, StoredMail
+from mailshot.tokens import Purpose
 
 log = logging.getLogger(__name__)
 #: An address is suppressed when this many mails came back soft within this time, and none was opened in between.
@@ -42,7 +44,8 @@ NEEDS_PROOF = frozenset(
 )
 #: Where customers themselves consent, by our clock: an older request to unsubscribe that arrives later changes nothing.
 OWN_CONSENT = (preferences.PREFERENCE_PAGE, sign_up.SOURCE)
-NO_PROOF = "changes nothing: it names the mail only by a link, which anybody with a copy of the mail has"
+NO_PROOF = "changes nothing: it names the mail only by what anybody with a copy has: a link or the reply address"
+NOT_FROM_SERVER = "changes nothing: it came to the reply address, to which no mail server sends reports"
 SUPPRESSED = "suppressed the address"
 
 
@@ -86,7 +89,7 @@ def _effects(connection: Connection, mail: StoredMail, message: IncomingMessage,
     verdict, earlier = _verdict(message), mail.earlier
     is_proven = message.token is not None and message.token.is_proof
     if message.kind in NEEDS_PROOF and ids is not None and not is_proven:
-        verdict["note"] = NO_PROOF
+        verdict["note"] = _why_not(message)
     run_id, customer_id = ids or (None, None)
     effects = Effects(message.kind, verdict, message.parser_version, run_id, customer_id)
     if earlier is not None:
@@ -100,6 +103,12 @@ def _effects(connection: Connection, mail: StoredMail, message: IncomingMessage,
         how = f"{message.kind.help} (message {mail.id})"
         confirm_handover(connection, ids, mail.received_at, how)
     return replace(effects, effect=effect)
+
+
+def _why_not(message: IncomingMessage) -> str:
+    token = message.token
+    is_to_reply_address = token is not None and token.purpose is Purpose.reply and token.place in ADDRESSED
+    return NOT_FROM_SERVER if is_to_reply_address else NO_PROOF
 
 
 def _take_back(connection: Connection, mail: StoredMail, earlier: EarlierReading) -> None:
@@ -131,6 +140,8 @@ def _verdict(message: IncomingMessage) -> dict[str, Any]:
         "code": message.enhanced_code,
         "smtp_code": message.smtp_code,
         "diagnostic": message.diagnostic,
+        "from": message.written_by,
+        "subject": message.subject,
         "until": message.until.isoformat() if message.until else "",
         "text": message.text,
         "asks_to_stop": message.asks_to_stop,

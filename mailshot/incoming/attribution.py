@@ -35,7 +35,7 @@ _IN_MESSAGE_ID = re.compile(r"<([A-Za-z0-9_-]{24,120})(?:@|=40|%40)")
 _IN_LINK = re.compile(r"/[a-z]/([A-Za-z0-9_-]{24,120})")
 _WRAPPED = re.compile(r"=?\n[ \t>|]{0,8}")
 #: Of tokens that stand only in the header and the envelope of a mail. Its links are in the text, which people forward
-#: and publish.
+#: and publish. The reply address is not among them: everybody in a conversation knows it.
 PROOFS = (Purpose.bounce, Purpose.leave, Purpose.message)
 _LINK_PURPOSES = (Purpose.unsubscribe, Purpose.preferences, Purpose.view, Purpose.click, Purpose.open)
 _RECIPIENT_HEADERS = (
@@ -61,6 +61,10 @@ class TokenPlace(HelpEnum):
     quoted = "quoted", "in a link, an address or a Message-ID quoted in the text"
 
 
+#: Where a token says to whom a message was sent.
+ADDRESSED = (TokenPlace.recipient, TokenPlace.header)
+
+
 @dataclass(frozen=True, slots=True)
 class VerifiedToken:
     """A token with our signature."""
@@ -72,13 +76,27 @@ class VerifiedToken:
 
     @property
     def is_proof(self) -> bool:
-        """Whether it comes from the header or envelope of the mail, not from a link in its text."""
+        """Whether its writer has the header or envelope of the mail, not only a link or the reply address."""
         return self.purpose in PROOFS
 
 
 def find_tokens(message: IncomingPart, contents: Contents, keys: KeyRing, recipient: str | None) -> list[VerifiedToken]:
-    """Return the verified tokens of a message, the most trustworthy first: proofs before links."""
-    return _find(_places(message, contents, recipient), keys)
+    """Return the verified tokens of a message: first the reply address that it was sent to, then proofs, then links."""
+    return _reply_address_first(_find(_places(message, contents, recipient), keys))
+
+
+def _reply_address_first(tokens: list[VerifiedToken]) -> list[VerifiedToken]:
+    """Put the reply address that a message was sent to before all that it quotes, even before proofs.
+
+    Servers send reports to the envelope's sender (RFC 3464 section 2), never to Reply-To. A report that comes to a
+    reply address is therefore not from a server that got our mail, and must not suppress anybody, although a thread
+    gives its readers our Message-IDs. A message to one of our other addresses as well is about that one.
+    """
+    own = [token for token in tokens if token.place in ADDRESSED and token.purpose in PREFIXES]
+    sent_to = [token for token in own if token.place is TokenPlace.recipient] or own
+    if any(token.purpose is not Purpose.reply for token in sent_to):
+        return tokens
+    return sorted(tokens, key=lambda token: token not in sent_to)
 
 
 def find_in(texts: Iterable[str], keys: KeyRing) -> list[VerifiedToken]:

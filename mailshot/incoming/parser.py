@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from mailshot.incoming import auto_replies, mime_tree, replies
-from mailshot.incoming.attribution import TokenPlace, VerifiedToken, find_tokens
+from mailshot.incoming.attribution import ADDRESSED, VerifiedToken, find_tokens
 from mailshot.incoming.bounce_reports import ReportedRecipient, clean, is_daemon, read_bounce
 from mailshot.incoming.contents import Contents, sort_parts
 from mailshot.incoming.delivery_reports import address_of
@@ -21,12 +21,12 @@ from mailshot.states import BounceReason, Confidence, IncomingKind
 from mailshot.tokens import KeyRing, Purpose
 
 #: Raise it with every change that may read a stored message differently.
-PARSER_VERSION = 1
+PARSER_VERSION = 2
 
+#: Characters of a subject that are kept.
+MAX_SUBJECT = 200
 #: Feedback types that say something about a mail, but not that its recipient complains.
 _NO_COMPLAINT = ("not-spam", "auth-failure", "dmarc")
-#: Where a token says to whom a message was written.
-_ADDRESSED = (TokenPlace.recipient, TokenPlace.header)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,9 @@ class IncomingMessage:
     until: date | None = None
     #: What a person or a program wrote, without what it quotes.
     text: str = ""
+    #: Of what a person or a program wrote: the address in From, and the subject.
+    written_by: str = ""
+    subject: str = ""
     #: A reply that only asks to get no more mail: for the owner to decide.
     asks_to_stop: bool = False
     #: When it happened; None where only the receipt of the message is known.
@@ -129,7 +132,7 @@ def _read_unsubscribe(
     That address is nowhere but in List-Unsubscribe, so a program that writes there acts for its user. Only an answer to
     a mail (`auto-replied`) and a report of a server are no requests.
     """
-    if not any(token.purpose is Purpose.leave and token.place in _ADDRESSED for token in tokens[:1]):
+    if not any(token.purpose is Purpose.leave and token.place in ADDRESSED for token in tokens[:1]):
         return None
     if contents.fields or message.header("auto-submitted").strip().lower().startswith("auto-replied"):
         return None
@@ -138,10 +141,16 @@ def _read_unsubscribe(
 
 def _read_written(message: IncomingPart, contents: Contents, tokens: tuple[VerifiedToken, ...]) -> IncomingMessage:
     """Return an automatic answer, a reply of a person, or unknown for an empty message."""
+    parsed = _judge_written(message, contents, tokens)
+    written_by, subject = address_of(message.header("from")), message.header("subject")
+    return replace(parsed, written_by=clean(written_by, 320), subject=clean(subject, MAX_SUBJECT))
+
+
+def _judge_written(message: IncomingPart, contents: Contents, tokens: tuple[VerifiedToken, ...]) -> IncomingMessage:
     written = replies.written_text(contents.notice)
     sign = "disposition" if contents.is_disposition else auto_replies.find_auto_reply(message, contents.notice)
     # People answer to From or Reply-To; programs answer to the envelope's sender (RFC 3834).
-    if sign is None and any(token.purpose is Purpose.bounce and token.place in _ADDRESSED for token in tokens[:1]):
+    if sign is None and any(token.purpose is Purpose.bounce and token.place in ADDRESSED for token in tokens[:1]):
         sign = "bounce address"
     if sign is not None:
         until = auto_replies.away_until(message, written)

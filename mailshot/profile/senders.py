@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, model_validator
 
 from mailshot.documents import Document
 from mailshot.profile.utm import UtmParameters
 
+_SELECTOR = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _WORD = re.compile(r"[!-9;-~]+")
 
 
@@ -42,8 +43,24 @@ def _feedback_id(text: str) -> str:
     return text
 
 
+def _selector(text: str) -> str:
+    if not _SELECTOR.fullmatch(text):
+        raise ValueError("must be a name as in DNS: a-z, 0-9 and hyphens, for example m1")
+    return text
+
+
 Address = Annotated[str, AfterValidator(_address)]
 Domain = Annotated[str, AfterValidator(_domain)]
+Selector = Annotated[str, AfterValidator(_selector)]
+
+
+class Signing(BaseModel):
+    """Which DKIM keys sign a sender's mails (RFC 6376): one signature for each selector."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    domain: Domain = Field(min_length=1)
+    selector: Selector | Annotated[tuple[Selector, ...], Field(min_length=1)]
 
 
 class Sender(BaseModel):
@@ -55,11 +72,32 @@ class Sender(BaseModel):
     address: Address
     postal_address: str = Field(min_length=8)
     reply_to: Address | None = None
+    replies: Literal["mailbox"] | None = Field(
+        None, description="mailbox: replies come to MAILSHOT_MAILBOX, each with its customer. Not beside reply_to"
+    )
     bounce_domain: Domain = ""
     list_domain: Domain = ""
     feedback_id: Annotated[str, AfterValidator(_feedback_id)] = Field("mailshot", min_length=5, max_length=15)
     brand: str = ""
     utm: UtmParameters = UtmParameters()
+    #: None: mails leave unsigned, and the relay signs them.
+    sign: Signing | None = None
+
+    @model_validator(mode="after")
+    def _one_place_for_replies(self) -> Sender:
+        if self.reply_to and self.replies:
+            raise ValueError(
+                "'reply_to' and 'replies' exclude each other: replies go to that address, or to the mailbox; keep one"
+            )
+        return self
+
+    def freeze(self, company_brand: str) -> dict[str, Any]:
+        """Return what mails need of the sender, as plain values. `company_brand`: for a sender without a brand.
+
+        `replies` and `sign` are there only if they are set, so that older snapshots keep their digest.
+        """
+        unset = {name for name in ("replies", "sign") if getattr(self, name) is None}
+        return {**self.model_dump(mode="json", exclude={"utm", *unset}), "brand": self.brand or company_brand}
 
     @property
     def domain(self) -> str:

@@ -17,13 +17,14 @@ from zoneinfo import ZoneInfo
 from mailshot.facts import time_zones
 from mailshot.facts.locales import LocaleFormat
 from mailshot.profile import address
-from mailshot.render import headers, logo, mime, vocabulary
+from mailshot.render import dkim, headers, logo, mime, vocabulary
+from mailshot.render.dkim_keys import NO_KEYS, DkimKeys
 from mailshot.render.links import OWN_PAGES
 from mailshot.render.mail_versions import HTML, MailVersion, MailVersions, compile_versions
 from mailshot.render.mime import EnclosedFile, MailHeaders
 from mailshot.render.source import TemplateSource
 from mailshot.render.template import Finding, LinkTarget, RenderedMail, Tracking
-from mailshot.tokens import KeyRing, Purpose
+from mailshot.tokens import PREFIXES, KeyRing, Purpose
 
 Offers = Sequence[tuple[Mapping[str, Any], int]]
 """Product facts, and how often the customer bought the product."""
@@ -38,7 +39,7 @@ _PICTURE = re.compile(r"cid:([0-9a-f]+@inline\.mailshot)")
 
 @dataclass(frozen=True)
 class Mailing:
-    """The frozen definition of a run's mails. `sender` has the fields of rules/senders.yaml."""
+    """The frozen definition of a run's mails. `sender` is what `profile.senders.Sender.freeze` returns."""
 
     campaign: str
     topic: str
@@ -133,9 +134,20 @@ class OutgoingMail:
     files: Sequence[EnclosedFile] = ()
     """Its attachments, and the pictures that this customer's HTML shows."""
     language: str = ""
+    sign: Mapping[str, Any] | None = None
+    """The sender's entry about DKIM; None: the mail is not signed."""
 
-    def data(self, eight_bit: bool) -> bytes:
-        """Return the message's bytes."""
+    def data(self, eight_bit: bool, keys: DkimKeys = NO_KEYS) -> bytes:
+        """Return the message's bytes, signed if its sender signs. Raises SettingsError for a key that is missing.
+
+        A signed message is 7-bit: a relay that has to recode it breaks the signature (RFC 6376 section 5.3).
+        """
+        signing = keys.find(self.sign)
+        message = self.unsigned_data(eight_bit and not signing)
+        return dkim.sign(message, signing, self.headers.date) if signing else message
+
+    def unsigned_data(self, eight_bit: bool) -> bytes:
+        """Return the message's bytes without a signature, to find out whether it can be written."""
         return mime.assemble(self.rendered, self.headers, eight_bit, self.files)
 
     def page(self) -> str:
@@ -162,16 +174,15 @@ def compose(
 ) -> OutgoingMail:
     """Compose one mail. Raises RenderError if rendering fails for this customer.
 
-    `reads_mail`: mail to the bounce domain is read, so the mail names an address for unsubscribing there (RFC 2369).
+    `reads_mail`: mail to the bounce domain is read, so the mail names addresses there to unsubscribe and to reply to.
     `id_headers`: headers for the mail provider, with the token of the bounce address.
     """
-    ids = (delivery.run_id, delivery.customer_id)
-    sender = mailing.sender
-    links = _own_links(mailing, delivery, keys, base_url)
+    ids, sender = (delivery.run_id, delivery.customer_id), mailing.sender
+    links, own = _own_links(mailing, delivery, keys, base_url), _own_addresses(sender, keys, ids)
     version, rendered = _render(mailing, delivery, links, _tracking(keys, base_url, ids) if delivery.tracked else None)
-    domain = headers.ascii_domain(str(sender["address"]).rpartition("@")[2])
-    bounce_domain = headers.ascii_domain(str(sender["bounce_domain"] or domain))
-    bounce_token = keys.sign_local_part(Purpose.bounce, *ids)
+    domain = headers.ascii_domain(_domain(sender))
+    # An address that is not read must not be named: then replies go to From.
+    to_mailbox = reads_mail and "replies" in sender
     message_id = f"{keys.sign(Purpose.message, *ids)}@{domain}"
     envelope = MailHeaders(
         message_id=message_id,
@@ -180,18 +191,35 @@ def compose(
         from_address=str(sender["address"]),
         to_name=_full_name(delivery.facts),
         to_address=delivery.address,
-        reply_to=sender["reply_to"],
+        reply_to=own[Purpose.reply] if to_mailbox else sender["reply_to"],
+        reply_to_name=str(sender["name"]) if to_mailbox else "",
         list_id=f"{headers.word(mailing.topic)}.{headers.ascii_domain(str(sender['list_domain'] or domain))}",
         list_name=mailing.topic_title,
         feedback_id=_feedback_id(mailing, delivery),
         boundary_seed=message_id,
         unsubscribe_url=links["unsubscribe"],
-        unsubscribe_mailto=f"mailto:{keys.sign_local_part(Purpose.leave, *ids)}@{bounce_domain}" if reads_mail else "",
-        extra=(*((("Precedence", "bulk"),) if mailing.bulk else ()), NO_AUTO_REPLY, *id_headers(bounce_token)),
+        unsubscribe_mailto=f"mailto:{own[Purpose.leave]}" if reads_mail else "",
+        extra=_extra_headers(mailing, own[Purpose.bounce], id_headers),
     )
     envelope_to, files = headers.ascii_address(delivery.address), version.files_in(rendered.html)
     language = version.language if mailing.mails[delivery.content].translated else ""
-    return OutgoingMail(f"{bounce_token}@{bounce_domain}", envelope_to, message_id, rendered, envelope, files, language)
+    who = (own[Purpose.bounce], envelope_to, message_id)
+    return OutgoingMail(*who, rendered, envelope, files, language, sender.get("sign"))
+
+
+def _own_addresses(sender: Mapping[str, Any], keys: KeyRing, ids: tuple[int, int]) -> dict[Purpose, str]:
+    """Return the addresses for what comes back about a mail, by their purpose."""
+    domain = headers.ascii_domain(str(sender["bounce_domain"]) or _domain(sender))
+    return {purpose: f"{keys.sign_local_part(purpose, *ids)}@{domain}" for purpose in PREFIXES}
+
+
+def _extra_headers(mailing: Mailing, bounce_address: str, id_headers: IdHeaders) -> tuple[tuple[str, str], ...]:
+    precedence = (("Precedence", "bulk"),) if mailing.bulk else ()
+    return (*precedence, NO_AUTO_REPLY, *id_headers(bounce_address.partition("@")[0]))
+
+
+def _domain(sender: Mapping[str, Any]) -> str:
+    return str(sender["address"]).rpartition("@")[2]
 
 
 def _own_links(mailing: Mailing, delivery: Recipient, keys: KeyRing, base_url: str) -> dict[str, str]:

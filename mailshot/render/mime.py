@@ -51,6 +51,7 @@ class MailHeaders:
     unsubscribe_url: str | None = None
     unsubscribe_mailto: str | None = None
     reply_to: str | None = None
+    reply_to_name: str = ""
     extra: tuple[tuple[str, str], ...] = ()
 
 
@@ -155,7 +156,7 @@ def _lines(rendered: RenderedMail, envelope: MailHeaders) -> list[str]:
         headers.mailbox("To", envelope.to_name, envelope.to_address),
     ]
     if envelope.reply_to:
-        lines.append(headers.mailbox("Reply-To", "", envelope.reply_to))
+        lines.append(headers.mailbox("Reply-To", envelope.reply_to_name, envelope.reply_to))
     lines.append(headers.unstructured("Subject", rendered.subject))
     if envelope.list_id:
         lines.append(headers.listed("List-Id", envelope.list_name, envelope.list_id))

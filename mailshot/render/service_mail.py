@@ -96,6 +96,5 @@ def _write(mail: ServiceMail, name: str, subject: str, **values: str) -> Outgoin
         # Vacation responders must not answer it (RFC 3834).
         extra=(("Auto-Submitted", "auto-replied"),),
     )
-    return OutgoingMail(
-        address, headers.ascii_address(mail.to), message_id, RenderedMail(subject, html, text), envelope
-    )
+    rendered, to = RenderedMail(subject, html, text), headers.ascii_address(mail.to)
+    return OutgoingMail(address, to, message_id, rendered, envelope, sign=sender.get("sign"))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, CompoundSelect, Table, func, select, union
+from sqlalchemy import Boolean, ColumnElement, CompoundSelect, String, Table, func, literal, or_, select, union
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlmodel import SQLModel
 
+from mailshot.audience.compile import in_parameter
+from mailshot.store.compiled import CompiledStatement
 from mailshot.store.engine import Connection
 from mailshot.store.tables import Customer
 
@@ -48,21 +51,42 @@ def lock_customers(
     address of one of them. SQLite has one writer at a time anyway.
     """
     if connection.dialect.name != "sqlite":
-        customer = table(Customer).c
-        meant = customer.id.in_(sharing(customer_ids) if inbox else customer_ids)
-        rows = select(customer.id).where(meant).order_by(customer.id)
-        connection.execute(rows.with_for_update(read=not alone)).all()
+        _locked(alone, inbox).execute(connection, {"customers": list(customer_ids)}).all()
+
+
+@cache
+def _locked(alone: bool, inbox: bool) -> CompiledStatement:
+    customer = table(Customer).c
+    meant = customer.id.in_(_sharing(_among_customers)) if inbox else _among_customers(customer.id)
+    rows = select(customer.id).where(meant).order_by(customer.id)
+    return CompiledStatement(rows.with_for_update(read=not alone))
+
+
+def _among_customers(column: ColumnElement[Any]) -> Clause:
+    return in_parameter(column, "customers")
 
 
 def sharing(customer_ids: Sequence[int]) -> CompoundSelect[Any]:
-    """Return the query of the ids of customers, and of all others with an address of one of them.
+    """Return the query of the ids of customers, and of all others with an address of one of them."""
+    return _sharing(lambda column: column.in_(customer_ids))
 
-    A union of two index look-ups: for one query with OR, PostgreSQL would scan all customers.
-    """
+
+def _sharing(is_meant: Callable[[ColumnElement[Any]], Clause]) -> CompoundSelect[Any]:
+    # A union of two index look-ups: for one query with OR, PostgreSQL would scan all customers.
     customer = table(Customer)
     mine, theirs = customer.alias("mine"), customer.alias("theirs")
     mates = select(theirs.c.id).join(mine, mine.c.address_hash == theirs.c.address_hash)
-    return union(select(customer.c.id).where(customer.c.id.in_(customer_ids)), mates.where(mine.c.id.in_(customer_ids)))
+    return union(select(customer.c.id).where(is_meant(customer.c.id)), mates.where(is_meant(mine.c.id)))
+
+
+def text_literal(word: str) -> ColumnElement[str]:
+    """Return a word as a literal of type text; SQLAlchemy infers no type from an enum."""
+    return literal(word, String())
+
+
+def is_one_of(column: ColumnElement[Any], words: Iterable[str]) -> Clause:
+    """Return whether a column is one of a few fixed words, for `CompiledStatement`, where `in_` cannot stand."""
+    return or_(*(column == word for word in words))
 
 
 def advisory_lock(connection: Connection, name: str) -> None:

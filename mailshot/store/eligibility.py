@@ -89,7 +89,7 @@ def lock_caps(connection: Connection) -> None:
     """Wait until no other transaction decides a plan, of whichever campaign, and keep others from doing so.
 
     Caps count the mails of all campaigns, also those that are only planned for a launch: two plans that are decided at
-    the same time would not see each other's. At the dot, `ledger.commit_intent` locks the inboxes instead.
+    the same time would not see each other's. At the dot, `worker_ledger.commit_intent` locks the inboxes instead.
     """
     dialect.advisory_lock(connection, "plan")
 

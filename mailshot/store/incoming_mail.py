@@ -262,10 +262,20 @@ def count_kinds(connection: Connection) -> dict[tuple[str, bool], int]:
     return {(str(kind or ""), bool(known)): int(number) for kind, known, number in connection.execute(counted)}
 
 
-def latest(connection: Connection, kinds: Sequence[IncomingKind], unmatched: bool, limit: int) -> list[IncomingRecord]:
-    """Return the latest messages of some kinds (none: of all), or only those without a valid token."""
+def latest(
+    connection: Connection,
+    kinds: Sequence[IncomingKind],
+    unmatched: bool,
+    limit: int,
+    customer_id: int | None = None,
+) -> list[IncomingRecord]:
+    """Return the latest messages of some kinds (none: of all), or only those without a valid token.
+
+    With a `customer_id`, only those about mails to this customer.
+    """
     where: list[ColumnElement[bool]] = [C.kind.in_([kind.value for kind in kinds])] if kinds else []
     where += [C.customer_id.is_(None), C.kind.is_not(None)] if unmatched else []
+    where += [C.customer_id == customer_id] if customer_id is not None else []
     return _records(connection, where, limit)
 
 

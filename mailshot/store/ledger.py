@@ -1,11 +1,13 @@
-"""Moves deliveries between states: each arrow is one guarded update, and no other module changes a state.
+"""Moves deliveries between states: each arrow is one guarded update.
+
+No module but this one and `worker_ledger` changes a state.
 
     pending --claim(token, lease)--> claimed --body is out, intent committed--> dotting --250--> sent
        ^  \\                            |  lease lapsed: pending again              |  4xx -> deferred -> pending
        |   skipped(reason) holdout     |  no longer allowed: skipped(reason)       |  5xx -> refused
        +----- at_least_once -----------+--------- unconfirmed <--- worker died or reply lost after the dot
 
-Every arrow, by the function that takes it:
+Every arrow, by the function that takes it; those of a worker are in `worker_ledger`:
 
     create_deliveries    new row -> pending, skipped, holdout        a run is launched
     claim                pending, deferred -> claimed                a worker takes due rows
@@ -28,33 +30,17 @@ lost its lease finds no row that still carries it. Queries are in `ledger_querie
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import (
-    ColumnElement,
-    String,
-    Update,
-    and_,
-    bindparam,
-    case,
-    exists,
-    false,
-    literal,
-    not_,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Update, case, exists, literal, or_, select, update
 
 from mailshot import states
 from mailshot.states import DeliveryState, Reason, RunState, Suspicion
-from mailshot.store import column_types, conversions, dialect, eligibility_gates, ledger_queries, tables
+from mailshot.store import conversions, dialect, tables
 from mailshot.store.dialect import Clause
 from mailshot.store.eligibility import DELIVERY, ROW, RUN
 from mailshot.store.engine import Connection
-from mailshot.store.send_gates import SendGates
 
 FEEDBACK = dialect.table(tables.Feedback)
 D = DELIVERY.c
@@ -62,76 +48,18 @@ SEEN = "the customer has opened or clicked it"
 IN_DOUBT = "the worker ended between the final dot and the reply"
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A row that a worker holds."""
-
-    customer_id: int
-    content: str
-    #: Pairs of product id and how often the customer bought it.
-    offers: list[list[int]]
-    attempts: int
-    #: How often the customer's data changed since the launch (see `revise`).
-    revision: int = 0
-    suspicion: int = Suspicion.none
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A worker's report on a row that it held."""
-
-    customer_id: int
-    state: DeliveryState
-    reply: str | None = None
-    #: `states.Reason` of a skipped row.
-    reason: str | None = None
-    next_attempt_at: datetime | None = None
-    #: The address, if the server says that it does not exist.
-    no_mailbox: str | None = None
-
-
 def create_deliveries(connection: Connection, run_id: int, plan_id: str) -> None:
     """Create the rows of a run from those of its plan: pending, or left out with the plan's reason."""
     state = case(
-        (ROW.c.reason.is_(None), _text(DeliveryState.pending)),
-        (ROW.c.reason == Reason.holdout, _text(DeliveryState.holdout)),
-        else_=_text(DeliveryState.skipped),
+        (ROW.c.reason.is_(None), dialect.text_literal(DeliveryState.pending)),
+        (ROW.c.reason == Reason.holdout, dialect.text_literal(DeliveryState.holdout)),
+        else_=dialect.text_literal(DeliveryState.skipped),
     )
     planned = select(
         literal(run_id), ROW.c.customer_id, state, ROW.c.content, ROW.c.reason, ROW.c.offers, literal(0)
     ).where(ROW.c.plan_id == plan_id)
     names = ["run_id", "customer_id", "state", "content", "reason", "offers", "attempts"]
     connection.execute(DELIVERY.insert().from_select(names, planned))
-
-
-def claim(connection: Connection, run_id: int, token: int, now: datetime, until: datetime, most: int) -> list[Claimed]:
-    """Claim up to `most` due rows of a running run under `token`, with a lease `until` then."""
-    taken: list[Claimed] = []
-    for due in ledger_queries.due_clauses(now):
-        if len(taken) < most:
-            taken += _take(connection, run_id, due, token, until, most - len(taken))
-    return taken
-
-
-def _take(connection: Connection, run_id: int, due: Clause, token: int, until: datetime, most: int) -> list[Claimed]:
-    # One state at a time and in the order of the index, so that a claim reads only what it takes.
-    due_rows = select(D.customer_id).where(D.run_id == run_id, due, _running(run_id)).order_by(D.customer_id)
-    chosen = due_rows.limit(most).with_for_update(skip_locked=True, of=DELIVERY).cte("chosen")
-    taken = (
-        update(DELIVERY)
-        .where(D.run_id == run_id, D.customer_id.in_(select(chosen.c.customer_id)), due)
-        .values(state=DeliveryState.claimed, attempts=D.attempts + 1, token=token, lease_until=until)
-        .returning(D.customer_id, D.content, D.offers, D.attempts, D.revision, D.suspicion)
-    )
-    rows = connection.execute(taken).all()
-    return [Claimed(int(row[0]), str(row[1]), row[2] or [], *(int(number) for number in row[3:])) for row in rows]
-
-
-def set_suspicion(connection: Connection, run_id: int, token: int, customer_id: int, suspicion: Suspicion) -> bool:
-    """Set the suspicion of a row before and after its mail is rendered; return whether the worker still holds it."""
-    ours = update(DELIVERY).where(D.run_id == run_id, D.customer_id == customer_id, D.token == token)
-    held = ours.where(D.state == DeliveryState.claimed)
-    return connection.execute(held.values(suspicion=int(suspicion))).rowcount == 1
 
 
 def revise(connection: Connection, customer_ids: Sequence[int]) -> None:
@@ -144,100 +72,6 @@ def revise(connection: Connection, customer_ids: Sequence[int]) -> None:
     sendable = (*states.OPEN, DeliveryState.unconfirmed)
     unsettled = update(DELIVERY).where(D.customer_id.in_(dialect.sharing(customer_ids)), D.state.in_(sendable))
     connection.execute(unsettled.values(revision=D.revision + 1))
-
-
-def commit_intent(
-    connection: Connection, run_id: int, token: int, written: Mapping[int, int], now: datetime, gates: SendGates
-) -> set[int]:
-    """Record the intent to release the dot, where the worker still holds the row and the customer may be mailed.
-
-    This one statement is the intent, the fence against workers that lost their lease, and the final check of all
-    gates. `written` maps each customer to the revision that the mail was rendered for. Returns the customers whose
-    dot may be released once the transaction is committed.
-    """
-    customer_ids = sorted(written)
-    # Where earlier mails are counted, no other run, of any campaign, may send to the same inbox meanwhile.
-    counts = gates.gates.counts
-    dialect.lock_customers(connection, customer_ids, alone=counts, inbox=counts)
-    allowed = (
-        update(DELIVERY)
-        .where(D.run_id == run_id, D.customer_id.in_(customer_ids), D.token == token)
-        .where(D.state == DeliveryState.claimed, _running(run_id), not_(_outdated(written)))
-        .where(*(not_(forbidden) for forbidden, _ in eligibility_gates.at_dot(gates)))
-        .values(state=DeliveryState.dotting, dotted_at=now)
-        .returning(D.customer_id)
-    )
-    return {int(row[0]) for row in connection.execute(allowed)}
-
-
-def _outdated(written: Mapping[int, int]) -> Clause:
-    """Return the clause that a customer's data has changed since the mail was rendered."""
-    by_revision: dict[int, list[int]] = {}
-    for customer_id, revision in written.items():
-        by_revision.setdefault(revision, []).append(customer_id)
-    if len(by_revision) == 1:
-        return D.revision != next(iter(by_revision))
-    return or_(false(), *(and_(D.revision != number, D.customer_id.in_(ids)) for number, ids in by_revision.items()))
-
-
-def skip_disallowed(
-    connection: Connection, run_id: int, token: int, written: Mapping[int, int], now: datetime, gates: SendGates
-) -> None:
-    """Skip rows that `commit_intent` did not allow, with the reason.
-
-    Those that are only outdated, or whose run is no longer running, are pending again.
-    """
-    running, reasons = _running(run_id), eligibility_gates.at_dot(gates)
-    forbidden = or_(*(clause for clause, _ in reasons))
-    state = case((forbidden, _text(DeliveryState.skipped)), else_=_text(DeliveryState.pending))
-    reason = case(*((clause, _text(why)) for clause, why in reasons), else_=None)
-    settled_at = case((forbidden, literal(now, column_types.Instant())), else_=None)
-    ours = update(DELIVERY).where(D.run_id == run_id, D.customer_id.in_(sorted(written)), D.token == token)
-    back_again = or_(not_(running), _outdated(written), forbidden)
-    held = ours.where(D.state == DeliveryState.claimed, back_again)
-    back = {"token": None, "lease_until": None, "attempts": D.attempts - 1, "settled_at": settled_at}
-    connection.execute(held.values(state=state, reason=reason, **back))
-
-
-def record_outcomes(connection: Connection, run_id: int, token: int, outcomes: Iterable[Settled], now: datetime) -> int:
-    """Record a worker's reports, each where it still holds the row and an arrow leads there. Returns how many moved."""
-    moved = 0
-    for state, group in _by_state(outcomes).items():
-        change = (
-            update(DELIVERY)
-            .where(D.run_id == run_id, D.customer_id == bindparam("who"), D.token == token)
-            .where(or_(*(D.state == before for before in states.REPORTED_FROM[state])))
-            .values(
-                state=state,
-                reply=bindparam("answer"),
-                reason=bindparam("why"),
-                next_attempt_at=bindparam("again"),
-                settled_at=None if state in states.OPEN else now,
-                lease_until=None,
-                # An unconfirmed or sent row keeps its token, so that a late report of the same worker still matches it.
-                **({"token": None} if state in states.OPEN else {}),
-                **({"attempts": D.attempts - 1} if state is DeliveryState.pending else {}),
-            )
-        )
-        rows = [
-            {"who": item.customer_id, "answer": item.reply, "why": item.reason, "again": item.next_attempt_at}
-            for item in group
-        ]
-        moved += connection.execute(change, rows).rowcount
-    return moved
-
-
-def renew(connection: Connection, run_id: int, token: int, until: datetime) -> int:
-    """Extend the lease of all rows held under `token`; return how many there are."""
-    mine = update(DELIVERY).where(D.run_id == run_id, D.token == token, D.state.in_(states.HELD))
-    return connection.execute(mine.values(lease_until=until)).rowcount
-
-
-def unclaim(connection: Connection, run_id: int, token: int) -> int:
-    """Give back every row that is claimed under `token` and whose mail was not sent; return how many."""
-    mine = update(DELIVERY).where(D.run_id == run_id, D.token == token, D.state == DeliveryState.claimed)
-    back = {"state": DeliveryState.pending, "token": None, "lease_until": None, "attempts": D.attempts - 1}
-    return connection.execute(mine.values(**back)).rowcount
 
 
 def recover(connection: Connection, now: datetime) -> tuple[int, int]:
@@ -332,19 +166,3 @@ def erase(connection: Connection, customer_id: int) -> None:
     connection.execute(mine.where(or_(D.offers.is_not(None), D.reply.is_not(None))).values(offers=None, reply=None))
     gone = {"state": DeliveryState.skipped, "reason": Reason.suppressed, "token": None}
     connection.execute(mine.where(D.state.in_(states.UNSENT)).values(**gone))
-
-
-def _running(run_id: int) -> Clause:
-    return exists().where(RUN.c.id == run_id, RUN.c.state == RunState.running)
-
-
-def _text(word: DeliveryState | Reason) -> ColumnElement[str]:
-    # SQLAlchemy infers no type from an enum.
-    return literal(word, String())
-
-
-def _by_state(outcomes: Iterable[Settled]) -> dict[DeliveryState, list[Settled]]:
-    groups: dict[DeliveryState, list[Settled]] = {}
-    for outcome in outcomes:
-        groups.setdefault(outcome.state, []).append(outcome)
-    return groups

@@ -49,7 +49,7 @@ def offered_rows(connection: Connection, run_id: int, content: str, most: int) -
 def due_clauses(now: datetime) -> tuple[Clause, Clause]:
     """Return the clauses of rows that can be claimed now, one for each state of `WAITING`.
 
-    Used separately, each can use the index on (run, state, customer); see `ledger.claim`.
+    Used separately, each can use the index on (run, state, customer); see `worker_ledger.claim`.
     """
     return D.state == DeliveryState.pending, and_(D.state == DeliveryState.deferred, D.next_attempt_at <= now)
 

@@ -172,7 +172,8 @@ class PlanGates:
             return None
         if since is None:
             return self._at_least(1, of_campaign)
-        recent = or_(sent_mail.counts_since(RUN, DELIVERY, since, self.as_of), DELIVERY.c.state.in_(UNSENT))
+        window = sent_mail.window(since, self.as_of)
+        recent = or_(sent_mail.counts_in(window, RUN, DELIVERY), DELIVERY.c.state.in_(UNSENT))
         return self._at_least(1, and_(of_campaign, recent))
 
     @property
@@ -206,7 +207,8 @@ class PlanGates:
     def _reached(self, limit: Limit) -> Clause:
         if limit.mails == 0:
             return true()
-        recent = sent_mail.counts_since(RUN, DELIVERY, limit.per.before(self.as_of), self.as_of)
+        window = sent_mail.window(limit.per.before(self.as_of), self.as_of)
+        recent = sent_mail.counts_in(window, RUN, DELIVERY)
         return self._at_least(limit.mails, and_(recent, eligibility.counts_in_caps(RUN, self.gates)))
 
     def _at_least(self, number: int, which: Clause) -> Clause:

@@ -1,15 +1,21 @@
-"""The gates of eligibility over rows of the ledger: the final check right before the dot, in `ledger.commit_intent`."""
+"""The gates of eligibility over rows of the ledger: the final check, in `worker_ledger.commit_intent`.
+
+The clauses are built and compiled once for a campaign's gates. To build them costs more than to run them, and they run
+many times a second. So the run and all moments are parameters, whose values `parameters` returns.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import and_, exists, func, not_, or_, true
+from sqlalchemy import BigInteger, and_, bindparam, exists, func, not_, or_, true
 
 from mailshot.profile.preferences import Answer, Limit
 from mailshot.states import MAY_HAVE_ARRIVED, UNSENT
 from mailshot.store import dialect, inboxes, pauses, sent_mail
+from mailshot.store.column_types import Instant
 from mailshot.store.dialect import Clause
 from mailshot.store.eligibility import (
     CONSENT,
@@ -25,18 +31,26 @@ from mailshot.store.eligibility import (
     given_since,
 )
 from mailshot.store.pauses import PAUSE
+from mailshot.store.sent_mail import Window
 
 _ITS_CUSTOMER = CUSTOMER.c.id == DELIVERY.c.customer_id
+RUN_ID, AS_OF = bindparam("run", type_=BigInteger()), bindparam("as_of", type_=Instant())
 
 
 @dataclass(frozen=True, slots=True)
 class SendGates:
     """The gates as clauses over rows of the ledger: the final check before a mail leaves."""
 
-    run_id: int
     gates: Gates
-    #: The present moment on the calendar of the run (see `sent_mail`).
-    as_of: datetime
+
+    def parameters(self, run_id: int, as_of: datetime) -> dict[str, Any]:
+        """Return the values of the clauses' parameters; `as_of` is the present on the run's calendar (`sent_mail`)."""
+        values: dict[str, Any] = {"run": run_id, "as_of": as_of}
+        for limit in (self.gates.cap, *(limit for _, limit in self.gates.asked)):
+            if limit is not None:
+                window = sent_mail.window(limit.per.before(as_of), as_of)
+                values |= dict(zip(_names(limit), window, strict=True))
+        return values
 
     @property
     def no_address(self) -> Clause:
@@ -77,9 +91,9 @@ class SendGates:
         both let one pass, though neither sees what the other is about to write.
         """
         other = DELIVERY.alias("other")
-        first = and_(other.c.state.in_(UNSENT), other.c.customer_id < DELIVERY.c.customer_id)
-        mate = and_(other.c.run_id == self.run_id, other.c.customer_id != DELIVERY.c.customer_id)
-        return exists(inboxes.of_delivery(other, mate, or_(other.c.state.in_(MAY_HAVE_ARRIVED), first)))
+        first = and_(dialect.is_one_of(other.c.state, UNSENT), other.c.customer_id < DELIVERY.c.customer_id)
+        mate = and_(other.c.run_id == RUN_ID, other.c.customer_id != DELIVERY.c.customer_id)
+        return exists(inboxes.of_delivery(other, mate, or_(dialect.is_one_of(other.c.state, MAY_HAVE_ARRIVED), first)))
 
     @property
     def asked_for_less(self) -> Clause | None:
@@ -97,14 +111,26 @@ class SendGates:
         """A customer of the inbox asked for a pause; None for service mail, which no pause stops."""
         if self.gates.service:
             return None
-        lasting = and_(PAUSE.c.until > self.as_of, pauses.is_latest(PAUSE))
+        lasting = and_(PAUSE.c.until > AS_OF, pauses.is_latest(PAUSE))
         return exists(inboxes.of_delivery(PAUSE, lasting))
 
     def _reached(self, limit: Limit) -> Clause:
         if limit.mails == 0:
             return true()
         mail, ran = DELIVERY.alias("mail"), RUN.alias("ran")
-        recent = sent_mail.counts_since(ran, mail, limit.per.before(self.as_of), self.as_of)
-        counting = and_(ran.c.id == mail.c.run_id, ran.c.id != self.run_id, counts_in_caps(ran, self.gates), recent)
-        mails = inboxes.of_delivery(mail, counting, mail.c.state.in_(MAY_HAVE_ARRIVED)).with_only_columns(func.count())
+        recent = sent_mail.counts_in(_window(limit), ran, mail)
+        counting = and_(ran.c.id == mail.c.run_id, ran.c.id != RUN_ID, counts_in_caps(ran, self.gates), recent)
+        mails = inboxes.of_delivery(
+            mail, counting, dialect.is_one_of(mail.c.state, MAY_HAVE_ARRIVED)
+        ).with_only_columns(func.count())
         return mails.scalar_subquery() >= limit.mails
+
+
+def _window(limit: Limit) -> Window:
+    """Return the window of a limit as parameters, named after its length."""
+    return Window(*(bindparam(name, type_=Instant()) for name in _names(limit)))
+
+
+def _names(limit: Limit) -> tuple[str, str]:
+    length = str(limit.per).replace(" ", "_")
+    return f"since_{length}", f"late_since_{length}"

@@ -7,7 +7,7 @@ to the run's "today".
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, FromClause, func, or_, select
 from sqlalchemy.ext.compiler import compiles
@@ -62,7 +62,21 @@ def count_received(connection: Connection, customer_id: int, since: datetime) ->
     return int(connection.execute(counted.where(RUN.c.service.is_(False))).scalar_one())
 
 
-def counts_since(run: FromClause, delivery: FromClause, since: datetime, as_of: datetime) -> ColumnElement[bool]:
-    """Return the clause for mails that count in a window from `since` (Python version: `EarlierMail.counts`)."""
-    late = _SentAt(run, delivery) > since + tolerance(since, as_of)
-    return or_(run.c.as_of > since, late)
+class Window(NamedTuple):
+    """When a window began for runs (`since`), and for single mails that left long after their launch (`late_since`).
+
+    Moments, or parameters of a statement that is built once.
+    """
+
+    since: datetime | ColumnElement[datetime]
+    late_since: datetime | ColumnElement[datetime]
+
+
+def window(since: datetime, as_of: datetime) -> Window:
+    """Return the window that began at `since` and lasts until `as_of`."""
+    return Window(since, since + tolerance(since, as_of))
+
+
+def counts_in(counted: Window, run: FromClause, delivery: FromClause) -> ColumnElement[bool]:
+    """Return the clause for mails that count in a window (Python version: `EarlierMail.counts`)."""
+    return or_(run.c.as_of > counted.since, _SentAt(run, delivery) > counted.late_since)

@@ -35,6 +35,7 @@ def test_a_new_project_is_private_and_keeps_itself_out_of_version_control(tmp_pa
     init.create_project(folder)
     assert {path.name: mode(path) for path in folder.glob("*.db*")} | {".env": mode(folder / ".env")} == {
         "mailshot.db": 0o600,
+        "mailshot.db-turn": 0o600,  # empty: by it writers take turns
         ".env": 0o600,
     }
     lines = (folder / ".gitignore").read_text(encoding="utf-8").splitlines()
@@ -85,6 +86,27 @@ def test_the_doctor_tells_of_files_that_others_can_read(tmp_path: Path, name: st
     assert "chmod go-rwx" in refusal.value.remedy
     path.chmod(0o700)
     assert private_files.check_private_files(load_settings(tmp_path / "shop"))
+
+
+def test_the_doctor_tells_of_dkim_keys_that_others_can_read_or_version_control_would_take(tmp_path: Path) -> None:
+    folder, keys = tmp_path / "shop", tmp_path / "shop" / "dkim"
+    init.create_project(folder)
+    keys.mkdir(0o700)
+    path = keys / "m1._domainkey.shop.example.pem"
+    path.touch()
+    path.chmod(0o640)
+    with pytest.raises(Refused, match=r"m1._domainkey.shop.example.pem"):
+        private_files.check_private_files(load_settings(folder))
+    path.chmod(0o600)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    assert private_files.check_private_files(load_settings(folder))
+    lines = (folder / ".gitignore").read_text(encoding="utf-8").replace("dkim/\n", "")
+    (folder / ".gitignore").write_text(lines, encoding="utf-8")
+    with pytest.raises(Refused) as refusal:
+        private_files.check_private_files(load_settings(folder))
+    assert refusal.value.remedy.split()[-1] == "dkim/"
+    (keys / ".gitignore").write_text("*\n", encoding="utf-8")
+    assert private_files.check_private_files(load_settings(folder))
 
 
 def test_the_doctor_tells_what_version_control_would_take(tmp_path: Path) -> None:

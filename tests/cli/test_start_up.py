@@ -90,7 +90,7 @@ def test_a_command_imports_no_other_command(shop: Path) -> None:
 
 def test_a_command_leaves_the_database_closed(shop: Path) -> None:
     imported(shop, "status")
-    assert sorted(path.name for path in shop.glob("mailshot.db*")) == ["mailshot.db"]
+    assert sorted(path.name for path in shop.glob("mailshot.db*")) == ["mailshot.db", "mailshot.db-turn"]
 
 
 def test_garbage_is_collected_as_usual_from_the_first_collection_on() -> None:

@@ -19,7 +19,7 @@ from mailshot.feedback.preferences import PreferenceChange
 from mailshot.profile.preferences import StatedPreference
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.states import DeliveryState
-from mailshot.store import dialect, inboxes, ledger, suppression, tables
+from mailshot.store import dialect, inboxes, ledger, suppression, tables, worker_ledger
 from tests.support import campaigns, ledger_rows, project
 from tests.support.processes import Sink
 from tests.support.project import Shop
@@ -102,7 +102,7 @@ def test_a_mail_in_doubt_is_checked_again_before_resending(shop: Shop, sink: Sin
         ledger_rows.settle(shop.store, run_id, 7, customer, DeliveryState.unconfirmed)
     say(shop, turned, "vegetarian")
     with shop.store.write() as connection:
-        ledger.unclaim(connection, run_id, 7)
+        worker_ledger.unclaim(connection, run_id, 7)
         assert ledger.resolve_unconfirmed(connection, run_id, True, now) == 2
     sent(app, run_id)
     assert became(shop, run_id, turned, eater) == ["guard", "sent"]
@@ -154,7 +154,7 @@ def test_a_mail_rendered_for_an_older_revision_is_rendered_again(shop: Shop) -> 
     assert ledger_rows.commit_intent(shop.store, run_id, 7, [customer, other], now) == {other}
     assert became(shop, run_id, customer, other) == ["pending", "dotting"]
     with shop.store.write() as connection:
-        (again,) = ledger.claim(connection, run_id, 7, now, now + ledger_rows.LEASE, 10)
+        (again,) = worker_ledger.claim(connection, run_id, 7, now, now + ledger_rows.LEASE, 10)
     assert (again.customer_id, again.revision) == (customer, 1)
     assert ledger_rows.commit_intent(shop.store, run_id, 7, [customer], now) == set(), "the first letter stays outdated"
 
@@ -198,7 +198,7 @@ def test_mail_goes_to_the_new_address_of_a_customer(shop: Shop, sink: Sink, app:
     move(shop, moved, "new@mail.example")
     assert ledger_rows.commit_intent(shop.store, run_id, 7, [moved], now) == set()
     with shop.store.write() as connection:
-        ledger.unclaim(connection, run_id, 7)
+        worker_ledger.unclaim(connection, run_id, 7)
     sent(app, run_id)
     assert became(shop, run_id, moved, stays) == ["sent", "sent"]
     assert {"new@mail.example", "b@mail.example"} <= sink.recipients()

@@ -13,7 +13,7 @@ from mailshot.deliver.ledger_writer import LedgerWriter
 from mailshot.errors import Unavailable
 from mailshot.states import DeliveryState
 from mailshot.store.engine import Connection, Store
-from mailshot.store.ledger import Settled
+from mailshot.store.worker_ledger import Settled
 from tests.support.ledger_rows import GATES, LEASE, begin, customers, head, states
 
 

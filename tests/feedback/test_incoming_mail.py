@@ -273,6 +273,49 @@ def test_a_link_of_a_forwarded_mail_suppresses_no_one(box: Mailbox, purpose: Pur
         assert connection.execute(select(feedback)).all() == []
 
 
+@pytest.mark.parametrize("kind", ["hard", "soft", "block", "complaint"])
+def test_a_report_to_the_reply_address_suppresses_no_one(box: Mailbox, kind: str) -> None:
+    """A stranger was in copy of a customer's reply, so they have its address and its reference to our Message-ID."""
+    ann = box.shop.customers[0]
+    address = f"{KEYS.sign_local_part(Purpose.reply, box.run_id, ann)}@bay.example.com"
+    for number, recipient in enumerate((address, address.upper(), None) * 2):
+        mail = box.mail(ann)
+        raw = returned_mail.complaint(mail) if kind == "complaint" else returned_mail.bounce(mail, kind)
+        raw = raw.replace(b"the envelope sender", address.encode())
+        taken = box.take(raw + str(number).encode(), recipient)
+        record = box.record(taken)
+        assert (str(record.kind), record.customer, record.effect) == (kind, "c1", "")
+        assert record.verdict["note"] == incoming_effects.NOT_FROM_SERVER
+    assert box.suppressed(1) is None
+    with box.store.read() as connection:
+        assert connection.execute(select(dialect.table(tables.Feedback))).all() == []
+
+
+def test_a_report_to_the_bounce_address_may_quote_the_reply_address(box: Mailbox) -> None:
+    ann = box.shop.customers[0]
+    mail = box.mail(ann)
+    reply_to = f"{KEYS.sign_local_part(Purpose.reply, box.run_id, ann)}@bay.example.com"
+    mail["data"] = f"Reply-To: <{reply_to}>\n{mail['data']}"
+    for recipient in (mail["from"], "postmaster@bay.example.com"):
+        taken = box.take(returned_mail.bounce(mail, "hard"), recipient)
+        assert box.record(taken).effect == "suppressed the address"
+
+
+def test_a_reply_is_recorded_and_neither_stops_nor_suppresses(box: Mailbox) -> None:
+    ann = box.shop.customers[0]
+    address = f"{KEYS.sign_local_part(Purpose.reply, box.run_id, ann)}@bay.example.com"
+    taken = box.take(b"From: Eve <eve@mail.example>\r\nSubject: unsubscribe\r\n\r\nunsubscribe\r\n", address)
+    record = box.record(taken)
+    assert (record.kind, record.customer, record.effect) == (IncomingKind.reply, "c1", "")
+    assert (record.verdict["asks_to_stop"], record.verdict["from"]) == (True, "eve@mail.example")
+    assert wants_offers(box, ann)
+    assert box.suppressed(1) is None
+    feedback = dialect.table(tables.Feedback)
+    with box.store.read() as connection:
+        rows = connection.execute(select(feedback.c.customer_id, feedback.c.kind)).all()
+    assert [tuple(row) for row in rows] == [(ann, "replied")]
+
+
 def test_a_proof_in_the_returned_header_counts_before_any_number_of_links(box: Mailbox) -> None:
     ann = box.shop.customers[0]
     mail = box.mail(ann)

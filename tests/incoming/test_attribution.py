@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mailshot.incoming import parser
 from mailshot.incoming.attribution import TokenPlace
 from mailshot.states import IncomingKind
-from mailshot.tokens import KeyRing, Purpose
+from mailshot.tokens import PREFIXES, KeyRing, Purpose
 from tests.incoming.keys import KEYS
 
 IDS = st.tuples(st.integers(0, 2**31 - 1), st.integers(0, 2**63 - 1))
@@ -69,7 +69,7 @@ def _report(to: str = "b@shop.example", returned: str = RETURNED) -> bytes:
 
 
 @pytest.mark.parametrize("name", MANGLES)
-@pytest.mark.parametrize("purpose", [Purpose.bounce, Purpose.leave])
+@pytest.mark.parametrize("purpose", PREFIXES)
 @settings(deadline=None)
 @given(ids=IDS)
 def test_a_mangled_recipient_is_resolved(name: str, purpose: Purpose, ids: tuple[int, int]) -> None:
@@ -80,13 +80,14 @@ def test_a_mangled_recipient_is_resolved(name: str, purpose: Purpose, ids: tuple
 
 
 @pytest.mark.parametrize("name", [name for name in MANGLES if not name.startswith("wrapped after")])
+@pytest.mark.parametrize("purpose", PREFIXES)
 @settings(deadline=None)
 @given(ids=IDS)
-def test_a_mangled_recipient_is_resolved_in_the_header(name: str, ids: tuple[int, int]) -> None:
-    address = MANGLES[name](KEYS.sign_local_part(Purpose.bounce, *ids))
+def test_a_mangled_recipient_is_resolved_in_the_header(name: str, purpose: Purpose, ids: tuple[int, int]) -> None:
+    address = MANGLES[name](KEYS.sign_local_part(purpose, *ids))
     token = parser.parse(_report(to=address), KEYS, None).token
     assert token is not None
-    assert (token.ids, token.place) == (ids, TokenPlace.header)
+    assert (token.purpose, token.ids, token.place) == (purpose, ids, TokenPlace.header)
 
 
 @settings(deadline=None)
@@ -115,6 +116,31 @@ def test_the_envelope_counts_before_what_a_message_quotes() -> None:
     recipient = f"{KEYS.sign_local_part(Purpose.bounce, 3, 4)}@shop.example"
     tokens = parser.parse(_report(returned=returned), KEYS, recipient).tokens
     assert [token.ids for token in tokens] == [(3, 4), (1, 2)]
+
+
+BOUNCE, LEAVE, REPLY = (f"{KEYS.sign_local_part(purpose, 3, 4)}@shop.example" for purpose in PREFIXES)
+
+
+@pytest.mark.parametrize(
+    ("to", "recipient", "purpose"),
+    [
+        (f"Shop <{REPLY}>", None, Purpose.reply),
+        ("hello@shop.example", REPLY, Purpose.reply),
+        (f"{REPLY}, {LEAVE}", REPLY, Purpose.reply),
+        (f"{REPLY}, {BOUNCE}", None, Purpose.bounce),
+        (f"{REPLY}, {LEAVE}", None, Purpose.leave),
+        (REPLY, BOUNCE, Purpose.bounce),
+        ("hello@shop.example", "hello@shop.example", Purpose.message),
+    ],
+)
+def test_a_message_to_a_reply_address_is_about_that_mail_whatever_it_quotes(
+    to: str, recipient: str | None, purpose: Purpose
+) -> None:
+    returned = f"{RETURNED}Reply-To: <{REPLY}>\nMessage-ID: <{KEYS.sign(Purpose.message, 1, 2)}@shop.example>\n"
+    token = parser.parse(_report(to=to, returned=returned), KEYS, recipient).token
+    assert token is not None
+    assert token.purpose is purpose
+    assert token.is_proof is (purpose is not Purpose.reply)
 
 
 def test_forged_messages_name_nobody() -> None:

@@ -13,6 +13,7 @@ from tests.incoming.keys import KEYS
 
 LEAVE = f"{KEYS.sign_local_part(Purpose.leave, 1, 2)}@shop.example"
 BOUNCE = f"{KEYS.sign_local_part(Purpose.bounce, 1, 2)}@shop.example"
+REPLY = f"{KEYS.sign_local_part(Purpose.reply, 1, 2)}@shop.example"
 REPORT_FIELDS = (
     "Content-Type: multipart/report; report-type=delivery-status; boundary=r\n\n"
     "--r\nContent-Type: message/delivery-status\n\n"
@@ -68,6 +69,39 @@ def test_a_report_that_quotes_the_address_for_leaving_is_a_bounce() -> None:
 def test_what_comes_to_the_bounce_address_without_being_a_bounce_is_automatic() -> None:
     message = parser.parse(_mail(f"To: {BOUNCE}\nSubject: Thanks", "I will read it soon."), KEYS, BOUNCE)
     assert (message.kind, message.rule) == (IncomingKind.auto_reply, "auto-reply bounce address")
+
+
+def test_what_a_person_writes_to_the_reply_address_is_a_reply_to_that_mail() -> None:
+    headers = f"To: =?utf-8?q?K=C3=A4se?= <{REPLY}>\nSubject: =?utf-8?q?Re=3A_K=C3=A4se?="
+    quoted = f"> Abmelden: mailto:{LEAVE}\n> https://shop.example/u/{KEYS.sign(Purpose.unsubscribe, 5, 6)}"
+    for recipient in (REPLY, REPLY.upper(), None):
+        message = parser.parse(_mail(headers, f"Which size?\n\n{quoted}"), KEYS, recipient)
+        assert (message.kind, message.text, message.asks_to_stop) == (IncomingKind.reply, "Which size?", False)
+        assert (message.written_by, message.subject) == ("tom@example.org", "Re: Käse")
+        assert message.token is not None
+        assert (message.token.purpose, message.token.ids) == (Purpose.reply, (1, 2))
+
+
+def test_a_reply_that_asks_to_stop_is_no_request_to_leave() -> None:
+    message = parser.parse(_mail(f"To: {REPLY}\nSubject: unsubscribe", "unsubscribe"), KEYS, REPLY)
+    assert (message.kind, message.asks_to_stop) == (IncomingKind.reply, True)
+
+
+@pytest.mark.parametrize("header", ["Auto-Submitted: auto-replied", "X-Autoreply: yes", "Subject: Out of Office: News"])
+def test_an_automatic_answer_to_the_reply_address_is_one(header: str) -> None:
+    message = parser.parse(_mail(f"To: {REPLY}\n{header}", "I am away."), KEYS, REPLY)
+    assert message.kind is IncomingKind.auto_reply
+
+
+def test_a_report_to_the_reply_address_is_judged_and_proves_nothing() -> None:
+    fields = f"{REPORT_FIELDS}Final-Recipient: rfc822; tom@example.org\nAction: failed\nStatus: 5.1.1\n\n--r\n"
+    message_id = f"<{KEYS.sign(Purpose.message, 1, 2)}@shop.example>"
+    returned = f"Content-Type: text/rfc822-headers\n\nMessage-ID: {message_id}\n\n--r--\n"
+    for recipient in (REPLY, None):
+        message = parser.parse(_mail(f"In-Reply-To: {message_id}\nTo: {REPLY}\n{fields}{returned}"), KEYS, recipient)
+        assert message.kind is IncomingKind.hard
+        assert message.token is not None
+        assert (message.token.purpose, message.token.is_proof) == (Purpose.reply, False)
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,29 @@ def test_an_address_that_needs_smtputf8_is_refused_with_its_place(field: str) ->
         senders.read(documents.parse_document(text.replace(own, "ü@example.com"), "rules/senders.yaml"))
 
 
+def test_replies_go_to_one_place() -> None:
+    text = GOOD.format(address="a@example.com", domain="''") + "  replies: {replies}\n{more}"
+    read = documents.parse_document(text.format(replies="mailbox", more=""), "rules/senders.yaml")
+    assert senders.read(read)["shop"].replies == "mailbox"
+    for replies, more, expected in (
+        (
+            "mailbox",
+            "  reply_to: b@example.com\n",
+            r"rules/senders\.yaml:\d.*'reply_to' and 'replies' exclude each other",
+        ),
+        ("b@example.com", "", r"rules/senders\.yaml:6.*'replies' 'b@example\.com'"),
+    ):
+        with pytest.raises(InvalidInput, match=expected):
+            senders.read(documents.parse_document(text.format(replies=replies, more=more), "rules/senders.yaml"))
+
+
+def test_a_sender_without_the_newest_field_is_frozen_as_before() -> None:
+    assert _read("a@example.com").freeze("Bay") == {
+        "name": "Shop", "address": "a@example.com", "postal_address": "1 Quay, Oslo", "reply_to": None,
+        "bounce_domain": "", "list_domain": "", "feedback_id": "mailshot", "brand": "Bay",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("word", ["two words", "käsehaus", "a:bcdef"])
 def test_a_feedback_id_that_is_no_word_is_refused(word: str) -> None:
     text = GOOD.format(address="a@example.com", domain="''") + f"  feedback_id: '{word}'\n"

@@ -29,11 +29,10 @@ from mailshot.states import (
     FeedbackKind,
     RunState,
 )
-from mailshot.store import dialect, feedback, ledger, tables
+from mailshot.store import dialect, feedback, ledger, tables, worker_ledger
 from mailshot.store.engine import Connection, Store
 from mailshot.store.feedback import FeedbackEvent
-from mailshot.store.ledger import Settled
-from mailshot.store.send_gates import SendGates
+from mailshot.store.worker_ledger import DotRequest, Settled
 from tests.support.ledger_rows import DELIVERY, GATES, LEASE, NOW, begin, customers
 
 CUSTOMER, RUN = dialect.table(tables.Customer), dialect.table(tables.Run)
@@ -48,11 +47,13 @@ Step = Callable[[Connection, int, int], object]
 
 
 def _settled(state: DeliveryState) -> Step:
-    return lambda connection, run_id, who: ledger.record_outcomes(connection, run_id, TOKEN, [Settled(who, state)], NOW)
+    return lambda connection, run_id, who: worker_ledger.record_outcomes(
+        connection, run_id, TOKEN, [Settled(who, state)], NOW
+    )
 
 
 def _intent(connection: Connection, run_id: int, who: int) -> None:
-    ledger.commit_intent(connection, run_id, TOKEN, {who: 0}, NOW, SendGates(run_id, GATES, NOW))
+    worker_ledger.commit_intent(connection, DotRequest(run_id, TOKEN, {who: 0}, GATES, NOW, NOW))
 
 
 def _forbidden(connection: Connection, run_id: int, who: int) -> None:
@@ -61,7 +62,7 @@ def _forbidden(connection: Connection, run_id: int, who: int) -> None:
 
 
 def _skip_disallowed(connection: Connection, run_id: int, who: int, revision: int = 1) -> None:
-    ledger.skip_disallowed(connection, run_id, TOKEN, {who: revision}, NOW, SendGates(run_id, GATES, NOW))
+    worker_ledger.skip_disallowed(connection, DotRequest(run_id, TOKEN, {who: revision}, GATES, NOW, NOW))
 
 
 def _recover(connection: Connection, _run_id: int, _who: int) -> None:
@@ -85,11 +86,11 @@ def _finish_cancelled(connection: Connection, run_id: int, _who: int) -> None:
 
 #: Each way a row can be moved, by function and circumstances.
 STEPS: dict[str, Step] = {
-    "claim": lambda connection, run_id, _: ledger.claim(connection, run_id, TOKEN, NOW, NOW + LEASE, 1),
+    "claim": lambda connection, run_id, _: worker_ledger.claim(connection, run_id, TOKEN, NOW, NOW + LEASE, 1),
     "commit_intent": _intent,
     "skip_disallowed, outdated": _skip_disallowed,
     "skip_disallowed, no address": _forbidden,
-    "unclaim": lambda connection, run_id, _: ledger.unclaim(connection, run_id, TOKEN),
+    "unclaim": lambda connection, run_id, _: worker_ledger.unclaim(connection, run_id, TOKEN),
     "recover": _recover,
     "recover, at_least_once": _recover_at_least_once,
     "recover, opened": _recover_opened,
@@ -105,7 +106,7 @@ STEPS: dict[str, Step] = {
     "confirm_arrival": lambda connection, run_id, who: ledger.confirm_arrival(connection, run_id, who, NOW, "seen"),
     "erase": lambda connection, _, who: ledger.erase(connection, who),
     "revise": lambda connection, _, who: ledger.revise(connection, [who]),
-    "renew": lambda connection, run_id, _: ledger.renew(connection, run_id, TOKEN, NOW + 2 * LEASE),
+    "renew": lambda connection, run_id, _: worker_ledger.renew(connection, run_id, TOKEN, NOW + 2 * LEASE),
     **{f"record_outcomes, {state}": _settled(state) for state in REPORTED_FROM},
 }
 
@@ -150,7 +151,7 @@ def drawn() -> dict[str, set[Arrow]]:
     """Read the table of arrows in the ledger's docstring."""
     table: dict[str, set[Arrow]] = {}
     function = ""
-    lines = cleandoc(ledger.__doc__ or "").split("takes it:\n\n")[1].split("\n\n")[0].splitlines()
+    lines = cleandoc(ledger.__doc__ or "").split("`worker_ledger`:\n\n")[1].split("\n\n")[0].splitlines()
     for line in lines:
         function = line[4:25].strip() or function
         for arrow in line[25:].split("   ")[0].split("; "):
@@ -180,6 +181,7 @@ def test_no_other_module_changes_deliveries() -> None:
     writers = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.glob("**/*.py") if _writes_deliveries(path)}
     assert {name for name in writers if "migrations" not in name} == {
         "store/ledger.py",
+        "store/worker_ledger.py",
         "store/example_rows.py",  # rows of example customers, in a database of their own
         "ingest/loaders/past_campaigns.py",  # mails of past campaigns: new rows that were sent
     }

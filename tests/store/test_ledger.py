@@ -12,10 +12,10 @@ import pytest
 from mailshot.deliver.ledger_writer import LedgerWriter
 from mailshot.errors import Refused
 from mailshot.states import DeliveryState, FeedbackClass, FeedbackKind, RunState, Suspicion
-from mailshot.store import consent, dialect, feedback, ledger, ledger_queries, runs, suppression, tables
+from mailshot.store import consent, dialect, feedback, ledger, ledger_queries, runs, suppression, tables, worker_ledger
 from mailshot.store.engine import Store
 from mailshot.store.feedback import FeedbackEvent
-from mailshot.store.ledger import Settled
+from mailshot.store.worker_ledger import Settled
 from tests.support import project
 from tests.support.ledger_rows import (
     GATES,
@@ -148,7 +148,7 @@ def test_renewing_keeps_a_lease(store: Store) -> None:
     ann, bob = customers(store, 2)
     run_id = begin(store, [ann, bob])
     claim(store, run_id, 7, most=1)
-    assert apply(store, ledger.renew, run_id, 7, NOW + LEASE * 3) == 1
+    assert apply(store, worker_ledger.renew, run_id, 7, NOW + LEASE * 3) == 1
     assert apply(store, ledger.recover, NOW + LEASE * 2) == (0, 0)
 
 
@@ -311,13 +311,14 @@ def test_a_row_whose_mail_crashed_two_workers_is_proven(store: Store) -> None:
     apply(store, ledger.recover, NOW + LEASE * 2)
     assert suspicions(store, run_id) == {ann: Suspicion.held, bob: Suspicion.held, cid: Suspicion.none}
     claim(store, run_id, 8, NOW + LEASE * 2)
-    assert not apply(store, ledger.set_suspicion, run_id, 7, ann, Suspicion.rendering), "the first worker lost the row"
-    assert apply(store, ledger.set_suspicion, run_id, 8, ann, Suspicion.rendering)
+    lost = apply(store, worker_ledger.set_suspicion, run_id, 7, ann, Suspicion.rendering)
+    assert not lost, "the first worker lost the row"
+    assert apply(store, worker_ledger.set_suspicion, run_id, 8, ann, Suspicion.rendering)
     apply(store, ledger.recover, NOW + LEASE * 4)
     assert suspicions(store, run_id) == {ann: Suspicion.suspected_again, bob: Suspicion.held, cid: Suspicion.held}
     with store.write() as connection:
-        again = ledger.claim(connection, run_id, 9, NOW + LEASE * 4, NOW + LEASE * 5, 10)
+        again = worker_ledger.claim(connection, run_id, 9, NOW + LEASE * 4, NOW + LEASE * 5, 10)
     assert {row.customer_id: row.suspicion for row in again} == suspicions(store, run_id)
-    assert apply(store, ledger.set_suspicion, run_id, 9, ann, Suspicion.writing_again)
+    assert apply(store, worker_ledger.set_suspicion, run_id, 9, ann, Suspicion.writing_again)
     apply(store, ledger.recover, NOW + LEASE * 6)
     assert suspicions(store, run_id)[ann] == Suspicion.proven

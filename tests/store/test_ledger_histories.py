@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from mailshot.states import DeliveryState, RunState
-from mailshot.store import consent, dialect, ledger, runs, suppression, tables
+from mailshot.store import consent, dialect, ledger, runs, suppression, tables, worker_ledger
 from mailshot.store.engine import Store
 from tests.support import project
 from tests.support.ledger_rows import LEASE, NOW, apply, begin, claim, commit_intent, customers, rows, settle, states
@@ -88,9 +88,9 @@ class Histories(RuleBasedStateMachine):
     def renew_or_release(self, data: st.DataObject, release: bool) -> None:
         token, _ = data.draw(st.sampled_from(self.held))
         if release:
-            apply(self.store, ledger.unclaim, self.run_id, token)
+            apply(self.store, worker_ledger.unclaim, self.run_id, token)
         else:
-            apply(self.store, ledger.renew, self.run_id, token, self.now + LEASE)
+            apply(self.store, worker_ledger.renew, self.run_id, token, self.now + LEASE)
 
     @rule(hold=st.booleans())
     def pause_or_resume(self, hold: bool) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from mailshot.states import DeliveryState
-from mailshot.store import dialect, ledger, runs, tables
+from mailshot.store import dialect, runs, tables, worker_ledger
 from mailshot.store.eligibility import Gates
 from mailshot.store.engine import Store
-from mailshot.store.ledger import Settled
 from mailshot.store.runs import NewRun, RunRecord
-from mailshot.store.send_gates import SendGates
+from mailshot.store.worker_ledger import DotRequest, Settled
 from tests.support import project
 from tests.support.project import Shop
 
@@ -63,25 +63,24 @@ def states(store: Store, run_id: int) -> dict[int, str]:
 
 def claim(store: Store, run_id: int, token: int, now: datetime = NOW, most: int = 10) -> list[int]:
     with store.write() as connection:
-        return [row.customer_id for row in ledger.claim(connection, run_id, token, now, now + LEASE, most)]
+        return [row.customer_id for row in worker_ledger.claim(connection, run_id, token, now, now + LEASE, most)]
 
 
 def commit_intent(
     store: Store, run_id: int, token: int, who: list[int], now: datetime = NOW, gates: Gates = GATES
 ) -> set[int]:
     """Ask for dots as a worker does; rows that are not allowed are skipped or pending again."""
-    asked = SendGates(run_id, gates, now)
+    request = DotRequest(run_id, token, dict.fromkeys(who, 0), gates, now, now)
     with store.write() as connection:
-        allowed = ledger.commit_intent(connection, run_id, token, dict.fromkeys(who, 0), now, asked)
-        ledger.skip_disallowed(
-            connection, run_id, token, {customer_id: 0 for customer_id in who if customer_id not in allowed}, now, asked
-        )
+        allowed = worker_ledger.commit_intent(connection, request)
+        denied = {customer_id: 0 for customer_id in who if customer_id not in allowed}
+        worker_ledger.skip_disallowed(connection, replace(request, written=denied))
     return allowed
 
 
 def settle(store: Store, run_id: int, token: int, who: int, state: DeliveryState, again: datetime | None = None) -> int:
     with store.write() as connection:
-        return ledger.record_outcomes(
+        return worker_ledger.record_outcomes(
             connection, run_id, token, [Settled(who, state, "said", next_attempt_at=again)], NOW
         )
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from email.parser import BytesParser
 from email.policy import SMTP, default
+from email.utils import parseaddr
 from typing import Any
 
 from mailshot.cli import demo_mail_servers
@@ -40,9 +41,15 @@ def unsubscribe(mail: Mapping[str, Any]) -> bytes:
     return demo_mail_servers.unsubscribe(mail["data"], mail["rcpt"])
 
 
+def reply_address(mail: Mapping[str, Any]) -> str:
+    """Return the address to which a mail program answers: Reply-To, or else From."""
+    header = _header(mail)
+    return parseaddr(str(header["Reply-To"] or header["From"]))[1]
+
+
 def from_address(mail: Mapping[str, Any]) -> str:
     """Return the address that the mail is from."""
-    return str(BytesParser(policy=default).parsebytes(mail["data"].encode(), headersonly=True)["From"])
+    return str(_header(mail)["From"])
 
 
 def leave_address(mail: Mapping[str, Any]) -> str:
@@ -52,10 +59,15 @@ def leave_address(mail: Mapping[str, Any]) -> str:
     return address
 
 
+def _header(mail: Mapping[str, Any]) -> Message:
+    return BytesParser(policy=default).parsebytes(mail["data"].encode(), headersonly=True)
+
+
 def _answer(mail: Mapping[str, Any], subject: str, text: str) -> EmailMessage:
-    original = BytesParser(policy=default).parsebytes(mail["data"].encode(), headersonly=True)
+    original = _header(mail)
     answer = EmailMessage()
-    answer["From"], answer["To"], answer["Subject"] = mail["rcpt"], str(original["From"]), subject
+    answer["From"], answer["Subject"] = mail["rcpt"], subject
+    answer["To"] = str(original["Reply-To"] or original["From"])
     answer["In-Reply-To"] = str(original["Message-ID"])
     answer.set_content(text)
     return answer
