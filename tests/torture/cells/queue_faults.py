@@ -16,9 +16,10 @@ FULL_SECONDS = 1.0
 def restart_redis(trial: Trial) -> None:
     """Kill Redis and start it again, with and without its append-only file."""
     assert trial.redis is not None
-    for index in trial.moments():
+    last = trial.size.faults - 1  # the long outage comes at the end: the workers go on without Redis meanwhile
+    for index in trial.moments(end=0.6):
         trial.redis.kill()
-        time.sleep(LONG_OUTAGE[trial.size.name] if index == 2 else trial.random.random())
+        time.sleep(LONG_OUTAGE[trial.size.name] if index == last else trial.random.random())
         trial.redis.begin("--appendonly", "yes" if index % 2 else "no")
         trial.faults["Redis killed"] += 1
 
@@ -52,7 +53,7 @@ CELLS = (
         "F5",
         "Redis killed and started again, with and without its append-only file",
         restart_redis,
-        Setup(redis=True, workers=2, beside=("clock",), lease=10.0),
+        Setup(redis=True, workers=2, beside=("clock",), lease=10.0, behaviour={"delay": 0.3, "step": 0.1}),
     ),
     Cell(
         "F6",
