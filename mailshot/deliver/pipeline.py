@@ -83,7 +83,7 @@ async def _send_over_connections(
     writer = LedgerWriter(settings.store, run.row, run.gates, secrets.randbits(62), settings.lease)
     composer = Composer(settings, run, writer, relays, most, stop)
     sender_address = str(run.mailing.sender["address"])
-    limiter = rate_limit.limiter(run.row.campaign, sender_address, run.rate, settings.redis)
+    limiter = rate_limit.limiter(run.row.campaign, sender_address, run.rate, settings.redis, settings.store)
     sender = _Sender(settings, run, writer, composer, relays, limiter)
     try:
         composer.start()
@@ -115,7 +115,9 @@ def _relays(settings: SendSettings, run: FrozenRun, servers: Mapping[str, Server
     relays = []
     for entry in sender["through"]:
         name, connections = str(entry["relay"]), entry["connections"]
-        limiter = rate_limit.limiter(str(sender["address"]), f"relay:{name}", entry["rate"], settings.redis)
+        # As if the relay were a sender, and the sender its campaign.
+        rate = (str(sender["address"]), f"relay:{name}", entry["rate"])
+        limiter = rate_limit.limiter(*rate, settings.redis, settings.store)
         limit = int(connections or settings.connections)
         options = {"shared": connections is not None, "weight": entry["weight"], "spare": entry["spare"]}
         relays.append(Relay(name, servers[name], limit, limiter, **options))
@@ -175,7 +177,11 @@ class _Sender:
         try:
             mail = mail or await self._next(relay)
             while mail:
-                connection, following, refusal = await self.send_one(relay, connection, mail)
+                try:
+                    connection, following, refusal = await self.send_one(relay, connection, mail)
+                except Unavailable as error:
+                    self._note_unavailable(relay, error)
+                    return _Unsent(mail, None)
                 if refusal:
                     return _Unsent(mail, refusal)
                 mail = following
@@ -186,9 +192,6 @@ class _Sender:
             if connection:
                 relay.connections -= 1
                 await connection.quit()
-        except Unavailable as error:
-            self._note_unavailable(relay, error)
-            return _Unsent(mail, None) if mail else None
         finally:
             self.relays.release(relay)
         return None

@@ -178,7 +178,7 @@ def compose(
     `id_headers`: headers for the mail provider, with the token of the bounce address.
     """
     ids, sender = (delivery.run_id, delivery.customer_id), mailing.sender
-    links, own = _own_links(mailing, delivery, keys, base_url), _own_addresses(sender, keys, ids)
+    links, own = _own_links(mailing, delivery, keys, base_url), _own_addresses(sender, keys, ids, reads_mail)
     version, rendered = _render(mailing, delivery, links, _tracking(keys, base_url, ids) if delivery.tracked else None)
     domain = headers.ascii_domain(_domain(sender))
     # An address that is not read must not be named: then replies go to From.
@@ -207,10 +207,16 @@ def compose(
     return OutgoingMail(*who, rendered, envelope, files, language, sender.get("sign"), sender.get("through"))
 
 
-def _own_addresses(sender: Mapping[str, Any], keys: KeyRing, ids: tuple[int, int]) -> dict[Purpose, str]:
-    """Return the addresses for what comes back about a mail, by their purpose."""
+def _own_addresses(
+    sender: Mapping[str, Any], keys: KeyRing, ids: tuple[int, int], reads_mail: bool
+) -> dict[Purpose, str]:
+    """Return the addresses for what comes back about a mail, by their purpose.
+
+    Where no mail is read, only the address for bounces: it is the envelope sender.
+    """
     domain = headers.ascii_domain(str(sender["bounce_domain"]) or _domain(sender))
-    return {purpose: f"{keys.sign_local_part(purpose, *ids)}@{domain}" for purpose in PREFIXES}
+    purposes = PREFIXES if reads_mail else (Purpose.bounce,)
+    return {purpose: f"{keys.sign_local_part(purpose, *ids)}@{domain}" for purpose in purposes}
 
 
 def _extra_headers(mailing: Mailing, bounce_address: str, id_headers: IdHeaders) -> tuple[tuple[str, str], ...]:
