@@ -149,3 +149,32 @@ def test_settings_may_be_a_link_to_where_secrets_are_kept(tmp_path: Path) -> Non
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop/.env").symlink_to(tmp_path / "secret")
     assert settings.load_settings(tmp_path / "shop", {}).batch == 7
+
+
+def test_any_number_of_relays_can_be_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MAILSHOT_RELAY_SES_2=smtps://u:canary@ses.example\n", encoding="utf-8")
+    loaded = settings.load_settings(tmp_path, {"MAILSHOT_RELAY_OWN": "smtp://u:canary@own.example:587"})
+    assert {name: address.get_secret_value() for name, address in loaded.relay.items()} == {
+        "own": "smtp://u:canary@own.example:587",
+        "ses_2": "smtps://u:canary@ses.example",
+    }
+    assert "canary" not in repr(loaded)
+    assert settings.load_settings(tmp_path, {"MAILSHOT_RELAY_SES_2": "smtp://other"}).relay["ses_2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "expected"),
+    [
+        ("MAILSHOT_RELAY_OWN", "http://u:canary@h", "MAILSHOT_RELAY_OWN: must be smtp://host:port"),
+        ("MAILSHOT_RELAY_OWN", "smtp://u:canary#@h", "MAILSHOT_RELAY_OWN: a user name or password must have #"),
+        ("MAILSHOT_RELAY_OWN", "smtp://u:canary@h:99999", "MAILSHOT_RELAY_OWN: cannot be read as an address"),
+        ("MAILSHOT_RELAY_OWN", "", "MAILSHOT_RELAY_OWN: must be smtp://host:port"),
+        ("MAILSHOT_RELAY_own", "smtp://h", "MAILSHOT_RELAY_own does not end with the name of a relay"),
+        ("MAILSHOT_RELAY_", "smtp://h", "MAILSHOT_RELAY_ does not end with the name of a relay"),
+        ("MAILSHOT_RELAY", "smtp://h", "MAILSHOT_RELAY is not a setting"),
+    ],
+)
+def test_a_wrong_relay_is_refused_without_its_password(tmp_path: Path, name: str, address: str, expected: str) -> None:
+    with pytest.raises(SettingsError, match=expected) as refused:
+        settings.load_settings(tmp_path, {name: address})
+    assert "canary" not in str(refused.value)

@@ -271,8 +271,9 @@ class _Sender:
 
     def _bound_with_room(self) -> str | None:
         """Return a relay for which mails have been put aside, and which can have another connection."""
-        names = (name for name, mails in self.bound.items() if mails and self.relays.has_room(name))
-        return next(names, None) if self.bound and not self.composer.stopped else None
+        if not self.bound or self.composer.stopped:
+            return None
+        return next((name for name, mails in self.bound.items() if mails and self.relays.has_room(name)), None)
 
     def _place_for_bound(self) -> Relay | None:
         name = self._bound_with_room()
@@ -307,13 +308,15 @@ class _Sender:
 
     def _note(self, relay: Relay, result: Outcome) -> None:
         """Note what an outcome says about its relay."""
-        if result.sender_fault or result.wants_less:
+        if result.status is Status.accepted:
+            self.relays.answer(relay, accepted=True)
+        elif result.sender_fault or result.wants_less:
             self.relays.object(relay, result.reply, result.wants_less, MAX_SENDER_FAULTS)
-        elif result.status is Status.accepted or not result.close:
-            self.relays.answer(relay, result.status is Status.accepted)
-        if relay.faults >= MAX_SENDER_FAULTS:
-            log.error("%s objects to the sender, stopping for now: %s", relay.server, logs.masked(result.reply))
-            self._halt_without_relay()
+            if relay.faults >= MAX_SENDER_FAULTS:
+                log.error("%s objects to the sender, stopping for now: %s", relay.server, logs.masked(result.reply))
+                self._halt_without_relay()
+        elif not result.close:
+            self.relays.answer(relay, accepted=False)
 
     def _halt_without_relay(self) -> None:
         if not self.relays.any_works:

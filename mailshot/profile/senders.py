@@ -57,6 +57,8 @@ def _relay(name: str) -> str:
     return name
 
 
+#: For editors: pydantic's own check would also call a list empty whose entries are all wrong.
+_NOT_EMPTY = Field(json_schema_extra={"minItems": 1})
 Address = Annotated[str, AfterValidator(_address)]
 Domain = Annotated[str, AfterValidator(_domain)]
 Selector = Annotated[str, AfterValidator(_selector)]
@@ -87,6 +89,8 @@ class SenderRelay(BaseModel):
 
 def _check_relays(relays: tuple[SenderRelay, ...]) -> tuple[SenderRelay, ...]:
     names = [relay.relay for relay in relays]
+    if not names:
+        raise ValueError("is empty; name a relay, or remove 'through'")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"names the relay '{twice[0]}' twice; keep one")
     if all(relay.spare for relay in relays):
@@ -114,7 +118,7 @@ class Sender(BaseModel):
     #: None: mails leave unsigned, and the relay signs them.
     sign: Signing | None = None
     #: None: mails are sent through MAILSHOT_SMTP.
-    through: Annotated[tuple[SenderRelay, ...], Field(min_length=1), AfterValidator(_check_relays)] | None = None
+    through: Annotated[tuple[SenderRelay, ...], AfterValidator(_check_relays), _NOT_EMPTY] | None = None
 
     @model_validator(mode="after")
     def _one_place_for_replies(self) -> Sender:

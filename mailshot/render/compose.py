@@ -116,8 +116,7 @@ def compose(
     tracking, domain = _tracking(keys, base_url, ids), headers.ascii_domain(_domain(sender))
     version, rendered = _render(mailing, delivery, links, tracking if delivery.tracked else None)
     # An address that is not read must not be named: then replies go to From.
-    to_mailbox = reads_mail and "replies" in sender
-    message_id = f"{keys.sign(Purpose.message, *ids)}@{domain}"
+    to_mailbox, message_id = reads_mail and "replies" in sender, f"{keys.sign(Purpose.message, *ids)}@{domain}"
     envelope = MailHeaders(
         message_id=message_id,
         date=delivery.date,

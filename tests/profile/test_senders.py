@@ -77,3 +77,35 @@ def test_a_feedback_id_that_is_no_word_is_refused(word: str) -> None:
     text = GOOD.format(address="a@example.com", domain="''") + f"  feedback_id: '{word}'\n"
     with pytest.raises(InvalidInput, match="ASCII"):
         senders.read(documents.parse_document(text, "rules/senders.yaml"))
+
+
+RELAYS = GOOD.format(address="a@example.com", domain="''") + "  through: {relays}\n"
+
+
+def test_relays_are_frozen_by_name() -> None:
+    text = RELAYS.format(relays="[{relay: own, weight: 3, connections: 20, rate: 900}, {relay: spare, spare: yes}]")
+    sender = senders.read(documents.parse_document(text, "rules/senders.yaml"))["shop"]
+    assert sender.freeze("")["through"] == [
+        {"relay": "own", "weight": 3, "connections": 20, "rate": 900, "spare": False},
+        {"relay": "spare", "weight": 1, "connections": None, "rate": None, "spare": True},
+    ]
+    assert "through" not in _read("a@example.com").freeze("")
+
+
+@pytest.mark.parametrize(
+    ("relays", "expected"),
+    [
+        ("[]", "'through' is empty"),
+        ("[{weight: 3}]", "relay"),
+        ("[{relay: Own}]", "must be a name of a-z, 0-9 and _"),
+        ("[{relay: own}, {relay: own}]", "names the relay 'own' twice"),
+        ("[{relay: own, spare: yes}]", "has only spare relays"),
+        ("[{relay: own, weight: 0}]", "must be at least 1"),
+        ("[{relay: own, rate: 1e3}]", "must be a whole number"),
+        ("[{relay: own, wieght: 3}]", "wieght"),
+        ("[{relay: own, spare: perhaps}]", "spare|boolean|yes or no"),
+    ],
+)
+def test_relays_that_cannot_be_used_are_refused_with_their_place(relays: str, expected: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"(?s)rules/senders\.yaml:6:\d+.*({expected})"):
+        senders.read(documents.parse_document(RELAYS.format(relays=relays), "rules/senders.yaml"))

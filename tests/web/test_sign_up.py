@@ -326,3 +326,21 @@ def test_the_export_of_a_customer_holds_their_sign_up(client: TestClient, look: 
     with look.store.read() as connection:
         exported = {table: list(table_rows) for table, table_rows in privacy.export(connection, ADA)}
     assert [row["email"] for row in exported["sign_up"]] == [KNOWN]
+
+
+def test_the_mail_takes_the_first_relay_of_its_sender_that_works(
+    look: customer_site.Look, app: Callable[..., App], sink: Sink
+) -> None:
+    through = [{"relay": "own", "weight": 1, "spare": True}, {"relay": "ses", "weight": 3, "spare": False}]
+    with opened(look, {**SENDER, "through": through}) as client:
+        ask(client)
+    nowhere, stop = "smtp://127.0.0.1:1", threading.Event()
+    now = datetime.now(UTC)
+    # A relay is missing in the settings first; the mail is tried again later.
+    for relays, at, sent in (
+        ({"ses": sink.url}, now, 0),
+        ({"own": sink.url, "ses": nowhere}, now + timedelta(hours=1), 1),
+    ):
+        process = app(base_url=BASE, smtp=nowhere, relay=relays)
+        assert requested_mails.send_due(process.send_settings, sign_up_mails.LINKS, at, stop) == sent
+    assert [entry["rcpt"] for entry in sink.entries()] == [NEW]
