@@ -71,7 +71,7 @@ def runs_with_due_mail(store: Store, now: datetime, shared: bool = False) -> lis
 
 async def _send_over_connections(settings: SendSettings, run: FrozenRun, most: int, stop: threading.Event) -> bool:
     """Send a batch; return False when the server or the ledger failed, so that going on at once would fail again."""
-    writer = LedgerWriter(settings.store, run.row, run.gates, secrets.randbits(62), settings.lease)
+    writer = LedgerWriter(settings.ledger, run.row, run.gates, secrets.randbits(62), settings.lease)
     composer = Composer(settings, run, writer, most, stop)
     sender_address = str(run.mailing.sender["address"])
     limiter = rate_limit.limiter(run.row.campaign, sender_address, run.rate, settings.redis, settings.store)
