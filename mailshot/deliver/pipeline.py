@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 import threading
-from datetime import UTC, datetime
+from datetime import datetime
 
 from mailshot import logs
 from mailshot.deliver import frozen_run, outcome, rate_limit
@@ -38,8 +38,10 @@ def send_batch(settings: SendSettings, run_id: int, most: int, stop: threading.E
     Raises SettingsError when the key is missing that the run's sender signs with; then nothing is sent.
     Several workers may do this for one run at the same time. Setting `stop` ends the batch after the mails in progress.
     """
+    for store in (settings.store, settings.ledger):
+        store.set_clock()
     with settings.store.write() as connection:
-        ledger.recover(connection, datetime.now(UTC))
+        ledger.recover(connection, settings.store.now())
     run = frozen_run.load_running(settings.store, run_id)
     if run is None or stop.is_set():
         return False
@@ -47,7 +49,7 @@ def send_batch(settings: SendSettings, run_id: int, most: int, stop: threading.E
     settings.dkim_keys.find(run.mailing.sender.get("sign"))
     unhindered = asyncio.run(_send_over_connections(settings, run, most, stop))
     with settings.store.write() as connection:
-        now = datetime.now(UTC)
+        now = settings.store.now()
         ledger.finish_runs(connection, now)
         return unhindered and not stop.is_set() and ledger_queries.has_due_rows(connection, run_id, now)
 
@@ -179,7 +181,7 @@ class _Sender:
             self._count_sender_fault(outcome.reply)
         elif outcome.status is Status.accepted:
             self.sender_faults = 0
-        self.writer.settle(_settled(mail, outcome, self.run, datetime.now(UTC)))
+        self.writer.settle(_settled(mail, outcome, self.run, self.settings.store.now()))
 
     def _return_unsent(self, mail: Prepared, error: Unavailable) -> None:
         """Give back the row of a mail for which no connection could be opened; without any connection, stop."""
