@@ -13,7 +13,7 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from mailshot import logs
 from mailshot.deliver import frozen_run, outcome, rate_limit, routes
@@ -44,8 +44,10 @@ def send_batch(settings: SendSettings, run_id: int, most: int, stop: threading.E
     then nothing is sent.
     Several workers may do this for one run at the same time. Setting `stop` ends the batch after the mails in progress.
     """
+    for store in (settings.store, settings.ledger):
+        store.set_clock()
     with settings.store.write() as connection:
-        ledger.recover(connection, datetime.now(UTC))
+        ledger.recover(connection, settings.store.now())
     run = frozen_run.load_running(settings.store, run_id)
     if run is None or stop.is_set():
         return False
@@ -54,7 +56,7 @@ def send_batch(settings: SendSettings, run_id: int, most: int, stop: threading.E
     servers = routes.find_relays(run.mailing.sender.get("through"), settings.relays)
     more_due = asyncio.run(_send_over_connections(settings, run, servers, most, stop))
     with settings.store.write() as connection:
-        ledger.finish_runs(connection, datetime.now(UTC))
+        ledger.finish_runs(connection, settings.store.now())
     return more_due and not stop.is_set()
 
 
@@ -80,7 +82,7 @@ async def _send_over_connections(
 ) -> bool:
     """Send a batch; return whether more is due that can be sent now: False when the servers or the ledger failed."""
     relays = Relays(_relays(settings, run, servers), settings.connections)
-    writer = LedgerWriter(settings.store, run.row, run.gates, secrets.randbits(62), settings.lease)
+    writer = LedgerWriter(settings.ledger, run.row, run.gates, secrets.randbits(62), settings.lease)
     composer = Composer(settings, run, writer, relays, most, stop)
     sender_address = str(run.mailing.sender["address"])
     limiter = rate_limit.limiter(run.row.campaign, sender_address, run.rate, settings.redis, settings.store)
@@ -104,7 +106,7 @@ async def _send_over_connections(
 
 def _has_due_rows(store: Store, run_id: int, relays: Collection[str] | None) -> bool:
     with store.read() as connection:
-        return ledger_queries.has_due_rows(connection, run_id, datetime.now(UTC), relays)
+        return ledger_queries.has_due_rows(connection, run_id, store.now(), relays)
 
 
 def _relays(settings: SendSettings, run: FrozenRun, servers: Mapping[str, Server]) -> list[Relay]:
@@ -225,7 +227,7 @@ class _Sender:
             self._note(relay, outcome)
             return None, None, outcome
         self._note(relay, outcome)
-        self.writer.settle(_settled(mail, outcome, self.run, datetime.now(UTC), relay.name))
+        self.writer.settle(_settled(mail, outcome, self.run, self.settings.store.now(), relay.name))
         relay.connections -= outcome.close
         return (None if outcome.close else connection), following, None
 
@@ -296,7 +298,7 @@ class _Sender:
         """Report a mail that no relay took now: deferred if a transaction failed, else pending as if untouched."""
         mail = unsent.mail
         if unsent.outcome:
-            self.writer.settle(_settled(mail, unsent.outcome, self.run, datetime.now(UTC), None))
+            self.writer.settle(_settled(mail, unsent.outcome, self.run, self.settings.store.now(), None))
         else:
             self.writer.settle(Settled(mail.customer_id, DeliveryState.pending, relay=mail.relay))
 

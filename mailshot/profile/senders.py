@@ -82,7 +82,7 @@ class SenderRelay(BaseModel):
         description="Its name: the relay 'own' has its address in the setting MAILSHOT_RELAY_OWN"
     )
     weight: Whole = Field(1, ge=1, le=1000, description="Its share of the connections, beside the other relays")
-    connections: Whole | None = Field(None, ge=1, le=200, description="At most so many connections per worker")
+    connections: Whole | None = Field(None, ge=1, le=200, description="At most so many connections per worker process")
     rate: Whole | None = Field(None, ge=1, description="At most so many mails a minute")
     spare: bool = Field(False, description="yes: used only while no other relay works")
 
