@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -24,6 +25,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from mailshot import metrics
 from mailshot.errors import MailshotError
 from mailshot.states import DeliveryState, Suspicion
 from mailshot.store import feedback, suppression, worker_ledger
@@ -72,6 +74,11 @@ class LedgerWriter:
         self._renewed_at = datetime.now(UTC)
         self.broken = False
         self._task = asyncio.create_task(self._run())
+
+    @property
+    def held(self) -> int:
+        """How many rows this worker has claimed and not settled."""
+        return len(self._held)
 
     async def claim(self, most: int) -> list[Claimed]:
         """Claim up to `most` due rows; none when the ledger does not answer.
@@ -170,6 +177,7 @@ class LedgerWriter:
 
     def _commit(self, intents: list[Intent], outcomes: list[Settled]) -> set[int]:
         """Write one round, of what waits when its turn comes; return the customers whose dot may be sent."""
+        began = time.perf_counter()
         with self._store.write() as connection:
             self._take(intents, outcomes)
             now = datetime.now(UTC)
@@ -178,6 +186,11 @@ class LedgerWriter:
             if self._is_renewal_due(now):
                 worker_ledger.renew(connection, self._run_id, self._token, now + self._lease)
                 self._renewed_at = now
+            written = time.perf_counter()
+        ended = time.perf_counter()
+        metrics.ROUND_SECONDS.observe(ended - began)
+        metrics.COMMIT_SECONDS.observe(ended - written)
+        metrics.ROUND_MAILS.observe(max(len(intents), len(outcomes)))
         return allowed
 
     def _take(self, intents: list[Intent], outcomes: list[Settled]) -> None:
@@ -225,6 +238,7 @@ class LedgerWriter:
 
     def _break(self, error: MailshotError) -> None:
         log.error("the ledger cannot be written: %s", error)
+        metrics.LEDGER_FAILURES.add()
         self.broken = True
 
     def _unclaim(self) -> None:

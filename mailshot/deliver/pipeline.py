@@ -10,9 +10,11 @@ import asyncio
 import logging
 import secrets
 import threading
+import time
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
-from mailshot import logs
+from mailshot import logs, metrics
 from mailshot.deliver import frozen_run, outcome, rate_limit
 from mailshot.deliver.composer import Composer, Prepared
 from mailshot.deliver.frozen_run import FrozenRun
@@ -76,6 +78,7 @@ async def _send_over_connections(settings: SendSettings, run: FrozenRun, most: i
     sender_address = str(run.mailing.sender["address"])
     limiter = rate_limit.limiter(run.row.campaign, sender_address, run.rate, settings.redis)
     sender = _Sender(settings, run, writer, composer, limiter)
+    measured = sender.measured()
     try:
         composer.start()
         # One connection that fails by a bug in Mailshot must not cancel the others between dot and reply.
@@ -83,6 +86,7 @@ async def _send_over_connections(settings: SendSettings, run: FrozenRun, most: i
         errors = await asyncio.gather(*tasks, return_exceptions=True)
         unhindered = not composer.stopped
     finally:
+        measured.close()
         await composer.close()
         await writer.close()
         await limiter.close()
@@ -108,6 +112,14 @@ class _Sender:
         self.sender_faults = 0
         self.open_connections = 0
 
+    def measured(self) -> ExitStack:
+        """Show what this batch holds in the metrics until the result is closed."""
+        stack = ExitStack()
+        stack.enter_context(metrics.CONNECTIONS.reading(lambda: self.open_connections))
+        stack.enter_context(metrics.CLAIMED.reading(lambda: self.writer.held))
+        stack.enter_context(metrics.RENDERED.reading(lambda: self.composer.ready))
+        return stack
+
     async def send_until_done(self) -> None:
         """Send mail after mail over one connection, opened for the first one."""
         connection: Connection | None = None
@@ -121,6 +133,7 @@ class _Sender:
             mail = following or await self._next()
         if connection:
             await connection.quit()
+            self.open_connections -= 1
 
     async def send_one(
         self, connection: Connection | None, mail: Prepared
@@ -144,8 +157,10 @@ class _Sender:
                 connection.drop()
                 self.open_connections -= 1
                 return None, None
+            committed = time.perf_counter()
             following = self._following()
             outcome = await connection.send_dot(self._encode(connection, following) if following else None)
+            metrics.REPLY_SECONDS.observe(time.perf_counter() - committed)
         self._settle(mail, outcome)
         if outcome.close:
             self.open_connections -= 1
@@ -184,12 +199,14 @@ class _Sender:
     def _return_unsent(self, mail: Prepared, error: Unavailable) -> None:
         """Give back the row of a mail for which no connection could be opened; without any connection, stop."""
         log.error("%s", error)
+        metrics.CONNECTION_FAILURES.add()
         if not self.open_connections:
             self.composer.halt()
         self.writer.settle(Settled(mail.customer_id, DeliveryState.pending))
 
     def _count_sender_fault(self, reply: str) -> None:
         self.sender_faults += 1
+        metrics.SENDER_FAULTS.add()
         if self.sender_faults >= MAX_SENDER_FAULTS:
             log.error("the server objects to the sender, stopping for now: %s", logs.masked(reply))
             self.composer.halt()
