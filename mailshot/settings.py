@@ -181,7 +181,7 @@ class Settings(BaseModel):
     @field_validator("metrics")
     @classmethod
     def _metrics(cls, value: str) -> str:
-        if value and not _METRICS.fullmatch(value.strip()):
+        if value and not (_METRICS.fullmatch(value.strip()) and int(value.rpartition(":")[2]) <= 65535):
             raise ValueError("must be an address and a port, or a port alone")
         return value.strip()
 

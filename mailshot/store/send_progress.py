@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy import ColumnElement, Float, case, func, select, type_coerce
 
 from mailshot.states import HELD, DeliveryState
 from mailshot.store.eligibility import DELIVERY
@@ -62,20 +62,17 @@ def read_progress(connection: Connection, run_id: int, now: datetime) -> SendPro
         _count(minute & sent),
         func.count(),
         _count(sent),
-        func.min(case((minute, D.settled_at)), type_=D.settled_at.type),
         func.min(D.settled_at, type_=D.settled_at.type),
         _count(sent & dotted),
         func.count(case((sent & dotted, D.dotted_at)).distinct()),
         func.avg(case((sent & dotted, seconds))),
     )
     recent = select(*columns).where(D.run_id == run_id, D.state.in_(_SETTLED), D.settled_at >= now - LONGER)
-    settled, mails, settled_longer, mails_longer, first, first_longer, dots, rounds, reply = connection.execute(
-        recent
-    ).one()
+    settled, mails, settled_longer, mails_longer, first, dots, rounds, reply = connection.execute(recent).one()
     if settled >= ENOUGH:
         span = _span(first, now, LEAST_SECONDS, MINUTE)
     else:
-        settled, mails, span = settled_longer, mails_longer, _span(first_longer, now, MINUTE.total_seconds(), LONGER)
+        settled, mails, span = settled_longer, mails_longer, _span(first, now, MINUTE.total_seconds(), LONGER)
     return SendProgress(
         mails_per_minute=60 * mails / span,
         settled_per_minute=60 * settled / span,
@@ -87,7 +84,7 @@ def read_progress(connection: Connection, run_id: int, now: datetime) -> SendPro
 
 
 def _span(first: datetime | None, now: datetime, least: float, most: timedelta) -> float:
-    """Return the seconds that a rate is taken from: since the first mail of the window, for a run may be younger."""
+    """Return the seconds that a rate is taken from: since the first mail, for a run may be younger than a minute."""
     return min(max((now - first).total_seconds() if first else 0.0, least), most.total_seconds())
 
 
@@ -97,7 +94,9 @@ def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
 
 def _seconds_between(connection: Connection, start: ColumnElement[Any], end: ColumnElement[Any]) -> ColumnElement[Any]:
     between = end.op("-")(start)
-    return between / 1e6 if connection.dialect.name == "sqlite" else func.date_part("epoch", between)
+    if connection.dialect.name == "sqlite":
+        return type_coerce(between, Float()) / 1e6
+    return func.date_part("epoch", between)
 
 
 def _count_workers(connection: Connection, run_id: int, now: datetime) -> int:
