@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from mailshot.store import dialect, send_progress, tables
 from mailshot.store.engine import Store
 from mailshot.store.send_progress import SendProgress
 from tests.cli.test_errors import tried
+from tests.support import processes
+from tests.support.processes import Sink
 from tests.support.project import Shop
 
 DELIVERY = dialect.table(tables.Delivery)
@@ -132,3 +136,19 @@ def test_a_finished_and_an_empty_run_say_nothing(shop: Shop) -> None:
         assert connection.execute(select(DELIVERY.c.run_id)).first() is None
     assert "to go" not in tried(shop, "status")[1]
     assert json.loads(tried(shop, "status", "--json")[1])["runs"][-1]["run"] == run_id
+
+
+def test_watch_ends_with_the_run(shop: Shop, sink: Sink, tmp_path: Path) -> None:
+    run_id = shop.launch()
+    environment = shop.environment(MAILSHOT_SMTP=sink.url, TERM="xterm", FORCE_COLOR="1", COLUMNS="150")
+    command = [sys.executable, "-m", "mailshot", "status", "--watch"]
+    watch = processes.start(command, environment, stdout=subprocess.PIPE)
+    worker = processes.worker(environment, tmp_path / "worker.log")
+    try:
+        printed = watch.communicate(timeout=120)[0]
+    finally:
+        processes.end(worker)
+        processes.end(watch)
+    assert watch.returncode == 0
+    assert f"Run {run_id}: 400 to go" in printed
+    assert "finished" in printed.splitlines()[-2] or "finished" in printed.splitlines()[-1]
