@@ -125,10 +125,10 @@ def _status_view(shown_runs: list[dict[str, Any]], older: int, scheduled: list[S
 
 def _progress(connection: Connection, run: RunRecord, counts: dict[str, int], now: datetime) -> dict[str, Any] | None:
     """Return how a running run is being sent, None for any other run."""
-    from mailshot.store import send_progress
-
     if run.state is not RunState.running:
         return None
+    from mailshot.store import send_progress
+
     progress = send_progress.read_progress(connection, run.id, now)
     left = sum(counts.get(state, 0) for state in OPEN)
     due = left - counts.get(DeliveryState.deferred, 0)
