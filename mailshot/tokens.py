@@ -19,6 +19,7 @@ import re
 from base64 import b32hexdecode, b32hexencode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 
 from mailshot.errors import SettingsError
 
@@ -153,6 +154,8 @@ def _base32(raw: bytes) -> str:
     return b32hexencode(raw).rstrip(b"=").decode().lower()
 
 
+# All tokens of one mail carry the same ids.
+@lru_cache(maxsize=4096)
 def _varint(value: int) -> bytes:
     if value < 0:
         raise ValueError("an id is 0 or more")

@@ -14,7 +14,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from mailshot.bootstrap import App
-from mailshot.deliver import rate_limit
 from mailshot.settings import Settings
 from mailshot.store.engine import Store
 from tests.support import customer_site, processes, project, servers
@@ -45,12 +44,6 @@ def postgres_template(postgres_server: str) -> Iterator[str]:
     """Give the name of an upgraded PostgreSQL database to copy."""
     with servers.database(postgres_server) as url:
         yield servers.name_of(servers.upgraded(url))
-
-
-@pytest.fixture(autouse=True)
-def _own_rates(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no test wait for the mails that another one sent: a process keeps one set of rates."""
-    monkeypatch.setattr(rate_limit, "_LOCAL", rate_limit.LocalSlots())
 
 
 @pytest.fixture

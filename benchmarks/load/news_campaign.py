@@ -43,7 +43,7 @@ def launch(mailshot: Path, folder: Path, environment: Mapping[str, str]) -> None
 
 
 def _html() -> str:
-    rows = "".join(
+    rows = "\n".join(
         _PARAGRAPH % (n, f' <a href="https://shop.example/{n}">See it</a>' if n <= LINKED else "") for n in range(1, 15)
     )
     return (

@@ -16,7 +16,8 @@ from typing import TypeVar
 from mailshot.campaign import profile_values
 from mailshot.errors import InvalidInput, NotFound, Refused
 from mailshot.render import compose
-from mailshot.render.compose import Mailing, Offers, Recipient
+from mailshot.render.compose import Offers, Recipient
+from mailshot.render.mailing import Mailing
 from mailshot.render.problems import RenderError
 from mailshot.states import MAY_HAVE_ARRIVED, RunState
 from mailshot.store import ledger_queries, profiles, runs, snapshots

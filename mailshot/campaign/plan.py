@@ -16,7 +16,7 @@ from mailshot.campaign.preview import Trial
 from mailshot.campaign.schedule_diff import Scheduled
 from mailshot.campaign.snapshot import Snapshot
 from mailshot.errors import MailshotError
-from mailshot.render.compose import Mailing
+from mailshot.render.mailing import Mailing
 from mailshot.states import Reason
 from mailshot.store import audiences, eligibility_rows, plan_gates, plans, runs, snapshots
 from mailshot.store import offers as offer_rows

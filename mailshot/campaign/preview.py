@@ -16,7 +16,8 @@ from mailshot.campaign.languages import LanguageUse
 from mailshot.campaign.snapshot import Snapshot
 from mailshot.errors import NotFound, Refused
 from mailshot.render import compose
-from mailshot.render.compose import Mailing, OutgoingMail, Recipient
+from mailshot.render.compose import OutgoingMail, Recipient
+from mailshot.render.mailing import Mailing
 from mailshot.render.problems import RenderError
 from mailshot.store import plans, profiles
 from mailshot.store.engine import Connection, Store

@@ -14,8 +14,8 @@ from mailshot.facts.language_matching import Languages
 from mailshot.profile import topics, utm
 from mailshot.profile.preferences import Limit
 from mailshot.render import logo, source
-from mailshot.render.compose import Mailing
 from mailshot.render.mail_versions import languages_of
+from mailshot.render.mailing import Mailing
 from mailshot.render.source import TemplateSource
 from mailshot.render.vocabulary import template_names
 from mailshot.rulebook.resolve import ResolvedCampaign

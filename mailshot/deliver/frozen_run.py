@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mailshot.render.compose import Mailing
+from mailshot.render.mailing import Mailing
 from mailshot.states import RunState
 from mailshot.store import runs, snapshots
 from mailshot.store.eligibility import Gates

@@ -76,7 +76,7 @@ async def _send_over_connections(settings: SendSettings, run: FrozenRun, most: i
     writer = LedgerWriter(settings.store, run.row, run.gates, secrets.randbits(62), settings.lease)
     composer = Composer(settings, run, writer, most, stop)
     sender_address = str(run.mailing.sender["address"])
-    limiter = rate_limit.limiter(run.row.campaign, sender_address, run.rate, settings.redis)
+    limiter = rate_limit.limiter(run.row.campaign, sender_address, run.rate, settings.redis, settings.store)
     sender = _Sender(settings, run, writer, composer, limiter)
     measured = sender.measured()
     try:

@@ -4,24 +4,27 @@ Mails are spread evenly: 119 a minute are one every 0.504 seconds from the first
 A campaign never exceeds its own rate, however many runs it has. All campaigns of one sender (one From address) together
 never exceed the largest of their rates. A campaign without a rate is not limited and not counted.
 
-The rule exists twice: in Redis (`RedisSlots`) for all workers, and in this process (`LocalSlots`) for one process
-without Redis or when Redis does not answer. Start at `Limited.wait`.
+All workers share the rates: in Redis (`RedisSlots`), or in the database (`StoreSlots`) without Redis or when Redis does
+not answer. Start at `Limited.wait`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+
+from mailshot.store import rate_slots
+from mailshot.store.engine import Store
+from mailshot.store.rate_slots import SlotRules
 
 log = logging.getLogger(__name__)
 #: A slot is taken this long before it begins, so that a late wake-up does not delay the slots after it. A slot that was
@@ -31,12 +34,13 @@ AHEAD_SECONDS = 0.05
 LONGEST_WAIT_SECONDS, SHORTEST_WAIT_SECONDS = 0.5, 0.001
 #: A campaign that has not asked for this long is over: its rate no longer counts for its sender.
 ACTIVE_SECONDS = 10.0
+RULES = SlotRules(AHEAD_SECONDS, ACTIVE_SECONDS)
 
-# Per sender one hash: campaign -> "last slot, rate, last asked". Returns the seconds until the next slot, and whether
-# it was taken. A clock that was set back must not stop all mail: no last slot counts as later than now plus `ahead`.
+# Per sender one hash: campaign -> "last slot, rate, last asked". Returns the seconds until the next slot, and how many
+# were taken. A clock that was set back must not stop all mail: no last slot counts as later than now plus `ahead`.
 _SCRIPT = """
 local mine, rate, ahead = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local active, now = tonumber(ARGV[4]), tonumber(ARGV[5])
+local active, now, most = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 if not now then
   local t = redis.call('TIME')
   now = tonumber(t[1]) + tonumber(t[2]) / 1000000
@@ -57,11 +61,14 @@ for i = 1, #state, 2 do
 end
 if own then slot = math.max(slot, own + 60 / rate) end
 if latest then slot = math.max(slot, latest + 60 / fastest) end
-local taken = slot - now <= ahead
-if taken then own = slot end
+local taken = 0
+if slot - now <= ahead then
+  taken = math.min(most, 1 + math.floor((now + ahead - slot) * rate / 60))
+  own = slot + (taken - 1) * 60 / rate
+end
 redis.call('HSET', KEYS[1], mine, string.format('%.6f %.6f %.6f', own or now - 60 / rate, rate, now))
 redis.call('EXPIRE', KEYS[1], math.ceil(active + 120 / rate) + 60)
-return {string.format('%.6f', slot - now), taken and 1 or 0}
+return {string.format('%.6f', slot - now), taken}
 """
 
 
@@ -94,50 +101,31 @@ class NoLimit:
 class Slots(Protocol):
     """The slots taken so far: when each campaign of a sender last sent, and at which rate."""
 
-    async def take(self, sender: str, campaign: str, rate: int) -> tuple[float, bool]:
-        """Return the seconds until the next slot, and whether it was near and so taken. `rate`: mails a minute."""
+    async def take(self, sender: str, campaign: str, rate: int, most: int) -> tuple[float, int]:
+        """Take up to `most` slots, `60 / rate` seconds apart, if the next one is near.
+
+        Returns the seconds until it, and how many were taken. `rate`: mails a minute.
+        """
 
     async def close(self) -> None:
         """Give back connections."""
 
 
-@dataclass(slots=True)
-class _Entry:
-    """One campaign: its last slot and last request in seconds of the clock, its rate in mails a minute."""
+class StoreSlots:
+    """The slots of all workers that share a database; `clock` None takes the time of its server."""
 
-    last: float
-    rate: int
-    asked: float
+    def __init__(self, store: Store, clock: Callable[[], float] | None = None) -> None:
+        self._store, self._clock = store, clock
 
-
-class LocalSlots:
-    """The slots of this process, for all its threads."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._lock = clock, threading.Lock()
-        self._senders: dict[str, dict[str, _Entry]] = {}
-
-    async def take(self, sender: str, campaign: str, rate: int) -> tuple[float, bool]:
-        with self._lock:
-            return self._take(self._senders.setdefault(sender, {}), campaign, rate, self._clock())
+    async def take(self, sender: str, campaign: str, rate: int, most: int) -> tuple[float, int]:
+        return await asyncio.to_thread(self._take, sender, campaign, rate, most)
 
     async def close(self) -> None:
         return None
 
-    def _take(self, entries: dict[str, _Entry], campaign: str, rate: int, now: float) -> tuple[float, bool]:
-        others = {name: entry for name, entry in entries.items() if name != campaign}
-        for name, entry in others.items():
-            if entry.asked < now - ACTIVE_SECONDS and entry.last + 60 / entry.rate < now:
-                del entries[name]
-        fastest = max([rate, *(entry.rate for entry in others.values() if entry.asked >= now - ACTIVE_SECONDS)])
-        slot = max([now, *(min(entry.last, now + AHEAD_SECONDS) + 60 / fastest for entry in entries.values())])
-        own = entries.get(campaign)
-        if own:
-            slot = max(slot, min(own.last, now + AHEAD_SECONDS) + 60 / rate)
-        taken = slot - now <= AHEAD_SECONDS
-        last = slot if taken else own.last if own else now - 60 / rate
-        entries[campaign] = _Entry(last, rate, now)
-        return slot - now, taken
+    def _take(self, sender: str, campaign: str, rate: int, most: int) -> tuple[float, int]:
+        with self._store.write() as connection:
+            return rate_slots.take(connection, sender, campaign, rate, most, RULES, self._clock)
 
 
 class RedisSlots:
@@ -151,18 +139,15 @@ class RedisSlots:
         self._script = self._redis.register_script(_SCRIPT)
         self._clock = clock
 
-    async def take(self, sender: str, campaign: str, rate: int) -> tuple[float, bool]:
+    async def take(self, sender: str, campaign: str, rate: int, most: int) -> tuple[float, int]:
         now = f"{self._clock():.6f}" if self._clock else ""
         wait, taken = await self._script(
-            keys=[f"mailshot:pace:{sender}"], args=[campaign, rate, AHEAD_SECONDS, ACTIVE_SECONDS, now]
+            keys=[f"mailshot:pace:{sender}"], args=[campaign, rate, AHEAD_SECONDS, ACTIVE_SECONDS, now, most]
         )
-        return float(wait), bool(taken)
+        return float(wait), int(taken)
 
     async def close(self) -> None:
         await self._redis.aclose()
-
-
-_LOCAL = LocalSlots()
 
 
 class Limited:
@@ -171,45 +156,61 @@ class Limited:
     unlimited = False
 
     def __init__(
-        self, campaign: str, sender: str, rate: int, slots: Slots, sleep: Callable[[float], Awaitable[Any]]
+        self,
+        campaign: str,
+        sender: str,
+        rate: int,
+        slots: Slots,
+        fallback: Slots,
+        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._campaign, self._sender, self._rate = campaign, sender.casefold(), rate
-        self._slots, self._sleep = slots, sleep
+        self._slots, self._fallback = slots, fallback
+        self._sleep, self._clock = sleep, clock
+        #: When the slots begin that are taken and not used yet.
+        self._taken: deque[float] = deque()
         # One connection of a batch asks at a time; otherwise all would ask at the same moment.
         self._asking = asyncio.Lock()
 
     async def wait(self, stopped: Callable[[], bool]) -> bool:
         async with self._asking:
-            wait = await self._next(stopped)
-        if wait is None:
+            begins = await self._next(stopped)
+        if begins is None:
             return False
-        await self._sleep(wait)
+        await self._sleep(max(begins - self._clock(), 0.0))
         return not stopped()
 
     async def close(self) -> None:
         await self._slots.close()
 
     async def _next(self, stopped: Callable[[], bool]) -> float | None:
-        """Wait until the next slot is near and take it; return the seconds until it comes, None when stopped."""
+        """Return when the next slot begins that is ours, None when stopped. Waits until it is near."""
         while not stopped():
-            wait, taken = await self._take()
-            if taken:
-                return max(wait, 0.0)
-            await self._sleep(min(max(wait - AHEAD_SECONDS, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS))
+            if self._taken:
+                return self._taken.popleft()
+            wait, number = await self._take()
+            first = self._clock() + wait
+            self._taken.extend(first + turn * 60 / self._rate for turn in range(number))
+            if not number:
+                await self._sleep(min(max(wait - AHEAD_SECONDS, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS))
         return None
 
-    async def _take(self) -> tuple[float, bool]:
+    async def _take(self) -> tuple[float, int]:
+        # At a high rate a request for each mail would take longer than the mail.
+        most = 1 + int(self._rate / 60 * AHEAD_SECONDS)
         try:
-            return await self._slots.take(self._sender, self._campaign, self._rate)
+            return await self._slots.take(self._sender, self._campaign, self._rate, most)
         except (RedisError, OSError) as error:
-            log.warning("Redis does not answer; each worker applies the rate by itself: %s", error)
+            log.warning("Redis does not answer; the rate is kept by the database: %s", error)
             await self._slots.close()
-            self._slots = _LOCAL
-            return await self._slots.take(self._sender, self._campaign, self._rate)
+            self._slots = self._fallback
+            return await self._slots.take(self._sender, self._campaign, self._rate, most)
 
 
-def limiter(campaign: str, sender: str, rate: int | None, redis_url: str) -> RateLimiter:
+def limiter(campaign: str, sender: str, rate: int | None, redis_url: str, store: Store) -> RateLimiter:
     """Return the limiter of a campaign. `sender`: the From address; `rate`: mails a minute, None for no limit."""
     if not rate:
         return NoLimit()
-    return Limited(campaign, sender, rate, RedisSlots(redis_url) if redis_url else _LOCAL, asyncio.sleep)
+    in_store = StoreSlots(store)
+    return Limited(campaign, sender, rate, RedisSlots(redis_url) if redis_url else in_store, in_store)

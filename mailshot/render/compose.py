@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -17,13 +16,13 @@ from zoneinfo import ZoneInfo
 from mailshot.facts import time_zones
 from mailshot.facts.locales import LocaleFormat
 from mailshot.profile import address
-from mailshot.render import dkim, headers, logo, mime, vocabulary
+from mailshot.render import dkim, headers, logo, mime
 from mailshot.render.dkim_keys import NO_KEYS, DkimKeys
 from mailshot.render.links import OWN_PAGES
-from mailshot.render.mail_versions import HTML, MailVersion, MailVersions, compile_versions
+from mailshot.render.mail_versions import HTML, MailVersion
+from mailshot.render.mailing import Mailing
 from mailshot.render.mime import EnclosedFile, MailHeaders
-from mailshot.render.source import TemplateSource
-from mailshot.render.template import Finding, LinkTarget, RenderedMail, Tracking
+from mailshot.render.template import LinkTarget, RenderedMail, Tracking
 from mailshot.tokens import PREFIXES, KeyRing, Purpose
 
 Offers = Sequence[tuple[Mapping[str, Any], int]]
@@ -35,73 +34,6 @@ NO_AUTO_REPLY = ("X-Auto-Response-Suppress", "OOF, AutoReply")
 #: Takes a token and returns headers that carry it, as name and value.
 IdHeaders = Callable[[str], Sequence[tuple[str, str]]]
 _PICTURE = re.compile(r"cid:([0-9a-f]+@inline\.mailshot)")
-
-
-@dataclass(frozen=True)
-class Mailing:
-    """The frozen definition of a run's mails. `sender` is what `profile.senders.Sender.freeze` returns."""
-
-    campaign: str
-    topic: str
-    topic_title: str
-    sender: Mapping[str, Any]
-    mails: Mapping[str, MailVersions]
-    vocabulary: Mapping[str, Collection[str]]
-    """The names that templates may use, by dotted group."""
-    bulk: bool = True
-    """Whether the topic requires consent: then an unsubscribe link and the postal address are mandatory."""
-    locale_format: LocaleFormat = field(default_factory=LocaleFormat)
-    """Language, time zone and currency of the company."""
-    dates: Mapping[str, Collection[str]] = field(default_factory=dict)
-    """Customer and offer facts of type date, which are stored as text."""
-    archive: bool = False
-    """Whether a copy without customer data is in the public archive."""
-    company: Mapping[str, Any] = field(default_factory=dict)
-    """Brand and logo, as templates name them; empty in runs of early versions."""
-
-    @cached_property
-    def used_names(self) -> frozenset[str]:
-        """The dotted names that its templates use."""
-        return frozenset[str]().union(*(mail.facts for mail in self.mails.values()))
-
-    @cached_property
-    def unknown(self) -> Mapping[str, Any]:
-        """Every name as None: what is not known prints nothing."""
-        return vocabulary.example_values(self.vocabulary, None, items=0)
-
-    def findings(self, level: str) -> dict[str, list[Finding]]:
-        """Return the findings of a level by content, without those that do not apply to this topic."""
-        return {
-            name: [
-                finding for finding in mail.all_findings() if finding.level == level and (self.bulk or not finding.bulk)
-            ]
-            for name, mail in self.mails.items()
-        }
-
-    def enclosed_bytes(self) -> dict[str, int]:
-        """Return the bytes of pictures and attachments in a mail of each content that has some.
-
-        Of a mail with translations, those of the version that has most.
-        """
-        return {name: size for name, mail in self.mails.items() if (size := mail.enclosed_bytes())}
-
-    @classmethod
-    def from_frozen(cls, body: Mapping[str, Any], with_trial: bool = True) -> Mailing:
-        """Compile a frozen mailing. `with_trial=False` skips the trial render, which the plan already did.
-
-        Raises InvalidInput if a template is invalid.
-        """
-        words = vocabulary.typed_vocabulary(body["vocabulary"])
-        hosts, manner = tuple(body["link_hosts"]), body.get("manner", {})
-        mails = {
-            name: compile_versions(TemplateSource.thaw(item), words, manner, allowed_hosts=hosts, with_trial=with_trial)
-            for name, item in body["contents"].items()
-        }
-        head = (body["campaign"], body["topic"], body["topic_title"], body["sender"])
-        thawed = cls(*head, mails, words, body.get("needs_consent", True))
-        dates, archive = body.get("dates", {}), body.get("archive", False)
-        company = body.get(logo.COMPANY, {})
-        return replace(thawed, locale_format=_locale_format(manner), dates=dates, archive=archive, company=company)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +110,9 @@ def compose(
     `id_headers`: headers for the mail provider, with the token of the bounce address.
     """
     ids, sender = (delivery.run_id, delivery.customer_id), mailing.sender
-    links, own = _own_links(mailing, delivery, keys, base_url), _own_addresses(sender, keys, ids)
-    version, rendered = _render(mailing, delivery, links, _tracking(keys, base_url, ids) if delivery.tracked else None)
-    domain = headers.ascii_domain(_domain(sender))
+    links, own = _own_links(mailing, delivery, keys, base_url), _own_addresses(sender, keys, ids, reads_mail)
+    tracking, domain = _tracking(keys, base_url, ids), headers.ascii_domain(_domain(sender))
+    version, rendered = _render(mailing, delivery, links, tracking if delivery.tracked else None)
     # An address that is not read must not be named: then replies go to From.
     to_mailbox = reads_mail and "replies" in sender
     message_id = f"{keys.sign(Purpose.message, *ids)}@{domain}"
@@ -201,16 +133,21 @@ def compose(
         unsubscribe_mailto=f"mailto:{own[Purpose.leave]}" if reads_mail else "",
         extra=_extra_headers(mailing, own[Purpose.bounce], id_headers),
     )
-    envelope_to, files = headers.ascii_address(delivery.address), version.files_in(rendered.html)
     language = version.language if mailing.mails[delivery.content].translated else ""
-    who = (own[Purpose.bounce], envelope_to, message_id)
-    return OutgoingMail(*who, rendered, envelope, files, language, sender.get("sign"))
+    who = (own[Purpose.bounce], headers.ascii_address(delivery.address), message_id)
+    return OutgoingMail(*who, rendered, envelope, version.files_in(rendered.html), language, sender.get("sign"))
 
 
-def _own_addresses(sender: Mapping[str, Any], keys: KeyRing, ids: tuple[int, int]) -> dict[Purpose, str]:
-    """Return the addresses for what comes back about a mail, by their purpose."""
+def _own_addresses(
+    sender: Mapping[str, Any], keys: KeyRing, ids: tuple[int, int], reads_mail: bool
+) -> dict[Purpose, str]:
+    """Return the addresses for what comes back about a mail, by their purpose.
+
+    Where no mail is read, only the address for bounces: it is the envelope sender.
+    """
     domain = headers.ascii_domain(str(sender["bounce_domain"]) or _domain(sender))
-    return {purpose: f"{keys.sign_local_part(purpose, *ids)}@{domain}" for purpose in PREFIXES}
+    purposes = PREFIXES if reads_mail else (Purpose.bounce,)
+    return {purpose: f"{keys.sign_local_part(purpose, *ids)}@{domain}" for purpose in purposes}
 
 
 def _extra_headers(mailing: Mailing, bounce_address: str, id_headers: IdHeaders) -> tuple[tuple[str, str], ...]:
@@ -266,13 +203,6 @@ def _page(html: str, files: Sequence[EnclosedFile]) -> str:
 def _feedback_id(mailing: Mailing, delivery: Recipient) -> str:
     names = (headers.word(name) for name in (mailing.topic, delivery.content))
     return ":".join((str(delivery.run_id), *names, str(mailing.sender["feedback_id"])))
-
-
-def _locale_format(company: Mapping[str, str]) -> LocaleFormat:
-    """Return the company's locale from the frozen settings; runs of early versions have none."""
-    if not company:
-        return LocaleFormat()
-    return LocaleFormat("", ZoneInfo(company["time_zone"]), company["language"], company["currency"])
 
 
 def _customer_format(mailing: Mailing, facts: Mapping[str, Any]) -> LocaleFormat:

@@ -85,6 +85,8 @@ def _b(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
+# Most mails of a run have the same From, List-Id and Feedback-ID.
+@lru_cache(maxsize=4096, typed=True)
 def mailbox(name: str, display: object, address: str) -> str:
     """Write a header of one mailbox: `To: "Ann B." <ann@example.com>`."""
     display_name, spelled = clean(display)[:LONGEST_NAME].strip(), f"<{ascii_address(address)}>"
@@ -151,6 +153,7 @@ def quoted_token(name: str, value: str) -> str:
     return f"{name}: {value}"
 
 
+@lru_cache(maxsize=4096, typed=True)
 def listed(name: str, display: object, identifier: str) -> str:
     """Write List-Id (RFC 2919): a description and a name that looks like a domain."""
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,255}", identifier):

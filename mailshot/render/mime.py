@@ -12,8 +12,9 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from email.utils import format_datetime
+from functools import lru_cache
 
 from mailshot.render import headers
 from mailshot.render.problems import RenderError
@@ -151,7 +152,7 @@ def _multipart(kind: str, parts: Sequence[Entity], boundary: str) -> Entity:
 def _lines(rendered: RenderedMail, envelope: MailHeaders) -> list[str]:
     lines = [
         headers.quoted_token("Message-ID", f"<{envelope.message_id}>"),
-        f"Date: {format_datetime(_aware(envelope.date))}",
+        _date_line(envelope.date, envelope.date.tzinfo),
         headers.mailbox("From", envelope.from_name, envelope.from_address),
         headers.mailbox("To", envelope.to_name, envelope.to_address),
     ]
@@ -176,10 +177,12 @@ def _lines(rendered: RenderedMail, envelope: MailHeaders) -> list[str]:
     return lines
 
 
-def _aware(date: datetime) -> datetime:
-    if date.tzinfo is None:
+@lru_cache(maxsize=64)
+def _date_line(date: datetime, zone: tzinfo | None) -> str:
+    # `zone` is for the cache: the same moment in two zones is equal.
+    if zone is None:
         raise RenderError("The date of a mail needs its zone.")
-    return date
+    return f"Date: {format_datetime(date)}"
 
 
 def _guarded(lines: list[str]) -> str:

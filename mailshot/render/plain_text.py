@@ -20,8 +20,7 @@ from mailshot.render.markup import Tag, unescape_attribute
 from mailshot.render.problems import TemplateProblems
 
 _HIDDEN = re.compile(r"display\s*:\s*none|mso-hide\s*:\s*all", re.IGNORECASE)
-_BLANKS = re.compile(r"(?<![ \t\u00a0\u200c])[ \t\u00a0\u200c]++(?:\n|\Z)")
-_INDENTS = re.compile(r"^[ \t\u00a0]+", re.MULTILINE)
+_BLANKS, _INDENTS = " \t\u00a0\u200c", " \t\u00a0"
 _GAPS = re.compile(r"\n{3,}")
 _LAYOUT = ("table", "thead", "tbody", "tfoot", "tr", "td", "th")
 _BLOCKS = frozenset(
@@ -80,8 +79,11 @@ def _refuse_moved(text: str, document: MailDocument, report: TemplateProblems) -
 
 def tidy(text: str, derived_from_html: bool) -> str:
     """Strip trailing blanks and repeated empty lines; if `derived_from_html`, also strip indentation."""
-    text = _INDENTS.sub("", text) if derived_from_html else text
-    return _GAPS.sub("\n\n", _BLANKS.sub("\n", text)).strip() + "\n"
+    # Line by line: a regular expression for blanks before a line end tries every blank of the text.
+    lines = [line.rstrip(_BLANKS) for line in text.split("\n")]
+    if derived_from_html:
+        lines = [line.lstrip(_INDENTS) for line in lines]
+    return _GAPS.sub("\n\n", "\n".join(lines)).strip() + "\n"
 
 
 def _hold(text: str | None) -> str | None:

@@ -120,7 +120,9 @@ class Store:
                 turn.enter_context(self._turn.taken())
             except NoTurn as error:
                 where = database_location(self.engine)
-                raise Busy(f"The database {where} is locked: {error}.", "Try again in a moment.") from error
+                raise Busy(
+                    f"The database {where} is locked by another thread of this process.", "Try again in a moment."
+                ) from error
             yield
 
     def _writer_turn(self) -> WriterTurn:

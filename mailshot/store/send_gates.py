@@ -31,7 +31,7 @@ from mailshot.store.eligibility import (
     given_since,
 )
 from mailshot.store.pauses import PAUSE
-from mailshot.store.sent_mail import Window
+from mailshot.store.sent_mail import CountedWindow
 
 _ITS_CUSTOMER = CUSTOMER.c.id == DELIVERY.c.customer_id
 RUN_ID, AS_OF = bindparam("run", type_=BigInteger()), bindparam("as_of", type_=Instant())
@@ -126,9 +126,9 @@ class SendGates:
         return mails.scalar_subquery() >= limit.mails
 
 
-def _window(limit: Limit) -> Window:
+def _window(limit: Limit) -> CountedWindow:
     """Return the window of a limit as parameters, named after its length."""
-    return Window(*(bindparam(name, type_=Instant()) for name in _names(limit)))
+    return CountedWindow(*(bindparam(name, type_=Instant()) for name in _names(limit)))
 
 
 def _names(limit: Limit) -> tuple[str, str]:

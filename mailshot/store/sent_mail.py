@@ -62,7 +62,7 @@ def count_received(connection: Connection, customer_id: int, since: datetime) ->
     return int(connection.execute(counted.where(RUN.c.service.is_(False))).scalar_one())
 
 
-class Window(NamedTuple):
+class CountedWindow(NamedTuple):
     """When a window began for runs (`since`), and for single mails that left long after their launch (`late_since`).
 
     Moments, or parameters of a statement that is built once.
@@ -72,11 +72,11 @@ class Window(NamedTuple):
     late_since: datetime | ColumnElement[datetime]
 
 
-def window(since: datetime, as_of: datetime) -> Window:
+def window(since: datetime, as_of: datetime) -> CountedWindow:
     """Return the window that began at `since` and lasts until `as_of`."""
-    return Window(since, since + tolerance(since, as_of))
+    return CountedWindow(since, since + tolerance(since, as_of))
 
 
-def counts_in(counted: Window, run: FromClause, delivery: FromClause) -> ColumnElement[bool]:
+def counts_in(counted: CountedWindow, run: FromClause, delivery: FromClause) -> ColumnElement[bool]:
     """Return the clause for mails that count in a window (Python version: `EarlierMail.counts`)."""
     return or_(run.c.as_of > counted.since, _SentAt(run, delivery) > counted.late_since)

@@ -5,8 +5,8 @@ writes all the time leaves no moment to one that tries every few milliseconds. S
 places, each a lock on one byte of an empty file beside the database. `NEXT` is for the one that writes next: only it
 waits for `CURRENT`, so the last writer cannot overtake it. A process that ends gives back its locks.
 
-SQLite's own locks still decide. Where these cannot be had, for example on some network file systems, or where another
-program writes, the transaction waits for those alone (`engine._begin`).
+SQLite's own locks still decide. Where these cannot be had, for example on some network file systems, where another
+program writes, or where a process stands still in its turn, the transaction waits for those alone (`engine._begin`).
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ except ImportError:  # Windows: SQLite's own locks alone
 CURRENT, NEXT = 0, 1
 #: Between two tries for a lock. Locks that wake the waiting process have no time limit.
 POLL_SECONDS = 0.001
+#: How long to wait for the turn of another process. Our transactions are shorter, but for those of an import.
+TURN_SECONDS = 1.0
 SUFFIX = "-turn"
 
 
 class NoTurn(Exception):
-    """The turn did not come in time."""
+    """Another thread of this process writes all the time."""
 
 
 class WriterTurn:
@@ -45,19 +47,18 @@ class WriterTurn:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Wait for the turn and keep it. Raises NoTurn when it does not come in time."""
-        deadline = time.monotonic() + self._patience_seconds
+        """Wait for the turn and keep it. Raises NoTurn."""
         if not self._threads.acquire(timeout=self._patience_seconds):
-            raise NoTurn("another thread of this process writes")
+            raise NoTurn
         try:
-            with self._locked(deadline):
+            with self._locked():
                 yield
         finally:
             self._threads.release()
 
     @contextmanager
-    def _locked(self, deadline: float) -> Iterator[None]:
-        file = self._open()
+    def _locked(self) -> Iterator[None]:
+        file, deadline = self._open(), time.monotonic() + TURN_SECONDS
         if file is None or not self._lock(file, NEXT, deadline):
             yield
             return
@@ -80,14 +81,14 @@ class WriterTurn:
 
     @staticmethod
     def _lock(file: int, byte: int, deadline: float) -> bool:
-        """Lock a byte; return False where locks do not work. Raises NoTurn."""
+        """Lock a byte; return False where locks do not work, or when it is not free in time."""
         while True:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
                 return True
             except (BlockingIOError, PermissionError):
                 if time.monotonic() >= deadline:
-                    raise NoTurn("another process writes") from None
+                    return False
                 time.sleep(POLL_SECONDS)
             except OSError:
                 return False

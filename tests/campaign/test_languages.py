@@ -12,7 +12,7 @@ from mailshot.campaign import explain, languages, launch, plan, preview
 from mailshot.campaign import snapshot as editions
 from mailshot.campaign.snapshot import Snapshot
 from mailshot.errors import InvalidInput, Refused
-from mailshot.render.compose import Mailing
+from mailshot.render.mailing import Mailing
 from mailshot.rulebook.rulebook import Rulebook
 from mailshot.store import dialect, snapshots, tables
 from mailshot.store.engine import Store

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mailshot.deliver import smtp
+from mailshot.deliver import pipelining, smtp
 from mailshot.deliver.outcome import Outcome, Phase, Status
 from mailshot.deliver.smtp import Connection, MailObject, Server, Timeouts, stuffed
 from mailshot.errors import Unavailable
@@ -24,10 +24,15 @@ LARGE = SMALL + (b"x" * 78 + b"\r\n") * 400_000
 BROKEN = ("fin", "rst", "stall")
 
 
-@pytest.fixture(scope="module")
-def sink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sink]:
-    with processes.sink(tmp_path_factory.mktemp("sink")) as running:
+@pytest.fixture(scope="module", params=[(), ("--pipelining",)], ids=["plain", "pipelining"])
+def sink(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Sink]:
+    with processes.sink(tmp_path_factory.mktemp("sink"), *request.param) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> None:
+    pipelining.forget()
 
 
 def server(running: Sink, starttls: str = "auto") -> Server:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from mailshot import errors
-from mailshot.render import compile_process, compose, mime, source, template, vocabulary
+from mailshot.render import compile_process, mime, source, template, vocabulary
+from mailshot.render.mailing import Mailing
 from mailshot.render.template import RenderError
 from tests.render import bombs
 from tests.render.material import SHOP, TRACKING, VOCABULARY, envelope, starter, values
@@ -125,7 +126,7 @@ def test_a_frozen_bomb_of_an_older_version_does_not_end_the_worker() -> None:
     }  # fmt: skip
     for _ in range(2):
         with pytest.raises(errors.InvalidInput, match="takes more than"):
-            compose.Mailing.from_frozen(frozen)
+            Mailing.from_frozen(frozen)
     # What was too much once is not tried again: the process that compiles is gone, and nobody has started another.
     assert not any(process.usable for process in compile_process._processes)
 

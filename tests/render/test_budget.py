@@ -55,7 +55,7 @@ def test_the_parts_of_a_mail_share_one_time(monkeypatch: pytest.MonkeyPatch) -> 
     found = compile_body(f"<p>{WORK}</p>", subject=WORK, m__body_txt=WORK)
     clock(monkeypatch, 0.3)
     assert found.render(values(), None).html
-    clock(monkeypatch, 0.6)
+    clock(monkeypatch, 0.9)
     with pytest.raises(RenderError, match="more work"):
         found.render(values(), None)
 

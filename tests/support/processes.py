@@ -111,9 +111,10 @@ class Redis:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def begin(self) -> None:
+    def begin(self, *more: str) -> None:
+        """Start it; `more` are further options of redis-server."""
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
-        self.process = start([self._binary, *options, "--daemonize", "no"], stdout=subprocess.DEVNULL)
+        self.process = start([self._binary, *options, "--daemonize", "no", *more], stdout=subprocess.DEVNULL)
         until(self._answers, 20, "Redis answers")
 
     def kill(self) -> None:
@@ -121,8 +122,12 @@ class Redis:
             end(self.process)
 
     def flush(self) -> None:
+        self.command("FLUSHALL")
+
+    def command(self, line: str) -> None:
+        """Run a command that answers OK."""
         with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
-            connection.sendall(b"FLUSHALL\r\n")
+            connection.sendall(line.encode() + b"\r\n")
             assert connection.recv(16) == b"+OK\r\n"
 
     def _answers(self) -> bool:

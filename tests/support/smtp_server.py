@@ -7,6 +7,13 @@ The local part of the recipient chooses the fault:
     450-rcpt-ann   421-mail-ann   554-dot-ann   fin-body-ann   rst-data-ann   stall-dot-ann   rst-after-accept-ann
 
 `connect` is not the recipient's: `--at-connect 421`, `fin`, `rst` or `stall`.
+
+`--pipelining` offers it (RFC 2920), truthfully unless `--lies` says how:
+
+    after-command   what comes together with a MAIL command is lost
+    after-dot       what comes together with a dot is lost
+    too-early       a command that comes together with MAIL is refused, and the connection closed
+    data-for-none   DATA is accepted although the recipient was refused
 """
 
 from __future__ import annotations
@@ -30,6 +37,9 @@ MESSAGE_ID = re.compile(rb"^message-id:\s*<([^>]+)>", re.IGNORECASE | re.MULTILI
 SAYS = {"450": "4.2.0", "451": "4.3.0", "421": "4.3.2", "550": "5.1.1", "554": "5.6.0", "454": "4.7.0", "557": "5.7.1"}
 
 
+LIES = ("", "after-command", "after-dot", "too-early", "data-for-none")
+
+
 class Gone(Exception):
     """This connection is over."""
 
@@ -48,6 +58,8 @@ class Options:
     at_connect: str = ""
     certificate: str = ""
     whole: bool = False
+    pipelining: bool = False
+    lies: str = ""
 
 
 class Books:
@@ -94,7 +106,7 @@ class Session:
     async def _command(self, line: str) -> None:
         verb = line[:4].upper()
         if verb in ("EHLO", "HELO"):
-            offers = ["8BITMIME"] * self.options.eight_bit
+            offers = ["8BITMIME"] * self.options.eight_bit + ["PIPELINING"] * self.options.pipelining
             offers += ["STARTTLS"] * bool(self.options.certificate and not self.secured)
             lines = ["sink", *offers, "HELP"] if verb == "EHLO" else ["sink"]
             self._say("\r\n".join(f"250{' ' if n == len(lines) else '-'}{text}" for n, text in enumerate(lines, 1)))
@@ -104,6 +116,10 @@ class Session:
             await self._mail(line)
         elif verb == "RCPT":
             await self._recipient(line)
+        elif verb == "DATA" and self.options.lies == "data-for-none":
+            self._say("354 go on")
+            await self._line()
+            self._say("554 5.5.1 no valid recipients")
         elif verb == "RSET":
             self._say("250 2.0.0 forgotten")
         elif verb == "QUIT":
@@ -117,8 +133,24 @@ class Session:
         if self.options.most and self.accepted >= self.options.most:
             self._say("421 4.3.2 enough for one connection")
             raise Gone
+        if self.options.lies == "after-command":
+            await self._lose()
+        if self.options.lies == "too-early" and await self._lose():
+            self._say("554 5.5.0 SMTP synchronization error")
+            raise Gone
         if await self._fault(self.sender, "mail"):
             self._say("250 2.1.0 sender ok")
+
+    async def _lose(self) -> int:
+        """Lose what has come and comes within a moment; return how many bytes."""
+        lost = 0
+        try:
+            async with asyncio.timeout(0.05):
+                while data := await self.reader.read(65536):
+                    lost += len(data)
+        except TimeoutError:
+            return lost
+        raise Gone
 
     async def _recipient(self, line: str) -> None:
         """Take one recipient and the message that follows: more than one is not Mailshot's way."""
@@ -145,6 +177,8 @@ class Session:
         self.books.enter(self.sender, recipient, bytes(data))
         self.accepted += 1
         await self._fault(recipient, "after-accept")
+        if self.options.lies == "after-dot":
+            await self._lose()
         self._say("250 2.0.0 queued")
 
     async def _line(self) -> bytes:
@@ -211,6 +245,8 @@ def main() -> None:
     parser.add_argument("--at-connect", default="")
     parser.add_argument("--certificate", default="", help="PEM of key and certificate: offer STARTTLS")
     parser.add_argument("--whole", action="store_true", help="keep the messages too")
+    parser.add_argument("--pipelining", action="store_true", help="offer PIPELINING")
+    parser.add_argument("--lies", default="", choices=LIES, help="how the offer is not kept")
     arguments = parser.parse_args()
     options = Options(
         arguments.log,
@@ -220,6 +256,8 @@ def main() -> None:
         arguments.at_connect,
         arguments.certificate,
         arguments.whole,
+        arguments.pipelining or bool(arguments.lies),
+        arguments.lies,
     )
     asyncio.run(serve(arguments.port, options))
 

@@ -20,6 +20,7 @@ from mailshot.store import (  # noqa: F401
     installation,
     leases,
     pauses,
+    rate_slots,
     sign_ups,
     suppressed_digests,
     tables,
