@@ -146,10 +146,11 @@ def _progress_lines(run: dict[str, Any], project: Path) -> list[str]:
     parts = [f"Run {run['run']}: {progress['left']:,} to go", *_pace(run, progress, project)]
     lines = [", ".join(parts) + "."]
     if progress["mails_per_commit"] is not None:
-        batches = output.count_noun(progress["workers"], "batch").replace("batchs", "batches")
+        workers = progress["workers"]
         lines.append(
-            f"  {batches} under way, {progress['mails_per_commit']:,.0f} mails a commit, "
-            f"{progress['reply_seconds']:.2f} seconds from a mail to the server's reply."
+            f"  {progress['mails_per_commit']:,.0f} mails a commit, "
+            f"{progress['reply_seconds']:.2f} seconds from a mail to the server's reply"
+            + (f", {workers:,} {'batch' if workers == 1 else 'batches'} under way." if workers else ".")
         )
     return lines
 

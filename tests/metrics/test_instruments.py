@@ -61,10 +61,11 @@ def test_names_have_a_unit_and_are_unique() -> None:
 
 def test_every_metric_is_documented_as_declared() -> None:
     text = OPERATING.read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(mailshot_\w+)` \| (.*?) \| (.*?) \| (.*?) \|$", text, re.MULTILINE)
-    documented = {name: (labels, processes, help) for name, labels, processes, help in rows}
+    rows = re.findall(r"^\| `(mailshot_\w+)` \| (\w+) \| (.*?) \| (.*?) \| (.*?) \|$", text, re.MULTILINE)
+    documented = {name: tuple(rest) for name, *rest in rows}
     declared = {
         metric.name + ("_total" if isinstance(metric, Counter) else ""): (
+            type(metric).__name__.lower(),
             ", ".join(f"`{label}`" for label in metric.labels),
             ", ".join(metric.processes),
             metric.help,
